@@ -1,0 +1,72 @@
+"""Whose fault it is, and whether the outcome is known.
+
+Every error the engine raises on purpose is one of these.  The class answers the two questions a caller has:
+may I try again as I am (is anything proposed already?), and who has to act.
+"""
+
+
+class RaftError(Exception):
+    """The base of all errors of the engine; its text says what is wrong, where, and what to do."""
+
+
+class StartRefused(RaftError):
+    """This process must not start; the operator has to act.  The text is one line for stderr, the exit code is 1."""
+
+
+class CorruptLog(StartRefused):
+    """The log is damaged where it was durable: starting could lose acknowledged entries."""
+
+    def __init__(self, file: str, offset: int, what: str, advice: str) -> None:
+        super().__init__(f"{file}: {what} at byte {offset}; {advice}")
+        self.file = file
+        self.offset = offset
+
+
+class InvalidMessage(RaftError):
+    """A peer's fault: the bytes it sent are not an RPC.  Nothing was done with them."""
+
+
+class RefusedPeer(RaftError):
+    """The sender is not a member of this cluster, or not the process that it was: RPC refused, nothing done.
+
+    `code` is one of "other_cluster", "other_incarnation", "removed", "unknown_member", "not_ready".
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class NotLeader(RaftError):
+    """Nothing was proposed: this member does not lead.  `leader` is the id it believes in, 0 for none."""
+
+    def __init__(self, leader: int) -> None:
+        super().__init__(f"this member does not lead; it believes that member {leader} does" if leader else "no leader is known")
+        self.leader = leader
+
+
+class Unavailable(RaftError):
+    """Nothing was proposed, nobody's fault: no quorum, or too much is waiting.  Try again in `retry_after` seconds."""
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(RaftError):
+    """It was proposed, and may still be committed or never: only a retry with the same ClientId is safe."""
+
+
+class ChangeRefused(RaftError):
+    """A membership change that is not allowed now or at all; nothing was proposed.
+
+    `code` is one of "change_in_progress", "no_majority", "unknown_member", "id_used", "not_a_voter", "invalid".
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class DiskFailed(RaftError):
+    """A write or an fsync failed: what is on disk is not known, so the process ends and nothing is acknowledged."""

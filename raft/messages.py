@@ -1,0 +1,141 @@
+"""Entry, HardState and the RPCs as frozen values, named as in the Raft paper (Figure 2) and the dissertation.
+
+Values only: no behaviour, no bytes but those of commands and records.  `wire.py` turns them into JSON and back.
+Ids of members are 1 and up; 0 means none.  Indexes are 1 and up; index 0, term 0 is the empty log's end.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What an entry carries; the value is the member of its JSON record that names it."""
+
+    COMMAND = "command"  # opaque JSON for the state machine
+    CONFIGURATION = "configuration"  # the members from this index on
+    NOOP = "noop"  # a leader's first entry of its term (Raft §8)
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalId:
+    """Names one proposal for ever, so that a retry after a lost leader is applied once (dissertation §6.3)."""
+
+    member: int  # who took the request
+    boot: int  # how often that member had started; grows with each start
+    sequence: int  # counts that member's proposals of this boot
+    lowest_unanswered: int  # every earlier sequence of this boot is answered: its memory may go
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One place of the log.  `record` is the whole line as it stands in the log file and travels to peers."""
+
+    index: int
+    term: int
+    time: int  # microseconds since 1970, set by the leader, never less than that of an earlier entry
+    kind: Kind
+    id: ProposalId | None  # commands have one; the engine's own entries have none
+    body: bytes  # JSON: the command or the configuration; b"null" for a no-op
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HardState:
+    """What must be on disk before an RPC is answered (Raft Figure 2), and the commit index as a hint for the start."""
+
+    current_term: int = 0
+    voted_for: int = 0
+    commit_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestVote:
+    """Raft §5.2, §5.4; `pre_vote`: dissertation §9.6, `term` is then the term the sender would campaign in."""
+
+    source: int
+    target: int
+    term: int
+    last_log_index: int
+    last_log_term: int
+    pre_vote: bool = False
+    transfer: bool = False  # the leader asked for it: stickiness does not hold (dissertation §4.2.3)
+    request: int = 0  # echoed in the reply; the driver finds the waiting RPC by it
+
+
+@dataclass(frozen=True, slots=True)
+class RequestVoteReply:
+    """A granted pre-vote carries the term asked for, anything else the voter's own term."""
+
+    source: int
+    target: int
+    term: int
+    vote_granted: bool
+    pre_vote: bool = False
+    request: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEntries:
+    """Raft §5.3.  A heartbeat is one without entries at the follower's own match_index, so it never conflicts.
+
+    `entries` None: the leader no longer holds them in memory; the driver reads prev_log_index + 1 to `last_index`
+    from its disk, outside the lock, and drops the message where they do not end in `last_term`.
+    """
+
+    source: int
+    target: int
+    term: int
+    prev_log_index: int
+    prev_log_term: int
+    entries: tuple[Entry, ...] | None
+    leader_commit: int
+    round: int  # of ReadIndex (dissertation §6.4), echoed
+    heartbeat: bool = False
+    last_index: int = 0  # where `entries` is None
+    last_term: int = 0
+    request: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEntriesReply:
+    """`success`: the log matches the leader's and is durable up to `match_index`.
+
+    Otherwise `conflict_term` is the follower's term at prev_log_index (0: its log is shorter) and `conflict_index`
+    the first index it holds of that term, or one past its last: the leader rewinds a term a step (Raft §5.3 end).
+    """
+
+    source: int
+    target: int
+    term: int
+    success: bool
+    match_index: int
+    round: int
+    heartbeat: bool = False
+    conflict_index: int = 0
+    conflict_term: int = 0
+    request: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutNow:
+    """The leader asks a caught-up member to campaign at once (dissertation §3.10)."""
+
+    source: int
+    target: int
+    term: int
+    request: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutNowReply:
+    """Says only that TimeoutNow arrived, and in which term."""
+
+    source: int
+    target: int
+    term: int
+    request: int = 0
+
+
+Request = RequestVote | AppendEntries | TimeoutNow
+Reply = RequestVoteReply | AppendEntriesReply | TimeoutNowReply
+Message = Request | Reply

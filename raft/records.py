@@ -1,0 +1,92 @@
+"""One line of the log: `<crc32 of the rest, 8 hex digits> <JSON>` and a newline.
+
+The same bytes are written to the log file and sent to peers; nothing is ever encoded twice.  The layout of an
+entry's JSON is fixed (members in this order, no white space), so that a line is taken apart by one regular
+expression and its command is handed on as bytes, undecoded.
+"""
+
+import json
+import re
+from zlib import crc32
+
+from raft.errors import InvalidMessage
+from raft.messages import Entry, Kind, ProposalId
+
+RECORD_BYTES_MAX = 1 << 20  # a request body is at most 128 KiB; JSON escapes can make that six times as much
+
+_ENTRY = re.compile(
+    rb'[0-9a-f]{8} \{"index":([0-9]{1,16}),"term":([0-9]{1,16}),"time":([0-9]{1,17}),'
+    rb'(?:"id":\[([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16})\],"command":([^\n]+)'
+    rb'|"configuration":([^\n]+)|"noop":null)\}\n'
+)
+
+
+def seal(payload: bytes) -> bytes:
+    """The line for `payload`, which is JSON without a newline in it."""
+    return b"%08x %b\n" % (crc32(payload), payload)
+
+
+def unseal(line: bytes) -> bytes:
+    """The JSON of a line as `seal` made it.  Raises InvalidMessage where the checksum or the form is wrong."""
+    if len(line) < 11 or line[8:9] != b" " or line[-1:] != b"\n" or line[:8] != b"%08x" % crc32(memoryview(line)[9:-1]):
+        raise InvalidMessage("a record whose checksum does not fit")
+    return line[9:-1]
+
+
+def command_entry(index: int, term: int, time: int, id: ProposalId, command: bytes) -> Entry:
+    """A command's entry, encoded; `command` is JSON without a newline."""
+    payload = b'{"index":%d,"term":%d,"time":%d,"id":[%d,%d,%d,%d],"command":%b}' % (
+        index, term, time, id.member, id.boot, id.sequence, id.lowest_unanswered, command,
+    )  # fmt: skip
+    return Entry(index, term, time, Kind.COMMAND, id, command, seal(payload))
+
+
+def configuration_entry(index: int, term: int, time: int, configuration: bytes) -> Entry:
+    """The entry from which on `configuration` (JSON) holds."""
+    payload = b'{"index":%d,"term":%d,"time":%d,"configuration":%b}' % (index, term, time, configuration)
+    return Entry(index, term, time, Kind.CONFIGURATION, None, configuration, seal(payload))
+
+
+def noop_entry(index: int, term: int, time: int) -> Entry:
+    """The entry a new leader opens its term with."""
+    payload = b'{"index":%d,"term":%d,"time":%d,"noop":null}' % (index, term, time)
+    return Entry(index, term, time, Kind.NOOP, None, b"null", seal(payload))
+
+
+def is_entry(payload: bytes) -> bool:
+    """Whether an unsealed line is an entry, not one of the log's own records (header, hard state)."""
+    return payload.startswith(b'{"index":')
+
+
+def decode_entry(line: bytes) -> Entry:
+    """The entry of a line, checksum verified; the command's own JSON is not looked into.
+
+    Raises InvalidMessage: the line is damaged, or is not an entry.
+    """
+    unseal(line)
+    return entry_of_verified(line)
+
+
+def entry_of_verified(line: bytes) -> Entry:
+    """`decode_entry` for a line whose checksum was verified before."""
+    match = _ENTRY.fullmatch(line)
+    if match is None:
+        raise InvalidMessage("a record that is not an entry")
+    index, term, time, member, boot, sequence, lowest, command, configuration = match.groups()
+    if command is not None:
+        id = ProposalId(int(member), int(boot), int(sequence), int(lowest))
+        return Entry(int(index), int(term), int(time), Kind.COMMAND, id, command, line)
+    if configuration is not None:
+        return Entry(int(index), int(term), int(time), Kind.CONFIGURATION, None, configuration, line)
+    return Entry(int(index), int(term), int(time), Kind.NOOP, None, b"null", line)
+
+
+def decode_object(payload: bytes) -> dict[str, object]:
+    """An unsealed line that is not an entry, as a dict.  Raises InvalidMessage."""
+    try:
+        value = json.loads(payload)
+    except ValueError as error:
+        raise InvalidMessage(f"a record that is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidMessage("a record that is not a JSON object")
+    return value
