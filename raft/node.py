@@ -1,0 +1,775 @@
+"""Node: the protocol, pure.  No clock, no thread, no I/O, no logging; time and randomness come in as arguments.
+
+The driver calls an input (`tick`, `step`, `propose`, `read_index`, `change_membership`, `transfer_leadership`,
+`persisted`, `unreachable`, `identified`), then `ready()` once, and does what the Ready says, in this order of duty:
+
+1. Write `hard_state` and `entries` in the order of the Readys, sync, then call `persisted(sequence)`.
+2. Send `messages` at any time, `messages_after` only once the write numbered `sequence` is durable.
+3. Apply entries up to `commit_index`; confirm `reads` once applied up to their index; try `reads_lost` elsewhere.
+
+Rules kept here, by name of their source:
+- One vote a term, kept over a crash: a vote is answered, and the own vote counted, after it is durable (Raft §5.2).
+- A leader never changes its own log; a follower truncates only at a real conflict, so that a stale or reordered
+  append takes nothing away (Raft §5.3).
+- Only an entry of the leader's own term is committed by counting; earlier ones go along with it (Raft §5.4.2).
+- The leader sends before its own disk has the entries, and counts itself only for what is durable
+  (dissertation §10.2.1).
+- `durable_index` falls at once with a truncation, and only the write of the new entries raises it again: that an
+  older write of the same indexes completes says nothing about the new ones.
+- Messages may be lost, doubled, delayed and reordered; no answer is believed but in the term it was asked in.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from raft.errors import ChangeRefused, InvalidMessage, NotLeader
+from raft.log import Log
+from raft.membership import Change, Configuration, DescribeMember, PromoteMember, RemoveMember, decode_configuration
+from raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Entry,
+    HardState,
+    Kind,
+    Message,
+    ProposalId,
+    RequestVote,
+    RequestVoteReply,
+    TimeoutNow,
+    TimeoutNowReply,
+)
+from raft.progress import Mode, Progress
+from raft.records import command_entry, configuration_entry, noop_entry
+
+PROBE_BYTES_MAX = 16 << 10  # a probe may be refused: little is wasted then
+LOAD_ENTRIES_MAX = 1_024  # the most entries asked of the driver's disk in one append
+FAREWELL_TIMEOUTS = 4  # for so many election timeouts a removed member is still told that it is
+
+
+class Random(Protocol):
+    """What the core needs of `random.Random`."""
+
+    def uniform(self, a: float, b: float, /) -> float: ...
+    def getrandbits(self, k: int, /) -> int: ...
+
+
+class Role(Enum):
+    """Raft Figure 4, and the candidate before it raises its term (dissertation §9.6)."""
+
+    FOLLOWER = "follower"
+    PRE_CANDIDATE = "pre-candidate"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Timers and bounds.  The election timeout of a member is drawn anew each time from one to two times the value."""
+
+    heartbeat_ms: float = 60
+    election_timeout_ms: float = 300
+    append_bytes_max: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What the driver has to do now; see the top of this file."""
+
+    sequence: int  # of the newest write asked for so far, this one included
+    hard_state: HardState | None
+    entries: tuple[Entry, ...]  # in order; an index at or below an earlier one takes the earlier ones' place
+    messages: tuple[Message, ...]
+    messages_after: tuple[Message, ...]
+    commit_index: int  # committed and durable here
+    reads: tuple[tuple[int, int], ...]  # (token, index)
+    reads_lost: tuple[int, ...]
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is something to persist."""
+        return self.hard_state is not None or bool(self.entries)
+
+
+@dataclass(slots=True)
+class _Write:
+    """A Ready's write that is not durable yet, and how far the log will be durable with it."""
+
+    sequence: int
+    last_index: int
+
+
+class Node:
+    """One member's protocol state."""
+
+    def __init__(
+        self,
+        id: int,
+        *,
+        log: Log,
+        hard_state: HardState,
+        configurations: Sequence[tuple[int, Configuration]],
+        rng: Random,
+        settings: Settings | None = None,
+        last_time: int = 0,
+    ) -> None:
+        """`configurations`: (index, value), ascending, never empty; the last is in force, those before it may be
+        needed again when it is truncated.  All of `log` is durable.  `last_time`: the newest entry's.
+        """
+        self.id = id
+        self.log = log
+        self.rng = rng
+        self.settings = settings or Settings()
+        self.current_term = hard_state.current_term
+        self.voted_for = hard_state.voted_for
+        self.commit_index = hard_state.commit_index
+        self.durable_index = log.last_index
+        self.role = Role.FOLLOWER
+        self.leader_id = 0
+        self._configurations = list(configurations)
+        self._last_time = last_time
+        self._time = last_time  # the wall clock as last told
+
+        self._ticked_ms: float | None = None
+        self._clock_ms = 0.0  # grows by at most a heartbeat a tick
+        self._leader_contact_ms = float("-inf")
+        self._election_deadline_ms = 0.0
+        self._reset_election_deadline()
+
+        self._votes: set[int] = set()  # who granted; a repeated answer counts once
+        self._own_vote_sequence = 0  # the write that makes this candidacy's own vote durable
+
+        # Of a leader only; made anew in become_leader.
+        self._progress: dict[int, Progress] = {}
+        self._departing: dict[int, float] = {}  # removed members and until when they are still told
+        self._heartbeat_sent_ms = 0.0
+        self._transfer_target = 0
+        self._transfer_deadline_ms = 0.0
+        self._round = 0  # of ReadIndex; grows for ever, so that an answer to an earlier one never fits
+        self._reads_open: list[tuple[int, int]] = []  # (token, index) waiting for the current round
+        self._reads_next: list[int] = []  # arrived after the current round was sent
+        self._described: dict[int, tuple[str, str]] = {}  # what members say of themselves: (incarnation, advertise)
+
+        self._sequence = 0
+        self._persisted_sequence = 0
+        self._hard_state_sequence = 0  # the write that makes current_term and voted_for durable
+        self._writes: deque[_Write] = deque()
+        self._hard_state_changed = False
+        self._unwritten: list[Entry] = []
+        self._messages: list[Message] = []
+        self._messages_after: list[Message] = []
+        self._reads_confirmed: list[tuple[int, int]] = []
+        self._reads_lost: list[int] = []
+        self._handlers: dict[type, Callable[..., None]] = {
+            RequestVote: self._on_request_vote,
+            RequestVoteReply: self._on_request_vote_reply,
+            AppendEntries: self._on_append_entries,
+            AppendEntriesReply: self._on_append_entries_reply,
+            TimeoutNow: self._on_timeout_now,
+            TimeoutNowReply: self._on_timeout_now_reply,
+        }
+
+    # What others may look at
+
+    @property
+    def configuration(self) -> Configuration:
+        """The newest one in the log, committed or not: it holds as soon as it is appended (dissertation §4.1)."""
+        return self._configurations[-1][1]
+
+    @property
+    def configuration_index(self) -> int:
+        """Where in the log it stands; 0: not in the log."""
+        return self._configurations[-1][0]
+
+    @property
+    def committed_configuration(self) -> Configuration:
+        """The newest one that is committed; the founding one until then."""
+        return next((c for index, c in reversed(self._configurations) if index <= self.commit_index), Configuration({}))
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether a committed change took this member out."""
+        return self.id in self.committed_configuration.removed
+
+    @property
+    def progress(self) -> dict[int, Progress]:
+        """A leader's view of the others; empty elsewhere.  Not to be changed."""
+        return self._progress if self.role is Role.LEADER else {}
+
+    @property
+    def clock_ms(self) -> float:
+        """The core's clock, which `Progress` is told in."""
+        return self._clock_ms
+
+    @property
+    def has_committed_in_term(self) -> bool:
+        """Whether an entry of the current term is committed: before that a leader cannot know how far the log is."""
+        return self.log.term_at(self.commit_index) == self.current_term and self.commit_index > 0
+
+    # Inputs
+
+    def tick(self, now_ms: float, time: int) -> None:
+        """Time has passed.  `now_ms`: any steady clock; `time`: microseconds since 1970, stamped on entries.
+
+        One tick credits at most one heartbeat: a process that was paused must not take its own absence for its
+        leader's, nor a leader for its followers'.
+        """
+        last_ms = now_ms if self._ticked_ms is None else self._ticked_ms
+        self._clock_ms += min(max(now_ms - last_ms, 0.0), self.settings.heartbeat_ms)
+        self._ticked_ms = now_ms
+        self._time = time
+        if self.role is Role.LEADER:
+            self._tick_leader()
+        elif self._clock_ms >= self._election_deadline_ms and self.configuration.is_voter(self.id):
+            self.become_pre_candidate()
+
+    def step(self, message: Message) -> None:
+        """Take in a message from a peer.  Raises InvalidMessage where a correct peer cannot have sent it."""
+        self._handlers[type(message)](message)
+
+    def propose(self, commands: Sequence[tuple[ProposalId, bytes]], time: int) -> int:
+        """Append commands, in order; returns the first one's index.  Raises NotLeader, then nothing is appended."""
+        self._require_leader()
+        if self._transfer_target:
+            raise NotLeader(0)  # dissertation §3.10: no new entries while leadership is handed over
+        first = self.log.last_index + 1
+        stamp, term = self._stamp(time), self.current_term
+        self._append([command_entry(first + n, term, stamp, id, command) for n, (id, command) in enumerate(commands)])
+        self._replicate()
+        return first
+
+    def read_index(self, token: int) -> None:
+        """Ask from which index on a read is linearizable; a later Ready names `token` (dissertation §6.4).
+
+        Raises NotLeader.  `token` is the caller's own.
+        """
+        self._require_leader()
+        self._reads_next.append(token)
+        if not self._reads_open:
+            self._open_round()
+
+    def change_membership(self, change: Change, time: int) -> int:
+        """Append a changed configuration; returns its index.  Raises NotLeader or ChangeRefused.
+
+        One change at a time, and none before an entry of this term is committed: without the latter two leaders
+        could change one voter each in different directions (the published fix to dissertation §4.1).
+        """
+        self._require_leader()
+        self._require_settled_configuration()
+        configuration = self.configuration.after(change)
+        if isinstance(change, RemoveMember | PromoteMember):
+            self._require_reachable_majority(configuration)
+        return self._append_configuration(configuration, time)
+
+    def transfer_leadership(self, target: int = 0) -> int:
+        """Hand leadership to `target`, or to whoever is furthest; returns its id.  Dissertation §3.10.
+
+        Given up after an election timeout.  Raises NotLeader or ChangeRefused.
+        """
+        self._require_leader()
+        target = target or self._best_successor()
+        if target == self.id:
+            return target
+        if not self.configuration.is_voter(target):
+            raise ChangeRefused("not_a_voter", f"member {target} cannot lead: it does not vote")
+        self._transfer_target = target
+        self._transfer_deadline_ms = self._clock_ms + self.settings.election_timeout_ms
+        self._continue_transfer()
+        return target
+
+    def persisted(self, sequence: int) -> None:
+        """All writes up to the one numbered `sequence` are durable."""
+        self._persisted_sequence = max(self._persisted_sequence, sequence)
+        while self._writes and self._writes[0].sequence <= sequence:
+            self.durable_index = max(self.durable_index, self._writes.popleft().last_index)
+        if self.role is Role.CANDIDATE and self._own_vote_sequence <= self._persisted_sequence:
+            self._count_vote(self.id)
+        if self.role is Role.LEADER:
+            self._advance_commit()
+
+    def unreachable(self, member: int) -> None:
+        """An append to `member` failed on the way: what was in flight may be lost."""
+        progress = self._progress.get(member)
+        if self.role is Role.LEADER and progress is not None and progress.in_flight:
+            progress.lost()
+
+    def identified(self, member: int, incarnation: str, advertise: str) -> None:
+        """`member` has said who it is; a leader sees to it that the configuration says so too."""
+        self._described[member] = (incarnation, advertise)
+
+    def ready(self) -> Ready:
+        """What there is to do; each thing is said once."""
+        hard_state = None
+        if self._hard_state_changed or self._unwritten:
+            self._sequence += 1
+            self._writes.append(_Write(self._sequence, self.log.last_index))
+            hard_state = HardState(self.current_term, self.voted_for, self.commit_index)
+            self._hard_state_changed = False
+        ready = Ready(
+            self._sequence,
+            hard_state,
+            tuple(self._unwritten),
+            tuple(self._messages),
+            tuple(self._messages_after),
+            min(self.commit_index, self.durable_index),
+            tuple(self._reads_confirmed),
+            tuple(self._reads_lost),
+        )
+        for said in (self._unwritten, self._messages, self._messages_after, self._reads_confirmed, self._reads_lost):
+            said.clear()
+        return ready
+
+    # Roles
+
+    def become_follower(self, term: int, leader_id: int) -> None:
+        """Raft §5.1: a higher term always; or a rival's success in this one; or no majority in reach (§6.2)."""
+        if self.role is Role.LEADER:
+            self._drop_reads()
+            self._reset_election_deadline()
+        if term > self.current_term:
+            self.current_term = term
+            self.voted_for = 0
+            self._hard_state_is_new()
+        self.role = Role.FOLLOWER
+        self.leader_id = leader_id
+        self._votes = set()
+
+    def become_pre_candidate(self) -> None:
+        """Ask whether an election could be won before disturbing anybody with a new term (dissertation §9.6)."""
+        self.role = Role.PRE_CANDIDATE
+        self.leader_id = 0
+        self._reset_election_deadline()
+        self._votes = set()
+        self._count_vote(self.id)
+        if self.role is Role.PRE_CANDIDATE:
+            self._request_votes(self._messages, self.current_term + 1, pre_vote=True, transfer=False)
+
+    def become_candidate(self, *, transfer: bool = False) -> None:
+        """Raft §5.2.  Votes are asked for only when term and own vote are durable: a candidate that forgets them in a
+        crash could vote for another in the same term.
+        """
+        self.role = Role.CANDIDATE
+        self.leader_id = 0
+        self.current_term += 1
+        self.voted_for = self.id
+        self._hard_state_is_new()
+        self._own_vote_sequence = self._hard_state_sequence
+        self._reset_election_deadline()
+        self._votes = set()
+        self._request_votes(self._messages_after, self.current_term, pre_vote=False, transfer=transfer)
+
+    def become_leader(self) -> None:
+        """Raft §5.2; the no-op lets it learn how far the log is committed (§8)."""
+        self.role = Role.LEADER
+        self.leader_id = self.id
+        self._progress = {}
+        self._departing = {}
+        self._transfer_target = 0
+        self._reads_open, self._reads_next = [], []
+        self._heartbeat_sent_ms = self._clock_ms
+        self._follow_configuration()
+        self._append([noop_entry(self.log.last_index + 1, self.current_term, self._stamp(self._time))])
+        self._replicate()
+
+    # Elections
+
+    def _request_votes(self, outbox: list[Message], term: int, *, pre_vote: bool, transfer: bool) -> None:
+        last_index, last_term = self.log.last_index, self.log.last_term
+        outbox += [
+            RequestVote(self.id, voter, term, last_index, last_term, pre_vote, transfer)
+            for voter in self.configuration.voters
+            if voter != self.id
+        ]
+
+    def _on_request_vote(self, m: RequestVote) -> None:
+        up_to_date = self.log.is_up_to_date(m.last_log_index, m.last_log_term)
+        if not m.transfer and self._hears_a_leader():
+            # Stickiness (dissertation §4.2.3): who has a leader neither votes nor takes up the term.
+            self._answer_vote(m, granted=False)
+        elif m.pre_vote:
+            self._answer_vote(m, granted=m.term > self.current_term and up_to_date)
+        else:
+            self._vote(m, up_to_date)
+
+    def _vote(self, m: RequestVote, up_to_date: bool) -> None:
+        """Raft §5.2 and §5.4.1."""
+        if m.term > self.current_term:
+            self.become_follower(m.term, 0)
+        granted = m.term == self.current_term and self.voted_for in (0, m.source) and up_to_date
+        if granted and not self.voted_for:
+            self.voted_for = m.source
+            self._hard_state_is_new()
+        if granted:
+            self.become_follower(self.current_term, 0)
+            self._reset_election_deadline()
+        self._answer_vote(m, granted)
+
+    def _hears_a_leader(self) -> bool:
+        if self.role is Role.LEADER:
+            return True
+        heard = self._clock_ms - self._leader_contact_ms < self.settings.election_timeout_ms
+        return heard and self.leader_id != 0
+
+    def _answer_vote(self, m: RequestVote, granted: bool) -> None:
+        term = m.term if granted and m.pre_vote else self.current_term
+        self._answer(RequestVoteReply(self.id, m.source, term, granted, m.pre_vote, m.request))
+
+    def _on_request_vote_reply(self, m: RequestVoteReply) -> None:
+        asked_term = self.current_term + 1 if m.pre_vote else self.current_term
+        asking = Role.PRE_CANDIDATE if m.pre_vote else Role.CANDIDATE
+        if not m.vote_granted and m.term > self.current_term:
+            self.become_follower(m.term, 0)
+        elif m.vote_granted and self.role is asking and m.term == asked_term:
+            self._count_vote(m.source)
+
+    def _count_vote(self, voter: int) -> None:
+        self._votes.add(voter)
+        if not self.configuration.is_majority(self._votes):
+            return
+        if self.role is Role.PRE_CANDIDATE:
+            self.become_candidate()
+        else:
+            self.become_leader()
+
+    def _on_timeout_now(self, m: TimeoutNow) -> None:
+        self._answer(TimeoutNowReply(self.id, m.source, self.current_term, m.request))
+        if m.term == self.current_term and self.role is not Role.LEADER and self.configuration.is_voter(self.id):
+            self.become_candidate(transfer=True)
+
+    def _on_timeout_now_reply(self, m: TimeoutNowReply) -> None:
+        if m.term > self.current_term:
+            self.become_follower(m.term, 0)
+
+    def _reset_election_deadline(self) -> None:
+        timeout_ms = self.settings.election_timeout_ms
+        self._election_deadline_ms = self._clock_ms + self.rng.uniform(timeout_ms, 2 * timeout_ms)
+
+    # The follower's side of replication
+
+    def _on_append_entries(self, m: AppendEntries) -> None:
+        if m.entries is None:
+            raise InvalidMessage("an append without its entries")
+        if m.term < self.current_term:
+            self._reject_append(m)  # its term is what counts: the sender steps down
+            return
+        if m.term == self.current_term and self.role is Role.LEADER:
+            raise InvalidMessage(f"member {m.source} claims to lead in term {m.term}, which this member leads")
+        if m.term > self.current_term or self.role is not Role.FOLLOWER or self.leader_id != m.source:
+            self.become_follower(m.term, m.source)
+        self._leader_contact_ms = self._clock_ms
+        self._reset_election_deadline()
+        prev_log_index, prev_log_term, entries = m.prev_log_index, m.prev_log_term, m.entries
+        if prev_log_index < self.log.base_index:  # what the snapshot holds is committed, so it agrees
+            entries = entries[self.log.base_index - prev_log_index :]
+            prev_log_index, prev_log_term = self.log.base_index, self.log.base_term
+        if self.log.term_at(prev_log_index) != prev_log_term:
+            self._reject_append(m)
+            return
+        self._take_entries(entries)
+        self._accept_append(m, match_index=prev_log_index + len(entries))
+
+    def _accept_append(self, m: AppendEntries, match_index: int) -> None:
+        if m.leader_commit > self.commit_index:
+            # Only up to what this very message vouches for: later entries may be another leader's (Figure 2).
+            self.commit_index = max(self.commit_index, min(m.leader_commit, match_index))
+            self._drop_superseded_configurations()
+        self._answer(
+            AppendEntriesReply(self.id, m.source, self.current_term, True, match_index, m.round, m.heartbeat,
+                               request=m.request),
+            match_index,
+        )  # fmt: skip
+
+    def _reject_append(self, m: AppendEntries) -> None:
+        conflict_term = self.log.term_at(m.prev_log_index) or 0
+        conflict_index = self.log.last_index + 1
+        if conflict_term:
+            conflict_index = max(self.log.first_index_of_term_at(m.prev_log_index), self.commit_index + 1)
+        self._answer(
+            AppendEntriesReply(self.id, m.source, self.current_term, False, m.prev_log_index, m.round, m.heartbeat,
+                               conflict_index, conflict_term, m.request)
+        )  # fmt: skip
+
+    def _take_entries(self, entries: Sequence[Entry]) -> None:
+        """Append what is missing; truncate only where a term differs."""
+        for position, entry in enumerate(entries):
+            if self.log.term_at(entry.index) == entry.term:
+                continue
+            if entry.index <= self.log.last_index:
+                self._truncate_from(entry.index)
+            self._append(entries[position:])
+            return
+
+    def _truncate_from(self, index: int) -> None:
+        if index <= self.commit_index:
+            raise InvalidMessage(f"an append that would undo index {index}, committed up to {self.commit_index}")
+        self.log.truncate_from(index)
+        self.durable_index = min(self.durable_index, index - 1)
+        for write in self._writes:
+            write.last_index = min(write.last_index, index - 1)
+        while self.configuration_index >= index:
+            self._configurations.pop()
+
+    # The leader's side of replication
+
+    def _tick_leader(self) -> None:
+        if not self._majority_in_contact(self.configuration):
+            self.become_follower(self.current_term, 0)  # check-quorum, dissertation §6.2
+            return
+        if self._transfer_target:
+            self._continue_transfer()
+        for member, until_ms in list(self._departing.items()):
+            if self._clock_ms >= until_ms:
+                del self._departing[member], self._progress[member]
+        for progress in self._progress.values():
+            if progress.in_flight and self._clock_ms - progress.sent_ms >= 2 * self.settings.election_timeout_ms:
+                progress.lost()
+        self._tend_configuration()
+        if self._clock_ms - self._heartbeat_sent_ms >= self.settings.heartbeat_ms:
+            self._heartbeat_sent_ms = self._clock_ms
+            self._open_round() if self._reads_next else self._send_heartbeats()
+        self._replicate()
+
+    def _majority_in_contact(self, configuration: Configuration) -> bool:
+        heard_since_ms = self._clock_ms - self.settings.election_timeout_ms
+        reached = [id for id, progress in self._progress.items() if progress.contact_ms >= heard_since_ms]
+        return configuration.is_majority([*reached, self.id])
+
+    def _send_heartbeats(self) -> None:
+        for member, progress in self._progress.items():
+            self._send_heartbeat(member, progress)
+
+    def _send_heartbeat(self, member: int, progress: Progress) -> None:
+        """At the follower's own match_index: it fits whatever is in flight, and claims nothing new (Raft §5.2)."""
+        prev_term = self.log.term_at(progress.match_index)
+        if prev_term is None:
+            return
+        progress.sent_commit = max(progress.sent_commit, min(self.commit_index, progress.match_index))
+        self._messages.append(
+            AppendEntries(self.id, member, self.current_term, progress.match_index, prev_term, (), self.commit_index,
+                          self._round, heartbeat=True)
+        )  # fmt: skip
+
+    def _replicate(self) -> None:
+        """Give every idle follower what it lacks: entries, or else the news of a commit."""
+        for member, progress in self._progress.items():
+            if progress.in_flight:
+                continue
+            if progress.mode is Mode.PROBE or progress.next_index <= self.log.last_index:
+                self._send_append(member, progress)
+            elif progress.sent_commit < min(self.commit_index, progress.match_index):
+                self._send_heartbeat(member, progress)
+
+    def _send_append(self, member: int, progress: Progress) -> None:
+        first, last = progress.next_index, self.log.last_index
+        prev_term = self.log.term_at(first - 1)
+        if prev_term is None:
+            return  # compacted away: it needs a snapshot
+        bytes_max = PROBE_BYTES_MAX if progress.mode is Mode.PROBE else self.settings.append_bytes_max
+        entries = self.log.slice(first, last, bytes_max)
+        # None: they left memory, and the driver reads them from disk.
+        last = min(last, first + LOAD_ENTRIES_MAX - 1) if entries is None else first - 1 + len(entries)
+        progress.sent(last, self._clock_ms)
+        progress.sent_commit = max(progress.sent_commit, min(self.commit_index, last))
+        self._messages.append(
+            AppendEntries(self.id, member, self.current_term, first - 1, prev_term, entries, self.commit_index,
+                          self._round, last_index=last, last_term=self.log.term_at(last) or 0)
+        )  # fmt: skip
+
+    def _on_append_entries_reply(self, m: AppendEntriesReply) -> None:
+        if m.term > self.current_term:
+            self.become_follower(m.term, 0)
+        progress = self._progress.get(m.source)
+        if m.term < self.current_term or self.role is not Role.LEADER or progress is None:
+            return  # an answer to an earlier term's question says nothing now
+        progress.contact_ms = self._clock_ms
+        progress.acked_round = max(progress.acked_round, m.round)
+        if not m.heartbeat:
+            self._take_append_reply(progress, m)
+        self._close_round()
+        if self._transfer_target == m.source:
+            self._continue_transfer()
+        self._replicate()
+
+    def _take_append_reply(self, progress: Progress, m: AppendEntriesReply) -> None:
+        if m.success:
+            progress.in_flight = False
+            if m.match_index > self.log.last_index:
+                raise InvalidMessage(f"member {m.source} claims to hold index {m.match_index}, which was never sent")
+            progress.accepted(m.match_index)
+            self._advance_commit()
+        elif m.match_index == progress.next_index - 1 or progress.mode is Mode.REPLICATE:
+            progress.in_flight = False
+            progress.rejected(self._rewound(m))
+
+    def _rewound(self, m: AppendEntriesReply) -> int:
+        """Where to try next: past the conflicting term if this log has it too, else before it (Raft §5.3 end)."""
+        refused = m.match_index
+        last_of_term = self.log.last_index_of_term(m.conflict_term) if m.conflict_term else 0
+        return min(last_of_term + 1 if last_of_term else m.conflict_index, max(refused, 1))
+
+    def _advance_commit(self) -> None:
+        """Raft §5.4.2, Figure 8: count only for an entry of the current term."""
+        match_index = {member: progress.match_index for member, progress in self._progress.items()}
+        match_index[self.id] = self.durable_index
+        agreed = self.configuration.agreed_index(match_index)
+        if agreed <= self.commit_index or self.log.term_at(agreed) != self.current_term:
+            return
+        self.commit_index = agreed
+        self._drop_superseded_configurations()
+        if not self._reads_open and self._reads_next:  # they waited for this term's first commit
+            self._open_round()
+        if self.is_removed:
+            self._resign()
+        else:
+            self._replicate()
+
+    def _resign(self) -> None:
+        """The own removal is committed: tell everybody, let the best successor begin, step down (§4.2.2)."""
+        self._send_heartbeats()
+        successor = self._best_successor()
+        if successor != self.id:
+            self._messages.append(TimeoutNow(self.id, successor, self.current_term))
+        self.become_follower(self.current_term, 0)
+
+    # Reads (dissertation §6.4)
+
+    def _open_round(self) -> None:
+        """All that wait share one round of heartbeats; none before this term has committed something."""
+        if not self.has_committed_in_term:
+            return
+        self._round += 1
+        self._reads_open += [(token, self.commit_index) for token in self._reads_next]
+        self._reads_next = []
+        self._send_heartbeats()
+        self._close_round()
+
+    def _close_round(self) -> None:
+        """The majority has answered to a heartbeat of this round, so nobody else led when it was sent."""
+        if not self._reads_open:
+            return
+        acked = [member for member, progress in self._progress.items() if progress.acked_round >= self._round]
+        if not self.configuration.is_majority([*acked, self.id]):
+            return
+        self._reads_confirmed += self._reads_open
+        self._reads_open = []
+        if self._reads_next:
+            self._open_round()
+
+    def _drop_reads(self) -> None:
+        self._reads_lost += [token for token, _ in self._reads_open] + self._reads_next
+        self._reads_open, self._reads_next = [], []
+
+    # Membership and transfer
+
+    def _require_leader(self) -> None:
+        if self.role is not Role.LEADER:
+            raise NotLeader(self.leader_id)
+
+    def _require_settled_configuration(self) -> None:
+        if self.configuration_index > self.commit_index:
+            raise ChangeRefused("change_in_progress", "another membership change is under way; try again")
+        if not self.has_committed_in_term:
+            raise ChangeRefused("change_in_progress", "the leader is new and has committed nothing yet; try again")
+
+    def _require_reachable_majority(self, configuration: Configuration) -> None:
+        if not self._majority_in_contact(configuration):
+            raise ChangeRefused("no_majority", "the change would leave no reachable majority of voters")
+
+    def _append_configuration(self, configuration: Configuration, time: int) -> int:
+        index = self.log.last_index + 1
+        self._append([configuration_entry(index, self.current_term, self._stamp(time), configuration.encode())])
+        self._replicate()
+        return index
+
+    def _follow_configuration(self) -> None:
+        """Of a leader: one Progress for every other member, and a farewell to those that left."""
+        for member in self.configuration.members:
+            if member != self.id and member not in self._progress:
+                self._progress[member] = Progress(self.log.last_index + 1, self._clock_ms)
+        farewell_ms = self._clock_ms + FAREWELL_TIMEOUTS * self.settings.election_timeout_ms
+        for member in self._progress:
+            if member not in self.configuration.members:
+                self._departing.setdefault(member, farewell_ms)
+
+    def _tend_configuration(self) -> None:
+        """The changes a leader makes on its own: the cluster's id, what members say of themselves, promotions."""
+        if self.configuration_index > self.commit_index or not self.has_committed_in_term:
+            return
+        configuration = self.configuration
+        if not configuration.cluster_id:
+            cluster_id = f"{self.rng.getrandbits(64):016x}"
+            founded = Configuration(configuration.members, configuration.removed, cluster_id)
+            self._append_configuration(founded, self._time)
+            return
+        change = self._due_description() or self._due_promotion()
+        if change is not None:
+            self._append_configuration(configuration.after(change), self._time)
+
+    def _due_description(self) -> Change | None:
+        for id, member in self.configuration.members.items():
+            incarnation, advertise = self._described.get(id, ("", ""))
+            incarnation = member.incarnation or incarnation  # once known it never changes
+            if (incarnation, advertise or member.advertise) != (member.incarnation, member.advertise):
+                return DescribeMember(id, incarnation, advertise or member.advertise)
+        return None
+
+    def _due_promotion(self) -> Change | None:
+        """A learner that got through a round of catching up within an election timeout (dissertation §4.2.1)."""
+        for id, member in self.configuration.members.items():
+            progress = self._progress.get(id)
+            if progress is None or not member.promote or not member.incarnation:
+                continue
+            if progress.match_index and progress.match_index >= progress.catch_up_target:
+                quick = self._clock_ms - progress.catch_up_start_ms <= self.settings.election_timeout_ms
+                if quick and progress.catch_up_target:
+                    return PromoteMember(id)
+                progress.catch_up_target = self.log.last_index
+                progress.catch_up_start_ms = self._clock_ms
+        return None
+
+    def _best_successor(self) -> int:
+        voters = [id for id in self.configuration.voters if id in self._progress]
+        if not voters:
+            return self.id
+        return max(voters, key=lambda id: (self._progress[id].match_index, self._progress[id].contact_ms))
+
+    def _continue_transfer(self) -> None:
+        if self._clock_ms >= self._transfer_deadline_ms:
+            self._transfer_target = 0
+            return
+        progress = self._progress.get(self._transfer_target)
+        if progress is not None and progress.match_index == self.log.last_index:
+            self._messages.append(TimeoutNow(self.id, self._transfer_target, self.current_term))
+
+    # What all roles share
+
+    def _append(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        self.log.append(entries)
+        self._unwritten.extend(entries)
+        self._last_time = max(self._last_time, entries[-1].time)
+        for entry in entries:
+            if entry.kind is Kind.CONFIGURATION:
+                self._configurations.append((entry.index, decode_configuration(entry.body)))
+                if self.role is Role.LEADER:
+                    self._follow_configuration()
+
+    def _drop_superseded_configurations(self) -> None:
+        """What a committed configuration replaced can never be in force again."""
+        while len(self._configurations) > 1 and self._configurations[1][0] <= self.commit_index:
+            del self._configurations[0]
+
+    def _stamp(self, time: int) -> int:
+        return max(time, self._last_time)
+
+    def _hard_state_is_new(self) -> None:
+        self._hard_state_changed = True
+        self._hard_state_sequence = self._sequence + 1
+
+    def _answer(self, reply: Message, match_index: int = 0) -> None:
+        """At once, unless the answer says something that is not durable yet."""
+        durable = self._hard_state_sequence <= self._persisted_sequence and match_index <= self.durable_index
+        (self._messages if durable else self._messages_after).append(reply)

@@ -1,0 +1,55 @@
+"""The leader's view of one follower: what it holds, what to send it next, when it was last heard.
+
+PROBE: where the follower's log agrees is not known yet; one small append at a time.
+REPLICATE: it is known; `next_index` runs ahead of `match_index` by what is in flight.
+At most one append is in flight: what is proposed meanwhile goes together in the next one, so batches grow with load.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Mode(Enum):
+    """How appends are sent."""
+
+    PROBE = "probe"
+    REPLICATE = "replicate"
+
+
+@dataclass(slots=True)
+class Progress:
+    """One follower, as of this leader's term.  Times are milliseconds of the core's clock."""
+
+    next_index: int  # > match_index, always
+    contact_ms: float  # when it last answered in this term
+    match_index: int = 0  # known to be durable there
+    mode: Mode = Mode.PROBE
+    in_flight: bool = False
+    sent_ms: float = 0.0  # when the append in flight was sent
+    acked_round: int = 0  # the newest ReadIndex round it has confirmed
+    sent_commit: int = 0  # the newest leader_commit it has been told
+    catch_up_target: int = 0  # a learner's round (dissertation §4.2.1): the end of the log when the round began
+    catch_up_start_ms: float = 0.0
+
+    def sent(self, last_index: int, now_ms: float) -> None:
+        """An append up to `last_index` has gone out."""
+        self.in_flight = True
+        self.sent_ms = now_ms
+        if self.mode is Mode.REPLICATE:
+            self.next_index = last_index + 1
+
+    def accepted(self, match_index: int) -> None:
+        """The follower holds all up to `match_index`."""
+        self.match_index = max(self.match_index, match_index)
+        self.next_index = max(self.next_index, self.match_index + 1)
+        self.mode = Mode.REPLICATE
+
+    def rejected(self, next_index: int) -> None:
+        """The follower's log differs: try at `next_index`, never at or below what is known to match."""
+        self.next_index = max(next_index, self.match_index + 1)
+        self.mode = Mode.PROBE
+
+    def lost(self) -> None:
+        """The append in flight, or its answer, got lost: begin again after what is known to match."""
+        self.in_flight = False
+        self.rejected(self.match_index + 1)
