@@ -1,0 +1,197 @@
+"""What talks to the nodes: HTTP over one kept-alive connection, the real curl, and writers that put a load on.
+
+A writer does what api.md asks of a client: a ClientId with every post, and the same one again, on the next node, until
+the post is acknowledged.  What it was told is what the cluster is held to.
+"""
+
+import http.client
+import itertools
+import json
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from tests.cluster.waiting import LOOK_AGAIN_S, wait_until
+
+HOST = "127.0.0.1"
+PAGE = 1000  # posts a page, the most that api.md allows
+TRY_AGAIN = {503, 504}  # not proposed; outcome unknown: both are safe to repeat with the same ClientId
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer, read to its end."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Client:
+    """One connection to one port, kept alive from request to request and opened anew after an error."""
+
+    def __init__(self, port: int, timeout_s: float = 15) -> None:
+        self._connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def request(self, method: str, path: str, body: str | bytes | None = None) -> Answer:
+        """Raises OSError, whatever way the connection failed; the outcome is then unknown."""
+        data = body.encode() if isinstance(body, str) else body
+        try:
+            self._connection.request(method, path, data)
+            response = self._connection.getresponse()
+            return Answer(response.status, response.msg, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise OSError(f"{method} {path}: {error!r}") from error
+
+    def post(self, room: str, message: str, user: str = "ann", client_id: str | None = None) -> Answer:
+        fields = {"Message": message, "User": user} | ({"ClientId": client_id} if client_id else {})
+        return self.request("POST", f"/rooms/{room}", json.dumps(fields))
+
+
+def request(port: int, method: str, path: str, body: str | bytes | None = None, timeout_s: float = 15) -> Answer:
+    """One request on a connection of its own."""
+    with Client(port, timeout_s) as client:
+        return client.request(method, path, body)
+
+
+def curl(*arguments: str, timeout_s: float = 30) -> str:
+    """What the real curl prints; it must succeed."""
+    done = subprocess.run(
+        ["curl", "--silent", "--show-error", "--fail-with-body", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+    assert done.returncode == 0, f"curl {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def read_room(port: int, room: str, *, stale: bool = False) -> list[dict[str, Any]]:
+    """Every post of a room, page by page, oldest first."""
+    posts: list[dict[str, Any]] = []
+    consistency = "&consistency=stale" if stale else ""
+    with Client(port) as client:
+        while True:
+            last = posts[-1]["Id"] if posts else 0
+            path = f"/rooms/{room}?after={last}&limit={PAGE}{consistency}"
+
+            def page(path: str = path) -> Answer | None:
+                answer = client.request("GET", path)
+                return None if answer.status in TRY_AGAIN else answer
+
+            answer = wait_until(page, 15, f"{path} is answered by port {port}")
+            assert answer.status == 200, answer
+            found = answer.json()
+            if not found:
+                return posts
+            posts += found
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """What a writer was told: this post stands in this room under this Id."""
+
+    room: str
+    user: str
+    client_id: str
+    message: str
+    id: int
+
+
+class Writer(threading.Thread):
+    """Posts one message after the other, as fast as they are acknowledged, until it is told to stop."""
+
+    def __init__(self, name: str, ports: Sequence[int], rooms: Sequence[str]) -> None:
+        super().__init__(name=name)
+        self._ports = itertools.cycle(ports)
+        self._rooms = rooms
+        self._stopping = threading.Event()
+        self.acknowledged: list[Acknowledged] = []
+        self.surprises: list[Answer] = []  # neither an acknowledgement nor a reason to try again
+
+    def run(self) -> None:
+        client = Client(next(self._ports))
+        for number in itertools.count(1):
+            room = self._rooms[number % len(self._rooms)]
+            client_id, message = f"{self.name}-{number}", f"{self.name} says {number}"
+            while not self._stopping.is_set():
+                if self._post(client, room, client_id, message):
+                    break
+                client.close()
+                client = Client(next(self._ports))
+            if self._stopping.is_set():
+                break
+        client.close()
+
+    def _post(self, client: Client, room: str, client_id: str, message: str) -> bool:
+        """Whether this post needs no further try."""
+        try:
+            answer = client.post(room, message, self.name, client_id)
+        except OSError:
+            self._stopping.wait(LOOK_AGAIN_S)
+            return False
+        if answer.status in TRY_AGAIN:
+            self._stopping.wait(LOOK_AGAIN_S)
+            return False
+        if answer.status in {200, 201}:
+            self.acknowledged.append(Acknowledged(room, self.name, client_id, message, answer.json()["Id"]))
+        else:
+            self.surprises.append(answer)
+        return True
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+
+@contextmanager
+def load(ports: Sequence[int], *, writers: int = 4, rooms: Sequence[str] = ("general",)) -> Iterator[list[Writer]]:
+    """Writers at work, each beginning at another node, while the block runs; they have ended when it is left."""
+    at_work = [
+        Writer(f"writer{n}", [*ports[n % len(ports) :], *ports[: n % len(ports)]], rooms) for n in range(writers)
+    ]
+    for writer in at_work:
+        writer.start()
+    try:
+        yield at_work
+    finally:
+        for writer in at_work:
+            writer.stop()
+        for writer in at_work:
+            writer.join()
+
+
+def acknowledged_by(writers: Sequence[Writer]) -> list[Acknowledged]:
+    """Everything the writers were told; they were told nothing unexpected."""
+    assert [surprise for writer in writers for surprise in writer.surprises] == []
+    return [acknowledgement for writer in writers for acknowledgement in writer.acknowledged]
+
+
+def check_history(acknowledged: Sequence[Acknowledged], rooms: dict[str, list[dict[str, Any]]]) -> None:
+    """Every acknowledged post stands once, where its writer was told, and the Ids of a room count without a gap."""
+    for room, posts in rooms.items():
+        assert [post["Id"] for post in posts] == list(range(1, len(posts) + 1)), f"the Ids of {room} have a gap"
+        told = [(post["User"], post["ClientId"]) for post in posts]
+        assert len(set(told)) == len(told), f"{room} has a post twice"
+    for told_post in acknowledged:
+        posts = rooms[told_post.room]
+        assert told_post.id <= len(posts), f"lost: {told_post}"
+        post = posts[told_post.id - 1]
+        stands = (post["User"], post["ClientId"], post["Message"])
+        assert stands == (told_post.user, told_post.client_id, told_post.message), f"told {told_post}, stands {post}"

@@ -1,0 +1,268 @@
+"""Real nodes in real processes on 127.0.0.1: start them, kill them, pause them, and always clean up.
+
+Ports.  A port found by binding to 0 and closing again may be anybody's by the time the node binds it: another test's,
+or the near end of some outgoing connection, above all while a killed node is down.  So each port stays reserved for as
+long as its node may need it: a socket with SO_REUSEADDR is bound to it and never listens.  Linux lets a second socket
+with SO_REUSEADDR (every server's) bind and listen beside it, but neither gives the port out for a bind to 0 nor uses it
+for a connection; so parallel tests never meet.
+
+Waiting.  Nothing sleeps; everything waits for a fact with a deadline.  When a test fails the nodes' logs are printed.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.cluster.clients import HOST, Answer, request
+from tests.cluster.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, str(ROOT / "raft_chat.py"))
+
+# Deadlines are for hopeless cases: several times what a node needs on two busy cores.
+READY_S = 30
+EXIT_S = 15
+LOG_TAIL_BYTES = 8000  # of each node, in a failed test's report
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what would configure a node."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAFT_CHAT_")}
+
+
+class Port:
+    """A port of 127.0.0.1 that is nobody else's until it is released; see the head of this file."""
+
+    def __init__(self) -> None:
+        self._holder = socket.socket()
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._holder.bind((HOST, 0))
+        self.number: int = self._holder.getsockname()[1]
+
+    def release(self) -> None:
+        self._holder.close()
+
+
+class Node:
+    """One member: its ports, its data directory, its log file, and its process where one runs."""
+
+    def __init__(self, id: int, directory: Path, *, command: Sequence[str] = COMMAND) -> None:
+        self.id = id
+        self._command = command
+        self._ports = (Port(), Port())
+        self.port, self.peer_port = (port.number for port in self._ports)
+        self.url = f"http://{HOST}:{self.port}"
+        self.peer_url = f"http://{HOST}:{self.peer_port}"
+        self.data_dir = directory / f"raft-chat-{id}"
+        self.log_file = directory / f"node-{id}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *flags: str) -> list[str]:
+        return [*self._command, *flags]
+
+    def flags(self, cluster: str, *more: str) -> list[str]:
+        """The seed's flags, and the data directory."""
+        own = ("--id", str(self.id), "--cluster", cluster, "--port", str(self.port), "--data-dir", str(self.data_dir))
+        return [*own, *more]
+
+    def start(self, *flags: str) -> None:
+        """Start its process with these flags; everything it prints goes to its log file."""
+        assert not self.running, f"node {self.id} runs already"
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(*flags),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.log_file.parent,
+                env=environment(),
+            )
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9, and gone when this returns; a node that runs no more is left as it is."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def wait_exit(self, deadline_s: float = EXIT_S) -> int:
+        """The exit code of a node that is expected to end by itself."""
+        assert self.process is not None
+        try:
+            return self.process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"node {self.id} still runs after {deadline_s} s") from None
+
+    def status(self) -> dict[str, Any]:
+        """`GET /raft`.  Raises OSError while the node does not answer."""
+        answer = request(self.port, "GET", "/raft", timeout_s=2)
+        assert answer.status == 200, answer
+        found = answer.json()
+        assert isinstance(found, dict)
+        return found
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def close(self) -> None:
+        self.kill()
+        for port in self._ports:
+            port.release()
+
+
+class Cluster:
+    """Some nodes that know of each other.  Use it as a context manager: whatever happens inside, no process is left."""
+
+    def __init__(
+        self, directory: Path, size: int = 3, *, flags: Sequence[str] = (), command: Sequence[str] = COMMAND
+    ) -> None:
+        self._directory = directory
+        self._flags = flags
+        self.nodes = {id: Node(id, directory, command=command) for id in range(1, size + 1)}
+        self.url_list = ",".join(node.peer_url for node in self.nodes.values())
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with ExitStack() as closing:
+            for node in self.nodes.values():
+                closing.callback(node.close)
+        if error is not None:
+            self._show_logs()
+
+    def _show_logs(self) -> None:
+        """Pytest shows what is written here only where the test failed."""
+        for node in self.nodes.values():
+            exit_code = node.process.returncode if node.process else None
+            tail = node.log()[-LOG_TAIL_BYTES:]
+            sys.stderr.write(f"\n--- node {node.id}, port {node.port}, exit code {exit_code}\n{tail}")
+
+    # --- starting and stopping ---
+
+    def start(self, *ids: int) -> None:
+        """Start these nodes, all where none is named, without waiting for anything."""
+        for id in ids or self.nodes:
+            self.nodes[id].start(*self.nodes[id].flags(self.url_list, *self._flags))
+
+    def start_ready(self) -> "Cluster":
+        self.start()
+        self.wait_ready()
+        return self
+
+    def restart(self, *ids: int) -> None:
+        self.start(*ids)
+        self.wait_ready()
+
+    def kill(self, *ids: int) -> None:
+        """kill -9 all of them before waiting for any: they die at once, not one after the other."""
+        doomed = [self.nodes[id] for id in ids or self.nodes]
+        for node in doomed:
+            if node.running:
+                node.signal(signal.SIGKILL)
+        for node in doomed:
+            node.kill()
+
+    def terminate(self, id: int) -> int:
+        """SIGTERM; the exit code."""
+        self.nodes[id].signal(signal.SIGTERM)
+        return self.nodes[id].wait_exit()
+
+    @contextmanager
+    def paused(self, id: int) -> Iterator[None]:
+        """SIGSTOP for as long as the block runs."""
+        self.nodes[id].signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.nodes[id].signal(signal.SIGCONT)
+
+    # --- who leads, who is ready ---
+
+    def running(self) -> list[Node]:
+        return [node for node in self.nodes.values() if node.running]
+
+    def leader(self) -> int:
+        """The id of the running node that leads, in the latest term that any of them knows of; 0 for none.
+
+        Raises OSError where a running node does not answer.
+        """
+        statuses = [node.status() for node in self.running()]
+        leaders = [(status["Term"], status["Id"]) for status in statuses if status["Leader"] == status["Id"]]
+        newest_term = max((status["Term"] for status in statuses), default=0)
+        return max((id for term, id in leaders if term == newest_term), default=0)
+
+    def wait_leader(self, deadline_s: float = READY_S) -> int:
+        return wait_until(lambda: self.leader() or None, deadline_s, "one of the nodes leads")
+
+    def wait_ready(self, deadline_s: float = READY_S) -> int:
+        """Every running node follows the same leader, and each has applied what was committed; the leader's id."""
+
+        def agreed() -> int | None:
+            statuses = [node.status() for node in self.running()]
+            leaders = {status["Leader"] for status in statuses}
+            committed = max(status["CommitIndex"] for status in statuses)
+            if len(leaders) != 1 or leaders == {0} or any(status["LastApplied"] < committed for status in statuses):
+                return None
+            (leader,) = leaders
+            return int(leader) if self.nodes[leader].running else None
+
+        return wait_until(agreed, deadline_s, "all nodes follow one leader and have caught up with it")
+
+    # --- the members ---
+
+    def new_node(self, id: int) -> Node:
+        """A node that the cluster does not know of yet, and that is not started."""
+        node = self.nodes[id] = Node(id, self._directory)
+        self.url_list += f",{node.peer_url}"
+        return node
+
+    def join(self, id: int) -> None:
+        """Start a node the way that the seed says for one that was added."""
+        self.nodes[id].start(*self.nodes[id].flags(self.url_list, "--join", *self._flags))
+
+    def members(self, asked: int) -> dict[int, dict[str, Any]]:
+        """The membership by id, as node `asked` has it."""
+        return {member["Id"]: member for member in self.nodes[asked].status()["Members"]}
+
+    # --- talking to it ---
+
+    def ports(self, ids: Iterable[int] | None = None) -> list[int]:
+        return [self.nodes[id].port for id in (ids or self.nodes)]
+
+    def request(self, id: int, method: str, path: str, body: str | bytes | None = None) -> Answer:
+        return request(self.nodes[id].port, method, path, body)
+
+    def post(self, id: int, room: str, message: str, user: str = "ann", **fields: str) -> Answer:
+        return self.request(id, "POST", f"/rooms/{room}", json.dumps({"Message": message, "User": user, **fields}))
+
+
+def refused_start(node: Node, *flags: str) -> str:
+    """Start a node that must refuse: it ends with exit code 1 and one line on stderr, which is returned."""
+    done = subprocess.run(
+        node.command(*flags),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd=node.log_file.parent,
+        env=environment(),
+        timeout=EXIT_S,
+    )
+    assert done.returncode == 1, f"exit code {done.returncode}:\n{done.stderr}"
+    assert done.stderr.count("\n") == 1, f"not one line:\n{done.stderr}"
+    return done.stderr.strip()

@@ -1,0 +1,145 @@
+"""The house stands as the design draws it: floors that import only downwards, two dependencies, files that are found.
+
+A new module fails here until it has been given its place in FLOORS: where it stands is a decision, not an accident.
+"""
+
+import ast
+import configparser
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# From the ground up; modules that share a line do not import each other.
+FLOORS = (
+    ("raft.errors",),
+    ("raft.messages",),
+    ("raft.membership",),
+    ("raft.records",),
+    ("raft.wire",),
+    ("raft.log",),
+    ("raft.progress",),
+    ("raft.node",),
+    ("raft.storage",),
+    ("raft.transport",),
+    ("raft.endpoint",),
+    ("raft.driver",),
+    ("raft",),
+    ("chat.replica",),
+    ("chat.problems",),
+    ("chat.commands",),
+    ("chat.history",),
+    ("chat.state",),
+    ("chat.posting",),
+    ("chat.auth",),
+    ("chat.serving",),
+    ("chat.hub",),
+    ("chat.websocket",),
+    ("chat.routes.*",),
+    ("chat.cli.*",),
+    ("chat.app",),
+    ("chat", "chat.routes", "chat.cli", "static"),
+    ("raft_chat",),
+)
+
+# The protocol is pure: whatever it knows of time, chance or the world is handed to it.
+CORE_TOP = "raft.node"
+NOT_IN_THE_CORE = {"time", "threading", "os", "socket", "logging", "random"}
+
+# What the chat may name of the engine: values, never its machinery.  The seam itself is chat/replica.py.
+ENGINE_VALUES = {"raft.errors", "raft.membership", "raft.messages"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def sources() -> dict[str, Path]:
+    files = [ROOT / "raft_chat.py", *(p for top in ("raft", "chat", "static") for p in (ROOT / top).rglob("*.py"))]
+    return {module_name(path): path for path in files if path.exists()}
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Every module that the file imports, wherever in it; `from a import b` names a.b where that is a module."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides which floor it reaches for"
+            assert node.module is not None
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found = [name for name in inner if name in sources()]
+            yield from found
+            if len(found) < len(inner):
+                yield node.module
+
+
+def floor_of(module: str) -> int:
+    for height, names in enumerate(FLOORS):
+        if module in names or f"{module.rpartition('.')[0]}.*" in names:
+            return height
+    raise AssertionError(f"{module} has no place in FLOORS")
+
+
+def own_imports(module: str) -> list[str]:
+    return [name for name in imports_of(sources()[module]) if name in sources() and name != module]
+
+
+@pytest.mark.parametrize("module", sorted(sources()))
+def test_a_module_imports_only_from_floors_below_it(module: str) -> None:
+    here = floor_of(module)
+    assert {name: floor_of(name) for name in own_imports(module) if floor_of(name) >= here} == {}
+
+
+def test_the_engine_knows_nothing_of_the_chat() -> None:
+    above = {
+        (module, name)
+        for module, path in sources().items()
+        if module.split(".")[0] == "raft"
+        for name in imports_of(path)
+        if name.split(".")[0] in {"chat", "raft_chat", "static"}
+    }
+    assert above == set()
+
+
+def test_the_chat_sees_only_values_of_the_engine() -> None:
+    seen = {
+        (module, name)
+        for module in sources()
+        if module.split(".")[0] == "chat"
+        for name in own_imports(module)
+        if name.split(".")[0] == "raft" and name not in ENGINE_VALUES
+    }
+    assert seen == set()
+
+
+def test_the_core_has_no_clock_no_thread_no_disk_and_no_dice() -> None:
+    core = {name for names in FLOORS[: floor_of(CORE_TOP) + 1] for name in names} & set(sources())
+    impure = {
+        (module, name)
+        for module in core
+        for name in imports_of(sources()[module])
+        if name.split(".")[0] in NOT_IN_THE_CORE
+    }
+    assert impure == set()
+
+
+def test_it_runs_on_two_dependencies() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options"]["install_requires"].split("\n")
+    names = [re.split(r"[\s<>=!~;\[]", line.strip())[0] for line in lines if line.strip()]
+    assert names == ["werkzeug", "simple-websocket"]
+
+
+def test_every_package_is_shipped() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    shipped = set(config["options"]["packages"].split())
+    assert shipped == {name for name, path in sources().items() if path.name == "__init__.py"}
