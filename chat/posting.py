@@ -1,0 +1,65 @@
+"""Making a post: check what the client sent, propose it once, tell the outcome.  REST and websocket both come here."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from secrets import token_urlsafe
+
+from chat import validation
+from chat.commands import Post, encode
+from chat.problems import Problem, invalid, outcome_unknown, problem_of
+from chat.replica import Replica
+from chat.state import Posted, Refusal
+from raft.errors import OutcomeUnknown, RaftError
+
+CLIENT_ID_BYTES = 12  # random; as long as nobody guesses them, nobody can use one up before its owner's retry
+
+
+def propose_post(
+    replica: Replica, room: str, fields: Mapping[str, object], done: Callable[[Posted | Problem], None]
+) -> None:
+    """Post `fields` to `room`; `done` is called once, by a thread of the engine's.
+
+    Raises Problem at once where a field is wrong: then nothing was proposed and `done` is not called.
+    """
+    propose(replica, check_post(room, fields), done)
+
+
+def check_post(room: str, fields: Mapping[str, object]) -> Post:
+    """The command for what a client sent; members are found whatever their case.  Raises Problem naming the field."""
+    members = validation.members(fields)
+    get = members.get
+    if "message" not in members or "user" not in members:
+        raise invalid("User" if "message" in members else "Message", "missing")
+    return Post(
+        validation.name("RoomName", room),
+        validation.name("User", get("user")),
+        validation.message("Message", get("message")),
+        validation.client_id("ClientId", get("clientid")) if "clientid" in members else token_urlsafe(CLIENT_ID_BYTES),
+        validation.post_id("ReplyTo", get("replyto")) if "replyto" in members else 0,
+    )
+
+
+def propose(replica: Replica, post: Post, done: Callable[[Posted | Problem], None]) -> None:
+    """Propose a checked post; `done` is called once, by a thread of the engine's."""
+    replica.propose(encode(post), lambda result: done(_outcome(post, result)))
+
+
+def unanswered(post: Post, detail: str) -> Problem:
+    """Nobody knows what became of the post: the client may retry it under the ClientId that is named."""
+    problem = outcome_unknown(f"ClientId: {detail}; retry with the ClientId in this answer")
+    problem.members = {"ClientId": post.client_id}
+    return problem
+
+
+def _outcome(post: Post, result: object) -> Posted | Problem:
+    match result:
+        case Posted():
+            return result
+        case Refusal():
+            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, result.code, result.detail)
+        case OutcomeUnknown():
+            return unanswered(post, str(result))
+        case RaftError():
+            return problem_of(result)
+        case _:
+            raise AssertionError(f"the engine answered a post with {type(result).__name__}")

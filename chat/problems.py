@@ -1,0 +1,84 @@
+"""What a client is told when its request cannot be met: `application/problem+json` (RFC 9457).
+
+A Problem says whose fault it is by its status and what to do by its code; `detail` begins with the name of the
+field that is wrong, where one is.  Nothing of the client's own text is echoed.
+"""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from raft.errors import ChangeRefused, DiskFailed, OutcomeUnknown, RaftError, Unavailable
+
+CONTENT_TYPE = "application/problem+json"
+
+# A change that can never be is the client's fault; one that cannot be now is a conflict with the cluster's state.
+_STATUS_OF_REFUSED_CHANGE = {"invalid": HTTPStatus.BAD_REQUEST, "unknown_member": HTTPStatus.NOT_FOUND}
+
+
+class Problem(Exception):
+    """One refused or failed request.  `members` are added to the JSON body beside those of the standard."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        members: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.title = HTTPStatus(status).phrase
+        self.detail = detail
+        self.headers = headers
+        self.members = members or {}
+
+    def to_json(self) -> bytes:
+        """The body of the answer."""
+        body = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.members,
+        }
+        return json.dumps(body).encode() + b"\n"
+
+
+def invalid(field: str, why: str) -> Problem:
+    """The client's fault: `field` is missing or breaks a rule."""
+    return Problem(HTTPStatus.BAD_REQUEST, "invalid_field", f"{field}: {why}")
+
+
+def not_found(detail: str) -> Problem:
+    """There is nothing under this path."""
+    return Problem(HTTPStatus.NOT_FOUND, "not_found", detail)
+
+
+def unavailable(detail: str, retry_after_s: int = 1) -> Problem:
+    """Nobody's fault, nothing was proposed: the same request may succeed later."""
+    headers = (("Retry-After", str(retry_after_s)),)
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers)
+
+
+def outcome_unknown(detail: str) -> Problem:
+    """It was proposed and may still happen."""
+    return Problem(HTTPStatus.GATEWAY_TIMEOUT, "outcome_unknown", detail)
+
+
+def problem_of(error: RaftError) -> Problem:
+    """The engine's error in the client's terms."""
+    match error:
+        case Unavailable():
+            return unavailable(str(error), error.retry_after)
+        case OutcomeUnknown():
+            return outcome_unknown(str(error))
+        case ChangeRefused():
+            return Problem(_STATUS_OF_REFUSED_CHANGE.get(error.code, HTTPStatus.CONFLICT), error.code, str(error))
+        case DiskFailed():
+            return unavailable("this member's disk has failed; ask another member")
+        case _:
+            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the request failed; see the log")
