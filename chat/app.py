@@ -1,0 +1,104 @@
+"""The chat as one WSGI application: which path and method leads where, and how an answer becomes HTTP.
+
+Clients may meet any member.  A path's segments are matched decoded; where a path is known and the method is not, the
+answer is 405 and says what is allowed.  Everything that goes wrong on purpose is a Problem; anything else is a bug
+and left to the server to log.
+"""
+
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, cast
+
+from chat.problems import Problem, not_found, problem_of
+from chat.replica import Replica
+from chat.routes import cluster, messages, rooms
+from chat.routes.pages import Pages
+from chat.routes.request import Deferred, Environ, Headers, Request, Response, response_of
+from chat.state import ChatState
+from raft.errors import RaftError
+
+StartResponse = Callable[..., Any]
+WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+Handler = Callable[..., Response | Deferred]
+Methods = dict[str, Handler]
+
+# First segments that are routes here or will be (`/search`, `/login` …): no room is found under `/{room}` by these.
+NAMES_TAKEN = frozenset(
+    {"rooms", "raft", "static", "ws", "ws-ticket", "cluster", "search", "events"}
+    | {"login", "logout", "me", "users", "tokens", "invites"}
+    | {"backup", "livez", "readyz", "healthz", "metrics", "openapi.json", "favicon.ico"}
+)
+
+
+def create_app(replica: Replica, state: ChatState, *, websocket: WsgiApp | None = None) -> WsgiApp:
+    """The application of one member; `websocket` answers `/ws`."""
+    return _App(replica, state, websocket)
+
+
+class _App:
+    def __init__(self, replica: Replica, state: ChatState, websocket: WsgiApp | None) -> None:
+        self._replica = replica
+        self._state = state
+        self._websocket = websocket
+        self._pages = Pages()
+        self._room: Methods = {"GET": messages.read_page, "POST": messages.post}
+        self._rooms: Methods = {"GET": rooms.list_rooms}
+        self._message: Methods = {"GET": messages.read_post}
+        self._cluster: Methods = {"GET": cluster.status}
+        self._member: Methods = {"POST": cluster.add, "PUT": cluster.move, "DELETE": cluster.remove}
+        self._index: Methods = {"GET": self._pages.index}
+        self._static: Methods = {"GET": self._pages.static}
+        self._short: Methods = {"GET": rooms.redirect}
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ, self._replica, self._state)
+        if request.path == "/ws" and self._websocket is not None:
+            return self._websocket(environ, start_response)
+        try:
+            response = self._dispatch(request)
+        except Problem as problem:
+            response = response_of(problem)
+        except RaftError as error:
+            response = response_of(problem_of(error))
+        if not isinstance(response, Response):
+            return cast(Iterable[bytes], response)  # deferred: the server knows its own answers
+        return self._start(environ, start_response, response)
+
+    def _dispatch(self, request: Request) -> Response | Deferred:
+        methods, arguments = self._route(request.segments())
+        method = request.environ["REQUEST_METHOD"]
+        handler = methods.get("GET" if method == "HEAD" else method)
+        if handler is None:
+            allowed = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
+            detail = f"method: this path knows {allowed}"
+            raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail, (("Allow", allowed),))
+        return handler(request, *arguments)
+
+    def _route(self, segments: list[str]) -> tuple[Methods, list[str]]:
+        """What a path can do, and what its names stand for."""
+        match segments:
+            case ["rooms", room]:
+                return self._room, [room]
+            case ["rooms"]:
+                return self._rooms, []
+            case ["rooms", room, "messages", id]:
+                return self._message, [room, id]
+            case ["raft"]:
+                return self._cluster, []
+            case ["raft", id]:
+                return self._member, [id]
+            case [""]:
+                return self._index, []
+            case ["static", *path]:
+                return self._static, path
+            case [room] if room not in NAMES_TAKEN:
+                return self._short, [room]
+            case _:
+                raise not_found("path: nothing is here")
+
+    def _start(self, environ: Environ, start_response: StartResponse, response: Response) -> Iterable[bytes]:
+        headers: Headers = response.head(self._replica.last_applied)
+        if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            headers.append(("Content-Length", str(len(response.body))))
+        start_response(f"{response.status:d} {HTTPStatus(response.status).phrase}", headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]

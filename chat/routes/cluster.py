@@ -1,0 +1,46 @@
+"""`/raft`: who is in the cluster, and changing that."""
+
+import json
+from http import HTTPStatus
+
+from chat import validation
+from chat.problems import problem_of
+from chat.routes.request import Request, Response
+from raft.errors import RaftError
+from raft.membership import AddMember, Change, MoveMember, RemoveMember
+
+
+def status(request: Request) -> Response:
+    """GET /raft: this member's view; always answers."""
+    body = json.dumps(request.replica.status(), ensure_ascii=False).encode() + b"\n"
+    return Response(HTTPStatus.OK, body, headers=[("Cache-Control", "no-store")])
+
+
+def add(request: Request, id: str) -> Response:
+    """POST /raft/{id}[?voting=false], body = the peer URL: a new member."""
+    voting = request.query().choice("voting", "true", "false") != "false"
+    return _change(request, AddMember(_member(id), validation.peer_url("Url", request.body()), voting))
+
+
+def move(request: Request, id: str) -> Response:
+    """PUT /raft/{id}, body = a new peer URL: the member is reached there from now on."""
+    return _change(request, MoveMember(_member(id), validation.peer_url("Url", request.body())))
+
+
+def remove(request: Request, id: str) -> Response:
+    """DELETE /raft/{id}: the member leaves for good."""
+    return _change(request, RemoveMember(_member(id)))
+
+
+def _member(id: str) -> int:
+    return validation.integer("Id", id, low=1)
+
+
+def _change(request: Request, change: Change) -> Response:
+    """204 once it is committed and applied here."""
+    try:
+        with request.ungated():
+            request.replica.change(change)
+    except RaftError as error:
+        raise problem_of(error) from None
+    return Response(HTTPStatus.NO_CONTENT)

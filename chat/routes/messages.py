@@ -1,0 +1,89 @@
+"""`/rooms/{room}`: posting to a room, and reading what was said there."""
+
+from functools import lru_cache, partial
+from http import HTTPStatus
+
+from chat import validation
+from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
+from chat.posting import check_post, propose, unanswered
+from chat.problems import Problem, invalid, not_found
+from chat.routes.request import Deferred, Query, Request, Response, percent_encoded, response_of
+from chat.state import Posted
+
+
+def post(request: Request, room: str) -> Response | Deferred:
+    """POST /rooms/{room}: 201 once it is committed and applied here; 200 where it was before."""
+    request.settle_posts()
+    checked = check_post(room, validation.json_object(request.body()))
+    answer = request.defer()
+    if answer is not None:
+        propose(request.replica, checked, partial(_send, request, answer))
+        return answer
+    late = unanswered(checked, "the post was not answered in time")
+    return _answer(request.wait_for(partial(propose, request.replica, checked), late))
+
+
+def read_page(request: Request, room: str) -> Response:
+    """GET /rooms/{room}[?before|after|around=Id][&limit=100]: posts, oldest first; the newest page by default."""
+    room = validation.name("RoomName", room)
+    query = request.query()
+    ask = _ask(query)
+    seen = request.settle_reads(query)
+    page = request.state.page(room, ask)
+    headers = [("Cache-Control", "no-store")]
+    links = _links(room, ask, page, query.text("consistency") == "stale")
+    if links:
+        headers.append(("Link", ", ".join(links)))
+    body = b"[%b]\n" % b",".join(page.read(request.replica))
+    return Response(HTTPStatus.OK, body, headers=headers, log_index=max(seen, page.log_index))
+
+
+def read_post(request: Request, room: str, id: str) -> Response:
+    """GET /rooms/{room}/messages/{id}: one post."""
+    room = validation.name("RoomName", room)
+    number = validation.integer("Id", id, low=1)
+    seen = request.settle_reads(request.query())
+    page = request.state.page(room, PageAsk(limit=1, after=number - 1))
+    posts = page.read(request.replica)
+    if not posts:
+        raise not_found("Id: names no post of this room")
+    headers = [("Cache-Control", "no-store")]
+    return Response(HTTPStatus.OK, posts[0] + b"\n", headers=headers, log_index=max(seen, page.log_index))
+
+
+def _send(request: Request, answer: Deferred, outcome: Posted | Problem) -> None:
+    """Send the outcome of a post; on a thread of the engine's."""
+    response = response_of(outcome) if isinstance(outcome, Problem) else _answer(outcome)
+    answer.send(response.status, response.head(request.replica.last_applied), response.body)
+
+
+def _answer(outcome: Posted | Problem) -> Response:
+    if isinstance(outcome, Problem):
+        raise outcome
+    status = HTTPStatus.CREATED if outcome.created else HTTPStatus.OK
+    headers = [("Location", f"{_path(outcome.room)}/messages/{outcome.id}")]
+    return Response(status, outcome.json + b"\n", headers=headers, log_index=outcome.index)
+
+
+def _ask(query: Query) -> PageAsk:
+    limit = query.integer("limit", 1, PAGE_POSTS_MAX) or PAGE_POSTS_DEFAULT
+    before, after, around = query.integer("before"), query.integer("after"), query.integer("around")
+    if [before, after, around].count(None) < 2:
+        raise invalid("before, after, around", "only one of them can be asked for")
+    return PageAsk(limit, before, after, around)
+
+
+def _links(room: str, ask: PageAsk, page: Page, stale: bool) -> list[str]:
+    """`prev` leads to older posts, `next` to newer ones; each is there only where there are such posts."""
+    rest = f"&limit={ask.limit}{'&consistency=stale' if stale else ''}"
+    links = []
+    if page.first_id > 1:
+        links.append(f'<{_path(room)}?before={page.first_id}{rest}>; rel="prev"')
+    if page.last_id < page.count:
+        links.append(f'<{_path(room)}?after={page.last_id}{rest}>; rel="next"')
+    return links
+
+
+@lru_cache(maxsize=4096)  # encoding a name costs as much as the rest of an answer's head
+def _path(room: str) -> str:
+    return f"/rooms/{percent_encoded(room)}"

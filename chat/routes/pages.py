@@ -1,0 +1,106 @@
+"""`/` and `/static/…`: the page and its files, from wherever the package lies (a checkout, a wheel, a zip).
+
+The files are read once, at the start: there are few, a path is then no more than a key (nothing to climb out of),
+and a zip is not opened again for every request.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from http import HTTPStatus
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from chat.problems import not_found
+from chat.routes.request import Request, Response
+
+PACKAGE = "static"
+_TYPES = {  # what is not named here is no file of the page; the machine's own list of types is not asked
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "svg": "image/svg+xml",
+    "png": "image/png",
+    "ico": "image/x-icon",
+    "webmanifest": "application/manifest+json",
+}
+_ORIGIN = re.compile(r"(https?)://([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of the page, as it is sent."""
+
+    body: bytes
+    content_type: str
+    etag: str
+
+
+class Pages:
+    """The routes to the page's files."""
+
+    def __init__(self) -> None:
+        self._files = dict(_walk(files(PACKAGE), ""))
+
+    def index(self, request: Request) -> Response:
+        """GET /: the chat client."""
+        return self._serve(request, "index.html")
+
+    def static(self, request: Request, *path: str) -> Response:
+        """GET /static/…: a file of the page."""
+        return self._serve(request, "/".join(path))
+
+    def _serve(self, request: Request, path: str) -> Response:
+        file = self._files.get(path)
+        if file is None:
+            raise not_found("path: no such file")
+        headers = [
+            ("ETag", file.etag),
+            ("Cache-Control", "no-cache"),
+            ("Content-Security-Policy", _policy(request)),
+            ("Referrer-Policy", "no-referrer"),
+            ("Cross-Origin-Opener-Policy", "same-origin"),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+        ]
+        if _has_it(request.environ.get("HTTP_IF_NONE_MATCH", ""), file.etag):
+            return Response(HTTPStatus.NOT_MODIFIED, headers=headers)
+        return Response(HTTPStatus.OK, file.body, file.content_type, headers)
+
+
+def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, File]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, f"{prefix}{entry.name}/")
+        elif content_type := _TYPES.get(entry.name.rpartition(".")[2]):
+            body = entry.read_bytes()
+            yield prefix + entry.name, File(body, content_type, f'"{sha256(body).hexdigest()[:32]}"')
+
+
+def _has_it(if_none_match: str, etag: str) -> bool:
+    """RFC 9110 §13.1.2: a list of tags or a star, compared weakly."""
+    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+    return etag in tags or tags == ["*"]
+
+
+def _policy(request: Request) -> str:
+    """Nothing but our own files, no frames around us; connections to the cluster's other members too.
+
+    A page goes on at another member when its own one is gone.
+    """
+    connect = " ".join(["'self'", *sorted(set(_origins(request.replica.status())))])
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; manifest-src 'self'; "
+        f"connect-src {connect}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _origins(status: dict[str, object]) -> Iterator[str]:
+    """Where clients reach the members, for HTTP and for the websocket; a text that is no origin is left out."""
+    members = status.get("Members")
+    for member in members if isinstance(members, list) else ():
+        origin = _ORIGIN.fullmatch(str(member.get("Advertise", "")).removesuffix("/"))
+        if origin is not None:
+            yield origin[0]
+            yield "ws" + origin[0].removeprefix("http")

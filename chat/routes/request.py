@@ -1,0 +1,234 @@
+"""One request and its answer, between WSGI and the routes.
+
+A plain reading of `environ`: for the busiest route a request object of a framework would cost as much as all the
+rest.  The path and the query are taken from the raw request target, because a decoded path can no longer tell the
+room "a/b" from two segments.  Whatever a route waits for, it waits without holding the server's gate on CPU work.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from threading import Event
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
+
+from chat import validation
+from chat.problems import CONTENT_TYPE as PROBLEM_TYPE
+from chat.problems import Problem, invalid, problem_of, unavailable
+from chat.replica import Replica
+from chat.state import ChatState
+
+BODY_BYTES_MAX = 128 * 1024
+WAIT_S = 5.0  # for `min_index`: as long as anybody waits for an answer that may be 503
+ANSWER_WAIT_S = 30.0  # the engine answers by its own, shorter deadlines; this one is for an engine that is stuck
+
+Headers = list[tuple[str, str]]
+Environ = dict[str, Any]
+_T = TypeVar("_T")
+
+
+class Deferred(Protocol):
+    """The server's promise that any thread may answer later (`environ["raft_chat.defer"]()`)."""
+
+    def send(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer; exactly once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer.  `log_index`: what of the log it reflects, where that is not this member's `last_applied`."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Headers = field(default_factory=list)
+    log_index: int | None = None
+
+    def head(self, last_applied: int) -> Headers:
+        """Its header fields but for Content-Length, which is the server's."""
+        index = last_applied if self.log_index is None else self.log_index
+        head = [("X-Raft-Index", str(index)), ("X-Content-Type-Options", "nosniff"), *self.headers]
+        if self.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            head.append(("Content-Type", self.content_type))
+        return head
+
+
+def response_of(problem: Problem) -> Response:
+    """A problem as an answer."""
+    return Response(problem.status, problem.to_json(), PROBLEM_TYPE, [*problem.headers, ("Cache-Control", "no-store")])
+
+
+class Query:
+    """The query's parameters.  Unknown ones are ignored; ours are checked, when asked for, by the name they have."""
+
+    def __init__(self, raw: str) -> None:
+        self._values: dict[str, list[str]] = {}
+        for pair in raw.split("&") if raw else ():
+            name, _, value = pair.partition("=")
+            self._values.setdefault(name, []).append(value)
+
+    def text(self, name: str) -> str | None:
+        """The value, decoded; None where the parameter is absent."""
+        values = self._values.get(name)
+        if values is None:
+            return None
+        if len(values) > 1:
+            raise invalid(name, "a parameter given twice")
+        return percent_decoded(name, values[0].replace("+", "%20"))
+
+    def integer(self, name: str, low: int = 0, high: int = validation.INTEGER_MAX) -> int | None:
+        """A decimal number within bounds."""
+        text = self.text(name)
+        return None if text is None else validation.integer(name, text, low, high)
+
+    def choice(self, name: str, *choices: str) -> str | None:
+        """One of some words."""
+        text = self.text(name)
+        if text is not None and text not in choices:
+            raise invalid(name, f"must be {' or '.join(choices)}")
+        return text
+
+
+class Request:
+    """What a route needs to know of the request, and how it waits."""
+
+    __slots__ = ("_raw_query", "environ", "path", "replica", "state")
+
+    def __init__(self, environ: Environ, replica: Replica, state: ChatState) -> None:
+        self.environ = environ
+        self.replica = replica
+        self.state = state
+        self.path, _, self._raw_query = _target(environ).partition("?")
+
+    def segments(self) -> list[str]:
+        """The path's segments, decoded each for itself.  Raises Problem for what is not UTF-8."""
+        first, *segments = self.path.split("/")
+        return [percent_decoded("path", segment) for segment in segments] if not first else []
+
+    @property
+    def raw_query(self) -> str:
+        """The query as sent, for handing it on."""
+        return self._raw_query
+
+    def query(self) -> Query:
+        """The query's parameters."""
+        return Query(self._raw_query)
+
+    def body(self) -> bytes:
+        """The whole body, whatever its Content-Type says.  Raises Problem (413) past the bound."""
+        length = self.environ.get("CONTENT_LENGTH") or ""
+        if not length:
+            # Without a length there is a body only where the server marks its end (it decoded a chunked one).
+            ends = self.environ.get("wsgi.input_terminated")
+            body: bytes = self.environ["wsgi.input"].read(BODY_BYTES_MAX + 1) if ends else b""
+            if len(body) > BODY_BYTES_MAX:
+                raise _too_large()
+            return body
+        if not length.isascii() or not length.isdecimal():
+            raise invalid("Content-Length", "must be a number")
+        if len(length) > 18 or int(length) > BODY_BYTES_MAX:
+            raise _too_large()
+        body = self.environ["wsgi.input"].read(int(length))
+        if len(body) < int(length):
+            raise invalid("body", "shorter than its Content-Length")
+        return body
+
+    def ungated(self) -> AbstractContextManager[object]:
+        """While this is entered the server's gate on CPU work is open to others."""
+        context: AbstractContextManager[object] = self.environ.get("raft_chat.ungated", nullcontext)()
+        return context
+
+    def defer(self) -> Deferred | None:
+        """An answer that can be sent after this thread has gone on, where the server can do that."""
+        defer = self.environ.get("raft_chat.defer")
+        return None if defer is None else defer()
+
+    def settle_posts(self) -> None:
+        """Before a post: wait for `min_index`, if one is asked for."""
+        if self._raw_query:
+            self._wait_applied(self.query().integer("min_index"))
+
+    def settle_reads(self, query: Query) -> int:
+        """Before a read: wait until this member's state is as new as the client asks for; an index it then has.
+
+        That is all that was acknowledged before (ReadIndex), unless `consistency=stale` is asked for.
+        """
+        stale = query.choice("consistency", "stale", "linearizable") == "stale"
+        self._wait_applied(query.integer("min_index"))
+        if not stale:
+            error = self.wait_for(self.replica.read, unavailable("the cluster did not answer in time"))
+            if error is not None:
+                raise problem_of(error)
+        return self.replica.last_applied
+
+    def wait_for(self, start: Callable[[Callable[[_T], None]], None], late: Problem) -> _T:
+        """Block until what `start` began calls back; what it called back with.  Raises `late` if it never does."""
+        waiting = _Waiting[_T]()
+        start(waiting.done)
+        with self.ungated():
+            waiting.event.wait(ANSWER_WAIT_S)
+        if not waiting.event.is_set():
+            raise late
+        return waiting.results[0]
+
+    def _wait_applied(self, index: int | None) -> None:
+        if index is None or self.replica.last_applied >= index:
+            return
+        with self.ungated():
+            reached = self.replica.wait_applied(index, WAIT_S)
+        if not reached:
+            raise unavailable("min_index: this member has not come so far yet")
+
+
+class _Waiting(Generic[_T]):
+    """A callback that another thread waits for."""
+
+    __slots__ = ("event", "results")
+
+    def __init__(self) -> None:
+        self.event = Event()
+        self.results: list[_T] = []
+
+    def done(self, result: _T) -> None:
+        self.results.append(result)
+        self.event.set()
+
+
+def percent_decoded(field: str, text: str) -> str:
+    """Percent-encoded UTF-8, strictly: nothing is replaced, and a lone % is no text."""
+    if "%" not in text and text.isascii():
+        return text
+    try:
+        raw = text.encode("latin-1")  # WSGI's way to put bytes into a str
+        decoded = unquote_to_bytes(raw)
+        # unquote leaves a bad escape as it is.
+        if raw.count(b"%") * 2 != len(raw) - len(decoded):
+            raise invalid(field, "a % that is not followed by two hexadecimal digits")
+        return decoded.decode()
+    except UnicodeError:
+        raise invalid(field, "not UTF-8, percent-encoded") from None
+
+
+def percent_encoded(text: str) -> str:
+    """Any text as one segment of a path or one value of a query."""
+    return quote(text, safe="")
+
+
+def _target(environ: Environ) -> str:
+    """The request target as it was sent, in origin form; put together again where the server does not tell it."""
+    target: str | None = environ.get("RAW_URI")
+    if target is None:
+        path = quote_from_bytes(environ.get("PATH_INFO", "/").encode("latin-1", "replace"), safe="/")
+        query = environ.get("QUERY_STRING")
+        return f"{path}?{query}" if query else path
+    if target.startswith("/"):
+        return target
+    scheme, separator, rest = target.partition("://")  # absolute form, as sent to a proxy (RFC 9112 §3.2.2)
+    if separator and "/" not in scheme and "?" not in scheme:
+        return rest[slash:] if (slash := rest.find("/")) >= 0 else "/"
+    return target
+
+
+def _too_large() -> Problem:
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"body: more than {BODY_BYTES_MAX:,} bytes")

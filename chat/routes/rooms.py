@@ -1,0 +1,47 @@
+"""`/rooms`: the list of rooms, and the short address of a room."""
+
+import json
+from http import HTTPStatus
+
+from chat import validation
+from chat.history import timestamp
+from chat.routes.request import Request, Response, percent_encoded
+from chat.state import RoomSummary
+
+PAGE_ROOMS_MAX = 1_000
+
+
+def list_rooms(request: Request) -> Response:
+    """GET /rooms[?after=name&limit=1000&details=true]: names, sorted by code point."""
+    query = request.query()
+    after = query.text("after")
+    limit = query.integer("limit", 1, PAGE_ROOMS_MAX) or PAGE_ROOMS_MAX
+    details = query.choice("details", "true", "false") == "true"
+    after = "" if after is None else validation.name("after", after)
+    seen = request.settle_reads(query)
+    log_index, rooms = request.state.rooms(after, limit + 1)  # one more, to see whether there is a next page
+    headers = [("Cache-Control", "no-store")]
+    if len(rooms) > limit:
+        rooms.pop()
+        rest = "&details=true" if details else ""
+        rest += "&consistency=stale" if query.text("consistency") == "stale" else ""
+        target = f"/rooms?after={percent_encoded(rooms[-1].name)}&limit={limit}{rest}"
+        headers.append(("Link", f'<{target}>; rel="next"'))
+    body = _json([_detailed(room) for room in rooms] if details else [room.name for room in rooms])
+    return Response(HTTPStatus.OK, body, headers=headers, log_index=max(seen, log_index))
+
+
+def redirect(request: Request, room: str) -> Response:
+    """GET /{room}: where the room is.  Not for ever: a later version may have a route of that name."""
+    location = f"/rooms/{percent_encoded(validation.name('RoomName', room))}"
+    if request.raw_query:
+        location += f"?{request.raw_query}"
+    return Response(HTTPStatus.FOUND, headers=[("Location", location)], content_type="text/plain; charset=utf-8")
+
+
+def _detailed(room: RoomSummary) -> dict[str, object]:
+    return {"Name": room.name, "Messages": room.posts, "LastPostedAt": timestamp(room.last_posted_at)}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
