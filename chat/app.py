@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from chat.problems import Problem, not_found, problem_of
 from chat.replica import Replica
+from chat.request import Deferred, Environ, Headers, Request, Response, response_of
 from chat.routes import cluster, messages, rooms
 from chat.routes.pages import Pages
-from chat.routes.request import Deferred, Environ, Headers, Request, Response, response_of
 from chat.state import ChatState
 from raft.errors import RaftError
 

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from chat import validation
 from chat.problems import problem_of
-from chat.routes.request import Request, Response
+from chat.request import Request, Response
 from raft.errors import RaftError
 from raft.membership import AddMember, Change, MoveMember, RemoveMember
 

@@ -7,7 +7,7 @@ from chat import validation
 from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
 from chat.posting import check_post, propose, unanswered
 from chat.problems import Problem, invalid, not_found
-from chat.routes.request import Deferred, Query, Request, Response, percent_encoded, response_of
+from chat.request import Deferred, Query, Request, Response, percent_encoded, response_of
 from chat.state import Posted
 
 

@@ -13,7 +13,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from chat.problems import not_found
-from chat.routes.request import Request, Response
+from chat.request import Request, Response
 
 PACKAGE = "static"
 _TYPES = {  # what is not named here is no file of the page; the machine's own list of types is not asked

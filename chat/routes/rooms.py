@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from chat import validation
 from chat.history import timestamp
-from chat.routes.request import Request, Response, percent_encoded
+from chat.request import Request, Response, percent_encoded
 from chat.state import RoomSummary
 
 PAGE_ROOMS_MAX = 1_000
