@@ -119,6 +119,9 @@ class Node:
     def log(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
+    def wait_says(self, words: str, deadline_s: float = READY_S) -> None:
+        wait_until(lambda: words in self.log(), deadline_s, f"node {self.id} says {words!r}")
+
     def close(self) -> None:
         self.kill()
         for port in self._ports:
