@@ -1,0 +1,192 @@
+"""The only door to the disk: a small interface, and the operating system behind it.
+
+Everything the engine stores goes through a `Disk`, so that a simulated one, which loses and tears what was not
+synced, can stand in its place.  The rules an implementation keeps:
+
+- a file is made once and then only appended to; nothing is truncated or written in place;
+- `append` writes all of it or raises; after an OSError nobody knows what the file holds;
+- what was appended lasts once `fsync` or `fdatasync` returned, a name once `sync_directory` returned;
+- directories are made with mode 0700, files with 0600: what people write in a chat is nobody else's business.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Protocol
+
+TEMPORARY_SUFFIX = ".tmp"
+
+_fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+
+
+class Closeable(Protocol):
+    """Something held open: a file, a lock."""
+
+    def close(self) -> None:
+        """Let go of it; once is enough."""
+
+
+class AppendFile(Closeable, Protocol):
+    """A new file, open for writing at its end.  One thread uses it."""
+
+    def append(self, data: bytes) -> None:
+        """Write all of `data` at the end, in one call where the system takes it in one.  Raises OSError."""
+
+    def fsync(self) -> None:
+        """Make content and metadata last.  Raises OSError: never to be tried again."""
+
+    def fdatasync(self) -> None:
+        """Make the content and its length last.  Raises OSError: never to be tried again."""
+
+
+class ReadFile(Closeable, Protocol):
+    """A file open for reading; any number of threads may use it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes the file holds now."""
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """`size` bytes from `offset`, fewer only where the file ends.  Raises OSError."""
+
+
+class Disk(Protocol):
+    """What the engine asks of a file system.  Every method may raise OSError."""
+
+    def make_directory(self, path: Path) -> None:
+        """Make the directory and its missing parents, each durable before this returns; nothing where it is there."""
+
+    def list(self, path: Path) -> list[str]:
+        """The names in a directory, in no order."""
+
+    def create(self, path: Path) -> AppendFile:
+        """A new, empty file.  Raises FileExistsError where the name is taken."""
+
+    def open(self, path: Path) -> ReadFile:
+        """An existing file.  Raises FileNotFoundError."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Move a file to another name in one step, in place of what had that name."""
+
+    def remove(self, path: Path) -> None:
+        """Take a file's name away."""
+
+    def sync_directory(self, path: Path) -> None:
+        """Make the names in a directory last."""
+
+    def lock(self, path: Path, owner: bytes) -> Closeable:
+        """Lock a file, made where it is missing, for this process, and write `owner` into it.
+
+        The lock goes with the process, whatever way that ends.  Raises BlockingIOError where another holds it.
+        """
+
+
+def create_durably(disk: Disk, path: Path, data: bytes) -> AppendFile:
+    """A file that is at `path` with all of `data`, or not at all, whenever the power is cut; still open at its end.
+
+    The name is durable when this returns.  A crash in between leaves at most `path` with TEMPORARY_SUFFIX.
+    """
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    file = disk.create(temporary)
+    try:
+        file.append(data)
+        file.fsync()
+        disk.rename(temporary, path)
+        disk.sync_directory(path.parent)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_all(disk: Disk, path: Path) -> bytes:
+    """The content of a small file.  Raises OSError."""
+    file = disk.open(path)
+    try:
+        return file.pread(file.size, 0)
+    finally:
+        file.close()
+
+
+class _Descriptor:
+    """A descriptor of the operating system that is closed once."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1  # the number may be another file's right after
+            os.close(descriptor)
+
+
+class _RealAppendFile(_Descriptor):
+    def append(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]  # a nearly full disk takes a part before it says ENOSPC
+
+    def fsync(self) -> None:
+        os.fsync(self._descriptor)
+
+    def fdatasync(self) -> None:
+        _fdatasync(self._descriptor)
+
+
+class _RealReadFile(_Descriptor):
+    @property
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def pread(self, size: int, offset: int) -> bytes:
+        data = os.pread(self._descriptor, size, offset)
+        while len(data) < size:  # Linux gives at most 2 GiB a call, and a signal may cut it short
+            more = os.pread(self._descriptor, size - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+
+class RealDisk:
+    """The file system of this machine."""
+
+    def make_directory(self, path: Path) -> None:
+        if path.is_dir():
+            return  # as its owner made it: its mode is their decision
+        self.make_directory(path.parent)
+        path.mkdir(mode=0o700)
+        self.sync_directory(path.parent)
+
+    def list(self, path: Path) -> list[str]:
+        return os.listdir(path)
+
+    def create(self, path: Path) -> AppendFile:
+        return _RealAppendFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600))
+
+    def open(self, path: Path) -> ReadFile:
+        return _RealReadFile(os.open(path, os.O_RDONLY))
+
+    def rename(self, source: Path, target: Path) -> None:
+        os.rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        os.remove(path)
+
+    def sync_directory(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def lock(self, path: Path, owner: bytes) -> Closeable:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, owner, 0)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return _Descriptor(descriptor)

@@ -1,0 +1,219 @@
+"""From the segment files back to the log: what a start reads, checks, cuts and refuses.
+
+Rules.  Segments are read in the order of their sequence, each up to the end that its successor's header names, the
+last one up to its first damage.  A record at index i cancels every earlier record at i or above.
+
+- Before the durable offset, and anywhere in a segment that has a successor, each byte was synced: what is damaged,
+  missing or out of order there cannot be a crash's doing.  The start is refused; nothing is guessed or skipped.
+- Beyond the highest durable offset that any intact opening of the last file names, before or after the damage, lies
+  one batch that was never acknowledged: its intact beginning is kept, the rest is cut and reported.
+- What is kept of it may be in the page cache only (a failed fsync drops the cache's claim to be written, and the
+  next one succeeds all the same): `carried` is for the caller to write anew before it answers anybody.
+
+Nothing is changed on the disk here but that left-overs of an interrupted creation are removed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
+from raft.errors import CorruptLog, InvalidMessage, StartRefused
+from raft.identity import ADVICE
+from raft.messages import Entry, HardState
+from raft.positions import Positions, pack
+from raft.records import entry_of_verified
+from raft.segments import (
+    Header,
+    Line,
+    decode_header,
+    decode_opening,
+    highest_durable,
+    intact_lines,
+    segment_name,
+    sequence_of,
+)
+
+Progress = Callable[[int, int], None]  # done and total, of bytes or entries; called now and then in a long start
+_PROGRESS_RECORDS = 1 << 14  # some 20 ms apart
+_HEADER_BYTES_MAX = 4096
+_DAMAGED = "a damaged or missing record"
+
+
+@dataclass(frozen=True, slots=True)
+class LastSegment:
+    """The newest file as it was found, for its successor to refer to."""
+
+    header: Header
+    size: int
+    durable: int  # where its successor takes over
+    empty: bool  # nothing in it but hard state: its successor may stand in its place
+
+
+@dataclass(slots=True)
+class RecoveredLog:
+    """What the files hold, growing as their records are taken in order."""
+
+    segments: list[str] = field(default_factory=list)
+    positions: Positions = field(default_factory=Positions)
+    last_index: int = 0
+    term_runs: list[tuple[int, int]] = field(default_factory=list)  # (first index, term)
+    last_time: int = 0
+    configurations: list[Entry] = field(default_factory=list)
+    hard_state: HardState = field(default_factory=HardState)
+    bytes_on_disk: int = 0
+    last_segment: LastSegment | None = None
+    carried: list[bytes] = field(default_factory=list)  # the entries beyond the durable offset
+    reports: list[str] = field(default_factory=list)
+
+    def take(self, line: Line, position: int) -> None:
+        """An entry's record, next in order.  Raises InvalidMessage where it leaves a gap."""
+        index, term = int(line[3]), int(line[4])
+        if index != self.last_index + 1:
+            self._forget(index)
+        self.last_index = index
+        if not self.term_runs or self.term_runs[-1][1] != term:
+            self.term_runs.append((index, term))
+        self.last_time = int(line[5])
+        if line[6] is not None:
+            self.configurations.append(entry_of_verified(line[0]))
+        self.positions.set(((index, position),))
+
+    def _forget(self, index: int) -> None:
+        if not self.positions.first_index <= index <= self.last_index:
+            raise InvalidMessage(f"entry {index} right after entry {self.last_index}")
+        while self.term_runs and self.term_runs[-1][0] >= index:
+            self.term_runs.pop()
+        while self.configurations and self.configurations[-1].index >= index:
+            self.configurations.pop()
+
+
+def recover(disk: Disk, data_dir: Path, cluster_id: str, must_exist: bool, progress: Progress | None) -> RecoveredLog:
+    """Read the log of `data_dir`.  Raises CorruptLog or StartRefused; `must_exist`: also where there is none."""
+    try:
+        return _Recovery(disk, data_dir, progress).run(cluster_id, must_exist)
+    except OSError as error:
+        raise StartRefused(f"data directory {data_dir} cannot be read: {error}") from error
+
+
+class _Recovery:
+    """One reading of the directory."""
+
+    def __init__(self, disk: Disk, data_dir: Path, progress: Progress | None) -> None:
+        self._disk = disk
+        self._data_dir = data_dir
+        self._progress = progress
+        self._log = RecoveredLog()
+        self._bytes_before = 0  # in the segments that are through
+        self._records = 0
+
+    def run(self, cluster_id: str, must_exist: bool) -> RecoveredLog:
+        names = self._log.segments = self._segment_names()
+        if not names and must_exist:
+            self._refuse(segment_name(1, 1), 0, "this member has been part of a cluster, but its log is missing")
+        headers = [self._read_header(name) for name in names]
+        for before, header in zip(["", *names], headers, strict=False):
+            self._check_predecessor(before, header)
+            if cluster_id and header.cluster_id not in ("", cluster_id):
+                self._refuse(header.name, 0, f"the segment is of cluster {header.cluster_id}, not {cluster_id},")
+        ends = [header.predecessor_end for header in headers[1:]]
+        for place, header in enumerate(headers):
+            self._read_segment(place, header, ends[place] if place < len(ends) else None)
+        commit_index = min(self._log.hard_state.commit_index, self._log.last_index)
+        self._log.hard_state = replace(self._log.hard_state, commit_index=commit_index)
+        return self._log
+
+    def _segment_names(self) -> list[str]:
+        names = self._disk.list(self._data_dir)
+        for name in names:
+            if name.endswith(TEMPORARY_SUFFIX) and sequence_of(name.removesuffix(TEMPORARY_SUFFIX)):
+                self._disk.remove(self._data_dir / name)  # never became a segment: nothing in it counts
+        return sorted(name for name in names if sequence_of(name))
+
+    def _read_header(self, name: str) -> Header:
+        file = self._disk.open(self._data_dir / name)
+        try:
+            self._log.bytes_on_disk += file.size
+            _, line = next(intact_lines(file, 0, min(file.size, _HEADER_BYTES_MAX)))
+            header = decode_header(line[2])
+        except StopIteration:
+            self._refuse(name, 0, "the header is damaged")
+        except InvalidMessage as error:  # intact, but not what this program writes: not for it to judge
+            raise StartRefused(f"{self._data_dir / name}: not a log segment of this program: {error}") from None
+        finally:
+            file.close()
+        if header.name != name:
+            self._refuse(name, 0, f"the header is that of {header.name}")
+        return header
+
+    def _check_predecessor(self, before: str, header: Header) -> None:
+        if header.predecessor == before:
+            return
+        if header.predecessor and header.predecessor not in self._log.segments:
+            self._refuse(header.predecessor, 0, f"the segment that {header.name} follows is missing")
+        self._refuse(header.name, 0, f"the header follows {header.predecessor or 'none'}, not {before}")
+
+    def _read_segment(self, place: int, header: Header, end: int | None) -> None:
+        """Take the records up to `end`; of the last segment, whose end nobody names, as far as they are intact."""
+        file = self._disk.open(self._data_dir / header.name)
+        try:
+            size = file.size
+            scan = self._take_lines(place, file, header, size if end is None else end)
+            if end is None:
+                self._close_last(file, size, header, scan)
+            elif scan.stop < end:
+                self._refuse(header.name, scan.stop, _DAMAGED)
+        finally:
+            file.close()
+        self._bytes_before += size
+
+    def _take_lines(self, place: int, file: ReadFile, header: Header, end: int) -> "_Scan":
+        log, scan = self._log, _Scan()
+        try:
+            for offset, line in intact_lines(file, 0, end):
+                length = line.end() - line.start()
+                if line[3] is not None:
+                    log.take(line, pack(place, offset, length))
+                    scan.entries += 1
+                elif offset == 0:
+                    log.hard_state = header.hard_state
+                    scan.durable = length + header.carried
+                else:
+                    durable, log.hard_state = decode_opening(line[2])
+                    scan.durable = max(scan.durable, durable)
+                scan.stop = offset + length
+                self._count_record(scan.stop)
+        except InvalidMessage as error:
+            self._refuse(header.name, scan.stop, str(error))
+        return scan
+
+    def _close_last(self, file: ReadFile, size: int, header: Header, scan: "_Scan") -> None:
+        """Cut or refuse what is damaged in the last segment, and find what has to be written anew."""
+        durable = max(scan.durable, highest_durable(file, scan.stop, size))
+        if scan.stop < durable:
+            self._refuse(header.name, scan.stop, _DAMAGED)
+        if scan.stop < size:
+            self._log.reports.append(
+                f"{self._data_dir / header.name}: cut {size - scan.stop} bytes at byte {scan.stop}: "
+                "a write that a crash interrupted, so that nobody had been told of it"
+            )
+        self._log.carried = [line[0] for _, line in intact_lines(file, durable, scan.stop) if line[3] is not None]
+        self._log.last_segment = LastSegment(header, size, durable, empty=not scan.entries and scan.stop == size)
+
+    def _count_record(self, offset: int) -> None:
+        self._records += 1
+        if self._progress is not None and self._records % _PROGRESS_RECORDS == 0:
+            self._progress(self._bytes_before + offset, self._log.bytes_on_disk)
+
+    def _refuse(self, name: str, offset: int, what: str) -> NoReturn:
+        raise CorruptLog(str(self._data_dir / name), offset, what, ADVICE)
+
+
+@dataclass(slots=True)
+class _Scan:
+    """What the intact beginning of one segment said of itself."""
+
+    stop: int = 0  # where the first damage is, or the end
+    durable: int = 0  # the highest durable offset named
+    entries: int = 0

@@ -1,0 +1,178 @@
+"""One segment file: what its lines are, how it is made, appended to and read back.
+
+    log-00000002-000000000000018.jsonl: the second segment; index 18 was next when it was made
+
+    <crc> {"format":1,"segment":"<its own name>","cluster_id":"…","term":3,"vote":1,"commit":17,
+           "predecessor":"<name>","predecessor_end":8123,"carried":0}
+    <crc> {"durable":273,"term":3,"vote":1,"commit":17}       opens a batch
+    <crc> {"index":18,"term":3,"time":…,"id":[…],"command":…}   its entries, verbatim as peers get them
+
+Rules.  The header, with the `carried` bytes of entries that follow it, comes into being durable or not at all; it is
+all of the file that its maker wrote in one piece.  After it, each batch is one append and one fdatasync.  `durable`
+is the offset up to which the file was synced before the batch was written: damage below the highest one is never a
+crash's doing.  A batch's `commit` holds for the log before the batch's entries, because a crash can cut those off:
+it stays below the lowest index among them, or a torn rewind would pass old entries off as committed.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+from raft.disk import AppendFile, Disk, ReadFile, create_durably
+from raft.errors import InvalidMessage
+from raft.messages import HardState
+from raft.records import RECORD_BYTES_MAX, decode_object, seal
+
+FORMAT = 1
+_CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole record, and memory stays small
+_NAME = re.compile(r"log-([0-9]{8})-([0-9]{15})\.jsonl")
+
+# A line of any kind; of an entry also index, term, time and whether it is a configuration.
+_LINE = re.compile(
+    rb"([0-9a-f]{8}) "
+    rb'(\{(?:"index":([0-9]{1,16}),"term":([0-9]{1,16}),"time":([0-9]{1,17}),("configuration":)?)?[^\n]*)\n'
+)
+# A batch's first line, found also where what is before it on the line was lost.  No command can look like it: within
+# JSON's strings the quotes are escaped, and outside of them no value follows eight digits and a blank.
+_OPENING = re.compile(rb'([0-9a-f]{8}) (\{"durable":[^\n]{1,200})\n')
+_OPENING_PAYLOAD = re.compile(
+    rb'\{"durable":([0-9]{1,16}),"term":([0-9]{1,16}),"vote":([0-9]{1,16}),"commit":([0-9]{1,16})\}'
+)
+
+Line = re.Match[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A segment's first line."""
+
+    name: str
+    cluster_id: str  # "" until the member knew its cluster
+    hard_state: HardState
+    predecessor: str  # "" for the first segment
+    predecessor_end: int  # what lies in the predecessor from here on was never durable, or is carried in this file
+    carried: int  # bytes of entries right behind this header
+
+
+def segment_name(sequence: int, first_index: int) -> str:
+    """The file's name; a list in the order of names is in the order of the log."""
+    return f"log-{sequence:08}-{first_index:015}.jsonl"
+
+
+def sequence_of(name: str) -> int:
+    """The sequence number in a segment's name; 0 where it is another file's name."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else 0
+
+
+def encode_header(header: Header) -> bytes:
+    """The first line of a segment."""
+    value = {
+        "format": FORMAT,
+        "segment": header.name,
+        "cluster_id": header.cluster_id,
+        "term": header.hard_state.current_term,
+        "vote": header.hard_state.voted_for,
+        "commit": header.hard_state.commit_index,
+        "predecessor": header.predecessor,
+        "predecessor_end": header.predecessor_end,
+        "carried": header.carried,
+    }
+    return seal(json.dumps(value, separators=(",", ":")).encode())
+
+
+def decode_header(payload: bytes) -> Header:
+    """The header in a first line whose checksum was verified.  Raises InvalidMessage: it is none that we know."""
+    value = decode_object(payload)
+    if value.get("format") != FORMAT:
+        raise InvalidMessage(f"format {value.get('format')}, and this program knows format {FORMAT}")
+    return Header(
+        name=str(value.get("segment")),
+        cluster_id=str(value.get("cluster_id")),
+        hard_state=HardState(_integer(value, "term"), _integer(value, "vote"), _integer(value, "commit")),
+        predecessor=str(value.get("predecessor")),
+        predecessor_end=_integer(value, "predecessor_end"),
+        carried=_integer(value, "carried"),
+    )
+
+
+def encode_opening(durable: int, hard_state: HardState) -> bytes:
+    """The first line of a batch that begins at offset `durable`."""
+    state = (durable, hard_state.current_term, hard_state.voted_for, hard_state.commit_index)
+    return seal(b'{"durable":%d,"term":%d,"vote":%d,"commit":%d}' % state)
+
+
+def decode_opening(payload: bytes) -> tuple[int, HardState]:
+    """The durable offset and the hard state in a batch's first line.  Raises InvalidMessage: it is none."""
+    match = _OPENING_PAYLOAD.fullmatch(payload)
+    if match is None:
+        raise InvalidMessage("a record of no known kind")
+    durable, term, vote, commit = map(int, match.groups())
+    return durable, HardState(term, vote, commit)
+
+
+def _integer(value: dict[str, object], name: str) -> int:
+    found = value.get(name)
+    if type(found) is not int or found < 0:
+        raise InvalidMessage(f"a record without {name}")
+    return found
+
+
+def intact_lines(file: ReadFile, start: int, end: int) -> Iterator[tuple[int, Line]]:
+    """(offset, line) of the records from `start` on, in order, as long as they are intact and end by `end`.
+
+    Fast: no JSON is decoded.  Whoever counts the bytes knows by where this stops whether all was intact.
+    """
+    while start < end:
+        chunk = file.pread(min(_CHUNK_BYTES, end - start), start)
+        done = 0
+        for line in _LINE.finditer(chunk):
+            if line.start() != done or int(line[1], 16) != crc32(line[2]):
+                return
+            yield start + done, line
+            done = line.end()
+        if not done:
+            return
+        start += done
+
+
+def highest_durable(file: ReadFile, start: int, end: int) -> int:
+    """The highest durable offset that an intact opening between `start` and `end` names, damage around it or not."""
+    data = file.pread(end - start, start)  # one segment at most, and only after a crash
+    highest = 0
+    for match in _OPENING.finditer(data):
+        if int(match[1], 16) == crc32(match[2]):
+            highest = max(highest, decode_opening(match[2])[0])
+    return highest
+
+
+class SegmentWriter:
+    """The segment that is appended to.  Every OSError it raises is final: what the disk holds is then not known."""
+
+    def __init__(self, file: AppendFile, header: Header, size: int) -> None:
+        self._file = file
+        self.header = header
+        self.size = size  # all of it durable, except within `append`
+
+    @classmethod
+    def create(cls, disk: Disk, data_dir: Path, header: Header, carried: bytes) -> "SegmentWriter":
+        """A new segment with `carried`, durable when this returns."""
+        assert header.carried == len(carried)
+        data = encode_header(header) + carried
+        return cls(create_durably(disk, data_dir / header.name, data), header, len(data))
+
+    def write(self, batch: bytes) -> None:
+        """Append a batch without making it durable."""
+        self._file.append(batch)
+        self.size += len(batch)
+
+    def sync(self) -> None:
+        """Make durable what was written."""
+        self._file.fdatasync()
+
+    def close(self) -> None:
+        """Let go of the file as it is."""
+        self._file.close()
