@@ -58,6 +58,16 @@ class RoomSummary:
     last_posted_at: int  # microseconds since 1970
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What somebody who knows the log up to some index has not seen of a room."""
+
+    room: str
+    posts: int
+    newest_id: int
+    newest_index: int  # the log's
+
+
 class ChatState:
     """The state machine that the engine drives (`chat.replica.StateMachine`)."""
 
@@ -142,11 +152,20 @@ class ChatState:
         `rooms` None: of every room.
         """
         with self._lock:
-            chosen = (
-                self._rooms.values() if rooms is None else [self._rooms[name] for name in rooms if name in self._rooms]
-            )
+            chosen = self._posted_after_locked(after, rooms)
             found = [(index, room.name, id) for room in chosen for index, id in room.located(after, up_to, limit)]
         return sorted(found)[:limit]
+
+    def missed(self, after: int, up_to: int, rooms: Iterable[str] | None = None) -> list[Missed]:
+        """The rooms that have posts with after < log index <= up_to; `rooms` None: of all."""
+        with self._lock:
+            chosen = self._posted_after_locked(after, rooms)
+            return [missed for room in chosen if (missed := _missed(room, after, up_to))]
+
+    def _posted_after_locked(self, log_index: int, names: Iterable[str] | None) -> list[Room]:
+        """Most rooms are quiet: one look at each room's end spares the others' bisection."""
+        rooms = self._rooms.values() if names is None else [self._rooms[name] for name in names if name in self._rooms]
+        return [room for room in rooms if room.positions[-1] > log_index]
 
     def digest(self) -> str:
         """SHA-256 over all that is replicated: equal on members that applied the same log."""
@@ -163,6 +182,11 @@ class ChatState:
             for key in sorted(self._remembered):
                 hashed.update(key + self._remembered[key])
         return hashed.hexdigest()
+
+
+def _missed(room: Room, after: int, up_to: int) -> Missed | None:
+    first, end = bisect_right(room.positions, after), bisect_right(room.positions, up_to)
+    return Missed(room.name, end - first, end, room.positions[end - 1]) if first < end else None
 
 
 def _digest(data: bytes) -> bytes:
