@@ -1,0 +1,153 @@
+// @ts-check
+// The one file that knows the server's URLs, and how its errors look.
+//
+// Every function is one request (or one walk along `Link: rel="next"`), has a deadline, and throws ApiError only.
+
+/** @typedef {import("./types.js").Post} Post */
+
+export const PAGE_SIZE = 100;
+
+const DEADLINE_MS = 15_000;
+/** The most pages one walk takes: 100,000 rooms. Past that something is wrong with the links. */
+const PAGES_MAX = 100;
+
+/** A request that brought nothing: `status` is 0 where no answer came at all. */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {string} detail  for the reader
+   */
+  constructor(status, detail) {
+    super(detail);
+    this.name = "ApiError";
+    this.status = status;
+  }
+}
+
+/** @returns {Promise<string[]>} the names of all rooms, by code point */
+export async function fetchRoomNames() {
+  /** @type {string[]} */
+  const names = [];
+  /** @type {string | null} */
+  let path = "/rooms?limit=1000";
+  for (let page = 0; path !== null && page < PAGES_MAX; page += 1) {
+    const response = await getFresh(path);
+    names.push(.../** @type {string[]} */ (await readJson(response)));
+    path = nextLink(response);
+  }
+  return names;
+}
+
+/**
+ * The newest page of a room, oldest first.
+ * @param {string} room
+ * @returns {Promise<Post[]>}
+ */
+export async function fetchNewest(room) {
+  return fetchPosts(room, `limit=${PAGE_SIZE}`);
+}
+
+/**
+ * The page that ends just before post `id`.
+ * @param {string} room
+ * @param {number} id
+ * @returns {Promise<Post[]>}
+ */
+export async function fetchBefore(room, id) {
+  return fetchPosts(room, `before=${id}&limit=${PAGE_SIZE}`);
+}
+
+/**
+ * The page that begins just after post `id`.
+ * @param {string} room
+ * @param {number} id
+ * @returns {Promise<Post[]>}
+ */
+export async function fetchAfter(room, id) {
+  return fetchPosts(room, `after=${id}&limit=${PAGE_SIZE}`);
+}
+
+/**
+ * Where a node's websocket is.
+ * @param {string} origin  `http(s)://host:port`
+ * @returns {string}
+ */
+export function socketUrl(origin) {
+  const url = new URL("/ws", origin);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url.href;
+}
+
+/**
+ * @param {string} room
+ * @param {string} query
+ * @returns {Promise<Post[]>}
+ */
+async function fetchPosts(room, query) {
+  const response = await getFresh(`/rooms/${encodeURIComponent(room)}?${query}`);
+  return /** @type {Post[]} */ (await readJson(response));
+}
+
+/**
+ * What the cluster has; while it has no quorum (503) what this node has, for that is better than nothing: the socket
+ * brings the rest.
+ * @param {string} path  with a query
+ * @returns {Promise<Response>}
+ */
+async function getFresh(path) {
+  try {
+    return await get(path);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 503)) throw error;
+    return get(`${path}&consistency=stale`);
+  }
+}
+
+/**
+ * @param {string} path
+ * @returns {Promise<Response>}
+ */
+async function get(path) {
+  let response;
+  try {
+    response = await fetch(path, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(DEADLINE_MS) });
+  } catch {
+    throw new ApiError(0, "The server cannot be reached.");
+  }
+  if (!response.ok) throw new ApiError(response.status, await readDetail(response));
+  return response;
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<unknown>}
+ */
+async function readJson(response) {
+  try {
+    return await response.json();
+  } catch {
+    throw new ApiError(0, "The server's answer broke off.");
+  }
+}
+
+/**
+ * The words of a `application/problem+json` answer.
+ * @param {Response} response
+ * @returns {Promise<string>}
+ */
+async function readDetail(response) {
+  const problem = await response.json().catch(() => ({}));
+  return String(problem.detail || problem.title || `The server answered ${response.status}.`);
+}
+
+/**
+ * The target of `Link: <…>; rel="next"`, kept to this origin.
+ * @param {Response} response
+ * @returns {string | null}
+ */
+function nextLink(response) {
+  const match = /<([^>]*)>\s*;\s*rel="?next"?/.exec(response.headers.get("Link") ?? "");
+  if (match === null) return null;
+  const url = new URL(match[1], response.url);
+  return url.pathname + url.search;
+}

@@ -1,0 +1,71 @@
+// @ts-check
+// Joins the parts: the store, the session that changes it, the views that show it.
+
+import { keep, recall } from "./local.js";
+import { linkRoom, readRoom } from "./links.js";
+import { Session } from "./session.js";
+import { Store } from "./store.js";
+import { Announcer } from "./views/announcer.js";
+import { ComposerView } from "./views/composer.js";
+import { HeadingView } from "./views/heading.js";
+import { NameView } from "./views/name.js";
+import { RoomsView } from "./views/rooms.js";
+import { StatusView } from "./views/status.js";
+import { TimelineView } from "./views/timeline.js";
+
+/** A page in the background need not paint, only keep its title. */
+const BACKGROUND_MS = 500;
+
+const store = new Store();
+const announcer = new Announcer(store);
+const session = new Session(store, (room, post) => announcer.announce(room, post));
+const nameView = new NameView(store);
+/** @type {{render: () => void}[]} in the order of painting */
+const views = [
+  new HeadingView(store),
+  new RoomsView(store, session),
+  new TimelineView(store, session),
+  new ComposerView(store, session, nameView),
+  nameView,
+  new StatusView(store, session),
+];
+
+let scheduled = false;
+
+/** Paint once a frame, however many changes there were. */
+function scheduleRender() {
+  if (scheduled) return;
+  scheduled = true;
+  if (document.hidden) setTimeout(render, BACKGROUND_MS);
+  else requestAnimationFrame(render);
+}
+
+function render() {
+  scheduled = false;
+  for (const view of views) view.render();
+}
+
+/** Show the room that the address names. */
+function followAddress() {
+  const room = readRoom(location.hash);
+  if (room !== null) keep("room", room);
+  session.openRoom(room);
+}
+
+/** Where the address names nothing, go to the room that was read last; a phone begins with the list. */
+function chooseStart() {
+  const last = recall("room");
+  const wide = matchMedia("(min-width: 45.01rem)").matches;
+  if (location.hash === "" && last !== "" && wide) location.replace(linkRoom(last));
+  else followAddress();
+}
+
+store.changed = scheduleRender;
+window.addEventListener("hashchange", followAddress);
+window.addEventListener("online", () => session.retryNow());
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && store.current !== null) store.markRead(store.current);
+});
+
+chooseStart();
+session.start();

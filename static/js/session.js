@@ -1,0 +1,277 @@
+// @ts-check
+// What happens when: the reader's verbs and the socket's events, turned into requests and changes of the store.
+//
+// The rules it keeps:
+// - Every post goes through the outbox, one at a time a room, and leaves it when its confirmed self is seen: in an Ack,
+//   in a broadcast or in a page from REST, whichever comes first.
+// - A room that has heard of a newer Id than it holds is filled up by REST until it holds it.
+
+import { fetchAfter, fetchBefore, fetchNewest, fetchRoomNames, PAGE_SIZE } from "./api.js";
+import { ChatSocket } from "./socket.js";
+import { lastId } from "./store.js";
+
+/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./types.js").PendingPost} PendingPost */
+/** @typedef {import("./types.js").Post} Post */
+/** @typedef {import("./types.js").Room} Room */
+
+/** A room that missed more than this begins anew with its newest page. */
+const FILL_MAX = 500;
+/** A post that got neither Ack nor Error is sent again: with its ClientId that is harmless. */
+const ACK_MS = 12_000;
+const TEMPORARY_PAUSE_MS = 2_000;
+
+export class Session {
+  /**
+   * @param {Store} store
+   * @param {(room: string, post: Post) => void} arrived  told of every post of somebody else that comes in live
+   */
+  constructor(store, arrived) {
+    this.store = store;
+    this.arrived = arrived;
+    this.outbox = store.outbox;
+    /** @type {Map<string, ReturnType<typeof setTimeout>>} ClientIds under way, each with the timer that gives up */
+    this.underway = new Map();
+    /** @type {Set<string>} rooms that are being filled up */
+    this.filling = new Set();
+    this.welcomed = false;
+    this.socket = new ChatSocket(location.origin, {
+      hello: (_, resumed) => this.welcome(resumed),
+      post: ({ RoomName, Post }) => this.receive(RoomName, Post),
+      ack: ({ RoomName, Post, ClientId }) => this.confirm(RoomName, Post, ClientId),
+      limited: ({ RoomName, NewestId }) => this.catchUp(RoomName, NewestId),
+      refusal: (refusal) => this.refuse(refusal),
+      connection: (connection) => this.noticeConnection(connection),
+    });
+  }
+
+  start() {
+    this.socket.connect();
+    void this.listRooms();
+  }
+
+  // What the reader does.
+
+  /** @param {string | null} name */
+  openRoom(name) {
+    this.store.enterRoom(name);
+    const room = this.store.currentRoom;
+    if (room !== null && room.loaded !== "yes") void this.loadRoom(room);
+  }
+
+  /** @param {string} message */
+  say(message) {
+    if (this.store.current === null) return;
+    this.outbox.add(this.store.current, this.store.user, message);
+    this.sendWaiting();
+  }
+
+  /** @param {PendingPost} pending */
+  sayAgain(pending) {
+    this.outbox.release(pending);
+    this.sendWaiting();
+  }
+
+  /** @param {PendingPost} pending */
+  discard(pending) {
+    this.outbox.remove(pending.ClientId);
+    this.store.changed();
+  }
+
+  /** @param {Room} room */
+  async loadOlder(room) {
+    const first = room.posts.at(0);
+    if (first === undefined || room.fromStart || room.older === "loading") return;
+    this.store.markOlder(room, "loading");
+    try {
+      const page = await fetchBefore(room.name, first.Id);
+      if (room.posts.at(0) !== first) return this.store.markOlder(room, "no"); // trimmed or replaced meanwhile
+      this.settle(page);
+      this.store.prependPosts(room, page, page.length < PAGE_SIZE);
+    } catch {
+      this.store.markOlder(room, "failed");
+    }
+  }
+
+  retryNow() {
+    this.socket.retryNow();
+  }
+
+  // What the requests bring.
+
+  async listRooms() {
+    try {
+      this.store.listRooms(await fetchRoomNames());
+    } catch {
+      this.store.failListing();
+    }
+  }
+
+  /** @param {Room} room */
+  async loadRoom(room) {
+    if (room.loaded === "loading") return;
+    this.store.markLoading(room, "loading");
+    try {
+      const page = await fetchNewest(room.name);
+      this.settle(page);
+      this.store.replacePosts(room, page, page.length < PAGE_SIZE);
+    } catch {
+      return this.store.markLoading(room, "failed");
+    }
+    if (lastId(room) < room.newestId) void this.fill(room); // one came in while this page was on its way
+  }
+
+  /**
+   * Fetch what lies between the last post here and the newest that was heard of.
+   * @param {Room} room
+   */
+  async fill(room) {
+    if (this.filling.has(room.name)) return;
+    this.filling.add(room.name);
+    let joined = true;
+    try {
+      joined = await this.fetchPages(room);
+    } catch {
+      this.store.markLoading(room, "failed");
+    }
+    this.filling.delete(room.name);
+    if (!joined) void this.loadRoom(room);
+  }
+
+  /**
+   * @param {Room} room
+   * @returns {Promise<boolean>} false where the end is still far
+   */
+  async fetchPages(room) {
+    for (let fetched = 0; fetched < FILL_MAX; fetched += PAGE_SIZE) {
+      const page = await fetchAfter(room.name, lastId(room));
+      this.settle(page);
+      this.store.appendPage(room, page);
+      if (page.length === 0 || (page.length < PAGE_SIZE && lastId(room) >= room.newestId)) return true;
+    }
+    return false;
+  }
+
+  // What the socket tells.
+
+  /** @param {boolean} resumed  what was missed comes by itself */
+  welcome(resumed) {
+    if (!resumed && this.welcomed) this.store.forgetPosts(); // another cluster stands where the former one did
+    this.welcomed = true;
+    if (!resumed || this.store.listed === "failed") void this.listRooms();
+    for (const room of this.store.rooms.values()) this.refresh(room, resumed);
+    this.sendWaiting();
+  }
+
+  /**
+   * @param {Room} room
+   * @param {boolean} resumed
+   */
+  refresh(room, resumed) {
+    if (room.older === "failed") this.store.markOlder(room, "no");
+    if (room.loaded === "yes" && !resumed) void this.fill(room);
+    else if (room.loaded !== "yes" && room.name === this.store.current) void this.loadRoom(room);
+  }
+
+  /**
+   * @param {string} roomName
+   * @param {Post} post
+   */
+  receive(roomName, post) {
+    const room = this.store.room(roomName);
+    const news = post.Id > room.newestId;
+    const own = this.settle([post]) || post.User === this.store.user;
+    this.store.noteNewest(room, post.Id, own || this.isRead(roomName));
+    if (!this.store.appendLive(room, post) && room.loaded === "yes") void this.fill(room);
+    if (news && !own) this.arrived(roomName, post);
+    this.store.changed();
+  }
+
+  /**
+   * @param {string} roomName
+   * @param {Post} post
+   * @param {string} clientId
+   */
+  confirm(roomName, post, clientId) {
+    this.outbox.remove(clientId);
+    this.land(clientId);
+    this.receive(roomName, post);
+    this.sendWaiting();
+  }
+
+  /**
+   * Too much was missed for the socket to tell.
+   * @param {string} roomName
+   * @param {number} newestId
+   */
+  catchUp(roomName, newestId) {
+    const room = this.store.room(roomName);
+    this.store.noteNewest(room, newestId, this.isRead(roomName));
+    if (room.loaded === "yes") void (newestId - lastId(room) > FILL_MAX ? this.loadRoom(room) : this.fill(room));
+    this.store.changed();
+  }
+
+  /** @param {import("./types.js").Refusal} refusal */
+  refuse(refusal) {
+    if (refusal.ClientId === null) return;
+    this.land(refusal.ClientId);
+    if (refusal.Temporary) setTimeout(() => this.sendWaiting(), TEMPORARY_PAUSE_MS);
+    else this.outbox.refuse(refusal.ClientId, refusal.detail);
+    if (!refusal.Temporary) this.sendWaiting();
+  }
+
+  /** @param {import("./types.js").Connection} connection */
+  noticeConnection(connection) {
+    if (connection.phase !== "open") for (const clientId of [...this.underway.keys()]) this.land(clientId);
+    this.store.setConnection(connection);
+  }
+
+  // The outbox.
+
+  /** Send, of each room, the oldest post that waits, unless it is under way. */
+  sendWaiting() {
+    for (const pending of this.outbox.heads()) {
+      if (!this.underway.has(pending.ClientId) && this.socket.post(pending)) this.launch(pending.ClientId);
+    }
+    this.store.changed();
+  }
+
+  /** @param {string} clientId */
+  launch(clientId) {
+    const giveUp = () => {
+      this.land(clientId);
+      this.sendWaiting();
+    };
+    this.underway.set(clientId, setTimeout(giveUp, ACK_MS));
+  }
+
+  /** @param {string} clientId */
+  land(clientId) {
+    clearTimeout(this.underway.get(clientId));
+    this.underway.delete(clientId);
+  }
+
+  /**
+   * Take out of the outbox what the server has confirmed.
+   * @param {Post[]} posts
+   * @returns {boolean} was one of them in it?
+   */
+  settle(posts) {
+    const confirmed = new Map(posts.map((post) => [post.ClientId, post.User]));
+    const settled = this.outbox.posts.filter((pending) => confirmed.get(pending.ClientId) === pending.User);
+    for (const pending of settled) {
+      this.outbox.remove(pending.ClientId);
+      this.land(pending.ClientId);
+    }
+    if (settled.length > 0) this.sendWaiting();
+    return settled.length > 0;
+  }
+
+  /**
+   * @param {string} roomName
+   * @returns {boolean}
+   */
+  isRead(roomName) {
+    return roomName === this.store.current && !document.hidden;
+  }
+}

@@ -1,0 +1,218 @@
+// @ts-check
+// The one file that knows the websocket: it subscribes to every room, resumes by cursor, and reconnects for ever.
+//
+// The rules it keeps:
+// - A frame's cursor is taken over only after its owner has been handed the frame, so nothing is skipped on resume.
+// - Each try goes to the next of all nodes that were ever named to this page, after a full-jitter pause (random
+//   between 0 and a bound that doubles from 0.5 to 20 s): a failover disconnects everybody at the same moment.
+// - The browser hides protocol pings, so a silent connection is probed with `ping` and given up when nothing comes.
+
+import { socketUrl } from "./api.js";
+
+/** @typedef {import("./types.js").Connection} Connection */
+/** @typedef {import("./types.js").PendingPost} PendingPost */
+/** @typedef {import("./types.js").SocketEvents} SocketEvents */
+
+const PAUSE_MIN_MS = 500;
+const PAUSE_MAX_MS = 20_000;
+/** From the first packet to `Hello`; a node that lags may take 5 s before it says so. */
+const GREETING_MS = 8_000;
+/** Silence after which a `ping` goes out, and the same again until the connection counts as dead. */
+const QUIET_MS = 20_000;
+
+export class ChatSocket {
+  /**
+   * @param {string} origin  the node that served the page
+   * @param {SocketEvents} events
+   */
+  constructor(origin, events) {
+    this.events = events;
+    this.nodes = [origin];
+    this.turn = 0;
+    this.failures = 0;
+    this.lostAt = Date.now();
+    /** @type {string | null} */
+    this.cursor = null;
+    this.greeted = false;
+    /** @type {WebSocket | null} */
+    this.socket = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+  }
+
+  /** Connect to the node whose turn it is, at once. */
+  connect() {
+    clearTimeout(this.timer);
+    this.drop();
+    this.tell("connecting", 0);
+    try {
+      this.listen(new WebSocket(socketUrl(this.node)));
+    } catch {
+      this.retry(); // an address that this page may not speak to, such as plain http from a page served over TLS
+    }
+  }
+
+  /** The reader, or the browser, believes that it works again: try now, with short pauses. */
+  retryNow() {
+    if (this.greeted) return;
+    this.failures = 0;
+    this.connect();
+  }
+
+  /**
+   * Send a post; false where the connection is not open, and the caller keeps it.
+   * @param {PendingPost} pending
+   * @returns {boolean}
+   */
+  post(pending) {
+    const { ClientId, RoomName, User, Message } = pending;
+    return this.greeted && this.send({ Action: "post", RoomName, Post: { User, Message, ClientId } });
+  }
+
+  /** @returns {string} */
+  get node() {
+    return this.nodes[this.turn % this.nodes.length];
+  }
+
+  /** @param {WebSocket} socket */
+  listen(socket) {
+    this.socket = socket;
+    this.watch(GREETING_MS, () => this.retry());
+    socket.onopen = () => this.subscribe();
+    socket.onmessage = (event) => this.receive(event);
+    socket.onclose = () => this.retry();
+  }
+
+  subscribe() {
+    this.send({ Action: "subscribe", Rooms: "*", ...(this.cursor === null ? {} : { Cursor: this.cursor }) });
+  }
+
+  /** @param {MessageEvent} event */
+  receive(event) {
+    const frame = parseFrame(event.data);
+    this.dispatch(frame);
+    if (typeof frame.Cursor === "string") this.cursor = frame.Cursor;
+    if (this.greeted) this.watch(QUIET_MS, () => this.probe());
+  }
+
+  /** @param {Record<string, any>} frame */
+  dispatch(frame) {
+    if (frame.Hello) this.greet(frame.Hello);
+    else if (frame.Ack) this.events.ack(frame.Ack);
+    else if (frame.Limited) this.events.limited(frame.Limited);
+    else if (frame.Error) this.refuse(frame.Error);
+    else if (frame.RoomName && frame.Post) this.events.post({ RoomName: frame.RoomName, Post: frame.Post });
+  }
+
+  /** @param {import("./types.js").Hello} hello */
+  greet(hello) {
+    const resumed = this.cursor !== null;
+    this.cursor ??= hello.Cursor;
+    this.learn(hello.Nodes ?? []);
+    this.greeted = true;
+    this.failures = 0;
+    this.lostAt = 0;
+    this.tell("open", 0);
+    this.events.hello(hello, resumed);
+  }
+
+  /**
+   * A refusal before Hello is one of the subscription: its cursor may be of a cluster that is no more.
+   * @param {import("./types.js").Refusal} refusal
+   */
+  refuse(refusal) {
+    if (this.greeted) return this.events.refusal(refusal);
+    if (refusal.Temporary || this.cursor === null) return this.retry();
+    this.cursor = null;
+    this.subscribe();
+  }
+
+  /**
+   * Keep the node in use first in turn, whatever order the nodes come in.
+   * @param {string[]} urls
+   */
+  learn(urls) {
+    const current = this.node;
+    const known = new Set([current, ...this.nodes, ...urls.map(originOf).filter(Boolean)]);
+    this.nodes = [...known];
+    this.turn = 0;
+  }
+
+  probe() {
+    this.send({ Action: "ping" });
+    this.watch(QUIET_MS, () => this.retry());
+  }
+
+  retry() {
+    this.drop();
+    this.lostAt ||= Date.now();
+    const pause = Math.random() * Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** this.failures);
+    this.failures += 1;
+    this.turn += 1;
+    this.tell("waiting", Date.now() + pause);
+    this.watch(pause, () => this.connect());
+  }
+
+  /** Let go of the connection without hearing of its end. */
+  drop() {
+    this.greeted = false;
+    if (this.socket === null) return;
+    this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
+    this.socket.close();
+    this.socket = null;
+  }
+
+  /**
+   * @param {Record<string, unknown>} frame
+   * @returns {boolean}
+   */
+  send(frame) {
+    if (this.socket?.readyState !== WebSocket.OPEN) return false;
+    this.socket.send(JSON.stringify(frame));
+    return true;
+  }
+
+  /**
+   * There is one timer: what it does next depends on what was heard last.
+   * @param {number} ms
+   * @param {() => void} action
+   */
+  watch(ms, action) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(action, ms);
+  }
+
+  /**
+   * @param {Connection["phase"]} phase
+   * @param {number} retryAt
+   */
+  tell(phase, retryAt) {
+    this.events.connection({ phase, node: this.node, retryAt, lostAt: this.lostAt });
+  }
+}
+
+/**
+ * A frame that is not a JSON object is as good as none.
+ * @param {unknown} data
+ * @returns {Record<string, any>}
+ */
+function parseFrame(data) {
+  try {
+    const frame = JSON.parse(String(data));
+    return frame !== null && typeof frame === "object" ? frame : {};
+  } catch {
+    return {};
+  }
+}
+
+/**
+ * @param {string} url
+ * @returns {string} "" where it is none
+ */
+function originOf(url) {
+  try {
+    return new URL(url).origin;
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,231 @@
+// @ts-check
+// What the page knows: rooms, their posts, the connection, the reader's name; and the outbox.
+//
+// The rules it keeps:
+// - `room.posts` is one run of Ids without a hole.  A live post that would leave one is not taken: the caller fills up
+//   by REST first.  A page from REST is believed as it is (retention may have removed what lay before it).
+// - Views read and never write.  Every change ends in `changed()`.
+
+import { keep, recall } from "./local.js";
+import { Outbox } from "./outbox.js";
+
+/** @typedef {import("./types.js").Connection} Connection */
+/** @typedef {import("./types.js").Post} Post */
+/** @typedef {import("./types.js").Room} Room */
+
+/** A room holds this many posts before its older half is let go; scrolling up brings them back. */
+const POSTS_MAX = 600;
+const POSTS_KEPT = 300;
+
+export class Store {
+  constructor() {
+    this.outbox = new Outbox();
+    /** @type {Map<string, Room>} */
+    this.rooms = new Map();
+    /** @type {string | null} the room in view */
+    this.current = null;
+    /** @type {"loading" | "yes" | "failed"} are the names of all rooms here? */
+    this.listed = "loading";
+    /** @type {Connection} */
+    this.connection = { phase: "connecting", node: location.origin, retryAt: 0, lostAt: Date.now() };
+    this.user = recall("user");
+    /** Rises when something that the list of rooms shows has changed. */
+    this.roomsVersion = 0;
+    /** @type {() => void} */
+    this.changed = () => {};
+  }
+
+  /**
+   * The room of that name, made where this page has not heard of it.
+   * @param {string} name
+   * @returns {Room}
+   */
+  room(name) {
+    let room = this.rooms.get(name);
+    if (room === undefined) {
+      room = { name, posts: [], exists: false, loaded: "no", fromStart: false, older: "no", unread: 0, newestId: 0 };
+      this.rooms.set(name, room);
+      this.roomsVersion += 1;
+    }
+    return room;
+  }
+
+  /** @returns {Room | null} */
+  get currentRoom() {
+    return this.current === null ? null : this.room(this.current);
+  }
+
+  /** @returns {string[]} by the alphabet of the reader */
+  get roomNames() {
+    const order = new Intl.Collator(undefined, { numeric: true });
+    return [...this.rooms.keys()].sort(order.compare);
+  }
+
+  /** @returns {number} */
+  get unread() {
+    return [...this.rooms.values()].reduce((sum, room) => sum + room.unread, 0);
+  }
+
+  /** @param {string[]} names */
+  listRooms(names) {
+    for (const name of names) this.noteExistence(this.room(name));
+    this.listed = "yes";
+    this.changed();
+  }
+
+  failListing() {
+    if (this.listed !== "yes") this.listed = "failed";
+    this.changed();
+  }
+
+  /** @param {string | null} name */
+  enterRoom(name) {
+    this.current = name;
+    this.roomsVersion += 1;
+    if (name !== null) this.markRead(name);
+    this.changed();
+  }
+
+  /** @param {string} name */
+  markRead(name) {
+    const room = this.room(name);
+    if (room.unread > 0) this.roomsVersion += 1;
+    room.unread = 0;
+    this.changed();
+  }
+
+  /**
+   * Somebody's post has been heard of: count it where the room is not being read.
+   * @param {Room} room
+   * @param {number} id
+   * @param {boolean} read  the reader sees it, or wrote it
+   */
+  noteNewest(room, id, read) {
+    const more = room.newestId === 0 ? 1 : Math.max(0, id - room.newestId);
+    room.newestId = Math.max(room.newestId, id);
+    this.noteExistence(room);
+    if (read || more === 0) return;
+    room.unread += more;
+    this.roomsVersion += 1;
+  }
+
+  /**
+   * @param {Room} room
+   * @param {Room["loaded"]} loaded
+   */
+  markLoading(room, loaded) {
+    room.loaded = loaded;
+    this.changed();
+  }
+
+  /**
+   * The newest page of a room, in place of all that was there.
+   * @param {Room} room
+   * @param {Post[]} page
+   * @param {boolean} fromStart
+   */
+  replacePosts(room, page, fromStart) {
+    room.posts = page;
+    room.fromStart = fromStart;
+    room.loaded = "yes";
+    room.older = "no";
+    room.newestId = Math.max(room.newestId, lastId(room));
+    if (page.length > 0) this.noteExistence(room);
+    this.changed();
+  }
+
+  /**
+   * @param {Room} room
+   * @param {Post[]} page
+   * @param {boolean} fromStart
+   */
+  prependPosts(room, page, fromStart) {
+    const first = room.posts.at(0)?.Id ?? Infinity;
+    room.posts = [...page.filter((post) => post.Id < first), ...room.posts];
+    room.fromStart = fromStart;
+    room.older = "no";
+    this.changed();
+  }
+
+  /**
+   * @param {Room} room
+   * @param {Room["older"]} older
+   */
+  markOlder(room, older) {
+    room.older = older;
+    this.changed();
+  }
+
+  /**
+   * A page that begins after the last post here.
+   * @param {Room} room
+   * @param {Post[]} page
+   */
+  appendPage(room, page) {
+    const last = lastId(room);
+    room.posts.push(...page.filter((post) => post.Id > last));
+    room.newestId = Math.max(room.newestId, lastId(room));
+    if (room.name !== this.current) this.trim(room);
+    this.changed();
+  }
+
+  /**
+   * One post from the socket.
+   * @param {Room} room
+   * @param {Post} post
+   * @returns {boolean} false where posts are missing before it, or it has none to follow: nothing was taken
+   */
+  appendLive(room, post) {
+    const last = lastId(room);
+    if (room.loaded !== "yes" || post.Id > last + 1) return false;
+    if (post.Id === last + 1) this.appendPage(room, [post]);
+    return true;
+  }
+
+  /**
+   * Let go of the older part of a long run: its end is what is in view.
+   * @param {Room} room
+   */
+  trim(room) {
+    if (room.posts.length <= POSTS_MAX) return;
+    room.posts = room.posts.slice(-POSTS_KEPT);
+    room.fromStart = false;
+  }
+
+  /** @param {Connection} connection */
+  setConnection(connection) {
+    this.connection = connection;
+    this.changed();
+  }
+
+  /** @param {string} user */
+  setUser(user) {
+    this.user = user;
+    keep("user", user);
+    this.changed();
+  }
+
+  /** Nothing that was read before holds any longer. */
+  forgetPosts() {
+    for (const room of this.rooms.values()) {
+      Object.assign(room, { posts: [], exists: false, loaded: "no", fromStart: false, unread: 0, newestId: 0 });
+    }
+    this.roomsVersion += 1;
+    this.changed();
+  }
+
+  /** @param {Room} room */
+  noteExistence(room) {
+    if (room.exists) return;
+    room.exists = true;
+    this.roomsVersion += 1;
+  }
+}
+
+/**
+ * @param {Room} room
+ * @returns {number} 0 where there is no post
+ */
+export function lastId(room) {
+  return room.posts.at(-1)?.Id ?? 0;
+}

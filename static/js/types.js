@@ -1,0 +1,64 @@
+// @ts-check
+// The shapes that the server and the parts of the page hand each other.  Types only: nothing here runs.
+
+/**
+ * A post as the server tells it; in a room, Ids count 1, 2, 3 … without a gap.
+ * @typedef {object} Post
+ * @property {number} Id
+ * @property {string} User
+ * @property {string} Message
+ * @property {string} PostedAt  RFC 3339, UTC
+ * @property {string} [ClientId]
+ * @property {boolean} [Deleted]
+ */
+
+/**
+ * What the reader wrote and the server has not confirmed yet.
+ * @typedef {object} PendingPost
+ * @property {string} ClientId  made once; with User it makes a repeated send harmless
+ * @property {string} RoomName
+ * @property {string} User
+ * @property {string} Message
+ * @property {number} QueuedAt  milliseconds since 1970, strictly rising within one page: the order of sending
+ * @property {string} [Refusal]  why it will not be sent again by itself
+ */
+
+/**
+ * One room as far as this page knows it.
+ * @typedef {object} Room
+ * @property {string} name
+ * @property {Post[]} posts  a gapless run of Ids, oldest first; empty until loaded
+ * @property {boolean} exists  the server has it; false for one that was opened here and has no post yet
+ * @property {"no" | "loading" | "yes" | "failed"} loaded
+ * @property {boolean} fromStart  posts[0] is the first post of the room
+ * @property {"no" | "loading" | "failed"} older  is an older page under way?
+ * @property {number} unread  posts of others that came while the room was not being read
+ * @property {number} newestId  the newest Id that was heard of; posts may end before it while they are filled up
+ */
+
+/**
+ * @typedef {object} Connection
+ * @property {"connecting" | "open" | "waiting"} phase
+ * @property {string} node  origin of the node that is, or was last, spoken to
+ * @property {number} retryAt  milliseconds since 1970 of the next try; 0 when none is planned
+ * @property {number} lostAt  milliseconds since 1970 when the connection was lost; 0 while it is open
+ */
+
+/** @typedef {{Cursor: string, User?: string | null, Nodes?: string[]}} Hello */
+/** @typedef {{RoomName: string, Post: Post}} Broadcast */
+/** @typedef {{RoomName: string, NewestId: number}} Limited */
+/** @typedef {{ClientId: string, RoomName: string, Post: Post}} Ack */
+/** @typedef {{ClientId: string | null, code: string, detail: string, Temporary: boolean}} Refusal */
+
+/**
+ * What the socket tells its owner.
+ * @typedef {object} SocketEvents
+ * @property {(hello: Hello, resumed: boolean) => void} hello
+ * @property {(broadcast: Broadcast) => void} post
+ * @property {(limited: Limited) => void} limited
+ * @property {(ack: Ack) => void} ack
+ * @property {(refusal: Refusal) => void} refusal
+ * @property {(connection: Connection) => void} connection
+ */
+
+export {};

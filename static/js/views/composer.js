@@ -1,0 +1,85 @@
+// @ts-check
+// Where the reader writes.  It is never disabled: what is written offline waits in the outbox.
+
+import { find, setText } from "../dom.js";
+import { countCodePoints, MESSAGE_MAX, tidyMessage } from "../names.js";
+
+/** @typedef {import("../session.js").Session} Session */
+/** @typedef {import("../store.js").Store} Store */
+/** @typedef {import("./name.js").NameView} NameView */
+
+const HEIGHT_MAX_PX = 200;
+/** The count of characters is shown from here on. */
+const COUNT_FROM = MESSAGE_MAX - 500;
+
+export class ComposerView {
+  /**
+   * @param {Store} store
+   * @param {Session} session
+   * @param {NameView} nameView
+   */
+  constructor(store, session, nameView) {
+    this.store = store;
+    this.session = session;
+    this.nameView = nameView;
+    this.form = find("composer", HTMLFormElement);
+    this.input = find("message", HTMLTextAreaElement);
+    this.count = find("message-count", HTMLElement);
+    /** @type {Map<string, string>} what was begun in each room */
+    this.drafts = new Map();
+    /** @type {string | null} */
+    this.shown = null;
+    this.form.addEventListener("submit", (event) => this.submit(event));
+    this.input.addEventListener("keydown", (event) => this.noticeKey(event));
+    this.input.addEventListener("input", () => this.noticeInput());
+  }
+
+  render() {
+    const { current } = this.store;
+    if (current === this.shown) return;
+    this.shown = current;
+    this.input.placeholder = current === null ? "" : `Message ${current}`;
+    this.input.value = this.drafts.get(current ?? "") ?? "";
+    this.noticeInput();
+    if (matchMedia("(pointer: fine)").matches) this.input.focus(); // a phone would bring up its keyboard
+  }
+
+  /** @param {KeyboardEvent} event */
+  noticeKey(event) {
+    // While an input method is open Enter accepts its word; Safari says so only by the key code 229.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    event.preventDefault();
+    this.form.requestSubmit();
+  }
+
+  noticeInput() {
+    if (this.shown !== null) this.drafts.set(this.shown, this.input.value);
+    this.fitHeight();
+    this.renderCount();
+  }
+
+  fitHeight() {
+    this.input.style.height = "auto";
+    this.input.style.height = `${Math.min(this.input.scrollHeight, HEIGHT_MAX_PX)}px`;
+  }
+
+  renderCount() {
+    const count = countCodePoints(this.input.value);
+    const over = count > MESSAGE_MAX;
+    setText(this.count, count < COUNT_FROM ? "" : `${count.toLocaleString()} of ${MESSAGE_MAX.toLocaleString()}`);
+    this.count.classList.toggle("over", over);
+    this.input.setAttribute("aria-invalid", String(over));
+  }
+
+  /** @param {SubmitEvent} event */
+  submit(event) {
+    event.preventDefault();
+    const message = tidyMessage(this.input.value);
+    if (message === "" || countCodePoints(message) > MESSAGE_MAX) return this.input.focus();
+    if (this.store.user === "") return this.nameView.ask(() => this.form.requestSubmit());
+    this.session.say(message);
+    this.input.value = "";
+    this.noticeInput();
+    this.input.focus();
+  }
+}

@@ -1,0 +1,27 @@
+// @ts-check
+// What says where the reader is: the room's name above the timeline, the window's title, and which of the two screens
+// a phone shows.
+
+import { find, setText } from "../dom.js";
+
+/** @typedef {import("../store.js").Store} Store */
+
+export class HeadingView {
+  /** @param {Store} store */
+  constructor(store) {
+    this.store = store;
+    this.title = find("room-title", HTMLElement);
+    this.room = find("room", HTMLElement);
+    this.nothing = find("nothing", HTMLElement);
+  }
+
+  render() {
+    const { current, unread } = this.store;
+    document.body.dataset.screen = current === null ? "rooms" : "room";
+    this.room.hidden = current === null;
+    this.nothing.hidden = current !== null;
+    setText(this.title, current ?? "");
+    const title = current === null ? "raft-chat" : `${current} · raft-chat`;
+    document.title = unread > 0 ? `(${unread}) ${title}` : title;
+  }
+}

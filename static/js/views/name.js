@@ -1,0 +1,69 @@
+// @ts-check
+// The reader's name: shown below the rooms, asked for in a dialog.
+
+import { find, setText } from "../dom.js";
+import { faultOfName, tidyName } from "../names.js";
+import { makeAvatar } from "./avatar.js";
+
+/** @typedef {import("../store.js").Store} Store */
+
+export class NameView {
+  /** @param {Store} store */
+  constructor(store) {
+    this.store = store;
+    this.button = find("me", HTMLButtonElement);
+    this.dialog = find("name-dialog", HTMLDialogElement);
+    this.form = find("name-form", HTMLFormElement);
+    this.input = find("name", HTMLInputElement);
+    this.fault = find("name-fault", HTMLElement);
+    /** @type {string | null} */
+    this.shown = null;
+    this.then = () => {};
+    this.button.addEventListener("click", () => this.ask(() => {}));
+    this.form.addEventListener("submit", (event) => this.submit(event));
+    this.input.addEventListener("input", () => this.tellFault(""));
+    find("name-cancel", HTMLButtonElement).addEventListener("click", () => this.dialog.close());
+  }
+
+  render() {
+    const { user } = this.store;
+    if (user === this.shown) return;
+    this.shown = user;
+    const label = document.createElement("span");
+    label.className = "me-name";
+    label.dir = "auto";
+    label.textContent = user === "" ? "Choose your name" : user;
+    this.button.replaceChildren(makeAvatar(user === "" ? "?" : user), label);
+    this.button.setAttribute("aria-label", user === "" ? "Choose your name" : `You are ${user}. Change your name`);
+  }
+
+  /**
+   * Open the dialog; `then` runs once a name has been chosen.
+   * @param {() => void} then
+   */
+  ask(then) {
+    this.then = then;
+    this.input.value = this.store.user;
+    this.tellFault("");
+    this.dialog.showModal();
+    this.input.select();
+  }
+
+  /** @param {SubmitEvent} event */
+  submit(event) {
+    event.preventDefault();
+    const name = tidyName(this.input.value);
+    const fault = faultOfName(name);
+    this.tellFault(fault);
+    if (fault !== "") return this.input.focus();
+    this.store.setUser(name);
+    this.dialog.close();
+    this.then();
+  }
+
+  /** @param {string} fault */
+  tellFault(fault) {
+    setText(this.fault, fault);
+    this.input.setAttribute("aria-invalid", String(fault !== ""));
+  }
+}
