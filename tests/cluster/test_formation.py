@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.cluster.clients import read_room
 from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.waiting import wait_until
@@ -33,14 +35,17 @@ def test_two_of_three_create_nothing_and_name_the_one_they_wait_for(tmp_path: Pa
         assert cluster.post(1, "general", "now").status == 201
 
 
-def test_members_with_differing_lists_create_nothing_and_say_why(tmp_path: Path) -> None:
+@pytest.mark.parametrize("third", ["1={one},3={three}", "{one},{two},{three},{one}0", "{two},{one},{three}"])
+def test_members_with_differing_lists_create_nothing_and_say_why(tmp_path: Path, third: str) -> None:
+    """Node 3 was told another list: one too few, one too many, two mixed up."""
     with Cluster(tmp_path) as cluster:
-        one, two, three = cluster.nodes.values()
+        one, two, three = (node.peer_url for node in cluster.nodes.values())
         cluster.start(1, 2)
-        swapped = ",".join([two.peer_url, one.peer_url, three.peer_url])
-        three.start(*three.flags(swapped))
-        for node in (one, two, three):
-            node.wait_says("list")
+        node = cluster.nodes[3]
+        node.start(*node.flags(third.format(one=one, two=two, three=three)))
+        for id in (1, 2):
+            cluster.nodes[id].wait_says("member 3 was started with another --cluster")
+        node.wait_says("another")
         check_nobody_leads(cluster)
 
 
@@ -56,7 +61,8 @@ def test_two_wiped_disks_of_three_are_refused_with_words_and_the_survivors_posts
 
         cluster.start()
         for id in (2, 3):
-            cluster.nodes[id].wait_says("blank")
+            assert cluster.nodes[id].wait_exit() == 1
+            assert "blank" in cluster.nodes[id].log()
         wait_until(cluster.nodes[1].status, READY_S, "the survivor answers")
         check_nobody_leads(cluster)
 
@@ -74,10 +80,12 @@ def test_one_wiped_disk_of_three_leaves_the_others_at_work_and_gets_no_vote(tmp_
         shutil.rmtree(cluster.nodes[3].data_dir)
         cluster.nodes[3].log_file.unlink()
         cluster.start(3)
-        cluster.nodes[3].wait_says("blank")
+        assert cluster.nodes[3].wait_exit() == 1
+        assert "blank" in cluster.nodes[3].log()
         assert cluster.post(1, "general", "still at work").status == 201
 
-        cluster.kill(2)  # nodes 1 and 3 would be a majority, had 3 a vote
+        cluster.kill(2)
+        cluster.start(3)  # nodes 1 and 3 would be a majority, had 3 a vote
         refused = cluster.post(1, "general", "no majority remembers")
         assert refused.status in {503, 504}, refused
 

@@ -86,7 +86,7 @@ def test_a_post_with_a_bad_field_is_told_which(node: Node, body: Json, names: st
 )
 def test_a_body_that_is_no_json_object_is_a_400(node: Node, body: bytes) -> None:
     with Client(node.port) as client:
-        check_problem(client.request("POST", "/rooms/general", body), 400, "JSON")
+        check_problem(client.request("POST", "/rooms/general", body), 400, "body")
 
 
 def test_a_body_over_the_limit_is_a_413(node: Node) -> None:
