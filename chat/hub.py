@@ -1,0 +1,409 @@
+"""Every open websocket: who listens to what, what was published, timers, and the one thread that does it all.
+
+Rules
+- The selector thread ("hub") owns every link, the groups and `published_index`.  Other threads have four doors:
+  `publish`, `attach`, `call` and `drain`; they hand something over and wake it.  The lock guards what is handed over
+  and nothing else, for as long as a deque takes to grow: the apply thread never waits for a socket.
+- An event's frame is built once however many get it: plain for those that only listen, with its Cursor for subscribers.
+- `published_index` moves in this thread only, together with the fan-out: whoever joins a group at index N gets all
+  that is after N and nothing up to it.
+- What may block (reading what a subscriber missed) runs in a few workers and comes back through `call`.  A link
+  has one such job at a time, so their queue is as bounded as the links are.
+- Nothing is dropped in silence: where the hub itself falls behind by `pending_bytes`, every socket is closed with
+  1013 and resumes by its cursor.
+"""
+
+import heapq
+import json
+import logging
+import math
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import count
+from typing import TypeVar
+
+import wsproto.connection
+from wsproto.frame_protocol import CloseReason
+
+from chat.link import Handler, HubLimits, Link, text_frame
+from chat.state import PostEvent
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+Job = Callable[[], None]
+
+_WORKERS = 2  # they read from the disk's cache: two keep one another's waits filled
+_SWEEP_S = 1.0  # how often pings and dead peers are looked after
+_STEP_BYTES = 64 * 1024  # fanned out before sockets get a turn again: a burst must not look like slow readers
+_EVENT_BYTES = 300  # what an event costs beside its post
+_GOLDEN = 0.618034  # spreads the pings of links that came together evenly over the interval
+
+
+def plain_frame(event: PostEvent) -> bytes:
+    """What a client that only listens gets."""
+    return text_frame(b'{"RoomName":%b,"Post":%b}' % (_json(event.room), event.post))
+
+
+def cursor_frame(cluster_id: str, event: PostEvent) -> bytes:
+    """What a subscriber gets: the same, and how to resume after it."""
+    return text_frame(
+        b'{"RoomName":%b,"Post":%b,"Cursor":"%b"}' % (_json(event.room), event.post, cursor(cluster_id, event.index))
+    )
+
+
+def cursor(cluster_id: str, index: int) -> bytes:
+    """A place in the log that means the same on every node."""
+    return b"%b-%d" % (cluster_id.encode("ascii"), index)
+
+
+def _json(text: str) -> bytes:
+    return json.dumps(text, ensure_ascii=False).encode()
+
+
+class Hub:
+    """Create it, hang `publish` into the state, `start`; `cluster_id` is asked when the first subscriber needs it."""
+
+    def __init__(
+        self,
+        cluster_id: Callable[[], str],
+        *,
+        limits: HubLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.published_index = 0
+        self._limits = limits or HubLimits()
+        self._cluster_id = cluster_id
+        self._clock = clock
+        # Handed over, under the lock.
+        self._lock = threading.Lock()
+        self._events: deque[PostEvent | int] = deque()  # an int: published up to here, though nothing came of it
+        self._events_bytes = 0
+        self._overrun = False
+        self._jobs: list[Job] = []
+        self._awake = False  # the thread looks at these before it waits again: no need to wake it
+        self._stopped = False
+        # The selector thread's own.
+        self._links: set[Link] = set()
+        self._listeners: set[Link] = set()
+        self._everything: set[Link] = set()  # subscribers of all rooms
+        self._by_room: dict[str, set[Link]] = {}
+        self._rooms: dict[Link, frozenset[str]] = {}  # the other way round
+        self._waiting: dict[Link, tuple[int, float, Job]] = {}  # for published_index to get there; until when
+        self._touched: set[Link] = set()
+        self._timers: list[tuple[float, int, Job]] = []
+        self._numbers = count()
+        self._swept_at = clock()
+        self._draining = False
+        self._empty = threading.Event()
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="hub-reader")
+        self._selector = selectors.DefaultSelector()  # epoll on Linux
+        self._bell, self._waker = socket.socketpair()
+        self._bell.setblocking(False)
+        self._waker.setblocking(False)
+        self._selector.register(self._bell, selectors.EVENT_READ, None)
+        # Daemon: what it holds is sockets only, and a process that ends without a drain must not hang on them.
+        self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
+
+    # Any thread
+
+    @property
+    def limits(self) -> HubLimits:
+        """The same for every link."""
+        return self._limits
+
+    @property
+    def count(self) -> int:
+        """How many websockets are open."""
+        return len(self._links)
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would be too many."""
+        return self._draining or len(self._links) >= self._limits.connections
+
+    def start(self) -> None:
+        """Start the selector thread."""
+        self.call_later(_SWEEP_S, self._sweep)
+        self._thread.start()
+
+    def publish(self, index: int, events: Sequence[PostEvent]) -> None:
+        """All up to `index` is applied, and `events` (ascending) came of it.  From the apply thread; never blocks."""
+        size = sum(len(event.post) for event in events) + _EVENT_BYTES * len(events)
+        with self._lock:
+            if self._stopped:
+                return
+            if self._events_bytes and self._events_bytes + size > self._limits.pending_bytes:
+                self._events.clear()
+                self._events_bytes = 0
+                self._overrun = True
+            else:
+                self._events.extend(events)
+                self._events_bytes += size
+            self._events.append(index)
+            self._wake_locked()
+
+    def attach(
+        self,
+        sock: socket.socket,
+        protocol: wsproto.connection.Connection,
+        read_ahead: bytes,
+        make_handler: Callable[[Link], Handler],
+    ) -> None:
+        """Take over a socket whose handshake is done; `read_ahead` is what came after the handshake's head.
+
+        From here on the socket is the hub's to close.  The link listens to everything until it says more.
+        """
+
+        def adopt() -> None:
+            link = Link(self, sock, protocol)
+            link.ping_at -= self._limits.ping_s * (next(self._numbers) * _GOLDEN % 1)
+            link.handler = make_handler(link)
+            self._links.add(link)
+            self.listen(link)
+            if self._draining:
+                link.close(CloseReason.SERVICE_RESTART, "this node is shutting down")
+            link.feed(read_ahead)
+
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_buffer_bytes)
+        if not self.call(adopt):
+            sock.close()
+
+    def call(self, job: Job) -> bool:
+        """Run `job` in the selector thread, soon; False where that has ended."""
+        with self._lock:
+            if self._stopped:
+                return False
+            self._jobs.append(job)
+            self._wake_locked()
+            return True
+
+    def drain(self, deadline_s: float) -> None:
+        """Answer what is under way, close every socket with 1012, and end the thread within `deadline_s`."""
+        if self._thread.ident is None:
+            self._stop()
+            return
+        self.call(lambda: self._begin_drain(deadline_s))
+        self._empty.wait(deadline_s)
+        self.call(self._stop)
+        self._thread.join()
+
+    def _wake_locked(self) -> None:
+        if not self._awake:
+            self._awake = True
+            self._waker.send(b"\0")
+
+    # The selector thread: groups
+
+    def listen(self, link: Link) -> None:
+        """It gets the plain frames of every room from now on."""
+        self._listeners.add(link)
+
+    def join(self, link: Link, rooms: frozenset[str] | None) -> None:
+        """It gets the frames of these rooms, None for all, from `published_index` on, each with its Cursor."""
+        if rooms is None:
+            self._everything.add(link)
+            return
+        self._rooms[link] = rooms
+        for room in rooms:
+            self._by_room.setdefault(room, set()).add(link)
+
+    def leave(self, link: Link) -> None:
+        """It gets nothing that is published."""
+        self._listeners.discard(link)
+        self._everything.discard(link)
+        self._waiting.pop(link, None)
+        for room in self._rooms.pop(link, frozenset()):
+            members = self._by_room[room]
+            members.discard(link)
+            if not members:
+                del self._by_room[room]
+
+    def when_published(self, link: Link, index: int, job: Job, patience_s: float = math.inf) -> None:
+        """Run `job` once `published_index` >= index, in place of what the link waited for.
+
+        A link that waits for more than `patience_s` is closed with 1013.
+        """
+        self._waiting[link] = (index, self._clock() + patience_s, job)
+
+    # The selector thread: what links need
+
+    def now(self) -> float:
+        """Seconds of a clock that never goes back."""
+        return self._clock()
+
+    def touched(self, link: Link) -> None:
+        """Flush it at the end of this turn."""
+        self._touched.add(link)
+
+    def watch(self, link: Link, events: int) -> None:
+        """Have it called for these events of the selector, 0 for none."""
+        known = link.socket in self._selector.get_map()
+        if not events:
+            if known:
+                self._selector.unregister(link.socket)
+        elif known:
+            self._selector.modify(link.socket, events, link)
+        else:
+            self._selector.register(link.socket, events, link)
+
+    def call_later(self, delay_s: float, job: Job) -> None:
+        """Run `job` in the selector thread after `delay_s`."""
+        heapq.heappush(self._timers, (self._clock() + delay_s, next(self._numbers), job))
+
+    def work(self, link: Link, job: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Run `job` in a worker and `then` with its result in the selector thread; one at a time for a link."""
+
+        def run() -> None:
+            try:
+                result = job()
+            except Exception:
+                logger.exception("a read for a websocket failed")
+                self.call(lambda: link.close(CloseReason.INTERNAL_ERROR, "a read failed"))
+            else:
+                self.call(lambda: then(result))
+
+        self._workers.submit(run)
+
+    def forget(self, link: Link) -> None:
+        """It is over."""
+        self.leave(link)
+        self._links.discard(link)
+        self._touched.discard(link)
+        if self._draining and not self._links:
+            self._empty.set()
+
+    # The selector thread: its turns
+
+    def _run(self) -> None:
+        while not self._stopped:
+            for key, events in self._selector.select(self._rest_s()):
+                if key.data is None:
+                    self._bell.recv(64)
+                else:
+                    self._guard(partial(key.data.ready, events), key.data)
+            self._turn()
+
+    def _turn(self) -> None:
+        with self._lock:
+            self._awake = True
+            jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            self._guard(job)
+        self._fan_out()
+        while self._timers and self._timers[0][0] <= self._clock():
+            self._guard(heapq.heappop(self._timers)[2])
+        while self._touched and not self._stopped:
+            touched, self._touched = self._touched, set()
+            for link in touched:
+                self._guard(link.flush, link)
+
+    def _rest_s(self) -> float:
+        """How long to wait for the sockets; publishers ring the bell from here on."""
+        with self._lock:
+            if self._events or self._jobs:
+                return 0.0
+            self._awake = False
+        return max(0.0, self._timers[0][0] - self._clock()) if self._timers else _SWEEP_S
+
+    def _guard(self, job: Job, link: Link | None = None) -> None:
+        """The top of this thread for one job: our bug in one conversation must not end all of them."""
+        try:
+            job()
+        except Exception:
+            logger.exception("the hub goes on after a failure")
+            if link is not None:
+                link.abort()
+
+    def _fan_out(self) -> None:
+        events, overrun, reached = self._take_events()
+        if overrun:
+            logger.warning("more than %d bytes behind: every websocket is closed", self._limits.pending_bytes)
+            for link in self._links:
+                link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+        if events:
+            self._deliver(events)
+        if reached > self.published_index:
+            self.published_index = reached
+            for link, (index, _, job) in list(self._waiting.items()):
+                if index <= reached:
+                    del self._waiting[link]
+                    self._guard(job, link)
+
+    def _take_events(self) -> tuple[list[PostEvent], bool, int]:
+        """A step's worth of what was published, whether something before it was lost, and the index it reaches."""
+        taken: list[PostEvent] = []
+        size, reached = 0, self.published_index
+        with self._lock:
+            while self._events and size < _STEP_BYTES:
+                event = self._events.popleft()
+                if isinstance(event, int):
+                    reached = max(reached, event)
+                    continue
+                size += len(event.post)
+                self._events_bytes -= len(event.post) + _EVENT_BYTES
+                reached = max(reached, event.index)
+                taken.append(event)
+            overrun, self._overrun = self._overrun, False
+        return taken, overrun, reached
+
+    def _deliver(self, events: list[PostEvent]) -> None:
+        if self._listeners:
+            _queue(self._listeners, b"".join(map(plain_frame, events)))
+        wanted = events if self._everything else [event for event in events if event.room in self._by_room]
+        if not wanted:
+            return
+        cluster_id = self._cluster_id()
+        frames = [cursor_frame(cluster_id, event) for event in wanted]
+        if self._everything:
+            _queue(self._everything, b"".join(frames))
+        if self._by_room:
+            for event, frame in zip(wanted, frames, strict=True):
+                _queue(self._by_room.get(event.room, ()), frame)
+
+    def _sweep(self) -> None:
+        """Pings and dead peers.  A sweep that comes late (this machine slept) is not the peers' silence."""
+        now = self._clock()
+        late = max(0.0, now - self._swept_at - 2 * _SWEEP_S)
+        self._swept_at = now
+        for link in list(self._links):
+            link.heard_at += late
+            link.check(now)
+        for link, (_, deadline, _) in self._waiting.items():
+            if now >= deadline:
+                link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+        self.call_later(_SWEEP_S, self._sweep)
+
+    def _begin_drain(self, deadline_s: float) -> None:
+        self._draining = True
+        # Half of the time for the answers that are due, half for the sockets to be closed in turn.
+        self.call_later(deadline_s / 2, self._close_all)
+        for link in list(self._links):
+            link.finish(CloseReason.SERVICE_RESTART, "this node is shutting down")
+        if not self._links:
+            self._empty.set()
+
+    def _close_all(self) -> None:
+        for link in self._links:
+            link.close(CloseReason.SERVICE_RESTART, "this node is shutting down")
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+        for link in list(self._links):
+            link.abort()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._selector.close()
+        self._bell.close()
+        self._waker.close()
+
+
+def _queue(links: Iterable[Link], frames: bytes) -> None:
+    for link in links:
+        link.queue(frames)

@@ -1,0 +1,365 @@
+"""One open websocket: its bytes become whole messages, its frames become bytes as fast as the peer takes them.
+
+Rules
+- Only the hub's selector thread enters; nothing here locks, and nothing here blocks.
+- Frames are queued whole and flushed together at the end of the hub's turn: one send for all that is due.
+- What the peer does not take waits here, up to `backlog_bytes`; past it the rest is dropped and the socket closed
+  with 1013, at the end of a frame: a reader that is slow costs itself, not the others.
+- Whoever starts closing: the close frame is the last one, then our half of the connection is shut down, and what still
+  comes is thrown away until the peer ends its half.  Closing with input unread would reset the connection, and the
+  peer would never see why.
+- wsproto parses what comes in.  What goes out needs no such state: a server's frame is not masked, so it is the same
+  bytes for every socket and is encoded once, by `text_frame`.
+"""
+
+import socket
+import ssl
+import struct
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from selectors import EVENT_READ, EVENT_WRITE
+from typing import Protocol
+
+import wsproto.connection
+from wsproto.connection import ConnectionState
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
+from wsproto.frame_protocol import CloseReason, Opcode
+
+# One socket's share of a turn: 16 KiB of the smallest frames take some 10 ms to parse.  And no less than a TLS record:
+# the selector knows nothing of decrypted bytes that are left behind.
+_READ_BYTES = 16 * 1024
+_SEND_BYTES = 64 * 1024  # frames joined for one send; what is left of it after a short one is copied
+
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """What one socket, and the hub, may hold, and how long they wait."""
+
+    connections: int = 10_000  # about 12 KB each, and a descriptor
+    message_bytes: int = 64 * 1024  # the longest post is 8,000 code points, 48 KB where all of them are escaped
+    backlog_bytes: int = 256 * 1024  # frames that wait for one slow reader
+    drained_bytes: int = 64 * 1024  # below it a backfill goes on: what is live always finds room
+    send_buffer_bytes: int = 128 * 1024  # the kernel's; unset it grows to megabytes before a slow reader is noticed
+    held: int = 64  # posts of one socket that are not answered yet
+    pending_bytes: int = 16 * 1024 * 1024  # published and not fanned out yet
+    ping_s: float = 25
+    dead_s: float = 35
+    close_s: float = 5  # from our close frame to the end of the connection, at most
+
+
+class Handler(Protocol):
+    """What the messages of one link mean; called in the selector thread, so it must not block."""
+
+    def received(self, text: str) -> None:
+        """One whole text message."""
+
+    def closed(self) -> None:
+        """The link is over; the last call."""
+
+
+class Owner(Protocol):
+    """The hub, as its links see it."""
+
+    @property
+    def limits(self) -> HubLimits:
+        """The same for every link."""
+
+    def now(self) -> float:
+        """Seconds of a clock that never goes back."""
+
+    def touched(self, link: "Link") -> None:
+        """Call its `flush` at the end of this turn."""
+
+    def watch(self, link: "Link", events: int) -> None:
+        """Call its `ready` for these events of the selector, 0 for none."""
+
+    def call(self, job: Callable[[], None]) -> bool:
+        """Run `job` in the selector thread, soon."""
+
+    def call_later(self, delay_s: float, job: Callable[[], None]) -> None:
+        """Run `job` in the selector thread after `delay_s`."""
+
+    def forget(self, link: "Link") -> None:
+        """The link is over."""
+
+
+def text_frame(payload: bytes) -> bytes:
+    """The frame of a text message; `payload` is UTF-8."""
+    return _frame(Opcode.TEXT, payload)
+
+
+def _frame(opcode: Opcode, payload: bytes) -> bytes:
+    """One unfragmented frame from a server (RFC 6455 §5.2)."""
+    size = len(payload)
+    if size < 126:
+        return b"%c%c%b" % (0x80 | opcode, size, payload)
+    if size < 1 << 16:
+        return b"%c\x7e%b%b" % (0x80 | opcode, struct.pack("!H", size), payload)
+    return b"%c\x7f%b%b" % (0x80 | opcode, struct.pack("!Q", size), payload)
+
+
+def _close_frame(code: int, reason: str) -> bytes:
+    """Why the connection ends (RFC 6455 §5.5.1); `reason` is cut to what fits a control frame."""
+    if code == CloseReason.NO_STATUS_RCVD:
+        return _frame(Opcode.CLOSE, b"")
+    return _frame(Opcode.CLOSE, struct.pack("!H", code) + reason.encode("ascii", "replace")[:123])
+
+
+_PING = _frame(Opcode.PING, b"")
+
+
+class Link:
+    """One websocket of the hub's.  `handler` is set by whoever attaches it, before the first byte is read."""
+
+    __slots__ = (
+        "_closed", "_drained", "_ending", "_held", "_owner", "_partly_sent", "_paused", "_pieces", "_protocol",
+        "_queue", "_received_bytes", "_shut", "_watched", "backlog", "closing", "handler", "heard_at", "ping_at",
+        "socket",
+    )  # fmt: skip
+
+    def __init__(self, owner: Owner, sock: socket.socket, protocol: wsproto.connection.Connection) -> None:
+        self.handler: Handler | None = None
+        self.socket = sock
+        self.backlog = 0  # bytes in _queue
+        self.closing = False  # a close frame is queued: nothing more goes out, and what comes in is thrown away
+        self.heard_at = owner.now()
+        self.ping_at = owner.now() + owner.limits.ping_s
+        self._owner = owner
+        self._protocol = protocol
+        self._queue: deque[bytes] = deque()
+        self._partly_sent = False  # _queue[0] is the rest of what the peer has begun to receive
+        self._pieces: list[str] = []  # of a message that comes in fragments
+        self._received_bytes = 0  # of the message that is under way
+        self._held = 0
+        self._paused = False  # too much is held: the socket is not read
+        self._ending: tuple[int, str] | None = None  # to close with, once nothing is held
+        self._drained: Callable[[], None] | None = None
+        self._shut = False
+        self._closed = False
+        self._watched = 0
+
+    # --- out
+
+    def send(self, payload: bytes) -> None:
+        """Queue one text message."""
+        self.queue(text_frame(payload))
+
+    def queue(self, frames: bytes) -> None:
+        """Queue whole frames; they go out at the end of the turn."""
+        if not self.closing:
+            self._queue.append(frames)
+            self.backlog += len(frames)
+            self._owner.touched(self)
+
+    def when_drained(self, job: Callable[[], None]) -> None:
+        """Call `job` once, in place of an earlier one, when the backlog is small enough for more of what can wait."""
+        self._drained = job
+        self._owner.touched(self)
+
+    def flush(self) -> None:
+        """Send what the peer takes now: at the end of the hub's turn, and whenever the socket is writable."""
+        if self._closed:
+            return
+        try:
+            self._send_queue()
+        except OSError:
+            self.abort()
+            return
+        if self.backlog > self._owner.limits.backlog_bytes:
+            self._overloaded()
+        if self.closing and not self._queue:
+            self._shut_down()
+        self._watch()
+        if self._drained is not None and self.backlog <= self._owner.limits.drained_bytes:
+            job, self._drained = self._drained, None
+            job()
+
+    def _send_queue(self) -> None:
+        queue = self._queue
+        while queue:
+            data = queue.popleft()
+            if queue and len(data) < _SEND_BYTES:
+                data = self._join(data)
+            try:
+                sent = self.socket.send(data)
+            except _NOT_NOW as error:
+                queue.appendleft(data)
+                # TLS has made a record of it already, and takes nothing else before it.
+                self._partly_sent = self._partly_sent or isinstance(error, ssl.SSLError)
+                return
+            self.backlog -= sent
+            self._partly_sent = sent < len(data)
+            if self._partly_sent:
+                queue.appendleft(data[sent:])
+                return
+
+    def _join(self, data: bytes) -> bytes:
+        size, parts = len(data), [data]
+        while self._queue and size < _SEND_BYTES:
+            parts.append(self._queue.popleft())
+            size += len(parts[-1])
+        return b"".join(parts)
+
+    def _overloaded(self) -> None:
+        """Drop what waits, but not the rest of what the peer has begun to receive, and close."""
+        if self.closing:
+            return
+        rest = self._queue[0] if self._partly_sent else b""
+        self._queue.clear()
+        self.backlog = len(rest)
+        if rest:
+            self._queue.append(rest)
+        self.close(CloseReason.TRY_AGAIN_LATER, "too slow for what comes")
+
+    # --- in
+
+    def ready(self, events: int) -> None:
+        """The selector says so."""
+        if events & EVENT_WRITE:
+            self.flush()
+        if events & EVENT_READ and not self._closed:
+            self._read()
+
+    def feed(self, data: bytes) -> None:
+        """Take in what the peer has sent; also what was read together with the handshake."""
+        if not self.closing:
+            self._protocol.receive_data(data)
+            self._process()
+        self._watch()
+
+    def _read(self) -> None:
+        try:
+            data = self.socket.recv(_READ_BYTES)
+        except _NOT_NOW:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self.heard_at = self._owner.now()
+            self.feed(data)
+        else:
+            self.abort()
+
+    def _process(self) -> None:
+        """Handle what is parsed; what is left when `handler` has enough stays with the parser."""
+        for event in self._protocol.events():
+            self._handle(event)
+            if self.closing or self._paused:
+                return
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case TextMessage():
+                self._take(event)
+            case BytesMessage():
+                self.close(CloseReason.UNSUPPORTED_DATA, "text only")
+            case Ping():
+                self.queue(_frame(Opcode.PONG, bytes(event.payload)))
+            case CloseConnection() if self._protocol.state is ConnectionState.REMOTE_CLOSING:
+                self.close(event.code, "")
+            case CloseConnection():
+                # Not a close frame: wsproto's word for bytes that are no websocket's, or text that is no UTF-8.
+                self.close(event.code, event.reason or "")
+            case _:  # a pong: that something was heard is all it says
+                pass
+
+    def _take(self, event: TextMessage) -> None:
+        text = event.data
+        self._received_bytes += len(text) if text.isascii() else len(text.encode())
+        if self._received_bytes > self._owner.limits.message_bytes:
+            self.close(CloseReason.MESSAGE_TOO_BIG, f"at most {self._owner.limits.message_bytes} bytes")
+            return
+        if text:  # an endless row of empty fragments costs no memory
+            self._pieces.append(text)
+        if event.message_finished:
+            message = "".join(self._pieces)
+            self._pieces.clear()
+            self._received_bytes = 0
+            assert self.handler is not None
+            self.handler.received(message)
+
+    # --- back-pressure
+
+    def hold(self) -> None:
+        """One more message is being worked on; with too many of them the socket is not read until some are released."""
+        self._held += 1
+        if self._held >= self._owner.limits.held:
+            self._paused = True
+
+    def release(self) -> None:
+        """One message less is being worked on."""
+        self._held -= 1
+        if self._ending is not None:
+            if self._held == 0:
+                self.close(*self._ending)
+        elif self._paused and self._held <= self._owner.limits.held // 2:
+            self._paused = False
+            self._owner.call(self._resume)
+
+    def _resume(self) -> None:
+        if not self._closed:
+            self.heard_at = self._owner.now()
+            self.feed(b"")
+
+    # --- the end
+
+    def check(self, now: float) -> None:
+        """Ping the peer when it is time, give it up when it has been silent for too long."""
+        if self._paused:
+            self.heard_at = now  # we do not listen: its silence says nothing
+        if now - self.heard_at >= self._owner.limits.dead_s:
+            self.abort()
+        elif now >= self.ping_at:
+            self.ping_at = now + self._owner.limits.ping_s
+            self.queue(_PING)
+
+    def finish(self, code: int, reason: str) -> None:
+        """Read nothing more, answer what is being worked on, then close."""
+        if self._held == 0:
+            self.close(code, reason)
+        else:
+            self._ending = (code, reason)
+            self._paused = True
+            self._watch()
+
+    def close(self, code: int, reason: str) -> None:
+        """Queue the close frame, and nothing after it; the connection ends within `close_s`."""
+        if not self.closing:
+            self.queue(_close_frame(code, reason))
+            self.closing = True
+            self._pieces.clear()
+            self._owner.call_later(self._owner.limits.close_s, self.abort)
+
+    def _shut_down(self) -> None:
+        """Our half is over; the peer sees the end right behind the close frame, and ends its half."""
+        if not self._shut:
+            self._shut = True
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+            except OSError:  # it has gone already
+                self.abort()
+
+    def abort(self) -> None:
+        """End it now."""
+        if self._closed:
+            return
+        self._closed = self.closing = True
+        self._owner.watch(self, 0)
+        self.socket.close()
+        self._queue.clear()
+        self._drained = None
+        self._owner.forget(self)
+        if self.handler is not None:
+            self.handler.closed()
+
+    def _watch(self) -> None:
+        if self._closed:
+            return
+        reading = self.closing or not self._paused
+        events = (EVENT_READ if reading else 0) | (EVENT_WRITE if self._queue else 0)
+        if events != self._watched:
+            self._watched = events
+            self._owner.watch(self, events)

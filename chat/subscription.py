@@ -1,0 +1,164 @@
+"""What one subscriber gets: Hello, what it missed since its cursor, then what comes, without a hole or a repeat.
+
+Rules
+- All up to `_position` was sent.  The subscription joins the hub's live groups only at `_position == published_index`,
+  compared and joined in the selector thread, where alone `published_index` moves.
+- What lies between is read from the log by a worker, a page at a time, and the next page only when the socket has
+  drained: a slow reader holds up its own backfill and no memory.
+- Whoever missed more than `MISSED_POSTS_MAX` is told the rooms' newest Ids instead, and pages by REST.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from heapq import nlargest
+from http import HTTPStatus
+
+from chat.history import render_post
+from chat.hub import Hub, cursor, cursor_frame
+from chat.link import Link, text_frame
+from chat.problems import Problem
+from chat.replica import Replica
+from chat.state import ChatState, PostEvent
+
+MISSED_POSTS_MAX = 10_000  # what the log keeps in any case; ten pages of REST are cheaper for both than this
+LIMITED_ROOMS_MAX = 10_000  # those that were posted to last
+CURSOR_WAIT_S = 5.0
+
+_PAGE_POSTS = 256
+_PAGE_BYTES = 64 * 1024  # beside a live step it stays below a link's backlog
+_READ_POSTS = 32  # entries read at once: of the longest they are 1.5 MB
+
+_CURSOR = re.compile(r"(?P<cluster>[0-9A-Za-z]{1,64})-(?P<index>[0-9]{1,16})")
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What was missed up to `reached`: its frames, or where that is too much the rooms and their newest Ids."""
+
+    frames: bytes
+    reached: int
+    limited: list[tuple[str, int]]
+
+
+def parse_cursor(text: object, cluster_id: str) -> int:
+    """The log index of a cursor of this cluster.  Raises Problem, code "bad_cursor"."""
+    match = _CURSOR.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise Problem(HTTPStatus.BAD_REQUEST, "bad_cursor", "Cursor: not one that a node gave out")
+    if match["cluster"] != cluster_id:
+        raise Problem(HTTPStatus.BAD_REQUEST, "bad_cursor", "Cursor: of another cluster")
+    return int(match["index"])
+
+
+class Subscription:
+    """The one subscription of a link; asking again replaces what it was."""
+
+    def __init__(
+        self, hub: Hub, link: Link, replica: Replica, state: ChatState, nodes: Callable[[], list[str]]
+    ) -> None:
+        self._hub = hub
+        self._link = link
+        self._replica = replica
+        self._state = state
+        self._nodes = nodes
+        self._rooms: frozenset[str] | None = None
+        self._position = 0
+        self._asked = 0  # counts the asks: what was begun for an earlier one comes to nothing
+        self._reading = False  # a worker is on it: one at a time, however often a client asks
+        self._limited: Iterator[bytes] = iter(())
+
+    def ask(self, rooms: frozenset[str] | None, index: int | None) -> None:
+        """Follow `rooms` (None: all) from after log index `index` on (None: from now on)."""
+        self._asked += 1
+        self._hub.leave(self._link)
+        self._rooms = rooms
+        self._limited = iter(())
+        applied = max(self._replica.last_applied, self._hub.published_index)
+        self._position = applied if index is None else index
+        if self._position <= applied:
+            self._begin(self._asked)
+        else:
+            self._hub.when_published(self._link, self._position, partial(self._begin, self._asked), CURSOR_WAIT_S)
+
+    def _begin(self, asked: int) -> None:
+        hello = {"Cursor": self._cursor(self._position), "User": None, "Nodes": self._nodes()}
+        self._link.send(json.dumps({"Hello": hello}).encode())
+        self._advance(asked)
+
+    def _advance(self, asked: int) -> None:
+        if asked != self._asked or self._link.closing or self._reading:
+            return
+        published = self._hub.published_index
+        if frames := _some(self._limited):
+            self._link.queue(frames)
+            self._link.when_drained(partial(self._advance, asked))
+        elif self._position > published:
+            # Applied here, not fanned out yet; or nothing was applied since this node started.
+            self._hub.when_published(self._link, self._position, partial(self._advance, asked))
+        elif self._position == published:
+            self._hub.join(self._link, self._rooms)
+        else:
+            self._reading = True
+            read = partial(self._read, self._rooms, self._position, published)
+            self._hub.work(self._link, read, partial(self._got, asked))
+
+    def _got(self, asked: int, page: _Page) -> None:
+        self._reading = False
+        if asked != self._asked:
+            self._advance(self._asked)
+            return
+        if page.limited:
+            self._limited = self._limited_frames(page)
+        self._position = page.reached
+        self._link.queue(page.frames)
+        self._link.when_drained(partial(self._advance, asked))
+
+    def _limited_frames(self, page: _Page) -> Iterator[bytes]:
+        """A frame a room.  Only the last one has a Cursor: whoever is cut off before it is told all of them again."""
+        for number, (room, newest) in enumerate(page.limited, 1):
+            frame: dict[str, object] = {"Limited": {"RoomName": room, "NewestId": newest}}
+            if number == len(page.limited):
+                frame["Cursor"] = self._cursor(page.reached)
+            yield text_frame(json.dumps(frame).encode())
+
+    def _cursor(self, index: int) -> str:
+        return cursor(self._replica.cluster_id, index).decode()
+
+    # In a worker
+
+    def _read(self, rooms: frozenset[str] | None, after: int, up_to: int) -> _Page:
+        if up_to - after > MISSED_POSTS_MAX:  # there are no more posts than indexes
+            missed = self._state.missed(after, up_to, rooms)
+            if sum(room.posts for room in missed) > MISSED_POSTS_MAX:
+                newest = nlargest(LIMITED_ROOMS_MAX, missed, key=lambda room: room.newest_index)
+                return _Page(b"", up_to, [(room.room, room.newest_id) for room in newest])
+        return self._page(self._state.located(after, up_to, _PAGE_POSTS, rooms), up_to)
+
+    def _page(self, located: list[tuple[int, str, int]], up_to: int) -> _Page:
+        cluster_id = self._replica.cluster_id
+        frames: list[bytes] = []
+        size = 0
+        for first in range(0, len(located), _READ_POSTS):
+            some = located[first : first + _READ_POSTS]
+            for entry, (index, room, id) in zip(self._replica.entries([at[0] for at in some]), some, strict=True):
+                frames.append(cursor_frame(cluster_id, PostEvent(index, room, id, render_post(entry, id))))
+                size += len(frames[-1])
+                if size >= _PAGE_BYTES:
+                    return _Page(b"".join(frames), index, [])
+        reached = up_to if len(located) < _PAGE_POSTS else located[-1][0]
+        return _Page(b"".join(frames), reached, [])
+
+
+def _some(frames: Iterator[bytes]) -> bytes:
+    """The next frames, a page's worth of bytes; b"" where there are none."""
+    taken: list[bytes] = []
+    size = 0
+    for frame in frames:
+        taken.append(frame)
+        size += len(frame)
+        if size >= _PAGE_BYTES:
+            break
+    return b"".join(taken)

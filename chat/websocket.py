@@ -1,0 +1,277 @@
+"""`/ws`: the handshake, and what the messages of a client that speaks mean.  The hub does the rest.
+
+Rules
+- A request that is no upgrade, or comes from a page of another origin, is answered in HTTP before the socket is taken.
+- simple-websocket sees nothing of the request but what was checked here.  It would accept per-message deflate from
+  whoever offers it, and the frames that all sockets share are not deflated.
+- A message that makes no sense is answered with an Error frame; the socket stays open.
+- Posts of one socket to one room are proposed one after the other, so a failover cannot reorder them; where one may
+  not have been made, those behind it are refused, for the client to send them again in order.
+"""
+
+import json
+import socket
+import threading
+from base64 import b64decode
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import simple_websocket
+import wsproto.connection
+
+from chat import validation
+from chat.hub import Hub
+from chat.link import Link
+from chat.posting import propose_post
+from chat.problems import CONTENT_TYPE, Problem, invalid, unavailable
+from chat.replica import Replica
+from chat.state import ChatState, Posted
+from chat.subscription import Subscription, parse_cursor
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+ROOMS_MAX = 1_000  # of one subscription; whoever wants more asks for all
+
+_TEMPORARY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+
+
+def make_websocket_app(
+    hub: Hub, replica: Replica, state: ChatState, nodes: Callable[[], list[str]]
+) -> "WSGIApplication":
+    """The WSGI application for `/ws`; `nodes` gives the URLs that clients reach the members under."""
+
+    def websocket_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        try:
+            check_upgrade(environ, nodes())
+            if hub.full:
+                raise unavailable("too many websockets are open, or this node is shutting down")
+        except Problem as problem:
+            headers = [("Content-Type", CONTENT_TYPE), *problem.headers]
+            start_response(f"{problem.status} {problem.title}", headers)
+            return [problem.to_json()]
+        ended = threading.Event()
+
+        def converse(link: Link) -> Conversation:
+            return Conversation(hub, link, replica, state, nodes, ended)
+
+        detached = "raft_chat.detach" in environ
+        sock = environ["raft_chat.detach"]() if detached else environ["werkzeug.socket"].dup()
+        try:
+            protocol = shake_hands(sock, environ["HTTP_SEC_WEBSOCKET_KEY"])
+        except OSError:
+            sock.close()
+        else:
+            hub.attach(sock, protocol, environ.get("raft_chat.read_ahead", b""), converse)
+            if not detached:
+                # A server that cannot let go of the connection: its thread waits, and this error keeps Werkzeug
+                # from writing an answer on what is no longer HTTP.
+                ended.wait()
+        if not detached:
+            raise ConnectionAbortedError("the websocket is over")
+        return []
+
+    return websocket_app
+
+
+def check_upgrade(environ: "WSGIEnvironment", nodes: list[str]) -> None:
+    """RFC 6455 §4.2.1, and the origin.  Raises Problem."""
+    upgrade = environ.get("HTTP_UPGRADE", "").lower()
+    if environ["REQUEST_METHOD"] != "GET" or "websocket" not in _tokens(upgrade):
+        raise _upgrade_required("this is a websocket: ask with GET and Upgrade: websocket")
+    if "upgrade" not in _tokens(environ.get("HTTP_CONNECTION", "").lower()):
+        raise invalid("Connection", "must be Upgrade")
+    if environ.get("HTTP_SEC_WEBSOCKET_VERSION") != "13":
+        raise _upgrade_required("Sec-WebSocket-Version: must be 13")
+    if not _is_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
+        raise invalid("Sec-WebSocket-Key", "must be 16 bytes in base64")
+    origin = environ.get("HTTP_ORIGIN")
+    if origin is not None and not _is_ours(origin, environ.get("HTTP_HOST", ""), nodes):
+        raise Problem(HTTPStatus.FORBIDDEN, "foreign_origin", "Origin: neither this host nor a member of the cluster")
+    if "raft_chat.detach" not in environ and "werkzeug.socket" not in environ:
+        raise Problem(HTTPStatus.NOT_IMPLEMENTED, "no_websockets", "this server does not hand out its sockets")
+
+
+def _upgrade_required(detail: str) -> Problem:
+    headers = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
+    return Problem(HTTPStatus.UPGRADE_REQUIRED, "upgrade_required", detail, headers)
+
+
+def _tokens(value: str) -> list[str]:
+    return [token.strip() for token in value.split(",")]
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(b64decode(key, validate=True)) == 16
+    except ValueError:
+        return False
+
+
+def _is_ours(origin: str, host: str, nodes: list[str]) -> bool:
+    try:
+        parts = urlsplit(origin.lower())
+        ours = {(known.scheme, known.netloc) for known in map(urlsplit, map(str.lower, nodes))}
+    except ValueError:
+        return False
+    if parts.scheme not in ("http", "https"):  # also "null"
+        return False
+    return parts.netloc == host.lower() or (parts.scheme, parts.netloc) in ours
+
+
+class _NoThread:
+    """simple-websocket starts a thread a connection; the hub has one for all of them."""
+
+    name = ""
+
+    def __init__(self, target: Callable[[], None]) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+
+def shake_hands(sock: socket.socket, key: str) -> wsproto.connection.Connection:
+    """Send the 101; from here on the socket is a websocket.  Raises OSError where the peer has gone."""
+    environ = {
+        "werkzeug.socket": sock,
+        "HTTP_HOST": "localhost",
+        "HTTP_UPGRADE": "websocket",
+        "HTTP_CONNECTION": "Upgrade",
+        "HTTP_SEC_WEBSOCKET_VERSION": "13",
+        "HTTP_SEC_WEBSOCKET_KEY": key,
+    }
+    # Only wsproto's parser is kept: the rest of it is 20 KB a socket that served the handshake.
+    protocol = simple_websocket.Server(environ, thread_class=_NoThread).ws.connection
+    assert isinstance(protocol, wsproto.connection.Connection)
+    return protocol
+
+
+class Conversation:
+    """What one client says, and what it is told."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        link: Link,
+        replica: Replica,
+        state: ChatState,
+        nodes: Callable[[], list[str]],
+        ended: threading.Event,
+    ) -> None:
+        self._link = link
+        self._replica = replica
+        self._subscription = Subscription(hub, link, replica, state, nodes)
+        self._posting = Posting(hub, link, replica)
+        self._ended = ended
+
+    def received(self, text: str) -> None:
+        """One message; none of them disconnects."""
+        try:
+            self._act(validation.members(validation.json_object(text.encode())))
+        except Problem as problem:
+            self._link.send(_error(problem, None))
+
+    def closed(self) -> None:
+        """The link is over; what is proposed is proposed."""
+        self._ended.set()
+
+    def _act(self, fields: Mapping[str, object]) -> None:
+        match fields.get("action"):
+            case "subscribe":
+                self._subscribe(fields)
+            case "post":
+                self._posting.post(fields)
+            case "ping":
+                self._link.send(b'{"Pong":{}}')
+            case _:
+                raise Problem(HTTPStatus.BAD_REQUEST, "unknown_action", "Action: not one that this node knows")
+
+    def _subscribe(self, fields: Mapping[str, object]) -> None:
+        cluster_id = self._replica.cluster_id
+        if not cluster_id:
+            raise unavailable("the cluster is not created yet")
+        rooms = _rooms(fields.get("rooms"))
+        text = fields.get("cursor")
+        self._subscription.ask(rooms, None if text is None else parse_cursor(text, cluster_id))
+
+
+def _rooms(value: object) -> frozenset[str] | None:
+    if value == "*":
+        return None
+    if not isinstance(value, list) or len(value) > ROOMS_MAX:
+        raise invalid("Rooms", f'must be "*" or a list of at most {ROOMS_MAX:,} names')
+    return frozenset(validation.name("Rooms", name) for name in value)
+
+
+class Posting:
+    """The posts of one socket.  The first of each room's queue is proposed, the others wait for its outcome."""
+
+    def __init__(self, hub: Hub, link: Link, replica: Replica) -> None:
+        self._hub = hub
+        self._link = link
+        self._replica = replica
+        self._queues: dict[str, deque[dict[str, object]]] = {}
+
+    def post(self, fields: Mapping[str, object]) -> None:
+        """Post, when it is its turn, and tell the outcome.  Raises Problem where it is not even a post."""
+        room, post = fields.get("roomname"), fields.get("post")
+        if not isinstance(post, dict):
+            raise invalid("Post", "must be an object")
+        if not isinstance(room, str):
+            self._link.send(_error(invalid("RoomName", "must be a string"), post))
+            return
+        self._link.hold()
+        queue = self._queues.setdefault(room, deque())
+        queue.append(post)
+        if len(queue) == 1:
+            self._propose(room, queue)
+
+    def _propose(self, room: str, queue: deque[dict[str, object]]) -> None:
+        while queue:
+            try:
+                propose_post(self._replica, room, queue[0], partial(self._done, room))
+            except Problem as problem:
+                self._tell(queue.popleft(), problem)
+            else:
+                return
+        del self._queues[room]
+
+    def _done(self, room: str, outcome: Posted | Problem) -> None:
+        """In a thread of the engine's."""
+        self._hub.call(lambda: self._answered(room, outcome))
+
+    def _answered(self, room: str, outcome: Posted | Problem) -> None:
+        queue = self._queues[room]
+        self._tell(queue.popleft(), outcome)
+        if isinstance(outcome, Problem) and outcome.status in _TEMPORARY:
+            while queue:
+                self._tell(queue.popleft(), unavailable("the post before this one failed; nothing was proposed"))
+        self._propose(room, queue)
+
+    def _tell(self, post: dict[str, object], outcome: Posted | Problem) -> None:
+        self._link.send(_error(outcome, post) if isinstance(outcome, Problem) else _ack(outcome))
+        self._link.release()
+
+
+def _ack(posted: Posted) -> bytes:
+    """The post's own ClientId: what was sent, or what the server made where nothing was."""
+    client_id = json.dumps(json.loads(posted.json)["ClientId"]).encode()
+    room = json.dumps(posted.room).encode()
+    return b'{"Ack":{"ClientId":%b,"RoomName":%b,"Post":%b}}' % (client_id, room, posted.json)
+
+
+def _error(problem: Problem, post: Mapping[str, object] | None) -> bytes:
+    sent = {name.lower(): value for name, value in (post or {}).items()}.get("clientid")
+    client_id = sent if isinstance(sent, str) else problem.members.get("ClientId")
+    error = {
+        "ClientId": client_id,
+        "code": problem.code,
+        "detail": problem.detail,
+        "Temporary": problem.status in _TEMPORARY,
+    }
+    return json.dumps({"Error": error}).encode()
