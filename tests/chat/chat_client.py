@@ -1,0 +1,71 @@
+"""A client of the chat's WSGI application that sends request targets byte by byte as given."""
+
+import json
+import re
+from typing import Any
+
+from werkzeug.test import Client, TestResponse
+
+from chat.app import WsgiApp, create_app
+from chat.state import ChatState
+from tests.chat.fake_replica import FakeReplica
+
+GENERAL = "/rooms/general"
+
+
+class ChatClient:
+    """An application over a FakeReplica, and requests to it."""
+
+    def __init__(self, websocket: WsgiApp | None = None) -> None:
+        self.state = ChatState()
+        self.replica = FakeReplica(self.state)
+        self.app = create_app(self.replica, self.state, websocket=websocket)
+        self._client = Client(self.app)
+
+    def open(self, method: str, target: str, body: bytes = b"", environ: dict[str, Any] | None = None) -> TestResponse:
+        """The answer to a request; every answer is checked for what all of them have in common."""
+        overrides = {"RAW_URI": target, **(environ or {})}
+        response = self._client.open("/", method=method, data=body, environ_overrides=overrides)
+        assert response.headers["X-Raft-Index"].isdecimal()
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        if response.status_code >= 400 and method != "HEAD":
+            assert response.content_type == "application/problem+json"
+            assert response.json is not None
+            assert set(response.json) >= {"type", "title", "status", "detail", "code"}
+            assert response.json["status"] == response.status_code
+        return response
+
+    def get(self, target: str, **environ: Any) -> TestResponse:
+        """GET."""
+        return self.open("GET", target, environ=environ)
+
+    def post(self, target: str = GENERAL, /, **members: object) -> TestResponse:
+        """POST a JSON object; a post to `general` unless told otherwise."""
+        return self.open("POST", target, json.dumps({"User": "ann", "Message": "hi"} | members).encode())
+
+    def raw(self, body: bytes) -> TestResponse:
+        """POST any bytes to `general`."""
+        return self.open("POST", GENERAL, body)
+
+    def fill(self, posts: int, target: str = GENERAL) -> None:
+        """Post m1, m2 … mN."""
+        for number in range(1, posts + 1):
+            assert self.post(target, Message=f"m{number}").status_code == 201
+
+
+def ids(response: TestResponse) -> list[int]:
+    """The Ids of a page."""
+    assert response.status_code == 200
+    assert response.json is not None
+    return [post["Id"] for post in response.json]
+
+
+def links(response: TestResponse) -> dict[str, str]:
+    """The targets of a page's Link header by their relation."""
+    return {rel: target for target, rel in re.findall(r'<([^>]*)>; rel="(\w+)"', response.headers.get("Link", ""))}
+
+
+def refused(response: TestResponse, status: int, field: str) -> bool:
+    """Whether the answer is a problem of that status whose detail names the field."""
+    assert response.json is not None
+    return response.status_code == status and response.json["detail"].startswith(f"{field}:")

@@ -1,0 +1,101 @@
+"""An engine of one, in memory: it orders commands, stamps them and applies them; it fails when it is told to.
+
+`proposed` shows what reached the engine at all, so that a test can say: nothing did.
+"""
+
+from collections.abc import Callable, Sequence
+from threading import Condition
+
+from chat.state import ChatState
+from raft.errors import ChangeRefused, OutcomeUnknown, RaftError, Unavailable
+from raft.membership import Change
+from raft.messages import Entry, ProposalId
+from raft.records import command_entry
+
+FIRST_TIME = 1_795_428_000_123_456  # 2026-11-23T10:00:00.123456Z
+FIRST_INDEX = 3  # the engine's own entries come first, so that no test takes an index for an Id
+
+
+class FakeReplica:
+    """Answers at once, on the caller's thread, unless `delayed`."""
+
+    cluster_id = "c0ffee"
+
+    def __init__(self, state: ChatState) -> None:
+        self.state = state
+        self.proposed: list[bytes] = []
+        self.changes: list[Change] = []
+        self.waits: list[tuple[int, float]] = []
+        self.reads = 0
+        self.unavailable = False
+        self.loses_answers = False  # commits, and does not know it
+        self.delayed = False  # keeps proposals until `release`
+        self.on_wait: Callable[[], None] | None = None  # makes waiting worth while; without it nothing is to come
+        self.refusal: ChangeRefused | None = None
+        self.members: list[dict[str, object]] = []
+        self.now = FIRST_TIME
+        self._entries: list[Entry] = []
+        self._held: list[tuple[bytes, Callable[[object], None]]] = []
+        self._progress = Condition()
+
+    @property
+    def last_applied(self) -> int:
+        return FIRST_INDEX + len(self._entries) - 1
+
+    def propose(self, command: bytes, done: Callable[[object], None]) -> None:
+        if self.unavailable:
+            done(Unavailable("no quorum"))
+            return
+        self.proposed.append(command)
+        if self.delayed:
+            self._held.append((command, done))
+        else:
+            self._commit(command, done)
+
+    def release(self) -> None:
+        """Commit all that is held back, in order."""
+        held, self._held = self._held, []
+        for command, done in held:
+            self._commit(command, done)
+
+    def commit(self, command: bytes) -> object:
+        """Another member's proposal, or one that no route would make; what the state said to it."""
+        results: list[object] = []
+        self._commit(command, results.append)
+        return results[0]
+
+    def read(self, done: Callable[[RaftError | None], None]) -> None:
+        self.reads += 1
+        done(Unavailable("no quorum") if self.unavailable else None)
+
+    def wait_applied(self, index: int, timeout_s: float) -> bool:
+        self.waits.append((index, timeout_s))
+        if self.on_wait is not None:
+            self.on_wait()
+        with self._progress:
+            return self._progress.wait_for(lambda: self.last_applied >= index, timeout_s if self.on_wait else 0)
+
+    def entries(self, indexes: Sequence[int]) -> list[Entry]:
+        assert list(indexes) == sorted(indexes)
+        return [self._entries[index - FIRST_INDEX] for index in indexes]
+
+    def status(self) -> dict[str, object]:
+        return {"Id": 1, "Leader": 1, "LastApplied": self.last_applied, "Members": self.members}
+
+    def change(self, change: Change) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        if self.unavailable:
+            raise Unavailable("no quorum")
+        self.changes.append(change)
+
+    def _commit(self, command: bytes, done: Callable[[object], None]) -> None:
+        with self._progress:
+            index = FIRST_INDEX + len(self._entries)
+            entry = command_entry(index, 1, self.now, ProposalId(1, 1, index, index), command)
+            self.now += 1_500_000
+            self._entries.append(entry)
+            result = self.state.apply(entry)
+            self.state.applied(index)
+            self._progress.notify_all()
+        done(OutcomeUnknown("the leader was lost") if self.loses_answers else result)

@@ -1,0 +1,103 @@
+"""Who is in the cluster, and changing that."""
+
+import pytest
+
+from raft.errors import ChangeRefused
+from raft.membership import AddMember, MoveMember, RemoveMember
+from tests.chat.chat_client import ChatClient, refused
+
+URL = b"http://127.0.0.1:42379"
+
+
+def test_the_status_is_this_members_own_and_always_answers() -> None:
+    chat = ChatClient()
+    chat.replica.unavailable = True
+    answer = chat.get("/raft")
+    assert answer.json == chat.replica.status()
+    assert chat.replica.reads == 0
+
+
+def test_changes_reach_the_engine_and_are_answered_204() -> None:
+    chat = ChatClient()
+    form = {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    answers = [
+        chat.open("POST", "/raft/4", URL, form),
+        chat.open("POST", "/raft/5?voting=false", URL + b"\n"),
+        chat.open("POST", "/raft/6?voting=true", URL + b"/"),
+        chat.open("PUT", "/raft/4", URL),
+        chat.open("DELETE", "/raft/3"),
+    ]
+    assert [(answer.status_code, answer.data) for answer in answers] == [(204, b"")] * 5
+    assert all("Content-Type" not in answer.headers for answer in answers)
+    url = URL.decode()
+    assert chat.replica.changes == [
+        AddMember(4, url),
+        AddMember(5, url, voting=False),
+        AddMember(6, url),
+        MoveMember(4, url),
+        RemoveMember(3),
+    ]
+
+
+@pytest.mark.parametrize("id", ["0", "x", "-1", "1.5", "%31%30x", "99999999999999999999", ""])
+def test_an_id_that_is_no_number_is_a_400(id: str) -> None:
+    chat = ChatClient()
+    for method in ("POST", "PUT", "DELETE"):
+        assert refused(chat.open(method, f"/raft/{id}", URL), 400, "Id")
+    assert chat.replica.changes == []
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"127.0.0.1:42379", b"http://127.0.0.1", b"\xff", b'"http://a:1"', b"http://a:1/x"]
+)
+def test_a_body_that_is_no_peer_url_is_a_400(body: bytes) -> None:
+    chat = ChatClient()
+    for method in ("POST", "PUT"):
+        assert refused(chat.open(method, "/raft/4", body), 400, "Url")
+    assert chat.replica.changes == []
+
+
+def test_voting_is_true_or_false() -> None:
+    assert refused(ChatClient().open("POST", "/raft/4?voting=no", URL), 400, "voting")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("change_in_progress", 409), ("no_majority", 409), ("id_used", 409), ("unknown_member", 404), ("invalid", 400)],
+)
+def test_a_change_that_the_engine_refuses_says_why(code: str, status: int) -> None:
+    chat = ChatClient()
+    chat.replica.refusal = ChangeRefused(code, "not like this")
+    answer = chat.open("DELETE", "/raft/3")
+    assert answer.status_code == status
+    assert answer.json is not None
+    assert (answer.json["code"], answer.json["detail"]) == (code, "not like this")
+
+
+def test_a_change_without_a_quorum_is_a_503() -> None:
+    chat = ChatClient()
+    chat.replica.unavailable = True
+    assert chat.open("DELETE", "/raft/3").headers["Retry-After"] == "1"
+
+
+def test_a_change_waits_without_the_gate() -> None:
+    chat = ChatClient()
+    steps: list[str] = []
+    chat.open("DELETE", "/raft/3", environ={"raft_chat.ungated": Gate(steps)})
+    assert steps == ["opened", "closed"]
+
+
+class Gate:
+    """Stands for the server's gate on CPU work."""
+
+    def __init__(self, steps: list[str]) -> None:
+        self.steps = steps
+
+    def __call__(self) -> "Gate":
+        return self
+
+    def __enter__(self) -> None:
+        self.steps.append("opened")
+
+    def __exit__(self, *_: object) -> None:
+        self.steps.append("closed")

@@ -1,0 +1,61 @@
+"""Commands have one form of bytes."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.commands import Post, decode, encode
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+POSTS = st.builds(Post, TEXTS, TEXTS, TEXTS, TEXTS, st.integers(0, 2**53))
+
+
+def test_a_post_is_one_line_of_json_in_the_order_of_its_members() -> None:
+    body = encode(Post("general", "ann", 'a\n"b" é', "c1", 3))
+    assert body.decode() == (
+        '{"Type":"post","RoomName":"general",'
+        '"Post":{"User":"ann","Message":"a\\n\\"b\\" é","ClientId":"c1","ReplyTo":3}}'
+    )
+
+
+@given(POSTS)
+def test_a_command_is_decoded_as_it_was_encoded(post: Post) -> None:
+    body = encode(post)
+    assert b"\n" not in body
+    assert decode(body) == post
+    assert json.loads(body)["Post"]["Message"] == post.message
+
+
+@given(
+    st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda v: json.dumps(v).encode())
+)
+def test_other_bytes_are_no_command_and_no_error(body: bytes) -> None:
+    assert decode(body) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[" * 100_000,
+        b'{"Type":"vote","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"Type":"post","RoomName":"r"}',
+        b'{"Type":"post","RoomName":"r","Post":7}',
+        b'{"Type":"post","RoomName":["r"],"Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"Type":"post","RoomName":"r","Post":{"User":null,"Message":"m","ClientId":"c"}}',
+        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"\\ud800","ClientId":"c"}}',
+        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}} ',
+        b'{"Type":"post", "RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"Type":"post","RoomName":"r","Post":{"Message":"m","User":"u","ClientId":"c"}}',
+        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":0}}',
+        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":-1}}',
+        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":true}}',
+        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":1.5}}',
+        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"},"More":1}',
+    ],
+)
+def test_what_encode_would_not_write_is_no_command(body: bytes) -> None:
+    assert decode(body) is None

@@ -1,0 +1,99 @@
+"""Pages of a room, and a reader's JSON cut from the log."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.commands import Post, encode
+from chat.history import PageAsk, Room, render_post, timestamp
+from raft.messages import Entry, ProposalId
+from raft.records import command_entry
+from tests.chat.test_commands import POSTS
+
+
+def entry(post: Post, index: int = 7, time: int = 1_795_428_000_123_456) -> Entry:
+    return command_entry(index, 1, time, ProposalId(1, 1, index, index), encode(post))
+
+
+@given(POSTS, st.integers(1, 2**53), st.integers(0, 2**52))
+def test_a_rendered_post_is_the_command_with_id_and_time(post: Post, id: int, time: int) -> None:
+    rendered = json.loads(render_post(entry(post, time=time), id))
+    assert rendered == {
+        "Id": id,
+        "User": post.user,
+        "Message": post.message,
+        "PostedAt": timestamp(time),
+        "ClientId": post.client_id,
+    } | ({"ReplyTo": post.reply_to} if post.reply_to else {})
+
+
+@pytest.mark.parametrize(
+    "text", [',"Post":{', ',"ClientId":"', '"', "\\", ",", '","Post":{"User":"x', "}}", '\\","Post":{']
+)
+def test_a_text_that_looks_like_the_layout_is_not_cut(text: str) -> None:
+    post = json.loads(render_post(entry(Post(text, text, text, text)), 1))
+    assert [post["User"], post["Message"], post["ClientId"]] == [text] * 3
+
+
+def test_a_time_is_told_to_the_microsecond_in_utc() -> None:
+    assert timestamp(1_795_428_000_123_456) == "2026-11-23T10:00:00.123456Z"
+    assert timestamp(1_795_428_000_000_000) == "2026-11-23T10:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("ask", "span"),
+    [
+        (PageAsk(3), (8, 10)),
+        (PageAsk(100), (1, 10)),
+        (PageAsk(3, before=8), (5, 7)),
+        (PageAsk(3, before=2), (1, 1)),
+        (PageAsk(3, before=99), (8, 10)),
+        (PageAsk(3, after=0), (1, 3)),
+        (PageAsk(3, after=8), (9, 10)),
+        (PageAsk(3, around=5), (4, 6)),
+        (PageAsk(4, around=5), (3, 6)),
+        (PageAsk(1, around=5), (5, 5)),
+        (PageAsk(4, around=1), (1, 4)),
+        (PageAsk(4, around=10), (7, 10)),
+        (PageAsk(4, around=99), (7, 10)),
+    ],
+)
+def test_a_page_of_a_room_of_ten(ask: PageAsk, span: tuple[int, int]) -> None:
+    assert ask.span(10) == span
+
+
+@pytest.mark.parametrize(
+    "ask", [PageAsk(3, before=1), PageAsk(3, before=0), PageAsk(3, after=10), PageAsk(3, after=99)]
+)
+def test_a_page_past_an_end_is_empty(ask: PageAsk) -> None:
+    first, last = ask.span(10)
+    assert first == last + 1
+
+
+@given(
+    st.integers(0, 50),
+    st.integers(1, 60),
+    st.sampled_from(["before", "after", "around"]),
+    st.integers(0, 60),
+)
+def test_a_page_is_what_filtering_all_ids_gives(count: int, limit: int, side: str, id: int) -> None:
+    first, last = PageAsk(limit, **{side: id}).span(count)
+    page, everything = list(range(first, last + 1)), range(1, count + 1)
+    if side == "before":
+        assert page == [other for other in everything if other < id][-limit:]
+    elif side == "after":
+        assert page == [other for other in everything if other > id][:limit]
+    else:
+        assert len(page) == min(limit, count)
+        assert not 1 <= id <= count or id in page
+
+
+def test_posts_are_located_between_two_log_indexes() -> None:
+    room = Room("general")
+    for index in (3, 5, 8, 13):
+        room.append(index, 0)
+    assert room.located(3, 8, 10) == [(5, 2), (8, 3)]
+    assert room.located(0, 99, 1) == [(3, 1)]
+    assert room.located(13, 99, 10) == []

@@ -1,0 +1,44 @@
+"""What a client is told."""
+
+import json
+
+import pytest
+
+from chat.problems import Problem, problem_of
+from raft.errors import ChangeRefused, DiskFailed, NotLeader, OutcomeUnknown, RaftError, Unavailable
+
+
+def test_a_problem_is_its_standard_members_and_the_code() -> None:
+    body = json.loads(Problem(400, "invalid_field", "User: missing", members={"ClientId": "c"}).to_json())
+    assert body == {
+        "type": "about:blank",
+        "title": "Bad Request",
+        "status": 400,
+        "detail": "User: missing",
+        "code": "invalid_field",
+        "ClientId": "c",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (Unavailable("no quorum", 3), 503, "unavailable"),
+        (OutcomeUnknown("lost"), 504, "outcome_unknown"),
+        (ChangeRefused("change_in_progress", ""), 409, "change_in_progress"),
+        (ChangeRefused("no_majority", ""), 409, "no_majority"),
+        (ChangeRefused("id_used", ""), 409, "id_used"),
+        (ChangeRefused("not_a_voter", ""), 409, "not_a_voter"),
+        (ChangeRefused("unknown_member", ""), 404, "unknown_member"),
+        (ChangeRefused("invalid", ""), 400, "invalid"),
+        (DiskFailed("EIO"), 503, "unavailable"),
+        (NotLeader(2), 500, "internal_error"),
+    ],
+)
+def test_an_error_of_the_engine_has_its_status(error: RaftError, status: int, code: str) -> None:
+    problem = problem_of(error)
+    assert (problem.status, problem.code) == (status, code)
+
+
+def test_unavailable_says_when_to_come_back() -> None:
+    assert problem_of(Unavailable("no quorum", 3)).headers == (("Retry-After", "3"),)

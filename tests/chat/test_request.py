@@ -1,0 +1,112 @@
+"""Between WSGI and the routes: targets, waiting, deferred answers."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from chat.problems import Problem
+from chat.request import Headers, percent_decoded
+from tests.chat.chat_client import GENERAL, ChatClient
+from tests.chat.routes.test_cluster import Gate
+
+BODY = b'{"Message":"hi","User":"ann","ClientId":"c1"}'
+
+
+class Answer:
+    """The server's side of a deferred answer."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, Headers, bytes]] = []
+
+    def send(self, status: int, headers: Headers, body: bytes) -> None:
+        self.sent.append((status, headers, body))
+
+
+def deferring(chat: ChatClient, answer: Answer, body: bytes = BODY) -> object:
+    """POST as a server calls that can defer; what the application returned."""
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "POST",
+        "RAW_URI": GENERAL,
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+        "raft_chat.defer": lambda: answer,
+    }
+    return chat.app(environ, lambda status, headers: None)
+
+
+def test_a_post_is_answered_later_where_the_server_can() -> None:
+    chat, answer = ChatClient(), Answer()
+    chat.replica.delayed = True
+    assert deferring(chat, answer) is answer
+    assert answer.sent == []
+    chat.replica.release()
+    ((status, headers, body),) = answer.sent
+    assert status == 201
+    assert json.loads(body)["Id"] == 1
+    assert dict(headers) == {
+        "X-Raft-Index": "3",
+        "X-Content-Type-Options": "nosniff",
+        "Location": "/rooms/general/messages/1",
+        "Content-Type": "application/json",
+    }
+
+
+def test_a_failure_is_answered_later_too() -> None:
+    chat, answer = ChatClient(), Answer()
+    chat.replica.loses_answers = True
+    assert deferring(chat, answer) is answer
+    ((status, headers, body),) = answer.sent
+    assert status == 504
+    assert json.loads(body)["ClientId"] == "c1"
+    assert ("Content-Type", "application/problem+json") in headers
+
+
+def test_what_is_refused_at_once_is_not_deferred() -> None:
+    chat, answer = ChatClient(), Answer()
+    assert deferring(chat, answer, b"{}") is not answer
+    assert answer.sent == []
+
+
+def test_the_gate_is_open_while_a_request_waits() -> None:
+    steps: list[str] = []
+    chat = ChatClient()
+    chat.get(GENERAL, **{"raft_chat.ungated": Gate(steps)})
+    assert steps == ["opened", "closed"]
+    chat.get(f"{GENERAL}?consistency=stale&min_index=2", **{"raft_chat.ungated": Gate(steps)})  # nothing to wait for
+    assert len(steps) == 2
+    chat.get(f"{GENERAL}?consistency=stale&min_index=9", **{"raft_chat.ungated": Gate(steps)})
+    assert len(steps) == 4
+
+
+def test_a_slash_in_a_name_is_not_a_slash_in_the_path() -> None:
+    chat = ChatClient()
+    chat.fill(1, "/rooms/a%2Fb")
+    assert chat.get("/rooms").json == ["a/b"]
+    assert chat.get("/rooms/a/b").status_code == 404
+
+
+def test_a_server_that_keeps_the_raw_target_to_itself_is_understood() -> None:
+    chat = ChatClient()
+    environ = {"RAW_URI": None, "PATH_INFO": "/rooms/caf\xc3\xa9 %41", "QUERY_STRING": "limit=0"}
+    assert chat.open("GET", "", environ=environ).status_code == 400
+    assert chat.open("POST", "", BODY, environ | {"QUERY_STRING": ""}).status_code == 201
+    assert chat.get("/rooms").json == ["café %41"]
+
+
+@pytest.mark.parametrize("target", ["http://example.org/rooms", "HTTPS://example.org:1/rooms?x", "/r%6Foms"])
+def test_a_target_has_several_spellings(target: str) -> None:
+    assert ChatClient().get(target).json == []
+
+
+@pytest.mark.parametrize("target", ["", "*", "rooms", "//rooms", "/rooms/general/", "http:/rooms", "?://x/rooms"])
+def test_a_target_that_leads_nowhere_is_a_404(target: str) -> None:
+    assert ChatClient().get(target).status_code == 404
+
+
+def test_percent_encoding_is_undone_strictly() -> None:
+    assert percent_decoded("f", "a%2Fb%C3%A9%25\xc3\xa9") == "a/bé%é"
+    for wrong in ("%", "%4", "%G1", "%%41", "%FF", "\xff", "\u20ac", "%C3"):
+        with pytest.raises(Problem, match=r"^f: "):
+            percent_decoded("f", wrong)

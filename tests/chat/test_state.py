@@ -1,0 +1,145 @@
+"""The replicated state: Ids, ClientIds, refusals, events, digest."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.commands import Post, encode
+from chat.history import PageAsk
+from chat.state import ChatState, Posted, PostEvent, Refusal, RoomSummary
+from raft.messages import Entry, ProposalId
+from raft.records import command_entry
+
+START = 1_795_428_000_000_000
+
+
+def entry(index: int, body: bytes) -> Entry:
+    return command_entry(index, 1, START + index, ProposalId(1, 1, index, index), body)
+
+
+def said(
+    message: str = "hi", client_id: str = "c1", room: str = "general", user: str = "ann", reply_to: int = 0
+) -> bytes:
+    return encode(Post(room, user, message, client_id, reply_to))
+
+
+def apply(state: ChatState, *bodies: bytes) -> list[Posted | Refusal]:
+    """Apply as the log's entries 3, 4 …"""
+    return [state.apply(entry(index, body)) for index, body in enumerate(bodies, 3)]
+
+
+def test_ids_count_in_each_room_for_itself() -> None:
+    bodies = [said(room=room, client_id=str(number)) for number, room in enumerate(["a", "b", "a", "a", "b"])]
+    results = apply(ChatState(), *bodies)
+    assert [(r.room, r.id, r.index) for r in results if isinstance(r, Posted)] == [
+        ("a", 1, 3), ("b", 1, 4), ("a", 2, 5), ("a", 3, 6), ("b", 2, 7),
+    ]  # fmt: skip
+
+
+def test_a_repeat_gets_the_first_post_and_adds_none() -> None:
+    state = ChatState()
+    first, _, repeat = apply(state, said(), said("more", "c2"), said())
+    assert isinstance(first, Posted)
+    assert isinstance(repeat, Posted)
+    assert repeat == Posted(first.room, first.id, first.index, False, first.json)
+    assert state.page("general", PageAsk()).count == 2
+
+
+def test_a_client_id_belongs_to_its_user() -> None:
+    results = apply(ChatState(), said(user="ann"), said(user="bob"))
+    assert [r.created for r in results if isinstance(r, Posted)] == [True, True]
+
+
+def test_a_client_id_used_for_something_else_is_refused() -> None:
+    for other in (said("other"), said(room="other"), said(reply_to=1)):
+        state = ChatState()
+        _, refusal = apply(state, said(), other)
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "client_id_reused"
+        assert refusal.detail.startswith("ClientId:")
+        assert state.rooms("", 10)[1] == [RoomSummary("general", 1, START + 3)]
+
+
+def test_a_reply_names_an_earlier_post_of_its_room() -> None:
+    state = ChatState()
+    results = apply(
+        state,
+        said(),
+        said(client_id="c2", reply_to=1),
+        said(client_id="c3", reply_to=3),
+        said(client_id="c4", reply_to=1, room="new"),
+    )
+    assert isinstance(results[1], Posted)
+    assert json.loads(results[1].json)["ReplyTo"] == 1
+    for refusal in results[2:]:
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "no_such_post"
+        assert refusal.detail.startswith("ReplyTo:")
+    assert [room.name for room in state.rooms("", 10)[1]] == ["general"]
+
+
+def test_a_refused_client_id_can_be_used_again() -> None:
+    results = apply(ChatState(), said(reply_to=1), said())
+    assert isinstance(results[0], Refusal)
+    assert isinstance(results[1], Posted)
+
+
+@given(st.binary().filter(lambda body: b"\n" not in body))
+def test_an_unknown_command_changes_nothing(body: bytes) -> None:
+    state = ChatState()
+    (result,) = apply(state, body)
+    assert isinstance(result, Refusal)
+    assert result.code == "unknown_command"
+    assert state.digest() == ChatState().digest()
+
+
+def test_events_are_handed_on_a_batch_at_a_time() -> None:
+    state = ChatState()
+    batches: list[tuple[int, list[PostEvent]]] = []
+    state.on_applied = lambda index, events: batches.append((index, events))
+    first, _, second = apply(state, said(), said(), said("more", "c2"))
+    assert batches == []
+    state.applied(5)
+    state.applied(6)
+    assert isinstance(first, Posted)
+    assert isinstance(second, Posted)
+    assert batches == [
+        (5, [PostEvent(3, "general", 1, first.json), PostEvent(5, "general", 2, second.json)]),
+        (6, []),
+    ]
+
+
+def test_rooms_are_listed_by_code_point() -> None:
+    state = ChatState()
+    names = ["b", "a", "é", "Z", "\U0001f600", "￿", "a b"]
+    apply(state, *(said(room=name, client_id=name) for name in names))
+    assert [room.name for room in state.rooms("", 99)[1]] == sorted(names)
+    assert [room.name for room in state.rooms("a", 2)[1]] == ["a b", "b"]
+    assert [room.name for room in state.rooms("aa", 1)[1]] == ["b"]
+
+
+def test_posts_are_located_in_log_order_over_rooms() -> None:
+    state = ChatState()
+    apply(state, *(said(room=room, client_id=str(k)) for k, room in enumerate("abcab")))
+    assert state.located(3, 99, 99) == [(4, "b", 1), (5, "c", 1), (6, "a", 2), (7, "b", 2)]
+    assert state.located(0, 99, 2) == [(3, "a", 1), (4, "b", 1)]
+    assert state.located(0, 99, 99, ["b", "none"]) == [(4, "b", 1), (7, "b", 2)]
+
+
+def test_the_same_log_gives_the_same_digest_and_another_log_another() -> None:
+    log = [said(client_id=str(k), room="ab"[k % 2]) for k in range(9)]
+    states = [ChatState(), ChatState(), ChatState()]
+    apply(states[0], *log)
+    apply(states[1], *log)
+    apply(states[2], *log[:-1], said("other", "8", "a"))
+    assert states[0].digest() == states[1].digest()
+    assert states[0].digest() != states[2].digest()
+
+
+def test_a_page_tells_the_index_it_is_of() -> None:
+    state = ChatState()
+    apply(state, said(), said("more", "c2"), said("elsewhere", "c3", "other"))
+    page = state.page("general", PageAsk())
+    assert (page.log_index, page.first_id, page.last_id, page.positions) == (5, 1, 2, [3, 4])
+    assert state.page("unknown", PageAsk()).positions == []
