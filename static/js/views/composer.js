@@ -32,6 +32,7 @@ export class ComposerView {
     this.form.addEventListener("submit", (event) => this.submit(event));
     this.input.addEventListener("keydown", (event) => this.noticeKey(event));
     this.input.addEventListener("input", () => this.noticeInput());
+    find("skip-link", HTMLAnchorElement).addEventListener("click", (event) => this.skipHere(event));
   }
 
   render() {
@@ -50,6 +51,15 @@ export class ComposerView {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
     this.form.requestSubmit();
+  }
+
+  /**
+   * The address names the room, so the link must not change it.
+   * @param {MouseEvent} event
+   */
+  skipHere(event) {
+    event.preventDefault();
+    this.input.focus();
   }
 
   noticeInput() {

@@ -54,7 +54,7 @@ export class TimelineView {
     this.renderPosts(room);
     this.renderHead(room);
     this.renderTail(room);
-    if (anchor !== null) this.scroller.scrollTop += anchor.element.getBoundingClientRect().top - anchor.top;
+    if (anchor !== null) this.restore(anchor);
     if (this.following) this.scrollToEnd();
     if (this.following) this.seenId = lastId(room);
     this.renderLatest(room);
@@ -151,16 +151,25 @@ export class TimelineView {
   }
 
   /**
-   * The first post in view and where it stands, to put it back there.
-   * @returns {{element: Element, top: number} | null}
+   * The first post in view and where it ends, to put it back there.
+   * @returns {{key: string, bottom: number} | null}
    */
   findAnchor() {
     const edge = this.scroller.getBoundingClientRect().top;
-    for (const element of this.list.children) {
-      const box = element.getBoundingClientRect();
-      if (box.bottom > edge && element.classList.contains("post")) return { element, top: box.top };
+    for (const [key, { element }] of this.kept) {
+      const { bottom } = element.getBoundingClientRect();
+      if (bottom > edge && key.startsWith("post ")) return { key, bottom };
     }
     return null;
+  }
+
+  /**
+   * By its key: the element may be another, since the first post loses its heading when its author's older ones come.
+   * @param {{key: string, bottom: number}} anchor
+   */
+  restore({ key, bottom }) {
+    const element = this.kept.get(key)?.element;
+    if (element !== undefined) this.scroller.scrollTop += element.getBoundingClientRect().bottom - bottom;
   }
 }
 
