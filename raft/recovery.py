@@ -13,7 +13,7 @@ last one up to its first damage.  A record at index i cancels every earlier reco
 Nothing is changed on the disk here but that left-overs of an interrupted creation are removed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
@@ -64,7 +64,7 @@ class RecoveredLog:
     hard_state: HardState = field(default_factory=HardState)
     bytes_on_disk: int = 0
     last_segment: LastSegment | None = None
-    carried: list[bytes] = field(default_factory=list)  # the entries beyond the durable offset
+    carried: list[tuple[int, bytes]] = field(default_factory=list)  # entries beyond the durable offset: index, record
     reports: list[str] = field(default_factory=list)
 
     def take(self, line: Line, position: int) -> None:
@@ -198,7 +198,7 @@ class _Recovery:
                 f"{self._data_dir / header.name}: cut {size - scan.stop} bytes at byte {scan.stop}: "
                 "a write that a crash interrupted, so that nobody had been told of it"
             )
-        self._log.carried = [line[0] for _, line in intact_lines(file, durable, scan.stop) if line[3] is not None]
+        self._log.carried = _in_force(line for _, line in intact_lines(file, durable, scan.stop))
         self._log.last_segment = LastSegment(header, size, durable, empty=not scan.entries and scan.stop == size)
 
     def _count_record(self, offset: int) -> None:
@@ -208,6 +208,18 @@ class _Recovery:
 
     def _refuse(self, name: str, offset: int, what: str) -> NoReturn:
         raise CorruptLog(str(self._data_dir / name), offset, what, ADVICE)
+
+
+def _in_force(lines: Iterable[Line]) -> list[tuple[int, bytes]]:
+    """(index, record) of the entries among these lines that no later one cancels: ascending without a gap."""
+    kept: list[tuple[int, bytes]] = []
+    for line in lines:
+        if line[3] is not None:
+            index = int(line[3])
+            while kept and kept[-1][0] >= index:
+                kept.pop()
+            kept.append((index, line[0]))
+    return kept
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from raft.errors import CorruptLog, DiskFailed, InvalidMessage
 from raft.identity import ADVICE
 from raft.messages import Entry, HardState
 from raft.positions import SEGMENT_BYTES_MAX, count_within, pack, runs
-from raft.records import RECORD_BYTES_MAX, decode_entry, entry_of_verified, unseal
+from raft.records import RECORD_BYTES_MAX, entry_of_verified, unseal
 from raft.recovery import Progress, RecoveredLog, recover
 from raft.segments import Header, SegmentWriter, encode_opening, segment_name, sequence_of
 
@@ -110,17 +110,16 @@ class Storage:
         """
         self._check_usable()
         assert not self._closed
-        if hard_state is not None:
-            self._hard_state = hard_state
-        self._final(lambda: self._append(entries))
+        self._final(lambda: self._append(hard_state or self._hard_state, entries))
 
-    def _append(self, entries: Sequence[Entry]) -> None:
+    def _append(self, hard_state: HardState, entries: Sequence[Entry]) -> None:
         if self._writer.size >= self._segment_bytes:
-            self._rotate()
+            self._rotate()  # with the old hard state: what the new one calls committed is not in the log yet
+        self._hard_state = hard_state
         start = self._writer.size
         lowest = min((entry.index for entry in entries), default=self.last_index + 1)
-        commit_index = min(self._hard_state.commit_index, lowest - 1)  # what holds whatever part a crash leaves
-        opening = encode_opening(start, replace(self._hard_state, commit_index=commit_index))
+        commit_index = min(hard_state.commit_index, lowest - 1)  # what holds whatever part a crash leaves
+        opening = encode_opening(start, replace(hard_state, commit_index=commit_index))
         batch = b"".join([opening, *(entry.record for entry in entries)])
         assert len(batch) <= BATCH_BYTES_MAX
         pairs = self._place(((entry.index, len(entry.record)) for entry in entries), start + len(opening))
@@ -171,8 +170,7 @@ class Storage:
 
     def _open_segment(self, log: RecoveredLog) -> SegmentWriter:
         """The segment of this start, with what the last one held beyond its durable offset."""
-        carried = [(decode_entry(line).index, line) for line in log.carried]
-        first_index = carried[0][0] if carried else self.last_index + 1
+        first_index = log.carried[0][0] if log.carried else self.last_index + 1
         last = log.last_segment
         if last is not None and last.empty:  # takes its place, or restarts alone would fill the directory
             name, predecessor, end = last.header.name, last.header.predecessor, last.header.predecessor_end
@@ -183,8 +181,8 @@ class Storage:
             predecessor, end = last.header.name, last.durable
         else:
             name, predecessor, end = segment_name(1, first_index), "", 0
-        writer = self._create(name, predecessor, end, b"".join(log.carried))
-        lengths = ((index, len(line)) for index, line in carried)
+        writer = self._create(name, predecessor, end, b"".join(record for _, record in log.carried))
+        lengths = ((index, len(record)) for index, record in log.carried)
         self._positions.set(self._place(lengths, writer.size - writer.header.carried))
         return writer
 

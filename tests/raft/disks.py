@@ -1,0 +1,121 @@
+"""Logs to store, and disks that fail: stand-ins for `raft.disk.RealDisk` built on it."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from raft.disk import AppendFile, Closeable, ReadFile, RealDisk
+from raft.messages import Entry, ProposalId
+from raft.records import command_entry
+from raft.storage import Storage
+
+
+def entry(index: int, term: int = 1, text: str = "hello") -> Entry:
+    return command_entry(
+        index, term, 1_000_000 * term + index, ProposalId(1, 1, index, 1), b'{"Text":"%b"}' % text.encode()
+    )
+
+
+def entries(first: int, last: int, term: int = 1, text: str = "hello") -> list[Entry]:
+    return [entry(index, term, text) for index in range(first, last + 1)]
+
+
+def written(log: list[Entry], records: Iterable[Entry]) -> list[Entry]:
+    """The log after these records: the one at index i cancels every earlier one at i or above."""
+    log = list(log)
+    for record in records:
+        log = [*log[: record.index - 1], record]
+    return log
+
+
+def content(storage: Storage) -> list[Entry]:
+    return list(storage.replay(1, storage.last_index))
+
+
+class UnsyncedDisk(RealDisk):
+    """Enough for tests in which only the process dies, never the machine; ten times as fast."""
+
+    def create(self, path: Path) -> AppendFile:
+        return _UnsyncedFile(super().create(path))
+
+    def sync_directory(self, path: Path) -> None:
+        pass
+
+
+class _UnsyncedFile:
+    def __init__(self, file: AppendFile) -> None:
+        self.append = file.append
+        self.close = file.close
+
+    def fsync(self) -> None:
+        pass
+
+    def fdatasync(self) -> None:
+        pass
+
+
+class HookedDisk(RealDisk):
+    """Calls `hook(operation, path)` before each operation that changes the disk; what that raises happens instead.
+
+    An append is told twice, before its first half and before its second.  Nothing is really synced: it is the
+    process that dies here, not the machine.
+    """
+
+    def __init__(self, hook: Callable[[str, Path], None]) -> None:
+        self.hook = hook
+        self._held: list[Closeable] = []
+
+    def die(self) -> None:
+        """Let go of what a killed process would have held."""
+        for held in self._held:
+            held.close()
+
+    def make_directory(self, path: Path) -> None:
+        self.hook("make_directory", path)
+        super().make_directory(path)
+
+    def create(self, path: Path) -> AppendFile:
+        self.hook("create", path)
+        file = super().create(path)
+        self._held.append(file)
+        return _HookedFile(file, self, path)
+
+    def open(self, path: Path) -> ReadFile:
+        self.hook("open", path)
+        return super().open(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.hook("rename", source)
+        super().rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        self.hook("remove", path)
+        super().remove(path)
+
+    def sync_directory(self, path: Path) -> None:
+        self.hook("sync_directory", path)
+
+    def lock(self, path: Path, owner: bytes) -> Closeable:
+        self.hook("lock", path)
+        held = super().lock(path, owner)
+        self._held.append(held)
+        return held
+
+
+class _HookedFile:
+    def __init__(self, file: AppendFile, disk: HookedDisk, path: Path) -> None:
+        self._file = file
+        self._disk = disk
+        self._path = path
+        self.close = file.close
+
+    def append(self, data: bytes) -> None:
+        self._disk.hook("append", self._path)
+        self._file.append(data[: len(data) // 2])
+        self._disk.hook("append the rest", self._path)
+        self._file.append(data[len(data) // 2 :])
+
+    def fsync(self) -> None:
+        self._disk.hook("fsync", self._path)
+
+    def fdatasync(self) -> None:
+        self._disk.hook("fdatasync", self._path)

@@ -1,0 +1,56 @@
+"""Where entries lie, packed into eight bytes each."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raft.positions import SEGMENT_BYTES_MAX, SEGMENTS_MAX, Positions, count_within, pack, runs, unpack
+from raft.records import RECORD_BYTES_MAX
+
+
+@given(
+    st.integers(0, SEGMENTS_MAX - 1),
+    st.integers(0, SEGMENT_BYTES_MAX - 1),
+    st.integers(1, RECORD_BYTES_MAX),
+)
+def test_a_position_keeps_segment_and_offset_and_bounds_the_length(segment: int, offset: int, length: int) -> None:
+    position = pack(segment, offset, length)
+    assert 0 <= position < 1 << 64
+    found_segment, found_offset, bound = unpack(position)
+    assert (found_segment, found_offset) == (segment, offset)
+    assert length <= bound < length + 128
+
+
+def test_setting_an_index_forgets_those_above() -> None:
+    positions = Positions()
+    positions.set((index, index * 10) for index in (1, 2, 3, 4, 2, 3))
+    assert positions.last_index == 3
+    assert list(positions.get_range(1, 3)) == [10, 20, 30]
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (3, 4), (4, 4), (2, 1)])
+def test_what_the_log_does_not_hold_is_a_lookup_error(first: int, last: int) -> None:
+    positions = Positions()
+    positions.set((index, index) for index in (1, 2, 3))
+    with pytest.raises(LookupError):
+        positions.get_range(first, last)
+    with pytest.raises(LookupError):
+        positions.get_many([first, 9])
+
+
+def test_records_close_together_are_one_run() -> None:
+    near = [pack(0, 100, 50), pack(0, 150, 50), pack(0, 10_000, 50)]
+    far = pack(0, 100_000, 50)
+    other = pack(1, 100_100, 50)
+    found = [(run.segment, run.start, len(run.places)) for run in runs([*near, far, other])]
+    assert found == [(0, 100, 3), (0, 100_000, 1), (1, 100_100, 1)]
+
+
+def test_a_run_is_bounded() -> None:
+    found = list(runs(pack(0, place * RECORD_BYTES_MAX, RECORD_BYTES_MAX) for place in range(9)))
+    assert [len(run.places) for run in found] == [4, 4, 1]
+
+
+def test_at_least_one_record_fits() -> None:
+    positions = [pack(0, place * 1000, 1000) for place in range(5)]
+    assert [count_within(positions, bytes_max) for bytes_max in (0, 1023, 1024, 2048, 99_999)] == [1, 1, 1, 2, 5]
