@@ -1,0 +1,210 @@
+"""HTTP/1.1 answers as bytes, and the WSGI side of giving one (PEP 3333); no socket, only a function that writes.
+
+- An answer whose body is known goes out as one write, head and body together: two would wait for each other (Nagle).
+- A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0 (RFC 9112 §6.3).
+- HEAD, 1xx, 204 and 304 have no body (RFC 9110 §6.4.1), whatever the application returns.
+- A header can not end its line: a value with CR or LF in it is the application's bug, and nothing of it is sent.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable
+from email.utils import formatdate
+from http import HTTPStatus
+from types import TracebackType
+from typing import Final
+
+from chat.http import Refused, Request
+
+Headers = list[tuple[str, str]]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+_STATUS: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class BrokenApplication(Exception):
+    """The application broke PEP 3333, or its own Content-Length."""
+
+
+def status_line(status: int) -> str:
+    """`404 Not Found`, as start_response wants it."""
+    return _STATUS.get(status) or f"{status} "
+
+
+def _never_has_a_body(status: str) -> bool:
+    return status[:1] == "1" or status[:3] in ("204", "304")
+
+
+class _Clock:
+    """The Date header, formatted once a second."""
+
+    second = 0
+    header = ""
+
+    def date(self) -> str:
+        now = int(time.time())
+        if now != self.second:
+            self.header = f"Date: {formatdate(now, usegmt=True)}\r\n"
+            self.second = now  # last: another thread reads the header once this says that it is there
+        return self.header
+
+
+_date = _Clock().date
+
+
+def problem(status: int, code: str, detail: str, headers: Iterable[tuple[str, str]] = ()) -> tuple[Headers, bytes]:
+    """Headers and body (RFC 9457) of an error that the server itself answers."""
+    title = status_line(status).partition(" ")[2]
+    document = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
+    return [("Content-Type", "application/problem+json"), *headers], json.dumps(document).encode()
+
+
+def refusal_bytes(refused: Refused) -> bytes:
+    """The whole answer to a request that is not understood or not wanted; the connection closes after it."""
+    headers, body = problem(refused.status, refused.code, refused.detail, refused.headers)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    return (
+        f"HTTP/1.1 {status_line(refused.status)}\r\n{lines}Content-Length: {len(body)}\r\n"
+        f"{_date()}Connection: close\r\n\r\n"
+    ).encode("latin-1") + body
+
+
+class Head:
+    """The head of one answer: what the application set, and what must be added."""
+
+    __slots__ = ("_date", "_keep", "_lines", "_status", "bodiless", "close", "length")
+
+    def __init__(self, status: str, headers: Headers, request: Request, keep_alive: bool) -> None:
+        """Raises BrokenApplication, and ValueError for a Content-Length that is no number."""
+        self.length: int | None = None  # as the application declared it
+        self.close = not keep_alive
+        self.bodiless = request.method == "HEAD" or _never_has_a_body(status)
+        self._status = status
+        self._date = _date()
+        self._keep = "" if request.protocol == "HTTP/1.1" else "Connection: keep-alive\r\n"
+        self._lines = [f"{name}: {value}\r\n" for name, value in headers if not self._is_ours(name, value)]
+
+    def _is_ours(self, name: str, value: str) -> bool:
+        """Take note of a header that the server writes itself."""
+        name = name.lower()
+        if name == "content-length":
+            self.length = int(value)
+        elif name == "connection":
+            self.close = self.close or "close" in value.lower()
+        elif name == "transfer-encoding":
+            raise BrokenApplication("the transfer coding is the server's (PEP 3333)")
+        else:
+            if name == "date":
+                self._date = ""
+            return False
+        return True
+
+    def render(self, framing: str) -> bytes:
+        """The head, with `framing` (a Content-Length or Transfer-Encoding line, or "") put in."""
+        connection = "Connection: close\r\n" if self.close else self._keep
+        text = f"HTTP/1.1 {self._status}\r\n{''.join(self._lines)}{framing}{self._date}{connection}\r\n"
+        lines = 2 + len(self._lines) + bool(framing) + bool(self._date) + bool(connection)
+        if text.count("\n") != lines or text.count("\r") != lines:
+            raise BrokenApplication("CR or LF in a header")
+        return text.encode("latin-1")
+
+    def with_length(self, length: int | None) -> bytes:
+        """The head of an answer of `length` bytes; None: unknown."""
+        if length is None or _never_has_a_body(self._status):
+            return self.render("")
+        return self.render(f"Content-Length: {length}\r\n")
+
+    def with_body(self, body: bytes) -> bytes:
+        """The whole answer, where the whole body is known."""
+        if self.bodiless:  # to HEAD, the length that GET would have had
+            return self.with_length(self.length if self.length is not None else len(body) or None)
+        if self.length is not None and self.length != len(body):
+            raise BrokenApplication(f"Content-Length says {self.length}, the body has {len(body)} bytes")
+        return self.render(f"Content-Length: {len(body)}\r\n") + body
+
+
+class Reply:
+    """One WSGI answer, from start_response to the last piece.  `write` takes bytes and blocks until they are sent."""
+
+    __slots__ = ("_chunked", "_head", "_left", "_request", "_write", "head_sent", "keep_alive")
+
+    def __init__(self, write: Callable[[bytes], None], request: Request, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive  # at the end: whether the connection can go on
+        self.head_sent = False
+        self._write = write
+        self._request = request
+        self._head: Head | None = None
+        self._chunked = False
+        self._left: int | None = None  # of the declared Content-Length
+
+    def start_response(
+        self, status: str, headers: Headers, exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        """PEP 3333; an application that fails while it streams is let fail."""
+        if exc_info is not None and exc_info[1] is not None and self.head_sent:
+            raise exc_info[1]
+        if self._head is not None and exc_info is None:
+            raise BrokenApplication("start_response is called twice")
+        self._head = Head(status, headers, self._request, self.keep_alive)
+        return self.write
+
+    def run(self, pieces: Iterable[bytes]) -> None:
+        """Send all that the application returned.  Raises what it raises, and BrokenApplication."""
+        try:
+            if isinstance(pieces, list | tuple) and not self.head_sent:
+                self._send_whole(b"".join(pieces))
+            else:
+                for piece in pieces:
+                    self.write(piece)
+                self._end()
+        finally:
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+
+    def _started(self) -> Head:
+        if self._head is None:
+            raise BrokenApplication("start_response was not called")
+        return self._head
+
+    def _send_whole(self, body: bytes) -> None:
+        head = self._started()
+        answer = head.with_body(body)
+        self.keep_alive = not head.close
+        self.head_sent = True
+        self._write(answer)
+
+    def write(self, piece: bytes) -> None:
+        """Send one piece at once, since it may be an event that somebody waits for."""
+        if not piece:
+            return
+        opening = b"" if self.head_sent else self._open()
+        if self._started().bodiless:
+            piece = b""
+        elif self._left is not None:
+            self._left -= len(piece)
+            if self._left < 0:
+                raise BrokenApplication("the body is longer than its Content-Length")
+        elif self._chunked:
+            piece = b"%x\r\n%b\r\n" % (len(piece), piece)
+        if opening or piece:
+            self.head_sent = True
+            self._write(opening + piece)
+
+    def _open(self) -> bytes:
+        head = self._started()
+        self._left = head.length
+        self._chunked = head.length is None and not head.bodiless and self._request.protocol == "HTTP/1.1"
+        if head.length is None and not head.bodiless and not self._chunked:
+            head.close = True
+        self.keep_alive = not head.close
+        return head.render("Transfer-Encoding: chunked\r\n") if self._chunked else head.with_length(head.length)
+
+    def _end(self) -> None:
+        if not self.head_sent:
+            self._send_whole(b"")
+        elif self._chunked:
+            self._write(b"0\r\n\r\n")
+        elif self._left and not self._started().bodiless:
+            raise BrokenApplication(f"the body is {self._left} bytes short of its Content-Length")

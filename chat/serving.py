@@ -1,0 +1,273 @@
+"""Werkzeug's threaded WSGI server, made fit to stand on an open port.  Both ports use it; it knows neither.
+
+    server = Server(app, host, port, name="client", gate=BoundedSemaphore(2))   # bound at once; OSError where taken
+    server.start() ... server.drain(5.0)
+
+One thread a connection (`connection.py`), and one loop for all else: it accepts, finishes the answers that slow
+clients have not taken yet (`backlog.py`), and once in a while cuts the connections that are past their deadline.
+What a request may look like is in `http.py`, what anybody may cost in `limits.py`.
+
+Beside what PEP 3333 names, `environ` offers
+    raft_chat.defer()       an Answer to return in place of an iterable; any thread then calls its send(status,
+                            headers, body) once.  Not there with TLS: the application waits instead.
+    raft_chat.waiting()     a context manager for an application that waits: others pass the gate meanwhile
+    raft_chat.detach()      the socket, the caller's own from here on; the application then returns []
+    raft_chat.read_ahead    bytes that arrived behind this request
+    RAW_URI                 the request target, undecoded, always of origin form
+"""
+
+import logging
+import resource
+import selectors
+import socket
+import ssl
+import sys
+import threading
+from contextlib import suppress
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from werkzeug.serving import ThreadedWSGIServer
+
+from chat.answers import refusal_bytes
+from chat.backlog import Backlog
+from chat.connection import Answer, Connection
+from chat.gate import Gate, NoGate
+from chat.http import Refused
+from chat.limits import Limits
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+__all__ = ["Answer", "Limits", "Server"]
+
+logger = logging.getLogger(__name__)
+
+ACCEPT_PAUSE_S: Final = 0.1  # out of descriptors, the listener stays readable: looking again at once would spin
+LISTEN_QUEUE: Final = 1024  # clients that all come back at once wait here, not in a retry of their kernel's
+STOP_S: Final = 1.0  # for threads whose sockets were shut down to notice
+
+
+class Server(ThreadedWSGIServer):
+    """A WSGI server on one port."""
+
+    request_queue_size = LISTEN_QUEUE
+
+    def __init__(
+        self,
+        app: "WSGIApplication",
+        host: str,
+        port: int,
+        *,
+        name: str,
+        gate: Gate | None = None,
+        limits: Limits = Limits(),  # noqa: B008  it is frozen
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Bind and listen at once.  Raises OSError where the port is taken."""
+        # Werkzeug would print what is wrong with the address and exit; bound here, it raises.
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.create_server((host, port), family=family, backlog=LISTEN_QUEUE) as listener:
+            super().__init__(host, listener.getsockname()[1], app, Connection, fd=listener.fileno())
+        self.socket.setblocking(False)  # a client that is gone before accept() must not hold the loop up
+        self.ssl_context = ssl_context  # not given to Werkzeug, which would shake hands inside accept()
+        self.name = name
+        self.gate: Gate = gate or NoGate()
+        self.limits = limits
+        self.draining = False
+        self._open: set[Connection] = set()  # added to and taken from in one step each, so it needs no lock
+        self._threads_changed = threading.Condition()
+        self._connection_threads = 0  # under the condition
+        self._large_bodies_bytes = 0  # under the condition
+        self._turned_away = 0  # since the last sweep
+        self._descriptors_max = _descriptor_limit() - limits.spare_descriptors
+        self._accept_again_at = 0.0
+        self._listening = False  # the listener is in the loop's selector
+        self._stopping = threading.Event()
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        self._wake_receiver.setblocking(False)
+        self._wake_sender.setblocking(False)
+        self.backlog = Backlog(limits, self._wake)
+        # daemon, as the connections' threads are: a start that fails elsewhere, or an application that hangs past the
+        # deadline of drain(), must not keep the process alive.
+        self._loop = threading.Thread(target=self.serve_forever, name=f"{name}-server", daemon=True)
+
+    def start(self) -> None:
+        """Accept connections, in a thread of its own."""
+        self._loop.start()
+
+    def drain(self, deadline_s: float) -> None:
+        """Refuse new connections, close idle ones, finish what is in flight, deferred answers too; cut what is left."""
+        self.draining = True  # before idleness is looked at: a connection that becomes idle later looks at this
+        self._wake()
+        if self._loop.ident is None:
+            self.server_close()
+        for connection in self._open.copy():
+            if connection.idle and not connection.turn.locked():
+                connection.shut(socket.SHUT_RD)
+        self._await_end_of_connections(deadline_s)
+        for connection in self._open.copy():
+            connection.shut(socket.SHUT_RDWR)
+        self._stopping.set()
+        self._wake()
+        self._await_end_of_connections(STOP_S)
+        if self._loop.ident is not None:
+            self._loop.join(STOP_S)
+        self._wake_receiver.close()
+        self._wake_sender.close()
+
+    def _await_end_of_connections(self, deadline_s: float) -> None:
+        with self._threads_changed:
+            self._threads_changed.wait_for(lambda: not self._connection_threads, deadline_s)
+
+    # The loop
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """What start() runs.  Nothing is polled: it wakes for what happens, and to look at deadlines."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_receiver, selectors.EVENT_READ, self._woken)
+            sweep_at = 0.0
+            while not self._stopping.is_set():
+                try:
+                    pause_s = self._listen_or_pause(selector)
+                    for key, _ in selector.select(min(pause_s, self.limits.sweep_s)):
+                        key.data()
+                    self.backlog.take_in(selector)
+                    now = monotonic()
+                    if now >= sweep_at:
+                        self._sweep(now)
+                        self.backlog.cut(now, selector)
+                        sweep_at = now + self.limits.sweep_s
+                except Exception:
+                    logger.exception("%s: the server's loop failed, and goes on", self.name)
+                    self._stopping.wait(ACCEPT_PAUSE_S)  # whatever it was may be there again
+            self.backlog.take_in(selector)
+            self.backlog.cut(inf, selector)
+        self.server_close()
+
+    def _listen_or_pause(self, selector: selectors.BaseSelector) -> float:
+        """Have the listener watched just while connections are wanted; returns for how long it is not."""
+        pause_s = 0.0 if self.draining else max(0.0, self._accept_again_at - monotonic())
+        wanted = not pause_s and not self.draining
+        if wanted != self._listening:
+            self._listening = wanted
+            if wanted:
+                selector.register(self.socket, selectors.EVENT_READ, self._handle_request_noblock)  # type: ignore[attr-defined]
+            else:
+                selector.unregister(self.socket)
+        if self.draining:
+            self.server_close()
+        return pause_s or inf
+
+    def _woken(self) -> None:
+        try:
+            while self._wake_receiver.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def _wake(self) -> None:
+        with suppress(OSError):  # full: it is being woken; closed: it is no more
+            self._wake_sender.send(b"w")
+
+    def _sweep(self, now: float) -> None:
+        """Cut the connections that are past their deadline; their threads see it, and say so where they can."""
+        for connection in self._open.copy():
+            if connection.deadline <= now:
+                connection.shut(socket.SHUT_RDWR if connection.writing else socket.SHUT_RD)
+        if self._turned_away:
+            logger.warning(
+                "%s: %d connections were turned away: as many as may be are open", self.name, self._turned_away
+            )
+            self._turned_away = 0
+
+    # A new connection
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept; where descriptors have run out, leave the listener alone for a moment."""
+        try:
+            request, client_address = self.socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            raise
+        except OSError as error:
+            logger.warning("%s: cannot accept a connection: %s", self.name, error)
+            self._accept_again_at = monotonic() + ACCEPT_PAUSE_S
+            raise
+        request.setblocking(True)  # some systems have it inherit from the listener
+        return request, client_address
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Turn a connection away that would be one too many; BaseServer then closes it."""
+        if self._connection_threads < self.limits.connections and request.fileno() < self._descriptors_max:
+            return True
+        self._turned_away += 1
+        if self.ssl_context is None:
+            _answer_unread(request, Refused(503, "too_many_connections", "try again", (("Retry-After", "1"),)))
+        return False
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Give the connection its thread."""
+        with self._threads_changed:
+            self._connection_threads += 1
+        name = f"{self.name}-connection-{client_address[1]}"
+        thread = threading.Thread(
+            target=self.process_request_thread, name=name, args=(request, client_address), daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            self._thread_ended()
+            raise  # to handle_error(): the system has no more threads
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection to its end; it closes its socket itself."""
+        try:
+            Connection(request, client_address, self)
+        except Exception:
+            logger.exception("%s: a connection's thread failed", self.name)
+        finally:
+            self._thread_ended()
+
+    def _thread_ended(self) -> None:
+        with self._threads_changed:
+            self._connection_threads -= 1
+            self._threads_changed.notify_all()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log what went wrong before there was a thread."""
+        logger.error("%s: a connection could not be served", self.name, exc_info=sys.exc_info())
+
+    # For the connections
+
+    def opened(self, connection: Connection) -> None:
+        """From now on its deadline counts."""
+        self._open.add(connection)
+
+    def ended(self, connection: Connection) -> None:
+        """It is closed, or somebody else's."""
+        self._open.discard(connection)
+
+    def admit_large_body(self, length: int) -> None:
+        """Count a large body that is about to be read.  Raises Refused."""
+        with self._threads_changed:
+            if self._large_bodies_bytes + length > self.limits.large_bodies_bytes:
+                raise Refused(503, "too_many_bodies", "too many large bodies at once", (("Retry-After", "1"),))
+            self._large_bodies_bytes += length
+
+    def return_large_body(self, length: int) -> None:
+        """It is used up."""
+        with self._threads_changed:
+            self._large_bodies_bytes -= length
+
+
+def _descriptor_limit() -> float:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return inf if soft == resource.RLIM_INFINITY else soft
+
+
+def _answer_unread(request: socket.socket, refused: Refused) -> None:
+    """Say why in what fits in the socket's buffer, and take in what has arrived, so that closing does not reset."""
+    with suppress(OSError):
+        request.send(refusal_bytes(refused), socket.MSG_DONTWAIT)
+        request.recv(64 * 1024, socket.MSG_DONTWAIT)
