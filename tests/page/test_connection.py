@@ -1,0 +1,123 @@
+"""What a reader sees while nodes come and go, and when the socket says what it seldom says."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.cluster.harness import Cluster
+from tests.page.reader import Reader, Wire, expect_messages, say, stored, wait_connected, wait_disconnected
+
+
+def test_what_was_missed_during_a_restart_appears_once(cluster: Cluster, reader_of_outage: Reader) -> None:
+    cluster.post(1, "general", "one")
+    page = reader_of_outage.open("/#/rooms/general")
+    expect_messages(page, "one")
+    cluster.kill(1)
+    wait_disconnected(page)
+    cluster.restart(1)
+    cluster.post(1, "general", "two", user="bob")
+    cluster.post(1, "kitchen", "coffee", user="bob")
+    wait_connected(page)
+    cluster.post(1, "general", "three", user="bob")
+    expect_messages(page, "one", "two", "three")
+    expect(page.locator("#rooms a")).to_have_text(["general", "kitchen1 unread"])
+
+
+def test_what_was_written_offline_is_sent_once_after_a_restart(cluster: Cluster, reader_of_outage: Reader) -> None:
+    page = reader_of_outage.open("/#/rooms/general")
+    say(page, "one")
+    expect_messages(page, "one")
+    cluster.kill(1)
+    wait_disconnected(page)
+    say(page, "two")
+    say(page, "three")
+    expect(page.locator(".post-pending .post-text")).to_have_text(["two", "three"])
+    expect(page.locator("#offline")).to_be_visible()
+    cluster.restart(1)
+    page.dispatch_event("#retry-now", "click")  # not a real click: the page may be back before it
+    wait_connected(page)
+    expect_messages(page, "one", "two", "three")
+    expect(page.locator("#offline")).to_be_hidden()
+    assert stored(cluster, "general") == [("ann", "one"), ("ann", "two"), ("ann", "three")]
+
+
+def test_what_was_written_offline_survives_the_window(cluster: Cluster, reader_of_outage: Reader) -> None:
+    page = reader_of_outage.open("/#/rooms/general")
+    cluster.kill(1)
+    wait_disconnected(page)
+    say(page, "remember me")
+    expect(page.locator(".post-pending .post-text")).to_have_text("remember me")
+    page.close()
+    cluster.restart(1)
+    page = reader_of_outage.open("/#/rooms/general")
+    expect_messages(page, "remember me")
+    assert stored(cluster, "general") == [("ann", "remember me")]
+    assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('outbox'))") == []
+
+
+@pytest.mark.parametrize("cluster", [3], indirect=True)
+def test_the_page_goes_on_at_another_node(cluster: Cluster, reader_of_outage: Reader) -> None:
+    page = reader_of_outage.open("/#/rooms/general")
+    say(page, "one")
+    expect_messages(page, "one")
+    cluster.kill(1)
+    say(page, "two")
+    expect_messages(page, "one", "two")
+    others = "|".join(str(cluster.nodes[id].port) for id in (2, 3))
+    expect(page.locator("#connection-words")).to_have_text(re.compile(f":({others})$"))
+    assert stored(cluster, "general", node=2) == [("ann", "one"), ("ann", "two")]
+
+
+@pytest.mark.parametrize("missed", [150, 620])
+def test_what_the_socket_will_not_tell_is_read_by_rest(cluster: Cluster, wired: tuple[Page, Wire], missed: int) -> None:
+    page, wire = wired
+    say(page, "mine")
+    expect_messages(page, "mine")
+    wire.silent = True
+    messages = [f"message {number}" for number in range(missed)]
+    for message in messages:
+        cluster.post(1, "general", message, user="bob")
+    wire.tell({"Limited": {"RoomName": "general", "NewestId": missed + 1}, "Cursor": "c0ffee-1"})
+    expected = ["mine", *messages] if missed < 500 else messages[-100:]  # past that it begins with the newest page
+    expect_messages(page, *expected)
+
+
+def test_a_hole_before_a_live_post_is_filled(cluster: Cluster, wired: tuple[Page, Wire]) -> None:
+    page, wire = wired
+    say(page, "one")
+    expect_messages(page, "one")
+    wire.silent = True
+    cluster.post(1, "general", "two", user="bob")
+    post = cluster.post(1, "general", "three", user="bob").json()
+    wire.tell({"RoomName": "general", "Post": post, "Cursor": "c0ffee-1"})
+    expect_messages(page, "one", "two", "three")
+
+
+def test_a_refused_post_waits_for_its_writer(cluster: Cluster, wired: tuple[Page, Wire]) -> None:
+    page, wire = wired
+    wire.swallow = 2
+    say(page, "one")
+    expect(page.locator(".post-note")).to_have_text("Sending…")
+    wire.refuse_last(temporary=False)
+    expect(page.locator(".post-refused .post-note")).to_contain_text("Message: not today")
+    page.click("text=Send again")
+    expect(page.locator(".post-note")).to_have_text("Sending…")
+    wire.refuse_last(temporary=False)
+    page.click("text=Discard")
+    expect(page.locator(".post")).to_have_count(0)
+    say(page, "two")
+    expect_messages(page, "two")
+    assert stored(cluster, "general") == [("ann", "two")]
+
+
+def test_a_post_that_failed_for_now_is_sent_again_in_its_order(cluster: Cluster, wired: tuple[Page, Wire]) -> None:
+    page, wire = wired
+    wire.swallow = 1
+    say(page, "one")
+    say(page, "two")
+    expect(page.locator(".post-note")).to_have_text(["Sending…", "Sending…"])
+    client_id = wire.refuse_last(temporary=True)
+    expect_messages(page, "one", "two")
+    assert stored(cluster, "general") == [("ann", "one"), ("ann", "two")]
+    assert cluster.request(1, "GET", "/rooms/general").json()[0]["ClientId"] == client_id

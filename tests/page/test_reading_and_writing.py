@@ -1,0 +1,169 @@
+"""What a reader sees and does while all is well."""
+
+from playwright.sync_api import expect
+
+from tests.cluster.clients import curl
+from tests.cluster.harness import Cluster
+from tests.page.reader import Reader, expect_messages, say, stored
+
+
+def test_rooms_and_posts_from_curl_appear(cluster: Cluster, reader: Reader) -> None:
+    url = cluster.nodes[1].url
+    curl("-L", f"{url}/rooms/general", "-d", '{"Message": "hello", "User": "ann"}')
+    curl("-L", f"{url}/rooms/general", "-d", '{"Message": "hello ann", "User": "bob"}')
+    curl("-L", f"{url}/rooms/the%20kitchen", "-d", '{"Message": "coffee is ready", "User": "bob"}')
+    page = reader.open()
+    expect(page.locator("#rooms a")).to_have_text(["general", "the kitchen"])
+    page.click("text=general")
+    expect_messages(page, "hello", "hello ann")
+    expect(page.locator(".post-author")).to_have_text(["ann", "bob"])
+    page.click("text=the kitchen")
+    expect_messages(page, "coffee is ready")
+    assert page.url.endswith("#/rooms/the%20kitchen")
+    expect(page).to_have_title("the kitchen · raft-chat")
+
+
+def test_a_post_from_the_page_shows_once_and_can_be_read_by_rest(cluster: Cluster, reader: Reader) -> None:
+    page = reader.open("/#/rooms/general")
+    say(page, "first words")
+    page.fill("#name", "Chloé")  # nobody is known yet, so the page asks
+    page.press("#name", "Enter")
+    expect_messages(page, "first words")
+    say(page, "second words")
+    expect_messages(page, "first words", "second words")
+    assert stored(cluster, "general") == [("Chloé", "first words"), ("Chloé", "second words")]
+    page.reload()
+    expect_messages(page, "first words", "second words")
+    expect(page.locator("#me")).to_contain_text("Chloé")
+
+
+def test_a_post_by_curl_appears_live(cluster: Cluster, reader: Reader) -> None:
+    cluster.post(1, "general", "before")
+    page = reader.open("/#/rooms/general")
+    expect_messages(page, "before")
+    curl("-L", f"{cluster.nodes[1].url}/rooms/general", "-d", '{"Message": "after", "User": "bob"}')
+    expect_messages(page, "before", "after")
+    expect(page.locator("#announcer")).to_have_text("bob: after")
+
+
+def test_a_post_to_another_room_is_counted_as_unread_until_it_is_read(cluster: Cluster, reader: Reader) -> None:
+    cluster.post(1, "general", "hello")
+    page = reader.open("/#/rooms/general")
+    expect_messages(page, "hello")
+    cluster.post(1, "kitchen", "coffee", user="bob")
+    cluster.post(1, "kitchen", "tea", user="bob")
+    expect(page.locator("#rooms a")).to_have_text(["general", "kitchen2 unread"])
+    expect(page).to_have_title("(2) general · raft-chat")
+    page.click("text=kitchen")
+    expect_messages(page, "coffee", "tea")
+    expect(page.locator("#rooms a")).to_have_text(["general", "kitchen"])
+
+
+def test_markup_in_names_and_messages_is_shown_as_text(cluster: Cluster, reader: Reader) -> None:
+    markup = "<img src=x onerror=\"document.title='broken'\"> <b>bold</b> &amp;"
+    cluster.post(1, "%3Ci%3Eroom", markup, user="<u>ann</u>")
+    page = reader.open("/#/rooms/%3Ci%3Eroom")
+    expect_messages(page, markup)
+    expect(page.locator(".post-author")).to_have_text("<u>ann</u>")
+    expect(page.locator("#rooms a")).to_have_text("<i>room")
+    expect(page.locator("#posts img, #posts b, #posts u, #rooms i")).to_have_count(0)
+    expect(page).to_have_title("<i>room · raft-chat")
+
+
+def test_a_new_room_is_opened_by_its_name(cluster: Cluster, reader: Reader) -> None:
+    cluster.post(1, "general", "hello")
+    page = reader.open("/#/rooms")
+    page.click("#new-room-toggle")
+    page.fill("#new-room-name", "..")
+    page.press("#new-room-name", "Enter")
+    expect(page.locator("#new-room-fault")).not_to_be_empty()
+    page.fill("#new-room-name", "50% off / more")
+    page.press("#new-room-name", "Enter")
+    expect(page.locator("#room-title")).to_have_text("50% off / more")
+    say(page, "anybody here?")
+    page.fill("#name", "ann")
+    page.press("#name", "Enter")
+    expect_messages(page, "anybody here?")
+    assert cluster.request(1, "GET", "/rooms").json() == ["50% off / more", "general"]
+
+
+def test_posts_of_one_author_are_grouped(cluster: Cluster, reader: Reader) -> None:
+    for user, message in [("ann", "one"), ("ann", "two"), ("bob", "three"), ("ann", "four")]:
+        cluster.post(1, "general", message, user=user)
+    page = reader.open("/#/rooms/general")
+    expect_messages(page, "one", "two", "three", "four")
+    expect(page.locator(".post .avatar")).to_have_text(["A", "B", "A"])
+    expect(page.locator(".day")).to_have_text("Today")
+
+
+def test_enter_that_accepts_a_word_of_an_input_method_sends_nothing(cluster: Cluster, reader: Reader) -> None:
+    page = reader.open("/#/rooms/general")
+    page.fill("#message", "にほん")
+    page.evaluate(
+        "document.getElementById('message').dispatchEvent("
+        "new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, bubbles: true, cancelable: true}))"
+    )
+    page.press("#message", "Shift+Enter")
+    expect(page.locator("#message")).to_have_value("にほん\n")
+    expect(page.locator(".post, #name-dialog[open]")).to_have_count(0)
+
+
+def test_the_keyboard_alone_reads_and_writes(cluster: Cluster, reader: Reader) -> None:
+    cluster.post(1, "general", "hello")
+    cluster.post(1, "kitchen", "coffee")
+    page = reader.open("/#/rooms/general")
+    expect_messages(page, "hello")
+    page.focus("#rooms a >> nth=1")
+    page.keyboard.press("Enter")
+    expect_messages(page, "coffee")
+    page.focus("#skip-link")
+    page.keyboard.press("Enter")
+    expect(page.locator("#message")).to_be_focused()
+    page.keyboard.type("thanks")
+    page.keyboard.press("Enter")
+    page.keyboard.type("ann")  # the dialog has the focus
+    page.keyboard.press("Enter")
+    expect_messages(page, "coffee", "thanks")
+    expect(page.locator("#message")).to_be_focused()
+
+
+def test_older_posts_are_loaded_by_scrolling_up(cluster: Cluster, reader: Reader) -> None:
+    messages = [f"message {number}" for number in range(1, 251)]
+    for message in messages:
+        cluster.post(1, "general", message)
+    page = reader.open("/#/rooms/general")
+    expect(page.locator(".post-text")).to_have_text(messages[-100:])
+    for shown in (200, 250):  # one page at a time: the place that was read stays in view, the first post far above it
+        page.eval_on_selector("#timeline", "timeline => timeline.scrollTo(0, 0)")
+        expect(page.locator(".post-text")).to_have_text(messages[-shown:])
+    expect(page.locator("#timeline-head")).to_have_text("This is where the room begins.")
+
+
+def test_who_reads_older_posts_is_not_moved_by_new_ones(cluster: Cluster, reader: Reader) -> None:
+    for number in range(80):
+        cluster.post(1, "general", f"message {number}")
+    page = reader.open("/#/rooms/general")
+    expect(page.locator("text='message 79'")).to_be_in_viewport()
+    page.eval_on_selector("#timeline", "timeline => timeline.scrollTo(0, 300)")
+    expect(page.locator("#latest")).to_have_text("Latest")
+    cluster.post(1, "general", "news", user="bob")
+    expect(page.locator("#latest")).to_have_text("1 new")
+    assert page.eval_on_selector("#timeline", "timeline => timeline.scrollTop") == 300
+    page.click("#latest")
+    expect(page.locator("text='news'")).to_be_in_viewport()
+    cluster.post(1, "general", "more news", user="bob")
+    expect(page.locator("text='more news'")).to_be_in_viewport()
+    expect(page.locator("#latest")).to_be_hidden()
+
+
+def test_a_phone_shows_the_list_or_a_room(cluster: Cluster, reader: Reader) -> None:
+    cluster.post(1, "general", "hello")
+    page = reader.open()
+    page.set_viewport_size({"width": 390, "height": 780})
+    expect(page.locator("#room")).to_be_hidden()
+    page.click("text=general")
+    expect(page.locator("#rooms")).to_be_hidden()
+    expect_messages(page, "hello")
+    page.click("[aria-label='All rooms']")
+    expect(page.locator("#rooms")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
