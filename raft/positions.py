@@ -64,6 +64,16 @@ class Positions:
                     del packed[place:]
                 packed.append(position)
 
+    def append(self, position: int) -> None:
+        """Note the position of the index after the last."""
+        with self._lock:
+            self._packed.append(position)
+
+    def forget_from(self, index: int) -> None:
+        """Forget `index`, which is there, and all above it."""
+        with self._lock:
+            del self._packed[index - self.first_index :]
+
     def get_range(self, first: int, last: int) -> Sequence[int]:
         """The positions of `first` to `last`.  Raises LookupError where the log does not hold them (any more)."""
         start = first - self.first_index

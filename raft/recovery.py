@@ -36,7 +36,7 @@ from raft.segments import (
 )
 
 Progress = Callable[[int, int], None]  # done and total, of bytes or entries; called now and then in a long start
-_PROGRESS_RECORDS = 1 << 14  # some 20 ms apart
+_PROGRESS_ENTRIES = 1 << 14  # some 50 ms apart
 _HEADER_BYTES_MAX = 4096
 _DAMAGED = "a damaged or missing record"
 
@@ -69,20 +69,22 @@ class RecoveredLog:
 
     def take(self, line: Line, position: int) -> None:
         """An entry's record, next in order.  Raises InvalidMessage where it leaves a gap."""
-        index, term = int(line[3]), int(line[4])
+        index_digits, term_digits, time_digits, configuration = line.group(3, 4, 5, 6)
+        index, term = int(index_digits), int(term_digits)
         if index != self.last_index + 1:
             self._forget(index)
         self.last_index = index
         if not self.term_runs or self.term_runs[-1][1] != term:
             self.term_runs.append((index, term))
-        self.last_time = int(line[5])
-        if line[6] is not None:
+        self.last_time = int(time_digits)
+        if configuration is not None:
             self.configurations.append(entry_of_verified(line[0]))
-        self.positions.set(((index, position),))
+        self.positions.append(position)
 
     def _forget(self, index: int) -> None:
         if not self.positions.first_index <= index <= self.last_index:
             raise InvalidMessage(f"entry {index} right after entry {self.last_index}")
+        self.positions.forget_from(index)
         while self.term_runs and self.term_runs[-1][0] >= index:
             self.term_runs.pop()
         while self.configurations and self.configurations[-1].index >= index:
@@ -106,7 +108,6 @@ class _Recovery:
         self._progress = progress
         self._log = RecoveredLog()
         self._bytes_before = 0  # in the segments that are through
-        self._records = 0
 
     def run(self, cluster_id: str, must_exist: bool) -> RecoveredLog:
         names = self._log.segments = self._segment_names()
@@ -176,6 +177,8 @@ class _Recovery:
                 if line[3] is not None:
                     log.take(line, pack(place, offset, length))
                     scan.entries += 1
+                    if scan.entries % _PROGRESS_ENTRIES == 0 and self._progress is not None:
+                        self._progress(self._bytes_before + offset, log.bytes_on_disk)
                 elif offset == 0:
                     log.hard_state = header.hard_state
                     scan.durable = length + header.carried
@@ -183,7 +186,6 @@ class _Recovery:
                     durable, log.hard_state = decode_opening(line[2])
                     scan.durable = max(scan.durable, durable)
                 scan.stop = offset + length
-                self._count_record(scan.stop)
         except InvalidMessage as error:
             self._refuse(header.name, scan.stop, str(error))
         return scan
@@ -200,11 +202,6 @@ class _Recovery:
             )
         self._log.carried = _in_force(line for _, line in intact_lines(file, durable, scan.stop))
         self._log.last_segment = LastSegment(header, size, durable, empty=not scan.entries and scan.stop == size)
-
-    def _count_record(self, offset: int) -> None:
-        self._records += 1
-        if self._progress is not None and self._records % _PROGRESS_RECORDS == 0:
-            self._progress(self._bytes_before + offset, self._log.bytes_on_disk)
 
     def _refuse(self, name: str, offset: int, what: str) -> NoReturn:
         raise CorruptLog(str(self._data_dir / name), offset, what, ADVICE)

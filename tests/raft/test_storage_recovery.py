@@ -163,6 +163,13 @@ def _refuse_every_flip(path: Path, end: int) -> None:
             assert "restore this member's directory" in str(refusal.value)
 
 
+def test_what_a_start_carried_over_is_guarded_at_once(tmp_path: Path) -> None:
+    log = TornLog(tmp_path, entries(9, 12, term=3))
+    assert Storage.open(RealDisk(), tmp_path).last_index == 12
+    _, carrying = sorted(log.data_dir.iterdir())
+    _refuse_every_flip(carrying, carrying.stat().st_size)
+
+
 def test_damage_to_what_was_carried_over_or_cut_changes_nothing(tmp_path: Path) -> None:
     log = TornLog(tmp_path, entries(9, 12, term=3))
     log.path.write_bytes(log.whole[:-50])
