@@ -2,6 +2,7 @@
 // The one file that knows the server's URLs, and how its errors look.
 //
 // Every function is one request (or one walk along `Link: rel="next"`), has a deadline, and throws ApiError only.
+// Any node answers any request: the one that the socket has reached is asked first, the one that served the page after it.
 
 /** @typedef {import("./types.js").Post} Post */
 
@@ -10,6 +11,9 @@ export const PAGE_SIZE = 100;
 const DEADLINE_MS = 15_000;
 /** The most pages one walk takes: 100,000 rooms. Past that something is wrong with the links. */
 const PAGES_MAX = 100;
+
+/** Where the socket is at home; the page's own node until it has gone elsewhere. */
+let preferredNode = location.origin;
 
 /** A request that brought nothing: `status` is 0 where no answer came at all. */
 export class ApiError extends Error {
@@ -22,6 +26,11 @@ export class ApiError extends Error {
     this.name = "ApiError";
     this.status = status;
   }
+}
+
+/** @param {string} origin  of a node that is known to answer */
+export function preferNode(origin) {
+  preferredNode = origin;
 }
 
 /** @returns {Promise<string[]>} the names of all rooms, by code point */
@@ -108,14 +117,24 @@ async function getFresh(path) {
  * @returns {Promise<Response>}
  */
 async function get(path) {
-  let response;
-  try {
-    response = await fetch(path, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(DEADLINE_MS) });
-  } catch {
-    throw new ApiError(0, "The server cannot be reached.");
-  }
+  let response = await ask(preferredNode, path);
+  if (response === null && preferredNode !== location.origin) response = await ask(location.origin, path);
+  if (response === null) throw new ApiError(0, "The server cannot be reached.");
   if (!response.ok) throw new ApiError(response.status, await readDetail(response));
   return response;
+}
+
+/**
+ * @param {string} node
+ * @param {string} path
+ * @returns {Promise<Response | null>} null where no answer came
+ */
+async function ask(node, path) {
+  try {
+    return await fetch(new URL(path, node), { signal: AbortSignal.timeout(DEADLINE_MS) });
+  } catch {
+    return null;
+  }
 }
 
 /**
@@ -141,7 +160,7 @@ async function readDetail(response) {
 }
 
 /**
- * The target of `Link: <…>; rel="next"`, kept to this origin.
+ * The target of `Link: <…>; rel="next"`, without its origin: whichever node is asked next.
  * @param {Response} response
  * @returns {string | null}
  */

@@ -6,7 +6,7 @@
 //   in a broadcast or in a page from REST, whichever comes first.
 // - A room that has heard of a newer Id than it holds is filled up by REST until it holds it.
 
-import { fetchAfter, fetchBefore, fetchNewest, fetchRoomNames, PAGE_SIZE } from "./api.js";
+import { fetchAfter, fetchBefore, fetchNewest, fetchRoomNames, PAGE_SIZE, preferNode } from "./api.js";
 import { ChatSocket } from "./socket.js";
 import { lastId } from "./store.js";
 
@@ -222,7 +222,8 @@ export class Session {
 
   /** @param {import("./types.js").Connection} connection */
   noticeConnection(connection) {
-    if (connection.phase !== "open") for (const clientId of [...this.underway.keys()]) this.land(clientId);
+    if (connection.phase === "open") preferNode(connection.node);
+    else for (const clientId of [...this.underway.keys()]) this.land(clientId);
     this.store.setConnection(connection);
   }
 
