@@ -35,12 +35,11 @@ _LINE = re.compile(
     rb"([0-9a-f]{8}) "
     rb'(\{(?:"index":([0-9]{1,16}),"term":([0-9]{1,16}),"time":([0-9]{1,17}),("configuration":)?)?[^\n]*)\n'
 )
+_OPENING_JSON = rb'\{"durable":([0-9]{1,16}),"term":([0-9]{1,16}),"vote":([0-9]{1,16}),"commit":([0-9]{1,16})\}'
+_OPENING_PAYLOAD = re.compile(_OPENING_JSON)
 # A batch's first line, found also where what is before it on the line was lost.  No command can look like it: within
 # JSON's strings the quotes are escaped, and outside of them no value follows eight digits and a blank.
-_OPENING = re.compile(rb'([0-9a-f]{8}) (\{"durable":[^\n]{1,200})\n')
-_OPENING_PAYLOAD = re.compile(
-    rb'\{"durable":([0-9]{1,16}),"term":([0-9]{1,16}),"vote":([0-9]{1,16}),"commit":([0-9]{1,16})\}'
-)
+_OPENING = re.compile(rb"([0-9a-f]{8}) (" + _OPENING_JSON + rb")\n")
 
 Line = re.Match[bytes]
 
@@ -145,7 +144,7 @@ def highest_durable(file: ReadFile, start: int, end: int) -> int:
     highest = 0
     for match in _OPENING.finditer(data):
         if int(match[1], 16) == crc32(match[2]):
-            highest = max(highest, decode_opening(match[2])[0])
+            highest = max(highest, int(match[3]))
     return highest
 
 
