@@ -1,12 +1,13 @@
-"""Every open websocket: who listens to what, what was published, timers, and the one thread that does it all.
+"""Every open websocket: what was published, who waits for what, timers, and the one thread that does it all.
 
 Rules
 - The selector thread ("hub") owns every link, the groups and `published_index`.  Other threads have four doors:
   `publish`, `attach`, `call` and `drain`; they hand something over and wake it.  The lock guards what is handed over
   and nothing else, for as long as a deque takes to grow: the apply thread never waits for a socket.
-- An event's frame is built once however many get it: plain for those that only listen, with its Cursor for subscribers.
 - `published_index` moves in this thread only, together with the fan-out: whoever joins a group at index N gets all
   that is after N and nothing up to it.
+- A fan-out is followed by a rest as long as it took: what comes meanwhile goes out in one send a socket, and under load
+  this thread leaves half of the interpreter's time to the engine.
 - What may block (reading what a subscriber missed) runs in a few workers and comes back through `call`.  A link
   has one such job at a time, so their queue is as bounded as the links are.
 - Nothing is dropped in silence: where the hub itself falls behind by `pending_bytes`, every socket is closed with
@@ -14,7 +15,6 @@ Rules
 """
 
 import heapq
-import json
 import logging
 import math
 import selectors
@@ -22,7 +22,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -31,7 +31,8 @@ from typing import TypeVar
 import wsproto.connection
 from wsproto.frame_protocol import CloseReason
 
-from chat.link import Handler, HubLimits, Link, text_frame
+from chat.audience import Audience
+from chat.link import Handler, HubLimits, Link
 from chat.state import PostEvent
 
 logger = logging.getLogger(__name__)
@@ -42,28 +43,9 @@ _WORKERS = 2  # they read from the disk's cache: two keep one another's waits fi
 _SWEEP_S = 1.0  # how often pings and dead peers are looked after
 _STEP_BYTES = 64 * 1024  # fanned out before sockets get a turn again: a burst must not look like slow readers
 _EVENT_BYTES = 300  # what an event costs beside its post
+_DRAINING = (CloseReason.SERVICE_RESTART, "this node is shutting down")
+_STOP_S = 1.0  # beyond a drain's deadline, for the thread to end
 _GOLDEN = 0.618034  # spreads the pings of links that came together evenly over the interval
-
-
-def plain_frame(event: PostEvent) -> bytes:
-    """What a client that only listens gets."""
-    return text_frame(b'{"RoomName":%b,"Post":%b}' % (_json(event.room), event.post))
-
-
-def cursor_frame(cluster_id: str, event: PostEvent) -> bytes:
-    """What a subscriber gets: the same, and how to resume after it."""
-    return text_frame(
-        b'{"RoomName":%b,"Post":%b,"Cursor":"%b"}' % (_json(event.room), event.post, cursor(cluster_id, event.index))
-    )
-
-
-def cursor(cluster_id: str, index: int) -> bytes:
-    """A place in the log that means the same on every node."""
-    return b"%b-%d" % (cluster_id.encode("ascii"), index)
-
-
-def _json(text: str) -> bytes:
-    return json.dumps(text, ensure_ascii=False).encode()
 
 
 class Hub:
@@ -78,7 +60,6 @@ class Hub:
     ) -> None:
         self.published_index = 0
         self._limits = limits or HubLimits()
-        self._cluster_id = cluster_id
         self._clock = clock
         # Handed over, under the lock.
         self._lock = threading.Lock()
@@ -90,15 +71,13 @@ class Hub:
         self._stopped = False
         # The selector thread's own.
         self._links: set[Link] = set()
-        self._listeners: set[Link] = set()
-        self._everything: set[Link] = set()  # subscribers of all rooms
-        self._by_room: dict[str, set[Link]] = {}
-        self._rooms: dict[Link, frozenset[str]] = {}  # the other way round
+        self._audience = Audience(cluster_id)
         self._waiting: dict[Link, tuple[int, float, Job]] = {}  # for published_index to get there; until when
         self._touched: set[Link] = set()
         self._timers: list[tuple[float, int, Job]] = []
         self._numbers = count()
         self._swept_at = clock()
+        self._fan_out_at = 0.0  # the next one, unless a step's worth waits
         self._draining = False
         self._empty = threading.Event()
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="hub-reader")
@@ -138,6 +117,8 @@ class Hub:
         with self._lock:
             if self._stopped:
                 return
+            if not self._events:  # otherwise the thread knows that there are some
+                self._wake_locked()
             if self._events_bytes and self._events_bytes + size > self._limits.pending_bytes:
                 self._events.clear()
                 self._events_bytes = 0
@@ -146,7 +127,6 @@ class Hub:
                 self._events.extend(events)
                 self._events_bytes += size
             self._events.append(index)
-            self._wake_locked()
 
     def attach(
         self,
@@ -167,7 +147,7 @@ class Hub:
             self._links.add(link)
             self.listen(link)
             if self._draining:
-                link.close(CloseReason.SERVICE_RESTART, "this node is shutting down")
+                link.close(*_DRAINING)
             link.feed(read_ahead)
 
         sock.setblocking(False)
@@ -192,7 +172,7 @@ class Hub:
         self.call(lambda: self._begin_drain(deadline_s))
         self._empty.wait(deadline_s)
         self.call(self._stop)
-        self._thread.join()
+        self._thread.join(_STOP_S)
 
     def _wake_locked(self) -> None:
         if not self._awake:
@@ -203,27 +183,16 @@ class Hub:
 
     def listen(self, link: Link) -> None:
         """It gets the plain frames of every room from now on."""
-        self._listeners.add(link)
+        self._audience.listen(link)
 
     def join(self, link: Link, rooms: frozenset[str] | None) -> None:
         """It gets the frames of these rooms, None for all, from `published_index` on, each with its Cursor."""
-        if rooms is None:
-            self._everything.add(link)
-            return
-        self._rooms[link] = rooms
-        for room in rooms:
-            self._by_room.setdefault(room, set()).add(link)
+        self._audience.join(link, rooms)
 
     def leave(self, link: Link) -> None:
-        """It gets nothing that is published."""
-        self._listeners.discard(link)
-        self._everything.discard(link)
+        """It gets nothing that is published, and waits for nothing."""
+        self._audience.leave(link)
         self._waiting.pop(link, None)
-        for room in self._rooms.pop(link, frozenset()):
-            members = self._by_room[room]
-            members.discard(link)
-            if not members:
-                del self._by_room[room]
 
     def when_published(self, link: Link, index: int, job: Job, patience_s: float = math.inf) -> None:
         """Run `job` once `published_index` >= index, in place of what the link waited for.
@@ -288,7 +257,11 @@ class Hub:
                     self._bell.recv(64)
                 else:
                     self._guard(partial(key.data.ready, events), key.data)
-            self._turn()
+            try:
+                self._turn()
+            except Exception:
+                logger.exception("a fan-out failed: every websocket is closed, to resume by its cursor")
+                self._close_all(CloseReason.INTERNAL_ERROR, "this node failed")
 
     def _turn(self) -> None:
         with self._lock:
@@ -296,21 +269,32 @@ class Hub:
             jobs, self._jobs = self._jobs, []
         for job in jobs:
             self._guard(job)
-        self._fan_out()
         while self._timers and self._timers[0][0] <= self._clock():
             self._guard(heapq.heappop(self._timers)[2])
+        began = self._clock()
+        fans_out = bool(self._events) and (began >= self._fan_out_at or self._events_bytes >= _STEP_BYTES)
+        if fans_out:
+            self._fan_out()
+        self._flush()
+        if fans_out:
+            self._fan_out_at = 2 * self._clock() - began
+
+    def _flush(self) -> None:
         while self._touched and not self._stopped:
             touched, self._touched = self._touched, set()
             for link in touched:
                 self._guard(link.flush, link)
 
     def _rest_s(self) -> float:
-        """How long to wait for the sockets; publishers ring the bell from here on."""
+        """How long to wait for the sockets; other threads ring the bell from here on."""
+        due = self._timers[0][0] if self._timers else math.inf
         with self._lock:
-            if self._events or self._jobs:
+            if self._jobs or self._events_bytes >= _STEP_BYTES:
                 return 0.0
+            if self._events:
+                due = min(due, self._fan_out_at)
             self._awake = False
-        return max(0.0, self._timers[0][0] - self._clock()) if self._timers else _SWEEP_S
+        return max(0.0, due - self._clock())
 
     def _guard(self, job: Job, link: Link | None = None) -> None:
         """The top of this thread for one job: our bug in one conversation must not end all of them."""
@@ -325,10 +309,9 @@ class Hub:
         events, overrun, reached = self._take_events()
         if overrun:
             logger.warning("more than %d bytes behind: every websocket is closed", self._limits.pending_bytes)
-            for link in self._links:
-                link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+            self._close_all(CloseReason.TRY_AGAIN_LATER, "this node is behind")
         if events:
-            self._deliver(events)
+            self._audience.deliver(events)
         if reached > self.published_index:
             self.published_index = reached
             for link, (index, _, job) in list(self._waiting.items()):
@@ -353,20 +336,6 @@ class Hub:
             overrun, self._overrun = self._overrun, False
         return taken, overrun, reached
 
-    def _deliver(self, events: list[PostEvent]) -> None:
-        if self._listeners:
-            _queue(self._listeners, b"".join(map(plain_frame, events)))
-        wanted = events if self._everything else [event for event in events if event.room in self._by_room]
-        if not wanted:
-            return
-        cluster_id = self._cluster_id()
-        frames = [cursor_frame(cluster_id, event) for event in wanted]
-        if self._everything:
-            _queue(self._everything, b"".join(frames))
-        if self._by_room:
-            for event, frame in zip(wanted, frames, strict=True):
-                _queue(self._by_room.get(event.room, ()), frame)
-
     def _sweep(self) -> None:
         """Pings and dead peers.  A sweep that comes late (this machine slept) is not the peers' silence."""
         now = self._clock()
@@ -383,15 +352,15 @@ class Hub:
     def _begin_drain(self, deadline_s: float) -> None:
         self._draining = True
         # Half of the time for the answers that are due, half for the sockets to be closed in turn.
-        self.call_later(deadline_s / 2, self._close_all)
+        self.call_later(deadline_s / 2, partial(self._close_all, *_DRAINING))
         for link in list(self._links):
-            link.finish(CloseReason.SERVICE_RESTART, "this node is shutting down")
+            link.finish(*_DRAINING)
         if not self._links:
             self._empty.set()
 
-    def _close_all(self) -> None:
+    def _close_all(self, code: int, reason: str) -> None:
         for link in self._links:
-            link.close(CloseReason.SERVICE_RESTART, "this node is shutting down")
+            link.close(code, reason)
 
     def _stop(self) -> None:
         with self._lock:
@@ -402,8 +371,3 @@ class Hub:
         self._selector.close()
         self._bell.close()
         self._waker.close()
-
-
-def _queue(links: Iterable[Link], frames: bytes) -> None:
-    for link in links:
-        link.queue(frames)

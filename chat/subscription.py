@@ -16,8 +16,9 @@ from functools import partial
 from heapq import nlargest
 from http import HTTPStatus
 
+from chat.audience import cursor, cursor_frame
 from chat.history import render_post
-from chat.hub import Hub, cursor, cursor_frame
+from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.problems import Problem
 from chat.replica import Replica

@@ -40,6 +40,8 @@ FLOORS = (
     ("chat.answers",),
     ("chat.connection",),
     ("chat.serving",),
+    ("chat.link",),
+    ("chat.audience",),
     ("chat.hub",),
     ("chat.subscription",),
     ("chat.websocket",),

@@ -1,0 +1,120 @@
+"""Who gets what of the posts that are published, and the frames they get.
+
+Rules
+- A frame is built once however many get it, and only where somebody does: plain for those that only listen, with its
+  Cursor for subscribers.
+- Links that want the same are one group: a batch's frames are joined once for all of them.
+- Only the hub's selector thread enters.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+
+from chat.link import Link, text_frame
+from chat.state import PostEvent
+
+
+def plain_frame(event: PostEvent) -> bytes:
+    """What a client that only listens gets."""
+    return text_frame(b'{"RoomName":%b,"Post":%b}' % (_json(event.room), event.post))
+
+
+def cursor_frame(cluster_id: str, event: PostEvent) -> bytes:
+    """What a subscriber gets: the same, and how to resume after it."""
+    place = cursor(cluster_id, event.index)
+    return text_frame(b'{"RoomName":%b,"Post":%b,"Cursor":"%b"}' % (_json(event.room), event.post, place))
+
+
+def cursor(cluster_id: str, index: int) -> bytes:
+    """A place in the log that means the same on every node."""
+    return b"%b-%d" % (cluster_id.encode("ascii"), index)
+
+
+def _json(text: str) -> bytes:
+    return json.dumps(text, ensure_ascii=False).encode()
+
+
+class _Group:
+    """The subscribers of the same rooms, None for all, and what is to go to them."""
+
+    __slots__ = ("frames", "links", "rooms")
+
+    def __init__(self, rooms: frozenset[str] | None) -> None:
+        self.rooms = rooms
+        self.links: set[Link] = set()
+        self.frames: list[bytes] = []
+
+    def flush(self) -> None:
+        """Queue the batch's frames on every link."""
+        if self.frames:
+            _queue(self.links, b"".join(self.frames))
+            self.frames.clear()
+
+
+class Audience:
+    """The links that get what is published; `cluster_id` is asked when there is a subscriber."""
+
+    def __init__(self, cluster_id: Callable[[], str]) -> None:
+        self._cluster_id = cluster_id
+        self._listeners: set[Link] = set()
+        self._groups: dict[frozenset[str] | None, _Group] = {}
+        self._group_of: dict[Link, _Group] = {}
+        self._by_room: dict[str, set[_Group]] = {}  # not the group of all rooms
+
+    def listen(self, link: Link) -> None:
+        """It gets the plain frames of every room."""
+        self._listeners.add(link)
+
+    def join(self, link: Link, rooms: frozenset[str] | None) -> None:
+        """It gets the frames of these rooms, None for all, each with its Cursor."""
+        group = self._groups.get(rooms)
+        if group is None:
+            group = self._groups[rooms] = _Group(rooms)
+            for room in rooms or ():
+                self._by_room.setdefault(room, set()).add(group)
+        group.links.add(link)
+        self._group_of[link] = group
+
+    def leave(self, link: Link) -> None:
+        """It gets nothing more."""
+        self._listeners.discard(link)
+        group = self._group_of.pop(link, None)
+        if group is None:
+            return
+        group.links.discard(link)
+        if not group.links:
+            self._dissolve(group)
+
+    def deliver(self, events: Sequence[PostEvent]) -> None:
+        """Queue a batch's frames, in the order of the log."""
+        if self._listeners:
+            _queue(self._listeners, b"".join(map(plain_frame, events)))
+        if self._groups:
+            self._deliver_to_groups(events)
+
+    def _deliver_to_groups(self, events: Sequence[PostEvent]) -> None:
+        cluster_id = self._cluster_id()
+        of_all_rooms = self._groups.get(None)
+        for event in events:
+            groups = self._by_room.get(event.room, ())
+            if groups or of_all_rooms:
+                frame = cursor_frame(cluster_id, event)
+                for group in groups:
+                    group.frames.append(frame)
+                if of_all_rooms:
+                    of_all_rooms.frames.append(frame)
+        for group in self._groups.values():
+            group.flush()
+
+    def _dissolve(self, group: _Group) -> None:
+        del self._groups[group.rooms]
+        for room in group.rooms or ():
+            groups = self._by_room[room]
+            groups.discard(group)
+            if not groups:
+                del self._by_room[room]
+
+
+def _queue(links: set[Link], frames: bytes) -> None:
+    for link in links:
+        link.queue(frames)
