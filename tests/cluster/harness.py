@@ -217,6 +217,7 @@ class Cluster:
         """Every running node follows the same leader, and each has applied what was committed; the leader's id."""
 
         def agreed() -> int | None:
+            assert self.running(), "no node runs"
             statuses = [node.status() for node in self.running()]
             leaders = {status["Leader"] for status in statuses}
             committed = max(status["CommitIndex"] for status in statuses)
