@@ -134,10 +134,11 @@ class Hub:
         protocol: wsproto.connection.Connection,
         read_ahead: bytes,
         make_handler: Callable[[Link], Handler],
-    ) -> None:
+    ) -> bool:
         """Take over a socket whose handshake is done; `read_ahead` is what came after the handshake's head.
 
-        From here on the socket is the hub's to close.  The link listens to everything until it says more.
+        From here on the socket is the hub's to close; False where the hub has ended and did.  The link listens to
+        everything until it says more.
         """
 
         def adopt() -> None:
@@ -152,8 +153,10 @@ class Hub:
 
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_buffer_bytes)
-        if not self.call(adopt):
-            sock.close()
+        if self.call(adopt):
+            return True
+        sock.close()
+        return False
 
     def call(self, job: Job) -> bool:
         """Run `job` in the selector thread, soon; False where that has ended."""

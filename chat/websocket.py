@@ -51,31 +51,32 @@ def make_websocket_app(
             if hub.full:
                 raise unavailable("too many websockets are open, or this node is shutting down")
         except Problem as problem:
-            headers = [("Content-Type", CONTENT_TYPE), *problem.headers]
-            start_response(f"{problem.status} {problem.title}", headers)
+            start_response(f"{problem.status} {problem.title}", [("Content-Type", CONTENT_TYPE), *problem.headers])
             return [problem.to_json()]
+        converse = partial(Conversation, hub, replica, state, nodes)
+        if "raft_chat.detach" in environ:
+            _hand_over(hub, environ["raft_chat.detach"](), environ, partial(converse, None))
+            return []
+        # A server that cannot let go of its connection: its thread waits, and the error keeps Werkzeug from writing an
+        # answer on what is no longer HTTP.
         ended = threading.Event()
-
-        def converse(link: Link) -> Conversation:
-            return Conversation(hub, link, replica, state, nodes, ended)
-
-        detached = "raft_chat.detach" in environ
-        sock = environ["raft_chat.detach"]() if detached else environ["werkzeug.socket"].dup()
-        try:
-            protocol = shake_hands(sock, environ["HTTP_SEC_WEBSOCKET_KEY"])
-        except OSError:
-            sock.close()
-        else:
-            hub.attach(sock, protocol, environ.get("raft_chat.read_ahead", b""), converse)
-            if not detached:
-                # A server that cannot let go of the connection: its thread waits, and this error keeps Werkzeug
-                # from writing an answer on what is no longer HTTP.
-                ended.wait()
-        if not detached:
-            raise ConnectionAbortedError("the websocket is over")
-        return []
+        if _hand_over(hub, environ["werkzeug.socket"].dup(), environ, partial(converse, ended)):
+            ended.wait()
+        raise ConnectionAbortedError("the websocket is over")
 
     return websocket_app
+
+
+def _hand_over(
+    hub: Hub, sock: socket.socket, environ: "WSGIEnvironment", converse: Callable[[Link], "Conversation"]
+) -> bool:
+    """Make a websocket of the connection, and it the hub's; False where one of them is over."""
+    try:
+        protocol = shake_hands(sock, environ["HTTP_SEC_WEBSOCKET_KEY"])
+    except OSError:
+        sock.close()
+        return False
+    return hub.attach(sock, protocol, environ.get("raft_chat.read_ahead", b""), converse)
 
 
 def check_upgrade(environ: "WSGIEnvironment", nodes: list[str]) -> None:
@@ -145,7 +146,7 @@ def shake_hands(sock: socket.socket, key: str) -> wsproto.connection.Connection:
         "HTTP_SEC_WEBSOCKET_VERSION": "13",
         "HTTP_SEC_WEBSOCKET_KEY": key,
     }
-    # Only wsproto's parser is kept: the rest of it is 20 KB a socket that served the handshake.
+    # Only wsproto's parser is kept; the rest has served its purpose, and would cost every socket some KB more.
     protocol = simple_websocket.Server(environ, thread_class=_NoThread).ws.connection
     assert isinstance(protocol, wsproto.connection.Connection)
     return protocol
@@ -157,11 +158,11 @@ class Conversation:
     def __init__(
         self,
         hub: Hub,
-        link: Link,
         replica: Replica,
         state: ChatState,
         nodes: Callable[[], list[str]],
-        ended: threading.Event,
+        ended: threading.Event | None,  # set when it is over, where a server waits for that
+        link: Link,
     ) -> None:
         self._link = link
         self._replica = replica
@@ -178,7 +179,8 @@ class Conversation:
 
     def closed(self) -> None:
         """The link is over; what is proposed is proposed."""
-        self._ended.set()
+        if self._ended is not None:
+            self._ended.set()
 
     def _act(self, fields: Mapping[str, object]) -> None:
         match fields.get("action"):

@@ -1,0 +1,141 @@
+"""One websocket, frame by frame: what a peer may send, what it gets for the rest, how slow it may be."""
+
+import random
+import socket
+from collections.abc import Iterator
+
+import pytest
+from wsproto.events import CloseConnection, Ping, Pong
+
+from chat.link import HubLimits, Link
+from tests.chat.peer import DEADLINE_S, Peer
+from tests.chat.running_hub import RunningHub, numbered
+
+
+@pytest.fixture
+def house() -> Iterator[RunningHub]:
+    with RunningHub() as house:
+        yield house
+
+
+def echo(link: Link, text: str) -> None:
+    link.send(text.encode())
+
+
+def test_a_slow_reader_is_closed_with_1013_and_the_others_go_on(house: RunningHub) -> None:
+    slow, handler = house.connect(receive_buffer=4096)
+    (quick,) = house.listen(1)
+    sent = 0
+    while not handler.link.closing:
+        assert sent < 200, "3 MB wait for a reader that reads nothing"
+        house.publish(post=numbered(b"%d" % sent, 16_000))
+        assert f'"{sent}x' in quick.hear_text()
+        sent += 1
+    assert slow.hear_close() == 1013
+    house.publish()
+    assert quick.hear_text() == '{"RoomName":"general","Post":{}}'
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])
+def test_frames_of_every_length_go_both_ways(house: RunningHub, size: int) -> None:
+    peer, _ = house.connect(echo)
+    peer.say("x" * size)
+    assert peer.hear_text() == "x" * size
+
+
+def test_a_message_in_fragments_is_one_message_whatever_comes_between(house: RunningHub) -> None:
+    peer, handler = house.connect(echo)
+    smiley = "🙂".encode()
+    peer.frame(0x01, b"a" + smiley[:2])
+    peer.frame(0x89, b"are you there")
+    peer.frame(0x00, b"")
+    peer.frame(0x80, smiley[2:] + b"b")
+    assert peer.hear() == Pong(b"are you there")
+    assert peer.hear_text() == "a🙂b"
+    assert handler.texts == ["a🙂b"]
+
+
+def test_a_byte_at_a_time_makes_the_same_messages(house: RunningHub) -> None:
+    peer, handler = house.connect(echo)
+    ours, theirs = socket.socketpair()
+    whole = Peer(ours)
+    for text in ("one", "2" * 300):
+        whole.say(text)
+    ours.close()
+    while byte := theirs.recv(1):
+        peer.socket.sendall(byte)
+    theirs.close()
+    assert [peer.hear_text(), peer.hear_text()] == ["one", "2" * 300]
+    assert len(handler.texts) == 2
+
+
+def test_a_close_is_answered_with_its_own_code(house: RunningHub) -> None:
+    peer, handler = house.connect()
+    peer.send(CloseConnection(3001, "bye"))
+    assert peer.hear_close() == 3001
+    peer.close()
+    assert handler.ended.wait(DEADLINE_S)
+
+
+@pytest.mark.parametrize(
+    ("bytes_sent", "code"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 1002),
+        (b"\xff" * 64, 1002),
+        (b"\x81\x01x", 1002),  # not masked
+        (b"\xc1\x80" + bytes(4), 1002),  # a reserved bit: deflate was not agreed on
+        (b"\x80\x80" + bytes(4), 1002),  # a continuation of nothing
+        (b"\x88\x81" + bytes(4) + b"x", 1002),  # half of a close code
+        (b"\x89\xfe\x00\x7e" + bytes(4), 1002),  # a ping of 126 bytes
+        (b"\x81\x82" + bytes(4) + b"\xc3\x28", 1007),
+        (b"\x81\x82" + bytes(4) + b"\xed\xa0", 1007),  # begins a surrogate
+        (b"\x82\x80" + bytes(4), 1003),
+    ],
+)
+def test_what_is_no_text_message_ends_the_socket_with_its_code(house: RunningHub, bytes_sent: bytes, code: int) -> None:
+    peer, handler = house.connect()
+    peer.socket.sendall(bytes_sent)
+    assert peer.hear_close() == code
+    assert handler.texts == []
+
+
+def test_random_bytes_never_harm_the_others(house: RunningHub) -> None:
+    (bystander,) = house.listen(1)
+    rng = random.Random(20261123)
+    for _ in range(40):
+        peer, _ = house.connect(echo)
+        peer.socket.sendall(rng.randbytes(rng.randint(1, 2000)))
+        peer.close()
+    house.publish()
+    assert bystander.hear_text() == '{"RoomName":"general","Post":{}}'
+
+
+def test_a_message_over_64_kib_ends_the_socket_with_1009_however_it_comes(house: RunningHub) -> None:
+    whole, handler = house.connect()
+    whole.say("x" * (64 * 1024 + 1))
+    assert whole.hear_close() == 1009
+    pieces, _ = house.connect()
+    pieces.frame(0x01, "é".encode() * 20_000)
+    pieces.frame(0x00, "é".encode() * 20_000)
+    assert pieces.hear_close() == 1009
+    assert handler.texts == []
+
+
+def test_too_many_unanswered_messages_stop_the_reading_until_there_is_room() -> None:
+    with RunningHub(HubLimits(held=4)) as house:
+        peer, handler = house.connect(lambda link, _: link.hold())
+        for number in range(10):
+            peer.say(f"{number}")
+        peer.send(Ping(b"later"))
+        house.settle()
+        while len(handler.texts) < 4:
+            house.settle()
+        assert peer.hears_nothing()
+        assert handler.texts == ["0", "1", "2", "3"]
+
+        for released in range(1, 11):
+            house.hub.call(handler.link.release)
+            house.settle()
+            assert len(handler.texts) <= released + 4
+        assert peer.hear() == Pong(b"later")
+        assert handler.texts == [f"{number}" for number in range(10)]

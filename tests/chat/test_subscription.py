@@ -1,0 +1,174 @@
+"""What a subscriber gets: its rooms, what it missed, what comes; without a hole or a repeat."""
+
+import random
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from chat import subscription
+from raft.messages import Entry
+from tests.chat.websocket_node import Client, Node
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with Node() as node:
+        yield node
+
+
+def test_who_only_listens_gets_room_and_post_of_every_room(node: Node) -> None:
+    client = node.connect()
+    node.post("general", "héllo")
+    node.post("other")
+    frame = client.hear()
+    assert set(frame) == {"RoomName", "Post"}
+    assert frame["RoomName"] == "general"
+    assert frame["Post"]["Id"] == 1
+    assert frame["Post"]["Message"] == "héllo"
+    assert client.hear()["RoomName"] == "other"
+
+
+def test_a_subscriber_gets_its_rooms_only_each_frame_with_its_cursor(node: Node) -> None:
+    client = node.connect()
+    assert client.subscribe(["general", "cafe\u0301"]) == "c0ffee-2"
+    for room in ("other", "general", "caf\u00e9", "other", "general"):
+        node.post(room)
+    frames = [client.hear() for _ in range(3)]
+    assert [(frame["RoomName"], frame["Cursor"]) for frame in frames] == [
+        ("general", "c0ffee-4"),
+        ("caf\u00e9", "c0ffee-5"),
+        ("general", "c0ffee-7"),
+    ]
+
+
+def test_what_was_missed_comes_before_what_is_live(node: Node) -> None:
+    for number in range(5):
+        node.post(message=f"{number}")
+    client = node.connect()
+    client.subscribe(cursor="c0ffee-5")
+    node.post(message="live")
+    frames = [client.hear() for _ in range(3)]
+    assert [frame["Post"]["Message"] for frame in frames] == ["3", "4", "live"]
+    assert frames[0]["Post"]["Id"] == 4
+    assert [frame["Cursor"] for frame in frames] == ["c0ffee-6", "c0ffee-7", "c0ffee-8"]
+
+
+def test_subscribing_again_replaces_the_subscription(node: Node) -> None:
+    client = node.connect()
+    client.subscribe(["a"])
+    client.subscribe(["b"])
+    node.post("a")
+    node.post("b")
+    assert client.hear()["RoomName"] == "b"
+    for _ in range(50):  # none of them is waited for
+        client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-2")
+    client.say(Action="ping")
+    node.post("c")
+    frames = [client.hear()]
+    while frames[-1].get("Cursor") != "c0ffee-5":
+        frames.append(client.hear())
+    last_hello = max(k for k, frame in enumerate(frames) if "Hello" in frame)
+    assert [frame["RoomName"] for frame in frames[last_hello + 1 :] if "Pong" not in frame] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_resuming_by_cursor_has_no_hole_and_no_repeat_while_posts_keep_coming(node: Node, seed: int) -> None:
+    rng = random.Random(seed)
+    rooms = ["a", "b", "c"]
+    total = 600
+    placed = [rng.choice(rooms) for _ in range(total)]
+    wanted: Sequence[str] = rng.choice([["a"], ["a", "c"], rooms])
+    expected = [index for index, room in enumerate(placed, 3) if room in wanted]
+    for room in placed[: total // 3]:
+        node.post(room)
+
+    def go_on() -> None:
+        for room in placed[total // 3 :]:
+            node.post(room, "x" * 500)
+            node.settle()
+
+    posting = threading.Thread(target=go_on)
+    posting.start()
+    cursor, seen = "c0ffee-2", list[int]()
+    while len(seen) < len(expected):
+        client = Client(node.port)
+        client.say(Action="subscribe", Rooms="*" if len(wanted) == 3 else wanted, Cursor=cursor)
+        while "Hello" not in client.hear():  # what came while it only listened
+            pass
+        for _ in range(min(rng.randint(1, 60), len(expected) - len(seen))):
+            frame = client.hear()
+            cursor = frame["Cursor"]
+            seen.append(int(cursor.split("-")[1]))
+        client.close()
+    posting.join()
+    assert seen == expected
+
+
+def test_a_long_backfill_waits_for_a_slow_reader_and_does_not_end_it(node: Node) -> None:
+    texts = [f"{number}".ljust(8000, "é") for number in range(200)]
+    for text in texts:
+        node.post(message=text)
+    client = node.connect(sockopt=[(1, 8, 4096)])  # SOL_SOCKET, SO_RCVBUF
+    client.subscribe(cursor="c0ffee-2")
+    assert [client.hear()["Post"]["Message"] for _ in texts] == texts
+    node.post(message="live")
+    assert client.hear()["Post"]["Message"] == "live"
+
+
+def test_too_much_missed_is_told_by_room_and_then_it_goes_on_live(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscription, "MISSED_POSTS_MAX", 10)
+    for _ in range(6):
+        node.post("a")
+        node.post("b")
+    client = node.connect()
+    client.subscribe(cursor="c0ffee-3")
+    limited = [client.hear(), client.hear()]
+    assert {frame["Limited"]["RoomName"]: frame["Limited"]["NewestId"] for frame in limited} == {"a": 6, "b": 6}
+    assert [frame.get("Cursor") for frame in limited] == [None, "c0ffee-14"]
+    node.post("a")
+    assert client.hear()["Cursor"] == "c0ffee-15"
+
+    one_room = node.connect()
+    one_room.subscribe(["b"], cursor="c0ffee-3")
+    assert [one_room.hear()["Post"]["Id"] for _ in range(6)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_cursor_ahead_of_this_node_waits_for_it(node: Node) -> None:
+    client = node.connect()
+    client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-4")
+    client.say(Action="ping")
+    assert client.hear() == {"Pong": {}}
+    for _ in range(3):
+        node.post()
+    assert client.hear()["Hello"]["Cursor"] == "c0ffee-4"
+    assert client.hear()["Cursor"] == "c0ffee-5"
+
+
+def test_a_cursor_that_this_node_does_not_reach_ends_the_socket_with_1013(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "CURSOR_WAIT_S", 0.1)
+    client = node.connect()
+    client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-99")
+    assert client.hear_close() == 1013
+
+
+def test_a_read_that_fails_ends_the_socket_with_1011(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_indexes: Sequence[int]) -> list[Entry]:
+        raise OSError("the disk is gone")
+
+    node.post()
+    monkeypatch.setattr(node.replica, "entries", fail)
+    client = node.connect()
+    client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-2")
+    assert client.hear_close() == 1011
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "c0ffee", "c0ffee-", "c0ffee--1", "beef-3", "c0ffee-3 ", "c0ffee-99999999999999999", 3]
+)
+def test_a_cursor_that_is_none_of_this_cluster_is_a_bad_cursor(node: Node, cursor: object) -> None:
+    client = node.connect()
+    client.say(Action="subscribe", Rooms="*", Cursor=cursor)
+    assert client.hear()["Error"]["code"] == "bad_cursor"
