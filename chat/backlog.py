@@ -10,12 +10,21 @@ from collections import deque
 from collections.abc import Callable
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from chat.limits import Limits
 
-if TYPE_CHECKING:
-    from chat.connection import Connection
+
+class Receiver(Protocol):
+    """What the backlog needs of a connection."""
+
+    socket: socket.socket
+
+    def shut(self, how: int) -> None:
+        """Shut the socket down."""
+
+    def left_backlog(self, close: bool) -> None:
+        """The backlog is done with the socket: the answer is sent, or with `close` maybe not."""
 
 
 class _Rest:
@@ -23,7 +32,7 @@ class _Rest:
 
     __slots__ = ("close", "connection", "data", "deadline", "length")
 
-    def __init__(self, connection: "Connection", data: memoryview, close: bool, deadline: float) -> None:
+    def __init__(self, connection: Receiver, data: memoryview, close: bool, deadline: float) -> None:
         self.connection = connection
         self.data = data
         self.length = len(data)
@@ -42,7 +51,7 @@ class Backlog:
         self._new: deque[_Rest] = deque()
         self._waiting: set[_Rest] = set()
 
-    def put(self, connection: "Connection", data: memoryview, close: bool) -> bool:
+    def put(self, connection: Receiver, data: memoryview, close: bool) -> bool:
         """Finish this answer later; False: there is no room for it, and the connection is to be closed.
 
         Called under the connection's door, which stays the only lock that is held while this one is taken.

@@ -1,48 +1,28 @@
 """One connection and its thread: read a request, call the application, answer, and again (keep-alive).
 
-Rules
-- The thread blocks in plain recv and sendall.  Before each it sets `deadline`, and the server's loop, which looks
-  at all of them, shuts the socket down when that has passed: a total deadline for the price of an assignment.  A
-  client that drips keeps waking the thread, which then looks at the clock itself.
+Rules, beside those of `reading.py`
 - `turn` is held from before a request is worked on until its answer is sent, whoever sends it.  So answers keep
   the order of their requests, and a pipelined request waits for the deferred answer before it.
-- `door` is held, never while blocking, by whoever but this thread touches the socket, and to set `closed`.  After
-  that only this thread and the backlog use the socket; it is closed when the backlog has let go.  So nobody ever
-  writes to a descriptor that meanwhile is another connection's.
 - The gate is held while the application runs, never while anything is read, awaited or sent.
+- An answer that had begun when the application failed is cut off, so that it is seen to be.
 """
 
-import io
 import logging
 import socket
-import ssl
+import struct
 import sys
 from contextlib import suppress
 from math import inf
 from threading import Lock
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
-from werkzeug.serving import WSGIRequestHandler
-
-from chat.answers import CONTINUE, Head, Headers, Reply, problem, refusal_bytes, status_line
-from chat.gate import Outside
-from chat.http import ChunkedBody, Refused, Request, check_partial_head, parse_head
-from chat.limits import KIB
-
-if TYPE_CHECKING:
-    from chat.serving import Server
+from chat.answers import Head, Headers, Reply, problem, refusal_bytes, status_line
+from chat.http import Refused, Request
+from chat.limits import Outside
+from chat.reading import ClientGone, RequestReader
 
 logger = logging.getLogger(__name__)
-
-RECV_BYTES: Final = 16 * KIB  # holds a usual request whole; the buffer is allocated for each recv
-BODY_RECV_BYTES: Final = 256 * KIB
-LARGE_BODY_BYTES: Final = 64 * KIB  # from here on a body counts against Limits.large_bodies_bytes
-DRAIN_BYTES: Final = 64 * KIB  # of what nobody will read, so that our last answer is not lost to a reset
-
-
-class ClientGone(Exception):
-    """The connection is of no more use: closed, reset, or cut at a deadline."""
 
 
 class Answer:
@@ -66,7 +46,7 @@ class Answer:
         """
         assert not self.sent, "an answer is sent once"
         self.sent = True
-        keep_alive = self._request.keep_alive and not self._connection.server.draining
+        keep_alive = self._request.keep_alive and not self._connection.site.draining
         try:
             head = Head(status_line(status), headers, self._request, keep_alive)
             payload = head.with_body(body)
@@ -76,56 +56,43 @@ class Answer:
         self._connection.deliver(self, payload, head.close)
 
 
-class Connection(WSGIRequestHandler):
+class Connection(RequestReader):
     """Werkzeug's handler of one connection, with a request loop of its own."""
-
-    server: "Server"
 
     def setup(self) -> None:
         """Called in the connection's own thread, as are all methods where nothing else is said."""
-        self.socket: socket.socket = self.request
-        self.limits = self.server.limits
-        self.door = Lock()
+        super().setup()
         self.turn = Lock()
-        self.closed = False  # set under the door
         self.in_backlog = False  # set under the door
         self.closing = False  # the last answer is sent
         self.detached = False
-        self.idle = False  # between two requests: a draining server may close
-        self.writing = False  # what the deadline is for
-        self.deadline = monotonic() + self.limits.head_deadline_s
-        self._wait_s = self.limits.head_deadline_s  # for the next request's first byte
-        self._buffer = b""  # read, but not used yet
         self._has_turn = False
-        self._large_bytes = 0  # of the body being read
-        self._head = b""
-        self._request: Request | None = None  # what `_head` says: clients repeat themselves, and parsing is a third
         self._answer: Answer | None = None
         self._answer_by = 0.0  # the deferred one
         self._template = self._environ_template()
-        self.server.opened(self)
+        self.site.opened(self)
 
     def _environ_template(self) -> dict[str, Any]:
         """What all requests of this connection have in common."""
-        server = self.server
+        site = self.site
         template: dict[str, Any] = {
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http" if server.ssl_context is None else "https",
+            "wsgi.url_scheme": "http" if site.ssl_context is None else "https",
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
-            "SERVER_NAME": server.host,
-            "SERVER_PORT": str(server.port),
+            "SERVER_NAME": site.host,
+            "SERVER_PORT": str(site.port),
             "SCRIPT_NAME": "",
             "REMOTE_ADDR": self.client_address[0],
             "REMOTE_PORT": self.client_address[1],
             "raft_chat.detach": self.detach,
-            "raft_chat.waiting": self.waiting,
+            "raft_chat.ungated": self.ungated,
         }
         # OpenSSL can not read in one thread and write in another: there the application waits instead.
-        if server.ssl_context is None:
+        if site.ssl_context is None:
             template["raft_chat.defer"] = self.defer
         return template
 
@@ -134,9 +101,7 @@ class Connection(WSGIRequestHandler):
     def handle(self) -> None:
         """Serve requests until the connection ends; BaseRequestHandler then calls finish()."""
         try:
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self.server.ssl_context is not None:
-                self._shake_hands(self.server.ssl_context)
+            self._open()
             while self._serve_one():
                 pass
             if not self.detached:
@@ -147,24 +112,11 @@ class Connection(WSGIRequestHandler):
         except (ClientGone, OSError):
             pass  # nobody is there to be told
 
-    def _shake_hands(self, context: ssl.SSLContext) -> None:
-        plain = self.socket
-        with self.door:
-            self.socket = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
-        assert isinstance(self.socket, ssl.SSLSocket)
-        self.socket.do_handshake()
-
     def _serve_one(self) -> bool:
         """Serve one request.  False: it was the last."""
-        end = self._read_head()
-        if end < 0:
+        request = self._next_request()
+        if request is None:
             return False
-        head = self._buffer[:end]
-        request = self._request
-        if request is None or head != self._head:
-            request = self._request = parse_head(head, self.limits)
-            self._head = head
-        self._buffer = self._buffer[end + 4 :]
         self._take_turn()
         if self.closing:
             return False
@@ -176,10 +128,10 @@ class Connection(WSGIRequestHandler):
 
     def _answer_with_app(self, request: Request, environ: dict[str, Any]) -> bool:
         self._answer = None
-        reply = Reply(self._write, request, request.keep_alive and not self.server.draining)
+        reply = Reply(self._write, request, request.keep_alive and not self.site.draining)
         try:
-            with self.server.gate:
-                result = self.server.app(environ, reply.start_response)
+            with self.site.gate:
+                result = self.site.app(environ, reply.start_response)
             if self._answer is not None and result is self._answer:
                 return self._defer_to(self._answer, request)
             if not self.detached:
@@ -191,9 +143,7 @@ class Connection(WSGIRequestHandler):
             logger.exception("the application failed on %s %s", request.method, request.path)
             self._fail(reply, request)
         finally:
-            if self._large_bytes:
-                self.server.return_large_body(self._large_bytes)
-                self._large_bytes = 0
+            self._body_is_used()
         if self.detached:
             return False
         self._wait_s = self.limits.idle_s
@@ -204,7 +154,7 @@ class Connection(WSGIRequestHandler):
     def _defer_to(self, answer: Answer, request: Request) -> bool:
         self._answer = None
         self._has_turn = False  # it goes with the answer
-        self._wait_s = self.limits.answer_s
+        self._wait_s = self.limits.idle_s
         self._answer_by = monotonic() + self.limits.answer_s
         return request.keep_alive
 
@@ -222,12 +172,16 @@ class Connection(WSGIRequestHandler):
         }
 
     def _fail(self, reply: Reply, request: Request) -> None:
-        """Answer for an application that failed; an answer that had begun is cut off, so that it is seen to be."""
+        """Answer for an application that failed."""
         reply.keep_alive = False
-        if self.detached or reply.head_sent:
+        if self.detached:
             return
-        self._revoke_answer()
-        self._write(_failure(request))
+        if not reply.head_sent:
+            self._revoke_answer()
+            self._write(_failure(request))
+        elif request.protocol == "HTTP/1.0":  # only a reset tells a broken end from a good one there
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise ClientGone
 
     def _revoke_answer(self) -> None:
         """Take back a promise that the application did not return."""
@@ -247,129 +201,25 @@ class Connection(WSGIRequestHandler):
         if not self.turn.acquire(blocking=False):
             self.deadline = inf  # it is not the client that is waited for
             if not self.turn.acquire(timeout=max(0.0, self._answer_by - monotonic())):
-                logger.error("a deferred answer was not sent in %s s", self.limits.answer_s)
-                raise ClientGone
+                self._take_turn_after_backlog()
         self._has_turn = True
 
-    # Reading
-
-    def _recv(self, size: int) -> bytes:
-        try:
-            return self.socket.recv(size)
-        except OSError as error:
-            raise ClientGone from error
-
-    def _read_head(self) -> int:
-        """Read until `_buffer` starts with a whole head, and return where it ends; -1: the client has closed."""
-        if not self._buffer:
-            self.deadline = monotonic() + self._wait_s
-            self.idle = True
-            if self.server.draining:
-                self.shut(socket.SHUT_RD)  # what has arrived is still read
-            self._buffer = self._recv(RECV_BYTES)
-            self.idle = False
-            if not self._buffer:
-                return -1
-        end = self._buffer.find(b"\r\n\r\n")
-        return end if end > 0 and self._buffer[0] != 13 else self._read_rest_of_head()
-
-    def _read_rest_of_head(self) -> int:
-        deadline = self.deadline = monotonic() + self.limits.head_deadline_s
-        blank = False
-        while True:
-            if not blank and self._buffer.startswith(b"\r\n"):  # one is forgiven (RFC 9112 §2.2)
-                self._buffer, blank = self._buffer[2:], True
-            end = self._buffer.find(b"\r\n\r\n")
-            if end >= 0:
-                return end
-            check_partial_head(self._buffer, self.limits)
-            more = self._recv(RECV_BYTES)
-            if monotonic() >= deadline:
-                raise Refused(408, "request_timeout", "the head did not arrive in time")
-            if not more:
-                return -1
-            self._buffer += more
-
-    def _read_body(self, request: Request, environ: dict[str, Any]) -> io.BytesIO:
-        """Read the whole body, so that the application never waits for it.  Raises Refused before it is too much."""
-        if not request.length and not request.chunked:
-            return io.BytesIO()
-        if request.length > self.limits.body_bytes:
-            raise Refused(413, "body_too_large", f"the body is over {self.limits.body_bytes} bytes")
-        if request.chunked or request.length > len(self._buffer):
-            return self._receive_body(request, environ)
-        body, self._buffer = self._buffer[: request.length], self._buffer[request.length :]
-        return io.BytesIO(body)
-
-    def _receive_body(self, request: Request, environ: dict[str, Any]) -> io.BytesIO:
-        size = self.limits.body_bytes if request.chunked else request.length
-        if size > LARGE_BODY_BYTES:
-            self.server.admit_large_body(size)
-            self._large_bytes = size
-        if request.expects_continue and not self._buffer:
-            self._write(CONTINUE)
-        self.deadline = monotonic() + self.limits.body_deadline_s
-        body = self._receive_chunks(environ) if request.chunked else self._receive_length(request.length)
-        body.seek(0)
-        return body
-
-    def _receive_length(self, length: int) -> io.BytesIO:
-        body = io.BytesIO()
-        left = length - body.write(self._buffer)
-        self._buffer = b""
-        while left:
-            left -= body.write(self._recv_body(min(left, BODY_RECV_BYTES)))
-        return body
-
-    def _receive_chunks(self, environ: dict[str, Any]) -> io.BytesIO:
-        chunked = ChunkedBody(self.limits)
-        rest = chunked.feed(self._buffer)
-        while rest is None:
-            rest = chunked.feed(self._recv_body(RECV_BYTES))
-        self._buffer = rest
-        del environ["HTTP_TRANSFER_ENCODING"]  # it is taken off
-        environ["CONTENT_LENGTH"] = str(chunked.body.tell())
-        return chunked.body
-
-    def _recv_body(self, size: int) -> bytes:
-        data = self._recv(size)
-        if monotonic() >= self.deadline:
-            raise Refused(408, "request_timeout", "the body did not arrive in time")
-        if not data:
-            raise Refused(400, "malformed_request", "the body is shorter than was announced")
-        return data
-
-    # Writing
-
-    def _write(self, data: bytes) -> None:
-        self.deadline = monotonic() + self.limits.write_allowance_s(len(data))
-        self.writing = True
-        try:
-            self.socket.sendall(data)
-        except OSError as error:
-            raise ClientGone from error
-        self.deadline = inf
-        self.writing = False
+    def _take_turn_after_backlog(self) -> None:
+        """An answer that a slow client is still taking has the backlog's deadline; any other is overdue."""
+        with self.door:
+            overdue = not self.in_backlog
+            self.closed = self.closed or overdue  # what comes later is not sent
+        if overdue:
+            logger.error("a deferred answer was not sent in %s s", self.limits.answer_s)
+            raise ClientGone
+        self.turn.acquire()
 
     def _refuse(self, refused: Refused) -> None:
-        try:
+        with suppress(ClientGone, OSError):
             self._take_turn()
             if not self.closing:
                 self._write(refusal_bytes(refused))
                 self._linger()
-        except (ClientGone, OSError):
-            pass
-
-    def _linger(self) -> None:
-        """Let the client read our last answer before a reset could take it away (RFC 9112 §9.6)."""
-        socket.socket.shutdown(self.socket, socket.SHUT_WR)
-        deadline = self.deadline = monotonic() + self.limits.linger_s
-        drained = 0
-        while drained < DRAIN_BYTES and monotonic() < deadline:
-            data = self._recv(RECV_BYTES)
-            if not data:
-                return
-            drained += len(data)
 
     def finish(self) -> None:
         """Close, once the backlog has let go; a detached socket is its new owner's."""
@@ -378,16 +228,12 @@ class Connection(WSGIRequestHandler):
             with self.door:
                 self.closed = True
             if self.in_backlog:
-                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
-                self._wait_for_backlog()
+                with suppress(OSError):
+                    socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+                self.turn.acquire()  # the backlog lets go of it
             self.socket.close()
-        self.server.ended(self)
-        if self._large_bytes:
-            self.server.return_large_body(self._large_bytes)
-
-    def _wait_for_backlog(self) -> None:
-        with self.turn:
-            pass
+        self.site.ended(self)
+        self._body_is_used()
 
     # For the application
 
@@ -403,17 +249,11 @@ class Connection(WSGIRequestHandler):
             self.detached = self.closed = True  # closed to the server
         return self.socket
 
-    def waiting(self) -> Outside:
-        """environ["raft_chat.waiting"]: `with` this, the application waits, and others may pass the gate."""
-        return Outside(self.server.gate)
+    def ungated(self) -> Outside:
+        """environ["raft_chat.ungated"]: `with` this, the application waits, and others may pass the gate."""
+        return Outside(self.site.gate)
 
     # From other threads
-
-    def shut(self, how: int) -> None:
-        """Shut the socket down, so that the thread wakes; any thread."""
-        with self.door, suppress(OSError):  # the client may have been quicker
-            if not self.closed:
-                socket.socket.shutdown(self.socket, how)  # SSLSocket's own forgets its TLS state
 
     def deliver(self, answer: Answer, payload: bytes, close: bool) -> None:
         """Send a deferred answer; what does not fit in the socket's buffer is left to the backlog; any thread."""
@@ -422,7 +262,7 @@ class Connection(WSGIRequestHandler):
                 return
             sent = self._send_now(payload)
             if 0 <= sent < len(payload):
-                self.in_backlog = self.server.backlog.put(self, memoryview(payload)[sent:], close)
+                self.in_backlog = self.site.backlog.put(self, memoryview(payload)[sent:], close)
                 if self.in_backlog:
                     return
         self._delivered(close or sent < len(payload))
@@ -444,8 +284,10 @@ class Connection(WSGIRequestHandler):
         """A deferred answer is out, or will never be: the next request may be worked on."""
         self.closing = self.closing or close
         self.turn.release()
-        if close or (self.server.draining and self.idle):
+        if close:
             self.shut(socket.SHUT_RD)
+        elif self.site.draining and self.idle:
+            self.shut_if_quiet()
 
 
 def _failure(request: Request) -> bytes:

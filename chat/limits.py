@@ -1,9 +1,15 @@
 """What one client, and all of them together, may cost the server: a bound on everything, with the reason for it.
 
 Deadlines are totals, not per read: whoever drips a byte a second is cut at the same moment as whoever is mute.
+
+The gate bounds how many requests use the processor at once.  Python runs one thread at a time: of 256 busy
+connections each would get its turn before a heartbeat does; with two inside the gate, a heartbeat waits for two at
+most.  A threading.BoundedSemaphore(2) is a gate.
 """
 
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -25,7 +31,8 @@ class Limits:
     body_deadline_s: float = 30.0  # from the head's end to the body's
     idle_s: float = 75.0  # between two requests: longer than the minute that proxies commonly keep theirs
     answer_s: float = 60.0  # from the application's promise to its deferred answer
-    write_deadline_s: float = 30.0  # for a client to take an answer, and a second more for each 4 KiB of it
+    write_deadline_s: float = 30.0  # for a client to take an answer ...
+    write_bytes_s: int = 4 * KIB  # ... and a second more for each of these: a slow line is no attack, a stopped one is
     linger_s: float = 2.0  # after a last answer, for the client to close first (RFC 9112 §9.6)
 
     @property
@@ -42,5 +49,50 @@ class Limits:
         return min(1.0, shortest / 4)
 
     def write_allowance_s(self, length: int) -> float:
-        """The time a client has to take `length` bytes; a slow line is no attack, a stopped one is."""
-        return self.write_deadline_s + length / (4 * KIB)
+        """The time a client has to take `length` bytes."""
+        return self.write_deadline_s + length / self.write_bytes_s
+
+
+class Gate(Protocol):
+    """What a semaphore does."""
+
+    def acquire(self) -> object:
+        """Wait to be let in."""
+
+    def release(self) -> object:
+        """Let the next one in."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
+
+class NoGate:
+    """A gate that always stands open."""
+
+    def acquire(self) -> None:
+        """Nobody waits."""
+
+    def release(self) -> None:
+        """Nobody waits."""
+
+    def __enter__(self) -> None:
+        """Nobody waits."""
+
+    def __exit__(self, kind: object, error: object, traceback: object, /) -> None:
+        """Nobody waits."""
+
+
+class Outside:
+    """`with Outside(gate):` around what an application waits for: it steps out of the gate, and in again after."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def __enter__(self) -> None:
+        self._gate.release()
+
+    def __exit__(self, kind: object, error: object, traceback: object, /) -> None:
+        self._gate.acquire()

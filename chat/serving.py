@@ -3,14 +3,14 @@
     server = Server(app, host, port, name="client", gate=BoundedSemaphore(2))   # bound at once; OSError where taken
     server.start() ... server.drain(5.0)
 
-One thread a connection (`connection.py`), and one loop for all else: it accepts, finishes the answers that slow
-clients have not taken yet (`backlog.py`), and once in a while cuts the connections that are past their deadline.
-What a request may look like is in `http.py`, what anybody may cost in `limits.py`.
+One thread a connection (`reading.py`, `connection.py`), and one loop for all else: it accepts, finishes the answers
+that slow clients have not taken yet (`backlog.py`), and once in a while cuts the connections that are past their
+deadline.  What a request may look like is in `http.py`, what anybody may cost in `limits.py`.
 
 Beside what PEP 3333 names, `environ` offers
     raft_chat.defer()       an Answer to return in place of an iterable; any thread then calls its send(status,
                             headers, body) once.  Not there with TLS: the application waits instead.
-    raft_chat.waiting()     a context manager for an application that waits: others pass the gate meanwhile
+    raft_chat.ungated()     a context manager for an application that waits: others pass the gate meanwhile
     raft_chat.detach()      the socket, the caller's own from here on; the application then returns []
     raft_chat.read_ahead    bytes that arrived behind this request
     RAW_URI                 the request target, undecoded, always of origin form
@@ -33,9 +33,8 @@ from werkzeug.serving import ThreadedWSGIServer
 from chat.answers import refusal_bytes
 from chat.backlog import Backlog
 from chat.connection import Answer, Connection
-from chat.gate import Gate, NoGate
 from chat.http import Refused
-from chat.limits import Limits
+from chat.limits import Gate, Limits, NoGate
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -105,7 +104,7 @@ class Server(ThreadedWSGIServer):
             self.server_close()
         for connection in self._open.copy():
             if connection.idle and not connection.turn.locked():
-                connection.shut(socket.SHUT_RD)
+                connection.shut_if_quiet()
         self._await_end_of_connections(deadline_s)
         for connection in self._open.copy():
             connection.shut(socket.SHUT_RDWR)

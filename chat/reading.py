@@ -1,0 +1,241 @@
+"""One client's socket: requests are read from it and bytes written to it, each within its limits and its deadline.
+
+Rules
+- The thread blocks in plain recv and sendall.  Before each it sets `deadline`, and the server's loop, which looks
+  at all of them, shuts the socket down when that has passed: a total deadline for the price of an assignment.  A
+  client that drips keeps waking the thread, which then looks at the clock itself.
+- `door` is held, never while blocking, by whoever but this thread touches the socket, and to set `closed`.  After
+  that only this thread and the backlog use the socket; it is closed when the backlog has let go.  So nobody ever
+  writes to a descriptor that meanwhile is another connection's.
+- What a body costs in memory is counted before it is read, and what is too much is refused unread.
+"""
+
+import io
+import socket
+import ssl
+from contextlib import suppress
+from math import inf
+from threading import Lock
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from werkzeug.serving import WSGIRequestHandler
+
+from chat.answers import CONTINUE
+from chat.backlog import Backlog
+from chat.http import ChunkedBody, Refused, Request, check_partial_head, parse_head
+from chat.limits import KIB, Gate, Limits
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+RECV_BYTES: Final = 16 * KIB  # holds a usual request whole; the buffer is allocated for each recv
+BODY_RECV_BYTES: Final = 256 * KIB
+LARGE_BODY_BYTES: Final = 64 * KIB  # from here on a body counts against Limits.large_bodies_bytes
+DRAIN_BYTES: Final = 64 * KIB  # of what nobody will read, so that our last answer is not lost to a reset
+
+
+class ClientGone(Exception):
+    """The connection is of no more use: closed, reset, or cut at a deadline."""
+
+
+class Host(Protocol):
+    """What a connection needs of its server."""
+
+    host: str
+    port: int
+    app: "WSGIApplication"
+    gate: Gate
+    limits: Limits
+    draining: bool
+    ssl_context: ssl.SSLContext | None
+    backlog: Backlog
+
+    def opened(self, connection: Any) -> None:
+        """From now on its deadline counts."""
+
+    def ended(self, connection: Any) -> None:
+        """It is closed, or somebody else's."""
+
+    def admit_large_body(self, length: int) -> None:
+        """Count a large body that is about to be read.  Raises Refused."""
+
+    def return_large_body(self, length: int) -> None:
+        """It is used up."""
+
+
+class RequestReader(WSGIRequestHandler):
+    """The half of a connection that knows its socket; all methods but shut() are its own thread's."""
+
+    site: Host
+
+    def setup(self) -> None:
+        """BaseRequestHandler's first step."""
+        self.site = cast(Host, self.server)
+        self.socket: socket.socket = self.request
+        self.limits = self.site.limits
+        self.door = Lock()
+        self.closed = False  # set under the door
+        self.idle = False  # between two requests: a draining server may close
+        self.writing = False  # what the deadline is for
+        self.deadline = monotonic() + self.limits.head_deadline_s
+        self._wait_s = self.limits.head_deadline_s  # for the next request's first byte
+        self._buffer = b""  # read, but not used yet
+        self._large_bytes = 0  # of the body being read or worked on
+        self._head = b""
+        self._request: Request | None = None  # what `_head` says: clients repeat themselves, and parsing is a third
+
+    def _open(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or Nagle costs 40 ms a request
+        if self.site.ssl_context is not None:
+            self._shake_hands(self.site.ssl_context)
+
+    def _shake_hands(self, context: ssl.SSLContext) -> None:
+        plain = self.socket
+        with self.door:
+            self.socket = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+        assert isinstance(self.socket, ssl.SSLSocket)
+        self.socket.do_handshake()
+
+    def _next_request(self) -> Request | None:
+        """Read the next head; None: the client has closed, or has been silent too long.  Raises Refused."""
+        end = self._read_head()
+        if end < 0:
+            return None
+        head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
+        request = self._request
+        if request is None or head != self._head:
+            request = self._request = parse_head(head, self.limits)
+            self._head = head
+        return request
+
+    def _recv(self, size: int) -> bytes:
+        try:
+            return self.socket.recv(size)
+        except OSError as error:
+            raise ClientGone from error
+
+    def _read_head(self) -> int:
+        """Read until `_buffer` starts with a whole head, and return where it ends; -1: the client has closed."""
+        if not self._buffer:
+            self.deadline = monotonic() + self._wait_s
+            self.idle = True
+            if self.site.draining:
+                self.shut_if_quiet()
+            self._buffer = self._recv(RECV_BYTES)
+            self.idle = False
+            if not self._buffer:
+                return -1
+        end = self._buffer.find(b"\r\n\r\n")
+        return end if end > 0 and self._buffer[0] != 13 else self._read_rest_of_head()
+
+    def _read_rest_of_head(self) -> int:
+        deadline = self.deadline = monotonic() + self.limits.head_deadline_s
+        blank = False
+        while True:
+            if not blank and self._buffer.startswith(b"\r\n"):  # one is forgiven (RFC 9112 §2.2)
+                self._buffer, blank = self._buffer[2:], True
+            end = self._buffer.find(b"\r\n\r\n")
+            if end >= 0:
+                return end
+            check_partial_head(self._buffer, self.limits)
+            more = self._recv(RECV_BYTES)
+            if monotonic() >= deadline:
+                raise Refused(408, "request_timeout", "the head did not arrive in time")
+            if not more:
+                return -1
+            self._buffer += more
+
+    def _read_body(self, request: Request, environ: dict[str, Any]) -> io.BytesIO:
+        """Read the whole body, so that the application never waits for it.  Raises Refused before it is too much."""
+        if not request.length and not request.chunked:
+            return io.BytesIO()
+        if request.length > self.limits.body_bytes:
+            raise Refused(413, "body_too_large", f"the body is over {self.limits.body_bytes} bytes")
+        if request.chunked or request.length > len(self._buffer):
+            return self._receive_body(request, environ)
+        body, self._buffer = self._buffer[: request.length], self._buffer[request.length :]
+        return io.BytesIO(body)
+
+    def _receive_body(self, request: Request, environ: dict[str, Any]) -> io.BytesIO:
+        size = self.limits.body_bytes if request.chunked else request.length
+        if size > LARGE_BODY_BYTES:
+            self.site.admit_large_body(size)
+            self._large_bytes = size
+        if request.expects_continue and not self._buffer:
+            self._write(CONTINUE)
+        self.deadline = monotonic() + self.limits.body_deadline_s
+        body = self._receive_chunks(environ) if request.chunked else self._receive_length(request.length)
+        body.seek(0)
+        return body
+
+    def _receive_length(self, length: int) -> io.BytesIO:
+        body = io.BytesIO()
+        left = length - body.write(self._buffer)
+        self._buffer = b""
+        while left:
+            left -= body.write(self._recv_body(min(left, BODY_RECV_BYTES)))
+        return body
+
+    def _receive_chunks(self, environ: dict[str, Any]) -> io.BytesIO:
+        chunked = ChunkedBody(self.limits)
+        rest = chunked.feed(self._buffer)
+        while rest is None:
+            rest = chunked.feed(self._recv_body(RECV_BYTES))
+        self._buffer = rest
+        del environ["HTTP_TRANSFER_ENCODING"]  # it is taken off
+        environ["CONTENT_LENGTH"] = str(chunked.body.tell())
+        return chunked.body
+
+    def _recv_body(self, size: int) -> bytes:
+        data = self._recv(size)
+        if monotonic() >= self.deadline:
+            raise Refused(408, "request_timeout", "the body did not arrive in time")
+        if not data:
+            raise Refused(400, "malformed_request", "the body is shorter than was announced")
+        return data
+
+    def _body_is_used(self) -> None:
+        if self._large_bytes:
+            self.site.return_large_body(self._large_bytes)
+            self._large_bytes = 0
+
+    def _write(self, data: bytes) -> None:
+        self.deadline = monotonic() + self.limits.write_allowance_s(len(data))
+        self.writing = True
+        try:
+            self.socket.sendall(data)
+        except OSError as error:
+            raise ClientGone from error
+        self.deadline = inf
+        self.writing = False
+
+    def _linger(self) -> None:
+        """Let the client read our last answer before a reset could take it away (RFC 9112 §9.6)."""
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)
+        deadline = self.deadline = monotonic() + self.limits.linger_s
+        drained = 0
+        while drained < DRAIN_BYTES and monotonic() < deadline:
+            data = self._recv(RECV_BYTES)
+            if not data:
+                return
+            drained += len(data)
+
+    def shut_if_quiet(self) -> None:
+        """Let an idle connection go, but not where a request has begun to arrive; any thread."""
+        with self.door, suppress(OSError):
+            if not self.closed and not _has_data(self.socket):
+                socket.socket.shutdown(self.socket, socket.SHUT_RD)
+
+    def shut(self, how: int) -> None:
+        """Shut the socket down, so that the thread wakes; any thread."""
+        with self.door, suppress(OSError):  # the client may have been quicker
+            if not self.closed:
+                socket.socket.shutdown(self.socket, how)  # SSLSocket's own forgets its TLS state
+
+
+def _has_data(connected: socket.socket) -> bool:
+    try:
+        return bool(socket.socket.recv(connected, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+    except BlockingIOError:
+        return False
