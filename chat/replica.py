@@ -55,7 +55,7 @@ class StateMachine(Protocol):
     """What the engine drives: the chat's state."""
 
     def apply(self, entry: Entry) -> object:
-        """Carry out a committed command: deterministic, total (never raises).  The result goes to the proposer's `done`.
+        """Carry out a committed command: deterministic, total (never raises).  The proposer's `done` gets the result.
 
         Called by one thread, in index order, each command once (the engine drops repeated proposals).
         """

@@ -41,7 +41,7 @@ class NotLeader(RaftError):
     """Nothing was proposed: this member does not lead.  `leader` is the id it believes in, 0 for none."""
 
     def __init__(self, leader: int) -> None:
-        super().__init__(f"this member does not lead; it believes that member {leader} does" if leader else "no leader is known")
+        super().__init__(f"member {leader} leads, not this one" if leader else "no leader is known")
         self.leader = leader
 
 

@@ -136,6 +136,92 @@ class TimeoutNowReply:
     request: int = 0
 
 
+# Between drivers, beside the protocol: what a member asks another one's driver.
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """A follower hands its clients' commands to the leader; the leader never hands them on."""
+
+    source: int
+    target: int
+    proposals: tuple[tuple[ProposalId, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeReply:
+    """`accepted`: appended to the leader's log, no more than that.  Otherwise nothing was; `leader_id` may lead."""
+
+    accepted: bool
+    leader_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIndex:
+    """A follower's reads ask together from which index on they are linearizable (dissertation §6.4)."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadIndexReply:
+    """`index` 0: the member does not lead, or stopped leading meanwhile."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMembership:
+    """`change` names a class of membership.py, in the words of the wire."""
+
+    source: int
+    target: int
+    change: str
+    id: int
+    url: str
+    voting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMembershipReply:
+    """`code` "" and an index: appended, in `term`.  "not_leader": nothing was done.  Else a ChangeRefused."""
+
+    code: str
+    detail: str
+    index: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Before there is a cluster: who is there, and what were you started with?"""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
+class HelloReply:
+    """`listed`: id -> URL as in --cluster.  `members`: id -> incarnation, of the cluster it belongs to, or of the
+    founders it has agreed on; empty while it is blank.
+    """
+
+    listed: dict[int, str]
+    members: dict[int, str]
+    removed: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who speaks, said with every RPC and every reply.  `cluster_id` is "" until the sender knows one."""
+
+    id: int
+    incarnation: str
+    cluster_id: str
+    advertise: str
+
+
 Request = RequestVote | AppendEntries | TimeoutNow
 Reply = RequestVoteReply | AppendEntriesReply | TimeoutNowReply
 Message = Request | Reply

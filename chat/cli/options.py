@@ -1,0 +1,182 @@
+"""The options of a node: flags win over RAFT_CHAT_* in the environment, which win over the file of --config.
+
+Every option has one name in three spellings: --data-dir, RAFT_CHAT_DATA_DIR, and `data-dir = "…"` in the file (TOML).
+What is unknown or makes no sense is refused in one line that names it.
+"""
+
+import argparse
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from chat import validation
+from chat.problems import Problem
+
+PREFIX = "RAFT_CHAT_"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+TIMER_MS_MAX = 60_000
+
+
+class OptionRefused(Exception):
+    """One line for stderr."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """A node's options, checked."""
+
+    id: int
+    members: Mapping[int, str]  # id -> peer URL
+    port: int
+    host: str
+    join: bool
+    advertise: str
+    data_dir: Path
+    heartbeat_ms: int
+    election_timeout_ms: int
+    log_level: str
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise OptionRefused(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="raft-chat",
+        description="A highly available chat server that needs no database.",
+        epilog="Every flag can be set as RAFT_CHAT_… in the environment, or in the file of --config.",
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    add = parser.add_argument
+    add("--id", help="which member of --cluster this is, from 1 (default: 1)")
+    add("--cluster", help="comma-separated peer URLs of all members, or id=URL pairs (default: http://127.0.0.1:12379)")
+    add("--port", help="the clients' port (default: 12380)")
+    add("--host", help="the address clients are served on (default: 127.0.0.1)")
+    add("--join", action="store_const", const="true", help="join a cluster that this member was added to")
+    add("--advertise", help="the URL clients reach this member under (default: from host and port)")
+    add("--data-dir", help="where the log is kept (default: raft-chat-<id>)")
+    add("--heartbeat-ms", help="how often a leader is heard (default: 60)")
+    add("--election-timeout-ms", help="how long it may be silent, up to twice that (default: 300)")
+    add("--log-level", help=f"one of {', '.join(LOG_LEVELS)} (default: info)")
+    add("--config", help="a TOML file of these options")
+    return parser
+
+
+_NAMES = ("id", "cluster", "port", "host", "join", "advertise", "data-dir", "heartbeat-ms", "election-timeout-ms",
+          "log-level")  # fmt: skip
+
+
+def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
+    """The options of this start.  Raises OptionRefused."""
+    flags = {name.replace("_", "-"): value for name, value in vars(_parser().parse_args(arguments)).items()}
+    from_environment = _from_environment(environment)
+    config = flags.pop("config", from_environment.pop("config", None))
+    given = {**(_from_file(Path(config)) if config else {}), **from_environment, **flags}
+    return _checked(given)
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    given = {
+        name[len(PREFIX) :].lower().replace("_", "-"): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX)
+    }
+    _refuse_unknown(given, (*_NAMES, "config"), lambda name: PREFIX + name.upper().replace("-", "_"))
+    return given
+
+
+def _from_file(path: Path) -> dict[str, str]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionRefused(f"--config: {path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise OptionRefused(f"--config: {path} is not TOML: {error}") from None
+    _refuse_unknown(table, _NAMES, lambda name: f"{path}: {name}")
+    for name, value in table.items():
+        if not isinstance(value, str | int):
+            raise OptionRefused(f"{path}: {name} is neither a text nor a number")
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in table.items()}
+
+
+def _refuse_unknown(given: Mapping[str, object], known: Sequence[str], spelt: Callable[[str], str]) -> None:
+    for name in given:
+        if name not in known:
+            raise OptionRefused(f"{spelt(name)} is not an option; these are: {', '.join(known)}")
+
+
+def _checked(given: Mapping[str, str]) -> Options:
+    members = _members(given.get("cluster", "http://127.0.0.1:12379"))
+    id = _number(given, "id", 1, 1, 1 << 31)
+    if id not in members:
+        raise OptionRefused(f"--id {id} is not a place in --cluster, which has {', '.join(map(str, sorted(members)))}")
+    host, port = given.get("host", "127.0.0.1"), _number(given, "port", 12380, 1, 65535)
+    heartbeat_ms = _number(given, "heartbeat-ms", 60, 1, TIMER_MS_MAX)
+    election_timeout_ms = _number(given, "election-timeout-ms", 300, 1, TIMER_MS_MAX)
+    if election_timeout_ms < 2 * heartbeat_ms:
+        raise OptionRefused(
+            f"--heartbeat-ms {heartbeat_ms} is more than half of --election-timeout-ms {election_timeout_ms}: "
+            "one late heartbeat would be an election"
+        )
+    return Options(
+        id=id,
+        members=members,
+        port=port,
+        host=host,
+        join=_choice(given, "join", "false", ("true", "false")) == "true",
+        advertise=_advertised(given.get("advertise", ""), host, port),
+        data_dir=Path(given.get("data-dir") or f"raft-chat-{id}"),
+        heartbeat_ms=heartbeat_ms,
+        election_timeout_ms=election_timeout_ms,
+        log_level=_choice(given, "log-level", "info", LOG_LEVELS),
+    )
+
+
+def _number(given: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    value = given.get(name, str(default))
+    if not (value.isascii() and value.isdecimal() and len(value) < 12 and low <= int(value) <= high):
+        raise OptionRefused(f"--{name} {value!r} is not a number from {low} to {high}")
+    return int(value)
+
+
+def _choice(given: Mapping[str, str], name: str, default: str, choices: Sequence[str]) -> str:
+    value = given.get(name, default)
+    if value not in choices:
+        raise OptionRefused(f"--{name} {value!r} is none of {', '.join(choices)}")
+    return value
+
+
+def _members(text: str) -> dict[int, str]:
+    """`URL,URL` numbers them from 1; `1=URL,3=URL` names the ids."""
+    members: dict[int, str] = {}
+    for place, item in enumerate(text.split(","), start=1):
+        name, equals, url = item.strip().partition("=")
+        if not equals:
+            name, url = str(place), item.strip()
+        if not (name.isascii() and name.isdecimal() and 0 < len(name) < 10 and int(name)):
+            raise OptionRefused(f"--cluster: {item!r} does not begin with an id and =")
+        if int(name) in members:
+            raise OptionRefused(f"--cluster: id {name} is there twice")
+        members[int(name)] = _url("cluster", url)
+    if len(set(members.values())) < len(members):
+        raise OptionRefused("--cluster: a URL is there twice")
+    return members
+
+
+def _url(name: str, url: str, schemes: tuple[str, ...] = ("http",)) -> str:
+    try:
+        return validation.peer_url(name, url.encode(), schemes)
+    except Problem as problem:
+        raise OptionRefused(f"--{problem.detail}") from None
+
+
+def _advertised(url: str, host: str, port: int) -> str:
+    """A proxy in front may speak TLS, so this one may be https."""
+    if url:
+        return _url("advertise", url, ("http", "https"))
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,0 +1,35 @@
+"""Who may speak to this member: the members of its cluster, as the processes they were.
+
+A wiped disk under an old id has forgotten its votes and what it acknowledged; it must not be counted, neither as a
+voter nor as a holder of entries.  So every RPC and every answer says who speaks, and is refused where the committed
+configuration knows that id by another incarnation.
+"""
+
+from raft.errors import RefusedPeer
+from raft.membership import Configuration
+from raft.messages import Sender
+
+
+def check_sender(sender: Sender, own_cluster_id: str, committed: Configuration) -> None:
+    """Raises RefusedPeer.
+
+    An id that is not known here, or not by incarnation yet, may speak where it names this cluster: it may have been
+    added by an entry that has not arrived here.
+    """
+    same_cluster = bool(own_cluster_id) and sender.cluster_id == own_cluster_id
+    if own_cluster_id and sender.cluster_id and not same_cluster:
+        raise RefusedPeer(
+            "other_cluster", f"member {sender.id} belongs to cluster {sender.cluster_id}, this is {own_cluster_id}"
+        )
+    if sender.id in committed.removed:
+        raise RefusedPeer("removed", f"member {sender.id} was removed from cluster {own_cluster_id}")
+    member = committed.members.get(sender.id)
+    known = member.incarnation if member is not None else ""
+    if known and known != sender.incarnation:
+        raise RefusedPeer(
+            "other_incarnation",
+            f"member {sender.id} was known with another data directory: put that back, or remove the member and add "
+            "it under a new id",
+        )
+    if not known and not same_cluster:
+        raise RefusedPeer("unknown_member", f"member {sender.id} is not known here")

@@ -1,0 +1,184 @@
+"""The apply thread: committed entries to the state machine, in order, each proposal once; and who waits for that.
+
+Only what is durable here is applied, so whatever the state says can be read from this disk.  A batch is applied
+first and its proposers told after it, by this one thread: that is quicker than waking a thread for each.
+A read is confirmed when the leader's index for it is applied here (dissertation §6.4).
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Protocol
+
+from raft.door import Door
+from raft.errors import RaftError, Unavailable
+from raft.membership import Configuration, decode_configuration
+from raft.messages import Entry, Kind
+from raft.proposals import Done, Proposals
+from raft.queues import drain, drain_nowait
+from raft.records import entry_of_verified
+from raft.sessions import Sessions
+from raft.storage import Storage
+
+APPLY_BYTES_MAX = 1 << 20  # in one batch: what is answered together
+READ_TIMEOUT_S = 4.0  # then 503; clients are promised it within 5 s
+
+
+class StateMachine(Protocol):
+    """What is driven; `chat/replica.py` has the words."""
+
+    def apply(self, entry: Entry) -> object: ...
+    def applied(self, index: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A read that waits, and since when."""
+
+    done: Callable[[RaftError | None], None]
+    since_s: float
+    from_peer: bool = False  # then it is not asked of yet another member: one hop at most
+
+    def is_overdue(self, now_s: float) -> bool:
+        """Whether it has waited long enough for a no."""
+        return now_s - self.since_s >= READ_TIMEOUT_S
+
+    def give_up(self) -> None:
+        """Answer it with that no."""
+        self.done(Unavailable("no leader with a majority is in reach; ?consistency=stale asks this member alone"))
+
+
+class Applier:
+    """Owns `last_applied`."""
+
+    def __init__(
+        self,
+        door: Door,
+        storage: Storage,
+        machine: StateMachine,
+        proposals: Proposals,
+        on_configuration: Callable[[Configuration], None],
+    ) -> None:
+        """`on_configuration` is called by the apply thread with each committed one."""
+        self.last_applied = 0
+        self._door = door
+        self._storage = storage
+        self._machine = machine
+        self._proposals = proposals
+        self._on_configuration = on_configuration
+        self._sessions = Sessions()
+        self._changed = threading.Condition()
+        self._commit_index = 0  # as last told
+        self._queue: SimpleQueue[int | tuple[int, list[Read]] | None] = SimpleQueue()
+        self._at_node: dict[int, list[Read]] = {}  # reads that wait for a ReadIndex round, by token
+        self._lost: SimpleQueue[Read] = SimpleQueue()
+
+    # What the Ready brings; under the engine's lock
+
+    def commit(self, index: int) -> None:
+        """All up to `index` may be applied."""
+        if index > self._commit_index:
+            self._commit_index = index
+            self._queue.put(index)
+
+    def confirmed(self, reads: Sequence[tuple[int, int]]) -> None:
+        """The reads behind these (token, index) hold from the index on."""
+        for token, index in reads:
+            self._queue.put((index, self._at_node.pop(token)))
+
+    def lost(self, tokens: Sequence[int]) -> None:
+        """This member stopped leading before it could confirm them."""
+        for token in tokens:
+            for read in self._at_node.pop(token):
+                self._lost.put(read)
+
+    def register(self, token: int, reads: list[Read]) -> None:
+        """`token` is going to be given to the Node for these reads."""
+        self._at_node[token] = reads
+
+    # From other threads
+
+    def read_at(self, index: int, reads: list[Read]) -> None:
+        """Confirm these reads once `index` is applied."""
+        self._queue.put((index, reads))
+
+    def take_lost(self) -> list[Read]:
+        """The reads that have to be asked for anew."""
+        return drain_nowait(self._lost)
+
+    def wait_applied(self, index: int, timeout_s: float) -> bool:
+        """Until `index` is applied; False where that takes longer."""
+        if self.last_applied >= index:
+            return True
+        with self._changed:
+            return self._changed.wait_for(lambda: self.last_applied >= index, timeout_s)
+
+    def replay(self, last: int, progress: Callable[[int, int], None] | None) -> None:
+        """Before the threads start: apply what was committed when this member stopped."""
+        for entry in self._storage.replay(1, last, progress):
+            self._apply(entry)
+            self.last_applied = entry.index
+        self._commit_index = self.last_applied
+        self._machine.applied(self.last_applied)
+
+    # The thread
+
+    def run(self) -> None:
+        """The apply thread; `stop` ends it."""
+        reads: list[tuple[int, list[Read]]] = []
+        while True:
+            items = drain(self._queue)
+            self._apply_up_to(max((item for item in items if isinstance(item, int)), default=0))
+            reads += [item for item in items if isinstance(item, tuple)]
+            reads = [(index, batch) for index, batch in reads if not self._answer_reads(index, batch)]
+            if None in items:
+                return
+
+    def look_over(self) -> None:
+        """Have the thread look for reads that have waited too long."""
+        self._queue.put(0)
+
+    def stop(self) -> None:
+        """End the thread once what is queued is done."""
+        self._queue.put(None)
+
+    def _apply_up_to(self, commit_index: int) -> None:
+        while self.last_applied < commit_index:
+            entries = self._committed(self.last_applied + 1, commit_index)
+            answers = [answer for entry in entries if (answer := self._apply(entry))]
+            self.last_applied = entries[-1].index
+            self._machine.applied(self.last_applied)
+            with self._changed:
+                self._changed.notify_all()
+            for done, result in answers:
+                done(result)
+
+    def _committed(self, first: int, last: int) -> Sequence[Entry]:
+        """From memory, or from disk where a start or a slow moment has let them leave memory."""
+        entries = self._door.look(lambda node: node.log.slice(first, last, APPLY_BYTES_MAX))
+        if entries is None:
+            return [entry_of_verified(record) for record in self._storage.read(first, last, APPLY_BYTES_MAX)]
+        return entries
+
+    def _apply(self, entry: Entry) -> tuple[Done, object] | None:
+        if entry.kind is Kind.CONFIGURATION:
+            self._on_configuration(decode_configuration(entry.body))
+        if entry.id is None or not self._sessions.admit(entry.id):
+            return None
+        result = self._machine.apply(entry)
+        done = self._proposals.answered(entry.id)
+        return (done, result) if done else None
+
+    def _answer_reads(self, index: int, reads: list[Read]) -> bool:
+        """Whether they are dealt with: the index is applied, or they have waited too long (the first is the oldest)."""
+        if self.last_applied >= index:
+            for read in reads:
+                read.done(None)
+            return True
+        if reads[0].is_overdue(time.monotonic()):
+            for read in reads:
+                read.give_up()
+            return True
+        return False

@@ -1,0 +1,65 @@
+"""A member that does not take part yet: it waits for its cluster, or reads its log.  It says so, and proposes nothing.
+
+It stands where chat/replica.py's Replica stands until the real one can.
+"""
+
+from collections.abc import Callable, Sequence
+
+from raft.errors import RaftError, Unavailable
+from raft.membership import Change
+from raft.messages import Entry
+
+
+class BlankMember:
+    """`why()` says in words what it waits for."""
+
+    cluster_id = ""
+    last_applied = 0
+
+    def __init__(self, id: int, listed: dict[int, str], why: Callable[[], str]) -> None:
+        self._id = id
+        self._listed = listed
+        self._why = why
+
+    def propose(self, command: bytes, done: Callable[[object], None]) -> None:
+        """Refused: nothing can be committed."""
+        done(self._unavailable())
+
+    def read(self, done: Callable[[RaftError | None], None]) -> None:
+        """Refused: nobody can say what was acknowledged."""
+        done(self._unavailable())
+
+    def wait_applied(self, index: int, timeout_s: float) -> bool:
+        """Nothing is applied, and nothing will be."""
+        return index <= 0
+
+    def entries(self, indexes: Sequence[int]) -> list[Entry]:
+        """There are none."""
+        return []
+
+    def change(self, change: Change) -> None:
+        """Refused."""
+        raise self._unavailable()
+
+    def nodes(self) -> list[str]:
+        """None is known."""
+        return []
+
+    def status(self) -> dict[str, object]:
+        """`GET /raft`, with what is waited for."""
+        members = [{"Id": id, "Url": url, "Voting": True, "Advertise": ""} for id, url in sorted(self._listed.items())]
+        return {
+            "Id": self._id,
+            "Leader": 0,
+            "Term": 0,
+            "Role": "starting",
+            "CommitIndex": 0,
+            "LastApplied": 0,
+            "LastIndex": 0,
+            "ClusterId": "",
+            "WaitingFor": self._why(),
+            "Members": members,
+        }
+
+    def _unavailable(self) -> Unavailable:
+        return Unavailable(f"{self._why()}; nothing was proposed")

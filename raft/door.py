@@ -1,0 +1,58 @@
+"""The one lock of the engine, and the one door through it.
+
+The Node is touched in here only.  `enter` acts on it, takes its Ready and gives the parts to queues, all under the
+lock; who waits for an answer is told after the lock is free.  What is done under the lock never waits for a disk, a
+network or another thread.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from raft.errors import RaftError
+from raft.node import Node, Ready, Role
+
+T = TypeVar("T")
+Told = list[Callable[[], None]]  # calls to make when the lock is free
+Standing = tuple[Role, int, int]  # (role, term, leader id; 0: none known)
+
+
+class Door:
+    """Guards one Node.  `on_ready` and `on_standing` are set once, before the first `enter`."""
+
+    def __init__(self, node: Node) -> None:
+        self._lock = threading.Lock()
+        self._node = node
+        self._standing: Standing = (node.role, node.current_term, node.leader_id)
+        self.on_ready: Callable[[Node, Ready], Told] = lambda node, ready: []
+        self.on_standing: Callable[[Standing, Standing], None] = lambda before, after: None
+
+    @property
+    def leader_id(self) -> int:
+        """Who leads, as last seen; 0: nobody known.  Takes no lock: it may be outdated by the time it is used."""
+        return self._standing[2]
+
+    def enter(self, act: Callable[[Node], T]) -> T:
+        """Let `act` give the node an input, and carry out what follows.  Passes on what `act` raises."""
+        error: RaftError | None = None
+        with self._lock:
+            try:
+                result = act(self._node)
+            except RaftError as raised:
+                error = raised  # the Ready of what came before it has to go out all the same
+            node = self._node
+            told = self.on_ready(node, node.ready())
+            before, after = self._standing, (node.role, node.current_term, node.leader_id)
+            self._standing = after
+        for tell in told:
+            tell()
+        if before != after:
+            self.on_standing(before, after)
+        if error is not None:
+            raise error
+        return result
+
+    def look(self, see: Callable[[Node], T]) -> T:
+        """Read from the node without giving it an input."""
+        with self._lock:
+            return see(self._node)

@@ -1,0 +1,123 @@
+"""The WSGI application that peers call: one path, one POST a message.
+
+It decodes, sees to it that the sender belongs to this cluster, hands the call on and encodes the answer.  Errors are
+JSON: 400 what is not an RPC, 403 who may not speak here, 410 who was removed, 503 when this member does not run yet.
+"""
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from raft.errors import InvalidMessage, RefusedPeer
+from raft.messages import Hello, HelloReply, Sender
+from raft.transport import BODY_BYTES_MAX, RPC_PATH
+from raft.wire import Answer, Call, decode_call, encode
+
+ANSWER_TIMEOUT_S = 10.0  # only where the server cannot defer answers
+
+_STATUS = {"removed": "410 Gone", "not_ready": "503 Service Unavailable"}
+
+
+class Engine(Protocol):
+    """The driver, as the endpoint sees it."""
+
+    def sender(self) -> Sender: ...
+    def hello(self) -> HelloReply: ...
+    def admit(self, sender: Sender, target: int) -> None: ...
+    def serve(self, call: Call, done: Callable[[Answer], None]) -> None: ...
+
+
+class Endpoint:
+    """Before `engine` is set only Hello is answered, by `hello`."""
+
+    def __init__(self, sender: Callable[[], Sender], hello: Callable[[], HelloReply]) -> None:
+        self.engine: Engine | None = None
+        self._sender = sender
+        self._hello = hello
+        self._requests = itertools.count(1)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """WSGI, PEP 3333; answers are deferred where the server can (`raft_chat.defer`)."""
+        if environ.get("PATH_INFO") != RPC_PATH:
+            return _refuse(start_response, "404 Not Found", "not_found", f"peers speak at {RPC_PATH} only")
+        if environ.get("REQUEST_METHOD") != "POST":
+            return _refuse(start_response, "405 Method Not Allowed", "method", "peers POST", [("Allow", "POST")])
+        try:
+            return self._answer(environ, start_response, _read_body(environ))
+        except InvalidMessage as error:
+            return _refuse(start_response, "400 Bad Request", "invalid", str(error))
+        except RefusedPeer as error:
+            status = _STATUS.get(error.code, "403 Forbidden")
+            return _refuse(start_response, status, error.code, str(error), cluster_id=self._own_sender().cluster_id)
+
+    def _own_sender(self) -> Sender:
+        return self.engine.sender() if self.engine else self._sender()
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any], body: bytes) -> Iterable[bytes]:
+        sender, call = decode_call(body, next(self._requests))
+        if isinstance(call, Hello):
+            return _respond(start_response, encode(self._own_sender(), self.engine.hello() if self.engine else self._hello()))
+        engine = self.engine
+        if engine is None:
+            raise RefusedPeer("not_ready", "this member belongs to no cluster yet")
+        engine.admit(sender, call.target)
+        if "raft_chat.defer" in environ:
+            deferred = environ["raft_chat.defer"]()
+            headers = [("Content-Type", "application/json")]
+            engine.serve(call, lambda answer: deferred.send(200, headers, encode(engine.sender(), answer)))
+            return deferred  # type: ignore[no-any-return]
+        return _respond(start_response, self._serve_blocking(engine, call))
+
+    @staticmethod
+    def _serve_blocking(engine: Engine, call: Call) -> bytes:
+        answers: list[Answer] = []
+        answered = threading.Event()
+
+        def done(answer: Answer) -> None:
+            answers.append(answer)
+            answered.set()
+
+        engine.serve(call, done)
+        if not answered.wait(ANSWER_TIMEOUT_S):
+            raise RefusedPeer("not_ready", "no answer in time")
+        return encode(engine.sender(), answers[0])
+
+
+def _read_body(environ: dict[str, Any]) -> bytes:
+    try:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        raise InvalidMessage("Content-Length: not a number") from None
+    if not 0 <= length <= BODY_BYTES_MAX:
+        raise InvalidMessage(f"Content-Length: more than {BODY_BYTES_MAX}")
+    body: bytes = environ["wsgi.input"].read(length) if length else environ["wsgi.input"].read(BODY_BYTES_MAX)
+    return body
+
+
+def _respond(start_response: Callable[..., Any], body: bytes) -> list[bytes]:
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _refuse(
+    start_response: Callable[..., Any],
+    status: str,
+    code: str,
+    detail: str,
+    headers: list[tuple[str, str]] | None = None,
+    cluster_id: str = "",
+) -> list[bytes]:
+    problem = {
+        "type": "about:blank",
+        "title": status[4:],
+        "status": int(status[:3]),
+        "code": code,
+        "detail": detail,
+        "cluster_id": cluster_id,
+    }
+    body = json.dumps(problem).encode()
+    kinds = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
+    start_response(status, kinds + (headers or []))
+    return [body]

@@ -1,0 +1,177 @@
+"""How a member without a cluster comes to one: by creating it with the others of --cluster, or by joining.
+
+Creation.  Only when every listed member answers, is blank, and was started with the same list, does this member write
+down whom it saw, by incarnation: the founders.  From then on it is not blank, and a wiped directory under an old id is
+told apart from the founder it replaced.  A member that finds another one ahead of it takes over that one's founders,
+where it is among them.  The founders' ids and URLs are the same on all, so whatever two members write down, their
+majorities overlap.
+
+Joining (--join).  A member of the cluster has to know this id, without an incarnation or with this very one.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from raft.errors import InvalidMessage, RefusedPeer, StartRefused
+from raft.identity import Founder, Identity
+from raft.messages import Hello, HelloReply, Sender
+from raft.transport import Connection
+from raft.wire import decode_answer, encode
+
+logger = logging.getLogger(__name__)
+
+ASK_EVERY_S = 0.2
+ANSWER_TIMEOUT_S = 1.0
+
+
+class Formation:
+    """Asks around until this member's identity says which cluster it is in.  One thread runs it."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        listed: Mapping[int, str],
+        *,
+        join: bool,
+        advertise: str,
+        save: Callable[[Identity], None],
+    ) -> None:
+        """`listed`: id -> URL of --cluster.  `save` makes an identity durable."""
+        self.identity = identity
+        self.listed = dict(listed)
+        self.waiting_for = "the other members"
+        self._join = join
+        self._advertise = advertise
+        self._save = save
+        self._connections = {id: Connection(url) for id, url in self.listed.items() if id != identity.id}
+        self._said = ""
+
+    @property
+    def is_formed(self) -> bool:
+        """Whether there is nothing to ask any more."""
+        return bool(self.identity.founders or self.identity.cluster_id)
+
+    def sender(self) -> Sender:
+        """How this member introduces itself."""
+        identity = self.identity
+        return Sender(identity.id, identity.incarnation, identity.cluster_id, self._advertise)
+
+    def hello(self) -> HelloReply:
+        """What others are told that ask.  Raises RefusedPeer: formed already, and about to start."""
+        if self.is_formed:
+            raise RefusedPeer("not_ready", f"member {self.identity.id} is starting")
+        return HelloReply(self.listed, {}, ())
+
+    def run(self, stopped: threading.Event) -> bool:
+        """Ask until formed; False where `stopped` came first.  Raises StartRefused."""
+        while not stopped.is_set():
+            answers = {id: self._ask(id) for id in self._connections}
+            identity = self._joined(answers) if self._join else self._founded(answers)
+            if identity is not None:
+                self._save(identity)
+                self.identity = identity
+                for connection in self._connections.values():
+                    connection.close()
+                return True
+            stopped.wait(ASK_EVERY_S)
+        return False
+
+    def _ask(self, id: int) -> tuple[Sender, HelloReply] | None:
+        try:
+            body = encode(self.sender(), Hello(self.identity.id, id))
+            status, answer = self._connections[id].call(body, ANSWER_TIMEOUT_S)
+            sender, reply = decode_answer(answer)
+        except (OSError, InvalidMessage):
+            return None
+        if status != 200 or sender.id != id or not isinstance(reply, HelloReply):
+            return None
+        return sender, reply
+
+    def _say(self, text: str) -> None:
+        self.waiting_for = text
+        if text != self._said:
+            self._said = text
+            logger.warning("%s", text)
+
+    # Creation
+
+    def _founded(self, answers: Mapping[int, tuple[Sender, HelloReply] | None]) -> Identity | None:
+        for id, answer in answers.items():
+            if answer is not None and answer[1].members:
+                return self._founded_with(id, *answer, answers)
+        for id, answer in answers.items():
+            if answer is not None and answer[1].listed != self.listed:
+                self._say(f"member {id} was started with another --cluster ({_listing(answer[1].listed)}) than this "
+                          f"member ({_listing(self.listed)}); nothing is created until they are the same")  # fmt: skip
+                return None
+        missing = [id for id, answer in answers.items() if answer is None]
+        if missing:
+            self._say("waiting for " + " and ".join(f"member {id}" for id in missing) + " to create the cluster")
+            return None
+        return replace(self.identity, founders=self._seen(answers))
+
+    def _seen(self, answers: Mapping[int, tuple[Sender, HelloReply] | None]) -> dict[int, Founder]:
+        own = Founder(self.listed[self.identity.id], self.identity.incarnation, self._advertise)
+        founders = {self.identity.id: own}
+        for id, answer in answers.items():
+            if answer is not None:
+                founders[id] = Founder(self.listed[id], answer[0].incarnation, answer[0].advertise)
+        return dict(sorted(founders.items()))
+
+    def _founded_with(
+        self, id: int, sender: Sender, reply: HelloReply, answers: Mapping[int, tuple[Sender, HelloReply] | None]
+    ) -> Identity | None:
+        """Member `id` is not blank: it is a founder with this member, or belongs to a cluster that is older."""
+        self._refuse_if_replaced(sender, reply)
+        if self.identity.id not in reply.members or not reply.members[self.identity.id]:
+            raise StartRefused(
+                f"member {id} belongs to a cluster already ({_cluster(sender)}); to add this member: POST its URL to "
+                f"/raft/{self.identity.id} of a member, and start it with --join"
+            )
+        if sender.cluster_id:  # it went on without this founder, whose disk was never counted on
+            return replace(self.identity, cluster_id=sender.cluster_id)
+        if reply.listed != self.listed:
+            raise StartRefused(f"member {id} has created the cluster with another --cluster: {_listing(reply.listed)}")
+        advertised = {other: answer[0].advertise for other, answer in answers.items() if answer is not None}
+        founders = {
+            other: Founder(self.listed[other], incarnation, advertised.get(other, ""))
+            for other, incarnation in reply.members.items()
+            if other in self.listed
+        }
+        return replace(self.identity, founders=founders)
+
+    def _refuse_if_replaced(self, sender: Sender, reply: HelloReply) -> None:
+        own = self.identity.id
+        if own in reply.removed:
+            raise StartRefused(f"member {own} was removed from {_cluster(sender)}; take a new id: old ones stay unused")
+        known = reply.members.get(own, "")
+        if known and known != self.identity.incarnation:
+            raise StartRefused(
+                f"this data directory is blank, but {_cluster(sender)} knows member {own} by another one, with data: "
+                f"put that directory back, or remove member {own} (DELETE /raft/{own}) and add a new id"
+            )
+
+    # Joining
+
+    def _joined(self, answers: Mapping[int, tuple[Sender, HelloReply] | None]) -> Identity | None:
+        found = [answer for answer in answers.values() if answer is not None and answer[0].cluster_id]
+        for sender, reply in found:
+            self._refuse_if_replaced(sender, reply)
+            if self.identity.id in reply.members:
+                return replace(self.identity, cluster_id=sender.cluster_id, joining=True)
+        own = self.identity.id
+        if found:
+            self._say(f"waiting to be added: POST this member's URL, {self.listed[own]}, to /raft/{own} of a member")
+        else:
+            self._say("waiting for a member of the cluster to join to answer")
+        return None
+
+
+def _listing(listed: Mapping[int, str]) -> str:
+    return ",".join(f"{id}={url}" for id, url in sorted(listed.items()))
+
+
+def _cluster(sender: Sender) -> str:
+    return f"cluster {sender.cluster_id}" if sender.cluster_id else f"the cluster that member {sender.id} is creating"

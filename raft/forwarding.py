@@ -1,0 +1,244 @@
+"""Clients' proposals and reads, to whoever leads: to this member's own flush thread and Node, or to another member.
+
+A follower's proposals and reads go over connections of their own, one call at a time; what gathers during a call is
+the next batch.  A leader never passes them on, so there is one hop at most.  What finds no leader waits for the next
+tick, or until its time is over: the client never sees a redirect.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+from raft.applier import Applier, Read
+from raft.door import Door
+from raft.errors import InvalidMessage, NotLeader, RaftError, Unavailable
+from raft.messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
+from raft.node import Node
+from raft.peers import read_refusal
+from raft.proposals import Proposals, Waiting
+from raft.queues import drain, drain_nowait
+from raft.transport import Connection
+from raft.wire import Answer, Call, decode_answer, encode
+
+FORWARD_MAX = 1_024  # proposals in one call to the leader; its body stays far below the server's bound
+READS_MAX = 8_192
+CALL_TIMEOUTS = 4  # election timeouts to wait for an answer: a leader that hangs is replaced by then
+
+
+class Leader:
+    """Calls to whoever leads, over one connection at a time.  For one thread."""
+
+    def __init__(self, door: Door, sender: Callable[[], Sender], timeout_s: float) -> None:
+        self._door = door
+        self._sender = sender
+        self._timeout_s = timeout_s
+        self._connection: Connection | None = None
+
+    def open(self, leader_id: int) -> None:
+        """Connect to member `leader_id`.  Raises OSError: nothing was sent."""
+        member = self._door.look(lambda node: node.configuration.members.get(leader_id))
+        if member is None:
+            raise ConnectionError(f"member {leader_id} is not in the configuration")
+        if self._connection is None or self._connection.url != member.url:
+            self.close()
+            self._connection = Connection(member.url)
+        self._connection.open(self._timeout_s)
+
+    def call(self, call: Call) -> Answer:
+        """Ask it.  Raises OSError: whether it was done is not known."""
+        assert self._connection is not None
+        try:
+            status, body = self._connection.call(encode(self._sender(), call), CALL_TIMEOUTS * self._timeout_s)
+            if status != 200:
+                raise ConnectionError(f"member {call.target} refused: {read_refusal(body)[1]}")
+            return decode_answer(body)[1]
+        except InvalidMessage as error:
+            raise ConnectionError(str(error)) from None
+
+    def leave(self) -> None:
+        """Close a connection to anybody but the leader; a call under way in another thread fails."""
+        leads = self._door.look(lambda node: node.configuration.members.get(node.leader_id))
+        if self._connection is not None and (leads is None or leads.url != self._connection.url):
+            self._connection.close()
+
+    def close(self) -> None:
+        """Close the connection; a call under way in another thread fails."""
+        if self._connection is not None:
+            self._connection.close()
+
+
+class Forwarder:
+    """Routes what this member's clients ask."""
+
+    def __init__(
+        self,
+        id: int,
+        door: Door,
+        proposals: Proposals,
+        applier: Applier,
+        submit: Callable[[Waiting], None],
+        new_leader: Callable[[], Leader],
+    ) -> None:
+        """`submit` proposes on this member; `new_leader` makes a way to the leader for one thread."""
+        self._id = id
+        self._door = door
+        self._proposals = proposals
+        self._applier = applier
+        self._submit = submit
+        self._proposals_leader = new_leader()
+        self._reads_leader = new_leader()
+        self._tokens = itertools.count(1)
+        self._to_forward: SimpleQueue[Waiting | None] = SimpleQueue()  # bounded by Proposals
+        self._to_read: SimpleQueue[Read | None] = SimpleQueue()  # bounded by READS_MAX
+        self._reads_waiting = 0  # counted without a lock: a bound may be off by a few
+        self._again: SimpleQueue[Waiting | Read] = SimpleQueue()  # tried in vain; the next tick tries again
+
+    # Inputs
+
+    def propose(self, command: bytes, done: Callable[[object], None]) -> None:
+        """As chat/replica.py has it."""
+        try:
+            waiting = self._proposals.admit(command, done, time.monotonic())
+        except Unavailable as error:
+            done(error)
+        else:
+            self._route(waiting)
+
+    def read(self, done: Callable[[RaftError | None], None]) -> None:
+        """As chat/replica.py has it."""
+        if self._reads_waiting >= READS_MAX:
+            done(Unavailable("too many reads are waiting"))
+            return
+        self._reads_waiting += 1
+
+        def counted(error: RaftError | None) -> None:
+            self._reads_waiting -= 1
+            done(error)
+
+        self._to_read.put(Read(counted, time.monotonic()))
+
+    def read_for_peer(self, done: Callable[[int], None]) -> None:
+        """A follower's reads: `done(index)`, or `done(0)` where this member does not lead."""
+
+        def told(error: RaftError | None) -> None:
+            done(0 if error else self._applier.last_applied)
+
+        self._read_here([Read(told, time.monotonic(), from_peer=True)], lambda reads: done(0))
+
+    def leader_changed(self) -> None:
+        """What the old leader did with the proposals is not known: the new one gets them all.  They apply once."""
+        self._proposals_leader.leave()  # a call to one that hangs would hold up all the others
+        self._reads_leader.leave()
+        for waiting in self._proposals.all():
+            self._route(waiting)
+
+    def try_again(self, refused: Sequence[Waiting]) -> None:
+        """At each tick: what was in vain so far, and what has waited too long."""
+        now_s = time.monotonic()
+        for item in (*refused, *self._applier.take_lost(), *drain_nowait(self._again)):
+            if isinstance(item, Waiting):
+                self._route(item)
+            elif item.from_peer or item.is_overdue(now_s):
+                item.give_up()
+            else:
+                self._to_read.put(item)
+        self._proposals.expire(now_s)
+        self._applier.look_over()
+
+    def stop(self) -> None:
+        """End both threads."""
+        self._to_forward.put(None)
+        self._to_read.put(None)
+        self._proposals_leader.close()
+        self._reads_leader.close()
+
+    def _route(self, waiting: Waiting) -> None:
+        leader_id = self._door.leader_id
+        if leader_id == self._id:
+            self._submit(waiting)
+        elif leader_id:
+            self._to_forward.put(waiting)
+        # Without a leader it stays in Proposals until one is known (`leader_changed`) or its time is over.
+
+    # The thread of proposals
+
+    def run_proposals(self) -> None:
+        """Takes a follower's proposals to the leader; `stop` ends it."""
+        while True:
+            items = drain(self._to_forward, FORWARD_MAX)
+            batch = [item for item in items if item is not None]
+            if batch:
+                self._forward(batch)
+            if None in items:
+                self._proposals_leader.close()
+                return
+
+    def _forward(self, batch: list[Waiting]) -> None:
+        leader_id = self._door.leader_id
+        if leader_id in (0, self._id):
+            for waiting in batch:
+                self._route(waiting)
+            return
+        try:
+            self._proposals_leader.open(leader_id)
+        except OSError:
+            self._put_aside(batch)
+            return
+        fresh = [waiting for waiting in batch if not waiting.handed_over]
+        proposals = tuple(self._proposals.hand_over(batch))
+        if not proposals:
+            return
+        try:
+            reply = self._proposals_leader.call(Propose(self._id, leader_id, proposals))
+        except OSError:
+            self._put_aside(batch)  # it may have arrived; given again it still applies once
+            return
+        if isinstance(reply, ProposeReply) and not reply.accepted:
+            self._proposals.take_back(fresh)
+            self._put_aside(batch)
+
+    # The thread of reads
+
+    def run_reads(self) -> None:
+        """Finds out from which index on reads hold; `stop` ends it."""
+        while True:
+            items = drain(self._to_read)
+            batch = [item for item in items if item is not None]
+            if batch and self._door.leader_id == self._id:
+                self._read_here(batch, self._put_aside)
+            elif batch:
+                self._read_there(batch)
+            if None in items:
+                self._reads_leader.close()
+                return
+
+    def _read_here(self, reads: list[Read], refused: Callable[[list[Read]], None]) -> None:
+        token = next(self._tokens)
+
+        def act(node: Node) -> None:
+            node.read_index(token)
+            self._applier.register(token, reads)
+
+        try:
+            self._door.enter(act)
+        except NotLeader:
+            refused(reads)
+
+    def _read_there(self, reads: list[Read]) -> None:
+        leader_id, index = self._door.leader_id, 0
+        try:
+            if leader_id:
+                self._reads_leader.open(leader_id)
+                reply = self._reads_leader.call(ReadIndex(self._id, leader_id))
+                index = reply.index if isinstance(reply, ReadIndexReply) else 0
+        except OSError:
+            index = 0
+        if index:
+            self._applier.read_at(index, reads)
+        else:
+            self._put_aside(reads)
+
+    def _put_aside(self, items: Sequence[Waiting | Read]) -> None:
+        for item in items:
+            self._again.put(item)

@@ -1,0 +1,355 @@
+"""One running member: the parts of the engine put together, and what the chat and the peers ask of it.
+
+It is the Replica of chat/replica.py and the Engine of endpoint.py.  Membership changes are asked of the leader here,
+wherever the client came in.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from random import Random
+
+from raft.admission import check_sender
+from raft.applier import Applier, StateMachine
+from raft.changes import change_of, is_so_already
+from raft.door import Door, Standing
+from raft.driver import Driver, now
+from raft.errors import ChangeRefused, DiskFailed, NotLeader, OutcomeUnknown, RaftError, RefusedPeer, Unavailable
+from raft.forwarding import Forwarder, Leader
+from raft.identity import Identity
+from raft.log import Log
+from raft.membership import Change, Configuration, decode_configuration
+from raft.membership import Member as Described
+from raft.messages import (
+    ChangeMembership,
+    ChangeMembershipReply,
+    Entry,
+    HardState,
+    Hello,
+    HelloReply,
+    Propose,
+    ProposeReply,
+    ReadIndex,
+    ReadIndexReply,
+    Sender,
+)
+from raft.node import Node, Role, Settings
+from raft.peers import Peers
+from raft.proposals import Proposals
+from raft.records import entry_of_verified
+from raft.storage import Recovered, Storage
+from raft.wire import Answer, Call
+
+logger = logging.getLogger(__name__)
+
+CHANGE_TIMEOUT_S = 4.5
+CHANGE_PATIENCE_S = 2.0  # another change under way is usually through in milliseconds
+POLL_S = 0.01  # how often a leader is looked for, by a caller that has a thread to wait in
+
+
+def make_node(identity: Identity, recovered: Recovered, settings: Settings, rng: Random) -> Node:
+    """The core as it was when this member stopped; the founders are its first configuration."""
+    founders = {
+        id: Described(id, founder.url, True, False, founder.incarnation, founder.advertise)
+        for id, founder in identity.founders.items()
+    }
+    configurations = [(0, Configuration(founders))]
+    configurations += [(entry.index, decode_configuration(entry.body)) for entry in recovered.configurations]
+    known = recovered.hard_state
+    return Node(
+        identity.id,
+        log=Log(recovered.term_runs, recovered.last_index),
+        hard_state=HardState(known.current_term, known.voted_for, min(known.commit_index, recovered.last_index)),
+        configurations=configurations,
+        rng=rng,
+        settings=settings,
+        last_time=recovered.last_time,
+    )
+
+
+class RunningMember:
+    """`start`, then it serves until `stop`, or until it calls `on_end(why, exit code)` by itself."""
+
+    def __init__(
+        self,
+        node: Node,
+        storage: Storage,
+        machine: StateMachine,
+        identity: Identity,
+        *,
+        advertise: str,
+        save_identity: Callable[[Identity], None],
+        on_end: Callable[[str, int], None],
+    ) -> None:
+        self.id = node.id
+        self._storage = storage
+        self._identity = identity
+        self._advertise = advertise
+        self._save_identity = save_identity
+        self._on_end = on_end
+        self._ended = threading.Lock()  # taken once, by who ends it
+        self._stopping = threading.Event()
+        self._door = door = Door(node)
+        settings, timeout_ms = node.settings, node.settings.election_timeout_ms
+        proposals = Proposals(self.id, identity.boot)
+        self._applier = Applier(door, storage, machine, proposals, self._configuration_applied)
+        self._peers = Peers(
+            door, storage, self.sender, lambda why: self._end(why, 0),
+            election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
+        )  # fmt: skip
+        self._driver = Driver(
+            door, storage, self._applier, self._peers, proposals,
+            heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked,
+        )  # fmt: skip
+        self._timeout_s = timeout_ms / 1000
+        self._forwarder = Forwarder(self.id, door, proposals, self._applier, self._driver.submit, self._new_leader)
+        door.on_standing = self._standing_changed
+
+    def _new_leader(self) -> Leader:
+        return Leader(self._door, self.sender, self._timeout_s)
+
+    # Life
+
+    def replay(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Bring the state machine to where it was known to be; before `start`.  `progress(entries done, of all)`."""
+        self._applier.replay(self._door.look(lambda node: node.commit_index), progress)
+
+    def start(self) -> None:
+        """Begin to take part."""
+        self._door.enter(lambda node: node.identified(self.id, self._identity.incarnation, self._advertise))
+        self._threads = [
+            threading.Thread(target=self._guard, args=(run,), name=name, daemon=True)  # may hang in a system call
+            for name, run in (
+                ("raft-tick", partial(self._driver.run_ticks, self._stopping)),
+                ("raft-flush", self._driver.run_flush),
+                ("raft-apply", self._applier.run),
+                ("raft-forward", self._forwarder.run_proposals),
+                ("raft-read", self._forwarder.run_reads),
+            )
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def hand_over(self, timeout_s: float) -> None:
+        """Where this member leads, have another one lead, so that its absence need not be noticed first."""
+        try:
+            if self._door.enter(lambda node: node.transfer_leadership()) == self.id:
+                return
+        except (NotLeader, ChangeRefused):
+            return
+        deadline_s = time.monotonic() + timeout_s
+        while self._door.leader_id in (0, self.id) and time.monotonic() < deadline_s:
+            if self._stopping.wait(POLL_S):
+                return
+
+    def stop(self, timeout_s: float = 5.0) -> None:
+        """End all threads and close the log."""
+        self._stopping.set()
+        self._peers.close()
+        for part in (self._forwarder, self._driver, self._applier):
+            part.stop()
+        deadline_s = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline_s - time.monotonic()))
+        if not any(thread.is_alive() for thread in self._threads):
+            self._storage.close()
+
+    def _guard(self, run: Callable[[], None]) -> None:
+        """The top of each thread: one that dies takes the process with it, rather than leave half a member."""
+        try:
+            run()
+        except DiskFailed as error:
+            self._end(str(error), 1)
+        except Exception:
+            logger.exception("thread %s has died", threading.current_thread().name)
+            self._end("an error in this program; the log has it", 1)
+
+    def _end(self, why: str, code: int) -> None:
+        if self._ended.acquire(blocking=False):
+            self._on_end(why, code)
+
+    # What the parts report
+
+    def _ticked(self) -> None:
+        self._forwarder.try_again(self._driver.refused())
+        self._peers.drop_idle()
+
+    def _standing_changed(self, before: Standing, after: Standing) -> None:
+        role, term, leader_id = after
+        if before[:2] != after[:2]:
+            logger.info("member %d is %s in term %d", self.id, role.value, term)
+        if leader_id and before[1:] != after[1:]:
+            logger.info("member %d leads in term %d", leader_id, term)
+            self._forwarder.leader_changed()
+
+    def _configuration_applied(self, configuration: Configuration) -> None:
+        if configuration.cluster_id != self._identity.cluster_id:
+            self._identity = replace(self._identity, cluster_id=configuration.cluster_id, joining=False)
+            self._save_identity(self._identity)
+            self._storage.set_cluster_id(configuration.cluster_id)
+        described = (f"{m.id} at {m.url}{'' if m.voting else ' (no vote)'}" for m in configuration.members.values())
+        logger.info("cluster %s has the members %s", configuration.cluster_id, ", ".join(described))
+        if self.id in configuration.removed:
+            self._end("it was removed from the cluster", 0)
+
+    # For the chat
+
+    @property
+    def cluster_id(self) -> str:
+        """Hex digits; "" until one is committed."""
+        return self._identity.cluster_id
+
+    @property
+    def last_applied(self) -> int:
+        """The log index up to which the state machine is."""
+        return self._applier.last_applied
+
+    def propose(self, command: bytes, done: Callable[[object], None]) -> None:
+        """Replicate a command; `done` gets the state machine's result, Unavailable or OutcomeUnknown."""
+        self._forwarder.propose(command, done)
+
+    def read(self, done: Callable[[RaftError | None], None]) -> None:
+        """ReadIndex, dissertation §6.4; `done(None)` once the state may be read."""
+        self._forwarder.read(done)
+
+    def wait_applied(self, index: int, timeout_s: float) -> bool:
+        """Until the state is at `index`; False where that takes longer."""
+        return self._applier.wait_applied(index, timeout_s)
+
+    def entries(self, indexes: Sequence[int]) -> list[Entry]:
+        """Applied entries by index, ascending, by pread."""
+        return [entry_of_verified(record) for record in self._storage.read_many(indexes)]
+
+    def nodes(self) -> list[str]:
+        """Where clients reach the members, this one first."""
+        members = self._door.look(lambda node: node.configuration).members.values()
+        return [self._advertise, *(m.advertise for m in members if m.advertise and m.id != self.id)]
+
+    def status(self) -> dict[str, object]:
+        """The body of `GET /raft`."""
+        return self._door.look(self._status_locked)
+
+    def _status_locked(self, node: Node) -> dict[str, object]:
+        members = []
+        for id, member in sorted(node.configuration.members.items()):
+            shown = {"Id": id, "Url": member.url, "Voting": member.voting, "Advertise": member.advertise}
+            if node.role is Role.LEADER:
+                progress = node.progress.get(id)
+                shown["MatchIndex"] = progress.match_index if progress else node.durable_index
+                shown["LastContactMs"] = round(node.clock_ms - progress.contact_ms) if progress else 0
+            members.append(shown)
+        return {
+            "Id": self.id,
+            "Leader": node.leader_id,
+            "Term": node.current_term,
+            "Role": node.role.value,
+            "CommitIndex": node.commit_index,
+            "LastApplied": self._applier.last_applied,
+            "LastIndex": node.log.last_index,
+            "ClusterId": self.cluster_id,
+            "Members": members,
+        }
+
+    def change(self, change: Change) -> None:
+        """Change the membership; returns once that is committed and applied here.
+
+        Raises ChangeRefused, Unavailable (nothing was proposed) or OutcomeUnknown.
+        """
+        began_s = time.monotonic()
+        while True:
+            reply = self._ask_for(change)
+            waited_s = time.monotonic() - began_s
+            if not reply.code:
+                self._await_change(reply, CHANGE_TIMEOUT_S - waited_s)
+                return
+            if reply.code == "not_leader" and waited_s >= CHANGE_TIMEOUT_S:
+                raise Unavailable("no leader with a majority is in reach; nothing was proposed")
+            if reply.code not in ("not_leader", "change_in_progress"):
+                raise ChangeRefused(reply.code, reply.detail)
+            if reply.code == "change_in_progress" and waited_s >= CHANGE_PATIENCE_S:
+                raise ChangeRefused(reply.code, reply.detail)
+            if self._stopping.wait(POLL_S):
+                raise Unavailable("this member is shutting down; nothing was proposed")
+
+    def _ask_for(self, change: Change) -> ChangeMembershipReply:
+        leader_id = self._door.leader_id
+        if leader_id in (0, self.id):
+            return self._append_change(change)
+        url, voting = getattr(change, "url", ""), getattr(change, "voting", False)
+        leader = self._new_leader()
+        try:
+            leader.open(leader_id)
+        except OSError as error:
+            return ChangeMembershipReply("not_leader", str(error), 0, 0)
+        try:
+            reply = leader.call(ChangeMembership(self.id, leader_id, type(change).__name__, change.id, url, voting))
+        except OSError as error:
+            raise OutcomeUnknown(f"the leader, member {leader_id}, did not answer: {error}") from None
+        finally:
+            leader.close()
+        assert isinstance(reply, ChangeMembershipReply)
+        return reply
+
+    def _append_change(self, change: Change) -> ChangeMembershipReply:
+        def act(node: Node) -> tuple[int, int]:
+            if node.role is Role.LEADER and is_so_already(node.configuration, change):
+                return node.configuration_index, node.log.term_at(node.configuration_index) or 0
+            return node.change_membership(change, now()), node.current_term
+
+        try:
+            index, term = self._door.enter(act)
+        except NotLeader as error:
+            return ChangeMembershipReply("not_leader", str(error), 0, 0)
+        except ChangeRefused as error:
+            return ChangeMembershipReply(error.code, str(error), 0, 0)
+        return ChangeMembershipReply("", "", index, term)
+
+    def _await_change(self, reply: ChangeMembershipReply, timeout_s: float) -> None:
+        if not self._applier.wait_applied(reply.index, max(timeout_s, 0.0)):
+            raise OutcomeUnknown("the change was not confirmed by a majority in time; it may still come about")
+        if self._door.look(lambda node: node.log.term_at(reply.index)) != reply.term:
+            raise OutcomeUnknown("another leader took over during the change; GET /raft shows what came of it")
+
+    # For the peers
+
+    def sender(self) -> Sender:
+        """How this member introduces itself."""
+        identity = self._identity
+        return Sender(identity.id, identity.incarnation, identity.cluster_id, self._advertise)
+
+    def hello(self) -> HelloReply:
+        """What a member is told that looks for its cluster."""
+        committed = self._door.look(lambda node: node.committed_configuration)
+        listed = {id: member.url for id, member in committed.members.items()}
+        members = {id: member.incarnation for id, member in committed.members.items()}
+        return HelloReply(listed, members, tuple(sorted(committed.removed)))
+
+    def admit(self, sender: Sender, target: int) -> None:
+        """Whether `sender` may speak to this member, as `target`.  Raises RefusedPeer."""
+        if target != self.id:
+            raise RefusedPeer("unknown_member", f"this is member {self.id}, not member {target}")
+        check_sender(sender, self.cluster_id, self._door.look(lambda node: node.committed_configuration))
+
+    def serve(self, call: Call, done: Callable[[Answer], None]) -> None:
+        """Answer an RPC, now or later, from any thread.  Raises InvalidMessage."""
+        match call:
+            case Propose():
+                done(self._serve_propose(call))
+            case ReadIndex():
+                self._forwarder.read_for_peer(lambda index: done(ReadIndexReply(index)))
+            case ChangeMembership():
+                done(self._append_change(change_of(call)))
+            case Hello():
+                done(self.hello())
+            case _:
+                self._driver.serve(call.request, call, done)
+
+    def _serve_propose(self, call: Propose) -> ProposeReply:
+        try:
+            self._door.enter(lambda node: node.propose(call.proposals, now()))
+        except NotLeader as error:
+            return ProposeReply(False, error.leader)
+        return ProposeReply(True, self.id)

@@ -1,0 +1,108 @@
+"""The proposals of this member's clients that are not answered yet, and what is known of their outcome.
+
+The rule that 503 and 504 stand on: a proposal is *handed over* before it is given to a log or to another member,
+and from then on its outcome is unknown until it is applied here.  One that was never handed over was not proposed.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from raft.errors import OutcomeUnknown, Unavailable
+from raft.messages import ProposalId
+
+WAITING_MAX = 8_192  # proposals
+WAITING_BYTES_MAX = 64 << 20
+UNPROPOSED_TIMEOUT_S = 4.0  # then 503; clients are promised it within 5 s
+HANDED_OVER_TIMEOUT_S = 4.8  # then 504
+
+Done = Callable[[object], None]
+
+
+@dataclass(slots=True)
+class Waiting:
+    """One proposal, and who is told its result."""
+
+    sequence: int
+    command: bytes
+    done: Done
+    since_s: float
+    handed_over: bool = False
+
+
+class Proposals:
+    """Thread-safe; `done` callbacks are never called under its lock."""
+
+    def __init__(self, member: int, boot: int) -> None:
+        self._member = member
+        self._boot = boot
+        self._lock = threading.Lock()
+        self._sequences = itertools.count(1)
+        self._waiting: dict[int, Waiting] = {}  # by sequence, which is also the order of time
+        self._bytes = 0
+
+    def admit(self, command: bytes, done: Done, now_s: float) -> Waiting:
+        """Register a new proposal.  Raises Unavailable when too much waits already."""
+        with self._lock:
+            if len(self._waiting) >= WAITING_MAX or self._bytes + len(command) > WAITING_BYTES_MAX:
+                raise Unavailable("too many posts are waiting to be committed; nothing was proposed")
+            waiting = Waiting(next(self._sequences), command, done, now_s)
+            self._waiting[waiting.sequence] = waiting
+            self._bytes += len(command)
+        return waiting
+
+    def hand_over(self, batch: Iterable[Waiting]) -> list[tuple[ProposalId, bytes]]:
+        """Mark those of `batch` that still wait, and give them their ids; from now on their outcome is unknown."""
+        with self._lock:
+            lowest = next(iter(self._waiting), 0)
+            chosen = [waiting for waiting in batch if waiting.sequence in self._waiting]
+            for waiting in chosen:
+                waiting.handed_over = True
+        return [(ProposalId(self._member, self._boot, w.sequence, lowest), w.command) for w in chosen]
+
+    def take_back(self, batch: Iterable[Waiting]) -> None:
+        """The hand-over of `batch`, their first, was refused as a whole: nothing was proposed."""
+        with self._lock:
+            for waiting in batch:
+                waiting.handed_over = False
+
+    def all(self) -> list[Waiting]:
+        """Everything unanswered, oldest first: what a new leader is given again."""
+        with self._lock:
+            return list(self._waiting.values())
+
+    def answered(self, id: ProposalId) -> Done | None:
+        """The proposal `id` has been applied: who is to be told, if it is one of ours and still waits."""
+        if id.member != self._member or id.boot != self._boot:
+            return None
+        waiting = self._forget(id.sequence)
+        return waiting.done if waiting else None
+
+    def expire(self, now_s: float) -> None:
+        """Answer what has waited too long."""
+        for waiting in self._overdue(now_s):
+            if self._forget(waiting.sequence) is None:
+                continue  # it was applied just now
+            if waiting.handed_over:
+                waiting.done(OutcomeUnknown("no majority confirmed it in time; it may still be committed"))
+            else:
+                waiting.done(Unavailable("no leader with a majority is in reach; nothing was proposed"))
+
+    def _overdue(self, now_s: float) -> list[Waiting]:
+        overdue = []
+        with self._lock:
+            for waiting in self._waiting.values():
+                age_s = now_s - waiting.since_s
+                if age_s < UNPROPOSED_TIMEOUT_S:
+                    break  # the rest is younger
+                if age_s >= HANDED_OVER_TIMEOUT_S or not waiting.handed_over:
+                    overdue.append(waiting)
+        return overdue
+
+    def _forget(self, sequence: int) -> Waiting | None:
+        with self._lock:
+            waiting = self._waiting.pop(sequence, None)
+            if waiting is not None:
+                self._bytes -= len(waiting.command)
+        return waiting

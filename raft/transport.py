@@ -1,0 +1,157 @@
+"""The way to peers: JSON over plain HTTP, keep-alive, one request at a time on a connection.
+
+A Connection makes calls.  A Lane is a thread with a connection of its own that sends one kind of protocol message to
+one peer; a newer message takes the place of one that still waits, because Raft repeats what matters.  Each peer has
+two: appends may wait for the peer's disk, heartbeats and votes must not wait behind them.
+"""
+
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from raft.errors import InvalidMessage
+from raft.messages import Message
+
+logger = logging.getLogger(__name__)
+
+HEAD_BYTES_MAX = 16 << 10
+BODY_BYTES_MAX = 64 << 20
+RPC_PATH = "/rpc"
+
+
+def parse_peer_url(url: str) -> tuple[str, int]:
+    """Host and port of `http://host:port`.  Raises ValueError with what is wrong."""
+    parts = urlsplit(url)
+    if parts.scheme != "http":
+        raise ValueError(f"{url!r} does not begin with http://")
+    if not parts.hostname or parts.port is None:
+        raise ValueError(f"{url!r} lacks a host or a port")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError(f"{url!r} has more than http://host:port")
+    return parts.hostname, parts.port
+
+
+class Connection:
+    """One keep-alive connection to the peer at `url`, opened when needed.  For one thread, but `close`."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._address = parse_peer_url(url)
+        self._socket: socket.socket | None = None
+        host, port = self._address
+        host = f"[{host}]" if ":" in host else host
+        self._head = f"POST {RPC_PATH} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: ".encode()
+
+    def call(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        """POST `body`; the status and the body of the answer.
+
+        `timeout_s` bounds each wait for the network.  Raises OSError or InvalidMessage, and whether the peer has taken
+        in the request is then unknown; the next call opens a new connection.
+        """
+        try:
+            peer = self._connect(timeout_s)
+            peer.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))  # one write: Nagle never waits
+            return self._receive(peer)
+        except (OSError, InvalidMessage):
+            self.close()
+            raise
+
+    def open(self, timeout_s: float) -> None:
+        """Connect where that is still to be done.  Raises OSError: nothing was sent."""
+        self._connect(timeout_s)
+
+    def close(self) -> None:
+        """Close it; a call under way in another thread fails."""
+        peer, self._socket = self._socket, None
+        if peer is not None:
+            with contextlib.suppress(OSError):  # it may not be connected any more
+                peer.shutdown(socket.SHUT_RDWR)
+            peer.close()
+
+    def _connect(self, timeout_s: float) -> socket.socket:
+        if self._socket is None:
+            self._socket = socket.create_connection(self._address, timeout_s)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.settimeout(timeout_s)
+        return self._socket
+
+    def _receive(self, peer: socket.socket) -> tuple[int, bytes]:
+        received = b""
+        while (end := received.find(b"\r\n\r\n")) < 0:
+            if len(received) > HEAD_BYTES_MAX:
+                raise InvalidMessage("an answer whose head does not end")
+            received += self._receive_some(peer)
+        status, length, keep_alive = _parse_head(received[:end])
+        chunks, missing = [received[end + 4 :]], length - (len(received) - end - 4)
+        while missing > 0:
+            chunks.append(self._receive_some(peer))
+            missing -= len(chunks[-1])
+        if not keep_alive or missing < 0:
+            self.close()
+        return status, b"".join(chunks)[:length]
+
+    @staticmethod
+    def _receive_some(peer: socket.socket) -> bytes:
+        data = peer.recv(1 << 18)
+        if not data:
+            raise ConnectionResetError("the peer closed the connection")
+        return data
+
+
+def _parse_head(head: bytes) -> tuple[int, int, bool]:
+    """(status, Content-Length, keep-alive) of an answer's head."""
+    status_line, *lines = head.split(b"\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
+    try:
+        status, length = int(status_line.split(b" ", 2)[1]), int(headers[b"content-length"])
+    except (IndexError, ValueError, KeyError):
+        raise InvalidMessage("an answer that is not HTTP with a Content-Length") from None
+    if not 0 <= length <= BODY_BYTES_MAX:
+        raise InvalidMessage(f"an answer of {length} bytes")
+    return status, length, headers.get(b"connection", b"").lower() != b"close"
+
+
+class Lane:
+    """A thread that takes messages to one peer.  `deliver(message)` does it, and deals with the outcome."""
+
+    def __init__(self, url: str, name: str, deliver: Callable[["Lane", Message], None]) -> None:
+        self.url = url
+        self.connection = Connection(url)
+        self._deliver = deliver
+        self._waiting: dict[type[Message], Message] = {}  # by kind: bounded by how many kinds there are
+        self._signal = threading.Lock()  # locked: nothing new
+        self._signal.acquire()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)  # may hang in connect()
+        self._thread.start()
+
+    def send(self, message: Message) -> None:
+        """Never blocks.  For one caller at a time.  A message of the same kind that still waits is dropped."""
+        self._waiting[type(message)] = message
+        self._wake()
+
+    def close(self) -> None:
+        """Stop, and interrupt a call under way."""
+        self._closed = True
+        self.connection.close()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._signal.locked():
+            self._signal.release()
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._signal.acquire()
+            while self._waiting and not self._closed:
+                self._deliver_safely(self._waiting.popitem()[1])
+        self.connection.close()
+
+    def _deliver_safely(self, message: Message) -> None:
+        try:
+            self._deliver(self, message)
+        except Exception:
+            logger.exception("delivering a %s failed", type(message).__name__)

@@ -1,0 +1,174 @@
+"""Messages to JSON bytes and back, and all validation of what comes from a peer.
+
+A body is JSON lines.  The first names the RPC, says who speaks, and carries the fields of its dataclass under their
+own names; entries follow as they stand in the log file, proposals one a line.  What gets past `decode_*` has the
+right types, non-negative numbers, entries without gaps and with sound checksums; nothing behind it checks again.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+from raft.errors import InvalidMessage
+from raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    ChangeMembership,
+    ChangeMembershipReply,
+    Entry,
+    Hello,
+    HelloReply,
+    ProposalId,
+    Propose,
+    ProposeReply,
+    ReadIndex,
+    ReadIndexReply,
+    RequestVote,
+    RequestVoteReply,
+    Sender,
+    TimeoutNow,
+    TimeoutNowReply,
+)
+from raft.records import RECORD_BYTES_MAX, decode_entry
+
+FORMAT = 1  # of everything said between members
+ENTRIES_MAX = 65_536  # in one body; the body's bytes are bounded by the server
+NUMBER_MAX = 1 << 53  # what every JSON reader holds exactly
+
+Call = RequestVote | AppendEntries | TimeoutNow | Propose | ReadIndex | ChangeMembership | Hello
+Answer = (
+    RequestVoteReply | AppendEntriesReply | TimeoutNowReply | ProposeReply | ReadIndexReply | ChangeMembershipReply
+    | HelloReply
+)  # fmt: skip
+
+_CALLS: tuple[type[Any], ...] = (RequestVote, AppendEntries, TimeoutNow, Propose, ReadIndex, ChangeMembership, Hello)
+_ANSWERS: tuple[type[Any], ...] = (
+    RequestVoteReply, AppendEntriesReply, TimeoutNowReply, ProposeReply, ReadIndexReply, ChangeMembershipReply,
+    HelloReply,
+)  # fmt: skip
+_BY_NAME = {cls.__name__: cls for cls in (*_CALLS, *_ANSWERS)}
+_IN_LINES = {"entries", "proposals"}  # not in the first line but behind it
+_LOCAL = {"request"}  # the receiver's own business
+_SHAPES: dict[type[Any], dict[str, Any]] = {
+    cls: {f.name: get_type_hints(cls)[f.name] for f in fields(cls) if f.name not in _IN_LINES | _LOCAL}
+    for cls in (*_CALLS, *_ANSWERS)
+}
+_PROPOSAL = re.compile(rb'\{"id":\[([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16})\],"command":([^\n]+)\}')
+
+
+def encode(sender: Sender, message: Call | Answer) -> bytes:
+    """The body for `message`."""
+    head = {
+        "rpc": type(message).__name__,
+        "format": FORMAT,
+        "from": [sender.id, sender.incarnation, sender.cluster_id, sender.advertise],
+    }
+    for name in _SHAPES[type(message)]:
+        head[name] = getattr(message, name)
+    lines = [json.dumps(head, separators=(",", ":")).encode(), b"\n"]
+    if isinstance(message, AppendEntries):
+        lines += [entry.record for entry in message.entries or ()]
+    elif isinstance(message, Propose):
+        lines += [_encode_proposal(id, command) for id, command in message.proposals]
+    return b"".join(lines)
+
+
+def decode_call(body: bytes, request: int) -> tuple[Sender, Call]:
+    """What a peer asks; `request` is the receiver's number for it.  Raises InvalidMessage."""
+    sender, cls, values, lines = _decode_head(body, _CALLS)
+    if "request" in {f.name for f in fields(cls)}:
+        values["request"] = request
+    if cls is AppendEntries:
+        values["entries"] = _decode_entries(lines, values)
+    elif cls is Propose:
+        values["proposals"] = tuple(_decode_proposal(line) for line in lines)
+    call: Call = cls(**values)
+    if call.source != sender.id:
+        raise InvalidMessage(f"a message of member {call.source} from member {sender.id}")
+    return sender, call
+
+
+def decode_answer(body: bytes) -> tuple[Sender, Answer]:
+    """What a peer answers.  Raises InvalidMessage."""
+    sender, cls, values, _ = _decode_head(body, _ANSWERS)
+    answer: Answer = cls(**values)
+    return sender, answer
+
+
+def _decode_head(body: bytes, expected: tuple[type[Any], ...]) -> tuple[Sender, type[Any], dict[str, Any], list[bytes]]:
+    lines = body.split(b"\n")
+    if lines.pop() != b"":
+        raise InvalidMessage("the body does not end with a newline")
+    try:
+        head = json.loads(lines[0]) if lines else None
+    except (ValueError, RecursionError):
+        head = None
+    if not isinstance(head, dict):
+        raise InvalidMessage("the first line is not a JSON object")
+    if head.get("format") != FORMAT:
+        raise InvalidMessage(f"format: {head.get('format')!r} is not one this version speaks ({FORMAT})")
+    cls = _BY_NAME.get(head.get("rpc", "")) if isinstance(head.get("rpc"), str) else None
+    if cls is None or cls not in expected:
+        raise InvalidMessage(f"rpc: {head.get('rpc')!r} is not known here")
+    values = {name: _checked(head, name, hint) for name, hint in _SHAPES[cls].items()}
+    return _decode_sender(head.get("from")), cls, values, lines[1:]
+
+
+def _decode_sender(value: object) -> Sender:
+    if isinstance(value, list) and len(value) == 4 and _is_number(value[0]) and all(_is_text(v) for v in value[1:]):
+        return Sender(*value)
+    raise InvalidMessage("from: not [id, incarnation, cluster id, advertised URL]")
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 <= value <= NUMBER_MAX
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 2_048
+
+
+def _checked(head: Mapping[str, Any], name: str, hint: Any) -> Any:
+    value = head.get(name)
+    if hint is int and _is_number(value):
+        return value
+    if (hint is bool and type(value) is bool) or (hint is str and _is_text(value)):
+        return value
+    if hint == dict[int, str] and isinstance(value, dict):
+        if all(key.isascii() and key.isdecimal() and len(key) < 16 and _is_text(text) for key, text in value.items()):
+            return {int(key): text for key, text in value.items()}
+    elif hint == tuple[int, ...] and isinstance(value, list) and all(_is_number(item) for item in value):
+        return tuple(value)
+    raise InvalidMessage(f"{name}: {str(value)[:40]!r} will not do")
+
+
+def _decode_entries(lines: list[bytes], values: Mapping[str, Any]) -> tuple[Entry, ...]:
+    """Records without a gap after prev_log_index, terms that never fall and do not exceed the leader's."""
+    if len(lines) > ENTRIES_MAX:
+        raise InvalidMessage(f"more than {ENTRIES_MAX} entries in one append")
+    entries = tuple(decode_entry(line + b"\n") for line in lines)
+    index, term = values["prev_log_index"], values["prev_log_term"]
+    for entry in entries:
+        index += 1
+        if entry.index != index or not term <= entry.term <= values["term"] or len(entry.record) > RECORD_BYTES_MAX:
+            raise InvalidMessage(f"entries: index {entry.index} of term {entry.term} does not follow")
+        term = entry.term
+    return entries
+
+
+def _encode_proposal(id: ProposalId, command: bytes) -> bytes:
+    return b'{"id":[%d,%d,%d,%d],"command":%b}\n' % (id.member, id.boot, id.sequence, id.lowest_unanswered, command)
+
+
+def _decode_proposal(line: bytes) -> tuple[ProposalId, bytes]:
+    match = _PROPOSAL.fullmatch(line)
+    if match is None or len(line) > RECORD_BYTES_MAX // 2:
+        raise InvalidMessage("a proposal that cannot be read")
+    command = match[5]
+    try:
+        json.loads(command)  # it is going to be in the log for ever, so it has to be JSON
+    except (ValueError, RecursionError):
+        raise InvalidMessage("a proposal whose command is not JSON") from None
+    return ProposalId(int(match[1]), int(match[2]), int(match[3]), int(match[4])), command

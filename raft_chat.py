@@ -1,0 +1,196 @@
+"""raft-chat: one process, one Raft member, one chat server.
+
+This file joins the two halves: options, logging, signals, the order in which things start and end.  A refused start
+is one line on stderr and exit code 1; a removed member, like one that was asked to stop, exits with 0.
+"""
+
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from chat.app import create_app
+from chat.cli.options import OptionRefused, Options, read_options
+from chat.hub import Hub
+from chat.limits import Limits
+from chat.serving import Server
+from chat.state import ChatState
+from chat.websocket import make_websocket_app
+from raft.blank import BlankMember
+from raft.disk import RealDisk
+from raft.endpoint import Endpoint
+from raft.errors import DiskFailed, StartRefused
+from raft.formation import Formation
+from raft.identity import Identity, load_or_create, lock_directory, save
+from raft.member import RunningMember, make_node
+from raft.node import Settings
+from raft.storage import Storage
+from raft.transport import BODY_BYTES_MAX, parse_peer_url
+
+logger = logging.getLogger("raft_chat")
+
+AT_WORK_MAX = 2  # requests that use the processor at once: more would only make heartbeats late
+PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512)
+HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init system waits
+DRAIN_S = 2.0
+PROGRESS_S = 1.0
+
+
+class NodeProcess:
+    """One node, from its start to its end."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.exit_code = 0
+        self._ended = threading.Event()
+        self._why_blank = "starting"
+        self._disk = RealDisk()
+        self._lock = lock_directory(self._disk, options.data_dir)
+        self._identity = load_or_create(self._disk, options.data_dir, options.id)
+        self._storage = Storage.open(
+            self._disk,
+            options.data_dir,
+            self._identity.cluster_id,
+            must_exist=bool(self._identity.founders),
+            progress=_Progress("reading the log, bytes"),
+        )
+        for report in self._storage.recovered.reports:
+            logger.warning("%s", report)
+        self._formation = Formation(
+            self._identity,
+            options.members,
+            join=options.join,
+            advertise=options.advertise,
+            save=self._save_identity,
+        )
+        self._endpoint = Endpoint(self._formation.sender, self._formation.hello)
+        blank = BlankMember(options.id, dict(options.members), self._waiting_for)
+        self._app = create_app(blank, ChatState())
+        self._peer_server = self._listen(self._endpoint, *parse_peer_url(self._own_url()), "peers", PEER_LIMITS)
+        gate = threading.BoundedSemaphore(AT_WORK_MAX)
+        self._client_server = self._listen(self._call_app, options.host, options.port, "clients", Limits(), gate)
+        self._member: RunningMember | None = None
+        self._hub: Hub | None = None
+
+    def run(self) -> int:
+        """Serve until told to stop; the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._ended.set())
+        self._peer_server.start()
+        self._client_server.start()
+        logger.info("member %d serves clients at %s", self.options.id, self.options.advertise)
+        if self._formation.is_formed or self._formation.run(self._ended):
+            self._take_part(self._formation.identity)
+            self._ended.wait()
+        self._stop()
+        return self.exit_code
+
+    # Starting
+
+    def _listen(
+        self, app: Any, host: str, port: int, name: str, limits: Limits, gate: threading.Semaphore | None = None
+    ) -> Server:
+        try:
+            return Server(app, host, port, name=name, gate=gate, limits=limits)
+        except OSError as error:
+            raise StartRefused(f"port {port} on {host} for {name} cannot be used: {error.strerror}") from None
+
+    def _own_url(self) -> str:
+        """Where this member's peers look for it: the membership counts, once there is one."""
+        node = make_node(self._identity, self._storage.recovered, Settings(), random.Random())
+        known = {id: member.url for id, member in node.configuration.members.items()}
+        given = dict(self.options.members)
+        if known and known != given:
+            listed = ",".join(f"{id}={url}" for id, url in sorted(known.items()))
+            logger.warning("--cluster is not what the membership has become, which counts: %s", listed)
+        return known.get(self.options.id, given[self.options.id])
+
+    def _take_part(self, identity: Identity) -> None:
+        options = self.options
+        settings = Settings(heartbeat_ms=options.heartbeat_ms, election_timeout_ms=options.election_timeout_ms)
+        node = make_node(identity, self._storage.recovered, settings, random.SystemRandom())
+        state = ChatState()
+        member = RunningMember(
+            node, self._storage, state, identity,
+            advertise=options.advertise, save_identity=self._save_identity, on_end=self._end,
+        )  # fmt: skip
+        self._why_blank = "this member reads its log"
+        member.replay(_Progress("applying the log, entries"))
+        hub = Hub(lambda: member.cluster_id)
+        hub.start()
+        state.on_applied = hub.publish  # not before the replay: nobody listens to what is long past
+        self._member, self._hub = member, hub
+        member.start()
+        self._endpoint.engine = member
+        websocket = make_websocket_app(hub, member, state, member.nodes)
+        self._app = create_app(member, state, websocket=websocket)
+
+    def _call_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        return self._app(environ, start_response)
+
+    def _save_identity(self, identity: Identity) -> None:
+        save(self._disk, self.options.data_dir, identity)
+
+    def _waiting_for(self) -> str:
+        return self._why_blank if self._formation.is_formed else self._formation.waiting_for
+
+    # Ending
+
+    def _end(self, why: str, code: int) -> None:
+        """The engine ends this process; called by one of its threads."""
+        log = logger.info if code == 0 else logger.error
+        log("member %d ends: %s", self.options.id, why)
+        if code:
+            logging.shutdown()
+            os._exit(code)  # nothing more may be written, answered or waited for
+        self._ended.set()
+
+    def _stop(self) -> None:
+        """Hand over, finish what clients have begun, close the log."""
+        member, hub = self._member, self._hub
+        if member is not None and hub is not None:
+            member.hand_over(HAND_OVER_S)
+            hub.drain(DRAIN_S)
+        self._client_server.drain(DRAIN_S)
+        if member is not None:
+            member.stop()
+        else:
+            self._storage.close()
+        self._peer_server.drain(DRAIN_S / 4)
+        self._lock.close()
+        logger.info("member %d has stopped", self.options.id)
+
+
+class _Progress:
+    """Says how far a long start has got, once a second."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._next_s = time.monotonic() + PROGRESS_S
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() >= self._next_s:
+            self._next_s += PROGRESS_S
+            logger.info("%s: %d of %d (%d %%)", self._what, done, total, 100 * done // max(total, 1))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `raft-chat`."""
+    try:
+        options = read_options(sys.argv[1:] if arguments is None else arguments, os.environ)
+        logging.basicConfig(
+            level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
+        )
+        return NodeProcess(options).run()
+    except (OptionRefused, StartRefused, DiskFailed) as error:
+        print(f"raft-chat: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
