@@ -8,6 +8,7 @@ import selectors
 import socket
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from time import monotonic
 from typing import Protocol
@@ -43,8 +44,9 @@ class _Rest:
 class Backlog:
     """`put` is for any thread and does not block; all else belongs to the loop."""
 
-    def __init__(self, limits: Limits, wake: Callable[[], None]) -> None:
+    def __init__(self, limits: Limits, selector: selectors.BaseSelector, wake: Callable[[], None]) -> None:
         self._limits = limits
+        self._selector = selector
         self._wake = wake
         self._lock = Lock()
         self._bytes = 0  # under the lock
@@ -64,34 +66,32 @@ class Backlog:
         self._wake()
         return True
 
-    def take_in(self, selector: selectors.BaseSelector) -> None:
+    def take_in(self) -> None:
         """Start to watch what was put."""
         while self._new:
             rest = self._new.popleft()
             self._waiting.add(rest)
-            selector.register(
-                rest.connection.socket, selectors.EVENT_WRITE, lambda rest=rest: self._flush(rest, selector)
-            )
+            self._selector.register(rest.connection.socket, selectors.EVENT_WRITE, partial(self._flush, rest))
 
-    def _flush(self, rest: _Rest, selector: selectors.BaseSelector) -> None:
+    def _flush(self, rest: _Rest) -> None:
         try:
             rest.data = rest.data[rest.connection.socket.send(rest.data, socket.MSG_DONTWAIT) :]
         except BlockingIOError:
             return
         except OSError:
-            self._let_go(rest, selector, close=True)
+            self._let_go(rest, close=True)
             return
         if not rest.data:
-            self._let_go(rest, selector, rest.close)
+            self._let_go(rest, rest.close)
 
-    def cut(self, now: float, selector: selectors.BaseSelector) -> None:
+    def cut(self, now: float) -> None:
         """Give up on the clients that are past their deadline."""
         for rest in [rest for rest in self._waiting if rest.deadline <= now]:
             rest.connection.shut(socket.SHUT_RDWR)
-            self._let_go(rest, selector, close=True)
+            self._let_go(rest, close=True)
 
-    def _let_go(self, rest: _Rest, selector: selectors.BaseSelector, close: bool) -> None:
-        selector.unregister(rest.connection.socket)
+    def _let_go(self, rest: _Rest, close: bool) -> None:
+        self._selector.unregister(rest.connection.socket)
         self._waiting.discard(rest)
         with self._lock:
             self._bytes -= rest.length

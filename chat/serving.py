@@ -82,12 +82,15 @@ class Server(ThreadedWSGIServer):
         self._turned_away = 0  # since the last sweep
         self._descriptors_max = _descriptor_limit() - limits.spare_descriptors
         self._accept_again_at = 0.0
+        self._sweep_at = 0.0
         self._listening = False  # the listener is in the loop's selector
         self._stopping = threading.Event()
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
-        self.backlog = Backlog(limits, self._wake)
+        self._selector = selectors.DefaultSelector()  # here: want of descriptors is the caller's error, not the loop's
+        self._selector.register(self._wake_receiver, selectors.EVENT_READ, self._woken)
+        self.backlog = Backlog(limits, self._selector, self._wake)
         # daemon, as the connections' threads are: a start that fails elsewhere, or an application that hangs past the
         # deadline of drain(), must not keep the process alive.
         self._loop = threading.Thread(target=self.serve_forever, name=f"{name}-server", daemon=True)
@@ -113,6 +116,7 @@ class Server(ThreadedWSGIServer):
         self._await_end_of_connections(STOP_S)
         if self._loop.ident is not None:
             self._loop.join(STOP_S)
+        self._selector.close()
         self._wake_receiver.close()
         self._wake_sender.close()
 
@@ -124,37 +128,37 @@ class Server(ThreadedWSGIServer):
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """What start() runs.  Nothing is polled: it wakes for what happens, and to look at deadlines."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._wake_receiver, selectors.EVENT_READ, self._woken)
-            sweep_at = 0.0
-            while not self._stopping.is_set():
-                try:
-                    pause_s = self._listen_or_pause(selector)
-                    for key, _ in selector.select(min(pause_s, self.limits.sweep_s)):
-                        key.data()
-                    self.backlog.take_in(selector)
-                    now = monotonic()
-                    if now >= sweep_at:
-                        self._sweep(now)
-                        self.backlog.cut(now, selector)
-                        sweep_at = now + self.limits.sweep_s
-                except Exception:
-                    logger.exception("%s: the server's loop failed, and goes on", self.name)
-                    self._stopping.wait(ACCEPT_PAUSE_S)  # whatever it was may be there again
-            self.backlog.take_in(selector)
-            self.backlog.cut(inf, selector)
+        while not self._stopping.is_set():
+            try:
+                self._turn_once()
+            except Exception:
+                logger.exception("%s: the server's loop failed, and goes on", self.name)
+                self._stopping.wait(ACCEPT_PAUSE_S)  # whatever it was may be there again
+        self.backlog.take_in()
+        self.backlog.cut(inf)
         self.server_close()
 
-    def _listen_or_pause(self, selector: selectors.BaseSelector) -> float:
+    def _turn_once(self) -> None:
+        pause_s = self._listen_or_pause()
+        for key, _ in self._selector.select(min(pause_s, self.limits.sweep_s)):
+            key.data()
+        self.backlog.take_in()
+        now = monotonic()
+        if now >= self._sweep_at:
+            self._sweep(now)
+            self.backlog.cut(now)
+            self._sweep_at = now + self.limits.sweep_s
+
+    def _listen_or_pause(self) -> float:
         """Have the listener watched just while connections are wanted; returns for how long it is not."""
         pause_s = 0.0 if self.draining else max(0.0, self._accept_again_at - monotonic())
         wanted = not pause_s and not self.draining
         if wanted != self._listening:
             self._listening = wanted
             if wanted:
-                selector.register(self.socket, selectors.EVENT_READ, self._handle_request_noblock)  # type: ignore[attr-defined]
+                self._selector.register(self.socket, selectors.EVENT_READ, self._accept_one)
             else:
-                selector.unregister(self.socket)
+                self._selector.unregister(self.socket)
         if self.draining:
             self.server_close()
         return pause_s or inf
@@ -182,6 +186,9 @@ class Server(ThreadedWSGIServer):
             self._turned_away = 0
 
     # A new connection
+
+    def _accept_one(self) -> None:
+        self._handle_request_noblock()  # type: ignore[attr-defined]  # BaseServer's: the methods below, in turn
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept; where descriptors have run out, leave the listener alone for a moment."""
