@@ -100,7 +100,6 @@ def test_a_body_over_the_limit_is_a_413(node: Node) -> None:
     [
         "%00",
         "%0A",
-        "a%2Fb",
         ".",
         "..",
         "%2E%2E",
