@@ -7,6 +7,7 @@ is one line on stderr and exit code 1; a removed member, like one that was asked
 import logging
 import os
 import random
+import resource
 import signal
 import sys
 import threading
@@ -48,6 +49,7 @@ class NodeProcess:
         self.options = options
         self.exit_code = 0
         self._ended = threading.Event()
+        _raise_descriptor_limit()  # before the servers, whose bounds follow from it
         self._why_blank = "starting"
         self._disk = RealDisk()
         self._lock = lock_directory(self._disk, options.data_dir)
@@ -164,6 +166,12 @@ class NodeProcess:
         self._peer_server.drain(DRAIN_S / 4)
         self._lock.close()
         logger.info("member %d has stopped", self.options.id)
+
+
+def _raise_descriptor_limit() -> None:
+    """As far as this user may: a connection is a descriptor."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _Progress:

@@ -58,7 +58,8 @@ class Endpoint:
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any], body: bytes) -> Iterable[bytes]:
         sender, call = decode_call(body, next(self._requests))
         if isinstance(call, Hello):
-            return _respond(start_response, encode(self._own_sender(), self.engine.hello() if self.engine else self._hello()))
+            hello = self.engine.hello() if self.engine else self._hello()
+            return _respond(start_response, encode(self._own_sender(), hello))
         engine = self.engine
         if engine is None:
             raise RefusedPeer("not_ready", "this member belongs to no cluster yet")

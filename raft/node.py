@@ -157,6 +157,8 @@ class Node:
         self._hard_state_sequence = 0  # the write that makes current_term and voted_for durable
         self._writes: deque[_Write] = deque()
         self._hard_state_changed = False
+        self._commit_written = self.commit_index
+        self._wrote_since_tick = False
         self._unwritten: list[Entry] = []
         self._messages: list[Message] = []
         self._messages_after: list[Message] = []
@@ -220,10 +222,13 @@ class Node:
         self._clock_ms += min(max(now_ms - last_ms, 0.0), self.settings.heartbeat_ms)
         self._ticked_ms = now_ms
         self._time = time
+        self._note_commit_when_idle()
         if self.role is Role.LEADER:
             self._tick_leader()
-        elif self._clock_ms >= self._election_deadline_ms and self.configuration.is_voter(self.id):
-            self.become_pre_candidate()
+        elif self.configuration.is_voter(self.id):
+            alone = len(self.configuration.voters) == 1  # nobody to wait for
+            if alone or self._clock_ms >= self._election_deadline_ms:
+                self.become_pre_candidate()
 
     def step(self, message: Message) -> None:
         """Take in a message from a peer.  Raises InvalidMessage where a correct peer cannot have sent it."""
@@ -307,6 +312,10 @@ class Node:
             self._writes.append(_Write(self._sequence, self.log.last_index))
             hard_state = HardState(self.current_term, self.voted_for, self.commit_index)
             self._hard_state_changed = False
+            self._wrote_since_tick = True
+            # An entry's own commit is never known with it: a batch vouches for what lies before its first entry.
+            lowest = min((entry.index for entry in self._unwritten), default=self.commit_index + 1)
+            self._commit_written = min(self.commit_index, lowest - 1)
         ready = Ready(
             self._sequence,
             hard_state,
@@ -623,6 +632,7 @@ class Node:
         if self.is_removed:
             self._resign()
         else:
+            self._tend_configuration()
             self._replicate()
 
     def _resign(self) -> None:
@@ -744,6 +754,15 @@ class Node:
             self._messages.append(TimeoutNow(self.id, self._transfer_target, self.current_term))
 
     # What all roles share
+
+    def _note_commit_when_idle(self) -> None:
+        """The commit index goes to disk with each batch; after the last one it is written by itself.
+
+        It is a hint only.  But a member that starts without a majority in reach shows what it knows to be committed.
+        """
+        if self._commit_written < self.commit_index and not self._wrote_since_tick and not self._writes:
+            self._hard_state_changed = True
+        self._wrote_since_tick = False
 
     def _append(self, entries: Sequence[Entry]) -> None:
         if not entries:
