@@ -20,6 +20,7 @@ const FILL_MAX = 500;
 /** A post that got neither Ack nor Error is sent again: with its ClientId that is harmless. */
 const ACK_MS = 12_000;
 const TEMPORARY_PAUSE_MS = 2_000;
+const RELOAD_PAUSE_MS = 3_000;
 
 export class Session {
   /**
@@ -56,7 +57,7 @@ export class Session {
   openRoom(name) {
     this.store.enterRoom(name);
     const room = this.store.currentRoom;
-    if (room !== null && room.loaded !== "yes") void this.loadRoom(room);
+    if (room !== null && room.loaded !== "yes") void this.reload(room);
   }
 
   /** @param {string} message */
@@ -107,6 +108,27 @@ export class Session {
     }
   }
 
+  /**
+   * Load a room that is not complete; what is there already stays, and with it the reader's place.
+   * @param {Room} room
+   */
+  async reload(room) {
+    if (room.loaded === "loading") return;
+    if (room.posts.length === 0) return this.loadRoom(room);
+    this.store.markLoading(room, "yes");
+    await this.fill(room);
+  }
+
+  /**
+   * Say that it failed, and try again by itself; a new connection tries at once.
+   * @param {Room} room
+   */
+  fail(room) {
+    this.store.markLoading(room, "failed");
+    const retry = () => room.loaded === "failed" && room.name === this.store.current && this.reload(room);
+    setTimeout(retry, RELOAD_PAUSE_MS * (1 + Math.random()));
+  }
+
   /** @param {Room} room */
   async loadRoom(room) {
     if (room.loaded === "loading") return;
@@ -116,7 +138,7 @@ export class Session {
       this.settle(page);
       this.store.replacePosts(room, page, page.length < PAGE_SIZE);
     } catch {
-      return this.store.markLoading(room, "failed");
+      return this.fail(room);
     }
     if (lastId(room) < room.newestId) void this.fill(room); // one came in while this page was on its way
   }
@@ -132,7 +154,7 @@ export class Session {
     try {
       joined = await this.fetchPages(room);
     } catch {
-      this.store.markLoading(room, "failed");
+      this.fail(room);
     }
     this.filling.delete(room.name);
     if (!joined) void this.loadRoom(room);
@@ -170,7 +192,7 @@ export class Session {
   refresh(room, resumed) {
     if (room.older === "failed") this.store.markOlder(room, "no");
     if (room.loaded === "yes" && !resumed) void this.fill(room);
-    else if (room.loaded !== "yes" && room.name === this.store.current) void this.loadRoom(room);
+    else if (room.loaded !== "yes" && room.name === this.store.current) void this.reload(room);
   }
 
   /**

@@ -109,7 +109,7 @@ export class TimelineView {
   renderTail(room) {
     this.scroller.setAttribute("aria-busy", String(room.loaded === "loading"));
     if (room.loaded === "failed") {
-      return offerAgain(this.tail, "The messages could not be loaded. ", () => void this.session.loadRoom(room));
+      return offerAgain(this.tail, "The messages could not be loaded. ", () => void this.session.reload(room));
     }
     const empty = this.list.childElementCount === 0;
     if (empty && room.loaded === "yes") setText(this.tail, "It is quiet in here. Write the first message.");
