@@ -18,7 +18,7 @@ from typing import Any
 from chat.app import create_app
 from chat.cli.options import OptionRefused, Options, read_options
 from chat.hub import Hub
-from chat.limits import Limits
+from chat.limits import Gate, Limits
 from chat.serving import Server
 from chat.state import ChatState
 from chat.websocket import make_websocket_app
@@ -95,7 +95,7 @@ class NodeProcess:
     # Starting
 
     def _listen(
-        self, app: Any, host: str, port: int, name: str, limits: Limits, gate: threading.Semaphore | None = None
+        self, app: Any, host: str, port: int, name: str, limits: Limits, gate: Gate | None = None
     ) -> Server:
         try:
             return Server(app, host, port, name=name, gate=gate, limits=limits)

@@ -260,12 +260,24 @@ class Connection(RequestReader):
         with self.door:
             if self.closed or answer.revoked:
                 return
+            # Where the thread waits for its client and the client for this answer, the next request is on its way as
+            # soon as the answer is: a turn that were let go of after the sending would make the thread wait twice.
+            # What it writes itself waits for the door.
+            early = self.idle and not close
+            if early:
+                self.turn.release()
             sent = self._send_now(payload)
-            if 0 <= sent < len(payload):
+            if 0 <= sent < len(payload) and (not early or self.turn.acquire(blocking=False)):
+                early = False
                 self.in_backlog = self.site.backlog.put(self, memoryview(payload)[sent:], close)
                 if self.in_backlog:
                     return
-        self._delivered(close or sent < len(payload))
+        if not early:
+            self._delivered(close or sent < len(payload))
+        elif sent < len(payload):  # a client that does not read and asks for more
+            self.shut(socket.SHUT_RDWR)
+        elif self.site.draining and self.idle:
+            self.shut_if_quiet()
 
     def _send_now(self, data: bytes) -> int:
         try:

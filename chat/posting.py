@@ -1,8 +1,10 @@
 """Making a post: check what the client sent, propose it once, tell the outcome.  REST and websocket both come here."""
 
+from base64 import urlsafe_b64encode
+from collections import deque
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from secrets import token_urlsafe
+from secrets import token_bytes
 
 from chat import validation
 from chat.commands import Post, encode
@@ -12,6 +14,9 @@ from chat.state import Posted, Refusal
 from raft.errors import OutcomeUnknown, RaftError
 
 CLIENT_ID_BYTES = 12  # random; as long as nobody guesses them, nobody can use one up before its owner's retry
+CLIENT_IDS_MADE = 256  # at a time: asking the kernel for each one lets another thread run in between, at each post
+
+_client_ids: deque[str] = deque()  # made and not used yet; its steps are atomic
 
 
 def propose_post(
@@ -34,9 +39,19 @@ def check_post(room: str, fields: Mapping[str, object]) -> Post:
         validation.name("RoomName", room),
         validation.name("User", get("user")),
         validation.message("Message", get("message")),
-        validation.client_id("ClientId", get("clientid")) if "clientid" in members else token_urlsafe(CLIENT_ID_BYTES),
+        validation.client_id("ClientId", get("clientid")) if "clientid" in members else _new_client_id(),
         validation.post_id("ReplyTo", get("replyto")) if "replyto" in members else 0,
     )
+
+
+def _new_client_id() -> str:
+    try:
+        return _client_ids.popleft()
+    except IndexError:
+        random = token_bytes(CLIENT_ID_BYTES * CLIENT_IDS_MADE)
+        pieces = (random[start : start + CLIENT_ID_BYTES] for start in range(0, len(random), CLIENT_ID_BYTES))
+        _client_ids.extend(urlsafe_b64encode(piece).decode() for piece in pieces)
+        return _client_ids.popleft()
 
 
 def propose(replica: Replica, post: Post, done: Callable[[Posted | Problem], None]) -> None:

@@ -203,6 +203,8 @@ class RequestReader(WSGIRequestHandler):
     def _write(self, data: bytes) -> None:
         self.deadline = monotonic() + self.limits.write_allowance_s(len(data))
         self.writing = True
+        with self.door:  # the answer before may still be under way: whoever sends it has let go of the turn already
+            pass
         try:
             self.socket.sendall(data)
         except OSError as error:

@@ -72,6 +72,7 @@ class Applier:
         self._changed = threading.Condition()
         self._commit_index = 0  # as last told
         self._queue: SimpleQueue[int | tuple[int, list[Read]] | None] = SimpleQueue()
+        self._reads: list[tuple[int, list[Read]]] = []  # (index, those that wait for it); the apply thread's
         self._at_node: dict[int, list[Read]] = {}  # reads that wait for a ReadIndex round, by token
         self._lost: SimpleQueue[Read] = SimpleQueue()
 
@@ -127,18 +128,18 @@ class Applier:
 
     def run(self) -> None:
         """The apply thread; `stop` ends it."""
-        reads: list[tuple[int, list[Read]]] = []
         while True:
             items = drain(self._queue)
             self._apply_up_to(max((item for item in items if isinstance(item, int)), default=0))
-            reads += [item for item in items if isinstance(item, tuple)]
-            reads = [(index, batch) for index, batch in reads if not self._answer_reads(index, batch)]
+            reads = self._reads + [item for item in items if isinstance(item, tuple)]
+            self._reads = [(index, batch) for index, batch in reads if not self._answer_reads(index, batch)]
             if None in items:
                 return
 
     def look_over(self) -> None:
-        """Have the thread look for reads that have waited too long."""
-        self._queue.put(0)
+        """Have the thread look for reads that have waited too long, where any wait."""
+        if self._reads:
+            self._queue.put(0)
 
     def stop(self) -> None:
         """End the thread once what is queued is done."""
@@ -149,11 +150,11 @@ class Applier:
             entries = self._committed(self.last_applied + 1, commit_index)
             answers = [answer for entry in entries if (answer := self._apply(entry))]
             self.last_applied = entries[-1].index
-            self._machine.applied(self.last_applied)
             with self._changed:
                 self._changed.notify_all()
             for done, result in answers:
                 done(result)
+            self._machine.applied(self.last_applied)  # after the answers: this wakes a thread that would come between
 
     def _committed(self, first: int, last: int) -> Sequence[Entry]:
         """From memory, or from disk where a start or a slow moment has let them leave memory."""

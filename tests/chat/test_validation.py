@@ -90,7 +90,7 @@ def test_a_number_is_decimal_digits_within_its_bounds(text: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"http://127.0.0.1:42379", b"https://node.example:1/", b" http://[::1]:42379\n", b"http://a-b:65535"],
+    [b"http://127.0.0.1:42379", b"http://node.example:1/", b" http://[::1]:42379\n", b"http://a-b:65535"],
 )
 def test_a_peer_url_is_scheme_host_and_port(body: bytes) -> None:
     assert validation.peer_url("Url", body) == body.decode().strip().removesuffix("/")
@@ -99,7 +99,7 @@ def test_a_peer_url_is_scheme_host_and_port(body: bytes) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"node", b"ftp://a:1", b"http://a", b"http://:1", b"http://a:0", b"http://a:65536", b"http://a:x", b"http://a:1/x",
+        b"", b"node", b"ftp://a:1", b"https://a:1", b"http://a", b"http://:1", b"http://a:0", b"http://a:65536", b"http://a:x", b"http://a:1/x",
         b"http://a:1?x", b"http://a:1#", b"http://u@a:1", b"http://a\n:1", b"http://a b:1", b"http://[::1:1", b"http://\xff:1",
         b"http://" + b"a" * 300 + b":1", b'http://a":1',
     ],
