@@ -242,6 +242,8 @@ class Node:
         first = self.log.last_index + 1
         stamp, term = self._stamp(time), self.current_term
         self._append([command_entry(first + n, term, stamp, id, command) for n, (id, command) in enumerate(commands)])
+        for proposer in {id.member for id, _ in commands}.intersection(self._progress):
+            self._progress[proposer].awaited_index = self.log.last_index
         self._replicate()
         return first
 
@@ -538,7 +540,7 @@ class Node:
         if self._clock_ms - self._heartbeat_sent_ms >= self.settings.heartbeat_ms:
             self._heartbeat_sent_ms = self._clock_ms
             self._open_round() if self._reads_next else self._send_heartbeats()
-        self._replicate()
+        self._replicate(all_commits=True)
 
     def _majority_in_contact(self, configuration: Configuration) -> bool:
         heard_since_ms = self._clock_ms - self.settings.election_timeout_ms
@@ -560,14 +562,19 @@ class Node:
                           self._round, heartbeat=True)
         )  # fmt: skip
 
-    def _replicate(self) -> None:
-        """Give every idle follower what it lacks: entries, or else the news of a commit."""
+    def _replicate(self, *, all_commits: bool = False) -> None:
+        """Give every idle follower what it lacks: entries, or else the news of a commit.
+
+        The next append or tick brings that news too, so it goes out by itself only where clients wait for it.
+        """
         for member, progress in self._progress.items():
             if progress.in_flight:
                 continue
             if progress.mode is Mode.PROBE or progress.next_index <= self.log.last_index:
                 self._send_append(member, progress)
-            elif progress.sent_commit < min(self.commit_index, progress.match_index):
+            elif progress.sent_commit < min(self.commit_index, progress.match_index) and (
+                all_commits or progress.sent_commit < progress.awaited_index
+            ):
                 self._send_heartbeat(member, progress)
 
     def _send_append(self, member: int, progress: Progress) -> None:
