@@ -72,11 +72,19 @@ class Connection:
             peer.close()
 
     def _connect(self, timeout_s: float) -> socket.socket:
-        if self._socket is None:
-            self._socket = socket.create_connection(self._address, timeout_s)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.settimeout(timeout_s)
-        return self._socket
+        peer = self._socket  # once: another thread may close it between any two lines
+        if peer is not None and _has_something_to_say(peer):
+            self.close()
+            peer = None
+        if peer is None:
+            try:
+                peer = socket.create_connection(self._address, timeout_s)
+            except UnicodeError as error:  # no name, so there is nobody of that name
+                raise ConnectionError(str(error)) from None
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = peer
+        peer.settimeout(timeout_s)
+        return peer
 
     def _receive(self, peer: socket.socket) -> tuple[int, bytes]:
         received = b""
@@ -99,6 +107,22 @@ class Connection:
         if not data:
             raise ConnectionResetError("the peer closed the connection")
         return data
+
+
+def _has_something_to_say(peer: socket.socket) -> bool:
+    """Whether an idle connection has ended, or holds what nobody asked for: either way it is of no use any more.
+
+    Servers close what is idle for long.  To find that out by a call would lose the call, and a request for votes is
+    made once in an election timeout.
+    """
+    try:
+        peer.setblocking(False)  # with a timeout recv() would wait first, whatever its flags say
+        peer.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _parse_head(head: bytes) -> tuple[int, int, bool]:
