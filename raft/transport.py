@@ -165,7 +165,8 @@ class Lane:
 
     def _wake(self) -> None:
         if self._signal.locked():
-            self._signal.release()
+            with contextlib.suppress(RuntimeError):  # `close` and `send` at once: the other one has released it
+                self._signal.release()
 
     def _run(self) -> None:
         while not self._closed:
