@@ -27,7 +27,7 @@ def parse_peer_url(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     if parts.scheme != "http":
         raise ValueError(f"{url!r} does not begin with http://")
-    if not parts.hostname or parts.port is None:
+    if not parts.hostname or not parts.port:
         raise ValueError(f"{url!r} lacks a host or a port")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
         raise ValueError(f"{url!r} has more than http://host:port")
@@ -130,9 +130,12 @@ def _parse_head(head: bytes) -> tuple[int, int, bool]:
     status_line, *lines = head.split(b"\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
     try:
-        status, length = int(status_line.split(b" ", 2)[1]), int(headers[b"content-length"])
-    except (IndexError, ValueError, KeyError):
+        version, status_text = status_line.split(b" ", 2)[:2]
+        status, length = int(status_text), int(headers[b"content-length"])
+    except (ValueError, KeyError):
         raise InvalidMessage("an answer that is not HTTP with a Content-Length") from None
+    if not version.startswith(b"HTTP/1."):
+        raise InvalidMessage("an answer that is not HTTP/1.1")
     if not 0 <= length <= BODY_BYTES_MAX:
         raise InvalidMessage(f"an answer of {length} bytes")
     return status, length, headers.get(b"connection", b"").lower() != b"close"
