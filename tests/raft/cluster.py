@@ -1,0 +1,239 @@
+"""A cluster without threads, clock, network or disks: real Nodes, and everything else moved by hand.
+
+Each Machine's disk has what was synced and no more: a crash loses the rest, a restart begins with it.  Messages lie in
+`network` until somebody delivers, drops or doubles them.  Everything a Node does is held against `Invariants`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import TypeVar
+
+from raft.errors import RaftError
+from raft.log import Log
+from raft.membership import Configuration, Member, decode_configuration
+from raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Entry,
+    HardState,
+    Kind,
+    Message,
+    ProposalId,
+    RequestVoteReply,
+    TimeoutNowReply,
+)
+from raft.node import Node, Random, Ready, Role, Settings
+from tests.raft.invariants import Invariants
+
+T = TypeVar("T")
+Link = tuple[int, int]
+
+
+def founders(ids: Iterable[int]) -> Configuration:
+    """Voters that have met already, so that no leader has to note who they are."""
+    return Configuration({id: Member(id, f"http://{id}", True, incarnation=f"i{id}") for id in ids}, cluster_id="c")
+
+
+@dataclass
+class Machine:
+    """One member: the process (`node`; None while it is down) and what outlives it."""
+
+    id: int
+    founding: Configuration
+    node: Node | None = None
+    hard_state: HardState = field(default_factory=HardState)  # on disk
+    disk: list[Entry] = field(default_factory=list)
+    log: list[Entry] = field(default_factory=list)  # as the node has it, synced or not
+    unsynced: deque[Ready] = field(default_factory=deque)  # with a write, or with messages that wait for one
+    slow: bool = False  # nothing is synced but by `persist`
+    now_ms: float = 0.0
+    commands: int = 0
+
+    @property
+    def running(self) -> Node:
+        """The node; it must not be down."""
+        assert self.node is not None, f"member {self.id} is down"
+        return self.node
+
+    def boot(self, rng: Random, settings: Settings) -> Node:
+        """A new process on what is on disk."""
+        assert self.node is None
+        self.log = list(self.disk)
+        runs = [next(run) for _, run in groupby(self.log, key=lambda entry: entry.term)]
+        configurations = [(0, self.founding)]
+        configurations += [(e.index, decode_configuration(e.body)) for e in self.log if e.kind is Kind.CONFIGURATION]
+        self.node = Node(
+            self.id,
+            log=Log([(entry.index, entry.term) for entry in runs], len(self.log)),
+            hard_state=replace(self.hard_state, commit_index=min(self.hard_state.commit_index, len(self.log))),
+            configurations=configurations,
+            rng=rng,
+            settings=settings,
+            last_time=self.log[-1].time if self.log else 0,
+        )
+        return self.node
+
+    def sync(self, ready: Ready) -> None:
+        """What the flusher does with one Ready."""
+        if ready.hard_state is not None:
+            self.hard_state = ready.hard_state
+            write(self.disk, ready.entries)
+
+
+class Cluster:
+    """Machines 1 to `size`, all voters, booted; more may `join`."""
+
+    def __init__(
+        self,
+        size: int,
+        rng_of: Callable[[int], Random],
+        settings: Settings | None = None,
+        founding: Configuration | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.founding = founding or founders(range(1, size + 1))
+        self.machines = {id: Machine(id, self.founding) for id in range(1, size + 1)}
+        self.network: list[Message] = []
+        self.cut: set[Link] = set()
+        self.invariants = Invariants()
+        self.on_sent: Callable[[Message, bool], None] = lambda message, lost: None
+        self.on_ready: Callable[[Machine, Ready], None] = lambda machine, ready: None
+        self._rng_of = rng_of
+        for id in self.machines:
+            self.restart(id)
+
+    @property
+    def up(self) -> list[Machine]:
+        """Those that run."""
+        return [machine for machine in self.machines.values() if machine.node is not None]
+
+    def leader(self) -> Machine | None:
+        """The one of the highest term, if any."""
+        leaders = [machine for machine in self.up if machine.running.role is Role.LEADER]
+        return max(leaders, key=lambda machine: machine.running.current_term, default=None)
+
+    # Processes and disks
+
+    def join(self, id: int) -> None:
+        """A blank machine, which knows the founders and is none of them."""
+        self.machines[id] = Machine(id, self.founding)
+        self.restart(id)
+
+    def restart(self, id: int) -> None:
+        """A new process on what its disk has."""
+        node = self.machines[id].boot(self._rng_of(id), self.settings)
+        self.invariants.restarted(id, node.commit_index)
+
+    def crash(self, id: int, synced: int = 0) -> None:
+        """Kill it; of what it was writing the first `synced` Readys had reached the disk, though it never knew."""
+        machine = self.machines[id]
+        for ready in list(machine.unsynced)[:synced]:
+            machine.sync(ready)
+        machine.unsynced.clear()
+        machine.node = None
+
+    def persist(self, id: int, count: int | None = None) -> None:
+        """Sync the first `count` Readys that wait, or all, at once; then send what waited for that."""
+        machine = self.machines[id]
+        count = len(machine.unsynced) if count is None else count
+        batch = [machine.unsynced.popleft() for _ in range(count)]
+        for ready in batch:
+            machine.sync(ready)
+        if any(ready.writes for ready in batch):
+            self.act(id, lambda node: node.persisted(batch[-1].sequence))
+        for ready in batch:
+            self._send(ready.messages_after)
+
+    # Inputs
+
+    def act(self, id: int, give: Callable[[Node], T]) -> T:
+        """Give the node of `id` an input and carry out its Ready, as the driver's door does.  Passes on RaftErrors."""
+        machine = self.machines[id]
+        error: RaftError | None = None
+        try:
+            result = give(machine.running)
+        except RaftError as raised:
+            error = raised
+        self._carry_out(machine, machine.running.ready())
+        if error is not None:
+            raise error
+        return result
+
+    def tick(self, id: int, ms: float) -> None:
+        """Let so much time pass on this member alone."""
+        machine = self.machines[id]
+        machine.now_ms += ms
+        self.act(id, lambda node: node.tick(machine.now_ms, int(machine.now_ms * 1000)))
+
+    def propose(self, id: int, *texts: str) -> int:
+        """Commands, as one batch."""
+        machine = self.machines[id]
+        commands = []
+        for text in texts:
+            machine.commands += 1
+            commands.append((ProposalId(id, 1, machine.commands, 1), b'"%b"' % text.encode()))
+        return self.act(id, lambda node: node.propose(commands, int(machine.now_ms * 1000)))
+
+    def read(self, id: int, token: int) -> None:
+        """A read; its index must cover all that is committed anywhere by now."""
+        self.invariants.read_asked(token)
+        self.act(id, lambda node: node.read_index(token))
+
+    def deliver(self, message: Message) -> None:
+        """Hand over a message, which the caller has taken from `network` or made up."""
+        machine = self.machines.get(message.target)
+        if machine is None or machine.node is None:
+            return
+        loaded = self._load(message)
+        if loaded is not None:
+            self.act(message.target, lambda node: _take(node, loaded))
+
+    def _load(self, message: Message) -> Message | None:
+        """As the driver does it: entries that left the leader's memory come from its disk, if it still leads."""
+        if not isinstance(message, AppendEntries) or message.entries is not None:
+            return message
+        source = self.machines[message.source]
+        node = source.node
+        if node is None or node.role is not Role.LEADER or node.current_term != message.term:
+            return None
+        entries = tuple(source.disk[message.prev_log_index : message.last_index])
+        return replace(message, entries=entries)
+
+    def _carry_out(self, machine: Machine, ready: Ready) -> None:
+        write(machine.log, ready.entries)
+        if ready.writes or (ready.messages_after and machine.unsynced):
+            machine.unsynced.append(ready)
+        self.invariants.check(machine.running, ready, machine.log, machine.disk, self._holders)
+        self.on_ready(machine, ready)
+        self._send(ready.messages)
+        if not machine.unsynced:
+            self._send(ready.messages_after)
+        elif not machine.slow:
+            self.persist(machine.id)
+
+    def _holders(self, index: int, term: int) -> list[int]:
+        """Who has that entry on disk."""
+        return [m.id for m in self.machines.values() if len(m.disk) >= index and m.disk[index - 1].term == term]
+
+    def _send(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self.invariants.sent(message)
+            lost = (message.source, message.target) in self.cut
+            if not lost:
+                self.network.append(message)
+            self.on_sent(message, lost)
+
+
+def write(log: list[Entry], entries: Iterable[Entry]) -> None:
+    """As the log file is read: an entry at index i cancels every earlier one at i or above."""
+    for entry in entries:
+        del log[entry.index - 1 :]
+        log.append(entry)
+
+
+def _take(node: Node, message: Message) -> None:
+    if isinstance(message, AppendEntriesReply | RequestVoteReply | TimeoutNowReply):
+        node.identified(message.source, f"i{message.source}", "")  # said with every answer
+    node.step(message)

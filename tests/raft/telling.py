@@ -1,0 +1,65 @@
+"""Messages, entries and members in words, for a person who reads a script."""
+
+from raft.membership import Configuration, decode_configuration
+from raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Entry,
+    HardState,
+    Kind,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+)
+
+
+def tell_members(configuration: Configuration) -> str:
+    """`[1 2 +3]`: members 1 and 2 vote, 3 learns."""
+    members = (f"{'' if m.voting else '+'}{m.id}" for m in configuration.members.values())
+    return f"[{' '.join(members)}]"
+
+
+def tell_hard_state(state: HardState) -> str:
+    """All three."""
+    return f"term {state.current_term}, vote {state.voted_for}, commit {state.commit_index}"
+
+
+def tell_entry(entry: Entry) -> str:
+    """`index@term:what it carries`."""
+    if entry.kind is Kind.CONFIGURATION:
+        carries = tell_members(decode_configuration(entry.body))
+    else:
+        carries = "noop" if entry.kind is Kind.NOOP else entry.body.decode().strip('" ')
+    return f"{entry.index}@{entry.term}:{carries}"
+
+
+def tell_message(m: Message) -> str:
+    """One line, with nothing left out that the protocol looks at."""
+    return f"{m.source}->{m.target} {type(m).__name__} term {m.term}, {_content(m)}".rstrip(", ")
+
+
+def _content(m: Message) -> str:
+    if isinstance(m, RequestVote):
+        flags = ", pre-vote" * m.pre_vote + ", transfer" * m.transfer
+        return f"log ends {m.last_log_index}@{m.last_log_term}{flags}"
+    if isinstance(m, RequestVoteReply):
+        return ("granted" if m.vote_granted else "refused") + ", pre-vote" * m.pre_vote
+    if isinstance(m, AppendEntries):
+        entries = f"{m.prev_log_index + 1} to {m.last_index} from disk" if m.entries is None else ""
+        entries = entries or " ".join(tell_entry(entry) for entry in m.entries or ()) or "empty"
+        what = "heartbeat" if m.heartbeat else entries
+        return f"after {m.prev_log_index}@{m.prev_log_term}: {what}, commit {m.leader_commit}{_round(m.round)}"
+    if isinstance(m, AppendEntriesReply):
+        answer = f"holds up to {m.match_index}" if m.success else _refusal(m)
+        return f"{answer}{', heartbeat' * m.heartbeat}{_round(m.round)}"
+    return ""
+
+
+def _refusal(m: AppendEntriesReply) -> str:
+    if m.conflict_term:
+        return f"refused after {m.match_index}: term {m.conflict_term} begins at {m.conflict_index}"
+    return f"refused after {m.match_index}: log ends at {m.conflict_index - 1}" if m.conflict_index else "refused"
+
+
+def _round(round: int) -> str:
+    return f", round {round}" if round else ""
