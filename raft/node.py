@@ -225,8 +225,8 @@ class Node:
         self._note_commit_when_idle()
         if self.role is Role.LEADER:
             self._tick_leader()
-        elif self.configuration.is_voter(self.id):
-            alone = len(self.configuration.voters) == 1  # nobody to wait for
+        elif self._may_campaign():
+            alone = self.configuration.voters == (self.id,)  # nobody to wait for
             if alone or self._clock_ms >= self._election_deadline_ms:
                 self.become_pre_candidate()
 
@@ -386,6 +386,12 @@ class Node:
 
     # Elections
 
+    def _may_campaign(self) -> bool:
+        """Voters may, and who is out by a change that is not known to be committed: it may be the only one in reach
+        that has the change, and the others need its log to go on (dissertation §4.2.2).
+        """
+        return self.configuration.is_voter(self.id) or self.committed_configuration.is_voter(self.id)
+
     def _request_votes(self, outbox: list[Message], term: int, *, pre_vote: bool, transfer: bool) -> None:
         last_index, last_term = self.log.last_index, self.log.last_term
         outbox += [
@@ -446,7 +452,7 @@ class Node:
 
     def _on_timeout_now(self, m: TimeoutNow) -> None:
         self._answer(TimeoutNowReply(self.id, m.source, self.current_term, m.request))
-        if m.term == self.current_term and self.role is not Role.LEADER and self.configuration.is_voter(self.id):
+        if m.term == self.current_term and self.role is not Role.LEADER and self._may_campaign():
             self.become_candidate(transfer=True)
 
     def _on_timeout_now_reply(self, m: TimeoutNowReply) -> None:
