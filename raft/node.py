@@ -545,7 +545,7 @@ class Node:
         self._tend_configuration()
         if self._clock_ms - self._heartbeat_sent_ms >= self.settings.heartbeat_ms:
             self._heartbeat_sent_ms = self._clock_ms
-            self._open_round() if self._reads_next else self._send_heartbeats()
+            self._send_heartbeats()
         self._replicate(all_commits=True)
 
     def _majority_in_contact(self, configuration: Configuration) -> bool:
@@ -659,11 +659,15 @@ class Node:
     # Reads (dissertation §6.4)
 
     def _open_round(self) -> None:
-        """All that wait share one round of heartbeats; none before this term has committed something."""
+        """All that wait share one round of heartbeats; none before this term has committed something.
+
+        Never while one is open: answers that take longer than the next round would confirm nothing, for ever.
+        """
+        assert not self._reads_open
         if not self.has_committed_in_term:
             return
         self._round += 1
-        self._reads_open += [(token, self.commit_index) for token in self._reads_next]
+        self._reads_open = [(token, self.commit_index) for token in self._reads_next]
         self._reads_next = []
         self._send_heartbeats()
         self._close_round()
