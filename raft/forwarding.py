@@ -185,7 +185,6 @@ class Forwarder:
         except OSError:
             self._put_aside(batch)
             return
-        fresh = [waiting for waiting in batch if not waiting.handed_over]
         proposals = tuple(self._proposals.hand_over(batch))
         if not proposals:
             return
@@ -195,7 +194,7 @@ class Forwarder:
             self._put_aside(batch)  # it may have arrived; given again it still applies once
             return
         if isinstance(reply, ProposeReply) and not reply.accepted:
-            self._proposals.take_back(fresh)
+            self._proposals.take_back(batch)
             self._put_aside(batch)
 
     # The thread of reads

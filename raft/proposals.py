@@ -28,7 +28,7 @@ class Waiting:
     command: bytes
     done: Done
     since_s: float
-    handed_over: bool = False
+    handed_over: int = 0  # times, less those that were refused: two threads may try, and one of them succeed
 
 
 class Proposals:
@@ -58,14 +58,14 @@ class Proposals:
             lowest = next(iter(self._waiting), 0)
             chosen = [waiting for waiting in batch if waiting.sequence in self._waiting]
             for waiting in chosen:
-                waiting.handed_over = True
+                waiting.handed_over += 1
         return [(ProposalId(self._member, self._boot, w.sequence, lowest), w.command) for w in chosen]
 
     def take_back(self, batch: Iterable[Waiting]) -> None:
-        """The hand-over of `batch`, their first, was refused as a whole: nothing was proposed."""
+        """This hand-over of `batch` was refused as a whole: nothing was proposed by it."""
         with self._lock:
             for waiting in batch:
-                waiting.handed_over = False
+                waiting.handed_over -= 1
 
     def all(self) -> list[Waiting]:
         """Everything unanswered, oldest first: what a new leader is given again."""
