@@ -51,6 +51,10 @@ class Progress:
         self.mode = Mode.PROBE
 
     def lost(self) -> None:
-        """The append in flight, or its answer, got lost: begin again after what is known to match."""
+        """The append in flight, or its answer, got lost.
+
+        A probe is sent again as it was.  What was sent ahead of `match_index` begins again after that.
+        """
         self.in_flight = False
-        self.rejected(self.match_index + 1)
+        if self.mode is Mode.REPLICATE:
+            self.rejected(self.match_index + 1)
