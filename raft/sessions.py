@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from raft.messages import ProposalId
 
-PRUNE_AT = 1_024  # answered sequences are dropped together: dropping each at once would cost a pass each
+PRUNE_AT = 1_024  # the least number of remembered sequences at which it is looked for those that may go
 
 
 @dataclass(slots=True)
@@ -16,6 +16,17 @@ class _Session:
     boot: int
     lowest_unanswered: int = 0
     applied: set[int] = field(default_factory=set)
+    prune_at: int = PRUNE_AT
+
+    def remember(self, id: ProposalId) -> None:
+        """`id` is applied.  What may go goes when the memory has doubled: the pass costs each proposal its share only,
+        also where one that stays unanswered holds up all that came after it.
+        """
+        self.applied.add(id.sequence)
+        self.lowest_unanswered = max(self.lowest_unanswered, id.lowest_unanswered)
+        if len(self.applied) >= self.prune_at:
+            self.applied = {sequence for sequence in self.applied if sequence >= self.lowest_unanswered}
+            self.prune_at = max(PRUNE_AT, 2 * len(self.applied))
 
 
 class Sessions:
@@ -35,8 +46,5 @@ class Sessions:
             session = self._sessions[id.member] = _Session(id.boot)
         if id.boot < session.boot or id.sequence < session.lowest_unanswered or id.sequence in session.applied:
             return False
-        session.applied.add(id.sequence)
-        session.lowest_unanswered = max(session.lowest_unanswered, id.lowest_unanswered)
-        if len(session.applied) >= PRUNE_AT:
-            session.applied = {sequence for sequence in session.applied if sequence >= session.lowest_unanswered}
+        session.remember(id)
         return True
