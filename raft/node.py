@@ -469,7 +469,9 @@ class Node:
         if m.entries is None:
             raise InvalidMessage("an append without its entries")
         if m.term < self.current_term:
-            self._reject_append(m)  # its term is what counts: the sender steps down
+            # The term is all that counts: the sender steps down.  Had it come to lead this term meanwhile, a round or
+            # an index echoed here would be an answer in this term to what was asked in another one.
+            self._answer(AppendEntriesReply(self.id, m.source, self.current_term, False, 0, 0, True, request=m.request))
             return
         if m.term == self.current_term and self.role is Role.LEADER:
             raise InvalidMessage(f"member {m.source} claims to lead in term {m.term}, which this member leads")
