@@ -225,10 +225,8 @@ class Node:
         self._note_commit_when_idle()
         if self.role is Role.LEADER:
             self._tick_leader()
-        elif self._may_campaign():
-            alone = self.configuration.voters == (self.id,)  # nobody to wait for
-            if alone or self._clock_ms >= self._election_deadline_ms:
-                self.become_pre_candidate()
+        elif self._may_campaign() and self._election_is_due():
+            self.become_pre_candidate()
 
     def step(self, message: Message) -> None:
         """Take in a message from a peer.  Raises InvalidMessage where a correct peer cannot have sent it."""
@@ -391,6 +389,12 @@ class Node:
         that has the change, and the others need its log to go on (dissertation §4.2.2).
         """
         return self.configuration.is_voter(self.id) or self.committed_configuration.is_voter(self.id)
+
+    def _election_is_due(self) -> bool:
+        if self.role is Role.CANDIDATE and self._own_vote_sequence > self._persisted_sequence:
+            return False  # it waits for its disk; in another term it would wait as long again, and so for ever
+        nobody_to_wait_for = self.configuration.voters == (self.id,) and not self._hears_a_leader()
+        return nobody_to_wait_for or self._clock_ms >= self._election_deadline_ms
 
     def _request_votes(self, outbox: list[Message], term: int, *, pre_vote: bool, transfer: bool) -> None:
         last_index, last_term = self.log.last_index, self.log.last_term
