@@ -234,9 +234,7 @@ class Node:
 
     def propose(self, commands: Sequence[tuple[ProposalId, bytes]], time: int) -> int:
         """Append commands, in order; returns the first one's index.  Raises NotLeader, then nothing is appended."""
-        self._require_leader()
-        if self._transfer_target:
-            raise NotLeader(0)  # dissertation §3.10: no new entries while leadership is handed over
+        self._require_leader_that_stays()
         first = self.log.last_index + 1
         stamp, term = self._stamp(time), self.current_term
         self._append([command_entry(first + n, term, stamp, id, command) for n, (id, command) in enumerate(commands)])
@@ -261,7 +259,7 @@ class Node:
         One change at a time, and none before an entry of this term is committed: without the latter two leaders
         could change one voter each in different directions (the published fix to dissertation §4.1).
         """
-        self._require_leader()
+        self._require_leader_that_stays()
         self._require_settled_configuration()
         configuration = self.configuration.after(change)
         if isinstance(change, RemoveMember | PromoteMember):
@@ -700,6 +698,11 @@ class Node:
         if self.role is not Role.LEADER:
             raise NotLeader(self.leader_id)
 
+    def _require_leader_that_stays(self) -> None:
+        self._require_leader()
+        if self._transfer_target:
+            raise NotLeader(0)  # dissertation §3.10: no new entries while leadership is handed over
+
     def _require_settled_configuration(self) -> None:
         if self.configuration_index > self.commit_index:
             raise ChangeRefused("change_in_progress", "another membership change is under way; try again")
@@ -728,7 +731,8 @@ class Node:
 
     def _tend_configuration(self) -> None:
         """The changes a leader makes on its own: the cluster's id, what members say of themselves, promotions."""
-        if self.configuration_index > self.commit_index or not self.has_committed_in_term:
+        settled = self.configuration_index <= self.commit_index and self.has_committed_in_term
+        if not settled or self._transfer_target:
             return
         configuration = self.configuration
         if not configuration.cluster_id:

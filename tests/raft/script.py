@@ -252,7 +252,7 @@ class Script:
         self._hand_over(message)
 
     def _hand_over(self, message: Message) -> None:
-        down = self._cluster.machines[message.target].node is None
+        down = message.target not in (machine.id for machine in self._cluster.up)
         if self._show_messages:
             self._say(tell_message(message) + " (nobody there)" * down)
         try:
