@@ -115,7 +115,7 @@ class NodeProcess:
     def _take_part(self, identity: Identity) -> None:
         options = self.options
         settings = Settings(heartbeat_ms=options.heartbeat_ms, election_timeout_ms=options.election_timeout_ms)
-        node = make_node(identity, self._storage.recovered, settings, random.SystemRandom())
+        node = make_node(identity, self._storage.recovered, settings, random.Random())
         state = ChatState()
         member = RunningMember(
             node, self._storage, state, identity,

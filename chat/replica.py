@@ -23,8 +23,10 @@ class Replica(Protocol):
     def last_applied(self) -> int:
         """The log index up to which this member's state is."""
 
-    def propose(self, command: bytes, done: Callable[[object], None]) -> None:
+    def propose(self, command: bytes, done: Callable[[object], None], *, may_wait: bool = False) -> None:
         """Replicate `command` (JSON, one line); `done` gets what the state's `apply` returned, on this member.
+
+        `may_wait`: the calling thread may be kept for one write to the disk; otherwise the call never blocks.
 
         Instead of a result `done` may get an instance of Unavailable (nothing was proposed) or OutcomeUnknown.
         """

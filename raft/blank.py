@@ -21,7 +21,7 @@ class BlankMember:
         self._listed = listed
         self._why = why
 
-    def propose(self, command: bytes, done: Callable[[object], None]) -> None:
+    def propose(self, command: bytes, done: Callable[[object], None], *, may_wait: bool = False) -> None:
         """Refused: nothing can be committed."""
         done(self._unavailable())
 

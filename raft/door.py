@@ -24,7 +24,7 @@ class Door:
         self._lock = threading.Lock()
         self._node = node
         self._standing: Standing = (node.role, node.current_term, node.leader_id)
-        self.on_ready: Callable[[Node, Ready], Told] = lambda node, ready: []
+        self.on_ready: Callable[[Node, Ready, bool], Told] = lambda node, ready, flushes: []
         self.on_standing: Callable[[Standing, Standing], None] = lambda before, after: None
 
     @property
@@ -32,8 +32,11 @@ class Door:
         """Who leads, as last seen; 0: nobody known.  Takes no lock: it may be outdated by the time it is used."""
         return self._standing[2]
 
-    def enter(self, act: Callable[[Node], T]) -> T:
-        """Let `act` give the node an input, and carry out what follows.  Passes on what `act` raises."""
+    def enter(self, act: Callable[[Node], T], *, flushes: bool = False) -> T:
+        """Let `act` give the node an input, and carry out what follows.  Passes on what `act` raises.
+
+        `flushes`: the caller is going to flush what there is to write (flusher.py); otherwise a thread is woken for it.
+        """
         error: RaftError | None = None
         with self._lock:
             try:
@@ -41,7 +44,7 @@ class Door:
             except RaftError as raised:
                 error = raised  # the Ready of what came before it has to go out all the same
             node = self._node
-            told = self.on_ready(node, node.ready())
+            told = self.on_ready(node, node.ready(), flushes)
             before, after = self._standing, (node.role, node.current_term, node.leader_id)
             self._standing = after
         for tell in told:

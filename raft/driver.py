@@ -1,30 +1,24 @@
 """The driver: turns Node's output into disk, network and results, and time into ticks.
 
-Two threads.  *tick* is the election timer; it also tries again what found no leader.  *flush* is the group commit: it
-takes all that is pending, proposes the waiting commands as one batch, writes and syncs once for everything, tells the
-Node, and only then lets go of the answers that had to wait for the disk.
-
-A disk that fails ends the process; nothing is acknowledged after it.
+It routes the parts of each Ready: writes to the flusher, messages to the peers' lanes, replies to the RPCs that wait
+for them, commits and reads to the applier.  Its thread, *tick*, is the election timer; it also tries again what found
+no leader.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
 
 from raft.applier import Applier
 from raft.door import Door, Told
-from raft.errors import NotLeader
-from raft.messages import AppendEntriesReply, Message, RequestVoteReply, TimeoutNowReply
+from raft.errors import DiskFailed
+from raft.flusher import Flusher
+from raft.messages import AppendEntries, AppendEntriesReply, Message, Propose, RequestVoteReply, TimeoutNowReply
 from raft.node import Node, Ready
 from raft.peers import Peers
-from raft.proposals import Proposals, Waiting
-from raft.queues import drain, drain_nowait
+from raft.proposals import Proposals, now
 from raft.storage import Storage
 from raft.wire import Answer
-
-logger = logging.getLogger(__name__)
 
 TICKS_PER_HEARTBEAT = 4
 
@@ -44,25 +38,23 @@ class Driver:
         *,
         heartbeat_ms: float,
         on_tick: Callable[[], None],
+        on_failure: Callable[[DiskFailed], None],
     ) -> None:
-        """`on_tick` is called by the tick thread after each tick."""
+        """`on_tick` is called by the tick thread after each tick; `on_failure` ends the process."""
+        self.flusher = Flusher(door, storage, proposals, self._send, on_failure)
         self._door = door
-        self._storage = storage
         self._applier = applier
         self._peers = peers
-        self._proposals = proposals
         self._tick_s = heartbeat_ms / 1000 / TICKS_PER_HEARTBEAT
         self._on_tick = on_tick
-        self._work: SimpleQueue[Ready | Waiting | None] = SimpleQueue()  # bounded by Proposals, and by RPCs in flight
         self._replies: dict[int, Callable[[Answer], None]] = {}  # RPCs that wait for the Node's reply, by request
-        self._refused: SimpleQueue[Waiting] = SimpleQueue()  # proposed here when this member did not lead
         door.on_ready = self._dispatch_locked
 
     # Inputs
 
-    def submit(self, waiting: Waiting) -> None:
-        """Propose it here, together with what else waits."""
-        self._work.put(waiting)
+    def propose_for_peer(self, call: Propose) -> None:
+        """Append what a follower forwards; the caller answers, then flushes.  Raises NotLeader."""
+        self._door.enter(lambda node: node.propose(call.proposals, now()), flushes=True)
 
     def serve(self, request: int, message: Message, done: Callable[[Answer], None]) -> None:
         """Step a peer's message; `done` gets the reply, when it may be given.  Raises InvalidMessage."""
@@ -75,21 +67,24 @@ class Driver:
                 del self._replies[request]
                 raise
 
-        self._door.enter(act)
-
-    def refused(self) -> list[Waiting]:
-        """What was submitted in vain since the last call."""
-        return drain_nowait(self._refused)
+        # A connection that brings entries has nothing else to do; one that brings heartbeats must not wait for a disk.
+        flushes = isinstance(message, AppendEntries) and not message.heartbeat
+        self._door.enter(act, flushes=flushes)
+        if flushes:
+            self.flusher.flush()
 
     # The Ready
 
-    def _dispatch_locked(self, node: Node, ready: Ready) -> Told:
-        if ready.writes or ready.messages_after:
-            self._work.put(ready)
+    def _dispatch_locked(self, node: Node, ready: Ready, flushes: bool) -> Told:
         self._applier.commit(ready.commit_index)
         self._applier.confirmed(ready.reads)
         self._applier.lost(ready.reads_lost)
-        return self._send_locked(node, ready.messages)
+        told = self._send_locked(node, ready.messages)
+        if ready.writes or ready.messages_after:
+            self.flusher.put(ready)
+            if not flushes:
+                told.append(self.flusher.wake)
+        return told
 
     def _send_locked(self, node: Node, messages: Sequence[Message]) -> Told:
         """A reply goes to the RPC that asked for it, once the lock is free; a request to the peer's lane."""
@@ -105,60 +100,15 @@ class Driver:
         done = self._replies.pop(reply.request, None)
         return [lambda: done(reply)] if done else []
 
-    # The threads
+    def _send(self, messages: Sequence[Message]) -> None:
+        """What had to wait for the disk."""
+        for tell in self._door.look(lambda node: self._send_locked(node, messages)):
+            tell()
+
+    # The thread
 
     def run_ticks(self, stopping: threading.Event) -> None:
         """The tick thread."""
         while not stopping.wait(self._tick_s):
             self._door.enter(lambda node: node.tick(time.monotonic() * 1000, now()))
             self._on_tick()
-
-    def run_flush(self) -> None:
-        """The flush thread; `stop` ends it."""
-        while True:
-            items = drain(self._work)
-            waiting = [item for item in items if isinstance(item, Waiting)]
-            if waiting:
-                self._propose(waiting)
-                items += self._take_readies()
-            self._flush([item for item in items if isinstance(item, Ready)])
-            if None in items:
-                return
-
-    def _take_readies(self) -> list[Ready | None]:
-        """What the proposing has made, so that it is written with this batch; commands go with the next one."""
-        items = drain_nowait(self._work)
-        for item in items:
-            if isinstance(item, Waiting):
-                self._work.put(item)
-        return [item for item in items if not isinstance(item, Waiting)]
-
-    def stop(self) -> None:
-        """End the flush thread once it has written what is pending."""
-        self._work.put(None)
-
-    def _propose(self, batch: list[Waiting]) -> None:
-        proposals = self._proposals.hand_over(batch)
-        try:
-            if proposals:
-                self._door.enter(lambda node: node.propose(proposals, now()))
-        except NotLeader:
-            self._proposals.take_back(batch)
-            for waiting in batch:
-                self._refused.put(waiting)
-
-    def _flush(self, readies: list[Ready]) -> None:
-        if any(ready.writes for ready in readies):
-            hard_states = [ready.hard_state for ready in readies if ready.hard_state is not None]
-            entries = [entry for ready in readies for entry in ready.entries]
-            self._storage.append(hard_states[-1], entries)
-            self._door.enter(lambda node: node.persisted(readies[-1].sequence))
-        messages = [message for ready in readies for message in ready.messages_after]
-        if messages:
-            for tell in self._door.look(lambda node: self._send_locked(node, messages)):
-                tell()
-
-
-def now() -> int:
-    """Microseconds since 1970."""
-    return time.time_ns() // 1000

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from raft.applier import Applier, Read
 from raft.door import Door
 from raft.errors import InvalidMessage, NotLeader, RaftError, Unavailable
+from raft.flusher import Flusher
 from raft.messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.node import Node
 from raft.peers import read_refusal
@@ -77,15 +78,15 @@ class Forwarder:
         door: Door,
         proposals: Proposals,
         applier: Applier,
-        submit: Callable[[Waiting], None],
+        flusher: Flusher,
         new_leader: Callable[[], Leader],
     ) -> None:
-        """`submit` proposes on this member; `new_leader` makes a way to the leader for one thread."""
+        """`flusher` proposes on this member; `new_leader` makes a way to the leader for one thread."""
         self._id = id
         self._door = door
         self._proposals = proposals
         self._applier = applier
-        self._submit = submit
+        self._flusher = flusher
         self._proposals_leader = new_leader()
         self._reads_leader = new_leader()
         self._tokens = itertools.count(1)
@@ -96,14 +97,16 @@ class Forwarder:
 
     # Inputs
 
-    def propose(self, command: bytes, done: Callable[[object], None]) -> None:
+    def propose(self, command: bytes, done: Callable[[object], None], may_wait: bool) -> None:
         """As chat/replica.py has it."""
         try:
             waiting = self._proposals.admit(command, done, time.monotonic())
         except Unavailable as error:
             done(error)
         else:
-            self._route(waiting)
+            self._route(waiting, flushes=may_wait)
+            if may_wait:
+                self._flusher.flush()
 
     def read(self, done: Callable[[RaftError | None], None]) -> None:
         """As chat/replica.py has it."""
@@ -153,10 +156,12 @@ class Forwarder:
         self._proposals_leader.close()
         self._reads_leader.close()
 
-    def _route(self, waiting: Waiting) -> None:
+    def _route(self, waiting: Waiting, *, flushes: bool = False) -> None:
         leader_id = self._door.leader_id
         if leader_id == self._id:
-            self._submit(waiting)
+            self._flusher.put(waiting)
+            if not flushes:
+                self._flusher.wake()
         elif leader_id:
             self._to_forward.put(waiting)
         # Without a leader it stays in Proposals until one is known (`leader_changed`) or its time is over.

@@ -16,7 +16,7 @@ from raft.admission import check_sender
 from raft.applier import Applier, StateMachine
 from raft.changes import change_of, is_so_already
 from raft.door import Door, Standing
-from raft.driver import Driver, now
+from raft.driver import Driver
 from raft.errors import ChangeRefused, DiskFailed, NotLeader, OutcomeUnknown, RaftError, RefusedPeer, Unavailable
 from raft.forwarding import Forwarder, Leader
 from raft.identity import Identity
@@ -38,7 +38,7 @@ from raft.messages import (
 )
 from raft.node import Node, Role, Settings
 from raft.peers import Peers
-from raft.proposals import Proposals
+from raft.proposals import Proposals, now
 from raft.records import entry_of_verified
 from raft.storage import Recovered, Storage
 from raft.wire import Answer, Call
@@ -102,10 +102,10 @@ class RunningMember:
         )  # fmt: skip
         self._driver = Driver(
             door, storage, self._applier, self._peers, proposals,
-            heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked,
+            heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked, on_failure=lambda error: self._end(str(error), 1),
         )  # fmt: skip
         self._timeout_s = timeout_ms / 1000
-        self._forwarder = Forwarder(self.id, door, proposals, self._applier, self._driver.submit, self._new_leader)
+        self._forwarder = Forwarder(self.id, door, proposals, self._applier, self._driver.flusher, self._new_leader)
         door.on_standing = self._standing_changed
 
     def _new_leader(self) -> Leader:
@@ -124,7 +124,7 @@ class RunningMember:
             threading.Thread(target=self._guard, args=(run,), name=name, daemon=True)  # may hang in a system call
             for name, run in (
                 ("raft-tick", partial(self._driver.run_ticks, self._stopping)),
-                ("raft-flush", self._driver.run_flush),
+                ("raft-flush", self._driver.flusher.run),
                 ("raft-apply", self._applier.run),
                 ("raft-forward", self._forwarder.run_proposals),
                 ("raft-read", self._forwarder.run_reads),
@@ -149,7 +149,7 @@ class RunningMember:
         """End all threads and close the log."""
         self._stopping.set()
         self._peers.close()
-        for part in (self._forwarder, self._driver, self._applier):
+        for part in (self._forwarder, self._driver.flusher, self._applier):
             part.stop()
         deadline_s = time.monotonic() + timeout_s
         for thread in self._threads:
@@ -174,7 +174,7 @@ class RunningMember:
     # What the parts report
 
     def _ticked(self) -> None:
-        self._forwarder.try_again(self._driver.refused())
+        self._forwarder.try_again(self._driver.flusher.refused())
         self._peers.drop_idle()
 
     def _standing_changed(self, before: Standing, after: Standing) -> None:
@@ -207,9 +207,9 @@ class RunningMember:
         """The log index up to which the state machine is."""
         return self._applier.last_applied
 
-    def propose(self, command: bytes, done: Callable[[object], None]) -> None:
+    def propose(self, command: bytes, done: Callable[[object], None], *, may_wait: bool = False) -> None:
         """Replicate a command; `done` gets the state machine's result, Unavailable or OutcomeUnknown."""
-        self._forwarder.propose(command, done)
+        self._forwarder.propose(command, done, may_wait)
 
     def read(self, done: Callable[[RaftError | None], None]) -> None:
         """ReadIndex, dissertation §6.4; `done(None)` once the state may be read."""
@@ -338,6 +338,7 @@ class RunningMember:
         match call:
             case Propose():
                 done(self._serve_propose(call))
+                self._driver.flusher.flush()  # after the answer: what it says is no more than that
             case ReadIndex():
                 self._forwarder.read_for_peer(lambda index: done(ReadIndexReply(index)))
             case ChangeMembership():
@@ -349,7 +350,7 @@ class RunningMember:
 
     def _serve_propose(self, call: Propose) -> ProposeReply:
         try:
-            self._door.enter(lambda node: node.propose(call.proposals, now()))
+            self._driver.propose_for_peer(call)
         except NotLeader as error:
             return ProposeReply(False, error.leader)
         return ProposeReply(True, self.id)

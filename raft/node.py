@@ -595,7 +595,8 @@ class Node:
         bytes_max = PROBE_BYTES_MAX if progress.mode is Mode.PROBE else self.settings.append_bytes_max
         entries = self.log.slice(first, last, bytes_max)
         # None: they left memory, and the driver reads them from disk.
-        last = min(last, first + LOAD_ENTRIES_MAX - 1) if entries is None else first - 1 + len(entries)
+        load_max = 1 if progress.mode is Mode.PROBE else LOAD_ENTRIES_MAX
+        last = min(last, first + load_max - 1) if entries is None else first - 1 + len(entries)
         progress.sent(last, self._clock_ms)
         progress.sent_commit = max(progress.sent_commit, min(self.commit_index, last))
         self._messages.append(
@@ -613,6 +614,8 @@ class Node:
         progress.acked_round = max(progress.acked_round, m.round)
         if not m.heartbeat:
             self._take_append_reply(progress, m)
+        if self.role is not Role.LEADER:
+            return  # that answer committed its own removal
         self._close_round()
         if self._transfer_target == m.source:
             self._continue_transfer()
@@ -754,14 +757,17 @@ class Node:
 
     def _due_promotion(self) -> Change | None:
         """A learner that got through a round of catching up within an election timeout (dissertation §4.2.1)."""
-        for id, member in self.configuration.members.items():
+        configuration = self.configuration
+        for id, member in configuration.members.items():
             progress = self._progress.get(id)
             if progress is None or not member.promote or not member.incarnation:
                 continue
             if progress.match_index and progress.match_index >= progress.catch_up_target:
                 quick = self._clock_ms - progress.catch_up_start_ms <= self.settings.election_timeout_ms
-                if quick and progress.catch_up_target:
-                    return PromoteMember(id)
+                promoted = PromoteMember(id)
+                # It may have gone since: a vote that is not in reach must not decide.
+                if quick and progress.catch_up_target and self._majority_in_contact(configuration.after(promoted)):
+                    return promoted
                 progress.catch_up_target = self.log.last_index
                 progress.catch_up_start_ms = self._clock_ms
         return None

@@ -40,9 +40,9 @@ class Progress:
             self.next_index = last_index + 1
 
     def accepted(self, match_index: int) -> None:
-        """The follower holds all up to `match_index`."""
+        """The follower holds all up to `match_index`; of what was sent, that may be a part."""
         self.match_index = max(self.match_index, match_index)
-        self.next_index = max(self.next_index, self.match_index + 1)
+        self.next_index = self.match_index + 1
         self.mode = Mode.REPLICATE
 
     def rejected(self, next_index: int) -> None:

@@ -6,6 +6,7 @@ and from then on its outcome is unknown until it is applied here.  One that was 
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -29,6 +30,11 @@ class Waiting:
     done: Done
     since_s: float
     handed_over: int = 0  # times, less those that were refused: two threads may try, and one of them succeed
+
+
+def now() -> int:
+    """Microseconds since 1970: what entries are stamped with."""
+    return time.time_ns() // 1000
 
 
 class Proposals:

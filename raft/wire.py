@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import Any, get_type_hints
 
 from raft.errors import InvalidMessage
+from raft.membership import Member, decode_configuration
 from raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -20,6 +21,7 @@ from raft.messages import (
     Entry,
     Hello,
     HelloReply,
+    Kind,
     ProposalId,
     Propose,
     ProposeReply,
@@ -34,7 +36,8 @@ from raft.messages import (
 from raft.records import RECORD_BYTES_MAX, decode_entry
 
 FORMAT = 1  # of everything said between members
-ENTRIES_MAX = 65_536  # in one body; the body's bytes are bounded by the server
+ENTRIES_MAX = 65_536  # lines behind the first of one body; the body's bytes are bounded by the server
+TEXT_POINTS_MAX = 2_048  # the longest: a refusal in words, or a URL
 NUMBER_MAX = 1 << 53  # what every JSON reader holds exactly
 
 Call = RequestVote | AppendEntries | TimeoutNow | Propose | ReadIndex | ChangeMembership | Hello
@@ -55,6 +58,7 @@ _SHAPES: dict[type[Any], dict[str, Any]] = {
     cls: {f.name: get_type_hints(cls)[f.name] for f in fields(cls) if f.name not in _IN_LINES | _LOCAL}
     for cls in (*_CALLS, *_ANSWERS)
 }
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can say them, UTF-8 cannot
 _PROPOSAL = re.compile(rb'\{"id":\[([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16})\],"command":([^\n]+)\}')
 
 
@@ -77,48 +81,65 @@ def encode(sender: Sender, message: Call | Answer) -> bytes:
 
 def decode_call(body: bytes, request: int) -> tuple[Sender, Call]:
     """What a peer asks; `request` is the receiver's number for it.  Raises InvalidMessage."""
-    sender, cls, values, lines = _decode_head(body, _CALLS)
+    sender, cls, values, lines = _decode_head(body, _CALLS, with_lines=(AppendEntries, Propose))
     if "request" in {f.name for f in fields(cls)}:
         values["request"] = request
     if cls is AppendEntries:
         values["entries"] = _decode_entries(lines, values)
     elif cls is Propose:
-        values["proposals"] = tuple(_decode_proposal(line) for line in lines)
+        values["proposals"] = tuple(_decode_proposal(line, sender.id) for line in lines)
     call: Call = cls(**values)
     if call.source != sender.id:
-        raise InvalidMessage(f"a message of member {call.source} from member {sender.id}")
+        raise InvalidMessage(f"source: a message of member {call.source} from member {sender.id}")
     return sender, call
 
 
 def decode_answer(body: bytes) -> tuple[Sender, Answer]:
     """What a peer answers.  Raises InvalidMessage."""
-    sender, cls, values, _ = _decode_head(body, _ANSWERS)
+    sender, cls, values, _ = _decode_head(body, _ANSWERS, with_lines=())
     answer: Answer = cls(**values)
     return sender, answer
 
 
-def _decode_head(body: bytes, expected: tuple[type[Any], ...]) -> tuple[Sender, type[Any], dict[str, Any], list[bytes]]:
-    lines = body.split(b"\n")
-    if lines.pop() != b"":
-        raise InvalidMessage("the body does not end with a newline")
-    try:
-        head = json.loads(lines[0]) if lines else None
-    except (ValueError, RecursionError):
-        head = None
-    if not isinstance(head, dict):
-        raise InvalidMessage("the first line is not a JSON object")
-    if head.get("format") != FORMAT:
-        raise InvalidMessage(f"format: {head.get('format')!r} is not one this version speaks ({FORMAT})")
-    cls = _BY_NAME.get(head.get("rpc", "")) if isinstance(head.get("rpc"), str) else None
+def _decode_head(
+    body: bytes, expected: tuple[type[Any], ...], *, with_lines: tuple[type[Any], ...]
+) -> tuple[Sender, type[Any], dict[str, Any], list[bytes]]:
+    head_line, *lines = _split(body)
+    head = _decode_object(head_line)
+    if type(head.get("format")) is not int or head["format"] != FORMAT:
+        raise InvalidMessage(f"format: {_shown(head.get('format'))} is not one this version speaks ({FORMAT})")
+    name = head.get("rpc")
+    cls = _BY_NAME.get(name) if isinstance(name, str) else None
     if cls is None or cls not in expected:
-        raise InvalidMessage(f"rpc: {head.get('rpc')!r} is not known here")
+        raise InvalidMessage(f"rpc: {_shown(name)} is not known here")
+    if lines and cls not in with_lines:
+        raise InvalidMessage(f"rpc: lines behind a {name}, which has none")
     values = {name: _checked(head, name, hint) for name, hint in _SHAPES[cls].items()}
-    return _decode_sender(head.get("from")), cls, values, lines[1:]
+    return _decode_sender(head.get("from")), cls, values, lines
+
+
+def _split(body: bytes) -> list[bytes]:
+    lines = body.split(b"\n", ENTRIES_MAX + 2)
+    if lines.pop() != b"":
+        raise InvalidMessage(f"the body does not end with a newline, or has more than {ENTRIES_MAX} entries")
+    return lines or [b""]
+
+
+def _decode_object(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line.decode())  # decoded here: of bytes, loads() would guess the encoding
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise InvalidMessage("the first line is not a JSON object")
+    return value
 
 
 def _decode_sender(value: object) -> Sender:
     if isinstance(value, list) and len(value) == 4 and _is_number(value[0]) and all(_is_text(v) for v in value[1:]):
-        return Sender(*value)
+        sender = Sender(*value)
+        if sender.id:
+            return sender
     raise InvalidMessage("from: not [id, incarnation, cluster id, advertised URL]")
 
 
@@ -127,7 +148,12 @@ def _is_number(value: object) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= 2_048
+    return isinstance(value, str) and len(value) <= TEXT_POINTS_MAX and not _LONE_SURROGATE.search(value)
+
+
+def _shown(value: object) -> str:
+    """For an answer in words: short, and of what is nested only its kind."""
+    return type(value).__name__ if isinstance(value, dict | list) else f"{str(value)[:40]!r}"
 
 
 def _checked(head: Mapping[str, Any], name: str, hint: Any) -> Any:
@@ -141,14 +167,12 @@ def _checked(head: Mapping[str, Any], name: str, hint: Any) -> Any:
             return {int(key): text for key, text in value.items()}
     elif hint == tuple[int, ...] and isinstance(value, list) and all(_is_number(item) for item in value):
         return tuple(value)
-    raise InvalidMessage(f"{name}: {str(value)[:40]!r} will not do")
+    raise InvalidMessage(f"{name}: {_shown(value)} will not do")
 
 
 def _decode_entries(lines: list[bytes], values: Mapping[str, Any]) -> tuple[Entry, ...]:
     """Records without a gap after prev_log_index, terms that never fall and do not exceed the leader's."""
-    if len(lines) > ENTRIES_MAX:
-        raise InvalidMessage(f"more than {ENTRIES_MAX} entries in one append")
-    entries = tuple(decode_entry(line + b"\n") for line in lines)
+    entries = tuple(_decode_entry(line + b"\n") for line in lines)
     index, term = values["prev_log_index"], values["prev_log_term"]
     for entry in entries:
         index += 1
@@ -158,17 +182,42 @@ def _decode_entries(lines: list[bytes], values: Mapping[str, Any]) -> tuple[Entr
     return entries
 
 
+def _decode_entry(record: bytes) -> Entry:
+    """A command's JSON was looked into where it was proposed; a configuration's is here, it decides who has a say."""
+    try:
+        entry = decode_entry(record)
+        if entry.kind is Kind.CONFIGURATION:
+            _check_configuration(entry.body)
+    except InvalidMessage as error:
+        raise InvalidMessage(f"entries: {error}") from None
+    except RecursionError:
+        raise InvalidMessage("entries: a configuration that is nested too deeply") from None
+    return entry
+
+
+def _check_configuration(body: bytes) -> None:
+    configuration = decode_configuration(body)
+    for member in configuration.members.values():
+        for field in fields(Member):
+            if type(getattr(member, field.name)) is not field.type:
+                raise InvalidMessage(f"a configuration with a {field.name} that is not of its type")
+    if type(configuration.cluster_id) is not str or not all(_is_number(id) for id in configuration.removed):
+        raise InvalidMessage("a configuration with a cluster_id or removed that is not of its type")
+
+
 def _encode_proposal(id: ProposalId, command: bytes) -> bytes:
     return b'{"id":[%d,%d,%d,%d],"command":%b}\n' % (id.member, id.boot, id.sequence, id.lowest_unanswered, command)
 
 
-def _decode_proposal(line: bytes) -> tuple[ProposalId, bytes]:
+def _decode_proposal(line: bytes, source: int) -> tuple[ProposalId, bytes]:
     match = _PROPOSAL.fullmatch(line)
     if match is None or len(line) > RECORD_BYTES_MAX // 2:
-        raise InvalidMessage("a proposal that cannot be read")
-    command = match[5]
+        raise InvalidMessage("proposals: one that cannot be read")
+    id, command = ProposalId(int(match[1]), int(match[2]), int(match[3]), int(match[4])), match[5]
+    if id.member != source:
+        raise InvalidMessage(f"proposals: one of member {id.member} from member {source}; they are never passed on")
     try:
-        json.loads(command)  # it is going to be in the log for ever, so it has to be JSON
+        json.loads(command.decode())  # it is going to be in the log for ever, so it has to be JSON
     except (ValueError, RecursionError):
-        raise InvalidMessage("a proposal whose command is not JSON") from None
-    return ProposalId(int(match[1]), int(match[2]), int(match[3]), int(match[4])), command
+        raise InvalidMessage("proposals: one whose command is not JSON") from None
+    return id, command

@@ -30,6 +30,7 @@ FLOORS = (
     # The driver, from its parts up to the whole member.
     ("raft.admission", "raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.sessions"),
     ("raft.applier", "raft.peers"),
+    ("raft.flusher",),
     ("raft.driver", "raft.forwarding"),
     ("raft.member",),
     ("raft",),

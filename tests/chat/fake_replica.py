@@ -42,7 +42,7 @@ class FakeReplica:
     def last_applied(self) -> int:
         return FIRST_INDEX + len(self._entries) - 1
 
-    def propose(self, command: bytes, done: Callable[[object], None]) -> None:
+    def propose(self, command: bytes, done: Callable[[object], None], *, may_wait: bool = False) -> None:
         if self.unavailable:
             done(Unavailable("no quorum"))
             return

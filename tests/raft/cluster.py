@@ -198,8 +198,10 @@ class Cluster:
         node = source.node
         if node is None or node.role is not Role.LEADER or node.current_term != message.term:
             return None
-        entries = tuple(source.disk[message.prev_log_index : message.last_index])
-        return replace(message, entries=entries)
+        entries = source.disk[message.prev_log_index : message.last_index]
+        while len(entries) > 1 and sum(len(entry.record) for entry in entries) > self.settings.append_bytes_max:
+            entries.pop()
+        return replace(message, entries=tuple(entries))
 
     def _carry_out(self, machine: Machine, ready: Ready) -> None:
         write(machine.log, ready.entries)

@@ -3,7 +3,8 @@
 A line beginning with `>` is a command, `#` a comment; all other lines are what the command above them made happen.
 `python -m tests.raft.script --rewrite` writes those anew: then read the difference, every line of it.
 
-    > cluster 3              members 1 to 3; `blank`: nobody has met anybody      > join 4    a blank machine
+    > cluster 3              members 1 to 3; `blank`: nobody has met anybody; `append_bytes_max=200`
+    > join 4                 a blank machine
     > tick 1 400             on member 1 (`1,2`; `all`) 400 ms pass, by 60 at most
     > campaign 1             ticks until member 1 asks for votes
     > elect 1                campaigns and is let win; messages are not shown
@@ -41,7 +42,7 @@ from raft.messages import (
     TimeoutNow,
     TimeoutNowReply,
 )
-from raft.node import Ready, Role
+from raft.node import Ready, Role, Settings
 from tests.raft.cluster import Cluster, Link, Machine
 from tests.raft.telling import tell_entry, tell_hard_state, tell_members, tell_message
 
@@ -93,10 +94,12 @@ class Script:
 
     # Commands
 
-    def _do_cluster(self, size: str, blank: str = "") -> None:
+    def _do_cluster(self, size: str, *words: str) -> None:
         ids = range(1, int(size) + 1)
-        strangers = Configuration({id: Member(id, f"http://{id}", True) for id in ids}) if blank else None
-        self._cluster = Cluster(int(size), Fixed, founding=strangers)
+        strangers = Configuration({id: Member(id, f"http://{id}", True) for id in ids}) if "blank" in words else None
+        bytes_max = [int(word.removeprefix("append_bytes_max=")) for word in words if "=" in word]
+        settings = Settings(append_bytes_max=bytes_max[0]) if bytes_max else Settings()
+        self._cluster = Cluster(int(size), Fixed, settings, strangers)
         self._cluster.on_ready = self._ready
         self._cluster.on_sent = self._sent
         self._seen = {machine.id: _standing(machine) for machine in self._cluster.up}

@@ -1,0 +1,122 @@
+"""Group commit: one write and one sync for all that is pending, outside the engine's lock.
+
+What is pending gathers in a queue: commands to propose, which become one batch of entries, and Readys to write.
+Whoever brings something and has nothing better to do than to wait for it flushes it in its own thread, unless another
+thread is at it: waking a thread costs as much as a quick disk.  So the flush thread works under load, and for those
+who must not wait for a disk (the tick, the lanes).
+
+A disk that fails ends the process; nothing is acknowledged after it.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+
+from raft.door import Door
+from raft.errors import DiskFailed, NotLeader
+from raft.messages import Message
+from raft.node import Ready
+from raft.proposals import Proposals, Waiting, now
+from raft.queues import drain_nowait
+from raft.storage import Storage
+
+
+class Flusher:
+    """The one that appends to the storage."""
+
+    def __init__(
+        self,
+        door: Door,
+        storage: Storage,
+        proposals: Proposals,
+        send: Callable[[Sequence[Message]], None],
+        on_failure: Callable[[DiskFailed], None],
+    ) -> None:
+        """`send` takes the messages that had to wait for the disk; `on_failure` ends the process."""
+        self._door = door
+        self._storage = storage
+        self._proposals = proposals
+        self._send = send
+        self._on_failure = on_failure
+        self._work: SimpleQueue[Ready | Waiting] = SimpleQueue()  # bounded by Proposals, and by RPCs in flight
+        self._refused: SimpleQueue[Waiting] = SimpleQueue()  # proposed here when this member did not lead
+        self._busy = threading.Lock()  # held by whoever flushes
+        self._wakes: SimpleQueue[bool] = SimpleQueue()  # of the flush thread; False ends it
+
+    def put(self, work: Ready | Waiting) -> None:
+        """Add to what is pending; never blocks.  Then `wake` or `flush`."""
+        self._work.put(work)
+
+    def wake(self) -> None:
+        """Have the flush thread see to it; never blocks.  Whoever is busy now looks at the queue again afterwards."""
+        if not self._busy.locked():
+            self._wakes.put(True)
+
+    def flush(self) -> None:
+        """Flush one batch in this thread, unless another one is at it."""
+        if self._work.empty() or not self._busy.acquire(blocking=False):
+            return
+        try:
+            self._flush_batch()
+        finally:
+            self._busy.release()
+        if not self._work.empty():  # others do not wait for what this thread has brought
+            self._wakes.put(True)
+
+    def run(self) -> None:
+        """The flush thread."""
+        while self._wakes.get():
+            while not self._work.empty():  # looked at with the lock free: who could not get it relies on that
+                with self._busy:
+                    self._flush_batch()
+
+    def stop(self) -> None:
+        """End the flush thread once it has written what is pending."""
+        self._wakes.put(True)
+        self._wakes.put(False)
+
+    def refused(self) -> list[Waiting]:
+        """What was to be proposed here in vain since the last call."""
+        return drain_nowait(self._refused)
+
+    def _flush_batch(self) -> None:
+        items = drain_nowait(self._work)
+        waiting = [item for item in items if isinstance(item, Waiting)]
+        readies = [item for item in items if isinstance(item, Ready)]
+        if waiting:
+            self._propose(waiting)
+            readies += self._take_readies()
+        try:
+            self._write(readies)
+        except DiskFailed as error:
+            self._on_failure(error)
+            raise
+
+    def _propose(self, batch: list[Waiting]) -> None:
+        fresh = [waiting for waiting in batch if not waiting.handed_over]
+        proposals = self._proposals.hand_over(batch)
+        try:
+            if proposals:
+                self._door.enter(lambda node: node.propose(proposals, now()), flushes=True)
+        except NotLeader:
+            self._proposals.take_back(fresh)
+            for waiting in batch:
+                self._refused.put(waiting)
+
+    def _take_readies(self) -> list[Ready]:
+        """What the proposing has made, so that it is written with this batch; commands go with the next one."""
+        items = drain_nowait(self._work)
+        for item in items:
+            if isinstance(item, Waiting):
+                self._work.put(item)
+        return [item for item in items if isinstance(item, Ready)]
+
+    def _write(self, readies: list[Ready]) -> None:
+        hard_states = [ready.hard_state for ready in readies if ready.hard_state is not None]
+        if hard_states:
+            entries = [entry for ready in readies for entry in ready.entries]
+            self._storage.append(hard_states[-1], entries)
+            self._door.enter(lambda node: node.persisted(readies[-1].sequence), flushes=True)
+        messages = [message for ready in readies for message in ready.messages_after]
+        if messages:
+            self._send(messages)
