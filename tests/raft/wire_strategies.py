@@ -1,0 +1,102 @@
+"""Every message that members send each other, for hypothesis."""
+
+import string
+
+from hypothesis import strategies as st
+
+from raft.membership import Configuration, Member
+from raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    ChangeMembership,
+    ChangeMembershipReply,
+    Entry,
+    Hello,
+    HelloReply,
+    ProposalId,
+    Propose,
+    ProposeReply,
+    ReadIndex,
+    ReadIndexReply,
+    RequestVote,
+    RequestVoteReply,
+    Sender,
+    TimeoutNow,
+    TimeoutNowReply,
+)
+from raft.records import command_entry, configuration_entry, noop_entry
+from raft.wire import NUMBER_MAX, Answer, Call
+
+numbers = st.one_of(st.integers(0, 5), st.integers(0, NUMBER_MAX))
+ids = st.one_of(st.integers(1, 5), st.integers(1, NUMBER_MAX))
+flags = st.booleans()
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+commands = st.sampled_from([b"1", b"{}", b'{"Message":"\xc3\xa4\\n"}', b'"}"', b"[[],null]"])
+senders = st.builds(Sender, ids, texts, texts, texts)
+urls = st.integers(1, 65535).map(lambda port: f"http://127.0.0.1:{port}")
+
+members = st.builds(Member, ids, urls, flags, flags, texts, texts)
+configurations = st.builds(
+    Configuration,
+    st.lists(members, max_size=3).map(lambda found: {member.id: member for member in found}),
+    st.frozensets(ids, max_size=3),
+    st.text(string.hexdigits, max_size=16),
+)
+proposal_ids = st.builds(ProposalId, ids, numbers, numbers, numbers)
+
+
+def entry(draw: st.DrawFn, index: int, term: int) -> Entry:
+    """Any entry for this place."""
+    time = draw(st.integers(0, 1 << 52))
+    match draw(st.integers(0, 2)):
+        case 0:
+            return command_entry(index, term, time, draw(proposal_ids), draw(commands))
+        case 1:
+            return configuration_entry(index, term, time, draw(configurations).encode())
+        case _:
+            return noop_entry(index, term, time)
+
+
+@st.composite
+def appends(draw: st.DrawFn) -> AppendEntries:
+    """With entries that follow on."""
+    prev_log_index = draw(st.integers(0, NUMBER_MAX - 10))
+    terms = sorted(draw(st.lists(numbers, min_size=2, max_size=6)))
+    entries = tuple(entry(draw, prev_log_index + 1 + n, term) for n, term in enumerate(terms[1:-1]))
+    return AppendEntries(
+        draw(ids), draw(ids), terms[-1], prev_log_index, terms[0], entries, draw(numbers), draw(numbers), draw(flags),
+        draw(numbers), draw(numbers), draw(numbers),
+    )  # fmt: skip
+
+
+@st.composite
+def proposes(draw: st.DrawFn) -> Propose:
+    """A member's own proposals."""
+    source = draw(ids)
+    own = st.builds(ProposalId, st.just(source), numbers, numbers, numbers)
+    return Propose(source, draw(ids), tuple(draw(st.lists(st.tuples(own, commands), max_size=4))))
+
+
+calls: st.SearchStrategy[Call] = st.one_of(
+    appends(),
+    proposes(),
+    st.builds(RequestVote, ids, ids, numbers, numbers, numbers, flags, flags, numbers),
+    st.builds(TimeoutNow, ids, ids, numbers, numbers),
+    st.builds(ReadIndex, ids, ids),
+    st.builds(ChangeMembership, ids, ids, texts, numbers, texts, flags),
+    st.builds(Hello, ids, ids),
+)
+answers: st.SearchStrategy[Answer] = st.one_of(
+    st.builds(RequestVoteReply, ids, ids, numbers, flags, flags),
+    st.builds(AppendEntriesReply, ids, ids, numbers, flags, numbers, numbers, flags, numbers, numbers),
+    st.builds(TimeoutNowReply, ids, ids, numbers),
+    st.builds(ProposeReply, flags, numbers),
+    st.builds(ReadIndexReply, numbers),
+    st.builds(ChangeMembershipReply, texts, texts, numbers, numbers),
+    st.builds(
+        HelloReply,
+        st.dictionaries(st.integers(0, 10**14), texts, max_size=3),
+        st.dictionaries(st.integers(0, 10**14), texts, max_size=3),
+        st.lists(numbers, max_size=3).map(tuple),
+    ),
+)
