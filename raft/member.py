@@ -88,6 +88,7 @@ class RunningMember:
         self._storage = storage
         self._identity = identity
         self._advertise = advertise
+        self._sender = Sender(identity.id, identity.incarnation, identity.cluster_id, advertise)
         self._save_identity = save_identity
         self._on_end = on_end
         self._ended = threading.Lock()  # taken once, by who ends it
@@ -188,6 +189,7 @@ class RunningMember:
     def _configuration_applied(self, configuration: Configuration) -> None:
         if configuration.cluster_id != self._identity.cluster_id:
             self._identity = replace(self._identity, cluster_id=configuration.cluster_id, joining=False)
+            self._sender = replace(self._sender, cluster_id=configuration.cluster_id)
             self._save_identity(self._identity)
             self._storage.set_cluster_id(configuration.cluster_id)
         described = (f"{m.id} at {m.url}{'' if m.voting else ' (no vote)'}" for m in configuration.members.values())
@@ -317,8 +319,7 @@ class RunningMember:
 
     def sender(self) -> Sender:
         """How this member introduces itself."""
-        identity = self._identity
-        return Sender(identity.id, identity.incarnation, identity.cluster_id, self._advertise)
+        return self._sender
 
     def hello(self) -> HelloReply:
         """What a member is told that looks for its cluster."""

@@ -8,7 +8,9 @@ two: appends may wait for the peer's disk, heartbeats and votes must not wait be
 import contextlib
 import logging
 import socket
+import struct
 import threading
+import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -18,6 +20,9 @@ from raft.messages import Message
 logger = logging.getLogger(__name__)
 
 HEAD_BYTES_MAX = 16 << 10
+RECV_BYTES = 16 << 10  # a usual answer whole; the buffer is allocated for each recv
+BODY_RECV_BYTES = 256 << 10
+IDLE_S = 1.0  # a connection that was unused for longer is looked at before it is used
 BODY_BYTES_MAX = 64 << 20
 RPC_PATH = "/rpc"
 
@@ -41,6 +46,8 @@ class Connection:
         self.url = url
         self._address = parse_peer_url(url)
         self._socket: socket.socket | None = None
+        self._timeout_s = 0.0  # as set on the socket
+        self._used_s = 0.0
         host, port = self._address
         host = f"[{host}]" if ":" in host else host
         self._head = f"POST {RPC_PATH} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: ".encode()
@@ -55,9 +62,14 @@ class Connection:
             peer = self._connect(timeout_s)
             peer.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))  # one write: Nagle never waits
             return self._receive(peer)
+        except BlockingIOError:  # how the kernel says that the timeout is over
+            self.close()
+            raise TimeoutError("timed out") from None
         except (OSError, InvalidMessage):
             self.close()
             raise
+        finally:
+            self._used_s = time.monotonic()
 
     def open(self, timeout_s: float) -> None:
         """Connect where that is still to be done.  Raises OSError: nothing was sent."""
@@ -73,7 +85,7 @@ class Connection:
 
     def _connect(self, timeout_s: float) -> socket.socket:
         peer = self._socket  # once: another thread may close it between any two lines
-        if peer is not None and _has_something_to_say(peer):
+        if peer is not None and time.monotonic() - self._used_s > IDLE_S and _has_something_to_say(peer):
             self.close()
             peer = None
         if peer is None:
@@ -82,8 +94,14 @@ class Connection:
             except UnicodeError as error:  # no name, so there is nobody of that name
                 raise ConnectionError(str(error)) from None
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket = peer
-        peer.settimeout(timeout_s)
+            peer.settimeout(None)
+            self._socket, self._timeout_s = peer, 0.0
+        if timeout_s != self._timeout_s:
+            # In the kernel: Python's own timeout is a poll() before each call, and a turn of the GIL with it.
+            timeval = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+            self._timeout_s = timeout_s
         return peer
 
     def _receive(self, peer: socket.socket) -> tuple[int, bytes]:
@@ -91,19 +109,19 @@ class Connection:
         while (end := received.find(b"\r\n\r\n")) < 0:
             if len(received) > HEAD_BYTES_MAX:
                 raise InvalidMessage("an answer whose head does not end")
-            received += self._receive_some(peer)
+            received += self._receive_some(peer, RECV_BYTES)
         status, length, keep_alive = _parse_head(received[:end])
         chunks, missing = [received[end + 4 :]], length - (len(received) - end - 4)
         while missing > 0:
-            chunks.append(self._receive_some(peer))
+            chunks.append(self._receive_some(peer, BODY_RECV_BYTES))
             missing -= len(chunks[-1])
         if not keep_alive or missing < 0:
             self.close()
         return status, b"".join(chunks)[:length]
 
     @staticmethod
-    def _receive_some(peer: socket.socket) -> bytes:
-        data = peer.recv(1 << 18)
+    def _receive_some(peer: socket.socket, size: int) -> bytes:
+        data = peer.recv(size)
         if not data:
             raise ConnectionResetError("the peer closed the connection")
         return data
@@ -116,8 +134,7 @@ def _has_something_to_say(peer: socket.socket) -> bool:
     made once in an election timeout.
     """
     try:
-        peer.setblocking(False)  # with a timeout recv() would wait first, whatever its flags say
-        peer.recv(1, socket.MSG_PEEK)
+        peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return False
     except OSError:

@@ -178,13 +178,16 @@ def test_bytes_that_arrive_between_two_calls_are_never_taken_for_an_answer() -> 
         assert call(connection) == (200, b"two")
 
 
-def test_a_connection_that_the_peer_closed_while_it_was_idle_is_replaced_and_no_call_is_lost() -> None:
+def test_a_connection_that_the_peer_closed_while_it_was_idle_is_replaced_and_no_call_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A candidate's request for votes is sent once in an election timeout: it must not find out by losing it."""
 
     def script(peer: socket.socket) -> None:
         take_request(peer)
         peer.sendall(answer(b"one"))
 
+    monkeypatch.setattr("raft.transport.IDLE_S", 0.0)
     with ScriptedPeer(script, answering(answer(b"two"))) as peer, connected(peer.url) as connection:
         assert call(connection) == (200, b"one")
         for thread in peer._threads[1:]:
