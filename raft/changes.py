@@ -6,20 +6,34 @@ A repeated request, after an answer that got lost, is not an error: it asks for 
 from raft.errors import InvalidMessage
 from raft.membership import AddMember, Change, Configuration, MoveMember, PromoteMember, RemoveMember
 from raft.messages import ChangeMembership
+from raft.transport import parse_peer_url
 
 
 def change_of(call: ChangeMembership) -> Change:
-    """The change that a follower's client asks for.  Raises InvalidMessage."""
+    """The change that a follower's client asks for.  Raises InvalidMessage.
+
+    A URL that cannot be called would be in the log for ever, and no member could get past it.
+    """
+    if call.id < 1:
+        raise InvalidMessage(f"id: {call.id} is nobody's; ids count from 1")
     match call.change:
         case "AddMember":
-            return AddMember(call.id, call.url, call.voting)
+            return AddMember(call.id, _callable(call.url), call.voting)
         case "RemoveMember":
             return RemoveMember(call.id)
         case "PromoteMember":
             return PromoteMember(call.id)
         case "MoveMember":
-            return MoveMember(call.id, call.url)
+            return MoveMember(call.id, _callable(call.url))
     raise InvalidMessage(f"change: {call.change!r} is not known here")
+
+
+def _callable(url: str) -> str:
+    try:
+        parse_peer_url(url)
+    except ValueError as error:
+        raise InvalidMessage(f"url: {error}") from None
+    return url
 
 
 def is_so_already(configuration: Configuration, change: Change) -> bool:

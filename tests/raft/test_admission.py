@@ -1,0 +1,68 @@
+"""Who may speak: the members of this cluster, as the processes they were when it met them."""
+
+import pytest
+
+from raft.admission import check_sender
+from raft.errors import RefusedPeer
+from raft.membership import Configuration, Member
+from raft.messages import Sender
+
+CLUSTER = "c1"
+MET = Member(1, "http://127.0.0.1:12379", voting=True, incarnation="aa")
+ADDED = Member(2, "http://127.0.0.1:22379", voting=False)  # its incarnation is not known yet
+COMMITTED = Configuration({1: MET, 2: ADDED}, removed=frozenset({9}), cluster_id=CLUSTER)
+
+
+def speaks(id: int, incarnation: str, cluster_id: str, own_cluster_id: str = CLUSTER) -> None:
+    check_sender(Sender(id, incarnation, cluster_id, ""), own_cluster_id, COMMITTED)
+
+
+def refusal(id: int, incarnation: str, cluster_id: str, own_cluster_id: str = CLUSTER) -> str:
+    with pytest.raises(RefusedPeer) as refused:
+        speaks(id, incarnation, cluster_id, own_cluster_id)
+    assert f"member {id}" in str(refused.value)
+    return refused.value.code
+
+
+@pytest.mark.parametrize("cluster_id", [CLUSTER, ""])
+def test_a_member_that_was_met_may_speak_also_before_it_has_learnt_the_clusters_name(cluster_id: str) -> None:
+    speaks(1, "aa", cluster_id)
+
+
+def test_a_member_that_was_met_may_speak_before_this_one_has_learnt_the_clusters_name() -> None:
+    speaks(1, "aa", "", own_cluster_id="")
+    speaks(1, "aa", CLUSTER, own_cluster_id="")
+
+
+def test_a_member_of_another_cluster_is_refused_whatever_its_id() -> None:
+    assert refusal(1, "aa", "c2") == "other_cluster"
+    assert refusal(9, "aa", "c2") == "other_cluster"  # it was not this cluster that removed it
+
+
+@pytest.mark.parametrize("cluster_id", [CLUSTER, ""])
+def test_a_wiped_disk_under_an_old_id_is_refused(cluster_id: str) -> None:
+    assert refusal(1, "bb", cluster_id) == "other_incarnation"
+    assert refusal(1, "", cluster_id) == "other_incarnation"
+
+
+def test_a_wiped_founder_is_refused_before_the_cluster_has_a_name() -> None:
+    assert refusal(1, "bb", "", own_cluster_id="") == "other_incarnation"
+
+
+def test_a_removed_member_is_told_so() -> None:
+    assert refusal(9, "zz", CLUSTER) == "removed"
+
+
+def test_a_member_that_was_added_may_speak_once_it_names_the_cluster() -> None:
+    speaks(2, "bb", CLUSTER)
+    assert refusal(2, "bb", "") == "unknown_member"
+
+
+def test_an_id_that_is_not_known_here_may_have_been_added_by_an_entry_on_its_way() -> None:
+    speaks(4, "dd", CLUSTER)
+    assert refusal(4, "dd", "") == "unknown_member"
+
+
+def test_an_unknown_id_may_not_speak_while_neither_knows_the_clusters_name() -> None:
+    """That both know none does not make it the same."""
+    assert refusal(4, "dd", "", own_cluster_id="") == "unknown_member"
