@@ -162,7 +162,8 @@ def test_bytes_behind_an_answer_are_never_taken_for_the_next_one() -> None:
         assert [call(connection), call(connection)] == [(200, b"one"), (200, b"two")]
 
 
-def test_bytes_that_arrive_between_two_calls_are_never_taken_for_an_answer() -> None:
+def test_bytes_that_arrive_while_it_was_idle_are_not_taken_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft.transport.IDLE_S", 0.0)
     sent = threading.Event()
 
     def script(peer: socket.socket) -> None:
