@@ -93,13 +93,12 @@ class Flusher:
             raise
 
     def _propose(self, batch: list[Waiting]) -> None:
-        fresh = [waiting for waiting in batch if not waiting.handed_over]
         proposals = self._proposals.hand_over(batch)
         try:
             if proposals:
                 self._door.enter(lambda node: node.propose(proposals, now()), flushes=True)
         except NotLeader:
-            self._proposals.take_back(fresh)
+            self._proposals.take_back(batch)
             for waiting in batch:
                 self._refused.put(waiting)
 
