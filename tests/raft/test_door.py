@@ -1,0 +1,164 @@
+"""The lock of the engine: what follows from an input is carried out under it, who waits is told after it."""
+
+import random
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from raft.door import Door, Standing, Told
+from raft.errors import NotLeader
+from raft.log import Log
+from raft.membership import Configuration, Member
+from raft.messages import HardState, RequestVote
+from raft.node import Node, Ready, Role
+
+DEADLINE_S = 10.0
+
+
+def make_door(voters: int = 1) -> Door:
+    members = {id: Member(id, f"http://127.0.0.1:{id}", voting=True) for id in range(1, voters + 1)}
+    node = Node(
+        1, log=Log(), hard_state=HardState(), configurations=[(0, Configuration(members))], rng=random.Random(1)
+    )
+    return Door(node)
+
+
+def lead(door: Door) -> None:
+    """A single voter needs a tick, and its own vote on disk."""
+    door.enter(lambda node: node.tick(0.0, 1))
+    door.enter(lambda node: node.persisted(1))
+
+
+def is_free(door: Door) -> bool:
+    return not door._lock.locked()
+
+
+def test_what_the_act_returns_is_returned() -> None:
+    assert make_door().enter(lambda node: node.id + 41) == 42
+
+
+def test_every_input_is_followed_by_its_ready_under_the_lock() -> None:
+    door = make_door()
+    free: list[bool] = []
+    readies: list[Ready] = []
+
+    def on_ready(node: Node, ready: Ready, flushes: bool) -> Told:
+        free.append(is_free(door))
+        readies.append(ready)
+        return []
+
+    door.on_ready = on_ready
+    door.enter(lambda node: node.tick(0.0, 1))
+    assert free == [False]
+    assert readies[0].hard_state == HardState(1, 1, 0)
+
+
+def test_who_waits_is_told_in_order_when_the_lock_is_free() -> None:
+    door = make_door()
+    told: list[tuple[str, bool]] = []
+    door.on_ready = lambda node, ready, flushes: [
+        lambda: told.append(("first", is_free(door))),
+        lambda: told.append(("second", is_free(door))),
+    ]
+    door.enter(lambda node: None)
+    assert told == [("first", True), ("second", True)]
+
+
+def test_who_is_told_may_enter_again() -> None:
+    door = make_door()
+    entered: list[int] = []
+    tellings: Iterator[Told] = iter([[lambda: entered.append(door.enter(lambda node: node.id))], []])
+    door.on_ready = lambda node, ready, flushes: next(tellings)
+    thread = threading.Thread(target=door.enter, args=(lambda node: None,), name="again", daemon=True)
+    thread.start()
+    thread.join(DEADLINE_S)
+    assert entered == [1]
+
+
+def test_an_act_that_is_refused_raises_after_what_came_before_it_went_out() -> None:
+    """A vote that was counted in the same input must not wait for the next one."""
+    door = make_door(voters=2)
+    told: list[str] = []
+    door.on_ready = lambda node, ready, flushes: [lambda: told.append("told")] if ready.messages_after else []
+
+    def act(node: Node) -> None:
+        node.step(RequestVote(2, 1, 5, 0, 0))
+        node.propose([], 1)
+
+    with pytest.raises(NotLeader):
+        door.enter(act)
+    assert told == ["told"]
+
+
+def test_the_lock_is_free_after_an_act_that_failed() -> None:
+    door = make_door()
+    with pytest.raises(ZeroDivisionError):
+        door.enter(lambda node: 1 // 0)
+    assert is_free(door)
+    assert door.enter(lambda node: node.id) == 1
+
+
+def test_looking_gives_no_input() -> None:
+    door = make_door()
+    asked: list[str] = []
+    door.on_ready = lambda node, ready, flushes: [lambda: asked.append("ready")]
+    assert door.look(lambda node: node.role) is Role.FOLLOWER
+    assert asked == []
+
+
+def test_it_is_passed_on_whether_the_caller_is_going_to_flush() -> None:
+    door = make_door()
+    said: list[bool] = []
+
+    def on_ready(node: Node, ready: Ready, flushes: bool) -> Told:
+        said.append(flushes)
+        return []
+
+    door.on_ready = on_ready
+    door.enter(lambda node: None)
+    door.enter(lambda node: None, flushes=True)
+    assert said == [False, True]
+
+
+def test_a_change_of_role_term_or_leader_is_told_once_with_what_was_before_it() -> None:
+    door = make_door()
+    changes: list[tuple[Standing, Standing, bool]] = []
+    door.on_standing = lambda before, after: changes.append((before, after, is_free(door)))
+    lead(door)
+    door.enter(lambda node: node.tick(1.0, 2))
+    assert changes == [
+        ((Role.FOLLOWER, 0, 0), (Role.CANDIDATE, 1, 0), True),
+        ((Role.CANDIDATE, 1, 0), (Role.LEADER, 1, 1), True),
+    ]
+
+
+def test_the_leader_is_known_without_the_lock() -> None:
+    door = make_door()
+    assert door.leader_id == 0
+    lead(door)
+    seen: list[int] = []
+    door.look(lambda node: seen.append(door.leader_id))
+    assert seen == [1]
+
+
+def test_inputs_of_many_threads_take_turns() -> None:
+    door = make_door()
+    lead(door)
+    inside: list[int] = []
+    most: list[int] = []
+
+    def act(node: Node) -> None:
+        inside.append(1)
+        most.append(len(inside))
+        inside.pop()
+
+    threads = [
+        threading.Thread(target=lambda: [door.enter(act) for _ in range(500)], name=f"enter-{n}") for n in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+    assert len(most) == 2_000
+    assert set(most) == {1}
