@@ -22,8 +22,9 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import TypeVar
@@ -68,6 +69,7 @@ class Hub:
         self._overrun = False
         self._jobs: list[Job] = []
         self._awake = False  # the thread looks at these before it waits again: no need to wake it
+        self._guests = 0  # sockets that are here or about to be
         self._stopped = False
         # The selector thread's own.
         self._links: set[Link] = set()
@@ -117,6 +119,11 @@ class Hub:
         with self._lock:
             if self._stopped:
                 return
+            if not self._guests:  # nobody to wake the thread for
+                self._events.clear()
+                self._events_bytes = 0
+                self._events.append(index)
+                return
             if not self._events:  # otherwise the thread knows that there are some
                 self._wake_locked()
             if self._events_bytes and self._events_bytes + size > self._limits.pending_bytes:
@@ -127,6 +134,19 @@ class Hub:
                 self._events.extend(events)
                 self._events_bytes += size
             self._events.append(index)
+
+    @contextmanager
+    def expecting(self) -> Iterator[None]:
+        """Around the handshake: what is published once the client may think itself connected is kept for it."""
+        self._count_guests(1)
+        try:
+            yield
+        finally:
+            self._count_guests(-1)
+
+    def _count_guests(self, more: int) -> None:
+        with self._lock:
+            self._guests += more
 
     def attach(
         self,
@@ -153,8 +173,10 @@ class Hub:
 
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_buffer_bytes)
+        self._count_guests(1)
         if self.call(adopt):
             return True
+        self._count_guests(-1)
         sock.close()
         return False
 
@@ -246,7 +268,9 @@ class Hub:
     def forget(self, link: Link) -> None:
         """It is over."""
         self.leave(link)
-        self._links.discard(link)
+        if link in self._links:
+            self._links.discard(link)
+            self._count_guests(-1)
         self._touched.discard(link)
         if self._draining and not self._links:
             self._empty.set()

@@ -71,12 +71,13 @@ def _hand_over(
     hub: Hub, sock: socket.socket, environ: "WSGIEnvironment", converse: Callable[[Link], "Conversation"]
 ) -> bool:
     """Make a websocket of the connection, and it the hub's; False where one of them is over."""
-    try:
-        protocol = shake_hands(sock, environ["HTTP_SEC_WEBSOCKET_KEY"])
-    except OSError:
-        sock.close()
-        return False
-    return hub.attach(sock, protocol, environ.get("raft_chat.read_ahead", b""), converse)
+    with hub.expecting():
+        try:
+            protocol = shake_hands(sock, environ["HTTP_SEC_WEBSOCKET_KEY"])
+        except OSError:
+            sock.close()
+            return False
+        return hub.attach(sock, protocol, environ.get("raft_chat.read_ahead", b""), converse)
 
 
 def check_upgrade(environ: "WSGIEnvironment", nodes: list[str]) -> None:
