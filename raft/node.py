@@ -623,6 +623,8 @@ class Node:
 
     def _take_append_reply(self, progress: Progress, m: AppendEntriesReply) -> None:
         if m.success:
+            if progress.mode is Mode.REPLICATE and m.match_index <= progress.match_index:
+                return  # said again: what is in flight now goes further
             progress.in_flight = False
             if m.match_index > self.log.last_index:
                 raise InvalidMessage(f"member {m.source} claims to hold index {m.match_index}, which was never sent")

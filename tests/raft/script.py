@@ -7,7 +7,7 @@ A line beginning with `>` is a command, `#` a comment; all other lines are what 
     > join 4                 a blank machine
     > tick 1 400             on member 1 (`1,2`; `all`) 400 ms pass, by 60 at most
     > campaign 1             ticks until member 1 asks for votes
-    > elect 1                campaigns and is let win; messages are not shown
+    > elect 1                campaigns, and all messages are delivered; not shown      > win 1    only its votes are
     > propose 1 x y          one batch; x:9000 is a command of about 9,000 bytes  > read 1 7  (7 names the read)
     > add 1 4 [learner]      > remove 1 3    > promote 1 4    > transfer 1 [2]   asked of member 1
     > deliver                all messages, and what they bring forth, until the network is quiet
@@ -19,7 +19,7 @@ A line beginning with `>` is a command, `#` a comment; all other lines are what 
     > crash 1                loses what is not synced                             > restart 1
     > unreachable 1 2        the transport tells member 1 that its append to 2 failed
     > run 1000               for so long all works by itself, 20 ms a step; messages and writes are not shown
-    > show                   everybody's log
+    > show                   everybody's log          > progress 1   what leader 1 knows of the others
 
 Member n's election timeout is 300 + 30 n ms, always.  A message is shown where it is sent (indented), or, where a
 `deliver` takes everything along, where it arrives.
@@ -124,6 +124,13 @@ class Script:
         self._show_messages = False
         self._do_campaign(id)
         self._settle()
+        self._show_messages = True
+
+    def _do_win(self, id: str) -> None:
+        self._show_messages = False
+        self._do_campaign(id)
+        while votes := [m for m in self._cluster.network if isinstance(m, RequestVote | RequestVoteReply)]:
+            self._arrive(votes[0])
         self._show_messages = True
 
     def _do_propose(self, id: str, *texts: str) -> None:
@@ -234,6 +241,11 @@ class Script:
             say = "down, on disk" if node is None else f"{node.role.value} in term {node.current_term},"
             upto = "" if node is None else f"; durable to {node.durable_index}, committed to {node.commit_index}"
             self._say(f"  {machine.id} {say} {_log(machine)}{upto}")
+
+    def _do_progress(self, id: str) -> None:
+        for member, known in self._cluster.machines[int(id)].running.progress.items():
+            flying = ", append in flight" * known.in_flight
+            self._say(f"  {member} holds up to {known.match_index}, {known.mode.value} from {known.next_index}{flying}")
 
     # How things move
 
