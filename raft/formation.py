@@ -66,17 +66,19 @@ class Formation:
 
     def run(self, stopped: threading.Event) -> bool:
         """Ask until formed; False where `stopped` came first.  Raises StartRefused."""
-        while not stopped.is_set():
-            answers = {id: self._ask(id) for id in self._connections}
-            identity = self._joined(answers) if self._join else self._founded(answers)
-            if identity is not None:
-                self._save(identity)
-                self.identity = identity
-                for connection in self._connections.values():
-                    connection.close()
-                return True
-            stopped.wait(ASK_EVERY_S)
-        return False
+        try:
+            while not stopped.is_set():
+                answers = {id: self._ask(id) for id in self._connections}
+                identity = self._joined(answers) if self._join else self._founded(answers)
+                if identity is not None:
+                    self._save(identity)
+                    self.identity = identity
+                    return True
+                stopped.wait(ASK_EVERY_S)
+            return False
+        finally:
+            for connection in self._connections.values():
+                connection.close()
 
     def _ask(self, id: int) -> tuple[Sender, HelloReply] | None:
         try:
@@ -85,7 +87,10 @@ class Formation:
             sender, reply = decode_answer(answer)
         except (OSError, InvalidMessage):
             return None
-        if status != 200 or sender.id != id or not isinstance(reply, HelloReply):
+        if status != 200 or not isinstance(reply, HelloReply):
+            return None
+        if sender.id != id:
+            self._say(f"member {sender.id} answers at {self.listed[id]}, which --cluster gives to member {id}")
             return None
         return sender, reply
 
