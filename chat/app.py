@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, cast
 
-from chat.problems import Problem, not_found, problem_of
+from chat.origins import sharing_headers
+from chat.problems import Problem, not_found, problem_of, unavailable
 from chat.replica import Replica
 from chat.request import Deferred, Environ, Headers, Request, Response, response_of
 from chat.routes import cluster, messages, rooms
@@ -52,9 +53,11 @@ class _App:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ, self._replica, self._state)
-        if request.path == "/ws" and self._websocket is not None:
-            return self._websocket(environ, start_response)
         try:
+            if request.path == "/ws":
+                if self._websocket is None:
+                    raise unavailable("this node is starting")
+                return self._websocket(environ, start_response)
             response = self._dispatch(request)
         except Problem as problem:
             response = response_of(problem)
@@ -100,5 +103,7 @@ class _App:
         headers: Headers = response.head(self._replica.last_applied)
         if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             headers.append(("Content-Length", str(len(response.body))))
+        if "HTTP_ORIGIN" in environ and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            headers += sharing_headers(environ["HTTP_ORIGIN"], self._replica.status())
         start_response(f"{response.status:d} {HTTPStatus(response.status).phrase}", headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]

@@ -36,7 +36,7 @@ FLOORS = (
     ("raft",),
     ("chat.replica",),
     ("chat.problems",),
-    ("chat.validation", "chat.commands"),
+    ("chat.validation", "chat.commands", "chat.origins"),
     ("chat.history",),
     ("chat.state",),
     ("chat.posting",),

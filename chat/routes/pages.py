@@ -4,7 +4,6 @@ The files are read once, at the start: there are few, a path is then no more tha
 and a zip is not opened again for every request.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +11,7 @@ from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from chat.origins import member_origins
 from chat.problems import not_found
 from chat.request import Request, Response
 
@@ -26,7 +26,6 @@ _TYPES = {  # what is not named here is no file of the page; the machine's own l
     "ico": "image/x-icon",
     "webmanifest": "application/manifest+json",
 }
-_ORIGIN = re.compile(r"(https?)://([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +88,10 @@ def _policy(request: Request) -> str:
 
     A page goes on at another member when its own one is gone.
     """
-    connect = " ".join(["'self'", *sorted(set(_origins(request.replica.status())))])
+    members = sorted(set(member_origins(request.replica.status())))
+    sockets = ["ws" + origin.removeprefix("http") for origin in members]
+    connect = " ".join(["'self'", *members, *sockets])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; manifest-src 'self'; "
         f"connect-src {connect}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-
-
-def _origins(status: dict[str, object]) -> Iterator[str]:
-    """Where clients reach the members, for HTTP and for the websocket; a text that is no origin is left out."""
-    members = status.get("Members")
-    for member in members if isinstance(members, list) else ():
-        origin = _ORIGIN.fullmatch(str(member.get("Advertise", "")).removesuffix("/"))
-        if origin is not None:
-            yield origin[0]
-            yield "ws" + origin[0].removeprefix("http")

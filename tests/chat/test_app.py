@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.app import StartResponse
+from chat.origins import member_origins
 from chat.request import Environ
 from tests.chat.chat_client import GENERAL, ChatClient
 
@@ -65,8 +66,14 @@ def test_a_known_path_says_what_it_allows() -> None:
 
 
 def test_an_unknown_path_is_a_404() -> None:
-    for target in ("/rooms/general/nothing", "/rooms/general/messages", "/raft/4/promote", "/a/b", "/ws"):
+    for target in ("/rooms/general/nothing", "/rooms/general/messages", "/raft/4/promote", "/a/b"):
         assert ChatClient().get(target).status_code == 404
+
+
+def test_a_websocket_at_a_node_that_is_starting_is_told_to_come_again() -> None:
+    answer = ChatClient().get("/ws")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"]
 
 
 def test_head_is_get_without_the_body() -> None:
@@ -129,3 +136,14 @@ def test_what_is_accepted_is_read_as_it_was_proposed(room: str, user: str, messa
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_the_list_of_rooms_cannot_be_written(method: str) -> None:
     assert ChatClient().open(method, "/rooms").status_code == 405
+
+
+def test_a_page_of_another_member_may_read_and_one_of_a_stranger_may_not() -> None:
+    chat = ChatClient()
+    chat.replica.members = [{"Id": 1, "Advertise": "http://node.example:12380"}]
+    (member,) = member_origins(chat.replica.status())
+    shared = chat.get("/rooms", HTTP_ORIGIN=member)
+    assert shared.headers["Access-Control-Allow-Origin"] == member
+    assert "Link" in shared.headers["Access-Control-Expose-Headers"]
+    for origin in ("http://elsewhere.example", "null"):
+        assert "Access-Control-Allow-Origin" not in chat.get("/rooms", HTTP_ORIGIN=origin).headers

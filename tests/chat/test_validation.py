@@ -99,7 +99,8 @@ def test_a_peer_url_is_scheme_host_and_port(body: bytes) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"node", b"ftp://a:1", b"https://a:1", b"http://a", b"http://:1", b"http://a:0", b"http://a:65536", b"http://a:x", b"http://a:1/x",
+        b"", b"node", b"ftp://a:1", b"https://a:1", b"http://a", b"http://:1", b"http://a:0", b"http://a:65536", b"http://a:x",
+        b"http://a:1/x",
         b"http://a:1?x", b"http://a:1#", b"http://u@a:1", b"http://a\n:1", b"http://a b:1", b"http://[::1:1", b"http://\xff:1",
         b"http://" + b"a" * 300 + b":1", b'http://a":1',
     ],
