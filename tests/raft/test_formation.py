@@ -203,8 +203,8 @@ def test_the_order_in_which_members_start_does_not_matter(street: Street) -> Non
 def test_nothing_is_founded_while_a_member_is_missing_and_it_is_said_which(street: Street) -> None:
     for id in (1, 2):
         street[id].start(street.listed(1, 2, 3))
-    assert street[1].waits_for("member 3") == "waiting for member 3 to create the cluster"
-    assert street[2].waits_for("member 3") == "waiting for member 3 to create the cluster"
+    assert street[1].waits_for("for member 3") == "waiting for member 3 to create the cluster"
+    assert street[2].waits_for("for member 3") == "waiting for member 3 to create the cluster"
     assert (street[1].saved, street[2].saved) == ([], [])
 
 
