@@ -19,10 +19,13 @@ from typing import Any
 
 from chat.answers import Head, Headers, Reply, problem, refusal_bytes, status_line
 from chat.http import Refused, Request
-from chat.limits import Outside
+from chat.limits import KIB, Outside
 from chat.reading import ClientGone, RequestReader
+from chat.sending import send_now
 
 logger = logging.getLogger(__name__)
+
+SEND_NOW_BYTES = 16 * KIB  # an answer to a post, whatever its text; copying it takes microseconds
 
 
 class Answer:
@@ -281,6 +284,8 @@ class Connection(RequestReader):
 
     def _send_now(self, data: bytes) -> int:
         try:
+            if len(data) <= SEND_NOW_BYTES:
+                return send_now(self.socket.fileno(), data)
             return self.socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return 0

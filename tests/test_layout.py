@@ -41,7 +41,7 @@ FLOORS = (
     ("chat.state",),
     ("chat.posting",),
     # The server loop, which knows nothing of a chat.
-    ("chat.limits",),
+    ("chat.limits", "chat.sending"),
     ("chat.http", "chat.backlog"),
     ("chat.answers",),
     ("chat.reading",),

@@ -6,13 +6,15 @@ What is unknown or makes no sense is refused in one line that names it.
 
 import argparse
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from chat import validation
 from chat.problems import Problem
+from raft.membership import MEMBERS_MAX
 
 PREFIX = "RAFT_CHAT_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -20,7 +22,10 @@ TIMER_MS_MAX = 60_000
 
 
 class OptionRefused(Exception):
-    """One line for stderr."""
+    """One line for stderr: what cannot be printed in it is escaped."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,38 +81,35 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
     flags = {name.replace("_", "-"): value for name, value in vars(_parser().parse_args(arguments)).items()}
     from_environment = _from_environment(environment)
     config = flags.pop("config", from_environment.pop("config", None))
-    given = {**(_from_file(Path(config)) if config else {}), **from_environment, **flags}
+    given = {**({} if config is None else _from_file(config)), **from_environment, **flags}
     return _checked(given)
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    given = {
-        name[len(PREFIX) :].lower().replace("_", "-"): value
-        for name, value in environment.items()
-        if name.startswith(PREFIX)
-    }
-    _refuse_unknown(given, (*_NAMES, "config"), lambda name: PREFIX + name.upper().replace("-", "_"))
-    return given
+    known = {PREFIX + name.upper().replace("-", "_"): name for name in (*_NAMES, "config")}
+    given = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
+    _refuse_unknown(given, known, "the environment")
+    return {known[name]: value for name, value in given.items()}
 
 
-def _from_file(path: Path) -> dict[str, str]:
+def _from_file(path: str) -> dict[str, str]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise OptionRefused(f"--config: {path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise OptionRefused(f"--config: {path} is not TOML: {error}") from None
-    _refuse_unknown(table, _NAMES, lambda name: f"{path}: {name}")
+        raise OptionRefused(f"--config: {path!r} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise OptionRefused(f"--config: {path!r} is not TOML: {error}") from None
+    _refuse_unknown(table, _NAMES, f"--config {path}")
     for name, value in table.items():
         if not isinstance(value, str | int):
-            raise OptionRefused(f"{path}: {name} is neither a text nor a number")
+            raise OptionRefused(f"--config {path}: {name} is neither a text nor a number")
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in table.items()}
 
 
-def _refuse_unknown(given: Mapping[str, object], known: Sequence[str], spelt: Callable[[str], str]) -> None:
+def _refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
     for name in given:
         if name not in known:
-            raise OptionRefused(f"{spelt(name)} is not an option; these are: {', '.join(known)}")
+            raise OptionRefused(f"{where}: {name} is not an option; these are: {', '.join(known)}")
 
 
 def _checked(given: Mapping[str, str]) -> Options:
@@ -115,7 +117,7 @@ def _checked(given: Mapping[str, str]) -> Options:
     id = _number(given, "id", 1, 1, 1 << 31)
     if id not in members:
         raise OptionRefused(f"--id {id} is not a place in --cluster, which has {', '.join(map(str, sorted(members)))}")
-    host, port = given.get("host", "127.0.0.1"), _number(given, "port", 12380, 1, 65535)
+    host, port = _host("host", given.get("host", "127.0.0.1")), _number(given, "port", 12380, 1, 65535)
     heartbeat_ms = _number(given, "heartbeat-ms", 60, 1, TIMER_MS_MAX)
     election_timeout_ms = _number(given, "election-timeout-ms", 300, 1, TIMER_MS_MAX)
     if election_timeout_ms < 2 * heartbeat_ms:
@@ -130,7 +132,7 @@ def _checked(given: Mapping[str, str]) -> Options:
         host=host,
         join=_choice(given, "join", "false", ("true", "false")) == "true",
         advertise=_advertised(given.get("advertise", ""), host, port),
-        data_dir=Path(given.get("data-dir") or f"raft-chat-{id}"),
+        data_dir=_path("data-dir", given.get("data-dir", f"raft-chat-{id}")),
         heartbeat_ms=heartbeat_ms,
         election_timeout_ms=election_timeout_ms,
         log_level=_choice(given, "log-level", "info", LOG_LEVELS),
@@ -165,14 +167,35 @@ def _members(text: str) -> dict[int, str]:
         members[int(name)] = _url("cluster", url)
     if len(set(members.values())) < len(members):
         raise OptionRefused("--cluster: a URL is there twice")
+    if len(members) > MEMBERS_MAX:
+        raise OptionRefused(f"--cluster: a cluster has at most {MEMBERS_MAX} members, not {len(members)}")
     return members
 
 
 def _url(name: str, url: str, schemes: tuple[str, ...] = ("http",)) -> str:
     try:
-        return validation.peer_url(name, url.encode(), schemes)
+        checked = validation.peer_url(name, url.encode(errors="surrogateescape"), schemes)
     except Problem as problem:
         raise OptionRefused(f"--{problem.detail}") from None
+    _host(name, urlsplit(checked).hostname or "")
+    return checked
+
+
+def _host(name: str, host: str) -> str:
+    """An address or a name, as the resolver takes it; which one is there is only known when it is used."""
+    try:
+        possible = host.encode("idna") and host.isprintable() and not set(host) & set(" /[]@")
+    except UnicodeError:
+        possible = False
+    if not possible:
+        raise OptionRefused(f"--{name}: {host!r} is neither a host's name nor its address")
+    return host
+
+
+def _path(name: str, path: str) -> Path:
+    if not path or "\0" in path:
+        raise OptionRefused(f"--{name} {path!r} is not a path")
+    return Path(path)
 
 
 def _advertised(url: str, host: str, port: int) -> str:

@@ -1,0 +1,29 @@
+"""send_now never waits, and says what went out."""
+
+import socket
+
+import pytest
+
+from chat.sending import send_now
+
+
+def test_what_fits_is_sent_at_once_and_a_full_buffer_takes_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert send_now(ours.fileno(), b"hello\0world") == 11
+        assert theirs.recv(100) == b"hello\0world"
+        total = 0
+        while sent := send_now(ours.fileno(), b"x" * 10_000):
+            total += sent
+        theirs.setblocking(False)
+        received = 0
+        while received < total:
+            received += len(theirs.recv(1 << 20))
+        assert received == total
+
+
+def test_a_socket_whose_peer_is_gone_raises_and_no_signal_ends_the_process() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours, pytest.raises(OSError, match="send failed"):
+        send_now(ours.fileno(), b"hello")
