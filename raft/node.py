@@ -802,14 +802,14 @@ class Node:
     def _append(self, entries: Sequence[Entry]) -> None:
         if not entries:
             return
+        # Read before anything is changed: one that cannot be read leaves no trace.
+        changes = [(e.index, decode_configuration(e.body)) for e in entries if e.kind is Kind.CONFIGURATION]
         self.log.append(entries)
         self._unwritten.extend(entries)
         self._last_time = max(self._last_time, entries[-1].time)
-        for entry in entries:
-            if entry.kind is Kind.CONFIGURATION:
-                self._configurations.append((entry.index, decode_configuration(entry.body)))
-                if self.role is Role.LEADER:
-                    self._follow_configuration()
+        self._configurations += changes
+        if changes and self.role is Role.LEADER:
+            self._follow_configuration()
 
     def _drop_superseded_configurations(self) -> None:
         """What a committed configuration replaced can never be in force again."""

@@ -167,13 +167,13 @@ class Cluster:
         machine.now_ms += ms
         self.act(id, lambda node: node.tick(machine.now_ms, int(machine.now_ms * 1000)))
 
-    def propose(self, id: int, *texts: str) -> int:
-        """Commands, as one batch."""
+    def propose(self, id: int, *texts: str, client_of: int = 0) -> int:
+        """Commands, as one batch; of clients of another member where that is named."""
         machine = self.machines[id]
         commands = []
         for text in texts:
             machine.commands += 1
-            commands.append((ProposalId(id, 1, machine.commands, 1), b'"%b"' % text.encode()))
+            commands.append((ProposalId(client_of or id, 1, machine.commands, 1), b'"%b"' % text.encode()))
         return self.act(id, lambda node: node.propose(commands, int(machine.now_ms * 1000)))
 
     def read(self, id: int, token: int) -> None:

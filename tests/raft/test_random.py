@@ -164,7 +164,7 @@ class Life:
         if machine := self._some_leader():
             texts = [f"{machine.id}" * n for n in range(1, self.rng.randint(2, 5))]
             with suppress(NotLeader):  # it hands leadership over
-                self.cluster.propose(machine.id, *texts)
+                self.cluster.propose(machine.id, *texts, client_of=self.rng.choice(list(self.cluster.machines)))
 
     def _read(self) -> None:
         if machine := self._some_leader():
@@ -246,7 +246,7 @@ def live(seed: int) -> int:
     return life.inputs
 
 
-@pytest.mark.parametrize("first", range(0, 100, 10))
+@pytest.mark.parametrize("first", range(0, 300, 10))
 def test_invariants_hold_whatever_happens_and_the_cluster_serves_again(first: int) -> None:
     for seed in range(first, first + 10):
         live(seed)
