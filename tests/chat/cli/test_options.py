@@ -1,0 +1,332 @@
+"""A node's options: where they come from, which of them wins, and how a bad one is refused."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_options
+
+THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
+FLAGS = ("id", "cluster", "port", "host", "advertise", "data-dir", "heartbeat-ms", "election-timeout-ms", "log-level")
+
+
+def options(*arguments: str, environment: Mapping[str, str] | None = None) -> Options:
+    return read_options(arguments, environment or {})
+
+
+def refusal(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    with pytest.raises(OptionRefused) as refused:
+        read_options(arguments, environment or {})
+    return str(refused.value)
+
+
+def config(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "raft-chat.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+# What they are
+
+
+def test_no_flags_at_all_are_a_single_node() -> None:
+    assert options() == Options(
+        id=1,
+        members={1: "http://127.0.0.1:12379"},
+        port=12380,
+        host="127.0.0.1",
+        join=False,
+        advertise="http://127.0.0.1:12380",
+        data_dir=Path("raft-chat-1"),
+        heartbeat_ms=60,
+        election_timeout_ms=300,
+        log_level="info",
+    )
+
+
+def test_the_id_is_the_place_in_the_cluster() -> None:
+    second = options("--id", "2", "--cluster", THREE, "--port", "22380")
+    assert second.members == {1: "http://127.0.0.1:12379", 2: "http://127.0.0.1:22379", 3: "http://127.0.0.1:32379"}
+    assert (second.id, second.data_dir, second.advertise) == (2, Path("raft-chat-2"), "http://127.0.0.1:22380")
+
+
+def test_ids_can_be_named_outright() -> None:
+    assert options("--id", "3", "--cluster", "3=http://c:1, 1=http://a:1/").members == {
+        3: "http://c:1",
+        1: "http://a:1",
+    }
+
+
+def test_named_and_counted_ids_can_be_mixed() -> None:
+    assert options("--cluster", "http://a:1,7=http://b:1,http://c:1").members == {
+        1: "http://a:1",
+        7: "http://b:1",
+        3: "http://c:1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("host", "url"), [("::1", "http://[::1]:12380"), ("chat.example.org", "http://chat.example.org:12380")]
+)
+def test_clients_are_told_host_and_port_where_nothing_else_is_said(host: str, url: str) -> None:
+    assert options("--host", host).advertise == url
+
+
+def test_what_clients_are_told_may_be_a_proxy_that_speaks_tls() -> None:
+    assert options("--advertise", "https://chat.example.org:443/").advertise == "https://chat.example.org:443"
+
+
+def test_joining_is_a_flag_without_a_value() -> None:
+    assert options("--join").join
+    assert options(environment={"RAFT_CHAT_JOIN": "true"}).join
+    assert not options(environment={"RAFT_CHAT_JOIN": "false"}).join
+
+
+def test_help_is_printed_and_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options("--help")
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(f"--{name}" in shown for name in (*FLAGS, "join", "config"))
+
+
+# Which wins
+
+
+def test_flags_win_over_the_environment_which_wins_over_the_file(tmp_path: Path) -> None:
+    path = config(tmp_path, 'port = 1\nhost = "file"\ndata-dir = "file"\n')
+    environment = {"RAFT_CHAT_HOST": "environment", "RAFT_CHAT_DATA_DIR": "environment"}
+    given = options("--data-dir", "flag", "--config", path, environment=environment)
+    assert (given.port, given.host, given.data_dir) == (1, "environment", Path("flag"))
+
+
+def test_the_environment_can_name_the_file_and_a_flag_another_one(tmp_path: Path) -> None:
+    path = config(tmp_path, "port = 7")
+    environment = {"RAFT_CHAT_CONFIG": path}
+    assert options(environment=environment).port == 7
+    other = tmp_path / "other.toml"
+    other.write_text("port = 8")
+    assert options("--config", str(other), environment=environment).port == 8
+
+
+def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
+    values = {
+        "id": "2",
+        "cluster": "2=http://a:1",
+        "port": "7",
+        "host": "h",
+        "advertise": "http://b:1",
+        "data-dir": "d",
+        "heartbeat-ms": "20",
+        "election-timeout-ms": "200",
+        "log-level": "debug",
+    }
+    assert set(values) == set(FLAGS)
+    by_flags = options(*[word for name, value in values.items() for word in (f"--{name}", value)])
+    by_environment = options(environment={PREFIX + n.upper().replace("-", "_"): v for n, v in values.items()})
+    text = "".join(f"{n} = {v}\n" if v.isdecimal() else f'{n} = "{v}"\n' for n, v in values.items())
+    assert by_flags == by_environment == options("--config", config(tmp_path, text))
+    assert options("--config", config(tmp_path, "join = true\n")).join
+
+
+def test_what_others_have_in_the_environment_is_nobodys_business() -> None:
+    assert options(environment={"PATH": "/bin", "RAFT_CHATTER": "1", "PORT": "1"}) == options()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("arguments", [["--prot", "1"], ["--por", "1"], ["stray"], ["-p", "1"], ["--id"]])
+def test_unknown_flags_are_refused_and_named(arguments: list[str]) -> None:
+    assert arguments[0] in refusal(*arguments)
+
+
+@pytest.mark.parametrize("name", ["RAFT_CHAT_PROT", "RAFT_CHAT_", "RAFT_CHAT_port", "RAFT_CHAT_DATA-DIR"])
+def test_unknown_keys_in_the_environment_are_refused_and_named(name: str) -> None:
+    said = refusal(environment={name: "1"})
+    assert f"{name} is not an option" in said
+    assert "RAFT_CHAT_DATA_DIR" in said  # as it is spelt
+
+
+@pytest.mark.parametrize("key", ["prot", "data_dir", "config", "Port", "raft.port"])
+def test_unknown_keys_in_the_file_are_refused_and_named(tmp_path: Path, key: str) -> None:
+    path = config(tmp_path, f"{key} = 1\n")
+    said = refusal("--config", path)
+    assert path in said
+    assert f"{key.split('.')[0]} is not an option" in said
+
+
+BAD = [
+    ("id", "0"),
+    ("id", "-1"),
+    ("id", "two"),
+    ("id", "1.0"),
+    ("id", ""),
+    ("id", "\u0661"),  # a digit, but not ours
+    ("id", "9" * 5_000),
+    ("id", "2"),  # not in --cluster
+    ("port", "0"),
+    ("port", "65536"),
+    ("port", " 1"),
+    ("port", "1_000"),
+    ("host", ""),
+    ("host", "a b"),
+    ("host", "a..b"),
+    ("host", "[::1]"),
+    ("host", "h" * 64),
+    ("host", "a\nb"),
+    ("cluster", ""),
+    ("cluster", "127.0.0.1:12379"),
+    ("cluster", "https://a:1"),
+    ("cluster", "http://a"),
+    ("cluster", "http://a:0"),
+    ("cluster", "http://a:1/path"),
+    ("cluster", "http://a..b:1"),
+    ("cluster", "http://a:1,"),
+    ("cluster", "http://a:1,http://a:1/"),
+    ("cluster", "1=http://a:1,1=http://b:1"),
+    ("cluster", "1=http://a:1,01=http://b:1"),
+    ("cluster", "0=http://a:1"),
+    ("cluster", "x=http://a:1"),
+    ("cluster", "=http://a:1"),
+    ("cluster", "1=2=http://a:1"),
+    ("cluster", ",".join(f"http://a:{port}" for port in range(1, 66))),
+    ("cluster", "\udcff"),  # what the shell hands on is not always text
+    ("advertise", "chat"),
+    ("advertise", "ftp://a:1"),
+    ("advertise", "http://user:password@a:1"),
+    ("advertise", "\udcff"),
+    ("data-dir", ""),
+    ("heartbeat-ms", "0"),
+    ("heartbeat-ms", "60001"),
+    ("heartbeat-ms", "151"),  # more than half of the election timeout
+    ("election-timeout-ms", "x"),
+    ("election-timeout-ms", "100"),
+    ("log-level", "INFO"),
+    ("log-level", "loud"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD, ids=[f"{name}={value[:30]!a}" for name, value in BAD])
+def test_a_bad_value_is_refused_in_one_line_that_names_the_flag_wherever_it_came_from(name: str, value: str) -> None:
+    by_flag = refusal(f"--{name}={value}")
+    assert f"--{name}" in by_flag
+    assert by_flag.isprintable()
+    assert refusal(environment={PREFIX + name.upper().replace("-", "_"): value}) == by_flag
+
+
+def test_an_empty_advertised_url_is_the_default() -> None:
+    assert options("--advertise=") == options()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("port = ", "is not TOML"),
+        ("port = 1\nport = 2", "is not TOML"),
+        ("port = " + "[" * 5_000, "is not TOML"),
+        ("port = " + "9" * 5_000, "is not TOML"),
+        ("port = 1.5", "port is neither a text nor a number"),
+        ("port = [1]", "port is neither a text nor a number"),
+        ("port = 2026-11-23", "port is neither a text nor a number"),
+        ("[port]\na = 1", "port is neither a text nor a number"),
+        ("port = true", "--port 'true'"),
+        ("join = 1", "--join '1'"),
+        ('data-dir = "a\\u0000b"', "--data-dir"),
+        ('host = "a\\u0000b"', "--host"),
+        ('"a\\nb" = 1', "a\\nb is not an option"),
+    ],
+)
+def test_a_file_that_will_not_do_is_refused_in_one_line_that_says_why(tmp_path: Path, text: str, words: str) -> None:
+    said = refusal("--config", config(tmp_path, text))
+    assert words in said
+    assert said.isprintable()
+
+
+@pytest.mark.parametrize("name", ["missing.toml", "", ".", "a\nb", "\udcff"])
+def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    said = refusal("--config", str(tmp_path / name) if name else "")
+    assert "--config" in said and "cannot be read" in said
+    assert said.isprintable()
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "binary"
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "is not TOML" in refusal("--config", str(path))
+
+
+def test_an_id_that_is_not_in_the_cluster_is_told_which_are() -> None:
+    assert refusal("--id", "4", "--cluster", THREE) == "--id 4 is not a place in --cluster, which has 1, 2, 3"
+
+
+# Whatever comes
+
+
+def is_options_or_one_line(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    try:
+        given = read_options(arguments, environment)
+    except OptionRefused as refused:
+        said = str(refused)
+    else:
+        said = ""
+        check_sound(given)
+    assert said.isprintable()
+
+
+def check_sound(given: Options) -> None:
+    assert given.id in given.members
+    assert 1 <= given.port <= 65535
+    assert 2 * given.heartbeat_ms <= given.election_timeout_ms
+    assert given.log_level in LOG_LEVELS
+
+
+values = st.one_of(
+    st.text(max_size=20),
+    st.integers().map(str),
+    st.sampled_from([THREE, "1=http://a:1", "http://[::1]:1", "true", "info", "\udc80", "http://\u00e4:1"]),
+    st.lists(st.sampled_from(["http://", "a", ":", "1", "=", ",", "[", "]", "/", "\0", "@", "%"]), max_size=8).map(
+        "".join
+    ),
+)
+names = st.sampled_from(FLAGS)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(names, values), st.lists(values, max_size=2))
+def test_no_arguments_are_a_traceback(flags: dict[str, str], stray: list[str]) -> None:
+    stray = [word for word in stray if word not in ("-h", "--help")]
+    is_options_or_one_line([*(f"--{name}={value}" for name, value in flags.items()), *stray], {})
+
+
+@settings(deadline=None)
+@given(st.dictionaries(names.map(lambda name: PREFIX + name.upper().replace("-", "_")), values))
+def test_no_environment_is_a_traceback(environment: dict[str, str]) -> None:
+    is_options_or_one_line([], environment)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("options") / "raft-chat.toml"
+
+
+toml_values = st.one_of(
+    st.booleans().map(lambda flag: str(flag).lower()),
+    st.integers().map(str),
+    st.floats(allow_nan=False).map(str),
+    values.filter(lambda text: not any("\ud800" <= c <= "\udfff" for c in text)).map(
+        lambda text: '"' + "".join(f"\\U{ord(c):08x}" for c in text) + '"'
+    ),
+    st.text(max_size=10),
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.one_of(names, st.text(max_size=5)), toml_values))
+def test_no_file_is_a_traceback(file: Path, table: dict[str, str]) -> None:
+    text = "".join(f"{name} = {value}\n" for name, value in table.items())
+    file.write_bytes(text.encode(errors="surrogatepass"))
+    is_options_or_one_line(["--config", str(file)], {})
