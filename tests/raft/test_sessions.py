@@ -2,7 +2,7 @@
 
 import time
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raft.messages import ProposalId
@@ -96,6 +96,7 @@ def small(largest: int) -> st.SearchStrategy[int]:
 ids = st.builds(ProposalId, small(3), small(3), small(30), small(30))
 
 
+@settings(deadline=None)
 @given(st.lists(ids, max_size=60))
 def test_nothing_is_ever_admitted_twice(proposals: list[ProposalId]) -> None:
     sessions = Sessions()
@@ -103,12 +104,14 @@ def test_nothing_is_ever_admitted_twice(proposals: list[ProposalId]) -> None:
     assert len(set(admitted)) == len(admitted)
 
 
+@settings(deadline=None)
 @given(st.lists(ids, max_size=60))
 def test_members_that_apply_the_same_log_decide_the_same(proposals: list[ProposalId]) -> None:
     one, other = Sessions(), Sessions()
     assert [one.admit(id) for id in proposals] == [other.admit(id) for id in proposals]
 
 
+@settings(deadline=None)
 @given(st.lists(ids, max_size=60), st.integers(1, 20))
 def test_when_it_is_forgotten_decides_nothing(proposals: list[ProposalId], prune_at: int) -> None:
     """Forgetting is an economy: a member that forgets earlier must not decide otherwise."""

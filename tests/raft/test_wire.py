@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raft.errors import InvalidMessage
@@ -49,6 +49,7 @@ def configured(**changed: object) -> bytes:
 # There and back
 
 
+@settings(deadline=None)
 @given(senders, calls, st.integers(0, NUMBER_MAX))
 def test_a_call_arrives_as_it_was_sent_with_the_receivers_number(sender: Sender, call: Call, number: int) -> None:
     sender = replace(sender, id=call.source)
@@ -58,6 +59,7 @@ def test_a_call_arrives_as_it_was_sent_with_the_receivers_number(sender: Sender,
     assert decode_call(encode(sender, call), number) == (sender, expected)
 
 
+@settings(deadline=None)
 @given(senders, answers)
 def test_an_answer_arrives_as_it_was_sent(sender: Sender, answer: Answer) -> None:
     assert decode_answer(encode(sender, answer)) == (sender, answer)
@@ -230,6 +232,7 @@ def is_refused_or_sound(decode: Callable[[bytes], tuple[Sender, T]], body: bytes
     assert decode(encode(sender, message)) == (sender, message)
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(), st.text().map(str.encode), st.binary().map(lambda data: data + b"\n")))
 def test_random_bytes_are_refused_and_nothing_else_happens(body: bytes) -> None:
     with pytest.raises(InvalidMessage):
@@ -249,11 +252,13 @@ def mutated(draw: st.DrawFn, messages: st.SearchStrategy[Any]) -> bytes:
     return bytes(body)
 
 
+@settings(deadline=None)
 @given(mutated(calls))
 def test_a_call_that_was_damaged_on_the_way_is_refused_or_sound(body: bytes) -> None:
     is_refused_or_sound(lambda damaged: decode_call(damaged, 0), body)
 
 
+@settings(deadline=None)
 @given(mutated(answers))
 def test_an_answer_that_was_damaged_on_the_way_is_refused_or_sound(body: bytes) -> None:
     is_refused_or_sound(decode_answer, body)
@@ -266,6 +271,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(calls, st.data())
 def test_any_json_in_any_member_of_a_call_is_refused_or_sound(call: Call, data: st.DataObject) -> None:
     head, _, rest = encode(replace(SENDER, id=call.source), call).partition(b"\n")
@@ -274,6 +280,7 @@ def test_any_json_in_any_member_of_a_call_is_refused_or_sound(call: Call, data: 
     is_refused_or_sound(lambda body: decode_call(body, 0), json.dumps(value).encode() + b"\n" + rest)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(MEMBER)), json_values), st.booleans())
 def test_whatever_configuration_passes_has_the_right_types(changed: dict[str, object], whole: bool) -> None:
     members = [{**MEMBER, **changed}] if whole else [changed]
