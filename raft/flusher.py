@@ -42,6 +42,7 @@ class Flusher:
         self._refused: SimpleQueue[Waiting] = SimpleQueue()  # proposed here when this member did not lead
         self._busy = threading.Lock()  # held by whoever flushes
         self._wakes: SimpleQueue[bool] = SimpleQueue()  # of the flush thread; False ends it
+        self._stopped = False  # set while busy: from then on the storage may be closed
 
     def put(self, work: Ready | Waiting) -> None:
         """Add to what is pending; never blocks.  Then `wake` or `flush`."""
@@ -57,7 +58,8 @@ class Flusher:
         if self._work.empty() or not self._busy.acquire(blocking=False):
             return
         try:
-            self._flush_batch()
+            if not self._stopped:
+                self._flush_batch()
         finally:
             self._busy.release()
         if not self._work.empty():  # others do not wait for what this thread has brought
@@ -69,9 +71,11 @@ class Flusher:
             while not self._work.empty():  # looked at with the lock free: who could not get it relies on that
                 with self._busy:
                     self._flush_batch()
+        with self._busy:  # connections' threads flush too, and peers go on calling to the very end
+            self._stopped = True
 
     def stop(self) -> None:
-        """End the flush thread once it has written what is pending."""
+        """Write what is pending and end the flush thread; when it has ended nobody writes any more."""
         self._wakes.put(True)
         self._wakes.put(False)
 
