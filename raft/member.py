@@ -104,6 +104,7 @@ class RunningMember:
         self._driver = Driver(
             door, storage, self._applier, self._peers, proposals,
             heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked, on_failure=lambda error: self._end(str(error), 1),
+            guard=self._guard,
         )  # fmt: skip
         self._timeout_s = timeout_ms / 1000
         self._forwarder = Forwarder(self.id, door, proposals, self._applier, self._driver.flusher, self._new_leader)
