@@ -550,6 +550,7 @@ class Node:
         if self._clock_ms - self._heartbeat_sent_ms >= self.settings.heartbeat_ms:
             self._heartbeat_sent_ms = self._clock_ms
             self._send_heartbeats()
+            self._close_round()  # those it waited for may have been removed: no answer of theirs would close it
         self._replicate(all_commits=True)
 
     def _majority_in_contact(self, configuration: Configuration) -> bool:
