@@ -1,0 +1,191 @@
+"""Whole members in one process: real ports, real disks, and a state machine that only remembers."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from queue import SimpleQueue
+
+from raft.disk import Closeable, RealDisk
+from raft.endpoint import Endpoint
+from raft.errors import RaftError
+from raft.identity import Founder, Identity, load_or_create, lock_directory, save
+from raft.member import RunningMember, make_node
+from raft.messages import Entry
+from raft.node import Settings
+from raft.storage import Storage
+from tests.cluster.waiting import wait_until
+from tests.raft.peer_port import PeerPort
+
+DEADLINE_S = 20.0  # for anything that is expected to happen, on a busy machine
+SETTINGS = Settings(heartbeat_ms=25, election_timeout_ms=120)  # an election where none was needed fails no test
+
+
+class Memory:
+    """A state machine: the commands in the order in which they were applied."""
+
+    def __init__(self) -> None:
+        self.commands: list[bytes] = []
+        self.indexes: list[int] = []
+        self.told_index = 0
+
+    def apply(self, entry: Entry) -> object:
+        """The command's place among the commands, from 1."""
+        self.commands.append(entry.body)
+        self.indexes.append(entry.index)
+        return len(self.commands)
+
+    def applied(self, index: int) -> None:
+        """A batch is through."""
+        assert index >= self.told_index
+        self.told_index = index
+
+
+class House:
+    """A member's directory and port; the member comes and goes."""
+
+    def __init__(self, id: int, path: Path) -> None:
+        self.id = id
+        self.path = path
+        self.port = PeerPort(f"peers-{id}")
+        self.memory = Memory()
+        self.ended: SimpleQueue[tuple[str, int]] = SimpleQueue()  # what on_end was told
+        self._disk = RealDisk()
+        self._lock: Closeable | None = None
+        self._member: RunningMember | None = None
+
+    @property
+    def member(self) -> RunningMember:
+        assert self._member is not None
+        return self._member
+
+    @property
+    def is_in(self) -> bool:
+        return self._member is not None
+
+    def incarnate(self) -> str:
+        """Make the data directory; its incarnation."""
+        self._lock = lock_directory(self._disk, self.path)
+        identity = load_or_create(self._disk, self.path, self.id)
+        self._lock.close()
+        return identity.incarnation
+
+    def start(self, founders: dict[int, Founder] | None = None, cluster_id: str = "") -> None:
+        """Start from the directory as it is, in a new boot; a blank one is told its founders or its cluster."""
+        self._lock = lock_directory(self._disk, self.path)
+        identity = load_or_create(self._disk, self.path, self.id)
+        identity = replace(identity, founders=founders or identity.founders)
+        identity = replace(identity, cluster_id=identity.cluster_id or cluster_id)
+        storage = Storage.open(self._disk, self.path, self._cluster_of_the_log(identity, cluster_id))
+        self._save(identity)
+        self.memory = Memory()
+        member = RunningMember(
+            make_node(identity, storage.recovered, SETTINGS, random.Random(f"{self.id} {identity.boot}")),
+            storage,
+            self.memory,
+            identity,
+            advertise=f"http://chat-{self.id}",
+            save_identity=self._save,
+            on_end=lambda why, code: self.ended.put((why, code)),
+        )
+        member.replay()
+        member.start()
+        endpoint = Endpoint(member.sender, member.hello)
+        endpoint.engine = member
+        self.port.open(endpoint)
+        self._member = member
+
+    @staticmethod
+    def _cluster_of_the_log(identity: Identity, joined: str) -> str:
+        return "" if identity.cluster_id == joined else identity.cluster_id  # a member that joins has no log yet
+
+    def _save(self, identity: Identity) -> None:
+        save(self._disk, self.path, identity)
+
+    def stop(self) -> None:
+        """Have the member go, as a process does on SIGTERM that nobody hands leadership over before."""
+        member, self._member = self._member, None
+        if member is None:
+            return
+        self.port.shut()
+        member.stop()
+        lanes = list(member._peers._lanes.values())
+        for thread in (*member._threads, *(lane._thread for lane in lanes)):
+            thread.join(DEADLINE_S)
+            assert not thread.is_alive()
+        assert self._lock is not None
+        self._lock.close()
+
+    def close(self) -> None:
+        self.stop()
+        self.port.close()
+
+    def propose(self, command: bytes) -> SimpleQueue[object]:
+        """Where the result will be."""
+        told: SimpleQueue[object] = SimpleQueue()
+        self.member.propose(command, told.put)
+        return told
+
+    def result_of(self, command: bytes) -> object:
+        """Propose, and wait."""
+        return self.propose(command).get(timeout=DEADLINE_S)
+
+    def read(self) -> RaftError | None:
+        """Wait until the memory may be read."""
+        told: SimpleQueue[RaftError | None] = SimpleQueue()
+        self.member.read(told.put)
+        return told.get(timeout=DEADLINE_S)
+
+
+class Street:
+    """Houses 1 to `count`, and the cluster that their members found."""
+
+    def __init__(self, path: Path, count: int = 3) -> None:
+        self._path = path
+        self.houses = {id: House(id, path / str(id)) for id in range(1, count + 1)}
+
+    def __getitem__(self, id: int) -> House:
+        return self.houses[id]
+
+    def found(self) -> None:
+        """Start all; they have agreed on each other as founders already."""
+        founders = {
+            id: Founder(house.port.url, house.incarnate(), f"http://chat-{id}") for id, house in self.houses.items()
+        }
+        for house in self.houses.values():
+            house.start(founders)
+
+    def add(self, id: int) -> House:
+        """A house more, nobody in it yet."""
+        house = self.houses[id] = House(id, self._path / str(id))
+        return house
+
+    def close(self) -> None:
+        """Have all go; none leaves a thread."""
+        for house in self.houses.values():
+            house.close()
+
+    def present(self) -> list[House]:
+        return [house for house in self.houses.values() if house.is_in]
+
+    def leader(self) -> House:
+        """Who leads, once one of those present does and all of them say so."""
+
+        def agreed() -> House | None:
+            leaders = {house.member.status()["Leader"] for house in self.present()}
+            [leader] = leaders if len(leaders) == 1 else [0]
+            assert isinstance(leader, int)
+            return self.houses[leader] if leader and self.houses[leader].is_in else None
+
+        return wait_until(agreed, DEADLINE_S, "one leader of all")
+
+    def followers(self) -> list[House]:
+        leader = self.leader()
+        return [house for house in self.present() if house is not leader]
+
+    def wait_until_all_have(self, commands: set[bytes]) -> None:
+        """Until every member present has applied at least these."""
+        wait_until(
+            lambda: all(commands <= set(house.memory.commands) for house in self.present()),
+            DEADLINE_S,
+            f"{len(commands)} commands on every member",
+        )

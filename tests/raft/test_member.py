@@ -1,0 +1,358 @@
+"""Three whole members in one process: what any of them is asked is done once, on all, whoever comes and goes."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from raft.errors import ChangeRefused, OutcomeUnknown, RefusedPeer, Unavailable
+from raft.membership import AddMember, PromoteMember, RemoveMember
+from raft.messages import Sender
+from tests.cluster.waiting import wait_until
+from tests.raft.members import DEADLINE_S, House, Street
+
+
+@contextmanager
+def founded(path: Path) -> Iterator[Street]:
+    street = Street(path)
+    street.found()
+    try:
+        yield street
+    finally:
+        street.close()
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Iterator[Street]:
+    """Three members for one test."""
+    with founded(tmp_path) as street:
+        yield street
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
+    """Three members for all the tests that leave them as they are."""
+    with founded(tmp_path_factory.mktemp("members")) as street:
+        yield street
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients wait for less than a second, not for five."""
+    monkeypatch.setattr("raft.proposals.UNPROPOSED_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("raft.proposals.HANDED_OVER_TIMEOUT_S", 0.4)
+    monkeypatch.setattr("raft.applier.READ_TIMEOUT_S", 0.3)
+
+
+def commands(prefix: str, number: int) -> list[bytes]:
+    return [f'"{prefix}-{n}"'.encode() for n in range(number)]
+
+
+# Proposals and reads
+
+
+def test_a_proposal_on_any_member_is_answered_with_that_members_own_result(standing: Street) -> None:
+    told = commands("own", 3)
+    results = [house.result_of(command) for house, command in zip(standing.present(), told, strict=True)]
+    standing.wait_until_all_have(set(told))
+    for house in standing.present():
+        assert [house.memory.commands.index(command) + 1 for command in told] == results
+
+
+def test_a_proposal_that_comes_before_there_is_a_leader_waits_for_one(street: Street) -> None:
+    assert isinstance(street[2].result_of(b'"early"'), int)
+
+
+def test_proposals_of_all_members_at_once_are_applied_once_and_in_the_same_order_on_all(standing: Street) -> None:
+    told = {
+        command: house.propose(command) for house in standing.present() for command in commands(f"from-{house.id}", 100)
+    }
+    results = {command: queue.get(timeout=DEADLINE_S) for command, queue in told.items()}
+    standing.wait_until_all_have(set(results))
+    one, other, third = (house.memory for house in standing.present())
+    assert one.commands == other.commands == third.commands
+    assert one.indexes == other.indexes == third.indexes == sorted(one.indexes)
+    assert {command: one.commands.index(command) + 1 for command in results} == results
+    assert len(set(one.commands)) == len(one.commands)
+
+
+def test_proposals_of_one_thread_to_one_member_keep_their_order(standing: Street) -> None:
+    follower = standing.followers()[0]
+    told = [follower.propose(command) for command in commands("x", 200)]
+    results = [queue.get(timeout=DEADLINE_S) for queue in told]
+    first = follower.memory.commands.index(b'"x-0"') + 1
+    assert results == list(range(first, first + 200))
+
+
+def test_a_read_on_any_member_sees_what_was_answered_anywhere(standing: Street) -> None:
+    for number, (writer, reader) in enumerate((w, r) for w in standing.present() for r in standing.present()):
+        command = b'"read-%d"' % number
+        writer.result_of(command)
+        assert reader.read() is None
+        assert command in reader.memory.commands
+
+
+def test_entries_are_read_back_by_their_indexes(standing: Street) -> None:
+    house = standing[1]
+    for command in commands("entry", 5):
+        house.result_of(command)
+    first = house.memory.commands.index(b'"entry-0"')
+    indexes = house.memory.indexes[first : first + 5]
+    assert [entry.body for entry in house.member.entries(indexes)] == commands("entry", 5)
+    assert [entry.index for entry in house.member.entries([indexes[1], indexes[4]])] == [indexes[1], indexes[4]]
+
+
+def test_the_state_machine_is_told_how_far_it_is_after_each_batch(standing: Street) -> None:
+    house = standing[1]
+    house.result_of(b'"told"')
+    last = house.memory.indexes[-1]
+    assert house.member.wait_applied(last, DEADLINE_S)
+    wait_until(lambda: house.memory.told_index >= last, DEADLINE_S, "told")
+    assert not house.member.wait_applied(last + 1_000, 0.01)
+
+
+# Members that go and come back
+
+
+def test_when_the_leader_goes_the_others_go_on(street: Street) -> None:
+    street[1].result_of(b'"before"')
+    street.leader().stop()
+    for house in street.present():
+        assert isinstance(house.result_of(b'"after-%d"' % house.id), int)
+    street.wait_until_all_have({b'"before"'})
+
+
+def test_every_answered_proposal_is_applied_once_though_leaders_come_and_go_meanwhile(street: Street) -> None:
+    street.leader()
+    ended = threading.Event()
+    answered: list[bytes] = []
+    refused: list[bytes] = []
+
+    def write(house: House) -> None:
+        for number in count():
+            if ended.is_set():
+                return
+            command = b'"%d-%d"' % (house.id, number)
+            result = house.result_of(command)
+            if isinstance(result, Unavailable):
+                refused.append(command)
+            elif not isinstance(result, OutcomeUnknown):
+                answered.append(command)
+
+    def wait_for_more() -> None:
+        enough = len(answered) + 20
+        wait_until(lambda: len(answered) >= enough, DEADLINE_S, "more answers")
+
+    going = street.leader()
+    writers = [threading.Thread(target=write, args=(house,), name=f"writer-{house.id}") for house in street.followers()]
+    for writer in writers:
+        writer.start()
+    try:
+        for _ in range(2):
+            wait_for_more()
+            going.stop()
+            wait_for_more()
+            going.start()
+    finally:
+        ended.set()
+        for writer in writers:
+            writer.join(DEADLINE_S)
+    street.wait_until_all_have(set(answered))
+    for house in street.present():
+        assert len(set(house.memory.commands)) == len(house.memory.commands)
+        assert not set(refused) & set(house.memory.commands)
+
+
+def test_leadership_that_is_handed_over_is_elsewhere_before_the_leader_goes(street: Street) -> None:
+    leader = street.leader()
+    leader.result_of(b"1")
+    leader.member.hand_over(DEADLINE_S)
+    assert leader.member.status()["Leader"] not in (0, leader.id)
+    assert isinstance(leader.result_of(b"2"), int)
+
+
+def test_a_member_that_comes_back_has_what_it_had_and_gets_what_it_missed(street: Street) -> None:
+    away = street.followers()[0]
+    street.leader().result_of(b'"before"')
+    street.wait_until_all_have({b'"before"'})
+    away.stop()
+    street.leader().result_of(b'"meanwhile"')
+    away.start()
+    street.wait_until_all_have({b'"before"', b'"meanwhile"'})
+    assert away.memory.commands == [b'"before"', b'"meanwhile"']
+
+
+def test_after_a_restart_of_all_everything_is_there_once_and_proposals_go_on(street: Street) -> None:
+    for boot in range(2):
+        for house in street.present():
+            assert isinstance(house.result_of(b'"%d in boot %d"' % (house.id, boot)), int)
+        cluster_ids = {house.member.cluster_id for house in street.present()}
+        for house in street.present():
+            house.stop()
+        for house in street.houses.values():
+            house.start()
+        assert {house.member.cluster_id for house in street.present()} == cluster_ids
+    expected = [b'"%d in boot %d"' % (id, boot) for boot in range(2) for id in (1, 2, 3)]
+    street.wait_until_all_have(set(expected))
+    assert [house.memory.commands for house in street.present()] == [expected] * 3
+
+
+def test_a_member_that_starts_alone_shows_what_it_knew_to_be_committed(street: Street) -> None:
+    street[1].result_of(b'"known"')
+    street[1].stop()  # what it was told last is marked on its disk
+    for house in street.present():
+        house.stop()
+    street[1].start()
+    status = street[1].member.status()
+    assert status["LastApplied"] == status["CommitIndex"]
+    assert street[1].memory.indexes == [] or street[1].memory.commands == [b'"known"']
+
+
+# Without a majority
+
+
+def test_without_a_majority_a_proposal_is_told_that_it_was_not_made_or_is_not_known_and_a_read_is_refused(
+    street: Street, impatient: None
+) -> None:
+    leader = street.leader()
+    for house in street.followers():
+        house.stop()
+    first = leader.result_of(b'"in the log of one"')  # it led still, so this may come about yet
+    assert isinstance(first, OutcomeUnknown)
+    wait_until(lambda: leader.member.status()["Leader"] == 0, DEADLINE_S, "it steps down")
+    assert isinstance(leader.result_of(b'"nowhere"'), Unavailable)
+    assert isinstance(leader.read(), Unavailable)
+    assert leader.memory.commands == []
+
+
+def test_what_was_told_to_be_unknown_comes_about_once_when_the_majority_is_back(
+    street: Street, impatient: None
+) -> None:
+    leader = street.leader()
+    away = street.followers()
+    for house in away:
+        house.stop()
+    assert isinstance(leader.result_of(b'"in the log of one"'), OutcomeUnknown)
+    for house in away:
+        house.start()
+    street.leader()
+    wait_until(lambda: isinstance(leader.result_of(b'"after"'), int), DEADLINE_S, "an answer")
+    assert leader.memory.commands.count(b'"in the log of one"') <= 1
+
+
+# Membership
+
+
+def test_a_member_is_added_and_promoted_when_it_has_caught_up(street: Street) -> None:
+    street[1].result_of(b'"before"')
+    fourth = street.add(4)
+    street.followers()[0].member.change(AddMember(4, fourth.port.url))
+    fourth.start(cluster_id=street[1].member.cluster_id)
+    street.wait_until_all_have({b'"before"'})
+
+    def votes() -> bool:
+        members = fourth.member.status()["Members"]
+        assert isinstance(members, list)
+        return any(member["Id"] == 4 and member["Voting"] for member in members)
+
+    wait_until(votes, DEADLINE_S, "member 4 votes")
+    assert isinstance(fourth.result_of(b'"from four"'), int)
+    assert set(fourth.member.nodes()) == {f"http://chat-{id}" for id in (1, 2, 3, 4)}
+
+
+def test_asking_twice_for_the_same_change_is_no_error(street: Street) -> None:
+    url = street.add(4).port.url
+    for house in street.followers():
+        house.member.change(AddMember(4, url, voting=False))
+
+
+def test_a_change_that_makes_no_sense_is_refused_wherever_it_was_asked_for(standing: Street) -> None:
+    standing.leader()
+    for house in standing.present():
+        with pytest.raises(ChangeRefused) as refused:
+            house.member.change(PromoteMember(9))
+        assert refused.value.code == "unknown_member"
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_removed_member_ends_with_0_and_the_others_go_on(street: Street, leads: bool) -> None:
+    removed = street.leader() if leads else street.followers()[0]
+    removed.member.change(RemoveMember(removed.id))
+    why, code = removed.ended.get(timeout=DEADLINE_S)
+    assert ("removed" in why, code) == (True, 0)
+    removed.stop()
+    for house in street.present():
+        assert isinstance(house.result_of(b'"after-%d"' % house.id), int)
+        assert house.ended.empty()
+
+
+def test_a_member_that_was_removed_while_it_was_away_learns_of_it_and_ends(street: Street) -> None:
+    away = street.followers()[0]
+    away.stop()
+    street.leader().member.change(RemoveMember(away.id))
+    away.start()
+    why, code = away.ended.get(timeout=DEADLINE_S)
+    assert ("removed" in why, code) == (True, 0)
+
+
+# What it says
+
+
+def test_its_status_shows_every_member_and_to_the_leader_how_far_each_is(standing: Street) -> None:
+    standing[1].result_of(b'"status"')
+
+    def leading() -> dict[str, object] | None:
+        status = standing.leader().member.status()
+        return status if status["Role"] == "leader" and status["ClusterId"] else None
+
+    status = wait_until(leading, DEADLINE_S, "a leader's status")
+    assert status["Id"] == status["Leader"]
+    members = status["Members"]
+    assert isinstance(members, list)
+    assert [member["Id"] for member in members] == [1, 2, 3]
+    assert [member["Url"] for member in members] == [standing[id].port.url for id in (1, 2, 3)]
+    assert all(member["MatchIndex"] > 0 and member["LastContactMs"] >= 0 for member in members)
+    assert standing[1].member.nodes() == ["http://chat-1", "http://chat-2", "http://chat-3"]
+
+
+def test_it_admits_the_members_of_its_cluster_when_they_mean_it(standing: Street) -> None:
+    standing[1].result_of(b"1")
+    member, peer = standing[1].member, standing[2].member.sender()
+    member.admit(peer, 1)
+    with pytest.raises(RefusedPeer) as refused:
+        member.admit(peer, 3)
+    assert refused.value.code == "unknown_member"
+    with pytest.raises(RefusedPeer) as refused:
+        member.admit(Sender(2, "wiped", peer.cluster_id, ""), 1)
+    assert refused.value.code == "other_incarnation"
+
+
+# Ending
+
+
+def test_a_member_that_stops_under_load_stops_cleanly_and_its_log_is_sound(street: Street) -> None:
+    """Connections' threads write too: none may write while the log is being closed."""
+    going = street.followers()[0]
+    leader = street.leader()
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            leader.result_of(b'"load"')
+
+    writers = [threading.Thread(target=write, name=f"writer-{n}") for n in range(4)]
+    for writer in writers:
+        writer.start()
+    try:
+        going.member.stop()  # before its port is shut, as the process does
+        assert going.ended.empty()
+        going.stop()
+        going.start()
+        going.result_of(b'"back"')
+    finally:
+        ended.set()
+        for writer in writers:
+            writer.join(DEADLINE_S)
