@@ -1,0 +1,116 @@
+"""A single voter's engine without a disk, a clock or threads: each test turns what it needs."""
+
+import random
+import threading
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from raft.applier import Applier
+from raft.door import Door, Told
+from raft.errors import DiskFailed
+from raft.flusher import Flusher
+from raft.log import Log
+from raft.membership import Configuration, Member
+from raft.messages import Entry, HardState, Message
+from raft.node import Node, Ready, Role
+from raft.proposals import Proposals, Waiting
+from raft.records import entry_of_verified
+from raft.storage import Storage
+
+DEADLINE_S = 10.0
+
+
+class FakeStorage:
+    """A disk that is memory, and that a test can stop or break."""
+
+    def __init__(self, happened: list[str]) -> None:
+        self.batches: list[tuple[HardState | None, tuple[Entry, ...]]] = []
+        self.records: dict[int, bytes] = {}
+        self.fails = False
+        self.writing = threading.Event()  # somebody is in `append`
+        self.may_write = threading.Event()  # and goes on once this is set
+        self.may_write.set()
+        self._happened = happened
+
+    def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
+        self.writing.set()
+        assert self.may_write.wait(DEADLINE_S)
+        if self.fails:
+            raise DiskFailed("the disk is gone")
+        self.batches.append((hard_state, tuple(entries)))
+        self.records.update((entry.index, entry.record) for entry in entries)
+        self._happened.append("append")
+
+    def read(self, first: int, last: int, bytes_max: int) -> list[bytes]:
+        """At most three, whatever the bytes: so that one call is not enough."""
+        return [self.records[index] for index in range(first, min(last, first + 2) + 1)]
+
+    def replay(self, first: int, last: int, progress: object) -> Iterator[Entry]:
+        return (entry_of_verified(self.records[index]) for index in range(first, last + 1))
+
+
+class Memory:
+    """A state machine that remembers; `apply` returns the command's place."""
+
+    def __init__(self) -> None:
+        self.commands: list[bytes] = []
+        self.told: list[int] = []
+
+    def apply(self, entry: Entry) -> object:
+        self.commands.append(entry.body)
+        return len(self.commands)
+
+    def applied(self, index: int) -> None:
+        self.told.append(index)
+
+
+class Alone:
+    """Member 1 of `voters`; the others do not exist."""
+
+    def __init__(self, voters: int = 1) -> None:
+        self.happened: list[str] = []
+        self.sent: list[Message] = []
+        self.failures: list[DiskFailed] = []
+        self.configurations: list[Configuration] = []
+        members = {id: Member(id, f"http://127.0.0.1:{id}", voting=True) for id in range(1, voters + 1)}
+        self.storage = FakeStorage(self.happened)
+        self.memory = Memory()
+        self.proposals = Proposals(1, 1)
+        node = Node(
+            1, log=Log(), hard_state=HardState(), configurations=[(0, Configuration(members))], rng=random.Random(1)
+        )
+        self.door = Door(node)
+        self.door.on_ready = self._dispatch
+        storage = cast(Storage, self.storage)
+        self.applier = Applier(self.door, storage, self.memory, self.proposals, self.configurations.append)
+        self.flusher = Flusher(self.door, storage, self.proposals, self._send, self.failures.append)
+
+    def _send(self, messages: Sequence[Message]) -> None:
+        self.sent += messages
+        self.happened.append("send")
+
+    def _dispatch(self, node: Node, ready: Ready, flushes: bool) -> Told:
+        self.applier.confirmed(ready.reads)
+        self.applier.lost(ready.reads_lost)
+        if self.applier.commit(ready.commit_index):
+            self.applier.wake()
+        if ready.writes or ready.messages_after:
+            self.flusher.put(ready)
+        return []
+
+    def lead(self) -> None:
+        """Become the leader, with the first entries of the term on disk."""
+        self.door.enter(lambda node: node.tick(0.0, 1))
+        for _ in range(5):  # the own vote, the no-op, the cluster's name
+            self.flusher.flush()
+        assert self.door.look(lambda node: node.role) is Role.LEADER
+
+    def waiting(self, command: bytes, told: list[object] | None = None) -> Waiting:
+        """An admitted proposal, not given to anybody yet."""
+        return self.proposals.admit(command, (told if told is not None else []).append, 0.0)
+
+    def commit(self, *commands: bytes) -> None:
+        """Have them in the log, durable and committed."""
+        for command in commands:
+            self.flusher.put(self.waiting(command))
+        self.flusher.flush()

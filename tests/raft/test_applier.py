@@ -1,0 +1,292 @@
+"""What is committed reaches the state machine in order and once, and then those who wait for it are told."""
+
+import threading
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from raft.applier import FEW, Applier, Read
+from raft.errors import RaftError, Unavailable
+from raft.log import Log
+from raft.membership import Configuration, Member
+from raft.messages import HardState, ProposalId
+from raft.node import Node, Random
+from raft.proposals import Proposals
+from raft.records import command_entry, configuration_entry, noop_entry
+from raft.storage import Storage
+from tests.raft.alone import DEADLINE_S, Alone, Memory
+
+
+def turn(applier: Applier) -> None:
+    """Let the apply thread do what there is to do, and end."""
+    applier.stop()
+    applier.run()
+
+
+def read(told: list[RaftError | None], since_s: float = 1e12) -> Read:
+    """A read that is never overdue, unless it is said since when it waits."""
+    return Read(told.append, since_s)
+
+
+def leading() -> Alone:
+    alone = Alone()
+    alone.lead()
+    return alone
+
+
+def test_commands_are_applied_in_order_and_the_engines_own_entries_are_not_commands() -> None:
+    alone = leading()
+    alone.commit(b"1", b"2")
+    alone.commit(b"3")
+    turn(alone.applier)
+    assert alone.memory.commands == [b"1", b"2", b"3"]
+    assert alone.applier.last_applied == alone.door.look(lambda node: node.commit_index)
+    assert alone.memory.told[-1] == alone.applier.last_applied
+
+
+def test_committed_configurations_are_told() -> None:
+    alone = leading()
+    turn(alone.applier)
+    [configuration] = alone.configurations
+    assert configuration.cluster_id != ""
+
+
+def test_who_proposed_gets_the_result_once_it_can_be_read() -> None:
+    alone = leading()
+    seen: list[tuple[object, int]] = []
+    waiting = alone.proposals.admit(b"1", lambda result: seen.append((result, alone.applier.last_applied)), 0.0)
+    alone.flusher.put(waiting)
+    alone.flusher.flush()
+    turn(alone.applier)
+    assert seen == [(1, alone.applier.last_applied)]
+
+
+def test_a_proposal_that_is_in_the_log_twice_is_applied_and_answered_once() -> None:
+    alone = leading()
+    told: list[object] = []
+    waiting = alone.waiting(b'"twice"', told)
+    proposals = alone.proposals.hand_over([waiting, waiting])
+    alone.door.enter(lambda node: node.propose(proposals, 1))
+    alone.flusher.flush()
+    turn(alone.applier)
+    assert (alone.memory.commands, told) == ([b'"twice"'], [1])
+
+
+def test_what_another_member_proposed_is_applied_and_answers_nobody_here() -> None:
+    alone = leading()
+    told: list[object] = []
+    own = alone.waiting(b'"own"', told)
+    foreign = [(ProposalId(2, 1, own.sequence, 0), b'"foreign"')]
+    alone.door.enter(lambda node: node.propose(foreign, 1))
+    alone.flusher.flush()
+    turn(alone.applier)
+    assert (alone.memory.commands, told) == ([b'"foreign"'], [])
+
+
+# Few at once
+
+
+def test_a_few_are_applied_by_the_thread_that_learned_of_them() -> None:
+    alone = leading()
+    turn(alone.applier)
+    alone.commit(*[b"1"] * FEW)
+    alone.applier.apply_few()
+    assert len(alone.memory.commands) == FEW
+
+
+def test_many_are_left_to_the_apply_thread() -> None:
+    alone = leading()
+    turn(alone.applier)
+    alone.commit(*[b"1"] * (FEW + 1))
+    alone.applier.apply_few()
+    assert alone.memory.commands == []
+    turn(alone.applier)
+    assert len(alone.memory.commands) == FEW + 1
+
+
+def test_threads_that_apply_at_once_keep_the_order_and_apply_nothing_twice() -> None:
+    alone = leading()
+    thread = threading.Thread(target=alone.applier.run, name="apply", daemon=True)
+    thread.start()
+    commands = [b"%d" % n for n in range(300)]
+
+    def apply_few_often() -> None:
+        for _ in range(500):
+            alone.applier.apply_few()
+
+    others = [threading.Thread(target=apply_few_often, name=f"few-{n}") for n in range(3)]
+    for other in others:
+        other.start()
+    for command in commands:
+        alone.commit(command)
+    for other in others:
+        other.join(DEADLINE_S)
+    assert alone.applier.wait_applied(alone.door.look(lambda node: node.commit_index), DEADLINE_S)
+    alone.applier.stop()
+    thread.join(DEADLINE_S)
+    assert alone.memory.commands == commands
+    assert alone.memory.told == sorted(alone.memory.told)
+
+
+# From disk
+
+
+def restarted(count: int) -> tuple[Alone, Applier, Memory]:
+    """An applier over a log of `count` commands that are on disk, and not in memory."""
+    alone, memory = Alone(), Memory()
+    entries = [command_entry(n, 1, n, ProposalId(1, 1, n, n), b"%d" % n) for n in range(1, count + 1)]
+    alone.storage.records = {entry.index: entry.record for entry in entries}
+    configuration = Configuration({1: Member(1, "http://127.0.0.1:1", voting=True)})
+    node = Node(
+        1, log=Log([(1, 1)], count), hard_state=HardState(1, 1, count), configurations=[(0, configuration)],
+        rng=cast(Random, _Middle()),
+    )  # fmt: skip
+    alone.door._node = node
+    applier = Applier(alone.door, cast(Storage, alone.storage), memory, Proposals(1, 2), lambda configuration: None)
+    return alone, applier, memory
+
+
+class _Middle:
+    """No chance."""
+
+    def uniform(self, a: float, b: float, /) -> float:
+        return (a + b) / 2
+
+
+def test_entries_that_have_left_memory_are_read_from_disk() -> None:
+    _, applier, memory = restarted(10)
+    assert applier.commit(10)
+    applier.wake()
+    turn(applier)
+    assert memory.commands == [b"%d" % n for n in range(1, 11)]
+
+
+def test_a_replay_applies_what_was_committed_and_says_so_once() -> None:
+    _, applier, memory = restarted(10)
+    applier.replay(7, None)
+    assert memory.commands == [b"%d" % n for n in range(1, 8)]
+    assert (applier.last_applied, memory.told) == (7, [7])
+    applier.commit(10)
+    applier.wake()
+    turn(applier)
+    assert memory.commands == [b"%d" % n for n in range(1, 11)]
+
+
+def test_a_replay_of_nothing_leaves_all_to_come() -> None:
+    _, applier, memory = restarted(3)
+    applier.replay(0, None)
+    assert (applier.last_applied, memory.commands) == (0, [])
+
+
+def test_the_memory_of_what_was_applied_comes_back_with_the_replay() -> None:
+    """A proposal that is in the log again after a restart is still applied once."""
+    alone, applier, memory = restarted(3)
+    again = command_entry(4, 1, 4, ProposalId(1, 1, 2, 2), b"2")
+    alone.storage.records[4] = again.record
+    alone.door._node.log.last_index = 4
+    applier.replay(3, None)
+    applier.commit(4)
+    applier.wake()
+    turn(applier)
+    assert memory.commands == [b"1", b"2", b"3"]
+    assert applier.last_applied == 4
+
+
+@pytest.mark.parametrize(
+    "record", [noop_entry(1, 1, 1).record, configuration_entry(1, 1, 1, Configuration({}).encode()).record]
+)
+def test_a_replay_passes_over_the_engines_own_entries(record: bytes) -> None:
+    alone, applier, memory = restarted(1)
+    alone.storage.records[1] = record
+    applier.replay(1, None)
+    assert (applier.last_applied, memory.commands) == (1, [])
+
+
+# Reads
+
+
+def test_a_read_is_confirmed_once_its_index_is_applied() -> None:
+    alone = leading()
+    turn(alone.applier)
+    told: list[RaftError | None] = []
+    alone.applier.read_at(alone.applier.last_applied + 1, [read(told)])
+    turn(alone.applier)
+    assert told == []
+    alone.commit(b"1")
+    turn(alone.applier)
+    assert told == [None]
+
+
+def test_a_read_of_what_is_applied_is_confirmed_at_once() -> None:
+    alone = leading()
+    turn(alone.applier)
+    told: list[RaftError | None] = []
+    alone.applier.read_at(alone.applier.last_applied, [read(told), read(told)])
+    turn(alone.applier)
+    assert told == [None, None]
+
+
+def test_a_read_that_has_waited_too_long_is_refused_once() -> None:
+    alone = leading()
+    told: list[RaftError | None] = []
+    alone.applier.read_at(1_000, [read(told, since_s=-1e12)])
+    turn(alone.applier)
+    alone.applier.look_over()
+    turn(alone.applier)
+    assert [type(error) for error in told] == [Unavailable]
+
+
+def asked(alone: Alone, told: list[RaftError | None], token: int = 7) -> None:
+    def act(node: Node) -> None:
+        node.read_index(token)
+        alone.applier.register(token, [read(told)])
+
+    alone.door.enter(act)
+
+
+def test_a_read_that_the_node_confirms_is_told() -> None:
+    alone = leading()
+    told: list[RaftError | None] = []
+    asked(alone, told)
+    turn(alone.applier)
+    assert told == [None]
+
+
+def test_a_read_that_is_lost_with_the_leadership_is_handed_back_and_told_nothing() -> None:
+    alone = leading()
+    told: list[RaftError | None] = []
+    lost = read(told)
+    alone.applier.register(7, [lost])
+    alone.applier.lost([7])
+    turn(alone.applier)
+    assert (alone.applier.take_lost(), told) == ([lost], [])
+    assert alone.applier.take_lost() == []
+
+
+# Waiting
+
+
+def in_thread(act: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=act, name="waits", daemon=True)
+    thread.start()
+    return thread
+
+
+def test_who_waits_for_an_index_is_woken_when_it_is_applied() -> None:
+    alone = leading()
+    turn(alone.applier)
+    wanted = alone.applier.last_applied + 1
+    seen: list[bool] = []
+    thread = in_thread(lambda: seen.append(alone.applier.wait_applied(wanted, DEADLINE_S)))
+    alone.commit(b"1")
+    turn(alone.applier)
+    thread.join(DEADLINE_S)
+    assert seen == [True]
+
+
+def test_waiting_for_what_is_applied_takes_no_time_and_for_what_is_not_no_longer_than_said() -> None:
+    alone = leading()
+    turn(alone.applier)
+    assert alone.applier.wait_applied(alone.applier.last_applied, 0.0)
+    assert not alone.applier.wait_applied(alone.applier.last_applied + 1, 0.01)
