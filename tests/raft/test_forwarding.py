@@ -1,0 +1,491 @@
+"""Where proposals and reads go: to this member's own log, to whoever leads, or nowhere yet; and what that proves."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import cast
+
+import pytest
+
+from raft.applier import Applier, Read
+from raft.door import Door
+from raft.errors import OutcomeUnknown, RaftError, Unavailable
+from raft.flusher import Flusher
+from raft.forwarding import FORWARD_MAX, READS_MAX, Forwarder, Leader
+from raft.membership import Configuration, Member
+from raft.messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
+from raft.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX, Proposals, Waiting
+from raft.storage import Storage
+from raft.wire import Answer, Call, encode
+from tests.raft.alone import Alone, FakeStorage, Memory
+from tests.raft.scripted_peer import DEADLINE_S, ScriptedPeer, answer, answering
+
+OWN, OTHER = 1, 2
+ACCEPTED, REFUSED = ProposeReply(True, OTHER), ProposeReply(False, 0)
+
+
+class FakeDoor:
+    """Somebody leads, or nobody."""
+
+    leader_id = 0
+
+
+class FakeFlusher:
+    """Where proposals go that this member makes itself."""
+
+    def __init__(self) -> None:
+        self.pending: list[Waiting] = []
+        self.flushes = self.wakes = 0
+
+    def put(self, waiting: Waiting) -> None:
+        self.pending.append(waiting)
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+class FakeLeader:
+    """The way to the other member: what it answers is scripted, call by call; an exception is raised."""
+
+    def __init__(self) -> None:
+        self.answers: SimpleQueue[Answer | OSError] = SimpleQueue()
+        self.calls: SimpleQueue[Call] = SimpleQueue()
+        self.unreachable = False
+        self.left = self.closed = 0
+
+    def open(self, leader_id: int) -> None:
+        assert leader_id == OTHER
+        if self.unreachable:
+            raise ConnectionRefusedError
+
+    def call(self, call: Call) -> Answer:
+        self.calls.put(call)
+        answer = self.answers.get(timeout=DEADLINE_S)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    def leave(self) -> None:
+        self.left += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def next_call(self) -> Call:
+        return self.calls.get(timeout=DEADLINE_S)
+
+
+class Desk:
+    """A Forwarder whose threads run only when a test says so; ages are told, not waited for."""
+
+    def __init__(self) -> None:
+        self.door, self.flusher = FakeDoor(), FakeFlusher()
+        self.to_leader, self.reads_to_leader = FakeLeader(), FakeLeader()
+        self.proposals = Proposals(OWN, 1)
+        storage = cast(Storage, FakeStorage([]))
+        self.applier = Applier(cast(Door, self.door), storage, Memory(), self.proposals, lambda configuration: None)
+        ways = iter([self.to_leader, self.reads_to_leader])
+        self.forwarder = Forwarder(
+            OWN,
+            cast(Door, self.door),
+            self.proposals,
+            self.applier,
+            cast(Flusher, self.flusher),
+            lambda: cast(Leader, next(ways)),
+        )
+
+    def propose(self, command: bytes = b"1", *, may_wait: bool = False) -> list[object]:
+        told: list[object] = []
+        self.forwarder.propose(command, told.append, may_wait)
+        return told
+
+    def turn(self) -> None:
+        """Let both threads do what there is to do."""
+        self.forwarder.stop()
+        self.forwarder.run_proposals()
+        self.forwarder.run_reads()
+
+    def tick(self) -> None:
+        self.forwarder.try_again([])
+
+    def expire(self, age_s: float) -> None:
+        self.proposals.expire(time.monotonic() + age_s)
+
+    def sent(self) -> list[list[bytes]]:
+        """The commands of each call so far."""
+        batches = []
+        while not self.to_leader.calls.empty():
+            call = self.to_leader.calls.get()
+            assert isinstance(call, Propose)
+            batches.append([command for _, command in call.proposals])
+        return batches
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def kinds(told: list[object]) -> list[type]:
+    return [type(said) for said in told]
+
+
+# Proposals of a leader's clients
+
+
+def test_a_leaders_own_proposals_go_to_its_log(desk: Desk) -> None:
+    desk.door.leader_id = OWN
+    desk.propose(b"1")
+    assert [waiting.command for waiting in desk.flusher.pending] == [b"1"]
+    assert (desk.flusher.wakes, desk.flusher.flushes) == (1, 0)
+
+
+def test_a_client_that_may_wait_has_its_own_thread_flush(desk: Desk) -> None:
+    desk.door.leader_id = OWN
+    desk.propose(b"1", may_wait=True)
+    assert (desk.flusher.wakes, desk.flusher.flushes) == (0, 1)
+
+
+def test_what_was_proposed_here_in_vain_goes_where_the_leader_is_now(desk: Desk) -> None:
+    desk.door.leader_id = OWN
+    desk.propose(b"1")
+    desk.door.leader_id = OTHER
+    desk.forwarder.try_again(desk.flusher.pending)
+    desk.to_leader.answers.put(ACCEPTED)
+    desk.turn()
+    assert desk.sent() == [[b"1"]]
+
+
+# Proposals of a follower's clients
+
+
+def test_a_followers_proposals_that_wait_go_to_the_leader_in_one_call_in_their_order(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    for command in (b"1", b"2", b"3"):
+        desk.propose(command)
+    desk.to_leader.answers.put(ACCEPTED)
+    desk.turn()
+    assert desk.sent() == [[b"1", b"2", b"3"]]
+    assert desk.flusher.pending == []
+
+
+def test_one_call_takes_a_bounded_number(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    for n in range(FORWARD_MAX + 1):
+        desk.propose(b"%d" % n)
+    for _ in range(2):
+        desk.to_leader.answers.put(ACCEPTED)
+    desk.turn()
+    assert [len(batch) for batch in desk.sent()] == [FORWARD_MAX, 1]
+
+
+def test_what_was_accepted_is_told_nothing_until_it_is_applied_here(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    told = desk.propose()
+    desk.to_leader.answers.put(ACCEPTED)
+    desk.turn()
+    desk.tick()
+    desk.turn()
+    assert (told, len(desk.sent())) == ([], 1)
+
+
+def test_without_a_leader_nothing_was_proposed(desk: Desk) -> None:
+    told = desk.propose()
+    desk.turn()
+    desk.expire(UNPROPOSED_TIMEOUT_S)
+    assert (kinds(told), desk.sent()) == ([Unavailable], [])
+
+
+def test_a_leader_that_cannot_be_reached_was_given_nothing(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    desk.to_leader.unreachable = True
+    told = desk.propose()
+    for _ in range(3):
+        desk.turn()
+        desk.tick()
+    desk.expire(UNPROPOSED_TIMEOUT_S)
+    assert kinds(told) == [Unavailable]
+
+
+def test_a_leader_that_did_not_answer_may_have_taken_it_in(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    told = desk.propose()
+    desk.to_leader.answers.put(TimeoutError())
+    desk.turn()
+    desk.expire(UNPROPOSED_TIMEOUT_S)
+    assert told == []
+    desk.expire(HANDED_OVER_TIMEOUT_S)
+    assert kinds(told) == [OutcomeUnknown]
+
+
+def test_what_was_not_answered_is_given_again_under_the_same_id(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    desk.propose()
+    desk.to_leader.answers.put(ConnectionResetError())
+    desk.turn()
+    desk.tick()
+    desk.to_leader.answers.put(ACCEPTED)
+    desk.turn()
+    first, second = desk.to_leader.next_call(), desk.to_leader.next_call()
+    assert first == second
+
+
+def test_who_refused_took_nothing_in(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    told = desk.propose()
+    for _ in range(2):
+        desk.to_leader.answers.put(REFUSED)
+        desk.turn()
+        desk.tick()
+    desk.expire(UNPROPOSED_TIMEOUT_S)
+    assert kinds(told) == [Unavailable]
+
+
+def test_a_refusal_does_not_unsay_an_answer_that_got_lost(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    told = desk.propose()
+    for said in (TimeoutError(), REFUSED):
+        desk.to_leader.answers.put(said)
+        desk.turn()
+        desk.tick()
+    desk.expire(HANDED_OVER_TIMEOUT_S)
+    assert kinds(told) == [OutcomeUnknown]
+
+
+def test_what_has_expired_is_not_sent_any_more(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    desk.propose()
+    desk.expire(UNPROPOSED_TIMEOUT_S)
+    desk.turn()
+    assert desk.sent() == []
+
+
+def test_a_new_leader_is_given_all_that_waits_also_what_the_old_one_had_accepted(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    desk.propose(b"1")
+    desk.to_leader.answers.put(ACCEPTED)
+    desk.turn()
+    desk.door.leader_id = 0
+    desk.propose(b"2")
+    desk.door.leader_id = OWN
+    desk.forwarder.leader_changed()
+    assert [waiting.command for waiting in desk.flusher.pending] == [b"1", b"2"]
+    assert (desk.to_leader.left, desk.reads_to_leader.left) == (1, 1)
+
+
+def test_what_waits_to_be_forwarded_when_this_member_begins_to_lead_goes_to_its_own_log(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    desk.propose()
+    desk.door.leader_id = OWN
+    desk.turn()
+    assert (desk.sent(), [waiting.command for waiting in desk.flusher.pending]) == ([], [b"1"])
+
+
+def test_too_many_proposals_are_refused_at_once(desk: Desk) -> None:
+    for _ in range(WAITING_MAX):
+        desk.propose()
+    assert kinds(desk.propose()) == [Unavailable]
+
+
+def test_what_gathers_during_a_call_is_the_next_batch(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    thread = threading.Thread(target=desk.forwarder.run_proposals, name="forward", daemon=True)
+    thread.start()
+    desk.propose(b"1")
+    assert len(cast(Propose, desk.to_leader.next_call()).proposals) == 1  # and it does not answer yet
+    for command in (b"2", b"3"):
+        desk.propose(command)
+    desk.to_leader.answers.put(ACCEPTED)
+    assert [command for _, command in cast(Propose, desk.to_leader.next_call()).proposals] == [b"2", b"3"]
+    desk.to_leader.answers.put(ACCEPTED)
+    desk.forwarder.stop()
+    thread.join(DEADLINE_S)
+    assert not thread.is_alive()
+
+
+# Reads
+
+
+def read(desk: Desk) -> list[RaftError | None]:
+    told: list[RaftError | None] = []
+    desk.forwarder.read(told.append)
+    return told
+
+
+def test_a_followers_reads_ask_the_leader_together_and_wait_for_its_index_here(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    told = [read(desk) for _ in range(3)]
+    desk.reads_to_leader.answers.put(ReadIndexReply(7))
+    desk.turn()
+    assert desk.reads_to_leader.calls.qsize() == 1
+    assert isinstance(desk.reads_to_leader.next_call(), ReadIndex)
+    assert told == [[], [], []]
+    desk.applier.last_applied = 7
+    desk.applier.stop()
+    desk.applier.run()
+    assert told == [[None], [None], [None]]
+
+
+@pytest.mark.parametrize("said", [ReadIndexReply(0), ConnectionResetError(), ACCEPTED])
+def test_a_read_that_was_not_answered_asks_again_at_the_next_tick(desk: Desk, said: Answer | OSError) -> None:
+    desk.door.leader_id = OTHER
+    told = read(desk)
+    desk.reads_to_leader.answers.put(said)
+    desk.turn()
+    desk.tick()
+    desk.reads_to_leader.answers.put(ReadIndexReply(7))
+    desk.turn()
+    assert (desk.reads_to_leader.calls.qsize(), told) == (2, [])
+
+
+def test_a_read_without_a_leader_is_refused_when_its_time_is_over(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = read(desk)
+    desk.turn()
+    desk.tick()
+    desk.turn()
+    assert told == []
+    monkeypatch.setattr("raft.applier.READ_TIMEOUT_S", 0.0)
+    desk.tick()
+    assert [type(error) for error in told] == [Unavailable]
+
+
+def test_too_many_reads_are_refused_at_once_and_those_that_are_answered_make_room(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(READS_MAX):
+        read(desk)
+    assert [type(error) for error in read(desk)] == [Unavailable]
+    desk.turn()
+    monkeypatch.setattr("raft.applier.READ_TIMEOUT_S", 0.0)
+    desk.tick()
+    assert read(desk) == []
+
+
+@pytest.fixture
+def alone() -> tuple[Alone, Forwarder]:
+    """A real leader of one, and its forwarder."""
+    alone = Alone()
+    alone.lead()
+    forwarder = Forwarder(
+        OWN,
+        alone.door,
+        alone.proposals,
+        alone.applier,
+        alone.flusher,
+        lambda: Leader(alone.door, lambda: Sender(OWN, "", "", ""), 1.0),
+    )
+    return alone, forwarder
+
+
+def turned(run: Callable[[], None], stop: Callable[[], None]) -> None:
+    stop()
+    run()
+
+
+def test_a_leaders_read_is_confirmed_by_its_own_node(alone: tuple[Alone, Forwarder]) -> None:
+    engine, forwarder = alone
+    told: list[RaftError | None] = []
+    forwarder.read(told.append)
+    turned(forwarder.run_reads, forwarder.stop)
+    turned(engine.applier.run, engine.applier.stop)
+    assert told == [None]
+
+
+def test_a_leader_tells_a_follower_the_index_and_one_that_does_not_lead_says_so(
+    alone: tuple[Alone, Forwarder],
+) -> None:
+    engine, forwarder = alone
+    told: list[int] = []
+    forwarder.read_for_peer(told.append)
+    turned(engine.applier.run, engine.applier.stop)
+    assert told == [engine.door.look(lambda node: node.commit_index)]
+    engine.door.enter(lambda node: node.become_follower(9, 0))
+    forwarder.read_for_peer(told.append)
+    assert told[1:] == [0]
+
+
+def test_a_followers_read_that_is_lost_with_the_leadership_is_never_passed_on_to_a_third_member(desk: Desk) -> None:
+    told: list[RaftError | None] = []
+    own: list[RaftError | None] = []
+    now_s = time.monotonic()
+    desk.applier.register(7, [Read(told.append, now_s, from_peer=True), Read(own.append, now_s)])
+    desk.applier.lost([7])
+    desk.door.leader_id = OTHER
+    desk.tick()
+    assert [type(error) for error in told] == [Unavailable]
+    desk.reads_to_leader.answers.put(ReadIndexReply(7))
+    desk.turn()
+    assert (desk.reads_to_leader.calls.qsize(), own) == (1, [])
+
+
+# The way to the leader
+
+
+@pytest.fixture
+def way() -> Iterator[tuple[Alone, Leader]]:
+    engine = Alone(voters=3)
+    leader = Leader(engine.door, lambda: Sender(OWN, "aa", "c1", ""), 1.0)
+    yield engine, leader
+    leader.close()
+
+
+def lives_at(engine: Alone, member: int, url: str) -> None:
+    node = engine.door._node
+    [(index, configuration)] = node._configurations
+    moved = {**configuration.members, member: Member(member, url, voting=True)}
+    node._configurations = [(index, Configuration(moved))]
+
+
+CALL = ReadIndex(OWN, OTHER)
+REPLY = answer(encode(Sender(OTHER, "bb", "c1", ""), ReadIndexReply(7)))
+
+
+def test_a_call_goes_to_where_the_configuration_says_the_member_is(way: tuple[Alone, Leader]) -> None:
+    engine, leader = way
+    with ScriptedPeer(answering(REPLY, REPLY)) as peer:
+        lives_at(engine, OTHER, peer.url)
+        for _ in range(2):
+            leader.open(OTHER)
+            assert leader.call(CALL) == ReadIndexReply(7)
+        assert peer.connections == 1
+        leader.close()
+
+
+def test_a_member_that_has_moved_is_called_at_its_new_place(way: tuple[Alone, Leader]) -> None:
+    engine, leader = way
+    with ScriptedPeer(answering(REPLY)) as old, ScriptedPeer(answering(REPLY)) as new:
+        for peer in (old, new):
+            lives_at(engine, OTHER, peer.url)
+            leader.open(OTHER)
+            assert leader.call(CALL) == ReadIndexReply(7)
+        leader.close()
+
+
+def test_a_member_that_nobody_knows_cannot_be_opened(way: tuple[Alone, Leader]) -> None:
+    with pytest.raises(ConnectionError, match="member 9"):
+        way[1].open(9)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (answer(b'{"code":"removed","detail":"you were removed"}', 410), "you were removed"),
+        (answer(b"<html>", 502), "cannot be read"),
+        (answer(b"{}\n"), "format"),
+        (b"SSH-2.0\r\n\r\n", "not HTTP"),
+    ],
+)
+def test_an_answer_that_is_none_leaves_open_whether_it_was_done(
+    way: tuple[Alone, Leader], said: bytes, words: str
+) -> None:
+    engine, leader = way
+    with ScriptedPeer(answering(said)) as peer:
+        lives_at(engine, OTHER, peer.url)
+        leader.open(OTHER)
+        with pytest.raises(ConnectionError, match=words):
+            leader.call(CALL)
+        leader.close()
