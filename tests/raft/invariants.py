@@ -6,7 +6,7 @@ Everything is checked as it appears, so that a run costs no more than what is ne
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from raft.messages import Entry, Kind, Message, RequestVoteReply
+from raft.messages import Entry, Kind, Message, RequestVote, RequestVoteReply
 from raft.node import Node, Ready, Role
 
 
@@ -32,10 +32,13 @@ class Invariants:
         self._reads[token] = len(self.committed)
 
     def sent(self, message: Message) -> None:
-        """One vote a term, whatever happens to the voter."""
-        if isinstance(message, RequestVoteReply) and message.vote_granted and not message.pre_vote:
-            voted_for = self._votes.setdefault((message.source, message.term), message.target)
-            assert voted_for == message.target, f"two votes of member {message.source} in term {message.term}"
+        """One vote a term, whatever happens to the voter; who asks for votes has given its own to itself."""
+        if not isinstance(message, RequestVote | RequestVoteReply) or message.pre_vote:
+            return
+        if isinstance(message, RequestVote) or message.vote_granted:
+            candidate = message.source if isinstance(message, RequestVote) else message.target
+            voted_for = self._votes.setdefault((message.source, message.term), candidate)
+            assert voted_for == candidate, f"two votes of member {message.source} in term {message.term}"
 
     def check(
         self,
@@ -63,6 +66,9 @@ class Invariants:
                 before = log[entry.index - 2].term if entry.index > 1 else 0
                 known = self._entries.setdefault((entry.index, entry.term), (before, entry.record))
                 assert known == (before, entry.record), f"two entries {entry.index}@{entry.term}"
+        if ready.entries:
+            newest = next((e.index for e in reversed(log) if e.kind is Kind.CONFIGURATION), 0)
+            assert node.configuration_index == newest, "not the newest configuration in the log"
         durable = node.durable_index
         assert (node.log.last_index, node.log.last_term) == (len(log), log[-1].term if log else 0)
         assert durable <= min(len(log), len(disk))

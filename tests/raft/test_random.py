@@ -22,7 +22,7 @@ from raft.messages import AppendEntries, Message
 from raft.node import Node, Role, Settings
 from tests.raft.cluster import Cluster, Machine
 
-STEPS = 1_200
+STEPS = 2_000
 NETWORK_MAX = 60  # more messages than that in flight: the oldest are lost
 OLD_MAX = 30  # messages that may come again much later
 MEMBERS_MAX = 6
@@ -39,14 +39,15 @@ class Life:
         self.tokens = itertools.count(1)
         self.confirmed: set[int] = set()
         self.inputs = 0
+        self._clocks: dict[int, float] = {}  # how fast they run, if not as they should
         self._old: list[Message] = []
         self.cluster.on_ready = self._ready
-        lossy = self.rng.choice([0, 2, 20])
         weights = {
-            self._deliver_next: 400, self._deliver_any: 100, self._lose: lossy, self._remember: 20, self._repeat: 20,
-            self._cut: 3, self._heal: 6, self._tick: 200, self._tick_all: 30, self._hurry: self.rng.choice([0, 4, 15]),
-            self._propose: 50, self._read: 30, self._slow: 5, self._persist: 80, self._crash: self.rng.choice([1, 6]),
-            self._restart: 10, self._add: 3, self._remove: 2, self._transfer: 3,
+            self._deliver_next: 500, self._deliver_any: 150, self._lose: self.rng.choice([0, 2, 20]),
+            self._remember: 20, self._repeat: 20, self._tick: 200, self._change_clock: 10, self._propose: 30,
+            self._read: 30, self._slow: 5, self._persist: 150, self._cut: 2, self._heal: 6,
+            self._isolate_leader: self.rng.choice([0, 5]), self._crash: self.rng.choice([0, 2, 6]),
+            self._restart: 10, self._add: 3, self._remove: 2, self._transfer: self.rng.choice([0, 3]),
         }  # fmt: skip
         self._choices: list[Callable[[], None]] = list(weights)
         self._weights = list(itertools.accumulate(weights.values()))
@@ -107,6 +108,10 @@ class Life:
             side = {id for id in ids if self.rng.random() < 0.5}
             self.cluster.cut.update((a, b) for a in ids for b in ids if (a in side) != (b in side))
 
+    def _isolate_leader(self) -> None:
+        if leader := self._some_leader():
+            self.cluster.cut.update(link for id in self.cluster.machines for link in ((leader.id, id), (id, leader.id)))
+
     def _heal(self) -> None:
         self.cluster.cut.clear()
 
@@ -117,22 +122,18 @@ class Life:
         return self.rng.choice(up) if up else None
 
     def _tick(self) -> None:
-        if machine := self._one():
-            self.cluster.tick(machine.id, self.rng.uniform(0, 90))
-
-    def _tick_all(self) -> None:
+        """Time passes for all, by each one's own clock."""
+        ms = self.rng.uniform(0, 60)
         for machine in self.cluster.up:
-            self.cluster.tick(machine.id, 60)
+            self.cluster.tick(machine.id, ms * self._clocks.get(machine.id, 1))
 
-    def _hurry(self) -> None:
-        """One member's clock runs ahead, so that it campaigns."""
-        if machine := self._one():
-            for _ in range(10):
-                self.cluster.tick(machine.id, 60)
+    def _change_clock(self) -> None:
+        """A clock stands still or runs ahead, so that a leader outlives its term, or a member loses its patience."""
+        self._clocks[self.rng.choice(list(self.cluster.machines))] = self.rng.choice([0, 0.3, 1, 1, 2])
 
     def _slow(self) -> None:
         if machine := self._one():
-            machine.slow = not machine.slow
+            machine.slow = self.rng.random() < 0.3
 
     def _persist(self) -> None:
         if (machine := self._one()) and machine.unsynced:
