@@ -99,6 +99,7 @@ class _Write:
 
     sequence: int
     last_index: int
+    asked_ms: float
 
 
 class Node:
@@ -307,7 +308,7 @@ class Node:
         hard_state = None
         if self._hard_state_changed or self._unwritten:
             self._sequence += 1
-            self._writes.append(_Write(self._sequence, self.log.last_index))
+            self._writes.append(_Write(self._sequence, self.log.last_index, self._clock_ms))
             hard_state = HardState(self.current_term, self.voted_for, self.commit_index)
             self._hard_state_changed = False
             self._wrote_since_tick = True
@@ -538,6 +539,9 @@ class Node:
         if not self._majority_in_contact(self.configuration):
             self.become_follower(self.current_term, 0)  # check-quorum, dissertation §6.2
             return
+        if self._disk_hangs() and self._best_successor() != self.id:
+            self._resign()
+            return
         if self._transfer_target:
             self._continue_transfer()
         for member, until_ms in list(self._departing.items()):
@@ -552,6 +556,13 @@ class Node:
             self._send_heartbeats()
             self._close_round()  # those it waited for may have been removed: no answer of theirs would close it
         self._replicate(all_commits=True)
+
+    def _disk_hangs(self) -> bool:
+        """Whether a write takes longer than followers would wait for a leader.
+
+        It could go on committing by the disks of the others, but never apply, nor ever be replaced.
+        """
+        return bool(self._writes) and self._clock_ms - self._writes[0].asked_ms > 2 * self.settings.election_timeout_ms
 
     def _majority_in_contact(self, configuration: Configuration) -> bool:
         heard_since_ms = self._clock_ms - self.settings.election_timeout_ms
@@ -659,7 +670,7 @@ class Node:
             self._replicate()
 
     def _resign(self) -> None:
-        """The own removal is committed: tell everybody, let the best successor begin, step down (§4.2.2)."""
+        """Step down without a gap: tell everybody what is committed, and let the best successor begin (§4.2.2)."""
         self._send_heartbeats()
         successor = self._best_successor()
         if successor != self.id:
