@@ -2,127 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from queue import SimpleQueue
+from collections.abc import Callable
 from typing import cast
 
 import pytest
 
-from raft.applier import Applier, Read
-from raft.door import Door
+from raft.applier import Read
 from raft.errors import OutcomeUnknown, RaftError, Unavailable
-from raft.flusher import Flusher
 from raft.forwarding import FORWARD_MAX, READS_MAX, Forwarder, Leader
-from raft.membership import Configuration, Member
 from raft.messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
-from raft.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX, Proposals, Waiting
-from raft.storage import Storage
-from raft.wire import Answer, Call, encode
-from tests.raft.alone import Alone, FakeStorage, Memory
-from tests.raft.scripted_peer import DEADLINE_S, ScriptedPeer, answer, answering
+from raft.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX
+from raft.wire import Answer
+from tests.raft.alone import DEADLINE_S, Alone
+from tests.raft.desk import OTHER, OWN, Desk
 
-OWN, OTHER = 1, 2
 ACCEPTED, REFUSED = ProposeReply(True, OTHER), ProposeReply(False, 0)
-
-
-class FakeDoor:
-    """Somebody leads, or nobody."""
-
-    leader_id = 0
-
-
-class FakeFlusher:
-    """Where proposals go that this member makes itself."""
-
-    def __init__(self) -> None:
-        self.pending: list[Waiting] = []
-        self.flushes = self.wakes = 0
-
-    def put(self, waiting: Waiting) -> None:
-        self.pending.append(waiting)
-
-    def wake(self) -> None:
-        self.wakes += 1
-
-    def flush(self) -> None:
-        self.flushes += 1
-
-
-class FakeLeader:
-    """The way to the other member: what it answers is scripted, call by call; an exception is raised."""
-
-    def __init__(self) -> None:
-        self.answers: SimpleQueue[Answer | OSError] = SimpleQueue()
-        self.calls: SimpleQueue[Call] = SimpleQueue()
-        self.unreachable = False
-        self.left = self.closed = 0
-
-    def open(self, leader_id: int) -> None:
-        assert leader_id == OTHER
-        if self.unreachable:
-            raise ConnectionRefusedError
-
-    def call(self, call: Call) -> Answer:
-        self.calls.put(call)
-        answer = self.answers.get(timeout=DEADLINE_S)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
-
-    def leave(self) -> None:
-        self.left += 1
-
-    def close(self) -> None:
-        self.closed += 1
-
-    def next_call(self) -> Call:
-        return self.calls.get(timeout=DEADLINE_S)
-
-
-class Desk:
-    """A Forwarder whose threads run only when a test says so; ages are told, not waited for."""
-
-    def __init__(self) -> None:
-        self.door, self.flusher = FakeDoor(), FakeFlusher()
-        self.to_leader, self.reads_to_leader = FakeLeader(), FakeLeader()
-        self.proposals = Proposals(OWN, 1)
-        storage = cast(Storage, FakeStorage([]))
-        self.applier = Applier(cast(Door, self.door), storage, Memory(), self.proposals, lambda configuration: None)
-        ways = iter([self.to_leader, self.reads_to_leader])
-        self.forwarder = Forwarder(
-            OWN,
-            cast(Door, self.door),
-            self.proposals,
-            self.applier,
-            cast(Flusher, self.flusher),
-            lambda: cast(Leader, next(ways)),
-        )
-
-    def propose(self, command: bytes = b"1", *, may_wait: bool = False) -> list[object]:
-        told: list[object] = []
-        self.forwarder.propose(command, told.append, may_wait)
-        return told
-
-    def turn(self) -> None:
-        """Let both threads do what there is to do."""
-        self.forwarder.stop()
-        self.forwarder.run_proposals()
-        self.forwarder.run_reads()
-
-    def tick(self) -> None:
-        self.forwarder.try_again([])
-
-    def expire(self, age_s: float) -> None:
-        self.proposals.expire(time.monotonic() + age_s)
-
-    def sent(self) -> list[list[bytes]]:
-        """The commands of each call so far."""
-        batches = []
-        while not self.to_leader.calls.empty():
-            call = self.to_leader.calls.get()
-            assert isinstance(call, Propose)
-            batches.append([command for _, command in call.proposals])
-        return batches
 
 
 @pytest.fixture
@@ -420,72 +314,3 @@ def test_a_followers_read_that_is_lost_with_the_leadership_is_never_passed_on_to
     desk.reads_to_leader.answers.put(ReadIndexReply(7))
     desk.turn()
     assert (desk.reads_to_leader.calls.qsize(), own) == (1, [])
-
-
-# The way to the leader
-
-
-@pytest.fixture
-def way() -> Iterator[tuple[Alone, Leader]]:
-    engine = Alone(voters=3)
-    leader = Leader(engine.door, lambda: Sender(OWN, "aa", "c1", ""), 1.0)
-    yield engine, leader
-    leader.close()
-
-
-def lives_at(engine: Alone, member: int, url: str) -> None:
-    node = engine.door._node
-    [(index, configuration)] = node._configurations
-    moved = {**configuration.members, member: Member(member, url, voting=True)}
-    node._configurations = [(index, Configuration(moved))]
-
-
-CALL = ReadIndex(OWN, OTHER)
-REPLY = answer(encode(Sender(OTHER, "bb", "c1", ""), ReadIndexReply(7)))
-
-
-def test_a_call_goes_to_where_the_configuration_says_the_member_is(way: tuple[Alone, Leader]) -> None:
-    engine, leader = way
-    with ScriptedPeer(answering(REPLY, REPLY)) as peer:
-        lives_at(engine, OTHER, peer.url)
-        for _ in range(2):
-            leader.open(OTHER)
-            assert leader.call(CALL) == ReadIndexReply(7)
-        assert peer.connections == 1
-        leader.close()
-
-
-def test_a_member_that_has_moved_is_called_at_its_new_place(way: tuple[Alone, Leader]) -> None:
-    engine, leader = way
-    with ScriptedPeer(answering(REPLY)) as old, ScriptedPeer(answering(REPLY)) as new:
-        for peer in (old, new):
-            lives_at(engine, OTHER, peer.url)
-            leader.open(OTHER)
-            assert leader.call(CALL) == ReadIndexReply(7)
-        leader.close()
-
-
-def test_a_member_that_nobody_knows_cannot_be_opened(way: tuple[Alone, Leader]) -> None:
-    with pytest.raises(ConnectionError, match="member 9"):
-        way[1].open(9)
-
-
-@pytest.mark.parametrize(
-    ("said", "words"),
-    [
-        (answer(b'{"code":"removed","detail":"you were removed"}', 410), "you were removed"),
-        (answer(b"<html>", 502), "cannot be read"),
-        (answer(b"{}\n"), "format"),
-        (b"SSH-2.0\r\n\r\n", "not HTTP"),
-    ],
-)
-def test_an_answer_that_is_none_leaves_open_whether_it_was_done(
-    way: tuple[Alone, Leader], said: bytes, words: str
-) -> None:
-    engine, leader = way
-    with ScriptedPeer(answering(said)) as peer:
-        lives_at(engine, OTHER, peer.url)
-        leader.open(OTHER)
-        with pytest.raises(ConnectionError, match=words):
-            leader.call(CALL)
-        leader.close()

@@ -1,0 +1,117 @@
+"""A Forwarder between fakes: who leads, the own log and the way to the leader are what a test says."""
+
+import time
+from queue import SimpleQueue
+from typing import cast
+
+from raft.applier import Applier
+from raft.door import Door
+from raft.flusher import Flusher
+from raft.forwarding import Forwarder, Leader
+from raft.messages import Propose
+from raft.proposals import Proposals, Waiting
+from raft.storage import Storage
+from raft.wire import Answer, Call
+from tests.raft.alone import DEADLINE_S, FakeStorage, Memory
+
+OWN, OTHER = 1, 2
+
+
+class FakeDoor:
+    """Somebody leads, or nobody."""
+
+    leader_id = 0
+
+
+class FakeFlusher:
+    """Where proposals go that this member makes itself."""
+
+    def __init__(self) -> None:
+        self.pending: list[Waiting] = []
+        self.flushes = self.wakes = 0
+
+    def put(self, waiting: Waiting) -> None:
+        self.pending.append(waiting)
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+class FakeLeader:
+    """The way to the other member: what it answers is scripted, call by call; an exception is raised."""
+
+    def __init__(self) -> None:
+        self.answers: SimpleQueue[Answer | OSError] = SimpleQueue()
+        self.calls: SimpleQueue[Call] = SimpleQueue()
+        self.unreachable = False
+        self.left = self.closed = 0
+
+    def open(self, leader_id: int) -> None:
+        assert leader_id == OTHER
+        if self.unreachable:
+            raise ConnectionRefusedError
+
+    def call(self, call: Call) -> Answer:
+        self.calls.put(call)
+        answer = self.answers.get(timeout=DEADLINE_S)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    def leave(self) -> None:
+        self.left += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def next_call(self) -> Call:
+        return self.calls.get(timeout=DEADLINE_S)
+
+
+class Desk:
+    """A Forwarder whose threads run only when a test says so; ages are told, not waited for."""
+
+    def __init__(self) -> None:
+        self.door, self.flusher = FakeDoor(), FakeFlusher()
+        self.to_leader, self.reads_to_leader = FakeLeader(), FakeLeader()
+        self.proposals = Proposals(OWN, 1)
+        storage = cast(Storage, FakeStorage([]))
+        self.applier = Applier(cast(Door, self.door), storage, Memory(), self.proposals, lambda configuration: None)
+        ways = iter([self.to_leader, self.reads_to_leader])
+        self.forwarder = Forwarder(
+            OWN,
+            cast(Door, self.door),
+            self.proposals,
+            self.applier,
+            cast(Flusher, self.flusher),
+            lambda: cast(Leader, next(ways)),
+        )
+
+    def propose(self, command: bytes = b"1", *, may_wait: bool = False) -> list[object]:
+        told: list[object] = []
+        self.forwarder.propose(command, told.append, may_wait)
+        return told
+
+    def turn(self) -> None:
+        """Let both threads do what there is to do."""
+        self.forwarder.stop()
+        self.forwarder.run_proposals()
+        self.forwarder.run_reads()
+
+    def tick(self) -> None:
+        self.forwarder.try_again([])
+
+    def expire(self, age_s: float) -> None:
+        self.proposals.expire(time.monotonic() + age_s)
+
+    def sent(self) -> list[list[bytes]]:
+        """The commands of each call so far."""
+        batches = []
+        while not self.to_leader.calls.empty():
+            call = self.to_leader.calls.get()
+            assert isinstance(call, Propose)
+            batches.append([command for _, command in call.proposals])
+        return batches
