@@ -36,10 +36,11 @@ from raft.transport import BODY_BYTES_MAX, parse_peer_url
 logger = logging.getLogger("raft_chat")
 
 AT_WORK_MAX = 2  # requests that use the processor at once: more would only make heartbeats late
-PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512)
+PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s=2.0)
 HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init system waits
 DRAIN_S = 2.0
 PROGRESS_S = 1.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class NodeProcess:
@@ -81,8 +82,8 @@ class NodeProcess:
 
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._ended.set())
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # in all threads but the one that waits for them
+        threading.Thread(target=self._await_signals, name="signals", daemon=True).start()  # it never ends
         self._peer_server.start()
         self._client_server.start()
         logger.info("member %d serves clients at %s", self.options.id, self.options.advertise)
@@ -92,11 +93,16 @@ class NodeProcess:
         self._stop()
         return self.exit_code
 
+    def _await_signals(self) -> None:
+        """A handler would run between any two steps of the main thread, inside a lock too."""
+        signal.sigwait(STOP_SIGNALS)
+        self._ended.set()
+        signal.sigwait(STOP_SIGNALS)
+        os._exit(1)  # somebody insists
+
     # Starting
 
-    def _listen(
-        self, app: Any, host: str, port: int, name: str, limits: Limits, gate: Gate | None = None
-    ) -> Server:
+    def _listen(self, app: Any, host: str, port: int, name: str, limits: Limits, gate: Gate | None = None) -> Server:
         try:
             return Server(app, host, port, name=name, gate=gate, limits=limits)
         except OSError as error:
@@ -121,14 +127,18 @@ class NodeProcess:
             node, self._storage, state, identity,
             advertise=options.advertise, save_identity=self._save_identity, on_end=self._end,
         )  # fmt: skip
-        self._why_blank = "this member reads its log"
-        member.replay(_Progress("applying the log, entries"))
         hub = Hub(lambda: member.cluster_id)
         hub.start()
-        state.on_applied = hub.publish  # not before the replay: nobody listens to what is long past
         self._member, self._hub = member, hub
-        member.start()
-        self._endpoint.engine = member
+        committed = member.start()
+        self._endpoint.engine = member  # it votes and stores while it still reads its log
+        self._why_blank = "this member reads its log"
+        progress = _Progress("applying the log, entries")
+        while not member.wait_applied(committed, PROGRESS_S):
+            progress(member.last_applied, committed)
+            if self._ended.is_set():
+                return
+        state.on_applied = hub.publish  # not before: nobody listens to what is long past
         websocket = make_websocket_app(hub, member, state, member.nodes)
         self._app = create_app(member, state, websocket=websocket)
 
@@ -159,6 +169,7 @@ class NodeProcess:
             member.hand_over(HAND_OVER_S)
             hub.drain(DRAIN_S)
         self._client_server.drain(DRAIN_S)
+        self._endpoint.engine = None  # peers are told at once, instead of an answer that would never come
         if member is not None:
             member.stop()
         else:

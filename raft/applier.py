@@ -11,10 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import Protocol
 
-from raft.door import Door
+from raft.door import Door, Told
 from raft.errors import RaftError, Unavailable
 from raft.membership import Configuration, decode_configuration
 from raft.messages import Entry, Kind
@@ -40,9 +41,9 @@ class StateMachine(Protocol):
 class Read:
     """A read that waits, and since when."""
 
-    done: Callable[[RaftError | None], None]
+    done: Callable[[RaftError | None, int], None]  # an error, or the index that the read holds from
     since_s: float
-    from_peer: bool = False  # then it is not asked of yet another member: one hop at most
+    from_peer: bool = False  # the peer waits for its own state, and asks no other member: one hop at most
 
     def is_overdue(self, now_s: float) -> bool:
         """Whether it has waited long enough for a no."""
@@ -50,7 +51,7 @@ class Read:
 
     def give_up(self) -> None:
         """Answer it with that no."""
-        self.done(Unavailable("no leader with a majority is in reach; ?consistency=stale asks this member alone"))
+        self.done(Unavailable("no leader with a majority is in reach; ?consistency=stale asks this member alone"), 0)
 
 
 class Applier:
@@ -89,15 +90,21 @@ class Applier:
         self._commit_index = index
         return True
 
-    def confirmed(self, reads: Sequence[tuple[int, int]]) -> None:
-        """The reads behind these (token, index) hold from the index on."""
+    def confirmed(self, reads: Sequence[tuple[int, int]]) -> Told:
+        """The reads behind these (token, index) hold from the index on; returns what peers are to be told."""
+        told: Told = []
         for token, index in reads:
-            self._queue.put((index, self._at_node.pop(token)))
+            batch = self._at_node.pop(token, [])  # none where they were given up meanwhile
+            if batch and batch[0].from_peer:
+                told += [partial(read.done, None, index) for read in batch]
+            elif batch:
+                self._queue.put((index, batch))
+        return told
 
     def lost(self, tokens: Sequence[int]) -> None:
         """This member stopped leading before it could confirm them."""
         for token in tokens:
-            for read in self._at_node.pop(token):
+            for read in self._at_node.pop(token, []):
                 self._lost.put(read)
 
     def register(self, token: int, reads: list[Read]) -> None:
@@ -137,31 +144,31 @@ class Applier:
         with self._changed:
             return self._changed.wait_for(lambda: self.last_applied >= index, timeout_s)
 
-    def replay(self, last: int, progress: Callable[[int, int], None] | None) -> None:
-        """Before the threads start: apply what was committed when this member stopped."""
-        for entry in self._storage.replay(1, last, progress):
-            self._apply(entry)
-            self.last_applied = entry.index
-        self._commit_index = self.last_applied
-        self._machine.applied(self.last_applied)
-
     # The thread
 
     def run(self) -> None:
         """The apply thread; `stop` ends it."""
         while True:
             items = drain(self._queue)
-            with self._busy:
+            with self._busy:  # the reads too: `apply_few` looks whether there are any
                 self._apply_up_to(max((item for item in items if isinstance(item, int)), default=0))
-            reads = self._reads + [item for item in items if isinstance(item, tuple)]
-            self._reads = [(index, batch) for index, batch in reads if not self._answer_reads(index, batch)]
+                reads = self._reads + [item for item in items if isinstance(item, tuple)]
+                self._reads = [(index, batch) for index, batch in reads if not self._answer_reads(index, batch)]
             if None in items:
                 return
 
     def look_over(self) -> None:
-        """Have the thread look for reads that have waited too long, where any wait."""
+        """Give up reads that have waited too long for a majority, and have the thread do so for those it holds."""
         if self._reads:
             self._queue.put(0)
+        if self._at_node:
+            now_s = time.monotonic()
+            for read in self._door.look(lambda node: self._take_overdue_locked(now_s)):
+                read.give_up()
+
+    def _take_overdue_locked(self, now_s: float) -> list[Read]:
+        tokens = [token for token, batch in self._at_node.items() if batch[0].is_overdue(now_s)]
+        return [read for token in tokens for read in self._at_node.pop(token)]
 
     def stop(self) -> None:
         """End the thread once what is queued is done."""
@@ -198,7 +205,7 @@ class Applier:
         """Whether they are dealt with: the index is applied, or they have waited too long (the first is the oldest)."""
         if self.last_applied >= index:
             for read in reads:
-                read.done(None)
+                read.done(None, index)
             return True
         if reads[0].is_overdue(time.monotonic()):
             for read in reads:

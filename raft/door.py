@@ -26,6 +26,7 @@ class Door:
         self._standing: Standing = (node.role, node.current_term, node.leader_id)
         self.on_ready: Callable[[Node, Ready, bool], Told] = lambda node, ready, flushes: []
         self.on_standing: Callable[[Standing, Standing], None] = lambda before, after: None
+        self.on_broken: Callable[[Exception], None] = lambda error: None
 
     @property
     def leader_id(self) -> int:
@@ -36,11 +37,24 @@ class Door:
         """Let `act` give the node an input, and carry out what follows.  Passes on what `act` raises.
 
         `flushes`: the caller is going to flush what there is to write (flusher.py); otherwise a thread is woken for it.
+        Anything but a RaftError leaves a Ready half carried out, so it ends the process (`on_broken`).
         """
+        try:
+            result, error = self._enter(act, flushes)
+        except Exception as broken:
+            self.on_broken(broken)
+            raise
+        if error is not None:
+            raise error
+        assert result is not None
+        return result[0]
+
+    def _enter(self, act: Callable[[Node], T], flushes: bool) -> tuple[tuple[T] | None, RaftError | None]:
+        result: tuple[T] | None = None
         error: RaftError | None = None
         with self._lock:
             try:
-                result = act(self._node)
+                result = (act(self._node),)
             except RaftError as raised:
                 error = raised  # the Ready of what came before it has to go out all the same
             node = self._node
@@ -51,9 +65,7 @@ class Door:
             tell()
         if before != after:
             self.on_standing(before, after)
-        if error is not None:
-            raise error
-        return result
+        return result, error
 
     def look(self, see: Callable[[Node], T]) -> T:
         """Read from the node without giving it an input."""

@@ -8,11 +8,9 @@ no leader.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from raft.applier import Applier
 from raft.door import Door, Told
-from raft.errors import DiskFailed
 from raft.flusher import Flusher
 from raft.messages import AppendEntries, AppendEntriesReply, Message, Propose, RequestVoteReply, TimeoutNowReply
 from raft.node import Node, Ready, Role
@@ -39,19 +37,15 @@ class Driver:
         *,
         heartbeat_ms: float,
         on_tick: Callable[[], None],
-        on_failure: Callable[[DiskFailed], None],
-        guard: Callable[[Callable[[], None]], None],
+        on_broken: Callable[[Exception], None],
     ) -> None:
-        """`on_tick` is called by the tick thread after each tick; `on_failure` ends the process, as `guard` does where
-        what it is given to run raises.
-        """
-        self.flusher = Flusher(door, storage, proposals, self._send, on_failure)
+        """`on_tick` is called by the tick thread after each tick; `on_broken` ends the process."""
+        self.flusher = Flusher(door, storage, proposals, self._send, on_broken)
         self._door = door
         self._applier = applier
         self._peers = peers
         self._tick_s = heartbeat_ms / 1000 / TICKS_PER_HEARTBEAT
         self._on_tick = on_tick
-        self._apply = partial(guard, applier.apply_few)
         self._replies: dict[int, Callable[[Answer], None]] = {}  # RPCs that wait for the Node's reply, by request
         door.on_ready = self._dispatch_locked
 
@@ -81,16 +75,17 @@ class Driver:
     # The Ready
 
     def _dispatch_locked(self, node: Node, ready: Ready, flushes: bool) -> Told:
-        self._applier.confirmed(ready.reads)
+        writes = ready.writes or bool(ready.messages_after)
+        if writes:
+            self.flusher.put(ready)
+        told = self._applier.confirmed(ready.reads)
         self._applier.lost(ready.reads_lost)
-        told = self._send_locked(node, ready.messages)
+        told += self._send_locked(node, ready.messages)
         if self._applier.commit(ready.commit_index):
             # A leader's clients wait for this; a follower has its disk to see to first.
-            told.append(self._apply if node.role is Role.LEADER else self._applier.wake)
-        if ready.writes or ready.messages_after:
-            self.flusher.put(ready)
-            if not flushes:
-                told.append(self.flusher.wake)
+            told.append(self._applier.apply_few if node.role is Role.LEADER else self._applier.wake)
+        if writes and not flushes:
+            told.append(self.flusher.wake)
         return told
 
     def _send_locked(self, node: Node, messages: Sequence[Message]) -> Told:

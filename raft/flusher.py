@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
 from raft.door import Door
-from raft.errors import DiskFailed, NotLeader
+from raft.errors import NotLeader
 from raft.messages import Message
 from raft.node import Ready
 from raft.proposals import Proposals, Waiting, now
@@ -30,14 +30,14 @@ class Flusher:
         storage: Storage,
         proposals: Proposals,
         send: Callable[[Sequence[Message]], None],
-        on_failure: Callable[[DiskFailed], None],
+        on_broken: Callable[[Exception], None],
     ) -> None:
-        """`send` takes the messages that had to wait for the disk; `on_failure` ends the process."""
+        """`send` takes the messages that had to wait for the disk; `on_broken` ends the process."""
         self._door = door
         self._storage = storage
         self._proposals = proposals
         self._send = send
-        self._on_failure = on_failure
+        self._on_broken = on_broken
         self._work: SimpleQueue[Ready | Waiting] = SimpleQueue()  # bounded by Proposals, and by RPCs in flight
         self._refused: SimpleQueue[Waiting] = SimpleQueue()  # proposed here when this member did not lead
         self._busy = threading.Lock()  # held by whoever flushes
@@ -84,17 +84,20 @@ class Flusher:
         return drain_nowait(self._refused)
 
     def _flush_batch(self) -> None:
+        try:
+            self._flush_all()
+        except Exception as error:  # what was taken from the queue is neither written nor refused
+            self._on_broken(error)
+            raise
+
+    def _flush_all(self) -> None:
         items = drain_nowait(self._work)
         waiting = [item for item in items if isinstance(item, Waiting)]
         readies = [item for item in items if isinstance(item, Ready)]
         if waiting:
             self._propose(waiting)
             readies += self._take_readies()
-        try:
-            self._write(readies)
-        except DiskFailed as error:
-            self._on_failure(error)
-            raise
+        self._write(readies)
 
     def _propose(self, batch: list[Waiting]) -> None:
         proposals = self._proposals.hand_over(batch)

@@ -115,7 +115,7 @@ class Forwarder:
             return
         self._reads_waiting += 1
 
-        def counted(error: RaftError | None) -> None:
+        def counted(error: RaftError | None, index: int) -> None:
             self._reads_waiting -= 1
             done(error)
 
@@ -124,10 +124,8 @@ class Forwarder:
     def read_for_peer(self, done: Callable[[int], None]) -> None:
         """A follower's reads: `done(index)`, or `done(0)` where this member does not lead."""
 
-        def told(error: RaftError | None) -> None:
-            done(0 if error else self._applier.last_applied)
-
-        self._read_here([Read(told, time.monotonic(), from_peer=True)], lambda reads: done(0))
+        read = Read(lambda error, index: done(index), time.monotonic(), from_peer=True)
+        self._read_here([read], lambda reads: done(0))
 
     def leader_changed(self) -> None:
         """What the old leader did with the proposals is not known: the new one gets them all.  They apply once."""

@@ -103,24 +103,21 @@ class RunningMember:
         )  # fmt: skip
         self._driver = Driver(
             door, storage, self._applier, self._peers, proposals,
-            heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked, on_failure=lambda error: self._end(str(error), 1),
-            guard=self._guard,
+            heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked, on_broken=self._broken,
         )  # fmt: skip
         self._timeout_s = timeout_ms / 1000
         self._forwarder = Forwarder(self.id, door, proposals, self._applier, self._driver.flusher, self._new_leader)
         door.on_standing = self._standing_changed
+        door.on_broken = self._broken
 
     def _new_leader(self) -> Leader:
         return Leader(self._door, self.sender, self._timeout_s)
 
     # Life
 
-    def replay(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Bring the state machine to where it was known to be; before `start`.  `progress(entries done, of all)`."""
-        self._applier.replay(self._door.look(lambda node: node.commit_index), progress)
-
-    def start(self) -> None:
-        """Begin to take part."""
+    def start(self) -> int:
+        """Begin to take part.  Returns the index up to which the state machine is to be brought before it is asked."""
+        committed = self._door.look(lambda node: node.commit_index)
         self._door.enter(lambda node: node.identified(self.id, self._identity.incarnation, self._advertise))
         self._threads = [
             threading.Thread(target=self._guard, args=(run,), name=name, daemon=True)  # may hang in a system call
@@ -134,6 +131,7 @@ class RunningMember:
         ]
         for thread in self._threads:
             thread.start()
+        return committed
 
     def hand_over(self, timeout_s: float) -> None:
         """Where this member leads, have another one lead, so that its absence need not be noticed first."""
@@ -163,10 +161,15 @@ class RunningMember:
         """The top of each thread: one that dies takes the process with it, rather than leave half a member."""
         try:
             run()
-        except DiskFailed as error:
+        except Exception as error:  # noqa: BLE001  it is logged where it ends the process
+            self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        """The engine cannot go on."""
+        if isinstance(error, DiskFailed):
             self._end(str(error), 1)
-        except Exception:
-            logger.exception("thread %s has died", threading.current_thread().name)
+        else:
+            logger.error("thread %s has failed", threading.current_thread().name, exc_info=error)
             self._end("an error in this program; the log has it", 1)
 
     def _end(self, why: str, code: int) -> None:
@@ -188,7 +191,7 @@ class RunningMember:
             self._forwarder.leader_changed()
 
     def _configuration_applied(self, configuration: Configuration) -> None:
-        if configuration.cluster_id != self._identity.cluster_id:
+        if configuration.cluster_id and configuration.cluster_id != self._identity.cluster_id:
             self._identity = replace(self._identity, cluster_id=configuration.cluster_id, joining=False)
             self._sender = replace(self._sender, cluster_id=configuration.cluster_id)
             self._save_identity(self._identity)

@@ -46,6 +46,7 @@ from raft.records import command_entry, configuration_entry, noop_entry
 
 PROBE_BYTES_MAX = 16 << 10  # a probe may be refused: little is wasted then
 LOAD_ENTRIES_MAX = 1_024  # the most entries asked of the driver's disk in one append
+TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; numbers end, and a term is never taken back
 FAREWELL_TIMEOUTS = 4  # for so many election timeouts a removed member is still told that it is
 
 
@@ -231,6 +232,8 @@ class Node:
 
     def step(self, message: Message) -> None:
         """Take in a message from a peer.  Raises InvalidMessage where a correct peer cannot have sent it."""
+        if message.term > self.current_term + TERM_JUMP_MAX:
+            raise InvalidMessage(f"term {message.term} is beyond what elections lead to from term {self.current_term}")
         self._handlers[type(message)](message)
 
     def propose(self, commands: Sequence[tuple[ProposalId, bytes]], time: int) -> int:

@@ -72,7 +72,12 @@ class Peers:
         if self._closed:
             return None
         name = f"raft-{'urgent' if urgent else 'append'}-{member.id}"
-        lane = self._lanes[member.id, urgent] = Lane(member.url, name, self._deliver)
+        try:
+            lane = Lane(member.url, name, self._deliver)
+        except RuntimeError as error:  # no thread is to be had: the message is lost, as on a network
+            self._say_unreachable(member.id, member.url, error)
+            return None
+        self._lanes[member.id, urgent] = lane
         return lane
 
     def drop_idle(self) -> None:

@@ -70,7 +70,7 @@ class Alone:
     def __init__(self, voters: int = 1) -> None:
         self.happened: list[str] = []
         self.sent: list[Message] = []
-        self.failures: list[DiskFailed] = []
+        self.failures: list[Exception] = []
         self.configurations: list[Configuration] = []
         members = {id: Member(id, f"http://127.0.0.1:{id}", voting=True) for id in range(1, voters + 1)}
         self.storage = FakeStorage(self.happened)
@@ -90,13 +90,13 @@ class Alone:
         self.happened.append("send")
 
     def _dispatch(self, node: Node, ready: Ready, flushes: bool) -> Told:
-        self.applier.confirmed(ready.reads)
+        told = self.applier.confirmed(ready.reads)
         self.applier.lost(ready.reads_lost)
         if self.applier.commit(ready.commit_index):
             self.applier.wake()
         if ready.writes or ready.messages_after:
             self.flusher.put(ready)
-        return []
+        return told
 
     def lead(self) -> None:
         """Become the leader, with the first entries of the term on disk."""

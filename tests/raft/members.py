@@ -87,8 +87,8 @@ class House:
             save_identity=self._save,
             on_end=lambda why, code: self.ended.put((why, code)),
         )
-        member.replay()
-        member.start()
+        committed = member.start()
+        assert member.wait_applied(committed, 10.0)
         endpoint = Endpoint(member.sender, member.hello)
         endpoint.engine = member
         self.port.open(endpoint)

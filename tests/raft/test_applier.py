@@ -26,7 +26,7 @@ def turn(applier: Applier) -> None:
 
 def read(told: list[RaftError | None], since_s: float = 1e12) -> Read:
     """A read that is never overdue, unless it is said since when it waits."""
-    return Read(told.append, since_s)
+    return Read(lambda error, index: told.append(error), since_s)
 
 
 def leading() -> Alone:
@@ -162,30 +162,22 @@ def test_entries_that_have_left_memory_are_read_from_disk() -> None:
     assert memory.commands == [b"%d" % n for n in range(1, 11)]
 
 
-def test_a_replay_applies_what_was_committed_and_says_so_once() -> None:
+def test_a_start_applies_what_was_committed_and_then_what_comes() -> None:
     _, applier, memory = restarted(10)
-    applier.replay(7, None)
-    assert memory.commands == [b"%d" % n for n in range(1, 8)]
-    assert (applier.last_applied, memory.told) == (7, [7])
-    applier.commit(10)
-    applier.wake()
-    turn(applier)
-    assert memory.commands == [b"%d" % n for n in range(1, 11)]
+    for committed in (7, 10):
+        assert applier.commit(committed)
+        applier.wake()
+        turn(applier)
+        assert memory.commands == [b"%d" % n for n in range(1, committed + 1)]
+        assert applier.last_applied == memory.told[-1] == committed
 
 
-def test_a_replay_of_nothing_leaves_all_to_come() -> None:
-    _, applier, memory = restarted(3)
-    applier.replay(0, None)
-    assert (applier.last_applied, memory.commands) == (0, [])
-
-
-def test_the_memory_of_what_was_applied_comes_back_with_the_replay() -> None:
+def test_the_memory_of_what_was_applied_comes_back_with_a_start() -> None:
     """A proposal that is in the log again after a restart is still applied once."""
     alone, applier, memory = restarted(3)
     again = command_entry(4, 1, 4, ProposalId(1, 1, 2, 2), b"2")
     alone.storage.records[4] = again.record
     alone.door._node.log.last_index = 4
-    applier.replay(3, None)
     applier.commit(4)
     applier.wake()
     turn(applier)
@@ -196,10 +188,12 @@ def test_the_memory_of_what_was_applied_comes_back_with_the_replay() -> None:
 @pytest.mark.parametrize(
     "record", [noop_entry(1, 1, 1).record, configuration_entry(1, 1, 1, Configuration({}).encode()).record]
 )
-def test_a_replay_passes_over_the_engines_own_entries(record: bytes) -> None:
+def test_a_start_passes_over_the_engines_own_entries(record: bytes) -> None:
     alone, applier, memory = restarted(1)
     alone.storage.records[1] = record
-    applier.replay(1, None)
+    applier.commit(1)
+    applier.wake()
+    turn(applier)
     assert (applier.last_applied, memory.commands) == (1, [])
 
 

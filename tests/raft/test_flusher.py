@@ -1,12 +1,12 @@
 """Group commit: one write for all that is pending, by whoever is there, and by one at a time."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from raft.errors import DiskFailed, Unavailable
-from raft.messages import Kind, RequestVote
+from raft.messages import Entry, HardState, Kind, RequestVote
 from raft.proposals import UNPROPOSED_TIMEOUT_S
 from tests.raft.alone import DEADLINE_S, Alone
 
@@ -164,3 +164,22 @@ def test_whatever_many_threads_bring_at_once_is_written_once_and_nothing_is_left
     assert sorted(written) == sorted(1_000 * number + n for number in range(4) for n in range(200))
     indexes = [entry.index for _, entries in alone.storage.batches for entry in entries]
     assert indexes == list(range(1, len(indexes) + 1))
+
+
+def test_whatever_goes_wrong_in_a_batch_ends_the_process_and_nothing_of_it_is_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error that is not the disk's left the drained batch unwritten, and a repeated append was then acknowledged."""
+    alone = Alone()
+    alone.lead()
+    sent = len(alone.sent)
+
+    def fail(hard_state: HardState | None, entries: Sequence[Entry]) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(alone.storage, "append", fail)
+    alone.flusher.put(alone.waiting(b"1"))
+    with pytest.raises(MemoryError):
+        alone.flusher.flush()
+    assert [type(error) for error in alone.failures] == [MemoryError]
+    assert len(alone.sent) == sent

@@ -305,8 +305,11 @@ def test_a_leader_tells_a_follower_the_index_and_one_that_does_not_lead_says_so(
 def test_a_followers_read_that_is_lost_with_the_leadership_is_never_passed_on_to_a_third_member(desk: Desk) -> None:
     told: list[RaftError | None] = []
     own: list[RaftError | None] = []
-    now_s = time.monotonic()
-    desk.applier.register(7, [Read(told.append, now_s, from_peer=True), Read(own.append, now_s)])
+
+    def lost(seen: list[RaftError | None], *, from_peer: bool = False) -> Read:
+        return Read(lambda error, index: seen.append(error), time.monotonic(), from_peer)
+
+    desk.applier.register(7, [lost(told, from_peer=True), lost(own)])
     desk.applier.lost([7])
     desk.door.leader_id = OTHER
     desk.tick()
