@@ -19,7 +19,7 @@ import pytest
 from raft.errors import ChangeRefused, NotLeader
 from raft.membership import AddMember, RemoveMember
 from raft.messages import AppendEntries, Message
-from raft.node import Node, Role, Settings
+from raft.node import Node, Ready, Role, Settings
 from tests.raft.cluster import Cluster, Machine
 
 STEPS = 2_000
@@ -45,7 +45,7 @@ class Life:
         weights = {
             self._deliver_next: 500, self._deliver_any: 150, self._lose: self.rng.choice([0, 2, 20]),
             self._remember: 20, self._repeat: 20, self._tick: 200, self._change_clock: 10, self._propose: 30,
-            self._read: 30, self._slow: 5, self._persist: 150, self._cut: 2, self._heal: 6,
+            self._read: 30, self._slow: 5, self._persist: 150, self._cut: 2, self.cluster.cut.clear: 6,
             self._isolate_leader: self.rng.choice([0, 5]), self._crash: self.rng.choice([0, 2, 6]),
             self._restart: 10, self._add: 3, self._remove: 2, self._transfer: self.rng.choice([0, 3]),
         }  # fmt: skip
@@ -57,37 +57,29 @@ class Life:
             act()
         self._must_serve_again()
 
-    def _ready(self, machine: Machine, ready: object) -> None:
+    def _ready(self, machine: Machine, ready: Ready) -> None:
         self.inputs += 1
-        self.confirmed.update(token for token, _ in getattr(ready, "reads", ()))
+        self.confirmed.update(token for token, _ in ready.reads)
         network = self.cluster.network
         del network[: max(0, len(network) - NETWORK_MAX)]
 
     # Network
 
-    def _deliver(self, position: int) -> None:
-        message = self.cluster.network.pop(position)
-        if message.target in self.cluster.machines:
-            self.cluster.deliver(message)
-
     def _deliver_next(self) -> None:
         if self.cluster.network:
-            self._deliver(0)
+            self.cluster.deliver(self.cluster.network.pop(0))
 
     def _deliver_any(self) -> None:
         if self.cluster.network:
-            self._deliver(self.rng.randrange(len(self.cluster.network)))
+            self.cluster.deliver(self.cluster.network.pop(self.rng.randrange(len(self.cluster.network))))
 
     def _lose(self) -> None:
         """As HTTP loses things: the sender of an append may learn of it."""
         if not self.cluster.network:
             return
         message = self.cluster.network.pop(self.rng.randrange(len(self.cluster.network)))
-        if (
-            isinstance(message, AppendEntries)
-            and self.rng.random() < 0.8
-            and self.cluster.machines[message.source].node
-        ):
+        noticed = isinstance(message, AppendEntries) and self.rng.random() < 0.8
+        if noticed and self.cluster.machines[message.source].node:
             self.cluster.act(message.source, lambda node: node.unreachable(message.target))
 
     def _remember(self) -> None:
@@ -111,9 +103,6 @@ class Life:
     def _isolate_leader(self) -> None:
         if leader := self._some_leader():
             self.cluster.cut.update(link for id in self.cluster.machines for link in ((leader.id, id), (id, leader.id)))
-
-    def _heal(self) -> None:
-        self.cluster.cut.clear()
 
     # Time, disks, processes
 
@@ -186,9 +175,8 @@ class Life:
             self._ask(leader, lambda node: node.change_membership(RemoveMember(id), 0))
 
     def _transfer(self) -> None:
-        if leader := self._some_leader():
-            target = self.rng.choice([0, *leader.running.configuration.members])
-            self._ask(leader, lambda node: node.transfer_leadership(target))
+        target = self.rng.choice([0, *self.cluster.machines])
+        self._ask(self._some_leader(), lambda node: node.transfer_leadership(target))
 
     # The end
 
