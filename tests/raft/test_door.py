@@ -91,12 +91,38 @@ def test_an_act_that_is_refused_raises_after_what_came_before_it_went_out() -> N
     assert told == ["told"]
 
 
-def test_the_lock_is_free_after_an_act_that_failed() -> None:
+def test_an_act_that_fails_in_a_way_nobody_meant_ends_the_process_and_leaves_the_lock_free() -> None:
     door = make_door()
+    broken: list[Exception] = []
+    door.on_broken = broken.append
     with pytest.raises(ZeroDivisionError):
         door.enter(lambda node: 1 // 0)
+    assert [type(error) for error in broken] == [ZeroDivisionError]
     assert is_free(door)
-    assert door.enter(lambda node: node.id) == 1
+
+
+def test_an_act_that_is_refused_is_nobodys_end() -> None:
+    door = make_door(voters=2)
+    broken: list[Exception] = []
+    door.on_broken = broken.append
+    with pytest.raises(NotLeader):
+        door.enter(lambda node: node.propose([], 1))
+    assert broken == []
+
+
+def test_a_telling_that_fails_ends_the_process_too() -> None:
+    """Those behind it are not told: half of a Ready is carried out."""
+    door = make_door()
+    broken: list[Exception] = []
+    door.on_broken = broken.append
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    door.on_ready = lambda node, ready, flushes: [fail]
+    with pytest.raises(ZeroDivisionError):
+        door.enter(lambda node: None)
+    assert len(broken) == 1
 
 
 def test_looking_gives_no_input() -> None:
