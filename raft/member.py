@@ -296,7 +296,8 @@ class RunningMember:
             raise OutcomeUnknown(f"the leader, member {leader_id}, did not answer: {error}") from None
         finally:
             leader.close()
-        assert isinstance(reply, ChangeMembershipReply)
+        if not isinstance(reply, ChangeMembershipReply):
+            raise OutcomeUnknown(f"the leader, member {leader_id}, answered something else than it was asked")
         return reply
 
     def _append_change(self, change: Change) -> ChangeMembershipReply:
