@@ -109,6 +109,8 @@ def decode_answer(body: bytes) -> tuple[Sender, Answer]:
     """What a peer answers.  Raises InvalidMessage."""
     sender, cls, values, _ = _decode_head(body, _ANSWERS, with_lines=())
     answer: Answer = cls(**values)
+    if values.get("source", sender.id) != sender.id:
+        raise InvalidMessage(f"source: an answer of member {values['source']} from member {sender.id}")
     return sender, answer
 
 

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from raft.errors import InvalidMessage
 from raft.membership import Configuration, Member
-from raft.messages import AppendEntries, Entry, Hello, ProposalId, Propose, RequestVote, Sender, TimeoutNow
+from raft.messages import (
+    AppendEntries,
+    Entry,
+    Hello,
+    ProposalId,
+    Propose,
+    RequestVote,
+    Sender,
+    TimeoutNow,
+    TimeoutNowReply,
+)
 from raft.records import RECORD_BYTES_MAX, command_entry, configuration_entry, noop_entry, seal
 from raft.wire import ENTRIES_MAX, NUMBER_MAX, TEXT_POINTS_MAX, Answer, Call, decode_answer, decode_call, encode
 from tests.raft.wire_strategies import answers, calls, senders
@@ -62,6 +72,7 @@ def test_a_call_arrives_as_it_was_sent_with_the_receivers_number(sender: Sender,
 @settings(deadline=None)
 @given(senders, answers)
 def test_an_answer_arrives_as_it_was_sent(sender: Sender, answer: Answer) -> None:
+    sender = replace(sender, id=getattr(answer, "source", sender.id))
     assert decode_answer(encode(sender, answer)) == (sender, answer)
 
 
@@ -202,6 +213,11 @@ def test_a_malformed_answer_is_refused_in_words_that_name_the_field(changed: dic
         decode_answer(json.dumps({**HELLO, **changed}).encode() + b"\n")
 
 
+def test_an_answer_in_the_name_of_another_is_refused() -> None:
+    with pytest.raises(InvalidMessage, match="source: an answer of member 2 from member 1"):
+        decode_answer(encode(SENDER, TimeoutNowReply(2, 1, 5)))
+
+
 def test_lines_behind_an_answer_are_refused() -> None:
     with pytest.raises(InvalidMessage, match="lines behind a HelloReply"):
         decode_answer(json.dumps(HELLO).encode() + b"\n{}\n")
@@ -244,7 +260,9 @@ def test_random_bytes_are_refused_and_nothing_else_happens(body: bytes) -> None:
 @st.composite
 def mutated(draw: st.DrawFn, messages: st.SearchStrategy[Any]) -> bytes:
     """The body of a message in which a few bytes were replaced, doubled, dropped or put in."""
-    body = bytearray(encode(draw(senders), draw(messages)))
+    message = draw(messages)
+    sender = replace(draw(senders), id=getattr(message, "source", 1))
+    body = bytearray(encode(sender, message))
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(body)))
         end = draw(st.integers(start, min(len(body), start + 8)))
