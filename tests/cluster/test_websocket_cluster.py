@@ -25,7 +25,11 @@ def subscribed(cluster: Cluster, id: int, cursor: str | None = None) -> Iterator
     with connect(f"ws://127.0.0.1:{cluster.nodes[id].port}/ws", compression=None) as websocket:
         subscribe = {"Action": "subscribe", "Rooms": "*"} | ({"Cursor": cursor} if cursor else {})
         websocket.send(json.dumps(subscribe))
-        hello = next_frame(websocket)["Hello"]
+        frame = next_frame(websocket)
+        while "Hello" not in frame:  # until it subscribes a socket listens to everything
+            assert frame.keys() == {"RoomName", "Post"}
+            frame = next_frame(websocket)
+        hello = frame["Hello"]
         assert set(hello["Nodes"]) == {node.url for node in cluster.nodes.values()}
         assert hello["Nodes"][0] == cluster.nodes[id].url
         yield websocket, hello["Cursor"]
