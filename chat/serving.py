@@ -1,6 +1,6 @@
 """Werkzeug's threaded WSGI server, made fit to stand on an open port.  Both ports use it; it knows neither.
 
-    server = Server(app, host, port, name="client", gate=BoundedSemaphore(2))   # bound at once; OSError where taken
+    server = Server(app, host, port, name="client", gate=Slots(2))   # bound at once; OSError where taken
     server.start() ... server.drain(5.0)
 
 One thread a connection (`reading.py`, `connection.py`), and one loop for all else: it accepts, finishes the answers

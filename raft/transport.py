@@ -20,7 +20,7 @@ from raft.messages import Message
 logger = logging.getLogger(__name__)
 
 HEAD_BYTES_MAX = 16 << 10
-RECV_BYTES = 16 << 10  # a usual answer whole; the buffer is allocated for each recv
+RECV_BYTES = 4 << 10  # a usual answer whole; the buffer is allocated for each recv
 BODY_RECV_BYTES = 256 << 10
 IDLE_S = 1.0  # a connection that was unused for longer is looked at before it is used
 BODY_BYTES_MAX = 64 << 20
