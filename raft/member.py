@@ -17,7 +17,16 @@ from raft.applier import Applier, StateMachine
 from raft.changes import change_of, is_so_already
 from raft.door import Door, Standing
 from raft.driver import Driver
-from raft.errors import ChangeRefused, DiskFailed, NotLeader, OutcomeUnknown, RaftError, RefusedPeer, Unavailable
+from raft.errors import (
+    ChangeRefused,
+    DiskFailed,
+    NotLeader,
+    OutcomeUnknown,
+    RaftError,
+    RefusedPeer,
+    StartRefused,
+    Unavailable,
+)
 from raft.forwarding import Forwarder, Leader
 from raft.identity import Identity
 from raft.log import Log
@@ -166,7 +175,7 @@ class RunningMember:
 
     def _broken(self, error: Exception) -> None:
         """The engine cannot go on."""
-        if isinstance(error, DiskFailed):
+        if isinstance(error, DiskFailed | StartRefused):
             self._end(str(error), 1)
         else:
             logger.error("thread %s has failed", threading.current_thread().name, exc_info=error)

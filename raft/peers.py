@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from raft.admission import check_sender
 from raft.door import Door
-from raft.errors import InvalidMessage, RefusedPeer
+from raft.errors import DiskFailed, InvalidMessage, RefusedPeer, StartRefused
 from raft.membership import Configuration, Member
 from raft.messages import (
     AppendEntries,
@@ -105,6 +105,8 @@ class Peers:
             loaded = self._load(message)
             if loaded is not None:
                 self._call(lane, loaded, self._timeout_s * (APPEND_TIMEOUTS if appends else 1))
+        except (DiskFailed, StartRefused) as error:  # the own log could not be read, or is not what was written
+            self._door.on_broken(error)
         except (OSError, LookupError, InvalidMessage, RefusedPeer) as error:
             self._say_unreachable(message.target, lane.url, error)
             if appends:
