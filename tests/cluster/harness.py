@@ -225,7 +225,8 @@ class Cluster:
             assert self.running(), "no node runs"
             statuses = [node.status() for node in self.running()]
             leaders = {status["Leader"] for status in statuses}
-            if len(leaders) != 1 or leaders == {0}:
+            founded = all(status["ClusterId"] for status in statuses)  # the first leader's first act
+            if len(leaders) != 1 or leaders == {0} or not founded:
                 return None
             if not goal:
                 goal.append(max(status["CommitIndex"] for status in statuses))
