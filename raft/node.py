@@ -412,7 +412,11 @@ class Node:
             # Stickiness (dissertation §4.2.3): who has a leader neither votes nor takes up the term.
             self._answer_vote(m, granted=False)
         elif m.pre_vote:
-            self._answer_vote(m, granted=m.term > self.current_term and up_to_date)
+            granted = m.term > self.current_term and up_to_date
+            if granted:
+                # It is about to campaign: a campaign of this member's own within that moment would split the vote.
+                self._reset_election_deadline()
+            self._answer_vote(m, granted)
         else:
             self._vote(m, up_to_date)
 
