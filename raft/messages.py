@@ -49,6 +49,17 @@ class HardState:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotMeta:
+    """What a snapshot stands for (Raft §7): the log up to `index`, and the configuration in force there."""
+
+    index: int  # of the last entry included
+    term: int  # its
+    time: int  # its
+    configuration_index: int  # 0: the founding one, which is in no log
+    configuration: bytes  # JSON, as Configuration.encode makes it
+
+
+@dataclass(frozen=True, slots=True)
 class RequestVote:
     """Raft §5.2, §5.4; `pre_vote`: dissertation §9.6, `term` is then the term the sender would campaign in."""
 
