@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from raft.applier import Applier
 from raft.door import Door, Told
 from raft.flusher import Flusher
-from raft.messages import AppendEntries, AppendEntriesReply, Message, Propose, RequestVoteReply, TimeoutNowReply
+from raft.messages import AppendEntries, Message, Propose, Reply
 from raft.node import Node, Ready, Role
 from raft.peers import Peers
 from raft.proposals import Proposals, now
@@ -20,8 +20,6 @@ from raft.storage import Storage
 from raft.wire import Answer
 
 TICKS_PER_HEARTBEAT = 4
-
-Reply = RequestVoteReply | AppendEntriesReply | TimeoutNowReply
 
 
 class Driver:

@@ -89,6 +89,14 @@ class Log:
             self._run_term.pop()
         self.last_index = index - 1
 
+    def compact(self, index: int, term: int) -> None:
+        """All up to `index`, which is of `term`, is in a snapshot from now on (Raft §7)."""
+        assert self.term_at(index) == term
+        runs = bisect_right(self._run_first, index + 1) - 1  # those before the run that holds the next index
+        keep = max(runs, 0) if index < self.last_index else len(self._run_first)
+        del self._run_first[:keep], self._run_term[:keep]
+        self.base_index, self.base_term = index, term
+
     def slice(self, first: int, last: int, bytes_max: int) -> tuple[Entry, ...] | None:
         """Entries `first` to `last`, at least one, cut where they exceed `bytes_max`; None: `first` left memory."""
         start = first - self.tail_first

@@ -20,6 +20,7 @@ from raft.driver import Driver
 from raft.errors import (
     ChangeRefused,
     DiskFailed,
+    InvalidMessage,
     NotLeader,
     OutcomeUnknown,
     RaftError,
@@ -44,6 +45,7 @@ from raft.messages import (
     ReadIndex,
     ReadIndexReply,
     Sender,
+    SnapshotChunk,
 )
 from raft.node import Node, Role, Settings
 from raft.peers import Peers
@@ -360,6 +362,8 @@ class RunningMember:
                 done(self._append_change(change_of(call)))
             case Hello():
                 done(self.hello())
+            case SnapshotChunk():
+                raise InvalidMessage("rpc: snapshots are not taken yet")
             case _:
                 self._driver.serve(call.request, call, done)
 

@@ -147,7 +147,51 @@ class TimeoutNowReply:
     request: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class InstallSnapshot:
+    """Raft §7, without the data: those go ahead of it as SnapshotChunks, and this asks to go on from there."""
+
+    source: int
+    target: int
+    term: int
+    snapshot: SnapshotMeta
+    received: bool = False  # the receiver's own: all of the data lie on its disk
+    request: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InstallSnapshotReply:
+    """`success`: all up to `match_index`, the snapshot's end, is durable here, by the snapshot or by the log."""
+
+    source: int
+    target: int
+    term: int
+    success: bool
+    match_index: int
+    request: int = 0
+
+
 # Between drivers, beside the protocol: what a member asks another one's driver.
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotChunk:
+    """Whole lines of a snapshot's file, each with its checksum, from byte `offset` on; none: where shall I begin?"""
+
+    source: int
+    target: int
+    last_included_index: int
+    last_included_term: int
+    bytes_total: int
+    offset: int
+    lines: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotChunkReply:
+    """The offset that is wanted next, whatever was sent; the file's size once nothing more is."""
+
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +277,6 @@ class Sender:
     advertise: str
 
 
-Request = RequestVote | AppendEntries | TimeoutNow
-Reply = RequestVoteReply | AppendEntriesReply | TimeoutNowReply
+Request = RequestVote | AppendEntries | InstallSnapshot | TimeoutNow
+Reply = RequestVoteReply | AppendEntriesReply | InstallSnapshotReply | TimeoutNowReply
 Message = Request | Reply

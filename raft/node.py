@@ -1,9 +1,11 @@
 """Node: the protocol, pure.  No clock, no thread, no I/O, no logging; time and randomness come in as arguments.
 
 The driver calls an input (`tick`, `step`, `propose`, `read_index`, `change_membership`, `transfer_leadership`,
-`persisted`, `unreachable`, `identified`), then `ready()` once, and does what the Ready says, in this order of duty:
+`persisted`, `unreachable`, `identified`, `compacted`), then `ready()` once, and does what the Ready says, in this order
+of duty:
 
-1. Write `hard_state` and `entries` in the order of the Readys, sync, then call `persisted(sequence)`.
+1. Write `hard_state` and `entries` in the order of the Readys, sync, then call `persisted(sequence)`; before them
+   put the received `snapshot`, where there is one, in the place of the whole log.
 2. Send `messages` at any time, `messages_after` only once the write numbered `sequence` is durable.
 3. Apply entries up to `commit_index`; confirm `reads` once applied up to their index; try `reads_lost` elsewhere.
 
@@ -16,6 +18,8 @@ Rules kept here, by name of their source:
   (dissertation §10.2.1).
 - `durable_index` falls at once with a truncation, and only the write of the new entries raises it again: that an
   older write of the same indexes completes says nothing about the new ones.
+- A snapshot takes the place of a log only where that does not hold the snapshot's last entry (Raft §7); what it
+  stands for is committed, so a log that holds that entry holds all of it.
 - Messages may be lost, doubled, delayed and reordered; no answer is believed but in the term it was asked in.
 """
 
@@ -33,11 +37,14 @@ from raft.messages import (
     AppendEntriesReply,
     Entry,
     HardState,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Kind,
     Message,
     ProposalId,
     RequestVote,
     RequestVoteReply,
+    SnapshotMeta,
     TimeoutNow,
     TimeoutNowReply,
 )
@@ -47,6 +54,7 @@ from raft.records import command_entry, configuration_entry, noop_entry
 PROBE_BYTES_MAX = 16 << 10  # a probe may be refused: little is wasted then
 LOAD_ENTRIES_MAX = 1_024  # the most entries asked of the driver's disk in one append
 TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; numbers end, and a term is never taken back
+SNAPSHOT_TIMEOUTS = 10  # election timeouts after which a snapshot is called for again: that interrupts none under way
 FAREWELL_TIMEOUTS = 4  # for so many election timeouts a removed member is still told that it is
 
 
@@ -87,6 +95,7 @@ class Ready:
     commit_index: int  # committed and durable here
     reads: tuple[tuple[int, int], ...]  # (token, index)
     reads_lost: tuple[int, ...]
+    snapshot: SnapshotMeta | None = None
 
     @property
     def writes(self) -> bool:
@@ -116,17 +125,20 @@ class Node:
         rng: Random,
         settings: Settings | None = None,
         last_time: int = 0,
+        snapshot: SnapshotMeta | None = None,
     ) -> None:
         """`configurations`: (index, value), ascending, never empty; the last is in force, those before it may be
         needed again when it is truncated.  All of `log` is durable.  `last_time`: the newest entry's.
+        `snapshot`: what the log begins after, its base.
         """
         self.id = id
         self.log = log
+        self.snapshot = snapshot
         self.rng = rng
         self.settings = settings or Settings()
         self.current_term = hard_state.current_term
         self.voted_for = hard_state.voted_for
-        self.commit_index = hard_state.commit_index
+        self.commit_index = max(hard_state.commit_index, log.base_index)
         self.durable_index = log.last_index
         self.role = Role.FOLLOWER
         self.leader_id = 0
@@ -161,6 +173,7 @@ class Node:
         self._hard_state_changed = False
         self._commit_written = self.commit_index
         self._wrote_since_tick = False
+        self._installed: SnapshotMeta | None = None  # not told in a Ready yet
         self._unwritten: list[Entry] = []
         self._messages: list[Message] = []
         self._messages_after: list[Message] = []
@@ -171,6 +184,8 @@ class Node:
             RequestVoteReply: self._on_request_vote_reply,
             AppendEntries: self._on_append_entries,
             AppendEntriesReply: self._on_append_entries_reply,
+            InstallSnapshot: self._on_install_snapshot,
+            InstallSnapshotReply: self._on_install_snapshot_reply,
             TimeoutNow: self._on_timeout_now,
             TimeoutNowReply: self._on_timeout_now_reply,
         }
@@ -206,6 +221,10 @@ class Node:
     def clock_ms(self) -> float:
         """The core's clock, which `Progress` is told in."""
         return self._clock_ms
+
+    def holds(self, index: int, term: int) -> bool:
+        """Whether this log has all up to that committed entry, so that a snapshot which ends there is of no use."""
+        return index <= self.commit_index or self.log.term_at(index) == term
 
     @property
     def has_committed_in_term(self) -> bool:
@@ -297,7 +316,7 @@ class Node:
             self._advance_commit()
 
     def unreachable(self, member: int) -> None:
-        """An append to `member` failed on the way: what was in flight may be lost."""
+        """An append or a snapshot to `member` failed on the way: what was in flight may be lost."""
         progress = self._progress.get(member)
         if self.role is Role.LEADER and progress is not None and progress.in_flight:
             progress.lost()
@@ -305,6 +324,13 @@ class Node:
     def identified(self, member: int, incarnation: str, advertise: str) -> None:
         """`member` has said who it is; a leader sees to it that the configuration says so too."""
         self._described[member] = (incarnation, advertise)
+
+    def compacted(self, snapshot: SnapshotMeta) -> None:
+        """All up to the snapshot's end, which is applied here, lies in a snapshot; the log may be gone (Raft §7)."""
+        if snapshot.index > self.log.base_index:
+            assert snapshot.index <= min(self.commit_index, self.durable_index)
+            self.log.compact(snapshot.index, snapshot.term)
+            self.snapshot = snapshot
 
     def ready(self) -> Ready:
         """What there is to do; each thing is said once."""
@@ -327,7 +353,9 @@ class Node:
             min(self.commit_index, self.durable_index),
             tuple(self._reads_confirmed),
             tuple(self._reads_lost),
+            self._installed,
         )
+        self._installed = None
         for said in (self._unwritten, self._messages, self._messages_after, self._reads_confirmed, self._reads_lost):
             said.clear()
         return ready
@@ -483,12 +511,7 @@ class Node:
             # an index echoed here would be an answer in this term to what was asked in another one.
             self._answer(AppendEntriesReply(self.id, m.source, self.current_term, False, 0, 0, True, request=m.request))
             return
-        if m.term == self.current_term and self.role is Role.LEADER:
-            raise InvalidMessage(f"member {m.source} claims to lead in term {m.term}, which this member leads")
-        if m.term > self.current_term or self.role is not Role.FOLLOWER or self.leader_id != m.source:
-            self.become_follower(m.term, m.source)
-        self._leader_contact_ms = self._clock_ms
-        self._reset_election_deadline()
+        self._hear_leader(m)
         prev_log_index, prev_log_term, entries = m.prev_log_index, m.prev_log_term, m.entries
         if prev_log_index < self.log.base_index:  # what the snapshot holds is committed, so it agrees
             entries = entries[self.log.base_index - prev_log_index :]
@@ -498,6 +521,14 @@ class Node:
             return
         self._take_entries(entries)
         self._accept_append(m, match_index=prev_log_index + len(entries))
+
+    def _hear_leader(self, m: AppendEntries | InstallSnapshot) -> None:
+        if m.term == self.current_term and self.role is Role.LEADER:
+            raise InvalidMessage(f"member {m.source} claims to lead in term {m.term}, which this member leads")
+        if m.term > self.current_term or self.role is not Role.FOLLOWER or self.leader_id != m.source:
+            self.become_follower(m.term, m.source)
+        self._leader_contact_ms = self._clock_ms
+        self._reset_election_deadline()
 
     def _accept_append(self, m: AppendEntries, match_index: int) -> None:
         if m.leader_commit > self.commit_index:
@@ -540,6 +571,37 @@ class Node:
         while self.configuration_index >= index:
             self._configurations.pop()
 
+    def _on_install_snapshot(self, m: InstallSnapshot) -> None:
+        """Raft §7, Figure 13.  A log that holds the snapshot's last entry has no use for it."""
+        if m.term < self.current_term:
+            self._answer(InstallSnapshotReply(self.id, m.source, self.current_term, False, 0, m.request))
+            return
+        self._hear_leader(m)
+        last = m.snapshot.index
+        held = self.holds(last, m.snapshot.term)
+        if held:
+            self.commit_index = max(self.commit_index, last)
+            self._drop_superseded_configurations()
+        elif m.received:
+            self._install(m.snapshot)
+        success = held or m.received
+        reply = InstallSnapshotReply(self.id, m.source, self.current_term, success, last if success else 0, m.request)
+        self._answer(reply, reply.match_index)
+
+    def _install(self, snapshot: SnapshotMeta) -> None:
+        """In the place of the whole log; what was still to be written of that is void."""
+        configuration = decode_configuration(snapshot.configuration)
+        self.log = Log(base_index=snapshot.index, base_term=snapshot.term)
+        self.snapshot = self._installed = snapshot
+        self.commit_index = snapshot.index
+        self._configurations = [(snapshot.configuration_index, configuration)]
+        self._last_time = max(self._last_time, snapshot.time)
+        self._unwritten.clear()
+        self.durable_index = 0  # until the snapshot is: earlier writes say nothing about it
+        for write in self._writes:
+            write.last_index = 0
+        self._hard_state_changed = True
+
     # The leader's side of replication
 
     def _tick_leader(self) -> None:
@@ -555,7 +617,8 @@ class Node:
             if self._clock_ms >= until_ms:
                 del self._departing[member], self._progress[member]
         for progress in self._progress.values():
-            if progress.in_flight and self._clock_ms - progress.sent_ms >= 2 * self.settings.election_timeout_ms:
+            timeouts = SNAPSHOT_TIMEOUTS if progress.mode is Mode.SNAPSHOT else 2
+            if progress.in_flight and self._clock_ms - progress.sent_ms >= timeouts * self.settings.election_timeout_ms:
                 progress.lost()
         self._tend_configuration()
         if self._clock_ms - self._heartbeat_sent_ms >= self.settings.heartbeat_ms:
@@ -581,13 +644,16 @@ class Node:
             self._send_heartbeat(member, progress)
 
     def _send_heartbeat(self, member: int, progress: Progress) -> None:
-        """At the follower's own match_index: it fits whatever is in flight, and claims nothing new (Raft §5.2)."""
-        prev_term = self.log.term_at(progress.match_index)
+        """At the follower's own match_index: it fits whatever is in flight, and claims nothing new (Raft §5.2).
+
+        Where the log has been compacted beyond that, at 0: the empty log's end is part of every log.
+        """
+        prev_index, prev_term = progress.match_index, self.log.term_at(progress.match_index)
         if prev_term is None:
-            return
-        progress.sent_commit = max(progress.sent_commit, min(self.commit_index, progress.match_index))
+            prev_index, prev_term = 0, 0
+        progress.sent_commit = max(progress.sent_commit, min(self.commit_index, prev_index))
         self._messages.append(
-            AppendEntries(self.id, member, self.current_term, progress.match_index, prev_term, (), self.commit_index,
+            AppendEntries(self.id, member, self.current_term, prev_index, prev_term, (), self.commit_index,
                           self._round, heartbeat=True)
         )  # fmt: skip
 
@@ -610,7 +676,8 @@ class Node:
         first, last = progress.next_index, self.log.last_index
         prev_term = self.log.term_at(first - 1)
         if prev_term is None:
-            return  # compacted away: it needs a snapshot
+            self._send_snapshot(member, progress)
+            return
         bytes_max = PROBE_BYTES_MAX if progress.mode is Mode.PROBE else self.settings.append_bytes_max
         entries = self.log.slice(first, last, bytes_max)
         # None: they left memory, and the driver reads them from disk.
@@ -623,13 +690,38 @@ class Node:
                           self._round, last_index=last, last_term=self.log.term_at(last) or 0)
         )  # fmt: skip
 
-    def _on_append_entries_reply(self, m: AppendEntriesReply) -> None:
+    def _send_snapshot(self, member: int, progress: Progress) -> None:
+        """It needs what was compacted away (Raft §7)."""
+        assert self.snapshot is not None
+        progress.sent_snapshot(self._clock_ms)
+        self._messages.append(InstallSnapshot(self.id, member, self.current_term, self.snapshot))
+
+    def _hear_follower(self, m: AppendEntriesReply | InstallSnapshotReply) -> Progress | None:
+        """The follower's progress, or None: an answer to an earlier term's question says nothing now."""
         if m.term > self.current_term:
             self.become_follower(m.term, 0)
         progress = self._progress.get(m.source)
         if m.term < self.current_term or self.role is not Role.LEADER or progress is None:
-            return  # an answer to an earlier term's question says nothing now
+            return None
         progress.contact_ms = self._clock_ms
+        return progress
+
+    def _on_install_snapshot_reply(self, m: InstallSnapshotReply) -> None:
+        progress = self._hear_follower(m)
+        if progress is None or progress.mode is not Mode.SNAPSHOT:
+            return
+        if not m.success:
+            progress.lost()  # the next tick tries again
+            return
+        progress.in_flight = False
+        self._take_match(progress, m)
+        if self.role is Role.LEADER:
+            self._replicate()
+
+    def _on_append_entries_reply(self, m: AppendEntriesReply) -> None:
+        progress = self._hear_follower(m)
+        if progress is None:
+            return
         progress.acked_round = max(progress.acked_round, m.round)
         if not m.heartbeat:
             self._take_append_reply(progress, m)
@@ -645,13 +737,16 @@ class Node:
             if progress.mode is Mode.REPLICATE and m.match_index <= progress.match_index:
                 return  # said again: what is in flight now goes further
             progress.in_flight = False
-            if m.match_index > self.log.last_index:
-                raise InvalidMessage(f"member {m.source} claims to hold index {m.match_index}, which was never sent")
-            progress.accepted(m.match_index)
-            self._advance_commit()
+            self._take_match(progress, m)
         elif m.match_index == progress.next_index - 1 or progress.mode is Mode.REPLICATE:
             progress.in_flight = False
             progress.rejected(self._rewound(m))
+
+    def _take_match(self, progress: Progress, m: AppendEntriesReply | InstallSnapshotReply) -> None:
+        if m.match_index > self.log.last_index:
+            raise InvalidMessage(f"member {m.source} claims to hold index {m.match_index}, which was never sent")
+        progress.accepted(m.match_index)
+        self._advance_commit()
 
     def _rewound(self, m: AppendEntriesReply) -> int:
         """Where to try next: past the conflicting term if this log has it too, else before it (Raft §5.3 end)."""

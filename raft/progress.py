@@ -2,6 +2,7 @@
 
 PROBE: where the follower's log agrees is not known yet; one small append at a time.
 REPLICATE: it is known; `next_index` runs ahead of `match_index` by what is in flight.
+SNAPSHOT: it needs entries that the log no longer has; a snapshot is on its way, and nothing else.
 At most one append is in flight: what is proposed meanwhile goes together in the next one, so batches grow with load.
 """
 
@@ -14,6 +15,7 @@ class Mode(Enum):
 
     PROBE = "probe"
     REPLICATE = "replicate"
+    SNAPSHOT = "snapshot"
 
 
 @dataclass(slots=True)
@@ -39,6 +41,12 @@ class Progress:
         if self.mode is Mode.REPLICATE:
             self.next_index = last_index + 1
 
+    def sent_snapshot(self, now_ms: float) -> None:
+        """A snapshot has been called for."""
+        self.in_flight = True
+        self.sent_ms = now_ms
+        self.mode = Mode.SNAPSHOT
+
     def accepted(self, match_index: int) -> None:
         """The follower holds all up to `match_index`; of what was sent, that may be a part."""
         self.match_index = max(self.match_index, match_index)
@@ -58,3 +66,4 @@ class Progress:
         self.in_flight = False
         if self.mode is Mode.REPLICATE:
             self.rejected(self.match_index + 1)
+        self.mode = Mode.PROBE

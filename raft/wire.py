@@ -1,8 +1,9 @@
 """Messages to JSON bytes and back, and all validation of what comes from a peer.
 
 A body is JSON lines.  The first names the RPC, says who speaks, and carries the fields of its dataclass under their
-own names; entries follow as they stand in the log file, proposals one a line.  What gets past `decode_*` has the
-right types, non-negative numbers, entries without gaps and with sound checksums; nothing behind it checks again.
+own names; entries follow as they stand in the log file, a snapshot's lines as in its file, proposals one a line.  What
+gets past `decode_*` has the right types, non-negative numbers, entries without gaps and with sound checksums; nothing
+behind it checks again, but that a snapshot's lines are looked at where they are written.
 """
 
 import json
@@ -22,6 +23,8 @@ from raft.messages import (
     Entry,
     Hello,
     HelloReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Kind,
     ProposalId,
     Propose,
@@ -31,6 +34,9 @@ from raft.messages import (
     RequestVote,
     RequestVoteReply,
     Sender,
+    SnapshotChunk,
+    SnapshotChunkReply,
+    SnapshotMeta,
     TimeoutNow,
     TimeoutNowReply,
 )
@@ -41,20 +47,26 @@ ENTRIES_MAX = 65_536  # lines behind the first of one body; the body's bytes are
 TEXT_POINTS_MAX = 2_048  # the longest: a refusal in words, or a URL
 NUMBER_MAX = 1 << 53  # what every JSON reader holds exactly
 
-Call = RequestVote | AppendEntries | TimeoutNow | Propose | ReadIndex | ChangeMembership | Hello
+Call = (
+    RequestVote | AppendEntries | InstallSnapshot | TimeoutNow | Propose | ReadIndex | ChangeMembership | SnapshotChunk
+    | Hello
+)  # fmt: skip
 Answer = (
-    RequestVoteReply | AppendEntriesReply | TimeoutNowReply | ProposeReply | ReadIndexReply | ChangeMembershipReply
-    | HelloReply
+    RequestVoteReply | AppendEntriesReply | InstallSnapshotReply | TimeoutNowReply | ProposeReply | ReadIndexReply
+    | ChangeMembershipReply | SnapshotChunkReply | HelloReply
 )  # fmt: skip
 
-_CALLS: tuple[type[Any], ...] = (RequestVote, AppendEntries, TimeoutNow, Propose, ReadIndex, ChangeMembership, Hello)
-_ANSWERS: tuple[type[Any], ...] = (
-    RequestVoteReply, AppendEntriesReply, TimeoutNowReply, ProposeReply, ReadIndexReply, ChangeMembershipReply,
-    HelloReply,
+_CALLS: tuple[type[Any], ...] = (
+    RequestVote, AppendEntries, InstallSnapshot, TimeoutNow, Propose, ReadIndex, ChangeMembership, SnapshotChunk, Hello,
 )  # fmt: skip
+_ANSWERS: tuple[type[Any], ...] = (
+    RequestVoteReply, AppendEntriesReply, InstallSnapshotReply, TimeoutNowReply, ProposeReply, ReadIndexReply,
+    ChangeMembershipReply, SnapshotChunkReply, HelloReply,
+)  # fmt: skip
+_CHUNK_OPENS = b'{"rpc":"SnapshotChunk",'
 _BY_NAME = {cls.__name__: cls for cls in (*_CALLS, *_ANSWERS)}
-_IN_LINES = {"entries", "proposals"}  # not in the first line but behind it
-_LOCAL = {"request"}  # the receiver's own business
+_IN_LINES = {"entries", "proposals", "lines"}  # not in the first line but behind it
+_LOCAL = {"request", "received"}  # the receiver's own business
 _SHAPES: dict[type[Any], dict[str, Any]] = {
     cls: {f.name: get_type_hints(cls)[f.name] for f in fields(cls) if f.name not in _IN_LINES | _LOCAL}
     for cls in (*_CALLS, *_ANSWERS)
@@ -70,6 +82,8 @@ def encode(sender: Sender, message: Call | Answer) -> bytes:
     head = f'{{"rpc":"{type(message).__name__}",{_encode_sender(sender)},{values}}}\n'.encode()
     if isinstance(message, AppendEntries):
         return b"".join([head, *(entry.record for entry in message.entries or ())])
+    if isinstance(message, SnapshotChunk):
+        return head + message.lines
     if isinstance(message, Propose):
         return b"".join([head, *(_encode_proposal(id, command) for id, command in message.proposals)])
     return head
@@ -87,11 +101,16 @@ def _encode_value(value: object) -> str:
         return str(value)
     if type(value) is bool:
         return "true" if value else "false"
+    if isinstance(value, SnapshotMeta):
+        said = [value.index, value.term, value.time, value.configuration_index]
+        return f"[{','.join(map(str, said))},{value.configuration.decode()}]"
     return json.dumps(value)
 
 
 def decode_call(body: bytes, request: int) -> tuple[Sender, Call]:
     """What a peer asks; `request` is the receiver's number for it.  Raises InvalidMessage."""
+    if body.startswith(_CHUNK_OPENS):
+        return _decode_chunk(body)
     sender, cls, values, lines = _decode_head(body, _CALLS, with_lines=(AppendEntries, Propose))
     if "request" in {f.name for f in fields(cls)}:
         values["request"] = request
@@ -103,6 +122,15 @@ def decode_call(body: bytes, request: int) -> tuple[Sender, Call]:
     if call.source != sender.id:
         raise InvalidMessage(f"source: a message of member {call.source} from member {sender.id}")
     return sender, call
+
+
+def _decode_chunk(body: bytes) -> tuple[Sender, SnapshotChunk]:
+    """Its lines are not taken apart here: that would be done once more where they are written."""
+    head, newline, lines = body.partition(b"\n")
+    sender, _, values, _ = _decode_head(head + newline, (SnapshotChunk,), with_lines=())
+    if values["source"] != sender.id:
+        raise InvalidMessage(f"source: a chunk of member {values['source']} from member {sender.id}")
+    return sender, SnapshotChunk(**values, lines=lines)
 
 
 def decode_answer(body: bytes) -> tuple[Sender, Answer]:
@@ -179,7 +207,19 @@ def _checked(value: Any, name: str, hint: Any) -> Any:
             return {int(key): text for key, text in value.items()}
     elif hint == tuple[int, ...] and isinstance(value, list) and all(_is_number(item) for item in value):
         return tuple(value)
+    elif hint is SnapshotMeta and isinstance(value, list) and len(value) == 5 and all(map(_is_number, value[:4])):
+        return SnapshotMeta(value[0], value[1], value[2], value[3], _checked_configuration(value[4]))
     raise InvalidMessage(f"{name}: {_shown(value)} will not do")
+
+
+def _checked_configuration(value: object) -> bytes:
+    """A configuration's bytes, as every member writes them."""
+    try:
+        body = json.dumps(value).encode()
+        _check_configuration(body)
+        return decode_configuration(body).encode()
+    except (InvalidMessage, RecursionError) as error:
+        raise InvalidMessage(f"snapshot: {error}") from None
 
 
 def _decode_entries(lines: list[bytes], values: Mapping[str, Any]) -> tuple[Entry, ...]:

@@ -2,6 +2,9 @@
 
 Each Machine's disk has what was synced and no more: a crash loses the rest, a restart begins with it.  Messages lie in
 `network` until somebody delivers, drops or doubles them.  Everything a Node does is held against `Invariants`.
+
+Here logs are kept whole, also where the Node has compacted its own: what a snapshot stands for is a prefix of what was
+committed, so one that is installed puts that prefix in the place of the log.
 """
 
 from collections import deque
@@ -18,10 +21,13 @@ from raft.messages import (
     AppendEntriesReply,
     Entry,
     HardState,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Kind,
     Message,
     ProposalId,
     RequestVoteReply,
+    SnapshotMeta,
     TimeoutNowReply,
 )
 from raft.node import Node, Random, Ready, Role, Settings
@@ -42,11 +48,13 @@ class Machine:
 
     id: int
     founding: Configuration
+    committed: list[Entry]  # by anybody: what snapshots are made of
     node: Node | None = None
     hard_state: HardState = field(default_factory=HardState)  # on disk
     disk: list[Entry] = field(default_factory=list)
     log: list[Entry] = field(default_factory=list)  # as the node has it, synced or not
     unsynced: deque[Ready] = field(default_factory=deque)  # with a write, or with messages that wait for one
+    snapshot: SnapshotMeta | None = None  # on disk
     slow: bool = False  # nothing is synced but by `persist`
     now_ms: float = 0.0
     commands: int = 0
@@ -61,22 +69,35 @@ class Machine:
         """A new process on what is on disk."""
         assert self.node is None
         self.log = list(self.disk)
-        runs = [next(run) for _, run in groupby(self.log, key=lambda entry: entry.term)]
-        configurations = [(0, self.founding)]
-        configurations += [(e.index, decode_configuration(e.body)) for e in self.log if e.kind is Kind.CONFIGURATION]
+        base = self.snapshot or SnapshotMeta(0, 0, 0, 0, self.founding.encode())
+        after = self.log[base.index :]
+        runs = [next(run) for _, run in groupby(after, key=lambda entry: entry.term)]
+        configurations = [(base.configuration_index, decode_configuration(base.configuration))]
+        configurations += [(e.index, decode_configuration(e.body)) for e in after if e.kind is Kind.CONFIGURATION]
         self.node = Node(
             self.id,
-            log=Log([(entry.index, entry.term) for entry in runs], len(self.log)),
+            log=Log([(entry.index, entry.term) for entry in runs], len(self.log), base.index, base.term),
             hard_state=replace(self.hard_state, commit_index=min(self.hard_state.commit_index, len(self.log))),
             configurations=configurations,
             rng=rng,
             settings=settings,
             last_time=self.log[-1].time if self.log else 0,
+            snapshot=self.snapshot,
         )
         return self.node
 
+    def meta(self, index: int) -> SnapshotMeta:
+        """The snapshot of all up to `index`."""
+        entry = self.log[index - 1]
+        changes = [e for e in self.log[:index] if e.kind is Kind.CONFIGURATION]
+        at, body = (changes[-1].index, changes[-1].body) if changes else (0, self.founding.encode())
+        return SnapshotMeta(index, entry.term, entry.time, at, body)
+
     def sync(self, ready: Ready) -> None:
         """What the flusher does with one Ready."""
+        if ready.snapshot is not None:
+            self.snapshot = ready.snapshot
+            self.disk[:] = self.committed[: ready.snapshot.index]
         if ready.hard_state is not None:
             self.hard_state = ready.hard_state
             write(self.disk, ready.entries)
@@ -94,10 +115,11 @@ class Cluster:
     ) -> None:
         self.settings = settings or Settings()
         self.founding = founding or founders(range(1, size + 1))
-        self.machines = {id: Machine(id, self.founding) for id in range(1, size + 1)}
+        self.invariants = Invariants()
+        committed = self.invariants.committed
+        self.machines = {id: Machine(id, self.founding, committed) for id in range(1, size + 1)}
         self.network: list[Message] = []
         self.cut: set[Link] = set()
-        self.invariants = Invariants()
         self.on_sent: Callable[[Message, bool], None] = lambda message, lost: None
         self.on_ready: Callable[[Machine, Ready], None] = lambda machine, ready: None
         self._rng_of = rng_of
@@ -118,7 +140,7 @@ class Cluster:
 
     def join(self, id: int) -> None:
         """A blank machine, which knows the founders and is none of them."""
-        self.machines[id] = Machine(id, self.founding)
+        self.machines[id] = Machine(id, self.founding, self.invariants.committed)
         self.restart(id)
 
     def restart(self, id: int) -> None:
@@ -181,6 +203,15 @@ class Cluster:
         self.invariants.read_asked(token)
         self.act(id, lambda node: node.read_index(token))
 
+    def compact(self, id: int, index: int = 0) -> SnapshotMeta:
+        """A compaction that is through: all up to `index`, or all that may be applied, is in a snapshot."""
+        machine = self.machines[id]
+        node = machine.running
+        snapshot = machine.meta(index or min(node.commit_index, node.durable_index))
+        machine.snapshot = snapshot
+        self.act(id, lambda node: node.compacted(snapshot))
+        return snapshot
+
     def deliver(self, message: Message) -> None:
         """Hand over a message, which the caller has taken from `network` or made up."""
         machine = self.machines.get(message.target)
@@ -191,19 +222,29 @@ class Cluster:
             self.act(message.target, lambda node: _take(node, loaded))
 
     def _load(self, message: Message) -> Message | None:
-        """As the driver does it: entries that left the leader's memory come from its disk, if it still leads."""
+        """As the driver does it: entries that left the leader's memory come from its disk, if it still leads.
+
+        A snapshot's data have all arrived before it.
+        """
+        if isinstance(message, InstallSnapshot):
+            return replace(message, received=True)
         if not isinstance(message, AppendEntries) or message.entries is not None:
             return message
         source = self.machines[message.source]
         node = source.node
         if node is None or node.role is not Role.LEADER or node.current_term != message.term:
             return None
+        if source.snapshot is not None and message.prev_log_index < source.snapshot.index:
+            return None  # compacted meanwhile
         entries = source.disk[message.prev_log_index : message.last_index]
         while len(entries) > 1 and sum(len(entry.record) for entry in entries) > self.settings.append_bytes_max:
             entries.pop()
         return replace(message, entries=tuple(entries))
 
     def _carry_out(self, machine: Machine, ready: Ready) -> None:
+        if ready.snapshot is not None:
+            self.invariants.check_snapshot(ready.snapshot)
+            machine.log[:] = machine.committed[: ready.snapshot.index]
         write(machine.log, ready.entries)
         if ready.writes or (ready.messages_after and machine.unsynced):
             machine.unsynced.append(ready)
@@ -236,6 +277,6 @@ def write(log: list[Entry], entries: Iterable[Entry]) -> None:
 
 
 def _take(node: Node, message: Message) -> None:
-    if isinstance(message, AppendEntriesReply | RequestVoteReply | TimeoutNowReply):
+    if isinstance(message, AppendEntriesReply | RequestVoteReply | InstallSnapshotReply | TimeoutNowReply):
         node.identified(message.source, f"i{message.source}", "")  # said with every answer
     node.step(message)

@@ -6,7 +6,7 @@ Everything is checked as it appears, so that a run costs no more than what is ne
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from raft.messages import Entry, Kind, Message, RequestVote, RequestVoteReply
+from raft.messages import Entry, Kind, Message, RequestVote, RequestVoteReply, SnapshotMeta
 from raft.node import Node, Ready, Role
 
 
@@ -40,6 +40,16 @@ class Invariants:
             voted_for = self._votes.setdefault((message.source, message.term), candidate)
             assert voted_for == candidate, f"two votes of member {message.source} in term {message.term}"
 
+    def check_snapshot(self, snapshot: SnapshotMeta) -> None:
+        """What is installed stands for what was committed, the configuration in force there with it."""
+        committed = self.committed[: snapshot.index]
+        assert len(committed) == snapshot.index, f"a snapshot of {snapshot.index} entries, {len(committed)} committed"
+        assert (snapshot.term, snapshot.time) == (committed[-1].term, committed[-1].time), "a snapshot of another log"
+        changes = [entry for entry in committed if entry.kind is Kind.CONFIGURATION]
+        if changes:
+            told = (snapshot.configuration_index, snapshot.configuration)
+            assert told == (changes[-1].index, changes[-1].body), "a snapshot that forgets the configuration"
+
     def check(
         self,
         node: Node,
@@ -66,7 +76,7 @@ class Invariants:
                 before = log[entry.index - 2].term if entry.index > 1 else 0
                 known = self._entries.setdefault((entry.index, entry.term), (before, entry.record))
                 assert known == (before, entry.record), f"two entries {entry.index}@{entry.term}"
-        if ready.entries:
+        if ready.entries or ready.snapshot:
             newest = next((e.index for e in reversed(log) if e.kind is Kind.CONFIGURATION), 0)
             assert node.configuration_index == newest, "not the newest configuration in the log"
         durable = node.durable_index

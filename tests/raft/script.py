@@ -13,11 +13,13 @@ A line beginning with `>` is a command, `#` a comment; all other lines are what 
     > deliver                all messages, and what they bring forth, until the network is quiet
     > deliver 1->2 [n]       what lies on that link now (the first n); answers stay in the network
     > drop [1->2]            > keep M 1->2   take the first message there aside   > again M   it arrives (once more)
-    > send RequestVote 3->1 term=9 ...    a message made up by hand arrives
+    > send RequestVote 3->1 term=9 ...    a message made up by hand arrives (snapshot=3: of the sender's log up to 3)
     > cut 1->2 | cut 1       one direction; a member from all others              > heal
     > slow 1                 its disk syncs only at `persist 1 [n]` (n Readys)    > fast 1
     > crash 1                loses what is not synced                             > restart 1
-    > unreachable 1 2        the transport tells member 1 that its append to 2 failed
+    > unreachable 1 2        the transport tells member 1 that its append (or snapshot) to 2 failed
+    > compact 1 [5]          all that 1 has applied (up to 5) is in a snapshot from now on
+    > garble 1->2            the snapshot called for there arrives, but not all of its data
     > run 1000               for so long all works by itself, 20 ms a step; messages and writes are not shown
     > show                   everybody's log          > progress 1   what leader 1 knows of the others
 
@@ -36,6 +38,7 @@ from raft.membership import AddMember, Change, Configuration, Member, PromoteMem
 from raft.messages import (
     AppendEntries,
     AppendEntriesReply,
+    InstallSnapshot,
     Message,
     RequestVote,
     RequestVoteReply,
@@ -44,7 +47,7 @@ from raft.messages import (
 )
 from raft.node import Ready, Role, Settings
 from tests.raft.cluster import Cluster, Link, Machine
-from tests.raft.telling import tell_entry, tell_hard_state, tell_members, tell_message
+from tests.raft.telling import tell_entry, tell_hard_state, tell_members, tell_message, tell_snapshot
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 DELIVERIES_MAX = 500  # a network that is not quiet after so many never will be
@@ -52,7 +55,15 @@ STEP_MS = 20
 
 _BY_NAME: dict[str, type[Any]] = {
     cls.__name__: cls
-    for cls in (RequestVote, RequestVoteReply, AppendEntries, AppendEntriesReply, TimeoutNow, TimeoutNowReply)
+    for cls in (
+        RequestVote,
+        RequestVoteReply,
+        AppendEntries,
+        AppendEntriesReply,
+        InstallSnapshot,
+        TimeoutNow,
+        TimeoutNowReply,
+    )
 }
 
 
@@ -159,6 +170,14 @@ class Script:
     def _do_unreachable(self, id: str, member: str) -> None:
         self._cluster.act(int(id), lambda node: node.unreachable(int(member)))
 
+    def _do_compact(self, id: str, index: str = "0") -> None:
+        self._say(f"  {tell_snapshot(self._cluster.compact(int(id), int(index)))}")
+
+    def _do_garble(self, link: str) -> None:
+        message = next(m for m in self._on(link) if isinstance(m, InstallSnapshot))
+        self._cluster.network.remove(message)
+        self._cluster.act(message.target, lambda node: node.step(message))
+
     def _do_deliver(self, link: str = "", count: str = "") -> None:
         if link:
             for message in self._on(link)[: int(count) if count else None]:
@@ -195,9 +214,11 @@ class Script:
         values: dict[str, Any] = {"source": source, "target": target}
         hints = get_type_hints(cls)
         for field in fields(cls):
-            if field.name not in values:
+            if field.name not in values and field.name != "snapshot":
                 values[field.name] = () if field.name == "entries" else hints[field.name](0)
-        values |= {key: hints[key](int(value)) for key, value in (word.split("=") for word in words)}
+        for key, value in (word.split("=") for word in words):
+            made_by = self._cluster.machines[source].meta
+            values[key] = made_by(int(value)) if key == "snapshot" else hints[key](int(value))
         self._hand_over(cls(**values))
 
     def _do_cut(self, what: str) -> None:
@@ -291,6 +312,8 @@ class Script:
                 self._say(f"  {machine.id} {what}")
         self._seen[machine.id] = now
         self._asked.update(m.source for m in (*ready.messages, *ready.messages_after) if isinstance(m, RequestVote))
+        if ready.snapshot is not None:
+            self._say(f"  {machine.id} installs {tell_snapshot(ready.snapshot)}")
         if ready.hard_state is not None and self._show_messages:
             entries = "".join(f" {tell_entry(entry)}" for entry in ready.entries)
             synced = ", not synced yet" if machine.slow else ""

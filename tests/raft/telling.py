@@ -6,10 +6,13 @@ from raft.messages import (
     AppendEntriesReply,
     Entry,
     HardState,
+    InstallSnapshot,
+    InstallSnapshotReply,
     Kind,
     Message,
     RequestVote,
     RequestVoteReply,
+    SnapshotMeta,
 )
 
 
@@ -33,6 +36,12 @@ def tell_entry(entry: Entry) -> str:
     return f"{entry.index}@{entry.term}:{carries}"
 
 
+def tell_snapshot(s: SnapshotMeta) -> str:
+    """`snapshot index@term, members since index`."""
+    members = tell_members(decode_configuration(s.configuration))
+    return f"snapshot {s.index}@{s.term}, {members} since {s.configuration_index}"
+
+
 def tell_message(m: Message) -> str:
     """One line, with nothing left out that the protocol looks at."""
     return f"{m.source}->{m.target} {type(m).__name__} term {m.term}, {_content(m)}".rstrip(", ")
@@ -52,6 +61,10 @@ def _content(m: Message) -> str:
     if isinstance(m, AppendEntriesReply):
         answer = f"holds up to {m.match_index}" if m.success else _refusal(m)
         return f"{answer}{', heartbeat' * m.heartbeat}{_round(m.round)}"
+    if isinstance(m, InstallSnapshot):
+        return tell_snapshot(m.snapshot)
+    if isinstance(m, InstallSnapshotReply):
+        return f"holds up to {m.match_index}" if m.success else "refused"
     return ""
 
 

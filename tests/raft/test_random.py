@@ -3,8 +3,8 @@
     python -m tests.raft.test_random FIRST_SEED COUNT
 
 Here messages are lost, doubled, delayed and reordered at will, links are cut one way, disks lag, processes die with or
-without what they were writing, clocks drift apart, members come and go; then everything heals, and the cluster has to
-serve.  The driver, and time as it really passes, belong to the full simulator.
+without what they were writing, clocks drift apart, logs are compacted, members come and go; then everything heals, and
+the cluster has to serve.  The driver, and time as it really passes, belong to the full simulator.
 """
 
 import itertools
@@ -18,7 +18,7 @@ import pytest
 
 from raft.errors import ChangeRefused, NotLeader
 from raft.membership import AddMember, RemoveMember
-from raft.messages import AppendEntries, Message
+from raft.messages import AppendEntries, InstallSnapshot, Message
 from raft.node import Node, Ready, Role, Settings
 from tests.raft.cluster import Cluster, Machine
 
@@ -47,7 +47,8 @@ class Life:
             self._remember: 20, self._repeat: 20, self._tick: 200, self._change_clock: 10, self._propose: 30,
             self._read: 30, self._slow: 5, self._persist: 150, self._cut: 2, self.cluster.cut.clear: 6,
             self._isolate_leader: self.rng.choice([0, 5]), self._crash: self.rng.choice([0, 2, 6]),
-            self._restart: 10, self._add: 3, self._remove: 2, self._transfer: self.rng.choice([0, 3]),
+            self._compact: self.rng.choice([0, 2, 10]), self._restart: 10, self._add: 3, self._remove: 2,
+            self._transfer: self.rng.choice([0, 3]),
         }  # fmt: skip
         self._choices: list[Callable[[], None]] = list(weights)
         self._weights = list(itertools.accumulate(weights.values()))
@@ -78,7 +79,7 @@ class Life:
         if not self.cluster.network:
             return
         message = self.cluster.network.pop(self.rng.randrange(len(self.cluster.network)))
-        noticed = isinstance(message, AppendEntries) and self.rng.random() < 0.8
+        noticed = isinstance(message, AppendEntries | InstallSnapshot) and self.rng.random() < 0.8
         if noticed and self.cluster.machines[message.source].node:
             self.cluster.act(message.source, lambda node: node.unreachable(message.target))
 
@@ -131,6 +132,15 @@ class Life:
     def _crash(self) -> None:
         if machine := self._one():
             self.cluster.crash(machine.id, synced=self.rng.randint(0, len(machine.unsynced)))
+
+    def _compact(self) -> None:
+        machine = self._one()
+        if machine is None:
+            return
+        node = machine.running
+        applied = min(node.commit_index, node.durable_index)
+        if applied > node.log.base_index:
+            self.cluster.compact(machine.id, self.rng.randint(node.log.base_index + 1, applied))
 
     def _restart(self) -> None:
         for machine in self.cluster.machines.values():

@@ -15,6 +15,7 @@ from raft.messages import (
     AppendEntries,
     Entry,
     Hello,
+    InstallSnapshot,
     ProposalId,
     Propose,
     RequestVote,
@@ -64,7 +65,7 @@ def configured(**changed: object) -> bytes:
 def test_a_call_arrives_as_it_was_sent_with_the_receivers_number(sender: Sender, call: Call, number: int) -> None:
     sender = replace(sender, id=call.source)
     expected: Call = call
-    if isinstance(call, AppendEntries | RequestVote | TimeoutNow):
+    if isinstance(call, AppendEntries | InstallSnapshot | RequestVote | TimeoutNow):
         expected = replace(call, request=number)
     assert decode_call(encode(sender, call), number) == (sender, expected)
 
@@ -126,7 +127,7 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("no format", body_of(VOTE, format=None), "format"),
     ("a format that is only equal to 1", body_of(VOTE, format=True), "format"),
     ("no rpc", body_of(VOTE, rpc=None), "rpc"),
-    ("an unknown rpc", body_of(VOTE, rpc="InstallSnapshot"), "rpc: 'InstallSnapshot'"),
+    ("an unknown rpc", body_of(VOTE, rpc="Gossip"), "rpc: 'Gossip'"),
     ("an rpc that is a list", body_of(VOTE, rpc=["RequestVote"]), "rpc"),
     ("an answer where a call belongs", body_of(VOTE, rpc="RequestVoteReply"), "rpc"),
     ("lines behind a vote", encode(SENDER, VOTE) + noop_entry(1, 1, 0).record, "rpc: lines behind a RequestVote"),

@@ -13,6 +13,8 @@ from raft.messages import (
     Entry,
     Hello,
     HelloReply,
+    InstallSnapshot,
+    InstallSnapshotReply,
     ProposalId,
     Propose,
     ProposeReply,
@@ -21,6 +23,9 @@ from raft.messages import (
     RequestVote,
     RequestVoteReply,
     Sender,
+    SnapshotChunk,
+    SnapshotChunkReply,
+    SnapshotMeta,
     TimeoutNow,
     TimeoutNowReply,
 )
@@ -43,6 +48,10 @@ configurations = st.builds(
     st.text(string.hexdigits, max_size=16),
 )
 proposal_ids = st.builds(ProposalId, ids, numbers, numbers, numbers)
+
+
+snapshots = st.builds(SnapshotMeta, numbers, numbers, numbers, numbers, configurations.map(Configuration.encode))
+chunk_lines = st.sampled_from([b"", b"\n", b"00000000 {}\n12345678 {}\n", b"no line", bytes(range(256))])
 
 
 def entry(draw: st.DrawFn, index: int, term: int) -> Entry:
@@ -81,6 +90,8 @@ calls: st.SearchStrategy[Call] = st.one_of(
     appends(),
     proposes(),
     st.builds(RequestVote, ids, ids, numbers, numbers, numbers, flags, flags, numbers),
+    st.builds(InstallSnapshot, ids, ids, numbers, snapshots, st.just(False), numbers),
+    st.builds(SnapshotChunk, ids, ids, numbers, numbers, numbers, numbers, chunk_lines),
     st.builds(TimeoutNow, ids, ids, numbers, numbers),
     st.builds(ReadIndex, ids, ids),
     st.builds(ChangeMembership, ids, ids, texts, numbers, texts, flags),
@@ -89,6 +100,8 @@ calls: st.SearchStrategy[Call] = st.one_of(
 answers: st.SearchStrategy[Answer] = st.one_of(
     st.builds(RequestVoteReply, ids, ids, numbers, flags, flags),
     st.builds(AppendEntriesReply, ids, ids, numbers, flags, numbers, numbers, flags, numbers, numbers),
+    st.builds(InstallSnapshotReply, ids, ids, numbers, flags, numbers),
+    st.builds(SnapshotChunkReply, numbers),
     st.builds(TimeoutNowReply, ids, ids, numbers),
     st.builds(ProposeReply, flags, numbers),
     st.builds(ReadIndexReply, numbers),
