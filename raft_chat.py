@@ -17,11 +17,13 @@ from typing import Any
 
 from chat.app import create_app
 from chat.cli.options import OptionRefused, Options, read_options
+from chat.commands import LEVEL
 from chat.hub import Hub
 from chat.limits import Gate, Limits, Slots
 from chat.serving import Server
 from chat.state import ChatState
 from chat.websocket import make_websocket_app
+from raft.admission import check_level
 from raft.blank import BlankMember
 from raft.disk import RealDisk
 from raft.endpoint import Endpoint
@@ -29,6 +31,7 @@ from raft.errors import DiskFailed, StartRefused
 from raft.formation import Formation
 from raft.identity import Identity, load_or_create, lock_directory, save
 from raft.member import RunningMember, make_node
+from raft.membership import Configuration
 from raft.node import Settings
 from raft.storage import Storage
 from raft.transport import BODY_BYTES_MAX, parse_peer_url
@@ -64,17 +67,19 @@ class NodeProcess:
         )
         for report in self._storage.recovered.reports:
             logger.warning("%s", report)
+        stored = self._stored_membership()
         self._formation = Formation(
             self._identity,
             options.members,
             join=options.join,
             advertise=options.advertise,
+            level=LEVEL,
             save=self._save_identity,
         )
         self._endpoint = Endpoint(self._formation.sender, self._formation.hello)
         blank = BlankMember(options.id, dict(options.members), self._waiting_for)
         self._app = create_app(blank, ChatState())
-        self._peer_server = self._listen(self._endpoint, *parse_peer_url(self._own_url()), "peers", PEER_LIMITS)
+        self._peer_server = self._listen(self._endpoint, *parse_peer_url(self._own_url(stored)), "peers", PEER_LIMITS)
         gate = Slots(AT_WORK_MAX)
         self._client_server = self._listen(self._call_app, options.host, options.port, "clients", Limits(), gate)
         self._member: RunningMember | None = None
@@ -108,10 +113,15 @@ class NodeProcess:
         except OSError as error:
             raise StartRefused(f"port {port} on {host} for {name} cannot be used: {error.strerror}") from None
 
-    def _own_url(self) -> str:
-        """Where this member's peers look for it: the membership counts, once there is one."""
+    def _stored_membership(self) -> Configuration:
+        """What the log says of the members.  Raises StartRefused: the log is not for this program, as it is."""
         node = make_node(self._identity, self._storage.recovered, Settings(), random.Random())
-        known = {id: member.url for id, member in node.configuration.members.items()}
+        check_level(node.configuration.level, LEVEL)
+        return node.configuration
+
+    def _own_url(self, stored: Configuration) -> str:
+        """Where this member's peers look for it: the membership counts, once there is one."""
+        known = {id: member.url for id, member in stored.members.items()}
         given = dict(self.options.members)
         if known and known != given:
             listed = ",".join(f"{id}={url}" for id, url in sorted(known.items()))
@@ -125,7 +135,7 @@ class NodeProcess:
         state = ChatState()
         member = RunningMember(
             node, self._storage, state, identity,
-            advertise=options.advertise, save_identity=self._save_identity, on_end=self._end,
+            advertise=options.advertise, level=LEVEL, save_identity=self._save_identity, on_end=self._end,
         )  # fmt: skip
         hub = Hub(lambda: member.cluster_id)
         hub.start()

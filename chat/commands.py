@@ -13,6 +13,8 @@ from json.encoder import encode_basestring
 POST_OPENS = b',"Post":{'
 CLIENT_ID_OPENS = b',"ClientId":"'
 
+LEVEL = 1  # the newest that this program knows
+
 
 @dataclass(frozen=True, slots=True)
 class Post:

@@ -3,9 +3,12 @@
 A wiped disk under an old id has forgotten its votes and what it acknowledged; it must not be counted, neither as a
 voter nor as a holder of entries.  So every RPC and every answer says who speaks, and is refused where the committed
 configuration knows that id by another incarnation.
+
+So is a program that cannot read all that the log may hold.  It is told so as early as it can be: before it joins, at
+its start, or at the latest by the configuration that comes before anything it does not know.
 """
 
-from raft.errors import RefusedPeer
+from raft.errors import RefusedPeer, StartRefused
 from raft.membership import Configuration
 from raft.messages import Sender
 
@@ -31,5 +34,19 @@ def check_sender(sender: Sender, own_cluster_id: str, committed: Configuration) 
             f"member {sender.id} was known with another data directory: put that back, or remove the member and add "
             "it under a new id",
         )
+    if sender.level < committed.level:
+        raise RefusedPeer(
+            "old_level",
+            f"member {sender.id} knows level {sender.level}, and this cluster uses level {committed.level}: "
+            "start a newer raft-chat there",
+        )
     if not known and not same_cluster:
         raise RefusedPeer("unknown_member", f"member {sender.id} is not known here")
+
+
+def check_level(cluster_level: int, own_level: int) -> None:
+    """Whether a program of `own_level` can read all that the cluster's log may hold.  Raises StartRefused."""
+    if own_level < cluster_level:
+        raise StartRefused(
+            f"this raft-chat knows level {own_level}, and its cluster uses level {cluster_level}: start a newer one"
+        )

@@ -15,6 +15,7 @@ class BlankMember:
 
     cluster_id = ""
     last_applied = 0
+    level = 1
 
     def __init__(self, id: int, listed: dict[int, str], why: Callable[[], str]) -> None:
         self._id = id

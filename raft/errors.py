@@ -29,7 +29,8 @@ class InvalidMessage(RaftError):
 class RefusedPeer(RaftError):
     """The sender is not a member of this cluster, or not the process that it was: RPC refused, nothing done.
 
-    `code` is one of "other_cluster", "other_incarnation", "removed", "unknown_member", "not_ready".
+    `code` is one of "other_cluster", "other_incarnation", "removed", "unknown_member", "old_level",
+    "not_ready".
     """
 
     def __init__(self, code: str, detail: str) -> None:

@@ -6,7 +6,8 @@ told apart from the founder it replaced.  A member that finds another one ahead 
 where it is among them.  The founders' ids and URLs are the same on all, so whatever two members write down, their
 majorities overlap.
 
-Joining (--join).  A member of the cluster has to know this id, without an incarnation or with this very one.
+Joining (--join).  A member of the cluster has to know this id, without an incarnation or with this very one; and this
+program has to be of the cluster's level.
 """
 
 import logging
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from raft.admission import check_level
 from raft.errors import InvalidMessage, RefusedPeer, StartRefused
 from raft.identity import Founder, Identity
 from raft.messages import Hello, HelloReply, Sender
@@ -36,14 +38,16 @@ class Formation:
         *,
         join: bool,
         advertise: str,
+        level: int,
         save: Callable[[Identity], None],
     ) -> None:
-        """`listed`: id -> URL of --cluster.  `save` makes an identity durable."""
+        """`listed`: id -> URL of --cluster.  `level`: of this program.  `save` makes an identity durable."""
         self.identity = identity
         self.listed = dict(listed)
         self.waiting_for = "the other members"
         self._join = join
         self._advertise = advertise
+        self._level = level
         self._save = save
         self._connections = {id: Connection(url) for id, url in self.listed.items() if id != identity.id}
         self._said = ""
@@ -56,7 +60,7 @@ class Formation:
     def sender(self) -> Sender:
         """How this member introduces itself."""
         identity = self.identity
-        return Sender(identity.id, identity.incarnation, identity.cluster_id, self._advertise)
+        return Sender(identity.id, identity.incarnation, identity.cluster_id, self._advertise, self._level)
 
     def hello(self) -> HelloReply:
         """What others are told that ask.  Raises RefusedPeer: formed already, and about to start."""
@@ -118,11 +122,11 @@ class Formation:
         return replace(self.identity, founders=self._seen(answers))
 
     def _seen(self, answers: Mapping[int, tuple[Sender, HelloReply] | None]) -> dict[int, Founder]:
-        own = Founder(self.listed[self.identity.id], self.identity.incarnation, self._advertise)
+        own = Founder(self.listed[self.identity.id], self.identity.incarnation, self._advertise, self._level)
         founders = {self.identity.id: own}
         for id, answer in answers.items():
             if answer is not None:
-                founders[id] = Founder(self.listed[id], answer[0].incarnation, answer[0].advertise)
+                founders[id] = Founder(self.listed[id], answer[0].incarnation, answer[0].advertise, answer[0].level)
         return dict(sorted(founders.items()))
 
     def _founded_with(
@@ -139,15 +143,16 @@ class Formation:
             return replace(self.identity, cluster_id=sender.cluster_id)
         if reply.listed != self.listed:
             raise StartRefused(f"member {id} has created the cluster with another --cluster: {_listing(reply.listed)}")
-        advertised = {other: answer[0].advertise for other, answer in answers.items() if answer is not None}
+        seen = self._seen(answers)
         founders = {
-            other: Founder(self.listed[other], incarnation, advertised.get(other, ""))
+            other: replace(seen.get(other, Founder(self.listed[other], "", "")), incarnation=incarnation)
             for other, incarnation in reply.members.items()
             if other in self.listed
         }
         return replace(self.identity, founders=founders)
 
     def _refuse_if_replaced(self, sender: Sender, reply: HelloReply) -> None:
+        check_level(reply.level, self._level)
         own = self.identity.id
         if own in reply.removed:
             raise StartRefused(f"member {own} was removed from {_cluster(sender)}; take a new id: old ones stay unused")

@@ -31,6 +31,7 @@ class Founder:
     url: str
     incarnation: str
     advertise: str
+    level: int = 0  # of its program; 0: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,12 @@ def save(disk: Disk, data_dir: Path, identity: Identity) -> None:
 def encode(identity: Identity) -> bytes:
     """The content of identity.json: one line of JSON."""
     founders = {
-        str(id): {"Url": founder.url, "Incarnation": founder.incarnation, "Advertise": founder.advertise}
+        str(id): {
+            "Url": founder.url,
+            "Incarnation": founder.incarnation,
+            "Advertise": founder.advertise,
+            "Level": founder.level,
+        }
         for id, founder in sorted(identity.founders.items())
     }
     value = {
@@ -129,7 +135,7 @@ def decode(data: bytes) -> Identity:
 
 
 def _founder(value: "_Members") -> Founder:
-    return Founder(value.text("Url"), value.text("Incarnation"), value.text("Advertise"))
+    return Founder(value.text("Url"), value.text("Incarnation"), value.text("Advertise"), value.integer("Level", 0))
 
 
 class _Members:
@@ -140,14 +146,15 @@ class _Members:
             raise ValueError("not a JSON object")
         self._value: dict[str, object] = value
 
-    def _take(self, name: str, kind: type[_T]) -> _T:
-        value = self._value.get(name)
+    def _take(self, name: str, kind: type[_T], default: _T | None = None) -> _T:
+        value = self._value.get(name, default)
         if type(value) is not kind:  # not isinstance: True is an int
             raise ValueError(f"{name} is missing or not of its type")
         return value
 
-    def integer(self, name: str) -> int:
-        return self._take(name, int)
+    def integer(self, name: str, default: int | None = None) -> int:
+        """`default`: where the file is older than the member."""
+        return self._take(name, int, default)
 
     def text(self, name: str) -> str:
         return self._take(name, str)

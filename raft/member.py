@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
-from raft.admission import check_sender
+from raft.admission import check_level, check_sender
 from raft.applier import Applier, StateMachine
 from raft.changes import change_of, is_so_already
 from raft.door import Door, Standing
@@ -64,10 +64,10 @@ POLL_S = 0.01  # how often a leader is looked for, by a caller that has a thread
 def make_node(identity: Identity, recovered: Recovered, settings: Settings, rng: Random) -> Node:
     """The core as it was when this member stopped; the founders are its first configuration."""
     founders = {
-        id: Described(id, founder.url, True, False, founder.incarnation, founder.advertise)
+        id: Described(id, founder.url, True, False, founder.incarnation, founder.advertise, founder.level)
         for id, founder in identity.founders.items()
     }
-    configurations = [(0, Configuration(founders))]
+    configurations = [(0, Configuration(founders).raised())]
     configurations += [(entry.index, decode_configuration(entry.body)) for entry in recovered.configurations]
     known = recovered.hard_state
     return Node(
@@ -92,14 +92,17 @@ class RunningMember:
         identity: Identity,
         *,
         advertise: str,
+        level: int,
         save_identity: Callable[[Identity], None],
         on_end: Callable[[str, int], None],
     ) -> None:
+        """`level`: of this program.  Raises StartRefused: the log may hold what is beyond it."""
+        check_level(node.configuration.level, level)
         self.id = node.id
         self._storage = storage
         self._identity = identity
         self._advertise = advertise
-        self._sender = Sender(identity.id, identity.incarnation, identity.cluster_id, advertise)
+        self._sender = Sender(identity.id, identity.incarnation, identity.cluster_id, advertise, level)
         self._save_identity = save_identity
         self._on_end = on_end
         self._ended = threading.Lock()  # taken once, by who ends it
@@ -129,7 +132,8 @@ class RunningMember:
     def start(self) -> int:
         """Begin to take part.  Returns the index up to which the state machine is to be brought before it is asked."""
         committed = self._door.look(lambda node: node.commit_index)
-        self._door.enter(lambda node: node.identified(self.id, self._identity.incarnation, self._advertise))
+        own = self._sender
+        self._door.enter(lambda node: node.identified(self.id, own.incarnation, own.advertise, own.level))
         self._threads = [
             threading.Thread(target=self._guard, args=(run,), name=name, daemon=True)  # may hang in a system call
             for name, run in (
@@ -202,6 +206,7 @@ class RunningMember:
             self._forwarder.leader_changed()
 
     def _configuration_applied(self, configuration: Configuration) -> None:
+        check_level(configuration.level, self._sender.level)  # before anything that needs it is applied
         if configuration.cluster_id and configuration.cluster_id != self._identity.cluster_id:
             self._identity = replace(self._identity, cluster_id=configuration.cluster_id, joining=False)
             self._sender = replace(self._sender, cluster_id=configuration.cluster_id)
@@ -218,6 +223,12 @@ class RunningMember:
     def cluster_id(self) -> str:
         """Hex digits; "" until one is committed."""
         return self._identity.cluster_id
+
+    @property
+    def level(self) -> int:
+        """What every member knows may be proposed up to this level (membership.py); it never falls."""
+        committed = self._door.look(lambda node: node.committed_configuration)
+        return committed.level if committed.cluster_id else 1  # founders may differ in what they know of each other
 
     @property
     def last_applied(self) -> int:
@@ -253,6 +264,7 @@ class RunningMember:
         members = []
         for id, member in sorted(node.configuration.members.items()):
             shown = {"Id": id, "Url": member.url, "Voting": member.voting, "Advertise": member.advertise}
+            shown["Level"] = member.level
             if node.role is Role.LEADER:
                 progress = node.progress.get(id)
                 shown["MatchIndex"] = progress.match_index if progress else node.durable_index
@@ -342,7 +354,7 @@ class RunningMember:
         committed = self._door.look(lambda node: node.committed_configuration)
         listed = {id: member.url for id, member in committed.members.items()}
         members = {id: member.incarnation for id, member in committed.members.items()}
-        return HelloReply(listed, members, tuple(sorted(committed.removed)))
+        return HelloReply(listed, members, tuple(sorted(committed.removed)), committed.level)
 
     def admit(self, sender: Sender, target: int) -> None:
         """Whether `sender` may speak to this member, as `target`.  Raises RefusedPeer."""

@@ -2,11 +2,16 @@
 
 A Configuration is a value; a change makes a new one that differs by one voter at most (dissertation §4.1), so any
 majority of the old and any majority of the new one share a member.
+
+Levels.  A program's level is a number that grows when it learns to read something new in the log.  The cluster's
+level is the highest that every member has reached; what needs more is not proposed.  It never falls: what was written
+at a level stays in the log, so a member of a lower level is none any more, and a new one has to be up to it.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from raft.errors import ChangeRefused, InvalidMessage
 
@@ -23,6 +28,7 @@ class Member:
     promote: bool = False
     incarnation: str = ""  # random, made with its data directory; "" until it has been met
     advertise: str = ""  # where clients reach it; "" until it has been met
+    level: int = 0  # of its program; 0 until it has been met
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ class DescribeMember:
     id: int
     incarnation: str
     advertise: str
+    level: int
 
 
 Change = AddMember | RemoveMember | PromoteMember | MoveMember | DescribeMember
@@ -75,6 +82,7 @@ class Configuration:
     members: Mapping[int, Member]
     removed: frozenset[int] = frozenset()
     cluster_id: str = ""
+    level: int = 1  # what every member knows may be proposed up to this level; see above
 
     @property
     def voters(self) -> tuple[int, ...]:
@@ -103,6 +111,13 @@ class Configuration:
 
     def after(self, change: Change) -> "Configuration":
         """The configuration that `change` makes; raises ChangeRefused where it makes no sense here."""
+        return self._changed(change).raised()
+
+    def raised(self) -> "Configuration":
+        """At the level that all members have reached by now.  One that was never met holds it where it is."""
+        return replace(self, level=max(self.level, min((m.level for m in self.members.values()), default=0)))
+
+    def _changed(self, change: Change) -> "Configuration":
         match change:
             case AddMember(id, url, voting):
                 return self._with_added(Member(id, url, voting=False, promote=voting))
@@ -112,8 +127,9 @@ class Configuration:
                 return self._with(replace(self._known(id), voting=True, promote=False))
             case MoveMember(id, url):
                 return self._with(replace(self._known(id), url=url))
-            case DescribeMember(id, incarnation, advertise):
-                return self._with(replace(self._known(id), incarnation=incarnation, advertise=advertise))
+            case DescribeMember(id, incarnation, advertise, level):
+                known = self._known(id)
+                return self._with(replace(known, incarnation=incarnation, advertise=advertise, level=level))
 
     def _known(self, id: int) -> Member:
         if id not in self.members:
@@ -145,6 +161,7 @@ class Configuration:
         return json.dumps(
             {
                 "cluster_id": self.cluster_id,
+                "level": self.level,
                 "members": [
                     {
                         "id": member.id,
@@ -153,6 +170,7 @@ class Configuration:
                         "promote": member.promote,
                         "incarnation": member.incarnation,
                         "advertise": member.advertise,
+                        "level": member.level,
                     }
                     for _, member in sorted(self.members.items())
                 ],
@@ -163,10 +181,26 @@ class Configuration:
 
 
 def decode_configuration(body: bytes) -> Configuration:
-    """What `encode` made.  Raises InvalidMessage."""
+    """What `encode` made, here or in a later version: members of an object that are not known are passed over.
+
+    Raises InvalidMessage.
+    """
     try:
         value = json.loads(body)
-        members = [Member(**fields) for fields in value["members"]]
-        return Configuration({m.id: m for m in members}, frozenset(value["removed"]), value["cluster_id"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidMessage(f"a configuration that cannot be read: {error!r}") from None
+        members = [_member(known) for known in value["members"]]
+        removed, cluster_id, level = value["removed"], value["cluster_id"], value.get("level", 1)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidMessage(f"a configuration that cannot be read: {type(error).__name__} {error}") from None
+    if type(cluster_id) is not str or type(level) is not int or type(removed) is not list:
+        raise InvalidMessage("a configuration with a cluster_id, level or removed that is not of its type")
+    if not all(type(id) is int and id >= 0 for id in removed):
+        raise InvalidMessage("a configuration with a removed id that is none")
+    return Configuration({member.id: member for member in members}, frozenset(removed), cluster_id, level)
+
+
+def _member(value: dict[str, Any]) -> Member:
+    known = {field.name: value[field.name] for field in fields(Member) if field.name in value}
+    for field in fields(Member):
+        if type(known.get(field.name, field.default)) is not field.type:  # not isinstance: True is an int
+            raise InvalidMessage(f"a configuration with a {field.name} that is missing or not of its type")
+    return Member(**known)

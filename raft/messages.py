@@ -265,6 +265,7 @@ class HelloReply:
     listed: dict[int, str]
     members: dict[int, str]
     removed: tuple[int, ...]
+    level: int = 1  # of the cluster: what a member of it has to know
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +276,7 @@ class Sender:
     incarnation: str
     cluster_id: str
     advertise: str
+    level: int = 1  # of the sender's program (membership.py)
 
 
 Request = RequestVote | AppendEntries | InstallSnapshot | TimeoutNow

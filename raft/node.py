@@ -25,7 +25,7 @@ Rules kept here, by name of their source:
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
@@ -164,7 +164,7 @@ class Node:
         self._round = 0  # of ReadIndex; grows for ever, so that an answer to an earlier one never fits
         self._reads_open: list[tuple[int, int]] = []  # (token, index) waiting for the current round
         self._reads_next: list[int] = []  # arrived after the current round was sent
-        self._described: dict[int, tuple[str, str]] = {}  # what members say of themselves: (incarnation, advertise)
+        self._described: dict[int, DescribeMember] = {}  # what members say of themselves
 
         self._sequence = 0
         self._persisted_sequence = 0
@@ -321,9 +321,9 @@ class Node:
         if self.role is Role.LEADER and progress is not None and progress.in_flight:
             progress.lost()
 
-    def identified(self, member: int, incarnation: str, advertise: str) -> None:
+    def identified(self, member: int, incarnation: str, advertise: str, level: int) -> None:
         """`member` has said who it is; a leader sees to it that the configuration says so too."""
-        self._described[member] = (incarnation, advertise)
+        self._described[member] = DescribeMember(member, incarnation, advertise, level)
 
     def compacted(self, snapshot: SnapshotMeta) -> None:
         """All up to the snapshot's end, which is applied here, lies in a snapshot; the log may be gone (Raft §7)."""
@@ -403,6 +403,7 @@ class Node:
         """Raft §5.2; the no-op lets it learn how far the log is committed (§8)."""
         self.role = Role.LEADER
         self.leader_id = self.id
+        self._described = {id: said for id, said in self._described.items() if id == self.id}  # others may be new since
         self._progress = {}
         self._departing = {}
         self._transfer_target = 0
@@ -856,8 +857,7 @@ class Node:
         configuration = self.configuration
         if not configuration.cluster_id:
             cluster_id = f"{self.rng.getrandbits(64):016x}"
-            founded = Configuration(configuration.members, configuration.removed, cluster_id)
-            self._append_configuration(founded, self._time)
+            self._append_configuration(replace(configuration, cluster_id=cluster_id).raised(), self._time)
             return
         change = self._due_description() or self._due_promotion()
         if change is not None:
@@ -865,10 +865,17 @@ class Node:
 
     def _due_description(self) -> Change | None:
         for id, member in self.configuration.members.items():
-            incarnation, advertise = self._described.get(id, ("", ""))
-            incarnation = member.incarnation or incarnation  # once known it never changes
-            if (incarnation, advertise or member.advertise) != (member.incarnation, member.advertise):
-                return DescribeMember(id, incarnation, advertise or member.advertise)
+            said = self._described.get(id)
+            if said is None:
+                continue
+            change = DescribeMember(
+                id,
+                member.incarnation or said.incarnation,  # once known it never changes
+                said.advertise or member.advertise,
+                said.level,
+            )
+            if change != DescribeMember(id, member.incarnation, member.advertise, member.level):
+                return change
         return None
 
     def _due_promotion(self) -> Change | None:
@@ -876,7 +883,7 @@ class Node:
         configuration = self.configuration
         for id, member in configuration.members.items():
             progress = self._progress.get(id)
-            if progress is None or not member.promote or not member.incarnation:
+            if progress is None or not member.promote or not member.incarnation or member.level < configuration.level:
                 continue
             if progress.match_index and progress.match_index >= progress.catch_up_target:
                 quick = self._clock_ms - progress.catch_up_start_ms <= self.settings.election_timeout_ms

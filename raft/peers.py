@@ -141,7 +141,7 @@ class Peers:
 
         def act(node: Node) -> None:
             check_sender(sender, self._sender().cluster_id, node.committed_configuration)
-            node.identified(member, sender.incarnation, sender.advertise)
+            node.identified(member, sender.incarnation, sender.advertise, sender.level)
             node.step(reply)
 
         self._door.enter(act)

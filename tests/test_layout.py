@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("raft.errors", "raft.messages"),
     ("raft.membership", "raft.records"),
-    ("raft.wire",),
+    ("raft.wire", "raft.admission"),
     ("raft.log", "raft.progress"),
     ("raft.node",),
     ("raft.disk",),
@@ -28,7 +28,7 @@ FLOORS = (
     ("raft.transport",),
     ("raft.endpoint", "raft.formation", "raft.blank"),
     # The driver, from its parts up to the whole member.
-    ("raft.admission", "raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.sessions"),
+    ("raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.sessions"),
     ("raft.applier", "raft.peers"),
     ("raft.flusher",),
     ("raft.driver", "raft.forwarding"),

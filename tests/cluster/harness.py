@@ -56,7 +56,7 @@ class Node:
 
     def __init__(self, id: int, directory: Path, *, command: Sequence[str] = COMMAND) -> None:
         self.id = id
-        self._command = command
+        self.program = command
         self._ports = (Port(), Port())
         self.port, self.peer_port = (port.number for port in self._ports)
         self.url = f"http://{HOST}:{self.port}"
@@ -66,7 +66,7 @@ class Node:
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *flags: str) -> list[str]:
-        return [*self._command, *flags]
+        return [*self.program, *flags]
 
     def flags(self, cluster: str, *more: str) -> list[str]:
         """The seed's flags, and the data directory."""

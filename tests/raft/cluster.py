@@ -39,7 +39,8 @@ Link = tuple[int, int]
 
 def founders(ids: Iterable[int]) -> Configuration:
     """Voters that have met already, so that no leader has to note who they are."""
-    return Configuration({id: Member(id, f"http://{id}", True, incarnation=f"i{id}") for id in ids}, cluster_id="c")
+    met = {id: Member(id, f"http://{id}", True, incarnation=f"i{id}", level=1) for id in ids}
+    return Configuration(met, cluster_id="c")
 
 
 @dataclass
@@ -56,6 +57,7 @@ class Machine:
     unsynced: deque[Ready] = field(default_factory=deque)  # with a write, or with messages that wait for one
     snapshot: SnapshotMeta | None = None  # on disk
     slow: bool = False  # nothing is synced but by `persist`
+    level: int = 1  # of its program
     now_ms: float = 0.0
     commands: int = 0
 
@@ -219,7 +221,8 @@ class Cluster:
             return
         loaded = self._load(message)
         if loaded is not None:
-            self.act(message.target, lambda node: _take(node, loaded))
+            level = self.machines[message.source].level if message.source in self.machines else 1
+            self.act(message.target, lambda node: _take(node, loaded, level))
 
     def _load(self, message: Message) -> Message | None:
         """As the driver does it: entries that left the leader's memory come from its disk, if it still leads.
@@ -276,7 +279,7 @@ def write(log: list[Entry], entries: Iterable[Entry]) -> None:
         log.append(entry)
 
 
-def _take(node: Node, message: Message) -> None:
+def _take(node: Node, message: Message, level: int) -> None:
     if isinstance(message, AppendEntriesReply | RequestVoteReply | InstallSnapshotReply | TimeoutNowReply):
-        node.identified(message.source, f"i{message.source}", "")  # said with every answer
+        node.identified(message.source, f"i{message.source}", "", level)  # said with every answer
     node.step(message)

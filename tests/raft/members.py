@@ -48,9 +48,11 @@ class House:
         self.path = path
         self.port = PeerPort(f"peers-{id}")
         self.memory = Memory()
+        self.level = 1  # of its program
         self.ended: SimpleQueue[tuple[str, int]] = SimpleQueue()  # what on_end was told
         self._disk = RealDisk()
         self._lock: Closeable | None = None
+        self._storage: Storage | None = None
         self._member: RunningMember | None = None
 
     @property
@@ -75,7 +77,7 @@ class House:
         identity = load_or_create(self._disk, self.path, self.id)
         identity = replace(identity, founders=founders or identity.founders)
         identity = replace(identity, cluster_id=identity.cluster_id or cluster_id)
-        storage = Storage.open(self._disk, self.path, self._cluster_of_the_log(identity, cluster_id))
+        self._storage = storage = Storage.open(self._disk, self.path, self._cluster_of_the_log(identity, cluster_id))
         self._save(identity)
         self.memory = Memory()
         member = RunningMember(
@@ -84,6 +86,7 @@ class House:
             self.memory,
             identity,
             advertise=f"http://chat-{self.id}",
+            level=self.level,
             save_identity=self._save,
             on_end=lambda why, code: self.ended.put((why, code)),
         )
@@ -113,6 +116,12 @@ class House:
             thread.join(DEADLINE_S)
             assert not thread.is_alive()
         assert self._lock is not None
+        self._lock.close()
+
+    def let_go(self) -> None:
+        """After a start that was refused: what the process would have held."""
+        assert self._lock is not None and self._storage is not None
+        self._storage.close()
         self._lock.close()
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ A line beginning with `>` is a command, `#` a comment; all other lines are what 
     > campaign 1             ticks until member 1 asks for votes
     > elect 1                campaigns, and all messages are delivered; not shown      > win 1    only its votes are
     > propose 1 x y          one batch; x:9000 is a command of about 9,000 bytes  > read 1 7  (7 names the read)
+    > level 1 2              member 1 comes back with a program of level 2
     > add 1 4 [learner]      > remove 1 3    > promote 1 4    > transfer 1 [2]   asked of member 1
     > deliver                all messages, and what they bring forth, until the network is quiet
     > deliver 1->2 [n]       what lies on that link now (the first n); answers stay in the network
@@ -149,6 +150,13 @@ class Script:
 
     def _do_read(self, id: str, token: str) -> None:
         self._cluster.read(int(id), int(token))
+
+    def _do_level(self, id: str, level: str) -> None:
+        machine = self._cluster.machines[int(id)]
+        self._cluster.crash(machine.id)
+        machine.level = int(level)
+        self._do_restart(id)
+        self._cluster.act(machine.id, lambda node: node.identified(machine.id, f"i{machine.id}", "", machine.level))
 
     def _do_add(self, id: str, member: str, learner: str = "") -> None:
         self._change(id, AddMember(int(member), f"http://{member}", not learner))

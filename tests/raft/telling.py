@@ -1,6 +1,6 @@
 """Messages, entries and members in words, for a person who reads a script."""
 
-from raft.membership import Configuration, decode_configuration
+from raft.membership import Configuration, Member, decode_configuration
 from raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -17,9 +17,16 @@ from raft.messages import (
 
 
 def tell_members(configuration: Configuration) -> str:
-    """`[1 2 +3]`: members 1 and 2 vote, 3 learns."""
-    members = (f"{'' if m.voting else '+'}{m.id}" for m in configuration.members.values())
-    return f"[{' '.join(members)}]"
+    """`[1 2 +3]`: members 1 and 2 vote, 3 learns.  A level above 1 is told too, and who is at another one."""
+    members = (
+        f"{'' if m.voting else '+'}{m.id}{_other_level(m, configuration)}" for m in configuration.members.values()
+    )
+    level = f" level {configuration.level}" if configuration.level > 1 else ""
+    return f"[{' '.join(members)}]{level}"
+
+
+def _other_level(member: Member, configuration: Configuration) -> str:
+    return f"(level {member.level})" if member.level not in (0, configuration.level) else ""
 
 
 def tell_hard_state(state: HardState) -> str:

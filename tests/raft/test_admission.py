@@ -2,8 +2,8 @@
 
 import pytest
 
-from raft.admission import check_sender
-from raft.errors import RefusedPeer
+from raft.admission import check_level, check_sender
+from raft.errors import RefusedPeer, StartRefused
 from raft.membership import Configuration, Member
 from raft.messages import Sender
 
@@ -66,3 +66,18 @@ def test_an_id_that_is_not_known_here_may_have_been_added_by_an_entry_on_its_way
 def test_an_unknown_id_may_not_speak_while_neither_knows_the_clusters_name() -> None:
     """That both know none does not make it the same."""
     assert refusal(4, "dd", "", own_cluster_id="") == "unknown_member"
+
+
+def test_a_program_below_the_clusters_level_is_refused_in_words() -> None:
+    newer = Configuration(COMMITTED.members, cluster_id=CLUSTER, level=3)
+    for level in (3, 4):
+        check_sender(Sender(1, "aa", CLUSTER, "", level), CLUSTER, newer)
+    with pytest.raises(RefusedPeer, match="member 1 knows level 2, and this cluster uses level 3: start a newer") as no:
+        check_sender(Sender(1, "aa", CLUSTER, "", 2), CLUSTER, newer)
+    assert no.value.code == "old_level"
+
+
+def test_a_program_does_not_start_on_a_log_beyond_its_level() -> None:
+    check_level(2, 2)
+    with pytest.raises(StartRefused, match="knows level 1, and its cluster uses level 2: start a newer one"):
+        check_level(2, 1)

@@ -84,7 +84,7 @@ def test_asking_for_what_is_so_is_done_already(change: Change) -> None:
         PromoteMember(4),
         MoveMember(1, URL),
         MoveMember(4, URL),
-        DescribeMember(1, "", ""),
+        DescribeMember(1, "", "", 1),
     ],
 )
 def test_anything_else_has_to_be_done_or_refused(change: Change) -> None:

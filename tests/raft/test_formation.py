@@ -19,6 +19,7 @@ from tests.raft.scripted_peer import ScriptedPeer, answer, answering
 
 DEADLINE_S = 10.0
 INCARNATIONS = {1: "aa", 2: "bb", 3: "cc", 4: "dd"}
+LEVEL = 2  # of everybody's program
 
 
 class House:
@@ -51,6 +52,7 @@ class House:
             listed,
             join=join,
             advertise=f"http://chat-{self.id}",
+            level=LEVEL,
             save=self.saved.append,
         )
         self._endpoint = Endpoint(self.formation.sender, self.formation.hello)
@@ -66,10 +68,14 @@ class House:
             self.refused = error
 
     def settle(
-        self, identity: Identity, members: Mapping[int, str] | None = None, removed: tuple[int, ...] = ()
+        self,
+        identity: Identity,
+        members: Mapping[int, str] | None = None,
+        removed: tuple[int, ...] = (),
+        cluster_level: int = 1,
     ) -> None:
         """Have an engine, as a member that has found its cluster does."""
-        self.engine = FormedEngine(identity, f"http://chat-{self.id}", members, removed)
+        self.engine = FormedEngine(identity, f"http://chat-{self.id}", members, removed, cluster_level)
         endpoint = self._endpoint or Endpoint(self.engine.sender, self.engine.hello)
         endpoint.engine = self.engine
         self._endpoint = endpoint
@@ -116,9 +122,15 @@ class FormedEngine:
     """A member with a cluster, as far as Hello goes."""
 
     def __init__(
-        self, identity: Identity, advertise: str, members: Mapping[int, str] | None, removed: tuple[int, ...]
+        self,
+        identity: Identity,
+        advertise: str,
+        members: Mapping[int, str] | None,
+        removed: tuple[int, ...],
+        cluster_level: int,
     ) -> None:
-        self._sender = Sender(identity.id, identity.incarnation, identity.cluster_id, advertise)
+        self._sender = Sender(identity.id, identity.incarnation, identity.cluster_id, advertise, LEVEL)
+        self._cluster_level = cluster_level
         self._listed = {id: founder.url for id, founder in identity.founders.items()}
         founders = {id: founder.incarnation for id, founder in identity.founders.items()}
         self._members = dict(members) if members is not None else founders
@@ -128,7 +140,7 @@ class FormedEngine:
         return self._sender
 
     def hello(self) -> HelloReply:
-        return HelloReply(self._listed, self._members, self._removed)
+        return HelloReply(self._listed, self._members, self._removed, self._cluster_level)
 
     def admit(self, sender: Sender, target: int) -> None:
         raise RefusedPeer("not_ready", "there is no more to this engine than Hello")
@@ -165,7 +177,7 @@ def _ask_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def founders(street: Street, *ids: int) -> dict[int, Founder]:
-    return {id: Founder(street[id].url, INCARNATIONS[id], f"http://chat-{id}") for id in ids}
+    return {id: Founder(street[id].url, INCARNATIONS[id], f"http://chat-{id}", LEVEL) for id in ids}
 
 
 # Creating
@@ -187,6 +199,7 @@ def test_three_blank_members_with_the_same_list_found_a_cluster_and_write_down_t
         {id: (founder.url, founder.incarnation) for id, founder in identity.founders.items()} for identity in identities
     ]
     assert urls_and_incarnations == [{id: (street[id].url, INCARNATIONS[id]) for id in (1, 2, 3)}] * 3
+    assert [{founder.level for founder in identity.founders.values()} for identity in identities] == [{LEVEL}] * 3
     for id, identity in zip((1, 2, 3), identities, strict=True):
         assert (identity.id, identity.incarnation, identity.cluster_id) == (id, INCARNATIONS[id], "")
         assert street[id].saved == [identity]
@@ -262,8 +275,9 @@ def test_a_member_that_is_told_to_stop_stops_asking(street: Street) -> None:
 
 def test_a_member_that_has_just_been_formed_answers_nobody_before_it_has_an_engine(street: Street) -> None:
     formation = Formation(
-        Identity(1, "aa", 1, founders=founders(street, 1)), street.listed(1), join=False, advertise="", save=print
-    )
+        Identity(1, "aa", 1, founders=founders(street, 1)), street.listed(1), join=False, advertise="", level=1,
+        save=print,
+    )  # fmt: skip
     assert formation.is_formed
     with pytest.raises(RefusedPeer, match="is starting"):
         formation.hello()
@@ -278,6 +292,7 @@ def test_a_founder_takes_over_what_another_one_that_was_quicker_has_written_down
     street[2].start(street.listed(1, 2, 3))  # and member 3 is away
     assert {id: f.incarnation for id, f in street[2].formed().founders.items()} == {1: "aa", 2: "bb", 3: "cc"}
     assert {id: f.url for id, f in street[2].formed().founders.items()} == street.listed(1, 2, 3)
+    assert {id: f.level for id, f in street[2].formed().founders.items()} == {1: LEVEL, 2: LEVEL, 3: 0}  # not met
 
 
 def test_a_founder_whose_disk_was_wiped_is_refused_in_words(street: Street) -> None:
@@ -360,6 +375,14 @@ def test_a_joining_member_that_is_known_as_itself_joins(street: Street) -> None:
     )  # it was met, and was killed before it saved that
     street[4].start(street.listed(1, 4), join=True)
     assert street[4].formed().cluster_id == "c1"
+
+
+def test_a_joining_member_whose_program_is_below_the_clusters_level_is_refused_in_words(street: Street) -> None:
+    cluster = Identity(1, INCARNATIONS[1], 1, cluster_id="c1")
+    street[1].settle(cluster, members={1: "aa", 4: ""}, cluster_level=LEVEL + 1)
+    street[4].start(street.listed(1, 4), join=True)
+    assert street[4].refusal() == "this raft-chat knows level 2, and its cluster uses level 3: start a newer one"
+    assert street[4].saved == []
 
 
 def test_a_joining_member_under_the_id_of_another_is_refused(street: Street) -> None:

@@ -36,7 +36,7 @@ def test_boot_is_one_more_and_on_the_disk_at_every_start(tmp_path: Path) -> None
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     identity = load_or_create(RealDisk(), tmp_path, 2)
-    founders = {1: Founder("http://a:1", "aa", "http://a:2"), 12: Founder("http://b:1", "bb", "")}
+    founders = {1: Founder("http://a:1", "aa", "http://a:2"), 12: Founder("http://b:1", "bb", "", 3)}
     save(RealDisk(), tmp_path, replace(identity, cluster_id="c1", founders=founders, joining=True))
     expected = replace(identity, boot=2, cluster_id="c1", founders=founders, joining=True)
     assert load_or_create(RealDisk(), tmp_path, 2) == expected
@@ -82,6 +82,11 @@ def test_an_identity_that_is_not_ours_is_refused_in_one_line(tmp_path: Path, con
         load_or_create(RealDisk(), tmp_path, 1)
     assert "\n" not in str(refusal.value)
     assert (tmp_path / "identity.json").read_bytes() == content
+
+
+def test_a_founder_of_an_older_file_has_no_level() -> None:
+    founder = {"Url": "u", "Incarnation": "i", "Advertise": "a"}
+    assert decode(json.dumps(GOOD | {"Founders": {"2": founder}}).encode()).founders[2].level == 0
 
 
 def test_the_test_above_starts_from_a_good_identity() -> None:

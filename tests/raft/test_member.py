@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raft.errors import ChangeRefused, OutcomeUnknown, RefusedPeer, Unavailable
+from raft.errors import ChangeRefused, OutcomeUnknown, RefusedPeer, StartRefused, Unavailable
 from raft.membership import AddMember, PromoteMember, RemoveMember
 from raft.messages import Sender
 from tests.cluster.waiting import wait_until
@@ -296,6 +296,64 @@ def test_a_member_that_was_removed_while_it_was_away_learns_of_it_and_ends(stree
     away.start()
     why, code = away.ended.get(timeout=DEADLINE_S)
     assert ("removed" in why, code) == (True, 0)
+
+
+# Levels
+
+
+def test_the_level_rises_once_every_member_has_come_back_with_a_newer_program(street: Street) -> None:
+    street[1].result_of(b"1")
+    for house in list(street.houses.values()):
+        assert [other.member.level for other in street.present()] == [1, 1, 1]
+        house.stop()
+        house.level = 2
+        house.start()
+        wait_until(lambda house=house: level_of(street, house.id) == 2, DEADLINE_S, "its level is noted")  # type: ignore[misc]
+    wait_until(lambda: [h.member.level for h in street.present()] == [2, 2, 2], DEADLINE_S, "all are at level 2")
+
+
+def test_a_member_that_comes_back_with_an_older_program_is_refused_by_its_own_log(street: Street) -> None:
+    for house in list(street.houses.values()):
+        house.stop()
+    for house in street.houses.values():
+        house.level = 2
+        house.start()
+    wait_until(lambda: [h.member.level for h in street.present()] == [2, 2, 2], DEADLINE_S, "all are at level 2")
+    older = street.followers()[0]
+    older.stop()
+    older.level = 1
+    with pytest.raises(StartRefused, match="knows level 1, and its cluster uses level 2"):
+        older.start()
+    older.let_go()
+
+
+def test_a_member_that_meets_a_level_beyond_its_own_ends_and_says_why(street: Street) -> None:
+    """Its log lacked that when it came back with an older program."""
+    behind = street.followers()[0]
+    behind.level = 2
+    behind.stop()
+    behind.start()
+    wait_until(lambda: level_of(street, behind.id) == 2, DEADLINE_S, "its level is noted")
+    behind.stop()
+    for house in street.present():
+        house.stop()
+        house.level = 2
+        house.start()
+    wait_until(lambda: [h.member.level for h in street.present()] == [2, 2], DEADLINE_S, "the others are at level 2")
+    behind.level = 1
+    behind.start()
+    why, code = behind.ended.get(timeout=DEADLINE_S)
+    assert (why, code) == ("this raft-chat knows level 1, and its cluster uses level 2: start a newer one", 1)
+
+
+def level_of(street: Street, id: int) -> object:
+    """As everybody has it, or None."""
+    levels: set[object] = set()
+    for house in street.present():
+        members = house.member.status()["Members"]
+        assert isinstance(members, list)
+        levels.update(member["Level"] for member in members if member["Id"] == id)
+    return levels.pop() if len(levels) == 1 else None
 
 
 # What it says

@@ -95,18 +95,70 @@ def test_changes_that_make_no_sense_are_refused() -> None:
 
 
 def test_what_a_member_says_of_itself_is_kept_with_it() -> None:
-    described = configuration(2).after(DescribeMember(2, "ab12", "http://chat"))
+    described = configuration(2).after(DescribeMember(2, "ab12", "http://chat", 3))
+    assert described.members[2].level == 3
     assert (described.members[2].incarnation, described.members[2].advertise) == ("ab12", "http://chat")
     moved = described.after(MoveMember(2, "http://elsewhere"))
     assert (moved.members[2].url, moved.members[2].incarnation) == ("http://elsewhere", "ab12")
 
 
 def test_json_keeps_everything_and_is_the_same_bytes_whatever_the_order() -> None:
-    value = configuration(2, 5).after(DescribeMember(5, "ab", "http://x")).after(RemoveMember(1))
+    value = configuration(2, 5).after(DescribeMember(5, "ab", "http://x", 2)).after(RemoveMember(1))
     assert decode_configuration(value.encode()) == value
     reordered = Configuration(dict(reversed(list(value.members.items()))), value.removed, value.cluster_id)
     assert reordered.encode() == value.encode()
     assert b"\n" not in value.encode()
+
+
+def at_levels(*levels: int) -> Configuration:
+    return Configuration({id: Member(id, f"http://{id}", True, level=level) for id, level in enumerate(levels, 1)})
+
+
+def test_the_level_is_the_least_of_all_members() -> None:
+    assert at_levels(3, 2, 4).raised().level == 2
+    assert at_levels(3, 2, 4).after(DescribeMember(2, "", "", 9)).level == 3
+    assert at_levels(3, 2, 4).after(RemoveMember(2)).level == 3
+    assert Configuration({}).raised().level == 1
+
+
+def test_a_member_that_was_not_met_holds_the_level_where_it_is() -> None:
+    assert at_levels(3, 0).raised().level == 1
+    assert at_levels(3, 3).raised().after(AddMember(3, "http://3")).level == 3
+
+
+def test_the_level_never_falls() -> None:
+    assert at_levels(3, 3).raised().after(DescribeMember(2, "", "", 1)).level == 3
+
+
+def test_a_configuration_of_an_earlier_version_lacks_what_came_later() -> None:
+    body = b'{"cluster_id":"c","members":[{"id":1,"url":"u","voting":true}],"removed":[2]}'
+    assert decode_configuration(body) == Configuration({1: Member(1, "u", True)}, frozenset({2}), "c", 1)
+
+
+def test_a_configuration_of_a_later_version_may_have_more() -> None:
+    body = b'{"cluster_id":"c","mood":1,"members":[{"id":1,"url":"u","voting":true,"mood":"good"}],"removed":[]}'
+    assert decode_configuration(body) == Configuration({1: Member(1, "u", True)}, frozenset(), "c", 1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        b'"level":"2"',
+        b'"removed":[true]',
+        b'"removed":{}',
+        b'"cluster_id":1',
+        b'"members":[{"id":1,"url":"u"}]',
+        b'"members":[{"id":1,"url":"u","voting":1}]',
+        b'"members":[{"id":1,"url":"u","voting":true,"level":"2"}]',
+        b'"members":[[1]]',
+        b'"members":' + b"[" * 100_000,
+    ],
+)
+def test_known_members_have_their_types_wherever_a_configuration_comes_from(wrong: bytes) -> None:
+    good = b'"cluster_id":"c","members":[],"removed":[]'
+    decode_configuration(b"{%b}" % good)
+    with pytest.raises(InvalidMessage, match="a configuration"):
+        decode_configuration(b"{%b,%b}" % (good, wrong))
 
 
 @pytest.mark.parametrize(

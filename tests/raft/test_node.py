@@ -373,7 +373,7 @@ def test_a_sole_voter_confirms_reads_by_itself() -> None:
 def test_what_a_member_says_of_itself_is_noted_once() -> None:
     cluster, node = led()
     for _ in range(3):
-        cluster.act(1, lambda node: node.identified(2, "i2", "http://chat-2"))
+        cluster.act(1, lambda node: node.identified(2, "i2", "http://chat-2", 1))
         cluster.tick(1, 60)
         settle(cluster)
     assert node.configuration.members[2].advertise == "http://chat-2"
@@ -382,7 +382,7 @@ def test_what_a_member_says_of_itself_is_noted_once() -> None:
 
 def test_an_incarnation_once_known_never_changes() -> None:
     cluster, node = led()
-    cluster.act(1, lambda node: node.identified(2, "another disk", ""))
+    cluster.act(1, lambda node: node.identified(2, "another disk", "", 1))
     cluster.tick(1, 60)
     settle(cluster)
     assert node.configuration.members[2].incarnation == "i2"

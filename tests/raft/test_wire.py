@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import pytest
@@ -27,11 +27,13 @@ from raft.records import RECORD_BYTES_MAX, command_entry, configuration_entry, n
 from raft.wire import ENTRIES_MAX, NUMBER_MAX, TEXT_POINTS_MAX, Answer, Call, decode_answer, decode_call, encode
 from tests.raft.wire_strategies import answers, calls, senders
 
-SENDER = Sender(1, "aa", "c1", "http://127.0.0.1:12380")
+SENDER = Sender(1, "aa", "c1", "http://127.0.0.1:12380", 3)
 VOTE = RequestVote(1, 2, 5, 10, 4)
 APPEND = AppendEntries(1, 2, 5, 10, 4, (), 9, 3)
 ID = ProposalId(1, 1, 7, 7)
-MEMBER = {"id": 1, "url": "http://a:1", "voting": True, "promote": False, "incarnation": "", "advertise": ""}
+MEMBER = {
+    "id": 1, "url": "http://a:1", "voting": True, "promote": False, "incarnation": "", "advertise": "", "level": 1
+}  # fmt: skip
 
 
 def body_of(message: Call | Answer, **changed: object) -> bytes:
@@ -51,6 +53,7 @@ def configured(**changed: object) -> bytes:
     member = {name: changed.get(name, value) for name, value in MEMBER.items()}
     value = {
         "cluster_id": changed.get("cluster_id", "c1"),
+        "level": changed.get("cluster_level", 1),
         "members": changed.get("members", [member]),
         "removed": changed.get("removed", []),
     }
@@ -91,7 +94,7 @@ def test_the_first_line_names_the_rpc_its_format_and_who_speaks() -> None:
     assert head == {
         "rpc": "Hello",
         "format": 1,
-        "from": [1, "aa", "c1", "http://127.0.0.1:12380"],
+        "from": [1, "aa", "c1", "http://127.0.0.1:12380", 3],
         "source": 1,
         "target": 2,
     }
@@ -100,6 +103,21 @@ def test_the_first_line_names_the_rpc_its_format_and_who_speaks() -> None:
 def test_members_of_the_first_line_that_are_not_known_are_passed_over() -> None:
     """So that a later version may say more."""
     assert decode_call(body_of(VOTE, mood="good"), 0) == (SENDER, VOTE)
+    assert (
+        decode_call(body_of(VOTE, **{"from": [1, "aa", "c1", SENDER.advertise, 3, {"mood": "good"}]}), 0)[0] == SENDER
+    )
+
+
+def test_a_member_of_a_configuration_may_have_what_is_not_known_here() -> None:
+    _, call = decode_call(configured(members=[{**MEMBER, "mood": "good"}]), 0)
+    assert isinstance(call, AppendEntries)
+
+
+def test_a_message_of_a_newer_format_is_refused_in_words_that_name_both() -> None:
+    with pytest.raises(InvalidMessage, match=r"^format: '2' is not one this version speaks \(1\)$"):
+        decode_call(body_of(VOTE, format=2), 0)
+    with pytest.raises(InvalidMessage, match=r"^format: '2' is not one this version speaks \(1\)$"):
+        decode_answer(body_of(TimeoutNowReply(1, 2, 5), format=2))
 
 
 def test_as_many_entries_as_there_may_be_arrive() -> None:
@@ -133,9 +151,12 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("lines behind a vote", encode(SENDER, VOTE) + noop_entry(1, 1, 0).record, "rpc: lines behind a RequestVote"),
     ("no sender", body_of(VOTE, **{"from": None}), "from"),
     ("half a sender", body_of(VOTE, **{"from": [1, "aa"]}), "from"),
-    ("a sender without an id", body_of(VOTE, **{"from": ["1", "aa", "c1", ""]}), "from"),
-    ("sender 0", body_of(VOTE, **{"from": [0, "aa", "c1", ""], "source": 0}), "from"),
-    ("a sender whose URL no UTF-8 can say", body_of(VOTE, **{"from": [1, "aa", "c1", "\ud800"]}), "from"),
+    ("a sender without an id", body_of(VOTE, **{"from": ["1", "aa", "c1", "", 1]}), "from"),
+    ("sender 0", body_of(VOTE, **{"from": [0, "aa", "c1", "", 1], "source": 0}), "from"),
+    ("a sender whose URL no UTF-8 can say", body_of(VOTE, **{"from": [1, "aa", "c1", "\ud800", 1]}), "from"),
+    ("a sender without a level", body_of(VOTE, **{"from": [1, "aa", "c1", ""]}), "from: .*level"),
+    ("a sender of level 0", body_of(VOTE, **{"from": [1, "aa", "c1", "", 0]}), "from: .*level"),
+    ("a sender whose level is a text", body_of(VOTE, **{"from": [1, "aa", "c1", "", "1"]}), "from: .*level"),
     ("a message of another", body_of(VOTE, source=3), "source"),
     ("a missing term", body_of(VOTE, term=None), "term"),
     ("a negative term", body_of(VOTE, term=-1), "term"),
@@ -166,6 +187,8 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("a member's URL that is a number", configured(url=1), "entries: .* url "),
     ("a vote that is a number", configured(voting=1), "entries: .* voting "),
     ("a cluster_id that is a number", configured(cluster_id=1), "entries: .*cluster_id"),
+    ("a member's level that is a flag", configured(level=True), "entries: .* level "),
+    ("a cluster's level that is a text", configured(cluster_level="1"), "entries: .* level"),
     ("removed ids that are texts", configured(removed=["1"]), "entries: .*removed"),
     ("a proposal that is none", encode(SENDER, Propose(1, 2, ())) + b"{}\n", "proposals"),
     ("a command that is no JSON", encode(SENDER, Propose(1, 2, ((ID, b"}{"),))), "proposals: .*JSON"),
@@ -202,6 +225,7 @@ MALFORMED_ANSWERS: list[tuple[str, dict[str, object], str]] = [
     ("a URL that is a number", {"listed": {"1": 1}}, "listed"),
     ("a URL without an end", {"listed": {"1": "u" * (TEXT_POINTS_MAX + 1)}}, "listed"),
     ("a removed id that is a text", {"removed": ["1"]}, "removed"),
+    ("a level that is a text", {"level": "1"}, "level"),
     ("a table for a list", {"removed": {}}, "removed"),
 ]
 
@@ -310,7 +334,8 @@ def test_whatever_configuration_passes_has_the_right_types(changed: dict[str, ob
     assert isinstance(call, AppendEntries)
     assert call.entries is not None
     body = json.loads(call.entries[0].body)
-    for member in (Member(**fields) for fields in body["members"]):
+    known = {field.name for field in fields(Member)}
+    for member in (Member(**{n: v for n, v in one.items() if n in known}) for one in body["members"]):
         Configuration({member.id: member}).encode()
         assert [type(member.id), type(member.url), type(member.voting)] == [int, str, bool]
 

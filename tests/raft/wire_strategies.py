@@ -37,15 +37,16 @@ ids = st.one_of(st.integers(1, 5), st.integers(1, NUMBER_MAX))
 flags = st.booleans()
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 commands = st.sampled_from([b"1", b"{}", b'{"Message":"\xc3\xa4\\n"}', b'"}"', b"[[],null]"])
-senders = st.builds(Sender, ids, texts, texts, texts)
+senders = st.builds(Sender, ids, texts, texts, texts, ids)
 urls = st.integers(1, 65535).map(lambda port: f"http://127.0.0.1:{port}")
 
-members = st.builds(Member, ids, urls, flags, flags, texts, texts)
+members = st.builds(Member, ids, urls, flags, flags, texts, texts, numbers)
 configurations = st.builds(
     Configuration,
     st.lists(members, max_size=3).map(lambda found: {member.id: member for member in found}),
     st.frozensets(ids, max_size=3),
     st.text(string.hexdigits, max_size=16),
+    ids,
 )
 proposal_ids = st.builds(ProposalId, ids, numbers, numbers, numbers)
 
@@ -111,5 +112,6 @@ answers: st.SearchStrategy[Answer] = st.one_of(
         st.dictionaries(st.integers(0, 10**14), texts, max_size=3),
         st.dictionaries(st.integers(0, 10**14), texts, max_size=3),
         st.lists(numbers, max_size=3).map(tuple),
+        numbers,
     ),
 )
