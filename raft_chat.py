@@ -149,6 +149,7 @@ class NodeProcess:
             if self._ended.is_set():
                 return
         state.on_applied = hub.publish  # not before: nobody listens to what is long past
+        state.on_restored = hub.skip_to
         websocket = make_websocket_app(hub, member, state, member.nodes)
         self._app = create_app(member, state, websocket=websocket)
 

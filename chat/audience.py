@@ -1,8 +1,8 @@
-"""Who gets what of the posts that are published, and the frames they get.
+"""Who gets what of the events that are published, and the frames they get.
 
 Rules
 - A frame is built once however many get it, and only where somebody does: plain for those that only listen, with its
-  Cursor for subscribers.
+  Cursor for subscribers.  Who only listens gets posts and nothing else.
 - Links that want the same are one group: a batch's frames are joined once for all of them.
 - Only the hub's selector thread enters.
 """
@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from chat.link import Link, text_frame
-from chat.state import PostEvent
+from chat.state import Event, PostEvent, RoomDeleted
 
 
 def plain_frame(event: PostEvent) -> bytes:
@@ -19,10 +19,15 @@ def plain_frame(event: PostEvent) -> bytes:
     return text_frame(b'{"RoomName":%b,"Post":%b}' % (_json(event.room), event.post))
 
 
-def cursor_frame(cluster_id: str, event: PostEvent) -> bytes:
-    """What a subscriber gets: the same, and how to resume after it."""
+def cursor_frame(cluster_id: str, event: Event) -> bytes:
+    """What a subscriber gets: the same, or what happened to a room, and how to resume after it."""
     place = cursor(cluster_id, event.index)
-    return text_frame(b'{"RoomName":%b,"Post":%b,"Cursor":"%b"}' % (_json(event.room), event.post, place))
+    match event:
+        case PostEvent():
+            return text_frame(b'{"RoomName":%b,"Post":%b,"Cursor":"%b"}' % (_json(event.room), event.post, place))
+        case RoomDeleted():
+            told = b'{"Event":{"Type":"RoomDeleted","RoomName":%b},"Cursor":"%b"}'
+            return text_frame(told % (_json(event.room), place))
 
 
 def cursor(cluster_id: str, index: int) -> bytes:
@@ -85,14 +90,16 @@ class Audience:
         if not group.links:
             self._dissolve(group)
 
-    def deliver(self, events: Sequence[PostEvent]) -> None:
+    def deliver(self, events: Sequence[Event]) -> None:
         """Queue a batch's frames, in the order of the log."""
         if self._listeners:
-            _queue(self._listeners, b"".join(map(plain_frame, events)))
+            frames = b"".join(plain_frame(event) for event in events if isinstance(event, PostEvent))
+            if frames:
+                _queue(self._listeners, frames)
         if self._groups:
             self._deliver_to_groups(events)
 
-    def _deliver_to_groups(self, events: Sequence[PostEvent]) -> None:
+    def _deliver_to_groups(self, events: Sequence[Event]) -> None:
         cluster_id = self._cluster_id()
         of_all_rooms = self._groups.get(None)
         for event in events:

@@ -3,9 +3,13 @@
 A command has one form of bytes: members in a fixed order, no white space, UTF-8, no newline.  `decode` takes no
 other, so whoever holds a decoded command's bytes may cut them at known places (`history.render` does), and equal
 commands have equal bytes.
+
+A command that is new gets a higher level: it is proposed only once every member of the cluster knows that level, for
+a member that does not know a command would apply it as nothing, and be another state from then on.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from json.encoder import encode_basestring
 
@@ -13,7 +17,7 @@ from json.encoder import encode_basestring
 POST_OPENS = b',"Post":{'
 CLIENT_ID_OPENS = b',"ClientId":"'
 
-LEVEL = 1  # the newest that this program knows
+LEVEL = 2  # the newest that this program knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +31,50 @@ class Post:
     reply_to: int = 0
 
 
-Command = Post
+@dataclass(frozen=True, slots=True)
+class DeleteRoom:
+    """A room goes with all its posts."""
+
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetRetention:
+    """A room keeps its newest `max_messages` posts, at least 1, from now on; None: all."""
+
+    room: str
+    max_messages: int | None
+
+
+Command = Post | DeleteRoom | SetRetention
+
+_LEVELS: dict[type, int] = {Post: 1, DeleteRoom: 2, SetRetention: 2}
+
+
+def level_of(command: Command) -> int:
+    """The level that every member has to know before the command may be proposed; 1 is known to all there are."""
+    return _LEVELS[type(command)]
 
 
 def encode(command: Command) -> bytes:
     """The command's bytes.  Raises UnicodeEncodeError where a text has a lone surrogate."""
+    match command:
+        case Post():
+            return _encode_post(command)
+        case DeleteRoom():
+            return f'{{"Type":"delete-room","RoomName":{encode_basestring(command.room)}}}'.encode()
+        case SetRetention():
+            kept = "null" if command.max_messages is None else command.max_messages
+            room = encode_basestring(command.room)
+            return f'{{"Type":"retention","RoomName":{room},"MaxMessages":{kept}}}'.encode()
+
+
+def _encode_post(post: Post) -> bytes:
     quoted = encode_basestring
-    reply_to = f',"ReplyTo":{command.reply_to}' if command.reply_to else ""
+    reply_to = f',"ReplyTo":{post.reply_to}' if post.reply_to else ""
     return (
-        f'{{"Type":"post","RoomName":{quoted(command.room)},"Post":{{"User":{quoted(command.user)},'
-        f'"Message":{quoted(command.message)},"ClientId":{quoted(command.client_id)}{reply_to}}}}}'
+        f'{{"Type":"post","RoomName":{quoted(post.room)},"Post":{{"User":{quoted(post.user)},'
+        f'"Message":{quoted(post.message)},"ClientId":{quoted(post.client_id)}{reply_to}}}}}'
     ).encode()
 
 
@@ -44,21 +82,44 @@ def decode(body: bytes) -> Command | None:
     """The command of these bytes; None where `encode` did not make them, whatever they are."""
     try:
         value = json.loads(body.decode())
-        command = _post(value)
+        command = _READERS[value["Type"]](value)
         return command if encode(command) == body else None
-    # KeyError, TypeError: not the members of a post.  ValueError: not JSON, not UTF-8 or not encodable.  Commands are
-    # flat, so what is nested deeper than a stack allows is none on any stack.
+    # KeyError, TypeError: not the members of a command.  ValueError: not JSON, not UTF-8 or not encodable.  Commands
+    # are flat, so what is nested deeper than a stack allows is none on any stack.
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
 
 
+# What is read here is no more than encode() needs not to fail on: it takes nothing but strings for texts, and what it
+# then makes of the value is compared with the bytes.
+
+
 def _post(value: dict[str, object]) -> Post:
-    if value["Type"] != "post":
-        raise KeyError("Type")
     room, post = value["RoomName"], value["Post"]
     if not isinstance(post, dict):
         raise TypeError("Post")
     user, message, client_id, reply_to = post["User"], post["Message"], post["ClientId"], post.get("ReplyTo", 0)
     if not isinstance(room, str) or not isinstance(reply_to, int) or reply_to < 0:
         raise TypeError("Post")
-    return Post(room, user, message, client_id, reply_to)  # encode() takes nothing but strings for the others
+    return Post(room, user, message, client_id, reply_to)
+
+
+def _delete_room(value: dict[str, object]) -> DeleteRoom:
+    room = value["RoomName"]
+    if not isinstance(room, str):
+        raise TypeError("RoomName")
+    return DeleteRoom(room)
+
+
+def _retention(value: dict[str, object]) -> SetRetention:
+    room, max_messages = value["RoomName"], value["MaxMessages"]
+    if not isinstance(room, str) or not (max_messages is None or (isinstance(max_messages, int) and max_messages > 0)):
+        raise TypeError("retention")
+    return SetRetention(room, max_messages)
+
+
+_READERS: dict[object, Callable[[dict[str, object]], Command]] = {
+    "post": _post,
+    "delete-room": _delete_room,
+    "retention": _retention,
+}

@@ -1,8 +1,9 @@
 """Where a room's posts lie in the log, and reading pages of them.
 
-A room holds 8 bytes for a post: position k-1 of an array is the log index of the post with Id k.  Texts stay in the
-log; a page is read from there by index, and a reader's JSON is cut from the command's bytes, never decoded and
-encoded again.
+A room holds 8 bytes for a post: an array of the log indexes of the posts that are left, in the order of their Ids.
+Posts go from the oldest on (retention) or all at once (the room is deleted); an Id that was given is never given
+again.  Texts stay in the log; a page is read from there by index, and a reader's JSON is cut from the command's bytes,
+never decoded and encoded again.
 """
 
 from array import array
@@ -17,6 +18,7 @@ from raft.messages import Entry
 
 PAGE_POSTS_MAX = 1_000
 PAGE_POSTS_DEFAULT = 100
+DELETION = 0  # stands for an Id where a room's deletion is located in the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +30,17 @@ class PageAsk:
     after: int | None = None
     around: int | None = None
 
-    def span(self, count: int) -> tuple[int, int]:
-        """The first and the last Id of the page in a room of `count` posts; first = last + 1 for an empty page."""
+    def span(self, oldest: int, newest: int) -> tuple[int, int]:
+        """The first and the last Id of the page in a room that has these; first = last + 1 for an empty page."""
         if self.after is not None:
-            first = min(self.after, count) + 1
-            return first, min(first + self.limit - 1, count)
+            first = max(min(self.after, newest) + 1, oldest)
+            return first, min(first + self.limit - 1, newest)
         if self.around is not None:
             # Half of the page lies before the post asked for; at an end of the room the page is filled from within.
-            last = min(max(self.around - self.limit // 2, 1) + self.limit - 1, count)
+            last = min(max(self.around - self.limit // 2, oldest) + self.limit - 1, newest)
         else:
-            last = count if self.before is None else min(max(self.before - 1, 0), count)
-        return max(last - self.limit + 1, 1), last
+            last = newest if self.before is None else min(max(self.before, oldest) - 1, newest)
+        return max(last - self.limit + 1, oldest), last
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,42 +50,127 @@ class Page:
     log_index: int  # the state's at that moment
     first_id: int
     last_id: int  # first_id - 1 for an empty page
-    count: int  # of posts in the whole room
+    oldest_id: int  # that is left in the room; newest_id + 1 where none is
+    newest_id: int  # that was ever given in the room
     positions: list[int]  # log indexes of first_id to last_id
 
     def read(self, replica: Replica) -> list[bytes]:
-        """The posts as JSON, oldest first; from the disk's cache, without a lock."""
+        """The posts as JSON, oldest first; from the disk's cache, without a lock.
+
+        Raises LookupError where one of them has left the log: then the state knows that it is gone.
+        """
         entries = replica.entries(self.positions)
         return [render_post(entry, id) for id, entry in enumerate(entries, self.first_id)]
 
 
 class Room:
-    """One room's posts."""
+    """One room, also one that was deleted: it goes on counting when it is made again.
 
-    __slots__ = ("last_posted_at", "name", "positions")
+    A room exists as long as it has posts: it is made by its first one, and retention leaves at least one.
+    """
+
+    __slots__ = (
+        "_positions", "_start", "deleted_at", "last_index", "last_posted_at", "max_messages", "name", "newest_id",
+        "record_bytes",
+    )  # fmt: skip
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.positions = array("Q")  # ascending, without a gap in Ids
-        self.last_posted_at = 0  # microseconds since 1970
+        self._positions = array("Q")  # ascending; those before _start are of posts that are gone
+        self._start = 0
+        self.newest_id = 0  # that was ever given
+        self.last_index = 0  # the log's, of the last post or deletion
+        self.last_posted_at = 0  # microseconds since 1970; 0 where there are no posts
+        self.deleted_at = 0  # log index of the last deletion, 0 for none
+        self.max_messages = 0  # of retention; 0 for no bound
+        self.record_bytes = 0  # of the posts that are left, about: the record of one that goes counts as an average one
 
-    def append(self, log_index: int, time: int) -> int:
-        """Take in the next post; its Id."""
-        self.positions.append(log_index)
+    def __len__(self) -> int:
+        """How many posts are left."""
+        return len(self._positions) - self._start
+
+    @property
+    def oldest_id(self) -> int:
+        """Of the posts that are left; newest_id + 1 where there are none."""
+        return self.newest_id - len(self) + 1
+
+    @property
+    def indexes(self) -> "array[int]":
+        """Log indexes of the posts that are left, a copy."""
+        return self._positions[self._start :]
+
+    def log_index(self, id: int) -> int:
+        """Where a post lies that is left."""
+        assert self.oldest_id <= id <= self.newest_id
+        return self._positions[id - self.newest_id - 1]
+
+    def append(self, log_index: int, time: int, record_bytes: int) -> int:
+        """Take in the next post, and let go of what retention does not keep; its Id."""
+        self._positions.append(log_index)
+        self.newest_id += 1
+        self.last_index = log_index
         self.last_posted_at = time
-        return len(self.positions)
+        self.record_bytes += record_bytes
+        self._trim()
+        return self.newest_id
+
+    def retain(self, max_messages: int) -> None:
+        """Keep so many of the newest posts from now on, 0 for all."""
+        self.max_messages = max_messages
+        self._trim()
+
+    def delete(self, log_index: int) -> None:
+        """Let go of all posts and settings, but not of the count."""
+        self._positions = array("Q")
+        self._start = 0
+        self.last_index = self.deleted_at = log_index
+        self.last_posted_at = self.max_messages = self.record_bytes = 0
+
+    def restore(self, indexes: "array[int]") -> None:
+        """Have these posts, the last of which is `newest_id`; for a room that is built from a document."""
+        self._positions = indexes
+        self.last_index = max(self.deleted_at, indexes[-1] if indexes else 0)
+
+    def _trim(self) -> None:
+        gone = len(self) - self.max_messages if self.max_messages else 0
+        if gone <= 0:
+            return
+        self.record_bytes -= self.record_bytes * gone // len(self)
+        self._start += gone
+        if 2 * self._start >= len(self._positions):  # each post is moved once at most for one that went
+            del self._positions[: self._start]
+            self._start = 0
 
     def page(self, ask: PageAsk, log_index: int) -> Page:
         """The page as of now."""
-        count = len(self.positions)
-        first, last = ask.span(count)
-        return Page(log_index, first, last, count, self.positions[first - 1 : last].tolist())
+        oldest, newest = self.oldest_id, self.newest_id
+        first, last = ask.span(oldest, newest)
+        start = self._start - oldest
+        return Page(log_index, first, last, oldest, newest, self._positions[start + first : start + last + 1].tolist())
 
     def located(self, after: int, up_to: int, limit: int) -> list[tuple[int, int]]:
-        """The first `limit` posts with after < log index <= up_to, as (log index, Id)."""
-        first = bisect_right(self.positions, after)
-        last = min(bisect_right(self.positions, up_to), first + limit)
-        return [(self.positions[k], k + 1) for k in range(first, last)]
+        """What came with after < log index <= up_to, as (log index, Id): the last deletion, Id DELETION, and posts.
+
+        At most `limit` posts, the first ones.  Whatever was before the deletion is gone.
+        """
+        first, end = self._between(after, up_to)
+        deletion = [(self.deleted_at, DELETION)] if after < self.deleted_at <= up_to else []
+        id = self.newest_id - len(self._positions) + 1
+        return deletion + [(self._positions[k], id + k) for k in range(first, min(end, first + limit))]
+
+    def count(self, after: int, up_to: int) -> int:
+        """How many posts are left with after < log index <= up_to."""
+        first, end = self._between(after, up_to)
+        return end - first
+
+    def last_up_to(self, up_to: int) -> tuple[int, int]:
+        """Log index and Id of the last post with log index <= up_to; there must be one."""
+        end = bisect_right(self._positions, up_to, self._start)
+        return self._positions[end - 1], self.newest_id - len(self._positions) + end
+
+    def _between(self, after: int, up_to: int) -> tuple[int, int]:
+        first = bisect_right(self._positions, after, self._start)
+        return first, bisect_right(self._positions, up_to, first)
 
 
 def render_post(entry: Entry, id: int) -> bytes:

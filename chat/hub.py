@@ -10,8 +10,8 @@ Rules
   this thread leaves half of the interpreter's time to the engine.
 - What may block (reading what a subscriber missed) runs in a few workers and comes back through `call`.  A link
   has one such job at a time, so their queue is as bounded as the links are.
-- Nothing is dropped in silence: where the hub itself falls behind by `pending_bytes`, every socket is closed with
-  1013 and resumes by its cursor.
+- Nothing is dropped in silence: where the hub itself falls behind by `pending_bytes`, or the state was restored and
+  its events were never told, every socket is closed with 1013 and resumes by its cursor.
 """
 
 import heapq
@@ -34,7 +34,7 @@ from wsproto.frame_protocol import CloseReason
 
 from chat.audience import Audience
 from chat.link import Handler, HubLimits, Link
-from chat.state import PostEvent
+from chat.state import Event
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -43,7 +43,7 @@ Job = Callable[[], None]
 _WORKERS = 2  # they read from the disk's cache: two keep one another's waits filled
 _SWEEP_S = 1.0  # how often pings and dead peers are looked after
 _STEP_BYTES = 64 * 1024  # fanned out before sockets get a turn again: a burst must not look like slow readers
-_EVENT_BYTES = 300  # what an event costs beside its post
+_EVENT_BYTES = 300  # what an event costs beside its text
 _DRAINING = (CloseReason.SERVICE_RESTART, "this node is shutting down")
 _STOP_S = 1.0  # beyond a drain's deadline, for the thread to end
 _GOLDEN = 0.618034  # spreads the pings of links that came together evenly over the interval
@@ -64,7 +64,7 @@ class Hub:
         self._clock = clock
         # Handed over, under the lock.
         self._lock = threading.Lock()
-        self._events: deque[PostEvent | int] = deque()  # an int: published up to here, though nothing came of it
+        self._events: deque[Event | int] = deque()  # an int: published up to here, though nothing came of it
         self._events_bytes = 0
         self._overrun = False
         self._jobs: list[Job] = []
@@ -113,9 +113,9 @@ class Hub:
         self.call_later(_SWEEP_S, self._sweep)
         self._thread.start()
 
-    def publish(self, index: int, events: Sequence[PostEvent]) -> None:
+    def publish(self, index: int, events: Sequence[Event]) -> None:
         """All up to `index` is applied, and `events` (ascending) came of it.  From the apply thread; never blocks."""
-        size = sum(len(event.post) for event in events) + _EVENT_BYTES * len(events)
+        size = sum(event.size for event in events) + _EVENT_BYTES * len(events)
         with self._lock:
             if self._stopped:
                 return
@@ -127,13 +127,29 @@ class Hub:
             if not self._events:  # otherwise the thread knows that there are some
                 self._wake_locked()
             if self._events_bytes and self._events_bytes + size > self._limits.pending_bytes:
-                self._events.clear()
-                self._events_bytes = 0
-                self._overrun = True
+                self._skip_locked()
             else:
                 self._events.extend(events)
                 self._events_bytes += size
             self._events.append(index)
+
+    def skip_to(self, index: int) -> None:
+        """All up to `index` is applied, and what came of it is not known here: the state was restored.
+
+        Every socket is closed, to resume by its cursor.  From the apply thread; never blocks.
+        """
+        with self._lock:
+            if self._stopped:
+                return
+            self._skip_locked()
+            self._overrun = self._guests > 0
+            self._events.append(index)
+            self._wake_locked()
+
+    def _skip_locked(self) -> None:
+        self._events.clear()
+        self._events_bytes = 0
+        self._overrun = True
 
     @contextmanager
     def expecting(self) -> Iterator[None]:
@@ -335,7 +351,7 @@ class Hub:
     def _fan_out(self) -> None:
         events, overrun, reached = self._take_events()
         if overrun:
-            logger.warning("more than %d bytes behind: every websocket is closed", self._limits.pending_bytes)
+            logger.warning("events were skipped: every websocket is closed, to resume by its cursor")
             self._close_all(CloseReason.TRY_AGAIN_LATER, "this node is behind")
         if events:
             self._audience.deliver(events)
@@ -346,9 +362,9 @@ class Hub:
                     del self._waiting[link]
                     self._guard(job, link)
 
-    def _take_events(self) -> tuple[list[PostEvent], bool, int]:
+    def _take_events(self) -> tuple[list[Event], bool, int]:
         """A step's worth of what was published, whether something before it was lost, and the index it reaches."""
-        taken: list[PostEvent] = []
+        taken: list[Event] = []
         size, reached = 0, self.published_index
         with self._lock:
             while self._events and size < _STEP_BYTES:
@@ -356,8 +372,8 @@ class Hub:
                 if isinstance(event, int):
                     reached = max(reached, event)
                     continue
-                size += len(event.post)
-                self._events_bytes -= len(event.post) + _EVENT_BYTES
+                size += event.size
+                self._events_bytes -= event.size + _EVENT_BYTES
                 reached = max(reached, event.index)
                 taken.append(event)
             overrun, self._overrun = self._overrun, False

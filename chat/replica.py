@@ -4,7 +4,8 @@ Everything here is thread-safe.  A callback `done` is called exactly once, by a 
 not block, must not raise and must not call back into the engine.
 """
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from raft.errors import RaftError
@@ -22,6 +23,10 @@ class Replica(Protocol):
     @property
     def last_applied(self) -> int:
         """The log index up to which this member's state is."""
+
+    @property
+    def level(self) -> int:
+        """The level of commands that every member of the cluster knows; raises Unavailable where that is not known."""
 
     def propose(self, command: bytes, done: Callable[[object], None], *, may_wait: bool = False) -> None:
         """Replicate `command` (JSON, one line); `done` gets what the state's `apply` returned, on this member.
@@ -41,7 +46,10 @@ class Replica(Protocol):
         """Block until `last_applied` >= index; False where that takes longer."""
 
     def entries(self, indexes: Sequence[int]) -> list[Entry]:
-        """Applied entries by their log indexes, ascending, read from the disk's cache (pread): no lock, any thread."""
+        """Applied entries by their log indexes, ascending, read from the disk's cache (pread): no lock, any thread.
+
+        Raises LookupError where one of them is no longer in the log: a compaction keeps what the state calls live.
+        """
 
     def status(self) -> dict[str, object]:
         """The body of `GET /raft` as api.md has it; local, never waits."""
@@ -64,3 +72,19 @@ class StateMachine(Protocol):
 
     def applied(self, index: int) -> None:
         """A batch is through: all up to `index` is applied.  The place to hand events on to sockets."""
+
+    def document(self) -> Iterator[bytes]:
+        """All that is replicated, as JSON objects of up to 512 KiB without newline; equal states give equal bytes."""
+
+    def restore(self, index: int, lines: Iterable[bytes]) -> None:
+        """Be the state whose document at log index `index` these lines are.
+
+        Raises InvalidMessage where they are none: then nothing has changed.
+        """
+
+    def live(self) -> "array[int]":
+        """Ascending log indexes, array("Q"), of the entries whose text may still be asked for."""
+
+    @property
+    def live_bytes(self) -> int:
+        """About the sum of the lengths of their records; quick to ask."""

@@ -1,32 +1,33 @@
-"""The replicated state of the chat: rooms, how many posts each has and where they lie, and the ClientIds seen.
+"""The replicated state of the chat: rooms, which posts each has and where they lie, and the ClientIds seen.
 
 Rules.  `apply` is deterministic (no clock, no randomness, no Unicode tables, nothing ordered by hash) and total: it
 checks all before it changes anything, and answers a Refusal where it changes nothing.  One lock, held for one entry
 or one question at a time; the events of a batch are handed on after it, without the lock.
+What a member that restores a document goes on with is what the others have: nothing that `apply` looks at is missing
+from `document`.
 """
 
-import sys
-from bisect import bisect_right, insort
-from collections.abc import Callable, Iterable
+from array import array
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b, sha256
-from struct import Struct
+from hashlib import blake2b
 from threading import Lock
 
-from chat.commands import Command, Post, decode
+from chat import document
+from chat.commands import Command, DeleteRoom, Post, SetRetention, decode
+from chat.document import REMEMBERED
 from chat.history import Page, PageAsk, Room, render
 from raft.messages import Entry
-
-_REMEMBERED = Struct("<QQ16s")  # Id and time of the first post, fingerprint of its command
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A post that stands.  `created` False: an earlier one that this request repeats."""
+    """A post that was made.  `created` False: an earlier one that this request repeats, and that may be gone since."""
 
     room: str
     id: int
-    index: int  # the log's
+    index: int  # the log's; where the post is gone, that of the repeat
     created: bool
     json: bytes  # as readers see it, no newline
 
@@ -35,7 +36,7 @@ class Posted:
 class Refusal:
     """A committed command that changed nothing; `detail` begins with the field's name."""
 
-    code: str  # "client_id_reused", "no_such_post", "unknown_command"
+    code: str  # "client_id_reused", "no_such_post", "no_such_room", "unknown_command"
     detail: str
 
 
@@ -48,14 +49,44 @@ class PostEvent:
     id: int
     post: bytes  # as readers see it
 
+    @property
+    def size(self) -> int:
+        """About what it costs to hold, in bytes."""
+        return len(self.post)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomDeleted:
+    """A room is gone with all its posts, for those who subscribed; also the answer to who asked for it."""
+
+    index: int
+    room: str
+
+    @property
+    def size(self) -> int:
+        """About what it costs to hold, in bytes."""
+        return len(self.room)
+
+
+Event = PostEvent | RoomDeleted
+
 
 @dataclass(frozen=True, slots=True)
 class RoomSummary:
     """What the list of rooms tells of one."""
 
     name: str
-    posts: int
+    posts: int  # that are left
     last_posted_at: int  # microseconds since 1970
+    max_messages: int | None = None  # of retention
+
+
+@dataclass(frozen=True, slots=True)
+class RoomChanged:
+    """A room's settings are what was asked for."""
+
+    index: int
+    room: RoomSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,28 +94,35 @@ class Missed:
     """What somebody who knows the log up to some index has not seen of a room."""
 
     room: str
+    deleted: bool  # before these posts
     posts: int
     newest_id: int
-    newest_index: int  # the log's
+    newest_index: int  # the log's, of the last post or of the deletion
+
+
+Result = Posted | RoomDeleted | RoomChanged | Refusal
 
 
 class ChatState:
     """The state machine that the engine drives (`chat.replica.StateMachine`)."""
 
     def __init__(self) -> None:
-        self.on_applied: Callable[[int, list[PostEvent]], None] | None = None  # set before the engine starts
+        # Set before the engine starts, or while it cannot apply anything.
+        self.on_applied: Callable[[int, list[Event]], None] | None = None
+        self.on_restored: Callable[[int], None] | None = None  # events up to this log index have been missed
         self._lock = Lock()
         self._last_index = 0  # of the last command applied
-        self._rooms: dict[str, Room] = {}
-        self._names: list[str] = []  # of all rooms, by code point
+        self._rooms: dict[str, Room] = {}  # those that were deleted too
+        self._names: list[str] = []  # of the rooms that exist, by code point
+        self._live_bytes = 0
         # (User, ClientId) -> the post it made; about 220 bytes each, the one thing here that is not 8 bytes a post.
         # It is to be bounded by a command of the leader's that expires what is older than 24 h: apply has no clock.
         self._remembered: dict[bytes, bytes] = {}
-        self._events: list[PostEvent] = []  # of the batch under way; only the applying thread touches it
+        self._events: list[Event] = []  # of the batch under way; only the applying thread touches it
 
     # --- the engine's side: one thread
 
-    def apply(self, entry: Entry) -> Posted | Refusal:
+    def apply(self, entry: Entry) -> Result:
         """Carry out a committed command."""
         command = decode(entry.body)
         with self._lock:
@@ -97,10 +135,50 @@ class ChatState:
         if self.on_applied is not None:
             self.on_applied(index, events)
 
-    def _apply_locked(self, command: Command | None, entry: Entry) -> Posted | Refusal:
+    def document(self) -> Iterator[bytes]:
+        """All that is replicated, as of now, in lines that `restore` takes; any thread."""
+        with self._lock:  # for as long as it takes to copy some MB; the lines are made when they are asked for
+            rooms = [(document.room_line(room), room.indexes) for _, room in sorted(self._rooms.items())]
+            remembered = document.join_remembered(self._remembered)
+        return document.encode(rooms, remembered)
+
+    def restore(self, index: int, lines: Iterable[bytes]) -> None:
+        """Be the state that gave these lines at log index `index`.
+
+        Raises InvalidMessage where no state could have: then nothing has changed.
+        """
+        rooms, remembered = document.decode(lines, index)
+        names = [name for name, room in rooms.items() if len(room)]
+        with self._lock:
+            self._rooms, self._remembered, self._names = rooms, remembered, names
+            self._live_bytes = sum(room.record_bytes for room in rooms.values())
+            self._last_index = index
+        self._events = []
+        if self.on_restored is not None:
+            self.on_restored(index)
+
+    def live(self) -> "array[int]":
+        """Ascending log indexes of the entries whose text may still be asked for: the posts that are left."""
+        with self._lock:
+            pieces = [room.indexes for room in self._rooms.values()]
+        indexes = array("Q")
+        for piece in pieces:
+            indexes.extend(piece)
+        return array("Q", sorted(indexes))
+
+    @property
+    def live_bytes(self) -> int:
+        """About the sum of the lengths of these entries' records; the same on every member."""
+        return self._live_bytes
+
+    def _apply_locked(self, command: Command | None, entry: Entry) -> Result:
         match command:
             case Post():
                 return self._post_locked(command, entry)
+            case DeleteRoom():
+                return self._delete_locked(command, entry)
+            case SetRetention():
+                return self._retain_locked(command, entry)
             case None:
                 return Refusal("unknown_command", "Type: not a command that this member knows")
 
@@ -111,22 +189,42 @@ class ChatState:
         fingerprint = _digest(entry.body)
         seen = self._remembered.get(key)
         if seen is not None:
-            return _repeated(post, room, entry.body, fingerprint, seen)
-        if post.reply_to > (len(room.positions) if room else 0):
+            return _repeated(post, room, entry, fingerprint, seen)
+        if post.reply_to > (0 if room is None else room.newest_id):  # one that is gone was there to be answered
             return Refusal("no_such_post", "ReplyTo: names no post of this room")
         if room is None:
-            room = self._open_locked(post.room)
-        id = room.append(entry.index, entry.time)
-        self._remembered[key] = _REMEMBERED.pack(id, entry.time, fingerprint)
+            room = self._rooms[post.room] = Room(post.room)
+        if not room:
+            insort(self._names, room.name)
+        before = room.record_bytes
+        id = room.append(entry.index, entry.time, len(entry.record))
+        self._live_bytes += room.record_bytes - before
+        self._remembered[key] = REMEMBERED.pack(id, entry.time, fingerprint)
         posted = Posted(post.room, id, entry.index, True, render(entry.body, id, entry.time))
         if self.on_applied is not None:
             self._events.append(PostEvent(entry.index, post.room, id, posted.json))
         return posted
 
-    def _open_locked(self, name: str) -> Room:
-        room = self._rooms[name] = Room(name)
-        insort(self._names, name)
-        return room
+    def _delete_locked(self, command: DeleteRoom, entry: Entry) -> RoomDeleted | Refusal:
+        room = self._rooms.get(command.room)
+        if not room:
+            return _NO_SUCH_ROOM
+        del self._names[bisect_left(self._names, room.name)]
+        self._live_bytes -= room.record_bytes
+        room.delete(entry.index)
+        deleted = RoomDeleted(entry.index, room.name)
+        if self.on_applied is not None:
+            self._events.append(deleted)
+        return deleted
+
+    def _retain_locked(self, command: SetRetention, entry: Entry) -> RoomChanged | Refusal:
+        room = self._rooms.get(command.room)
+        if not room:
+            return _NO_SUCH_ROOM
+        before = room.record_bytes
+        room.retain(command.max_messages or 0)
+        self._live_bytes += room.record_bytes - before
+        return RoomChanged(entry.index, _summary(room))
 
     # --- questions: any thread
 
@@ -140,66 +238,61 @@ class ChatState:
         with self._lock:
             first = bisect_right(self._names, after)
             rooms = [self._rooms[name] for name in self._names[first : first + limit]]
-            return self._last_index, [
-                RoomSummary(room.name, len(room.positions), room.last_posted_at) for room in rooms
-            ]
+            return self._last_index, [_summary(room) for room in rooms]
 
     def located(
         self, after: int, up_to: int, limit: int, rooms: Iterable[str] | None = None
     ) -> list[tuple[int, str, int]]:
-        """The first `limit` posts with after < log index <= up_to, as (log index, room, Id), in log order.
+        """The first `limit` things with after < log index <= up_to, as (log index, room, Id), in log order.
 
-        `rooms` None: of every room.
+        These are posts that are left, and with Id DELETION the last deletion of a room.  `rooms` None: of every room.
         """
         with self._lock:
-            chosen = self._posted_after_locked(after, rooms)
+            chosen = self._touched_after_locked(after, rooms)
             found = [(index, room.name, id) for room in chosen for index, id in room.located(after, up_to, limit)]
         return sorted(found)[:limit]
 
     def missed(self, after: int, up_to: int, rooms: Iterable[str] | None = None) -> list[Missed]:
-        """The rooms that have posts with after < log index <= up_to; `rooms` None: of all."""
+        """The rooms that have posts, or were deleted, with after < log index <= up_to; `rooms` None: of all."""
         with self._lock:
-            chosen = self._posted_after_locked(after, rooms)
+            chosen = self._touched_after_locked(after, rooms)
             return [missed for room in chosen if (missed := _missed(room, after, up_to))]
 
-    def _posted_after_locked(self, log_index: int, names: Iterable[str] | None) -> list[Room]:
+    def _touched_after_locked(self, log_index: int, names: Iterable[str] | None) -> list[Room]:
         """Most rooms are quiet: one look at each room's end spares the others' bisection."""
         rooms = self._rooms.values() if names is None else [self._rooms[name] for name in names if name in self._rooms]
-        return [room for room in rooms if room.positions[-1] > log_index]
+        return [room for room in rooms if room.last_index > log_index]
 
     def digest(self) -> str:
         """SHA-256 over all that is replicated: equal on members that applied the same log."""
-        hashed = sha256()
-        with self._lock:
-            for name in self._names:
-                room = self._rooms[name]
-                positions = room.positions[:]
-                if sys.byteorder == "big":
-                    positions.byteswap()
-                encoded = name.encode()
-                hashed.update(b"room %d %d %d\n" % (len(encoded), len(positions), room.last_posted_at))
-                hashed.update(encoded + positions.tobytes())
-            for key in sorted(self._remembered):
-                hashed.update(key + self._remembered[key])
-        return hashed.hexdigest()
+        return document.digest(self.document())
+
+
+def _summary(room: Room) -> RoomSummary:
+    return RoomSummary(room.name, len(room), room.last_posted_at, room.max_messages or None)
 
 
 def _missed(room: Room, after: int, up_to: int) -> Missed | None:
-    first, end = bisect_right(room.positions, after), bisect_right(room.positions, up_to)
-    return Missed(room.name, end - first, end, room.positions[end - 1]) if first < end else None
+    deleted, posts = after < room.deleted_at <= up_to, room.count(after, up_to)
+    if posts:
+        newest_index, newest_id = room.last_up_to(up_to)
+        return Missed(room.name, deleted, posts, newest_id, newest_index)
+    return Missed(room.name, True, 0, 0, room.deleted_at) if deleted else None
 
 
 def _digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=16).digest()
 
 
-def _repeated(post: Post, room: Room | None, body: bytes, fingerprint: bytes, seen: bytes) -> Posted | Refusal:
+def _repeated(post: Post, room: Room | None, entry: Entry, fingerprint: bytes, seen: bytes) -> Posted | Refusal:
     """The answer to a (User, ClientId) that made a post before: that post, where the request is the same one."""
-    id, time, first_fingerprint = _REMEMBERED.unpack(seen)
+    id, time, first_fingerprint = REMEMBERED.unpack(seen)
     if fingerprint != first_fingerprint or room is None:
         return Refusal("client_id_reused", "ClientId: used before with another RoomName, Message or ReplyTo")
+    index = room.log_index(id) if room.oldest_id <= id <= room.newest_id else entry.index
     # The same command: the first post's JSON is this body's with the first's Id and time.
-    return Posted(post.room, id, room.positions[id - 1], False, render(body, id, time))
+    return Posted(post.room, id, index, False, render(entry.body, id, time))
 
 
 _NO_ROOM = Room("")
+_NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")

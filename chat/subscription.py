@@ -6,23 +6,27 @@ Rules
 - What lies between is read from the log by a worker, a page at a time, and the next page only when the socket has
   drained: a slow reader holds up its own backfill and no memory.
 - Whoever missed more than `MISSED_POSTS_MAX` is told the rooms' newest Ids instead, and pages by REST.
+- What was missed and is gone since is not told; that a room was deleted is.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from heapq import nlargest
 from http import HTTPStatus
 
+from wsproto.frame_protocol import CloseReason
+
 from chat.audience import cursor, cursor_frame
-from chat.history import render_post
+from chat.history import DELETION, render_post
 from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.problems import Problem
 from chat.replica import Replica
-from chat.state import ChatState, PostEvent
+from chat.state import ChatState, Event, Missed, PostEvent, RoomDeleted
 
 MISSED_POSTS_MAX = 10_000  # what the log keeps in any case; ten pages of REST are cheaper for both than this
 LIMITED_ROOMS_MAX = 10_000  # those that were posted to last
@@ -31,6 +35,8 @@ CURSOR_WAIT_S = 5.0
 _PAGE_POSTS = 256
 _PAGE_BYTES = 64 * 1024  # beside a live step it stays below a link's backlog
 _READ_POSTS = 32  # entries read at once: of the longest they are 1.5 MB
+# A compaction may take posts from the log between locating and reading them; the state, asked again, knows them gone.
+_READ_TRIES = 4
 
 _CURSOR = re.compile(r"(?P<cluster>[0-9A-Za-z]{1,64})-(?P<index>[0-9]{1,16})")
 
@@ -41,7 +47,7 @@ class _Page:
 
     frames: bytes
     reached: int
-    limited: list[tuple[str, int]]
+    limited: list[Missed]
 
 
 def parse_cursor(text: object, cluster_id: str) -> int:
@@ -106,10 +112,13 @@ class Subscription:
             read = partial(self._read, self._rooms, self._position, published)
             self._hub.work(self._link, read, partial(self._got, asked))
 
-    def _got(self, asked: int, page: _Page) -> None:
+    def _got(self, asked: int, page: _Page | None) -> None:
         self._reading = False
         if asked != self._asked:
             self._advance(self._asked)
+            return
+        if page is None:
+            self._link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
             return
         if page.limited:
             self._limited = self._limited_frames(page)
@@ -119,24 +128,30 @@ class Subscription:
 
     def _limited_frames(self, page: _Page) -> Iterator[bytes]:
         """A frame a room.  Only the last one has a Cursor: whoever is cut off before it is told all of them again."""
-        for number, (room, newest) in enumerate(page.limited, 1):
-            frame: dict[str, object] = {"Limited": {"RoomName": room, "NewestId": newest}}
-            if number == len(page.limited):
-                frame["Cursor"] = self._cursor(page.reached)
-            yield text_frame(json.dumps(frame).encode())
+        frames: list[dict[str, object]] = []
+        for missed in page.limited:
+            if missed.deleted:
+                frames.append({"Event": {"Type": "RoomDeleted", "RoomName": missed.room}})
+            if missed.posts:
+                frames.append({"Limited": {"RoomName": missed.room, "NewestId": missed.newest_id}})
+        frames[-1]["Cursor"] = self._cursor(page.reached)
+        yield from (text_frame(json.dumps(frame).encode()) for frame in frames)
 
     def _cursor(self, index: int) -> str:
         return cursor(self._replica.cluster_id, index).decode()
 
     # In a worker
 
-    def _read(self, rooms: frozenset[str] | None, after: int, up_to: int) -> _Page:
+    def _read(self, rooms: frozenset[str] | None, after: int, up_to: int) -> _Page | None:
+        """None where the state does not catch up with what the log has lost."""
         if up_to - after > MISSED_POSTS_MAX:  # there are no more posts than indexes
             missed = self._state.missed(after, up_to, rooms)
             if sum(room.posts for room in missed) > MISSED_POSTS_MAX:
-                newest = nlargest(LIMITED_ROOMS_MAX, missed, key=lambda room: room.newest_index)
-                return _Page(b"", up_to, [(room.room, room.newest_id) for room in newest])
-        return self._page(self._state.located(after, up_to, _PAGE_POSTS, rooms), up_to)
+                return _Page(b"", up_to, nlargest(LIMITED_ROOMS_MAX, missed, key=lambda room: room.newest_index))
+        for _ in range(_READ_TRIES):
+            with suppress(LookupError):
+                return self._page(self._state.located(after, up_to, _PAGE_POSTS, rooms), up_to)
+        return None
 
     def _page(self, located: list[tuple[int, str, int]], up_to: int) -> _Page:
         cluster_id = self._replica.cluster_id
@@ -144,13 +159,22 @@ class Subscription:
         size = 0
         for first in range(0, len(located), _READ_POSTS):
             some = located[first : first + _READ_POSTS]
-            for entry, (index, room, id) in zip(self._replica.entries([at[0] for at in some]), some, strict=True):
-                frames.append(cursor_frame(cluster_id, PostEvent(index, room, id, render_post(entry, id))))
+            for event in self._events(some):
+                frames.append(cursor_frame(cluster_id, event))
                 size += len(frames[-1])
                 if size >= _PAGE_BYTES:
-                    return _Page(b"".join(frames), index, [])
+                    return _Page(b"".join(frames), event.index, [])
         reached = up_to if len(located) < _PAGE_POSTS else located[-1][0]
         return _Page(b"".join(frames), reached, [])
+
+    def _events(self, located: list[tuple[int, str, int]]) -> Iterator[Event]:
+        """Raises LookupError where a post has left the log."""
+        entries = iter(self._replica.entries([index for index, _, id in located if id != DELETION]))
+        for index, room, id in located:
+            if id == DELETION:
+                yield RoomDeleted(index, room)
+            else:
+                yield PostEvent(index, room, id, render_post(next(entries), id))
 
 
 def _some(frames: Iterator[bytes]) -> bytes:

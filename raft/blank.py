@@ -15,12 +15,16 @@ class BlankMember:
 
     cluster_id = ""
     last_applied = 0
-    level = 1
 
     def __init__(self, id: int, listed: dict[int, str], why: Callable[[], str]) -> None:
         self._id = id
         self._listed = listed
         self._why = why
+
+    @property
+    def level(self) -> int:
+        """Nobody was asked yet."""
+        raise self._unavailable()
 
     def propose(self, command: bytes, done: Callable[[object], None], *, may_wait: bool = False) -> None:
         """Refused: nothing can be committed."""

@@ -38,6 +38,7 @@ FLOORS = (
     ("chat.problems",),
     ("chat.validation", "chat.commands", "chat.origins"),
     ("chat.history",),
+    ("chat.document",),
     ("chat.state",),
     ("chat.posting",),
     # The server loop, which knows nothing of a chat.

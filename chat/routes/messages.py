@@ -1,14 +1,17 @@
 """`/rooms/{room}`: posting to a room, and reading what was said there."""
 
+from contextlib import suppress
 from functools import lru_cache, partial
 from http import HTTPStatus
 
 from chat import validation
 from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
 from chat.posting import check_post, propose, unanswered
-from chat.problems import Problem, invalid, not_found
+from chat.problems import Problem, invalid, not_found, unavailable
 from chat.request import Deferred, Query, Request, Response, percent_encoded, response_of
 from chat.state import Posted
+
+_READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 
 
 def post(request: Request, room: str) -> Response | Deferred:
@@ -29,26 +32,36 @@ def read_page(request: Request, room: str) -> Response:
     query = request.query()
     ask = _ask(query)
     seen = request.settle_reads(query)
-    page = request.state.page(room, ask)
+    page, posts = _read(request, room, ask)
     headers = [("Cache-Control", "no-store")]
     links = _links(room, ask, page, query.text("consistency") == "stale")
     if links:
         headers.append(("Link", ", ".join(links)))
-    body = b"[%b]\n" % b",".join(page.read(request.replica))
+    body = b"[%b]\n" % b",".join(posts)
     return Response(HTTPStatus.OK, body, headers=headers, log_index=max(seen, page.log_index))
 
 
 def read_post(request: Request, room: str, id: str) -> Response:
-    """GET /rooms/{room}/messages/{id}: one post."""
+    """GET /rooms/{room}/messages/{id}: one post; 410 for one that was there."""
     room = validation.name("RoomName", room)
     number = validation.integer("Id", id, low=1)
     seen = request.settle_reads(request.query())
-    page = request.state.page(room, PageAsk(limit=1, after=number - 1))
-    posts = page.read(request.replica)
-    if not posts:
+    page, posts = _read(request, room, PageAsk(limit=1, after=number - 1))
+    if number > page.newest_id:
         raise not_found("Id: names no post of this room")
+    if number < page.oldest_id:
+        raise Problem(HTTPStatus.GONE, "gone", "Id: this post is gone: its room was deleted or keeps newer ones only")
     headers = [("Cache-Control", "no-store")]
     return Response(HTTPStatus.OK, posts[0] + b"\n", headers=headers, log_index=max(seen, page.log_index))
+
+
+def _read(request: Request, room: str, ask: PageAsk) -> tuple[Page, list[bytes]]:
+    """The page and its posts, where some may be taken from the log while it is being read: then the state knows."""
+    for _ in range(_READ_TRIES):
+        page = request.state.page(room, ask)
+        with suppress(LookupError):
+            return page, page.read(request.replica)
+    raise unavailable("this member is taking in a snapshot")
 
 
 def _send(request: Request, answer: Deferred, outcome: Posted | Problem) -> None:
@@ -77,9 +90,9 @@ def _links(room: str, ask: PageAsk, page: Page, stale: bool) -> list[str]:
     """`prev` leads to older posts, `next` to newer ones; each is there only where there are such posts."""
     rest = f"&limit={ask.limit}{'&consistency=stale' if stale else ''}"
     links = []
-    if page.first_id > 1:
+    if page.first_id > page.oldest_id:
         links.append(f'<{_path(room)}?before={page.first_id}{rest}>; rel="prev"')
-    if page.last_id < page.count:
+    if page.last_id < page.newest_id:
         links.append(f'<{_path(room)}?after={page.last_id}{rest}>; rel="next"')
     return links
 

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Sequence
 from threading import Condition
 
+from chat.commands import LEVEL
 from chat.state import ChatState
 from raft.errors import ChangeRefused, OutcomeUnknown, RaftError, Unavailable
 from raft.membership import Change
@@ -32,6 +33,8 @@ class FakeReplica:
         self.delayed = False  # keeps proposals until `release`
         self.on_wait: Callable[[], None] | None = None  # makes waiting worth while; without it nothing is to come
         self.refusal: ChangeRefused | None = None
+        self.level = LEVEL
+        self.gone: set[int] = set()  # log indexes that a compaction took
         self.members: list[dict[str, object]] = []
         self.now = FIRST_TIME
         self._entries: list[Entry] = []
@@ -77,6 +80,8 @@ class FakeReplica:
 
     def entries(self, indexes: Sequence[int]) -> list[Entry]:
         assert list(indexes) == sorted(indexes)
+        if not self.gone.isdisjoint(indexes):
+            raise LookupError("not in the log")
         return [self._entries[index - FIRST_INDEX] for index in indexes]
 
     def status(self) -> dict[str, object]:

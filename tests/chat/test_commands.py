@@ -1,12 +1,13 @@
 """Commands have one form of bytes."""
 
 import json
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.commands import Post, decode, encode
+from chat.commands import LEVEL, Command, DeleteRoom, Post, SetRetention, decode, encode, level_of
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 POSTS = st.builds(Post, TEXTS, TEXTS, TEXTS, TEXTS, st.integers(0, 2**53))
@@ -59,3 +60,47 @@ def test_other_bytes_are_no_command_and_no_error(body: bytes) -> None:
 )
 def test_what_encode_would_not_write_is_no_command(body: bytes) -> None:
     assert decode(body) is None
+
+
+TYPED = POSTS | st.builds(DeleteRoom, TEXTS) | st.builds(SetRetention, TEXTS, st.none() | st.integers(1, 10**9))
+
+
+@given(TYPED)
+def test_every_command_is_decoded_as_it_was_encoded(command: Command) -> None:
+    body = encode(command)
+    assert b"\n" not in body
+    assert decode(body) == command
+
+
+def test_a_change_of_a_room_is_one_line_of_json() -> None:
+    assert encode(DeleteRoom("a\nb")) == b'{"Type":"delete-room","RoomName":"a\\nb"}'
+    assert encode(SetRetention("r", 5)) == b'{"Type":"retention","RoomName":"r","MaxMessages":5}'
+    assert encode(SetRetention("r", None)) == b'{"Type":"retention","RoomName":"r","MaxMessages":null}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"Type":"delete-room"}',
+        b'{"Type":"delete-room","RoomName":7}',
+        b'{"Type":"delete-room","RoomName":"r","More":1}',
+        b'{"RoomName":"r","Type":"delete-room"}',
+        b'{"Type":["delete-room"],"RoomName":"r"}',
+        b'{"Type":"retention","RoomName":"r"}',
+        b'{"Type":"retention","RoomName":["r"],"MaxMessages":1}',
+        b'{"Type":"retention","RoomName":"r","MaxMessages":0}',
+        b'{"Type":"retention","RoomName":"r","MaxMessages":-1}',
+        b'{"Type":"retention","RoomName":"r","MaxMessages":true}',
+        b'{"Type":"retention","RoomName":"r","MaxMessages":1.0}',
+        b'{"Type":"retention","RoomName":"r","MaxMessages":"1"}',
+    ],
+)
+def test_a_change_of_a_room_in_another_form_is_no_command(body: bytes) -> None:
+    assert decode(body) is None
+
+
+def test_every_command_has_a_level_up_to_the_newest() -> None:
+    levels = {type(command): level_of(command) for command in (DeleteRoom("r"), SetRetention("r", 1))}
+    assert level_of(Post("r", "u", "m", "c")) == 1
+    assert max(levels.values()) == LEVEL
+    assert len(levels) + 1 == len(get_args(Command))

@@ -61,39 +61,42 @@ def test_a_time_is_told_to_the_microsecond_in_utc() -> None:
     ],
 )
 def test_a_page_of_a_room_of_ten(ask: PageAsk, span: tuple[int, int]) -> None:
-    assert ask.span(10) == span
+    assert ask.span(1, 10) == span
 
 
 @pytest.mark.parametrize(
     "ask", [PageAsk(3, before=1), PageAsk(3, before=0), PageAsk(3, after=10), PageAsk(3, after=99)]
 )
 def test_a_page_past_an_end_is_empty(ask: PageAsk) -> None:
-    first, last = ask.span(10)
+    first, last = ask.span(1, 10)
     assert first == last + 1
 
 
 @given(
     st.integers(0, 50),
+    st.integers(0, 50),
     st.integers(1, 60),
     st.sampled_from(["before", "after", "around"]),
-    st.integers(0, 60),
+    st.integers(0, 110),
 )
-def test_a_page_is_what_filtering_all_ids_gives(count: int, limit: int, side: str, id: int) -> None:
-    first, last = PageAsk(limit, **{side: id}).span(count)
-    page, everything = list(range(first, last + 1)), range(1, count + 1)
+def test_a_page_is_what_filtering_all_ids_gives(gone: int, count: int, limit: int, side: str, id: int) -> None:
+    oldest, newest = gone + 1, gone + count
+    first, last = PageAsk(limit, **{side: id}).span(oldest, newest)
+    assert oldest <= first <= last + 1
+    page, everything = list(range(first, last + 1)), range(oldest, newest + 1)
     if side == "before":
         assert page == [other for other in everything if other < id][-limit:]
     elif side == "after":
         assert page == [other for other in everything if other > id][:limit]
     else:
         assert len(page) == min(limit, count)
-        assert not 1 <= id <= count or id in page
+        assert not oldest <= id <= newest or id in page
 
 
 def test_posts_are_located_between_two_log_indexes() -> None:
     room = Room("general")
     for index in (3, 5, 8, 13):
-        room.append(index, 0)
+        room.append(index, 0, 100)
     assert room.located(3, 8, 10) == [(5, 2), (8, 3)]
     assert room.located(0, 99, 1) == [(3, 1)]
     assert room.located(13, 99, 10) == []

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chat.commands import Post, encode
 from chat.history import PageAsk
-from chat.state import ChatState, Posted, PostEvent, Refusal, RoomSummary
+from chat.state import ChatState, Event, Posted, PostEvent, Refusal, Result, RoomSummary
 from raft.messages import Entry, ProposalId
 from raft.records import command_entry
 
@@ -24,7 +24,7 @@ def said(
     return encode(Post(room, user, message, client_id, reply_to))
 
 
-def apply(state: ChatState, *bodies: bytes) -> list[Posted | Refusal]:
+def apply(state: ChatState, *bodies: bytes) -> list[Result]:
     """Apply as the log's entries 3, 4 …"""
     return [state.apply(entry(index, body)) for index, body in enumerate(bodies, 3)]
 
@@ -43,7 +43,7 @@ def test_a_repeat_gets_the_first_post_and_adds_none() -> None:
     assert isinstance(first, Posted)
     assert isinstance(repeat, Posted)
     assert repeat == Posted(first.room, first.id, first.index, False, first.json)
-    assert state.page("general", PageAsk()).count == 2
+    assert state.page("general", PageAsk()).newest_id == 2
 
 
 def test_a_client_id_belongs_to_its_user() -> None:
@@ -96,7 +96,7 @@ def test_an_unknown_command_changes_nothing(body: bytes) -> None:
 
 def test_events_are_handed_on_a_batch_at_a_time() -> None:
     state = ChatState()
-    batches: list[tuple[int, list[PostEvent]]] = []
+    batches: list[tuple[int, list[Event]]] = []
     state.on_applied = lambda index, events: batches.append((index, events))
     first, _, second = apply(state, said(), said(), said("more", "c2"))
     assert batches == []

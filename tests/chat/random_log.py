@@ -1,0 +1,51 @@
+"""Logs of commands drawn at random, of few names and small bounds, so that they meet; and all that a state answers."""
+
+from collections.abc import Iterable, Sequence
+
+from hypothesis import strategies as st
+
+from chat.commands import Command, DeleteRoom, Post, SetRetention, encode
+from chat.history import PageAsk
+from chat.state import ChatState, Result
+from raft.messages import Entry, ProposalId
+from raft.records import command_entry
+
+ROOMS = ("general", "a", 'caf\u00e9 "\\')
+START = 1_795_428_000_000_000
+
+_rooms = st.sampled_from(ROOMS)
+COMMANDS: st.SearchStrategy[Command] = st.one_of(
+    st.builds(
+        Post, _rooms, st.sampled_from(["ann", "bob"]), st.sampled_from(["hi", "ho"]),
+        st.integers(0, 30).map(str), st.integers(0, 3),
+    ),
+    st.builds(DeleteRoom, _rooms),
+    st.builds(SetRetention, _rooms, st.none() | st.integers(1, 4)),
+)  # fmt: skip
+LOGS = st.lists(COMMANDS, max_size=40)
+
+
+def entry(index: int, command: Command) -> Entry:
+    """A command committed at this index."""
+    return command_entry(index, 1, START + index, ProposalId(1, 1, index, index), encode(command))
+
+
+def apply(state: ChatState, commands: Iterable[Command], first_index: int = 3) -> list[Result]:
+    """Apply them as the log's entries from `first_index` on."""
+    return [state.apply(entry(index, command)) for index, command in enumerate(commands, first_index)]
+
+
+def answers(state: ChatState, last_index: int) -> list[object]:
+    """What the state says to every question there is."""
+    asks = [PageAsk(limit=2), *(PageAsk(limit=2, **{side: id}) for side in ("before", "after") for id in range(5))]
+    told: list[object] = [state.digest(), list(state.document()), state.live().tolist(), state.live_bytes]
+    told += [state.page(room, ask) for room in ROOMS for ask in asks]
+    told += [state.rooms("", 99), state.rooms("a", 1)]
+    for after in range(0, last_index + 1, 3):
+        told += [state.located(after, last_index, 5), state.missed(after, last_index, ROOMS[:2])]
+    return told
+
+
+def split(log: Sequence[Command], at: int) -> tuple[Sequence[Command], Sequence[Command]]:
+    """What comes before and after a place in the log."""
+    return log[:at], log[at:]

@@ -1,0 +1,168 @@
+"""Rooms that are deleted and posts that retention does not keep: what is left, what is counted, what is told."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.commands import Command, DeleteRoom, Post, SetRetention
+from chat.history import DELETION, PageAsk, Room
+from chat.state import ChatState, Missed, Posted, PostEvent, Refusal, RoomChanged, RoomDeleted, RoomSummary
+from tests.chat.random_log import LOGS, ROOMS, START, apply, entry
+
+
+def post(number: int, room: str = "general", reply_to: int = 0) -> Post:
+    return Post(room, "ann", f"m{number}", f"c{number}", reply_to)
+
+
+def ids(state: ChatState, room: str = "general") -> list[int]:
+    page = state.page(room, PageAsk(limit=1000))
+    assert len(page.positions) == page.last_id - page.first_id + 1
+    return list(range(page.first_id, page.last_id + 1))
+
+
+class Model:
+    """The same by the simplest means: every post that is left, with its entry."""
+
+    def __init__(self) -> None:
+        self.posts: dict[str, dict[int, int]] = {room: {} for room in ROOMS}  # Id -> log index
+        self.newest = dict.fromkeys(ROOMS, 0)
+        self.kept: dict[str, int | None] = dict.fromkeys(ROOMS)
+        self.client_ids: set[tuple[str, str]] = set()
+
+    def apply(self, index: int, command: Command) -> None:
+        posts = self.posts[command.room]
+        match command:
+            case Post():
+                key = (command.user, command.client_id)
+                if key in self.client_ids or command.reply_to > self.newest[command.room]:
+                    return
+                self.client_ids.add(key)
+                self.newest[command.room] += 1
+                posts[self.newest[command.room]] = index
+            case DeleteRoom():
+                posts.clear()
+                self.kept[command.room] = None
+            case SetRetention():
+                if posts:
+                    self.kept[command.room] = command.max_messages
+        while (kept := self.kept[command.room]) is not None and len(posts) > kept:
+            del posts[min(posts)]
+
+
+@given(LOGS)
+def test_what_is_left_is_what_the_simplest_model_says(log: list[Command]) -> None:
+    state, model = ChatState(), Model()
+    for index, command in enumerate(log, 3):
+        state.apply(entry(index, command))
+        model.apply(index, command)
+    for room in ROOMS:
+        assert ids(state, room) == sorted(model.posts[room])
+        assert state.page(room, PageAsk(limit=1000)).positions == list(model.posts[room].values())
+        assert state.page(room, PageAsk()).newest_id == model.newest[room]
+    live = sorted(index for posts in model.posts.values() for index in posts.values())
+    assert state.live().tolist() == live
+    assert [(at, id) for at, _, id in state.located(0, 99, 99) if id != DELETION] == [
+        (index, id) for index in live for posts in model.posts.values() for id, at in posts.items() if at == index
+    ]
+    assert [room.name for room in state.rooms("", 99)[1]] == sorted(room for room in ROOMS if model.posts[room])
+    assert (state.live_bytes > 0) == bool(live)
+
+
+@given(st.lists(st.integers(50, 500), min_size=1), st.integers(1, 5))
+def test_the_live_bytes_are_about_what_the_records_have(lengths: list[int], kept: int) -> None:
+    room = Room("general")
+    for index, length in enumerate(lengths):
+        room.append(index, 0, length)
+    assert room.record_bytes == sum(lengths)
+    room.retain(kept)
+    assert 50 * len(room) <= room.record_bytes <= 500 * len(room)
+
+
+def test_a_long_room_with_retention_holds_no_more_than_twice_what_it_keeps() -> None:
+    room = Room("general")
+    room.append(1, 0, 100)
+    room.retain(10)
+    for index in range(2, 1000):
+        room.append(index, 0, 100)
+        assert len(room._positions) <= 20
+    assert room.indexes.tolist() == list(range(990, 1000))
+
+
+def test_a_deleted_room_is_gone_and_goes_on_counting_when_it_is_made_again() -> None:
+    state = ChatState()
+    *_, deleted, again = apply(state, [post(1), post(2), SetRetention("general", 5), DeleteRoom("general"), post(3)])
+    assert deleted == RoomDeleted(6, "general")
+    assert isinstance(again, Posted)
+    assert again.id == 3
+    assert state.rooms("", 9)[1] == [RoomSummary("general", 1, START + 7, None)]
+    assert state.live().tolist() == [7]
+    assert ids(state) == [3]
+
+
+def test_what_does_not_exist_is_neither_deleted_nor_configured() -> None:
+    results = apply(
+        ChatState(),
+        [DeleteRoom("general"), SetRetention("general", 1), post(1), *[DeleteRoom("general")] * 2,
+         SetRetention("general", 1)],
+    )  # fmt: skip
+    for at in (0, 1, 4, 5):
+        refusal = results[at]
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "no_such_room"
+        assert refusal.detail.startswith("RoomName:")
+
+
+def test_retention_holds_at_once_and_for_later_posts_until_it_is_taken_away() -> None:
+    state = ChatState()
+    *_, changed = apply(state, [*map(post, range(1, 6)), SetRetention("general", 2)])
+    assert changed == RoomChanged(8, RoomSummary("general", 2, START + 7, 2))
+    assert ids(state) == [4, 5]
+    apply(state, [post(6)], 9)
+    assert ids(state) == [5, 6]
+    apply(state, [SetRetention("general", None), post(7)], 10)
+    assert ids(state) == [5, 6, 7]
+
+
+def test_a_retry_of_a_post_that_is_gone_gets_the_first_post_and_makes_none() -> None:
+    state = ChatState()
+    first, *_ = apply(state, [post(1), post(2), SetRetention("general", 1)])
+    (trimmed,) = apply(state, [post(1)], 6)
+    (deleted,) = apply(state, [DeleteRoom("general"), post(1)], 7)[1:]
+    assert isinstance(first, Posted)
+    for repeat, index in ((trimmed, 6), (deleted, 8)):
+        assert repeat == Posted(first.room, first.id, index, False, first.json)
+    assert ids(state) == []
+
+
+def test_a_reply_to_a_post_that_is_gone_stands() -> None:
+    state = ChatState()
+    *_, trimmed, _, deleted = apply(
+        state,
+        [post(1), post(2), SetRetention("general", 1), post(3, reply_to=1), DeleteRoom("general"), post(4, reply_to=3)],
+    )
+    assert isinstance(trimmed, Posted)
+    assert isinstance(deleted, Posted)
+    assert deleted.id == 4
+
+
+def test_a_deletion_is_told_between_the_posts_around_it() -> None:
+    state = ChatState()
+    told: list[object] = []
+    state.on_applied = lambda index, events: told.extend(events)
+    first, *_, last = apply(state, [post(1), DeleteRoom("general"), DeleteRoom("general"), post(2)])
+    state.applied(6)
+    assert isinstance(first, Posted)
+    assert isinstance(last, Posted)
+    assert told == [
+        PostEvent(3, "general", 1, first.json), RoomDeleted(4, "general"), PostEvent(6, "general", 2, last.json),
+    ]  # fmt: skip
+
+
+def test_who_missed_a_deletion_finds_it_in_its_place_and_no_post_from_before_it() -> None:
+    state = ChatState()
+    apply(state, [post(1), post(2, "other"), DeleteRoom("general"), post(3), post(4), DeleteRoom("other")])
+    assert state.located(0, 99, 99) == [(5, "general", DELETION), (6, "general", 2), (7, "general", 3), (8, "other", 0)]
+    assert state.located(4, 5, 99) == [(5, "general", DELETION)]
+    assert state.located(5, 99, 1, ["general"]) == [(6, "general", 2)]
+    assert state.located(0, 99, 1) == [(5, "general", DELETION)]
+    assert state.missed(0, 99) == [Missed("general", True, 2, 3, 7), Missed("other", True, 0, 0, 8)]
+    assert state.missed(5, 6) == [Missed("general", False, 1, 2, 6)]
