@@ -37,8 +37,8 @@ class Answer:
 class Client:
     """One connection to one port, kept alive from request to request and opened anew after an error."""
 
-    def __init__(self, port: int, timeout_s: float = 15) -> None:
-        self._connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
+    def __init__(self, port: int, timeout_s: float = 15, host: str = HOST) -> None:
+        self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
 
     def __enter__(self) -> "Client":
         return self
@@ -65,9 +65,11 @@ class Client:
         return self.request("POST", f"/rooms/{room}", json.dumps(fields))
 
 
-def request(port: int, method: str, path: str, body: str | bytes | None = None, timeout_s: float = 15) -> Answer:
+def request(
+    port: int, method: str, path: str, body: str | bytes | None = None, timeout_s: float = 15, host: str = HOST
+) -> Answer:
     """One request on a connection of its own."""
-    with Client(port, timeout_s) as client:
+    with Client(port, timeout_s, host) as client:
         return client.request(method, path, body)
 
 

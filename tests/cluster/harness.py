@@ -54,13 +54,23 @@ class Port:
 class Node:
     """One member: its ports, its data directory, its log file, and its process where one runs."""
 
-    def __init__(self, id: int, directory: Path, *, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        id: int,
+        directory: Path,
+        *,
+        command: Sequence[str] = COMMAND,
+        host: str = HOST,
+        ports: tuple[int, int] | None = None,
+    ) -> None:
+        """`ports`, clients' and peers', need no reserving where `host` is this node's alone."""
         self.id = id
+        self.host = host
         self.program = command
-        self._ports = (Port(), Port())
-        self.port, self.peer_port = (port.number for port in self._ports)
-        self.url = f"http://{HOST}:{self.port}"
-        self.peer_url = f"http://{HOST}:{self.peer_port}"
+        self._reserved = () if ports else (Port(), Port())
+        self.port, self.peer_port = ports or (port.number for port in self._reserved)
+        self.url = f"http://{host}:{self.port}"
+        self.peer_url = f"http://{host}:{self.peer_port}"
         self.data_dir = directory / f"raft-chat-{id}"
         self.log_file = directory / f"node-{id}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -69,8 +79,10 @@ class Node:
         return [*self.program, *flags]
 
     def flags(self, cluster: str, *more: str) -> list[str]:
-        """The seed's flags, and the data directory."""
-        own = ("--id", str(self.id), "--cluster", cluster, "--port", str(self.port), "--data-dir", str(self.data_dir))
+        """The seed's flags, the data directory, and the host where it is not the usual one."""
+        own = ["--id", str(self.id), "--cluster", cluster, "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        if self.host != HOST:
+            own += ["--host", self.host]
         return [*own, *more]
 
     def start(self, *flags: str) -> None:
@@ -108,9 +120,12 @@ class Node:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"node {self.id} still runs after {deadline_s} s") from None
 
-    def status(self) -> dict[str, Any]:
+    def request(self, method: str, path: str, body: str | bytes | None = None, timeout_s: float = 15) -> Answer:
+        return request(self.port, method, path, body, timeout_s, self.host)
+
+    def status(self, timeout_s: float = 2) -> dict[str, Any]:
         """`GET /raft`.  Raises OSError while the node does not answer."""
-        answer = request(self.port, "GET", "/raft", timeout_s=2)
+        answer = self.request("GET", "/raft", timeout_s=timeout_s)
         assert answer.status == 200, answer
         found = answer.json()
         assert isinstance(found, dict)
@@ -124,7 +139,7 @@ class Node:
 
     def close(self) -> None:
         self.kill()
-        for port in self._ports:
+        for port in self._reserved:
             port.release()
 
 
@@ -132,11 +147,19 @@ class Cluster:
     """Some nodes that know of each other.  Use it as a context manager: whatever happens inside, no process is left."""
 
     def __init__(
-        self, directory: Path, size: int = 3, *, flags: Sequence[str] = (), command: Sequence[str] = COMMAND
+        self,
+        directory: Path,
+        size: int = 3,
+        *,
+        flags: Sequence[str] = (),
+        command: Sequence[str] = COMMAND,
+        nodes: Sequence[Node] = (),
     ) -> None:
+        """`nodes`, where they are given, are its first members, instead of `size` usual ones."""
         self._directory = directory
         self._flags = flags
-        self.nodes = {id: Node(id, directory, command=command) for id in range(1, size + 1)}
+        usual = nodes or [Node(id, directory, command=command) for id in range(1, size + 1)]
+        self.nodes = {node.id: node for node in usual}
         self.url_list = ",".join(node.peer_url for node in self.nodes.values())
 
     def __enter__(self) -> "Cluster":
@@ -259,7 +282,7 @@ class Cluster:
         return [self.nodes[id].port for id in (ids or self.nodes)]
 
     def request(self, id: int, method: str, path: str, body: str | bytes | None = None) -> Answer:
-        return request(self.nodes[id].port, method, path, body)
+        return self.nodes[id].request(method, path, body)
 
     def post(self, id: int, room: str, message: str, user: str = "ann", **fields: str) -> Answer:
         return self.request(id, "POST", f"/rooms/{room}", json.dumps({"Message": message, "User": user, **fields}))
