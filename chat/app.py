@@ -47,6 +47,8 @@ class _App:
         self._message: Methods = {"GET": messages.read_post}
         self._cluster: Methods = {"GET": cluster.status}
         self._member: Methods = {"POST": cluster.add, "PUT": cluster.move, "DELETE": cluster.remove}
+        self._promote: Methods = {"POST": cluster.promote}
+        self._lead: Methods = {"POST": cluster.lead}
         self._index: Methods = {"GET": self._pages.index}
         self._static: Methods = {"GET": self._pages.static}
         self._short: Methods = {"GET": rooms.redirect}
@@ -90,6 +92,10 @@ class _App:
                 return self._cluster, []
             case ["raft", id]:
                 return self._member, [id]
+            case ["raft", id, "promote"]:
+                return self._promote, [id]
+            case ["raft", id, "lead"]:
+                return self._lead, [id]
             case [""]:
                 return self._index, []
             case ["static", *path]:

@@ -55,10 +55,13 @@ class Replica(Protocol):
         """The body of `GET /raft` as api.md has it; local, never waits."""
 
     def change(self, change: Change) -> None:
-        """Change the membership; returns once committed and applied here.
+        """Change the membership; returns once committed and applied here, and a promotion once the member votes.
 
         Raises ChangeRefused (409), Unavailable (503) or OutcomeUnknown (504).
         """
+
+    def transfer(self, target: int) -> None:
+        """Have member `target` lead; returns once it does, as seen here.  Raises as `change` does."""
 
 
 class StateMachine(Protocol):

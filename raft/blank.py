@@ -46,6 +46,10 @@ class BlankMember:
         """Refused."""
         raise self._unavailable()
 
+    def transfer(self, target: int) -> None:
+        """Refused."""
+        raise self._unavailable()
+
     def nodes(self) -> list[str]:
         """None is known."""
         return []

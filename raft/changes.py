@@ -4,7 +4,7 @@ A repeated request, after an answer that got lost, is not an error: it asks for 
 """
 
 from raft.errors import InvalidMessage
-from raft.membership import AddMember, Change, Configuration, MoveMember, PromoteMember, RemoveMember
+from raft.membership import AddMember, Change, Configuration, MoveMember, PlanPromotion, RemoveMember
 from raft.messages import ChangeMembership
 from raft.transport import parse_peer_url
 
@@ -21,8 +21,8 @@ def change_of(call: ChangeMembership) -> Change:
             return AddMember(call.id, _callable(call.url), call.voting)
         case "RemoveMember":
             return RemoveMember(call.id)
-        case "PromoteMember":
-            return PromoteMember(call.id)
+        case "PlanPromotion":  # a vote is given by the leader itself, once the member has caught up
+            return PlanPromotion(call.id)
         case "MoveMember":
             return MoveMember(call.id, _callable(call.url))
     raise InvalidMessage(f"change: {call.change!r} is not known here")
@@ -46,6 +46,6 @@ def is_so_already(configuration: Configuration, change: Change) -> bool:
             return member is not None and member.url == url
         case RemoveMember(id):
             return id in configuration.removed
-        case PromoteMember():
-            return member is not None and member.voting
+        case PlanPromotion():
+            return member is not None and (member.voting or member.promote)
     return False

@@ -1,7 +1,6 @@
 """One running member: the parts of the engine put together, and what the chat and the peers ask of it.
 
-It is the Replica of chat/replica.py and the Engine of endpoint.py.  Membership changes are asked of the leader here,
-wherever the client came in.
+It is the Replica of chat/replica.py and the Engine of endpoint.py.
 """
 
 import logging
@@ -12,9 +11,9 @@ from dataclasses import replace
 from functools import partial
 from random import Random
 
+from raft.administration import Administration
 from raft.admission import check_level, check_sender
 from raft.applier import Applier, StateMachine
-from raft.changes import change_of, is_so_already
 from raft.door import Door, Standing
 from raft.driver import Driver
 from raft.errors import (
@@ -22,11 +21,9 @@ from raft.errors import (
     DiskFailed,
     InvalidMessage,
     NotLeader,
-    OutcomeUnknown,
     RaftError,
     RefusedPeer,
     StartRefused,
-    Unavailable,
 )
 from raft.forwarding import Forwarder, Leader
 from raft.identity import Identity
@@ -35,7 +32,6 @@ from raft.membership import Change, Configuration, decode_configuration
 from raft.membership import Member as Described
 from raft.messages import (
     ChangeMembership,
-    ChangeMembershipReply,
     Entry,
     HardState,
     Hello,
@@ -46,18 +42,17 @@ from raft.messages import (
     ReadIndexReply,
     Sender,
     SnapshotChunk,
+    TransferLeadership,
 )
 from raft.node import Node, Role, Settings
 from raft.peers import Peers
-from raft.proposals import Proposals, now
+from raft.proposals import Proposals
 from raft.records import entry_of_verified
 from raft.storage import Recovered, Storage
 from raft.wire import Answer, Call
 
 logger = logging.getLogger(__name__)
 
-CHANGE_TIMEOUT_S = 4.5
-CHANGE_PATIENCE_S = 2.0  # another change under way is usually through in milliseconds
 POLL_S = 0.01  # how often a leader is looked for, by a caller that has a thread to wait in
 
 
@@ -121,6 +116,9 @@ class RunningMember:
         )  # fmt: skip
         self._timeout_s = timeout_ms / 1000
         self._forwarder = Forwarder(self.id, door, proposals, self._applier, self._driver.flusher, self._new_leader)
+        self._administration = Administration(
+            self.id, door, self._applier, self._new_leader, self._stopping, election_timeout_s=self._timeout_s
+        )
         door.on_standing = self._standing_changed
         door.on_broken = self._broken
 
@@ -283,65 +281,15 @@ class RunningMember:
         }
 
     def change(self, change: Change) -> None:
-        """Change the membership; returns once that is committed and applied here.
+        """Change the membership; returns once that is committed and applied here, and a promotion once it votes.
 
         Raises ChangeRefused, Unavailable (nothing was proposed) or OutcomeUnknown.
         """
-        began_s = time.monotonic()
-        while True:
-            reply = self._ask_for(change)
-            waited_s = time.monotonic() - began_s
-            if not reply.code:
-                self._await_change(reply, CHANGE_TIMEOUT_S - waited_s)
-                return
-            if reply.code == "not_leader" and waited_s >= CHANGE_TIMEOUT_S:
-                raise Unavailable("no leader with a majority is in reach; nothing was proposed")
-            if reply.code not in ("not_leader", "change_in_progress"):
-                raise ChangeRefused(reply.code, reply.detail)
-            if reply.code == "change_in_progress" and waited_s >= CHANGE_PATIENCE_S:
-                raise ChangeRefused(reply.code, reply.detail)
-            if self._stopping.wait(POLL_S):
-                raise Unavailable("this member is shutting down; nothing was proposed")
+        self._administration.change(change)
 
-    def _ask_for(self, change: Change) -> ChangeMembershipReply:
-        leader_id = self._door.leader_id
-        if leader_id in (0, self.id):
-            return self._append_change(change)
-        url, voting = getattr(change, "url", ""), getattr(change, "voting", False)
-        leader = self._new_leader()
-        try:
-            leader.open(leader_id)
-        except OSError as error:
-            return ChangeMembershipReply("not_leader", str(error), 0, 0)
-        try:
-            reply = leader.call(ChangeMembership(self.id, leader_id, type(change).__name__, change.id, url, voting))
-        except OSError as error:
-            raise OutcomeUnknown(f"the leader, member {leader_id}, did not answer: {error}") from None
-        finally:
-            leader.close()
-        if not isinstance(reply, ChangeMembershipReply):
-            raise OutcomeUnknown(f"the leader, member {leader_id}, answered something else than it was asked")
-        return reply
-
-    def _append_change(self, change: Change) -> ChangeMembershipReply:
-        def act(node: Node) -> tuple[int, int]:
-            if node.role is Role.LEADER and is_so_already(node.configuration, change):
-                return node.configuration_index, node.log.term_at(node.configuration_index) or 0
-            return node.change_membership(change, now()), node.current_term
-
-        try:
-            index, term = self._door.enter(act)
-        except NotLeader as error:
-            return ChangeMembershipReply("not_leader", str(error), 0, 0)
-        except ChangeRefused as error:
-            return ChangeMembershipReply(error.code, str(error), 0, 0)
-        return ChangeMembershipReply("", "", index, term)
-
-    def _await_change(self, reply: ChangeMembershipReply, timeout_s: float) -> None:
-        if not self._applier.wait_applied(reply.index, max(timeout_s, 0.0)):
-            raise OutcomeUnknown("the change was not confirmed by a majority in time; it may still come about")
-        if self._door.look(lambda node: node.log.term_at(reply.index)) != reply.term:
-            raise OutcomeUnknown("another leader took over during the change; GET /raft shows what came of it")
+    def transfer(self, target: int) -> None:
+        """Have member `target` lead; returns once it does.  Raises as `change` does."""
+        self._administration.transfer(target)
 
     # For the peers
 
@@ -371,7 +319,9 @@ class RunningMember:
             case ReadIndex():
                 self._forwarder.read_for_peer(lambda index: done(ReadIndexReply(index)))
             case ChangeMembership():
-                done(self._append_change(change_of(call)))
+                done(self._administration.serve_change(call))
+            case TransferLeadership():
+                done(self._administration.serve_transfer(call))
             case Hello():
                 done(self.hello())
             case SnapshotChunk():

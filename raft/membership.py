@@ -48,6 +48,13 @@ class RemoveMember:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanPromotion:
+    """A learner shall vote once it has caught up.  The intent is kept, so a new leader carries on with it."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class PromoteMember:
     """A learner votes from now on."""
 
@@ -72,7 +79,7 @@ class DescribeMember:
     level: int
 
 
-Change = AddMember | RemoveMember | PromoteMember | MoveMember | DescribeMember
+Change = AddMember | RemoveMember | PlanPromotion | PromoteMember | MoveMember | DescribeMember
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,8 @@ class Configuration:
                 return self._with_added(Member(id, url, voting=False, promote=voting))
             case RemoveMember(id):
                 return self._without(self._known(id))
+            case PlanPromotion(id):
+                return self._with(replace(self._known(id), promote=not self._known(id).voting))
             case PromoteMember(id):
                 return self._with(replace(self._known(id), voting=True, promote=False))
             case MoveMember(id, url):

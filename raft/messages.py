@@ -239,8 +239,20 @@ class ChangeMembership:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferLeadership:
+    """A member's client asks the leader to have member `id` lead; the answer is a ChangeMembershipReply."""
+
+    source: int
+    target: int
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeMembershipReply:
-    """`code` "" and an index: appended, in `term`.  "not_leader": nothing was done.  Else a ChangeRefused."""
+    """`code` "" and an index: appended, in `term`; 0, 0: a transfer has begun.
+
+    "not_leader": nothing was done.  Else a ChangeRefused.
+    """
 
     code: str
     detail: str

@@ -292,16 +292,23 @@ class Node:
     def transfer_leadership(self, target: int = 0) -> int:
         """Hand leadership to `target`, or to whoever is furthest; returns its id.  Dissertation §3.10.
 
-        Given up after an election timeout.  Raises NotLeader or ChangeRefused.
+        Given up after an election timeout, also where it is asked for again.  Raises NotLeader or ChangeRefused.
         """
         self._require_leader()
-        target = target or self._best_successor()
+        target = target or self._transfer_target or self._best_successor()
         if target == self.id:
             return target
+        if target not in self.configuration.members:
+            raise ChangeRefused("not_a_voter", f"member {target} cannot lead: there is no member {target}")
         if not self.configuration.is_voter(target):
             raise ChangeRefused("not_a_voter", f"member {target} cannot lead: it does not vote")
-        self._transfer_target = target
-        self._transfer_deadline_ms = self._clock_ms + self.settings.election_timeout_ms
+        if self._transfer_target not in (0, target):
+            raise ChangeRefused("change_in_progress", f"leadership is handed to member {self._transfer_target} now")
+        if not self._is_in_contact(self._progress[target]):
+            raise ChangeRefused("not_in_contact", f"member {target} cannot lead: it does not answer")
+        if not self._transfer_target:
+            self._transfer_target = target
+            self._transfer_deadline_ms = self._clock_ms + self.settings.election_timeout_ms
         self._continue_transfer()
         return target
 
@@ -636,9 +643,11 @@ class Node:
         return bool(self._writes) and self._clock_ms - self._writes[0].asked_ms > 2 * self.settings.election_timeout_ms
 
     def _majority_in_contact(self, configuration: Configuration) -> bool:
-        heard_since_ms = self._clock_ms - self.settings.election_timeout_ms
-        reached = [id for id, progress in self._progress.items() if progress.contact_ms >= heard_since_ms]
+        reached = [id for id, progress in self._progress.items() if self._is_in_contact(progress)]
         return configuration.is_majority([*reached, self.id])
+
+    def _is_in_contact(self, progress: Progress) -> bool:
+        return progress.contact_ms >= self._clock_ms - self.settings.election_timeout_ms
 
     def _send_heartbeats(self) -> None:
         for member, progress in self._progress.items():
@@ -899,7 +908,8 @@ class Node:
         voters = [id for id in self.configuration.voters if id in self._progress]
         if not voters:
             return self.id
-        return max(voters, key=lambda id: (self._progress[id].match_index, self._progress[id].contact_ms))
+        known = self._progress
+        return max(voters, key=lambda id: (self._is_in_contact(known[id]), known[id].match_index, known[id].contact_ms))
 
     def _continue_transfer(self) -> None:
         if self._clock_ms >= self._transfer_deadline_ms:

@@ -39,6 +39,7 @@ from raft.messages import (
     SnapshotMeta,
     TimeoutNow,
     TimeoutNowReply,
+    TransferLeadership,
 )
 from raft.records import RECORD_BYTES_MAX, decode_entry
 
@@ -48,8 +49,8 @@ TEXT_POINTS_MAX = 2_048  # the longest: a refusal in words, or a URL
 NUMBER_MAX = 1 << 53  # what every JSON reader holds exactly
 
 Call = (
-    RequestVote | AppendEntries | InstallSnapshot | TimeoutNow | Propose | ReadIndex | ChangeMembership | SnapshotChunk
-    | Hello
+    RequestVote | AppendEntries | InstallSnapshot | TimeoutNow | Propose | ReadIndex | ChangeMembership
+    | TransferLeadership | SnapshotChunk | Hello
 )  # fmt: skip
 Answer = (
     RequestVoteReply | AppendEntriesReply | InstallSnapshotReply | TimeoutNowReply | ProposeReply | ReadIndexReply
@@ -57,7 +58,8 @@ Answer = (
 )  # fmt: skip
 
 _CALLS: tuple[type[Any], ...] = (
-    RequestVote, AppendEntries, InstallSnapshot, TimeoutNow, Propose, ReadIndex, ChangeMembership, SnapshotChunk, Hello,
+    RequestVote, AppendEntries, InstallSnapshot, TimeoutNow, Propose, ReadIndex, ChangeMembership, TransferLeadership,
+    SnapshotChunk, Hello,
 )  # fmt: skip
 _ANSWERS: tuple[type[Any], ...] = (
     RequestVoteReply, AppendEntriesReply, InstallSnapshotReply, TimeoutNowReply, ProposeReply, ReadIndexReply,

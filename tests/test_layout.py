@@ -32,6 +32,7 @@ FLOORS = (
     ("raft.applier", "raft.peers"),
     ("raft.flusher",),
     ("raft.driver", "raft.forwarding"),
+    ("raft.administration",),
     ("raft.member",),
     ("raft",),
     ("chat.replica",),

@@ -1,13 +1,14 @@
 """`/raft`: who is in the cluster, and changing that."""
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 
 from chat import validation
 from chat.problems import problem_of
 from chat.request import Request, Response
 from raft.errors import RaftError
-from raft.membership import AddMember, Change, MoveMember, RemoveMember
+from raft.membership import AddMember, Change, MoveMember, PlanPromotion, RemoveMember
 
 
 def status(request: Request) -> Response:
@@ -32,15 +33,29 @@ def remove(request: Request, id: str) -> Response:
     return _change(request, RemoveMember(_member(id)))
 
 
+def promote(request: Request, id: str) -> Response:
+    """POST /raft/{id}/promote: the member votes once it has caught up, which is waited for."""
+    return _change(request, PlanPromotion(_member(id)))
+
+
+def lead(request: Request, id: str) -> Response:
+    """POST /raft/{id}/lead: the member leads from now on."""
+    return _administer(request, lambda: request.replica.transfer(_member(id)))
+
+
 def _member(id: str) -> int:
     return validation.integer("Id", id, low=1)
 
 
 def _change(request: Request, change: Change) -> Response:
     """204 once it is committed and applied here."""
+    return _administer(request, lambda: request.replica.change(change))
+
+
+def _administer(request: Request, act: Callable[[], None]) -> Response:
     try:
         with request.ungated():
-            request.replica.change(change)
+            act()
     except RaftError as error:
         raise problem_of(error) from None
     return Response(HTTPStatus.NO_CONTENT)

@@ -26,6 +26,7 @@ class FakeReplica:
         self.state = state
         self.proposed: list[bytes] = []
         self.changes: list[Change] = []
+        self.transfers: list[int] = []
         self.waits: list[tuple[int, float]] = []
         self.reads = 0
         self.unavailable = False
@@ -93,6 +94,11 @@ class FakeReplica:
         if self.unavailable:
             raise Unavailable("no quorum")
         self.changes.append(change)
+
+    def transfer(self, target: int) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.transfers.append(target)
 
     def _commit(self, command: bytes, done: Callable[[object], None]) -> None:
         with self._progress:

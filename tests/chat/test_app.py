@@ -58,6 +58,8 @@ def test_a_known_path_says_what_it_allows() -> None:
         "/rooms/general/messages/1": "GET, HEAD",
         "/raft": "GET, HEAD",
         "/raft/4": "POST, PUT, DELETE",
+        "/raft/4/promote": "POST",
+        "/raft/4/lead": "POST",
         "/static/index.html": "GET, HEAD",
     }.items():
         answer = chat.open("PATCH", target)
@@ -66,7 +68,7 @@ def test_a_known_path_says_what_it_allows() -> None:
 
 
 def test_an_unknown_path_is_a_404() -> None:
-    for target in ("/rooms/general/nothing", "/rooms/general/messages", "/raft/4/promote", "/a/b"):
+    for target in ("/rooms/general/nothing", "/rooms/general/messages", "/raft/4/nothing", "/a/b"):
         assert ChatClient().get(target).status_code == 404
 
 

@@ -10,7 +10,7 @@ A line beginning with `>` is a command, `#` a comment; all other lines are what 
     > elect 1                campaigns, and all messages are delivered; not shown      > win 1    only its votes are
     > propose 1 x y          one batch; x:9000 is a command of about 9,000 bytes  > read 1 7  (7 names the read)
     > level 1 2              member 1 comes back with a program of level 2
-    > add 1 4 [learner]      > remove 1 3    > promote 1 4    > transfer 1 [2]   asked of member 1
+    > add 1 4 [learner]      > remove 1 3    > promote 1 4 [now]    > transfer 1 [2]   asked of member 1
     > deliver                all messages, and what they bring forth, until the network is quiet
     > deliver 1->2 [n]       what lies on that link now (the first n); answers stay in the network
     > drop [1->2]            > keep M 1->2   take the first message there aside   > again M   it arrives (once more)
@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from raft.errors import RaftError
-from raft.membership import AddMember, Change, Configuration, Member, PromoteMember, RemoveMember
+from raft.membership import AddMember, Change, Configuration, Member, PlanPromotion, PromoteMember, RemoveMember
 from raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -164,8 +164,8 @@ class Script:
     def _do_remove(self, id: str, member: str) -> None:
         self._change(id, RemoveMember(int(member)))
 
-    def _do_promote(self, id: str, member: str) -> None:
-        self._change(id, PromoteMember(int(member)))
+    def _do_promote(self, id: str, member: str, now: str = "") -> None:
+        self._change(id, PromoteMember(int(member)) if now else PlanPromotion(int(member)))
 
     def _change(self, id: str, change: Change) -> None:
         now = int(self._cluster.machines[int(id)].now_ms * 1000)

@@ -17,9 +17,13 @@ from raft.messages import (
 
 
 def tell_members(configuration: Configuration) -> str:
-    """`[1 2 +3]`: members 1 and 2 vote, 3 learns.  A level above 1 is told too, and who is at another one."""
+    """`[1 2 +3 ^4]`: members 1 and 2 vote, 3 learns, 4 shall vote when it has caught up.
+
+    A level above 1 is told too, and who is at another one.
+    """
     members = (
-        f"{'' if m.voting else '+'}{m.id}{_other_level(m, configuration)}" for m in configuration.members.values()
+        f"{'' if m.voting else '^' if m.promote else '+'}{m.id}{_other_level(m, configuration)}"
+        for m in configuration.members.values()
     )
     level = f" level {configuration.level}" if configuration.level > 1 else ""
     return f"[{' '.join(members)}]{level}"

@@ -36,6 +36,8 @@ def test_a_linearizable_read_is_refused() -> None:
 def test_a_change_is_refused() -> None:
     with pytest.raises(Unavailable, match="waiting for member 2"):
         blank().change(RemoveMember(2))
+    with pytest.raises(Unavailable, match="waiting for member 2"):
+        blank().transfer(2)
 
 
 def test_nothing_is_applied_and_nobody_waits_for_it() -> None:

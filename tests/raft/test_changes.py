@@ -13,7 +13,7 @@ from raft.membership import (
     DescribeMember,
     Member,
     MoveMember,
-    PromoteMember,
+    PlanPromotion,
     RemoveMember,
 )
 from raft.messages import ChangeMembership
@@ -27,16 +27,16 @@ NOW = Configuration({1: VOTER, 2: LEARNER, 3: COMING}, removed=frozenset({9}))
 
 @pytest.mark.parametrize(
     "change",
-    [AddMember(4, URL, True), AddMember(4, URL, False), RemoveMember(4), PromoteMember(4), MoveMember(4, URL)],
+    [AddMember(4, URL, True), AddMember(4, URL, False), RemoveMember(4), PlanPromotion(4), MoveMember(4, URL)],
 )
 def test_a_change_is_the_same_after_it_has_travelled(change: Change) -> None:
     url, voting = getattr(change, "url", ""), getattr(change, "voting", False)
     assert change_of(ChangeMembership(1, 2, type(change).__name__, change.id, url, voting)) == change
 
 
-@pytest.mark.parametrize("name", ["", "addMember", "Configuration", "__class__", "DescribeMember"])
+@pytest.mark.parametrize("name", ["", "addMember", "Configuration", "__class__", "DescribeMember", "PromoteMember"])
 def test_what_is_no_change_that_a_client_may_ask_for_is_refused(name: str) -> None:
-    """A description comes from the member itself, with every RPC, and from nobody else."""
+    """A description comes from the member itself, with every RPC; a vote from the leader, to who has caught up."""
     with pytest.raises(InvalidMessage, match="change"):
         change_of(ChangeMembership(1, 2, name, 4, URL, True))
 
@@ -48,7 +48,7 @@ def test_a_url_that_cannot_be_called_never_gets_into_the_log(name: str, url: str
         change_of(ChangeMembership(1, 2, name, 4, url, True))
 
 
-@pytest.mark.parametrize("name", ["AddMember", "RemoveMember", "PromoteMember", "MoveMember"])
+@pytest.mark.parametrize("name", ["AddMember", "RemoveMember", "PlanPromotion", "MoveMember"])
 def test_nobody_has_the_id_0(name: str) -> None:
     with pytest.raises(InvalidMessage, match="id"):
         change_of(ChangeMembership(1, 2, name, 0, URL, True))
@@ -61,7 +61,8 @@ def test_nobody_has_the_id_0(name: str) -> None:
         AddMember(2, LEARNER.url, voting=False),
         AddMember(3, COMING.url, voting=True),  # it shall vote when it has caught up, which is all that was asked
         RemoveMember(9),
-        PromoteMember(1),
+        PlanPromotion(1),
+        PlanPromotion(3),
         MoveMember(1, VOTER.url),
     ],
 )
@@ -79,9 +80,8 @@ def test_asking_for_what_is_so_is_done_already(change: Change) -> None:
         AddMember(9, URL),  # removed: the id is used
         RemoveMember(1),
         RemoveMember(4),  # never there: said so, rather than done
-        PromoteMember(2),
-        PromoteMember(3),
-        PromoteMember(4),
+        PlanPromotion(2),
+        PlanPromotion(4),
         MoveMember(1, URL),
         MoveMember(4, URL),
         DescribeMember(1, "", "", 1),
@@ -92,7 +92,7 @@ def test_anything_else_has_to_be_done_or_refused(change: Change) -> None:
 
 
 def test_a_change_is_so_once_it_has_been_made() -> None:
-    for change in (AddMember(4, URL), RemoveMember(2), PromoteMember(3), MoveMember(1, URL)):
+    for change in (AddMember(4, URL), RemoveMember(3), PlanPromotion(2), MoveMember(1, URL)):
         assert not is_so_already(NOW, change)
         assert is_so_already(NOW.after(change), change)
     assert not is_so_already(replace(NOW, removed=frozenset()), RemoveMember(9))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raft.errors import ChangeRefused, OutcomeUnknown, RefusedPeer, StartRefused, Unavailable
-from raft.membership import AddMember, PromoteMember, RemoveMember
+from raft.membership import AddMember, PlanPromotion, RemoveMember
 from raft.messages import Sender
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street
@@ -273,8 +273,84 @@ def test_a_change_that_makes_no_sense_is_refused_wherever_it_was_asked_for(stand
     standing.leader()
     for house in standing.present():
         with pytest.raises(ChangeRefused) as refused:
-            house.member.change(PromoteMember(9))
+            house.member.change(PlanPromotion(9))
         assert refused.value.code == "unknown_member"
+
+
+def test_a_learner_for_good_votes_once_it_is_asked_to_and_has_caught_up(street: Street) -> None:
+    fourth = street.add(4)
+    street.leader().member.change(AddMember(4, fourth.port.url, voting=False))
+    fourth.start(cluster_id=street[1].member.cluster_id)
+    street.followers()[0].member.change(PlanPromotion(4))
+    assert votes(street.leader(), 4)
+    street.followers()[0].member.change(PlanPromotion(4))  # it is so already
+
+
+def test_a_promotion_that_takes_long_is_told_to_come_later(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft.administration.CHANGE_TIMEOUT_S", 0.5)
+    fourth = street.add(4)
+    asked = street.followers()[0]
+    asked.member.change(AddMember(4, fourth.port.url, voting=False))
+    with pytest.raises(OutcomeUnknown, match="member 4 has not caught up yet; it will vote once it has caught up"):
+        asked.member.change(PlanPromotion(4))
+    fourth.start(cluster_id=street[1].member.cluster_id)
+    wait_until(lambda: votes(asked, 4), DEADLINE_S, "member 4 votes")
+
+
+def votes(asked: House, id: int) -> bool:
+    members = asked.member.status()["Members"]
+    assert isinstance(members, list)
+    return any(member["Id"] == id and member["Voting"] for member in members)
+
+
+def test_leadership_goes_where_it_is_asked_to_go_whoever_is_asked(street: Street) -> None:
+    for target in (1, 2, 3):
+        for asked in street.present():
+            asked.member.transfer(target)
+            assert asked.member.status()["Leader"] == target
+        assert isinstance(street[target].result_of(b'"%d"' % target), int)
+
+
+def test_a_transfer_that_cannot_be_is_refused_and_the_leader_stays(street: Street) -> None:
+    learner = street.add(4)
+    leader = street.leader()
+    leader.member.change(AddMember(4, learner.port.url, voting=False))
+    gone, asked = street.followers()
+    gone.stop()
+    wait_until(lambda: last_contact_ms(leader, gone.id) > 500, DEADLINE_S, "it is missed")
+    for target, code in ((gone.id, "not_in_contact"), (4, "not_a_voter"), (9, "not_a_voter")):
+        for house in (leader, asked):
+            with pytest.raises(ChangeRefused) as refused:
+                house.member.transfer(target)
+            assert refused.value.code == code
+    assert street.leader() is leader
+
+
+def last_contact_ms(leader: House, id: int) -> int:
+    members = leader.member.status()["Members"]
+    assert isinstance(members, list)
+    (shown,) = (member["LastContactMs"] for member in members if member["Id"] == id)
+    assert isinstance(shown, int)
+    return shown
+
+
+def test_a_member_that_does_not_take_over_in_time_is_told_of(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, target = street.leader(), street.followers()[0]
+    monkeypatch.setattr("raft.node.Node._may_campaign", lambda node: False)
+    words = f"member {target.id} did not take over in time; member {leader.id} leads"
+    with pytest.raises(ChangeRefused, match=words) as refused:
+        leader.member.transfer(target.id)
+    assert refused.value.code == "not_taken_over"
+
+
+def test_without_a_leader_a_transfer_is_told_to_try_again(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft.administration.CHANGE_TIMEOUT_S", 0.5)
+    alone, *others = street.present()
+    for house in others:
+        house.stop()
+    wait_until(lambda: not alone.member.status()["Leader"], DEADLINE_S, "nobody leads")
+    with pytest.raises(Unavailable, match="nothing was proposed"):
+        alone.member.transfer(others[0].id)
 
 
 @pytest.mark.parametrize("leads", [True, False])

@@ -13,6 +13,7 @@ from raft.membership import (
     DescribeMember,
     Member,
     MoveMember,
+    PlanPromotion,
     PromoteMember,
     RemoveMember,
     decode_configuration,
@@ -72,6 +73,12 @@ def test_a_new_member_learns_first_and_is_to_vote_unless_it_shall_not() -> None:
     assert (promoted.voters, promoted.members[2].promote) == ((1, 2), False)
 
 
+def test_a_planned_promotion_is_kept_with_the_learner_and_takes_no_vote_away() -> None:
+    planned = configuration(1).after(AddMember(2, "http://2", voting=False)).after(PlanPromotion(2))
+    assert (planned.voters, planned.members[2].promote) == ((1,), True)
+    assert configuration(2).after(PlanPromotion(2)) == configuration(2)
+
+
 def test_a_change_makes_a_new_value() -> None:
     before = configuration(3)
     before.after(RemoveMember(3))
@@ -90,7 +97,7 @@ def test_changes_that_make_no_sense_are_refused() -> None:
     assert code_of(configuration(1), AddMember(2, "http://1")) == "invalid"
     assert code_of(configuration(MEMBERS_MAX), AddMember(99, "http://99")) == "invalid"
     assert code_of(configuration(1, 2), RemoveMember(1)) == "no_majority"
-    for change in (RemoveMember(9), PromoteMember(9), MoveMember(9, "http://9")):
+    for change in (RemoveMember(9), PromoteMember(9), PlanPromotion(9), MoveMember(9, "http://9")):
         assert code_of(configuration(3), change) == "unknown_member"
 
 

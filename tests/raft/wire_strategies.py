@@ -28,6 +28,7 @@ from raft.messages import (
     SnapshotMeta,
     TimeoutNow,
     TimeoutNowReply,
+    TransferLeadership,
 )
 from raft.records import command_entry, configuration_entry, noop_entry
 from raft.wire import NUMBER_MAX, Answer, Call
@@ -96,6 +97,7 @@ calls: st.SearchStrategy[Call] = st.one_of(
     st.builds(TimeoutNow, ids, ids, numbers, numbers),
     st.builds(ReadIndex, ids, ids),
     st.builds(ChangeMembership, ids, ids, texts, numbers, texts, flags),
+    st.builds(TransferLeadership, ids, ids, numbers),
     st.builds(Hello, ids, ids),
 )
 answers: st.SearchStrategy[Answer] = st.one_of(

@@ -3,7 +3,7 @@
 import pytest
 
 from raft.errors import ChangeRefused
-from raft.membership import AddMember, MoveMember, RemoveMember
+from raft.membership import AddMember, MoveMember, PlanPromotion, RemoveMember
 from tests.chat.chat_client import ChatClient, refused
 
 URL = b"http://127.0.0.1:42379"
@@ -26,8 +26,10 @@ def test_changes_reach_the_engine_and_are_answered_204() -> None:
         chat.open("POST", "/raft/6?voting=true", URL + b"/"),
         chat.open("PUT", "/raft/4", URL),
         chat.open("DELETE", "/raft/3"),
+        chat.open("POST", "/raft/5/promote"),
+        chat.open("POST", "/raft/2/lead"),
     ]
-    assert [(answer.status_code, answer.data) for answer in answers] == [(204, b"")] * 5
+    assert [(answer.status_code, answer.data) for answer in answers] == [(204, b"")] * 7
     assert all("Content-Type" not in answer.headers for answer in answers)
     url = URL.decode()
     assert chat.replica.changes == [
@@ -36,7 +38,9 @@ def test_changes_reach_the_engine_and_are_answered_204() -> None:
         AddMember(6, url),
         MoveMember(4, url),
         RemoveMember(3),
+        PlanPromotion(5),
     ]
+    assert chat.replica.transfers == [2]
 
 
 @pytest.mark.parametrize("id", ["0", "x", "-1", "1.5", "%31%30x", "99999999999999999999", ""])
@@ -44,7 +48,9 @@ def test_an_id_that_is_no_number_is_a_400(id: str) -> None:
     chat = ChatClient()
     for method in ("POST", "PUT", "DELETE"):
         assert refused(chat.open(method, f"/raft/{id}", URL), 400, "Id")
-    assert chat.replica.changes == []
+    for act in ("promote", "lead"):
+        assert refused(chat.open("POST", f"/raft/{id}/{act}"), 400, "Id")
+    assert (chat.replica.changes, chat.replica.transfers) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -63,15 +69,22 @@ def test_voting_is_true_or_false() -> None:
 
 @pytest.mark.parametrize(
     ("code", "status"),
-    [("change_in_progress", 409), ("no_majority", 409), ("id_used", 409), ("unknown_member", 404), ("invalid", 400)],
+    [
+        ("change_in_progress", 409),
+        ("no_majority", 409),
+        ("id_used", 409),
+        ("not_in_contact", 409),
+        ("unknown_member", 404),
+        ("invalid", 400),
+    ],
 )
 def test_a_change_that_the_engine_refuses_says_why(code: str, status: int) -> None:
     chat = ChatClient()
     chat.replica.refusal = ChangeRefused(code, "not like this")
-    answer = chat.open("DELETE", "/raft/3")
-    assert answer.status_code == status
-    assert answer.json is not None
-    assert (answer.json["code"], answer.json["detail"]) == (code, "not like this")
+    for answer in (chat.open("DELETE", "/raft/3"), chat.open("POST", "/raft/3/lead")):
+        assert answer.status_code == status
+        assert answer.json is not None
+        assert (answer.json["code"], answer.json["detail"]) == (code, "not like this")
 
 
 def test_a_change_without_a_quorum_is_a_503() -> None:

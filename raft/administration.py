@@ -1,0 +1,171 @@
+"""What operators ask of the cluster: membership changes, promotions, and who shall lead.
+
+It is asked of the leader, wherever the client came in, and answered once it is so as this member sees it.  A leader
+never passes it on.  Whoever asks has a thread to wait in.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from raft.applier import Applier
+from raft.changes import change_of, is_so_already
+from raft.door import Door
+from raft.errors import ChangeRefused, NotLeader, OutcomeUnknown, Unavailable
+from raft.forwarding import Leader
+from raft.membership import Change, PlanPromotion
+from raft.messages import ChangeMembership, ChangeMembershipReply, TransferLeadership
+from raft.node import Node, Role
+from raft.proposals import now
+from raft.wire import Call
+
+CHANGE_TIMEOUT_S = 4.5  # clients are promised an answer within 5 s
+CHANGE_PATIENCE_S = 2.0  # another change under way is usually through in milliseconds
+TRANSFER_TIMEOUTS = 4  # election timeouts: one until the leader gives it up, and an election
+POLL_S = 0.01  # how often it is looked whether something is so
+
+
+class Administration:
+    """The requests of this member's clients, and those that other members bring to it."""
+
+    def __init__(
+        self,
+        id: int,
+        door: Door,
+        applier: Applier,
+        new_leader: Callable[[], Leader],
+        stopping: threading.Event,
+        *,
+        election_timeout_s: float,
+    ) -> None:
+        """`new_leader` makes a way to the leader for one thread; nobody waits any longer once `stopping` is set."""
+        self._id = id
+        self._door = door
+        self._applier = applier
+        self._new_leader = new_leader
+        self._stopping = stopping
+        self._transfer_s = min(TRANSFER_TIMEOUTS * election_timeout_s, CHANGE_TIMEOUT_S)
+
+    # For this member's clients
+
+    def change(self, change: Change) -> None:
+        """Returns once the change is committed and applied here; a promotion, once the member votes.
+
+        Raises ChangeRefused, Unavailable (nothing was proposed) or OutcomeUnknown.
+        """
+        deadline_s = time.monotonic() + CHANGE_TIMEOUT_S
+        url, voting = getattr(change, "url", ""), getattr(change, "voting", False)
+        reply = self._ask(
+            lambda leader_id: ChangeMembership(self._id, leader_id, type(change).__name__, change.id, url, voting),
+            lambda: self._append(change),
+        )
+        if not self._applier.wait_applied(reply.index, max(deadline_s - time.monotonic(), 0.0)):
+            raise OutcomeUnknown("the change was not confirmed by a majority in time; it may still come about")
+        if self._door.look(lambda node: node.log.term_at(reply.index)) not in (reply.term, None):
+            raise OutcomeUnknown("another leader took over during the change; GET /raft shows what came of it")
+        if isinstance(change, PlanPromotion):
+            self._await_vote(change.id, deadline_s)
+
+    def transfer(self, target: int) -> None:
+        """Returns once member `target` leads as seen here.  Raises ChangeRefused, Unavailable or OutcomeUnknown."""
+        if self._door.leader_id == target:
+            return
+        self._ask(
+            lambda leader_id: TransferLeadership(self._id, leader_id, target),
+            lambda: self._begin_transfer(target),
+        )
+        if not self._await(lambda node: node.leader_id == target, time.monotonic() + self._transfer_s):
+            leader_id = self._door.leader_id
+            leads = f"member {leader_id} leads" if leader_id else "nobody leads at this moment"
+            raise ChangeRefused("not_taken_over", f"member {target} did not take over in time; {leads}")
+
+    def _await_vote(self, id: int, deadline_s: float) -> None:
+        def is_settled(node: Node) -> bool:
+            member = node.committed_configuration.members.get(id)
+            return member is None or member.voting
+
+        if not self._await(is_settled, deadline_s):
+            raise OutcomeUnknown(f"member {id} has not caught up yet; it will vote once it has caught up")
+        if not self._door.look(lambda node: node.committed_configuration.is_voter(id)):
+            raise ChangeRefused("unknown_member", f"member {id} was removed before it voted")
+
+    def _await(self, is_so: Callable[[Node], bool], deadline_s: float) -> bool:
+        while not self._door.look(is_so):
+            if time.monotonic() >= deadline_s:
+                return False
+            if self._stopping.wait(POLL_S):
+                raise OutcomeUnknown("this member is shutting down; GET /raft of another one shows what came of it")
+        return True
+
+    # Of the leader
+
+    def _ask(self, call_for: Callable[[int], Call], here: Callable[[], ChangeMembershipReply]) -> ChangeMembershipReply:
+        """Its consent; while there is no leader, or another change is under way, it is asked again for a while."""
+        began_s = time.monotonic()
+        while True:
+            leader_id = self._door.leader_id
+            reply = here() if leader_id in (0, self._id) else self._ask_there(leader_id, call_for(leader_id))
+            waited_s = time.monotonic() - began_s
+            if not reply.code:
+                return reply
+            if reply.code == "not_leader" and waited_s >= CHANGE_TIMEOUT_S:
+                raise Unavailable("no leader with a majority is in reach; nothing was proposed")
+            if reply.code not in ("not_leader", "change_in_progress"):
+                raise ChangeRefused(reply.code, reply.detail)
+            if reply.code == "change_in_progress" and waited_s >= CHANGE_PATIENCE_S:
+                raise ChangeRefused(reply.code, reply.detail)
+            if self._stopping.wait(POLL_S):
+                raise Unavailable("this member is shutting down; nothing was proposed")
+
+    def _ask_there(self, leader_id: int, call: Call) -> ChangeMembershipReply:
+        leader = self._new_leader()
+        try:
+            leader.open(leader_id)
+        except OSError as error:
+            return ChangeMembershipReply("not_leader", str(error), 0, 0)
+        try:
+            reply = leader.call(call)
+        except OSError as error:
+            raise OutcomeUnknown(f"the leader, member {leader_id}, did not answer: {error}") from None
+        finally:
+            leader.close()
+        if not isinstance(reply, ChangeMembershipReply):
+            raise OutcomeUnknown(f"the leader, member {leader_id}, answered something else than it was asked")
+        return reply
+
+    # As the leader
+
+    def serve_change(self, call: ChangeMembership) -> ChangeMembershipReply:
+        """Another member asks for a change.  Raises InvalidMessage."""
+        return self._append(change_of(call))
+
+    def serve_transfer(self, call: TransferLeadership) -> ChangeMembershipReply:
+        """Another member asks for a transfer."""
+        return self._begin_transfer(call.id)
+
+    def _append(self, change: Change) -> ChangeMembershipReply:
+        def act(node: Node) -> tuple[int, int]:
+            if node.role is Role.LEADER and is_so_already(node.configuration, change):
+                index = max(node.configuration_index, node.log.base_index)  # what a snapshot holds has no term any more
+                return index, node.log.term_at(index) or 0
+            return node.change_membership(change, now()), node.current_term
+
+        return self._answered(lambda: self._door.enter(act))
+
+    def _begin_transfer(self, target: int) -> ChangeMembershipReply:
+        def begin() -> tuple[int, int]:
+            self._door.enter(lambda node: node.transfer_leadership(target))
+            return 0, 0
+
+        return self._answered(begin)
+
+    @staticmethod
+    def _answered(act: Callable[[], tuple[int, int]]) -> ChangeMembershipReply:
+        """What came of it: (index, term), or who refused it and why."""
+        try:
+            index, term = act()
+        except NotLeader as error:
+            return ChangeMembershipReply("not_leader", str(error), 0, 0)
+        except ChangeRefused as error:
+            return ChangeMembershipReply(error.code, str(error), 0, 0)
+        return ChangeMembershipReply("", "", index, term)
