@@ -42,7 +42,12 @@ class _App:
         self._state = state
         self._websocket = websocket
         self._pages = Pages()
-        self._room: Methods = {"GET": messages.read_page, "POST": messages.post}
+        self._room: Methods = {
+            "GET": messages.read_page,
+            "POST": messages.post,
+            "PATCH": rooms.configure,
+            "DELETE": rooms.delete,
+        }
         self._rooms: Methods = {"GET": rooms.list_rooms}
         self._message: Methods = {"GET": messages.read_post}
         self._cluster: Methods = {"GET": cluster.status}

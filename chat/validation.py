@@ -9,7 +9,6 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -58,8 +57,13 @@ def client_id(field: str, value: object) -> str:
 
 def post_id(field: str, value: object) -> int:
     """A post's Id in JSON: an integer from 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= INTEGER_MAX:
-        raise invalid(field, f"must be an integer from 1 to {INTEGER_MAX}")
+    return number(field, value, 1, INTEGER_MAX)
+
+
+def number(field: str, value: object, low: int, high: int) -> int:
+    """An integer in JSON."""
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise invalid(field, f"must be an integer from {low} to {high}")
     return value
 
 
@@ -147,8 +151,9 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _twice(names: list[str]) -> Problem:
     twice = next(name for name in names if names.count(name) > 1)
-    known = {"message": "Message", "user": "User", "clientid": "ClientId", "replyto": "ReplyTo"}
-    return Problem(HTTPStatus.BAD_REQUEST, "invalid_field", f"{known.get(twice.lower(), 'body')}: a member given twice")
+    known = ("Message", "User", "ClientId", "ReplyTo", "Retention", "MaxMessages")
+    field = next((name for name in known if name.lower() == twice.lower()), "body")
+    return invalid(field, "a member given twice")
 
 
 def _constant(_: str) -> NoReturn:

@@ -41,7 +41,7 @@ FLOORS = (
     ("chat.history",),
     ("chat.document",),
     ("chat.state",),
-    ("chat.posting",),
+    ("chat.posting", "chat.changing"),
     # The server loop, which knows nothing of a chat.
     ("chat.limits", "chat.sending"),
     ("chat.http", "chat.backlog"),

@@ -1,12 +1,15 @@
-"""`/rooms`: the list of rooms, and the short address of a room."""
+"""`/rooms`: the list of rooms, the short address of a room, and changing or deleting one."""
 
 import json
+from functools import partial
 from http import HTTPStatus
 
 from chat import validation
+from chat.changing import Change, Outcome, check_deletion, check_settings, propose_change, unanswered
 from chat.history import timestamp
+from chat.problems import Problem
 from chat.request import Request, Response, percent_encoded
-from chat.state import RoomSummary
+from chat.state import RoomChanged, RoomDeleted, RoomSummary
 
 PAGE_ROOMS_MAX = 1_000
 
@@ -39,8 +42,35 @@ def redirect(request: Request, room: str) -> Response:
     return Response(HTTPStatus.FOUND, headers=[("Location", location)], content_type="text/plain; charset=utf-8")
 
 
+def configure(request: Request, room: str) -> Response:
+    """PATCH /rooms/{room}: the room as it is from then on; 404 where there is none, for it is made by a post."""
+    changed = _change(request, check_settings(room, validation.json_object(request.body())))
+    assert isinstance(changed, RoomChanged)
+    return Response(HTTPStatus.OK, _json(_detailed(changed.room)), log_index=changed.index)
+
+
+def delete(request: Request, room: str) -> Response:
+    """DELETE /rooms/{room}: 204, and the room is gone with its posts; 404 where there is none."""
+    return Response(HTTPStatus.NO_CONTENT, log_index=_change(request, check_deletion(room)).index)
+
+
+def _change(request: Request, change: Change) -> RoomDeleted | RoomChanged:
+    """Returns once it is committed and applied here."""
+    request.settle_posts()
+    late = unanswered("the change was not answered in time")
+    outcome: Outcome = request.wait_for(partial(propose_change, request.replica, change), late)
+    if isinstance(outcome, Problem):
+        raise outcome
+    return outcome
+
+
 def _detailed(room: RoomSummary) -> dict[str, object]:
-    return {"Name": room.name, "Messages": room.posts, "LastPostedAt": timestamp(room.last_posted_at)}
+    return {
+        "Name": room.name,
+        "Messages": room.posts,
+        "LastPostedAt": timestamp(room.last_posted_at),
+        "Retention": None if room.max_messages is None else {"MaxMessages": room.max_messages},
+    }
 
 
 def _json(value: object) -> bytes:

@@ -43,6 +43,14 @@ class ChatClient:
         """POST a JSON object; a post to `general` unless told otherwise."""
         return self.open("POST", target, json.dumps({"User": "ann", "Message": "hi"} | members).encode())
 
+    def configure(self, retention: object, target: str = GENERAL) -> TestResponse:
+        """PATCH a room's retention."""
+        return self.open("PATCH", target, json.dumps({"Retention": retention}).encode())
+
+    def delete(self, target: str = GENERAL) -> TestResponse:
+        """DELETE."""
+        return self.open("DELETE", target)
+
     def raw(self, body: bytes) -> TestResponse:
         """POST any bytes to `general`."""
         return self.open("POST", GENERAL, body)

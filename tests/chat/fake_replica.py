@@ -62,6 +62,11 @@ class FakeReplica:
         for command, done in held:
             self._commit(command, done)
 
+    def take_over(self, other: "FakeReplica") -> None:
+        """Be as far as another one is, by a snapshot of its."""
+        self._entries = list(other._entries)
+        self.state.restore(self.last_applied, other.state.document())
+
     def commit(self, command: bytes) -> object:
         """Another member's proposal, or one that no route would make; what the state said to it."""
         results: list[object] = []

@@ -10,6 +10,7 @@ import pytest
 from wsproto.events import Ping, Pong
 
 from chat.link import HubLimits, Link
+from chat.state import PostEvent, RoomDeleted
 from tests.chat.peer import DEADLINE_S
 from tests.chat.running_hub import Clock, RunningHub, numbered
 
@@ -81,6 +82,45 @@ def test_a_hub_that_falls_behind_closes_every_socket_rather_than_leave_a_hole() 
         for peer in peers:
             assert peer.hear_close() == 1013
         assert house.hub.published_index == house.index
+
+
+def test_a_subscriber_is_told_of_a_deleted_room_in_its_place_and_a_listener_is_not(house: RunningHub) -> None:
+    all_rooms, one = house.connect()
+    one_room, other = house.connect()
+    (listener,) = house.listen(1)
+    for handler, rooms in ((one, None), (other, frozenset({"b"}))):
+        house.hub.call(partial(house.hub.leave, handler.link))
+        house.hub.call(partial(house.hub.join, handler.link, rooms))
+    house.settle()
+    house.hub.publish(1, [RoomDeleted(1, 'a"')])
+    house.hub.publish(3, [PostEvent(2, "b", 1, b"{}"), RoomDeleted(3, "b")])
+    told = [
+        '{"Event":{"Type":"RoomDeleted","RoomName":"a\\""},"Cursor":"c0ffee-1"}',
+        '{"RoomName":"b","Post":{},"Cursor":"c0ffee-2"}',
+        '{"Event":{"Type":"RoomDeleted","RoomName":"b"},"Cursor":"c0ffee-3"}',
+    ]
+    assert [all_rooms.hear_text() for _ in told] == told
+    assert [one_room.hear_text() for _ in told[1:]] == told[1:]
+    assert listener.hear_text() == '{"RoomName":"b","Post":{}}'
+    house.settle()
+    assert listener.hears_nothing()
+
+
+def test_a_state_that_was_restored_closes_every_socket_to_resume_by_its_cursor(house: RunningHub) -> None:
+    peers = house.listen(3)
+    house.publish()
+    house.hub.skip_to(50)
+    for peer in peers:
+        assert peer.hear_close() == 1013
+    house.settle()
+    assert house.hub.published_index == 50
+
+
+def test_who_comes_after_a_state_was_restored_is_not_sent_away(house: RunningHub) -> None:
+    house.hub.skip_to(50)
+    (peer,) = house.listen(1)
+    house.hub.publish(51, [PostEvent(51, "general", 1, b"{}")])
+    assert peer.hear_text() == '{"RoomName":"general","Post":{}}'
 
 
 def test_a_failure_in_one_conversation_ends_that_one_only(house: RunningHub, caplog: pytest.LogCaptureFixture) -> None:

@@ -134,6 +134,115 @@ def test_too_much_missed_is_told_by_room_and_then_it_goes_on_live(node: Node, mo
     assert [one_room.hear()["Post"]["Id"] for _ in range(6)] == [1, 2, 3, 4, 5, 6]
 
 
+def deleted(room: str, index: int) -> dict[str, object]:
+    return {"Event": {"Type": "RoomDeleted", "RoomName": room}, "Cursor": f"c0ffee-{index}"}
+
+
+def test_a_subscriber_is_told_of_a_deleted_room_and_who_only_listens_is_not(node: Node) -> None:
+    listener, everything, other = node.connect(), node.connect(), node.connect()
+    everything.subscribe()
+    other.subscribe(["other"])
+    node.post("general")
+    assert everything.hear()["Cursor"] == "c0ffee-3"  # before it is gone
+    node.delete("general")
+    node.post("other")
+    assert everything.hear() == deleted("general", 4)
+    assert other.hear()["RoomName"] == "other"
+    assert [listener.hear()["RoomName"], listener.hear()["RoomName"]] == ["general", "other"]
+
+
+def test_resuming_over_a_deletion_tells_it_in_its_place_and_nothing_from_before_it(node: Node) -> None:
+    for room in ("a", "b", "a"):
+        node.post(room)
+    node.delete("a")
+    node.post("a", "again")
+    client = node.connect()
+    client.subscribe(cursor="c0ffee-2")
+    frames = [client.hear() for _ in range(3)]
+    assert [frame["Cursor"] for frame in frames] == ["c0ffee-4", "c0ffee-6", "c0ffee-7"]
+    assert frames[1] == deleted("a", 6)
+    assert (frames[2]["Post"]["Id"], frames[2]["Post"]["Message"]) == (3, "again")
+
+    one_room = node.connect()
+    one_room.subscribe(["a"], cursor="c0ffee-6")
+    assert one_room.hear()["Cursor"] == "c0ffee-7"
+
+
+def test_resuming_over_posts_that_retention_let_go_goes_on_with_the_first_that_is_left(node: Node) -> None:
+    for _ in range(5):
+        node.post()
+    node.keep(2)
+    client = node.connect()
+    client.subscribe(cursor="c0ffee-3")
+    node.post(message="live")
+    assert [client.hear()["Post"]["Id"] for _ in range(3)] == [4, 5, 6]
+
+
+def test_too_much_missed_tells_what_was_deleted_and_the_rooms_that_are_left(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "MISSED_POSTS_MAX", 3)
+    node.post("gone")
+    for _ in range(5):
+        node.post("again")
+    node.delete("gone")
+    node.delete("again")
+    for _ in range(4):
+        node.post("again")
+    client = node.connect()
+    client.subscribe(cursor="c0ffee-2")
+    frames = [client.hear() for _ in range(3)]
+    assert {"Event": {"Type": "RoomDeleted", "RoomName": "gone"}} in [
+        {name: value for name, value in frame.items() if name != "Cursor"} for frame in frames
+    ]
+    order = [frame for frame in frames if "again" in str(frame)]
+    assert [next(iter(frame)) for frame in order] == ["Event", "Limited"]
+    assert order[1]["Limited"] == {"RoomName": "again", "NewestId": 9}
+    assert [frame.get("Cursor") for frame in frames] == [None, None, "c0ffee-14"]
+
+
+def test_posts_that_leave_the_log_while_they_are_read_are_left_out(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(6):
+        node.post()
+    read = node.replica.entries
+
+    def entries_after_a_compaction(indexes: Sequence[int]) -> list[Entry]:
+        if not node.replica.gone:
+            node.keep(2)
+            node.replica.gone = {3, 4, 5, 6}
+        return read(indexes)
+
+    monkeypatch.setattr(node.replica, "entries", entries_after_a_compaction)
+    client = node.connect()
+    client.subscribe(cursor="c0ffee-2")
+    assert [client.hear()["Post"]["Id"] for _ in range(2)] == [5, 6]
+    node.post()
+    assert client.hear()["Post"]["Id"] == 7
+
+
+def test_a_log_that_lacks_what_the_state_has_ends_the_socket_with_1013(node: Node) -> None:
+    node.post()
+    node.replica.gone = {3}
+    client = node.connect()
+    client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-2")
+    assert client.hear_close() == 1013
+
+
+def test_a_state_that_is_restored_closes_sockets_and_a_cursor_goes_on_from_there(node: Node) -> None:
+    client = node.connect()
+    cursor = client.subscribe()
+    with Node() as ahead:
+        for number in range(5):
+            ahead.post(message=f"{number}")
+        node.replica.take_over(ahead.replica)
+    assert client.hear_close() == 1013
+    again = node.connect()
+    again.subscribe(cursor=cursor)
+    assert [again.hear()["Post"]["Message"] for _ in range(5)] == ["0", "1", "2", "3", "4"]
+    node.post(message="live")
+    assert again.hear()["Cursor"] == "c0ffee-8"
+
+
 def test_a_cursor_ahead_of_this_node_waits_for_it(node: Node) -> None:
     client = node.connect()
     client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-4")

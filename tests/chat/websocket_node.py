@@ -2,12 +2,13 @@
 
 import json
 import threading
+from itertools import count
 from types import TracebackType
 from typing import Any
 
 import websocket
 
-from chat.commands import Post, encode
+from chat.commands import DeleteRoom, Post, SetRetention, encode
 from chat.hub import Hub
 from chat.link import HubLimits
 from chat.serving import Server
@@ -16,6 +17,7 @@ from chat.websocket import make_websocket_app
 from tests.chat.fake_replica import FakeReplica
 
 DEADLINE_S = 10
+_numbers = count(1)  # of posts, over all nodes: one may take over another's
 NODES = ["http://127.0.0.1:12380", "https://chat.example:443"]
 
 
@@ -64,13 +66,13 @@ class Node:
         self.replica = FakeReplica(self.state)
         self.hub = Hub(lambda: self.replica.cluster_id, limits=limits)
         self.state.on_applied = self.hub.publish
+        self.state.on_restored = self.hub.skip_to
         self.app = make_websocket_app(self.hub, self.replica, self.state, lambda: NODES)
         self.server = Server(self.app, "127.0.0.1", 0, name="test")
         self.port = self.server.port
         self.clients: list[Client] = []
         self.hub.start()
         self.server.start()
-        self._posts = 0
 
     def connect(self, **options: Any) -> Client:
         """A client that only listens so far, and that the hub knows."""
@@ -82,8 +84,15 @@ class Node:
 
     def post(self, room: str = "general", message: str = "hi") -> None:
         """A post by somebody else."""
-        self._posts += 1
-        self.replica.commit(encode(Post(room, "bob", message, f"b-{self._posts}")))
+        self.replica.commit(encode(Post(room, "bob", message, f"b-{next(_numbers)}")))
+
+    def delete(self, room: str = "general") -> None:
+        """Somebody deletes a room."""
+        self.replica.commit(encode(DeleteRoom(room)))
+
+    def keep(self, posts: int, room: str = "general") -> None:
+        """A room is told to keep so many posts."""
+        self.replica.commit(encode(SetRetention(room, posts)))
 
     def settle(self) -> None:
         """Return once the hub has done what it was asked so far."""

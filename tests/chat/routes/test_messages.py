@@ -1,11 +1,14 @@
 """Posting to a room and reading what was said there."""
 
 import json
+from collections.abc import Sequence
+from functools import partial
 from threading import Thread
 
 import pytest
 
 from chat.request import BODY_BYTES_MAX, WAIT_S
+from raft.messages import Entry
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.chat.fake_replica import FIRST_INDEX
 
@@ -255,6 +258,76 @@ def test_one_post_is_read_by_its_id() -> None:
     assert refused(chat.get("/rooms/unknown/messages/1"), 404, "Id")
     for wrong in ("0", "x", "-1", "1.0", ""):
         assert refused(chat.get(f"{GENERAL}/messages/{wrong}"), 400, "Id")
+
+
+def test_a_post_that_is_gone_is_a_410_and_one_that_never_was_a_404() -> None:
+    chat = ChatClient()
+    chat.fill(4)
+    chat.configure({"MaxMessages": 2})
+    for id, status in {1: 410, 2: 410, 3: 200, 4: 200, 5: 404}.items():
+        assert chat.get(f"{GENERAL}/messages/{id}").status_code == status
+    gone = chat.get(f"{GENERAL}/messages/1")
+    assert refused(gone, 410, "Id")
+    assert gone.json is not None
+    assert gone.json["code"] == "gone"
+
+
+def test_pages_begin_with_the_first_post_that_is_left_and_no_link_leads_before_it() -> None:
+    chat = ChatClient()
+    chat.fill(10)
+    chat.configure({"MaxMessages": 4})
+    assert ids(chat.get(f"{GENERAL}?after=0&limit=2")) == [7, 8]
+    assert links(chat.get(f"{GENERAL}?after=0&limit=2")) == {"next": "/rooms/general?after=8&limit=2"}
+    assert ids(chat.get(f"{GENERAL}?before=8")) == [7]
+    assert set(links(chat.get(f"{GENERAL}?before=8"))) == {"next"}
+    assert ids(chat.get(f"{GENERAL}?before=3&limit=2")) == []
+    assert links(chat.get(f"{GENERAL}?before=3&limit=2")) == {"next": "/rooms/general?after=6&limit=2"}
+    assert ids(chat.get(f"{GENERAL}?around=2&limit=2")) == [7, 8]
+    newest = chat.get(f"{GENERAL}?limit=3")
+    assert ids(newest) == [8, 9, 10]
+    assert ids(chat.get(links(newest)["prev"])) == [7]
+
+
+def test_a_retry_of_a_post_that_is_gone_is_answered_200_with_the_first_post_and_makes_none() -> None:
+    chat = ChatClient()
+    first = chat.post(ClientId="c1")
+    chat.fill(2)
+    for let_go in (partial(chat.configure, {"MaxMessages": 1}), chat.delete):
+        let_go()
+        repeat = chat.post(ClientId="c1")
+        assert (repeat.status_code, repeat.data) == (200, first.data)
+        assert 1 not in ids(chat.get(GENERAL))
+    assert chat.get("/rooms").json == []
+
+
+def test_a_post_that_leaves_the_log_between_locating_and_reading_is_left_out_of_the_page() -> None:
+    chat = ChatClient()
+    chat.fill(4)
+    read = chat.replica.entries
+
+    def entries_after_a_compaction(indexes: Sequence[int]) -> list[Entry]:
+        if not chat.replica.gone:
+            chat.configure({"MaxMessages": 2})
+            chat.replica.gone = {FIRST_INDEX, FIRST_INDEX + 1}
+        return read(indexes)
+
+    chat.replica.entries = entries_after_a_compaction  # type: ignore[method-assign]
+    page = chat.get(f"{GENERAL}?before=4")
+    assert ids(page) == [3]
+    assert set(links(page)) == {"next"}
+    chat.replica.gone = set()
+    chat.post()
+    assert chat.get(f"{GENERAL}/messages/3").status_code == 410
+
+
+def test_a_log_that_lacks_what_the_state_has_is_a_503() -> None:
+    chat = ChatClient()
+    chat.fill(1)
+    chat.replica.gone = {FIRST_INDEX}
+    for target in (GENERAL, f"{GENERAL}/messages/1"):
+        answer = chat.get(target)
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "1"
 
 
 def test_a_read_asks_the_cluster_unless_it_may_be_stale() -> None:

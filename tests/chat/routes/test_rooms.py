@@ -1,8 +1,9 @@
-"""The list of rooms, and a room's short address."""
+"""The list of rooms, a room's short address, and changing a room as a whole."""
 
 import pytest
 
-from tests.chat.chat_client import ChatClient, links, refused
+from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
+from tests.chat.fake_replica import FIRST_INDEX
 
 
 def test_rooms_are_listed_sorted_by_name() -> None:
@@ -17,7 +18,7 @@ def test_details_tell_how_much_was_said_and_when() -> None:
     chat = ChatClient()
     chat.fill(2)
     assert chat.get("/rooms?details=true").json == [
-        {"Name": "general", "Messages": 2, "LastPostedAt": "2026-11-23T10:00:01.623456Z"}
+        {"Name": "general", "Messages": 2, "LastPostedAt": "2026-11-23T10:00:01.623456Z", "Retention": None}
     ]
     assert chat.get("/rooms?details=false").json == ["general"]
 
@@ -77,6 +78,122 @@ def test_a_route_has_its_name_to_itself(name: str) -> None:
 @pytest.mark.parametrize("name", ["%2E%2E", "%00", "a" * 65, "%E2%80%AE", "%ED%A0%80", "%F", "%GG", ""])
 def test_a_name_that_is_none_is_a_4xx(name: str) -> None:
     chat = ChatClient()
-    for answer in (chat.get(f"/rooms/{name}"), chat.post(f"/rooms/{name}"), chat.get(f"/rooms/{name}/messages/1")):
+    target = f"/rooms/{name}"
+    answers = [chat.get(target), chat.post(target), chat.get(f"{target}/messages/1")]
+    for answer in [*answers, chat.delete(target), chat.configure(None, target)]:
         assert refused(answer, 400, "RoomName") or refused(answer, 400, "path")
     assert chat.replica.proposed == []
+
+
+def test_a_deleted_room_is_gone_and_counts_on_when_it_is_made_again() -> None:
+    chat = ChatClient()
+    chat.fill(3)
+    chat.fill(1, "/rooms/other")
+    answer = chat.delete()
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert answer.headers["X-Raft-Index"] == str(FIRST_INDEX + 4)
+    assert chat.get("/rooms").json == ["other"]
+    page = chat.get(GENERAL)
+    assert (page.json, links(page)) == ([], {})
+    assert chat.get(f"{GENERAL}/messages/3").status_code == 410
+    assert chat.get(f"{GENERAL}/messages/4").status_code == 404
+    again = chat.post()
+    assert again.json is not None
+    assert again.json["Id"] == 4
+    assert ids(chat.get(GENERAL)) == [4]
+    assert links(chat.get(f"{GENERAL}?after=0")) == {}
+
+
+@pytest.mark.parametrize("after_a_life", [False, True])
+def test_a_room_that_does_not_exist_is_a_404(after_a_life: bool) -> None:
+    chat = ChatClient()
+    if after_a_life:
+        chat.fill(1)
+        assert chat.delete().status_code == 204
+    assert refused(chat.delete(), 404, "RoomName")
+    assert refused(chat.configure({"MaxMessages": 1}), 404, "RoomName")
+    assert chat.get("/rooms").json == []
+
+
+def test_retention_is_set_shown_and_taken_away() -> None:
+    chat = ChatClient()
+    chat.fill(5)
+    answer = chat.open("PATCH", GENERAL, b'{"retention": {"maxMessages": 2}}')
+    assert answer.status_code == 200
+    assert answer.json == {
+        "Name": "general",
+        "Messages": 2,
+        "LastPostedAt": "2026-11-23T10:00:06.123456Z",
+        "Retention": {"MaxMessages": 2},
+    }
+    assert chat.get("/rooms?details=true").json == [answer.json]
+    assert ids(chat.get(GENERAL)) == [4, 5]
+    chat.post()
+    assert ids(chat.get(GENERAL)) == [5, 6]
+    for nothing in ({"MaxMessages": None}, None):
+        unbounded = chat.configure(nothing)
+        assert unbounded.json is not None
+        assert unbounded.json["Retention"] is None
+    chat.post()
+    assert ids(chat.get(GENERAL)) == [5, 6, 7]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", "body"),
+        (b"[]", "body"),
+        (b"{}", "Retention"),
+        (b'{"Topic":"t"}', "Topic"),
+        (b'{"Visibility":"private","Retention":{"MaxMessages":1}}', "Visibility"),
+        (b'{"Members":["ann"]}', "Members"),
+        (b'{"Name":"other"}', "Name"),
+        (b'{"Colour":"red"}', "body"),
+        (b'{"Retention":7}', "Retention"),
+        (b'{"Retention":{}}', "Retention"),
+        (b'{"Retention":{"MaxMessages":1,"More":1}}', "Retention"),
+        (b'{"Retention":{"MaxAgeSeconds":60}}', "MaxAgeSeconds"),
+        (b'{"Retention":{"MaxMessages":1,"MaxAgeSeconds":60}}', "MaxAgeSeconds"),
+        (b'{"Retention":{"MaxMessages":0}}', "MaxMessages"),
+        (b'{"Retention":{"MaxMessages":-1}}', "MaxMessages"),
+        (b'{"Retention":{"MaxMessages":1000000001}}', "MaxMessages"),
+        (b'{"Retention":{"MaxMessages":true}}', "MaxMessages"),
+        (b'{"Retention":{"MaxMessages":1.0}}', "MaxMessages"),
+        (b'{"Retention":{"MaxMessages":"1"}}', "MaxMessages"),
+        (b'{"Retention":{"MaxMessages":1,"maxmessages":2}}', "MaxMessages"),
+        (b'{"Retention":null,"retention":null}', "Retention"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_a_400_that_names_it_and_nothing_is_proposed(body: bytes, field: str) -> None:
+    chat = ChatClient()
+    assert refused(chat.open("PATCH", GENERAL, body), 400, field)
+    assert chat.replica.proposed == []
+
+
+def test_a_change_that_a_member_would_not_know_is_a_409_and_nothing_is_proposed() -> None:
+    chat = ChatClient()
+    chat.fill(1)
+    chat.replica.level = 1
+    for answer in (chat.delete(), chat.configure(None)):
+        assert answer.status_code == 409
+        assert answer.json is not None
+        assert answer.json["code"] == "level_too_low"
+    assert len(chat.replica.proposed) == 1
+    assert chat.post().status_code == 201
+
+
+def test_a_change_without_a_quorum_is_a_503_and_one_of_unknown_outcome_a_504_that_says_to_ask_again() -> None:
+    chat = ChatClient()
+    chat.fill(1)
+    chat.replica.unavailable = True
+    assert chat.delete().status_code == 503
+    assert chat.configure(None).headers["Retry-After"] == "1"
+    chat.replica.unavailable = False
+    chat.replica.loses_answers = True
+    for answer in (chat.configure(None), chat.delete()):
+        assert answer.status_code == 504
+        assert answer.json is not None
+        assert answer.json["code"] == "outcome_unknown"
+        assert "ask again" in answer.json["detail"]
+    chat.replica.loses_answers = False
+    assert chat.delete().status_code == 404
