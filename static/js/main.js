@@ -18,7 +18,11 @@ const BACKGROUND_MS = 500;
 
 const store = new Store();
 const announcer = new Announcer(store);
-const session = new Session(store, (room, post) => announcer.announce(room, post));
+const session = new Session(
+  store,
+  (room, post) => announcer.announce(room, post),
+  (room) => announcer.announceDeletion(room),
+);
 const nameView = new NameView(store);
 /** @type {{render: () => void}[]} in the order of painting */
 const views = [

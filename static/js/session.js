@@ -26,20 +26,23 @@ export class Session {
   /**
    * @param {Store} store
    * @param {(room: string, post: Post) => void} arrived  told of every post of somebody else that comes in live
+   * @param {(room: string) => void} vanished  told of every room that is deleted
    */
-  constructor(store, arrived) {
+  constructor(store, arrived, vanished) {
     this.store = store;
     this.arrived = arrived;
+    this.vanished = vanished;
     this.outbox = store.outbox;
     /** @type {Map<string, ReturnType<typeof setTimeout>>} ClientIds under way, each with the timer that gives up */
     this.underway = new Map();
-    /** @type {Set<string>} rooms that are being filled up */
+    /** @type {Set<Room>} rooms that are being filled up */
     this.filling = new Set();
     this.welcomed = false;
     this.socket = new ChatSocket(location.origin, {
       hello: (_, resumed) => this.welcome(resumed),
       post: ({ RoomName, Post }) => this.receive(RoomName, Post),
       ack: ({ RoomName, Post, ClientId }) => this.confirm(RoomName, Post, ClientId),
+      happening: (happening) => this.notice(happening),
       limited: ({ RoomName, NewestId }) => this.catchUp(RoomName, NewestId),
       refusal: (refusal) => this.refuse(refusal),
       connection: (connection) => this.noticeConnection(connection),
@@ -148,15 +151,15 @@ export class Session {
    * @param {Room} room
    */
   async fill(room) {
-    if (this.filling.has(room.name)) return;
-    this.filling.add(room.name);
+    if (this.filling.has(room)) return;
+    this.filling.add(room);
     let joined = true;
     try {
       joined = await this.fetchPages(room);
     } catch {
       this.fail(room);
     }
-    this.filling.delete(room.name);
+    this.filling.delete(room);
     if (!joined) void this.loadRoom(room);
   }
 
@@ -219,6 +222,13 @@ export class Session {
     this.land(clientId);
     this.receive(roomName, post);
     this.sendWaiting();
+  }
+
+  /** @param {import("./types.js").Happening} happening */
+  notice({ Type, RoomName }) {
+    if (Type !== "RoomDeleted") return; // a newer server may tell of more
+    this.store.removeRoom(RoomName);
+    this.vanished(RoomName);
   }
 
   /**

@@ -100,6 +100,7 @@ export class ChatSocket {
     if (frame.Hello) this.greet(frame.Hello);
     else if (frame.Ack) this.events.ack(frame.Ack);
     else if (frame.Limited) this.events.limited(frame.Limited);
+    else if (frame.Event) this.events.happening(frame.Event);
     else if (frame.Error) this.refuse(frame.Error);
     else if (frame.RoomName && frame.Post) this.events.post({ RoomName: frame.RoomName, Post: frame.Post });
   }

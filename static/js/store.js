@@ -43,7 +43,9 @@ export class Store {
   room(name) {
     let room = this.rooms.get(name);
     if (room === undefined) {
-      room = { name, posts: [], exists: false, loaded: "no", fromStart: false, older: "no", unread: 0, newestId: 0 };
+      room = {
+        name, posts: [], exists: false, deleted: false, loaded: "no", fromStart: false, older: "no", unread: 0, newestId: 0,
+      };
       this.rooms.set(name, room);
       this.roomsVersion += 1;
     }
@@ -55,10 +57,11 @@ export class Store {
     return this.current === null ? null : this.room(this.current);
   }
 
-  /** @returns {string[]} by the alphabet of the reader */
+  /** @returns {string[]} by the alphabet of the reader; without the one that was deleted in view */
   get roomNames() {
     const order = new Intl.Collator(undefined, { numeric: true });
-    return [...this.rooms.keys()].sort(order.compare);
+    const rooms = [...this.rooms.values()].filter((room) => !room.deleted);
+    return rooms.map((room) => room.name).sort(order.compare);
   }
 
   /** @returns {number} */
@@ -80,9 +83,21 @@ export class Store {
 
   /** @param {string | null} name */
   enterRoom(name) {
+    if (this.currentRoom?.deleted) this.rooms.delete(this.currentRoom.name);
     this.current = name;
     this.roomsVersion += 1;
     if (name !== null) this.markRead(name);
+    this.changed();
+  }
+
+  /**
+   * Let go of a room that was deleted.  What is still on its way for it comes to an object that nobody shows.
+   * @param {string} name
+   */
+  removeRoom(name) {
+    this.rooms.delete(name);
+    this.roomsVersion += 1;
+    if (name === this.current) Object.assign(this.room(name), { deleted: true, loaded: "yes", fromStart: true });
     this.changed();
   }
 
@@ -208,7 +223,8 @@ export class Store {
   /** Nothing that was read before holds any longer. */
   forgetPosts() {
     for (const room of this.rooms.values()) {
-      Object.assign(room, { posts: [], exists: false, loaded: "no", fromStart: false, unread: 0, newestId: 0 });
+      const blank = { posts: [], exists: false, deleted: false, loaded: "no", fromStart: false, unread: 0, newestId: 0 };
+      Object.assign(room, blank);
     }
     this.roomsVersion += 1;
     this.changed();
@@ -218,6 +234,7 @@ export class Store {
   noteExistence(room) {
     if (room.exists) return;
     room.exists = true;
+    room.deleted = false;
     this.roomsVersion += 1;
   }
 }

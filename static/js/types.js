@@ -2,7 +2,7 @@
 // The shapes that the server and the parts of the page hand each other.  Types only: nothing here runs.
 
 /**
- * A post as the server tells it; in a room, Ids count 1, 2, 3 … without a gap.
+ * A post as the server tells it; in a room, Ids count 1, 2, 3 … without a gap. The oldest may be gone.
  * @typedef {object} Post
  * @property {number} Id
  * @property {string} User
@@ -29,6 +29,7 @@
  * @property {string} name
  * @property {Post[]} posts  a gapless run of Ids, oldest first; empty until loaded
  * @property {boolean} exists  the server has it; false for one that was opened here and has no post yet
+ * @property {boolean} deleted  it was deleted while it was in view, and nobody has made it again
  * @property {"no" | "loading" | "yes" | "failed"} loaded
  * @property {boolean} fromStart  posts[0] is the first post of the room
  * @property {"no" | "loading" | "failed"} older  is an older page under way?
@@ -47,6 +48,7 @@
 /** @typedef {{Cursor: string, User?: string | null, Nodes?: string[]}} Hello */
 /** @typedef {{RoomName: string, Post: Post}} Broadcast */
 /** @typedef {{RoomName: string, NewestId: number}} Limited */
+/** @typedef {{Type: string, RoomName: string}} Happening  such as RoomDeleted */
 /** @typedef {{ClientId: string, RoomName: string, Post: Post}} Ack */
 /** @typedef {{ClientId: string | null, code: string, detail: string, Temporary: boolean}} Refusal */
 
@@ -55,6 +57,7 @@
  * @typedef {object} SocketEvents
  * @property {(hello: Hello, resumed: boolean) => void} hello
  * @property {(broadcast: Broadcast) => void} post
+ * @property {(happening: Happening) => void} happening
  * @property {(limited: Limited) => void} limited
  * @property {(ack: Ack) => void} ack
  * @property {(refusal: Refusal) => void} refusal

@@ -59,6 +59,45 @@ def test_a_post_to_another_room_is_counted_as_unread_until_it_is_read(cluster: C
     expect(page.locator("#rooms a")).to_have_text(["general", "kitchen"])
 
 
+def test_a_deleted_room_leaves_the_list_and_says_so_where_it_is_open(cluster: Cluster, reader: Reader) -> None:
+    for room in ("general", "kitchen", "office"):
+        cluster.post(1, room, f"hello {room}")
+    page = reader.open("/#/rooms/general")
+    expect_messages(page, "hello general")
+    page.click("text=kitchen")
+    expect_messages(page, "hello kitchen")
+    assert cluster.request(1, "DELETE", "/rooms/general").status == 204
+    expect(page.locator("#rooms a")).to_have_text(["kitchen", "office"])
+    assert cluster.request(1, "DELETE", "/rooms/kitchen").status == 204
+    expect(page.locator("#rooms a")).to_have_text(["office"])
+    expect(page.locator("#timeline-tail")).to_have_text("This room was deleted. Whoever writes here makes it anew.")
+    expect(page.locator("#announcer")).to_have_text("This room was deleted.")
+    expect_messages(page)
+
+    cluster.post(1, "kitchen", "coffee again", user="bob")
+    expect_messages(page, "coffee again")
+    expect(page.locator("#rooms a")).to_have_text(["kitchen", "office"])
+    expect(page.locator("#timeline-tail")).to_have_text("")
+    cluster.post(1, "general", "anybody?", user="bob")
+    expect(page.locator("#rooms a")).to_have_text(["general1 unread", "kitchen", "office"])
+    page.click("text=general")
+    expect_messages(page, "anybody?")
+
+
+def test_who_leaves_a_deleted_room_and_comes_back_finds_an_empty_one(cluster: Cluster, reader: Reader) -> None:
+    for room in ("general", "kitchen"):
+        cluster.post(1, room, f"hello {room}")
+    page = reader.open("/#/rooms/general")
+    expect_messages(page, "hello general")
+    assert cluster.request(1, "DELETE", "/rooms/general").status == 204
+    expect(page.locator("#timeline-tail")).to_contain_text("This room was deleted.")
+    page.click("text=kitchen")
+    expect_messages(page, "hello kitchen")
+    page.go_back()
+    expect(page.locator("#timeline-tail")).to_have_text("It is quiet in here. Write the first message.")
+    expect(page.locator("#rooms a")).to_have_text(["generalnew", "kitchen"])
+
+
 def test_markup_in_names_and_messages_is_shown_as_text(cluster: Cluster, reader: Reader) -> None:
     markup = "<img src=x onerror=\"document.title='broken'\"> <b>bold</b> &amp;"
     cluster.post(1, "%3Ci%3Eroom", markup, user="<u>ann</u>")

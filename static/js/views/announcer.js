@@ -30,8 +30,16 @@ export class Announcer {
     this.gathered.push(post);
   }
 
+  /** @param {string} room */
+  announceDeletion(room) {
+    if (room !== this.store.current) return;
+    this.gathered.length = 0; // what is said next is the last that there is to say
+    this.region.textContent = "This room was deleted.";
+  }
+
   speak() {
     const posts = this.gathered.splice(0);
+    if (posts.length === 0) return;
     const last = posts[posts.length - 1];
     const words = `${last.User}: ${last.Message.slice(0, SAID_MAX)}`;
     this.region.textContent = posts.length === 1 ? words : `${posts.length} new messages. ${words}`;

@@ -112,7 +112,8 @@ export class TimelineView {
       return offerAgain(this.tail, "The messages could not be loaded. ", () => void this.session.reload(room));
     }
     const empty = this.list.childElementCount === 0;
-    if (empty && room.loaded === "yes") setText(this.tail, "It is quiet in here. Write the first message.");
+    if (empty && room.deleted) setText(this.tail, "This room was deleted. Whoever writes here makes it anew.");
+    else if (empty && room.loaded === "yes") setText(this.tail, "It is quiet in here. Write the first message.");
     else setText(this.tail, empty ? "Loading…" : "");
   }
 
