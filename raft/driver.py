@@ -50,7 +50,7 @@ class Driver:
     # Inputs
 
     def propose_for_peer(self, call: Propose) -> None:
-        """Append what a follower forwards; the caller answers, then flushes.  Raises NotLeader."""
+        """Append what a follower forwards; the caller answers, then flushes.  Raises NotLeader or Overloaded."""
         self._door.enter(lambda node: node.propose(call.proposals, now()), flushes=True)
 
     def serve(self, request: int, message: Message, done: Callable[[Answer], None]) -> None:

@@ -46,6 +46,10 @@ class NotLeader(RaftError):
         self.leader = leader
 
 
+class Overloaded(RaftError):
+    """Nothing was proposed: as much as a leader allows waits for a majority already."""
+
+
 class Unavailable(RaftError):
     """Nothing was proposed, nobody's fault: no quorum, or too much is waiting.  Try again in `retry_after` seconds."""
 

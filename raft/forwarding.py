@@ -24,6 +24,7 @@ from raft.wire import Answer, Call, decode_answer, encode
 
 FORWARD_MAX = 1_024  # proposals in one call to the leader; its body stays far below the server's bound
 READS_MAX = 8_192
+FULL_PAUSE_S = 0.25  # what a leader has no room for is not sent to it with every tick
 CALL_TIMEOUTS = 4  # election timeouts to wait for an answer: a leader that hangs is replaced by then
 
 
@@ -94,6 +95,7 @@ class Forwarder:
         self._to_read: SimpleQueue[Read | None] = SimpleQueue()  # bounded by READS_MAX
         self._reads_waiting = 0  # counted without a lock: a bound may be off by a few
         self._again: SimpleQueue[Waiting | Read] = SimpleQueue()  # tried in vain; the next tick tries again
+        self._full_until_s = 0.0  # what the leader had no room for waits until then
 
     # Inputs
 
@@ -138,7 +140,9 @@ class Forwarder:
         """At each tick: what was in vain so far, and what has waited too long."""
         now_s = time.monotonic()
         for item in (*refused, *self._applier.take_lost(), *drain_nowait(self._again)):
-            if isinstance(item, Waiting):
+            if isinstance(item, Waiting) and now_s < self._full_until_s:
+                self._again.put(item)
+            elif isinstance(item, Waiting):
                 self._route(item)
             elif item.from_peer or item.is_overdue(now_s):
                 item.give_up()
@@ -199,6 +203,8 @@ class Forwarder:
         if isinstance(reply, ProposeReply) and not reply.accepted:
             self._proposals.take_back(batch)
             self._put_aside(batch)
+            if reply.leader_id == leader_id:  # it leads, and takes no more for now
+                self._full_until_s = time.monotonic() + FULL_PAUSE_S
 
     # The thread of reads
 

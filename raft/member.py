@@ -21,6 +21,7 @@ from raft.errors import (
     DiskFailed,
     InvalidMessage,
     NotLeader,
+    Overloaded,
     RaftError,
     RefusedPeer,
     StartRefused,
@@ -334,4 +335,6 @@ class RunningMember:
             self._driver.propose_for_peer(call)
         except NotLeader as error:
             return ProposeReply(False, error.leader)
+        except Overloaded:
+            return ProposeReply(False, self.id)
         return ProposeReply(True, self.id)

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-from raft.errors import ChangeRefused, InvalidMessage, NotLeader
+from raft.errors import ChangeRefused, InvalidMessage, NotLeader, Overloaded
 from raft.log import Log
 from raft.membership import Change, Configuration, DescribeMember, PromoteMember, RemoveMember, decode_configuration
 from raft.messages import (
@@ -81,6 +81,7 @@ class Settings:
     heartbeat_ms: float = 60
     election_timeout_ms: float = 300
     append_bytes_max: int = 1 << 20
+    uncommitted_bytes_max: int = 64 << 20  # of a leader's proposals: a majority that is slow must not fill its disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,8 @@ class Node:
         self._own_vote_sequence = 0  # the write that makes this candidacy's own vote durable
 
         # Of a leader only; made anew in become_leader.
+        self._uncommitted: deque[tuple[int, int]] = deque()  # (last index, bytes) of each batch proposed in this term
+        self._uncommitted_bytes = 0
         self._progress: dict[int, Progress] = {}
         self._departing: dict[int, float] = {}  # removed members and until when they are still told
         self._heartbeat_sent_ms = 0.0
@@ -256,11 +259,17 @@ class Node:
         self._handlers[type(message)](message)
 
     def propose(self, commands: Sequence[tuple[ProposalId, bytes]], time: int) -> int:
-        """Append commands, in order; returns the first one's index.  Raises NotLeader, then nothing is appended."""
+        """Append commands, in order; returns the first one's index.
+
+        Raises NotLeader or Overloaded, then nothing is appended.
+        """
         self._require_leader_that_stays()
+        self._require_room(commands)
         first = self.log.last_index + 1
         stamp, term = self._stamp(time), self.current_term
-        self._append([command_entry(first + n, term, stamp, id, command) for n, (id, command) in enumerate(commands)])
+        entries = [command_entry(first + n, term, stamp, id, command) for n, (id, command) in enumerate(commands)]
+        self._append(entries)
+        self._note_uncommitted(entries)
         for proposer in {id.member for id, _ in commands}.intersection(self._progress):
             self._progress[proposer].awaited_index = self.log.last_index
         self._replicate()
@@ -411,6 +420,8 @@ class Node:
         self.role = Role.LEADER
         self.leader_id = self.id
         self._described = {id: said for id, said in self._described.items() if id == self.id}  # others may be new since
+        self._uncommitted.clear()  # what it inherited was bounded by the leaders before
+        self._uncommitted_bytes = 0
         self._progress = {}
         self._departing = {}
         self._transfer_target = 0
@@ -772,6 +783,8 @@ class Node:
         if agreed <= self.commit_index or self.log.term_at(agreed) != self.current_term:
             return
         self.commit_index = agreed
+        while self._uncommitted and self._uncommitted[0][0] <= agreed:
+            self._uncommitted_bytes -= self._uncommitted.popleft()[1]
         self._drop_superseded_configurations()
         if not self._reads_open and self._reads_next:  # they waited for this term's first commit
             self._open_round()
@@ -831,6 +844,17 @@ class Node:
         self._require_leader()
         if self._transfer_target:
             raise NotLeader(0)  # dissertation §3.10: no new entries while leadership is handed over
+
+    def _require_room(self, commands: Sequence[tuple[ProposalId, bytes]]) -> None:
+        """Where nothing waits for a majority whatever comes is taken: refused once, a large batch would be for ever."""
+        coming = sum(len(command) for _, command in commands)
+        if self._uncommitted and self._uncommitted_bytes + coming > self.settings.uncommitted_bytes_max:
+            raise Overloaded(f"{self._uncommitted_bytes} bytes wait to be committed already; nothing was proposed")
+
+    def _note_uncommitted(self, entries: Sequence[Entry]) -> None:
+        size = sum(len(entry.record) for entry in entries)
+        self._uncommitted.append((self.log.last_index, size))
+        self._uncommitted_bytes += size
 
     def _require_settled_configuration(self) -> None:
         if self.configuration_index > self.commit_index:

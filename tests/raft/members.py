@@ -43,9 +43,10 @@ class Memory:
 class House:
     """A member's directory and port; the member comes and goes."""
 
-    def __init__(self, id: int, path: Path) -> None:
+    def __init__(self, id: int, path: Path, settings: Settings = SETTINGS) -> None:
         self.id = id
         self.path = path
+        self.settings = settings
         self.port = PeerPort(f"peers-{id}")
         self.memory = Memory()
         self.level = 1  # of its program
@@ -81,7 +82,7 @@ class House:
         self._save(identity)
         self.memory = Memory()
         member = RunningMember(
-            make_node(identity, storage.recovered, SETTINGS, random.Random(f"{self.id} {identity.boot}")),
+            make_node(identity, storage.recovered, self.settings, random.Random(f"{self.id} {identity.boot}")),
             storage,
             self.memory,
             identity,
@@ -148,9 +149,10 @@ class House:
 class Street:
     """Houses 1 to `count`, and the cluster that their members found."""
 
-    def __init__(self, path: Path, count: int = 3) -> None:
+    def __init__(self, path: Path, count: int = 3, settings: Settings = SETTINGS) -> None:
         self._path = path
-        self.houses = {id: House(id, path / str(id)) for id in range(1, count + 1)}
+        self._settings = settings
+        self.houses = {id: House(id, path / str(id), settings) for id in range(1, count + 1)}
 
     def __getitem__(self, id: int) -> House:
         return self.houses[id]
@@ -165,7 +167,7 @@ class Street:
 
     def add(self, id: int) -> House:
         """A house more, nobody in it yet."""
-        house = self.houses[id] = House(id, self._path / str(id))
+        house = self.houses[id] = House(id, self._path / str(id), self._settings)
         return house
 
     def close(self) -> None:

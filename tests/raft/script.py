@@ -3,7 +3,7 @@
 A line beginning with `>` is a command, `#` a comment; all other lines are what the command above them made happen.
 `python -m tests.raft.script --rewrite` writes those anew: then read the difference, every line of it.
 
-    > cluster 3              members 1 to 3; `blank`: nobody has met anybody; `append_bytes_max=200`
+    > cluster 3              members 1 to 3; `blank`: nobody has met anybody; `append_bytes_max=200`: Settings
     > join 4                 a blank machine
     > tick 1 400             on member 1 (`1,2`; `all`) 400 ms pass, by 60 at most
     > campaign 1             ticks until member 1 asks for votes
@@ -109,8 +109,7 @@ class Script:
     def _do_cluster(self, size: str, *words: str) -> None:
         ids = range(1, int(size) + 1)
         strangers = Configuration({id: Member(id, f"http://{id}", True) for id in ids}) if "blank" in words else None
-        bytes_max = [int(word.removeprefix("append_bytes_max=")) for word in words if "=" in word]
-        settings = Settings(append_bytes_max=bytes_max[0]) if bytes_max else Settings()
+        settings = Settings(**{word.partition("=")[0]: int(word.partition("=")[2]) for word in words if "=" in word})
         self._cluster = Cluster(int(size), Fixed, settings, strangers)
         self._cluster.on_ready = self._ready
         self._cluster.on_sent = self._sent

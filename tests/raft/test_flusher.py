@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from raft.errors import DiskFailed, Unavailable
-from raft.messages import Entry, HardState, Kind, RequestVote
+from raft.messages import Entry, HardState, Kind, ProposalId, RequestVote
+from raft.node import Settings
 from raft.proposals import UNPROPOSED_TIMEOUT_S
 from tests.raft.alone import DEADLINE_S, Alone
 
@@ -70,6 +71,22 @@ def test_what_is_proposed_where_nobody_leads_is_handed_back_and_was_not_proposed
     assert alone.flusher.refused() == []
     alone.proposals.expire(UNPROPOSED_TIMEOUT_S)
     assert [type(said) for said in told] == [Unavailable]
+
+
+def test_what_a_leader_has_no_room_for_is_handed_back_and_was_not_proposed() -> None:
+    alone = Alone()
+    alone.lead()
+    alone.door.look(lambda node: setattr(node, "settings", Settings(uncommitted_bytes_max=100)))
+    first = [(ProposalId(2, 1, 1, 1), b'"%b"' % bytes(100).hex().encode())]
+    alone.door.enter(lambda node: node.propose(first, 1))
+    told: list[object] = []
+    waiting = alone.waiting(b"1", told)
+    alone.flusher.put(waiting)
+    alone.flusher.flush()  # the first is committed by this, and takes no room any more
+    assert (alone.flusher.refused(), alone.failures) == ([waiting], [])
+    alone.flusher.put(waiting)
+    alone.flusher.flush()
+    assert commands_in(alone) == [b"1"]
 
 
 def test_a_disk_that_fails_is_told_and_nothing_is_acknowledged() -> None:

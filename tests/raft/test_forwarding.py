@@ -9,7 +9,7 @@ import pytest
 
 from raft.applier import Read
 from raft.errors import OutcomeUnknown, RaftError, Unavailable
-from raft.forwarding import FORWARD_MAX, READS_MAX, Forwarder, Leader
+from raft.forwarding import FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Leader
 from raft.messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX
 from raft.wire import Answer
@@ -17,6 +17,7 @@ from tests.raft.alone import DEADLINE_S, Alone
 from tests.raft.desk import OTHER, OWN, Desk
 
 ACCEPTED, REFUSED = ProposeReply(True, OTHER), ProposeReply(False, 0)
+FULL = ProposeReply(False, OTHER)  # it leads, and takes no more for now
 
 
 @pytest.fixture
@@ -135,6 +136,23 @@ def test_who_refused_took_nothing_in(desk: Desk) -> None:
         desk.to_leader.answers.put(REFUSED)
         desk.turn()
         desk.tick()
+    desk.expire(UNPROPOSED_TIMEOUT_S)
+    assert kinds(told) == [Unavailable]
+
+
+def test_a_leader_that_has_no_room_is_not_asked_with_every_tick(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    told = desk.propose(b"1")
+    desk.to_leader.answers.put(FULL)
+    desk.turn()
+    desk.tick()
+    desk.turn()
+    assert desk.sent() == [[b"1"]]
+    desk.forwarder._full_until_s -= FULL_PAUSE_S
+    desk.tick()
+    desk.to_leader.answers.put(FULL)
+    desk.turn()
+    assert desk.sent() == [[b"1"]]
     desk.expire(UNPROPOSED_TIMEOUT_S)
     assert kinds(told) == [Unavailable]
 

@@ -10,14 +10,15 @@ import pytest
 
 from raft.errors import ChangeRefused, OutcomeUnknown, RefusedPeer, StartRefused, Unavailable
 from raft.membership import AddMember, PlanPromotion, RemoveMember
-from raft.messages import Sender
+from raft.messages import ProposalId, Propose, ProposeReply, Sender
+from raft.node import Settings
 from tests.cluster.waiting import wait_until
-from tests.raft.members import DEADLINE_S, House, Street
+from tests.raft.members import DEADLINE_S, SETTINGS, House, Street
 
 
 @contextmanager
-def founded(path: Path) -> Iterator[Street]:
-    street = Street(path)
+def founded(path: Path, settings: Settings = SETTINGS) -> Iterator[Street]:
+    street = Street(path, settings=settings)
     street.found()
     try:
         yield street
@@ -226,6 +227,30 @@ def test_without_a_majority_a_proposal_is_told_that_it_was_not_made_or_is_not_kn
     assert isinstance(leader.result_of(b'"nowhere"'), Unavailable)
     assert isinstance(leader.read(), Unavailable)
     assert leader.memory.commands == []
+
+
+def test_a_leader_that_waits_for_a_majority_takes_in_no_more_than_its_bound(tmp_path: Path, impatient: None) -> None:
+    """It does not know yet that the majority is gone, but only slow."""
+    patient = Settings(heartbeat_ms=25, election_timeout_ms=3_000, uncommitted_bytes_max=100)
+    with founded(tmp_path, patient) as street:
+        leader = street.leader()
+        follower, other = street.followers()
+        assert isinstance(leader.result_of(b'"before"'), int)
+        for house in (follower, other):
+            house.stop()
+        last = leader.member.status()["LastIndex"]
+        first = leader.propose(b'"%b"' % (b"x" * 100))
+        wait_until(lambda: leader.member.status()["LastIndex"] != last, DEADLINE_S, "it is in the leader's log")
+        assert isinstance(leader.result_of(b'"over the bound"'), Unavailable)
+        assert isinstance(first.get(timeout=DEADLINE_S), OutcomeUnknown)
+        told: list[object] = []
+        forwarded = Propose(follower.id, leader.id, ((ProposalId(follower.id, 9, 1, 1), b'"forwarded"'),))
+        leader.member.serve(forwarded, told.append)
+        assert told == [ProposeReply(False, leader.id)]
+        assert leader.member.status()["Leader"] == leader.id
+        follower.start()
+        wait_until(lambda: isinstance(leader.result_of(b'"room again"'), int), DEADLINE_S, "room again")
+        assert b'"over the bound"' not in leader.memory.commands
 
 
 def test_what_was_told_to_be_unknown_comes_about_once_when_the_majority_is_back(
