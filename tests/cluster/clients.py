@@ -9,7 +9,7 @@ import itertools
 import json
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -197,3 +197,19 @@ def check_history(acknowledged: Sequence[Acknowledged], rooms: dict[str, list[di
         post = posts[told_post.id - 1]
         stands = (post["User"], post["ClientId"], post["Message"])
         assert stands == (told_post.user, told_post.client_id, told_post.message), f"told {told_post}, stands {post}"
+
+
+def check_every_node(ports: Iterable[int], rooms: Sequence[str], acknowledged: Sequence[Acknowledged]) -> None:
+    """Every node tells the same history, and it holds all that was acknowledged."""
+    told = [{room: read_room(port, room) for room in rooms} for port in ports]
+    assert all(history == told[0] for history in told), "the nodes tell different histories"
+    check_history(acknowledged, told[0])
+
+
+def wait_for_posts(writers: Sequence[Writer], count: int, deadline_s: float = 30) -> None:
+    """Until they have been told of so many posts, all together."""
+    wait_until(lambda: count_posts(writers) >= count, deadline_s, f"{count} posts are acknowledged")
+
+
+def count_posts(writers: Sequence[Writer]) -> int:
+    return sum(len(writer.acknowledged) for writer in writers)

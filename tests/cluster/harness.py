@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from tests.cluster.clients import HOST, Answer, request
 from tests.cluster.waiting import wait_until
@@ -162,7 +162,7 @@ class Cluster:
         self.nodes = {node.id: node for node in usual}
         self.url_list = ",".join(node.peer_url for node in self.nodes.values())
 
-    def __enter__(self) -> "Cluster":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

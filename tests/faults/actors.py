@@ -162,7 +162,6 @@ class Listener(Actor):
                 self._listen(websocket)
         except (OSError, WebSocketException, TimeoutError):
             self.stopping.wait(AGAIN_S)
-        self.history.count("sockets opened")
 
     def _listen(self, websocket: ClientConnection) -> None:
         subscribe: dict[str, Any] = {"Action": "subscribe", "Rooms": "*"}
@@ -178,6 +177,7 @@ class Listener(Actor):
                 continue
             if "Hello" in frame:
                 greeted = True
+                self.history.count("sockets subscribed")
                 self._cursor = self._cursor or frame["Hello"]["Cursor"]
                 self.subscribed.set()
             elif "Limited" in frame:
