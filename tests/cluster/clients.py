@@ -163,10 +163,12 @@ class Writer(threading.Thread):
 
 
 @contextmanager
-def load(ports: Sequence[int], *, writers: int = 4, rooms: Sequence[str] = ("general",)) -> Iterator[list[Writer]]:
+def load(
+    ports: Sequence[int], *, writers: int = 4, rooms: Sequence[str] = ("general",), prefix: str = "writer"
+) -> Iterator[list[Writer]]:
     """Writers at work, each beginning at another node, while the block runs; they have ended when it is left."""
     at_work = [
-        Writer(f"writer{n}", [*ports[n % len(ports) :], *ports[: n % len(ports)]], rooms) for n in range(writers)
+        Writer(f"{prefix}{n}", [*ports[n % len(ports) :], *ports[: n % len(ports)]], rooms) for n in range(writers)
     ]
     for writer in at_work:
         writer.start()
