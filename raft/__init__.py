@@ -11,8 +11,9 @@ tried (§6.3).
 *How it is cut.*  `node.py` is the protocol: input in, Ready out; it owns no clock, thread or file, so that all of it
 can be simulated.  Around it, from the disk up: `storage.py` keeps the log, `driver.py` turns what the Node says into
 writes and time into ticks, `applier.py` feeds the state machine, `peers.py` and `endpoint.py` are the two ends of the
-network, `forwarding.py` takes what clients ask to whoever leads, `formation.py` creates a cluster, and `member.py`
-puts them together behind the few calls that the chat needs.  `door.py` is the lock that all of them share.
+network, `forwarding.py` takes what clients ask to whoever leads, `formation.py` creates a cluster,
+`administration.py` changes it, `lookout.py` notices a removal, and `member.py` puts them together behind the few calls
+that the chat needs.  `door.py` is the lock that all of them share.
 
 *What is not.*  Snapshots and compaction; leases (a read always asks a majority); changing several voters at once.
 """

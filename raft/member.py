@@ -29,6 +29,7 @@ from raft.errors import (
 from raft.forwarding import Forwarder, Leader
 from raft.identity import Identity
 from raft.log import Log
+from raft.lookout import Lookout
 from raft.membership import Change, Configuration, decode_configuration
 from raft.membership import Member as Described
 from raft.messages import (
@@ -120,6 +121,7 @@ class RunningMember:
         self._administration = Administration(
             self.id, door, self._applier, self._new_leader, self._stopping, election_timeout_s=self._timeout_s
         )
+        self._lookout = Lookout(self.id, door, self.sender, lambda why: self._end(why, 0), timeout_s=self._timeout_s)
         door.on_standing = self._standing_changed
         door.on_broken = self._broken
 
@@ -141,6 +143,7 @@ class RunningMember:
                 ("raft-apply", self._applier.run),
                 ("raft-forward", self._forwarder.run_proposals),
                 ("raft-read", self._forwarder.run_reads),
+                ("raft-lookout", partial(self._lookout.run, self._stopping)),
             )
         ]
         for thread in self._threads:

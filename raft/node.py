@@ -221,6 +221,11 @@ class Node:
         return self._progress if self.role is Role.LEADER else {}
 
     @property
+    def silent_ms(self) -> float:
+        """For how long this member has heard no leader, on its own clock; of no meaning for a leader."""
+        return self._clock_ms - self._leader_contact_ms
+
+    @property
     def clock_ms(self) -> float:
         """The core's clock, which `Progress` is told in."""
         return self._clock_ms

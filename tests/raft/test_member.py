@@ -399,6 +399,26 @@ def test_a_member_that_was_removed_while_it_was_away_learns_of_it_and_ends(stree
     assert ("removed" in why, code) == (True, 0)
 
 
+def test_a_learner_that_was_away_while_a_leader_that_is_none_any_more_removed_it_learns_of_it_and_ends(
+    street: Street,
+) -> None:
+    """Nobody says a word to it, and it never campaigns."""
+    learner = street.add(4)
+    leader, other = street.leader(), street.followers()[0]
+    leader.member.change(AddMember(4, learner.port.url, voting=False))
+    learner.start(cluster_id=leader.member.cluster_id)
+    leader.result_of(b"1")
+    street.wait_until_all_have({b"1"})
+    learner.stop()
+    leader.member.change(RemoveMember(4))
+    other.member.transfer(other.id)
+    term = other.member.status()["Term"]
+    learner.start()
+    why, code = learner.ended.get(timeout=DEADLINE_S)
+    assert ("removed" in why, code) == (True, 0)
+    assert (street[other.id].member.status()["Leader"], other.member.status()["Term"]) == (other.id, term)
+
+
 # Levels
 
 

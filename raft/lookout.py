@@ -1,0 +1,62 @@
+"""Whether this member is still one: asked of the others by a member that hears no leader.
+
+A member that was away while it was removed may be told by nobody: the leader that removed it says so for a few
+election timeouts only, the next one does not know where it is, and a learner never campaigns.  So it asks, once a
+second.  Hello takes part in nothing and raises no term, so nobody is disturbed, also where there is just no leader.
+"""
+
+import threading
+from collections.abc import Callable
+
+from raft.door import Door
+from raft.errors import InvalidMessage
+from raft.membership import Member
+from raft.messages import Hello, HelloReply, Sender
+from raft.node import Node, Role
+from raft.transport import Connection
+from raft.wire import decode_answer, encode
+
+ASK_EVERY_S = 1.0
+ANSWER_TIMEOUT_S = 1.0
+SILENT_TIMEOUTS = 4  # election timeouts: by then an election has been won, if one can be
+
+
+class Lookout:
+    """`sender()` says who this member is; `on_removed(why)` is called when another one says that it was removed."""
+
+    def __init__(
+        self, id: int, door: Door, sender: Callable[[], Sender], on_removed: Callable[[str], None], *, timeout_s: float
+    ) -> None:
+        """`timeout_s`: the election timeout."""
+        self._id = id
+        self._door = door
+        self._sender = sender
+        self._on_removed = on_removed
+        self._silent_ms = SILENT_TIMEOUTS * timeout_s * 1000
+
+    def run(self, stopping: threading.Event) -> None:
+        """The lookout thread."""
+        while not stopping.wait(ASK_EVERY_S):
+            for member in self._door.look(self._to_ask_locked):
+                if stopping.is_set() or self._was_removed(member):
+                    return
+
+    def _to_ask_locked(self, node: Node) -> list[Member]:
+        if node.role is Role.LEADER or node.silent_ms < self._silent_ms:
+            return []
+        return [member for id, member in node.configuration.members.items() if id != self._id]
+
+    def _was_removed(self, asked: Member) -> bool:
+        connection = Connection(asked.url)
+        try:
+            status, body = connection.call(encode(self._sender(), Hello(self._id, asked.id)), ANSWER_TIMEOUT_S)
+            sender, reply = decode_answer(body)
+        except (OSError, InvalidMessage):
+            return False  # somebody else may know, or it in a second
+        finally:
+            connection.close()
+        same_cluster = bool(sender.cluster_id) and sender.cluster_id == self._sender().cluster_id
+        if status != 200 or not same_cluster or not isinstance(reply, HelloReply) or self._id not in reply.removed:
+            return False
+        self._on_removed(f"it was removed from the cluster while it was away, as member {sender.id} says")
+        return True

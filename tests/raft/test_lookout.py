@@ -1,0 +1,105 @@
+"""A member that hears no leader asks whether it is still a member, and believes only its own cluster."""
+
+import random
+import threading
+from collections.abc import Iterator
+from queue import SimpleQueue
+
+import pytest
+
+from raft.door import Door
+from raft.endpoint import Endpoint
+from raft.log import Log
+from raft.lookout import SILENT_TIMEOUTS, Lookout
+from raft.membership import Configuration, Member
+from raft.messages import AppendEntries, HardState, HelloReply, Sender
+from raft.node import Node, Settings
+from tests.raft.peer_port import PeerPort
+
+DEADLINE_S = 10.0
+OWN, OTHER = 4, 2
+
+
+class Watched:
+    """The lookout of learner 4, and member 2, which it may ask."""
+
+    def __init__(self) -> None:
+        self.port = PeerPort("other")
+        self.cluster_id = "c1"
+        self.removed: tuple[int, ...] = (OWN,)
+        self.asked: SimpleQueue[None] = SimpleQueue()
+        self.told: SimpleQueue[str] = SimpleQueue()
+        self.port.open(Endpoint(self._other, self._hello))
+        members = {
+            OTHER: Member(OTHER, self.port.url, True),
+            3: Member(3, "http://127.0.0.1:9", True),
+            OWN: Member(OWN, "http://127.0.0.1:9", False),
+        }
+        configuration = Configuration(members, cluster_id="c1")
+        self.node = Node(
+            OWN, log=Log(), hard_state=HardState(), configurations=[(0, configuration)], rng=random.Random(1)
+        )
+        own = Sender(OWN, "dd", "c1", "")
+        self.lookout = Lookout(OWN, Door(self.node), lambda: own, self.told.put, timeout_s=0.3)
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.lookout.run, args=(self.stopping,), name="lookout")
+
+    def _other(self) -> Sender:
+        return Sender(OTHER, "bb", self.cluster_id, "")
+
+    def _hello(self) -> HelloReply:
+        self.asked.put(None)
+        return HelloReply({}, {}, self.removed)
+
+    def hears_a_leader(self) -> None:
+        self.node.step(AppendEntries(OTHER, OWN, 1, 0, 0, (), 0, 0, heartbeat=True))
+
+    def passes(self, ms: float) -> None:
+        for passed in range(0, int(ms) + 50, 50):
+            self.node.tick(float(passed), 0)
+
+    def close(self) -> None:
+        self.stopping.set()
+        if self.thread.ident is not None:
+            self.thread.join(DEADLINE_S)
+            assert not self.thread.is_alive()
+        self.port.close()
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    monkeypatch.setattr("raft.lookout.ASK_EVERY_S", 0.01)
+    watched = Watched()
+    yield watched
+    watched.close()
+
+
+def test_a_removed_member_is_told_once_also_where_another_one_does_not_answer(watched: Watched) -> None:
+    watched.thread.start()
+    assert watched.told.get(timeout=DEADLINE_S) == (
+        "it was removed from the cluster while it was away, as member 2 says"
+    )
+    watched.thread.join(DEADLINE_S)
+    assert (watched.thread.is_alive(), watched.told.empty()) == (False, True)
+    assert watched.node.current_term == 0
+
+
+@pytest.mark.parametrize(("cluster_id", "removed"), [("c2", (OWN,)), ("", (OWN,)), ("c1", (3,)), ("c1", ())])
+def test_what_another_cluster_removed_or_who_is_still_a_member_goes_on_asking(
+    watched: Watched, cluster_id: str, removed: tuple[int, ...]
+) -> None:
+    watched.cluster_id, watched.removed = cluster_id, removed
+    watched.thread.start()
+    for _ in range(3):
+        watched.asked.get(timeout=DEADLINE_S)
+    assert watched.told.empty()
+
+
+def test_who_hears_a_leader_asks_nobody(watched: Watched) -> None:
+    assert [member.id for member in watched.lookout._to_ask_locked(watched.node)] == [OTHER, 3]
+    watched.hears_a_leader()
+    assert watched.lookout._to_ask_locked(watched.node) == []
+    watched.passes((SILENT_TIMEOUTS - 1) * Settings().election_timeout_ms)
+    assert watched.lookout._to_ask_locked(watched.node) == []
+    watched.passes(2 * Settings().election_timeout_ms + SILENT_TIMEOUTS * Settings().election_timeout_ms)
+    assert [member.id for member in watched.lookout._to_ask_locked(watched.node)] == [OTHER, 3]
