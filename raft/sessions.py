@@ -6,8 +6,10 @@ members have in flight, because each proposal says from where on its member stil
 
 from dataclasses import dataclass, field
 
+from raft.errors import InvalidMessage
 from raft.messages import ProposalId
 
+REMEMBERED_MAX = 1 << 24  # sequences of one member in a document: far above what one can have waiting
 PRUNE_AT = 1_024  # the least number of remembered sequences at which it is looked for those that may go
 
 
@@ -48,3 +50,40 @@ class Sessions:
             return False
         session.remember(id)
         return True
+
+    def document(self) -> list[list[object]]:
+        """For JSON: [member, boot, lowest unanswered, applied sequences from there on as [first, last] runs], sorted."""
+        return [
+            [member, session.boot, session.lowest_unanswered, _runs(session)]
+            for member, session in sorted(self._sessions.items())
+        ]
+
+    @classmethod
+    def restored(cls, document: object) -> "Sessions":
+        """The memory that `document` tells of.  Raises InvalidMessage."""
+        sessions = cls()
+        try:
+            for member, boot, lowest, runs in document:  # type: ignore[attr-defined]
+                if not all(type(number) is int and number >= 0 for number in (member, boot, lowest)):
+                    raise ValueError("a number that is none")
+                if sum(last + 1 - first for first, last in runs) > REMEMBERED_MAX:
+                    raise ValueError("more than a member can have in flight")
+                applied = {sequence for first, last in runs for sequence in range(first, last + 1)}
+                session = _Session(boot, lowest, applied, max(PRUNE_AT, 2 * len(applied)))
+                sessions._sessions[member] = session
+        except (TypeError, ValueError) as error:
+            raise InvalidMessage(f"sessions that cannot be read: {error}") from None
+        return sessions
+
+
+def _runs(session: _Session) -> list[list[int]]:
+    """What is remembered and may still be asked for: the rest is refused by `lowest_unanswered` alone."""
+    runs: list[list[int]] = []
+    for sequence in sorted(session.applied):
+        if sequence < session.lowest_unanswered:
+            continue
+        if runs and runs[-1][1] == sequence - 1:
+            runs[-1][1] = sequence
+        else:
+            runs.append([sequence, sequence])
+    return runs

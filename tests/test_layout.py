@@ -29,6 +29,7 @@ FLOORS = (
     ("raft.endpoint", "raft.formation", "raft.blank"),
     # The driver, from its parts up to the whole member.
     ("raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.sessions"),
+    ("raft.replicated",),
     ("raft.applier", "raft.lookout", "raft.peers"),
     ("raft.flusher",),
     ("raft.driver", "raft.forwarding"),

@@ -1,10 +1,14 @@
 """A proposal is applied once, however often it is tried, and what is remembered for that has a bound."""
 
+import json
 import time
+from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raft.errors import InvalidMessage
 from raft.messages import ProposalId
 from raft.sessions import PRUNE_AT, Sessions
 
@@ -120,3 +124,54 @@ def test_when_it_is_forgotten_decides_nothing(proposals: list[ProposalId], prune
         for session in hasty._sessions.values():
             session.prune_at = min(session.prune_at, prune_at)
         assert patient.admit(id) == hasty.admit(id)
+
+
+proposals = st.builds(proposal, st.integers(1, 9), st.integers(0, 9), st.integers(1, 2), st.integers(1, 2))
+
+
+@settings(deadline=None)
+@given(st.lists(proposals, max_size=40), st.lists(proposals, max_size=40))
+def test_sessions_restored_from_their_document_go_on_as_if_nothing_had_been(
+    before: list[ProposalId], after: list[ProposalId]
+) -> None:
+    sessions = Sessions()
+    for id in before:
+        sessions.admit(id)
+    restored = Sessions.restored(json.loads(json.dumps(sessions.document())))
+    assert restored.document() == sessions.document()
+    assert [restored.admit(id) for id in after] == [sessions.admit(id) for id in after]
+    assert restored.document() == sessions.document()
+
+
+def test_a_document_says_runs_of_sequences_not_each_of_them() -> None:
+    sessions = Sessions()
+    for sequence in (1, 2, 3, 7, 8, 5):
+        sessions.admit(proposal(sequence))
+    (session,) = sessions.document()
+    assert session == [1, 1, 0, [[1, 3], [5, 5], [7, 8]]]
+
+
+def test_what_may_never_be_asked_for_again_is_not_in_a_document() -> None:
+    sessions = Sessions()
+    for sequence, following in pairwise(range(1, 6)):
+        sessions.admit(proposal(sequence, following))
+    assert sessions.document() == [[1, 1, 5, []]]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        1,
+        "x",
+        {"1": 2},
+        [1],
+        [[1, 1, 1]],
+        [[1, 1, 1, [1]]],
+        [["1", 1, 1, []]],
+        [[1, 1, -1, []]],
+        [[1, 1, 1, [[1, 1 << 40]]]],
+    ],
+)
+def test_a_document_that_is_none_is_refused(document: object) -> None:
+    with pytest.raises(InvalidMessage):
+        Sessions.restored(document)
