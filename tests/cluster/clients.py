@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -108,13 +109,15 @@ def read_room(port: int, room: str, *, stale: bool = False) -> list[dict[str, An
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """What a writer was told: this post stands in this room under this Id."""
+    """What a writer was told: this post stands in this room under this Id.  Times are monotonic seconds."""
 
     room: str
     user: str
     client_id: str
     message: str
     id: int
+    began: float  # the first try
+    at: float
 
 
 class Writer(threading.Thread):
@@ -133,8 +136,9 @@ class Writer(threading.Thread):
         for number in itertools.count(1):
             room = self._rooms[number % len(self._rooms)]
             client_id, message = f"{self.name}-{number}", f"{self.name} says {number}"
+            began = monotonic()
             while not self._stopping.is_set():
-                if self._post(client, room, client_id, message):
+                if self._post(client, room, client_id, message, began):
                     break
                 client.close()
                 client = Client(next(self._ports))
@@ -142,7 +146,7 @@ class Writer(threading.Thread):
                 break
         client.close()
 
-    def _post(self, client: Client, room: str, client_id: str, message: str) -> bool:
+    def _post(self, client: Client, room: str, client_id: str, message: str, began: float) -> bool:
         """Whether this post needs no further try."""
         try:
             answer = client.post(room, message, self.name, client_id)
@@ -153,7 +157,8 @@ class Writer(threading.Thread):
             self._stopping.wait(LOOK_AGAIN_S)
             return False
         if answer.status in {200, 201}:
-            self.acknowledged.append(Acknowledged(room, self.name, client_id, message, answer.json()["Id"]))
+            id = answer.json()["Id"]
+            self.acknowledged.append(Acknowledged(room, self.name, client_id, message, id, began, monotonic()))
         else:
             self.surprises.append(answer)
         return True
