@@ -1,19 +1,20 @@
 """Names of what would outlive a run that is killed, and the sweeping up after such a run.
 
 Namespaces, network links and mount points carry the number of the process that made them.  A run takes its own down
-itself; what belongs to a process that is no more is taken down by the next run.  Directories are left: a run that found
-something wrong keeps them on purpose.
+itself; what belongs to a process that is no more is taken down by the next run.  Its nodes have died with it.
+Directories are left: a run that found something wrong keeps them on purpose.
 """
 
 import itertools
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.tools import run
 
-NAME = re.compile(r"rcf(?P<pid>[0-9]+)-[0-9a-z_]+")
+NAME = re.compile(r"rcf(?P<pid>[0-9]+)-[0-9a-zA-Z_]+")
 NAMESPACES = Path("/run/netns")
 LINKS = Path("/sys/class/net")
 _count = itertools.count(1)
@@ -30,18 +31,26 @@ def new_directory() -> Path:
 
 
 def sweep() -> None:
-    """Take down what runs that are no more have left."""
+    """Take down what runs that are no more have left.  Another run may do the same meanwhile."""
     for mount_point in reversed(mount_points()):
         if any(_is_dead(part) for part in Path(mount_point).parts):
-            run("umount", mount_point)
+            _take_down(lambda at=mount_point: at in mount_points(), "umount", mount_point)  # type: ignore[misc]
     for link in os.listdir(LINKS):
-        if _is_dead(link) and (LINKS / link).exists():  # the other end of a pair goes with the first
-            run("ip", "link", "del", link)
+        if _is_dead(link):  # and so goes the other end of a pair
+            _take_down((LINKS / link).exists, "ip", "link", "del", link)
     for namespace in os.listdir(NAMESPACES) if NAMESPACES.exists() else ():
         if _is_dead(namespace):
-            for pid in run("ip", "netns", "pids", namespace).split():
-                os.kill(int(pid), 9)
-            run("ip", "netns", "del", namespace)
+            _take_down((NAMESPACES / namespace).exists, "ip", "netns", "del", namespace)
+
+
+def _take_down(is_there: Callable[[], bool], *command: str) -> None:
+    """Run a command that takes something down, unless it is gone."""
+    try:
+        if is_there():
+            run(*command)
+    except AssertionError:
+        if is_there():
+            raise
 
 
 def mount_points() -> list[str]:

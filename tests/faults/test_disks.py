@@ -56,6 +56,10 @@ def test_a_full_disk_ends_a_node_with_words_and_with_room_again_it_has_everythin
             assert "No space left on device" in cluster.nodes[victim].log()
             assert "Traceback" not in cluster.nodes[victim].log()
             go_on(writers)
+            cluster.leave(victim, 0)
+            cluster.start(victim)
+            assert cluster.nodes[victim].wait_exit() == 1, "it started on a full disk"
+            assert "Traceback" not in cluster.nodes[victim].log()
             cluster.leave(victim, disks.EMPTY_BYTES)
             cluster.restart(victim)
             go_on(writers)
