@@ -5,6 +5,7 @@ of the state: a snapshot without the memory would apply a retried proposal twice
 """
 
 import json
+from array import array
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Protocol
@@ -21,6 +22,9 @@ class StateMachine(Protocol):
     def applied(self, index: int) -> None: ...
     def document(self) -> Iterator[bytes]: ...
     def restore(self, index: int, lines: Iterable[bytes]) -> None: ...
+    def live(self) -> "array[int]": ...
+    @property
+    def live_bytes(self) -> int: ...
 
 
 class Replicated:

@@ -52,7 +52,7 @@ class Sessions:
         return True
 
     def document(self) -> list[list[object]]:
-        """For JSON: [member, boot, lowest unanswered, applied sequences from there on as [first, last] runs], sorted."""
+        """For JSON: [member, boot, lowest unanswered, runs [first, last] of the sequences applied from there on]."""
         return [
             [member, session.boot, session.lowest_unanswered, _runs(session)]
             for member, session in sorted(self._sessions.items())

@@ -1,6 +1,7 @@
 """The state machine and its sessions go together: through entries, and through documents."""
 
 import json
+from array import array
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -24,6 +25,13 @@ class Words:
 
     def applied(self, index: int) -> None:
         self.index = index
+
+    def live(self) -> "array[int]":
+        return array("Q")
+
+    @property
+    def live_bytes(self) -> int:
+        return 0
 
     def document(self) -> Iterator[bytes]:
         return (json.dumps({"word": word}).encode() for word in self.said)
