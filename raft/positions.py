@@ -1,64 +1,95 @@
 """Where each entry of the log lies: eight bytes an entry, however long its text.
 
-A position is one integer of 64 bits: the segment (its place in the list of segments, 21 bits), the byte where the
-record begins (30 bits) and an upper bound of its length in blocks of 128 bytes (13 bits).  The bound lets a read
-fetch a record with one call; the record's own newline tells its end.
+A position is one integer of 64 bits: the file (its place in the list of files, 15 bits), the byte where the record
+begins (36 bits) and an upper bound of its length in blocks of 128 bytes (13 bits).  The bound lets a read fetch a
+record with one call; the record's own newline tells its end.
 
-Rules.  The positions are those of indexes `first_index` onwards without a gap.  Setting index i forgets every index
-above i, as a record at i does in the files.  One thread sets, any thread looks up; the lock is held for copying only,
-never for I/O.
+Rules.  Above the base the positions are those of all indexes, without a gap.  Up to the base they are those of the
+entries that its snapshot holds: sparse, found by bisection, sixteen bytes each.  Setting index i forgets every index
+above i, as a record at i does in the files.  One thread sets, any thread looks up and moves the base; the lock is
+held for copying only, never for I/O.
 """
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 
 from raft.records import RECORD_BYTES_MAX
 
-SEGMENTS_MAX = 1 << 21
-SEGMENT_BYTES_MAX = 1 << 30
 _BLOCK_BYTES = 128
 _BLOCK_BITS = 13
-_OFFSET_BITS = 30
+_OFFSET_BITS = 36
+FILES_MAX = 1 << 64 - _OFFSET_BITS - _BLOCK_BITS  # in use at a time: 2 TiB of full segments
+FILE_BYTES_MAX = 1 << _OFFSET_BITS  # of a snapshot, which holds all that is live
 _GAP_BYTES = 16 << 10  # is read through: to copy 16 KiB costs about as much as a call of its own
 _RUN_BYTES_MAX = 4 * RECORD_BYTES_MAX  # what one call may read, so that a long list is not in memory twice
 
 assert RECORD_BYTES_MAX <= _BLOCK_BYTES << _BLOCK_BITS
 
 
-def pack(segment: int, offset: int, length: int) -> int:
+def pack(file: int, offset: int, length: int) -> int:
     """The position of a record of `length` bytes at `offset`."""
-    assert segment < SEGMENTS_MAX and offset < SEGMENT_BYTES_MAX and 0 < length <= RECORD_BYTES_MAX
-    return (segment << _OFFSET_BITS | offset) << _BLOCK_BITS | (length - 1) // _BLOCK_BYTES
+    assert file < FILES_MAX and offset < FILE_BYTES_MAX and 0 < length <= RECORD_BYTES_MAX
+    return (file << _OFFSET_BITS | offset) << _BLOCK_BITS | (length - 1) // _BLOCK_BYTES
 
 
 def unpack(position: int) -> tuple[int, int, int]:
-    """Segment, offset and the upper bound of the length."""
+    """File, offset and the upper bound of the length."""
     place = position >> _BLOCK_BITS
     blocks = (position & (1 << _BLOCK_BITS) - 1) + 1
     return place >> _OFFSET_BITS, place & (1 << _OFFSET_BITS) - 1, blocks * _BLOCK_BYTES
 
 
-class Positions:
-    """The positions of the entries `first_index` to `last_index`."""
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """The entries that a snapshot holds.  Never changed once it is given to `Positions`."""
 
-    def __init__(self, first_index: int = 1) -> None:
-        self.first_index = first_index
+    indexes: "array[int]" = field(default_factory=lambda: array("Q"))  # ascending
+    packed: "array[int]" = field(default_factory=lambda: array("Q"))  # their positions, all in file 0
+
+    def add(self, index: int, offset: int, length: int) -> None:
+        """The next entry."""
+        self.indexes.append(index)
+        self.packed.append(pack(0, offset, length))
+
+    def find(self, index: int) -> int:
+        """The position of `index`.  Raises LookupError where the snapshot does not hold it."""
+        place = bisect_left(self.indexes, index)
+        if place == len(self.indexes) or self.indexes[place] != index:
+            raise LookupError(f"entry {index} is no longer in the log")
+        return self.packed[place]
+
+
+class Positions:
+    """The positions of the entries up to `last_index`: all above `base_index`, some of those up to it."""
+
+    def __init__(self, base_index: int = 0, sparse: Sparse | None = None, base_file: int = 0) -> None:
+        self.base_index = base_index
         self._lock = Lock()
         self._packed = array("Q")
+        self._sparse = sparse or Sparse()
+        self._base_file = pack(base_file, 0, 1)  # what the position of an entry in the snapshot lacks
 
     @property
     def last_index(self) -> int:
-        """`first_index` - 1 where there is none."""
-        return self.first_index + len(self._packed) - 1
+        """`base_index` where there is none above it."""
+        with self._lock:
+            return self.base_index + len(self._packed)
+
+    @property
+    def entry_count(self) -> int:
+        """How many entries there are."""
+        with self._lock:
+            return len(self._sparse.indexes) + len(self._packed)
 
     def set(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Note (index, position) pairs in the order of their records; each index at most one above the last."""
         with self._lock:
             packed = self._packed
             for index, position in pairs:
-                place = index - self.first_index
+                place = index - self.base_index - 1
                 if place != len(packed):
                     assert 0 <= place < len(packed), "a gap in the log"
                     del packed[place:]
@@ -70,33 +101,53 @@ class Positions:
             self._packed.append(position)
 
     def forget_from(self, index: int) -> None:
-        """Forget `index`, which is there, and all above it."""
+        """Forget `index`, which is above the base, and all above it."""
         with self._lock:
-            del self._packed[index - self.first_index :]
+            assert index > self.base_index
+            del self._packed[index - self.base_index - 1 :]
+
+    def rebase(self, base_index: int, sparse: Sparse, base_file: int) -> None:
+        """From now on the entries up to `base_index`, a higher one than before, are those of a snapshot."""
+        with self._lock:
+            assert base_index >= self.base_index
+            del self._packed[: base_index - self.base_index]
+            self.base_index = base_index
+            self._sparse = sparse
+            self._base_file = pack(base_file, 0, 1)
+
+    def install(self, base_index: int, sparse: Sparse, base_file: int) -> None:
+        """As `rebase`, and nothing is above the base."""
+        with self._lock:
+            self._packed = array("Q")
+            self.base_index = base_index
+            self._sparse = sparse
+            self._base_file = pack(base_file, 0, 1)
 
     def get_range(self, first: int, last: int) -> Sequence[int]:
-        """The positions of `first` to `last`.  Raises LookupError where the log does not hold them (any more)."""
-        start = first - self.first_index
+        """The positions of `first` to `last`, all above the base.  Raises LookupError where they are not all there."""
         with self._lock:
-            if start < 0 or last > self.last_index or first > last:
+            start = first - self.base_index - 1
+            if start < 0 or last > self.base_index + len(self._packed) or first > last:
                 raise LookupError(f"the log does not hold entries {first} to {last}")
-            return self._packed[start : last - self.first_index + 1]
+            return self._packed[start : last - self.base_index]
 
-    def get_many(self, indexes: Iterable[int]) -> Sequence[int]:
-        """The positions of `indexes`.  Raises LookupError where the log does not hold all of them (any more)."""
+    def get_many(self, indexes: Sequence[int]) -> Sequence[int]:
+        """The positions of ascending `indexes`.  Raises LookupError where the log does not hold all of them."""
         with self._lock:
-            packed, base = self._packed, self.first_index
-            places = [index - base for index in indexes]
-            if places and (min(places) < 0 or max(places) >= len(packed)):
-                raise LookupError(f"the log does not hold entries {min(places) + base} to {max(places) + base}")
-            return [packed[place] for place in places]
+            base_index, base_file, sparse = self.base_index, self._base_file, self._sparse
+            above = bisect_left(indexes, base_index + 1)
+            places = [index - base_index - 1 for index in indexes[above:]]
+            if places and (min(places) < 0 or max(places) >= len(self._packed)):
+                raise LookupError(f"the log does not hold entries {indexes[above]} to {indexes[-1]}")
+            dense = [self._packed[place] for place in places]
+        return [sparse.find(index) | base_file for index in indexes[:above]] + dense
 
 
 @dataclass(slots=True)
 class Run:
-    """Records of one segment that lie so close together that one call reads them."""
+    """Records of one file that lie so close together that one call reads them."""
 
-    segment: int
+    file: int
     start: int
     end: int  # not before the end of the last record; may be beyond that of the file
     places: list[tuple[int, int]]  # offset and upper bound of the length, ascending
@@ -106,10 +157,10 @@ def runs(positions: Iterable[int]) -> Iterator[Run]:
     """Split positions into runs, in their order."""
     run: Run | None = None
     for position in positions:
-        segment, offset, length = unpack(position)
+        file, offset, length = unpack(position)
         if (
             run is not None
-            and segment == run.segment
+            and file == run.file
             and run.start <= offset <= run.end + _GAP_BYTES
             and offset + length - run.start <= _RUN_BYTES_MAX
         ):
@@ -118,7 +169,7 @@ def runs(positions: Iterable[int]) -> Iterator[Run]:
             continue
         if run is not None:
             yield run
-        run = Run(segment, offset, offset + length, [(offset, length)])
+        run = Run(file, offset, offset + length, [(offset, length)])
     if run is not None:
         yield run
 

@@ -7,6 +7,8 @@
     <crc> {"durable":273,"term":3,"vote":1,"commit":17}       opens a batch
     <crc> {"index":18,"term":3,"time":…,"id":[…],"command":…}   its entries, verbatim as peers get them
 
+The first index in the name is that from which on all entries in force then lie in this file or a later one.
+
 Rules.  The header, with the `carried` bytes of entries that follow it, comes into being durable or not at all; it is
 all of the file that its maker wrote in one piece.  After it, each batch is one append and one fdatasync.  `durable`
 is the offset up to which the file was synced before the batch was written: damage below the highest one is never a
@@ -16,7 +18,7 @@ it stays below the lowest index among them, or a torn rewind would pass old entr
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -65,6 +67,25 @@ def sequence_of(name: str) -> int:
     """The sequence number in a segment's name; 0 where it is another file's name."""
     match = _NAME.fullmatch(name)
     return int(match[1]) if match else 0
+
+
+def first_index_of(name: str) -> int:
+    """The first index in a segment's name: all entries from it on that were in force then are in this file or later."""
+    return int(name[13:28])
+
+
+def counted_from(names: Sequence[str], base_index: int) -> int:
+    """The place among the segments, in their order, of the one from which on they count above the base.
+
+    That is the last one whose first index is at most the one after the base: what is in force above the base was
+    written in it or later.  Raises LookupError where there is none.  Without a base all segments count.
+    """
+    if not base_index:
+        return 0
+    for place in range(len(names) - 1, -1, -1):
+        if first_index_of(names[place]) <= base_index + 1:
+            return place
+    raise LookupError(f"no segment goes on after entry {base_index}")
 
 
 def encode_header(header: Header) -> bytes:
@@ -128,14 +149,22 @@ def intact_lines(file: ReadFile, start: int, end: int) -> Iterator[tuple[int, Li
     while start < end:
         chunk = file.pread(min(_CHUNK_BYTES, end - start), start)
         done = 0
-        for line in _LINE.finditer(chunk):
-            if line.start() != done or int(line[1], 16) != crc32(line[2]):
-                return
+        for line in intact_lines_in(chunk):
             yield start + done, line
             done = line.end()
         if not done:
             return
         start += done
+
+
+def intact_lines_in(chunk: bytes) -> Iterator[Line]:
+    """The records that `chunk` begins with, as long as they are intact and whole."""
+    done = 0
+    for line in _LINE.finditer(chunk):
+        if line.start() != done or int(line[1], 16) != crc32(line[2]):
+            return
+        yield line
+        done = line.end()
 
 
 def highest_durable(file: ReadFile, start: int, end: int) -> int:

@@ -1,32 +1,46 @@
-"""The log on disk, which is the database: one object over the segment files of a data directory.
+"""The log on disk, which is the database: one object over the files of a data directory.
 
 Rules.  What `append` returned from is durable, all of it or (it raised) nobody knows: a failed write or fsync makes
 the storage unusable, because what the disk then holds is unknown and an fsync that is tried again lies.  A batch is
 one write and one fdatasync, and carries the hard state.  One thread appends; any thread reads, during appends too,
 and no lock is held across I/O.  An entry's text is on disk once and in memory never: eight bytes an entry say where.
 
-What a segment looks like is in `segments.py`, what a start accepts in `recovery.py`.  Checkpoints, compaction and
-snapshots will hang in here: they replace a prefix of the segments, never a byte of one.
+A snapshot replaces a prefix of the segments, never a byte of one.
+
+- `adopt`: a compaction made the snapshot, of what is applied here.  It is durable under its name before anybody hears
+  of it, so whatever a crash leaves, a start finds the old base or the new one, and the same log above.
+- `install`: the snapshot was received and the log does not continue it.  Its file is durable under a temporary name.
+  Then the term and the vote, if not yet, then a new segment that begins right after it; only then does it get its
+  name, and that is the moment at which the old log is gone.  A crash before it leaves the old log and an empty
+  segment whose name lies about where it begins: a start removes that.  The commit index that comes with a snapshot
+  is never written before that moment: of the old log it may not be true.
+
+What a segment looks like is in `segments.py`, a snapshot in `snapshots.py`, what a start accepts in `recovery.py`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 from raft.disk import Disk
-from raft.errors import CorruptLog, DiskFailed, InvalidMessage
-from raft.identity import ADVICE
-from raft.messages import Entry, HardState
-from raft.positions import SEGMENT_BYTES_MAX, count_within, pack, runs
-from raft.records import RECORD_BYTES_MAX, entry_of_verified, unseal
-from raft.recovery import Progress, RecoveredLog, recover
-from raft.segments import Header, SegmentWriter, encode_opening, segment_name, sequence_of
+from raft.documents import newest_document
+from raft.errors import DiskFailed, InvalidMessage
+from raft.files import Files
+from raft.messages import Entry, HardState, SnapshotMeta
+from raft.positions import Positions, Sparse, pack, unpack
+from raft.reading import LogReader, Progress
+from raft.receiving import Receiver
+from raft.records import RECORD_BYTES_MAX, decode_entry
+from raft.recovery import RecoveredLog, recover
+from raft.segments import Header, SegmentWriter, encode_opening, first_index_of, segment_name, sequence_of
+from raft.snapshots import SnapshotFile, scan_file, snapshot_name
 
 SEGMENT_BYTES = 64 << 20  # at most this much is read again where one file is read from its start
+SEGMENT_BYTES_MAX = 1 << 30
 BATCH_BYTES_MAX = SEGMENT_BYTES_MAX // 2  # a segment begins a batch below its bound and must hold all of it
-_REPLAY_BYTES = 4 * RECORD_BYTES_MAX  # read at a time in a start
-_RECORD_BYTES_MIN = 48  # the shortest entry there can be, rounded down
 
 _T = TypeVar("_T")
 
@@ -39,7 +53,8 @@ class Recovered:
     last_index: int
     term_runs: tuple[tuple[int, int], ...]  # (first index, term), ascending
     last_time: int  # of the last entry, 0 where there is none
-    configurations: tuple[Entry, ...]  # those the log still holds, in its order
+    configurations: tuple[Entry, ...]  # those above the base, in the log's order
+    snapshot: SnapshotMeta | None  # the base: `last_index` is never below it, `term_runs` are those above it
     reports: tuple[str, ...]  # a line for each thing that was cut
 
 
@@ -52,21 +67,32 @@ class Storage:
         self._data_dir = data_dir
         self._cluster_id = cluster_id
         self._segment_bytes = segment_bytes
-        self._segments = log.segments  # their names; a position names a segment by its place here
-        self._positions = log.positions
+        self._files: Files = log.files
+        self._positions: Positions = log.positions
+        self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self._hard_state = log.hard_state
-        self._sealed_bytes = log.bytes_on_disk  # of all segments but the one that is appended to
+        self._receiver: Receiver | None = None
+        self._base_lock = Lock()  # held while another base takes effect in memory
         self._failure = ""  # why the storage is unusable
         self._closed = False
+        self._writer = self._final(lambda: self._open_segment(log))
+        self._final(self._believe_checkpoint)
         self.recovered = Recovered(
-            log.hard_state,
-            log.last_index,
+            self._hard_state,
+            self.last_index,
             tuple(log.term_runs),
             log.last_time,
             tuple(log.configurations),
+            self._files.base.meta if self._files.base else None,
             tuple(log.reports),
         )
-        self._writer = self._final(lambda: self._open_segment(log))
+
+    def _believe_checkpoint(self) -> None:
+        found = self.documents(self.last_index)
+        if found is not None:
+            self._files.checkpointed(found[0])
+            commit_index = max(self._hard_state.commit_index, found[0])
+            self._hard_state = replace(self._hard_state, commit_index=commit_index)
 
     @classmethod
     def open(
@@ -95,8 +121,28 @@ class Storage:
 
     @property
     def bytes_on_disk(self) -> int:
-        """The size of all segments."""
-        return self._sealed_bytes + self._writer.size
+        """The size of all files that count; what was replaced and lingers is not in it."""
+        return self._files.bytes
+
+    @property
+    def entry_count(self) -> int:
+        """How many entries the log holds: all above the base, and those in it."""
+        return self._positions.entry_count
+
+    @property
+    def bytes_since_document(self) -> int:
+        """How much log a start has to replay: what came after the newest checkpoint, or the base."""
+        try:
+            (position,) = self._positions.get_range(*[self._files.document_index + 1] * 2)
+        except LookupError:
+            return 0
+        slot, offset, _ = unpack(position)
+        return self._files.bytes_from(slot, offset)
+
+    @property
+    def snapshot(self) -> SnapshotFile | None:
+        """The base's file, for sending; None where the log goes back to its first entry."""
+        return self._files.base
 
     def set_cluster_id(self, cluster_id: str) -> None:
         """Put this ClusterId into the segments to come.  Save it in the identity first."""
@@ -114,7 +160,9 @@ class Storage:
 
     def _append(self, hard_state: HardState, entries: Sequence[Entry]) -> None:
         if self._writer.size >= self._segment_bytes:
-            self._rotate()  # with the old hard state: what the new one calls committed is not in the log yet
+            self._rotate(
+                self.last_index + 1
+            )  # with the old hard state: what the new one calls committed is not in the log yet
         self._hard_state = hard_state
         start = self._writer.size
         lowest = min((entry.index for entry in entries), default=self.last_index + 1)
@@ -124,36 +172,127 @@ class Storage:
         assert len(batch) <= BATCH_BYTES_MAX
         pairs = self._place(((entry.index, len(entry.record)) for entry in entries), start + len(opening))
         self._writer.write(batch)
+        self._files.grow(self._writer.size)
         self._positions.set(pairs)
         self._writer.sync()
 
     def read(self, first: int, last: int, bytes_max: int) -> list[bytes]:
-        """The records of `first` and the following up to `last`: at least one, then as many as fit in `bytes_max`.
-
-        Any thread.  Their checksums are verified.  Raises LookupError (the log does not hold them, or no longer),
-        CorruptLog (the disk gives back something else than was written), DiskFailed, or OSError of the reading.
-        """
+        """As `LogReader.read`; any thread.  Also raises DiskFailed."""
         self._check_usable()
-        last = min(last, first + bytes_max // _RECORD_BYTES_MIN)
-        positions = self._positions.get_range(first, last)
-        count = count_within(positions, bytes_max)
-        return self._read(range(first, first + count), positions[:count])
+        return self._reader.read(first, last, bytes_max)
 
     def read_many(self, indexes: Sequence[int]) -> list[bytes]:
-        """The records of some indexes, ascending; neighbours in the file are read in one go.  As `read` otherwise."""
+        """As `LogReader.read_many`; any thread.  Also raises DiskFailed."""
         self._check_usable()
-        return self._read(indexes, self._positions.get_many(indexes))
+        return self._reader.read_many(indexes)
 
     def replay(self, first: int, last: int, progress: Progress | None = None) -> Iterator[Entry]:
-        """The entries `first` to `last`, read in large pieces.  `progress(entries done, entries in all)`."""
-        index = first
-        while index <= last:
-            records = self.read(index, last, _REPLAY_BYTES)
-            for record in records:
-                yield entry_of_verified(record)
-            index += len(records)
-            if progress is not None:
-                progress(index - first, last - first + 1)
+        """As `LogReader.replay`; any thread.  Also raises DiskFailed."""
+        self._check_usable()
+        return self._reader.replay(first, last, progress)
+
+    def documents(self, commit_index: int) -> tuple[int, Iterator[bytes]] | None:
+        """(index, lines) of the newest usable state document at or below `commit_index`; None where there is none.
+
+        A damaged checkpoint is removed.  The lines raise InvalidMessage or OSError where the file is lost under them.
+        """
+        base = self._files.base
+        found = newest_document(self._disk, self._data_dir, base, commit_index, self._term_at, tidy=True)
+        return (found.meta.index, found.lines) if found else None
+
+    def _term_at(self, index: int) -> int:
+        try:
+            return decode_entry(self._reader.read(index, index, RECORD_BYTES_MAX)[0]).term
+        except LookupError:
+            return 0
+
+    def read_snapshot(self, file: SnapshotFile, offset: int, bytes_max: int) -> bytes:
+        """Whole lines of a snapshot from `offset` on: at least one, as many as fit in `bytes_max`; b"" at its end.
+
+        Any thread.  Raises LookupError: the file was replaced and has gone; OSError.
+        """
+        try:
+            opened = self._disk.open(self._data_dir / file.name)
+        except FileNotFoundError:
+            raise LookupError(f"{file.name} has been replaced") from None
+        try:
+            data = opened.pread(bytes_max, offset)
+            if b"\n" not in data:
+                data = opened.pread(RECORD_BYTES_MAX + 1, offset)  # a line's length is bounded, so this holds one
+                return data[: data.find(b"\n") + 1]
+            return data[: data.rfind(b"\n") + 1]
+        finally:
+            opened.close()
+
+    def receive(self, meta_index: int, meta_term: int, bytes_total: int) -> Receiver:
+        """Begin to receive a snapshot of `bytes_total` bytes; one that is under way is dropped.
+
+        Raises InvalidMessage or DiskFailed.
+        """
+        self._check_usable()
+        if self._receiver is not None:
+            self._receiver.drop()
+        self._receiver = Receiver(self._disk, self._data_dir, self._cluster_id, meta_index, meta_term, bytes_total)
+        return self._receiver
+
+    def install(self, meta: SnapshotMeta, hard_state: HardState) -> None:
+        """The snapshot that was received and finished with this index and term stands in place of the whole log.
+
+        Durable when this returns.  The appending thread only.  Raises LookupError: there is no such snapshot, and
+        nothing was done; DiskFailed.
+        """
+        self._check_usable()
+        receiver = self._receiver
+        finished = receiver.finished() if receiver else None
+        if receiver is None or finished is None or (receiver.index, receiver.term) != (meta.index, meta.term):
+            raise LookupError(f"no snapshot of index {meta.index} has been received")
+        file, sparse = finished
+        assert meta.index > self._positions.base_index
+        self._final(lambda: self._install(receiver.temporary_name, file, sparse, hard_state))
+        self._receiver = None
+
+    def _install(self, temporary: str, file: SnapshotFile, sparse: Sparse, hard_state: HardState) -> None:
+        kept = replace(hard_state, commit_index=self._hard_state.commit_index)
+        self._append(kept, ())
+        self._rotate(file.meta.index + 1)
+        self._disk.rename(self._data_dir / temporary, self._data_dir / file.name)
+        self._disk.sync_directory(self._data_dir)
+        self._hard_state = hard_state
+        with self._base_lock:
+            slot = self._files.reserve(file)
+            self._positions.install(file.meta.index, sparse, slot)
+            self._files.rebase(file, slot)
+
+    def adopt(self, meta: SnapshotMeta) -> None:
+        """The log up to `meta.index` is in the snapshot of that index now, made by a compaction.
+
+        Any thread, one at a time, while the appending one goes on.  Does nothing where the base is as new.  Raises
+        InvalidMessage: the file is not whole; OSError: it cannot be read.  Nothing is changed then.
+        """
+        if meta.index <= self._positions.base_index:
+            return
+        scan = scan_file(self._disk, self._data_dir, snapshot_name(meta.index))
+        if scan.meta != meta:
+            raise InvalidMessage(f"{scan.name}: not the snapshot that was announced")
+        file = SnapshotFile(scan.meta, scan.name, scan.offset)
+        with self._base_lock:
+            if meta.index > self._positions.base_index:  # no other snapshot was installed meanwhile
+                slot = self._files.reserve(file)
+                self._positions.rebase(meta.index, scan.sparse, slot)
+                self._files.rebase(file, slot)
+
+    def checkpointed(self, meta: SnapshotMeta) -> None:
+        """A checkpoint of `meta.index` was made.  Any thread."""
+        self._files.checkpointed(meta.index)
+
+    def sweep(self, now_s: float) -> None:
+        """Remove what was replaced an hour ago or earlier, and older checkpoints at once; call it now and then.
+
+        `now_s` is any clock that does not go back.  One thread at a time.  What cannot be removed stays for next time.
+        """
+        with suppress(OSError):
+            receiver = self._receiver
+            self._files.sweep(self._disk, self._data_dir, now_s, receiver.temporary_name if receiver else "")
 
     def close(self) -> None:
         """Mark all as durable, so that damage to the last batch is from now on told from a crash's, and close.
@@ -173,9 +312,12 @@ class Storage:
         first_index = log.carried[0][0] if log.carried else self.last_index + 1
         last = log.last_segment
         if last is not None and last.empty:  # takes its place, or restarts alone would fill the directory
-            name, predecessor, end = last.header.name, last.header.predecessor, last.header.predecessor_end
-            self._sealed_bytes -= last.size
-            self._segments.pop()
+            self._files.drop_segment()
+            if first_index_of(last.header.name) != first_index:  # made for a snapshot that never got its name
+                self._disk.remove(self._data_dir / last.header.name)
+                self._disk.sync_directory(self._data_dir)  # it must not come back beside its successor
+            name = segment_name(sequence_of(last.header.name), first_index)
+            predecessor, end = last.header.predecessor, last.header.predecessor_end
         elif last is not None:
             name = segment_name(sequence_of(last.header.name) + 1, first_index)
             predecessor, end = last.header.name, last.durable
@@ -186,51 +328,29 @@ class Storage:
         self._positions.set(self._place(lengths, writer.size - writer.header.carried))
         return writer
 
-    def _rotate(self) -> None:
+    def _rotate(self, first_index: int) -> None:
         """Go on in a new segment: all of the old one is durable."""
         old = self._writer
-        name = segment_name(sequence_of(old.header.name) + 1, self.last_index + 1)
+        name = segment_name(sequence_of(old.header.name) + 1, first_index)
         self._writer = self._create(name, old.header.name, old.size, b"")
-        self._sealed_bytes += old.size
         old.close()
 
     def _create(self, name: str, predecessor: str, predecessor_end: int, carried: bytes) -> SegmentWriter:
         header = Header(name, self._cluster_id, self._hard_state, predecessor, predecessor_end, len(carried))
         writer = SegmentWriter.create(self._disk, self._data_dir, header, carried)
-        self._segments.append(name)
+        self._slot = self._files.add_segment(name, writer.size)
         return writer
 
     def _place(self, records: Iterable[tuple[int, int]], offset: int) -> list[tuple[int, int]]:
         """(index, position) for (index, length) of records one behind the other from `offset` in the newest segment."""
-        segment = len(self._segments) - 1
         next_index = self.last_index + 1
         pairs = []
         for index, length in records:
             assert 1 <= index <= next_index, "a gap in the log"
             next_index = index + 1
-            pairs.append((index, pack(segment, offset, length)))
+            pairs.append((index, pack(self._slot, offset, length)))
             offset += length
         return pairs
-
-    def _read(self, indexes: Sequence[int], positions: Iterable[int]) -> list[bytes]:
-        """The verified records at `positions`; files never change but at their end, so no lock is needed."""
-        records: list[bytes] = []
-        segment, file = -1, None
-        try:
-            for run in runs(positions):
-                if file is None or run.segment != segment:
-                    if file is not None:
-                        file.close()
-                    segment, file = run.segment, self._disk.open(self._data_dir / self._segments[run.segment])
-                data = file.pread(run.end - run.start, run.start)
-                for offset, length in run.places:
-                    index = indexes[len(records)]
-                    start = offset - run.start
-                    records.append(self._verified(data[start : start + length], index, run.segment, offset))
-        finally:
-            if file is not None:
-                file.close()
-        return records
 
     def _final(self, action: Callable[[], _T]) -> _T:
         """Do what writes; where the disk refuses, nothing is ever done on this storage again."""
@@ -246,13 +366,3 @@ class Storage:
     def _check_usable(self) -> None:
         if self._failure:
             raise DiskFailed(self._failure)
-
-    def _verified(self, data: bytes, index: int, segment: int, offset: int) -> bytes:
-        """The record that `data` begins with, which must be intact and that of `index`."""
-        record = data[: data.find(b"\n") + 1]
-        try:
-            if unseal(record).startswith(b'{"index":%d,' % index):
-                return record
-        except InvalidMessage:
-            pass
-        raise CorruptLog(str(self._data_dir / self._segments[segment]), offset, f"entry {index} is damaged", ADVICE)

@@ -4,20 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft.positions import SEGMENT_BYTES_MAX, SEGMENTS_MAX, Positions, count_within, pack, runs, unpack
+from raft.positions import FILE_BYTES_MAX, FILES_MAX, Positions, count_within, pack, runs, unpack
 from raft.records import RECORD_BYTES_MAX
 
 
 @given(
-    st.integers(0, SEGMENTS_MAX - 1),
-    st.integers(0, SEGMENT_BYTES_MAX - 1),
+    st.integers(0, FILES_MAX - 1),
+    st.integers(0, FILE_BYTES_MAX - 1),
     st.integers(1, RECORD_BYTES_MAX),
 )
-def test_a_position_keeps_segment_and_offset_and_bounds_the_length(segment: int, offset: int, length: int) -> None:
-    position = pack(segment, offset, length)
+def test_a_position_keeps_file_and_offset_and_bounds_the_length(file: int, offset: int, length: int) -> None:
+    position = pack(file, offset, length)
     assert 0 <= position < 1 << 64
-    found_segment, found_offset, bound = unpack(position)
-    assert (found_segment, found_offset) == (segment, offset)
+    found_file, found_offset, bound = unpack(position)
+    assert (found_file, found_offset) == (file, offset)
     assert length <= bound < length + 128
 
 
@@ -42,7 +42,7 @@ def test_records_close_together_are_one_run() -> None:
     near = [pack(0, 100, 50), pack(0, 150, 50), pack(0, 10_000, 50)]
     far = pack(0, 100_000, 50)
     other = pack(1, 100_100, 50)
-    found = [(run.segment, run.start, len(run.places)) for run in runs([*near, far, other])]
+    found = [(run.file, run.start, len(run.places)) for run in runs([*near, far, other])]
     assert found == [(0, 100, 3), (0, 100_000, 1), (1, 100_100, 1)]
 
 

@@ -1,0 +1,167 @@
+"""The files that the log lies in: which count, which were replaced, and when those may go.
+
+The log is a base (a snapshot, or none) and the segments that count above it, in their order.  A position names a file
+by its slot here.  What a new base replaces keeps its slot, so that a read which looked its positions up before still
+finds the file, and lingers on the disk for an hour: for such reads, and for whoever is copying the directory.
+
+Rules.  One thread adds segments; any thread may give a new base, sweep and ask.  The lock is held for a moment, never
+across I/O.  A slot is given to another file only after its own has been removed, and only when there is no new one: a
+read that is later than an hour shall find nothing rather than something else.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from raft.disk import Disk
+from raft.positions import FILES_MAX
+from raft.segments import counted_from, sequence_of
+from raft.snapshots import SnapshotFile, checkpoint_index, is_temporary, snapshot_index
+
+LINGER_S = 3_600.0
+UNFINISHED_S = 86_400.0  # what nobody has finished in a day was being made by a process that died
+
+
+@dataclass(slots=True)
+class _File:
+    name: str
+    bytes: int
+
+
+class Files:
+    """The base and the segments, and what is left of earlier ones."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._slots: list[_File | None] = []
+        self._base: SnapshotFile | None = None
+        self._counted: list[int] = []  # slots: the base's, where there is one, then the segments'
+        self._checkpoint = 0  # the index of the newest known
+        self._due: dict[str, float] = {}  # name -> when it may go
+
+    @property
+    def base(self) -> SnapshotFile | None:
+        """The snapshot that the log stands on."""
+        return self._base
+
+    @property
+    def document_index(self) -> int:
+        """The index of the newest state document known."""
+        with self._lock:
+            return max(self._checkpoint, self._base.meta.index if self._base else 0)
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files that count."""
+        with self._lock:
+            return sum(self._file_locked(slot).bytes for slot in self._counted)
+
+    def bytes_from(self, slot: int, offset: int) -> int:
+        """How many bytes of segments lie from there on."""
+        with self._lock:
+            if slot not in self._counted:
+                return 0
+            later = self._counted[self._counted.index(slot) :]
+            return sum(self._file_locked(one).bytes for one in later) - offset
+
+    def add_segment(self, name: str, size: int) -> int:
+        """A segment behind the others; returns its slot."""
+        with self._lock:
+            slot = self._slot_locked(_File(name, size))
+            self._counted.append(slot)
+            return slot
+
+    def drop_segment(self) -> None:
+        """The last segment does not count: it is empty, and its place is taken."""
+        with self._lock:
+            self._slots[self._counted.pop()] = None
+
+    def grow(self, size: int) -> None:
+        """The last segment has this size now."""
+        with self._lock:
+            self._file_locked(self._counted[-1]).bytes = size
+
+    def reserve(self, base: SnapshotFile) -> int:
+        """A slot for what is going to be the base."""
+        with self._lock:
+            return self._slot_locked(_File(base.name, base.bytes))
+
+    def rebase(self, base: SnapshotFile, slot: int) -> None:
+        """The file in `slot` is the base from now on: that before it and the segments it stands for do not count."""
+        with self._lock:
+            segments = self._counted[1 if self._base else 0 :]
+            names = [self._file_locked(one).name for one in segments]
+            self._base = base
+            self._counted = [slot, *segments[counted_from(names, base.meta.index) if names else 0 :]]
+
+    def checkpointed(self, index: int) -> None:
+        """There is a checkpoint at `index`."""
+        with self._lock:
+            self._checkpoint = max(self._checkpoint, index)
+
+    def name(self, slot: int) -> str:
+        """The file in a slot.  Raises LookupError where it has been removed."""
+        file = self._slots[slot] if slot < len(self._slots) else None
+        if file is None:
+            raise LookupError("the file has been replaced")
+        return file.name
+
+    def slot_of(self, name: str) -> int:
+        """The slot of a file that counts."""
+        with self._lock:
+            return next(slot for slot in self._counted if self._file_locked(slot).name == name)
+
+    def counts(self, slot: int) -> bool:
+        """Whether the file in this slot is a part of the log."""
+        return slot in self._counted
+
+    def sweep(self, disk: Disk, data_dir: Path, now_s: float, spared: str) -> None:
+        """Remove what was replaced an hour ago or earlier, as far as that has been seen by sweeps, and what is of no
+        use to anybody; `spared` is being written.  Raises OSError.
+        """
+        names = sorted(disk.list(data_dir))
+        self.checkpointed(max(map(checkpoint_index, names), default=0))
+        for name in names:
+            if name != spared and self._is_due(name, now_s):
+                disk.remove(data_dir / name)
+                self._forget(name)
+        self._due = {name: due_s for name, due_s in self._due.items() if name in names}
+
+    def _is_due(self, name: str, now_s: float) -> bool:
+        linger_s = self._linger_s(name)
+        return linger_s is not None and self._due.setdefault(name, now_s + linger_s) <= now_s
+
+    def _linger_s(self, name: str) -> float | None:
+        """How long a file that is there may stay; None: for good."""
+        if is_temporary(name):
+            return UNFINISHED_S
+        with self._lock:
+            base_index = self._base.meta.index if self._base else 0
+            counted = {self._file_locked(slot).name for slot in self._counted}
+            if checkpoint_index(name):
+                return 0.0 if checkpoint_index(name) < max(self._checkpoint, base_index + 1) else None
+            if snapshot_index(name):
+                return LINGER_S if snapshot_index(name) < base_index else None
+            if sequence_of(name) and name not in counted:
+                newest = max(map(sequence_of, counted), default=0)
+                return LINGER_S if sequence_of(name) < newest else None
+            return None
+
+    def _forget(self, name: str) -> None:
+        with self._lock:
+            for slot, file in enumerate(self._slots):
+                if file is not None and file.name == name:
+                    self._slots[slot] = None
+
+    def _slot_locked(self, file: _File) -> int:
+        if len(self._slots) < FILES_MAX:
+            self._slots.append(file)
+            return len(self._slots) - 1
+        slot = self._slots.index(None)  # there is none only where 2 TiB of segments count
+        self._slots[slot] = file
+        return slot
+
+    def _file_locked(self, slot: int) -> _File:
+        file = self._slots[slot]
+        assert file is not None
+        return file

@@ -1,0 +1,97 @@
+"""Entries read from the disk by their index, while the log grows, is rewound and is compacted.
+
+Rules.  Positions are looked up first, then the files are opened by them, so no lock is held across I/O.  Files are
+only ever appended to, and what a compaction replaced lingers, so a position that was right stays readable; what has
+gone meanwhile is a LookupError.  Every record is verified, its checksum and its index: nobody gets another's bytes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from raft.disk import Disk, ReadFile
+from raft.errors import CorruptLog, InvalidMessage
+from raft.files import Files
+from raft.identity import ADVICE
+from raft.messages import Entry
+from raft.positions import Positions, Run, count_within, runs
+from raft.records import RECORD_BYTES_MAX, entry_of_verified, unseal
+
+Progress = Callable[[int, int], None]  # done and total, of bytes or entries; called now and then in a long start
+_REPLAY_BYTES = 4 * RECORD_BYTES_MAX  # read at a time in a start
+_RECORD_BYTES_MIN = 48  # the shortest entry there can be, rounded down
+
+
+class LogReader:
+    """Reads a log whose owner keeps `files` and `positions`.  Any thread."""
+
+    def __init__(self, disk: Disk, data_dir: Path, files: Files, positions: Positions) -> None:
+        self._disk = disk
+        self._data_dir = data_dir
+        self._files = files
+        self._positions = positions
+
+    def read(self, first: int, last: int, bytes_max: int) -> list[bytes]:
+        """The records of `first` and the following up to `last`: at least one, then as many as fit in `bytes_max`.
+
+        Raises LookupError (the log does not hold them all, or no longer), CorruptLog (the disk gives back something
+        else than was written), or OSError of the reading.
+        """
+        last = min(last, first + bytes_max // _RECORD_BYTES_MIN)
+        positions = self._positions.get_range(first, last)
+        count = count_within(positions, bytes_max)
+        return self._read(range(first, first + count), positions[:count])
+
+    def read_many(self, indexes: Sequence[int]) -> list[bytes]:
+        """The records of ascending indexes; neighbours in the file are read in one go.  As `read` otherwise."""
+        return self._read(indexes, self._positions.get_many(indexes))
+
+    def replay(self, first: int, last: int, progress: Progress | None = None) -> Iterator[Entry]:
+        """The entries `first` to `last`, read in large pieces.  `progress(entries done, entries in all)`."""
+        index = first
+        while index <= last:
+            records = self.read(index, last, _REPLAY_BYTES)
+            for record in records:
+                yield entry_of_verified(record)
+            index += len(records)
+            if progress is not None:
+                progress(index - first, last - first + 1)
+
+    def _read(self, indexes: Sequence[int], positions: Iterable[int]) -> list[bytes]:
+        records: list[bytes] = []
+        opened: tuple[int, ReadFile] | None = None
+        try:
+            for run in runs(positions):
+                if opened is None or run.file != opened[0]:
+                    if opened is not None:
+                        opened[1].close()
+                        opened = None
+                    opened = run.file, self._open(run.file)
+                self._read_run(opened[1], run, indexes, records)
+        finally:
+            if opened is not None:
+                opened[1].close()
+        return records
+
+    def _open(self, slot: int) -> ReadFile:
+        try:
+            return self._disk.open(self._data_dir / self._files.name(slot))
+        except FileNotFoundError:
+            if self._files.counts(slot):
+                raise
+            raise LookupError("the log no longer holds these entries") from None
+
+    def _read_run(self, file: ReadFile, run: Run, indexes: Sequence[int], records: list[bytes]) -> None:
+        data = file.pread(run.end - run.start, run.start)
+        for offset, length in run.places:
+            start = offset - run.start
+            records.append(self._verified(data[start : start + length], indexes[len(records)], run.file, offset))
+
+    def _verified(self, data: bytes, index: int, slot: int, offset: int) -> bytes:
+        """The record that `data` begins with, which must be intact and that of `index`."""
+        record = data[: data.find(b"\n") + 1]
+        try:
+            if unseal(record).startswith(b'{"index":%d,' % index):
+                return record
+        except InvalidMessage:
+            pass
+        raise CorruptLog(str(self._data_dir / self._files.name(slot)), offset, f"entry {index} is damaged", ADVICE)

@@ -1,0 +1,126 @@
+"""A snapshot that comes in from the leader, piece by piece, into a temporary file.
+
+Rules.  Only whole lines count, and only those at the offset that comes next: a chunk that was lost, doubled or
+overtaken changes nothing, and whoever sends asks for `offset` to go on.  Every line's checksum is verified before it
+is written, the order of the lines too, and the end line says that nothing is missing.  Nothing here touches the log.
+"""
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from raft.disk import TEMPORARY_SUFFIX, AppendFile, Disk
+from raft.errors import DiskFailed, InvalidMessage
+from raft.messages import SnapshotMeta
+from raft.positions import FILE_BYTES_MAX, Sparse
+from raft.snapshots import Scan, SnapshotFile, snapshot_name
+
+_SYNC_BYTES = 4 << 20  # synced at a time, so that the log's own syncs beside it stay short
+
+
+class Receiver:
+    """One snapshot being received.  Any thread; calls that come at the same moment wait for each other."""
+
+    def __init__(
+        self, disk: Disk, data_dir: Path, cluster_id: str, meta_index: int, meta_term: int, bytes_total: int
+    ) -> None:
+        """Raises InvalidMessage: it cannot be one; DiskFailed."""
+        if not 0 < meta_index < 10**15 or not 0 < bytes_total < FILE_BYTES_MAX:
+            raise InvalidMessage(f"a snapshot at index {meta_index} with {bytes_total} bytes")
+        self.index, self.term, self.bytes_total = meta_index, meta_term, bytes_total
+        self._temporary = data_dir / f"{snapshot_name(meta_index)}.received{TEMPORARY_SUFFIX}"
+        self._disk = disk
+        self._cluster_id = cluster_id
+        self._lock = threading.Lock()  # across I/O: there is nothing to do for anybody else
+        self._scan = Scan(snapshot_name(meta_index), from_peer=True)
+        self._unsynced = 0
+        self._finished: SnapshotFile | None = None
+        self._file: AppendFile | None = None  # None once it is finished or dropped
+        try:
+            if self.temporary_name in disk.list(data_dir):
+                disk.remove(self._temporary)
+            self._file = disk.create(self._temporary)
+        except OSError as error:
+            raise DiskFailed(f"{self._temporary}: {error}") from error
+
+    @property
+    def temporary_name(self) -> str:
+        """The file's name until it is installed."""
+        return self._temporary.name
+
+    @property
+    def offset(self) -> int:
+        """Where the next chunk begins."""
+        return self._scan.offset
+
+    def write(self, offset: int, lines: bytes) -> None:
+        """Take a chunk of whole lines; one that does not begin at `offset`, or comes too late, is left alone.
+
+        Raises InvalidMessage: the chunk is damaged (what is intact at its beginning was taken, `offset` says so), or
+        this is no such snapshot; DiskFailed.  In the last two cases the file is dropped: begin another.
+        """
+        with self._lock:
+            if self._file is None or offset != self.offset:
+                return
+            try:
+                taken = self._take(lines)
+            except OSError as error:
+                self._drop()
+                raise DiskFailed(f"{self._temporary}: {error}") from error
+            except InvalidMessage:
+                self._drop()
+                raise
+            if taken < len(lines):
+                raise InvalidMessage(f"a snapshot's line at byte {self.offset} that is damaged or not whole")
+
+    def _take(self, lines: bytes) -> int:
+        assert self._file is not None
+        if self.offset + len(lines) > self.bytes_total:
+            raise InvalidMessage(f"{len(lines)} bytes at {self.offset} of a snapshot with {self.bytes_total}")
+        taken = self._scan.feed(lines)
+        meta, cluster_id = self._scan.meta, self._scan.cluster_id
+        if taken and (meta.term != self.term or (self._cluster_id and cluster_id not in ("", self._cluster_id))):
+            raise InvalidMessage(f"a snapshot of term {meta.term} and cluster {cluster_id!r}, which was not announced")
+        self._file.append(lines[:taken])
+        self._unsynced += taken
+        if self._unsynced >= _SYNC_BYTES:
+            self._file.fdatasync()
+            self._unsynced = 0
+        return taken
+
+    def finish(self) -> SnapshotMeta:
+        """All is there and durable, under its temporary name.
+
+        Raises InvalidMessage: it is not, `offset` says from where on; DiskFailed: begin another.
+        """
+        with self._lock:
+            if self._finished is not None:
+                return self._finished.meta
+            if self._file is None or not self._scan.whole or self.offset != self.bytes_total:
+                raise InvalidMessage(f"a snapshot of {self.bytes_total} bytes that ends at {self.offset}")
+            try:
+                self._file.fsync()
+            except OSError as error:
+                self._drop()
+                raise DiskFailed(f"{self._temporary}: {error}") from error
+            self._file.close()
+            self._file = None
+            self._finished = SnapshotFile(self._scan.meta, self._scan.name, self.offset)
+            return self._finished.meta
+
+    def finished(self) -> tuple[SnapshotFile, Sparse] | None:
+        """The file, as it is to be called, and its entries; None while it is not finished."""
+        return (self._finished, self._scan.sparse) if self._finished else None
+
+    def drop(self) -> None:
+        """Give up what was received; nothing can be written any more."""
+        with self._lock:
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._finished = None
+        with suppress(OSError):  # the next start removes it
+            self._disk.remove(self._temporary)

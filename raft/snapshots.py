@@ -1,0 +1,297 @@
+"""One snapshot or checkpoint file: what its lines are, how it is written, checked and read.
+
+    snapshot-000000000000900.jsonl: all that the log up to index 900 has come to
+    checkpoint-000000000001200.jsonl: the state at index 1200, without entries
+
+    <crc> {"format":1,"snapshot":"<its own name>","cluster_id":"…","index":900,"term":3,"time":…,
+           "configuration_index":17,"configuration":{…}}
+    <crc> {"sessions":[…]}           the state document: the engine's lines, then the state machine's
+    <crc> {"entries":2}              in a snapshot only: how many entries follow
+    <crc> {"index":18,"term":3,…}    the live entries, verbatim and ascending, with gaps
+    <crc> {"index":20,"term":3,…}
+    <crc> {"end":8123,"crc":"…"}     the offset of this line, and the checksum of all bytes before it
+
+Rules.  A file has its name only when all of it is durable, so a snapshot that is not whole is never a crash's doing:
+the start is refused.  A checkpoint is a cache: one that is not whole is as good as none.  No line of a document looks
+like one of the file's own: it has neither `entries` nor `end` as its first member.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from zlib import crc32
+
+from raft.disk import TEMPORARY_SUFFIX, Disk
+from raft.errors import InvalidMessage
+from raft.membership import decode_configuration
+from raft.messages import SnapshotMeta
+from raft.positions import FILE_BYTES_MAX, Sparse
+from raft.records import RECORD_BYTES_MAX, decode_object, entry_of_verified, seal
+from raft.segments import Line, intact_lines, intact_lines_in
+
+FORMAT = 1
+DOCUMENT_LINE_BYTES_MAX = 512 << 10
+CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole line
+_WRITE_BYTES = 1 << 20  # in one piece, and synced: a large fsync would hold up those of the log beside it
+_NAME = re.compile(r"(snapshot|checkpoint)-([0-9]{15})\.jsonl")
+_TEMPORARY = re.compile(r"(?:snapshot|checkpoint)-[0-9]{15}\.jsonl\.(?:[0-9a-z]+\.)?tmp")
+_ENTRIES = re.compile(rb'\{"entries":([0-9]{1,16})\}')
+_END = re.compile(rb'\{"end":([0-9]{1,16}),"crc":"([0-9a-f]{8})"\}')
+_OWN_LINES = (b'{"entries":', b'{"end":')
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFile:
+    """A whole file of this kind."""
+
+    meta: SnapshotMeta
+    name: str
+    bytes: int
+
+
+def snapshot_name(index: int) -> str:
+    """The name of the snapshot of the log up to `index`."""
+    return f"snapshot-{index:015}.jsonl"
+
+
+def checkpoint_name(index: int) -> str:
+    """The name of the checkpoint at `index`."""
+    return f"checkpoint-{index:015}.jsonl"
+
+
+def snapshot_index(name: str) -> int:
+    """The index in a snapshot's name; 0 where it is another file's name."""
+    return _index_of(name, "snapshot")
+
+
+def checkpoint_index(name: str) -> int:
+    """The index in a checkpoint's name; 0 where it is another file's name."""
+    return _index_of(name, "checkpoint")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this kind is being made under this name, or was."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def _index_of(name: str, kind: str) -> int:
+    match = _NAME.fullmatch(name)
+    return int(match[2]) if match and match[1] == kind else 0
+
+
+def encode_header(name: str, cluster_id: str, meta: SnapshotMeta) -> bytes:
+    """The first line's JSON."""
+    value = {
+        "format": FORMAT,
+        "snapshot": name,
+        "cluster_id": cluster_id,
+        "index": meta.index,
+        "term": meta.term,
+        "time": meta.time,
+        "configuration_index": meta.configuration_index,
+        "configuration": json.loads(meta.configuration),
+    }
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+class Scan:
+    """Takes a file's lines in their order, in pieces of any size, and notes what they say."""
+
+    def __init__(self, name: str, *, from_peer: bool = False) -> None:
+        """`from_peer`: each entry is looked into, as those of an AppendEntries are."""
+        self.name = name
+        self.offset = 0  # of the next line
+        self.meta = SnapshotMeta(0, 0, 0, 0, b"")
+        self.cluster_id = ""
+        self.sparse = Sparse()
+        self.whole = False  # the end line was there, and right
+        self._from_peer = from_peer
+        self._take: Callable[[Line, int], None] = self._take_header
+        self._entries_left = -1  # not known yet; a checkpoint's never is
+        self._last_index = 0  # of the entries so far
+        self._crc = 0  # of all before `offset`
+
+    def feed(self, data: bytes) -> int:
+        """Take the whole lines that `data` begins with; returns how many bytes that is.
+
+        Stops before a line that is damaged or not whole.  Raises InvalidMessage where one is out of place.
+        """
+        done, view = 0, memoryview(data)
+        for line in intact_lines_in(data):
+            start = line.start()
+            if self.whole:
+                raise InvalidMessage("a line after the end")
+            if line[2].startswith(b'{"end":'):
+                self._check_end(line[2], self.offset + start, crc32(view[:start], self._crc))
+            else:
+                self._take(line, self.offset + start)
+            done = line.end()
+        self._crc = crc32(view[:done], self._crc)
+        self.offset += done
+        return done
+
+    def _take_header(self, line: Line, _: int) -> None:
+        value = decode_object(line[2])
+        if value.get("format") != FORMAT:
+            raise InvalidMessage(f"format {value.get('format')}, and this program knows format {FORMAT}")
+        if value.get("snapshot") != self.name:
+            raise InvalidMessage(f"the header is that of {value.get('snapshot')}")
+        index, term, time, configuration_index = (
+            _integer(value, name) for name in ("index", "term", "time", "configuration_index")
+        )
+        if index != int(self.name.partition("-")[2][:15]) or not configuration_index <= index:
+            raise InvalidMessage("a header whose indexes do not fit")
+        configuration = json.dumps(value.get("configuration"), separators=(",", ":")).encode()
+        decode_configuration(configuration)
+        self.meta = SnapshotMeta(index, term, time, configuration_index, configuration)
+        self.cluster_id = str(value.get("cluster_id"))
+        self._take = self._take_document
+
+    def _take_document(self, line: Line, _: int) -> None:
+        entries = _ENTRIES.fullmatch(line[2])
+        if entries is not None:
+            self._entries_left = int(entries[1])
+            self._take = self._take_entry
+
+    def _take_entry(self, line: Line, offset: int) -> None:
+        if line[3] is None:
+            raise InvalidMessage("a line among the entries that is none")
+        index, length = int(line[3]), line.end() - line.start()
+        if not self._last_index < index <= self.meta.index or int(line[4]) > self.meta.term:
+            raise InvalidMessage(f"entry {index} out of place")
+        if length > RECORD_BYTES_MAX:
+            raise InvalidMessage(f"entry {index} has {length} bytes")
+        if self._from_peer:
+            entry_of_verified(line[0])
+        self.sparse.add(index, offset, length)
+        self._last_index = index
+        self._entries_left -= 1
+
+    def _check_end(self, payload: bytes, offset: int, crc: int) -> None:
+        end = _END.fullmatch(payload)
+        if end is None or int(end[1]) != offset or int(end[2], 16) != crc:
+            raise InvalidMessage("an end that does not fit what is before it")
+        if self._entries_left != (0 if snapshot_index(self.name) else -1):
+            raise InvalidMessage("an end, but not all that was announced")
+        self.whole = True
+
+
+def _integer(value: dict[str, object], name: str) -> int:
+    found = value.get(name)
+    if type(found) is not int or not 0 <= found < 1 << 53:
+        raise InvalidMessage(f"a header without {name}")
+    return found
+
+
+def scan_file(disk: Disk, data_dir: Path, name: str) -> Scan:
+    """Read all of a file and check it.  Raises InvalidMessage: it is not whole; OSError."""
+    scan = Scan(name)
+    file = disk.open(data_dir / name)
+    try:
+        size = file.size
+        if size >= FILE_BYTES_MAX:
+            raise InvalidMessage(f"{size} bytes")
+        while scan.offset < size and scan.feed(file.pread(CHUNK_BYTES, scan.offset)):
+            pass
+    finally:
+        file.close()
+    if not scan.whole or scan.offset != size:
+        raise InvalidMessage("damaged")
+    return scan
+
+
+def document_lines(disk: Disk, path: Path) -> Iterator[bytes]:
+    """The lines of the state document in a file that was checked before.  Raises InvalidMessage, OSError."""
+    file = disk.open(path)
+    try:
+        lines = intact_lines(file, 0, file.size)
+        next(lines, None)
+        for _, line in lines:
+            if line[2].startswith(_OWN_LINES):
+                return
+            yield line[2]
+    finally:
+        file.close()
+    raise InvalidMessage(f"{path}: damaged")
+
+
+def write_file(
+    disk: Disk,
+    data_dir: Path,
+    name: str,
+    cluster_id: str,
+    meta: SnapshotMeta,
+    document: Iterable[bytes],
+    entries: tuple[int, Iterable[bytes]] | None = None,
+    *,
+    maker: str = "1",
+) -> SnapshotFile:
+    """Make a whole, durable file: with `entries` (how many, and their records) a snapshot, without a checkpoint.
+
+    `maker` is a word that no other process making files here has.  Where it raises, nothing is left behind, unless
+    the disk takes not even that.
+    """
+    writer = _Writer(disk, data_dir / name, maker)
+    try:
+        writer.put(seal(encode_header(name, cluster_id, meta)))
+        for line in document:
+            assert not line.startswith(_OWN_LINES) and len(line) <= DOCUMENT_LINE_BYTES_MAX
+            writer.put(seal(line))
+        if entries is not None:
+            count, records = entries
+            writer.put(seal(b'{"entries":%d}' % count))
+            for record in records:
+                writer.put(record)
+        return SnapshotFile(meta, name, writer.finish())
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+class _Writer:
+    """A file that is under its name with all of its content, or not at all."""
+
+    def __init__(self, disk: Disk, path: Path, maker: str) -> None:
+        self._disk = disk
+        self._path = path
+        self._temporary = path.with_name(f"{path.name}.{maker}{TEMPORARY_SUFFIX}")
+        if self._temporary.name in disk.list(path.parent):
+            disk.remove(self._temporary)  # left by an earlier process of that name
+        self._file = disk.create(self._temporary)
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._written = 0
+        self._crc = 0
+
+    def put(self, line: bytes) -> None:
+        self._pending.append(line)
+        self._pending_bytes += len(line)
+        if self._pending_bytes >= _WRITE_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        data = b"".join(self._pending)
+        self._pending, self._pending_bytes = [], 0
+        self._file.append(data)
+        self._file.fdatasync()
+        self._crc = crc32(data, self._crc)
+        self._written += len(data)
+
+    def finish(self) -> int:
+        """Close the file with its end line, durable and under its name; returns its size."""
+        self._flush()
+        self._file.append(end := seal(b'{"end":%d,"crc":"%08x"}' % (self._written, self._crc)))
+        self._file.fsync()
+        self._file.close()
+        self._disk.rename(self._temporary, self._path)
+        self._disk.sync_directory(self._path.parent)
+        return self._written + len(end)
+
+    def abandon(self) -> None:
+        """Take away what was begun."""
+        self._file.close()
+        with suppress(OSError):  # the reason why it is abandoned is the one to tell
+            self._disk.remove(self._temporary)
