@@ -29,7 +29,7 @@ from raft.disk import RealDisk
 from raft.endpoint import Endpoint
 from raft.errors import DiskFailed, StartRefused
 from raft.formation import Formation
-from raft.identity import Identity, load_or_create, lock_directory, save
+from raft.identity import Identity, load_or_create, lock_directory, save, settle
 from raft.member import RunningMember, make_node
 from raft.membership import Configuration
 from raft.node import Settings
@@ -68,6 +68,8 @@ class NodeProcess:
         for report in self._storage.recovered.reports:
             logger.warning("%s", report)
         stored = self._stored_membership()
+        alone = stored.voters == (options.id,)
+        self._identity = settle(self._disk, options.data_dir, self._identity, alone=alone, moved=options.moved)
         self._formation = Formation(
             self._identity,
             options.members,

@@ -74,6 +74,9 @@ class Disk(Protocol):
     def sync_directory(self, path: Path) -> None:
         """Make the names in a directory last."""
 
+    def inode(self, path: Path) -> int:
+        """What a file or directory keeps when it gets another name or owner, and a copy of it does not have."""
+
     def lock(self, path: Path, owner: bytes) -> Closeable:
         """Lock a file, made where it is missing, for this process, and write `owner` into it.
 
@@ -179,6 +182,9 @@ class RealDisk:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def inode(self, path: Path) -> int:
+        return os.stat(path).st_ino
 
     def lock(self, path: Path, owner: bytes) -> Closeable:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

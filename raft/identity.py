@@ -3,6 +3,8 @@
 Rules.  One process uses a data directory at a time.  A directory belongs to one member id for ever, and to one
 incarnation: a random name made with it, by which the cluster tells a wiped disk from the member it knew.  `boot`
 has grown, durably, before anything else happens in a start, so that no two starts ever name a proposal the same.
+A directory knows where it is: a copy of it is found out, because a member that comes back older than it was could
+lose what it has acknowledged, and two of it would vote twice.
 The file is replaced as a whole (temp, fsync, rename, directory fsync): a crash leaves the old one or the new one.
 """
 
@@ -35,6 +37,14 @@ class Founder:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a data directory is, by its inodes: they stay when it is renamed or changes hands."""
+
+    directory: int
+    lock: int  # of the LOCK in it: what is copied into an old directory has another one
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """What identity.json holds."""
 
@@ -44,6 +54,7 @@ class Identity:
     cluster_id: str = ""  # hex digits; "" until a cluster is created or joined
     founders: Mapping[int, Founder] = field(default_factory=dict)  # by id; empty until all of them answered
     joining: bool = False  # started with --join and not met by the cluster yet
+    place: Place | None = None  # None: of a version that did not note it, or never started to its end
 
 
 def lock_directory(disk: Disk, data_dir: Path) -> Closeable:
@@ -87,6 +98,30 @@ def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[
     return identity
 
 
+def settle(disk: Disk, data_dir: Path, identity: Identity, *, alone: bool, moved: bool) -> Identity:
+    """The identity with the place of its directory, saved where that is new.
+
+    `alone`: by its own log this member is the only voter, so nobody else relies on what it has acknowledged.
+    `moved`: the operator says that this is the newest copy, and the only one.  The caller holds the lock.
+    Raises StartRefused (it is another place than it was) or DiskFailed.
+    """
+    try:
+        here = Place(disk.inode(data_dir), disk.inode(data_dir / LOCK_NAME))
+    except OSError as error:
+        raise StartRefused(f"data directory {data_dir} cannot be read: {error.strerror}") from error
+    if identity.place == here:
+        return identity
+    if identity.place is not None and not alone and not moved:
+        raise StartRefused(
+            f"data directory {data_dir} was copied from another place, and an older copy of member {identity.id} could "
+            "lose what it has acknowledged: if this is the newest one and no other is ever started again, start it "
+            f"with --moved; else remove member {identity.id} and add a new id"
+        )
+    identity = replace(identity, place=here)
+    save(disk, data_dir, identity)
+    return identity
+
+
 def save(disk: Disk, data_dir: Path, identity: Identity) -> None:
     """Replace identity.json; durable when this returns.  Raises DiskFailed."""
     try:
@@ -106,7 +141,7 @@ def encode(identity: Identity) -> bytes:
         }
         for id, founder in sorted(identity.founders.items())
     }
-    value = {
+    value: dict[str, object] = {
         "Format": FORMAT,
         "Id": identity.id,
         "Incarnation": identity.incarnation,
@@ -115,6 +150,8 @@ def encode(identity: Identity) -> bytes:
         "Founders": founders,
         "Joining": identity.joining,
     }
+    if identity.place is not None:
+        value["Place"] = {"Directory": identity.place.directory, "Lock": identity.place.lock}
     return json.dumps(value).encode() + b"\n"
 
 
@@ -131,7 +168,12 @@ def decode(data: bytes) -> Identity:
         cluster_id=value.text("ClusterId"),
         founders={int(id): _founder(_Members(one)) for id, one in value.mapping("Founders").items()},
         joining=value.flag("Joining"),
+        place=_place(_Members(value.mapping("Place"))) if value.has("Place") else None,
     )
+
+
+def _place(value: "_Members") -> Place:
+    return Place(value.integer("Directory"), value.integer("Lock"))
 
 
 def _founder(value: "_Members") -> Founder:
@@ -151,6 +193,9 @@ class _Members:
         if type(value) is not kind:  # not isinstance: True is an int
             raise ValueError(f"{name} is missing or not of its type")
         return value
+
+    def has(self, name: str) -> bool:
+        return name in self._value
 
     def integer(self, name: str, default: int | None = None) -> int:
         """`default`: where the file is older than the member."""

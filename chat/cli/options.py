@@ -39,6 +39,7 @@ class Options:
     join: bool
     advertise: str
     data_dir: Path
+    moved: bool
     heartbeat_ms: int
     election_timeout_ms: int
     log_level: str
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--join", action="store_const", const="true", help="join a cluster that this member was added to")
     add("--advertise", help="the URL clients reach this member under (default: from host and port)")
     add("--data-dir", help="where the log is kept (default: raft-chat-<id>)")
+    add("--moved", action="store_const", const="true", help="the data directory is a copy: the newest, the only one")
     add("--heartbeat-ms", help="how often a leader is heard (default: 60)")
     add("--election-timeout-ms", help="how long it may be silent, up to twice that (default: 300)")
     add("--log-level", help=f"one of {', '.join(LOG_LEVELS)} (default: info)")
@@ -72,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_NAMES = ("id", "cluster", "port", "host", "join", "advertise", "data-dir", "heartbeat-ms", "election-timeout-ms",
-          "log-level")  # fmt: skip
+_NAMES = ("id", "cluster", "port", "host", "join", "advertise", "data-dir", "moved", "heartbeat-ms",
+          "election-timeout-ms", "log-level")  # fmt: skip
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -133,6 +135,7 @@ def _checked(given: Mapping[str, str]) -> Options:
         join=_choice(given, "join", "false", ("true", "false")) == "true",
         advertise=_advertised(given.get("advertise", ""), host, port),
         data_dir=_path("data-dir", given.get("data-dir", f"raft-chat-{id}")),
+        moved=_choice(given, "moved", "false", ("true", "false")) == "true",
         heartbeat_ms=heartbeat_ms,
         election_timeout_ms=election_timeout_ms,
         log_level=_choice(given, "log-level", "info", LOG_LEVELS),

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 
 from raft.disk import RealDisk
 from raft.errors import DiskFailed, StartRefused
-from raft.identity import Founder, Identity, decode, encode, load_or_create, lock_directory, save
+from raft.identity import Founder, Identity, Place, decode, encode, load_or_create, lock_directory, save, settle
 from tests.raft.disks import HookedDisk
 
 REPOSITORY = Path(__file__).parents[2]
@@ -74,6 +75,9 @@ GOOD = json.loads(encode(Identity(1, "ab", 1, "c1", {2: Founder("u", "i", "a")})
         json.dumps(GOOD | {"Founders": {"2": {"Url": "u"}}}).encode(),
         json.dumps(GOOD | {"Founders": {"two": GOOD["Founders"]["2"]}}).encode(),
         json.dumps(GOOD | {"Joining": 0}).encode(),
+        json.dumps(GOOD | {"Place": None}).encode(),
+        json.dumps(GOOD | {"Place": {"Directory": 1}}).encode(),
+        json.dumps(GOOD | {"Place": {"Directory": 1, "Lock": "2"}}).encode(),
     ],
 )
 def test_an_identity_that_is_not_ours_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
@@ -91,6 +95,80 @@ def test_a_founder_of_an_older_file_has_no_level() -> None:
 
 def test_the_test_above_starts_from_a_good_identity() -> None:
     assert decode(json.dumps(GOOD).encode()).founders == {2: Founder("u", "i", "a")}
+
+
+# Where it is
+
+
+def start(data_dir: Path, *, alone: bool = False, moved: bool = False) -> Identity:
+    """As a process does, which then ends."""
+    held = lock_directory(RealDisk(), data_dir)
+    try:
+        return settle(RealDisk(), data_dir, load_or_create(RealDisk(), data_dir, 1), alone=alone, moved=moved)
+    finally:
+        held.close()
+
+
+def place_of(data_dir: Path) -> Place | None:
+    return decode((data_dir / "identity.json").read_bytes()).place
+
+
+def test_a_directory_knows_where_it_is_from_its_first_start_on(tmp_path: Path) -> None:
+    place = start(tmp_path / "a").place
+    assert place == place_of(tmp_path / "a")
+    assert place == Place((tmp_path / "a").stat().st_ino, (tmp_path / "a" / "LOCK").stat().st_ino)
+    assert start(tmp_path / "a").place == place
+
+
+def test_a_new_name_another_mode_or_a_new_parent_is_no_other_place(tmp_path: Path) -> None:
+    place = start(tmp_path / "a").place
+    (tmp_path / "parent").mkdir()
+    (tmp_path / "a").rename(tmp_path / "parent" / "b")
+    (tmp_path / "parent" / "b").chmod(0o750)
+    (tmp_path / "parent" / "b" / "identity.json").chmod(0o640)
+    assert start(tmp_path / "parent" / "b").place == place
+
+
+def test_a_copy_is_refused_again_and_again_until_it_is_said_to_have_moved(tmp_path: Path) -> None:
+    start(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    for _ in range(2):
+        with pytest.raises(StartRefused, match=r"b was copied .* member 1 .* start it with --moved; else remove") as no:
+            start(tmp_path / "b")
+        assert "\n" not in str(no.value)
+    assert place_of(tmp_path / "b") == place_of(tmp_path / "a")
+    moved = start(tmp_path / "b", moved=True)
+    assert moved.place == place_of(tmp_path / "b") != place_of(tmp_path / "a")
+    assert start(tmp_path / "b").place == moved.place
+
+
+def test_a_copy_into_the_old_directory_is_a_copy(tmp_path: Path) -> None:
+    start(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "backup")
+    (tmp_path / "a" / "LOCK").rename(tmp_path / "kept")  # so that its inode is not given to the next file
+    (tmp_path / "a" / "identity.json").unlink()
+    shutil.copytree(tmp_path / "backup", tmp_path / "a", dirs_exist_ok=True)
+    with pytest.raises(StartRefused, match="copied"):
+        start(tmp_path / "a")
+
+
+def test_a_copy_of_the_only_voter_starts_and_its_new_place_counts(tmp_path: Path) -> None:
+    start(tmp_path / "a", alone=True)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    alone = start(tmp_path / "b", alone=True)
+    assert alone.place == place_of(tmp_path / "b") != place_of(tmp_path / "a")
+    assert start(tmp_path / "b").place == alone.place
+
+
+def test_an_identity_that_knows_no_place_takes_the_one_where_it_is(tmp_path: Path) -> None:
+    identity = load_or_create(RealDisk(), tmp_path, 1)
+    assert (identity.place, place_of(tmp_path)) == (None, None)
+    place = start(tmp_path).place
+    assert place is not None
+    assert place == place_of(tmp_path)
+
+
+# Who has it
 
 
 def test_a_second_process_is_refused_and_told_who_holds_the_directory(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         join=False,
         advertise="http://127.0.0.1:12380",
         data_dir=Path("raft-chat-1"),
+        moved=False,
         heartbeat_ms=60,
         election_timeout_ms=300,
         log_level="info",
@@ -79,6 +80,11 @@ def test_what_clients_are_told_may_be_a_proxy_that_speaks_tls() -> None:
     assert options("--advertise", "https://chat.example.org:443/").advertise == "https://chat.example.org:443"
 
 
+def test_moved_is_a_flag_without_a_value() -> None:
+    assert options("--moved").moved
+    assert not options(environment={"RAFT_CHAT_MOVED": "false"}).moved
+
+
 def test_joining_is_a_flag_without_a_value() -> None:
     assert options("--join").join
     assert options(environment={"RAFT_CHAT_JOIN": "true"}).join
@@ -90,7 +96,7 @@ def test_help_is_printed_and_names_every_flag(capsys: pytest.CaptureFixture[str]
         options("--help")
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    assert all(f"--{name}" in shown for name in (*FLAGS, "join", "config"))
+    assert all(f"--{name}" in shown for name in (*FLAGS, "join", "moved", "config"))
 
 
 # Which wins
