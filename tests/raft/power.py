@@ -1,5 +1,6 @@
 """A disk in memory whose power can be cut: of what was not synced anything may be left, names and pages."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -14,7 +15,10 @@ class Killed(BaseException):
 
 
 class _Inode:
-    def __init__(self, data: bytes = b"") -> None:
+    numbers = itertools.count(2)  # 1 is every directory's
+
+    def __init__(self, data: bytes = b"", number: int = 0) -> None:
+        self.number = number or next(self.numbers)
         self.data = bytearray(data)
         self.synced = len(data)
 
@@ -26,7 +30,7 @@ class _Inode:
             start, stop = max(self.synced, page * PAGE_BYTES), min(end, (page + 1) * PAGE_BYTES)
             if start < stop and rng.random() < 0.2:
                 data[start:stop] = bytes(stop - start)
-        return _Inode(bytes(data))
+        return _Inode(bytes(data), self.number)
 
 
 class PowerDisk:
@@ -84,6 +88,9 @@ class PowerDisk:
         self.hook("sync_directory", path.name)
         self._durable = dict(self._names)
         self._pending = []
+
+    def inode(self, path: Path) -> int:
+        return self._names[path].number if path in self._names else 1
 
     def lock(self, path: Path, owner: bytes) -> Closeable:
         return _File(self, path.name, _Inode())
