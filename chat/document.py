@@ -29,8 +29,8 @@ FORMAT = 1
 KEY_BYTES = 16  # digest of user and ClientId
 REMEMBERED = Struct("<QQ16s")  # Id and time of the first post, fingerprint of its command
 
-_AT_MAX = 20_000  # places in a line, of up to 20 digits and a comma
-_REMEMBERED_MAX = 8_000  # in a line, 64 bytes each
+_AT_MAX = LINE_BYTES_MAX // 24  # places in a line, of up to 20 digits and a comma
+_REMEMBERED_MAX = LINE_BYTES_MAX // 64 - 1  # in a line, 64 bytes each
 _PAIR_BYTES = KEY_BYTES + REMEMBERED.size
 _TIME_MAX = 253_402_300_799_999_999  # microseconds since 1970: the year 9999 ends
 
@@ -82,9 +82,9 @@ def decode(lines: Iterable[bytes], index: int) -> tuple[dict[str, Room], dict[by
     def objects() -> Iterator[dict[str, object]]:
         for line in lines:
             taken.update(line + b"\n")
-            value = json.loads(line) if len(line) <= LINE_BYTES_MAX else None
+            value = json.loads(line)
             if not isinstance(value, dict):
-                raise TypeError("not an object of such a length")
+                raise TypeError("not an object")
             yield value
 
     try:

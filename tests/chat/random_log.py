@@ -14,15 +14,13 @@ ROOMS = ("general", "a", 'caf\u00e9 "\\')
 START = 1_795_428_000_000_000
 
 _rooms = st.sampled_from(ROOMS)
-COMMANDS: st.SearchStrategy[Command] = st.one_of(
-    st.builds(
-        Post, _rooms, st.sampled_from(["ann", "bob"]), st.sampled_from(["hi", "ho"]),
-        st.integers(0, 30).map(str), st.integers(0, 3),
-    ),
-    st.builds(DeleteRoom, _rooms),
-    st.builds(SetRetention, _rooms, st.none() | st.integers(1, 4)),
+_posts = st.builds(
+    Post, _rooms, st.sampled_from(["ann", "bob"]), st.sampled_from(["hi", "ho"]),
+    st.integers(0, 60).map(str), st.sampled_from([0, 0, 0, 1, 3]),
 )  # fmt: skip
-LOGS = st.lists(COMMANDS, max_size=40)
+_retentions = st.builds(SetRetention, _rooms, st.none() | st.integers(1, 6))
+COMMANDS: st.SearchStrategy[Command] = st.one_of(_posts, _posts, _posts, _retentions, st.builds(DeleteRoom, _rooms))
+LOGS = st.lists(COMMANDS, max_size=60)
 
 
 def entry(index: int, command: Command) -> Entry:

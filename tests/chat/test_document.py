@@ -1,6 +1,7 @@
 """The state as a document: what is restored from it is the same state, and nothing else is taken."""
 
 import json
+from base64 import b64encode
 from time import process_time
 
 import pytest
@@ -30,7 +31,7 @@ def state_of(commands: list[Command]) -> ChatState:
     return state
 
 
-@given(LOGS, st.integers(0, 40))
+@given(LOGS, st.integers(0, 60))
 def test_a_restored_state_gives_the_same_answers_and_goes_on_the_same(log: list[Command], at: int) -> None:
     before, after = split(log, at)
     index = 2 + len(before)
@@ -54,12 +55,25 @@ def test_a_document_is_readable() -> None:
     assert set(lines[4]) == {"Remembered"}
 
 
+def test_what_is_remembered_is_taken_whatever_it_hashes() -> None:
+    state = ChatState()
+    state.restore(8, [*list(state_of(SMALL).document())[:4], remembered(1, 1)])
+    assert list(state.document())[4] == remembered(1, 1)
+
+
 def test_a_document_is_of_the_moment_it_was_asked_for() -> None:
     state = state_of(SMALL)
     expected = list(state.document())
     document = state.document()
     apply(state, [Post("general", "ann", "five", "c5"), Post("new", "ann", "six", "c6")], 9)
     assert list(document) == expected
+
+
+def remembered(id: int, time: int) -> bytes:
+    """Four ClientIds, the last of which made this post."""
+    pairs = [bytes([k]) * 16 + REMEMBERED.pack(1, 1, b"") for k in range(3)]
+    pairs.append(b"key".ljust(16) + REMEMBERED.pack(id, time, b""))
+    return b'{"Remembered":"%b"}' % b64encode(b"".join(pairs))
 
 
 def spoilt(lines: list[bytes]) -> list[tuple[str, list[bytes]]]:
@@ -103,6 +117,8 @@ def spoilt(lines: list[bytes]) -> list[tuple[str, list[bytes]]]:
         ("a year that no calendar has", swapped(1, b'"LastPostedAt":', b'"LastPostedAt":9999')),
         ("no base64", swapped(4, b'":"', b'":"!')),
         ("a ClientId cut off", [*lines[:4], b'{"Remembered":"QUJD"}']),
+        ("a ClientId of no post", [*lines[:4], remembered(0, 1)]),
+        ("a ClientId of a year that no calendar has", [*lines[:4], remembered(1, 1 << 62)]),
         ("one line too long", [b" " * LINE_BYTES_MAX + lines[0], *lines[1:]]),
     ]
 

@@ -77,6 +77,15 @@ def test_the_live_bytes_are_about_what_the_records_have(lengths: list[int], kept
     assert 50 * len(room) <= room.record_bytes <= 500 * len(room)
 
 
+def test_what_retention_let_go_is_not_located_though_its_place_is_not_used_again_yet() -> None:
+    state = ChatState()
+    apply(state, [*map(post, range(1, 11)), SetRetention("general", 8)])
+    assert state.located(0, 99, 2) == [(5, "general", 3), (6, "general", 4)]
+    assert state.missed(0, 99) == [Missed("general", False, 8, 10, 12)]
+    assert state.page("general", PageAsk(limit=1, after=0)).positions == [5]
+    assert state.live().tolist() == list(range(5, 13))
+
+
 def test_a_long_room_with_retention_holds_no_more_than_twice_what_it_keeps() -> None:
     room = Room("general")
     room.append(1, 0, 100)
