@@ -6,10 +6,13 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from werkzeug.test import Client
 
-from chat.app import StartResponse
+from chat.app import StartResponse, create_app
 from chat.origins import member_origins
 from chat.request import Environ
+from chat.state import ChatState
+from raft.blank import BlankMember
 from tests.chat.chat_client import GENERAL, ChatClient
 
 METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "FOO"])
@@ -76,6 +79,16 @@ def test_a_websocket_at_a_node_that_is_starting_is_told_to_come_again() -> None:
     answer = ChatClient().get("/ws")
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
+
+
+def test_a_node_that_is_starting_says_so_whatever_it_is_asked_to_change() -> None:
+    client = Client(create_app(BlankMember(1, {}, lambda: "this member reads its log"), ChatState()))
+    post = {"Message": "hi", "User": "ann"}
+    for method, body in {"DELETE": {}, "PATCH": {"Retention": None}, "POST": post}.items():
+        answer = client.open(GENERAL, method=method, data=json.dumps(body))
+        assert answer.status_code == 503
+        assert answer.json is not None
+        assert answer.json["detail"] == "this member reads its log; nothing was proposed"
 
 
 def test_head_is_get_without_the_body() -> None:

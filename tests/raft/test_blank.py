@@ -40,6 +40,11 @@ def test_a_change_is_refused() -> None:
         blank().transfer(2)
 
 
+def test_what_its_cluster_knows_is_not_known() -> None:
+    with pytest.raises(Unavailable, match="waiting for member 2"):
+        _ = blank().level
+
+
 def test_nothing_is_applied_and_nobody_waits_for_it() -> None:
     assert blank().wait_applied(0, 60.0)
     assert not blank().wait_applied(1, 60.0)
