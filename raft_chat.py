@@ -27,7 +27,7 @@ from raft.admission import check_level
 from raft.blank import BlankMember
 from raft.disk import RealDisk
 from raft.endpoint import Endpoint
-from raft.errors import DiskFailed, StartRefused
+from raft.errors import DiskFailed, InvalidMessage, StartRefused
 from raft.formation import Formation
 from raft.identity import Identity, load_or_create, lock_directory, save, settle
 from raft.member import RunningMember, make_node
@@ -117,7 +117,10 @@ class NodeProcess:
 
     def _stored_membership(self) -> Configuration:
         """What the log says of the members.  Raises StartRefused: the log is not for this program, as it is."""
-        node = make_node(self._identity, self._storage.recovered, Settings(), random.Random())
+        try:
+            node = make_node(self._identity, self._storage.recovered, Settings(), random.Random())
+        except InvalidMessage as error:
+            raise StartRefused(f"the log in {self.options.data_dir} holds {error}; start what wrote it") from None
         check_level(node.configuration.level, LEVEL)
         return node.configuration
 

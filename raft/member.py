@@ -25,6 +25,7 @@ from raft.errors import (
     RaftError,
     RefusedPeer,
     StartRefused,
+    Unavailable,
 )
 from raft.forwarding import Forwarder, Leader
 from raft.identity import Identity
@@ -228,9 +229,14 @@ class RunningMember:
 
     @property
     def level(self) -> int:
-        """What every member knows may be proposed up to this level (membership.py); it never falls."""
+        """What every member knows may be proposed up to this level (membership.py); it never falls.
+
+        Raises Unavailable: it is not known here yet.
+        """
         committed = self._door.look(lambda node: node.committed_configuration)
-        return committed.level if committed.cluster_id else 1  # founders may differ in what they know of each other
+        if not committed.cluster_id:  # of the founders each may know something else of the others
+            raise Unavailable("the cluster's level is not known here yet; nothing was proposed")
+        return committed.level
 
     @property
     def last_applied(self) -> int:

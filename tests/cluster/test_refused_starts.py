@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from raft.records import seal
 from tests.cluster.clients import HOST, read_room
 from tests.cluster.harness import Cluster, Node, refused_start
 
@@ -81,6 +82,21 @@ def test_a_log_with_a_flipped_bit_is_refused_with_file_and_offset(tmp_path: Path
         segment.write_bytes(content)
         cluster.restart(1)
         assert [post["Message"] for post in read_room(node.port, "general")] == [f"message {n}" for n in range(20)]
+
+
+def test_a_log_whose_members_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """Its checksums are right: another version wrote it."""
+    with Cluster(tmp_path, 1) as cluster:
+        node = cluster.start_ready().nodes[1]
+        assert cluster.terminate(1) == 0
+        (segment,) = node.data_dir.glob("log-*.jsonl")
+        lines = segment.read_bytes().splitlines(keepends=True)
+        changed = [seal(line[9:-1].replace(b'"voting":true', b'"voting":"es"')) for line in lines]
+        assert lines != changed
+        segment.write_bytes(b"".join(changed))
+        line = refused_start(node, *node.flags(cluster.url_list))
+        assert str(node.data_dir) in line
+        assert "a configuration with a voting that is missing or not of its type" in line
 
 
 @pytest.mark.parametrize(

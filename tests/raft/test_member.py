@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from raft.errors import ChangeRefused, OutcomeUnknown, RefusedPeer, StartRefused, Unavailable
+from raft.identity import Founder
 from raft.membership import AddMember, PlanPromotion, RemoveMember
 from raft.messages import ProposalId, Propose, ProposeReply, Sender
 from raft.node import Settings
@@ -431,6 +432,21 @@ def test_the_level_rises_once_every_member_has_come_back_with_a_newer_program(st
         house.start()
         wait_until(lambda house=house: level_of(street, house.id) == 2, DEADLINE_S, "its level is noted")  # type: ignore[misc]
     wait_until(lambda: [h.member.level for h in street.present()] == [2, 2, 2], DEADLINE_S, "all are at level 2")
+
+
+def test_the_level_is_not_known_before_the_cluster_has_its_name(tmp_path: Path) -> None:
+    street = Street(tmp_path)
+    founders = {id: Founder(house.port.url, house.incarnate(), "", 1) for id, house in street.houses.items()}
+    try:
+        street[1].start(founders)
+        with pytest.raises(Unavailable, match="not known here yet"):
+            _ = street[1].member.level
+        for id in (2, 3):
+            street[id].start(founders)
+        wait_until(lambda: all(house.member.cluster_id for house in street.present()), DEADLINE_S, "it has its name")
+        assert [house.member.level for house in street.present()] == [1, 1, 1]
+    finally:
+        street.close()
 
 
 def test_a_member_that_comes_back_with_an_older_program_is_refused_by_its_own_log(street: Street) -> None:
