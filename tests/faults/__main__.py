@@ -30,6 +30,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--nodes", type=int, default=3, choices=(3, 5))
     parser.add_argument("--faults", default=",".join(KINDS), help=f"of {','.join(KINDS)} (default: all); '' for none")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32), help="of the schedule, or of the cuts")
+    parser.add_argument(
+        "--keep", action="store_true", help="the data directories and logs, also where nothing is wrong"
+    )
     parser.add_argument("--sweep", type=int, metavar="SYNCS")
     parser.add_argument("--cuts", type=int, metavar="COUNT")
     return parser.parse_args()
@@ -82,7 +85,8 @@ def main() -> int:
     say(f"seed {options.seed}, data and logs in {directory}")
     try:
         if task(options, directory):
-            shutil.rmtree(directory)
+            if not options.keep:
+                shutil.rmtree(directory)
             return 0
     except AssertionError as error:
         say(f"VIOLATION: {error}")

@@ -25,6 +25,7 @@ GIVE_UP_S = 12.0  # then a post's outcome stays unknown
 PACE_S = 0.02  # a writer's posts are at least so far apart: the nodes have the two cores, not the clients
 AGAIN_S = 0.02
 RETRY_SHARE = 0.02  # of acknowledged posts that are sent once more
+MOVE_ON_SHARE = 0.01  # of a writer's posts, and of a listener's frames, after which they use another node unforced
 PAGES = (1, 10, 50, 200)
 
 
@@ -98,7 +99,7 @@ class Writer(Actor):
             self.move_on()
             self._post(tried)
             self.history.count("retries of acknowledged posts")
-        if self.rng.random() < 0.02:
+        if self.rng.random() < MOVE_ON_SHARE:
             self.move_on()
         self.stopping.wait(PACE_S - (monotonic() - tried.began))
 
@@ -186,6 +187,8 @@ class Listener(Actor):
                 self.history.count("frames that said Limited")
             elif "Cursor" in frame:  # without one it was sent before the socket subscribed, and comes again
                 self._take(frame)
+                if self.rng.random() < MOVE_ON_SHARE:
+                    return
 
     def _take(self, frame: dict[str, Any]) -> None:
         room, post = frame["RoomName"], frame["Post"]
