@@ -706,9 +706,9 @@ class Node:
             return
         bytes_max = PROBE_BYTES_MAX if progress.mode is Mode.PROBE else self.settings.append_bytes_max
         entries = self.log.slice(first, last, bytes_max)
-        # None: they left memory, and the driver reads them from disk.
+        # None: they left memory, and the driver reads them from disk; those after them may not be there yet.
         load_max = 1 if progress.mode is Mode.PROBE else LOAD_ENTRIES_MAX
-        last = min(last, first + load_max - 1) if entries is None else first - 1 + len(entries)
+        last = min(self.log.tail_first, first + load_max) - 1 if entries is None else first - 1 + len(entries)
         progress.sent(last, self._clock_ms)
         progress.sent_commit = max(progress.sent_commit, min(self.commit_index, last))
         self._messages.append(
