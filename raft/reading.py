@@ -45,6 +45,12 @@ class LogReader:
         """The records of ascending indexes; neighbours in the file are read in one go.  As `read` otherwise."""
         return self._read(indexes, self._positions.get_many(indexes))
 
+    def read_first(self, indexes: Sequence[int], bytes_max: int) -> list[bytes]:
+        """The records of the first of some ascending indexes, at least one, then as many as fit in `bytes_max`."""
+        positions = self._positions.get_many(indexes)
+        count = count_within(positions, bytes_max)
+        return self._read(indexes, positions[:count])
+
     def replay(self, first: int, last: int, progress: Progress | None = None) -> Iterator[Entry]:
         """The entries `first` to `last`, read in large pieces.  `progress(entries done, entries in all)`."""
         index = first

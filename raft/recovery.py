@@ -15,8 +15,8 @@ snapshot's business, but still cancels what it cancels: the end of a rewind that
 
 Nothing is changed on the disk here but that left-overs of an interrupted creation are removed.
 
-A compaction reads in the same way while another process appends (`beside_writer`): the base and the segments are
-those of the moment it looks, the last one ends where its last whole record does, and nothing at all is changed.
+A compaction reads in the same way while another process appends, but nothing at all is changed (`tidy` False): a
+batch that is being written looks like one that a crash cut short.
 """
 
 from collections.abc import Iterable
@@ -113,11 +113,14 @@ def recover(
     must_exist: bool,
     progress: Progress | None,
     *,
-    beside_writer: bool = False,
+    tidy: bool = True,
 ) -> RecoveredLog:
-    """Read the log of `data_dir`.  Raises CorruptLog or StartRefused; `must_exist`: also where there is none."""
+    """Read the log of `data_dir`.  Raises CorruptLog or StartRefused; `must_exist`: also where there is none.
+
+    `tidy`: left-overs are removed; the directory is the caller's own.
+    """
     try:
-        return _Recovery(disk, data_dir, progress, beside_writer).run(cluster_id, must_exist)
+        return _Recovery(disk, data_dir, progress, tidy).run(cluster_id, must_exist)
     except OSError as error:
         raise StartRefused(f"data directory {data_dir} cannot be read: {error}") from error
 
@@ -125,18 +128,18 @@ def recover(
 class _Recovery:
     """One reading of the directory."""
 
-    def __init__(self, disk: Disk, data_dir: Path, progress: Progress | None, beside_writer: bool) -> None:
+    def __init__(self, disk: Disk, data_dir: Path, progress: Progress | None, tidy: bool) -> None:
         self._disk = disk
         self._data_dir = data_dir
         self._progress = progress
-        self._beside_writer = beside_writer
+        self._tidy = tidy
         self._log = RecoveredLog()
         self._bytes_before = 0  # in the segments that are through
         self._bytes_total = 0
 
     def run(self, cluster_id: str, must_exist: bool) -> RecoveredLog:
         log, found = self._log, self._disk.list(self._data_dir)
-        if not self._beside_writer:
+        if self._tidy:
             self._remove_left_overs(found)
         self._take_base(max(found, key=snapshot_index, default=""), cluster_id)
         names = self._counted(sorted(name for name in found if sequence_of(name)), must_exist)
@@ -223,8 +226,6 @@ class _Recovery:
         try:
             size = file.size
             scan = self._take_lines(file, header, size if end is None else end)
-            if end is None and self._beside_writer:
-                return
             if end is None:
                 self._close_last(file, size, header, scan)
             elif scan.stop < end:

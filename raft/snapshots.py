@@ -13,7 +13,7 @@
 
 Rules.  A file has its name only when all of it is durable, so a snapshot that is not whole is never a crash's doing:
 the start is refused.  A checkpoint is a cache: one that is not whole is as good as none.  No line of a document looks
-like one of the file's own: it has neither `entries` nor `end` as its first member.
+like one of the file's own (it has neither `entries` nor `end` as its first member), or is longer than a record may be.
 """
 
 import json
@@ -33,7 +33,6 @@ from raft.records import RECORD_BYTES_MAX, decode_object, entry_of_verified, sea
 from raft.segments import Line, intact_lines, intact_lines_in
 
 FORMAT = 1
-DOCUMENT_LINE_BYTES_MAX = 512 << 10
 CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole line
 _WRITE_BYTES = 1 << 20  # in one piece, and synced: a large fsync would hold up those of the log beside it
 _NAME = re.compile(r"(snapshot|checkpoint)-([0-9]{15})\.jsonl")
@@ -238,8 +237,9 @@ def write_file(
     try:
         writer.put(seal(encode_header(name, cluster_id, meta)))
         for line in document:
-            assert not line.startswith(_OWN_LINES) and len(line) <= DOCUMENT_LINE_BYTES_MAX
-            writer.put(seal(line))
+            assert not line.startswith(_OWN_LINES)
+            writer.put(sealed := seal(line))
+            assert len(sealed) <= RECORD_BYTES_MAX
         if entries is not None:
             count, records = entries
             writer.put(seal(b'{"entries":%d}' % count))

@@ -33,6 +33,7 @@ FLOORS = (
     # The driver, from its parts up to the whole member.
     ("raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.sessions"),
     ("raft.replicated",),
+    ("raft.compaction",),
     ("raft.applier", "raft.lookout", "raft.peers"),
     ("raft.flusher",),
     ("raft.driver", "raft.forwarding"),

@@ -8,8 +8,8 @@ from zlib import crc32
 import pytest
 
 from raft.errors import InvalidMessage
+from raft.records import RECORD_BYTES_MAX
 from raft.snapshots import (
-    DOCUMENT_LINE_BYTES_MAX,
     Scan,
     checkpoint_index,
     checkpoint_name,
@@ -62,7 +62,7 @@ def test_a_scan_takes_pieces_of_any_size(piece_bytes: int) -> None:
 
 
 def test_a_long_document_is_read_back_as_it_was_written() -> None:
-    disk, line = PowerDisk(), b'{"x":"%b"}' % (b"y" * (DOCUMENT_LINE_BYTES_MAX - 8))
+    disk, line = PowerDisk(), b'{"x":"%b"}' % (b"y" * (RECORD_BYTES_MAX - 18))
     document = [line] * 20
     name = checkpoint_name(25)
     file = write_file(disk, DIRECTORY, name, "", meta_of(LOG, 25), document)
