@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
@@ -321,6 +322,27 @@ def test_a_promotion_that_takes_long_is_told_to_come_later(street: Street, monke
         asked.member.change(PlanPromotion(4))
     fourth.start(cluster_id=street[1].member.cluster_id)
     wait_until(lambda: votes(asked, 4), DEADLINE_S, "member 4 votes")
+
+
+def test_a_promotion_of_a_member_that_is_removed_meanwhile_is_told_so(street: Street) -> None:
+    fourth = street.add(4)
+    asked, other = street.present()[:2]
+    asked.member.change(AddMember(4, fourth.port.url, voting=False))
+    refused: SimpleQueue[object] = SimpleQueue()
+
+    def promote() -> None:
+        try:
+            asked.member.change(PlanPromotion(4))
+        except ChangeRefused as error:
+            refused.put(error.code)
+
+    thread = threading.Thread(target=promote, name="promote")
+    thread.start()
+    door = asked.member._door
+    wait_until(lambda: door.look(lambda node: node.committed_configuration.members[4].promote), DEADLINE_S, "planned")
+    other.member.change(RemoveMember(4))
+    assert refused.get(timeout=DEADLINE_S) == "unknown_member"
+    thread.join(DEADLINE_S)
 
 
 def votes(asked: House, id: int) -> bool:
