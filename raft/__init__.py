@@ -6,8 +6,7 @@ for (Figure 2), a no-op at the start of a term and linearizable reads by ReadInd
 §5.3), replication in parallel with the leader's own disk (§10.2.1), learners and their promotion in rounds (§4.2.1),
 membership changes by one server (§4.1) with the fix published later: none before the leader has committed an entry
 of its own term.  Leadership is handed over by TimeoutNow (§3.10).  Proposals are applied once however often they are
-tried (§6.3), and bounded in bytes until they are committed.  Programs tell their level, and what needs a higher one
-than some member has is not proposed (membership.py).
+tried (§6.3).
 
 *How it is cut.*  `node.py` is the protocol: input in, Ready out; it owns no clock, thread or file, so that all of it
 can be simulated.  Around it, from the disk up: `storage.py` keeps the log, `driver.py` turns what the Node says into

@@ -4,6 +4,7 @@ Only what is durable here is applied, so whatever the state says can be read fro
 first and its proposers told after it, by the one thread that applied it: that is quicker than waking a thread for
 each.  That is the apply thread; one or two entries are applied by the thread that learned of their commit, which is
 quicker than waking another one.
+In a start, and where a snapshot has taken the place of the log, the state comes from a document of it first.
 A read is confirmed when the leader's index for it is applied here (dissertation §6.4).
 """
 
@@ -13,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
-from typing import Protocol
 
 from raft.door import Door, Told
 from raft.errors import RaftError, Unavailable
@@ -22,19 +22,12 @@ from raft.messages import Entry, Kind
 from raft.proposals import Done, Proposals
 from raft.queues import drain, drain_nowait
 from raft.records import entry_of_verified
-from raft.sessions import Sessions
+from raft.replicated import Replicated, StateMachine
 from raft.storage import Storage
 
 APPLY_BYTES_MAX = 1 << 20  # in one batch: what is answered together
 FEW = 2  # entries that cost less than waking a thread
 READ_TIMEOUT_S = 4.0  # then 503; clients are promised it within 5 s
-
-
-class StateMachine(Protocol):
-    """What is driven; `chat/replica.py` has the words."""
-
-    def apply(self, entry: Entry) -> object: ...
-    def applied(self, index: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +65,7 @@ class Applier:
         self._machine = machine
         self._proposals = proposals
         self._on_configuration = on_configuration
-        self._sessions = Sessions()
+        self._replicated = Replicated(machine)
         self._changed = threading.Condition()
         self._commit_index = 0  # as last told
         self._busy = threading.Lock()  # held by whoever applies
@@ -175,6 +168,8 @@ class Applier:
         self._queue.put(None)
 
     def _apply_up_to(self, commit_index: int) -> None:
+        if commit_index and (not self.last_applied or self.last_applied < self._storage.base_index):
+            self._restore(commit_index)
         while self.last_applied < commit_index:
             entries = self._committed(self.last_applied + 1, commit_index)
             answers = [answer for entry in entries if (answer := self._apply(entry))]
@@ -184,6 +179,18 @@ class Applier:
             for done, result in answers:
                 done(result)
             self._machine.applied(self.last_applied)  # after the answers: this wakes a thread that would come between
+
+    def _restore(self, commit_index: int) -> None:
+        """Take over the newest document of the state, where it is ahead: the entries before it may be gone."""
+        found = self._storage.documents(commit_index)
+        if found is None or found[0] <= self.last_applied:
+            return
+        self._replicated.restore(*found)
+        self._on_configuration(self._door.look(lambda node: node.committed_configuration))
+        with self._changed:
+            self.last_applied = found[0]
+            self._changed.notify_all()
+        self._machine.applied(self.last_applied)
 
     def _committed(self, first: int, last: int) -> Sequence[Entry]:
         """From memory, or from disk where a start or a slow moment has let them leave memory."""
@@ -195,9 +202,9 @@ class Applier:
     def _apply(self, entry: Entry) -> tuple[Done, object] | None:
         if entry.kind is Kind.CONFIGURATION:
             self._on_configuration(decode_configuration(entry.body))
-        if entry.id is None or not self._sessions.admit(entry.id):
+        admitted, result = self._replicated.apply(entry)
+        if entry.id is None or not admitted:
             return None
-        result = self._machine.apply(entry)
         done = self._proposals.answered(entry.id)
         return (done, result) if done else None
 

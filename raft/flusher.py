@@ -118,11 +118,22 @@ class Flusher:
         return [item for item in items if isinstance(item, Ready)]
 
     def _write(self, readies: list[Ready]) -> None:
-        hard_states = [ready.hard_state for ready in readies if ready.hard_state is not None]
-        if hard_states:
-            entries = [entry for ready in readies for entry in ready.entries]
-            self._storage.append(hard_states[-1], entries)
+        pending: list[Ready] = []
+        for ready in readies:
+            if ready.snapshot is not None:  # what came before it belongs to the log that it replaces
+                self._append(pending)
+                assert ready.hard_state is not None
+                self._storage.install(ready.snapshot, ready.hard_state)
+                pending.clear()
+            pending.append(ready)
+        self._append(pending)
+        if any(ready.writes for ready in readies):
             self._door.enter(lambda node: node.persisted(readies[-1].sequence), flushes=True)
         messages = [message for ready in readies for message in ready.messages_after]
         if messages:
             self._send(messages)
+
+    def _append(self, readies: list[Ready]) -> None:
+        hard_states = [ready.hard_state for ready in readies if ready.hard_state is not None]
+        if hard_states:
+            self._storage.append(hard_states[-1], [entry for ready in readies for entry in ready.entries])

@@ -13,13 +13,12 @@ from random import Random
 
 from raft.administration import Administration
 from raft.admission import check_level, check_sender
-from raft.applier import Applier, StateMachine
+from raft.applier import Applier
 from raft.door import Door, Standing
 from raft.driver import Driver
 from raft.errors import (
     ChangeRefused,
     DiskFailed,
-    InvalidMessage,
     NotLeader,
     Overloaded,
     RaftError,
@@ -28,6 +27,7 @@ from raft.errors import (
     Unavailable,
 )
 from raft.forwarding import Forwarder, Leader
+from raft.housekeeping import COMPACT_BYTES_MIN, Housekeeper
 from raft.identity import Identity
 from raft.log import Log
 from raft.lookout import Lookout
@@ -39,22 +39,29 @@ from raft.messages import (
     HardState,
     Hello,
     HelloReply,
+    InstallSnapshot,
     Propose,
     ProposeReply,
     ReadIndex,
     ReadIndexReply,
     Sender,
     SnapshotChunk,
+    SnapshotChunkReply,
+    SnapshotMeta,
     TransferLeadership,
 )
 from raft.node import Node, Role, Settings
 from raft.peers import Peers
 from raft.proposals import Proposals
 from raft.records import entry_of_verified
+from raft.replicated import StateMachine
+from raft.shipping import Receiving
 from raft.storage import Recovered, Storage
 from raft.wire import Answer, Call
 
 logger = logging.getLogger(__name__)
+
+Rewrite = Callable[[str, int], SnapshotMeta]
 
 POLL_S = 0.01  # how often a leader is looked for, by a caller that has a thread to wait in
 
@@ -65,17 +72,22 @@ def make_node(identity: Identity, recovered: Recovered, settings: Settings, rng:
         id: Described(id, founder.url, True, False, founder.incarnation, founder.advertise, founder.level)
         for id, founder in identity.founders.items()
     }
-    configurations = [(0, Configuration(founders).raised())]
+    base = recovered.snapshot
+    if base is None:
+        configurations = [(0, Configuration(founders).raised())]
+    else:
+        configurations = [(base.configuration_index, decode_configuration(base.configuration))]
     configurations += [(entry.index, decode_configuration(entry.body)) for entry in recovered.configurations]
     known = recovered.hard_state
     return Node(
         identity.id,
-        log=Log(recovered.term_runs, recovered.last_index),
+        log=Log(recovered.term_runs, recovered.last_index, base.index if base else 0, base.term if base else 0),
         hard_state=HardState(known.current_term, known.voted_for, min(known.commit_index, recovered.last_index)),
         configurations=configurations,
         rng=rng,
         settings=settings,
         last_time=recovered.last_time,
+        snapshot=base,
     )
 
 
@@ -93,8 +105,13 @@ class RunningMember:
         level: int,
         save_identity: Callable[[Identity], None],
         on_end: Callable[[str, int], None],
+        rewrite: Rewrite | None = None,
+        compact_bytes: int = COMPACT_BYTES_MIN,
     ) -> None:
-        """`level`: of this program.  Raises StartRefused: the log may hold what is beyond it."""
+        """`level`: of this program.  `rewrite(kind, up_to)` makes checkpoints and compactions (rewriting.py).
+
+        Raises StartRefused: the log may hold what is beyond the level.
+        """
         check_level(node.configuration.level, level)
         self.id = node.id
         self._storage = storage
@@ -123,6 +140,10 @@ class RunningMember:
             self.id, door, self._applier, self._new_leader, self._stopping, election_timeout_s=self._timeout_s
         )
         self._lookout = Lookout(self.id, door, self.sender, lambda why: self._end(why, 0), timeout_s=self._timeout_s)
+        self._receiving = Receiving(storage)
+        self._housekeeper: Housekeeper | None = None
+        if rewrite is not None:
+            self._housekeeper = Housekeeper(door, storage, self._applier, machine, rewrite, compact_bytes=compact_bytes)
         door.on_standing = self._standing_changed
         door.on_broken = self._broken
 
@@ -136,16 +157,19 @@ class RunningMember:
         committed = self._door.look(lambda node: node.commit_index)
         own = self._sender
         self._door.enter(lambda node: node.identified(self.id, own.incarnation, own.advertise, own.level))
+        runs: list[tuple[str, Callable[[], None]]] = [
+            ("raft-tick", partial(self._driver.run_ticks, self._stopping)),
+            ("raft-flush", self._driver.flusher.run),
+            ("raft-apply", self._applier.run),
+            ("raft-forward", self._forwarder.run_proposals),
+            ("raft-read", self._forwarder.run_reads),
+            ("raft-lookout", partial(self._lookout.run, self._stopping)),
+        ]
+        if self._housekeeper is not None:
+            runs.append(("raft-keep", partial(self._housekeeper.run, self._stopping)))
         self._threads = [
             threading.Thread(target=self._guard, args=(run,), name=name, daemon=True)  # may hang in a system call
-            for name, run in (
-                ("raft-tick", partial(self._driver.run_ticks, self._stopping)),
-                ("raft-flush", self._driver.flusher.run),
-                ("raft-apply", self._applier.run),
-                ("raft-forward", self._forwarder.run_proposals),
-                ("raft-read", self._forwarder.run_reads),
-                ("raft-lookout", partial(self._lookout.run, self._stopping)),
-            )
+            for name, run in runs
         ]
         for thread in self._threads:
             thread.start()
@@ -335,9 +359,30 @@ class RunningMember:
             case Hello():
                 done(self.hello())
             case SnapshotChunk():
-                raise InvalidMessage("rpc: snapshots are not taken yet")
+                done(self._take_chunk(call))
+            case InstallSnapshot():
+                self._install(call, done)
             case _:
                 self._driver.serve(call.request, call, done)
+
+    def _take_chunk(self, chunk: SnapshotChunk) -> SnapshotChunkReply:
+        if self._door.look(lambda node: node.holds(chunk.last_included_index, chunk.last_included_term)):
+            return SnapshotChunkReply(chunk.bytes_total)
+        try:
+            return self._receiving.take(chunk)
+        except DiskFailed as error:
+            self._broken(error)
+            raise RefusedPeer("not_ready", str(error)) from None
+
+    def _install(self, call: InstallSnapshot, done: Callable[[Answer], None]) -> None:
+        snapshot = call.snapshot
+        lacks = self._door.look(lambda node: not node.holds(snapshot.index, snapshot.term))
+        received = lacks and self._receiving.complete(call.source, snapshot)
+        try:
+            self._driver.serve(call.request, replace(call, received=received), done)
+        finally:
+            if received:
+                self._receiving.settled(snapshot, self._door.look(lambda node: node.snapshot == snapshot))
 
     def _serve_propose(self, call: Propose) -> ProposeReply:
         try:

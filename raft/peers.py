@@ -1,6 +1,8 @@
-"""The way to the other members: two lanes each, made when there is something to say, dropped when they have left.
+"""The way to the other members: up to three lanes each, made when needed, dropped when the member has left.
 
-Also a candidate's way to voters.  An answer goes back into the Node; an append that got lost is reported to it.
+Heartbeats and votes wait for nothing; appends may wait for a follower's disk, and a snapshot's data for all it takes.
+Also a candidate's way to voters.  An answer goes back into the Node; an append or a snapshot that got lost is reported
+to it.
 """
 
 import json
@@ -14,24 +16,28 @@ from raft.errors import DiskFailed, InvalidMessage, RefusedPeer, StartRefused
 from raft.membership import Configuration, Member
 from raft.messages import (
     AppendEntries,
-    AppendEntriesReply,
+    InstallSnapshot,
     Message,
+    Reply,
     Request,
     RequestVote,
-    RequestVoteReply,
     Sender,
+    SnapshotChunk,
+    SnapshotChunkReply,
     TimeoutNow,
-    TimeoutNowReply,
 )
 from raft.node import Node, Role
 from raft.records import entry_of_verified
+from raft.shipping import ship
 from raft.storage import Storage
 from raft.transport import Lane
-from raft.wire import Answer, decode_answer, encode
+from raft.wire import Answer, Call, decode_answer, encode
 
 logger = logging.getLogger(__name__)
 
+URGENT, APPENDS, SNAPSHOTS = "urgent", "append", "snapshot"
 APPEND_TIMEOUTS = 4  # how many election timeouts a follower's disk may take before the append is sent again
+SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a slow disk
 
 
 class Peers:
@@ -53,31 +59,30 @@ class Peers:
         self._on_removed = on_removed
         self._timeout_s = election_timeout_ms / 1000
         self._append_bytes_max = append_bytes_max
-        self._lanes: dict[tuple[int, bool], Lane] = {}  # by (member, urgent); under the engine's lock
+        self._lanes: dict[tuple[int, str], Lane] = {}  # by (member, kind); under the engine's lock
         self._unreachable: set[int] = set()
         self._closed = False
 
     def send_locked(self, configuration: Configuration, message: Message) -> None:
         """Give `message` to its target's lane.  A member that has left is still told so on the lane it had."""
-        urgent = not isinstance(message, AppendEntries) or message.heartbeat
-        member, lane = configuration.members.get(message.target), self._lanes.get((message.target, urgent))
+        kind = _kind(message)
+        member, lane = configuration.members.get(message.target), self._lanes.get((message.target, kind))
         if member is not None and (lane is None or lane.url != member.url):
-            lane = self._replace_locked(lane, member, urgent)
+            lane = self._replace_locked(lane, member, kind)
         if lane is not None:
             lane.send(message)
 
-    def _replace_locked(self, old: Lane | None, member: Member, urgent: bool) -> Lane | None:
+    def _replace_locked(self, old: Lane | None, member: Member, kind: str) -> Lane | None:
         if old is not None:
             old.close()
         if self._closed:
             return None
-        name = f"raft-{'urgent' if urgent else 'append'}-{member.id}"
         try:
-            lane = Lane(member.url, name, self._deliver)
+            lane = Lane(member.url, f"raft-{kind}-{member.id}", self._deliver)
         except RuntimeError as error:  # no thread is to be had: the message is lost, as on a network
             self._say_unreachable(member.id, member.url, error)
             return None
-        self._lanes[member.id, urgent] = lane
+        self._lanes[member.id, kind] = lane
         return lane
 
     def drop_idle(self) -> None:
@@ -99,17 +104,18 @@ class Peers:
     # In a lane's thread
 
     def _deliver(self, lane: Lane, message: Message) -> None:
-        assert isinstance(message, AppendEntries | RequestVote | TimeoutNow)
-        appends = isinstance(message, AppendEntries) and not message.heartbeat
+        assert isinstance(message, AppendEntries | InstallSnapshot | RequestVote | TimeoutNow)
         try:
-            loaded = self._load(message)
-            if loaded is not None:
-                self._call(lane, loaded, self._timeout_s * (APPEND_TIMEOUTS if appends else 1))
+            if isinstance(message, InstallSnapshot):
+                self._ship(lane, message)
+                self._call(lane, message, SNAPSHOT_TIMEOUT_S)
+            elif (loaded := self._load(message)) is not None:
+                self._call(lane, loaded, self._timeout_s * (APPEND_TIMEOUTS if _kind(message) == APPENDS else 1))
         except (DiskFailed, StartRefused) as error:  # the own log could not be read, or is not what was written
             self._door.on_broken(error)
         except (OSError, LookupError, InvalidMessage, RefusedPeer) as error:
             self._say_unreachable(message.target, lane.url, error)
-            if appends:
+            if _kind(message) != URGENT:
                 self._door.enter(lambda node: node.unreachable(message.target))
 
     def _load(self, message: Request) -> Request | None:
@@ -121,22 +127,39 @@ class Peers:
             return message
         records = self._storage.read(message.prev_log_index + 1, message.last_index, self._append_bytes_max)
         entries = tuple(entry_of_verified(record) for record in records)
-        term = message.term
-        leads = self._door.look(lambda node: node.role is Role.LEADER and node.current_term == term)
-        return replace(message, entries=entries) if leads else None
+        return replace(message, entries=entries) if self._leads(message.term) else None
+
+    def _leads(self, term: int) -> bool:
+        return self._door.look(lambda node: node.role is Role.LEADER and node.current_term == term)
+
+    def _ship(self, lane: Lane, message: InstallSnapshot) -> None:
+        """Bring the data; broken off where somebody else leads by now."""
+
+        def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
+            if lane.is_closed or not self._leads(message.term):
+                raise ConnectionAbortedError("this member does not lead any more")
+            reply = self._ask(lane, chunk, SNAPSHOT_TIMEOUT_S)[1]
+            if not isinstance(reply, SnapshotChunkReply):
+                raise InvalidMessage(f"member {message.target} answered something else than asked")
+            return reply
+
+        logger.info("member %d is sent the snapshot of index %d", message.target, message.snapshot.index)
+        ship(self._storage, message.source, message.target, message.snapshot, ask)
+
+    def _ask(self, lane: Lane, call: Call, timeout_s: float) -> tuple[Sender, Answer]:
+        status, body = lane.connection.call(encode(self._sender(), call), timeout_s)
+        if status != 200:
+            raise ConnectionError(self._take_refusal(call.target, body))
+        return decode_answer(body)
 
     def _call(self, lane: Lane, message: Request, timeout_s: float) -> None:
-        status, body = lane.connection.call(encode(self._sender(), message), timeout_s)
-        if status != 200:
-            raise ConnectionError(self._take_refusal(message.target, body))
-        sender, reply = decode_answer(body)
-        self._take_reply(message.target, sender, reply)
+        self._take_reply(message.target, *self._ask(lane, message, timeout_s))
         if message.target in self._unreachable:
             self._unreachable.discard(message.target)
             logger.info("member %d is reachable", message.target)
 
     def _take_reply(self, member: int, sender: Sender, reply: Answer) -> None:
-        if not isinstance(reply, AppendEntriesReply | RequestVoteReply | TimeoutNowReply) or reply.source != member:
+        if not isinstance(reply, Reply) or reply.source != member:
             raise InvalidMessage(f"member {member} answered something else than asked")
 
         def act(node: Node) -> None:
@@ -156,6 +179,13 @@ class Peers:
         if code == "removed" and cluster_id == self._sender().cluster_id:
             self._on_removed(f"it was removed from the cluster while it was away, as member {member} says")
         return detail
+
+
+def _kind(message: Message) -> str:
+    """Which lane it takes."""
+    if isinstance(message, InstallSnapshot):
+        return SNAPSHOTS
+    return APPENDS if isinstance(message, AppendEntries) and not message.heartbeat else URGENT
 
 
 def read_refusal(body: bytes) -> tuple[str, str, str]:

@@ -36,7 +36,7 @@ from raft.receiving import Receiver
 from raft.records import RECORD_BYTES_MAX, decode_entry
 from raft.recovery import RecoveredLog, recover
 from raft.segments import Header, SegmentWriter, encode_opening, first_index_of, segment_name, sequence_of
-from raft.snapshots import SnapshotFile, scan_file, snapshot_name
+from raft.snapshots import SnapshotFile, checkpoint_name, scan_file, snapshot_name
 
 SEGMENT_BYTES = 64 << 20  # at most this much is read again where one file is read from its start
 SEGMENT_BYTES_MAX = 1 << 30
@@ -138,6 +138,23 @@ class Storage:
             return 0
         slot, offset, _ = unpack(position)
         return self._files.bytes_from(slot, offset)
+
+    @property
+    def document_bytes(self) -> int:
+        """The size of the newest checkpoint; 0 without one."""
+        try:
+            file = self._disk.open(self._data_dir / checkpoint_name(self._files.document_index))
+        except OSError:
+            return 0
+        try:
+            return file.size
+        finally:
+            file.close()
+
+    @property
+    def base_index(self) -> int:
+        """The last index that the base stands for; 0 without one."""
+        return self._positions.base_index
 
     @property
     def snapshot(self) -> SnapshotFile | None:

@@ -2,7 +2,7 @@
 
 A Connection makes calls.  A Lane is a thread with a connection of its own that sends one kind of protocol message to
 one peer; a newer message takes the place of one that still waits, because Raft repeats what matters.  Each peer has
-two: appends may wait for the peer's disk, heartbeats and votes must not wait behind them.
+several: heartbeats and votes must not wait behind appends, which may wait for the peer's disk, nor behind a snapshot.
 """
 
 import contextlib
@@ -176,6 +176,11 @@ class Lane:
         """Never blocks.  For one caller at a time.  A message of the same kind that still waits is dropped."""
         self._waiting[type(message)] = message
         self._wake()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is to stop: a delivery of many calls makes no more of them."""
+        return self._closed
 
     def close(self) -> None:
         """Stop, and interrupt a call under way."""

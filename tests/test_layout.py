@@ -33,8 +33,9 @@ FLOORS = (
     # The driver, from its parts up to the whole member.
     ("raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.sessions"),
     ("raft.replicated",),
-    ("raft.compaction",),
+    ("raft.compaction", "raft.shipping"),
     ("raft.applier", "raft.lookout", "raft.peers"),
+    ("raft.housekeeping",),
     ("raft.flusher",),
     ("raft.driver", "raft.forwarding"),
     ("raft.administration",),

@@ -16,12 +16,15 @@ from raft.node import Node, Ready, Role
 from raft.proposals import Proposals, Waiting
 from raft.records import entry_of_verified
 from raft.storage import Storage
+from tests.raft.memory import Memory
 
 DEADLINE_S = 10.0
 
 
 class FakeStorage:
     """A disk that is memory, and that a test can stop or break."""
+
+    base_index = 0
 
     def __init__(self, happened: list[str]) -> None:
         self.batches: list[tuple[HardState | None, tuple[Entry, ...]]] = []
@@ -45,23 +48,11 @@ class FakeStorage:
         """At most three, whatever the bytes: so that one call is not enough."""
         return [self.records[index] for index in range(first, min(last, first + 2) + 1)]
 
+    def documents(self, commit_index: int) -> None:
+        """There is none."""
+
     def replay(self, first: int, last: int, progress: object) -> Iterator[Entry]:
         return (entry_of_verified(self.records[index]) for index in range(first, last + 1))
-
-
-class Memory:
-    """A state machine that remembers; `apply` returns the command's place."""
-
-    def __init__(self) -> None:
-        self.commands: list[bytes] = []
-        self.told: list[int] = []
-
-    def apply(self, entry: Entry) -> object:
-        self.commands.append(entry.body)
-        return len(self.commands)
-
-    def applied(self, index: int) -> None:
-        self.told.append(index)
 
 
 class Alone:

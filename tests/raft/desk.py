@@ -12,7 +12,8 @@ from raft.messages import Propose
 from raft.proposals import Proposals, Waiting
 from raft.storage import Storage
 from raft.wire import Answer, Call
-from tests.raft.alone import DEADLINE_S, FakeStorage, Memory
+from tests.raft.alone import DEADLINE_S, FakeStorage
+from tests.raft.memory import Memory
 
 OWN, OTHER = 1, 2
 

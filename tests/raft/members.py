@@ -10,34 +10,14 @@ from raft.endpoint import Endpoint
 from raft.errors import RaftError
 from raft.identity import Founder, Identity, load_or_create, lock_directory, save
 from raft.member import RunningMember, make_node
-from raft.messages import Entry
 from raft.node import Settings
 from raft.storage import Storage
 from tests.cluster.waiting import wait_until
+from tests.raft.memory import Memory
 from tests.raft.peer_port import PeerPort
 
 DEADLINE_S = 20.0  # for anything that is expected to happen, on a busy machine
 SETTINGS = Settings(heartbeat_ms=25, election_timeout_ms=120)  # an election where none was needed fails no test
-
-
-class Memory:
-    """A state machine: the commands in the order in which they were applied."""
-
-    def __init__(self) -> None:
-        self.commands: list[bytes] = []
-        self.indexes: list[int] = []
-        self.told_index = 0
-
-    def apply(self, entry: Entry) -> object:
-        """The command's place among the commands, from 1."""
-        self.commands.append(entry.body)
-        self.indexes.append(entry.index)
-        return len(self.commands)
-
-    def applied(self, index: int) -> None:
-        """A batch is through."""
-        assert index >= self.told_index
-        self.told_index = index
 
 
 class House:

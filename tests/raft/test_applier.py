@@ -15,7 +15,8 @@ from raft.node import Node, Random
 from raft.proposals import Proposals
 from raft.records import command_entry, configuration_entry, noop_entry
 from raft.storage import Storage
-from tests.raft.alone import DEADLINE_S, Alone, Memory
+from tests.raft.alone import DEADLINE_S, Alone
+from tests.raft.memory import Memory
 
 
 def turn(applier: Applier) -> None:

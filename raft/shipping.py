@@ -1,0 +1,109 @@
+"""A snapshot's file on its way to a follower: both ends.
+
+The leader asks where to begin, then sends chunks of whole lines and goes on where each answer says, so a lost, doubled
+or reordered chunk costs one more chunk and no more; a transfer that broke off goes on where it stopped.  Every line has
+its checksum and the file one over all; what is damaged is never used.  When the file is complete, InstallSnapshot asks
+the follower's Node to go on from it (Raft §7).
+
+Rules of the receiving end: one file at a time, from one sender; while the Node is being asked, no other is begun.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from raft.errors import InvalidMessage, RefusedPeer
+from raft.messages import SnapshotChunk, SnapshotChunkReply, SnapshotMeta
+from raft.storage import Storage
+
+CHUNK_BYTES = 1 << 20  # some milliseconds of a disk and of the other end's processor
+STALLED_MAX = 8  # answers in a row that do not get further: then the transfer begins anew
+
+
+def ship(
+    storage: Storage,
+    source: int,
+    target: int,
+    snapshot: SnapshotMeta,
+    ask: Callable[[SnapshotChunk], SnapshotChunkReply],
+) -> None:
+    """Bring the file of `snapshot` to `target`; `ask` makes one call, and raises what breaks the transfer off.
+
+    Raises LookupError: another compaction has replaced that snapshot meanwhile.
+    """
+    file = storage.snapshot
+    if file is None or file.meta != snapshot:
+        raise LookupError(f"the snapshot of index {snapshot.index} is not the newest any more")
+
+    def sent(offset: int, lines: bytes) -> int:
+        return ask(SnapshotChunk(source, target, snapshot.index, snapshot.term, file.bytes, offset, lines)).offset
+
+    offset, stalled = sent(0, b""), 0
+    while offset < file.bytes:
+        wanted = sent(offset, storage.read_snapshot(file, offset, CHUNK_BYTES))
+        stalled = 0 if wanted > offset else stalled + 1
+        if stalled > STALLED_MAX:
+            raise ConnectionError(f"member {target} does not take the snapshot of index {snapshot.index}")
+        offset = wanted
+
+
+class Receiver(Protocol):
+    """As storage.receive makes it."""
+
+    @property
+    def offset(self) -> int: ...
+    def write(self, offset: int, lines: bytes) -> None: ...
+    def finish(self) -> SnapshotMeta: ...
+
+
+class Receiving:
+    """The receiving end.  Thread-safe; its lock is held while a chunk is written, and nothing else waits for it."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._lock = threading.Lock()
+        self._receiver: Receiver | None = None
+        self._about: tuple[int, int, int, int] | None = None  # whose, index, term, bytes: of what is received
+        self._installing: SnapshotMeta | None = None  # the Node is asked to go on from it
+
+    def take(self, chunk: SnapshotChunk) -> SnapshotChunkReply:
+        """Write what fits on.  Raises InvalidMessage, RefusedPeer (one is being installed) or DiskFailed."""
+        about = (chunk.source, chunk.last_included_index, chunk.last_included_term, chunk.bytes_total)
+        with self._lock:
+            if about != self._about:
+                if self._installing is not None and self._storage.base_index < self._installing.index:
+                    raise RefusedPeer("not_ready", "another snapshot is being installed")
+                self._about = self._installing = None
+                self._receiver = self._storage.receive(
+                    chunk.last_included_index, chunk.last_included_term, chunk.bytes_total
+                )
+                self._about = about
+            assert self._receiver is not None
+            if chunk.lines:
+                self._receiver.write(chunk.offset, chunk.lines)
+            return SnapshotChunkReply(self._receiver.offset)
+
+    def complete(self, source: int, snapshot: SnapshotMeta) -> bool:
+        """Whether all of it is durable here and sound; then no other is begun until `settled`."""
+        with self._lock:
+            if self._about is None or self._about[:3] != (source, snapshot.index, snapshot.term):
+                return False
+            assert self._receiver is not None
+            if self._receiver.offset < self._about[3]:
+                return False
+            try:
+                found = self._receiver.finish()
+            except InvalidMessage:
+                self._about = None  # damaged in a way that no line shows: it is asked for anew
+                return False
+            if found != snapshot:
+                self._about = None
+                return False
+            self._installing = snapshot
+            return True
+
+    def settled(self, snapshot: SnapshotMeta, installed: bool) -> None:
+        """The Node has had its say.  Where it `installed` it, the disk still has to: until then nothing is begun."""
+        with self._lock:
+            if self._installing == snapshot and not installed:
+                self._installing = None
