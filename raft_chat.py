@@ -33,6 +33,8 @@ from raft.identity import Identity, load_or_create, lock_directory, save, settle
 from raft.member import RunningMember, make_node
 from raft.membership import Configuration
 from raft.node import Settings
+from raft.rewriting import ChildRewriter
+from raft.rewriting import main as rewrite
 from raft.storage import Storage
 from raft.transport import BODY_BYTES_MAX, parse_peer_url
 
@@ -43,6 +45,7 @@ PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s
 HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init system waits
 DRAIN_S = 2.0
 PROGRESS_S = 1.0
+REWRITE = "rewrite-log"  # the sub-command of the node's own child
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -84,6 +87,7 @@ class NodeProcess:
         self._peer_server = self._listen(self._endpoint, *parse_peer_url(self._own_url(stored)), "peers", PEER_LIMITS)
         gate = Slots(AT_WORK_MAX)
         self._client_server = self._listen(self._call_app, options.host, options.port, "clients", Limits(), gate)
+        self._rewriter = ChildRewriter([sys.executable, "-m", "raft_chat", REWRITE], options.data_dir)
         self._member: RunningMember | None = None
         self._hub: Hub | None = None
 
@@ -141,6 +145,7 @@ class NodeProcess:
         member = RunningMember(
             node, self._storage, state, identity,
             advertise=options.advertise, level=LEVEL, save_identity=self._save_identity, on_end=self._end,
+            rewrite=self._rewriter, compact_bytes=options.compact_mib << 20,
         )  # fmt: skip
         hub = Hub(lambda: member.cluster_id)
         hub.start()
@@ -181,6 +186,7 @@ class NodeProcess:
     def _stop(self) -> None:
         """Hand over, finish what clients have begun, close the log."""
         member, hub = self._member, self._hub
+        self._rewriter.stop()
         if member is not None and hub is not None:
             member.hand_over(HAND_OVER_S)
             hub.drain(DRAIN_S)
@@ -216,8 +222,11 @@ class _Progress:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `raft-chat`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == [REWRITE]:
+        return rewrite(arguments[1:], ChatState)
     try:
-        options = read_options(sys.argv[1:] if arguments is None else arguments, os.environ)
+        options = read_options(arguments, os.environ)
         logging.basicConfig(
             level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
         )

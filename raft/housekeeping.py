@@ -73,9 +73,9 @@ class Housekeeper:
         """Do what is due."""
         try:
             if up_to := self._compaction_due():
-                self._compact(up_to)
+                self.compact(up_to)
             elif self._checkpoint_due():
-                self._checkpoint(self._applier.last_applied)
+                self.checkpoint(self._applier.last_applied)
         except RewriteFailed as error:
             if not stopping.is_set():
                 logger.warning("the log was not rewritten, which is tried again in %d s: %s", RETRY_S, error)
@@ -84,8 +84,11 @@ class Housekeeper:
     def _checkpoint_due(self) -> bool:
         return self._storage.bytes_since_document >= max(self._checkpoint_bytes, self._storage.document_bytes)
 
-    def _checkpoint(self, up_to: int) -> None:
-        self._storage.checkpointed(self._rewrite(CHECKPOINT, up_to))
+    def checkpoint(self, up_to: int) -> SnapshotMeta:
+        """Write the state at `up_to`, which is applied, down.  Raises RewriteFailed."""
+        meta = self._rewrite(CHECKPOINT, up_to)
+        self._storage.checkpointed(meta)
+        return meta
 
     def _compaction_due(self) -> int:
         """Up to which index; 0: it is not."""
@@ -100,7 +103,8 @@ class Housekeeper:
         up_to = min(up_to, max(lacking, self._applier.last_applied - WAIT_ENTRIES))
         return up_to if up_to > self._storage.base_index else 0
 
-    def _compact(self, up_to: int) -> None:
+    def compact(self, up_to: int) -> SnapshotMeta:
+        """Put a snapshot in the place of the log up to `up_to`, which is applied.  Raises RewriteFailed."""
         before, began_s = self._storage.bytes_on_disk, time.monotonic()
         meta = self._rewrite(COMPACTION, up_to)
         self._storage.adopt(meta)
@@ -110,6 +114,7 @@ class Housekeeper:
             "compacted the log up to index %d in %.1f s: %d bytes are %d now",
             up_to, time.monotonic() - began_s, before, self._compacted_bytes,
         )  # fmt: skip
+        return meta
 
 
 def _least_held(node: Node) -> int:

@@ -36,6 +36,7 @@ FLOORS = (
     ("raft.compaction", "raft.shipping"),
     ("raft.applier", "raft.lookout", "raft.peers"),
     ("raft.housekeeping",),
+    ("raft.rewriting",),
     ("raft.flusher",),
     ("raft.driver", "raft.forwarding"),
     ("raft.administration",),

@@ -19,6 +19,7 @@ from raft.membership import MEMBERS_MAX
 PREFIX = "RAFT_CHAT_"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 TIMER_MS_MAX = 60_000
+COMPACT_MIB_MAX = 1 << 30
 
 
 class OptionRefused(Exception):
@@ -42,6 +43,7 @@ class Options:
     moved: bool
     heartbeat_ms: int
     election_timeout_ms: int
+    compact_mib: int
     log_level: str
 
 
@@ -69,13 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--moved", action="store_const", const="true", help="the data directory is a copy: the newest, the only one")
     add("--heartbeat-ms", help="how often a leader is heard (default: 60)")
     add("--election-timeout-ms", help="how long it may be silent, up to twice that (default: 300)")
+    add("--compact-mib", help="a log smaller than that is not compacted (default: 64)")
     add("--log-level", help=f"one of {', '.join(LOG_LEVELS)} (default: info)")
     add("--config", help="a TOML file of these options")
     return parser
 
 
 _NAMES = ("id", "cluster", "port", "host", "join", "advertise", "data-dir", "moved", "heartbeat-ms",
-          "election-timeout-ms", "log-level")  # fmt: skip
+          "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -138,6 +141,7 @@ def _checked(given: Mapping[str, str]) -> Options:
         moved=_choice(given, "moved", "false", ("true", "false")) == "true",
         heartbeat_ms=heartbeat_ms,
         election_timeout_ms=election_timeout_ms,
+        compact_mib=_number(given, "compact-mib", 64, 1, COMPACT_MIB_MAX),
         log_level=_choice(given, "log-level", "info", LOG_LEVELS),
     )
 

@@ -1,6 +1,8 @@
 """Whole members in one process: real ports, real disks, and a state machine that only remembers."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -180,3 +182,14 @@ class Street:
             DEADLINE_S,
             f"{len(commands)} commands on every member",
         )
+
+
+@contextmanager
+def founded(path: Path, settings: Settings = SETTINGS) -> Iterator[Street]:
+    """The members of one cluster, for as long as it takes."""
+    street = Street(path, settings=settings)
+    street.found()
+    try:
+        yield street
+    finally:
+        street.close()

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,17 +14,7 @@ from raft.membership import AddMember, PlanPromotion, RemoveMember
 from raft.messages import ProposalId, Propose, ProposeReply, Sender
 from raft.node import Settings
 from tests.cluster.waiting import wait_until
-from tests.raft.members import DEADLINE_S, SETTINGS, House, Street
-
-
-@contextmanager
-def founded(path: Path, settings: Settings = SETTINGS) -> Iterator[Street]:
-    street = Street(path, settings=settings)
-    street.found()
-    try:
-        yield street
-    finally:
-        street.close()
+from tests.raft.members import DEADLINE_S, House, Street, founded
 
 
 @pytest.fixture

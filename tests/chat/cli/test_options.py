@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_options
 
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
-FLAGS = ("id", "cluster", "port", "host", "advertise", "data-dir", "heartbeat-ms", "election-timeout-ms", "log-level")
+FLAGS = ("id", "cluster", "port", "host", "advertise", "data-dir", "heartbeat-ms", "election-timeout-ms",
+         "compact-mib", "log-level")  # fmt: skip
 
 
 def options(*arguments: str, environment: Mapping[str, str] | None = None) -> Options:
@@ -44,6 +45,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         moved=False,
         heartbeat_ms=60,
         election_timeout_ms=300,
+        compact_mib=64,
         log_level="info",
     )
 
@@ -128,6 +130,7 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
         "data-dir": "d",
         "heartbeat-ms": "20",
         "election-timeout-ms": "200",
+        "compact-mib": "5",
         "log-level": "debug",
     }
     assert set(values) == set(FLAGS)
@@ -211,6 +214,7 @@ BAD = [
     ("heartbeat-ms", "151"),  # more than half of the election timeout
     ("election-timeout-ms", "x"),
     ("election-timeout-ms", "100"),
+    ("compact-mib", "0"),
     ("log-level", "INFO"),
     ("log-level", "loud"),
 ]

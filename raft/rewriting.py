@@ -1,0 +1,87 @@
+"""Checkpoints and compactions in a process of their own: what starts it, and what it does.
+
+A rewrite replays the log into a blank state machine and copies what is live.  That takes seconds of a processor, which
+threads of the member's own process would have to share with those that answer clients (the GIL), so it is done by a
+child of low priority.  It only reads the log, while its parent appends to it, and makes one new file, whole or not at
+all.  The parent puts that in place.  A child whose parent has gone ends.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from raft.compaction import compact, write_checkpoint
+from raft.disk import RealDisk
+from raft.errors import RaftError
+from raft.housekeeping import CHECKPOINT, COMPACTION, RewriteFailed
+from raft.messages import SnapshotMeta
+from raft.replicated import StateMachine
+
+NICENESS = 10  # it has time
+_KINDS = {COMPACTION: compact, CHECKPOINT: write_checkpoint}
+
+
+class ChildRewriter:
+    """Runs rewrites one at a time; any thread may `stop` one."""
+
+    def __init__(self, command: Sequence[str], data_dir: Path) -> None:
+        """`command` starts a program that hands its further arguments to `main`."""
+        self._command = command
+        self._data_dir = data_dir
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[str] | None = None
+        self._stopped = False
+
+    def __call__(self, kind: str, up_to: int) -> SnapshotMeta:
+        """Do it and wait for it.  Raises RewriteFailed."""
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # a checkout, an installation, a zipapp
+        command = [*self._command, kind, str(self._data_dir), str(up_to)]
+        with self._lock:
+            if self._stopped:
+                raise RewriteFailed("this member is shutting down")
+            self._child = child = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        said, complaints = child.communicate()
+        try:
+            index, term, time, configuration_index, configuration = json.loads(said)
+        except ValueError:
+            why = complaints.strip().rpartition("\n")[2] or f"it ended with code {child.returncode}"
+            raise RewriteFailed(why) from None
+        return SnapshotMeta(index, term, time, configuration_index, configuration.encode())
+
+    def stop(self) -> None:
+        """Kill one that is under way, and begin no other."""
+        with self._lock:
+            self._stopped = True
+            if self._child is not None and self._child.poll() is None:
+                self._child.kill()
+
+
+def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> int:
+    """The child: `KIND DATA_DIR UP_TO`; prints the SnapshotMeta as a JSON list."""
+    kind, data_dir, up_to = arguments
+    parent = os.getppid()
+
+    def pause() -> None:
+        if os.getppid() != parent:
+            sys.exit("the member that asked for it has gone")
+
+    os.nice(NICENESS)
+    try:
+        meta = _KINDS[kind](RealDisk(), Path(data_dir), int(up_to), new_machine(), pause=pause)
+    except (RaftError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    said = [meta.index, meta.term, meta.time, meta.configuration_index, meta.configuration.decode()]
+    sys.stdout.write(f"{json.dumps(said)}\n")
+    return 0
