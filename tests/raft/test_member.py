@@ -466,7 +466,7 @@ def test_the_level_is_not_known_before_the_cluster_has_its_name(tmp_path: Path) 
         for id in (2, 3):
             street[id].start(founders)
         wait_until(lambda: all(house.member.cluster_id for house in street.present()), DEADLINE_S, "it has its name")
-        assert [house.member.level for house in street.present()] == [1, 1, 1]
+        wait_until(lambda: levels(street) == [1, 1, 1], DEADLINE_S, "all know it")
     finally:
         street.close()
 
@@ -498,7 +498,7 @@ def test_a_member_that_meets_a_level_beyond_its_own_ends_and_says_why(street: St
         house.stop()
         house.level = 2
         house.start()
-    wait_until(lambda: [h.member.level for h in street.present()] == [2, 2], DEADLINE_S, "the others are at level 2")
+    wait_until(lambda: levels(street) == [2, 2], DEADLINE_S, "the others are at level 2")
     behind.level = 1
     behind.start()
     why, code = behind.ended.get(timeout=DEADLINE_S)
