@@ -1,0 +1,174 @@
+"""People who post and read through any member, and whether what they were told can have been.
+
+A room is a list that is only appended to, and every post in it is a different one: then a history is linearizable
+exactly if each operation finds at least all that was finished before it began, in the one order there is.  A post
+finds the Ids below its own, a read those up to the newest it shows.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING
+
+from chat.commands import Post, encode
+from chat.history import PageAsk, render_post
+from chat.state import Posted, Refusal
+from raft.errors import RaftError
+from tests.simulation.invariants import Violation, require
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+    from tests.simulation.world import World
+
+NAME = "linearizable"
+
+
+class History:
+    """What the rooms hold, as the first member to apply a post has it, and what somebody has seen of them."""
+
+    def __init__(self) -> None:
+        self._posts: dict[str, list[Posted]] = {}  # by room
+        self._seen: Counter[str] = Counter()  # room -> the highest Id that any finished operation has told of
+
+    def posted(self, post: Posted) -> None:
+        """A new post is in the state."""
+        posts = self._posts.setdefault(post.room, [])
+        require(post.id == len(posts) + 1, NAME, f"a post after {len(posts)} others has the Id {post.id}")
+        posts.append(post)
+
+    def seen(self, room: str) -> int:
+        """What an operation that begins now has to find."""
+        return self._seen[room]
+
+    def post_done(self, post: Posted, text: str, began_at: int) -> None:
+        """A client was told that its post stands."""
+        posts = self._posts.get(post.room, [])
+        require(post.id <= len(posts) and posts[post.id - 1].json == post.json, NAME, f"{post} stands nowhere")
+        require(json.loads(post.json)["Message"] == text, NAME, f"{text!r} was answered with {post}")
+        require(post.id > began_at, NAME, f"{post} comes before post {began_at}, which had been answered")
+        self._seen[post.room] = max(self._seen[post.room], post.id)
+
+    def read_done(self, room: str, count: int, first_id: int, shown: list[bytes], began_at: int) -> None:
+        """A client was shown the posts from `first_id` on, the newest of `count`."""
+        require(count >= began_at, NAME, f"a read of {room} shows {count} posts, {began_at} had been shown or answered")
+        posts = self._posts.get(room, [])
+        if shown != [post.json for post in posts[first_id - 1 : count]]:
+            raise Violation(NAME, f"a read of {room} shows {shown} from {first_id} on, which nobody posted so")
+        self._seen[room] = max(self._seen[room], count)
+
+
+class Client:
+    """One person: one operation at a time, asked of one member after the other until it is answered."""
+
+    def __init__(self, id: int, world: "World", rng: Random) -> None:
+        self.id = id
+        self.done = False  # nothing left to do
+        self._world = world
+        self._rng = rng
+        self._operations = 0
+        self._attempt = 0  # answers to earlier ones are not heard any more
+        self._member = 0
+        self._room = ""
+        self._began_at = 0
+        self._post: Post | None = None  # None: it reads
+        self._last = False
+
+    def start(self) -> None:
+        """Begin to think of something."""
+        self._world.schedule.after(self._rng.expovariate(1.0) * self._world.scenario.think_ms, self._begin)
+
+    def _begin(self) -> None:
+        world, rng = self._world, self._rng
+        if world.network.healed and self._last:
+            self.done = True
+            return
+        self._last = world.network.healed and self._post is not None  # after the healing: a post, then a read
+        reads = self._last or (not world.network.healed and rng.random() < world.scenario.reading)
+        self._operations += 1
+        self._room = f"room-{rng.randint(1, world.scenario.rooms)}" if not self._last else self._room
+        text = f"{self.id}.{self._operations}" + "x" * rng.choice([0, 10, 300])
+        self._post = None if reads else Post(self._room, f"user-{self.id}", text, f"{self.id}-{self._operations}")
+        self._began_at = world.history.seen(self._room)
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask a member, usually the same as before."""
+        world, rng = self._world, self._rng
+        self._attempt += 1
+        attempt = self._attempt
+        if self._member not in world.network.running or rng.random() < 0.2:
+            self._member = rng.choice(world.members)
+        process = world.network.running.get(self._member)
+        if process is None:
+            world.schedule.after(20 + rng.random() * 30, self._again, attempt)
+            return
+        world.schedule.after(world.scenario.patience_ms, self._again, attempt)
+        if self._arrives():
+            world.schedule.after_for(process, self._delay_ms(), self._serve, process, attempt)
+
+    def _again(self, attempt: int) -> None:
+        if attempt == self._attempt:
+            self._member = 0
+            self._ask()
+
+    def _arrives(self) -> bool:
+        return self._world.network.healed or self._rng.random() >= self._world.scenario.loss
+
+    def _delay_ms(self) -> float:
+        return self._rng.random() * self._world.scenario.latency_ms
+
+    # At the member
+
+    def _serve(self, process: "Process", attempt: int) -> None:
+        post = self._post
+        if attempt != self._attempt:
+            return  # a connection that the client has closed is not served
+        if post is not None:
+            process.post(encode(post), lambda result: self._answer(attempt, lambda: self._posted(post, result)))
+        else:
+            process.read(lambda error: self._read(process, attempt, error))
+
+    def _read(self, process: "Process", attempt: int, error: RaftError | None) -> None:
+        if error is not None:
+            self._answer(attempt, lambda: self._failed(error))
+            return
+        room, limit = self._room, self._rng.choice([3, 1_000])
+        page = process.state.page(room, PageAsk(limit))
+        shown = [render_post(entry, id) for id, entry in enumerate(process.entries(page.positions), page.first_id)]
+        self._answer(attempt, lambda: self._was_shown(room, page.newest_id, page.first_id, shown))
+
+    def _answer(self, attempt: int, tell: Callable[[], None]) -> None:
+        if self._arrives():
+            self._world.schedule.after(self._delay_ms(), self._hear, attempt, tell)
+
+    # Back at the client
+
+    def _hear(self, attempt: int, tell: Callable[[], None]) -> None:
+        if attempt == self._attempt:
+            tell()
+
+    def _posted(self, post: Post, result: object) -> None:
+        if isinstance(result, RaftError):
+            self._failed(result)
+            return
+        if isinstance(result, Refusal) or not isinstance(result, Posted):
+            raise Violation(NAME, f"{post} was answered with {result}")
+        self._world.history.post_done(result, post.message, self._began_at)
+        self._world.counts["posts acknowledged"] += 1
+        self._world.counts["retries found posted"] += not result.created
+        self._over()
+
+    def _was_shown(self, room: str, count: int, first_id: int, shown: list[bytes]) -> None:
+        self._world.history.read_done(room, count, first_id, shown, self._began_at)
+        self._world.counts["reads"] += 1
+        self._over()
+
+    def _failed(self, error: RaftError) -> None:
+        self._world.counts[f"answers {type(error).__name__}"] += 1
+        self._attempt += 1
+        self._world.schedule.after(10 + self._rng.random() * 20, self._again, self._attempt)
+
+    def _over(self) -> None:
+        self._attempt += 1
+        self.start()

@@ -1,0 +1,213 @@
+"""A disk that keeps what was synced and, when the power goes, anything or nothing of the rest.
+
+Rules, the worst that `raft/disk.py` allows: what was appended is in the cache, where every process reads it, until a
+sync takes it to the platter.  A power cut keeps any subset of the unsynced pages (zeros where one is missing, the end
+anywhere) and a prefix of the changes of names that no directory sync has made last.  A sync that fails leaves its
+pages in the cache, where they look written, and no later sync takes them down.  A process that is killed loses
+nothing but what it had not written.
+"""
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from raft.disk import AppendFile, Closeable, ReadFile
+
+Names = dict[str, "_Content"]
+
+
+class Died(BaseException):
+    """The process is gone in the middle of an operation.  No `except` of the engine's may take it for an error."""
+
+
+@dataclass(slots=True, eq=False)
+class _Content:
+    """A file, whatever its name."""
+
+    data: bytearray = field(default_factory=bytearray)
+    synced: int = 0  # all before it is on the platter, but for `lost`
+    lost: list[tuple[int, int]] = field(default_factory=list)  # pages whose writing back failed
+
+
+class SimulatedDisk:
+    """One machine's data directory, as `raft.disk.Disk`."""
+
+    def __init__(self, rng: Random, page_bytes: int) -> None:
+        self.fuse = -1  # so many operations until the process dies; -1: it does not
+        self.fail_in = -1  # so many operations until one fails; -1: none does
+        self.failed = False  # whether one has failed since it was last looked
+        self.torn = 0  # files that came out of a power cut with a part of what was unsynced
+        self.syncs = 0
+        self._rng = rng
+        self._page_bytes = page_bytes
+        self._names: Names = {}
+        self._durable: Names = {}
+        self._changes: list[Callable[[Names], object]] = []  # of names, since the last sync of the directory
+
+    # Faults
+
+    def lose_power(self) -> None:
+        """What is on the platter is all that is left."""
+        names = dict(self._durable)
+        for change in self._changes[: self._rng.randint(0, len(self._changes))]:
+            change(names)
+        for _, content in sorted(names.items()):
+            self._tear(content)
+        self._names, self._durable, self._changes = names, dict(names), []
+
+    def is_synced(self, name: str) -> bool:
+        """Whether a power cut would leave this file as it is."""
+        content = self._names[name]
+        return content.synced == len(content.data)
+
+    def _tear(self, content: _Content) -> None:
+        for start, end in content.lost:
+            self._blank(content.data, start, end, self._rng.random())
+        content.lost = []
+        if content.synced < len(content.data):
+            before = bytes(content.data[content.synced :])
+            keep = self._rng.choice([0.0, 0.5, 0.8, 1.0])
+            if self._rng.random() < 0.7:  # the length was not written either, or not all of it
+                del content.data[self._rng.randint(content.synced, len(content.data)) if keep else content.synced :]
+            self._blank(content.data, content.synced, len(content.data), keep)
+            after = bytes(content.data[content.synced :])
+            self.torn += bool(after and after != before)
+            content.synced = len(content.data)
+
+    def _blank(self, data: bytearray, start: int, end: int, keep: float) -> None:
+        """Each page in the range survives with probability `keep`."""
+        size = self._page_bytes
+        for page in range(start // size, (end + size - 1) // size):
+            if self._rng.random() >= keep:
+                first, last = max(start, page * size), min(end, (page + 1) * size)
+                data[first:last] = bytes(last - first)
+
+    def step(self, error: int) -> None:
+        """One operation begins; it may be the last, or fail."""
+        if self.fuse >= 0:
+            self.fuse -= 1
+            if self.fuse < 0:
+                raise Died
+        if self.fail_in >= 0:
+            self.fail_in -= 1
+            if self.fail_in < 0:
+                self.failed = True
+                raise OSError(error, "simulated")
+
+    def cut_of(self, length: int) -> int:
+        """How much of a write is through when something happens in its middle."""
+        return self._rng.randint(0, length)
+
+    # raft.disk.Disk
+
+    def make_directory(self, path: Path) -> None:
+        """It is there."""
+
+    def list(self, path: Path) -> list[str]:
+        """The names, in an order that nobody may rely on."""
+        names = sorted(self._names)
+        self._rng.shuffle(names)
+        return names
+
+    def create(self, path: Path) -> AppendFile:
+        """A new, empty file."""
+        self.step(errno.ENOSPC)
+        if path.name in self._names:
+            raise FileExistsError(errno.EEXIST, "exists", str(path))
+        content, name = _Content(), path.name
+        self._change(lambda names: names.update({name: content}))
+        return _Appender(self, content)
+
+    def open(self, path: Path) -> ReadFile:
+        """An existing file."""
+        content = self._names.get(path.name)
+        if content is None:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+        return _Reader(content)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """In one step."""
+        self.step(errno.EIO)
+        old, new = source.name, target.name
+        if old not in self._names:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(source))
+        self._change(lambda names: names.update({new: names.pop(old)}))
+
+    def remove(self, path: Path) -> None:
+        """The name goes; who has the file open may go on reading."""
+        self.step(errno.EIO)
+        name = path.name
+        if name not in self._names:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+        self._change(lambda names: names.pop(name, None))
+
+    def sync_directory(self, path: Path) -> None:
+        """All changes of names last."""
+        self.step(errno.EIO)
+        self._durable, self._changes = dict(self._names), []
+
+    def inode(self, path: Path) -> int:
+        """No directory is ever copied here."""
+        return 1
+
+    def lock(self, path: Path, owner: bytes) -> Closeable:
+        """One process at a time is all there is here."""
+        return _Reader(_Content())
+
+    def _change(self, change: Callable[[Names], object]) -> None:
+        change(self._names)
+        self._changes.append(change)
+
+
+class _Appender:
+    def __init__(self, disk: SimulatedDisk, content: _Content) -> None:
+        self._disk = disk
+        self._content = content
+
+    def append(self, data: bytes) -> None:
+        disk = self._disk
+        if disk.fuse < 0 and disk.fail_in < 0:
+            self._content.data += data
+            return
+        disk.step(errno.ENOSPC)
+        part = disk.cut_of(len(data))
+        self._content.data += data[:part]
+        disk.step(errno.ENOSPC)
+        self._content.data += data[part:]
+
+    def fsync(self) -> None:
+        self._sync()
+
+    def fdatasync(self) -> None:
+        self._sync()
+
+    def _sync(self) -> None:
+        content = self._content
+        try:
+            self._disk.step(errno.EIO)
+        except OSError:
+            content.lost.append((content.synced, len(content.data)))
+            content.synced = len(content.data)  # no later sync takes them down
+            raise
+        self._disk.syncs += 1
+        content.synced = len(content.data)
+
+    def close(self) -> None:
+        pass
+
+
+class _Reader:
+    def __init__(self, content: _Content) -> None:
+        self._content = content
+
+    @property
+    def size(self) -> int:
+        return len(self._content.data)
+
+    def pread(self, size: int, offset: int) -> bytes:
+        return bytes(memoryview(self._content.data)[offset : offset + size])
+
+    def close(self) -> None:
+        pass

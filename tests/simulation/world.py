@@ -1,0 +1,262 @@
+"""All of it together: `run(seed)` is one life of one cluster, from its founding to the proof that it serves again."""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from random import Random
+from time import process_time
+from unittest import mock
+
+from chat.commands import LEVEL
+from raft.errors import DiskFailed, StartRefused
+from raft.identity import Founder, Identity
+from raft.node import Role
+from tests.simulation.clients import Client, History
+from tests.simulation.disk import Died
+from tests.simulation.faults import Faults
+from tests.simulation.invariants import Invariants, Violation
+from tests.simulation.machine import Machine
+from tests.simulation.network import Network
+from tests.simulation.process import Process, incarnation
+from tests.simulation.scenario import Scenario, draw
+from tests.simulation.schedule import Schedule
+
+HEALED_TIMEOUTS = 60  # so many election timeouts it may take, once all is mended, until everything is served
+LOOK_EVERY_MS = 20.0
+JOIN_EVERY_MS = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run held."""
+
+    seed: int
+    inputs: int  # to Nodes
+    events: int
+    simulated_ms: float
+    counts: Counter[str]
+    cpu_s: float  # what it took, of this process's time
+    digest: int  # of the trace: the same for the same seed, whatever process it ran in
+
+
+def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
+    """Live the seed's life.  Raises Violation, with a note that says how to see it again."""
+    began_s = process_time()
+    scenario = draw(seed)
+    with ExitStack() as patches:
+        patches.enter_context(mock.patch("raft.log.TAIL_ENTRIES_MAX", scenario.tail_entries))
+        timeout_s = scenario.proposal_timeout_s
+        patches.enter_context(mock.patch("raft.proposals.UNPROPOSED_TIMEOUT_S", timeout_s))
+        patches.enter_context(mock.patch("raft.proposals.HANDED_OVER_TIMEOUT_S", timeout_s * 1.2))
+        world = World(seed, scenario, trace)
+        try:
+            world.live()
+        except Exception as error:
+            error.add_note(f"seed {seed}, at {world.schedule.now_ms:.3f} ms, after {world.inputs} inputs")
+            error.add_note(f"see it again: python -m tests.simulator --seed {seed} --trace")
+            raise
+    schedule = world.schedule
+    cpu_s = process_time() - began_s
+    return Report(seed, world.inputs, schedule.events, schedule.now_ms, world.counts, cpu_s, schedule.digest)
+
+
+class World:
+    """The machines, who uses them and what happens to them."""
+
+    def __init__(self, seed: int, scenario: Scenario, trace: Callable[[str], None] | None) -> None:
+        self.seed = seed
+        self.scenario = scenario
+        self.rng = Random(seed + 1)
+        self.counts: Counter[str] = Counter()
+        self.inputs = 0
+        self.tracing = trace is not None
+        self.schedule = Schedule()
+        self.machines: dict[int, Machine] = {}
+        self.history = History()
+        self.invariants = Invariants(self.machines, self.history, self.counts)
+        self.network = Network(self._rng(), self.schedule, scenario, self.counts)
+        self.next_id = 1
+        self._trace = trace
+        self._founders = {
+            id: Founder(f"http://{id}", incarnation(id, 16).hex(), f"http://client-{id}", LEVEL)
+            for id in range(1, scenario.size + 1)
+        }
+        self._faults = Faults(self, self._rng())
+        self._clients = [Client(id, self, self._rng()) for id in range(1, scenario.clients + 1)]
+
+    def _rng(self) -> Random:
+        return Random(self.rng.getrandbits(64))
+
+    @property
+    def members(self) -> list[int]:
+        """The ids of all machines there ever were."""
+        return list(self.machines)
+
+    def trace(self, line: str) -> None:
+        """A step, where somebody watches."""
+        if self._trace is not None:
+            self._trace(f"{self.schedule.now_ms:12.3f}  {line}")
+
+    # A life
+
+    def live(self) -> None:
+        """As `run` has it."""
+        for id in self._founders:
+            self._install(id)
+        self._faults.start()
+        for client in self._clients:
+            client.start()
+        self.schedule.run(self.scenario.active_ms)
+        self._faults.stop()
+        self.trace("everything is mended")
+        self._must_serve()
+        self._must_agree()
+
+    def _must_serve(self) -> None:
+        """Progress, within a bounded time after everything was mended."""
+        deadline_ms = self.schedule.now_ms + HEALED_TIMEOUTS * self.scenario.settings.election_timeout_ms
+        while not self._all_served():
+            if self.schedule.now_ms >= deadline_ms:
+                raise Violation("progress", f"nobody serves after all was mended: {self._standing()}")
+            self.schedule.run(self.schedule.now_ms + LOOK_EVERY_MS)
+
+    def _all_served(self) -> bool:
+        if not all(client.done for client in self._clients):
+            return False
+        processes = self.network.running
+        leaders = [process for process in processes.values() if process.node.role is Role.LEADER]
+        if not leaders:
+            return False
+        node = max((process.node for process in leaders), key=lambda node: node.current_term)
+        members = node.configuration.members
+        return (
+            node.commit_index == node.log.last_index
+            and not any(member.promote for member in members.values())
+            and all(id in processes and processes[id].last_applied == node.commit_index for id in members)
+        )
+
+    def _must_agree(self) -> None:
+        for process in self.network.running.values():
+            self.invariants.state(process.machine, process.last_applied, process.digest())
+
+    def _standing(self) -> str:
+        described = (
+            f"{p.id} {p.node.role.value} in {p.node.current_term}, applied {p.last_applied} of {p.node.commit_index} "
+            f"of {p.node.log.last_index}, members {list(p.node.configuration.members)}"
+            for p in self.network.running.values()
+        )
+        clients = [client.id for client in self._clients if not client.done]
+        return f"{'; '.join(described)}; clients that wait: {clients}"
+
+    # Machines and processes
+
+    def _install(self, id: int) -> None:
+        self.next_id = max(self.next_id, id + 1)
+        self.machines[id] = Machine(id, self._rng(), self.scenario.page_bytes, self.counts)
+        self.restart(self.machines[id])
+
+    def join(self, id: int) -> None:
+        """A machine for a member that is being added; it starts once a member of the cluster knows of it."""
+        self.next_id = max(self.next_id, id + 1)
+        configurations = [process.node.committed_configuration for process in self.network.running.values()]
+        known = any(c.cluster_id and id in c.members for c in configurations)
+        if known and id not in self.machines:
+            self._install(id)
+        elif not known:
+            self.schedule.after(JOIN_EVERY_MS, self.join, id)
+
+    def formed(self, identity: Identity) -> Identity:
+        """What `raft/formation.py` makes of a blank member: a founder, or one that joins."""
+        if identity.id in self._founders:
+            return replace(identity, founders=self._founders)
+        configurations = [process.node.committed_configuration for process in self.network.running.values()]
+        cluster_id = next((c.cluster_id for c in configurations if c.cluster_id), "")
+        return replace(identity, cluster_id=cluster_id, joining=True)
+
+    def restart(self, machine: Machine) -> None:
+        """Start a process where none is."""
+        if machine.process is not None or machine.wiped:
+            return
+        machine.disk.failed = False
+        try:
+            process = Process(machine, self)
+        except (DiskFailed, StartRefused) as error:
+            self._require_a_reason(machine, error)
+            self.schedule.after(50, self.restart, machine)
+            return
+        except Violation:
+            raise
+        except Exception as error:
+            raise Violation("believable", f"member {machine.id} does not start: {error!r}") from error
+        except Died:
+            self.counts["crashes"] += 1
+            machine.disk.lose_power()
+            self.schedule.after(50, self.restart, machine)
+            return
+        self.trace(f"{machine.id} starts")
+        machine.process = self.network.running[machine.id] = process
+        process.start()
+
+    def crash(self, process: Process, *, power: bool, down_ms: float) -> None:
+        """It ends without a word, and comes back after `down_ms`."""
+        self.trace(f"{process.id} crashes{', and its power is cut' if power else ''}")
+        self.counts["crashes"] += 1
+        self.counts["power cuts"] += power
+        process.kill()
+        self._down(process, power)
+        self.schedule.after(down_ms, self.restart, process.machine)
+
+    def died(self, process: Process) -> None:
+        """It ended within a disk operation."""
+        self.counts["crashes"] += 1
+        self.counts["writes cut short"] += 1
+        self.trace(f"{process.id} dies within a disk operation")
+        process.alive = False
+        self._down(process, power=self.rng.random() < 0.7)
+        self.schedule.after(self.rng.random() * 300, self.restart, process.machine)
+
+    def broken(self, process: Process, error: Exception) -> None:
+        """The engine ended its process."""
+        self._require_a_reason(process.machine, error)
+        self.trace(f"{process.id} ends: {error}")
+        process.alive = False
+        self._down(process, power=self.rng.random() < 0.3)
+        self.schedule.after(self.rng.random() * 300, self.restart, process.machine)
+
+    def removed(self, process: Process) -> None:
+        """It has learned that it is no member any more, and ends for good."""
+        self.trace(f"{process.id} was removed")
+        self.counts["members removed"] += 1
+        process.machine.removed = True
+        process.kill()
+        self._down(process, power=False)
+
+    def _down(self, process: Process, power: bool) -> None:
+        machine = process.machine
+        self.network.running.pop(machine.id, None)
+        machine.process = None
+        if power:
+            torn = machine.disk.torn
+            machine.disk.lose_power()
+            self.counts["torn writes"] += machine.disk.torn - torn
+
+    def _require_a_reason(self, machine: Machine, error: Exception) -> None:
+        """A disk that refused; nothing else ends a process or keeps it from starting."""
+        if not machine.disk.failed:
+            raise Violation("nothing durable is lost", f"member {machine.id} ends: {error}")
+        self.counts["disk errors"] += 1
+
+    # How long things take
+
+    def sync_ms(self, machine: Machine) -> float:
+        """This write of this machine."""
+        if machine.sync_ms >= 0:
+            return machine.sync_ms
+        mean_ms = self.scenario.sync_ms
+        return mean_ms * self.rng.expovariate(1.0) if mean_ms else 0.0
+
+    def apply_ms(self) -> float:
+        """Until the applying thread runs."""
+        mean_ms = self.scenario.apply_ms
+        return mean_ms * self.rng.expovariate(1.0) if mean_ms else 0.0

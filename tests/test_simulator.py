@@ -1,0 +1,67 @@
+"""A slice of the simulator's seeds; `python -m tests.simulator --seeds 10000` runs for long."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+
+import pytest
+
+from tests.simulation.world import Report
+from tests.simulator import outcome_of
+
+SEEDS = 320
+SLICE = 40  # in one test, so that none comes near the time a test may take
+PROCESSES = 2
+
+
+@cache
+def outcomes(first: int) -> list[Report | str]:
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        return list(pool.map(outcome_of, range(first, first + SLICE)))
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
+def test_every_invariant_holds_in_every_seed(first: int) -> None:
+    assert [outcome for outcome in outcomes(first) if isinstance(outcome, str)] == []
+
+
+def test_the_seeds_hold_what_they_are_for() -> None:
+    counts: Counter[str] = Counter()
+    for first in range(0, SEEDS, SLICE):
+        for outcome in outcomes(first):
+            assert not isinstance(outcome, str), outcome
+            counts.update(outcome.counts)
+    at_least = {
+        "elections": 500,
+        "crashes": 500,
+        "power cuts": 300,
+        "restarts": 1_000,
+        "torn writes": 20,
+        "writes cut short": 50,
+        "disk errors": 20,
+        "membership changes": 200,
+        "members removed": 20,
+        "transfers": 50,
+        "links cut": 500,
+        "messages dropped": 1_000,
+        "messages doubled": 300,
+        "posts acknowledged": 5_000,
+        "retries found posted": 100,
+        "reads": 5_000,
+    }
+    assert {name: counts[name] for name in at_least if counts[name] < at_least[name]} == {}
+
+
+def test_a_seed_is_the_same_run_whatever_process_it_runs_in() -> None:
+    def told(hash_seed: str) -> str:
+        command = [sys.executable, "-m", "tests.simulator", "--seed", "5"]
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout.splitlines()[-1]
+
+    first, second = told("1"), told("2")
+    assert first.startswith("trace ")
+    assert first == second
