@@ -8,6 +8,7 @@ import pytest
 from raft.compaction import compact, write_checkpoint
 from raft.disk import RealDisk
 from raft.housekeeping import CHECKPOINT, Housekeeper
+from raft.membership import AddMember
 from raft.messages import SnapshotMeta
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded
@@ -58,3 +59,84 @@ def test_a_member_that_slept_through_a_compaction_catches_up_by_a_snapshot(stree
     assert sleeper.memory.commands == [b"1", b"2", b"3", b"4", b"5"]
     assert [entry.body for entry in sleeper.member.entries(sleeper.memory.indexes)] == sleeper.memory.commands
     assert sleeper.result_of(b"6") == 6
+
+
+def test_what_a_snapshot_brought_outlives_the_process(street: Street) -> None:
+    sleeper = street.followers()[0]
+    sleeper.stop()
+    say(street.leader(), 1, 2, 3)
+    rewritten(street.leader())
+    sleeper.start()
+    same_on_all(street)
+    say(street.leader(), 4)
+    for house in street.present():
+        house.stop()
+    for house in street.houses.values():
+        house.start()
+    say(street.leader(), 5)
+    same_on_all(street)
+    assert sleeper.memory.commands == [b"1", b"2", b"3", b"4", b"5"]
+
+
+def test_what_nobody_needs_any_more_is_gone_and_the_rest_is_read_by_its_index(street: Street) -> None:
+    say(street.leader(), 1, 2)
+    gone = list(street.leader().memory.indexes)
+    street.leader().result_of(b"null")
+    say(street.leader(), 3)
+    for house in street.present():
+        same_on_all(street)
+        rewritten(house)
+    say(street.leader(), 4)
+    same_on_all(street)
+    for house in street.present():
+        assert [entry.body for entry in house.member.entries(house.memory.indexes)] == [b"3", b"4"]
+        with pytest.raises(LookupError):
+            house.member.entries(gone)
+
+
+def test_a_start_goes_on_from_the_newest_checkpoint(street: Street) -> None:
+    follower = street.followers()[0]
+    say(street.leader(), 1, 2)
+    same_on_all(street)
+    rewritten(follower, CHECKPOINT)
+    say(street.leader(), 3)
+    same_on_all(street)
+    meta = rewritten(follower, CHECKPOINT)
+    say(street.leader(), 4)
+    same_on_all(street)
+    follower.stop()
+    follower.start()
+    same_on_all(street)
+    assert follower.memory.restored == [meta.index] and follower.memory.commands == [b"1", b"2", b"3", b"4"]
+
+
+def test_a_leader_that_compacted_goes_on_sending_its_log_to_those_who_have_the_beginning(street: Street) -> None:
+    say(street.leader(), 1, 2)
+    same_on_all(street)
+    for house in street.present():
+        rewritten(house)
+    say(street.leader(), 3)
+    term = street.leader().member.status()["Term"]
+    same_on_all(street)
+    assert all(not house.memory.restored for house in street.present())
+    assert street.leader().member.status()["Term"] == term
+
+
+def test_a_new_member_joins_by_a_snapshot_and_gets_its_vote(street: Street) -> None:
+    say(street.leader(), 1, 2)
+    same_on_all(street)
+    meta = rewritten(street.leader())
+    fourth = street.add(4)
+    fourth.incarnate()
+    street.leader().member.change(AddMember(4, fourth.port.url))
+    fourth.start(cluster_id=street[1].member.cluster_id)
+    wait_until(lambda: votes(street, 4), DEADLINE_S, "member 4 votes")
+    same_on_all(street)
+    assert fourth.memory.restored == [meta.index]
+    assert fourth.result_of(b"3") == 3
+
+
+def votes(street: Street, id: int) -> bool:
+    members = street.leader().member.status()["Members"]
+    assert isinstance(members, list)
+    return any(member["Id"] == id and member["Voting"] for member in members)
