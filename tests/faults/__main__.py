@@ -19,7 +19,8 @@ from tests.faults import chaos, disks, power
 from tests.faults.schedule import KINDS
 from tests.faults.tools import DISK, LIBFAKETIME, NETWORK, POWER, missing
 
-LEADER_EVERY = 8  # of the syncs at which a follower is killed, the leader is killed at some
+SYNCS_AT_ONCE = 20  # then a new cluster: the log that a start reads grows all the time
+LEADER_EVERY = 5  # of the syncs at which a follower is killed, the leader is killed at some
 
 
 def _options() -> argparse.Namespace:
@@ -54,10 +55,15 @@ def everything(options: argparse.Namespace, directory: Path) -> bool:
 
 
 def sweep(options: argparse.Namespace, directory: Path) -> bool:
-    syncs = range(1, options.sweep + 1)
-    posts = disks.kill_at_syncs(directory, syncs, syncs[::LEADER_EVERY], say)
-    of_leader = len(syncs[::LEADER_EVERY])
-    say(f"{len(syncs)} deaths of a node, {of_leader} of the leader: {posts} posts, none lost or doubled")
+    syncs, of_leader, posts = range(1, options.sweep + 1), 0, 0
+    for first in range(0, len(syncs), SYNCS_AT_ONCE):
+        some = syncs[first : first + SYNCS_AT_ONCE]
+        begun_in = directory / f"from-{some[0]}"
+        begun_in.mkdir()
+        posts += disks.kill_at_syncs(begun_in, some, some[::LEADER_EVERY])
+        of_leader += len(some[::LEADER_EVERY])
+        say(f"killed a node at each of its first {some[-1]} syncs, the leader {of_leader} times: "
+            f"{posts} posts acknowledged, none lost or doubled")  # fmt: skip
     return True
 
 

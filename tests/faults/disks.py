@@ -8,7 +8,7 @@ process is therefore the work of `dying.py`, which counts them all.
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -34,7 +34,6 @@ EMPTY_BYTES = 8 << 20
 FULL_BYTES = 64 << 10  # left over when a disk is about to be full
 DYING = ROOT / "tests" / "faults" / "dying.py"
 DEATH_S = 60
-CHECK_EVERY = 20
 
 
 @contextmanager
@@ -131,31 +130,24 @@ class DyingCluster(Cluster):
         self._order(node).unlink()
 
 
-def kill_at_syncs(
-    directory: Path, follower: Sequence[int], leader: Sequence[int], say: Callable[[str], None] = lambda line: None
-) -> int:
+def kill_at_syncs(directory: Path, follower: Sequence[int], leader: Sequence[int]) -> int:
     """Kill node 1 at each of these syncs after a start, and the leader at these from some moment on; under load.
 
-    How many posts were acknowledged.  Every death is followed by a start that must go well, and now and then, and in
-    the end, every node must hold everything.
+    How many posts were acknowledged.  Every death is followed by a start that must go well, and in the end every node
+    must hold everything.
     """
     with DyingCluster(directory) as cluster:
         cluster.start_ready()
         with load(cluster.ports(), rooms=ROOMS) as writers:
             cluster.kill(1)
-            for number, nth in enumerate(follower, 1):
+            for nth in follower:
                 cluster.start_to_die(1, nth)
-                if number % CHECK_EVERY == 0:
-                    say(f"killed {number} times, the last time at sync {nth}; {count_posts(writers)} acknowledged")
-                    cluster.restart(1)
-                    cluster.kill(1)
             cluster.restart(1)
             for nth in leader:
                 doomed = cluster.wait_leader()
                 cluster.tell_to_die(doomed, nth)
                 go_on(writers)
                 cluster.restart(doomed)
-            say(f"killed the leader {len(leader)} times; {count_posts(writers)} acknowledged")
             go_on(writers)
         cluster.wait_ready()
         check(cluster, writers)
