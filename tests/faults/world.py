@@ -55,7 +55,7 @@ class World:
         self._clocks = clocks
         self._clocks_s: dict[int, float] = {}
         self._paused: frozenset[int] = frozenset()
-        self._ready: set[int] = set()  # have answered since they were started
+        self._ready: set[int] = set()  # have taken part since they were started
         self._killed: set[int] = set()
         self._closing = ExitStack()
 
@@ -169,7 +169,10 @@ class World:
 
     def _note_contact(self, blocked: set[tuple[int, int]], loss: float) -> None:
         """Whether some majority runs, is awake, and each of it hears each; where packets are lost, nobody does."""
-        self._ready |= {id for id in set(self.ids) - self._ready - self._paused if self._status(id)}
+        for id in set(self.ids) - self._ready - self._paused:
+            status = self._status(id)
+            if status and status["ClusterId"]:  # before that it only tells that it reads its log
+                self._ready.add(id)
         up = [id for id in self.ids if id in self._ready and id not in self._paused and id not in self._killed]
         majority = len(self.ids) // 2 + 1
         contact = not loss and any(
