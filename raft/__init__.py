@@ -6,14 +6,16 @@ for (Figure 2), a no-op at the start of a term and linearizable reads by ReadInd
 §5.3), replication in parallel with the leader's own disk (§10.2.1), learners and their promotion in rounds (§4.2.1),
 membership changes by one server (§4.1) with the fix published later: none before the leader has committed an entry
 of its own term.  Leadership is handed over by TimeoutNow (§3.10).  Proposals are applied once however often they are
-tried (§6.3).
+tried (§6.3).  A log that is mostly garbage is compacted into a snapshot, on each member by itself, and who needs what
+was compacted away gets that snapshot (paper §7).
 
-*How it is cut.*  `node.py` is the protocol: input in, Ready out; it owns no clock, thread or file, so that all of it
-can be simulated.  Around it, from the disk up: `storage.py` keeps the log, `driver.py` turns what the Node says into
-writes and time into ticks, `applier.py` feeds the state machine, `peers.py` and `endpoint.py` are the two ends of the
-network, `forwarding.py` takes what clients ask to whoever leads, `formation.py` creates a cluster,
+*How it is cut.* `node.py` is the protocol: input in, Ready out; it owns no clock, thread or file, so that all of it can
+be simulated.  Around it, from the disk up: `storage.py` keeps the log, `driver.py` turns what the Node says into writes
+and time into ticks, `applier.py` feeds the state machine, `peers.py` and `endpoint.py` are the two ends of the network,
+`shipping.py` brings snapshots over it, `housekeeping.py` decides when there is to be one and `compaction.py`, in
+another process, makes it.  `forwarding.py` takes what clients ask to whoever leads, `formation.py` creates a cluster,
 `administration.py` changes it, `lookout.py` notices a removal, and `member.py` puts them together behind the few calls
 that the chat needs.  `door.py` is the lock that all of them share.
 
-*What is not.*  Snapshots and compaction; leases (a read always asks a majority); changing several voters at once.
+*What is not.*  Leases (a read always asks a majority); changing several voters at once.
 """
