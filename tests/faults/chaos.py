@@ -15,12 +15,11 @@ from tests.cluster.waiting import wait_until
 from tests.faults.actors import GIVE_UP_S, Actor, Listener, Reader, Writer, stop_all
 from tests.faults.history import History, longest_gap
 from tests.faults.schedule import AT_ONCE_MAX, CALM_S, Schedule
-from tests.faults.world import World, read_pages
+from tests.faults.world import WHOLE_S, World, read_pages
 
 ROOMS = ("general", "random", "ops")
 STEP_S = 0.02
 PROGRESS_S = 10.0
-WHOLE_S = 30.0  # from the end of the faults until every listener has everything
 GAP_SHOWN_S = 0.5
 
 
@@ -145,7 +144,7 @@ def _finish(world: World, history: History, actors: Sequence[Actor], say: Callab
     """End the clients, read everything on every node, and check."""
     end = monotonic() + GIVE_UP_S + WHOLE_S
     stop_all([actor for actor in actors if not isinstance(actor, Listener)], lambda: end - monotonic())
-    world.cluster.wait_ready()
+    world.cluster.wait_ready(WHOLE_S)
     told = [{room: read_pages(place, room) for room in ROOMS} for place in world.places]
     for id, pages in zip(world.ids, told, strict=True):
         if pages != told[0]:

@@ -25,6 +25,7 @@ from tests.faults.tools import LIBFAKETIME
 
 PORTS = (12380, 12379)
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+WHOLE_S = 90  # five nodes that start at once on two cores, which they may share with others
 LOOK_S = 0.3  # for a node's status
 PAGE = 1000
 LOG_SAYS_NEVER = ("Traceback", "AssertionError", "Fatal Python error")
@@ -117,7 +118,7 @@ class World:
         """End all faults, and wait until all nodes are one cluster again."""
         self.lasting.clear()
         self.step()
-        self.cluster.wait_ready()
+        self.cluster.wait_ready(WHOLE_S)
         self.step()
 
     def step(self) -> None:
