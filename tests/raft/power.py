@@ -108,6 +108,24 @@ def _rename(names: dict[Path, _Inode], gone: Path | None, come: Path | None, ino
         names[come] = inode
 
 
+def killed_after(steps: int, disk: PowerDisk, action: Callable[..., object], *arguments: object) -> bool:
+    """Whether the action was killed: after so many operations that change the disk."""
+    left = iter(range(steps))
+
+    def hook(operation: str, name: str) -> None:
+        if next(left, None) is None:
+            raise Killed
+
+    disk.hook = hook
+    try:
+        action(*arguments)
+    except Killed:
+        return True
+    finally:
+        disk.hook = lambda operation, name: None
+    return False
+
+
 class _File:
     def __init__(self, disk: PowerDisk, name: str, inode: _Inode) -> None:
         self._disk = disk

@@ -19,7 +19,7 @@ from raft.segments import counted_from, segment_name
 from raft.snapshots import SnapshotFile, checkpoint_name, snapshot_name, write_file
 from raft.storage import Storage
 from tests.raft.disks import HookedDisk, UnsyncedDisk, entries, entry, written
-from tests.raft.power import Killed, PowerDisk
+from tests.raft.power import PowerDisk, killed_after
 
 DIRECTORY = Path("/data")
 DOCUMENT = [b'{"sessions":[]}', b'{"rooms":2}']
@@ -547,23 +547,6 @@ def cuts_at_every_step(change: Change, check: Callable[[Storage, bool], None], s
         if done:
             return steps
     raise AssertionError("never done")
-
-
-def killed_after(steps: int, disk: PowerDisk, action: Callable[..., object], *arguments: object) -> bool:
-    left = iter(range(steps))
-
-    def hook(operation: str, name: str) -> None:
-        if next(left, None) is None:
-            raise Killed
-
-    disk.hook = hook
-    try:
-        action(*arguments)
-    except Killed:
-        return True
-    finally:
-        disk.hook = lambda operation, name: None
-    return False
 
 
 def test_a_power_cut_within_a_compaction_and_its_adoption_leaves_the_old_base_or_the_new(log: list[Entry]) -> None:

@@ -1,0 +1,199 @@
+"""Random lives of a log with snapshots, against a plain list: compaction, installation, kills and cuts of the power.
+
+The disk is one in memory.  A cut may come at any operation of any step; what a start finds must be the log from before
+the step or the one after it (of a batch, any part of its entries), and what was acknowledged must be in it.
+"""
+
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from raft.compaction import compact, write_checkpoint
+from raft.files import LINGER_S
+from raft.messages import Entry, HardState, SnapshotMeta
+from raft.replicated import Replicated
+from raft.snapshots import snapshot_name
+from raft.storage import Storage
+from tests.raft.disks import entry, written
+from tests.raft.power import PowerDisk, killed_after
+from tests.raft.test_storage_snapshots import DIRECTORY
+from tests.raft.words import Words, live_after
+
+Step = tuple[str, int, int, int]  # what, two numbers to choose by, and after how many operations the power is cut
+small = st.integers(0, 30)
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["append", "append", "append", "compact", "install", "checkpoint", "sweep", "restart"]),
+        small,
+        small,
+        st.one_of(st.just(1000), small),
+    ),
+    max_size=25,
+)
+
+
+@dataclass
+class Model:
+    """What the storage must hold."""
+
+    log: list[Entry] = field(default_factory=list)  # all of it, that which was compacted away too
+    base_index: int = 0
+    live: list[int] = field(default_factory=list)  # of the entries up to the base
+    committed: int = 0
+    written: HardState = field(default_factory=HardState)  # as given, durable
+
+    def rebased(self, log: list[Entry], index: int) -> "Model":
+        """On a snapshot of this log, which what follows it continues."""
+        return replace(self, log=log, base_index=index, live=live_after(log[:index]))
+
+
+class Life:
+    """One storage and what it must be."""
+
+    def __init__(self) -> None:
+        self.disk = PowerDisk()
+        self.now_s = 0.0
+        self.term = 1
+        self.model = Model()
+        self.storage = self.open()
+
+    def open(self) -> Storage:
+        return Storage.open(self.disk, DIRECTORY, segment_bytes=900)
+
+    def step(self, what: str, a: int, b: int, cut_after: int) -> None:
+        """Do something, or begin to; then what is found must be one of the models it may have come to."""
+        act, outcomes = getattr(self, f"_{what}")(a, b)
+        if killed_after(cut_after, self.disk, act):
+            self.disk = self.disk.cut(Random(a * 31 + b))
+            self.restart(outcomes)
+        else:
+            self.model = outcomes[-1]
+        check(self.storage, self.model)
+
+    def restart(self, outcomes: list[Model]) -> None:
+        self.storage = self.open()
+        found = self.storage.recovered
+        fitting = [model for model in outcomes if is_found(self.storage, model)]
+        assert fitting, f"none of the {len(outcomes)} logs it may be"
+        self.model = fitting[-1]
+        assert self.model.base_index <= found.hard_state.commit_index <= self.model.committed
+        assert vote(found.hard_state) in (vote(outcomes[0].written), vote(outcomes[-1].written))
+        self.model = replace(self.model, written=found.hard_state)
+
+    def _append(self, a: int, b: int):  # type: ignore[no-untyped-def]
+        model = self.model
+        self.term += 1
+        first = max(model.committed + 1, len(model.log) + 1 - a % 5)
+        batch = [
+            entry(index, self.term, f"w{(index * b) % 6}" + "x" * (b * 20)) for index in range(first, first + b % 7)
+        ]
+        committed = min(len(model.log) + b % 7, model.committed + a % 9) if a % 2 else model.committed
+        committed = min(committed, first - 1 + len(batch) if batch else len(model.log))
+        hard_state = HardState(self.term, a % 4, max(committed, model.committed))
+        after = replace(model, committed=hard_state.commit_index, written=hard_state)
+        logs = [written(model.log, batch[:count]) for count in range(len(batch) + 1)]
+        # Torn, more may have been committed before than the log still tells.
+        torn = [replace(after, log=log, committed=min(after.committed, len(log))) for log in logs]
+        return lambda: self.storage.append(hard_state, batch), [model, *torn]
+
+    def _compact(self, a: int, b: int):  # type: ignore[no-untyped-def]
+        model = self.model
+        index = model.committed - a % 4
+        if index <= model.base_index:
+            return lambda: None, [model]
+        outcomes = [model, model.rebased(model.log, index)]
+        return lambda: self.storage.adopt(compact(self.disk, DIRECTORY, index, Words())), outcomes
+
+    def _checkpoint(self, a: int, b: int):  # type: ignore[no-untyped-def]
+        model = self.model
+        if model.committed <= model.base_index:
+            return lambda: None, [model]
+
+        def act() -> None:
+            self.storage.checkpointed(write_checkpoint(self.disk, DIRECTORY, model.committed, Words()))
+
+        return act, [model]
+
+    def _install(self, a: int, b: int):  # type: ignore[no-untyped-def]
+        """Of a leader whose log is another one after what is committed here."""
+        model = self.model
+        self.term += 1
+        index = model.committed + 1 + a % 12
+        other = [*model.log[: model.committed]]
+        other += [entry(one, self.term, f"w{one * b % 5}") for one in range(len(other) + 1, index + 1)]
+        data, meta = leaders_snapshot(other)
+        hard_state = HardState(self.term, b % 4, index)
+        after = replace(model.rebased(other, index), committed=index, written=hard_state)
+
+        def act() -> None:
+            receiver = self.storage.receive(index, self.term, len(data))
+            receiver.write(0, data)
+            assert receiver.finish() == meta
+            self.storage.install(meta, hard_state)
+
+        return act, [model, after]
+
+    def _sweep(self, a: int, b: int):  # type: ignore[no-untyped-def]
+        def act() -> None:
+            for _ in range(2):
+                self.now_s += LINGER_S
+                self.storage.sweep(self.now_s)
+
+        return act, [self.model]
+
+    def _restart(self, a: int, b: int):  # type: ignore[no-untyped-def]
+        def act() -> None:
+            if b % 2:
+                self.storage.close()
+            self.restart([self.model])
+
+        return act, [self.model]
+
+
+def vote(hard_state: HardState) -> tuple[int, int]:
+    return hard_state.current_term, hard_state.voted_for
+
+
+def leaders_snapshot(log: list[Entry]) -> tuple[bytes, SnapshotMeta]:
+    disk = PowerDisk()
+    storage = Storage.open(disk, DIRECTORY)
+    storage.append(HardState(log[-1].term, 0, len(log)), log)
+    meta = compact(disk, DIRECTORY, len(log), Words())
+    return disk.content()[snapshot_name(len(log))], meta
+
+
+def is_found(storage: Storage, model: Model) -> bool:
+    base_index = storage.snapshot.meta.index if storage.snapshot else 0
+    if (base_index, storage.last_index) != (model.base_index, len(model.log)):
+        return False
+    above = list(storage.replay(base_index + 1, storage.last_index))
+    return above == model.log[base_index:]
+
+
+def check(storage: Storage, model: Model) -> None:
+    assert is_found(storage, model)
+    assert storage.entry_count == len(model.live) + len(model.log) - model.base_index
+    assert storage.read_many(model.live) == [model.log[index - 1].record for index in model.live]
+    if storage.snapshot is not None:
+        assert storage.snapshot.meta.term == model.log[model.base_index - 1].term
+    state = Replicated(Words())
+    document = storage.documents(len(model.log))
+    if document is not None:
+        assert model.base_index <= document[0] <= model.committed
+        state.restore(*document)
+    for one in storage.replay((document[0] if document else 0) + 1, storage.last_index):
+        state.apply(one)
+    expected = Replicated(Words())
+    for one in model.log:
+        expected.apply(one)
+    assert list(state.document()) == list(expected.document())
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps)
+def test_a_log_on_snapshots_is_a_list_whatever_is_done_to_it(life: list[Step]) -> None:
+    living = Life()
+    for step in life:
+        living.step(*step)
