@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft.positions import FILE_BYTES_MAX, FILES_MAX, Positions, count_within, pack, runs, unpack
+from raft.positions import FILE_BYTES_MAX, FILES_MAX, Positions, Sparse, count_within, pack, runs, unpack
 from raft.records import RECORD_BYTES_MAX
 
 
@@ -36,6 +36,39 @@ def test_what_the_log_does_not_hold_is_a_lookup_error(first: int, last: int) -> 
         positions.get_range(first, last)
     with pytest.raises(LookupError):
         positions.get_many([first, 9])
+
+
+def on_snapshot(*indexes: int) -> Sparse:
+    sparse = Sparse()
+    for index in indexes:
+        sparse.add(index, index * 1000, 100)
+    return sparse
+
+
+def test_up_to_the_base_positions_are_those_of_the_snapshot() -> None:
+    positions = Positions()
+    positions.set((index, pack(3, index, 100)) for index in range(1, 8))
+    positions.rebase(5, on_snapshot(2, 4), 7)
+    assert (positions.base_index, positions.last_index, positions.entry_count) == (5, 7, 4)
+    expected = [pack(7, 2000, 100), pack(7, 4000, 100), pack(3, 6, 100), pack(3, 7, 100)]
+    assert list(positions.get_many([2, 4, 6, 7])) == expected
+    assert list(positions.get_range(6, 7)) == expected[2:]
+    for gone in ([1], [3, 6], [5], [2, 8]):
+        with pytest.raises(LookupError):
+            positions.get_many(gone)
+    with pytest.raises(LookupError):
+        positions.get_range(5, 7)
+
+
+def test_an_installed_snapshot_leaves_nothing_above_it() -> None:
+    positions = Positions()
+    positions.set((index, index) for index in range(1, 8))
+    positions.install(5, on_snapshot(2), 1)
+    assert (positions.last_index, positions.entry_count) == (5, 1)
+    positions.set([(6, pack(2, 0, 1)), (7, pack(2, 1, 1)), (6, pack(2, 2, 1))])
+    assert list(positions.get_many([2, 6])) == [pack(1, 2000, 100), pack(2, 2, 1)]
+    positions.forget_from(6)
+    assert positions.last_index == 5
 
 
 def test_records_close_together_are_one_run() -> None:
