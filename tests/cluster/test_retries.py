@@ -1,0 +1,35 @@
+"""A client that tries again with its ClientId, whatever has become of the nodes meanwhile."""
+
+from pathlib import Path
+
+from tests.cluster.clients import TRY_AGAIN, Answer
+from tests.cluster.harness import READY_S, Cluster
+from tests.cluster.waiting import wait_until
+
+
+def tried(cluster: Cluster, id: int) -> Answer:
+    """The one post, at node `id`, until the answer is final."""
+
+    def final() -> Answer | None:
+        answer = cluster.post(id, "general", "once", ClientId="the-same")
+        return None if answer.status in TRY_AGAIN else answer
+
+    return wait_until(final, READY_S, f"node {id} answers for good")
+
+
+def test_a_retry_across_failover_and_restart_gets_the_first_post(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        cluster.start_ready()
+        leader = cluster.wait_ready()
+        first = tried(cluster, leader)
+        assert first.status == 201
+        cluster.kill(leader)
+        for node in cluster.running():
+            again = tried(cluster, node.id)
+            assert (again.status, again.json()) == (200, first.json())
+        cluster.kill()
+        cluster.restart()
+        for node in cluster.running():
+            again = tried(cluster, node.id)
+            assert (again.status, again.json()) == (200, first.json())
+        assert cluster.request(leader, "GET", "/rooms/general").json() == [first.json()]
