@@ -4,6 +4,7 @@ The faults end before the clients do: the end of a run shows that the cluster be
 """
 
 import json
+import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -21,6 +22,7 @@ ROOMS = ("general", "random", "ops")
 STEP_S = 0.02
 PROGRESS_S = 10.0
 GAP_SHOWN_S = 0.5
+CALM_POSTS = 20  # at least so many are acknowledged in a calm, or something is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def _make_faults(plan: Plan, world: World, history: History, say: Callable[[str]
     schedule = Schedule(plan.seed, world.ids, plan.kinds)
     began = monotonic()
     next_at, say_at = began + schedule.wait_s(), began + PROGRESS_S
+    calm: tuple[float, int] | None = None  # when the present one began, and the posts there were
     pause = threading.Event()  # nobody sets it
     while (now := monotonic()) < began + plan.seconds and not history.violations and not world.died:
         if plan.kinds and now >= next_at and len(world.lasting) < AT_ONCE_MAX:
@@ -130,8 +133,14 @@ def _make_faults(plan: Plan, world: World, history: History, say: Callable[[str]
             world.begin(fault)
             next_at = now + schedule.wait_s()
             if schedule.is_calm_due:
-                next_at = max(lasting.began + lasting.fault.seconds for lasting in world.lasting) + CALM_S
+                next_at, calm = math.inf, None
         world.step()
+        if next_at == math.inf and not world.lasting:
+            calm = calm or (now, len(history.acknowledged_at))
+            if now > calm[0] + CALM_S and len(history.acknowledged_at) >= calm[1] + CALM_POSTS:
+                next_at = now
+            elif now > calm[0] + WHOLE_S:
+                history.violate(f"without a fault, no {CALM_POSTS} posts were acknowledged within {WHOLE_S} s")
         if now >= say_at:
             say_at += PROGRESS_S
             counts = history.counts
