@@ -7,6 +7,7 @@ is written, the order of the lines too, and the end line says that nothing is mi
 
 import threading
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from raft.disk import TEMPORARY_SUFFIX, AppendFile, Disk
@@ -16,6 +17,7 @@ from raft.positions import FILE_BYTES_MAX, Sparse
 from raft.snapshots import Scan, SnapshotFile, snapshot_name
 
 _SYNC_BYTES = 4 << 20  # synced at a time, so that the log's own syncs beside it stay short
+_serials = count(1)  # no two are ever received under one name: the earlier one may be about to be installed
 
 
 class Receiver:
@@ -28,7 +30,7 @@ class Receiver:
         if not 0 < meta_index < 10**15 or not 0 < bytes_total < FILE_BYTES_MAX:
             raise InvalidMessage(f"a snapshot at index {meta_index} with {bytes_total} bytes")
         self.index, self.term, self.bytes_total = meta_index, meta_term, bytes_total
-        self._temporary = data_dir / f"{snapshot_name(meta_index)}.received{TEMPORARY_SUFFIX}"
+        self._temporary = data_dir / f"{snapshot_name(meta_index)}.received{next(_serials)}{TEMPORARY_SUFFIX}"
         self._disk = disk
         self._cluster_id = cluster_id
         self._lock = threading.Lock()  # across I/O: there is nothing to do for anybody else
@@ -37,8 +39,6 @@ class Receiver:
         self._finished: SnapshotFile | None = None
         self._file: AppendFile | None = None  # None once it is finished or dropped
         try:
-            if self.temporary_name in disk.list(data_dir):
-                disk.remove(self._temporary)
             self._file = disk.create(self._temporary)
         except OSError as error:
             raise DiskFailed(f"{self._temporary}: {error}") from error

@@ -71,6 +71,7 @@ class Storage:
         self._positions: Positions = log.positions
         self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self._hard_state = log.hard_state
+        self._receiver_lock = Lock()
         self._receiver: Receiver | None = None
         self._base_lock = Lock()  # held while another base takes effect in memory
         self._failure = ""  # why the storage is unusable
@@ -247,10 +248,12 @@ class Storage:
         Raises InvalidMessage or DiskFailed.
         """
         self._check_usable()
-        if self._receiver is not None:
-            self._receiver.drop()
-        self._receiver = Receiver(self._disk, self._data_dir, self._cluster_id, meta_index, meta_term, bytes_total)
-        return self._receiver
+        receiver = Receiver(self._disk, self._data_dir, self._cluster_id, meta_index, meta_term, bytes_total)
+        with self._receiver_lock:
+            before, self._receiver = self._receiver, receiver
+        if before is not None:
+            before.drop()
+        return receiver
 
     def install(self, meta: SnapshotMeta, hard_state: HardState) -> None:
         """The snapshot that was received and finished with this index and term stands in place of the whole log.
@@ -259,14 +262,15 @@ class Storage:
         nothing was done; DiskFailed.
         """
         self._check_usable()
-        receiver = self._receiver
-        finished = receiver.finished() if receiver else None
-        if receiver is None or finished is None or (receiver.index, receiver.term) != (meta.index, meta.term):
-            raise LookupError(f"no snapshot of index {meta.index} has been received")
+        with self._receiver_lock:
+            receiver = self._receiver
+            finished = receiver.finished() if receiver else None
+            if receiver is None or finished is None or (receiver.index, receiver.term) != (meta.index, meta.term):
+                raise LookupError(f"no snapshot of index {meta.index} has been received")
+            self._receiver = None  # one that is begun now does not drop it
         file, sparse = finished
         assert meta.index > self._positions.base_index
         self._final(lambda: self._install(receiver.temporary_name, file, sparse, hard_state))
-        self._receiver = None
 
     def _install(self, temporary: str, file: SnapshotFile, sparse: Sparse, hard_state: HardState) -> None:
         kept = replace(hard_state, commit_index=self._hard_state.commit_index)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from raft.errors import DiskFailed, InvalidMessage
 from raft.receiving import Receiver
 from raft.records import seal
-from raft.snapshots import snapshot_name
+from raft.snapshots import is_temporary
 from tests.raft.disks import entries
 from tests.raft.power import PowerDisk
 from tests.raft.test_storage_snapshots import DIRECTORY, meta_of, snapshot_bytes
@@ -18,7 +18,6 @@ from tests.raft.test_storage_snapshots import DIRECTORY, meta_of, snapshot_bytes
 LOG = entries(1, 30)
 LIVE = [1, 7, 8, 20, 25]
 WHOLE = snapshot_bytes(LOG, 25, LIVE, "aa")
-TEMPORARY = f"{snapshot_name(25)}.received.tmp"
 
 
 def receiver(disk: PowerDisk, cluster_id: str = "aa", term: int = 1, bytes_total: int = len(WHOLE)) -> Receiver:
@@ -51,9 +50,9 @@ def test_lost_doubled_overtaken_and_damaged_chunks_change_nothing(seed: int) -> 
             _write_damaged(taking, offset, bytes(chunk))
         else:
             taking.write(offset, bytes(chunk))
-        assert disk.content()[TEMPORARY] == WHOLE[: taking.offset]
+        assert disk.content()[taking.temporary_name] == WHOLE[: taking.offset]
     assert taking.finish() == meta_of(LOG, 25)
-    assert disk.cut(Random(0)).content().get(TEMPORARY) in (WHOLE, None)
+    assert disk.cut(Random(0)).content().get(taking.temporary_name) in (WHOLE, None)
     finished = taking.finished()
     assert finished is not None
     assert list(finished[1].indexes) == LIVE
@@ -130,10 +129,13 @@ def test_a_snapshot_of_another_size_than_announced_is_not_finished() -> None:
         taking.finish()
 
 
-def test_a_snapshot_is_begun_anew_where_it_was_begun_before() -> None:
+def test_two_of_the_same_snapshot_do_not_touch_each_other() -> None:
     disk = PowerDisk()
-    receiver(disk).write(0, WHOLE.splitlines(keepends=True)[0])
+    other = receiver(disk)
+    other.write(0, WHOLE.splitlines(keepends=True)[0])
     taking = receiver(disk)
+    assert all(is_temporary(name) for name in disk.content())
+    other.drop()
     assert taking.offset == 0
     taking.write(0, WHOLE)
     assert taking.finish() == taking.finish() == meta_of(LOG, 25)

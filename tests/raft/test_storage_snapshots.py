@@ -428,6 +428,23 @@ def test_only_what_was_received_whole_is_installed(storage: Storage, log: list[E
     assert storage.last_index == 50
 
 
+def test_another_snapshot_that_is_begun_while_one_is_installed_does_not_take_it_away(log: list[Entry]) -> None:
+    disk, _ = prepared()
+    storage, begun = open_on(disk), 0
+    receive(storage, meta_of(OTHER, 50), snapshot_bytes(OTHER, 50, [1, 2]))
+
+    def hook(operation: str, name: str) -> None:
+        nonlocal begun
+        if operation == "rename" and name.startswith("snapshot-"):
+            begun += 1
+            storage.receive(50, 3, 100)
+
+    disk.hook = hook
+    storage.install(meta_of(OTHER, 50), HardState(3, 2, 50))
+    assert begun == 1
+    check_on_base(storage, OTHER[:50], 50, [1, 2])
+
+
 def test_a_finished_snapshot_that_is_not_installed_is_gone_after_a_start(
     tmp_path: Path, storage: Storage, log: list[Entry]
 ) -> None:
