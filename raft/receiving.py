@@ -53,6 +53,11 @@ class Receiver:
         """Where the next chunk begins."""
         return self._scan.offset
 
+    @property
+    def dropped(self) -> bool:
+        """Whether it takes nothing any more, and is not finished: another one has to be begun."""
+        return self._file is None and self._finished is None
+
     def write(self, offset: int, lines: bytes) -> None:
         """Take a chunk of whole lines; one that does not begin at `offset`, or comes too late, is left alone.
 

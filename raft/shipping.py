@@ -52,6 +52,8 @@ class Receiver(Protocol):
 
     @property
     def offset(self) -> int: ...
+    @property
+    def dropped(self) -> bool: ...
     def write(self, offset: int, lines: bytes) -> None: ...
     def finish(self) -> SnapshotMeta: ...
 
@@ -70,7 +72,7 @@ class Receiving:
         """Write what fits on.  Raises InvalidMessage, RefusedPeer (one is being installed) or DiskFailed."""
         about = (chunk.source, chunk.last_included_index, chunk.last_included_term, chunk.bytes_total)
         with self._lock:
-            if about != self._about:
+            if about != self._about or (self._receiver is not None and self._receiver.dropped):
                 if self._installing is not None and self._storage.base_index < self._installing.index:
                     raise RefusedPeer("not_ready", "another snapshot is being installed")
                 self._about = self._installing = None

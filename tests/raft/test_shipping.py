@@ -10,11 +10,12 @@ import pytest
 
 from raft.compaction import compact
 from raft.disk import RealDisk
-from raft.errors import InvalidMessage, RefusedPeer
+from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.messages import HardState, ProposalId, SnapshotChunk, SnapshotChunkReply, SnapshotMeta
 from raft.records import command_entry
 from raft.shipping import STALLED_MAX, Receiving, ship
 from raft.storage import Storage
+from tests.raft.disks import HookedDisk
 from tests.raft.memory import Memory
 
 LEADER, FOLLOWER = 1, 2
@@ -187,3 +188,27 @@ def test_a_snapshot_that_was_replaced_meanwhile_is_not_sent(leader: Storage) -> 
     older = SnapshotMeta(1, 1, 1, 0, b"{}")
     with pytest.raises(LookupError):
         ship(leader, LEADER, FOLLOWER, older, lambda chunk: SnapshotChunkReply(0))
+
+
+def test_a_disk_that_was_full_for_a_moment_has_the_snapshot_begun_anew(leader: Storage, tmp_path: Path) -> None:
+    full = False
+
+    def hook(operation: str, path: Path) -> None:
+        if full and operation == "append":
+            raise OSError("No space left on device")
+
+    (tmp_path / "follower").mkdir()
+    follower = Storage.open(HookedDisk(hook), tmp_path / "follower")
+    receiving = Receiving(follower)
+    chunks = 0
+
+    def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
+        nonlocal chunks, full
+        chunks += 1
+        full = chunks == 5
+        return receiving.take(chunk)
+
+    with pytest.raises(DiskFailed, match="No space left"):
+        sent(leader, ask)
+    sent(leader, ask)
+    assert install(leader, follower, receiving)
