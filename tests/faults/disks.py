@@ -58,10 +58,10 @@ class DiskCluster(Cluster):
         sweep()
         super().__init__(directory, command=(*DIES_WITH_US, *COMMAND))
         self.disks: dict[int, Path] = {}
-        if tmpfs:
-            top = new_directory()
+        self._top = new_directory() if tmpfs else None
+        if self._top:
             for node in self.nodes.values():
-                self.disks[node.id] = top / str(node.id)
+                self.disks[node.id] = self._top / str(node.id)
                 node.data_dir = self.disks[node.id] / node.data_dir.name
 
     def __enter__(self) -> Self:
@@ -72,6 +72,8 @@ class DiskCluster(Cluster):
 
     def __exit__(self, *how: object) -> None:
         with ExitStack() as closing:
+            if self._top:
+                closing.callback(self._top.rmdir)
             for disk in self.disks.values():
                 closing.callback(disk.rmdir)
                 closing.callback(run, "umount", str(disk))

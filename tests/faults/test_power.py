@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 from tests.faults import power
@@ -13,7 +14,8 @@ from tests.faults.tools import POWER, need
 def test_a_cut_takes_what_was_not_synced_and_leaves_what_was() -> None:
     need(POWER)
     sweep()
-    disk = Disk(new_directory() / "disk")
+    directory = new_directory()
+    disk = Disk(directory / "disk")
     disk.mount()
     try:
         for name in ("synced", "not synced"):
@@ -29,6 +31,7 @@ def test_a_cut_takes_what_was_not_synced_and_leaves_what_was() -> None:
         assert not unsynced.exists() or unsynced.read_bytes() != b"x" * 5000
     finally:
         disk.unmount()
+        shutil.rmtree(directory)
 
 
 def test_no_acknowledged_post_is_lost_when_all_nodes_lose_power_at_once(tmp_path: Path) -> None:
