@@ -1,0 +1,84 @@
+"""Seed after seed with a fault in the engine, until an invariant does not hold.
+
+A fault counts as caught where an invariant that has a name says what is wrong, or where a golden script shows what
+should have been otherwise.  A program error, and a member that refuses what another one sent, do not count: that the
+engine stumbles over its own fault is luck, and says nothing about what is watched.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from traceback import extract_tb
+
+from tests.mutation.patching import edited
+from tests.mutation.table import Mutant
+from tests.raft.script import SCRIPTS, played
+from tests.simulation.invariants import Violation
+from tests.simulation.world import run
+
+STUMBLED = "believable"  # the invariant that tells of program errors and refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a hunt."""
+
+    mutant: str
+    caught_by: str  # an invariant, or a script; "" where it got away
+    seed: int | None  # None: of a script
+    tried: int
+    stumbled: int  # seeds that ended with a program error or a refusal
+    cpu_s: float
+    detail: str
+
+
+def hunt(mutant: Mutant, seeds: Iterable[int]) -> Outcome:
+    """Play the mutant's script, or else live these seeds, up to the first that catches it."""
+    began_s = time.process_time()
+    tried = stumbled = 0
+    detail = "nothing was found"
+    with edited(mutant.edits):
+        if mutant.script:
+            try:
+                shown = difference(mutant.script)
+            except Exception as error:  # noqa: BLE001 - told: a program error
+                return Outcome(mutant.name, "", None, 1, 1, time.process_time() - began_s, repr(error))
+            caught_by = f"script {mutant.script}" if shown else ""
+            return Outcome(mutant.name, caught_by, None, 1, 0, time.process_time() - began_s, shown or detail)
+        for seed in seeds:
+            tried += 1
+            violation = violation_of(seed)
+            if violation is None:
+                continue
+            detail = violation.detail
+            if violation.name != STUMBLED:
+                cpu_s = time.process_time() - began_s
+                return Outcome(mutant.name, violation.name, seed, tried, stumbled, cpu_s, detail)
+            stumbled += 1
+    return Outcome(mutant.name, "", None, tried, stumbled, time.process_time() - began_s, detail)
+
+
+def violation_of(seed: int) -> Violation | None:
+    """What does not hold in that seed, as the engine is now."""
+    try:
+        run(seed)
+    except Violation as violation:
+        return violation
+    except Exception as error:  # noqa: BLE001 - told: the fault led to a program error outside of the members
+        return Violation(STUMBLED, repr(error))
+    return None
+
+
+def difference(script: str) -> str:
+    """The first line that plays otherwise than it stands in a golden script; "" where none does."""
+    text = (SCRIPTS / f"{script}.txt").read_text()
+    try:
+        wanted, shown = text.splitlines(), played(text).splitlines()
+    except AssertionError as error:
+        if not extract_tb(error.__traceback__)[-1].filename.endswith("tests/raft/invariants.py"):
+            raise  # the engine's own
+        return f"the scripts' invariants: {error}"
+    for want, show in zip(wanted, shown, strict=False):
+        if want != show:
+            return f"{show.strip()!r} in the place of {want.strip()!r}"
+    return "" if len(wanted) == len(shown) else "it is of another length"

@@ -1,0 +1,70 @@
+"""Each deliberate fault is caught by an invariant that has a name, or by the golden script that its table names.
+
+The hunts begin at the table's seeds, where they end at once; `python -m tests.mutants` begins at 0.
+"""
+
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+
+import pytest
+
+from raft.node import Node
+from tests.mutation.hunting import Outcome, difference, hunt, violation_of
+from tests.mutation.patching import Edit, edited
+from tests.mutation.table import MUTANTS, Mutant
+
+PROCESSES = 2
+SEEDS = 200  # the most that a hunt may take: a change of the simulator need not change the table
+
+
+def _hunt(mutant: Mutant) -> Outcome:
+    return hunt(mutant, range(mutant.seed, mutant.seed + SEEDS))
+
+
+@cache
+def outcomes() -> dict[str, Outcome]:
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        return {outcome.mutant: outcome for outcome in pool.map(_hunt, MUTANTS)}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_mutant_is_caught(mutant: Mutant) -> None:
+    outcome = outcomes()[mutant.name]
+    assert outcome.caught_by, f"{outcome.stumbled} of {outcome.tried} seeds stumbled; {outcome.detail}"
+
+
+def test_where_nothing_is_broken_nothing_is_found() -> None:
+    seeds = sorted({outcome.seed for outcome in outcomes().values() if outcome.seed is not None})
+    scripts = sorted({mutant.script for mutant in MUTANTS if mutant.script})
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        found = [str(violation) for violation in pool.map(violation_of, seeds) if violation is not None]
+    assert found == []
+    assert [script for script in scripts if difference(script)] == []
+
+
+def test_most_faults_are_caught_by_the_simulator() -> None:
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 20
+    assert sum(not mutant.script for mutant in MUTANTS) >= 15
+
+
+def test_the_same_seed_catches_a_fault_each_time() -> None:
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == "lease-of-a-paused-leader")
+    assert (_hunt(mutant).seed, _hunt(mutant).detail) == (outcomes()[mutant.name].seed, outcomes()[mutant.name].detail)
+
+
+def test_a_fault_is_gone_when_it_is_over() -> None:
+    code = Node._stamp.__code__
+    with edited([Edit(Node._stamp, "max(time, self._last_time)", "time")]):
+        assert Node._stamp.__code__ is not code
+    assert Node._stamp.__code__ is code
+
+
+def test_a_fault_whose_place_has_changed_is_an_error() -> None:
+    with pytest.raises(LookupError), edited([Edit(Node._stamp, "min(time, self._last_time)", "time")]):
+        pass
+
+
+def test_a_program_error_does_not_count_as_caught() -> None:
+    broken = Mutant("broken", "", "", (Edit(Node._stamp, "max(time, self._last_time)", "self.nothing"),))
+    outcome = hunt(broken, range(3))
+    assert (outcome.caught_by, outcome.tried, outcome.stumbled) == ("", 3, 3)
