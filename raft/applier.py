@@ -8,6 +8,7 @@ In a start, and where a snapshot has taken the place of the log, the state comes
 A read is confirmed when the leader's index for it is applied here (dissertation §6.4).
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,8 @@ from raft.queues import drain, drain_nowait
 from raft.records import entry_of_verified
 from raft.replicated import Replicated, StateMachine
 from raft.storage import Storage
+
+logger = logging.getLogger(__name__)
 
 APPLY_BYTES_MAX = 1 << 20  # in one batch: what is answered together
 FEW = 2  # entries that cost less than waking a thread
@@ -168,10 +171,15 @@ class Applier:
         self._queue.put(None)
 
     def _apply_up_to(self, commit_index: int) -> None:
-        if commit_index and (not self.last_applied or self.last_applied < self._storage.base_index):
+        if commit_index and not self.last_applied:
             self._restore(commit_index)
         while self.last_applied < commit_index:
             entries = self._committed(self.last_applied + 1, commit_index)
+            if entries is None and commit_index < self._storage.base_index:
+                return  # the commit of all that the snapshot stands for is about to be told
+            if entries is None:
+                self._restore(commit_index)
+                continue
             answers = [answer for entry in entries if (answer := self._apply(entry))]
             self.last_applied = entries[-1].index
             with self._changed:
@@ -185,6 +193,9 @@ class Applier:
         found = self._storage.documents(commit_index)
         if found is None or found[0] <= self.last_applied:
             return
+        what = "snapshot" if found[0] == self._storage.base_index else "checkpoint"
+        left = commit_index - found[0]
+        logger.info("the state is that of the %s at index %d; %d entries are to be applied", what, found[0], left)
         self._replicated.restore(*found)
         self._on_configuration(self._door.look(lambda node: node.committed_configuration))
         with self._changed:
@@ -192,12 +203,20 @@ class Applier:
             self._changed.notify_all()
         self._machine.applied(self.last_applied)
 
-    def _committed(self, first: int, last: int) -> Sequence[Entry]:
-        """From memory, or from disk where a start or a slow moment has let them leave memory."""
+    def _committed(self, first: int, last: int) -> Sequence[Entry] | None:
+        """From memory, or from disk where a start or a slow moment has let them leave memory.
+
+        None: a snapshot has taken their place, which may be at any moment.
+        """
         entries = self._door.look(lambda node: node.log.slice(first, last, APPLY_BYTES_MAX))
-        if entries is None:
+        if entries is not None:
+            return entries
+        try:
             return [entry_of_verified(record) for record in self._storage.read(first, last, APPLY_BYTES_MAX)]
-        return entries
+        except LookupError:
+            if first > self._storage.base_index:
+                raise
+            return None
 
     def _apply(self, entry: Entry) -> tuple[Done, object] | None:
         if entry.kind is Kind.CONFIGURATION:

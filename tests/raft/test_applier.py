@@ -1,7 +1,7 @@
 """What is committed reaches the state machine in order and once, and then those who wait for it are told."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
@@ -15,7 +15,7 @@ from raft.node import Node, Random
 from raft.proposals import Proposals
 from raft.records import command_entry, configuration_entry, noop_entry
 from raft.storage import Storage
-from tests.raft.alone import DEADLINE_S, Alone
+from tests.raft.alone import DEADLINE_S, Alone, FakeStorage
 from tests.raft.memory import Memory
 
 
@@ -196,6 +196,53 @@ def test_a_start_passes_over_the_engines_own_entries(record: bytes) -> None:
     applier.wake()
     turn(applier)
     assert (applier.last_applied, memory.commands) == (1, [])
+
+
+class Replaced:
+    """A disk on which a snapshot takes the place of the log as soon as some of that has been read."""
+
+    def __init__(self, log: FakeStorage, index: int) -> None:
+        self._log = log
+        self._index = index
+        self.base_index = 0
+
+    def read(self, first: int, last: int, bytes_max: int) -> list[bytes]:
+        if self.base_index:
+            raise LookupError(f"the log does not hold entries {first} to {last}")
+        self.base_index = self._index
+        return self._log.read(first, last, bytes_max)
+
+    def documents(self, commit_index: int) -> tuple[int, Iterator[bytes]] | None:
+        if not self.base_index:
+            return None
+        assert self.base_index <= commit_index
+        lines = [b'{"sessions":[]}', b'{"index":%d,"command":"of the snapshot"}' % self._index]
+        return self._index, iter(lines)
+
+
+def test_a_snapshot_that_takes_the_place_of_what_is_being_applied_is_gone_on_from() -> None:
+    alone, _, memory = restarted(10)
+    storage = Replaced(alone.storage, 10)
+    applier = Applier(alone.door, cast(Storage, storage), memory, Proposals(1, 2), lambda configuration: None)
+    assert applier.commit(8)
+    applier.wake()
+    turn(applier)
+    assert (applier.last_applied, memory.commands) == (3, [b"1", b"2", b"3"])  # of its commit nothing is known yet
+    assert applier.commit(10)
+    applier.wake()
+    turn(applier)
+    assert (applier.last_applied, memory.commands) == (10, [b'"of the snapshot"'])
+
+
+def test_an_entry_that_is_missing_without_a_snapshot_in_its_place_is_not_passed_over() -> None:
+    alone, applier, memory = restarted(10)
+    del alone.storage.records[5]
+    assert applier.commit(10)
+    applier.wake()
+    applier.stop()
+    with pytest.raises(LookupError):
+        applier.run()
+    assert memory.commands == [b"1", b"2", b"3"]
 
 
 # Reads
