@@ -717,8 +717,10 @@ class Node:
         )  # fmt: skip
 
     def _send_snapshot(self, member: int, progress: Progress) -> None:
-        """It needs what was compacted away (Raft §7)."""
+        """It needs what was compacted away (Raft §7).  Heartbeats find out when it is there to take it."""
         assert self.snapshot is not None
+        if not self._is_in_contact(progress):
+            return
         progress.sent_snapshot(self._clock_ms)
         self._messages.append(InstallSnapshot(self.id, member, self.current_term, self.snapshot))
 
