@@ -35,7 +35,7 @@ from raft.membership import Configuration
 from raft.node import Settings
 from raft.rewriting import ChildRewriter
 from raft.rewriting import main as rewrite
-from raft.storage import Storage
+from raft.storage import SEGMENT_BYTES, Storage
 from raft.transport import BODY_BYTES_MAX, parse_peer_url
 
 logger = logging.getLogger("raft_chat")
@@ -66,6 +66,7 @@ class NodeProcess:
             options.data_dir,
             self._identity.cluster_id,
             must_exist=bool(self._identity.founders),
+            segment_bytes=min(options.compact_mib << 20, SEGMENT_BYTES),
             progress=_Progress("reading the log, bytes"),
         )
         for report in self._storage.recovered.reports:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from raft.applier import Applier
 from raft.door import Door
+from raft.errors import InvalidMessage
 from raft.messages import SnapshotMeta
 from raft.node import Node
 from raft.replicated import StateMachine
@@ -29,6 +30,7 @@ RETRY_S = 60.0  # after a rewrite that failed, for want of space say
 KEEP_ENTRIES = 10_000  # stay in the log in any case: for members that were away for a moment, and cursors
 WAIT_ENTRIES = 200_000  # so many stay for a member that lags behind; past that it gets a snapshot
 CONTACT_MS = 10_000  # who was not heard for so long is not waited for
+YIELD_S = 0.01  # after each step of some milliseconds
 COMPACT_BYTES_MIN = 64 << 20  # below that nobody misses the space
 
 
@@ -61,15 +63,17 @@ class Housekeeper:
         base = storage.snapshot
         self._compacted_bytes = base.bytes if base is not None else 0  # the log's size after the last compaction
         self._not_before_s = 0.0
+        self._stopping = threading.Event()
 
     def run(self, stopping: threading.Event) -> None:
         """The thread."""
+        self._stopping = stopping
         while not stopping.wait(CHECK_S):
             self._storage.sweep(time.time())
             if time.monotonic() >= self._not_before_s:
-                self.look_over(stopping)
+                self.look_over()
 
-    def look_over(self, stopping: threading.Event) -> None:
+    def look_over(self) -> None:
         """Do what is due."""
         try:
             if up_to := self._compaction_due():
@@ -77,12 +81,16 @@ class Housekeeper:
             elif self._checkpoint_due():
                 self.checkpoint(self._applier.last_applied)
         except RewriteFailed as error:
-            if not stopping.is_set():
+            if not self._stopping.is_set():
                 logger.warning("the log was not rewritten, which is tried again in %d s: %s", RETRY_S, error)
             self._not_before_s = time.monotonic() + RETRY_S
 
     def _checkpoint_due(self) -> bool:
-        return self._storage.bytes_since_document >= max(self._checkpoint_bytes, self._storage.document_bytes)
+        share = min(
+            self._storage.bytes_on_disk // 8, SEGMENT_BYTES
+        )  # for a checkpoint all of the log is looked through
+        due_bytes = max(self._checkpoint_bytes, share, self._storage.document_bytes)
+        return self._storage.bytes_since_document >= due_bytes
 
     def checkpoint(self, up_to: int) -> SnapshotMeta:
         """Write the state at `up_to`, which is applied, down.  Raises RewriteFailed."""
@@ -107,7 +115,10 @@ class Housekeeper:
         """Put a snapshot in the place of the log up to `up_to`, which is applied.  Raises RewriteFailed."""
         before, began_s = self._storage.bytes_on_disk, time.monotonic()
         meta = self._rewrite(COMPACTION, up_to)
-        self._storage.adopt(meta)
+        try:
+            self._storage.adopt(meta, self._yield)
+        except (InvalidMessage, OSError) as error:
+            raise RewriteFailed(f"what was written cannot be read: {error}") from error
         self._door.enter(lambda node: node.compacted(meta))
         self._compacted_bytes = self._storage.bytes_on_disk
         logger.info(
@@ -115,6 +126,10 @@ class Housekeeper:
             up_to, time.monotonic() - began_s, before, self._compacted_bytes,
         )  # fmt: skip
         return meta
+
+    def _yield(self) -> None:
+        """Leave the processor to who answers clients: one that computes holds each of them up, at each of its turns."""
+        self._stopping.wait(YIELD_S)
 
 
 def _least_held(node: Node) -> int:

@@ -56,7 +56,7 @@ from raft.proposals import Proposals
 from raft.records import entry_of_verified
 from raft.replicated import StateMachine
 from raft.shipping import Receiving
-from raft.storage import Recovered, Storage
+from raft.storage import SEGMENT_BYTES, Recovered, Storage
 from raft.wire import Answer, Call
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,10 @@ class RunningMember:
         self._receiving = Receiving(storage)
         self._housekeeper: Housekeeper | None = None
         if rewrite is not None:
-            self._housekeeper = Housekeeper(door, storage, self._applier, machine, rewrite, compact_bytes=compact_bytes)
+            self._housekeeper = Housekeeper(
+                door, storage, self._applier, machine, rewrite,
+                compact_bytes=compact_bytes, checkpoint_bytes=min(compact_bytes, SEGMENT_BYTES),
+            )  # fmt: skip
         door.on_standing = self._standing_changed
         door.on_broken = self._broken
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from raft.compaction import compact, write_checkpoint
-from raft.disk import RealDisk
+from raft.disk import TEMPORARY_SUFFIX, RealDisk
 from raft.errors import RaftError
 from raft.housekeeping import CHECKPOINT, COMPACTION, RewriteFailed
 from raft.messages import SnapshotMeta
@@ -43,7 +43,20 @@ class ChildRewriter:
         with self._lock:
             if self._stopped:
                 raise RewriteFailed("this member is shutting down")
-            self._child = child = subprocess.Popen(
+            self._child = child = self._start(command, environment)
+        said, complaints = child.communicate()
+        if child.returncode:
+            for unfinished in self._data_dir.glob(f"*.{child.pid}{TEMPORARY_SUFFIX}"):
+                unfinished.unlink(missing_ok=True)  # one that was killed could not
+            why = complaints.strip().rpartition("\n")[2] or f"the process for it ended with code {child.returncode}"
+            raise RewriteFailed(why)
+        index, term, time, configuration_index, configuration = json.loads(said)
+        return SnapshotMeta(index, term, time, configuration_index, configuration.encode())
+
+    @staticmethod
+    def _start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
+        try:
+            return subprocess.Popen(
                 command,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -51,13 +64,8 @@ class ChildRewriter:
                 stderr=subprocess.PIPE,
                 text=True,
             )
-        said, complaints = child.communicate()
-        try:
-            index, term, time, configuration_index, configuration = json.loads(said)
-        except ValueError:
-            why = complaints.strip().rpartition("\n")[2] or f"it ended with code {child.returncode}"
-            raise RewriteFailed(why) from None
-        return SnapshotMeta(index, term, time, configuration_index, configuration.encode())
+        except OSError as error:  # no memory, no descriptors, or Python is being upgraded
+            raise RewriteFailed(f"no process can be started for it: {error}") from error
 
     def stop(self) -> None:
         """Kill one that is under way, and begin no other."""
@@ -79,7 +87,7 @@ def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> i
     os.nice(NICENESS)
     try:
         meta = _KINDS[kind](RealDisk(), Path(data_dir), int(up_to), new_machine(), pause=pause)
-    except (RaftError, OSError) as error:
+    except (RaftError, OSError, LookupError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     said = [meta.index, meta.term, meta.time, meta.configuration_index, meta.configuration.decode()]

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from raft.disk import TEMPORARY_SUFFIX, Disk
+from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.errors import InvalidMessage
 from raft.membership import decode_configuration
 from raft.messages import SnapshotMeta
@@ -34,6 +34,7 @@ from raft.segments import Line, intact_lines, intact_lines_in
 
 FORMAT = 1
 CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole line
+STEP_BYTES = 128 << 10  # some hundred entries: a few milliseconds
 _WRITE_BYTES = 1 << 20  # in one piece, and synced: a large fsync would hold up those of the log beside it
 _NAME = re.compile(r"(snapshot|checkpoint)-([0-9]{15})\.jsonl")
 _TEMPORARY = re.compile(r"(?:snapshot|checkpoint)-[0-9]{15}\.jsonl\.(?:[0-9a-z]+\.)?tmp")
@@ -185,21 +186,29 @@ def _integer(value: dict[str, object], name: str) -> int:
     return found
 
 
-def scan_file(disk: Disk, data_dir: Path, name: str) -> Scan:
-    """Read all of a file and check it.  Raises InvalidMessage: it is not whole; OSError."""
+def scan_file(disk: Disk, data_dir: Path, name: str, pause: Callable[[], None] | None = None) -> Scan:
+    """Read all of a file and check it.  Raises InvalidMessage: it is not whole; OSError.
+
+    `pause` is called between small steps, some milliseconds each; without it large ones are taken.
+    """
     scan = Scan(name)
     file = disk.open(data_dir / name)
     try:
         size = file.size
         if size >= FILE_BYTES_MAX:
             raise InvalidMessage(f"{size} bytes")
-        while scan.offset < size and scan.feed(file.pread(CHUNK_BYTES, scan.offset)):
-            pass
+        while scan.offset < size and _feed(scan, file, CHUNK_BYTES if pause is None else STEP_BYTES):
+            if pause is not None:
+                pause()
     finally:
         file.close()
     if not scan.whole or scan.offset != size:
         raise InvalidMessage("damaged")
     return scan
+
+
+def _feed(scan: Scan, file: ReadFile, step_bytes: int) -> int:
+    return scan.feed(file.pread(step_bytes, scan.offset)) or scan.feed(file.pread(CHUNK_BYTES, scan.offset))
 
 
 def document_lines(disk: Disk, path: Path) -> Iterator[bytes]:

@@ -40,6 +40,7 @@ from raft.snapshots import SnapshotFile, checkpoint_name, scan_file, snapshot_na
 
 SEGMENT_BYTES = 64 << 20  # at most this much is read again where one file is read from its start
 SEGMENT_BYTES_MAX = 1 << 30
+SEGMENTS_SMALL = 1024  # of a size that was asked for; then they grow with the log, for places among files are numbered
 BATCH_BYTES_MAX = SEGMENT_BYTES_MAX // 2  # a segment begins a batch below its bound and must hold all of it
 
 _T = TypeVar("_T")
@@ -109,7 +110,8 @@ class Storage:
         """Recover the log and open a new segment for what comes; the caller holds the directory's lock.
 
         `cluster_id` is the identity's; a member of a cluster, and one that `must_exist`, is not started without its
-        log.  `progress(bytes done, bytes in all)` is called now and then.  When this returns, all that was recovered
+        log.  A segment that has `segment_bytes` is followed by another one: a compaction frees whole ones only.
+        `progress(bytes done, bytes in all)` is called now and then.  When this returns, all that was recovered
         is durable.  Raises CorruptLog, StartRefused or DiskFailed.
         """
         log = recover(disk, data_dir, cluster_id, must_exist or bool(cluster_id), progress)
@@ -177,7 +179,7 @@ class Storage:
         self._final(lambda: self._append(hard_state or self._hard_state, entries))
 
     def _append(self, hard_state: HardState, entries: Sequence[Entry]) -> None:
-        if self._writer.size >= self._segment_bytes:
+        if self._writer.size >= self._full_bytes:
             self._rotate(
                 self.last_index + 1
             )  # with the old hard state: what the new one calls committed is not in the log yet
@@ -284,17 +286,23 @@ class Storage:
             self._positions.install(file.meta.index, sparse, slot)
             self._files.rebase(file, slot)
 
-    def adopt(self, meta: SnapshotMeta) -> None:
+    def adopt(self, meta: SnapshotMeta, pause: Callable[[], None] = lambda: None) -> None:
         """The log up to `meta.index` is in the snapshot of that index now, made by a compaction.
 
-        Any thread, one at a time, while the appending one goes on.  Does nothing where the base is as new.  Raises
-        InvalidMessage: the file is not whole; OSError: it cannot be read.  Nothing is changed then.
+        Any thread, one at a time, while the appending one goes on.  Does nothing where the base is as new.  `pause` is
+        called between small steps.  Raises InvalidMessage: the file is not whole, and has been removed, for no later
+        start would take it; OSError: it cannot be read.  Nothing is changed then.
         """
         if meta.index <= self._positions.base_index:
             return
-        scan = scan_file(self._disk, self._data_dir, snapshot_name(meta.index))
-        if scan.meta != meta:
-            raise InvalidMessage(f"{scan.name}: not the snapshot that was announced")
+        name = snapshot_name(meta.index)
+        try:
+            scan = scan_file(self._disk, self._data_dir, name, pause)
+            if scan.meta != meta:
+                raise InvalidMessage("not the snapshot that was announced")
+        except InvalidMessage as error:
+            self._disk.remove(self._data_dir / name)
+            raise InvalidMessage(f"{name}: {error}") from None
         file = SnapshotFile(scan.meta, scan.name, scan.offset)
         with self._base_lock:
             if meta.index > self._positions.base_index:  # no other snapshot was installed meanwhile
@@ -360,6 +368,7 @@ class Storage:
         header = Header(name, self._cluster_id, self._hard_state, predecessor, predecessor_end, len(carried))
         writer = SegmentWriter.create(self._disk, self._data_dir, header, carried)
         self._slot = self._files.add_segment(name, writer.size)
+        self._full_bytes = max(self._segment_bytes, min(self._files.bytes // SEGMENTS_SMALL, SEGMENT_BYTES))
         return writer
 
     def _place(self, records: Iterable[tuple[int, int]], offset: int) -> list[tuple[int, int]]:
