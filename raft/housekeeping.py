@@ -69,7 +69,7 @@ class Housekeeper:
         """The thread."""
         self._stopping = stopping
         while not stopping.wait(CHECK_S):
-            self._storage.sweep(time.time())
+            self._storage.sweep(time.monotonic())
             if time.monotonic() >= self._not_before_s:
                 self.look_over()
 

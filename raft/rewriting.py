@@ -3,11 +3,14 @@
 A rewrite replays the log into a blank state machine and copies what is live.  That takes seconds of a processor, which
 threads of the member's own process would have to share with those that answer clients (the GIL), so it is done by a
 child of low priority.  It only reads the log, while its parent appends to it, and makes one new file, whole or not at
-all.  The parent puts that in place.  A child whose parent has gone ends.
+all.  The parent puts that in place.  A child whose parent has gone ends; so does one that takes the disk's last space,
+which the parent's log needs.
 """
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,6 +25,7 @@ from raft.messages import SnapshotMeta
 from raft.replicated import StateMachine
 
 NICENESS = 10  # it has time
+SPARE_BYTES = 8 << 20  # of the disk stay free: a log that finds it full ends its member, a rewrite can wait
 _KINDS = {COMPACTION: compact, CHECKPOINT: write_checkpoint}
 
 
@@ -38,7 +42,8 @@ class ChildRewriter:
 
     def __call__(self, kind: str, up_to: int) -> SnapshotMeta:
         """Do it and wait for it.  Raises RewriteFailed."""
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # a checkout, an installation, a zipapp
+        path = os.pathsep.join(sys.path)  # a checkout, an installation, a zipapp; never what happens to lie around
+        environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
         command = [*self._command, kind, str(self._data_dir), str(up_to)]
         with self._lock:
             if self._stopped:
@@ -83,6 +88,8 @@ def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> i
     def pause() -> None:
         if os.getppid() != parent:
             sys.exit("the member that asked for it has gone")
+        if shutil.disk_usage(data_dir).free < SPARE_BYTES:
+            raise OSError(errno.ENOSPC, "the disk is almost full", data_dir)
 
     os.nice(NICENESS)
     try:

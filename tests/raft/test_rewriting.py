@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 from time import monotonic
+from types import SimpleNamespace
 
 import pytest
 
+from raft import rewriting
 from raft.disk import RealDisk
 from raft.housekeeping import CHECKPOINT, COMPACTION, RewriteFailed
 from raft.messages import HardState, ProposalId
@@ -20,6 +22,7 @@ from raft.snapshots import checkpoint_name, is_temporary, snapshot_name
 from raft.storage import Storage
 from tests.cluster.waiting import wait_until
 from tests.raft.alone import DEADLINE_S
+from tests.raft.memory import Memory
 
 LAST = 20
 REAL = (sys.executable, "-c", "import sys; from raft.rewriting import main; from tests.raft.memory import Memory; "
@@ -79,6 +82,30 @@ def test_a_child_that_dies_without_a_word_is_a_rewrite_that_failed(log: Path) ->
 def test_a_disk_that_is_full_is_a_rewrite_that_failed(log: Path) -> None:
     limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "
     assert "File too large" in failure((*REAL[:2], limited + REAL[2]), log)
+
+
+def test_the_child_is_this_program_and_not_what_lies_where_it_was_started(
+    log: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "raft_chat.py").write_text("raise SystemExit('another program')")
+    monkeypatch.setattr("sys.path", [str(Path(rewriting.__file__).parents[1]), *sys.path])
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(RewriteFailed, match="log holds entries"):
+        ChildRewriter((sys.executable, "-m", "raft_chat", "rewrite-log"), log)(COMPACTION, LAST + 1)
+
+
+def test_what_space_is_left_on_a_disk_that_is_almost_full_is_for_the_log(
+    log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, free = sorted(log.iterdir()), [rewriting.SPARE_BYTES - 1]
+    monkeypatch.setattr("os.nice", lambda _: 0)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free[0]))
+    assert rewriting.main([COMPACTION, str(log), str(LAST)], Memory) == 1
+    assert "almost full" in capsys.readouterr().err
+    assert sorted(log.iterdir()) == before
+    free[0] += 1
+    assert rewriting.main([COMPACTION, str(log), str(LAST)], Memory) == 0
 
 
 def test_a_child_that_is_killed_is_a_rewrite_that_failed_and_leaves_nothing(log: Path) -> None:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Semaphore
 
 import pytest
 
 from raft.compaction import compact, write_checkpoint
 from raft.disk import RealDisk
+from raft.endpoint import Endpoint
 from raft.housekeeping import CHECKPOINT, Housekeeper
 from raft.membership import AddMember
-from raft.messages import SnapshotMeta
+from raft.messages import Entry, SnapshotMeta
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded
 from tests.raft.memory import Memory
@@ -140,3 +142,37 @@ def votes(street: Street, id: int) -> bool:
     members = street.leader().member.status()["Members"]
     assert isinstance(members, list)
     return any(member["Id"] == id and member["Voting"] for member in members)
+
+
+def test_a_snapshot_overtakes_a_member_that_has_not_applied_what_it_holds(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raft.applier.APPLY_BYTES_MAX", 1)  # one entry at a time, as it were a long log
+    say(street.leader(), 1, 2)
+    same_on_all(street)
+    leader, slow = street.leader(), street.followers()[0]
+    begun, may_go_on, apply = Semaphore(0), Semaphore(0), slow.memory.apply
+
+    def apply_slowly(entry: Entry) -> object:
+        begun.release()
+        assert may_go_on.acquire(timeout=DEADLINE_S)
+        return apply(entry)
+
+    monkeypatch.setattr(slow.memory, "apply", apply_slowly)
+    say(leader, 3)
+    assert begun.acquire(timeout=DEADLINE_S)
+    say(leader, 4, 5)
+    committed = leader.member.last_applied
+    wait_until(lambda: slow.member.status()["CommitIndex"] == committed, DEADLINE_S, "the news of the commit")
+    may_go_on.release()
+    assert begun.acquire(timeout=DEADLINE_S), "of 4 and 5 it applies 4"
+    slow.port.shut()
+    say(leader, 6, 7)
+    meta = rewritten(leader)
+    endpoint = Endpoint(slow.member.sender, slow.member.hello)
+    endpoint.engine = slow.member
+    slow.port.open(endpoint)
+    wait_until(lambda: slow.member._storage.base_index == meta.index, DEADLINE_S, "the snapshot stands in for 5")
+    may_go_on.release(10)
+    same_on_all(street)
+    assert slow.memory.restored == [meta.index] and slow.ended.empty()
