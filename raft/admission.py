@@ -44,6 +44,18 @@ def check_sender(sender: Sender, own_cluster_id: str, committed: Configuration) 
         raise RefusedPeer("unknown_member", f"member {sender.id} is not known here")
 
 
+def cluster_named_by(sender: Sender, own_cluster_id: str, committed: Configuration) -> str:
+    """The ClusterId that this member may go by once it has heard `sender`: its own, or what a member says that is
+    known by its incarnation; "" where that says nothing.
+
+    A founder that was away since the founding knows the other founders, but not the name that they have committed.
+    Without it, it would believe nobody who joined since: neither a leader nor that it was removed.
+    """
+    member = committed.members.get(sender.id)
+    known = member is not None and bool(member.incarnation) and member.incarnation == sender.incarnation
+    return own_cluster_id or (sender.cluster_id if known else "")
+
+
 def check_level(cluster_level: int, own_level: int) -> None:
     """Whether a program of `own_level` can read all that the cluster's log may hold.  Raises StartRefused."""
     if own_level < cluster_level:

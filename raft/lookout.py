@@ -22,15 +22,25 @@ SILENT_TIMEOUTS = 4  # election timeouts: by then an election has been won, if o
 
 
 class Lookout:
-    """`sender()` says who this member is; `on_removed(why)` is called when another one says that it was removed."""
+    """`sender()` says who this member is; `on_heard(sender)` is called with who has answered; `on_removed(why)` when
+    another one says that this one was removed.
+    """
 
     def __init__(
-        self, id: int, door: Door, sender: Callable[[], Sender], on_removed: Callable[[str], None], *, timeout_s: float
+        self,
+        id: int,
+        door: Door,
+        sender: Callable[[], Sender],
+        on_heard: Callable[[Sender], None],
+        on_removed: Callable[[str], None],
+        *,
+        timeout_s: float,
     ) -> None:
         """`timeout_s`: the election timeout."""
         self._id = id
         self._door = door
         self._sender = sender
+        self._on_heard = on_heard
         self._on_removed = on_removed
         self._silent_ms = SILENT_TIMEOUTS * timeout_s * 1000
 
@@ -55,6 +65,7 @@ class Lookout:
             return False  # somebody else may know, or it in a second
         finally:
             connection.close()
+        self._on_heard(sender)
         same_cluster = bool(sender.cluster_id) and sender.cluster_id == self._sender().cluster_id
         if status != 200 or not same_cluster or not isinstance(reply, HelloReply) or self._id not in reply.removed:
             return False

@@ -12,7 +12,7 @@ from functools import partial
 from random import Random
 
 from raft.administration import Administration
-from raft.admission import check_level, check_sender
+from raft.admission import check_level, check_sender, cluster_named_by
 from raft.applier import Applier
 from raft.door import Door, Standing
 from raft.driver import Driver
@@ -127,7 +127,7 @@ class RunningMember:
         proposals = Proposals(self.id, identity.boot)
         self._applier = Applier(door, storage, machine, proposals, self._configuration_applied)
         self._peers = Peers(
-            door, storage, self.sender, lambda why: self._end(why, 0),
+            door, storage, self.sender, self._heard, lambda why: self._end(why, 0),
             election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
         )  # fmt: skip
         self._driver = Driver(
@@ -139,7 +139,9 @@ class RunningMember:
         self._administration = Administration(
             self.id, door, self._applier, self._new_leader, self._stopping, election_timeout_s=self._timeout_s
         )
-        self._lookout = Lookout(self.id, door, self.sender, lambda why: self._end(why, 0), timeout_s=self._timeout_s)
+        self._lookout = Lookout(
+            self.id, door, self.sender, self._heard, lambda why: self._end(why, 0), timeout_s=self._timeout_s
+        )
         self._receiving = Receiving(storage)
         self._housekeeper: Housekeeper | None = None
         if rewrite is not None:
@@ -334,6 +336,12 @@ class RunningMember:
         """How this member introduces itself."""
         return self._sender
 
+    def _heard(self, sender: Sender) -> None:
+        """A member has answered; any thread.  Kept in memory only: the log will say it, or another answer."""
+        if not self._sender.cluster_id:
+            committed = self._door.look(lambda node: node.committed_configuration)
+            self._sender = replace(self._sender, cluster_id=cluster_named_by(sender, "", committed))
+
     def hello(self) -> HelloReply:
         """What a member is told that looks for its cluster."""
         committed = self._door.look(lambda node: node.committed_configuration)
@@ -345,7 +353,7 @@ class RunningMember:
         """Whether `sender` may speak to this member, as `target`.  Raises RefusedPeer."""
         if target != self.id:
             raise RefusedPeer("unknown_member", f"this is member {self.id}, not member {target}")
-        check_sender(sender, self.cluster_id, self._door.look(lambda node: node.committed_configuration))
+        check_sender(sender, self._sender.cluster_id, self._door.look(lambda node: node.committed_configuration))
 
     def serve(self, call: Call, done: Callable[[Answer], None]) -> None:
         """Answer an RPC, now or later, from any thread.  Raises InvalidMessage."""

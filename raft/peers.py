@@ -41,13 +41,16 @@ SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a s
 
 
 class Peers:
-    """`sender()` says who this member is; `on_removed(why)` is called when a member says that this one was removed."""
+    """`sender()` says who this member is; `on_heard(sender)` is called with who has answered; `on_removed(why)` when a
+    member says that this one was removed.
+    """
 
     def __init__(
         self,
         door: Door,
         storage: Storage,
         sender: Callable[[], Sender],
+        on_heard: Callable[[Sender], None],
         on_removed: Callable[[str], None],
         *,
         election_timeout_ms: float,
@@ -56,6 +59,7 @@ class Peers:
         self._door = door
         self._storage = storage
         self._sender = sender
+        self._on_heard = on_heard
         self._on_removed = on_removed
         self._timeout_s = election_timeout_ms / 1000
         self._append_bytes_max = append_bytes_max
@@ -168,6 +172,7 @@ class Peers:
             node.step(reply)
 
         self._door.enter(act)
+        self._on_heard(sender)
 
     def _say_unreachable(self, member: int, url: str, error: Exception) -> None:
         if member not in self._unreachable and not self._closed:

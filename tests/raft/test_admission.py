@@ -2,7 +2,7 @@
 
 import pytest
 
-from raft.admission import check_level, check_sender
+from raft.admission import check_level, check_sender, cluster_named_by
 from raft.errors import RefusedPeer, StartRefused
 from raft.membership import Configuration, Member
 from raft.messages import Sender
@@ -66,6 +66,17 @@ def test_an_id_that_is_not_known_here_may_have_been_added_by_an_entry_on_its_way
 def test_an_unknown_id_may_not_speak_while_neither_knows_the_clusters_name() -> None:
     """That both know none does not make it the same."""
     assert refusal(4, "dd", "", own_cluster_id="") == "unknown_member"
+
+
+def test_a_cluster_without_a_name_here_gets_it_from_a_member_that_is_known_by_its_incarnation() -> None:
+    def named(id: int, incarnation: str, own: str = "") -> str:
+        return cluster_named_by(Sender(id, incarnation, CLUSTER, ""), own, COMMITTED)
+
+    assert named(1, "aa") == CLUSTER
+    assert named(1, "bb") == "", "another disk under that id"
+    assert named(2, "") == "", "a member that was never met says nothing of itself"
+    assert named(4, "dd") == "", "nobody here knows it"
+    assert named(1, "aa", own="c2") == "c2", "a name is for good"
 
 
 def test_a_program_below_the_clusters_level_is_refused_in_words() -> None:

@@ -29,6 +29,7 @@ class Watched:
         self.removed: tuple[int, ...] = (OWN,)
         self.asked: SimpleQueue[None] = SimpleQueue()
         self.told: SimpleQueue[str] = SimpleQueue()
+        self.heard: list[Sender] = []
         self.port.open(Endpoint(self._other, self._hello))
         members = {
             OTHER: Member(OTHER, self.port.url, True),
@@ -40,7 +41,7 @@ class Watched:
             OWN, log=Log(), hard_state=HardState(), configurations=[(0, configuration)], rng=random.Random(1)
         )
         own = Sender(OWN, "dd", "c1", "")
-        self.lookout = Lookout(OWN, Door(self.node), lambda: own, self.told.put, timeout_s=0.3)
+        self.lookout = Lookout(OWN, Door(self.node), lambda: own, self.heard.append, self.told.put, timeout_s=0.3)
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.lookout.run, args=(self.stopping,), name="lookout")
 
