@@ -5,7 +5,11 @@
     disk.py        a disk that loses, tears and refuses
     network.py     calls between members that get lost, late or doubled
     machine.py     what of a member outlives its process: disk, clock, what it promised
-    process.py     one life of a member: the driver's work, done by hand
+    process.py     one life of a member: the driver's work on a Ready, done by hand
+    peers.py       what it says to the others: lanes, snapshots, answers
+    endpoint.py    what it is asked by the others
+    forwarding.py  what its clients ask: proposals and reads, here or at the leader
+    keeping.py     checkpoints and compactions
     clients.py     people who post and read, and whether what they saw can have been
     invariants.py  what must hold at every step
     faults.py      what goes wrong, and when it is mended

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
-from chat.commands import Post, encode
-from chat.history import PageAsk, render_post
+from chat.commands import Command, DeleteRoom, Post, SetRetention, encode
+from chat.history import Page, PageAsk
 from chat.state import Posted, Refusal
 from raft.errors import RaftError
 from tests.simulation.invariants import Violation, require
@@ -49,13 +49,21 @@ class History:
         require(post.id > began_at, NAME, f"{post} comes before post {began_at}, which had been answered")
         self._seen[post.room] = max(self._seen[post.room], post.id)
 
-    def read_done(self, room: str, count: int, first_id: int, shown: list[bytes], began_at: int) -> None:
-        """A client was shown the posts from `first_id` on, the newest of `count`."""
-        require(count >= began_at, NAME, f"a read of {room} shows {count} posts, {began_at} had been shown or answered")
+    @property
+    def rooms(self) -> list[str]:
+        """All that anything was ever posted in."""
+        return list(self._posts)
+
+    def read_done(self, page: Page, room: str, shown: list[bytes], began_at: int) -> None:
+        """A client was shown a page with the newest posts of a room."""
+        newest = page.newest_id
+        if newest < began_at:
+            detail = f"a read of {room} shows {newest} posts, {began_at} had been shown or answered"
+            raise Violation(NAME, detail)
         posts = self._posts.get(room, [])
-        if shown != [post.json for post in posts[first_id - 1 : count]]:
-            raise Violation(NAME, f"a read of {room} shows {shown} from {first_id} on, which nobody posted so")
-        self._seen[room] = max(self._seen[room], count)
+        if page.last_id != newest or shown != [post.json for post in posts[page.first_id - 1 : newest]]:
+            raise Violation(NAME, f"a read of {room} shows {shown} from {page.first_id} on, which nobody posted so")
+        self._seen[room] = max(self._seen[room], newest)
 
 
 class Client:
@@ -71,7 +79,7 @@ class Client:
         self._member = 0
         self._room = ""
         self._began_at = 0
-        self._post: Post | None = None  # None: it reads
+        self._command: Command | None = None  # None: it reads
         self._last = False
 
     def start(self) -> None:
@@ -83,14 +91,25 @@ class Client:
         if world.network.healed and self._last:
             self.done = True
             return
-        self._last = world.network.healed and self._post is not None  # after the healing: a post, then a read
-        reads = self._last or (not world.network.healed and rng.random() < world.scenario.reading)
+        self._last = world.network.healed and isinstance(self._command, Post)  # after the healing: a post, then a read
         self._operations += 1
-        self._room = f"room-{rng.randint(1, world.scenario.rooms)}" if not self._last else self._room
-        text = f"{self.id}.{self._operations}" + "x" * rng.choice([0, 10, 300])
-        self._post = None if reads else Post(self._room, f"user-{self.id}", text, f"{self.id}-{self._operations}")
+        if not self._last:
+            self._room = f"room-{rng.randint(1, world.scenario.rooms)}"
+        self._command = None if self._last else self._thought()
         self._began_at = world.history.seen(self._room)
         self._ask()
+
+    def _thought(self) -> Command | None:
+        """What it would do now."""
+        world, rng = self._world, self._rng
+        kind = 1.0 if world.network.healed else rng.random()
+        if kind < world.scenario.reading:
+            return None
+        if kind < world.scenario.reading + world.scenario.deleting:
+            kept = rng.choice([0, 1, 5, 30])
+            return SetRetention(self._room, kept) if kept else DeleteRoom(self._room)
+        text = f"{self.id}.{self._operations}" + "x" * rng.choice([0, 10, 300])
+        return Post(self._room, f"user-{self.id}", text, f"{self.id}-{self._operations}")
 
     def _ask(self) -> None:
         """Ask a member, usually the same as before."""
@@ -121,13 +140,15 @@ class Client:
     # At the member
 
     def _serve(self, process: "Process", attempt: int) -> None:
-        post = self._post
+        command = self._command
         if attempt != self._attempt:
             return  # a connection that the client has closed is not served
-        if post is not None:
-            process.post(encode(post), lambda result: self._answer(attempt, lambda: self._posted(post, result)))
+        if command is not None:
+            process.forwarding.post(
+                encode(command), lambda result: self._answer(attempt, lambda: self._done(command, result))
+            )
         else:
-            process.read(lambda error: self._read(process, attempt, error))
+            process.forwarding.read(lambda error: self._read(process, attempt, error))
 
     def _read(self, process: "Process", attempt: int, error: RaftError | None) -> None:
         if error is not None:
@@ -135,8 +156,13 @@ class Client:
             return
         room, limit = self._room, self._rng.choice([3, 1_000])
         page = process.state.page(room, PageAsk(limit))
-        shown = [render_post(entry, id) for id, entry in enumerate(process.entries(page.positions), page.first_id)]
-        self._answer(attempt, lambda: self._was_shown(room, page.newest_id, page.first_id, shown))
+        try:
+            shown = process.shown(page)
+        except LookupError:
+            if process.last_applied >= process.storage.base_index:
+                raise Violation("readable", f"a page of {room} on member {process.id} is not in its log") from None
+            return  # a snapshot is about to take the place of that state
+        self._answer(attempt, lambda: self._was_shown(page, room, shown))
 
     def _answer(self, attempt: int, tell: Callable[[], None]) -> None:
         if self._arrives():
@@ -148,19 +174,22 @@ class Client:
         if attempt == self._attempt:
             tell()
 
-    def _posted(self, post: Post, result: object) -> None:
+    def _done(self, command: Command, result: object) -> None:
         if isinstance(result, RaftError):
             self._failed(result)
             return
-        if isinstance(result, Refusal) or not isinstance(result, Posted):
-            raise Violation(NAME, f"{post} was answered with {result}")
-        self._world.history.post_done(result, post.message, self._began_at)
-        self._world.counts["posts acknowledged"] += 1
-        self._world.counts["retries found posted"] += not result.created
+        if isinstance(command, Post):
+            if not isinstance(result, Posted):
+                raise Violation(NAME, f"{command} was answered with {result}")
+            self._world.history.post_done(result, command.message, self._began_at)
+            self._world.counts["posts acknowledged"] += 1
+            self._world.counts["retries found posted"] += not result.created
+        elif not isinstance(result, Refusal):
+            self._world.counts["rooms deleted or bounded"] += 1
         self._over()
 
-    def _was_shown(self, room: str, count: int, first_id: int, shown: list[bytes]) -> None:
-        self._world.history.read_done(room, count, first_id, shown, self._began_at)
+    def _was_shown(self, page: Page, room: str, shown: list[bytes]) -> None:
+        self._world.history.read_done(page, room, shown, self._began_at)
         self._world.counts["reads"] += 1
         self._over()
 

@@ -36,6 +36,7 @@ class SimulatedDisk:
 
     def __init__(self, rng: Random, page_bytes: int) -> None:
         self.fuse = -1  # so many operations until the process dies; -1: it does not
+        self.dead = False  # it has died: not even what it left behind is tidied up
         self.fail_in = -1  # so many operations until one fails; -1: none does
         self.failed = False  # whether one has failed since it was last looked
         self.torn = 0  # files that came out of a power cut with a part of what was unsynced
@@ -44,6 +45,7 @@ class SimulatedDisk:
         self._page_bytes = page_bytes
         self._names: Names = {}
         self._durable: Names = {}
+        self._newest_log = ""
         self._changes: list[Callable[[Names], object]] = []  # of names, since the last sync of the directory
 
     # Faults
@@ -57,10 +59,14 @@ class SimulatedDisk:
             self._tear(content)
         self._names, self._durable, self._changes = names, dict(names), []
 
-    def is_synced(self, name: str) -> bool:
-        """Whether a power cut would leave this file as it is."""
-        content = self._names[name]
-        return content.synced == len(content.data)
+    def revive(self) -> None:
+        """Another process may use the disk."""
+        self.dead, self.fuse = False, -1
+
+    def unsynced_log(self) -> str:
+        """The newest segment's name, if a power cut would change it."""
+        content = self._names[self._newest_log]
+        return self._newest_log if content.synced < len(content.data) else ""
 
     def _tear(self, content: _Content) -> None:
         for start, end in content.lost:
@@ -86,9 +92,12 @@ class SimulatedDisk:
 
     def step(self, error: int) -> None:
         """One operation begins; it may be the last, or fail."""
+        if self.dead:
+            raise Died
         if self.fuse >= 0:
             self.fuse -= 1
             if self.fuse < 0:
+                self.dead = True
                 raise Died
         if self.fail_in >= 0:
             self.fail_in -= 1
@@ -108,8 +117,7 @@ class SimulatedDisk:
     def list(self, path: Path) -> list[str]:
         """The names, in an order that nobody may rely on."""
         names = sorted(self._names)
-        self._rng.shuffle(names)
-        return names
+        return names[::-1] if self._rng.random() < 0.5 else names
 
     def create(self, path: Path) -> AppendFile:
         """A new, empty file."""
@@ -134,6 +142,8 @@ class SimulatedDisk:
         if old not in self._names:
             raise FileNotFoundError(errno.ENOENT, "no such file", str(source))
         self._change(lambda names: names.update({new: names.pop(old)}))
+        if new.startswith("log-"):
+            self._newest_log = new
 
     def remove(self, path: Path) -> None:
         """The name goes; who has the file open may go on reading."""
@@ -168,7 +178,7 @@ class _Appender:
 
     def append(self, data: bytes) -> None:
         disk = self._disk
-        if disk.fuse < 0 and disk.fail_in < 0:
+        if disk.fuse < 0 and disk.fail_in < 0 and not disk.dead:
             self._content.data += data
             return
         disk.step(errno.ENOSPC)

@@ -128,6 +128,35 @@ class Faults:
             2 * self._for_a_while_ms(), lambda: machine.set_rate(1.0, self._world.schedule.now_ms)
         )
 
+    def compact(self) -> None:
+        """A log is compacted, whatever the others hold; now and then one compaction follows the other."""
+        if process := self._victim():
+            process.housekeeping.rewrite("compaction")
+            if self._rng.random() < 0.3:
+                self._world.schedule.after_for(
+                    process, self._for_a_while_ms(), process.housekeeping.rewrite, "compaction"
+                )
+
+    def checkpoint(self) -> None:
+        """A state is written down."""
+        if process := self._one():
+            process.housekeeping.rewrite("checkpoint")
+
+    def oversleep(self) -> None:
+        """A follower is away while all the others compact their logs: it needs a snapshot."""
+        running = list(self._world.network.running.values())
+        sleepers = [process for process in running if process.node.role is not Role.LEADER]
+        if not sleepers:
+            return
+        sleeper = self._rng.choice(sleepers)
+        away_ms = self._rng.uniform(2, 5) * self._world.scenario.settings.election_timeout_ms
+        self._world.crash(sleeper, power=self._rng.random() < 0.5, down_ms=away_ms)
+        for process in running:
+            if process is not sleeper:
+                self._world.schedule.after_for(
+                    process, away_ms * 0.8 * self._rng.random(), process.housekeeping.rewrite, "compaction"
+                )
+
     # The network
 
     def cut_link(self) -> None:

@@ -14,10 +14,12 @@ what is new in it.  The names, and what each says:
 - one change at a time: at most one uncommitted configuration in a leader's log, and none before an entry of its term
   is committed
 - durable before said: what a member tells others of its log, its term and its vote is on its own disk
+- snapshot: one stands for committed entries, and says of them what is so
 - nothing durable is lost: a start finds all that was called durable before
 - applied once: no proposal is carried out twice
 - refused is not proposed: what a client was told not to be proposed (503) never comes to be
 - time never falls: entries' times ascend
+- readable: what the state shows is in the log
 - believable: no member refuses what a correct one sent, and no program error ends a process
 
 The clients' side, linearizable, is in `clients.py`, and progress in `world.py`.
@@ -29,9 +31,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from chat.state import Posted
+from raft.membership import decode_configuration
 from raft.messages import (
     AppendEntriesReply,
     Entry,
+    InstallSnapshotReply,
     Kind,
     Message,
     ProposalId,
@@ -81,7 +85,7 @@ class Invariants:
 
     def sent(self, machine: "Machine", message: Message) -> None:
         """Before it leaves."""
-        if isinstance(message, AppendEntriesReply):
+        if isinstance(message, AppendEntriesReply | InstallSnapshotReply):
             self._require_term_durable(machine, message.term)
             if message.success and message.match_index > machine.promised:
                 said = f"member {machine.id} says it holds {message.match_index}, with {machine.promised} on its disk"
@@ -121,10 +125,10 @@ class Invariants:
             raise Violation("durable before said", said)
         if ready.commit_index > machine.promised:
             raise Violation("durable before said", f"member {machine.id} would apply {ready.commit_index} too early")
-        if ready.entries:
+        if ready.entries or ready.snapshot is not None:
             self._check_entries(machine, ready.entries)
-            if was_leader_in and ready.entries[0].index <= last_index_before and node.current_term == was_leader_in:
-                raise Violation("leader append-only", f"leader {machine.id} rewrote {ready.entries[0].index}")
+        if ready.entries and ready.entries[0].index <= last_index_before and node.current_term == was_leader_in:
+            raise Violation("leader append-only", f"leader {machine.id} rewrote {ready.entries[0].index}")
         if node.commit_index > machine.compared:
             self._check_commit(machine)
             if node.role is Role.LEADER and machine.log[node.commit_index - 1].term != node.current_term:
@@ -149,15 +153,23 @@ class Invariants:
         if (node.log.last_index, node.log.last_term) != (len(log), log[-1].term):
             ends = f"member {machine.id} says its log ends at {node.log.last_index}, and wrote {len(log)}"
             raise Violation("log matching", ends)
-        newest = next((entry.index for entry in reversed(log) if entry.kind is Kind.CONFIGURATION), 0)
-        if node.configuration_index != newest:
-            goes_by = f"member {machine.id} goes by the one at {node.configuration_index}, the newest is at {newest}"
+        self.check_configuration(machine)
+
+    def check_configuration(self, machine: "Machine") -> None:
+        """After a start, and whenever the log is another."""
+        node = machine.running.node
+        newest = machine.configurations[-1] if machine.configurations else None
+        index = newest.index if newest else 0
+        if node.configuration_index != index:
+            goes_by = f"member {machine.id} goes by the one at {node.configuration_index}, the newest is at {index}"
             raise Violation("configuration in force", goes_by)
+        if newest is not None and node.configuration != decode_configuration(newest.body):
+            raise Violation("configuration in force", f"member {machine.id} goes by another than entry {index} says")
 
     def _check_change(self, machine: "Machine") -> None:
         """Dissertation §4.1, and the fix that was published for it."""
         node, log, name = machine.running.node, machine.log, "one change at a time"
-        changes = [e.index for e in log[node.commit_index :] if e.kind is Kind.CONFIGURATION]
+        changes = [entry.index for entry in machine.configurations if entry.index > node.commit_index]
         require(len(changes) <= 1, name, f"{changes} are under way at leader {machine.id}")
         settled = node.commit_index and log[node.commit_index - 1].term == node.current_term
         require(settled, name, f"leader {machine.id} begins {changes} with nothing of its own term committed")

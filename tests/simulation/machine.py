@@ -9,7 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from raft.messages import Entry, HardState
+from raft.membership import decode_configuration
+from raft.messages import Entry, HardState, Kind, SnapshotMeta
 from raft.node import Ready
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.invariants import Violation
@@ -39,8 +40,11 @@ class Machine:
         self._steady_ms = 0.0
         # The mirror
         self.log: list[Entry] = []  # as the process has it
+        self.configurations: list[Entry] = []  # those in it
         self.written_by: list[int] = []  # by index - 1: the number of the write it goes with
         self.promised = 0  # up to where `log` is on the disk, whatever is still to be written
+        self.replaced: list[Entry] = []  # the promised log that a snapshot stands in place of, until that is durable
+        self.installed_index = 0  # of that snapshot
         self.hard_state = HardState()  # on the disk
         self.unsure: list[HardState] = []  # may be on the disk instead: a crash came while it was written
         self.compared = 0  # up to where its committed entries were compared
@@ -73,45 +77,81 @@ class Machine:
 
     def has_on_disk(self, index: int, term: int) -> bool:
         """Whether that entry is there for good."""
-        return self.promised >= index and self.log[index - 1].term == term
+        return (self.promised >= index and self.log[index - 1].term == term) or (
+            len(self.replaced) >= index and self.replaced[index - 1].term == term
+        )
 
-    def note_ready(self, ready: Ready) -> None:
-        """The process has these entries, in place of others at or above their indexes."""
+    def note_ready(self, ready: Ready, committed: list[Entry]) -> None:
+        """The process has a snapshot in place of its log, and these entries in place of others at or above theirs."""
+        if ready.snapshot is not None:
+            self.replaced = self.replaced or self.log[: self.promised]
+            self.log = snapshot_of(ready.snapshot, committed)
+            self.configurations = configurations_in(self.log)
+            self.written_by = [ready.sequence] * len(self.log)
+            self.promised = 0
+            self.installed_index = ready.snapshot.index
         log, written_by = self.log, self.written_by
         for entry in ready.entries:
             if entry.index <= len(log):
                 del log[entry.index - 1 :], written_by[entry.index - 1 :]
                 self.promised = min(self.promised, len(log))
+                while self.configurations and self.configurations[-1].index >= entry.index:
+                    self.configurations.pop()
             if entry.index != len(log) + 1:
                 raise Violation("log matching", f"member {self.id} writes {entry.index} behind {len(log)}")
             log.append(entry)
+            if entry.kind is Kind.CONFIGURATION:
+                self.configurations.append(entry)
             written_by.append(ready.sequence)
 
     def note_written(self, hard_state: HardState, sequence: int) -> None:
         """All writes up to that number are through."""
-        newest = max(name for name in self.disk.list(DIRECTORY) if name.startswith("log-"))
-        if not self.disk.is_synced(newest):
-            raise Violation("durable before said", f"member {self.id} calls {newest} written, and it is not synced")
+        unsynced = self.disk.unsynced_log()
+        if unsynced:
+            raise Violation("durable before said", f"member {self.id} calls {unsynced} written, and it is not synced")
         self.hard_state = hard_state
         self.unsure = []
+        self.replaced = []
         promised, written_by = self.promised, self.written_by
         while promised < len(written_by) and written_by[promised] <= sequence:
             promised += 1
         self.promised = promised
 
-    def note_start(self, hard_state: HardState, found: list[Entry]) -> None:
-        """A start found these: at least what was promised."""
-        if (hard_state.current_term, hard_state.voted_for) not in [
-            (known.current_term, known.voted_for) for known in [self.hard_state, *self.unsure]
-        ]:
-            raise Violation(
-                "nothing durable is lost",
-                f"member {self.id} had {self.hard_state} on its disk and starts with {hard_state}",
-            )
-        for index, entry in enumerate(self.log[: self.promised]):
+    def note_start(self, hard_state: HardState, found: list[Entry], base_index: int) -> None:
+        """A start found these, those up to `base_index` in a snapshot: at least what was promised."""
+        known = [(known.current_term, known.voted_for) for known in [self.hard_state, *self.unsure]]
+        if (hard_state.current_term, hard_state.voted_for) not in known:
+            said = f"member {self.id} had {self.hard_state} on its disk and starts with {hard_state}"
+            raise Violation("nothing durable is lost", said)
+        promised = self.replaced or self.log[: self.promised]
+        if self.replaced and base_index >= self.installed_index:
+            promised = promised[:base_index]  # the snapshot came through, so what was beyond it is gone with it
+        for index, entry in enumerate(promised):
             if index >= len(found) or found[index].record != entry.record:
+                if self.replaced and index < base_index:
+                    continue  # of another leader's, never committed
                 raise Violation("nothing durable is lost", f"member {self.id} starts without entry {index + 1}")
         self._counts["restarts"] += 1
-        self.hard_state, self.unsure = hard_state, []
+        self.hard_state, self.unsure, self.replaced = hard_state, [], []
         self.log, self.promised, self.compared = found, len(found), 0
+        self.configurations = configurations_in(found)
         self.written_by = [0] * len(found)
+
+
+def configurations_in(log: list[Entry]) -> list[Entry]:
+    """The entries that change the membership."""
+    return [entry for entry in log if entry.kind is Kind.CONFIGURATION]
+
+
+def snapshot_of(meta: SnapshotMeta, committed: list[Entry]) -> list[Entry]:
+    """The log that a snapshot stands for, which was committed; and it says of it what is so."""
+    if meta.index > len(committed):
+        raise Violation("snapshot", f"one of index {meta.index}, with {len(committed)} entries committed")
+    log = committed[: meta.index]
+    newest = next(reversed(configurations_in(log)), None)
+    true = (log[-1].term, log[-1].time, newest.index if newest else 0)
+    if (meta.term, meta.time, meta.configuration_index) != true:
+        raise Violation("snapshot", f"{meta} stands for a log that ends in (term, time, configuration) {true}")
+    if newest is not None and decode_configuration(meta.configuration) != decode_configuration(newest.body):
+        raise Violation("snapshot", f"{meta} has another configuration than entry {newest.index}")
+    return log

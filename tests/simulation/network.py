@@ -19,7 +19,7 @@ from tests.simulation.schedule import Schedule
 if TYPE_CHECKING:
     from tests.simulation.process import Process
 
-Answered = tuple[Sender, Answer] | RefusedPeer
+Answered = tuple[Sender, Answer | RefusedPeer]  # who answers, and what
 REFUSED_MS = 1.0  # what it takes to learn that nobody listens
 
 
@@ -101,10 +101,12 @@ class Network:
         request, call = self._requests, ask.call
         if self._scenario.encoded:
             sender, call = decode_call(encode(sender, call), request)
-        self._schedule.after_for(target, 0, target.serve, request, sender, call, lambda a: self._answer(ask, target, a))
+        self._schedule.after_for(
+            target, 0, target.endpoint.serve, request, sender, call, lambda a: self._answer(ask, target, a)
+        )
 
     def _answer(self, ask: Ask, target: "Process", answer: Answer | RefusedPeer) -> None:
-        answered: Answered = answer if isinstance(answer, RefusedPeer) else (target.sender, answer)
+        answered: Answered = (target.sender, answer)
         if self._scenario.encoded and not isinstance(answer, RefusedPeer):
             answered = decode_answer(encode(target.sender, answer))
         for delay_ms in self._journeys(target.id, ask.source.id):

@@ -31,10 +31,14 @@ class Scenario:
     page_bytes: int
     segment_bytes: int
     tail_entries: int  # what a log keeps in memory
+    linger_s: float  # what was replaced stays so long
+    chunk_bytes: int
+    damage: float  # chunks of snapshots that arrive with a flipped bit
     # clients
     clients: int
     rooms: int
     think_ms: float
+    deleting: float  # and of deleting rooms, or bounding them
     reading: float  # how much of what they do is reading
     patience_ms: float  # before a client asks another member
     proposal_timeout_s: float
@@ -44,12 +48,13 @@ class Scenario:
     faults: tuple[tuple[str, int], ...]  # (name, weight)
 
 
-CALM = (("transfer", 1), ("add", 1), ("kill", 1))
+CALM = (("transfer", 1), ("add", 1), ("kill", 1), ("compact", 2), ("checkpoint", 1))
 FAULTS = (
     ("kill", 6), ("power_cut", 6), ("die_writing", 4), ("crash_majority", 2), ("crash_all", 2),
     ("cut_link", 4), ("partition", 4), ("isolate_leader", 4), ("outlive", 4), ("ring", 1), ("flap", 2),
     ("pause", 4), ("slow_disk", 3), ("disk_error", 2), ("clock", 3),
     ("transfer", 4), ("add", 3), ("remove", 2), ("replace", 2), ("wipe", 1), ("revive", 1),
+    ("compact", 6), ("checkpoint", 3), ("oversleep", 2),
 )  # fmt: skip
 
 
@@ -65,7 +70,9 @@ def draw(seed: int) -> Scenario:
     tame = rng.random() < 0.5
     return Scenario(
         size=size,
-        settings=Settings(election_ms / 5, election_ms, rng.choice([400, 2_000, 1 << 20])),
+        settings=Settings(
+            election_ms / 5, election_ms, rng.choice([400, 2_000, 1 << 20]), rng.choice([3_000, 64 << 20, 64 << 20])
+        ),
         tick_ms=election_ms / rng.choice([10, 20]),
         active_ms=rng.uniform(3_000, 7_000) * election_ms / 300,
         latency_ms=rng.choice([0.2, 1, 1, 5]),
@@ -79,10 +86,14 @@ def draw(seed: int) -> Scenario:
         page_bytes=rng.choice([64, 512, 4_096]),
         segment_bytes=rng.choice([1_500, 6_000, 30_000, 1 << 20]),
         tail_entries=rng.choice([4, 30, 8_192]),
+        linger_s=rng.choice([0.05, 1, 100]),
+        chunk_bytes=rng.choice([100, 1_000, 20_000]),
+        damage=[0, 0.02, 0.05, 0.1][rough],
         clients=rng.randint(2, 6),
         rooms=rng.randint(1, 3),
+        deleting=rng.choice([0, 0.02, 0.1]),
         reading=rng.choice([0.2, 0.5, 0.8]),
-        think_ms=rng.choice([5, 30, 100]),
+        think_ms=rng.choice([10, 30, 100]),
         patience_ms=rng.choice([200, 600, 1_500]),
         proposal_timeout_s=rng.choice([0.3, 1.0, 4.0]),
         apply_ms=rng.choice([0, 0, 1, 20]),

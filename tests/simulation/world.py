@@ -9,8 +9,10 @@ from time import process_time
 from unittest import mock
 
 from chat.commands import LEVEL
+from chat.history import PageAsk
 from raft.errors import DiskFailed, StartRefused
 from raft.identity import Founder, Identity
+from raft.messages import SnapshotChunk
 from raft.node import Role
 from tests.simulation.clients import Client, History
 from tests.simulation.disk import Died
@@ -134,11 +136,24 @@ class World:
             node.commit_index == node.log.last_index
             and not any(member.promote for member in members.values())
             and all(id in processes and processes[id].last_applied == node.commit_index for id in members)
+            and not any(self._lingers(id) for id in node.configuration.removed)
         )
 
+    def _lingers(self, removed: int) -> bool:
+        """Whether it has not heard yet that it is gone.  One that never heard of any member has nobody to ask."""
+        process = self.network.running.get(removed)
+        return process is not None and bool(process.node.configuration.members)
+
     def _must_agree(self) -> None:
+        """Whoever has applied all has one state, and shows all that was ever posted and not deleted."""
+        applied = max(process.last_applied for process in self.network.running.values())
         for process in self.network.running.values():
-            self.invariants.state(process.machine, process.last_applied, process.digest())
+            if process.last_applied < applied:
+                continue  # it is no member any more, or not yet
+            self.invariants.state(process.machine, applied, process.digest())
+            for room in self.history.rooms:
+                page = process.state.page(room, PageAsk(limit=1_000_000))
+                self.history.read_done(page, room, process.shown(page), self.history.seen(room))
 
     def _standing(self) -> str:
         described = (
@@ -178,7 +193,7 @@ class World:
         """Start a process where none is."""
         if machine.process is not None or machine.wiped:
             return
-        machine.disk.failed = False
+        machine.disk.failed = machine.disk.dead = False
         try:
             process = Process(machine, self)
         except (DiskFailed, StartRefused) as error:
@@ -246,6 +261,15 @@ class World:
         if not machine.disk.failed:
             raise Violation("nothing durable is lost", f"member {machine.id} ends: {error}")
         self.counts["disk errors"] += 1
+
+    def damaged(self, chunk: SnapshotChunk) -> SnapshotChunk:
+        """As it arrives: now and then a bit of it has flipped on the way."""
+        if not chunk.lines or self.network.healed or self.rng.random() >= self.scenario.damage:
+            return chunk
+        lines = bytearray(chunk.lines)
+        lines[self.rng.randrange(len(lines))] ^= 1 << self.rng.randrange(8)
+        self.counts["chunks damaged"] += 1
+        return replace(chunk, lines=bytes(lines))
 
     # How long things take
 

@@ -1,0 +1,103 @@
+"""What a member is asked by the others, as `raft/endpoint.py` and `raft/member.py` serve it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from raft.admission import check_sender
+from raft.errors import InvalidMessage, NotLeader, Overloaded, RefusedPeer
+from raft.messages import (
+    Hello,
+    HelloReply,
+    InstallSnapshot,
+    Propose,
+    ProposeReply,
+    ReadIndex,
+    ReadIndexReply,
+    Reply,
+    Request,
+    Sender,
+    SnapshotChunk,
+    SnapshotChunkReply,
+)
+from raft.shipping import Receiving
+from raft.wire import Answer, Call
+from tests.simulation.invariants import Violation
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+
+Respond = Callable[[Answer | RefusedPeer], None]
+
+
+class Endpoint:
+    """Of one process."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+        self._receiving = Receiving(process.storage)
+        self._requests: dict[int, Respond] = {}  # that wait for the Node's reply
+
+    def answer(self, reply: Reply) -> None:
+        """The Node has replied."""
+        respond = self._requests.pop(reply.request, None)
+        if respond is not None:
+            respond(reply)
+
+    def serve(self, request: int, sender: Sender, call: Call, respond: Respond) -> None:
+        """An RPC has arrived."""
+        process = self._process
+        if isinstance(call, Hello):
+            committed = process.node.committed_configuration
+            respond(HelloReply({}, {}, tuple(sorted(committed.removed)), committed.level))
+            return
+        try:
+            check_sender(sender, process.sender.cluster_id, process.node.committed_configuration)
+        except RefusedPeer as error:
+            respond(error)
+            return
+        if isinstance(call, Propose):
+            respond(self._serve_propose(call))
+        elif isinstance(call, ReadIndex):
+            process.forwarding.read_for_peer(lambda index: respond(ReadIndexReply(index)))
+        elif isinstance(call, SnapshotChunk):
+            self._take_chunk(call, respond)
+        else:
+            assert isinstance(call, Request)
+            self._requests[request] = respond
+            try:
+                if isinstance(call, InstallSnapshot):
+                    self._install(replace(call, request=request))
+                else:
+                    process.enter(process.node.step, replace(call, request=request))
+            except InvalidMessage as error:
+                raise Violation("believable", f"member {process.id} does not believe {call}: {error}") from error
+
+    def _take_chunk(self, chunk: SnapshotChunk, respond: Respond) -> None:
+        if self._process.node.holds(chunk.last_included_index, chunk.last_included_term):
+            respond(SnapshotChunkReply(chunk.bytes_total))
+            return
+        self._process.world.counts["snapshot chunks"] += bool(chunk.lines)
+        try:
+            respond(self._receiving.take(self._process.world.damaged(chunk)))
+        except RefusedPeer as error:
+            respond(error)
+        except InvalidMessage as error:
+            respond(RefusedPeer("invalid", str(error)))
+
+    def _install(self, call: InstallSnapshot) -> None:
+        snapshot = call.snapshot
+        lacks = not self._process.node.holds(snapshot.index, snapshot.term)
+        received = lacks and self._receiving.complete(call.source, snapshot)
+        self._process.enter(self._process.node.step, replace(call, received=received))
+        if received:
+            self._receiving.settled(snapshot, self._process.node.snapshot == snapshot)
+
+    def _serve_propose(self, call: Propose) -> ProposeReply:
+        try:
+            self._process.enter(self._process.node.propose, call.proposals, self._process.wall_us)
+        except NotLeader as error:
+            return ProposeReply(False, error.leader)
+        except Overloaded:
+            return ProposeReply(False, self._process.id)
+        return ProposeReply(True, self._process.id)
