@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import Command, DeleteRoom, Post, SetRetention
-from chat.document import LINE_BYTES_MAX, REMEMBERED
+from chat.document import LINE_BYTES_MAX, REMEMBERED, join_remembered
 from chat.history import PageAsk, Room
 from chat.state import ChatState, Event
 from raft.errors import InvalidMessage
@@ -181,3 +181,8 @@ def test_a_million_posts_are_written_and_restored_in_seconds_and_in_short_lines(
     assert (written - began, restored - written) < (10, 20)  # of this process's own time; each takes a second or two
     assert other.page("b", PageAsk(limit=1)).positions == [2_999_998]
     assert len(other.live()) == 1_000_000
+
+
+def test_what_is_remembered_is_joined_whole_in_however_many_steps() -> None:
+    remembered = {b"%016d" % n: b"%032d" % -n for n in range(5 * LINE_BYTES_MAX // 128)}
+    assert join_remembered(remembered) == b"".join(key + value for key, value in remembered.items())
