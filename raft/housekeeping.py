@@ -2,9 +2,10 @@
 
 A checkpoint of the state is due when a segment's worth of log has been written since the last one, and at least as
 many bytes as that one has: a start replays a bounded tail, and checkpoints never cost more than the log itself.
-A compaction is due when what is dead outweighs what is live, and the log has doubled since the last one: the cost is
-shared by what made it necessary, however much there is (as Redis rewrites its AOF).  It keeps the newest entries, and
-what a member that is there still lacks, so that hardly anybody needs a snapshot.
+A compaction is due when the log is twice as large as what would be left of it: its cost is shared by what made it
+necessary, however much there is (as Redis rewrites its AOF).  It keeps the newest entries, for a day, and what a member
+that is there still lacks, so that hardly anybody needs a snapshot.  A snapshot holds what was live at its own index, so
+a deletion frees nothing before it is up to that index itself: what was live is noted down as the log grows.
 
 One thread, off everybody's way; what it decides is done by `rewrite`, elsewhere (rewriting.py).
 """
@@ -12,7 +13,9 @@ One thread, off everybody's way; what it decides is done by `rewrite`, elsewhere
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from raft.applier import Applier
 from raft.door import Door
@@ -25,9 +28,11 @@ from raft.storage import SEGMENT_BYTES, Storage
 logger = logging.getLogger(__name__)
 
 COMPACTION, CHECKPOINT = "compaction", "checkpoint"
-CHECK_S = 1.0
+CHECK_S = 0.2  # a look costs next to nothing, and so few entries come in between
 RETRY_S = 60.0  # after a rewrite that failed, for want of space say
-KEEP_ENTRIES = 10_000  # stay in the log in any case: for members that were away for a moment, and cursors
+KEEP_ENTRIES = 10_000  # so many stay in the log for members that were away for a moment,
+KEEP_S = 86_400.0  # as long as they are not a day old: what was deleted is to be gone some time, if nobody writes too
+MARK_ENTRIES = 1_000  # between two notes of what is live
 WAIT_ENTRIES = 200_000  # so many stay for a member that lags behind; past that it gets a snapshot
 CONTACT_MS = 10_000  # who was not heard for so long is not waited for
 YIELD_S = 0.01  # after each step of some milliseconds
@@ -36,6 +41,15 @@ COMPACT_BYTES_MIN = 64 << 20  # below that nobody misses the space
 
 class RewriteFailed(Exception):
     """It could not be done; the message says why.  The log is as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What was live when the log up to `index` was applied."""
+
+    at_s: float
+    index: int
+    live_bytes: int
 
 
 class Housekeeper:
@@ -60,8 +74,8 @@ class Housekeeper:
         self._rewrite = rewrite
         self._compact_bytes = compact_bytes
         self._checkpoint_bytes = checkpoint_bytes
-        base = storage.snapshot
-        self._compacted_bytes = base.bytes if base is not None else 0  # the log's size after the last compaction
+        self._marks: deque[_Mark] = deque()  # ascending; up to WAIT_ENTRIES / MARK_ENTRIES of them, and some
+        self._seen_index = 0  # at the last look
         self._not_before_s = 0.0
         self._stopping = threading.Event()
 
@@ -70,6 +84,7 @@ class Housekeeper:
         self._stopping = stopping
         while not stopping.wait(CHECK_S):
             self._storage.sweep(time.monotonic())
+            self.mark(time.monotonic())
             if time.monotonic() >= self._not_before_s:
                 self.look_over()
 
@@ -86,9 +101,7 @@ class Housekeeper:
             self._not_before_s = time.monotonic() + RETRY_S
 
     def _checkpoint_due(self) -> bool:
-        share = min(
-            self._storage.bytes_on_disk // 8, SEGMENT_BYTES
-        )  # for a checkpoint all of the log is looked through
+        share = min(self._storage.bytes_on_disk // 8, SEGMENT_BYTES)  # all of the log is looked through for one
         due_bytes = max(self._checkpoint_bytes, share, self._storage.document_bytes)
         return self._storage.bytes_since_document >= due_bytes
 
@@ -98,18 +111,35 @@ class Housekeeper:
         self._storage.checkpointed(meta)
         return meta
 
+    def mark(self, now_s: float) -> None:
+        """Note what is live now, where the log has grown since the last time."""
+        index = self._applier.last_applied
+        last = self._marks[-1].index if self._marks else 0
+        # The end of a log that does not grow is noted too, once.
+        if index >= last + MARK_ENTRIES or (index > last and index == self._seen_index):
+            self._marks.append(_Mark(now_s, index, self._machine.live_bytes))
+        self._seen_index = index
+
     def _compaction_due(self) -> int:
         """Up to which index; 0: it is not."""
-        size = self._storage.bytes_on_disk
-        if size < max(self._compact_bytes, 2 * self._compacted_bytes):
+        mark, size = self._furthest_mark(time.monotonic()), self._storage.bytes_on_disk
+        if mark is None or mark.index <= self._storage.base_index or size < self._compact_bytes:
             return 0
-        live = self._machine.live_bytes
-        up_to = self._applier.last_applied - KEEP_ENTRIES
-        if size - live <= live or up_to <= self._storage.base_index:
-            return 0
-        lacking = self._door.look(_least_held)
-        up_to = min(up_to, max(lacking, self._applier.last_applied - WAIT_ENTRIES))
-        return up_to if up_to > self._storage.base_index else 0
+        left = self._storage.base_document_bytes + mark.live_bytes + self._storage.bytes_above(mark.index)
+        return mark.index if size > 2 * left else 0
+
+    def _furthest_mark(self, now_s: float) -> "_Mark | None":
+        """The last one up to which the log may go; those before it are forgotten."""
+        applied = self._applier.last_applied
+        limit = max(self._door.look(_least_held), applied - WAIT_ENTRIES)
+        found = None
+        for mark in self._marks:
+            if mark.index > limit or (mark.index > applied - KEEP_ENTRIES and now_s - mark.at_s < KEEP_S):
+                break
+            found = mark
+        while found is not None and self._marks[0] is not found:
+            self._marks.popleft()
+        return found
 
     def compact(self, up_to: int) -> SnapshotMeta:
         """Put a snapshot in the place of the log up to `up_to`, which is applied.  Raises RewriteFailed."""
@@ -120,10 +150,9 @@ class Housekeeper:
         except (InvalidMessage, OSError) as error:
             raise RewriteFailed(f"what was written cannot be read: {error}") from error
         self._door.enter(lambda node: node.compacted(meta))
-        self._compacted_bytes = self._storage.bytes_on_disk
         logger.info(
             "compacted the log up to index %d in %.1f s: %d bytes are %d now",
-            up_to, time.monotonic() - began_s, before, self._compacted_bytes,
+            up_to, time.monotonic() - began_s, before, self._storage.bytes_on_disk,
         )  # fmt: skip
         return meta
 

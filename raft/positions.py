@@ -84,6 +84,12 @@ class Positions:
         with self._lock:
             return len(self._sparse.indexes) + len(self._packed)
 
+    def first_offset(self, default: int) -> int:
+        """Where the first entry lies in the snapshot; `default` where it holds none."""
+        with self._lock:
+            packed = self._sparse.packed
+        return unpack(packed[0])[1] if packed else default
+
     def set(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Note (index, position) pairs in the order of their records; each index at most one above the last."""
         with self._lock:

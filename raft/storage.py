@@ -142,6 +142,20 @@ class Storage:
         slot, offset, _ = unpack(position)
         return self._files.bytes_from(slot, offset)
 
+    def bytes_above(self, index: int) -> int:
+        """The size of the segments that a compaction up to `index`, which is above the base, would leave."""
+        try:
+            (position,) = self._positions.get_range(index + 1, index + 1)
+        except LookupError:
+            return 0
+        return self._files.bytes_from(unpack(position)[0], 0)
+
+    @property
+    def base_document_bytes(self) -> int:
+        """How much of the base is the state's document; 0 without one."""
+        base = self._files.base
+        return 0 if base is None else self._positions.first_offset(base.bytes)
+
     @property
     def document_bytes(self) -> int:
         """The size of the newest checkpoint; 0 without one."""

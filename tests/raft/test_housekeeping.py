@@ -1,12 +1,149 @@
-"""When the log is looked after."""
+"""When the log is looked after, and when a compaction is due: what it would leave, and what others still need."""
 
+from collections.abc import Callable
 from threading import Event
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from raft.housekeeping import Housekeeper
+from raft.applier import Applier
+from raft.door import Door
+from raft.errors import InvalidMessage
+from raft.housekeeping import KEEP_ENTRIES, KEEP_S, MARK_ENTRIES, RETRY_S, WAIT_ENTRIES, Housekeeper, RewriteFailed
+from raft.messages import SnapshotMeta
+from raft.replicated import StateMachine
+from raft.storage import Storage
+
+ENTRY_BYTES = 100
+
+
+class Member:
+    """A log of entries of one length, and a state of which a part is live."""
+
+    def __init__(self) -> None:
+        self.last_applied = self.base_index = 0
+        self.live_bytes = 0
+        self.lacking = 10**9
+        self.bytes_since_document = self.document_bytes = self.base_document_bytes = 0
+        self.snapshot = None
+        self.asked: list[tuple[str, int]] = []
+        self.failure: Exception | None = None
+        self.now_s = 1000.0
+        part: Any = self
+        self.keeper = Housekeeper(
+            cast(Door, part), cast(Storage, part), cast(Applier, part), cast(StateMachine, part), self.rewrite,
+            compact_bytes=ENTRY_BYTES * 5_000,
+        )  # fmt: skip
+
+    def grow(self, entries: int, live: float) -> None:
+        """So many entries are applied, of which a part stays live; the keeper looks now and then."""
+        for done in range(0, entries, 100):
+            self.last_applied += min(100, entries - done)
+            self.live_bytes += int(min(100, entries - done) * ENTRY_BYTES * live)
+            self.keeper.mark(self.now_s)
+
+    @property
+    def bytes_on_disk(self) -> int:
+        return self.last_applied * ENTRY_BYTES
+
+    def bytes_above(self, index: int) -> int:
+        return (self.last_applied - index) * ENTRY_BYTES
+
+    def look(self, see: Callable[[Any], int]) -> int:
+        return self.lacking
+
+    def enter(self, act: Callable[[Any], None]) -> None:
+        pass
+
+    def adopt(self, meta: SnapshotMeta, pause: Callable[[], None]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.base_index = meta.index
+
+    def rewrite(self, kind: str, up_to: int) -> SnapshotMeta:
+        self.asked.append((kind, up_to))
+        return SnapshotMeta(up_to, 1, 1, 0, b"")
+
+
+@pytest.fixture
+def member(monkeypatch: pytest.MonkeyPatch) -> Member:
+    """One whose clock is the test's."""
+    made = Member()
+    monkeypatch.setattr("time.monotonic", lambda: made.now_s)
+    return made
+
+
+def due(member: Member) -> int:
+    """Up to which index the log is compacted now; 0: it is not."""
+    member.asked.clear()
+    member.keeper.look_over()
+    return member.asked[0][1] if member.asked else 0
+
+
+def test_a_log_that_is_live_is_not_compacted(member: Member) -> None:
+    member.grow(100_000, live=0.6)
+    assert due(member) == 0
+
+
+def test_a_log_that_is_mostly_dead_is_compacted_but_for_its_newest_entries(member: Member) -> None:
+    member.grow(50_000, live=0.1)
+    assert due(member) == 50_000 - KEEP_ENTRIES
+
+
+def test_what_is_deleted_frees_nothing_until_a_snapshot_reaches_the_deletion(member: Member) -> None:
+    member.grow(50_000, live=1)
+    member.live_bytes = 0
+    member.grow(KEEP_ENTRIES, live=0)
+    assert due(member) == 0
+    member.grow(MARK_ENTRIES, live=0)
+    assert 50_000 < due(member) <= 50_000 + MARK_ENTRIES
+
+
+def test_what_is_deleted_is_gone_after_a_day_if_nobody_writes(member: Member) -> None:
+    member.grow(50_000, live=1)
+    member.live_bytes = 0
+    member.grow(10, live=0)
+    member.keeper.mark(member.now_s)
+    member.now_s += KEEP_S - 1
+    assert due(member) == 0
+    member.now_s += 1
+    assert due(member) == 50_010
+
+
+def test_a_member_that_lacks_entries_is_waited_for_within_bounds(member: Member) -> None:
+    member.lacking = 25_000
+    member.grow(60_000, live=0)
+    assert due(member) == 0  # of 60,000 entries 35,000 would stay
+    member.grow(20_000 + WAIT_ENTRIES, live=0)
+    assert due(member) == 0
+    member.lacking = 30_000
+    member.grow(WAIT_ENTRIES, live=0)
+    assert due(member) == member.last_applied - WAIT_ENTRIES
+
+
+def test_a_small_log_is_left_alone(member: Member) -> None:
+    member.keeper._compact_bytes = 10**8
+    member.grow(50_000, live=0)
+    assert due(member) == 0
+
+
+@pytest.mark.parametrize("failure", [InvalidMessage("damaged"), OSError("no such file")])
+def test_a_snapshot_that_cannot_be_read_back_is_made_again_later(member: Member, failure: Exception) -> None:
+    member.grow(50_000, live=0)
+    member.failure = failure
+    with pytest.raises(RewriteFailed):
+        member.keeper.compact(40_000)
+    due(member)
+    assert member.keeper._not_before_s == member.now_s + RETRY_S
+    assert member.base_index == 0
+
+
+def test_the_notes_of_what_was_live_stay_few(member: Member) -> None:
+    member.lacking = 0
+    member.grow(3 * WAIT_ENTRIES, live=0)
+    due(member)
+    assert len(member.keeper._marks) <= WAIT_ENTRIES / MARK_ENTRIES + 1
 
 
 def test_a_wall_clock_that_is_set_makes_no_file_older(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +160,7 @@ def test_a_wall_clock_that_is_set_makes_no_file_older(monkeypatch: pytest.Monkey
     storage: Any = SimpleNamespace(snapshot=None, sweep=sweep)
     anything: Any = None
     keeper = Housekeeper(anything, storage, anything, anything, anything)
+    monkeypatch.setattr(keeper, "mark", lambda now_s: None)
     monkeypatch.setattr(keeper, "look_over", lambda: None)
     keeper.run(stopping)
     assert 0 <= swept_at_s[1] - swept_at_s[0] < 1e5
