@@ -52,7 +52,7 @@ from raft.progress import Mode, Progress
 from raft.records import command_entry, configuration_entry, noop_entry
 
 PROBE_BYTES_MAX = 16 << 10  # a probe may be refused: little is wasted then
-LOAD_ENTRIES_MAX = 1_024  # the most entries asked of the driver's disk in one append
+LOAD_ENTRIES_MAX = 256  # the most entries asked of the driver's disk in one append: a few milliseconds of the processor
 TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; numbers end, and a term is never taken back
 SNAPSHOT_TIMEOUTS = 10  # election timeouts after which a snapshot is called for again: that interrupts none under way
 FAREWELL_TIMEOUTS = 4  # for so many election timeouts a removed member is still told that it is
