@@ -236,7 +236,7 @@ def compacted_log(directory: Path, messages: int) -> list[Stretch]:
         with watched(cluster) as watch:
             come_back(watch, "one that was stopped comes by snapshot", stopped, seen)
         cluster.kill(killed)
-        fill(cluster, leader, messages // 2)
+        fill(cluster, leader, messages * 3 // 4)  # so that the log is twice what would be left of it
         _compact(cluster, leader, seen, "while it is compacted again", killed)
         with watched(cluster) as watch:
             come_back(watch, "one that was killed comes by snapshot", killed, seen)
