@@ -72,8 +72,9 @@ class Applier:
         self._changed = threading.Condition()
         self._commit_index = 0  # as last told
         self._busy = threading.Lock()  # held by whoever applies
-        self._queue: SimpleQueue[int | tuple[int, list[Read]] | None] = SimpleQueue()
-        self._reads: list[tuple[int, list[Read]]] = []  # (index, those that wait for it); the apply thread's
+        self._queue: SimpleQueue[int | None] = SimpleQueue()  # up to which index; None ends the thread
+        self._reads_lock = threading.Lock()  # for a moment only; whoever takes reads out answers them
+        self._reads: list[tuple[int, list[Read]]] = []  # (index, those that wait for it)
         self._at_node: dict[int, list[Read]] = {}  # reads that wait for a ReadIndex round, by token
         self._lost: SimpleQueue[Read] = SimpleQueue()
 
@@ -94,7 +95,7 @@ class Applier:
             if batch and batch[0].from_peer:
                 told += [partial(read.done, None, index) for read in batch]
             elif batch:
-                self._queue.put((index, batch))
+                self.read_at(index, batch)
         return told
 
     def lost(self, tokens: Sequence[int]) -> None:
@@ -127,7 +128,9 @@ class Applier:
 
     def read_at(self, index: int, reads: list[Read]) -> None:
         """Confirm these reads once `index` is applied."""
-        self._queue.put((index, reads))
+        with self._reads_lock:
+            self._reads.append((index, reads))
+        self._queue.put(0)
 
     def take_lost(self) -> list[Read]:
         """The reads that have to be asked for anew."""
@@ -146,21 +149,33 @@ class Applier:
         """The apply thread; `stop` ends it."""
         while True:
             items = drain(self._queue)
-            with self._busy:  # the reads too: `apply_few` looks whether there are any
-                self._apply_up_to(max((item for item in items if isinstance(item, int)), default=0))
-                reads = self._reads + [item for item in items if isinstance(item, tuple)]
-                self._reads = [(index, batch) for index, batch in reads if not self._answer_reads(index, batch)]
+            with self._busy:
+                self._apply_up_to(max((item for item in items if item is not None), default=0))
+            for index, read in self._take_reads(lambda index, batch: index <= self.last_applied):
+                read.done(None, index)
             if None in items:
                 return
 
     def look_over(self) -> None:
-        """Give up reads that have waited too long for a majority, and have the thread do so for those it holds."""
-        if self._reads:
-            self._queue.put(0)
+        """Give up reads that have waited too long: for a majority, or for this member to apply what it lacks."""
+        now_s = time.monotonic()
+        for _, read in self._take_reads(lambda index, batch: batch[0].is_overdue(now_s)):  # the first is the oldest
+            read.give_up()
         if self._at_node:
-            now_s = time.monotonic()
             for read in self._door.look(lambda node: self._take_overdue_locked(now_s)):
                 read.give_up()
+
+    def _take_reads(self, which: Callable[[int, list[Read]], bool]) -> list[tuple[int, Read]]:
+        """Take the reads out that are to be answered now, each with its index."""
+        if not self._reads:
+            return []
+        with self._reads_lock:
+            due = [which(index, batch) for index, batch in self._reads]
+            taken = [
+                (index, read) for (index, batch), now in zip(self._reads, due, strict=True) if now for read in batch
+            ]
+            self._reads = [waiting for waiting, now in zip(self._reads, due, strict=True) if not now]
+        return taken
 
     def _take_overdue_locked(self, now_s: float) -> list[Read]:
         tokens = [token for token, batch in self._at_node.items() if batch[0].is_overdue(now_s)]
@@ -226,15 +241,3 @@ class Applier:
             return None
         done = self._proposals.answered(entry.id)
         return (done, result) if done else None
-
-    def _answer_reads(self, index: int, reads: list[Read]) -> bool:
-        """Whether they are dealt with: the index is applied, or they have waited too long (the first is the oldest)."""
-        if self.last_applied >= index:
-            for read in reads:
-                read.done(None, index)
-            return True
-        if reads[0].is_overdue(time.monotonic()):
-            for read in reads:
-                read.give_up()
-            return True
-        return False
