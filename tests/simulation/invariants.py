@@ -87,7 +87,10 @@ class Invariants:
         """Before it leaves."""
         if isinstance(message, AppendEntriesReply | InstallSnapshotReply):
             self._require_term_durable(machine, message.term)
-            if message.success and message.match_index > machine.promised:
+            # Of an earlier term it tells what was so then: entries that were on the disk when a later leader had taken
+            # them back in memory.  Nobody of a later term believes it, and no other majority of that term can exist.
+            of_now = message.term >= machine.running.node.current_term
+            if message.success and of_now and message.match_index > machine.promised:
                 said = f"member {machine.id} says it holds {message.match_index}, with {machine.promised} on its disk"
                 raise Violation("durable before said", said)
         elif isinstance(message, RequestVote):
