@@ -74,6 +74,9 @@ class Disk(Protocol):
     def sync_directory(self, path: Path) -> None:
         """Make the names in a directory last."""
 
+    def free_bytes(self, path: Path) -> int:
+        """How much more could be written to the file system of a directory."""
+
     def inode(self, path: Path) -> int:
         """What a file or directory keeps when it gets another name or owner, and a copy of it does not have."""
 
@@ -182,6 +185,10 @@ class RealDisk:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def free_bytes(self, path: Path) -> int:
+        found = os.statvfs(path)
+        return found.f_bavail * found.f_frsize
 
     def inode(self, path: Path) -> int:
         return os.stat(path).st_ino

@@ -143,6 +143,7 @@ class RunningMember:
             self.id, door, self.sender, self._heard, lambda why: self._end(why, 0), timeout_s=self._timeout_s
         )
         self._receiving = Receiving(storage)
+        self._snapshot_refused = ""  # why, as last said
         self._housekeeper: Housekeeper | None = None
         if rewrite is not None:
             self._housekeeper = Housekeeper(
@@ -381,8 +382,10 @@ class RunningMember:
             return SnapshotChunkReply(chunk.bytes_total)
         try:
             return self._receiving.take(chunk)
-        except DiskFailed as error:
-            self._broken(error)
+        except (DiskFailed, RefusedPeer) as error:  # not the log's: whether that can be written, the log finds out
+            if str(error) != self._snapshot_refused:
+                self._snapshot_refused = str(error)
+                logger.warning("the snapshot of index %d is not taken in: %s", chunk.last_included_index, error)
             raise RefusedPeer("not_ready", str(error)) from None
 
     def _install(self, call: InstallSnapshot, done: Callable[[Answer], None]) -> None:

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 URGENT, APPENDS, SNAPSHOTS = "urgent", "append", "snapshot"
 APPEND_TIMEOUTS = 4  # how many election timeouts a follower's disk may take before the append is sent again
+SNAPSHOT_PAUSE_S = 1.0  # after a transfer that broke off: where the reason is a full disk, it lasts
 SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a slow disk
 
 
@@ -119,6 +120,8 @@ class Peers:
             self._door.on_broken(error)
         except (OSError, LookupError, InvalidMessage, RefusedPeer) as error:
             self._say_unreachable(message.target, lane.url, error)
+            if _kind(message) == SNAPSHOTS:
+                lane.rest(SNAPSHOT_PAUSE_S)
             if _kind(message) != URGENT:
                 self._door.enter(lambda node: node.unreachable(message.target))
 

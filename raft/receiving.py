@@ -2,7 +2,8 @@
 
 Rules.  Only whole lines count, and only those at the offset that comes next: a chunk that was lost, doubled or
 overtaken changes nothing, and whoever sends asks for `offset` to go on.  Every line's checksum is verified before it
-is written, the order of the lines too, and the end line says that nothing is missing.  Nothing here touches the log.
+is written, the order of the lines too, and the end line says that nothing is missing.  Nothing here touches the log,
+nor takes the last of the disk from it: a log that finds the disk full ends its member, a snapshot can wait.
 """
 
 import threading
@@ -11,11 +12,12 @@ from itertools import count
 from pathlib import Path
 
 from raft.disk import TEMPORARY_SUFFIX, AppendFile, Disk
-from raft.errors import DiskFailed, InvalidMessage
+from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.messages import SnapshotMeta
 from raft.positions import FILE_BYTES_MAX, Sparse
 from raft.snapshots import Scan, SnapshotFile, snapshot_name
 
+SPARE_BYTES = 8 << 20  # of the disk stay free for the log
 _SYNC_BYTES = 4 << 20  # synced at a time, so that the log's own syncs beside it stay short
 _serials = count(1)  # no two are ever received under one name: the earlier one may be about to be installed
 
@@ -26,7 +28,7 @@ class Receiver:
     def __init__(
         self, disk: Disk, data_dir: Path, cluster_id: str, meta_index: int, meta_term: int, bytes_total: int
     ) -> None:
-        """Raises InvalidMessage: it cannot be one; DiskFailed."""
+        """Raises InvalidMessage: it cannot be one; RefusedPeer: there is no room for it; DiskFailed."""
         if not 0 < meta_index < 10**15 or not 0 < bytes_total < FILE_BYTES_MAX:
             raise InvalidMessage(f"a snapshot at index {meta_index} with {bytes_total} bytes")
         self.index, self.term, self.bytes_total = meta_index, meta_term, bytes_total
@@ -39,6 +41,7 @@ class Receiver:
         self._finished: SnapshotFile | None = None
         self._file: AppendFile | None = None  # None once it is finished or dropped
         try:
+            self._require_room(bytes_total)
             self._file = disk.create(self._temporary)
         except OSError as error:
             raise DiskFailed(f"{self._temporary}: {error}") from error
@@ -62,7 +65,7 @@ class Receiver:
         """Take a chunk of whole lines; one that does not begin at `offset`, or comes too late, is left alone.
 
         Raises InvalidMessage: the chunk is damaged (what is intact at its beginning was taken, `offset` says so), or
-        this is no such snapshot; DiskFailed.  In the last two cases the file is dropped: begin another.
+        this is no such snapshot; RefusedPeer (no room) or DiskFailed.  In the last three cases the file is dropped.
         """
         with self._lock:
             if self._file is None or offset != self.offset:
@@ -72,7 +75,7 @@ class Receiver:
             except OSError as error:
                 self._drop()
                 raise DiskFailed(f"{self._temporary}: {error}") from error
-            except InvalidMessage:
+            except (InvalidMessage, RefusedPeer):
                 self._drop()
                 raise
             if taken < len(lines):
@@ -82,6 +85,7 @@ class Receiver:
         assert self._file is not None
         if self.offset + len(lines) > self.bytes_total:
             raise InvalidMessage(f"{len(lines)} bytes at {self.offset} of a snapshot with {self.bytes_total}")
+        self._require_room(len(lines))
         taken = self._scan.feed(lines)
         meta, cluster_id = self._scan.meta, self._scan.cluster_id
         if taken and (meta.term != self.term or (self._cluster_id and cluster_id not in ("", self._cluster_id))):
@@ -92,6 +96,13 @@ class Receiver:
             self._file.fdatasync()
             self._unsynced = 0
         return taken
+
+    def _require_room(self, size: int) -> None:
+        free = self._disk.free_bytes(self._temporary.parent)
+        if free < size + SPARE_BYTES:
+            raise RefusedPeer(
+                "not_ready", f"{free} bytes are free in {self._temporary.parent}, too few for a snapshot of {size} more"
+            )
 
     def finish(self) -> SnapshotMeta:
         """All is there and durable, under its temporary name.

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from raft.errors import InvalidMessage, RefusedPeer
+from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.messages import SnapshotChunk, SnapshotChunkReply, SnapshotMeta
 from raft.storage import Storage
 
@@ -69,7 +69,7 @@ class Receiving:
         self._installing: SnapshotMeta | None = None  # the Node is asked to go on from it
 
     def take(self, chunk: SnapshotChunk) -> SnapshotChunkReply:
-        """Write what fits on.  Raises InvalidMessage, RefusedPeer (one is being installed) or DiskFailed."""
+        """Write what fits on.  Raises InvalidMessage, DiskFailed or RefusedPeer: no room, or one is being installed."""
         about = (chunk.source, chunk.last_included_index, chunk.last_included_term, chunk.bytes_total)
         with self._lock:
             if about != self._about or (self._receiver is not None and self._receiver.dropped):
@@ -95,8 +95,8 @@ class Receiving:
                 return False
             try:
                 found = self._receiver.finish()
-            except InvalidMessage:
-                self._about = None  # damaged in a way that no line shows: it is asked for anew
+            except (InvalidMessage, DiskFailed):
+                self._about = None  # damaged in a way that no line shows, or lost: it is asked for anew
                 return False
             if found != snapshot:
                 self._about = None

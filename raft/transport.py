@@ -169,6 +169,7 @@ class Lane:
         self._signal = threading.Lock()  # locked: nothing new
         self._signal.acquire()
         self._closed = False
+        self._closing = threading.Event()  # for a delivery that rests
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)  # may hang in connect()
         self._thread.start()
 
@@ -182,9 +183,14 @@ class Lane:
         """Whether it is to stop: a delivery of many calls makes no more of them."""
         return self._closed
 
+    def rest(self, seconds: float) -> None:
+        """Pause a delivery: for so long, or until the lane is closed."""
+        self._closing.wait(seconds)
+
     def close(self) -> None:
         """Stop, and interrupt a call under way."""
         self._closed = True
+        self._closing.set()
         self.connection.close()
         self._wake()
 

@@ -245,18 +245,20 @@ def test_a_leader_that_waits_for_a_majority_takes_in_no_more_than_its_bound(tmp_
 
 
 def test_what_was_told_to_be_unknown_comes_about_once_when_the_majority_is_back(
-    street: Street, impatient: None
+    tmp_path: Path, impatient: None
 ) -> None:
-    leader = street.leader()
-    away = street.followers()
-    for house in away:
-        house.stop()
-    assert isinstance(leader.result_of(b'"in the log of one"'), OutcomeUnknown)
-    for house in away:
-        house.start()
-    street.leader()
-    wait_until(lambda: isinstance(leader.result_of(b'"after"'), int), DEADLINE_S, "an answer")
-    assert leader.memory.commands.count(b'"in the log of one"') <= 1
+    patient = Settings(heartbeat_ms=25, election_timeout_ms=3_000)  # the leader leads on while they are away
+    with founded(tmp_path, patient) as street:
+        leader = street.leader()
+        away = street.followers()
+        for house in away:
+            house.stop()
+        assert isinstance(leader.result_of(b'"in the log of one"'), OutcomeUnknown)
+        for house in away:
+            house.start()
+        street.leader()
+        wait_until(lambda: isinstance(leader.result_of(b'"after"'), int), DEADLINE_S, "an answer")
+        assert leader.memory.commands.count(b'"in the log of one"') <= 1
 
 
 # Membership

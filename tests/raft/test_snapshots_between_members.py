@@ -1,6 +1,7 @@
 """Whole members that compact: who slept through it catches up by a snapshot, and nothing is lost."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Semaphore
 
@@ -9,9 +10,11 @@ import pytest
 from raft.compaction import compact, write_checkpoint
 from raft.disk import RealDisk
 from raft.endpoint import Endpoint
+from raft.errors import Unavailable
 from raft.housekeeping import CHECKPOINT, Housekeeper
 from raft.membership import AddMember
 from raft.messages import Entry, SnapshotMeta
+from raft.receiving import SPARE_BYTES
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded
 from tests.raft.memory import Memory
@@ -138,6 +141,55 @@ def test_a_new_member_joins_by_a_snapshot_and_gets_its_vote(street: Street) -> N
     assert fourth.result_of(b"3") == 3
 
 
+def test_a_member_without_room_for_a_snapshot_goes_on_and_takes_it_when_there_is_room(
+    street: Street, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sleeper = street.followers()[0]
+    sleeper.stop()
+    say(street.leader(), 1, 2)
+    rewritten(street.leader())
+    monkeypatch.setattr(RealDisk, "free_bytes", lambda disk, path: SPARE_BYTES if path == sleeper.path else 1 << 40)
+    sleeper.start()
+    wait_until(lambda: "is not taken in" in caplog.text, DEADLINE_S, "it says so")
+    say(street.leader(), 3)
+    assert sleeper.is_in and sleeper.ended.empty() and not sleeper.memory.restored
+    monkeypatch.undo()
+    same_on_all(street)
+    assert sleeper.memory.commands == [b"1", b"2", b"3"]
+    assert not list(sleeper.path.glob("*received*"))
+
+
+def test_a_read_does_not_wait_for_a_restore_beyond_its_time(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft.applier.READ_TIMEOUT_S", 0.3)
+    sleeper = street.followers()[0]
+    sleeper.stop()
+    say(street.leader(), 1)
+    rewritten(street.leader())
+    restoring, may_go_on = threading.Event(), threading.Event()
+    restore = Memory.restore
+
+    def slow(memory: Memory, index: int, lines: Iterable[bytes]) -> None:
+        restoring.set()
+        assert may_go_on.wait(DEADLINE_S)
+        restore(memory, index, lines)
+
+    monkeypatch.setattr(Memory, "restore", slow)
+    sleeper.start()
+    try:
+        assert restoring.wait(DEADLINE_S)
+        assert isinstance(sleeper.read(), Unavailable)
+    finally:
+        may_go_on.set()
+    same_on_all(street)
+    assert sleeper.read() is None
+
+
+def silent_ms(leader: House, house: House) -> int:
+    members = leader.member.status()["Members"]
+    assert isinstance(members, list)
+    return next(int(member["LastContactMs"]) for member in members if member["Id"] == house.id)
+
+
 def votes(street: Street, id: int) -> bool:
     members = street.leader().member.status()["Members"]
     assert isinstance(members, list)
@@ -167,6 +219,7 @@ def test_a_snapshot_overtakes_a_member_that_has_not_applied_what_it_holds(
     may_go_on.release()
     assert begun.acquire(timeout=DEADLINE_S), "of 4 and 5 it applies 4"
     slow.port.shut()
+    wait_until(lambda: silent_ms(leader, slow) > 100, DEADLINE_S, "nothing gets through any more")
     say(leader, 6, 7)
     meta = rewritten(leader)
     endpoint = Endpoint(slow.member.sender, slow.member.hello)

@@ -158,6 +158,9 @@ class SimulatedDisk:
         self.step(errno.EIO)
         self._durable, self._changes = dict(self._names), []
 
+    def free_bytes(self, path: Path) -> int:
+        return 1 << 40
+
     def inode(self, path: Path) -> int:
         """No directory is ever copied here."""
         return 1
