@@ -83,14 +83,14 @@ class Invariants:
 
     # What a member says
 
-    def sent(self, machine: "Machine", message: Message) -> None:
-        """Before it leaves."""
+    def sent(self, machine: "Machine", message: Message, *, after_write: bool) -> None:
+        """Before it leaves.  `after_write`: it waited for a write, which is through."""
         if isinstance(message, AppendEntriesReply | InstallSnapshotReply):
             self._require_term_durable(machine, message.term)
-            # Of an earlier term it tells what was so then: entries that were on the disk when a later leader had taken
-            # them back in memory.  Nobody of a later term believes it, and no other majority of that term can exist.
-            of_now = message.term >= machine.running.node.current_term
-            if message.success and of_now and message.match_index > machine.promised:
+            # What was written for an earlier term's leader may be taken back by the next write, for a later leader.
+            # Had it been committed, that one would have it; so the answer is as good as one that was long under way.
+            outdated = after_write and message.term < machine.running.node.current_term
+            if message.success and message.match_index > machine.promised and not outdated:
                 said = f"member {machine.id} says it holds {message.match_index}, with {machine.promised} on its disk"
                 raise Violation("durable before said", said)
         elif isinstance(message, RequestVote):

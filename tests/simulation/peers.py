@@ -64,6 +64,8 @@ class Peers:
             over()
 
         def failed() -> None:
+            if not self._process.alive:
+                return  # that answer has told it that it was removed
             if kind != URGENT:
                 self._process.enter(self._process.node.unreachable, message.target)
             over()

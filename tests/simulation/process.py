@@ -193,7 +193,7 @@ class Process:
             self._pending.append(ready)
             self.flush_soon()
         self.forwarding.carry_out(ready)
-        self._send(ready.messages)
+        self._send(ready.messages, after_write=False)
         if ready.commit_index > self._commit_index:
             self._commit_index = ready.commit_index
             self._apply_soon()
@@ -232,7 +232,7 @@ class Process:
             self.machine.note_written(hard_state, batch[-1].sequence)
             self.enter(self.node.persisted, batch[-1].sequence)
         for ready in batch:
-            self._send(ready.messages_after)
+            self._send(ready.messages_after, after_write=True)
         self._flushing = False
         if self._pending or self.forwarding.to_propose:
             self.flush_soon()
@@ -324,9 +324,9 @@ class Process:
 
     # The network: what this member sends
 
-    def _send(self, messages: Sequence[Message]) -> None:
+    def _send(self, messages: Sequence[Message], *, after_write: bool) -> None:
         for message in messages:
-            self.world.invariants.sent(self.machine, message)
+            self.world.invariants.sent(self.machine, message, after_write=after_write)
             if isinstance(message, Reply):
                 self.endpoint.answer(message)
             else:

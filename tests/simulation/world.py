@@ -1,7 +1,7 @@
 """All of it together: `run(seed)` is one life of one cluster, from its founding to the proof that it serves again."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from random import Random
@@ -12,6 +12,7 @@ from chat.commands import LEVEL
 from chat.history import PageAsk
 from raft.errors import DiskFailed, StartRefused
 from raft.identity import Founder, Identity
+from raft.membership import Member
 from raft.messages import SnapshotChunk
 from raft.node import Role
 from tests.simulation.clients import Client, History
@@ -136,13 +137,13 @@ class World:
             node.commit_index == node.log.last_index
             and not any(member.promote for member in members.values())
             and all(id in processes and processes[id].last_applied == node.commit_index for id in members)
-            and not any(self._lingers(id) for id in node.configuration.removed)
+            and not any(self._lingers(id, members) for id in node.configuration.removed)
         )
 
-    def _lingers(self, removed: int) -> bool:
-        """Whether it has not heard yet that it is gone.  One that never heard of any member has nobody to ask."""
+    def _lingers(self, removed: int, members: Mapping[int, Member]) -> bool:
+        """Whether it runs on, though it knows somebody who is still there to ask."""
         process = self.network.running.get(removed)
-        return process is not None and bool(process.node.configuration.members)
+        return process is not None and any(id in members for id in process.node.configuration.members)
 
     def _must_agree(self) -> None:
         """Whoever has applied all has one state, and shows all that was ever posted and not deleted."""
