@@ -339,8 +339,14 @@ class Process:
         return [entry_of_verified(record) for record in self.storage.read_many(indexes)]
 
     def shown(self, page: Page) -> list[bytes]:
-        """The posts of a page, from the log."""
-        return [render_post(entry, id) for id, entry in enumerate(self.entries(page.positions), page.first_id)]
+        """The posts of a page, from the log.  Raises LookupError: a snapshot is about to take the state's place."""
+        try:
+            entries = self.entries(page.positions)
+        except LookupError:
+            if self.last_applied < self.storage.base_index:
+                raise
+            raise Violation("readable", f"a page that member {self.id} shows is not in its log") from None
+        return [render_post(entry, id) for id, entry in enumerate(entries, page.first_id)]
 
     # The tick
 
