@@ -90,8 +90,8 @@ class Invariants:
             # What was written for an earlier term's leader may be taken back by the next write, for a later leader.
             # Had it been committed, that one would have it; so the answer is as good as one that was long under way.
             outdated = after_write and message.term < machine.running.node.current_term
-            if message.success and message.match_index > machine.promised and not outdated:
-                said = f"member {machine.id} says it holds {message.match_index}, with {machine.promised} on its disk"
+            if message.success and message.match_index > machine.held and not outdated:
+                said = f"member {machine.id} says it holds {message.match_index}, with {machine.held} on its disk"
                 raise Violation("durable before said", said)
         elif isinstance(message, RequestVote):
             if not message.pre_vote:

@@ -5,6 +5,7 @@ which writes were through, and every start is held against it.
 """
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -43,8 +44,7 @@ class Machine:
         self.configurations: list[Entry] = []  # those in it
         self.written_by: list[int] = []  # by index - 1: the number of the write it goes with
         self.promised = 0  # up to where `log` is on the disk, whatever is still to be written
-        self.replaced: list[Entry] = []  # the promised log that a snapshot stands in place of, until that is durable
-        self.installed_index = 0  # of that snapshot
+        self.replaced: _Replaced | None = None  # until the snapshot that stands in its place is durable
         self.hard_state = HardState()  # on the disk
         self.unsure: list[HardState] = []  # may be on the disk instead: a crash came while it was written
         self.compared = 0  # up to where its committed entries were compared
@@ -77,19 +77,26 @@ class Machine:
 
     def has_on_disk(self, index: int, term: int) -> bool:
         """Whether that entry is there for good."""
+        old = self.replaced
         return (self.promised >= index and self.log[index - 1].term == term) or (
-            len(self.replaced) >= index and self.replaced[index - 1].term == term
+            old is not None and old.promised >= index and old.log[index - 1].term == term
         )
+
+    @property
+    def held(self) -> int:
+        """Up to where its disk has a log that it may speak of: the one that it goes by, or the one before that."""
+        return max(self.promised, self.replaced.promised if self.replaced else 0)
 
     def note_ready(self, ready: Ready, committed: list[Entry]) -> None:
         """The process has a snapshot in place of its log, and these entries in place of others at or above theirs."""
         if ready.snapshot is not None:
-            self.replaced = self.replaced or self.log[: self.promised]
+            if self.replaced is None:
+                index = ready.snapshot.index
+                self.replaced = _Replaced(self.log, self.written_by, self.promised, ready.sequence, index)
             self.log = snapshot_of(ready.snapshot, committed)
             self.configurations = configurations_in(self.log)
             self.written_by = [ready.sequence] * len(self.log)
             self.promised = 0
-            self.installed_index = ready.snapshot.index
         log, written_by = self.log, self.written_by
         for entry in ready.entries:
             if entry.index <= len(log):
@@ -111,11 +118,12 @@ class Machine:
             raise Violation("durable before said", f"member {self.id} calls {unsynced} written, and it is not synced")
         self.hard_state = hard_state
         self.unsure = []
-        self.replaced = []
-        promised, written_by = self.promised, self.written_by
-        while promised < len(written_by) and written_by[promised] <= sequence:
-            promised += 1
-        self.promised = promised
+        self.promised = _through(self.written_by, self.promised, sequence)
+        old = self.replaced
+        if old is not None:
+            old.promised = _through(old.written_by, old.promised, sequence)
+            if sequence >= old.replaced_by:
+                self.replaced = None
 
     def note_start(self, hard_state: HardState, found: list[Entry], base_index: int) -> None:
         """A start found these, those up to `base_index` in a snapshot: at least what was promised."""
@@ -123,19 +131,38 @@ class Machine:
         if (hard_state.current_term, hard_state.voted_for) not in known:
             said = f"member {self.id} had {self.hard_state} on its disk and starts with {hard_state}"
             raise Violation("nothing durable is lost", said)
-        promised = self.replaced or self.log[: self.promised]
-        if self.replaced and base_index >= self.installed_index:
+        old = self.replaced
+        promised = self.log[: self.promised] if old is None else old.log[: old.promised]
+        if old is not None and base_index >= old.snapshot_index:
             promised = promised[:base_index]  # the snapshot came through, so what was beyond it is gone with it
         for index, entry in enumerate(promised):
             if index >= len(found) or found[index].record != entry.record:
-                if self.replaced and index < base_index:
+                if old is not None and index < base_index:
                     continue  # of another leader's, never committed
                 raise Violation("nothing durable is lost", f"member {self.id} starts without entry {index + 1}")
         self._counts["restarts"] += 1
-        self.hard_state, self.unsure, self.replaced = hard_state, [], []
+        self.hard_state, self.unsure, self.replaced = hard_state, [], None
         self.log, self.promised, self.compared = found, len(found), 0
         self.configurations = configurations_in(found)
         self.written_by = [0] * len(found)
+
+
+@dataclass(slots=True)
+class _Replaced:
+    """The log that a snapshot is to take the place of: still on the disk, and older writes to it are under way."""
+
+    log: list[Entry]
+    written_by: list[int]
+    promised: int
+    replaced_by: int  # the number of the write
+    snapshot_index: int
+
+
+def _through(written_by: list[int], promised: int, sequence: int) -> int:
+    """Up to where a log is on the disk, once all writes up to that number are through."""
+    while promised < len(written_by) and written_by[promised] <= sequence:
+        promised += 1
+    return promised
 
 
 def configurations_in(log: list[Entry]) -> list[Entry]:
