@@ -43,6 +43,10 @@ class RewriteFailed(Exception):
     """It could not be done; the message says why.  The log is as it was."""
 
 
+class RewriteStopped(Exception):
+    """It was not done, because this member is shutting down."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Mark:
     """What was live when the log up to `index` was applied."""
@@ -95,9 +99,10 @@ class Housekeeper:
                 self.compact(up_to)
             elif self._checkpoint_due():
                 self.checkpoint(self._applier.last_applied)
+        except RewriteStopped:
+            return
         except RewriteFailed as error:
-            if not self._stopping.is_set():
-                logger.warning("the log was not rewritten, which is tried again in %d s: %s", RETRY_S, error)
+            logger.warning("the log was not rewritten, which is tried again in %d s: %s", RETRY_S, error)
             self._not_before_s = time.monotonic() + RETRY_S
 
     def _checkpoint_due(self) -> bool:
@@ -143,8 +148,9 @@ class Housekeeper:
 
     def compact(self, up_to: int) -> SnapshotMeta:
         """Put a snapshot in the place of the log up to `up_to`, which is applied.  Raises RewriteFailed."""
-        before, began_s = self._storage.bytes_on_disk, time.monotonic()
+        began_s = time.monotonic()
         meta = self._rewrite(COMPACTION, up_to)
+        before = self._storage.bytes_on_disk  # now: what was written meanwhile is in it before and after
         try:
             self._storage.adopt(meta, self._yield)
         except (InvalidMessage, OSError) as error:

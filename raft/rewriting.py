@@ -20,7 +20,7 @@ from pathlib import Path
 from raft.compaction import compact, write_checkpoint
 from raft.disk import TEMPORARY_SUFFIX, RealDisk
 from raft.errors import RaftError
-from raft.housekeeping import CHECKPOINT, COMPACTION, RewriteFailed
+from raft.housekeeping import CHECKPOINT, COMPACTION, RewriteFailed, RewriteStopped
 from raft.messages import SnapshotMeta
 from raft.replicated import StateMachine
 
@@ -41,18 +41,20 @@ class ChildRewriter:
         self._stopped = False
 
     def __call__(self, kind: str, up_to: int) -> SnapshotMeta:
-        """Do it and wait for it.  Raises RewriteFailed."""
+        """Do it and wait for it.  Raises RewriteFailed and RewriteStopped."""
         path = os.pathsep.join(sys.path)  # a checkout, an installation, a zipapp; never what happens to lie around
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
         command = [*self._command, kind, str(self._data_dir), str(up_to)]
         with self._lock:
             if self._stopped:
-                raise RewriteFailed("this member is shutting down")
+                raise RewriteStopped
             self._child = child = self._start(command, environment)
         said, complaints = child.communicate()
         if child.returncode:
             for unfinished in self._data_dir.glob(f"*.{child.pid}{TEMPORARY_SUFFIX}"):
                 unfinished.unlink(missing_ok=True)  # one that was killed could not
+            if self._stopped:
+                raise RewriteStopped
             why = complaints.strip().rpartition("\n")[2] or f"the process for it ended with code {child.returncode}"
             raise RewriteFailed(why)
         index, term, time, configuration_index, configuration = json.loads(said)
