@@ -1,0 +1,99 @@
+"""Ours beside its peers, in turn, and what is to be reached.
+
+  python -m tests.benchmarks                        all that take seconds
+  python -m tests.benchmarks posts reads            these
+  python -m tests.benchmarks --all                  also those that take minutes
+  python -m tests.benchmarks --quick                proof that all of them run, not a measurement
+  python -m tests.benchmarks --json docs/performance.json --page docs/performance.md --svg docs
+  python -m tests.benchmarks --show docs/performance.json --page docs/performance.md --svg docs
+
+The exit code is 1 where a benchmark failed, or with CI=true could not be run.  A goal that is not met is told, and no
+failure: what a machine comes to is not this program's fault.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.benchmarks import running, table
+from tests.benchmarks.framework import Benchmark, Kept
+from tests.benchmarks.results import Result, read, write
+from tests.benchmarks.rows import BENCHMARKS, BY_NAME
+
+
+def _options() -> argparse.Namespace:
+    usual = running.Plan()
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="see --list")
+    parser.add_argument("--list", action="store_true", help="what there is, with its goals")
+    parser.add_argument("--all", action="store_true", help="those that take minutes too")
+    parser.add_argument("--quick", action="store_true", help="one round of a second, on a small part of everything")
+    parser.add_argument("--rounds", type=int, default=usual.rounds)
+    parser.add_argument("--seconds", type=int, default=usual.seconds, help="of load, in each round")
+    parser.add_argument("--messages", type=int, default=usual.messages, help="that a filled cluster holds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results; what it holds of others stays")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="run nothing: tell what this file holds")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="rewrite the table in this page")
+    parser.add_argument("--svg", type=Path, metavar="DIR", help="draw the pictures (needs the extra 'bench')")
+    return parser.parse_args()
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _list() -> None:
+    for benchmark in BENCHMARKS:
+        say(f"{benchmark.name:12} {benchmark.what}{'  (--all)' if benchmark.long else ''}")
+        for figure in benchmark.figures:
+            peer = benchmark.peer if figure.goal and figure.goal.times else ""
+            say(f"{'':14} {figure.name}: {figure.goal or 'told'} {peer or figure.unit}")
+
+
+def _chosen(options: argparse.Namespace) -> list[Benchmark]:
+    if options.names:
+        return [BY_NAME[name] for name in options.names]
+    return [benchmark for benchmark in BENCHMARKS if options.all or options.quick or not benchmark.long]
+
+
+def _run(chosen: Sequence[Benchmark], plan: running.Plan) -> tuple[list[Result], bool]:
+    """The results, and whether everything that should have run did."""
+    results: list[Result] = []
+    complete = True
+    with Kept() as kept:
+        for benchmark in chosen:
+            if lacking := running.missing(benchmark):
+                say(f"{benchmark.name} is not run: it needs {', '.join(lacking)}")
+                complete = complete and os.environ.get("CI") != "true"
+            else:
+                results.append(running.run(benchmark, plan, kept, say))
+    return results, complete and not any(result.failed for result in results)
+
+
+def main() -> int:
+    options = _options()
+    if unknown := set(options.names) - BY_NAME.keys():
+        say(f"no such benchmark: {', '.join(sorted(unknown))} (see --list)")
+        return 2
+    if options.list:
+        _list()
+        return 0
+    if options.show:
+        results, complete = read(options.show), True
+    else:
+        plan = running.Plan(options.rounds, options.seconds, options.messages)
+        results, complete = _run(_chosen(options), running.Plan.quickly() if options.quick else plan)
+    say(table.for_a_terminal(results))
+    if options.json:
+        results = write(options.json, results, list(BY_NAME))
+    if options.page:
+        table.rewrite(options.page, results)
+    return 0 if complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
