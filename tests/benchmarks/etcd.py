@@ -33,6 +33,10 @@ def put_url(port: int) -> str:
     return f"http://{HOST}:{port}/v3/kv/put"
 
 
+def range_url(port: int) -> str:
+    return f"http://{HOST}:{port}/v3/kv/range"
+
+
 def put_body(key: str, value: str) -> str:
     return json.dumps({"key": encoded(key), "value": encoded(value)})
 
