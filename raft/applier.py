@@ -88,14 +88,14 @@ class Applier:
         return True
 
     def confirmed(self, reads: Sequence[tuple[int, int]]) -> Told:
-        """The reads behind these (token, index) hold from the index on; returns what peers are to be told."""
+        """The reads behind these (token, index) hold from the index on; returns what to tell."""
         told: Told = []
         for token, index in reads:
             batch = self._at_node.pop(token, [])  # none where they were given up meanwhile
             if batch and batch[0].from_peer:
                 told += [partial(read.done, None, index) for read in batch]
             elif batch:
-                self.read_at(index, batch)
+                told.append(partial(self.read_at, index, batch))
         return told
 
     def lost(self, tokens: Sequence[int]) -> None:
@@ -127,7 +127,11 @@ class Applier:
             self.wake()
 
     def read_at(self, index: int, reads: list[Read]) -> None:
-        """Confirm these reads once `index` is applied."""
+        """Confirm these reads once `index` is applied: now, in this thread, or by the apply thread."""
+        if index <= self.last_applied:
+            for read in reads:
+                read.done(None, index)
+            return
         with self._reads_lock:
             self._reads.append((index, reads))
         self._queue.put(0)

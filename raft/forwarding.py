@@ -123,11 +123,10 @@ class Forwarder:
 
         self._to_read.put(Read(counted, time.monotonic()))
 
-    def read_for_peer(self, done: Callable[[int], None]) -> None:
+    def read_for_peer(self, call: ReadIndex, done: Callable[[int], None]) -> None:
         """A follower's reads: `done(index)`, or `done(0)` where this member does not lead."""
-
         read = Read(lambda error, index: done(index), time.monotonic(), from_peer=True)
-        self._read_here([read], lambda reads: done(0))
+        self._read_here([read], lambda reads: done(0), call.source, call.term)
 
     def leader_changed(self) -> None:
         """What the old leader did with the proposals is not known: the new one gets them all.  They apply once."""
@@ -221,11 +220,13 @@ class Forwarder:
                 self._reads_leader.close()
                 return
 
-    def _read_here(self, reads: list[Read], refused: Callable[[list[Read]], None]) -> None:
+    def _read_here(
+        self, reads: list[Read], refused: Callable[[list[Read]], None], follower: int = 0, follower_term: int = 0
+    ) -> None:
         token = next(self._tokens)
 
         def act(node: Node) -> None:
-            node.read_index(token)
+            node.read_index(token, follower, follower_term)
             self._applier.register(token, reads)
 
         try:
@@ -234,11 +235,13 @@ class Forwarder:
             refused(reads)
 
     def _read_there(self, reads: list[Read]) -> None:
-        leader_id, index = self._door.leader_id, 0
+        index = 0
+        # Under the lock: what is seen without it may be older than a vote that has gone out.
+        leader_id, term = self._door.look(lambda node: (node.leader_id, node.current_term))
         try:
             if leader_id:
                 self._reads_leader.open(leader_id)
-                reply = self._reads_leader.call(ReadIndex(self._id, leader_id))
+                reply = self._reads_leader.call(ReadIndex(self._id, leader_id, term))
                 index = reply.index if isinstance(reply, ReadIndexReply) else 0
         except OSError:
             index = 0

@@ -363,7 +363,7 @@ class RunningMember:
                 done(self._serve_propose(call))
                 self._driver.flusher.flush()  # after the answer: what it says is no more than that
             case ReadIndex():
-                self._forwarder.read_for_peer(lambda index: done(ReadIndexReply(index)))
+                self._forwarder.read_for_peer(call, lambda index: done(ReadIndexReply(index)))
             case ChangeMembership():
                 done(self._administration.serve_change(call))
             case TransferLeadership():

@@ -213,10 +213,14 @@ class ProposeReply:
 
 @dataclass(frozen=True, slots=True)
 class ReadIndex:
-    """A follower's reads ask together from which index on they are linearizable (dissertation §6.4)."""
+    """A follower's reads ask together from which index on they are linearizable (dissertation §6.4).
+
+    `term`: the follower's after all of these reads had come to it; 0: not said.
+    """
 
     source: int
     target: int
+    term: int = 0
 
 
 @dataclass(frozen=True, slots=True)

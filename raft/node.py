@@ -280,12 +280,18 @@ class Node:
         self._replicate()
         return first
 
-    def read_index(self, token: int) -> None:
+    def read_index(self, token: int, follower: int = 0, follower_term: int = 0) -> None:
         """Ask from which index on a read is linearizable; a later Ready names `token` (dissertation §6.4).
 
-        Raises NotLeader.  `token` is the caller's own.
+        Raises NotLeader.  `token` is the caller's own.  `follower`: who asks, its term read after the read came to it.
+        That says as much as its answer to a heartbeat sent after the read: it had not voted in a later term.  Where
+        that and this leader make a majority, nobody else can have led when the read came, and no round is needed.
         """
         self._require_leader()
+        vouched = follower_term == self.current_term and self.configuration.is_majority([self.id, follower])
+        if vouched and self.has_committed_in_term:
+            self._reads_confirmed.append((token, self.commit_index))
+            return
         self._reads_next.append(token)
         if not self._reads_open:
             self._open_round()

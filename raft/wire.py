@@ -69,6 +69,7 @@ _CHUNK_OPENS = b'{"rpc":"SnapshotChunk",'
 _BY_NAME = {cls.__name__: cls for cls in (*_CALLS, *_ANSWERS)}
 _IN_LINES = {"entries", "proposals", "lines"}  # not in the first line but behind it
 _LOCAL = {"request", "received"}  # the receiver's own business
+_UNSAID: dict[tuple[type[Any], str], object] = {(ReadIndex, "term"): 0}  # what earlier versions do not say
 _SHAPES: dict[type[Any], dict[str, Any]] = {
     cls: {f.name: get_type_hints(cls)[f.name] for f in fields(cls) if f.name not in _IN_LINES | _LOCAL}
     for cls in (*_CALLS, *_ANSWERS)
@@ -157,7 +158,9 @@ def _decode_head(
         raise InvalidMessage(f"rpc: {_shown(name)} is not known here")
     if lines and cls not in with_lines:
         raise InvalidMessage(f"rpc: lines behind a {name}, which has none")
-    values = {name: _checked(head.get(name), name, hint) for name, hint in _SHAPES[cls].items()}
+    values = {
+        name: _checked(head.get(name, _UNSAID.get((cls, name))), name, hint) for name, hint in _SHAPES[cls].items()
+    }
     return _decode_sender(head.get("from")), cls, values, lines
 
 

@@ -123,6 +123,7 @@ class Cluster:
         self.network: list[Message] = []
         self.cut: set[Link] = set()
         self.on_sent: Callable[[Message, bool], None] = lambda message, lost: None
+        self.asked: dict[int, tuple[int, int]] = {}  # token -> who asks, in which term
         self.on_ready: Callable[[Machine, Ready], None] = lambda machine, ready: None
         self._rng_of = rng_of
         for id in self.machines:
@@ -204,6 +205,16 @@ class Cluster:
         """A read; its index must cover all that is committed anywhere by now."""
         self.invariants.read_asked(token)
         self.act(id, lambda node: node.read_index(token))
+
+    def ask(self, follower: int, token: int) -> None:
+        """A read comes to a member, which asks for it in the term it is in."""
+        self.invariants.read_asked(token)
+        self.asked[token] = follower, self.machines[follower].running.current_term
+
+    def reach(self, id: int, token: int) -> None:
+        """The question arrives at a member, now or much later."""
+        follower, term = self.asked.pop(token)
+        self.act(id, lambda node: node.read_index(token, follower, term))
 
     def compact(self, id: int, index: int = 0) -> SnapshotMeta:
         """A compaction that is through: all up to `index`, or all that may be applied, is in a snapshot."""

@@ -1,8 +1,9 @@
 """A Forwarder between fakes: who leads, the own log and the way to the leader are what a test says."""
 
 import time
+from collections.abc import Callable
 from queue import SimpleQueue
-from typing import cast
+from typing import Any, cast
 
 from raft.applier import Applier
 from raft.door import Door
@@ -22,6 +23,10 @@ class FakeDoor:
     """Somebody leads, or nobody."""
 
     leader_id = 0
+    current_term = 5
+
+    def look(self, see: Callable[[Any], tuple[int, int]]) -> tuple[int, int]:
+        return see(self)
 
 
 class FakeFlusher:

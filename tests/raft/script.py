@@ -9,6 +9,7 @@ A line beginning with `>` is a command, `#` a comment; all other lines are what 
     > campaign 1             ticks until member 1 asks for votes
     > elect 1                campaigns, and all messages are delivered; not shown      > win 1    only its votes are
     > propose 1 x y          one batch; x:9000 is a command of about 9,000 bytes  > read 1 7  (7 names the read)
+    > ask 3 7                read 7 comes to member 3, which asks for it in its term   > reach 1 7   that arrives at 1
     > level 1 2              member 1 comes back with a program of level 2
     > add 1 4 [learner]      > remove 1 3    > promote 1 4 [now]    > transfer 1 [2]   asked of member 1
     > deliver                all messages, and what they bring forth, until the network is quiet
@@ -149,6 +150,12 @@ class Script:
 
     def _do_read(self, id: str, token: str) -> None:
         self._cluster.read(int(id), int(token))
+
+    def _do_ask(self, follower: str, token: str) -> None:
+        self._cluster.ask(int(follower), int(token))
+
+    def _do_reach(self, id: str, token: str) -> None:
+        self._cluster.reach(int(id), int(token))
 
     def _do_level(self, id: str, level: str) -> None:
         machine = self._cluster.machines[int(id)]

@@ -234,11 +234,20 @@ def test_a_followers_reads_ask_the_leader_together_and_wait_for_its_index_here(d
     desk.reads_to_leader.answers.put(ReadIndexReply(7))
     desk.turn()
     assert desk.reads_to_leader.calls.qsize() == 1
-    assert isinstance(desk.reads_to_leader.next_call(), ReadIndex)
+    assert desk.reads_to_leader.next_call() == ReadIndex(OWN, OTHER, desk.door.current_term)
     assert told == [[], [], []]
     desk.applier.last_applied = 7
     desk.applier.stop()
     desk.applier.run()
+    assert told == [[None], [None], [None]]
+
+
+def test_reads_of_what_is_applied_are_told_by_the_thread_that_learned_the_index(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    desk.applier.last_applied = 7
+    told = [read(desk) for _ in range(3)]
+    desk.reads_to_leader.answers.put(ReadIndexReply(7))
+    desk.turn()
     assert told == [[None], [None], [None]]
 
 
@@ -312,11 +321,11 @@ def test_a_leader_tells_a_follower_the_index_and_one_that_does_not_lead_says_so(
 ) -> None:
     engine, forwarder = alone
     told: list[int] = []
-    forwarder.read_for_peer(told.append)
+    forwarder.read_for_peer(ReadIndex(OTHER, OWN), told.append)
     turned(engine.applier.run, engine.applier.stop)
     assert told == [engine.door.look(lambda node: node.commit_index)]
     engine.door.enter(lambda node: node.become_follower(9, 0))
-    forwarder.read_for_peer(told.append)
+    forwarder.read_for_peer(ReadIndex(OTHER, OWN), told.append)
     assert told[1:] == [0]
 
 

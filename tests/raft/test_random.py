@@ -45,7 +45,8 @@ class Life:
         weights = {
             self._deliver_next: 500, self._deliver_any: 150, self._lose: self.rng.choice([0, 2, 20]),
             self._remember: 20, self._repeat: 20, self._tick: 200, self._change_clock: 10, self._propose: 30,
-            self._read: 30, self._slow: 5, self._persist: 150, self._cut: 2, self.cluster.cut.clear: 6,
+            self._read: 30, self._ask_for_read: 15, self._reach_leader: 15, self._slow: 5, self._persist: 150,
+            self._cut: 2, self.cluster.cut.clear: 6,
             self._isolate_leader: self.rng.choice([0, 5]), self._crash: self.rng.choice([0, 2, 6]),
             self._compact: self.rng.choice([0, 2, 10]), self._restart: 10, self._add: 3, self._remove: 2,
             self._transfer: self.rng.choice([0, 3]),
@@ -169,6 +170,16 @@ class Life:
     def _read(self) -> None:
         if machine := self._some_leader():
             self.cluster.read(machine.id, next(self.tokens))
+
+    def _ask_for_read(self) -> None:
+        """A read comes to any member; its question to a leader is on its way for as long as it takes."""
+        if machine := self._one():
+            self.cluster.ask(machine.id, next(self.tokens))
+
+    def _reach_leader(self) -> None:
+        leader = self._some_leader()
+        if leader and self.cluster.asked:
+            self.cluster.reach(leader.id, self.rng.choice(list(self.cluster.asked)))
 
     def _add(self) -> None:
         leader = self._some_leader()

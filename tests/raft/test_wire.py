@@ -18,6 +18,7 @@ from raft.messages import (
     InstallSnapshot,
     ProposalId,
     Propose,
+    ReadIndex,
     RequestVote,
     Sender,
     TimeoutNow,
@@ -106,6 +107,10 @@ def test_members_of_the_first_line_that_are_not_known_are_passed_over() -> None:
     assert (
         decode_call(body_of(VOTE, **{"from": [1, "aa", "c1", SENDER.advertise, 3, {"mood": "good"}]}), 0)[0] == SENDER
     )
+
+
+def test_what_earlier_versions_do_not_say_is_not_asked_of_them() -> None:
+    assert decode_call(body_of(ReadIndex(1, 2, 5), term=None), 0) == (SENDER, ReadIndex(1, 2))
 
 
 def test_a_member_of_a_configuration_may_have_what_is_not_known_here() -> None:

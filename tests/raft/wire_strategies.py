@@ -95,7 +95,7 @@ calls: st.SearchStrategy[Call] = st.one_of(
     st.builds(InstallSnapshot, ids, ids, numbers, snapshots, st.just(False), numbers),
     st.builds(SnapshotChunk, ids, ids, numbers, numbers, numbers, numbers, chunk_lines),
     st.builds(TimeoutNow, ids, ids, numbers, numbers),
-    st.builds(ReadIndex, ids, ids),
+    st.builds(ReadIndex, ids, ids, numbers),
     st.builds(ChangeMembership, ids, ids, texts, numbers, texts, flags),
     st.builds(TransferLeadership, ids, ids, numbers),
     st.builds(Hello, ids, ids),

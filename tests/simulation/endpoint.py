@@ -59,7 +59,7 @@ class Endpoint:
         if isinstance(call, Propose):
             respond(self._serve_propose(call))
         elif isinstance(call, ReadIndex):
-            process.forwarding.read_for_peer(lambda index: respond(ReadIndexReply(index)))
+            process.forwarding.read_for_peer(call, lambda index: respond(ReadIndexReply(index)))
         elif isinstance(call, SnapshotChunk):
             self._take_chunk(call, respond)
         else:

@@ -71,10 +71,10 @@ class Forwarding:
         self._to_read.append(Read(lambda error, index: done(error), self._process.now_s))
         self._process.schedule(0, self._run_reads)
 
-    def read_for_peer(self, done: Callable[[int], None]) -> None:
+    def read_for_peer(self, call: ReadIndex, done: Callable[[int], None]) -> None:
         """`done` gets the index that a follower's reads hold from, 0 where this member does not lead."""
         read = Read(lambda error, index: done(index), self._process.now_s, from_peer=True)
-        self._read_here([read], lambda: done(0))
+        self._read_here([read], lambda: done(0), call.source, call.term)
 
     def leader_changed(self) -> None:
         """The new one gets everything again."""
@@ -144,11 +144,13 @@ class Forwarding:
         else:
             self._read_there(batch, leader_id)
 
-    def _read_here(self, reads: list[Read], refused: Callable[[], None]) -> None:
+    def _read_here(
+        self, reads: list[Read], refused: Callable[[], None], follower: int = 0, follower_term: int = 0
+    ) -> None:
         self._tokens += 1
         self._at_node[self._tokens] = reads  # before: a sole voter confirms it at once
         try:
-            self._process.enter(self._process.node.read_index, self._tokens)
+            self._process.enter(self._process.node.read_index, self._tokens, follower, follower_term)
         except NotLeader:
             del self._at_node[self._tokens]
             refused()
@@ -168,7 +170,7 @@ class Forwarding:
             self._reading = None
             self._again.extend(batch)
 
-        call = ReadIndex(self._process.id, leader_id)
+        call = ReadIndex(self._process.id, leader_id, self._process.node.current_term)
         self._reading = self._process.world.network.ask(self._process, call, self._call_timeout_ms, done, failed)
 
     # What the Ready brings
