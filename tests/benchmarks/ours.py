@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.harness import Cluster, Node
+from tests.cluster.harness import READY_S, Cluster, Node
 
 ROOM = "general"
 # What is posted everywhere, to ours and, as a value, to others.
@@ -43,9 +43,9 @@ def running(directory: Path, size: int = 3) -> Iterator[Ours]:
 
 
 @contextmanager
-def led(cluster: Cluster) -> Iterator[Ours]:
-    """The same for nodes that were started already."""
-    leader = cluster.nodes[cluster.wait_ready()]
+def led(cluster: Cluster, deadline_s: float = READY_S) -> Iterator[Ours]:
+    """The same for nodes that were started already, and are ready within so long."""
+    leader = cluster.nodes[cluster.wait_ready(deadline_s)]
     before = leader.status()
     yield Ours(cluster, leader)
     after = leader.status()

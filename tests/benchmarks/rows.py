@@ -1,7 +1,14 @@
 """All benchmarks, in the order of the table."""
 
-from tests.benchmarks import posts, reads, servers
+from tests.benchmarks import growth, holding, posts, reads, servers, staying
 
-BENCHMARKS = (*posts.BENCHMARKS, *servers.BENCHMARKS, *reads.BENCHMARKS)
+BENCHMARKS = (
+    *posts.BENCHMARKS,
+    *servers.BENCHMARKS,
+    *reads.BENCHMARKS,
+    *growth.BENCHMARKS,
+    *holding.BENCHMARKS,
+    *staying.BENCHMARKS,
+)
 BY_NAME = {benchmark.name: benchmark for benchmark in BENCHMARKS}
 assert len(BY_NAME) == len(BENCHMARKS), "two benchmarks have the same name"

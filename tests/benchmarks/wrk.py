@@ -38,7 +38,12 @@ class Figures:
 
 def post(url: str, body: str, *, connections: int, seconds: int) -> Figures:
     """POST `body` to `url` for so long over so many connections, from one thread."""
-    return run(url, _POST % json.dumps(body), connections=connections, seconds=seconds)  # JSON of ASCII is Lua too
+    return run(url, posting(body), connections=connections, seconds=seconds)
+
+
+def posting(body: str) -> str:
+    """The script for it."""
+    return _POST % json.dumps(body)  # a JSON string of ASCII is a Lua string too
 
 
 def get(url: str, *, connections: int, seconds: int) -> Figures:

@@ -12,7 +12,7 @@ from pathlib import Path
 from time import monotonic
 
 from tests.cluster.clients import TRY_AGAIN, Client
-from tests.cluster.harness import Cluster
+from tests.cluster.harness import READY_S, Cluster
 
 GIVE_UP_S = 15
 
@@ -33,7 +33,7 @@ def next_acknowledged(clients: list[Client], client_id: str) -> float:
     raise AssertionError("no survivor")
 
 
-def one_round(cluster: Cluster, number: int) -> float:
+def one_round(cluster: Cluster, number: int, start_s: float = READY_S) -> float:
     """Kill the leader, wait for the next acknowledged post, bring the node back; the seconds in between."""
     leader = cluster.wait_ready()
     clients = [Client(node.port) for node in cluster.nodes.values() if node.id != leader]
@@ -46,7 +46,7 @@ def one_round(cluster: Cluster, number: int) -> float:
     finally:
         for client in clients:
             client.close()
-    cluster.restart(leader)
+    cluster.restart(leader, deadline_s=start_s)
     return missed_s
 
 

@@ -191,9 +191,9 @@ class Cluster:
         self.wait_ready()
         return self
 
-    def restart(self, *ids: int) -> None:
+    def restart(self, *ids: int, deadline_s: float = READY_S) -> None:
         self.start(*ids)
-        self.wait_ready()
+        self.wait_ready(deadline_s)
 
     def kill(self, *ids: int) -> None:
         """kill -9 all of them before waiting for any: they die at once, not one after the other."""

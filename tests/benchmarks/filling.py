@@ -1,0 +1,132 @@
+"""Clusters that hold many messages, and how they get them.
+
+They are posted over HTTP like any others, by wrk over 64 connections, in stretches of some seconds: what a cluster then
+holds was made by itself, and the rate of each stretch tells whether it gets slower.  wrk knows a time and no number, so
+it gets up to a stretch more than asked for.  A million takes minutes; therefore what is filled is kept for the run.
+"""
+
+import itertools
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.benchmarks import wrk
+from tests.benchmarks.framework import Point, Setting
+from tests.benchmarks.ours import BODY, ROOM, room_url
+from tests.cluster.harness import Cluster, Node
+
+CONNECTIONS = 64
+STRETCHES = 40  # about: the points of a picture
+PER_SECOND = 5_000  # about: it only decides how long a stretch is
+WARM_SHARE = 20  # this part of the messages goes first into another room, and fills caches and buffers
+START_S = 600.0  # for hopeless cases: a start that has no index files reads everything
+MANY_ROOMS = 10_000
+
+# What a request is: in another room each time, or with another ClientId.
+_ROOMS = """
+local n = 0
+wrk.method = "POST"
+wrk.body = BODY
+request = function()
+  n = n + 1
+  return wrk.format(nil, "/rooms/ROOM-" .. n % COUNT)
+end
+"""
+_CLIENT_IDS = """
+local n = 0
+wrk.method = "POST"
+wrk.body = OPENING
+request = function()
+  n = n + 1
+  return wrk.format(nil, nil, nil, wrk.body .. string.format("STRETCH-%011d", n) .. '"}')
+end
+"""
+
+Script = Callable[[int], str]  # of the stretch's number, so that a wrk does not begin again where the last one did
+
+
+def to_one_room(stretch: int) -> str:
+    return wrk.posting(BODY)
+
+
+def to_many_rooms(stretch: int) -> str:
+    return _ROOMS.replace("BODY", json.dumps(BODY)).replace("ROOM", ROOM).replace("COUNT", str(MANY_ROOMS))
+
+
+def with_client_ids(stretch: int) -> str:
+    """As long as those that the server makes where none is sent."""
+    opening = BODY.removesuffix("}") + ', "ClientId": "'
+    return _CLIENT_IDS.replace("OPENING", json.dumps(opening)).replace("STRETCH", f"{stretch:04}")
+
+
+def resident_bytes(node: Node) -> int:
+    """What it has of the machine's memory."""
+    assert node.process is not None
+    status = Path(f"/proc/{node.process.pid}/status").read_text(encoding="ascii")
+    (kib,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(kib) * 1024
+
+
+@dataclass(slots=True)
+class Filled:
+    """A cluster that was filled, and what was seen meanwhile.  Its nodes are stopped unless somebody uses it."""
+
+    cluster: Cluster
+    directory: Path
+    messages: int = 0  # entries of the log that are applied, which is a handful more
+    rate: list[Point] = field(default_factory=list)  # (messages, posts/s)
+    resident: list[Point] = field(
+        default_factory=list
+    )  # (messages, bytes) of the leader, the first one when it is warm
+
+    @property
+    def bytes_a_message(self) -> float:
+        (first, before), (last, after) = self.resident[0], self.resident[-1]
+        return (after - before) / (last - first)
+
+
+def fill(filled: Filled, leader: Node, setting: Setting, script: Script) -> None:
+    """Post `setting.messages`, the first of them to a room beside; AssertionError where a post failed."""
+    warm = setting.messages // WARM_SHARE
+    _post_until(filled, leader, warm, setting, "warm", to_one_room)
+    del filled.rate[:], filled.resident[:-1]
+    _post_until(filled, leader, setting.messages, setting, ROOM, script)
+
+
+def _post_until(filled: Filled, leader: Node, goal: int, setting: Setting, room: str, script: Script) -> None:
+    stretch_s = max(1, setting.messages // PER_SECOND // STRETCHES)
+    for stretch in itertools.count(1):
+        found = wrk.run(room_url(leader, room), script(stretch), connections=CONNECTIONS, seconds=stretch_s)
+        assert found.failed == 0, f"{found.failed} posts failed"
+        filled.messages = leader.status()["LastApplied"]
+        filled.rate.append((filled.messages, found.per_second))
+        filled.resident.append((filled.messages, resident_bytes(leader)))
+        if not setting.quick:
+            setting.say(f"filling: {filled.messages:,} of {goal:,} messages, {found.per_second:,.0f}/s")
+        if filled.messages >= goal:
+            return
+
+
+@contextmanager
+def filled_cluster(setting: Setting, size: int, script: Script) -> Iterator[Filled]:
+    """So many nodes in a directory of their own, with `setting.messages`, stopped by kill -9."""
+    with (
+        tempfile.TemporaryDirectory(prefix="raft-chat-filled-") as name,
+        Cluster(Path(name), size) as cluster,
+    ):
+        filled = Filled(cluster, Path(name))
+        leader = cluster.nodes[cluster.start_ready().wait_ready()]
+        fill(filled, leader, setting, script)
+        cluster.kill()
+        yield filled
+
+
+def three_nodes(setting: Setting) -> Filled:
+    return setting.kept.get("three filled nodes", lambda: filled_cluster(setting, 3, to_one_room), Filled)
+
+
+def single_node(setting: Setting) -> Filled:
+    return setting.kept.get("a filled node", lambda: filled_cluster(setting, 1, to_one_room), Filled)

@@ -1,0 +1,136 @@
+"""What a single node needs for its messages: memory, disk, and time to start.
+
+Memory is what the process has more of the machine's after a million messages than when it was warm, by their number.
+It was filled in that same process; a start finds its own way to the same state, and is told beside it.
+"""
+
+import json
+import signal
+from time import monotonic
+
+from tests.benchmarks import filling
+from tests.benchmarks.filling import START_S, Filled, Script, filled_cluster, resident_bytes
+from tests.benchmarks.framework import Benchmark, Figure, Measure, Round, Setting, at_most
+from tests.benchmarks.ours import ROOM
+from tests.cluster.harness import Node
+from tests.cluster.waiting import wait_until
+
+PAGE = 1000
+CACHES = ("*.idx", "checkpoint-*")  # what a data directory does without
+
+MEMORY = "memory a message"
+WITHOUT = Figure(MEMORY, "bytes", at_most(32))
+WITH = Figure(MEMORY, "bytes", at_most(48))
+
+
+def in_one_room(setting: Setting) -> Round:
+    held = filling.single_node(setting)
+    return Round({MEMORY: held.bytes_a_message}, {"posts/s": held.rate, "resident bytes": held.resident})
+
+
+def filled_with(script: Script) -> Measure:
+    def measure(setting: Setting) -> Round:
+        with filled_cluster(setting, 1, script) as held:
+            return Round({MEMORY: held.bytes_a_message}, {"resident bytes": held.resident})
+
+    return measure
+
+
+def _ready_s(held: Filled, node: Node) -> float:
+    """Start it; the seconds until it has answered a linearizable read."""
+    began = monotonic()
+    held.cluster.start(node.id)
+    path = f"/rooms/{ROOM}?limit=1"
+    wait_until(lambda: node.request("GET", path).status == 200, START_S, "the node answers a read")
+    return monotonic() - began
+
+
+def start(setting: Setting) -> Round:
+    """After a stop; after a kill -9; and after a kill -9 without the files that only make it quick."""
+    held = filling.single_node(setting)
+    (node,) = held.cluster.nodes.values()
+    try:
+        after_kill = _ready_s(held, node)
+        resident = resident_bytes(node) / held.messages
+        node.signal(signal.SIGTERM)
+        assert node.wait_exit() == 0
+        after_stop = _ready_s(held, node)
+        node.kill()
+        for pattern in CACHES:
+            for file in node.data_dir.glob(pattern):
+                file.unlink()
+        without = _ready_s(held, node)
+    finally:
+        held.cluster.kill()
+    return Round(
+        {"after a stop": after_stop, "after kill -9": after_kill, "without index files": without, "resident": resident}
+    )
+
+
+def disk(setting: Setting) -> Round:
+    """All that is in the data directory, beside the JSON of the posts as it is answered."""
+    held = filling.single_node(setting)
+    (node,) = held.cluster.nodes.values()
+    on_disk = sum(file.stat().st_size for file in node.data_dir.iterdir())
+    try:
+        _ready_s(held, node)
+        middle = held.messages // 2
+        posts = node.request("GET", f"/rooms/{ROOM}?around={middle}&limit={PAGE}").json()
+    finally:
+        held.cluster.kill()
+    as_json = sum(len(json.dumps(post, separators=(",", ":"))) for post in posts) / len(posts)
+    each = on_disk / held.messages
+    return Round({"its JSON": as_json, "on disk": each, "over its JSON": each - as_json})
+
+
+BENCHMARKS = (
+    Benchmark(
+        "memory",
+        "a single node's memory for a million messages in one room",
+        (WITHOUT,),
+        in_one_room,
+        needs=("wrk",),
+        long=True,
+        rounds=1,
+    ),
+    Benchmark(
+        "memory-ids",
+        "the same, where each came with a ClientId",
+        (WITH,),
+        filled_with(filling.with_client_ids),
+        needs=("wrk",),
+        long=True,
+        rounds=1,
+    ),
+    Benchmark(
+        "memory-rooms",
+        f"the same in {filling.MANY_ROOMS:,} rooms",
+        (WITHOUT,),
+        filled_with(filling.to_many_rooms),
+        needs=("wrk",),
+        long=True,
+        rounds=1,
+    ),
+    Benchmark(
+        "disk",
+        "a single node's disk for a message, all files of its data directory",
+        (Figure("its JSON", "bytes"), Figure("on disk", "bytes"), Figure("over its JSON", "bytes", at_most(90))),
+        disk,
+        needs=("wrk",),
+        long=True,
+        rounds=1,
+    ),
+    Benchmark(
+        "start",
+        "the start of a single node with a million messages, to its first answer to a linearizable read",
+        (
+            Figure("after a stop", "s", at_most(2)),
+            Figure("after kill -9", "s", at_most(2)),
+            Figure("without index files", "s", at_most(30)),
+            Figure("resident", "bytes a message"),
+        ),
+        start,
+        needs=("wrk",),
+        long=True,
+    ),
+)
