@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, cast
 
-from chat.origins import sharing_headers
 from chat.problems import Problem, not_found, problem_of, unavailable
+from chat.reads import Read, Reads
 from chat.replica import Replica
-from chat.request import Deferred, Environ, Headers, Request, Response, response_of
+from chat.request import Deferred, Environ, Request, Response, response_of
 from chat.routes import cluster, messages, rooms
 from chat.routes.pages import Pages
 from chat.state import ChatState
@@ -20,7 +20,7 @@ from raft.errors import RaftError
 
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
-Handler = Callable[..., Response | Deferred]
+Handler = Callable[..., Response | Deferred | Read]
 Methods = dict[str, Handler]
 
 # First segments that are routes here or will be (`/search`, `/login` …): no room is found under `/{room}` by these.
@@ -42,14 +42,16 @@ class _App:
         self._state = state
         self._websocket = websocket
         self._pages = Pages()
+        history = messages.History()
+        self._reads = Reads(replica)
         self._room: Methods = {
-            "GET": messages.read_page,
+            "GET": history.read_page,
             "POST": messages.post,
             "PATCH": rooms.configure,
             "DELETE": rooms.delete,
         }
         self._rooms: Methods = {"GET": rooms.list_rooms}
-        self._message: Methods = {"GET": messages.read_post}
+        self._message: Methods = {"GET": history.read_post}
         self._cluster: Methods = {"GET": cluster.status}
         self._member: Methods = {"POST": cluster.add, "PUT": cluster.move, "DELETE": cluster.remove}
         self._promote: Methods = {"POST": cluster.promote}
@@ -66,15 +68,17 @@ class _App:
                     raise unavailable("this node is starting")
                 return self._websocket(environ, start_response)
             response = self._dispatch(request)
+            if isinstance(response, Read):
+                response = self._reads.answer(request, response)
         except Problem as problem:
             response = response_of(problem)
         except RaftError as error:
             response = response_of(problem_of(error))
         if not isinstance(response, Response):
             return cast(Iterable[bytes], response)  # deferred: the server knows its own answers
-        return self._start(environ, start_response, response)
+        return _start(request, start_response, response)
 
-    def _dispatch(self, request: Request) -> Response | Deferred:
+    def _dispatch(self, request: Request) -> Response | Deferred | Read:
         methods, arguments = self._route(request.segments())
         method = request.environ["REQUEST_METHOD"]
         handler = methods.get("GET" if method == "HEAD" else method)
@@ -110,11 +114,10 @@ class _App:
             case _:
                 raise not_found("path: nothing is here")
 
-    def _start(self, environ: Environ, start_response: StartResponse, response: Response) -> Iterable[bytes]:
-        headers: Headers = response.head(self._replica.last_applied)
-        if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-            headers.append(("Content-Length", str(len(response.body))))
-        if "HTTP_ORIGIN" in environ and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-            headers += sharing_headers(environ["HTTP_ORIGIN"], self._replica.status())
-        start_response(f"{response.status:d} {HTTPStatus(response.status).phrase}", headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+def _start(request: Request, start_response: StartResponse, response: Response) -> Iterable[bytes]:
+    headers = request.head(response)
+    if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+        headers.append(("Content-Length", str(len(response.body))))
+    start_response(f"{response.status:d} {HTTPStatus(response.status).phrase}", headers)
+    return [] if request.environ["REQUEST_METHOD"] == "HEAD" else [response.body]

@@ -36,10 +36,11 @@ class Replica(Protocol):
         Instead of a result `done` may get an instance of Unavailable (nothing was proposed) or OutcomeUnknown.
         """
 
-    def read(self, done: Callable[[RaftError | None], None]) -> None:
+    def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
         """ReadIndex (dissertation §6.4): `done(None)` once this member's state holds all that was acknowledged before.
 
-        `done(Unavailable)` within 5 s where no quorum answers.
+        And all of the log up to `min_index`; `stale`: no more than that.  `done(Unavailable)` within 5 s where no
+        quorum answers, or the state does not come so far.  Never blocks; may call back before it returns.
         """
 
     def wait_applied(self, index: int, timeout_s: float) -> bool:

@@ -14,8 +14,9 @@ from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from chat import validation
+from chat.origins import sharing_headers
 from chat.problems import CONTENT_TYPE as PROBLEM_TYPE
-from chat.problems import Problem, invalid, problem_of, unavailable
+from chat.problems import Problem, invalid, unavailable
 from chat.replica import Replica
 from chat.state import ChatState
 
@@ -144,23 +145,21 @@ class Request:
         defer = self.environ.get("raft_chat.defer")
         return None if defer is None else defer()
 
+    def send(self, answer: Deferred, response: Response) -> None:
+        """Answer later; any thread."""
+        answer.send(response.status, self.head(response), response.body)
+
+    def head(self, response: Response) -> Headers:
+        """The answer's header fields but for Content-Length, which is the server's."""
+        head = response.head(self.replica.last_applied)
+        if "HTTP_ORIGIN" in self.environ and self.environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            head += sharing_headers(self.environ["HTTP_ORIGIN"], self.replica.status())
+        return head
+
     def settle_posts(self) -> None:
         """Before a post: wait for `min_index`, if one is asked for."""
         if self._raw_query:
             self._wait_applied(self.query().integer("min_index"))
-
-    def settle_reads(self, query: Query) -> int:
-        """Before a read: wait until this member's state is as new as the client asks for; an index it then has.
-
-        That is all that was acknowledged before (ReadIndex), unless `consistency=stale` is asked for.
-        """
-        stale = query.choice("consistency", "stale", "linearizable") == "stale"
-        self._wait_applied(query.integer("min_index"))
-        if not stale:
-            error = self.wait_for(self.replica.read, unavailable("the cluster did not answer in time"))
-            if error is not None:
-                raise problem_of(error)
-        return self.replica.last_applied
 
     def wait_for(self, start: Callable[[Callable[[_T], None]], None], late: Problem) -> _T:
         """Block until what `start` began calls back; what it called back with.  Raises `late` if it never does."""

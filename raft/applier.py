@@ -40,6 +40,7 @@ class Read:
     done: Callable[[RaftError | None, int], None]  # an error, or the index that the read holds from
     since_s: float
     from_peer: bool = False  # the peer waits for its own state, and asks no other member: one hop at most
+    min_index: int = 0  # it waits for this to be applied too
 
     def is_overdue(self, now_s: float) -> bool:
         """Whether it has waited long enough for a no."""
@@ -74,7 +75,7 @@ class Applier:
         self._busy = threading.Lock()  # held by whoever applies
         self._queue: SimpleQueue[int | None] = SimpleQueue()  # up to which index; None ends the thread
         self._reads_lock = threading.Lock()  # for a moment only; whoever takes reads out answers them
-        self._reads: list[tuple[int, list[Read]]] = []  # (index, those that wait for it)
+        self._reads: list[tuple[int, Read]] = []  # each with the index that it waits for
         self._at_node: dict[int, list[Read]] = {}  # reads that wait for a ReadIndex round, by token
         self._lost: SimpleQueue[Read] = SimpleQueue()
 
@@ -128,13 +129,16 @@ class Applier:
 
     def read_at(self, index: int, reads: list[Read]) -> None:
         """Confirm these reads once `index` is applied: now, in this thread, or by the apply thread."""
-        if index <= self.last_applied:
-            for read in reads:
+        later = []
+        for read in reads:
+            if max(index, read.min_index) <= self.last_applied:
                 read.done(None, index)
-            return
-        with self._reads_lock:
-            self._reads.append((index, reads))
-        self._queue.put(0)
+            else:
+                later.append((max(index, read.min_index), read))
+        if later:
+            with self._reads_lock:
+                self._reads += later
+            self._queue.put(0)
 
     def take_lost(self) -> list[Read]:
         """The reads that have to be asked for anew."""
@@ -155,7 +159,7 @@ class Applier:
             items = drain(self._queue)
             with self._busy:
                 self._apply_up_to(max((item for item in items if item is not None), default=0))
-            for index, read in self._take_reads(lambda index, batch: index <= self.last_applied):
+            for index, read in self._take_reads(lambda index, read: index <= self.last_applied):
                 read.done(None, index)
             if None in items:
                 return
@@ -163,21 +167,19 @@ class Applier:
     def look_over(self) -> None:
         """Give up reads that have waited too long: for a majority, or for this member to apply what it lacks."""
         now_s = time.monotonic()
-        for _, read in self._take_reads(lambda index, batch: batch[0].is_overdue(now_s)):  # the first is the oldest
+        for _, read in self._take_reads(lambda index, read: read.is_overdue(now_s)):
             read.give_up()
         if self._at_node:
             for read in self._door.look(lambda node: self._take_overdue_locked(now_s)):
                 read.give_up()
 
-    def _take_reads(self, which: Callable[[int, list[Read]], bool]) -> list[tuple[int, Read]]:
+    def _take_reads(self, which: Callable[[int, Read], bool]) -> list[tuple[int, Read]]:
         """Take the reads out that are to be answered now, each with its index."""
         if not self._reads:
             return []
         with self._reads_lock:
-            due = [which(index, batch) for index, batch in self._reads]
-            taken = [
-                (index, read) for (index, batch), now in zip(self._reads, due, strict=True) if now for read in batch
-            ]
+            due = [which(index, read) for index, read in self._reads]
+            taken = [waiting for waiting, now in zip(self._reads, due, strict=True) if now]
             self._reads = [waiting for waiting, now in zip(self._reads, due, strict=True) if not now]
         return taken
 

@@ -30,7 +30,7 @@ class BlankMember:
         """Refused: nothing can be committed."""
         done(self._unavailable())
 
-    def read(self, done: Callable[[RaftError | None], None]) -> None:
+    def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
         """Refused: nobody can say what was acknowledged."""
         done(self._unavailable())
 

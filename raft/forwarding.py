@@ -110,7 +110,7 @@ class Forwarder:
             if may_wait:
                 self._flusher.flush()
 
-    def read(self, done: Callable[[RaftError | None], None]) -> None:
+    def read(self, done: Callable[[RaftError | None], None], min_index: int = 0, stale: bool = False) -> None:
         """As chat/replica.py has it."""
         if self._reads_waiting >= READS_MAX:
             done(Unavailable("too many reads are waiting"))
@@ -121,7 +121,11 @@ class Forwarder:
             self._reads_waiting -= 1
             done(error)
 
-        self._to_read.put(Read(counted, time.monotonic()))
+        read = Read(counted, time.monotonic(), min_index=min_index)
+        if stale:
+            self._applier.read_at(min_index, [read])
+        else:
+            self._to_read.put(read)
 
     def read_for_peer(self, call: ReadIndex, done: Callable[[int], None]) -> None:
         """A follower's reads: `done(index)`, or `done(0)` where this member does not lead."""

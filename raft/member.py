@@ -277,9 +277,9 @@ class RunningMember:
         """Replicate a command; `done` gets the state machine's result, Unavailable or OutcomeUnknown."""
         self._forwarder.propose(command, done, may_wait)
 
-    def read(self, done: Callable[[RaftError | None], None]) -> None:
+    def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
         """ReadIndex, dissertation §6.4; `done(None)` once the state may be read."""
-        self._forwarder.read(done)
+        self._forwarder.read(done, min_index, stale)
 
     def wait_applied(self, index: int, timeout_s: float) -> bool:
         """Until the state is at `index`; False where that takes longer."""

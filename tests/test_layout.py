@@ -63,6 +63,7 @@ FLOORS = (
     ("chat.subscription",),
     ("chat.websocket",),
     ("chat.request",),
+    ("chat.reads",),
     ("chat.routes.*",),
     ("chat.app",),
     ("chat.cli.*",),

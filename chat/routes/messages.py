@@ -8,6 +8,7 @@ from chat import validation
 from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
 from chat.posting import check_post, propose, unanswered
 from chat.problems import Problem, invalid, not_found, unavailable
+from chat.reads import Read, is_stale
 from chat.request import Deferred, Query, Request, Response, percent_encoded, response_of
 from chat.state import Posted
 
@@ -26,48 +27,58 @@ def post(request: Request, room: str) -> Response | Deferred:
     return _answer(request.wait_for(partial(propose, request.replica, checked), late))
 
 
-def read_page(request: Request, room: str) -> Response:
-    """GET /rooms/{room}[?before|after|around=Id][&limit=100]: posts, oldest first; the newest page by default."""
-    room = validation.name("RoomName", room)
-    query = request.query()
-    ask = _ask(query)
-    seen = request.settle_reads(query)
-    page, posts = _read(request, room, ask)
-    headers = [("Cache-Control", "no-store")]
-    links = _links(room, ask, page, query.text("consistency") == "stale")
-    if links:
-        headers.append(("Link", ", ".join(links)))
-    body = b"[%b]\n" % b",".join(posts)
-    return Response(HTTPStatus.OK, body, headers=headers, log_index=max(seen, page.log_index))
+class History:
+    """The routes that read what was said."""
 
+    def read_page(self, request: Request, room: str) -> Read:
+        """GET /rooms/{room}[?before|after|around=Id][&limit=100]: posts, oldest first; the newest page by default."""
+        room = validation.name("RoomName", room)
+        query = request.query()
+        ask, stale = _ask(query), is_stale(query)
 
-def read_post(request: Request, room: str, id: str) -> Response:
-    """GET /rooms/{room}/messages/{id}: one post; 410 for one that was there."""
-    room = validation.name("RoomName", room)
-    number = validation.integer("Id", id, low=1)
-    seen = request.settle_reads(request.query())
-    page, posts = _read(request, room, PageAsk(limit=1, after=number - 1))
-    if number > page.newest_id:
-        raise not_found("Id: names no post of this room")
-    if number < page.oldest_id:
-        raise Problem(HTTPStatus.GONE, "gone", "Id: this post is gone: its room was deleted or keeps newer ones only")
-    headers = [("Cache-Control", "no-store")]
-    return Response(HTTPStatus.OK, posts[0] + b"\n", headers=headers, log_index=max(seen, page.log_index))
+        def render() -> Response:
+            seen = request.replica.last_applied
+            page, posts = self._read(request, room, ask)
+            headers = [("Cache-Control", "no-store")]
+            links = _links(room, ask, page, stale)
+            if links:
+                headers.append(("Link", ", ".join(links)))
+            body = b"[%b]\n" % b",".join(posts)
+            return Response(HTTPStatus.OK, body, headers=headers, log_index=max(seen, page.log_index))
 
+        return Read.asked(query, render)
 
-def _read(request: Request, room: str, ask: PageAsk) -> tuple[Page, list[bytes]]:
-    """The page and its posts, where some may be taken from the log while it is being read: then the state knows."""
-    for _ in range(_READ_TRIES):
-        page = request.state.page(room, ask)
-        with suppress(LookupError):
-            return page, page.read(request.replica)
-    raise unavailable("this member is taking in a snapshot")
+    def read_post(self, request: Request, room: str, id: str) -> Read:
+        """GET /rooms/{room}/messages/{id}: one post; 410 for one that was there."""
+        room = validation.name("RoomName", room)
+        number = validation.integer("Id", id, low=1)
+
+        def render() -> Response:
+            seen = request.replica.last_applied
+            page, posts = self._read(request, room, PageAsk(limit=1, after=number - 1))
+            if number > page.newest_id:
+                raise not_found("Id: names no post of this room")
+            if number < page.oldest_id:
+                detail = "Id: this post is gone: its room was deleted or keeps newer ones only"
+                raise Problem(HTTPStatus.GONE, "gone", detail)
+            headers = [("Cache-Control", "no-store")]
+            return Response(HTTPStatus.OK, posts[0] + b"\n", headers=headers, log_index=max(seen, page.log_index))
+
+        return Read.asked(request.query(), render)
+
+    def _read(self, request: Request, room: str, ask: PageAsk) -> tuple[Page, list[bytes]]:
+        """The page and its posts, where some may be taken from the log while it is being read: then the state knows."""
+        for _ in range(_READ_TRIES):
+            page = request.state.page(room, ask)
+            with suppress(LookupError):
+                return page, page.read(request.replica)
+        raise unavailable("this member is taking in a snapshot")
 
 
 def _send(request: Request, answer: Deferred, outcome: Posted | Problem) -> None:
     """Send the outcome of a post; on a thread of the engine's."""
     response = response_of(outcome) if isinstance(outcome, Problem) else _answer(outcome)
-    answer.send(response.status, response.head(request.replica.last_applied), response.body)
+    request.send(answer, response)
 
 
 def _answer(outcome: Posted | Problem) -> Response:

@@ -8,30 +8,35 @@ from chat import validation
 from chat.changing import Change, Outcome, check_deletion, check_settings, propose_change, unanswered
 from chat.history import timestamp
 from chat.problems import Problem
+from chat.reads import Read, is_stale
 from chat.request import Request, Response, percent_encoded
 from chat.state import RoomChanged, RoomDeleted, RoomSummary
 
 PAGE_ROOMS_MAX = 1_000
 
 
-def list_rooms(request: Request) -> Response:
+def list_rooms(request: Request) -> Read:
     """GET /rooms[?after=name&limit=1000&details=true]: names, sorted by code point."""
     query = request.query()
     after = query.text("after")
     limit = query.integer("limit", 1, PAGE_ROOMS_MAX) or PAGE_ROOMS_MAX
     details = query.choice("details", "true", "false") == "true"
     after = "" if after is None else validation.name("after", after)
-    seen = request.settle_reads(query)
-    log_index, rooms = request.state.rooms(after, limit + 1)  # one more, to see whether there is a next page
-    headers = [("Cache-Control", "no-store")]
-    if len(rooms) > limit:
-        rooms.pop()
-        rest = "&details=true" if details else ""
-        rest += "&consistency=stale" if query.text("consistency") == "stale" else ""
-        target = f"/rooms?after={percent_encoded(rooms[-1].name)}&limit={limit}{rest}"
-        headers.append(("Link", f'<{target}>; rel="next"'))
-    body = _json([_detailed(room) for room in rooms] if details else [room.name for room in rooms])
-    return Response(HTTPStatus.OK, body, headers=headers, log_index=max(seen, log_index))
+    rest = "&details=true" if details else ""
+    rest += "&consistency=stale" if is_stale(query) else ""
+
+    def render() -> Response:
+        seen = request.replica.last_applied
+        log_index, rooms = request.state.rooms(after, limit + 1)  # one more, to see whether there is a next page
+        headers = [("Cache-Control", "no-store")]
+        if len(rooms) > limit:
+            rooms.pop()
+            target = f"/rooms?after={percent_encoded(rooms[-1].name)}&limit={limit}{rest}"
+            headers.append(("Link", f'<{target}>; rel="next"'))
+        body = _json([_detailed(room) for room in rooms] if details else [room.name for room in rooms])
+        return Response(HTTPStatus.OK, body, headers=headers, log_index=max(seen, log_index))
+
+    return Read.asked(query, render)
 
 
 def redirect(request: Request, room: str) -> Response:

@@ -32,6 +32,8 @@ class FakeReplica:
         self.unavailable = False
         self.loses_answers = False  # commits, and does not know it
         self.delayed = False  # keeps proposals until `release`
+        self.holds_reads = False  # until `release_reads`
+        self.on_read_held: Callable[[], None] = lambda: None
         self.on_wait: Callable[[], None] | None = None  # makes waiting worth while; without it nothing is to come
         self.refusal: ChangeRefused | None = None
         self.level = LEVEL
@@ -40,6 +42,7 @@ class FakeReplica:
         self.now = FIRST_TIME
         self._entries: list[Entry] = []
         self._held: list[tuple[bytes, Callable[[object], None]]] = []
+        self._readers: list[tuple[int, Callable[[RaftError | None], None]]] = []
         self._progress = Condition()
 
     @property
@@ -73,9 +76,26 @@ class FakeReplica:
         self._commit(command, results.append)
         return results[0]
 
-    def read(self, done: Callable[[RaftError | None], None]) -> None:
-        self.reads += 1
-        done(Unavailable("no quorum") if self.unavailable else None)
+    def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
+        self.reads += not stale
+        if self.unavailable and not stale:
+            done(Unavailable("no quorum"))
+        elif self.holds_reads:
+            self._readers.append((0, done))
+            self.on_read_held()
+        elif self.last_applied >= min_index:
+            done(None)
+        elif self.on_wait is None:
+            done(Unavailable("it has not come so far"))
+        else:
+            self._readers.append((min_index, done))
+            self.on_wait()
+
+    def release_reads(self, error: RaftError | None = None) -> None:
+        """Confirm all reads that are held back, in order, or refuse them."""
+        readers, self._readers = self._readers, []
+        for _, done in readers:
+            done(error)
 
     def wait_applied(self, index: int, timeout_s: float) -> bool:
         self.waits.append((index, timeout_s))
@@ -114,4 +134,10 @@ class FakeReplica:
             result = self.state.apply(entry)
             self.state.applied(index)
             self._progress.notify_all()
+        readers, self._readers = self._readers, []
+        for min_index, read in readers:
+            if min_index <= index:
+                read(None)
+            else:
+                self._readers.append((min_index, read))
         done(OutcomeUnknown("the leader was lost") if self.loses_answers else result)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -267,6 +268,20 @@ def test_a_read_of_what_is_applied_is_confirmed_at_once() -> None:
     alone.applier.read_at(alone.applier.last_applied, [read(told), read(told)])
     turn(alone.applier)
     assert told == [None, None]
+
+
+def test_a_read_waits_for_the_index_that_it_is_to_show_and_holds_up_no_other() -> None:
+    alone = leading()
+    turn(alone.applier)
+    applied = alone.applier.last_applied
+    told: list[RaftError | None] = []
+    others: list[RaftError | None] = []
+    alone.applier.read_at(applied, [replace(read(told), min_index=applied + 1), read(others)])
+    turn(alone.applier)
+    assert (told, others) == ([], [None])
+    alone.commit(b"1")
+    turn(alone.applier)
+    assert told == [None]
 
 
 def test_a_read_that_has_waited_too_long_is_refused_once() -> None:

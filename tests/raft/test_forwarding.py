@@ -274,6 +274,33 @@ def test_a_read_without_a_leader_is_refused_when_its_time_is_over(desk: Desk, mo
     assert [type(error) for error in told] == [Unavailable]
 
 
+def test_a_stale_read_asks_nobody_and_waits_for_its_index_only(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    told: list[RaftError | None] = []
+    desk.forwarder.read(told.append, stale=True)
+    assert told == [None]
+    desk.forwarder.read(told.append, min_index=7, stale=True)
+    desk.turn()
+    assert (told, desk.reads_to_leader.calls.qsize()) == ([None], 0)
+    desk.applier.last_applied = 7
+    desk.applier.stop()
+    desk.applier.run()
+    assert told == [None, None]
+
+
+def test_a_read_that_waits_for_an_index_asks_the_leader_too(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    told: list[RaftError | None] = []
+    desk.forwarder.read(told.append, min_index=9)
+    desk.reads_to_leader.answers.put(ReadIndexReply(7))
+    desk.turn()
+    for applied, expected in ((8, []), (9, [None])):
+        desk.applier.last_applied = applied
+        desk.applier.stop()
+        desk.applier.run()
+        assert told == expected
+
+
 def test_too_many_reads_are_refused_at_once_and_those_that_are_answered_make_room(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,117 @@
+"""GETs that tell what was said: they wait until this member's state may be read, and hold no thread meanwhile.
+
+A route that reads does not read: it checks what is asked and returns a Read, whose `render` is called once the state is
+as new as the client asks for.  Where the server can have an answer sent later, whoever brings the request goes on at
+once; the engine tells which reads it has confirmed, and one thread renders and sends them one after the other.  That
+is quicker than waking a thread for each, and no more than one at a time uses the processor.  Elsewhere (TLS) the
+request's own thread waits and renders.
+
+Rules.  A confirmed read looks at the state only after it was confirmed: what it shows may be newer than asked for,
+never older.  Whatever goes wrong is an answer too; what is a bug is logged, and a 500.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from queue import SimpleQueue
+from threading import Lock, Thread
+
+from chat.problems import Problem, problem_of, unavailable
+from chat.replica import Replica
+from chat.request import Deferred, Query, Request, Response, response_of
+from raft.errors import RaftError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a route that reads answers with.  `render` raises Problem or RaftError."""
+
+    render: Callable[[], Response]
+    min_index: int = 0  # of the log, that the state must have reached
+    stale: bool = False  # nobody else is asked: what this member has will do
+
+    @staticmethod
+    def asked(query: Query, render: Callable[[], Response]) -> "Read":
+        """As `min_index` and `consistency` say.  Raises Problem where they say nonsense."""
+        return Read(render, query.integer("min_index") or 0, is_stale(query))
+
+
+def is_stale(query: Query) -> bool:
+    """Whether the query asks for what this member has, rather than for all that was acknowledged (ReadIndex)."""
+    return query.choice("consistency", "stale", "linearizable") == "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A read that the engine has decided on, and where its answer goes."""
+
+    read: Read
+    request: Request
+    answer: Deferred
+    error: RaftError | None
+
+
+class Reads:
+    """Settles the reads of one application."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._settled: SimpleQueue[_Settled] = SimpleQueue()  # bounded: a connection has one answer outstanding
+        self._starting = Lock()
+        self._thread: Thread | None = None  # started by the first read that needs it
+
+    def answer(self, request: Request, read: Read) -> Response | Deferred:
+        """The answer, or the promise of it.  Raises what `render` does."""
+        if read.stale and self._replica.last_applied >= read.min_index:
+            return read.render()
+        answer = request.defer()
+        if answer is None:
+            late = unavailable("the cluster did not answer in time")
+            return self._rendered(read, request.wait_for(partial(self._start, read), late))
+        if self._thread is None:
+            self._start_thread()
+        self._start(read, lambda error: self._settled.put(_Settled(read, request, answer, error)))
+        return answer
+
+    def _start(self, read: Read, done: Callable[[RaftError | None], None]) -> None:
+        self._replica.read(done, min_index=read.min_index, stale=read.stale)
+
+    def _rendered(self, read: Read, error: RaftError | None) -> Response:
+        if error is None:
+            return read.render()
+        if self._replica.last_applied < read.min_index:
+            raise unavailable("min_index: this member has not come so far yet")
+        raise problem_of(error)
+
+    # The thread
+
+    def _start_thread(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                # daemon: it may be reading from a disk that hangs when the process ends
+                self._thread = Thread(target=self._run, name="reads", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            settled = self._settled.get()
+            try:
+                settled.request.send(settled.answer, self._response(settled))
+            except Exception:
+                logger.exception("a read's answer could not be sent")
+
+    def _response(self, settled: _Settled) -> Response:
+        try:
+            return self._rendered(settled.read, settled.error)
+        except Problem as problem:
+            return response_of(problem)
+        except RaftError as error:
+            return response_of(problem_of(error))
+        except Exception:
+            logger.exception("the application failed on %s", settled.request.path)
+            detail = "the server failed on this request; its log says why"
+            return response_of(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail))
