@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from chat.commands import CLIENT_ID_OPENS, POST_OPENS
-from chat.replica import Replica
 from raft.messages import Entry
 
 PAGE_POSTS_MAX = 1_000
@@ -53,14 +52,6 @@ class Page:
     oldest_id: int  # that is left in the room; newest_id + 1 where none is
     newest_id: int  # that was ever given in the room
     positions: list[int]  # log indexes of first_id to last_id
-
-    def read(self, replica: Replica) -> list[bytes]:
-        """The posts as JSON, oldest first; from the disk's cache, without a lock.
-
-        Raises LookupError where one of them has left the log: then the state knows that it is gone.
-        """
-        entries = replica.entries(self.positions)
-        return [render_post(entry, id) for id, entry in enumerate(entries, self.first_id)]
 
 
 class Room:

@@ -63,7 +63,7 @@ FLOORS = (
     ("chat.subscription",),
     ("chat.websocket",),
     ("chat.request",),
-    ("chat.reads",),
+    ("chat.reads", "chat.rendered"),
     ("chat.routes.*",),
     ("chat.app",),
     ("chat.cli.*",),

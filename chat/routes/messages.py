@@ -9,6 +9,7 @@ from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
 from chat.posting import check_post, propose, unanswered
 from chat.problems import Problem, invalid, not_found, unavailable
 from chat.reads import Read, is_stale
+from chat.rendered import RenderedPosts
 from chat.request import Deferred, Query, Request, Response, percent_encoded, response_of
 from chat.state import Posted
 
@@ -28,7 +29,10 @@ def post(request: Request, room: str) -> Response | Deferred:
 
 
 class History:
-    """The routes that read what was said."""
+    """The routes that read what was said; they share a cache of it."""
+
+    def __init__(self) -> None:
+        self._rendered = RenderedPosts()
 
     def read_page(self, request: Request, room: str) -> Read:
         """GET /rooms/{room}[?before|after|around=Id][&limit=100]: posts, oldest first; the newest page by default."""
@@ -71,7 +75,7 @@ class History:
         for _ in range(_READ_TRIES):
             page = request.state.page(room, ask)
             with suppress(LookupError):
-                return page, page.read(request.replica)
+                return page, self._rendered.read(page, request.replica)
         raise unavailable("this member is taking in a snapshot")
 
 
