@@ -12,6 +12,7 @@ failure: what a machine comes to is not this program's fault.
 """
 
 import argparse
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -37,9 +38,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=usual.messages, help="that a filled cluster holds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results; what it holds of others stays")
     parser.add_argument("--show", type=Path, metavar="FILE", help="run nothing: tell what this file holds")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="rewrite the table in this page")
-    parser.add_argument("--svg", type=Path, metavar="DIR", help="draw the pictures (needs the extra 'bench')")
-    return parser.parse_args()
+    parser.add_argument("--page", type=Path, metavar="FILE", help="rewrite this page's table of that file")
+    parser.add_argument("--svg", type=Path, metavar="DIR", help="draw its pictures (needs the extra 'bench')")
+    options = parser.parse_args()
+    if (options.page or options.svg) and not (options.json or options.show):
+        parser.error("--page and --svg are made of what a file holds: name it by --json or --show")
+    return options
 
 
 def say(line: str) -> None:
@@ -60,8 +64,8 @@ def _chosen(options: argparse.Namespace) -> list[Benchmark]:
     return [benchmark for benchmark in BENCHMARKS if options.all or options.quick or not benchmark.long]
 
 
-def _run(chosen: Sequence[Benchmark], plan: running.Plan) -> tuple[list[Result], bool]:
-    """The results, and whether everything that should have run did."""
+def _run(chosen: Sequence[Benchmark], plan: running.Plan, file: Path | None) -> tuple[list[Result], bool]:
+    """The results, written down one by one, and whether everything that should have run did."""
     results: list[Result] = []
     complete = True
     with Kept() as kept:
@@ -69,8 +73,10 @@ def _run(chosen: Sequence[Benchmark], plan: running.Plan) -> tuple[list[Result],
             if lacking := running.missing(benchmark):
                 say(f"{benchmark.name} is not run: it needs {', '.join(lacking)}")
                 complete = complete and os.environ.get("CI") != "true"
-            else:
-                results.append(running.run(benchmark, plan, kept, say))
+                continue
+            results.append(running.run(benchmark, plan, kept, say))
+            if file:
+                write(file, results[-1:], list(BY_NAME))
     return results, complete and not any(result.failed for result in results)
 
 
@@ -82,16 +88,24 @@ def main() -> int:
     if options.list:
         _list()
         return 0
+    if options.svg and importlib.util.find_spec("matplotlib") is None:
+        say("--svg needs matplotlib: pip install '.[bench]'")
+        return 2
     if options.show:
         results, complete = read(options.show), True
     else:
         plan = running.Plan(options.rounds, options.seconds, options.messages)
-        results, complete = _run(_chosen(options), running.Plan.quickly() if options.quick else plan)
+        results, complete = _run(_chosen(options), running.Plan.quickly() if options.quick else plan, options.json)
     say(table.for_a_terminal(results))
-    if options.json:
-        results = write(options.json, results, list(BY_NAME))
+    file = options.json or options.show
+    held = read(file) if file and file.exists() else []
     if options.page:
-        table.rewrite(options.page, results)
+        table.rewrite(options.page, file.name, held)
+    if options.svg:
+        from tests.benchmarks import drawing  # not at the top: it needs matplotlib, and nothing else does
+
+        for drawn in drawing.draw(options.svg, file, held):
+            say(f"drawn: {drawn}")
     return 0 if complete else 1
 
 

@@ -79,21 +79,25 @@ def _member(name: str) -> str:
 
 def _result(found: Mapping[str, Any]) -> Result:
     values = _from_json(Result, found)
-    return Result(**values | {"lines": tuple(Line(**_from_json(Line, line)) for line in values["lines"])})
+    values["lines"] = tuple(Line(**_from_json(Line, line)) for line in values["lines"])
+    values["series"] = {
+        side: {name: [(x, y) for x, y in points] for name, points in series.items()}
+        for side, series in values["series"].items()
+    }
+    return Result(**values)
 
 
 def read(file: Path) -> list[Result]:
     return [_result(found) for found in json.loads(file.read_text(encoding="utf-8"))["Benchmarks"]]
 
 
-def write(file: Path, results: Sequence[Result], order: Sequence[str]) -> list[Result]:
-    """Write all of them, and what the file held of benchmarks that were not run now; what it holds then.
+def write(file: Path, results: Sequence[Result], order: Sequence[str]) -> None:
+    """Write all of them, and what the file held of benchmarks that were not run now.
 
-    `order` is that of the names; what has none any more goes out.
+    `order` is that of the names; what has none any more goes out.  A line each: so a difference shows what changed.
     """
     known = {result.name: result for result in (read(file) if file.exists() else [])}
     known |= {result.name: result for result in results}
     held = [known[name] for name in order if name in known]
-    text = json.dumps({"Benchmarks": list(map(_to_json, held))}, indent=1)
-    file.write_text(text + "\n", encoding="utf-8")
-    return held
+    lines = ",\n".join(json.dumps(_to_json(result), ensure_ascii=False) for result in held)
+    file.write_text(f'{{"Benchmarks": [\n{lines}\n]}}\n', encoding="utf-8")

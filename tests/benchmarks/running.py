@@ -63,7 +63,11 @@ def run(benchmark: Benchmark, plan: Plan, kept: Kept, say: Callable[[str], None]
     sides = {"raft-chat": benchmark.ours} | ({benchmark.peer: benchmark.theirs} if benchmark.theirs else {})
     rounds: dict[str, list[Round]] = {side: [] for side in sides}
     count = 1 if plan.quick else benchmark.rounds or plan.rounds
-    described = machine.described() | {"Rounds": str(count), "Seconds": str(plan.seconds)}
+    described = machine.described() | {
+        "Rounds": str(count),
+        "Seconds": str(plan.seconds),
+        "Messages": f"{plan.messages:,}",
+    }
     try:
         for number in range(1, count + 1):
             for side, measure in sides.items():

@@ -15,7 +15,7 @@ from tests.cluster.harness import Cluster, Node
 KILLS = 20
 CONNECTIONS = 256
 MINUTES = 10
-LOOK_S = 1.0
+LOOK_S = 5.0
 SETTLED = 0.1  # of the time; until then caches and buffers fill
 
 
@@ -37,7 +37,7 @@ def killed(setting: Setting) -> Round:
 
 @dataclass(slots=True)
 class Watch:
-    """A look at all nodes every second, from a thread of its own, until it is told to stop."""
+    """A look at all nodes every few seconds, from a thread of its own, until it is told to stop."""
 
     cluster: Cluster
     began: float = field(default_factory=monotonic)

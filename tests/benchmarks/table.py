@@ -1,11 +1,11 @@
-"""The results for people: in a terminal, and as the table of docs/performance.md between its two markers."""
+"""The results for people: in a terminal, and as the tables of docs/performance.md, each between two markers."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.benchmarks.results import Line, Result
 
-BEGIN, END = "<!-- figures: written by python -m tests.benchmarks -->", "<!-- end of the figures -->"
+BEGIN, END = "<!-- figures of {}: written by python -m tests.benchmarks -->", "<!-- end of the figures -->"
 VERDICTS = {True: "met", False: "not met", None: ""}
 HEADINGS = ("benchmark", "figure", "unit", "raft-chat", "peer", "", "ratio", "goal", "")
 TEXT_COLUMNS = 3  # the first ones; what follows is set to the right
@@ -51,32 +51,41 @@ def for_a_terminal(results: Sequence[Result]) -> str:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """The table, and under it on what and when each benchmark was run."""
+    """The table, a heading line for each benchmark, and under it when and on what they were run."""
     lines = ["| what | raft-chat | peer | ratio | goal | |", "|---|--:|--:|--:|--:|---|"]
     for result in results:
-        for line in result.lines:
-            peer = f"{number(line.theirs_told)} ({result.peer})" if line.theirs else ""
-            ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
-            ours = f"{number(line.ours_told)} {line.unit}".strip()
-            cells = (f"`{result.name}`: {line.figure}", ours, peer, ratio, line.goal, VERDICTS[line.met])
-            lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| **`{result.name}`** {result.what} | | | | | |")
+        if result.failed:
+            lines.append(f"| failed: {result.failed} | | | | | |")
+        lines += [f"| {' | '.join(_markdown_cells(result, line))} |" for line in result.lines]
     return "\n".join([*lines, "", *_runs(results)])
 
 
+def _markdown_cells(result: Result, line: Line) -> tuple[str, ...]:
+    peer = f"{number(line.theirs_told)} ({result.peer})" if line.theirs else ""
+    ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
+    ours = f"{number(line.ours_told)} {line.unit}".strip()
+    verdict = f"**{VERDICTS[False]}**" if line.met is False else VERDICTS[line.met]
+    return line.figure, ours, peer, ratio, line.goal, verdict
+
+
 def _runs(results: Sequence[Result]) -> Iterator[str]:
-    """A line for each machine and commit, with the benchmarks that were run so."""
-    runs: dict[str, list[str]] = {}
+    """A line for each machine, commit and length of the run, with the benchmarks that were run so."""
+    runs: dict[str, list[Result]] = {}
     for result in results:
         told = ", ".join(f"{name.lower()} {words}" for name, words in result.run.items() if name != "Measured")
-        runs.setdefault(told, []).append(f"`{result.name}` ({result.run['Measured']})")
-    for told, names in runs.items():
-        yield f"Measured: {', '.join(names)}, with {told}."
+        runs.setdefault(told, []).append(result)
+    for told, same in runs.items():
+        names = ", ".join(f"`{result.name}`" for result in same)
+        times = [result.run["Measured"] for result in same]
+        when = min(times) if len(set(times)) == 1 else f"{min(times)} to {max(times)}"
+        yield f"- {names}: {when}, {told}."
 
 
-def rewrite(page: Path, results: Sequence[Result]) -> None:
-    """Put the table between the markers of this page.  AssertionError where it has no such markers."""
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
+def rewrite(page: Path, file: str, results: Sequence[Result]) -> None:
+    """Put the table between the markers that this page has for that file's figures; AssertionError without them."""
+    marker = BEGIN.format(file)
+    before, begin, rest = page.read_text(encoding="utf-8").partition(marker)
     _, end, after = rest.partition(END)
-    assert begin and end, f"{page} does not have the lines {BEGIN!r} and {END!r}"
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(results)}\n\n{END}{after}", encoding="utf-8")
+    assert begin and end, f"{page} does not have the lines {marker!r} and {END!r}"
+    page.write_text(f"{before}{marker}\n\n{markdown(results)}\n\n{END}{after}", encoding="utf-8")

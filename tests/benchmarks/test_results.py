@@ -27,7 +27,8 @@ RUN = {"Measured": "today", "Cores": "2"}
 
 
 def rounds(rates: list[float], pauses: list[float]) -> list[Round]:
-    return [Round({"posts/s": rate, "pause": pause}) for rate, pause in zip(rates, pauses, strict=True)]
+    series = {"posts/s over messages": [(0.0, 1.5), (10.0, 2.5)]}
+    return [Round({"posts/s": rate, "pause": pause}, series) for rate, pause in zip(rates, pauses, strict=True)]
 
 
 def unused(setting: Setting) -> Round:
@@ -85,17 +86,20 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
 def test_benchmarks_that_were_not_run_now_stay_in_the_file_in_their_order(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     write(file, [result("first"), result("last"), result("given up")], ["first", "last", "given up"])
-    held = write(file, [result("first", judged=False)], ["last", "first"])
-    assert held == read(file) == [result("last"), result("first", judged=False)]
+    write(file, [result("first", judged=False)], ["last", "first"])
+    assert read(file) == [result("last"), result("first", judged=False)]
 
 
 def test_only_what_stands_between_the_markers_of_a_page_is_rewritten(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
-    table.rewrite(page, [result()])
+    begin = table.BEGIN.format("figures.json")
+    others = f"{table.BEGIN.format('others.json')}\nothers\n{table.END}\n"
+    page.write_text(f"{others}{begin}\nold\n{table.END}\nafter\n")
+    table.rewrite(page, "figures.json", [result()])
     text = page.read_text()
-    assert text.startswith(f"before\n{table.BEGIN}\n") and text.endswith(f"{table.END}\nafter\n")
-    assert "| `posts`: posts/s | 200 /s | 100 (etcd) | 2.00 | ≥ 2 × | met |" in text
+    assert text.startswith(f"{others}{begin}\n") and text.endswith(f"{table.END}\nafter\n")
+    assert "| posts/s | 200 /s | 100 (etcd) | 2.00 | ≥ 2 × | met |" in text
+    assert "| pause | 120 ms | 1 (etcd) | 20.00 | ≤ 100 | **not met** |" in text
     assert "old" not in text
 
 
@@ -103,7 +107,7 @@ def test_a_page_without_the_markers_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing to see")
     with pytest.raises(AssertionError, match="does not have the lines"):
-        table.rewrite(page, [result()])
+        table.rewrite(page, "figures.json", [result()])
 
 
 def test_ours_and_the_peer_run_in_turn_each_in_an_empty_directory() -> None:
