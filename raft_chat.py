@@ -15,11 +15,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from chat.app import create_app
+from chat.app import create_app, never_waits
 from chat.cli.options import OptionRefused, Options, read_options
 from chat.commands import LEVEL
 from chat.hub import Hub
-from chat.limits import Gate, Limits, Slots
+from chat.limits import Limits, Slots
 from chat.serving import Server
 from chat.state import ChatState
 from chat.websocket import make_websocket_app
@@ -58,6 +58,7 @@ class NodeProcess:
         self._ended = threading.Event()
         _raise_descriptor_limit()  # before the servers, whose bounds follow from it
         self._why_blank = "starting"
+        self._member: RunningMember | None = None
         self._disk = RealDisk()
         self._lock = lock_directory(self._disk, options.data_dir)
         self._identity = load_or_create(self._disk, options.data_dir, options.id)
@@ -85,11 +86,15 @@ class NodeProcess:
         self._endpoint = Endpoint(self._formation.sender, self._formation.hello)
         blank = BlankMember(options.id, dict(options.members), self._waiting_for)
         self._app = create_app(blank, ChatState())
-        self._peer_server = self._listen(self._endpoint, *parse_peer_url(self._own_url(stored)), "peers", PEER_LIMITS)
-        gate = Slots(AT_WORK_MAX)
-        self._client_server = self._listen(self._call_app, options.host, options.port, "clients", Limits(), gate)
+        self._peer_server = self._listen(
+            self._endpoint, *parse_peer_url(self._own_url(stored)), "peers", limits=PEER_LIMITS
+        )
+        self._client_server = self._listen(
+            self._call_app, options.host, options.port, "clients",
+            gate=Slots(AT_WORK_MAX), never_waits=never_waits, finish_batch=self._flush,
+        )  # fmt: skip
         self._rewriter = ChildRewriter([sys.executable, "-m", "raft_chat", REWRITE], options.data_dir)
-        self._member: RunningMember | None = None
+
         self._hub: Hub | None = None
 
     def run(self) -> int:
@@ -114,9 +119,9 @@ class NodeProcess:
 
     # Starting
 
-    def _listen(self, app: Any, host: str, port: int, name: str, limits: Limits, gate: Gate | None = None) -> Server:
+    def _listen(self, app: Any, host: str, port: int, name: str, **settings: Any) -> Server:
         try:
-            return Server(app, host, port, name=name, gate=gate, limits=limits)
+            return Server(app, host, port, name=name, **settings)
         except OSError as error:
             raise StartRefused(f"port {port} on {host} for {name} cannot be used: {error.strerror}") from None
 
@@ -166,6 +171,10 @@ class NodeProcess:
 
     def _call_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         return self._app(environ, start_response)
+
+    def _flush(self) -> None:
+        if self._member is not None:
+            self._member.flush()
 
     def _save_identity(self, identity: Identity) -> None:
         save(self._disk, self.options.data_dir, identity)

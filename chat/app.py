@@ -5,6 +5,7 @@ answer is 405 and says what is allowed.  Everything that goes wrong on purpose i
 and left to the server to log.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, cast
@@ -29,6 +30,14 @@ NAMES_TAKEN = frozenset(
     | {"login", "logout", "me", "users", "tokens", "invites"}
     | {"backup", "livez", "readyz", "healthz", "metrics", "openapi.json", "favicon.ico"}
 )
+
+
+_NEVER_WAITS = re.compile("/rooms/[^/?]+")
+
+
+def never_waits(method: str, target: str) -> bool:
+    """Whether the application defers its answer to such a request, or has it at once: a post without `min_index`."""
+    return method == "POST" and _NEVER_WAITS.fullmatch(target) is not None
 
 
 def create_app(replica: Replica, state: ChatState, *, websocket: WsgiApp | None = None) -> WsgiApp:

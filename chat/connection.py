@@ -1,4 +1,7 @@
-"""One connection and its thread: read a request, call the application, answer, and again (keep-alive).
+"""One connection: read a request, call the application, answer, and again (keep-alive).
+
+Between two requests it is watched (`watch.py`), and a request that is there whole, and never waits, is served by the
+watch's own thread.  Anything else is a thread's, until the connection is quiet again.
 
 Rules, beside those of `reading.py`
 - `turn` is held from before a request is worked on until its answer is sent, whoever sends it.  So answers keep
@@ -20,8 +23,8 @@ from typing import Any
 from chat.answers import Head, Headers, Reply, problem, refusal_bytes, status_line
 from chat.http import Refused, Request
 from chat.limits import KIB, Outside
+from chat.nowait import Receiver, send_now
 from chat.reading import ClientGone, RequestReader
-from chat.sending import send_now
 
 logger = logging.getLogger(__name__)
 
@@ -54,16 +57,16 @@ class Answer:
             head = Head(status_line(status), headers, self._request, keep_alive)
             payload = head.with_body(body)
         except Exception:
-            self._connection.deliver(self, _failure(self._request), close=True)
+            self._connection.deliver(_failure(self._request), True, self)
             raise
-        self._connection.deliver(self, payload, head.close)
+        self._connection.deliver(payload, head.close, self)
 
 
 class Connection(RequestReader):
     """Werkzeug's handler of one connection, with a request loop of its own."""
 
     def setup(self) -> None:
-        """Called in the connection's own thread, as are all methods where nothing else is said."""
+        """Called by the thread that accepts; all other methods by whoever serves it, where nothing else is said."""
         super().setup()
         self.turn = Lock()
         self.in_backlog = False  # set under the door
@@ -73,7 +76,6 @@ class Connection(RequestReader):
         self._answer: Answer | None = None
         self._answer_by = 0.0  # the deferred one
         self._template = self._environ_template()
-        self.site.opened(self)
 
     def _environ_template(self) -> dict[str, Any]:
         """What all requests of this connection have in common."""
@@ -99,21 +101,102 @@ class Connection(RequestReader):
             template["raft_chat.defer"] = self.defer
         return template
 
-    # The loop
+    # In the watch's thread
 
-    def handle(self) -> None:
-        """Serve requests until the connection ends; BaseRequestHandler then calls finish()."""
+    def serve_now(self, receiver: Receiver) -> bool:
+        """Serve what has arrived, where that waits for nothing.  False: it takes a thread, which finds it here."""
         try:
-            self._open()
-            while self._serve_one():
-                pass
-            if not self.detached:
+            data = receiver.receive_now(self.descriptor)
+        except OSError:
+            return False
+        if data is None:
+            return True
+        if not data:
+            self.client_has_closed = True
+            return False
+        self.idle = False
+        self._buffer = data
+        try:
+            request = self._whole_request()
+        except Refused:
+            return False  # and it will be refused there
+        if request is None or not self._never_waits or not self.turn.acquire(blocking=False):
+            return False
+        self._has_turn = True
+        if self.closing:
+            return False
+        self._buffer = self._buffer[len(self._head) + 4 :]
+        environ = self._environ(request)
+        environ["wsgi.input"] = self._read_body(request, environ)
+        environ["raft_chat.read_ahead"] = self._buffer
+        self.deadline = monotonic() + self.limits.idle_s
+        self.idle = not self._buffer  # before the call: the answer may be sent before it returns
+        self._call_now(request, environ)
+        return not self._buffer
+
+    def _call_now(self, request: Request, environ: dict[str, Any]) -> None:
+        pieces: list[bytes] = []
+        reply = Reply(pieces.append, request, request.keep_alive and not self.site.draining)
+        self._answer = None
+        try:
+            result = self.site.app(environ, reply.start_response)
+            if self._answer is not None and result is self._answer:
+                self._defer_to(self._answer, request)
+                return
+            self._revoke_answer()
+            reply.run(result)
+        except ClientGone:
+            reply.keep_alive = False
+        except Exception:
+            logger.exception("the application failed on %s %s", request.method, request.path)
+            pieces, reply.keep_alive = [_failure(request)], False
+        self._has_turn = False
+        self.deliver(b"".join(pieces), not reply.keep_alive)
+
+    def _whole_request(self) -> Request | None:
+        """The request at the buffer's start, if all of it is there.  Raises Refused."""
+        end = self._buffer.find(b"\r\n\r\n")
+        if end <= 0 or self._buffer[0] == 13:
+            return None
+        head = self._buffer[:end]
+        request = self._request
+        if request is None or head != self._head:
+            request = self._parsed(head)
+        if request.chunked or request.length > min(len(self._buffer) - end - 4, self.limits.body_bytes):
+            return None
+        return request
+
+    # In a thread
+
+    def serve(self) -> None:
+        """Serve requests until the connection is quiet, and give it back to the watch, or until it ends."""
+        quiet = False
+        try:
+            quiet = self._serve_while_busy()
+            if not quiet and not self.detached:
                 self._take_turn()
                 self._linger()
         except Refused as refused:
             self._refuse(refused)
         except (ClientGone, OSError):
             pass  # nobody is there to be told
+        finally:
+            if not quiet:
+                self.finish()
+        if quiet:
+            self.site.watch(self)
+
+    def _serve_while_busy(self) -> bool:
+        """False: the connection is to end."""
+        self._shake_hands()
+        while self._serve_one():
+            if self.watchable and not self._buffer:
+                self.deadline = monotonic() + self._wait_s
+                self.idle = True
+                if self.site.draining:
+                    self.shut_if_quiet()
+                return True
+        return False
 
     def _serve_one(self) -> bool:
         """Serve one request.  False: it was the last."""
@@ -127,7 +210,9 @@ class Connection(RequestReader):
         environ["wsgi.input"] = self._read_body(request, environ)
         environ["raft_chat.read_ahead"] = self._buffer
         self.deadline = inf  # from here on it is the application's time
-        return self._answer_with_app(request, environ)
+        going_on = self._answer_with_app(request, environ)
+        self.site.finish_batch()
+        return going_on
 
     def _answer_with_app(self, request: Request, environ: dict[str, Any]) -> bool:
         self._answer = None
@@ -258,14 +343,14 @@ class Connection(RequestReader):
 
     # From other threads
 
-    def deliver(self, answer: Answer, payload: bytes, close: bool) -> None:
-        """Send a deferred answer; what does not fit in the socket's buffer is left to the backlog; any thread."""
+    def deliver(self, payload: bytes, close: bool, answer: Answer | None = None) -> None:
+        """Send an answer; what does not fit in the socket's buffer is left to the backlog."""
         with self.door:
-            if self.closed or answer.revoked:
+            if self.closed or (answer is not None and answer.revoked):
                 return
-            # Where the thread waits for its client and the client for this answer, the next request is on its way as
-            # soon as the answer is: a turn that were let go of after the sending would make the thread wait twice.
-            # What it writes itself waits for the door.
+            # Where the client is waited for and waits for this answer, the next request is on its way as soon as the
+            # answer is: with a turn that is let go of after the sending, it would find it taken, and need a thread.
+            # What that writes itself waits for the door.
             early = self.idle and not close
             if early:
                 self.turn.release()
@@ -285,7 +370,7 @@ class Connection(RequestReader):
     def _send_now(self, data: bytes) -> int:
         try:
             if len(data) <= SEND_NOW_BYTES:
-                return send_now(self.socket.fileno(), data)
+                return send_now(self.descriptor, data)
             return self.socket.send(data, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return 0

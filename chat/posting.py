@@ -54,9 +54,9 @@ def _new_client_id() -> str:
         return _client_ids.popleft()
 
 
-def propose(replica: Replica, post: Post, done: Callable[[Posted | Problem], None], *, may_wait: bool = False) -> None:
-    """Propose a checked post; `done` is called once, by a thread of the engine's.  `may_wait`: as Replica has it."""
-    replica.propose(encode(post), lambda result: done(_outcome(post, result)), may_wait=may_wait)
+def propose(replica: Replica, post: Post, done: Callable[[Posted | Problem], None], *, flushes: bool = False) -> None:
+    """Propose a checked post; `done` is called once, by a thread of the engine's.  `flushes`: as Replica has it."""
+    replica.propose(encode(post), lambda result: done(_outcome(post, result)), flushes=flushes)
 
 
 def unanswered(post: Post, detail: str) -> Problem:

@@ -1,9 +1,9 @@
 """One client's socket: requests are read from it and bytes written to it, each within its limits and its deadline.
 
 Rules
-- The thread blocks in plain recv and sendall.  Before each it sets `deadline`, and the server's loop, which looks
-  at all of them, shuts the socket down when that has passed: a total deadline for the price of an assignment.  A
-  client that drips keeps waking the thread, which then looks at the clock itself.
+- A thread that serves it blocks in plain recv and sendall.  Before each it sets `deadline`, and the server's loop,
+  which looks at all of them, shuts the socket down when that has passed: a total deadline for the price of an
+  assignment.  A client that drips keeps waking the thread, which then looks at the clock itself.
 - `door` is held, never while blocking, by whoever but this thread touches the socket, and to set `closed`.  After
   that only this thread and the backlog use the socket; it is closed when the backlog has let go.  So nobody ever
   writes to a descriptor that meanwhile is another connection's.
@@ -50,9 +50,16 @@ class Host(Protocol):
     draining: bool
     ssl_context: ssl.SSLContext | None
     backlog: Backlog
+    has_watch: bool
 
-    def opened(self, connection: Any) -> None:
-        """From now on its deadline counts."""
+    def never_waits(self, method: str, target: str) -> bool:
+        """Whether the application answers such a request, or promises to, without waiting for anything."""
+
+    def finish_batch(self) -> None:
+        """Called after the application, by who has called it, outside of the gate."""
+
+    def watch(self, connection: Any) -> None:
+        """It is quiet: whoever served it has no more to do with it."""
 
     def ended(self, connection: Any) -> None:
         """It is closed, or somebody else's."""
@@ -65,17 +72,26 @@ class Host(Protocol):
 
 
 class RequestReader(WSGIRequestHandler):
-    """The half of a connection that knows its socket; all methods but shut() are its own thread's."""
+    """The half of a connection that knows its socket; all methods but shut() are for who serves it, one at a time."""
 
     site: Host
 
+    def __init__(self, request: socket.socket, client_address: Any, server: Any) -> None:
+        """BaseRequestHandler's own would serve the connection to its end before it returns."""
+        self.request, self.client_address, self.server = request, client_address, server
+        self.setup()
+
     def setup(self) -> None:
-        """BaseRequestHandler's first step."""
+        """Make ready what is needed before the first byte."""
         self.site = cast(Host, self.server)
         self.socket: socket.socket = self.request
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or Nagle costs 40 ms a request
+        self.descriptor = self.socket.fileno()
         self.limits = self.site.limits
+        self.watchable = self.site.has_watch  # whether it waits for its client without a thread
         self.door = Lock()
         self.closed = False  # set under the door
+        self.client_has_closed = False  # as seen by the watch
         self.idle = False  # between two requests: a draining server may close
         self.writing = False  # what the deadline is for
         self.deadline = monotonic() + self.limits.head_deadline_s
@@ -84,13 +100,12 @@ class RequestReader(WSGIRequestHandler):
         self._large_bytes = 0  # of the body being read or worked on
         self._head = b""
         self._request: Request | None = None  # what `_head` says: clients repeat themselves, and parsing is a third
+        self._never_waits = False  # the application does not, on a request like `_request`
 
-    def _open(self) -> None:
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or Nagle costs 40 ms a request
-        if self.site.ssl_context is not None:
-            self._shake_hands(self.site.ssl_context)
-
-    def _shake_hands(self, context: ssl.SSLContext) -> None:
+    def _shake_hands(self) -> None:
+        context = self.site.ssl_context
+        if context is None or isinstance(self.socket, ssl.SSLSocket):
+            return
         plain = self.socket
         with self.door:
             self.socket = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
@@ -105,8 +120,13 @@ class RequestReader(WSGIRequestHandler):
         head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
         request = self._request
         if request is None or head != self._head:
-            request = self._request = parse_head(head, self.limits)
-            self._head = head
+            request = self._parsed(head)
+        return request
+
+    def _parsed(self, head: bytes) -> Request:
+        request = parse_head(head, self.limits)
+        self._never_waits = self.site.never_waits(request.method, request.target)
+        self._head, self._request = head, request
         return request
 
     def _recv(self, size: int) -> bytes:

@@ -28,13 +28,16 @@ class Replica(Protocol):
     def level(self) -> int:
         """The level of commands that every member of the cluster knows; raises Unavailable where that is not known."""
 
-    def propose(self, command: bytes, done: Callable[[object], None], *, may_wait: bool = False) -> None:
+    def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         """Replicate `command` (JSON, one line); `done` gets what the state's `apply` returned, on this member.
 
-        `may_wait`: the calling thread may be kept for one write to the disk; otherwise the call never blocks.
+        Never blocks.  `flushes`: the calling thread is going to call `flush`; otherwise another thread is woken for it.
 
         Instead of a result `done` may get an instance of Unavailable (nothing was proposed) or OutcomeUnknown.
         """
+
+    def flush(self) -> None:
+        """Write what has been proposed: blocks for one write to the disk, unless another thread is at it already."""
 
     def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
         """ReadIndex (dissertation §6.4): `done(None)` once this member's state holds all that was acknowledged before.

@@ -3,9 +3,10 @@
     server = Server(app, host, port, name="client", gate=Slots(2))   # bound at once; OSError where taken
     server.start() ... server.drain(5.0)
 
-One thread a connection (`reading.py`, `connection.py`), and one loop for all else: it accepts, finishes the answers
-that slow clients have not taken yet (`backlog.py`), and once in a while cuts the connections that are past their
-deadline.  What a request may look like is in `http.py`, what anybody may cost in `limits.py`.
+Connections that wait for their clients share a poll (`watch.py`), and those that make the server wait have a thread
+each (`connection.py`, `workers.py`).  One loop does all else: it accepts, finishes the answers that slow clients have
+not taken yet (`backlog.py`), and once in a while cuts the connections that are past their deadline.  What a request
+may look like is in `http.py`, what anybody may cost in `limits.py`.
 
 Beside what PEP 3333 names, `environ` offers
     raft_chat.defer()       an Answer to return in place of an iterable; any thread then calls its send(status,
@@ -23,6 +24,7 @@ import socket
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from time import monotonic
@@ -35,6 +37,8 @@ from chat.backlog import Backlog
 from chat.connection import Answer, Connection
 from chat.http import Refused
 from chat.limits import Gate, Limits, NoGate
+from chat.watch import AVAILABLE, Watch
+from chat.workers import Workers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -46,6 +50,15 @@ logger = logging.getLogger(__name__)
 ACCEPT_PAUSE_S: Final = 0.1  # out of descriptors, the listener stays readable: looking again at once would spin
 LISTEN_QUEUE: Final = 1024  # clients that all come back at once wait here, not in a retry of their kernel's
 STOP_S: Final = 1.0  # for threads whose sockets were shut down to notice
+
+
+def _nothing() -> None:
+    """No batch is ever finished."""
+
+
+def _waits(method: str, target: str) -> bool:
+    """Nothing is known of the application, so it may."""
+    return False
 
 
 class Server(ThreadedWSGIServer):
@@ -63,8 +76,16 @@ class Server(ThreadedWSGIServer):
         gate: Gate | None = None,
         limits: Limits = Limits(),  # noqa: B008  it is frozen
         ssl_context: ssl.SSLContext | None = None,
+        never_waits: Callable[[str, str], bool] | None = None,
+        finish_batch: Callable[[], None] = _nothing,
     ) -> None:
-        """Bind and listen at once.  Raises OSError where the port is taken."""
+        """Bind and listen at once.  Raises OSError where the port is taken.
+
+        `never_waits(method, target)`: whether the application defers its answer to such a request, or has all of it at
+        once, without waiting for anything; without it each connection has a thread.  `finish_batch()` is called after
+        one or more requests have been worked on, by a thread that nobody waits for: what they began together is
+        finished there.
+        """
         # Werkzeug would print what is wrong with the address and exit; bound here, it raises.
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family, backlog=LISTEN_QUEUE) as listener:
@@ -75,10 +96,15 @@ class Server(ThreadedWSGIServer):
         self.gate: Gate = gate or NoGate()
         self.limits = limits
         self.draining = False
+        self.finish_batch = finish_batch
+        self.never_waits = never_waits or _waits
+        self.has_watch = AVAILABLE and never_waits is not None and ssl_context is None
+        self._watch = Watch(name, self._give_a_thread, finish_batch) if self.has_watch else None
+        self._workers = Workers(name)
         self._open: set[Connection] = set()  # added to and taken from in one step each, so it needs no lock
-        self._threads_changed = threading.Condition()
-        self._connection_threads = 0  # under the condition
-        self._large_bodies_bytes = 0  # under the condition
+        self._ended = threading.Condition()  # a connection has
+        self._bodies_lock = threading.Lock()
+        self._large_bodies_bytes = 0  # under it
         self._turned_away = 0  # since the last sweep
         self._descriptors_max = _descriptor_limit() - limits.spare_descriptors
         self._accept_again_at = 0.0
@@ -97,6 +123,8 @@ class Server(ThreadedWSGIServer):
 
     def start(self) -> None:
         """Accept connections, in a thread of its own."""
+        if self._watch is not None:
+            self._watch.start()
         self._loop.start()
 
     def drain(self, deadline_s: float) -> None:
@@ -116,13 +144,16 @@ class Server(ThreadedWSGIServer):
         self._await_end_of_connections(STOP_S)
         if self._loop.ident is not None:
             self._loop.join(STOP_S)
+        self._workers.stop()
+        if self._watch is not None:
+            self._watch.stop(STOP_S)
         self._selector.close()
         self._wake_receiver.close()
         self._wake_sender.close()
 
     def _await_end_of_connections(self, deadline_s: float) -> None:
-        with self._threads_changed:
-            self._threads_changed.wait_for(lambda: not self._connection_threads, deadline_s)
+        with self._ended:
+            self._ended.wait_for(lambda: not self._open, deadline_s)
 
     # The loop
 
@@ -205,7 +236,7 @@ class Server(ThreadedWSGIServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Turn a connection away that would be one too many; BaseServer then closes it."""
-        if self._connection_threads < self.limits.connections and request.fileno() < self._descriptors_max:
+        if len(self._open) < self.limits.connections and request.fileno() < self._descriptors_max:
             return True
         self._turned_away += 1
         if self.ssl_context is None:
@@ -213,32 +244,24 @@ class Server(ThreadedWSGIServer):
         return False
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give the connection its thread."""
-        with self._threads_changed:
-            self._connection_threads += 1
-        name = f"{self.name}-connection-{client_address[1]}"
-        thread = threading.Thread(
-            target=self.process_request_thread, name=name, args=(request, client_address), daemon=True
-        )
-        try:
-            thread.start()
-        except RuntimeError:
-            self._thread_ended()
-            raise  # to handle_error(): the system has no more threads
+        """Take the connection up."""
+        connection = Connection(request, client_address, self)
+        self._open.add(connection)
+        if self.has_watch:
+            self.watch(connection)
+        else:
+            self._give_a_thread(connection)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection to its end; it closes its socket itself."""
+    def _give_a_thread(self, connection: Any) -> None:
+        """Have a thread serve it; where the system has no more, it is closed."""
+        if connection.client_has_closed and connection.turn.acquire(blocking=False):
+            connection.finish()  # there is nothing to serve, and no answer under way
+            return
         try:
-            Connection(request, client_address, self)
-        except Exception:
-            logger.exception("%s: a connection's thread failed", self.name)
-        finally:
-            self._thread_ended()
-
-    def _thread_ended(self) -> None:
-        with self._threads_changed:
-            self._connection_threads -= 1
-            self._threads_changed.notify_all()
+            self._workers.give(connection.serve)
+        except RuntimeError as error:
+            logger.error("%s: a connection could not be served: %s", self.name, error)
+            connection.finish()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log what went wrong before there was a thread."""
@@ -246,24 +269,31 @@ class Server(ThreadedWSGIServer):
 
     # For the connections
 
-    def opened(self, connection: Connection) -> None:
-        """From now on its deadline counts."""
-        self._open.add(connection)
+    def watch(self, connection: Any) -> None:
+        """It is quiet: whoever served it has no more to do with it."""
+        assert self._watch is not None
+        try:
+            self._watch.add(connection)
+        except (OSError, ValueError) as error:  # out of the kernel's memory for it, or the watch has been stopped
+            logger.warning("%s: a connection cannot be watched: %s", self.name, error)
+            connection.finish()
 
     def ended(self, connection: Connection) -> None:
         """It is closed, or somebody else's."""
         self._open.discard(connection)
+        with self._ended:
+            self._ended.notify_all()
 
     def admit_large_body(self, length: int) -> None:
         """Count a large body that is about to be read.  Raises Refused."""
-        with self._threads_changed:
+        with self._bodies_lock:
             if self._large_bodies_bytes + length > self.limits.large_bodies_bytes:
                 raise Refused(503, "too_many_bodies", "too many large bodies at once", (("Retry-After", "1"),))
             self._large_bodies_bytes += length
 
     def return_large_body(self, length: int) -> None:
         """It is used up."""
-        with self._threads_changed:
+        with self._bodies_lock:
             self._large_bodies_bytes -= length
 
 

@@ -26,9 +26,12 @@ class BlankMember:
         """Nobody was asked yet."""
         raise self._unavailable()
 
-    def propose(self, command: bytes, done: Callable[[object], None], *, may_wait: bool = False) -> None:
+    def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         """Refused: nothing can be committed."""
         done(self._unavailable())
+
+    def flush(self) -> None:
+        """Nothing was proposed."""
 
     def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
         """Refused: nobody can say what was acknowledged."""

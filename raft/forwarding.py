@@ -99,16 +99,14 @@ class Forwarder:
 
     # Inputs
 
-    def propose(self, command: bytes, done: Callable[[object], None], may_wait: bool) -> None:
+    def propose(self, command: bytes, done: Callable[[object], None], flushes: bool) -> None:
         """As chat/replica.py has it."""
         try:
             waiting = self._proposals.admit(command, done, time.monotonic())
         except Unavailable as error:
             done(error)
         else:
-            self._route(waiting, flushes=may_wait)
-            if may_wait:
-                self._flusher.flush()
+            self._route(waiting, flushes=flushes)
 
     def read(self, done: Callable[[RaftError | None], None], min_index: int = 0, stale: bool = False) -> None:
         """As chat/replica.py has it."""

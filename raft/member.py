@@ -273,9 +273,13 @@ class RunningMember:
         """The log index up to which the state machine is."""
         return self._applier.last_applied
 
-    def propose(self, command: bytes, done: Callable[[object], None], *, may_wait: bool = False) -> None:
+    def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         """Replicate a command; `done` gets the state machine's result, Unavailable or OutcomeUnknown."""
-        self._forwarder.propose(command, done, may_wait)
+        self._forwarder.propose(command, done, flushes)
+
+    def flush(self) -> None:
+        """Write what has been proposed here, unless another thread is at it."""
+        self._driver.flusher.flush()
 
     def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
         """ReadIndex, dissertation §6.4; `done(None)` once the state may be read."""

@@ -50,8 +50,8 @@ FLOORS = (
     ("chat.state",),
     ("chat.posting", "chat.changing"),
     # The server loop, which knows nothing of a chat.
-    ("chat.limits", "chat.sending"),
-    ("chat.http", "chat.backlog"),
+    ("chat.limits", "chat.nowait", "chat.workers"),
+    ("chat.http", "chat.backlog", "chat.watch"),
     ("chat.answers",),
     ("chat.reading",),
     ("chat.connection",),

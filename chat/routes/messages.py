@@ -22,7 +22,7 @@ def post(request: Request, room: str) -> Response | Deferred:
     checked = check_post(room, validation.json_object(request.body()))
     answer = request.defer()
     if answer is not None:
-        propose(request.replica, checked, partial(_send, request, answer), may_wait=True)
+        propose(request.replica, checked, partial(_send, request, answer), flushes=True)
         return answer
     late = unanswered(checked, "the post was not answered in time")
     return _answer(request.wait_for(partial(propose, request.replica, checked), late))

@@ -49,7 +49,7 @@ class FakeReplica:
     def last_applied(self) -> int:
         return FIRST_INDEX + len(self._entries) - 1
 
-    def propose(self, command: bytes, done: Callable[[object], None], *, may_wait: bool = False) -> None:
+    def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         if self.unavailable:
             done(Unavailable("no quorum"))
             return
@@ -58,6 +58,9 @@ class FakeReplica:
             self._held.append((command, done))
         else:
             self._commit(command, done)
+
+    def flush(self) -> None:
+        """It has no disk."""
 
     def release(self) -> None:
         """Commit all that is held back, in order."""

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from chat.limits import Limits
-from tests.chat.wire import DEADLINE_S, GET, Client, echo, post, serving
+from tests.chat.wire import DEADLINE_S, GET, WAIT, Client, echo, post, serving
+
+pytestmark = pytest.mark.usefixtures("served")
 
 StartResponse = Callable[..., Any]
 
@@ -196,7 +198,7 @@ def test_a_client_that_does_not_read_its_answer_is_cut() -> None:
         return Endless()
 
     with serving(app, limits=STOPPED) as server, Client(server.port) as client:
-        client.send(GET)
+        client.send(WAIT)
         assert cut.wait(DEADLINE_S)
 
 
@@ -223,7 +225,7 @@ def test_an_answer_that_had_begun_is_visibly_cut(protocol: bytes, caplog: pytest
         raise LookupError
 
     with serving(app) as server, Client(server.port) as client:
-        client.send(b"GET / " + protocol + b"\r\nHost: a\r\n\r\n")
+        client.send(b"GET /wait " + protocol + b"\r\nHost: a\r\n\r\n")
         if protocol == b"HTTP/1.1":
             assert client.rest().endswith(b"\r\n\r\n3\r\nabc\r\n")  # no last chunk
         else:

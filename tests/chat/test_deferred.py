@@ -11,6 +11,8 @@ from chat.answers import BrokenApplication
 from chat.limits import Limits
 from tests.chat.wire import DEADLINE_S, GET, Client, Deferring, post, serving
 
+pytestmark = pytest.mark.usefixtures("served")
+
 StartResponse = Callable[..., Any]
 
 LARGE = b"0123456789abcdef" * 500_000  # more than the kernel buffers for a client that does not read
@@ -136,8 +138,8 @@ def test_a_deferred_answer_that_is_not_read_has_a_deadline_and_a_limit(limits: L
 
 def server_let_go(server: Any) -> None:
     """Wait until no connection is left."""
-    with server._threads_changed:
-        assert server._threads_changed.wait_for(lambda: not server._connection_threads, DEADLINE_S)
+    with server._ended:
+        assert server._ended.wait_for(lambda: not server._open, DEADLINE_S)
 
 
 def test_a_promise_that_the_application_did_not_return_is_revoked() -> None:
@@ -175,7 +177,7 @@ def test_a_detached_socket_is_the_applications_with_what_was_read_ahead() -> Non
         return []
 
     with serving(app) as server, Client(server.port) as client:
-        client.send(b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n\r\nread ahead")
+        client.send(b"GET /wait HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n\r\nread ahead")
         owned, read_ahead = detached.get(timeout=DEADLINE_S)
         with owned:
             server_let_go(server)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 DEADLINE_S = 10.0  # for anything that is expected to happen
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+WAIT = b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"  # of an application that waits, streams or takes the socket
 
 
 def post(body: bytes, path: bytes = b"/") -> bytes:
@@ -110,6 +111,15 @@ class Client:
                 return body
 
 
+class Mode:
+    """How servers under test take their applications: None, a thread for each connection."""
+
+    never_waits: Callable[[str, str], bool] | None = None
+
+
+mode = Mode()
+
+
 def threads_of(name: str) -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith(f"{name}-")]
 
@@ -123,7 +133,10 @@ def serving(
 ) -> Iterator[Server]:
     """A server that is up; at the end it is drained, and has left no thread."""
     name = f"test{next(_numbers)}"
-    server = Server(app, "127.0.0.1", 0, name=name, gate=gate, limits=limits or Limits(), ssl_context=ssl_context)
+    server = Server(
+        app, "127.0.0.1", 0, name=name, gate=gate, limits=limits or Limits(), ssl_context=ssl_context,
+        never_waits=mode.never_waits,
+    )  # fmt: skip
     server.start()
     try:
         yield server

@@ -96,9 +96,9 @@ class Desk:
             lambda: cast(Leader, next(ways)),
         )
 
-    def propose(self, command: bytes = b"1", *, may_wait: bool = False) -> list[object]:
+    def propose(self, command: bytes = b"1", *, flushes: bool = False) -> list[object]:
         told: list[object] = []
-        self.forwarder.propose(command, told.append, may_wait)
+        self.forwarder.propose(command, told.append, flushes)
         return told
 
     def turn(self) -> None:

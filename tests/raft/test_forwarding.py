@@ -39,10 +39,11 @@ def test_a_leaders_own_proposals_go_to_its_log(desk: Desk) -> None:
     assert (desk.flusher.wakes, desk.flusher.flushes) == (1, 0)
 
 
-def test_a_client_that_may_wait_has_its_own_thread_flush(desk: Desk) -> None:
+def test_for_a_thread_that_is_going_to_flush_no_other_is_woken(desk: Desk) -> None:
     desk.door.leader_id = OWN
-    desk.propose(b"1", may_wait=True)
-    assert (desk.flusher.wakes, desk.flusher.flushes) == (0, 1)
+    desk.propose(b"1", flushes=True)
+    assert [waiting.command for waiting in desk.flusher.pending] == [b"1"]
+    assert (desk.flusher.wakes, desk.flusher.flushes) == (0, 0)
 
 
 def test_what_was_proposed_here_in_vain_goes_where_the_leader_is_now(desk: Desk) -> None:

@@ -1,0 +1,54 @@
+"""send() and recv() that neither wait nor let go of the GIL.
+
+The socket module's let other threads run while they are in the kernel.  The one thread that sends a batch's answers
+wakes a client with each of them, whose next request wakes a thread that wants the GIL: so each send of 5 µs ended in a
+queue for it.  Sending through ctypes.PyDLL, which keeps the GIL, gave 40 % more posts a second on three nodes, 24 % on
+one.  With receiving it is the same: the thread that reads a batch of requests is to have read all of them before
+the one that writes them to the disk begins.
+
+Only for a socket that surely stays open meanwhile, and for few bytes at a time: nobody else runs until it returns.
+"""
+
+import ctypes
+import errno
+import socket
+
+_libc = ctypes.PyDLL(None, use_errno=True)
+_libc.send.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
+_libc.send.restype = ctypes.c_ssize_t
+_libc.recv.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_libc.recv.restype = ctypes.c_ssize_t
+
+_SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+_LATER = (errno.EAGAIN, errno.EINTR)
+
+
+def send_now(descriptor: int, data: bytes) -> int:
+    """How many bytes went into the socket's buffer; 0 where it is full.  Raises OSError."""
+    sent: int = _libc.send(descriptor, data, len(data), _SEND_FLAGS)
+    if sent >= 0:
+        return sent
+    error = ctypes.get_errno()
+    if error in _LATER:
+        return 0
+    raise OSError(error, "send failed")
+
+
+class Receiver:
+    """Takes in what has arrived, up to `size` bytes at a time.  For one thread at a time."""
+
+    def __init__(self, size: int) -> None:
+        self._buffer = ctypes.create_string_buffer(size)
+        self._address = ctypes.addressof(self._buffer)
+        self._size = size
+        self._view = memoryview(self._buffer)
+
+    def receive_now(self, descriptor: int) -> bytes | None:
+        """What is there; b"" where the peer has closed, None where nothing has arrived.  Raises OSError."""
+        received: int = _libc.recv(descriptor, self._address, self._size, socket.MSG_DONTWAIT)
+        if received >= 0:
+            return self._view[:received].tobytes()
+        error = ctypes.get_errno()
+        if error in _LATER:
+            return None
+        raise OSError(error, "recv failed")

@@ -1,0 +1,88 @@
+"""The connections that wait for their clients: one poll for all of them, instead of a thread for each.
+
+What has arrived is served right where it is seen, one connection after the other, as long as that waits for nothing;
+whatever else it is gets a thread.  So a batch of requests costs one wake of one thread, and its writes are one batch.
+
+Two readers take turns (Leader/Followers; Schmidt et al., Pattern-Oriented Software Architecture 2): the one that has
+the turn polls and serves; it passes the turn on before it finishes the batch, which may wait for a disk, so that
+somebody always listens.
+
+A connection is here or with a thread, never with both.  It leaves before the thread gets it, and it comes back by
+`add`, the last thing that its thread does with it.
+"""
+
+import select
+import socket
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from chat.limits import KIB
+from chat.nowait import Receiver
+
+READERS: Final = 2
+EVENTS_MAX: Final = 64  # served between two looks at who else wants the turn: some milliseconds
+RECEIVE_BYTES: Final = 16 * KIB  # at a time: a usual request whole
+AVAILABLE: Final = hasattr(select, "epoll")  # where it is not, each connection has a thread
+
+
+class Watched(Protocol):
+    """What is watched."""
+
+    descriptor: int
+
+    def serve_now(self, receiver: Receiver) -> bool:
+        """Serve what has arrived.  False: that would wait, so a thread has to do it."""
+
+
+class Watch:
+    """`add` is for any thread; `elsewhere(connection)` gets those that need one, `finish()` ends each batch."""
+
+    def __init__(self, name: str, elsewhere: Callable[[Watched], None], finish: Callable[[], None]) -> None:
+        self._name = name
+        self._elsewhere = elsewhere
+        self._finish = finish
+        self._poll = select.epoll()
+        self._turn = threading.Lock()
+        self._receiver = Receiver(RECEIVE_BYTES)  # whose turn it is uses it
+        self._watched: dict[int, Watched] = {}  # by descriptor
+        self._stopping, self._stop = socket.socketpair()  # readable once the other end is closed
+        self._poll.register(self._stopping, select.EPOLLIN)
+        self._stopped = False
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the readers."""
+        for number in range(1, READERS + 1):
+            thread = threading.Thread(target=self._run, name=f"{self._name}-reader-{number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def add(self, connection: Watched) -> None:
+        """From now on it is watched; what has arrived already is seen too."""
+        self._watched[connection.descriptor] = connection
+        self._poll.register(connection.descriptor, select.EPOLLIN)
+
+    def stop(self, timeout_s: float) -> None:
+        """End the readers; what is watched is left as it is."""
+        self._stopped = True
+        self._stop.close()
+        for thread in self._threads:
+            thread.join(timeout_s)
+        if not any(thread.is_alive() for thread in self._threads):  # one that hangs in a disk would poll once more
+            self._poll.close()
+            self._stopping.close()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            with self._turn:
+                self._serve_what_came()
+            self._finish()
+
+    def _serve_what_came(self) -> None:
+        for descriptor, _ in self._poll.poll(maxevents=EVENTS_MAX):
+            connection = self._watched.get(descriptor)
+            if connection is not None and not connection.serve_now(self._receiver):
+                del self._watched[descriptor]
+                self._poll.unregister(descriptor)
+                self._elsewhere(connection)
