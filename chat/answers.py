@@ -20,6 +20,7 @@ Headers = list[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 _STATUS: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_OURS: Final = frozenset(("content-length", "connection", "transfer-encoding", "date"))  # headers
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -83,11 +84,14 @@ class Head:
         self._status = status
         self._date = _date()
         self._keep = "" if request.protocol == "HTTP/1.1" else "Connection: keep-alive\r\n"
-        self._lines = [f"{name}: {value}\r\n" for name, value in headers if not self._is_ours(name, value)]
+        self._lines = [
+            f"{name}: {value}\r\n"
+            for name, value in headers
+            if name.lower() not in _OURS or not self._is_ours(name.lower(), value)
+        ]
 
     def _is_ours(self, name: str, value: str) -> bool:
         """Take note of a header that the server writes itself."""
-        name = name.lower()
         if name == "content-length":
             self.length = int(value)
         elif name == "connection":

@@ -9,9 +9,11 @@ a member that does not know a command would apply it as nothing, and be another 
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from json.encoder import encode_basestring
+from typing import NamedTuple
 
 # Where a reader's JSON is cut from a post's command.  No string can hold these bytes: its quotes are escaped.
 POST_OPENS = b',"Post":{'
@@ -20,8 +22,7 @@ CLIENT_ID_OPENS = b',"ClientId":"'
 LEVEL = 2  # the newest that this program knows
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
+class Post(NamedTuple):
     """A user says something in a room; its Id is found when it is applied.  `reply_to` 0: not a reply."""
 
     room: str
@@ -78,9 +79,18 @@ def _encode_post(post: Post) -> bytes:
     ).encode()
 
 
+# A post without a backslash in it: then each text is its bytes, and what `encode` makes of the command is what there is.
+_PLAIN_TEXT = rb'"([^"\\\x00-\x1f]*)"'
+_PLAIN_POST = re.compile(
+    rb'\{"Type":"post","RoomName":%b,"Post":\{"User":%b,"Message":%b,"ClientId":%b\}\}' % ((_PLAIN_TEXT,) * 4)
+)
+
+
 def decode(body: bytes) -> Command | None:
     """The command of these bytes; None where `encode` did not make them, whatever they are."""
     try:
+        if (plain := _PLAIN_POST.fullmatch(body)) is not None:  # as most are: a quarter of the time for the rest
+            return Post(*[text.decode() for text in plain.groups()])
         value = json.loads(body.decode())
         command = _READERS[value["Type"]](value)
         return command if encode(command) == body else None

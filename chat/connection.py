@@ -76,6 +76,8 @@ class Connection(RequestReader):
         self._answer: Answer | None = None
         self._answer_by = 0.0  # the deferred one
         self._template = self._environ_template()
+        self._known_environ: dict[str, Any] = {}  # made for this request, which has come again, and again ...
+        self._known_request: Request | None = None
 
     def _environ_template(self) -> dict[str, Any]:
         """What all requests of this connection have in common."""
@@ -247,7 +249,10 @@ class Connection(RequestReader):
         return request.keep_alive
 
     def _environ(self, request: Request) -> dict[str, Any]:
-        return {
+        if request is self._known_request:
+            return self._known_environ.copy()
+        self._known_request = request
+        self._known_environ = {
             **self._template,
             **request.fields,
             "REQUEST_METHOD": request.method,
@@ -258,6 +263,7 @@ class Connection(RequestReader):
             "REQUEST_URI": request.target,
             "werkzeug.socket": self.socket,
         }
+        return self._known_environ.copy()
 
     def _fail(self, reply: Reply, request: Request) -> None:
         """Answer for an application that failed."""
@@ -311,7 +317,8 @@ class Connection(RequestReader):
 
     def finish(self) -> None:
         """Close, once the backlog has let go; a detached socket is its new owner's."""
-        self._template.clear()  # breaks the cycle through the bound methods
+        self._template.clear()  # breaks the cycles through the bound methods
+        self._known_environ.clear()
         if not self.detached:
             with self.door:
                 self.closed = True

@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -29,7 +30,12 @@ _INTEGER = re.compile(r"[0-9]{1,16}")  # int() would also take "+5", "5_0" and o
 
 def name(field: str, value: object) -> str:
     """A room's or user's name: 1 to 64 code points, NFC, nothing that hides or reorders text, not a path's dots."""
-    text = _normalised(field, _text(field, value, NAME_POINTS_MAX), NAME_POINTS_MAX)
+    return _name(field, _text(field, value, NAME_POINTS_MAX))
+
+
+@lru_cache(maxsize=4096)  # the same few rooms and users, post after post
+def _name(field: str, text: str) -> str:
+    text = _normalised(field, text, NAME_POINTS_MAX)
     if _NOT_IN_NAMES.search(text):
         raise invalid(field, "must not have control characters, bidi controls or surrogates")
     if text in (".", ".."):

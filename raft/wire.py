@@ -74,6 +74,7 @@ _SHAPES: dict[type[Any], dict[str, Any]] = {
     cls: {f.name: get_type_hints(cls)[f.name] for f in fields(cls) if f.name not in _IN_LINES | _LOCAL}
     for cls in (*_CALLS, *_ANSWERS)
 }
+_NUMBERED = {cls for cls in _CALLS if "request" in {f.name for f in fields(cls)}}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can say them, UTF-8 cannot
 _PROPOSAL = re.compile(rb'\{"id":\[([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16})\],"command":([^\n]+)\}')
 
@@ -115,7 +116,7 @@ def decode_call(body: bytes, request: int) -> tuple[Sender, Call]:
     if body.startswith(_CHUNK_OPENS):
         return _decode_chunk(body)
     sender, cls, values, lines = _decode_head(body, _CALLS, with_lines=(AppendEntries, Propose))
-    if "request" in {f.name for f in fields(cls)}:
+    if cls in _NUMBERED:
         values["request"] = request
     if cls is AppendEntries:
         values["entries"] = _decode_entries(lines, values)

@@ -104,3 +104,21 @@ def test_every_command_has_a_level_up_to_the_newest() -> None:
     assert level_of(Post("r", "u", "m", "c")) == 1
     assert max(levels.values()) == LEVEL
     assert len(levels) + 1 == len(get_args(Command))
+
+
+@given(st.lists(st.text(max_size=8), min_size=4, max_size=4), st.binary(max_size=3), st.integers(0, 200))
+def test_the_quick_way_to_decode_a_post_takes_what_the_slow_one_takes(
+    texts: list[str], noise: bytes, place: int
+) -> None:
+    try:
+        body = encode(Post(*texts))
+    except UnicodeEncodeError:
+        return
+    for candidate in (body, body[:place] + noise + body[place:]):
+        try:
+            value = json.loads(candidate.decode())
+            post = Post(value["RoomName"], *[value["Post"][name] for name in ("User", "Message", "ClientId")])
+            expected = post if encode(post) == candidate else None
+        except (KeyError, TypeError, ValueError):
+            expected = None
+        assert decode(candidate) == expected

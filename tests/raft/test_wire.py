@@ -201,7 +201,7 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("a command in UTF-16", encode(SENDER, Propose(1, 2, ((ID, b"1\0"),))), "proposals: .*JSON"),
     ("a command of too much", encode(SENDER, Propose(1, 2, ((ID, NESTED),))), "proposals: .*JSON"),
     ("a command too large", encode(SENDER, Propose(1, 2, ((ID, b'"%b"' % (b"x" * (1 << 19))),))), "proposals"),
-    ("another's proposal", encode(SENDER, Propose(1, 2, ((replace(ID, member=3), b"1"),))), "proposals: .*member 3"),
+    ("another's proposal", encode(SENDER, Propose(1, 2, ((ID._replace(member=3), b"1"),))), "proposals: .*member 3"),
 ]
 
 
