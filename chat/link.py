@@ -2,7 +2,9 @@
 
 Rules
 - Only the hub's selector thread enters; nothing here locks, and nothing here blocks.
-- Frames are queued whole and flushed together at the end of the hub's turn: one send for all that is due.
+- Frames are queued whole and flushed together at the end of the hub's turn: one send for all that is due.  What all
+  get is sent at once to whom nothing waits for (`deliver`), and the others find it in their queue.
+- A queue that the peer does not take is left to the selector: it is tried again when the socket is writable.
 - What the peer does not take waits here, up to `backlog_bytes`; past it the rest is dropped and the socket closed
   with 1013, at the end of a frame: a reader that is slow costs itself, not the others.
 - Whoever starts closing: the close frame is the last one, then our half of the connection is shut down, and what still
@@ -16,7 +18,7 @@ import socket
 import ssl
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Protocol
@@ -26,10 +28,13 @@ from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason, Opcode
 
+from chat.nowait import send_to_all
+
 # One socket's share of a turn: 16 KiB of the smallest frames take some 10 ms to parse.  And no less than a TLS record:
 # the selector knows nothing of decrypted bytes that are left behind.
 _READ_BYTES = 16 * 1024
 _SEND_BYTES = 64 * 1024  # frames joined for one send; what is left of it after a short one is copied
+_AT_ONCE = 64  # sockets that get frames before another thread may run: half a millisecond
 
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -116,13 +121,14 @@ class Link:
 
     __slots__ = (
         "_closed", "_drained", "_ending", "_held", "_owner", "_partly_sent", "_paused", "_pieces", "_protocol",
-        "_queue", "_received_bytes", "_shut", "_watched", "backlog", "closing", "handler", "heard_at", "ping_at",
-        "socket",
+        "_queue", "_received_bytes", "_shut", "_watched", "backlog", "closing", "direct", "handler", "heard_at",
+        "ping_at", "socket",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, sock: socket.socket, protocol: wsproto.connection.Connection) -> None:
         self.handler: Handler | None = None
         self.socket = sock
+        self.direct = _direct(sock)  # the descriptor while frames may go out past the queue, else -1
         self.backlog = 0  # bytes in _queue
         self.closing = False  # a close frame is queued: nothing more goes out, and what comes in is thrown away
         self.heard_at = owner.now()
@@ -150,9 +156,18 @@ class Link:
     def queue(self, frames: bytes) -> None:
         """Queue whole frames; they go out at the end of the turn."""
         if not self.closing:
+            self.direct = -1
             self._queue.append(frames)
             self.backlog += len(frames)
-            self._owner.touched(self)
+            if not self._watched & EVENT_WRITE or self.backlog > self._owner.limits.backlog_bytes:
+                self._owner.touched(self)
+
+    def take(self, frames: bytes, sent: int) -> None:
+        """Queue what the peer did not take of whole frames, of which `sent` bytes went out past the queue."""
+        if sent > 0:
+            frames = frames[sent:]
+            self._partly_sent = True
+        self.queue(frames)
 
     def when_drained(self, job: Callable[[], None]) -> None:
         """Call `job` once, in place of an earlier one, when the backlog is small enough for more of what can wait."""
@@ -170,8 +185,11 @@ class Link:
             return
         if self.backlog > self._owner.limits.backlog_bytes:
             self._overloaded()
-        if self.closing and not self._queue:
-            self._shut_down()
+        if not self._queue:
+            if self.closing:
+                self._shut_down()
+            else:
+                self.direct = _direct(self.socket)
         self._watch()
         if self._drained is not None and self.backlog <= self._owner.limits.drained_bytes:
             job, self._drained = self._drained, None
@@ -347,6 +365,7 @@ class Link:
         if self._closed:
             return
         self._closed = self.closing = True
+        self.direct = -1
         self._owner.watch(self, 0)
         self.socket.close()
         self._queue.clear()
@@ -363,3 +382,22 @@ class Link:
         if events != self._watched:
             self._watched = events
             self._owner.watch(self, events)
+
+
+def deliver(links: Iterable[Link], frames: bytes) -> None:
+    """Whole frames to many links: at once where nothing is queued and the peer takes them, else by way of the queue.
+
+    No queue, no turn of the selector and no other thread comes between two sends: 1,000 sockets in 7 ms instead of 12.
+    """
+    size, left = len(frames), list(links)
+    while left:
+        some, left = left[:_AT_ONCE], left[_AT_ONCE:]
+        taken = send_to_all([link.direct for link in some], frames)
+        if taken.count(size) < len(some):
+            for link, sent in zip(some, taken, strict=True):
+                if sent != size:
+                    link.take(frames, sent)
+
+
+def _direct(sock: socket.socket) -> int:
+    return -1 if isinstance(sock, ssl.SSLSocket) else sock.fileno()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from wsproto.events import CloseConnection, Ping, Pong
 
-from chat.link import HubLimits, Link
+from chat.link import HubLimits, Link, deliver, text_frame
 from tests.chat.peer import DEADLINE_S, Peer
 from tests.chat.running_hub import RunningHub, numbered
 
@@ -34,6 +34,36 @@ def test_a_slow_reader_is_closed_with_1013_and_the_others_go_on(house: RunningHu
     assert slow.hear_close() == 1013
     house.publish()
     assert quick.hear_text() == '{"RoomName":"general","Post":{}}'
+
+
+def test_a_reader_that_stalls_gets_every_frame_once_and_in_order(house: RunningHub) -> None:
+    slow, handler = house.connect(receive_buffer=4096)
+    link, sent, heard = handler.link, 0, 0
+    for _ in range(3):
+        while not link.backlog:
+            house.publish(post=numbered(b"%d" % sent, 5_000))
+            house.settle()
+            sent += 1
+        for _ in range(3):  # behind what waits, though the kernel may have room for it by now
+            house.publish(post=numbered(b"%d" % sent, 100))
+            sent += 1
+            assert f'"{heard}x' in slow.hear_text()
+            heard += 1
+        while heard < sent:
+            assert f'"{heard}x' in slow.hear_text()
+            heard += 1
+    assert not link.closing
+
+
+def test_what_all_get_comes_behind_what_one_was_queued(house: RunningHub) -> None:
+    peer, handler = house.connect()
+
+    def send_both() -> None:
+        handler.link.send(b"its own")
+        deliver([handler.link], text_frame(b"everybody's"))
+
+    house.hub.call(send_both)
+    assert [peer.hear_text(), peer.hear_text()] == ["its own", "everybody's"]
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536])

@@ -1,10 +1,10 @@
-"""send_now never waits, and says what went out."""
+"""send_now and send_to_all never wait, and say what went out."""
 
 import socket
 
 import pytest
 
-from chat.nowait import send_now
+from chat.nowait import send_now, send_to_all
 
 
 def test_what_fits_is_sent_at_once_and_a_full_buffer_takes_nothing() -> None:
@@ -27,3 +27,17 @@ def test_a_socket_whose_peer_is_gone_raises_and_no_signal_ends_the_process() -> 
     theirs.close()
     with ours, pytest.raises(OSError, match="send failed"):
         send_now(ours.fileno(), b"hello")
+
+
+def test_the_same_bytes_to_many_tells_for_each_what_went_out() -> None:
+    pairs = [socket.socketpair() for _ in range(3)]
+    (first, first_peer), (full, _), (gone, gone_peer) = pairs
+    while send_now(full.fileno(), b"x" * 10_000):
+        pass
+    gone_peer.close()
+    taken = send_to_all([first.fileno(), full.fileno(), gone.fileno(), -1, first.fileno()], b"hello")
+    assert taken == [5, -1, -1, -1, 5]
+    assert first_peer.recv(100) == b"hellohello"
+    for ours, theirs in pairs:
+        ours.close()
+        theirs.close()
