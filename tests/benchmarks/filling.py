@@ -65,7 +65,11 @@ def with_client_ids(stretch: int) -> str:
 def resident_bytes(node: Node) -> int:
     """What it has of the machine's memory."""
     assert node.process is not None
-    status = Path(f"/proc/{node.process.pid}/status").read_text(encoding="ascii")
+    return resident_bytes_of(node.process.pid)
+
+
+def resident_bytes_of(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     (kib,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(kib) * 1024
 

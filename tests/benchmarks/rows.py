@@ -1,11 +1,13 @@
 """All benchmarks, in the order of the table."""
 
-from tests.benchmarks import growth, holding, posts, reads, servers, staying
+from tests.benchmarks import broadcast, growth, holding, posts, reads, servers, socket_posts, staying
 
 BENCHMARKS = (
     *posts.BENCHMARKS,
     *servers.BENCHMARKS,
     *reads.BENCHMARKS,
+    *broadcast.BENCHMARKS,
+    *socket_posts.BENCHMARKS,
     *growth.BENCHMARKS,
     *holding.BENCHMARKS,
     *staying.BENCHMARKS,
