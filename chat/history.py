@@ -8,7 +8,7 @@ never decoded and encoded again.
 
 from array import array
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -41,6 +41,15 @@ class PageAsk:
             last = newest if self.before is None else min(max(self.before, oldest) - 1, newest)
         return max(last - self.limit + 1, oldest), last
 
+    def pivot(self, first: int, last: int) -> int:
+        """Of the page from `first` to `last`: what is long is filled from this Id up, and from the one before it down.
+
+        So a page that ends early lacks what is furthest from what was asked for.
+        """
+        if self.after is not None:
+            return first
+        return last + 1 if self.around is None else min(max(self.around, first), last + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -51,7 +60,13 @@ class Page:
     last_id: int  # first_id - 1 for an empty page
     oldest_id: int  # that is left in the room; newest_id + 1 where none is
     newest_id: int  # that was ever given in the room
+    pivot: int  # as PageAsk has it
     positions: list[int]  # log indexes of first_id to last_id
+
+    def part(self, first: int, last: int) -> "Page":
+        """The posts of the page that have Ids from `first` to `last`."""
+        positions = self.positions[first - self.first_id : last + 1 - self.first_id]
+        return replace(self, first_id=first, last_id=last, positions=positions)
 
 
 class Room:
@@ -137,7 +152,8 @@ class Room:
         oldest, newest = self.oldest_id, self.newest_id
         first, last = ask.span(oldest, newest)
         start = self._start - oldest
-        return Page(log_index, first, last, oldest, newest, self._positions[start + first : start + last + 1].tolist())
+        positions = self._positions[start + first : start + last + 1].tolist()
+        return Page(log_index, first, last, oldest, newest, ask.pivot(first, last), positions)
 
     def located(self, after: int, up_to: int, limit: int) -> list[tuple[int, int]]:
         """What came with after < log index <= up_to, as (log index, Id): the last deletion, Id DELETION, and posts.

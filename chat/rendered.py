@@ -10,6 +10,7 @@ moving each to the end of an OrderedDict cost 10.  When the young one is full it
 of that is young again.
 """
 
+from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Final
 
@@ -17,6 +18,8 @@ from chat.history import Page, render_post
 from chat.replica import Replica
 
 BYTES_MAX: Final = 16 << 20
+PAGE_BYTES_MAX: Final = 4 << 20  # 1,000 posts of 4 KB; with the longest ones, and a piece more, 9 MB are in memory
+PIECE_POSTS: Final = 100  # as many as a page has by default
 _OVERHEAD_BYTES: Final = 160  # of a post in here: its object, its key and their place in the dict
 
 
@@ -30,11 +33,32 @@ class RenderedPosts:
         self._lock = Lock()  # for counting and for the change of generations
         self._young_bytes = 0
 
-    def read(self, page: Page, replica: Replica) -> list[bytes]:
-        """The page's posts as JSON, oldest first; what is not here from the disk's cache, without a lock.
+    def read(self, page: Page, replica: Replica) -> tuple[Page, list[bytes]]:
+        """The page and its posts as JSON, oldest first; what is not here from the disk's cache, without a lock.
 
-        Raises LookupError where one of them has left the log: then the state knows that it is gone.
+        A page of over PIECE_POSTS ends early, at one end or both, once it has PAGE_BYTES_MAX.
+        Raises LookupError where one of the posts has left the log: then the state knows that it is gone.
         """
+        if len(page.positions) <= PIECE_POSTS:
+            return page, self._posts(page, replica)
+        upper, lower = page.part(page.pivot, page.last_id), page.part(page.first_id, page.pivot - 1)
+        bytes_max = PAGE_BYTES_MAX // 2 if lower.positions else PAGE_BYTES_MAX
+        newer = self._filled(_pieces_up(upper), bytes_max, replica)
+        older = self._filled(_pieces_down(lower), PAGE_BYTES_MAX - sum(map(len, newer)), replica)
+        first = page.pivot - len(older)
+        return page.part(first, page.pivot + len(newer) - 1), older + newer
+
+    def _filled(self, pieces: Iterable[Page], bytes_max: int, replica: Replica) -> list[bytes]:
+        """The posts of the first pieces, until there are so many bytes; in the order of their Ids."""
+        parts: dict[int, list[bytes]] = {}
+        for piece in pieces:
+            if bytes_max <= 0:
+                break
+            parts[piece.first_id] = self._posts(piece, replica)
+            bytes_max -= sum(map(len, parts[piece.first_id]))
+        return [post for _, posts in sorted(parts.items()) for post in posts]
+
+    def _posts(self, page: Page, replica: Replica) -> list[bytes]:
         try:
             return [*map(self._young.__getitem__, page.positions)]
         except KeyError:
@@ -59,3 +83,13 @@ class RenderedPosts:
                 self._old, self._young, self._young_bytes = self._young, {}, 0
             self._young.update(posts)
             self._young_bytes += size
+
+
+def _pieces_up(page: Page) -> Iterator[Page]:
+    for first in range(page.first_id, page.last_id + 1, PIECE_POSTS):
+        yield page.part(first, min(first + PIECE_POSTS - 1, page.last_id))
+
+
+def _pieces_down(page: Page) -> Iterator[Page]:
+    for last in range(page.last_id, page.first_id - 1, -PIECE_POSTS):
+        yield page.part(max(last - PIECE_POSTS + 1, page.first_id), last)

@@ -75,7 +75,7 @@ class History:
         for _ in range(_READ_TRIES):
             page = request.state.page(room, ask)
             with suppress(LookupError):
-                return page, self._rendered.read(page, request.replica)
+                return self._rendered.read(page, request.replica)
         raise unavailable("this member is taking in a snapshot")
 
 

@@ -44,7 +44,7 @@ def test_a_page_that_is_read_again_is_not_read_from_the_log_again() -> None:
     chat.fill(10)
     page = chat.page(5)
     for _ in range(2):
-        assert cache.read(page, chat.replica) == chat.rendered(page)
+        assert cache.read(page, chat.replica) == (page, chat.rendered(page))
         assert chat.read == page.positions
 
 
@@ -55,7 +55,7 @@ def test_only_what_is_new_in_a_page_is_read_from_the_log() -> None:
     chat.fill(2)
     chat.read.clear()
     page = chat.page(8)
-    assert cache.read(page, chat.replica) == chat.rendered(page)
+    assert cache.read(page, chat.replica) == (page, chat.rendered(page))
     assert chat.read == [page.positions[0], *page.positions[-2:]]
 
 
@@ -65,7 +65,7 @@ def test_whatever_is_read_is_what_the_log_says_and_no_more_is_held_than_may_be(b
     chat.fill(60)
     for _ in range(300):
         page = chat.page(rng.randint(1, 12), rng.randint(1, 61))
-        assert cache.read(page, chat.replica) == chat.rendered(page)
+        assert cache.read(page, chat.replica) == (page, chat.rendered(page))
         assert held(cache) <= bytes_max
 
 

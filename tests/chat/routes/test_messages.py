@@ -214,6 +214,48 @@ def test_walking_by_links_meets_every_post_once_while_posts_arrive(start: str) -
     assert len(seen) == chat.state.rooms("", 1)[1][0].posts > 50
 
 
+@pytest.mark.parametrize("start", ["?before=451", "?after=0", "?around=17", "?around=225", "?around=450", "?"])
+def test_a_page_of_more_than_may_be_in_one_ends_early_and_links_lead_on(
+    start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = ChatClient()
+    chat.fill(450)
+    whole = len(chat.get(f"{GENERAL}?limit=450").data)
+    monkeypatch.setattr("chat.rendered.PAGE_BYTES_MAX", whole // 3)
+    monkeypatch.setattr("chat.rendered.PIECE_POSTS", 10)
+    first = chat.get(f"{GENERAL}{start}&limit=450")
+    assert whole // 6 <= len(first.data) < whole // 2
+    assert ids(first) == list(range(ids(first)[0], ids(first)[-1] + 1))
+    if "around" in start:
+        assert int(start.partition("=")[2]) in ids(first)
+    else:
+        assert (1 if "after" in start else 450) in ids(first)
+    seen = ids(first)
+    for direction in ("prev", "next"):
+        page = first
+        while target := links(page).get(direction):
+            page = chat.get(target)
+            assert len(page.data) < whole // 2
+            seen += ids(page)
+    assert sorted(seen) == list(range(1, 451))
+
+
+def test_half_of_a_page_that_ends_early_lies_before_the_post_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = ChatClient()
+    chat.fill(450)
+    monkeypatch.setattr("chat.rendered.PAGE_BYTES_MAX", len(chat.get(f"{GENERAL}?limit=450").data) // 3)
+    monkeypatch.setattr("chat.rendered.PIECE_POSTS", 10)
+    page = ids(chat.get(f"{GENERAL}?around=225&limit=450"))
+    assert abs((page[0] + page[-1]) // 2 - 225) <= 10
+
+
+def test_a_thousand_posts_of_a_usual_length_are_one_page() -> None:
+    chat = ChatClient()
+    for number in range(1, 1_001):
+        chat.post(Message=f"{number} " + "x" * 3_000)
+    assert ids(chat.get(f"{GENERAL}?limit=1000")) == list(range(1, 1_001))
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
