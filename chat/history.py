@@ -1,13 +1,14 @@
 """Where a room's posts lie in the log, and reading pages of them.
 
-A room holds 8 bytes for a post: an array of the log indexes of the posts that are left, in the order of their Ids.
+A room holds four bytes for a post: an array of the log indexes of the posts that are left, in the order of their Ids
+(eight bytes once the log has more than 4 billion entries).
 Posts go from the oldest on (retention) or all at once (the room is deleted); an Id that was given is never given
 again.  Texts stay in the log; a page is read from there by index, and a reader's JSON is cut from the command's bytes,
 never decoded and encoded again.
 """
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,6 +18,8 @@ from raft.messages import Entry
 
 PAGE_POSTS_MAX = 1_000
 PAGE_POSTS_DEFAULT = 100
+SHORT, LONG = "I", "Q"  # arrays of log indexes up to 32 bits, and of any
+SHORT_MAX = (1 << 32) - 1
 DELETION = 0  # stands for an Id where a room's deletion is located in the log
 
 
@@ -82,7 +85,7 @@ class Room:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._positions = array("Q")  # ascending; those before _start are of posts that are gone
+        self._positions = array(SHORT)  # ascending; those before _start are of posts that are gone
         self._start = 0
         self.newest_id = 0  # that was ever given
         self.last_index = 0  # the log's, of the last post or deletion
@@ -102,16 +105,20 @@ class Room:
 
     @property
     def indexes(self) -> "array[int]":
-        """Log indexes of the posts that are left, a copy."""
+        """Log indexes of the posts that are left, a copy; SHORT where they are."""
         return self._positions[self._start :]
 
-    def log_index(self, id: int) -> int:
-        """Where a post lies that is left."""
-        assert self.oldest_id <= id <= self.newest_id
-        return self._positions[id - self.newest_id - 1]
+    def id_at(self, log_index: int) -> int:
+        """The Id of the post that lies there; 0 where none does that is left."""
+        at = bisect_left(self._positions, log_index, self._start)
+        if at == len(self._positions) or self._positions[at] != log_index:
+            return 0
+        return self.newest_id - len(self._positions) + at + 1
 
     def append(self, log_index: int, time: int, record_bytes: int) -> int:
         """Take in the next post, and let go of what retention does not keep; its Id."""
+        if log_index > SHORT_MAX and self._positions.typecode == SHORT:
+            self._positions = array(LONG, self._positions)
         self._positions.append(log_index)
         self.newest_id += 1
         self.last_index = log_index
@@ -127,7 +134,7 @@ class Room:
 
     def delete(self, log_index: int) -> None:
         """Let go of all posts and settings, but not of the count."""
-        self._positions = array("Q")
+        self._positions = array(SHORT)
         self._start = 0
         self.last_index = self.deleted_at = log_index
         self.last_posted_at = self.max_messages = self.record_bytes = 0

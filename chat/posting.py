@@ -2,16 +2,18 @@
 
 from base64 import urlsafe_b64encode
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from secrets import token_bytes
 
 from chat import validation
 from chat.commands import Post, encode
+from chat.history import render_post
 from chat.problems import Problem, invalid, outcome_unknown, problem_of
 from chat.replica import Replica
-from chat.state import Posted, Refusal
+from chat.state import Posted, Refusal, Repeated
 from raft.errors import OutcomeUnknown, RaftError
+from raft.messages import Entry
 
 CLIENT_ID_BYTES = 12  # random; as long as nobody guesses them, nobody can use one up before its owner's retry
 CLIENT_IDS_MADE = 256  # at a time: asking the kernel for each one lets another thread run in between, at each post
@@ -56,7 +58,7 @@ def _new_client_id() -> str:
 
 def propose(replica: Replica, post: Post, done: Callable[[Posted | Problem], None], *, flushes: bool = False) -> None:
     """Propose a checked post; `done` is called once, by a thread of the engine's.  `flushes`: as Replica has it."""
-    replica.propose(encode(post), lambda result: done(_outcome(post, result)), flushes=flushes)
+    replica.propose(encode(post), lambda result: done(_outcome(replica, post, result)), flushes=flushes)
 
 
 def unanswered(post: Post, detail: str) -> Problem:
@@ -66,10 +68,43 @@ def unanswered(post: Post, detail: str) -> Problem:
     return problem
 
 
-def _outcome(post: Post, result: object) -> Posted | Problem:
+def answer_to_repeat(post: Post, repeated: Repeated, read: Callable[[Sequence[int]], list[Entry]]) -> Posted | Problem:
+    """What a client is told whose (User, ClientId) had made a post before: that post, where this is the same one.
+
+    `read` is `Replica.entries`: one entry, from the disk's cache.
+    """
+    try:
+        (entry,) = read([repeated.index])
+    except LookupError:
+        return _unreadable(post) if repeated.id else _gone()  # what the state has is in the log, or will be in a moment
+    except (RaftError, OSError):
+        return _unreadable(post)
+    # Equal commands have equal bytes.  Where not even user and ClientId are the same, two hashes were: no matter.
+    if entry.body != encode(post):
+        return Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "client_id_reused",
+            "ClientId: used before with another RoomName, Message or ReplyTo",
+        )
+    if not repeated.id:
+        return _gone()
+    return Posted(post.room, repeated.id, repeated.index, False, render_post(entry, repeated.id))
+
+
+def _gone() -> Problem:
+    return Problem(HTTPStatus.GONE, "gone", "ClientId: the post that was made with it is gone; nothing was posted now")
+
+
+def _unreadable(post: Post) -> Problem:
+    return unanswered(post, "the post stands, but this member cannot read it at the moment")
+
+
+def _outcome(replica: Replica, post: Post, result: object) -> Posted | Problem:
     match result:
         case Posted():
             return result
+        case Repeated():
+            return answer_to_repeat(post, result, replica.entries)
         case Refusal():
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, result.code, result.detail)
         case OutcomeUnknown():

@@ -11,32 +11,43 @@ from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
+from itertools import chain
 from threading import Lock
 
 from chat import document
 from chat.commands import Command, DeleteRoom, Post, SetRetention, decode
-from chat.document import REMEMBERED
 from chat.history import Page, PageAsk, Room, render
+from chat.remembered import Remembered
 from raft.messages import Entry
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """A post that was made.  `created` False: an earlier one that this request repeats, and that may be gone since."""
+    """A post that was made.  `created` False: an earlier one that this request repeats."""
 
     room: str
     id: int
-    index: int  # the log's; where the post is gone, that of the repeat
+    index: int  # the log's
     created: bool
     json: bytes  # as readers see it, no newline
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A post whose (User, ClientId) made one before, so that nothing was made of this one.
+
+    Whether it is the same post is not asked here but of the log, by whoever answers (`posting.py`).
+    """
+
+    id: int  # of the earlier one; 0 where it is gone or was never in the room that is named now
+    index: int  # the log's, of the earlier one
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A committed command that changed nothing; `detail` begins with the field's name."""
 
-    code: str  # "client_id_reused", "no_such_post", "no_such_room", "unknown_command"
+    code: str  # "no_such_post", "no_such_room", "unknown_command"
     detail: str
 
 
@@ -100,7 +111,7 @@ class Missed:
     newest_index: int  # the log's, of the last post or of the deletion
 
 
-Result = Posted | RoomDeleted | RoomChanged | Refusal
+Result = Posted | Repeated | RoomDeleted | RoomChanged | Refusal
 
 
 class ChatState:
@@ -115,9 +126,8 @@ class ChatState:
         self._rooms: dict[str, Room] = {}  # those that were deleted too
         self._names: list[str] = []  # of the rooms that exist, by code point
         self._live_bytes = 0
-        # (User, ClientId) -> the post it made; about 220 bytes each, the one thing here that is not 8 bytes a post.
-        # It is to be bounded by a command of the leader's that expires what is older than 24 h: apply has no clock.
-        self._remembered: dict[bytes, bytes] = {}
+        # To be bounded by a command of the leader's that has what is older than 24 h forgotten: apply has no clock.
+        self._remembered = Remembered()
         self._events: list[Event] = []  # of the batch under way; only the applying thread touches it
 
     # --- the engine's side: one thread
@@ -138,19 +148,20 @@ class ChatState:
     def document(self) -> Iterator[bytes]:
         """All that is replicated, as of now, in lines that `restore` takes; any thread."""
         with self._lock:  # for as long as it takes to copy some MB; the lines are made when they are asked for
-            rooms = [(document.room_line(room), room.indexes) for _, room in sorted(self._rooms.items())]
-            remembered = document.join_remembered(self._remembered)
-        return document.encode(rooms, remembered)
+            rooms = [document.described(room) for room in self._rooms.values()]
+            buckets = self._remembered.buckets()
+        return document.encode(rooms, buckets)
 
     def restore(self, index: int, lines: Iterable[bytes]) -> None:
         """Be the state that gave these lines at log index `index`.
 
         Raises InvalidMessage where no state could have: then nothing has changed.
         """
-        rooms, remembered = document.decode(lines, index)
+        rooms, buckets = document.decode(lines, index)
         names = [name for name, room in rooms.items() if len(room)]
         with self._lock:
-            self._rooms, self._remembered, self._names = rooms, remembered, names
+            self._rooms, self._names = rooms, names
+            self._remembered.restore(buckets)
             self._live_bytes = sum(room.record_bytes for room in rooms.values())
             self._last_index = index
         self._events = []
@@ -161,10 +172,7 @@ class ChatState:
         """Ascending log indexes of the entries whose text may still be asked for: the posts that are left."""
         with self._lock:
             pieces = [room.indexes for room in self._rooms.values()]
-        indexes = array("Q")
-        for piece in pieces:
-            indexes.extend(piece)
-        return array("Q", sorted(indexes))
+        return array("Q", sorted(chain.from_iterable(pieces)))
 
     @property
     def live_bytes(self) -> int:
@@ -182,15 +190,15 @@ class ChatState:
             case None:
                 return Refusal("unknown_command", "Type: not a command that this member knows")
 
-    def _post_locked(self, post: Post, entry: Entry) -> Posted | Refusal:
+    def _post_locked(self, post: Post, entry: Entry) -> Posted | Repeated | Refusal:
         room = self._rooms.get(post.room)
-        # A name has no NUL, so no two pairs run together alike.
-        key = _digest(f"{post.user}\0{post.client_id}".encode())
-        fingerprint = _digest(entry.body)
-        seen = self._remembered.get(key)
-        if seen is not None:
-            return _repeated(post, room, entry, fingerprint, seen)
-        if post.reply_to > (0 if room is None else room.newest_id):  # one that is gone was there to be answered
+        hash = self._remembered.hash_of(post.user, post.client_id)
+        # Of this room; one that is gone was there to be answered.
+        no_such_post = post.reply_to > (0 if room is None else room.newest_id)
+        earlier = self._remembered.find(hash) if no_such_post else self._remembered.admit(hash, entry.index)
+        if earlier:
+            return Repeated(0 if room is None else room.id_at(earlier), earlier)
+        if no_such_post:
             return Refusal("no_such_post", "ReplyTo: names no post of this room")
         if room is None:
             room = self._rooms[post.room] = Room(post.room)
@@ -199,7 +207,6 @@ class ChatState:
         before = room.record_bytes
         id = room.append(entry.index, entry.time, len(entry.record))
         self._live_bytes += room.record_bytes - before
-        self._remembered[key] = REMEMBERED.pack(id, entry.time, fingerprint)
         posted = Posted(post.room, id, entry.index, True, render(entry.body, id, entry.time))
         if self.on_applied is not None:
             self._events.append(PostEvent(entry.index, post.room, id, posted.json))
@@ -278,20 +285,6 @@ def _missed(room: Room, after: int, up_to: int) -> Missed | None:
         newest_index, newest_id = room.last_up_to(up_to)
         return Missed(room.name, deleted, posts, newest_id, newest_index)
     return Missed(room.name, True, 0, 0, room.deleted_at) if deleted else None
-
-
-def _digest(data: bytes) -> bytes:
-    return blake2b(data, digest_size=16).digest()
-
-
-def _repeated(post: Post, room: Room | None, entry: Entry, fingerprint: bytes, seen: bytes) -> Posted | Refusal:
-    """The answer to a (User, ClientId) that made a post before: that post, where the request is the same one."""
-    id, time, first_fingerprint = REMEMBERED.unpack(seen)
-    if fingerprint != first_fingerprint or room is None:
-        return Refusal("client_id_reused", "ClientId: used before with another RoomName, Message or ReplyTo")
-    index = room.log_index(id) if room.oldest_id <= id <= room.newest_id else entry.index
-    # The same command: the first post's JSON is this body's with the first's Id and time.
-    return Posted(post.room, id, index, False, render(entry.body, id, time))
 
 
 _NO_ROOM = Room("")

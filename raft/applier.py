@@ -17,7 +17,7 @@ from functools import partial
 from queue import SimpleQueue
 
 from raft.door import Door, Told
-from raft.errors import RaftError, Unavailable
+from raft.errors import InvalidMessage, RaftError, StartRefused, Unavailable
 from raft.membership import Configuration, decode_configuration
 from raft.messages import Entry, Kind
 from raft.proposals import Done, Proposals
@@ -217,7 +217,11 @@ class Applier:
         what = "snapshot" if found[0] == self._storage.base_index else "checkpoint"
         left = commit_index - found[0]
         logger.info("the state is that of the %s at index %d; %d entries are to be applied", what, found[0], left)
-        self._replicated.restore(*found)
+        try:
+            self._replicated.restore(*found)
+        except InvalidMessage as error:
+            advice = "delete checkpoint-*" if what == "checkpoint" else "it is for another version of this program"
+            raise StartRefused(f"the {what} at index {found[0]} cannot be read: {error}; {advice}") from error
         self._on_configuration(self._door.look(lambda node: node.committed_configuration))
         with self._changed:
             self.last_applied = found[0]

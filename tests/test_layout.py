@@ -45,7 +45,7 @@ FLOORS = (
     ("chat.replica",),
     ("chat.problems",),
     ("chat.validation", "chat.commands", "chat.origins"),
-    ("chat.history",),
+    ("chat.history", "chat.remembered"),
     ("chat.document",),
     ("chat.state",),
     ("chat.posting", "chat.changing"),

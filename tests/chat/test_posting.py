@@ -1,12 +1,18 @@
 """Making a post: checked, proposed once, its outcome told."""
 
+from dataclasses import replace
+
 import pytest
 
-from chat.commands import Post, decode
+from chat.commands import DeleteRoom, Post, decode, encode
+from chat.history import PageAsk
 from chat.posting import check_post, propose_post
 from chat.problems import Problem
+from chat.remembered import Remembered
 from chat.state import ChatState, Posted
-from tests.chat.fake_replica import FakeReplica
+from raft.errors import CorruptLog
+from raft.messages import Entry
+from tests.chat.fake_replica import FIRST_INDEX, FakeReplica
 
 FIELDS: dict[str, object] = {"User": "ann", "Message": "hi", "ClientId": "c1"}
 
@@ -67,6 +73,58 @@ def test_a_refusal_of_the_state_is_a_422() -> None:
     assert isinstance(reply, Problem)
     assert (reused.status, reused.code) == (422, "client_id_reused")
     assert (reply.status, reply.code) == (422, "no_such_post")
+
+
+def test_a_retry_is_told_the_first_post_and_nothing_else_is() -> None:
+    replica = FakeReplica(ChatState())
+    first = outcome(replica)
+    assert isinstance(first, Posted)
+    assert outcome(replica) == replace(first, created=False)
+    for other in ({"Message": "other"}, {"ReplyTo": 1}):
+        reused = outcome(replica, **other)
+        assert isinstance(reused, Problem)
+        assert reused.code == "client_id_reused"
+    elsewhere = outcome(replica, "other")
+    assert isinstance(elsewhere, Problem)
+    assert elsewhere.code == "client_id_reused"
+
+
+def test_two_clientids_with_one_hash_are_told_apart_and_nothing_is_posted_for_the_second() -> None:
+    state = ChatState()
+    state._remembered = Remembered(hash_of=lambda user, client_id: bytes(8))
+    replica = FakeReplica(state)
+    first = outcome(replica)
+    assert isinstance(first, Posted)
+    for other in ({"ClientId": "c2"}, {"User": "bob"}, {"ClientId": "c2", "Message": "other"}):
+        taken = outcome(replica, **other)
+        assert isinstance(taken, Problem)
+        assert (taken.status, taken.code) == (422, "client_id_reused")
+    assert outcome(replica) == replace(first, created=False)
+    assert state.page("general", PageAsk()).newest_id == 1
+
+
+def test_a_retry_of_a_post_that_is_gone_is_told_so_whether_or_not_the_log_still_has_it() -> None:
+    replica = FakeReplica(ChatState())
+    outcome(replica)
+    replica.commit(encode(DeleteRoom("general")))
+    for _ in range(2):
+        gone = outcome(replica)
+        assert isinstance(gone, Problem)
+        assert (gone.status, gone.code) == (410, "gone")
+        replica.gone.add(FIRST_INDEX)
+
+
+@pytest.mark.parametrize("error", [LookupError("a snapshot"), CorruptLog("log-1", 7, "damaged", "…"), OSError("EIO")])
+def test_a_retry_of_a_post_that_cannot_be_read_is_to_be_tried_again(error: Exception) -> None:
+    def entries(_: object) -> list[Entry]:
+        raise error
+
+    replica = FakeReplica(ChatState())
+    outcome(replica)
+    replica.entries = entries  # type: ignore[method-assign, assignment]
+    unknown = outcome(replica)
+    assert isinstance(unknown, Problem)
+    assert (unknown.status, unknown.members) == (504, {"ClientId": "c1"})
 
 
 def test_an_unknown_outcome_names_the_client_id_to_retry_with() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from chat.commands import Command, DeleteRoom, Post, SetRetention
 from chat.history import DELETION, PageAsk, Room
-from chat.state import ChatState, Missed, Posted, PostEvent, Refusal, RoomChanged, RoomDeleted, RoomSummary
+from chat.state import ChatState, Missed, Posted, PostEvent, Refusal, Repeated, RoomChanged, RoomDeleted, RoomSummary
 from tests.chat.random_log import LOGS, ROOMS, START, apply, entry
 
 
@@ -131,15 +131,14 @@ def test_retention_holds_at_once_and_for_later_posts_until_it_is_taken_away() ->
     assert ids(state) == [5, 6, 7]
 
 
-def test_a_retry_of_a_post_that_is_gone_gets_the_first_post_and_makes_none() -> None:
+def test_a_retry_of_a_post_that_is_gone_makes_none() -> None:
     state = ChatState()
-    first, *_ = apply(state, [post(1), post(2), SetRetention("general", 1)])
-    (trimmed,) = apply(state, [post(1)], 6)
-    (deleted,) = apply(state, [DeleteRoom("general"), post(1)], 7)[1:]
-    assert isinstance(first, Posted)
-    for repeat, index in ((trimmed, 6), (deleted, 8)):
-        assert repeat == Posted(first.room, first.id, index, False, first.json)
+    apply(state, [post(1), post(2), SetRetention("general", 1)])
+    assert apply(state, [post(1), post(2)], 6) == [Repeated(0, 3), Repeated(2, 4)]
+    assert apply(state, [DeleteRoom("general"), post(1), post(2)], 8)[1:] == [Repeated(0, 3), Repeated(0, 4)]
     assert ids(state) == []
+    apply(state, [post(3)], 11)
+    assert apply(state, [post(2), post(3)], 12) == [Repeated(0, 4), Repeated(3, 11)]
 
 
 def test_a_reply_to_a_post_that_is_gone_stands() -> None:

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from raft.applier import FEW, Applier, Read
-from raft.errors import RaftError, Unavailable
+from raft.errors import RaftError, StartRefused, Unavailable
 from raft.log import Log
 from raft.membership import Configuration, Member
 from raft.messages import HardState, ProposalId
@@ -233,6 +233,19 @@ def test_a_snapshot_that_takes_the_place_of_what_is_being_applied_is_gone_on_fro
     applier.wake()
     turn(applier)
     assert (applier.last_applied, memory.commands) == (10, [b'"of the snapshot"'])
+
+
+def test_a_state_that_cannot_be_read_ends_the_member_with_words() -> None:
+    alone, _, memory = restarted(10)
+    storage = Replaced(alone.storage, 10)
+    storage.base_index = 10
+    storage.documents = lambda commit_index: (10, iter([b"{}"]))  # type: ignore[method-assign]
+    applier = Applier(alone.door, cast(Storage, storage), memory, Proposals(1, 2), lambda configuration: None)
+    assert applier.commit(10)
+    applier.wake()
+    applier.stop()
+    with pytest.raises(StartRefused, match=r"^the snapshot at index 10 cannot be read: .* another version"):
+        applier.run()
 
 
 def test_an_entry_that_is_missing_without_a_snapshot_in_its_place_is_not_passed_over() -> None:

@@ -8,12 +8,15 @@ finds the Ids below its own, a read those up to the newest it shows.
 import json
 from collections import Counter
 from collections.abc import Callable
+from http import HTTPStatus
 from random import Random
 from typing import TYPE_CHECKING
 
 from chat.commands import Command, DeleteRoom, Post, SetRetention, encode
 from chat.history import Page, PageAsk
-from chat.state import Posted, Refusal
+from chat.posting import answer_to_repeat
+from chat.problems import Problem
+from chat.state import Posted, Refusal, Repeated
 from raft.errors import RaftError
 from tests.simulation.invariants import Violation, require
 
@@ -48,6 +51,11 @@ class History:
         require(json.loads(post.json)["Message"] == text, NAME, f"{text!r} was answered with {post}")
         require(post.id > began_at, NAME, f"{post} comes before post {began_at}, which had been answered")
         self._seen[post.room] = max(self._seen[post.room], post.id)
+
+    def post_gone(self, post: Post) -> None:
+        """A client was told that its post stood, and is gone."""
+        texts = [json.loads(posted.json)["Message"] for posted in self._posts.get(post.room, [])]
+        require(texts.count(post.message) == 1, NAME, f"{post} is said to be gone, and never stood")
 
     @property
     def rooms(self) -> list[str]:
@@ -144,11 +152,14 @@ class Client:
         if attempt != self._attempt:
             return  # a connection that the client has closed is not served
         if command is not None:
-            process.forwarding.post(
-                encode(command), lambda result: self._answer(attempt, lambda: self._done(command, result))
-            )
+            process.forwarding.post(encode(command), lambda result: self._commanded(process, attempt, command, result))
         else:
             process.forwarding.read(lambda error: self._read(process, attempt, error))
+
+    def _commanded(self, process: "Process", attempt: int, command: Command, result: object) -> None:
+        if isinstance(command, Post) and isinstance(result, Repeated):
+            result = answer_to_repeat(command, result, process.entries)
+        self._answer(attempt, lambda: self._done(command, result))
 
     def _read(self, process: "Process", attempt: int, error: RaftError | None) -> None:
         if error is not None:
@@ -173,10 +184,17 @@ class Client:
             tell()
 
     def _done(self, command: Command, result: object) -> None:
-        if isinstance(result, RaftError):
+        if isinstance(result, RaftError) or (
+            isinstance(result, Problem) and result.status == HTTPStatus.GATEWAY_TIMEOUT
+        ):
             self._failed(result)
             return
         if isinstance(command, Post):
+            if isinstance(result, Problem) and result.status == HTTPStatus.GONE:
+                self._world.history.post_gone(command)
+                self._world.counts["retries found gone"] += 1
+                self._over()
+                return
             if not isinstance(result, Posted):
                 raise Violation(NAME, f"{command} was answered with {result}")
             self._world.history.post_done(result, command.message, self._began_at)
@@ -191,7 +209,7 @@ class Client:
         self._world.counts["reads"] += 1
         self._over()
 
-    def _failed(self, error: RaftError) -> None:
+    def _failed(self, error: RaftError | Problem) -> None:
         self._world.counts[f"answers {type(error).__name__}"] += 1
         self._attempt += 1
         self._world.schedule.after(10 + self._rng.random() * 20, self._again, self._attempt)

@@ -330,14 +330,13 @@ def test_pages_begin_with_the_first_post_that_is_left_and_no_link_leads_before_i
     assert ids(chat.get(links(newest)["prev"])) == [7]
 
 
-def test_a_retry_of_a_post_that_is_gone_is_answered_200_with_the_first_post_and_makes_none() -> None:
+def test_a_retry_of_a_post_that_is_gone_is_a_410_and_makes_none() -> None:
     chat = ChatClient()
-    first = chat.post(ClientId="c1")
+    chat.post(ClientId="c1")
     chat.fill(2)
-    for let_go in (partial(chat.configure, {"MaxMessages": 1}), chat.delete):
+    for let_go in (partial(chat.configure, {"MaxMessages": 1}), chat.delete, lambda: chat.replica.gone.add(3)):
         let_go()
-        repeat = chat.post(ClientId="c1")
-        assert (repeat.status_code, repeat.data) == (200, first.data)
+        assert refused(chat.post(ClientId="c1"), 410, "ClientId")
         assert 1 not in ids(chat.get(GENERAL))
     assert chat.get("/rooms").json == []
 
