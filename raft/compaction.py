@@ -6,7 +6,8 @@
 Both load the newest state document into a blank state machine, replay the log up to the index and write a new file.
 The index is one that is applied, so everything up to it is committed and durable, and no later rewind touches it.
 
-Rules.  Of the log nothing is changed, not even tidied up: another process appends to it, and owns it.  The texts pass
+Rules.  Of the log nothing is changed, not even tidied up: another process appends to it, and owns it.  Indexes that it
+lacks are made on the way, so that neither the next of these processes nor a start has to read all.  The texts pass
 through in pieces, memory holds the state and eight bytes an entry.  `pause` is called between small steps, so that
 whoever drives this decides how much of the machine it takes.  A file that is finished is whole, durable and true,
 whether or not anybody lives to hear of it; one that is not is left under a name that the next start removes.
@@ -22,8 +23,10 @@ from pathlib import Path
 
 from raft.disk import Disk
 from raft.documents import Document, newest_document
+from raft.indexes import Indexes
 from raft.membership import Configuration, decode_configuration
 from raft.messages import Kind, SnapshotMeta
+from raft.positions import Sparse
 from raft.reading import LogReader
 from raft.records import RECORD_BYTES_MAX, decode_entry
 from raft.recovery import recover
@@ -89,7 +92,8 @@ class _Past:
         self._disk = disk
         self._data_dir = data_dir
         self._pause = pause
-        self._log = log = recover(disk, data_dir, "", True, lambda _, __: pause(), tidy=False)
+        self._maker = str(os.getpid())  # one that was orphaned may still be at the same file
+        self._log = log = recover(disk, data_dir, "", True, lambda _, __: pause(), beside=self._maker)
         self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self.base_index = log.positions.base_index
         if not self.base_index <= up_to <= log.last_index or not up_to:
@@ -121,10 +125,13 @@ class _Past:
         return SnapshotMeta(entry.index, entry.term, entry.time, configuration_index, configuration)
 
     def write(self, name: str, entries: tuple[int, Iterator[bytes]] | None = None) -> None:
-        """Write the state, and these entries, to a file."""
-        maker = str(os.getpid())  # one that was orphaned may still be at the same file
+        """Write the state, and these entries, to a file; beside that of entries its index."""
+        disk, data_dir, maker, noted = self._disk, self._data_dir, self._maker, Sparse()
         cluster_id = decode_configuration(self.meta.configuration).cluster_id or self._log.cluster_id
-        write_file(self._disk, self._data_dir, name, cluster_id, self.meta, self._document(), entries, maker=maker)
+        document = self._document()
+        write_file(disk, data_dir, name, cluster_id, self.meta, document, entries, maker=maker, noted=noted)
+        if entries is not None:
+            Indexes(disk, data_dir, maker).keep_base(name, noted)
 
     def _document(self) -> Iterator[bytes]:
         for line in self._state.document():

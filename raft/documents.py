@@ -32,18 +32,21 @@ def newest_document(
     term_at: Callable[[int], int],
     *,
     tidy: bool,
+    known: dict[str, SnapshotMeta] | None = None,
 ) -> Document | None:
     """The newest usable one whose index is at most `up_to`; `tidy`: damaged checkpoints are removed.
 
-    `term_at(index)` is that of the log, 0 where it does not hold the entry.  Raises OSError.
+    `term_at(index)` is that of the log, 0 where it does not hold the entry.  `known`: checkpoints found whole before,
+    which are not looked through again; what is found is added.  Raises OSError.
     """
+    known = {} if known is None else known
     base_index = base.meta.index if base else 0
     names = disk.list(data_dir)
     for index, name in sorted(((checkpoint_index(name), name) for name in names), reverse=True):
         if not base_index < index <= up_to:
             continue
         try:
-            meta = scan_file(disk, data_dir, name).meta
+            known[name] = meta = known.get(name) or scan_file(disk, data_dir, name).meta
         except InvalidMessage:
             if tidy:
                 with suppress(OSError):  # it is a cache: it may stay, too

@@ -9,11 +9,13 @@ across I/O.  A slot is given to another file only after its own has been removed
 read that is later than an hour shall find nothing rather than something else.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
 from raft.disk import Disk
+from raft.indexes import indexed_by, is_temporary_index
 from raft.positions import FILES_MAX
 from raft.segments import counted_from, sequence_of
 from raft.snapshots import SnapshotFile, checkpoint_index, is_temporary, snapshot_index
@@ -122,19 +124,21 @@ class Files:
         names = sorted(disk.list(data_dir))
         self.checkpointed(max(map(checkpoint_index, names), default=0))
         for name in names:
-            if name != spared and self._is_due(name, now_s):
+            if name != spared and self._is_due(name, names, now_s):
                 disk.remove(data_dir / name)
                 self._forget(name)
         self._due = {name: due_s for name, due_s in self._due.items() if name in names}
 
-    def _is_due(self, name: str, now_s: float) -> bool:
-        linger_s = self._linger_s(name)
+    def _is_due(self, name: str, names: Sequence[str], now_s: float) -> bool:
+        linger_s = self._linger_s(name, names)
         return linger_s is not None and self._due.setdefault(name, now_s + linger_s) <= now_s
 
-    def _linger_s(self, name: str) -> float | None:
-        """How long a file that is there may stay; None: for good."""
-        if is_temporary(name):
+    def _linger_s(self, name: str, names: Sequence[str]) -> float | None:
+        """How long a file that is there, among these, may stay; None: for good."""
+        if is_temporary(name) or is_temporary_index(name):
             return UNFINISHED_S
+        if indexed_by(name):
+            return None if indexed_by(name) in names else 0.0
         with self._lock:
             base_index = self._base.meta.index if self._base else 0
             counted = {self._file_locked(slot).name for slot in self._counted}

@@ -10,6 +10,7 @@ above i, as a record at i does in the files.  One thread sets, any thread looks 
 held for copying only, never for I/O.
 """
 
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,6 +41,18 @@ def unpack(position: int) -> tuple[int, int, int]:
     place = position >> _BLOCK_BITS
     blocks = (position & (1 << _BLOCK_BITS) - 1) + 1
     return place >> _OFFSET_BITS, place & (1 << _OFFSET_BITS) - 1, blocks * _BLOCK_BYTES
+
+
+def moved(positions: "array[int]", file: int) -> "array[int]":
+    """These positions, which are of file 0 and of the first 32 GiB in it, in `file`.
+
+    The bytes that name the file are the highest two, and are set for all at once: 5 ms a million, one by one 80 ms.
+    """
+    data = bytearray(positions.tobytes())
+    for place, byte in enumerate(pack(file, 0, 1).to_bytes(8, sys.byteorder)):
+        if byte:
+            data[place::8] = bytes([byte]) * len(positions)
+    return array("Q", data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +114,10 @@ class Positions:
                     del packed[place:]
                 packed.append(position)
 
-    def append(self, position: int) -> None:
-        """Note the position of the index after the last."""
+    def extend(self, positions: "array[int]") -> None:
+        """Note the positions of the indexes after the last."""
         with self._lock:
-            self._packed.append(position)
+            self._packed.extend(positions)
 
     def forget_from(self, index: int) -> None:
         """Forget `index`, which is above the base, and all above it."""

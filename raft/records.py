@@ -20,6 +20,8 @@ _ENTRY = re.compile(
     rb'|"configuration":([^\n]+)|"noop":null)\}\n'
 )
 
+_INDEX_AT = len(b'01234567 {"index":')
+
 
 def seal(payload: bytes) -> bytes:
     """The line for `payload`, which is JSON without a newline in it."""
@@ -56,6 +58,11 @@ def noop_entry(index: int, term: int, time: int) -> Entry:
 def is_entry(payload: bytes) -> bool:
     """Whether an unsealed line is an entry, not one of the log's own records (header, hard state)."""
     return payload.startswith(b'{"index":')
+
+
+def index_of(record: bytes) -> int:
+    """The index of an entry's record."""
+    return int(record[_INDEX_AT : record.index(b",", _INDEX_AT)])
 
 
 def decode_entry(line: bytes) -> Entry:

@@ -7,16 +7,19 @@ snapshot's business, but still cancels what it cancels: the end of a rewind that
 
 - Before the durable offset, and anywhere in a segment that has a successor, each byte was synced: what is damaged,
   missing or out of order there cannot be a crash's doing.  The start is refused; nothing is guessed or skipped.
+- A segment that has a successor, and the base, are not read where their index (indexes.py) can be believed.  What is
+  damaged between their two ends is then found out where it is used; a start without indexes reads all and refuses.
 - The log, as the segments have it, reaches the base: nothing was in the snapshot that was not durable here before.
 - Beyond the highest durable offset that any intact opening of the last file names, before or after the damage, lies
   one batch that was never acknowledged: its intact beginning is kept, the rest is cut and reported.
 - What is kept of it may be in the page cache only (a failed fsync drops the cache's claim to be written, and the
   next one succeeds all the same): `carried` is for the caller to write anew before it answers anybody.
 
-Nothing is changed on the disk here but that left-overs of an interrupted creation are removed.
+Nothing is changed on the disk here but that left-overs of an interrupted creation are removed, and that indexes which
+are missing are made.
 
-A compaction reads in the same way while another process appends, but nothing at all is changed (`tidy` False): a
-batch that is being written looks like one that a crash cut short.
+A compaction reads in the same way `beside` another process that appends, but makes indexes only: what looks like a
+left-over may be the other one's, and a batch that is being written looks like one that a crash cut short.
 """
 
 from collections.abc import Iterable
@@ -24,29 +27,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
+from raft.contents import Content, SegmentScan
 from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.errors import CorruptLog, InvalidMessage, StartRefused
 from raft.files import Files
 from raft.identity import ADVICE
+from raft.indexes import OWNER, Indexes, is_temporary_index
 from raft.messages import Entry, HardState
-from raft.positions import Positions, pack
+from raft.positions import Positions, moved
 from raft.reading import Progress
-from raft.records import entry_of_verified
 from raft.segments import (
     Header,
     Line,
     counted_from,
     decode_header,
-    decode_opening,
     first_index_of,
     highest_durable,
     intact_lines,
     segment_name,
     sequence_of,
 )
-from raft.snapshots import SnapshotFile, is_temporary, scan_file, snapshot_index
+from raft.snapshots import is_temporary, snapshot_index
 
-_PROGRESS_ENTRIES = 1 << 14  # some 50 ms apart
 _HEADER_BYTES_MAX = 4096
 _DAMAGED = "a damaged or missing record"
 
@@ -78,27 +80,27 @@ class RecoveredLog:
     carried: list[tuple[int, bytes]] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)
 
-    def take(self, line: Line, position: int) -> None:
-        """An entry's record, next in order.  Raises InvalidMessage where it leaves a gap."""
-        index_digits, term_digits, time_digits, configuration = line.group(3, 4, 5, 6)
-        index, term = int(index_digits), int(term_digits)
-        if index != self.last_index + 1:
-            self._forget(index)
-        self.last_index = index
-        self.last_time = int(time_digits)
-        if index <= self.positions.base_index:
+    def continues(self, content: Content) -> bool:
+        """Whether a segment with this content can be next: it leaves no gap."""
+        return content.first_written <= self.last_index + 1
+
+    def take(self, content: Content, slot: int) -> None:
+        """What a segment leaves, next in order, which is the file in `slot`."""
+        assert self.continues(content)
+        if not content.first_written:
             return
-        if not self.term_runs or self.term_runs[-1][1] != term:
-            self.term_runs.append((index, term))
-        if configuration is not None:
-            self.configurations.append(entry_of_verified(line[0]))
-        self.positions.append(position)
+        above = self.positions.base_index + 1
+        self._forget(content.first_index)
+        self.last_index = content.last_index
+        self.last_time = content.last_time
+        self.positions.extend(moved(content.positions[max(0, above - content.first_index) :], slot))
+        ends = [first for first, _ in content.term_runs[1:]] + [content.last_index + 1]
+        for (first, term), end in zip(content.term_runs, ends, strict=True):
+            if end > above and not (self.term_runs and self.term_runs[-1][1] == term):
+                self.term_runs.append((max(first, above), term))
+        self.configurations += [one for one in content.configurations if one.index >= above]
 
     def _forget(self, index: int) -> None:
-        if not 1 <= index <= self.last_index:
-            raise InvalidMessage(f"entry {index} right after entry {self.last_index}")
-        if self.last_index <= self.positions.base_index:
-            return
         self.positions.forget_from(max(index, self.positions.base_index + 1))
         while self.term_runs and self.term_runs[-1][0] >= index:
             self.term_runs.pop()
@@ -113,14 +115,15 @@ def recover(
     must_exist: bool,
     progress: Progress | None,
     *,
-    tidy: bool = True,
+    beside: str = "",
 ) -> RecoveredLog:
     """Read the log of `data_dir`.  Raises CorruptLog or StartRefused; `must_exist`: also where there is none.
 
-    `tidy`: left-overs are removed; the directory is the caller's own.
+    Left-overs are removed, for the directory is the caller's own; unless another process has it: `beside` is a word
+    that no other one beside that process has.
     """
     try:
-        return _Recovery(disk, data_dir, progress, tidy).run(cluster_id, must_exist)
+        return _Recovery(disk, data_dir, progress, beside).run(cluster_id, must_exist)
     except OSError as error:
         raise StartRefused(f"data directory {data_dir} cannot be read: {error}") from error
 
@@ -128,11 +131,12 @@ def recover(
 class _Recovery:
     """One reading of the directory."""
 
-    def __init__(self, disk: Disk, data_dir: Path, progress: Progress | None, tidy: bool) -> None:
+    def __init__(self, disk: Disk, data_dir: Path, progress: Progress | None, beside: str) -> None:
         self._disk = disk
         self._data_dir = data_dir
         self._progress = progress
-        self._tidy = tidy
+        self._tidy = not beside
+        self._indexes = Indexes(disk, data_dir, beside or OWNER)
         self._log = RecoveredLog()
         self._bytes_before = 0  # in the segments that are through
         self._bytes_total = 0
@@ -161,23 +165,25 @@ class _Recovery:
     def _remove_left_overs(self, names: list[str]) -> None:
         for name in names:
             segment = name.endswith(TEMPORARY_SUFFIX) and sequence_of(name.removesuffix(TEMPORARY_SUFFIX))
-            if segment or is_temporary(name):  # never became a file of the log: nothing in it counts
+            if (
+                segment or is_temporary(name) or is_temporary_index(name)
+            ):  # never became a file of the log: nothing in it counts
                 self._disk.remove(self._data_dir / name)
 
     def _take_base(self, name: str, cluster_id: str) -> None:
         if not snapshot_index(name):
             return
         try:
-            scan = scan_file(self._disk, self._data_dir, name)
+            base = self._indexes.base(name)
         except InvalidMessage as error:  # it was durable before it got its name
             self._refuse(name, 0, f"the snapshot cannot be used: {error},")
-        self._check_cluster(name, scan.cluster_id, cluster_id)
-        log, base = self._log, SnapshotFile(scan.meta, name, scan.offset)
-        slot = log.files.reserve(base)
-        log.files.rebase(base, slot)
-        log.positions = Positions(scan.meta.index, scan.sparse, slot)
-        log.last_time = scan.meta.time
-        log.cluster_id = scan.cluster_id
+        self._check_cluster(name, base.cluster_id, cluster_id)
+        log = self._log
+        slot = log.files.reserve(base.file)
+        log.files.rebase(base.file, slot)
+        log.positions = Positions(base.file.meta.index, base.sparse, slot)
+        log.last_time = base.file.meta.time
+        log.cluster_id = base.cluster_id
 
     def _counted(self, names: list[str], must_exist: bool) -> list[str]:
         base_index = self._log.positions.base_index
@@ -221,53 +227,51 @@ class _Recovery:
             self._refuse(name, 0, f"the {kind} is of cluster {found}, not {cluster_id},")
 
     def _read_segment(self, header: Header, end: int | None) -> None:
-        """Take the records up to `end`; of the last segment, whose end nobody names, as far as they are intact."""
+        """Take what is in force up to `end`; of the last segment, whose end nobody names, as far as it is intact."""
         file = self._disk.open(self._data_dir / header.name)
         try:
-            size = file.size
-            scan = self._take_lines(file, header, size if end is None else end)
-            if end is None:
-                self._close_last(file, size, header, scan)
-            elif scan.stop < end:
-                self._refuse(header.name, scan.stop, _DAMAGED)
+            content = None if end is None else self._indexes.segment(file, header, end)
+            if content is None or not self._log.continues(content):
+                content = self._scanned(file, header, end)
+            self._log.take(content, self._log.files.slot_of(header.name))
+            self._bytes_before += file.size
         finally:
             file.close()
-        self._bytes_before += size
 
-    def _take_lines(self, file: ReadFile, header: Header, end: int) -> "_Scan":
-        log, scan, slot = self._log, _Scan(), self._log.files.slot_of(header.name)
+    def _scanned(self, file: ReadFile, header: Header, end: int | None) -> Content:
+        size, scan = file.size, SegmentScan.of(header, self._log.last_index)
         try:
-            for offset, line in intact_lines(file, 0, end):
-                length = line.end() - line.start()
-                if line[3] is not None:
-                    log.take(line, pack(slot, offset, length))
-                    scan.entries += 1
-                    if scan.entries % _PROGRESS_ENTRIES == 0 and self._progress is not None:
-                        self._progress(self._bytes_before + offset, self._bytes_total)
-                elif offset == 0:
-                    log.hard_state = header.hard_state
-                    scan.durable = length + header.carried
-                else:
-                    durable, log.hard_state = decode_opening(line[2])
-                    scan.durable = max(scan.durable, durable)
-                scan.stop = offset + length
+            scan.run(file, size if end is None else end, self._say)
         except InvalidMessage as error:
             self._refuse(header.name, scan.stop, str(error))
-        return scan
+        if end is None:
+            self._close_last(file, size, scan)
+            self._log.hard_state = scan.hard_state
+        elif scan.stop < end:
+            self._refuse(header.name, scan.stop, _DAMAGED)
+        else:
+            self._indexes.keep_segment(file, header, end, scan.content)
+        return scan.content
 
-    def _close_last(self, file: ReadFile, size: int, header: Header, scan: "_Scan") -> None:
+    def _say(self, offset: int) -> None:
+        if self._progress is not None:
+            self._progress(self._bytes_before + offset, self._bytes_total)
+
+    def _close_last(self, file: ReadFile, size: int, scan: SegmentScan) -> None:
         """Cut or refuse what is damaged in the last segment, and find what has to be written anew."""
+        name = scan.header.name
         durable = max(scan.durable, highest_durable(file, scan.stop, size))
         if scan.stop < durable:
-            self._refuse(header.name, scan.stop, _DAMAGED)
+            self._refuse(name, scan.stop, _DAMAGED)
         if scan.stop < size:
             self._log.reports.append(
-                f"{self._data_dir / header.name}: cut {size - scan.stop} bytes at byte {scan.stop}: "
+                f"{self._data_dir / name}: cut {size - scan.stop} bytes at byte {scan.stop}: "
                 "a write that a crash interrupted, so that nobody had been told of it"
             )
         carried = _in_force(line for _, line in intact_lines(file, durable, scan.stop))
         self._log.carried = [pair for pair in carried if pair[0] > self._log.positions.base_index]
-        self._log.last_segment = LastSegment(header, size, durable, empty=not scan.entries and scan.stop == size)
+        empty = not scan.content.first_written and scan.stop == size
+        self._log.last_segment = LastSegment(scan.header, size, durable, empty)
 
     def _refuse(self, name: str, offset: int, what: str) -> NoReturn:
         raise CorruptLog(str(self._data_dir / name), offset, what, ADVICE)
@@ -283,12 +287,3 @@ def _in_force(lines: Iterable[Line]) -> list[tuple[int, bytes]]:
                 kept.pop()
             kept.append((index, line[0]))
     return kept
-
-
-@dataclass(slots=True)
-class _Scan:
-    """What the intact beginning of one segment said of itself."""
-
-    stop: int = 0  # where the first damage is, or the end
-    durable: int = 0  # the highest durable offset named
-    entries: int = 0

@@ -25,11 +25,12 @@ from pathlib import Path
 from zlib import crc32
 
 from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
-from raft.errors import InvalidMessage
+from raft.errors import CorruptLog, InvalidMessage
+from raft.identity import ADVICE
 from raft.membership import decode_configuration
 from raft.messages import SnapshotMeta
 from raft.positions import FILE_BYTES_MAX, Sparse
-from raft.records import RECORD_BYTES_MAX, decode_object, entry_of_verified, seal
+from raft.records import RECORD_BYTES_MAX, decode_object, entry_of_verified, index_of, seal
 from raft.segments import Line, intact_lines, intact_lines_in
 
 FORMAT = 1
@@ -212,18 +213,18 @@ def _feed(scan: Scan, file: ReadFile, step_bytes: int) -> int:
 
 
 def document_lines(disk: Disk, path: Path) -> Iterator[bytes]:
-    """The lines of the state document in a file that was checked before.  Raises InvalidMessage, OSError."""
-    file = disk.open(path)
+    """The lines of the state document in a file that was whole.  Raises OSError; CorruptLog: it has been damaged."""
+    file, stop = disk.open(path), 0
     try:
-        lines = intact_lines(file, 0, file.size)
-        next(lines, None)
-        for _, line in lines:
+        for offset, line in intact_lines(file, 0, file.size):
             if line[2].startswith(_OWN_LINES):
                 return
-            yield line[2]
+            if offset:
+                yield line[2]
+            stop = offset + line.end() - line.start()
     finally:
         file.close()
-    raise InvalidMessage(f"{path}: damaged")
+    raise CorruptLog(str(path), stop, "the state document is damaged", ADVICE)
 
 
 def write_file(
@@ -236,11 +237,12 @@ def write_file(
     entries: tuple[int, Iterable[bytes]] | None = None,
     *,
     maker: str = "1",
+    noted: Sparse | None = None,
 ) -> SnapshotFile:
     """Make a whole, durable file: with `entries` (how many, and their records) a snapshot, without a checkpoint.
 
-    `maker` is a word that no other process making files here has.  Where it raises, nothing is left behind, unless
-    the disk takes not even that.
+    `maker` is a word that no other process making files here has; `noted` is told where the entries lie.  Where it
+    raises, nothing is left behind, unless the disk takes not even that.
     """
     writer = _Writer(disk, data_dir / name, maker)
     try:
@@ -253,7 +255,9 @@ def write_file(
             count, records = entries
             writer.put(seal(b'{"entries":%d}' % count))
             for record in records:
-                writer.put(record)
+                offset = writer.put(record)
+                if noted is not None:
+                    noted.add(index_of(record), offset, len(record))
         return SnapshotFile(meta, name, writer.finish())
     except BaseException:
         writer.abandon()
@@ -275,11 +279,14 @@ class _Writer:
         self._written = 0
         self._crc = 0
 
-    def put(self, line: bytes) -> None:
+    def put(self, line: bytes) -> int:
+        """Add a line; returns its offset."""
+        offset = self._written + self._pending_bytes
         self._pending.append(line)
         self._pending_bytes += len(line)
         if self._pending_bytes >= _WRITE_BYTES:
             self._flush()
+        return offset
 
     def _flush(self) -> None:
         data = b"".join(self._pending)

@@ -15,7 +15,8 @@ A snapshot replaces a prefix of the segments, never a byte of one.
   segment whose name lies about where it begins: a start removes that.  The commit index that comes with a snapshot
   is never written before that moment: of the old log it may not be true.
 
-What a segment looks like is in `segments.py`, a snapshot in `snapshots.py`, what a start accepts in `recovery.py`.
+What a segment looks like is in `segments.py`, a snapshot in `snapshots.py`, the index beside either in `indexes.py`,
+what a start accepts in `recovery.py`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +30,7 @@ from raft.disk import Disk
 from raft.documents import newest_document
 from raft.errors import DiskFailed, InvalidMessage
 from raft.files import Files
+from raft.indexes import OWNER, Indexes
 from raft.messages import Entry, HardState, SnapshotMeta
 from raft.positions import Positions, Sparse, pack, unpack
 from raft.reading import LogReader, Progress
@@ -36,7 +38,7 @@ from raft.receiving import Receiver
 from raft.records import RECORD_BYTES_MAX, decode_entry
 from raft.recovery import RecoveredLog, recover
 from raft.segments import Header, SegmentWriter, encode_opening, first_index_of, segment_name, sequence_of
-from raft.snapshots import SnapshotFile, checkpoint_name, scan_file, snapshot_name
+from raft.snapshots import SnapshotFile, checkpoint_name, snapshot_name
 
 SEGMENT_BYTES = 64 << 20  # at most this much is read again where one file is read from its start
 SEGMENT_BYTES_MAX = 1 << 30
@@ -72,6 +74,7 @@ class Storage:
         self._positions: Positions = log.positions
         self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self._hard_state = log.hard_state
+        self._checkpoints: dict[str, SnapshotMeta] = {}  # those that this start has found whole
         self._receiver_lock = Lock()
         self._receiver: Receiver | None = None
         self._base_lock = Lock()  # held while another base takes effect in memory
@@ -228,10 +231,12 @@ class Storage:
     def documents(self, commit_index: int) -> tuple[int, Iterator[bytes]] | None:
         """(index, lines) of the newest usable state document at or below `commit_index`; None where there is none.
 
-        A damaged checkpoint is removed.  The lines raise InvalidMessage or OSError where the file is lost under them.
+        A damaged checkpoint is removed.  The lines raise CorruptLog or OSError where the file is lost under them.
         """
         base = self._files.base
-        found = newest_document(self._disk, self._data_dir, base, commit_index, self._term_at, tidy=True)
+        found = newest_document(
+            self._disk, self._data_dir, base, commit_index, self._term_at, tidy=True, known=self._checkpoints
+        )
         return (found.meta.index, found.lines) if found else None
 
     def _term_at(self, index: int) -> int:
@@ -311,18 +316,17 @@ class Storage:
             return
         name = snapshot_name(meta.index)
         try:
-            scan = scan_file(self._disk, self._data_dir, name, pause)
-            if scan.meta != meta:
+            base = Indexes(self._disk, self._data_dir, OWNER).base(name, pause)
+            if base.file.meta != meta:
                 raise InvalidMessage("not the snapshot that was announced")
         except InvalidMessage as error:
             self._disk.remove(self._data_dir / name)
             raise InvalidMessage(f"{name}: {error}") from None
-        file = SnapshotFile(scan.meta, scan.name, scan.offset)
         with self._base_lock:
             if meta.index > self._positions.base_index:  # no other snapshot was installed meanwhile
-                slot = self._files.reserve(file)
-                self._positions.rebase(meta.index, scan.sparse, slot)
-                self._files.rebase(file, slot)
+                slot = self._files.reserve(base.file)
+                self._positions.rebase(meta.index, base.sparse, slot)
+                self._files.rebase(base.file, slot)
 
     def checkpointed(self, meta: SnapshotMeta) -> None:
         """A checkpoint of `meta.index` was made.  Any thread."""

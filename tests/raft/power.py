@@ -50,6 +50,12 @@ class PowerDisk:
                 _rename(names, gone, come, inode)
         return PowerDisk({path: inode.after_cut(rng) for path, inode in names.items()})
 
+    def settle(self) -> None:
+        """The machine ran on for long: what nobody synced is on the platter too."""
+        self.sync_directory(Path())
+        for inode in self._names.values():
+            inode.synced = len(inode.data)
+
     def content(self) -> dict[str, bytes]:
         """All files by name."""
         return {path.name: bytes(inode.data) for path, inode in self._names.items()}

@@ -139,7 +139,7 @@ def test_the_largest_record_is_kept(tmp_path: Path) -> None:
 def test_what_the_disk_garbles_after_the_start_is_never_handed_out(tmp_path: Path) -> None:
     storage = Storage.open(RealDisk(), tmp_path)
     storage.append(None, entries(1, 3))
-    (path,) = tmp_path.glob("log-*")
+    (path,) = tmp_path.glob("log-*.jsonl")
     path.write_bytes(path.read_bytes().replace(b'"sequence":2', b'"sequence":3').replace(b"[1,1,2,1]", b"[1,1,9,1]"))
     with pytest.raises(CorruptLog, match="entry 2 is damaged at byte"):
         storage.read(1, 3, 1 << 20)
@@ -152,16 +152,16 @@ def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
     log = entries(1, 100)
     for start in range(0, 100, 5):
         storage.append(HardState(1, 1, start), log[start : start + 5])
-    names = sorted(path.name for path in tmp_path.iterdir())
+    names = sorted(path.name for path in tmp_path.glob("*.jsonl"))
     assert names[:2] == ["log-00000001-000000000000001.jsonl", "log-00000002-000000000000021.jsonl"]
-    assert all(path.stat().st_size < 2600 for path in tmp_path.iterdir())
-    assert storage.bytes_on_disk == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert all(path.stat().st_size < 2600 for path in tmp_path.glob("*.jsonl"))
+    assert storage.bytes_on_disk == sum(path.stat().st_size for path in tmp_path.glob("*.jsonl"))
     assert content(storage) == log
     assert storage.read_many(range(1, 101, 9)) == [one.record for one in log[::9]]
     storage.close()
     storage = Storage.open(RealDisk(), tmp_path, segment_bytes=2000)
     assert content(storage) == log
-    assert storage.bytes_on_disk == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert storage.bytes_on_disk == sum(path.stat().st_size for path in tmp_path.glob("*.jsonl"))
     storage.close()
 
 

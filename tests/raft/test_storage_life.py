@@ -16,6 +16,7 @@ from raft.replicated import Replicated
 from raft.snapshots import snapshot_name
 from raft.storage import Storage
 from tests.raft.disks import entry, written
+from tests.raft.life import found_on, found_without_indexes
 from tests.raft.power import PowerDisk, killed_after
 from tests.raft.test_storage_snapshots import DIRECTORY
 from tests.raft.words import Words, live_after
@@ -61,7 +62,7 @@ class Life:
             self.restart(outcomes)
         else:
             self.model = outcomes[-1]
-        check(self.storage, self.model)
+        check(self.disk, self.storage, self.model)
 
     def restart(self, outcomes: list[Model]) -> None:
         self.storage = self.open()
@@ -162,7 +163,7 @@ def is_found(storage: Storage, model: Model) -> bool:
     return above == model.log[base_index:]
 
 
-def check(storage: Storage, model: Model) -> None:
+def check(disk: PowerDisk, storage: Storage, model: Model) -> None:
     assert is_found(storage, model)
     assert storage.entry_count == len(model.live) + len(model.log) - model.base_index
     assert storage.read_many(model.live) == [model.log[index - 1].record for index in model.live]
@@ -179,6 +180,7 @@ def check(storage: Storage, model: Model) -> None:
     for one in model.log:
         expected.apply(one)
     assert list(state.document()) == list(expected.document())
+    assert found_on(disk) == found_without_indexes(disk)
 
 
 @pytest.mark.parametrize("seed", range(60))

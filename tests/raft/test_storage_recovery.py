@@ -135,7 +135,7 @@ def test_one_flipped_bit_at_every_durable_byte_refuses_to_start(tmp_path: Path) 
     storage = Storage.open(UnsyncedDisk(), tmp_path)  # carries the last batch into a new segment
     storage.append(HardState(2, 2, 8), entries(8, 10, term=2))
     storage.append(HardState(2, 2, 10), [noop_entry(11, 2, 1)])
-    first, second, third = sorted(tmp_path.iterdir())
+    first, second, third = sorted(tmp_path.glob("log-*.jsonl"))
     _refuse_every_flip(first, first.stat().st_size)
     _refuse_every_flip(second, json.loads(third.read_bytes().splitlines()[0][9:])["predecessor_end"])
     _refuse_every_flip(third, _last_opening(third))

@@ -12,9 +12,11 @@ import pytest
 from raft.disk import Disk
 from raft.errors import CorruptLog, InvalidMessage
 from raft.files import LINGER_S
+from raft.indexes import index_name
 from raft.membership import Configuration, Member
 from raft.messages import Entry, HardState, SnapshotMeta
 from raft.records import decode_entry, seal
+from raft.recovery import recover
 from raft.segments import counted_from, segment_name
 from raft.snapshots import SnapshotFile, checkpoint_name, snapshot_name, write_file
 from raft.storage import Storage
@@ -165,11 +167,13 @@ def test_what_was_replaced_lingers_for_an_hour(tmp_path: Path, storage: Storage,
     storage.adopt(compacted(UnsyncedDisk(), tmp_path, log, 30, [4]))
     storage.sweep(1000.0)
     storage.sweep(1000.0 + LINGER_S - 1)
-    assert {path.name for path in tmp_path.iterdir()} == before | {snapshot_name(10), snapshot_name(30)}
+    made = {snapshot_name(10), snapshot_name(30)}
+    assert {path.name for path in tmp_path.iterdir()} == before | made | set(map(index_name, made))
     storage.sweep(1000.0 + LINGER_S)
+    storage.sweep(1000.0 + LINGER_S)  # an index goes after its file
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == [segment_name(7, 31), segment_name(8, 36), snapshot_name(30)]
-    assert storage.bytes_on_disk == sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert left == [segment_name(7, 31), segment_name(8, 36), index_name(snapshot_name(30)), snapshot_name(30)]
+    assert storage.bytes_on_disk == sum(path.stat().st_size for path in tmp_path.glob("*.jsonl"))
     check_on_base(storage, log, 30, [4])
     check_on_base(Storage.open(UnsyncedDisk(), tmp_path), log, 30, [4])
 
@@ -240,7 +244,7 @@ def test_a_start_carries_over_only_what_is_above_the_base(tmp_path: Path) -> Non
     for _ in range(3):
         storage = Storage.open(UnsyncedDisk(), tmp_path)
         check_on_base(storage, log, 5, [2])
-    assert [name.name for name in sorted(tmp_path.glob("log-*"))][1:] == [segment_name(2, 6), segment_name(3, 11)]
+    assert [name.name for name in sorted(tmp_path.glob("log-*.jsonl"))][1:] == [segment_name(2, 6), segment_name(3, 11)]
 
 
 def test_segments_count_from_the_last_that_begins_at_or_below_the_end_of_the_base() -> None:
@@ -270,7 +274,7 @@ def test_a_damaged_snapshot_refuses_the_start(tmp_path: Path, storage: Storage, 
 
 def test_a_snapshot_whose_log_is_missing_refuses_the_start(tmp_path: Path, storage: Storage, log: list[Entry]) -> None:
     storage.adopt(compacted(UnsyncedDisk(), tmp_path, log, 38, [2, 3]))
-    segments = sorted(tmp_path.glob("log-*"))
+    segments = sorted(tmp_path.glob("log-*.jsonl"))
     segments[-1].unlink()
     with pytest.raises(CorruptLog, match="the log ends with entry 35, before its snapshot"):
         Storage.open(UnsyncedDisk(), tmp_path)
@@ -289,7 +293,7 @@ def test_a_missing_segment_above_the_snapshot_refuses_the_start(
     with pytest.raises(CorruptLog, match="is missing") as refusal:
         Storage.open(UnsyncedDisk(), tmp_path)
     assert refusal.value.file == str(first_counted)
-    for path in sorted(tmp_path.glob("log-*"))[:5]:
+    for path in sorted(tmp_path.glob("log-*.jsonl"))[:5]:
         path.unlink()
     with pytest.raises(CorruptLog, match="no segment goes on after entry 28"):
         Storage.open(UnsyncedDisk(), tmp_path)
@@ -538,6 +542,8 @@ def prepared() -> tuple[PowerDisk, list[Entry]]:
     for start in range(0, 40, 5):
         storage.append(HardState(2, 1, start), log[start : start + 5])
     compacted(disk, DIRECTORY, log, 4, [1, 3])
+    recover(disk, DIRECTORY, "", True, None, beside="test")  # makes the indexes
+    disk.settle()
     return disk, log
 
 

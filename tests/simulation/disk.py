@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 from raft.disk import AppendFile, Closeable, ReadFile
+from raft.segments import sequence_of
 
 Names = dict[str, "_Content"]
 
@@ -142,7 +143,7 @@ class SimulatedDisk:
         if old not in self._names:
             raise FileNotFoundError(errno.ENOENT, "no such file", str(source))
         self._change(lambda names: names.update({new: names.pop(old)}))
-        if new.startswith("log-"):
+        if sequence_of(new):
             self._newest_log = new
 
     def remove(self, path: Path) -> None:

@@ -1,0 +1,218 @@
+"""The index beside a file that nothing is appended to any more: what a start needs of it, without reading all of it.
+
+    log-00000002-000000000000018.idx        beside a segment that has a successor
+    snapshot-000000000000900.idx            beside a snapshot
+
+    <crc> {"format":1,"of":"<the file's name>","bytes":8123,"ends":…,"items":16,"crc":…, …}
+    the indexes of the entries (of a snapshot only), then their positions, each in 8 bytes, little-endian
+
+Rules.  An index is a cache.  It may be missing, older than its file, torn or another file's: whatever is not what was
+made of this very file counts for nothing, the file is read instead, and its index is made anew.  It is bound to its
+file by name, by length, and by a checksum of what the file begins and ends with; each of its bytes is under a checksum.
+It comes under its name in one step, but nothing is synced for it, and no failure to make one is anybody's business.
+
+Who believes an index has not looked at what lies between the two ends of its file.  That is found out where an entry is
+used, for each one is verified as it is read; and by the next start, where the index has been deleted.
+"""
+
+import json
+import re
+import sys
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from raft.contents import Content
+from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
+from raft.errors import InvalidMessage
+from raft.positions import Sparse
+from raft.records import decode_entry, decode_object, seal, unseal
+from raft.segments import Header
+from raft.snapshots import Scan, SnapshotFile, scan_file
+
+FORMAT = 1
+OWNER = "owner"  # the maker that has the directory
+_END_BYTES = 4096  # of each end of the file: its header, and what is different in each file
+_ROOM_BYTES = 1 << 16  # an index is shorter than its file, but for this: each record has its 48 bytes or more
+_PIECE_BYTES = 4 << 20  # in memory twice
+_ITEM_BYTES = 8
+_NAME = re.compile(r"((?:log-[0-9]{8}|snapshot)-[0-9]{15})\.idx(\.[0-9a-z]+\.tmp)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A whole snapshot, and where its entries lie."""
+
+    file: SnapshotFile
+    cluster_id: str
+    sparse: Sparse
+
+
+def index_name(name: str) -> str:
+    """The name of the index beside a file."""
+    return name.removesuffix(".jsonl") + ".idx"
+
+
+def indexed_by(name: str) -> str:
+    """The file that an index of this name is beside; "" where it is no such name."""
+    match = _NAME.fullmatch(name)
+    return f"{match[1]}.jsonl" if match and not match[2] else ""
+
+
+def is_temporary_index(name: str) -> bool:
+    """Whether an index is being made under this name, or was."""
+    match = _NAME.fullmatch(name)
+    return bool(match and match[2])
+
+
+class Indexes:
+    """The indexes of one data directory."""
+
+    def __init__(self, disk: Disk, data_dir: Path, maker: str) -> None:
+        """`maker` is a word that no other process making indexes here has."""
+        self._disk = disk
+        self._data_dir = data_dir
+        self._maker = maker
+
+    def segment(self, file: ReadFile, header: Header, end: int) -> Content | None:
+        """What the segment leaves that is sealed at `end`; None where no index says it."""
+        found = self._read(file, header.name, end, 1)
+        if found is None:
+            return None
+        value, (positions,) = found
+        try:
+            configurations = [decode_entry(text.encode("utf-8", "surrogateescape")) for text in value["configurations"]]
+            runs = [(first, term) for first, term in value["term_runs"]]
+            first_written, first_index, last_time = value["first_written"], value["first_index"], value["last_time"]
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidMessage):  # another program's
+            return None
+        return Content(first_written, first_index, positions, runs, last_time, configurations)
+
+    def keep_segment(self, file: ReadFile, header: Header, end: int, content: Content) -> None:
+        """Make the index of a segment that is sealed at `end`."""
+        value = {
+            "first_written": content.first_written,
+            "first_index": content.first_index,
+            "last_time": content.last_time,
+            "term_runs": content.term_runs,
+            "configurations": [one.record.decode("utf-8", "surrogateescape") for one in content.configurations],
+        }
+        self._keep(file, header.name, end, value, [content.positions])
+
+    def base(self, name: str, pause: Callable[[], None] | None = None) -> Base:
+        """The snapshot of this name.  `pause` as in `scan_file`.
+
+        Raises InvalidMessage: it is not whole; OSError.
+        """
+        file = self._disk.open(self._data_dir / name)
+        try:
+            found = self._read(file, name, file.size, 2)
+            if found is not None:
+                scan = Scan(name)
+                scan.feed(_first_line(file))
+                return Base(SnapshotFile(scan.meta, name, file.size), scan.cluster_id, Sparse(*found[1]))
+        finally:
+            file.close()
+        scan = scan_file(self._disk, self._data_dir, name, pause)
+        self.keep_base(name, scan.sparse)
+        return Base(SnapshotFile(scan.meta, name, scan.offset), scan.cluster_id, scan.sparse)
+
+    def keep_base(self, name: str, sparse: Sparse) -> None:
+        """Make the index of a whole snapshot."""
+        with suppress(OSError):
+            file = self._disk.open(self._data_dir / name)
+            try:
+                self._keep(file, name, file.size, {}, [sparse.indexes, sparse.packed])
+            finally:
+                file.close()
+
+    # Either kind
+
+    def _read(
+        self, file: ReadFile, name: str, size: int, count: int
+    ) -> "tuple[dict[str, Any], list[array[int]]] | None":
+        """The index's first line, and its `count` arrays; None where it is not the index of the file's `size` bytes."""
+        try:
+            index = self._disk.open(self._data_dir / index_name(name))
+        except OSError:
+            return None
+        try:
+            if index.size > size + _ROOM_BYTES:
+                return None
+            head = _first_line(index)
+            value: dict[str, Any] = decode_object(unseal(head))
+            items = index.size - len(head)
+            if (value["format"], value["of"], value["bytes"], value["items"]) != (FORMAT, name, size, items):
+                return None
+            if value["ends"] != _ends(file, size) or items % (count * _ITEM_BYTES):
+                return None
+            pieces = [_array(index, len(head) + place * items // count, items // count) for place in range(count)]
+            return (value, pieces) if value["crc"] == _crc(pieces) else None
+        except (OSError, InvalidMessage, KeyError):
+            return None
+        finally:
+            index.close()
+
+    def _keep(
+        self, file: ReadFile, name: str, size: int, value: dict[str, object], arrays: "Sequence[array[int]]"
+    ) -> None:
+        bound = {"format": FORMAT, "of": name, "bytes": size, "ends": _ends(file, size)}
+        items = {"items": sum(map(len, arrays)) * _ITEM_BYTES, "crc": _crc(arrays)}
+        head = seal(json.dumps({**bound, **items, **value}, separators=(",", ":")).encode())
+        path = self._data_dir / index_name(name)
+        temporary = path.with_name(f"{path.name}.{self._maker}{TEMPORARY_SUFFIX}")
+        with suppress(OSError):
+            if temporary.name in self._disk.list(self._data_dir):
+                self._disk.remove(temporary)  # left by an earlier process of that name
+            out = self._disk.create(temporary)
+            try:
+                with closing(out):
+                    out.append(head)
+                    for piece in _pieces(arrays):
+                        out.append(piece)
+                self._disk.rename(temporary, path)
+            except OSError:
+                self._disk.remove(temporary)
+
+
+def _first_line(file: ReadFile) -> bytes:
+    """With its newline; b"" where there is none."""
+    data = file.pread(_ROOM_BYTES, 0)
+    if b"\n" not in data:
+        data = file.pread(file.size, 0)
+    return data[: data.find(b"\n") + 1]
+
+
+def _ends(file: ReadFile, size: int) -> int:
+    """The checksum of what the first `size` bytes of a file begin and end with."""
+    head, tail = file.pread(min(size, _END_BYTES), 0), file.pread(min(size, _END_BYTES), max(0, size - _END_BYTES))
+    return crc32(tail, crc32(head))
+
+
+def _array(file: ReadFile, start: int, size: int) -> "array[int]":
+    found = array("Q")
+    for offset in range(0, size, _PIECE_BYTES):
+        found.frombytes(file.pread(min(_PIECE_BYTES, size - offset), start + offset))
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found
+
+
+def _pieces(arrays: "Sequence[array[int]]") -> Iterator[bytes]:
+    for items in arrays:
+        for start in range(0, len(items), _PIECE_BYTES // _ITEM_BYTES):
+            piece = items[start : start + _PIECE_BYTES // _ITEM_BYTES]
+            if sys.byteorder == "big":
+                piece.byteswap()
+            yield piece.tobytes()
+
+
+def _crc(arrays: "Sequence[array[int]]") -> int:
+    crc = 0
+    for piece in _pieces(arrays):
+        crc = crc32(piece, crc)
+    return crc
