@@ -18,15 +18,22 @@ def described() -> dict[str, str]:
     """Name and words, in a fixed order."""
     found = {
         "Measured": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "Commit": _first_line("git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"),
+        "Commit": _commit(),
         "Cores": str(os.cpu_count()),
         "Processor": _processor(),
         "Memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / GIB:.0f} GiB",
-        "Kernel": f"{platform.system()} {platform.release()}",
+        "Kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "Python": platform.python_version(),
     }
     found |= {name: version for name in PACKAGES if (version := _version(name))}
     return found | {name: words for name, command in PROGRAMS.items() if (words := _first_line(*command))}
+
+
+def _commit() -> str:
+    """And whether the program differs from it; the results that are written meanwhile do not count."""
+    git = ("git", "-C", str(ROOT))
+    changed = _first_line(*git, "status", "--porcelain", "--", "raft", "chat", "raft_chat.py")
+    return _first_line(*git, "rev-parse", "--short", "HEAD") + (", changed" if changed else "")
 
 
 def _version(package: str) -> str:
