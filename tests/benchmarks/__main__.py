@@ -55,7 +55,7 @@ def _list() -> None:
         say(f"{benchmark.name:12} {benchmark.what}{'  (--all)' if benchmark.long else ''}")
         for figure in benchmark.figures:
             peer = benchmark.peer if figure.goal and figure.goal.times else ""
-            say(f"{'':14} {figure.name}: {figure.goal or 'told'} {peer or figure.unit}")
+            say(f"{'':14} {figure.name}: {figure.goal or 'told'} {peer or figure.unit}".rstrip())
 
 
 def _chosen(options: argparse.Namespace) -> list[Benchmark]:

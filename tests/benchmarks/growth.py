@@ -59,7 +59,7 @@ def empty(setting: Setting) -> Round:
 BENCHMARKS = (
     Benchmark(
         "growth",
-        f"three nodes with a million messages beside three with {FEW:,}; pages of {PAGE} over one connection",
+        f"three filled nodes beside three with {FEW:,} messages; pages of {PAGE} over one connection",
         (
             Figure("posts/s", "/s", times_at_least(0.95)),
             Figure("p50 of a newest page", "ms", times_at_most(1.1)),

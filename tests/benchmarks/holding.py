@@ -97,7 +97,7 @@ def disk(setting: Setting) -> Round:
 BENCHMARKS = (
     Benchmark(
         "memory",
-        "a single node's memory for a million messages in one room",
+        "a single node's memory while it is filled, messages in one room",
         (WITHOUT,),
         in_one_room,
         needs=("wrk",),
@@ -138,7 +138,7 @@ BENCHMARKS = (
     ),
     Benchmark(
         "start",
-        "the start of a single node with a million messages, to its first answer to a linearizable read",
+        "the start of a filled single node, to its first answer to a linearizable read",
         (
             Figure("after a stop", "s", at_most(2)),
             Figure("after kill -9", "s", at_most(2)),

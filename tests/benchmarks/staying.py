@@ -95,7 +95,7 @@ def busy(setting: Setting) -> Round:
 BENCHMARKS = (
     Benchmark(
         "kill",
-        f"kill -9 of the leader to the next acknowledged post, {KILLS} times, with a million messages",
+        f"kill -9 of the leader to the next acknowledged post, {KILLS} times, with filled nodes",
         (Figure("median", "ms", at_most(450)), Figure("worst", "ms", at_most(1000), worst=True)),
         killed,
         needs=("wrk",),
