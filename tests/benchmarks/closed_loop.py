@@ -4,15 +4,18 @@ One program for HTTP and for websockets: raw bytes out, one recv back, every ans
 the server does with the two.
 """
 
+import itertools
 import json
 import select
 import socket
 import statistics
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from time import monotonic
 
+from tests.benchmarks import ours
 from tests.benchmarks.crowd import PING, Crowd, frame_end, text_frame, without_pings
 from tests.cluster.clients import HOST
 
@@ -51,27 +54,33 @@ def acknowledged(answer: bytes) -> bool:
     return bool(end)
 
 
-def over_http(port: int, body: str, connections: int, warm_up_s: float, seconds: float) -> Posted:
-    """POST to the room "general"."""
-    head = f"POST /rooms/general HTTP/1.1\r\nHost: {HOST}:{port}\r\nContent-Length: {len(body)}\r\n\r\n"
+def over_http(
+    port: int, body: str, connections: int, warm_up_s: float, seconds: float, rooms: Sequence[str] = (ours.ROOM,)
+) -> Posted:
+    """POST to these rooms in turn."""
+    rest = f"HTTP/1.1\r\nHost: {HOST}:{port}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    requests = [f"POST /rooms/{room} {rest}".encode() for room in rooms]
     with ExitStack() as opened:
         sockets = [opened.enter_context(socket.create_connection((HOST, port))) for _ in range(connections)]
         for connected in sockets:
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return ask(sockets, (head + body).encode(), created, warm_up_s, seconds)
+        return ask(sockets, requests, created, warm_up_s, seconds)
 
 
 def over_websockets(port: int, body: str, connections: int, warm_up_s: float, seconds: float) -> Posted:
     """The same posts, over sockets that hear nothing but their own acknowledgements."""
-    post = {"Action": "post", "RoomName": "general", "Post": json.loads(body)}
+    post = {"Action": "post", "RoomName": ours.ROOM, "Post": json.loads(body)}
     with Crowd(port, SUBSCRIBE_TO_NOTHING) as crowd:
         crowd.join(connections)
         sockets = list(crowd.sockets.values())
-        return ask(sockets, text_frame(json.dumps(post).encode()), acknowledged, warm_up_s, seconds)
+        return ask(sockets, [text_frame(json.dumps(post).encode())], acknowledged, warm_up_s, seconds)
 
 
-def ask(sockets: list[socket.socket], request: bytes, is_whole: Check, warm_up_s: float, seconds: float) -> Posted:
-    """Send `request` on each socket, again with each answer, for so long; then wait for the last answers."""
+def ask(
+    sockets: Sequence[socket.socket], requests: Sequence[bytes], is_whole: Check, warm_up_s: float, seconds: float
+) -> Posted:
+    """Send a request on each socket, the next one with each answer, for so long; then wait for the last answers."""
+    following = itertools.cycle(requests)
     epoll = select.epoll()
     by_descriptor = {connected.fileno(): connected for connected in sockets}
     asked_s: dict[int, float] = {}
@@ -83,7 +92,7 @@ def ask(sockets: list[socket.socket], request: bytes, is_whole: Check, warm_up_s
     for descriptor, connected in by_descriptor.items():
         epoll.register(descriptor, select.EPOLLIN)
         asked_s[descriptor] = monotonic()
-        connected.sendall(request)
+        connected.sendall(next(following))
     while asked_s:
         events = epoll.poll(ANSWER_S)
         assert events, f"{len(asked_s)} posts are not answered in {ANSWER_S} s"
@@ -106,7 +115,20 @@ def ask(sockets: list[socket.socket], request: bytes, is_whole: Check, warm_up_s
             if now >= counted_from:
                 took.append(now - asked_s[descriptor])
             asked_s[descriptor] = now
-            connected.send(request)
+            connected.send(next(following))
     epoll.close()
     took.sort()
     return Posted(answers, len(took) / seconds, statistics.median(took) * 1000, took[len(took) * 99 // 100] * 1000)
+
+
+def room_names(count: int) -> list[str]:
+    return [f"room-{number}" for number in range(count)]
+
+
+def main(port: int, connections: int, rooms: int, seconds: float) -> None:
+    print("posting", flush=True)
+    print(json.dumps(asdict(over_http(port, ours.BODY, connections, 0, seconds, room_names(rooms)))))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

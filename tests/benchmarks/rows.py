@@ -1,6 +1,6 @@
 """All benchmarks, in the order of the table."""
 
-from tests.benchmarks import broadcast, growth, holding, posts, reads, servers, socket_posts, staying
+from tests.benchmarks import broadcast, growth, holding, posts, reads, reconnecting, servers, socket_posts, staying
 
 BENCHMARKS = (
     *posts.BENCHMARKS,
@@ -8,6 +8,7 @@ BENCHMARKS = (
     *reads.BENCHMARKS,
     *broadcast.BENCHMARKS,
     *socket_posts.BENCHMARKS,
+    *reconnecting.BENCHMARKS,
     *growth.BENCHMARKS,
     *holding.BENCHMARKS,
     *staying.BENCHMARKS,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import machine
+from tests.benchmarks import heartbeats, machine
 from tests.benchmarks.framework import Benchmark, Kept, Measure, Round, Setting
 from tests.benchmarks.results import Result
 
@@ -19,6 +19,7 @@ NEEDED = {
     "pysyncobj": "pip install '.[bench]'",
     "websockets": "pip install '.[bench]'",
     "websocket": "pip install '.[test]'",
+    "packet sockets": "to be run as root",
 }
 PACKAGES = {"pysyncobj", "websockets", "websocket"}
 
@@ -44,6 +45,8 @@ def missing(benchmark: Benchmark) -> list[str]:
     """What this machine lacks for it, each with what brings it."""
 
     def is_there(name: str) -> bool:
+        if name == "packet sockets":
+            return heartbeats.may_listen()
         return (importlib.util.find_spec(name) if name in PACKAGES else shutil.which(name)) is not None
 
     return [f"{name} ({NEEDED[name]})" for name in benchmark.needs if not is_there(name)]
