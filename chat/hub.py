@@ -23,10 +23,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
+from queue import SimpleQueue
 from typing import TypeVar
 
 import wsproto.connection
@@ -82,7 +82,7 @@ class Hub:
         self._fan_out_at = 0.0  # the next one, unless a step's worth waits
         self._draining = False
         self._empty = threading.Event()
-        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="hub-reader")
+        self._work: SimpleQueue[Job | None] = SimpleQueue()  # for the workers; None ends one
         self._selector = selectors.DefaultSelector()  # epoll on Linux
         self._bell, self._waker = socket.socketpair()
         self._bell.setblocking(False)
@@ -90,6 +90,10 @@ class Hub:
         self._selector.register(self._bell, selectors.EVENT_READ, None)
         # Daemon: what it holds is sockets only, and a process that ends without a drain must not hang on them.
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
+        self._workers = [
+            threading.Thread(target=self._run_worker, name=f"hub-reader-{number}", daemon=True)
+            for number in range(1, _WORKERS + 1)
+        ]
 
     # Any thread
 
@@ -111,7 +115,8 @@ class Hub:
     def start(self) -> None:
         """Start the selector thread."""
         self.call_later(_SWEEP_S, self._sweep)
-        self._thread.start()
+        for thread in (self._thread, *self._workers):
+            thread.start()
 
     def publish(self, index: int, events: Sequence[Event]) -> None:
         """All up to `index` is applied, and `events` (ascending) came of it.  From the apply thread; never blocks."""
@@ -252,16 +257,14 @@ class Hub:
         """Flush it at the end of this turn."""
         self._touched.add(link)
 
-    def watch(self, link: Link, events: int) -> None:
-        """Have it called for these events of the selector, 0 for none."""
-        known = link.socket in self._selector.get_map()
-        if not events:
-            if known:
-                self._selector.unregister(link.socket)
-        elif known:
+    def watch(self, link: Link, before: int, events: int) -> None:
+        """Have it called for these events of the selector instead of those `before`, 0 for none."""
+        if not before:
+            self._selector.register(link.socket, events, link)
+        elif events:
             self._selector.modify(link.socket, events, link)
         else:
-            self._selector.register(link.socket, events, link)
+            self._selector.unregister(link.socket)
 
     def call_later(self, delay_s: float, job: Job) -> None:
         """Run `job` in the selector thread after `delay_s`."""
@@ -279,7 +282,12 @@ class Hub:
             else:
                 self.call(lambda: then(result))
 
-        self._workers.submit(run)
+        self._work.put(run)
+
+    def _run_worker(self) -> None:
+        while (job := self._work.get()) is not None:
+            if not self._stopped:
+                job()
 
     def forget(self, link: Link) -> None:
         """It is over."""
@@ -410,7 +418,8 @@ class Hub:
             self._stopped = True
         for link in list(self._links):
             link.abort()
-        self._workers.shutdown(wait=False, cancel_futures=True)
+        for _ in self._workers:
+            self._work.put(None)
         self._selector.close()
         self._bell.close()
         self._waker.close()

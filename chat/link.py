@@ -78,8 +78,8 @@ class Owner(Protocol):
     def touched(self, link: "Link") -> None:
         """Call its `flush` at the end of this turn."""
 
-    def watch(self, link: "Link", events: int) -> None:
-        """Call its `ready` for these events of the selector, 0 for none."""
+    def watch(self, link: "Link", before: int, events: int) -> None:
+        """Call its `ready` for these events of the selector instead of those `before`, 0 for none."""
 
     def call(self, job: Callable[[], None]) -> bool:
         """Run `job` in the selector thread, soon."""
@@ -366,7 +366,8 @@ class Link:
             return
         self._closed = self.closing = True
         self.direct = -1
-        self._owner.watch(self, 0)
+        if self._watched:
+            self._owner.watch(self, self._watched, 0)
         self.socket.close()
         self._queue.clear()
         self._drained = None
@@ -380,8 +381,8 @@ class Link:
         reading = self.closing or not self._paused
         events = (EVENT_READ if reading else 0) | (EVENT_WRITE if self._queue else 0)
         if events != self._watched:
-            self._watched = events
-            self._owner.watch(self, events)
+            before, self._watched = self._watched, events
+            self._owner.watch(self, before, events)
 
 
 def deliver(links: Iterable[Link], frames: bytes) -> None:

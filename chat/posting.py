@@ -21,16 +21,6 @@ CLIENT_IDS_MADE = 256  # at a time: asking the kernel for each one lets another 
 _client_ids: deque[str] = deque()  # made and not used yet; its steps are atomic
 
 
-def propose_post(
-    replica: Replica, room: str, fields: Mapping[str, object], done: Callable[[Posted | Problem], None]
-) -> None:
-    """Post `fields` to `room`; `done` is called once, by a thread of the engine's.
-
-    Raises Problem at once where a field is wrong: then nothing was proposed and `done` is not called.
-    """
-    propose(replica, check_post(room, fields), done)
-
-
 def check_post(room: str, fields: Mapping[str, object]) -> Post:
     """The command for what a client sent; members are found whatever their case.  Raises Problem naming the field."""
     members = validation.members(fields)

@@ -259,6 +259,11 @@ class ChatState:
             found = [(index, room.name, id) for room in chosen for index, id in room.located(after, up_to, limit)]
         return sorted(found)[:limit]
 
+    def is_quiet(self, after: int, rooms: Iterable[str] | None = None) -> bool:
+        """Whether nothing was posted to these rooms, and none of them deleted, with log index > `after`; None: all."""
+        with self._lock:
+            return self._last_index <= after or (rooms is not None and not self._touched_after_locked(after, rooms))
+
     def missed(self, after: int, up_to: int, rooms: Iterable[str] | None = None) -> list[Missed]:
         """The rooms that have posts, or were deleted, with after < log index <= up_to; `rooms` None: of all."""
         with self._lock:

@@ -2,7 +2,8 @@
 
 Rules
 - All up to `_position` was sent.  The subscription joins the hub's live groups only at `_position == published_index`,
-  compared and joined in the selector thread, where alone `published_index` moves.
+  compared and joined in the selector thread, where alone `published_index` moves; or where nothing lies between them,
+  as for most that come back after a moment.
 - What lies between is read from the log by a worker, a page at a time, and the next page only when the socket has
   drained: a slow reader holds up its own backfill and no memory.
 - Whoever missed more than `MISSED_POSTS_MAX` is told the rooms' newest Ids instead, and pages by REST.
@@ -105,7 +106,7 @@ class Subscription:
         elif self._position > published:
             # Applied here, not fanned out yet; or nothing was applied since this node started.
             self._hub.when_published(self._link, self._position, partial(self._advance, asked))
-        elif self._position == published:
+        elif self._position == published or self._state.is_quiet(self._position, self._rooms):
             self._hub.join(self._link, self._rooms)
         else:
             self._reading = True

@@ -6,7 +6,7 @@ import pytest
 
 from chat.commands import DeleteRoom, Post, decode, encode
 from chat.history import PageAsk
-from chat.posting import check_post, propose_post
+from chat.posting import check_post, propose
 from chat.problems import Problem
 from chat.remembered import Remembered
 from chat.state import ChatState, Posted
@@ -19,7 +19,7 @@ FIELDS: dict[str, object] = {"User": "ann", "Message": "hi", "ClientId": "c1"}
 
 def outcome(replica: FakeReplica, room: str = "general", **members: object) -> Posted | Problem:
     outcomes: list[Posted | Problem] = []
-    propose_post(replica, room, FIELDS | members, outcomes.append)
+    propose(replica, check_post(room, FIELDS | members), outcomes.append)
     (only,) = outcomes
     return only
 
@@ -54,7 +54,7 @@ def test_a_client_id_is_made_where_none_was_sent() -> None:
 def test_a_wrong_field_is_named_and_nothing_is_proposed(room: str, members: dict[str, object], field: str) -> None:
     replica = FakeReplica(ChatState())
     with pytest.raises(Problem, match=f"^{field}: "):
-        propose_post(replica, room, FIELDS | members, lambda _: None)
+        propose(replica, check_post(room, FIELDS | members), lambda _: None)
     assert replica.proposed == []
 
 
