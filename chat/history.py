@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from chat.commands import CLIENT_ID_OPENS, POST_OPENS
-from raft.messages import Entry
+from raft.messages import Command
 
 PAGE_POSTS_MAX = 1_000
 PAGE_POSTS_DEFAULT = 100
@@ -187,9 +187,9 @@ class Room:
         return first, bisect_right(self._positions, up_to, first)
 
 
-def render_post(entry: Entry, id: int) -> bytes:
+def render_post(command: Command, id: int) -> bytes:
     """The post of a committed post command as readers see it, JSON without a newline."""
-    return render(entry.body, id, entry.time)
+    return render(command.body, id, command.time)
 
 
 def render(body: bytes, id: int, time: int) -> bytes:

@@ -13,7 +13,7 @@ from chat.problems import Problem, invalid, outcome_unknown, problem_of
 from chat.replica import Replica
 from chat.state import Posted, Refusal, Repeated
 from raft.errors import OutcomeUnknown, RaftError
-from raft.messages import Entry
+from raft.messages import Command
 
 CLIENT_ID_BYTES = 12  # random; as long as nobody guesses them, nobody can use one up before its owner's retry
 CLIENT_IDS_MADE = 256  # at a time: asking the kernel for each one lets another thread run in between, at each post
@@ -58,19 +58,21 @@ def unanswered(post: Post, detail: str) -> Problem:
     return problem
 
 
-def answer_to_repeat(post: Post, repeated: Repeated, read: Callable[[Sequence[int]], list[Entry]]) -> Posted | Problem:
+def answer_to_repeat(
+    post: Post, repeated: Repeated, read: Callable[[Sequence[int]], list[Command]]
+) -> Posted | Problem:
     """What a client is told whose (User, ClientId) had made a post before: that post, where this is the same one.
 
-    `read` is `Replica.entries`: one entry, from the disk's cache.
+    `read` is `Replica.commands`: one command, from the disk's cache.
     """
     try:
-        (entry,) = read([repeated.index])
+        (command,) = read([repeated.index])
     except LookupError:
         return _unreadable(post) if repeated.id else _gone()  # what the state has is in the log, or will be in a moment
     except (RaftError, OSError):
         return _unreadable(post)
     # Equal commands have equal bytes.  Where not even user and ClientId are the same, two hashes were: no matter.
-    if entry.body != encode(post):
+    if command.body != encode(post):
         return Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY,
             "client_id_reused",
@@ -78,7 +80,7 @@ def answer_to_repeat(post: Post, repeated: Repeated, read: Callable[[Sequence[in
         )
     if not repeated.id:
         return _gone()
-    return Posted(post.room, repeated.id, repeated.index, False, render_post(entry, repeated.id))
+    return Posted(post.room, repeated.id, repeated.index, False, render_post(command, repeated.id))
 
 
 def _gone() -> Problem:
@@ -94,7 +96,7 @@ def _outcome(replica: Replica, post: Post, result: object) -> Posted | Problem:
         case Posted():
             return result
         case Repeated():
-            return answer_to_repeat(post, result, replica.entries)
+            return answer_to_repeat(post, result, replica.commands)
         case Refusal():
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, result.code, result.detail)
         case OutcomeUnknown():

@@ -69,8 +69,8 @@ class RenderedPosts:
         found = {index: post for index in page.positions if (post := young.get(index) or old.get(index))}
         missing = [index for index in page.positions if index not in found]
         offset = {index: offset for offset, index in enumerate(page.positions)}
-        for entry in replica.entries(missing):
-            found[entry.index] = render_post(entry, page.first_id + offset[entry.index])
+        for command in replica.commands(missing):
+            found[command.index] = render_post(command, page.first_id + offset[command.index])
         self._keep({index: post for index, post in found.items() if index not in young})
         return [found[index] for index in page.positions]
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from raft.errors import RaftError
 from raft.membership import Change
-from raft.messages import Entry
+from raft.messages import Command, Entry
 
 
 class Replica(Protocol):
@@ -49,8 +49,8 @@ class Replica(Protocol):
     def wait_applied(self, index: int, timeout_s: float) -> bool:
         """Block until `last_applied` >= index; False where that takes longer."""
 
-    def entries(self, indexes: Sequence[int]) -> list[Entry]:
-        """Applied entries by their log indexes, ascending, read from the disk's cache (pread): no lock, any thread.
+    def commands(self, indexes: Sequence[int]) -> list[Command]:
+        """Applied commands by their log indexes, ascending, read from the disk's cache (pread): no lock, any thread.
 
         Raises LookupError where one of them is no longer in the log: a compaction keeps what the state calls live.
         """

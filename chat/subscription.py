@@ -170,12 +170,12 @@ class Subscription:
 
     def _events(self, located: list[tuple[int, str, int]]) -> Iterator[Event]:
         """Raises LookupError where a post has left the log."""
-        entries = iter(self._replica.entries([index for index, _, id in located if id != DELETION]))
+        commands = iter(self._replica.commands([index for index, _, id in located if id != DELETION]))
         for index, room, id in located:
             if id == DELETION:
                 yield RoomDeleted(index, room)
             else:
-                yield PostEvent(index, room, id, render_post(next(entries), id))
+                yield PostEvent(index, room, id, render_post(next(commands), id))
 
 
 def _some(frames: Iterator[bytes]) -> bytes:

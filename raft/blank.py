@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from raft.errors import RaftError, Unavailable
 from raft.membership import Change
-from raft.messages import Entry
+from raft.messages import Command
 
 
 class BlankMember:
@@ -41,7 +41,7 @@ class BlankMember:
         """Nothing is applied, and nothing will be."""
         return index <= 0
 
-    def entries(self, indexes: Sequence[int]) -> list[Entry]:
+    def commands(self, indexes: Sequence[int]) -> list[Command]:
         """There are none."""
         return []
 

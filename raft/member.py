@@ -35,7 +35,7 @@ from raft.membership import Change, Configuration, decode_configuration
 from raft.membership import Member as Described
 from raft.messages import (
     ChangeMembership,
-    Entry,
+    Command,
     HardState,
     Hello,
     HelloReply,
@@ -53,7 +53,7 @@ from raft.messages import (
 from raft.node import Node, Role, Settings
 from raft.peers import Peers
 from raft.proposals import Proposals
-from raft.records import entry_of_verified
+from raft.records import command_of_verified
 from raft.replicated import StateMachine
 from raft.shipping import Receiving
 from raft.storage import SEGMENT_BYTES, Recovered, Storage
@@ -289,9 +289,9 @@ class RunningMember:
         """Until the state is at `index`; False where that takes longer."""
         return self._applier.wait_applied(index, timeout_s)
 
-    def entries(self, indexes: Sequence[int]) -> list[Entry]:
-        """Applied entries by index, ascending, by pread."""
-        return [entry_of_verified(record) for record in self._storage.read_many(indexes)]
+    def commands(self, indexes: Sequence[int]) -> list[Command]:
+        """Applied commands by index, ascending, by pread."""
+        return list(map(command_of_verified, self._storage.read_many(indexes), indexes))
 
     def nodes(self) -> list[str]:
         """Where clients reach the members, this one first."""

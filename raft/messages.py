@@ -39,6 +39,14 @@ class Entry(NamedTuple):
     record: bytes
 
 
+class Command(NamedTuple):
+    """An applied command, read back from the log: all of its entry that its reader asks for."""
+
+    index: int  # type: ignore[assignment]  # as in Entry
+    time: int
+    body: bytes  # JSON
+
+
 @dataclass(frozen=True, slots=True)
 class HardState:
     """What must be on disk before an RPC is answered (Raft Figure 2), and the commit index as a hint for the start."""

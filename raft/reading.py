@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from raft.disk import Disk, ReadFile
-from raft.errors import CorruptLog, InvalidMessage
+from raft.errors import CorruptLog
 from raft.files import Files
 from raft.identity import ADVICE
 from raft.messages import Entry
 from raft.positions import Positions, Run, count_within, runs
-from raft.records import RECORD_BYTES_MAX, entry_of_verified, unseal
+from raft.records import RECORD_BYTES_MAX, entry_of_verified, is_entry_at
 
 Progress = Callable[[int, int], None]  # done and total, of bytes or entries; called now and then in a long start
 _REPLAY_BYTES = 4 * RECORD_BYTES_MAX  # read at a time in a start
@@ -89,15 +89,9 @@ class LogReader:
     def _read_run(self, file: ReadFile, run: Run, indexes: Sequence[int], records: list[bytes]) -> None:
         data = file.pread(run.end - run.start, run.start)
         for offset, length in run.places:
-            start = offset - run.start
-            records.append(self._verified(data[start : start + length], indexes[len(records)], run.file, offset))
-
-    def _verified(self, data: bytes, index: int, slot: int, offset: int) -> bytes:
-        """The record that `data` begins with, which must be intact and that of `index`."""
-        record = data[: data.find(b"\n") + 1]
-        try:
-            if unseal(record).startswith(b'{"index":%d,' % index):
-                return record
-        except InvalidMessage:
-            pass
-        raise CorruptLog(str(self._data_dir / self._files.name(slot)), offset, f"entry {index} is damaged", ADVICE)
+            start, index = offset - run.start, indexes[len(records)]
+            record = data[start : data.find(b"\n", start, start + length) + 1]
+            if not is_entry_at(record, index):
+                name = str(self._data_dir / self._files.name(run.file))
+                raise CorruptLog(name, offset, f"entry {index} is damaged", ADVICE)
+            records.append(record)

@@ -10,7 +10,7 @@ from chat.commands import LEVEL
 from chat.state import ChatState
 from raft.errors import ChangeRefused, OutcomeUnknown, RaftError, Unavailable
 from raft.membership import Change
-from raft.messages import Entry, ProposalId
+from raft.messages import Command, Entry, ProposalId
 from raft.records import command_entry
 
 FIRST_TIME = 1_795_428_000_123_456  # 2026-11-23T10:00:00.123456Z
@@ -107,11 +107,12 @@ class FakeReplica:
         with self._progress:
             return self._progress.wait_for(lambda: self.last_applied >= index, timeout_s if self.on_wait else 0)
 
-    def entries(self, indexes: Sequence[int]) -> list[Entry]:
+    def commands(self, indexes: Sequence[int]) -> list[Command]:
         assert list(indexes) == sorted(indexes)
         if not self.gone.isdisjoint(indexes):
             raise LookupError("not in the log")
-        return [self._entries[index - FIRST_INDEX] for index in indexes]
+        entries = [self._entries[index - FIRST_INDEX] for index in indexes]
+        return [Command(entry.index, entry.time, entry.body) for entry in entries]
 
     def status(self) -> dict[str, object]:
         return {"Id": 1, "Leader": 1, "LastApplied": self.last_applied, "Members": self.members}

@@ -8,18 +8,17 @@ from hypothesis import strategies as st
 
 from chat.commands import Post, encode
 from chat.history import PageAsk, Room, render_post, timestamp
-from raft.messages import Entry, ProposalId
-from raft.records import command_entry
+from raft.messages import Command
 from tests.chat.test_commands import POSTS
 
 
-def entry(post: Post, index: int = 7, time: int = 1_795_428_000_123_456) -> Entry:
-    return command_entry(index, 1, time, ProposalId(1, 1, index, index), encode(post))
+def command(post: Post, time: int = 1_795_428_000_123_456) -> Command:
+    return Command(7, time, encode(post))
 
 
 @given(POSTS, st.integers(1, 2**53), st.integers(0, 2**52))
 def test_a_rendered_post_is_the_command_with_id_and_time(post: Post, id: int, time: int) -> None:
-    rendered = json.loads(render_post(entry(post, time=time), id))
+    rendered = json.loads(render_post(command(post, time), id))
     assert rendered == {
         "Id": id,
         "User": post.user,
@@ -33,7 +32,7 @@ def test_a_rendered_post_is_the_command_with_id_and_time(post: Post, id: int, ti
     "text", [',"Post":{', ',"ClientId":"', '"', "\\", ",", '","Post":{"User":"x', "}}", '\\","Post":{']
 )
 def test_a_text_that_looks_like_the_layout_is_not_cut(text: str) -> None:
-    post = json.loads(render_post(entry(Post(text, text, text, text)), 1))
+    post = json.loads(render_post(command(Post(text, text, text, text)), 1))
     assert [post["User"], post["Message"], post["ClientId"]] == [text] * 3
 
 

@@ -11,7 +11,7 @@ from chat.problems import Problem
 from chat.remembered import Remembered
 from chat.state import ChatState, Posted
 from raft.errors import CorruptLog
-from raft.messages import Entry
+from raft.messages import Command
 from tests.chat.fake_replica import FIRST_INDEX, FakeReplica
 
 FIELDS: dict[str, object] = {"User": "ann", "Message": "hi", "ClientId": "c1"}
@@ -116,12 +116,12 @@ def test_a_retry_of_a_post_that_is_gone_is_told_so_whether_or_not_the_log_still_
 
 @pytest.mark.parametrize("error", [LookupError("a snapshot"), CorruptLog("log-1", 7, "damaged", "…"), OSError("EIO")])
 def test_a_retry_of_a_post_that_cannot_be_read_is_to_be_tried_again(error: Exception) -> None:
-    def entries(_: object) -> list[Entry]:
+    def commands(_: object) -> list[Command]:
         raise error
 
     replica = FakeReplica(ChatState())
     outcome(replica)
-    replica.entries = entries  # type: ignore[method-assign, assignment]
+    replica.commands = commands  # type: ignore[method-assign, assignment]
     unknown = outcome(replica)
     assert isinstance(unknown, Problem)
     assert (unknown.status, unknown.members) == (504, {"ClientId": "c1"})

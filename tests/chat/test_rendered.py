@@ -7,7 +7,7 @@ import pytest
 
 from chat.history import Page, PageAsk, render_post
 from chat.rendered import RenderedPosts
-from raft.messages import Entry
+from raft.messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.fake_replica import FIRST_INDEX
 
@@ -18,13 +18,13 @@ class CountingChat(ChatClient):
     def __init__(self) -> None:
         super().__init__()
         self.read: list[int] = []
-        entries = self.replica.entries
+        entries = self.replica.commands
 
-        def counted(indexes: Sequence[int]) -> list[Entry]:
+        def counted(indexes: Sequence[int]) -> list[Command]:
             self.read += indexes
             return entries(indexes)
 
-        self.replica.entries = counted  # type: ignore[method-assign]
+        self.replica.commands = counted  # type: ignore[method-assign]
         self._uncached = entries
 
     def page(self, limit: int = 100, before: int | None = None) -> Page:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from chat import subscription
-from raft.messages import Entry
+from raft.messages import Command
 from tests.chat.websocket_node import Client, Node
 
 
@@ -173,7 +173,7 @@ def test_resuming_after_a_moment_without_a_post_in_its_rooms_reads_nothing(
 ) -> None:
     for room in ("a", "b", "b"):
         node.post(room)
-    monkeypatch.setattr(node.replica, "entries", None)  # reading would fail, and close the socket
+    monkeypatch.setattr(node.replica, "commands", None)  # reading would fail, and close the socket
     client = node.connect()
     client.subscribe(["a", "none yet"], cursor="c0ffee-3")
     node.post("b")
@@ -218,15 +218,15 @@ def test_too_much_missed_tells_what_was_deleted_and_the_rooms_that_are_left(
 def test_posts_that_leave_the_log_while_they_are_read_are_left_out(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(6):
         node.post()
-    read = node.replica.entries
+    read = node.replica.commands
 
-    def entries_after_a_compaction(indexes: Sequence[int]) -> list[Entry]:
+    def commands_after_a_compaction(indexes: Sequence[int]) -> list[Command]:
         if not node.replica.gone:
             node.keep(2)
             node.replica.gone = {3, 4, 5, 6}
         return read(indexes)
 
-    monkeypatch.setattr(node.replica, "entries", entries_after_a_compaction)
+    monkeypatch.setattr(node.replica, "commands", commands_after_a_compaction)
     client = node.connect()
     client.subscribe(cursor="c0ffee-2")
     assert [client.hear()["Post"]["Id"] for _ in range(2)] == [5, 6]
@@ -278,11 +278,11 @@ def test_a_cursor_that_this_node_does_not_reach_ends_the_socket_with_1013(
 
 
 def test_a_read_that_fails_ends_the_socket_with_1011(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_indexes: Sequence[int]) -> list[Entry]:
+    def fail(_indexes: Sequence[int]) -> list[Command]:
         raise OSError("the disk is gone")
 
     node.post()
-    monkeypatch.setattr(node.replica, "entries", fail)
+    monkeypatch.setattr(node.replica, "commands", fail)
     client = node.connect()
     client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-2")
     assert client.hear_close() == 1011

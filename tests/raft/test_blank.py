@@ -48,7 +48,7 @@ def test_what_its_cluster_knows_is_not_known() -> None:
 def test_nothing_is_applied_and_nobody_waits_for_it() -> None:
     assert blank().wait_applied(0, 60.0)
     assert not blank().wait_applied(1, 60.0)
-    assert blank().entries([]) == []
+    assert blank().commands([]) == []
     assert blank().nodes() == []
 
 

@@ -93,8 +93,8 @@ def test_entries_are_read_back_by_their_indexes(standing: Street) -> None:
         house.result_of(command)
     first = house.memory.commands.index(b'"entry-0"')
     indexes = house.memory.indexes[first : first + 5]
-    assert [entry.body for entry in house.member.entries(indexes)] == commands("entry", 5)
-    assert [entry.index for entry in house.member.entries([indexes[1], indexes[4]])] == [indexes[1], indexes[4]]
+    assert [entry.body for entry in house.member.commands(indexes)] == commands("entry", 5)
+    assert [entry.index for entry in house.member.commands([indexes[1], indexes[4]])] == [indexes[1], indexes[4]]
 
 
 def test_the_state_machine_is_told_how_far_it_is_after_each_batch(standing: Street) -> None:

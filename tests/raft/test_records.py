@@ -7,13 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft.errors import InvalidMessage
-from raft.messages import Entry, Kind, ProposalId
+from raft.messages import Command, Entry, Kind, ProposalId
 from raft.records import (
     command_entry,
+    command_of_verified,
     configuration_entry,
     decode_entry,
     decode_object,
     is_entry,
+    is_entry_at,
     noop_entry,
     seal,
     unseal,
@@ -37,11 +39,16 @@ def test_a_command_comes_back_as_it_was(
     entry = command_entry(index, term, time, ProposalId(member, boot, index, term), encoded(value))
     assert decode_entry(entry.record) == entry
     assert entry.kind is Kind.COMMAND
+    assert is_entry_at(entry.record, index) and not is_entry_at(entry.record, index + 1)
+    assert command_of_verified(entry.record, index) == Command(index, time, entry.body)
 
 
 def test_the_engines_own_entries_come_back_as_they_were() -> None:
     for entry in (noop_entry(1, 2, 3), configuration_entry(7, 8, 9, b'{"members":[]}')):
         assert decode_entry(entry.record) == entry
+        assert is_entry_at(entry.record, entry.index)
+        with pytest.raises(InvalidMessage):
+            command_of_verified(entry.record, entry.index)
 
 
 def test_a_line_is_one_line_and_its_rest_is_json() -> None:
@@ -59,6 +66,7 @@ def test_any_flipped_bit_is_noticed() -> None:
             flipped[position] ^= 1 << bit
             with pytest.raises(InvalidMessage):
                 decode_entry(bytes(flipped))
+            assert not is_entry_at(bytes(flipped), 12)
 
 
 def test_any_torn_line_is_noticed() -> None:
@@ -66,6 +74,7 @@ def test_any_torn_line_is_noticed() -> None:
     for length in range(len(record)):
         with pytest.raises(InvalidMessage):
             decode_entry(record[:length])
+        assert not is_entry_at(record[:length], 12)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_a_member_that_slept_through_a_compaction_catches_up_by_a_snapshot(stree
     same_on_all(street)
     assert sleeper.memory.restored == [meta.index]
     assert sleeper.memory.commands == [b"1", b"2", b"3", b"4", b"5"]
-    assert [entry.body for entry in sleeper.member.entries(sleeper.memory.indexes)] == sleeper.memory.commands
+    assert [entry.body for entry in sleeper.member.commands(sleeper.memory.indexes)] == sleeper.memory.commands
     assert sleeper.result_of(b"6") == 6
 
 
@@ -94,9 +94,9 @@ def test_what_nobody_needs_any_more_is_gone_and_the_rest_is_read_by_its_index(st
     say(street.leader(), 4)
     same_on_all(street)
     for house in street.present():
-        assert [entry.body for entry in house.member.entries(house.memory.indexes)] == [b"3", b"4"]
+        assert [entry.body for entry in house.member.commands(house.memory.indexes)] == [b"3", b"4"]
         with pytest.raises(LookupError):
-            house.member.entries(gone)
+            house.member.commands(gone)
 
 
 def test_a_start_goes_on_from_the_newest_checkpoint(street: Street) -> None:

@@ -158,7 +158,7 @@ class Client:
 
     def _commanded(self, process: "Process", attempt: int, command: Command, result: object) -> None:
         if isinstance(command, Post) and isinstance(result, Repeated):
-            result = answer_to_repeat(command, result, process.entries)
+            result = answer_to_repeat(command, result, process.commands)
         self._answer(attempt, lambda: self._done(command, result))
 
     def _read(self, process: "Process", attempt: int, error: RaftError | None) -> None:

@@ -26,6 +26,7 @@ from raft.identity import load_or_create, save
 from raft.member import make_node
 from raft.membership import Configuration, decode_configuration
 from raft.messages import (
+    Command,
     Entry,
     HardState,
     Kind,
@@ -34,7 +35,7 @@ from raft.messages import (
     Sender,
 )
 from raft.node import Ready, Role
-from raft.records import entry_of_verified
+from raft.records import command_of_verified, entry_of_verified
 from raft.replicated import Replicated
 from raft.storage import Storage
 from tests.simulation.disk import Died
@@ -334,19 +335,19 @@ class Process:
 
     # What clients see
 
-    def entries(self, indexes: Sequence[int]) -> list[Entry]:
+    def commands(self, indexes: Sequence[int]) -> list[Command]:
         """As `chat.replica.Replica` has it, for pages."""
-        return [entry_of_verified(record) for record in self.storage.read_many(indexes)]
+        return list(map(command_of_verified, self.storage.read_many(indexes), indexes))
 
     def shown(self, page: Page) -> list[bytes]:
         """The posts of a page, from the log.  Raises LookupError: a snapshot is about to take the state's place."""
         try:
-            entries = self.entries(page.positions)
+            commands = self.commands(page.positions)
         except LookupError:
             if self.last_applied < self.storage.base_index:
                 raise
             raise Violation("readable", f"a page that member {self.id} shows is not in its log") from None
-        return [render_post(entry, id) for id, entry in enumerate(entries, page.first_id)]
+        return [render_post(command, id) for id, command in enumerate(commands, page.first_id)]
 
     # The tick
 

@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 
 from chat.request import BODY_BYTES_MAX, WAIT_S
-from raft.messages import Entry
+from raft.messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.chat.fake_replica import FIRST_INDEX
 
@@ -344,15 +344,15 @@ def test_a_retry_of_a_post_that_is_gone_is_a_410_and_makes_none() -> None:
 def test_a_post_that_leaves_the_log_between_locating_and_reading_is_left_out_of_the_page() -> None:
     chat = ChatClient()
     chat.fill(4)
-    read = chat.replica.entries
+    read = chat.replica.commands
 
-    def entries_after_a_compaction(indexes: Sequence[int]) -> list[Entry]:
+    def commands_after_a_compaction(indexes: Sequence[int]) -> list[Command]:
         if not chat.replica.gone:
             chat.configure({"MaxMessages": 2})
             chat.replica.gone = {FIRST_INDEX, FIRST_INDEX + 1}
         return read(indexes)
 
-    chat.replica.entries = entries_after_a_compaction  # type: ignore[method-assign]
+    chat.replica.commands = commands_after_a_compaction  # type: ignore[method-assign]
     page = chat.get(f"{GENERAL}?before=4")
     assert ids(page) == [3]
     assert set(links(page)) == {"next"}
