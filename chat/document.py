@@ -1,6 +1,6 @@
 """The replicated state as lines of JSON and back, for snapshots and checkpoints.
 
-    {"Chat":2,"Rooms":2,"IndexBytes":4,"Buckets":4096,"Filled":2}
+    {"Chat":2,"Rooms":2,"IndexBytes":4,"Buckets":256,"Filled":2}
     {"Room":"general","NewestId":3,"Posts":2,"LastPostedAt":…,"DeletedAt":0,"MaxMessages":2,"RecordBytes":410}
     {"Room":"old",…}
     {"At":"…"}

@@ -97,7 +97,7 @@ def at(*indexes: int) -> str:
 
 def remembered(*indexes: int) -> bytes:
     """ClientIds of the posts at these log indexes."""
-    records = (bytes([k]) * 6 + index.to_bytes(5, "big") for k, index in enumerate(indexes))
+    records = (bytes([k]) * 7 + index.to_bytes(5, "big") for k, index in enumerate(indexes))
     return b'{"Remembered":"%b"}' % b64encode(b"".join(records))
 
 
@@ -157,13 +157,13 @@ def spoilt(lines: list[bytes]) -> list[tuple[str, list[bytes]]]:
         ("settings of a deleted room", swapped(2, b'"MaxMessages":0', b'"MaxMessages":1')),
         ("a year that no calendar has", swapped(1, b'"LastPostedAt":', b'"LastPostedAt":9999')),
         ("no base64", swapped(5, b'":"', b'":"!')),
-        ("fewer buckets than a blank state has", swapped(0, b'"Buckets":4096', b'"Buckets":4095')),
-        ("more buckets than it can have by now", swapped(0, b'"Buckets":4096', b'"Buckets":4097')),
+        ("fewer buckets than a blank state has", swapped(0, b'"Buckets":256', b'"Buckets":255')),
+        ("more buckets than it can have by now", swapped(0, b'"Buckets":256', b'"Buckets":257')),
         ("fewer buckets filled than are told", swapped(0, b'"Filled":4', b'"Filled":3')),
         ("more buckets filled than are told", swapped(0, b'"Filled":4', b'"Filled":5')),
         ("half a bucket", swapped(4, b",1]", b"]")),
         ("a bucket that is filled with nothing", swapped(4, b",1]", b",0]")),
-        ("a bucket beyond the last", swapped(4, b'"Filled":[', b'"Filled":[5000,1,')),
+        ("a bucket beyond the last", swapped(4, b'"Filled":[', b'"Filled":[500,1,')),
         ("no numbers of buckets", swapped(4, b",1]", b",true]")),
         ("a bucket twice", [*lines[:4], b'{"Filled":[7,1,8,1,8,1,9,1]}', lines[5]]),
         ("a ClientId cut off", [*lines[:5], b'{"Remembered":"QUJD"}']),

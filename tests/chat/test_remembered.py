@@ -52,7 +52,7 @@ def test_buckets_are_split_as_the_table_grows_and_nothing_is_lost(monkeypatch: p
     buckets = remembered.buckets()
     assert len(buckets) == 5 * BUCKETS_MIN
     assert sum(map(len, buckets)) == RECORD_BYTES * count
-    assert max(map(len, buckets)) < 12 * 2 * RECORD_BYTES
+    assert max(map(len, buckets)) < 16 * 2 * RECORD_BYTES
     assert all(remembered.find(hash_of("ann", str(index))) == index for index in range(1, count + 1))
     assert not any(remembered.find(hash_of("bob", str(index))) for index in range(1, count + 1))
     for bucket in buckets:

@@ -1,0 +1,48 @@
+"""What a post costs a member in memory for ever: where it lies in the log and in its room, and its ClientId."""
+
+import gc
+import tracemalloc
+from collections.abc import Iterator
+from secrets import token_urlsafe
+
+import pytest
+
+from chat.commands import Post, encode
+from chat.state import ChatState
+from raft.messages import Entry, ProposalId
+from raft.positions import Positions, pack
+from raft.records import command_entry
+from raft.replicated import Replicated
+
+POSTS = 50_000
+IN_FLIGHT = 30
+
+
+def log(rooms: int) -> Iterator[Entry]:
+    """Posts with a ClientId each, of a hundred users, that go round the rooms."""
+    for index in range(1, POSTS + 1):
+        post = Post(f"room-{index % rooms}", f"user-{index % 100}", f"message {index}", token_urlsafe(12))
+        id = ProposalId(1, 1, index, max(1, index - IN_FLIGHT))
+        yield command_entry(index, 1, 1_795_428_000_000_000 + index, id, encode(post))
+
+
+@pytest.mark.parametrize("rooms", [1, POSTS // 100])
+def test_a_post_costs_no_more_than_32_bytes_of_memory(rooms: int) -> None:
+    state, positions = ChatState(), Positions()
+    replicated = Replicated(state)
+    state.on_applied = lambda index, events: None
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for entry in log(rooms):
+            admitted, _ = replicated.apply(entry)
+            assert admitted
+            positions.set([(entry.index, pack(1, 300 * entry.index, len(entry.record)))])
+            if entry.index % IN_FLIGHT == 0:
+                state.applied(entry.index)
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held / POSTS <= 32
+    assert len(state.live()) == positions.entry_count == POSTS
