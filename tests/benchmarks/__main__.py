@@ -38,7 +38,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=usual.messages, help="that a filled cluster holds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results; what it holds of others stays")
     parser.add_argument("--show", type=Path, metavar="FILE", help="run nothing: tell what this file holds")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="rewrite this page's table of that file")
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="rewrite its table in this page, and show its pictures there"
+    )
     parser.add_argument("--svg", type=Path, metavar="DIR", help="draw its pictures (needs the extra 'bench')")
     options = parser.parse_args()
     if (options.page or options.svg) and not (options.json or options.show):
@@ -99,13 +101,13 @@ def main() -> int:
     say(table.for_a_terminal(results))
     file = options.json or options.show
     held = read(file) if file and file.exists() else []
-    if options.page:
-        table.rewrite(options.page, file.name, held)
     if options.svg:
         from tests.benchmarks import drawing  # not at the top: it needs matplotlib, and nothing else does
 
         for drawn in drawing.draw(options.svg, file, held):
             say(f"drawn: {drawn}")
+    if options.page:
+        table.rewrite(options.page, file, held)
     return 0 if complete else 1
 
 

@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from tests.benchmarks import table
 from tests.benchmarks.framework import Point
 from tests.benchmarks.results import Line, Result
 
@@ -100,6 +101,7 @@ def busy(results: Mapping[str, Result]) -> Figure | None:
     return figure
 
 
+# Under the names of table.CAPTIONS.
 PICTURES: Mapping[str, Picture] = {
     "ratios": ratios,
     "growth": growth,
@@ -116,7 +118,7 @@ def draw(directory: Path, file: Path, results: Iterable[Result]) -> list[Path]:
     for name, picture in PICTURES.items():
         figure = picture(by_name)
         if figure is not None:
-            drawn.append(directory / f"{file.stem}-{name}.svg")
+            drawn.append(table.picture(directory, file, name))
             figure.savefig(drawn[-1], format="svg", metadata={"Date": None})
     return drawn
 

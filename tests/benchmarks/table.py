@@ -6,6 +6,14 @@ from pathlib import Path
 from tests.benchmarks.results import Line, Result
 
 BEGIN, END = "<!-- figures of {}: written by python -m tests.benchmarks -->", "<!-- end of the figures -->"
+# What drawing.py draws, in words for who does not see it.
+CAPTIONS = {
+    "ratios": "Each figure that is held against a peer's, as a multiple of it",
+    "growth": "Posts a second while messages come in",
+    "memory": "Resident memory of a node while messages come in",
+    "kills": "How long a killed leader is missed, kill by kill",
+    "busy": "Resident memory of three nodes in ten busy minutes",
+}
 VERDICTS = {True: "met", False: "not met", None: ""}
 HEADINGS = ("benchmark", "figure", "unit", "raft-chat", "peer", "", "ratio", "goal", "")
 TEXT_COLUMNS = 3  # the first ones; what follows is set to the right
@@ -82,10 +90,21 @@ def _runs(results: Sequence[Result]) -> Iterator[str]:
         yield f"- {names}: {when}, {told}."
 
 
-def rewrite(page: Path, file: str, results: Sequence[Result]) -> None:
-    """Put the table between the markers that this page has for that file's figures; AssertionError without them."""
-    marker = BEGIN.format(file)
+def picture(directory: Path, file: Path, name: str) -> Path:
+    """Where the picture of this name, of that file's figures, lies in a directory."""
+    return directory / f"{file.stem}-{name}.svg"
+
+
+def rewrite(page: Path, file: Path, results: Sequence[Result]) -> None:
+    """Put the table, and the pictures that lie beside the page, between its markers for that file's figures.
+
+    AssertionError where it has none.
+    """
+    marker = BEGIN.format(file.name)
+    pictures = {name: picture(page.parent, file, name) for name in CAPTIONS}
+    shown = [f"![{CAPTIONS[name]}]({found.name})" for name, found in pictures.items() if found.exists()]
+    written = "\n\n".join([marker, markdown(results), *shown, END])
     before, begin, rest = page.read_text(encoding="utf-8").partition(marker)
     _, end, after = rest.partition(END)
     assert begin and end, f"{page} does not have the lines {marker!r} and {END!r}"
-    page.write_text(f"{before}{marker}\n\n{markdown(results)}\n\n{END}{after}", encoding="utf-8")
+    page.write_text(f"{before}{written}{after}", encoding="utf-8")

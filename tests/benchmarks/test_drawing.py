@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from tests.benchmarks import drawing
+from tests.benchmarks import drawing, table
 from tests.benchmarks.framework import Benchmark, Figure, Round, times_at_least
 from tests.benchmarks.results import Result
 from tests.benchmarks.rows import BENCHMARKS
@@ -30,6 +30,7 @@ def results() -> list[Result]:
 
 def test_every_picture_is_drawn_and_drawn_the_same_again(tmp_path: Path) -> None:
     drawn = drawing.draw(tmp_path, FILE, results())
+    assert drawing.PICTURES.keys() == table.CAPTIONS.keys()
     assert {file.stem for file in drawn} == {f"figures-{name}" for name in drawing.PICTURES}
     before = [file.read_bytes() for file in drawn]
     assert [file.read_bytes() for file in drawing.draw(tmp_path, FILE, results())] == before

@@ -95,7 +95,7 @@ def test_only_what_stands_between_the_markers_of_a_page_is_rewritten(tmp_path: P
     begin = table.BEGIN.format("figures.json")
     others = f"{table.BEGIN.format('others.json')}\nothers\n{table.END}\n"
     page.write_text(f"{others}{begin}\nold\n{table.END}\nafter\n")
-    table.rewrite(page, "figures.json", [result()])
+    table.rewrite(page, tmp_path / "figures.json", [result()])
     text = page.read_text()
     assert text.startswith(f"{others}{begin}\n") and text.endswith(f"{table.END}\nafter\n")
     assert "| posts/s | 200 /s | 100 (etcd) | 2.00 | ≥ 2 × | met |" in text
@@ -103,11 +103,20 @@ def test_only_what_stands_between_the_markers_of_a_page_is_rewritten(tmp_path: P
     assert "old" not in text
 
 
+def test_a_page_shows_the_pictures_of_its_figures_that_lie_beside_it(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{table.BEGIN.format('figures.json')}\n{table.END}\n")
+    for name in ("figures-growth.svg", "others-kills.svg"):
+        (tmp_path / name).touch()
+    table.rewrite(page, tmp_path / "figures.json", [result()])
+    assert page.read_text().count("![") == page.read_text().count("](figures-growth.svg)") == 1
+
+
 def test_a_page_without_the_markers_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing to see")
     with pytest.raises(AssertionError, match="does not have the lines"):
-        table.rewrite(page, "figures.json", [result()])
+        table.rewrite(page, tmp_path / "figures.json", [result()])
 
 
 def test_ours_and_the_peer_run_in_turn_each_in_an_empty_directory() -> None:
