@@ -44,6 +44,7 @@ _WORKERS = 2  # they read from the disk's cache: two keep one another's waits fi
 _SWEEP_S = 1.0  # how often pings and dead peers are looked after
 _STEP_BYTES = 64 * 1024  # fanned out before sockets get a turn again: a burst must not look like slow readers
 _EVENT_BYTES = 300  # what an event costs beside its text
+_RECENT_BYTES = 4 * 1024 * 1024  # of events kept for those that come back: several seconds of many posts
 _DRAINING = (CloseReason.SERVICE_RESTART, "this node is shutting down")
 _STOP_S = 1.0  # beyond a drain's deadline, for the thread to end
 _GOLDEN = 0.618034  # spreads the pings of links that came together evenly over the interval
@@ -73,6 +74,8 @@ class Hub:
         self._stopped = False
         # The selector thread's own.
         self._links: set[Link] = set()
+        self._recent: dict[int, Event] = {}  # by log index, ascending; not all there were
+        self._recent_bytes = 0
         self._audience = Audience(cluster_id)
         self._waiting: dict[Link, tuple[int, float, Job]] = {}  # for published_index to get there; until when
         self._touched: set[Link] = set()
@@ -137,6 +140,10 @@ class Hub:
                 self._events.extend(events)
                 self._events_bytes += size
             self._events.append(index)
+
+    def recent(self, index: int) -> Event | None:
+        """What was published of this log index a moment ago; None where it is not known here any more."""
+        return self._recent.get(index)
 
     def skip_to(self, index: int) -> None:
         """All up to `index` is applied, and what came of it is not known here: the state was restored.
@@ -318,6 +325,8 @@ class Hub:
         with self._lock:
             self._awake = True
             jobs, self._jobs = self._jobs, []
+            reached = self._take_unheard_locked()
+        self._reach(reached)  # before the jobs: whoever joins in one must not join in front of what nobody heard
         for job in jobs:
             self._guard(job)
         while self._timers and self._timers[0][0] <= self._clock():
@@ -363,12 +372,33 @@ class Hub:
             self._close_all(CloseReason.TRY_AGAIN_LATER, "this node is behind")
         if events:
             self._audience.deliver(events)
-        if reached > self.published_index:
-            self.published_index = reached
-            for link, (index, _, job) in list(self._waiting.items()):
-                if index <= reached:
+            self._keep(events)
+        self._reach(reached)
+
+    def _reach(self, index: int) -> None:
+        """All up to `index` is told to whom it concerns."""
+        if index > self.published_index:
+            self.published_index = index
+            for link, (wanted, _, job) in list(self._waiting.items()):
+                if wanted <= index:
                     del self._waiting[link]
                     self._guard(job, link)
+
+    def _take_unheard_locked(self) -> int:
+        """The index before which there is no event to fan out: of what was published while nobody was here."""
+        reached = self.published_index
+        while self._events and not self._overrun and isinstance(event := self._events[0], int):
+            reached = max(reached, event)
+            self._events.popleft()
+        return reached
+
+    def _keep(self, events: Sequence[Event]) -> None:
+        """For those that come back: reading what thousands missed from the log took a third of all time."""
+        for event in events:
+            self._recent[event.index] = event
+            self._recent_bytes += event.size + _EVENT_BYTES
+        while self._recent_bytes > _RECENT_BYTES:
+            self._recent_bytes -= self._recent.pop(next(iter(self._recent))).size + _EVENT_BYTES
 
     def _take_events(self) -> tuple[list[Event], bool, int]:
         """A step's worth of what was published, whether something before it was lost, and the index it reaches."""

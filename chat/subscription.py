@@ -5,7 +5,8 @@ Rules
   compared and joined in the selector thread, where alone `published_index` moves; or where nothing lies between them,
   as for most that come back after a moment.
 - What lies between is read from the log by a worker, a page at a time, and the next page only when the socket has
-  drained: a slow reader holds up its own backfill and no memory.
+  drained: a slow reader holds up its own backfill and no memory.  What the hub still knows of is not read, and a
+  page of nothing else, in a few rooms, not given to a worker either.
 - Whoever missed more than `MISSED_POSTS_MAX` is told the rooms' newest Ids instead, and pages by REST.
 - What was missed and is gone since is not told; that a room was deleted is.
 """
@@ -35,6 +36,7 @@ CURSOR_WAIT_S = 5.0
 
 _PAGE_POSTS = 256
 _PAGE_BYTES = 64 * 1024  # beside a live step it stays below a link's backlog
+_FEW_ROOMS = 16  # that the selector thread itself may look into
 _READ_POSTS = 32  # entries read at once: of the longest they are 1.5 MB
 # A compaction may take posts from the log between locating and reading them; the state, asked again, knows them gone.
 _READ_TRIES = 4
@@ -108,6 +110,8 @@ class Subscription:
             self._hub.when_published(self._link, self._position, partial(self._advance, asked))
         elif self._position == published or self._state.is_quiet(self._position, self._rooms):
             self._hub.join(self._link, self._rooms)
+        elif page := self._recent_page(published):
+            self._got(asked, page)
         else:
             self._reading = True
             read = partial(self._read, self._rooms, self._position, published)
@@ -141,6 +145,15 @@ class Subscription:
     def _cursor(self, index: int) -> str:
         return cursor(self._replica.cluster_id, index).decode()
 
+    def _recent_page(self, up_to: int) -> _Page | None:
+        """What was missed, where the hub knows all of it."""
+        if self._rooms is None or len(self._rooms) > _FEW_ROOMS or up_to - self._position > MISSED_POSTS_MAX:
+            return None
+        located = self._state.located(self._position, up_to, _PAGE_POSTS, self._rooms)
+        if any(id != DELETION and self._hub.recent(index) is None for index, _, id in located):
+            return None
+        return self._page(located, up_to)
+
     # In a worker
 
     def _read(self, rooms: frozenset[str] | None, after: int, up_to: int) -> _Page | None:
@@ -170,12 +183,11 @@ class Subscription:
 
     def _events(self, located: list[tuple[int, str, int]]) -> Iterator[Event]:
         """Raises LookupError where a post has left the log."""
-        commands = iter(self._replica.commands([index for index, _, id in located if id != DELETION]))
-        for index, room, id in located:
-            if id == DELETION:
-                yield RoomDeleted(index, room)
-            else:
-                yield PostEvent(index, room, id, render_post(next(commands), id))
+        known = [RoomDeleted(index, room) if id == DELETION else self._hub.recent(index) for index, room, id in located]
+        missing = [index for (index, _, _), event in zip(located, known, strict=True) if event is None]
+        commands = iter(self._replica.commands(missing) if missing else ())
+        for (index, room, id), event in zip(located, known, strict=True):
+            yield event or PostEvent(index, room, id, render_post(next(commands), id))
 
 
 def _some(frames: Iterator[bytes]) -> bytes:

@@ -67,6 +67,31 @@ def test_a_burst_in_one_batch_reaches_a_reader_that_reads(house: RunningHub) -> 
     assert house.hub.count == 1
 
 
+def test_who_joins_is_behind_what_was_published_while_nobody_was_here(house: RunningHub) -> None:
+    (peer,) = house.listen(1)
+    house.publish()
+    peer.hear_text()
+    peer.close()
+    until = time.monotonic() + DEADLINE_S
+    while house.hub.count and time.monotonic() < until:
+        house.settle()
+    house.publish(posts=3)  # nobody hears them: whoever comes now has to read them
+    seen: list[int] = []
+    house.hub.call(lambda: seen.append(house.hub.published_index))
+    house.settle()
+    assert seen == [4]
+
+
+def test_what_is_kept_for_those_that_come_back_is_bounded(house: RunningHub) -> None:
+    (peer,) = house.listen(1)
+    for _ in range(100):
+        house.publish(post=numbered(b"", 60_000))
+        peer.hear_text()
+    kept = [index for index in range(1, 101) if house.hub.recent(index)]
+    assert kept == list(range(kept[0], 101))
+    assert 60 <= len(kept) <= 70  # 4 MiB
+
+
 def test_a_hub_that_falls_behind_closes_every_socket_rather_than_leave_a_hole() -> None:
     with RunningHub(HubLimits(pending_bytes=10_000)) as house:
         peers = house.listen(3)

@@ -181,6 +181,31 @@ def test_resuming_after_a_moment_without_a_post_in_its_rooms_reads_nothing(
     assert client.hear()["Post"]["Message"] == "live"
 
 
+def test_resuming_after_a_moment_reads_nothing_that_the_hub_still_knows(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bystander = node.connect()
+    for number in range(300):  # more than a page
+        node.post("ab"[number % 2], f"{number}")
+    for _ in range(300):
+        bystander.hear()
+    monkeypatch.setattr(node.replica, "commands", None)  # reading would fail, and close the socket
+    for rooms in (["a", "b"], "*"):
+        client = node.connect()
+        client.subscribe(rooms, cursor="c0ffee-2")
+        assert [client.hear()["Post"]["Message"] for _ in range(300)] == [f"{number}" for number in range(300)]
+
+
+def test_resuming_reads_from_the_log_what_the_hub_does_not_know_any_more(node: Node) -> None:
+    node.post(message="unheard")  # nobody is there
+    bystander = node.connect()
+    node.post(message="heard")
+    bystander.hear()
+    client = node.connect()
+    client.subscribe(["general"], cursor="c0ffee-2")
+    assert [client.hear()["Post"]["Message"] for _ in range(2)] == ["unheard", "heard"]
+
+
 def test_resuming_over_posts_that_retention_let_go_goes_on_with_the_first_that_is_left(node: Node) -> None:
     for _ in range(5):
         node.post()
