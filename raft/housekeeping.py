@@ -1,7 +1,8 @@
 """When the log is checkpointed and compacted.
 
-A checkpoint of the state is due when a segment's worth of log has been written since the last one, and at least as
-many bytes as that one has: a start replays a bounded tail, and checkpoints never cost more than the log itself.
+A checkpoint of the state is due when a start would have half a second of log to apply, and at least half as many
+bytes as the last one has: so checkpoints write at most twice what the log itself does.  One that would follow close on
+the last waits until that is twice as much: while there is much to do, checkpoints are a small part of it.
 A compaction is due when the log is twice as large as what would be left of it: its cost is shared by what made it
 necessary, however much there is (as Redis rewrites its AOF).  It keeps the newest entries, for a day, and what a member
 that is there still lacks, so that hardly anybody needs a snapshot.  A snapshot holds what was live at its own index, so
@@ -23,7 +24,7 @@ from raft.errors import InvalidMessage
 from raft.messages import SnapshotMeta
 from raft.node import Node
 from raft.replicated import StateMachine
-from raft.storage import SEGMENT_BYTES, Storage
+from raft.storage import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ MARK_ENTRIES = 1_000  # between two notes of what is live
 WAIT_ENTRIES = 200_000  # so many stay for a member that lags behind; past that it gets a snapshot
 CONTACT_MS = 10_000  # who was not heard for so long is not waited for
 YIELD_S = 0.01  # after each step of some milliseconds
+CHECKPOINT_BYTES = 8 << 20  # some 30,000 entries, which are applied in half a second
+REST = 4  # times as long as a checkpoint takes
 COMPACT_BYTES_MIN = 64 << 20  # below that nobody misses the space
 
 
@@ -68,7 +71,7 @@ class Housekeeper:
         rewrite: Callable[[str, int], SnapshotMeta],
         *,
         compact_bytes: int = COMPACT_BYTES_MIN,
-        checkpoint_bytes: int = SEGMENT_BYTES,
+        checkpoint_bytes: int = CHECKPOINT_BYTES,
     ) -> None:
         """`rewrite(kind, up_to)` makes the file; `compact_bytes`: a smaller log is never compacted."""
         self._door = door
@@ -81,6 +84,7 @@ class Housekeeper:
         self._marks: deque[_Mark] = deque()  # ascending; up to WAIT_ENTRIES / MARK_ENTRIES of them, and some
         self._seen_index = 0  # at the last look
         self._not_before_s = 0.0
+        self._rested_s = 0.0  # when a checkpoint no longer follows close on the last
         self._stopping = threading.Event()
 
     def run(self, stopping: threading.Event) -> None:
@@ -97,23 +101,29 @@ class Housekeeper:
         try:
             if up_to := self._compaction_due():
                 self.compact(up_to)
-            elif self._checkpoint_due():
-                self.checkpoint(self._applier.last_applied)
+            elif up_to := self._checkpoint_due():
+                self.checkpoint(up_to)
         except RewriteStopped:
             return
         except RewriteFailed as error:
             logger.warning("the log was not rewritten, which is tried again in %d s: %s", RETRY_S, error)
             self._not_before_s = time.monotonic() + RETRY_S
 
-    def _checkpoint_due(self) -> bool:
-        share = min(self._storage.bytes_on_disk // 8, SEGMENT_BYTES)  # all of the log is looked through for one
-        due_bytes = max(self._checkpoint_bytes, share, self._storage.document_bytes)
-        return self._storage.bytes_since_document >= due_bytes
+    def _checkpoint_due(self) -> int:
+        """At which index; 0: it is not."""
+        applied = self._applier.last_applied  # in a start that is less than what has been committed
+        due_bytes = max(self._checkpoint_bytes, self._storage.document_bytes // 2)
+        if time.monotonic() < self._rested_s:
+            due_bytes *= 2
+        return applied if self._storage.bytes_since_document(applied) >= due_bytes else 0
 
     def checkpoint(self, up_to: int) -> SnapshotMeta:
         """Write the state at `up_to`, which is applied, down.  Raises RewriteFailed."""
+        began_s = time.monotonic()
         meta = self._rewrite(CHECKPOINT, up_to)
         self._storage.checkpointed(meta)
+        ended_s = time.monotonic()
+        self._rested_s = ended_s + REST * (ended_s - began_s)
         return meta
 
     def mark(self, now_s: float) -> None:

@@ -27,7 +27,7 @@ from raft.errors import (
     Unavailable,
 )
 from raft.forwarding import Forwarder, Leader
-from raft.housekeeping import COMPACT_BYTES_MIN, Housekeeper
+from raft.housekeeping import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, Housekeeper
 from raft.identity import Identity
 from raft.log import Log
 from raft.lookout import Lookout
@@ -56,7 +56,7 @@ from raft.proposals import Proposals
 from raft.records import command_of_verified
 from raft.replicated import StateMachine
 from raft.shipping import Receiving
-from raft.storage import SEGMENT_BYTES, Recovered, Storage
+from raft.storage import Recovered, Storage
 from raft.wire import Answer, Call
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class RunningMember:
         if rewrite is not None:
             self._housekeeper = Housekeeper(
                 door, storage, self._applier, machine, rewrite,
-                compact_bytes=compact_bytes, checkpoint_bytes=min(compact_bytes, SEGMENT_BYTES),
+                compact_bytes=compact_bytes, checkpoint_bytes=min(compact_bytes, CHECKPOINT_BYTES),
             )  # fmt: skip
         door.on_standing = self._standing_changed
         door.on_broken = self._broken

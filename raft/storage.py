@@ -40,7 +40,8 @@ from raft.recovery import RecoveredLog, recover
 from raft.segments import Header, SegmentWriter, encode_opening, first_index_of, segment_name, sequence_of
 from raft.snapshots import SnapshotFile, checkpoint_name, snapshot_name
 
-SEGMENT_BYTES = 64 << 20  # at most this much is read again where one file is read from its start
+SEGMENT_BYTES = 16 << 20  # of the newest one a start reads all: 0.15 s
+SEGMENT_BYTES_LARGE = 64 << 20
 SEGMENT_BYTES_MAX = 1 << 30
 SEGMENTS_SMALL = 1024  # of a size that was asked for; then they grow with the log, for places among files are numbered
 BATCH_BYTES_MAX = SEGMENT_BYTES_MAX // 2  # a segment begins a batch below its bound and must hold all of it
@@ -135,11 +136,16 @@ class Storage:
         """How many entries the log holds: all above the base, and those in it."""
         return self._positions.entry_count
 
-    @property
-    def bytes_since_document(self) -> int:
-        """How much log a start has to replay: what came after the newest checkpoint, or the base."""
+    def bytes_since_document(self, up_to: int) -> int:
+        """How much log a checkpoint at `up_to` would spare a start: what came after the newest one, or the base."""
+        document_index = self._files.document_index
+        if up_to <= document_index:
+            return 0
+        return self._bytes_from(document_index + 1) - self._bytes_from(up_to + 1)
+
+    def _bytes_from(self, index: int) -> int:
         try:
-            (position,) = self._positions.get_range(*[self._files.document_index + 1] * 2)
+            (position,) = self._positions.get_range(index, index)
         except LookupError:
             return 0
         slot, offset, _ = unpack(position)
@@ -386,7 +392,7 @@ class Storage:
         header = Header(name, self._cluster_id, self._hard_state, predecessor, predecessor_end, len(carried))
         writer = SegmentWriter.create(self._disk, self._data_dir, header, carried)
         self._slot = self._files.add_segment(name, writer.size)
-        self._full_bytes = max(self._segment_bytes, min(self._files.bytes // SEGMENTS_SMALL, SEGMENT_BYTES))
+        self._full_bytes = max(self._segment_bytes, min(self._files.bytes // SEGMENTS_SMALL, SEGMENT_BYTES_LARGE))
         return writer
 
     def _place(self, records: Iterable[tuple[int, int]], offset: int) -> list[tuple[int, int]]:

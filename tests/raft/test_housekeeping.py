@@ -10,7 +10,16 @@ import pytest
 from raft.applier import Applier
 from raft.door import Door
 from raft.errors import InvalidMessage
-from raft.housekeeping import KEEP_ENTRIES, KEEP_S, MARK_ENTRIES, RETRY_S, WAIT_ENTRIES, Housekeeper, RewriteFailed
+from raft.housekeeping import (
+    CHECKPOINT,
+    KEEP_ENTRIES,
+    KEEP_S,
+    MARK_ENTRIES,
+    RETRY_S,
+    WAIT_ENTRIES,
+    Housekeeper,
+    RewriteFailed,
+)
 from raft.messages import SnapshotMeta
 from raft.replicated import StateMachine
 from raft.storage import Storage
@@ -25,11 +34,12 @@ class Member:
         self.last_applied = self.base_index = 0
         self.live_bytes = 0
         self.lacking = 10**9
-        self.bytes_since_document = self.document_bytes = self.base_document_bytes = 0
+        self.log_bytes = self.document_bytes = self.base_document_bytes = 0
         self.snapshot = None
         self.asked: list[tuple[str, int]] = []
         self.failure: Exception | None = None
         self.now_s = 1000.0
+        self.rewriting_s = 0.0
         part: Any = self
         self.keeper = Housekeeper(
             cast(Door, part), cast(Storage, part), cast(Applier, part), cast(StateMachine, part), self.rewrite,
@@ -50,6 +60,12 @@ class Member:
     def bytes_above(self, index: int) -> int:
         return (self.last_applied - index) * ENTRY_BYTES
 
+    def bytes_since_document(self, up_to: int) -> int:
+        return self.log_bytes if up_to == self.last_applied else 0
+
+    def checkpointed(self, meta: SnapshotMeta) -> None:
+        pass
+
     def look(self, see: Callable[[Any], int]) -> int:
         return self.lacking
 
@@ -63,6 +79,7 @@ class Member:
 
     def rewrite(self, kind: str, up_to: int) -> SnapshotMeta:
         self.asked.append((kind, up_to))
+        self.now_s += self.rewriting_s
         return SnapshotMeta(up_to, 1, 1, 0, b"")
 
 
@@ -137,6 +154,36 @@ def test_a_snapshot_that_cannot_be_read_back_is_made_again_later(member: Member,
     due(member)
     assert member.keeper._not_before_s == member.now_s + RETRY_S
     assert member.base_index == 0
+
+
+@pytest.mark.parametrize(("document", "due_bytes"), [(0, 8 << 20), (15 << 20, 8 << 20), (40 << 20, 20 << 20)])
+def test_a_checkpoint_is_due_once_the_log_since_the_last_is_long_and_half_as_long_as_that(
+    member: Member, document: int, due_bytes: int
+) -> None:
+    member.document_bytes = document
+    member.last_applied = 7
+    member.log_bytes = due_bytes - 1
+    assert due(member) == 0
+    member.log_bytes += 1
+    due(member)
+    assert member.asked == [(CHECKPOINT, member.last_applied)]
+
+
+def test_a_checkpoint_close_on_the_last_waits_for_twice_as_much_log(member: Member) -> None:
+    member.log_bytes, member.last_applied = 8 << 20, 7
+    member.rewriting_s = 2.0
+    due(member)
+    assert member.asked
+    member.log_bytes = (16 << 20) - 1
+    member.now_s += 4 * 2.0 - 0.1
+    due(member)
+    assert not member.asked
+    member.now_s += 0.2
+    due(member)
+    assert member.asked
+    member.log_bytes = 16 << 20
+    due(member)
+    assert member.asked
 
 
 def test_the_notes_of_what_was_live_stay_few(member: Member) -> None:

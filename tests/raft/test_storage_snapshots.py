@@ -361,12 +361,14 @@ def test_bytes_since_the_last_document_are_what_a_start_replays(
     def since(index: int) -> int:
         return sum(len(one.record) for one in log[index:])
 
-    assert since(0) <= storage.bytes_since_document <= since(0) + 8 * 400  # headers and openings
+    assert since(0) <= storage.bytes_since_document(40) <= since(0) + 8 * 400  # headers and openings
+    assert storage.bytes_since_document(0) == 0  # a start has applied nothing yet
+    assert since(0) - since(15) <= storage.bytes_since_document(15) <= since(0) - since(15) + 3 * 400
     storage.checkpointed(checkpointed(UnsyncedDisk(), tmp_path, log, 30))
-    assert since(30) <= storage.bytes_since_document <= since(30) + 2 * 400
-    assert since(30) <= Storage.open(UnsyncedDisk(), tmp_path).bytes_since_document <= since(30) + 3 * 400
+    assert since(30) <= storage.bytes_since_document(40) <= since(30) + 2 * 400
+    assert since(30) <= Storage.open(UnsyncedDisk(), tmp_path).bytes_since_document(40) <= since(30) + 3 * 400
     storage.adopt(compacted(UnsyncedDisk(), tmp_path, log, 40, []))
-    assert storage.bytes_since_document == 0
+    assert storage.bytes_since_document(40) == 0
 
 
 # A leader's
