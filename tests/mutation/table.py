@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from chat.state import ChatState
 from raft import compaction, disk, identity, recovery, segments
 from raft.log import Log
 from raft.membership import Configuration
@@ -487,6 +488,23 @@ SNAPSHOTS = (
         "self._sessions.document()",
         "[]",
         seed=16,
+    ),
+    _mutant(
+        "document-forgets-the-client-ids",
+        "A snapshot or a checkpoint is written without the memory of which ClientIds have made a post.",
+        "the state's own rule: nothing that apply looks at is missing from its document",
+        ChatState.document,
+        "self._remembered.buckets()",
+        '[b""] * 256',
+        seed=5,
+    ),
+    _mutant(
+        "client-ids-not-asked",
+        "A post is made of each request, also where its ClientId has made one before.",
+        "the public promise: a retry stands once",
+        ChatState._post_locked,
+        "if earlier:",
+        "if earlier < 0:",
     ),
     _mutant(
         "compaction-drops-a-live-entry",

@@ -32,12 +32,16 @@ class History:
 
     def __init__(self) -> None:
         self._posts: dict[str, list[Posted]] = {}  # by room
+        self._texts: set[tuple[str, str]] = set()  # of all posts, with their rooms: nobody says a thing twice
         self._seen: Counter[str] = Counter()  # room -> the highest Id that any finished operation has told of
 
     def posted(self, post: Posted) -> None:
         """A new post is in the state."""
         posts = self._posts.setdefault(post.room, [])
         require(post.id == len(posts) + 1, NAME, f"a post after {len(posts)} others has the Id {post.id}")
+        text = json.loads(post.json)["Message"]
+        require((post.room, text) not in self._texts, "posted once", f"{text!r} stands twice in {post.room}")
+        self._texts.add((post.room, text))
         posts.append(post)
 
     def seen(self, room: str) -> int:
@@ -54,8 +58,7 @@ class History:
 
     def post_gone(self, post: Post) -> None:
         """A client was told that its post stood, and is gone."""
-        texts = [json.loads(posted.json)["Message"] for posted in self._posts.get(post.room, [])]
-        require(texts.count(post.message) == 1, NAME, f"{post} is said to be gone, and never stood")
+        require((post.room, post.message) in self._texts, NAME, f"{post} is said to be gone, and never stood")
 
     @property
     def rooms(self) -> list[str]:
