@@ -386,7 +386,8 @@ class Connection(RequestReader):
 
     def left_backlog(self, close: bool) -> None:
         """The backlog is done with the socket; the loop's thread."""
-        self.in_backlog = False
+        with self.door:  # it may be quicker than `deliver` is to note that it has the rest
+            self.in_backlog = False
         self._delivered(close)
 
     def _delivered(self, close: bool) -> None:

@@ -1,6 +1,7 @@
 """Answers that another thread sends, and connections that the application takes over, over real sockets."""
 
 import socket
+import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
@@ -125,6 +126,30 @@ def test_a_slow_reader_of_a_large_deferred_answer_blocks_nobody() -> None:
         assert slow.response().body == LARGE
         app.next()[0].send(200, [], b"next")
         assert slow.response().body == b"next"
+
+
+def test_a_rest_that_is_sent_before_it_is_noted_to_be_in_the_backlog_does_not_stay_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = Deferring()
+    with serving(app) as server, Client(server.port, receive_buffer=65536) as client:
+        put = server.backlog.put
+
+        def put_and_lose_the_race(connection: Any, data: memoryview, close: bool) -> bool:
+            taken = put(connection, data, close)
+            if connection.turn.acquire(timeout=0.2):  # the loop is through with it: that is the race
+                connection.turn.release()
+            return taken
+
+        monkeypatch.setattr(server.backlog, "put", put_and_lose_the_race)
+        client.send(GET)
+        answer, _ = app.next()
+        sender = threading.Thread(target=answer.send, args=(200, [], LARGE), name="sender")
+        sender.start()
+        assert client.response().body == LARGE
+        sender.join(DEADLINE_S)
+        client.socket.close()
+        server_let_go(server)
 
 
 @pytest.mark.parametrize("limits", [STOPPED, Limits(backlog_bytes=1000)])
