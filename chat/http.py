@@ -33,6 +33,7 @@ _HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]{2,}\]|[0-9A-Za-z\-._~!$&'()*+,;=%
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _CHUNK_LINE_BYTES_MAX: Final = 256
+LENGTH_DIGITS_MAX: Final = 15  # more than any body, and int() stays quick
 
 _COMMON_HEADERS: Final = (
     "Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Length",
@@ -208,8 +209,8 @@ def _framing(protocol: str, fields: dict[str, str]) -> tuple[int, bool]:
         return 0, True
     if length is None:
         return 0, False
-    # isdigit() alone takes a superscript two.  15 digits are more than any body, and int() stays quick.
-    if not (length.isascii() and length.isdigit() and len(length) <= 15):
+    # isdigit() alone takes a superscript two.
+    if not (length.isascii() and length.isdigit() and len(length) <= LENGTH_DIGITS_MAX):
         raise _malformed("Content-Length is not a number")
     return int(length), False
 

@@ -23,7 +23,7 @@ from werkzeug.serving import WSGIRequestHandler
 
 from chat.answers import CONTINUE
 from chat.backlog import Backlog
-from chat.http import ChunkedBody, Refused, Request, check_partial_head, parse_head
+from chat.http import LENGTH_DIGITS_MAX, ChunkedBody, Refused, Request, check_partial_head, parse_head
 from chat.limits import KIB, Gate, Limits
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 RECV_BYTES: Final = 4 * KIB  # holds a usual request; the buffer is allocated each time: 16 KiB cost 12 % of the posts
 BODY_RECV_BYTES: Final = 256 * KIB
 LARGE_BODY_BYTES: Final = 64 * KIB  # from here on a body counts against Limits.large_bodies_bytes
+_LAST_LENGTH: Final = b"\r\nContent-Length: "
 DRAIN_BYTES: Final = 64 * KIB  # of what nobody will read, so that our last answer is not lost to a reset
 
 
@@ -99,6 +100,7 @@ class RequestReader(WSGIRequestHandler):
         self._buffer = b""  # read, but not used yet
         self._large_bytes = 0  # of the body being read or worked on
         self._head = b""
+        self._head_before_length = b""  # `_head` without the digits of a Content-Length at its end, if there is one
         self._request: Request | None = None  # what `_head` says: clients repeat themselves, and parsing is a third
         self._never_waits = False  # the application does not, on a request like `_request`
 
@@ -124,10 +126,25 @@ class RequestReader(WSGIRequestHandler):
         return request
 
     def _parsed(self, head: bytes) -> Request:
-        request = parse_head(head, self.limits)
+        request = self._again_with_another_length(head)
+        if request is None:
+            request = parse_head(head, self.limits)
+            before, name, length = head.rpartition(_LAST_LENGTH)
+            self._head_before_length = before + name if length.isdigit() else b""
         self._never_waits = self.site.never_waits(request.method, request.target)
         self._head, self._request = head, request
         return request
+
+    def _again_with_another_length(self, head: bytes) -> Request | None:
+        """The request before with another Content-Length, where that is its last header: so peers' requests differ."""
+        before = self._head_before_length
+        length = head[len(before) :]
+        if not before or self._request is None or not head.startswith(before) or not length.isdigit():
+            return None
+        if len(length) > LENGTH_DIGITS_MAX:
+            return None
+        fields = {**self._request.fields, "CONTENT_LENGTH": length.decode()}
+        return self._request._replace(length=int(length), fields=fields)
 
     def _recv(self, size: int) -> bytes:
         try:

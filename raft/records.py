@@ -85,13 +85,39 @@ def entry_of_verified(line: bytes) -> Entry:
     match = _ENTRY.fullmatch(line)
     if match is None:
         raise InvalidMessage("a record that is not an entry")
+    return _entry_of(match)
+
+
+def decode_entries(data: bytes, start: int, most: int) -> list[Entry]:
+    """The entries of the lines from `start` to the end, as `decode_entry` takes them, at most so many.
+
+    Raises InvalidMessage: one is damaged or no entry, or there are more.
+    """
+    entries: list[Entry] = []
+    view, end = memoryview(data), len(data)
+    while start < end:
+        match = _ENTRY.match(data, start)
+        if match is None:
+            decode_entry(data[start : data.find(b"\n", start) + 1])  # says what is wrong with it
+            raise AssertionError("a line that is an entry by itself only")
+        if len(entries) == most:
+            raise InvalidMessage(f"more than {most} entries")
+        after = match.end()
+        if int(data[start : start + 8], 16) != crc32(view[start + 9 : after - 1]):
+            raise InvalidMessage("a record whose checksum does not fit")
+        entries.append(_entry_of(match))
+        start = after
+    return entries
+
+
+def _entry_of(match: re.Match[bytes]) -> Entry:
     index, term, time, member, boot, sequence, lowest, command, configuration = match.groups()
     if command is not None:
         id = ProposalId(int(member), int(boot), int(sequence), int(lowest))
-        return Entry(int(index), int(term), int(time), Kind.COMMAND, id, command, line)
+        return Entry(int(index), int(term), int(time), Kind.COMMAND, id, command, match[0])
     if configuration is not None:
-        return Entry(int(index), int(term), int(time), Kind.CONFIGURATION, None, configuration, line)
-    return Entry(int(index), int(term), int(time), Kind.NOOP, None, b"null", line)
+        return Entry(int(index), int(term), int(time), Kind.CONFIGURATION, None, configuration, match[0])
+    return Entry(int(index), int(term), int(time), Kind.NOOP, None, b"null", match[0])
 
 
 def command_of_verified(line: bytes, index: int) -> Command:

@@ -202,6 +202,36 @@ def test_a_client_that_does_not_read_its_answer_is_cut() -> None:
         assert cut.wait(DEADLINE_S)
 
 
+# The same head, but for its length
+
+
+def lengths(*values: bytes) -> list[bytes]:
+    return [b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %b" % value for value in values]
+
+
+def test_requests_that_differ_in_their_length_only_have_their_own_bodies() -> None:
+    with serving(echo) as server, Client(server.port) as client:
+        for body in (b"abc", b"", b"abcdefgh" * 50, b"x", b"abc"):
+            answer = client.ask(lengths(b"%d" % len(body))[0] + b"\r\n\r\n" + body)
+            assert (answer.status, answer.body) == (200, b"POST / " + body)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *lengths(b"+5", b"5 ", b" 5", b"5_0", b"\xb2", b"9" * 16, b"5\r\nContent-Length: 5", b"5\r\n5", b"0x5", b"-1"),
+        b"POST / HTTP/1.1\r\nHost: a\r\n5",
+    ],
+)
+def test_a_length_that_is_none_is_refused_after_good_ones_too(head: bytes) -> None:
+    for before in (b"", post(b"hello"), GET):
+        with serving(echo) as server, Client(server.port) as client:
+            if before:
+                assert client.ask(before).status == 200
+            client.send(head + b"\r\n\r\nhello")
+            assert client.response().status in ((200,) if head.strip() in lengths(b"5", b" 5") else (400, 413))
+
+
 # Failing applications
 
 

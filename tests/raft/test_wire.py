@@ -184,7 +184,7 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("a term that falls", append_of(noop_entry(11, 5, 0), noop_entry(12, 4, 0)), "entries: index 12 of term 4"),
     ("a term above the leader's", append_of(noop_entry(11, 6, 0)), "entries: index 11 of term 6"),
     ("an entry too large", append_of(command_entry(11, 5, 0, ID, b'"%b"' % bytes(RECORD_BYTES_MAX))), "entries"),
-    ("too many entries", body_of(APPEND) + b"\n" * (ENTRIES_MAX + 1), "more than 65536"),
+    ("too many entries", body_of(APPEND) + noop_entry(11, 5, 0).record * (ENTRIES_MAX + 1), "more than 65536"),
     ("a configuration that is no object", append_of(configuration_entry(11, 5, 0, b"[]")), "entries: a configuration"),
     ("a configuration of too much", append_of(configuration_entry(11, 5, 0, NESTED)), "entries: a configuration"),
     ("members that are not", configured(members={"1": "http://a:1"}), "entries: a configuration"),
@@ -348,3 +348,11 @@ def test_whatever_configuration_passes_has_the_right_types(changed: dict[str, ob
 def test_a_message_without_numbers_of_its_own_is_not_given_one() -> None:
     assert decode_call(encode(SENDER, Hello(1, 2)), 77) == (SENDER, Hello(1, 2))
     assert decode_call(encode(SENDER, TimeoutNow(1, 2, 3, request=5)), 77) == (SENDER, TimeoutNow(1, 2, 3, 77))
+
+
+@settings(deadline=None)
+@given(calls)
+def test_a_first_line_that_is_written_otherwise_says_the_same(call: Call) -> None:
+    body = encode(replace(SENDER, id=call.source), call)
+    spaced = body.replace(b',"format":', b', "format": ', 1)
+    assert decode_call(spaced, 1) == decode_call(body, 1)
