@@ -10,6 +10,7 @@ from typing import Any
 
 from chat.state import ChatState
 from raft import compaction, disk, identity, recovery, segments
+from raft.indexes import Indexes
 from raft.log import Log
 from raft.membership import Configuration
 from raft.node import Node
@@ -430,6 +431,33 @@ STORAGE = (
         "encode_opening(start, ",
         "encode_opening(start + 1, ",
         seed=3,
+    ),
+    _mutant(
+        "index-forgets-the-configurations",
+        "A start that believes an index knows nothing of the members that its segment names.",
+        "Raft §6: the latest configuration in the log; a rule of raft/indexes.py",
+        Indexes.keep_segment,
+        "for one in content.configurations",
+        "for one in []",
+        seed=7,
+    ),
+    _mutant(
+        "start-keeps-what-was-replaced",
+        "A start keeps entries of an earlier segment that a later one wrote anew.",
+        "Raft §5.3; a rule of raft/contents.py",
+        recovery.RecoveredLog.take,
+        "self._forget(content.first_index)",
+        "self._forget(content.first_written)",
+        seed=54,
+    ),
+    _mutant(
+        "index-without-its-last-entry",
+        "An index leaves out the last entry of its segment.",
+        "Raft Figure 2, persistent state; a rule of raft/indexes.py",
+        Indexes.keep_segment,
+        "[content.positions]",
+        "[content.positions[:-1]]",
+        seed=7,
     ),
 )
 
