@@ -27,6 +27,9 @@ RECORD_BYTES = _KEY_BYTES + _INDEX_BYTES
 # next: measured with a million records, that takes 5 bytes a record more.  Larger ones take longer to copy.
 RECORDS_MEAN = 96
 BUCKETS_MIN = 256
+# Chance makes no bucket three times as long as the mean.  A client that looks for ClientIds whose hashes meet could
+# make one so long that each of its posts took milliseconds; it makes the oldest of that one bucket be forgotten.
+RECORDS_MAX = 4096
 
 
 def hash_of(user: str, client_id: str) -> bytes:
@@ -59,6 +62,9 @@ class Remembered:
         bucket = self._buckets[number]
         if found := _find(bucket, key):
             return found
+        if len(bucket) >= RECORDS_MAX * RECORD_BYTES:
+            bucket = bucket[RECORDS_MAX // 2 * RECORD_BYTES :]
+            self._count -= RECORDS_MAX // 2
         self._buckets[number] = bucket + (key + log_index.to_bytes(_INDEX_BYTES, "big"))
         self._count += 1
         if self._count > RECORDS_MEAN * len(self._buckets):

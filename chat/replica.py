@@ -1,7 +1,7 @@
 """The engine as the chat sees it: propose, read, status, change.  `raft/driver.py` is the real one.
 
 Everything here is thread-safe.  A callback `done` is called exactly once, by a thread of the engine's own: it must
-not block, must not raise and must not call back into the engine.
+not block, must not raise and must not call back into the engine, but for `entries` of a post.
 """
 
 from array import array

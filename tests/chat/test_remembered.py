@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.remembered import BUCKETS_MIN, HASH_BYTES, RECORD_BYTES, Remembered, hash_of, indexes_of
+from chat.remembered import BUCKETS_MIN, HASH_BYTES, RECORD_BYTES, RECORDS_MAX, Remembered, hash_of, indexes_of
 
 PAIRS = st.lists(st.tuples(st.sampled_from(["ann", "bob"]), st.integers(0, 400).map(str)), max_size=300)
 
@@ -95,3 +95,21 @@ def test_what_is_old_is_forgotten_bucket_by_bucket_and_may_come_again(hashed: Ca
     gone = next(hash for hash, index in there.items() if index <= 10)
     assert remembered.admit(gone, 2000) == 0
     assert remembered.find(gone) == 2000
+
+
+def test_hashes_that_were_chosen_to_meet_make_no_bucket_longer_than_it_may_be() -> None:
+    remembered, other = Remembered(), Remembered()
+    other_hash = hash_of("ann", "innocent")
+    remembered.admit(other_hash, 1)
+    place = bytes([other_hash[0] ^ 1])  # another bucket
+    hashes = [place + number.to_bytes(7, "big") for number in range(3 * RECORDS_MAX)]
+    for index, hash in enumerate(hashes, 2):
+        assert remembered.admit(hash, index) == 0
+        assert max(map(len, remembered._buckets)) <= RECORDS_MAX * RECORD_BYTES
+    there = [hash for hash in hashes if remembered.find(hash)]
+    assert there == hashes[-len(there) :]
+    assert len(there) >= RECORDS_MAX // 2
+    assert len(remembered) == len(there) + 1
+    assert remembered.find(other_hash) == 1
+    other.restore(remembered.buckets())
+    assert len(other) == len(remembered)
