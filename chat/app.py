@@ -32,12 +32,17 @@ NAMES_TAKEN = frozenset(
 )
 
 
-_NEVER_WAITS = re.compile("/rooms/[^/?]+")
+_NEVER_WAITS = {
+    "POST": re.compile("/rooms/[^/?]+"),
+    # A stale read is answered at once, and so may wait for the disk.
+    "GET": re.compile(r"/rooms(/[^/?]+(/messages/[^/?]+)?)?(\?(?!.*consistency).*)?"),
+}
 
 
 def never_waits(method: str, target: str) -> bool:
-    """Whether the application defers its answer to such a request, or has it at once: a post without `min_index`."""
-    return method == "POST" and _NEVER_WAITS.fullmatch(target) is not None
+    """Whether the application defers its answer to such a request: a post without `min_index`, or a read."""
+    waitless = _NEVER_WAITS.get(method)
+    return waitless is not None and waitless.fullmatch(target) is not None
 
 
 def create_app(replica: Replica, state: ChatState, *, websocket: WsgiApp | None = None) -> WsgiApp:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from chat.app import never_waits
 from chat.request import Headers
 from raft.errors import Unavailable
 from tests.chat.chat_client import GENERAL, ChatClient
@@ -139,6 +140,42 @@ def test_a_read_that_waits_for_an_index_holds_no_thread() -> None:
         assert chat.answer.is_waiting
         chat.fill(1)
         assert chat.answer.next()[1]["X-Raft-Index"] == str(reached)
+
+
+class Waited(Exception):
+    """The application would have waited."""
+
+
+def would_wait() -> None:
+    raise Waited
+
+
+@pytest.mark.parametrize("query", ["", "?limit=2", "?min_index=99&before=3"])
+@pytest.mark.parametrize("path", ["/rooms", GENERAL, "/rooms/caf%C3%A9", f"{GENERAL}/messages/1"])
+def test_the_server_is_told_that_a_read_never_waits(path: str, query: str) -> None:
+    chat = Deferring()
+    chat.fill(3)
+    chat.replica.holds_reads = True
+    assert never_waits("GET", path + query)
+    assert chat.ask(path + query, **{"raft_chat.ungated": would_wait}) is chat.answer
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", f"{GENERAL}?consistency=stale"),
+        ("GET", f"{GENERAL}?limit=1&consistency=st%61le"),
+        ("GET", "/rooms?consistency=stale"),
+        ("GET", f"{GENERAL}/export"),
+        ("GET", "/raft"),
+        ("GET", "/ws"),
+        ("POST", f"{GENERAL}?min_index=9"),
+        ("PATCH", GENERAL),
+        ("DELETE", GENERAL),
+    ],
+)
+def test_the_server_is_told_what_may_wait(method: str, target: str) -> None:
+    assert not never_waits(method, target)
 
 
 def get(target: str, method: str = "GET") -> bytes:
