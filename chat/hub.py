@@ -33,7 +33,8 @@ import wsproto.connection
 from wsproto.frame_protocol import CloseReason
 
 from chat.audience import Audience
-from chat.link import Handler, HubLimits, Link
+from chat.link import READ_BYTES, Handler, HubLimits, Link
+from chat.nowait import Receiver
 from chat.state import Event
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Hub:
         self._draining = False
         self._empty = threading.Event()
         self._work: SimpleQueue[Job | None] = SimpleQueue()  # for the workers; None ends one
+        self.receiver = Receiver(READ_BYTES)  # of the links
         self._selector = selectors.DefaultSelector()  # epoll on Linux
         self._bell, self._waker = socket.socketpair()
         self._bell.setblocking(False)

@@ -28,12 +28,13 @@ from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason, Opcode
 
-from chat.nowait import send_to_all
+from chat.nowait import Receiver, send_now, send_to_all
 
 # One socket's share of a turn: 16 KiB of the smallest frames take some 10 ms to parse.  And no less than a TLS record:
 # the selector knows nothing of decrypted bytes that are left behind.
-_READ_BYTES = 16 * 1024
+READ_BYTES = 16 * 1024
 _SEND_BYTES = 64 * 1024  # frames joined for one send; what is left of it after a short one is copied
+_NOW_BYTES = 16 * 1024  # sent without letting go of the GIL: copying them takes microseconds
 _AT_ONCE = 64  # sockets that get frames before another thread may run: half a millisecond
 
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -67,6 +68,8 @@ class Handler(Protocol):
 
 class Owner(Protocol):
     """The hub, as its links see it."""
+
+    receiver: Receiver  # of READ_BYTES
 
     @property
     def limits(self) -> HubLimits:
@@ -154,8 +157,8 @@ class Link:
         self.queue(text_frame(payload))
 
     def queue(self, frames: bytes) -> None:
-        """Queue whole frames; they go out at the end of the turn."""
-        if not self.closing:
+        """Queue whole frames, if any; they go out at the end of the turn."""
+        if frames and not self.closing:
             self.direct = -1
             self._queue.append(frames)
             self.backlog += len(frames)
@@ -202,7 +205,7 @@ class Link:
             if queue and len(data) < _SEND_BYTES:
                 data = self._join(data)
             try:
-                sent = self.socket.send(data)
+                sent = self._send(data)
             except _NOT_NOW as error:
                 queue.appendleft(data)
                 # TLS has made a record of it already, and takes nothing else before it.
@@ -213,6 +216,14 @@ class Link:
             if self._partly_sent:
                 queue.appendleft(data[sent:])
                 return
+
+    def _send(self, data: bytes) -> int:
+        if len(data) > _NOW_BYTES or isinstance(self.socket, ssl.SSLSocket):
+            return self.socket.send(data)
+        sent = send_now(self.socket.fileno(), data)
+        if not sent:
+            raise BlockingIOError
+        return sent
 
     def _join(self, data: bytes) -> bytes:
         size, parts = len(data), [data]
@@ -250,16 +261,24 @@ class Link:
 
     def _read(self) -> None:
         try:
-            data = self.socket.recv(_READ_BYTES)
+            data = self._receive()
         except _NOT_NOW:
             return
         except OSError:
             data = b""
+        if data is None:
+            return
         if data:
             self.heard_at = self._owner.now()
             self.feed(data)
         else:
             self.abort()
+
+    def _receive(self) -> bytes | None:
+        """None: nothing has come.  A turn's posts are all read before the thread that writes them can begin."""
+        if isinstance(self.socket, ssl.SSLSocket):
+            return self.socket.recv(READ_BYTES)
+        return self._owner.receiver.receive_now(self.socket.fileno())
 
     def _process(self) -> None:
         """Handle what is parsed; what is left when `handler` has enough stays with the parser."""
