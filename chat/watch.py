@@ -11,6 +11,7 @@ A connection is here or with a thread, never with both.  It leaves before the th
 `add`, the last thing that its thread does with it.
 """
 
+import logging
 import select
 import socket
 import threading
@@ -19,6 +20,8 @@ from typing import Final, Protocol
 
 from chat.limits import KIB
 from chat.nowait import Receiver
+
+logger = logging.getLogger(__name__)
 
 READERS: Final = 2
 EVENTS_MAX: Final = 64  # served between two looks at who else wants the turn: some milliseconds
@@ -75,9 +78,12 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stopped:
-            with self._turn:
-                self._serve_what_came()
-            self._finish()
+            try:
+                with self._turn:
+                    self._serve_what_came()
+                self._finish()
+            except Exception:  # a bug: the connection is cut at its deadline, the others are served
+                logger.exception("%s: a reader failed, and goes on", self._name)
 
     def _serve_what_came(self) -> None:
         for descriptor, _ in self._poll.poll(maxevents=EVENTS_MAX):

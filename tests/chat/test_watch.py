@@ -106,3 +106,19 @@ def test_a_thousand_connections_that_close_leave_nothing_behind() -> None:
             assert server._ended.wait_for(lambda: not server._open, DEADLINE_S)
         assert server._watch is not None
         assert server._watch._watched == {}
+
+
+def test_a_reader_that_fails_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """`finish` fails as nobody thought of: each request is answered all the same, by readers that live."""
+
+    def finish() -> None:
+        raise ValueError("what nobody thought of")
+
+    server = Server(name_of_thread, "127.0.0.1", 0, name="failing", never_waits=lambda m, t: True, finish_batch=finish)
+    server.start()
+    try:
+        with Client(server.port) as client:
+            assert all(client.ask(GET).status == 200 for _ in range(10))
+    finally:
+        server.drain(0.0)
+    assert caplog.text.count("a reader failed, and goes on") >= 9
