@@ -1,10 +1,6 @@
-"""The pictures.  Skipped where the extra 'bench' is not installed; .ci/run installs it for this file."""
+"""The pictures.  Not collected where the extra 'bench' is not installed (conftest.py); .ci/run installs it for this."""
 
 from pathlib import Path
-
-import pytest
-
-pytest.importorskip("matplotlib")
 
 from tests.benchmarks import drawing, table
 from tests.benchmarks.framework import Benchmark, Figure, Round, times_at_least

@@ -65,7 +65,7 @@ def test_what_is_gone_is_gone_on_every_node_and_stays_so_over_a_restart(tmp_path
         for id in cluster.nodes:
             assert told(cluster, id) == first
         repeat = cluster.post(3, "old", "m7", ClientId="old-7")
-        assert (repeat.status, repeat.json()["Id"]) == (200, 7)
+        assert (repeat.status, repeat.json()["code"]) == (410, "gone")
         assert told(cluster, 2) == first
 
 
