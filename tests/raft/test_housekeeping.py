@@ -186,6 +186,25 @@ def test_a_checkpoint_close_on_the_last_waits_for_twice_as_much_log(member: Memb
     assert member.asked
 
 
+def test_a_log_that_is_quiet_is_checkpointed_early_and_once(member: Member) -> None:
+    member.grow(100, live=1)
+    member.log_bytes = 2 << 20
+    member.now_s += 1.9
+    due(member)
+    assert not member.asked
+    member.grow(100, live=1)
+    member.now_s += 1.9
+    due(member)
+    assert not member.asked
+    member.now_s += 0.1
+    member.log_bytes -= 1
+    due(member)
+    assert not member.asked
+    member.log_bytes += 1
+    due(member)
+    assert member.asked == [(CHECKPOINT, member.last_applied)]
+
+
 def test_the_notes_of_what_was_live_stay_few(member: Member) -> None:
     member.lacking = 0
     member.grow(3 * WAIT_ENTRIES, live=0)
