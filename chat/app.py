@@ -35,12 +35,15 @@ NAMES_TAKEN = frozenset(
 _NEVER_WAITS = {
     "POST": re.compile("/rooms/[^/?]+"),
     # A stale read is answered at once, and so may wait for the disk.
-    "GET": re.compile(r"/rooms(/[^/?]+(/messages/[^/?]+)?)?(\?(?!.*consistency).*)?"),
+    "GET": re.compile(r"/ws|/rooms(/[^/?]+(/messages/[^/?]+)?)?(\?(?!.*consistency).*)?"),
 }
 
 
 def never_waits(method: str, target: str) -> bool:
-    """Whether the application defers its answer to such a request: a post without `min_index`, or a read."""
+    """Whether the application defers its answer to such a request: a post without `min_index`, or a read.
+
+    Or has it at once: a websocket is the hub's from its first byte on.
+    """
     waitless = _NEVER_WAITS.get(method)
     return waitless is not None and waitless.fullmatch(target) is not None
 

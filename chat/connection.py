@@ -134,7 +134,7 @@ class Connection(RequestReader):
         self.deadline = monotonic() + self.limits.idle_s
         self.idle = not self._buffer  # before the call: the answer may be sent before it returns
         self._call_now(request, environ)
-        return not self._buffer
+        return self.detached or not self._buffer
 
     def _call_now(self, request: Request, environ: dict[str, Any]) -> None:
         pieces: list[bytes] = []
@@ -145,13 +145,17 @@ class Connection(RequestReader):
             if self._answer is not None and result is self._answer:
                 self._defer_to(self._answer, request)
                 return
-            self._revoke_answer()
-            reply.run(result)
+            if not self.detached:
+                self._revoke_answer()
+                reply.run(result)
         except ClientGone:
             reply.keep_alive = False
         except Exception:
             logger.exception("the application failed on %s %s", request.method, request.path)
             pieces, reply.keep_alive = [_failure(request)], False
+        if self.detached:
+            self.finish()
+            return
         self._has_turn = False
         self.deliver(b"".join(pieces), not reply.keep_alive)
 
@@ -342,6 +346,7 @@ class Connection(RequestReader):
         """environ["raft_chat.detach"]: the connection is the caller's from here on; the application returns []."""
         with self.door:
             self.detached = self.closed = True  # closed to the server
+        self.site.unwatch(self)
         return self.socket
 
     def ungated(self) -> Outside:

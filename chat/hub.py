@@ -22,14 +22,12 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from queue import SimpleQueue
 from typing import TypeVar
 
-import wsproto.connection
 from wsproto.frame_protocol import CloseReason
 
 from chat.audience import Audience
@@ -165,15 +163,6 @@ class Hub:
         self._events_bytes = 0
         self._overrun = True
 
-    @contextmanager
-    def expecting(self) -> Iterator[None]:
-        """Around the handshake: what is published once the client may think itself connected is kept for it."""
-        self._count_guests(1)
-        try:
-            yield
-        finally:
-            self._count_guests(-1)
-
     def _count_guests(self, more: int) -> None:
         with self._lock:
             self._guests += more
@@ -181,18 +170,18 @@ class Hub:
     def attach(
         self,
         sock: socket.socket,
-        protocol: wsproto.connection.Connection,
+        greeting: bytes,
         read_ahead: bytes,
         make_handler: Callable[[Link], Handler],
     ) -> bool:
-        """Take over a socket whose handshake is done; `read_ahead` is what came after the handshake's head.
+        """Take over a socket; `greeting` ends the handshake, and `read_ahead` is what came after the handshake's head.
 
         From here on the socket is the hub's to close; False where the hub has ended and did.  The link listens to
-        everything until it says more.
+        everything until it says more; so there is nothing published after the greeting that it does not get.
         """
 
         def adopt() -> None:
-            link = Link(self, sock, protocol)
+            link = Link(self, sock, greeting)
             link.ping_at -= self._limits.ping_s * (next(self._numbers) * _GOLDEN % 1)
             link.handler = make_handler(link)
             self._links.add(link)

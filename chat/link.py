@@ -24,7 +24,7 @@ from selectors import EVENT_READ, EVENT_WRITE
 from typing import Protocol
 
 import wsproto.connection
-from wsproto.connection import ConnectionState
+from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason, Opcode
 
@@ -128,7 +128,8 @@ class Link:
         "ping_at", "socket",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, sock: socket.socket, protocol: wsproto.connection.Connection) -> None:
+    def __init__(self, owner: Owner, sock: socket.socket, greeting: bytes) -> None:
+        """`greeting` goes out before all else: what is left of the handshake."""
         self.handler: Handler | None = None
         self.socket = sock
         self.direct = _direct(sock)  # the descriptor while frames may go out past the queue, else -1
@@ -137,9 +138,9 @@ class Link:
         self.heard_at = owner.now()
         self.ping_at = owner.now() + owner.limits.ping_s
         self._owner = owner
-        self._protocol = protocol
+        self._protocol = wsproto.connection.Connection(ConnectionType.SERVER)
         self._queue: deque[bytes] = deque()
-        self._partly_sent = False  # _queue[0] is the rest of what the peer has begun to receive
+        self._partly_sent = bool(greeting)  # _queue[0] is the rest of what the peer has begun to receive
         self._pieces: list[str] = []  # of a message that comes in fragments
         self._received_bytes = 0  # of the message that is under way
         self._held = 0
@@ -149,6 +150,7 @@ class Link:
         self._shut = False
         self._closed = False
         self._watched = 0
+        self.queue(greeting)
 
     # --- out
 

@@ -62,6 +62,9 @@ class Host(Protocol):
     def watch(self, connection: Any) -> None:
         """It is quiet: whoever served it has no more to do with it."""
 
+    def unwatch(self, connection: Any) -> None:
+        """It is about to be somebody else's."""
+
     def ended(self, connection: Any) -> None:
         """It is closed, or somebody else's."""
 

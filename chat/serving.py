@@ -48,6 +48,7 @@ __all__ = ["Answer", "Limits", "Server"]
 logger = logging.getLogger(__name__)
 
 ACCEPT_PAUSE_S: Final = 0.1  # out of descriptors, the listener stays readable: looking again at once would spin
+ACCEPTS_MAX: Final = 64  # in a row: what comes at once is taken in at once, and slow clients' answers wait a moment
 LISTEN_QUEUE: Final = 1024  # clients that all come back at once wait here, not in a retry of their kernel's
 STOP_S: Final = 1.0  # for threads whose sockets were shut down to notice
 
@@ -107,6 +108,7 @@ class Server(ThreadedWSGIServer):
         self._large_bodies_bytes = 0  # under it
         self._turned_away = 0  # since the last sweep
         self._descriptors_max = _descriptor_limit() - limits.spare_descriptors
+        self._accepted_all = False
         self._accept_again_at = 0.0
         self._sweep_at = 0.0
         self._listening = False  # the listener is in the loop's selector
@@ -187,7 +189,7 @@ class Server(ThreadedWSGIServer):
         if wanted != self._listening:
             self._listening = wanted
             if wanted:
-                self._selector.register(self.socket, selectors.EVENT_READ, self._accept_one)
+                self._selector.register(self.socket, selectors.EVENT_READ, self._accept)
             else:
                 self._selector.unregister(self.socket)
         if self.draining:
@@ -218,16 +220,24 @@ class Server(ThreadedWSGIServer):
 
     # A new connection
 
-    def _accept_one(self) -> None:
-        self._handle_request_noblock()  # type: ignore[attr-defined]  # BaseServer's: the methods below, in turn
+    def _accept(self) -> None:
+        self._accepted_all = False
+        for _ in range(ACCEPTS_MAX):
+            self._handle_request_noblock()  # type: ignore[attr-defined]  # BaseServer's: the methods below, in turn
+            if self._accepted_all:
+                break
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept; where descriptors have run out, leave the listener alone for a moment."""
         try:
             request, client_address = self.socket.accept()
-        except (BlockingIOError, ConnectionAbortedError):
+        except ConnectionAbortedError:
+            raise
+        except BlockingIOError:
+            self._accepted_all = True
             raise
         except OSError as error:
+            self._accepted_all = True
             logger.warning("%s: cannot accept a connection: %s", self.name, error)
             self._accept_again_at = monotonic() + ACCEPT_PAUSE_S
             raise
@@ -277,6 +287,11 @@ class Server(ThreadedWSGIServer):
         except (OSError, ValueError) as error:  # out of the kernel's memory for it, or the watch has been stopped
             logger.warning("%s: a connection cannot be watched: %s", self.name, error)
             connection.finish()
+
+    def unwatch(self, connection: Any) -> None:
+        """It is about to be somebody else's."""
+        if self._watch is not None:
+            self._watch.remove(connection)
 
     def ended(self, connection: Connection) -> None:
         """It is closed, or somebody else's."""

@@ -8,7 +8,8 @@ the turn polls and serves; it passes the turn on before it finishes the batch, w
 somebody always listens.
 
 A connection is here or with a thread, never with both.  It leaves before the thread gets it, and it comes back by
-`add`, the last thing that its thread does with it.
+`add`, the last thing that its thread does with it.  One that becomes somebody else's while it is served here leaves
+by `remove` before that: from then on its descriptor may be closed, and be another's, at any moment.
 """
 
 import logging
@@ -66,6 +67,12 @@ class Watch:
         self._watched[connection.descriptor] = connection
         self._poll.register(connection.descriptor, select.EPOLLIN)
 
+    def remove(self, connection: Watched) -> None:
+        """It is not watched any more, if it was; for who serves it."""
+        if self._watched.get(connection.descriptor) is connection:
+            del self._watched[connection.descriptor]
+            self._poll.unregister(connection.descriptor)
+
     def stop(self, timeout_s: float) -> None:
         """End the readers; what is watched is left as it is."""
         self._stopped = True
@@ -89,6 +96,5 @@ class Watch:
         for descriptor, _ in self._poll.poll(maxevents=EVENTS_MAX):
             connection = self._watched.get(descriptor)
             if connection is not None and not connection.serve_now(self._receiver):
-                del self._watched[descriptor]
-                self._poll.unregister(descriptor)
+                self.remove(connection)
                 self._elsewhere(connection)

@@ -1,12 +1,11 @@
 """A running hub with peers at the other end of real sockets, and handlers that keep what they are told."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
-
-from wsproto.connection import Connection, ConnectionType
 
 from chat.hub import Hub
 from chat.link import HubLimits, Link
@@ -70,17 +69,24 @@ class RunningHub:
             assert turned.wait(DEADLINE_S)
 
     def connect(
-        self, on_text: Callable[[Link, str], None] | None = None, receive_buffer: int | None = None
+        self,
+        on_text: Callable[[Link, str], None] | None = None,
+        receive_buffer: int | None = None,
+        *,
+        pair: tuple[socket.socket, socket.socket] | None = None,
+        greeting: bytes = b"",
+        then: bytes = b"",
     ) -> tuple[Peer, Recorder]:
-        """A peer that listens, and its handler."""
-        server, client = tcp_pair(receive_buffer)
+        """A peer that listens, and its handler; `then` is queued in the turn in which it comes."""
+        server, client = pair or tcp_pair(receive_buffer)
         recorders: list[Recorder] = []
 
         def record(link: Link) -> Recorder:
             recorders.append(Recorder(link, on_text=on_text))
+            link.queue(then)
             return recorders[0]
 
-        self.hub.attach(server, Connection(ConnectionType.SERVER), b"", record)
+        self.hub.attach(server, greeting, b"", record)
         self.peers.append(Peer(client))
         self.settle()
         return self.peers[-1], recorders[0]

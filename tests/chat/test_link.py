@@ -3,12 +3,13 @@
 import random
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from wsproto.events import CloseConnection, Ping, Pong
 
 from chat.link import HubLimits, Link, deliver, text_frame
-from tests.chat.peer import DEADLINE_S, Peer
+from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 from tests.chat.running_hub import RunningHub, numbered
 
 
@@ -53,6 +54,33 @@ def test_a_reader_that_stalls_gets_every_frame_once_and_in_order(house: RunningH
             assert f'"{heard}x' in slow.hear_text()
             heard += 1
     assert not link.closing
+
+
+def test_a_greeting_goes_out_before_all_else(house: RunningHub) -> None:
+    peer, _ = house.connect(greeting=text_frame(b"hi"), then=text_frame(b"there"))
+    assert [peer.hear_text(), peer.hear_text()] == ["hi", "there"]
+
+
+def test_who_is_too_slow_for_what_comes_gets_the_greeting_and_1013(house: RunningHub) -> None:
+    """The end of a handshake is no frame: a close frame in its place would be no websocket's."""
+    server, client = tcp_pair()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, HubLimits().send_buffer_bytes)
+    unread = fill(server)
+    peer, _ = house.connect(pair=(server, client), greeting=text_frame(b"hi"), then=text_frame(b"x" * 300_000))
+    while unread:
+        unread -= len(client.recv(min(unread, 1 << 16)))
+    assert peer.hear_text() == "hi"
+    assert peer.hear_close() == 1013
+
+
+def fill(sock: socket.socket) -> int:
+    """Send until nothing more goes into it; how many bytes did."""
+    sock.setblocking(False)
+    sent = 0
+    with suppress(BlockingIOError):
+        while True:
+            sent += sock.send(bytes(1 << 16))
+    return sent
 
 
 def test_what_all_get_comes_behind_what_one_was_queued(house: RunningHub) -> None:

@@ -168,7 +168,6 @@ def test_the_server_is_told_that_a_read_never_waits(path: str, query: str) -> No
         ("GET", "/rooms?consistency=stale"),
         ("GET", f"{GENERAL}/export"),
         ("GET", "/raft"),
-        ("GET", "/ws"),
         ("POST", f"{GENERAL}?min_index=9"),
         ("PATCH", GENERAL),
         ("DELETE", GENERAL),
@@ -176,6 +175,10 @@ def test_the_server_is_told_that_a_read_never_waits(path: str, query: str) -> No
 )
 def test_the_server_is_told_what_may_wait(method: str, target: str) -> None:
     assert not never_waits(method, target)
+
+
+def test_a_websocket_is_begun_without_a_thread() -> None:
+    assert never_waits("GET", "/ws")
 
 
 def get(target: str, method: str = "GET") -> bytes:

@@ -1,5 +1,6 @@
 """Connections that wait for their clients share threads, and a batch of requests is finished as one."""
 
+import socket
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -52,6 +53,25 @@ def test_a_request_that_arrives_in_pieces_has_a_thread_and_is_answered(cut: int)
             assert b"reader" in other.ask(GET).body
         assert b"worker" in client.ask(request[cut:]).body
         assert b"reader" in client.ask(GET).body
+
+
+def test_a_connection_that_becomes_the_applications_has_left_the_watch_before() -> None:
+    taken: SimpleQueue[tuple[str, socket.socket, bytes, bool]] = SimpleQueue()
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        assert server._watch is not None
+        owned = environ["raft_chat.detach"]()
+        watched = owned.fileno() in server._watch._watched
+        taken.put((threading.current_thread().name, owned, environ["raft_chat.read_ahead"], watched))
+        return []
+
+    with serving(app) as server, Client(server.port) as client:
+        client.send(GET + b"read ahead")
+        thread, owned, read_ahead, watched = taken.get(timeout=DEADLINE_S)
+        assert (b"reader" in thread.encode(), read_ahead, watched) == (True, b"read ahead", False)
+        with owned, server._ended:
+            assert server._ended.wait_for(lambda: not server._open, DEADLINE_S)
+        assert client.socket.recv(1) == b""
 
 
 def test_while_an_application_waits_the_others_are_served() -> None:
