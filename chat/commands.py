@@ -2,7 +2,7 @@
 
 A command has one form of bytes: members in a fixed order, no white space, UTF-8, no newline.  `decode` takes no
 other, so whoever holds a decoded command's bytes may cut them at known places (`history.render` does), and equal
-commands have equal bytes.
+commands have equal bytes.  A post is nearly all there is, and the one command that no `Type` names.
 
 A command that is new gets a higher level: it is proposed only once every member of the cluster knows that level, for
 a member that does not know a command would apply it as nothing, and be another state from then on.
@@ -74,16 +74,14 @@ def _encode_post(post: Post) -> bytes:
     quoted = encode_basestring
     reply_to = f',"ReplyTo":{post.reply_to}' if post.reply_to else ""
     return (
-        f'{{"Type":"post","RoomName":{quoted(post.room)},"Post":{{"User":{quoted(post.user)},'
+        f'{{"RoomName":{quoted(post.room)},"Post":{{"User":{quoted(post.user)},'
         f'"Message":{quoted(post.message)},"ClientId":{quoted(post.client_id)}{reply_to}}}}}'
     ).encode()
 
 
 # A post without a backslash in it: each text is its bytes, and what `encode` makes of the command is what there is.
 _PLAIN_TEXT = rb'"([^"\\\x00-\x1f]*)"'
-_PLAIN_POST = re.compile(
-    rb'\{"Type":"post","RoomName":%b,"Post":\{"User":%b,"Message":%b,"ClientId":%b\}\}' % ((_PLAIN_TEXT,) * 4)
-)
+_PLAIN_POST = re.compile(rb'\{"RoomName":%b,"Post":\{"User":%b,"Message":%b,"ClientId":%b\}\}' % ((_PLAIN_TEXT,) * 4))
 
 
 def decode(body: bytes) -> Command | None:
@@ -93,7 +91,9 @@ def decode(body: bytes) -> Command | None:
             room, user, message, client_id = plain.groups()
             return Post(room.decode(), user.decode(), message.decode(), client_id.decode())
         value = json.loads(body.decode())
-        command = _READERS[value["Type"]](value)
+        if not isinstance(value, dict):
+            return None
+        command = _READERS[value.get("Type")](value)
         return command if encode(command) == body else None
     # KeyError, TypeError: not the members of a command.  ValueError: not JSON, not UTF-8 or not encodable.  Commands
     # are flat, so what is nested deeper than a stack allows is none on any stack.
@@ -130,7 +130,7 @@ def _retention(value: dict[str, object]) -> SetRetention:
 
 
 _READERS: dict[object, Callable[[dict[str, object]], Command]] = {
-    "post": _post,
+    None: _post,  # 14 bytes a message less than with a name
     "delete-room": _delete_room,
     "retention": _retention,
 }

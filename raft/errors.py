@@ -26,6 +26,13 @@ class InvalidMessage(RaftError):
     """A peer's fault: the bytes it sent are not an RPC.  Nothing was done with them."""
 
 
+class OtherFormat(InvalidMessage):
+    """What was read is sound, and of a version of this program that writes another format."""
+
+    def __init__(self, found: object, known: int) -> None:
+        super().__init__(f"format {found}, and this program knows format {known}; start the version that wrote it")
+
+
 class RefusedPeer(RaftError):
     """The sender is not a member of this cluster, or not the process that it was: RPC refused, nothing done.
 

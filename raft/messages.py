@@ -24,7 +24,7 @@ class ProposalId(NamedTuple):
     member: int  # who took the request
     boot: int  # how often that member had started; grows with each start
     sequence: int  # counts that member's proposals of this boot
-    lowest_unanswered: int  # every earlier sequence of this boot is answered: its memory may go
+    reach: int  # of this boot, all that lies further below `sequence` is answered: its memory may go
 
 
 class Entry(NamedTuple):

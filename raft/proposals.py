@@ -65,7 +65,7 @@ class Proposals:
             chosen = [waiting for waiting in batch if waiting.sequence in self._waiting]
             for waiting in chosen:
                 waiting.handed_over += 1
-        return [(ProposalId(self._member, self._boot, w.sequence, lowest), w.command) for w in chosen]
+        return [(ProposalId(self._member, self._boot, w.sequence, w.sequence - lowest), w.command) for w in chosen]
 
     def take_back(self, batch: Iterable[Waiting]) -> None:
         """This hand-over of `batch` was refused as a whole: nothing was proposed by it."""

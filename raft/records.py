@@ -39,7 +39,7 @@ def unseal(line: bytes) -> bytes:
 def command_entry(index: int, term: int, time: int, id: ProposalId, command: bytes) -> Entry:
     """A command's entry, encoded; `command` is JSON without a newline."""
     payload = b'{"index":%d,"term":%d,"time":%d,"id":[%d,%d,%d,%d],"command":%b}' % (
-        index, term, time, id.member, id.boot, id.sequence, id.lowest_unanswered, command,
+        index, term, time, id.member, id.boot, id.sequence, id.reach, command,
     )  # fmt: skip
     return Entry(index, term, time, Kind.COMMAND, id, command, seal(payload))
 
@@ -111,9 +111,9 @@ def decode_entries(data: bytes, start: int, most: int) -> list[Entry]:
 
 
 def _entry_of(match: re.Match[bytes]) -> Entry:
-    index, term, time, member, boot, sequence, lowest, command, configuration = match.groups()
+    index, term, time, member, boot, sequence, reach, command, configuration = match.groups()
     if command is not None:
-        id = ProposalId(int(member), int(boot), int(sequence), int(lowest))
+        id = ProposalId(int(member), int(boot), int(sequence), int(reach))
         return Entry(int(index), int(term), int(time), Kind.COMMAND, id, command, match[0])
     if configuration is not None:
         return Entry(int(index), int(term), int(time), Kind.CONFIGURATION, None, configuration, match[0])

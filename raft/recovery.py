@@ -29,7 +29,7 @@ from typing import NoReturn
 
 from raft.contents import Content, SegmentScan
 from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
-from raft.errors import CorruptLog, InvalidMessage, StartRefused
+from raft.errors import CorruptLog, InvalidMessage, OtherFormat, StartRefused
 from raft.files import Files
 from raft.identity import ADVICE
 from raft.indexes import OWNER, Indexes, is_temporary_index
@@ -175,6 +175,8 @@ class _Recovery:
             return
         try:
             base = self._indexes.base(name)
+        except OtherFormat as error:
+            raise StartRefused(f"{self._data_dir / name}: not a snapshot of this program: {error}") from None
         except InvalidMessage as error:  # it was durable before it got its name
             self._refuse(name, 0, f"the snapshot cannot be used: {error},")
         self._check_cluster(name, base.cluster_id, cluster_id)

@@ -2,10 +2,10 @@
 
     log-00000002-000000000000018.jsonl: the second segment; index 18 was next when it was made
 
-    <crc> {"format":1,"segment":"<its own name>","cluster_id":"…","term":3,"vote":1,"commit":17,
+    <crc> {"format":2,"segment":"<its own name>","cluster_id":"…","term":3,"vote":1,"commit":17,
            "predecessor":"<name>","predecessor_end":8123,"carried":0}
     <crc> {"durable":273,"term":3,"vote":1,"commit":17}       opens a batch
-    <crc> {"index":18,"term":3,"time":…,"id":[…],"command":…}   its entries, verbatim as peers get them
+    <crc> {"index":18,"term":3,"time":…,"id":[1,2,15,1],"command":…}   its entries, verbatim as peers get them
 
 The first index in the name is that from which on all entries in force then lie in this file or a later one.
 
@@ -24,11 +24,11 @@ from pathlib import Path
 from zlib import crc32
 
 from raft.disk import AppendFile, Disk, ReadFile, create_durably
-from raft.errors import InvalidMessage
+from raft.errors import InvalidMessage, OtherFormat
 from raft.messages import HardState
 from raft.records import RECORD_BYTES_MAX, decode_object, seal
 
-FORMAT = 1
+FORMAT = 2
 _CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole record, and memory stays small
 _NAME = re.compile(r"log-([0-9]{8})-([0-9]{15})\.jsonl")
 
@@ -108,7 +108,7 @@ def decode_header(payload: bytes) -> Header:
     """The header in a first line whose checksum was verified.  Raises InvalidMessage: it is none that we know."""
     value = decode_object(payload)
     if value.get("format") != FORMAT:
-        raise InvalidMessage(f"format {value.get('format')}, and this program knows format {FORMAT}")
+        raise OtherFormat(value.get("format"), FORMAT)
     return Header(
         name=str(value.get("segment")),
         cluster_id=str(value.get("cluster_id")),

@@ -25,7 +25,7 @@ class _Session:
         also where one that stays unanswered holds up all that came after it.
         """
         self.applied.add(id.sequence)
-        self.lowest_unanswered = max(self.lowest_unanswered, id.lowest_unanswered)
+        self.lowest_unanswered = max(self.lowest_unanswered, id.sequence - id.reach)
         if len(self.applied) >= self.prune_at:
             self.applied = {sequence for sequence in self.applied if sequence >= self.lowest_unanswered}
             self.prune_at = max(PRUNE_AT, 2 * len(self.applied))

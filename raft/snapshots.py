@@ -3,7 +3,7 @@
     snapshot-000000000000900.jsonl: all that the log up to index 900 has come to
     checkpoint-000000000001200.jsonl: the state at index 1200, without entries
 
-    <crc> {"format":1,"snapshot":"<its own name>","cluster_id":"…","index":900,"term":3,"time":…,
+    <crc> {"format":2,"snapshot":"<its own name>","cluster_id":"…","index":900,"term":3,"time":…,
            "configuration_index":17,"configuration":{…}}
     <crc> {"sessions":[…]}           the state document: the engine's lines, then the state machine's
     <crc> {"entries":2}              in a snapshot only: how many entries follow
@@ -25,7 +25,7 @@ from pathlib import Path
 from zlib import crc32
 
 from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
-from raft.errors import CorruptLog, InvalidMessage
+from raft.errors import CorruptLog, InvalidMessage, OtherFormat
 from raft.identity import ADVICE
 from raft.membership import decode_configuration
 from raft.messages import SnapshotMeta
@@ -33,7 +33,7 @@ from raft.positions import FILE_BYTES_MAX, Sparse
 from raft.records import RECORD_BYTES_MAX, decode_object, entry_of_verified, index_of, seal
 from raft.segments import Line, intact_lines, intact_lines_in
 
-FORMAT = 1
+FORMAT = 2
 CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole line
 STEP_BYTES = 128 << 10  # some hundred entries: a few milliseconds
 _WRITE_BYTES = 1 << 20  # in one piece, and synced: a large fsync would hold up those of the log beside it
@@ -137,7 +137,7 @@ class Scan:
     def _take_header(self, line: Line, _: int) -> None:
         value = decode_object(line[2])
         if value.get("format") != FORMAT:
-            raise InvalidMessage(f"format {value.get('format')}, and this program knows format {FORMAT}")
+            raise OtherFormat(value.get("format"), FORMAT)
         if value.get("snapshot") != self.name:
             raise InvalidMessage(f"the header is that of {value.get('snapshot')}")
         index, term, time, configuration_index = (

@@ -43,7 +43,7 @@ from raft.messages import (
 )
 from raft.records import RECORD_BYTES_MAX, decode_entries
 
-FORMAT = 1  # of everything said between members
+FORMAT = 2  # of everything said between members
 ENTRIES_MAX = 65_536  # lines behind the first of one body; the body's bytes are bounded by the server
 TEXT_POINTS_MAX = 2_048  # the longest: a refusal in words, or a URL
 NUMBER_MAX = 1 << 53  # what every JSON reader holds exactly
@@ -295,7 +295,7 @@ def _decode_entries(body: bytes, start: int, values: Mapping[str, Any]) -> tuple
 
 
 def _encode_proposal(id: ProposalId, command: bytes) -> bytes:
-    return b'{"id":[%d,%d,%d,%d],"command":%b}\n' % (id.member, id.boot, id.sequence, id.lowest_unanswered, command)
+    return b'{"id":[%d,%d,%d,%d],"command":%b}\n' % (id.member, id.boot, id.sequence, id.reach, command)
 
 
 def _decode_proposal(line: bytes, source: int) -> tuple[ProposalId, bytes]:

@@ -132,7 +132,7 @@ class FakeReplica:
     def _commit(self, command: bytes, done: Callable[[object], None]) -> None:
         with self._progress:
             index = FIRST_INDEX + len(self._entries)
-            entry = command_entry(index, 1, self.now, ProposalId(1, 1, index, index), command)
+            entry = command_entry(index, 1, self.now, ProposalId(1, 1, index, 0), command)
             self.now += 1_500_000
             self._entries.append(entry)
             result = self.state.apply(entry)

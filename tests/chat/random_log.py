@@ -25,7 +25,7 @@ LOGS = st.lists(COMMANDS, max_size=60)
 
 def entry(index: int, command: Command) -> Entry:
     """A command committed at this index."""
-    return command_entry(index, 1, START + index, ProposalId(1, 1, index, index), encode(command))
+    return command_entry(index, 1, START + index, ProposalId(1, 1, index, 0), encode(command))
 
 
 def apply(state: ChatState, commands: Iterable[Command], first_index: int = 3) -> list[Result]:

@@ -18,8 +18,7 @@ POSTS = st.builds(Post, TEXTS, TEXTS, TEXTS, TEXTS, st.integers(0, 2**53))
 def test_a_post_is_one_line_of_json_in_the_order_of_its_members() -> None:
     body = encode(Post("general", "ann", 'a\n"b" é', "c1", 3))
     assert body.decode() == (
-        '{"Type":"post","RoomName":"general",'
-        '"Post":{"User":"ann","Message":"a\\n\\"b\\" é","ClientId":"c1","ReplyTo":3}}'
+        '{"RoomName":"general","Post":{"User":"ann","Message":"a\\n\\"b\\" é","ClientId":"c1","ReplyTo":3}}'
     )
 
 
@@ -45,19 +44,21 @@ def test_other_bytes_are_no_command_and_no_error(body: bytes) -> None:
         b"null",
         b"[" * 100_000,
         b'{"Type":"vote","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
-        b'{"Type":"post","RoomName":"r"}',
-        b'{"Type":"post","RoomName":"r","Post":7}',
-        b'{"Type":"post","RoomName":["r"],"Post":{"User":"u","Message":"m","ClientId":"c"}}',
-        b'{"Type":"post","RoomName":"r","Post":{"User":null,"Message":"m","ClientId":"c"}}',
-        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"\\ud800","ClientId":"c"}}',
-        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}} ',
-        b'{"Type":"post", "RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
-        b'{"Type":"post","RoomName":"r","Post":{"Message":"m","User":"u","ClientId":"c"}}',
-        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":0}}',
-        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":-1}}',
-        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":true}}',
-        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":1.5}}',
-        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"},"More":1}',
+        b'{"Type":"post","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"Type":null,"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"RoomName":"r"}',
+        b'{"RoomName":"r","Post":7}',
+        b'{"RoomName":["r"],"Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"RoomName":"r","Post":{"User":null,"Message":"m","ClientId":"c"}}',
+        b'{"RoomName":"r","Post":{"User":"u","Message":"\\ud800","ClientId":"c"}}',
+        b'{"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}} ',
+        b'{"RoomName": "r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"RoomName":"r","Post":{"Message":"m","User":"u","ClientId":"c"}}',
+        b'{"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":0}}',
+        b'{"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":-1}}',
+        b'{"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":true}}',
+        b'{"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":1.5}}',
+        b'{"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"},"More":1}',
     ],
 )
 def test_what_encode_would_not_write_is_no_command(body: bytes) -> None:

@@ -22,7 +22,7 @@ def log(rooms: int) -> Iterator[Entry]:
     """Posts with a ClientId each, of a hundred users, that go round the rooms."""
     for index in range(1, POSTS + 1):
         post = Post(f"room-{index % rooms}", f"user-{index % 100}", f"message {index}", token_urlsafe(12))
-        id = ProposalId(1, 1, index, max(1, index - IN_FLIGHT))
+        id = ProposalId(1, 1, index, min(index - 1, IN_FLIGHT))
         yield command_entry(index, 1, 1_795_428_000_000_000 + index, id, encode(post))
 
 

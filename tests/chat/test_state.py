@@ -15,7 +15,7 @@ START = 1_795_428_000_000_000
 
 
 def entry(index: int, body: bytes) -> Entry:
-    return command_entry(index, 1, START + index, ProposalId(1, 1, index, index), body)
+    return command_entry(index, 1, START + index, ProposalId(1, 1, index, 0), body)
 
 
 def said(

@@ -198,7 +198,9 @@ class Cluster:
         commands = []
         for text in texts:
             machine.commands += 1
-            commands.append((ProposalId(client_of or id, 1, machine.commands, 1), b'"%b"' % text.encode()))
+            commands.append(
+                (ProposalId(client_of or id, 1, machine.commands, machine.commands - 1), b'"%b"' % text.encode())
+            )
         return self.act(id, lambda node: node.propose(commands, int(machine.now_ms * 1000)))
 
     def read(self, id: int, token: int) -> None:

@@ -11,7 +11,7 @@ from raft.storage import Storage
 
 def entry(index: int, term: int = 1, text: str = "hello") -> Entry:
     return command_entry(
-        index, term, 1_000_000 * term + index, ProposalId(1, 1, index, 1), b'{"Text":"%b"}' % text.encode()
+        index, term, 1_000_000 * term + index, ProposalId(1, 1, index, index - 1), b'{"Text":"%b"}' % text.encode()
     )
 
 

@@ -79,7 +79,7 @@ def test_what_another_member_proposed_is_applied_and_answers_nobody_here() -> No
     alone = leading()
     told: list[object] = []
     own = alone.waiting(b'"own"', told)
-    foreign = [(ProposalId(2, 1, own.sequence, 0), b'"foreign"')]
+    foreign = [(ProposalId(2, 1, own.sequence, own.sequence), b'"foreign"')]
     alone.door.enter(lambda node: node.propose(foreign, 1))
     alone.flusher.flush()
     turn(alone.applier)
@@ -137,7 +137,7 @@ def test_threads_that_apply_at_once_keep_the_order_and_apply_nothing_twice() -> 
 def restarted(count: int) -> tuple[Alone, Applier, Memory]:
     """An applier over a log of `count` commands that are on disk, and not in memory."""
     alone, memory = Alone(), Memory()
-    entries = [command_entry(n, 1, n, ProposalId(1, 1, n, n), b"%d" % n) for n in range(1, count + 1)]
+    entries = [command_entry(n, 1, n, ProposalId(1, 1, n, 0), b"%d" % n) for n in range(1, count + 1)]
     alone.storage.records = {entry.index: entry.record for entry in entries}
     configuration = Configuration({1: Member(1, "http://127.0.0.1:1", voting=True)})
     node = Node(
@@ -177,7 +177,7 @@ def test_a_start_applies_what_was_committed_and_then_what_comes() -> None:
 def test_the_memory_of_what_was_applied_comes_back_with_a_start() -> None:
     """A proposal that is in the log again after a restart is still applied once."""
     alone, applier, memory = restarted(3)
-    again = command_entry(4, 1, 4, ProposalId(1, 1, 2, 2), b"2")
+    again = command_entry(4, 1, 4, ProposalId(1, 1, 2, 0), b"2")
     alone.storage.records[4] = again.record
     alone.door._node.log.last_index = 4
     applier.commit(4)

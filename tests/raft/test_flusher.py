@@ -77,7 +77,7 @@ def test_what_a_leader_has_no_room_for_is_handed_back_and_was_not_proposed() -> 
     alone = Alone()
     alone.lead()
     alone.door.look(lambda node: setattr(node, "settings", Settings(uncommitted_bytes_max=100)))
-    first = [(ProposalId(2, 1, 1, 1), b'"%b"' % bytes(100).hex().encode())]
+    first = [(ProposalId(2, 1, 1, 0), b'"%b"' % bytes(100).hex().encode())]
     alone.door.enter(lambda node: node.propose(first, 1))
     told: list[object] = []
     waiting = alone.waiting(b"1", told)

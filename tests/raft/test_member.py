@@ -235,7 +235,7 @@ def test_a_leader_that_waits_for_a_majority_takes_in_no_more_than_its_bound(tmp_
         assert isinstance(leader.result_of(b'"over the bound"'), Unavailable)
         assert isinstance(first.get(timeout=DEADLINE_S), OutcomeUnknown)
         told: list[object] = []
-        forwarded = Propose(follower.id, leader.id, ((ProposalId(follower.id, 9, 1, 1), b'"forwarded"'),))
+        forwarded = Propose(follower.id, leader.id, ((ProposalId(follower.id, 9, 1, 0), b'"forwarded"'),))
         leader.member.serve(forwarded, told.append)
         assert told == [ProposeReply(False, leader.id)]
         assert leader.member.status()["Leader"] == leader.id

@@ -177,14 +177,14 @@ def test_callbacks_are_called_without_the_lock() -> None:
 # Ids
 
 
-def test_sequences_count_from_one_and_every_hand_over_names_the_lowest_that_still_waits() -> None:
+def test_sequences_count_from_one_and_every_hand_over_reaches_down_to_the_lowest_that_still_waits() -> None:
     proposals, client = Proposals(MEMBER, BOOT), Client()
     first, second, third = (admitted(proposals, client, command=b"%d" % n) for n in (1, 2, 3))
     assert proposals.hand_over([second]) == [(ProposalId(MEMBER, BOOT, 2, 1), b"2")]
     proposals.answered(id_of(first))
     assert proposals.hand_over([second, third]) == [
-        (ProposalId(MEMBER, BOOT, 2, 2), b"2"),
-        (ProposalId(MEMBER, BOOT, 3, 2), b"3"),
+        (ProposalId(MEMBER, BOOT, 2, 0), b"2"),
+        (ProposalId(MEMBER, BOOT, 3, 1), b"3"),
     ]
 
 
@@ -195,7 +195,7 @@ def test_a_proposal_that_still_waits_never_lies_below_a_lowest_unanswered_that_w
     for _ in range(2_000):
         admitted(proposals, Client())
         handed_over = proposals.hand_over(rng.sample(proposals.all(), k=1))
-        sent = max(sent, *(id.lowest_unanswered for id, _ in handed_over))
+        sent = max(sent, *(id.sequence - id.reach for id, _ in handed_over))
         if rng.random() < 0.9:
             proposals.answered(id_of(rng.choice(proposals.all())))
         assert all(waiting.sequence >= sent for waiting in proposals.all())

@@ -44,7 +44,7 @@ class Words:
 
 
 def said(index: int, word: str, sequence: int) -> Entry:
-    return command_entry(index, 1, 0, ProposalId(1, 1, sequence, 0), json.dumps(word).encode())
+    return command_entry(index, 1, 0, ProposalId(1, 1, sequence, sequence), json.dumps(word).encode())
 
 
 def test_a_repeated_proposal_is_applied_once() -> None:

@@ -14,7 +14,7 @@ from tests.raft.test_snapshots_between_members import rewritten, same_on_all
 
 STRANGER = 9  # who took the proposal from its client, and went on asking
 ONCE = b'"once"'
-PROPOSAL = (ProposalId(STRANGER, 1, 1, 1), ONCE)
+PROPOSAL = (ProposalId(STRANGER, 1, 1, 0), ONCE)
 
 
 @pytest.fixture

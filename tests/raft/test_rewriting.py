@@ -36,7 +36,7 @@ HANGS = (sys.executable, "-c", "import os, pathlib, signal, sys; directory = pat
 def log(tmp_path: Path) -> Path:
     """A data directory with some commands in its log."""
     storage = Storage.open(RealDisk(), tmp_path)
-    entries = [command_entry(n, 1, n, ProposalId(1, 1, n, n), b"%d" % n) for n in range(1, LAST + 1)]
+    entries = [command_entry(n, 1, n, ProposalId(1, 1, n, 0), b"%d" % n) for n in range(1, LAST + 1)]
     storage.append(HardState(1, 1, 0), entries)
     storage.append(HardState(1, 1, LAST), ())
     storage.close()

@@ -14,7 +14,7 @@ from raft.sessions import PRUNE_AT, Sessions
 
 
 def proposal(sequence: int, lowest_unanswered: int = 0, boot: int = 1, member: int = 1) -> ProposalId:
-    return ProposalId(member, boot, sequence, lowest_unanswered)
+    return ProposalId(member, boot, sequence, sequence - lowest_unanswered)
 
 
 def test_a_proposal_is_admitted_once() -> None:

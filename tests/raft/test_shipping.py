@@ -44,7 +44,7 @@ def follower(tmp_path: Path) -> Storage:
 def compacted(path: Path, command: bytes) -> Storage:
     path.mkdir()
     storage = Storage.open(RealDisk(), path)
-    entries = [command_entry(n, 1, n, ProposalId(1, 1, n, n), command) for n in range(1, ENTRIES + 1)]
+    entries = [command_entry(n, 1, n, ProposalId(1, 1, n, 0), command) for n in range(1, ENTRIES + 1)]
     storage.append(HardState(1, 1, ENTRIES), entries)
     storage.adopt(compact(RealDisk(), path, ENTRIES, Memory()))
     return storage

@@ -186,7 +186,7 @@ def test_after_a_clean_stop_the_last_batch_is_guarded_too(tmp_path: Path) -> Non
     storage.append(None, entries(1, 3))
     storage.close()
     (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes().replace(b"[1,1,3,1]", b"[1,1,7,1]"))
+    path.write_bytes(path.read_bytes().replace(b"[1,1,3,2]", b"[1,1,7,2]"))
     with pytest.raises(CorruptLog, match="a damaged or missing record at byte"):
         Storage.open(RealDisk(), tmp_path)
 
@@ -248,10 +248,12 @@ def test_a_record_of_no_known_kind_is_refused(tmp_path: Path) -> None:
         Storage.open(RealDisk(), tmp_path)
 
 
-def test_a_format_of_the_future_is_refused_with_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", [1, 3])
+def test_a_log_of_another_format_is_refused_with_words(tmp_path: Path, format: int) -> None:
     path = tmp_path / "log-00000001-000000000000001.jsonl"
-    path.write_bytes(seal(b'{"format":2,"anything":"else"}'))
-    with pytest.raises(StartRefused, match="format 2, and this program knows format 1") as refusal:
+    path.write_bytes(seal(b'{"format":%d,"anything":"else"}' % format))
+    words = f"format {format}, and this program knows format 2; start the version that wrote it"
+    with pytest.raises(StartRefused, match=words) as refusal:
         Storage.open(RealDisk(), tmp_path)
     assert not isinstance(refusal.value, CorruptLog)
 

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from raft.disk import Disk
-from raft.errors import CorruptLog, InvalidMessage
+from raft.errors import CorruptLog, InvalidMessage, StartRefused
 from raft.files import LINGER_S
 from raft.indexes import index_name
 from raft.membership import Configuration, Member
@@ -640,11 +640,15 @@ def _check_goes_on(storage: Storage) -> None:
     assert again.recovered.hard_state.current_term == 4
 
 
-def test_a_file_that_is_no_snapshot_of_ours_is_not_taken_for_one(tmp_path: Path, storage: Storage) -> None:
+@pytest.mark.parametrize("format", [1, 3])
+def test_a_snapshot_of_another_format_is_refused_with_words(tmp_path: Path, storage: Storage, format: int) -> None:
     name = snapshot_name(12)
-    (tmp_path / name).write_bytes(seal(b'{"format":2,"snapshot":"%b"}' % name.encode()))
-    with pytest.raises(CorruptLog, match="format 2, and this program knows format 1"):
+    (tmp_path / name).write_bytes(seal(b'{"format":%d,"snapshot":"%b"}' % (format, name.encode())))
+    words = f"format {format}, and this program knows format 2; start the version that wrote it"
+    with pytest.raises(StartRefused, match=words) as refusal:
         Storage.open(UnsyncedDisk(), tmp_path)
+    assert not isinstance(refusal.value, CorruptLog)
+    assert (tmp_path / name).exists()
 
 
 def test_the_file_for_sending_names_what_it_stands_for(tmp_path: Path, storage: Storage, log: list[Entry]) -> None:

@@ -94,7 +94,7 @@ def test_the_first_line_names_the_rpc_its_format_and_who_speaks() -> None:
     head = json.loads(encode(SENDER, Hello(1, 2)))
     assert head == {
         "rpc": "Hello",
-        "format": 1,
+        "format": 2,
         "from": [1, "aa", "c1", "http://127.0.0.1:12380", 3],
         "source": 1,
         "target": 2,
@@ -118,11 +118,12 @@ def test_a_member_of_a_configuration_may_have_what_is_not_known_here() -> None:
     assert isinstance(call, AppendEntries)
 
 
-def test_a_message_of_a_newer_format_is_refused_in_words_that_name_both() -> None:
-    with pytest.raises(InvalidMessage, match=r"^format: '2' is not one this version speaks \(1\)$"):
-        decode_call(body_of(VOTE, format=2), 0)
-    with pytest.raises(InvalidMessage, match=r"^format: '2' is not one this version speaks \(1\)$"):
-        decode_answer(body_of(TimeoutNowReply(1, 2, 5), format=2))
+@pytest.mark.parametrize("format", [1, 3])
+def test_a_message_of_another_format_is_refused_in_words_that_name_both(format: int) -> None:
+    with pytest.raises(InvalidMessage, match=rf"^format: '{format}' is not one this version speaks \(2\)$"):
+        decode_call(body_of(VOTE, format=format), 0)
+    with pytest.raises(InvalidMessage, match=rf"^format: '{format}' is not one this version speaks \(2\)$"):
+        decode_answer(body_of(TimeoutNowReply(1, 2, 5), format=format))
 
 
 def test_as_many_entries_as_there_may_be_arrive() -> None:
@@ -143,12 +144,12 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("no JSON", b"hello\n", "first line"),
     ("not an object", b"[1]\n", "first line"),
     ("no UTF-8", b'{"rpc":"\xff"}\n', "first line"),
-    ("UTF-16", '{"format":1}'.encode("utf-16-le") + b"\n", "first line"),
+    ("UTF-16", '{"format":2}'.encode("utf-16-le") + b"\n", "first line"),
     ("nesting without an end", NESTED + b"\n", "first line"),
     ("a number without an end", b'{"format":' + b"9" * 10_000 + b"}\n", "first line"),
-    ("another format", body_of(VOTE, format=2), "format"),
+    ("another format", body_of(VOTE, format=1), "format"),
     ("no format", body_of(VOTE, format=None), "format"),
-    ("a format that is only equal to 1", body_of(VOTE, format=True), "format"),
+    ("a format that is only equal to 2", body_of(VOTE, format=2.0), "format"),
     ("no rpc", body_of(VOTE, rpc=None), "rpc"),
     ("an unknown rpc", body_of(VOTE, rpc="Gossip"), "rpc: 'Gossip'"),
     ("an rpc that is a list", body_of(VOTE, rpc=["RequestVote"]), "rpc"),
@@ -214,7 +215,7 @@ def test_a_malformed_call_is_refused_in_words_that_name_the_field(body: bytes, w
 
 HELLO = {
     "rpc": "HelloReply",
-    "format": 1,
+    "format": 2,
     "from": [2, "bb", "", ""],
     "listed": {"1": "u"},
     "members": {},
@@ -260,7 +261,7 @@ def test_what_is_nested_to_the_edge_of_the_stack_is_refused_like_all_else(depth:
     with pytest.raises(InvalidMessage):
         decode_call(encode(SENDER, VOTE).replace(b'"term":5', b'"term":' + nested), 0)
     with pytest.raises(InvalidMessage):
-        decode_call(encode(SENDER, VOTE).replace(b'"format":1', b'"format":' + nested), 0)
+        decode_call(encode(SENDER, VOTE).replace(b'"format":2', b'"format":' + nested), 0)
 
 
 # Whatever comes
