@@ -69,6 +69,7 @@ class _App:
         }
         self._rooms: Methods = {"GET": rooms.list_rooms}
         self._message: Methods = {"GET": history.read_post}
+        self._export: Methods = {"GET": messages.export_room}
         self._cluster: Methods = {"GET": cluster.status}
         self._member: Methods = {"POST": cluster.add, "PUT": cluster.move, "DELETE": cluster.remove}
         self._promote: Methods = {"POST": cluster.promote}
@@ -114,6 +115,8 @@ class _App:
                 return self._rooms, []
             case ["rooms", room, "messages", id]:
                 return self._message, [room, id]
+            case ["rooms", room, "export"]:
+                return self._export, [room]
             case ["raft"]:
                 return self._cluster, []
             case ["raft", id]:
@@ -134,7 +137,9 @@ class _App:
 
 def _start(request: Request, start_response: StartResponse, response: Response) -> Iterable[bytes]:
     headers = request.head(response)
-    if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+    if response.pieces is None and response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
         headers.append(("Content-Length", str(len(response.body))))
     start_response(f"{response.status:d} {HTTPStatus(response.status).phrase}", headers)
-    return [] if request.environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+    if request.environ["REQUEST_METHOD"] == "HEAD":
+        return []
+    return [response.body] if response.pieces is None else response.pieces

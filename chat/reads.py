@@ -33,11 +33,12 @@ class Read:
     render: Callable[[], Response]
     min_index: int = 0  # of the log, that the state must have reached
     stale: bool = False  # nobody else is asked: what this member has will do
+    streamed: bool = False  # the answer has pieces: the request's own thread sends it
 
     @staticmethod
-    def asked(query: Query, render: Callable[[], Response]) -> "Read":
+    def asked(query: Query, render: Callable[[], Response], *, streamed: bool = False) -> "Read":
         """As `min_index` and `consistency` say.  Raises Problem where they say nonsense."""
-        return Read(render, query.integer("min_index") or 0, is_stale(query))
+        return Read(render, query.integer("min_index") or 0, is_stale(query), streamed)
 
 
 def is_stale(query: Query) -> bool:
@@ -68,7 +69,7 @@ class Reads:
         """The answer, or the promise of it.  Raises what `render` does."""
         if read.stale and self._replica.last_applied >= read.min_index:
             return read.render()
-        answer = request.defer()
+        answer = None if read.streamed else request.defer()
         if answer is None:
             late = unavailable("the cluster did not answer in time")
             return self._rendered(read, request.wait_for(partial(self._start, read), late))

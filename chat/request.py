@@ -5,7 +5,7 @@ rest.  The path and the query are taken from the raw request target, because a d
 room "a/b" from two segments.  Whatever a route waits for, it waits without holding the server's gate on CPU work.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -38,13 +38,17 @@ class Deferred(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer.  `log_index`: what of the log it reflects, where that is not this member's `last_applied`."""
+    """An answer, whole or, with `pieces`, one that is sent while it is made, in the request's own thread.
+
+    `log_index`: what of the log it reflects, where that is not this member's `last_applied`.
+    """
 
     status: int
     body: bytes = b""
     content_type: str = "application/json"
     headers: Headers = field(default_factory=list)
     log_index: int | None = None
+    pieces: Iterator[bytes] | None = None  # of the body
 
     def head(self, last_applied: int) -> Headers:
         """Its header fields but for Content-Length, which is the server's."""

@@ -64,7 +64,7 @@ FLOORS = (
     ("chat.subscription",),
     ("chat.websocket",),
     ("chat.request",),
-    ("chat.reads", "chat.rendered"),
+    ("chat.exporting", "chat.reads", "chat.rendered"),
     ("chat.routes.*",),
     ("chat.app",),
     ("chat.cli.*",),

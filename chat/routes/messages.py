@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 from http import HTTPStatus
 
 from chat import validation
+from chat.exporting import export
 from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
 from chat.posting import check_post, propose, unanswered
 from chat.problems import Problem, invalid, not_found, unavailable
@@ -77,6 +78,21 @@ class History:
             with suppress(LookupError):
                 return self._rendered.read(page, request.replica)
         raise unavailable("this member is taking in a snapshot")
+
+
+def export_room(request: Request, room: str) -> Read:
+    """GET /rooms/{room}/export: all that is left of the room, oldest first, a post a line; streamed."""
+    room = validation.name("RoomName", room)
+
+    def render() -> Response:
+        seen = request.replica.last_applied
+        log_index, pieces = export(request.state, request.replica, room)
+        disposition = f"attachment; filename*=UTF-8''{percent_encoded(room)}.ndjson"
+        headers = [("Cache-Control", "no-store"), ("Content-Disposition", disposition)]
+        log_index = max(seen, log_index)
+        return Response(HTTPStatus.OK, b"", "application/x-ndjson", headers=headers, log_index=log_index, pieces=pieces)
+
+    return Read.asked(request.query(), render, streamed=True)
 
 
 def _send(request: Request, answer: Deferred, outcome: Posted | Problem) -> None:
