@@ -9,6 +9,8 @@ a third from hour to hour, so what counts is the ratio within a round, and of th
     posts.py …      the benchmarks, a file a subject
     ours.py         clusters of ours, held to keep their leader; etcd.py and others: the peers
     wrk.py          the load: Debian's wrk, not Python, which would measure itself
+    pipelined.py    the load of ten-million, over websockets: in Python, at 5 µs of processor a post
+    watching.py     who leads, and how much memory the nodes have, from look to look
     running.py      the rounds, and what a machine has to have
     results.py      medians, ratios, goals; JSON
     table.py        the same for people: in a terminal, and in docs/performance.md
@@ -25,6 +27,6 @@ file; name a new file in rows.py.  A peer is whatever ours is held against: anot
   `--quick` takes a second or two: test_quick.py runs every benchmark so, on every check;
 - may return series beside its figures (`Round({…}, {"resident MB": [(seconds, megabytes), …]})`) for a picture.
 
-What takes minutes is `long=True` and runs where it is named, or with --all.  What must be there, programs and Python
-packages, stands in `needs`.
+What takes minutes is `long=True` and runs where it is named, or with --all; what takes half an hour is `huge=True` too,
+and runs where it is named.  What must be there, programs and Python packages, stands in `needs`.
 """

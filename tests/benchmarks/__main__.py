@@ -3,6 +3,7 @@
   python -m tests.benchmarks                        all that take seconds
   python -m tests.benchmarks posts reads            these
   python -m tests.benchmarks --all                  also those that take minutes
+  python -m tests.benchmarks ten-million            half an hour and 12 GB of disk: only where it is named
   python -m tests.benchmarks --quick                proof that all of them run, not a measurement
   python -m tests.benchmarks --json docs/performance.json --page docs/performance.md --svg docs
   python -m tests.benchmarks --show docs/performance.json --page docs/performance.md --svg docs
@@ -35,7 +36,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round of a second, on a small part of everything")
     parser.add_argument("--rounds", type=int, default=usual.rounds)
     parser.add_argument("--seconds", type=int, default=usual.seconds, help="of load, in each round")
-    parser.add_argument("--messages", type=int, default=usual.messages, help="that a filled cluster holds")
+    parser.add_argument("--messages", type=int, help="that a filled cluster holds: a million, ten of ten-million")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results; what it holds of others stays")
     parser.add_argument("--show", type=Path, metavar="FILE", help="run nothing: tell what this file holds")
     parser.add_argument(
@@ -54,16 +55,22 @@ def say(line: str) -> None:
 
 def _list() -> None:
     for benchmark in BENCHMARKS:
-        say(f"{benchmark.name:12} {benchmark.what}{'  (--all)' if benchmark.long else ''}")
+        say(f"{benchmark.name:12} {benchmark.what}{_when(benchmark)}")
         for figure in benchmark.figures:
             peer = benchmark.peer if figure.goal and figure.goal.times else ""
             say(f"{'':14} {figure.name}: {figure.goal or 'told'} {peer or figure.unit}".rstrip())
 
 
+def _when(benchmark: Benchmark) -> str:
+    return "  (where it is named)" if benchmark.huge else "  (--all)" if benchmark.long else ""
+
+
 def _chosen(options: argparse.Namespace) -> list[Benchmark]:
     if options.names:
         return [BY_NAME[name] for name in options.names]
-    return [benchmark for benchmark in BENCHMARKS if options.all or options.quick or not benchmark.long]
+    if options.quick:
+        return list(BENCHMARKS)
+    return [benchmark for benchmark in BENCHMARKS if not benchmark.huge and (options.all or not benchmark.long)]
 
 
 def _run(chosen: Sequence[Benchmark], plan: running.Plan, file: Path | None) -> tuple[list[Result], bool]:

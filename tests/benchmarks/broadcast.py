@@ -21,8 +21,8 @@ from pathlib import Path
 
 from tests.benchmarks import broadcast_server, ours
 from tests.benchmarks.crowd import Crowd, text_frame
-from tests.benchmarks.filling import resident_bytes_of
 from tests.benchmarks.framework import Benchmark, Figure, Round, Setting, at_most, times_at_most
+from tests.benchmarks.watching import resident_bytes_of
 from tests.cluster.clients import HOST
 
 FEW, MANY = 1_000, 5_000

@@ -52,7 +52,15 @@ def _bound(line: Line) -> float:
 
 def growth(results: Mapping[str, Result]) -> Figure | None:
     """Posts a second while a cluster is filled."""
-    points = _series(results, "growth", "posts/s")
+    return _rate(_series(results, "growth", "posts/s"))
+
+
+def rate(results: Mapping[str, Result]) -> Figure | None:
+    """The same while it gets ten million."""
+    return _rate(_series(results, "ten-million", "posts/s"))
+
+
+def _rate(points: Sequence[Point]) -> Figure | None:
     if not points:
         return None
     figure, axes = _plot("acknowledged posts/s, three nodes, as the messages that they hold grow in number")
@@ -88,15 +96,24 @@ def kills(results: Mapping[str, Result]) -> Figure | None:
 
 def busy(results: Mapping[str, Result]) -> Figure | None:
     """What the processes have of the machine's memory in ten busy minutes."""
+    return _resident(results, "busy", "under posts over 256 connections", "minutes", 60)
+
+
+def resident(results: Mapping[str, Result]) -> Figure | None:
+    """The same while they get ten million messages."""
+    return _resident(results, "ten-million", "as the messages that they hold grow in number", "million messages", 1e6)
+
+
+def _resident(results: Mapping[str, Result], name: str, when: str, unit: str, a_unit: float) -> Figure | None:
     prefix = "resident bytes of node "
-    found = results["busy"].series.get("ours", {}) if "busy" in results else {}
+    found = results[name].series.get("ours", {}) if name in results else {}
     lines = {name.removeprefix(prefix): points for name, points in found.items() if name.startswith(prefix)}
     if not lines:
         return None
-    figure, axes = _plot("resident memory of three nodes under posts over 256 connections")
+    figure, axes = _plot(f"resident memory of three nodes {when}")
     for (id, points), colour in zip(sorted(lines.items()), LINES, strict=False):
-        _line(axes, f"node {id}", [(seconds / 60, bytes / MIB) for seconds, bytes in points], colour)
-    _named(axes, "minutes", "MiB")
+        _line(axes, f"node {id}", [(x / a_unit, bytes / MIB) for x, bytes in points], colour)
+    _named(axes, unit, "MiB")
     axes.legend(frameon=False)
     return figure
 
@@ -108,6 +125,8 @@ PICTURES: Mapping[str, Picture] = {
     "memory": memory,
     "kills": kills,
     "busy": busy,
+    "rate": rate,
+    "resident": resident,
 }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.benchmarks import wrk
 from tests.benchmarks.framework import Point, Setting
 from tests.benchmarks.ours import BODY, ROOM, room_url
+from tests.benchmarks.watching import resident_bytes
 from tests.cluster.harness import Cluster, Node
 
 # What fills fastest here: 64 wrote a fifth less, and requests or frames sent ahead of their answers (16 sockets with 16
@@ -62,18 +63,6 @@ def with_client_ids(stretch: int) -> str:
     """As long as those that the server makes where none is sent."""
     opening = BODY.removesuffix("}") + ', "ClientId": "'
     return _CLIENT_IDS.replace("OPENING", json.dumps(opening)).replace("STRETCH", f"{stretch:04}")
-
-
-def resident_bytes(node: Node) -> int:
-    """What it has of the machine's memory."""
-    assert node.process is not None
-    return resident_bytes_of(node.process.pid)
-
-
-def resident_bytes_of(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    (kib,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
-    return int(kib) * 1024
 
 
 @dataclass(slots=True)

@@ -125,4 +125,6 @@ class Benchmark:
     peer: str = ""  # what it is called in the table
     needs: Sequence[str] = ()  # programs in the PATH, and Python packages that are no dependency: see running.NEEDED
     long: bool = False  # minutes: not among those that run where none is named
+    huge: bool = False  # half an hour and a disk's worth: not among those of --all either
+    messages: int = 1_000_000  # that Setting.messages is where the command line does not say
     rounds: int | None = None  # always so many, for one that repeats within its round

@@ -7,14 +7,16 @@ It was filled in that same process; a start finds its own way to the same state,
 import json
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
 from tests.benchmarks import filling
-from tests.benchmarks.filling import START_S, Filled, Script, filled_cluster, resident_bytes
+from tests.benchmarks.filling import START_S, Script, filled_cluster
 from tests.benchmarks.framework import Benchmark, Figure, Measure, Round, Setting, at_most
 from tests.benchmarks.ours import ROOM
-from tests.cluster.harness import Node
+from tests.benchmarks.watching import resident_bytes
+from tests.cluster.harness import Cluster, Node
 from tests.cluster.waiting import wait_until
 
 PAGE = 1000
@@ -23,6 +25,12 @@ CACHES = ("*.idx", "checkpoint-*")  # what a data directory does without
 MEMORY = "memory a message"
 WITHOUT = Figure(MEMORY, "bytes", at_most(32))
 WITH = Figure(MEMORY, "bytes", at_most(48))
+DISK = (
+    Figure("its JSON", "bytes"),
+    Figure("on disk", "bytes"),
+    Figure("of that index files", "bytes"),
+    Figure("over its JSON", "bytes", at_most(90)),
+)
 
 
 def in_one_room(setting: Setting) -> Round:
@@ -38,10 +46,10 @@ def filled_with(script: Script) -> Measure:
     return measure
 
 
-def _ready_s(held: Filled, node: Node) -> float:
+def ready_s(cluster: Cluster, node: Node) -> float:
     """Start it; the seconds until it has answered a linearizable read."""
     began = monotonic()
-    held.cluster.start(node.id)
+    cluster.start(node.id)
     path = f"/rooms/{ROOM}?limit=1"
     wait_until(lambda: node.request("GET", path).status == 200, START_S, "the node answers a read")
     return monotonic() - began
@@ -52,16 +60,16 @@ def start(setting: Setting) -> Round:
     held = filling.single_node(setting)
     (node,) = held.cluster.nodes.values()
     try:
-        after_kill = _ready_s(held, node)
+        after_kill = ready_s(held.cluster, node)
         resident = resident_bytes(node) / held.messages
         node.signal(signal.SIGTERM)
         assert node.wait_exit() == 0
-        after_stop = _ready_s(held, node)
+        after_stop = ready_s(held.cluster, node)
         node.kill()
         # Put back afterwards: the next round begins as this one did, and they take a while to be made again.
         for file in _caches(node):
             shutil.move(file, setting.directory)
-        without = _ready_s(held, node)
+        without = ready_s(held.cluster, node)
     finally:
         held.cluster.kill()
     for file in setting.directory.iterdir():
@@ -80,18 +88,21 @@ def disk(setting: Setting) -> Round:
     held = filling.single_node(setting)
     (node,) = held.cluster.nodes.values()
     try:
-        _ready_s(held, node)
+        ready_s(held.cluster, node)
         middle = held.messages // 2
         posts = node.request("GET", f"/rooms/{ROOM}?around={middle}&limit={PAGE}").json()
     finally:
         held.cluster.kill()
+    return Round(disk_figures(node, posts, held.messages))
+
+
+def disk_figures(node: Node, posts: Sequence[object], messages: int) -> dict[str, float]:
+    """In bytes a message, of a node that is stopped and holds so many like these."""
     as_json = sum(len(json.dumps(post, separators=(",", ":"))) for post in posts) / len(posts)
     on_disk, caches = (
-        sum(file.stat().st_size for file in files) / held.messages for files in (node.data_dir.iterdir(), _caches(node))
+        sum(file.stat().st_size for file in files) / messages for files in (node.data_dir.iterdir(), _caches(node))
     )
-    return Round(
-        {"its JSON": as_json, "on disk": on_disk, "of that index files": caches, "over its JSON": on_disk - as_json}
-    )
+    return {"its JSON": as_json, "on disk": on_disk, "of that index files": caches, "over its JSON": on_disk - as_json}
 
 
 BENCHMARKS = (
@@ -125,12 +136,7 @@ BENCHMARKS = (
     Benchmark(
         "disk",
         "a single node's disk for a message, all files of its data directory",
-        (
-            Figure("its JSON", "bytes"),
-            Figure("on disk", "bytes"),
-            Figure("of that index files", "bytes"),
-            Figure("over its JSON", "bytes", at_most(90)),
-        ),
+        DISK,
         disk,
         needs=("wrk",),
         long=True,

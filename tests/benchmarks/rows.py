@@ -1,6 +1,17 @@
 """All benchmarks, in the order of the table."""
 
-from tests.benchmarks import broadcast, growth, holding, posts, reads, reconnecting, servers, socket_posts, staying
+from tests.benchmarks import (
+    broadcast,
+    growth,
+    holding,
+    posts,
+    reads,
+    reconnecting,
+    servers,
+    socket_posts,
+    staying,
+    ten_million,
+)
 
 BENCHMARKS = (
     *posts.BENCHMARKS,
@@ -12,6 +23,7 @@ BENCHMARKS = (
     *growth.BENCHMARKS,
     *holding.BENCHMARKS,
     *staying.BENCHMARKS,
+    *ten_million.BENCHMARKS,
 )
 BY_NAME = {benchmark.name: benchmark for benchmark in BENCHMARKS}
 assert len(BY_NAME) == len(BENCHMARKS), "two benchmarks have the same name"

@@ -32,13 +32,17 @@ class Plan:
 
     rounds: int = 3
     seconds: int = 8
-    messages: int = 1_000_000
+    messages: int | None = None  # each benchmark's own
     quick: bool = False
 
     @classmethod
     def quickly(cls) -> "Plan":
         """Proof that it runs, not a measurement."""
         return cls(rounds=1, seconds=QUICK_S, messages=QUICK_MESSAGES, quick=True)
+
+    def messages_of(self, benchmark: Benchmark) -> int:
+        """How many it is to make."""
+        return self.messages or benchmark.messages
 
 
 def missing(benchmark: Benchmark) -> list[str]:
@@ -55,7 +59,7 @@ def missing(benchmark: Benchmark) -> list[str]:
 def one_round(benchmark: Benchmark, measure: Measure, plan: Plan, kept: Kept, say: Callable[[str], None]) -> Round:
     """One side of one round.  AssertionError or OSError where something went wrong in it."""
     with tempfile.TemporaryDirectory(prefix="raft-chat-bench-") as directory:
-        found = measure(Setting(Path(directory), plan.seconds, plan.messages, kept, say, plan.quick))
+        found = measure(Setting(Path(directory), plan.seconds, plan.messages_of(benchmark), kept, say, plan.quick))
     declared = {figure.name for figure in benchmark.figures}
     assert found.figures.keys() == declared, f"{benchmark.name} gave {sorted(found.figures)}, not {sorted(declared)}"
     return found
@@ -69,7 +73,7 @@ def run(benchmark: Benchmark, plan: Plan, kept: Kept, say: Callable[[str], None]
     described = machine.described() | {
         "Rounds": str(count),
         "Seconds": str(plan.seconds),
-        "Messages": f"{plan.messages:,}",
+        "Messages": f"{plan.messages_of(benchmark):,}",
     }
     try:
         for number in range(1, count + 1):

@@ -3,14 +3,14 @@
 import statistics
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from time import monotonic
 
 from tests.benchmarks import filling, ours, wrk
-from tests.benchmarks.filling import START_S, resident_bytes
-from tests.benchmarks.framework import Benchmark, Figure, Point, Round, Setting, at_most
+from tests.benchmarks.filling import START_S
+from tests.benchmarks.framework import Benchmark, Figure, Round, Setting, at_most
+from tests.benchmarks.watching import Watch
 from tests.cluster import failover
-from tests.cluster.harness import Cluster, Node
+from tests.cluster.harness import Cluster
 
 KILLS = 20
 CONNECTIONS = 256
@@ -35,61 +35,36 @@ def killed(setting: Setting) -> Round:
     return Round({"median": statistics.median(missed), "worst": max(missed)}, {"missed ms": points})
 
 
-@dataclass(slots=True)
-class Watch:
-    """A look at all nodes every few seconds, from a thread of its own, until it is told to stop."""
-
-    cluster: Cluster
-    began: float = field(default_factory=monotonic)
-    led: list[tuple[int, int]] = field(default_factory=list)  # (term, leader) as they followed each other
-    resident: dict[int, list[Point]] = field(default_factory=dict)  # of a node: (seconds, bytes)
-    done: threading.Event = field(default_factory=threading.Event)
-
-    def look(self) -> None:
-        for node in self.cluster.nodes.values():
-            self._look_at(node)
-
-    def _look_at(self, node: Node) -> None:
-        point = (monotonic() - self.began, float(resident_bytes(node)))
-        self.resident.setdefault(node.id, []).append(point)
-        try:
-            status = node.status()
-        except OSError:
-            return  # too busy to answer within its time; it is asked again, and a change shows then too
-        found = (status["Term"], status["Leader"])
-        if status["Leader"] and found > (self.led[-1] if self.led else (0, 0)):
-            self.led.append(found)
-
-    def run(self) -> None:
-        while not self.done.is_set():
-            self.look()
-            self.done.wait(LOOK_S)
-        self.look()
+def _watch(watch: Watch, done: threading.Event) -> None:
+    """Until it is told to stop, and once more then."""
+    began = monotonic()
+    while True:
+        watch.look(monotonic() - began)
+        if done.is_set():
+            return
+        done.wait(LOOK_S)
 
 
 def busy(setting: Setting) -> Round:
     seconds = setting.seconds if setting.quick else MINUTES * 60
     with Cluster(setting.directory) as cluster, ThreadPoolExecutor(1, "watch") as pool:
         leader = cluster.nodes[cluster.start_ready().wait_ready()]
-        watch = Watch(cluster)
-        watching = pool.submit(watch.run)
+        watch, done = Watch(cluster), threading.Event()
+        watching = pool.submit(_watch, watch, done)
         try:
             found = wrk.post(ours.room_url(leader), ours.BODY, connections=CONNECTIONS, seconds=seconds)
         finally:
-            watch.done.set()
+            done.set()
         watching.result()
-    grown = max(
-        points[-1][1] - next(bytes for at, bytes in points if at >= SETTLED * seconds)
-        for points in watch.resident.values()
-    )
+    grown = watch.grown_bytes(SETTLED * seconds)
     figures = {
         "errors": found.failed,
-        "leader changes": len(watch.led) - 1,
+        "leader changes": watch.leader_changes,
         "posts/s": found.per_second,
         "p99": found.p99_ms,
         "memory a post": grown / (found.per_second * seconds * (1 - SETTLED)),
     }
-    return Round(figures, {f"resident bytes of node {id}": points for id, points in watch.resident.items()})
+    return Round(figures, watch.series)
 
 
 BENCHMARKS = (

@@ -13,6 +13,8 @@ CAPTIONS = {
     "memory": "Resident memory of a node while messages come in",
     "kills": "How long a killed leader is missed, kill by kill",
     "busy": "Resident memory of three nodes in ten busy minutes",
+    "rate": "Posts a second while ten million messages come in",
+    "resident": "Resident memory of three nodes while ten million messages come in",
 }
 VERDICTS = {True: "met", False: "not met", None: ""}
 HEADINGS = ("benchmark", "figure", "unit", "raft-chat", "peer", "", "ratio", "goal", "")

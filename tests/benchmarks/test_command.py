@@ -18,6 +18,10 @@ def fine(setting: Setting) -> Round:
     return Round({"posts/s": 5})
 
 
+def counted(setting: Setting) -> Round:
+    return Round({"posts/s": setting.messages})
+
+
 def broken(setting: Setting) -> Round:
     raise AssertionError("17 posts failed")
 
@@ -25,6 +29,7 @@ def broken(setting: Setting) -> Round:
 MADE = (
     Benchmark("short", "takes seconds", (Figure("posts/s", "/s"),), fine),
     Benchmark("long", "takes minutes", (Figure("posts/s", "/s"),), fine, long=True),
+    Benchmark("vast", "takes half an hour", (Figure("posts/s", "/s"),), counted, long=True, huge=True, messages=700),
     Benchmark("broken", "fails", (Figure("posts/s", "/s"),), broken, long=True),
     Benchmark("needy", "lacks something", (Figure("posts/s", "/s"),), fine, needs=("wrk",), long=True),
 )
@@ -50,6 +55,23 @@ def test_what_takes_minutes_runs_where_it_is_named(run: Run, capsys: pytest.Capt
     assert "short 1/3" in (said := capsys.readouterr().out) and "long" not in said
     assert run("long", "--rounds", "2") == 0
     assert "long 2/2" in (said := capsys.readouterr().out) and "short" not in said
+
+
+def test_what_takes_half_an_hour_runs_where_it_is_named_and_not_with_all(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("--all")
+    assert "long 3/3" in (said := capsys.readouterr().out) and "vast" not in said
+    assert run("vast") == 0
+    assert "vast 3/3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("flags", "messages"), [((), "700"), (("--messages", "900"), "900")])
+def test_a_benchmark_makes_so_many_messages_as_it_says_or_the_command_line(
+    run: Run, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], messages: str
+) -> None:
+    assert run("vast", *flags) == 0
+    assert f"posts/s {messages}" in capsys.readouterr().out
 
 
 def test_an_unknown_name_is_refused(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
