@@ -21,7 +21,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
@@ -32,7 +32,7 @@ from wsproto.frame_protocol import CloseReason
 
 from chat.audience import Audience
 from chat.link import READ_BYTES, Handler, HubLimits, Link
-from chat.nowait import Receiver
+from chat.nowait import Receiver, send_now
 from chat.state import Event
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,8 @@ class Hub:
         self._stopped = False
         # The selector thread's own.
         self._links: set[Link] = set()
-        self._recent: dict[int, Event] = {}  # by log index, ascending; not all there were
+        # By log index, ascending; not all there were.  A dict would look for its first item behind all that have gone.
+        self._recent: OrderedDict[int, Event] = OrderedDict()
         self._recent_bytes = 0
         self._audience = Audience(cluster_id)
         self._waiting: dict[Link, tuple[int, float, Job]] = {}  # for published_index to get there; until when
@@ -221,7 +222,7 @@ class Hub:
     def _wake_locked(self) -> None:
         if not self._awake:
             self._awake = True
-            self._waker.send(b"\0")
+            send_now(self._waker.fileno(), b"\0")  # who is woken wants the lock that is held here
 
     # The selector thread: groups
 
@@ -303,7 +304,7 @@ class Hub:
         while not self._stopped:
             for key, events in self._selector.select(self._rest_s()):
                 if key.data is None:
-                    self._bell.recv(64)
+                    self.receiver.receive_now(self._bell.fileno())
                 else:
                     self._guard(partial(key.data.ready, events), key.data)
             try:
@@ -389,7 +390,8 @@ class Hub:
             self._recent[event.index] = event
             self._recent_bytes += event.size + _EVENT_BYTES
         while self._recent_bytes > _RECENT_BYTES:
-            self._recent_bytes -= self._recent.pop(next(iter(self._recent))).size + _EVENT_BYTES
+            _, oldest = self._recent.popitem(last=False)
+            self._recent_bytes -= oldest.size + _EVENT_BYTES
 
     def _take_events(self) -> tuple[list[Event], bool, int]:
         """A step's worth of what was published, whether something before it was lost, and the index it reaches."""

@@ -10,8 +10,8 @@ Rules
 - Whoever starts closing: the close frame is the last one, then our half of the connection is shut down, and what still
   comes is thrown away until the peer ends its half.  Closing with input unread would reset the connection, and the
   peer would never see why.
-- wsproto parses what comes in.  What goes out needs no such state: a server's frame is not masked, so it is the same
-  bytes for every socket and is encoded once, by `text_frame`.
+- What comes in is read by `frames.py`.  What goes out needs no such state: a server's frame is not masked, so it is
+  the same bytes for every socket and is encoded once, by `text_frame`.
 """
 
 import socket
@@ -23,11 +23,10 @@ from dataclasses import dataclass
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Protocol
 
-import wsproto.connection
-from wsproto.connection import ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason, Opcode
 
+from chat.frames import Frames, Said
 from chat.nowait import Receiver, send_now, send_to_all
 
 # One socket's share of a turn: 16 KiB of the smallest frames take some 10 ms to parse.  And no less than a TLS record:
@@ -123,8 +122,8 @@ class Link:
     """One websocket of the hub's.  `handler` is set by whoever attaches it, before the first byte is read."""
 
     __slots__ = (
-        "_closed", "_drained", "_ending", "_held", "_owner", "_partly_sent", "_paused", "_pieces", "_protocol",
-        "_queue", "_received_bytes", "_shut", "_watched", "backlog", "closing", "direct", "handler", "heard_at",
+        "_closed", "_drained", "_ending", "_frames", "_held", "_owner", "_partly_sent", "_paused", "_pieces", "_queue",
+        "_received_bytes", "_shut", "_unhandled", "_watched", "backlog", "closing", "direct", "handler", "heard_at",
         "ping_at", "socket",
     )  # fmt: skip
 
@@ -138,7 +137,8 @@ class Link:
         self.heard_at = owner.now()
         self.ping_at = owner.now() + owner.limits.ping_s
         self._owner = owner
-        self._protocol = wsproto.connection.Connection(ConnectionType.SERVER)
+        self._frames = Frames(owner.limits.message_bytes)
+        self._unhandled: list[Said] = []  # of one read, while the handler has enough
         self._queue: deque[bytes] = deque()
         self._partly_sent = bool(greeting)  # _queue[0] is the rest of what the peer has begun to receive
         self._pieces: list[str] = []  # of a message that comes in fragments
@@ -257,8 +257,8 @@ class Link:
     def feed(self, data: bytes) -> None:
         """Take in what the peer has sent; also what was read together with the handshake."""
         if not self.closing:
-            self._protocol.receive_data(data)
-            self._process()
+            self._unhandled += self._frames.read(data)
+            self._handle_all()
         self._watch()
 
     def _read(self) -> None:
@@ -282,26 +282,30 @@ class Link:
             return self.socket.recv(READ_BYTES)
         return self._owner.receiver.receive_now(self.socket.fileno())
 
-    def _process(self) -> None:
-        """Handle what is parsed; what is left when `handler` has enough stays with the parser."""
-        for event in self._protocol.events():
-            self._handle(event)
-            if self.closing or self._paused:
+    def _handle_all(self) -> None:
+        """Handle what was said, until the handler has enough."""
+        said, self._unhandled = self._unhandled, []
+        for place, one in enumerate(said):
+            if self.closing:
                 return
+            if self._paused:
+                self._unhandled = said[place:]
+                return
+            self._handle(one)
 
-    def _handle(self, event: Event) -> None:
-        match event:
+    def _handle(self, said: Said) -> None:
+        match said:
+            case str():
+                assert self.handler is not None
+                self.handler.received(said)
             case TextMessage():
-                self._take(event)
+                self._take(said)
             case BytesMessage():
                 self.close(CloseReason.UNSUPPORTED_DATA, "text only")
             case Ping():
-                self.queue(_frame(Opcode.PONG, bytes(event.payload)))
-            case CloseConnection() if self._protocol.state is ConnectionState.REMOTE_CLOSING:
-                self.close(event.code, "")
+                self.queue(_frame(Opcode.PONG, bytes(said.payload)))
             case CloseConnection():
-                # Not a close frame: wsproto's word for bytes that are no websocket's, or text that is no UTF-8.
-                self.close(event.code, event.reason or "")
+                self.close(said.code, said.reason or "")
             case _:  # a pong: that something was heard is all it says
                 pass
 

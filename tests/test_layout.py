@@ -58,6 +58,7 @@ FLOORS = (
     ("chat.connection",),
     ("chat.serving",),
     # The websockets.
+    ("chat.frames",),
     ("chat.link",),
     ("chat.audience",),
     ("chat.hub",),

@@ -1,0 +1,112 @@
+"""What clients send is read as wsproto reads it, whoever of the two does, and however the bytes are cut."""
+
+import struct
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
+
+from chat.frames import Frames, Said, unmasked
+
+LIMIT = 64 * 1024
+MASK = b"\1\2\3\4"
+
+Told = tuple[str, object]
+
+
+def frame(first: int, payload: bytes, mask: bytes = MASK) -> bytes:
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack("!H", size)
+    return bytes([first]) + length + mask + bytes(byte ^ mask[k % 4] for k, byte in enumerate(payload))
+
+
+def told(said: list[Said]) -> list[Told]:
+    """What it comes to: whole messages, pings, and how it ends."""
+    found: list[Told] = []
+    pieces = ""
+    for one in said:
+        match one:
+            case str():
+                found.append(("text", one))
+            case TextMessage():
+                pieces += one.data
+                if one.message_finished:
+                    found.append(("text", pieces))
+                    pieces = ""
+            case BytesMessage():
+                found.append(("bytes", bytes(one.data)))
+            case Ping():
+                found.append(("ping", bytes(one.payload)))
+            case CloseConnection():
+                return [*found, ("close", int(one.code))]
+            case _:
+                assert isinstance(one, Pong)
+    return found
+
+
+def by_wsproto(data: bytes) -> list[Told]:
+    protocol = Connection(ConnectionType.SERVER)
+    protocol.receive_data(data)
+    return told(list(protocol.events()))
+
+
+def pieces_of(data: bytes, sizes: list[int]) -> list[bytes]:
+    pieces = []
+    for size in sizes:
+        pieces.append(data[:size])
+        data = data[size:]
+    return [*pieces, data]
+
+
+usual = st.builds(frame, st.just(0x81), st.text(max_size=200).map(str.encode), st.binary(min_size=4, max_size=4))
+pongs = st.builds(frame, st.sampled_from([0x89, 0x8A]), st.binary(max_size=125))
+anything = st.builds(frame, st.integers(0, 255), st.binary(max_size=130))
+unmasked_frames = st.binary(max_size=125).map(lambda payload: bytes([0x81, len(payload)]) + payload)
+fragments = st.tuples(st.text(), st.text()).map(
+    lambda texts: frame(0x01, texts[0].encode()) + frame(0x89, b"?") + frame(0x80, texts[1].encode())
+)
+
+
+@given(
+    st.lists(usual | pongs | usual | fragments | anything | unmasked_frames, max_size=6).map(b"".join),
+    st.lists(st.integers(1, 80), max_size=12),
+)
+@example(frame(0x81, b"one") + frame(0x88, b"\x03\xe8") + frame(0x81, b"two"), [1])
+@example(frame(0x81, b"one") + frame(0x81, b"\xc3\x28") + frame(0x81, b"two"), [])
+@example(b"\x81\xfe\x00\x05" + MASK + bytes(5), [3])  # a length told in more bytes than it takes
+@example(frame(0x89, b"x" * 126), [])
+def test_frames_are_read_as_wsproto_reads_them_however_they_are_cut(data: bytes, sizes: list[int]) -> None:
+    frames, said = Frames(LIMIT), []
+    for piece in pieces_of(data, sizes):
+        said += frames.read(piece)
+        if said and isinstance(said[-1], CloseConnection):
+            break
+    assert told(said) == by_wsproto(data)
+
+
+def test_a_message_is_told_when_its_last_byte_has_come() -> None:
+    frames = Frames(LIMIT)
+    data = frame(0x81, "é".encode() * 200)
+    for byte in data[:-1]:
+        assert frames.read(bytes([byte])) == []
+    assert frames.read(data[-1:] + frame(0x81, b"next")) == ["é" * 200, "next"]
+
+
+def test_no_more_is_held_of_a_frame_than_the_longest_message() -> None:
+    """Of a longer one the pieces are told as they come, for who counts them."""
+    frames = Frames(1000)
+    assert frames.read(frame(0x81, b"x" * 1000)) == ["x" * 1000]
+    (piece,) = frames.read(frame(0x81, b"x" * 1001)[:500])
+    assert isinstance(piece, TextMessage)
+    assert not piece.message_finished
+
+
+def test_a_close_is_the_last_thing_that_is_said() -> None:
+    said = Frames(LIMIT).read(frame(0x81, b"bye") + frame(0x88, b"\x03\xe8so long") + frame(0x81, b"more"))
+    assert said == ["bye", CloseConnection(1000, "")]
+
+
+@given(st.binary(max_size=300), st.binary(min_size=4, max_size=4))
+def test_a_mask_is_taken_off_byte_by_byte(payload: bytes, mask: bytes) -> None:
+    assert unmasked(mask, payload) == bytes(byte ^ mask[k % 4] for k, byte in enumerate(payload))
