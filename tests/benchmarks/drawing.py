@@ -71,7 +71,7 @@ def _rate(points: Sequence[Point]) -> Figure | None:
 
 def memory(results: Mapping[str, Result]) -> Figure | None:
     """What a single node's process has of the machine's memory while it is filled."""
-    kinds = {"memory": "one room", "memory-ids": "one room, with ClientIds", "memory-rooms": "10,000 rooms"}
+    kinds = {"memory": "one room", "memory-rooms": "10,000 rooms"}
     found = {words: points for name, words in kinds.items() if (points := _series(results, name, "resident bytes"))}
     if not found:
         return None

@@ -5,10 +5,9 @@ then holds was made by itself, and the rate of each stretch tells whether it get
 number, so it gets up to a stretch more than asked for.  A million takes minutes; therefore what is filled is kept.
 """
 
-import itertools
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,41 +27,17 @@ WARM_SHARE = 20  # this part of the messages goes first into another room, and f
 START_S = 600.0  # for hopeless cases: a start that has no index files reads everything
 MANY_ROOMS = 10_000
 
-# What a request is: in another room each time, or with another ClientId.
-_ROOMS = """
+# Scripts for wrk that say what a request is.
+TO_ONE_ROOM = wrk.posting(BODY)
+TO_MANY_ROOMS = f"""
 local n = 0
 wrk.method = "POST"
-wrk.body = BODY
+wrk.body = {json.dumps(BODY)}
 request = function()
   n = n + 1
-  return wrk.format(nil, "/rooms/ROOM-" .. n % COUNT)
+  return wrk.format(nil, "/rooms/{ROOM}-" .. n % {MANY_ROOMS})
 end
 """
-_CLIENT_IDS = """
-local n = 0
-wrk.method = "POST"
-wrk.body = OPENING
-request = function()
-  n = n + 1
-  return wrk.format(nil, nil, nil, wrk.body .. string.format("STRETCH-%011d", n) .. '"}')
-end
-"""
-
-Script = Callable[[int], str]  # of the stretch's number, so that a wrk does not begin again where the last one did
-
-
-def to_one_room(stretch: int) -> str:
-    return wrk.posting(BODY)
-
-
-def to_many_rooms(stretch: int) -> str:
-    return _ROOMS.replace("BODY", json.dumps(BODY)).replace("ROOM", ROOM).replace("COUNT", str(MANY_ROOMS))
-
-
-def with_client_ids(stretch: int) -> str:
-    """As long as those that the server makes where none is sent."""
-    opening = BODY.removesuffix("}") + ', "ClientId": "'
-    return _CLIENT_IDS.replace("OPENING", json.dumps(opening)).replace("STRETCH", f"{stretch:04}")
 
 
 @dataclass(slots=True)
@@ -83,18 +58,19 @@ class Filled:
         return (after - before) / (last - first)
 
 
-def fill(filled: Filled, leader: Node, setting: Setting, script: Script) -> None:
+def fill(filled: Filled, leader: Node, setting: Setting, script: str) -> None:
     """Post `setting.messages`, the first of them to a room beside; AssertionError where a post failed."""
     warm = setting.messages // WARM_SHARE
-    _post_until(filled, leader, warm, setting, "warm", to_one_room)
+    _post_until(filled, leader, warm, setting, "warm", TO_ONE_ROOM)
     del filled.rate[:], filled.resident[:-1]
     _post_until(filled, leader, setting.messages, setting, ROOM, script)
 
 
-def _post_until(filled: Filled, leader: Node, goal: int, setting: Setting, room: str, script: Script) -> None:
+def _post_until(filled: Filled, leader: Node, goal: int, setting: Setting, room: str, script: str) -> None:
+    """At least one stretch, however many there are already."""
     stretch_s = max(1, setting.messages // PER_SECOND // STRETCHES)
-    for stretch in itertools.count(1):
-        found = wrk.run(room_url(leader, room), script(stretch), connections=CONNECTIONS, seconds=stretch_s)
+    while True:
+        found = wrk.run(room_url(leader, room), script, connections=CONNECTIONS, seconds=stretch_s)
         assert found.failed == 0, f"{found.failed} posts failed"
         filled.messages = leader.status()["LastApplied"]
         filled.rate.append((filled.messages, found.per_second))
@@ -106,7 +82,7 @@ def _post_until(filled: Filled, leader: Node, goal: int, setting: Setting, room:
 
 
 @contextmanager
-def filled_cluster(setting: Setting, size: int, script: Script) -> Iterator[Filled]:
+def filled_cluster(setting: Setting, size: int, script: str) -> Iterator[Filled]:
     """So many nodes in a directory of their own, with `setting.messages`, stopped by kill -9."""
     with (
         tempfile.TemporaryDirectory(prefix="raft-chat-filled-") as name,
@@ -120,8 +96,8 @@ def filled_cluster(setting: Setting, size: int, script: Script) -> Iterator[Fill
 
 
 def three_nodes(setting: Setting) -> Filled:
-    return setting.kept.get("three filled nodes", lambda: filled_cluster(setting, 3, to_one_room), Filled)
+    return setting.kept.get("three filled nodes", lambda: filled_cluster(setting, 3, TO_ONE_ROOM), Filled)
 
 
 def single_node(setting: Setting) -> Filled:
-    return setting.kept.get("a filled node", lambda: filled_cluster(setting, 1, to_one_room), Filled)
+    return setting.kept.get("a filled node", lambda: filled_cluster(setting, 1, TO_ONE_ROOM), Filled)
