@@ -2,7 +2,7 @@
 
 They go over websockets on the leader, to a few rooms at once (`pipelined.py` says why), in stretches; between two of
 them all nodes are looked at.  The first thousand go to one of the rooms alone, and its pages are timed then and at the
-end.  At last a follower is stopped and started, and then the nodes are held to tell the same of every room.
+end.  Before that a follower is stopped and started, and all nodes are held to tell the same of every room.
 
 An error ends it: a post that is refused, not acknowledged, or acknowledged twice.
 """
@@ -43,10 +43,10 @@ def posted(setting: Setting) -> Round:
         before = growth.pages(leader, setting)
         load = Load(Watch(cluster), setting)
         load.run(leader)
-        after = growth.pages(leader, setting)
         assert cluster.terminate(follower.id) == 0, follower.log()
         start_s = holding.ready_s(cluster, follower)
         _compare(list(cluster.nodes.values()), setting.messages)
+        after = growth.pages(leader, setting)  # last: what the load left to be done beside is done, as it was before it
         load.watch.look_for_leaders()
         page = leader.request("GET", f"/rooms/{ours.ROOM}?limit={PAGE}").json()
         cluster.kill()
