@@ -3,8 +3,9 @@
     log-00000002-000000000000018.idx        beside a segment that has a successor
     snapshot-000000000000900.idx            beside a snapshot
 
-    <crc> {"format":1,"of":"<the file's name>","bytes":8123,"ends":…,"items":16,"crc":…, …}
-    the indexes of the entries (of a snapshot only), then their positions, each in 8 bytes, little-endian
+    <crc> {"format":2,"of":"<the file's name>","bytes":8123,"ends":…,"items":16, …}
+    the indexes of the entries (of a snapshot only), then their positions, 8 bytes each, in pieces:
+    (the piece's length: 4 bytes, its crc: 4 bytes, both little-endian) (up to ITEMS_MAX numbers, packed by planes.py)
 
 Rules.  An index is a cache.  It may be missing, older than its file, torn or another file's: whatever is not what was
 made of this very file counts for nothing, the file is read instead, and its index is made anew.  It is bound to its
@@ -23,9 +24,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from struct import Struct
 from typing import Any
 from zlib import crc32
 
+from raft import planes
 from raft.contents import Content
 from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.errors import InvalidMessage
@@ -34,12 +37,12 @@ from raft.records import decode_entry, decode_object, seal, unseal
 from raft.segments import Header
 from raft.snapshots import Scan, SnapshotFile, scan_file
 
-FORMAT = 1
+FORMAT = 2
 OWNER = "owner"  # the maker that has the directory
 _END_BYTES = 4096  # of each end of the file: its header, and what is different in each file
 _ROOM_BYTES = 1 << 16  # an index is shorter than its file, but for this: each record has its 48 bytes or more
-_PIECE_BYTES = 4 << 20  # in memory twice
 _ITEM_BYTES = 8
+_PIECE = Struct("<II")
 _NAME = re.compile(r"((?:log-[0-9]{8}|snapshot)-[0-9]{15})\.idx(\.[0-9a-z]+\.tmp)?")
 
 
@@ -145,14 +148,16 @@ class Indexes:
                 return None
             head = _first_line(index)
             value: dict[str, Any] = decode_object(unseal(head))
-            items = index.size - len(head)
-            if (value["format"], value["of"], value["bytes"], value["items"]) != (FORMAT, name, size, items):
+            if (value["format"], value["of"], value["bytes"]) != (FORMAT, name, size):
                 return None
-            if value["ends"] != _ends(file, size) or items % (count * _ITEM_BYTES):
+            if value["ends"] != _ends(file, size):
                 return None
-            pieces = [_array(index, len(head) + place * items // count, items // count) for place in range(count)]
-            return (value, pieces) if value["crc"] == _crc(pieces) else None
-        except (OSError, InvalidMessage, KeyError):
+            arrays, end = [], len(head)
+            for _ in range(count):
+                items, end = _array(index, end, value["items"])
+                arrays.append(items)
+            return (value, arrays) if end == index.size else None
+        except (OSError, InvalidMessage, KeyError, TypeError, ValueError):
             return None
         finally:
             index.close()
@@ -160,9 +165,9 @@ class Indexes:
     def _keep(
         self, file: ReadFile, name: str, size: int, value: dict[str, object], arrays: "Sequence[array[int]]"
     ) -> None:
-        bound = {"format": FORMAT, "of": name, "bytes": size, "ends": _ends(file, size)}
-        items = {"items": sum(map(len, arrays)) * _ITEM_BYTES, "crc": _crc(arrays)}
-        head = seal(json.dumps({**bound, **items, **value}, separators=(",", ":")).encode())
+        items = len(arrays[0])
+        bound = {"format": FORMAT, "of": name, "bytes": size, "ends": _ends(file, size), "items": items}
+        head = seal(json.dumps({**bound, **value}, separators=(",", ":")).encode())
         path = self._data_dir / index_name(name)
         temporary = path.with_name(f"{path.name}.{self._maker}{TEMPORARY_SUFFIX}")
         with suppress(OSError):
@@ -193,26 +198,33 @@ def _ends(file: ReadFile, size: int) -> int:
     return crc32(tail, crc32(head))
 
 
-def _array(file: ReadFile, start: int, size: int) -> "array[int]":
+def _array(file: ReadFile, start: int, items: int) -> "tuple[array[int], int]":
+    """So many numbers, and where their last piece ends.  Raises ValueError: they are not there."""
     found = array("Q")
-    for offset in range(0, size, _PIECE_BYTES):
-        found.frombytes(file.pread(min(_PIECE_BYTES, size - offset), start + offset))
+    while len(found) < items:
+        length, crc = _PIECE.unpack(_bytes_of(file, start, _PIECE.size))
+        piece = _bytes_of(file, start + _PIECE.size, length)
+        if crc32(piece) != crc:
+            raise ValueError("a piece whose checksum does not fit")
+        found.frombytes(planes.unpack(piece, _ITEM_BYTES, min(items - len(found), planes.ITEMS_MAX)))
+        start += _PIECE.size + length
     if sys.byteorder == "big":
         found.byteswap()
-    return found
+    return found, start
+
+
+def _bytes_of(file: ReadFile, start: int, size: int) -> bytes:
+    data = file.pread(size, start) if size <= file.size else b""
+    if len(data) != size:
+        raise ValueError("an index that ends early")
+    return data
 
 
 def _pieces(arrays: "Sequence[array[int]]") -> Iterator[bytes]:
     for items in arrays:
-        for start in range(0, len(items), _PIECE_BYTES // _ITEM_BYTES):
-            piece = items[start : start + _PIECE_BYTES // _ITEM_BYTES]
+        for start in range(0, len(items), planes.ITEMS_MAX):
+            some = items[start : start + planes.ITEMS_MAX]
             if sys.byteorder == "big":
-                piece.byteswap()
-            yield piece.tobytes()
-
-
-def _crc(arrays: "Sequence[array[int]]") -> int:
-    crc = 0
-    for piece in _pieces(arrays):
-        crc = crc32(piece, crc)
-    return crc
+                some.byteswap()
+            piece = planes.pack(some.tobytes(), _ITEM_BYTES)
+            yield _PIECE.pack(len(piece), crc32(piece)) + piece
