@@ -13,7 +13,7 @@ Rules
 import json
 from collections.abc import Callable, Sequence
 
-from chat.link import Link, deliver, text_frame
+from chat.link import Link, SendToAll, deliver, text_frame
 from chat.state import Event, PostEvent, RoomDeleted
 
 
@@ -52,17 +52,18 @@ class _Group:
         self.links: dict[Link, None] = {}
         self.frames: list[bytes] = []
 
-    def flush(self) -> None:
+    def flush(self, send: SendToAll) -> None:
         """Send the batch's frames to every link."""
-        deliver(self.links, b"".join(self.frames))
+        deliver(self.links, b"".join(self.frames), send)
         self.frames.clear()
 
 
 class Audience:
     """The links that get what is published; `cluster_id` is asked when there is a subscriber."""
 
-    def __init__(self, cluster_id: Callable[[], str]) -> None:
+    def __init__(self, cluster_id: Callable[[], str], send: SendToAll) -> None:
         self._cluster_id = cluster_id
+        self._send = send
         self._listeners: dict[Link, None] = {}
         self._groups: dict[frozenset[str] | None, _Group] = {}
         self._group_of: dict[Link, _Group] = {}
@@ -97,7 +98,7 @@ class Audience:
         if self._listeners:
             frames = b"".join(plain_frame(event) for event in events if isinstance(event, PostEvent))
             if frames:
-                deliver(self._listeners, frames)
+                deliver(self._listeners, frames, self._send)
         if self._groups:
             self._deliver_to_groups(events)
 
@@ -115,7 +116,7 @@ class Audience:
             for group in groups:
                 group.frames.append(frame)
         for group in concerned:
-            group.flush()
+            group.flush(self._send)
 
     def _dissolve(self, group: _Group) -> None:
         del self._groups[group.rooms]

@@ -32,6 +32,7 @@ from wsproto.frame_protocol import CloseReason
 
 from chat.audience import Audience
 from chat.link import READ_BYTES, Handler, HubLimits, Link
+from chat.mailing import Mailer
 from chat.nowait import Receiver, send_now
 from chat.state import Event
 
@@ -76,7 +77,8 @@ class Hub:
         # By log index, ascending; not all there were.  A dict would look for its first item behind all that have gone.
         self._recent: OrderedDict[int, Event] = OrderedDict()
         self._recent_bytes = 0
-        self._audience = Audience(cluster_id)
+        self._mailer = Mailer()
+        self._audience = Audience(cluster_id, self._mailer.send)
         self._waiting: dict[Link, tuple[int, float, Job]] = {}  # for published_index to get there; until when
         self._touched: set[Link] = set()
         self._timers: list[tuple[float, int, Job]] = []
@@ -443,6 +445,7 @@ class Hub:
             link.abort()
         for _ in self._workers:
             self._work.put(None)
+        self._mailer.stop()
         self._selector.close()
         self._bell.close()
         self._waker.close()

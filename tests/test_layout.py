@@ -60,7 +60,7 @@ FLOORS = (
     ("chat.connection",),
     ("chat.serving",),
     # The websockets.
-    ("chat.frames",),
+    ("chat.frames", "chat.mailing"),
     ("chat.link",),
     ("chat.audience",),
     ("chat.hub",),

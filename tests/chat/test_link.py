@@ -9,6 +9,7 @@ import pytest
 from wsproto.events import CloseConnection, Ping, Pong
 
 from chat.link import HubLimits, Link, deliver, text_frame
+from chat.nowait import send_to_all
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 from tests.chat.running_hub import RunningHub, numbered
 
@@ -88,7 +89,7 @@ def test_what_all_get_comes_behind_what_one_was_queued(house: RunningHub) -> Non
 
     def send_both() -> None:
         handler.link.send(b"its own")
-        deliver([handler.link], text_frame(b"everybody's"))
+        deliver([handler.link], text_frame(b"everybody's"), send_to_all)
 
     house.hub.call(send_both)
     assert [peer.hear_text(), peer.hear_text()] == ["its own", "everybody's"]
