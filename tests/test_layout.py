@@ -46,7 +46,7 @@ FLOORS = (
     ("chat.replica",),
     ("chat.problems",),
     ("chat.validation", "chat.origins"),
-    ("chat.commands.posts", "chat.commands.rooms"),
+    ("chat.commands.codec", "chat.commands.posts", "chat.commands.rooms"),
     ("chat.commands",),
     ("chat.history", "chat.remembered"),
     ("chat.document",),

@@ -10,8 +10,10 @@ a member that does not know a command would apply it as nothing, and be another 
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 from chat.commands import posts, rooms
+from chat.commands.codec import reader, to_json
 from chat.commands.posts import CLIENT_ID_OPENS, POST_OPENS, Post
 from chat.commands.rooms import DeleteRoom, SetRetention
 
@@ -22,9 +24,17 @@ __all__ = [
 
 LEVEL = 2  # the newest that this program knows
 
-Command = Post | DeleteRoom | SetRetention
+Command = Post | rooms.Command
+
+# By the name that is their `Type`; a post has none.
+KINDS: dict[str, type] = {**rooms.KINDS}
 
 _LEVELS: dict[type, int] = {Post: 1, DeleteRoom: 2, SetRetention: 2}
+_NAMES = {kind: name for name, kind in KINDS.items()}
+_READERS: dict[object, Callable[[dict[str, object]], Any]] = {
+    None: posts.read,
+    **{name: reader(kind) for name, kind in KINDS.items()},
+}
 
 
 def level_of(command: Command) -> int:
@@ -34,13 +44,7 @@ def level_of(command: Command) -> int:
 
 def encode(command: Command) -> bytes:
     """The command's bytes.  Raises UnicodeEncodeError where a text has a lone surrogate."""
-    match command:
-        case Post():
-            return posts.encode(command)
-        case DeleteRoom():
-            return rooms.encode_deletion(command)
-        case SetRetention():
-            return rooms.encode_retention(command)
+    return posts.encode(command) if type(command) is Post else to_json(_NAMES[type(command)], command)
 
 
 _plain_post = posts.PLAIN_POST.fullmatch
@@ -55,18 +59,10 @@ def decode(body: bytes) -> Command | None:
         value = json.loads(body.decode())
         if not isinstance(value, dict):
             return None
-        command = _READERS[value.get("Type")](value)
+        # What is read is no more than encode() needs not to fail on; what that makes of it is compared with the bytes.
+        command: Command = _READERS[value.get("Type")](value)
         return command if encode(command) == body else None
     # KeyError, TypeError: not the members of a command.  ValueError: not JSON, not UTF-8 or not encodable.  Commands
     # are flat, so what is nested deeper than a stack allows is none on any stack.
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
-
-
-# What is read there is no more than encode() needs not to fail on: it takes nothing but strings for texts, and what
-# it then makes of the value is compared with the bytes.
-_READERS: dict[object, Callable[[dict[str, object]], Command]] = {
-    None: posts.read,
-    "delete-room": rooms.read_deletion,
-    "retention": rooms.read_retention,
-}
