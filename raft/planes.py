@@ -15,6 +15,7 @@ import zlib
 from struct import Struct
 
 ITEMS_MAX = 1 << 18  # at a time: 2 MB of positions
+LENGTH_BYTES = 4  # of each plane, in front
 _SAMPLE_BYTES = 4096  # of a plane: what does not shrink there is noise, and to deflate noise is what takes long
 _LEVEL = 1  # the next ones win 5 % and take five times as long
 

@@ -79,8 +79,9 @@ FLOORS = (
 CORE = ("raft.node", "raft.wire")
 NOT_IN_THE_CORE = {"time", "threading", "os", "socket", "logging", "random"}
 
-# What the chat may name of the engine: values, never its machinery.  The seam itself is chat/replica.py.
-ENGINE_VALUES = {"raft.errors", "raft.membership", "raft.messages"}
+# What the chat may name of the engine: values and how numbers are packed, never its machinery.  The seam itself is
+# chat/replica.py.
+ENGINE_VALUES = {"raft.errors", "raft.membership", "raft.messages", "raft.planes"}
 
 
 def module_name(path: Path) -> str:

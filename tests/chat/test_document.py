@@ -13,6 +13,7 @@ from chat.document import LINE_BYTES_MAX
 from chat.history import SHORT, SHORT_MAX, PageAsk, Room
 from chat.remembered import BUCKETS_MIN
 from chat.state import ChatState, Event, Missed, Repeated
+from raft import planes
 from raft.errors import InvalidMessage
 from tests.chat.random_log import LOGS, answers, apply, split
 
@@ -48,7 +49,7 @@ def test_a_restored_state_gives_the_same_answers_and_goes_on_the_same(log: list[
 
 def test_a_document_is_readable() -> None:
     lines = [json.loads(line) for line in state_of(SMALL).document()]
-    assert lines[0] == {"Chat": 2, "Rooms": 2, "IndexBytes": 4, "Buckets": BUCKETS_MIN, "Filled": 4}
+    assert lines[0] == {"Chat": 3, "Rooms": 2, "IndexBytes": 4, "Buckets": BUCKETS_MIN, "Filled": 4}
     assert lines[1]["Room"] == "general"
     assert (lines[1]["NewestId"], lines[1]["Posts"], lines[1]["MaxMessages"]) == (3, 2, 2)
     assert (lines[2]["Room"], lines[2]["NewestId"], lines[2]["Posts"], lines[2]["DeletedAt"]) == ("old", 1, 0, 8)
@@ -92,13 +93,13 @@ def test_a_document_is_of_the_moment_it_was_asked_for() -> None:
 
 def at(*indexes: int) -> str:
     """Places of posts, as a document has them."""
-    return b64encode(b"".join(index.to_bytes(4, "little") for index in indexes)).decode()
+    return b64encode(planes.pack(b"".join(index.to_bytes(4, "little") for index in indexes), 4)).decode()
 
 
 def remembered(*indexes: int) -> bytes:
     """ClientIds of the posts at these log indexes."""
     records = (bytes([k]) * 7 + index.to_bytes(5, "big") for k, index in enumerate(indexes))
-    return b'{"Remembered":"%b"}' % b64encode(b"".join(records))
+    return b'{"Remembered":"%b"}' % b64encode(planes.pack(b"".join(records), 12))
 
 
 def together(lines: list[bytes], *indexes: int) -> list[bytes]:
@@ -125,7 +126,7 @@ def spoilt(lines: list[bytes]) -> list[tuple[str, list[bytes]]]:
         *((f"without line {at}", without(at)) for at in range(len(lines))),
         ("a line twice", lines + lines[-1:]),
         ("rooms in another order", [lines[0], lines[2], lines[1], *lines[3:]]),
-        ("the format before this one", swapped(0, b'"Chat":2', b'"Chat":1')),
+        ("the format before this one", swapped(0, b'"Chat":3', b'"Chat":2')),
         ("white space", swapped(0, b",", b", ")),
         ("not JSON", swapped(0, b"}", b"")),
         ("not an object", [b"[]", *lines[1:]]),
@@ -157,6 +158,9 @@ def spoilt(lines: list[bytes]) -> list[tuple[str, list[bytes]]]:
         ("settings of a deleted room", swapped(2, b'"MaxMessages":0', b'"MaxMessages":1')),
         ("a year that no calendar has", swapped(1, b'"LastPostedAt":', b'"LastPostedAt":9999')),
         ("no base64", swapped(5, b'":"', b'":"!')),
+        ("no planes", [*lines[:5], b'{"Remembered":"%b"}' % b64encode(bytes(48 + 48))]),
+        ("places under another name", swapped(3, b'"At"', b'"Lies"')),
+        ("white space after places", swapped(3, b'"}', b'" }')),
         ("fewer buckets than a blank state has", swapped(0, b'"Buckets":256', b'"Buckets":255')),
         ("more buckets than it can have by now", swapped(0, b'"Buckets":256', b'"Buckets":257')),
         ("fewer buckets filled than are told", swapped(0, b'"Filled":4', b'"Filled":3')),
@@ -218,9 +222,10 @@ def test_who_listens_is_told_of_a_restored_state_and_not_of_what_came_before() -
     assert state.page("general", PageAsk()).log_index == 8
 
 
-def test_a_format_that_is_not_read_is_named() -> None:
-    with pytest.raises(InvalidMessage, match="of format 1, this program reads 2 only"):
-        ChatState().restore(8, [b'{"Chat":1,"Rooms":0,"Remembered":0}'])
+@pytest.mark.parametrize("format", [2, 4])
+def test_a_format_that_is_not_read_is_named(format: int) -> None:
+    with pytest.raises(InvalidMessage, match=f"of format {format}, this program reads 3 only"):
+        ChatState().restore(8, [b'{"Chat":%d,"Rooms":0,"IndexBytes":4,"Buckets":256,"Filled":0}' % format])
 
 
 def test_clientids_that_share_a_bucket_are_taken_in_the_order_of_their_posts() -> None:
