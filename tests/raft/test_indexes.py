@@ -166,6 +166,7 @@ def test_no_index_is_believed_that_is_torn_or_damaged_at_any_byte() -> None:
                 assert indexes_of(disk) == made  # made anew
     disk.write(DIRECTORY / name, whole + b"\0")
     assert found_on(disk) == truth
+    assert indexes_of(disk) == made
 
 
 def test_no_index_is_believed_that_is_of_another_file() -> None:

@@ -43,6 +43,16 @@ def test_noise_takes_no_more_than_it_has_but_for_the_lengths() -> None:
     assert len(pack(data, 12)) == 12 * 4 + len(data)
 
 
+def test_what_begins_alike_and_goes_on_as_noise_is_packed_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it takes as many bytes deflated as it has, it could not be told from what stands as it is."""
+    monkeypatch.setattr("raft.planes._SAMPLE_BYTES", 16)
+    for size in range(1, 300):
+        data = bytes(16) + Random(size).randbytes(size)
+        packed = pack(data, 1)
+        assert unpack(packed, 1, len(data)) == data
+        assert len(packed) <= 4 + len(data)
+
+
 @given(WIDTHS, st.binary(max_size=200), st.integers(-1, 40))
 def test_other_bytes_are_refused_and_no_other_error(width: int, packed: bytes, count: int) -> None:
     with pytest.raises(ValueError, match="plane"):
