@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 
+from raft.documents import Document
 from raft.door import Door, Told
 from raft.errors import InvalidMessage, RaftError, StartRefused, Unavailable
 from raft.membership import Configuration, decode_configuration
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 APPLY_BYTES_MAX = 1 << 20  # in one batch: what is answered together
 FEW = 2  # entries that cost less than waking a thread
 READ_TIMEOUT_S = 4.0  # then 503; clients are promised it within 5 s
+DOCUMENT_TIMEOUT_S = 1.0  # whoever applies for longer is in a start, or the machine is too busy for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,19 @@ class Applier:
         with self._changed:
             return self._changed.wait_for(lambda: self.last_applied >= index, timeout_s)
 
+    def document(self) -> Document | None:
+        """The state as it is at this moment, which holds up what applies for milliseconds; None where it cannot be had.
+
+        All of it is committed, and durable here.
+        """
+        if not self._busy.acquire(timeout=DOCUMENT_TIMEOUT_S):
+            return None
+        try:
+            meta = self._replicated.meta
+            return Document(meta, self._replicated.document()) if meta.index else None
+        finally:
+            self._busy.release()
+
     # The thread
 
     def run(self) -> None:
@@ -212,19 +227,20 @@ class Applier:
     def _restore(self, commit_index: int) -> None:
         """Take over the newest document of the state, where it is ahead: the entries before it may be gone."""
         found = self._storage.documents(commit_index)
-        if found is None or found[0] <= self.last_applied:
+        if found is None or found.meta.index <= self.last_applied:
             return
-        what = "snapshot" if found[0] == self._storage.base_index else "checkpoint"
-        left = commit_index - found[0]
-        logger.info("the state is that of the %s at index %d; %d entries are to be applied", what, found[0], left)
+        index = found.meta.index
+        what = "snapshot" if index == self._storage.base_index else "checkpoint"
+        left = commit_index - index
+        logger.info("the state is that of the %s at index %d; %d entries are to be applied", what, index, left)
         try:
-            self._replicated.restore(*found)
+            self._replicated.restore(found.meta, found.lines)
         except InvalidMessage as error:
             advice = "delete checkpoint-*" if what == "checkpoint" else "it is for another version of this program"
-            raise StartRefused(f"the {what} at index {found[0]} cannot be read: {error}; {advice}") from error
+            raise StartRefused(f"the {what} at index {index} cannot be read: {error}; {advice}") from error
         self._on_configuration(self._door.look(lambda node: node.committed_configuration))
         with self._changed:
-            self.last_applied = found[0]
+            self.last_applied = index
             self._changed.notify_all()
         self._machine.applied(self.last_applied)
 

@@ -1,4 +1,5 @@
-"""What one segment leaves of itself in the log: read from its lines, or from the index beside it (indexes.py).
+"""What one segment leaves of itself in the log: read from its lines or from the index beside it (indexes.py), or noted
+as it was written.
 
 Rules.  A segment's records are taken in their order, and one at index i cancels every earlier one at i or above, those
 of earlier segments too.  So from the lowest index in the segment on, all entries that are in force after it are its
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 from raft.disk import ReadFile
 from raft.errors import InvalidMessage
-from raft.messages import Entry, HardState
+from raft.messages import Entry, HardState, Kind
 from raft.positions import pack
 from raft.records import entry_of_verified
 from raft.segments import Header, Line, decode_opening, intact_lines
@@ -39,15 +40,24 @@ class Content:
     def take(self, line: Line, offset: int) -> None:
         """An entry's record, next in order.  Raises InvalidMessage where it leaves a gap."""
         index_digits, term_digits, time_digits, configuration = line.group(3, 4, 5, 6)
-        index, term = int(index_digits), int(term_digits)
-        if index != self.first_index + len(self.positions) or not self.first_written:
-            self._rewind(index)
-        self.last_time = int(time_digits)
-        if not self.term_runs or self.term_runs[-1][1] != term:
-            self.term_runs.append((index, term))
+        position = pack(0, offset, line.end() - line.start())
+        self._add(int(index_digits), int(term_digits), int(time_digits), position)
         if configuration is not None:
             self.configurations.append(entry_of_verified(line[0]))
-        self.positions.append(pack(0, offset, line.end() - line.start()))
+
+    def note(self, entry: Entry, position: int) -> None:
+        """An entry that was written there, next in order; its file may have any number, but the same for all."""
+        self._add(entry.index, entry.term, entry.time, position)
+        if entry.kind is Kind.CONFIGURATION:
+            self.configurations.append(entry)
+
+    def _add(self, index: int, term: int, time: int, position: int) -> None:
+        if index != self.first_index + len(self.positions) or not self.first_written:
+            self._rewind(index)
+        self.last_time = time
+        if not self.term_runs or self.term_runs[-1][1] != term:
+            self.term_runs.append((index, term))
+        self.positions.append(position)
 
     def _rewind(self, index: int) -> None:
         if not self.first_written:

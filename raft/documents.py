@@ -1,4 +1,5 @@
-"""Which state document a start, or a compaction, begins with: the newest checkpoint that can be trusted, or the base.
+"""Documents of the state, and which one a start, or a compaction, begins with: the newest checkpoint that can be
+trusted, or the base.
 
 Rules.  A checkpoint counts where it is whole and the log holds, at its index, an entry of its term: then it is the
 state after that very entry.  It was made of what was applied, so its entry is committed, whatever the hard state on

@@ -1,15 +1,16 @@
-"""When the log is checkpointed and compacted.
+"""When the log is checkpointed and compacted, and the checkpoints themselves.
 
 A checkpoint of the state is due when a start would have half a second of log to apply, and at least half as many
-bytes as the last one has: so checkpoints write at most twice what the log itself does.  One that would follow close on
-the last waits until that is twice as much: while there is much to do, checkpoints are a small part of it.  While
-nothing comes in, a quarter is enough.
+bytes as the last one has: so checkpoints write at most twice what the log itself does, however much there is.  While
+nothing comes in, a quarter is enough.  It is written here, of the state as it is: nothing is replayed or read for it.
+That goes on in steps of about a millisecond with ten times as long between them, so that whoever comes across one
+hardly notices.
 A compaction is due when the log is twice as large as what would be left of it: its cost is shared by what made it
 necessary, however much there is (as Redis rewrites its AOF).  It keeps the newest entries, for a day, and what a member
 that is there still lacks, so that hardly anybody needs a snapshot.  A snapshot holds what was live at its own index, so
 a deletion frees nothing before it is up to that index itself: what was live is noted down as the log grows.
 
-One thread, off everybody's way; what it decides is done by `rewrite`, elsewhere (rewriting.py).
+One thread, off everybody's way; compactions are made by `rewrite`, elsewhere (rewriting.py).
 """
 
 import logging
@@ -17,6 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from math import inf
 
@@ -30,7 +32,6 @@ from raft.storage import Storage
 
 logger = logging.getLogger(__name__)
 
-COMPACTION, CHECKPOINT = "compaction", "checkpoint"
 CHECK_S = 0.2  # a look costs next to nothing, and so few entries come in between
 RETRY_S = 60.0  # after a rewrite that failed, for want of space say
 KEEP_ENTRIES = 10_000  # so many stay in the log for members that were away for a moment,
@@ -38,9 +39,8 @@ KEEP_S = 86_400.0  # as long as they are not a day old: what was deleted is to b
 MARK_ENTRIES = 1_000  # between two notes of what is live
 WAIT_ENTRIES = 200_000  # so many stay for a member that lags behind; past that it gets a snapshot
 CONTACT_MS = 10_000  # who was not heard for so long is not waited for
-YIELD_S = 0.01  # after each step of some milliseconds
+YIELD_S = 0.01  # after each step of a millisecond or some
 CHECKPOINT_BYTES = 8 << 20  # some 30,000 entries, which are applied in half a second
-REST = 4  # times as long as a checkpoint takes
 QUIET_S = 2.0  # without a new entry: a machine that has nothing to do may as well make the next start quicker,
 QUIET_SHARE = 4  # for a part of the log that would be due
 COMPACT_BYTES_MIN = 64 << 20  # below that nobody misses the space
@@ -72,12 +72,12 @@ class Housekeeper:
         storage: Storage,
         applier: Applier,
         machine: StateMachine,
-        rewrite: Callable[[str, int], SnapshotMeta],
+        rewrite: Callable[[int], SnapshotMeta],
         *,
         compact_bytes: int = COMPACT_BYTES_MIN,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
     ) -> None:
-        """`rewrite(kind, up_to)` makes the file; `compact_bytes`: a smaller log is never compacted."""
+        """`rewrite(up_to)` makes a snapshot; `compact_bytes`: a smaller log is never compacted."""
         self._door = door
         self._storage = storage
         self._applier = applier
@@ -89,7 +89,6 @@ class Housekeeper:
         self._seen_index = 0  # at the last look
         self._grown_s = inf  # when a look found the log grown for the last time
         self._not_before_s = 0.0
-        self._rested_s = 0.0  # when a checkpoint no longer follows close on the last
         self._stopping = threading.Event()
 
     def run(self, stopping: threading.Event) -> None:
@@ -97,6 +96,7 @@ class Housekeeper:
         self._stopping = stopping
         while not stopping.wait(CHECK_S):
             self._storage.sweep(time.monotonic())
+            self._storage.keep_indexes()
             self.mark(time.monotonic())
             if time.monotonic() >= self._not_before_s:
                 self.look_over()
@@ -106,33 +106,36 @@ class Housekeeper:
         try:
             if up_to := self._compaction_due():
                 self.compact(up_to)
-            elif up_to := self._checkpoint_due():
-                self.checkpoint(up_to)
+            elif self._checkpoint_is_due():
+                self.checkpoint()
         except RewriteStopped:
             return
         except RewriteFailed as error:
-            logger.warning("the log was not rewritten, which is tried again in %d s: %s", RETRY_S, error)
-            self._not_before_s = time.monotonic() + RETRY_S
+            self._put_off("the log was not rewritten", error)
+        except OSError as error:
+            self._put_off("no checkpoint was made", error)
 
-    def _checkpoint_due(self) -> int:
-        """At which index; 0: it is not."""
+    def _put_off(self, what: str, error: Exception) -> None:
+        logger.warning("%s, which is tried again in %d s: %s", what, RETRY_S, error)
+        self._not_before_s = time.monotonic() + RETRY_S
+
+    def _checkpoint_is_due(self) -> bool:
         applied = self._applier.last_applied  # in a start that is less than what has been committed
         due_bytes = max(self._checkpoint_bytes, self._storage.document_bytes // 2)
-        now_s = time.monotonic()
-        if now_s - self._grown_s >= QUIET_S:
+        if time.monotonic() - self._grown_s >= QUIET_S:
             due_bytes //= QUIET_SHARE
-        elif now_s < self._rested_s:
-            due_bytes *= 2
-        return applied if self._storage.bytes_since_document(applied) >= due_bytes else 0
+        return self._storage.bytes_since_document(applied) >= due_bytes
 
-    def checkpoint(self, up_to: int) -> SnapshotMeta:
-        """Write the state at `up_to`, which is applied, down.  Raises RewriteFailed."""
-        began_s = time.monotonic()
-        meta = self._rewrite(CHECKPOINT, up_to)
-        self._storage.checkpointed(meta)
-        ended_s = time.monotonic()
-        self._rested_s = ended_s + REST * (ended_s - began_s)
-        return meta
+    def checkpoint(self) -> None:
+        """Write the state as it is down.  Raises RewriteStopped, and OSError: there is none then."""
+        document = self._applier.document()
+        if document is None:
+            return
+        with closing(self._storage.write_checkpoint(document)) as steps:
+            for _ in steps:
+                self._yield()
+                if self._stopping.is_set():
+                    raise RewriteStopped
 
     def mark(self, now_s: float) -> None:
         """Note what is live now, where the log has grown since the last time."""
@@ -169,7 +172,7 @@ class Housekeeper:
     def compact(self, up_to: int) -> SnapshotMeta:
         """Put a snapshot in the place of the log up to `up_to`, which is applied.  Raises RewriteFailed."""
         began_s = time.monotonic()
-        meta = self._rewrite(COMPACTION, up_to)
+        meta = self._rewrite(up_to)
         before = self._storage.bytes_on_disk  # now: what was written meanwhile is in it before and after
         try:
             self._storage.adopt(meta, self._yield)

@@ -61,7 +61,7 @@ from raft.wire import Answer, Call
 
 logger = logging.getLogger(__name__)
 
-Rewrite = Callable[[str, int], SnapshotMeta]
+Rewrite = Callable[[int], SnapshotMeta]
 
 POLL_S = 0.01  # how often a leader is looked for, by a caller that has a thread to wait in
 
@@ -108,7 +108,7 @@ class RunningMember:
         rewrite: Rewrite | None = None,
         compact_bytes: int = COMPACT_BYTES_MIN,
     ) -> None:
-        """`level`: of this program.  `rewrite(kind, up_to)` makes checkpoints and compactions (rewriting.py).
+        """`level`: of this program.  `rewrite(up_to)` makes compactions (rewriting.py); None: no housekeeping at all.
 
         Raises StartRefused: the log may hold what is beyond the level.
         """

@@ -44,14 +44,13 @@ def unpack(position: int) -> tuple[int, int, int]:
 
 
 def moved(positions: "array[int]", file: int) -> "array[int]":
-    """These positions, which are of file 0 and of the first 32 GiB in it, in `file`.
+    """These positions, which are of the first 32 GiB of one file, in `file`.
 
     The bytes that name the file are the highest two, and are set for all at once: 5 ms a million, one by one 80 ms.
     """
-    data = bytearray(positions.tobytes())
-    for place, byte in enumerate(pack(file, 0, 1).to_bytes(8, sys.byteorder)):
-        if byte:
-            data[place::8] = bytes([byte]) * len(positions)
+    data, named = bytearray(positions.tobytes()), pack(file, 0, 1).to_bytes(8, sys.byteorder)
+    for place in (0, 1) if sys.byteorder == "big" else (6, 7):
+        data[place::8] = named[place : place + 1] * len(positions)
     return array("Q", data)
 
 

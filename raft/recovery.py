@@ -61,6 +61,7 @@ class LastSegment:
     size: int
     durable: int  # where its successor takes over
     empty: bool  # nothing in it but hard state: its successor may stand in its place
+    content: Content | None  # up to `durable`; None where there is more behind it
 
 
 @dataclass(slots=True)
@@ -273,7 +274,8 @@ class _Recovery:
         carried = _in_force(line for _, line in intact_lines(file, durable, scan.stop))
         self._log.carried = [pair for pair in carried if pair[0] > self._log.positions.base_index]
         empty = not scan.content.first_written and scan.stop == size
-        self._log.last_segment = LastSegment(scan.header, size, durable, empty)
+        content = None if carried else scan.content
+        self._log.last_segment = LastSegment(scan.header, size, durable, empty, content)
 
     def _refuse(self, name: str, offset: int, what: str) -> NoReturn:
         raise CorruptLog(str(self._data_dir / name), offset, what, ADVICE)

@@ -1,6 +1,6 @@
-"""What the log makes: the state machine's state, and the memory of which proposals have been applied.
+"""What the log makes: the state machine's state, the memory of which proposals have been applied, and how far that is.
 
-Both are functions of the log's committed entries alone, the same on every member, and go together into every document
+All are functions of the log's committed entries alone, the same on every member, and go together into every document
 of the state: a snapshot without the memory would apply a retried proposal twice (dissertation §6.3).
 """
 
@@ -11,7 +11,8 @@ from itertools import chain
 from typing import Protocol
 
 from raft.errors import InvalidMessage
-from raft.messages import Entry
+from raft.membership import Configuration, decode_configuration
+from raft.messages import Entry, Kind, SnapshotMeta
 from raft.sessions import Sessions
 
 
@@ -30,23 +31,45 @@ class StateMachine(Protocol):
 class Replicated:
     """One state machine, and its sessions.  For one thread at a time."""
 
-    def __init__(self, machine: StateMachine) -> None:
+    def __init__(self, machine: StateMachine, founding: Configuration | None = None) -> None:
+        """`founding`: the configuration that is in no log, in force until the first one that is."""
         self._machine = machine
         self._sessions = Sessions()
+        self._meta = SnapshotMeta(0, 0, 0, 0, (founding or Configuration({})).encode())  # as restored, or of `_last`
+        self._last: Entry | None = None  # that was applied since
+        self._configuration: Entry | None = None  # the last one of these
+
+    @property
+    def meta(self) -> SnapshotMeta:
+        """What a document made now stands for; index 0 where nothing has been applied."""
+        if self._last is not None:
+            last, configuration = self._last, self._configuration
+            index, encoded = self._meta.configuration_index, self._meta.configuration
+            if configuration is not None:
+                index, encoded = configuration.index, decode_configuration(configuration.body).encode()
+            self._meta = SnapshotMeta(last.index, last.term, last.time, index, encoded)
+            self._last = self._configuration = None
+        return self._meta
 
     def apply(self, entry: Entry) -> tuple[bool, object]:
         """Apply the next committed entry: (whether it was a proposal that is new, the machine's result)."""
+        self._last = entry
+        if entry.kind is Kind.CONFIGURATION:
+            self._configuration = entry
         if entry.id is None or not self._sessions.admit(entry.id):
             return False, None
         return True, self._machine.apply(entry)
 
     def document(self) -> Iterator[bytes]:
-        """All of the state in lines of JSON, the sessions first; equal states give equal bytes."""
+        """All of the state as of now in lines of JSON, the sessions first; equal states give equal bytes.
+
+        This takes milliseconds.  The lines are made as they are asked for, by any thread, while `apply` goes on.
+        """
         sessions = b'{"sessions":%b}' % json.dumps(self._sessions.document(), separators=(",", ":")).encode()
         return chain((sessions,), self._machine.document())
 
-    def restore(self, index: int, lines: Iterable[bytes]) -> None:
-        """Go on from a document of the state at `index`.  Raises InvalidMessage; then the state is as it was."""
+    def restore(self, meta: SnapshotMeta, lines: Iterable[bytes]) -> None:
+        """Go on from a document of the state.  Raises InvalidMessage; then the state is as it was."""
         rest = iter(lines)
         try:
             head = json.loads(next(rest, b""))
@@ -55,5 +78,6 @@ class Replicated:
         if not isinstance(head, dict) or list(head) != ["sessions"]:
             raise InvalidMessage("a document of the state that does not begin with its sessions")
         sessions = Sessions.restored(head["sessions"])
-        self._machine.restore(index, rest)
+        self._machine.restore(meta.index, rest)
         self._sessions = sessions
+        self._meta, self._last, self._configuration = meta, None, None

@@ -1,4 +1,4 @@
-"""Checkpoints and compactions in a process of their own: what starts it, and what it does.
+"""Compactions in a process of their own: what starts it, and what it does.
 
 A rewrite replays the log into a blank state machine and copies what is live.  That takes seconds of a processor, which
 threads of the member's own process would have to share with those that answer clients (the GIL), so it is done by a
@@ -17,16 +17,15 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from raft.compaction import compact, write_checkpoint
+from raft.compaction import compact
 from raft.disk import TEMPORARY_SUFFIX, RealDisk
 from raft.errors import RaftError
-from raft.housekeeping import CHECKPOINT, COMPACTION, RewriteFailed, RewriteStopped
+from raft.housekeeping import RewriteFailed, RewriteStopped
 from raft.messages import SnapshotMeta
 from raft.replicated import StateMachine
 
 NICENESS = 19  # it has time; a machine that is busy with posts would do fewer of them
 SPARE_BYTES = 8 << 20  # of the disk stay free: a log that finds it full ends its member, a rewrite can wait
-_KINDS = {COMPACTION: compact, CHECKPOINT: write_checkpoint}
 
 
 class ChildRewriter:
@@ -40,11 +39,11 @@ class ChildRewriter:
         self._child: subprocess.Popen[str] | None = None
         self._stopped = False
 
-    def __call__(self, kind: str, up_to: int) -> SnapshotMeta:
+    def __call__(self, up_to: int) -> SnapshotMeta:
         """Do it and wait for it.  Raises RewriteFailed and RewriteStopped."""
         path = os.pathsep.join(sys.path)  # a checkout, an installation, a zipapp; never what happens to lie around
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
-        command = [*self._command, kind, str(self._data_dir), str(up_to)]
+        command = [*self._command, str(self._data_dir), str(up_to)]
         with self._lock:
             if self._stopped:
                 raise RewriteStopped
@@ -83,8 +82,8 @@ class ChildRewriter:
 
 
 def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> int:
-    """The child: `KIND DATA_DIR UP_TO`; prints the SnapshotMeta as a JSON list."""
-    kind, data_dir, up_to = arguments
+    """The child: `DATA_DIR UP_TO`; prints the SnapshotMeta as a JSON list."""
+    data_dir, up_to = arguments
     parent = os.getppid()
 
     def pause() -> None:
@@ -95,7 +94,7 @@ def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> i
 
     os.nice(NICENESS)
     try:
-        meta = _KINDS[kind](RealDisk(), Path(data_dir), int(up_to), new_machine(), pause=pause)
+        meta = compact(RealDisk(), Path(data_dir), int(up_to), new_machine(), pause=pause)
     except (RaftError, OSError, LookupError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -18,7 +18,7 @@ like one of the file's own (it has neither `entries` nor `end` as its first memb
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ from raft.segments import Line, intact_lines, intact_lines_in
 FORMAT = 2
 CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole line
 STEP_BYTES = 128 << 10  # some hundred entries: a few milliseconds
+WRITE_STEP_BYTES = 64 << 10  # some hundred lines, which take one or two milliseconds to make
 _WRITE_BYTES = 1 << 20  # in one piece, and synced: a large fsync would hold up those of the log beside it
 _NAME = re.compile(r"(snapshot|checkpoint)-([0-9]{15})\.jsonl")
 _TEMPORARY = re.compile(r"(?:snapshot|checkpoint)-[0-9]{15}\.jsonl\.(?:[0-9a-z]+\.)?tmp")
@@ -227,7 +228,7 @@ def document_lines(disk: Disk, path: Path) -> Iterator[bytes]:
     raise CorruptLog(str(path), stop, "the state document is damaged", ADVICE)
 
 
-def write_file(
+def file_steps(
     disk: Disk,
     data_dir: Path,
     name: str,
@@ -238,19 +239,24 @@ def write_file(
     *,
     maker: str = "1",
     noted: Sparse | None = None,
-) -> SnapshotFile:
-    """Make a whole, durable file: with `entries` (how many, and their records) a snapshot, without a checkpoint.
+) -> Generator[None, None, None]:
+    """Make a whole, durable file, step by step: with `entries` (how many, and their records) a snapshot, without a
+    checkpoint.  After the last step it is there.
 
-    `maker` is a word that no other process making files here has; `noted` is told where the entries lie.  Where it
-    raises, nothing is left behind, unless the disk takes not even that.
+    A step is WRITE_STEP_BYTES of short lines, or a long line, and now and then a sync.  `maker` is a word that no other
+    process making files here has; `noted` is told where the entries lie.  Where a step raises, or none follows (the
+    steps are closed), nothing is left behind, unless the disk takes not even that.
     """
-    writer = _Writer(disk, data_dir / name, maker)
+    writer, step_end = _Writer(disk, data_dir / name, maker), 0
     try:
         writer.put(seal(encode_header(name, cluster_id, meta)))
         for line in document:
             assert not line.startswith(_OWN_LINES)
             writer.put(sealed := seal(line))
             assert len(sealed) <= RECORD_BYTES_MAX
+            if writer.size >= step_end:
+                step_end = writer.size + WRITE_STEP_BYTES
+                yield
         if entries is not None:
             count, records = entries
             writer.put(seal(b'{"entries":%d}' % count))
@@ -258,7 +264,10 @@ def write_file(
                 offset = writer.put(record)
                 if noted is not None:
                     noted.add(index_of(record), offset, len(record))
-        return SnapshotFile(meta, name, writer.finish())
+                if offset >= step_end:
+                    step_end = offset + WRITE_STEP_BYTES
+                    yield
+        writer.finish()
     except BaseException:
         writer.abandon()
         raise
@@ -279,9 +288,14 @@ class _Writer:
         self._written = 0
         self._crc = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes so far."""
+        return self._written + self._pending_bytes
+
     def put(self, line: bytes) -> int:
         """Add a line; returns its offset."""
-        offset = self._written + self._pending_bytes
+        offset = self.size
         self._pending.append(line)
         self._pending_bytes += len(line)
         if self._pending_bytes >= _WRITE_BYTES:
@@ -296,15 +310,14 @@ class _Writer:
         self._crc = crc32(data, self._crc)
         self._written += len(data)
 
-    def finish(self) -> int:
-        """Close the file with its end line, durable and under its name; returns its size."""
+    def finish(self) -> None:
+        """Close the file with its end line, durable and under its name."""
         self._flush()
-        self._file.append(end := seal(b'{"end":%d,"crc":"%08x"}' % (self._written, self._crc)))
+        self._file.append(seal(b'{"end":%d,"crc":"%08x"}' % (self._written, self._crc)))
         self._file.fsync()
         self._file.close()
         self._disk.rename(self._temporary, self._path)
         self._disk.sync_directory(self._path.parent)
-        return self._written + len(end)
 
     def abandon(self) -> None:
         """Take away what was begun."""

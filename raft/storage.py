@@ -19,32 +19,36 @@ What a segment looks like is in `segments.py`, a snapshot in `snapshots.py`, the
 what a start accepts in `recovery.py`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+import errno
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
+from raft.contents import Content
 from raft.disk import Disk
-from raft.documents import newest_document
+from raft.documents import Document, newest_document
 from raft.errors import DiskFailed, InvalidMessage
 from raft.files import Files
 from raft.indexes import OWNER, Indexes
 from raft.messages import Entry, HardState, SnapshotMeta
-from raft.positions import Positions, Sparse, pack, unpack
+from raft.positions import Positions, Sparse, moved, pack, unpack
 from raft.reading import LogReader, Progress
-from raft.receiving import Receiver
-from raft.records import RECORD_BYTES_MAX, decode_entry
+from raft.receiving import SPARE_BYTES, Receiver
+from raft.records import RECORD_BYTES_MAX, decode_entry, entry_of_verified
 from raft.recovery import RecoveredLog, recover
 from raft.segments import Header, SegmentWriter, encode_opening, first_index_of, segment_name, sequence_of
-from raft.snapshots import SnapshotFile, checkpoint_name, snapshot_name
+from raft.snapshots import SnapshotFile, checkpoint_name, file_steps, snapshot_name
 
 SEGMENT_BYTES = 16 << 20  # of the newest one a start reads all: 0.15 s
 SEGMENT_BYTES_LARGE = 64 << 20
 SEGMENT_BYTES_MAX = 1 << 30
 SEGMENTS_SMALL = 1024  # of a size that was asked for; then they grow with the log, for places among files are numbered
 BATCH_BYTES_MAX = SEGMENT_BYTES_MAX // 2  # a segment begins a batch below its bound and must hold all of it
+SEALED_MAX = 8  # segments whose index is still to be made; of one that is passed over the next start makes it
 
 _T = TypeVar("_T")
 
@@ -81,6 +85,8 @@ class Storage:
         self._base_lock = Lock()  # held while another base takes effect in memory
         self._failure = ""  # why the storage is unusable
         self._closed = False
+        self._content = Content()  # of the newest segment
+        self._sealed: deque[tuple[Header, int, Content]] = deque(maxlen=SEALED_MAX)  # with their ends
         self._writer = self._final(lambda: self._open_segment(log))
         self._final(self._believe_checkpoint)
         self.recovered = Recovered(
@@ -96,8 +102,8 @@ class Storage:
     def _believe_checkpoint(self) -> None:
         found = self.documents(self.last_index)
         if found is not None:
-            self._files.checkpointed(found[0])
-            commit_index = max(self._hard_state.commit_index, found[0])
+            self._files.checkpointed(found.meta.index)
+            commit_index = max(self._hard_state.commit_index, found.meta.index)
             self._hard_state = replace(self._hard_state, commit_index=commit_index)
 
     @classmethod
@@ -217,7 +223,12 @@ class Storage:
         self._writer.write(batch)
         self._files.grow(self._writer.size)
         self._positions.set(pairs)
+        self._note(entries, pairs)
         self._writer.sync()
+
+    def _note(self, entries: Iterable[Entry], pairs: Iterable[tuple[int, int]]) -> None:
+        for entry, (_, position) in zip(entries, pairs, strict=True):
+            self._content.note(entry, position)
 
     def read(self, first: int, last: int, bytes_max: int) -> list[bytes]:
         """As `LogReader.read`; any thread.  Also raises DiskFailed."""
@@ -234,16 +245,15 @@ class Storage:
         self._check_usable()
         return self._reader.replay(first, last, progress)
 
-    def documents(self, commit_index: int) -> tuple[int, Iterator[bytes]] | None:
-        """(index, lines) of the newest usable state document at or below `commit_index`; None where there is none.
+    def documents(self, commit_index: int) -> Document | None:
+        """The newest usable state document at or below `commit_index`; None where there is none.
 
         A damaged checkpoint is removed.  The lines raise CorruptLog or OSError where the file is lost under them.
         """
         base = self._files.base
-        found = newest_document(
+        return newest_document(
             self._disk, self._data_dir, base, commit_index, self._term_at, tidy=True, known=self._checkpoints
         )
-        return (found.meta.index, found.lines) if found else None
 
     def _term_at(self, index: int) -> int:
         try:
@@ -334,9 +344,30 @@ class Storage:
                 self._positions.rebase(meta.index, base.sparse, slot)
                 self._files.rebase(base.file, slot)
 
-    def checkpointed(self, meta: SnapshotMeta) -> None:
-        """A checkpoint of `meta.index` was made.  Any thread."""
+    def write_checkpoint(self, document: Document) -> Generator[None, None, None]:
+        """Write this document of the state, which is of what is durable here, to a file, in steps of a millisecond.
+
+        After the last step it is what a start goes on from.  Any thread, one at a time, while the appending one goes
+        on.  A step raises OSError: what was written is removed, as it is where no step follows (they are closed).
+        """
+        meta = document.meta
+        steps = file_steps(
+            self._disk, self._data_dir, checkpoint_name(meta.index), self._cluster_id, meta, document.lines, maker=OWNER
+        )
+        with closing(steps):
+            for _ in steps:
+                if self._disk.free_bytes(self._data_dir) < SPARE_BYTES:
+                    raise OSError(errno.ENOSPC, "the disk is almost full", str(self._data_dir))
+                yield
         self._files.checkpointed(meta.index)
+
+    def keep_indexes(self) -> None:
+        """Make the indexes of segments that were sealed since the last time.  One thread; no failure is told."""
+        while self._sealed:
+            header, end, content = self._sealed.popleft()
+            with suppress(OSError), closing(self._disk.open(self._data_dir / header.name)) as file:
+                content.positions = moved(content.positions, 0)
+                Indexes(self._disk, self._data_dir, OWNER).keep_segment(file, header, end, content)
 
     def sweep(self, now_s: float) -> None:
         """Remove what was replaced an hour ago or earlier, and older checkpoints at once; call it now and then.
@@ -374,11 +405,16 @@ class Storage:
         elif last is not None:
             name = segment_name(sequence_of(last.header.name) + 1, first_index)
             predecessor, end = last.header.name, last.durable
+            if last.content is not None:
+                self._sealed.append((last.header, end, last.content))
         else:
             name, predecessor, end = segment_name(1, first_index), "", 0
         writer = self._create(name, predecessor, end, b"".join(record for _, record in log.carried))
-        lengths = ((index, len(record)) for index, record in log.carried)
-        self._positions.set(self._place(lengths, writer.size - writer.header.carried))
+        pairs = self._place(
+            ((index, len(record)) for index, record in log.carried), writer.size - writer.header.carried
+        )
+        self._positions.set(pairs)
+        self._note((entry_of_verified(record) for _, record in log.carried), pairs)
         return writer
 
     def _rotate(self, first_index: int) -> None:
@@ -386,6 +422,8 @@ class Storage:
         old = self._writer
         name = segment_name(sequence_of(old.header.name) + 1, first_index)
         self._writer = self._create(name, old.header.name, old.size, b"")
+        self._sealed.append((old.header, old.size, self._content))
+        self._content = Content()
         old.close()
 
     def _create(self, name: str, predecessor: str, predecessor_end: int, carried: bytes) -> SegmentWriter:

@@ -178,7 +178,9 @@ def _gone(pid: int) -> bool:
 def _with_a_child_at_work(cluster: Cluster) -> tuple[Node, int]:
     """A node that has begun to rewrite its log, by a child that stands still."""
     node = cluster.nodes[cluster.start_ready().wait_leader()]
-    filling = Thread(target=fill, args=(node, 8_000, ["general"]), name="filling")
+    fill(node, GONE, [DOOMED, "general"], LONG)
+    let_go(cluster, node.id, ["general"])
+    filling = Thread(target=fill, args=(node, STAYING, ["general"], SHORT), name="filling")
     filling.start()
     try:
         child = wait_until(lambda: _child_of(node) or None, COMPACT_S, "there is a child")

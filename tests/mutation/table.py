@@ -527,6 +527,24 @@ SNAPSHOTS = (
         seed=5,
     ),
     _mutant(
+        "document-of-two-moments",
+        "What is applied while a checkpoint is about to be written gets into a part of it, the sessions.",
+        "a rule of raft/replicated.py: a document is of the moment it was asked for",
+        Replicated.document,
+        "return chain((sessions,), self._machine.document())",
+        "state = self._machine.document(); return chain("
+        """(b'{"sessions":%b}' % json.dumps(one.document()).encode() for one in (self._sessions,)), state)""",
+        seed=27,
+    ),
+    _mutant(
+        "document-of-another-entry",
+        "A document of the state names an entry that was applied before the last one that is in it.",
+        "Raft §7: last included index and term",
+        Replicated.apply,
+        "self._last = entry",
+        "self._last = self._last or entry",
+    ),
+    _mutant(
         "client-ids-not-asked",
         "A post is made of each request, also where its ClientId has made one before.",
         "the public promise: a retry stands once",
@@ -547,7 +565,7 @@ SNAPSHOTS = (
         "compaction-forgets-the-configuration",
         "A snapshot names the members that its predecessor named, not those of the log it replaces.",
         "Raft §7; dissertation §5.1",
-        compaction._Past._replayed,
+        Replicated.apply,
         "if entry.kind is Kind.CONFIGURATION:",
         "if False:",
     ),

@@ -28,8 +28,8 @@ class Memory:
 
     def document(self) -> Iterator[bytes]:
         """The indexes, and the commands."""
-        for index, command in zip(self.indexes, self.commands, strict=True):
-            yield b'{"index":%d,"command":%b}' % (index, command)
+        said = list(zip(self.indexes, self.commands, strict=True))
+        return (b'{"index":%d,"command":%b}' % (index, command) for index, command in said)
 
     def restore(self, index: int, lines: Iterable[bytes]) -> None:
         """What `document` wrote."""

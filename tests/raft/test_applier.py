@@ -1,17 +1,19 @@
 """What is committed reaches the state machine in order and once, and then those who wait for it are told."""
 
+import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
 import pytest
 
 from raft.applier import FEW, Applier, Read
+from raft.documents import Document
 from raft.errors import RaftError, StartRefused, Unavailable
 from raft.log import Log
 from raft.membership import Configuration, Member
-from raft.messages import HardState, ProposalId
+from raft.messages import Entry, HardState, ProposalId, SnapshotMeta
 from raft.node import Node, Random
 from raft.proposals import Proposals
 from raft.records import command_entry, configuration_entry, noop_entry
@@ -84,6 +86,39 @@ def test_what_another_member_proposed_is_applied_and_answers_nobody_here() -> No
     alone.flusher.flush()
     turn(alone.applier)
     assert (alone.memory.commands, told) == ([b'"foreign"'], [])
+
+
+# Documents of the state
+
+
+def test_a_document_is_of_one_moment_whatever_is_applied_while_it_is_read() -> None:
+    alone = leading()
+    assert alone.applier.document() is None, "nothing has been applied"
+    alone.commit(b"1", b"2")
+    turn(alone.applier)
+    index = alone.applier.last_applied
+    document = alone.applier.document()
+    assert document is not None
+    alone.commit(b"3")
+    turn(alone.applier)
+    assert (document.meta.index, document.meta.term) == (index, 1)
+    assert [json.loads(line)["command"] for line in list(document.lines)[1:]] == [1, 2]
+    assert alone.memory.commands == [b"1", b"2", b"3"]
+
+
+def test_there_is_no_document_while_somebody_applies(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = leading()
+    seen: list[Document | None] = []
+
+    def apply(entry: Entry) -> None:
+        seen.append(alone.applier.document())
+
+    monkeypatch.setattr("raft.applier.DOCUMENT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(alone.memory, "apply", apply)
+    alone.commit(b"1")
+    turn(alone.applier)
+    assert seen == [None]
+    assert alone.applier.document() is not None
 
 
 # Few at once
@@ -213,12 +248,12 @@ class Replaced:
         self.base_index = self._index
         return self._log.read(first, last, bytes_max)
 
-    def documents(self, commit_index: int) -> tuple[int, Iterator[bytes]] | None:
+    def documents(self, commit_index: int) -> Document | None:
         if not self.base_index:
             return None
         assert self.base_index <= commit_index
         lines = [b'{"sessions":[]}', b'{"index":%d,"command":"of the snapshot"}' % self._index]
-        return self._index, iter(lines)
+        return Document(SnapshotMeta(self._index, 1, 0, 0, b"{}"), iter(lines))
 
 
 def test_a_snapshot_that_takes_the_place_of_what_is_being_applied_is_gone_on_from() -> None:
@@ -239,7 +274,8 @@ def test_a_state_that_cannot_be_read_ends_the_member_with_words() -> None:
     alone, _, memory = restarted(10)
     storage = Replaced(alone.storage, 10)
     storage.base_index = 10
-    storage.documents = lambda commit_index: (10, iter([b"{}"]))  # type: ignore[method-assign]
+    unreadable = Document(SnapshotMeta(10, 1, 0, 0, b"{}"), iter([b"{}"]))
+    storage.documents = lambda commit_index: unreadable  # type: ignore[method-assign]
     applier = Applier(alone.door, cast(Storage, storage), memory, Proposals(1, 2), lambda configuration: None)
     assert applier.commit(10)
     applier.wake()

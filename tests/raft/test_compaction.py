@@ -1,12 +1,11 @@
-"""Checkpoints and snapshots made from the files of a log, beside the process that appends to it."""
+"""Snapshots made from the files of a log, beside the process that appends to it."""
 
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from raft.compaction import compact, write_checkpoint
+from raft.compaction import compact
 from raft.errors import InvalidMessage, StartRefused
 from raft.membership import Configuration, Member
 from raft.messages import Entry, HardState, SnapshotMeta
@@ -14,6 +13,7 @@ from raft.records import configuration_entry, noop_entry
 from raft.replicated import Replicated
 from raft.snapshots import checkpoint_name, scan_file, snapshot_name
 from raft.storage import Storage
+from tests.raft.checkpoints import written_checkpoint
 from tests.raft.disks import HookedDisk, UnsyncedDisk, entry, written
 from tests.raft.words import Words, live_after
 
@@ -65,9 +65,9 @@ def check_adopted(storage: Storage, log: list[Entry], meta: SnapshotMeta) -> Non
     found = storage.documents(len(log))
     assert found is not None
     state = Replicated(Words())
-    state.restore(*found)
-    assert list(state.document()) == state_of(log[: found[0]])
-    for one in storage.replay(found[0] + 1, storage.last_index):
+    state.restore(found.meta, found.lines)
+    assert list(state.document()) == state_of(log[: found.meta.index])
+    for one in storage.replay(found.meta.index + 1, storage.last_index):
         state.apply(one)
     assert list(state.document()) == state_of(log)
 
@@ -108,16 +108,13 @@ def test_a_rewind_counts_and_what_it_cancelled_does_not(tmp_path: Path) -> None:
     assert meta.term == 3
 
 
-@pytest.mark.parametrize("make", [compact, write_checkpoint])
-def test_the_log_and_what_others_are_writing_are_left_as_they_are(
-    tmp_path: Path, make: Callable[..., SnapshotMeta]
-) -> None:
+def test_the_log_and_what_others_are_writing_are_left_as_they_are(tmp_path: Path) -> None:
     storage = store(tmp_path, some_log())
     names = ("log-00000099-000000000000061.jsonl.tmp", snapshot_name(33) + ".received.tmp", "log-x", "mine.tmp")
     for name in (*names, checkpoint_name(20)):
         (tmp_path / name).write_bytes(b"half")
     before = contents(tmp_path)
-    make(DISK, tmp_path, 33, Words())
+    compact(DISK, tmp_path, 33, Words())
     after = contents(tmp_path)
     assert {name: after[name] for name in before} == before
     assert len(after) == len(before) + 1
@@ -136,7 +133,8 @@ def test_an_unfinished_end_is_left_to_its_writer(tmp_path: Path) -> None:
     check_adopted(Storage.open(DISK, tmp_path), log, SnapshotMeta(50, 1, log[49].time, 41, TWO.encode()))
 
 
-def test_the_writer_goes_on_meanwhile(tmp_path: Path) -> None:
+def test_the_writer_goes_on_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft.snapshots.WRITE_STEP_BYTES", 1)
     storage = store(tmp_path, log := some_log())
     more = [entry(index, 1, "w1") for index in range(61, 400)]
     waiting = iter(more)
@@ -156,38 +154,31 @@ def test_the_writer_goes_on_meanwhile(tmp_path: Path) -> None:
 
 def test_a_checkpoint_spares_the_replay_of_what_is_before_it(tmp_path: Path) -> None:
     storage = store(tmp_path, log := some_log())
-    storage.checkpointed(write_checkpoint(DISK, tmp_path, 20, Words()))
+    written_checkpoint(storage, 20, Words())
     machine = Words()
-    meta = write_checkpoint(DISK, tmp_path, 50, machine)
+    meta = compact(DISK, tmp_path, 50, machine)
     assert machine.applied_count == sum(one.id is not None for one in log[20:50])
     assert meta == SnapshotMeta(50, 1, log[49].time, 41, TWO.encode())
-    for found in (storage.documents(60), Storage.open(DISK, tmp_path).documents(60)):
-        assert found is not None
-        assert (found[0], list(found[1])) == (50, state_of(log[:50]))
-    machine = Words()
-    storage.adopt(compact(DISK, tmp_path, 55, machine))
-    assert machine.applied_count == 5
-    check_adopted(storage, log, SnapshotMeta(55, 1, log[54].time, 41, TWO.encode()))
+    storage.adopt(meta)
+    check_adopted(storage, log, meta)
 
 
 def test_a_damaged_checkpoint_is_done_without(tmp_path: Path) -> None:
-    store(tmp_path, log := some_log())
-    write_checkpoint(DISK, tmp_path, 20, Words())
+    storage = store(tmp_path, log := some_log())
+    written_checkpoint(storage, 20, Words())
     path = tmp_path / checkpoint_name(20)
     path.write_bytes(path.read_bytes().replace(b'"word"', b'"worb"'))
-    write_checkpoint(DISK, tmp_path, 50, machine := Words())
+    compact(DISK, tmp_path, 50, machine := Words())
     assert machine.applied_count == sum(one.id is not None for one in log[:50])
     assert path.exists()  # its owner removes it
 
 
-@pytest.mark.parametrize("make", [compact, write_checkpoint])
-def test_what_is_there_already_is_not_made_again(tmp_path: Path, make: Callable[..., SnapshotMeta]) -> None:
+def test_what_is_there_already_is_not_made_again(tmp_path: Path) -> None:
     storage = store(tmp_path, some_log())
-    meta = make(DISK, tmp_path, 33, Words())
-    if make is compact:
-        storage.adopt(meta)
+    meta = compact(DISK, tmp_path, 33, Words())
+    storage.adopt(meta)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert make(DISK, tmp_path, 33, Words()) == meta
+    assert compact(DISK, tmp_path, 33, Words()) == meta
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
@@ -210,9 +201,8 @@ def test_a_snapshot_names_its_cluster(tmp_path: Path) -> None:
 def test_what_the_log_does_not_hold_is_a_lookup_error(tmp_path: Path, up_to: int) -> None:
     store(tmp_path, some_log())
     compact(DISK, tmp_path, 12, Words())
-    for make in (compact, write_checkpoint):
-        with pytest.raises(LookupError, match=f"the log holds entries 13 to 60, not {up_to}"):
-            make(DISK, tmp_path, up_to, Words())
+    with pytest.raises(LookupError, match=f"the log holds entries 13 to 60, not {up_to}"):
+        compact(DISK, tmp_path, up_to, Words())
 
 
 class Greedy(Words):

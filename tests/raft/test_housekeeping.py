@@ -1,6 +1,6 @@
 """When the log is looked after, and when a compaction is due: what it would leave, and what others still need."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Event
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 
 from raft.applier import Applier
+from raft.documents import Document
 from raft.door import Door
 from raft.errors import InvalidMessage
 from raft.housekeeping import (
-    CHECKPOINT,
     KEEP_ENTRIES,
     KEEP_S,
     MARK_ENTRIES,
@@ -36,10 +36,13 @@ class Member:
         self.lacking = 10**9
         self.log_bytes = self.document_bytes = self.base_document_bytes = 0
         self.snapshot = None
-        self.asked: list[tuple[str, int]] = []
+        self.compacted: list[int] = []  # up to which index it was asked for
+        self.checkpoints: list[int] = []  # at which index one was written
+        self.document_is_to_be_had = True
+        self.closed = 0  # checkpoints that were begun and not ended
         self.failure: Exception | None = None
+        self.step: Callable[[], object] = lambda: None  # what comes between two steps of a checkpoint
         self.now_s = 1000.0
-        self.rewriting_s = 0.0
         part: Any = self
         self.keeper = Housekeeper(
             cast(Door, part), cast(Storage, part), cast(Applier, part), cast(StateMachine, part), self.rewrite,
@@ -63,8 +66,21 @@ class Member:
     def bytes_since_document(self, up_to: int) -> int:
         return self.log_bytes if up_to == self.last_applied else 0
 
-    def checkpointed(self, meta: SnapshotMeta) -> None:
-        pass
+    def document(self) -> Document | None:
+        meta = SnapshotMeta(self.last_applied, 1, 1, 0, b"")
+        return Document(meta, iter([])) if self.document_is_to_be_had else None
+
+    def write_checkpoint(self, document: Document) -> Iterator[None]:
+        try:
+            for _ in range(3):
+                if self.failure is not None:
+                    raise self.failure
+                self.step()
+                yield
+        except GeneratorExit:
+            self.closed += 1
+            raise
+        self.checkpoints.append(document.meta.index)
 
     def look(self, see: Callable[[Any], int]) -> int:
         return self.lacking
@@ -77,9 +93,8 @@ class Member:
             raise self.failure
         self.base_index = meta.index
 
-    def rewrite(self, kind: str, up_to: int) -> SnapshotMeta:
-        self.asked.append((kind, up_to))
-        self.now_s += self.rewriting_s
+    def rewrite(self, up_to: int) -> SnapshotMeta:
+        self.compacted.append(up_to)
         return SnapshotMeta(up_to, 1, 1, 0, b"")
 
 
@@ -88,14 +103,22 @@ def member(monkeypatch: pytest.MonkeyPatch) -> Member:
     """One whose clock is the test's."""
     made = Member()
     monkeypatch.setattr("time.monotonic", lambda: made.now_s)
+    monkeypatch.setattr("raft.housekeeping.YIELD_S", 0.0)
     return made
 
 
 def due(member: Member) -> int:
     """Up to which index the log is compacted now; 0: it is not."""
-    member.asked.clear()
+    member.compacted.clear()
     member.keeper.look_over()
-    return member.asked[0][1] if member.asked else 0
+    return member.compacted[0] if member.compacted else 0
+
+
+def checkpoint_is_due(member: Member) -> bool:
+    """Whether one is written now."""
+    member.checkpoints.clear()
+    member.keeper.look_over()
+    return member.checkpoints == [member.last_applied]
 
 
 def test_a_log_that_is_live_is_not_compacted(member: Member) -> None:
@@ -163,46 +186,51 @@ def test_a_checkpoint_is_due_once_the_log_since_the_last_is_long_and_half_as_lon
     member.document_bytes = document
     member.last_applied = 7
     member.log_bytes = due_bytes - 1
-    assert due(member) == 0
+    assert not checkpoint_is_due(member)
     member.log_bytes += 1
-    due(member)
-    assert member.asked == [(CHECKPOINT, member.last_applied)]
+    assert checkpoint_is_due(member)
 
 
-def test_a_checkpoint_close_on_the_last_waits_for_twice_as_much_log(member: Member) -> None:
+def test_a_checkpoint_that_the_disk_refuses_is_made_later(member: Member, caplog: pytest.LogCaptureFixture) -> None:
     member.log_bytes, member.last_applied = 8 << 20, 7
-    member.rewriting_s = 2.0
-    due(member)
-    assert member.asked
-    member.log_bytes = (16 << 20) - 1
-    member.now_s += 4 * 2.0 - 0.1
-    due(member)
-    assert not member.asked
-    member.now_s += 0.2
-    due(member)
-    assert member.asked
-    member.log_bytes = 16 << 20
-    due(member)
-    assert member.asked
+    member.failure = OSError(28, "No space left on device")
+    assert not checkpoint_is_due(member)
+    assert "no checkpoint was made, which is tried again in 60 s: [Errno 28] No space left" in caplog.text
+    assert member.keeper._not_before_s == member.now_s + RETRY_S
+    member.failure = None
+    assert checkpoint_is_due(member)
+
+
+def test_a_checkpoint_whose_state_cannot_be_had_now_is_made_at_another_look(member: Member) -> None:
+    member.log_bytes, member.last_applied = 8 << 20, 7
+    member.document_is_to_be_had = False
+    assert not checkpoint_is_due(member)
+    member.document_is_to_be_had = True
+    assert member.keeper._not_before_s == 0.0
+    assert checkpoint_is_due(member)
+
+
+def test_a_checkpoint_is_broken_off_by_a_stop(member: Member) -> None:
+    member.log_bytes, member.last_applied = 8 << 20, 7
+    member.step = member.keeper._stopping.set
+    assert not checkpoint_is_due(member)
+    assert member.closed == 1
+    assert member.keeper._not_before_s == 0.0, "nothing has failed"
 
 
 def test_a_log_that_is_quiet_is_checkpointed_early_and_once(member: Member) -> None:
     member.grow(100, live=1)
     member.log_bytes = 2 << 20
     member.now_s += 1.9
-    due(member)
-    assert not member.asked
+    assert not checkpoint_is_due(member)
     member.grow(100, live=1)
     member.now_s += 1.9
-    due(member)
-    assert not member.asked
+    assert not checkpoint_is_due(member)
     member.now_s += 0.1
     member.log_bytes -= 1
-    due(member)
-    assert not member.asked
+    assert not checkpoint_is_due(member)
     member.log_bytes += 1
-    due(member)
-    assert member.asked == [(CHECKPOINT, member.last_applied)]
+    assert checkpoint_is_due(member)
 
 
 def test_the_notes_of_what_was_live_stay_few(member: Member) -> None:
@@ -223,7 +251,7 @@ def test_a_wall_clock_that_is_set_makes_no_file_older(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("time.time", lambda: wall_s[0])
     monkeypatch.setattr("raft.housekeeping.CHECK_S", 0.001)
-    storage: Any = SimpleNamespace(snapshot=None, sweep=sweep)
+    storage: Any = SimpleNamespace(snapshot=None, sweep=sweep, keep_indexes=lambda: None)
     anything: Any = None
     keeper = Housekeeper(anything, storage, anything, anything, anything)
     monkeypatch.setattr(keeper, "mark", lambda now_s: None)

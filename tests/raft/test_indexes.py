@@ -20,7 +20,7 @@ from raft.positions import moved, pack
 from raft.records import configuration_entry
 from raft.segments import decode_header, encode_header, segment_name
 from raft.snapshots import snapshot_name
-from raft.storage import Storage
+from raft.storage import SEALED_MAX, Storage
 from tests.raft.disks import HookedDisk, UnsyncedDisk, content, entries, entry
 from tests.raft.life import found_on, found_without_indexes
 from tests.raft.power import PowerDisk, killed_after
@@ -275,10 +275,81 @@ def test_a_damaged_document_that_an_index_hides_is_told_where_it_is_read(tmp_pat
     found = Storage.open(UnsyncedDisk(), tmp_path).documents(400)
     assert found is not None
     with pytest.raises(CorruptLog, match=f"{path.name}: the state document is damaged at byte {place};"):
-        list(found[1])
+        list(found.lines)
 
 
 # How they come and go
+
+
+def made_by_reading(disk: PowerDisk) -> dict[str, bytes]:
+    """The indexes that a start makes of these files, which has none."""
+    copy = PowerDisk()
+    for name, data in disk.content().items():
+        if not indexed_by(name):
+            copy.write(DIRECTORY / name, data)
+    found_on(copy)
+    return indexes_of(copy)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4), st.booleans()), max_size=30),
+    st.sampled_from([1, 700, 2000]),
+    st.integers(0, 30),
+)
+def test_what_was_noted_as_a_segment_was_written_is_what_reading_it_tells(
+    batches: list[tuple[int, int, bool]], segment_bytes: int, restart_after: int
+) -> None:
+    disk, last = PowerDisk(), 0
+    storage = Storage.open(disk, DIRECTORY, segment_bytes=segment_bytes)
+    for term, (count, back, configures) in enumerate(batches, 1):
+        first = max(1, last + 1 - back)
+        batch = entries(first, first + count - 1, term=term)
+        if batch and configures:
+            batch[-1] = configuration_entry(batch[-1].index, term, term, CONFIGURATION)
+        storage.append(HardState(term, 1, 0), batch)
+        last = batch[-1].index if batch else last
+        if term == restart_after:
+            storage.close()
+            storage.keep_indexes()
+            storage = Storage.open(disk, DIRECTORY, segment_bytes=segment_bytes)
+        if term % 5 == 0:
+            storage.keep_indexes()
+    storage.keep_indexes()
+    made = indexes_of(disk)
+    assert made == made_by_reading(disk)
+
+
+def test_a_start_after_a_crash_notes_what_it_writes_anew() -> None:
+    disk = PowerDisk()
+    written_to(disk, DIRECTORY, rewinding_log())  # its last batch is beyond what anything calls durable
+    storage = Storage.open(disk, DIRECTORY, segment_bytes=1)
+    storage.append(HardState(6, 1, 0), entries(14, 16, term=6))
+    storage.append(HardState(6, 1, 0), entries(17, 18, term=6))
+    storage.keep_indexes()
+    made, read = indexes_of(disk), made_by_reading(disk)
+    assert {name: made[name] for name in read if name in made} == {name: read[name] for name in read if name in made}
+    assert max(made) == max(read)
+
+
+def test_more_segments_than_are_remembered_are_indexed_by_the_next_start() -> None:
+    disk = PowerDisk()
+    storage = Storage.open(disk, DIRECTORY, segment_bytes=1)
+    for index in range(1, SEALED_MAX + 5):
+        storage.append(HardState(1, 1, 0), [entry(index)])
+    storage.keep_indexes()
+    read = made_by_reading(disk)
+    assert len(indexes_of(disk)) == SEALED_MAX < len(read)
+    Storage.open(disk, DIRECTORY)
+    assert indexes_of(disk) == read
+
+
+def test_a_segment_that_is_gone_before_its_index_is_made_gets_none() -> None:
+    disk = PowerDisk()
+    storage = written_to(disk, DIRECTORY, rewinding_log())
+    disk.remove(DIRECTORY / FIRST)
+    storage.keep_indexes()
+    assert index_name(FIRST) not in indexes_of(disk)
+    assert len(indexes_of(disk)) == len(rewinding_log()) - 1  # and there is an empty one
 
 
 def test_a_machine_that_stops_anywhere_while_indexes_are_made_leaves_none_that_is_believed_wrongly() -> None:

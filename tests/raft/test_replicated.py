@@ -7,9 +7,13 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from raft.errors import InvalidMessage
-from raft.messages import Entry, ProposalId
-from raft.records import command_entry, noop_entry
+from raft.membership import Configuration, Member
+from raft.messages import Entry, ProposalId, SnapshotMeta
+from raft.records import command_entry, configuration_entry, noop_entry
 from raft.replicated import Replicated
+
+FOUNDING = Configuration({1: Member(1, "http://one", True)})
+GROWN = Configuration({**FOUNDING.members, 2: Member(2, "http://two", False)})
 
 
 class Words:
@@ -34,7 +38,7 @@ class Words:
         return 0
 
     def document(self) -> Iterator[bytes]:
-        return (json.dumps({"word": word}).encode() for word in self.said)
+        return (json.dumps({"word": word}).encode() for word in self.said.copy())
 
     def restore(self, index: int, lines: Iterable[bytes]) -> None:
         said = [json.loads(line).get("word") for line in lines]
@@ -59,7 +63,7 @@ def test_a_proposal_that_a_document_knows_is_not_applied_again() -> None:
     first = Replicated(Words())
     first.apply(said(1, "a", 1))
     second = Replicated(machine := Words())
-    second.restore(1, first.document())
+    second.restore(first.meta, first.document())
     assert list(second.document()) == list(first.document())
     assert second.apply(said(2, "a", 1)) == (False, None)
     assert second.apply(said(3, "b", 2)) == (True, 2)
@@ -75,5 +79,21 @@ def test_a_document_that_is_none_changes_nothing(lines: list[bytes]) -> None:
     replicated.apply(said(1, "a", 1))
     before = list(replicated.document())
     with pytest.raises(InvalidMessage):
-        replicated.restore(9, lines)
+        replicated.restore(SnapshotMeta(9, 1, 0, 0, b"{}"), lines)
     assert list(replicated.document()) == before and machine.said == ["a"]
+    assert replicated.meta.index == 1
+
+
+def test_a_document_is_of_the_last_entry_and_of_the_configuration_in_force_there() -> None:
+    replicated = Replicated(Words(), FOUNDING)
+    assert replicated.meta == SnapshotMeta(0, 0, 0, 0, FOUNDING.encode())
+    replicated.apply(said(1, "a", 1))
+    assert replicated.meta == SnapshotMeta(1, 1, 0, 0, FOUNDING.encode())
+    replicated.apply(configuration_entry(2, 3, 70, GROWN.encode()))
+    replicated.apply(noop_entry(3, 4, 80))
+    assert replicated.meta == SnapshotMeta(3, 4, 80, 2, GROWN.encode())
+    other = Replicated(Words())
+    other.restore(replicated.meta, replicated.document())
+    assert other.meta == replicated.meta
+    other.apply(said(4, "a", 1))  # it is refused, and is the last one all the same
+    assert other.meta == SnapshotMeta(4, 1, 0, 2, GROWN.encode())

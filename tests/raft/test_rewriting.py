@@ -14,11 +14,11 @@ import pytest
 
 from raft import rewriting
 from raft.disk import RealDisk
-from raft.housekeeping import CHECKPOINT, COMPACTION, RewriteFailed, RewriteStopped
+from raft.housekeeping import RewriteFailed, RewriteStopped
 from raft.messages import HardState, ProposalId
 from raft.records import command_entry
 from raft.rewriting import ChildRewriter
-from raft.snapshots import checkpoint_name, is_temporary, snapshot_name
+from raft.snapshots import is_temporary, snapshot_name
 from raft.storage import Storage
 from tests.cluster.waiting import wait_until
 from tests.raft.alone import DEADLINE_S
@@ -28,7 +28,7 @@ LAST = 20
 REAL = (sys.executable, "-c", "import sys; from raft.rewriting import main; from tests.raft.memory import Memory; "
         "sys.exit(main(sys.argv[1:], Memory))")  # fmt: skip
 # Begins a file as a rewrite does, says so, and is never done with it.
-HANGS = (sys.executable, "-c", "import os, pathlib, signal, sys; directory = pathlib.Path(sys.argv[2]); "
+HANGS = (sys.executable, "-c", "import os, pathlib, signal, sys; directory = pathlib.Path(sys.argv[1]); "
          "(directory / f'snapshot-000000000000020.jsonl.{os.getpid()}.tmp').touch(); signal.pause()")  # fmt: skip
 
 
@@ -51,16 +51,16 @@ def failure(command: Sequence[str], data_dir: Path, up_to: int = LAST) -> str:
     """Why it was not done; the log is as it was."""
     before = sorted(file.name for file in data_dir.iterdir())
     with pytest.raises(RewriteFailed) as failed:
-        ChildRewriter(command, data_dir)(COMPACTION, up_to)
+        ChildRewriter(command, data_dir)(up_to)
     assert sorted(file.name for file in data_dir.iterdir()) == before
     return str(failed.value)
 
 
 def test_a_child_writes_the_file_and_says_what_is_in_it(log: Path) -> None:
     rewrite = ChildRewriter(REAL, log)
-    checkpoint, snapshot = rewrite(CHECKPOINT, LAST - 1), rewrite(COMPACTION, LAST)
-    assert (checkpoint.index, snapshot.index, snapshot.term) == (LAST - 1, LAST, 1)
-    assert {checkpoint_name(LAST - 1), snapshot_name(LAST)} <= {file.name for file in log.iterdir()}
+    snapshot = rewrite(LAST)
+    assert (snapshot.index, snapshot.term) == (LAST, 1)
+    assert snapshot_name(LAST) in {file.name for file in log.iterdir()}
     storage = Storage.open(RealDisk(), log)
     assert storage.recovered.snapshot == snapshot
     storage.close()
@@ -92,7 +92,7 @@ def test_the_child_is_this_program_and_not_what_lies_where_it_was_started(
     monkeypatch.setattr("sys.path", [str(Path(rewriting.__file__).parents[1]), *sys.path])
     monkeypatch.chdir(elsewhere)
     with pytest.raises(RewriteFailed, match="log holds entries"):
-        ChildRewriter((sys.executable, "-m", "raft_chat", "rewrite-log"), log)(COMPACTION, LAST + 1)
+        ChildRewriter((sys.executable, "-m", "raft_chat", "rewrite-log"), log)(LAST + 1)
 
 
 def test_what_space_is_left_on_a_disk_that_is_almost_full_is_for_the_log(
@@ -101,11 +101,11 @@ def test_what_space_is_left_on_a_disk_that_is_almost_full_is_for_the_log(
     before, free = sorted(log.iterdir()), [rewriting.SPARE_BYTES - 1]
     monkeypatch.setattr("os.nice", lambda _: 0)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free[0]))
-    assert rewriting.main([COMPACTION, str(log), str(LAST)], Memory) == 1
+    assert rewriting.main([str(log), str(LAST)], Memory) == 1
     assert "almost full" in capsys.readouterr().err
     assert sorted(log.iterdir()) == before
     free[0] += 1
-    assert rewriting.main([COMPACTION, str(log), str(LAST)], Memory) == 0
+    assert rewriting.main([str(log), str(LAST)], Memory) == 0
 
 
 def test_a_child_that_is_killed_is_a_rewrite_that_failed_and_leaves_nothing(log: Path) -> None:
@@ -133,12 +133,12 @@ def test_a_child_is_stopped_at_once_and_no_other_begun(log: Path) -> None:
     assert monotonic() - began < 1
     assert told == ["stopped"], "one that was killed from elsewhere is a failure, and is said"
     with pytest.raises(RewriteStopped):
-        rewrite(COMPACTION, LAST)
+        rewrite(LAST)
 
 
 def failure_of_hanging(rewrite: ChildRewriter) -> str:
     try:
-        rewrite(COMPACTION, LAST)
+        rewrite(LAST)
     except RewriteStopped:
         return "stopped"
     except RewriteFailed as failed:
@@ -148,14 +148,14 @@ def failure_of_hanging(rewrite: ChildRewriter) -> str:
 
 def test_a_child_whose_parent_is_killed_ends_and_the_next_start_is_clean(log: Path) -> None:
     """The child is stopped before it looks whether its parent lives, and goes on when that is dead."""
-    slow = REAL[2].replace("sys.exit(", "import os, raft.compaction as c; own = c.write_file; "
-                           "c.write_file = lambda *a, **k: (print('half', file=sys.stderr), os.kill(os.getpid(), 19), "
+    slow = REAL[2].replace("sys.exit(", "import os, raft.compaction as c; own = c.file_steps; "
+                           "c.file_steps = lambda *a, **k: (print('half', file=sys.stderr), os.kill(os.getpid(), 19), "
                            "own(*a, **k))[-1]; sys.exit(")  # fmt: skip
     parent_code = (
         "import subprocess, sys; from pathlib import Path; from raft.rewriting import ChildRewriter; "
         "import raft.rewriting as r; own = r.subprocess.Popen; "
         "r.subprocess.Popen = lambda *a, **k: (child := own(*a, **k), print(child.pid, flush=True))[0]; "
-        f"ChildRewriter({(*REAL[:2], slow)!r}, Path(sys.argv[1]))('compaction', {LAST})"
+        f"ChildRewriter({(*REAL[:2], slow)!r}, Path(sys.argv[1]))({LAST})"
     )
     with subprocess.Popen(
         [sys.executable, "-c", parent_code, str(log)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]

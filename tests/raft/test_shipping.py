@@ -68,7 +68,7 @@ def install(leader: Storage, follower: Storage, receiving: Receiving) -> list[by
     assert follower.read_many(indexes) == leader.read_many(indexes)
     found = follower.documents(meta.index)
     assert found is not None
-    return list(found[1])
+    return list(found.lines)
 
 
 def test_a_snapshot_arrives_in_chunks_of_whole_lines(leader: Storage, follower: Storage) -> None:

@@ -10,16 +10,18 @@ import pytest
 from raft.errors import InvalidMessage
 from raft.records import RECORD_BYTES_MAX
 from raft.snapshots import (
+    WRITE_STEP_BYTES,
     Scan,
     checkpoint_index,
     checkpoint_name,
     document_lines,
+    file_steps,
     is_temporary,
     scan_file,
     snapshot_index,
     snapshot_name,
-    write_file,
 )
+from tests.raft.checkpoints import take
 from tests.raft.disks import entries
 from tests.raft.power import Killed, PowerDisk
 from tests.raft.test_storage_snapshots import CONFIGURATION, DIRECTORY, DOCUMENT, meta_of, snapshot_bytes
@@ -65,15 +67,23 @@ def test_a_long_document_is_read_back_as_it_was_written() -> None:
     disk, line = PowerDisk(), b'{"x":"%b"}' % (b"y" * (RECORD_BYTES_MAX - 18))
     document = [line] * 20
     name = checkpoint_name(25)
-    file = write_file(disk, DIRECTORY, name, "", meta_of(LOG, 25), document)
-    assert scan_file(disk, DIRECTORY, name).offset == file.bytes == len(disk.content()[name])
+    take(file_steps(disk, DIRECTORY, name, "", meta_of(LOG, 25), document))
+    assert scan_file(disk, DIRECTORY, name).offset == len(disk.content()[name])
     assert list(document_lines(disk, DIRECTORY / name)) == document
+
+
+def test_a_file_is_made_in_steps_of_many_short_lines_or_a_long_one() -> None:
+    disk, short, long = PowerDisk(), [b'{"x":"%b"}' % (b"y" * 92)] * 10_000, [b'{"x":"%b"}' % (b"y" * 500_000)] * 10
+    name = checkpoint_name(25)
+    steps = sum(1 for _ in file_steps(disk, DIRECTORY, name, "", meta_of(LOG, 25), short + long))
+    assert steps <= len(short) * 110 // WRITE_STEP_BYTES + len(long) + 2
+    assert steps >= len(short) * 100 // WRITE_STEP_BYTES + len(long)
 
 
 def test_an_end_without_the_entries_is_no_snapshot_and_one_with_them_no_checkpoint() -> None:
     disk = PowerDisk()
-    write_file(disk, DIRECTORY, snapshot_name(25), "", meta_of(LOG, 25), DOCUMENT)
-    write_file(disk, DIRECTORY, checkpoint_name(25), "", meta_of(LOG, 25), DOCUMENT, (0, []))
+    take(file_steps(disk, DIRECTORY, snapshot_name(25), "", meta_of(LOG, 25), DOCUMENT))
+    take(file_steps(disk, DIRECTORY, checkpoint_name(25), "", meta_of(LOG, 25), DOCUMENT, (0, [])))
     for name in (snapshot_name(25), checkpoint_name(25)):
         with pytest.raises(InvalidMessage):
             scan_file(disk, DIRECTORY, name)
@@ -86,7 +96,11 @@ def test_what_is_written_in_vain_is_taken_away() -> None:
         raise LookupError("gone")
 
     with pytest.raises(LookupError):
-        write_file(disk, DIRECTORY, snapshot_name(25), "", meta_of(LOG, 25), DOCUMENT, (1, (one for one in records())))
+        take(
+            file_steps(
+                disk, DIRECTORY, snapshot_name(25), "", meta_of(LOG, 25), DOCUMENT, (1, (one for one in records()))
+            )
+        )
     assert disk.content() == {}
 
 
@@ -101,8 +115,10 @@ def test_a_file_has_its_name_only_when_it_is_durable() -> None:
 
         disk.hook = hook
         try:
-            write_file(
-                disk, DIRECTORY, snapshot_name(25), "", meta_of(LOG, 25), DOCUMENT, (3, [e.record for e in LOG[:3]])
+            take(
+                file_steps(
+                    disk, DIRECTORY, snapshot_name(25), "", meta_of(LOG, 25), DOCUMENT, (3, [e.record for e in LOG[:3]])
+                )
             )
         except Killed:
             for seed in range(10):

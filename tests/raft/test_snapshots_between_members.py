@@ -7,11 +7,11 @@ from threading import Semaphore
 
 import pytest
 
-from raft.compaction import compact, write_checkpoint
+from raft.compaction import compact
 from raft.disk import RealDisk
 from raft.endpoint import Endpoint
 from raft.errors import Unavailable
-from raft.housekeeping import CHECKPOINT, Housekeeper
+from raft.housekeeping import Housekeeper
 from raft.membership import AddMember
 from raft.messages import Entry, SnapshotMeta
 from raft.receiving import SPARE_BYTES
@@ -27,16 +27,17 @@ def street(tmp_path: Path) -> Iterator[Street]:
         yield street
 
 
-def rewritten(house: House, kind: str = "compaction") -> SnapshotMeta:
-    """All that the member has applied is in a snapshot, or a checkpoint, as its housekeeper would have it."""
-    make = write_checkpoint if kind == CHECKPOINT else compact
+def keeper_of(house: House) -> Housekeeper:
     member = house.member
-    keeper = Housekeeper(
+    return Housekeeper(
         member._door, member._storage, member._applier, house.memory,
-        lambda kind, up_to: make(RealDisk(), house.path, up_to, Memory()),
+        lambda up_to: compact(RealDisk(), house.path, up_to, Memory()),
     )  # fmt: skip
-    up_to = member.last_applied
-    return keeper.checkpoint(up_to) if kind == CHECKPOINT else keeper.compact(up_to)
+
+
+def rewritten(house: House) -> SnapshotMeta:
+    """All that the member has applied is in a snapshot, as its housekeeper would have it."""
+    return keeper_of(house).compact(house.member.last_applied)
 
 
 def say(house: House, *numbers: int) -> None:
@@ -103,16 +104,17 @@ def test_a_start_goes_on_from_the_newest_checkpoint(street: Street) -> None:
     follower = street.followers()[0]
     say(street.leader(), 1, 2)
     same_on_all(street)
-    rewritten(follower, CHECKPOINT)
+    keeper_of(follower).checkpoint()
     say(street.leader(), 3)
     same_on_all(street)
-    meta = rewritten(follower, CHECKPOINT)
+    keeper_of(follower).checkpoint()
+    index = follower.member.last_applied
     say(street.leader(), 4)
     same_on_all(street)
     follower.stop()
     follower.start()
     same_on_all(street)
-    assert follower.memory.restored == [meta.index] and follower.memory.commands == [b"1", b"2", b"3", b"4"]
+    assert follower.memory.restored == [index] and follower.memory.commands == [b"1", b"2", b"3", b"4"]
 
 
 def test_a_leader_that_compacted_goes_on_sending_its_log_to_those_who_have_the_beginning(street: Street) -> None:

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from raft.compaction import compact, write_checkpoint
+from raft.compaction import compact
 from raft.disk import RealDisk
-from raft.messages import SnapshotMeta
-from raft.replicated import StateMachine
+from raft.storage import Storage
+from tests.raft.checkpoints import written_checkpoint
 from tests.raft.members import House, Street
 from tests.raft.memory import Memory
 
 COMMANDS = [b"1", b"2", b"3", b"4"]
-Make = Callable[[RealDisk, Path, int, StateMachine], SnapshotMeta]
 
 
 @pytest.fixture
@@ -27,16 +26,26 @@ def house(tmp_path: Path) -> Iterator[House]:
         street.close()
 
 
-@pytest.mark.parametrize("make", [write_checkpoint, compact])
+def checkpointed(data_dir: Path, index: int) -> None:
+    storage = Storage.open(RealDisk(), data_dir)
+    written_checkpoint(storage, index, Memory())
+    storage.close()
+
+
+def compacted(data_dir: Path, index: int) -> None:
+    compact(RealDisk(), data_dir, index, Memory())
+
+
+@pytest.mark.parametrize("make", [checkpointed, compacted])
 def test_the_applied_index_is_saved_with_the_state_so_that_no_start_applies_an_entry_twice(
-    make: Make, house: House
+    make: Callable[[Path, int], None], house: House
 ) -> None:
     for command in COMMANDS:
         house.result_of(command)
     indexes = list(house.memory.indexes)
     house.stop()
     for index in indexes:
-        make(RealDisk(), house.path, index, Memory())
+        make(house.path, index)
         house.start()
         assert house.read() is None  # it leads, and has applied all that was committed
         assert house.memory.restored == [index]

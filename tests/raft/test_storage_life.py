@@ -9,19 +9,20 @@ from random import Random
 
 import pytest
 
-from raft.compaction import compact, write_checkpoint
+from raft.compaction import compact
 from raft.files import LINGER_S
 from raft.messages import Entry, HardState, SnapshotMeta
 from raft.replicated import Replicated
 from raft.snapshots import snapshot_name
 from raft.storage import Storage
+from tests.raft.checkpoints import written_checkpoint
 from tests.raft.disks import entry, written
 from tests.raft.life import found_on, found_without_indexes
 from tests.raft.power import PowerDisk, killed_after
 from tests.raft.test_storage_snapshots import DIRECTORY
 from tests.raft.words import Words, live_after
 
-KINDS = ("append", "append", "append", "compact", "compact", "install", "checkpoint", "sweep", "restart")
+KINDS = ("append", "append", "append", "compact", "compact", "install", "checkpoint", "index", "sweep", "restart")
 STEPS = 25
 UNCUT = 1000  # operations that no step has
 
@@ -103,7 +104,7 @@ class Life:
             return lambda: None, [model]
 
         def act() -> None:
-            self.storage.checkpointed(write_checkpoint(self.disk, DIRECTORY, model.committed, Words()))
+            written_checkpoint(self.storage, model.committed, Words())
 
         return act, [model]
 
@@ -125,6 +126,9 @@ class Life:
             self.storage.install(meta, hard_state)
 
         return act, [model, after]
+
+    def _index(self, a: int, b: int):  # type: ignore[no-untyped-def]
+        return self.storage.keep_indexes, [self.model]
 
     def _sweep(self, a: int, b: int):  # type: ignore[no-untyped-def]
         def act() -> None:
@@ -172,9 +176,9 @@ def check(disk: PowerDisk, storage: Storage, model: Model) -> None:
     state = Replicated(Words())
     document = storage.documents(len(model.log))
     if document is not None:
-        assert model.base_index <= document[0] <= model.committed
-        state.restore(*document)
-    for one in storage.replay((document[0] if document else 0) + 1, storage.last_index):
+        assert model.base_index <= document.meta.index <= model.committed
+        state.restore(document.meta, document.lines)
+    for one in storage.replay(state.meta.index + 1, storage.last_index):
         state.apply(one)
     expected = Replicated(Words())
     for one in model.log:

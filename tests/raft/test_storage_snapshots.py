@@ -10,16 +10,19 @@ from random import Random
 import pytest
 
 from raft.disk import Disk
+from raft.documents import Document
 from raft.errors import CorruptLog, InvalidMessage, StartRefused
 from raft.files import LINGER_S
 from raft.indexes import index_name
 from raft.membership import Configuration, Member
 from raft.messages import Entry, HardState, SnapshotMeta
+from raft.receiving import SPARE_BYTES
 from raft.records import decode_entry, seal
 from raft.recovery import recover
 from raft.segments import counted_from, segment_name
-from raft.snapshots import SnapshotFile, checkpoint_name, snapshot_name, write_file
+from raft.snapshots import SnapshotFile, checkpoint_name, file_steps, is_temporary, snapshot_name
 from raft.storage import Storage
+from tests.raft.checkpoints import take
 from tests.raft.disks import HookedDisk, UnsyncedDisk, entries, entry, written
 from tests.raft.power import PowerDisk, killed_after
 
@@ -39,14 +42,18 @@ def compacted(
     """Make the snapshot that a compaction of this log would."""
     meta = meta_of(log, index)
     records = [log[one - 1].record for one in live]
-    write_file(disk, data_dir, snapshot_name(index), cluster_id, meta, DOCUMENT, (len(live), records))
+    take(file_steps(disk, data_dir, snapshot_name(index), cluster_id, meta, DOCUMENT, (len(live), records)))
     return meta
 
 
-def checkpointed(disk: Disk, data_dir: Path, log: Sequence[Entry], index: int) -> SnapshotMeta:
-    meta = meta_of(log, index)
-    write_file(disk, data_dir, checkpoint_name(index), "", meta, [b'{"sessions":[]}', b'{"at":%d}' % index])
-    return meta
+def document(log: Sequence[Entry], index: int) -> Document:
+    return Document(meta_of(log, index), iter([b'{"sessions":[]}', b'{"at":%d}' % index]))
+
+
+def checkpointed(disk: Disk, data_dir: Path, log: Sequence[Entry], index: int) -> None:
+    """A checkpoint comes to be there, and nobody is told."""
+    made = document(log, index)
+    take(file_steps(disk, data_dir, checkpoint_name(index), "", made.meta, made.lines))
 
 
 def snapshot_bytes(log: Sequence[Entry], index: int, live: Sequence[int], cluster_id: str = "") -> bytes:
@@ -68,7 +75,7 @@ def above_base(storage: Storage) -> list[Entry]:
 
 def documents(storage: Storage, commit_index: int = 1 << 50) -> tuple[int, list[bytes]] | None:
     found = storage.documents(commit_index)
-    return (found[0], list(found[1])) if found else None
+    return (found.meta.index, list(found.lines)) if found else None
 
 
 @pytest.fixture
@@ -317,7 +324,7 @@ def test_the_newest_checkpoint_that_fits_the_log_is_the_document(
     disk = UnsyncedDisk()
     storage.adopt(compacted(disk, tmp_path, log, 10, [2]))
     checkpointed(disk, tmp_path, log, 15)
-    storage.checkpointed(checkpointed(disk, tmp_path, log, 30))
+    take(storage.write_checkpoint(document(log, 30)))
     checkpointed(disk, tmp_path, entries(1, 40, term=9), 35)  # of another log
     checkpointed(disk, tmp_path, entries(1, 50), 50)
     assert [documents(storage, index) for index in (9, 10, 14, 15, 29, 30, 99)] == [
@@ -364,11 +371,52 @@ def test_bytes_since_the_last_document_are_what_a_start_replays(
     assert since(0) <= storage.bytes_since_document(40) <= since(0) + 8 * 400  # headers and openings
     assert storage.bytes_since_document(0) == 0  # a start has applied nothing yet
     assert since(0) - since(15) <= storage.bytes_since_document(15) <= since(0) - since(15) + 3 * 400
-    storage.checkpointed(checkpointed(UnsyncedDisk(), tmp_path, log, 30))
+    take(storage.write_checkpoint(document(log, 30)))
     assert since(30) <= storage.bytes_since_document(40) <= since(30) + 2 * 400
     assert since(30) <= Storage.open(UnsyncedDisk(), tmp_path).bytes_since_document(40) <= since(30) + 3 * 400
     storage.adopt(compacted(UnsyncedDisk(), tmp_path, log, 40, []))
     assert storage.bytes_since_document(40) == 0
+
+
+def test_a_checkpoint_that_is_broken_off_leaves_nothing_and_the_last_one_counts(
+    tmp_path: Path, storage: Storage, log: list[Entry]
+) -> None:
+    take(storage.write_checkpoint(document(log, 15)))
+    steps = storage.write_checkpoint(document(log, 30))
+    next(steps)
+    assert [path for path in tmp_path.iterdir() if is_temporary(path.name)]
+    steps.close()
+    assert not [path for path in tmp_path.iterdir() if is_temporary(path.name)]
+    assert documents(storage) == (15, [b'{"sessions":[]}', b'{"at":15}'])
+
+
+def test_a_checkpoint_leaves_the_last_of_the_space_to_the_log(
+    tmp_path: Path, storage: Storage, log: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(UnsyncedDisk, "free_bytes", lambda disk, path: SPARE_BYTES - 1)
+    with pytest.raises(OSError, match="the disk is almost full"):
+        take(storage.write_checkpoint(document(log, 30)))
+    assert not [path for path in tmp_path.iterdir() if is_temporary(path.name)]
+    monkeypatch.setattr(UnsyncedDisk, "free_bytes", lambda disk, path: SPARE_BYTES)
+    take(storage.write_checkpoint(document(log, 30)))
+
+
+def test_a_checkpoint_is_whole_and_durable_or_not_there_at_whatever_operation_the_power_goes(log: list[Entry]) -> None:
+    for operations in range(100):
+        disk = PowerDisk()
+        storage = open_on(disk)
+        storage.append(HardState(2, 1, 20), log)
+        take(storage.write_checkpoint(document(log, 15)))
+        if not killed_after(operations, disk, take, storage.write_checkpoint(document(log, 30))):
+            break
+        for seed in range(10):
+            after = open_on(disk.cut(Random(seed)))
+            assert above_base(after) == log
+            assert documents(after) in (
+                (15, [b'{"sessions":[]}', b'{"at":15}']),
+                (30, [b'{"sessions":[]}', b'{"at":30}']),
+            )
+    assert 5 < operations < 99
 
 
 # A leader's
@@ -634,7 +682,7 @@ def _check_goes_on(storage: Storage) -> None:
     storage.append(HardState(4, 1, last), log[last:])
     log[last - 1] = decode_entry(storage.read(last + 1, last + 1, 1)[0])
     meta = SnapshotMeta(last + 1, 4, log[last].time, 1, CONFIGURATION)
-    write_file(disk, DIRECTORY, snapshot_name(last + 1), "", meta, DOCUMENT, (0, []))
+    take(file_steps(disk, DIRECTORY, snapshot_name(last + 1), "", meta, DOCUMENT, (0, [])))
     again = open_on(disk.cut(Random(1)))
     assert above_base(again) == log[last + 1 :]
     assert again.recovered.hard_state.current_term == 4

@@ -28,8 +28,8 @@ class Words:
         pass
 
     def document(self) -> Iterator[bytes]:
-        for word, index in sorted(self.said.items()):
-            yield json.dumps({"word": word, "index": index}).encode()
+        said = sorted(self.said.items())
+        return (json.dumps({"word": word, "index": index}).encode() for word, index in said)
 
     def restore(self, index: int, lines: Iterable[bytes]) -> None:
         said = {}

@@ -131,16 +131,14 @@ class Faults:
     def compact(self) -> None:
         """A log is compacted, whatever the others hold; now and then one compaction follows the other."""
         if process := self._victim():
-            process.housekeeping.rewrite("compaction")
+            process.housekeeping.compact()
             if self._rng.random() < 0.3:
-                self._world.schedule.after_for(
-                    process, self._for_a_while_ms(), process.housekeeping.rewrite, "compaction"
-                )
+                self._world.schedule.after_for(process, self._for_a_while_ms(), process.housekeeping.compact)
 
     def checkpoint(self) -> None:
         """A state is written down."""
         if process := self._one():
-            process.housekeeping.rewrite("checkpoint")
+            process.housekeeping.checkpoint()
 
     def oversleep(self) -> None:
         """A follower is away while all the others compact their logs: it needs a snapshot."""
@@ -154,7 +152,7 @@ class Faults:
         for process in running:
             if process is not sleeper:
                 self._world.schedule.after_for(
-                    process, away_ms * 0.8 * self._rng.random(), process.housekeeping.rewrite, "compaction"
+                    process, away_ms * 0.8 * self._rng.random(), process.housekeeping.compact
                 )
 
     # The network

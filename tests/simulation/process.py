@@ -67,7 +67,7 @@ class Process:
         self.world = world
         self.last_applied = 0
         self.state = ChatState()
-        self._replicated = Replicated(self.state)
+        self.replicated = Replicated(self.state)
         self._boot()
         self._commit_index = 0
         self._applying = False
@@ -136,7 +136,12 @@ class Process:
             except (Died, DiskFailed):
                 self.world.counts["writes cut short"] += 1
             self.machine.disk.fuse = -1
+        self.die()
+
+    def die(self) -> None:
+        """It is gone, and tidies nothing up."""
         self.alive = False
+        self.housekeeping.die()
 
     def pause(self) -> None:
         """SIGSTOP."""
@@ -283,10 +288,10 @@ class Process:
 
     def _restore(self) -> None:
         found = self.storage.documents(self._commit_index)
-        if found is None or found[0] <= self.last_applied:
+        if found is None or found.meta.index <= self.last_applied:
             return
-        self._replicated.restore(*found)
-        self.last_applied = found[0]
+        self.replicated.restore(found.meta, found.lines)
+        self.last_applied = found.meta.index
         self.world.counts["states restored"] += 1
         self.world.invariants.state(self.machine, self.last_applied, self.digest())
         self._configuration_applied(self.node.committed_configuration)
@@ -301,7 +306,7 @@ class Process:
     def _apply_one(self, entry: Entry) -> tuple[Callable[[object], None], object] | None:
         if entry.kind is Kind.CONFIGURATION:
             self._configuration_applied(decode_configuration(entry.body))
-        admitted, result = self._replicated.apply(entry)
+        admitted, result = self.replicated.apply(entry)
         done = self.forwarding.proposals.answered(entry.id) if admitted and entry.id is not None else None
         self.last_applied = entry.index
         invariants = self.world.invariants
@@ -312,7 +317,7 @@ class Process:
 
     def digest(self) -> str:
         """Of all that is replicated: equal on members that applied the same log."""
-        return sha256(b"\n".join(self._replicated.document())).hexdigest()
+        return sha256(b"\n".join(self.replicated.document())).hexdigest()
 
     def _configuration_applied(self, configuration: Configuration) -> None:
         if configuration.cluster_id and configuration.cluster_id != self._identity.cluster_id:

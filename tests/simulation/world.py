@@ -228,7 +228,7 @@ class World:
         self.counts["crashes"] += 1
         self.counts["writes cut short"] += 1
         self.trace(f"{process.id} dies within a disk operation")
-        process.alive = False
+        process.die()
         self._down(process, power=self.rng.random() < 0.7)
         self.schedule.after(self.rng.random() * 300, self.restart, process.machine)
 
@@ -236,7 +236,7 @@ class World:
         """The engine ended its process."""
         self._require_a_reason(process.machine, error)
         self.trace(f"{process.id} ends: {error}")
-        process.alive = False
+        process.die()
         self._down(process, power=self.rng.random() < 0.3)
         self.schedule.after(self.rng.random() * 300, self.restart, process.machine)
 
