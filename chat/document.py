@@ -23,9 +23,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from itertools import accumulate, chain, compress
 from operator import ge
+from typing import NamedTuple
 
 from chat.history import LONG, SHORT, SHORT_MAX, Room
 from chat.remembered import BUCKETS_MIN, RECORD_BYTES, RECORDS_MEAN, indexes_of
+from chat.state.rooms import RoomTable
+from chat.state.tables import Tables
 from raft import planes
 from raft.errors import InvalidMessage
 
@@ -43,7 +46,19 @@ _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 Described = tuple[dict[str, object], "array[int]"]
 
 
-def described(room: Room) -> Described:
+class Copied(NamedTuple):
+    """What a document is made of, as of one moment: what is not a copy here is never changed."""
+
+    rooms: list[Described]
+    buckets: list[bytes]
+
+
+def copied(tables: Tables) -> Copied:
+    """The tables as they are now; under the state's lock, and so no more than is needed."""
+    return Copied([_described(room) for room in tables.rooms.by_name.values()], tables.remembered.buckets())
+
+
+def _described(room: Room) -> Described:
     """A room as it is now: all but where its posts lie, and where they do."""
     facts: dict[str, object] = {
         "Room": room.name,
@@ -57,15 +72,20 @@ def described(room: Room) -> Described:
     return facts, room.indexes
 
 
-def encode(rooms: list[Described], buckets: list[bytes]) -> Iterator[bytes]:
-    """The document's lines, each up to LINE_BYTES_MAX; `buckets` are those of `Remembered`."""
-    rooms.sort(key=lambda room: str(room[0]["Room"]))
+def encode(copied: Copied) -> Iterator[bytes]:
+    """The document's lines, each up to LINE_BYTES_MAX."""
+    rooms, buckets = copied.rooms, copied.buckets
+    rooms.sort(key=_name_of)
     typecode = _typecode_of(rooms)
     yield from _facts_lines(rooms, buckets)
     places = chain.from_iterable(_pieces(indexes, typecode) for _, indexes in rooms)
     yield from _data_lines("At", array(typecode).itemsize, places)
     yield from _filled_lines(buckets)
     yield from _data_lines("Remembered", RECORD_BYTES, filter(None, buckets))
+
+
+def _name_of(room: Described) -> str:
+    return str(room[0]["Room"])
 
 
 def _typecode_of(rooms: list[Described]) -> str:
@@ -94,21 +114,22 @@ def _filled_lines(buckets: list[bytes]) -> Iterator[bytes]:
         yield _json({"Filled": list(chain.from_iterable(zip(some, counts, strict=True)))})
 
 
-def decode(lines: Iterable[bytes], index: int) -> tuple[dict[str, Room], list[bytes]]:
-    """The rooms, by name, and what is remembered, of a document made at log index `index`.
+def decode(lines: Iterable[bytes], index: int) -> Tables:
+    """The tables of a document made at log index `index`.
 
     Raises InvalidMessage where `encode` did not make these lines of any state at that index.
     """
     document = _Lines(lines)
     try:
-        rooms, buckets = _read(document, index)
+        tables = _read(document, index)
         # All that could have been said otherwise: members in another order, a room twice, white space.
-        facts = [described(rooms[name]) for name in sorted(rooms)]
-        if digest(chain(_facts_lines(facts, buckets), _filled_lines(buckets))) != document.said.hexdigest():
+        rooms, buckets = copied(tables)
+        said = chain(_facts_lines(sorted(rooms, key=_name_of), buckets), _filled_lines(buckets))
+        if digest(said) != document.said.hexdigest():
             raise ValueError("written otherwise")
     except (KeyError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise InvalidMessage(f"not a document of the chat's state: {error!r}") from None
-    return rooms, buckets
+    return tables
 
 
 def digest(lines: Iterable[bytes]) -> str:
@@ -147,7 +168,7 @@ class _Lines:
             raise ValueError("more than a state has")
 
 
-def _read(lines: _Lines, index: int) -> tuple[dict[str, Room], list[bytes]]:
+def _read(lines: _Lines, index: int) -> Tables:
     header = lines.value()
     if header["Chat"] != FORMAT:
         raise ValueError(f"of format {header['Chat']!r}, this program reads {FORMAT} only")
@@ -161,9 +182,12 @@ def _read(lines: _Lines, index: int) -> tuple[dict[str, Room], list[bytes]]:
         if posts and not (room.deleted_at < indexes[0] and _ascends(indexes) and indexes[-1] <= index):
             raise ValueError("At")
         room.restore(indexes if posts and indexes[-1] > SHORT_MAX else _converted(indexes, SHORT))
-    buckets = _read_buckets(header, lines, index)
+    tables = Tables()
+    tables.rooms = RoomTable(room for room, _ in rooms)
+    tables.live_bytes = sum(room.record_bytes for room, _ in rooms)
+    tables.remembered.restore(_read_buckets(header, lines, index))
     lines.check_end()
-    return {room.name: room for room, _ in rooms}, buckets
+    return tables
 
 
 class _Data:

@@ -49,7 +49,10 @@ FLOORS = (
     ("chat.commands.codec", "chat.commands.posts", "chat.commands.rooms"),
     ("chat.commands",),
     ("chat.history", "chat.remembered"),
-    ("chat.document",),
+    # The replicated state: values, the tables of them, what a command does to these, and the whole.
+    ("chat.state.events", "chat.state.rooms"),
+    ("chat.state.results", "chat.state.tables"),
+    ("chat.document", "chat.state.posting", "chat.state.room_changes"),
     ("chat.state",),
     ("chat.posting", "chat.changing"),
     # The server loop, which knows nothing of a chat.

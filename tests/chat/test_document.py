@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chat.commands import Command, DeleteRoom, Post, SetRetention
 from chat.document import LINE_BYTES_MAX
-from chat.history import SHORT, SHORT_MAX, PageAsk, Room
+from chat.history import SHORT, SHORT_MAX, PageAsk
 from chat.remembered import BUCKETS_MIN
 from chat.state import ChatState, Event, Missed, Repeated
 from raft import planes
@@ -78,7 +78,7 @@ def test_places_beyond_32_bits_are_told_and_restored() -> None:
         assert restored.page("general", PageAsk()).positions == [4, *range(first, first + 4)]
         assert restored.missed(first + 1, first + 3) == [Missed("general", False, 2, 5, first + 3)]
         assert apply(restored, [Post("general", "ann", "m3", "d3")], first + 4) == [Repeated(5, first + 3)]
-        assert restored._rooms["old"].indexes.typecode == SHORT
+        assert restored.ask(lambda tables: tables.rooms.by_name["old"]).indexes.typecode == SHORT
     with pytest.raises(InvalidMessage):
         other.restore(first + 2, state.document())
 
@@ -239,11 +239,12 @@ def test_clientids_that_share_a_bucket_are_taken_in_the_order_of_their_posts() -
 def test_a_million_posts_are_written_and_restored_in_a_moment_and_in_short_lines(rooms: int) -> None:
     state = ChatState()
     names = [f"room-{number:05}" for number in range(rooms)]
+    tables = state.ask(lambda tables: tables)
     for k in range(1_000_000):
         name = names[k % rooms]
-        room = state._rooms.get(name) or state._rooms.setdefault(name, Room(name))
+        room = tables.rooms.existing(name) or tables.rooms.make(name)
         room.append(3 * k + 1, k, 150)
-        state._remembered.admit((0x9E3779B97F4A7C15 * k % (1 << 64)).to_bytes(8), 3 * k + 1)
+        tables.remembered.admit((0x9E3779B97F4A7C15 * k % (1 << 64)).to_bytes(8), 3 * k + 1)
     began = process_time()
     lines = list(state.document())
     written = process_time()

@@ -91,7 +91,7 @@ def test_a_retry_is_told_the_first_post_and_nothing_else_is() -> None:
 
 def test_two_clientids_with_one_hash_are_told_apart_and_nothing_is_posted_for_the_second() -> None:
     state = ChatState()
-    state._remembered = Remembered(hash_of=lambda user, client_id: bytes(8))
+    state.ask(lambda tables: setattr(tables, "remembered", Remembered(hash_of=lambda user, client_id: bytes(8))))
     replica = FakeReplica(state)
     first = outcome(replica)
     assert isinstance(first, Posted)

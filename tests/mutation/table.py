@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from chat.state import ChatState
+from chat import document
+from chat.state import posting
 from raft import compaction, disk, identity, recovery, segments
 from raft.indexes import Indexes
 from raft.log import Log
@@ -521,8 +522,8 @@ SNAPSHOTS = (
         "document-forgets-the-client-ids",
         "A snapshot or a checkpoint is written without the memory of which ClientIds have made a post.",
         "the state's own rule: nothing that apply looks at is missing from its document",
-        ChatState.document,
-        "self._remembered.buckets()",
+        document.copied,
+        "tables.remembered.buckets()",
         '[b""] * 256',
         seed=5,
     ),
@@ -548,7 +549,7 @@ SNAPSHOTS = (
         "client-ids-not-asked",
         "A post is made of each request, also where its ClientId has made one before.",
         "the public promise: a retry stands once",
-        ChatState._post_locked,
+        posting.post,
         "if earlier:",
         "if earlier < 0:",
     ),

@@ -1,0 +1,37 @@
+"""Carrying out a post.
+
+One function, and few calls: nearly all that a cluster applies are posts.
+"""
+
+from chat.commands import Post
+from chat.history import render
+from chat.state.events import PostEvent, Tell
+from chat.state.results import Posted, Refusal, Repeated
+from chat.state.tables import Tables
+from raft.messages import Entry
+
+_NO_SUCH_POST = Refusal("no_such_post", "ReplyTo: names no post of this room")
+
+
+def post(tables: Tables, command: Post, entry: Entry, tell: Tell | None) -> Posted | Repeated | Refusal:
+    """Say something in a room, which is made where there is none; `tell` None: nobody listens."""
+    room_name = command.room
+    room = tables.rooms.by_name.get(room_name)
+    remembered = tables.remembered
+    hash = remembered.hash_of(command.user, command.client_id)
+    # Of this room; one that is gone was there to be answered.
+    no_such_post = command.reply_to > (0 if room is None else room.newest_id)
+    earlier = remembered.find(hash) if no_such_post else remembered.admit(hash, entry.index)
+    if earlier:
+        return Repeated(0 if room is None else room.id_at(earlier), earlier)
+    if no_such_post:
+        return _NO_SUCH_POST
+    if not room:
+        room = tables.rooms.make(room_name)
+    before = room.record_bytes
+    id = room.append(entry.index, entry.time, len(entry.record))
+    tables.live_bytes += room.record_bytes - before
+    posted = Posted(room_name, id, entry.index, True, render(entry.body, id, entry.time))
+    if tell is not None:
+        tell(PostEvent(entry.index, room_name, id, posted.json))
+    return posted

@@ -1,0 +1,56 @@
+"""What `apply` returns: to whoever proposed the command, on the member where that was."""
+
+from dataclasses import dataclass
+
+from chat.state.events import RoomDeleted
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A post that was made.  `created` False: an earlier one that this request repeats."""
+
+    room: str
+    id: int
+    index: int  # the log's
+    created: bool
+    json: bytes  # as readers see it, no newline
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A post whose (User, ClientId) made one before, so that nothing was made of this one.
+
+    Whether it is the same post is not asked here but of the log, by whoever answers (`posting.py`).
+    """
+
+    id: int  # of the earlier one; 0 where it is gone or was never in the room that is named now
+    index: int  # the log's, of the earlier one
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A committed command that changed nothing; `detail` begins with the field's name."""
+
+    code: str  # "no_such_post", "no_such_room", "unknown_command"
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSummary:
+    """What the list of rooms tells of one."""
+
+    name: str
+    posts: int  # that are left
+    last_posted_at: int  # microseconds since 1970
+    max_messages: int | None = None  # of retention
+
+
+@dataclass(frozen=True, slots=True)
+class RoomChanged:
+    """A room's settings are what was asked for."""
+
+    index: int
+    room: RoomSummary
+
+
+Result = Posted | Repeated | RoomDeleted | RoomChanged | Refusal
