@@ -22,7 +22,7 @@ from chat.commands import LEVEL
 from chat.hub import Hub
 from chat.limits import Limits, Slots
 from chat.serving import Server
-from chat.state import ChatState
+from chat.state.machine import ChatState
 from chat.websocket import make_websocket_app
 from raft.admission import check_level
 from raft.blank import BlankMember

@@ -16,7 +16,7 @@ from chat.replica import Replica
 from chat.request import Deferred, Environ, Request, Response, response_of
 from chat.routes import cluster, messages, rooms
 from chat.routes.pages import Pages
-from chat.state import ChatState
+from chat.state.machine import ChatState
 from raft.errors import RaftError
 
 StartResponse = Callable[..., Any]

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from chat.link import Link, SendToAll, deliver, text_frame
-from chat.state import Event, PostEvent, RoomDeleted
+from chat.state.events import Event, PostEvent, RoomDeleted
 
 
 def plain_frame(event: PostEvent) -> bytes:

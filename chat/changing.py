@@ -11,7 +11,8 @@ from chat import validation
 from chat.commands import DeleteRoom, SetRetention, encode, level_of
 from chat.problems import Problem, invalid, not_found, outcome_unknown, problem_of
 from chat.replica import Replica
-from chat.state import Refusal, RoomChanged, RoomDeleted
+from chat.state.events import RoomDeleted
+from chat.state.results import Refusal, RoomChanged
 from raft.errors import OutcomeUnknown, RaftError
 
 MAX_MESSAGES_MAX = 1_000_000_000  # ten times what a log can be expected to hold

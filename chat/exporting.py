@@ -11,7 +11,7 @@ from contextlib import suppress
 from chat.history import Page, PageAsk, render_post
 from chat.problems import unavailable
 from chat.replica import Replica
-from chat.state import ChatState
+from chat.state.machine import ChatState
 
 PIECE_POSTS = 200  # some 40 KB; of the longest ones 6 MB
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever

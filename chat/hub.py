@@ -34,7 +34,7 @@ from chat.audience import Audience
 from chat.link import READ_BYTES, Handler, HubLimits, Link
 from chat.mailing import Mailer
 from chat.nowait import Receiver, send_now
-from chat.state import Event
+from chat.state.events import Event
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")

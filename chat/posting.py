@@ -11,7 +11,7 @@ from chat.commands import Post, encode
 from chat.history import render_post
 from chat.problems import Problem, invalid, outcome_unknown, problem_of
 from chat.replica import Replica
-from chat.state import Posted, Refusal, Repeated
+from chat.state.results import Posted, Refusal, Repeated
 from raft.errors import OutcomeUnknown, RaftError
 from raft.messages import Command
 

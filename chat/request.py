@@ -18,7 +18,7 @@ from chat.origins import sharing_headers
 from chat.problems import CONTENT_TYPE as PROBLEM_TYPE
 from chat.problems import Problem, invalid, unavailable
 from chat.replica import Replica
-from chat.state import ChatState
+from chat.state.machine import ChatState
 
 BODY_BYTES_MAX = 128 * 1024
 WAIT_S = 5.0  # for `min_index`: as long as anybody waits for an answer that may be 503

@@ -28,7 +28,9 @@ from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.problems import Problem
 from chat.replica import Replica
-from chat.state import ChatState, Event, Missed, PostEvent, RoomDeleted
+from chat.state.events import Event, PostEvent, RoomDeleted
+from chat.state.machine import ChatState
+from chat.state.results import Missed
 
 MISSED_POSTS_MAX = 10_000  # what the log keeps in any case; ten pages of REST are cheaper for both than this
 LIMITED_ROOMS_MAX = 10_000  # those that were posted to last

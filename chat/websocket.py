@@ -29,7 +29,8 @@ from chat.link import Link
 from chat.posting import check_post, propose
 from chat.problems import CONTENT_TYPE, Problem, invalid, unavailable
 from chat.replica import Replica
-from chat.state import ChatState, Posted
+from chat.state.machine import ChatState
+from chat.state.results import Posted
 from chat.subscription import Subscription, parse_cursor
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ FLOORS = (
     ("chat.state.events", "chat.state.rooms"),
     ("chat.state.results", "chat.state.tables"),
     ("chat.document", "chat.state.posting", "chat.state.room_changes"),
-    ("chat.state",),
+    ("chat.state.machine",),
     ("chat.posting", "chat.changing"),
     # The server loop, which knows nothing of a chat.
     ("chat.limits", "chat.nowait", "chat.workers"),
@@ -74,7 +74,7 @@ FLOORS = (
     ("chat.routes.*",),
     ("chat.app",),
     ("chat.cli.*",),
-    ("chat", "chat.routes", "chat.cli", "static"),
+    ("chat", "chat.state", "chat.routes", "chat.cli", "static"),
     ("raft_chat",),
 )
 

@@ -12,7 +12,7 @@ from chat.problems import Problem, invalid, not_found, unavailable
 from chat.reads import Read, is_stale
 from chat.rendered import RenderedPosts
 from chat.request import Deferred, Query, Request, Response, percent_encoded, response_of
-from chat.state import Posted
+from chat.state.results import Posted
 
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 

@@ -10,7 +10,8 @@ from chat.history import timestamp
 from chat.problems import Problem
 from chat.reads import Read, is_stale
 from chat.request import Request, Response, percent_encoded
-from chat.state import RoomChanged, RoomDeleted, RoomSummary
+from chat.state.events import RoomDeleted
+from chat.state.results import RoomChanged, RoomSummary
 
 PAGE_ROOMS_MAX = 1_000
 

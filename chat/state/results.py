@@ -1,4 +1,4 @@
-"""What `apply` returns: to whoever proposed the command, on the member where that was."""
+"""What `apply` returns, to whoever proposed the command, on the member where that was; and answers to questions."""
 
 from dataclasses import dataclass
 
@@ -51,6 +51,17 @@ class RoomChanged:
 
     index: int
     room: RoomSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """What somebody who knows the log up to some index has not seen of a room."""
+
+    room: str
+    deleted: bool  # before these posts
+    posts: int
+    newest_id: int
+    newest_index: int  # the log's, of the last post or of the deletion
 
 
 Result = Posted | Repeated | RoomDeleted | RoomChanged | Refusal

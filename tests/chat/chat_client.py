@@ -7,7 +7,7 @@ from typing import Any
 from werkzeug.test import Client, TestResponse
 
 from chat.app import WsgiApp, create_app
-from chat.state import ChatState
+from chat.state.machine import ChatState
 from tests.chat.fake_replica import FakeReplica
 
 GENERAL = "/rooms/general"

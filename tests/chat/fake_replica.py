@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from threading import Condition
 
 from chat.commands import LEVEL
-from chat.state import ChatState
+from chat.state.machine import ChatState
 from raft.errors import ChangeRefused, OutcomeUnknown, RaftError, Unavailable
 from raft.membership import Change
 from raft.messages import Command, Entry, ProposalId

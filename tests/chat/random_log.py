@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from chat.commands import Command, DeleteRoom, Post, SetRetention, encode
 from chat.history import PageAsk
-from chat.state import ChatState, Result
+from chat.state.machine import ChatState
+from chat.state.results import Result
 from raft.messages import Entry, ProposalId
 from raft.records import command_entry
 

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from chat.hub import Hub
 from chat.link import HubLimits, Link
-from chat.state import PostEvent
+from chat.state.events import PostEvent
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 
 

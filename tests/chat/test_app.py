@@ -11,7 +11,7 @@ from werkzeug.test import Client
 from chat.app import StartResponse, create_app
 from chat.origins import member_origins
 from chat.request import Environ
-from chat.state import ChatState
+from chat.state.machine import ChatState
 from raft.blank import BlankMember
 from tests.chat.chat_client import GENERAL, ChatClient
 

@@ -12,7 +12,9 @@ from chat.commands import Command, DeleteRoom, Post, SetRetention
 from chat.document import LINE_BYTES_MAX
 from chat.history import SHORT, SHORT_MAX, PageAsk
 from chat.remembered import BUCKETS_MIN
-from chat.state import ChatState, Event, Missed, Repeated
+from chat.state.events import Event
+from chat.state.machine import ChatState
+from chat.state.results import Missed, Repeated
 from raft import planes
 from raft.errors import InvalidMessage
 from tests.chat.random_log import LOGS, answers, apply, split

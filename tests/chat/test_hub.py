@@ -10,7 +10,7 @@ import pytest
 from wsproto.events import Ping, Pong
 
 from chat.link import HubLimits, Link
-from chat.state import PostEvent, RoomDeleted
+from chat.state.events import PostEvent, RoomDeleted
 from tests.chat.peer import DEADLINE_S
 from tests.chat.running_hub import Clock, RunningHub, numbered
 

@@ -8,7 +8,7 @@ from secrets import token_urlsafe
 import pytest
 
 from chat.commands import Post, encode
-from chat.state import ChatState
+from chat.state.machine import ChatState
 from raft.messages import Entry, ProposalId
 from raft.positions import Positions, pack
 from raft.records import command_entry

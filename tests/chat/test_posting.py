@@ -9,7 +9,8 @@ from chat.history import PageAsk
 from chat.posting import check_post, propose
 from chat.problems import Problem
 from chat.remembered import Remembered
-from chat.state import ChatState, Posted
+from chat.state.machine import ChatState
+from chat.state.results import Posted
 from raft.errors import CorruptLog
 from raft.messages import Command
 from tests.chat.fake_replica import FIRST_INDEX, FakeReplica

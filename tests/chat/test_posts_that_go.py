@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from chat.commands import Command, DeleteRoom, Post, SetRetention
 from chat.history import DELETION, PageAsk, Room
-from chat.state import ChatState, Missed, Posted, PostEvent, Refusal, Repeated, RoomChanged, RoomDeleted, RoomSummary
+from chat.state.events import PostEvent, RoomDeleted
+from chat.state.machine import ChatState
+from chat.state.results import Missed, Posted, Refusal, Repeated, RoomChanged, RoomSummary
 from tests.chat.random_log import LOGS, ROOMS, START, apply, entry
 
 

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from chat.commands import Post, encode
 from chat.history import PageAsk
-from chat.state import ChatState, Event, Posted, PostEvent, Refusal, Repeated, Result
+from chat.state.events import Event, PostEvent
+from chat.state.machine import ChatState
+from chat.state.results import Posted, Refusal, Repeated, Result
 from raft.messages import Entry, ProposalId
 from raft.records import command_entry
 

@@ -12,7 +12,7 @@ from chat.commands import DeleteRoom, Post, SetRetention, encode
 from chat.hub import Hub
 from chat.link import HubLimits
 from chat.serving import Server
-from chat.state import ChatState
+from chat.state.machine import ChatState
 from chat.websocket import make_websocket_app
 from tests.chat.fake_replica import FakeReplica
 

@@ -16,7 +16,7 @@ from chat.commands import Command, DeleteRoom, Post, SetRetention, encode
 from chat.history import Page, PageAsk
 from chat.posting import answer_to_repeat
 from chat.problems import Problem
-from chat.state import Posted, Refusal, Repeated
+from chat.state.results import Posted, Refusal, Repeated
 from raft.errors import RaftError
 from tests.simulation.invariants import Violation, require
 

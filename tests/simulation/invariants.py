@@ -30,7 +30,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from chat.state import Posted
+from chat.state.results import Posted
 from raft.membership import decode_configuration
 from raft.messages import (
     AppendEntriesReply,

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from chat.state import ChatState
+from chat.state.machine import ChatState
 from raft.compaction import compact
 from raft.documents import Document
 from raft.errors import StartRefused

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from chat.commands import LEVEL
 from chat.history import Page, render_post
-from chat.state import ChatState
+from chat.state.machine import ChatState
 from raft.errors import (
     ChangeRefused,
     DiskFailed,

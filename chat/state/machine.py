@@ -1,0 +1,157 @@
+"""The replicated state as a whole: the state machine that the engine drives.
+
+Here are the engine's door, the lock and the questions; what a command does is said by the appliers, and what there is
+by `tables.py`.
+
+Rules.  `apply` is deterministic (no clock, no randomness, no Unicode tables, nothing ordered by hash) and total: an
+applier checks all before it changes anything, and answers a Refusal where it changes nothing.  One lock, held for one
+entry or one question at a time; the events of a batch are handed on after it, without the lock.
+What a member that restores a document goes on with is what the others have: nothing that `apply` looks at is missing
+from `document`.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from threading import Lock
+from typing import TypeVar
+
+from chat import document
+from chat.commands import Post, decode
+from chat.history import Page, PageAsk, Room
+from chat.state import posting, room_changes
+from chat.state.events import Event
+from chat.state.results import Missed, Refusal, Result, RoomSummary
+from chat.state.tables import Tables
+from raft.messages import Entry
+
+T = TypeVar("T")
+
+# Of every command but a post: called with the tables, the command, its entry and a Tell.
+APPLIERS: dict[type, Callable[..., Result]] = {**room_changes.APPLIERS}
+
+
+class ChatState:
+    """The state machine that the engine drives (`chat.replica.StateMachine`)."""
+
+    def __init__(self) -> None:
+        # Set before the engine starts, or while it cannot apply anything.
+        self.on_applied: Callable[[int, list[Event]], None] | None = None
+        self.on_restored: Callable[[int], None] | None = None  # events up to this log index have been missed
+        self._lock = Lock()
+        self._last_index = 0  # of the last command applied
+        self._tables = Tables()
+        self._events: list[Event] = []  # of the batch under way; only the applying thread touches it
+
+    # --- the engine's side: one thread
+
+    def apply(self, entry: Entry) -> Result:
+        """Carry out a committed command."""
+        command = decode(entry.body)
+        tell = None if self.on_applied is None else self._events.append
+        with self._lock:
+            self._last_index = entry.index
+            if type(command) is Post:
+                return posting.post(self._tables, command, entry, tell)
+            if command is None:
+                return _UNKNOWN
+            return APPLIERS[type(command)](self._tables, command, entry, tell or _nobody_listens)
+
+    def applied(self, index: int) -> None:
+        """Hand the batch's events on."""
+        events, self._events = self._events, []
+        if self.on_applied is not None:
+            self.on_applied(index, events)
+
+    def document(self) -> Iterator[bytes]:
+        """All that is replicated, as of now, in lines that `restore` takes; any thread."""
+        with self._lock:  # for as long as it takes to copy some MB; the lines are made when they are asked for
+            copied = document.copied(self._tables)
+        return document.encode(copied)
+
+    def restore(self, index: int, lines: Iterable[bytes]) -> None:
+        """Be the state that gave these lines at log index `index`.
+
+        Raises InvalidMessage where no state could have: then nothing has changed.
+        """
+        tables = document.decode(lines, index)
+        with self._lock:
+            self._tables = tables
+            self._last_index = index
+        self._events = []
+        if self.on_restored is not None:
+            self.on_restored(index)
+
+    def live(self) -> "array[int]":
+        """Ascending log indexes of the entries whose text may still be asked for: the posts that are left."""
+        with self._lock:
+            pieces = [room.indexes for room in self._tables.rooms.by_name.values()]
+        return array("Q", sorted(chain.from_iterable(pieces)))
+
+    @property
+    def live_bytes(self) -> int:
+        """About the sum of the lengths of these entries' records; the same on every member."""
+        return self._tables.live_bytes
+
+    # --- questions: any thread
+
+    def ask(self, question: Callable[[Tables], T]) -> T:
+        """What `question` finds in the tables: it is short, keeps none of them and changes nothing."""
+        with self._lock:
+            return question(self._tables)
+
+    def page(self, room: str, ask: PageAsk) -> Page:
+        """A page of a room; an unknown room is one without posts."""
+        with self._lock:
+            return self._tables.rooms.by_name.get(room, _NO_ROOM).page(ask, self._last_index)
+
+    def rooms(self, after: str, limit: int) -> tuple[int, list[RoomSummary]]:
+        """The log index, and the first `limit` rooms whose names come after `after` ("" for the first of all)."""
+        with self._lock:
+            rooms = self._tables.rooms.listed(after, limit)
+            return self._last_index, [room_changes.summary(room) for room in rooms]
+
+    def located(
+        self, after: int, up_to: int, limit: int, rooms: Iterable[str] | None = None
+    ) -> list[tuple[int, str, int]]:
+        """The first `limit` things with after < log index <= up_to, as (log index, room, Id), in log order.
+
+        These are posts that are left, and with Id DELETION the last deletion of a room.  `rooms` None: of every room.
+        """
+        with self._lock:
+            chosen = self._tables.rooms.touched_after(after, rooms)
+            found = [(index, room.name, id) for room in chosen for index, id in room.located(after, up_to, limit)]
+        return sorted(found)[:limit]
+
+    def is_quiet(self, after: int, rooms: Iterable[str] | None = None) -> bool:
+        """Whether nothing was posted to these rooms, and none of them deleted, with log index > `after`; None: all."""
+        with self._lock:
+            if self._last_index <= after:
+                return True
+            return rooms is not None and not self._tables.rooms.touched_after(after, rooms)
+
+    def missed(self, after: int, up_to: int, rooms: Iterable[str] | None = None) -> list[Missed]:
+        """The rooms that have posts, or were deleted, with after < log index <= up_to; `rooms` None: of all."""
+        with self._lock:
+            chosen = self._tables.rooms.touched_after(after, rooms)
+            return [missed for room in chosen if (missed := _missed(room, after, up_to))]
+
+    def digest(self) -> str:
+        """SHA-256 over all that is replicated: equal on members that applied the same log."""
+        return document.digest(self.document())
+
+
+def _missed(room: Room, after: int, up_to: int) -> Missed | None:
+    deleted, posts = after < room.deleted_at <= up_to, room.count(after, up_to)
+    if posts:
+        newest_index, newest_id = room.last_up_to(up_to)
+        return Missed(room.name, deleted, posts, newest_id, newest_index)
+    return Missed(room.name, True, 0, 0, room.deleted_at) if deleted else None
+
+
+def _nobody_listens(event: Event) -> None:
+    """For appliers, where there is no audience: a member that starts, or a child that rewrites."""
+
+
+_NO_ROOM = Room("")
+_UNKNOWN = Refusal("unknown_command", "Type: not a command that this member knows")
