@@ -45,7 +45,7 @@ _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 class HubLimits:
     """What one socket, and the hub, may hold, and how long they wait."""
 
-    connections: int = 10_000  # about 4 KB each, the kernel's buffers and a descriptor
+    connections: int = 10_000  # about 2.5 KB each, the kernel's buffers and a descriptor
     message_bytes: int = 64 * 1024  # the longest post is 8,000 code points, 48 KB where all of them are escaped
     backlog_bytes: int = 256 * 1024  # frames that wait for one slow reader
     drained_bytes: int = 64 * 1024  # below it a backfill goes on: what is live always finds room

@@ -224,7 +224,7 @@ class Server(ThreadedWSGIServer):
         self._accepted_all = False
         for _ in range(ACCEPTS_MAX):
             self._handle_request_noblock()  # type: ignore[attr-defined]  # BaseServer's: the methods below, in turn
-            if self._accepted_all:
+            if self._accepted_all or self.draining:
                 break
 
     def get_request(self) -> tuple[socket.socket, Any]:

@@ -159,6 +159,23 @@ def test_draining_closes_idle_connections_and_refuses_new_ones() -> None:
         assert refused(server.port)
 
 
+def test_of_clients_that_wait_in_a_row_none_is_taken_in_once_it_drains(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(echo, "127.0.0.1", 0, name="draining")
+    taken: list[socket.socket] = []
+
+    def take(request: socket.socket, client_address: object) -> None:
+        taken.append(request)
+        server.draining = len(taken) == 3
+
+    monkeypatch.setattr(server, "process_request", take)
+    clients = [Client(server.port) for _ in range(5)]
+    server._accept()
+    assert len(taken) == 3
+    for opened in (*taken, *(client.socket for client in clients)):
+        opened.close()
+    server.drain(0.0)
+
+
 def test_draining_finishes_requests_and_deferred_answers_that_are_in_flight() -> None:
     app = Deferring()
     with serving(app) as server, Client(server.port) as deferred, Client(server.port) as half:
