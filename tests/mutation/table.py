@@ -558,8 +558,8 @@ SNAPSHOTS = (
         "A snapshot leaves out the newest entry whose text may still be asked for.",
         "a rule of raft/compaction.py",
         compaction.compact,
-        "live = machine.live()",
-        "live = machine.live()[:-1]",
+        "past.write(machine.live())",
+        "past.write(machine.live()[:-1])",
         seed=1,
     ),
     _mutant(
