@@ -1,8 +1,8 @@
 """When the log is checkpointed and compacted, and the checkpoints themselves.
 
-A checkpoint of the state is due when a start would have half a second of log to apply, and at least half as many
-bytes as the last one has: so checkpoints write at most twice what the log itself does, however much there is.  While
-nothing comes in, a quarter is enough.  It is written here, of the state as it is: nothing is replayed or read for it.
+A checkpoint of the state is due when a start would have half a second of log to apply, and at least as many bytes as
+the last one has: so checkpoints write no more than the log itself does, however much there is.  While nothing comes
+in, and at the end, a quarter is enough.  It is written here, of the state as it is: nothing is replayed or read for it.
 That goes on in steps of about a millisecond with ten times as long between them, so that whoever comes across one
 hardly notices.
 A compaction is due when the log is twice as large as what would be left of it: its cost is shared by what made it
@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from math import inf
 
@@ -43,6 +43,7 @@ YIELD_S = 0.01  # after each step of a millisecond or some
 CHECKPOINT_BYTES = 8 << 20  # some 30,000 entries, which are applied in half a second
 QUIET_S = 2.0  # without a new entry: a machine that has nothing to do may as well make the next start quicker,
 QUIET_SHARE = 4  # for a part of the log that would be due
+FINISH_S = 2.0  # what the last one may take of a stop, without pauses: that of five million posts is through by then
 COMPACT_BYTES_MIN = 64 << 20  # below that nobody misses the space
 
 
@@ -106,7 +107,7 @@ class Housekeeper:
         try:
             if up_to := self._compaction_due():
                 self.compact(up_to)
-            elif self._checkpoint_is_due():
+            elif self._checkpoint_is_due(quiet=time.monotonic() - self._grown_s >= QUIET_S):
                 self.checkpoint()
         except RewriteStopped:
             return
@@ -119,12 +120,10 @@ class Housekeeper:
         logger.warning("%s, which is tried again in %d s: %s", what, RETRY_S, error)
         self._not_before_s = time.monotonic() + RETRY_S
 
-    def _checkpoint_is_due(self) -> bool:
+    def _checkpoint_is_due(self, *, quiet: bool) -> bool:
         applied = self._applier.last_applied  # in a start that is less than what has been committed
-        due_bytes = max(self._checkpoint_bytes, self._storage.document_bytes // 2)
-        if time.monotonic() - self._grown_s >= QUIET_S:
-            due_bytes //= QUIET_SHARE
-        return self._storage.bytes_since_document(applied) >= due_bytes
+        due_bytes = max(self._checkpoint_bytes, self._storage.document_bytes)
+        return self._storage.bytes_since_document(applied) >= due_bytes // (QUIET_SHARE if quiet else 1)
 
     def checkpoint(self) -> None:
         """Write the state as it is down.  Raises RewriteStopped, and OSError: there is none then."""
@@ -136,6 +135,18 @@ class Housekeeper:
                 self._yield()
                 if self._stopping.is_set():
                     raise RewriteStopped
+
+    def finish(self) -> None:
+        """The thread has ended and nothing is applied any more: spare the next start what it can in a moment."""
+        self._storage.keep_indexes()
+        document = self._applier.document() if self._checkpoint_is_due(quiet=True) else None
+        if document is None:
+            return
+        end_s = time.monotonic() + FINISH_S
+        with suppress(OSError), closing(self._storage.write_checkpoint(document)) as steps:
+            for _ in steps:
+                if time.monotonic() >= end_s:
+                    return
 
     def mark(self, now_s: float) -> None:
         """Note what is live now, where the log has grown since the last time."""

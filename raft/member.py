@@ -203,6 +203,8 @@ class RunningMember:
         for thread in self._threads:
             thread.join(max(0.0, deadline_s - time.monotonic()))
         if not any(thread.is_alive() for thread in self._threads):
+            if self._housekeeper is not None:
+                self._housekeeper.finish()
             self._storage.close()
 
     def _guard(self, run: Callable[[], None]) -> None:

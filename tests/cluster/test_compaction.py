@@ -159,6 +159,13 @@ def test_a_start_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
         assert index >= int(found[0].name[11:26])
         assert left < 6_000
         assert digest(node, ["general"]) == told
+        fill(node, 2_000, ["general"])
+        told = digest(node, ["general"])
+        assert cluster.terminate(node.id) == 0
+        cluster.restart()
+        said = re.findall(r"the state is that of the checkpoint at index ([0-9]+); ([0-9]+) entries", node.log())
+        assert int(said[-1][1]) == 0, "a stop writes the state down"
+        assert digest(node, ["general"]) == told
 
 
 def _child_of(node: Node) -> int:

@@ -12,6 +12,7 @@ from raft.documents import Document
 from raft.door import Door
 from raft.errors import InvalidMessage
 from raft.housekeeping import (
+    FINISH_S,
     KEEP_ENTRIES,
     KEEP_S,
     MARK_ENTRIES,
@@ -69,6 +70,9 @@ class Member:
     def document(self) -> Document | None:
         meta = SnapshotMeta(self.last_applied, 1, 1, 0, b"")
         return Document(meta, iter([])) if self.document_is_to_be_had else None
+
+    def keep_indexes(self) -> None:
+        pass
 
     def write_checkpoint(self, document: Document) -> Iterator[None]:
         try:
@@ -179,8 +183,8 @@ def test_a_snapshot_that_cannot_be_read_back_is_made_again_later(member: Member,
     assert member.base_index == 0
 
 
-@pytest.mark.parametrize(("document", "due_bytes"), [(0, 8 << 20), (15 << 20, 8 << 20), (40 << 20, 20 << 20)])
-def test_a_checkpoint_is_due_once_the_log_since_the_last_is_long_and_half_as_long_as_that(
+@pytest.mark.parametrize(("document", "due_bytes"), [(0, 8 << 20), (7 << 20, 8 << 20), (40 << 20, 40 << 20)])
+def test_a_checkpoint_is_due_once_the_log_since_the_last_is_long_and_as_long_as_that(
     member: Member, document: int, due_bytes: int
 ) -> None:
     member.document_bytes = document
@@ -208,6 +212,38 @@ def test_a_checkpoint_whose_state_cannot_be_had_now_is_made_at_another_look(memb
     member.document_is_to_be_had = True
     assert member.keeper._not_before_s == 0.0
     assert checkpoint_is_due(member)
+
+
+def finished(member: Member) -> bool:
+    """Whether the end writes a checkpoint."""
+    member.checkpoints.clear()
+    member.keeper.finish()
+    return member.checkpoints == [member.last_applied]
+
+
+def test_the_end_leaves_a_start_little_to_apply(member: Member) -> None:
+    member.log_bytes, member.last_applied = (2 << 20) - 1, 7
+    assert not finished(member)
+    member.log_bytes += 1
+    member.keeper._stopping.set()
+    assert finished(member)
+
+
+def test_the_end_does_not_wait_for_a_checkpoint_for_long(member: Member) -> None:
+    member.log_bytes, member.last_applied = 8 << 20, 7
+
+    def step() -> None:
+        member.now_s += FINISH_S / 2
+
+    member.step = step
+    assert not finished(member)
+    assert member.closed == 1
+
+
+def test_the_end_is_no_other_for_a_disk_that_refuses(member: Member) -> None:
+    member.log_bytes, member.last_applied = 8 << 20, 7
+    member.failure = OSError(28, "No space left on device")
+    assert not finished(member)
 
 
 def test_a_checkpoint_is_broken_off_by_a_stop(member: Member) -> None:
