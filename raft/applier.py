@@ -23,7 +23,6 @@ from raft.membership import Configuration, decode_configuration
 from raft.messages import Entry, Kind
 from raft.proposals import Done, Proposals
 from raft.queues import drain, drain_nowait
-from raft.records import entry_of_verified
 from raft.replicated import Replicated, StateMachine
 from raft.storage import Storage
 
@@ -253,7 +252,7 @@ class Applier:
         if entries is not None:
             return entries
         try:
-            return [entry_of_verified(record) for record in self._storage.read(first, last, APPLY_BYTES_MAX)]
+            return self._storage.read_entries(first, last, APPLY_BYTES_MAX)
         except LookupError:
             if first > self._storage.base_index:
                 raise

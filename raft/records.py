@@ -71,6 +71,16 @@ def is_entry_at(line: bytes, index: int) -> bool:
     return line.startswith(b'%08x {"index":%d,' % (crc32(line[9:-1]), index)) and line[-1:] == b"\n"
 
 
+def entry_at(data: bytes, start: int, index: int) -> Entry | None:
+    """The entry of that index whose line begins at `start`, checksum verified; None where it is not there, whole."""
+    match = _ENTRY.match(data, start)
+    if match is None or int(match[1]) != index:
+        return None
+    if int(data[start : start + 8], 16) != crc32(memoryview(data)[start + 9 : match.end() - 1]):
+        return None
+    return _entry_of(match)
+
+
 def decode_entry(line: bytes) -> Entry:
     """The entry of a line, checksum verified; the command's own JSON is not looked into.
 

@@ -235,6 +235,11 @@ class Storage:
         self._check_usable()
         return self._reader.read(first, last, bytes_max)
 
+    def read_entries(self, first: int, last: int, bytes_max: int) -> list[Entry]:
+        """As `LogReader.read_entries`; any thread.  Also raises DiskFailed."""
+        self._check_usable()
+        return self._reader.read_entries(first, last, bytes_max)
+
     def read_many(self, indexes: Sequence[int]) -> list[bytes]:
         """As `LogReader.read_many`; any thread.  Also raises DiskFailed."""
         self._check_usable()

@@ -48,6 +48,10 @@ class FakeStorage:
         """At most three, whatever the bytes: so that one call is not enough."""
         return [self.records[index] for index in range(first, min(last, first + 2) + 1)]
 
+    def read_entries(self, first: int, last: int, bytes_max: int) -> list[Entry]:
+        """As `read`."""
+        return [entry_of_verified(record) for record in self.read(first, last, bytes_max)]
+
     def documents(self, commit_index: int) -> None:
         """There is none."""
 

@@ -242,11 +242,11 @@ class Replaced:
         self._index = index
         self.base_index = 0
 
-    def read(self, first: int, last: int, bytes_max: int) -> list[bytes]:
+    def read_entries(self, first: int, last: int, bytes_max: int) -> list[Entry]:
         if self.base_index:
             raise LookupError(f"the log does not hold entries {first} to {last}")
         self.base_index = self._index
-        return self._log.read(first, last, bytes_max)
+        return self._log.read_entries(first, last, bytes_max)
 
     def documents(self, commit_index: int) -> Document | None:
         if not self.base_index:

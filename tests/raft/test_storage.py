@@ -107,6 +107,8 @@ def test_records_are_read_verbatim_as_many_as_fit(tmp_path: Path) -> None:
     some = storage.read(10, 50, 1000)
     assert 1 < len(some) < 20
     assert sum(map(len, some)) <= 1000
+    assert storage.read_entries(10, 30, 1 << 20) == log[9:30]
+    assert len(storage.read_entries(10, 50, 1000)) == len(some)
     assert storage.read_many([1, 2, 17, 21, 50]) == [log[index - 1].record for index in (1, 2, 17, 21, 50)]
     assert storage.read_many([]) == []
     storage.close()
@@ -141,9 +143,21 @@ def test_what_the_disk_garbles_after_the_start_is_never_handed_out(tmp_path: Pat
     storage.append(None, entries(1, 3))
     (path,) = tmp_path.glob("log-*.jsonl")
     path.write_bytes(path.read_bytes().replace(b'"sequence":2', b'"sequence":3').replace(b"[1,1,2,1]", b"[1,1,9,1]"))
-    with pytest.raises(CorruptLog, match="entry 2 is damaged at byte"):
-        storage.read(1, 3, 1 << 20)
+    for read in (storage.read, storage.read_entries):
+        with pytest.raises(CorruptLog, match="entry 2 is damaged at byte"):
+            read(1, 3, 1 << 20)
     assert storage.read_many([1, 3]) == [entry(1).record, entry(3).record]
+    storage.close()
+
+
+def test_an_entry_that_is_whole_and_another_than_was_asked_for_is_damage(tmp_path: Path) -> None:
+    storage = Storage.open(RealDisk(), tmp_path)
+    storage.append(None, entries(1, 3))
+    (path,) = tmp_path.glob("log-*.jsonl")
+    path.write_bytes(path.read_bytes().replace(entry(2).record, entry(3).record))
+    for read in (storage.read, storage.read_entries):
+        with pytest.raises(CorruptLog, match="entry 2 is damaged at byte"):
+            read(1, 3, 1 << 20)
     storage.close()
 
 
