@@ -63,7 +63,7 @@ def _described(room: Room) -> Described:
     facts: dict[str, object] = {
         "Room": room.name,
         "NewestId": room.newest_id,
-        "Posts": len(room),
+        "Posts": room.posts,
         "LastPostedAt": room.last_posted_at,
         "DeletedAt": room.deleted_at,
         "MaxMessages": room.max_messages,

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from chat.commands import CLIENT_ID_OPENS, POST_OPENS
+from chat.state.details import RoomDetails
 from raft.messages import Command
 
 PAGE_POSTS_MAX = 1_000
@@ -75,12 +76,13 @@ class Page:
 class Room:
     """One room, also one that was deleted: it goes on counting when it is made again.
 
-    A room exists as long as it has posts: it is made by its first one, and retention leaves at least one.
+    A room exists as long as it has posts or details: one that its first post makes has no details, and takes no more
+    memory than what is here.
     """
 
     __slots__ = (
-        "_positions", "_start", "deleted_at", "last_index", "last_posted_at", "max_messages", "name", "newest_id",
-        "record_bytes",
+        "_positions", "_start", "deleted_at", "details", "last_index", "last_posted_at", "max_messages", "name",
+        "newest_id", "record_bytes",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -93,15 +95,22 @@ class Room:
         self.deleted_at = 0  # log index of the last deletion, 0 for none
         self.max_messages = 0  # of retention; 0 for no bound
         self.record_bytes = 0  # of the posts that are left, about: the record of one that goes counts as an average one
+        self.details: RoomDetails | None = None
 
-    def __len__(self) -> int:
+    @property
+    def posts(self) -> int:
         """How many posts are left."""
         return len(self._positions) - self._start
 
     @property
+    def exists(self) -> bool:
+        """Whether there is such a room: one that was deleted is not there, though its name is known here."""
+        return self.details is not None or len(self._positions) > self._start
+
+    @property
     def oldest_id(self) -> int:
         """Of the posts that are left; newest_id + 1 where there are none."""
-        return self.newest_id - len(self) + 1
+        return self.newest_id - self.posts + 1
 
     @property
     def indexes(self) -> "array[int]":
@@ -115,7 +124,7 @@ class Room:
             return 0
         return self.newest_id - len(self._positions) + at + 1
 
-    def append(self, log_index: int, time: int, record_bytes: int) -> int:
+    def append(self, log_index: int, time: int, record_bytes: int, max_messages_default: int = 0) -> int:
         """Take in the next post, and let go of what retention does not keep; its Id."""
         if log_index > SHORT_MAX and self._positions.typecode == SHORT:
             self._positions = array(LONG, self._positions)
@@ -124,13 +133,14 @@ class Room:
         self.last_index = log_index
         self.last_posted_at = time
         self.record_bytes += record_bytes
-        self._trim()
+        if self.max_messages or max_messages_default:
+            self.trim(max_messages_default)
         return self.newest_id
 
     def retain(self, max_messages: int) -> None:
         """Keep so many of the newest posts from now on, 0 for all."""
         self.max_messages = max_messages
-        self._trim()
+        self.trim()
 
     def delete(self, log_index: int) -> None:
         """Let go of all posts and settings, but not of the count."""
@@ -138,17 +148,21 @@ class Room:
         self._start = 0
         self.last_index = self.deleted_at = log_index
         self.last_posted_at = self.max_messages = self.record_bytes = 0
+        self.details = None
 
     def restore(self, indexes: "array[int]") -> None:
         """Have these posts, the last of which is `newest_id`; for a room that is built from a document."""
         self._positions = indexes
         self.last_index = max(self.deleted_at, indexes[-1] if indexes else 0)
 
-    def _trim(self) -> None:
-        gone = len(self) - self.max_messages if self.max_messages else 0
+    def trim(self, max_messages_default: int = 0) -> None:
+        """Let go of what retention does not keep; the default holds where the room says nothing of its own."""
+        has_own = self.max_messages or (self.details is not None and self.details.retention_own)
+        bound = self.max_messages if has_own else max_messages_default
+        gone = self.posts - bound if bound else 0
         if gone <= 0:
             return
-        self.record_bytes -= self.record_bytes * gone // len(self)
+        self.record_bytes -= self.record_bytes * gone // self.posts
         self._start += gone
         if 2 * self._start >= len(self._positions):  # each post is moved once at most for one that went
             del self._positions[: self._start]

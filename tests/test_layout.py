@@ -48,6 +48,7 @@ FLOORS = (
     ("chat.validation", "chat.origins"),
     ("chat.commands.codec", "chat.commands.posts", "chat.commands.rooms"),
     ("chat.commands",),
+    ("chat.state.details",),
     ("chat.history", "chat.remembered"),
     # The replicated state: values, the tables of them, what a command does to these, and the whole.
     ("chat.state.events", "chat.state.rooms"),

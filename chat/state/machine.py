@@ -103,7 +103,7 @@ class ChatState:
     def page(self, room: str, ask: PageAsk) -> Page:
         """A page of a room; an unknown room is one without posts."""
         with self._lock:
-            return self._tables.rooms.by_name.get(room, _NO_ROOM).page(ask, self._last_index)
+            return (self._tables.rooms.get(room) or _NO_ROOM).page(ask, self._last_index)
 
     def rooms(self, after: str, limit: int) -> tuple[int, list[RoomSummary]]:
         """The log index, and the first `limit` rooms whose names come after `after` ("" for the first of all)."""

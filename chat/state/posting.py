@@ -17,6 +17,8 @@ def post(tables: Tables, command: Post, entry: Entry, tell: Tell | None) -> Post
     """Say something in a room, which is made where there is none; `tell` None: nobody listens."""
     room_name = command.room
     room = tables.rooms.by_name.get(room_name)
+    if room is None and tables.rooms.aliases and (room := tables.rooms.get(room_name)) is not None:
+        room_name = room.name
     remembered = tables.remembered
     hash = remembered.hash_of(command.user, command.client_id)
     # Of this room; one that is gone was there to be answered.
@@ -26,7 +28,7 @@ def post(tables: Tables, command: Post, entry: Entry, tell: Tell | None) -> Post
         return Repeated(0 if room is None else room.id_at(earlier), earlier)
     if no_such_post:
         return _NO_SUCH_POST
-    if not room:
+    if room is None or not room.exists:
         room = tables.rooms.make(room_name)
     before = room.record_bytes
     id = room.append(entry.index, entry.time, len(entry.record))

@@ -37,7 +37,7 @@ def retain(tables: Tables, command: SetRetention, entry: Entry, tell: Tell) -> R
 
 def summary(room: Room) -> RoomSummary:
     """What the list of rooms tells of this one."""
-    return RoomSummary(room.name, len(room), room.last_posted_at, room.max_messages or None)
+    return RoomSummary(room.name, room.posts, room.last_posted_at, room.max_messages or None)
 
 
 APPLIERS: dict[type, Callable[..., Result]] = {DeleteRoom: delete, SetRetention: retain}

@@ -1,0 +1,25 @@
+"""What is known of a room beside its posts."""
+
+from typing import NamedTuple
+
+PUBLIC, PRIVATE, DIRECT = "public", "private", "direct"  # visibilities
+
+
+class RoomDetails(NamedTuple):
+    """A value: a change puts another one in its place.
+
+    A room that somebody has posted to has none until there is something to say; one without posts exists by them.
+    """
+
+    visibility: str = PUBLIC
+    topic: str = ""
+    owner: str = ""  # "": nobody; admins look after it
+    archived: bool = False
+    members: frozenset[str] = frozenset()
+    pins: tuple[int, ...] = ()  # Ids, in the order of pinning; of posts that are gone too, which are not shown
+    aliases: tuple[str, ...] = ()  # names it had
+    made_at: int = 0  # microseconds since 1970
+    touched_at: int = 0  # microseconds since 1970: made, or its last post gone
+    changed_index: int = 0  # log index of the last command that changed any of this
+    max_age_s: int = 0  # of retention; 0: none of its own
+    retention_own: bool = False  # what it says of retention holds, "unlimited" too; else the cluster's default does

@@ -1,0 +1,55 @@
+"""Rooms by name: those with posts, those with details alone, those that are gone, and the names that they had."""
+
+from chat.history import Room
+from chat.state.details import PRIVATE, RoomDetails
+from chat.state.rooms import RoomTable
+
+
+def room(name: str, details: RoomDetails | None = None, posts: int = 0) -> Room:
+    made = Room(name)
+    made.details = details
+    for k in range(posts):
+        made.append(10 + k, 1000 + k, 100)
+    return made
+
+
+def test_a_room_exists_by_its_posts_or_by_its_details() -> None:
+    table = RoomTable([room("posts", posts=1), room("details", RoomDetails()), room("neither")])
+    assert table.names == ["details", "posts"]
+    assert [table.existing(name) is not None for name in ("posts", "details", "neither", "unknown")] == [1, 1, 0, 0]
+    assert table.get("neither") is not None
+
+
+def test_a_deleted_room_exists_no_more_and_counts_on_when_it_is_made_again() -> None:
+    table = RoomTable([room("a", RoomDetails(topic="t"), posts=2)])
+    table.remove(table.by_name["a"], 20)
+    assert (table.names, table.existing("a")) == ([], None)
+    again = table.make("a")
+    again.append(21, 1, 1)
+    assert (again.newest_id, again.details, table.names) == (3, None, ["a"])
+
+
+def test_a_room_is_found_by_the_names_it_had_until_it_goes_or_another_is_made_there() -> None:
+    table = RoomTable([room("new", RoomDetails(aliases=("old", "older")), posts=1)])
+    assert table.get("old") is table.get("older") is table.get("new")
+    assert [found.name for found in table.touched_after(0, ["old", "new", "unknown"])] == ["new"]
+    table.make("old")
+    assert table.get("old") is not table.get("new") is table.get("older")
+    table.remove(table.by_name["new"], 20)
+    assert table.get("older") is None
+
+
+def test_rooms_that_are_not_public_are_not_among_the_names_that_all_see() -> None:
+    table = RoomTable([room("a", RoomDetails(visibility=PRIVATE), posts=1), room("b", posts=1)])
+    assert table.names == ["b"]
+    table.remove(table.by_name["a"], 20)
+    assert table.names == ["b"]
+
+
+def test_a_default_bounds_rooms_that_say_nothing_of_their_own() -> None:
+    plain, unlimited, own = room("a"), room("b", RoomDetails(retention_own=True)), room("c")
+    own.retain(3)
+    for k in range(5):
+        for each in (plain, unlimited, own):
+            each.append(10 + k, 1, 100, max_messages_default=2)
+    assert (plain.posts, unlimited.posts, own.posts) == (2, 5, 3)
