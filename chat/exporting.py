@@ -8,8 +8,9 @@ rendered posts is left alone: an export would put all that people are reading no
 from collections.abc import Iterator
 from contextlib import suppress
 
-from chat.history import Page, PageAsk, render_post
+from chat.history import Page, PageAsk
 from chat.problems import unavailable
+from chat.rendered import read_posts
 from chat.replica import Replica
 from chat.state.machine import ChatState
 
@@ -41,6 +42,5 @@ def _read(state: ChatState, replica: Replica, room: str, ask: PageAsk, newest_id
         page = state.page(room, ask)
         page = page.part(page.first_id, max(min(page.last_id, newest_id), page.first_id - 1))
         with suppress(LookupError):  # a compaction took some of it: then the state knows that they are gone
-            commands = replica.commands(page.positions)
-            return page, [render_post(command, page.first_id + k) for k, command in enumerate(commands)]
+            return page, read_posts(page, replica)
     raise unavailable("this member is taking in a snapshot")

@@ -7,21 +7,26 @@ again.  Texts stay in the log; a page is read from there by index, and a reader'
 never decoded and encoded again.
 """
 
+import json
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from chat.commands import CLIENT_ID_OPENS, POST_OPENS
 from chat.state.details import RoomDetails
+from chat.state.overlay import Change, Reactions
 from raft.messages import Command
 
 PAGE_POSTS_MAX = 1_000
 PAGE_POSTS_DEFAULT = 100
 SHORT, LONG = "I", "Q"  # arrays of log indexes up to 32 bits, and of any
 SHORT_MAX = (1 << 32) - 1
-DELETION = 0  # stands for an Id where a room's deletion is located in the log
+_TYPE_OPENS, _DELETE_OPENS = b'{"Type":', b'{"Type":"delete"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,26 @@ class PageAsk:
         return last + 1 if self.around is None else min(max(self.around, first), last + 1)
 
 
+class What(IntEnum):
+    """What came to a room with an entry of the log."""
+
+    POST = 0
+    CHANGED = 1  # a post was edited or deleted: the last time
+    REACTED = 2  # to a post: the last time
+    ROOM = 3  # its details changed: the last time
+    DELETION = 4
+
+
+class Located(NamedTuple):
+    """Where something that came to a room lies in the log."""
+
+    log_index: int
+    room: str
+    id: int  # of the post; 0 where it is none
+    what: What
+    source: int  # log index of the entry that shows it as it is now
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Consecutive posts of a room as of one moment."""
@@ -65,7 +90,10 @@ class Page:
     oldest_id: int  # that is left in the room; newest_id + 1 where none is
     newest_id: int  # that was ever given in the room
     pivot: int  # as PageAsk has it
-    positions: list[int]  # log indexes of first_id to last_id
+    positions: list[
+        int
+    ]  # log indexes of what shows first_id to last_id now; where a post was changed they do not ascend
+    extras: Mapping[int, bytes] | None = None  # by log index: what comes to a post's JSON and is not in its entry
 
     def part(self, first: int, last: int) -> "Page":
         """The posts of the page that have Ids from `first` to `last`."""
@@ -81,8 +109,8 @@ class Room:
     """
 
     __slots__ = (
-        "_positions", "_start", "deleted_at", "details", "last_index", "last_posted_at", "max_messages", "name",
-        "newest_id", "record_bytes",
+        "_positions", "_start", "changes", "deleted_at", "details", "last_index", "last_posted_at", "max_messages",
+        "name", "newest_id", "record_bytes",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -90,12 +118,13 @@ class Room:
         self._positions = array(SHORT)  # ascending; those before _start are of posts that are gone
         self._start = 0
         self.newest_id = 0  # that was ever given
-        self.last_index = 0  # the log's, of the last post or deletion
+        self.last_index = 0  # the log's, of the last thing that came to it, as `located` tells of it
         self.last_posted_at = 0  # microseconds since 1970; 0 where there are no posts
         self.deleted_at = 0  # log index of the last deletion, 0 for none
         self.max_messages = 0  # of retention; 0 for no bound
         self.record_bytes = 0  # of the posts that are left, about: the record of one that goes counts as an average one
         self.details: RoomDetails | None = None
+        self.changes: dict[int, Change] | None = None  # by Id, in the order of the last change; of posts that are left
 
     @property
     def posts(self) -> int:
@@ -148,10 +177,13 @@ class Room:
         self._start = 0
         self.last_index = self.deleted_at = log_index
         self.last_posted_at = self.max_messages = self.record_bytes = 0
-        self.details = None
+        self.details = self.changes = None
 
     def restore(self, indexes: "array[int]") -> None:
-        """Have these posts, the last of which is `newest_id`; for a room that is built from a document."""
+        """Have these posts, the last of which is `newest_id`; for a room that is built from a document.
+
+        Details and changes are set afterwards, and `last_index` with them.
+        """
         self._positions = indexes
         self.last_index = max(self.deleted_at, indexes[-1] if indexes else 0)
 
@@ -170,21 +202,70 @@ class Room:
 
     def page(self, ask: PageAsk, log_index: int) -> Page:
         """The page as of now."""
-        oldest, newest = self.oldest_id, self.newest_id
+        newest = self.newest_id
+        id = newest - len(self._positions) + 1  # of the first position
+        oldest = id + self._start
         first, last = ask.span(oldest, newest)
-        start = self._start - oldest
-        positions = self._positions[start + first : start + last + 1].tolist()
-        return Page(log_index, first, last, oldest, newest, ask.pivot(first, last), positions)
+        positions = self._positions[first - id : last + 1 - id].tolist()
+        pivot = ask.pivot(first, last)
+        if self.changes is None:
+            return Page(log_index, first, last, oldest, newest, pivot, positions)
+        shown, extras = self._shown(positions, first)
+        return Page(log_index, first, last, oldest, newest, pivot, shown, extras)
 
-    def located(self, after: int, up_to: int, limit: int) -> list[tuple[int, int]]:
-        """What came with after < log index <= up_to, as (log index, Id): the last deletion, Id DELETION, and posts.
+    def version_index(self, id: int) -> int:
+        """Log index of the entry that shows this post, which is left, as it is now; 0 where it was deleted."""
+        change = self.changes.get(id) if self.changes is not None else None
+        if change is not None and (change.deleted or change.version_index):
+            return 0 if change.deleted else change.version_index
+        return self._positions[id - self.newest_id - 1 + len(self._positions)]
+
+    def located(self, after: int, up_to: int, limit: int) -> list[Located]:
+        """What came with after < log index <= up_to: the last deletion, posts, and the last change of each thing.
 
         At most `limit` posts, the first ones.  Whatever was before the deletion is gone.
         """
         first, end = self._between(after, up_to)
-        deletion = [(self.deleted_at, DELETION)] if after < self.deleted_at <= up_to else []
-        id = self.newest_id - len(self._positions) + 1
-        return deletion + [(self._positions[k], id + k) for k in range(first, min(end, first + limit))]
+        id, name, post = self.newest_id - len(self._positions) + 1, self.name, What.POST
+        ends = range(first, min(end, first + limit))
+        found = [Located(index := self._positions[k], name, id + k, post, index) for k in ends]
+        if after < self.deleted_at <= up_to:
+            found.insert(0, Located(self.deleted_at, name, 0, What.DELETION, self.deleted_at))
+        if self.changes is not None:
+            found = [each._replace(source=self._source(each.id, each.source)) for each in found]
+            found += self._changes_between(after, up_to)
+        if self.details is not None and after < self.details.changed_index <= up_to:
+            changed_index = self.details.changed_index
+            found.append(Located(changed_index, name, 0, What.ROOM, changed_index))
+        return found
+
+    def _changes_between(self, after: int, up_to: int) -> Iterator[Located]:
+        for id, change in reversed((self.changes or {}).items()):
+            if change.last_index <= after:
+                return  # as all before it are
+            source = change.version_index or self._positions[id - self.newest_id - 1 + len(self._positions)]
+            if after < change.edited_index <= up_to:
+                yield Located(change.edited_index, self.name, id, What.CHANGED, source)
+            if after < change.reacted_index <= up_to:
+                yield Located(change.reacted_index, self.name, id, What.REACTED, source)
+
+    def _source(self, id: int, index: int) -> int:
+        """Log index of the entry that shows a post as it is now, a tombstone too; its own is `index`."""
+        change = (self.changes or {}).get(id)
+        return index if change is None else change.version_index or index
+
+    def _shown(self, positions: list[int], first_id: int) -> tuple[list[int], Mapping[int, bytes]]:
+        """The positions of what shows these posts now, and what their entries do not say."""
+        changes = self.changes or {}
+        extras: dict[int, bytes] = {}
+        for at, index in enumerate(positions):
+            change = changes.get(first_id + at)
+            if change is None:
+                continue
+            positions[at] = change.version_index or index
+            if change.reactions and not change.deleted:
+                extras[positions[at]] = b',"Reactions":' + reactions_json(change.reactions)
+        return positions, extras
 
     def count(self, after: int, up_to: int) -> int:
         """How many posts are left with after < log index <= up_to."""
@@ -202,8 +283,35 @@ class Room:
 
 
 def render_post(command: Command, id: int) -> bytes:
-    """The post of a committed post command as readers see it, JSON without a newline."""
+    """The post that a committed post, edit or deletion of one shows, as readers see it, JSON without a newline."""
+    if command.body.startswith(_TYPE_OPENS):
+        return _render_version(command.body, id, command.time)
     return render(command.body, id, command.time)
+
+
+def _render_version(body: bytes, id: int, time: int) -> bytes:
+    """The Post is the last member of an edit and of a deletion, and when it was posted the one before."""
+    end = body.index(POST_OPENS)
+    posted_at = timestamp(int(body[body.rindex(b":", 0, end) + 1 : end])).encode()
+    said, _, rest = body[end + len(POST_OPENS) : -2].rpartition(CLIENT_ID_OPENS)
+    if body.startswith(_DELETE_OPENS):
+        said, what = said + b',"Message":""', b'"Deleted":true'
+    else:
+        what = b'"EditedAt":"%b"' % timestamp(time).encode()
+    return b'{"Id":%d,%b,"PostedAt":"%b"%b%b,%b}' % (id, said, posted_at, CLIENT_ID_OPENS, rest, what)
+
+
+def spliced(page: Page, posts: list[bytes]) -> list[bytes]:
+    """The page's posts, rendered from their entries, with what these do not say."""
+    if not page.extras:
+        return posts
+    extras = map(page.extras.get, page.positions)
+    return [post if extra is None else post[:-1] + extra + b"}" for post, extra in zip(posts, extras, strict=True)]
+
+
+def reactions_json(reactions: Reactions) -> bytes:
+    """`{"👍":["ann","bob"]}`, in their order."""
+    return json.dumps(dict(reactions), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def render(body: bytes, id: int, time: int) -> bytes:

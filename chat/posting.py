@@ -63,10 +63,12 @@ def answer_to_repeat(
 ) -> Posted | Problem:
     """What a client is told whose (User, ClientId) had made a post before: that post, where this is the same one.
 
-    `read` is `Replica.commands`: one command, from the disk's cache.
+    As it is now, where it was edited.  `read` is `Replica.commands`: from the disk's cache.
     """
+    if repeated.id and not repeated.version_index:
+        return _gone()  # deleted: its text is not looked for, though the log may have it until the next compaction
     try:
-        (command,) = read([repeated.index])
+        command, *_ = commands = read(sorted({repeated.index, repeated.version_index or repeated.index}))
     except LookupError:
         return _unreadable(post) if repeated.id else _gone()  # what the state has is in the log, or will be in a moment
     except (RaftError, OSError):
@@ -80,7 +82,7 @@ def answer_to_repeat(
         )
     if not repeated.id:
         return _gone()
-    return Posted(post.room, repeated.id, repeated.index, False, render_post(command, repeated.id))
+    return Posted(post.room, repeated.id, repeated.index, False, render_post(commands[-1], repeated.id))
 
 
 def _gone() -> Problem:

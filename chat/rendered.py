@@ -1,9 +1,9 @@
 """The posts that were read last, as readers see them, so that a page read again is not read from the log again.
 
-Rules.  The key is a post's log index: what is committed there never changes, whatever is compacted, deleted or
-restored around it.  Which posts make a page is not asked here: the state decides that for every read.  Bounded by
-bytes.  Any thread: each step on a dict is one of its own, and two threads that read the same post keep it twice at
-worst.
+Rules.  The key is the log index of what shows a post now: what is committed there never changes, whatever is
+compacted, edited, deleted or restored around it.  Which entries make a page, and what these do not say (reactions),
+the state decides for every read.  Bounded by bytes.  Any thread: each step on a dict is one of its own, and two
+threads that read the same post keep it twice at worst.
 
 There are two generations instead of a list by age: a page of 50 posts costs 50 lookups and nothing else, 2 µs, where
 moving each to the end of an OrderedDict cost 10.  When the young one is full it becomes the old one, and what is read
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Final
 
-from chat.history import Page, render_post
+from chat.history import Page, render_post, spliced
 from chat.replica import Replica
 
 BYTES_MAX: Final = 16 << 20
@@ -40,13 +40,14 @@ class RenderedPosts:
         Raises LookupError where one of the posts has left the log: then the state knows that it is gone.
         """
         if len(page.positions) <= PIECE_POSTS:
-            return page, self._posts(page, replica)
+            return page, spliced(page, self._posts(page, replica))
         upper, lower = page.part(page.pivot, page.last_id), page.part(page.first_id, page.pivot - 1)
         bytes_max = PAGE_BYTES_MAX // 2 if lower.positions else PAGE_BYTES_MAX
         newer = self._filled(_pieces_up(upper), bytes_max, replica)
         older = self._filled(_pieces_down(lower), PAGE_BYTES_MAX - sum(map(len, newer)), replica)
         first = page.pivot - len(older)
-        return page.part(first, page.pivot + len(newer) - 1), older + newer
+        shown = page.part(first, page.pivot + len(newer) - 1)
+        return shown, spliced(shown, older + newer)
 
     def _filled(self, pieces: Iterable[Page], bytes_max: int, replica: Replica) -> list[bytes]:
         """The posts of the first pieces, until there are so many bytes; in the order of their Ids."""
@@ -69,7 +70,7 @@ class RenderedPosts:
         found = {index: post for index in page.positions if (post := young.get(index) or old.get(index))}
         missing = [index for index in page.positions if index not in found]
         offset = {index: offset for offset, index in enumerate(page.positions)}
-        for command in replica.commands(missing):
+        for command in replica.commands(sorted(missing)):
             found[command.index] = render_post(command, page.first_id + offset[command.index])
         self._keep({index: post for index, post in found.items() if index not in young})
         return [found[index] for index in page.positions]
@@ -83,6 +84,13 @@ class RenderedPosts:
                 self._old, self._young, self._young_bytes = self._young, {}, 0
             self._young.update(posts)
             self._young_bytes += size
+
+
+def read_posts(page: Page, replica: Replica) -> list[bytes]:
+    """The page's posts as JSON, oldest first, without a cache.  Raises LookupError as `RenderedPosts.read` does."""
+    commands = {command.index: command for command in replica.commands(sorted(page.positions))}
+    posts = [render_post(commands[index], id) for id, index in enumerate(page.positions, page.first_id)]
+    return spliced(page, posts)
 
 
 def _pieces_up(page: Page) -> Iterator[Page]:

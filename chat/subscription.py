@@ -23,7 +23,7 @@ from http import HTTPStatus
 from wsproto.frame_protocol import CloseReason
 
 from chat.audience import cursor, cursor_frame
-from chat.history import DELETION, render_post
+from chat.history import Located, What, render_post
 from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.problems import Problem
@@ -152,7 +152,7 @@ class Subscription:
         if self._rooms is None or len(self._rooms) > _FEW_ROOMS or up_to - self._position > MISSED_POSTS_MAX:
             return None
         located = self._state.located(self._position, up_to, _PAGE_POSTS, self._rooms)
-        if any(id != DELETION and self._hub.recent(index) is None for index, _, id in located):
+        if any(event is None for event in self._known(located)):
             return None
         return self._page(located, up_to)
 
@@ -169,7 +169,7 @@ class Subscription:
                 return self._page(self._state.located(after, up_to, _PAGE_POSTS, rooms), up_to)
         return None
 
-    def _page(self, located: list[tuple[int, str, int]], up_to: int) -> _Page:
+    def _page(self, located: list[Located], up_to: int) -> _Page:
         cluster_id = self._replica.cluster_id
         frames: list[bytes] = []
         size = 0
@@ -180,16 +180,23 @@ class Subscription:
                 size += len(frames[-1])
                 if size >= _PAGE_BYTES:
                     return _Page(b"".join(frames), event.index, [])
-        reached = up_to if len(located) < _PAGE_POSTS else located[-1][0]
+        reached = up_to if len(located) < _PAGE_POSTS else located[-1].log_index
         return _Page(b"".join(frames), reached, [])
 
-    def _events(self, located: list[tuple[int, str, int]]) -> Iterator[Event]:
+    def _events(self, located: list[Located]) -> Iterator[Event]:
         """Raises LookupError where a post has left the log."""
-        known = [RoomDeleted(index, room) if id == DELETION else self._hub.recent(index) for index, room, id in located]
-        missing = [index for (index, _, _), event in zip(located, known, strict=True) if event is None]
-        commands = iter(self._replica.commands(missing) if missing else ())
-        for (index, room, id), event in zip(located, known, strict=True):
-            yield event or PostEvent(index, room, id, render_post(next(commands), id))
+        known = self._known(located)
+        missing = sorted({each.source for each, event in zip(located, known, strict=True) if event is None})
+        commands = {command.index: command for command in self._replica.commands(missing)} if missing else {}
+        for (index, room, id, _, source), event in zip(located, known, strict=True):
+            yield event or PostEvent(index, room, id, render_post(commands[source], id))
+
+    def _known(self, located: list[Located]) -> list[Event | None]:
+        """What needs not be read: not a post that was changed, for the hub has it as it was."""
+        return [
+            RoomDeleted(index, room) if what is What.DELETION else self._hub.recent(index) if source == index else None
+            for index, room, _, what, source in located
+        ]
 
 
 def _some(frames: Iterator[bytes]) -> bytes:

@@ -48,7 +48,7 @@ FLOORS = (
     ("chat.validation", "chat.origins"),
     ("chat.commands.codec", "chat.commands.posts", "chat.commands.rooms"),
     ("chat.commands",),
-    ("chat.state.details",),
+    ("chat.state.details", "chat.state.overlay"),
     ("chat.history", "chat.remembered"),
     # The replicated state: values, the tables of them, what a command does to these, and the whole.
     ("chat.state.events", "chat.state.rooms"),
@@ -71,7 +71,8 @@ FLOORS = (
     ("chat.subscription",),
     ("chat.websocket",),
     ("chat.request",),
-    ("chat.exporting", "chat.reads", "chat.rendered"),
+    ("chat.reads", "chat.rendered"),
+    ("chat.exporting",),
     ("chat.routes.*",),
     ("chat.app",),
     ("chat.cli.*",),

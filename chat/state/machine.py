@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from chat import document
 from chat.commands import Post, decode
-from chat.history import Page, PageAsk, Room
+from chat.history import Located, Page, PageAsk, Room
 from chat.state import posting, room_changes
 from chat.state.events import Event
 from chat.state.results import Missed, Refusal, Result, RoomSummary
@@ -103,7 +103,8 @@ class ChatState:
     def page(self, room: str, ask: PageAsk) -> Page:
         """A page of a room; an unknown room is one without posts."""
         with self._lock:
-            return (self._tables.rooms.get(room) or _NO_ROOM).page(ask, self._last_index)
+            rooms = self._tables.rooms
+            return (rooms.by_name.get(room) or rooms.get(room) or _NO_ROOM).page(ask, self._last_index)
 
     def rooms(self, after: str, limit: int) -> tuple[int, list[RoomSummary]]:
         """The log index, and the first `limit` rooms whose names come after `after` ("" for the first of all)."""
@@ -111,20 +112,18 @@ class ChatState:
             rooms = self._tables.rooms.listed(after, limit)
             return self._last_index, [room_changes.summary(room) for room in rooms]
 
-    def located(
-        self, after: int, up_to: int, limit: int, rooms: Iterable[str] | None = None
-    ) -> list[tuple[int, str, int]]:
-        """The first `limit` things with after < log index <= up_to, as (log index, room, Id), in log order.
+    def located(self, after: int, up_to: int, limit: int, rooms: Iterable[str] | None = None) -> list[Located]:
+        """The first `limit` things with after < log index <= up_to, in log order; `rooms` None: of every room.
 
-        These are posts that are left, and with Id DELETION the last deletion of a room.  `rooms` None: of every room.
+        These are posts that are left, and the last change of each of them and of each room, its deletion too.
         """
         with self._lock:
             chosen = self._tables.rooms.touched_after(after, rooms)
-            found = [(index, room.name, id) for room in chosen for index, id in room.located(after, up_to, limit)]
+            found = [located for room in chosen for located in room.located(after, up_to, limit)]
         return sorted(found)[:limit]
 
     def is_quiet(self, after: int, rooms: Iterable[str] | None = None) -> bool:
-        """Whether nothing was posted to these rooms, and none of them deleted, with log index > `after`; None: all."""
+        """Whether nothing came to these rooms with log index > `after`; None: to all."""
         with self._lock:
             if self._last_index <= after:
                 return True

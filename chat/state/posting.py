@@ -25,7 +25,8 @@ def post(tables: Tables, command: Post, entry: Entry, tell: Tell | None) -> Post
     no_such_post = command.reply_to > (0 if room is None else room.newest_id)
     earlier = remembered.find(hash) if no_such_post else remembered.admit(hash, entry.index)
     if earlier:
-        return Repeated(0 if room is None else room.id_at(earlier), earlier)
+        id = 0 if room is None else room.id_at(earlier)
+        return Repeated(id, earlier, room.version_index(id) if room is not None and id else 0)
     if no_such_post:
         return _NO_SUCH_POST
     if room is None or not room.exists:

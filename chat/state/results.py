@@ -25,6 +25,7 @@ class Repeated:
 
     id: int  # of the earlier one; 0 where it is gone or was never in the room that is named now
     index: int  # the log's, of the earlier one
+    version_index: int  # the log's, of what shows it now; 0 where it is gone or was deleted
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def test_places_beyond_32_bits_are_told_and_restored() -> None:
         assert restored.live().tolist() == [3, 4, *range(first, first + 4)]
         assert restored.page("general", PageAsk()).positions == [4, *range(first, first + 4)]
         assert restored.missed(first + 1, first + 3) == [Missed("general", False, 2, 5, first + 3)]
-        assert apply(restored, [Post("general", "ann", "m3", "d3")], first + 4) == [Repeated(5, first + 3)]
+        assert apply(restored, [Post("general", "ann", "m3", "d3")], first + 4) == [Repeated(5, first + 3, first + 3)]
         assert restored.ask(lambda tables: tables.rooms.by_name["old"]).indexes.typecode == SHORT
     with pytest.raises(InvalidMessage):
         other.restore(first + 2, state.document())

@@ -96,6 +96,6 @@ def test_posts_are_located_between_two_log_indexes() -> None:
     room = Room("general")
     for index in (3, 5, 8, 13):
         room.append(index, 0, 100)
-    assert room.located(3, 8, 10) == [(5, 2), (8, 3)]
-    assert room.located(0, 99, 1) == [(3, 1)]
+    assert [(each.log_index, each.id) for each in room.located(3, 8, 10)] == [(5, 2), (8, 3)]
+    assert [(each.log_index, each.id) for each in room.located(0, 99, 1)] == [(3, 1)]
     assert room.located(13, 99, 10) == []

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import Command, DeleteRoom, Post, SetRetention
-from chat.history import DELETION, PageAsk, Room
+from chat.history import PageAsk, Room, What
 from chat.state.events import PostEvent, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.results import Missed, Posted, Refusal, Repeated, RoomChanged, RoomSummary
@@ -62,7 +62,7 @@ def test_what_is_left_is_what_the_simplest_model_says(log: list[Command]) -> Non
         assert state.page(room, PageAsk()).newest_id == model.newest[room]
     live = sorted(index for posts in model.posts.values() for index in posts.values())
     assert state.live().tolist() == live
-    assert [(at, id) for at, _, id in state.located(0, 99, 99) if id != DELETION] == [
+    assert [(at, id) for at, _, id, what, _ in state.located(0, 99, 99) if what is What.POST] == [
         (index, id) for index in live for posts in model.posts.values() for id, at in posts.items() if at == index
     ]
     assert [room.name for room in state.rooms("", 99)[1]] == sorted(room for room in ROOMS if model.posts[room])
@@ -82,7 +82,7 @@ def test_the_live_bytes_are_about_what_the_records_have(lengths: list[int], kept
 def test_what_retention_let_go_is_not_located_though_its_place_is_not_used_again_yet() -> None:
     state = ChatState()
     apply(state, [*map(post, range(1, 11)), SetRetention("general", 8)])
-    assert state.located(0, 99, 2) == [(5, "general", 3), (6, "general", 4)]
+    assert [each[:3] for each in state.located(0, 99, 2)] == [(5, "general", 3), (6, "general", 4)]
     assert state.missed(0, 99) == [Missed("general", False, 8, 10, 12)]
     assert state.page("general", PageAsk(limit=1, after=0)).positions == [5]
     assert state.live().tolist() == list(range(5, 13))
@@ -136,11 +136,11 @@ def test_retention_holds_at_once_and_for_later_posts_until_it_is_taken_away() ->
 def test_a_retry_of_a_post_that_is_gone_makes_none() -> None:
     state = ChatState()
     apply(state, [post(1), post(2), SetRetention("general", 1)])
-    assert apply(state, [post(1), post(2)], 6) == [Repeated(0, 3), Repeated(2, 4)]
-    assert apply(state, [DeleteRoom("general"), post(1), post(2)], 8)[1:] == [Repeated(0, 3), Repeated(0, 4)]
+    assert apply(state, [post(1), post(2)], 6) == [Repeated(0, 3, 0), Repeated(2, 4, 4)]
+    assert apply(state, [DeleteRoom("general"), post(1), post(2)], 8)[1:] == [Repeated(0, 3, 0), Repeated(0, 4, 0)]
     assert ids(state) == []
     apply(state, [post(3)], 11)
-    assert apply(state, [post(2), post(3)], 12) == [Repeated(0, 4), Repeated(3, 11)]
+    assert apply(state, [post(2), post(3)], 12) == [Repeated(0, 4, 0), Repeated(3, 11, 11)]
 
 
 def test_a_reply_to_a_post_that_is_gone_stands() -> None:
@@ -170,9 +170,11 @@ def test_a_deletion_is_told_between_the_posts_around_it() -> None:
 def test_who_missed_a_deletion_finds_it_in_its_place_and_no_post_from_before_it() -> None:
     state = ChatState()
     apply(state, [post(1), post(2, "other"), DeleteRoom("general"), post(3), post(4), DeleteRoom("other")])
-    assert state.located(0, 99, 99) == [(5, "general", DELETION), (6, "general", 2), (7, "general", 3), (8, "other", 0)]
-    assert state.located(4, 5, 99) == [(5, "general", DELETION)]
-    assert state.located(5, 99, 1, ["general"]) == [(6, "general", 2)]
-    assert state.located(0, 99, 1) == [(5, "general", DELETION)]
+    deleted = (5, "general", 0, What.DELETION, 5)
+    second, third = (6, "general", 2, What.POST, 6), (7, "general", 3, What.POST, 7)
+    assert state.located(0, 99, 99) == [deleted, second, third, (8, "other", 0, What.DELETION, 8)]
+    assert state.located(4, 5, 99) == [deleted]
+    assert state.located(5, 99, 1, ["general"]) == [second]
+    assert state.located(0, 99, 1) == [deleted]
     assert state.missed(0, 99) == [Missed("general", True, 2, 3, 7), Missed("other", True, 0, 0, 8)]
     assert state.missed(5, 6) == [Missed("general", False, 1, 2, 6)]
