@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from chat.link import Link, SendToAll, deliver, text_frame
-from chat.state.events import Event, PostEvent, RoomDeleted
+from chat.state.events import Event, PostChanged, PostEvent, Reacted, RoomDeleted, RoomEvent
 
 
 def plain_frame(event: PostEvent) -> bytes:
@@ -28,9 +28,15 @@ def cursor_frame(cluster_id: str, event: Event) -> bytes:
     match event:
         case PostEvent():
             return text_frame(b'{"RoomName":%b,"Post":%b,"Cursor":"%b"}' % (_json(event.room), event.post, place))
+        case PostChanged():
+            told = b'"PostChanged","RoomName":%b,"Post":%b' % (_json(event.room), event.post)
+        case Reacted():
+            told = b'"Reacted","RoomName":%b,"Id":%d,"Reactions":%b' % (_json(event.room), event.id, event.reactions)
+        case RoomEvent():
+            told = b'"RoomChanged","RoomName":%b,"Room":%b' % (_json(event.room), event.details)
         case RoomDeleted():
-            told = b'{"Event":{"Type":"RoomDeleted","RoomName":%b},"Cursor":"%b"}'
-            return text_frame(told % (_json(event.room), place))
+            told = b'"RoomDeleted","RoomName":%b' % _json(event.room)
+    return text_frame(b'{"Event":{"Type":%b},"Cursor":"%b"}' % (told, place))
 
 
 def cursor(cluster_id: str, index: int) -> bytes:

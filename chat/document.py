@@ -12,6 +12,8 @@ little-endian, IndexBytes each (8 instead of 4 where one of them needs it).  The
 of ClientIds are not empty, each with its number of records, and those records, run together too.  What is run together
 is packed as raft/planes.py does it, as many at a time as a line holds, and in base64: 12 bytes a post instead of 21.
 So a million posts are written and read by a few hundred calls, and not by a million steps.
+A state that has begun with what came with level 3 is of format 4: its header has "Sections", what follows the rooms'
+lines is said in chat/sections, and a room may have no posts.  Before that it is of format 3, as older programs write.
 Equal states give equal bytes, where zlib is the same, and only what a state says is taken.
 """
 
@@ -25,6 +27,7 @@ from itertools import accumulate, chain, compress
 from operator import ge
 from typing import NamedTuple
 
+from chat import sections
 from chat.history import LONG, SHORT, SHORT_MAX, Room
 from chat.remembered import BUCKETS_MIN, RECORD_BYTES, RECORDS_MEAN, indexes_of
 from chat.state.rooms import RoomTable
@@ -34,6 +37,7 @@ from raft.errors import InvalidMessage
 
 LINE_BYTES_MAX = 512 * 1024
 FORMAT = 3
+FORMAT_BEGUN = 4
 
 _DATA_BYTES = (LINE_BYTES_MAX - 32) // 4 * 3  # in a line, before base64
 _FILLED_MAX = LINE_BYTES_MAX // 48  # buckets in a line: two numbers of up to 20 digits with their commas
@@ -51,11 +55,13 @@ class Copied(NamedTuple):
 
     rooms: list[Described]
     buckets: list[bytes]
+    sections: sections.Copied | None  # None: the state has not begun with them
 
 
 def copied(tables: Tables) -> Copied:
     """The tables as they are now; under the state's lock, and so no more than is needed."""
-    return Copied([_described(room) for room in tables.rooms.by_name.values()], tables.remembered.buckets())
+    rooms = [_described(room) for room in tables.rooms.by_name.values()]
+    return Copied(rooms, tables.remembered.buckets(), sections.copied(tables) if tables.begun else None)
 
 
 def _described(room: Room) -> Described:
@@ -74,10 +80,10 @@ def _described(room: Room) -> Described:
 
 def encode(copied: Copied) -> Iterator[bytes]:
     """The document's lines, each up to LINE_BYTES_MAX."""
-    rooms, buckets = copied.rooms, copied.buckets
+    rooms, buckets, _ = copied
     rooms.sort(key=_name_of)
     typecode = _typecode_of(rooms)
-    yield from _facts_lines(rooms, buckets)
+    yield from _facts_lines(copied)
     places = chain.from_iterable(_pieces(indexes, typecode) for _, indexes in rooms)
     yield from _data_lines("At", array(typecode).itemsize, places)
     yield from _filled_lines(buckets)
@@ -92,18 +98,23 @@ def _typecode_of(rooms: list[Described]) -> str:
     return LONG if any(indexes.typecode == LONG for _, indexes in rooms) else SHORT
 
 
-def _facts_lines(rooms: list[Described], buckets: list[bytes]) -> Iterator[bytes]:
-    yield _json(
-        {
-            "Chat": FORMAT,
-            "Rooms": len(rooms),
-            "IndexBytes": array(_typecode_of(rooms)).itemsize,
-            "Buckets": len(buckets),
-            "Filled": sum(map(bool, buckets)),
-        }
-    )
+def _facts_lines(copied: Copied) -> Iterator[bytes]:
+    """The header, the rooms, which are in order, and the sections."""
+    rooms, buckets, more = copied
+    header: dict[str, object] = {
+        "Chat": FORMAT if more is None else FORMAT_BEGUN,
+        "Rooms": len(rooms),
+        "IndexBytes": array(_typecode_of(rooms)).itemsize,
+        "Buckets": len(buckets),
+        "Filled": sum(map(bool, buckets)),
+    }
+    if more is not None:
+        header["Sections"] = {name: len(rows) for name, rows in more.items()}
+    yield _json(header)
     for facts, _ in rooms:
         yield _json(facts)
+    if more is not None:
+        yield from sections.lines(more)
 
 
 def _filled_lines(buckets: list[bytes]) -> Iterator[bytes]:
@@ -123,9 +134,9 @@ def decode(lines: Iterable[bytes], index: int) -> Tables:
     try:
         tables = _read(document, index)
         # All that could have been said otherwise: members in another order, a room twice, white space.
-        rooms, buckets = copied(tables)
-        said = chain(_facts_lines(sorted(rooms, key=_name_of), buckets), _filled_lines(buckets))
-        if digest(said) != document.said.hexdigest():
+        again = copied(tables)
+        again.rooms.sort(key=_name_of)
+        if digest(chain(_facts_lines(again), _filled_lines(again.buckets))) != document.said.hexdigest():
             raise ValueError("written otherwise")
     except (KeyError, TypeError, ValueError, RecursionError, OverflowError) as error:
         raise InvalidMessage(f"not a document of the chat's state: {error!r}") from None
@@ -170,9 +181,14 @@ class _Lines:
 
 def _read(lines: _Lines, index: int) -> Tables:
     header = lines.value()
-    if header["Chat"] != FORMAT:
-        raise ValueError(f"of format {header['Chat']!r}, this program reads {FORMAT} only")
+    if header["Chat"] not in {FORMAT, FORMAT_BEGUN}:
+        raise ValueError(f"of format {header['Chat']!r}, this program reads {FORMAT} and {FORMAT_BEGUN} only")
     rooms = [_read_facts(lines.value(), index) for _ in range(_integer(header, "Rooms", index))]
+    tables = Tables()
+    tables.rooms = RoomTable(room for room, _ in rooms)
+    tables.begun = header["Chat"] == FORMAT_BEGUN
+    if tables.begun:
+        sections.read(tables, header["Sections"], lines.value, index)
     index_bytes = _integer(header, "IndexBytes")
     if index_bytes not in {4, 8}:
         raise ValueError("IndexBytes")
@@ -182,8 +198,9 @@ def _read(lines: _Lines, index: int) -> Tables:
         if posts and not (room.deleted_at < indexes[0] and _ascends(indexes) and indexes[-1] <= index):
             raise ValueError("At")
         room.restore(indexes if posts and indexes[-1] > SHORT_MAX else _converted(indexes, SHORT))
-    tables = Tables()
-    tables.rooms = RoomTable(room for room, _ in rooms)
+        if not posts and room.details is None and not _is_gone(room):
+            raise ValueError("Posts")
+    tables.derive()
     tables.live_bytes = sum(room.record_bytes for room, _ in rooms)
     tables.remembered.restore(_read_buckets(header, lines, index))
     lines.check_end()
@@ -255,9 +272,11 @@ def _read_facts(value: dict[str, object], index: int) -> tuple[Room, int]:
     room.max_messages = _integer(value, "MaxMessages")
     room.record_bytes = _integer(value, "RecordBytes")
     posts = _integer(value, "Posts", min(room.newest_id, room.max_messages or room.newest_id))
-    if not posts and (not room.deleted_at or room.last_posted_at or room.max_messages or room.record_bytes):
-        raise ValueError("Posts")
     return room, posts
+
+
+def _is_gone(room: Room) -> bool:
+    return bool(room.deleted_at) and not (room.last_posted_at or room.max_messages or room.record_bytes)
 
 
 def _read_buckets(header: dict[str, object], lines: _Lines, index: int) -> list[bytes]:

@@ -182,10 +182,10 @@ class Room:
     def restore(self, indexes: "array[int]") -> None:
         """Have these posts, the last of which is `newest_id`; for a room that is built from a document.
 
-        Details and changes are set afterwards, and `last_index` with them.
+        Its details and changes are set before, and with them `last_index` to the last of what they tell of.
         """
         self._positions = indexes
-        self.last_index = max(self.deleted_at, indexes[-1] if indexes else 0)
+        self.last_index = max(self.last_index, self.deleted_at, indexes[-1] if indexes else 0)
 
     def trim(self, max_messages_default: int = 0) -> None:
         """Let go of what retention does not keep; the default holds where the room says nothing of its own."""

@@ -99,3 +99,7 @@ class StateMachine(Protocol):
     @property
     def live_bytes(self) -> int:
         """About the sum of the lengths of their records; quick to ask."""
+
+    @property
+    def erased_index(self) -> int:
+        """Log index of the newest command that took a text back; 0 for none: quick to ask."""

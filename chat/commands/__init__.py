@@ -12,24 +12,26 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from chat.commands import posts, rooms
+from chat.commands import accounts, cluster, posts, rooms
+from chat.commands.accounts import NOBODY, OPERATOR, SETUP, Actor
 from chat.commands.codec import reader, to_json
 from chat.commands.posts import CLIENT_ID_OPENS, POST_OPENS, Post
 from chat.commands.rooms import DeleteRoom, SetRetention
 
+# The commands of level 3 are named by their modules: `chat.commands.posts.EditPost`.
 __all__ = [
-    "CLIENT_ID_OPENS", "LEVEL", "POST_OPENS", "Command", "DeleteRoom", "Post", "SetRetention", "decode", "encode",
-    "level_of",
+    "CLIENT_ID_OPENS", "KINDS", "LEVEL", "NOBODY", "OPERATOR", "POST_OPENS", "SETUP", "Actor", "Command", "DeleteRoom",
+    "Post", "SetRetention", "decode", "encode", "level_of",
 ]  # fmt: skip
 
-LEVEL = 2  # the newest that this program knows
+LEVEL = 3  # the newest that this program knows
 
-Command = Post | rooms.Command
+Command = Post | posts.Change | rooms.Command | accounts.Command | cluster.Command
 
 # By the name that is their `Type`; a post has none.
-KINDS: dict[str, type] = {**rooms.KINDS}
+KINDS: dict[str, type] = {**posts.KINDS, **rooms.KINDS, **accounts.KINDS, **cluster.KINDS}
 
-_LEVELS: dict[type, int] = {Post: 1, DeleteRoom: 2, SetRetention: 2}
+_LEVELS: dict[type, int] = {DeleteRoom: 2, SetRetention: 2}  # the others are of level 3
 _NAMES = {kind: name for name, kind in KINDS.items()}
 _READERS: dict[object, Callable[[dict[str, object]], Any]] = {
     None: posts.read,
@@ -39,7 +41,9 @@ _READERS: dict[object, Callable[[dict[str, object]], Any]] = {
 
 def level_of(command: Command) -> int:
     """The level that every member has to know before the command may be proposed; 1 is known to all there are."""
-    return _LEVELS[type(command)]
+    if isinstance(command, Post):
+        return 3 if command.by or command.mentions else 1
+    return _LEVELS.get(type(command), 3)
 
 
 def encode(command: Command) -> bytes:
@@ -48,6 +52,7 @@ def encode(command: Command) -> bytes:
 
 
 _plain_post = posts.PLAIN_POST.fullmatch
+_plain_post_by = posts.PLAIN_POST_BY.fullmatch
 
 
 def decode(body: bytes) -> Command | None:
@@ -56,6 +61,9 @@ def decode(body: bytes) -> Command | None:
         if (plain := _plain_post(body)) is not None:  # as most are: a quarter of the time for the rest
             room, user, message, client_id = plain.groups()
             return Post(room.decode(), user.decode(), message.decode(), client_id.decode())
+        if (plain := _plain_post_by(body)) is not None:  # as most are where there is a login
+            by, room, user, message, client_id = plain.groups()
+            return Post(room.decode(), user.decode(), message.decode(), client_id.decode(), 0, int(by))
         value = json.loads(body.decode())
         if not isinstance(value, dict):
             return None

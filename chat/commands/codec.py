@@ -39,6 +39,17 @@ def reader(cls: type[T]) -> Callable[[JsonObject], T]:
     return read
 
 
+def row_reader(cls: Callable[..., T]) -> Callable[[object], T]:
+    """What makes such a NamedTuple of a JSON array of its fields; raises TypeError or ValueError where that is none."""
+    types = get_type_hints(cls)
+    check = _array(tuple[tuple(types[name] for name in cls._fields)])  # type: ignore[attr-defined, misc]
+
+    def read(value: object) -> T:
+        return cls(*check(value))  # type: ignore[misc]
+
+    return read
+
+
 class _Field(NamedTuple):
     """One field of a class: how it is found in a JSON object."""
 
@@ -100,6 +111,9 @@ def _check(kind: Any) -> Check:
         return _or_null(_check(some))
     if get_origin(kind) is tuple:
         return _array(kind)
+    if get_origin(kind) is frozenset:
+        each = _array(tuple[get_args(kind)[0], ...])  # type: ignore[misc]
+        return lambda value: frozenset(each(value))  # type: ignore[call-overload]
     return _SIMPLE[kind]
 
 
@@ -121,7 +135,13 @@ def _bool(value: object) -> object:
     return value
 
 
-_SIMPLE: dict[object, Check] = {str: _string, int: _integer, bool: _bool}
+def _bytes(value: object) -> object:
+    if not isinstance(value, str):
+        raise TypeError("not a string")
+    return bytes.fromhex(value)
+
+
+_SIMPLE: dict[object, Check] = {str: _string, int: _integer, bool: _bool, bytes: _bytes}
 
 
 def _or_null(check: Check) -> Check:

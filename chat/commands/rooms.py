@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from chat.commands.accounts import Actor
+
 
 @dataclass(frozen=True, slots=True)
 class DeleteRoom:
@@ -22,5 +24,58 @@ class SetRetention:
             raise ValueError("MaxMessages")
 
 
-Command = DeleteRoom | SetRetention
-KINDS: dict[str, type[Command]] = {"delete-room": DeleteRoom, "retention": SetRetention}
+@dataclass(frozen=True, slots=True)
+class CreateRoom:
+    """A room that nobody has posted to yet.  `direct`: the one of exactly these members, made where there is none."""
+
+    actor: Actor
+    room: str
+    visibility: str
+    topic: str = ""
+    members: tuple[str, ...] = ()
+    direct: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRoom:
+    """What is None stays.  Of the two bounds 0 is none, and -1 what the cluster's settings say."""
+
+    actor: Actor
+    room: str
+    topic: str | None = None
+    name: str | None = None
+    visibility: str | None = None
+    archived: bool | None = None
+    owner: str | None = None
+    members: tuple[str, ...] | None = None
+    max_messages: int | None = None
+    max_age_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DropRoom:
+    """A room goes with all its posts and settings, but not its count."""
+
+    actor: Actor
+    room: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMembers:
+    """These users come into a room, or leave it."""
+
+    actor: Actor
+    room: str
+    users: tuple[str, ...]
+    on: bool
+
+
+Command = DeleteRoom | SetRetention | CreateRoom | ChangeRoom | DropRoom | ChangeMembers
+KINDS: dict[str, type[Command]] = {
+    "delete-room": DeleteRoom,
+    "retention": SetRetention,
+    "create-room": CreateRoom,
+    "change-room": ChangeRoom,
+    "drop-room": DropRoom,
+    "members": ChangeMembers,
+}

@@ -1,7 +1,22 @@
-"""What came of a committed command, for those who listen; on every member."""
+"""What came of a committed command, for those who listen, and whom it concerns; on every member.
+
+An entry makes at most one event that has a room: a client is told of it with a Cursor, and two with one Cursor would
+be a hole for who is cut off between them.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Reach(NamedTuple):
+    """Whom an event concerns; only references, so that it costs nothing."""
+
+    public: bool = True  # everybody but guests
+    members: frozenset[str] = frozenset()  # these in any case
+
+
+EVERYBODY = Reach()
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +27,7 @@ class PostEvent:
     room: str
     id: int
     post: bytes  # as readers see it
+    reach: Reach = EVERYBODY
 
     @property
     def size(self) -> int:
@@ -25,6 +41,7 @@ class RoomDeleted:
 
     index: int
     room: str
+    reach: Reach = EVERYBODY
 
     @property
     def size(self) -> int:
@@ -32,5 +49,53 @@ class RoomDeleted:
         return len(self.room)
 
 
-Event = PostEvent | RoomDeleted
+@dataclass(frozen=True, slots=True)
+class PostChanged:
+    """A post was edited or deleted; also the answer to who asked for it."""
+
+    index: int
+    room: str
+    id: int
+    post: bytes  # as readers see it now
+    reach: Reach = EVERYBODY
+
+    @property
+    def size(self) -> int:
+        """About what it costs to hold, in bytes."""
+        return len(self.post)
+
+
+@dataclass(frozen=True, slots=True)
+class Reacted:
+    """The reactions to a post are others; also the answer to who asked for it."""
+
+    index: int
+    room: str
+    id: int
+    reactions: bytes  # all of them, as `history.reactions_json` writes them
+    reach: Reach = EVERYBODY
+
+    @property
+    def size(self) -> int:
+        """About what it costs to hold, in bytes."""
+        return len(self.reactions)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomEvent:
+    """A room was made, or is another than before beside its posts."""
+
+    index: int
+    room: str  # its name now
+    names: tuple[str, ...]  # that it has or had, whoever follows one of them follows it
+    details: bytes  # JSON, as the list of rooms has it
+    reach: Reach = EVERYBODY
+
+    @property
+    def size(self) -> int:
+        """About what it costs to hold, in bytes."""
+        return len(self.details)
+
+
+Event = PostEvent | PostChanged | Reacted | RoomEvent | RoomDeleted
 Tell = Callable[[Event], None]

@@ -19,7 +19,7 @@ from typing import TypeVar
 from chat import document
 from chat.commands import Post, decode
 from chat.history import Located, Page, PageAsk, Room
-from chat.state import posting, room_changes
+from chat.state import expiry, posting, room_changes
 from chat.state.events import Event
 from chat.state.results import Missed, Refusal, Result, RoomSummary
 from chat.state.tables import Tables
@@ -28,7 +28,7 @@ from raft.messages import Entry
 T = TypeVar("T")
 
 # Of every command but a post: called with the tables, the command, its entry and a Tell.
-APPLIERS: dict[type, Callable[..., Result]] = {**room_changes.APPLIERS}
+APPLIERS: dict[type, Callable[..., Result]] = {**room_changes.APPLIERS, **expiry.APPLIERS}
 
 
 class ChatState:
@@ -51,11 +51,13 @@ class ChatState:
         tell = None if self.on_applied is None else self._events.append
         with self._lock:
             self._last_index = entry.index
+            tables = self._tables
+            if entry.time >= tables.ages.open_until:
+                tables.ages.note(entry.time, entry.index)
             if type(command) is Post:
-                return posting.post(self._tables, command, entry, tell)
-            if command is None:
-                return _UNKNOWN
-            return APPLIERS[type(command)](self._tables, command, entry, tell or _nobody_listens)
+                return posting.post(tables, command, entry, tell)
+            applier = APPLIERS.get(type(command))
+            return _UNKNOWN if applier is None else applier(tables, command, entry, tell or _nobody_listens)
 
     def applied(self, index: int) -> None:
         """Hand the batch's events on."""
@@ -92,6 +94,11 @@ class ChatState:
     def live_bytes(self) -> int:
         """About the sum of the lengths of these entries' records; the same on every member."""
         return self._tables.live_bytes
+
+    @property
+    def erased_index(self) -> int:
+        """Log index of the newest command that took a text back, which is to leave the disk within a day; 0: none."""
+        return self._tables.erased_index
 
     # --- questions: any thread
 

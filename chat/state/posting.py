@@ -3,9 +3,10 @@
 One function, and few calls: nearly all that a cluster applies are posts.
 """
 
-from chat.commands import Post
+from chat.commands import Actor, Post
 from chat.history import render
-from chat.state.events import PostEvent, Tell
+from chat.state import access
+from chat.state.events import EVERYBODY, PostEvent, Tell
 from chat.state.results import Posted, Refusal, Repeated
 from chat.state.tables import Tables
 from raft.messages import Entry
@@ -19,6 +20,12 @@ def post(tables: Tables, command: Post, entry: Entry, tell: Tell | None) -> Post
     room = tables.rooms.by_name.get(room_name)
     if room is None and tables.rooms.aliases and (room := tables.rooms.get(room_name)) is not None:
         room_name = room.name
+    if tables.guarded:
+        refused = access.refused_post(tables, Actor(command.by, command.user), room, room_name)
+        if refused is not None:
+            return refused
+    elif room is not None and room.details is not None and room.details.archived:
+        return access.ARCHIVED
     remembered = tables.remembered
     hash = remembered.hash_of(command.user, command.client_id)
     # Of this room; one that is gone was there to be answered.
@@ -32,9 +39,10 @@ def post(tables: Tables, command: Post, entry: Entry, tell: Tell | None) -> Post
     if room is None or not room.exists:
         room = tables.rooms.make(room_name)
     before = room.record_bytes
-    id = room.append(entry.index, entry.time, len(entry.record))
+    id = room.append(entry.index, entry.time, len(entry.record), tables.settings.max_messages)
     tables.live_bytes += room.record_bytes - before
     posted = Posted(room_name, id, entry.index, True, render(entry.body, id, entry.time))
     if tell is not None:
-        tell(PostEvent(entry.index, room_name, id, posted.json))
+        reach = EVERYBODY if room.details is None else access.reach(room)
+        tell(PostEvent(entry.index, room_name, id, posted.json, reach))
     return posted

@@ -29,6 +29,13 @@ class Repeated:
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """What was asked for is so, and there is no more to say."""
+
+    index: int  # the log's
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A committed command that changed nothing; `detail` begins with the field's name."""
 
@@ -65,4 +72,4 @@ class Missed:
     newest_index: int  # the log's, of the last post or of the deletion
 
 
-Result = Posted | Repeated | RoomDeleted | RoomChanged | Refusal
+Result = Posted | Repeated | Done | RoomDeleted | RoomChanged | Refusal

@@ -1,20 +1,50 @@
 """All that is replicated beside the log itself, as fields.
 
-Rules.  Whoever touches them holds the state's lock.  Beside a room's positions and what is remembered of ClientIds
-every value is immutable: a change puts another one in its place, and a copy of a table is a copy of references.
+Rules.  Whoever touches them holds the state's lock.  Beside rooms, what is remembered of ClientIds and the ages every
+value is immutable: a change puts another one in its place, and a copy of a table is a copy of references.
+Nothing of level 3 is in them before `begun`: a member that takes over a document of an older program, and one that
+has replayed the log since, are the same.
 """
 
 from chat.remembered import Remembered
-from chat.state.rooms import RoomTable
+from chat.state.accounts import Invite, Ticket, Token, User
+from chat.state.ages import Ages
+from chat.state.readers import Reader
+from chat.state.rooms import RoomTable, is_public
+from chat.state.settings import LOGIN, Settings
 
 
 class Tables:
     """The tables.  Empty ones are those of a log without an entry."""
 
-    __slots__ = ("live_bytes", "remembered", "rooms")
+    __slots__ = (
+        "ages", "begun", "erased_index", "guarded", "invites", "live_bytes", "next_token", "numbers", "readers",
+        "remembered", "rooms", "settings", "skeletons", "tickets", "tokens", "users",
+    )  # fmt: skip
 
     def __init__(self) -> None:
+        self.begun = False  # a command of level 3 was applied
+        self.settings = Settings()
         self.rooms = RoomTable()
+        self.users: dict[str, User] = {}  # by name
+        self.skeletons: dict[str, str] = {}  # derived: names by skeleton
+        self.tokens: dict[int, Token] = {}  # by number
+        self.numbers: dict[bytes, int] = {}  # derived: tokens by digest
+        self.next_token = 1
+        self.invites: dict[bytes, Invite] = {}  # by digest
+        self.tickets: dict[bytes, Ticket] = {}  # by digest, in the order of making
+        self.readers: dict[str, dict[str, Reader]] = {}  # by room and user
+        self.ages = Ages()
         # To be bounded by a command of the leader's that has what is older than 24 h forgotten: apply has no clock.
         self.remembered = Remembered()
         self.live_bytes = 0  # about the sum of the lengths of the records that `ChatState.live` tells of
+        self.guarded = False  # derived: there is a login, or a room that not everybody may see
+        self.erased_index = 0  # log index of the newest command that took a text back
+
+    def derive(self) -> None:
+        """Make anew what follows from the other fields."""
+        self.rooms.derive()
+        self.skeletons = {user.skeleton: user.name for user in self.users.values()}
+        self.numbers = {token.digest: token.number for token in self.tokens.values()}
+        rooms = self.rooms.by_name.values()
+        self.guarded = self.settings.auth == LOGIN or not all(is_public(room) for room in rooms)

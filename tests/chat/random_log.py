@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from hypothesis import strategies as st
 
 from chat.commands import Command, DeleteRoom, Post, SetRetention, encode
+from chat.commands.cluster import Begin
 from chat.history import PageAsk
 from chat.state.machine import ChatState
 from chat.state.results import Result
@@ -13,6 +14,7 @@ from raft.records import command_entry
 
 ROOMS = ("general", "a", 'caf\u00e9 "\\')
 START = 1_795_428_000_000_000
+STEP = 400_000  # microseconds between two entries
 
 _rooms = st.sampled_from(ROOMS)
 _posts = st.builds(
@@ -20,13 +22,16 @@ _posts = st.builds(
     st.integers(0, 60).map(str), st.sampled_from([0, 0, 0, 1, 3]),
 )  # fmt: skip
 _retentions = st.builds(SetRetention, _rooms, st.none() | st.integers(1, 6))
-COMMANDS: st.SearchStrategy[Command] = st.one_of(_posts, _posts, _posts, _retentions, st.builds(DeleteRoom, _rooms))
+Drawn = Post | SetRetention | DeleteRoom | Begin
+COMMANDS: st.SearchStrategy[Drawn] = st.one_of(
+    _posts, _posts, _posts, _retentions, st.builds(DeleteRoom, _rooms), st.builds(Begin)
+)
 LOGS = st.lists(COMMANDS, max_size=60)
 
 
 def entry(index: int, command: Command) -> Entry:
     """A command committed at this index."""
-    return command_entry(index, 1, START + index, ProposalId(1, 1, index, 0), encode(command))
+    return command_entry(index, 1, START + index * STEP, ProposalId(1, 1, index, 0), encode(command))
 
 
 def apply(state: ChatState, commands: Iterable[Command], first_index: int = 3) -> list[Result]:

@@ -9,10 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.commands import LEVEL, Command, DeleteRoom, Post, SetRetention, decode, encode, level_of
+from chat.commands import KINDS, LEVEL, Command, DeleteRoom, Post, SetRetention, decode, encode, level_of
+from tests.chat.drawn import values
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
-POSTS = st.builds(Post, TEXTS, TEXTS, TEXTS, TEXTS, st.integers(0, 2**53))
+POSTS = st.builds(
+    Post, TEXTS, TEXTS, TEXTS, TEXTS, st.integers(0, 2**53), st.integers(-(2**63), 2**63 - 1),
+    st.lists(TEXTS, max_size=3).map(tuple),
+)  # fmt: skip
+PLAIN = st.builds(Post, *[st.text(max_size=8)] * 4, st.just(0), st.integers(0, 2**53))
 
 
 def test_a_post_is_one_line_of_json_in_the_order_of_its_members() -> None:
@@ -59,13 +64,21 @@ def test_other_bytes_are_no_command_and_no_error(body: bytes) -> None:
         b'{"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":true}}',
         b'{"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c","ReplyTo":1.5}}',
         b'{"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"},"More":1}',
+        b'{"By":0,"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"By":01,"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"By":true,"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"Mentions":[],"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"Mentions":[1],"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"Mentions":"u","RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
+        b'{"Mentions":["u"],"By":1,"RoomName":"r","Post":{"User":"u","Message":"m","ClientId":"c"}}',
     ],
 )
 def test_what_encode_would_not_write_is_no_command(body: bytes) -> None:
     assert decode(body) is None
 
 
-TYPED = POSTS | st.builds(DeleteRoom, TEXTS) | st.builds(SetRetention, TEXTS, st.none() | st.integers(1, 10**9))
+RETENTIONS = st.builds(SetRetention, TEXTS, st.none() | st.integers(1, 10**9))
+TYPED = st.one_of(POSTS, *(RETENTIONS if kind is SetRetention else values(kind) for kind in KINDS.values()))
 
 
 @given(TYPED)
@@ -103,16 +116,26 @@ def test_a_change_of_a_room_in_another_form_is_no_command(body: bytes) -> None:
 
 
 def test_every_command_has_a_level_up_to_the_newest() -> None:
-    levels = {type(command): level_of(command) for command in (DeleteRoom("r"), SetRetention("r", 1))}
-    assert level_of(Post("r", "u", "m", "c")) == 1
-    assert max(levels.values()) == LEVEL
-    assert len(levels) + 1 == len(get_args(Command))
+    posts = Post("r", "u", "m", "c"), Post("r", "u", "m", "c", by=1), Post("r", "u", "m", "c", mentions=("u",))
+    assert [level_of(post) for post in posts] == [1, LEVEL, LEVEL]
+    assert [level_of(command) for command in (DeleteRoom("r"), SetRetention("r", 1))] == [2, 2]
+    assert {Post, *KINDS.values()} == set(get_args(Command))
+
+
+@given(TYPED.filter(lambda command: type(command) not in {Post, DeleteRoom, SetRetention}))
+def test_what_else_there_is_came_with_the_newest_level(command: Command) -> None:
+    assert level_of(command) == LEVEL
+
+
+def test_a_post_may_say_who_acts_and_who_is_mentioned() -> None:
+    body = encode(Post("r", "ann", "@bob", "c", 0, 7, ("bob",)))
+    assert body == b'{"By":7,"Mentions":["bob"],"RoomName":"r","Post":{"User":"ann","Message":"@bob","ClientId":"c"}}'
 
 
 NOTHING = re.compile(rb"(?!)").fullmatch
 
 
-@given(st.builds(Post, *[st.text(max_size=8)] * 4), st.binary(max_size=3), st.integers(0, 200))
+@given(PLAIN, st.binary(max_size=3), st.integers(0, 200))
 def test_the_quick_way_to_decode_a_post_takes_what_the_slow_one_takes(post: Post, noise: bytes, place: int) -> None:
     try:
         body = encode(post)
@@ -120,5 +143,5 @@ def test_the_quick_way_to_decode_a_post_takes_what_the_slow_one_takes(post: Post
         return
     for candidate in (body, body[:place] + noise + body[place:]):
         found = decode(candidate)
-        with patch("chat.commands._plain_post", NOTHING):
+        with patch("chat.commands._plain_post", NOTHING), patch("chat.commands._plain_post_by", NOTHING):
             assert decode(candidate) == found

@@ -224,9 +224,9 @@ def test_who_listens_is_told_of_a_restored_state_and_not_of_what_came_before() -
     assert state.page("general", PageAsk()).log_index == 8
 
 
-@pytest.mark.parametrize("format", [2, 4])
+@pytest.mark.parametrize("format", [2, 5])
 def test_a_format_that_is_not_read_is_named(format: int) -> None:
-    with pytest.raises(InvalidMessage, match=f"of format {format}, this program reads 3 only"):
+    with pytest.raises(InvalidMessage, match=f"of format {format}, this program reads 3 and 4 only"):
         ChatState().restore(8, [b'{"Chat":%d,"Rooms":0,"IndexBytes":4,"Buckets":256,"Filled":0}' % format])
 
 

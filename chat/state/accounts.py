@@ -1,0 +1,55 @@
+"""Users, and what proves who one is, as values: a change puts another one in its place.
+
+Digests are SHA-256; times are microseconds since 1970, 0 for never.
+"""
+
+from typing import NamedTuple
+
+ADMIN, MEMBER, GUEST = "admin", "member", "guest"  # roles
+SESSION, API = "session", "api"  # kinds of tokens
+
+
+class User(NamedTuple):
+    """A name is never given twice, so a user is never removed."""
+
+    name: str
+    display_name: str
+    role: str
+    password_hash: str  # scrypt's; "": none
+    password_index: int  # log index of the command that set it
+    active: bool
+    created_at: int
+    skeleton: str  # what look-alikes of the name have in common
+
+
+class Token(NamedTuple):
+    """What a request proves by knowing the secret that has this digest."""
+
+    number: int
+    digest: bytes
+    user: str
+    kind: str
+    label: str
+    created_at: int
+    expires_at: int
+    used_hour: int  # hours since 1970
+
+
+class Invite(NamedTuple):
+    """So many may sign up by it."""
+
+    digest: bytes
+    role: str
+    rooms: tuple[str, ...]
+    uses_left: int
+    expires_at: int
+    label: str
+    made_by: str
+
+
+class Ticket(NamedTuple):
+    """Opens one websocket that acts as this token."""
+
+    digest: bytes
+    number: int
+    expires_at: int

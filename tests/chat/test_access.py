@@ -1,0 +1,126 @@
+"""Who acts, what he sees, and where he may post: role x kind of room, as a table that is read by a human."""
+
+import pytest
+
+from chat.commands import NOBODY, OPERATOR, SETUP, Actor, Post
+from chat.state import access
+from chat.state.accounts import ADMIN, GUEST, MEMBER, SESSION, Token, User
+from chat.state.details import DIRECT, PRIVATE, RoomDetails
+from chat.state.machine import ChatState
+from chat.state.results import Posted, Refusal
+from chat.state.settings import LOGIN, OPEN, Settings
+from chat.state.tables import Tables
+from tests.chat.random_log import apply
+
+TOKENS = {"ann": 1, "bob": 2, "gus": 3, "eve": 4}
+ROLES = {"ann": ADMIN, "bob": MEMBER, "gus": GUEST, "eve": MEMBER}
+PRIVATE_ROOM = "secret~abcdefgh23"
+
+
+def people(auth: str = LOGIN) -> ChatState:
+    """Ann is the admin, bob and eve are members, gus is a guest; bob and gus are in every room that has members."""
+    state = ChatState()
+
+    def fill(tables: Tables) -> None:
+        tables.settings = Settings(auth)
+        for name, number in TOKENS.items():
+            tables.users[name] = User(name, name, ROLES[name], "", 0, True, 0, name)
+            tables.tokens[number] = Token(number, bytes([number]), name, SESSION, "", 0, 0, 0)
+        members = frozenset({"bob", "gus"})
+        details = {
+            "plain": None,
+            "public": RoomDetails(members=members, owner="bob"),
+            "archived": RoomDetails(members=members, archived=True),
+            PRIVATE_ROOM: RoomDetails(PRIVATE, members=members, owner="bob"),
+            "direct~abcdefgh23": RoomDetails(DIRECT, members=members),
+        }
+        for name, detail in details.items():
+            room = tables.rooms.make(name)
+            room.append(1, 1, 1)
+            room.details = detail
+        tables.derive()
+
+    state.ask(fill)
+    return state
+
+
+def actor(name: str) -> Actor:
+    return Actor(TOKENS[name], name)
+
+
+@pytest.mark.parametrize(
+    ("room", "seen_by", "managed_by", "posted_to_by"),
+    [
+        ("plain", "ann bob eve", "ann", "ann bob eve"),
+        ("public", "ann bob gus eve", "ann bob", "ann bob gus eve"),
+        ("archived", "ann bob gus eve", "ann", ""),
+        (PRIVATE_ROOM, "ann bob gus", "ann bob", "ann bob gus"),
+        ("direct~abcdefgh23", "bob gus", "ann", "bob gus"),
+        ("new", "", "", "ann bob eve"),
+        ("new~abcdefgh23", "", "", ""),
+    ],
+)
+def test_what_each_may(room: str, seen_by: str, managed_by: str, posted_to_by: str) -> None:
+    seen, managed = [], []
+    tables = people().ask(lambda tables: tables)
+    for name in TOKENS:
+        who = access.acting(tables, actor(name))
+        assert isinstance(who, access.Acting)
+        found = access.visible_room(tables, who, room)
+        seen += [name] if found else []
+        managed += [name] if (known := tables.rooms.get(room)) and access.manages(tables, who, known) else []
+    assert (seen, managed) == (seen_by.split(), managed_by.split())
+    posting = [
+        name
+        for name, by in TOKENS.items()
+        if isinstance(apply(people(), [Post(room, name, "hi", "c", by=by)], 9)[0], Posted)
+    ]
+    assert posting == posted_to_by.split()
+
+
+@pytest.mark.parametrize(
+    ("who", "code"),
+    [
+        (Actor(NOBODY, "ann"), "login_needed"),
+        (Actor(SETUP, ""), "login_needed"),
+        (Actor(9, "ann"), "bad_token"),
+        (Actor(2, "ann"), "not_your_name"),
+        (Actor(OPERATOR, ""), "forbidden"),
+    ],
+)
+def test_who_proves_nothing_posts_nothing_and_changes_nothing(who: Actor, code: str) -> None:
+    state = people()
+    before = state.digest()
+    (refused,) = apply(state, [Post("plain", who.user, "hi", "c", by=who.by)], 9)
+    assert isinstance(refused, Refusal)
+    assert refused.code == code
+    assert state.digest() == before
+
+
+def test_an_unseen_room_is_answered_as_one_that_is_not_there() -> None:
+    asked = [Post(room, "eve", "hi", "c", by=4) for room in (PRIVATE_ROOM, "other~abcdefgh23")]
+    unseen, unknown = apply(people(), asked, 9)
+    assert unseen == unknown
+
+
+def test_in_the_open_mode_names_are_taken_on_trust_and_what_was_private_stays_closed() -> None:
+    state = people(OPEN)
+    tables = state.ask(lambda tables: tables)
+    assert access.acting(tables, Actor(NOBODY, "zoe")) == access.Acting("zoe", ADMIN)
+    posts = [Post(room, "zoe", "hi", room) for room in ("plain", "new", PRIVATE_ROOM, "direct~abcdefgh23")]
+    assert [isinstance(result, Posted) for result in apply(state, posts, 9)] == [True, True, False, False]
+
+
+def test_an_archived_room_is_read_only_in_the_open_mode_too() -> None:
+    state = people(OPEN)
+    for guarded in (True, False):
+        state.ask(lambda tables, guarded=guarded: setattr(tables, "guarded", guarded))  # type: ignore[misc]
+        (refused,) = apply(state, [Post("archived", "zoe", "hi", "c")], 9)
+        assert refused == access.ARCHIVED
+
+
+def test_an_event_says_whom_it_concerns() -> None:
+    tables = people().ask(lambda tables: tables)
+    plain, private = tables.rooms.by_name["plain"], tables.rooms.by_name[PRIVATE_ROOM]
+    assert access.reach(plain) == (True, frozenset())
+    assert access.reach(private) == (False, frozenset({"bob", "gus"}))
