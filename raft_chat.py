@@ -69,7 +69,7 @@ class NodeProcess:
             options.data_dir,
             self._identity.cluster_id,
             must_exist=bool(self._identity.founders),
-            segment_bytes=min(options.compact_mib << 20, SEGMENT_BYTES),
+            segment_bytes=min((options.compact_mib << 20) // 4, SEGMENT_BYTES),  # a compaction frees whole ones only
             progress=_Progress("reading the log, bytes"),
         )
         for report in self._storage.recovered.reports:

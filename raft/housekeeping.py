@@ -5,10 +5,12 @@ the last one has: so checkpoints write no more than the log itself does, however
 in, and at the end, a quarter is enough.  It is written here, of the state as it is: nothing is replayed or read for it.
 That goes on in steps of about a millisecond with ten times as long between them, so that whoever comes across one
 hardly notices.
-A compaction is due when the log is twice as large as what would be left of it: its cost is shared by what made it
-necessary, however much there is (as Redis rewrites its AOF).  It keeps the newest entries, for a day, and what a member
-that is there still lacks, so that hardly anybody needs a snapshot.  A snapshot holds what was live at its own index, so
-a deletion frees nothing before it is up to that index itself: what was live is noted down as the log grows.
+A compaction is due when it would free more than what is live: its cost is shared by what made it necessary, however
+much there is (as Redis rewrites its AOF).  It keeps the newest entries, for a day and as long as they are half of the
+snapshot at most, and what a member that is there still lacks, so that hardly anybody needs a snapshot: who lacks more
+is better off with it.  So a log is hardly ever three times as large as what is live, however few of its posts are.
+A snapshot holds what was live at its own index, so a deletion frees nothing before it is up to that index itself: what
+was live is noted down as the log grows.
 
 One thread, off everybody's way; compactions are made by `rewrite`, elsewhere (rewriting.py).
 """
@@ -35,8 +37,12 @@ logger = logging.getLogger(__name__)
 CHECK_S = 0.2  # a look costs next to nothing, and so few entries come in between
 RETRY_S = 60.0  # after a rewrite that failed, for want of space say
 KEEP_ENTRIES = 10_000  # so many stay in the log for members that were away for a moment,
-KEEP_S = 86_400.0  # as long as they are not a day old: what was deleted is to be gone some time, if nobody writes too
-MARK_ENTRIES = 1_000  # between two notes of what is live
+KEEP_S = 86_400.0  # as long as they are not a day old: what was deleted is to be gone some time, if nobody writes too,
+KEEP_SHARE = 2  # and are no more than this part of the snapshot,
+KEEP_MIN_SHARE = 2  # or of the size below which nobody misses the space
+FREED_MIN_SHARE = 4  # what a compaction frees is at least this part of that size: it takes a new process
+MARK_ENTRIES = 1_000  # between two notes of what is live,
+MARK_SHARE = 8  # or this part of the size below which nobody misses the space
 WAIT_ENTRIES = 200_000  # so many stay for a member that lags behind; past that it gets a snapshot
 CONTACT_MS = 10_000  # who was not heard for so long is not waited for
 YIELD_S = 0.01  # after each step of a millisecond or some
@@ -85,8 +91,9 @@ class Housekeeper:
         self._machine = machine
         self._rewrite = rewrite
         self._compact_bytes = compact_bytes
+        self._mark_bytes = compact_bytes // MARK_SHARE
         self._checkpoint_bytes = checkpoint_bytes
-        self._marks: deque[_Mark] = deque()  # ascending; up to WAIT_ENTRIES / MARK_ENTRIES of them, and some
+        self._marks: deque[_Mark] = deque()  # ascending; of the last WAIT_ENTRIES
         self._seen_index = 0  # at the last look
         self._grown_s = inf  # when a look found the log grown for the last time
         self._not_before_s = 0.0
@@ -153,19 +160,24 @@ class Housekeeper:
         index = self._applier.last_applied
         last = self._marks[-1].index if self._marks else 0
         # The end of a log that does not grow is noted too, once.
-        if index >= last + MARK_ENTRIES or (index > last and index == self._seen_index):
+        ends = index == self._seen_index
+        if index > last and (ends or index >= last + MARK_ENTRIES or self._grown_by(last) >= self._mark_bytes):
             self._marks.append(_Mark(now_s, index, self._machine.live_bytes))
         if index != self._seen_index:
             self._grown_s = now_s
         self._seen_index = index
+
+    def _grown_by(self, since: int) -> int:
+        return self._storage.entry_bytes_above(max(since, self._storage.base_index))
 
     def _compaction_due(self) -> int:
         """Up to which index; 0: it is not."""
         mark, size = self._furthest_mark(time.monotonic()), self._storage.bytes_on_disk
         if mark is None or mark.index <= self._storage.base_index or size < self._compact_bytes:
             return 0
-        left = self._storage.base_document_bytes + mark.live_bytes + self._storage.bytes_above(mark.index)
-        return mark.index if size > 2 * left else 0
+        live = self._storage.base_document_bytes + mark.live_bytes
+        freed = size - live - self._storage.bytes_above(mark.index)
+        return mark.index if freed > max(live, self._compact_bytes // FREED_MIN_SHARE) else 0
 
     def _furthest_mark(self, now_s: float) -> "_Mark | None":
         """The last one up to which the log may go; those before it are forgotten."""
@@ -173,12 +185,18 @@ class Housekeeper:
         limit = max(self._door.look(_least_held), applied - WAIT_ENTRIES)
         found = None
         for mark in self._marks:
-            if mark.index > limit or (mark.index > applied - KEEP_ENTRIES and now_s - mark.at_s < KEEP_S):
+            if mark.index > limit or (mark.index > applied - KEEP_ENTRIES and self._is_kept(mark, now_s)):
                 break
             found = mark
         while found is not None and self._marks[0] is not found:
             self._marks.popleft()
         return found
+
+    def _is_kept(self, mark: "_Mark", now_s: float) -> bool:
+        """Whether what came after it, of the newest entries, is to stay in the log."""
+        live = self._storage.base_document_bytes + mark.live_bytes
+        kept_max = max(live // KEEP_SHARE, self._compact_bytes // KEEP_MIN_SHARE)
+        return now_s - mark.at_s < KEEP_S and self._storage.entry_bytes_above(mark.index) <= kept_max
 
     def compact(self, up_to: int) -> SnapshotMeta:
         """Put a snapshot in the place of the log up to `up_to`, which is applied.  Raises RewriteFailed."""

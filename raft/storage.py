@@ -147,11 +147,12 @@ class Storage:
         document_index = self._files.document_index
         if up_to <= document_index:
             return 0
-        return self._bytes_from(document_index + 1) - self._bytes_from(up_to + 1)
+        return self.entry_bytes_above(document_index) - self.entry_bytes_above(up_to)
 
-    def _bytes_from(self, index: int) -> int:
+    def entry_bytes_above(self, index: int) -> int:
+        """The size of what the log holds of the entries above `index`; 0 where the next one is not in it."""
         try:
-            (position,) = self._positions.get_range(index, index)
+            (position,) = self._positions.get_range(index + 1, index + 1)
         except LookupError:
             return 0
         slot, offset, _ = unpack(position)

@@ -26,6 +26,7 @@ from raft.replicated import StateMachine
 from raft.storage import Storage
 
 ENTRY_BYTES = 100
+COMPACT_ENTRIES = 20_000  # a log of no more is left alone
 
 
 class Member:
@@ -36,6 +37,7 @@ class Member:
         self.live_bytes = 0
         self.lacking = 10**9
         self.log_bytes = self.document_bytes = self.base_document_bytes = 0
+        self.segment_entries = 1  # what a compaction frees is a multiple of that
         self.snapshot = None
         self.compacted: list[int] = []  # up to which index it was asked for
         self.checkpoints: list[int] = []  # at which index one was written
@@ -47,7 +49,7 @@ class Member:
         part: Any = self
         self.keeper = Housekeeper(
             cast(Door, part), cast(Storage, part), cast(Applier, part), cast(StateMachine, part), self.rewrite,
-            compact_bytes=ENTRY_BYTES * 5_000,
+            compact_bytes=ENTRY_BYTES * COMPACT_ENTRIES,
         )  # fmt: skip
 
     def grow(self, entries: int, live: float) -> None:
@@ -62,6 +64,9 @@ class Member:
         return self.last_applied * ENTRY_BYTES
 
     def bytes_above(self, index: int) -> int:
+        return (self.last_applied - index + index % self.segment_entries) * ENTRY_BYTES
+
+    def entry_bytes_above(self, index: int) -> int:
         return (self.last_applied - index) * ENTRY_BYTES
 
     def bytes_since_document(self, up_to: int) -> int:
@@ -135,6 +140,44 @@ def test_a_log_that_is_mostly_dead_is_compacted_but_for_its_newest_entries(membe
     assert due(member) == 50_000 - KEEP_ENTRIES
 
 
+def test_of_the_newest_entries_no_more_stay_than_half_of_the_snapshot(member: Member) -> None:
+    member.keeper._compact_bytes = ENTRY_BYTES * 1_000
+    member.live_bytes = ENTRY_BYTES * 8_000
+    member.base_document_bytes = ENTRY_BYTES * 2_000
+    member.grow(40_000, live=0)
+    assert 40_000 - 5_000 - MARK_ENTRIES <= due(member) <= 40_000 - 5_000
+
+
+def test_what_is_live_is_noted_more_often_where_entries_are_long(member: Member) -> None:
+    member.grow(MARK_ENTRIES - 100, live=0)
+    assert len(member.keeper._marks) == 0
+    member.keeper._mark_bytes = ENTRY_BYTES * 200
+    member.grow(MARK_ENTRIES, live=0)
+    assert len(member.keeper._marks) == MARK_ENTRIES / 200
+
+
+def test_a_log_of_which_little_is_live_stays_below_three_times_that(member: Member) -> None:
+    member.keeper._compact_bytes = ENTRY_BYTES * 1_000
+    member.segment_entries = 2_000
+    member.live_bytes = live = ENTRY_BYTES * 10_000
+    member.base_index = 10_000
+    member.last_applied = 10_000
+    member.grow(5_000, live=0)
+    while not due(member):
+        assert member.bytes_on_disk < 3 * live
+        member.grow(100, live=0)
+    left = live + member.bytes_above(member.base_index)
+    assert left < 2 * live
+
+
+def test_a_compaction_frees_something_worth_a_process(member: Member) -> None:
+    member.lacking = COMPACT_ENTRIES // 4
+    member.grow(COMPACT_ENTRIES * 2, live=0)
+    assert due(member) == 0
+    member.lacking += MARK_ENTRIES
+    assert due(member) == COMPACT_ENTRIES // 4 + MARK_ENTRIES
+
+
 def test_what_is_deleted_frees_nothing_until_a_snapshot_reaches_the_deletion(member: Member) -> None:
     member.grow(50_000, live=1)
     member.live_bytes = 0
@@ -156,13 +199,13 @@ def test_what_is_deleted_is_gone_after_a_day_if_nobody_writes(member: Member) ->
 
 
 def test_a_member_that_lacks_entries_is_waited_for_within_bounds(member: Member) -> None:
-    member.lacking = 25_000
+    member.lacking = 4_000
     member.grow(60_000, live=0)
-    assert due(member) == 0  # of 60,000 entries 35,000 would stay
-    member.grow(20_000 + WAIT_ENTRIES, live=0)
-    assert due(member) == 0
+    assert due(member) == 0  # it would free no more than 4,000 entries
+    member.lacking = 25_000
+    assert due(member) == 25_000
     member.lacking = 30_000
-    member.grow(WAIT_ENTRIES, live=0)
+    member.grow(20_000 + WAIT_ENTRIES, live=0)
     assert due(member) == member.last_applied - WAIT_ENTRIES
 
 

@@ -1,0 +1,11 @@
+"""A slice of tests/cluster/retention.py."""
+
+from pathlib import Path
+
+from tests.cluster.retention import BOUND, measure
+
+
+def test_disk_is_at_most_three_times_what_a_room_that_keeps_little_of_much_keeps(tmp_path: Path) -> None:
+    found = measure(tmp_path, messages=10_000, length=2_000)
+    assert len(found) == 3
+    assert all(node.ratio <= BOUND for node in found)
