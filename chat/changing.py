@@ -9,7 +9,8 @@ from http import HTTPStatus
 
 from chat import validation
 from chat.commands import DeleteRoom, SetRetention, encode, level_of
-from chat.problems import Problem, invalid, not_found, outcome_unknown, problem_of
+from chat.problems import Problem, invalid, outcome_unknown, problem_of
+from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state.events import RoomDeleted
 from chat.state.results import Refusal, RoomChanged
@@ -78,7 +79,7 @@ def _outcome(result: object) -> Outcome:
         case RoomDeleted() | RoomChanged():
             return result
         case Refusal():
-            return not_found(result.detail)
+            return problem_of_refusal(result)
         case OutcomeUnknown():
             return unanswered(str(result))
         case RaftError():

@@ -5,41 +5,45 @@ that goes while the export is under way (retention, a deletion) is left out.  Me
 rendered posts is left alone: an export would put all that people are reading now out of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 
 from chat.history import Page, PageAsk
 from chat.problems import unavailable
 from chat.rendered import read_posts
 from chat.replica import Replica
+from chat.state.access import STRANGER, Acting
 from chat.state.machine import ChatState
 
 PIECE_POSTS = 200  # some 40 KB; of the longest ones 6 MB
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 
 
-def export(state: ChatState, replica: Replica, room: str) -> tuple[int, Iterator[bytes]]:
+def export(state: ChatState, replica: Replica, room: str, acting: Acting = STRANGER) -> tuple[int, Iterator[bytes]]:
     """The log index that the export reflects, and its pieces: lines of JSON, each a post as readers see it.
 
     The pieces raise Problem (503) where this member takes in one snapshot after the other meanwhile.
     """
-    now = state.page(room, PageAsk(limit=1))
-    return now.log_index, _pieces(state, replica, room, now.newest_id)
+    now = state.page(room, PageAsk(limit=1), acting)
+    return now.log_index, _pieces(partial(state.page, room, acting=acting), replica, now.newest_id)
 
 
-def _pieces(state: ChatState, replica: Replica, room: str, newest_id: int) -> Iterator[bytes]:
+def _pieces(page_of: Callable[[PageAsk], Page], replica: Replica, newest_id: int) -> Iterator[bytes]:
     last_id = 0
     while last_id < newest_id:
-        page, lines = _read(state, replica, room, PageAsk(PIECE_POSTS, after=last_id), newest_id)
+        page, lines = _read(page_of, replica, PageAsk(PIECE_POSTS, after=last_id), newest_id)
         if not lines:
             return
         yield b"\n".join(lines) + b"\n"
         last_id = page.last_id
 
 
-def _read(state: ChatState, replica: Replica, room: str, ask: PageAsk, newest_id: int) -> tuple[Page, list[bytes]]:
+def _read(
+    page_of: Callable[[PageAsk], Page], replica: Replica, ask: PageAsk, newest_id: int
+) -> tuple[Page, list[bytes]]:
     for _ in range(_READ_TRIES):
-        page = state.page(room, ask)
+        page = page_of(ask)
         page = page.part(page.first_id, max(min(page.last_id, newest_id), page.first_id - 1))
         with suppress(LookupError):  # a compaction took some of it: then the state knows that they are gone
             return page, read_posts(page, replica)

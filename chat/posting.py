@@ -10,6 +10,7 @@ from chat import validation
 from chat.commands import Post, decode, encode
 from chat.history import render_post
 from chat.problems import Problem, invalid, outcome_unknown, problem_of
+from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state.results import Posted, Refusal, Repeated
 from raft.errors import OutcomeUnknown, RaftError
@@ -108,7 +109,7 @@ def _outcome(replica: Replica, post: Post, result: object) -> Posted | Problem:
         case Repeated():
             return answer_to_repeat(post, result, replica.commands)
         case Refusal():
-            return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, result.code, result.detail)
+            return problem_of_refusal(result)
         case OutcomeUnknown():
             return unanswered(post, str(result))
         case RaftError():

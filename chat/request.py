@@ -14,11 +14,16 @@ from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from chat import validation
+from chat.commands import Actor
 from chat.origins import sharing_headers
 from chat.problems import CONTENT_TYPE as PROBLEM_TYPE
 from chat.problems import Problem, invalid, unavailable
+from chat.refusals import problem_of_refusal
 from chat.replica import Replica
+from chat.state import access
+from chat.state.access import ANYBODY, Acting
 from chat.state.machine import ChatState
+from chat.state.results import Refusal
 
 BODY_BYTES_MAX = 128 * 1024
 WAIT_S = 5.0  # for `min_index`: as long as anybody waits for an answer that may be 503
@@ -98,12 +103,14 @@ class Query:
 class Request:
     """What a route needs to know of the request, and how it waits."""
 
-    __slots__ = ("_raw_query", "environ", "path", "replica", "state")
+    __slots__ = ("_answer", "_raw_query", "actor", "environ", "path", "replica", "state")
 
     def __init__(self, environ: Environ, replica: Replica, state: ChatState) -> None:
         self.environ = environ
         self.replica = replica
         self.state = state
+        self.actor = Actor()  # who asks; set by the application before a route is
+        self._answer: Deferred | None = None
         self.path, _, self._raw_query = _target(environ).partition("?")
 
     def segments(self) -> list[str]:
@@ -145,9 +152,20 @@ class Request:
         return context
 
     def defer(self) -> Deferred | None:
-        """An answer that can be sent after this thread has gone on, where the server can do that."""
+        """An answer that can be sent after this thread has gone on, where the server can do that; always the same."""
         defer = self.environ.get("raft_chat.defer")
-        return None if defer is None else defer()
+        if self._answer is None and defer is not None:
+            self._answer = defer()
+        return self._answer
+
+    def acting(self) -> Acting:
+        """Who asks, as the state knows it now.  Raises Problem (401, 403)."""
+        if not self.state.guarded:
+            return ANYBODY
+        found = self.state.ask(lambda tables: access.acting(tables, self.actor))
+        if isinstance(found, Refusal):
+            raise problem_of_refusal(found)
+        return found
 
     def send(self, answer: Deferred, response: Response) -> None:
         """Answer later; any thread."""

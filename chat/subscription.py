@@ -28,7 +28,7 @@ from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.problems import Problem
 from chat.replica import Replica
-from chat.state.events import Event, PostEvent, RoomDeleted
+from chat.state.events import Event, PostChanged, PostEvent, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.results import Missed
 
@@ -188,8 +188,9 @@ class Subscription:
         known = self._known(located)
         missing = sorted({each.source for each, event in zip(located, known, strict=True) if event is None})
         commands = {command.index: command for command in self._replica.commands(missing)} if missing else {}
-        for (index, room, id, _, source), event in zip(located, known, strict=True):
-            yield event or PostEvent(index, room, id, render_post(commands[source], id))
+        for (index, room, id, what, source), event in zip(located, known, strict=True):
+            make = PostChanged if what is What.CHANGED else PostEvent
+            yield event or make(index, room, id, render_post(commands[source], id))
 
     def _known(self, located: list[Located]) -> list[Event | None]:
         """What needs not be read: not a post that was changed, for the hub has it as it was."""

@@ -61,6 +61,7 @@ FLOORS = (
     ("chat.document",),
     ("chat.state.expiry", "chat.state.posting", "chat.state.room_changes"),
     ("chat.state.machine",),
+    ("chat.refusals",),
     ("chat.posting", "chat.changing"),
     # The server loop, which knows nothing of a chat.
     ("chat.limits", "chat.nowait", "chat.workers"),

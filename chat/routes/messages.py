@@ -73,8 +73,9 @@ class History:
 
     def _read(self, request: Request, room: str, ask: PageAsk) -> tuple[Page, list[bytes]]:
         """The page and its posts, where some may be taken from the log while it is being read: then the state knows."""
+        acting = request.acting()
         for _ in range(_READ_TRIES):
-            page = request.state.page(room, ask)
+            page = request.state.page(room, ask, acting)
             with suppress(LookupError):
                 return self._rendered.read(page, request.replica)
         raise unavailable("this member is taking in a snapshot")
@@ -86,7 +87,7 @@ def export_room(request: Request, room: str) -> Read:
 
     def render() -> Response:
         seen = request.replica.last_applied
-        log_index, pieces = export(request.state, request.replica, room)
+        log_index, pieces = export(request.state, request.replica, room, request.acting())
         disposition = f"attachment; filename*=UTF-8''{percent_encoded(room)}.ndjson"
         headers = [("Cache-Control", "no-store"), ("Content-Disposition", disposition)]
         log_index = max(seen, log_index)

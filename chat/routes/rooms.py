@@ -28,7 +28,8 @@ def list_rooms(request: Request) -> Read:
 
     def render() -> Response:
         seen = request.replica.last_applied
-        log_index, rooms = request.state.rooms(after, limit + 1)  # one more, to see whether there is a next page
+        # One more, to see whether there is a next page.
+        log_index, rooms = request.state.rooms(after, limit + 1, request.acting())
         headers = [("Cache-Control", "no-store")]
         if len(rooms) > limit:
             rooms.pop()

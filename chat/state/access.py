@@ -37,6 +37,7 @@ class Acting(NamedTuple):
 
 
 ANYBODY = Acting("", ADMIN)  # of the open mode
+STRANGER = Acting("", GUEST)  # sees what is public in the open mode, and nothing where there is a login
 
 
 def acting(tables: Tables, actor: Actor) -> Acting | Refusal:

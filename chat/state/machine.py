@@ -12,14 +12,15 @@ from `document`.
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from threading import Lock
 from typing import TypeVar
 
 from chat import document
 from chat.commands import Post, decode
 from chat.history import Located, Page, PageAsk, Room
-from chat.state import expiry, posting, room_changes
+from chat.state import access, expiry, posting, room_changes
+from chat.state.access import STRANGER, Acting
 from chat.state.events import Event
 from chat.state.results import Missed, Refusal, Result, RoomSummary
 from chat.state.tables import Tables
@@ -102,45 +103,68 @@ class ChatState:
 
     # --- questions: any thread
 
+    @property
+    def guarded(self) -> bool:
+        """Whether it matters who asks; quick to ask."""
+        return self._tables.guarded
+
     def ask(self, question: Callable[[Tables], T]) -> T:
         """What `question` finds in the tables: it is short, keeps none of them and changes nothing."""
         with self._lock:
             return question(self._tables)
 
-    def page(self, room: str, ask: PageAsk) -> Page:
+    # `acting` is who asks: what he does not see is not there.  Where there never was a login nobody looks.
+
+    def page(self, room: str, ask: PageAsk, acting: Acting = STRANGER) -> Page:
         """A page of a room; an unknown room is one without posts."""
         with self._lock:
-            rooms = self._tables.rooms
-            return (rooms.by_name.get(room) or rooms.get(room) or _NO_ROOM).page(ask, self._last_index)
+            tables = self._tables
+            found = tables.rooms.by_name.get(room) or tables.rooms.get(room) or _NO_ROOM
+            if tables.guarded and not access.sees(tables, acting, found):
+                found = _NO_ROOM
+            return found.page(ask, self._last_index)
 
-    def rooms(self, after: str, limit: int) -> tuple[int, list[RoomSummary]]:
+    def rooms(self, after: str, limit: int, acting: Acting = STRANGER) -> tuple[int, list[RoomSummary]]:
         """The log index, and the first `limit` rooms whose names come after `after` ("" for the first of all)."""
         with self._lock:
-            rooms = self._tables.rooms.listed(after, limit)
+            tables = self._tables
+            if tables.guarded:
+                rooms = [*islice((r for r in tables.rooms.after(after) if access.sees(tables, acting, r)), limit)]
+            else:
+                rooms = tables.rooms.listed(after, limit)
             return self._last_index, [room_changes.summary(room) for room in rooms]
 
-    def located(self, after: int, up_to: int, limit: int, rooms: Iterable[str] | None = None) -> list[Located]:
+    def located(
+        self, after: int, up_to: int, limit: int, rooms: Iterable[str] | None = None, acting: Acting = STRANGER
+    ) -> list[Located]:
         """The first `limit` things with after < log index <= up_to, in log order; `rooms` None: of every room.
 
         These are posts that are left, and the last change of each of them and of each room, its deletion too.
         """
         with self._lock:
-            chosen = self._tables.rooms.touched_after(after, rooms)
+            chosen = self._touched_after_locked(after, rooms, acting)
             found = [located for room in chosen for located in room.located(after, up_to, limit)]
         return sorted(found)[:limit]
 
-    def is_quiet(self, after: int, rooms: Iterable[str] | None = None) -> bool:
+    def is_quiet(self, after: int, rooms: Iterable[str] | None = None, acting: Acting = STRANGER) -> bool:
         """Whether nothing came to these rooms with log index > `after`; None: to all."""
         with self._lock:
             if self._last_index <= after:
                 return True
-            return rooms is not None and not self._tables.rooms.touched_after(after, rooms)
+            return rooms is not None and not self._touched_after_locked(after, rooms, acting)
 
-    def missed(self, after: int, up_to: int, rooms: Iterable[str] | None = None) -> list[Missed]:
+    def missed(
+        self, after: int, up_to: int, rooms: Iterable[str] | None = None, acting: Acting = STRANGER
+    ) -> list[Missed]:
         """The rooms that have posts, or were deleted, with after < log index <= up_to; `rooms` None: of all."""
         with self._lock:
-            chosen = self._tables.rooms.touched_after(after, rooms)
+            chosen = self._touched_after_locked(after, rooms, acting)
             return [missed for room in chosen if (missed := _missed(room, after, up_to))]
+
+    def _touched_after_locked(self, log_index: int, names: Iterable[str] | None, acting: Acting) -> list[Room]:
+        tables = self._tables
+        touched = tables.rooms.touched_after(log_index, names)
+        return [room for room in touched if access.sees(tables, acting, room)] if tables.guarded else touched
 
     def digest(self) -> str:
         """SHA-256 over all that is replicated: equal on members that applied the same log."""

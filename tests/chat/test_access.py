@@ -3,6 +3,7 @@
 import pytest
 
 from chat.commands import NOBODY, OPERATOR, SETUP, Actor, Post
+from chat.history import PageAsk
 from chat.state import access
 from chat.state.accounts import ADMIN, GUEST, MEMBER, SESSION, Token, User
 from chat.state.details import DIRECT, PRIVATE, RoomDetails
@@ -117,6 +118,28 @@ def test_an_archived_room_is_read_only_in_the_open_mode_too() -> None:
         state.ask(lambda tables, guarded=guarded: setattr(tables, "guarded", guarded))  # type: ignore[misc]
         (refused,) = apply(state, [Post("archived", "zoe", "hi", "c")], 9)
         assert refused == access.ARCHIVED
+
+
+def test_what_is_not_seen_is_not_read_not_listed_and_not_told() -> None:
+    state = people()
+    tables = state.ask(lambda tables: tables)
+    found = {}
+    for name in ("ann", "gus", "eve"):
+        who = access.acting(tables, actor(name))
+        assert isinstance(who, access.Acting)
+        told = {each.room for each in state.located(0, 99, 99, None, who)}
+        assert told == {missed.room for missed in state.missed(0, 99, None, who)}
+        assert told == {room for room in tables.rooms.by_name if state.page(room, PageAsk(), who).positions}
+        listed = [room.name for room in state.rooms("", 9, who)[1]]
+        assert listed == sorted(told & {"plain", "public", "archived"})
+        assert [room.name for room in state.rooms("archived", 1, who)[1]] == listed[1:2]
+        found[name] = told
+    assert state.located(0, 99, 99) == []
+    assert found == {
+        "ann": {"plain", "public", "archived", PRIVATE_ROOM},
+        "gus": {"public", "archived", PRIVATE_ROOM, "direct~abcdefgh23"},
+        "eve": {"plain", "public", "archived"},
+    }
 
 
 def test_an_event_says_whom_it_concerns() -> None:

@@ -1,0 +1,26 @@
+"""What the state refuses, in the client's terms: one table of codes and statuses.
+
+A code that is not here is the client's fault in what it sent (422).
+"""
+
+from http import HTTPStatus
+
+from chat.problems import Problem, not_found
+from chat.state.results import Refusal
+
+STATUS_OF: dict[str, HTTPStatus] = {
+    "login_needed": HTTPStatus.UNAUTHORIZED,
+    "bad_token": HTTPStatus.UNAUTHORIZED,
+    "forbidden": HTTPStatus.FORBIDDEN,
+    "not_your_name": HTTPStatus.FORBIDDEN,
+    "archived": HTTPStatus.CONFLICT,
+}
+
+
+def problem_of_refusal(refusal: Refusal) -> Problem:
+    """The answer to who asked for what was refused."""
+    if refusal.code == "no_such_room":
+        return not_found(refusal.detail)
+    status = STATUS_OF.get(refusal.code, HTTPStatus.UNPROCESSABLE_ENTITY)
+    headers = (("WWW-Authenticate", "Bearer"),) if status is HTTPStatus.UNAUTHORIZED else ()
+    return Problem(status, refusal.code, refusal.detail, headers)
