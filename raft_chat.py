@@ -20,6 +20,7 @@ from chat.app import create_app, never_waits
 from chat.cli.options import OptionRefused, Options, read_options
 from chat.commands import LEVEL
 from chat.hub import Hub
+from chat.keeper import Keeper
 from chat.limits import Limits, Slots
 from chat.serving import Server
 from chat.state.machine import ChatState
@@ -98,6 +99,7 @@ class NodeProcess:
         self._rewriter = ChildRewriter([sys.executable, "-m", "raft_chat", REWRITE], options.data_dir)
 
         self._hub: Hub | None = None
+        self._keeping_ends = threading.Event()
 
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
@@ -170,6 +172,9 @@ class NodeProcess:
         state.on_restored = hub.skip_to
         websocket = make_websocket_app(hub, member, state, member.nodes)
         self._app = create_app(member, state, websocket=websocket)
+        keeper = Keeper(member, state)
+        # A daemon: the outcome that it waits for may be long in coming.
+        threading.Thread(target=keeper.run, args=(self._keeping_ends,), name="keeper", daemon=True).start()
 
     def _call_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         return self._app(environ, start_response)
@@ -199,6 +204,7 @@ class NodeProcess:
         """Hand over, finish what clients have begun, close the log."""
         member, hub = self._member, self._hub
         self._rewriter.stop()
+        self._keeping_ends.set()
         if member is not None and hub is not None:
             member.hand_over(HAND_OVER_S)
             hub.drain(DRAIN_S)

@@ -14,6 +14,7 @@ and nothing is lost unnoticed.
 
 import sys
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from itertools import compress
@@ -71,16 +72,23 @@ class Remembered:
             self._split()
         return 0
 
+    @property
+    def bucket_count(self) -> int:
+        """Their numbers are below that."""
+        return len(self._buckets)
+
+    def oldest_bucket(self, up_to: int, numbers: Iterable[int]) -> int | None:
+        """The first of these buckets that holds a log index up to this one."""
+        buckets = self._buckets
+        return next((number for number in numbers if buckets[number] and _index_at(buckets[number], 0) <= up_to), None)
+
     def forget(self, up_to: int, numbers: Iterable[int]) -> None:
         """Forget the log indexes up to this one in the buckets of these numbers."""
         for number in numbers:
             bucket = self._buckets[number]
-            gone = 0
-            while gone < len(bucket) and _index_at(bucket, gone) <= up_to:
-                gone += RECORD_BYTES
-            if gone:
-                self._buckets[number] = bucket[gone:]
-                self._count -= gone // RECORD_BYTES
+            if gone := _records_up_to(bucket, up_to):
+                self._buckets[number] = bucket[gone * RECORD_BYTES :]
+                self._count -= gone
 
     def buckets(self) -> list[bytes]:
         """All of it, as `restore` takes it; a copy that costs eight bytes a bucket."""
@@ -114,6 +122,13 @@ def _find(bucket: bytes, key: bytes) -> int:
     while at % RECORD_BYTES and at > 0:  # it begins in one record and ends in the next, or is part of an index
         at = bucket.find(key, at + 1)
     return 0 if at < 0 else _index_at(bucket, at)
+
+
+def _records_up_to(bucket: bytes, up_to: int) -> int:
+    """How many hold a log index up to this one: in a bucket they ascend."""
+    if not bucket or _index_at(bucket, 0) > up_to:  # as in most of them
+        return 0
+    return bisect_right(range(len(bucket) // RECORD_BYTES), up_to, key=lambda at: _index_at(bucket, at * RECORD_BYTES))
 
 
 def _index_at(bucket: bytes, at: int) -> int:

@@ -28,6 +28,13 @@ class Replica(Protocol):
     def level(self) -> int:
         """The level of commands that every member of the cluster knows; raises Unavailable where that is not known."""
 
+    @property
+    def leads(self) -> bool:
+        """Whether this member leads, as far as it knows."""
+
+    def agreed_time(self) -> int:
+        """What time it is as most members have it, in microseconds since 1970: what is too old is so by that."""
+
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         """Replicate `command` (JSON, one line); `done` gets what the state's `apply` returned, on this member.
 

@@ -26,6 +26,15 @@ class BlankMember:
         """Nobody was asked yet."""
         raise self._unavailable()
 
+    @property
+    def leads(self) -> bool:
+        """Nobody follows it."""
+        return False
+
+    def agreed_time(self) -> int:
+        """Nobody was asked yet."""
+        raise self._unavailable()
+
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         """Refused: nothing can be committed."""
         done(self._unavailable())

@@ -14,6 +14,7 @@ from random import Random
 from raft.administration import Administration
 from raft.admission import check_level, check_sender, cluster_named_by
 from raft.applier import Applier
+from raft.clocks import Clocks
 from raft.door import Door, Standing
 from raft.driver import Driver
 from raft.errors import (
@@ -52,7 +53,7 @@ from raft.messages import (
 )
 from raft.node import Node, Role, Settings
 from raft.peers import Peers
-from raft.proposals import Proposals
+from raft.proposals import Proposals, now
 from raft.records import command_of_verified
 from raft.replicated import StateMachine
 from raft.shipping import Receiving
@@ -142,6 +143,7 @@ class RunningMember:
         self._lookout = Lookout(
             self.id, door, self.sender, self._heard, lambda why: self._end(why, 0), timeout_s=self._timeout_s
         )
+        self._clocks = Clocks(self.id, door, self.sender)
         self._receiving = Receiving(storage)
         self._snapshot_refused = ""  # why, as last said
         self._housekeeper: Housekeeper | None = None
@@ -170,6 +172,7 @@ class RunningMember:
             ("raft-forward", self._forwarder.run_proposals),
             ("raft-read", self._forwarder.run_reads),
             ("raft-lookout", partial(self._lookout.run, self._stopping)),
+            ("raft-clocks", partial(self._clocks.run, self._stopping)),
         ]
         if self._housekeeper is not None:
             runs.append(("raft-keep", partial(self._housekeeper.run, self._stopping)))
@@ -271,6 +274,15 @@ class RunningMember:
         return committed.level
 
     @property
+    def leads(self) -> bool:
+        """Whether this member leads, as far as it knows."""
+        return self._door.leader_id == self.id
+
+    def agreed_time(self) -> int:
+        """What time it is as most members have it, as far as this one knows, in microseconds since 1970."""
+        return self._clocks.agreed_time()
+
+    @property
     def last_applied(self) -> int:
         """The log index up to which the state machine is."""
         return self._applier.last_applied
@@ -354,7 +366,7 @@ class RunningMember:
         committed = self._door.look(lambda node: node.committed_configuration)
         listed = {id: member.url for id, member in committed.members.items()}
         members = {id: member.incarnation for id, member in committed.members.items()}
-        return HelloReply(listed, members, tuple(sorted(committed.removed)), committed.level)
+        return HelloReply(listed, members, tuple(sorted(committed.removed)), committed.level, now())
 
     def admit(self, sender: Sender, target: int) -> None:
         """Whether `sender` may speak to this member, as `target`.  Raises RefusedPeer."""

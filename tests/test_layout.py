@@ -35,7 +35,7 @@ FLOORS = (
     ("raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.sessions"),
     ("raft.replicated",),
     ("raft.compaction", "raft.shipping"),
-    ("raft.applier", "raft.lookout", "raft.peers"),
+    ("raft.applier", "raft.clocks", "raft.lookout", "raft.peers"),
     ("raft.housekeeping",),
     ("raft.rewriting",),
     ("raft.flusher",),
@@ -62,7 +62,7 @@ FLOORS = (
     ("chat.state.expiry", "chat.state.posting", "chat.state.room_changes"),
     ("chat.state.machine",),
     ("chat.refusals",),
-    ("chat.posting", "chat.changing"),
+    ("chat.posting", "chat.changing", "chat.keeper"),
     # The server loop, which knows nothing of a chat.
     ("chat.limits", "chat.nowait", "chat.workers"),
     ("chat.http", "chat.backlog", "chat.watch"),

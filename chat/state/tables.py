@@ -35,7 +35,6 @@ class Tables:
         self.tickets: dict[bytes, Ticket] = {}  # by digest, in the order of making
         self.readers: dict[str, dict[str, Reader]] = {}  # by room and user
         self.ages = Ages()
-        # To be bounded by a command of the leader's that has what is older than 24 h forgotten: apply has no clock.
         self.remembered = Remembered()
         self.live_bytes = 0  # about the sum of the lengths of the records that `ChatState.live` tells of
         self.guarded = False  # derived: there is a login, or a room that not everybody may see

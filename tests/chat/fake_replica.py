@@ -37,6 +37,7 @@ class FakeReplica:
         self.on_wait: Callable[[], None] | None = None  # makes waiting worth while; without it nothing is to come
         self.refusal: ChangeRefused | None = None
         self.level = LEVEL
+        self.leads = True
         self.gone: set[int] = set()  # log indexes that a compaction took
         self.members: list[dict[str, object]] = []
         self.now = FIRST_TIME
@@ -48,6 +49,9 @@ class FakeReplica:
     @property
     def last_applied(self) -> int:
         return FIRST_INDEX + len(self._entries) - 1
+
+    def agreed_time(self) -> int:
+        return self.now
 
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         if self.unavailable:

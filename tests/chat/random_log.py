@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from hypothesis import strategies as st
 
 from chat.commands import Command, DeleteRoom, Post, SetRetention, encode
-from chat.commands.cluster import Begin
+from chat.commands.cluster import Begin, Forget
 from chat.history import PageAsk
+from chat.remembered import BUCKETS_MIN
 from chat.state.machine import ChatState
 from chat.state.results import Result
 from raft.messages import Entry, ProposalId
@@ -22,9 +23,12 @@ _posts = st.builds(
     st.integers(0, 60).map(str), st.sampled_from([0, 0, 0, 1, 3]),
 )  # fmt: skip
 _retentions = st.builds(SetRetention, _rooms, st.none() | st.integers(1, 6))
-Drawn = Post | SetRetention | DeleteRoom | Begin
+_forgets = st.builds(
+    Forget, st.integers(0, 70).map(lambda steps: START + steps * STEP), st.integers(0, 200), st.just(BUCKETS_MIN)
+)
+Drawn = Post | SetRetention | DeleteRoom | Begin | Forget
 COMMANDS: st.SearchStrategy[Drawn] = st.one_of(
-    _posts, _posts, _posts, _retentions, st.builds(DeleteRoom, _rooms), st.builds(Begin)
+    _posts, _posts, _posts, _retentions, st.builds(DeleteRoom, _rooms), st.builds(Begin), _forgets
 )
 LOGS = st.lists(COMMANDS, max_size=60)
 

@@ -97,6 +97,17 @@ def test_what_is_old_is_forgotten_bucket_by_bucket_and_may_come_again(hashed: Ca
     assert remembered.find(gone) == 2000
 
 
+def test_the_first_bucket_that_holds_something_old_is_found() -> None:
+    remembered = filled(1000)
+    firsts = [int.from_bytes(bucket[7:12], "big") for bucket in remembered.buckets() if bucket]
+    up_to = sorted(firsts)[2]
+    found = [number for number in range(BUCKETS_MIN) if remembered.oldest_bucket(up_to, [number]) is not None]
+    assert len(found) == 3
+    assert remembered.oldest_bucket(up_to, range(found[0] + 1, BUCKETS_MIN)) == found[1]
+    remembered.forget(up_to, found)
+    assert remembered.oldest_bucket(up_to, range(BUCKETS_MIN)) is None
+
+
 def test_hashes_that_were_chosen_to_meet_make_no_bucket_longer_than_it_may_be() -> None:
     remembered, other = Remembered(), Remembered()
     other_hash = hash_of("ann", "innocent")

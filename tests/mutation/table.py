@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat import document
-from chat.state import posting
+from chat.sections import ages
+from chat.state import expiry, posting
 from raft import compaction, disk, identity, recovery, segments
 from raft.indexes import Indexes
 from raft.log import Log
@@ -525,6 +526,24 @@ SNAPSHOTS = (
         document.copied,
         "tables.remembered.buckets()",
         '[b""] * 256',
+        seed=5,
+    ),
+    _mutant(
+        "document-forgets-the-ages",
+        "A snapshot or a checkpoint is written without the table that says how old the log's entries are.",
+        "the state's own rule: nothing that apply looks at is missing from its document",
+        ages._copy,
+        "zip(ages.moments, ages.indexes, strict=True)",
+        "()",
+        seed=17,
+    ),
+    _mutant(
+        "client-ids-forgotten-early",
+        "A step that has old ClientIds forgotten takes those along that are not old yet.",
+        "the public promise: a retry stands once, for 24 hours",
+        expiry.forget,
+        "tables.ages.before(command.before, entry.index)",
+        "entry.index - 1",
         seed=5,
     ),
     _mutant(

@@ -32,16 +32,23 @@ class History:
 
     def __init__(self) -> None:
         self._posts: dict[str, list[Posted]] = {}  # by room
-        self._texts: set[tuple[str, str]] = set()  # of all posts, with their rooms: nobody says a thing twice
+        # Of all posts, with their rooms, the log's times: nobody says a thing twice while its ClientId is known.
+        self._texts: dict[tuple[str, str], int] = {}
+        self._forgotten_before = 0  # ClientIds that are older may be known no more
         self._seen: Counter[str] = Counter()  # room -> the highest Id that any finished operation has told of
 
-    def posted(self, post: Posted) -> None:
+    def forgot(self, before: int) -> None:
+        """ClientIds that were seen before that time are let go of, in some of the table."""
+        self._forgotten_before = max(self._forgotten_before, before)
+
+    def posted(self, post: Posted, time: int) -> None:
         """A new post is in the state."""
         posts = self._posts.setdefault(post.room, [])
         require(post.id == len(posts) + 1, NAME, f"a post after {len(posts)} others has the Id {post.id}")
         text = json.loads(post.json)["Message"]
-        require((post.room, text) not in self._texts, "posted once", f"{text!r} stands twice in {post.room}")
-        self._texts.add((post.room, text))
+        last = self._texts.get((post.room, text), -1)
+        require(last < self._forgotten_before, "posted once", f"{text!r} stands twice in {post.room}")
+        self._texts[post.room, text] = time
         posts.append(post)
 
     def seen(self, room: str) -> int:

@@ -30,6 +30,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from chat.commands import decode
+from chat.commands.cluster import Forget
 from chat.state.results import Posted
 from raft.membership import decode_configuration
 from raft.messages import (
@@ -227,7 +229,9 @@ class Invariants:
         require(index == len(self._outcomes) + 1, "state machine safety", f"{index} is applied before those before it")
         self._outcomes.append((admitted, result))
         if isinstance(result, Posted) and result.created:
-            self._history.posted(result)
+            self._history.posted(result, entry.time)
+        elif isinstance(command := decode(entry.body), Forget):
+            self._history.forgot(command.before)
         if admitted and id is not None:
             self._admit(id, index)
 

@@ -40,6 +40,7 @@ from raft.replicated import Replicated
 from raft.storage import Storage
 from tests.simulation.disk import Died
 from tests.simulation.endpoint import Endpoint
+from tests.simulation.expiring import Expiring
 from tests.simulation.forwarding import Forwarding
 from tests.simulation.invariants import Violation
 from tests.simulation.keeping import Housekeeping
@@ -79,6 +80,7 @@ class Process:
         self.endpoint = Endpoint(self)
         self.peers = Peers(self)
         self.housekeeping = Housekeeping(self)
+        self.expiring = Expiring(self)
 
     def _boot(self) -> None:
         machine, scenario, disk = self.machine, self.world.scenario, self.machine.disk

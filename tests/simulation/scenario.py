@@ -46,6 +46,8 @@ class Scenario:
     # faults
     fault_every_ms: float  # mean
     faults: tuple[tuple[str, int], ...]  # (name, weight)
+    # what goes by its age
+    client_ids_kept_s: int
 
 
 CALM = (("transfer", 1), ("add", 1), ("kill", 1), ("compact", 2), ("checkpoint", 1))
@@ -99,4 +101,5 @@ def draw(seed: int) -> Scenario:
         apply_ms=rng.choice([0, 0, 1, 20]),
         fault_every_ms={"calm": 1_500, "some": rng.choice([150, 300, 600]), "storm": 100}[kind],
         faults=tuple(faults) if any(weight for _, weight in faults) else CALM,
+        client_ids_kept_s=rng.choice([1, 2, 30]),
     )

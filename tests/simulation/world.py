@@ -28,6 +28,7 @@ from tests.simulation.schedule import Schedule
 HEALED_TIMEOUTS = 60  # so many election timeouts it may take, once all is mended, until everything is served
 LOOK_EVERY_MS = 20.0
 JOIN_EVERY_MS = 50.0
+FORGET_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
         timeout_s = scenario.proposal_timeout_s
         patches.enter_context(mock.patch("raft.proposals.UNPROPOSED_TIMEOUT_S", timeout_s))
         patches.enter_context(mock.patch("raft.proposals.HANDED_OVER_TIMEOUT_S", timeout_s * 1.2))
+        patches.enter_context(mock.patch("chat.state.expiry.CLIENT_IDS_KEPT_S", scenario.client_ids_kept_s))
+        patches.enter_context(mock.patch("chat.keeper.FORGET_EVERY_S", FORGET_EVERY_S))
         world = World(seed, scenario, trace)
         try:
             world.live()

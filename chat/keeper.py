@@ -1,0 +1,85 @@
+"""What a node does by itself for the replicated state: while it leads, it has go what is old enough.
+
+`apply` has no clock, so what expires does so by a command, and it is the leader that proposes it: one bounded step at a
+time, of which it awaits the outcome, LOOK_S apart and BUSY_S as long as there is more.  So a backlog of any size, after
+a long silence say, never stands in anybody's way.  All of this is a function of the state: what a leader that fails has
+not done, the next one finds.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Event
+
+from chat.commands import LEVEL, Command, encode
+from chat.commands.cluster import Begin
+from chat.replica import Replica
+from chat.state.expiry import due_forgetting
+from chat.state.machine import ChatState
+from raft.errors import RaftError
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 1.0
+BUSY_S = 0.05
+OUTCOME_S = 30.0  # the engine answers by its own, shorter deadlines; this one is for an engine that is stuck
+FORGET_EVERY_S = 3_600.0  # ClientIds are gone over
+
+
+class Keeper:
+    """Of one node."""
+
+    def __init__(self, replica: Replica, state: ChatState, clock: Callable[[], float] = time.monotonic) -> None:
+        self._replica = replica
+        self._state = state
+        self._clock = clock
+        self._bucket = 0  # of ClientIds, from which to go on
+        self._next_forgetting_s = 0.0
+
+    def run(self, stopping: Event) -> None:
+        """The thread."""
+        pause_s = LOOK_S
+        while not stopping.wait(pause_s):
+            pause_s = BUSY_S if self.step() else LOOK_S
+
+    def step(self) -> bool:
+        """Look once; whether something was done, so that more may be due at once."""
+        command = self.due()
+        return command is not None and self._carry_out(command)
+
+    def due(self) -> Command | None:
+        """What is to be proposed next."""
+        if not self._replica.leads:
+            self._bucket, self._next_forgetting_s = 0, 0.0
+            return None
+        try:
+            known = self._replica.level >= LEVEL
+        except RaftError:  # it is not known yet whom it leads
+            return None
+        if not known:
+            return None
+        return self._due_forgetting() if self._state.ask(lambda tables: tables.begun) else Begin()
+
+    def _due_forgetting(self) -> Command | None:
+        if not self._bucket and self._clock() < self._next_forgetting_s:
+            return None
+        now, first = self._replica.agreed_time(), self._bucket
+        command, self._bucket = self._state.ask(lambda tables: due_forgetting(tables, now, first))
+        if not self._bucket:
+            self._next_forgetting_s = self._clock() + FORGET_EVERY_S
+        return command
+
+    def _carry_out(self, command: Command) -> bool:
+        """Propose it and wait for what comes of it; what was not done is due at another look."""
+        answered = Event()
+        results: list[object] = []
+
+        def done(result: object) -> None:
+            results.append(result)
+            answered.set()
+
+        self._replica.propose(encode(command), done)
+        if not answered.wait(OUTCOME_S) or isinstance(results[0], RaftError):
+            logger.info("%s was not carried out, which is tried again", type(command).__name__)
+            return False
+        return True

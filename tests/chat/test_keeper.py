@@ -1,0 +1,124 @@
+"""What a node does by itself: only a leader, one step after the other, and by the time that most members have."""
+
+import pytest
+
+from chat.commands import Post, decode, encode
+from chat.commands.cluster import Begin, Forget
+from chat.keeper import FORGET_EVERY_S, Keeper
+from chat.remembered import BUCKETS_MIN
+from chat.state.expiry import CLIENT_IDS_KEPT_S
+from chat.state.machine import ChatState
+from chat.state.results import Done, Posted, Repeated
+from raft.errors import Unavailable
+from tests.chat.fake_replica import FakeReplica
+
+
+class Kept:
+    """A node of one, whose clocks are the test's."""
+
+    def __init__(self) -> None:
+        self.state = ChatState()
+        self.replica = FakeReplica(self.state)
+        self.monotonic_s = 1000.0
+        self.keeper = Keeper(self.replica, self.state, lambda: self.monotonic_s)
+
+    def post(self, client_id: str) -> object:
+        return self.replica.commit(encode(Post("general", "ann", client_id, client_id)))
+
+    def proposed(self) -> list[object]:
+        """What the keeper has proposed once it has nothing to do."""
+        before = len(self.replica.proposed)
+        while self.keeper.step():
+            pass
+        return [decode(body) for body in self.replica.proposed[before:]]
+
+    def passes(self, seconds: float) -> None:
+        self.replica.now += int(seconds * 1_000_000)
+        self.monotonic_s += seconds
+
+
+def begun() -> Kept:
+    kept = Kept()
+    assert kept.proposed() == [Begin()]
+    return kept
+
+
+def test_the_leader_begins_once_every_member_knows_how() -> None:
+    kept = Kept()
+    kept.replica.leads = False
+    assert kept.proposed() == []
+    kept.replica.leads = True
+    kept.replica.level = 2
+    assert kept.proposed() == []
+    kept.replica.level = 3
+    assert kept.proposed() == [Begin()]
+    assert kept.proposed() == []
+
+
+def test_client_ids_are_forgotten_after_a_day_and_not_before() -> None:
+    kept = begun()
+    assert isinstance(kept.post("c1"), Posted)
+    kept.passes(CLIENT_IDS_KEPT_S - 10)
+    assert kept.proposed() == []
+    assert isinstance(kept.post("c1"), Repeated)
+    kept.passes(FORGET_EVERY_S)
+    (step,) = kept.proposed()
+    assert isinstance(step, Forget)
+    assert kept.state.ask(lambda tables: len(tables.remembered)) == 0
+    assert isinstance(kept.post("c1"), Posted)
+    assert kept.proposed() == []
+
+
+def test_what_was_not_forgotten_at_one_look_is_at_the_next_hour() -> None:
+    kept = begun()
+    kept.post("c1")
+    kept.passes(CLIENT_IDS_KEPT_S)
+    kept.post("c2")
+    assert len(kept.proposed()) == 1
+    kept.passes(CLIENT_IDS_KEPT_S)
+    assert len(kept.proposed()) == 1
+    kept.post("c3")
+    kept.passes(FORGET_EVERY_S - 1)
+    assert kept.proposed() == []
+    kept.passes(2)
+    assert kept.proposed() == []
+    assert kept.state.ask(lambda tables: len(tables.remembered)) == 1
+
+
+def test_many_client_ids_are_forgotten_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = begun()
+    for number in range(2_000):
+        kept.post(f"c{number}")
+    kept.passes(CLIENT_IDS_KEPT_S)
+    monkeypatch.setattr("chat.state.expiry.LOOK_BUCKETS", 16)
+    monkeypatch.setattr("chat.state.expiry.FORGET_BUCKETS", 8)
+    found = kept.proposed()
+    assert [step.first for step in found if isinstance(step, Forget)] == list(range(0, BUCKETS_MIN, 8))
+    assert kept.state.ask(lambda tables: len(tables.remembered)) == 0
+
+
+def test_a_step_of_any_numbers_does_no_harm() -> None:
+    kept = begun()
+    kept.post("c1")
+    kept.passes(CLIENT_IDS_KEPT_S)
+    for step in (Forget(0, 0, 1 << 62), Forget(1 << 62, -5, 3), Forget(1 << 62, 1 << 62, 5), Forget(1 << 62, 5, -5)):
+        assert isinstance(kept.replica.commit(encode(step)), Done)
+        assert isinstance(kept.post("c1"), Repeated)
+
+
+def test_a_step_that_was_not_carried_out_is_proposed_again() -> None:
+    kept = Kept()
+    kept.replica.unavailable = True
+    assert kept.proposed() == []
+    kept.replica.unavailable = False
+    assert kept.proposed() == [Begin()]
+
+
+def test_a_leader_that_knows_no_level_yet_proposes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(replica: FakeReplica) -> int:
+        raise Unavailable("not yet")
+
+    kept = Kept()
+    del kept.replica.level
+    monkeypatch.setattr(FakeReplica, "level", property(unknown), raising=False)
+    assert kept.proposed() == []

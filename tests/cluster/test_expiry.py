@@ -1,0 +1,36 @@
+"""What goes by its age, on real nodes whose day is short: on all of them alike, and for good."""
+
+import sys
+from pathlib import Path
+from time import monotonic
+
+from tests.cluster.harness import READY_S, ROOT, Cluster
+from tests.cluster.waiting import wait_until
+
+KEPT_S = 4
+_START = (
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat, chat.keeper, chat.state.expiry; "
+    f"chat.state.expiry.CLIENT_IDS_KEPT_S = {KEPT_S}; chat.keeper.FORGET_EVERY_S = 0.2; sys.exit(raft_chat.main())"
+)
+SHORT_DAY = (sys.executable, "-c", _START)
+
+
+def test_a_client_id_is_known_for_a_day_and_then_forgotten_by_all(tmp_path: Path) -> None:
+    with Cluster(tmp_path, command=SHORT_DAY) as cluster:
+        cluster.start_ready()
+
+        def post(id: int) -> int:
+            return cluster.post(id, "general", "hello", ClientId="c1").status
+
+        # Nothing is forgotten before the cluster has begun to look at what is how old, which it does when all know how.
+        began_s = monotonic()
+        assert post(1) == 201
+        assert post(2) == 200
+        wait_until(lambda: post(3) == 201, READY_S, "the ClientId is forgotten")
+        assert monotonic() - began_s >= KEPT_S
+        assert post(1) == 200
+        pages = [cluster.request(id, "GET", "/rooms/general").body for id in cluster.nodes]
+        assert pages == pages[:1] * 3
+        cluster.kill()
+        cluster.restart()
+        assert [cluster.request(id, "GET", "/rooms/general").body for id in cluster.nodes] == pages
