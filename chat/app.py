@@ -14,7 +14,7 @@ from chat.problems import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
 from chat.replica import Replica
 from chat.request import Deferred, Environ, Request, Response, response_of
-from chat.routes import cluster, messages, rooms
+from chat.routes import cluster, messages, post_changes, rooms
 from chat.routes.pages import Pages
 from chat.state.machine import ChatState
 from raft.errors import RaftError
@@ -68,7 +68,13 @@ class _App:
             "DELETE": rooms.delete,
         }
         self._rooms: Methods = {"GET": rooms.list_rooms}
-        self._message: Methods = {"GET": history.read_post}
+        self._message: Methods = {
+            "GET": history.read_post,
+            "PATCH": post_changes.edit,
+            "DELETE": post_changes.delete,
+        }
+        self._versions: Methods = {"GET": history.read_versions}
+        self._reaction: Methods = {"PUT": post_changes.react, "DELETE": post_changes.take_back}
         self._export: Methods = {"GET": messages.export_room}
         self._cluster: Methods = {"GET": cluster.status}
         self._member: Methods = {"POST": cluster.add, "PUT": cluster.move, "DELETE": cluster.remove}
@@ -115,6 +121,10 @@ class _App:
                 return self._rooms, []
             case ["rooms", room, "messages", id]:
                 return self._message, [room, id]
+            case ["rooms", room, "messages", id, "history"]:
+                return self._versions, [room, id]
+            case ["rooms", room, "messages", id, "reactions", emoji]:
+                return self._reaction, [room, id, emoji]
             case ["rooms", room, "export"]:
                 return self._export, [room]
             case ["raft"]:

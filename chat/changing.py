@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from chat import validation
-from chat.commands import DeleteRoom, SetRetention, encode, level_of
+from chat.commands import Command, DeleteRoom, SetRetention, encode, level_of
 from chat.problems import Problem, invalid, outcome_unknown, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
@@ -63,10 +63,15 @@ def propose_change(replica: Replica, change: Change, done: Callable[[Outcome], N
 
     Raises Problem (409) at once where a member would not know the change: then nothing was proposed.
     """
-    if level_of(change) > replica.level:
+    check_level(replica, change)
+    replica.propose(encode(change), lambda result: done(_outcome(result)))
+
+
+def check_level(replica: Replica, command: Command) -> None:
+    """Raises Problem (409) where a member of the cluster would not know this command."""
+    if level_of(command) > replica.level:
         detail = "a member of the cluster runs a version that does not know this yet: upgrade every member first"
         raise Problem(HTTPStatus.CONFLICT, "level_too_low", detail)
-    replica.propose(encode(change), lambda result: done(_outcome(result)))
 
 
 def unanswered(detail: str) -> Problem:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
+from itertools import takewhile
 from typing import NamedTuple
 
 from chat.commands import CLIENT_ID_OPENS, POST_OPENS
@@ -101,6 +102,9 @@ class Page:
         return replace(self, first_id=first, last_id=last, positions=positions)
 
 
+_NO_CHANGE = Change()
+
+
 class Room:
     """One room, also one that was deleted: it goes on counting when it is made again.
 
@@ -153,6 +157,32 @@ class Room:
             return 0
         return self.newest_id - len(self._positions) + at + 1
 
+    def index_of(self, id: int) -> int:
+        """Log index of what was posted under this Id; 0 where that is not left."""
+        return self._positions[self._place(id)] if self.oldest_id <= id <= self.newest_id else 0
+
+    def change_of(self, id: int) -> Change:
+        """What became of this post."""
+        return (self.changes or {}).get(id, _NO_CHANGE)
+
+    def change(self, id: int, change: Change) -> None:
+        """Something became of this post, which is left."""
+        changes = self.changes = self.changes or {}
+        changes.pop(id, None)
+        changes[id] = change
+        self.last_index = change.last_index
+
+    def live(self) -> "Iterator[array[int]]":
+        """Log indexes of the entries whose text may still be asked for, in pieces; copies."""
+        start = self._start
+        if self.changes is not None:
+            for id in sorted(id for id, change in self.changes.items() if change.deleted):
+                place = self._place(id)
+                yield self._positions[start:place]
+                start = place + 1
+            yield array(LONG, [index for change in self.changes.values() for index in change.entries])
+        yield self._positions[start:]
+
     def append(self, log_index: int, time: int, record_bytes: int, max_messages_default: int = 0) -> int:
         """Take in the next post, and let go of what retention does not keep; its Id."""
         if log_index > SHORT_MAX and self._positions.typecode == SHORT:
@@ -183,8 +213,11 @@ class Room:
         """Have these posts, the last of which is `newest_id`; for a room that is built from a document.
 
         Its details and changes are set before, and with them `last_index` to the last of what they tell of.
+        Raises ValueError where there are changes of other posts.
         """
         self._positions = indexes
+        if self.changes and not self.oldest_id <= min(self.changes) <= max(self.changes) <= self.newest_id:
+            raise ValueError("Changes")
         self.last_index = max(self.last_index, self.deleted_at, indexes[-1] if indexes else 0)
 
     def trim(self, max_messages_default: int = 0) -> None:
@@ -195,10 +228,19 @@ class Room:
         if gone <= 0:
             return
         self.record_bytes -= self.record_bytes * gone // self.posts
+        if self.changes is not None:
+            self._forget_changes(range(self.oldest_id, self.oldest_id + gone))
         self._start += gone
         if 2 * self._start >= len(self._positions):  # each post is moved once at most for one that went
             del self._positions[: self._start]
             self._start = 0
+
+    def _forget_changes(self, gone: range) -> None:
+        """Of the posts that have these Ids, and none that is older is left."""
+        changes = self.changes or {}
+        for id in gone if len(gone) < len(changes) else [id for id in changes if id < gone.stop]:
+            changes.pop(id, None)
+        self.changes = changes or None
 
     def page(self, ask: PageAsk, log_index: int) -> Page:
         """The page as of now."""
@@ -218,7 +260,11 @@ class Room:
         change = self.changes.get(id) if self.changes is not None else None
         if change is not None and (change.deleted or change.version_index):
             return 0 if change.deleted else change.version_index
-        return self._positions[id - self.newest_id - 1 + len(self._positions)]
+        return self._positions[self._place(id)]
+
+    def _place(self, id: int) -> int:
+        """Of a post that is left, among the positions."""
+        return id - self.newest_id - 1 + len(self._positions)
 
     def located(self, after: int, up_to: int, limit: int) -> list[Located]:
         """What came with after < log index <= up_to: the last deletion, posts, and the last change of each thing.
@@ -243,7 +289,7 @@ class Room:
         for id, change in reversed((self.changes or {}).items()):
             if change.last_index <= after:
                 return  # as all before it are
-            source = change.version_index or self._positions[id - self.newest_id - 1 + len(self._positions)]
+            source = change.version_index or self._positions[self._place(id)]
             if after < change.edited_index <= up_to:
                 yield Located(change.edited_index, self.name, id, What.CHANGED, source)
             if after < change.reacted_index <= up_to:
@@ -266,6 +312,11 @@ class Room:
             if change.reactions and not change.deleted:
                 extras[positions[at]] = b',"Reactions":' + reactions_json(change.reactions)
         return positions, extras
+
+    def count_changes(self, after: int, up_to: int) -> int:
+        """How many posts were changed with after < log index <= up_to, and not since."""
+        newest_first = (change.last_index for change in reversed((self.changes or {}).values()))
+        return sum(index <= up_to for index in takewhile(after.__lt__, newest_first))
 
     def count(self, after: int, up_to: int) -> int:
         """How many posts are left with after < log index <= up_to."""
@@ -307,6 +358,11 @@ def spliced(page: Page, posts: list[bytes]) -> list[bytes]:
         return posts
     extras = map(page.extras.get, page.positions)
     return [post if extra is None else post[:-1] + extra + b"}" for post, extra in zip(posts, extras, strict=True)]
+
+
+def with_reactions(post: bytes, reactions: Reactions) -> bytes:
+    """A post's JSON with what its entry does not say."""
+    return b'%b,"Reactions":%b}' % (post[:-1], reactions_json(reactions)) if reactions else post
 
 
 def reactions_json(reactions: Reactions) -> bytes:

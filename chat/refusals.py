@@ -13,7 +13,12 @@ STATUS_OF: dict[str, HTTPStatus] = {
     "bad_token": HTTPStatus.UNAUTHORIZED,
     "forbidden": HTTPStatus.FORBIDDEN,
     "not_your_name": HTTPStatus.FORBIDDEN,
+    "not_the_author": HTTPStatus.FORBIDDEN,
+    "not_found": HTTPStatus.NOT_FOUND,
     "archived": HTTPStatus.CONFLICT,
+    "too_many_edits": HTTPStatus.CONFLICT,
+    "too_many_reactions": HTTPStatus.CONFLICT,
+    "gone": HTTPStatus.GONE,
 }
 
 

@@ -8,7 +8,8 @@ Rules
   drained: a slow reader holds up its own backfill and no memory.  What the hub still knows of is not read, and a
   page of nothing else, in a few rooms, not given to a worker either.
 - Whoever missed more than `MISSED_POSTS_MAX` is told the rooms' newest Ids instead, and pages by REST.
-- What was missed and is gone since is not told; that a room was deleted is.
+- What was missed and is gone since is not told; that a room was deleted is.  A post is told as it is now, and of what
+  became of it the last change and the last reaction: an earlier text is not told, nor one that was taken back.
 """
 
 import json
@@ -23,14 +24,15 @@ from http import HTTPStatus
 from wsproto.frame_protocol import CloseReason
 
 from chat.audience import cursor, cursor_frame
-from chat.history import Located, What, render_post
+from chat.history import Located, What, reactions_json, render_post, with_reactions
 from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.problems import Problem
 from chat.replica import Replica
-from chat.state.events import Event, PostChanged, PostEvent, RoomDeleted
+from chat.state.events import Event, PostChanged, PostEvent, Reacted, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.results import Missed
+from raft.messages import Command
 
 MISSED_POSTS_MAX = 10_000  # what the log keeps in any case; ten pages of REST are cheaper for both than this
 LIMITED_ROOMS_MAX = 10_000  # those that were posted to last
@@ -139,7 +141,7 @@ class Subscription:
         for missed in page.limited:
             if missed.deleted:
                 frames.append({"Event": {"Type": "RoomDeleted", "RoomName": missed.room}})
-            if missed.posts:
+            if missed.posts or missed.changes:
                 frames.append({"Limited": {"RoomName": missed.room, "NewestId": missed.newest_id}})
         frames[-1]["Cursor"] = self._cursor(page.reached)
         yield from (text_frame(json.dumps(frame).encode()) for frame in frames)
@@ -162,7 +164,7 @@ class Subscription:
         """None where the state does not catch up with what the log has lost."""
         if up_to - after > MISSED_POSTS_MAX:  # there are no more posts than indexes
             missed = self._state.missed(after, up_to, rooms)
-            if sum(room.posts for room in missed) > MISSED_POSTS_MAX:
+            if sum(room.posts + room.changes for room in missed) > MISSED_POSTS_MAX:
                 return _Page(b"", up_to, nlargest(LIMITED_ROOMS_MAX, missed, key=lambda room: room.newest_index))
         for _ in range(_READ_TRIES):
             with suppress(LookupError):
@@ -188,16 +190,30 @@ class Subscription:
         known = self._known(located)
         missing = sorted({each.source for each, event in zip(located, known, strict=True) if event is None})
         commands = {command.index: command for command in self._replica.commands(missing)} if missing else {}
-        for (index, room, id, what, source), event in zip(located, known, strict=True):
-            make = PostChanged if what is What.CHANGED else PostEvent
-            yield event or make(index, room, id, render_post(commands[source], id))
+        for each, event in zip(located, known, strict=True):
+            yield event or self._changed(each, commands[each.source])
+
+    def _changed(self, located: Located, command: Command) -> Event:
+        """What came to a post, as it is now: what came since is told once more in its own place."""
+        index, room, id, what, _ = located
+        post = render_post(command, id)
+        if what is What.POST:
+            return PostEvent(index, room, id, post)
+        return PostChanged(index, room, id, with_reactions(post, self._state.reactions(room, id)))
 
     def _known(self, located: list[Located]) -> list[Event | None]:
         """What needs not be read: not a post that was changed, for the hub has it as it was."""
-        return [
-            RoomDeleted(index, room) if what is What.DELETION else self._hub.recent(index) if source == index else None
-            for index, room, _, what, source in located
-        ]
+        return [*map(self._known_one, located)]
+
+    def _known_one(self, located: Located) -> Event | None:
+        index, room, id, what, source = located
+        match what:
+            case What.DELETION:
+                return RoomDeleted(index, room)
+            case What.REACTED:
+                return Reacted(index, room, id, reactions_json(self._state.reactions(room, id)))
+            case _:
+                return self._hub.recent(index) if source == index else None
 
 
 def _some(frames: Iterator[bytes]) -> bytes:

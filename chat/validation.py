@@ -18,6 +18,7 @@ from chat.problems import Problem, invalid
 NAME_POINTS_MAX = 64
 MESSAGE_POINTS_MAX = 8_000
 CLIENT_ID_POINTS_MAX = 128  # opaque to us: room for a UUID and a client's own prefix
+EMOJI_POINTS_MAX = 32  # a family of four with skin tones has eleven
 URL_POINTS_MAX = 255
 INTEGER_MAX = 2**53 - 1  # what a JavaScript client can count to
 MARKS_MAX = 30  # of a starter, as UAX #15 "Stream-Safe"; sorting n of them costs n squared, 60,000 took 5.6 s
@@ -58,6 +59,14 @@ def client_id(field: str, value: object) -> str:
     text = _text(field, value, CLIENT_ID_POINTS_MAX)
     if _NOT_IN_NAMES.search(text):
         raise invalid(field, "must not have control characters, bidi controls or surrogates")
+    return text
+
+
+def emoji(field: str, value: object) -> str:
+    """What somebody reacts with: 1 to 32 code points, NFC, no white space and nothing that hides or reorders text."""
+    text = _normalised(field, _text(field, value, EMOJI_POINTS_MAX), EMOJI_POINTS_MAX)
+    if _NOT_IN_NAMES.search(text) or any(map(str.isspace, text)):
+        raise invalid(field, "must not have white space, control characters, bidi controls or surrogates")
     return text
 
 

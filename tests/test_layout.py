@@ -59,10 +59,11 @@ FLOORS = (
     ("chat.sections.*",),
     ("chat.sections",),
     ("chat.document",),
-    ("chat.state.expiry", "chat.state.posting", "chat.state.room_changes"),
+    ("chat.state.expiry", "chat.state.post_changes", "chat.state.posting", "chat.state.room_changes"),
     ("chat.state.machine",),
     ("chat.refusals",),
     ("chat.posting", "chat.changing", "chat.keeper"),
+    ("chat.revising",),
     # The server loop, which knows nothing of a chat.
     ("chat.limits", "chat.nowait", "chat.workers"),
     ("chat.http", "chat.backlog", "chat.watch"),

@@ -6,13 +6,16 @@ from http import HTTPStatus
 
 from chat import validation
 from chat.exporting import export
-from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
+from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk, render_post
 from chat.posting import check_post, propose, unanswered
 from chat.problems import Problem, invalid, not_found, unavailable
 from chat.reads import Read, is_stale
+from chat.refusals import problem_of_refusal
 from chat.rendered import RenderedPosts
 from chat.request import Deferred, Query, Request, Response, percent_encoded, response_of
-from chat.state.results import Posted
+from chat.state.post_changes import versions
+from chat.state.results import Posted, Refusal
+from raft.messages import Command
 
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 
@@ -71,6 +74,19 @@ class History:
 
         return Read.asked(request.query(), render)
 
+    def read_versions(self, request: Request, room: str, id: str) -> Read:
+        """GET /rooms/{room}/messages/{id}/history: all that the post said, oldest first; once deleted, that alone."""
+        room = validation.name("RoomName", room)
+        number = validation.integer("Id", id, low=1)
+
+        def render() -> Response:
+            seen = request.replica.last_applied
+            posts = [render_post(command, number) for command in _versions(request, room, number)]
+            headers = [("Cache-Control", "no-store")]
+            return Response(HTTPStatus.OK, b"[%b]\n" % b",".join(posts), headers=headers, log_index=seen)
+
+        return Read.asked(request.query(), render)
+
     def _read(self, request: Request, room: str, ask: PageAsk) -> tuple[Page, list[bytes]]:
         """The page and its posts, where some may be taken from the log while it is being read: then the state knows."""
         acting = request.acting()
@@ -79,6 +95,17 @@ class History:
             with suppress(LookupError):
                 return self._rendered.read(page, request.replica)
         raise unavailable("this member is taking in a snapshot")
+
+
+def _versions(request: Request, room: str, id: int) -> list[Command]:
+    """Not cached: it is rare that somebody asks."""
+    for _ in range(_READ_TRIES):
+        indexes = request.state.ask(lambda tables: versions(tables, request.actor, room, id))
+        if isinstance(indexes, Refusal):
+            raise problem_of_refusal(indexes)
+        with suppress(LookupError):
+            return request.replica.commands(indexes)
+    raise unavailable("this member is taking in a snapshot")
 
 
 def export_room(request: Request, room: str) -> Read:

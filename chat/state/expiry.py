@@ -7,6 +7,7 @@ A step is short: it stands between posts.
 
 from collections.abc import Callable
 
+from chat.commands import Command
 from chat.commands.cluster import Begin, Forget
 from chat.state.events import Tell
 from chat.state.results import Done, Result
@@ -21,7 +22,7 @@ _SECOND = 1_000_000
 _ALL = 1 << 62  # a log index behind every other
 
 
-def begin(tables: Tables, command: Begin, entry: Entry, tell: Tell) -> Done:
+def begin(tables: Tables, command: Command, entry: Entry, tell: Tell) -> Done:
     """What is of level 3 begins here; a second time is nothing."""
     if not tables.begun:
         tables.begun = True

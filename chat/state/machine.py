@@ -17,11 +17,12 @@ from threading import Lock
 from typing import TypeVar
 
 from chat import document
-from chat.commands import Post, decode
+from chat.commands import Post, decode, level_of
 from chat.history import Located, Page, PageAsk, Room
-from chat.state import access, expiry, posting, room_changes
+from chat.state import access, expiry, post_changes, posting, room_changes
 from chat.state.access import STRANGER, Acting
 from chat.state.events import Event
+from chat.state.overlay import Reactions
 from chat.state.results import Missed, Refusal, Result, RoomSummary
 from chat.state.tables import Tables
 from raft.messages import Entry
@@ -29,7 +30,9 @@ from raft.messages import Entry
 T = TypeVar("T")
 
 # Of every command but a post: called with the tables, the command, its entry and a Tell.
-APPLIERS: dict[type, Callable[..., Result]] = {**room_changes.APPLIERS, **expiry.APPLIERS}
+APPLIERS: dict[type, Callable[..., Result]] = {
+    **room_changes.APPLIERS, **post_changes.APPLIERS, **expiry.APPLIERS,
+}  # fmt: skip
 
 
 class ChatState:
@@ -58,7 +61,11 @@ class ChatState:
             if type(command) is Post:
                 return posting.post(tables, command, entry, tell)
             applier = APPLIERS.get(type(command))
-            return _UNKNOWN if applier is None else applier(tables, command, entry, tell or _nobody_listens)
+            if applier is None or command is None:
+                return _UNKNOWN
+            if level_of(command) > 2 and not tables.begun:
+                expiry.begin(tables, command, entry, _nobody_listens)
+            return applier(tables, command, entry, tell or _nobody_listens)
 
     def applied(self, index: int) -> None:
         """Hand the batch's events on."""
@@ -86,9 +93,12 @@ class ChatState:
             self.on_restored(index)
 
     def live(self) -> "array[int]":
-        """Ascending log indexes of the entries whose text may still be asked for: the posts that are left."""
+        """Ascending log indexes of the entries whose text may still be asked for.
+
+        These are the posts that are left and not taken back, all edits of them, and the tombstones.
+        """
         with self._lock:
-            pieces = [room.indexes for room in self._tables.rooms.by_name.values()]
+            pieces = [piece for room in self._tables.rooms.by_name.values() for piece in room.live()]
         return array("Q", sorted(chain.from_iterable(pieces)))
 
     @property
@@ -153,10 +163,19 @@ class ChatState:
                 return True
             return rooms is not None and not self._touched_after_locked(after, rooms, acting)
 
+    def reactions(self, room: str, id: int) -> Reactions:
+        """Of a post; none of one that is gone."""
+        with self._lock:
+            found = self._tables.rooms.get(room)
+            return found.change_of(id).reactions if found is not None else ()
+
     def missed(
         self, after: int, up_to: int, rooms: Iterable[str] | None = None, acting: Acting = STRANGER
     ) -> list[Missed]:
-        """The rooms that have posts, or were deleted, with after < log index <= up_to; `rooms` None: of all."""
+        """The rooms that have posts, or changes of them, or were deleted, with after < log index <= up_to.
+
+        `rooms` None: of all.
+        """
         with self._lock:
             chosen = self._touched_after_locked(after, rooms, acting)
             return [missed for room in chosen if (missed := _missed(room, after, up_to))]
@@ -173,9 +192,10 @@ class ChatState:
 
 def _missed(room: Room, after: int, up_to: int) -> Missed | None:
     deleted, posts = after < room.deleted_at <= up_to, room.count(after, up_to)
-    if posts:
+    changes = room.count_changes(after, up_to)
+    if posts or changes:
         newest_index, newest_id = room.last_up_to(up_to)
-        return Missed(room.name, deleted, posts, newest_id, newest_index)
+        return Missed(room.name, deleted, posts, newest_id, newest_index, changes)
     return Missed(room.name, True, 0, 0, room.deleted_at) if deleted else None
 
 

@@ -16,6 +16,11 @@ class Change(NamedTuple):
     deleted: bool = False
 
     @property
+    def entries(self) -> tuple[int, ...]:
+        """Log indexes of the entries that hold what it says beside what was posted, or instead of that."""
+        return (self.version_index,) if self.deleted else self.edits
+
+    @property
     def last_index(self) -> int:
         """Log index of the last thing that became of it."""
         return max(self.edited_index, self.reacted_index)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chat.state.events import RoomDeleted
+from chat.state.events import PostChanged, Reacted, RoomDeleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Done:
 class Refusal:
     """A committed command that changed nothing; `detail` begins with the field's name."""
 
-    code: str  # "no_such_post", "no_such_room", "unknown_command"
+    code: str  # "no_such_post", "no_such_room", "not_found", "gone", "not_the_author", "unknown_command", …
     detail: str
 
 
@@ -70,6 +70,7 @@ class Missed:
     posts: int
     newest_id: int
     newest_index: int  # the log's, of the last post or of the deletion
+    changes: int = 0  # of posts: how many were edited, deleted or reacted to
 
 
-Result = Posted | Repeated | Done | RoomDeleted | RoomChanged | Refusal
+Result = Posted | Repeated | Done | RoomDeleted | RoomChanged | PostChanged | Reacted | Refusal

@@ -1,15 +1,18 @@
 """Logs of commands drawn at random, of few names and small bounds, so that they meet; and all that a state answers."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from chat.commands import Command, DeleteRoom, Post, SetRetention, encode
+from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention, encode
 from chat.commands.cluster import Begin, Forget
+from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.history import PageAsk
 from chat.remembered import BUCKETS_MIN
 from chat.state.machine import ChatState
-from chat.state.results import Result
+from chat.state.post_changes import find
+from chat.state.results import Refusal, Result
 from raft.messages import Entry, ProposalId
 from raft.records import command_entry
 
@@ -18,24 +21,61 @@ START = 1_795_428_000_000_000
 STEP = 400_000  # microseconds between two entries
 
 _rooms = st.sampled_from(ROOMS)
+_users = st.sampled_from(["ann", "bob"])
 _posts = st.builds(
-    Post, _rooms, st.sampled_from(["ann", "bob"]), st.sampled_from(["hi", "ho"]),
+    Post, _rooms, _users, st.sampled_from(["hi", "ho"]),
     st.integers(0, 60).map(str), st.sampled_from([0, 0, 0, 1, 3]),
 )  # fmt: skip
 _retentions = st.builds(SetRetention, _rooms, st.none() | st.integers(1, 6))
 _forgets = st.builds(
     Forget, st.integers(0, 70).map(lambda steps: START + steps * STEP), st.integers(0, 200), st.just(BUCKETS_MIN)
 )
-Drawn = Post | SetRetention | DeleteRoom | Begin | Forget
+_actors = st.builds(Actor, st.just(NOBODY), _users)
+_ids = st.integers(1, 4)
+_places = st.just(0)  # `placed` tells them
+_changes = st.one_of(
+    st.builds(
+        EditPost, _actors, _rooms, _ids, _places, _places,
+        st.builds(Said, st.just("ann"), st.sampled_from(["a", "longer"]), st.just("c")),
+    ),
+    st.builds(DeletePost, _actors, _rooms, _ids, _places, _places, st.builds(Tombstone, st.just("ann"), st.just("c"))),
+    st.builds(React, _actors, _rooms, _ids, st.sampled_from(["+", "\u00e9"]), st.booleans()),
+)  # fmt: skip
+Drawn = Post | EditPost | DeletePost | React | SetRetention | DeleteRoom | Begin | Forget
 COMMANDS: st.SearchStrategy[Drawn] = st.one_of(
-    _posts, _posts, _posts, _retentions, st.builds(DeleteRoom, _rooms), st.builds(Begin), _forgets
+    _posts, _posts, _posts, _changes, _changes, _retentions, st.builds(DeleteRoom, _rooms), st.builds(Begin), _forgets
 )
-LOGS = st.lists(COMMANDS, max_size=60)
 
 
 def entry(index: int, command: Command) -> Entry:
     """A command committed at this index."""
     return command_entry(index, 1, START + index * STEP, ProposalId(1, 1, index, 0), encode(command))
+
+
+def placed(log: Sequence[Drawn]) -> list[Drawn]:
+    """The same where every edit and every deletion tells where its post lies, and whose it is, if there is one."""
+    state, told = ChatState(), list[Drawn]()
+    for index, command in enumerate(log, 3):
+        if isinstance(command, EditPost | DeletePost):
+            command = _placed(state, command, told)
+        told.append(command)
+        state.apply(entry(index, command))
+    return told
+
+
+def _placed(state: ChatState, command: EditPost | DeletePost, told: Sequence[Drawn]) -> EditPost | DeletePost:
+    found = state.ask(lambda tables: find(tables, Actor(), command.room, command.id))
+    if isinstance(found, Refusal):
+        return command
+    post, at, posted_at = told[found.at - 3], found.at, START + found.at * STEP
+    assert isinstance(post, Post)
+    if isinstance(command, DeletePost):
+        return replace(command, at=at, posted_at=posted_at, post=Tombstone(post.user, post.client_id))
+    said = Said(post.user, command.post.message, post.client_id, post.reply_to)
+    return replace(command, at=at, posted_at=posted_at, post=said)
+
+
+LOGS = st.lists(COMMANDS, max_size=60).map(placed)
 
 
 def apply(state: ChatState, commands: Iterable[Command], first_index: int = 3) -> list[Result]:
@@ -48,6 +88,7 @@ def answers(state: ChatState, last_index: int) -> list[object]:
     asks = [PageAsk(limit=2), *(PageAsk(limit=2, **{side: id}) for side in ("before", "after") for id in range(5))]
     told: list[object] = [state.digest(), list(state.document()), state.live().tolist(), state.live_bytes]
     told += [state.page(room, ask) for room in ROOMS for ask in asks]
+    told += [(state.reactions(room, id), state.erased_index) for room in ROOMS for id in range(1, 5)]
     told += [state.rooms("", 99), state.rooms("a", 1)]
     for after in range(0, last_index + 1, 3):
         told += [state.located(after, last_index, 5), state.missed(after, last_index, ROOMS[:2])]

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from chat.commands import DeleteRoom, Post, SetRetention
 from chat.commands.cluster import Begin, Forget
+from chat.commands.posts import DeletePost, EditPost, React
 from chat.history import PageAsk, Room, What
 from chat.remembered import hash_of
 from chat.state.events import PostEvent, RoomDeleted
@@ -31,12 +32,18 @@ class Model:
         self.newest = dict.fromkeys(ROOMS, 0)
         self.kept: dict[str, int | None] = dict.fromkeys(ROOMS)
         self.client_ids: set[tuple[str, str]] = set()
+        # By where the post lies.
+        self.edits: dict[int, list[int]] = {}
+        self.deleted: dict[int, int] = {}
+        self.reactions: dict[int, dict[str, dict[str, None]]] = {}
 
     def apply(self, index: int, command: Drawn) -> None:
         if isinstance(command, Begin | Forget):
             return
         posts = self.posts[command.room]
         match command:
+            case EditPost() | DeletePost() | React():
+                self.change(index, command)
             case Post():
                 key = (command.user, command.client_id)
                 if key in self.client_ids or command.reply_to > self.newest[command.room]:
@@ -53,6 +60,24 @@ class Model:
         while (kept := self.kept[command.room]) is not None and len(posts) > kept:
             del posts[min(posts)]
 
+    def change(self, index: int, command: EditPost | DeletePost | React) -> None:
+        at = self.posts[command.room].get(command.id)
+        if at is None or at in self.deleted:
+            return
+        if isinstance(command, React):
+            self.reactions.setdefault(at, {}).setdefault(command.emoji, {}).pop(command.actor.user, None)
+            if command.on:
+                self.reactions[at][command.emoji][command.actor.user] = None
+        elif command.actor.user == command.post.user:
+            if isinstance(command, EditPost):
+                self.edits.setdefault(at, []).append(index)
+            else:
+                self.deleted[at] = index
+
+    def live(self, at: int) -> list[int]:
+        """What the log has to keep of a post that is left."""
+        return [self.deleted[at]] if at in self.deleted else [at, *self.edits.get(at, [])]
+
 
 def is_known(state: ChatState, user: str, client_id: str) -> bool:
     return state.ask(lambda tables: tables.remembered.find(hash_of(user, client_id))) > 0
@@ -68,15 +93,23 @@ def test_what_is_left_is_what_the_simplest_model_says(log: list[Drawn]) -> None:
             model.client_ids = {key for key in model.client_ids if is_known(state, *key)}
     for room in ROOMS:
         assert ids(state, room) == sorted(model.posts[room])
-        assert state.page(room, PageAsk(limit=1000)).positions == list(model.posts[room].values())
+        shown = [model.live(at)[-1] for at in model.posts[room].values()]
+        assert state.page(room, PageAsk(limit=1000)).positions == shown
+        for id, at in model.posts[room].items():
+            who = {} if at in model.deleted else model.reactions.get(at, {})
+            assert {emoji: [*users] for emoji, users in who.items() if users} == {
+                emoji: [*users] for emoji, users in state.reactions(room, id)
+            }
         assert state.page(room, PageAsk()).newest_id == model.newest[room]
-    live = sorted(index for posts in model.posts.values() for index in posts.values())
-    assert state.live().tolist() == live
+    assert state.live().tolist() == sorted(
+        index for posts in model.posts.values() for at in posts.values() for index in model.live(at)
+    )
+    posted = sorted(index for posts in model.posts.values() for index in posts.values())
     assert [(at, id) for at, _, id, what, _ in state.located(0, 99, 99) if what is What.POST] == [
-        (index, id) for index in live for posts in model.posts.values() for id, at in posts.items() if at == index
+        (index, id) for index in posted for posts in model.posts.values() for id, at in posts.items() if at == index
     ]
     assert [room.name for room in state.rooms("", 99)[1]] == sorted(room for room in ROOMS if model.posts[room])
-    assert (state.live_bytes > 0) == bool(live)
+    assert (state.live_bytes > 0) == bool(posted)
 
 
 @given(st.lists(st.integers(50, 500), min_size=1), st.integers(1, 5))

@@ -320,3 +320,75 @@ def test_a_cursor_that_is_none_of_this_cluster_is_a_bad_cursor(node: Node, curso
     client = node.connect()
     client.say(Action="subscribe", Rooms="*", Cursor=cursor)
     assert client.hear()["Error"]["code"] == "bad_cursor"
+
+
+def test_who_subscribed_is_told_of_edits_deletions_and_reactions_and_who_only_listens_is_not(node: Node) -> None:
+    listener, subscriber, other = node.connect(), node.connect(), node.connect()
+    subscriber.subscribe(["general"])
+    other.subscribe(["other"])
+    node.post("general", "secret")
+    assert subscriber.hear()["Post"]["Message"] == "secret"  # before it is gone
+    node.react(1)
+    node.revise(1, "new")
+    node.revise(1, None)
+    node.post("other", "last")
+    reacted, edited, erased = [subscriber.hear() for _ in range(3)]
+    assert reacted == {
+        "Event": {"Type": "Reacted", "RoomName": "general", "Id": 1, "Reactions": {"+": ["ann"]}}, "Cursor": "c0ffee-4",
+    }  # fmt: skip
+    assert edited["Event"]["Type"] == erased["Event"]["Type"] == "PostChanged"
+    assert (edited["Event"]["Post"]["Message"], edited["Event"]["Post"]["Reactions"]) == ("new", {"+": ["ann"]})
+    assert (erased["Event"]["Post"]["Message"], erased["Event"]["Post"]["Deleted"]) == ("", True)
+    assert [edited["Cursor"], erased["Cursor"]] == ["c0ffee-5", "c0ffee-6"]
+    assert other.hear()["Post"]["Message"] == "last"
+    assert [listener.hear()["Post"]["Message"] for _ in range(2)] == ["secret", "last"]
+
+
+@pytest.mark.parametrize("rooms", [["general"], "*"])  # from the hub's memory where it can be, and from the log
+def test_resuming_tells_each_post_as_it_is_now_and_never_a_text_that_was_taken_back(node: Node, rooms: object) -> None:
+    bystander = node.connect()  # so the hub remembers what it told
+    bystander.subscribe()
+    for text in ("secret one", "two", "secret three", "four"):
+        node.post("general", text)
+        assert bystander.hear()["Post"]["Message"] == text
+    node.react(2)
+    node.revise(1, None)
+    node.revise(2, "secret edit")
+    node.revise(2, "two, again")
+    node.revise(3, "secret edit")
+    node.revise(3, None)
+    told = [bystander.hear() for _ in range(6)]
+    assert "secret" in str(told)
+    client = node.connect()
+    client.subscribe(rooms, cursor="c0ffee-2")
+    frames = [client.hear() for _ in range(8)]
+    assert "secret" not in str(frames)
+    assert [frame["Cursor"] for frame in frames] == [f"c0ffee-{index}" for index in (3, 4, 5, 6, 7, 8, 10, 12)]
+    posts = [frame["Post"] for frame in frames[:4]]
+    assert [(post["Message"], post.get("Deleted")) for post in posts] == [
+        ("", True), ("two, again", None), ("", True), ("four", None),
+    ]  # fmt: skip
+    assert frames[4:] == [told[0], told[1], told[3], told[5]]
+
+
+def test_resuming_tells_the_reactions_with_an_edit_that_came_after_them(node: Node) -> None:
+    node.post()
+    node.react(1)
+    node.revise(1, "new")
+    client = node.connect()
+    client.subscribe(cursor="c0ffee-4")
+    assert client.hear()["Event"]["Post"]["Reactions"] == {"+": ["ann"]}
+
+
+def test_who_missed_too_many_changes_is_told_which_rooms_to_read_again(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscription, "MISSED_POSTS_MAX", 3)
+    for _ in range(4):
+        node.post("a")
+    node.post("b")
+    for id in range(1, 5):
+        node.react(id, room="a")
+    client = node.connect()
+    client.subscribe(cursor="c0ffee-7")
+    assert client.hear() == {"Limited": {"RoomName": "a", "NewestId": 4}, "Cursor": "c0ffee-11"}

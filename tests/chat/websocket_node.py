@@ -8,9 +8,11 @@ from typing import Any
 
 import websocket
 
-from chat.commands import DeleteRoom, Post, SetRetention, encode
+from chat.commands import NOBODY, Actor, DeleteRoom, Post, SetRetention, encode
+from chat.commands.posts import DeletePost, EditPost, React
 from chat.hub import Hub
 from chat.link import HubLimits
+from chat.revising import Wish, command_for
 from chat.serving import Server
 from chat.state.machine import ChatState
 from chat.websocket import make_websocket_app
@@ -89,6 +91,16 @@ class Node:
     def delete(self, room: str = "general") -> None:
         """Somebody deletes a room."""
         self.replica.commit(encode(DeleteRoom(room)))
+
+    def revise(self, id: int, message: str | None, room: str = "general") -> None:
+        """The author edits a post, or (None) deletes it."""
+        change = command_for(self.replica, self.state, Wish(Actor(NOBODY, "bob"), room, id, message))
+        assert isinstance(change, EditPost | DeletePost)
+        self.replica.commit(encode(change))
+
+    def react(self, id: int, emoji: str = "+", room: str = "general") -> None:
+        """Somebody reacts to a post."""
+        self.replica.commit(encode(React(Actor(NOBODY, "ann"), room, id, emoji, True)))
 
     def keep(self, posts: int, room: str = "general") -> None:
         """A room is told to keep so many posts."""

@@ -1,0 +1,66 @@
+"""`/rooms/{room}/messages/{id}`: changing what was said, and reacting to it."""
+
+from functools import partial
+from http import HTTPStatus
+
+from chat import validation
+from chat.changing import unanswered
+from chat.problems import Problem, problem_of, unavailable
+from chat.request import Request, Response
+from chat.revising import Change, Outcome, Wish, check_deletion, check_edit, check_reaction, command_for, propose
+from chat.state.events import PostChanged, Reacted
+from chat.state.results import Done
+
+
+def edit(request: Request, room: str, id: str) -> Response:
+    """PATCH /rooms/{room}/messages/{id}: the post as it is from then on; 403 for who did not post it."""
+    wish = check_edit(request.actor, room, _id(id), validation.json_object(request.body()))
+    changed = _revise(request, wish)
+    assert isinstance(changed, PostChanged)
+    return Response(HTTPStatus.OK, changed.post + b"\n", log_index=changed.index)
+
+
+def delete(request: Request, room: str, id: str) -> Response:
+    """DELETE /rooms/{room}/messages/{id}?user=: 204, and the post is a tombstone; 403 for who did not post it."""
+    changed = _revise(request, check_deletion(request.actor, room, _id(id), request.query().text("user")))
+    return Response(HTTPStatus.NO_CONTENT, log_index=changed.index)
+
+
+def react(request: Request, room: str, id: str, emoji: str) -> Response:
+    """PUT /rooms/{room}/messages/{id}/reactions/{emoji}?user=: 204, and the user reacts so to the post."""
+    return _react(request, room, id, emoji, on=True)
+
+
+def take_back(request: Request, room: str, id: str, emoji: str) -> Response:
+    """DELETE /rooms/{room}/messages/{id}/reactions/{emoji}?user=: 204, and the user does not react so to the post."""
+    return _react(request, room, id, emoji, on=False)
+
+
+def _react(request: Request, room: str, id: str, emoji: str, *, on: bool) -> Response:
+    reaction = check_reaction(request.actor, room, _id(id), emoji, request.query().text("user"), on=on)
+    request.settle_posts()
+    return Response(HTTPStatus.NO_CONTENT, log_index=_change(request, reaction).index)
+
+
+def _revise(request: Request, wish: Wish) -> PostChanged | Reacted | Done:
+    """Returns once it is committed and applied here, or was so before."""
+    request.settle_posts()
+    # What was acknowledged before this request began is to be seen, also where another member told of it.
+    error = request.wait_for(request.replica.read, unavailable("the cluster did not answer in time"))
+    if error is not None:
+        raise problem_of(error)
+    with request.ungated():
+        change = command_for(request.replica, request.state, wish)
+    return change if isinstance(change, PostChanged | Done) else _change(request, change)
+
+
+def _change(request: Request, change: Change) -> PostChanged | Reacted | Done:
+    late = unanswered("the change was not answered in time")
+    outcome: Outcome = request.wait_for(partial(propose, request.replica, change), late)
+    if isinstance(outcome, Problem):
+        raise outcome
+    return outcome
+
+
+def _id(text: str) -> int:
+    return validation.integer("Id", text, low=1)

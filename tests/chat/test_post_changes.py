@@ -1,0 +1,187 @@
+"""Posts that are edited, deleted and reacted to: what the state makes of it, and what it keeps."""
+
+import json
+from typing import Any
+
+import pytest
+
+from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention
+from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
+from chat.history import PageAsk
+from chat.state.events import Event, PostChanged, PostEvent, Reacted
+from chat.state.machine import ChatState
+from chat.state.post_changes import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
+from chat.state.results import Done, Refusal, Repeated, Result
+from tests.chat.random_log import START, STEP, apply, entry
+
+POSTED_AT = START + 3 * STEP
+
+
+def post(number: int = 1) -> Post:
+    return Post("general", "ann", f"m{number}", f"c{number}")
+
+
+def edit(message: str = "new", user: str = "ann", id: int = 1, at: int = 3) -> EditPost:
+    said = Said("ann", message, f"c{id}")
+    return EditPost(Actor(NOBODY, user), "general", id, at, START + at * STEP, said)
+
+
+def delete(user: str = "ann", id: int = 1, at: int = 3) -> DeletePost:
+    return DeletePost(Actor(NOBODY, user), "general", id, at, START + at * STEP, Tombstone("ann", f"c{id}"))
+
+
+def react(emoji: str = "+", user: str = "ann", *, on: bool = True, id: int = 1) -> React:
+    return React(Actor(NOBODY, user), "general", id, emoji, on)
+
+
+def code(result: Result) -> str:
+    assert isinstance(result, Refusal)
+    return result.code
+
+
+def shown(changed: Result) -> Any:
+    assert isinstance(changed, PostChanged)
+    return json.loads(changed.post)
+
+
+def test_an_edit_is_shown_and_what_was_said_before_stays_live() -> None:
+    state = ChatState()
+    _, first, second = apply(state, [post(), edit("one"), edit("two")])
+    assert shown(first)["Message"] == "one"
+    assert shown(second) == {
+        "Id": 1, "User": "ann", "Message": "two", "PostedAt": "2026-11-23T10:00:01.200000Z", "ClientId": "c1",
+        "EditedAt": "2026-11-23T10:00:02.000000Z",
+    }  # fmt: skip
+    assert state.page("general", PageAsk()).positions == [5]
+    assert state.live().tolist() == [3, 4, 5]
+    assert state.erased_index == 0
+
+
+def test_a_deletion_leaves_a_tombstone_and_nothing_else_live() -> None:
+    state = ChatState()
+    *_, deleted, again = apply(state, [post(), post(2), edit("one"), react(), delete(), delete()])
+    assert shown(deleted)["Deleted"] is True
+    assert shown(deleted)["Message"] == ""
+    assert "Reactions" not in shown(deleted)
+    assert again == Done(8)
+    assert state.live().tolist() == [4, 7]
+    assert state.erased_index == 7
+    page = state.page("general", PageAsk())
+    assert (page.positions, page.extras) == ([7, 4], {})
+    assert apply(state, [post()], 9) == [Repeated(1, 3, 0)]
+
+
+def test_the_live_bytes_follow_what_is_live() -> None:
+    state = ChatState()
+    apply(state, [post(1), post(2)])
+    two = state.live_bytes
+    apply(state, [edit("x" * 1000)], 5)
+    assert state.live_bytes == two + len(entry(5, edit("x" * 1000)).record)
+    apply(state, [delete()], 6)
+    assert 0 < state.live_bytes < two + 1000
+    apply(state, [DeleteRoom("general")], 7)
+    assert state.live_bytes == 0
+
+
+@pytest.mark.parametrize("change", [edit(), delete(), react()])
+def test_what_is_not_there_is_not_changed(change: Command) -> None:
+    assert [code(result) for result in apply(ChatState(), [change])] == ["no_such_room"]
+    state = ChatState()
+    apply(state, [Post("general", "bob", "other", "c")], 2)
+    *_, gone, made = apply(state, [post(2), SetRetention("general", 1), change, DeleteRoom("general")])
+    assert code(gone) == "gone"
+    assert code(apply(state, [change], 7)[0]) == "gone"
+    assert not isinstance(made, Refusal)
+
+
+def test_an_id_that_was_not_given_yet_names_no_post() -> None:
+    state = ChatState()
+    results = apply(state, [post(), edit(id=2, at=4), delete(id=2, at=4), react(id=2), edit(at=4), delete(at=2)])[1:]
+    assert [code(result) for result in results] == ["not_found"] * 5
+
+
+def test_only_the_author_edits_and_deletes_and_everybody_reacts() -> None:
+    state = ChatState()
+    results = apply(state, [post(), edit(user="bob"), delete(user="bob"), react(user="bob")])
+    assert [code(result) for result in results[1:3]] == ["not_the_author"] * 2
+    assert isinstance(results[3], Reacted)
+
+
+def test_what_was_deleted_is_neither_edited_nor_reacted_to() -> None:
+    results = apply(ChatState(), [post(), delete(), edit(), react(), react(on=False)])
+    assert [code(result) for result in results[2:]] == ["gone"] * 3
+
+
+def test_reactions_stand_in_the_order_they_came() -> None:
+    state = ChatState()
+    results = apply(
+        state,
+        [post(), react("+", "bob"), react("-"), react("+"), react("+"), react("+", "bob", on=False),
+         react("+", on=False), react("+", on=False)],
+    )  # fmt: skip
+    assert [json.loads(result.reactions) for result in results if isinstance(result, Reacted)] == [
+        {"+": ["bob"]}, {"+": ["bob"], "-": ["ann"]}, {"+": ["bob", "ann"], "-": ["ann"]},
+        {"+": ["bob", "ann"], "-": ["ann"]}, {"+": ["ann"], "-": ["ann"]}, {"-": ["ann"]}, {"-": ["ann"]},
+    ]  # fmt: skip
+    assert state.page("general", PageAsk()).extras == {3: b',"Reactions":{"-":["ann"]}'}
+    assert state.live().tolist() == [3]
+
+
+def test_an_edit_keeps_the_reactions() -> None:
+    *_, edited = apply(ChatState(), [post(), react(), edit()])
+    assert shown(edited)["Reactions"] == {"+": ["ann"]}
+
+
+def test_a_post_has_so_many_edits_emoji_and_reactions_and_no_more() -> None:
+    state = ChatState()
+    edited = apply(state, [post(), *[edit(f"{k}") for k in range(EDITS_MAX + 1)]])
+    assert isinstance(edited[-2], PostChanged)
+    assert code(edited[-1]) == "too_many_edits"
+    emoji = apply(state, [react(f"{k}") for k in range(EMOJI_MAX + 1)], 200)
+    assert isinstance(emoji[-2], Reacted)
+    assert code(emoji[-1]) == "too_many_reactions"
+    users = apply(state, [react("0", f"u{k}") for k in range(REACTIONS_MAX + 1 - EMOJI_MAX)], 300)
+    assert isinstance(users[-2], Reacted)
+    assert code(users[-1]) == "too_many_reactions"
+
+
+def test_what_changes_is_told_and_what_does_not_is_not() -> None:
+    state = ChatState()
+    told: list[Event] = []
+    state.on_applied = lambda index, events: told.extend(events)
+    log: list[Command] = [
+        post(),
+        react(),
+        react(),
+        edit(user="bob"),
+        edit(),
+        react(on=False),
+        react(on=False),
+        delete(),
+        delete(),
+    ]
+    apply(state, log)
+    state.applied(11)
+    assert [(type(event), event.index) for event in told] == [
+        (PostEvent, 3), (Reacted, 4), (PostChanged, 7), (Reacted, 8), (PostChanged, 10),
+    ]  # fmt: skip
+
+
+def test_a_change_goes_with_its_post() -> None:
+    state = ChatState()
+    apply(state, [post(1), post(2), edit(), react(id=2), SetRetention("general", 1)])
+    assert state.live().tolist() == [4]
+    assert len(state.page("general", PageAsk()).extras or {}) == 1
+    apply(state, [post(3)], 8)
+    assert state.page("general", PageAsk()).extras is None
+
+
+def test_who_missed_changes_finds_the_last_of_each_post() -> None:
+    state = ChatState()
+    apply(state, [post(1), post(2), edit(), edit("two"), react(id=2), delete(id=2, at=4)])
+    assert [(each.log_index, each.id, each.source) for each in state.located(4, 99, 99)] == [(6, 1, 6), (8, 2, 8)]
+    (missed,) = state.missed(4, 99)
+    assert (missed.posts, missed.changes, missed.newest_id) == (0, 2, 2)
+    assert state.missed(8, 99) == []
+    assert not state.is_quiet(7, ["general"])
+    assert state.is_quiet(8, ["general"])
