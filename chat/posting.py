@@ -37,6 +37,22 @@ def check_post(room: str, fields: Mapping[str, object]) -> Post:
     )
 
 
+def with_key(fields: Mapping[str, object], key: str) -> Mapping[str, object]:
+    """What a client sent, with the value of its `Idempotency-Key` header (an Internet draft of the IETF's) as ClientId.
+
+    The draft has it in quotes, most clients send it without: both are the same key.  Raises Problem (400) for a
+    ClientId that is another one, and for a key beyond ASCII, for which HTTP knows no encoding.
+    """
+    if len(key) > 1 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if not key.isascii():
+        raise invalid("Idempotency-Key", "must be ASCII")
+    key = validation.client_id("Idempotency-Key", key)
+    if validation.members(fields).get("clientid", key) != key:
+        raise invalid("Idempotency-Key", "another one than ClientId")
+    return {name: value for name, value in fields.items() if name.lower() != "clientid"} | {"ClientId": key}
+
+
 def _new_client_id() -> str:
     try:
         return _client_ids.popleft()

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from chat import validation
 from chat.exporting import export
 from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk, render_post
-from chat.posting import check_post, propose, unanswered
+from chat.posting import check_post, propose, unanswered, with_key
 from chat.problems import Problem, invalid, not_found, unavailable
 from chat.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
@@ -21,9 +21,14 @@ _READ_TRIES = 4  # a second one is needed where a compaction comes between, a th
 
 
 def post(request: Request, room: str) -> Response | Deferred:
-    """POST /rooms/{room}: 201 once it is committed and applied here; 200 where it was before."""
+    """POST /rooms/{room}: 201 once it is committed and applied here; 200 where it was before.
+
+    The header `Idempotency-Key` says what the member `ClientId` says.
+    """
     request.settle_posts()
-    checked = check_post(room, validation.json_object(request.body()))
+    fields = validation.json_object(request.body())
+    key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
+    checked = check_post(room, fields if key is None else with_key(fields, key))
     answer = request.defer()
     if answer is not None:
         propose(request.replica, checked, partial(_send, request, answer), flushes=True)

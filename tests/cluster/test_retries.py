@@ -1,8 +1,9 @@
 """A client that tries again with its ClientId, whatever has become of the nodes meanwhile."""
 
+import json
 from pathlib import Path
 
-from tests.cluster.clients import TRY_AGAIN, Answer
+from tests.cluster.clients import TRY_AGAIN, Answer, curl
 from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.waiting import wait_until
 
@@ -33,3 +34,13 @@ def test_a_retry_across_failover_and_restart_gets_the_first_post(tmp_path: Path)
             again = tried(cluster, node.id)
             assert (again.status, again.json()) == (200, first.json())
         assert cluster.request(leader, "GET", "/rooms/general").json() == [first.json()]
+
+
+def test_curl_with_an_idempotency_key_posts_once_whichever_node_it_asks(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        cluster.start_ready()
+        post = ("-H", "Idempotency-Key: key-1", "-d", '{"Message": "once", "User": "ann"}')
+        answers = {curl(*post, f"{node.url}/rooms/general") for node in cluster.running()}
+        assert len(answers) == 1
+        assert json.loads(answers.pop())["ClientId"] == "key-1"
+        assert len(cluster.request(1, "GET", "/rooms/general").json()) == 1

@@ -6,6 +6,7 @@ from functools import partial
 from threading import Thread
 
 import pytest
+from werkzeug.test import TestResponse
 
 from chat.request import BODY_BYTES_MAX, WAIT_S
 from raft.messages import Command
@@ -400,4 +401,36 @@ def test_an_index_that_does_not_come_is_a_503() -> None:
         assert answer.headers["Retry-After"] == "1"
     assert refused(chat.open("POST", f"{GENERAL}?min_index=99", b"{}"), 503, "min_index")
     assert chat.replica.waits == [(99, WAIT_S)] == [(99, 5.0)]
+    assert chat.replica.proposed == []
+
+
+def keyed(chat: ChatClient, key: str, **members: object) -> TestResponse:
+    body = json.dumps({"User": "ann", "Message": "hi"} | members).encode()
+    return chat.open("POST", GENERAL, body, {"HTTP_IDEMPOTENCY_KEY": key})
+
+
+def test_an_idempotency_key_is_a_client_id() -> None:
+    chat = ChatClient()
+    first = keyed(chat, "k-1")
+    assert first.status_code == 201
+    assert first.json is not None
+    assert first.json["ClientId"] == "k-1"
+    for repeat in (
+        keyed(chat, "k-1"),
+        keyed(chat, '"k-1"'),
+        keyed(chat, "k-1", clientid="k-1"),
+        chat.post(ClientId="k-1"),
+    ):
+        assert (repeat.status_code, repeat.json) == (200, first.json)
+    assert refused(keyed(chat, "k-1", Message="other"), 422, "ClientId")
+    assert len(chat.replica.proposed) == 6
+
+
+@pytest.mark.parametrize(
+    ("key", "members"),
+    [("", {}), ('""', {}), ("x" * 129, {}), ("\xe9", {}), ("k", {"ClientId": "c"}), ("k", {"CLIENTID": None})],
+)
+def test_a_key_that_is_none_or_not_the_client_id_is_a_400(key: str, members: dict[str, object]) -> None:
+    chat = ChatClient()
+    assert refused(keyed(chat, key, **members), 400, "Idempotency-Key")
     assert chat.replica.proposed == []
