@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from chat import validation
-from chat.commands import Command, DeleteRoom, SetRetention, encode, level_of
+from chat.commands import Actor, Command, DeleteRoom, SetRetention, encode, level_of
+from chat.commands.rooms import ChangeRoom
 from chat.problems import Problem, invalid, outcome_unknown, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
@@ -18,7 +19,11 @@ from raft.errors import OutcomeUnknown, RaftError
 
 MAX_MESSAGES_MAX = 1_000_000_000  # ten times what a log can be expected to hold
 
-Change = DeleteRoom | SetRetention
+AGE_S_MAX = 315_360_000  # ten years
+_INHERITED = -1  # of its own the room has no bound
+_RETENTION_LEVEL = level_of(SetRetention("", None))
+
+Change = DeleteRoom | SetRetention | ChangeRoom
 Outcome = RoomDeleted | RoomChanged | Problem
 
 # What a room has, or will have, and this version cannot change.
@@ -30,10 +35,11 @@ def check_deletion(room: str) -> DeleteRoom:
     return DeleteRoom(validation.name("RoomName", room))
 
 
-def check_settings(room: str, fields: Mapping[str, object]) -> SetRetention:
+def check_settings(room: str, fields: Mapping[str, object], actor: Actor) -> ChangeRoom:
     """The command for what a client sent, found whatever its members' case.  Raises Problem naming the field.
 
-    `{"Retention": {"MaxMessages": 100}}`; null for either takes it away (RFC 7396).
+    `{"Retention": {"MaxMessages": 100, "MaxAgeSeconds": 86400}}`; null for any of them takes it away, and what is not
+    named stays (RFC 7396).
     """
     room = validation.name("RoomName", room)
     members = validation.members(fields)
@@ -43,19 +49,23 @@ def check_settings(room: str, fields: Mapping[str, object]) -> SetRetention:
         raise invalid("Retention", "missing")
     retention = members["retention"]
     if retention is None:
-        return SetRetention(room, None)
+        return ChangeRoom(actor, room, max_messages=_INHERITED, max_age_seconds=_INHERITED)
     if not isinstance(retention, dict):
         raise invalid("Retention", 'must be an object like {"MaxMessages":100}, or null')
-    return SetRetention(room, _max_messages(validation.members(retention)))
+    bounds = validation.members(retention)
+    if not bounds or bounds.keys() - {"maxmessages", "maxageseconds"}:
+        raise invalid("Retention", "must have MaxMessages or MaxAgeSeconds, or both, and nothing else")
+    max_messages = _bound("MaxMessages", bounds, MAX_MESSAGES_MAX)
+    max_age_s = _bound("MaxAgeSeconds", bounds, AGE_S_MAX)
+    return ChangeRoom(actor, room, max_messages=max_messages, max_age_seconds=max_age_s)
 
 
-def _max_messages(retention: Mapping[str, object]) -> int | None:
-    if "maxageseconds" in retention:
-        raise invalid("MaxAgeSeconds", "this version keeps posts by their number only")
-    if retention.keys() != {"maxmessages"}:
-        raise invalid("Retention", "must have MaxMessages and nothing else")
-    kept = retention["maxmessages"]
-    return None if kept is None else validation.number("MaxMessages", kept, 1, MAX_MESSAGES_MAX)
+def _bound(name: str, bounds: Mapping[str, object], most: int) -> int | None:
+    """None: not named."""
+    if name.lower() not in bounds:
+        return None
+    found = bounds[name.lower()]
+    return _INHERITED if found is None else validation.number(name, found, 1, most)
 
 
 def propose_change(replica: Replica, change: Change, done: Callable[[Outcome], None]) -> None:
@@ -63,6 +73,8 @@ def propose_change(replica: Replica, change: Change, done: Callable[[Outcome], N
 
     Raises Problem (409) at once where a member would not know the change: then nothing was proposed.
     """
+    if replica.level == _RETENTION_LEVEL and isinstance(change, ChangeRoom):
+        change = _as_retention(change)
     check_level(replica, change)
     replica.propose(encode(change), lambda result: done(_outcome(result)))
 
@@ -72,6 +84,13 @@ def check_level(replica: Replica, command: Command) -> None:
     if level_of(command) > replica.level:
         detail = "a member of the cluster runs a version that does not know this yet: upgrade every member first"
         raise Problem(HTTPStatus.CONFLICT, "level_too_low", detail)
+
+
+def _as_retention(change: ChangeRoom) -> Change:
+    """The same, where members are there that know no ages; but what says one."""
+    if change.max_messages is None or (change.max_age_seconds or 0) > 0:
+        return change
+    return SetRetention(change.room, max(change.max_messages, 0) or None)
 
 
 def unanswered(detail: str) -> Problem:

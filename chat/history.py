@@ -27,6 +27,7 @@ PAGE_POSTS_MAX = 1_000
 PAGE_POSTS_DEFAULT = 100
 SHORT, LONG = "I", "Q"  # arrays of log indexes up to 32 bits, and of any
 SHORT_MAX = (1 << 32) - 1
+_NO_INDEX = 1 << 62
 _TYPE_OPENS, _DELETE_OPENS = b'{"Type":', b'{"Type":"delete"'
 
 
@@ -201,6 +202,15 @@ class Room:
         self.max_messages = max_messages
         self.trim()
 
+    @property
+    def oldest_index(self) -> int:
+        """Log index of the oldest post that is left; of none a higher one than any."""
+        return self._positions[self._start] if self.posts else _NO_INDEX
+
+    def expire(self, up_to: int) -> None:
+        """Let go of the posts with log indexes up to this one."""
+        self._let_go(bisect_right(self._positions, up_to, self._start) - self._start)
+
     def delete(self, log_index: int) -> None:
         """Let go of all posts and settings, but not of the count."""
         self._positions = array(SHORT)
@@ -222,9 +232,16 @@ class Room:
 
     def trim(self, max_messages_default: int = 0) -> None:
         """Let go of what retention does not keep; the default holds where the room says nothing of its own."""
+        self._let_go(self.excess(max_messages_default))
+
+    def excess(self, max_messages_default: int = 0) -> int:
+        """How many posts retention does not keep; 0 or less: it keeps all."""
         has_own = self.max_messages or (self.details is not None and self.details.retention_own)
         bound = self.max_messages if has_own else max_messages_default
-        gone = self.posts - bound if bound else 0
+        return self.posts - bound if bound else 0
+
+    def _let_go(self, gone: int) -> None:
+        """Of so many of the oldest posts."""
         if gone <= 0:
             return
         self.record_bytes -= self.record_bytes * gone // self.posts

@@ -14,7 +14,7 @@ from threading import Event
 from chat.commands import LEVEL, Command, encode
 from chat.commands.cluster import Begin
 from chat.replica import Replica
-from chat.state.expiry import due_forgetting
+from chat.state.expiry import due_expiry, due_forgetting
 from chat.state.machine import ChatState
 from raft.errors import RaftError
 
@@ -33,7 +33,8 @@ class Keeper:
         self._replica = replica
         self._state = state
         self._clock = clock
-        self._bucket = 0  # of ClientIds, from which to go on
+        self._room = 0  # by its number, from which to go on
+        self._bucket = 0  # of ClientIds, likewise
         self._next_forgetting_s = 0.0
 
     def run(self, stopping: Event) -> None:
@@ -50,7 +51,7 @@ class Keeper:
     def due(self) -> Command | None:
         """What is to be proposed next."""
         if not self._replica.leads:
-            self._bucket, self._next_forgetting_s = 0, 0.0
+            self._room, self._bucket, self._next_forgetting_s = 0, 0, 0.0
             return None
         try:
             known = self._replica.level >= LEVEL
@@ -58,7 +59,14 @@ class Keeper:
             return None
         if not known:
             return None
-        return self._due_forgetting() if self._state.ask(lambda tables: tables.begun) else Begin()
+        if not self._state.ask(lambda tables: tables.begun):
+            return Begin()
+        return self._due_expiry() or self._due_forgetting()
+
+    def _due_expiry(self) -> Command | None:
+        now, first = self._replica.agreed_time(), self._room
+        command, self._room = self._state.ask(lambda tables: due_expiry(tables, now, first))
+        return command
 
     def _due_forgetting(self) -> Command | None:
         if not self._bucket and self._clock() < self._next_forgetting_s:

@@ -51,7 +51,7 @@ def redirect(request: Request, room: str) -> Response:
 
 def configure(request: Request, room: str) -> Response:
     """PATCH /rooms/{room}: the room as it is from then on; 404 where there is none, for it is made by a post."""
-    changed = _change(request, check_settings(room, validation.json_object(request.body())))
+    changed = _change(request, check_settings(room, validation.json_object(request.body()), request.actor))
     assert isinstance(changed, RoomChanged)
     return Response(HTTPStatus.OK, _json(_detailed(changed.room)), log_index=changed.index)
 
@@ -72,11 +72,12 @@ def _change(request: Request, change: Change) -> RoomDeleted | RoomChanged:
 
 
 def _detailed(room: RoomSummary) -> dict[str, object]:
+    bounds = {"MaxMessages": room.max_messages, "MaxAgeSeconds": room.max_age_s}
     return {
         "Name": room.name,
         "Messages": room.posts,
         "LastPostedAt": timestamp(room.last_posted_at),
-        "Retention": None if room.max_messages is None else {"MaxMessages": room.max_messages},
+        "Retention": {name: bound for name, bound in bounds.items() if bound is not None} or None,
     }
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 PUBLIC, PRIVATE, DIRECT = "public", "private", "direct"  # visibilities
+MEMBERS_MAX = 5_000  # of a room: a change of one copies them all
 
 
 class RoomDetails(NamedTuple):

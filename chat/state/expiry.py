@@ -6,15 +6,20 @@ A step is short: it stands between posts.
 """
 
 from collections.abc import Callable
+from itertools import islice
 
 from chat.commands import Command
-from chat.commands.cluster import Begin, Forget
+from chat.commands.cluster import Begin, Expire, Forget
+from chat.history import Room
+from chat.state.details import RoomDetails
 from chat.state.events import Tell
 from chat.state.results import Done, Result
 from chat.state.tables import Tables
 from raft.messages import Entry
 
 CLIENT_IDS_KEPT_S = 24 * 3600  # at least: so long a client may try again
+EXPIRE_ROOMS = 64  # in a step
+LOOK_ROOMS = 2_000  # that one question looks at: a millisecond
 FORGET_BUCKETS = 1_024  # in a step, of some hundred ClientIds each: two milliseconds
 LOOK_BUCKETS = 8_192  # that one question looks at: a millisecond
 
@@ -51,4 +56,50 @@ def due_forgetting(tables: Tables, now: int, first: int) -> tuple[Forget | None,
     return command, end if end < count else 0
 
 
-APPLIERS: dict[type, Callable[..., Result]] = {Begin: begin, Forget: forget}
+def expire(tables: Tables, command: Expire, entry: Entry, tell: Tell) -> Done:
+    """Some rooms let go of the posts that they do not keep any more; they stay, though nothing is left in them."""
+    for name in command.rooms[:EXPIRE_ROOMS]:
+        room = tables.rooms.existing(name)
+        if room is None or not _room_is_due(tables, room, command.now, entry.index):
+            continue
+        before = room.record_bytes
+        room.expire(_too_old(tables, room, command.now, entry.index))
+        room.trim(tables.settings.max_messages)
+        tables.live_bytes += room.record_bytes - before
+        if not room.posts:
+            room.details = (room.details or RoomDetails())._replace(touched_at=max(command.now, 0))
+    return Done(entry.index)
+
+
+def due_expiry(tables: Tables, now: int, first: int) -> tuple[Expire | None, int]:
+    """The next step of going over all rooms, from the one of this number on; and where to go on, 0: that is through."""
+    rooms = tables.rooms.by_name
+    due: list[str] = []
+    end = first + LOOK_ROOMS
+    for number, room in enumerate(islice(rooms.values(), first, end), first):
+        if _room_is_due(tables, room, now, _ALL):
+            due.append(room.name)
+            if len(due) == EXPIRE_ROOMS:
+                end = number + 1
+                break
+    return Expire(now, tuple(due)) if due else None, end if end < len(rooms) else 0
+
+
+def _room_is_due(tables: Tables, room: Room, now: int, next_index: int) -> bool:
+    """Whether it has posts that it is not to keep any more."""
+    settings, details = tables.settings, room.details
+    if details is None and not settings.max_age_s and not settings.max_messages:
+        return False  # as in most of them
+    return room.oldest_index <= _too_old(tables, room, now, next_index) or room.excess(settings.max_messages) > 0
+
+
+def _too_old(tables: Tables, room: Room, now: int, next_index: int) -> int:
+    """The log index up to which the room's posts are older than it keeps them; 0: of none of them that is known."""
+    details = room.details
+    age_s = details.max_age_s if details is not None else 0
+    if not age_s and (details is None or not details.retention_own):
+        age_s = tables.settings.max_age_s
+    return tables.ages.before(now - age_s * _SECOND, next_index) if age_s else 0
+
+
+APPLIERS: dict[type, Callable[..., Result]] = {Begin: begin, Expire: expire, Forget: forget}

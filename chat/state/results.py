@@ -51,6 +51,7 @@ class RoomSummary:
     posts: int  # that are left
     last_posted_at: int  # microseconds since 1970
     max_messages: int | None = None  # of retention
+    max_age_s: int | None = None  # likewise
 
 
 @dataclass(frozen=True, slots=True)

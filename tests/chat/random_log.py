@@ -6,8 +6,9 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention, encode
-from chat.commands.cluster import Begin, Forget
+from chat.commands.cluster import Begin, Expire, Forget
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
+from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk
 from chat.remembered import BUCKETS_MIN
 from chat.state.machine import ChatState
@@ -41,10 +42,14 @@ _changes = st.one_of(
     st.builds(DeletePost, _actors, _rooms, _ids, _places, _places, st.builds(Tombstone, st.just("ann"), st.just("c"))),
     st.builds(React, _actors, _rooms, _ids, st.sampled_from(["+", "\u00e9"]), st.booleans()),
 )  # fmt: skip
-Drawn = Post | EditPost | DeletePost | React | SetRetention | DeleteRoom | Begin | Forget
-COMMANDS: st.SearchStrategy[Drawn] = st.one_of(
-    _posts, _posts, _posts, _changes, _changes, _retentions, st.builds(DeleteRoom, _rooms), st.builds(Begin), _forgets
-)
+_bounds = st.builds(
+    lambda room, kept, age_s: ChangeRoom(Actor(), room, max_messages=kept, max_age_seconds=age_s),
+    _rooms, st.sampled_from([None, -1, 1, 5]), st.sampled_from([None, -1, 2, 5]),
+)  # fmt: skip
+_expiries = st.builds(Expire, st.integers(0, 90).map(lambda steps: START + steps * STEP), st.just(ROOMS))
+_rest = st.one_of(_retentions, _bounds, st.builds(DeleteRoom, _rooms), st.builds(Begin), _forgets, _expiries)
+Drawn = Post | EditPost | DeletePost | React | SetRetention | ChangeRoom | DeleteRoom | Begin | Forget | Expire
+COMMANDS: st.SearchStrategy[Drawn] = st.one_of(_posts, _posts, _posts, _changes, _changes, _rest, _rest)
 
 
 def entry(index: int, command: Command) -> Entry:

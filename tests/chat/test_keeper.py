@@ -2,11 +2,13 @@
 
 import pytest
 
-from chat.commands import Post, decode, encode
-from chat.commands.cluster import Begin, Forget
+from chat.commands import Actor, Post, decode, encode
+from chat.commands.cluster import Begin, Expire, Forget
+from chat.commands.rooms import ChangeRoom
+from chat.history import PageAsk
 from chat.keeper import FORGET_EVERY_S, Keeper
 from chat.remembered import BUCKETS_MIN
-from chat.state.expiry import CLIENT_IDS_KEPT_S
+from chat.state.expiry import CLIENT_IDS_KEPT_S, EXPIRE_ROOMS
 from chat.state.machine import ChatState
 from chat.state.results import Done, Posted, Repeated
 from raft.errors import Unavailable
@@ -122,3 +124,36 @@ def test_a_leader_that_knows_no_level_yet_proposes_nothing(monkeypatch: pytest.M
     del kept.replica.level
     monkeypatch.setattr(FakeReplica, "level", property(unknown), raising=False)
     assert kept.proposed() == []
+
+
+def test_posts_that_are_too_old_go_from_many_rooms_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = begun()
+    rooms = [f"room-{number:03}" for number in range(3 * EXPIRE_ROOMS)]
+    for room in rooms:
+        kept.replica.commit(encode(Post(room, "ann", "hi", room)))
+    for room in rooms[: 2 * EXPIRE_ROOMS]:
+        kept.replica.commit(encode(ChangeRoom(Actor(), room, max_age_seconds=3_600)))
+    assert kept.proposed() == []
+    kept.passes(3_600)
+    monkeypatch.setattr("chat.state.expiry.LOOK_ROOMS", 100)
+    steps = [kept.keeper.due() for _ in range(8)]
+    told = [step.rooms for step in steps if isinstance(step, Expire)]
+    assert max(map(len, told)) <= EXPIRE_ROOMS
+    assert {name for names in told for name in names} == {*rooms[: 2 * EXPIRE_ROOMS]}
+    kept.keeper._room = 0
+    assert all(isinstance(step, Expire) for step in kept.proposed())
+    while kept.keeper._room:
+        kept.proposed()
+    assert [kept.state.page(room, PageAsk()).positions == [] for room in rooms].count(True) == 2 * EXPIRE_ROOMS
+    assert [kept.keeper.due() for _ in range(8)] == [None] * 8
+
+
+def test_how_old_posts_are_is_told_by_the_clock_that_most_members_have() -> None:
+    kept = begun()
+    kept.post("c1")
+    kept.replica.commit(encode(ChangeRoom(Actor(), "general", max_age_seconds=60)))
+    kept.monotonic_s += 10**6
+    assert kept.proposed() == []
+    kept.passes(61)
+    (step,) = kept.proposed()
+    assert step == Expire(kept.replica.now - 1_500_000, ("general",))

@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import DeleteRoom, Post, SetRetention
-from chat.commands.cluster import Begin, Forget
+from chat.commands.cluster import Begin, Expire, Forget
 from chat.commands.posts import DeletePost, EditPost, React
+from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk, Room, What
 from chat.remembered import hash_of
 from chat.state.events import PostEvent, RoomDeleted
@@ -31,6 +32,8 @@ class Model:
         self.posts: dict[str, dict[int, int]] = {room: {} for room in ROOMS}  # Id -> log index
         self.newest = dict.fromkeys(ROOMS, 0)
         self.kept: dict[str, int | None] = dict.fromkeys(ROOMS)
+        self.age_s: dict[str, int] = dict.fromkeys(ROOMS, 0)
+        self.exists: set[str] = set()
         self.client_ids: set[tuple[str, str]] = set()
         # By where the post lies.
         self.edits: dict[int, list[int]] = {}
@@ -38,7 +41,7 @@ class Model:
         self.reactions: dict[int, dict[str, dict[str, None]]] = {}
 
     def apply(self, index: int, command: Drawn) -> None:
-        if isinstance(command, Begin | Forget):
+        if isinstance(command, Begin | Forget | Expire):
             return
         posts = self.posts[command.room]
         match command:
@@ -51,12 +54,18 @@ class Model:
                 self.client_ids.add(key)
                 self.newest[command.room] += 1
                 posts[self.newest[command.room]] = index
+                self.exists.add(command.room)
             case DeleteRoom():
                 posts.clear()
-                self.kept[command.room] = None
-            case SetRetention():
-                if posts:
-                    self.kept[command.room] = command.max_messages
+                self.exists.discard(command.room)
+                self.kept[command.room], self.age_s[command.room] = None, 0
+            case SetRetention() if command.room in self.exists:
+                self.kept[command.room] = command.max_messages
+            case ChangeRoom() if command.room in self.exists:
+                if command.max_messages is not None:
+                    self.kept[command.room] = command.max_messages if command.max_messages > 0 else None
+                if command.max_age_seconds is not None:
+                    self.age_s[command.room] = max(command.max_age_seconds, 0)
         while (kept := self.kept[command.room]) is not None and len(posts) > kept:
             del posts[min(posts)]
 
@@ -78,6 +87,14 @@ class Model:
         """What the log has to keep of a post that is left."""
         return [self.deleted[at]] if at in self.deleted else [at, *self.edits.get(at, [])]
 
+    def expired(self, now: int, state: ChatState) -> None:
+        """The oldest are gone, of rooms that keep posts for some time only, and none that is not so old."""
+        for room, posts in self.posts.items():
+            for id in sorted(posts.keys() - set(ids(state, room))):
+                assert id == min(posts)
+                assert self.age_s[room]
+                assert START + posts.pop(id) * STEP < now - self.age_s[room] * 1_000_000
+
 
 def is_known(state: ChatState, user: str, client_id: str) -> bool:
     return state.ask(lambda tables: tables.remembered.find(hash_of(user, client_id))) > 0
@@ -91,6 +108,8 @@ def test_what_is_left_is_what_the_simplest_model_says(log: list[Drawn]) -> None:
         model.apply(index, command)
         if isinstance(command, Forget):  # what of, is not this test's
             model.client_ids = {key for key in model.client_ids if is_known(state, *key)}
+        if isinstance(command, Expire):
+            model.expired(command.now, state)
     for room in ROOMS:
         assert ids(state, room) == sorted(model.posts[room])
         shown = [model.live(at)[-1] for at in model.posts[room].values()]
@@ -108,7 +127,7 @@ def test_what_is_left_is_what_the_simplest_model_says(log: list[Drawn]) -> None:
     assert [(at, id) for at, _, id, what, _ in state.located(0, 99, 99) if what is What.POST] == [
         (index, id) for index in posted for posts in model.posts.values() for id, at in posts.items() if at == index
     ]
-    assert [room.name for room in state.rooms("", 99)[1]] == sorted(room for room in ROOMS if model.posts[room])
+    assert [room.name for room in state.rooms("", 99)[1]] == sorted(model.exists)
     assert (state.live_bytes > 0) == bool(posted)
 
 

@@ -34,3 +34,27 @@ def test_a_client_id_is_known_for_a_day_and_then_forgotten_by_all(tmp_path: Path
         cluster.kill()
         cluster.restart()
         assert [cluster.request(id, "GET", "/rooms/general").body for id in cluster.nodes] == pages
+
+
+def test_posts_go_by_their_age_on_every_node_and_for_good(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        cluster.start_ready()
+        retention = '{"Retention": {"MaxAgeSeconds": 2}}'
+        for room in ("general", "kept"):
+            for number in range(1, 6):
+                assert cluster.post(number % 3 + 1, room, f"m{number}").status == 201
+        wait_until(
+            lambda: cluster.request(2, "PATCH", "/rooms/general", retention).status == 200, READY_S, "all know ages"
+        )
+        for id in cluster.nodes:
+            wait_until(lambda id=id: cluster.request(id, "GET", "/rooms/general").json() == [], READY_S, "gone")  # type: ignore[misc]
+        assert cluster.request(1, "GET", "/rooms/general/messages/5").status == 410
+        assert cluster.request(3, "GET", "/rooms").json() == ["general", "kept"]
+        cluster.kill()
+        cluster.restart()
+        for id in cluster.nodes:
+            assert cluster.request(id, "GET", "/rooms/general").json() == []
+            assert len(cluster.request(id, "GET", "/rooms/kept").json()) == 5
+            details = cluster.request(id, "GET", "/rooms?details=true").json()
+            assert [room["Retention"] for room in details] == [{"MaxAgeSeconds": 2}, None]
+        assert cluster.post(3, "general", "later").json()["Id"] == 6

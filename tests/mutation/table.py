@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat import document
-from chat.sections import ages
+from chat.sections import ages, details
 from chat.state import expiry, posting
 from raft import compaction, disk, identity, recovery, segments
 from raft.indexes import Indexes
@@ -536,6 +536,15 @@ SNAPSHOTS = (
         "zip(ages.moments, ages.indexes, strict=True)",
         "()",
         seed=17,
+    ),
+    _mutant(
+        "document-forgets-the-details",
+        "A snapshot or a checkpoint is written without what is known of rooms beside their posts, their retention too.",
+        "the state's own rule: nothing that apply looks at is missing from its document",
+        details._copy,
+        "sorted(rooms)",
+        "()",
+        seed=27,
     ),
     _mutant(
         "client-ids-forgotten-early",

@@ -12,7 +12,8 @@ from http import HTTPStatus
 from random import Random
 from typing import TYPE_CHECKING
 
-from chat.commands import Command, DeleteRoom, Post, SetRetention, encode
+from chat.commands import Actor, Command, DeleteRoom, Post, SetRetention, encode
+from chat.commands.rooms import ChangeRoom
 from chat.history import Page, PageAsk
 from chat.posting import answer_to_repeat
 from chat.problems import Problem
@@ -124,6 +125,8 @@ class Client:
         if kind < world.scenario.reading:
             return None
         if kind < world.scenario.reading + world.scenario.deleting:
+            if rng.random() < 0.3:
+                return ChangeRoom(Actor(), self._room, max_age_seconds=rng.choice([-1, 1, 2]))
             kept = rng.choice([0, 1, 5, 30])
             return SetRetention(self._room, kept) if kept else DeleteRoom(self._room)
         text = f"{self.id}.{self._operations}" + "x" * rng.choice([0, 10, 300])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chat.commands import decode, level_of
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.chat.fake_replica import FIRST_INDEX
 
@@ -152,8 +153,9 @@ def test_retention_is_set_shown_and_taken_away() -> None:
         (b'{"Retention":7}', "Retention"),
         (b'{"Retention":{}}', "Retention"),
         (b'{"Retention":{"MaxMessages":1,"More":1}}', "Retention"),
-        (b'{"Retention":{"MaxAgeSeconds":60}}', "MaxAgeSeconds"),
-        (b'{"Retention":{"MaxMessages":1,"MaxAgeSeconds":60}}', "MaxAgeSeconds"),
+        (b'{"Retention":{"MaxAgeSeconds":0}}', "MaxAgeSeconds"),
+        (b'{"Retention":{"MaxMessages":1,"MaxAgeSeconds":315360001}}', "MaxAgeSeconds"),
+        (b'{"Retention":{"MaxAgeSeconds":"60"}}', "MaxAgeSeconds"),
         (b'{"Retention":{"MaxMessages":0}}', "MaxMessages"),
         (b'{"Retention":{"MaxMessages":-1}}', "MaxMessages"),
         (b'{"Retention":{"MaxMessages":1000000001}}', "MaxMessages"),
@@ -168,6 +170,35 @@ def test_a_setting_that_makes_no_sense_is_a_400_that_names_it_and_nothing_is_pro
     chat = ChatClient()
     assert refused(chat.open("PATCH", GENERAL, body), 400, field)
     assert chat.replica.proposed == []
+
+
+def test_a_room_keeps_posts_for_so_long_and_what_a_change_does_not_name_stays() -> None:
+    chat = ChatClient()
+    chat.fill(2)
+    for asked, told in (
+        ({"MaxAgeSeconds": 60}, {"MaxAgeSeconds": 60}),
+        ({"MaxMessages": 2}, {"MaxMessages": 2, "MaxAgeSeconds": 60}),
+        ({"MaxAgeSeconds": 315_360_000}, {"MaxMessages": 2, "MaxAgeSeconds": 315_360_000}),
+        ({"MaxMessages": None}, {"MaxAgeSeconds": 315_360_000}),
+        ({"MaxMessages": 1, "MaxAgeSeconds": None}, {"MaxMessages": 1}),
+        (None, None),
+    ):
+        answer = chat.configure(asked)
+        assert answer.json is not None
+        assert answer.json["Retention"] == told
+        assert chat.get("/rooms?details=true").json == [answer.json]
+
+
+def test_while_a_member_knows_no_ages_a_room_is_bounded_by_number_only() -> None:
+    chat = ChatClient()
+    chat.fill(3)
+    chat.replica.level = 2
+    answer = chat.configure({"MaxAgeSeconds": 60})
+    assert answer.status_code == 409
+    assert chat.configure({"MaxMessages": 2, "MaxAgeSeconds": 60}).status_code == 409
+    assert chat.configure({"MaxMessages": 2}).status_code == 200
+    assert chat.configure(None).status_code == 200
+    assert [level_of(command) for body in chat.replica.proposed[3:] if (command := decode(body))] == [2, 2]
 
 
 def test_a_change_that_a_member_would_not_know_is_a_409_and_nothing_is_proposed() -> None:

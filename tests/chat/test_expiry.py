@@ -1,0 +1,115 @@
+"""Posts that go by their age: by a command, never early, and the room stays."""
+
+from chat.commands import Actor, Post, encode
+from chat.commands.cluster import Begin, Expire
+from chat.commands.rooms import ChangeRoom
+from chat.history import PageAsk
+from chat.state.machine import ChatState
+from chat.state.results import Posted, Refusal, RoomChanged, RoomSummary
+from raft.messages import ProposalId
+from raft.records import command_entry
+
+START = 1_795_428_000_000_000
+SECOND = 1_000_000
+
+
+class Log:
+    """A log with one state, whose entries come a second apart where not said otherwise."""
+
+    def __init__(self) -> None:
+        self.state = ChatState()
+        self.index = 2
+        self.time = START
+        self.apply(Begin())
+
+    def apply(self, command: object, after_s: float = 1.0) -> object:
+        self.index += 1
+        self.time += int(after_s * SECOND)
+        body = encode(command)  # type: ignore[arg-type]
+        return self.state.apply(command_entry(self.index, 1, self.time, ProposalId(1, 1, self.index, 0), body))
+
+    def post(self, room: str = "general") -> object:
+        return self.apply(Post(room, "ann", "hi", f"c{self.index}"))
+
+    def keep(self, age_s: int, room: str = "general") -> object:
+        return self.apply(ChangeRoom(Actor(), room, max_age_seconds=age_s))
+
+    def expire(self, *rooms: str, in_s: float = 0) -> None:
+        """All that is too old so long from now."""
+        self.apply(Expire(self.time + SECOND + int(in_s * SECOND), rooms or ("general",)))
+
+    def ids(self, room: str = "general") -> list[int]:
+        page = self.state.page(room, PageAsk())
+        return list(range(page.first_id, page.last_id + 1))
+
+    def restored(self) -> ChatState:
+        other = ChatState()
+        other.restore(self.index, self.state.document())
+        return other
+
+
+def test_posts_go_once_they_are_as_old_as_the_room_keeps_them_and_others_stay() -> None:
+    log = Log()
+    for _ in range(10):
+        log.post()
+        log.post("other")
+    assert isinstance(log.keep(10), RoomChanged)
+    log.expire("general", "other", "unknown")
+    assert log.ids("other") == list(range(1, 11))
+    # Posts are two seconds apart, the newest is two old, and each may stay for a second more.
+    assert log.ids() in ([6, 7, 8, 9, 10], [7, 8, 9, 10])
+    assert log.state.live().tolist() == sorted(
+        index for room in ("general", "other") for index in log.state.page(room, PageAsk()).positions
+    )
+    assert log.restored().digest() == log.state.digest()
+
+
+def test_a_room_that_nothing_is_left_of_stays_and_goes_on_counting() -> None:
+    log = Log()
+    log.post()
+    log.keep(60)
+    log.expire(in_s=100)
+    assert log.ids() == []
+    assert log.state.rooms("", 9)[1] == [RoomSummary("general", 0, START + 2 * SECOND, None, 60)]
+    assert log.state.live_bytes == 0
+    assert log.restored().digest() == log.state.digest()
+    posted = log.post()
+    assert isinstance(posted, Posted)
+    assert posted.id == 2
+    assert log.ids() == [2]
+
+
+def test_what_was_due_is_not_any_more_once_the_room_keeps_it_longer() -> None:
+    log = Log()
+    log.post()
+    log.keep(10)
+    late = Expire(log.time + 100 * SECOND, ("general",))
+    log.keep(1_000)
+    log.apply(late)
+    assert log.ids() == [1]
+    log.keep(-1)
+    log.expire(in_s=10**9)
+    assert log.ids() == [1]
+
+
+def test_a_change_of_what_this_version_cannot_change_changes_nothing() -> None:
+    log = Log()
+    log.post()
+    before = list(log.state.document())
+    for command in (
+        ChangeRoom(Actor(), "general", topic="t", max_age_seconds=5),
+        ChangeRoom(Actor(), "general", name="other"),
+        ChangeRoom(Actor(), "unknown", max_messages=5),
+    ):
+        assert isinstance(log.apply(command, after_s=0), Refusal)
+    assert list(log.state.document()) == before
+
+
+def test_both_bounds_hold() -> None:
+    log = Log()
+    for _ in range(20):
+        log.post()
+    log.apply(ChangeRoom(Actor(), "general", max_messages=4, max_age_seconds=3))
+    assert log.ids() == [17, 18, 19, 20]
+    log.expire()
+    assert log.ids() == [20] or log.ids() == [19, 20]
