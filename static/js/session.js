@@ -17,6 +17,8 @@ import { lastId } from "./store.js";
 
 /** A room that missed more than this begins anew with its newest page. */
 const FILL_MAX = 500;
+/** A page that something happened to while it was on its way is fetched again, so often at most. */
+const RENEW_TRIES = 3;
 /** A post that got neither Ack nor Error is sent again: with its ClientId that is harmless. */
 const ACK_MS = 12_000;
 const TEMPORARY_PAUSE_MS = 2_000;
@@ -38,6 +40,8 @@ export class Session {
     /** @type {Set<Room>} rooms that are being filled up */
     this.filling = new Set();
     this.welcomed = false;
+    /** Counts what this page may have missed of, or been told of, that became of posts. */
+    this.happened = 0;
     this.socket = new ChatSocket(location.origin, {
       hello: (_, resumed) => this.welcome(resumed),
       post: ({ RoomName, Post }) => this.receive(RoomName, Post),
@@ -136,6 +140,7 @@ export class Session {
   async loadRoom(room) {
     if (room.loaded === "loading") return;
     this.store.markLoading(room, "loading");
+    const happened = this.happened;
     try {
       const page = await fetchNewest(room.name);
       this.settle(page);
@@ -143,7 +148,23 @@ export class Session {
     } catch {
       return this.fail(room);
     }
+    if (happened !== this.happened) void this.renew(room);
     if (lastId(room) < room.newestId) void this.fill(room); // one came in while this page was on its way
+  }
+
+  /**
+   * What became of the newest posts while nobody told of it, or while they were on their way.
+   * @param {Room} room
+   */
+  async renew(room) {
+    for (let tries = 0, happened = -1; happened !== this.happened && tries < RENEW_TRIES; tries++) {
+      happened = this.happened;
+      try {
+        for (const post of await fetchNewest(room.name)) this.store.replacePost(room.name, post.Id, () => post);
+      } catch {
+        return this.fail(room);
+      }
+    }
   }
 
   /**
@@ -183,6 +204,7 @@ export class Session {
   welcome(resumed) {
     if (!resumed && this.welcomed) this.store.forgetPosts(); // another cluster stands where the former one did
     this.welcomed = true;
+    if (!resumed) this.happened += 1;
     if (!resumed || this.store.listed === "failed") void this.listRooms();
     for (const room of this.store.rooms.values()) this.refresh(room, resumed);
     this.sendWaiting();
@@ -194,7 +216,7 @@ export class Session {
    */
   refresh(room, resumed) {
     if (room.older === "failed") this.store.markOlder(room, "no");
-    if (room.loaded === "yes" && !resumed) void this.fill(room);
+    if (room.loaded === "yes" && !resumed) void this.renew(room).then(() => this.fill(room));
     else if (room.loaded !== "yes" && room.name === this.store.current) void this.reload(room);
   }
 
@@ -225,8 +247,12 @@ export class Session {
   }
 
   /** @param {import("./types.js").Happening} happening */
-  notice({ Type, RoomName }) {
-    if (Type !== "RoomDeleted") return; // a newer server may tell of more
+  notice({ Type, RoomName, Post, Id, Reactions }) {
+    this.happened += 1;
+    // A newer server may tell of more.
+    if (Type === "PostChanged" && Post) this.store.replacePost(RoomName, Post.Id, () => Post);
+    if (Type === "Reacted" && Id) this.store.replacePost(RoomName, Id, (post) => ({ ...post, Reactions }));
+    if (Type !== "RoomDeleted") return;
     this.store.removeRoom(RoomName);
     this.vanished(RoomName);
   }
@@ -239,7 +265,8 @@ export class Session {
   catchUp(roomName, newestId) {
     const room = this.store.room(roomName);
     this.store.noteNewest(room, newestId, this.isRead(roomName));
-    if (room.loaded === "yes") void (newestId - lastId(room) > FILL_MAX ? this.loadRoom(room) : this.fill(room));
+    const isFar = newestId - lastId(room) > FILL_MAX;
+    if (room.loaded === "yes") void (isFar ? this.loadRoom(room) : this.renew(room).then(() => this.fill(room)));
     this.store.changed();
   }
 

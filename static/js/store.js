@@ -198,6 +198,19 @@ export class Store {
   }
 
   /**
+   * One post is another than before, where it is held here.
+   * @param {string} roomName
+   * @param {number} id
+   * @param {(post: Post) => Post} change
+   */
+  replacePost(roomName, id, change) {
+    const room = this.rooms.get(roomName);
+    if (room === undefined) return;
+    room.posts = room.posts.map((post) => (post.Id === id ? change(post) : post));
+    this.changed();
+  }
+
+  /**
    * Let go of the older part of a long run: its end is what is in view.
    * @param {Room} room
    */

@@ -9,7 +9,9 @@
  * @property {string} Message
  * @property {string} PostedAt  RFC 3339, UTC
  * @property {string} [ClientId]
- * @property {boolean} [Deleted]
+ * @property {string} [EditedAt]  RFC 3339, UTC
+ * @property {boolean} [Deleted]  its author took it back; Message is empty
+ * @property {Record<string, string[]>} [Reactions]  who, by emoji
  */
 
 /**
@@ -48,7 +50,15 @@
 /** @typedef {{Cursor: string, User?: string | null, Nodes?: string[]}} Hello */
 /** @typedef {{RoomName: string, Post: Post}} Broadcast */
 /** @typedef {{RoomName: string, NewestId: number}} Limited */
-/** @typedef {{Type: string, RoomName: string}} Happening  such as RoomDeleted */
+/**
+ * What happened to a room or to one of its posts.
+ * @typedef {object} Happening
+ * @property {string} Type  RoomDeleted, PostChanged (has Post), Reacted (has Id and Reactions), or one of a newer server
+ * @property {string} RoomName
+ * @property {Post} [Post]
+ * @property {number} [Id]
+ * @property {Record<string, string[]>} [Reactions]
+ */
 /** @typedef {{ClientId: string, RoomName: string, Post: Post}} Ack */
 /** @typedef {{ClientId: string | null, code: string, detail: string, Temporary: boolean}} Refusal */
 

@@ -59,6 +59,26 @@ def test_a_post_to_another_room_is_counted_as_unread_until_it_is_read(cluster: C
     expect(page.locator("#rooms a")).to_have_text(["general", "kitchen"])
 
 
+def test_what_becomes_of_a_post_shows_at_once_and_still_after_coming_back(cluster: Cluster, reader: Reader) -> None:
+    for text in ("helo", "too much", "thanks"):
+        cluster.post(1, "general", text)
+    page = reader.open("/#/rooms/general")
+    expect_messages(page, "helo", "too much", "thanks")
+    url = f"{cluster.nodes[1].url}/rooms/general/messages"
+    curl("-X", "PATCH", f"{url}/1", "-d", '{"Message": "hello", "User": "ann"}')
+    curl("-X", "DELETE", f"{url}/2?user=ann")
+    for user in ("bob", "cleo"):
+        curl("-X", "PUT", f"{url}/3/reactions/%E2%9D%A4?user={user}")
+    for _ in range(2):
+        expect_messages(page, "hello", "", "thanks")
+        expect(page.locator(".post-note")).to_have_text(["Edited", "Taken back"])
+        expect(page.locator(".reaction")).to_have_text(["\u2764 2"])
+        expect(page.locator(".reaction")).to_have_attribute("title", "bob, cleo")
+        page.reload()
+    curl("-X", "DELETE", f"{url}/3/reactions/%E2%9D%A4?user=bob")
+    expect(page.locator(".reaction")).to_have_text(["\u2764 1"])
+
+
 def test_a_deleted_room_leaves_the_list_and_says_so_where_it_is_open(cluster: Cluster, reader: Reader) -> None:
     for room in ("general", "kitchen", "office"):
         cluster.post(1, room, f"hello {room}")

@@ -77,7 +77,8 @@ function makeDayRow(date, today) {
  * @returns {Row}
  */
 function makePostRow(post, date, continued) {
-  return { key: `post ${post.Id}`, signature: String(continued), build: () => buildPost(post, date, continued) };
+  const signature = JSON.stringify([continued, post.EditedAt, post.Deleted, post.Reactions]);
+  return { key: `post ${post.Id}`, signature, build: () => buildPost(post, date, continued) };
 }
 
 /**
@@ -89,7 +90,34 @@ function makePostRow(post, date, continued) {
 function buildPost(post, date, continued) {
   const row = buildRow(post.User, post.Message, makeTime(post.PostedAt, date), continued);
   row.dataset.id = String(post.Id);
+  const note = tellChange(post);
+  if (note !== "") row.querySelector(".post-body")?.append(make("p", "post-note", note));
+  const reactions = Object.entries(post.Reactions ?? {});
+  if (reactions.length > 0) row.querySelector(".post-body")?.append(buildReactions(reactions));
   return row;
+}
+
+/**
+ * @param {Post} post
+ * @returns {string}
+ */
+function tellChange(post) {
+  if (post.Deleted) return "Taken back";
+  return post.EditedAt === undefined ? "" : "Edited";
+}
+
+/**
+ * @param {[string, string[]][]} reactions  emoji and who
+ * @returns {HTMLElement}
+ */
+function buildReactions(reactions) {
+  const list = make("ul", "reactions");
+  for (const [emoji, users] of reactions) {
+    const item = make("li", "reaction", `${emoji} ${users.length}`);
+    item.title = users.join(", ");
+    list.append(item);
+  }
+  return list;
 }
 
 /**
