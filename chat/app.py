@@ -14,7 +14,7 @@ from chat.problems import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
 from chat.replica import Replica
 from chat.request import Deferred, Environ, Request, Response, response_of
-from chat.routes import cluster, messages, post_changes, rooms
+from chat.routes import cluster, messages, post_changes, rooms, settings
 from chat.routes.pages import Pages
 from chat.state.machine import ChatState
 from raft.errors import RaftError
@@ -26,7 +26,7 @@ Methods = dict[str, Handler]
 
 # First segments that are routes here or will be (`/search`, `/login` …): no room is found under `/{room}` by these.
 NAMES_TAKEN = frozenset(
-    {"rooms", "raft", "static", "ws", "ws-ticket", "cluster", "search", "events"}
+    {"rooms", "raft", "static", "ws", "ws-ticket", "cluster", "search", "events", "settings"}
     | {"login", "logout", "me", "users", "tokens", "invites"}
     | {"backup", "livez", "readyz", "healthz", "metrics", "openapi.json", "favicon.ico"}
 )
@@ -76,6 +76,7 @@ class _App:
         self._versions: Methods = {"GET": history.read_versions}
         self._reaction: Methods = {"PUT": post_changes.react, "DELETE": post_changes.take_back}
         self._export: Methods = {"GET": messages.export_room}
+        self._settings: Methods = {"GET": settings.show, "PATCH": settings.configure}
         self._cluster: Methods = {"GET": cluster.status}
         self._member: Methods = {"POST": cluster.add, "PUT": cluster.move, "DELETE": cluster.remove}
         self._promote: Methods = {"POST": cluster.promote}
@@ -127,6 +128,8 @@ class _App:
                 return self._reaction, [room, id, emoji]
             case ["rooms", room, "export"]:
                 return self._export, [room]
+            case ["settings"]:
+                return self._settings, []
             case ["raft"]:
                 return self._cluster, []
             case ["raft", id]:

@@ -16,6 +16,7 @@ STATUS_OF: dict[str, HTTPStatus] = {
     "not_the_author": HTTPStatus.FORBIDDEN,
     "not_found": HTTPStatus.NOT_FOUND,
     "archived": HTTPStatus.CONFLICT,
+    "too_many_rooms": HTTPStatus.CONFLICT,
     "too_many_edits": HTTPStatus.CONFLICT,
     "too_many_reactions": HTTPStatus.CONFLICT,
     "gone": HTTPStatus.GONE,

@@ -19,7 +19,7 @@ from typing import TypeVar
 from chat import document
 from chat.commands import Post, decode, level_of
 from chat.history import Located, Page, PageAsk, Room
-from chat.state import access, expiry, post_changes, posting, room_changes
+from chat.state import access, expiry, post_changes, posting, room_changes, settings_changes
 from chat.state.access import STRANGER, Acting
 from chat.state.events import Event
 from chat.state.overlay import Reactions
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 # Of every command but a post: called with the tables, the command, its entry and a Tell.
 APPLIERS: dict[type, Callable[..., Result]] = {
-    **room_changes.APPLIERS, **post_changes.APPLIERS, **expiry.APPLIERS,
+    **room_changes.APPLIERS, **post_changes.APPLIERS, **settings_changes.APPLIERS, **expiry.APPLIERS,
 }  # fmt: skip
 
 

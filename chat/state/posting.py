@@ -11,6 +11,7 @@ from chat.state.results import Posted, Refusal, Repeated
 from chat.state.tables import Tables
 from raft.messages import Entry
 
+_TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there is no such room, and as many as there may be")
 _NO_SUCH_POST = Refusal("no_such_post", "ReplyTo: names no post of this room")
 
 
@@ -28,15 +29,19 @@ def post(tables: Tables, command: Post, entry: Entry, tell: Tell | None) -> Post
         return access.ARCHIVED
     remembered = tables.remembered
     hash = remembered.hash_of(command.user, command.client_id)
-    # Of this room; one that is gone was there to be answered.
-    no_such_post = command.reply_to > (0 if room is None else room.newest_id)
-    earlier = remembered.find(hash) if no_such_post else remembered.admit(hash, entry.index)
+    is_new = room is None or not room.exists
+    refusal = None
+    if command.reply_to > (0 if room is None else room.newest_id):  # of this room; one that is gone was there
+        refusal = _NO_SUCH_POST
+    elif is_new and _is_full(tables):
+        refusal = _TOO_MANY_ROOMS
+    earlier = remembered.admit(hash, entry.index) if refusal is None else remembered.find(hash)
     if earlier:
         id = 0 if room is None else room.id_at(earlier)
         return Repeated(id, earlier, room.version_index(id) if room is not None and id else 0)
-    if no_such_post:
-        return _NO_SUCH_POST
-    if room is None or not room.exists:
+    if refusal is not None:
+        return refusal
+    if room is None or is_new:
         room = tables.rooms.make(room_name)
     before = room.record_bytes
     id = room.append(entry.index, entry.time, len(entry.record), tables.settings.max_messages)
@@ -46,3 +51,9 @@ def post(tables: Tables, command: Post, entry: Entry, tell: Tell | None) -> Post
         reach = EVERYBODY if room.details is None else access.reach(room)
         tell(PostEvent(entry.index, room_name, id, posted.json, reach))
     return posted
+
+
+def _is_full(tables: Tables) -> bool:
+    """Whether there are as many rooms as there may be."""
+    bound = tables.settings.max_rooms
+    return bound > 0 and len(tables.rooms.names) >= bound

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from chat.state.events import PostChanged, Reacted, RoomDeleted
+from chat.state.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,14 @@ class RoomChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """The cluster's settings are what was asked for."""
+
+    index: int  # the log's
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
 class Missed:
     """What somebody who knows the log up to some index has not seen of a room."""
 
@@ -74,4 +83,4 @@ class Missed:
     changes: int = 0  # of posts: how many were edited, deleted or reacted to
 
 
-Result = Posted | Repeated | Done | RoomDeleted | RoomChanged | PostChanged | Reacted | Refusal
+Result = Posted | Repeated | Done | RoomDeleted | RoomChanged | PostChanged | Reacted | SettingsChanged | Refusal

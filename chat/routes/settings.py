@@ -1,0 +1,45 @@
+"""`/settings`: what is set for the whole cluster."""
+
+import json
+from functools import partial
+from http import HTTPStatus
+
+from chat import validation
+from chat.changing import unanswered
+from chat.cluster_settings import Outcome, check, propose
+from chat.problems import Problem
+from chat.reads import Read
+from chat.request import Request, Response
+from chat.state.settings import Settings
+
+
+def show(request: Request) -> Read:
+    """GET /settings."""
+
+    def render() -> Response:
+        request.acting()  # whoever may ask anything may ask this
+        seen = request.replica.last_applied
+        settings = request.state.ask(lambda tables: tables.settings)
+        return Response(HTTPStatus.OK, _json(settings), headers=[("Cache-Control", "no-store")], log_index=seen)
+
+    return Read.asked(request.query(), render)
+
+
+def configure(request: Request) -> Response:
+    """PATCH /settings: all settings as they are from then on."""
+    change = check(validation.json_object(request.body()), request.actor)
+    request.settle_posts()
+    late = unanswered("the change was not answered in time")
+    outcome: Outcome = request.wait_for(partial(propose, request.replica, change), late)
+    if isinstance(outcome, Problem):
+        raise outcome
+    return Response(HTTPStatus.OK, _json(outcome.settings), log_index=outcome.index)
+
+
+def _json(settings: Settings) -> bytes:
+    retention = {"MaxMessages": settings.max_messages, "MaxAgeSeconds": settings.max_age_s}
+    told = {
+        "MaxRooms": settings.max_rooms or None,
+        "Retention": {name: bound for name, bound in retention.items() if bound} or None,
+    }
+    return json.dumps(told, separators=(",", ":")).encode() + b"\n"

@@ -1,0 +1,48 @@
+"""Carrying out what is set for the whole cluster: bounds that hold where a room says nothing of its own."""
+
+from collections.abc import Callable
+
+from chat.commands.cluster import SetSettings
+from chat.state import access
+from chat.state.accounts import ADMIN
+from chat.state.events import Tell
+from chat.state.results import Refusal, Result, SettingsChanged
+from chat.state.settings import INVITE, OPEN, Settings
+from chat.state.tables import Tables
+from raft.messages import Entry
+
+_FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
+_SIGNUP = Refusal("invalid_field", "Signup: must be open or invite")
+_BOUND = Refusal("invalid_field", "Retention: a bound must be positive, or 0 for none")
+
+
+def set_settings(tables: Tables, command: SetSettings, entry: Entry, tell: Tell) -> SettingsChanged | Refusal:
+    """What is named is so from now on; what has to go because of it goes by `expire`."""
+    who = access.acting(tables, command.actor)
+    if isinstance(who, Refusal):
+        return who
+    if who.role != ADMIN:
+        return _FORBIDDEN
+    if command.signup is not None and command.signup not in {OPEN, INVITE}:
+        return _SIGNUP
+    settings = tables.settings
+    changed = Settings(
+        settings.auth,
+        settings.signup if command.signup is None else command.signup,
+        _or(command.max_rooms, settings.max_rooms),
+        _or(command.max_messages, settings.max_messages),
+        _or(command.max_age_seconds, settings.max_age_s),
+        _or(command.unused_room_seconds, settings.unused_room_s),
+        _or(command.empty_room_seconds, settings.empty_room_s),
+    )
+    if min(changed[2:]) < 0:
+        return _BOUND
+    tables.settings = changed
+    return SettingsChanged(entry.index, changed)
+
+
+def _or(said: int | None, before: int) -> int:
+    return before if said is None else said
+
+
+APPLIERS: dict[type, Callable[..., Result]] = {SetSettings: set_settings}
