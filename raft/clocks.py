@@ -3,7 +3,8 @@
 A leader whose clock is a year ahead would give up a year of what is kept.  So while it leads it asks the others, by
 Hello, and goes by the middle one of all clocks that it knows; of an even number by the earlier of the two in the
 middle, for to keep a thing too long is the lesser harm.  Where one clock of three is wrong, it does not count.
-What is stamped on entries is the leader's own clock all the same.
+What is stamped on entries is the leader's own clock all the same.  So what a leader stamps whose clock is behind looks
+older than it is, and by the others' time would go as soon as it comes: such a leader goes by its own.
 """
 
 import threading
@@ -35,11 +36,12 @@ class Clocks:
         self._told: dict[int, tuple[int, float]] = {}  # by member: its clock in microseconds, and when it was read
 
     def agreed_time(self) -> int:
-        """Microseconds since 1970; any thread."""
+        """Microseconds since 1970, never after the own clock; any thread."""
         read_s = time.monotonic()
         told = [(clock, read_s - at_s) for clock, at_s in list(self._told.values())]
-        clocks = sorted([now(), *(clock + int(past_s * 1e6) for clock, past_s in told if past_s < KNOWN_S)])
-        return clocks[(len(clocks) - 1) // 2]
+        own = now()
+        clocks = sorted([own, *(clock + int(past_s * 1e6) for clock, past_s in told if past_s < KNOWN_S)])
+        return min(own, clocks[(len(clocks) - 1) // 2])
 
     def run(self, stopping: threading.Event) -> None:
         """The thread."""

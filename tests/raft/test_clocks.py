@@ -75,6 +75,11 @@ def test_one_wrong_clock_of_three_counts_for_nothing(asking: Asking) -> None:
     assert asking.late() == 9, "the own one is wrong"
 
 
+def test_a_clock_that_is_behind_all_others_makes_nothing_older_than_it_stamps(asking: Asking) -> None:
+    asking.time = NOW - 9 * HOUR
+    assert asking.late() == 0
+
+
 def test_of_two_clocks_the_earlier_counts(asking: Asking) -> None:
     asking.others[1].port.close()
     asking.others[0].time = NOW - 2 * HOUR
