@@ -331,9 +331,11 @@ class Room:
         return positions, extras
 
     def count_changes(self, after: int, up_to: int) -> int:
-        """How many posts were changed with after < log index <= up_to, and not since."""
-        newest_first = (change.last_index for change in reversed((self.changes or {}).values()))
-        return sum(index <= up_to for index in takewhile(after.__lt__, newest_first))
+        """How many posts were edited, deleted or reacted to for the last time with after < log index <= up_to."""
+        newest_first = takewhile(lambda change: change.last_index > after, reversed((self.changes or {}).values()))
+        return sum(
+            after < change.edited_index <= up_to or after < change.reacted_index <= up_to for change in newest_first
+        )
 
     def count(self, after: int, up_to: int) -> int:
         """How many posts are left with after < log index <= up_to."""

@@ -20,6 +20,7 @@ from raft.messages import Command, Entry
 EDITS_MAX = 100  # of a post: all of them stay to be read
 EMOJI_MAX = 20  # that a post has
 REACTIONS_MAX = 500  # of all users, to a post
+_TIMES = range(253_402_300_800_000_000)  # microseconds since 1970 that can be shown: up to the year 9999
 
 _NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
 _NO_SUCH_POST = Refusal("not_found", "Id: names no post of this room")
@@ -115,7 +116,7 @@ def _own(tables: Tables, command: EditPost | DeletePost) -> Change | Refusal:
     found = find(tables, command.actor, command.room, command.id)
     if isinstance(found, Refusal):
         return found
-    if found.at != command.at:
+    if found.at != command.at or command.posted_at not in _TIMES:
         return _NO_SUCH_POST
     return found.change if command.post.user == command.actor.user else NOT_THE_AUTHOR
 

@@ -1,6 +1,7 @@
 """Posts that are edited, deleted and reacted to: what the state makes of it, and what it keeps."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,6 +101,15 @@ def test_an_id_that_was_not_given_yet_names_no_post() -> None:
     assert [code(result) for result in results] == ["not_found"] * 5
 
 
+@pytest.mark.parametrize("posted_at", [-(1 << 63), -1, 253_402_300_800_000_000, (1 << 63) - 1])
+def test_a_change_that_tells_of_no_time_there_is_changes_nothing(posted_at: int) -> None:
+    state = ChatState()
+    changes: list[Command] = [replace(edit(), posted_at=posted_at), replace(delete(), posted_at=posted_at)]
+    assert [code(result) for result in apply(state, [post(), *changes])[1:]] == ["not_found"] * 2
+    assert state.live().tolist() == [3]
+    assert state.erased_index == 0
+
+
 def test_only_the_author_edits_and_deletes_and_everybody_reacts() -> None:
     state = ChatState()
     results = apply(state, [post(), edit(user="bob"), delete(user="bob"), react(user="bob")])
@@ -183,5 +193,19 @@ def test_who_missed_changes_finds_the_last_of_each_post() -> None:
     (missed,) = state.missed(4, 99)
     assert (missed.posts, missed.changes, missed.newest_id) == (0, 2, 2)
     assert state.missed(8, 99) == []
+
+
+def test_who_missed_an_edit_is_told_of_it_though_somebody_has_reacted_since() -> None:
+    state = ChatState()
+    apply(state, [post(), edit(), react(), react("-")])
+    assert [each.log_index for each in state.located(3, 4, 99)] == [4]
+    assert [missed.changes for missed in state.missed(3, 4)] == [1]
+    assert state.missed(4, 5) == [], "the last reaction is another one"
+    assert [missed.changes for missed in state.missed(3, 99)] == [1]
+
+
+def test_quiet_is_where_nothing_came_since() -> None:
+    state = ChatState()
+    apply(state, [post(1), post(2), edit(), edit("two"), react(id=2), delete(id=2, at=4)])
     assert not state.is_quiet(7, ["general"])
     assert state.is_quiet(8, ["general"])
