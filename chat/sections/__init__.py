@@ -16,7 +16,7 @@ from chat.sections.section import Row, Section
 from chat.state.tables import Tables
 
 # One line a table.  What is taken first may be needed by what comes after.
-SECTIONS: tuple[Section, ...] = (settings.SECTION, ages.SECTION, details.SECTION, changes.SECTION, settings.ERASED)
+SECTIONS: tuple[Section, ...] = (settings.SECTION, ages.SECTION, changes.SECTION, details.SECTION, settings.ERASED)
 
 ROWS_MAX = 1_000  # in a line
 ROW_BYTES_MAX = LINE_BYTES_MAX = 256 * 1024

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from chat.commands import Command, Post
+from chat.commands import NOBODY, Actor, Command, Post
 from chat.commands.cluster import Begin
+from chat.commands.posts import React
 from chat.sections import lines
 from chat.state.details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
@@ -107,6 +108,20 @@ def test_a_room_without_posts_is_one_only_by_its_details() -> None:
     state.ask(lambda tables: tables.rooms.make("empty"))
     with pytest.raises(InvalidMessage):
         ChatState().restore(23, state.document())
+
+
+def test_a_room_that_changed_after_its_posts_did_is_restored() -> None:
+    state, restored = ChatState(), ChatState()
+    apply(state, [*POSTS, React(Actor(NOBODY, "ann"), "general", 1, "+", on=True)])
+
+    def change(tables: Tables) -> None:
+        room = tables.rooms.by_name["general"]
+        room.details, room.last_index = RoomDetails(topic="posts", changed_index=27), 27
+
+    state.ask(change)
+    restored.restore(27, state.document())
+    assert restored.digest() == state.digest()
+    assert restored.ask(lambda tables: tables.rooms.by_name["general"].last_index) == 27
 
 
 def test_rows_go_into_lines_of_a_bounded_number_and_length() -> None:
