@@ -16,6 +16,7 @@ from chat.state.results import Refusal, SettingsChanged
 from raft.errors import OutcomeUnknown, RaftError
 
 ROOMS_MAX = 1_000_000_000  # as high as a bound on them may be
+_NAMES = {"maxrooms", "retention", "unusedroomseconds", "emptyroomseconds"}
 _NONE = 0  # as a command says that there is no bound
 
 Outcome = SettingsChanged | Problem
@@ -24,18 +25,20 @@ Outcome = SettingsChanged | Problem
 def check(fields: Mapping[str, object], actor: Actor) -> SetSettings:
     """The command for what a client sent, found whatever its members' case.  Raises Problem naming the field.
 
-    `{"MaxRooms": 1000, "Retention": {"MaxMessages": 100, "MaxAgeSeconds": 86400}}`; null for any of them takes it away,
-    and what is not named stays (RFC 7396).
+    `{"MaxRooms": 1000, "Retention": {"MaxMessages": 100, "MaxAgeSeconds": 86400}, "UnusedRoomSeconds": 31536000,
+    "EmptyRoomSeconds": 86400}`; null for any of them takes it away, and what is not named stays (RFC 7396).
     """
     members = validation.members(fields)
-    if not members or members.keys() - {"maxrooms", "retention"}:
-        raise invalid("body", "must have MaxRooms or Retention, or both, and nothing else")
+    if not members or members.keys() - _NAMES:
+        raise invalid("body", "must have MaxRooms, Retention, UnusedRoomSeconds or EmptyRoomSeconds, and nothing else")
     max_messages, max_age_s = _retention(members)
     return SetSettings(
         actor,
         max_rooms=_bound("MaxRooms", members, ROOMS_MAX),
         max_messages=max_messages,
         max_age_seconds=max_age_s,
+        unused_room_seconds=_bound("UnusedRoomSeconds", members, AGE_S_MAX),
+        empty_room_seconds=_bound("EmptyRoomSeconds", members, AGE_S_MAX),
     )
 
 

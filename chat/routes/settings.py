@@ -41,5 +41,7 @@ def _json(settings: Settings) -> bytes:
     told = {
         "MaxRooms": settings.max_rooms or None,
         "Retention": {name: bound for name, bound in retention.items() if bound} or None,
+        "UnusedRoomSeconds": settings.unused_room_s or None,
+        "EmptyRoomSeconds": settings.empty_room_s or None,
     }
     return json.dumps(told, separators=(",", ":")).encode() + b"\n"

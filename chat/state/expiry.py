@@ -11,8 +11,8 @@ from itertools import islice
 from chat.commands import Command
 from chat.commands.cluster import Begin, Expire, Forget
 from chat.history import Room
-from chat.state.details import RoomDetails
-from chat.state.events import Tell
+from chat.state.details import DIRECT, RoomDetails
+from chat.state.events import RoomDeleted, Tell
 from chat.state.results import Done, Result
 from chat.state.tables import Tables
 from raft.messages import Entry
@@ -57,7 +57,10 @@ def due_forgetting(tables: Tables, now: int, first: int) -> tuple[Forget | None,
 
 
 def expire(tables: Tables, command: Expire, entry: Entry, tell: Tell) -> Done:
-    """Some rooms let go of the posts that they do not keep any more; they stay, though nothing is left in them."""
+    """Some rooms let go of the posts that they do not keep any more; and one goes, where nobody needs it.
+
+    One only: what listeners are told of an entry is one event, behind which they know all of it.
+    """
     for name in command.rooms[:EXPIRE_ROOMS]:
         room = tables.rooms.existing(name)
         if room is None or not _room_is_due(tables, room, command.now, entry.index):
@@ -68,6 +71,11 @@ def expire(tables: Tables, command: Expire, entry: Entry, tell: Tell) -> Done:
         tables.live_bytes += room.record_bytes - before
         if not room.posts:
             room.details = (room.details or RoomDetails())._replace(touched_at=max(command.now, 0))
+    gone = None if command.gone is None else tables.rooms.existing(command.gone)
+    if gone is not None and _is_needless(tables, gone, command.now):
+        tables.live_bytes -= gone.record_bytes
+        tables.rooms.remove(gone, entry.index)
+        tell(RoomDeleted(entry.index, gone.name))
     return Done(entry.index)
 
 
@@ -75,14 +83,17 @@ def due_expiry(tables: Tables, now: int, first: int) -> tuple[Expire | None, int
     """The next step of going over all rooms, from the one of this number on; and where to go on, 0: that is through."""
     rooms = tables.rooms.by_name
     due: list[str] = []
+    gone: str | None = None
     end = first + LOOK_ROOMS
     for number, room in enumerate(islice(rooms.values(), first, end), first):
         if _room_is_due(tables, room, now, _ALL):
             due.append(room.name)
-            if len(due) == EXPIRE_ROOMS:
-                end = number + 1
-                break
-    return Expire(now, tuple(due)) if due else None, end if end < len(rooms) else 0
+        elif _is_needless(tables, room, now):
+            gone = room.name
+        if gone is not None or len(due) == EXPIRE_ROOMS:
+            end = number + 1
+            break
+    return Expire(now, tuple(due), gone) if due or gone is not None else None, end if end < len(rooms) else 0
 
 
 def _room_is_due(tables: Tables, room: Room, now: int, next_index: int) -> bool:
@@ -91,6 +102,19 @@ def _room_is_due(tables: Tables, room: Room, now: int, next_index: int) -> bool:
     if details is None and not settings.max_age_s and not settings.max_messages:
         return False  # as in most of them
     return room.oldest_index <= _too_old(tables, room, now, next_index) or room.excess(settings.max_messages) > 0
+
+
+def _is_needless(tables: Tables, room: Room, now: int) -> bool:
+    """Whether it was not used, or had nothing in it, for as long as a room may that nobody has put by."""
+    settings, details = tables.settings, room.details
+    if not (settings.unused_room_s or settings.empty_room_s) or not room.exists:
+        return False
+    if details is not None and (details.archived or details.visibility == DIRECT):
+        return False
+    touched_at = 0 if details is None else details.touched_at
+    if settings.unused_room_s and max(room.last_posted_at, touched_at) <= now - settings.unused_room_s * _SECOND:
+        return True
+    return bool(settings.empty_room_s) and not room.posts and touched_at <= now - settings.empty_room_s * _SECOND
 
 
 def _too_old(tables: Tables, room: Room, now: int, next_index: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention, encode
-from chat.commands.cluster import Begin, Expire, Forget
+from chat.commands.cluster import Begin, Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk
@@ -46,9 +46,16 @@ _bounds = st.builds(
     lambda room, kept, age_s: ChangeRoom(Actor(), room, max_messages=kept, max_age_seconds=age_s),
     _rooms, st.sampled_from([None, -1, 1, 5]), st.sampled_from([None, -1, 2, 5]),
 )  # fmt: skip
-_expiries = st.builds(Expire, st.integers(0, 90).map(lambda steps: START + steps * STEP), st.just(ROOMS))
-_rest = st.one_of(_retentions, _bounds, st.builds(DeleteRoom, _rooms), st.builds(Begin), _forgets, _expiries)
-Drawn = Post | EditPost | DeletePost | React | SetRetention | ChangeRoom | DeleteRoom | Begin | Forget | Expire
+_times = st.integers(0, 90).map(lambda steps: START + steps * STEP)
+_expiries = st.builds(Expire, _times, st.just(ROOMS), st.none() | _rooms)
+_settings = st.builds(
+    lambda kept, age_s, unused_s, empty_s: SetSettings(Actor(), None, None, kept, age_s, unused_s, empty_s),
+    st.sampled_from([None, 0, 0, 4]), st.sampled_from([None, 0, 0, 8]), st.sampled_from([None, 0, 9]),
+    st.sampled_from([None, 0, 3]),
+)  # fmt: skip
+_rest = st.one_of(_retentions, _bounds, st.builds(DeleteRoom, _rooms), st.builds(Begin), _forgets, _expiries, _settings)
+Changed = EditPost | DeletePost | React | SetRetention | ChangeRoom | DeleteRoom
+Drawn = Post | Changed | Begin | Forget | Expire | SetSettings
 COMMANDS: st.SearchStrategy[Drawn] = st.one_of(_posts, _posts, _posts, _changes, _changes, _rest, _rest)
 
 

@@ -1,11 +1,13 @@
 """Posts that go by their age: by a command, never early, and the room stays."""
 
-from chat.commands import Actor, Post, encode
-from chat.commands.cluster import Begin, Expire
+from chat.commands import Actor, DeleteRoom, Post, encode
+from chat.commands.cluster import Begin, Expire, SetSettings
 from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk
+from chat.state.events import Event, RoomDeleted
 from chat.state.machine import ChatState
-from chat.state.results import Posted, Refusal, RoomChanged, RoomSummary
+from chat.state.results import Posted, Refusal, RoomChanged, RoomSummary, SettingsChanged
+from chat.state.settings import Settings
 from raft.messages import ProposalId
 from raft.records import command_entry
 
@@ -113,3 +115,85 @@ def test_both_bounds_hold() -> None:
     assert log.ids() == [17, 18, 19, 20]
     log.expire()
     assert log.ids() == [20] or log.ids() == [19, 20]
+
+
+def told(log: Log) -> list[Event]:
+    """What listeners are told from now on, filled as commands are applied."""
+    events: list[Event] = []
+    log.state.on_applied = lambda _, batch: events.extend(batch)
+    return events
+
+
+def set_all(log: Log, **settings: int) -> None:
+    assert isinstance(log.apply(SetSettings(Actor(), **settings)), SettingsChanged)  # type: ignore[arg-type]
+
+
+def test_what_is_set_for_the_cluster_holds_where_a_room_says_nothing() -> None:
+    log = Log()
+    for _ in range(6):
+        log.post()
+        log.post("other")
+    log.apply(ChangeRoom(Actor(), "other", max_messages=5))
+    log.keep(1_000, "other")
+    set_all(log, max_messages=3, max_age_seconds=500)
+    assert (len(log.ids()), len(log.ids("other"))) == (6, 5)
+    log.expire("general", "other")
+    assert (len(log.ids()), len(log.ids("other"))) == (3, 5)
+    log.expire("general", "other", in_s=600)
+    assert (len(log.ids()), len(log.ids("other"))) == (0, 5)
+    assert log.restored().digest() == log.state.digest()
+
+
+def test_a_room_that_nobody_has_used_goes_with_all_its_posts_and_its_listeners_are_told() -> None:
+    log = Log()
+    log.post()
+    log.post("other")
+    set_all(log, unused_room_seconds=60)
+    events = told(log)
+    log.apply(Expire(log.time + 30 * SECOND, (), "general"))
+    log.state.applied(log.index)
+    assert events == []
+    log.apply(Expire(log.time + 90 * SECOND, (), "general"))
+    log.state.applied(log.index)
+    assert events == [RoomDeleted(log.index, "general")]
+    assert [room.name for room in log.state.rooms("", 9)[1]] == ["other"]
+    posted = log.post()
+    assert isinstance(posted, Posted)
+    assert posted.id == 2
+
+
+def test_a_room_goes_once_it_has_been_empty_for_so_long() -> None:
+    log = Log()
+    log.post()
+    log.keep(5)
+    set_all(log, empty_room_seconds=60)
+    log.apply(Expire(log.time + 1_000 * SECOND, ("general",), "general"))
+    assert log.ids() == []
+    assert [room.name for room in log.state.rooms("", 9)[1]] == ["general"], "it has only just become empty"
+    log.apply(Expire(log.time + 1_050 * SECOND, (), "general"))
+    assert len(log.state.rooms("", 9)[1]) == 1
+    log.apply(Expire(log.time + 1_100 * SECOND, (), "general"))
+    assert log.state.rooms("", 9)[1] == []
+    assert log.restored().digest() == log.state.digest()
+
+
+def test_there_are_no_more_rooms_than_may_be_and_a_deleted_one_makes_room() -> None:
+    log = Log()
+    set_all(log, max_rooms=2)
+    for room in ("a", "b", "b"):
+        assert isinstance(log.post(room), Posted)
+    before = list(log.state.document())
+    log.time -= SECOND
+    assert log.apply(Post("c", "ann", "hi", "new"), after_s=0) == Refusal(
+        "too_many_rooms", "RoomName: there is no such room, and as many as there may be"
+    )
+    assert list(log.state.document()) == before, "its ClientId too is as good as new"
+    log.apply(DeleteRoom("a"))
+    assert isinstance(log.apply(Post("c", "ann", "hi", "new")), Posted)
+
+
+def test_settings_that_make_no_sense_change_nothing() -> None:
+    log = Log()
+    for command in (SetSettings(Actor(), max_rooms=-1), SetSettings(Actor(), signup="never")):
+        assert isinstance(log.apply(command), Refusal)
+    assert log.state.ask(lambda tables: tables.settings) == Settings()

@@ -3,7 +3,7 @@
 import pytest
 
 from chat.commands import Actor, Post, decode, encode
-from chat.commands.cluster import Begin, Expire, Forget
+from chat.commands.cluster import Begin, Expire, Forget, SetSettings
 from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk
 from chat.keeper import FORGET_EVERY_S, Keeper
@@ -157,3 +157,16 @@ def test_how_old_posts_are_is_told_by_the_clock_that_most_members_have() -> None
     kept.passes(61)
     (step,) = kept.proposed()
     assert step == Expire(kept.replica.now - 1_500_000, ("general",))
+
+
+def test_rooms_that_nobody_uses_go_one_in_a_step() -> None:
+    kept = begun()
+    kept.replica.commit(encode(SetSettings(Actor(), unused_room_seconds=3_600)))
+    for room in ("a", "b", "c"):
+        kept.replica.commit(encode(Post(room, "ann", "hi", room)))
+    kept.passes(3_000)
+    kept.replica.commit(encode(Post("b", "ann", "hi", "again")))
+    assert kept.proposed() == []
+    kept.passes(600)
+    assert [step.gone for step in kept.proposed() if isinstance(step, Expire)] == ["a", "c"]
+    assert [room.name for room in kept.state.rooms("", 9)[1]] == ["b"]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import DeleteRoom, Post, SetRetention
-from chat.commands.cluster import Begin, Expire, Forget
+from chat.commands.cluster import Begin, Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk, Room, What
@@ -12,6 +12,7 @@ from chat.remembered import hash_of
 from chat.state.events import PostEvent, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.results import Missed, Posted, Refusal, Repeated, RoomChanged, RoomSummary
+from chat.state.settings import Settings
 from tests.chat.random_log import LOGS, ROOMS, START, STEP, Drawn, apply, entry
 
 
@@ -34,6 +35,7 @@ class Model:
         self.kept: dict[str, int | None] = dict.fromkeys(ROOMS)
         self.age_s: dict[str, int] = dict.fromkeys(ROOMS, 0)
         self.exists: set[str] = set()
+        self.settings = Settings()
         self.client_ids: set[tuple[str, str]] = set()
         # By where the post lies.
         self.edits: dict[int, list[int]] = {}
@@ -41,7 +43,14 @@ class Model:
         self.reactions: dict[int, dict[str, dict[str, None]]] = {}
 
     def apply(self, index: int, command: Drawn) -> None:
-        if isinstance(command, Begin | Forget | Expire):
+        if isinstance(command, SetSettings):
+            self.settings = Settings(
+                max_messages=_or(command.max_messages, self.settings.max_messages),
+                max_age_s=_or(command.max_age_seconds, self.settings.max_age_s),
+                unused_room_s=_or(command.unused_room_seconds, self.settings.unused_room_s),
+                empty_room_s=_or(command.empty_room_seconds, self.settings.empty_room_s),
+            )
+        if isinstance(command, Begin | Forget | Expire | SetSettings):
             return
         posts = self.posts[command.room]
         match command:
@@ -56,9 +65,7 @@ class Model:
                 posts[self.newest[command.room]] = index
                 self.exists.add(command.room)
             case DeleteRoom():
-                posts.clear()
-                self.exists.discard(command.room)
-                self.kept[command.room], self.age_s[command.room] = None, 0
+                self.delete(command.room)
             case SetRetention() if command.room in self.exists:
                 self.kept[command.room] = command.max_messages
             case ChangeRoom() if command.room in self.exists:
@@ -66,8 +73,14 @@ class Model:
                     self.kept[command.room] = command.max_messages if command.max_messages > 0 else None
                 if command.max_age_seconds is not None:
                     self.age_s[command.room] = max(command.max_age_seconds, 0)
-        while (kept := self.kept[command.room]) is not None and len(posts) > kept:
+        kept = self.kept[command.room] or (self.settings.max_messages if isinstance(command, Post) else 0)
+        while kept and len(posts) > kept:
             del posts[min(posts)]
+
+    def delete(self, room: str) -> None:
+        self.posts[room].clear()
+        self.exists.discard(room)
+        self.kept[room], self.age_s[room] = None, 0
 
     def change(self, index: int, command: EditPost | DeletePost | React) -> None:
         at = self.posts[command.room].get(command.id)
@@ -87,13 +100,34 @@ class Model:
         """What the log has to keep of a post that is left."""
         return [self.deleted[at]] if at in self.deleted else [at, *self.edits.get(at, [])]
 
-    def expired(self, now: int, state: ChatState) -> None:
+    def expired(self, command: Expire, state: ChatState) -> None:
         """The oldest are gone, of rooms that keep posts for some time only, and none that is not so old."""
+        left = {room.name for room in state.rooms("", 99)[1]}
         for room, posts in self.posts.items():
+            age_s, most = self.age_s[room] or self.settings.max_age_s, self.settings.max_messages
+            if room in self.exists - left:
+                self.went(room, command)
             for id in sorted(posts.keys() - set(ids(state, room))):
                 assert id == min(posts)
-                assert self.age_s[room]
-                assert START + posts.pop(id) * STEP < now - self.age_s[room] * 1_000_000
+                too_many = not self.kept[room] and 0 < most < len(posts)
+                too_old = START + posts.pop(id) * STEP < command.now - age_s * 1_000_000
+                assert too_many or (age_s and too_old)
+            assert self.kept[room] or not most or len(posts) <= most
+
+    def went(self, room: str, command: Expire) -> None:
+        """The room that was named, since nobody used it, or it was empty."""
+        assert room == command.gone
+        if self.posts[room]:
+            used = START + max(self.posts[room].values()) * STEP
+            assert self.settings.unused_room_s
+            assert used <= command.now - self.settings.unused_room_s * 1_000_000
+        else:
+            assert self.settings.unused_room_s or self.settings.empty_room_s
+        self.delete(room)
+
+
+def _or(said: int | None, before: int) -> int:
+    return before if said is None else said
 
 
 def is_known(state: ChatState, user: str, client_id: str) -> bool:
@@ -109,7 +143,7 @@ def test_what_is_left_is_what_the_simplest_model_says(log: list[Drawn]) -> None:
         if isinstance(command, Forget):  # what of, is not this test's
             model.client_ids = {key for key in model.client_ids if is_known(state, *key)}
         if isinstance(command, Expire):
-            model.expired(command.now, state)
+            model.expired(command, state)
     for room in ROOMS:
         assert ids(state, room) == sorted(model.posts[room])
         shown = [model.live(at)[-1] for at in model.posts[room].values()]

@@ -5,6 +5,7 @@ from pathlib import Path
 from time import monotonic
 
 from tests.cluster.harness import READY_S, ROOT, Cluster
+from tests.cluster.test_websocket_cluster import next_frame, subscribed
 from tests.cluster.waiting import wait_until
 
 KEPT_S = 4
@@ -36,7 +37,7 @@ def test_a_client_id_is_known_for_a_day_and_then_forgotten_by_all(tmp_path: Path
         assert [cluster.request(id, "GET", "/rooms/general").body for id in cluster.nodes] == pages
 
 
-def test_posts_go_by_their_age_on_every_node_and_for_good(tmp_path: Path) -> None:
+def test_limit_persistence_of_rooms_and_messages(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         cluster.start_ready()
         retention = '{"Retention": {"MaxAgeSeconds": 2}}'
@@ -58,3 +59,32 @@ def test_posts_go_by_their_age_on_every_node_and_for_good(tmp_path: Path) -> Non
             details = cluster.request(id, "GET", "/rooms?details=true").json()
             assert [room["Retention"] for room in details] == [{"MaxAgeSeconds": 2}, None]
         assert cluster.post(3, "general", "later").json()["Id"] == 6
+
+
+def test_truncate_empty_rooms(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        cluster.start_ready()
+        for room in ("emptied", "kept"):
+            assert cluster.post(1, room, "hello").status == 201
+        with subscribed(cluster, 3) as (listener, _):
+            for target, body in (
+                ("/settings", '{"EmptyRoomSeconds": 1, "MaxRooms": 2}'),
+                ("/rooms/emptied", '{"Retention": {"MaxAgeSeconds": 1}}'),
+            ):
+                wait_until(
+                    lambda target=target, body=body: cluster.request(2, "PATCH", target, body).status == 200,  # type: ignore[misc]
+                    READY_S, "all know such a change",
+                )  # fmt: skip
+            assert cluster.post(1, "third", "hello").status == 409
+            frame = next_frame(listener)
+            while "Post" in frame:  # this node may have been behind when it was subscribed to
+                frame = next_frame(listener)
+            assert frame["Event"] == {"Type": "RoomDeleted", "RoomName": "emptied"}
+        for id in cluster.nodes:
+            assert cluster.request(id, "GET", "/rooms").json() == ["kept"]
+            assert cluster.request(id, "GET", "/settings").json()["EmptyRoomSeconds"] == 1
+        cluster.kill()
+        cluster.restart()
+        assert [cluster.request(id, "GET", "/rooms").json() for id in cluster.nodes] == [["kept"]] * 3
+        assert cluster.post(2, "third", "hello").json()["Id"] == 1
+        assert cluster.post(3, "emptied", "again").status == 409, "there are two rooms again"

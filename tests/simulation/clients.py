@@ -13,6 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from chat.commands import Actor, Command, DeleteRoom, Post, SetRetention, encode
+from chat.commands.cluster import SetSettings
 from chat.commands.rooms import ChangeRoom
 from chat.history import Page, PageAsk
 from chat.posting import answer_to_repeat
@@ -127,6 +128,9 @@ class Client:
         if kind < world.scenario.reading + world.scenario.deleting:
             if rng.random() < 0.3:
                 return ChangeRoom(Actor(), self._room, max_age_seconds=rng.choice([-1, 1, 2]))
+            if rng.random() < 0.2:
+                age_s, unused_s, empty_s = rng.choice([0, 0, 2]), rng.choice([0, 0, 1]), rng.choice([0, 0, 1])
+                return SetSettings(Actor(), None, None, rng.choice([0, 50]), age_s, unused_s, empty_s)
             kept = rng.choice([0, 1, 5, 30])
             return SetRetention(self._room, kept) if kept else DeleteRoom(self._room)
         text = f"{self.id}.{self._operations}" + "x" * rng.choice([0, 10, 300])

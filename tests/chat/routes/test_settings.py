@@ -9,7 +9,7 @@ from chat.state.tables import Tables
 from tests.chat.chat_client import GENERAL, ChatClient, ids, refused
 from tests.chat.fake_replica import FIRST_INDEX
 
-NOTHING = {"MaxRooms": None, "Retention": None}
+NOTHING = {"MaxRooms": None, "Retention": None, "UnusedRoomSeconds": None, "EmptyRoomSeconds": None}
 
 
 def change(chat: ChatClient, **members: object) -> dict[str, object]:
@@ -25,15 +25,18 @@ def test_nothing_is_bounded_unless_it_is_said() -> None:
 
 def test_a_change_names_what_changes_and_is_answered_with_all() -> None:
     chat = ChatClient()
-    assert change(chat, MaxRooms=9) == {"MaxRooms": 9, "Retention": None}
-    assert change(chat, retention={"maxMessages": 5}) == {"MaxRooms": 9, "Retention": {"MaxMessages": 5}}
-    both = {"MaxRooms": 9, "Retention": {"MaxMessages": 5, "MaxAgeSeconds": 60}}
+    assert change(chat, MaxRooms=9) == {**NOTHING, "MaxRooms": 9}
+    assert change(chat, retention={"maxMessages": 5}) == {**NOTHING, "MaxRooms": 9, "Retention": {"MaxMessages": 5}}
+    both = {**NOTHING, "MaxRooms": 9, "Retention": {"MaxMessages": 5, "MaxAgeSeconds": 60}}
     assert change(chat, Retention={"MaxAgeSeconds": 60}) == both
     assert chat.get("/settings").json == both
     assert change(chat, Retention={"MaxMessages": None}, MaxRooms=None) == {
-        "MaxRooms": None, "Retention": {"MaxAgeSeconds": 60},
+        **NOTHING, "Retention": {"MaxAgeSeconds": 60},
     }  # fmt: skip
-    assert change(chat, Retention=None) == NOTHING
+    assert change(chat, Retention=None, EmptyRoomSeconds=5) == {**NOTHING, "EmptyRoomSeconds": 5}
+    times = {"UnusedRoomSeconds": 7, "EmptyRoomSeconds": 5}
+    assert change(chat, unusedRoomSeconds=7) == {**NOTHING, **times}
+    assert change(chat, UnusedRoomSeconds=None, EmptyRoomSeconds=None) == NOTHING
 
 
 def test_a_room_keeps_no_more_than_that() -> None:
@@ -74,6 +77,9 @@ def test_one_room_too_many_is_a_conflict() -> None:
         (b'{"Retention":{"MaxAgeSeconds":315360001}}', "MaxAgeSeconds"),
         (b'{"Retention":{"MaxAgeSeconds":1.5}}', "MaxAgeSeconds"),
         (b"[]", "body"),
+        (b'{"UnusedRoomSeconds":0}', "UnusedRoomSeconds"),
+        (b'{"EmptyRoomSeconds":315360001}', "EmptyRoomSeconds"),
+        (b'{"EmptyRoomSeconds":1.5}', "EmptyRoomSeconds"),
     ],
 )
 def test_what_cannot_be_set_names_its_field_and_is_not_proposed(body: bytes, field: str) -> None:
