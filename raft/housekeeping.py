@@ -10,7 +10,8 @@ much there is (as Redis rewrites its AOF).  It keeps the newest entries, for a d
 snapshot at most, and what a member that is there still lacks, so that hardly anybody needs a snapshot: who lacks more
 is better off with it.  So a log is hardly ever three times as large as what is live, however few of its posts are.
 A snapshot holds what was live at its own index, so a deletion frees nothing before it is up to that index itself: what
-was live is noted down as the log grows.
+was live is noted down as the log grows.  It is what the state tells, about (short posts that were deleted among long
+ones count as much as those): how far off that was is seen at each compaction, or one would follow the other for ever.
 
 One thread, off everybody's way; compactions are made by `rewrite`, elsewhere (rewriting.py).
 """
@@ -94,6 +95,7 @@ class Housekeeper:
         self._mark_bytes = compact_bytes // MARK_SHARE
         self._checkpoint_bytes = checkpoint_bytes
         self._marks: deque[_Mark] = deque()  # ascending; of the last WAIT_ENTRIES
+        self._off = (0, 1.0)  # at the last compaction: its index, and how much more was live than the state told
         self._seen_index = 0  # at the last look
         self._grown_s = inf  # when a look found the log grown for the last time
         self._not_before_s = 0.0
@@ -175,7 +177,7 @@ class Housekeeper:
         mark, size = self._furthest_mark(time.monotonic()), self._storage.bytes_on_disk
         if mark is None or mark.index <= self._storage.base_index or size < self._compact_bytes:
             return 0
-        live = self._storage.base_document_bytes + mark.live_bytes
+        live = self._live_bytes(mark)
         freed = size - live - self._storage.bytes_above(mark.index)
         return mark.index if freed > max(live, self._compact_bytes // FREED_MIN_SHARE) else 0
 
@@ -194,9 +196,21 @@ class Housekeeper:
 
     def _is_kept(self, mark: "_Mark", now_s: float) -> bool:
         """Whether what came after it, of the newest entries, is to stay in the log."""
-        live = self._storage.base_document_bytes + mark.live_bytes
+        live = self._live_bytes(mark)
         kept_max = max(live // KEEP_SHARE, self._compact_bytes // KEEP_MIN_SHARE)
         return now_s - mark.at_s < KEEP_S and self._storage.entry_bytes_above(mark.index) <= kept_max
+
+    def _live_bytes(self, mark: "_Mark") -> int:
+        """About the size of a snapshot made at the mark."""
+        index, factor = self._off
+        told = mark.live_bytes if index != self._storage.base_index else int(mark.live_bytes * factor)
+        return self._storage.base_document_bytes + told
+
+    def _see_how_far_off(self, up_to: int) -> None:
+        """What the state told was live there, beside what the snapshot has of it."""
+        base, told = self._storage.snapshot, next((mark.live_bytes for mark in self._marks if mark.index == up_to), 0)
+        if base is not None and base.meta.index == up_to and told:
+            self._off = up_to, (base.bytes - self._storage.base_document_bytes) / told
 
     def compact(self, up_to: int) -> SnapshotMeta:
         """Put a snapshot in the place of the log up to `up_to`, which is applied.  Raises RewriteFailed."""
@@ -207,6 +221,7 @@ class Housekeeper:
             self._storage.adopt(meta, self._yield)
         except (InvalidMessage, OSError) as error:
             raise RewriteFailed(f"what was written cannot be read: {error}") from error
+        self._see_how_far_off(up_to)
         self._door.enter(lambda node: node.compacted(meta))
         logger.info(
             "compacted the log up to index %d in %.1f s: %d bytes are %d now",

@@ -23,6 +23,7 @@ from raft.housekeeping import (
 )
 from raft.messages import SnapshotMeta
 from raft.replicated import StateMachine
+from raft.snapshots import SnapshotFile
 from raft.storage import Storage
 
 ENTRY_BYTES = 100
@@ -38,7 +39,8 @@ class Member:
         self.lacking = 10**9
         self.log_bytes = self.document_bytes = self.base_document_bytes = 0
         self.segment_entries = 1  # what a compaction frees is a multiple of that
-        self.snapshot = None
+        self.snapshot: SnapshotFile | None = None
+        self.freed_bytes = 0
         self.compacted: list[int] = []  # up to which index it was asked for
         self.checkpoints: list[int] = []  # at which index one was written
         self.document_is_to_be_had = True
@@ -61,7 +63,7 @@ class Member:
 
     @property
     def bytes_on_disk(self) -> int:
-        return self.last_applied * ENTRY_BYTES
+        return self.last_applied * ENTRY_BYTES - self.freed_bytes
 
     def bytes_above(self, index: int) -> int:
         return (self.last_applied - index + index % self.segment_entries) * ENTRY_BYTES
@@ -168,6 +170,19 @@ def test_a_log_of_which_little_is_live_stays_below_three_times_that(member: Memb
         member.grow(100, live=0)
     left = live + member.bytes_above(member.base_index)
     assert left < 2 * live
+
+
+def test_a_state_that_tells_too_little_is_live_has_no_compaction_follow_the_other(member: Member) -> None:
+    member.grow(50_000, live=0.1)
+    up_to, really_live = 50_000 - KEEP_ENTRIES, 18_000 * ENTRY_BYTES
+    member.snapshot = SnapshotFile(SnapshotMeta(up_to, 1, 1, 0, b""), "snapshot", really_live)
+    assert due(member) == up_to
+    member.freed_bytes = up_to * ENTRY_BYTES - really_live
+    member.grow(10_000, live=0.1)
+    assert due(member) == 0
+    member.live_bytes = 0
+    member.grow(10_000 + KEEP_ENTRIES, live=0)
+    assert due(member) > 60_000
 
 
 def test_a_compaction_frees_something_worth_a_process(member: Member) -> None:
