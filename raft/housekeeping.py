@@ -12,6 +12,7 @@ is better off with it.  So a log is hardly ever three times as large as what is 
 A snapshot holds what was live at its own index, so a deletion frees nothing before it is up to that index itself: what
 was live is noted down as the log grows.  It is what the state tells, about (short posts that were deleted among long
 ones count as much as those): how far off that was is seen at each compaction, or one would follow the other for ever.
+A text that somebody took back is to leave the disk: when that is a day old a compaction is due however little it frees.
 
 One thread, off everybody's way; compactions are made by `rewrite`, elsewhere (rewriting.py).
 """
@@ -41,6 +42,7 @@ KEEP_ENTRIES = 10_000  # so many stay in the log for members that were away for 
 KEEP_S = 86_400.0  # as long as they are not a day old: what was deleted is to be gone some time, if nobody writes too,
 KEEP_SHARE = 2  # and are no more than this part of the snapshot,
 KEEP_MIN_SHARE = 2  # or of the size below which nobody misses the space
+ERASED_NOTE_S = KEEP_S / 8  # between two notes of what was taken back: so often it makes a compaction due at most
 FREED_MIN_SHARE = 4  # what a compaction frees is at least this part of that size: it takes a new process
 MARK_ENTRIES = 1_000  # between two notes of what is live,
 MARK_SHARE = 8  # or this part of the size below which nobody misses the space
@@ -96,6 +98,9 @@ class Housekeeper:
         self._checkpoint_bytes = checkpoint_bytes
         self._marks: deque[_Mark] = deque()  # ascending; of the last WAIT_ENTRIES
         self._off = (0, 1.0)  # at the last compaction: its index, and how much more was live than the state told
+        # Log indexes where segments end in which texts were taken back, and when that was noted; until it is compacted.
+        self._erased: deque[tuple[int, float]] = deque()  # up to KEEP_S / ERASED_NOTE_S of them, and some
+        self._erasing = 0  # the log index behind which a segment is to end, for the next of these
         self._seen_index = 0  # at the last look
         self._grown_s = inf  # when a look found the log grown for the last time
         self._not_before_s = 0.0
@@ -108,6 +113,7 @@ class Housekeeper:
             self._storage.sweep(time.monotonic())
             self._storage.keep_indexes()
             self.mark(time.monotonic())
+            self.note_erased(time.monotonic())
             if time.monotonic() >= self._not_before_s:
                 self.look_over()
 
@@ -169,13 +175,33 @@ class Housekeeper:
             self._grown_s = now_s
         self._seen_index = index
 
+    def note_erased(self, now_s: float) -> None:
+        """Note what has been taken back, once a segment has ended behind it: a compaction frees whole ones."""
+        while self._erased and self._erased[0][0] <= self._storage.base_index:
+            self._erased.popleft()
+        last, at_s = self._erased[-1] if self._erased else (self._storage.base_index, -inf)
+        index, newest = self._machine.erased_index, self._storage.newest_segment_index
+        if index <= last or now_s - at_s < ERASED_NOTE_S:
+            return
+        if self._erasing <= last:
+            self._erasing = index
+            if newest <= index:
+                self._storage.end_segment()
+        if newest > self._erasing:
+            self._erased.append((newest - 1, now_s))
+
     def _grown_by(self, since: int) -> int:
         return self._storage.entry_bytes_above(max(since, self._storage.base_index))
 
     def _compaction_due(self) -> int:
         """Up to which index; 0: it is not."""
-        mark, size = self._furthest_mark(time.monotonic()), self._storage.bytes_on_disk
-        if mark is None or mark.index <= self._storage.base_index or size < self._compact_bytes:
+        now_s = time.monotonic()
+        mark, size = self._furthest_mark(now_s), self._storage.bytes_on_disk
+        if mark is None or mark.index <= self._storage.base_index:
+            return 0
+        if self._erased and self._erased[0][0] <= mark.index and now_s - self._erased[0][1] >= KEEP_S:
+            return mark.index
+        if size < self._compact_bytes:
             return 0
         live = self._live_bytes(mark)
         freed = size - live - self._storage.bytes_above(mark.index)

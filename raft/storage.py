@@ -142,6 +142,15 @@ class Storage:
         """How many entries the log holds: all above the base, and those in it."""
         return self._positions.entry_count
 
+    @property
+    def newest_segment_index(self) -> int:
+        """What is in the newest segment has this index or a higher one."""
+        return first_index_of(self._writer.header.name)
+
+    def end_segment(self) -> None:
+        """Whatever is written next begins a new segment, so that a compaction can free all there is before it."""
+        self._full_bytes = 0
+
     def bytes_since_document(self, up_to: int) -> int:
         """How much log a checkpoint at `up_to` would spare a start: what came after the newest one, or the base."""
         document_index = self._files.document_index

@@ -88,3 +88,32 @@ def test_truncate_empty_rooms(tmp_path: Path) -> None:
         assert [cluster.request(id, "GET", "/rooms").json() for id in cluster.nodes] == [["kept"]] * 3
         assert cluster.post(2, "third", "hello").json()["Id"] == 1
         assert cluster.post(3, "emptied", "again").status == 409, "there are two rooms again"
+
+
+_START_ERASING = (
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat, raft.housekeeping, raft.files; "
+    "raft.housekeeping.KEEP_S = 2.0; raft.housekeeping.ERASED_NOTE_S = 0.2; raft.files.LINGER_S = 1.0; "
+    "sys.exit(raft_chat.main())"
+)
+
+
+def test_a_text_that_was_taken_back_leaves_every_disk_after_a_day(tmp_path: Path) -> None:
+    secret, other = "my password is hunter2", "nothing of note"
+    with Cluster(tmp_path, command=(sys.executable, "-c", _START_ERASING)) as cluster:
+        cluster.start_ready()
+
+        def holding(text: str) -> list[Path]:
+            files = [file for node in cluster.nodes.values() for file in node.data_dir.iterdir()]
+            return [file for file in files if text.encode() in file.read_bytes()]
+
+        for text in (secret, other):
+            assert cluster.post(1, "general", text).status == 201
+        wait_until(lambda: len(holding(secret)) >= 3, READY_S, "it is everywhere")
+        wait_until(
+            lambda: cluster.request(2, "DELETE", "/rooms/general/messages/1?user=ann").status == 204, READY_S, "gone"
+        )
+        # A segment of the log ends with what is written next, and goes.
+        wait_until(
+            lambda: cluster.post(3, "general", other).status == 201 and holding(secret) == [], READY_S, "it is nowhere"
+        )
+        assert len(holding(other)) >= 3

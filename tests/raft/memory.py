@@ -42,6 +42,8 @@ class Memory:
         """Where the commands are."""
         return array("Q", self.indexes)
 
+    erased_index = 0  # nothing is ever taken back
+
     @property
     def live_bytes(self) -> int:
         """Of the commands, about."""

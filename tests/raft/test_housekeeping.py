@@ -12,6 +12,7 @@ from raft.documents import Document
 from raft.door import Door
 from raft.errors import InvalidMessage
 from raft.housekeeping import (
+    ERASED_NOTE_S,
     FINISH_S,
     KEEP_ENTRIES,
     KEEP_S,
@@ -35,7 +36,9 @@ class Member:
 
     def __init__(self) -> None:
         self.last_applied = self.base_index = 0
-        self.live_bytes = 0
+        self.live_bytes = self.erased_index = 0
+        self.newest_segment_index = 1
+        self.segments_ended = 0
         self.lacking = 10**9
         self.log_bytes = self.document_bytes = self.base_document_bytes = 0
         self.segment_entries = 1  # what a compaction frees is a multiple of that
@@ -64,6 +67,10 @@ class Member:
     @property
     def bytes_on_disk(self) -> int:
         return self.last_applied * ENTRY_BYTES - self.freed_bytes
+
+    def end_segment(self) -> None:
+        self.segments_ended += 1
+        self.newest_segment_index = self.last_applied + 1
 
     def bytes_above(self, index: int) -> int:
         return (self.last_applied - index + index % self.segment_entries) * ENTRY_BYTES
@@ -224,6 +231,42 @@ def test_a_member_that_lacks_entries_is_waited_for_within_bounds(member: Member)
     assert due(member) == member.last_applied - WAIT_ENTRIES
 
 
+def test_what_was_taken_back_leaves_the_disk_after_a_day_however_little_that_is(member: Member) -> None:
+    def look() -> int:
+        member.keeper.mark(member.now_s)
+        member.keeper.note_erased(member.now_s)
+        return due(member)
+
+    member.grow(500, live=1)
+    member.erased_index = 400
+    assert look() == 0
+    assert member.segments_ended == 1, "a compaction frees whole segments"
+    began_s = member.now_s
+    assert (look(), look()) == (0, 0)
+    member.now_s = began_s + KEEP_S - 1
+    assert look() == 0
+    member.now_s = began_s + KEEP_S
+    assert look() == 500
+    member.now_s += 10 * KEEP_S
+    assert look() == 0, "it is gone"
+
+
+def test_what_is_taken_back_all_the_time_makes_a_few_segments_and_compactions_a_day(member: Member) -> None:
+    compacted = set()
+    for minute in range(3 * 24 * 60):
+        member.now_s += KEEP_S / 24 / 60
+        member.grow(10, live=1)
+        member.erased_index = member.last_applied - 5
+        member.keeper.mark(member.now_s)
+        member.keeper.note_erased(member.now_s)
+        compacted.add(due(member))
+        assert len(member.keeper._erased) <= KEEP_S / ERASED_NOTE_S + 1
+        if minute > 24 * 60 * 1.2:
+            assert member.base_index >= member.last_applied - 10 * 24 * 60 * 1.2
+    assert member.segments_ended <= 3 * KEEP_S / ERASED_NOTE_S
+    assert len(compacted - {0}) <= 2 * KEEP_S / ERASED_NOTE_S
+
+
 def test_a_small_log_is_left_alone(member: Member) -> None:
     member.keeper._compact_bytes = 10**8
     member.grow(50_000, live=0)
@@ -349,6 +392,7 @@ def test_a_wall_clock_that_is_set_makes_no_file_older(monkeypatch: pytest.Monkey
     anything: Any = None
     keeper = Housekeeper(anything, storage, anything, anything, anything)
     monkeypatch.setattr(keeper, "mark", lambda now_s: None)
+    monkeypatch.setattr(keeper, "note_erased", lambda now_s: None)
     monkeypatch.setattr(keeper, "look_over", lambda: None)
     keeper.run(stopping)
     assert 0 <= swept_at_s[1] - swept_at_s[0] < 1e5

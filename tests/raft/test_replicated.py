@@ -33,6 +33,8 @@ class Words:
     def live(self) -> "array[int]":
         return array("Q")
 
+    erased_index = 0  # nothing is ever taken back
+
     @property
     def live_bytes(self) -> int:
         return 0

@@ -179,6 +179,22 @@ def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
     storage.close()
 
 
+def test_a_segment_that_is_to_end_is_followed_by_another_with_what_is_written_next(tmp_path: Path) -> None:
+    storage = Storage.open(RealDisk(), tmp_path)
+    log = entries(1, 20)
+    storage.append(HardState(1, 1, 0), log[:10])
+    storage.end_segment()
+    assert storage.newest_segment_index == 1
+    for start in (10, 15):
+        storage.append(HardState(1, 1, start), log[start : start + 5])
+        assert storage.newest_segment_index == 11
+    assert content(storage) == log
+    storage.close()
+    storage = Storage.open(RealDisk(), tmp_path)
+    assert content(storage) == log
+    storage.close()
+
+
 def test_restarts_without_entries_do_not_fill_the_directory(tmp_path: Path) -> None:
     for term in range(1, 10):
         storage = Storage.open(UnsyncedDisk(), tmp_path)

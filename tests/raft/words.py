@@ -43,6 +43,8 @@ class Words:
     def live(self) -> "array[int]":
         return array("Q", sorted(self.said.values()))
 
+    erased_index = 0  # nothing is ever taken back
+
     @property
     def live_bytes(self) -> int:
         return 100 * len(self.said)

@@ -36,6 +36,7 @@ class Housekeeping:
     def __init__(self, process: "Process") -> None:
         self._process = process
         self._busy = False  # one child at a time
+        self._sweeps = 0
         self._steps: Generator[None, None, None] | None = None  # of the checkpoint that is being written
         process.schedule(SWEEP_EVERY_MS, self._sweep)
 
@@ -44,6 +45,9 @@ class Housekeeping:
         process.schedule(SWEEP_EVERY_MS, self._sweep)
         process.storage.sweep(process.now_s * LINGER_S / process.world.scenario.linger_s)
         process.storage.keep_indexes()
+        self._sweeps += 1
+        if self._sweeps % 3 == 0:  # as it is after texts were taken back
+            process.storage.end_segment()
 
     def die(self) -> None:
         """The process is gone: what it was writing lies there as it is."""
