@@ -29,6 +29,7 @@ COMMAND = (sys.executable, str(ROOT / "raft_chat.py"))
 
 # Deadlines are for hopeless cases: several times what a node needs on two busy cores.
 READY_S = 30
+_BEGIN = b'"Type":"begin"'
 EXIT_S = 15
 LOG_TAIL_BYTES = 8000  # of each node, in a failed test's report
 
@@ -259,6 +260,21 @@ class Cluster:
             return int(leader) if self.nodes[leader].running else None
 
         return wait_until(agreed, deadline_s, "all nodes follow one leader and have caught up with it")
+
+    def wait_settled(self) -> int:
+        """`wait_ready`, and the leader has written what it writes by itself into a new log; the leader's id.
+
+        That is one entry more, within a second or two: whoever counts entries counts from here.
+        """
+
+        def settled() -> int | None:
+            leader = self.nodes[self.wait_ready()]
+            if not any(_BEGIN in file.read_bytes() for file in leader.data_dir.glob("log-*")):
+                return None
+            status = leader.status()
+            return leader.id if status["LastApplied"] == status["LastIndex"] else None
+
+        return wait_until(settled, READY_S, "the leader has begun")
 
     # --- the members ---
 

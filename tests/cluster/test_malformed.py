@@ -19,7 +19,8 @@ Json = dict[str, object]
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """One node for all of it: after each piece of rubbish it must be as good as new."""
     with Cluster(tmp_path_factory.mktemp("malformed"), 1) as cluster:
-        yield cluster.start_ready()
+        cluster.start_ready().wait_settled()
+        yield cluster
 
 
 @pytest.fixture
