@@ -10,7 +10,7 @@ from typing import NamedTuple
 from chat.commands.accounts import OPERATOR, Actor
 from chat.history import Room
 from chat.state.accounts import ADMIN, GUEST
-from chat.state.details import DIRECT
+from chat.state.details import DIRECT, PUBLIC, RoomDetails
 from chat.state.events import EVERYBODY, Reach
 from chat.state.results import Refusal
 from chat.state.rooms import is_public
@@ -25,6 +25,8 @@ _BAD_TOKEN = Refusal("bad_token", "Authorization: this token is not known, or no
 _NOT_YOUR_NAME = Refusal("not_your_name", "User: not the name that this token was given to")
 _NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
 ARCHIVED = Refusal("archived", "RoomName: this room is archived")
+_NOT_A_MEMBER = Refusal("forbidden", "RoomName: only members may post there")
+_OPEN_MODE = Refusal("open_mode", "Authorization: there are no accounts in the open mode")
 _NAMELESS = Refusal("forbidden", "Authorization: this token has no user, and so cannot post")
 
 
@@ -38,14 +40,15 @@ class Acting(NamedTuple):
 
 ANYBODY = Acting("", ADMIN)  # of the open mode
 STRANGER = Acting("", GUEST)  # sees what is public in the open mode, and nothing where there is a login
+_THE_OPERATOR = Acting("", ADMIN, operator=True)
 
 
 def acting(tables: Tables, actor: Actor) -> Acting | Refusal:
     """Who it is that a command or a request says acts; now, that is at this place in the log."""
+    if actor.by == OPERATOR:
+        return _THE_OPERATOR
     if tables.settings.auth == OPEN:
         return Acting(actor.user, ADMIN) if actor.user else ANYBODY
-    if actor.by == OPERATOR:
-        return Acting("", ADMIN, operator=True)
     if actor.by <= 0:
         return _LOGIN_NEEDED
     token = tables.tokens.get(actor.by)
@@ -54,6 +57,17 @@ def acting(tables: Tables, actor: Actor) -> Acting | Refusal:
     if actor.user and actor.user != token.user:
         return _NOT_YOUR_NAME
     return Acting(token.user, tables.users[token.user].role)
+
+
+def acting_on_accounts(tables: Tables, actor: Actor) -> Acting | Refusal:
+    """As `acting`, where it is about accounts: in the open mode they are the operator's alone.
+
+    For there names are taken on trust, and whoever said he is somebody would have that one's password.
+    """
+    who = acting(tables, actor)
+    if tables.settings.auth == OPEN and isinstance(who, Acting) and not who.operator:
+        return _OPEN_MODE
+    return who
 
 
 def sees(tables: Tables, acting: Acting, room: Room) -> bool:
@@ -69,10 +83,32 @@ def sees(tables: Tables, acting: Acting, room: Room) -> bool:
 
 
 def manages(tables: Tables, acting: Acting, room: Room) -> bool:
-    """Whether this one, who sees the room, may change it as a whole."""
-    if acting.role == ADMIN:
+    """Whether this one, who sees the room, may change it as a whole; a direct room stays what it is."""
+    details = room.details
+    if details is None or details.visibility != DIRECT:
+        return acting.role == ADMIN or (details is not None and _is_owner(acting, details))
+    return False
+
+
+def _is_owner(acting: Acting, details: RoomDetails) -> bool:
+    return acting.role != GUEST and bool(acting.name) and details.owner == acting.name
+
+
+def may_add(tables: Tables, acting: Acting, room: Room, name: str) -> bool:
+    """Whether this one, who sees the room, may make somebody a member: of a public room himself, of his own anybody."""
+    details = room.details or RoomDetails()
+    if acting.role == GUEST or details.visibility == DIRECT:
+        return False
+    if acting.role == ADMIN or acting.name in details.members:
         return True
-    return room.details is not None and bool(acting.name) and room.details.owner == acting.name
+    return details.visibility == PUBLIC and acting.name == name
+
+
+def may_remove(tables: Tables, acting: Acting, room: Room, name: str) -> bool:
+    """Whether this one, who sees the room, may end somebody's membership: his own always."""
+    if room.details is not None and room.details.visibility == DIRECT:
+        return False
+    return (bool(acting.name) and acting.name == name) or manages(tables, acting, room)
 
 
 def visible_room(tables: Tables, acting: Acting, name: str) -> Room | None:
@@ -105,4 +141,6 @@ def refused_post(tables: Tables, actor: Actor, room: Room | None, name: str) -> 
         return _NO_SUCH_ROOM if who.role == GUEST or is_private_name(name) else None
     if not sees(tables, who, room):
         return _NO_SUCH_ROOM
+    if not is_public(room) and room.details is not None and who.name not in room.details.members:
+        return _NOT_A_MEMBER  # an admin sees it, and may make himself one
     return ARCHIVED if room.details is not None and room.details.archived else None

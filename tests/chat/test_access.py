@@ -1,9 +1,11 @@
 """Who acts, what he sees, and where he may post: role x kind of room, as a table that is read by a human."""
 
+from collections.abc import Callable
+
 import pytest
 
 from chat.commands import NOBODY, OPERATOR, SETUP, Actor, Post
-from chat.history import PageAsk
+from chat.history import PageAsk, Room
 from chat.state import access
 from chat.state.accounts import ADMIN, GUEST, MEMBER, SESSION, Token, User
 from chat.state.details import DIRECT, PRIVATE, RoomDetails
@@ -31,6 +33,7 @@ def people(auth: str = LOGIN) -> ChatState:
         details = {
             "plain": None,
             "public": RoomDetails(members=members, owner="bob"),
+            "guest's": RoomDetails(members=members, owner="gus"),  # who was a member once
             "archived": RoomDetails(members=members, archived=True),
             PRIVATE_ROOM: RoomDetails(PRIVATE, members=members, owner="bob"),
             "direct~abcdefgh23": RoomDetails(DIRECT, members=members),
@@ -55,8 +58,9 @@ def actor(name: str) -> Actor:
         ("plain", "ann bob eve", "ann", "ann bob eve"),
         ("public", "ann bob gus eve", "ann bob", "ann bob gus eve"),
         ("archived", "ann bob gus eve", "ann", ""),
-        (PRIVATE_ROOM, "ann bob gus", "ann bob", "ann bob gus"),
-        ("direct~abcdefgh23", "bob gus", "ann", "bob gus"),
+        (PRIVATE_ROOM, "ann bob gus", "ann bob", "bob gus"),
+        ("direct~abcdefgh23", "bob gus", "", "bob gus"),
+        ("guest's", "ann bob gus eve", "ann", "ann bob gus eve"),
         ("new", "", "", "ann bob eve"),
         ("new~abcdefgh23", "", "", ""),
     ],
@@ -77,6 +81,52 @@ def test_what_each_may(room: str, seen_by: str, managed_by: str, posted_to_by: s
         if isinstance(apply(people(), [Post(room, name, "hi", "c", by=by)], 9)[0], Posted)
     ]
     assert posting == posted_to_by.split()
+
+
+@pytest.mark.parametrize(
+    ("room", "adds_himself", "adds_others", "leaves", "removes_others"),
+    [
+        ("plain", "ann bob eve", "ann", "ann bob gus eve", "ann"),
+        ("public", "ann bob eve", "ann bob", "ann bob gus eve", "ann bob"),
+        (PRIVATE_ROOM, "ann bob", "ann bob", "ann bob gus eve", "ann bob"),
+        ("direct~abcdefgh23", "", "", "", ""),
+    ],
+)
+def test_who_decides_who_is_a_member(
+    room: str, adds_himself: str, adds_others: str, leaves: str, removes_others: str
+) -> None:
+    tables = people().ask(lambda tables: tables)
+    known = tables.rooms.by_name[room]
+
+    def allowed(rule: Callable[[Tables, access.Acting, Room, str], bool], other: str = "") -> list[str]:
+        who = {name: access.Acting(name, ROLES[name]) for name in TOKENS}
+        return [name for name in TOKENS if rule(tables, who[name], known, other or name)]
+
+    assert allowed(access.may_add) == adds_himself.split()
+    assert allowed(access.may_add, "zoe") == adds_others.split()
+    assert allowed(access.may_remove) == leaves.split()
+    assert allowed(access.may_remove, "zoe") == removes_others.split()
+
+
+@pytest.mark.parametrize("auth", [OPEN, LOGIN])
+def test_who_holds_a_nodes_token_file_is_the_operator_in_either_mode(auth: str) -> None:
+    tables = people(auth).ask(lambda tables: tables)
+    who = access.acting(tables, Actor(OPERATOR))
+    assert who == access.acting_on_accounts(tables, Actor(OPERATOR)) == access.Acting("", ADMIN, operator=True)
+    seen = [name for name, room in tables.rooms.by_name.items() if access.sees(tables, who, room)]
+    private = [PRIVATE_ROOM] if auth == LOGIN else []
+    assert seen == ["plain", "public", "guest's", "archived", *private]
+    assert not any(
+        access.may_remove(tables, who, room, "") for room in tables.rooms.by_name.values() if room.name[0] == "d"
+    )
+
+
+def test_in_the_open_mode_accounts_are_the_operators_alone() -> None:
+    tables = people(OPEN).ask(lambda tables: tables)
+    for who in (Actor(NOBODY, "ann"), Actor(NOBODY), actor("ann"), Actor(SETUP)):
+        refused = access.acting_on_accounts(tables, who)
+        assert isinstance(refused, Refusal)
+        assert refused.code == "open_mode"
 
 
 @pytest.mark.parametrize(
@@ -131,14 +181,14 @@ def test_what_is_not_seen_is_not_read_not_listed_and_not_told() -> None:
         assert told == {missed.room for missed in state.missed(0, 99, None, who)}
         assert told == {room for room in tables.rooms.by_name if state.page(room, PageAsk(), who).positions}
         listed = [room.name for room in state.rooms("", 9, who)[1]]
-        assert listed == sorted(told & {"plain", "public", "archived"})
+        assert listed == sorted(name for name in told if "~" not in name)
         assert [room.name for room in state.rooms("archived", 1, who)[1]] == listed[1:2]
         found[name] = told
     assert state.located(0, 99, 99) == []
     assert found == {
-        "ann": {"plain", "public", "archived", PRIVATE_ROOM},
-        "gus": {"public", "archived", PRIVATE_ROOM, "direct~abcdefgh23"},
-        "eve": {"plain", "public", "archived"},
+        "ann": {"plain", "public", "guest's", "archived", PRIVATE_ROOM},
+        "gus": {"public", "guest's", "archived", PRIVATE_ROOM, "direct~abcdefgh23"},
+        "eve": {"plain", "public", "guest's", "archived"},
     }
 
 
