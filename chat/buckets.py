@@ -1,0 +1,116 @@
+"""Token buckets: how often somebody may do something, and how much of it at once.
+
+A bucket holds up to `burst` and gets one more every `refill_s`.  What is kept of it is one number, the moment at which
+it would be full: that is the generic cell rate algorithm (ITU-T I.371, annex A), which needs no tick.  A full bucket
+says nothing and is not kept.
+
+Rules.  In memory and of this node alone, so n nodes allow n times as much.  At most KEYS_MAX buckets: then the one
+goes that was used longest ago, and so has been filled again furthest.  Clocks are handed in.
+"""
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from math import ceil
+from threading import Lock
+from time import monotonic
+from typing import NamedTuple
+
+from chat.problems import Problem
+
+KEYS_MAX = 10_000  # about 2 MB: more than the addresses of a large company, and a botnet's would fill any table
+
+
+class Rate(NamedTuple):
+    """How fast and how much at once."""
+
+    refill_s: float
+    burst: int
+
+
+# Of guesses that were wrong: a person who tries the passwords of a lifetime gets through, a program does not.
+ACCOUNT_GUESSES = Rate(refill_s=30.0, burst=10)
+ADDRESS_GUESSES = Rate(refill_s=2.0, burst=30)  # an office may share one
+
+
+class Buckets:
+    """Buckets of one kind, by key.  Any thread."""
+
+    def __init__(self, rate: Rate, clock: Callable[[], float] = monotonic) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._lock = Lock()
+        self._full_at: OrderedDict[str, float] = OrderedDict()  # the one used longest ago first
+
+    def take(self, key: str) -> float:
+        """0.0 where one could be taken, else the seconds until there will be one."""
+        refill_s, burst = self._rate
+        now = self._clock()
+        with self._lock:
+            full_at = max(self._full_at.get(key, now), now)
+            wait_s = full_at - now - (burst - 1) * refill_s
+            if wait_s > 0:
+                return wait_s
+            self._full_at[key] = full_at + refill_s
+            self._full_at.move_to_end(key)
+            if len(self._full_at) > KEYS_MAX:
+                self._full_at.popitem(last=False)
+        return 0.0
+
+    def give_back(self, key: str) -> None:
+        """One that was taken is not to count."""
+        with self._lock:
+            full_at = self._full_at.pop(key, 0.0) - self._rate.refill_s
+            if full_at > self._clock():
+                self._full_at[key] = full_at
+
+
+class Guesses:
+    """What bounds guessing of passwords and secrets: a bucket an account, and one an address.
+
+    A guess is paid before it is looked at, so that many at once are no more than many in a row, and given back where
+    it was right.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._accounts = Buckets(ACCOUNT_GUESSES, clock)
+        self._addresses = Buckets(ADDRESS_GUESSES, clock)
+
+    def pay(self, address: str, account: str | None = None) -> None:
+        """Let one guess from this address through; `account` None: of a secret that tells of no account.
+
+        Raises Problem (429) with Retry-After; then nothing was paid.
+        """
+        buckets = self._buckets(address, account)
+        for paid, (some, key) in enumerate(buckets):
+            wait_s = some.take(key)
+            if wait_s:
+                _give_back(buckets[:paid])
+                headers = (("Retry-After", str(ceil(wait_s))),)
+                raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too_many_attempts", "too many wrong attempts", headers)
+
+    def give_back(self, address: str, account: str | None = None) -> None:
+        """What was paid for was right."""
+        _give_back(self._buckets(address, account))
+
+    def _buckets(self, address: str, account: str | None) -> list[tuple[Buckets, str]]:
+        buckets = [(self._addresses, _network(address))]
+        # The account's last: an address that is out of guesses cannot lock others out of their accounts.
+        return buckets if account is None else [*buckets, (self._accounts, account)]
+
+
+def _give_back(buckets: Iterable[tuple[Buckets, str]]) -> None:
+    for some, key in buckets:
+        some.give_back(key)
+
+
+def _network(address: str) -> str:
+    """What an address counts as: a line at home has 2^64 of IPv6, so they count as one."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is None:
+        return str(ipaddress.ip_network((ip, 64), strict=False))
+    return str(ip if isinstance(ip, ipaddress.IPv4Address) else ip.ipv4_mapped)
