@@ -45,7 +45,7 @@ FLOORS = (
     ("raft",),
     ("chat.replica",),
     ("chat.problems",),
-    ("chat.validation", "chat.buckets", "chat.lookalikes", "chat.origins"),
+    ("chat.validation", "chat.auth", "chat.buckets", "chat.lookalikes", "chat.origins"),
     ("chat.commands.accounts", "chat.commands.codec"),
     ("chat.commands.cluster", "chat.commands.posts", "chat.commands.rooms"),
     ("chat.commands",),

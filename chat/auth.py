@@ -1,0 +1,79 @@
+"""Passwords, and the secrets that stand for them: nearly all of the chat's randomness.
+
+Rules.  A password leaves here as its hash only, and a secret as its digest: what is proposed, logged or kept is one of
+these two.  Both are made and checked at the edge; `apply` only compares what commands carry.
+Hashing a password is slow on purpose.  It lets go of the interpreter's lock but not of its core, so AT_ONCE of them
+run at a time and WAITING_MAX more wait; whoever calls holds no lock and no slot of the server's gate meanwhile.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from secrets import token_hex, token_urlsafe
+from threading import BoundedSemaphore
+
+from werkzeug.security import check_password_hash, gen_salt, generate_password_hash
+
+from chat.problems import unavailable
+
+# RFC 7914 §2: N = 32768, r = 8, p = 3: 32 MB, and 0.3 s of a core that has nothing else to do.
+METHOD = "scrypt:32768:8:3"
+AT_ONCE = 2  # a third would take the core that heartbeats need
+WAITING_MAX = 16  # the last of them waits for about three seconds
+RETRY_AFTER_S = 3
+
+# What a secret is good for is told by how it begins, to people and to programs that look for leaked ones.
+TOKEN, TICKET, INVITE, OPERATOR, SETUP = "rc_", "rt_", "ri_", "op_", "su_"
+SECRET_BYTES = 32
+DIGEST_BYTES = 32
+
+
+class Passwords:
+    """Makes hashes of passwords and compares with them; any thread, for about as long as one takes."""
+
+    def __init__(self, method: str = METHOD) -> None:
+        """`method` as werkzeug.security has it: a quicker one only in tests."""
+        self._method = method
+        self._places = BoundedSemaphore(AT_ONCE + WAITING_MAX)
+        self._turns = BoundedSemaphore(AT_ONCE)
+        # Of no password: nothing is hashed to random bytes, and trying to takes as long as any other comparison.
+        self._nobodys = f"{method}${gen_salt(16)}${token_hex(64)}"
+
+    def hash(self, password: str) -> str:
+        """What is kept of a password, with its method and salt.
+
+        Raises Problem (503) where too many wait already.
+        """
+        with self._turn():
+            return generate_password_hash(password, self._method)
+
+    def matches(self, password_hash: str, password: str) -> bool:
+        """Whether this is the password; "" is the hash of nobody who could log in, and takes as long as another.
+
+        Raises Problem (503) where too many wait already.
+        """
+        with self._turn():
+            return check_password_hash(password_hash or self._nobodys, password)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise unavailable("many passwords are being checked at this moment", RETRY_AFTER_S)
+        try:
+            with self._turns:
+                yield
+        finally:
+            self._places.release()
+
+
+def new_secret(kind: str) -> str:
+    """A secret of 256 random bits: `kind`, which is one of those above, and 43 characters of base64url."""
+    return kind + token_urlsafe(SECRET_BYTES)
+
+
+def digest(secret: str) -> bytes:
+    """What is kept of a secret, and what it is known by: SHA-256.
+
+    Guessing one of 256 bits is hopeless without slowing anybody down, so no salt and no scrypt.
+    """
+    return sha256(secret.encode("utf-8", "surrogatepass")).digest()
