@@ -17,6 +17,7 @@ from chat.problems import Problem, invalid
 
 NAME_POINTS_MAX = 64
 MESSAGE_POINTS_MAX = 8_000
+PASSWORD_POINTS = range(8, 257)
 CLIENT_ID_POINTS_MAX = 128  # opaque to us: room for a UUID and a client's own prefix
 EMOJI_POINTS_MAX = 32  # a family of four with skin tones has eleven
 URL_POINTS_MAX = 255
@@ -25,6 +26,7 @@ MARKS_MAX = 30  # of a starter, as UAX #15 "Stream-Safe"; sorting n of them cost
 
 # Control characters (C0, DEL, C1), the bidi controls, lone surrogates.
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_NOT_IN_PASSWORDS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _INTEGER = re.compile(r"[0-9]{1,16}")  # int() would also take "+5", "5_0" and other scripts' digits
 
@@ -42,6 +44,35 @@ def _name(field: str, text: str) -> str:
     if text in (".", ".."):
         raise invalid(field, 'must not be "." or ".."')
     return text
+
+
+def user_name(field: str, value: object) -> str:
+    """The name of a user who signs up: a name that `@name` in a message can only mean as that user."""
+    found = name(field, value)
+    if found == "room" or found.startswith("@"):
+        raise invalid(field, 'must not be "room" nor begin with "@"')
+    return found
+
+
+def label(field: str, value: object, points_min: int = 0) -> str:
+    """A short text for people, up to 64 code points: NFC, nothing that hides or reorders text."""
+    text = _text(field, value, NAME_POINTS_MAX, points_min)
+    text = _normalised(field, text, NAME_POINTS_MAX)
+    if _NOT_IN_NAMES.search(text):
+        raise invalid(field, "must not have control characters, bidi controls or surrogates")
+    return text
+
+
+def password(field: str, value: object) -> str:
+    """A password: 8 to 256 code points, every space an ASCII one, in NFC (RFC 8265 §4.2.2, OpaqueString).
+
+    It is not the same text as was typed, but the same for whatever keyboard it was typed on.
+    """
+    text = _text(field, value, PASSWORD_POINTS[-1], PASSWORD_POINTS[0])
+    if _NOT_IN_PASSWORDS.search(text):
+        raise invalid(field, "must not have control characters or surrogates")
+    spaced = "".join(" " if unicodedata.category(point) == "Zs" else point for point in text)
+    return _normalised(field, spaced, PASSWORD_POINTS[-1])
 
 
 def message(field: str, value: object) -> str:
@@ -134,11 +165,11 @@ def members(fields: Mapping[str, object]) -> dict[str, object]:
     return folded
 
 
-def _text(field: str, value: object, points_max: int) -> str:
+def _text(field: str, value: object, points_max: int, points_min: int = 1) -> str:
     if not isinstance(value, str):
         raise invalid(field, "must be a string")
-    if not 1 <= len(value) <= points_max:
-        raise invalid(field, f"must have 1 to {points_max:,} code points, has {len(value):,}")
+    if not points_min <= len(value) <= points_max:
+        raise invalid(field, f"must have {points_min} to {points_max:,} code points, has {len(value):,}")
     return value
 
 

@@ -56,6 +56,37 @@ def test_a_name_is_measured_as_sent_and_in_nfc() -> None:
     assert problem_in("User", validation.name, "e\u0301" * 33)
 
 
+def test_a_user_is_not_called_what_a_mention_would_mean_otherwise() -> None:
+    assert validation.user_name("Name", "rooms") == "rooms"
+    assert validation.user_name("Name", "a@b") == "a@b"
+    for wrong in ("room", "@ann", "", "a\n", None):
+        assert problem_in("Name", validation.user_name, wrong)
+
+
+def test_a_label_has_up_to_64_code_points_and_may_be_empty() -> None:
+    assert validation.label("Label", "") == ""
+    assert validation.label("Label", "e\u0301 " * 21) == "é " * 21
+    for wrong in ("x" * 65, "a\u202eb", "\ud800", 7):
+        assert problem_in("Label", validation.label, wrong)
+    assert problem_in("DisplayName", validation.label, "", 1)
+
+
+def test_a_password_has_8_to_256_code_points_and_is_the_same_however_it_was_typed() -> None:
+    assert validation.password("Password", "\u202ee\u0301\u00a0\u3000horse") == "\u202eé  horse"
+    assert validation.password("Password", "\U0001f600" * 256) == "\U0001f600" * 256
+    wrongs: list[object] = [
+        "1234567",
+        "é" * 257,
+        "longenough\n",
+        "longenough\ud800",
+        "a" + "\u0301\u0316" * 20,
+        None,
+        12345678,
+    ]
+    for wrong in wrongs:
+        assert problem_in("Password", validation.password, wrong)
+
+
 def test_a_message_has_1_to_8000_code_points_of_any_kind() -> None:
     assert validation.message("Message", "\0\n\u202e") == "\0\n\u202e"
     assert validation.message("Message", "é" * 8_000) == "é" * 8_000
