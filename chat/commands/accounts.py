@@ -1,6 +1,6 @@
 """Who acts, and what becomes of accounts: users, tokens, invites, tickets.
 
-A credential is never in a command, only its SHA-256 in hex; a password only as the hash that scrypt made of it.  What
+A credential is never in a command, only its SHA-256; a password only as the hash that scrypt made of it.  What
 depends on a clock (`expires_at`, microseconds since 1970, 0 for never) was computed by who proposed it.
 """
 
@@ -29,7 +29,7 @@ class CreateUser:
     skeleton: str  # what look-alikes of the name have in common
     password_hash: str
     role: str
-    invite: str = ""
+    invite: bytes = b""
     rooms: tuple[str, ...] = ()
 
 
@@ -52,7 +52,7 @@ class LogIn:
 
     actor: Actor  # by NOBODY
     password_at: int
-    digest: str
+    digest: bytes
     kind: str
     label: str
     expires_at: int
@@ -63,7 +63,7 @@ class CreateToken:
     """One more token for the actor's own user."""
 
     actor: Actor
-    digest: str
+    digest: bytes
     kind: str
     label: str
     expires_at: int
@@ -83,7 +83,7 @@ class CreateInvite:
     """So many may sign up, with this role, as members of these rooms."""
 
     actor: Actor
-    digest: str
+    digest: bytes
     role: str
     rooms: tuple[str, ...]
     uses: int
@@ -96,7 +96,7 @@ class RevokeInvite:
     """It is good for nothing from now on."""
 
     actor: Actor
-    digest: str
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class CreateTicket:
     """Good for one websocket that acts as the actor's token."""
 
     actor: Actor
-    digest: str
+    digest: bytes
     expires_at: int
 
 
@@ -112,7 +112,7 @@ class CreateTicket:
 class RedeemTicket:
     """It is used up."""
 
-    digest: str
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)

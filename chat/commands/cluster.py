@@ -55,12 +55,12 @@ class Expire:
 
 @dataclass(frozen=True, slots=True)
 class ExpireCredentials:
-    """Tokens by their numbers, invites and tickets by their digests in hex."""
+    """Tokens by their numbers, invites and tickets by their digests."""
 
     now: int
     tokens: tuple[int, ...] = ()
-    invites: tuple[str, ...] = ()
-    tickets: tuple[str, ...] = ()
+    invites: tuple[bytes, ...] = ()
+    tickets: tuple[bytes, ...] = ()
 
 
 Command = Begin | SetAuth | SetSettings | Forget | Expire | ExpireCredentials

@@ -3,7 +3,7 @@
 A field is a member of the object, in the order of the fields; its name in PascalCase, but `room` is "RoomName" and
 `rooms` "RoomNames".  A field that has a default is left out where it has that value: so a command that changes some of
 many settings names those alone.  A NamedTuple's fields stand among the command's own (who acts), a dataclass's are an
-object of their own (the post in an edit), and tuples are arrays.
+object of their own (the post in an edit), and tuples are arrays; bytes are strings in hex.
 
 Read strictly: an integer is one of 64 bits and no bool, nothing stands for anything else.  What a reader does not
 see (a member too many, another order, white space) `chat.commands.decode` finds by writing what was read.
@@ -21,7 +21,7 @@ Check = Callable[[object], object]  # a JSON value as the field's; raises TypeEr
 
 _INTEGERS = range(-(1 << 63), 1 << 63)
 _NAMES = {"room": "RoomName", "rooms": "RoomNames"}
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=bytes.hex)
 
 
 def to_json(type_name: str, command: object) -> bytes:

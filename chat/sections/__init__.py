@@ -11,12 +11,17 @@ A section that has no rows is not there.
 import json
 from collections.abc import Callable, Iterator
 
-from chat.sections import ages, changes, details, settings
+from chat.sections import accounts, ages, changes, details, settings
 from chat.sections.section import Row, Section
 from chat.state.tables import Tables
 
 # One line a table.  What is taken first may be needed by what comes after.
-SECTIONS: tuple[Section, ...] = (settings.SECTION, ages.SECTION, changes.SECTION, details.SECTION, settings.ERASED)
+SECTIONS: tuple[Section, ...] = (
+    settings.SECTION, ages.SECTION,
+    accounts.USERS, accounts.TOKENS, accounts.INVITES, accounts.TICKETS,
+    changes.SECTION, details.SECTION,
+    settings.ERASED,
+)  # fmt: skip
 
 ROWS_MAX = 1_000  # in a line
 ROW_BYTES_MAX = LINE_BYTES_MAX = 256 * 1024

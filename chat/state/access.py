@@ -26,7 +26,7 @@ _NOT_YOUR_NAME = Refusal("not_your_name", "User: not the name that this token wa
 _NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
 ARCHIVED = Refusal("archived", "RoomName: this room is archived")
 _NOT_A_MEMBER = Refusal("forbidden", "RoomName: only members may post there")
-_OPEN_MODE = Refusal("open_mode", "Authorization: there are no accounts in the open mode")
+OPEN_MODE = Refusal("open_mode", "Authorization: there are no accounts in the open mode")
 _NAMELESS = Refusal("forbidden", "Authorization: this token has no user, and so cannot post")
 
 
@@ -66,7 +66,7 @@ def acting_on_accounts(tables: Tables, actor: Actor) -> Acting | Refusal:
     """
     who = acting(tables, actor)
     if tables.settings.auth == OPEN and isinstance(who, Acting) and not who.operator:
-        return _OPEN_MODE
+        return OPEN_MODE
     return who
 
 

@@ -6,7 +6,14 @@ Digests are SHA-256; times are microseconds since 1970, 0 for never.
 from typing import NamedTuple
 
 ADMIN, MEMBER, GUEST = "admin", "member", "guest"  # roles
+ROLES = (ADMIN, MEMBER, GUEST)
 SESSION, API = "session", "api"  # kinds of tokens
+
+USERS_MAX = 50_000  # 35 MB: five times a large company's chat
+TOKENS_MAX = 64  # of a user: every device and bot a person may have; a session more ends the oldest session
+INVITES_MAX = 1_000
+TICKETS_MAX = 4  # of a token: a page asks for one at a time, and tries again after a lost answer
+HOUR = 3_600_000_000  # microseconds
 
 
 class User(NamedTuple):

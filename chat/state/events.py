@@ -97,5 +97,30 @@ class RoomEvent:
         return len(self.details)
 
 
+@dataclass(frozen=True, slots=True)
+class UsersChanged:
+    """A user is new or another than before, or a member of other rooms by signing up."""
+
+    index: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """These tokens are good for nothing any more, and whoever is connected by one of them is to go."""
+
+    index: int
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthChanged:
+    """The mode is another one: everybody is to say anew who he is."""
+
+    index: int
+
+
 Event = PostEvent | PostChanged | Reacted | RoomEvent | RoomDeleted
-Tell = Callable[[Event], None]
+# What concerns no room: told without a Cursor, and not again to who was away meanwhile.
+AccountEvent = UsersChanged | Revoked | AuthChanged
+Tell = Callable[[Event | AccountEvent], None]

@@ -19,9 +19,18 @@ from typing import TypeVar
 from chat import document
 from chat.commands import Post, decode, level_of
 from chat.history import Located, Page, PageAsk, Room
-from chat.state import access, expiry, post_changes, posting, room_changes, settings_changes
+from chat.state import (
+    access,
+    account_changes,
+    credential_changes,
+    expiry,
+    post_changes,
+    posting,
+    room_changes,
+    settings_changes,
+)
 from chat.state.access import STRANGER, Acting
-from chat.state.events import Event
+from chat.state.events import AccountEvent, Event
 from chat.state.overlay import Reactions
 from chat.state.results import Missed, Refusal, Result, RoomSummary
 from chat.state.tables import Tables
@@ -31,7 +40,8 @@ T = TypeVar("T")
 
 # Of every command but a post: called with the tables, the command, its entry and a Tell.
 APPLIERS: dict[type, Callable[..., Result]] = {
-    **room_changes.APPLIERS, **post_changes.APPLIERS, **settings_changes.APPLIERS, **expiry.APPLIERS,
+    **room_changes.APPLIERS, **post_changes.APPLIERS, **account_changes.APPLIERS, **credential_changes.APPLIERS,
+    **settings_changes.APPLIERS, **expiry.APPLIERS,
 }  # fmt: skip
 
 
@@ -41,11 +51,13 @@ class ChatState:
     def __init__(self) -> None:
         # Set before the engine starts, or while it cannot apply anything.
         self.on_applied: Callable[[int, list[Event]], None] | None = None
+        self.on_accounts: Callable[[list[AccountEvent]], None] | None = None  # before `on_applied`, where there are any
         self.on_restored: Callable[[int], None] | None = None  # events up to this log index have been missed
         self._lock = Lock()
         self._last_index = 0  # of the last command applied
         self._tables = Tables()
         self._events: list[Event] = []  # of the batch under way; only the applying thread touches it
+        self._account_events: list[AccountEvent] = []  # likewise
 
     # --- the engine's side: one thread
 
@@ -65,10 +77,19 @@ class ChatState:
                 return _UNKNOWN
             if level_of(command) > 2 and not tables.begun:
                 expiry.begin(tables, command, entry, _nobody_listens)
-            return applier(tables, command, entry, tell or _nobody_listens)
+            return applier(tables, command, entry, _nobody_listens if tell is None else self._told)
+
+    def _told(self, event: Event | AccountEvent) -> None:
+        if isinstance(event, AccountEvent):
+            self._account_events.append(event)
+        else:
+            self._events.append(event)
 
     def applied(self, index: int) -> None:
         """Hand the batch's events on."""
+        accounts, self._account_events = self._account_events, []
+        if accounts and self.on_accounts is not None:
+            self.on_accounts(accounts)
         events, self._events = self._events, []
         if self.on_applied is not None:
             self.on_applied(index, events)
@@ -89,6 +110,7 @@ class ChatState:
             self._tables = tables
             self._last_index = index
         self._events = []
+        self._account_events = []
         if self.on_restored is not None:
             self.on_restored(index)
 
@@ -199,7 +221,7 @@ def _missed(room: Room, after: int, up_to: int) -> Missed | None:
     return Missed(room.name, True, 0, 0, room.deleted_at) if deleted else None
 
 
-def _nobody_listens(event: Event) -> None:
+def _nobody_listens(event: Event | AccountEvent) -> None:
     """For appliers, where there is no audience: a member that starts, or a child that rewrites."""
 
 

@@ -3,10 +3,12 @@
 One function, and few calls: nearly all that a cluster applies are posts.
 """
 
+from collections.abc import Callable
+
 from chat.commands import Actor, Post
 from chat.history import render
 from chat.state import access
-from chat.state.events import EVERYBODY, PostEvent, Tell
+from chat.state.events import EVERYBODY, PostEvent
 from chat.state.results import Posted, Refusal, Repeated
 from chat.state.tables import Tables
 from raft.messages import Entry
@@ -15,7 +17,9 @@ _TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there is no such room, an
 _NO_SUCH_POST = Refusal("no_such_post", "ReplyTo: names no post of this room")
 
 
-def post(tables: Tables, command: Post, entry: Entry, tell: Tell | None) -> Posted | Repeated | Refusal:
+def post(
+    tables: Tables, command: Post, entry: Entry, tell: Callable[[PostEvent], None] | None
+) -> Posted | Repeated | Refusal:
     """Say something in a room, which is made where there is none; `tell` None: nobody listens."""
     room_name = command.room
     room = tables.rooms.by_name.get(room_name)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from chat.state.accounts import Token, User
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.settings import Settings
 
@@ -37,6 +38,54 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class UserMade:
+    """Somebody has an account."""
+
+    index: int  # the log's
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class UserChanged:
+    """An account is what was asked for."""
+
+    index: int  # the log's
+    user: User
+
+
+@dataclass(frozen=True, slots=True)
+class TokenMade:
+    """There is such a token."""
+
+    index: int  # the log's
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class TokensRevoked:
+    """Of what was named, these tokens were there, and are not any more."""
+
+    index: int  # the log's
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """The ticket was good, and is not any more: who brought it acts as this token."""
+
+    index: int  # the log's
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """The cluster's settings are what was asked for."""
+
+    index: int  # the log's
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A committed command that changed nothing; `detail` begins with the field's name."""
 
@@ -64,14 +113,6 @@ class RoomChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class SettingsChanged:
-    """The cluster's settings are what was asked for."""
-
-    index: int  # the log's
-    settings: Settings
-
-
-@dataclass(frozen=True, slots=True)
 class Missed:
     """What somebody who knows the log up to some index has not seen of a room."""
 
@@ -83,4 +124,5 @@ class Missed:
     changes: int = 0  # of posts: how many were edited, deleted or reacted to
 
 
-Result = Posted | Repeated | Done | RoomDeleted | RoomChanged | PostChanged | Reacted | SettingsChanged | Refusal
+AccountResult = UserMade | UserChanged | TokenMade | TokensRevoked | Redeemed | SettingsChanged
+Result = Posted | Repeated | Done | RoomDeleted | RoomChanged | PostChanged | Reacted | AccountResult | Refusal

@@ -1,19 +1,37 @@
-"""Carrying out what is set for the whole cluster: bounds that hold where a room says nothing of its own."""
+"""Carrying out what is set for the whole cluster: the mode, and bounds that hold where a room says nothing."""
 
 from collections.abc import Callable
 
-from chat.commands.cluster import SetSettings
+from chat.commands import OPERATOR
+from chat.commands.cluster import SetAuth, SetSettings
 from chat.state import access
 from chat.state.accounts import ADMIN
-from chat.state.events import Tell
+from chat.state.events import AuthChanged, Tell
 from chat.state.results import Refusal, Result, SettingsChanged
-from chat.state.settings import INVITE, OPEN, Settings
+from chat.state.settings import INVITE, LOGIN, OPEN, Settings
 from chat.state.tables import Tables
 from raft.messages import Entry
 
 _FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
+_AUTH = Refusal("invalid_field", "Auth: must be open or login")
 _SIGNUP = Refusal("invalid_field", "Signup: must be open or invite")
 _BOUND = Refusal("invalid_field", "Retention: a bound must be positive, or 0 for none")
+
+
+def set_auth(tables: Tables, command: SetAuth, entry: Entry, tell: Tell) -> SettingsChanged | Refusal:
+    """The mode, which is the operator's to say: the flag of a node, or who holds its token file."""
+    if command.actor.by != OPERATOR:
+        return _FORBIDDEN
+    if command.auth not in {OPEN, LOGIN}:
+        return _AUTH
+    if command.signup not in {OPEN, INVITE}:
+        return _SIGNUP
+    before = tables.settings.auth
+    tables.settings = tables.settings._replace(auth=command.auth, signup=command.signup)
+    if command.auth != before:
+        tables.guard()
+        tell(AuthChanged(entry.index))
+    return SettingsChanged(entry.index, tables.settings)
 
 
 def set_settings(tables: Tables, command: SetSettings, entry: Entry, tell: Tell) -> SettingsChanged | Refusal:
@@ -45,4 +63,4 @@ def _or(said: int | None, before: int) -> int:
     return before if said is None else said
 
 
-APPLIERS: dict[type, Callable[..., Result]] = {SetSettings: set_settings}
+APPLIERS: dict[type, Callable[..., Result]] = {SetAuth: set_auth, SetSettings: set_settings}

@@ -6,6 +6,9 @@ Nothing of level 3 is in them before `begun`: a member that takes over a documen
 has replayed the log since, are the same.
 """
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 from chat.remembered import Remembered
 from chat.state.accounts import Invite, Ticket, Token, User
 from chat.state.ages import Ages
@@ -13,13 +16,16 @@ from chat.state.readers import Reader
 from chat.state.rooms import RoomTable, is_public
 from chat.state.settings import LOGIN, Settings
 
+K = TypeVar("K")
+V = TypeVar("V")
+
 
 class Tables:
     """The tables.  Empty ones are those of a log without an entry."""
 
     __slots__ = (
         "ages", "begun", "erased_index", "guarded", "invites", "live_bytes", "next_token", "numbers", "readers",
-        "remembered", "rooms", "settings", "skeletons", "tickets", "tokens", "users",
+        "remembered", "rooms", "settings", "skeletons", "tickets", "tickets_of", "tokens", "tokens_of", "users",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -30,9 +36,11 @@ class Tables:
         self.skeletons: dict[str, str] = {}  # derived: names by skeleton
         self.tokens: dict[int, Token] = {}  # by number
         self.numbers: dict[bytes, int] = {}  # derived: tokens by digest
+        self.tokens_of: dict[str, tuple[int, ...]] = {}  # derived: a user's tokens, ascending; none for who has none
         self.next_token = 1
         self.invites: dict[bytes, Invite] = {}  # by digest
         self.tickets: dict[bytes, Ticket] = {}  # by digest, in the order of making
+        self.tickets_of: dict[int, tuple[bytes, ...]] = {}  # derived: a token's tickets, in the order of making
         self.readers: dict[str, dict[str, Reader]] = {}  # by room and user
         self.ages = Ages()
         self.remembered = Remembered()
@@ -45,5 +53,19 @@ class Tables:
         self.rooms.derive()
         self.skeletons = {user.skeleton: user.name for user in self.users.values()}
         self.numbers = {token.digest: token.number for token in self.tokens.values()}
+        self.tokens_of = _grouped((token.user, number) for number, token in self.tokens.items())
+        self.tickets_of = _grouped((ticket.number, digest) for digest, ticket in self.tickets.items())
+        self.guard()
+
+    def guard(self) -> None:
+        """Make `guarded` anew, after the mode was changed."""
         rooms = self.rooms.by_name.values()
         self.guarded = self.settings.auth == LOGIN or not all(is_public(room) for room in rooms)
+
+
+def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, tuple[V, ...]]:
+    """What belongs to each key, in the order of the pairs."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in found.items()}

@@ -1,0 +1,158 @@
+"""Carrying out what becomes of users.
+
+Rules.  Who acts is looked at first, then what he asks for; all of that before anything is changed.
+What a stranger brings (a password, an invite, the set-up token) was looked at by the node that proposed it, and is here
+again: what counts is this place in the log.  So of an invite's last use and another one comes first, and is the same on
+every member.
+"""
+
+from collections.abc import Callable, Iterable
+
+from chat.commands import NOBODY, SETUP
+from chat.commands.accounts import ChangeUser, CreateUser
+from chat.state import access
+from chat.state.access import Acting
+from chat.state.accounts import ADMIN, MEMBER, ROLES, USERS_MAX, User
+from chat.state.credential_changes import revoke
+from chat.state.details import DIRECT, MEMBERS_MAX, RoomDetails
+from chat.state.events import Tell, UsersChanged
+from chat.state.results import Refusal, Result, UserChanged, UserMade
+from chat.state.settings import OPEN
+from chat.state.tables import Tables
+from raft.messages import Entry
+
+_FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
+_BAD_INVITE = Refusal("bad_invite", "Invite: not known, used up or too old")
+_SIGNUP_CLOSED = Refusal("signup_closed", "Invite: needed to sign up here")
+_SET_UP_DONE = Refusal("set_up_done", "Token: there is a user already")
+_NAME_TAKEN = Refusal("name_taken", "Name: taken")
+_LOOKS_LIKE = Refusal("looks_like", "Name: looks like another user's")
+_ROLE = Refusal("invalid_field", "Role: must be admin, member or guest")
+_NO_SUCH_USER = Refusal("no_such_user", "Name: there is no such user")
+_LAST_ADMIN = Refusal("last_admin", "Name: the last active admin stays one")
+_WRONG_PASSWORD = Refusal("bad_login", "OldPassword: not the password")
+_TOO_MANY_USERS = Refusal("too_many_users", f"Name: there are {USERS_MAX:,} users")
+
+
+def create_user(tables: Tables, command: CreateUser, entry: Entry, tell: Tell) -> UserMade | Refusal:
+    """An account, with an invite's role and rooms where it comes by one."""
+    terms = _terms(tables, command)
+    if isinstance(terms, Refusal):
+        return terms
+    role, rooms = terms
+    if command.name in tables.users:
+        return _NAME_TAKEN
+    if command.skeleton in tables.skeletons:
+        return _LOOKS_LIKE
+    if len(tables.users) >= USERS_MAX:
+        return _TOO_MANY_USERS
+    user = User(
+        command.name, command.display_name, role, command.password_hash, entry.index, True, entry.time, command.skeleton
+    )
+    tables.users[user.name] = user
+    tables.skeletons[user.skeleton] = user.name
+    if command.actor.by == NOBODY:
+        _use_up(tables, command.invite)
+    _join(tables, user.name, rooms)
+    tell(UsersChanged(entry.index, user.name))
+    return UserMade(entry.index, user)
+
+
+def _terms(tables: Tables, command: CreateUser) -> tuple[str, tuple[str, ...]] | Refusal:
+    """The role and the rooms that the new user gets, by what its maker has proved."""
+    if command.role not in ROLES:
+        return _ROLE
+    if command.actor.by == SETUP:
+        return _SET_UP_DONE if tables.users else (ADMIN, ())
+    if command.actor.by == NOBODY and tables.settings.auth != OPEN:
+        if not command.invite:
+            return (MEMBER, ()) if tables.settings.signup == OPEN else _SIGNUP_CLOSED
+        invite = tables.invites.get(command.invite)
+        return _BAD_INVITE if invite is None else (invite.role, invite.rooms)
+    who = access.acting_on_accounts(tables, command.actor)
+    if isinstance(who, Refusal):
+        return who
+    return (command.role, command.rooms) if who.role == ADMIN else _FORBIDDEN
+
+
+def _use_up(tables: Tables, digest: bytes) -> None:
+    invite = tables.invites.get(digest)
+    if invite is None:
+        return
+    if invite.uses_left > 1:
+        tables.invites[digest] = invite._replace(uses_left=invite.uses_left - 1)
+    else:
+        del tables.invites[digest]
+
+
+def _join(tables: Tables, name: str, rooms: Iterable[str]) -> None:
+    """Make somebody new a member of those that are still there and not full.
+
+    It is no event of these rooms: one entry can tell a client of one room only, and UsersChanged says it of all.
+    """
+    for room_name in rooms:
+        room = tables.rooms.existing(room_name)
+        if room is None:
+            continue
+        details = room.details or RoomDetails()
+        if details.visibility != DIRECT and len(details.members) < MEMBERS_MAX:
+            room.details = details._replace(members=details.members | {name})
+
+
+def change_user(tables: Tables, command: ChangeUser, entry: Entry, tell: Tell) -> UserChanged | Refusal:
+    """A user is another one; a new password, or the end of an account, ends its tokens."""
+    who = access.acting_on_accounts(tables, command.actor)
+    if isinstance(who, Refusal):
+        return who
+    user = tables.users.get(command.name)
+    refusal = _refused_change(who, command, user)
+    if refusal is not None or user is None:
+        return refusal or _NO_SUCH_USER
+    changed = _changed(user, command, entry.index)
+    if _is_admin(user) and not _is_admin(changed) and _is_last_admin(tables, user):
+        return _LAST_ADMIN
+    if changed == user:
+        return UserChanged(entry.index, user)
+    tables.users[user.name] = changed
+    if not changed.active or command.password_hash is not None:
+        kept = command.actor.by if changed.active else NOBODY  # who changes his own password goes on as he is
+        gone = tuple(number for number in tables.tokens_of.get(user.name, ()) if number != kept)
+        revoke(tables, gone, entry, tell)
+    tell(UsersChanged(entry.index, user.name))
+    return UserChanged(entry.index, changed)
+
+
+def _refused_change(who: Acting, command: ChangeUser, user: User | None) -> Refusal | None:
+    rights_change = command.role is not None or command.active is not None
+    if who.role != ADMIN and (who.name != command.name or rights_change):
+        return _FORBIDDEN
+    if user is None:
+        return _NO_SUCH_USER
+    if command.role is not None and command.role not in ROLES:
+        return _ROLE
+    if command.password_hash is None:
+        return None
+    # An admin may name one, too: his own old password is asked for.
+    proved = command.password_at == user.password_index
+    return None if proved or (who.role == ADMIN and command.password_at is None) else _WRONG_PASSWORD
+
+
+def _changed(user: User, command: ChangeUser, index: int) -> User:
+    if command.password_hash is not None:
+        user = user._replace(password_hash=command.password_hash, password_index=index)
+    return user._replace(
+        display_name=user.display_name if command.display_name is None else command.display_name,
+        role=command.role or user.role,
+        active=user.active if command.active is None else command.active,
+    )
+
+
+def _is_admin(user: User) -> bool:
+    return user.active and user.role == ADMIN
+
+
+def _is_last_admin(tables: Tables, admin: User) -> bool:
+    return not any(_is_admin(user) for user in tables.users.values() if user.name != admin.name)
+
+
+APPLIERS: dict[type, Callable[..., Result]] = {CreateUser: create_user, ChangeUser: change_user}

@@ -1,0 +1,262 @@
+"""Carrying out what becomes of tokens, invites and tickets.
+
+Rules.  Who acts is looked at first, then what he asks for; all of that before anything is changed.
+Of a login and a new password, of a post and the revocation of its token one comes first: what counts is the place in
+the log, the same on every member.  A token takes its tickets along.  Nothing here is compared with a clock: what is too
+old is named by a command, with the time that it is too old at.
+"""
+
+from collections.abc import Callable, Iterable
+
+from chat.commands.accounts import (
+    CreateInvite,
+    CreateTicket,
+    CreateToken,
+    LogIn,
+    RedeemTicket,
+    RevokeInvite,
+    RevokeTokens,
+    Used,
+)
+from chat.commands.cluster import ExpireCredentials
+from chat.state import access
+from chat.state.access import Acting
+from chat.state.accounts import (
+    ADMIN,
+    API,
+    GUEST,
+    HOUR,
+    INVITES_MAX,
+    ROLES,
+    SESSION,
+    TICKETS_MAX,
+    TOKENS_MAX,
+    Invite,
+    Ticket,
+    Token,
+)
+from chat.state.events import Revoked, Tell
+from chat.state.results import Done, Redeemed, Refusal, Result, TokenMade, TokensRevoked
+from chat.state.settings import OPEN
+from chat.state.tables import Tables
+from raft.messages import Entry
+
+_FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
+_NOBODY = Refusal("forbidden", "Authorization: only a user has that, and this token has none")
+_BAD_LOGIN = Refusal("bad_login", "Password: not the name and the password of a user")
+_BAD_TICKET = Refusal("bad_ticket", "Ticket: not known, used already or too old")
+_KIND = Refusal("invalid_field", "Kind: must be session or api")
+_EXPIRES = Refusal("invalid_field", "ExpiresIn: must be positive, or 0 for never")
+_USES = Refusal("invalid_field", "Uses: must be at least 1")
+_ROLE = Refusal("invalid_field", "Role: must be admin, member or guest")
+_NO_SUCH_INVITE = Refusal("no_such_invite", "Invite: there is no such invite")
+_NO_SUCH_ROOM = Refusal("no_such_room", "Rooms: one of them does not exist")
+_TOO_MANY_TOKENS = Refusal("too_many_tokens", f"Label: a user has {TOKENS_MAX} tokens at most; revoke one")
+_TOO_MANY_INVITES = Refusal("too_many_invites", f"Label: there are {INVITES_MAX:,} invites; revoke one")
+
+
+# --- tokens
+
+
+def log_in(tables: Tables, command: LogIn, entry: Entry, tell: Tell) -> TokenMade | Refusal:
+    """A token for who knew the password, if it is still that one."""
+    if tables.settings.auth == OPEN:
+        return access.OPEN_MODE
+    user = tables.users.get(command.actor.user)
+    if user is None or not user.active or not user.password_hash or user.password_index != command.password_at:
+        return _BAD_LOGIN
+    return _make_token(tables, user.name, command, entry, tell)
+
+
+def create_token(tables: Tables, command: CreateToken, entry: Entry, tell: Tell) -> TokenMade | Refusal:
+    """One more token for who has one."""
+    who = access.acting_on_accounts(tables, command.actor)
+    if isinstance(who, Refusal):
+        return who
+    return _make_token(tables, who.name, command, entry, tell) if who.name else _NOBODY
+
+
+def _make_token(
+    tables: Tables, user: str, command: LogIn | CreateToken, entry: Entry, tell: Tell
+) -> TokenMade | Refusal:
+    if command.kind not in {SESSION, API}:
+        return _KIND
+    if command.expires_at < 0:
+        return _EXPIRES
+    known = tables.numbers.get(command.digest)
+    if known is not None:  # 256 random bits: the same request once more
+        return TokenMade(entry.index, tables.tokens[known])
+    numbers = tables.tokens_of.get(user, ())
+    if len(numbers) >= TOKENS_MAX:
+        sessions = [number for number in numbers if tables.tokens[number].kind == SESSION]
+        if command.kind != SESSION or not sessions:
+            return _TOO_MANY_TOKENS
+        revoke(tables, sessions[:1], entry, tell)
+    number = tables.next_token
+    tables.next_token += 1
+    token = Token(
+        number, command.digest, user, command.kind, command.label, entry.time, command.expires_at, entry.time // HOUR
+    )
+    tables.tokens[number] = token
+    tables.numbers[token.digest] = number
+    tables.tokens_of[user] = (*tables.tokens_of.get(user, ()), number)
+    return TokenMade(entry.index, token)
+
+
+def revoke_tokens(tables: Tables, command: RevokeTokens, entry: Entry, tell: Tell) -> TokensRevoked | Refusal:
+    """Those tokens end that are there and the actor's own, or anybody's for an admin; with a name, all of that user."""
+    who = access.acting_on_accounts(tables, command.actor)
+    if isinstance(who, Refusal):
+        return who
+    if who.role != ADMIN and command.name not in {"", who.name}:
+        return _FORBIDDEN
+    named = tables.tokens_of.get(command.name, ()) if command.name else dict.fromkeys(command.tokens)
+    numbers = [number for number in named if _mayrevoke(tables, who, number)]
+    return TokensRevoked(entry.index, revoke(tables, numbers, entry, tell))
+
+
+def _mayrevoke(tables: Tables, who: Acting, number: int) -> bool:
+    token = tables.tokens.get(number)
+    return token is not None and (who.role == ADMIN or token.user == who.name)
+
+
+def revoke(tables: Tables, numbers: Iterable[int], entry: Entry, tell: Tell) -> tuple[int, ...]:
+    """End these tokens, which are there."""
+    gone = tuple(numbers)
+    for number in gone:
+        token = tables.tokens.pop(number)
+        del tables.numbers[token.digest]
+        left = tuple(each for each in tables.tokens_of[token.user] if each != number)
+        if left:
+            tables.tokens_of[token.user] = left
+        else:
+            del tables.tokens_of[token.user]
+        for digest in tables.tickets_of.pop(number, ()):
+            del tables.tickets[digest]
+    if gone:
+        tell(Revoked(entry.index, gone))
+    return gone
+
+
+def used(tables: Tables, command: Used, entry: Entry, tell: Tell) -> Done:
+    """Those that are there were used in this hour."""
+    hour = entry.time // HOUR
+    for number in command.tokens:
+        token = tables.tokens.get(number)
+        if token is not None and token.used_hour < hour:
+            tables.tokens[number] = token._replace(used_hour=hour)
+    return Done(entry.index)
+
+
+# --- invites and tickets
+
+
+def create_invite(tables: Tables, command: CreateInvite, entry: Entry, tell: Tell) -> Done | Refusal:
+    """Whoever is no guest may invite guests into rooms of his own, an admin anybody into any room he sees."""
+    who = access.acting_on_accounts(tables, command.actor)
+    if isinstance(who, Refusal):
+        return who
+    if command.role not in ROLES:
+        return _ROLE
+    if command.uses < 1:
+        return _USES
+    if command.expires_at < 0:
+        return _EXPIRES
+    if who.role == GUEST or (who.role != ADMIN and command.role != GUEST):
+        return _FORBIDDEN
+    for name in command.rooms:
+        room = access.visible_room(tables, who, name)
+        if room is None:
+            return _NO_SUCH_ROOM
+        if not access.may_add(tables, who, room, ""):
+            return _FORBIDDEN
+    if command.digest in tables.invites:  # 256 random bits: the same request once more
+        return Done(entry.index)
+    if len(tables.invites) >= INVITES_MAX:
+        return _TOO_MANY_INVITES
+    tables.invites[command.digest] = Invite(
+        command.digest, command.role, command.rooms, command.uses, command.expires_at, command.label, who.name
+    )
+    return Done(entry.index)
+
+
+def revoke_invite(tables: Tables, command: RevokeInvite, entry: Entry, tell: Tell) -> Done | Refusal:
+    """It is good for nothing any more; an admin's or its maker's to say."""
+    who = access.acting_on_accounts(tables, command.actor)
+    if isinstance(who, Refusal):
+        return who
+    invite = tables.invites.get(command.digest)
+    if invite is None or (who.role != ADMIN and invite.made_by != who.name):
+        return _NO_SUCH_INVITE
+    del tables.invites[command.digest]
+    return Done(entry.index)
+
+
+def create_ticket(tables: Tables, command: CreateTicket, entry: Entry, tell: Tell) -> Done | Refusal:
+    """It opens a websocket that acts as the actor's token; of too many the oldest goes."""
+    who = access.acting_on_accounts(tables, command.actor)
+    if isinstance(who, Refusal):
+        return who
+    if not who.name:
+        return _NOBODY
+    if command.expires_at < 0:
+        return _EXPIRES
+    if command.digest in tables.tickets:
+        return Done(entry.index)
+    number = command.actor.by
+    tickets = tables.tickets_of.get(number, ())
+    for digest in tickets[: max(len(tickets) - TICKETS_MAX + 1, 0)]:
+        _drop_ticket(tables, digest)
+    tables.tickets[command.digest] = Ticket(command.digest, number, command.expires_at)
+    tables.tickets_of[number] = (*tables.tickets_of.get(number, ()), command.digest)
+    return Done(entry.index)
+
+
+def redeem_ticket(tables: Tables, command: RedeemTicket, entry: Entry, tell: Tell) -> Redeemed | Refusal:
+    """Once: whoever brings it next is the second."""
+    ticket = tables.tickets.get(command.digest)
+    if ticket is None:
+        return _BAD_TICKET
+    _drop_ticket(tables, command.digest)
+    return Redeemed(entry.index, tables.tokens[ticket.number])
+
+
+def _drop_ticket(tables: Tables, digest: bytes) -> None:
+    number = tables.tickets.pop(digest).number
+    left = tuple(each for each in tables.tickets_of[number] if each != digest)
+    if left:
+        tables.tickets_of[number] = left
+    else:
+        del tables.tickets_of[number]
+
+
+def expire_credentials(tables: Tables, command: ExpireCredentials, entry: Entry, tell: Tell) -> Done:
+    """Of those that are named go the ones that are too old at the time that is named."""
+    for digest in command.tickets:
+        ticket = tables.tickets.get(digest)
+        if ticket is not None and _is_over(ticket.expires_at, command.now):
+            _drop_ticket(tables, digest)
+    for digest in command.invites:
+        invite = tables.invites.get(digest)
+        if invite is not None and _is_over(invite.expires_at, command.now):
+            del tables.invites[digest]
+    known = [tables.tokens[number] for number in dict.fromkeys(command.tokens) if number in tables.tokens]
+    revoke(tables, [token.number for token in known if _is_over(token.expires_at, command.now)], entry, tell)
+    return Done(entry.index)
+
+
+def _is_over(expires_at: int, now: int) -> bool:
+    return 0 < expires_at <= now
+
+
+APPLIERS: dict[type, Callable[..., Result]] = {
+    LogIn: log_in,
+    CreateToken: create_token,
+    RevokeTokens: revoke_tokens,
+    Used: used,
+    CreateInvite: create_invite,
+    RevokeInvite: revoke_invite,
+    CreateTicket: create_ticket,
+    RedeemTicket: redeem_ticket,
+    ExpireCredentials: expire_credentials,
+}

@@ -1,0 +1,61 @@
+"""What holds for every log there can be."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.commands import Command
+from chat.state.machine import ChatState
+from chat.state.results import Refusal
+from tests.chat.random_accounts import ACCOUNT_LOGS
+from tests.chat.random_log import answers, apply, split
+
+
+def told(state: ChatState) -> list[bytes]:
+    """The document without the header and the times of entries."""
+    return [line for line in state.document() if not line.startswith((b'{"Chat"', b'{"Ages"'))]
+
+
+@given(ACCOUNT_LOGS)
+def test_a_refusal_changes_nothing(log: list[Command]) -> None:
+    state = ChatState()
+    before = told(state)
+    for index, command in enumerate(log, 3):
+        (result,) = apply(state, [command], index)
+        after = told(state)
+        assert after == before or not isinstance(result, Refusal)
+        before = after
+
+
+@given(ACCOUNT_LOGS)
+def test_what_is_derived_is_what_follows_from_the_rest(log: list[Command]) -> None:
+    state = ChatState()
+    apply(state, log)
+    tables = state.ask(lambda tables: tables)
+    kept = tables.skeletons, tables.numbers, tables.tokens_of, tables.tickets_of, tables.guarded, tables.rooms.names
+    tables.derive()
+    assert kept == (
+        tables.skeletons, tables.numbers, tables.tokens_of, tables.tickets_of, tables.guarded, tables.rooms.names,
+    )  # fmt: skip
+
+
+@given(ACCOUNT_LOGS)
+def test_a_credential_belongs_to_somebody_who_may_use_it(log: list[Command]) -> None:
+    state = ChatState()
+    apply(state, log)
+    tables = state.ask(lambda tables: tables)
+    assert all(tables.users[token.user].active for token in tables.tokens.values())
+    assert all(ticket.number in tables.tokens for ticket in tables.tickets.values())
+    assert all(invite.uses_left > 0 for invite in tables.invites.values())
+    assert all(number < tables.next_token for number in tables.tokens)
+
+
+@given(ACCOUNT_LOGS, st.integers(0, 60))
+def test_a_restored_state_gives_the_same_answers_and_goes_on_the_same(log: list[Command], at: int) -> None:
+    before, after = split(log, at)
+    index = 2 + len(before)
+    first, second = ChatState(), ChatState()
+    apply(first, before)
+    second.restore(index, first.document())
+    assert apply(first, after, index + 1) == apply(second, after, index + 1)
+    if log:
+        assert answers(first, index + len(after)) == answers(second, index + len(after))
