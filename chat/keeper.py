@@ -14,6 +14,7 @@ from threading import Event
 from chat.commands import LEVEL, Command, encode
 from chat.commands.cluster import Begin
 from chat.replica import Replica
+from chat.state.credential_changes import due_credentials
 from chat.state.expiry import due_expiry, due_forgetting
 from chat.state.machine import ChatState
 from raft.errors import RaftError
@@ -33,7 +34,8 @@ class Keeper:
         self._replica = replica
         self._state = state
         self._clock = clock
-        self._room = 0  # by its number, from which to go on
+        self._credential = 0  # by its number, from which to go on
+        self._room = 0  # likewise
         self._bucket = 0  # of ClientIds, likewise
         self._next_forgetting_s = 0.0
 
@@ -51,7 +53,7 @@ class Keeper:
     def due(self) -> Command | None:
         """What is to be proposed next."""
         if not self._replica.leads:
-            self._room, self._bucket, self._next_forgetting_s = 0, 0, 0.0
+            self._credential, self._room, self._bucket, self._next_forgetting_s = 0, 0, 0, 0.0
             return None
         try:
             known = self._replica.level >= LEVEL
@@ -61,7 +63,12 @@ class Keeper:
             return None
         if not self._state.ask(lambda tables: tables.begun):
             return Begin()
-        return self._due_expiry() or self._due_forgetting()
+        return self._due_credentials() or self._due_expiry() or self._due_forgetting()
+
+    def _due_credentials(self) -> Command | None:
+        now, first = self._replica.agreed_time(), self._credential
+        command, self._credential = self._state.ask(lambda tables: due_credentials(tables, now, first))
+        return command
 
     def _due_expiry(self) -> Command | None:
         now, first = self._replica.agreed_time(), self._room

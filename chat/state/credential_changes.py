@@ -6,7 +6,8 @@ the log, the same on every member.  A token takes its tickets along.  Nothing he
 old is named by a command, with the time that it is too old at.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 
 from chat.commands.accounts import (
     CreateInvite,
@@ -40,6 +41,9 @@ from chat.state.results import Done, Redeemed, Refusal, Result, TokenMade, Token
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.messages import Entry
+
+EXPIRE_CREDENTIALS = 256  # in a step
+LOOK_CREDENTIALS = 2_000  # that one question looks at: a millisecond
 
 _FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
 _NOBODY = Refusal("forbidden", "Authorization: only a user has that, and this token has none")
@@ -243,6 +247,35 @@ def expire_credentials(tables: Tables, command: ExpireCredentials, entry: Entry,
     known = [tables.tokens[number] for number in dict.fromkeys(command.tokens) if number in tables.tokens]
     revoke(tables, [token.number for token in known if _is_over(token.expires_at, command.now)], entry, tell)
     return Done(entry.index)
+
+
+def due_credentials(tables: Tables, now: int, first: int) -> tuple[ExpireCredentials | None, int]:
+    """The next step of going over all, from the one of this number on; and where to go on, 0: that is through."""
+    tokens: list[int] = []
+    invites: list[bytes] = []
+    tickets: list[bytes] = []
+    number = first
+    for each in islice(_all(tables), first, first + LOOK_CREDENTIALS):
+        number += 1
+        if not _is_over(each.expires_at, now):
+            continue
+        match each:
+            case Token():
+                tokens.append(each.number)
+            case Invite():
+                invites.append(each.digest)
+            case Ticket():
+                tickets.append(each.digest)
+        if len(tokens) + len(invites) + len(tickets) == EXPIRE_CREDENTIALS:
+            break
+    found = tokens or invites or tickets
+    command = ExpireCredentials(now, tuple(tokens), tuple(invites), tuple(tickets)) if found else None
+    count = len(tables.tokens) + len(tables.invites) + len(tables.tickets)
+    return command, number if number < count else 0
+
+
+def _all(tables: Tables) -> Iterator[Token | Invite | Ticket]:
+    return chain(tables.tickets.values(), tables.invites.values(), tables.tokens.values())
 
 
 def _is_over(expires_at: int, now: int) -> bool:

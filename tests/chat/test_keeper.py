@@ -2,12 +2,14 @@
 
 import pytest
 
-from chat.commands import Actor, Post, decode, encode
-from chat.commands.cluster import Begin, Expire, Forget, SetSettings
+from chat.commands import OPERATOR, Actor, Post, decode, encode
+from chat.commands.accounts import CreateInvite
+from chat.commands.cluster import Begin, Expire, ExpireCredentials, Forget, SetAuth, SetSettings
 from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk
 from chat.keeper import FORGET_EVERY_S, Keeper
 from chat.remembered import BUCKETS_MIN
+from chat.state import credential_changes
 from chat.state.expiry import CLIENT_IDS_KEPT_S, EXPIRE_ROOMS
 from chat.state.machine import ChatState
 from chat.state.results import Done, Posted, Repeated
@@ -170,3 +172,21 @@ def test_rooms_that_nobody_uses_go_one_in_a_step() -> None:
     kept.passes(600)
     assert [step.gone for step in kept.proposed() if isinstance(step, Expire)] == ["a", "c"]
     assert [room.name for room in kept.state.rooms("", 9)[1]] == ["b"]
+
+
+def test_credentials_go_when_they_are_over_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credential_changes, "LOOK_CREDENTIALS", 3)
+    monkeypatch.setattr(credential_changes, "EXPIRE_CREDENTIALS", 2)
+    kept = begun()
+    kept.replica.commit(encode(SetAuth(Actor(OPERATOR), "login", "invite")))
+    ends = [0, kept.replica.now + 60_000_000] * 4
+    for number, end in enumerate(ends):
+        invite = CreateInvite(Actor(OPERATOR), bytes([number]) * 32, "guest", (), 1, end, "")
+        assert isinstance(kept.replica.commit(encode(invite)), Done)
+    for _ in ends:
+        assert kept.proposed() == []
+    kept.passes(61)
+    steps = [step for _ in ends for step in kept.proposed()]
+    assert all(isinstance(step, ExpireCredentials) and 0 < len(step.invites) <= 2 for step in steps)
+    assert kept.state.ask(lambda tables: {invite.expires_at for invite in tables.invites.values()}) == {0}
+    assert kept.state.ask(lambda tables: len(tables.invites)) == 4
