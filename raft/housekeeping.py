@@ -10,8 +10,9 @@ much there is (as Redis rewrites its AOF).  It keeps the newest entries, for a d
 snapshot at most, and what a member that is there still lacks, so that hardly anybody needs a snapshot: who lacks more
 is better off with it.  So a log is hardly ever three times as large as what is live, however few of its posts are.
 A snapshot holds what was live at its own index, so a deletion frees nothing before it is up to that index itself: what
-was live is noted down as the log grows.  It is what the state tells, about (short posts that were deleted among long
-ones count as much as those): how far off that was is seen at each compaction, or one would follow the other for ever.
+was live is noted down as the log grows, also while any of this goes on.  It is what the state tells, about (short posts
+that were deleted among long ones count as much as those): how far off that was is seen at each compaction, or one would
+follow the other for ever.
 A text that somebody took back is to leave the disk: when that is a day old a compaction is due however little it frees.
 
 One thread, off everybody's way; compactions are made by `rewrite`, elsewhere (rewriting.py).
@@ -56,6 +57,10 @@ FINISH_S = 2.0  # what the last one may take of a stop, without pauses: that of 
 COMPACT_BYTES_MIN = 64 << 20  # below that nobody misses the space
 
 
+# Makes a snapshot up to an index; calls the function every CHECK_S meanwhile.  Raises RewriteFailed and RewriteStopped.
+Rewrite = Callable[[int, Callable[[], None]], SnapshotMeta]
+
+
 class RewriteFailed(Exception):
     """It could not be done; the message says why.  The log is as it was."""
 
@@ -82,12 +87,12 @@ class Housekeeper:
         storage: Storage,
         applier: Applier,
         machine: StateMachine,
-        rewrite: Callable[[int], SnapshotMeta],
+        rewrite: Rewrite,
         *,
         compact_bytes: int = COMPACT_BYTES_MIN,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
     ) -> None:
-        """`rewrite(up_to)` makes a snapshot; `compact_bytes`: a smaller log is never compacted."""
+        """`compact_bytes`: a smaller log is never compacted."""
         self._door = door
         self._storage = storage
         self._applier = applier
@@ -101,7 +106,7 @@ class Housekeeper:
         # Log indexes where segments end in which texts were taken back, and when that was noted; until it is compacted.
         self._erased: deque[tuple[int, float]] = deque()  # up to KEEP_S / ERASED_NOTE_S of them, and some
         self._erasing = 0  # the log index behind which a segment is to end, for the next of these
-        self._seen_index = 0  # at the last look
+        self._seen_index, self._marked_s = 0, -inf  # at the last look, and when that was
         self._grown_s = inf  # when a look found the log grown for the last time
         self._not_before_s = 0.0
         self._stopping = threading.Event()
@@ -173,7 +178,7 @@ class Housekeeper:
             self._marks.append(_Mark(now_s, index, self._machine.live_bytes))
         if index != self._seen_index:
             self._grown_s = now_s
-        self._seen_index = index
+        self._seen_index, self._marked_s = index, now_s
 
     def note_erased(self, now_s: float) -> None:
         """Note what has been taken back, once a segment has ended behind it: a compaction frees whole ones."""
@@ -241,7 +246,7 @@ class Housekeeper:
     def compact(self, up_to: int) -> SnapshotMeta:
         """Put a snapshot in the place of the log up to `up_to`, which is applied.  Raises RewriteFailed."""
         began_s = time.monotonic()
-        meta = self._rewrite(up_to)
+        meta = self._rewrite(up_to, self._mark_now_and_then)
         before = self._storage.bytes_on_disk  # now: what was written meanwhile is in it before and after
         try:
             self._storage.adopt(meta, self._yield)
@@ -258,6 +263,13 @@ class Housekeeper:
     def _yield(self) -> None:
         """Leave the processor to who answers clients: one that computes holds each of them up, at each of its turns."""
         self._stopping.wait(YIELD_S)
+        self._mark_now_and_then()
+
+    def _mark_now_and_then(self) -> None:
+        """Or the log would have grown in one jump at the next look, and a compaction find no place in it."""
+        now_s = time.monotonic()
+        if now_s - self._marked_s >= CHECK_S:
+            self.mark(now_s)
 
 
 def _least_held(node: Node) -> int:

@@ -28,7 +28,7 @@ from raft.errors import (
     Unavailable,
 )
 from raft.forwarding import Forwarder, Leader
-from raft.housekeeping import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, Housekeeper
+from raft.housekeeping import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, Housekeeper, Rewrite
 from raft.identity import Identity
 from raft.log import Log
 from raft.lookout import Lookout
@@ -48,7 +48,6 @@ from raft.messages import (
     Sender,
     SnapshotChunk,
     SnapshotChunkReply,
-    SnapshotMeta,
     TransferLeadership,
 )
 from raft.node import Node, Role, Settings
@@ -62,7 +61,6 @@ from raft.wire import Answer, Call
 
 logger = logging.getLogger(__name__)
 
-Rewrite = Callable[[int], SnapshotMeta]
 
 POLL_S = 0.01  # how often a leader is looked for, by a caller that has a thread to wait in
 
@@ -109,7 +107,7 @@ class RunningMember:
         rewrite: Rewrite | None = None,
         compact_bytes: int = COMPACT_BYTES_MIN,
     ) -> None:
-        """`level`: of this program.  `rewrite(up_to)` makes compactions (rewriting.py); None: no housekeeping at all.
+        """`level`: of this program.  `rewrite` makes compactions (rewriting.py); None: no housekeeping at all.
 
         Raises StartRefused: the log may hold what is beyond the level.
         """

@@ -20,7 +20,7 @@ from pathlib import Path
 from raft.compaction import compact
 from raft.disk import TEMPORARY_SUFFIX, RealDisk
 from raft.errors import RaftError
-from raft.housekeeping import RewriteFailed, RewriteStopped
+from raft.housekeeping import CHECK_S, RewriteFailed, RewriteStopped
 from raft.messages import SnapshotMeta
 from raft.replicated import StateMachine
 
@@ -39,8 +39,8 @@ class ChildRewriter:
         self._child: subprocess.Popen[str] | None = None
         self._stopped = False
 
-    def __call__(self, up_to: int) -> SnapshotMeta:
-        """Do it and wait for it.  Raises RewriteFailed and RewriteStopped."""
+    def __call__(self, up_to: int, meanwhile: Callable[[], None] = lambda: None) -> SnapshotMeta:
+        """Do it and wait for it, calling `meanwhile` now and then.  Raises RewriteFailed and RewriteStopped."""
         path = os.pathsep.join(sys.path)  # a checkout, an installation, a zipapp; never what happens to lie around
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
         command = [*self._command, str(self._data_dir), str(up_to)]
@@ -48,7 +48,7 @@ class ChildRewriter:
             if self._stopped:
                 raise RewriteStopped
             self._child = child = self._start(command, environment)
-        said, complaints = child.communicate()
+        said, complaints = _wait_for(child, meanwhile)
         if child.returncode:
             for unfinished in self._data_dir.glob(f"*.{child.pid}{TEMPORARY_SUFFIX}"):
                 unfinished.unlink(missing_ok=True)  # one that was killed could not
@@ -79,6 +79,15 @@ class ChildRewriter:
             self._stopped = True
             if self._child is not None and self._child.poll() is None:
                 self._child.kill()
+
+
+def _wait_for(child: "subprocess.Popen[str]", meanwhile: Callable[[], None]) -> tuple[str, str]:
+    """What it wrote until it ended."""
+    while True:
+        try:
+            return child.communicate(timeout=CHECK_S)
+        except subprocess.TimeoutExpired:
+            meanwhile()
 
 
 def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> int:

@@ -12,6 +12,7 @@ from raft.documents import Document
 from raft.door import Door
 from raft.errors import InvalidMessage
 from raft.housekeeping import (
+    CHECK_S,
     ERASED_NOTE_S,
     FINISH_S,
     KEEP_ENTRIES,
@@ -50,6 +51,7 @@ class Member:
         self.closed = 0  # checkpoints that were begun and not ended
         self.failure: Exception | None = None
         self.step: Callable[[], object] = lambda: None  # what comes between two steps of a checkpoint
+        self.meanwhile: Callable[[Callable[[], None]], object] = lambda tell: None  # what comes during a compaction
         self.now_s = 1000.0
         part: Any = self
         self.keeper = Housekeeper(
@@ -111,8 +113,9 @@ class Member:
             raise self.failure
         self.base_index = meta.index
 
-    def rewrite(self, up_to: int) -> SnapshotMeta:
+    def rewrite(self, up_to: int, meanwhile: Callable[[], None]) -> SnapshotMeta:
         self.compacted.append(up_to)
+        self.meanwhile(meanwhile)
         return SnapshotMeta(up_to, 1, 1, 0, b"")
 
 
@@ -177,6 +180,32 @@ def test_a_log_of_which_little_is_live_stays_below_three_times_that(member: Memb
         member.grow(100, live=0)
     left = live + member.bytes_above(member.base_index)
     assert left < 2 * live
+
+
+def test_a_log_that_grew_during_a_compaction_and_never_again_is_compacted_once_more(member: Member) -> None:
+    def goes_on(tell: Callable[[], None]) -> None:
+        member.meanwhile = lambda tell: None
+        for _ in range(10):
+            member.now_s += CHECK_S
+            member.last_applied += COMPACT_ENTRIES // 4
+            tell()
+
+    member.meanwhile = goes_on
+    member.grow(COMPACT_ENTRIES * 2, live=0)
+    assert due(member) > 0
+    member.freed_bytes = member.base_index * ENTRY_BYTES
+    member.keeper.mark(member.now_s)
+    assert due(member) > COMPACT_ENTRIES * 3
+
+
+def test_what_is_live_is_noted_while_a_checkpoint_is_written(member: Member) -> None:
+    def goes_on() -> None:
+        member.now_s += CHECK_S
+        member.last_applied += MARK_ENTRIES
+
+    member.step = goes_on
+    member.keeper.checkpoint()
+    assert [mark.index for mark in member.keeper._marks] == [MARK_ENTRIES, 2 * MARK_ENTRIES, 3 * MARK_ENTRIES]
 
 
 def test_a_state_that_tells_too_little_is_live_has_no_compaction_follow_the_other(member: Member) -> None:

@@ -31,7 +31,7 @@ def keeper_of(house: House) -> Housekeeper:
     member = house.member
     return Housekeeper(
         member._door, member._storage, member._applier, house.memory,
-        lambda up_to: compact(RealDisk(), house.path, up_to, Memory()),
+        lambda up_to, _: compact(RealDisk(), house.path, up_to, Memory()),
     )  # fmt: skip
 
 
