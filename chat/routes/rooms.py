@@ -10,32 +10,24 @@ from chat.history import timestamp
 from chat.problems import Problem
 from chat.reads import Read, is_stale
 from chat.request import Request, Response, percent_encoded
+from chat.routes.name_pages import name_ask, name_links
 from chat.state.events import RoomDeleted
 from chat.state.results import RoomChanged, RoomSummary
 
-PAGE_ROOMS_MAX = 1_000
-
 
 def list_rooms(request: Request) -> Read:
-    """GET /rooms[?after=name&limit=1000&details=true]: names, sorted by code point."""
+    """GET /rooms[?before|after|around=name][&limit=1000][&details=true]: the rooms that one sees, by code point."""
     query = request.query()
-    after = query.text("after")
-    limit = query.integer("limit", 1, PAGE_ROOMS_MAX) or PAGE_ROOMS_MAX
+    ask = name_ask(query)
     details = query.choice("details", "true", "false") == "true"
-    after = "" if after is None else validation.name("after", after)
     rest = "&details=true" if details else ""
     rest += "&consistency=stale" if is_stale(query) else ""
 
     def render() -> Response:
         seen = request.replica.last_applied
-        # One more, to see whether there is a next page.
-        log_index, rooms = request.state.rooms(after, limit + 1, request.acting())
-        headers = [("Cache-Control", "no-store")]
-        if len(rooms) > limit:
-            rooms.pop()
-            target = f"/rooms?after={percent_encoded(rooms[-1].name)}&limit={limit}{rest}"
-            headers.append(("Link", f'<{target}>; rel="next"'))
-        body = _json([_detailed(room) for room in rooms] if details else [room.name for room in rooms])
+        log_index, rooms, page = request.state.rooms(ask, request.acting())
+        headers = [("Cache-Control", "no-store"), *name_links("/rooms", ask, page, rest)]
+        body = _json([_detailed(room) for room in rooms] if details else page.names)
         return Response(HTTPStatus.OK, body, headers=headers, log_index=max(seen, log_index))
 
     return Read.asked(query, render)

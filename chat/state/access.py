@@ -5,6 +5,7 @@ one that does not exist: whoever asks here gets None for both.
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from chat.commands.accounts import OPERATOR, Actor
@@ -80,6 +81,14 @@ def sees(tables: Tables, acting: Acting, room: Room) -> bool:
     if acting.role == GUEST:
         return False
     return is_public(room) or (acting.role == ADMIN and details is not None and details.visibility != DIRECT)
+
+
+def seen_names(tables: Tables, acting: Acting) -> Sequence[Sequence[str]]:
+    """The names of all rooms that this one sees, in lists that ascend; for reading at once."""
+    names = tables.rooms.names
+    if tables.settings.auth == OPEN or acting.role != GUEST:
+        return [names]
+    return [[name for name in names if sees(tables, acting, tables.rooms.by_name[name])]]
 
 
 def manages(tables: Tables, acting: Acting, room: Room) -> bool:

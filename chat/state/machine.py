@@ -12,13 +12,14 @@ from `document`.
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 from threading import Lock
 from typing import TypeVar
 
 from chat import document
 from chat.commands import Post, decode, level_of
 from chat.history import Located, Page, PageAsk, Room
+from chat.paging import NameAsk
 from chat.state import (
     access,
     account_changes,
@@ -32,7 +33,7 @@ from chat.state import (
 from chat.state.access import STRANGER, Acting
 from chat.state.events import AccountEvent, Event
 from chat.state.overlay import Reactions
-from chat.state.results import Missed, Refusal, Result, RoomSummary
+from chat.state.results import Missed, Refusal, Result, RoomsPage
 from chat.state.tables import Tables
 from raft.messages import Entry
 
@@ -156,15 +157,13 @@ class ChatState:
                 found = _NO_ROOM
             return found.page(ask, self._last_index)
 
-    def rooms(self, after: str, limit: int, acting: Acting = STRANGER) -> tuple[int, list[RoomSummary]]:
-        """The log index, and the first `limit` rooms whose names come after `after` ("" for the first of all)."""
+    def rooms(self, ask: NameAsk, acting: Acting = STRANGER) -> RoomsPage:
+        """A page of the rooms that this one sees."""
         with self._lock:
             tables = self._tables
-            if tables.guarded:
-                rooms = [*islice((r for r in tables.rooms.after(after) if access.sees(tables, acting, r)), limit)]
-            else:
-                rooms = tables.rooms.listed(after, limit)
-            return self._last_index, [room_changes.summary(room) for room in rooms]
+            page = ask.page(*access.seen_names(tables, acting))
+            rooms = [room_changes.summary(tables.rooms.by_name[name]) for name in page.names]
+            return RoomsPage(self._last_index, rooms, page)
 
     def located(
         self, after: int, up_to: int, limit: int, rooms: Iterable[str] | None = None, acting: Acting = STRANGER

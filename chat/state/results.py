@@ -1,7 +1,9 @@
 """What `apply` returns, to whoever proposed the command, on the member where that was; and answers to questions."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from chat.paging import NamePage
 from chat.state.accounts import Token, User
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.settings import Settings
@@ -102,6 +104,14 @@ class RoomSummary:
     last_posted_at: int  # microseconds since 1970
     max_messages: int | None = None  # of retention
     max_age_s: int | None = None  # likewise
+
+
+class RoomsPage(NamedTuple):
+    """Rooms one after the other, as of one moment."""
+
+    log_index: int  # the state's at that moment
+    rooms: list[RoomSummary]
+    page: NamePage  # of their names
 
 
 @dataclass(frozen=True, slots=True)

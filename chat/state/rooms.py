@@ -1,8 +1,7 @@
 """The rooms by name: those that exist, and those that were deleted, which go on counting when they are made again."""
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from bisect import bisect_left, insort
+from collections.abc import Iterable
 
 from chat.history import Room
 from chat.state.details import PUBLIC
@@ -52,15 +51,6 @@ class RoomTable:
         for alias in room.details.aliases if room.details else ():
             self.aliases.pop(alias, None)
         room.delete(log_index)
-
-    def listed(self, after: str, limit: int) -> list[Room]:
-        """The first `limit` rooms whose names come after `after` ("" for the first of all)."""
-        first = bisect_right(self.names, after)
-        return [self.by_name[name] for name in self.names[first : first + limit]]
-
-    def after(self, name: str) -> Iterator[Room]:
-        """The rooms that `listed` would list, as many as are asked for."""
-        return (self.by_name[each] for each in islice(self.names, bisect_right(self.names, name), None))
 
     def touched_after(self, log_index: int, names: Iterable[str] | None) -> list[Room]:
         """Of the rooms with these names, None for all, those where something came with a later log index.

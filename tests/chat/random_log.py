@@ -10,6 +10,7 @@ from chat.commands.cluster import Begin, Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk
+from chat.paging import NameAsk
 from chat.remembered import BUCKETS_MIN
 from chat.state.machine import ChatState
 from chat.state.post_changes import find
@@ -101,7 +102,7 @@ def answers(state: ChatState, last_index: int) -> list[object]:
     told: list[object] = [state.digest(), list(state.document()), state.live().tolist(), state.live_bytes]
     told += [state.page(room, ask) for room in ROOMS for ask in asks]
     told += [(state.reactions(room, id), state.erased_index) for room in ROOMS for id in range(1, 5)]
-    told += [state.rooms("", 99), state.rooms("a", 1)]
+    told += [state.rooms(NameAsk(99)), state.rooms(NameAsk(1, after="a"))]
     for after in range(0, last_index + 1, 3):
         told += [state.located(after, last_index, 5), state.missed(after, last_index, ROOMS[:2])]
     return told

@@ -6,6 +6,7 @@ import pytest
 
 from chat.commands import NOBODY, OPERATOR, SETUP, Actor, Post
 from chat.history import PageAsk, Room
+from chat.paging import NameAsk
 from chat.state import access
 from chat.state.accounts import ADMIN, GUEST, MEMBER, SESSION, Token, User
 from chat.state.details import DIRECT, PRIVATE, RoomDetails
@@ -180,9 +181,9 @@ def test_what_is_not_seen_is_not_read_not_listed_and_not_told() -> None:
         told = {each.room for each in state.located(0, 99, 99, None, who)}
         assert told == {missed.room for missed in state.missed(0, 99, None, who)}
         assert told == {room for room in tables.rooms.by_name if state.page(room, PageAsk(), who).positions}
-        listed = [room.name for room in state.rooms("", 9, who)[1]]
+        listed = [room.name for room in state.rooms(NameAsk(9), who)[1]]
         assert listed == sorted(name for name in told if "~" not in name)
-        assert [room.name for room in state.rooms("archived", 1, who)[1]] == listed[1:2]
+        assert [room.name for room in state.rooms(NameAsk(1, after="archived"), who)[1]] == listed[1:2]
         found[name] = told
     assert state.located(0, 99, 99) == []
     assert found == {

@@ -4,6 +4,7 @@ from chat.commands import Actor, DeleteRoom, Post, encode
 from chat.commands.cluster import Begin, Expire, SetSettings
 from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk
+from chat.paging import NameAsk
 from chat.state.events import Event, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, RoomChanged, RoomSummary, SettingsChanged
@@ -72,7 +73,7 @@ def test_a_room_that_nothing_is_left_of_stays_and_goes_on_counting() -> None:
     log.keep(60)
     log.expire(in_s=100)
     assert log.ids() == []
-    assert log.state.rooms("", 9)[1] == [RoomSummary("general", 0, START + 2 * SECOND, None, 60)]
+    assert log.state.rooms(NameAsk(9))[1] == [RoomSummary("general", 0, START + 2 * SECOND, None, 60)]
     assert log.state.live_bytes == 0
     assert log.restored().digest() == log.state.digest()
     posted = log.post()
@@ -156,7 +157,7 @@ def test_a_room_that_nobody_has_used_goes_with_all_its_posts_and_its_listeners_a
     log.apply(Expire(log.time + 90 * SECOND, (), "general"))
     log.state.applied(log.index)
     assert events == [RoomDeleted(log.index, "general")]
-    assert [room.name for room in log.state.rooms("", 9)[1]] == ["other"]
+    assert [room.name for room in log.state.rooms(NameAsk(9))[1]] == ["other"]
     posted = log.post()
     assert isinstance(posted, Posted)
     assert posted.id == 2
@@ -169,11 +170,11 @@ def test_a_room_goes_once_it_has_been_empty_for_so_long() -> None:
     set_all(log, empty_room_seconds=60)
     log.apply(Expire(log.time + 1_000 * SECOND, ("general",), "general"))
     assert log.ids() == []
-    assert [room.name for room in log.state.rooms("", 9)[1]] == ["general"], "it has only just become empty"
+    assert [room.name for room in log.state.rooms(NameAsk(9))[1]] == ["general"], "it has only just become empty"
     log.apply(Expire(log.time + 1_050 * SECOND, (), "general"))
-    assert len(log.state.rooms("", 9)[1]) == 1
+    assert len(log.state.rooms(NameAsk(9))[1]) == 1
     log.apply(Expire(log.time + 1_100 * SECOND, (), "general"))
-    assert log.state.rooms("", 9)[1] == []
+    assert log.state.rooms(NameAsk(9))[1] == []
     assert log.restored().digest() == log.state.digest()
 
 

@@ -8,6 +8,7 @@ from chat.commands.cluster import Begin, Expire, ExpireCredentials, Forget, SetA
 from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk
 from chat.keeper import FORGET_EVERY_S, Keeper
+from chat.paging import NameAsk
 from chat.remembered import BUCKETS_MIN
 from chat.state import credential_changes
 from chat.state.expiry import CLIENT_IDS_KEPT_S, EXPIRE_ROOMS
@@ -171,7 +172,7 @@ def test_rooms_that_nobody_uses_go_one_in_a_step() -> None:
     assert kept.proposed() == []
     kept.passes(600)
     assert [step.gone for step in kept.proposed() if isinstance(step, Expire)] == ["a", "c"]
-    assert [room.name for room in kept.state.rooms("", 9)[1]] == ["b"]
+    assert [room.name for room in kept.state.rooms(NameAsk(9))[1]] == ["b"]
 
 
 def test_credentials_go_when_they_are_over_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from chat.commands.cluster import Begin, Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk, Room, What
+from chat.paging import NameAsk
 from chat.remembered import hash_of
 from chat.state.events import PostEvent, RoomDeleted
 from chat.state.machine import ChatState
@@ -102,7 +103,7 @@ class Model:
 
     def expired(self, command: Expire, state: ChatState) -> None:
         """The oldest are gone, of rooms that keep posts for some time only, and none that is not so old."""
-        left = {room.name for room in state.rooms("", 99)[1]}
+        left = {room.name for room in state.rooms(NameAsk(99))[1]}
         for room, posts in self.posts.items():
             age_s, most = self.age_s[room] or self.settings.max_age_s, self.settings.max_messages
             if room in self.exists - left:
@@ -161,7 +162,7 @@ def test_what_is_left_is_what_the_simplest_model_says(log: list[Drawn]) -> None:
     assert [(at, id) for at, _, id, what, _ in state.located(0, 99, 99) if what is What.POST] == [
         (index, id) for index in posted for posts in model.posts.values() for id, at in posts.items() if at == index
     ]
-    assert [room.name for room in state.rooms("", 99)[1]] == sorted(model.exists)
+    assert [room.name for room in state.rooms(NameAsk(99))[1]] == sorted(model.exists)
     assert (state.live_bytes > 0) == bool(posted)
 
 
@@ -200,7 +201,7 @@ def test_a_deleted_room_is_gone_and_goes_on_counting_when_it_is_made_again() -> 
     assert deleted == RoomDeleted(6, "general")
     assert isinstance(again, Posted)
     assert again.id == 3
-    assert state.rooms("", 9)[1] == [RoomSummary("general", 1, START + 7 * STEP, None)]
+    assert state.rooms(NameAsk(9))[1] == [RoomSummary("general", 1, START + 7 * STEP, None)]
     assert state.live().tolist() == [7]
     assert ids(state) == [3]
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from chat.commands import Post, encode
 from chat.history import PageAsk
+from chat.paging import NameAsk
 from chat.state.events import Event, PostEvent
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, Repeated, Result
@@ -51,7 +52,7 @@ def test_a_repeat_in_another_room_finds_that_the_first_post_is_not_there() -> No
     state = ChatState()
     bodies = [said(), said(room="other"), said(room="other", client_id="c2"), said(room="other")]
     assert apply(state, *bodies)[1::2] == [Repeated(0, 3, 0)] * 2
-    assert [room.name for room in state.rooms("", 10)[1]] == ["general", "other"]
+    assert [room.name for room in state.rooms(NameAsk(10))[1]] == ["general", "other"]
 
 
 def test_a_client_id_belongs_to_its_user() -> None:
@@ -74,7 +75,7 @@ def test_a_reply_names_an_earlier_post_of_its_room() -> None:
         assert isinstance(refusal, Refusal)
         assert refusal.code == "no_such_post"
         assert refusal.detail.startswith("ReplyTo:")
-    assert [room.name for room in state.rooms("", 10)[1]] == ["general"]
+    assert [room.name for room in state.rooms(NameAsk(10))[1]] == ["general"]
 
 
 def test_a_refused_client_id_can_be_used_again() -> None:
@@ -112,9 +113,9 @@ def test_rooms_are_listed_by_code_point() -> None:
     state = ChatState()
     names = ["b", "a", "é", "Z", "\U0001f600", "￿", "a b"]
     apply(state, *(said(room=name, client_id=name) for name in names))
-    assert [room.name for room in state.rooms("", 99)[1]] == sorted(names)
-    assert [room.name for room in state.rooms("a", 2)[1]] == ["a b", "b"]
-    assert [room.name for room in state.rooms("aa", 1)[1]] == ["b"]
+    assert [room.name for room in state.rooms(NameAsk(99))[1]] == sorted(names)
+    assert [room.name for room in state.rooms(NameAsk(2, after="a"))[1]] == ["a b", "b"]
+    assert [room.name for room in state.rooms(NameAsk(1, after="aa"))[1]] == ["b"]
 
 
 def test_posts_are_located_in_log_order_over_rooms() -> None:

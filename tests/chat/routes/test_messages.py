@@ -8,6 +8,7 @@ from threading import Thread
 import pytest
 from werkzeug.test import TestResponse
 
+from chat.paging import NameAsk
 from chat.request import BODY_BYTES_MAX, WAIT_S
 from raft.messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
@@ -212,7 +213,7 @@ def test_walking_by_links_meets_every_post_once_while_posts_arrive(start: str) -
             page = chat.get(target)
             seen += ids(page)
     assert sorted(seen) == list(range(1, len(seen) + 1))
-    assert len(seen) == chat.state.rooms("", 1)[1][0].posts > 50
+    assert len(seen) == chat.state.rooms(NameAsk(1))[1][0].posts > 50
 
 
 @pytest.mark.parametrize("start", ["?before=451", "?after=0", "?around=17", "?around=225", "?around=450", "?"])

@@ -47,6 +47,30 @@ def test_a_page_that_ends_with_the_last_room_has_no_next() -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "names", "prev", "next"),
+    [
+        ("limit=2", ["a", "c"], None, "after=c&limit=2"),
+        ("before=e&limit=1", ["c"], "before=c&limit=1", "after=c&limit=1"),
+        ("after=c&limit=9", ["e", "é/"], "before=e&limit=9", None),
+        ("around=d&limit=2", ["c", "e"], "before=c&limit=2", "after=e&limit=2"),
+        ("around=%C3%A9%2F&limit=1", ["é/"], "before=%C3%A9%2F&limit=1", None),
+        ("before=a", [], None, None),
+    ],
+)
+def test_a_page_of_rooms_leads_to_those_before_and_after_it(
+    query: str, names: list[str], prev: str | None, next: str | None
+) -> None:
+    chat = ChatClient()
+    for room in ("a", "c", "e", "%C3%A9%2F"):
+        chat.fill(1, f"/rooms/{room}")
+    page = chat.get(f"/rooms?{query}")
+    assert page.json == names
+    found = links(page)
+    assert found.get("prev") == (prev and f"/rooms?{prev}")
+    assert found.get("next") == (next and f"/rooms?{next}")
+
+
+@pytest.mark.parametrize(
     ("query", "field"),
     [
         ("limit=0", "limit"),
@@ -54,6 +78,10 @@ def test_a_page_that_ends_with_the_last_room_has_no_next() -> None:
         ("after=", "after"),
         ("after=%00", "after"),
         ("after=" + "x" * 65, "after"),
+        ("before=..", "before"),
+        ("around=%ED%A0%80", "around"),
+        ("before=a&after=b", "before, after, around"),
+        ("around=a&after=b", "before, after, around"),
         ("details=yes", "details"),
         ("consistency=", "consistency"),
         ("min_index=-1", "min_index"),

@@ -1,0 +1,37 @@
+"""Pages of names in a query and in an answer's head; rooms and users are listed alike."""
+
+from chat import validation
+from chat.paging import PAGE_NAMES_MAX, NameAsk, NamePage
+from chat.problems import invalid
+from chat.request import Headers, Query, percent_encoded
+
+
+def name_ask(query: Query) -> NameAsk:
+    """`before=name`, `after=name` or `around=name`, and `limit=1000`.  Raises Problem naming the parameter."""
+    limit = query.integer("limit", 1, PAGE_NAMES_MAX) or PAGE_NAMES_MAX
+    before, after, around = _name(query, "before"), _name(query, "after"), _name(query, "around")
+    if [before, after, around].count(None) < 2:
+        raise invalid("before, after, around", "only one of them can be asked for")
+    return NameAsk(limit, before, after, around)
+
+
+def _name(query: Query, parameter: str) -> str | None:
+    text = query.text(parameter)
+    return None if text is None else validation.name(parameter, text)
+
+
+def name_links(path: str, ask: NameAsk, page: NamePage, rest: str = "") -> Headers:
+    """The header `Link`: `prev` leads to the names before the page, `next` to those after it; each where there are.
+
+    `rest` is what else was asked for, to be asked for again: "&details=true".
+    """
+    ways = []
+    if page.has_prev:
+        ways.append(("prev", "before", page.names[0]))
+    if page.has_next:
+        ways.append(("next", "after", page.names[-1]))
+    links = [
+        f'<{path}?{side}={percent_encoded(name)}&limit={ask.limit}{rest}>; rel="{relation}"'
+        for relation, side, name in ways
+    ]
+    return [("Link", ", ".join(links))] if links else []
