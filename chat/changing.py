@@ -1,21 +1,15 @@
-"""Changing a room as a whole: check what the client sent, propose it once, tell the outcome.
+"""Changing a room as a whole: the commands for what a client sent.
 
 A repetition does no harm, so these changes have no ClientId: after an unknown outcome the client asks again, and a
 deletion that has come about meanwhile is then answered as one of a room that does not exist.
 """
 
-from collections.abc import Callable, Mapping
-from http import HTTPStatus
+from collections.abc import Mapping
 
 from chat import validation
-from chat.commands import Actor, Command, DeleteRoom, SetRetention, encode, level_of
+from chat.commands import Actor, DeleteRoom, SetRetention, level_of
 from chat.commands.rooms import ChangeRoom
-from chat.problems import Problem, invalid, outcome_unknown, problem_of
-from chat.refusals import problem_of_refusal
-from chat.replica import Replica
-from chat.state.events import RoomDeleted
-from chat.state.results import Refusal, RoomChanged
-from raft.errors import OutcomeUnknown, RaftError
+from chat.problems import invalid
 
 MAX_MESSAGES_MAX = 1_000_000_000  # ten times what a log can be expected to hold
 
@@ -24,7 +18,6 @@ _INHERITED = -1  # of its own the room has no bound
 _RETENTION_LEVEL = level_of(SetRetention("", None))
 
 Change = DeleteRoom | SetRetention | ChangeRoom
-Outcome = RoomDeleted | RoomChanged | Problem
 
 # What a room has, or will have, and this version cannot change.
 _FIXED = {"name": "Name", "topic": "Topic", "visibility": "Visibility", "members": "Members"}
@@ -68,45 +61,10 @@ def _bound(name: str, bounds: Mapping[str, object], most: int) -> int | None:
     return _INHERITED if found is None else validation.number(name, found, 1, most)
 
 
-def propose_change(replica: Replica, change: Change, done: Callable[[Outcome], None]) -> None:
-    """Propose a checked change; `done` is called once, by a thread of the engine's.
-
-    Raises Problem (409) at once where a member would not know the change: then nothing was proposed.
-    """
-    if replica.level == _RETENTION_LEVEL and isinstance(change, ChangeRoom):
-        change = _as_retention(change)
-    check_level(replica, change)
-    replica.propose(encode(change), lambda result: done(_outcome(result)))
-
-
-def check_level(replica: Replica, command: Command) -> None:
-    """Raises Problem (409) where a member of the cluster would not know this command."""
-    if level_of(command) > replica.level:
-        detail = "a member of the cluster runs a version that does not know this yet: upgrade every member first"
-        raise Problem(HTTPStatus.CONFLICT, "level_too_low", detail)
-
-
-def _as_retention(change: ChangeRoom) -> Change:
+def as_known(change: Change, level: int) -> Change:
     """The same, where members are there that know no ages; but what says one."""
+    if level != _RETENTION_LEVEL or not isinstance(change, ChangeRoom):
+        return change
     if change.max_messages is None or (change.max_age_seconds or 0) > 0:
         return change
     return SetRetention(change.room, max(change.max_messages, 0) or None)
-
-
-def unanswered(detail: str) -> Problem:
-    """Nobody knows what became of the change."""
-    return outcome_unknown(f"{detail}; ask again: a second time does no harm")
-
-
-def _outcome(result: object) -> Outcome:
-    match result:
-        case RoomDeleted() | RoomChanged():
-            return result
-        case Refusal():
-            return problem_of_refusal(result)
-        case OutcomeUnknown():
-            return unanswered(str(result))
-        case RaftError():
-            return problem_of(result)
-        case _:
-            raise AssertionError(f"the engine answered a change with {type(result).__name__}")

@@ -1,25 +1,16 @@
-"""Changing what is set for the whole cluster: check what the client sent, propose it once, tell the outcome.
+"""Changing what is set for the whole cluster: the command for what a client sent."""
 
-A repetition does no harm, so these changes have no ClientId.
-"""
-
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from chat import validation
-from chat.changing import AGE_S_MAX, MAX_MESSAGES_MAX, check_level, unanswered
-from chat.commands import Actor, encode
+from chat.changing import AGE_S_MAX, MAX_MESSAGES_MAX
+from chat.commands import Actor
 from chat.commands.cluster import SetSettings
-from chat.problems import Problem, invalid, problem_of
-from chat.refusals import problem_of_refusal
-from chat.replica import Replica
-from chat.state.results import Refusal, SettingsChanged
-from raft.errors import OutcomeUnknown, RaftError
+from chat.problems import invalid
 
 ROOMS_MAX = 1_000_000_000  # as high as a bound on them may be
 _NAMES = {"maxrooms", "retention", "unusedroomseconds", "emptyroomseconds"}
 _NONE = 0  # as a command says that there is no bound
-
-Outcome = SettingsChanged | Problem
 
 
 def check(fields: Mapping[str, object], actor: Actor) -> SetSettings:
@@ -62,26 +53,3 @@ def _bound(name: str, members: Mapping[str, object], most: int) -> int | None:
         return None
     found = members[name.lower()]
     return _NONE if found is None else validation.number(name, found, 1, most)
-
-
-def propose(replica: Replica, change: SetSettings, done: Callable[[Outcome], None]) -> None:
-    """Propose a checked change; `done` is called once, by a thread of the engine's.
-
-    Raises Problem (409) at once where a member would not know the change: then nothing was proposed.
-    """
-    check_level(replica, change)
-    replica.propose(encode(change), lambda result: done(_outcome(result)))
-
-
-def _outcome(result: object) -> Outcome:
-    match result:
-        case SettingsChanged():
-            return result
-        case Refusal():
-            return problem_of_refusal(result)
-        case OutcomeUnknown():
-            return unanswered(str(result))
-        case RaftError():
-            return problem_of(result)
-        case _:
-            raise AssertionError(f"the engine answered a change with {type(result).__name__}")

@@ -8,22 +8,24 @@ room "a/b" from two segments.  Whatever a route waits for, it waits without hold
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from threading import Event
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from chat import validation
-from chat.commands import Actor
+from chat.commands import Actor, Command
 from chat.origins import sharing_headers
 from chat.problems import CONTENT_TYPE as PROBLEM_TYPE
 from chat.problems import Problem, invalid, unavailable
+from chat.proposing import propose, unanswered
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state import access
 from chat.state.access import ANYBODY, Acting
 from chat.state.machine import ChatState
-from chat.state.results import Refusal
+from chat.state.results import Refusal, Success
 
 BODY_BYTES_MAX = 128 * 1024
 WAIT_S = 5.0  # for `min_index`: as long as anybody waits for an answer that may be 503
@@ -192,6 +194,18 @@ class Request:
         if not waiting.event.is_set():
             raise late
         return waiting.results[0]
+
+    def carry_out(self, command: Command) -> Success:
+        """Propose a command that may be proposed again without harm; what came of it, applied here.
+
+        Raises Problem where it was refused, or may or may not have been carried out.
+        """
+        self.settle_posts()
+        late = unanswered("the change was not answered in time")
+        outcome: Success | Problem = self.wait_for(partial(propose, self.replica, command), late)
+        if isinstance(outcome, Problem):
+            raise outcome
+        return outcome
 
     def _wait_applied(self, index: int | None) -> None:
         if index is None or self.replica.last_applied >= index:

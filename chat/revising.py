@@ -1,30 +1,25 @@
-"""Changing one post: check what the client sent, read what was posted, propose the change once, tell the outcome.
+"""Changing one post: check what the client sent, read what was posted, and say what is to be proposed.
 
 An edit and a deletion say again what was posted, so that readers are shown them without it.  It is read here, for
 `apply` has no disk: after the state holds all that was acknowledged, and what is read never changes.
 A repetition does no harm, so these changes have no ClientId: a text that is the post's already is not posted again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
 from chat import validation
-from chat.changing import check_level, unanswered
-from chat.commands import Actor, Post, decode, encode
+from chat.commands import Actor, Post, decode
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.history import render_post, with_reactions
-from chat.problems import Problem, invalid, problem_of, unavailable
+from chat.problems import invalid, unavailable
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
-from chat.state.events import PostChanged, Reacted
+from chat.state.events import PostChanged
 from chat.state.machine import ChatState
 from chat.state.post_changes import NOT_THE_AUTHOR, TAKEN_BACK, Found, find
 from chat.state.results import Done, Refusal
-from raft.errors import OutcomeUnknown, RaftError
-
-Change = EditPost | DeletePost | React
-Outcome = PostChanged | Reacted | Done | Problem
 
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 
@@ -98,26 +93,3 @@ def _command(replica: Replica, wish: Wish, found: Found) -> EditPost | DeletePos
     if message == post.message:
         return PostChanged(entry.index, room, id, with_reactions(render_post(entry, id), change.reactions))
     return EditPost(actor, room, id, index, posted_at, Said(post.user, message, post.client_id, post.reply_to))
-
-
-def propose(replica: Replica, change: Change, done: Callable[[Outcome], None]) -> None:
-    """Propose a checked change; `done` is called once, by a thread of the engine's.
-
-    Raises Problem (409) at once where a member would not know the change: then nothing was proposed.
-    """
-    check_level(replica, change)
-    replica.propose(encode(change), lambda result: done(_outcome(result)))
-
-
-def _outcome(result: object) -> Outcome:
-    match result:
-        case PostChanged() | Reacted() | Done():
-            return result
-        case Refusal():
-            return problem_of_refusal(result)
-        case OutcomeUnknown():
-            return unanswered(str(result))
-        case RaftError():
-            return problem_of(result)
-        case _:
-            raise AssertionError(f"the engine answered a change of a post with {type(result).__name__}")

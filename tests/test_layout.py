@@ -63,7 +63,7 @@ FLOORS = (
     ("chat.state.account_changes", "chat.state.post_changes", "chat.state.room_changes"),
     ("chat.state.machine",),
     ("chat.refusals",),
-    ("chat.posting", "chat.changing", "chat.keeper"),
+    ("chat.posting", "chat.proposing", "chat.changing", "chat.keeper"),
     ("chat.cluster_settings", "chat.revising"),
     # The server loop, which knows nothing of a chat.
     ("chat.limits", "chat.nowait", "chat.workers"),

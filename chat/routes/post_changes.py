@@ -1,15 +1,13 @@
 """`/rooms/{room}/messages/{id}`: changing what was said, and reacting to it."""
 
-from functools import partial
 from http import HTTPStatus
 
 from chat import validation
-from chat.changing import unanswered
-from chat.problems import Problem, problem_of, unavailable
+from chat.problems import problem_of, unavailable
 from chat.request import Request, Response
-from chat.revising import Change, Outcome, Wish, check_deletion, check_edit, check_reaction, command_for, propose
-from chat.state.events import PostChanged, Reacted
-from chat.state.results import Done
+from chat.revising import Wish, check_deletion, check_edit, check_reaction, command_for
+from chat.state.events import PostChanged
+from chat.state.results import Done, Success
 
 
 def edit(request: Request, room: str, id: str) -> Response:
@@ -38,11 +36,10 @@ def take_back(request: Request, room: str, id: str, emoji: str) -> Response:
 
 def _react(request: Request, room: str, id: str, emoji: str, *, on: bool) -> Response:
     reaction = check_reaction(request.actor, room, _id(id), emoji, request.query().text("user"), on=on)
-    request.settle_posts()
-    return Response(HTTPStatus.NO_CONTENT, log_index=_change(request, reaction).index)
+    return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(reaction).index)
 
 
-def _revise(request: Request, wish: Wish) -> PostChanged | Reacted | Done:
+def _revise(request: Request, wish: Wish) -> Success:
     """Returns once it is committed and applied here, or was so before."""
     request.settle_posts()
     # What was acknowledged before this request began is to be seen, also where another member told of it.
@@ -51,15 +48,7 @@ def _revise(request: Request, wish: Wish) -> PostChanged | Reacted | Done:
         raise problem_of(error)
     with request.ungated():
         change = command_for(request.replica, request.state, wish)
-    return change if isinstance(change, PostChanged | Done) else _change(request, change)
-
-
-def _change(request: Request, change: Change) -> PostChanged | Reacted | Done:
-    late = unanswered("the change was not answered in time")
-    outcome: Outcome = request.wait_for(partial(propose, request.replica, change), late)
-    if isinstance(outcome, Problem):
-        raise outcome
-    return outcome
+    return change if isinstance(change, PostChanged | Done) else request.carry_out(change)
 
 
 def _id(text: str) -> int:

@@ -1,17 +1,14 @@
 """`/rooms`: the list of rooms, the short address of a room, and changing or deleting one."""
 
 import json
-from functools import partial
 from http import HTTPStatus
 
 from chat import validation
-from chat.changing import Change, Outcome, check_deletion, check_settings, propose_change, unanswered
+from chat.changing import as_known, check_deletion, check_settings
 from chat.history import timestamp
-from chat.problems import Problem
 from chat.reads import Read, is_stale
 from chat.request import Request, Response, percent_encoded
 from chat.routes.name_pages import name_ask, name_links
-from chat.state.events import RoomDeleted
 from chat.state.results import RoomChanged, RoomSummary
 
 
@@ -43,24 +40,15 @@ def redirect(request: Request, room: str) -> Response:
 
 def configure(request: Request, room: str) -> Response:
     """PATCH /rooms/{room}: the room as it is from then on; 404 where there is none, for it is made by a post."""
-    changed = _change(request, check_settings(room, validation.json_object(request.body()), request.actor))
+    change = check_settings(room, validation.json_object(request.body()), request.actor)
+    changed = request.carry_out(as_known(change, request.replica.level))
     assert isinstance(changed, RoomChanged)
     return Response(HTTPStatus.OK, _json(_detailed(changed.room)), log_index=changed.index)
 
 
 def delete(request: Request, room: str) -> Response:
     """DELETE /rooms/{room}: 204, and the room is gone with its posts; 404 where there is none."""
-    return Response(HTTPStatus.NO_CONTENT, log_index=_change(request, check_deletion(room)).index)
-
-
-def _change(request: Request, change: Change) -> RoomDeleted | RoomChanged:
-    """Returns once it is committed and applied here."""
-    request.settle_posts()
-    late = unanswered("the change was not answered in time")
-    outcome: Outcome = request.wait_for(partial(propose_change, request.replica, change), late)
-    if isinstance(outcome, Problem):
-        raise outcome
-    return outcome
+    return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(check_deletion(room)).index)
 
 
 def _detailed(room: RoomSummary) -> dict[str, object]:

@@ -1,15 +1,13 @@
 """`/settings`: what is set for the whole cluster."""
 
 import json
-from functools import partial
 from http import HTTPStatus
 
 from chat import validation
-from chat.changing import unanswered
-from chat.cluster_settings import Outcome, check, propose
-from chat.problems import Problem
+from chat.cluster_settings import check
 from chat.reads import Read
 from chat.request import Request, Response
+from chat.state.results import SettingsChanged
 from chat.state.settings import Settings
 
 
@@ -28,12 +26,9 @@ def show(request: Request) -> Read:
 def configure(request: Request) -> Response:
     """PATCH /settings: all settings as they are from then on."""
     change = check(validation.json_object(request.body()), request.actor)
-    request.settle_posts()
-    late = unanswered("the change was not answered in time")
-    outcome: Outcome = request.wait_for(partial(propose, request.replica, change), late)
-    if isinstance(outcome, Problem):
-        raise outcome
-    return Response(HTTPStatus.OK, _json(outcome.settings), log_index=outcome.index)
+    changed = request.carry_out(change)
+    assert isinstance(changed, SettingsChanged)
+    return Response(HTTPStatus.OK, _json(changed.settings), log_index=changed.index)
 
 
 def _json(settings: Settings) -> bytes:

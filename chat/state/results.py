@@ -135,4 +135,5 @@ class Missed:
 
 
 AccountResult = UserMade | UserChanged | TokenMade | TokensRevoked | Redeemed | SettingsChanged
-Result = Posted | Repeated | Done | RoomDeleted | RoomChanged | PostChanged | Reacted | AccountResult | Refusal
+Success = Posted | Repeated | Done | RoomDeleted | RoomChanged | PostChanged | Reacted | AccountResult
+Result = Success | Refusal

@@ -1,0 +1,47 @@
+"""Proposing a checked command once, and telling in the client's terms what came of it.
+
+For whatever may be sent again without harm, so that it needs no ClientId: all but posts.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from chat.commands import Command, encode, level_of
+from chat.problems import Problem, outcome_unknown, problem_of
+from chat.refusals import problem_of_refusal
+from chat.replica import Replica
+from chat.state.results import Refusal, Success
+from raft.errors import OutcomeUnknown, RaftError
+
+
+def propose(replica: Replica, command: Command, done: Callable[[Success | Problem], None]) -> None:
+    """`done` is called once, by a thread of the engine's.
+
+    Raises Problem (409) at once where a member would not know the command: then nothing was proposed.
+    """
+    check_level(replica, command)
+    replica.propose(encode(command), lambda result: done(_outcome(result)))
+
+
+def check_level(replica: Replica, command: Command) -> None:
+    """Raises Problem (409) where a member of the cluster would not know this command."""
+    if level_of(command) > replica.level:
+        detail = "a member of the cluster runs a version that does not know this yet: upgrade every member first"
+        raise Problem(HTTPStatus.CONFLICT, "level_too_low", detail)
+
+
+def unanswered(detail: str) -> Problem:
+    """Nobody knows what became of the change."""
+    return outcome_unknown(f"{detail}; ask again: a second time does no harm")
+
+
+def _outcome(result: object) -> Success | Problem:
+    match result:
+        case Refusal():
+            return problem_of_refusal(result)
+        case OutcomeUnknown():
+            return unanswered(str(result))
+        case RaftError():
+            return problem_of(result)
+    assert isinstance(result, Success), f"the engine answered a command with {type(result).__name__}"
+    return result
