@@ -57,6 +57,7 @@ def test_the_seeds_hold_what_they_are_for() -> None:
         "states restored": 200,
         "rooms deleted or bounded": 500,
         "posts acknowledged": 5_000,
+        "posts changed": 500,
         "retries found posted": 100,
         "reads": 5_000,
     }

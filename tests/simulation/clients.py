@@ -10,19 +10,24 @@ from collections import Counter
 from collections.abc import Callable
 from http import HTTPStatus
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from chat.commands import Actor, Command, DeleteRoom, Post, SetRetention, encode
-from chat.commands.cluster import SetSettings
+from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention, encode
+from chat.commands.cluster import Begin, SetSettings
+from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom
 from chat.history import Page, PageAsk
 from chat.posting import answer_to_repeat
 from chat.problems import Problem
-from chat.state.results import Posted, Refusal, Repeated
+from chat.revising import Wish, command_for
+from chat.state.events import PostChanged, Reacted
+from chat.state.results import Done, Posted, Refusal, Repeated
 from raft.errors import RaftError
 from tests.simulation.invariants import Violation, require
+from tests.simulation.revisions import Revisions
 
 if TYPE_CHECKING:
+    from chat.replica import Replica
     from tests.simulation.process import Process
     from tests.simulation.world import World
 
@@ -37,6 +42,7 @@ class History:
         # Of all posts, with their rooms, the log's times: nobody says a thing twice while its ClientId is known.
         self._texts: dict[tuple[str, str], int] = {}
         self._forgotten_before = 0  # ClientIds that are older may be known no more
+        self.revisions = Revisions()
         self._seen: Counter[str] = Counter()  # room -> the highest Id that any finished operation has told of
 
     def forgot(self, before: int) -> None:
@@ -52,6 +58,7 @@ class History:
         require(last < self._forgotten_before, "posted once", f"{text!r} stands twice in {post.room}")
         self._texts[post.room, text] = time
         posts.append(post)
+        self.revisions.posted(post)
 
     def seen(self, room: str) -> int:
         """What an operation that begins now has to find."""
@@ -60,8 +67,11 @@ class History:
     def post_done(self, post: Posted, text: str, began_at: int) -> None:
         """A client was told that its post stands."""
         posts = self._posts.get(post.room, [])
-        require(post.id <= len(posts) and posts[post.id - 1].json == post.json, NAME, f"{post} stands nowhere")
-        require(json.loads(post.json)["Message"] == text, NAME, f"{text!r} was answered with {post}")
+        require(post.id <= len(posts), NAME, f"{post} stands nowhere")
+        first = posts[post.id - 1].json
+        is_there = post.json == first if post.created else self.revisions.is_one(post.room, post.id, post.json)
+        require(is_there, NAME, f"{post} stands nowhere")
+        require(json.loads(first)["Message"] == text, NAME, f"{text!r} was answered with {post}")
         require(post.id > began_at, NAME, f"{post} comes before post {began_at}, which had been answered")
         self._seen[post.room] = max(self._seen[post.room], post.id)
 
@@ -69,19 +79,26 @@ class History:
         """A client was told that its post stood, and is gone."""
         require((post.room, post.message) in self._texts, NAME, f"{post} is said to be gone, and never stood")
 
+    def author(self, room: str, id: int) -> str:
+        """Who posted it; "nobody" where there is no such post yet."""
+        posts = self._posts.get(room, [])
+        return str(json.loads(posts[id - 1].json)["User"]) if id <= len(posts) else "nobody"
+
     @property
     def rooms(self) -> list[str]:
         """All that anything was ever posted in."""
         return list(self._posts)
 
-    def read_done(self, page: Page, room: str, shown: list[bytes], began_at: int) -> None:
-        """A client was shown a page with the newest posts of a room."""
+    def read_done(self, page: Page, room: str, shown: list[bytes], began_at: int, changed_at: int) -> None:
+        """A client was shown a page with the newest posts of a room, when changes up to a log index were known."""
         newest = page.newest_id
         if newest < began_at:
             detail = f"a read of {room} shows {newest} posts, {began_at} had been shown or answered"
             raise Violation(NAME, detail)
-        posts = self._posts.get(room, [])
-        if page.last_id != newest or shown != [post.json for post in posts[page.first_id - 1 : newest]]:
+        if page.log_index < changed_at:
+            raise Violation(NAME, f"a read of {room} is of {page.log_index}, a change at {changed_at} was answered")
+        ids = range(page.first_id, newest + 1)
+        if page.last_id != newest or shown != [self.revisions.as_of(room, id, page.log_index) for id in ids]:
             raise Violation(NAME, f"a read of {room} shows {shown} from {page.first_id} on, which nobody posted so")
         self._seen[room] = max(self._seen[room], newest)
 
@@ -99,7 +116,8 @@ class Client:
         self._member = 0
         self._room = ""
         self._began_at = 0
-        self._command: Command | None = None  # None: it reads
+        self._changed_at = 0
+        self._command: Command | Wish | None = None  # None: it reads
         self._last = False
 
     def start(self) -> None:
@@ -117,9 +135,10 @@ class Client:
             self._room = f"room-{rng.randint(1, world.scenario.rooms)}"
         self._command = None if self._last else self._thought()
         self._began_at = world.history.seen(self._room)
+        self._changed_at = world.history.revisions.acknowledged(self._room)
         self._ask()
 
-    def _thought(self) -> Command | None:
+    def _thought(self) -> Command | Wish | None:
         """What it would do now."""
         world, rng = self._world, self._rng
         kind = 1.0 if world.network.healed else rng.random()
@@ -133,8 +152,19 @@ class Client:
                 return SetSettings(Actor(), None, None, rng.choice([0, 50]), age_s, unused_s, empty_s)
             kept = rng.choice([0, 1, 5, 30])
             return SetRetention(self._room, kept) if kept else DeleteRoom(self._room)
+        if kind >= 1 - world.scenario.changing and not world.network.healed:
+            return self._change()
         text = f"{self.id}.{self._operations}" + "x" * rng.choice([0, 10, 300])
         return Post(self._room, f"user-{self.id}", text, f"{self.id}-{self._operations}")
+
+    def _change(self) -> Command | Wish:
+        """What it would have become of one of the newest posts."""
+        rng, history = self._rng, self._world.history
+        id = max(history.seen(self._room) - rng.randrange(5), 1)
+        if rng.random() < 0.4:
+            return React(Actor(NOBODY, f"user-{self.id}"), self._room, id, rng.choice("+-"), rng.random() < 0.7)
+        message = None if rng.random() < 0.3 else f"edit {self.id}.{self._operations}"
+        return Wish(Actor(NOBODY, history.author(self._room, id)), self._room, id, message)
 
     def _ask(self) -> None:
         """Ask a member, usually the same as before."""
@@ -168,10 +198,26 @@ class Client:
         command = self._command
         if attempt != self._attempt:
             return  # a connection that the client has closed is not served
-        if command is not None:
+        if isinstance(command, Wish):
+            process.forwarding.read(lambda error: self._wish(process, attempt, command, error))
+        elif command is not None:
             process.forwarding.post(encode(command), lambda result: self._commanded(process, attempt, command, result))
         else:
             process.forwarding.read(lambda error: self._read(process, attempt, error))
+
+    def _wish(self, process: "Process", attempt: int, wish: Wish, error: RaftError | None) -> None:
+        if error is not None:
+            self._answer(attempt, lambda: self._failed(error))
+            return
+        try:
+            change = command_for(cast("Replica", process), process.state, wish)
+        except Problem:
+            self._answer(attempt, self._over)  # it is gone
+            return
+        if isinstance(change, EditPost | DeletePost):
+            process.forwarding.post(encode(change), lambda result: self._commanded(process, attempt, change, result))
+        else:
+            self._answer(attempt, lambda: self._done(Begin(), change))
 
     def _commanded(self, process: "Process", attempt: int, command: Command, result: object) -> None:
         if isinstance(command, Post) and isinstance(result, Repeated):
@@ -217,12 +263,15 @@ class Client:
             self._world.history.post_done(result, command.message, self._began_at)
             self._world.counts["posts acknowledged"] += 1
             self._world.counts["retries found posted"] += not result.created
-        elif not isinstance(result, Refusal):
+        elif isinstance(result, PostChanged | Reacted):
+            self._world.history.revisions.acknowledge(result)
+            self._world.counts["posts changed"] += 1
+        elif not isinstance(result, Refusal | Done):
             self._world.counts["rooms deleted or bounded"] += 1
         self._over()
 
     def _was_shown(self, page: Page, room: str, shown: list[bytes]) -> None:
-        self._world.history.read_done(page, room, shown, self._began_at)
+        self._world.history.read_done(page, room, shown, self._began_at, self._changed_at)
         self._world.counts["reads"] += 1
         self._over()
 

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 
 from chat.commands import decode
 from chat.commands.cluster import Forget
+from chat.state.events import PostChanged, Reacted
 from chat.state.results import Posted
 from raft.membership import decode_configuration
 from raft.messages import (
@@ -230,6 +231,8 @@ class Invariants:
         self._outcomes.append((admitted, result))
         if isinstance(result, Posted) and result.created:
             self._history.posted(result, entry.time)
+        elif isinstance(result, PostChanged | Reacted):
+            self._history.revisions.changed(result)
         elif isinstance(command := decode(entry.body), Forget):
             self._history.forgot(command.before)
         if admitted and id is not None:

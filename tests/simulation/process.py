@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from chat.commands import LEVEL
-from chat.history import Page, render_post
+from chat.history import Page
+from chat.rendered import read_posts
 from chat.state.machine import ChatState
 from raft.errors import (
     ChangeRefused,
@@ -48,6 +49,7 @@ from tests.simulation.machine import DIRECTORY, Machine, snapshot_of
 from tests.simulation.peers import Peers
 
 if TYPE_CHECKING:
+    from chat.replica import Replica
     from tests.simulation.world import World
 
 APPLY_BYTES_MAX = 2_000  # in one batch: small, so that there are several
@@ -349,12 +351,11 @@ class Process:
     def shown(self, page: Page) -> list[bytes]:
         """The posts of a page, from the log.  Raises LookupError: a snapshot is about to take the state's place."""
         try:
-            commands = self.commands(page.positions)
+            return read_posts(page, cast("Replica", self))
         except LookupError:
             if self.last_applied < self.storage.base_index:
                 raise
             raise Violation("readable", f"a page that member {self.id} shows is not in its log") from None
-        return [render_post(command, id) for id, command in enumerate(commands, page.first_id)]
 
     # The tick
 

@@ -48,6 +48,8 @@ class Scenario:
     faults: tuple[tuple[str, int], ...]  # (name, weight)
     # what goes by its age
     client_ids_kept_s: int
+    # what becomes of posts
+    changing: float  # how much of what clients do is to edit, delete and react
 
 
 CALM = (("transfer", 1), ("add", 1), ("kill", 1), ("compact", 2), ("checkpoint", 1))
@@ -102,4 +104,5 @@ def draw(seed: int) -> Scenario:
         fault_every_ms={"calm": 1_500, "some": rng.choice([150, 300, 600]), "storm": 100}[kind],
         faults=tuple(faults) if any(weight for _, weight in faults) else CALM,
         client_ids_kept_s=rng.choice([1, 2, 30]),
+        changing=rng.choice([0, 0.05, 0.2]),
     )

@@ -157,7 +157,9 @@ class World:
             self.invariants.state(process.machine, applied, process.digest())
             for room in self.history.rooms:
                 page = process.state.page(room, PageAsk(limit=1_000_000))
-                self.history.read_done(page, room, process.shown(page), self.history.seen(room))
+                self.history.read_done(
+                    page, room, process.shown(page), self.history.seen(room), self.history.revisions.acknowledged(room)
+                )
 
     def _standing(self) -> str:
         described = (
