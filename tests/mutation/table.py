@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat import document
-from chat.sections import ages, details
+from chat.history import Room
+from chat.sections import ages, changes, details
 from chat.state import expiry, posting
 from raft import compaction, disk, identity, recovery, segments
 from raft.indexes import Indexes
@@ -589,6 +590,24 @@ SNAPSHOTS = (
         "past.write(machine.live())",
         "past.write(machine.live()[:-1])",
         seed=1,
+    ),
+    _mutant(
+        "compaction-drops-the-edits",
+        "A snapshot leaves out the entries that hold what posts were edited to, and the tombstones.",
+        "a rule of chat/state/machine.py",
+        Room.live,
+        "for index in change.entries",
+        "for index in ()",
+        seed=5,
+    ),
+    _mutant(
+        "snapshot-forgets-what-became-of-posts",
+        "A state's document has no edits, deletions and reactions.",
+        "a rule of chat/state/machine.py",
+        changes._copy,
+        "for name in changed for",
+        "for name in changed[:0] for",
+        seed=5,
     ),
     _mutant(
         "compaction-forgets-the-configuration",
