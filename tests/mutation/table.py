@@ -186,7 +186,7 @@ REPLICATION = (
         Node._take_entries,
         "self.log.term_at(entry.index) == entry.term",
         "entry.index <= self.commit_index",
-        seed=13,
+        seed=51,
     ),
     _mutant(
         "append-without-the-check-of-what-is-before",
@@ -195,7 +195,7 @@ REPLICATION = (
         Node._on_append_entries,
         "self.log.term_at(prev_log_index) != prev_log_term",
         "self.log.term_at(prev_log_index) is None",
-        seed=7,
+        seed=19,
     ),
     _mutant(
         "acknowledges-its-own-tail",
@@ -204,7 +204,7 @@ REPLICATION = (
         Node._on_append_entries,
         "match_index=prev_log_index + len(entries)",
         "match_index=self.log.last_index",
-        seed=7,
+        seed=26,
     ),
     _mutant(
         "commits-beyond-what-the-append-vouches-for",
@@ -213,7 +213,7 @@ REPLICATION = (
         Node._accept_append,
         "min(m.leader_commit, match_index)",
         "min(m.leader_commit, self.log.last_index)",
-        seed=7,
+        seed=26,
     ),
     _mutant(
         "heartbeat-commits-what-it-does-not-match",
@@ -222,7 +222,7 @@ REPLICATION = (
         Node._on_append_entries,
         "match_index=prev_log_index + len(entries)",
         "match_index=self.log.last_index if m.heartbeat else prev_log_index + len(entries)",
-        seed=7,
+        seed=26,
     ),
     _mutant(
         "answer-of-an-earlier-term-believed",
@@ -305,7 +305,7 @@ READS = (
         Node._close_round,
         ">= self._round]",
         ">= self._round - 1]",
-        seed=7,
+        seed=301,
     ),
     _mutant(
         "round-of-an-earlier-life-echoed",
@@ -451,7 +451,7 @@ STORAGE = (
         recovery.RecoveredLog.take,
         "self._forget(content.first_index)",
         "self._forget(content.first_written)",
-        seed=54,
+        seed=103,
     ),
     _mutant(
         "index-without-its-last-entry",
@@ -518,7 +518,7 @@ SNAPSHOTS = (
         Replicated.document,
         "self._sessions.document()",
         "[]",
-        seed=16,
+        seed=52,
     ),
     _mutant(
         "document-forgets-the-client-ids",
@@ -545,7 +545,7 @@ SNAPSHOTS = (
         details._copy,
         "sorted(rooms)",
         "()",
-        seed=27,
+        seed=95,
     ),
     _mutant(
         "client-ids-forgotten-early",
