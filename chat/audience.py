@@ -13,8 +13,9 @@ Rules
 import json
 from collections.abc import Callable, Sequence
 
+from chat.history import reactions_json
 from chat.link import Link, SendToAll, deliver, text_frame
-from chat.state.events import Event, PostChanged, PostEvent, Reacted, RoomDeleted, RoomEvent
+from chat.state.events import Event, PostChanged, PostEvent, Reacted, ReactedSince, RoomDeleted, RoomEvent
 
 
 def plain_frame(event: PostEvent) -> bytes:
@@ -31,7 +32,10 @@ def cursor_frame(cluster_id: str, event: Event) -> bytes:
         case PostChanged():
             told = b'"PostChanged","RoomName":%b,"Post":%b' % (_json(event.room), event.post)
         case Reacted():
-            told = b'"Reacted","RoomName":%b,"Id":%d,"Reactions":%b' % (_json(event.room), event.id, event.reactions)
+            told = b'"Reacted","RoomName":%b,"Id":%d,%b' % (_json(event.room), event.id, _reaction(event))
+        case ReactedSince():
+            reactions = reactions_json(event.reactions)
+            told = b'"Reacted","RoomName":%b,"Id":%d,"Reactions":%b' % (_json(event.room), event.id, reactions)
         case RoomEvent():
             told = b'"RoomChanged","RoomName":%b,"Room":%b' % (_json(event.room), event.details)
         case RoomDeleted():
@@ -42,6 +46,11 @@ def cursor_frame(cluster_id: str, event: Event) -> bytes:
 def cursor(cluster_id: str, index: int) -> bytes:
     """A place in the log that means the same on every node."""
     return b"%b-%d" % (cluster_id.encode("ascii"), index)
+
+
+def _reaction(event: Reacted) -> bytes:
+    on = b"true" if event.on else b"false"
+    return b'"Emoji":%b,"User":%b,"On":%b,"Count":%d' % (_json(event.emoji), _json(event.user), on, event.count)
 
 
 def _json(text: str) -> bytes:

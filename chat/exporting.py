@@ -16,7 +16,7 @@ from chat.replica import Replica
 from chat.state.access import STRANGER, Acting
 from chat.state.machine import ChatState
 
-PIECE_POSTS = 200  # some 40 KB; of the longest ones 6 MB
+PIECE_POSTS = 200  # some 40 KB; of the longest ones 12 MB
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 
 

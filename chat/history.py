@@ -95,7 +95,7 @@ class Page:
     positions: list[
         int
     ]  # log indexes of what shows first_id to last_id now; where a post was changed they do not ascend
-    extras: Mapping[int, bytes] | None = None  # by log index: what comes to a post's JSON and is not in its entry
+    extras: Mapping[int, Reactions] | None = None  # by log index: to the post that this entry shows
 
     def part(self, first: int, last: int) -> "Page":
         """The posts of the page that have Ids from `first` to `last`."""
@@ -317,17 +317,17 @@ class Room:
         change = (self.changes or {}).get(id)
         return index if change is None else change.version_index or index
 
-    def _shown(self, positions: list[int], first_id: int) -> tuple[list[int], Mapping[int, bytes]]:
+    def _shown(self, positions: list[int], first_id: int) -> tuple[list[int], Mapping[int, Reactions]]:
         """The positions of what shows these posts now, and what their entries do not say."""
         changes = self.changes or {}
-        extras: dict[int, bytes] = {}
+        extras: dict[int, Reactions] = {}
         for at, index in enumerate(positions):
             change = changes.get(first_id + at)
             if change is None:
                 continue
             positions[at] = change.version_index or index
             if change.reactions and not change.deleted:
-                extras[positions[at]] = b',"Reactions":' + reactions_json(change.reactions)
+                extras[positions[at]] = change.reactions
         return positions, extras
 
     def count_changes(self, after: int, up_to: int) -> int:
@@ -376,7 +376,7 @@ def spliced(page: Page, posts: list[bytes]) -> list[bytes]:
     if not page.extras:
         return posts
     extras = map(page.extras.get, page.positions)
-    return [post if extra is None else post[:-1] + extra + b"}" for post, extra in zip(posts, extras, strict=True)]
+    return [with_reactions(post, extra) if extra else post for post, extra in zip(posts, extras, strict=True)]
 
 
 def with_reactions(post: bytes, reactions: Reactions) -> bytes:

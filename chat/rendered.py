@@ -18,7 +18,7 @@ from chat.history import Page, render_post, spliced
 from chat.replica import Replica
 
 BYTES_MAX: Final = 16 << 20
-PAGE_BYTES_MAX: Final = 4 << 20  # 1,000 posts of 4 KB; with the longest ones, and a piece more, 9 MB are in memory
+PAGE_BYTES_MAX: Final = 4 << 20  # 1,000 posts of 4 KB; with a piece more of the longest ones, 12 MB are in memory
 PIECE_POSTS: Final = 100  # as many as a page has by default
 _OVERHEAD_BYTES: Final = 160  # of a post in here: its object, its key and their place in the dict
 
@@ -47,15 +47,15 @@ class RenderedPosts:
         older = self._filled(_pieces_down(lower), PAGE_BYTES_MAX - sum(map(len, newer)), replica)
         first = page.pivot - len(older)
         shown = page.part(first, page.pivot + len(newer) - 1)
-        return shown, spliced(shown, older + newer)
+        return shown, older + newer
 
     def _filled(self, pieces: Iterable[Page], bytes_max: int, replica: Replica) -> list[bytes]:
-        """The posts of the first pieces, until there are so many bytes; in the order of their Ids."""
+        """The posts of the first pieces, with reactions, until there are so many bytes; in the order of their Ids."""
         parts: dict[int, list[bytes]] = {}
         for piece in pieces:
             if bytes_max <= 0:
                 break
-            parts[piece.first_id] = self._posts(piece, replica)
+            parts[piece.first_id] = spliced(piece, self._posts(piece, replica))
             bytes_max -= sum(map(len, parts[piece.first_id]))
         return [post for _, posts in sorted(parts.items()) for post in posts]
 

@@ -9,7 +9,8 @@ Rules
   page of nothing else, in a few rooms, not given to a worker either.
 - Whoever missed more than `MISSED_POSTS_MAX` is told the rooms' newest Ids instead, and pages by REST.
 - What was missed and is gone since is not told; that a room was deleted is.  A post is told as it is now, and of what
-  became of it the last change and the last reaction: an earlier text is not told, nor one that was taken back.
+  became of it the last change, and all reactions where the last one is: an earlier text is not told, nor one that was
+  taken back.
 """
 
 import json
@@ -24,12 +25,12 @@ from http import HTTPStatus
 from wsproto.frame_protocol import CloseReason
 
 from chat.audience import cursor, cursor_frame
-from chat.history import Located, What, reactions_json, render_post, with_reactions
+from chat.history import Located, What, render_post, with_reactions
 from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.problems import Problem
 from chat.replica import Replica
-from chat.state.events import Event, PostChanged, PostEvent, Reacted, RoomDeleted
+from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.results import Missed
 from raft.messages import Command
@@ -211,7 +212,7 @@ class Subscription:
             case What.DELETION:
                 return RoomDeleted(index, room)
             case What.REACTED:
-                return Reacted(index, room, id, reactions_json(self._state.reactions(room, id)))
+                return ReactedSince(index, room, id, self._state.reactions(room, id))
             case _:
                 return self._hub.recent(index) if source == index else None
 

@@ -2,7 +2,7 @@
 
     {"Changes":[["general",7,19,[17,19],19,22,[["👍",["ann","bob"]]],false]]}
 
-A row is up to 500 names long (`post_changes.REACTIONS_MAX`).
+A row is up to 100 names long (`post_changes.REACTIONS_MAX`).
 """
 
 from chat.commands.codec import row_reader

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from chat.state.overlay import Reactions
+
 
 class Reach(NamedTuple):
     """Whom an event concerns; only references, so that it costs nothing."""
@@ -67,18 +69,41 @@ class PostChanged:
 
 @dataclass(frozen=True, slots=True)
 class Reacted:
-    """The reactions to a post are others; also the answer to who asked for it."""
+    """Somebody reacts to a post, or not any more; also the answer to who asked for it.
+
+    It tells of this one reaction, so that a frame is as short for a post with many: who has all of them as they were
+    has all as they are, also where he is told of one that he has already.
+    """
 
     index: int
     room: str
     id: int
-    reactions: bytes  # all of them, as `history.reactions_json` writes them
+    emoji: str
+    user: str
+    on: bool
+    count: int  # of the users who react with this emoji now
     reach: Reach = EVERYBODY
 
     @property
     def size(self) -> int:
         """About what it costs to hold, in bytes."""
-        return len(self.reactions)
+        return len(self.emoji) + len(self.user)
+
+
+@dataclass(frozen=True, slots=True)
+class ReactedSince:
+    """All reactions to a post, for who missed how they came about."""
+
+    index: int  # of the last one
+    room: str
+    id: int
+    reactions: Reactions
+    reach: Reach = EVERYBODY
+
+    @property
+    def size(self) -> int:
+        """About what it costs to hold, in bytes."""
+        return sum(len(user) for _, users in self.reactions for user in users)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +145,7 @@ class AuthChanged:
     index: int
 
 
-Event = PostEvent | PostChanged | Reacted | RoomEvent | RoomDeleted
+Event = PostEvent | PostChanged | Reacted | ReactedSince | RoomEvent | RoomDeleted
 # What concerns no room: told without a Cursor, and not again to who was away meanwhile.
 AccountEvent = UsersChanged | Revoked | AuthChanged
 Tell = Callable[[Event | AccountEvent], None]

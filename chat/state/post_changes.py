@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chat.commands import Actor
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.history import reactions_json, render_post, with_reactions
+from chat.history import render_post, with_reactions
 from chat.state import access
 from chat.state.events import PostChanged, Reacted, Tell
 from chat.state.overlay import Change, Reactions
@@ -19,7 +19,9 @@ from raft.messages import Command, Entry
 
 EDITS_MAX = 100  # of a post: all of them stay to be read
 EMOJI_MAX = 20  # that a post has
-REACTIONS_MAX = 500  # of all users, to a post
+# Of all users, to a post: with the longest names they are 26 KB, less than the longest text.  All of them stand in the
+# post wherever it is shown.
+REACTIONS_MAX = 100
 _TIMES = range(253_402_300_800_000_000)  # microseconds since 1970 that can be shown: up to the year 9999
 
 _NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
@@ -104,7 +106,9 @@ def react(tables: Tables, command: React, entry: Entry, tell: Tell) -> Reacted |
         return reactions
     room = tables.rooms.existing(command.room)
     assert room is not None
-    reacted = Reacted(entry.index, room.name, command.id, reactions_json(reactions), access.reach(room))
+    count = len(dict(reactions).get(command.emoji, ()))
+    who, on, reach = command.actor.user, command.on, access.reach(room)
+    reacted = Reacted(entry.index, room.name, command.id, command.emoji, who, on, count, reach)
     if reactions != change.reactions:
         room.change(command.id, change._replace(reacted_index=entry.index, reactions=reactions))
         tell(reacted)

@@ -7,6 +7,7 @@
 // - A room that has heard of a newer Id than it holds is filled up by REST until it holds it.
 
 import { fetchAfter, fetchBefore, fetchNewest, fetchRoomNames, PAGE_SIZE, preferNode } from "./api.js";
+import { reactedTo } from "./reactions.js";
 import { ChatSocket } from "./socket.js";
 import { lastId } from "./store.js";
 
@@ -247,11 +248,12 @@ export class Session {
   }
 
   /** @param {import("./types.js").Happening} happening */
-  notice({ Type, RoomName, Post, Id, Reactions }) {
+  notice(happening) {
+    const { Type, RoomName, Post, Id } = happening;
     this.happened += 1;
     // A newer server may tell of more.
     if (Type === "PostChanged" && Post) this.store.replacePost(RoomName, Post.Id, () => Post);
-    if (Type === "Reacted" && Id) this.store.replacePost(RoomName, Id, (post) => ({ ...post, Reactions }));
+    if (Type === "Reacted" && Id) this.store.replacePost(RoomName, Id, (post) => reactedTo(post, happening));
     if (Type !== "RoomDeleted") return;
     this.store.removeRoom(RoomName);
     this.vanished(RoomName);

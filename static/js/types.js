@@ -53,11 +53,15 @@
 /**
  * What happened to a room or to one of its posts.
  * @typedef {object} Happening
- * @property {string} Type  RoomDeleted, PostChanged (has Post), Reacted (has Id and Reactions), or one of a newer server
+ * @property {string} Type  RoomDeleted, PostChanged (has Post), Reacted (has Id, and one reaction or all that there are),
+ *   or one of a newer server
  * @property {string} RoomName
  * @property {Post} [Post]
  * @property {number} [Id]
- * @property {Record<string, string[]>} [Reactions]
+ * @property {Record<string, string[]>} [Reactions]  all of them, after an absence
+ * @property {string} [Emoji]  else this one
+ * @property {string} [User]  who reacts with it
+ * @property {boolean} [On]  or does not any more
  */
 /** @typedef {{ClientId: string, RoomName: string, Post: Post}} Ack */
 /** @typedef {{ClientId: string | null, code: string, detail: string, Temporary: boolean}} Refusal */

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from chat.audience import cursor_frame
 from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
-from chat.history import PageAsk
+from chat.history import PageAsk, with_reactions
 from chat.state.events import Event, PostChanged, PostEvent, Reacted
 from chat.state.machine import ChatState
 from chat.state.post_changes import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
 from chat.state.results import Done, Refusal, Repeated, Result
+from chat.validation import MESSAGE_POINTS_MAX
 from tests.chat.random_log import START, STEP, apply, entry
 
 POSTED_AT = START + 3 * STEP
@@ -124,16 +126,20 @@ def test_what_was_deleted_is_neither_edited_nor_reacted_to() -> None:
 
 def test_reactions_stand_in_the_order_they_came() -> None:
     state = ChatState()
-    results = apply(
-        state,
-        [post(), react("+", "bob"), react("-"), react("+"), react("+"), react("+", "bob", on=False),
-         react("+", on=False), react("+", on=False)],
-    )  # fmt: skip
-    assert [json.loads(result.reactions) for result in results if isinstance(result, Reacted)] == [
+    reactions = [
+        react("+", "bob"), react("-"), react("+"), react("+"), react("+", "bob", on=False), react("+", on=False),
+        react("+", on=False),
+    ]  # fmt: skip
+    apply(state, [post()])
+    shown = []
+    for index, reaction in enumerate(reactions, 4):
+        apply(state, [reaction], index)
+        shown.append({emoji: [*users] for emoji, users in state.reactions("general", 1)})
+    assert shown == [
         {"+": ["bob"]}, {"+": ["bob"], "-": ["ann"]}, {"+": ["bob", "ann"], "-": ["ann"]},
         {"+": ["bob", "ann"], "-": ["ann"]}, {"+": ["ann"], "-": ["ann"]}, {"-": ["ann"]}, {"-": ["ann"]},
     ]  # fmt: skip
-    assert state.page("general", PageAsk()).extras == {3: b',"Reactions":{"-":["ann"]}'}
+    assert state.page("general", PageAsk()).extras == {3: (("-", ("ann",)),)}
     assert state.live().tolist() == [3]
 
 
@@ -209,3 +215,19 @@ def test_quiet_is_where_nothing_came_since() -> None:
     apply(state, [post(1), post(2), edit(), edit("two"), react(id=2), delete(id=2, at=4)])
     assert not state.is_quiet(7, ["general"])
     assert state.is_quiet(8, ["general"])
+
+
+def test_a_reaction_tells_of_itself_however_many_there_are() -> None:
+    state = ChatState()
+    users = ["u" * 60 + f"{k}" for k in range(50)]
+    *_, taken = apply(state, [post(), *[react("+", user) for user in users], react("+", users[7], on=False)])
+    assert isinstance(taken, Reacted)
+    assert (taken.emoji, taken.user, taken.on, taken.count) == ("+", users[7], False, 49)
+    assert len(cursor_frame("c", taken)) < 250
+
+
+def test_a_post_with_the_longest_names_is_no_longer_than_the_longest_text() -> None:
+    state = ChatState()
+    apply(state, [post(), *[react("+", chr(0x1F600 + k) * 64) for k in range(REACTIONS_MAX)]])
+    (reactions,) = (state.page("general", PageAsk()).extras or {}).values()
+    assert len(with_reactions(b"{}", reactions)) <= 4 * MESSAGE_POINTS_MAX

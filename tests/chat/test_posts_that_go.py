@@ -88,9 +88,11 @@ class Model:
         if at is None or at in self.deleted:
             return
         if isinstance(command, React):
-            self.reactions.setdefault(at, {}).setdefault(command.emoji, {}).pop(command.actor.user, None)
+            users = self.reactions.setdefault(at, {}).setdefault(command.emoji, {})
             if command.on:
-                self.reactions[at][command.emoji][command.actor.user] = None
+                users.setdefault(command.actor.user)
+            else:
+                users.pop(command.actor.user, None)
         elif command.actor.user == command.post.user:
             if isinstance(command, EditPost):
                 self.edits.setdefault(at, []).append(index)

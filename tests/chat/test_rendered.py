@@ -5,6 +5,8 @@ from random import Random
 
 import pytest
 
+from chat.commands import NOBODY, Actor, encode
+from chat.commands.posts import React
 from chat.history import Page, PageAsk, render_post
 from chat.rendered import RenderedPosts
 from raft.messages import Command
@@ -99,3 +101,17 @@ def test_what_has_left_the_log_is_a_lookup_error_and_leaves_nothing_behind() -> 
     with pytest.raises(LookupError):
         cache.read(chat.page(), chat.replica)
     assert held(cache) == 0
+
+
+def test_a_page_whose_posts_have_many_reactions_ends_early_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat, cache = CountingChat(), RenderedPosts()
+    chat.fill(250)
+    whole = cache.read(chat.page(250), chat.replica)[1]
+    monkeypatch.setattr("chat.rendered.PAGE_BYTES_MAX", sum(map(len, whole)))
+    assert cache.read(chat.page(250), chat.replica)[0].first_id == 1
+    for id in range(151, 251):
+        for user in range(5):
+            chat.replica.commit(encode(React(Actor(NOBODY, "u" * 60 + str(user)), "general", id, "+", on=True)))
+    page, posts = cache.read(chat.page(250), chat.replica)
+    assert page.first_id == 151
+    assert all(b'"Reactions":{"+":["uuu' in post for post in posts)

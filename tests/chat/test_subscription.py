@@ -334,7 +334,10 @@ def test_who_subscribed_is_told_of_edits_deletions_and_reactions_and_who_only_li
     node.post("other", "last")
     reacted, edited, erased = [subscriber.hear() for _ in range(3)]
     assert reacted == {
-        "Event": {"Type": "Reacted", "RoomName": "general", "Id": 1, "Reactions": {"+": ["ann"]}}, "Cursor": "c0ffee-4",
+        "Event": {
+            "Type": "Reacted", "RoomName": "general", "Id": 1, "Emoji": "+", "User": "ann", "On": True, "Count": 1,
+        },
+        "Cursor": "c0ffee-4",
     }  # fmt: skip
     assert edited["Event"]["Type"] == erased["Event"]["Type"] == "PostChanged"
     assert (edited["Event"]["Post"]["Message"], edited["Event"]["Post"]["Reactions"]) == ("new", {"+": ["ann"]})
@@ -368,7 +371,8 @@ def test_resuming_tells_each_post_as_it_is_now_and_never_a_text_that_was_taken_b
     assert [(post["Message"], post.get("Deleted")) for post in posts] == [
         ("", True), ("two, again", None), ("", True), ("four", None),
     ]  # fmt: skip
-    assert frames[4:] == [told[0], told[1], told[3], told[5]]
+    assert frames[5:] == [told[1], told[3], told[5]]
+    assert frames[4]["Event"] == {"Type": "Reacted", "RoomName": "general", "Id": 2, "Reactions": {"+": ["ann"]}}
 
 
 def test_resuming_tells_the_reactions_with_an_edit_that_came_after_them(node: Node) -> None:
