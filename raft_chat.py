@@ -19,6 +19,7 @@ from typing import Any
 from chat.app import create_app, never_waits
 from chat.cli.options import OptionRefused, Options, read_options
 from chat.commands import LEVEL
+from chat.gatekeeper import Gatekeeper
 from chat.hub import Hub
 from chat.keeper import Keeper
 from chat.limits import Limits, Slots
@@ -171,7 +172,7 @@ class NodeProcess:
         state.on_applied = hub.publish  # not before: nobody listens to what is long past
         state.on_restored = hub.skip_to
         websocket = make_websocket_app(hub, member, state, member.nodes)
-        self._app = create_app(member, state, websocket=websocket)
+        self._app = create_app(member, state, gatekeeper=Gatekeeper(member, state), websocket=websocket)
         keeper = Keeper(member, state)
         # A daemon: the outcome that it waits for may be long in coming.
         threading.Thread(target=keeper.run, args=(self._keeping_ends,), name="keeper", daemon=True).start()

@@ -7,9 +7,11 @@ and left to the server to log.
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
+from chat.gatekeeper import Gatekeeper, refused
 from chat.problems import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
 from chat.replica import Replica
@@ -48,19 +50,22 @@ def never_waits(method: str, target: str) -> bool:
     return waitless is not None and waitless.fullmatch(target) is not None
 
 
-def create_app(replica: Replica, state: ChatState, *, websocket: WsgiApp | None = None) -> WsgiApp:
+def create_app(
+    replica: Replica, state: ChatState, *, gatekeeper: Gatekeeper | None = None, websocket: WsgiApp | None = None
+) -> WsgiApp:
     """The application of one member; `websocket` answers `/ws`."""
-    return _App(replica, state, websocket)
+    return _App(replica, state, gatekeeper or Gatekeeper(replica, state), websocket)
 
 
 class _App:
-    def __init__(self, replica: Replica, state: ChatState, websocket: WsgiApp | None) -> None:
+    def __init__(self, replica: Replica, state: ChatState, gatekeeper: Gatekeeper, websocket: WsgiApp | None) -> None:
         self._replica = replica
         self._state = state
+        self._gatekeeper = gatekeeper
         self._websocket = websocket
         self._pages = Pages()
         history = messages.History()
-        self._reads = Reads(replica)
+        self._reads = Reads(replica, self._identify)
         self._room: Methods = {
             "GET": history.read_page,
             "POST": messages.post,
@@ -92,9 +97,7 @@ class _App:
                 if self._websocket is None:
                     raise unavailable("this node is starting")
                 return self._websocket(environ, start_response)
-            response = self._dispatch(request)
-            if isinstance(response, Read):
-                response = self._reads.answer(request, response)
+            response = self._answer(request)
         except Problem as problem:
             response = response_of(problem)
         except RaftError as error:
@@ -102,6 +105,31 @@ class _App:
         if not isinstance(response, Response):
             return cast(Iterable[bytes], response)  # deferred: the server knows its own answers
         return _start(request, start_response, response)
+
+    def _answer(self, request: Request) -> Response | Deferred:
+        actor = self._gatekeeper.recognise(request.environ)
+        if actor is None:
+            return self._answer_stranger(request)
+        request.actor = actor
+        response = self._dispatch(request)
+        return self._reads.answer(request, response) if isinstance(response, Read) else response
+
+    def _answer_stranger(self, request: Request) -> Response | Deferred:
+        """The token is not known here: once the state holds all that was acknowledged, it is or it never will be."""
+        self._gatekeeper.pay(request.environ)
+        waits = not never_waits(request.environ["REQUEST_METHOD"], request.target)
+        return self._reads.answer(request, Read(partial(self._answer_known, request), by_caller=waits))
+
+    def _answer_known(self, request: Request) -> Response | Deferred:
+        self._gatekeeper.give_back(request.environ)
+        return self._answer(request)
+
+    def _identify(self, request: Request) -> None:
+        """Find out anew who asks, by what is known here now.  Raises Problem (401)."""
+        actor = self._gatekeeper.recognise(request.environ)
+        if actor is None:
+            raise refused()
+        request.actor = actor
 
     def _dispatch(self, request: Request) -> Response | Deferred | Read:
         methods, arguments = self._route(request.segments())

@@ -7,11 +7,12 @@ from http import HTTPStatus
 from secrets import token_bytes
 
 from chat import validation
-from chat.commands import Post, decode, encode
+from chat.commands import OPERATOR, Actor, Post, decode, encode
 from chat.history import render_post
 from chat.problems import Problem, invalid, outcome_unknown, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
+from chat.state.access import NAMELESS, NOT_YOUR_NAME
 from chat.state.results import Posted, Refusal, Repeated
 from raft.errors import OutcomeUnknown, RaftError
 from raft.messages import Command
@@ -19,22 +20,43 @@ from raft.messages import Command
 CLIENT_ID_BYTES = 12  # random; as long as nobody guesses them, nobody can use one up before its owner's retry
 CLIENT_IDS_MADE = 256  # at a time: asking the kernel for each one lets another thread run in between, at each post
 
+_NOBODY = Actor()
 _client_ids: deque[str] = deque()  # made and not used yet; its steps are atomic
 
 
-def check_post(room: str, fields: Mapping[str, object]) -> Post:
+def check_post(room: str, fields: Mapping[str, object], actor: Actor = _NOBODY) -> Post:
     """The command for what a client sent; members are found whatever their case.  Raises Problem naming the field."""
     members = validation.members(fields)
     get = members.get
-    if "message" not in members or "user" not in members:
-        raise invalid("User" if "message" in members else "Message", "missing")
+    if "message" not in members:
+        raise invalid("Message", "missing")
     return Post(
         validation.name("RoomName", room),
-        validation.name("User", get("user")),
+        user_of(actor, "User", members),
         validation.message("Message", get("message")),
         validation.client_id("ClientId", get("clientid")) if "clientid" in members else _new_client_id(),
         validation.post_id("ReplyTo", get("replyto")) if "replyto" in members else 0,
+        actor.by,
     )
+
+
+def user_of(actor: Actor, field: str, members: Mapping[str, object]) -> str:
+    """Whose name stands on what this one does: his own, or where nobody has to log in, the one that he says.
+
+    `members` by their names in lower case.  Raises Problem: 400 where a name is missing, 403 where it is another one,
+    and for the operator, who has none.
+    """
+    if actor.by == OPERATOR:
+        raise problem_of_refusal(NAMELESS)
+    said = members.get(field.lower())
+    if said is None and field.lower() not in members:
+        if not actor.user:
+            raise invalid(field, "missing")
+        return actor.user
+    name = validation.name(field, said)
+    if actor.user and name != actor.user:
+        raise problem_of_refusal(NOT_YOUR_NAME)
+    return name
 
 
 def with_key(fields: Mapping[str, object], key: str) -> Mapping[str, object]:

@@ -1,13 +1,14 @@
 """GETs that tell what was said: they wait until this member's state may be read, and hold no thread meanwhile.
 
 A route that reads does not read: it checks what is asked and returns a Read, whose `render` is called once the state is
-as new as the client asks for.  Where the server can have an answer sent later, whoever brings the request goes on at
-once; the engine tells which reads it has confirmed, and one thread renders and sends them one after the other.  That
-is quicker than waking a thread for each, and no more than one at a time uses the processor.  Elsewhere (TLS) the
-request's own thread waits and renders.
+as new as the client asks for, and it is known anew who asks.  Where the server can have an answer sent later, whoever
+brings the request goes on at once; the engine tells which reads it has confirmed, and one thread renders and sends them
+one after the other.  That is quicker than waking a thread for each, and no more than one at a time uses the processor.
+Elsewhere (TLS) the request's own thread waits and renders.
 
 Rules.  A confirmed read looks at the state only after it was confirmed: what it shows may be newer than asked for,
-never older.  Whatever goes wrong is an answer too; what is a bug is logged, and a 500.
+never older.  So it is with who asks: whose token was revoked before reads nothing.  Whatever goes wrong is an answer
+too; what is a bug is logged, and a 500.
 """
 
 import logging
@@ -28,17 +29,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a route that reads answers with.  `render` raises Problem or RaftError."""
+    """What a route that reads answers with.  `render` raises Problem or RaftError.
 
-    render: Callable[[], Response]
+    It may give the promise of an answer that somebody else sends.
+    """
+
+    render: Callable[[], Response | Deferred]
     min_index: int = 0  # of the log, that the state must have reached
     stale: bool = False  # nobody else is asked: what this member has will do
-    streamed: bool = False  # the answer has pieces: the request's own thread sends it
+    by_caller: bool = False  # rendering takes long or waits: that is for the request's own thread
 
     @staticmethod
-    def asked(query: Query, render: Callable[[], Response], *, streamed: bool = False) -> "Read":
+    def asked(query: Query, render: Callable[[], Response], *, by_caller: bool = False) -> "Read":
         """As `min_index` and `consistency` say.  Raises Problem where they say nonsense."""
-        return Read(render, query.integer("min_index") or 0, is_stale(query), streamed)
+        return Read(render, query.integer("min_index") or 0, is_stale(query), by_caller)
 
 
 def is_stale(query: Query) -> bool:
@@ -59,8 +63,10 @@ class _Settled:
 class Reads:
     """Settles the reads of one application."""
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, identify: Callable[[Request], None]) -> None:
+        """`identify` sets who asks, as this member knows it by then; raises Problem (401)."""
         self._replica = replica
+        self._identify = identify
         self._settled: SimpleQueue[_Settled] = SimpleQueue()  # bounded: a connection has one answer outstanding
         self._starting = Lock()
         self._thread: Thread | None = None  # started by the first read that needs it
@@ -68,11 +74,11 @@ class Reads:
     def answer(self, request: Request, read: Read) -> Response | Deferred:
         """The answer, or the promise of it.  Raises what `render` does."""
         if read.stale and self._replica.last_applied >= read.min_index:
-            return read.render()
-        answer = None if read.streamed else request.defer()
+            return self._rendered(request, read, None)
+        answer = None if read.by_caller else request.defer()
         if answer is None:
             late = unavailable("the cluster did not answer in time")
-            return self._rendered(read, request.wait_for(partial(self._start, read), late))
+            return self._rendered(request, read, request.wait_for(partial(self._start, read), late))
         if self._thread is None:
             self._start_thread()
         self._start(read, lambda error: self._settled.put(_Settled(read, request, answer, error)))
@@ -81,8 +87,9 @@ class Reads:
     def _start(self, read: Read, done: Callable[[RaftError | None], None]) -> None:
         self._replica.read(done, min_index=read.min_index, stale=read.stale)
 
-    def _rendered(self, read: Read, error: RaftError | None) -> Response:
+    def _rendered(self, request: Request, read: Read, error: RaftError | None) -> Response | Deferred:
         if error is None:
+            self._identify(request)
             return read.render()
         if self._replica.last_applied < read.min_index:
             raise unavailable("min_index: this member has not come so far yet")
@@ -101,13 +108,17 @@ class Reads:
         while True:
             settled = self._settled.get()
             try:
-                settled.request.send(settled.answer, self._response(settled))
+                response = self._response(settled)
+                if isinstance(response, Response):
+                    settled.request.send(settled.answer, response)
+                else:
+                    self._replica.flush()  # of what was proposed for it nobody else is going to
             except Exception:
                 logger.exception("a read's answer could not be sent")
 
-    def _response(self, settled: _Settled) -> Response:
+    def _response(self, settled: _Settled) -> Response | Deferred:
         try:
-            return self._rendered(settled.read, settled.error)
+            return self._rendered(settled.request, settled.read, settled.error)
         except Problem as problem:
             return response_of(problem)
         except RaftError as error:

@@ -105,15 +105,16 @@ class Query:
 class Request:
     """What a route needs to know of the request, and how it waits."""
 
-    __slots__ = ("_answer", "_raw_query", "actor", "environ", "path", "replica", "state")
+    __slots__ = ("_answer", "_raw_query", "actor", "environ", "path", "replica", "state", "target")
 
     def __init__(self, environ: Environ, replica: Replica, state: ChatState) -> None:
         self.environ = environ
         self.replica = replica
         self.state = state
-        self.actor = Actor()  # who asks; set by the application before a route is
+        self.actor = Actor()  # who asks; set by the application before a route is, and again before a read is rendered
         self._answer: Deferred | None = None
-        self.path, _, self._raw_query = _target(environ).partition("?")
+        self.target = _target(environ)  # in origin form, not decoded
+        self.path, _, self._raw_query = self.target.partition("?")
 
     def segments(self) -> list[str]:
         """The path's segments, decoded each for itself.  Raises Problem for what is not UTF-8."""

@@ -13,6 +13,7 @@ from chat import validation
 from chat.commands import Actor, Post, decode
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.history import render_post, with_reactions
+from chat.posting import user_of
 from chat.problems import invalid, unavailable
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
@@ -36,12 +37,11 @@ class Wish(NamedTuple):
 def check_edit(actor: Actor, room: str, id: int, fields: Mapping[str, object]) -> Wish:
     """An edit as a client sent it; members are found whatever their case.  Raises Problem naming the field."""
     members = validation.members(fields)
-    for name in ("message", "user"):
-        if name not in members:
-            raise invalid(name.capitalize(), "missing")
+    if "message" not in members:
+        raise invalid("Message", "missing")
     if members.keys() - {"message", "user"}:
         raise invalid("body", "only Message can be changed, by the User who posted it")
-    actor = actor._replace(user=validation.name("User", members["user"]))
+    actor = actor._replace(user=user_of(actor, "User", members))
     return Wish(actor, validation.name("RoomName", room), id, validation.message("Message", members["message"]))
 
 
@@ -56,9 +56,7 @@ def check_reaction(actor: Actor, room: str, id: int, emoji: str, user: str | Non
 
 
 def _named(actor: Actor, user: str | None) -> Actor:
-    if user is None:
-        raise invalid("user", "missing")
-    return actor._replace(user=validation.name("user", user))
+    return actor._replace(user=user_of(actor, "user", {} if user is None else {"user": user}))
 
 
 def command_for(replica: Replica, state: ChatState, wish: Wish) -> EditPost | DeletePost | PostChanged | Done:

@@ -25,10 +25,11 @@ def post(request: Request, room: str) -> Response | Deferred:
 
     The header `Idempotency-Key` says what the member `ClientId` says.
     """
+    request.acting()  # nothing is proposed for who proved nothing
     request.settle_posts()
     fields = validation.json_object(request.body())
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
-    checked = check_post(room, fields if key is None else with_key(fields, key))
+    checked = check_post(room, fields if key is None else with_key(fields, key), request.actor)
     answer = request.defer()
     if answer is not None:
         propose(request.replica, checked, partial(_send, request, answer), flushes=True)
@@ -125,7 +126,7 @@ def export_room(request: Request, room: str) -> Read:
         log_index = max(seen, log_index)
         return Response(HTTPStatus.OK, b"", "application/x-ndjson", headers=headers, log_index=log_index, pieces=pieces)
 
-    return Read.asked(request.query(), render, streamed=True)
+    return Read.asked(request.query(), render, by_caller=True)
 
 
 def _send(request: Request, answer: Deferred, outcome: Posted | Problem) -> None:

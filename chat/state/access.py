@@ -22,13 +22,13 @@ from chat.state.tables import Tables
 _PRIVATE_NAME = re.compile("~[a-z2-7]{10}$")
 
 _LOGIN_NEEDED = Refusal("login_needed", "Authorization: log in first")
-_BAD_TOKEN = Refusal("bad_token", "Authorization: this token is not known, or no longer")
-_NOT_YOUR_NAME = Refusal("not_your_name", "User: not the name that this token was given to")
+BAD_TOKEN = Refusal("bad_token", "Authorization: this token is not known, or no longer")
+NOT_YOUR_NAME = Refusal("not_your_name", "User: not the name that this token was given to")
 _NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
 ARCHIVED = Refusal("archived", "RoomName: this room is archived")
 _NOT_A_MEMBER = Refusal("forbidden", "RoomName: only members may post there")
 OPEN_MODE = Refusal("open_mode", "Authorization: there are no accounts in the open mode")
-_NAMELESS = Refusal("forbidden", "Authorization: this token has no user, and so cannot post")
+NAMELESS = Refusal("forbidden", "Authorization: this token has no user, and so cannot post")
 
 
 class Acting(NamedTuple):
@@ -54,9 +54,9 @@ def acting(tables: Tables, actor: Actor) -> Acting | Refusal:
         return _LOGIN_NEEDED
     token = tables.tokens.get(actor.by)
     if token is None:
-        return _BAD_TOKEN
+        return BAD_TOKEN
     if actor.user and actor.user != token.user:
-        return _NOT_YOUR_NAME
+        return NOT_YOUR_NAME
     return Acting(token.user, tables.users[token.user].role)
 
 
@@ -145,7 +145,7 @@ def refused_post(tables: Tables, actor: Actor, room: Room | None, name: str) -> 
     if isinstance(who, Refusal):
         return who
     if who.operator:
-        return _NAMELESS
+        return NAMELESS
     if room is None or not room.exists:
         return _NO_SUCH_ROOM if who.role == GUEST or is_private_name(name) else None
     if not sees(tables, who, room):

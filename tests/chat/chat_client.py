@@ -7,10 +7,22 @@ from typing import Any
 from werkzeug.test import Client, TestResponse
 
 from chat.app import WsgiApp, create_app
+from chat.gatekeeper import Gatekeeper
 from chat.state.machine import ChatState
-from tests.chat.fake_replica import FakeReplica
+from tests.chat.fake_replica import FIRST_TIME, FakeReplica
 
 GENERAL = "/rooms/general"
+OPERATORS_SECRET = "op_" + "o" * 43
+
+
+class Clock:
+    """What the application takes for the time, in microseconds since 1970."""
+
+    def __init__(self) -> None:
+        self.now = FIRST_TIME
+
+    def __call__(self) -> int:
+        return self.now
 
 
 class ChatClient:
@@ -19,8 +31,10 @@ class ChatClient:
     def __init__(self, websocket: WsgiApp | None = None) -> None:
         self.state = ChatState()
         self.replica = FakeReplica(self.state)
-        self.app = create_app(self.replica, self.state, websocket=websocket)
-        self._client = Client(self.app)
+        self.clock = Clock()
+        gatekeeper = Gatekeeper(self.replica, self.state, operator=OPERATORS_SECRET, clock=self.clock)
+        self.app = create_app(self.replica, self.state, gatekeeper=gatekeeper, websocket=websocket)
+        self._client = Client(self.app, use_cookies=False)
 
     def open(self, method: str, target: str, body: bytes = b"", environ: dict[str, Any] | None = None) -> TestResponse:
         """The answer to a request; every answer is checked for what all of them have in common."""

@@ -1,0 +1,19 @@
+"""The cookie that a browser proves itself with (RFC 6265).
+
+Cookies do not tell ports apart: on one host the same one comes to every node of a cluster, which is what is wanted,
+and to the nodes of another cluster as well; so its name says whose it is.  No script can read it, and no other site
+can have it sent along.
+"""
+
+NAME_DIGITS = 8  # of the cluster's id: two clusters of one host differ in them
+
+
+def name(cluster_id: str) -> str:
+    """What this cluster's cookie is called."""
+    return f"raft-chat-{cluster_id[:NAME_DIGITS]}"
+
+
+def values(header: str, name: str) -> set[str]:
+    """What the cookies of this name say in a Cookie header; a sibling host, or a path, can make them more than one."""
+    pairs = (pair.strip(" \t").partition("=") for pair in header.split(";"))
+    return {value for key, _, value in pairs if key == name}

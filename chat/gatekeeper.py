@@ -1,0 +1,122 @@
+"""Who a request is from: by its Bearer token (RFC 6750 §2.1), by its cookie, or nobody.
+
+Rules.  Whoever brings both goes by the token: a script that says who it is means it.  What only looks like a token is
+refused without asking anybody.  A token that this member does not know may have been made at another one a moment ago,
+or have been revoked: before it is refused the state is brought up to date, which the address's bucket pays for.
+Nothing here is the last word: what is changed is decided when it is applied, and what is read is read by who the token
+stands for once the state is as new as was asked for (`reads.py`).  No token is ever logged, or kept.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from hmac import compare_digest
+from typing import Any
+
+from chat import auth, cookies
+from chat.buckets import Guesses
+from chat.commands import OPERATOR, Actor
+from chat.problems import Problem
+from chat.refusals import problem_of_refusal
+from chat.replica import Replica
+from chat.state.access import BAD_TOKEN
+from chat.state.accounts import Token
+from chat.state.machine import ChatState
+from chat.state.results import Refusal
+from chat.state.settings import OPEN
+from chat.state.tables import Tables
+
+_NOBODY = Actor()
+_TOKEN = re.compile(f"{auth.TOKEN}[0-9A-Za-z_-]{{43}}")  # as auth.new_secret makes them
+_TWO_COOKIES = Refusal("bad_token", "Cookie: two different tokens")
+_EXPIRED = Refusal("bad_token", "Authorization: this token is too old")
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+class Gatekeeper:
+    """Of one node.  Any thread."""
+
+    def __init__(
+        self, replica: Replica, state: ChatState, *, operator: str = "", clock: Callable[[], int] = _now
+    ) -> None:
+        """`operator`: the secret of this node's own token file, "" for none; `clock`: microseconds since 1970."""
+        self._replica = replica
+        self._state = state
+        self._operator = operator.encode()
+        self._clock = clock
+        self.guesses = Guesses()
+
+    def recognise(self, environ: Mapping[str, Any]) -> Actor | None:
+        """Who a request is from, by its WSGI environ and what this member knows: at once, so for `/ws` too.
+
+        Actor() is nobody: in the open mode, where the body says who it is, and who has not logged in where one has to.
+        None: the token is not known here, or not yet; whoever cannot wait for that raises `refused()`.
+        Raises Problem (401) for a token that can only be wrong.
+        """
+        header = environ.get("HTTP_AUTHORIZATION")
+        if header is None and not self._state.guarded:
+            return _NOBODY
+        secret = _bearer(header or "")
+        if secret is not None and secret.startswith(auth.OPERATOR):
+            if compare_digest(secret.encode(), self._operator):
+                return Actor(OPERATOR)
+            raise refused()
+        if self._is_open():
+            return _NOBODY
+        if secret is None:
+            secret = self._cookie(environ)
+        return _NOBODY if secret is None else self._user_of(secret)
+
+    def pay(self, environ: Mapping[str, Any]) -> None:
+        """For a look at what the others know.  Raises Problem (429)."""
+        self.guesses.pay(_address(environ))
+
+    def give_back(self, environ: Mapping[str, Any]) -> None:
+        """It was known after all."""
+        self.guesses.give_back(_address(environ))
+
+    def _is_open(self) -> bool:
+        return not self._state.guarded or self._state.ask(lambda tables: tables.settings.auth == OPEN)
+
+    def _cookie(self, environ: Mapping[str, Any]) -> str | None:
+        header = environ.get("HTTP_COOKIE")
+        found = cookies.values(header, cookies.name(self._replica.cluster_id)) if header else set()
+        if len(found) > 1:  # one of them may be planted, and which one counts would be the browser's choice
+            raise problem_of_refusal(_TWO_COOKIES)
+        return found.pop() if found else None
+
+    def _user_of(self, secret: str) -> Actor | None:
+        if not _TOKEN.fullmatch(secret):
+            raise refused()
+        digest = auth.digest(secret)
+        token = self._state.ask(lambda tables: _token(tables, digest))
+        if token is None:
+            return None
+        if 0 < token.expires_at <= self._clock():
+            raise problem_of_refusal(_EXPIRED)
+        return Actor(token.number, token.user)
+
+
+def refused() -> Problem:
+    """401: a token that is none."""
+    return problem_of_refusal(BAD_TOKEN)
+
+
+def _bearer(header: str) -> str | None:
+    """The token in an Authorization header; None where that has another scheme, which is some proxy's business."""
+    scheme, _, secret = header.partition(" ")
+    return secret.strip(" ") if scheme.lower() == "bearer" else None
+
+
+def _token(tables: Tables, digest: bytes) -> Token | None:
+    number = tables.numbers.get(digest)
+    return None if number is None else tables.tokens[number]
+
+
+def _address(environ: Mapping[str, Any]) -> str:
+    """The connection's: what a header says of another one is not believed."""
+    address: str = environ.get("REMOTE_ADDR", "")
+    return address
