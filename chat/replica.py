@@ -35,6 +35,25 @@ class Replica(Protocol):
     def agreed_time(self) -> int:
         """What time it is as most members have it, in microseconds since 1970: what is too old is so by that."""
 
+    def contact_age_s(self) -> float:
+        """Seconds since this member was in contact with a majority by way of a leader; infinite: never yet.
+
+        They go on while the process is stopped: what it shows by `stale` reads may be as old as that.
+        """
+
+    def tell(self, body: bytes) -> None:
+        """Have the other members know `body`, up to 256 KiB, beside the log; never blocks.  Raises ValueError.
+
+        The newest counts: it is told again every ten seconds, and may get lost, be overtaken or come twice.
+        """
+
+    @property
+    def on_notice(self) -> Callable[[int, bytes], None]:
+        """Called with (member, what it tells), by any thread; must not block.  Whoever listens sets it."""
+
+    @on_notice.setter
+    def on_notice(self, on_notice: Callable[[int, bytes], None]) -> None: ...
+
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         """Replicate `command` (JSON, one line); `done` gets what the state's `apply` returned, on this member.
 

@@ -3,6 +3,7 @@
 It stands where chat/replica.py's Replica stands until the real one can.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 from raft.errors import RaftError, Unavailable
@@ -20,6 +21,7 @@ class BlankMember:
         self._id = id
         self._listed = listed
         self._why = why
+        self.on_notice: Callable[[int, bytes], None] = lambda member, body: None  # nobody tells it anything
 
     @property
     def level(self) -> int:
@@ -34,6 +36,13 @@ class BlankMember:
     def agreed_time(self) -> int:
         """Nobody was asked yet."""
         raise self._unavailable()
+
+    def contact_age_s(self) -> float:
+        """No leader has spoken to it."""
+        return math.inf
+
+    def tell(self, body: bytes) -> None:
+        """Nobody is there to be told."""
 
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         """Refused: nothing can be committed."""

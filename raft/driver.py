@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from raft.applier import Applier
+from raft.contact import Contact
 from raft.door import Door, Told
 from raft.flusher import Flusher
-from raft.messages import AppendEntries, Message, Propose, Reply
+from raft.messages import AppendEntries, InstallSnapshot, Message, Propose, Reply
 from raft.node import Node, Ready, Role
 from raft.peers import Peers
 from raft.proposals import Proposals, now
@@ -32,6 +33,7 @@ class Driver:
         applier: Applier,
         peers: Peers,
         proposals: Proposals,
+        contact: Contact,
         *,
         heartbeat_ms: float,
         on_tick: Callable[[], None],
@@ -42,6 +44,7 @@ class Driver:
         self._door = door
         self._applier = applier
         self._peers = peers
+        self._contact = contact
         self._tick_s = heartbeat_ms / 1000 / TICKS_PER_HEARTBEAT
         self._on_tick = on_tick
         self._replies: dict[int, Callable[[Answer], None]] = {}  # RPCs that wait for the Node's reply, by request
@@ -63,6 +66,9 @@ class Driver:
             except Exception:
                 del self._replies[request]
                 raise
+            led = isinstance(message, AppendEntries | InstallSnapshot) and message.term == node.current_term
+            if led and message.source == node.leader_id:
+                self._contact.leader_spoke()
 
         # A connection that brings entries has nothing else to do; one that brings heartbeats must not wait for a disk.
         flushes = isinstance(message, AppendEntries) and not message.heartbeat
@@ -110,5 +116,9 @@ class Driver:
     def run_ticks(self, stopping: threading.Event) -> None:
         """The tick thread."""
         while not stopping.wait(self._tick_s):
-            self._door.enter(lambda node: node.tick(time.monotonic() * 1000, now()))
+            self._door.enter(self._tick)
             self._on_tick()
+
+    def _tick(self, node: Node) -> None:
+        self._contact.ticked()
+        node.tick(time.monotonic() * 1000, now())

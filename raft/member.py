@@ -15,6 +15,7 @@ from raft.administration import Administration
 from raft.admission import check_level, check_sender, cluster_named_by
 from raft.applier import Applier
 from raft.clocks import Clocks
+from raft.contact import Contact
 from raft.door import Door, Standing
 from raft.driver import Driver
 from raft.errors import (
@@ -41,6 +42,7 @@ from raft.messages import (
     Hello,
     HelloReply,
     InstallSnapshot,
+    Notice,
     Propose,
     ProposeReply,
     ReadIndex,
@@ -51,6 +53,7 @@ from raft.messages import (
     TransferLeadership,
 )
 from raft.node import Node, Role, Settings
+from raft.notices import Notices
 from raft.peers import Peers
 from raft.proposals import Proposals, now
 from raft.records import command_of_verified
@@ -124,13 +127,14 @@ class RunningMember:
         self._door = door = Door(node)
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
         proposals = Proposals(self.id, identity.boot)
+        self._contact = Contact()
         self._applier = Applier(door, storage, machine, proposals, self._configuration_applied)
         self._peers = Peers(
-            door, storage, self.sender, self._heard, lambda why: self._end(why, 0),
+            door, storage, self.sender, self._heard, lambda why: self._end(why, 0), self._contact,
             election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
         )  # fmt: skip
         self._driver = Driver(
-            door, storage, self._applier, self._peers, proposals,
+            door, storage, self._applier, self._peers, proposals, self._contact,
             heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked, on_broken=self._broken,
         )  # fmt: skip
         self._timeout_s = timeout_ms / 1000
@@ -142,6 +146,7 @@ class RunningMember:
             self.id, door, self.sender, self._heard, lambda why: self._end(why, 0), timeout_s=self._timeout_s
         )
         self._clocks = Clocks(self.id, door, self.sender)
+        self._notices = Notices(self.id, door, self.sender)
         self._receiving = Receiving(storage)
         self._snapshot_refused = ""  # why, as last said
         self._housekeeper: Housekeeper | None = None
@@ -171,6 +176,7 @@ class RunningMember:
             ("raft-read", self._forwarder.run_reads),
             ("raft-lookout", partial(self._lookout.run, self._stopping)),
             ("raft-clocks", partial(self._clocks.run, self._stopping)),
+            ("raft-notices", partial(self._notices.run, self._stopping)),
         ]
         if self._housekeeper is not None:
             runs.append(("raft-keep", partial(self._housekeeper.run, self._stopping)))
@@ -198,6 +204,7 @@ class RunningMember:
         """End all threads and close the log."""
         self._stopping.set()
         self._peers.close()
+        self._notices.close()
         for part in (self._forwarder, self._driver.flusher, self._applier):
             part.stop()
         deadline_s = time.monotonic() + timeout_s
@@ -279,6 +286,29 @@ class RunningMember:
     def agreed_time(self) -> int:
         """What time it is as most members have it, as far as this one knows, in microseconds since 1970."""
         return self._clocks.agreed_time()
+
+    def contact_age_s(self) -> float:
+        """Seconds since this member was last in contact with a majority by way of a leader; infinite: never yet.
+
+        They go on while the process is stopped or the machine sleeps.
+        """
+        return self._door.look(self._contact.age_s)
+
+    def tell(self, body: bytes) -> None:
+        """Have the other members' applications know `body`, up to 256 KiB, beside the log (notices.py); never blocks.
+
+        Raises ValueError.
+        """
+        self._notices.tell(body)
+
+    @property
+    def on_notice(self) -> Callable[[int, bytes], None]:
+        """Called with (member, what it tells), by any thread; it must not block.  Whoever listens sets it."""
+        return self._notices.on_notice
+
+    @on_notice.setter
+    def on_notice(self, on_notice: Callable[[int, bytes], None]) -> None:
+        self._notices.on_notice = on_notice
 
     @property
     def last_applied(self) -> int:
@@ -386,6 +416,8 @@ class RunningMember:
                 done(self._administration.serve_transfer(call))
             case Hello():
                 done(self.hello())
+            case Notice():
+                done(self._notices.take(call))
             case SnapshotChunk():
                 done(self._take_chunk(call))
             case InstallSnapshot():

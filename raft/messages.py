@@ -294,6 +294,22 @@ class HelloReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """What one member's application tells another's, beside the log: it may be lost, overtaken or said again."""
+
+    source: int
+    target: int
+    body: bytes  # the application's own
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeReply:
+    """It has arrived; and the receiver's clock, in microseconds since 1970."""
+
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sender:
     """Who speaks, said with every RPC and every reply.  `cluster_id` is "" until the sender knows one."""
 

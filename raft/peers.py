@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from raft.admission import check_sender
+from raft.contact import Contact
 from raft.door import Door
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer, StartRefused
 from raft.membership import Configuration, Member
@@ -53,6 +54,7 @@ class Peers:
         sender: Callable[[], Sender],
         on_heard: Callable[[Sender], None],
         on_removed: Callable[[str], None],
+        contact: Contact,
         *,
         election_timeout_ms: float,
         append_bytes_max: int,
@@ -62,9 +64,10 @@ class Peers:
         self._sender = sender
         self._on_heard = on_heard
         self._on_removed = on_removed
+        self._contact = contact
         self._timeout_s = election_timeout_ms / 1000
         self._append_bytes_max = append_bytes_max
-        self._lanes: dict[tuple[int, str], Lane] = {}  # by (member, kind); under the engine's lock
+        self._lanes: dict[tuple[int, str], Lane[Message]] = {}  # by (member, kind); under the engine's lock
         self._unreachable: set[int] = set()
         self._closed = False
 
@@ -77,7 +80,7 @@ class Peers:
         if lane is not None:
             lane.send(message)
 
-    def _replace_locked(self, old: Lane | None, member: Member, kind: str) -> Lane | None:
+    def _replace_locked(self, old: Lane[Message] | None, member: Member, kind: str) -> Lane[Message] | None:
         if old is not None:
             old.close()
         if self._closed:
@@ -93,7 +96,7 @@ class Peers:
     def drop_idle(self) -> None:
         """Close the lanes of members that have left and been told so."""
 
-        def take_idle(node: Node) -> list[Lane]:
+        def take_idle(node: Node) -> list[Lane[Message]]:
             in_use = {*node.configuration.members, *node.progress}
             return [self._lanes.pop(key) for key in list(self._lanes) if key[0] not in in_use]
 
@@ -108,7 +111,7 @@ class Peers:
 
     # In a lane's thread
 
-    def _deliver(self, lane: Lane, message: Message) -> None:
+    def _deliver(self, lane: Lane[Message], message: Message) -> None:
         assert isinstance(message, AppendEntries | InstallSnapshot | RequestVote | TimeoutNow)
         try:
             if isinstance(message, InstallSnapshot):
@@ -139,7 +142,7 @@ class Peers:
     def _leads(self, term: int) -> bool:
         return self._door.look(lambda node: node.role is Role.LEADER and node.current_term == term)
 
-    def _ship(self, lane: Lane, message: InstallSnapshot) -> None:
+    def _ship(self, lane: Lane[Message], message: InstallSnapshot) -> None:
         """Bring the data; broken off where somebody else leads by now."""
 
         def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
@@ -153,13 +156,13 @@ class Peers:
         logger.info("member %d is sent the snapshot of index %d", message.target, message.snapshot.index)
         ship(self._storage, message.source, message.target, message.snapshot, ask)
 
-    def _ask(self, lane: Lane, call: Call, timeout_s: float) -> tuple[Sender, Answer]:
+    def _ask(self, lane: Lane[Message], call: Call, timeout_s: float) -> tuple[Sender, Answer]:
         status, body = lane.connection.call(encode(self._sender(), call), timeout_s)
         if status != 200:
             raise ConnectionError(self._take_refusal(call.target, body))
         return decode_answer(body)
 
-    def _call(self, lane: Lane, message: Request, timeout_s: float) -> None:
+    def _call(self, lane: Lane[Message], message: Request, timeout_s: float) -> None:
         self._take_reply(message.target, *self._ask(lane, message, timeout_s))
         if message.target in self._unreachable:
             self._unreachable.discard(message.target)
@@ -173,6 +176,8 @@ class Peers:
             check_sender(sender, self._sender().cluster_id, node.committed_configuration)
             node.identified(member, sender.incarnation, sender.advertise, sender.level)
             node.step(reply)
+            if node.role is Role.LEADER and reply.term == node.current_term:
+                self._contact.answered(member)
 
         self._door.enter(act)
         self._on_heard(sender)

@@ -1,7 +1,7 @@
 """The way to peers: JSON over plain HTTP, keep-alive, one request at a time on a connection.
 
-A Connection makes calls.  A Lane is a thread with a connection of its own that sends one kind of protocol message to
-one peer; a newer message takes the place of one that still waits, because Raft repeats what matters.  Each peer has
+A Connection makes calls.  A Lane is a thread with a connection of its own that sends messages to one peer; a newer one
+takes the place of one of its kind that still waits, because Raft repeats what matters.  Each peer has
 several: heartbeats and votes must not wait behind appends, which may wait for the peer's disk, nor behind a snapshot.
 """
 
@@ -12,10 +12,10 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from raft.errors import InvalidMessage
-from raft.messages import Message
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +25,8 @@ BODY_RECV_BYTES = 256 << 10
 IDLE_S = 1.0  # a connection that was unused for longer is looked at before it is used
 BODY_BYTES_MAX = 64 << 20
 RPC_PATH = "/rpc"
+
+T = TypeVar("T")
 
 
 def parse_peer_url(url: str) -> tuple[str, int]:
@@ -158,14 +160,14 @@ def _parse_head(head: bytes) -> tuple[int, int, bool]:
     return status, length, headers.get(b"connection", b"").lower() != b"close"
 
 
-class Lane:
+class Lane(Generic[T]):
     """A thread that takes messages to one peer.  `deliver(message)` does it, and deals with the outcome."""
 
-    def __init__(self, url: str, name: str, deliver: Callable[["Lane", Message], None]) -> None:
+    def __init__(self, url: str, name: str, deliver: Callable[["Lane[T]", T], None]) -> None:
         self.url = url
         self.connection = Connection(url)
         self._deliver = deliver
-        self._waiting: dict[type[Message], Message] = {}  # by kind: bounded by how many kinds there are
+        self._waiting: dict[type, T] = {}  # by kind: bounded by how many kinds there are
         self._signal = threading.Lock()  # locked: nothing new
         self._signal.acquire()
         self._closed = False
@@ -173,7 +175,7 @@ class Lane:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)  # may hang in connect()
         self._thread.start()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: T) -> None:
         """Never blocks.  For one caller at a time.  A message of the same kind that still waits is dropped."""
         self._waiting[type(message)] = message
         self._wake()
@@ -206,7 +208,7 @@ class Lane:
                 self._deliver_safely(self._waiting.popitem()[1])
         self.connection.close()
 
-    def _deliver_safely(self, message: Message) -> None:
+    def _deliver_safely(self, message: T) -> None:
         try:
             self._deliver(self, message)
         except Exception:

@@ -1,9 +1,10 @@
 """Messages to JSON bytes and back, and all validation of what comes from a peer.
 
 A body is JSON lines.  The first names the RPC, says who speaks, and carries the fields of its dataclass under their
-own names; entries follow as they stand in the log file, a snapshot's lines as in its file, proposals one a line.  What
-gets past `decode_*` has the right types, non-negative numbers, entries without gaps and with sound checksums; nothing
-behind it checks again, but that a snapshot's lines are looked at where they are written.
+own names; entries follow as they stand in the log file, a snapshot's lines as in its file, proposals one a line, a
+notice's body as it is.  What gets past `decode_*` has the right types, non-negative numbers, entries without gaps and
+with sound checksums; nothing behind it checks again, but that a snapshot's lines are looked at where they are written,
+and a notice's body where it is understood.
 """
 
 import json
@@ -26,6 +27,8 @@ from raft.messages import (
     InstallSnapshot,
     InstallSnapshotReply,
     Kind,
+    Notice,
+    NoticeReply,
     ProposalId,
     Propose,
     ProposeReply,
@@ -46,30 +49,31 @@ from raft.records import RECORD_BYTES_MAX, decode_entries
 FORMAT = 2  # of everything said between members
 ENTRIES_MAX = 65_536  # lines behind the first of one body; the body's bytes are bounded by the server
 TEXT_POINTS_MAX = 2_048  # the longest: a refusal in words, or a URL
+NOTICE_BYTES_MAX = 256 << 10  # of its body: some thousands of names, and little beside what a log's entries take
 NUMBER_MAX = 1 << 53  # what every JSON reader holds exactly
 
 Call = (
     RequestVote | AppendEntries | InstallSnapshot | TimeoutNow | Propose | ReadIndex | ChangeMembership
-    | TransferLeadership | SnapshotChunk | Hello
+    | TransferLeadership | SnapshotChunk | Hello | Notice
 )  # fmt: skip
 Answer = (
     RequestVoteReply | AppendEntriesReply | InstallSnapshotReply | TimeoutNowReply | ProposeReply | ReadIndexReply
-    | ChangeMembershipReply | SnapshotChunkReply | HelloReply
+    | ChangeMembershipReply | SnapshotChunkReply | HelloReply | NoticeReply
 )  # fmt: skip
 
 _CALLS: tuple[type[Any], ...] = (
     RequestVote, AppendEntries, InstallSnapshot, TimeoutNow, Propose, ReadIndex, ChangeMembership, TransferLeadership,
-    SnapshotChunk, Hello,
+    SnapshotChunk, Hello, Notice,
 )  # fmt: skip
 _ANSWERS: tuple[type[Any], ...] = (
     RequestVoteReply, AppendEntriesReply, InstallSnapshotReply, TimeoutNowReply, ProposeReply, ReadIndexReply,
-    ChangeMembershipReply, SnapshotChunkReply, HelloReply,
+    ChangeMembershipReply, SnapshotChunkReply, HelloReply, NoticeReply,
 )  # fmt: skip
-_CHUNK_OPENS = b'{"rpc":"SnapshotChunk",'
+_TAKEN_WHOLE: dict[type[Any], str] = {SnapshotChunk: "lines", Notice: "body"}  # what lies behind the first line
 _BY_NAME = {cls.__name__: cls for cls in (*_CALLS, *_ANSWERS)}
 _NAME_AT = len(b'{"rpc":"')
 _BOOLEANS = (b"true", b"false")
-_IN_LINES = {"entries", "proposals", "lines"}  # not in the first line but behind it
+_IN_LINES = {"entries", "proposals", "lines", "body"}  # not in the first line but behind it
 _LOCAL = {"request", "received"}  # the receiver's own business
 _UNSAID: dict[tuple[type[Any], str], object] = {
     (ReadIndex, "term"): 0,
@@ -107,6 +111,8 @@ def encode(sender: Sender, message: Call | Answer) -> bytes:
         return b"".join([head, *(entry.record for entry in message.entries or ())])
     if isinstance(message, SnapshotChunk):
         return head + message.lines
+    if isinstance(message, Notice):
+        return head + message.body
     if isinstance(message, Propose):
         return b"".join([head, *(_encode_proposal(id, command) for id, command in message.proposals)])
     return head
@@ -132,28 +138,21 @@ def _encode_value(value: object) -> str:
 
 def decode_call(body: bytes, request: int) -> tuple[Sender, Call]:
     """What a peer asks; `request` is the receiver's number for it.  Raises InvalidMessage."""
-    if body.startswith(_CHUNK_OPENS):
-        return _decode_chunk(body)
-    sender, cls, values, start = _decode_head(body, _CALLS, with_lines=(AppendEntries, Propose))
+    sender, cls, values, start = _decode_head(body, _CALLS, with_lines=(AppendEntries, Propose, *_TAKEN_WHOLE))
     if cls in _NUMBERED:
         values["request"] = request
     if cls is AppendEntries:
         values["entries"] = _decode_entries(body, start, values)
     elif cls is Propose:
         values["proposals"] = tuple(_decode_proposal(line, sender.id) for line in _split(body[start:]))
+    elif cls in _TAKEN_WHOLE:  # not taken apart here: that would be done once more where it is made use of
+        values[_TAKEN_WHOLE[cls]] = body[start:]
     call: Call = cls(**values)
     if call.source != sender.id:
         raise InvalidMessage(f"source: a message of member {call.source} from member {sender.id}")
+    if isinstance(call, Notice) and len(call.body) > NOTICE_BYTES_MAX:
+        raise InvalidMessage(f"body: more than {NOTICE_BYTES_MAX} bytes")
     return sender, call
-
-
-def _decode_chunk(body: bytes) -> tuple[Sender, SnapshotChunk]:
-    """Its lines are not taken apart here: that would be done once more where they are written."""
-    head, newline, lines = body.partition(b"\n")
-    sender, _, values, _ = _decode_head(head + newline, (SnapshotChunk,), with_lines=())
-    if values["source"] != sender.id:
-        raise InvalidMessage(f"source: a chunk of member {values['source']} from member {sender.id}")
-    return sender, SnapshotChunk(**values, lines=lines)
 
 
 def decode_answer(body: bytes) -> tuple[Sender, Answer]:

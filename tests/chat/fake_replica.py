@@ -38,6 +38,9 @@ class FakeReplica:
         self.refusal: ChangeRefused | None = None
         self.level = LEVEL
         self.leads = True
+        self.contact_s = 0.0  # how long ago a leader was in contact
+        self.told: list[bytes] = []  # by `tell`
+        self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
         self.gone: set[int] = set()  # log indexes that a compaction took
         self.members: list[dict[str, object]] = []
         self.now = FIRST_TIME
@@ -52,6 +55,12 @@ class FakeReplica:
 
     def agreed_time(self) -> int:
         return self.now
+
+    def contact_age_s(self) -> float:
+        return self.contact_s
+
+    def tell(self, body: bytes) -> None:
+        self.told.append(body)
 
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         if self.unavailable:

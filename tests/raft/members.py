@@ -94,8 +94,9 @@ class House:
             return
         self.port.shut()
         member.stop()
-        lanes = list(member._peers._lanes.values())
-        for thread in (*member._threads, *(lane._thread for lane in lanes)):
+        threads = [lane._thread for lane in member._peers._lanes.values()]
+        threads += [lane._thread for lane in member._notices._lanes.values()]
+        for thread in (*member._threads, *threads):
             thread.join(DEADLINE_S)
             assert not thread.is_alive()
         assert self._lock is not None

@@ -26,7 +26,7 @@ def vote(number: int) -> RequestVote:
 
 
 @contextmanager
-def lane_to(deliver: Callable[[Lane, Message], None], url: str = NOWHERE) -> Iterator[Lane]:
+def lane_to(deliver: Callable[[Lane[Message], Message], None], url: str = NOWHERE) -> Iterator[Lane[Message]]:
     lane = Lane(url, "test-lane", deliver)
     try:
         yield lane
@@ -44,10 +44,10 @@ class Delivered:
         self._go_on = threading.Semaphore(0)
         self.held = threading.Event()
 
-    def at_once(self, lane: Lane, message: Message) -> None:
+    def at_once(self, lane: Lane[Message], message: Message) -> None:
         self.messages.put(message)
 
-    def when_let(self, lane: Lane, message: Message) -> None:
+    def when_let(self, lane: Lane[Message], message: Message) -> None:
         self.held.set()
         assert self._go_on.acquire(timeout=DEADLINE_S)
         self.messages.put(message)
@@ -146,7 +146,7 @@ def test_messages_arrive_in_the_order_they_were_sent_in(eager_switching: None) -
 def test_a_delivery_that_fails_is_logged_and_the_next_message_is_delivered(caplog: pytest.LogCaptureFixture) -> None:
     delivered = Delivered()
 
-    def fail_first(lane: Lane, sent: Message) -> None:
+    def fail_first(lane: Lane[Message], sent: Message) -> None:
         delivered.at_once(lane, sent)
         if sent == message(1):
             raise ValueError("what nobody thought of")
@@ -168,7 +168,7 @@ def test_closing_interrupts_a_call_under_way() -> None:
         asked.set()
         wait_for_end(peer)
 
-    def deliver(lane: Lane, message: Message) -> None:
+    def deliver(lane: Lane[Message], message: Message) -> None:
         try:
             lane.connection.call(b"ask", 3 * DEADLINE_S)
         except OSError as error:

@@ -16,6 +16,7 @@ from raft.messages import (
     Entry,
     Hello,
     InstallSnapshot,
+    Notice,
     ProposalId,
     Propose,
     ReadIndex,
@@ -25,7 +26,17 @@ from raft.messages import (
     TimeoutNowReply,
 )
 from raft.records import RECORD_BYTES_MAX, command_entry, configuration_entry, noop_entry, seal
-from raft.wire import ENTRIES_MAX, NUMBER_MAX, TEXT_POINTS_MAX, Answer, Call, decode_answer, decode_call, encode
+from raft.wire import (
+    ENTRIES_MAX,
+    NOTICE_BYTES_MAX,
+    NUMBER_MAX,
+    TEXT_POINTS_MAX,
+    Answer,
+    Call,
+    decode_answer,
+    decode_call,
+    encode,
+)
 from tests.raft.wire_strategies import answers, calls, senders
 
 SENDER = Sender(1, "aa", "c1", "http://127.0.0.1:12380", 3)
@@ -202,6 +213,8 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("a command in UTF-16", encode(SENDER, Propose(1, 2, ((ID, b"1\0"),))), "proposals: .*JSON"),
     ("a command of too much", encode(SENDER, Propose(1, 2, ((ID, NESTED),))), "proposals: .*JSON"),
     ("a command too large", encode(SENDER, Propose(1, 2, ((ID, b'"%b"' % (b"x" * (1 << 19))),))), "proposals"),
+    ("another's notice", body_of(Notice(1, 2, b""), source=3), "source"),
+    ("a notice too large", encode(SENDER, Notice(1, 2, bytes(NOTICE_BYTES_MAX + 1))), "body: more than 262144 bytes"),
     ("another's proposal", encode(SENDER, Propose(1, 2, ((ID._replace(member=3), b"1"),))), "proposals: .*member 3"),
 ]
 

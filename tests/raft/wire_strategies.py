@@ -15,6 +15,8 @@ from raft.messages import (
     HelloReply,
     InstallSnapshot,
     InstallSnapshotReply,
+    Notice,
+    NoticeReply,
     ProposalId,
     Propose,
     ProposeReply,
@@ -99,12 +101,14 @@ calls: st.SearchStrategy[Call] = st.one_of(
     st.builds(ChangeMembership, ids, ids, texts, numbers, texts, flags),
     st.builds(TransferLeadership, ids, ids, numbers),
     st.builds(Hello, ids, ids),
+    st.builds(Notice, ids, ids, st.one_of(st.binary(max_size=300), chunk_lines)),
 )
 answers: st.SearchStrategy[Answer] = st.one_of(
     st.builds(RequestVoteReply, ids, ids, numbers, flags, flags),
     st.builds(AppendEntriesReply, ids, ids, numbers, flags, numbers, numbers, flags, numbers, numbers),
     st.builds(InstallSnapshotReply, ids, ids, numbers, flags, numbers),
     st.builds(SnapshotChunkReply, numbers),
+    st.builds(NoticeReply, numbers),
     st.builds(TimeoutNowReply, ids, ids, numbers),
     st.builds(ProposeReply, flags, numbers),
     st.builds(ReadIndexReply, numbers),

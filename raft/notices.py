@@ -1,0 +1,110 @@
+"""Notices: what the application of one member tells those of all others, beside the log (who is there, who types).
+
+Each member tells its own whole picture; the newest counts, so one that waits is replaced by the next one, one that got
+lost is said again after LOOK_S, and all of it every REFRESH_S, for those who came or came back.  Nothing is kept, and
+nothing is known of what others have taken in.
+
+It takes part in nothing: no role, no term, no election hears of a notice, and what a member says by one is no sign
+that a leader lives.  A member whose program knows less than NOTICE_LEVEL would not understand it and is told nothing.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from raft.admission import check_sender
+from raft.door import Door
+from raft.errors import InvalidMessage, RefusedPeer
+from raft.membership import Member
+from raft.messages import Notice, NoticeReply, Sender
+from raft.node import Node
+from raft.proposals import now
+from raft.transport import Lane
+from raft.wire import NOTICE_BYTES_MAX, decode_answer, encode
+
+NOTICE_LEVEL = 3  # of a program that knows them (membership.py)
+LOOK_S = 1.0
+REFRESH_S = 10.0
+ANSWER_TIMEOUT_S = 1.0
+
+
+class Notices:
+    """`sender()` says who this member is; `on_notice(member, body)` is called with what another one tells."""
+
+    def __init__(self, id: int, door: Door, sender: Callable[[], Sender]) -> None:
+        self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
+        self._id = id
+        self._door = door
+        self._sender = sender
+        self._body = b""
+        self._lock = threading.Lock()  # around the lanes
+        self._lanes: dict[int, Lane[Notice]] = {}  # by member
+        self._told: dict[int, tuple[bytes, float]] = {}  # by member: what it has answered to, and when
+        self._closed = False
+
+    def tell(self, body: bytes) -> None:
+        """Have all others know; never blocks for them.  Raises ValueError for a body that is too large."""
+        if len(body) > NOTICE_BYTES_MAX:
+            raise ValueError(f"a notice of {len(body)} bytes; {NOTICE_BYTES_MAX} are allowed")
+        self._body = body
+        self._send()
+
+    def take(self, notice: Notice) -> NoticeReply:
+        """Another member tells something; the empty body of one that has nothing to tell yet is not passed on."""
+        if notice.body:
+            self.on_notice(notice.source, notice.body)
+        return NoticeReply(now())
+
+    def run(self, stopping: threading.Event) -> None:
+        """The thread."""
+        while True:
+            self._send()
+            if stopping.wait(LOOK_S):
+                return
+
+    def close(self) -> None:
+        """Close all lanes."""
+        with self._lock:
+            self._closed = True
+            for lane in self._lanes.values():
+                lane.close()
+
+    def _send(self) -> None:
+        """To all whose time has come."""
+        members = self._door.look(self._to_tell_locked)
+        with self._lock:
+            for id in [id for id, lane in self._lanes.items() if id not in members or members[id].url != lane.url]:
+                self._lanes.pop(id).close()
+            now_s = time.monotonic()
+            for id, member in members.items():
+                body, told_s = self._told.get(id, (None, 0.0))
+                due = body is not self._body or now_s - told_s >= REFRESH_S
+                if due and (lane := self._lane_locked(member)) is not None:
+                    lane.send(Notice(self._id, id, self._body))
+
+    def _to_tell_locked(self, node: Node) -> dict[int, Member]:
+        members = node.configuration.members.items()
+        return {id: member for id, member in members if id != self._id and member.level >= NOTICE_LEVEL}
+
+    def _lane_locked(self, member: Member) -> Lane[Notice] | None:
+        lane = self._lanes.get(member.id)
+        if lane is None and not self._closed:
+            try:
+                lane = self._lanes[member.id] = Lane(member.url, f"raft-notice-{member.id}", self._deliver)
+            except RuntimeError:  # no thread is to be had; maybe the next time
+                return None
+        return lane
+
+    # In a lane's thread
+
+    def _deliver(self, lane: Lane[Notice], notice: Notice) -> None:
+        try:
+            status, body = lane.connection.call(encode(self._sender(), notice), ANSWER_TIMEOUT_S)
+            if status != 200:
+                return
+            sender, reply = decode_answer(body)
+            check_sender(sender, self._sender().cluster_id, self._door.look(lambda node: node.committed_configuration))
+        except (OSError, InvalidMessage, RefusedPeer):
+            return  # it is told again
+        if sender.id == notice.target and isinstance(reply, NoticeReply):
+            self._told[sender.id] = notice.body, time.monotonic()
