@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
-from itertools import takewhile
+from itertools import islice
 from typing import NamedTuple
 
 from chat.commands import CLIENT_ID_OPENS, POST_OPENS
 from chat.state.details import RoomDetails
-from chat.state.overlay import Change, Reactions
+from chat.state.overlay import Change, Changes, Reactions
 from raft.messages import Command
 
 PAGE_POSTS_MAX = 1_000
@@ -104,6 +104,7 @@ class Page:
 
 
 _NO_CHANGE = Change()
+_NO_CHANGES = Changes()
 
 
 class Room:
@@ -129,7 +130,7 @@ class Room:
         self.max_messages = 0  # of retention; 0 for no bound
         self.record_bytes = 0  # of the posts that are left, about: the record of one that goes counts as an average one
         self.details: RoomDetails | None = None
-        self.changes: dict[int, Change] | None = None  # by Id, in the order of the last change; of posts that are left
+        self.changes: Changes | None = None  # None: there are none
 
     @property
     def posts(self) -> int:
@@ -164,14 +165,24 @@ class Room:
 
     def change_of(self, id: int) -> Change:
         """What became of this post."""
-        return (self.changes or {}).get(id, _NO_CHANGE)
+        return (self.changes or _NO_CHANGES).get(id, _NO_CHANGE)
 
     def change(self, id: int, change: Change) -> None:
         """Something became of this post, which is left."""
-        changes = self.changes = self.changes or {}
-        changes.pop(id, None)
-        changes[id] = change
+        if self.changes is None:
+            self.changes = Changes()
+        self.changes.put(id, change)
         self.last_index = change.last_index
+
+    @property
+    def text_bytes(self) -> int:
+        """Of `record_bytes`, what is not of tombstones."""
+        return self.record_bytes - (self.changes.tombstone_bytes if self.changes is not None else 0)
+
+    @property
+    def texts(self) -> int:
+        """How many of the posts are left and were not deleted."""
+        return self.posts - (self.changes.tombstones if self.changes is not None else 0)
 
     def live(self) -> "Iterator[array[int]]":
         """Log indexes of the entries whose text may still be asked for, in pieces; copies."""
@@ -226,8 +237,10 @@ class Room:
         Raises ValueError where there are changes of other posts.
         """
         self._positions = indexes
-        if self.changes and not self.oldest_id <= min(self.changes) <= max(self.changes) <= self.newest_id:
-            raise ValueError("Changes")
+        if self.changes is not None:
+            if not self.oldest_id <= min(self.changes) <= max(self.changes) <= self.newest_id:
+                raise ValueError("Changes")
+            self.changes.derive()
         self.last_index = max(self.last_index, self.deleted_at, indexes[-1] if indexes else 0)
 
     def trim(self, max_messages_default: int = 0) -> None:
@@ -244,19 +257,23 @@ class Room:
         """Of so many of the oldest posts."""
         if gone <= 0:
             return
-        self.record_bytes -= self.record_bytes * gone // self.posts
-        if self.changes is not None:
-            self._forget_changes(range(self.oldest_id, self.oldest_id + gone))
+        if self.changes is None:
+            self.record_bytes -= self.record_bytes * gone // self.posts
+        else:
+            self._forget_changes(self.changes, range(self.oldest_id, self.oldest_id + gone))
         self._start += gone
         if 2 * self._start >= len(self._positions):  # each post is moved once at most for one that went
             del self._positions[: self._start]
             self._start = 0
 
-    def _forget_changes(self, gone: range) -> None:
-        """Of the posts that have these Ids, and none that is older is left."""
-        changes = self.changes or {}
+    def _forget_changes(self, changes: Changes, gone: range) -> None:
+        """Of the posts that have these Ids, and none that is older is left; and with them their records."""
+        texts, text_bytes, tombstones = self.texts, self.text_bytes, changes.tombstones
         for id in gone if len(gone) < len(changes) else [id for id in changes if id < gone.stop]:
-            changes.pop(id, None)
+            changes.drop(id)
+        texts_gone = len(gone) - (tombstones - changes.tombstones)
+        text_bytes -= text_bytes * texts_gone // max(texts, 1)
+        self.record_bytes = text_bytes + changes.tombstone_bytes
         self.changes = changes or None
 
     def page(self, ask: PageAsk, log_index: int) -> Page:
@@ -286,7 +303,7 @@ class Room:
     def located(self, after: int, up_to: int, limit: int) -> list[Located]:
         """What came with after < log index <= up_to: the last deletion, posts, and the last change of each thing.
 
-        At most `limit` posts, the first ones.  Whatever was before the deletion is gone.
+        At most `limit` posts and as many changes, the first ones.  Whatever was before the deletion is gone.
         """
         first, end = self._between(after, up_to)
         id, name, post = self.newest_id - len(self._positions) + 1, self.name, What.POST
@@ -296,30 +313,26 @@ class Room:
             found.insert(0, Located(self.deleted_at, name, 0, What.DELETION, self.deleted_at))
         if self.changes is not None:
             found = [each._replace(source=self._source(each.id, each.source)) for each in found]
-            found += self._changes_between(after, up_to)
+            found += self._changes_between(after, up_to, limit)
         if self.details is not None and after < self.details.changed_index <= up_to:
             changed_index = self.details.changed_index
             found.append(Located(changed_index, name, 0, What.ROOM, changed_index))
         return found
 
-    def _changes_between(self, after: int, up_to: int) -> Iterator[Located]:
-        for id, change in reversed((self.changes or {}).items()):
-            if change.last_index <= after:
-                return  # as all before it are
-            source = change.version_index or self._positions[self._place(id)]
-            if after < change.edited_index <= up_to:
-                yield Located(change.edited_index, self.name, id, What.CHANGED, source)
-            if after < change.reacted_index <= up_to:
-                yield Located(change.reacted_index, self.name, id, What.REACTED, source)
+    def _changes_between(self, after: int, up_to: int, limit: int) -> Iterator[Located]:
+        changes = self.changes or _NO_CHANGES
+        for index, id, change in islice(changes.between(after, up_to), limit):
+            what = What.REACTED if index == change.reacted_index else What.CHANGED
+            yield Located(index, self.name, id, what, change.version_index or self._positions[self._place(id)])
 
     def _source(self, id: int, index: int) -> int:
         """Log index of the entry that shows a post as it is now, a tombstone too; its own is `index`."""
-        change = (self.changes or {}).get(id)
+        change = (self.changes or _NO_CHANGES).get(id)
         return index if change is None else change.version_index or index
 
     def _shown(self, positions: list[int], first_id: int) -> tuple[list[int], Mapping[int, Reactions]]:
         """The positions of what shows these posts now, and what their entries do not say."""
-        changes = self.changes or {}
+        changes = self.changes or _NO_CHANGES
         extras: dict[int, Reactions] = {}
         for at, index in enumerate(positions):
             change = changes.get(first_id + at)
@@ -331,11 +344,8 @@ class Room:
         return positions, extras
 
     def count_changes(self, after: int, up_to: int) -> int:
-        """How many posts were edited, deleted or reacted to for the last time with after < log index <= up_to."""
-        newest_first = takewhile(lambda change: change.last_index > after, reversed((self.changes or {}).values()))
-        return sum(
-            after < change.edited_index <= up_to or after < change.reacted_index <= up_to for change in newest_first
-        )
+        """How many changes of posts `located` tells of, without a limit."""
+        return sum(1 for _ in self.changes.between(after, up_to)) if self.changes is not None else 0
 
     def count(self, after: int, up_to: int) -> int:
         """How many posts are left with after < log index <= up_to."""

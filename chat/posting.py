@@ -8,7 +8,7 @@ from secrets import token_bytes
 
 from chat import validation
 from chat.commands import OPERATOR, Actor, Post, decode, encode
-from chat.history import render_post
+from chat.history import render_post, with_reactions
 from chat.problems import Problem, invalid, outcome_unknown, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
@@ -102,7 +102,7 @@ def answer_to_repeat(
 ) -> Posted | Problem:
     """What a client is told whose (User, ClientId) had made a post before: that post, where this is the same one.
 
-    As it is now, where it was edited.  `read` is `Replica.commands`: from the disk's cache.
+    As it is now, where it was edited or reacted to.  `read` is `Replica.commands`: from the disk's cache.
     """
     if repeated.id and not repeated.version_index:
         return _gone()  # deleted: its text is not looked for, though the log may have it until the next compaction
@@ -121,7 +121,8 @@ def answer_to_repeat(
         )
     if not repeated.id:
         return _gone()
-    return Posted(post.room, repeated.id, repeated.index, False, render_post(commands[-1], repeated.id))
+    now = with_reactions(render_post(commands[-1], repeated.id), repeated.reactions)
+    return Posted(post.room, repeated.id, repeated.index, False, now)
 
 
 def _is_same(body: bytes, post: Post) -> bool:

@@ -1,6 +1,6 @@
 """What became of posts: the rooms by name, and in each its posts in the order of the last change.
 
-    {"Changes":[["general",7,19,[17,19],19,22,[["👍",["ann","bob"]]],false]]}
+    {"Changes":[["general",7,19,[17,19],19,22,[["👍",["ann","bob"]]],false,0]]}
 
 A row is up to 100 names long (`post_changes.REACTIONS_MAX`).
 """
@@ -26,7 +26,8 @@ def _take(tables: Tables, row: object, index: int) -> None:
     room, change = tables.rooms.by_name[name], _read(fields)
     # Its Id is looked at when the room's posts are known (`Room.restore`).
     ascends = room.last_index < change.last_index <= index
-    if type(id) is not int or not ascends or not all(0 < at <= index for at in change.entries):
+    has_record = (change.tombstone_bytes > 0) is change.deleted
+    if type(id) is not int or not ascends or not has_record or not all(0 < at <= index for at in change.entries):
         raise ValueError("Changes")
     room.change(id, change)
 

@@ -1,5 +1,8 @@
 """What became of posts after they were made: a layer over a room's positions, for the few that were touched."""
 
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple
 
 Reactions = tuple[tuple[str, tuple[str, ...]], ...]
@@ -14,6 +17,7 @@ class Change(NamedTuple):
     reacted_index: int = 0  # log index of the last reaction put or taken, 0: none
     reactions: Reactions = ()  # emoji in the order of their first use, and who, in order
     deleted: bool = False
+    tombstone_bytes: int = 0  # of the tombstone's record, where there is one
 
     @property
     def entries(self) -> tuple[int, ...]:
@@ -24,3 +28,61 @@ class Change(NamedTuple):
     def last_index(self) -> int:
         """Log index of the last thing that became of it."""
         return max(self.edited_index, self.reacted_index)
+
+
+_TOUCHES_FEW = 64
+
+
+class Changes(dict[int, Change]):
+    """What became of a room's posts, by Id, in the order of the last change; of posts that are left.
+
+    Beside them stands when that was, so that whoever was away is told of the first changes that he missed without a
+    look at all later ones: log indexes, ascending, and the Ids of whose posts they were.  An edit or a reaction that
+    another one came after stays there until half of all are such ones: each is moved once for one that went.
+    """
+
+    __slots__ = ("_ids", "_indexes", "tombstone_bytes", "tombstones")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tombstones = 0  # of the posts
+        self.tombstone_bytes = 0  # of their records
+        self._indexes = array("Q")
+        self._ids = array("Q")
+
+    def put(self, id: int, change: Change) -> None:
+        """Something became of this post, with the newest entry of all."""
+        self.drop(id)
+        self[id] = change
+        self.tombstones += change.deleted
+        self.tombstone_bytes += change.tombstone_bytes
+        self._indexes.append(change.last_index)
+        self._ids.append(id)
+        if len(self._ids) > 4 * len(self) + _TOUCHES_FEW:  # of each post two are what it was last: an edit, a reaction
+            self.derive()
+
+    def drop(self, id: int) -> None:
+        """The post is gone, or is to be another."""
+        before = self.pop(id, None)
+        if before is not None:
+            self.tombstones -= before.deleted
+            self.tombstone_bytes -= before.tombstone_bytes
+
+    def derive(self) -> None:
+        """Make anew what says when each was changed."""
+        touched = sorted(
+            (index, id) for id, change in self.items() for index in (change.edited_index, change.reacted_index) if index
+        )
+        self._indexes = array("Q", [index for index, _ in touched])
+        self._ids = array("Q", [id for _, id in touched])
+
+    def between(self, after: int, up_to: int) -> Iterator[tuple[int, int, Change]]:
+        """The last edit or deletion of each post, and the last reaction, with after < log index <= up_to.
+
+        The log index, the post's Id and what became of it, in the order of the log.
+        """
+        for place in range(bisect_right(self._indexes, after), bisect_right(self._indexes, up_to)):
+            index, id = self._indexes[place], self._ids[place]
+            change = self.get(id)
+            if change is not None and index in (change.edited_index, change.reacted_index):
+                yield index, id, change

@@ -88,9 +88,10 @@ def delete(tables: Tables, command: DeletePost, entry: Entry, tell: Tell) -> Pos
     tables.erased_index = entry.index
     room = tables.rooms.existing(command.room)
     assert room is not None
-    share = room.record_bytes // room.posts  # as an average post has it, with its edits
-    tombstone = Change(version_index=entry.index, edited_index=entry.index, deleted=True)
-    return _revise(tables, command, tombstone, len(entry.record) - share, entry, tell)
+    share = room.text_bytes // room.texts  # as an average post has it, with its edits
+    size = len(entry.record)
+    tombstone = Change(version_index=entry.index, edited_index=entry.index, deleted=True, tombstone_bytes=size)
+    return _revise(tables, command, tombstone, size - share, entry, tell)
 
 
 def react(tables: Tables, command: React, entry: Entry, tell: Tell) -> Reacted | Refusal:

@@ -42,7 +42,9 @@ def post(
     earlier = remembered.admit(hash, entry.index) if refusal is None else remembered.find(hash)
     if earlier:
         id = 0 if room is None else room.id_at(earlier)
-        return Repeated(id, earlier, room.version_index(id) if room is not None and id else 0)
+        if room is None or not id:
+            return Repeated(0, earlier, 0)
+        return Repeated(id, earlier, room.version_index(id), room.change_of(id).reactions)
     if refusal is not None:
         return refusal
     if room is None or is_new:

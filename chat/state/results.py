@@ -6,6 +6,7 @@ from typing import NamedTuple
 from chat.paging import NamePage
 from chat.state.accounts import Token, User
 from chat.state.events import PostChanged, Reacted, RoomDeleted
+from chat.state.overlay import Reactions
 from chat.state.settings import Settings
 
 
@@ -30,6 +31,7 @@ class Repeated:
     id: int  # of the earlier one; 0 where it is gone or was never in the room that is named now
     index: int  # the log's, of the earlier one
     version_index: int  # the log's, of what shows it now; 0 where it is gone or was deleted
+    reactions: Reactions = ()  # to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class Missed:
     posts: int
     newest_id: int
     newest_index: int  # the log's, of the last post or of the deletion
-    changes: int = 0  # of posts: how many were edited, deleted or reacted to
+    changes: int = 0  # of posts: the last edit or deletion of each, and the last reaction
 
 
 AccountResult = UserMade | UserChanged | TokenMade | TokensRevoked | Redeemed | SettingsChanged

@@ -12,6 +12,7 @@ from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.history import PageAsk, with_reactions
 from chat.state.events import Event, PostChanged, PostEvent, Reacted
 from chat.state.machine import ChatState
+from chat.state.overlay import Change, Changes
 from chat.state.post_changes import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
 from chat.state.results import Done, Refusal, Repeated, Result
 from chat.validation import MESSAGE_POINTS_MAX
@@ -84,6 +85,21 @@ def test_the_live_bytes_follow_what_is_live() -> None:
     assert 0 < state.live_bytes < two + 1000
     apply(state, [DeleteRoom("general")], 7)
     assert state.live_bytes == 0
+
+
+def test_the_live_bytes_are_those_of_what_is_live_however_many_were_deleted() -> None:
+    state = ChatState()
+    posts: list[Command] = [Post("general", "ann", "x" * 500, f"c{k:03}") for k in range(100)]
+    apply(state, posts, 100)
+    deletions = [delete(id=id, at=id + 99) for id in range(1, 101)]
+    tombstones = [len(entry(index, deletion).record) for index, deletion in enumerate(deletions, 200)]
+    apply(state, deletions[:50], 200)
+    assert state.live_bytes == sum(tombstones[:50]) + sum(len(entry(150, post).record) for post in posts[50:])
+    apply(state, [SetRetention("general", 75)], 250)
+    assert state.live_bytes == sum(tombstones[25:50]) + sum(len(entry(150, post).record) for post in posts[50:])
+    apply(state, deletions[50:], 250)
+    apply(state, [SetRetention("general", 10)], 400)
+    assert state.live_bytes == sum(tombstones[90:])
 
 
 @pytest.mark.parametrize("change", [edit(), delete(), react()])
@@ -207,7 +223,7 @@ def test_who_missed_an_edit_is_told_of_it_though_somebody_has_reacted_since() ->
     assert [each.log_index for each in state.located(3, 4, 99)] == [4]
     assert [missed.changes for missed in state.missed(3, 4)] == [1]
     assert state.missed(4, 5) == [], "the last reaction is another one"
-    assert [missed.changes for missed in state.missed(3, 99)] == [1]
+    assert [missed.changes for missed in state.missed(3, 99)] == [2]
 
 
 def test_quiet_is_where_nothing_came_since() -> None:
@@ -231,3 +247,29 @@ def test_a_post_with_the_longest_names_is_no_longer_than_the_longest_text() -> N
     apply(state, [post(), *[react("+", chr(0x1F600 + k) * 64) for k in range(REACTIONS_MAX)]])
     (reactions,) = (state.page("general", PageAsk()).extras or {}).values()
     assert len(with_reactions(b"{}", reactions)) <= 4 * MESSAGE_POINTS_MAX
+
+
+def test_who_was_away_is_told_of_the_first_changes_and_no_more_than_asked_for() -> None:
+    state = ChatState()
+    apply(state, [post(k) for k in range(100)], 1)
+    apply(state, [react(id=id) for id in range(1, 101)], 101)
+    apply(state, [edit(id=id, at=id) for id in range(1, 51)], 201)
+    assert [each.log_index for each in state.located(120, 999, 5)] == [121, 122, 123, 124, 125]
+    assert [each.log_index for each in state.located(198, 999, 5)] == [199, 200, 201, 202, 203]
+    apply(state, [react(id=40, on=False)], 300)
+    assert [each.log_index for each in state.located(138, 999, 3)] == [139, 141, 142]
+    assert [missed.changes for missed in state.missed(100, 999)] == [150]
+
+
+def test_what_many_reactions_to_one_post_leave_behind_is_bounded() -> None:
+    changes = Changes()
+    for index in range(1, 10_001):
+        changes.put(1, Change(reacted_index=index, reactions=(("+", ("ann",)),)))
+    assert len(changes._indexes) < 100
+    assert [(index, id) for index, id, _ in changes.between(0, 99_999)] == [(10_000, 1)]
+
+
+def test_a_retry_is_answered_with_the_reactions_there_are() -> None:
+    state = ChatState()
+    *_, repeated = apply(state, [post(), react(), post()])
+    assert repeated == Repeated(1, 3, 3, (("+", ("ann",)),))

@@ -15,12 +15,9 @@ def room() -> Room:
     room = Room("general")
     for index in range(10, 15):
         room.append(index, TIME, 100)
-    room.changes = {
-        2: Change(version_index=20, edits=(17, 20), edited_index=20),
-        3: Change(version_index=21, edited_index=21, deleted=True, reactions=(("+", ("ann",)),)),
-        4: Change(reacted_index=22, reactions=(("+", ("ann", "bob")), ("\u00e9", ("bob",)))),
-    }
-    room.last_index = 22
+    room.change(2, Change(version_index=20, edits=(17, 20), edited_index=20))
+    room.change(3, Change(version_index=21, edited_index=21, deleted=True, reactions=(("+", ("ann",)),)))
+    room.change(4, Change(reacted_index=22, reactions=(("+", ("ann", "bob")), ("\u00e9", ("bob",)))))
     return room
 
 
