@@ -25,6 +25,7 @@ from chat.keeper import Keeper
 from chat.limits import Limits, Slots
 from chat.serving import Server
 from chat.state.machine import ChatState
+from chat.stream import Streams
 from chat.websocket import make_websocket_app
 from raft.admission import check_level
 from raft.blank import BlankMember
@@ -172,7 +173,9 @@ class NodeProcess:
         state.on_applied = hub.publish  # not before: nobody listens to what is long past
         state.on_restored = hub.skip_to
         websocket = make_websocket_app(hub, member, state, member.nodes)
-        self._app = create_app(member, state, gatekeeper=Gatekeeper(member, state), websocket=websocket)
+        streams = Streams(hub, member, state, member.nodes)
+        gatekeeper = Gatekeeper(member, state)
+        self._app = create_app(member, state, gatekeeper=gatekeeper, websocket=websocket, streams=streams)
         keeper = Keeper(member, state)
         # A daemon: the outcome that it waits for may be long in coming.
         threading.Thread(target=keeper.run, args=(self._keeping_ends,), name="keeper", daemon=True).start()

@@ -17,8 +17,10 @@ from chat.reads import Read, Reads
 from chat.replica import Replica
 from chat.request import Deferred, Environ, Request, Response, response_of
 from chat.routes import cluster, messages, post_changes, rooms, settings
+from chat.routes.events import Events
 from chat.routes.pages import Pages
 from chat.state.machine import ChatState
+from chat.stream import Streams
 from raft.errors import RaftError
 
 StartResponse = Callable[..., Any]
@@ -51,14 +53,26 @@ def never_waits(method: str, target: str) -> bool:
 
 
 def create_app(
-    replica: Replica, state: ChatState, *, gatekeeper: Gatekeeper | None = None, websocket: WsgiApp | None = None
+    replica: Replica,
+    state: ChatState,
+    *,
+    gatekeeper: Gatekeeper | None = None,
+    websocket: WsgiApp | None = None,
+    streams: Streams | None = None,
 ) -> WsgiApp:
-    """The application of one member; `websocket` answers `/ws`."""
-    return _App(replica, state, gatekeeper or Gatekeeper(replica, state), websocket)
+    """The application of one member; `websocket` answers `/ws`, `streams` tells what `/events` does."""
+    return _App(replica, state, gatekeeper or Gatekeeper(replica, state), websocket, streams)
 
 
 class _App:
-    def __init__(self, replica: Replica, state: ChatState, gatekeeper: Gatekeeper, websocket: WsgiApp | None) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        state: ChatState,
+        gatekeeper: Gatekeeper,
+        websocket: WsgiApp | None,
+        streams: Streams | None,
+    ) -> None:
         self._replica = replica
         self._state = state
         self._gatekeeper = gatekeeper
@@ -81,6 +95,7 @@ class _App:
         self._versions: Methods = {"GET": history.read_versions}
         self._reaction: Methods = {"PUT": post_changes.react, "DELETE": post_changes.take_back}
         self._export: Methods = {"GET": messages.export_room}
+        self._events: Methods = {"GET": Events(streams).follow}
         self._settings: Methods = {"GET": settings.show, "PATCH": settings.configure}
         self._cluster: Methods = {"GET": cluster.status}
         self._member: Methods = {"POST": cluster.add, "PUT": cluster.move, "DELETE": cluster.remove}
@@ -156,6 +171,8 @@ class _App:
                 return self._reaction, [room, id, emoji]
             case ["rooms", room, "export"]:
                 return self._export, [room]
+            case ["events"]:
+                return self._events, []
             case ["settings"]:
                 return self._settings, []
             case ["raft"]:

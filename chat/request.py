@@ -82,12 +82,19 @@ class Query:
 
     def text(self, name: str) -> str | None:
         """The value, decoded; None where the parameter is absent."""
+        value = self._raw(name)
+        return None if value is None else _decoded(name, value)
+
+    def texts(self, name: str) -> list[str] | None:
+        """The value as a list with commas between; one that is encoded is part of its text."""
+        value = self._raw(name)
+        return None if value is None else [_decoded(name, text) for text in value.split(",")]
+
+    def _raw(self, name: str) -> str | None:
         values = self._values.get(name)
-        if values is None:
-            return None
-        if len(values) > 1:
+        if values is not None and len(values) > 1:
             raise invalid(name, "a parameter given twice")
-        return percent_decoded(name, values[0].replace("+", "%20"))
+        return None if values is None else values[0]
 
     def integer(self, name: str, low: int = 0, high: int = validation.INTEGER_MAX) -> int | None:
         """A decimal number within bounds."""
@@ -244,6 +251,10 @@ def percent_decoded(field: str, text: str) -> str:
         return decoded.decode()
     except UnicodeError:
         raise invalid(field, "not UTF-8, percent-encoded") from None
+
+
+def _decoded(name: str, value: str) -> str:
+    return percent_decoded(name, value.replace("+", "%20"))
 
 
 def percent_encoded(text: str) -> str:

@@ -79,6 +79,7 @@ FLOORS = (
     ("chat.hub",),
     ("chat.subscription",),
     ("chat.websocket",),
+    ("chat.stream",),
     ("chat.request",),
     ("chat.reads", "chat.rendered"),
     ("chat.exporting",),

@@ -1,0 +1,145 @@
+"""Server-sent events: what a subscriber of the websocket is told, as an HTTP answer that does not end.
+
+Rules
+- A stream is a websocket that this node opens to itself: one end of a socket pair is the hub's, as any other link, and
+  the request's own thread reads the other end.  So groups, cursors, what was missed, the bound on the backlog and the
+  end by a drain are those of a websocket, and what a frame says is encoded once for both.
+- What comes out (WHATWG HTML §9.2): a frame's JSON is an event's `data`, its Cursor the `id`, which a client brings
+  back as `Last-Event-ID`.  Where nothing is to be told for `COMMENT_S` there is a comment, so that neither end, nor a
+  proxy between them, takes a silent connection for a dead one.
+- A client that does not read holds up this thread, then the socket pair, then the link's backlog, and is cut off like
+  any slow websocket; it resumes by its last `id`.
+"""
+
+import json
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from threading import Semaphore
+from typing import Final
+
+from wsproto.frame_protocol import Opcode
+
+from chat.frames import IN_TWO_BYTES, MASKED, SHORT_MAX
+from chat.hub import Hub
+from chat.problems import unavailable
+from chat.replica import Replica
+from chat.state.machine import ChatState
+from chat.websocket import Conversation
+
+STREAMS_MAX: Final = 256  # a node: each has a thread
+COMMENT_S: Final = 15.0  # proxies commonly give up after 30 or 60 s of silence
+
+_RECEIVE_BYTES: Final = 64 * 1024
+_RETRY: Final = b"retry: 1000\n\n"  # how long a browser waits before it comes back, in ms; left to itself some seconds
+_COMMENT: Final = b":\n\n"
+_NO_MASK: Final = bytes(4)  # masking is for proxies (RFC 6455 §10.3); there is none in this process
+# The Cursor is the last member; in a text it would have its quotes escaped.
+_CURSOR: Final = re.compile(rb', ?"Cursor": ?"([0-9A-Za-z]+-[0-9]+)"}$')
+_HELLO: Final = re.compile(rb'{"Hello": ?{"Cursor": ?"([0-9A-Za-z]+-[0-9]+)"')
+
+
+class Streams:
+    """The streams of one node.  `open` is for any thread, a stream for the one that sends it."""
+
+    def __init__(self, hub: Hub, replica: Replica, state: ChatState, nodes: Callable[[], list[str]]) -> None:
+        self._hub = hub
+        self._converse = partial(Conversation, hub, replica, state, nodes, None)
+        self._free = Semaphore(STREAMS_MAX)
+
+    def open(self, rooms: list[str] | None, cursor: str | None) -> "Stream":
+        """What happens in `rooms` (None: all) from after `cursor` on (None: from now on).  Raises Problem (503)."""
+        if self._hub.full or not self._free.acquire(blocking=False):
+            raise unavailable("too many streams are open, or this node is shutting down")
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:
+            self._free.release()
+            raise
+        wish = {"Action": "subscribe", "Rooms": "*" if rooms is None else rooms, "Cursor": cursor}
+        self._hub.attach(theirs, b"", _frame(Opcode.TEXT, json.dumps(wish).encode()), self._converse)
+        return Stream(ours, self._free.release)
+
+
+class Stream:
+    """One stream, a piece of its answer at a time: whoever iterates waits for what comes, and closes it."""
+
+    def __init__(self, sock: socket.socket, closed: Callable[[], None]) -> None:
+        self._socket: socket.socket | None = sock
+        self._closed = closed
+        self._pieces = _pieces(sock)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """The link ends with it."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+            self._closed()
+
+
+def _pieces(sock: socket.socket) -> Iterator[bytes]:
+    """Until the hub closes the link."""
+    yield _RETRY
+    sock.settimeout(COMMENT_S)
+    unread = b""
+    while True:
+        try:
+            received = sock.recv(_RECEIVE_BYTES)
+        except TimeoutError:
+            yield _COMMENT
+            continue
+        except ConnectionResetError:  # cut off, before it had heard all that was said to it
+            return
+        if not received:
+            return
+        told, unread = _told(sock, unread + received)
+        if told:
+            yield told
+
+
+def _told(sock: socket.socket, data: bytes) -> tuple[bytes, bytes]:
+    """What the whole frames tell that stand at the beginning of `data`, and what is left of it."""
+    told: list[bytes] = []
+    start = 0
+    while (frame := _frame_at(data, start)) is not None:
+        opcode, payload, start = frame
+        if opcode == Opcode.TEXT:
+            told.append(event_of(payload))
+        elif opcode == Opcode.PING:
+            told.append(_COMMENT)
+            with suppress(OSError):  # the link is over, which is seen next
+                sock.sendall(_frame(Opcode.PONG, payload))
+    return b"".join(told), data[start:]
+
+
+def event_of(payload: bytes) -> bytes:
+    """The event that tells what a frame does; `payload` is JSON, in one line."""
+    cursor = _CURSOR.search(payload) or _HELLO.match(payload)
+    return b"id: %b\ndata: %b\n\n" % (cursor[1], payload) if cursor else b"data: %b\n\n" % payload
+
+
+def _frame_at(data: bytes, start: int) -> tuple[int, bytes, int] | None:
+    """Opcode, payload and end of a frame that a server sent, None where it is not all there (RFC 6455 §5.2)."""
+    if len(data) < start + 2:
+        return None
+    begin, size = start + 2, data[start + 1]
+    if size > SHORT_MAX:
+        begin += 2 if size == IN_TWO_BYTES else 8
+        size = int.from_bytes(data[start + 2 : begin])
+    end = begin + size
+    return (data[start] & 0x0F, data[begin:end], end) if end <= len(data) else None
+
+
+def _frame(opcode: Opcode, payload: bytes) -> bytes:
+    """A client's frame (RFC 6455 §5.2), shorter than 64 KiB: a request's head, which names the rooms, is."""
+    size = len(payload)
+    head = bytes((0x80 | opcode, MASKED | min(size, IN_TWO_BYTES)))
+    return head + (size.to_bytes(2) if size > SHORT_MAX else b"") + _NO_MASK + payload

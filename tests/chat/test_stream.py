@@ -1,0 +1,300 @@
+"""`/events`: what a subscriber of the websocket is told, as server-sent events."""
+
+import http.client
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+from chat import hub, stream
+from chat.app import create_app
+from chat.link import HubLimits
+from chat.serving import Server
+from chat.state.events import PostEvent
+from chat.stream import Streams
+from tests.chat.websocket_node import DEADLINE_S, NODES, Node
+
+
+class Follower:
+    """One `GET /events`, an event at a time."""
+
+    def __init__(self, port: int, query: str = "", last_event_id: str | None = None, method: str = "GET") -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+        headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+        self._connection.request(method, f"/events{query}", headers=headers)
+        self.answer = self._connection.getresponse()
+        self.last_id = last_event_id
+        self.comments = 0
+
+    def hear(self) -> dict[str, Any]:
+        """The next event's data; EOFError where the stream has ended."""
+        data = None
+        while line := self.answer.readline():
+            match line.rstrip(b"\n").partition(b": "):
+                case (b"id", _, id):
+                    self.last_id = id.decode()
+                case (b"data", _, text):
+                    assert data is None, "an event is one line"
+                    data = json.loads(text)
+                case (b":", _, _):
+                    self.comments += 1
+                case (b"", _, _) if data is not None:
+                    assert isinstance(data, dict)
+                    return data
+        raise EOFError
+
+    def hear_to_the_end(self) -> list[dict[str, Any]]:
+        """What is left to hear of a stream that ends."""
+        heard = []
+        with suppress(EOFError):
+            while True:
+                heard.append(self.hear())
+        return heard
+
+    def close(self) -> None:
+        self.answer.close()
+        self._connection.close()
+
+    def __enter__(self) -> "Follower":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class StreamingNode(Node):
+    """One that has `/events` too, on a port of its own."""
+
+    def __init__(self, limits: HubLimits | None = None) -> None:
+        super().__init__(limits)
+        streams = Streams(self.hub, self.replica, self.state, lambda: NODES)
+        self.events = Server(create_app(self.replica, self.state, streams=streams), "127.0.0.1", 0, name="events")
+        self.events.start()
+
+    def __enter__(self) -> "StreamingNode":
+        return self
+
+    def follow(self, query: str = "", last_event_id: str | None = None) -> Follower:
+        """A stream that is under way: greeted, and the hub knows where it stands."""
+        follower = Follower(self.events.port, query, last_event_id)
+        assert follower.answer.status == 200
+        assert follower.hear()["Hello"]["Nodes"] == NODES
+        self.settle()
+        return follower
+
+    def refused(self, query: str = "", last_event_id: str | None = None) -> tuple[int, str]:
+        with Follower(self.events.port, query, last_event_id) as follower:
+            return follower.answer.status, json.loads(follower.answer.read())["detail"]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)  # the hub first: streams end with it
+        self.events.drain(DEADLINE_S)
+
+
+@pytest.fixture
+def node() -> Iterator[StreamingNode]:
+    with StreamingNode() as node:
+        yield node
+
+
+def test_a_stream_is_told_what_a_subscriber_is_told_with_the_cursor_as_id(node: StreamingNode) -> None:
+    subscriber = node.connect()
+    subscriber.subscribe()
+    with node.follow() as follower:
+        assert follower.answer.headers["Content-Type"] == "text/event-stream"
+        assert follower.answer.headers["Cache-Control"] == "no-store"
+        assert follower.last_id == "c0ffee-2"
+        happenings: list[Callable[[], None]] = [
+            lambda: node.post("general", "héllo\nworld\r"),
+            lambda: node.post("other", "x" * 8000),
+            lambda: node.revise(1, "other words"),
+            lambda: node.react(1),
+            lambda: node.delete("other"),
+        ]
+        for happen in happenings:
+            happen()
+            told = subscriber.hear()
+            assert follower.hear() == told
+            assert follower.last_id == told["Cursor"]
+
+
+def test_a_stream_of_some_rooms_is_told_of_these_only(node: StreamingNode) -> None:
+    with node.follow("?rooms=general,a%2Cb,caf%C3%A9,two+words") as follower:
+        for room in ("other", "general", "a,b", "a", "café", "b", "two words"):
+            node.post(room)
+        assert [follower.hear()["RoomName"] for _ in range(4)] == ["general", "a,b", "café", "two words"]
+
+
+@pytest.mark.parametrize("size", [50, 125, 126, 65_535, 65_536, 200_000])
+def test_an_event_is_whole_whatever_its_length(node: StreamingNode, size: int) -> None:
+    with node.follow() as follower:
+        node.post()
+        follower.hear()  # it has caught up
+        post = b'{"Message":"%b"}' % (b"x" * size)
+        node.hub.publish(4, [PostEvent(4, "general", 2, post)])
+        assert follower.hear()["Post"] == json.loads(post)
+        node.hub.publish(5, [PostEvent(5, "general", 3, b"{}")])
+        assert follower.hear()["Cursor"] == "c0ffee-5"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_resuming_by_last_event_id_has_no_hole_and_no_repeat_while_posts_keep_coming(
+    node: StreamingNode, seed: int
+) -> None:
+    rng = random.Random(seed)
+    total = 300
+    for _ in range(total // 3):
+        node.post()
+
+    def go_on() -> None:
+        for _ in range(total // 3, total):
+            node.post(message="x" * 500)
+            node.settle()
+
+    posting = threading.Thread(target=go_on)
+    posting.start()
+    last_id, seen = "c0ffee-2", list[int]()
+    while len(seen) < total:
+        with node.follow("?rooms=general", last_id) as follower:
+            for _ in range(min(rng.randint(1, 60), total - len(seen))):
+                seen.append(follower.hear()["Post"]["Id"])
+            assert follower.last_id is not None
+            last_id = follower.last_id
+    posting.join()
+    assert seen == list(range(1, total + 1))
+
+
+def test_who_has_heard_nothing_yet_resumes_from_where_it_was_greeted(node: StreamingNode) -> None:
+    with node.follow() as follower:
+        greeted = follower.last_id
+    node.post(message="meanwhile")
+    with node.follow(last_event_id=greeted) as follower:
+        assert follower.hear()["Post"]["Message"] == "meanwhile"
+
+
+@pytest.mark.parametrize(
+    ("query", "last_event_id", "detail"),
+    [
+        ("", "nonsense", "Cursor: not one that a node gave out"),
+        ("", "other-2", "Cursor: of another cluster"),
+        ("?rooms=", None, "rooms: must have 1 to 64 code points, has 0"),
+        ("?rooms=a,,b", None, "rooms: must have 1 to 64 code points, has 0"),
+        ("?rooms=a&rooms=b", None, "rooms: a parameter given twice"),
+        (f"?rooms={','.join(['a'] * 1001)}", None, "rooms: at most 1,000 names"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_the_stream_begins(
+    node: StreamingNode, query: str, last_event_id: str | None, detail: str
+) -> None:
+    assert node.refused(query, last_event_id) == (400, detail)
+
+
+def test_one_stream_more_than_there_may_be_is_a_503_until_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "STREAMS_MAX", 2)
+    monkeypatch.setattr(stream, "COMMENT_S", 0.02)  # by which it is seen that a client has gone
+    with StreamingNode() as node, node.follow() as first, node.follow():
+        assert node.refused() == (503, "too many streams are open, or this node is shutting down")
+        first.close()
+        while (again := Follower(node.events.port)).answer.status == 503:
+            again.close()
+        again.close()
+
+
+def test_a_head_request_has_the_head_and_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "STREAMS_MAX", 1)
+    with StreamingNode() as node:
+        for _ in range(3):
+            with Follower(node.events.port, method="HEAD") as head:
+                assert head.answer.status == 200
+                assert head.answer.headers["Content-Type"] == "text/event-stream"
+                assert head.answer.read() == b""
+        with node.follow():
+            pass
+
+
+def test_a_silent_stream_has_comments(node: StreamingNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "COMMENT_S", 0.02)
+    with node.follow() as follower:
+        while follower.answer.readline() != b":\n":
+            pass
+        node.post()
+        assert follower.hear()["Post"]["Id"] == 1
+
+
+def test_a_stream_that_only_listens_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "_SWEEP_S", 0.02)
+    with StreamingNode(HubLimits(ping_s=0.05, dead_s=0.3)) as node, node.follow() as follower:
+        for _ in range(20):  # a ping each: a second
+            while follower.answer.readline() != b":\n":
+                pass
+        node.post()
+        assert follower.hear()["Post"]["Id"] == 1
+
+
+def test_a_client_that_does_not_read_is_cut_off_and_resumes_by_its_last_id() -> None:
+    limits = HubLimits(send_buffer_bytes=16 * 1024)
+    posts, text = 2_000, "x" * 8000
+    with StreamingNode(limits) as node:
+        with node.follow() as follower:
+            reader = node.connect()  # keeps up, which says that the hub goes on
+            for number in range(posts):
+                node.post(message=f"{number} {text}")
+                assert reader.hear()["Post"]["Id"] == number + 1
+            heard = len(follower.hear_to_the_end())
+            last_id = follower.last_id
+        assert 0 < heard < posts
+        with node.follow(last_event_id=last_id) as follower:
+            for id in range(heard + 1, posts + 1):
+                assert follower.hear()["Post"]["Id"] == id
+
+
+def test_a_node_that_shuts_down_ends_its_streams(node: StreamingNode) -> None:
+    with node.follow() as follower:
+        node.post()
+        assert follower.hear()["Post"]["Id"] == 1
+        ending = threading.Thread(target=node.hub.drain, args=(DEADLINE_S,))
+        ending.start()
+        with pytest.raises(EOFError):
+            follower.hear()
+        ending.join()
+        assert node.refused()[0] == 503
+
+
+def test_a_node_that_is_starting_has_no_streams() -> None:
+    with Node() as node:
+        server = Server(create_app(node.replica, node.state), "127.0.0.1", 0, name="starting")
+        server.start()
+        with Follower(server.port) as follower:
+            assert follower.answer.status == 503
+        server.drain(DEADLINE_S)
+
+
+def test_what_a_text_says_is_no_cursor(node: StreamingNode) -> None:
+    with node.follow() as follower:
+        node.post(message='","Cursor":"c0ffee-99"}')
+        follower.hear()
+        assert follower.last_id == "c0ffee-3"
+    assert stream.event_of(b'{"Pong":{"x":"\\",\\"Cursor\\":\\"c0ffee-9\\"}') == (
+        b'data: {"Pong":{"x":"\\",\\"Cursor\\":\\"c0ffee-9\\"}\n\n'
+    )
+
+
+def test_a_room_of_which_too_much_was_missed_is_named_and_the_last_one_has_the_id(
+    node: StreamingNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat.subscription.MISSED_POSTS_MAX", 3)
+    for _ in range(4):
+        node.post("a")
+        node.post("b")
+    with node.follow(last_event_id="c0ffee-3") as follower:
+        assert {follower.hear()["Limited"]["RoomName"] for _ in range(2)} == {"a", "b"}
+        assert follower.last_id == "c0ffee-10"
