@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from chat.gatekeeper import Gatekeeper, refused
+from chat.origins import check_change
 from chat.problems import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
 from chat.replica import Replica
@@ -35,6 +36,7 @@ NAMES_TAKEN = frozenset(
     | {"backup", "livez", "readyz", "healthz", "metrics", "openapi.json", "favicon.ico"}
 )
 
+_SAFE = ("GET", "HEAD")  # methods that change nothing
 
 _NEVER_WAITS = {
     "POST": re.compile("/rooms/[^/?]+"),
@@ -108,6 +110,8 @@ class _App:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ, self._replica, self._state)
         try:
+            if environ["REQUEST_METHOD"] not in _SAFE:
+                check_change(environ, self._replica.status)
             if request.path == "/ws":
                 if self._websocket is None:
                     raise unavailable("this node is starting")

@@ -26,6 +26,14 @@ from raft.errors import RaftError
 
 logger = logging.getLogger(__name__)
 
+STALE_S_MAX = 60.0  # how long a member that hears no leader shows what it has, where it matters who asks
+
+
+def _out_of_touch() -> Problem:
+    """Who may read what is not known here any more: a token, say, may have been revoked."""
+    detail = f"consistency: no leader was in contact for {STALE_S_MAX:.0f} seconds"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no_recent_leader", detail, (("Retry-After", "1"),))
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -73,6 +81,8 @@ class Reads:
 
     def answer(self, request: Request, read: Read) -> Response | Deferred:
         """The answer, or the promise of it.  Raises what `render` does."""
+        if read.stale and request.state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
+            raise _out_of_touch()
         if read.stale and self._replica.last_applied >= read.min_index:
             return self._rendered(request, read, None)
         answer = None if read.by_caller else request.defer()

@@ -18,7 +18,7 @@ from chat import validation
 from chat.commands import Actor, Command
 from chat.origins import sharing_headers
 from chat.problems import CONTENT_TYPE as PROBLEM_TYPE
-from chat.problems import Problem, invalid, unavailable
+from chat.problems import Problem, invalid, problem_of, unavailable
 from chat.proposing import propose, unanswered
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
@@ -192,6 +192,12 @@ class Request:
         """Before a post: wait for `min_index`, if one is asked for."""
         if self._raw_query:
             self._wait_applied(self.query().integer("min_index"))
+
+    def catch_up(self) -> None:
+        """Block until the state holds all that was acknowledged before.  Raises Problem (503)."""
+        error = self.wait_for(self.replica.read, unavailable("the cluster did not answer in time"))
+        if error is not None:
+            raise problem_of(error)
 
     def wait_for(self, start: Callable[[Callable[[_T], None]], None], late: Problem) -> _T:
         """Block until what `start` began calls back; what it called back with.  Raises `late` if it never does."""

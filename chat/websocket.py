@@ -18,7 +18,6 @@ from functools import partial
 from http import HTTPStatus
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from wsproto.utilities import generate_accept_token
 
@@ -26,6 +25,7 @@ from chat import validation
 from chat.commands import Post
 from chat.hub import Hub
 from chat.link import Link
+from chat.origins import foreign, is_ours
 from chat.posting import check_post, propose
 from chat.problems import CONTENT_TYPE, Problem, invalid, unavailable
 from chat.replica import Replica
@@ -92,8 +92,8 @@ def check_upgrade(environ: "WSGIEnvironment", nodes: Callable[[], list[str]]) ->
     if not _is_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
         raise invalid("Sec-WebSocket-Key", "must be 16 bytes in base64")
     origin = environ.get("HTTP_ORIGIN")
-    if origin is not None and not _is_ours(origin, environ.get("HTTP_HOST", ""), nodes()):
-        raise Problem(HTTPStatus.FORBIDDEN, "foreign_origin", "Origin: neither this host nor a member of the cluster")
+    if origin is not None and not is_ours(origin, environ.get("HTTP_HOST", ""), nodes()):
+        raise foreign()
     if "raft_chat.detach" not in environ and "werkzeug.socket" not in environ:
         raise Problem(HTTPStatus.NOT_IMPLEMENTED, "no_websockets", "this server does not hand out its sockets")
 
@@ -112,17 +112,6 @@ def _is_key(key: str) -> bool:
         return len(b64decode(key, validate=True)) == 16
     except ValueError:
         return False
-
-
-def _is_ours(origin: str, host: str, nodes: list[str]) -> bool:
-    try:
-        parts = urlsplit(origin.lower())
-        ours = {(known.scheme, known.netloc) for known in map(urlsplit, map(str.lower, nodes))}
-    except ValueError:
-        return False
-    if parts.scheme not in ("http", "https"):  # also "null"
-        return False
-    return parts.netloc == host.lower() or (parts.scheme, parts.netloc) in ours
 
 
 def switching_protocols(key: str) -> bytes:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from chat import validation
-from chat.problems import problem_of
+from chat.problems import Problem, problem_of
 from chat.request import Request, Response
+from chat.state.accounts import ADMIN
 from raft.errors import RaftError
 from raft.membership import AddMember, Change, MoveMember, PlanPromotion, RemoveMember
 
@@ -53,6 +54,13 @@ def _change(request: Request, change: Change) -> Response:
 
 
 def _administer(request: Request, act: Callable[[], None]) -> Response:
+    """204 once `act` has returned.
+
+    The membership is the engine's, so who may change it is decided here and not where it is applied.
+    """
+    request.catch_up()
+    if request.acting().role != ADMIN:
+        raise Problem(HTTPStatus.FORBIDDEN, "forbidden", "Authorization: only an admin or the operator may do that")
     try:
         with request.ungated():
             act()

@@ -3,7 +3,6 @@
 from http import HTTPStatus
 
 from chat import validation
-from chat.problems import problem_of, unavailable
 from chat.request import Request, Response
 from chat.revising import Wish, check_deletion, check_edit, check_reaction, command_for
 from chat.state.events import PostChanged
@@ -44,9 +43,7 @@ def _revise(request: Request, wish: Wish) -> Success:
     """Returns once it is committed and applied here, or was so before."""
     request.settle_posts()
     # What was acknowledged before this request began is to be seen, also where another member told of it.
-    error = request.wait_for(request.replica.read, unavailable("the cluster did not answer in time"))
-    if error is not None:
-        raise problem_of(error)
+    request.catch_up()
     with request.ungated():
         change = command_for(request.replica, request.state, wish)
     return change if isinstance(change, PostChanged | Done) else request.carry_out(change)

@@ -13,6 +13,7 @@ from chat.commands.cluster import SetAuth
 from chat.commands.posts import Post
 from chat.gatekeeper import Gatekeeper
 from chat.problems import Problem
+from chat.reads import STALE_S_MAX
 from chat.state.settings import INVITE, OPEN
 from raft.errors import Unavailable
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient
@@ -165,6 +166,21 @@ def test_a_token_made_elsewhere_a_moment_ago_is_good_here() -> None:
     assert chat.say("bob").status_code == 201
     assert proposed(chat)[0].user == "bob"
     assert chat.ask("bob").status_code == 200
+
+
+def test_a_member_out_of_touch_tells_nothing_where_there_is_a_login() -> None:
+    chat = LoginClient()
+    stale = f"{GENERAL}?consistency=stale"
+    chat.replica.contact_s = STALE_S_MAX
+    assert chat.ask("bob", target=stale).status_code == 200
+    chat.replica.contact_s = STALE_S_MAX + 0.1
+    for target in (stale, f"{stale}&min_index=99", "/rooms?consistency=stale", f"{GENERAL}/export?consistency=stale"):
+        answer = chat.ask("bob", target=target)
+        assert code(answer) == (503, "no_recent_leader")
+        assert answer.headers["Retry-After"] == "1"
+    assert chat.ask("bob").status_code == 200
+    chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
+    assert chat.get(stale).status_code == 200
 
 
 def test_looking_for_unknown_tokens_is_paid_for_by_the_address_and_given_back_where_one_is_good() -> None:

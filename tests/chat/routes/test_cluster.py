@@ -4,7 +4,8 @@ import pytest
 
 from raft.errors import ChangeRefused
 from raft.membership import AddMember, MoveMember, PlanPromotion, RemoveMember
-from tests.chat.chat_client import ChatClient, refused
+from tests.chat.chat_client import OPERATORS_SECRET, ChatClient, refused
+from tests.chat.login_client import LoginClient, bearer, code
 
 URL = b"http://127.0.0.1:42379"
 
@@ -97,7 +98,7 @@ def test_a_change_waits_without_the_gate() -> None:
     chat = ChatClient()
     steps: list[str] = []
     chat.open("DELETE", "/raft/3", environ={"raft_chat.ungated": Gate(steps)})
-    assert steps == ["opened", "closed"]
+    assert steps == ["opened", "closed"] * 2  # until its state is up to date, and until it is done
 
 
 class Gate:
@@ -114,3 +115,37 @@ class Gate:
 
     def __exit__(self, *_: object) -> None:
         self.steps.append("closed")
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("POST", "/raft/4"),
+        ("PUT", "/raft/4"),
+        ("DELETE", "/raft/3"),
+        ("POST", "/raft/3/promote"),
+        ("POST", "/raft/3/lead"),
+    ],
+)
+def test_where_there_is_a_login_the_membership_is_an_admins_and_the_operators(method: str, target: str) -> None:
+    chat = LoginClient()
+    assert code(chat.open(method, target, URL)) == (401, "login_needed")
+    for name in ("bob", "gus"):
+        assert code(chat.open(method, target, URL, bearer(chat.secret[name]))) == (403, "forbidden")
+    assert (chat.replica.changes, chat.replica.transfers) == ([], [])
+    for secret in (chat.secret["ann"], OPERATORS_SECRET):
+        assert chat.open(method, target, URL, bearer(secret)).status_code == 204
+    assert chat.get("/raft").status_code == 200
+
+
+def test_a_membership_is_not_changed_by_who_was_revoked_meanwhile() -> None:
+    chat = LoginClient()
+    chat.replica.holds_reads = True
+
+    def revoked_elsewhere() -> None:
+        chat.revoke("ann")
+        chat.replica.release_reads()
+
+    chat.replica.on_read_held = revoked_elsewhere
+    assert code(chat.open("DELETE", "/raft/3", environ=bearer(chat.secret["ann"]))) == (401, "bad_token")
+    assert chat.replica.changes == []

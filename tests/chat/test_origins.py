@@ -1,0 +1,71 @@
+"""What a browser sends for somebody else's page changes nothing; what our own pages and programs send does."""
+
+from typing import Any
+
+import pytest
+
+from chat.origins import is_ours
+from tests.chat.chat_client import GENERAL, ChatClient
+from tests.chat.login_client import LoginClient, code
+
+POST = b'{"User":"ann","Message":"hi"}'
+HOST = "chat.example:12380"
+MEMBER = "https://other.example"
+
+
+def status_of(chat: ChatClient, method: str, target: str, **environ: Any) -> int:
+    chat.replica.members = [{"Advertise": f"{MEMBER}/"}]
+    return chat.open(method, target, POST, {"HTTP_HOST": HOST, **environ}).status_code
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null", "", "http://", "https://evil.example", "http://chat.example", "http://chat.example:12381",
+        f"ftp://{HOST}", f"http://{HOST}.evil.example", f"http://{HOST}@evil.example", "http://[", "file://",
+        "http://other.example", f"{MEMBER}:8443",
+    ],
+)  # fmt: skip
+def test_a_foreign_page_changes_nothing(origin: str) -> None:
+    chat = ChatClient()
+    for method, target in [
+        ("POST", GENERAL), ("PATCH", "/settings"), ("DELETE", GENERAL), ("PUT", f"{GENERAL}/messages/1/reactions/x"),
+        ("POST", "/raft/2/lead"), ("DELETE", "/raft/2"), ("OPTIONS", GENERAL),
+    ]:  # fmt: skip
+        answer = chat.open(method, target, POST, {"HTTP_HOST": HOST, "HTTP_ORIGIN": origin})
+        assert code(answer) == (403, "foreign_origin")
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    assert (chat.replica.proposed, chat.replica.changes, chat.replica.transfers) == ([], [], [])
+
+
+@pytest.mark.parametrize("origin", [f"http://{HOST}", f"https://{HOST}", f"HTTP://{HOST.upper()}", MEMBER])
+def test_our_own_pages_do(origin: str) -> None:
+    assert status_of(ChatClient(), "POST", GENERAL, HTTP_ORIGIN=origin) == 201
+
+
+def test_anybodys_page_may_have_its_reader_read_what_it_cannot_see() -> None:
+    """A GET changes nothing, and no header lets the page have the answer."""
+    chat = ChatClient()
+    answer = chat.get(GENERAL, HTTP_ORIGIN="https://evil.example")
+    assert answer.status_code == 200
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize(("site", "expected"), [("none", 201), ("same-origin", 201), ("same-site", 403), ("x", 403)])
+def test_a_browser_that_names_no_origin_says_how_far_off_the_page_is(site: str, expected: int) -> None:
+    assert status_of(ChatClient(), "POST", GENERAL, HTTP_SEC_FETCH_SITE=site) == expected
+
+
+def test_a_cookie_does_not_help_a_foreign_page() -> None:
+    chat = LoginClient()
+    cookie = chat.cookie(chat.secret["bob"])
+    sent = {"HTTP_HOST": HOST, **cookie}
+    for page in ({"HTTP_ORIGIN": "https://evil.example"}, {"HTTP_SEC_FETCH_SITE": "cross-site"}):
+        assert code(chat.open("POST", GENERAL, b'{"Message":"hi"}', sent | page)) == (403, "foreign_origin")
+    assert chat.replica.proposed == []
+    assert chat.open("POST", GENERAL, b'{"Message":"hi"}', sent | {"HTTP_ORIGIN": f"http://{HOST}"}).status_code == 201
+
+
+def test_who_names_no_host_has_no_pages() -> None:
+    assert not is_ours("http://", "", [])
+    assert not is_ours("http://chat.example", "", ["nonsense", ""])
