@@ -5,7 +5,6 @@ answer is 405 and says what is allowed.  Everything that goes wrong on purpose i
 and left to the server to log.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from http import HTTPStatus
@@ -17,41 +16,48 @@ from chat.problems import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
 from chat.replica import Replica
 from chat.request import Deferred, Environ, Request, Response, response_of
-from chat.routes import cluster, messages, post_changes, rooms, settings
-from chat.routes.events import Events
-from chat.routes.pages import Pages
+from chat.routes import cluster, events, messages, pages, post_changes, rooms, settings
+from chat.routing import Answer, Route, Table, Who, waitless
+from chat.services import Services
 from chat.state.machine import ChatState
 from chat.stream import Streams
 from raft.errors import RaftError
 
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
-Handler = Callable[..., Response | Deferred | Read]
-Methods = dict[str, Handler]
 
-# First segments that are routes here or will be (`/search`, `/login` …): no room is found under `/{room}` by these.
-NAMES_TAKEN = frozenset(
-    {"rooms", "raft", "static", "ws", "ws-ticket", "cluster", "search", "events", "settings"}
-    | {"login", "logout", "me", "users", "tokens", "invites"}
-    | {"backup", "livez", "readyz", "healthz", "metrics", "openapi.json", "favicon.ico"}
+# First segments that will be routes here: no room is found under `/{room}` by these, nor by those of the routes.
+RESERVED = frozenset(
+    {"ws-ticket", "cluster", "search", "login", "logout", "me", "setup", "users", "tokens", "invites"}
+    | {"directs", "backup", "livez", "readyz", "healthz", "metrics", "openapi.json", "favicon.ico"}
 )
 
 _SAFE = ("GET", "HEAD")  # methods that change nothing
 
-_NEVER_WAITS = {
-    "POST": re.compile("/rooms/[^/?]+"),
-    # A stale read is answered at once, and so may wait for the disk.
-    "GET": re.compile(r"/ws|/rooms(/[^/?]+(/messages/[^/?]+)?)?(\?(?!.*consistency).*)?"),
-}
+
+def _no_websockets(request: Request) -> Response:
+    raise unavailable("this node is starting")
 
 
-def never_waits(method: str, target: str) -> bool:
-    """Whether the application defers its answer to such a request: a post without `min_index`, or a read.
+WEBSOCKET = Route(
+    "GET", "/ws", _no_websockets, Who.USER, "Live posts, over a websocket", waits=False,
+    answers={101: Answer("The websocket")},
+)  # fmt: skip
 
-    Or has it at once: a websocket is the hub's from its first byte on.
-    """
-    waitless = _NEVER_WAITS.get(method)
-    return waitless is not None and waitless.fullmatch(target) is not None
+ROUTES: tuple[Route, ...] = (
+    *messages.ROUTES,
+    *rooms.ROUTES,
+    *post_changes.ROUTES,
+    *events.ROUTES,
+    *settings.ROUTES,
+    *cluster.ROUTES,
+    *pages.ROUTES,
+    WEBSOCKET,
+)
+
+# Whether the application defers its answer to a method and a target, or has it at once: a websocket is the hub's from
+# its first byte on.
+never_waits = waitless(ROUTES)
 
 
 def create_app(
@@ -63,58 +69,25 @@ def create_app(
     streams: Streams | None = None,
 ) -> WsgiApp:
     """The application of one member; `websocket` answers `/ws`, `streams` tells what `/events` does."""
-    return _App(replica, state, gatekeeper or Gatekeeper(replica, state), websocket, streams)
+    return _App(replica, state, Services(gatekeeper or Gatekeeper(replica, state), streams), websocket)
 
 
 class _App:
-    def __init__(
-        self,
-        replica: Replica,
-        state: ChatState,
-        gatekeeper: Gatekeeper,
-        websocket: WsgiApp | None,
-        streams: Streams | None,
-    ) -> None:
+    def __init__(self, replica: Replica, state: ChatState, services: Services, websocket: WsgiApp | None) -> None:
         self._replica = replica
         self._state = state
-        self._gatekeeper = gatekeeper
+        self._services = services
+        self._gatekeeper = services.gatekeeper
         self._websocket = websocket
-        self._pages = Pages()
-        history = messages.History()
         self._reads = Reads(replica, self._identify)
-        self._room: Methods = {
-            "GET": history.read_page,
-            "POST": messages.post,
-            "PATCH": rooms.configure,
-            "DELETE": rooms.delete,
-        }
-        self._rooms: Methods = {"GET": rooms.list_rooms}
-        self._message: Methods = {
-            "GET": history.read_post,
-            "PATCH": post_changes.edit,
-            "DELETE": post_changes.delete,
-        }
-        self._versions: Methods = {"GET": history.read_versions}
-        self._reaction: Methods = {"PUT": post_changes.react, "DELETE": post_changes.take_back}
-        self._export: Methods = {"GET": messages.export_room}
-        self._events: Methods = {"GET": Events(streams).follow}
-        self._settings: Methods = {"GET": settings.show, "PATCH": settings.configure}
-        self._cluster: Methods = {"GET": cluster.status}
-        self._member: Methods = {"POST": cluster.add, "PUT": cluster.move, "DELETE": cluster.remove}
-        self._promote: Methods = {"POST": cluster.promote}
-        self._lead: Methods = {"POST": cluster.lead}
-        self._index: Methods = {"GET": self._pages.index}
-        self._static: Methods = {"GET": self._pages.static}
-        self._short: Methods = {"GET": rooms.redirect}
+        self._table = Table(ROUTES, RESERVED)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        request = Request(environ, self._replica, self._state)
+        request = Request(environ, self._replica, self._state, self._services)
         try:
             if environ["REQUEST_METHOD"] not in _SAFE:
                 check_change(environ, self._replica.status)
-            if request.path == "/ws":
-                if self._websocket is None:
-                    raise unavailable("this node is starting")
+            if self._websocket is not None and request.path == WEBSOCKET.path:
                 return self._websocket(environ, start_response)
             response = self._answer(request)
         except Problem as problem:
@@ -151,50 +124,17 @@ class _App:
         request.actor = actor
 
     def _dispatch(self, request: Request) -> Response | Deferred | Read:
-        methods, arguments = self._route(request.segments())
+        found = self._table.find(request.segments())
+        if found is None:
+            raise not_found("path: nothing is here")
+        methods, arguments = found
         method = request.environ["REQUEST_METHOD"]
-        handler = methods.get("GET" if method == "HEAD" else method)
-        if handler is None:
+        route = methods.get("GET" if method == "HEAD" else method)
+        if route is None:
             allowed = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
             detail = f"method: this path knows {allowed}"
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail, (("Allow", allowed),))
-        return handler(request, *arguments)
-
-    def _route(self, segments: list[str]) -> tuple[Methods, list[str]]:
-        """What a path can do, and what its names stand for."""
-        match segments:
-            case ["rooms", room]:
-                return self._room, [room]
-            case ["rooms"]:
-                return self._rooms, []
-            case ["rooms", room, "messages", id]:
-                return self._message, [room, id]
-            case ["rooms", room, "messages", id, "history"]:
-                return self._versions, [room, id]
-            case ["rooms", room, "messages", id, "reactions", emoji]:
-                return self._reaction, [room, id, emoji]
-            case ["rooms", room, "export"]:
-                return self._export, [room]
-            case ["events"]:
-                return self._events, []
-            case ["settings"]:
-                return self._settings, []
-            case ["raft"]:
-                return self._cluster, []
-            case ["raft", id]:
-                return self._member, [id]
-            case ["raft", id, "promote"]:
-                return self._promote, [id]
-            case ["raft", id, "lead"]:
-                return self._lead, [id]
-            case [""]:
-                return self._index, []
-            case ["static", *path]:
-                return self._static, path
-            case [room] if room not in NAMES_TAKEN:
-                return self._short, [room]
-            case _:
-                raise not_found("path: nothing is here")
+        return route.handler(request, *arguments)
 
 
 def _start(request: Request, start_response: StartResponse, response: Response) -> Iterable[bytes]:

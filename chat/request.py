@@ -22,6 +22,7 @@ from chat.problems import Problem, invalid, problem_of, unavailable
 from chat.proposing import propose, unanswered
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
+from chat.services import Services
 from chat.state import access
 from chat.state.access import ANYBODY, Acting
 from chat.state.machine import ChatState
@@ -112,12 +113,13 @@ class Query:
 class Request:
     """What a route needs to know of the request, and how it waits."""
 
-    __slots__ = ("_answer", "_raw_query", "actor", "environ", "path", "replica", "state", "target")
+    __slots__ = ("_answer", "_raw_query", "actor", "environ", "path", "replica", "services", "state", "target")
 
-    def __init__(self, environ: Environ, replica: Replica, state: ChatState) -> None:
+    def __init__(self, environ: Environ, replica: Replica, state: ChatState, services: Services) -> None:
         self.environ = environ
         self.replica = replica
         self.state = state
+        self.services = services
         self.actor = Actor()  # who asks; set by the application before a route is, and again before a read is rendered
         self._answer: Deferred | None = None
         self.target = _target(environ)  # in origin form, not decoded
@@ -126,7 +128,11 @@ class Request:
     def segments(self) -> list[str]:
         """The path's segments, decoded each for itself.  Raises Problem for what is not UTF-8."""
         first, *segments = self.path.split("/")
-        return [percent_decoded("path", segment) for segment in segments] if not first else []
+        if first:
+            return []
+        if "%" not in self.path and self.path.isascii():
+            return segments
+        return [percent_decoded("path", segment) for segment in segments]
 
     @property
     def raw_query(self) -> str:

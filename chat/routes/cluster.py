@@ -7,6 +7,8 @@ from http import HTTPStatus
 from chat import validation
 from chat.problems import Problem, problem_of
 from chat.request import Request, Response
+from chat.routing import Answer, Body, Route, Who
+from chat.schemas import BOOLEAN, MEMBER_ID, TEXT, array, integer, record, text, word
 from chat.state.accounts import ADMIN
 from raft.errors import RaftError
 from raft.membership import AddMember, Change, MoveMember, PlanPromotion, RemoveMember
@@ -67,3 +69,46 @@ def _administer(request: Request, act: Callable[[], None]) -> Response:
     except RaftError as error:
         raise problem_of(error) from None
     return Response(HTTPStatus.NO_CONTENT)
+
+
+_MEMBER = record(
+    {"Id": MEMBER_ID, "Url": text(validation.URL_POINTS_MAX), "Voting": BOOLEAN, "Advertise": TEXT},
+    {"Level": integer(), "MatchIndex": integer(), "LastContactMs": {"type": "integer"}},
+)
+_STATUS = record(
+    {
+        "Id": MEMBER_ID,
+        "Leader": integer(),
+        "Term": integer(),
+        "Role": word("follower", "candidate", "leader", "starting"),
+        "CommitIndex": integer(),
+        "LastApplied": integer(),
+        "LastIndex": integer(),
+        "ClusterId": TEXT,
+        "Members": array(_MEMBER),
+    },
+    {"WaitingFor": TEXT},
+)
+_URL = Body(text(validation.URL_POINTS_MAX), content_type="text/plain")
+_REFUSED = ("unknown_member", "id_used", "no_majority", "change_in_progress")
+
+ROUTES = (
+    Route(
+        "GET", "/raft", status, Who.ANYBODY, "What this node knows of the cluster; always answers",
+        answers={200: Answer("The node's view", _STATUS)},
+    ),
+    Route(
+        "POST", "/raft/{member}", add, Who.ADMIN, "Add a node by its URL for peers; it votes once it has caught up",
+        body=_URL, problems=_REFUSED, query={"voting": word("true", "false")},
+    ),
+    Route(
+        "PUT", "/raft/{member}", move, Who.ADMIN, "Say where a node's peers reach it now",
+        body=_URL, problems=_REFUSED,
+    ),
+    Route("DELETE", "/raft/{member}", remove, Who.ADMIN, "Take a node out; it stops by itself", problems=_REFUSED),
+    Route("POST", "/raft/{member}/promote", promote, Who.ADMIN, "Have a node vote", problems=_REFUSED),
+    Route(
+        "POST", "/raft/{member}/lead", lead, Who.ADMIN, "Have a node lead",
+        problems=(*_REFUSED, "not_a_voter", "not_in_contact", "not_taken_over"),
+    ),
+)  # fmt: skip

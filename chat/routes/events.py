@@ -5,35 +5,31 @@ from http import HTTPStatus
 from chat import validation
 from chat.problems import invalid, unavailable
 from chat.request import Request, Response
-from chat.stream import Streams
+from chat.routing import Answer, Route, Who
+from chat.schemas import NAME, TEXT, array
 from chat.subscription import parse_cursor
 from chat.websocket import ROOMS_MAX
 
+EVENT_STREAM = "text/event-stream"
 _HEADERS = [
     ("Cache-Control", "no-store"),
     ("X-Accel-Buffering", "no"),  # a proxy of nginx's kind would wait for more
 ]
 
 
-class Events:
-    """The route; without `streams` it has nothing to tell yet."""
-
-    def __init__(self, streams: Streams | None) -> None:
-        self._streams = streams
-
-    def follow(self, request: Request) -> Response:
-        """GET /events[?rooms=a,b]: from now on, or from after the header `Last-Event-ID` on; until the client goes."""
-        rooms = _rooms(request)
-        cluster_id = request.replica.cluster_id
-        if self._streams is None or not cluster_id:
-            raise unavailable("this node is starting")
-        cursor = request.environ.get("HTTP_LAST_EVENT_ID") or None
-        if cursor is not None:
-            parse_cursor(cursor, cluster_id)
-        request.acting()
-        asked_for_head = request.environ["REQUEST_METHOD"] == "HEAD"
-        pieces = iter(()) if asked_for_head else self._streams.open(rooms, cursor)
-        return Response(HTTPStatus.OK, content_type="text/event-stream", headers=[*_HEADERS], pieces=pieces)
+def follow(request: Request) -> Response:
+    """GET /events[?rooms=a,b]: from now on, or from after the header `Last-Event-ID` on; until the client goes."""
+    rooms = _rooms(request)
+    cluster_id, streams = request.replica.cluster_id, request.services.streams
+    if streams is None or not cluster_id:
+        raise unavailable("this node is starting")
+    cursor = request.environ.get("HTTP_LAST_EVENT_ID") or None
+    if cursor is not None:
+        parse_cursor(cursor, cluster_id)
+    request.acting()
+    asked_for_head = request.environ["REQUEST_METHOD"] == "HEAD"
+    pieces = iter(()) if asked_for_head else streams.open(rooms, cursor)
+    return Response(HTTPStatus.OK, content_type=EVENT_STREAM, headers=[*_HEADERS], pieces=pieces)
 
 
 def _rooms(request: Request) -> list[str] | None:
@@ -41,3 +37,12 @@ def _rooms(request: Request) -> list[str] | None:
     if names is not None and len(names) > ROOMS_MAX:
         raise invalid("rooms", f"at most {ROOMS_MAX:,} names")
     return None if names is None else [validation.name("rooms", name) for name in names]
+
+
+ROUTES = (
+    Route(
+        "GET", "/events", follow, Who.USER, "What happens in all rooms, or in those named, as server-sent events",
+        answers={200: Answer("Frames as the websocket's; an event's id is its Cursor", content_type=EVENT_STREAM)},
+        problems=("bad_cursor",), query={"rooms": array(NAME, ROOMS_MAX)}, headers={"Last-Event-ID": TEXT},
+    ),
+)  # fmt: skip

@@ -11,12 +11,14 @@ from chat.posting import check_post, propose, unanswered, with_key
 from chat.problems import Problem, invalid, not_found, unavailable
 from chat.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
-from chat.rendered import RenderedPosts
 from chat.request import Deferred, Query, Request, Response, percent_encoded, response_of
+from chat.routing import Answer, Body, Route, Who
+from chat.schemas import CLIENT_ID, MESSAGE, NAME, POST_ID, READING, WAITING, array, integer, record, ref
 from chat.state.post_changes import versions
 from chat.state.results import Posted, Refusal
 from raft.messages import Command
 
+NDJSON = "application/x-ndjson"
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 
 
@@ -38,69 +40,66 @@ def post(request: Request, room: str) -> Response | Deferred:
     return _answer(request.wait_for(partial(propose, request.replica, checked), late))
 
 
-class History:
-    """The routes that read what was said; they share a cache of it."""
+def read_page(request: Request, room: str) -> Read:
+    """GET /rooms/{room}[?before|after|around=Id][&limit=100]: posts, oldest first; the newest page by default."""
+    room = validation.name("RoomName", room)
+    query = request.query()
+    ask, stale = _ask(query), is_stale(query)
 
-    def __init__(self) -> None:
-        self._rendered = RenderedPosts()
+    def render() -> Response:
+        seen = request.replica.last_applied
+        page, posts = _read(request, room, ask)
+        headers = [("Cache-Control", "no-store")]
+        links = _links(room, ask, page, stale)
+        if links:
+            headers.append(("Link", ", ".join(links)))
+        body = b"[%b]\n" % b",".join(posts)
+        return Response(HTTPStatus.OK, body, headers=headers, log_index=max(seen, page.log_index))
 
-    def read_page(self, request: Request, room: str) -> Read:
-        """GET /rooms/{room}[?before|after|around=Id][&limit=100]: posts, oldest first; the newest page by default."""
-        room = validation.name("RoomName", room)
-        query = request.query()
-        ask, stale = _ask(query), is_stale(query)
+    return Read.asked(query, render)
 
-        def render() -> Response:
-            seen = request.replica.last_applied
-            page, posts = self._read(request, room, ask)
-            headers = [("Cache-Control", "no-store")]
-            links = _links(room, ask, page, stale)
-            if links:
-                headers.append(("Link", ", ".join(links)))
-            body = b"[%b]\n" % b",".join(posts)
-            return Response(HTTPStatus.OK, body, headers=headers, log_index=max(seen, page.log_index))
 
-        return Read.asked(query, render)
+def read_post(request: Request, room: str, id: str) -> Read:
+    """GET /rooms/{room}/messages/{id}: one post; 410 for one that was there."""
+    room = validation.name("RoomName", room)
+    number = validation.integer("Id", id, low=1)
 
-    def read_post(self, request: Request, room: str, id: str) -> Read:
-        """GET /rooms/{room}/messages/{id}: one post; 410 for one that was there."""
-        room = validation.name("RoomName", room)
-        number = validation.integer("Id", id, low=1)
+    def render() -> Response:
+        seen = request.replica.last_applied
+        page, posts = _read(request, room, PageAsk(limit=1, after=number - 1))
+        if number > page.newest_id:
+            raise not_found("Id: names no post of this room")
+        if number < page.oldest_id:
+            detail = "Id: this post is gone: its room was deleted or keeps newer ones only"
+            raise Problem(HTTPStatus.GONE, "gone", detail)
+        headers = [("Cache-Control", "no-store")]
+        return Response(HTTPStatus.OK, posts[0] + b"\n", headers=headers, log_index=max(seen, page.log_index))
 
-        def render() -> Response:
-            seen = request.replica.last_applied
-            page, posts = self._read(request, room, PageAsk(limit=1, after=number - 1))
-            if number > page.newest_id:
-                raise not_found("Id: names no post of this room")
-            if number < page.oldest_id:
-                detail = "Id: this post is gone: its room was deleted or keeps newer ones only"
-                raise Problem(HTTPStatus.GONE, "gone", detail)
-            headers = [("Cache-Control", "no-store")]
-            return Response(HTTPStatus.OK, posts[0] + b"\n", headers=headers, log_index=max(seen, page.log_index))
+    return Read.asked(request.query(), render)
 
-        return Read.asked(request.query(), render)
 
-    def read_versions(self, request: Request, room: str, id: str) -> Read:
-        """GET /rooms/{room}/messages/{id}/history: all that the post said, oldest first; once deleted, that alone."""
-        room = validation.name("RoomName", room)
-        number = validation.integer("Id", id, low=1)
+def read_versions(request: Request, room: str, id: str) -> Read:
+    """GET /rooms/{room}/messages/{id}/history: all that the post said, oldest first; once deleted, that alone."""
+    room = validation.name("RoomName", room)
+    number = validation.integer("Id", id, low=1)
 
-        def render() -> Response:
-            seen = request.replica.last_applied
-            posts = [render_post(command, number) for command in _versions(request, room, number)]
-            headers = [("Cache-Control", "no-store")]
-            return Response(HTTPStatus.OK, b"[%b]\n" % b",".join(posts), headers=headers, log_index=seen)
+    def render() -> Response:
+        seen = request.replica.last_applied
+        posts = [render_post(command, number) for command in _versions(request, room, number)]
+        headers = [("Cache-Control", "no-store")]
+        return Response(HTTPStatus.OK, b"[%b]\n" % b",".join(posts), headers=headers, log_index=seen)
 
-        return Read.asked(request.query(), render)
+    return Read.asked(request.query(), render)
 
-    def _read(self, request: Request, room: str, ask: PageAsk) -> tuple[Page, list[bytes]]:
-        """The page and its posts, where some may be taken from the log while it is being read: then the state knows."""
-        acting = request.acting()
-        for _ in range(_READ_TRIES):
-            page = request.state.page(room, ask, acting)
-            with suppress(LookupError):
-                return self._rendered.read(page, request.replica)
-        raise unavailable("this member is taking in a snapshot")
+
+def _read(request: Request, room: str, ask: PageAsk) -> tuple[Page, list[bytes]]:
+    """The page and its posts, where some may be taken from the log while it is being read: then the state knows."""
+    acting = request.acting()
+    for _ in range(_READ_TRIES):
+        page = request.state.page(room, ask, acting)
+        with suppress(LookupError):
+            return request.services.rendered.read(page, request.replica)
+    raise unavailable("this member is taking in a snapshot")
 
 
 def _versions(request: Request, room: str, id: int) -> list[Command]:
@@ -124,7 +123,7 @@ def export_room(request: Request, room: str) -> Read:
         disposition = f"attachment; filename*=UTF-8''{percent_encoded(room)}.ndjson"
         headers = [("Cache-Control", "no-store"), ("Content-Disposition", disposition)]
         log_index = max(seen, log_index)
-        return Response(HTTPStatus.OK, b"", "application/x-ndjson", headers=headers, log_index=log_index, pieces=pieces)
+        return Response(HTTPStatus.OK, b"", NDJSON, headers=headers, log_index=log_index, pieces=pieces)
 
     return Read.asked(request.query(), render, by_caller=True)
 
@@ -165,3 +164,40 @@ def _links(room: str, ask: PageAsk, page: Page, stale: bool) -> list[str]:
 @lru_cache(maxsize=4096)  # encoding a name costs as much as the rest of an answer's head
 def _path(room: str) -> str:
     return f"/rooms/{percent_encoded(room)}"
+
+
+_PAGE = {
+    "before": integer(),
+    "after": integer(),
+    "around": integer(),
+    "limit": integer(1, PAGE_POSTS_MAX),
+}
+_POST = ref("Post")
+
+ROUTES = (
+    Route(
+        "GET", "/rooms/{room}", read_page, Who.USER, "A page of a room's posts, oldest first; the newest by default",
+        waits=False, answers={200: Answer("Posts; none where there is no such room", array(_POST, PAGE_POSTS_MAX))},
+        query={**_PAGE, **READING},
+    ),
+    Route(
+        "POST", "/rooms/{room}", post, Who.USER, "Post to a room, which is made where there is none", waits=False,
+        body=Body(record({"Message": MESSAGE, "User": NAME}, {"ClientId": CLIENT_ID, "ReplyTo": POST_ID})),
+        answers={201: Answer("The post, committed", _POST), 200: Answer("The post that the same ClientId made", _POST)},
+        problems=("gone", "client_id_reused", "no_such_post", "too_many_rooms"),
+        query=WAITING, headers={"Idempotency-Key": CLIENT_ID},
+    ),
+    Route(
+        "GET", "/rooms/{room}/messages/{id}", read_post, Who.USER, "One post", waits=False,
+        answers={200: Answer("The post", _POST)}, problems=("not_found", "gone"), query=READING,
+    ),
+    Route(
+        "GET", "/rooms/{room}/messages/{id}/history", read_versions, Who.USER, "All that a post said, oldest first",
+        answers={200: Answer("The post as it was and is; once deleted, that alone", array(_POST))},
+        problems=("not_found", "gone"), query=READING,
+    ),
+    Route(
+        "GET", "/rooms/{room}/export", export_room, Who.USER, "All of a room, oldest first",
+        answers={200: Answer("A post a line", content_type=NDJSON)}, query=READING,
+    ),
+)  # fmt: skip

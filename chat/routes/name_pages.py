@@ -4,6 +4,9 @@ from chat import validation
 from chat.paging import PAGE_NAMES_MAX, NameAsk, NamePage
 from chat.problems import invalid
 from chat.request import Headers, Query, percent_encoded
+from chat.schemas import NAME, integer
+
+PAGE = {"before": NAME, "after": NAME, "around": NAME, "limit": integer(1, PAGE_NAMES_MAX)}
 
 
 def name_ask(query: Query) -> NameAsk:

@@ -4,8 +4,9 @@ The files are read once, at the start: there are few, a path is then no more tha
 and a zip is not opened again for every request.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from http import HTTPStatus
 from importlib.resources import files
@@ -14,6 +15,7 @@ from importlib.resources.abc import Traversable
 from chat.origins import member_origins
 from chat.problems import not_found
 from chat.request import Request, Response
+from chat.routing import Answer, Route, Who
 
 PACKAGE = "static"
 _TYPES = {  # what is not named here is no file of the page; the machine's own list of types is not asked
@@ -37,35 +39,37 @@ class File:
     etag: str
 
 
-class Pages:
-    """The routes to the page's files."""
+def index(request: Request) -> Response:
+    """GET /: the chat client."""
+    return _serve(request, "index.html")
 
-    def __init__(self) -> None:
-        self._files = dict(_walk(files(PACKAGE), ""))
 
-    def index(self, request: Request) -> Response:
-        """GET /: the chat client."""
-        return self._serve(request, "index.html")
+def static(request: Request, *path: str) -> Response:
+    """GET /static/…: a file of the page."""
+    return _serve(request, "/".join(path))
 
-    def static(self, request: Request, *path: str) -> Response:
-        """GET /static/…: a file of the page."""
-        return self._serve(request, "/".join(path))
 
-    def _serve(self, request: Request, path: str) -> Response:
-        file = self._files.get(path)
-        if file is None:
-            raise not_found("path: no such file")
-        headers = [
-            ("ETag", file.etag),
-            ("Cache-Control", "no-cache"),
-            ("Content-Security-Policy", _policy(request)),
-            ("Referrer-Policy", "no-referrer"),
-            ("Cross-Origin-Opener-Policy", "same-origin"),
-            ("Cross-Origin-Resource-Policy", "same-origin"),
-        ]
-        if _has_it(request.environ.get("HTTP_IF_NONE_MATCH", ""), file.etag):
-            return Response(HTTPStatus.NOT_MODIFIED, headers=headers)
-        return Response(HTTPStatus.OK, file.body, file.content_type, headers)
+def _serve(request: Request, path: str) -> Response:
+    file = all_files().get(path)
+    if file is None:
+        raise not_found("path: no such file")
+    headers = [
+        ("ETag", file.etag),
+        ("Cache-Control", "no-cache"),
+        ("Content-Security-Policy", _policy(request)),
+        ("Referrer-Policy", "no-referrer"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+    ]
+    if _has_it(request.environ.get("HTTP_IF_NONE_MATCH", ""), file.etag):
+        return Response(HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(HTTPStatus.OK, file.body, file.content_type, headers)
+
+
+@cache
+def all_files() -> Mapping[str, File]:
+    """The page's files by their paths; read once."""
+    return dict(_walk(files(PACKAGE), ""))
 
 
 def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, File]]:
@@ -95,3 +99,16 @@ def _policy(request: Request) -> str:
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; manifest-src 'self'; "
         f"connect-src {connect}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
+
+
+ROUTES = (
+    Route(
+        "GET", "/", index, Who.ANYBODY, "The chat as a page",
+        answers={200: Answer("The page", content_type=_TYPES["html"]), 304: Answer("As If-None-Match has it")},
+    ),
+    Route(
+        "GET", "/static/{path*}", static, Who.ANYBODY, "The page's files",
+        answers={200: Answer("The file", content_type="*/*"), 304: Answer("As If-None-Match has it")},
+        problems=("not_found",),
+    ),
+)  # fmt: skip

@@ -5,6 +5,8 @@ from http import HTTPStatus
 from chat import validation
 from chat.request import Request, Response
 from chat.revising import Wish, check_deletion, check_edit, check_reaction, command_for
+from chat.routing import Answer, Body, Route, Who
+from chat.schemas import MESSAGE, NAME, USER, WAITING, record, ref
 from chat.state.events import PostChanged
 from chat.state.results import Done, Success
 
@@ -51,3 +53,29 @@ def _revise(request: Request, wish: Wish) -> Success:
 
 def _id(text: str) -> int:
     return validation.integer("Id", text, low=1)
+
+
+_POST = "/rooms/{room}/messages/{id}"
+_REACTION = f"{_POST}/reactions/{{emoji}}"
+_MISSING = ("no_such_room", "not_found", "gone")
+
+ROUTES = (
+    Route(
+        "PATCH", _POST, edit, Who.AUTHOR, "Say a post otherwise; what it said stays in its history",
+        body=Body(record({"Message": MESSAGE, "User": NAME})),
+        answers={200: Answer("The post as it is from then on", ref("Post"))},
+        problems=(*_MISSING, "not_the_author", "too_many_edits"), query=WAITING,
+    ),
+    Route(
+        "DELETE", _POST, delete, Who.AUTHOR_OR_OWNER, "Take back what a post said; its Id stays",
+        problems=(*_MISSING, "not_the_author"), query={**USER, **WAITING},
+    ),
+    Route(
+        "PUT", _REACTION, react, Who.USER, "React to a post",
+        problems=(*_MISSING, "too_many_reactions"), query={**USER, **WAITING},
+    ),
+    Route(
+        "DELETE", _REACTION, take_back, Who.USER, "Take a reaction back",
+        problems=_MISSING, query={**USER, **WAITING},
+    ),
+)  # fmt: skip

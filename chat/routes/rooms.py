@@ -8,7 +8,9 @@ from chat.changing import as_known, check_deletion, check_settings
 from chat.history import timestamp
 from chat.reads import Read, is_stale
 from chat.request import Request, Response, percent_encoded
-from chat.routes.name_pages import name_ask, name_links
+from chat.routes.name_pages import PAGE, name_ask, name_links
+from chat.routing import Answer, Body, Route, Who
+from chat.schemas import NAME, READING, RETENTION, WAITING, array, or_null, record, ref, word
 from chat.state.results import RoomChanged, RoomSummary
 
 
@@ -65,3 +67,27 @@ def _detailed(room: RoomSummary) -> dict[str, object]:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+_ROOM = {200: Answer("The room as it is from then on", ref("Room"))}
+_LISTED = {200: Answer("Names; with details=true rooms", {"anyOf": [array(NAME), array(ref("Room"))]})}
+
+ROUTES = (
+    Route(
+        "GET", "/rooms", list_rooms, Who.USER, "The rooms, by name", waits=False,
+        answers=_LISTED, query={**PAGE, "details": word("true", "false"), **READING},
+    ),
+    Route(
+        "PATCH", "/rooms/{room}", configure, Who.OWNER, "Change what is named of a room; null takes a bound away",
+        body=Body(record({"Retention": or_null(RETENTION)})),
+        answers=_ROOM, problems=("no_such_room",), query=WAITING,
+    ),
+    Route(
+        "DELETE", "/rooms/{room}", delete, Who.OWNER, "Delete a room and all that was said in it",
+        problems=("no_such_room",), query=WAITING,
+    ),
+    Route(
+        "GET", "/{room}", redirect, Who.ANYBODY, "Where a room is",
+        answers={302: Answer("Location: /rooms/{room}")},
+    ),
+)  # fmt: skip

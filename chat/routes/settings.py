@@ -4,9 +4,12 @@ import json
 from http import HTTPStatus
 
 from chat import validation
-from chat.cluster_settings import check
+from chat.changing import AGE_S_MAX
+from chat.cluster_settings import ROOMS_MAX, check
 from chat.reads import Read
 from chat.request import Request, Response
+from chat.routing import Answer, Body, Route, Who
+from chat.schemas import READING, RETENTION, WAITING, integer, or_null, record
 from chat.state.results import SettingsChanged
 from chat.state.settings import Settings
 
@@ -41,3 +44,20 @@ def _json(settings: Settings) -> bytes:
         "EmptyRoomSeconds": settings.empty_room_s or None,
     }
     return json.dumps(told, separators=(",", ":")).encode() + b"\n"
+
+
+_BOUNDS = {
+    "MaxRooms": or_null(integer(1, ROOMS_MAX)),
+    "Retention": or_null(RETENTION),
+    "UnusedRoomSeconds": or_null(integer(1, AGE_S_MAX)),
+    "EmptyRoomSeconds": or_null(integer(1, AGE_S_MAX)),
+}
+_SETTINGS = {200: Answer("What is set; null: no bound", record(_BOUNDS))}
+
+ROUTES = (
+    Route("GET", "/settings", show, Who.USER, "What is set for the whole cluster", answers=_SETTINGS, query=READING),
+    Route(
+        "PATCH", "/settings", configure, Who.ADMIN, "Change what is named; null takes a bound away",
+        body=Body(record({}, _BOUNDS, members_min=1)), answers=_SETTINGS, query=WAITING,
+    ),
+)  # fmt: skip

@@ -1,0 +1,119 @@
+"""What is sent and answered, as JSON Schema (2020-12, as OpenAPI 3.1 has it), made of the very bounds that are checked.
+
+A schema says what a JSON text looks like; what it cannot say (NFC, no control characters) stays validation's to tell.
+What more than one route tells is in COMPONENTS, under the name that `ref` takes.
+"""
+
+from collections.abc import Mapping
+
+from chat import validation
+from chat.changing import AGE_S_MAX, MAX_MESSAGES_MAX
+
+Schema = Mapping[str, object]
+
+TEXT: Schema = {"type": "string"}
+BOOLEAN: Schema = {"type": "boolean"}
+MOMENT: Schema = {"type": "string", "format": "date-time"}
+
+
+def text(points_max: int, points_min: int = 1) -> Schema:
+    """A string of so many code points."""
+    return {"type": "string", "minLength": points_min, "maxLength": points_max}
+
+
+def integer(low: int = 0, high: int = validation.INTEGER_MAX) -> Schema:
+    """A whole number within bounds, these included."""
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+def word(*words: object) -> Schema:
+    """One of some values."""
+    return {"enum": list(words)}
+
+
+def array(items: Schema, items_max: int | None = None) -> Schema:
+    """A list."""
+    return {"type": "array", "items": items} | ({} if items_max is None else {"maxItems": items_max})
+
+
+def record(
+    required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, members_min: int = 0
+) -> Schema:
+    """An object of these members and no others, so many at least."""
+    schema: dict[str, object] = {"type": "object", "properties": {**required, **(optional or {})}}
+    if required:
+        schema["required"] = list(required)
+    if members_min:
+        schema["minProperties"] = members_min
+    return schema | {"additionalProperties": False}
+
+
+def mapping(values: Schema) -> Schema:
+    """An object whose members have any names."""
+    return {"type": "object", "additionalProperties": values}
+
+
+def or_null(schema: Schema) -> Schema:
+    """The same, or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def ref(name: str) -> Schema:
+    """What COMPONENTS has under this name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+NAME = text(validation.NAME_POINTS_MAX)
+POST_ID = integer(1)
+MEMBER_ID = integer(1)
+MESSAGE = text(validation.MESSAGE_POINTS_MAX)
+CLIENT_ID = text(validation.CLIENT_ID_POINTS_MAX)
+EMOJI = text(validation.EMOJI_POINTS_MAX)
+RETENTION = record(
+    {},
+    {"MaxMessages": or_null(integer(1, MAX_MESSAGES_MAX)), "MaxAgeSeconds": or_null(integer(1, AGE_S_MAX))},
+    members_min=1,
+)
+USER = {"user": NAME}  # as a parameter, where there is no login
+
+# Of whatever waits until this member has applied so much of the log; and of what reads.
+WAITING: Mapping[str, Schema] = {"min_index": integer()}
+READING: Mapping[str, Schema] = {**WAITING, "consistency": word("linearizable", "stale")}
+
+COMPONENTS: dict[str, Schema] = {
+    "Post": record(
+        {
+            "Id": POST_ID,
+            "User": NAME,
+            "Message": text(validation.MESSAGE_POINTS_MAX, 0),
+            "PostedAt": MOMENT,
+            "ClientId": CLIENT_ID,
+        },
+        {
+            "ReplyTo": POST_ID,
+            "EditedAt": MOMENT,
+            "Deleted": word(True),
+            "Reactions": mapping(array(NAME)),
+        },
+    ),
+    "Room": record(
+        {
+            "Name": NAME,
+            "Messages": integer(),
+            "LastPostedAt": MOMENT,
+            "Retention": or_null(RETENTION),
+        }
+    ),
+    "Problem": {
+        "type": "object",
+        "properties": {
+            "type": TEXT,
+            "title": TEXT,
+            "status": integer(400, 599),
+            "detail": TEXT,
+            "code": TEXT,
+            "ClientId": CLIENT_ID,
+        },
+        "required": ["type", "title", "status", "detail", "code"],
+    },
+}

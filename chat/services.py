@@ -1,0 +1,19 @@
+"""What the routes of one application share, beside the engine and the state."""
+
+from dataclasses import dataclass, field
+
+from chat.gatekeeper import Gatekeeper
+from chat.rendered import RenderedPosts
+from chat.stream import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Handed to every request.  Whatever is in here is safe for any thread.
+
+    `streams` is None while the node is starting.
+    """
+
+    gatekeeper: Gatekeeper
+    streams: Streams | None = None
+    rendered: RenderedPosts = field(default_factory=RenderedPosts)

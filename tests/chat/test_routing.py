@@ -1,0 +1,80 @@
+"""The table of routes: which path is found by what, and what is made of the one tuple."""
+
+import pytest
+
+from chat.app import RESERVED, ROUTES, never_waits
+from chat.request import Request, Response
+from chat.routing import Route, Table, Who, waitless
+
+
+def answer(request: Request, *names: str) -> Response:
+    return Response(200)
+
+
+def route(path: str, method: str = "GET", waits: bool = True) -> Route:
+    return Route(method, path, answer, Who.ANYBODY, "", waits)
+
+
+PATHS = (
+    "/", "/rooms", "/rooms/{room}", "/rooms/{room}/messages/{id}", "/rooms/{room}/members/{user}",
+    "/rooms/{room}/messages/{id}/reactions/{emoji}", "/tokens/{id}", "/tokens/current", "/static/{path*}", "/{room}",
+)  # fmt: skip
+TABLE = Table(list(map(route, PATHS)), reserved={"metrics"})
+
+
+@pytest.mark.parametrize(
+    ("path", "found", "names"),
+    [
+        ("/", "/", []),
+        ("/rooms", "/rooms", []),
+        ("/rooms/general", "/rooms/{room}", ["general"]),
+        ("/rooms/", "/rooms/{room}", [""]),
+        ("/rooms/a/messages/7", "/rooms/{room}/messages/{id}", ["a", "7"]),
+        ("/rooms/a/members/7", "/rooms/{room}/members/{user}", ["a", "7"]),
+        ("/rooms/a/messages/7/reactions/+", "/rooms/{room}/messages/{id}/reactions/{emoji}", ["a", "7", "+"]),
+        ("/tokens/7", "/tokens/{id}", ["7"]),
+        ("/tokens/current", "/tokens/current", []),
+        ("/static", "/static/{path*}", []),
+        ("/static/js/app.js", "/static/{path*}", ["js", "app.js"]),
+        ("/general", "/{room}", ["general"]),
+    ],
+)
+def test_a_path_is_found_by_what_it_spells_out(path: str, found: str, names: list[str]) -> None:
+    methods, given = TABLE.find(path.split("/")[1:]) or ({}, ())
+    assert methods["GET"].path == found
+    assert list(given) == names
+
+
+@pytest.mark.parametrize("path", ["/tokens", "/metrics", "/rooms/a/nothing", "/a/b", "/rooms/a/messages", ""])
+def test_no_other_path_is_found_nor_a_room_by_the_name_of_a_route(path: str) -> None:
+    assert TABLE.find(path.split("/")[1:]) is None
+
+
+def test_the_methods_of_a_path_keep_the_order_of_the_table() -> None:
+    found = Table([route("/a", "POST"), route("/b"), route("/a"), route("/a", "DELETE")]).find(["a"])
+    assert found is not None
+    assert list(found[0]) == ["POST", "GET", "DELETE"]
+
+
+def test_only_what_does_not_wait_never_does_and_no_change_with_a_query() -> None:
+    waits = waitless([route("/a.b/{room}", waits=False), route("/a.b/{room}", "POST", waits=False), route("/slow")])
+    for target in ("/a.b/c", "/a.b/c?limit=1"):
+        assert waits("GET", target)
+    for target in ("/slow", "/a.b/c/d", "/axb/c", "/a.b/", "/a.b/c?consistency=stale"):
+        assert not waits("GET", target)
+    assert waits("POST", "/a.b/c")
+    assert not waits("POST", "/a.b/c?min_index=1")
+    assert not waits("DELETE", "/a.b/c")
+
+
+def test_every_route_is_found_by_its_own_path() -> None:
+    table = Table(ROUTES, RESERVED)
+    for each in ROUTES:
+        methods, _ = table.find(each.path.split("/")[1:]) or ({}, ())
+        assert methods[each.method] is each, each.path
+
+
+def test_no_two_routes_are_the_same_and_no_reserved_name_is_a_route_already() -> None:
+    assert len({(each.method, each.path) for each in ROUTES}) == len(ROUTES)
+    assert not RESERVED & {each.segments[0] for each in ROUTES}
+    assert never_waits("GET", "/ws")
