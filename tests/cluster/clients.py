@@ -121,10 +121,14 @@ class Acknowledged:
 
 
 class Writer(threading.Thread):
-    """Posts one message after the other, as fast as they are acknowledged, until it is told to stop."""
+    """Posts one message after the other, as fast as they are acknowledged, until it is told to stop.
 
-    def __init__(self, name: str, ports: Sequence[int], rooms: Sequence[str]) -> None:
+    With `pause_s` it waits so long after each, where it is not its own rate that is wanted.
+    """
+
+    def __init__(self, name: str, ports: Sequence[int], rooms: Sequence[str], pause_s: float = 0.0) -> None:
         super().__init__(name=name)
+        self._pause_s = pause_s
         self._ports = itertools.cycle(ports)
         self._rooms = rooms
         self._stopping = threading.Event()
@@ -142,7 +146,7 @@ class Writer(threading.Thread):
                     break
                 client.close()
                 client = Client(next(self._ports))
-            if self._stopping.is_set():
+            if self._stopping.wait(self._pause_s):
                 break
         client.close()
 
@@ -169,11 +173,17 @@ class Writer(threading.Thread):
 
 @contextmanager
 def load(
-    ports: Sequence[int], *, writers: int = 4, rooms: Sequence[str] = ("general",), prefix: str = "writer"
+    ports: Sequence[int],
+    *,
+    writers: int = 4,
+    rooms: Sequence[str] = ("general",),
+    prefix: str = "writer",
+    pause_s: float = 0.0,
 ) -> Iterator[list[Writer]]:
     """Writers at work, each beginning at another node, while the block runs; they have ended when it is left."""
     at_work = [
-        Writer(f"{prefix}{n}", [*ports[n % len(ports) :], *ports[: n % len(ports)]], rooms) for n in range(writers)
+        Writer(f"{prefix}{n}", [*ports[n % len(ports) :], *ports[: n % len(ports)]], rooms, pause_s)
+        for n in range(writers)
     ]
     for writer in at_work:
         writer.start()

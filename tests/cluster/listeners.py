@@ -17,7 +17,38 @@ from types import TracebackType
 from tests.cluster.clients import HOST
 
 CONNECT_S = 10
-TEXT, CLOSE, PING = 1, 8, 9
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+
+
+def upgrade(port: int) -> bytes:
+    """A handshake (RFC 6455 §4.1)."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    return (
+        f"GET /ws HTTP/1.1\r\nHost: {HOST}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
+
+
+def client_frame(opcode: int, payload: bytes) -> bytes:
+    """One frame of less than 64 KiB, masked with zeros."""
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else bytes([0x80 | 126]) + size.to_bytes(2)
+    return bytes([0x80 | opcode]) + length + bytes(4) + payload
+
+
+def frame_at(data: bytearray, start: int) -> tuple[int, bytes, int] | None:
+    """Opcode, payload and end of the frame that begins at `start`; None where it is not all there (§5.2)."""
+    if len(data) < start + 2:
+        return None
+    length, head = data[start + 1], 2
+    if length == 126:
+        length, head = int.from_bytes(data[start + 2 : start + 4]), 4
+    elif length == 127:
+        length, head = int.from_bytes(data[start + 2 : start + 10]), 10
+    end = start + head + length
+    if len(data) < start + head or len(data) < end:
+        return None
+    return data[start] & 15, bytes(data[start + head : end]), end
 
 
 class Listener:
@@ -33,12 +64,8 @@ class Listener:
         self.socket.setblocking(False)
 
     def _shake_hands(self) -> bytes:
-        """RFC 6455 §4.1; what was read past the head of the answer."""
-        key = base64.b64encode(os.urandom(16)).decode()
-        self.socket.sendall(
-            f"GET /ws HTTP/1.1\r\nHost: {HOST}:{self.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
+        """What was read past the head of the answer."""
+        self.socket.sendall(upgrade(self.port))
         answer = b""
         while b"\r\n\r\n" not in answer:
             received = self.socket.recv(4096)
@@ -60,25 +87,10 @@ class Listener:
             return
         self._unread += received
         start = 0
-        while (frame := self._frame_at(start)) is not None:
+        while (frame := frame_at(self._unread, start)) is not None:
             opcode, payload, start = frame
             self._take(opcode, payload, known)
         del self._unread[:start]
-
-    def _frame_at(self, start: int) -> tuple[int, bytes, int] | None:
-        """Opcode, payload and end of the frame that begins at `start`; None where it is not all there (§5.2)."""
-        data = self._unread
-        if len(data) < start + 2:
-            return None
-        length, head = data[start + 1], 2
-        if length == 126:
-            length, head = int.from_bytes(data[start + 2 : start + 4]), 4
-        elif length == 127:
-            length, head = int.from_bytes(data[start + 2 : start + 10]), 10
-        end = start + head + length
-        if len(data) < start + head or len(data) < end:
-            return None
-        return data[start] & 15, bytes(data[start + head : end]), end
 
     def _take(self, opcode: int, payload: bytes, known: dict[bytes, tuple[str, int]]) -> None:
         if opcode == TEXT:
@@ -87,7 +99,7 @@ class Listener:
                 known[payload] = (frame["RoomName"], frame["Post"]["Id"])
             self._take_post(*known[payload])
         elif opcode == PING:
-            self.socket.send(bytes([0x80 | 10, 0x80 | len(payload), 0, 0, 0, 0]) + payload)  # masked with zeros
+            self.socket.send(client_frame(PONG, payload))
         elif opcode == CLOSE:
             self.wrong = self.wrong or f"closed with {int.from_bytes(payload[:2])}"
 
