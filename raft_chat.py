@@ -23,6 +23,7 @@ from chat.gatekeeper import Gatekeeper
 from chat.hub import Hub
 from chat.keeper import Keeper
 from chat.limits import Limits, Slots
+from chat.marks import Marks
 from chat.serving import Server
 from chat.state.machine import ChatState
 from chat.stream import Streams
@@ -175,8 +176,9 @@ class NodeProcess:
         websocket = make_websocket_app(hub, member, state, member.nodes)
         streams = Streams(hub, member, state, member.nodes)
         gatekeeper = Gatekeeper(member, state)
-        self._app = create_app(member, state, gatekeeper=gatekeeper, websocket=websocket, streams=streams)
-        keeper = Keeper(member, state)
+        marks = Marks()
+        self._app = create_app(member, state, gatekeeper=gatekeeper, websocket=websocket, streams=streams, marks=marks)
+        keeper = Keeper(member, state, marks=marks)
         # A daemon: the outcome that it waits for may be long in coming.
         threading.Thread(target=keeper.run, args=(self._keeping_ends,), name="keeper", daemon=True).start()
 

@@ -11,12 +11,13 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from chat.gatekeeper import Gatekeeper, refused
+from chat.marks import Marks
 from chat.origins import check_change
 from chat.problems import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
 from chat.replica import Replica
 from chat.request import Deferred, Environ, Request, Response, response_of
-from chat.routes import cluster, events, messages, pages, post_changes, rooms, settings
+from chat.routes import cluster, events, marking, messages, pages, post_changes, rooms, settings
 from chat.routing import Answer, Route, Table, Who, waitless
 from chat.services import Services
 from chat.state.machine import ChatState
@@ -48,6 +49,7 @@ ROUTES: tuple[Route, ...] = (
     *messages.ROUTES,
     *rooms.ROUTES,
     *post_changes.ROUTES,
+    *marking.ROUTES,
     *events.ROUTES,
     *settings.ROUTES,
     *cluster.ROUTES,
@@ -67,9 +69,14 @@ def create_app(
     gatekeeper: Gatekeeper | None = None,
     websocket: WsgiApp | None = None,
     streams: Streams | None = None,
+    marks: Marks | None = None,
 ) -> WsgiApp:
-    """The application of one member; `websocket` answers `/ws`, `streams` tells what `/events` does."""
-    return _App(replica, state, Services(gatekeeper or Gatekeeper(replica, state), streams), websocket)
+    """The application of one member; `websocket` answers `/ws`, `streams` tells what `/events` does.
+
+    `marks`: where it is noted how far somebody has read; whoever hands it in has it told to the state.
+    """
+    services = Services(gatekeeper or Gatekeeper(replica, state), streams, marks or Marks())
+    return _App(replica, state, services, websocket)
 
 
 class _App:

@@ -1,5 +1,6 @@
 """What a node does by itself for the replicated state: while it leads, it has go what is old enough.
 
+Each node tells it now and then how far those have read who read here.
 `apply` has no clock, so what expires does so by a command, and it is the leader that proposes it: one bounded step at a
 time, of which it awaits the outcome, LOOK_S apart and BUSY_S as long as there is more.  So a backlog of any size, after
 a long silence say, never stands in anybody's way.  All of this is a function of the state: what a leader that fails has
@@ -13,6 +14,8 @@ from threading import Event
 
 from chat.commands import LEVEL, Command, encode
 from chat.commands.cluster import Begin
+from chat.commands.posts import Mark
+from chat.marks import Marks
 from chat.replica import Replica
 from chat.state.credential_changes import due_credentials
 from chat.state.expiry import due_expiry, due_forgetting
@@ -24,16 +27,27 @@ logger = logging.getLogger(__name__)
 LOOK_S = 1.0
 BUSY_S = 0.05
 OUTCOME_S = 30.0  # the engine answers by its own, shorter deadlines; this one is for an engine that is stuck
+MARKS_EVERY_S = 5.0  # the state is told how far people have read: so often does each node write to the log for that
+MARKS = 500  # in a step
 FORGET_EVERY_S = 3_600.0  # ClientIds are gone over
 
 
 class Keeper:
     """Of one node."""
 
-    def __init__(self, replica: Replica, state: ChatState, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        replica: Replica,
+        state: ChatState,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        marks: Marks | None = None,
+    ) -> None:
         self._replica = replica
         self._state = state
         self._clock = clock
+        self._marks = marks or Marks()
+        self._next_marks_s = 0.0
         self._credential = 0  # by its number, from which to go on
         self._room = 0  # likewise
         self._bucket = 0  # of ClientIds, likewise
@@ -54,13 +68,22 @@ class Keeper:
         """What is to be proposed next."""
         if not self._replica.leads:
             self._credential, self._room, self._bucket, self._next_forgetting_s = 0, 0, 0, 0.0
-            return None
         try:
             known = self._replica.level >= LEVEL
-        except RaftError:  # it is not known yet whom it leads
+        except RaftError:  # it is not known yet who the members are
             return None
         if not known:
             return None
+        return self._due_marks() or (self._due_as_leader() if self._replica.leads else None)
+
+    def _due_marks(self) -> Command | None:
+        if self._clock() < self._next_marks_s:
+            return None
+        self._next_marks_s = self._clock() + MARKS_EVERY_S
+        marks = self._marks.take(MARKS)
+        return Mark(marks) if marks else None
+
+    def _due_as_leader(self) -> Command | None:
         if not self._state.ask(lambda tables: tables.begun):
             return Begin()
         return self._due_credentials() or self._due_expiry() or self._due_forgetting()
@@ -96,5 +119,7 @@ class Keeper:
         self._replica.propose(encode(command), done)
         if not answered.wait(OUTCOME_S) or isinstance(results[0], RaftError):
             logger.info("%s was not carried out, which is tried again", type(command).__name__)
+            if isinstance(command, Mark):
+                self._marks.put_back(command.marks)
             return False
         return True

@@ -9,10 +9,12 @@ from secrets import token_bytes
 from chat import validation
 from chat.commands import OPERATOR, Actor, Post, decode, encode
 from chat.history import render_post, with_reactions
+from chat.mentions import mentioned
 from chat.problems import Problem, invalid, outcome_unknown, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state.access import NAMELESS, NOT_YOUR_NAME
+from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, Repeated
 from raft.errors import OutcomeUnknown, RaftError
 from raft.messages import Command
@@ -38,6 +40,17 @@ def check_post(room: str, fields: Mapping[str, object], actor: Actor = _NOBODY) 
         validation.post_id("ReplyTo", get("replyto")) if "replyto" in members else 0,
         actor.by,
     )
+
+
+def with_mentions(post: Post, state: ChatState) -> Post:
+    """The post, naming whom its message mentions; that are users, so where nobody logs in it is nobody."""
+    if not post.by or "@" not in post.message:
+        return post
+
+    def known(texts: set[str]) -> set[str]:
+        return state.ask(lambda tables: {text for text in texts if text in tables.users})
+
+    return post._replace(mentions=mentioned(post.message, known))
 
 
 def user_of(actor: Actor, field: str, members: Mapping[str, object]) -> str:

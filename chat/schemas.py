@@ -102,7 +102,8 @@ COMPONENTS: dict[str, Schema] = {
             "Messages": integer(),
             "LastPostedAt": MOMENT,
             "Retention": or_null(RETENTION),
-        }
+        },
+        {"ReadId": integer(), "Unread": integer(), "Mentions": integer()},  # of who asks, where he reads it
     ),
     "Problem": {
         "type": "object",

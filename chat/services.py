@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from chat.gatekeeper import Gatekeeper
+from chat.marks import Marks
 from chat.rendered import RenderedPosts
 from chat.stream import Streams
 
@@ -16,4 +17,5 @@ class Services:
 
     gatekeeper: Gatekeeper
     streams: Streams | None = None
+    marks: Marks = field(default_factory=Marks)
     rendered: RenderedPosts = field(default_factory=RenderedPosts)

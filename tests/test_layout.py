@@ -48,6 +48,7 @@ FLOORS = (
     ("chat.validation", "chat.auth", "chat.buckets", "chat.cookies", "chat.lookalikes", "chat.origins", "chat.paging"),
     ("chat.commands.accounts", "chat.commands.codec"),
     ("chat.commands.cluster", "chat.commands.posts", "chat.commands.rooms"),
+    ("chat.mentions",),
     ("chat.commands",),
     ("chat.state.details", "chat.state.overlay"),
     ("chat.history", "chat.remembered"),
@@ -56,6 +57,7 @@ FLOORS = (
     ("chat.state.events", "chat.state.rooms"),
     ("chat.state.results", "chat.state.tables"),
     ("chat.state.access", "chat.sections.section"),
+    ("chat.state.marking",),
     ("chat.sections.*",),
     ("chat.sections",),
     ("chat.document",),
@@ -63,6 +65,7 @@ FLOORS = (
     ("chat.state.account_changes", "chat.state.post_changes", "chat.state.room_changes"),
     ("chat.state.machine",),
     ("chat.refusals",),
+    ("chat.marks",),
     ("chat.gatekeeper", "chat.posting", "chat.proposing", "chat.changing", "chat.keeper"),
     ("chat.cluster_settings", "chat.revising"),
     # The server loop, which knows nothing of a chat.

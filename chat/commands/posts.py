@@ -16,6 +16,9 @@ POST_OPENS = b',"Post":{'
 CLIENT_ID_OPENS = b',"ClientId":"'
 
 
+WHOLE_ROOM = "@room"  # in a post's mentions: all members of the room; no user has a name that begins with "@"
+
+
 class Post(NamedTuple):
     """A user says something in a room; its Id is found when it is applied.  `reply_to` 0: not a reply.
 

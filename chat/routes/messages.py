@@ -7,7 +7,7 @@ from http import HTTPStatus
 from chat import validation
 from chat.exporting import export
 from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk, render_post
-from chat.posting import check_post, propose, unanswered, with_key
+from chat.posting import check_post, propose, unanswered, with_key, with_mentions
 from chat.problems import Problem, invalid, not_found, unavailable
 from chat.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
@@ -32,6 +32,7 @@ def post(request: Request, room: str) -> Response | Deferred:
     fields = validation.json_object(request.body())
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     checked = check_post(room, fields if key is None else with_key(fields, key), request.actor)
+    checked = with_mentions(checked, request.state)
     answer = request.defer()
     if answer is not None:
         propose(request.replica, checked, partial(_send, request, answer), flushes=True)

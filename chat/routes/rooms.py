@@ -57,12 +57,15 @@ def delete(request: Request, room: str) -> Response:
 
 def _detailed(room: RoomSummary) -> dict[str, object]:
     bounds = {"MaxMessages": room.max_messages, "MaxAgeSeconds": room.max_age_s}
-    return {
+    told: dict[str, object] = {
         "Name": room.name,
         "Messages": room.posts,
         "LastPostedAt": timestamp(room.last_posted_at),
         "Retention": {name: bound for name, bound in bounds.items() if bound is not None} or None,
     }
+    if room.counts is not None:
+        told |= {"ReadId": room.counts.read_id, "Unread": room.counts.unread, "Mentions": room.counts.mentions}
+    return told
 
 
 def _json(value: object) -> bytes:

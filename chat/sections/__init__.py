@@ -11,7 +11,7 @@ A section that has no rows is not there.
 import json
 from collections.abc import Callable, Iterator
 
-from chat.sections import accounts, ages, changes, details, settings
+from chat.sections import accounts, ages, changes, details, readers, settings
 from chat.sections.section import Row, Section
 from chat.state.tables import Tables
 
@@ -19,7 +19,7 @@ from chat.state.tables import Tables
 SECTIONS: tuple[Section, ...] = (
     settings.SECTION, ages.SECTION,
     accounts.USERS, accounts.TOKENS, accounts.INVITES, accounts.TICKETS,
-    changes.SECTION, details.SECTION,
+    changes.SECTION, details.SECTION, readers.SECTION,
     settings.ERASED,
 )  # fmt: skip
 

@@ -145,7 +145,17 @@ class AuthChanged:
     index: int
 
 
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Somebody has read a room up to this Id, which is for his own other devices to know."""
+
+    index: int
+    user: str
+    room: str
+    id: int
+
+
 Event = PostEvent | PostChanged | Reacted | ReactedSince | RoomEvent | RoomDeleted
-# What concerns no room: told without a Cursor, and not again to who was away meanwhile.
-AccountEvent = UsersChanged | Revoked | AuthChanged
+# What does not concern all who see a room: told without a Cursor, and not again to who was away meanwhile.
+AccountEvent = UsersChanged | Revoked | AuthChanged | Marked
 Tell = Callable[[Event | AccountEvent], None]

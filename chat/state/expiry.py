@@ -74,6 +74,7 @@ def expire(tables: Tables, command: Expire, entry: Entry, tell: Tell) -> Done:
     gone = None if command.gone is None else tables.rooms.existing(command.gone)
     if gone is not None and _is_needless(tables, gone, command.now):
         tables.live_bytes -= gone.record_bytes
+        tables.readers.pop(gone.name, None)
         tables.rooms.remove(gone, entry.index)
         tell(RoomDeleted(entry.index, gone.name))
     return Done(entry.index)

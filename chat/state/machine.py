@@ -12,6 +12,7 @@ from `document`.
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from threading import Lock
 from typing import TypeVar
@@ -25,6 +26,7 @@ from chat.state import (
     account_changes,
     credential_changes,
     expiry,
+    marking,
     post_changes,
     posting,
     room_changes,
@@ -33,7 +35,7 @@ from chat.state import (
 from chat.state.access import STRANGER, Acting
 from chat.state.events import AccountEvent, Event
 from chat.state.overlay import Reactions
-from chat.state.results import Missed, Refusal, Result, RoomsPage
+from chat.state.results import Missed, Refusal, Result, RoomsPage, RoomSummary
 from chat.state.tables import Tables
 from raft.messages import Entry
 
@@ -41,8 +43,8 @@ T = TypeVar("T")
 
 # Of every command but a post: called with the tables, the command, its entry and a Tell.
 APPLIERS: dict[type, Callable[..., Result]] = {
-    **room_changes.APPLIERS, **post_changes.APPLIERS, **account_changes.APPLIERS, **credential_changes.APPLIERS,
-    **settings_changes.APPLIERS, **expiry.APPLIERS,
+    **room_changes.APPLIERS, **post_changes.APPLIERS, **marking.APPLIERS, **account_changes.APPLIERS,
+    **credential_changes.APPLIERS, **settings_changes.APPLIERS, **expiry.APPLIERS,
 }  # fmt: skip
 
 
@@ -162,7 +164,7 @@ class ChatState:
         with self._lock:
             tables = self._tables
             page = ask.page(*access.seen_names(tables, acting))
-            rooms = [room_changes.summary(tables.rooms.by_name[name]) for name in page.names]
+            rooms = [_summary(tables, tables.rooms.by_name[name], acting) for name in page.names]
             return RoomsPage(self._last_index, rooms, page)
 
     def located(
@@ -209,6 +211,10 @@ class ChatState:
     def digest(self) -> str:
         """SHA-256 over all that is replicated: equal on members that applied the same log."""
         return document.digest(self.document())
+
+
+def _summary(tables: Tables, room: Room, acting: Acting) -> RoomSummary:
+    return replace(room_changes.summary(room), counts=marking.counts(tables, acting.name, room))
 
 
 def _missed(room: Room, after: int, up_to: int) -> Missed | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from chat.commands import Actor, Post
 from chat.history import render
-from chat.state import access
+from chat.state import access, marking
 from chat.state.events import EVERYBODY, PostEvent
 from chat.state.results import Posted, Refusal, Repeated
 from chat.state.tables import Tables
@@ -53,6 +53,8 @@ def post(
     id = room.append(entry.index, entry.time, len(entry.record), tables.settings.max_messages)
     tables.live_bytes += room.record_bytes - before
     posted = Posted(room_name, id, entry.index, True, render(entry.body, id, entry.time))
+    if command.mentions:
+        marking.mention(tables, room, id, command)
     if tell is not None:
         reach = EVERYBODY if room.details is None else access.reach(room)
         tell(PostEvent(entry.index, room_name, id, posted.json, reach))

@@ -7,6 +7,7 @@ from chat.paging import NamePage
 from chat.state.accounts import Token, User
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.overlay import Reactions
+from chat.state.readers import Counts
 from chat.state.settings import Settings
 
 
@@ -106,6 +107,7 @@ class RoomSummary:
     last_posted_at: int  # microseconds since 1970
     max_messages: int | None = None  # of retention
     max_age_s: int | None = None  # likewise
+    counts: Counts | None = None  # for who asks, where he is a reader of it
 
 
 class RoomsPage(NamedTuple):

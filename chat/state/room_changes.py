@@ -23,6 +23,7 @@ def delete(tables: Tables, command: DeleteRoom, entry: Entry, tell: Tell) -> Roo
     if room is None:
         return _NO_SUCH_ROOM
     tables.live_bytes -= room.record_bytes
+    tables.readers.pop(room.name, None)
     tables.rooms.remove(room, entry.index)
     deleted = RoomDeleted(entry.index, room.name)
     tell(deleted)

@@ -8,6 +8,7 @@ from werkzeug.test import Client, TestResponse
 
 from chat.app import WsgiApp, create_app
 from chat.gatekeeper import Gatekeeper
+from chat.marks import Marks
 from chat.state.machine import ChatState
 from tests.chat.fake_replica import FIRST_TIME, FakeReplica
 
@@ -33,7 +34,8 @@ class ChatClient:
         self.replica = FakeReplica(self.state)
         self.clock = Clock()
         gatekeeper = Gatekeeper(self.replica, self.state, operator=OPERATORS_SECRET, clock=self.clock)
-        self.app = create_app(self.replica, self.state, gatekeeper=gatekeeper, websocket=websocket)
+        self.marks = Marks()
+        self.app = create_app(self.replica, self.state, gatekeeper=gatekeeper, websocket=websocket, marks=self.marks)
         self._client = Client(self.app, use_cookies=False)
 
     def open(self, method: str, target: str, body: bytes = b"", environ: dict[str, Any] | None = None) -> TestResponse:

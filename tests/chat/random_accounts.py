@@ -16,6 +16,7 @@ from chat.commands.accounts import (
     Used,
 )
 from chat.commands.cluster import ExpireCredentials, SetAuth, SetSettings
+from chat.commands.posts import WHOLE_ROOM, Mark
 from tests.chat.random_log import COMMANDS, ROOMS
 
 _rooms = st.sampled_from(ROOMS)
@@ -76,8 +77,12 @@ _accounts: st.SearchStrategy[Command] = st.one_of(
 )
 _modes = st.builds(SetAuth, _actors, st.sampled_from(["login", "login", "open"]), st.sampled_from(["open", "invite"]))
 _posts_by_token = st.builds(
-    Post, _rooms, _names, st.just("hi"), st.integers(0, 60).map(str), st.just(0), st.integers(0, 5)
-)
+    Post, _rooms, _names, st.just("hi"), st.integers(0, 60).map(str), st.just(0), st.integers(0, 5),
+    st.lists(st.sampled_from(["ann", "bob", "zoe", WHOLE_ROOM]), max_size=2).map(tuple),
+)  # fmt: skip
+_marks = st.builds(
+    Mark, st.lists(st.tuples(st.integers(0, 3), _rooms, st.integers(-1, 6)), max_size=3).map(tuple)
+)  # fmt: skip
 # A login with two users and their tokens, 1 and 2: most of what is drawn would be refused without.
 _OPENING: list[Command] = [
     SetAuth(Actor(OPERATOR), "login", "invite"),
@@ -86,7 +91,7 @@ _OPENING: list[Command] = [
     LogIn(Actor(NOBODY, "ann"), 4, bytes(32), "session", "", 0),
     LogIn(Actor(NOBODY, "bob"), 5, bytes([1]) * 32, "session", "", 1_000),
 ]
-_ACCOUNT_COMMANDS = st.one_of(_accounts, _accounts, _accounts, _posts_by_token, COMMANDS, _modes)
+_ACCOUNT_COMMANDS = st.one_of(_accounts, _accounts, _accounts, _posts_by_token, _marks, COMMANDS, _modes)
 ACCOUNT_LOGS: st.SearchStrategy[list[Command]] = st.builds(
     list.__add__, st.sampled_from([[], _OPENING, _OPENING]), st.lists(_ACCOUNT_COMMANDS, max_size=50)
 )  # fmt: skip

@@ -1,0 +1,29 @@
+"""`/rooms/{room}/read`: how far somebody has read a room."""
+
+from http import HTTPStatus
+
+from chat import validation
+from chat.marks import check_mark
+from chat.problems import invalid
+from chat.request import Request, Response
+from chat.routing import Answer, Body, Route, Who
+from chat.schemas import POST_ID, record
+
+
+def mark(request: Request, room: str) -> Response:
+    """PUT /rooms/{room}/read: 202; within seconds the room is read up to this Id, where there is such a post."""
+    request.acting()
+    members = validation.members(validation.json_object(request.body()))
+    if members.keys() != {"id"}:
+        raise invalid("Id", "must be there, and nothing else")
+    request.services.marks.note(check_mark(request.state, request.actor, room, members["id"]))
+    return Response(HTTPStatus.ACCEPTED)
+
+
+ROUTES = (
+    Route(
+        "PUT", "/rooms/{room}/read", mark, Who.USER, "Have read a room up to a post",
+        body=Body(record({"Id": POST_ID})), answers={202: Answer("Noted, and told to the cluster within seconds")},
+        login=True,
+    ),
+)  # fmt: skip

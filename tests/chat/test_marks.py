@@ -1,0 +1,30 @@
+"""Read markers on their way to the state: the newest of each room, in batches, and bounded."""
+
+from chat.marks import MARKS_MAX, Marks
+
+
+def test_of_each_room_the_newest_place_is_told_once() -> None:
+    marks = Marks()
+    for by, room, id in [(1, "a", 3), (1, "b", 1), (2, "a", 9), (1, "a", 7), (1, "a", 5)]:
+        marks.note((by, room, id))
+    assert marks.take(2) == ((1, "a", 7), (1, "b", 1))
+    assert marks.take(2) == ((2, "a", 9),)
+    assert marks.take(2) == ()
+
+
+def test_what_could_not_be_told_is_told_again_unless_there_is_newer() -> None:
+    marks = Marks()
+    marks.note((1, "a", 3))
+    marks.note((1, "b", 3))
+    taken = marks.take(9)
+    marks.note((1, "a", 4))
+    marks.put_back(taken)
+    assert sorted(marks.take(9)) == [(1, "a", 4), (1, "b", 3)]
+
+
+def test_no_more_wait_than_may_and_the_oldest_go() -> None:
+    marks = Marks()
+    for by in range(MARKS_MAX + 5):
+        marks.note((by, "a", 1))
+    taken = marks.take(2 * MARKS_MAX)
+    assert (len(taken), taken[0]) == (MARKS_MAX, (5, "a", 1))
