@@ -1,7 +1,7 @@
 """Which tests run beside each other where there is more than one worker (pytest-xdist, `-n auto --dist loadgroup`).
 
-Those that start nodes, browsers or disks of their own have deadlines that are meant for a machine: they follow each other
-in one worker.  All others are single processes that compute, and fill the other cores meanwhile.
+Those that start nodes, browsers or disks of their own have deadlines that are meant for a machine: they follow each
+other in one worker.  All others are single processes that compute, and fill the other cores meanwhile.
 """
 
 from pathlib import Path
