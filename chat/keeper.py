@@ -69,10 +69,12 @@ class Keeper:
         if not self._replica.leads:
             self._credential, self._room, self._bucket, self._next_forgetting_s = 0, 0, 0, 0.0
         try:
-            known = self._replica.level >= LEVEL
-        except RaftError:  # it is not known yet who the members are
+            return self._due()
+        except RaftError:  # it is not known yet who the members are, or what time it is
             return None
-        if not known:
+
+    def _due(self) -> Command | None:
+        if self._replica.level < LEVEL:
             return None
         return self._due_marks() or (self._due_as_leader() if self._replica.leads else None)
 
@@ -86,22 +88,23 @@ class Keeper:
     def _due_as_leader(self) -> Command | None:
         if not self._state.ask(lambda tables: tables.begun):
             return Begin()
-        return self._due_credentials() or self._due_expiry() or self._due_forgetting()
+        now = self._replica.agreed_time()
+        return self._due_credentials(now) or self._due_expiry(now) or self._due_forgetting(now)
 
-    def _due_credentials(self) -> Command | None:
-        now, first = self._replica.agreed_time(), self._credential
+    def _due_credentials(self, now: int) -> Command | None:
+        first = self._credential
         command, self._credential = self._state.ask(lambda tables: due_credentials(tables, now, first))
         return command
 
-    def _due_expiry(self) -> Command | None:
-        now, first = self._replica.agreed_time(), self._room
+    def _due_expiry(self, now: int) -> Command | None:
+        first = self._room
         command, self._room = self._state.ask(lambda tables: due_expiry(tables, now, first))
         return command
 
-    def _due_forgetting(self) -> Command | None:
+    def _due_forgetting(self, now: int) -> Command | None:
         if not self._bucket and self._clock() < self._next_forgetting_s:
             return None
-        now, first = self._replica.agreed_time(), self._bucket
+        first = self._bucket
         command, self._bucket = self._state.ask(lambda tables: due_forgetting(tables, now, first))
         if not self._bucket:
             self._next_forgetting_s = self._clock() + FORGET_EVERY_S

@@ -33,7 +33,10 @@ class Replica(Protocol):
         """Whether this member leads, as far as it knows."""
 
     def agreed_time(self) -> int:
-        """What time it is as most members have it, in microseconds since 1970: what is too old is so by that."""
+        """What time it is as most members have it, in microseconds since 1970: what is too old is so by that.
+
+        Raises Unavailable where too few of their clocks are known.
+        """
 
     def contact_age_s(self) -> float:
         """Seconds since this member was in contact with a majority by way of a leader; infinite: never yet.

@@ -16,7 +16,6 @@ from raft.forwarding import Leader
 from raft.membership import Change, PlanPromotion
 from raft.messages import ChangeMembership, ChangeMembershipReply, TransferLeadership
 from raft.node import Node, Role
-from raft.proposals import now
 from raft.wire import Call
 
 CHANGE_TIMEOUT_S = 4.5  # clients are promised an answer within 5 s
@@ -35,15 +34,19 @@ class Administration:
         applier: Applier,
         new_leader: Callable[[], Leader],
         stopping: threading.Event,
+        stamp: Callable[[], int],
         *,
         election_timeout_s: float,
     ) -> None:
-        """`new_leader` makes a way to the leader for one thread; nobody waits any longer once `stopping` is set."""
+        """`new_leader` makes a way to the leader for one thread; nobody waits any longer once `stopping` is set;
+        `stamp` is asked for entries' time.
+        """
         self._id = id
         self._door = door
         self._applier = applier
         self._new_leader = new_leader
         self._stopping = stopping
+        self._stamp = stamp
         self._transfer_s = min(TRANSFER_TIMEOUTS * election_timeout_s, CHANGE_TIMEOUT_S)
 
     # For this member's clients
@@ -148,7 +151,7 @@ class Administration:
             if node.role is Role.LEADER and is_so_already(node.configuration, change):
                 index = max(node.configuration_index, node.log.base_index)  # what a snapshot holds has no term any more
                 return index, node.log.term_at(index) or 0
-            return node.change_membership(change, now()), node.current_term
+            return node.change_membership(change, self._stamp()), node.current_term
 
         return self._answered(lambda: self._door.enter(act))
 

@@ -6,25 +6,18 @@ still then (node.py, `tick`).  And after such a pause nothing counts for GAP_S: 
 socket all the while.
 """
 
-import time
 from collections.abc import Callable
 
 from raft.node import Node
+from raft.timing import steady_s
 
 GAP_S = 1.0  # ticks are some milliseconds apart: by then this process, or its machine, has been stopped
-
-
-def _seconds() -> float:
-    return time.clock_gettime(_CLOCK)
-
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the former is Linux's
 
 
 class Contact:
     """Of one member; all methods are called under the engine's lock."""
 
-    def __init__(self, clock: Callable[[], float] = _seconds) -> None:
+    def __init__(self, clock: Callable[[], float] = steady_s) -> None:
         self._clock = clock
         self._ticked_s = clock()
         self._believed_from_s = self._ticked_s

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from raft.applier import Applier
+from raft.clocks import Clocks
 from raft.contact import Contact
 from raft.door import Door, Told
 from raft.flusher import Flusher
 from raft.messages import AppendEntries, InstallSnapshot, Message, Propose, Reply
 from raft.node import Node, Ready, Role
 from raft.peers import Peers
-from raft.proposals import Proposals, now
+from raft.proposals import Proposals
 from raft.storage import Storage
 from raft.wire import Answer
 
@@ -34,17 +35,19 @@ class Driver:
         peers: Peers,
         proposals: Proposals,
         contact: Contact,
+        clocks: Clocks,
         *,
         heartbeat_ms: float,
         on_tick: Callable[[], None],
         on_broken: Callable[[Exception], None],
     ) -> None:
         """`on_tick` is called by the tick thread after each tick; `on_broken` ends the process."""
-        self.flusher = Flusher(door, storage, proposals, self._send, on_broken)
+        self.flusher = Flusher(door, storage, proposals, self._send, clocks.stamp, on_broken)
         self._door = door
         self._applier = applier
         self._peers = peers
         self._contact = contact
+        self._clocks = clocks
         self._tick_s = heartbeat_ms / 1000 / TICKS_PER_HEARTBEAT
         self._on_tick = on_tick
         self._replies: dict[int, Callable[[Answer], None]] = {}  # RPCs that wait for the Node's reply, by request
@@ -54,7 +57,7 @@ class Driver:
 
     def propose_for_peer(self, call: Propose) -> None:
         """Append what a follower forwards; the caller answers, then flushes.  Raises NotLeader or Overloaded."""
-        self._door.enter(lambda node: node.propose(call.proposals, now()), flushes=True)
+        self._door.enter(lambda node: node.propose(call.proposals, self._clocks.stamp()), flushes=True)
 
     def serve(self, request: int, message: Message, done: Callable[[Answer], None]) -> None:
         """Step a peer's message; `done` gets the reply, when it may be given.  Raises InvalidMessage."""
@@ -121,4 +124,5 @@ class Driver:
 
     def _tick(self, node: Node) -> None:
         self._contact.ticked()
-        node.tick(time.monotonic() * 1000, now())
+        self._clocks.settle(node.configuration.voters)
+        node.tick(time.monotonic() * 1000, self._clocks.stamp())

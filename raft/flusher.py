@@ -16,7 +16,7 @@ from raft.door import Door
 from raft.errors import NotLeader, Overloaded
 from raft.messages import Message
 from raft.node import Ready
-from raft.proposals import Proposals, Waiting, now
+from raft.proposals import Proposals, Waiting
 from raft.queues import drain_nowait
 from raft.storage import Storage
 
@@ -30,13 +30,17 @@ class Flusher:
         storage: Storage,
         proposals: Proposals,
         send: Callable[[Sequence[Message]], None],
+        stamp: Callable[[], int],
         on_broken: Callable[[Exception], None],
     ) -> None:
-        """`send` takes the messages that had to wait for the disk; `on_broken` ends the process."""
+        """`send` takes the messages that had to wait for the disk; `stamp` is asked for entries' time; `on_broken`
+        ends the process.
+        """
         self._door = door
         self._storage = storage
         self._proposals = proposals
         self._send = send
+        self._stamp = stamp
         self._on_broken = on_broken
         self._work: SimpleQueue[Ready | Waiting] = SimpleQueue()  # bounded by Proposals, and by RPCs in flight
         self._refused: SimpleQueue[Waiting] = SimpleQueue()  # proposed here in vain: it does not lead, or is full
@@ -103,7 +107,7 @@ class Flusher:
         proposals = self._proposals.hand_over(batch)
         try:
             if proposals:
-                self._door.enter(lambda node: node.propose(proposals, now()), flushes=True)
+                self._door.enter(lambda node: node.propose(proposals, self._stamp()), flushes=True)
         except (NotLeader, Overloaded):
             self._proposals.take_back(batch)
             for waiting in batch:

@@ -55,7 +55,7 @@ from raft.messages import (
 from raft.node import Node, Role, Settings
 from raft.notices import Notices
 from raft.peers import Peers
-from raft.proposals import Proposals, now
+from raft.proposals import Proposals
 from raft.records import command_of_verified
 from raft.replicated import StateMachine
 from raft.shipping import Receiving
@@ -127,26 +127,31 @@ class RunningMember:
         self._door = door = Door(node)
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
         proposals = Proposals(self.id, identity.boot)
-        self._contact = Contact()
+        self._contact, self._clocks = Contact(), Clocks(self.id)
         self._applier = Applier(door, storage, machine, proposals, self._configuration_applied)
         self._peers = Peers(
             door, storage, self.sender, self._heard, lambda why: self._end(why, 0), self._contact,
             election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
         )  # fmt: skip
         self._driver = Driver(
-            door, storage, self._applier, self._peers, proposals, self._contact,
+            door, storage, self._applier, self._peers, proposals, self._contact, self._clocks,
             heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked, on_broken=self._broken,
         )  # fmt: skip
         self._timeout_s = timeout_ms / 1000
         self._forwarder = Forwarder(self.id, door, proposals, self._applier, self._driver.flusher, self._new_leader)
         self._administration = Administration(
-            self.id, door, self._applier, self._new_leader, self._stopping, election_timeout_s=self._timeout_s
+            self.id,
+            door,
+            self._applier,
+            self._new_leader,
+            self._stopping,
+            self._clocks.stamp,
+            election_timeout_s=self._timeout_s,
         )
         self._lookout = Lookout(
             self.id, door, self.sender, self._heard, lambda why: self._end(why, 0), timeout_s=self._timeout_s
         )
-        self._clocks = Clocks(self.id, door, self.sender)
-        self._notices = Notices(self.id, door, self.sender)
+        self._notices = Notices(self.id, door, self.sender, self._clocks.heard)
         self._receiving = Receiving(storage)
         self._snapshot_refused = ""  # why, as last said
         self._housekeeper: Housekeeper | None = None
@@ -175,7 +180,6 @@ class RunningMember:
             ("raft-forward", self._forwarder.run_proposals),
             ("raft-read", self._forwarder.run_reads),
             ("raft-lookout", partial(self._lookout.run, self._stopping)),
-            ("raft-clocks", partial(self._clocks.run, self._stopping)),
             ("raft-notices", partial(self._notices.run, self._stopping)),
         ]
         if self._housekeeper is not None:
@@ -239,6 +243,7 @@ class RunningMember:
     def _ticked(self) -> None:
         self._forwarder.try_again(self._driver.flusher.refused())
         self._peers.drop_idle()
+        self._clocks.say_when_off()
 
     def _standing_changed(self, before: Standing, after: Standing) -> None:
         role, term, leader_id = after
@@ -284,7 +289,10 @@ class RunningMember:
         return self._door.leader_id == self.id
 
     def agreed_time(self) -> int:
-        """What time it is as most members have it, as far as this one knows, in microseconds since 1970."""
+        """What time it is as most members have it, in microseconds since 1970: for what is to go by its age.
+
+        Raises Unavailable: too few of their clocks are known here.
+        """
         return self._clocks.agreed_time()
 
     def contact_age_s(self) -> float:
@@ -394,7 +402,7 @@ class RunningMember:
         committed = self._door.look(lambda node: node.committed_configuration)
         listed = {id: member.url for id, member in committed.members.items()}
         members = {id: member.incarnation for id, member in committed.members.items()}
-        return HelloReply(listed, members, tuple(sorted(committed.removed)), committed.level, now())
+        return HelloReply(listed, members, tuple(sorted(committed.removed)), committed.level)
 
     def admit(self, sender: Sender, target: int) -> None:
         """Whether `sender` may speak to this member, as `target`.  Raises RefusedPeer."""

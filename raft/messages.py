@@ -290,7 +290,6 @@ class HelloReply:
     members: dict[int, str]
     removed: tuple[int, ...]
     level: int = 1  # of the cluster: what a member of it has to know
-    time: int = 0  # its clock, in microseconds since 1970; 0: it does not say
 
 
 @dataclass(frozen=True, slots=True)

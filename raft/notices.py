@@ -19,23 +19,28 @@ from raft.membership import Member
 from raft.messages import Notice, NoticeReply, Sender
 from raft.node import Node
 from raft.proposals import now
+from raft.timing import steady_s
 from raft.transport import Lane
 from raft.wire import NOTICE_BYTES_MAX, decode_answer, encode
 
 NOTICE_LEVEL = 3  # of a program that knows them (membership.py)
-LOOK_S = 1.0
+LOOK_S = 0.2  # sooner than an election, so that who comes to lead knows what the others say
 REFRESH_S = 10.0
 ANSWER_TIMEOUT_S = 1.0
 
 
 class Notices:
-    """`sender()` says who this member is; `on_notice(member, body)` is called with what another one tells."""
+    """`on_notice(member, body)` is called with what another one tells."""
 
-    def __init__(self, id: int, door: Door, sender: Callable[[], Sender]) -> None:
+    def __init__(
+        self, id: int, door: Door, sender: Callable[[], Sender], on_clock: Callable[[int, int, float], None]
+    ) -> None:
+        """`sender()` says who this member is; `on_clock(member, time, when it was asked)` is told others' clocks."""
         self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
         self._id = id
         self._door = door
         self._sender = sender
+        self._on_clock = on_clock
         self._body = b""
         self._lock = threading.Lock()  # around the lanes
         self._lanes: dict[int, Lane[Notice]] = {}  # by member
@@ -98,6 +103,7 @@ class Notices:
     # In a lane's thread
 
     def _deliver(self, lane: Lane[Notice], notice: Notice) -> None:
+        asked_s = steady_s()
         try:
             status, body = lane.connection.call(encode(self._sender(), notice), ANSWER_TIMEOUT_S)
             if status != 200:
@@ -108,3 +114,4 @@ class Notices:
             return  # it is told again
         if sender.id == notice.target and isinstance(reply, NoticeReply):
             self._told[sender.id] = notice.body, time.monotonic()
+            self._on_clock(sender.id, reply.time, asked_s)

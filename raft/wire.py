@@ -75,10 +75,7 @@ _NAME_AT = len(b'{"rpc":"')
 _BOOLEANS = (b"true", b"false")
 _IN_LINES = {"entries", "proposals", "lines", "body"}  # not in the first line but behind it
 _LOCAL = {"request", "received"}  # the receiver's own business
-_UNSAID: dict[tuple[type[Any], str], object] = {
-    (ReadIndex, "term"): 0,
-    (HelloReply, "time"): 0,
-}  # what earlier versions do not say
+_UNSAID: dict[tuple[type[Any], str], object] = {(ReadIndex, "term"): 0}  # what earlier versions do not say
 _SHAPES: dict[type[Any], dict[str, Any]] = {
     cls: {f.name: get_type_hints(cls)[f.name] for f in fields(cls) if f.name not in _IN_LINES | _LOCAL}
     for cls in (*_CALLS, *_ANSWERS)

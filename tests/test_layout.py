@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the ground up; modules that share a line do not import each other.
 FLOORS = (
-    ("raft.errors", "raft.messages", "raft.planes"),
+    ("raft.errors", "raft.messages", "raft.planes", "raft.timing"),
     ("raft.membership", "raft.records"),
     ("raft.wire", "raft.admission"),
     ("raft.log", "raft.progress"),
@@ -78,11 +78,9 @@ FLOORS = (
     # The websockets.
     ("chat.frames", "chat.mailing"),
     ("chat.link",),
-    ("chat.attendance",),
     ("chat.audience",),
     ("chat.hub",),
-    ("chat.reception", "chat.subscription"),
-    ("chat.conversation",),
+    ("chat.subscription",),
     ("chat.websocket",),
     ("chat.stream",),
     ("chat.rendered",),

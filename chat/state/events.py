@@ -16,7 +16,6 @@ class Reach(NamedTuple):
 
     public: bool = True  # everybody but guests
     members: frozenset[str] = frozenset()  # these in any case
-    admins: bool = True  # these too
 
 
 EVERYBODY = Reach()

@@ -38,6 +38,7 @@ class FakeReplica:
         self.refusal: ChangeRefused | None = None
         self.level = LEVEL
         self.leads = True
+        self.clocks_known = True
         self.contact_s = 0.0  # how long ago a leader was in contact
         self.told: list[bytes] = []  # by `tell`
         self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
@@ -54,6 +55,8 @@ class FakeReplica:
         return FIRST_INDEX + len(self._entries) - 1
 
     def agreed_time(self) -> int:
+        if not self.clocks_known:
+            raise Unavailable("what time it is is not known")
         return self.now
 
     def contact_age_s(self) -> float:

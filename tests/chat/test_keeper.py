@@ -60,6 +60,17 @@ def test_the_leader_begins_once_every_member_knows_how() -> None:
     assert kept.proposed() == []
 
 
+def test_nothing_goes_while_the_leader_does_not_know_what_time_it_is() -> None:
+    kept = Kept()
+    kept.replica.clocks_known = False
+    assert kept.proposed() == [Begin()]
+    kept.post("c1")
+    kept.passes(2 * CLIENT_IDS_KEPT_S)
+    assert kept.proposed() == []
+    kept.replica.clocks_known = True
+    assert [type(command) for command in kept.proposed()] == [Forget]
+
+
 def test_client_ids_are_forgotten_after_a_day_and_not_before() -> None:
     kept = begun()
     assert isinstance(kept.post("c1"), Posted)

@@ -13,6 +13,7 @@ from chat.history import Room
 from chat.sections import ages, changes, details
 from chat.state import expiry, posting
 from raft import compaction, disk, identity, recovery, segments
+from raft.clocks import Clocks
 from raft.indexes import Indexes
 from raft.log import Log
 from raft.membership import Configuration
@@ -545,7 +546,7 @@ SNAPSHOTS = (
         details._copy,
         "sorted(rooms)",
         "()",
-        seed=95,
+        seed=27,
     ),
     _mutant(
         "client-ids-forgotten-early",
@@ -655,4 +656,34 @@ SNAPSHOTS = (
     ),
 )
 
-MUTANTS = (*ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS)
+CLOCKS = (
+    _mutant(
+        "stamps-by-a-wrong-clock",
+        "A leader stamps by its own clock, also where most of the others' say that it is wrong.",
+        "the design's rule of time: more than 10 s off the voters' median, a leader uses the median",
+        Clocks.stamp,
+        "own if abs(off) <= OFF_S * _SECOND else int(own - off)",
+        "own",
+        seed=3,
+    ),
+    _mutant(
+        "expires-by-a-wrong-clock",
+        "What is old enough to go a leader finds by its own clock.",
+        "the design's rule of time",
+        Clocks.agreed_time,
+        "return int(own - self._off(own, self._agreed))",
+        "return own",
+        seed=9,
+    ),
+    _mutant(
+        "expires-by-clocks-it-does-not-know",
+        "A member that was not heard of is taken for one whose clock is ahead.",
+        "a rule of raft/clocks.py: to keep a thing too long is the lesser harm",
+        Clocks.settle,
+        "_at(lowest, middle - 1), _at(lowest, middle)",
+        "_at(highest, middle - 1), _at(highest, middle)",
+        seed=18,
+    ),
+)
+
+MUTANTS = (*ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *CLOCKS)

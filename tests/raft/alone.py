@@ -13,7 +13,7 @@ from raft.log import Log
 from raft.membership import Configuration, Member
 from raft.messages import Entry, HardState, Message
 from raft.node import Node, Ready, Role
-from raft.proposals import Proposals, Waiting
+from raft.proposals import Proposals, Waiting, now
 from raft.records import entry_of_verified
 from raft.storage import Storage
 from tests.raft.memory import Memory
@@ -78,7 +78,7 @@ class Alone:
         self.door.on_ready = self._dispatch
         storage = cast(Storage, self.storage)
         self.applier = Applier(self.door, storage, self.memory, self.proposals, self.configurations.append)
-        self.flusher = Flusher(self.door, storage, self.proposals, self._send, self.failures.append)
+        self.flusher = Flusher(self.door, storage, self.proposals, self._send, now, self.failures.append)
 
     def _send(self, messages: Sequence[Message]) -> None:
         self.sent += messages

@@ -1,113 +1,172 @@
-"""What time most members have: one wrong clock of three counts for nothing, and only a leader asks."""
+"""What time most voters have: one wrong clock of three counts for nothing, and in doubt nothing goes too early."""
 
-import random
-from collections.abc import Iterator
+import logging
+from itertools import permutations
 
 import pytest
 
-from raft.clocks import KNOWN_S, Clocks
-from raft.door import Door
-from raft.endpoint import Endpoint
-from raft.log import Log
-from raft.membership import Configuration, Member
-from raft.messages import HardState, HelloReply, Sender
-from raft.node import Node, Role
-from tests.raft.peer_port import PeerPort
+from raft.clocks import AGREES_S, ANSWER_TIMEOUT_S, KNOWN_S, OFF_S, Clocks
+from raft.errors import Unavailable
 
 OWN = 1
 NOW = 1_795_428_000_000_000
-HOUR = 3600 * 1_000_000
+SECOND = 1_000_000
+HOUR = 3600 * SECOND
 
 
-class Asked:
-    """Another member, with a clock of its own."""
+class Member:
+    """Member 1, whose clocks are set by hand; `right` is the time that it is."""
 
-    def __init__(self, id: int) -> None:
-        self.id = id
-        self.time = NOW
-        self.cluster_id = "c1"
-        self.times_asked = 0
-        self.port = PeerPort(f"member-{id}")
-        self.port.open(Endpoint(lambda: Sender(id, "bb", self.cluster_id, ""), self._hello))
+    def __init__(self) -> None:
+        self.right = NOW
+        self.off = 0  # the own clock, in microseconds
+        self.clocks = Clocks(OWN, lambda: self.right + self.off, lambda: self.steady_s)
 
-    def _hello(self) -> HelloReply:
-        self.times_asked += 1
-        return HelloReply({}, {}, (), 1, self.time)
+    @property
+    def steady_s(self) -> float:
+        return (self.right - NOW) / SECOND + 500
 
+    def passes(self, seconds: float) -> None:
+        self.right += int(seconds * SECOND)
 
-class Asking:
-    """Member 1 of so many, whose own clock is right."""
+    def hears(self, member: int, off: int, took_s: float = 0.0) -> None:
+        """Another one's clock is off so far."""
+        self.clocks.heard(member, self.right + off - int(took_s / 2 * SECOND), self.steady_s - took_s)
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.monotonic_s = 500.0
-        self.time = NOW
-        monkeypatch.setattr("raft.clocks.now", lambda: self.time)
-        monkeypatch.setattr("raft.clocks.time.monotonic", lambda: self.monotonic_s)
-        self.others = [Asked(id) for id in (2, 3)]
-        members = {OWN: Member(OWN, "http://127.0.0.1:9", True)}
-        members |= {other.id: Member(other.id, other.port.url, True) for other in self.others}
-        configuration = Configuration(members, cluster_id="c1")
-        self.node = Node(
-            OWN, log=Log(), hard_state=HardState(), configurations=[(0, configuration)], rng=random.Random(1)
-        )
-        self.node.role = Role.LEADER
-        self.clocks = Clocks(OWN, Door(self.node), lambda: Sender(OWN, "aa", "c1", ""))
+    def settles(self, voters: int) -> None:
+        self.clocks.settle(range(1, voters + 1))
 
-    def late(self) -> int:
-        """Ask all; how far what they agree on is behind the right time, in hours."""
-        self.clocks.ask()
-        return (self.time - self.clocks.agreed_time()) // HOUR
+    def stamps(self) -> int:
+        """How far off the right time."""
+        return self.clocks.stamp() - self.right
+
+    def agrees(self) -> int | None:
+        """How far off the right time what is to go by its age goes by; None: it is not known."""
+        try:
+            return self.clocks.agreed_time() - self.right
+        except Unavailable:
+            return None
 
 
-@pytest.fixture
-def asking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asking]:
-    made = Asking(monkeypatch)
-    yield made
-    for other in made.others:
-        other.port.close()
+def member_of(own: int, *others: int | None) -> Member:
+    """With clocks that are off so far; None: one that is not known."""
+    member = Member()
+    member.off = own
+    for id, off in enumerate(others, 2):
+        if off is not None:
+            member.hears(id, off)
+    member.settles(1 + len(others))
+    return member
 
 
-def test_one_wrong_clock_of_three_counts_for_nothing(asking: Asking) -> None:
-    for wrong in (-9 * HOUR, 9 * HOUR):
-        asking.others[0].time = NOW + wrong
-        assert asking.late() == 0
-    asking.others[0].time, asking.time = NOW, NOW + 9 * HOUR
-    assert asking.late() == 9, "the own one is wrong"
+H = HOUR
+
+STAMPED = [
+    # the own clock, the others', what entries are stamped with, what is agreed on (None: nothing)
+    ("alone", 5 * H, (), 5 * H, 5 * H),
+    ("of two the own", H, (0,), H, 0),
+    ("of two the own, though it is behind", -H, (0,), -H, -H),
+    ("of two one is not known", H, (None,), H, None),
+    ("ahead of the two others", 9 * H, (0, 0), 0, 0),
+    ("behind the two others", -9 * H, (0, 0), 0, 0),
+    ("one other is ahead", 0, (9 * H, 0), 0, 0),
+    ("one other is behind", 0, (0, -9 * H), 0, 0),
+    ("one ahead, one behind", 0, (9 * H, -9 * H), 0, 0),
+    ("behind both, by which the nearer counts", 0, (9 * H, 8 * H), 8 * H, 8 * H),
+    ("one of three is not known", H, (0, None), H, 0),
+    ("one of three is not known, and the own is behind", -H, (0, None), -H, -H),
+    ("both others are not known", 0, (None, None), 0, None),
+    ("of four the middle", 9 * H, (0, H, 2 * H), 2 * H, H),
+    ("of four behind", -9 * H, (0, H, 2 * H), 0, 0),
+    ("of five the median", 9 * H, (-H, 0, H, 2 * H), H, H),
+    ("of five one is not known", 9 * H, (0, 0, 0, None), 0, 0),
+    ("of five two are not known", 9 * H, (0, 0, None, None), 9 * H, 0),
+    ("of five three are not known", 9 * H, (0, None, None, None), 9 * H, None),
+]
 
 
-def test_a_clock_that_is_behind_all_others_makes_nothing_older_than_it_stamps(asking: Asking) -> None:
-    asking.time = NOW - 9 * HOUR
-    assert asking.late() == 0
+@pytest.mark.parametrize(("own", "others", "stamped", "agreed"), [s[1:] for s in STAMPED], ids=[s[0] for s in STAMPED])
+def test_a_clock_that_is_off_counts_for_nothing_where_that_can_be_told(
+    own: int, others: tuple[int | None, ...], stamped: int, agreed: int | None
+) -> None:
+    for told in set(permutations(others)):
+        member = member_of(own, *told)
+        assert (member.stamps(), member.agrees()) == (stamped, agreed), told
 
 
-def test_of_two_clocks_the_earlier_counts(asking: Asking) -> None:
-    asking.others[1].port.close()
-    asking.others[0].time = NOW - 2 * HOUR
-    assert asking.late() == 2
-    asking.others[0].time = NOW + 2 * HOUR
-    assert asking.late() == 0
+@pytest.mark.parametrize("off_s", [-OFF_S, -OFF_S / 2, OFF_S])
+def test_a_clock_that_is_a_little_off_stamps_by_itself(off_s: float) -> None:
+    member = member_of(int(off_s * SECOND), 0, 0)
+    assert member.stamps() == off_s * SECOND
+    assert member.agrees() == 0
 
 
-def test_what_was_told_goes_on_for_a_while(asking: Asking) -> None:
-    asking.time = NOW + 9 * HOUR
-    assert asking.late() == 9
-    asking.monotonic_s += KNOWN_S - 1
-    assert asking.clocks.agreed_time() == NOW + int((KNOWN_S - 1) * 1_000_000)
-    asking.monotonic_s += 2
-    assert asking.clocks.agreed_time() == asking.time
+def test_a_clock_that_jumps_is_noticed_at_once() -> None:
+    member = member_of(0, 0, 0)
+    member.off = HOUR
+    assert member.stamps() == 0
+    member.off = 0
+    assert member.stamps() == 0
 
 
-def test_who_does_not_lead_asks_nobody(asking: Asking) -> None:
-    asking.node.role = Role.FOLLOWER
-    asking.clocks.ask()
-    assert [other.times_asked for other in asking.others] == [0, 0]
-    asking.node.role = Role.LEADER
-    asking.clocks.ask()
-    assert [other.times_asked for other in asking.others] == [1, 1]
+def test_a_clock_that_is_heard_of_counts_at_once() -> None:
+    member = member_of(HOUR, None, None)
+    member.hears(2, 0)
+    member.hears(3, 0)
+    assert member.stamps() == 0
 
 
-def test_another_cluster_and_a_member_that_does_not_say_count_for_nothing(asking: Asking) -> None:
-    asking.time = NOW + 9 * HOUR
-    asking.others[0].cluster_id = "c2"
-    asking.others[1].time = 0
-    assert asking.late() == 0
+def test_what_was_heard_goes_on() -> None:
+    member = member_of(HOUR, 0, 0)
+    member.passes(3_600)
+    assert (member.stamps(), member.agrees()) == (0, 0)
+
+
+def test_what_was_heard_too_long_ago_counts_no_more() -> None:
+    member = member_of(HOUR, 0, 0)
+    member.passes(KNOWN_S)
+    member.settles(3)
+    assert member.stamps() == 0
+    member.passes(1)
+    member.settles(3)
+    assert (member.stamps(), member.agrees()) == (HOUR, None)
+
+
+def test_who_votes_no_more_counts_no_more() -> None:
+    member = member_of(0, 9 * HOUR, 9 * HOUR)
+    assert member.stamps() == 9 * HOUR
+    member.clocks.settle([OWN, 4, 5])
+    assert (member.stamps(), member.agrees()) == (0, None)
+
+
+def test_an_answer_that_took_long_says_nothing() -> None:
+    member = Member()
+    for id in (2, 3):
+        member.hears(id, HOUR, took_s=ANSWER_TIMEOUT_S + 0.1)
+    member.settles(3)
+    assert (member.stamps(), member.agrees()) == (0, None)
+
+
+def test_half_of_the_time_that_an_answer_took_is_its_way_back() -> None:
+    member = Member()
+    for id in (2, 3):
+        member.hears(id, HOUR, took_s=0.8)
+    member.settles(3)
+    assert member.stamps() == HOUR
+
+
+def test_it_is_said_once_that_the_own_clock_is_off_and_once_that_it_is_no_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "raft.clocks")
+    member = member_of(-HOUR, 0, 0)
+    for off in (-HOUR, -HOUR, -(AGREES_S + 1) * SECOND, -(AGREES_S - 1) * SECOND, 0, (AGREES_S + 1) * SECOND):
+        member.off = int(off)
+        member.clocks.say_when_off()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the clock here is 3600 s behind that of most members: mend it; while this member leads, it goes by theirs",
+        "the clock here agrees with that of most members again",
+    ]
+    member.off = 2 * HOUR
+    member.clocks.say_when_off()
+    assert "7200 s ahead of that of most members" in caplog.text

@@ -10,6 +10,8 @@ from raft.messages import (
     Hello,
     HelloReply,
     InstallSnapshot,
+    Notice,
+    NoticeReply,
     Propose,
     ProposeReply,
     ReadIndex,
@@ -56,7 +58,9 @@ class Endpoint:
         except RefusedPeer as error:
             respond(error)
             return
-        if isinstance(call, Propose):
+        if isinstance(call, Notice):
+            respond(NoticeReply(process.wall_us))
+        elif isinstance(call, Propose):
             respond(self._serve_propose(call))
         elif isinstance(call, ReadIndex):
             process.forwarding.read_for_peer(call, lambda index: respond(ReadIndexReply(index)))
@@ -95,7 +99,7 @@ class Endpoint:
 
     def _serve_propose(self, call: Propose) -> ProposeReply:
         try:
-            self._process.enter(self._process.node.propose, call.proposals, self._process.wall_us)
+            self._process.enter(self._process.node.propose, call.proposals, self._process.clocks.stamp())
         except NotLeader as error:
             return ProposeReply(False, error.leader)
         except Overloaded:

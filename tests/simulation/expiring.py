@@ -1,6 +1,6 @@
-"""What a process does by itself for the chat's state, as `chat/keeper.py` decides it: by its own clock, however wrong.
+"""What a process does by itself for the chat's state, as `chat/keeper.py` decides it: by the clocks it knows of.
 
-So the oracle knows only what the commands say: that nothing goes which is younger than one of them named.
+Those may all be wrong; what may be said where most are right is in `truth.py`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ class Expiring:
             return
         self._busy = True
         process.world.counts[f"proposals of {type(command).__name__}"] += 1
+        process.world.truth.proposed(process, command)
         process.forwarding.post(encode(command), self._answered)
 
     def _answered(self, result: object) -> None:
@@ -50,5 +51,5 @@ class Expiring:
         return self._process.node.committed_configuration.level
 
     def agreed_time(self) -> int:
-        """Nobody is asked here."""
-        return self._process.wall_us
+        """As the engine has it."""
+        return self._process.clocks.agreed_time()

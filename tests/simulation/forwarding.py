@@ -189,7 +189,7 @@ class Forwarding:
         if not proposals:
             return
         try:
-            self._process.enter(self._process.node.propose, proposals, self._process.wall_us)
+            self._process.enter(self._process.node.propose, proposals, self._process.clocks.stamp())
         except (NotLeader, Overloaded):
             self.proposals.take_back(batch)
             self._again += batch

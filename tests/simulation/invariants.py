@@ -19,6 +19,8 @@ what is new in it.  The names, and what each says:
 - applied once: no proposal is carried out twice
 - refused is not proposed: what a client was told not to be proposed (503) never comes to be
 - time never falls: entries' times ascend
+- stamped right: a leader that has heard all voters' clocks stamps what is right, where most of them are (`truth.py`)
+- expired never early: then nothing goes by its age before its time
 - readable: what the state shows is in the log
 - believable: no member refuses what a correct one sent, and no program error ends a process
 
@@ -83,6 +85,11 @@ class Invariants:
         self._admitted: dict[tuple[int, int, int], int] = {}  # (member, boot, sequence) -> the index it was applied at
         self._refused: set[tuple[int, int, int]] = set()
         self._digests: dict[int, str] = {}  # index -> the state there
+
+    @property
+    def applied_index(self) -> int:
+        """How far anybody has applied."""
+        return len(self._outcomes)
 
     # What a member says
 

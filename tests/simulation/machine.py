@@ -37,7 +37,7 @@ class Machine:
         self.rate = 1.0
         self.skew_ms = rng.uniform(0, 1e6)  # of the steady clock: no two are alike
         self.wall_skew_us = rng.randint(-50_000, 50_000)
-        self._rate_since_ms = 0.0
+        self.rated_ms = 0.0  # when the rate was last changed, by the observer's clock
         self._steady_ms = 0.0
         # The mirror
         self.log: list[Entry] = []  # as the process has it
@@ -61,7 +61,7 @@ class Machine:
 
     def steady_ms(self, now_ms: float) -> float:
         """Its monotonic clock."""
-        return self.skew_ms + self._steady_ms + (now_ms - self._rate_since_ms) * self.rate
+        return self.skew_ms + self._steady_ms + (now_ms - self.rated_ms) * self.rate
 
     def wall_us(self, now_ms: float) -> int:
         """Its idea of the date."""
@@ -69,8 +69,8 @@ class Machine:
 
     def set_rate(self, rate: float, now_ms: float) -> None:
         """From now on its monotonic clock runs so fast."""
-        self._steady_ms += (now_ms - self._rate_since_ms) * self.rate
-        self._rate_since_ms = now_ms
+        self._steady_ms += (now_ms - self.rated_ms) * self.rate
+        self.rated_ms = now_ms
         self.rate = rate
 
     # The mirror

@@ -12,10 +12,12 @@ from hashlib import sha256
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from chat.commands import LEVEL
+from chat.commands import LEVEL, decode
+from chat.commands.cluster import Expire
 from chat.history import Page
 from chat.rendered import read_posts
 from chat.state.machine import ChatState
+from raft.clocks import Clocks
 from raft.errors import (
     ChangeRefused,
     DiskFailed,
@@ -46,6 +48,7 @@ from tests.simulation.forwarding import Forwarding
 from tests.simulation.invariants import Violation
 from tests.simulation.keeping import Housekeeping
 from tests.simulation.machine import DIRECTORY, Machine, snapshot_of
+from tests.simulation.notices import Notices
 from tests.simulation.peers import Peers
 
 if TYPE_CHECKING:
@@ -69,6 +72,8 @@ class Process:
         self.machine = machine
         self.world = world
         self.last_applied = 0
+        self.settled_voters: tuple[int, ...] = ()  # whose clocks count
+        self.clocks = Clocks(self.id, lambda: self.wall_us, lambda: self.now_s)
         self.state = ChatState()
         self.replicated = Replicated(self.state)
         self._boot()
@@ -81,6 +86,7 @@ class Process:
         self.forwarding = Forwarding(self, self._identity.boot)
         self.endpoint = Endpoint(self)
         self.peers = Peers(self)
+        self.notices = Notices(self)
         self.housekeeping = Housekeeping(self)
         self.expiring = Expiring(self)
 
@@ -188,6 +194,8 @@ class Process:
         ready = node.ready()
         machine.note_ready(ready, world.invariants.committed)
         world.invariants.check(machine, ready, led_in, last_index)
+        if ready.entries and node.role is Role.LEADER:
+            world.truth.stamped(self, ready.entries)
         world.schedule.digest = hash((world.schedule.digest, node.current_term, node.commit_index, len(machine.log)))
         if world.tracing:
             world.trace(f"{self.id} {getattr(act, '__name__', act)}{args} -> {node.role.value} {ready}")
@@ -310,14 +318,24 @@ class Process:
     def _apply_one(self, entry: Entry) -> tuple[Callable[[object], None], object] | None:
         if entry.kind is Kind.CONFIGURATION:
             self._configuration_applied(decode_configuration(entry.body))
+        expiring = self._expiring(entry)
         admitted, result = self.replicated.apply(entry)
         done = self.forwarding.proposals.answered(entry.id) if admitted and entry.id is not None else None
         self.last_applied = entry.index
         invariants = self.world.invariants
         invariants.applied(self.machine, entry, admitted, result)
+        if expiring is not None and admitted:
+            self.world.truth.expired(self, *expiring)
         if entry.index % DIGEST_EVERY == 0:
             invariants.state(self.machine, entry.index, self.digest())
         return (done, result) if done else None
+
+    def _expiring(self, entry: Entry) -> tuple[Expire, dict[str, tuple[list[int], int]]] | None:
+        """What it may let go of, where it was applied nowhere yet."""
+        if entry.index <= self.world.invariants.applied_index or b'"expire"' not in entry.body:
+            return None
+        command = decode(entry.body)
+        return (command, self.world.truth.expires(self, command)) if isinstance(command, Expire) else None
 
     def digest(self) -> str:
         """Of all that is replicated: equal on members that applied the same log."""
@@ -361,7 +379,9 @@ class Process:
 
     def _tick(self) -> None:
         self.schedule(self.world.scenario.tick_ms / max(self.machine.rate, 0.01), self._tick)
-        self.enter(self.node.tick, self.machine.steady_ms(self.world.schedule.now_ms), self.wall_us)
+        self.settled_voters = self.node.configuration.voters
+        self.clocks.settle(self.settled_voters)
+        self.enter(self.node.tick, self.machine.steady_ms(self.world.schedule.now_ms), self.clocks.stamp())
         self.forwarding.tick()
 
     # What the world asks of a leader

@@ -48,6 +48,7 @@ class Scenario:
     faults: tuple[tuple[str, int], ...]  # (name, weight)
     # what goes by its age
     client_ids_kept_s: int
+    clocks: str  # "right"; "few" founders have wrong ones, fewer than half; "wild": any may
     # what becomes of posts
     changing: float  # how much of what clients do is to edit, delete and react
 
@@ -105,4 +106,5 @@ def draw(seed: int) -> Scenario:
         faults=tuple(faults) if any(weight for _, weight in faults) else CALM,
         client_ids_kept_s=rng.choice([1, 2, 30]),
         changing=rng.choice([0, 0.05, 0.2]),
+        clocks=rng.choice(["right", "few", "few", "wild"]),
     )

@@ -24,6 +24,7 @@ from tests.simulation.network import Network
 from tests.simulation.process import Process, incarnation
 from tests.simulation.scenario import Scenario, draw
 from tests.simulation.schedule import Schedule
+from tests.simulation.truth import ANSWER_SIMULATED_S, OFF_SIMULATED_S, Truth
 
 HEALED_TIMEOUTS = 60  # so many election timeouts it may take, once all is mended, until everything is served
 LOOK_EVERY_MS = 20.0
@@ -54,6 +55,8 @@ def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
         patches.enter_context(mock.patch("raft.proposals.UNPROPOSED_TIMEOUT_S", timeout_s))
         patches.enter_context(mock.patch("raft.proposals.HANDED_OVER_TIMEOUT_S", timeout_s * 1.2))
         patches.enter_context(mock.patch("chat.state.expiry.CLIENT_IDS_KEPT_S", scenario.client_ids_kept_s))
+        patches.enter_context(mock.patch("raft.clocks.OFF_S", OFF_SIMULATED_S))
+        patches.enter_context(mock.patch("raft.clocks.ANSWER_TIMEOUT_S", ANSWER_SIMULATED_S))
         patches.enter_context(mock.patch("chat.keeper.FORGET_EVERY_S", FORGET_EVERY_S))
         world = World(seed, scenario, trace)
         try:
@@ -80,6 +83,7 @@ class World:
         self.schedule = Schedule()
         self.machines: dict[int, Machine] = {}
         self.history = History()
+        self.truth = Truth()
         self.invariants = Invariants(self.machines, self.history, self.counts)
         self.network = Network(self._rng(), self.schedule, scenario, self.counts)
         self.next_id = 1
@@ -108,6 +112,9 @@ class World:
 
     def live(self) -> None:
         """As `run` has it."""
+        self.truth.everybody_lies = self.scenario.clocks == "wild"
+        if self.scenario.clocks == "few":
+            self.truth.liars.update(self.rng.sample(list(self._founders), (self.scenario.size - 1) // 2))
         for id in self._founders:
             self._install(id)
         self._faults.start()
@@ -174,7 +181,9 @@ class World:
 
     def _install(self, id: int) -> None:
         self.next_id = max(self.next_id, id + 1)
-        self.machines[id] = Machine(id, self._rng(), self.scenario.page_bytes, self.counts)
+        machine = self.machines[id] = Machine(id, self._rng(), self.scenario.page_bytes, self.counts)
+        if id in self.truth.liars:
+            machine.wall_skew_us = machine.rng.choice([-1, 1]) * machine.rng.choice([5, 3_600]) * 1_000_000
         self.restart(self.machines[id])
 
     def join(self, id: int) -> None:

@@ -1,0 +1,82 @@
+"""A node whose clock is off by an hour leads, and neither stamps by it nor lets anything go by it."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tests.cluster.harness import COMMAND, READY_S, Cluster, Node
+from tests.cluster.waiting import wait_until
+from tests.faults.tools import LIBFAKETIME
+
+NEAR_S = 20.0  # ten that a clock may be off, and a busy machine
+OFF_S = 3600
+
+
+class Clock:
+    """Of one node, by libfaketime."""
+
+    def __init__(self, file: Path, off_s: int) -> None:
+        if not Path(LIBFAKETIME).exists():
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("this needs faketime")
+        self._file = file
+        self.set(off_s)
+        self.command = (
+            "env", f"LD_PRELOAD={LIBFAKETIME}", f"FAKETIME_TIMESTAMP_FILE={file}", "FAKETIME_CACHE_DURATION=1",
+            "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1", *COMMAND,
+        )  # fmt: skip
+
+    def set(self, off_s: int) -> None:
+        written = self._file.with_suffix(".new")
+        written.write_text(f"{off_s:+d}\n")
+        os.replace(written, self._file)
+
+
+def _lead(cluster: Cluster, id: int) -> None:
+    assert cluster.request(id, "POST", f"/raft/{id}/lead").status == 204
+    wait_until(lambda: cluster.leader() == id, READY_S, f"node {id} leads")
+
+
+def _posted(cluster: Cluster, id: int, room: str) -> datetime:
+    """Post by a node; the post's time, which is about the right one."""
+    answer = cluster.post(id, room, "hello")
+    assert answer.status == 201, answer
+    posted_at = datetime.fromisoformat(answer.json()["PostedAt"])
+    assert abs((datetime.now(UTC) - posted_at).total_seconds()) < NEAR_S
+    return posted_at
+
+
+@pytest.mark.parametrize(("off_s", "way"), [(-OFF_S, "behind"), (OFF_S, "ahead of")])
+def test_a_leader_whose_clock_is_off_goes_by_those_of_the_others(tmp_path: Path, off_s: int, way: str) -> None:
+    clock = Clock(tmp_path / "clock-1", off_s)
+    nodes = [Node(1, tmp_path, command=clock.command), Node(2, tmp_path), Node(3, tmp_path)]
+    with Cluster(tmp_path, nodes=nodes) as cluster:
+        cluster.start_ready()
+        _lead(cluster, 1)
+        for id in (1, 2, 3):
+            _posted(cluster, id, "kept")
+            _posted(cluster, id, "short")
+        wait_until(
+            lambda: all(
+                cluster.request(1, "PATCH", f"/rooms/{room}", f'{{"Retention": {{"MaxAgeSeconds": {age_s}}}}}').status
+                == 200
+                for room, age_s in (("kept", OFF_S // 2), ("short", 3))
+            ),
+            READY_S,
+            "all know ages",
+        )
+        for leader in (1, 2):  # what goes by its age does so by either, and what is younger stays
+            _lead(cluster, leader)
+            posted_at, began_s = _posted(cluster, 3, "short"), monotonic()
+            wait_until(lambda: cluster.request(3, "GET", "/rooms/short").json() == [], READY_S, "it goes")
+            passed_s = monotonic() - began_s
+            assert (_posted(cluster, leader, "kept") - posted_at).total_seconds() > passed_s - 1.0, "it stands still"
+            assert len(cluster.request(3, "GET", "/rooms/kept").json()) == 3 + leader
+        said = f"the clock here is {OFF_S} s {way} that of most members"
+        assert nodes[0].log().count(said) == 1
+        clock.set(0)
+        nodes[0].wait_says("the clock here agrees with that of most members again")
+        assert nodes[0].log().count("the clock here") == 2
+        assert "the clock here" not in nodes[1].log() + nodes[2].log()

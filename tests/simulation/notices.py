@@ -1,0 +1,40 @@
+"""What a process asks the others beside the protocol, as `raft/notices.py` does: what time it is there."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from raft.messages import Notice, NoticeReply
+from tests.simulation.network import Answered
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+
+ASK_EVERY_MS = 150.0
+TIMEOUT_MS = 300.0
+
+
+class Notices:
+    """Of one process."""
+
+    def __init__(self, process: "Process") -> None:
+        self.heard_ms: dict[int, float] = {}  # by member: when it last told its clock, by the observer's
+        self._process = process
+        process.schedule(0, self._ask)
+
+    def _ask(self) -> None:
+        process = self._process
+        process.schedule(ASK_EVERY_MS, self._ask)
+        for member in process.node.configuration.members:
+            if member != process.id:
+                done = partial(self._heard, member, process.now_s)
+                process.world.network.ask(process, Notice(process.id, member, b""), TIMEOUT_MS, done, _nothing)
+
+    def _heard(self, member: int, asked_s: float, answered: Answered) -> None:
+        process, reply = self._process, answered[1]
+        if isinstance(reply, NoticeReply):
+            process.clocks.heard(member, reply.time, asked_s)
+            self.heard_ms[member] = process.world.schedule.now_ms
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,120 @@
+"""What time it really is, and whether what members stamp and let go is in keeping with it.
+
+Where the clocks of fewer than half of the voters are wrong, a leader that has heard all clocks stamps what is right to
+within a bound, and nothing goes by its age before its time; of a clock that is a little off, as all are, it takes no
+notice.  Left out is what nobody can know: of a leader that has not heard of all, its stamps; and where a machine's
+steady clock ran too fast or too slow since, what it makes of others' clocks.
+"""
+
+from typing import TYPE_CHECKING
+
+from chat.commands import Command
+from chat.commands.cluster import Expire, Forget
+from chat.state import expiry
+from chat.state.tables import Tables
+from raft.clocks import OFF_S
+from raft.messages import Entry, Kind
+from tests.simulation.invariants import Violation
+from tests.simulation.machine import EPOCH
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+
+OFF_SIMULATED_S = 0.5  # in the place of raft.clocks.OFF_S: posts go after a second or two here
+ANSWER_SIMULATED_S = 0.1
+_SECOND = 1_000_000
+AGREED_BOUND_US = 300_000  # of clocks that are a little off, and of an answer's way
+STAMP_BOUND_US = AGREED_BOUND_US + int(OFF_SIMULATED_S * _SECOND)
+assert OFF_SIMULATED_S < OFF_S
+
+
+class Truth:
+    """Of one world."""
+
+    def __init__(self) -> None:
+        self.liars: set[int] = set()  # machines whose clocks are wrong
+        self.everybody_lies = False  # any clock may be wrong, so that none of this need hold
+        self._appended: dict[tuple[int, int], int] = {}  # (index, term) -> when, where its stamp has to be right
+        self._unsure: set[Command] = set()  # proposed by who need not know what time it is
+
+    def stamped(self, process: "Process", entries: tuple[Entry, ...]) -> None:
+        """A leader has appended these, in its own term."""
+        if not self._is_sure(process, of_all=True):
+            return
+        now, newest = self._now(process), process.machine.log[: entries[0].index - 1][-1:]
+        floor = newest[0].time if newest else 0
+        for entry in entries:
+            if entry.kind is not Kind.COMMAND:
+                continue
+            self._appended[entry.index, entry.term] = now
+            process.world.counts["stamps that are right"] += 1
+            if abs(process.wall_us - now) > 2 * STAMP_BOUND_US:
+                process.world.counts["stamps of wrong clocks that are right"] += 1
+            if not now - STAMP_BOUND_US <= entry.time <= max(now + STAMP_BOUND_US, floor):
+                off_s = (entry.time - now) / _SECOND
+                raise Violation("stamped right", f"entry {entry.index} of leader {process.id} is off by {off_s:.1f} s")
+
+    def proposed(self, process: "Process", command: Command) -> None:
+        """A keeper is about to propose this."""
+        if not isinstance(command, Expire | Forget):
+            return
+        if not self._is_sure(process, of_all=False):
+            self._unsure.add(command)
+            return
+        now = command.now if isinstance(command, Expire) else command.before + expiry.CLIENT_IDS_KEPT_S * _SECOND
+        if now > self._now(process) + AGREED_BOUND_US:
+            early_s = (now - self._now(process)) / _SECOND
+            raise Violation("expired never early", f"member {process.id} takes it for {early_s:.1f} s later than it is")
+
+    def expires(self, process: "Process", command: Expire) -> dict[str, tuple[list[int], int]]:
+        """Before it is applied: of the rooms that are bounded by age alone, their posts and the age in microseconds."""
+
+        def look(tables: Tables) -> dict[str, tuple[list[int], int]]:
+            rooms = [room for name in command.rooms if (room := tables.rooms.existing(name)) is not None]
+            bounded = [room for room in rooms if room.excess(tables.settings.max_messages) <= 0]
+            return {room.name: (list(room.indexes), expiry_age_us(tables, room.name)) for room in bounded}
+
+        return process.state.ask(look)
+
+    def expired(self, process: "Process", command: Expire, before: dict[str, tuple[list[int], int]]) -> None:
+        """It is applied, here for the first time anywhere."""
+        if command in self._unsure:
+            return
+        committed, now = process.world.invariants.committed, self._now(process)
+        for name, (posts, age_us) in before.items():
+            room = process.state.ask(lambda tables, name=name: tables.rooms.get(name))  # type: ignore[misc]
+            left = set(room.indexes) if room is not None else set()
+            for index in posts:
+                appended = self._appended.get((index, committed[index - 1].term))
+                if index in left or appended is None:
+                    continue
+                process.world.counts["posts gone by their age"] += 1
+                if now - appended < age_us - STAMP_BOUND_US - AGREED_BOUND_US:
+                    lived_s = (now - appended) / _SECOND
+                    detail = f"post {index} of {name} went after {lived_s:.1f} s of {age_us / _SECOND:.0f}"
+                    raise Violation("expired never early", detail)
+
+    @staticmethod
+    def _now(process: "Process") -> int:
+        return EPOCH + int(process.world.schedule.now_ms * 1000)
+
+    def _is_sure(self, process: "Process", *, of_all: bool) -> bool:
+        """Whether it can know what time it is; `of_all`: for sure, which takes the clocks of all voters."""
+        voters, heard_ms = process.node.configuration.voters, process.notices.heard_ms
+        wrong = len(self.liars.intersection(voters))
+        others = [id for id in voters if id != process.id]
+        steady = process.machine.rate == 1.0 and all(
+            heard_ms[id] >= process.machine.rated_ms for id in others if id in heard_ms
+        )
+        settled = process.settled_voters == voters  # since the last tick
+        known = not of_all or (settled and all(id in heard_ms for id in others))
+        return not self.everybody_lies and 2 * wrong < len(voters) and steady and known
+
+
+def expiry_age_us(tables: Tables, name: str) -> int:
+    """How long the room keeps posts, in microseconds."""
+    room = tables.rooms.existing(name)
+    assert room is not None
+    own = room.details.max_age_s if room.details is not None else 0
+    inherits = room.details is None or not room.details.retention_own
+    return (own or (tables.settings.max_age_s if inherits else 0)) * _SECOND
