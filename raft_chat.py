@@ -24,6 +24,7 @@ from chat.hub import Hub
 from chat.keeper import Keeper
 from chat.limits import Limits, Slots
 from chat.marks import Marks
+from chat.reception import Reception
 from chat.serving import Server
 from chat.state.machine import ChatState
 from chat.stream import Streams
@@ -173,9 +174,10 @@ class NodeProcess:
                 return
         state.on_applied = hub.publish  # not before: nobody listens to what is long past
         state.on_restored = hub.skip_to
-        websocket = make_websocket_app(hub, member, state, member.nodes)
-        streams = Streams(hub, member, state, member.nodes)
         gatekeeper = Gatekeeper(member, state)
+        reception = Reception(hub, member, state, gatekeeper, member.nodes)
+        state.on_accounts = reception.heed
+        websocket, streams = make_websocket_app(reception), Streams(reception)
         marks = Marks()
         self._app = create_app(member, state, gatekeeper=gatekeeper, websocket=websocket, streams=streams, marks=marks)
         keeper = Keeper(member, state, marks=marks)

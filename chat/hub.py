@@ -30,6 +30,7 @@ from typing import TypeVar
 
 from wsproto.frame_protocol import CloseReason
 
+from chat.attendance import Attendance
 from chat.audience import Audience
 from chat.link import READ_BYTES, Handler, HubLimits, Link
 from chat.mailing import Mailer
@@ -78,7 +79,8 @@ class Hub:
         self._recent: OrderedDict[int, Event] = OrderedDict()
         self._recent_bytes = 0
         self._mailer = Mailer()
-        self._audience = Audience(cluster_id, self._mailer.send)
+        self.attendance = Attendance()  # for the selector thread
+        self._audience = Audience(cluster_id, self.attendance, self._mailer.send)
         self._waiting: dict[Link, tuple[int, float, Job]] = {}  # for published_index to get there; until when
         self._touched: set[Link] = set()
         self._timers: list[tuple[float, int, Job]] = []
@@ -180,15 +182,16 @@ class Hub:
         """Take over a socket; `greeting` ends the handshake, and `read_ahead` is what came after the handshake's head.
 
         From here on the socket is the hub's to close; False where the hub has ended and did.  The link listens to
-        everything until it says more; so there is nothing published after the greeting that it does not get.
+        everything until it, or the handler from its first moment on, says more; so there is nothing published after
+        the greeting that it does not get.
         """
 
         def adopt() -> None:
             link = Link(self, sock, greeting)
             link.ping_at -= self._limits.ping_s * (next(self._numbers) * _GOLDEN % 1)
-            link.handler = make_handler(link)
             self._links.add(link)
             self.listen(link)
+            link.handler = make_handler(link)
             if self._draining:
                 link.close(*_DRAINING)
             link.feed(read_ahead)
@@ -293,6 +296,7 @@ class Hub:
     def forget(self, link: Link) -> None:
         """It is over."""
         self.leave(link)
+        self.attendance.leave(link)
         if link in self._links:
             self._links.discard(link)
             self._count_guests(-1)
@@ -313,7 +317,7 @@ class Hub:
                 self._turn()
             except Exception:
                 logger.exception("a fan-out failed: every websocket is closed, to resume by its cursor")
-                self._close_all(CloseReason.INTERNAL_ERROR, "this node failed")
+                self.close_all(CloseReason.INTERNAL_ERROR, "this node failed")
 
     def _turn(self) -> None:
         with self._lock:
@@ -363,7 +367,7 @@ class Hub:
         events, overrun, reached = self._take_events()
         if overrun:
             logger.warning("events were skipped: every websocket is closed, to resume by its cursor")
-            self._close_all(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+            self.close_all(CloseReason.TRY_AGAIN_LATER, "this node is behind")
         if events:
             self._audience.deliver(events)
             self._keep(events)
@@ -428,13 +432,14 @@ class Hub:
     def _begin_drain(self, deadline_s: float) -> None:
         self._draining = True
         # Half of the time for the answers that are due, half for the sockets to be closed in turn.
-        self.call_later(deadline_s / 2, partial(self._close_all, *_DRAINING))
+        self.call_later(deadline_s / 2, partial(self.close_all, *_DRAINING))
         for link in list(self._links):
             link.finish(*_DRAINING)
         if not self._links:
             self._empty.set()
 
-    def _close_all(self, code: int, reason: str) -> None:
+    def close_all(self, code: int, reason: str) -> None:
+        """Close every websocket; selector thread."""
         for link in self._links:
             link.close(code, reason)
 

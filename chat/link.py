@@ -124,9 +124,9 @@ class Link:
     """One websocket of the hub's.  `handler` is set by whoever attaches it, before the first byte is read."""
 
     __slots__ = (
-        "_closed", "_drained", "_ending", "_frames", "_held", "_owner", "_partly_sent", "_paused", "_pieces", "_queue",
+        "_closed", "_drained", "_ending", "_frames", "_held", "_owner", "_partly_sent", "_pieces", "_queue",
         "_received_bytes", "_shut", "_unhandled", "_watched", "backlog", "closing", "direct", "handler", "heard_at",
-        "ping_at", "socket",
+        "paused", "ping_at", "socket",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, sock: socket.socket, greeting: bytes) -> None:
@@ -146,7 +146,7 @@ class Link:
         self._pieces: list[str] = []  # of a message that comes in fragments
         self._received_bytes = 0  # of the message that is under way
         self._held = 0
-        self._paused = False  # too much is held: the socket is not read
+        self.paused = False  # too much is held, or what was said last comes first: the socket is not read
         self._ending: tuple[int, str] | None = None  # to close with, once nothing is held
         self._drained: Callable[[], None] | None = None
         self._shut = False
@@ -191,7 +191,7 @@ class Link:
             self.abort()
             return
         if self.backlog > self._owner.limits.backlog_bytes:
-            self._overloaded()
+            self.expel(CloseReason.TRY_AGAIN_LATER, "too slow for what comes")
         if not self._queue:
             if self.closing:
                 self._shut_down()
@@ -236,17 +236,6 @@ class Link:
             size += len(parts[-1])
         return b"".join(parts)
 
-    def _overloaded(self) -> None:
-        """Drop what waits, but not the rest of what the peer has begun to receive, and close."""
-        if self.closing:
-            return
-        rest = self._queue[0] if self._partly_sent else b""
-        self._queue.clear()
-        self.backlog = len(rest)
-        if rest:
-            self._queue.append(rest)
-        self.close(CloseReason.TRY_AGAIN_LATER, "too slow for what comes")
-
     # --- in
 
     def ready(self, events: int) -> None:
@@ -290,7 +279,7 @@ class Link:
         for place, one in enumerate(said):
             if self.closing:
                 return
-            if self._paused:
+            if self.paused:
                 self._unhandled = said[place:]
                 return
             self._handle(one)
@@ -332,7 +321,7 @@ class Link:
         """One more message is being worked on; with too many of them the socket is not read until some are released."""
         self._held += 1
         if self._held >= self._owner.limits.held:
-            self._paused = True
+            self.paused = True
 
     def release(self) -> None:
         """One message less is being worked on."""
@@ -340,9 +329,18 @@ class Link:
         if self._ending is not None:
             if self._held == 0:
                 self.close(*self._ending)
-        elif self._paused and self._held <= self._owner.limits.held // 2:
-            self._paused = False
+        elif self.paused and self._held <= self._owner.limits.held // 2:
+            self.paused = False
             self._owner.call(self._resume)
+
+    def pause(self) -> None:
+        """Read nothing more until `go_on`; for a handler that holds nothing."""
+        self.paused = True
+
+    def go_on(self) -> None:
+        """Read again, and first what was read already."""
+        self.paused = False
+        self._owner.call(self._resume)
 
     def _resume(self) -> None:
         if not self._closed:
@@ -353,7 +351,7 @@ class Link:
 
     def check(self, now: float) -> None:
         """Ping the peer when it is time, give it up when it has been silent for too long."""
-        if self._paused:
+        if self.paused:
             self.heard_at = now  # we do not listen: its silence says nothing
         if now - self.heard_at >= self._owner.limits.dead_s:
             self.abort()
@@ -367,7 +365,7 @@ class Link:
             self.close(code, reason)
         else:
             self._ending = (code, reason)
-            self._paused = True
+            self.paused = True
             self._watch()
 
     def close(self, code: int, reason: str) -> None:
@@ -377,6 +375,17 @@ class Link:
             self.closing = True
             self._pieces.clear()
             self._owner.call_later(self._owner.limits.close_s, self.abort)
+
+    def expel(self, code: int, reason: str) -> None:
+        """Drop what waits, but not the rest of what the peer has begun to receive, and close."""
+        if self.closing:
+            return
+        rest = self._queue[0] if self._partly_sent else b""
+        self._queue.clear()
+        self.backlog = len(rest)
+        if rest:
+            self._queue.append(rest)
+        self.close(code, reason)
 
     def _shut_down(self) -> None:
         """Our half is over; the peer sees the end right behind the close frame, and ends its half."""
@@ -405,7 +414,7 @@ class Link:
     def _watch(self) -> None:
         if self._closed:
             return
-        reading = self.closing or not self._paused
+        reading = self.closing or not self.paused
         events = (EVENT_READ if reading else 0) | (EVENT_WRITE if self._queue else 0)
         if events != self._watched:
             before, self._watched = self._watched, events

@@ -14,20 +14,18 @@ Rules
 import json
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from threading import Semaphore
-from typing import Final
+from typing import Any, Final
 
 from wsproto.frame_protocol import Opcode
 
+from chat.conversation import Conversation
 from chat.frames import IN_TWO_BYTES, MASKED, SHORT_MAX
-from chat.hub import Hub
 from chat.problems import unavailable
-from chat.replica import Replica
-from chat.state.machine import ChatState
-from chat.websocket import Conversation
+from chat.reception import Reception
 
 STREAMS_MAX: Final = 256  # a node: each has a thread
 COMMENT_S: Final = 15.0  # proxies commonly give up after 30 or 60 s of silence
@@ -44,14 +42,17 @@ _HELLO: Final = re.compile(rb'{"Hello": ?{"Cursor": ?"([0-9A-Za-z]+-[0-9]+)"')
 class Streams:
     """The streams of one node.  `open` is for any thread, a stream for the one that sends it."""
 
-    def __init__(self, hub: Hub, replica: Replica, state: ChatState, nodes: Callable[[], list[str]]) -> None:
-        self._hub = hub
-        self._converse = partial(Conversation, hub, replica, state, nodes, None)
+    def __init__(self, reception: Reception) -> None:
+        self._reception = reception
         self._free = Semaphore(STREAMS_MAX)
 
-    def open(self, rooms: list[str] | None, cursor: str | None) -> "Stream":
-        """What happens in `rooms` (None: all) from after `cursor` on (None: from now on).  Raises Problem (503)."""
-        if self._hub.full or not self._free.acquire(blocking=False):
+    def open(self, environ: Mapping[str, Any], rooms: list[str] | None, cursor: str | None) -> "Stream":
+        """What happens in `rooms` (None: all) from after `cursor` on (None: from now on), for who asked for it.
+
+        Raises Problem (503).
+        """
+        hub = self._reception.hub
+        if hub.full or not self._free.acquire(blocking=False):
             raise unavailable("too many streams are open, or this node is shutting down")
         try:
             ours, theirs = socket.socketpair()
@@ -59,7 +60,8 @@ class Streams:
             self._free.release()
             raise
         wish = {"Action": "subscribe", "Rooms": "*" if rooms is None else rooms, "Cursor": cursor}
-        self._hub.attach(theirs, b"", _frame(Opcode.TEXT, json.dumps(wish).encode()), self._converse)
+        converse = partial(Conversation, self._reception, environ, None)
+        hub.attach(theirs, b"", _frame(Opcode.TEXT, json.dumps(wish).encode()), converse)
         return Stream(ours, self._free.release)
 
 

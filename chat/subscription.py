@@ -8,6 +8,9 @@ Rules
   drained: a slow reader holds up its own backfill and no memory.  What the hub still knows of is not read, and a
   page of nothing else, in a few rooms, not given to a worker either.
 - Whoever missed more than `MISSED_POSTS_MAX` is told the rooms' newest Ids instead, and pages by REST.
+- Where there is a login, what was missed is what who subscribed sees at the moment of reading: who has left a room
+  since is told nothing of it, who has joined it all.
+- A room that was renamed is followed under both names: what was published before under the old one is still to come.
 - What was missed and is gone since is not told; that a room was deleted is.  A post is told as it is now, and of what
   became of it the last change, and all reactions where the last one is: an earlier text is not told, nor one that was
   taken back.
@@ -25,11 +28,13 @@ from http import HTTPStatus
 from wsproto.frame_protocol import CloseReason
 
 from chat.audience import cursor, cursor_frame
+from chat.commands import Actor
 from chat.history import Located, What, render_post, with_reactions
 from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.problems import Problem
 from chat.replica import Replica
+from chat.state.access import STRANGER, Acting, acting
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.results import Missed
@@ -72,13 +77,14 @@ class Subscription:
     """The one subscription of a link; asking again replaces what it was."""
 
     def __init__(
-        self, hub: Hub, link: Link, replica: Replica, state: ChatState, nodes: Callable[[], list[str]]
+        self, hub: Hub, link: Link, replica: Replica, state: ChatState, nodes: Callable[[], list[str]], actor: Actor
     ) -> None:
         self._hub = hub
         self._link = link
         self._replica = replica
         self._state = state
         self._nodes = nodes
+        self._actor = actor
         self._rooms: frozenset[str] | None = None
         self._position = 0
         self._asked = 0  # counts the asks: what was begun for an earlier one comes to nothing
@@ -99,7 +105,7 @@ class Subscription:
             self._hub.when_published(self._link, self._position, partial(self._begin, self._asked), CURSOR_WAIT_S)
 
     def _begin(self, asked: int) -> None:
-        hello = {"Cursor": self._cursor(self._position), "User": None, "Nodes": self._nodes()}
+        hello = {"Cursor": self._cursor(self._position), "User": self._actor.user or None, "Nodes": self._nodes()}
         self._link.send(json.dumps({"Hello": hello}).encode())
         self._advance(asked)
 
@@ -113,14 +119,30 @@ class Subscription:
         elif self._position > published:
             # Applied here, not fanned out yet; or nothing was applied since this node started.
             self._hub.when_published(self._link, self._position, partial(self._advance, asked))
-        elif self._position == published or self._state.is_quiet(self._position, self._rooms):
-            self._hub.join(self._link, self._rooms)
+        elif self._position == published or self._is_quiet():
+            self._hub.join(self._link, self._present_names())
         elif page := self._recent_page(published):
             self._got(asked, page)
         else:
             self._reading = True
             read = partial(self._read, self._rooms, self._position, published)
             self._hub.work(self._link, read, partial(self._got, asked))
+
+    def _is_quiet(self) -> bool:
+        return self._state.is_quiet(self._position, self._rooms, self._acting())
+
+    def _present_names(self) -> frozenset[str] | None:
+        """Of the rooms that were asked for, and the names that these were asked for by."""
+        if self._rooms is None or not self._state.has_aliases:
+            return self._rooms
+        return self._rooms | self._state.present_names(self._rooms)
+
+    def _acting(self) -> Acting:
+        """Who asks, as the state knows him now; any thread."""
+        if not self._state.guarded:
+            return STRANGER
+        found = self._state.ask(lambda tables: acting(tables, self._actor))
+        return found if isinstance(found, Acting) else STRANGER
 
     def _got(self, asked: int, page: _Page | None) -> None:
         self._reading = False
@@ -154,7 +176,7 @@ class Subscription:
         """What was missed, where the hub knows all of it."""
         if self._rooms is None or len(self._rooms) > _FEW_ROOMS or up_to - self._position > MISSED_POSTS_MAX:
             return None
-        located = self._state.located(self._position, up_to, _PAGE_POSTS, self._rooms)
+        located = self._state.located(self._position, up_to, _PAGE_POSTS, self._rooms, self._acting())
         if any(event is None for event in self._known(located)):
             return None
         return self._page(located, up_to)
@@ -164,12 +186,12 @@ class Subscription:
     def _read(self, rooms: frozenset[str] | None, after: int, up_to: int) -> _Page | None:
         """None where the state does not catch up with what the log has lost."""
         if up_to - after > MISSED_POSTS_MAX:  # there are no more posts than indexes
-            missed = self._state.missed(after, up_to, rooms)
+            missed = self._state.missed(after, up_to, rooms, self._acting())
             if sum(room.posts + room.changes for room in missed) > MISSED_POSTS_MAX:
                 return _Page(b"", up_to, nlargest(LIMITED_ROOMS_MAX, missed, key=lambda room: room.newest_index))
         for _ in range(_READ_TRIES):
             with suppress(LookupError):
-                return self._page(self._state.located(after, up_to, _PAGE_POSTS, rooms), up_to)
+                return self._page(self._state.located(after, up_to, _PAGE_POSTS, rooms, self._acting()), up_to)
         return None
 
     def _page(self, located: list[Located], up_to: int) -> _Page:

@@ -78,9 +78,11 @@ FLOORS = (
     # The websockets.
     ("chat.frames", "chat.mailing"),
     ("chat.link",),
+    ("chat.attendance",),
     ("chat.audience",),
     ("chat.hub",),
-    ("chat.subscription",),
+    ("chat.reception", "chat.subscription"),
+    ("chat.conversation",),
     ("chat.websocket",),
     ("chat.stream",),
     ("chat.rendered",),

@@ -3,12 +3,12 @@
 from http import HTTPStatus
 
 from chat import validation
+from chat.conversation import ROOMS_MAX
 from chat.problems import invalid, unavailable
 from chat.request import Request, Response
 from chat.routing import Answer, Route, Who
 from chat.schemas import NAME, TEXT, array
 from chat.subscription import parse_cursor
-from chat.websocket import ROOMS_MAX
 
 EVENT_STREAM = "text/event-stream"
 _HEADERS = [
@@ -28,7 +28,7 @@ def follow(request: Request) -> Response:
         parse_cursor(cursor, cluster_id)
     request.acting()
     asked_for_head = request.environ["REQUEST_METHOD"] == "HEAD"
-    pieces = iter(()) if asked_for_head else streams.open(rooms, cursor)
+    pieces = iter(()) if asked_for_head else streams.open(request.environ, rooms, cursor)
     return Response(HTTPStatus.OK, content_type=EVENT_STREAM, headers=[*_HEADERS], pieces=pieces)
 
 

@@ -21,7 +21,7 @@ from chat.state.tables import Tables
 # A private room's name ends so, and nobody can ask for one that does: so what is not seen need not be hidden.
 _PRIVATE_NAME = re.compile("~[a-z2-7]{10}$")
 
-_LOGIN_NEEDED = Refusal("login_needed", "Authorization: log in first")
+LOGIN_NEEDED = Refusal("login_needed", "Authorization: log in first")
 BAD_TOKEN = Refusal("bad_token", "Authorization: this token is not known, or no longer")
 NOT_YOUR_NAME = Refusal("not_your_name", "User: not the name that this token was given to")
 _NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
@@ -51,7 +51,7 @@ def acting(tables: Tables, actor: Actor) -> Acting | Refusal:
     if tables.settings.auth == OPEN:
         return Acting(actor.user, ADMIN) if actor.user else ANYBODY
     if actor.by <= 0:
-        return _LOGIN_NEEDED
+        return LOGIN_NEEDED
     token = tables.tokens.get(actor.by)
     if token is None:
         return BAD_TOKEN
@@ -78,8 +78,8 @@ def sees(tables: Tables, acting: Acting, room: Room) -> bool:
         return is_public(room)  # what was private is not opened with the mode
     if details is not None and acting.name and acting.name in details.members:
         return True
-    if acting.role == GUEST:
-        return False
+    if acting.role == GUEST or (not room.exists and acting.role != ADMIN and is_private_name(room.name)):
+        return False  # of a room that was deleted nobody knows any more who its members were
     return is_public(room) or (acting.role == ADMIN and details is not None and details.visibility != DIRECT)
 
 
@@ -131,7 +131,14 @@ def reach(room: Room) -> Reach:
     details = room.details
     if details is None:
         return EVERYBODY
-    return Reach(is_public(room), details.members)
+    return Reach(is_public(room), details.members, details.visibility != DIRECT)
+
+
+def is_told(acting: Acting, reach: Reach) -> bool:
+    """Whether an event concerns this one, who came by a login: he sees its room, as that was when the event came."""
+    if acting.name and acting.name in reach.members:
+        return True
+    return (reach.public and acting.role != GUEST) or (reach.admins and acting.role == ADMIN)
 
 
 def is_private_name(name: str) -> bool:

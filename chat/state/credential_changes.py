@@ -48,7 +48,7 @@ LOOK_CREDENTIALS = 2_000  # that one question looks at: a millisecond
 _FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
 _NOBODY = Refusal("forbidden", "Authorization: only a user has that, and this token has none")
 _BAD_LOGIN = Refusal("bad_login", "Password: not the name and the password of a user")
-_BAD_TICKET = Refusal("bad_ticket", "Ticket: not known, used already or too old")
+BAD_TICKET = Refusal("bad_ticket", "Ticket: not known, used already or too old")
 _KIND = Refusal("invalid_field", "Kind: must be session or api")
 _EXPIRES = Refusal("invalid_field", "ExpiresIn: must be positive, or 0 for never")
 _USES = Refusal("invalid_field", "Uses: must be at least 1")
@@ -220,7 +220,7 @@ def redeem_ticket(tables: Tables, command: RedeemTicket, entry: Entry, tell: Tel
     """Once: whoever brings it next is the second."""
     ticket = tables.tickets.get(command.digest)
     if ticket is None:
-        return _BAD_TICKET
+        return BAD_TICKET
     _drop_ticket(tables, command.digest)
     return Redeemed(entry.index, tables.tokens[ticket.number])
 

@@ -16,6 +16,7 @@ class Reach(NamedTuple):
 
     public: bool = True  # everybody but guests
     members: frozenset[str] = frozenset()  # these in any case
+    admins: bool = True  # these too
 
 
 EVERYBODY = Reach()

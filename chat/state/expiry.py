@@ -11,6 +11,7 @@ from itertools import islice
 from chat.commands import Command
 from chat.commands.cluster import Begin, Expire, Forget
 from chat.history import Room
+from chat.state import access
 from chat.state.details import DIRECT, RoomDetails
 from chat.state.events import RoomDeleted, Tell
 from chat.state.results import Done, Result
@@ -73,10 +74,10 @@ def expire(tables: Tables, command: Expire, entry: Entry, tell: Tell) -> Done:
             room.details = (room.details or RoomDetails())._replace(touched_at=max(command.now, 0))
     gone = None if command.gone is None else tables.rooms.existing(command.gone)
     if gone is not None and _is_needless(tables, gone, command.now):
+        tell(RoomDeleted(entry.index, gone.name, access.reach(gone)))
         tables.live_bytes -= gone.record_bytes
         tables.readers.pop(gone.name, None)
         tables.rooms.remove(gone, entry.index)
-        tell(RoomDeleted(entry.index, gone.name))
     return Done(entry.index)
 
 

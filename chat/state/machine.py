@@ -186,6 +186,17 @@ class ChatState:
                 return True
             return rooms is not None and not self._touched_after_locked(after, rooms, acting)
 
+    @property
+    def has_aliases(self) -> bool:
+        """Whether a room has another name than it had; quick to ask."""
+        return bool(self._tables.rooms.aliases)
+
+    def present_names(self, rooms: Iterable[str]) -> frozenset[str]:
+        """What the rooms are called that have or had these names."""
+        with self._lock:
+            found = map(self._tables.rooms.get, rooms)
+            return frozenset(room.name for room in found if room is not None)
+
     def reactions(self, room: str, id: int) -> Reactions:
         """Of a post; none of one that is gone."""
         with self._lock:

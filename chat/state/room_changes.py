@@ -22,10 +22,10 @@ def delete(tables: Tables, command: DeleteRoom, entry: Entry, tell: Tell) -> Roo
     room = tables.rooms.existing(command.room)
     if room is None:
         return _NO_SUCH_ROOM
+    deleted = RoomDeleted(entry.index, room.name, access.reach(room))
     tables.live_bytes -= room.record_bytes
     tables.readers.pop(room.name, None)
     tables.rooms.remove(room, entry.index)
-    deleted = RoomDeleted(entry.index, room.name)
     tell(deleted)
     return deleted
 

@@ -10,6 +10,7 @@ from chat.paging import NameAsk
 from chat.state import access
 from chat.state.accounts import ADMIN, GUEST, MEMBER, SESSION, Token, User
 from chat.state.details import DIRECT, PRIVATE, RoomDetails
+from chat.state.events import Reach
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal
 from chat.state.settings import LOGIN, OPEN, Settings
@@ -196,5 +197,29 @@ def test_what_is_not_seen_is_not_read_not_listed_and_not_told() -> None:
 def test_an_event_says_whom_it_concerns() -> None:
     tables = people().ask(lambda tables: tables)
     plain, private = tables.rooms.by_name["plain"], tables.rooms.by_name[PRIVATE_ROOM]
-    assert access.reach(plain) == (True, frozenset())
-    assert access.reach(private) == (False, frozenset({"bob", "gus"}))
+    members = frozenset({"bob", "gus"})
+    assert access.reach(plain) == Reach(True, frozenset(), admins=True)
+    assert access.reach(private) == Reach(False, members, admins=True)
+    assert access.reach(tables.rooms.by_name["direct~abcdefgh23"]) == Reach(False, members, admins=False)
+
+
+def test_what_happens_in_a_room_is_told_to_those_who_see_it() -> None:
+    tables = people().ask(lambda tables: tables)
+    for who in (access.acting(tables, by) for by in (*map(actor, TOKENS), Actor(OPERATOR))):
+        assert isinstance(who, access.Acting)
+        for room in tables.rooms.by_name.values():
+            assert access.is_told(who, access.reach(room)) == access.sees(tables, who, room), (who, room.name)
+
+
+def test_a_private_room_that_was_deleted_was_there_for_admins_only() -> None:
+    tables = people().ask(lambda tables: tables)
+    for name in (PRIVATE_ROOM, "plain"):
+        tables.rooms.remove(tables.rooms.by_name[name], 9)
+    seen = {
+        (name, room)
+        for name in TOKENS
+        for room in (PRIVATE_ROOM, "plain")
+        if isinstance(who := access.acting(tables, actor(name)), access.Acting)
+        and access.sees(tables, who, tables.rooms.by_name[room])
+    }
+    assert seen == {("ann", PRIVATE_ROOM), ("ann", "plain"), ("bob", "plain"), ("eve", "plain")}

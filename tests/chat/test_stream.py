@@ -74,8 +74,13 @@ class StreamingNode(Node):
 
     def __init__(self, limits: HubLimits | None = None) -> None:
         super().__init__(limits)
-        streams = Streams(self.hub, self.replica, self.state, lambda: NODES)
-        self.events = Server(create_app(self.replica, self.state, streams=streams), "127.0.0.1", 0, name="events")
+        streams = Streams(self.reception)
+        self.events = Server(
+            create_app(self.replica, self.state, gatekeeper=self.gatekeeper, streams=streams),
+            "127.0.0.1",
+            0,
+            name="events",
+        )
         self.events.start()
 
     def __enter__(self) -> "StreamingNode":

@@ -2,19 +2,29 @@
 
 import json
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from types import TracebackType
 from typing import Any
 
 import websocket
 
+from chat.auth import TOKEN, digest
 from chat.commands import NOBODY, Actor, DeleteRoom, Post, SetRetention, encode
+from chat.commands.accounts import LogIn
 from chat.commands.posts import DeletePost, EditPost, React
+from chat.gatekeeper import Gatekeeper
 from chat.hub import Hub
 from chat.link import HubLimits
+from chat.reception import Reception
 from chat.revising import Wish, command_for
 from chat.serving import Server
+from chat.state.accounts import SESSION
+from chat.state.details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
+from chat.state.results import TokenMade
+from chat.state.tables import Tables
 from chat.websocket import make_websocket_app
 from tests.chat.fake_replica import FakeReplica
 
@@ -23,10 +33,21 @@ _numbers = count(1)  # of posts, over all nodes: one may take over another's
 NODES = ["http://127.0.0.1:12380", "https://chat.example:443"]
 
 
+def secret(name: str) -> str:
+    """A token's, told apart from others by a name."""
+    return TOKEN + name.ljust(43, "0")
+
+
+def bearer(name: str) -> str:
+    """The header of who has it."""
+    return f"Authorization: Bearer {secret(name)}"
+
+
 class Client:
     """A client that speaks JSON."""
 
     def __init__(self, port: int, **options: Any) -> None:
+        self.user: str | None = None  # who it is, where there is a login
         self._socket = websocket.create_connection(f"ws://127.0.0.1:{port}/ws", timeout=DEADLINE_S, **options)
 
     def say(self, **frame: object) -> None:
@@ -46,7 +67,7 @@ class Client:
         while "Hello" not in (frame := self.hear()):  # what came while it only listened
             assert set(frame) == {"RoomName", "Post"}
         hello = frame["Hello"]
-        assert hello["User"] is None
+        assert hello["User"] == self.user
         assert hello["Nodes"] == NODES
         assert cursor is None or hello["Cursor"] == cursor
         return str(hello["Cursor"])
@@ -55,6 +76,11 @@ class Client:
         while (frame := self._socket.recv_data())[0] != websocket.ABNF.OPCODE_CLOSE:
             pass
         return int.from_bytes(frame[1][:2], "big")
+
+    def receive(self) -> tuple[int, int]:
+        """The opcode of the next frame; and of a close frame its code, else 0."""
+        opcode, data = self._socket.recv_data()
+        return opcode, int.from_bytes(data[:2], "big") if opcode == websocket.ABNF.OPCODE_CLOSE else 0
 
     def close(self) -> None:
         self._socket.shutdown()  # type: ignore[no-untyped-call]
@@ -69,7 +95,10 @@ class Node:
         self.hub = Hub(lambda: self.replica.cluster_id, limits=limits)
         self.state.on_applied = self.hub.publish
         self.state.on_restored = self.hub.skip_to
-        self.app = make_websocket_app(self.hub, self.replica, self.state, lambda: NODES)
+        self.gatekeeper = Gatekeeper(self.replica, self.state)
+        self.reception = Reception(self.hub, self.replica, self.state, self.gatekeeper, lambda: NODES)
+        self.state.on_accounts = self.reception.heed
+        self.app = make_websocket_app(self.reception)
         self.server = Server(self.app, "127.0.0.1", 0, name="test")
         self.port = self.server.port
         self.clients: list[Client] = []
@@ -78,15 +107,74 @@ class Node:
 
     def connect(self, **options: Any) -> Client:
         """A client that only listens so far, and that the hub knows."""
-        self.clients.append(Client(self.port, **options))
-        self.clients[-1].say(Action="ping")
-        while self.clients[-1].hear() != {"Pong": {}}:  # posts of a moment ago
+        client = self.arrive(**options)
+        client.say(Action="ping")
+        while client.hear() != {"Pong": {}}:  # posts of a moment ago
             pass
+        return client
+
+    def arrive(self, **options: Any) -> Client:
+        """A client that nobody has taken notice of yet."""
+        self.clients.append(Client(self.port, **options))
         return self.clients[-1]
+
+    def arrive_later(self, **options: Any) -> Callable[[], Client]:
+        """A client that is on its way to the hub, which hangs; call what is returned once it does not."""
+        adopting = threading.Event()
+        attach = self.hub.attach
+
+        def attached(*arguments: Any) -> bool:
+            done = attach(*arguments)
+            adopting.set()
+            return done
+
+        self.hub.attach = attached  # type: ignore[assignment, method-assign]
+        arrived: list[Client] = []
+        thread = threading.Thread(target=lambda: arrived.append(self.arrive(**options)))
+        thread.start()
+        assert adopting.wait(DEADLINE_S)
+
+        def client() -> Client:
+            thread.join()
+            return arrived[0]
+
+        return client
+
+    def log_in(self, user: str, name: str, expires_at: int = 0) -> int:
+        """A token for a user, whose secret is `secret(name)`; its number."""
+        password_index = self.state.ask(lambda tables: tables.users[user].password_index)
+        made = self.replica.commit(
+            encode(LogIn(Actor(NOBODY, user), password_index, digest(secret(name)), SESSION, "laptop", expires_at))
+        )
+        assert isinstance(made, TokenMade)
+        return made.token.number
+
+    def connect_as(self, user: str, **options: Any) -> Client:
+        """A client with a token of its own."""
+        name = f"{user}-{next(_numbers)}"
+        self.log_in(user, name)
+        client = self.connect(header=[bearer(name)], **options)
+        client.user = user
+        return client
 
     def post(self, room: str = "general", message: str = "hi") -> None:
         """A post by somebody else."""
         self.replica.commit(encode(Post(room, "bob", message, f"b-{next(_numbers)}")))
+
+    def post_as(self, user: str, room: str = "general", message: str = "hi") -> object:
+        """A post by a token of this user's, or what the state says against it."""
+        number = self.state.ask(lambda tables: tables.tokens_of[user][-1])
+        return self.replica.commit(encode(Post(room, user, message, f"b-{next(_numbers)}", by=number)))
+
+    def members(self, room: str, *users: str, visibility: str = PRIVATE) -> None:
+        """Have a room that exists be of these users, from now on."""
+
+        def change(tables: Tables) -> None:
+            found = tables.rooms.by_name[room]
+            found.details = (found.details or RoomDetails())._replace(visibility=visibility, members=frozenset(users))
+            tables.derive()
+
+        self.state.ask(change)
 
     def delete(self, room: str = "general") -> None:
         """Somebody deletes a room."""
@@ -105,6 +193,20 @@ class Node:
     def keep(self, posts: int, room: str = "general") -> None:
         """A room is told to keep so many posts."""
         self.replica.commit(encode(SetRetention(room, posts)))
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """The hub does nothing meanwhile."""
+        go, hung = threading.Event(), threading.Event()
+
+        def hang() -> None:
+            hung.set()
+            go.wait(DEADLINE_S)
+
+        assert self.hub.call(hang)
+        assert hung.wait(DEADLINE_S)
+        yield
+        go.set()
 
     def settle(self) -> None:
         """Return once the hub has done what it was asked so far."""
