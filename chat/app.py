@@ -5,7 +5,7 @@ answer is 405 and says what is allowed.  Everything that goes wrong on purpose i
 and left to the server to log.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
@@ -17,7 +17,7 @@ from chat.problems import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
 from chat.replica import Replica
 from chat.request import Deferred, Environ, Request, Response, response_of
-from chat.routes import cluster, events, marking, messages, pages, post_changes, rooms, settings
+from chat.routes import cluster, events, login, marking, messages, pages, post_changes, rooms, settings, tokens
 from chat.routing import Answer, Route, Table, Who, waitless
 from chat.services import Services
 from chat.state.machine import ChatState
@@ -29,7 +29,7 @@ WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 # First segments that will be routes here: no room is found under `/{room}` by these, nor by those of the routes.
 RESERVED = frozenset(
-    {"ws-ticket", "cluster", "search", "login", "logout", "me", "setup", "users", "tokens", "invites"}
+    {"cluster", "search", "users", "invites"}
     | {"directs", "backup", "livez", "readyz", "healthz", "metrics", "openapi.json", "favicon.ico"}
 )
 
@@ -52,6 +52,8 @@ ROUTES: tuple[Route, ...] = (
     *marking.ROUTES,
     *events.ROUTES,
     *settings.ROUTES,
+    *login.ROUTES,
+    *tokens.ROUTES,
     *cluster.ROUTES,
     *pages.ROUTES,
     WEBSOCKET,
@@ -92,7 +94,7 @@ class _App:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ, self._replica, self._state, self._services)
         try:
-            if environ["REQUEST_METHOD"] not in _SAFE:
+            if request.method not in _SAFE:
                 check_change(environ, self._replica.status)
             if self._websocket is not None and request.path == WEBSOCKET.path:
                 return self._websocket(environ, start_response)
@@ -106,18 +108,31 @@ class _App:
         return _start(request, start_response, response)
 
     def _answer(self, request: Request) -> Response | Deferred:
-        actor = self._gatekeeper.recognise(request.environ)
-        if actor is None:
-            return self._answer_stranger(request)
-        request.actor = actor
-        response = self._dispatch(request)
+        route, arguments = self._find(request)
+        request.is_for_anybody = route.who is Who.ANYBODY
+        if not request.is_for_anybody:
+            if not self._is_known(request):
+                # No thread may wait here: somebody else goes on once it is certain who this is.
+                return self._reads.answer(request, Read(partial(self._answer_known, request)))
+            if route.method != "GET":
+                request.acting()  # nothing is proposed for who proved nothing
+        response = route.handler(request, *arguments)
         return self._reads.answer(request, response) if isinstance(response, Read) else response
 
-    def _answer_stranger(self, request: Request) -> Response | Deferred:
-        """The token is not known here: once the state holds all that was acknowledged, it is or it never will be."""
-        self._gatekeeper.pay(request.environ)
-        waits = not never_waits(request.environ["REQUEST_METHOD"], request.target)
-        return self._reads.answer(request, Read(partial(self._answer_known, request), by_caller=waits))
+    def _is_known(self, request: Request) -> bool:
+        """Whether it is known who asks, which is waited for where there is a thread to wait in.
+
+        Raises Problem (401, 429).
+        """
+        actor = self._gatekeeper.recognise(request.environ)
+        if actor is not None:
+            request.actor = actor
+        elif never_waits(request.method, request.target):
+            self._gatekeeper.pay(request.environ)
+            return False
+        else:
+            request.identify()
+        return True
 
     def _answer_known(self, request: Request) -> Response | Deferred:
         self._gatekeeper.give_back(request.environ)
@@ -125,23 +140,24 @@ class _App:
 
     def _identify(self, request: Request) -> None:
         """Find out anew who asks, by what is known here now.  Raises Problem (401)."""
+        if request.is_for_anybody:
+            return
         actor = self._gatekeeper.recognise(request.environ)
         if actor is None:
             raise refused()
         request.actor = actor
 
-    def _dispatch(self, request: Request) -> Response | Deferred | Read:
+    def _find(self, request: Request) -> tuple[Route, Sequence[str]]:
         found = self._table.find(request.segments())
         if found is None:
             raise not_found("path: nothing is here")
         methods, arguments = found
-        method = request.environ["REQUEST_METHOD"]
-        route = methods.get("GET" if method == "HEAD" else method)
+        route = methods.get("GET" if request.method == "HEAD" else request.method)
         if route is None:
             allowed = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
             detail = f"method: this path knows {allowed}"
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail, (("Allow", allowed),))
-        return route.handler(request, *arguments)
+        return route, arguments
 
 
 def _start(request: Request, start_response: StartResponse, response: Response) -> Iterable[bytes]:
@@ -149,6 +165,6 @@ def _start(request: Request, start_response: StartResponse, response: Response) 
     if response.pieces is None and response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
         headers.append(("Content-Length", str(len(response.body))))
     start_response(f"{response.status:d} {HTTPStatus(response.status).phrase}", headers)
-    if request.environ["REQUEST_METHOD"] == "HEAD":
+    if request.method == "HEAD":
         return []
     return [response.body] if response.pieces is None else response.pieces

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from chat.problems import Problem
 
+_ROUNDING_S = 1e-6  # adding up a refill of 0.01 s is not exact
 KEYS_MAX = 10_000  # about 2 MB: more than the addresses of a large company, and a botnet's would fill any table
 
 
@@ -50,7 +51,7 @@ class Buckets:
         with self._lock:
             full_at = max(self._full_at.get(key, now), now)
             wait_s = full_at - now - (burst - 1) * refill_s
-            if wait_s > 0:
+            if wait_s > _ROUNDING_S:
                 return wait_s
             self._full_at[key] = full_at + refill_s
             self._full_at.move_to_end(key)
@@ -87,8 +88,7 @@ class Guesses:
             wait_s = some.take(key)
             if wait_s:
                 _give_back(buckets[:paid])
-                headers = (("Retry-After", str(ceil(wait_s))),)
-                raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too_many_attempts", "too many wrong attempts", headers)
+                raise too_many("too_many_attempts", "too many wrong attempts", wait_s)
 
     def give_back(self, address: str, account: str | None = None) -> None:
         """What was paid for was right."""
@@ -98,6 +98,11 @@ class Guesses:
         buckets = [(self._addresses, _network(address))]
         # The account's last: an address that is out of guesses cannot lock others out of their accounts.
         return buckets if account is None else [*buckets, (self._accounts, account)]
+
+
+def too_many(code: str, detail: str, wait_s: float) -> Problem:
+    """429: in so many seconds there will be one more."""
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, code, detail, (("Retry-After", str(ceil(wait_s))),))
 
 
 def _give_back(buckets: Iterable[tuple[Buckets, str]]) -> None:

@@ -17,3 +17,8 @@ def values(header: str, name: str) -> set[str]:
     """What the cookies of this name say in a Cookie header; a sibling host, or a path, can make them more than one."""
     pairs = (pair.strip(" \t").partition("=") for pair in header.split(";"))
     return {value for key, _, value in pairs if key == name}
+
+
+def setting(name: str, secret: str, seconds: int, *, is_secure: bool) -> str:
+    """The Set-Cookie header that has a browser keep it for so long; 0: not any more.  `is_secure`: over TLS alone."""
+    return f"{name}={secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{'; Secure' if is_secure else ''}"

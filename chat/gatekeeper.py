@@ -14,21 +14,26 @@ from hmac import compare_digest
 from typing import Any
 
 from chat import auth, cookies
-from chat.buckets import Guesses
+from chat.auth import Passwords
+from chat.buckets import Buckets, Guesses, Rate, too_many
 from chat.commands import OPERATOR, Actor
 from chat.problems import Problem
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state.access import BAD_TOKEN
 from chat.state.accounts import Token
+from chat.state.credential_changes import BAD_LOGIN
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 
+POSTS = Rate(refill_s=0.01, burst=200)  # of a token: no person is so quick, and a bot with more to say can wait
+
 _NOBODY = Actor()
 _TOKEN = re.compile(f"{auth.TOKEN}[0-9A-Za-z_-]{{43}}")  # as auth.new_secret makes them
 _TWO_COOKIES = Refusal("bad_token", "Cookie: two different tokens")
+_BAD_SETUP = Refusal("bad_token", "Token: not the one that this node has told since its last start")
 _EXPIRED = Refusal("bad_token", "Authorization: this token is too old")
 
 
@@ -40,14 +45,28 @@ class Gatekeeper:
     """Of one node.  Any thread."""
 
     def __init__(
-        self, replica: Replica, state: ChatState, *, operator: str = "", clock: Callable[[], int] = _now
+        self,
+        replica: Replica,
+        state: ChatState,
+        *,
+        operator: str = "",
+        setup: str = "",
+        passwords: Passwords | None = None,
+        clock: Callable[[], int] = _now,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`operator`: the secret of this node's own token file, "" for none; `clock`: microseconds since 1970."""
+        """`operator`: the secret of this node's own token file, `setup`: what makes the first user; "" for none.
+
+        `clock` gives microseconds since 1970.
+        """
         self._replica = replica
         self._state = state
         self._operator = operator.encode()
+        self._setup = setup.encode()
         self._clock = clock
-        self.guesses = Guesses()
+        self._guesses = Guesses(monotonic)
+        self._posts = Buckets(POSTS, monotonic)
+        self.passwords = passwords or Passwords()
 
     def recognise(self, environ: Mapping[str, Any]) -> Actor | None:
         """Who a request is from, by its WSGI environ and what this member knows: at once, so for `/ws` too.
@@ -72,11 +91,54 @@ class Gatekeeper:
 
     def pay(self, environ: Mapping[str, Any]) -> None:
         """For a look at what the others know.  Raises Problem (429)."""
-        self.guesses.pay(_address(environ))
+        self._guesses.pay(_address(environ))
 
     def give_back(self, environ: Mapping[str, Any]) -> None:
         """It was known after all."""
-        self.guesses.give_back(_address(environ))
+        self._guesses.give_back(_address(environ))
+
+    def admit_post(self, actor: Actor) -> None:
+        """Let one post more of this token through; in the open mode any.  Raises Problem (429)."""
+        if actor.by <= 0:
+            return
+        wait_s = self._posts.take(str(actor.by))
+        if wait_s:
+            raise too_many("too_many_posts", "too many posts at once", wait_s)
+
+    def prove(self, environ: Mapping[str, Any], name: str, password: str) -> int:
+        """The log index of a user's password, for who knows it; blocks for as long as that takes to find out.
+
+        Nobody's, or that of who may not log in, takes as long.  Raises Problem: 401 where it is another one, 429 where
+        there were too many of these, 503 where too many are looked at already.
+        """
+        address = _address(environ)
+        self._guesses.pay(address, name)
+        password_hash, at = self._state.ask(lambda tables: _password(tables, name))
+        try:
+            is_right = self.passwords.matches(password_hash, password)
+        except Problem:  # it was not looked at
+            self._guesses.give_back(address, name)
+            raise
+        if not is_right:
+            raise problem_of_refusal(BAD_LOGIN)
+        self._guesses.give_back(address, name)
+        return at
+
+    def check_setup(self, environ: Mapping[str, Any], secret: str) -> None:
+        """Whether this is the secret that makes the first user.  Raises Problem (401, 429)."""
+        self.pay(environ)
+        if not compare_digest(secret.encode("utf-8", "surrogatepass"), self._setup):
+            raise problem_of_refusal(_BAD_SETUP)
+        self.give_back(environ)
+
+    def expiry(self, seconds: int) -> int:
+        """When what is made now is over, in microseconds since 1970; 0 seconds: never."""
+        return self._clock() + seconds * 1_000_000 if seconds else 0
+
+    def cookie(self, environ: Mapping[str, Any], secret: str, seconds: int) -> tuple[str, str]:
+        """The header that has the browser keep a token; 0 seconds: not any more."""
+        name, is_secure = cookies.name(self._replica.cluster_id), environ["wsgi.url_scheme"] == "https"
+        return "Set-Cookie", cookies.setting(name, secret, seconds, is_secure=is_secure)
 
     def _is_open(self) -> bool:
         return not self._state.guarded or self._state.ask(lambda tables: tables.settings.auth == OPEN)
@@ -109,6 +171,12 @@ def _bearer(header: str) -> str | None:
     """The token in an Authorization header; None where that has another scheme, which is some proxy's business."""
     scheme, _, secret = header.partition(" ")
     return secret.strip(" ") if scheme.lower() == "bearer" else None
+
+
+def _password(tables: Tables, name: str) -> tuple[str, int]:
+    """The hash of a user's password, and the log index that set it."""
+    user = tables.users.get(name)
+    return (user.password_hash, user.password_index) if user is not None and user.active else ("", 0)
 
 
 def _token(tables: Tables, digest: bytes) -> Token | None:

@@ -25,7 +25,7 @@ class Problem(Exception):
         code: str,
         detail: str,
         headers: tuple[tuple[str, str], ...] = (),
-        members: Mapping[str, str] | None = None,
+        members: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status

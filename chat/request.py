@@ -5,6 +5,7 @@ rest.  The path and the query are taken from the raw request target, because a d
 room "a/b" from two segments.  Whatever a route waits for, it waits without holding the server's gate on CPU work.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from chat import validation
 from chat.commands import Actor, Command
+from chat.gatekeeper import refused
 from chat.origins import sharing_headers
 from chat.problems import CONTENT_TYPE as PROBLEM_TYPE
 from chat.problems import Problem, invalid, problem_of, unavailable
@@ -113,14 +115,19 @@ class Query:
 class Request:
     """What a route needs to know of the request, and how it waits."""
 
-    __slots__ = ("_answer", "_raw_query", "actor", "environ", "path", "replica", "services", "state", "target")
+    __slots__ = (
+        "_answer", "_raw_query", "actor", "environ", "is_for_anybody", "method", "path", "replica", "services", "state",
+        "target",
+    )  # fmt: skip
 
     def __init__(self, environ: Environ, replica: Replica, state: ChatState, services: Services) -> None:
         self.environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
         self.replica = replica
         self.state = state
         self.services = services
         self.actor = Actor()  # who asks; set by the application before a route is, and again before a read is rendered
+        self.is_for_anybody = True  # then it matters to the route alone who asks
         self._answer: Deferred | None = None
         self.target = _target(environ)  # in origin form, not decoded
         self.path, _, self._raw_query = self.target.partition("?")
@@ -174,6 +181,22 @@ class Request:
             self._answer = defer()
         return self._answer
 
+    def identify(self) -> None:
+        """Find out who asks, blocking where that is not known here; what a route does that anybody may call.
+
+        Raises Problem: 401 for a token that is good for nothing, 429 after too many of these, 503.
+        """
+        gatekeeper = self.services.gatekeeper
+        actor = gatekeeper.recognise(self.environ)
+        if actor is None:
+            gatekeeper.pay(self.environ)
+            self.catch_up()
+            actor = gatekeeper.recognise(self.environ)
+            if actor is None:
+                raise refused()
+            gatekeeper.give_back(self.environ)
+        self.actor = actor
+
     def acting(self) -> Acting:
         """Who asks, as the state knows it now.  Raises Problem (401, 403)."""
         if not self.state.guarded:
@@ -190,7 +213,7 @@ class Request:
     def head(self, response: Response) -> Headers:
         """The answer's header fields but for Content-Length, which is the server's."""
         head = response.head(self.replica.last_applied)
-        if "HTTP_ORIGIN" in self.environ and self.environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+        if "HTTP_ORIGIN" in self.environ and self.method in ("GET", "HEAD"):
             head += sharing_headers(self.environ["HTTP_ORIGIN"], self.replica.status())
         return head
 
@@ -248,6 +271,11 @@ class _Waiting(Generic[_T]):
     def done(self, result: _T) -> None:
         self.results.append(result)
         self.event.set()
+
+
+def json_line(value: object) -> bytes:
+    """A value as the body of an answer."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def percent_decoded(field: str, text: str) -> str:

@@ -66,6 +66,7 @@ def ref(name: str) -> Schema:
 NAME = text(validation.NAME_POINTS_MAX)
 POST_ID = integer(1)
 MEMBER_ID = integer(1)
+PASSWORD = text(validation.PASSWORD_POINTS[-1], validation.PASSWORD_POINTS[0])
 MESSAGE = text(validation.MESSAGE_POINTS_MAX)
 CLIENT_ID = text(validation.CLIENT_ID_POINTS_MAX)
 EMOJI = text(validation.EMOJI_POINTS_MAX)

@@ -66,7 +66,7 @@ FLOORS = (
     ("chat.state.machine",),
     ("chat.refusals",),
     ("chat.marks",),
-    ("chat.gatekeeper", "chat.posting", "chat.proposing", "chat.changing", "chat.keeper"),
+    ("chat.gatekeeper", "chat.logins", "chat.posting", "chat.proposing", "chat.changing", "chat.keeper"),
     ("chat.cluster_settings", "chat.revising"),
     # The server loop, which knows nothing of a chat.
     ("chat.limits", "chat.nowait", "chat.workers"),

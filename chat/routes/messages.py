@@ -27,7 +27,7 @@ def post(request: Request, room: str) -> Response | Deferred:
 
     The header `Idempotency-Key` says what the member `ClientId` says.
     """
-    request.acting()  # nothing is proposed for who proved nothing
+    request.services.gatekeeper.admit_post(request.actor)
     request.settle_posts()
     fields = validation.json_object(request.body())
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")

@@ -36,7 +36,6 @@ def take_back(request: Request, room: str, id: str, emoji: str) -> Response:
 
 
 def _react(request: Request, room: str, id: str, emoji: str, *, on: bool) -> Response:
-    request.acting()
     reaction = check_reaction(request.actor, room, _id(id), emoji, request.query().text("user"), on=on)
     return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(reaction).index)
 

@@ -42,7 +42,6 @@ def redirect(request: Request, room: str) -> Response:
 
 def configure(request: Request, room: str) -> Response:
     """PATCH /rooms/{room}: the room as it is from then on; 404 where there is none, for it is made by a post."""
-    request.acting()
     change = check_settings(room, validation.json_object(request.body()), request.actor)
     changed = request.carry_out(as_known(change, request.replica.level))
     assert isinstance(changed, RoomChanged)
@@ -51,7 +50,6 @@ def configure(request: Request, room: str) -> Response:
 
 def delete(request: Request, room: str) -> Response:
     """DELETE /rooms/{room}: 204, and the room is gone with its posts; 404 where there is none."""
-    request.acting()
     return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(check_deletion(room)).index)
 
 

@@ -28,7 +28,6 @@ def show(request: Request) -> Read:
 
 def configure(request: Request) -> Response:
     """PATCH /settings: all settings as they are from then on."""
-    request.acting()
     change = check(validation.json_object(request.body()), request.actor)
     changed = request.carry_out(change)
     assert isinstance(changed, SettingsChanged)

@@ -21,14 +21,14 @@ from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.messages import Entry
 
-_FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
+FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
 _BAD_INVITE = Refusal("bad_invite", "Invite: not known, used up or too old")
 _SIGNUP_CLOSED = Refusal("signup_closed", "Invite: needed to sign up here")
-_SET_UP_DONE = Refusal("set_up_done", "Token: there is a user already")
+SET_UP_DONE = Refusal("set_up_done", "Token: there is a user already")
 _NAME_TAKEN = Refusal("name_taken", "Name: taken")
 _LOOKS_LIKE = Refusal("looks_like", "Name: looks like another user's")
 _ROLE = Refusal("invalid_field", "Role: must be admin, member or guest")
-_NO_SUCH_USER = Refusal("no_such_user", "Name: there is no such user")
+NO_SUCH_USER = Refusal("no_such_user", "Name: there is no such user")
 _LAST_ADMIN = Refusal("last_admin", "Name: the last active admin stays one")
 _WRONG_PASSWORD = Refusal("bad_login", "OldPassword: not the password")
 _TOO_MANY_USERS = Refusal("too_many_users", f"Name: there are {USERS_MAX:,} users")
@@ -63,7 +63,7 @@ def _terms(tables: Tables, command: CreateUser) -> tuple[str, tuple[str, ...]] |
     if command.role not in ROLES:
         return _ROLE
     if command.actor.by == SETUP:
-        return _SET_UP_DONE if tables.users else (ADMIN, ())
+        return SET_UP_DONE if tables.users else (ADMIN, ())
     if command.actor.by == NOBODY and tables.settings.auth != OPEN:
         if not command.invite:
             return (MEMBER, ()) if tables.settings.signup == OPEN else _SIGNUP_CLOSED
@@ -72,7 +72,7 @@ def _terms(tables: Tables, command: CreateUser) -> tuple[str, tuple[str, ...]] |
     who = access.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
-    return (command.role, command.rooms) if who.role == ADMIN else _FORBIDDEN
+    return (command.role, command.rooms) if who.role == ADMIN else FORBIDDEN
 
 
 def _use_up(tables: Tables, digest: bytes) -> None:
@@ -107,7 +107,7 @@ def change_user(tables: Tables, command: ChangeUser, entry: Entry, tell: Tell) -
     user = tables.users.get(command.name)
     refusal = _refused_change(who, command, user)
     if refusal is not None or user is None:
-        return refusal or _NO_SUCH_USER
+        return refusal or NO_SUCH_USER
     changed = _changed(user, command, entry.index)
     if _is_admin(user) and not _is_admin(changed) and _is_last_admin(tables, user):
         return _LAST_ADMIN
@@ -125,9 +125,9 @@ def change_user(tables: Tables, command: ChangeUser, entry: Entry, tell: Tell) -
 def _refused_change(who: Acting, command: ChangeUser, user: User | None) -> Refusal | None:
     rights_change = command.role is not None or command.active is not None
     if who.role != ADMIN and (who.name != command.name or rights_change):
-        return _FORBIDDEN
+        return FORBIDDEN
     if user is None:
-        return _NO_SUCH_USER
+        return NO_SUCH_USER
     if command.role is not None and command.role not in ROLES:
         return _ROLE
     if command.password_hash is None:

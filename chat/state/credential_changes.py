@@ -47,7 +47,7 @@ LOOK_CREDENTIALS = 2_000  # that one question looks at: a millisecond
 
 _FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
 _NOBODY = Refusal("forbidden", "Authorization: only a user has that, and this token has none")
-_BAD_LOGIN = Refusal("bad_login", "Password: not the name and the password of a user")
+BAD_LOGIN = Refusal("bad_login", "Password: not the name and the password of a user")
 BAD_TICKET = Refusal("bad_ticket", "Ticket: not known, used already or too old")
 _KIND = Refusal("invalid_field", "Kind: must be session or api")
 _EXPIRES = Refusal("invalid_field", "ExpiresIn: must be positive, or 0 for never")
@@ -68,7 +68,7 @@ def log_in(tables: Tables, command: LogIn, entry: Entry, tell: Tell) -> TokenMad
         return access.OPEN_MODE
     user = tables.users.get(command.actor.user)
     if user is None or not user.active or not user.password_hash or user.password_index != command.password_at:
-        return _BAD_LOGIN
+        return BAD_LOGIN
     return _make_token(tables, user.name, command, entry, tell)
 
 

@@ -2,27 +2,32 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from werkzeug.test import Client, TestResponse
 
 from chat.app import WsgiApp, create_app
+from chat.auth import Passwords
 from chat.gatekeeper import Gatekeeper
 from chat.marks import Marks
 from chat.state.machine import ChatState
 from tests.chat.fake_replica import FIRST_TIME, FakeReplica
 
+T = TypeVar("T")
+
 GENERAL = "/rooms/general"
+SETUP_SECRET = "su_" + "s" * 43
+QUICK = Passwords("pbkdf2:sha256:1")  # for tests, that make many
 OPERATORS_SECRET = "op_" + "o" * 43
 
 
-class Clock:
-    """What the application takes for the time, in microseconds since 1970."""
+class Clock(Generic[T]):
+    """What the application takes for the time; it stands still."""
 
-    def __init__(self) -> None:
-        self.now = FIRST_TIME
+    def __init__(self, now: T) -> None:
+        self.now = now
 
-    def __call__(self) -> int:
+    def __call__(self) -> T:
         return self.now
 
 
@@ -32,8 +37,12 @@ class ChatClient:
     def __init__(self, websocket: WsgiApp | None = None) -> None:
         self.state = ChatState()
         self.replica = FakeReplica(self.state)
-        self.clock = Clock()
-        gatekeeper = Gatekeeper(self.replica, self.state, operator=OPERATORS_SECRET, clock=self.clock)
+        self.clock = Clock(FIRST_TIME)
+        self.monotonic = Clock(0.0)
+        gatekeeper = Gatekeeper(
+            self.replica, self.state, operator=OPERATORS_SECRET, setup=SETUP_SECRET, passwords=QUICK,
+            clock=self.clock, monotonic=self.monotonic,
+        )  # fmt: skip
         self.marks = Marks()
         self.app = create_app(self.replica, self.state, gatekeeper=gatekeeper, websocket=websocket, marks=self.marks)
         self._client = Client(self.app, use_cookies=False)

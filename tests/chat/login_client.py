@@ -12,7 +12,7 @@ from chat.commands.cluster import SetAuth
 from chat.state.accounts import SESSION
 from chat.state.results import Refusal, TokenMade
 from chat.state.settings import INVITE, LOGIN
-from tests.chat.chat_client import GENERAL, ChatClient
+from tests.chat.chat_client import GENERAL, QUICK, ChatClient
 from tests.chat.people import ROLES
 
 
@@ -28,7 +28,7 @@ class LoginClient(ChatClient):
         self.number: dict[str, int] = {}
         self.do(SetAuth(Actor(OPERATOR), LOGIN, INVITE))
         for name, role in ROLES.items():
-            self.do(CreateUser(Actor(OPERATOR), name, name.title(), name, f"hash-of-{name}", role))
+            self.do(CreateUser(Actor(OPERATOR), name, name.title(), name, QUICK.hash(password(name)), role))
             self.secret[name] = auth.new_secret(auth.TOKEN)
             self.number[name] = self.log_in(name, self.secret[name])
 
@@ -64,6 +64,11 @@ class LoginClient(ChatClient):
         """The header with so many cookies of this cluster's, as environ has it."""
         name = cookies.name(self.replica.cluster_id)
         return {"HTTP_COOKIE": "; ".join(f"{name}={secret}" for secret in secrets)}
+
+
+def password(name: str) -> str:
+    """That one's."""
+    return f"password-of-{name}"
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -1,0 +1,77 @@
+"""Logging in, and what stands for who has: what a client may ask for, and for how long it is good.
+
+What is proposed is made from these and from secrets that only their owner ever sees (`auth.py`).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from chat import auth, validation
+from chat.problems import invalid
+
+SESSION_S = 30 * 86_400
+TICKET_S = 3_600  # a page keeps one for the moment at which its node is gone
+EXPIRES_S = range(60, 315_360_001)  # of a program's token: up to ten years; or it is good until it is revoked
+
+
+class Login(NamedTuple):
+    """Who says that this is his password, and what he calls the device that he sits at."""
+
+    name: str
+    password: str
+    label: str
+
+
+class SetUp(NamedTuple):
+    """The first user, for who has the token that a node has told."""
+
+    secret: str
+    name: str
+    display_name: str
+    password: str
+
+
+class NewToken(NamedTuple):
+    """A token for a program; `expires_in_s` 0: it is good until it is revoked."""
+
+    label: str
+    expires_in_s: int
+
+
+def check_login(fields: Mapping[str, object]) -> Login:
+    """A login as a client sent it; members are found whatever their case.  Raises Problem naming the field."""
+    members = _members(fields, "name", "password", "label")
+    label = validation.label("Label", members["label"]) if "label" in members else ""
+    return Login(
+        validation.name("Name", members.get("name")), validation.password("Password", members.get("password")), label
+    )
+
+
+def check_set_up(fields: Mapping[str, object]) -> SetUp:
+    """The first user as a client sent him.  Raises Problem naming the field."""
+    members = _members(fields, "token", "name", "password", "displayname")
+    secret = members.get("token")
+    if not isinstance(secret, str) or not secret.startswith(auth.SETUP):
+        raise invalid("Token", "must be the one that the node has told at its start")
+    name = validation.user_name("Name", members.get("name"))
+    return SetUp(
+        secret,
+        name,
+        validation.label("DisplayName", members["displayname"], 1) if "displayname" in members else name,
+        validation.password("Password", members.get("password")),
+    )
+
+
+def check_token(fields: Mapping[str, object]) -> NewToken:
+    """A token as a client asked for it.  Raises Problem naming the field."""
+    members = _members(fields, "label", "expiresin")
+    low, high = EXPIRES_S[0], EXPIRES_S[-1]
+    expires_in_s = validation.number("ExpiresIn", members["expiresin"], low, high) if "expiresin" in members else 0
+    return NewToken(validation.label("Label", members.get("label"), 1), expires_in_s)
+
+
+def _members(fields: Mapping[str, object], *known: str) -> dict[str, object]:
+    members = validation.members(fields)
+    if members.keys() - set(known):
+        raise invalid("body", "has a member that this request does not know")
+    return members

@@ -1,0 +1,139 @@
+"""`/login`, `/logout`, `/me` and `/setup`: who one is, and how a browser or a program proves it from then on."""
+
+from contextlib import suppress
+from http import HTTPStatus
+
+from chat import auth, validation
+from chat.commands import NOBODY, SETUP, Actor
+from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
+from chat.history import timestamp
+from chat.logins import SESSION_S, check_login, check_set_up
+from chat.lookalikes import skeleton
+from chat.problems import Problem
+from chat.reads import Read
+from chat.refusals import problem_of_refusal
+from chat.request import Headers, Request, Response, json_line
+from chat.routing import Answer, Body, Route, Who
+from chat.schemas import MOMENT, NAME, PASSWORD, READING, TEXT, WAITING, record, text, word
+from chat.state import access
+from chat.state.account_changes import SET_UP_DONE
+from chat.state.accounts import ADMIN, ROLES, SESSION
+from chat.state.results import Refusal, TokenMade, UserMade
+from chat.state.settings import LOGIN, OPEN
+from chat.state.tables import Tables
+
+_NO_SESSION = Refusal("forbidden", "Authorization: the operator's token is no session")
+_NO_STORE = ("Cache-Control", "no-store")
+
+
+def log_in(request: Request) -> Response:
+    """POST /login: a token for who knows the password, in the answer and as a cookie."""
+    asked = check_login(validation.json_object(request.body()))
+    request.catch_up()
+    if request.state.ask(_is_open):
+        raise problem_of_refusal(access.OPEN_MODE)
+    with request.ungated():
+        password_at = request.services.gatekeeper.prove(request.environ, asked.name, asked.password)
+    return _with_session(request, HTTPStatus.OK, asked.name, password_at, asked.label)
+
+
+def log_out(request: Request) -> Response:
+    """POST /logout: 204, and the token that said so is good for nothing any more, nor is its cookie."""
+    if request.actor.by <= NOBODY:
+        raise problem_of_refusal(access.OPEN_MODE if request.state.ask(_is_open) else _NO_SESSION)
+    revoked = request.carry_out(RevokeTokens(request.actor, (request.actor.by,)))
+    headers = [request.services.gatekeeper.cookie(request.environ, "", 0)]
+    return Response(HTTPStatus.NO_CONTENT, headers=headers, log_index=revoked.index)
+
+
+def set_up(request: Request) -> Response:
+    """POST /setup: the first user, an admin, made by who has the token that this node has told; and his session."""
+    asked = check_set_up(validation.json_object(request.body()))
+    gatekeeper = request.services.gatekeeper
+    request.catch_up()
+    if request.state.ask(_is_open):
+        raise problem_of_refusal(access.OPEN_MODE)
+    if request.state.ask(_has_users):
+        raise problem_of_refusal(SET_UP_DONE)
+    gatekeeper.check_setup(request.environ, asked.secret)
+    with request.ungated():
+        password_hash = gatekeeper.passwords.hash(asked.password)
+    looks = skeleton(asked.name)
+    first = CreateUser(Actor(SETUP), asked.name, asked.display_name, looks, password_hash, ADMIN)
+    made = request.carry_out(first)
+    assert isinstance(made, UserMade)
+    return _with_session(request, HTTPStatus.CREATED, asked.name, made.user.password_index, "")
+
+
+def _with_session(request: Request, status: HTTPStatus, name: str, password_at: int, label: str) -> Response:
+    """The answer to who has just proved that he knows a password."""
+    gatekeeper = request.services.gatekeeper
+    secret, expires_at = auth.new_secret(auth.TOKEN), gatekeeper.expiry(SESSION_S)
+    session = LogIn(Actor(NOBODY, name), password_at, auth.digest(secret), SESSION, label, expires_at)
+    made = request.carry_out(session)
+    assert isinstance(made, TokenMade)
+    told = {"Token": secret, "User": made.token.user, "ExpiresAt": timestamp(made.token.expires_at)}
+    headers: Headers = [_NO_STORE, gatekeeper.cookie(request.environ, secret, SESSION_S)]
+    return Response(status, json_line(told), headers=headers, log_index=made.index)
+
+
+def me(request: Request) -> Read:
+    """GET /me: who asks; 401 for nobody, with what he can do about it."""
+
+    def render() -> Response:
+        seen = request.replica.last_applied
+        with suppress(Problem):  # a token that is over is nobody's, who is told how to go on
+            request.actor = request.services.gatekeeper.recognise(request.environ) or Actor()
+        told = request.state.ask(lambda tables: _described(tables, request.actor))
+        return Response(HTTPStatus.OK, json_line(told), headers=[_NO_STORE], log_index=seen)
+
+    return Read.asked(request.query(), render)
+
+
+def _described(tables: Tables, actor: Actor) -> dict[str, object]:
+    who = access.acting(tables, actor)
+    if isinstance(who, Refusal):
+        problem = problem_of_refusal(who)
+        members = {"Signup": tables.settings.signup, "Setup": not tables.users}
+        raise Problem(problem.status, problem.code, problem.detail, problem.headers, members)
+    if who.operator:
+        return {"Auth": tables.settings.auth, "Role": who.role}
+    if _is_open(tables):
+        return {"Auth": OPEN}
+    user = tables.users[who.name]
+    return {"Auth": LOGIN, "User": user.name, "DisplayName": user.display_name, "Role": user.role}
+
+
+def _is_open(tables: Tables) -> bool:
+    return tables.settings.auth == OPEN
+
+
+def _has_users(tables: Tables) -> bool:
+    return bool(tables.users)
+
+
+_SESSION = record({"Token": TEXT, "User": NAME, "ExpiresAt": MOMENT})
+_ME = record({"Auth": word(OPEN, LOGIN)}, {"User": NAME, "DisplayName": NAME, "Role": word(*ROLES)})
+
+ROUTES = (
+    Route(
+        "POST", "/login", log_in, Who.ANYBODY, "Log in: a token, and the same as a cookie",
+        body=Body(record({"Name": NAME, "Password": PASSWORD}, {"Label": text(validation.NAME_POINTS_MAX, 0)})),
+        answers={200: Answer("The token, good for 30 days", _SESSION)},
+        problems=("bad_login", "too_many_attempts"), query=WAITING, login=True,
+    ),
+    Route(
+        "POST", "/logout", log_out, Who.USER, "End the session that says so",
+        query=WAITING, login=True,
+    ),
+    Route(
+        "GET", "/me", me, Who.ANYBODY, "Who asks, and whether one has to log in",
+        answers={200: Answer("Who asks", _ME)}, problems=("login_needed", "bad_token"), query=READING,
+    ),
+    Route(
+        "POST", "/setup", set_up, Who.ANYBODY, "Make the first user, an admin, with the token that the node has told",
+        body=Body(record({"Token": TEXT, "Name": NAME, "Password": PASSWORD}, {"DisplayName": NAME})),
+        answers={201: Answer("A token of his", _SESSION)},
+        problems=("bad_token", "set_up_done", "too_many_attempts"), query=WAITING, login=True,
+    ),
+)  # fmt: skip
