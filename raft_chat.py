@@ -175,10 +175,10 @@ class NodeProcess:
         state.on_applied = hub.publish  # not before: nobody listens to what is long past
         state.on_restored = hub.skip_to
         gatekeeper = Gatekeeper(member, state)
-        reception = Reception(hub, member, state, gatekeeper, member.nodes)
+        marks = Marks()
+        reception = Reception(hub, member, state, gatekeeper, member.nodes, marks)
         state.on_accounts = reception.heed
         websocket, streams = make_websocket_app(reception), Streams(reception)
-        marks = Marks()
         self._app = create_app(member, state, gatekeeper=gatekeeper, websocket=websocket, streams=streams, marks=marks)
         keeper = Keeper(member, state, marks=marks)
         # A daemon: the outcome that it waits for may be long in coming.

@@ -112,6 +112,10 @@ class Audience:
         group.links[link] = None
         self._group_of[link] = group
 
+    def follows(self, link: Link) -> bool:
+        """Whether it gets frames with a Cursor."""
+        return link in self._group_of
+
     def leave(self, link: Link) -> None:
         """It gets nothing more."""
         self._listeners.links.pop(link, None)

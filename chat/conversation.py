@@ -22,12 +22,14 @@ from chat import validation
 from chat.commands import Actor, Post
 from chat.hub import Hub
 from chat.link import Link
-from chat.posting import check_post, propose
+from chat.marks import check_mark
+from chat.posting import check_post, propose, with_mentions
 from chat.problems import Problem, invalid, unavailable
 from chat.reception import Reception
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state.access import LOGIN_NEEDED
+from chat.state.machine import ChatState
 from chat.state.results import Posted
 from chat.subscription import Subscription, parse_cursor
 
@@ -52,13 +54,15 @@ class Conversation:
         self._ended = ended
         self._subscription: Subscription | None = None
         self._posting: Posting | None = None
+        self._actor = Actor()
         reception.receive(link, environ, self._enter)
 
     def _enter(self, actor: Actor) -> None:
         """It is known who this is."""
-        hub, replica, link = self._reception.hub, self._reception.replica, self._link
-        self._subscription = Subscription(hub, link, replica, self._reception.state, self._reception.nodes, actor)
-        self._posting = Posting(hub, link, replica, actor)
+        hub, replica, state, link = self._reception.hub, self._reception.replica, self._reception.state, self._link
+        self._subscription = Subscription(hub, link, replica, state, self._reception.nodes, actor)
+        self._posting = Posting(hub, link, replica, state, actor)
+        self._actor = actor
 
     def received(self, text: str) -> None:
         """One message; none of them disconnects, but for a ticket that is none."""
@@ -80,6 +84,9 @@ class Conversation:
                 if self._posting is None:
                     raise problem_of_refusal(LOGIN_NEEDED)
                 self._posting.post(fields)
+            case "read":
+                mark = check_mark(self._reception.state, self._actor, fields.get("roomname"), fields.get("id"))
+                self._reception.marks.note(mark)
             case "ping":
                 self._link.send(b'{"Pong":{}}')
             case _:
@@ -124,10 +131,11 @@ def _rooms(value: object) -> frozenset[str] | None:
 class Posting:
     """The posts of one socket.  The first of each room's queue is proposed, the others wait for its outcome."""
 
-    def __init__(self, hub: Hub, link: Link, replica: Replica, actor: Actor) -> None:
+    def __init__(self, hub: Hub, link: Link, replica: Replica, state: ChatState, actor: Actor) -> None:
         self._hub = hub
         self._link = link
         self._replica = replica
+        self._state = state
         self._actor = actor
         self._queues: dict[str, deque[dict[str, object]]] = {}  # as they were sent
 
@@ -148,7 +156,7 @@ class Posting:
     def _propose(self, room: str, queue: deque[dict[str, object]]) -> None:
         while queue:
             try:
-                post = check_post(room, queue[0], self._actor)
+                post = with_mentions(check_post(room, queue[0], self._actor), self._state)
             except Problem as problem:
                 self._tell(_error(problem, queue.popleft()))
             else:

@@ -239,6 +239,10 @@ class Hub:
         """It gets the frames of these rooms, None for all, from `published_index` on, each with its Cursor."""
         self._audience.join(link, rooms)
 
+    def follows(self, link: Link) -> bool:
+        """Whether it gets what is published with a Cursor."""
+        return self._audience.follows(link)
+
     def leave(self, link: Link) -> None:
         """It gets nothing that is published, and waits for nothing."""
         self._audience.leave(link)

@@ -11,7 +11,7 @@ from threading import Lock
 from chat import validation
 from chat.commands import Actor
 from chat.refusals import problem_of_refusal
-from chat.state.access import OPEN_MODE
+from chat.state.access import LOGIN_NEEDED, OPEN_MODE
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
@@ -58,10 +58,10 @@ class Marks:
 def check_mark(state: ChatState, actor: Actor, room: object, id: object) -> Mark:
     """How far this one, whom the state knows, has read, as he said it.
 
-    Raises Problem: 409 where nobody logs in, 403 for the operator, 400 naming the field.
+    Raises Problem: 409 where nobody logs in, 401 for who has not, 403 for the operator, 400 naming the field.
     """
     if state.ask(lambda tables: tables.settings.auth) == OPEN:
         raise problem_of_refusal(OPEN_MODE)
     if actor.by <= 0:
-        raise problem_of_refusal(_NAMELESS)
+        raise problem_of_refusal(_NAMELESS if actor.by else LOGIN_NEEDED)
     return actor.by, validation.name("RoomName", room), validation.post_id("Id", id)

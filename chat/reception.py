@@ -11,6 +11,7 @@ Rules
   that nothing that strangers send gets into the log.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -23,12 +24,13 @@ from chat.commands.accounts import RedeemTicket
 from chat.gatekeeper import Gatekeeper
 from chat.hub import Hub
 from chat.link import Link
+from chat.marks import Marks
 from chat.problems import Problem, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state.access import acting
 from chat.state.credential_changes import BAD_TICKET
-from chat.state.events import AccountEvent, AuthChanged, Revoked, UsersChanged
+from chat.state.events import AccountEvent, AuthChanged, Marked, Revoked, UsersChanged
 from chat.state.machine import ChatState
 from chat.state.results import Redeemed, Refusal
 from chat.state.settings import LOGIN
@@ -48,14 +50,21 @@ class Reception:
     """What all websockets of a node have in common.  But for `heed`, for the hub's selector thread."""
 
     def __init__(
-        self, hub: Hub, replica: Replica, state: ChatState, gatekeeper: Gatekeeper, nodes: Callable[[], list[str]]
+        self,
+        hub: Hub,
+        replica: Replica,
+        state: ChatState,
+        gatekeeper: Gatekeeper,
+        nodes: Callable[[], list[str]],
+        marks: Marks | None = None,
     ) -> None:
-        """`nodes` gives the URLs that clients reach the members under."""
+        """`nodes` gives the URLs that clients reach the members under; `marks` as `create_app` has it."""
         self.hub = hub
         self.replica = replica
         self.state = state
         self.gatekeeper = gatekeeper
         self.nodes = nodes
+        self.marks = marks or Marks()
 
     def receive(self, link: Link, environ: Mapping[str, Any], enter: Callable[[Actor], None]) -> None:
         """Call `enter` with who the request `environ` is from, now or once that is known; or close the link.
@@ -188,6 +197,16 @@ class Reception:
                         self._renew(link)
                 case AuthChanged():
                     self.hub.close_all(*_MODE_CHANGED)
+                case Marked():
+                    self._tell(event)
+
+    def _tell(self, marked: Marked) -> None:
+        """His other devices of what somebody has read; those that are on their way back ask for it by themselves."""
+        told = {"Type": "Marked", "RoomName": marked.room, "Id": marked.id}
+        frame = json.dumps({"Event": told}, ensure_ascii=False).encode()
+        for link in self.hub.attendance.of_user(marked.user):
+            if self.hub.follows(link):
+                link.send(frame)
 
     def _renew(self, link: Link) -> None:
         """His role may be another one."""
