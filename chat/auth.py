@@ -6,10 +6,11 @@ Hashing a password is slow on purpose.  It lets go of the interpreter's lock but
 run at a time and WAITING_MAX more wait; whoever calls holds no lock and no slot of the server's gate meanwhile.
 """
 
+from base64 import b32encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from secrets import token_hex, token_urlsafe
+from secrets import token_bytes, token_hex, token_urlsafe
 from threading import BoundedSemaphore
 
 from werkzeug.security import check_password_hash, gen_salt, generate_password_hash
@@ -69,6 +70,11 @@ class Passwords:
 def new_secret(kind: str) -> str:
     """A secret of 256 random bits: `kind`, which is one of those above, and 43 characters of base64url."""
     return kind + token_urlsafe(SECRET_BYTES)
+
+
+def room_letters() -> str:
+    """Ten letters of a-z2-7, 50 random bits, that the name of a private room ends with."""
+    return b32encode(token_bytes(7))[:10].decode().lower()
 
 
 def digest(secret: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Changing a room as a whole: the commands for what a client sent.
+"""Changing rooms as wholes: the commands for what a client sent.
 
 A repetition does no harm, so these changes have no ClientId: after an unknown outcome the client asks again, and a
 deletion that has come about meanwhile is then answered as one of a room that does not exist.
@@ -7,9 +7,13 @@ deletion that has come about meanwhile is then answered as one of a room that do
 from collections.abc import Mapping
 
 from chat import validation
+from chat.auth import room_letters
 from chat.commands import Actor, DeleteRoom, SetRetention, level_of
-from chat.commands.rooms import ChangeRoom
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.problems import invalid
+from chat.state.details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
+from chat.state.room_changes import DIRECT_USERS, PLAIN_POINTS_MAX
+from chat.state.rooms import is_private_name
 
 MAX_MESSAGES_MAX = 1_000_000_000  # ten times what a log can be expected to hold
 
@@ -17,40 +21,125 @@ AGE_S_MAX = 315_360_000  # ten years
 _INHERITED = -1  # of its own the room has no bound
 _RETENTION_LEVEL = level_of(SetRetention("", None))
 
-Change = DeleteRoom | SetRetention | ChangeRoom
+Change = DeleteRoom | SetRetention | ChangeRoom | DropRoom
+Members = dict[str, object]
 
-# What a room has, or will have, and this version cannot change.
-_FIXED = {"name": "Name", "topic": "Topic", "visibility": "Visibility", "members": "Members"}
+_CHANGEABLE = ("topic", "name", "visibility", "members", "archived", "owner", "retention")
 
 
-def check_deletion(room: str) -> DeleteRoom:
+def check_room(actor: Actor, room: str, fields: Mapping[str, object]) -> CreateRoom:
+    """The command for a public room of this name, `{"Topic": "…"}`.  Raises Problem naming the field."""
+    members = _only(fields, "topic")
+    return CreateRoom(actor, _plain_name("RoomName", room), PUBLIC, _topic(members))
+
+
+def check_creation(actor: Actor, fields: Mapping[str, object]) -> CreateRoom:
+    """The command for a room as a client describes it; a private one's name is told by the answer.
+
+    `{"Name": "plans", "Topic": "…", "Visibility": "private", "Members": ["bob"]}`; all but Name may be left out.
+    Raises Problem naming the field.
+    """
+    members = _only(fields, "name", "topic", "visibility", "members")
+    if "name" not in members:
+        raise invalid("Name", "missing")
+    name = _plain_name("Name", members["name"])
+    visibility = _visibility(members.get("visibility", PUBLIC))
+    if visibility == PRIVATE:
+        if len(name) > PLAIN_POINTS_MAX:
+            raise invalid("Name", f"must have {PLAIN_POINTS_MAX} code points at most for a private room")
+        name = f"{name}~{room_letters()}"
+    users = _users("Members", members.get("members", []), MEMBERS_MAX)
+    return CreateRoom(actor, name, visibility, _topic(members), users)
+
+
+def check_direct(actor: Actor, fields: Mapping[str, object]) -> CreateRoom:
+    """The command for the room of some users and who asks, `{"Users": ["bob"]}`.  Raises Problem naming the field."""
+    members = _only(fields, "users")
+    users = _users("Users", members.get("users"), DIRECT_USERS[-1])
+    return CreateRoom(actor, f"direct~{room_letters()}", DIRECT, members=users)
+
+
+def check_membership(actor: Actor, room: str, user: str, *, on: bool) -> ChangeMembers:
+    """The command that makes somebody a member, or ends that.  Raises Problem naming the field."""
+    return ChangeMembers(actor, validation.name("RoomName", room), (validation.name("User", user),), on)
+
+
+def check_deletion(actor: Actor, room: str) -> DropRoom:
     """The command that deletes a room.  Raises Problem naming the field."""
-    return DeleteRoom(validation.name("RoomName", room))
+    return DropRoom(actor, validation.name("RoomName", room))
 
 
-def check_settings(room: str, fields: Mapping[str, object], actor: Actor) -> ChangeRoom:
+def check_settings(actor: Actor, room: str, fields: Mapping[str, object]) -> ChangeRoom:
     """The command for what a client sent, found whatever its members' case.  Raises Problem naming the field.
 
-    `{"Retention": {"MaxMessages": 100, "MaxAgeSeconds": 86400}}`; null for any of them takes it away, and what is not
-    named stays (RFC 7396).
+    `{"Topic": "…", "Name": "…", "Visibility": "private", "Members": ["ann"], "Archived": true, "Owner": "ann",
+    "Retention": {"MaxMessages": 100, "MaxAgeSeconds": 86400}}`; null takes a topic, an owner, retention or one of its
+    bounds away, and what is not named stays (RFC 7396).
     """
     room = validation.name("RoomName", room)
+    members = _only(fields, *_CHANGEABLE)
+    if not members:
+        raise invalid("body", "must name what is to change, such as Topic or Retention")
+    max_messages, max_age_s = _retention(members["retention"]) if "retention" in members else (None, None)
+    archived, owner = members.get("archived", False), members.get("owner")
+    if not isinstance(archived, bool):
+        raise invalid("Archived", "must be true or false")
+    return ChangeRoom(
+        actor,
+        room,
+        topic=_topic(members) if "topic" in members else None,
+        name=_plain_name("Name", members["name"]) if "name" in members else None,
+        visibility=_visibility(members["visibility"]) if "visibility" in members else None,
+        archived=archived if "archived" in members else None,
+        owner=("" if owner is None else validation.name("Owner", owner)) if "owner" in members else None,
+        members=_users("Members", members["members"], MEMBERS_MAX) if "members" in members else None,
+        max_messages=max_messages,
+        max_age_seconds=max_age_s,
+        drawn=room_letters() if members.keys() & {"name", "visibility"} else "",
+    )
+
+
+def _only(fields: Mapping[str, object], *known: str) -> Members:
     members = validation.members(fields)
-    for name in members.keys() - {"retention"}:
-        raise invalid(_FIXED.get(name, "body"), "only Retention can be changed")
-    if "retention" not in members:
-        raise invalid("Retention", "missing")
-    retention = members["retention"]
-    if retention is None:
-        return ChangeRoom(actor, room, max_messages=_INHERITED, max_age_seconds=_INHERITED)
-    if not isinstance(retention, dict):
+    for name in sorted(members.keys() - set(known)):
+        raise invalid("body", f"there is no member {name[:64]} here")
+    return members
+
+
+def _plain_name(field: str, value: object) -> str:
+    name = validation.name(field, value)
+    if is_private_name(name):
+        raise invalid(field, 'must not end with "~" and ten letters, as the names of private rooms do')
+    return name
+
+
+def _topic(members: Members) -> str:
+    topic = members.get("topic")
+    return "" if topic is None else validation.topic("Topic", topic)
+
+
+def _visibility(value: object) -> str:
+    if value not in (PUBLIC, PRIVATE):
+        raise invalid("Visibility", f"must be {PUBLIC} or {PRIVATE}")
+    return str(value)
+
+
+def _users(field: str, value: object, most: int) -> tuple[str, ...]:
+    """Each once, by code point."""
+    if not isinstance(value, list) or len(value) > most:
+        raise invalid(field, f"must be a list of up to {most:,} users' names")
+    return tuple(sorted({validation.name(field, each) for each in value}))
+
+
+def _retention(value: object) -> tuple[int | None, int | None]:
+    if value is None:
+        return _INHERITED, _INHERITED
+    if not isinstance(value, dict):
         raise invalid("Retention", 'must be an object like {"MaxMessages":100}, or null')
-    bounds = validation.members(retention)
+    bounds = validation.members(value)
     if not bounds or bounds.keys() - {"maxmessages", "maxageseconds"}:
         raise invalid("Retention", "must have MaxMessages or MaxAgeSeconds, or both, and nothing else")
-    max_messages = _bound("MaxMessages", bounds, MAX_MESSAGES_MAX)
-    max_age_s = _bound("MaxAgeSeconds", bounds, AGE_S_MAX)
-    return ChangeRoom(actor, room, max_messages=max_messages, max_age_seconds=max_age_s)
+    return _bound("MaxMessages", bounds, MAX_MESSAGES_MAX), _bound("MaxAgeSeconds", bounds, AGE_S_MAX)
 
 
 def _bound(name: str, bounds: Mapping[str, object], most: int) -> int | None:
@@ -62,9 +151,14 @@ def _bound(name: str, bounds: Mapping[str, object], most: int) -> int | None:
 
 
 def as_known(change: Change, level: int) -> Change:
-    """The same, where members are there that know no ages; but what says one."""
-    if level != _RETENTION_LEVEL or not isinstance(change, ChangeRoom):
+    """The same, where members are there that know deletion and a bound by number, and nothing else of this."""
+    if level != _RETENTION_LEVEL:
         return change
-    if change.max_messages is None or (change.max_age_seconds or 0) > 0:
-        return change
-    return SetRetention(change.room, max(change.max_messages, 0) or None)
+    match change:
+        case DropRoom():
+            return DeleteRoom(change.room)
+        case ChangeRoom(max_messages=int(bound)) if (change.max_age_seconds or 0) <= 0:
+            plain = ChangeRoom(change.actor, change.room, max_messages=bound, max_age_seconds=change.max_age_seconds)
+            return SetRetention(change.room, max(bound, 0) or None) if change == plain else change
+        case _:
+            return change

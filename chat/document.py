@@ -217,7 +217,7 @@ def _read(lines: _Lines, index: int) -> Tables:
         if posts and not (room.deleted_at < indexes[0] and _ascends(indexes) and indexes[-1] <= index):
             raise ValueError("At")
         room.restore(indexes if posts and indexes[-1] > SHORT_MAX else _converted(indexes, SHORT))
-        if not posts and room.details is None and not _is_gone(room):
+        if not posts and room.details is None and not _is_gone(room, tables.begun):
             raise ValueError("Posts")
     tables.derive()
     tables.live_bytes = sum(room.record_bytes for room, _ in rooms)
@@ -294,8 +294,10 @@ def _read_facts(value: dict[str, object], index: int) -> tuple[Room, int]:
     return room, posts
 
 
-def _is_gone(room: Room) -> bool:
-    return bool(room.deleted_at) and not (room.last_posted_at or room.max_messages or room.record_bytes)
+def _is_gone(room: Room, begun: bool) -> bool:
+    """Whether it was deleted, or is a name that a room had."""
+    was_there = room.deleted_at or (begun and room.newest_id)
+    return bool(was_there) and not (room.last_posted_at or room.max_messages or room.record_bytes)
 
 
 def _read_buckets(header: dict[str, object], lines: _Lines, index: int) -> list[bytes]:

@@ -32,6 +32,7 @@ STATUS_OF: dict[str, HTTPStatus] = {
     "too_many_tokens": HTTPStatus.CONFLICT,
     "too_many_invites": HTTPStatus.CONFLICT,
     "too_many_rooms": HTTPStatus.CONFLICT,
+    "too_many_members": HTTPStatus.CONFLICT,
     "too_many_edits": HTTPStatus.CONFLICT,
     "too_many_reactions": HTTPStatus.CONFLICT,
     "gone": HTTPStatus.GONE,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from chat import validation
 from chat.changing import AGE_S_MAX, MAX_MESSAGES_MAX
+from chat.state.details import ALIASES_MAX, DIRECT, PRIVATE, PUBLIC
 
 Schema = Mapping[str, object]
 
@@ -67,6 +68,7 @@ NAME = text(validation.NAME_POINTS_MAX)
 POST_ID = integer(1)
 MEMBER_ID = integer(1)
 PASSWORD = text(validation.PASSWORD_POINTS[-1], validation.PASSWORD_POINTS[0])
+TOPIC = text(validation.TOPIC_POINTS_MAX, 0)
 MESSAGE = text(validation.MESSAGE_POINTS_MAX)
 CLIENT_ID = text(validation.CLIENT_ID_POINTS_MAX)
 EMOJI = text(validation.EMOJI_POINTS_MAX)
@@ -100,11 +102,22 @@ COMPONENTS: dict[str, Schema] = {
     "Room": record(
         {
             "Name": NAME,
+            "Topic": TOPIC,
+            "Visibility": word(PUBLIC, PRIVATE, DIRECT),
+            "Owner": or_null(NAME),
+            "Archived": BOOLEAN,
             "Messages": integer(),
-            "LastPostedAt": MOMENT,
+            "LastPostedAt": or_null(MOMENT),
             "Retention": or_null(RETENTION),
         },
-        {"ReadId": integer(), "Unread": integer(), "Mentions": integer()},  # of who asks, where he reads it
+        {
+            "Aliases": array(NAME, ALIASES_MAX),
+            "Members": array(NAME),  # of a direct room
+            "Joined": BOOLEAN,  # under a login, as are those of who asks where he reads it
+            "ReadId": integer(),
+            "Unread": integer(),
+            "Mentions": integer(),
+        },
     ),
     "Problem": {
         "type": "object",

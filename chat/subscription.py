@@ -233,6 +233,8 @@ class Subscription:
         match what:
             case What.DELETION:
                 return RoomDeleted(index, room)
+            case What.ROOM:
+                return self._state.room_event(index, room)
             case What.REACTED:
                 return ReactedSince(index, room, id, self._state.reactions(room, id))
             case _:

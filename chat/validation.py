@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from chat.problems import Problem, invalid
 
 NAME_POINTS_MAX = 64
+TOPIC_POINTS_MAX = 250
 MESSAGE_POINTS_MAX = 8_000
 PASSWORD_POINTS = range(8, 257)
 CLIENT_ID_POINTS_MAX = 128  # opaque to us: room for a UUID and a client's own prefix
@@ -56,8 +57,16 @@ def user_name(field: str, value: object) -> str:
 
 def label(field: str, value: object, points_min: int = 0) -> str:
     """A short text for people, up to 64 code points: NFC, nothing that hides or reorders text."""
-    text = _text(field, value, NAME_POINTS_MAX, points_min)
-    text = _normalised(field, text, NAME_POINTS_MAX)
+    return _line(field, value, points_min, NAME_POINTS_MAX)
+
+
+def topic(field: str, value: object) -> str:
+    """What a room is about: up to 250 code points, NFC, nothing that hides or reorders text."""
+    return _line(field, value, 0, TOPIC_POINTS_MAX)
+
+
+def _line(field: str, value: object, points_min: int, points_max: int) -> str:
+    text = _normalised(field, _text(field, value, points_max, points_min), points_max)
     if _NOT_IN_NAMES.search(text):
         raise invalid(field, "must not have control characters, bidi controls or surrogates")
     return text

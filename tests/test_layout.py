@@ -58,7 +58,7 @@ FLOORS = (
     ("chat.state.results", "chat.state.tables"),
     ("chat.state.access", "chat.sections.section"),
     ("chat.state.marking",),
-    ("chat.sections.*",),
+    ("chat.sections.*", "chat.state.described"),
     ("chat.sections",),
     ("chat.document",),
     ("chat.state.credential_changes", "chat.state.expiry", "chat.state.posting", "chat.state.settings_changes"),

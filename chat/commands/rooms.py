@@ -26,19 +26,24 @@ class SetRetention:
 
 @dataclass(frozen=True, slots=True)
 class CreateRoom:
-    """A room that nobody has posted to yet.  `direct`: the one of exactly these members, made where there is none."""
+    """A room that nobody has posted to yet; who makes it is one of its members.
+
+    Of visibility "direct": the one of exactly these, made under this name where there is none.
+    """
 
     actor: Actor
     room: str
     visibility: str
     topic: str = ""
     members: tuple[str, ...] = ()
-    direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeRoom:
-    """What is None stays.  Of the two bounds 0 is none, and -1 what the cluster's settings say."""
+    """What is None stays.  Of the two bounds 0 is none, and -1 what the cluster's settings say.
+
+    `drawn`: ten letters that the name ends with where the room is private by then.
+    """
 
     actor: Actor
     room: str
@@ -50,6 +55,7 @@ class ChangeRoom:
     members: tuple[str, ...] | None = None
     max_messages: int | None = None
     max_age_seconds: int | None = None
+    drawn: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,29 @@
-"""`/rooms`: the list of rooms, the short address of a room, and changing or deleting one."""
+"""`/rooms`: the list of rooms, the short address of a room; making, changing and deleting one, and its members."""
 
 import json
 from http import HTTPStatus
 
 from chat import validation
-from chat.changing import as_known, check_deletion, check_settings
-from chat.history import timestamp
+from chat.changing import (
+    as_known,
+    check_creation,
+    check_deletion,
+    check_direct,
+    check_membership,
+    check_room,
+    check_settings,
+)
+from chat.commands.rooms import CreateRoom
 from chat.reads import Read, is_stale
+from chat.refusals import problem_of_refusal
 from chat.request import Request, Response, percent_encoded
 from chat.routes.name_pages import PAGE, name_ask, name_links
 from chat.routing import Answer, Body, Route, Who
-from chat.schemas import NAME, READING, RETENTION, WAITING, array, or_null, record, ref, word
-from chat.state.results import RoomChanged, RoomSummary
+from chat.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word
+from chat.state.described import room_json
+from chat.state.details import MEMBERS_MAX, PRIVATE, PUBLIC
+from chat.state.results import Refusal, RoomChanged, RoomMade
+from chat.state.room_changes import DIRECT_USERS, members
 
 
 def list_rooms(request: Request) -> Read:
@@ -26,7 +38,7 @@ def list_rooms(request: Request) -> Read:
         seen = request.replica.last_applied
         log_index, rooms, page = request.state.rooms(ask, request.acting())
         headers = [("Cache-Control", "no-store"), *name_links("/rooms", ask, page, rest)]
-        body = _json([_detailed(room) for room in rooms] if details else page.names)
+        body = _json([room_json(room) for room in rooms] if details else page.names)
         return Response(HTTPStatus.OK, body, headers=headers, log_index=max(seen, log_index))
 
     return Read.asked(query, render)
@@ -40,30 +52,76 @@ def redirect(request: Request, room: str) -> Response:
     return Response(HTTPStatus.FOUND, headers=[("Location", location)], content_type="text/plain; charset=utf-8")
 
 
+def make(request: Request, room: str) -> Response:
+    """PUT /rooms/{room}: 201 and the room, which is public; 200 and as it is where there is one."""
+    return _made(request, check_room(request.actor, room, validation.json_object(request.body() or b"{}")))
+
+
+def make_any(request: Request) -> Response:
+    """POST /rooms: 201 and the room; a private one's Name is told by the answer."""
+    return _made(request, check_creation(request.actor, validation.json_object(request.body())))
+
+
+def make_direct(request: Request) -> Response:
+    """POST /directs: 201 and the room of who asks and some others; 200 where they have theirs already."""
+    return _made(request, check_direct(request.actor, validation.json_object(request.body())))
+
+
+def _made(request: Request, creation: CreateRoom) -> Response:
+    made = request.carry_out(creation)
+    assert isinstance(made, RoomMade)
+    headers = [("Location", f"/rooms/{percent_encoded(made.room.name)}")]
+    status = HTTPStatus.CREATED if made.created else HTTPStatus.OK
+    return Response(status, _json(room_json(made.room)), headers=headers, log_index=made.index)
+
+
 def configure(request: Request, room: str) -> Response:
-    """PATCH /rooms/{room}: the room as it is from then on; 404 where there is none, for it is made by a post."""
-    change = check_settings(room, validation.json_object(request.body()), request.actor)
+    """PATCH /rooms/{room}: the room as it is from then on; 404 where there is none."""
+    change = check_settings(request.actor, room, validation.json_object(request.body()))
     changed = request.carry_out(as_known(change, request.replica.level))
     assert isinstance(changed, RoomChanged)
-    return Response(HTTPStatus.OK, _json(_detailed(changed.room)), log_index=changed.index)
+    return Response(HTTPStatus.OK, _json(room_json(changed.room)), log_index=changed.index)
 
 
 def delete(request: Request, room: str) -> Response:
     """DELETE /rooms/{room}: 204, and the room is gone with its posts; 404 where there is none."""
-    return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(check_deletion(room)).index)
+    deletion = as_known(check_deletion(request.actor, room), request.replica.level)
+    return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(deletion).index)
 
 
-def _detailed(room: RoomSummary) -> dict[str, object]:
-    bounds = {"MaxMessages": room.max_messages, "MaxAgeSeconds": room.max_age_s}
-    told: dict[str, object] = {
-        "Name": room.name,
-        "Messages": room.posts,
-        "LastPostedAt": timestamp(room.last_posted_at),
-        "Retention": {name: bound for name, bound in bounds.items() if bound is not None} or None,
-    }
-    if room.counts is not None:
-        told |= {"ReadId": room.counts.read_id, "Unread": room.counts.unread, "Mentions": room.counts.mentions}
-    return told
+def list_members(request: Request, room: str) -> Read:
+    """GET /rooms/{room}/members[?before|after|around=name][&limit=1000]: names, by code point."""
+    room = validation.name("RoomName", room)
+    query = request.query()
+    ask = name_ask(query)
+    rest = "&consistency=stale" if is_stale(query) else ""
+
+    def render() -> Response:
+        seen = request.replica.last_applied
+        names = request.state.ask(lambda tables: members(tables, request.actor, room))
+        if isinstance(names, Refusal):
+            raise problem_of_refusal(names)
+        page = ask.page(names)
+        path = f"/rooms/{percent_encoded(room)}/members"
+        headers = [("Cache-Control", "no-store"), *name_links(path, ask, page, rest)]
+        return Response(HTTPStatus.OK, _json(page.names), headers=headers, log_index=seen)
+
+    return Read.asked(query, render)
+
+
+def add_member(request: Request, room: str, user: str) -> Response:
+    """PUT /rooms/{room}/members/{user}: 204, and the user is a member: one joins, or has another come in."""
+    return _change_member(request, room, user, on=True)
+
+
+def remove_member(request: Request, room: str, user: str) -> Response:
+    """DELETE /rooms/{room}/members/{user}: 204, and the user is no member: one leaves, or has another go."""
+    return _change_member(request, room, user, on=False)
+
+
+def _change_member(request: Request, room: str, user: str, *, on: bool) -> Response:
+    change = check_membership(request.actor, room, user, on=on)
+    return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(change).index)
 
 
 def _json(value: object) -> bytes:
@@ -71,21 +129,62 @@ def _json(value: object) -> bytes:
 
 
 _ROOM = {200: Answer("The room as it is from then on", ref("Room"))}
+_MADE = {201: Answer("The room, made now; Location tells where", ref("Room")), 200: Answer("As it is", ref("Room"))}
 _LISTED = {200: Answer("Names; with details=true rooms", {"anyOf": [array(NAME), array(ref("Room"))]})}
+_VISIBILITY = word(PUBLIC, PRIVATE)
+_USERS = array(NAME, MEMBERS_MAX)
+_CHANGES = {
+    "Topic": or_null(TOPIC),
+    "Name": NAME,
+    "Visibility": _VISIBILITY,
+    "Members": _USERS,
+    "Archived": BOOLEAN,
+    "Owner": or_null(NAME),
+    "Retention": or_null(RETENTION),
+}
+_NO_GUESTS = ("forbidden", "no_such_user", "too_many_members", "too_many_rooms")
+_MEMBERSHIP = ("no_such_room", "no_such_user", "forbidden", "too_many_members")
 
 ROUTES = (
     Route(
-        "GET", "/rooms", list_rooms, Who.USER, "The rooms, by name", waits=False,
+        "GET", "/rooms", list_rooms, Who.USER, "The rooms that one sees, by name", waits=False,
         answers=_LISTED, query={**PAGE, "details": word("true", "false"), **READING},
     ),
     Route(
-        "PATCH", "/rooms/{room}", configure, Who.OWNER, "Change what is named of a room; null takes a bound away",
-        body=Body(record({"Retention": or_null(RETENTION)})),
-        answers=_ROOM, problems=("no_such_room",), query=WAITING,
+        "POST", "/rooms", make_any, Who.MEMBER, "Make a room; a private one's Name is told by the answer",
+        body=Body(record({"Name": NAME}, {"Topic": or_null(TOPIC), "Visibility": _VISIBILITY, "Members": _USERS})),
+        answers=_MADE, problems=(*_NO_GUESTS, "name_taken", "open_mode"), query=WAITING,
+    ),
+    Route(
+        "PUT", "/rooms/{room}", make, Who.MEMBER, "Make a public room, or find it there",
+        body=Body(record({}, {"Topic": or_null(TOPIC)}), required=False),
+        answers=_MADE, problems=_NO_GUESTS, query=WAITING,
+    ),
+    Route(
+        "PATCH", "/rooms/{room}", configure, Who.OWNER, "Change what is named of a room; null takes it away",
+        body=Body(record({}, _CHANGES, members_min=1)),
+        answers=_ROOM, problems=(*_MEMBERSHIP, "name_taken", "archived", "open_mode"), query=WAITING,
     ),
     Route(
         "DELETE", "/rooms/{room}", delete, Who.OWNER, "Delete a room and all that was said in it",
-        problems=("no_such_room",), query=WAITING,
+        problems=("no_such_room", "forbidden"), query=WAITING,
+    ),
+    Route(
+        "GET", "/rooms/{room}/members", list_members, Who.USER, "A room's members, by name", waits=False,
+        answers={200: Answer("Names", array(NAME))}, problems=("no_such_room",), query={**PAGE, **READING}, login=True,
+    ),
+    Route(
+        "PUT", "/rooms/{room}/members/{user}", add_member, Who.USER, "Join a room, or have somebody come in",
+        problems=_MEMBERSHIP, query=WAITING, login=True,
+    ),
+    Route(
+        "DELETE", "/rooms/{room}/members/{user}", remove_member, Who.USER, "Leave a room, or have somebody go",
+        problems=_MEMBERSHIP, query=WAITING, login=True,
+    ),
+    Route(
+        "POST", "/directs", make_direct, Who.MEMBER, "The room of some users and who asks",
+        body=Body(record({"Users": array(NAME, DIRECT_USERS[-1])})),
+        answers=_MADE, problems=_NO_GUESTS, query=WAITING, login=True,
     ),
     Route(
         "GET", "/{room}", redirect, Who.ANYBODY, "Where a room is",

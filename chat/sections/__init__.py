@@ -12,14 +12,14 @@ import json
 from collections.abc import Callable, Iterator
 
 from chat.sections import accounts, ages, changes, details, readers, settings
-from chat.sections.section import Row, Section
+from chat.sections.section import Part, Row, Section
 from chat.state.tables import Tables
 
 # One line a table.  What is taken first may be needed by what comes after.
 SECTIONS: tuple[Section, ...] = (
     settings.SECTION, ages.SECTION,
     accounts.USERS, accounts.TOKENS, accounts.INVITES, accounts.TICKETS,
-    changes.SECTION, details.SECTION, readers.SECTION,
+    changes.SECTION, details.SECTION, details.MEMBERS, readers.SECTION,
     settings.ERASED,
 )  # fmt: skip
 
@@ -36,6 +36,8 @@ def _plain(value: object) -> object:
             return value.hex()
         case frozenset():
             return sorted(value)
+        case Part():
+            return value.names()
         case _:
             raise TypeError(type(value).__name__)
 

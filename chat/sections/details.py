@@ -1,23 +1,30 @@
-"""What is known of rooms beside their posts, by the room's name."""
+"""What is known of rooms beside their posts, by the room's name; and their members, some in a row."""
 
 from chat.commands.codec import row_reader
-from chat.sections.section import Row, Section
+from chat.sections.section import Part, Row, Section
 from chat.state.details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.tables import Tables
 
+MEMBERS_A_ROW = 500  # of 64 code points each: half of what a row may have
+
 _read = row_reader(RoomDetails)
+_NOBODY: frozenset[str] = frozenset()
 
 
 def _copy(tables: Tables) -> list[Row]:
+    return [(room, *details._replace(members=_NOBODY)) for room, details in _described(tables)]
+
+
+def _described(tables: Tables) -> list[tuple[str, RoomDetails]]:
     rooms = tables.rooms.by_name
-    return [(name, *details) for name in sorted(rooms) if (details := rooms[name].details) is not None]
+    return sorted((name, room.details) for name, room in rooms.items() if room.details is not None)
 
 
 def _take(tables: Tables, row: object, index: int) -> None:
     if not isinstance(row, list) or not row:
         raise TypeError("Details")
     room, details = tables.rooms.by_name[row[0]], _read(row[1:])
-    if details.visibility not in {PUBLIC, PRIVATE, DIRECT} or len(details.members) > MEMBERS_MAX:
+    if details.visibility not in {PUBLIC, PRIVATE, DIRECT} or details.members:
         raise ValueError("Details")
     if not 0 <= details.changed_index <= index or min(details.made_at, details.touched_at, details.max_age_s) < 0:
         raise ValueError("Details")
@@ -25,4 +32,25 @@ def _take(tables: Tables, row: object, index: int) -> None:
     room.last_index = max(room.last_index, details.changed_index)
 
 
+def _copy_members(tables: Tables) -> list[Row]:
+    return [
+        (room, Part(details.members, start, MEMBERS_A_ROW))
+        for room, details in _described(tables)
+        for start in range(0, len(details.members), MEMBERS_A_ROW)
+    ]
+
+
+def _take_members(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list) or len(row) != 2 or not isinstance(row[1], list):
+        raise TypeError("Members")
+    room, names = tables.rooms.by_name[row[0]], row[1]
+    if room.details is None or not all(isinstance(name, str) for name in names):
+        raise TypeError("Members")
+    members = room.details.members.union(names)
+    if len(members) > MEMBERS_MAX:
+        raise ValueError("Members")
+    room.details = room.details._replace(members=members)
+
+
 SECTION = Section("Details", _copy, _take)
+MEMBERS = Section("Members", _copy_members, _take_members)

@@ -4,7 +4,6 @@ Pure functions of the tables, for the appliers and for who reads alike.  A room 
 one that does not exist: whoever asks here gets None for both.
 """
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,12 +13,9 @@ from chat.state.accounts import ADMIN, GUEST
 from chat.state.details import DIRECT, PUBLIC, RoomDetails
 from chat.state.events import EVERYBODY, Reach
 from chat.state.results import Refusal
-from chat.state.rooms import is_public
+from chat.state.rooms import is_private_name, is_public
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
-
-# A private room's name ends so, and nobody can ask for one that does: so what is not seen need not be hidden.
-_PRIVATE_NAME = re.compile("~[a-z2-7]{10}$")
 
 LOGIN_NEEDED = Refusal("login_needed", "Authorization: log in first")
 BAD_TOKEN = Refusal("bad_token", "Authorization: this token is not known, or no longer")
@@ -78,17 +74,20 @@ def sees(tables: Tables, acting: Acting, room: Room) -> bool:
         return is_public(room)  # what was private is not opened with the mode
     if details is not None and acting.name and acting.name in details.members:
         return True
-    if acting.role == GUEST or (not room.exists and acting.role != ADMIN and is_private_name(room.name)):
-        return False  # of a room that was deleted nobody knows any more who its members were
+    if acting.role == GUEST:
+        return False
     return is_public(room) or (acting.role == ADMIN and details is not None and details.visibility != DIRECT)
 
 
 def seen_names(tables: Tables, acting: Acting) -> Sequence[Sequence[str]]:
     """The names of all rooms that this one sees, in lists that ascend; for reading at once."""
-    names = tables.rooms.names
-    if tables.settings.auth == OPEN or acting.role != GUEST:
-        return [names]
-    return [[name for name in names if sees(tables, acting, tables.rooms.by_name[name])]]
+    rooms = tables.rooms
+    if tables.settings.auth == OPEN:
+        return [rooms.names]
+    own = rooms.of_user.get(acting.name, ())
+    if acting.role == GUEST:
+        return [own]
+    return [rooms.names, rooms.privates, own] if acting.role == ADMIN else [rooms.names, own]
 
 
 def manages(tables: Tables, acting: Acting, room: Room) -> bool:
@@ -139,11 +138,6 @@ def is_told(acting: Acting, reach: Reach) -> bool:
     if acting.name and acting.name in reach.members:
         return True
     return (reach.public and acting.role != GUEST) or (reach.admins and acting.role == ADMIN)
-
-
-def is_private_name(name: str) -> bool:
-    """Whether a room of this name cannot be asked for."""
-    return _PRIVATE_NAME.search(name) is not None
 
 
 def refused_post(tables: Tables, actor: Actor, room: Room | None, name: str) -> Refusal | None:

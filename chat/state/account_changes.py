@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from chat.commands import NOBODY, SETUP
 from chat.commands.accounts import ChangeUser, CreateUser
-from chat.state import access
+from chat.state import access, marking
 from chat.state.access import Acting
 from chat.state.accounts import ADMIN, MEMBER, ROLES, USERS_MAX, User
 from chat.state.credential_changes import revoke
@@ -96,7 +96,8 @@ def _join(tables: Tables, name: str, rooms: Iterable[str]) -> None:
             continue
         details = room.details or RoomDetails()
         if details.visibility != DIRECT and len(details.members) < MEMBERS_MAX:
-            room.details = details._replace(members=details.members | {name})
+            tables.rooms.describe(room, details._replace(members=details.members | {name}))
+            marking.come_in(tables, room, (name,))
 
 
 def change_user(tables: Tables, command: ChangeUser, entry: Entry, tell: Tell) -> UserChanged | Refusal:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 PUBLIC, PRIVATE, DIRECT = "public", "private", "direct"  # visibilities
+ALIASES_MAX = 8  # of a room: then it is not found any more by the oldest of them
 MEMBERS_MAX = 5_000  # of a room: a change of one copies them all
 
 

@@ -12,7 +12,7 @@ from chat.commands import Command
 from chat.commands.cluster import Begin, Expire, Forget
 from chat.history import Room
 from chat.state import access
-from chat.state.details import DIRECT, RoomDetails
+from chat.state.details import DIRECT
 from chat.state.events import RoomDeleted, Tell
 from chat.state.results import Done, Result
 from chat.state.tables import Tables
@@ -71,13 +71,11 @@ def expire(tables: Tables, command: Expire, entry: Entry, tell: Tell) -> Done:
         room.trim(tables.settings.max_messages)
         tables.live_bytes += room.record_bytes - before
         if not room.posts:
-            room.details = (room.details or RoomDetails())._replace(touched_at=max(command.now, 0))
+            tables.rooms.touch(room, command.now)
     gone = None if command.gone is None else tables.rooms.existing(command.gone)
     if gone is not None and _is_needless(tables, gone, command.now):
         tell(RoomDeleted(entry.index, gone.name, access.reach(gone)))
-        tables.live_bytes -= gone.record_bytes
-        tables.readers.pop(gone.name, None)
-        tables.rooms.remove(gone, entry.index)
+        tables.remove_room(gone, entry.index)
     return Done(entry.index)
 
 

@@ -12,7 +12,6 @@ from `document`.
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from itertools import chain
 from threading import Lock
 from typing import TypeVar
@@ -33,9 +32,10 @@ from chat.state import (
     settings_changes,
 )
 from chat.state.access import STRANGER, Acting
-from chat.state.events import AccountEvent, Event
+from chat.state.described import room_event, summary_for
+from chat.state.events import AccountEvent, Event, RoomDeleted, RoomEvent
 from chat.state.overlay import Reactions
-from chat.state.results import Missed, Refusal, Result, RoomsPage, RoomSummary
+from chat.state.results import Missed, Refusal, Result, RoomsPage
 from chat.state.tables import Tables
 from raft.messages import Entry
 
@@ -164,7 +164,7 @@ class ChatState:
         with self._lock:
             tables = self._tables
             page = ask.page(*access.seen_names(tables, acting))
-            rooms = [_summary(tables, tables.rooms.by_name[name], acting) for name in page.names]
+            rooms = [summary_for(tables, tables.rooms.by_name[name], acting) for name in page.names]
             return RoomsPage(self._last_index, rooms, page)
 
     def located(
@@ -203,6 +203,12 @@ class ChatState:
             found = self._tables.rooms.get(room)
             return found.change_of(id).reactions if found is not None else ()
 
+    def room_event(self, index: int, name: str) -> RoomEvent | RoomDeleted:
+        """What is to be told of the last change of a room, at this log index: how the room is now."""
+        with self._lock:
+            room = self._tables.rooms.existing(name)
+            return RoomDeleted(index, name) if room is None else room_event(room, index)
+
     def missed(
         self, after: int, up_to: int, rooms: Iterable[str] | None = None, acting: Acting = STRANGER
     ) -> list[Missed]:
@@ -222,10 +228,6 @@ class ChatState:
     def digest(self) -> str:
         """SHA-256 over all that is replicated: equal on members that applied the same log."""
         return document.digest(self.document())
-
-
-def _summary(tables: Tables, room: Room, acting: Acting) -> RoomSummary:
-    return replace(room_changes.summary(room), counts=marking.counts(tables, acting.name, room))
 
 
 def _missed(room: Room, after: int, up_to: int) -> Missed | None:

@@ -55,6 +55,13 @@ def find(tables: Tables, actor: Actor, room_name: str, id: int) -> Found | Refus
     return Found(at, room.change_of(id)) if at else _GONE
 
 
+def _find_to_change(tables: Tables, command: EditPost | DeletePost | React) -> Found | Refusal:
+    found = find(tables, command.actor, command.room, command.id)
+    room = tables.rooms.existing(command.room)
+    is_archived = room is not None and room.details is not None and room.details.archived
+    return access.ARCHIVED if is_archived and isinstance(found, Found) else found
+
+
 def versions(tables: Tables, actor: Actor, room_name: str, id: int) -> list[int] | Refusal:
     """Log indexes of all that a post ever said, the first one first; of one that was deleted, its tombstone."""
     found = find(tables, actor, room_name, id)
@@ -96,7 +103,7 @@ def delete(tables: Tables, command: DeletePost, entry: Entry, tell: Tell) -> Pos
 
 def react(tables: Tables, command: React, entry: Entry, tell: Tell) -> Reacted | Refusal:
     """Somebody reacts to a post, or not any more; where that is so already, it is as good."""
-    found = find(tables, command.actor, command.room, command.id)
+    found = _find_to_change(tables, command)
     if isinstance(found, Refusal):
         return found
     change = found.change
@@ -111,6 +118,7 @@ def react(tables: Tables, command: React, entry: Entry, tell: Tell) -> Reacted |
     who, on, reach = command.actor.user, command.on, access.reach(room)
     reacted = Reacted(entry.index, room.name, command.id, command.emoji, who, on, count, reach)
     if reactions != change.reactions:
+        tables.rooms.touch(room, entry.time)
         room.change(command.id, change._replace(reacted_index=entry.index, reactions=reactions))
         tell(reacted)
     return reacted
@@ -118,7 +126,7 @@ def react(tables: Tables, command: React, entry: Entry, tell: Tell) -> Reacted |
 
 def _own(tables: Tables, command: EditPost | DeletePost) -> Change | Refusal:
     """What became so far of a post that is to say something else, which its author alone may ask for."""
-    found = find(tables, command.actor, command.room, command.id)
+    found = _find_to_change(tables, command)
     if isinstance(found, Refusal):
         return found
     if found.at != command.at or command.posted_at not in _TIMES:
@@ -131,6 +139,7 @@ def _revise(
 ) -> PostChanged:
     room = tables.rooms.existing(command.room)
     assert room is not None
+    tables.rooms.touch(room, entry.time)
     room.change(command.id, change)
     room.record_bytes += more_bytes
     tables.live_bytes += more_bytes

@@ -6,10 +6,12 @@ One function, and few calls: nearly all that a cluster applies are posts.
 from collections.abc import Callable
 
 from chat.commands import Actor, Post
-from chat.history import render
+from chat.history import Room, render
 from chat.state import access, marking
+from chat.state.details import RoomDetails
 from chat.state.events import EVERYBODY, PostEvent
 from chat.state.results import Posted, Refusal, Repeated
+from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.messages import Entry
 
@@ -27,17 +29,17 @@ def post(
         room_name = room.name
     if tables.guarded:
         refused = access.refused_post(tables, Actor(command.by, command.user), room, room_name)
-        if refused is not None:
+        if refused is not None and refused is not access.ARCHIVED:
             return refused
-    elif room is not None and room.details is not None and room.details.archived:
-        return access.ARCHIVED
     remembered = tables.remembered
     hash = remembered.hash_of(command.user, command.client_id)
     is_new = room is None or not room.exists
     refusal = None
-    if command.reply_to > (0 if room is None else room.newest_id):  # of this room; one that is gone was there
+    if room is not None and room.details is not None and room.details.archived:
+        refusal = access.ARCHIVED  # but to who asks again for what he has said before that
+    elif command.reply_to > (0 if room is None else room.newest_id):  # of this room; one that is gone was there
         refusal = _NO_SUCH_POST
-    elif is_new and _is_full(tables):
+    elif is_new and tables.is_full:
         refusal = _TOO_MANY_ROOMS
     earlier = remembered.admit(hash, entry.index) if refusal is None else remembered.find(hash)
     if earlier:
@@ -48,7 +50,7 @@ def post(
     if refusal is not None:
         return refusal
     if room is None or is_new:
-        room = tables.rooms.make(room_name)
+        room = _made(tables, room_name, command.user, entry.time)
     before = room.record_bytes
     id = room.append(entry.index, entry.time, len(entry.record), tables.settings.max_messages)
     tables.live_bytes += room.record_bytes - before
@@ -61,7 +63,11 @@ def post(
     return posted
 
 
-def _is_full(tables: Tables) -> bool:
-    """Whether there are as many rooms as there may be."""
-    bound = tables.settings.max_rooms
-    return bound > 0 and len(tables.rooms.names) >= bound
+def _made(tables: Tables, name: str, user: str, time: int) -> Room:
+    """A room that this user's post makes: where there is a login it is his."""
+    if tables.settings.auth == OPEN:
+        return tables.rooms.make(name)
+    details = RoomDetails(owner=user, members=frozenset({user}), made_at=time, touched_at=time)
+    room = tables.rooms.make(name, details)
+    marking.come_in(tables, room, (user,))
+    return room

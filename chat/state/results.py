@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from chat.paging import NamePage
 from chat.state.accounts import Token, User
+from chat.state.details import RoomDetails
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.overlay import Reactions
 from chat.state.readers import Counts
@@ -104,10 +105,12 @@ class RoomSummary:
 
     name: str
     posts: int  # that are left
-    last_posted_at: int  # microseconds since 1970
+    last_posted_at: int  # microseconds since 1970; 0 where nobody has posted yet
     max_messages: int | None = None  # of retention
-    max_age_s: int | None = None  # likewise
-    counts: Counts | None = None  # for who asks, where he is a reader of it
+    details: RoomDetails = RoomDetails()  # noqa: RUF009  a value
+    # Of who asks, where there is a login.
+    joined: bool | None = None  # whether he is a member
+    counts: Counts | None = None  # where he is a reader of it
 
 
 class RoomsPage(NamedTuple):
@@ -116,6 +119,15 @@ class RoomsPage(NamedTuple):
     log_index: int  # the state's at that moment
     rooms: list[RoomSummary]
     page: NamePage  # of their names
+
+
+@dataclass(frozen=True, slots=True)
+class RoomMade:
+    """There is such a room.  `created` False: there was."""
+
+    index: int
+    room: RoomSummary
+    created: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,5 +151,5 @@ class Missed:
 
 
 AccountResult = UserMade | UserChanged | TokenMade | TokensRevoked | Redeemed | SettingsChanged
-Success = Posted | Repeated | Done | RoomDeleted | RoomChanged | PostChanged | Reacted | AccountResult
+Success = Posted | Repeated | Done | RoomMade | RoomDeleted | RoomChanged | PostChanged | Reacted | AccountResult
 Result = Success | Refusal

@@ -1,48 +1,112 @@
-"""Carrying out what changes a room as a whole."""
+"""Carrying out what changes a room as a whole.
 
-from collections.abc import Callable
+Rules.  Who acts is looked at first, then whether the room is there for him; all of that before anything is changed.
+A room keeps the names it had as aliases, but a private one those alone that nobody can guess.  A name is free where no
+room has it, none has it as an alias, and none was deleted under it: no Id is to be given twice under a name.
+"""
 
-from chat.commands import DeleteRoom, SetRetention
-from chat.commands.rooms import ChangeRoom
+import re
+from collections.abc import Callable, Iterable
+
+from chat.commands import Actor, DeleteRoom, SetRetention
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.history import Room
-from chat.state import access
-from chat.state.details import RoomDetails
+from chat.state import access, marking
+from chat.state.access import Acting
+from chat.state.accounts import GUEST
+from chat.state.described import room_event, summary_for
+from chat.state.details import ALIASES_MAX, DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.events import RoomDeleted, Tell
-from chat.state.results import Refusal, Result, RoomChanged, RoomSummary
+from chat.state.results import Refusal, Result, RoomChanged, RoomMade
+from chat.state.rooms import is_private_name, is_public
+from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.messages import Entry
 
+DIRECT_USERS = range(2, 21)
+PLAIN_POINTS_MAX = 53  # of a private room's name without what is drawn: with it, 64
+_DRAWN = re.compile("[a-z2-7]{10}")
+_DRAWN_POINTS = 11  # with its ~
+
 _FORBIDDEN = Refusal("forbidden", "RoomName: this room is for its owner and for admins to change")
-_NOT_KNOWN = Refusal("unknown_command", "Type: only a room's retention can be changed")
+_NOT_FOR_GUESTS = Refusal("forbidden", "RoomName: guests make no rooms")
 _NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
+_NO_SUCH_USER = Refusal("no_such_user", "User: there is no such user, or not any more")
+_NOT_YOURS_TO_SAY = Refusal("forbidden", "User: not for you to say who is a member of this room")
+_NAME_TAKEN = Refusal("name_taken", "Name: a room has, had or was deleted under this name")
+_TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there are as many rooms as there may be")
+_TOO_MANY_MEMBERS = Refusal("too_many_members", f"Members: a room has {MEMBERS_MAX:,} at most")
+_NAME = Refusal("invalid_field", 'Name: must not end with "~" and ten letters, as those of private rooms do')
+_NAME_POINTS = Refusal("invalid_field", f"Name: a private room's must have 1 to {PLAIN_POINTS_MAX} code points")
+_VISIBILITY = Refusal("invalid_field", "Visibility: must be public or private")
+_DIRECT = Refusal("invalid_field", f"Users: must be {DIRECT_USERS[0]} to {DIRECT_USERS[-1]} with you among them")
+_GUEST_OWNER = Refusal("invalid_field", "Owner: must not be a guest")
+_NOBODY: frozenset[str] = frozenset()
 
 
-def delete(tables: Tables, command: DeleteRoom, entry: Entry, tell: Tell) -> RoomDeleted | Refusal:
-    """A room goes with all its posts."""
-    room = tables.rooms.existing(command.room)
-    if room is None:
-        return _NO_SUCH_ROOM
-    deleted = RoomDeleted(entry.index, room.name, access.reach(room))
-    tables.live_bytes -= room.record_bytes
-    tables.readers.pop(room.name, None)
-    tables.rooms.remove(room, entry.index)
-    tell(deleted)
-    return deleted
+def create(tables: Tables, command: CreateRoom, entry: Entry, tell: Tell) -> RoomMade | Refusal:
+    """A room without posts; a public one that is there stays as it is, and so does a direct one of the same users."""
+    who = access.acting(tables, command.actor)
+    if isinstance(who, Refusal):
+        return who
+    own = {who.name} if who.name and tables.settings.auth != OPEN else _NOBODY
+    members = frozenset(command.members).union(own)
+    refused = _refused_creation(tables, who, command, members)
+    if refused is not None:
+        return refused
+    rooms = tables.rooms
+    there = rooms.directs.get(members) if command.visibility == DIRECT else rooms.by_name.get(command.room)
+    if there is not None and there.exists:
+        if command.visibility == PRIVATE:
+            return _NAME_TAKEN
+        return RoomMade(entry.index, summary_for(tables, there, who), False)
+    if tables.is_full:
+        return _TOO_MANY_ROOMS
+    room = rooms.make(
+        command.room,
+        RoomDetails(
+            command.visibility,
+            command.topic,
+            owner="" if command.visibility == DIRECT or not own else who.name,
+            members=members,
+            made_at=entry.time,
+            touched_at=entry.time,
+            changed_index=entry.index,
+        ),
+    )
+    room.last_index = entry.index
+    marking.come_in(tables, room, sorted(members))
+    tables.guard()
+    tell(room_event(room, entry.index))
+    return RoomMade(entry.index, summary_for(tables, room, who), True)
 
 
-def retain(tables: Tables, command: SetRetention, entry: Entry, tell: Tell) -> RoomChanged | Refusal:
-    """A room keeps so many posts from now on."""
-    room = tables.rooms.existing(command.room)
-    if room is None:
-        return _NO_SUCH_ROOM
-    before = room.record_bytes
-    room.retain(command.max_messages or 0)
-    tables.live_bytes += room.record_bytes - before
-    return RoomChanged(entry.index, summary(room))
+def _refused_creation(tables: Tables, who: Acting, command: CreateRoom, members: frozenset[str]) -> Refusal | None:
+    visibility = command.visibility
+    if visibility not in {PUBLIC, PRIVATE, DIRECT}:
+        return _VISIBILITY
+    if tables.settings.auth == OPEN and (visibility != PUBLIC or members):
+        return access.OPEN_MODE
+    if who.role == GUEST or (visibility == DIRECT and not who.name):
+        return _NOT_FOR_GUESTS
+    if is_private_name(command.room) != (visibility != PUBLIC):
+        return _NAME
+    if visibility == DIRECT and len(members) not in DIRECT_USERS:
+        return _DIRECT
+    return _refused_members(tables, members)
+
+
+def _refused_members(tables: Tables, members: Iterable[str], before: frozenset[str] = _NOBODY) -> Refusal | None:
+    """Why these cannot be a room's members; who is one already may have no account any more."""
+    whole = frozenset(members)
+    if len(whole) > MEMBERS_MAX:
+        return _TOO_MANY_MEMBERS
+    users = tables.users
+    return None if all(name in users and users[name].active for name in whole - before) else _NO_SUCH_USER
 
 
 def change(tables: Tables, command: ChangeRoom, entry: Entry, tell: Tell) -> RoomChanged | Refusal:
-    """A room keeps so many posts from now on, and for so long; those that are too old go by `expire`."""
+    """What is named is so from now on; posts that are too old for what is said now go by `expire`."""
     who = access.acting(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -51,25 +115,178 @@ def change(tables: Tables, command: ChangeRoom, entry: Entry, tell: Tell) -> Roo
         return _NO_SUCH_ROOM
     if not access.manages(tables, who, room):
         return _FORBIDDEN
-    if command != ChangeRoom(
-        command.actor, command.room, max_messages=command.max_messages, max_age_seconds=command.max_age_seconds
-    ):
-        return _NOT_KNOWN
+    before = room.details or RoomDetails()
+    if before.archived and command.archived is None:
+        return access.ARCHIVED
+    details = _changed(tables, who, command, before)
+    if isinstance(details, Refusal):
+        return details
+    name = _next_name(tables, room, command, details)
+    if isinstance(name, Refusal):
+        return name
     max_messages = room.max_messages if command.max_messages is None else max(command.max_messages, 0)
-    details = room.details or RoomDetails()
+    if (details, name, max_messages) != (before, room.name, room.max_messages):
+        _retain(tables, room, max_messages)
+        _describe(tables, room, details, entry, tell, name)
+    return RoomChanged(entry.index, summary_for(tables, room, who))
+
+
+def _changed(tables: Tables, who: Acting, command: ChangeRoom, details: RoomDetails) -> RoomDetails | Refusal:
+    """What a room's details are to be, but for its aliases."""
+    if command.topic is not None:
+        details = details._replace(topic=command.topic)
+    if command.archived is not None:
+        details = details._replace(archived=command.archived)
     if command.max_age_seconds is not None:
         details = details._replace(max_age_s=max(command.max_age_seconds, 0))
-    before = room.record_bytes
-    room.details = details if details != RoomDetails() or not room.posts else None
-    room.retain(max_messages)
-    tables.live_bytes += room.record_bytes - before
-    return RoomChanged(entry.index, summary(room))
+    if command.visibility is None and command.members is None and command.owner is None:
+        return details
+    return access.OPEN_MODE if tables.settings.auth == OPEN else _with_people(tables, who, command, details)
 
 
-def summary(room: Room) -> RoomSummary:
-    """What the list of rooms tells of this one."""
-    max_age_s = 0 if room.details is None else room.details.max_age_s
-    return RoomSummary(room.name, room.posts, room.last_posted_at, room.max_messages or None, max_age_s or None)
+def _with_people(tables: Tables, who: Acting, command: ChangeRoom, details: RoomDetails) -> RoomDetails | Refusal:
+    """Who sees the room, who is a member, who its owner.  An owner is a member: who is none any more owns nothing."""
+    visibility = details.visibility if command.visibility is None else command.visibility
+    if visibility not in {PUBLIC, PRIVATE}:
+        return _VISIBILITY
+    owner = details.owner if command.owner is None else command.owner
+    members = details.members if command.members is None else frozenset(command.members)
+    if command.owner:
+        members = members.union({owner})
+    if visibility == PRIVATE and details.visibility == PUBLIC and who.name:
+        owner, members = owner or who.name, members.union({who.name})
+    refused = _refused_members(tables, members, details.members)
+    if refused is not None:
+        return refused
+    if command.owner and tables.users[owner].role == GUEST:
+        return _GUEST_OWNER
+    return details._replace(visibility=visibility, owner=owner if owner in members else "", members=members)
 
 
-APPLIERS: dict[type, Callable[..., Result]] = {DeleteRoom: delete, SetRetention: retain, ChangeRoom: change}
+def _next_name(tables: Tables, room: Room, command: ChangeRoom, details: RoomDetails) -> str | Refusal:
+    """The name that the room is to have, which is free or its own."""
+    plain = room.name[:-_DRAWN_POINTS] if not is_public(room) else room.name
+    is_private = details.visibility == PRIVATE
+    wanted = plain if command.name is None else command.name
+    if wanted == plain and is_private != is_public(room):
+        return room.name
+    if is_private:
+        if command.name is None:
+            wanted = wanted[:PLAIN_POINTS_MAX]
+        if not 1 <= len(wanted) <= PLAIN_POINTS_MAX or _DRAWN.fullmatch(command.drawn) is None:
+            return _NAME_POINTS
+        name = f"{wanted}~{command.drawn}"
+    else:
+        name = wanted
+    if not name or is_private_name(name) != is_private:
+        return _NAME
+    is_free = name not in tables.rooms.by_name and tables.rooms.aliases.get(name) in (None, room)
+    return name if is_free else _NAME_TAKEN
+
+
+def _retain(tables: Tables, room: Room, max_messages: int) -> None:
+    if max_messages != room.max_messages:
+        before = room.record_bytes
+        room.retain(max_messages)
+        tables.live_bytes += room.record_bytes - before
+
+
+def _describe(
+    tables: Tables, room: Room, details: RoomDetails, entry: Entry, tell: Tell, name: str | None = None
+) -> None:
+    """Put the details and the name in their place, and tell those whom the room before or after concerns."""
+    before, was_called = room.details or RoomDetails(), room.name
+    if name is not None and name != was_called:
+        had = [each for each in (*details.aliases, was_called) if each != name]
+        if details.visibility == PRIVATE:
+            had = [each for each in had if is_private_name(each)]
+        details = details._replace(aliases=tuple(had[-ALIASES_MAX:]))
+        if was_called in tables.readers:
+            tables.readers[name] = tables.readers.pop(was_called)
+    touched_at = max(before.touched_at, entry.time)
+    tables.rooms.describe(room, details._replace(touched_at=touched_at, changed_index=entry.index), name)
+    room.last_index = entry.index
+    marking.come_in(tables, room, sorted(details.members - before.members))
+    tables.guard()
+    tell(room_event(room, entry.index, before.members, was_called))
+
+
+def members(tables: Tables, actor: Actor, room_name: str) -> list[str] | Refusal:
+    """The members of the room that has or had this name, for who sees that; by code point."""
+    who = access.acting(tables, actor)
+    if isinstance(who, Refusal):
+        return who
+    if tables.settings.auth == OPEN:
+        return access.OPEN_MODE
+    room = access.visible_room(tables, who, room_name)
+    if room is None:
+        return _NO_SUCH_ROOM
+    return sorted(room.details.members) if room.details is not None else []
+
+
+def change_members(tables: Tables, command: ChangeMembers, entry: Entry, tell: Tell) -> RoomChanged | Refusal:
+    """Users come into a room or leave it; where they are in it, or not, already, that is as good."""
+    who = access.acting(tables, command.actor)
+    if isinstance(who, Refusal):
+        return who
+    if tables.settings.auth == OPEN:
+        return access.OPEN_MODE
+    room = access.visible_room(tables, who, command.room)
+    if room is None:
+        return _NO_SUCH_ROOM
+    may = access.may_add if command.on else access.may_remove
+    if not all(may(tables, who, room, name) for name in command.users):
+        return _NOT_YOURS_TO_SAY
+    details = room.details or RoomDetails()
+    if not all(name in tables.users for name in command.users):
+        return _NO_SUCH_USER
+    members = details.members.union(command.users) if command.on else details.members.difference(command.users)
+    refused = _refused_members(tables, members, details.members)
+    if refused is not None:
+        return refused
+    if members != details.members:
+        owner = details.owner if details.owner in members else ""
+        _describe(tables, room, details._replace(owner=owner, members=members), entry, tell)
+    return RoomChanged(entry.index, summary_for(tables, room, who))
+
+
+def drop(tables: Tables, command: DropRoom, entry: Entry, tell: Tell) -> RoomDeleted | Refusal:
+    """A room goes with all its posts."""
+    who = access.acting(tables, command.actor)
+    if isinstance(who, Refusal):
+        return who
+    room = access.visible_room(tables, who, command.room)
+    if room is None:
+        return _NO_SUCH_ROOM
+    if not access.manages(tables, who, room):
+        return _FORBIDDEN
+    deleted = RoomDeleted(entry.index, room.name, access.reach(room))
+    tables.remove_room(room, entry.index)
+    tell(deleted)
+    return deleted
+
+
+# What members of level 2 know; it says nothing of who acts, so it is of the open mode.
+
+
+def delete(tables: Tables, command: DeleteRoom, entry: Entry, tell: Tell) -> RoomDeleted | Refusal:
+    """A room goes with all its posts."""
+    return drop(tables, DropRoom(Actor(), command.room), entry, tell)
+
+
+def retain(tables: Tables, command: SetRetention, entry: Entry, tell: Tell) -> RoomChanged | Refusal:
+    """A room keeps so many posts from now on."""
+    who = access.acting(tables, Actor())
+    if isinstance(who, Refusal):
+        return who
+    room = access.visible_room(tables, who, command.room)
+    if room is None:
+        return _NO_SUCH_ROOM
+    _retain(tables, room, command.max_messages or 0)
+    return RoomChanged(entry.index, summary_for(tables, room, who))
+
+
+APPLIERS: dict[type, Callable[..., Result]] = {
+    DeleteRoom: delete, SetRetention: retain,
+    CreateRoom: create, ChangeRoom: change, ChangeMembers: change_members, DropRoom: drop,
+}  # fmt: skip

@@ -1,27 +1,52 @@
-"""The rooms by name: those that exist, and those that were deleted, which go on counting when they are made again."""
+"""The rooms by name: those that exist, and what goes on counting where a room was.
 
+Rules.
+- No Id is given twice under one name.  A name that a room had (it was deleted, renamed and this name forgotten, or
+  made private) stays in `by_name` as a room that does not exist, with its count, and a room that is made there goes on
+  from it.  So a link to a post leads to that post or to none.
+- Names of private rooms are drawn at random and never given again, so nothing stays of them: a private room that is
+  gone is as one that never was.
+- A room's details are put in their place by `describe` alone, for the other tables follow from them.
+"""
+
+import re
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 from chat.history import Room
-from chat.state.details import PUBLIC
+from chat.state.details import DIRECT, PRIVATE, PUBLIC, RoomDetails
+
+# A private room's name ends so, and nobody can ask for one that does: so what is not seen need not be hidden.
+_PRIVATE_NAME = re.compile("~[a-z2-7]{10}$")
+_NONE = RoomDetails()
 
 
 class RoomTable:
     """All rooms.  For one thread at a time."""
 
-    __slots__ = ("aliases", "by_name", "names")
+    __slots__ = ("aliases", "by_name", "directs", "names", "of_user", "privates")
 
     def __init__(self, rooms: Iterable[Room] = ()) -> None:
-        self.by_name = {room.name: room for room in rooms}  # those that were deleted too
+        self.by_name = {room.name: room for room in rooms}  # those that do not exist any more too
+        # All that follows is derived.
         self.names: list[str] = []  # of the public rooms that exist, by code point
+        self.privates: list[str] = []  # of the private ones likewise
+        self.directs: dict[frozenset[str], Room] = {}  # by their members
+        self.of_user: dict[str, list[str]] = {}  # of the rooms that somebody is a member of, by code point
         self.aliases: dict[str, Room] = {}  # by the names that rooms had; none of them is in `by_name`
         self.derive()
 
     def derive(self) -> None:
         """Make the other tables anew from the rooms; after these were restored or changed by many."""
-        self.names = sorted(room.name for room in self.by_name.values() if room.exists and is_public(room))
-        self.aliases = {alias: room for room in self.by_name.values() if room.details for alias in room.details.aliases}
+        self.names, self.privates, self.directs, self.of_user, self.aliases = [], [], {}, {}, {}
+        for name in sorted(self.by_name):
+            if (room := self.by_name[name]).exists:
+                self._list(room, (room.details or _NONE).members)
+
+    @property
+    def count(self) -> int:
+        """How many rooms there are."""
+        return len(self.names) + len(self.privates) + len(self.directs)
 
     def get(self, name: str) -> Room | None:
         """The room that has or had this name, also one that was deleted."""
@@ -32,25 +57,84 @@ class RoomTable:
         room = self.get(name)
         return room if room is not None and room.exists else None
 
-    def make(self, name: str) -> Room:
-        """A public room of this name, which does not exist: it is listed from now on, and is to get posts or details.
+    def make(self, name: str, details: RoomDetails | None = None) -> Room:
+        """A room of this name, which no room has: it is listed from now on; without details it is to get a post.
 
-        An alias of this name ends: the room that had it is to forget it.
+        An alias of this name ends, and the count goes on from where the room that had it is.
         """
+        former = self.aliases.pop(name, None)
         room = self.by_name.get(name)
         if room is None:
             room = self.by_name[name] = Room(name)
-        self.aliases.pop(name, None)
-        insort(self.names, name)
+        if former is not None and former.details is not None:
+            room.newest_id = former.newest_id
+            former.details = former.details._replace(aliases=_without(former.details.aliases, name))
+        room.details = details
+        self._list(room, (details or _NONE).members)
         return room
+
+    def describe(self, room: Room, details: RoomDetails, name: str | None = None) -> None:
+        """Give the room, which exists, these details, and the name where one is told, which is free or was its own."""
+        before = room.details or _NONE
+        renamed = name is not None and name != room.name
+        self._unlist(room, before.members if renamed else before.members - details.members)
+        had = {room.name, *before.aliases}
+        if name is not None and renamed:
+            del self.by_name[room.name]
+            room.name = name
+            self.by_name[name] = room
+        room.details = details
+        self._list(room, details.members if renamed else details.members - before.members)
+        for left in sorted(had - {room.name, *details.aliases}):
+            self._leave(left, room)
+
+    def touch(self, room: Room, time: int) -> None:
+        """It was of use at this time, or became empty."""
+        details = room.details or _NONE
+        room.details = details._replace(touched_at=max(details.touched_at, time))
 
     def remove(self, room: Room, log_index: int) -> None:
         """It exists no more."""
-        if is_public(room):
-            del self.names[bisect_left(self.names, room.name)]
-        for alias in room.details.aliases if room.details else ():
-            self.aliases.pop(alias, None)
+        details = room.details or _NONE
+        self._unlist(room, details.members)
+        if details.visibility == PUBLIC:
+            for alias in details.aliases:
+                self._leave(alias, room)
+        else:
+            del self.by_name[room.name]
         room.delete(log_index)
+
+    def _leave(self, name: str, room: Room) -> None:
+        """A name that this room had is none of its names any more."""
+        if not is_private_name(name):
+            left = self.by_name[name] = Room(name)
+            left.newest_id = room.newest_id
+
+    def _list(self, room: Room, coming: Iterable[str]) -> None:
+        """Have the other tables tell of the room, and of these members of it."""
+        details = room.details or _NONE
+        if details.visibility == DIRECT:
+            self.directs[details.members] = room
+        else:
+            insort(self.privates if details.visibility == PRIVATE else self.names, room.name)
+        for alias in details.aliases:
+            self.aliases[alias] = room
+        for member in coming:
+            insort(self.of_user.setdefault(member, []), room.name)
+
+    def _unlist(self, room: Room, leaving: Iterable[str]) -> None:
+        details = room.details or _NONE
+        if details.visibility == DIRECT:
+            del self.directs[details.members]
+        else:
+            _remove(self.privates if details.visibility == PRIVATE else self.names, room.name)
+        for alias in details.aliases:
+            self.aliases.pop(alias, None)
+        for member in leaving:
+            names = self.of_user[member]
+            _remove(names, room.name)
+            if not names:
+                del self.of_user[member]
 
     def touched_after(self, log_index: int, names: Iterable[str] | None) -> list[Room]:
         """Of the rooms with these names, None for all, those where something came with a later log index.
@@ -66,3 +150,16 @@ class RoomTable:
 def is_public(room: Room) -> bool:
     """Whether everybody but guests may see it."""
     return room.details is None or room.details.visibility == PUBLIC
+
+
+def is_private_name(name: str) -> bool:
+    """Whether a room of this name cannot be asked for."""
+    return _PRIVATE_NAME.search(name) is not None
+
+
+def _remove(names: list[str], name: str) -> None:
+    del names[bisect_left(names, name)]
+
+
+def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(each for each in names if each != name)

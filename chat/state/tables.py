@@ -9,11 +9,12 @@ has replayed the log since, are the same.
 from collections.abc import Iterable
 from typing import TypeVar
 
+from chat.history import Room
 from chat.remembered import Remembered
 from chat.state.accounts import Invite, Ticket, Token, User
 from chat.state.ages import Ages
 from chat.state.readers import Reader
-from chat.state.rooms import RoomTable, is_public
+from chat.state.rooms import RoomTable
 from chat.state.settings import LOGIN, Settings
 
 K = TypeVar("K")
@@ -58,9 +59,21 @@ class Tables:
         self.guard()
 
     def guard(self) -> None:
-        """Make `guarded` anew, after the mode was changed."""
-        rooms = self.rooms.by_name.values()
-        self.guarded = self.settings.auth == LOGIN or not all(is_public(room) for room in rooms)
+        """Make `guarded` anew, after the mode was changed, or rooms that not everybody may see."""
+        self.guarded = self.settings.auth == LOGIN or bool(self.rooms.privates or self.rooms.directs)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many rooms as there may be."""
+        bound = self.settings.max_rooms
+        return bound > 0 and self.rooms.count >= bound
+
+    def remove_room(self, room: Room, log_index: int) -> None:
+        """It goes with its posts and with how far each had read them."""
+        self.live_bytes -= room.record_bytes
+        self.readers.pop(room.name, None)
+        self.rooms.remove(room, log_index)
+        self.guard()
 
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, tuple[V, ...]]:

@@ -17,9 +17,11 @@ from chat.commands.accounts import (
 )
 from chat.commands.cluster import ExpireCredentials, SetAuth, SetSettings
 from chat.commands.posts import WHOLE_ROOM, Mark
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from tests.chat.random_log import COMMANDS, ROOMS
 
 _rooms = st.sampled_from(ROOMS)
+_some_users = st.lists(st.sampled_from(["ann", "bob", "bob", "eve"]), max_size=3).map(tuple)
 # Who acts and what it is about are drawn from few, so that they often are who and what there is.
 _names = st.sampled_from(["ann", "bob", "eve", "gus"])
 _some_names = st.none() | _names
@@ -75,13 +77,35 @@ _accounts: st.SearchStrategy[Command] = st.one_of(
         SetSettings, _actors, st.sampled_from([None, "open", "invite", "closed"]), st.none() | st.integers(-1, 3)
     ),
 )
+_drawn = st.sampled_from(["aaaaaaaaaa", "bbbbbbbbbb"])
+_any_rooms = st.one_of(_rooms, st.builds("{}~{}".format, st.sampled_from(["plans", "direct", "a"]), _drawn))
+_by_token = st.builds(Actor, st.sampled_from([1, 1, 2, 3]))
+_room_commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(
+        CreateRoom, _by_token, _any_rooms, st.sampled_from(["public", "private", "direct"]), st.just(""), _some_users
+    ),
+    st.builds(
+        ChangeRoom,
+        _by_token,
+        _any_rooms,
+        st.none(),
+        st.sampled_from([None, None, "a", "b"]),
+        st.sampled_from([None, "public", "private", "direct"]),
+        st.sampled_from([None, None, None, True, False]),
+        st.none() | _names | st.just(""),
+        st.none() | _some_users,
+        drawn=_drawn,
+    ),
+    st.builds(ChangeMembers, _by_token, _any_rooms, _some_users, st.booleans()),
+    st.builds(DropRoom, _by_token, _any_rooms),
+)
 _modes = st.builds(SetAuth, _actors, st.sampled_from(["login", "login", "open"]), st.sampled_from(["open", "invite"]))
 _posts_by_token = st.builds(
-    Post, _rooms, _names, st.just("hi"), st.integers(0, 60).map(str), st.just(0), st.integers(0, 5),
+    Post, _any_rooms, _names, st.just("hi"), st.integers(0, 60).map(str), st.just(0), st.integers(0, 5),
     st.lists(st.sampled_from(["ann", "bob", "zoe", WHOLE_ROOM]), max_size=2).map(tuple),
 )  # fmt: skip
 _marks = st.builds(
-    Mark, st.lists(st.tuples(st.integers(0, 3), _rooms, st.integers(-1, 6)), max_size=3).map(tuple)
+    Mark, st.lists(st.tuples(st.integers(0, 3), _any_rooms, st.integers(-1, 6)), max_size=3).map(tuple)
 )  # fmt: skip
 # A login with two users and their tokens, 1 and 2: most of what is drawn would be refused without.
 _OPENING: list[Command] = [
@@ -91,7 +115,9 @@ _OPENING: list[Command] = [
     LogIn(Actor(NOBODY, "ann"), 4, bytes(32), "session", "", 0),
     LogIn(Actor(NOBODY, "bob"), 5, bytes([1]) * 32, "session", "", 1_000),
 ]
-_ACCOUNT_COMMANDS = st.one_of(_accounts, _accounts, _accounts, _posts_by_token, _marks, COMMANDS, _modes)
+_ACCOUNT_COMMANDS = st.one_of(
+    _accounts, _accounts, _accounts, _posts_by_token, _marks, COMMANDS, _modes, _room_commands, _room_commands
+)
 ACCOUNT_LOGS: st.SearchStrategy[list[Command]] = st.builds(
     list.__add__, st.sampled_from([[], _OPENING, _OPENING]), st.lists(_ACCOUNT_COMMANDS, max_size=50)
 )  # fmt: skip

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention, encode
 from chat.commands.cluster import Begin, Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
-from chat.commands.rooms import ChangeRoom
+from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
 from chat.history import PageAsk
 from chat.paging import NameAsk
 from chat.remembered import BUCKETS_MIN
+from chat.state.access import STRANGER, Acting
+from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.machine import ChatState
 from chat.state.post_changes import find
 from chat.state.results import Refusal, Result
@@ -19,10 +21,13 @@ from raft.messages import Entry, ProposalId
 from raft.records import command_entry
 
 ROOMS = ("general", "a", 'caf\u00e9 "\\')
+PRIVATE_ROOMS = ("plans~aaaaaaaaaa", "direct~aaaaaaaaaa")
+ASKING = (STRANGER, Acting("ann", ADMIN), Acting("bob", MEMBER), Acting("eve", GUEST))
 START = 1_795_428_000_000_000
 STEP = 400_000  # microseconds between two entries
 
 _rooms = st.sampled_from(ROOMS)
+_names = st.sampled_from([*ROOMS, "new"])
 _users = st.sampled_from(["ann", "bob"])
 _posts = st.builds(
     Post, _rooms, _users, st.sampled_from(["hi", "ho"]),
@@ -47,6 +52,12 @@ _bounds = st.builds(
     lambda room, kept, age_s: ChangeRoom(Actor(), room, max_messages=kept, max_age_seconds=age_s),
     _rooms, st.sampled_from([None, -1, 1, 5]), st.sampled_from([None, -1, 2, 5]),
 )  # fmt: skip
+_topics = st.sampled_from(["", "plans"])
+_rooms_made = st.builds(CreateRoom, _actors, _rooms, st.sampled_from(["public", "public", "private"]), _topics)
+_rooms_changed = st.builds(
+    lambda actor, room, topic, name, archived: ChangeRoom(actor, room, topic, name, archived=archived),
+    _actors, _names, st.none() | _topics, st.none() | _names, st.sampled_from([None, None, True, False]),
+)  # fmt: skip
 _times = st.integers(0, 90).map(lambda steps: START + steps * STEP)
 _expiries = st.builds(Expire, _times, st.just(ROOMS), st.none() | _rooms)
 _settings = st.builds(
@@ -55,9 +66,14 @@ _settings = st.builds(
     st.sampled_from([None, 0, 3]),
 )  # fmt: skip
 _rest = st.one_of(_retentions, _bounds, st.builds(DeleteRoom, _rooms), st.builds(Begin), _forgets, _expiries, _settings)
+_rooms_as_wholes = st.one_of(
+    _rooms_made, _rooms_changed, _rooms_changed, st.builds(DropRoom, _actors, _names)
+)  # fmt: skip
 Changed = EditPost | DeletePost | React | SetRetention | ChangeRoom | DeleteRoom
-Drawn = Post | Changed | Begin | Forget | Expire | SetSettings
-COMMANDS: st.SearchStrategy[Drawn] = st.one_of(_posts, _posts, _posts, _changes, _changes, _rest, _rest)
+Drawn = Post | Changed | Begin | Forget | Expire | SetSettings | CreateRoom | DropRoom
+# Without rooms that are made without a post, renamed or archived.
+PLAIN_COMMANDS: st.SearchStrategy[Drawn] = st.one_of(_posts, _posts, _posts, _changes, _changes, _rest, _rest)
+COMMANDS: st.SearchStrategy[Drawn] = st.one_of(PLAIN_COMMANDS, PLAIN_COMMANDS, _rooms_as_wholes)
 
 
 def entry(index: int, command: Command) -> Entry:
@@ -88,6 +104,7 @@ def _placed(state: ChatState, command: EditPost | DeletePost, told: Sequence[Dra
     return replace(command, at=at, posted_at=posted_at, post=said)
 
 
+PLAIN_LOGS = st.lists(PLAIN_COMMANDS, max_size=60).map(placed)
 LOGS = st.lists(COMMANDS, max_size=60).map(placed)
 
 
@@ -102,7 +119,9 @@ def answers(state: ChatState, last_index: int) -> list[object]:
     told: list[object] = [state.digest(), list(state.document()), state.live().tolist(), state.live_bytes]
     told += [state.page(room, ask) for room in ROOMS for ask in asks]
     told += [(state.reactions(room, id), state.erased_index) for room in ROOMS for id in range(1, 5)]
-    told += [state.rooms(NameAsk(99)), state.rooms(NameAsk(1, after="a"))]
+    told += [state.page(room, PageAsk(), who) for room in PRIVATE_ROOMS for who in ASKING]
+    told += [state.rooms(NameAsk(2, after=name), who) for name in ("", "a") for who in ASKING]
+    told += [state.located(0, last_index, 99, None, who) for who in ASKING]
     for after in range(0, last_index + 1, 3):
         told += [state.located(after, last_index, 5), state.missed(after, last_index, ROOMS[:2])]
     return told

@@ -183,7 +183,7 @@ def test_what_is_not_seen_is_not_read_not_listed_and_not_told() -> None:
         assert told == {missed.room for missed in state.missed(0, 99, None, who)}
         assert told == {room for room in tables.rooms.by_name if state.page(room, PageAsk(), who).positions}
         listed = [room.name for room in state.rooms(NameAsk(9), who)[1]]
-        assert listed == sorted(name for name in told if "~" not in name)
+        assert listed == sorted(told)
         assert [room.name for room in state.rooms(NameAsk(1, after="archived"), who)[1]] == listed[1:2]
         found[name] = told
     assert state.located(0, 99, 99) == []
@@ -211,15 +211,12 @@ def test_what_happens_in_a_room_is_told_to_those_who_see_it() -> None:
             assert access.is_told(who, access.reach(room)) == access.sees(tables, who, room), (who, room.name)
 
 
-def test_a_private_room_that_was_deleted_was_there_for_admins_only() -> None:
+def test_of_a_private_room_that_was_deleted_nothing_is_left_and_of_a_public_one_its_count() -> None:
     tables = people().ask(lambda tables: tables)
-    for name in (PRIVATE_ROOM, "plain"):
+    for name in (PRIVATE_ROOM, "direct~abcdefgh23", "plain"):
         tables.rooms.remove(tables.rooms.by_name[name], 9)
-    seen = {
-        (name, room)
-        for name in TOKENS
-        for room in (PRIVATE_ROOM, "plain")
-        if isinstance(who := access.acting(tables, actor(name)), access.Acting)
-        and access.sees(tables, who, tables.rooms.by_name[room])
-    }
-    assert seen == {("ann", PRIVATE_ROOM), ("ann", "plain"), ("bob", "plain"), ("eve", "plain")}
+    left = tables.rooms.by_name["plain"]
+    assert (left.exists, left.newest_id) == (False, 1)
+    assert {PRIVATE_ROOM, "direct~abcdefgh23"}.isdisjoint(tables.rooms.by_name)
+    seen = [name for name, role in ROLES.items() if access.sees(tables, access.Acting(name, role), left)]
+    assert seen == ["ann", "bob", "eve"]

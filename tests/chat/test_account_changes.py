@@ -96,7 +96,7 @@ def test_an_invite_gives_its_role_and_rooms_as_often_as_it_says() -> None:
     assert people.refusal(new_user(STRANGER, "zed", ADMIN, CODE)) == "bad_invite"
     details = people.state.ask(lambda tables: tables.rooms.by_name["general"].details)
     assert details is not None
-    assert details.members == {"zoe", "zac"}
+    assert details.members == {"ann", "zoe", "zac"}
     assert people.state.ask(lambda tables: tables.rooms.existing("gone")) is None
 
 

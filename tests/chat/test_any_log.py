@@ -4,8 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import Command
+from chat.state.details import DIRECT, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
+from chat.state.rooms import is_private_name, is_public
+from chat.state.tables import Tables
 from tests.chat.random_accounts import ACCOUNT_LOGS
 from tests.chat.random_log import answers, apply, split
 
@@ -31,11 +34,32 @@ def test_what_is_derived_is_what_follows_from_the_rest(log: list[Command]) -> No
     state = ChatState()
     apply(state, log)
     tables = state.ask(lambda tables: tables)
-    kept = tables.skeletons, tables.numbers, tables.tokens_of, tables.tickets_of, tables.guarded, tables.rooms.names
+    kept = derived(tables)
     tables.derive()
-    assert kept == (
-        tables.skeletons, tables.numbers, tables.tokens_of, tables.tickets_of, tables.guarded, tables.rooms.names,
-    )  # fmt: skip
+    assert kept == derived(tables)
+
+
+def derived(tables: Tables) -> list[object]:
+    rooms = tables.rooms
+    return [
+        tables.skeletons, tables.numbers, tables.tokens_of, tables.tickets_of, tables.guarded,
+        rooms.names, rooms.privates, rooms.directs, rooms.of_user, rooms.aliases,
+    ]  # fmt: skip
+
+
+@given(ACCOUNT_LOGS)
+def test_a_room_has_the_form_of_name_that_its_kind_has_and_an_owner_who_is_a_member(log: list[Command]) -> None:
+    state = ChatState()
+    apply(state, log)
+    tables = state.ask(lambda tables: tables)
+    for name, room in tables.rooms.by_name.items():
+        details = room.details or RoomDetails()
+        assert name == room.name not in tables.rooms.aliases
+        assert is_public(room) or is_private_name(name)
+        assert not details.owner or details.owner in details.members
+        assert not room.exists or is_public(room) or all(is_private_name(alias) for alias in details.aliases)
+        if details.visibility == DIRECT:
+            assert len(details.members) > 1
 
 
 @given(ACCOUNT_LOGS)

@@ -2,9 +2,11 @@
 
 from chat.commands import Actor, DeleteRoom, Post, encode
 from chat.commands.cluster import Begin, Expire, SetSettings
+from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk
 from chat.paging import NameAsk
+from chat.state.details import RoomDetails
 from chat.state.events import Event, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, RoomChanged, RoomSummary, SettingsChanged
@@ -73,7 +75,8 @@ def test_a_room_that_nothing_is_left_of_stays_and_goes_on_counting() -> None:
     log.keep(60)
     log.expire(in_s=100)
     assert log.ids() == []
-    assert log.state.rooms(NameAsk(9))[1] == [RoomSummary("general", 0, START + 2 * SECOND, None, 60)]
+    details = RoomDetails(max_age_s=60, touched_at=log.time + 100 * SECOND, changed_index=5)
+    assert log.state.rooms(NameAsk(9))[1] == [RoomSummary("general", 0, START + 2 * SECOND, None, details)]
     assert log.state.live_bytes == 0
     assert log.restored().digest() == log.state.digest()
     posted = log.post()
@@ -95,13 +98,13 @@ def test_what_was_due_is_not_any_more_once_the_room_keeps_it_longer() -> None:
     assert log.ids() == [1]
 
 
-def test_a_change_of_what_this_version_cannot_change_changes_nothing() -> None:
+def test_a_change_that_cannot_be_as_a_whole_changes_nothing() -> None:
     log = Log()
     log.post()
     before = list(log.state.document())
     for command in (
-        ChangeRoom(Actor(), "general", topic="t", max_age_seconds=5),
-        ChangeRoom(Actor(), "general", name="other"),
+        ChangeRoom(Actor(), "general", visibility="private", max_age_seconds=5),
+        ChangeRoom(Actor(), "general", name="general~abcdefgh22"),
         ChangeRoom(Actor(), "unknown", max_messages=5),
     ):
         assert isinstance(log.apply(command, after_s=0), Refusal)
@@ -198,3 +201,22 @@ def test_settings_that_make_no_sense_change_nothing() -> None:
     for command in (SetSettings(Actor(), max_rooms=-1), SetSettings(Actor(), signup="never")):
         assert isinstance(log.apply(command), Refusal)
     assert log.state.ask(lambda tables: tables.settings) == Settings()
+
+
+def test_a_room_is_in_use_where_a_post_is_edited_or_reacted_to_or_the_room_is_changed() -> None:
+    log = Log()
+    log.post()
+    log.apply(SetSettings(Actor(), unused_room_seconds=10))
+    said = Said("ann", "other", "c3")
+    for command in (
+        EditPost(Actor(user="ann"), "general", 1, 4, START, said),
+        React(Actor(user="bob"), "general", 1, "+", True),
+        DeletePost(Actor(user="ann"), "general", 1, 4, START, Tombstone("ann", "c3")),
+        ChangeRoom(Actor(), "general", topic="t"),
+    ):
+        assert not isinstance(log.apply(command, after_s=9), Refusal)
+        log.apply(Expire(log.time + 9 * SECOND, (), "general"), after_s=0)
+        assert log.restored().digest() == log.state.digest()
+        assert len(log.state.rooms(NameAsk(9))[1]) == 1
+    log.apply(Expire(log.time + 11 * SECOND, (), "general"), after_s=0)
+    assert log.state.rooms(NameAsk(9))[1] == []

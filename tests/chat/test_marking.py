@@ -19,11 +19,12 @@ from tests.chat.random_log import START, STEP
 
 
 class Readers(People):
-    """Who posts to the room "general" and reads it."""
+    """Who posts to the room "general", which has no members, and reads it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.numbers = 0
+        self.state.ask(lambda tables: tables.rooms.make("general", RoomDetails()))
 
     def post(self, author: str = "ann", *mentions: str, room: str = "general") -> Posted:
         self.numbers += 1

@@ -4,12 +4,14 @@ import pytest
 
 from chat.commands import NOBODY, OPERATOR, Actor, Post
 from chat.commands.cluster import SetAuth
-from chat.state.details import PRIVATE, RoomDetails
+from chat.commands.rooms import CreateRoom
+from chat.state.details import PRIVATE
 from chat.state.events import AuthChanged
-from chat.state.results import Posted, SettingsChanged
+from chat.state.results import Posted, RoomMade, SettingsChanged
 from chat.state.settings import INVITE, LOGIN, OPEN, Settings
-from chat.state.tables import Tables
 from tests.chat.people import Chat, People
+
+SECRET = "secret~abcdefgh22"
 
 
 def test_the_mode_is_the_operators_to_say_and_everybody_is_told() -> None:
@@ -30,12 +32,8 @@ def test_there_are_two_modes_and_two_ways_to_sign_up(auth: str, signup: str) -> 
 
 def test_back_in_the_open_mode_names_are_taken_on_trust_and_private_rooms_stay_closed() -> None:
     people = People()
-    people.made(Post("secret", "bob", "hi", "c", by=2), Posted)
-
-    def close(tables: Tables) -> None:
-        tables.rooms.by_name["secret"].details = RoomDetails(PRIVATE, members=frozenset({"bob"}))
-
-    people.state.ask(close)
+    people.made(CreateRoom(people.by["bob"], SECRET, PRIVATE), RoomMade)
+    people.made(Post(SECRET, "bob", "hi", "c", by=2), Posted)
     people.made(SetAuth(Actor(OPERATOR), OPEN, INVITE), SettingsChanged)
     people.made(Post("general", "bob", "hi", "c2"), Posted)
-    assert people.refusal(Post("secret", "bob", "hi", "c3")) == "no_such_room"
+    assert people.refusal(Post(SECRET, "bob", "hi", "c3")) == "no_such_room"

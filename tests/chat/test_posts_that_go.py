@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from chat.commands import DeleteRoom, Post, SetRetention
 from chat.commands.cluster import Begin, Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.commands.rooms import ChangeRoom
+from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
 from chat.history import PageAsk, Room, What
 from chat.paging import NameAsk
 from chat.remembered import hash_of
@@ -14,7 +14,7 @@ from chat.state.events import PostEvent, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.results import Missed, Posted, Refusal, Repeated, RoomChanged, RoomSummary
 from chat.state.settings import Settings
-from tests.chat.random_log import LOGS, ROOMS, START, STEP, Drawn, apply, entry
+from tests.chat.random_log import PLAIN_LOGS, ROOMS, START, STEP, Drawn, apply, entry
 
 
 def post(number: int, room: str = "general", reply_to: int = 0) -> Post:
@@ -51,7 +51,7 @@ class Model:
                 unused_room_s=_or(command.unused_room_seconds, self.settings.unused_room_s),
                 empty_room_s=_or(command.empty_room_seconds, self.settings.empty_room_s),
             )
-        if isinstance(command, Begin | Forget | Expire | SetSettings):
+        if isinstance(command, Begin | Forget | Expire | SetSettings | CreateRoom | DropRoom):
             return
         posts = self.posts[command.room]
         match command:
@@ -137,7 +137,7 @@ def is_known(state: ChatState, user: str, client_id: str) -> bool:
     return state.ask(lambda tables: tables.remembered.find(hash_of(user, client_id))) > 0
 
 
-@given(LOGS)
+@given(PLAIN_LOGS)
 def test_what_is_left_is_what_the_simplest_model_says(log: list[Drawn]) -> None:
     state, model = ChatState(), Model()
     for index, command in enumerate(log, 3):

@@ -36,7 +36,7 @@ def test_a_room_is_found_by_the_names_it_had_until_it_goes_or_another_is_made_th
     table.make("old")
     assert table.get("old") is not table.get("new") is table.get("older")
     table.remove(table.by_name["new"], 20)
-    assert table.get("older") is None
+    assert table.existing("older") is None
 
 
 def test_rooms_that_are_not_public_are_not_among_the_names_that_all_see() -> None:

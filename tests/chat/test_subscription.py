@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from chat import subscription
+from chat.commands import Actor, encode
+from chat.commands.rooms import ChangeRoom, CreateRoom
 from raft.messages import Command
 from tests.chat.websocket_node import Client, Node
 
@@ -166,6 +168,32 @@ def test_resuming_over_a_deletion_tells_it_in_its_place_and_nothing_from_before_
     one_room = node.connect()
     one_room.subscribe(["a"], cursor="c0ffee-6")
     assert one_room.hear()["Cursor"] == "c0ffee-7"
+
+
+def test_a_subscriber_is_told_how_a_room_is_that_was_made_or_changed_and_who_resumes_how_it_is_by_then(
+    node: Node,
+) -> None:
+    everything, listener = node.connect(), node.connect()
+    everything.subscribe()
+    node.post("other")
+    assert everything.hear()["Cursor"] == "c0ffee-3"  # from here on it hears what comes, and no less
+    node.replica.commit(encode(CreateRoom(Actor(), "general", "public", "plans")))
+    node.replica.commit(encode(ChangeRoom(Actor(), "general", name="lobby")))
+    node.replica.commit(encode(ChangeRoom(Actor(), "lobby", archived=True)))
+    told = [everything.hear() for _ in range(3)]
+    assert [frame["Cursor"] for frame in told] == ["c0ffee-4", "c0ffee-5", "c0ffee-6"]
+    assert {frame["Event"]["Type"] for frame in told} == {"RoomChanged"}
+    assert [frame["Event"]["RoomName"] for frame in told] == ["general", "lobby", "lobby"]
+    rooms = [frame["Event"]["Room"] for frame in told]
+    assert [room["Name"] for room in rooms] == ["general", "lobby", "lobby"]
+    assert [room["Archived"] for room in rooms] == [False, False, True]
+    assert rooms[2]["Topic"] == "plans"
+    node.post("other")
+    assert [listener.hear()["RoomName"] for _ in range(2)] == ["other", "other"]
+    for asked in ("*", ["general"], ["lobby"]):
+        late = node.connect()
+        late.subscribe(asked, cursor="c0ffee-3")
+        assert late.hear() == told[2]
 
 
 def test_resuming_after_a_moment_without_a_post_in_its_rooms_reads_nothing(

@@ -1,0 +1,67 @@
+"""A room as others are shown it: in the list of rooms, to who changed it, and in the event of a change."""
+
+import json
+from dataclasses import replace
+
+from chat.history import Room, timestamp
+from chat.state import access, marking
+from chat.state.access import Acting
+from chat.state.details import DIRECT, RoomDetails
+from chat.state.events import Reach, RoomEvent
+from chat.state.results import RoomSummary
+from chat.state.settings import OPEN
+from chat.state.tables import Tables
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+def summary(room: Room) -> RoomSummary:
+    """What everybody who sees the room is told of it."""
+    details = room.details or RoomDetails()
+    return RoomSummary(room.name, room.posts, room.last_posted_at, room.max_messages or None, details)
+
+
+def summary_for(tables: Tables, room: Room, acting: Acting) -> RoomSummary:
+    """The same, and where there is a login what the room is to this one."""
+    told = summary(room)
+    if tables.settings.auth == OPEN or not acting.name:
+        return told
+    return replace(told, joined=acting.name in told.details.members, counts=marking.counts(tables, acting.name, room))
+
+
+def room_json(room: RoomSummary) -> dict[str, object]:
+    """The members of the room's JSON object."""
+    details = room.details
+    bounds = {"MaxMessages": room.max_messages, "MaxAgeSeconds": details.max_age_s or None}
+    told: dict[str, object] = {
+        "Name": room.name,
+        "Topic": details.topic,
+        "Visibility": details.visibility,
+        "Owner": details.owner or None,
+        "Archived": details.archived,
+        "Messages": room.posts,
+        "LastPostedAt": timestamp(room.last_posted_at) if room.last_posted_at else None,
+        "Retention": {name: bound for name, bound in bounds.items() if bound is not None} or None,
+    }
+    if details.aliases:
+        told["Aliases"] = list(details.aliases)
+    if details.visibility == DIRECT:
+        told["Members"] = sorted(details.members)
+    if room.joined is not None:
+        told["Joined"] = room.joined
+    if room.counts is not None:
+        told |= {"ReadId": room.counts.read_id, "Unread": room.counts.unread, "Mentions": room.counts.mentions}
+    return told
+
+
+def room_event(room: Room, index: int, before: frozenset[str] = _NOBODY, was_called: str = "") -> RoomEvent:
+    """What is told of a room that was made or changed; also to those who were its members before."""
+    details = room.details or RoomDetails()
+    names = dict.fromkeys((room.name, *details.aliases, was_called or room.name))
+    reach = access.reach(room)
+    told = json.dumps(room_json(summary(room)), ensure_ascii=False, separators=(",", ":")).encode()
+    return RoomEvent(index, room.name, tuple(names), told, _widened(reach, before))
+
+
+def _widened(reach: Reach, members: frozenset[str]) -> Reach:
+    return reach._replace(members=reach.members | members) if members - reach.members else reach
