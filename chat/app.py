@@ -5,6 +5,7 @@ answer is 405 and says what is allowed.  Everything that goes wrong on purpose i
 and left to the server to log.
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from typing import Any, cast
 
 from chat.gatekeeper import Gatekeeper, refused
 from chat.marks import Marks
+from chat.openapi import describe
 from chat.origins import check_change
 from chat.problems import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
@@ -21,6 +23,7 @@ from chat.routes import cluster, events, login, marking, messages, pages, post_c
 from chat.routing import Answer, Route, Table, Who, waitless
 from chat.services import Services
 from chat.state.machine import ChatState
+from chat.state.settings import OPEN
 from chat.stream import Streams
 from raft.errors import RaftError
 
@@ -30,7 +33,7 @@ WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 # First segments that will be routes here: no room is found under `/{room}` by these, nor by those of the routes.
 RESERVED = frozenset(
     {"cluster", "search", "users", "invites"}
-    | {"backup", "livez", "readyz", "healthz", "metrics", "openapi.json", "favicon.ico"}
+    | {"backup", "livez", "readyz", "healthz", "metrics", "favicon.ico"}
 )
 
 _SAFE = ("GET", "HEAD")  # methods that change nothing
@@ -42,7 +45,21 @@ def _no_websockets(request: Request) -> Response:
 
 WEBSOCKET = Route(
     "GET", "/ws", _no_websockets, Who.USER, "Live posts, over a websocket", waits=False,
-    answers={101: Answer("The websocket")},
+    answers={101: Answer("The websocket")}, problems=("upgrade_required", "foreign_origin"),
+)  # fmt: skip
+
+
+def _describe(request: Request) -> Response:
+    """GET /openapi.json."""
+    logs_in = request.state.ask(lambda tables: tables.settings.auth) != OPEN
+    document = describe(ROUTES, request.replica.cluster_id, login=logs_in)
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return Response(HTTPStatus.OK, body, headers=[("Cache-Control", "no-cache")])
+
+
+DESCRIPTION = Route(
+    "GET", "/openapi.json", _describe, Who.ANYBODY, "This description",
+    answers={200: Answer("OpenAPI 3.1", {"type": "object"})},
 )  # fmt: skip
 
 ROUTES: tuple[Route, ...] = (
@@ -57,6 +74,7 @@ ROUTES: tuple[Route, ...] = (
     *cluster.ROUTES,
     *pages.ROUTES,
     WEBSOCKET,
+    DESCRIPTION,
 )
 
 # Whether the application defers its answer to a method and a target, or has it at once: a websocket is the hub's from

@@ -79,6 +79,15 @@ RETENTION = record(
 )
 USER = {"user": NAME}  # as a parameter, where there is no login
 
+# What a path's names stand for.
+PATH_NAMES: Mapping[str, Schema] = {
+    "room": NAME,
+    "id": POST_ID,
+    "emoji": EMOJI,
+    "member": MEMBER_ID,
+    "path": TEXT,
+}
+
 # Of whatever waits until this member has applied so much of the log; and of what reads.
 WAITING: Mapping[str, Schema] = {"min_index": integer()}
 READING: Mapping[str, Schema] = {**WAITING, "consistency": word("linearizable", "stale")}

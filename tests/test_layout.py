@@ -91,7 +91,7 @@ FLOORS = (
     ("chat.reads", "chat.schemas"),
     ("chat.exporting", "chat.routing"),
     ("chat.routes.name_pages",),
-    ("chat.routes.*",),
+    ("chat.openapi", "chat.routes.*"),
     ("chat.app",),
     ("chat.cli.*",),
     ("chat", "chat.state", "chat.routes", "chat.cli", "static"),

@@ -90,7 +90,7 @@ _STATUS = record(
     {"WaitingFor": TEXT},
 )
 _URL = Body(text(validation.URL_POINTS_MAX), content_type="text/plain")
-_REFUSED = ("unknown_member", "id_used", "no_majority", "change_in_progress")
+_REFUSED = ("invalid", "unknown_member", "id_used", "no_majority", "change_in_progress")
 
 ROUTES = (
     Route(

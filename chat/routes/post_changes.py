@@ -56,7 +56,7 @@ def _id(text: str) -> int:
 
 _POST = "/rooms/{room}/messages/{id}"
 _REACTION = f"{_POST}/reactions/{{emoji}}"
-_MISSING = ("no_such_room", "not_found", "gone")
+_MISSING = ("not_found", "gone")
 
 ROUTES = (
     Route(

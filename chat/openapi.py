@@ -1,0 +1,164 @@
+"""`/openapi.json`: the table of routes as OpenAPI 3.1, for tools that make clients or try every request.
+
+It says what this node does: under a login who proves himself how, and in open mode nothing of that.  Bodies are told
+with the members as they are written; they are found whatever their case.  What can go wrong with every route is added
+here, so that a route's `problems` are only its own.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from http import HTTPStatus
+from importlib.metadata import PackageNotFoundError, version
+
+from chat import cookies
+from chat.problems import CONTENT_TYPE as PROBLEM
+from chat.refusals import STATUS_OF
+from chat.routing import JSON, Answer, Body, Route, Who
+from chat.schemas import COMPONENTS, PATH_NAMES, TEXT, Schema, integer, ref, word
+
+_CONFLICT = HTTPStatus.CONFLICT
+
+# Of the codes that the state does not refuse with; what is not here is 422, as there.
+_STATUS_OF: Mapping[str, HTTPStatus] = {
+    **STATUS_OF,
+    "bad_cursor": HTTPStatus.BAD_REQUEST,
+    "invalid": HTTPStatus.BAD_REQUEST,
+    "foreign_origin": HTTPStatus.FORBIDDEN,
+    "unknown_member": HTTPStatus.NOT_FOUND,
+    "change_in_progress": _CONFLICT,
+    "id_used": _CONFLICT,
+    "level_too_low": _CONFLICT,
+    "no_majority": _CONFLICT,
+    "not_a_voter": _CONFLICT,
+    "not_in_contact": _CONFLICT,
+    "not_taken_over": _CONFLICT,
+    "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
+    "too_many_attempts": HTTPStatus.TOO_MANY_REQUESTS,
+    "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "outcome_unknown": HTTPStatus.GATEWAY_TIMEOUT,
+}
+_RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+_X_RAFT_INDEX = {"X-Raft-Index": {"description": "What of the log the answer reflects", "schema": integer()}}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": integer(1)}}
+_SAYS_WHO = ("User", "user")  # in a body, in a query: needed only where nobody logs in
+
+
+def describe(routes: Iterable[Route], cluster_id: str, *, login: bool) -> dict[str, object]:
+    """The whole document."""
+    paths: dict[str, dict[str, object]] = {}
+    for route in routes:
+        paths.setdefault(_path(route), {})[route.method.lower()] = _operation(route, login)
+    components: dict[str, object] = {"schemas": COMPONENTS}
+    if login:
+        components["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer"},
+            "cookie": {"type": "apiKey", "in": "cookie", "name": cookies.name(cluster_id)},
+        }
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "raft-chat",
+            "version": _version(),
+            "description": "Any node answers any request.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "paths": paths,
+        "components": components,
+    }
+
+
+def status_of(code: str) -> HTTPStatus:
+    """The status of the answers with this code."""
+    return _STATUS_OF.get(code, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def problems_of(route: Route, *, login: bool) -> list[str]:
+    """All codes that a request to this route may be answered with."""
+    changes = route.method != "GET"
+    own = ["not_found" if code == "no_such_room" else code for code in route.problems]  # as refusals.py tells it
+    codes = [*own, "invalid_field", "bad_token", "unavailable"]
+    if changes:
+        codes += ["foreign_origin", "outcome_unknown", "level_too_low"]
+    if changes and (route.body is not None):
+        codes.append("too_large")
+    if login and route.who is not Who.ANYBODY:
+        codes += ["login_needed", "forbidden", "too_many_attempts"]
+        if changes:
+            codes += ["not_your_name", "archived"]
+    if not login and route.login:
+        codes.append("open_mode")
+    return list(dict.fromkeys(codes))
+
+
+def _version() -> str:
+    try:
+        return version("raft-chat")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _path(route: Route) -> str:
+    return route.path.replace("*}", "}")
+
+
+def _operation(route: Route, login: bool) -> dict[str, object]:
+    operation: dict[str, object] = {
+        "operationId": f"{route.handler.__module__.rpartition('.')[2]}.{route.handler.__name__}",
+        "summary": route.summary,
+        "description": f"Who: {route.who}." if login else "Who: anybody.",
+        "parameters": list(_parameters(route, login)),
+        "responses": {**_answers(route), **_problems(problems_of(route, login=login))},
+    }
+    if route.body is not None:
+        operation["requestBody"] = _body(route.body, login)
+    if login and route.who is not Who.ANYBODY:
+        operation["security"] = [{"token": []}, {"cookie": []}]
+    return operation
+
+
+def _parameters(route: Route, login: bool) -> Iterator[dict[str, object]]:
+    for name in re.findall(r"\{(\w+)\*?\}", route.path):
+        yield {"name": name, "in": "path", "required": True, "schema": PATH_NAMES[name]}
+    for name, schema in route.query.items():
+        required = name in _SAYS_WHO and not login and not route.login
+        yield {"name": name, "in": "query", "required": required, "schema": schema, "explode": False}
+    for name, schema in route.headers.items():
+        yield {"name": name, "in": "header", "required": False, "schema": schema}
+
+
+def _body(body: Body, login: bool) -> dict[str, object]:
+    schema = dict(body.schema)
+    needed = schema.get("required")
+    if login and isinstance(needed, list):
+        schema["required"] = [name for name in needed if name not in _SAYS_WHO]
+    return {"required": body.required, "content": {body.content_type: {"schema": schema}}}
+
+
+def _answers(route: Route) -> dict[str, object]:
+    return {str(status): _answer(answer) for status, answer in route.answers.items()}
+
+
+def _answer(answer: Answer) -> dict[str, object]:
+    told: dict[str, object] = {"description": answer.what, "headers": _X_RAFT_INDEX}
+    if answer.schema is not None:
+        told["content"] = {answer.content_type: {"schema": answer.schema}}
+    elif answer.content_type != JSON:
+        told["content"] = {answer.content_type: {"schema": TEXT}}
+    return told
+
+
+def _problems(codes: Iterable[str]) -> dict[str, object]:
+    by_status: dict[HTTPStatus, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(status_of(code), []).append(code)
+    return {str(int(status)): _problem(status, by_status[status]) for status in sorted(by_status)}
+
+
+def _problem(status: HTTPStatus, codes: list[str]) -> dict[str, object]:
+    schema: Schema = {"allOf": [ref("Problem"), {"properties": {"status": word(int(status)), "code": word(*codes)}}]}
+    return {
+        "description": ", ".join(codes),
+        "headers": {**_X_RAFT_INDEX, **(_RETRY_AFTER if status in _RETRIED else {})},
+        "content": {PROBLEM: {"schema": schema}},
+    }

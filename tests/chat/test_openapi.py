@@ -1,0 +1,76 @@
+"""What /openapi.json tells of the routes; that it is true is held against a real node in tests/contract."""
+
+import json
+from typing import Any
+
+import pytest
+
+from chat.app import ROUTES
+from chat.openapi import describe, problems_of
+from chat.routing import Route, Who
+from tests.chat.chat_client import ChatClient
+
+OPEN: Any = describe(ROUTES, "cafe0123deadbeef", login=False)
+LOGIN: Any = describe(ROUTES, "cafe0123deadbeef", login=True)
+
+
+def operation(document: Any, route: Route) -> Any:
+    return document["paths"][route.path.replace("*}", "}")][route.method.lower()]
+
+
+def test_it_is_served_as_it_is_made() -> None:
+    answer = ChatClient().get("/openapi.json")
+    assert answer.json == json.loads(json.dumps(describe(ROUTES, "c1", login=False)))
+    assert answer.content_type == "application/json"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_route_is_told_with_its_names_bodies_and_answers(route: Route) -> None:
+    told = operation(OPEN, route)
+    assert told["summary"] == route.summary
+    named = [parameter["name"] for parameter in told["parameters"] if parameter["in"] == "path"]
+    assert [f"{{{name}}}" in route.path.replace("*}", "}") for name in named] == [True] * route.path.count("{")
+    assert ("requestBody" in told) == (route.body is not None)
+    assert {str(status) for status in route.answers} < set(told["responses"])
+    assert {"400", "503"} <= set(told["responses"])
+
+
+def test_every_operation_has_a_name_of_its_own() -> None:
+    names = [operation(OPEN, route)["operationId"] for route in ROUTES]
+    assert len(set(names)) == len(ROUTES)
+
+
+def test_what_is_referred_to_is_there() -> None:
+    text = json.dumps(LOGIN)
+    for name in OPEN["components"]["schemas"]:
+        text = text.replace(f'"#/components/schemas/{name}"', "")
+    assert "#/components" not in text
+
+
+def test_only_under_a_login_does_anybody_prove_who_he_is() -> None:
+    assert "security" not in json.dumps(OPEN)
+    assert LOGIN["components"]["securitySchemes"]["cookie"]["name"] == "raft-chat-cafe0123"
+    for route in ROUTES:
+        assert ("security" in operation(LOGIN, route)) == (route.who is not Who.ANYBODY)
+
+
+def test_who_asks_is_said_only_where_nobody_logs_in() -> None:
+    post = next(route for route in ROUTES if (route.method, route.path) == ("POST", "/rooms/{room}"))
+    schemas = [
+        operation(document, post)["requestBody"]["content"]["application/json"]["schema"] for document in (OPEN, LOGIN)
+    ]
+    assert [schema["required"] for schema in schemas] == [["Message", "User"], ["Message"]]
+    deletion = next(route for route in ROUTES if "user" in route.query)
+    needed = [
+        parameter["required"]
+        for document in (OPEN, LOGIN)
+        for parameter in operation(document, deletion)["parameters"]
+        if parameter["name"] == "user"
+    ]
+    assert needed == [True, False]
+
+
+def test_what_only_a_login_knows_is_a_conflict_in_open_mode() -> None:
+    route = Route("GET", "/me", lambda request: request, Who.USER, "", login=True)
+    assert "open_mode" in problems_of(route, login=False)
+    assert "open_mode" not in problems_of(route, login=True)
