@@ -32,8 +32,7 @@ WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 # First segments that will be routes here: no room is found under `/{room}` by these, nor by those of the routes.
 RESERVED = frozenset(
-    {"cluster", "search", "users", "invites"}
-    | {"backup", "livez", "readyz", "healthz", "metrics", "favicon.ico"}
+    {"cluster", "search", "users", "invites"} | {"backup", "livez", "readyz", "healthz", "metrics", "favicon.ico"}
 )
 
 _SAFE = ("GET", "HEAD")  # methods that change nothing

@@ -84,6 +84,7 @@ PATH_NAMES: Mapping[str, Schema] = {
     "room": NAME,
     "id": POST_ID,
     "emoji": EMOJI,
+    "user": NAME,
     "member": MEMBER_ID,
     "path": TEXT,
 }
