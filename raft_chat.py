@@ -174,6 +174,7 @@ class NodeProcess:
                 return
         state.on_applied = hub.publish  # not before: nobody listens to what is long past
         state.on_restored = hub.skip_to
+        hub.begin_at(member.last_applied)
         gatekeeper = Gatekeeper(member, state)
         marks = Marks()
         reception = Reception(hub, member, state, gatekeeper, member.nodes, marks)

@@ -58,6 +58,10 @@ class Attendance:
         """By whom it acts."""
         return self._present[link][0]
 
+    def is_told(self, link: Link, reach: Reach) -> bool:
+        """Whether what concerns these concerns it."""
+        return is_told(self._present[link][1], reach) if link in self._present else reach.public
+
     def of_token(self, number: int) -> list[Link]:
         """The links that act by this token."""
         return [*self._by_token.get(number, ())]

@@ -139,14 +139,11 @@ class Audience:
 
     def _deliver_to_groups(self, events: Sequence[Event]) -> None:
         cluster_id = self._cluster_id()
-        of_all_rooms = self._groups.get(None)
         concerned: set[_Group] = set()
         for event in events:
             if isinstance(event, RoomEvent):
                 self._follow(event)
-            groups = self._by_room.get(event.room, set())
-            if of_all_rooms:
-                groups = groups | {of_all_rooms}
+            groups = self._followers(event.room)
             if groups:
                 frame = cursor_frame(cluster_id, event)
                 concerned |= groups
@@ -154,6 +151,17 @@ class Audience:
                 group.add(frame, event.reach)
         for group in concerned:
             group.flush(self._attendance, self._send)
+
+    def tell(self, room: str | None, frame: bytes, reach: Reach) -> None:
+        """Send what is no event of the log, and has no Cursor, to who follows the room, None: to all subscribers."""
+        for group in [*self._groups.values()] if room is None else self._followers(room):
+            group.add(frame, reach)
+            group.flush(self._attendance, self._send)
+
+    def _followers(self, room: str) -> set[_Group]:
+        groups = self._by_room.get(room, set())
+        of_all_rooms = self._groups.get(None)
+        return groups | {of_all_rooms} if of_all_rooms else groups
 
     def _follow(self, event: RoomEvent) -> None:
         """Have those who follow one of the room's names follow its present one."""

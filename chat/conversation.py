@@ -87,20 +87,32 @@ class Conversation:
             case "read":
                 mark = check_mark(self._reception.state, self._actor, fields.get("roomname"), fields.get("id"))
                 self._reception.marks.note(mark)
+            case "typing":
+                self._type(fields)
             case "ping":
                 self._link.send(b'{"Pong":{}}')
             case _:
                 raise Problem(HTTPStatus.BAD_REQUEST, "unknown_action", "Action: not one that this node knows")
+
+    def _type(self, fields: Mapping[str, object]) -> None:
+        room = validation.name("RoomName", fields.get("roomname"))
+        if self._subscription is None:
+            raise problem_of_refusal(LOGIN_NEEDED)
+        user = self._actor.user if self._actor.by else validation.name("User", fields.get("user"))
+        if user:  # the operator has no name
+            self._reception.presence.type(self._link, room, user)
 
     def _subscribe(self, fields: Mapping[str, object]) -> None:
         cluster_id = self._reception.replica.cluster_id
         if not cluster_id:
             raise unavailable("the cluster is not created yet")
         rooms = _rooms(fields.get("rooms"))
+        user = fields.get("user")
+        user = None if user is None else validation.name("User", user)
         text = fields.get("cursor")
         index = None if text is None else parse_cursor(text, cluster_id)
         if self._subscription is not None:
-            self._subscription.ask(rooms, index)
+            self._follow(rooms, index, user)
             return
         ticket = fields.get("ticket")
         if ticket is None:
@@ -109,6 +121,13 @@ class Conversation:
             raise invalid("Ticket", "must be a string")
         self._reception.redeem(self._link, ticket, partial(self._redeemed, rooms, index))
 
+    def _follow(self, rooms: frozenset[str] | None, index: int | None, user: str | None = None) -> None:
+        """Subscribe; without a login, as `user`, if anybody."""
+        assert self._subscription is not None
+        if user := self._actor.user if self._actor.by else user:
+            self._reception.presence.enter(self._link, user)
+        self._subscription.ask(rooms, index)
+
     def _redeemed(self, rooms: frozenset[str] | None, index: int | None, outcome: Actor | Problem) -> None:
         if isinstance(outcome, Problem):
             self._link.send(_error(outcome, None))
@@ -116,8 +135,7 @@ class Conversation:
                 self._link.close(CloseReason.POLICY_VIOLATION, outcome.code)
             return
         self._enter(outcome)
-        assert self._subscription is not None
-        self._subscription.ask(rooms, index)
+        self._follow(rooms, index)
 
 
 def _rooms(value: object) -> frozenset[str] | None:

@@ -35,7 +35,7 @@ from chat.audience import Audience
 from chat.link import READ_BYTES, Handler, HubLimits, Link
 from chat.mailing import Mailer
 from chat.nowait import Receiver, send_now
-from chat.state.events import Event
+from chat.state.events import Event, Reach
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -51,6 +51,10 @@ _STOP_S = 1.0  # beyond a drain's deadline, for the thread to end
 _GOLDEN = 0.618034  # spreads the pings of links that came together evenly over the interval
 
 
+def _nobody(link: Link) -> None:
+    """Who might want to know of it."""
+
+
 class Hub:
     """Create it, hang `publish` into the state, `start`; `cluster_id` is asked when the first subscriber needs it."""
 
@@ -62,6 +66,8 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.published_index = 0
+        self.on_join: Callable[[Link], None] = _nobody  # it is told all that is published from now on
+        self.on_forget: Callable[[Link], None] = _nobody  # it is over
         self._limits = limits or HubLimits()
         self._clock = clock
         # Handed over, under the lock.
@@ -125,6 +131,10 @@ class Hub:
         self.call_later(_SWEEP_S, self._sweep)
         for thread in (self._thread, *self._workers):
             thread.start()
+
+    def begin_at(self, index: int) -> None:
+        """All up to `index` was applied before `publish` was hung in: whoever comes need not wait to be told more."""
+        self.call(partial(self._reach, index))
 
     def publish(self, index: int, events: Sequence[Event]) -> None:
         """All up to `index` is applied, and `events` (ascending) came of it.  From the apply thread; never blocks."""
@@ -238,6 +248,11 @@ class Hub:
     def join(self, link: Link, rooms: frozenset[str] | None) -> None:
         """It gets the frames of these rooms, None for all, from `published_index` on, each with its Cursor."""
         self._audience.join(link, rooms)
+        self.on_join(link)
+
+    def tell(self, room: str | None, frame: bytes, reach: Reach) -> None:
+        """Send what is no event of the log, and has no Cursor, to who follows the room, None: to all subscribers."""
+        self._audience.tell(room, frame, reach)
 
     def follows(self, link: Link) -> bool:
         """Whether it gets what is published with a Cursor."""
@@ -301,6 +316,7 @@ class Hub:
         """It is over."""
         self.leave(link)
         self.attendance.leave(link)
+        self.on_forget(link)
         if link in self._links:
             self._links.discard(link)
             self._count_guests(-1)

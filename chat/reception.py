@@ -25,6 +25,7 @@ from chat.gatekeeper import Gatekeeper
 from chat.hub import Hub
 from chat.link import Link
 from chat.marks import Marks
+from chat.presence import Presence
 from chat.problems import Problem, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
@@ -65,6 +66,7 @@ class Reception:
         self.gatekeeper = gatekeeper
         self.nodes = nodes
         self.marks = marks or Marks()
+        self.presence = Presence(hub, replica, state)
 
     def receive(self, link: Link, environ: Mapping[str, Any], enter: Callable[[Actor], None]) -> None:
         """Call `enter` with who the request `environ` is from, now or once that is known; or close the link.

@@ -114,7 +114,7 @@ def test_a_server_that_cannot_let_go_of_its_sockets_serves_websockets_too(node: 
         ("[" * 60_000, "invalid_field", "body"),
         ('{"Action":NaN}', "invalid_field", "body"),
         ("{}", "unknown_action", "Action"),
-        ('{"Action":"typing"}', "unknown_action", "Action"),
+        ('{"Action":"dance"}', "unknown_action", "Action"),
         ('{"Action":["post"]}', "unknown_action", "Action"),
         ('{"Action":"subscribe"}', "invalid_field", "Rooms"),
         ('{"Action":"subscribe","Rooms":{"a":1}}', "invalid_field", "Rooms"),
@@ -243,4 +243,4 @@ def test_a_flood_of_posts_is_read_no_faster_than_it_is_answered(node: Node) -> N
     assert len(node.replica.proposed) == 64
     node.replica.delayed = False
     node.replica.release()
-    assert [client.hear()["Ack"]["ClientId"] for _ in range(200)] == [f"c-{number}" for number in range(200)]
+    assert {client.hear()["Ack"]["ClientId"] for _ in range(200)} == {f"c-{number}" for number in range(200)}

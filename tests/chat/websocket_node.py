@@ -57,6 +57,12 @@ class Client:
         self._socket.send(text)
 
     def hear(self) -> dict[str, Any]:
+        """The next frame, but for who is there."""
+        while "Presence" in (frame := self.hear_any()):
+            pass
+        return frame
+
+    def hear_any(self) -> dict[str, Any]:
         frame = json.loads(self._socket.recv())
         assert isinstance(frame, dict)
         return frame
@@ -102,6 +108,7 @@ class Node:
         self.server = Server(self.app, "127.0.0.1", 0, name="test")
         self.port = self.server.port
         self.clients: list[Client] = []
+        self.hub.begin_at(self.replica.last_applied)
         self.hub.start()
         self.server.start()
 

@@ -1,0 +1,267 @@
+"""Who is there and who types: told to subscribers, by each node to the others, and never kept.
+
+Rules
+- A node tells the others its own whole picture: the users of its websockets, and who types where.  The newest counts,
+  whatever was lost before; that of a node that has fallen silent is forgotten after `PICTURE_S`.
+- A user is there while one websocket of his is open on any node, and for `LINGER_S` after, for a page that is loaded
+  anew, or whose node is gone, was not away.  Typing lasts `TYPING_S` from the last word of it; who goes on typing is
+  told anew each `AGAIN_S`, however often a client says so.
+- All of it is bounded by bytes, and told at most each `TURN_S`, typing on one's own node at once.  Who comes when as
+  many are there as are told of is not told of: a crowd of hundreds has no faces.
+- Who types is told to who sees the room.  Who is there is told to all but guests.
+- What another node tells is checked as what a client tells.
+- Only the hub's selector thread enters, but for `heard`.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain, count
+from math import inf
+from typing import Final, NamedTuple
+
+from chat import validation
+from chat.hub import Hub
+from chat.link import Link, text_frame
+from chat.problems import Problem, invalid
+from chat.replica import Replica
+from chat.state.access import reach as reach_of
+from chat.state.events import EVERYBODY, Reach
+from chat.state.machine import ChatState
+from chat.state.rooms import is_private_name
+from chat.state.tables import Tables
+
+logger = logging.getLogger(__name__)
+
+TURN_S: Final = 0.25
+LINGER_S: Final = 3.0
+TYPING_S: Final = 6.0
+AGAIN_S: Final = 3.0
+PICTURE_S: Final = 30.0  # the others' come each ten seconds at the least
+NAMES_BYTES_MAX: Final = 16 * 1024  # of who is told of, some 400 users; four times a second they are 64 KiB/s a node
+TYPING_MAX: Final = 100  # users and rooms at a time, of one node
+TYPING_OF_ONE_MAX: Final = 4  # rooms at a time, of one websocket: nobody types in more within six seconds
+
+Place = tuple[str, str]  # a room, and who types there
+
+
+class Typing(NamedTuple):
+    """That somebody types somewhere; `number` is another one each time that it is told anew."""
+
+    link: Link
+    number: int
+    told_at: float
+    until: float
+
+
+class Picture(NamedTuple):
+    """What a node tells of its own."""
+
+    online: tuple[str, ...]
+    typing: dict[Place, int]
+
+
+class Presence:
+    """Of one node.  It listens to the hub and to the replica's notices."""
+
+    def __init__(self, hub: Hub, replica: Replica, state: ChatState) -> None:
+        self._hub = hub
+        self._replica = replica
+        self._state = state
+        self._user_of: dict[Link, str] = {}
+        self._links: dict[str, int] = {}  # how many, by user; in the order they came
+        self._lingering: dict[str, float] = {}  # users without one, and until when
+        self._typing: dict[Place, Typing] = {}
+        self._others: dict[int, tuple[Picture, float]] = {}  # by member, and when it was heard
+        self._told: dict[str, bytes] = {}  # who is there as subscribers know, and the frame that says so
+        self._said = b""  # to the other nodes
+        self._numbers = count(1)
+        self._turned_at = -inf
+        self._turn_at = inf  # the next one
+        self._lock = threading.Lock()  # around what was heard and not looked at
+        self._heard: dict[int, Picture] = {}
+        hub.on_join, hub.on_forget = self.greet, self.leave
+        replica.on_notice = self.heard
+
+    # What links do
+
+    def enter(self, link: Link, user: str) -> None:
+        """This link is that user's from now on."""
+        if self._user_of.get(link) == user:
+            return
+        self.leave(link)
+        self._user_of[link] = user
+        self._links[user] = self._links.get(user, 0) + 1
+        self._lingering.pop(user, None)
+        self._turn_within(0.0)
+
+    def leave(self, link: Link) -> None:
+        """It is nobody's any more."""
+        user = self._user_of.pop(link, None)
+        if user is None:
+            return
+        self._links[user] -= 1
+        if not self._links[user]:
+            del self._links[user]
+            self._lingering[user] = self._hub.now() + LINGER_S
+            self._turn_within(LINGER_S)
+
+    def greet(self, link: Link) -> None:
+        """A subscriber is told who is there, once it is told all that changes."""
+        if self._hub.attendance.is_told(link, EVERYBODY):
+            link.queue(b"".join(self._told.values()))
+
+    def type(self, link: Link, room: str, user: str) -> None:
+        """This user types there; nothing happens where he may not know of the room."""
+        now, place = self._hub.now(), (room, user)
+        self._forget_what_is_over(now)
+        known = self._typing.get(place)
+        if known is not None and now - known.told_at < AGAIN_S:
+            self._typing[place] = known._replace(until=now + TYPING_S)
+            return
+        reach = self._reach(room)
+        if reach is None or not self._hub.attendance.is_told(link, reach):
+            return
+        if known is None and not self._has_space_for(link):
+            return
+        self._typing[place] = Typing(link, next(self._numbers), now, now + TYPING_S)
+        self._tell_typing(place, reach)
+        self._turn_within(0.0)
+
+    def _has_space_for(self, link: Link) -> bool:
+        own = sum(typing.link is link for typing in self._typing.values())
+        return len(self._typing) < TYPING_MAX and own < TYPING_OF_ONE_MAX
+
+    def _reach(self, room: str) -> Reach | None:
+        """Whom it concerns what happens in a room of this name; None: there is none that anybody may name."""
+
+        def ask(tables: Tables) -> Reach | None:
+            there = tables.rooms.existing(room)
+            if there is None:
+                return None if is_private_name(room) else EVERYBODY
+            return reach_of(there)
+
+        return self._state.ask(ask)
+
+    def _tell_typing(self, place: Place, reach: Reach) -> None:
+        room, user = place
+        self._hub.tell(room, text_frame(_json({"Typing": {"RoomName": room, "User": user}})), reach)
+
+    # What other nodes tell
+
+    def heard(self, member: int, body: bytes) -> None:
+        """A notice of another member's.  Any thread; never blocks."""
+        try:
+            picture = read_picture(body)
+        except Problem as problem:
+            logger.warning("member %d tells of its users what is not understood: %s", member, problem.detail)
+            return
+        with self._lock:
+            is_first = not self._heard
+            self._heard[member] = picture
+        if is_first:
+            self._hub.call(self._take_heard)
+
+    def _take_heard(self) -> None:
+        with self._lock:
+            heard, self._heard = self._heard, {}
+        for member, picture in heard.items():
+            before = self._others[member][0].typing if member in self._others else {}
+            self._others[member] = picture, self._hub.now()
+            for place, number in picture.typing.items():
+                if before.get(place) != number and (reach := self._reach(place[0])) is not None:
+                    self._tell_typing(place, reach)
+        self._turn_within(0.0)
+
+    # Turns
+
+    def _turn_within(self, delay_s: float) -> None:
+        """Have one then, or as soon as one may be."""
+        now = self._hub.now()
+        at = max(now + delay_s, self._turned_at + TURN_S)
+        if at < self._turn_at:
+            self._turn_at = at
+            self._hub.call_later(at - now, partial(self._turn, at))
+
+    def _turn(self, at: float) -> None:
+        if at != self._turn_at:
+            return  # an earlier one was asked for since
+        now = self._turned_at = self._hub.now()
+        self._turn_at = inf
+        self._forget_what_is_over(now)
+        self._tell_who_is_there()
+        body = self._picture()
+        if body != self._said:
+            self._said = body
+            self._replica.tell(body)
+        ends = [
+            *self._lingering.values(),
+            *(typing.until for typing in self._typing.values()),
+            *(at + PICTURE_S for _, at in self._others.values()),
+        ]
+        if ends:
+            self._turn_within(min(ends) - now)
+
+    def _forget_what_is_over(self, now: float) -> None:
+        self._lingering = {user: until for user, until in self._lingering.items() if until > now}
+        self._typing = {place: typing for place, typing in self._typing.items() if typing.until > now}
+        self._others = {member: (seen, at) for member, (seen, at) in self._others.items() if at + PICTURE_S > now}
+
+    def _tell_who_is_there(self) -> None:
+        """Tell subscribers what has changed.  Who has been told of goes before who has not."""
+        there = dict.fromkeys(chain(self._own(), *(seen.online for seen, _ in self._others.values())))
+        gone = [_presence(user, False) for user in self._told if user not in there]
+        self._told = {user: frame for user, frame in self._told.items() if user in there}
+        come = [(user, _presence(user, True)) for user in there if user not in self._told]
+        size = sum(map(len, self._told.values()))
+        come = [*_fitting(come, NAMES_BYTES_MAX - size)]
+        self._told.update(come)
+        frames = b"".join(gone) + b"".join(frame for _, frame in come)
+        if frames:
+            self._hub.tell(None, frames, EVERYBODY)
+
+    def _own(self) -> Iterator[str]:
+        return chain(self._links, self._lingering)
+
+    def _picture(self) -> bytes:
+        names = ((user, _presence(user, True)) for user in self._own())
+        online = [user for user, _ in _fitting(names, NAMES_BYTES_MAX)]
+        typing = [[*place, typing.number] for place, typing in self._typing.items()]
+        return _json({"Online": online, "Typing": typing})
+
+
+def _fitting(users: Iterable[tuple[str, bytes]], bytes_max: int) -> Iterator[tuple[str, bytes]]:
+    """The first of them, up to so many bytes of frames."""
+    for user, frame in users:
+        bytes_max -= len(frame)
+        if bytes_max < 0:
+            return
+        yield user, frame
+
+
+def _presence(user: str, online: bool) -> bytes:
+    return text_frame(_json({"Presence": {"User": user, "Online": online}}))
+
+
+def read_picture(body: bytes) -> Picture:
+    """What `Presence` tells of a node.  Raises Problem."""
+    fields = validation.json_object(body)
+    online, typing = fields.get("Online"), fields.get("Typing")
+    if not isinstance(online, list) or len(online) > NAMES_BYTES_MAX:
+        raise invalid("Online", "must be a list of names")
+    if not isinstance(typing, list) or len(typing) > TYPING_MAX:
+        raise invalid("Typing", f"must be a list of at most {TYPING_MAX}")
+    return Picture(tuple(validation.name("Online", name) for name in online), dict(map(_typing, typing)))
+
+
+def _typing(value: object) -> tuple[Place, int]:
+    match value:
+        case [room, user, int(number)]:
+            return (validation.name("Typing", room), validation.name("Typing", user)), number
+    raise invalid("Typing", "must be a room, a user and a number")
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
