@@ -145,14 +145,14 @@ class _App:
         if actor is not None:
             request.actor = actor
         elif never_waits(request.method, request.target):
-            self._gatekeeper.pay(request.environ)
+            self._gatekeeper.admit_stranger(request.environ)
             return False
         else:
             request.identify()
         return True
 
     def _answer_known(self, request: Request) -> Response | Deferred:
-        self._gatekeeper.give_back(request.environ)
+        self._gatekeeper.welcome(request.environ)
         return self._answer(request)
 
     def _identify(self, request: Request) -> None:

@@ -95,7 +95,7 @@ class Guesses:
         _give_back(self._buckets(address, account))
 
     def _buckets(self, address: str, account: str | None) -> list[tuple[Buckets, str]]:
-        buckets = [(self._addresses, _network(address))]
+        buckets = [(self._addresses, network(address))]
         # The account's last: an address that is out of guesses cannot lock others out of their accounts.
         return buckets if account is None else [*buckets, (self._accounts, account)]
 
@@ -110,12 +110,12 @@ def _give_back(buckets: Iterable[tuple[Buckets, str]]) -> None:
         some.give_back(key)
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """What an address counts as: a line at home has 2^64 of IPv6, so they count as one."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is None:
-        return str(ipaddress.ip_network((ip, 64), strict=False))
+        return str(ipaddress.ipnetwork((ip, 64), strict=False))
     return str(ip if isinstance(ip, ipaddress.IPv4Address) else ip.ipv4_mapped)

@@ -2,7 +2,7 @@
 
 Rules.  Whoever brings both goes by the token: a script that says who it is means it.  What only looks like a token is
 refused without asking anybody.  A token that this member does not know may have been made at another one a moment ago,
-or have been revoked: before it is refused the state is brought up to date, which the address's bucket pays for.
+or have been revoked: before it is refused the state is brought up to date, so many times for an address.
 Nothing here is the last word: what is changed is decided when it is applied, and what is read is read by who the token
 stands for once the state is as new as was asked for (`reads.py`).  No token is ever logged, or kept.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from chat import auth, cookies
 from chat.auth import Passwords
-from chat.buckets import Buckets, Guesses, Rate, too_many
+from chat.buckets import Buckets, Guesses, Rate, network, too_many
 from chat.commands import OPERATOR, Actor
 from chat.problems import Problem
 from chat.refusals import problem_of_refusal
@@ -28,6 +28,9 @@ from chat.state.results import Refusal
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 
+# Of an address: looking for an unknown token costs a round to a majority.  Apart from guesses at passwords: a forgotten
+# program whose token was revoked is not to keep an office from logging in.
+STRANGERS = Rate(refill_s=0.1, burst=100)
 POSTS = Rate(refill_s=0.01, burst=200)  # of a token: no person is so quick, and a bot with more to say can wait
 
 _NOBODY = Actor()
@@ -65,6 +68,7 @@ class Gatekeeper:
         self._setup = setup.encode()
         self._clock = clock
         self._guesses = Guesses(monotonic)
+        self._strangers = Buckets(STRANGERS, monotonic)
         self._posts = Buckets(POSTS, monotonic)
         self.passwords = passwords or Passwords()
 
@@ -89,12 +93,25 @@ class Gatekeeper:
             secret = self._cookie(environ)
         return _NOBODY if secret is None else self._user_of(secret)
 
+    def admit_stranger(self, environ: Mapping[str, Any]) -> None:
+        """Let a token that is not known here be looked for once what the others know is known.
+
+        Raises Problem (429).
+        """
+        wait_s = self._strangers.take(network(_address(environ)))
+        if wait_s:
+            raise too_many("too_many_attempts", "too many unknown tokens", wait_s)
+
+    def welcome(self, environ: Mapping[str, Any]) -> None:
+        """It was known then."""
+        self._strangers.give_back(network(_address(environ)))
+
     def pay(self, environ: Mapping[str, Any]) -> None:
-        """For a look at what the others know.  Raises Problem (429)."""
+        """For a guess at a secret that tells of no account.  Raises Problem (429)."""
         self._guesses.pay(_address(environ))
 
     def give_back(self, environ: Mapping[str, Any]) -> None:
-        """It was known after all."""
+        """It was right."""
         self._guesses.give_back(_address(environ))
 
     def admit_post(self, actor: Actor) -> None:

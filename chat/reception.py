@@ -99,7 +99,7 @@ class Reception:
         if actor is None:
             link.close(*_SIGNED_OUT)
         elif not link.closing:
-            self.gatekeeper.give_back(environ)
+            self.gatekeeper.welcome(environ)
             self._receive_as(link, actor, enter)
 
     def _recognise(self, link: Link, environ: Mapping[str, Any]) -> Actor | None:

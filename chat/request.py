@@ -189,12 +189,12 @@ class Request:
         gatekeeper = self.services.gatekeeper
         actor = gatekeeper.recognise(self.environ)
         if actor is None:
-            gatekeeper.pay(self.environ)
+            gatekeeper.admit_stranger(self.environ)
             self.catch_up()
             actor = gatekeeper.recognise(self.environ)
             if actor is None:
                 raise refused()
-            gatekeeper.give_back(self.environ)
+            gatekeeper.welcome(self.environ)
         self.actor = actor
 
     def acting(self) -> Acting:

@@ -41,7 +41,7 @@ def make_websocket_app(reception: Reception) -> "WSGIApplication":
             if hub.full:
                 raise unavailable("too many websockets are open, or this node is shutting down")
             if reception.gatekeeper.recognise(environ) is None:
-                reception.gatekeeper.pay(environ)
+                reception.gatekeeper.admit_stranger(environ)
         except Problem as problem:
             start_response(f"{problem.status} {problem.title}", [("Content-Type", CONTENT_TYPE), *problem.headers])
             return [problem.to_json()]

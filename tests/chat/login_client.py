@@ -76,6 +76,14 @@ def bearer(secret: str) -> dict[str, str]:
     return {"HTTP_AUTHORIZATION": f"Bearer {secret}"}
 
 
+def log_in(
+    chat: ChatClient, name: str, word: str, /, environ: dict[str, Any] | None = None, **more: str
+) -> TestResponse:
+    """The answer to a login."""
+    body = json.dumps({"Name": name, "Password": word, **more}).encode()
+    return chat.open("POST", "/login", body, environ)
+
+
 def code(answer: TestResponse) -> tuple[int, str]:
     """The status and the code of a problem."""
     assert answer.json is not None

@@ -7,18 +7,17 @@ from typing import Any
 import pytest
 
 from chat import auth
-from chat.buckets import ADDRESS_GUESSES
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import Post
-from chat.gatekeeper import Gatekeeper
+from chat.gatekeeper import STRANGERS, Gatekeeper
 from chat.problems import Problem
 from chat.reads import STALE_S_MAX
 from chat.state.settings import INVITE, OPEN
 from raft.errors import Unavailable
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient
 from tests.chat.fake_replica import FakeReplica
-from tests.chat.login_client import LoginClient, bearer, code
+from tests.chat.login_client import LoginClient, bearer, code, log_in, password
 from tests.chat.test_reads import Answer
 
 
@@ -185,7 +184,7 @@ def test_a_member_out_of_touch_tells_nothing_where_there_is_a_login() -> None:
 
 def test_looking_for_unknown_tokens_is_paid_for_by_the_address_and_given_back_where_one_is_good() -> None:
     chat = LoginClient()
-    for _ in range(ADDRESS_GUESSES.burst):
+    for _ in range(STRANGERS.burst):
         assert code(chat.get(GENERAL, **bearer(auth.new_secret(auth.TOKEN)))) == (401, "bad_token")
     reads = chat.replica.reads
     answer = chat.get(GENERAL, **bearer(auth.new_secret(auth.TOKEN)))
@@ -193,6 +192,7 @@ def test_looking_for_unknown_tokens_is_paid_for_by_the_address_and_given_back_wh
     assert int(answer.headers["Retry-After"]) >= 1
     assert chat.replica.reads == reads
     assert chat.ask("bob").status_code == 200
+    assert log_in(chat, "bob", password("bob")).status_code == 200  # an office is not locked out by one of its programs
     elsewhere = bearer(auth.new_secret(auth.TOKEN)) | {"REMOTE_ADDR": "192.0.2.1"}
     assert code(chat.get(GENERAL, **elsewhere)) == (401, "bad_token")
 
@@ -200,7 +200,7 @@ def test_looking_for_unknown_tokens_is_paid_for_by_the_address_and_given_back_wh
 def test_a_good_token_costs_its_address_nothing() -> None:
     chat = LoginClient()
     chat.replica.holds_reads = True
-    for _ in range(ADDRESS_GUESSES.burst + 1):
+    for _ in range(STRANGERS.burst + 1):
         secret = auth.new_secret(auth.TOKEN)
 
         def made_elsewhere(secret: str = secret) -> None:

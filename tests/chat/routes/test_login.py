@@ -1,7 +1,6 @@
 """Logging in and out, who one is, and the first user of a cluster."""
 
 import json
-from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
@@ -16,17 +15,10 @@ from chat.state.accounts import ADMIN, SESSION
 from chat.state.settings import INVITE, LOGIN
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, QUICK, SETUP_SECRET, ChatClient, refused
 from tests.chat.fake_replica import FIRST_TIME
-from tests.chat.login_client import LoginClient, bearer, code, password
+from tests.chat.login_client import LoginClient, bearer, code, log_in, password
 
 DAY = 86_400_000_000
 COOKIE = "raft-chat-c0ffee"
-
-
-def log_in(
-    chat: ChatClient, name: str, word: str, /, environ: dict[str, Any] | None = None, **more: str
-) -> TestResponse:
-    body = json.dumps({"Name": name, "Password": word, **more}).encode()
-    return chat.open("POST", "/login", body, environ)
 
 
 def set_up(chat: ChatClient, secret: str = SETUP_SECRET, **more: str) -> TestResponse:
