@@ -177,10 +177,12 @@ class NodeProcess:
         hub.begin_at(member.last_applied)
         gatekeeper = Gatekeeper(member, state)
         marks = Marks()
-        reception = Reception(hub, member, state, gatekeeper, member.nodes, marks)
+        reception = Reception(hub, member, state, gatekeeper, member.nodes, marks=marks)
         state.on_accounts = reception.heed
-        websocket, streams = make_websocket_app(reception), Streams(reception)
-        self._app = create_app(member, state, gatekeeper=gatekeeper, websocket=websocket, streams=streams, marks=marks)
+        self._app = create_app(
+            member, state, gatekeeper=gatekeeper, marks=marks, rendered=reception.rendered,
+            websocket=make_websocket_app(reception), streams=Streams(reception),
+        )  # fmt: skip
         keeper = Keeper(member, state, marks=marks)
         # A daemon: the outcome that it waits for may be long in coming.
         threading.Thread(target=keeper.run, args=(self._keeping_ends,), name="keeper", daemon=True).start()

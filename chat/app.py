@@ -17,6 +17,7 @@ from chat.openapi import describe
 from chat.origins import check_change
 from chat.problems import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
+from chat.rendered import RenderedPosts
 from chat.replica import Replica
 from chat.request import Deferred, Environ, Request, Response, response_of
 from chat.routes import cluster, events, login, marking, messages, pages, post_changes, rooms, settings, tokens
@@ -89,12 +90,15 @@ def create_app(
     websocket: WsgiApp | None = None,
     streams: Streams | None = None,
     marks: Marks | None = None,
+    rendered: RenderedPosts | None = None,
 ) -> WsgiApp:
     """The application of one member; `websocket` answers `/ws`, `streams` tells what `/events` does.
 
     `marks`: where it is noted how far somebody has read; whoever hands it in has it told to the state.
+    `rendered`: a cache that the websockets use too.
     """
-    services = Services(gatekeeper or Gatekeeper(replica, state), streams, marks or Marks())
+    gatekeeper = gatekeeper or Gatekeeper(replica, state)
+    services = Services(gatekeeper, streams, marks or Marks(), rendered or RenderedPosts())
     return _App(replica, state, services, websocket)
 
 

@@ -7,36 +7,30 @@ Rules
   not have been made, those behind it are refused, for the client to send them again in order.
 """
 
-import json
 import threading
 from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
-from json.encoder import encode_basestring
-from typing import Any
+from typing import Any, NamedTuple
 
 from wsproto.frame_protocol import CloseReason
 
-from chat import validation
+from chat import replies, validation
+from chat.actions import Actions
 from chat.commands import Actor, Post
-from chat.hub import Hub
 from chat.link import Link
-from chat.marks import check_mark
 from chat.posting import check_post, propose, with_mentions
 from chat.problems import Problem, invalid, unavailable
 from chat.reception import Reception
 from chat.refusals import problem_of_refusal
-from chat.replica import Replica
 from chat.state.access import LOGIN_NEEDED
-from chat.state.machine import ChatState
 from chat.state.results import Posted
 from chat.subscription import Subscription, parse_cursor
 
 ROOMS_MAX = 1_000  # of one subscription; whoever wants more asks for all
 
 _BEHIND_A_FAILURE = unavailable("the post before this one failed; nothing was proposed")
-_TEMPORARY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 
 
 class Conversation:
@@ -52,24 +46,30 @@ class Conversation:
         self._reception = reception
         self._link = link
         self._ended = ended
-        self._subscription: Subscription | None = None
-        self._posting: Posting | None = None
-        self._actor = Actor()
+        self._client: _Client | None = None  # it is not known yet who this is
         reception.receive(link, environ, self._enter)
 
     def _enter(self, actor: Actor) -> None:
         """It is known who this is."""
-        hub, replica, state, link = self._reception.hub, self._reception.replica, self._reception.state, self._link
-        self._subscription = Subscription(hub, link, replica, state, self._reception.nodes, actor)
-        self._posting = Posting(hub, link, replica, state, actor)
-        self._actor = actor
+        us, link = self._reception, self._link
+        self._client = _Client(
+            actor,
+            Subscription(us.hub, link, us.replica, us.state, us.nodes, actor),
+            Posting(us, link, actor),
+            Actions(us, link, actor),
+        )
+
+    def _known(self) -> "_Client":
+        if self._client is None:
+            raise problem_of_refusal(LOGIN_NEEDED)
+        return self._client
 
     def received(self, text: str) -> None:
         """One message; none of them disconnects, but for a ticket that is none."""
         try:
             self._act(validation.members(validation.json_object(text.encode())))
         except Problem as problem:
-            self._link.send(_error(problem, None))
+            self._link.send(replies.error(problem, None))
 
     def closed(self) -> None:
         """The link is over; what is proposed is proposed."""
@@ -81,14 +81,11 @@ class Conversation:
             case "subscribe":
                 self._subscribe(fields)
             case "post":
-                if self._posting is None:
-                    raise problem_of_refusal(LOGIN_NEEDED)
-                self._posting.post(fields)
-            case "read":
-                mark = check_mark(self._reception.state, self._actor, fields.get("roomname"), fields.get("id"))
-                self._reception.marks.note(mark)
+                self._known().posting.post(fields)
             case "typing":
                 self._type(fields)
+            case "edit" | "delete" | "react" | "read" | "history" | "ticket" as action:
+                self._known().actions.act(action, fields)
             case "ping":
                 self._link.send(b'{"Pong":{}}')
             case _:
@@ -96,9 +93,8 @@ class Conversation:
 
     def _type(self, fields: Mapping[str, object]) -> None:
         room = validation.name("RoomName", fields.get("roomname"))
-        if self._subscription is None:
-            raise problem_of_refusal(LOGIN_NEEDED)
-        user = self._actor.user if self._actor.by else validation.name("User", fields.get("user"))
+        actor = self._known().actor
+        user = actor.user if actor.by else validation.name("User", fields.get("user"))
         if user:  # the operator has no name
             self._reception.presence.type(self._link, room, user)
 
@@ -111,8 +107,8 @@ class Conversation:
         user = None if user is None else validation.name("User", user)
         text = fields.get("cursor")
         index = None if text is None else parse_cursor(text, cluster_id)
-        if self._subscription is not None:
-            self._follow(rooms, index, user)
+        if self._client is not None:
+            self._follow(self._client, rooms, index, user)
             return
         ticket = fields.get("ticket")
         if ticket is None:
@@ -121,21 +117,22 @@ class Conversation:
             raise invalid("Ticket", "must be a string")
         self._reception.redeem(self._link, ticket, partial(self._redeemed, rooms, index))
 
-    def _follow(self, rooms: frozenset[str] | None, index: int | None, user: str | None = None) -> None:
+    def _follow(
+        self, client: "_Client", rooms: frozenset[str] | None, index: int | None, user: str | None = None
+    ) -> None:
         """Subscribe; without a login, as `user`, if anybody."""
-        assert self._subscription is not None
-        if user := self._actor.user if self._actor.by else user:
+        if user := client.actor.user if client.actor.by else user:
             self._reception.presence.enter(self._link, user)
-        self._subscription.ask(rooms, index)
+        client.subscription.ask(rooms, index)
 
     def _redeemed(self, rooms: frozenset[str] | None, index: int | None, outcome: Actor | Problem) -> None:
         if isinstance(outcome, Problem):
-            self._link.send(_error(outcome, None))
-            if outcome.status not in _TEMPORARY:
+            self._link.send(replies.error(outcome, None))
+            if not replies.is_temporary(outcome):
                 self._link.close(CloseReason.POLICY_VIOLATION, outcome.code)
             return
         self._enter(outcome)
-        self._follow(rooms, index)
+        self._follow(self._known(), rooms, index)
 
 
 def _rooms(value: object) -> frozenset[str] | None:
@@ -149,11 +146,12 @@ def _rooms(value: object) -> frozenset[str] | None:
 class Posting:
     """The posts of one socket.  The first of each room's queue is proposed, the others wait for its outcome."""
 
-    def __init__(self, hub: Hub, link: Link, replica: Replica, state: ChatState, actor: Actor) -> None:
-        self._hub = hub
+    def __init__(self, reception: Reception, link: Link, actor: Actor) -> None:
+        self._hub = reception.hub
+        self._replica = reception.replica
+        self._state = reception.state
+        self._gatekeeper = reception.gatekeeper
         self._link = link
-        self._replica = replica
-        self._state = state
         self._actor = actor
         self._queues: dict[str, deque[dict[str, object]]] = {}  # as they were sent
 
@@ -163,7 +161,7 @@ class Posting:
         if not isinstance(post, dict):
             raise invalid("Post", "must be an object")
         if not isinstance(room, str):
-            self._link.send(_error(invalid("RoomName", "must be a string"), post))
+            self._link.send(replies.error(invalid("RoomName", "must be a string"), post))
             return
         self._link.hold()
         queue = self._queues.setdefault(room, deque())
@@ -175,8 +173,9 @@ class Posting:
         while queue:
             try:
                 post = with_mentions(check_post(room, queue[0], self._actor), self._state)
+                self._gatekeeper.admit_post(self._actor)
             except Problem as problem:
-                self._tell(_error(problem, queue.popleft()))
+                self._refuse(problem, queue)
             else:
                 propose(self._replica, post, partial(self._done, room, post))
                 return
@@ -188,34 +187,28 @@ class Posting:
 
     def _answered(self, room: str, post: Post, outcome: Posted | Problem) -> None:
         queue = self._queues[room]
-        sent = queue.popleft()
         if isinstance(outcome, Problem):
-            self._tell(_error(outcome, sent))
-            if outcome.status in _TEMPORARY:
-                while queue:
-                    self._tell(_error(_BEHIND_A_FAILURE, queue.popleft()))
+            self._refuse(outcome, queue)
         else:
-            self._tell(_ack(post, outcome))
+            queue.popleft()
+            self._tell(replies.posted(post, outcome))
         self._propose(room, queue)
+
+    def _refuse(self, problem: Problem, queue: deque[dict[str, object]]) -> None:
+        """The first one was not made, or may not have been."""
+        self._tell(replies.error(problem, queue.popleft()))
+        while queue and replies.is_temporary(problem):
+            self._tell(replies.error(_BEHIND_A_FAILURE, queue.popleft()))
 
     def _tell(self, message: bytes) -> None:
         self._link.send(message)
         self._link.release()
 
 
-def _ack(post: Post, posted: Posted) -> bytes:
-    """The post's own ClientId: what was sent, or what the server made where nothing was."""
-    client_id, room = encode_basestring(post.client_id).encode(), encode_basestring(posted.room).encode()
-    return b'{"Ack":{"ClientId":%b,"RoomName":%b,"Post":%b}}' % (client_id, room, posted.json)
+class _Client(NamedTuple):
+    """Of one that is known who it is."""
 
-
-def _error(problem: Problem, post: Mapping[str, object] | None) -> bytes:
-    sent = {name.lower(): value for name, value in (post or {}).items()}.get("clientid")
-    client_id = sent if isinstance(sent, str) else problem.members.get("ClientId")
-    error = {
-        "ClientId": client_id,
-        "code": problem.code,
-        "detail": problem.detail,
-        "Temporary": problem.status in _TEMPORARY,
-    }
-    return json.dumps({"Error": error}).encode()
+    actor: Actor
+    subscription: Subscription
+    posting: Posting
+    actions: Actions

@@ -28,6 +28,7 @@ from chat.marks import Marks
 from chat.presence import Presence
 from chat.problems import Problem, problem_of
 from chat.refusals import problem_of_refusal
+from chat.rendered import RenderedPosts
 from chat.replica import Replica
 from chat.state.access import acting
 from chat.state.credential_changes import BAD_TICKET
@@ -57,7 +58,9 @@ class Reception:
         state: ChatState,
         gatekeeper: Gatekeeper,
         nodes: Callable[[], list[str]],
+        *,
         marks: Marks | None = None,
+        rendered: RenderedPosts | None = None,
     ) -> None:
         """`nodes` gives the URLs that clients reach the members under; `marks` as `create_app` has it."""
         self.hub = hub
@@ -67,6 +70,7 @@ class Reception:
         self.nodes = nodes
         self.marks = marks or Marks()
         self.presence = Presence(hub, replica, state)
+        self.rendered = rendered or RenderedPosts()
 
     def receive(self, link: Link, environ: Mapping[str, Any], enter: Callable[[Actor], None]) -> None:
         """Call `enter` with who the request `environ` is from, now or once that is known; or close the link.

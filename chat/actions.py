@@ -1,0 +1,229 @@
+"""What a client of the websocket does beside posting: it edits, deletes, reacts, looks back, asks for a ticket.
+
+Rules
+- They are carried out one after the other, in the order in which they were said.  So what a client says of one post is
+  not turned round, and a link has one reader in the hub's workers beside its subscription's.
+- Each is answered once, or what is wrong with it is told; its ClientId, if it has one, is the answer's.
+- A page of what was said is cut to what a link has room for, at the end that is furthest from what was asked for.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
+
+from chat import auth, replies, validation
+from chat.commands import Actor
+from chat.commands.accounts import CreateTicket
+from chat.commands.posts import DeletePost, EditPost, React
+from chat.history import Page, PageAsk
+from chat.link import Link
+from chat.logins import TICKET_S
+from chat.marks import check_mark
+from chat.problems import Problem, invalid, problem_of, unavailable
+from chat.proposing import propose
+from chat.reception import Reception
+from chat.refusals import problem_of_refusal
+from chat.revising import Wish, check_deletion, check_edit, check_reaction, command_for
+from chat.state.access import acting
+from chat.state.events import PostChanged
+from chat.state.results import Done, Refusal, Success
+from raft.errors import RaftError
+
+PAGE_POSTS_MAX = 100
+PAGE_BYTES_MAX = 64 * 1024  # with a page of what was missed and a step of what comes, less than a link's backlog
+
+_READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
+_DRAIN_S = 0.1  # until it is looked again whether the client has taken what waits for it
+
+
+class _Look(NamedTuple):
+    """That a client looks back."""
+
+    room: str
+    ask: PageAsk
+
+
+class _Ticket(NamedTuple):
+    """What lets one websocket more in."""
+
+    secret: str
+    expires_at: int
+
+
+_What = Wish | React | _Look | _Ticket
+_Found = EditPost | DeletePost | Success | Problem | bytes
+
+
+class _Asked(NamedTuple):
+    sent: Mapping[str, object]  # with lower-case names
+    what: _What
+
+    @property
+    def client_id(self) -> str | None:
+        """What tells the answer to it from others."""
+        client_id = self.sent.get("clientid")
+        return client_id if isinstance(client_id, str) else None
+
+
+class Actions:
+    """Of one socket; for the hub's selector thread."""
+
+    def __init__(self, reception: Reception, link: Link, actor: Actor) -> None:
+        self._reception = reception
+        self._link = link
+        self._actor = actor
+        self._queue: deque[_Asked] = deque()  # the first one is being carried out; as long as a link lets it grow
+
+    def act(self, action: str, sent: Mapping[str, object]) -> None:
+        """Do what was sent, by names in lower case, when it is its turn."""
+        try:
+            if "clientid" in sent:
+                validation.client_id("ClientId", sent["clientid"])
+            if action == "read":
+                self._reception.marks.note(
+                    check_mark(self._reception.state, self._actor, sent.get("roomname"), sent.get("id"))
+                )
+                return
+            asked = _Asked(sent, self._checked(action, sent))
+        except Problem as problem:
+            self._link.send(replies.error(problem, sent))
+            return
+        self._link.hold()
+        self._queue.append(asked)
+        if len(self._queue) == 1:
+            self._begin()
+
+    def _checked(self, action: str, sent: Mapping[str, object]) -> _What:
+        if action == "ticket":
+            return _Ticket(auth.new_secret(auth.TICKET), self._reception.gatekeeper.expiry(TICKET_S))
+        room = validation.name("RoomName", sent.get("roomname"))
+        if action == "history":
+            return _Look(room, _page_ask(sent))
+        id = validation.post_id("Id", sent.get("id"))
+        if action == "edit":
+            return check_edit(self._actor, room, id, {name: sent[name] for name in ("message", "user") if name in sent})
+        user = validation.name("User", sent["user"]) if "user" in sent else None
+        if action == "delete":
+            return check_deletion(self._actor, room, id, user)
+        emoji, on = sent.get("emoji"), sent.get("on", True)
+        if not isinstance(emoji, str):
+            raise invalid("Emoji", "must be a string")
+        if not isinstance(on, bool):
+            raise invalid("On", "must be true or false")
+        return check_reaction(self._actor, room, id, emoji, user, on=on)
+
+    def _begin(self) -> None:
+        asked = self._queue[0]
+        if isinstance(asked.what, React):
+            self._propose(asked.what)
+        elif isinstance(asked.what, _Ticket):
+            self._propose(CreateTicket(self._actor, auth.digest(asked.what.secret), asked.what.expires_at))
+        elif isinstance(asked.what, _Look) and self._link.backlog > self._reception.hub.limits.drained_bytes:
+            self._reception.hub.call_later(_DRAIN_S, self._begin)
+        else:
+            # What was acknowledged before is to be seen, also where another member told of it.
+            self._reception.replica.read(lambda error: self._call(partial(self._caught_up, asked, error)))
+
+    def _caught_up(self, asked: _Asked, error: RaftError | None) -> None:
+        if error is not None:
+            self._tell(problem_of(error))
+        elif isinstance(asked.what, Wish):
+            self._reception.hub.work(self._link, partial(self._command, asked.what), self._found)
+        elif isinstance(asked.what, _Look):
+            self._reception.hub.work(self._link, partial(self._page, asked.what, asked.client_id), self._found)
+
+    def _found(self, found: _Found) -> None:
+        if isinstance(found, EditPost | DeletePost):
+            self._propose(found)
+        else:
+            self._tell(found)
+
+    def _propose(self, command: EditPost | DeletePost | React | CreateTicket) -> None:
+        try:
+            propose(self._reception.replica, command, lambda outcome: self._call(partial(self._tell, outcome)))
+        except Problem as problem:
+            self._tell(problem)
+
+    def _tell(self, outcome: Success | Problem | bytes) -> None:
+        """Answer the first one, and begin the next."""
+        asked = self._queue.popleft()
+        self._link.send(_answer(asked, outcome))
+        self._link.release()
+        if self._queue:
+            self._begin()
+
+    def _call(self, job: Callable[[], None]) -> None:
+        self._reception.hub.call(job)
+
+    # In a worker
+
+    def _command(self, wish: Wish) -> EditPost | DeletePost | PostChanged | Done | Problem:
+        try:
+            return command_for(self._reception.replica, self._reception.state, wish)
+        except Problem as problem:
+            return problem
+        except RaftError as error:
+            return problem_of(error)
+
+    def _page(self, look: _Look, client_id: str | None) -> bytes | Problem:
+        state, replica = self._reception.state, self._reception.replica
+        try:
+            for _ in range(_READ_TRIES):
+                who = state.ask(lambda tables: acting(tables, self._actor))
+                if isinstance(who, Refusal):
+                    return problem_of_refusal(who)
+                with suppress(LookupError):
+                    page, posts = self._reception.rendered.read(state.page(look.room, look.ask, who), replica)
+                    return replies.history(client_id, look.room, *_cut(page, posts))
+        except RaftError as error:
+            return problem_of(error)
+        return unavailable("this member is taking in a snapshot")
+
+
+def _answer(asked: _Asked, outcome: Success | Problem | bytes) -> bytes:
+    match outcome, asked.what:
+        case Problem(), _:
+            return replies.error(outcome, asked.sent)
+        case bytes(), _:
+            return outcome
+        case _, _Ticket(secret, expires_at):
+            return replies.ticket(asked.client_id, secret, expires_at)
+        case PostChanged(), Wish(room=room, id=id):
+            return replies.changed(asked.client_id, room, id, outcome.post)
+        case _, Wish(room=room, id=id) | React(room=room, id=id):
+            return replies.changed(asked.client_id, room, id, None)
+        case _:
+            raise AssertionError("a page is bytes")
+
+
+def _page_ask(sent: Mapping[str, object]) -> PageAsk:
+    limit = validation.number("Limit", sent["limit"], 1, PAGE_POSTS_MAX) if "limit" in sent else PAGE_POSTS_MAX
+    high = validation.INTEGER_MAX
+    bounds = {
+        name: validation.number(name.capitalize(), sent[name], 0, high)
+        for name in ("before", "after", "around")
+        if name in sent
+    }
+    if len(bounds) > 1:
+        raise invalid("Before, After, Around", "only one of them can be asked for")
+    return PageAsk(limit, **bounds)
+
+
+def _cut(page: Page, posts: list[bytes]) -> tuple[Page, list[bytes]]:
+    """What fits of a page: as much above its pivot as below, where there is something on both sides; at least one."""
+    pivot = page.pivot - page.first_id
+    above, below = posts[pivot:], posts[:pivot][::-1]
+    bytes_max = PAGE_BYTES_MAX // 2 if above and below else PAGE_BYTES_MAX
+    first, last = page.pivot - _fitting(below, bytes_max), page.pivot + _fitting(above, bytes_max) - 1
+    return page.part(first, last), posts[first - page.first_id : last + 1 - page.first_id]
+
+
+def _fitting(posts: list[bytes], bytes_max: int) -> int:
+    """How many of the first ones; one in any case."""
+    for count, post in enumerate(posts):
+        bytes_max -= len(post)
+        if bytes_max < 0:
+            return max(count, 1)
+    return len(posts)
