@@ -117,5 +117,5 @@ def network(address: str) -> str:
     except ValueError:
         return address
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is None:
-        return str(ipaddress.ipnetwork((ip, 64), strict=False))
+        return str(ipaddress.ip_network((ip, 64), strict=False))
     return str(ip if isinstance(ip, ipaddress.IPv4Address) else ip.ipv4_mapped)

@@ -8,10 +8,10 @@ import websocket
 
 from chat import reception
 from chat.auth import digest
-from chat.buckets import ADDRESS_GUESSES
 from chat.commands import OPERATOR, SETUP, Actor, encode
 from chat.commands.accounts import ChangeUser, CreateTicket, RedeemTicket, RevokeTokens
 from chat.commands.cluster import ExpireCredentials, SetAuth
+from chat.gatekeeper import STRANGERS
 from chat.history import PageAsk
 from chat.state.access import Acting
 from chat.state.accounts import ADMIN, GUEST
@@ -372,7 +372,7 @@ def test_a_token_that_can_only_be_wrong_and_too_many_unknown_ones_are_answered_i
         house.arrive(header=["Authorization: Bearer nonsense"])
     assert refused.value.status_code == 401
     statuses = []
-    for _ in range(ADDRESS_GUESSES.burst + 1):
+    for _ in range(STRANGERS.burst + 1):
         try:
             house.arrive(header=[bearer("unknown")])
         except websocket.WebSocketBadStatusException as error:

@@ -101,7 +101,7 @@ class Node:
         self.hub = Hub(lambda: self.replica.cluster_id, limits=limits)
         self.state.on_applied = self.hub.publish
         self.state.on_restored = self.hub.skip_to
-        self.gatekeeper = Gatekeeper(self.replica, self.state)
+        self.gatekeeper = Gatekeeper(self.replica, self.state, monotonic=lambda: 0.0)
         self.reception = Reception(self.hub, self.replica, self.state, self.gatekeeper, lambda: NODES)
         self.state.on_accounts = self.reception.heed
         self.app = make_websocket_app(self.reception)
