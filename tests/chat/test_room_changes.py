@@ -1,0 +1,282 @@
+"""Private and direct rooms, members and owners: what commands make of them where there is a login."""
+
+import json
+
+import pytest
+
+from chat.commands import OPERATOR, Actor, Command, DeleteRoom, Post, SetRetention
+from chat.commands.accounts import ChangeUser
+from chat.commands.cluster import SetSettings
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
+from chat.sections import ROW_BYTES_MAX
+from chat.sections.details import MEMBERS_A_ROW
+from chat.state.details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
+from chat.state.events import Event, Reach, RoomDeleted, RoomEvent
+from chat.state.machine import ChatState
+from chat.state.results import Posted, Refusal, Result, RoomChanged, RoomMade, RoomSummary
+from tests.chat.people import People
+
+PLANS, DRAWN, DRAWN_2 = "plans~abcdefgh22", "aaaaaaaaaa", "bbbbbbbbbb"
+OURS = "direct~abcdefgh22"
+
+
+class Rooms(People):
+    """Bob's private room, which eve is a member of; `events` is what came of the last command."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: list[Event] = []
+        self.state.on_applied = self.hear
+        self.plans = self.made(CreateRoom(self.by["bob"], PLANS, PRIVATE, "t", ("eve",)), RoomMade).room
+
+    def hear(self, index: int, events: list[Event]) -> None:
+        self.events = events
+
+    def change(self, name: str, room: str = PLANS, /, **said: object) -> RoomSummary:
+        return self.made(ChangeRoom(self.by[name], room, **said), RoomChanged).room  # type: ignore[arg-type]
+
+    def members(self, name: str, on: bool, *users: str, room: str = PLANS) -> ChangeMembers:
+        return ChangeMembers(self.by[name], room, users, on)
+
+    def details(self, room: str = PLANS) -> RoomDetails:
+        found = self.state.ask(lambda tables: tables.rooms.by_name[room].details)
+        assert found is not None
+        return found
+
+    def post(self, name: str, room: str, by: int | None = None) -> Result:
+        return self.do(Post(room, name, "hi", f"c{self.index}", by=self.by[name].by))
+
+    def exists(self, room: str) -> bool:
+        return self.state.ask(lambda tables: tables.rooms.existing(room)) is not None
+
+
+@pytest.fixture
+def chat() -> Rooms:
+    return Rooms()
+
+
+def test_who_makes_a_room_owns_it_and_is_a_member(chat: Rooms) -> None:
+    assert (chat.plans.details.owner, sorted(chat.plans.details.members)) == ("bob", ["bob", "eve"])
+    assert chat.plans.joined is True
+    assert isinstance(chat.post("eve", "new"), Posted)
+    assert (chat.details("new").owner, *chat.details("new").members) == ("eve", "eve")
+    public = chat.made(CreateRoom(chat.by["bob"], "general", PUBLIC), RoomMade)
+    assert (public.created, public.room.details.owner) == (True, "bob")
+    again = chat.made(CreateRoom(chat.by["eve"], "general", PUBLIC, "another"), RoomMade)
+    assert (again.created, again.room.details.owner, again.room.details.topic) == (False, "bob", "")
+    operators = chat.made(CreateRoom(Actor(OPERATOR), "office~abcdefgh22", PRIVATE, "", ("bob",)), RoomMade)
+    assert (operators.room.details.owner, *operators.room.details.members) == ("", "bob")
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "code"),
+    [
+        ("gus", CreateRoom(Actor(), "g", PUBLIC), "forbidden"),
+        ("gus", CreateRoom(Actor(), "g~abcdefgh22", PRIVATE), "forbidden"),
+        ("bob", CreateRoom(Actor(), "g", PRIVATE), "invalid_field"),
+        ("bob", CreateRoom(Actor(), "g~abcdefgh22", PUBLIC), "invalid_field"),
+        ("bob", CreateRoom(Actor(), "g", "secret"), "invalid_field"),
+        ("bob", CreateRoom(Actor(), PLANS, PRIVATE), "name_taken"),
+        ("bob", CreateRoom(Actor(), "g", PUBLIC, "", ("zoe",)), "no_such_user"),
+        ("bob", CreateRoom(Actor(), OURS, DIRECT), "invalid_field"),
+        ("bob", CreateRoom(Actor(), OURS, DIRECT, "", ("bob",)), "invalid_field"),
+        ("bob", CreateRoom(Actor(), OURS, DIRECT, "", tuple(f"u{n}" for n in range(20))), "invalid_field"),
+        ("bob", CreateRoom(Actor(), OURS, DIRECT, "", ("zoe",)), "no_such_user"),
+    ],
+)
+def test_a_room_that_nobody_may_make_so_is_refused(chat: Rooms, name: str, command: CreateRoom, code: str) -> None:
+    made = CreateRoom(chat.by[name], command.room, command.visibility, command.topic, command.members)
+    assert chat.refusal(made) == code
+
+
+def test_the_direct_room_of_the_same_users_is_one_whoever_asks(chat: Rooms) -> None:
+    first = chat.made(CreateRoom(chat.by["bob"], OURS, DIRECT, "", ("gus", "eve")), RoomMade)
+    second = chat.made(CreateRoom(chat.by["eve"], "other~abcdefgh22", DIRECT, "", ("bob", "gus")), RoomMade)
+    assert (first.created, second.created, second.room.name) == (True, False, OURS)
+    assert isinstance(chat.post("gus", OURS), Posted)
+    fewer = chat.made(CreateRoom(chat.by["eve"], "other~abcdefgh22", DIRECT, "", ("bob",)), RoomMade)
+    assert fewer.created
+    for name in ("bob", "gus"):
+        for command in (
+            ChangeRoom(chat.by[name], OURS, topic="t"),
+            DropRoom(chat.by[name], OURS),
+            chat.members(name, False, name, room=OURS),
+            chat.members(name, True, "ann", room=OURS),
+        ):
+            assert chat.refusal(command) == "forbidden"
+    assert chat.refusal(DropRoom(chat.by["ann"], OURS)) == "no_such_room"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ChangeRoom(Actor(), PLANS, topic="new"),
+        ChangeRoom(Actor(), PLANS, name="x", drawn=DRAWN),
+        ChangeRoom(Actor(), PLANS, archived=True),
+        ChangeRoom(Actor(), PLANS, visibility=PUBLIC, drawn=DRAWN),
+        ChangeRoom(Actor(), PLANS, owner="eve"),
+        ChangeRoom(Actor(), PLANS, members=("eve",)),
+        ChangeRoom(Actor(), PLANS, max_messages=1),
+        DropRoom(Actor(), PLANS),
+    ],
+)
+def test_a_room_is_for_its_owner_and_for_admins_to_change(command: ChangeRoom | DropRoom) -> None:
+    for name, code in {"eve": "forbidden", "gus": "no_such_room", "bob": "", "ann": ""}.items():
+        chat = Rooms()
+        acted = type(command)(chat.by[name], *(getattr(command, field) for field in command.__slots__[1:]))
+        if code:
+            assert chat.refusal(acted) == code
+        else:
+            assert not isinstance(chat.do(acted), Refusal)
+
+
+def test_what_members_of_an_older_version_knew_is_of_the_open_mode(chat: Rooms) -> None:
+    chat.post("bob", "general")
+    assert chat.refusal(DeleteRoom("general")) == "login_needed"
+    assert chat.refusal(SetRetention("general", 1)) == "login_needed"
+
+
+def test_members_have_others_come_in_and_leave_when_they_like(chat: Rooms) -> None:
+    assert chat.refusal(chat.members("gus", True, "gus")) == "no_such_room"
+    chat.made(chat.members("eve", True, "gus"), RoomChanged)
+    assert chat.refusal(chat.members("gus", True, "ann")) == "forbidden"
+    assert chat.refusal(chat.members("eve", False, "gus")) == "forbidden"
+    chat.made(chat.members("gus", False, "gus"), RoomChanged)
+    assert chat.events == [
+        RoomEvent(
+            chat.index, PLANS, (PLANS,), chat.events[0].details,  # type: ignore[union-attr]
+            Reach(False, frozenset({"bob", "eve", "gus"})),
+        )
+    ], "who leaves is told"  # fmt: skip
+    chat.made(chat.members("bob", False, "eve"), RoomChanged)
+    assert chat.details().members == {"bob"}
+    told = chat.made(chat.members("bob", False, "eve"), RoomChanged)
+    assert (*told.room.details.members, chat.events) == ("bob", []), "nothing is told where nothing changed"
+
+
+def test_a_room_that_its_owner_leaves_has_none(chat: Rooms) -> None:
+    chat.made(chat.members("bob", False, "bob"), RoomChanged)
+    assert (chat.details().owner, *chat.details().members) == ("", "eve")
+    assert chat.refusal(ChangeRoom(chat.by["eve"], PLANS, topic="x")) == "forbidden"
+    assert chat.change("ann", owner="eve").details.owner == "eve"
+    assert chat.change("eve", topic="x").details.topic == "x"
+
+
+def test_only_who_has_an_account_comes_in(chat: Rooms) -> None:
+    chat.do(ChangeUser(chat.by["ann"], "gus", active=False))
+    for user in ("gus", "zoe"):
+        assert chat.refusal(chat.members("bob", True, user)) == "no_such_user"
+        assert chat.refusal(ChangeRoom(chat.by["bob"], PLANS, members=("bob", user))) == "no_such_user"
+    assert chat.refusal(chat.members("bob", False, "zoe")) == "no_such_user"
+    chat.do(ChangeUser(chat.by["ann"], "eve", active=False))
+    assert chat.change("bob", members=("bob", "eve")).details.members == {"bob", "eve"}, "who is one stays one"
+
+
+def test_a_whole_list_of_members_takes_the_place_of_another(chat: Rooms) -> None:
+    changed = chat.change("bob", members=("bob", "gus"))
+    assert changed.details.members == {"bob", "gus"}
+    assert chat.state.ask(lambda tables: tables.rooms.of_user) == {"bob": [PLANS], "gus": [PLANS]}
+    assert chat.events[0].reach == Reach(False, frozenset({"bob", "gus", "eve"}))
+
+
+def test_a_new_owner_is_a_member_and_no_guest(chat: Rooms) -> None:
+    assert chat.refusal(ChangeRoom(chat.by["bob"], PLANS, owner="gus")) == "invalid_field"
+    assert chat.refusal(ChangeRoom(chat.by["bob"], PLANS, owner="zoe")) == "no_such_user"
+    changed = chat.change("bob", owner="ann")
+    assert (changed.details.owner, "ann" in changed.details.members) == ("ann", True)
+    assert chat.change("ann", owner="").details.owner == ""
+
+
+def test_a_renamed_private_room_has_other_letters_and_is_found_by_its_old_name(chat: Rooms) -> None:
+    chat.post("bob", PLANS)
+    assert chat.change("bob", name="plans", drawn=DRAWN).name == PLANS, "it is called so"
+    renamed = chat.change("bob", name="ideas", drawn=DRAWN)
+    assert (renamed.name, renamed.details.aliases) == (f"ideas~{DRAWN}", (PLANS,))
+    assert chat.events[0].room == f"ideas~{DRAWN}"
+    assert chat.state.ask(lambda tables: tables.rooms.of_user["eve"]) == [f"ideas~{DRAWN}"]
+    assert isinstance(chat.post("eve", PLANS), Posted)
+    assert chat.refusal(ChangeRoom(chat.by["bob"], PLANS, name="x" * 54, drawn=DRAWN)) == "invalid_field"
+    assert chat.refusal(ChangeRoom(chat.by["bob"], PLANS, name="x", drawn="A")) == "invalid_field"
+
+
+def test_a_public_room_that_becomes_private_is_to_others_as_one_that_was_deleted(chat: Rooms) -> None:
+    chat.post("bob", "general")
+    chat.change("bob", "general", name="lobby")
+    changed = chat.change("bob", "lobby", visibility=PRIVATE, drawn=DRAWN)
+    assert (changed.name, changed.details.aliases) == (f"lobby~{DRAWN}", ())
+    assert (changed.posts, *changed.details.members) == (1, "bob")
+    assert not chat.exists("lobby") and not chat.exists("general")
+    for name in ("lobby", "general"):
+        posted = chat.post("eve", name)
+        assert isinstance(posted, Posted)
+        assert (posted.room, posted.id) == (name, 2), "it goes on counting"
+
+
+def test_a_private_room_that_becomes_public_has_a_plain_name_which_must_be_free(chat: Rooms) -> None:
+    chat.post("bob", "plans")
+    assert chat.refusal(ChangeRoom(chat.by["bob"], PLANS, visibility=PUBLIC)) == "name_taken"
+    changed = chat.change("bob", name="ideas", visibility=PUBLIC, drawn=DRAWN)
+    assert (changed.name, changed.details.aliases) == ("ideas", (PLANS,))
+    assert isinstance(chat.post("ann", "ideas"), Posted)
+    back = chat.change("bob", "ideas", visibility=PRIVATE, drawn=DRAWN_2)
+    assert (back.name, back.details.aliases) == (f"ideas~{DRAWN_2}", (PLANS,))
+    assert chat.refusal(ChangeRoom(chat.by["bob"], back.name, visibility=PUBLIC)) == "name_taken", "it was left behind"
+    assert chat.refusal(ChangeRoom(chat.by["bob"], back.name, visibility=DIRECT)) == "invalid_field"
+
+
+def test_an_admin_who_makes_a_room_private_that_nobody_owns_owns_it(chat: Rooms) -> None:
+    chat.post("eve", "general")
+    chat.made(chat.members("eve", False, "eve", room="general"), RoomChanged)
+    changed = chat.change("ann", "general", visibility=PRIVATE, drawn=DRAWN)
+    assert (changed.details.owner, *changed.details.members) == ("ann", "ann")
+
+
+def test_a_deleted_private_room_leaves_nothing_and_a_public_one_its_count(chat: Rooms) -> None:
+    chat.post("bob", PLANS)
+    chat.made(DropRoom(chat.by["bob"], PLANS), RoomDeleted)
+    assert chat.events == [RoomDeleted(chat.index, PLANS, Reach(False, frozenset({"bob", "eve"})))]
+    assert chat.state.ask(lambda tables: (list(tables.rooms.by_name), tables.readers, tables.live_bytes)) == ([], {}, 0)
+    assert chat.refusal(Post(PLANS, "bob", "hi", "c", by=chat.by["bob"].by)) == "no_such_room"
+
+
+def test_private_and_direct_rooms_count_among_those_there_may_be(chat: Rooms) -> None:
+    chat.made(CreateRoom(chat.by["bob"], OURS, DIRECT, "", ("eve",)), RoomMade)
+    chat.do(SetSettings(chat.by["ann"], max_rooms=3))
+    chat.made(CreateRoom(chat.by["bob"], "general", PUBLIC), RoomMade)
+    more: list[Command] = [
+        CreateRoom(chat.by["bob"], "other", PUBLIC),
+        CreateRoom(chat.by["bob"], "other~abcdefgh22", PRIVATE),
+        CreateRoom(chat.by["bob"], "other~abcdefgh22", DIRECT, "", ("ann",)),
+        Post("other", "bob", "hi", "c", by=chat.by["bob"].by),
+    ]
+    for command in more:
+        assert chat.refusal(command) == "too_many_rooms"
+    assert not chat.made(CreateRoom(chat.by["eve"], "other~abcdefgh22", DIRECT, "", ("bob",)), RoomMade).created
+
+
+def test_who_comes_in_has_nothing_unread_and_how_far_one_has_read_moves_with_the_name(chat: Rooms) -> None:
+    chat.post("bob", PLANS)
+    chat.made(chat.members("bob", True, "gus"), RoomChanged)
+    renamed = chat.change("bob", name="ideas", drawn=DRAWN).name
+    chat.post("bob", renamed)
+    readers = chat.state.ask(lambda tables: tables.readers)
+    assert readers.keys() == {renamed}
+    assert {name: reader.read_id for name, reader in readers[renamed].items()} == {"bob": 0, "eve": 0, "gus": 1}
+
+
+def test_as_many_members_as_there_may_be_are_in_the_document_some_a_row() -> None:
+    chat, restored = Rooms(), ChatState()
+    longest = frozenset(f"{number:04}" + "\U0001f600" * 60 for number in range(MEMBERS_MAX - 1))
+    users = chat.user("bob")
+    chat.state.ask(
+        lambda tables: tables.users.update({name: users._replace(name=name, skeleton=name) for name in longest})
+    )
+    chat.change("bob", members=("bob", *sorted(longest)))
+    assert chat.refusal(chat.members("bob", True, "eve")) == "too_many_members"
+    rows = [line for line in chat.state.document() if line.startswith(b'{"Members"')]
+    assert max(map(len, rows)) < ROW_BYTES_MAX
+    names = [row[1] for line in rows for row in json.loads(line)["Members"]]
+    assert {len(some) for some in names} == {MEMBERS_A_ROW}
+    restored.restore(chat.index, chat.state.document())
+    assert restored.digest() == chat.state.digest()
+    assert restored.ask(lambda tables: tables.rooms.by_name[PLANS].details) == chat.details()
