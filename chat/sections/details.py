@@ -46,7 +46,8 @@ def _take_members(tables: Tables, row: object, index: int) -> None:
     room, names = tables.rooms.by_name[row[0]], row[1]
     if room.details is None or not all(isinstance(name, str) for name in names):
         raise TypeError("Members")
-    members = room.details.members.union(names)
+    users = tables.users  # whose names are one text each, however many rooms they are in
+    members = room.details.members.union(users[name].name if name in users else name for name in names)
     if len(members) > MEMBERS_MAX:
         raise ValueError("Members")
     room.details = room.details._replace(members=members)

@@ -50,7 +50,7 @@ def create(tables: Tables, command: CreateRoom, entry: Entry, tell: Tell) -> Roo
     if isinstance(who, Refusal):
         return who
     own = {who.name} if who.name and tables.settings.auth != OPEN else _NOBODY
-    members = frozenset(command.members).union(own)
+    members = _users(tables, own.union(command.members))
     refused = _refused_creation(tables, who, command, members)
     if refused is not None:
         return refused
@@ -94,6 +94,12 @@ def _refused_creation(tables: Tables, who: Acting, command: CreateRoom, members:
     if visibility == DIRECT and len(members) not in DIRECT_USERS:
         return _DIRECT
     return _refused_members(tables, members)
+
+
+def _users(tables: Tables, names: Iterable[str]) -> frozenset[str]:
+    """These, each the one text that the name of such a user has, however many rooms he is in."""
+    users = tables.users
+    return frozenset(users[name].name if name in users else name for name in names)
 
 
 def _refused_members(tables: Tables, members: Iterable[str], before: frozenset[str] = _NOBODY) -> Refusal | None:
@@ -150,9 +156,9 @@ def _with_people(tables: Tables, who: Acting, command: ChangeRoom, details: Room
     if visibility not in {PUBLIC, PRIVATE}:
         return _VISIBILITY
     owner = details.owner if command.owner is None else command.owner
-    members = details.members if command.members is None else frozenset(command.members)
+    members = details.members if command.members is None else _users(tables, command.members)
     if command.owner:
-        members = members.union({owner})
+        members = members.union(_users(tables, [owner]))
     if visibility == PRIVATE and details.visibility == PUBLIC and who.name:
         owner, members = owner or who.name, members.union({who.name})
     refused = _refused_members(tables, members, details.members)
@@ -240,7 +246,11 @@ def change_members(tables: Tables, command: ChangeMembers, entry: Entry, tell: T
     details = room.details or RoomDetails()
     if not all(name in tables.users for name in command.users):
         return _NO_SUCH_USER
-    members = details.members.union(command.users) if command.on else details.members.difference(command.users)
+    members = (
+        details.members.union(_users(tables, command.users))
+        if command.on
+        else details.members.difference(command.users)
+    )
     refused = _refused_members(tables, members, details.members)
     if refused is not None:
         return refused

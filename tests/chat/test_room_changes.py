@@ -280,3 +280,17 @@ def test_as_many_members_as_there_may_be_are_in_the_document_some_a_row() -> Non
     restored.restore(chat.index, chat.state.document())
     assert restored.digest() == chat.state.digest()
     assert restored.ask(lambda tables: tables.rooms.by_name[PLANS].details) == chat.details()
+
+
+def test_a_members_name_is_one_text_in_all_rooms(chat: Rooms) -> None:
+    chat.made(CreateRoom(chat.by["bob"], OURS, DIRECT, "", ("eve",)), RoomMade)
+    chat.made(chat.members("bob", True, "gus"), RoomChanged)
+    chat.change("bob", owner="ann")
+    chat.change("ann", members=("ann", "bob", "eve", "gus"))
+    restored = ChatState()
+    restored.restore(chat.index, chat.state.document())
+    for state in (chat.state, restored):
+        tables = state.ask(lambda tables: tables)
+        for room in tables.rooms.by_name.values():
+            assert room.details is not None
+            assert all(member is tables.users[member].name for member in room.details.members)
