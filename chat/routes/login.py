@@ -9,7 +9,7 @@ from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
 from chat.history import timestamp
 from chat.logins import SESSION_S, check_login, check_set_up
 from chat.lookalikes import skeleton
-from chat.problems import Problem
+from chat.problems import Problem, unavailable
 from chat.reads import Read
 from chat.refusals import problem_of_refusal
 from chat.request import Headers, Request, Response, json_line
@@ -81,6 +81,8 @@ def me(request: Request) -> Read:
     """GET /me: who asks; 401 for nobody, with what he can do about it."""
 
     def render() -> Response:
+        if not request.replica.cluster_id:  # nothing is known yet, not even the mode
+            raise unavailable("this node is starting")
         seen = request.replica.last_applied
         with suppress(Problem):  # a token that is over is nobody's, who is told how to go on
             request.actor = request.services.gatekeeper.recognise(request.environ) or Actor()

@@ -251,6 +251,22 @@ def test_no_thread_waits_while_a_token_is_looked_for() -> None:
     assert chat.flushes == 1  # of the post, which nobody else would have
 
 
+def test_no_log_line_and_no_answer_has_a_token(caplog: pytest.LogCaptureFixture) -> None:
+    chat = Deferring()
+    secret, unknown = chat.secret["bob"], auth.new_secret(auth.TOKEN)
+    caplog.set_level("DEBUG")
+    chat.state.page = None  # type: ignore[method-assign, assignment]
+    chat.send("GET", GENERAL, secret)
+    chat.send("POST", GENERAL, unknown, b"{")
+    chat.send("GET", f"/tokens?user={secret}", secret)
+    chat.replica.release_reads()
+    told = [chat.answer.next() for _ in range(3)]
+    assert [status for status, _, _ in told] == [500, 401, 403]
+    assert "Traceback" in caplog.text
+    for each in (secret, unknown):
+        assert each[3:] not in caplog.text + str(told)
+
+
 def test_who_cannot_be_looked_for_is_told_to_come_again() -> None:
     chat = Deferring()
     chat.send("GET", GENERAL, auth.new_secret(auth.TOKEN))

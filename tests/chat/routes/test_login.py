@@ -254,6 +254,22 @@ def test_who_is_nobody_is_told_how_to_become_somebody() -> None:
     assert answer.json["Setup"] is True
 
 
+def test_a_node_that_starts_does_not_know_whether_there_is_a_login() -> None:
+    chat = ChatClient()
+    chat.replica.cluster_id = ""
+    assert code(chat.get("/me?consistency=stale")) == (503, "unavailable")
+
+
+def test_head_is_told_what_get_is_and_no_more() -> None:
+    chat = LoginClient()
+    told, asked = chat.ask("bob", target="/me"), chat.ask("bob", "HEAD", "/me")
+    assert (asked.status_code, asked.data) == (200, b"")
+    assert asked.headers["Content-Length"] == str(len(told.data))
+    assert chat.open("HEAD", "/me").status_code == 401
+    assert chat.open("HEAD", "/login").status_code == 405
+    assert code(chat.open("OPTIONS", "/tokens")) == (405, "method_not_allowed")
+
+
 # --- POST /setup
 
 
