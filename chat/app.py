@@ -20,7 +20,7 @@ from chat.reads import Read, Reads
 from chat.rendered import RenderedPosts
 from chat.replica import Replica
 from chat.request import Deferred, Environ, Request, Response, response_of
-from chat.routes import cluster, events, login, marking, messages, pages, post_changes, rooms, settings, tokens
+from chat.routes import cluster, events, login, marking, messages, pages, pins, post_changes, rooms, settings, tokens
 from chat.routing import Answer, Route, Table, Who, waitless
 from chat.services import Services
 from chat.state.machine import ChatState
@@ -67,6 +67,7 @@ ROUTES: tuple[Route, ...] = (
     *rooms.ROUTES,
     *post_changes.ROUTES,
     *marking.ROUTES,
+    *pins.ROUTES,
     *events.ROUTES,
     *settings.ROUTES,
     *login.ROUTES,

@@ -35,6 +35,7 @@ STATUS_OF: dict[str, HTTPStatus] = {
     "too_many_members": HTTPStatus.CONFLICT,
     "too_many_edits": HTTPStatus.CONFLICT,
     "too_many_reactions": HTTPStatus.CONFLICT,
+    "too_many_pins": HTTPStatus.CONFLICT,
     "gone": HTTPStatus.GONE,
 }
 

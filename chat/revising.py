@@ -19,7 +19,7 @@ from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state.events import PostChanged
 from chat.state.machine import ChatState
-from chat.state.post_changes import NOT_THE_AUTHOR, TAKEN_BACK, Found, find
+from chat.state.post_changes import TAKEN_BACK, Found, find, refused_change
 from chat.state.results import Done, Refusal
 
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
@@ -69,19 +69,23 @@ def command_for(replica: Replica, state: ChatState, wish: Wish) -> EditPost | De
         if isinstance(found, Refusal):
             raise problem_of_refusal(found)
         with suppress(LookupError):  # a compaction took it: then the state knows a newer version
-            return _command(replica, wish, found)
+            return _command(replica, state, wish, found)
     raise unavailable("this member is taking in a snapshot")
 
 
-def _command(replica: Replica, wish: Wish, found: Found) -> EditPost | DeletePost | PostChanged | Done:
+def _command(
+    replica: Replica, state: ChatState, wish: Wish, found: Found
+) -> EditPost | DeletePost | PostChanged | Done:
     actor, room, id, message = wish
     index, change = found
     (entry,) = replica.commands([change.version_index or index])
     shown = decode(entry.body)
     assert isinstance(shown, Post | EditPost | DeletePost)
     post, posted_at = (shown, entry.time) if isinstance(shown, Post) else (shown.post, shown.posted_at)
-    if post.user != actor.user:
-        raise problem_of_refusal(NOT_THE_AUTHOR)
+    author, deletes = post.user, message is None
+    refused = state.ask(lambda tables: refused_change(tables, actor, room, id, author, deletes=deletes))
+    if refused is not None:
+        raise problem_of_refusal(refused)
     if isinstance(post, Tombstone):
         if message is None:
             return Done(entry.index)

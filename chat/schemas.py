@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from chat import validation
 from chat.changing import AGE_S_MAX, MAX_MESSAGES_MAX
-from chat.state.details import ALIASES_MAX, DIRECT, PRIVATE, PUBLIC
+from chat.state.details import ALIASES_MAX, DIRECT, PINS_MAX, PRIVATE, PUBLIC
 
 Schema = Mapping[str, object]
 
@@ -121,6 +121,7 @@ COMPONENTS: dict[str, Schema] = {
             "Retention": or_null(RETENTION),
         },
         {
+            "Pins": array(POST_ID, PINS_MAX),
             "Aliases": array(NAME, ALIASES_MAX),
             "Members": array(NAME),  # of a direct room
             "Joined": BOOLEAN,  # under a login, as are those of who asks where he reads it

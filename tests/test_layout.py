@@ -63,6 +63,7 @@ FLOORS = (
     ("chat.document",),
     ("chat.state.credential_changes", "chat.state.expiry", "chat.state.posting", "chat.state.settings_changes"),
     ("chat.state.account_changes", "chat.state.post_changes", "chat.state.room_changes"),
+    ("chat.state.pinning",),
     ("chat.state.machine",),
     ("chat.refusals",),
     ("chat.marks",),

@@ -14,7 +14,7 @@ from chat.state.details import DIRECT, PUBLIC, RoomDetails
 from chat.state.events import EVERYBODY, Reach
 from chat.state.results import Refusal
 from chat.state.rooms import is_private_name, is_public
-from chat.state.settings import OPEN
+from chat.state.settings import LOGIN, OPEN
 from chat.state.tables import Tables
 
 LOGIN_NEEDED = Refusal("login_needed", "Authorization: log in first")
@@ -140,6 +140,30 @@ def is_told(acting: Acting, reach: Reach) -> bool:
     return (reach.public and acting.role != GUEST) or (reach.admins and acting.role == ADMIN)
 
 
+def may_revise(tables: Tables, acting: Acting, room: Room, author: str, *, deletes: bool) -> bool:
+    """Whether this one, who sees the room, may say otherwise what its author said there, or take it back.
+
+    Where there is a login an admin may too, and whom the room is may take back what is said in it.
+    """
+    if acting.name and acting.name == author:
+        return True
+    if tables.settings.auth == OPEN:
+        return False
+    return manages(tables, acting, room) and (deletes or acting.role == ADMIN)
+
+
+def refused_part(tables: Tables, acting: Acting, room: Room) -> Refusal | None:
+    """Why this one, who sees the room, may not take part in what goes on there."""
+    if acting.operator:
+        return NAMELESS
+    details = room.details
+    if details is None:
+        return None
+    if tables.settings.auth == LOGIN and details.visibility != PUBLIC and acting.name not in details.members:
+        return _NOT_A_MEMBER  # an admin sees it, and may make himself one
+    return ARCHIVED if details.archived else None
+
+
 def refused_post(tables: Tables, actor: Actor, room: Room | None, name: str) -> Refusal | None:
     """Why this one may not post there, where `tables.guarded`; `room` None or deleted: it would be made."""
     who = acting(tables, actor)
@@ -149,8 +173,4 @@ def refused_post(tables: Tables, actor: Actor, room: Room | None, name: str) -> 
         return NAMELESS
     if room is None or not room.exists:
         return _NO_SUCH_ROOM if who.role == GUEST or is_private_name(name) else None
-    if not sees(tables, who, room):
-        return _NO_SUCH_ROOM
-    if not is_public(room) and room.details is not None and who.name not in room.details.members:
-        return _NOT_A_MEMBER  # an admin sees it, and may make himself one
-    return ARCHIVED if room.details is not None and room.details.archived else None
+    return refused_part(tables, who, room) if sees(tables, who, room) else _NO_SUCH_ROOM

@@ -18,7 +18,15 @@ _NOBODY: frozenset[str] = frozenset()
 def summary(room: Room) -> RoomSummary:
     """What everybody who sees the room is told of it."""
     details = room.details or RoomDetails()
+    if details.pins:
+        details = details._replace(pins=pinned(room))
     return RoomSummary(room.name, room.posts, room.last_posted_at, room.max_messages or None, details)
+
+
+def pinned(room: Room) -> tuple[int, ...]:
+    """The Ids of the posts that are pinned there, are left and were not taken back, in the order of pinning."""
+    pins = room.details.pins if room.details is not None else ()
+    return tuple(id for id in pins if room.index_of(id) and not room.change_of(id).deleted)
 
 
 def summary_for(tables: Tables, room: Room, acting: Acting) -> RoomSummary:
@@ -43,6 +51,8 @@ def room_json(room: RoomSummary) -> dict[str, object]:
         "LastPostedAt": timestamp(room.last_posted_at) if room.last_posted_at else None,
         "Retention": {name: bound for name, bound in bounds.items() if bound is not None} or None,
     }
+    if details.pins:
+        told["Pins"] = list(details.pins)
     if details.aliases:
         told["Aliases"] = list(details.aliases)
     if details.visibility == DIRECT:

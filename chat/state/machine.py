@@ -26,6 +26,7 @@ from chat.state import (
     credential_changes,
     expiry,
     marking,
+    pinning,
     post_changes,
     posting,
     room_changes,
@@ -43,8 +44,8 @@ T = TypeVar("T")
 
 # Of every command but a post: called with the tables, the command, its entry and a Tell.
 APPLIERS: dict[type, Callable[..., Result]] = {
-    **room_changes.APPLIERS, **post_changes.APPLIERS, **marking.APPLIERS, **account_changes.APPLIERS,
-    **credential_changes.APPLIERS, **settings_changes.APPLIERS, **expiry.APPLIERS,
+    **room_changes.APPLIERS, **post_changes.APPLIERS, **pinning.APPLIERS, **marking.APPLIERS,
+    **account_changes.APPLIERS, **credential_changes.APPLIERS, **settings_changes.APPLIERS, **expiry.APPLIERS,
 }  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from chat.commands import Actor
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.history import render_post, with_reactions
+from chat.history import Room, render_post, with_reactions
 from chat.state import access
+from chat.state.access import Acting
 from chat.state.events import PostChanged, Reacted, Tell
 from chat.state.overlay import Change, Reactions
 from chat.state.results import Done, Refusal, Result
@@ -28,7 +29,7 @@ _NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
 _NO_SUCH_POST = Refusal("not_found", "Id: names no post of this room")
 _GONE = Refusal("gone", "Id: this post is gone: its room was deleted or keeps newer ones only")
 TAKEN_BACK = Refusal("gone", "Id: this post was deleted")
-NOT_THE_AUTHOR = Refusal("not_the_author", "User: only who posted it may do that")
+_NOT_THE_AUTHOR = Refusal("not_the_author", "User: only who posted it may do that, or under a login an admin")
 _TOO_MANY_EDITS = Refusal("too_many_edits", f"Id: this post was edited {EDITS_MAX} times")
 _TOO_MANY_EMOJI = Refusal("too_many_reactions", f"Emoji: this post has {EMOJI_MAX} of them")
 _TOO_MANY_REACTIONS = Refusal("too_many_reactions", f"Id: this post has {REACTIONS_MAX} reactions")
@@ -41,8 +42,23 @@ class Found(NamedTuple):
     change: Change
 
 
+class Place(NamedTuple):
+    """Where a post that is left stands, for who carries out a command."""
+
+    who: Acting  # asks
+    room: Room
+    at: int  # as Found has it
+    change: Change
+
+
 def find(tables: Tables, actor: Actor, room_name: str, id: int) -> Found | Refusal:
     """The post of this Id in the room that has or had this name, for who sees that."""
+    place = look_up(tables, actor, room_name, id)
+    return place if isinstance(place, Refusal) else Found(place.at, place.change)
+
+
+def look_up(tables: Tables, actor: Actor, room_name: str, id: int) -> Place | Refusal:
+    """The same with its room, which is not to leave the state's lock."""
     who = access.acting(tables, actor)
     if isinstance(who, Refusal):
         return who
@@ -52,14 +68,22 @@ def find(tables: Tables, actor: Actor, room_name: str, id: int) -> Found | Refus
     if id > room.newest_id:
         return _NO_SUCH_POST
     at = room.index_of(id)
-    return Found(at, room.change_of(id)) if at else _GONE
+    return Place(who, room, at, room.change_of(id)) if at else _GONE
 
 
-def _find_to_change(tables: Tables, command: EditPost | DeletePost | React) -> Found | Refusal:
-    found = find(tables, command.actor, command.room, command.id)
-    room = tables.rooms.existing(command.room)
-    is_archived = room is not None and room.details is not None and room.details.archived
-    return access.ARCHIVED if is_archived and isinstance(found, Found) else found
+def refused_change(
+    tables: Tables, actor: Actor, room_name: str, id: int, author: str, *, deletes: bool
+) -> Refusal | None:
+    """Why this one may not change what its author said there, or take it back."""
+    place = look_up(tables, actor, room_name, id)
+    return place if isinstance(place, Refusal) else _refused(tables, place, author, deletes)
+
+
+def _refused(tables: Tables, place: Place, author: str, deletes: bool) -> Refusal | None:
+    if place.room.details is not None and place.room.details.archived:
+        return access.ARCHIVED
+    may = access.may_revise(tables, place.who, place.room, author, deletes=deletes)
+    return None if may else _NOT_THE_AUTHOR
 
 
 def versions(tables: Tables, actor: Actor, room_name: str, id: int) -> list[int] | Refusal:
@@ -73,50 +97,52 @@ def versions(tables: Tables, actor: Actor, room_name: str, id: int) -> list[int]
 
 def edit(tables: Tables, command: EditPost, entry: Entry, tell: Tell) -> PostChanged | Refusal:
     """A post says something else from now on, and what it said stays live."""
-    change = _own(tables, command)
-    if isinstance(change, Refusal):
-        return change
+    place = _place(tables, command)
+    if isinstance(place, Refusal):
+        return place
+    change = place.change
     if change.deleted:
         return TAKEN_BACK
     if len(change.edits) >= EDITS_MAX:
         return _TOO_MANY_EDITS
     edits = (*change.edits, entry.index)
     changed = change._replace(version_index=entry.index, edits=edits, edited_index=entry.index)
-    return _revise(tables, command, changed, len(entry.record), entry, tell)
+    return _revise(tables, place.room, command, changed, len(entry.record), entry, tell)
 
 
 def delete(tables: Tables, command: DeletePost, entry: Entry, tell: Tell) -> PostChanged | Done | Refusal:
     """A post is a tombstone from now on; where it is one, that is as good."""
-    change = _own(tables, command)
-    if isinstance(change, Refusal):
-        return change
-    if change.deleted:
+    place = _place(tables, command)
+    if isinstance(place, Refusal):
+        return place
+    if place.change.deleted:
         return Done(entry.index)
     tables.erased_index = entry.index
-    room = tables.rooms.existing(command.room)
-    assert room is not None
+    room = place.room
     share = room.text_bytes // room.texts  # as an average post has it, with its edits
     size = len(entry.record)
     tombstone = Change(version_index=entry.index, edited_index=entry.index, deleted=True, tombstone_bytes=size)
-    return _revise(tables, command, tombstone, size - share, entry, tell)
+    return _revise(tables, room, command, tombstone, size - share, entry, tell)
 
 
 def react(tables: Tables, command: React, entry: Entry, tell: Tell) -> Reacted | Refusal:
     """Somebody reacts to a post, or not any more; where that is so already, it is as good."""
-    found = _find_to_change(tables, command)
-    if isinstance(found, Refusal):
-        return found
-    change = found.change
+    place = look_up(tables, command.actor, command.room, command.id)
+    if isinstance(place, Refusal):
+        return place
+    who, room, _, change = place
+    refused = access.refused_part(tables, who, room)
+    if refused is not None:
+        return refused
     if change.deleted:
         return TAKEN_BACK
-    reactions = _with(change.reactions, command) if command.on else _without(change.reactions, command)
+    put = _with if command.on else _without
+    reactions = put(change.reactions, command.emoji, who.name)
     if isinstance(reactions, Refusal):
         return reactions
-    room = tables.rooms.existing(command.room)
-    assert room is not None
     count = len(dict(reactions).get(command.emoji, ()))
-    who, on, reach = command.actor.user, command.on, access.reach(room)
-    reacted = Reacted(entry.index, room.name, command.id, command.emoji, who, on, count, reach)
+    reach = access.reach(room)
+    reacted = Reacted(entry.index, room.name, command.id, command.emoji, who.name, command.on, count, reach)
     if reactions != change.reactions:
         tables.rooms.touch(room, entry.time)
         room.change(command.id, change._replace(reacted_index=entry.index, reactions=reactions))
@@ -124,21 +150,25 @@ def react(tables: Tables, command: React, entry: Entry, tell: Tell) -> Reacted |
     return reacted
 
 
-def _own(tables: Tables, command: EditPost | DeletePost) -> Change | Refusal:
-    """What became so far of a post that is to say something else, which its author alone may ask for."""
-    found = _find_to_change(tables, command)
-    if isinstance(found, Refusal):
-        return found
-    if found.at != command.at or command.posted_at not in _TIMES:
+def _place(tables: Tables, command: EditPost | DeletePost) -> Place | Refusal:
+    """Of a post that is to say something else, for who may ask for that."""
+    place = look_up(tables, command.actor, command.room, command.id)
+    if isinstance(place, Refusal):
+        return place
+    if place.at != command.at or command.posted_at not in _TIMES:
         return _NO_SUCH_POST
-    return found.change if command.post.user == command.actor.user else NOT_THE_AUTHOR
+    return _refused(tables, place, command.post.user, isinstance(command, DeletePost)) or place
 
 
 def _revise(
-    tables: Tables, command: EditPost | DeletePost, change: Change, more_bytes: int, entry: Entry, tell: Tell
+    tables: Tables,
+    room: Room,
+    command: EditPost | DeletePost,
+    change: Change,
+    more_bytes: int,
+    entry: Entry,
+    tell: Tell,
 ) -> PostChanged:
-    room = tables.rooms.existing(command.room)
-    assert room is not None
     tables.rooms.touch(room, entry.time)
     room.change(command.id, change)
     room.record_bytes += more_bytes
@@ -149,26 +179,26 @@ def _revise(
     return changed
 
 
-def _with(reactions: Reactions, command: React) -> Reactions | Refusal:
+def _with(reactions: Reactions, emoji: str, user: str) -> Reactions | Refusal:
     who = dict(reactions)
-    users = who.get(command.emoji, ())
-    if command.actor.user in users:
+    users = who.get(emoji, ())
+    if user in users:
         return reactions
     if not users and len(who) >= EMOJI_MAX:
         return _TOO_MANY_EMOJI
     if sum(map(len, who.values())) >= REACTIONS_MAX:
         return _TOO_MANY_REACTIONS
-    who[command.emoji] = (*users, command.actor.user)
+    who[emoji] = (*users, user)
     return tuple(who.items())
 
 
-def _without(reactions: Reactions, command: React) -> Reactions:
+def _without(reactions: Reactions, emoji: str, user: str) -> Reactions:
     who = dict(reactions)
-    users = tuple(user for user in who.get(command.emoji, ()) if user != command.actor.user)
+    users = tuple(each for each in who.get(emoji, ()) if each != user)
     if users:
-        who[command.emoji] = users  # in its place
+        who[emoji] = users  # in its place
     else:
-        who.pop(command.emoji, None)
+        who.pop(emoji, None)
     return tuple(who.items())
 
 

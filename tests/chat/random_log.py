@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from hypothesis import strategies as st
 
 from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention, encode
 from chat.commands.cluster import Begin, Expire, Forget, SetSettings
-from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
+from chat.commands.posts import DeletePost, EditPost, Pin, React, Said, Tombstone
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
 from chat.history import PageAsk
 from chat.paging import NameAsk
@@ -15,6 +16,7 @@ from chat.remembered import BUCKETS_MIN
 from chat.state.access import STRANGER, Acting
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.machine import ChatState
+from chat.state.pinning import pins
 from chat.state.post_changes import find
 from chat.state.results import Refusal, Result
 from raft.messages import Entry, ProposalId
@@ -47,6 +49,7 @@ _changes = st.one_of(
     ),
     st.builds(DeletePost, _actors, _rooms, _ids, _places, _places, st.builds(Tombstone, st.just("ann"), st.just("c"))),
     st.builds(React, _actors, _rooms, _ids, st.sampled_from(["+", "\u00e9"]), st.booleans()),
+    st.builds(Pin, _actors, _rooms, _ids, st.sampled_from([True, True, False])),
 )  # fmt: skip
 _bounds = st.builds(
     lambda room, kept, age_s: ChangeRoom(Actor(), room, max_messages=kept, max_age_seconds=age_s),
@@ -69,7 +72,7 @@ _rest = st.one_of(_retentions, _bounds, st.builds(DeleteRoom, _rooms), st.builds
 _rooms_as_wholes = st.one_of(
     _rooms_made, _rooms_changed, _rooms_changed, st.builds(DropRoom, _actors, _names)
 )  # fmt: skip
-Changed = EditPost | DeletePost | React | SetRetention | ChangeRoom | DeleteRoom
+Changed = EditPost | DeletePost | React | Pin | SetRetention | ChangeRoom | DeleteRoom
 Drawn = Post | Changed | Begin | Forget | Expire | SetSettings | CreateRoom | DropRoom
 # Without rooms that are made without a post, renamed or archived.
 PLAIN_COMMANDS: st.SearchStrategy[Drawn] = st.one_of(_posts, _posts, _posts, _changes, _changes, _rest, _rest)
@@ -120,6 +123,7 @@ def answers(state: ChatState, last_index: int) -> list[object]:
     told += [state.page(room, ask) for room in ROOMS for ask in asks]
     told += [(state.reactions(room, id), state.erased_index) for room in ROOMS for id in range(1, 5)]
     told += [state.page(room, PageAsk(), who) for room in PRIVATE_ROOMS for who in ASKING]
+    told += [state.ask(partial(pins, actor=Actor(), room_name=room)) for room in ROOMS]
     told += [state.rooms(NameAsk(2, after=name), who) for name in ("", "a") for who in ASKING]
     told += [state.located(0, last_index, 99, None, who) for who in ASKING]
     for after in range(0, last_index + 1, 3):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from chat.commands import DeleteRoom, Post, SetRetention
 from chat.commands.cluster import Begin, Expire, Forget, SetSettings
-from chat.commands.posts import DeletePost, EditPost, React
+from chat.commands.posts import DeletePost, EditPost, Pin, React
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
 from chat.history import PageAsk, Room, What
 from chat.paging import NameAsk
@@ -55,6 +55,8 @@ class Model:
             return
         posts = self.posts[command.room]
         match command:
+            case Pin():
+                pass
             case EditPost() | DeletePost() | React():
                 self.change(index, command)
             case Post():
