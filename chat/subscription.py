@@ -20,7 +20,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from heapq import nlargest
 from http import HTTPStatus
@@ -238,7 +238,9 @@ class Subscription:
             case What.REACTED:
                 return ReactedSince(index, room, id, self._state.reactions(room, id))
             case _:
-                return self._hub.recent(index) if source == index else None
+                event = self._hub.recent(index) if source == index else None
+                # What the room was called then is not its name any more.
+                return event if event is None or event.room == room else replace(event, room=room)
 
 
 def _some(frames: Iterator[bytes]) -> bytes:

@@ -424,3 +424,41 @@ def test_who_missed_too_many_changes_is_told_which_rooms_to_read_again(
     client = node.connect()
     client.subscribe(cursor="c0ffee-7")
     assert client.hear() == {"Limited": {"RoomName": "a", "NewestId": 4}, "Cursor": "c0ffee-11"}
+
+
+def test_a_room_that_was_renamed_is_followed_by_the_name_that_was_asked_for(node: Node) -> None:
+    client = node.connect()
+    client.subscribe(["general"])
+    node.post("general", "1")
+    node.rename("general", "team")
+    node.post("team", "2")
+    node.post("general", "3")  # who has not heard of it yet
+    told = [client.hear() for _ in range(4)]
+    assert [frame.get("RoomName") for frame in told] == ["general", None, "team", "team"]
+    assert told[1]["Event"]["Room"]["Aliases"] == ["general"]
+
+    late = node.connect()
+    late.subscribe(["general", "x"])  # renamed before
+    node.post("team", "4")
+    assert late.hear()["RoomName"] == "team"
+    node.rename("team", "crew")
+    node.post("crew", "5")
+    assert [late.hear().get("RoomName") for _ in range(2)] == [None, "crew"]
+
+
+def test_what_was_missed_of_a_room_that_was_renamed_is_told_by_its_present_name_and_that_it_is(node: Node) -> None:
+    node.connect()  # so that the hub remembers what it has told
+    node.post("general", "1")
+    node.post("other", "2")
+    node.rename("general", "team")
+    node.post("team", "3")
+    for rooms, names in ((["general"], ["team"] * 2), (["team"], ["team"] * 2), ("*", ["team", "other", "team"])):
+        client = node.connect()
+        client.subscribe(rooms, "c0ffee-2")
+        frames = [client.hear() for _ in range(len(names) + 1)]
+        assert [frame["RoomName"] for frame in frames if "Post" in frame] == names
+        (event,) = (frame["Event"] for frame in frames if "Event" in frame)
+        assert (event["Type"], event["RoomName"]) == ("RoomChanged", "team")
+        assert [int(frame["Cursor"].split("-")[1]) for frame in frames] == sorted(
+            int(frame["Cursor"].split("-")[1]) for frame in frames
+        )

@@ -14,6 +14,7 @@ from chat.auth import TOKEN, digest
 from chat.commands import NOBODY, Actor, DeleteRoom, Post, SetRetention, encode
 from chat.commands.accounts import LogIn
 from chat.commands.posts import DeletePost, EditPost, React
+from chat.commands.rooms import ChangeRoom
 from chat.gatekeeper import Gatekeeper
 from chat.hub import Hub
 from chat.link import HubLimits
@@ -23,7 +24,7 @@ from chat.serving import Server
 from chat.state.accounts import SESSION
 from chat.state.details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
-from chat.state.results import TokenMade
+from chat.state.results import RoomChanged, TokenMade
 from chat.state.tables import Tables
 from chat.websocket import make_websocket_app
 from tests.chat.fake_replica import FakeReplica
@@ -196,6 +197,11 @@ class Node:
     def react(self, id: int, emoji: str = "+", room: str = "general") -> None:
         """Somebody reacts to a post."""
         self.replica.commit(encode(React(Actor(NOBODY, "ann"), room, id, emoji, True)))
+
+    def rename(self, room: str, name: str) -> None:
+        """Somebody gives a room another name."""
+        changed = self.replica.commit(encode(ChangeRoom(Actor(), room, name=name)))
+        assert isinstance(changed, RoomChanged), changed
 
     def keep(self, posts: int, room: str = "general") -> None:
         """A room is told to keep so many posts."""
