@@ -6,6 +6,7 @@ import { linkRoom, readRoom } from "./links.js";
 import { Session } from "./session.js";
 import { Store } from "./store.js";
 import { Announcer } from "./views/announcer.js";
+import { CompanyView } from "./views/company.js";
 import { ComposerView } from "./views/composer.js";
 import { HeadingView } from "./views/heading.js";
 import { NameView } from "./views/name.js";
@@ -23,12 +24,13 @@ const session = new Session(
   (room, post) => announcer.announce(room, post),
   (room) => announcer.announceDeletion(room),
 );
-const nameView = new NameView(store);
+const nameView = new NameView(store, session);
 /** @type {{render: () => void}[]} in the order of painting */
 const views = [
   new HeadingView(store),
   new RoomsView(store, session),
   new TimelineView(store, session),
+  new CompanyView(store),
   new ComposerView(store, session, nameView),
   nameView,
   new StatusView(store, session),

@@ -24,6 +24,8 @@ const RENEW_TRIES = 3;
 const ACK_MS = 12_000;
 const TEMPORARY_PAUSE_MS = 2_000;
 const RELOAD_PAUSE_MS = 3_000;
+/** That the reader types is said so often; what was said stands for six seconds. */
+const TYPING_PAUSE_MS = 2_500;
 
 export class Session {
   /**
@@ -43,11 +45,15 @@ export class Session {
     this.welcomed = false;
     /** Counts what this page may have missed of, or been told of, that became of posts. */
     this.happened = 0;
-    this.socket = new ChatSocket(location.origin, {
+    /** When it was last said that the reader types, and where. */
+    this.typed = { at: 0, room: "" };
+    this.socket = new ChatSocket(location.origin, () => store.user, {
       hello: (_, resumed) => this.welcome(resumed),
       post: ({ RoomName, Post }) => this.receive(RoomName, Post),
       ack: ({ RoomName, Post, ClientId }) => this.confirm(RoomName, Post, ClientId),
       happening: (happening) => this.notice(happening),
+      presence: ({ User, Online }) => store.company.notePresence(User, Online),
+      typing: ({ RoomName, User }) => store.company.noteTyping(RoomName, User),
       limited: ({ RoomName, NewestId }) => this.catchUp(RoomName, NewestId),
       refusal: (refusal) => this.refuse(refusal),
       connection: (connection) => this.noticeConnection(connection),
@@ -73,6 +79,21 @@ export class Session {
     if (this.store.current === null) return;
     this.outbox.add(this.store.current, this.store.user, message);
     this.sendWaiting();
+  }
+
+  /** @param {string} user */
+  beCalled(user) {
+    this.store.setUser(user);
+    this.socket.introduce();
+  }
+
+  /** The reader types in the room in view. */
+  type() {
+    const { current, user } = this.store;
+    const { at, room } = this.typed;
+    if (current === null || user === "" || (current === room && Date.now() - at < TYPING_PAUSE_MS)) return;
+    this.typed = { at: Date.now(), room: current };
+    this.socket.type(current);
   }
 
   /** @param {PendingPost} pending */
@@ -205,6 +226,7 @@ export class Session {
   welcome(resumed) {
     if (!resumed && this.welcomed) this.store.forgetPosts(); // another cluster stands where the former one did
     this.welcomed = true;
+    this.store.company.forget();
     if (!resumed) this.happened += 1;
     if (!resumed || this.store.listed === "failed") void this.listRooms();
     for (const room of this.store.rooms.values()) this.refresh(room, resumed);
@@ -228,6 +250,7 @@ export class Session {
   receive(roomName, post) {
     const room = this.store.room(roomName);
     const news = post.Id > room.newestId;
+    this.store.company.noteRest(roomName, post.User);
     const own = this.settle([post]) || post.User === this.store.user;
     this.store.noteNewest(room, post.Id, own || this.isRead(roomName));
     if (!this.store.appendLive(room, post) && room.loaded === "yes") void this.fill(room);

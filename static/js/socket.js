@@ -23,9 +23,11 @@ const QUIET_MS = 20_000;
 export class ChatSocket {
   /**
    * @param {string} origin  the node that served the page
+   * @param {() => string} reader  who the reader is, "" where that is not known
    * @param {SocketEvents} events
    */
-  constructor(origin, events) {
+  constructor(origin, reader, events) {
+    this.reader = reader;
     this.events = events;
     this.nodes = [origin];
     this.turn = 0;
@@ -69,6 +71,16 @@ export class ChatSocket {
     return this.greeted && this.send({ Action: "post", RoomName, Post: { User, Message, ClientId } });
   }
 
+  /** @param {string} room  where the reader types */
+  type(room) {
+    if (this.greeted) this.send({ Action: "typing", RoomName: room, User: this.reader() });
+  }
+
+  /** The reader has another name. */
+  introduce() {
+    if (this.greeted) this.subscribe();
+  }
+
   /** @returns {string} */
   get node() {
     return this.nodes[this.turn % this.nodes.length];
@@ -84,7 +96,8 @@ export class ChatSocket {
   }
 
   subscribe() {
-    this.send({ Action: "subscribe", Rooms: "*", ...(this.cursor === null ? {} : { Cursor: this.cursor }) });
+    const known = { User: this.reader() || undefined, Cursor: this.cursor ?? undefined }; // JSON leaves these out
+    this.send({ Action: "subscribe", Rooms: "*", ...known });
   }
 
   /** @param {MessageEvent} event */
@@ -101,6 +114,8 @@ export class ChatSocket {
     else if (frame.Ack) this.events.ack(frame.Ack);
     else if (frame.Limited) this.events.limited(frame.Limited);
     else if (frame.Event) this.events.happening(frame.Event);
+    else if (frame.Presence) this.events.presence(frame.Presence);
+    else if (frame.Typing) this.events.typing(frame.Typing);
     else if (frame.Error) this.refuse(frame.Error);
     else if (frame.RoomName && frame.Post) this.events.post({ RoomName: frame.RoomName, Post: frame.Post });
   }

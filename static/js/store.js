@@ -6,6 +6,7 @@
 //   by REST first.  A page from REST is believed as it is (retention may have removed what lay before it).
 // - Views read and never write.  Every change ends in `changed()`.
 
+import { Company } from "./company.js";
 import { keep, recall } from "./local.js";
 import { Outbox } from "./outbox.js";
 
@@ -33,6 +34,7 @@ export class Store {
     this.roomsVersion = 0;
     /** @type {() => void} */
     this.changed = () => {};
+    this.company = new Company(() => this.changed());
   }
 
   /**

@@ -49,6 +49,8 @@
 
 /** @typedef {{Cursor: string, User?: string | null, Nodes?: string[]}} Hello */
 /** @typedef {{RoomName: string, Post: Post}} Broadcast */
+/** @typedef {{User: string, Online: boolean}} Presence */
+/** @typedef {{RoomName: string, User: string}} Typing */
 /** @typedef {{RoomName: string, NewestId: number}} Limited */
 /**
  * What happened to a room or to one of its posts.
@@ -73,6 +75,8 @@
  * @property {(broadcast: Broadcast) => void} post
  * @property {(happening: Happening) => void} happening
  * @property {(limited: Limited) => void} limited
+ * @property {(presence: Presence) => void} presence
+ * @property {(typing: Typing) => void} typing
  * @property {(ack: Ack) => void} ack
  * @property {(refusal: Refusal) => void} refusal
  * @property {(connection: Connection) => void} connection

@@ -31,7 +31,7 @@ export class ComposerView {
     this.shown = null;
     this.form.addEventListener("submit", (event) => this.submit(event));
     this.input.addEventListener("keydown", (event) => this.noticeKey(event));
-    this.input.addEventListener("input", () => this.noticeInput());
+    this.input.addEventListener("input", () => this.noticeTyping());
     find("skip-link", HTMLAnchorElement).addEventListener("click", (event) => this.skipHere(event));
   }
 
@@ -60,6 +60,11 @@ export class ComposerView {
   skipHere(event) {
     event.preventDefault();
     this.input.focus();
+  }
+
+  noticeTyping() {
+    this.noticeInput();
+    if (this.input.value.trim() !== "") this.session.type();
   }
 
   noticeInput() {

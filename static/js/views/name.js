@@ -5,12 +5,17 @@ import { find, setText } from "../dom.js";
 import { faultOfName, tidyName } from "../names.js";
 import { makeAvatar } from "./avatar.js";
 
+/** @typedef {import("../session.js").Session} Session */
 /** @typedef {import("../store.js").Store} Store */
 
 export class NameView {
-  /** @param {Store} store */
-  constructor(store) {
+  /**
+   * @param {Store} store
+   * @param {Session} session
+   */
+  constructor(store, session) {
     this.store = store;
+    this.session = session;
     this.button = find("me", HTMLButtonElement);
     this.dialog = find("name-dialog", HTMLDialogElement);
     this.form = find("name-form", HTMLFormElement);
@@ -56,7 +61,7 @@ export class NameView {
     const fault = faultOfName(name);
     this.tellFault(fault);
     if (fault !== "") return this.input.focus();
-    this.store.setUser(name);
+    this.session.beCalled(name);
     this.dialog.close();
     this.then();
   }
