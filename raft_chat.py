@@ -14,11 +14,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
+from chat.announcing import Announcer
 from chat.app import create_app, never_waits
+from chat.auth import OPERATOR, SETUP, new_secret
+from chat.cli import auth, operator_file, user
+from chat.cli.operator_file import OperatorFile
 from chat.cli.options import OptionRefused, Options, read_options
-from chat.commands import LEVEL
+from chat.commands import LEVEL, Actor
+from chat.commands import OPERATOR as BY_OPERATOR
+from chat.commands.cluster import SetAuth
 from chat.gatekeeper import Gatekeeper
 from chat.hub import Hub
 from chat.keeper import Keeper
@@ -27,11 +34,13 @@ from chat.marks import Marks
 from chat.reception import Reception
 from chat.serving import Server
 from chat.state.machine import ChatState
+from chat.state.settings import LOGIN
 from chat.stream import Streams
+from chat.uses import Uses
 from chat.websocket import make_websocket_app
 from raft.admission import check_level
 from raft.blank import BlankMember
-from raft.disk import RealDisk
+from raft.disk import TEMPORARY_SUFFIX, RealDisk, create_durably
 from raft.endpoint import Endpoint
 from raft.errors import DiskFailed, InvalidMessage, StartRefused
 from raft.formation import Formation
@@ -53,6 +62,7 @@ DRAIN_S = 2.0
 PROGRESS_S = 1.0
 GARBAGE = (20_000, 50, 100)  # thresholds of the collector: hardly anything here is a cycle, and looking costs 8 %
 REWRITE = "rewrite-log"  # the sub-command of the node's own child
+SUB_COMMANDS = {"user": user.main, "auth": auth.main}
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -92,7 +102,10 @@ class NodeProcess:
         )
         self._endpoint = Endpoint(self._formation.sender, self._formation.hello)
         blank = BlankMember(options.id, dict(options.members), self._waiting_for)
-        self._app = create_app(blank, ChatState())
+        self._operator, self._setup = new_secret(OPERATOR), new_secret(SETUP)
+        nothing = ChatState()
+        gatekeeper = Gatekeeper(blank, nothing, operator=self._operator, needs_login=options.auth == LOGIN)
+        self._app = create_app(blank, nothing, gatekeeper=gatekeeper)
         self._peer_server = self._listen(
             self._endpoint, *parse_peer_url(self._own_url(stored)), "peers", limits=PEER_LIMITS
         )
@@ -100,6 +113,7 @@ class NodeProcess:
             self._call_app, options.host, options.port, "clients",
             gate=Slots(AT_WORK_MAX), never_waits=never_waits, finish_batch=self._flush,
         )  # fmt: skip
+        self._write_operator_file()
         self._rewriter = ChildRewriter([sys.executable, "-m", "raft_chat", REWRITE], options.data_dir)
 
         self._hub: Hub | None = None
@@ -151,6 +165,18 @@ class NodeProcess:
             logger.warning("--cluster is not what the membership has become, which counts: %s", listed)
         return known.get(self.options.id, given[self.options.id])
 
+    def _write_operator_file(self) -> None:
+        """Once the ports are this process's own.  Raises DiskFailed."""
+        path = self.options.data_dir / operator_file.NAME
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
+        url = f"http://{f'[{host}]' if ':' in host else host}:{self.options.port}"
+        try:
+            with suppress(FileNotFoundError):  # a creation that a crash cut short
+                self._disk.remove(path.with_name(path.name + TEMPORARY_SUFFIX))
+            create_durably(self._disk, path, operator_file.encode(OperatorFile(url, self._operator))).close()
+        except OSError as error:
+            raise DiskFailed(f"{path}: {error.strerror}") from error
+
     def _take_part(self, identity: Identity) -> None:
         options = self.options
         settings = Settings(heartbeat_ms=options.heartbeat_ms, election_timeout_ms=options.election_timeout_ms)
@@ -175,15 +201,21 @@ class NodeProcess:
         state.on_applied = hub.publish  # not before: nobody listens to what is long past
         state.on_restored = hub.skip_to
         hub.begin_at(member.last_applied)
-        gatekeeper = Gatekeeper(member, state)
-        marks = Marks()
+        marks, uses = Marks(), Uses()
+        gatekeeper = Gatekeeper(
+            member, state, operator=self._operator, setup=self._setup, uses=uses, needs_login=options.auth == LOGIN
+        )
         reception = Reception(hub, member, state, gatekeeper, member.nodes, marks=marks)
         state.on_accounts = reception.heed
         self._app = create_app(
             member, state, gatekeeper=gatekeeper, marks=marks, rendered=reception.rendered,
             websocket=make_websocket_app(reception), streams=Streams(reception),
         )  # fmt: skip
-        keeper = Keeper(member, state, marks=marks)
+        announcer = Announcer(
+            state, url=options.advertise, host=options.host, auth=options.auth, setup=self._setup
+        )  # fmt: skip
+        wish = SetAuth(Actor(BY_OPERATOR), LOGIN, options.signup) if options.auth == LOGIN else None
+        keeper = Keeper(member, state, marks=marks, uses=uses, auth=wish, look=announcer.look)
         # A daemon: the outcome that it waits for may be long in coming.
         threading.Thread(target=keeper.run, args=(self._keeping_ends,), name="keeper", daemon=True).start()
 
@@ -255,6 +287,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == [REWRITE]:
         return rewrite(arguments[1:], ChatState)
     try:
+        if arguments and arguments[0] in SUB_COMMANDS:
+            return SUB_COMMANDS[arguments[0]](arguments[1:], os.environ)
         options = read_options(arguments, os.environ)
         logging.basicConfig(
             level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr

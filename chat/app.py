@@ -20,7 +20,21 @@ from chat.reads import Read, Reads
 from chat.rendered import RenderedPosts
 from chat.replica import Replica
 from chat.request import Deferred, Environ, Request, Response, response_of
-from chat.routes import cluster, events, login, marking, messages, pages, pins, post_changes, rooms, settings, tokens
+from chat.routes import (
+    cluster,
+    events,
+    invites,
+    login,
+    marking,
+    messages,
+    pages,
+    pins,
+    post_changes,
+    rooms,
+    settings,
+    tokens,
+    users,
+)
 from chat.routing import Answer, Route, Table, Who, waitless
 from chat.services import Services
 from chat.state.machine import ChatState
@@ -32,9 +46,7 @@ StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 # First segments that will be routes here: no room is found under `/{room}` by these, nor by those of the routes.
-RESERVED = frozenset(
-    {"cluster", "search", "users", "invites"} | {"backup", "livez", "readyz", "healthz", "metrics", "favicon.ico"}
-)
+RESERVED = frozenset({"cluster", "search"} | {"backup", "livez", "readyz", "healthz", "metrics", "favicon.ico"})
 
 _SAFE = ("GET", "HEAD")  # methods that change nothing
 
@@ -69,6 +81,8 @@ ROUTES: tuple[Route, ...] = (
     *marking.ROUTES,
     *pins.ROUTES,
     *events.ROUTES,
+    *users.ROUTES,
+    *invites.ROUTES,
     *settings.ROUTES,
     *login.ROUTES,
     *tokens.ROUTES,
@@ -119,6 +133,7 @@ class _App:
             if request.method not in _SAFE:
                 check_change(environ, self._replica.status)
             if self._websocket is not None and request.path == WEBSOCKET.path:
+                self._gatekeeper.check_started()
                 return self._websocket(environ, start_response)
             response = self._answer(request)
         except Problem as problem:
@@ -133,6 +148,7 @@ class _App:
         route, arguments = self._find(request)
         request.is_for_anybody = route.who is Who.ANYBODY
         if not request.is_for_anybody:
+            self._gatekeeper.check_started()
             if not self._is_known(request):
                 # No thread may wait here: somebody else goes on once it is certain who this is.
                 return self._reads.answer(request, Read(partial(self._answer_known, request)))

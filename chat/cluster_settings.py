@@ -5,32 +5,56 @@ from collections.abc import Mapping
 from chat import validation
 from chat.changing import AGE_S_MAX, MAX_MESSAGES_MAX
 from chat.commands import Actor
-from chat.commands.cluster import SetSettings
+from chat.commands.cluster import SetAuth, SetSettings
 from chat.problems import invalid
+from chat.state.settings import INVITE, LOGIN, OPEN
 
 ROOMS_MAX = 1_000_000_000  # as high as a bound on them may be
-_NAMES = {"maxrooms", "retention", "unusedroomseconds", "emptyroomseconds"}
+_NAMES = {"signup", "maxrooms", "retention", "unusedroomseconds", "emptyroomseconds"}
 _NONE = 0  # as a command says that there is no bound
 
 
 def check(fields: Mapping[str, object], actor: Actor) -> SetSettings:
     """The command for what a client sent, found whatever its members' case.  Raises Problem naming the field.
 
-    `{"MaxRooms": 1000, "Retention": {"MaxMessages": 100, "MaxAgeSeconds": 86400}, "UnusedRoomSeconds": 31536000,
-    "EmptyRoomSeconds": 86400}`; null for any of them takes it away, and what is not named stays (RFC 7396).
+    `{"Signup": "open", "MaxRooms": 1000, "Retention": {"MaxMessages": 100, "MaxAgeSeconds": 86400},
+    "UnusedRoomSeconds": 31536000, "EmptyRoomSeconds": 86400}`; null for a bound takes it away, and what is not named
+    stays (RFC 7396).
     """
     members = validation.members(fields)
     if not members or members.keys() - _NAMES:
-        raise invalid("body", "must have MaxRooms, Retention, UnusedRoomSeconds or EmptyRoomSeconds, and nothing else")
+        bounds = "MaxRooms, Retention, UnusedRoomSeconds or EmptyRoomSeconds"
+        raise invalid("body", f"must have Signup, {bounds}, or Auth, and nothing else")
     max_messages, max_age_s = _retention(members)
     return SetSettings(
         actor,
+        signup=_word("Signup", members["signup"], OPEN, INVITE) if "signup" in members else None,
         max_rooms=_bound("MaxRooms", members, ROOMS_MAX),
         max_messages=max_messages,
         max_age_seconds=max_age_s,
         unused_room_seconds=_bound("UnusedRoomSeconds", members, AGE_S_MAX),
         empty_room_seconds=_bound("EmptyRoomSeconds", members, AGE_S_MAX),
     )
+
+
+def check_auth(fields: Mapping[str, object], actor: Actor, signup: str) -> SetAuth | None:
+    """The command for `{"Auth": "login", "Signup": "invite"}`; None where a client sent no `Auth`.
+
+    `signup`: how it is, where that is not named.  Raises Problem naming the field.
+    """
+    members = validation.members(fields)
+    if "auth" not in members:
+        return None
+    if members.keys() - {"auth", "signup"}:
+        raise invalid("Auth", "must be alone, or with Signup")
+    auth = _word("Auth", members["auth"], OPEN, LOGIN)
+    return SetAuth(actor, auth, _word("Signup", members.get("signup", signup), OPEN, INVITE))
+
+
+def _word(field: str, value: object, *words: str) -> str:
+    if value not in words or not isinstance(value, str):
+        raise invalid(field, f"must be {' or '.join(words)}")
+    return value
 
 
 def _retention(members: Mapping[str, object]) -> tuple[int | None, int | None]:

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from hmac import compare_digest
+from http import HTTPStatus
 from typing import Any
 
 from chat import auth, cookies
@@ -21,12 +22,13 @@ from chat.problems import Problem
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state.access import BAD_TOKEN
-from chat.state.accounts import Token
+from chat.state.accounts import HOUR, Token
 from chat.state.credential_changes import BAD_LOGIN
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
+from chat.uses import Uses
 
 # Of an address: looking for an unknown token costs a round to a majority.  Apart from guesses at passwords: a forgotten
 # program whose token was revoked is not to keep an office from logging in.
@@ -55,17 +57,21 @@ class Gatekeeper:
         operator: str = "",
         setup: str = "",
         passwords: Passwords | None = None,
+        uses: Uses | None = None,
+        needs_login: bool = False,
         clock: Callable[[], int] = _now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`operator`: the secret of this node's own token file, `setup`: what makes the first user; "" for none.
 
-        `clock` gives microseconds since 1970.
+        `needs_login`: nobody is served before there is a login.  `clock` gives microseconds since 1970.
         """
         self._replica = replica
         self._state = state
         self._operator = operator.encode()
         self._setup = setup.encode()
+        self._uses = uses or Uses()
+        self._needs_login = needs_login
         self._clock = clock
         self._guesses = Guesses(monotonic)
         self._strangers = Buckets(STRANGERS, monotonic)
@@ -105,6 +111,13 @@ class Gatekeeper:
     def welcome(self, environ: Mapping[str, Any]) -> None:
         """It was known then."""
         self._strangers.give_back(network(_address(environ)))
+
+    def check_started(self) -> None:
+        """Raises Problem (503) where the cluster is to ask for a login and does not yet."""
+        if self._needs_login and self._is_open():
+            headers = (("Retry-After", "1"),)
+            detail = "this node was started with --auth login, which the cluster has not agreed on yet"
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "starting", detail, headers)
 
     def pay(self, environ: Mapping[str, Any]) -> None:
         """For a guess at a secret that tells of no account.  Raises Problem (429)."""
@@ -148,6 +161,10 @@ class Gatekeeper:
             raise problem_of_refusal(_BAD_SETUP)
         self.give_back(environ)
 
+    def now(self) -> int:
+        """What time it is, in microseconds since 1970."""
+        return self._clock()
+
     def expiry(self, seconds: int) -> int:
         """When what is made now is over, in microseconds since 1970; 0 seconds: never."""
         return self._clock() + seconds * 1_000_000 if seconds else 0
@@ -174,8 +191,11 @@ class Gatekeeper:
         token = self._state.ask(lambda tables: _token(tables, digest))
         if token is None:
             return None
-        if 0 < token.expires_at <= self._clock():
+        now = self._clock()
+        if 0 < token.expires_at <= now:
             raise problem_of_refusal(_EXPIRED)
+        if token.used_hour < now // HOUR:
+            self._uses.note(token.number, now // HOUR)
         return Actor(token.number, token.user)
 
 

@@ -1,6 +1,7 @@
-"""What a node does by itself for the replicated state: while it leads, it has go what is old enough.
+"""What a node does by itself for the replicated state: what it was started for, and while it leads for all of them.
 
-Each node tells it now and then how far those have read who read here.
+Each node tells it now and then how far those have read who read here, and which tokens were used; one that was started
+with a login has the cluster ask for one.
 `apply` has no clock, so what expires does so by a command, and it is the leader that proposes it: one bounded step at a
 time, of which it awaits the outcome, LOOK_S apart and BUSY_S as long as there is more.  So a backlog of any size, after
 a long silence say, never stands in anybody's way.  All of this is a function of the state: what a leader that fails has
@@ -13,13 +14,16 @@ from collections.abc import Callable
 from threading import Event
 
 from chat.commands import LEVEL, Command, encode
-from chat.commands.cluster import Begin
+from chat.commands.accounts import Used
+from chat.commands.cluster import Begin, SetAuth
 from chat.commands.posts import Mark
 from chat.marks import Marks
 from chat.replica import Replica
 from chat.state.credential_changes import due_credentials
 from chat.state.expiry import due_expiry, due_forgetting
 from chat.state.machine import ChatState
+from chat.state.settings import OPEN
+from chat.uses import Uses
 from raft.errors import RaftError
 
 logger = logging.getLogger(__name__)
@@ -29,6 +33,8 @@ BUSY_S = 0.05
 OUTCOME_S = 30.0  # the engine answers by its own, shorter deadlines; this one is for an engine that is stuck
 MARKS_EVERY_S = 5.0  # the state is told how far people have read: so often does each node write to the log for that
 MARKS = 500  # in a step
+USES_EVERY_S = 5.0  # the state is told which tokens were used, likewise
+USES = 500  # in a step
 FORGET_EVERY_S = 3_600.0  # ClientIds are gone over
 
 
@@ -42,12 +48,22 @@ class Keeper:
         clock: Callable[[], float] = time.monotonic,
         *,
         marks: Marks | None = None,
+        uses: Uses | None = None,
+        auth: SetAuth | None = None,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
+        """`auth`: what is proposed wherever nobody has to log in; `look`: called at every look, once this member's
+        state is what the cluster's was at some moment since its start."""
         self._replica = replica
         self._state = state
         self._clock = clock
         self._marks = marks or Marks()
         self._next_marks_s = 0.0
+        self._uses = uses or Uses()
+        self._next_uses_s = 0.0
+        self._auth = auth
+        self._look = look
+        self._has_caught_up = False
         self._credential = 0  # by its number, from which to go on
         self._room = 0  # likewise
         self._bucket = 0  # of ClientIds, likewise
@@ -61,6 +77,9 @@ class Keeper:
 
     def step(self) -> bool:
         """Look once; whether something was done, so that more may be due at once."""
+        self._has_caught_up = self._has_caught_up or self._catch_up()
+        if self._has_caught_up:
+            self._look()
         command = self.due()
         return command is not None and self._carry_out(command)
 
@@ -76,7 +95,17 @@ class Keeper:
     def _due(self) -> Command | None:
         if self._replica.level < LEVEL:
             return None
-        return self._due_marks() or (self._due_as_leader() if self._replica.leads else None)
+        of_any_node = self._due_auth() or self._due_marks() or self._due_uses()
+        return of_any_node or (self._due_as_leader() if self._replica.leads else None)
+
+    def _due_auth(self) -> Command | None:
+        """Only where the state is up to date: whoever is behind would undo what was set since."""
+        if self._auth is None or not (self._is_open() and self._catch_up() and self._is_open()):
+            return None
+        return self._auth
+
+    def _is_open(self) -> bool:
+        return self._state.ask(lambda tables: tables.settings.auth == OPEN)
 
     def _due_marks(self) -> Command | None:
         if self._clock() < self._next_marks_s:
@@ -84,6 +113,13 @@ class Keeper:
         self._next_marks_s = self._clock() + MARKS_EVERY_S
         marks = self._marks.take(MARKS)
         return Mark(marks) if marks else None
+
+    def _due_uses(self) -> Command | None:
+        if self._clock() < self._next_uses_s:
+            return None
+        self._next_uses_s = self._clock() + USES_EVERY_S
+        numbers = self._uses.take(USES)
+        return Used(numbers) if numbers else None
 
     def _due_as_leader(self) -> Command | None:
         if not self._state.ask(lambda tables: tables.begun):
@@ -124,5 +160,19 @@ class Keeper:
             logger.info("%s was not carried out, which is tried again", type(command).__name__)
             if isinstance(command, Mark):
                 self._marks.put_back(command.marks)
+            if isinstance(command, Used):
+                self._uses.put_back(command.tokens)
             return False
         return True
+
+    def _catch_up(self) -> bool:
+        """Wait until this member's state holds all that was acknowledged before; whether it does."""
+        settled = Event()
+        errors: list[RaftError | None] = []
+
+        def done(error: RaftError | None) -> None:
+            errors.append(error)
+            settled.set()
+
+        self._replica.read(done)
+        return settled.wait(OUTCOME_S) and errors[0] is None

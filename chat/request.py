@@ -199,9 +199,16 @@ class Request:
 
     def acting(self) -> Acting:
         """Who asks, as the state knows it now.  Raises Problem (401, 403)."""
-        if not self.state.guarded:
+        if not self.state.guarded and not self.actor.by:
             return ANYBODY
         found = self.state.ask(lambda tables: access.acting(tables, self.actor))
+        if isinstance(found, Refusal):
+            raise problem_of_refusal(found)
+        return found
+
+    def acting_on_accounts(self) -> Acting:
+        """Who asks, where it is about accounts.  Raises Problem: 401, 403, and 409 where there are none."""
+        found = self.state.ask(lambda tables: access.acting_on_accounts(tables, self.actor))
         if isinstance(found, Refusal):
             raise problem_of_refusal(found)
         return found

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from chat import validation
 from chat.changing import AGE_S_MAX, MAX_MESSAGES_MAX
+from chat.state.accounts import ROLES
 from chat.state.details import ALIASES_MAX, DIRECT, PINS_MAX, PRIVATE, PUBLIC
 
 Schema = Mapping[str, object]
@@ -77,6 +78,18 @@ RETENTION = record(
     {"MaxMessages": or_null(integer(1, MAX_MESSAGES_MAX)), "MaxAgeSeconds": or_null(integer(1, AGE_S_MAX))},
     members_min=1,
 )
+LABEL = text(validation.NAME_POINTS_MAX, 0)
+ROLE = word(*ROLES)
+SECRET = text(validation.URL_POINTS_MAX, 0)
+INVITE: dict[str, Schema] = {
+    "Id": TEXT,
+    "Role": ROLE,
+    "Rooms": array(NAME),
+    "Uses": integer(1),
+    "ExpiresAt": MOMENT,
+    "Label": LABEL,
+    "MadeBy": TEXT,
+}
 USER = {"user": NAME}  # as a parameter, where there is no login
 
 # What a path's names stand for.
@@ -86,6 +99,7 @@ PATH_NAMES: Mapping[str, Schema] = {
     "emoji": EMOJI,
     "user": NAME,
     "member": MEMBER_ID,
+    "invite": TEXT,
     "path": TEXT,
 }
 
@@ -130,6 +144,11 @@ COMPONENTS: dict[str, Schema] = {
             "Mentions": integer(),
         },
     ),
+    "User": record(
+        {"Name": NAME, "DisplayName": NAME, "Role": ROLE, "Active": BOOLEAN, "CreatedAt": MOMENT},
+    ),
+    "Invite": record(INVITE),
+    "NewInvite": record({**INVITE, "Invite": TEXT}),
     "Problem": {
         "type": "object",
         "properties": {

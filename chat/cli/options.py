@@ -41,22 +41,27 @@ class Options:
     advertise: str
     data_dir: Path
     moved: bool
+    auth: str | None  # "open" or "login"; None: as the cluster has it, which is open when it is new
+    signup: str  # "open" or "invite"
     heartbeat_ms: int
     election_timeout_ms: int
     compact_mib: int
     log_level: str
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Refuses in one line."""
+
     def error(self, message: str) -> NoReturn:
         raise OptionRefused(message)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="raft-chat",
         description="A highly available chat server that needs no database.",
-        epilog="Every flag can be set as RAFT_CHAT_… in the environment, or in the file of --config.",
+        epilog="Every flag can be set as RAFT_CHAT_… in the environment, or in the file of --config.  Accounts: "
+        "raft-chat user --help, raft-chat auth --help.",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
@@ -69,6 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--advertise", help="the URL clients reach this member under (default: from host and port)")
     add("--data-dir", help="where the log is kept (default: raft-chat-<id>)")
     add("--moved", action="store_const", const="true", help="the data directory is a copy: the newest, the only one")
+    add(
+        "--auth",
+        help="open: names are taken on trust; login: this cluster asks for one (default: as it is, first open)",
+    )
+    add("--signup", help="with --auth login, who may make an account: open, invite (default: invite)")
     add("--heartbeat-ms", help="how often a leader is heard (default: 60)")
     add("--election-timeout-ms", help="how long it may be silent, up to twice that (default: 300)")
     add("--compact-mib", help="a log smaller than that is not compacted (default: 64)")
@@ -77,8 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_NAMES = ("id", "cluster", "port", "host", "join", "advertise", "data-dir", "moved", "heartbeat-ms",
-          "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
+_NAMES = ("id", "cluster", "port", "host", "join", "advertise", "data-dir", "moved", "auth", "signup",
+          "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -130,6 +140,9 @@ def _checked(given: Mapping[str, str]) -> Options:
             f"--heartbeat-ms {heartbeat_ms} is more than half of --election-timeout-ms {election_timeout_ms}: "
             "one late heartbeat would be an election"
         )
+    auth = _choice(given, "auth", "open", ("open", "login")) if "auth" in given else None
+    if "signup" in given and auth != "login":
+        raise OptionRefused("--signup goes with --auth login: where nobody logs in, nobody signs up")
     return Options(
         id=id,
         members=members,
@@ -139,6 +152,8 @@ def _checked(given: Mapping[str, str]) -> Options:
         advertise=_advertised(given.get("advertise", ""), host, port),
         data_dir=_path("data-dir", given.get("data-dir", f"raft-chat-{id}")),
         moved=_choice(given, "moved", "false", ("true", "false")) == "true",
+        auth=auth,
+        signup=_choice(given, "signup", "invite", ("open", "invite")),
         heartbeat_ms=heartbeat_ms,
         election_timeout_ms=election_timeout_ms,
         compact_mib=_number(given, "compact-mib", 64, 1, COMPACT_MIB_MAX),

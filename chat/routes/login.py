@@ -79,6 +79,7 @@ def _with_session(request: Request, status: HTTPStatus, name: str, password_at: 
 
 def me(request: Request) -> Read:
     """GET /me: who asks; 401 for nobody, with what he can do about it."""
+    request.services.gatekeeper.check_started()
 
     def render() -> Response:
         if not request.replica.cluster_id:  # nothing is known yet, not even the mode

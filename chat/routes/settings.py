@@ -5,13 +5,13 @@ from http import HTTPStatus
 
 from chat import validation
 from chat.changing import AGE_S_MAX
-from chat.cluster_settings import ROOMS_MAX, check
+from chat.cluster_settings import ROOMS_MAX, check, check_auth
 from chat.reads import Read
 from chat.request import Request, Response
 from chat.routing import Answer, Body, Route, Who
-from chat.schemas import READING, RETENTION, WAITING, integer, or_null, record
+from chat.schemas import READING, RETENTION, WAITING, integer, or_null, record, word
 from chat.state.results import SettingsChanged
-from chat.state.settings import Settings
+from chat.state.settings import INVITE, LOGIN, OPEN, Settings
 
 
 def show(request: Request) -> Read:
@@ -28,7 +28,10 @@ def show(request: Request) -> Read:
 
 def configure(request: Request) -> Response:
     """PATCH /settings: all settings as they are from then on."""
-    change = check(validation.json_object(request.body()), request.actor)
+    fields = validation.json_object(request.body())
+    request.catch_up()
+    signup = request.state.ask(lambda tables: tables.settings.signup)
+    change = check_auth(fields, request.actor, signup) or check(fields, request.actor)
     changed = request.carry_out(change)
     assert isinstance(changed, SettingsChanged)
     return Response(HTTPStatus.OK, _json(changed.settings), log_index=changed.index)
@@ -37,6 +40,8 @@ def configure(request: Request) -> Response:
 def _json(settings: Settings) -> bytes:
     retention = {"MaxMessages": settings.max_messages, "MaxAgeSeconds": settings.max_age_s}
     told = {
+        "Auth": settings.auth,
+        "Signup": settings.signup,
         "MaxRooms": settings.max_rooms or None,
         "Retention": {name: bound for name, bound in retention.items() if bound} or None,
         "UnusedRoomSeconds": settings.unused_room_s or None,
@@ -45,18 +50,19 @@ def _json(settings: Settings) -> bytes:
     return json.dumps(told, separators=(",", ":")).encode() + b"\n"
 
 
+_WORDS = {"Auth": word(OPEN, LOGIN), "Signup": word(OPEN, INVITE)}
 _BOUNDS = {
     "MaxRooms": or_null(integer(1, ROOMS_MAX)),
     "Retention": or_null(RETENTION),
     "UnusedRoomSeconds": or_null(integer(1, AGE_S_MAX)),
     "EmptyRoomSeconds": or_null(integer(1, AGE_S_MAX)),
 }
-_SETTINGS = {200: Answer("What is set; null: no bound", record(_BOUNDS))}
+_SETTINGS = {200: Answer("What is set; null: no bound", record({**_WORDS, **_BOUNDS}))}
 
 ROUTES = (
     Route("GET", "/settings", show, Who.USER, "What is set for the whole cluster", answers=_SETTINGS, query=READING),
     Route(
-        "PATCH", "/settings", configure, Who.ADMIN, "Change what is named; null takes a bound away",
-        body=Body(record({}, _BOUNDS, members_min=1)), answers=_SETTINGS, query=WAITING,
+        "PATCH", "/settings", configure, Who.ADMIN, "Change what is named; Auth is the operator's",
+        body=Body(record({}, {**_WORDS, **_BOUNDS}, members_min=1)), answers=_SETTINGS, query=WAITING,
     ),
 )  # fmt: skip

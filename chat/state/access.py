@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from chat.commands.accounts import OPERATOR, Actor
 from chat.history import Room
-from chat.state.accounts import ADMIN, GUEST
+from chat.state.accounts import ADMIN, GUEST, Invite, User
 from chat.state.details import DIRECT, PUBLIC, RoomDetails
 from chat.state.events import EVERYBODY, Reach
 from chat.state.results import Refusal
@@ -117,6 +117,30 @@ def may_remove(tables: Tables, acting: Acting, room: Room, name: str) -> bool:
     if room.details is not None and room.details.visibility == DIRECT:
         return False
     return (bool(acting.name) and acting.name == name) or manages(tables, acting, room)
+
+
+def visible_users(tables: Tables, acting: Acting) -> Sequence[str]:
+    """The names of the users that this one may know of, by code point: a guest those with whom he shares a room.
+
+    In the open mode nobody does but the operator: names are taken on trust there, and are no accounts.
+    """
+    if acting.operator or (acting.role != GUEST and tables.settings.auth != OPEN):
+        return tables.user_names
+    if tables.settings.auth == OPEN:
+        return ()
+    shared = (room.details.members for room in tables.rooms.by_name.values() if room.details is not None)
+    return sorted({acting.name}.union(*(members for members in shared if acting.name in members)))
+
+
+def visible_user(tables: Tables, acting: Acting, name: str) -> User | None:
+    """Who has this name; None where nobody has, or this one may not know of him."""
+    user, names = tables.users.get(name), visible_users(tables, acting)
+    return user if user is not None and (names is tables.user_names or name in names) else None
+
+
+def visible_invites(tables: Tables, acting: Acting) -> list[Invite]:
+    """The invites that this one may know of and end: all for an admin, those that he made for another one."""
+    return [invite for invite in tables.invites.values() if acting.role == ADMIN or invite.made_by == acting.name]
 
 
 def visible_room(tables: Tables, acting: Acting, name: str) -> Room | None:

@@ -6,6 +6,7 @@ again: what counts is this place in the log.  So of an invite's last use and ano
 every member.
 """
 
+from bisect import insort
 from collections.abc import Callable, Iterable
 
 from chat.commands import NOBODY, SETUP
@@ -22,15 +23,15 @@ from chat.state.tables import Tables
 from raft.messages import Entry
 
 FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
-_BAD_INVITE = Refusal("bad_invite", "Invite: not known, used up or too old")
-_SIGNUP_CLOSED = Refusal("signup_closed", "Invite: needed to sign up here")
+BAD_INVITE = Refusal("bad_invite", "Invite: not known, used up or too old")
+SIGNUP_CLOSED = Refusal("signup_closed", "Invite: needed to sign up here")
 SET_UP_DONE = Refusal("set_up_done", "Token: there is a user already")
-_NAME_TAKEN = Refusal("name_taken", "Name: taken")
-_LOOKS_LIKE = Refusal("looks_like", "Name: looks like another user's")
+NAME_TAKEN = Refusal("name_taken", "Name: taken")
+LOOKS_LIKE = Refusal("looks_like", "Name: looks like another user's")
 _ROLE = Refusal("invalid_field", "Role: must be admin, member or guest")
 NO_SUCH_USER = Refusal("no_such_user", "Name: there is no such user")
 _LAST_ADMIN = Refusal("last_admin", "Name: the last active admin stays one")
-_WRONG_PASSWORD = Refusal("bad_login", "OldPassword: not the password")
+WRONG_PASSWORD = Refusal("bad_login", "OldPassword: not the password")
 _TOO_MANY_USERS = Refusal("too_many_users", f"Name: there are {USERS_MAX:,} users")
 
 
@@ -41,15 +42,16 @@ def create_user(tables: Tables, command: CreateUser, entry: Entry, tell: Tell) -
         return terms
     role, rooms = terms
     if command.name in tables.users:
-        return _NAME_TAKEN
+        return NAME_TAKEN
     if command.skeleton in tables.skeletons:
-        return _LOOKS_LIKE
+        return LOOKS_LIKE
     if len(tables.users) >= USERS_MAX:
         return _TOO_MANY_USERS
     user = User(
         command.name, command.display_name, role, command.password_hash, entry.index, True, entry.time, command.skeleton
     )
     tables.users[user.name] = user
+    insort(tables.user_names, user.name)
     tables.skeletons[user.skeleton] = user.name
     if command.actor.by == NOBODY:
         _use_up(tables, command.invite)
@@ -66,9 +68,9 @@ def _terms(tables: Tables, command: CreateUser) -> tuple[str, tuple[str, ...]] |
         return SET_UP_DONE if tables.users else (ADMIN, ())
     if command.actor.by == NOBODY and tables.settings.auth != OPEN:
         if not command.invite:
-            return (MEMBER, ()) if tables.settings.signup == OPEN else _SIGNUP_CLOSED
+            return (MEMBER, ()) if tables.settings.signup == OPEN else SIGNUP_CLOSED
         invite = tables.invites.get(command.invite)
-        return _BAD_INVITE if invite is None else (invite.role, invite.rooms)
+        return BAD_INVITE if invite is None else (invite.role, invite.rooms)
     who = access.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -135,7 +137,7 @@ def _refused_change(who: Acting, command: ChangeUser, user: User | None) -> Refu
         return None
     # An admin may name one, too: his own old password is asked for.
     proved = command.password_at == user.password_index
-    return None if proved or (who.role == ADMIN and command.password_at is None) else _WRONG_PASSWORD
+    return None if proved or (who.role == ADMIN and command.password_at is None) else WRONG_PASSWORD
 
 
 def _changed(user: User, command: ChangeUser, index: int) -> User:

@@ -53,8 +53,8 @@ _KIND = Refusal("invalid_field", "Kind: must be session or api")
 _EXPIRES = Refusal("invalid_field", "ExpiresIn: must be positive, or 0 for never")
 _USES = Refusal("invalid_field", "Uses: must be at least 1")
 _ROLE = Refusal("invalid_field", "Role: must be admin, member or guest")
-_NO_SUCH_INVITE = Refusal("no_such_invite", "Invite: there is no such invite")
-_NO_SUCH_ROOM = Refusal("no_such_room", "Rooms: one of them does not exist")
+NO_SUCH_INVITE = Refusal("no_such_invite", "Invite: there is no such invite")
+NO_SUCH_ROOM = Refusal("no_such_room", "Rooms: one of them does not exist")
 _TOO_MANY_TOKENS = Refusal("too_many_tokens", f"Label: a user has {TOKENS_MAX} tokens at most; revoke one")
 _TOO_MANY_INVITES = Refusal("too_many_invites", f"Label: there are {INVITES_MAX:,} invites; revoke one")
 
@@ -171,7 +171,7 @@ def create_invite(tables: Tables, command: CreateInvite, entry: Entry, tell: Tel
     for name in command.rooms:
         room = access.visible_room(tables, who, name)
         if room is None:
-            return _NO_SUCH_ROOM
+            return NO_SUCH_ROOM
         if not access.may_add(tables, who, room, ""):
             return _FORBIDDEN
     if command.digest in tables.invites:  # 256 random bits: the same request once more
@@ -191,7 +191,7 @@ def revoke_invite(tables: Tables, command: RevokeInvite, entry: Entry, tell: Tel
         return who
     invite = tables.invites.get(command.digest)
     if invite is None or (who.role != ADMIN and invite.made_by != who.name):
-        return _NO_SUCH_INVITE
+        return NO_SUCH_INVITE
     del tables.invites[command.digest]
     return Done(entry.index)
 

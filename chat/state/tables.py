@@ -26,7 +26,8 @@ class Tables:
 
     __slots__ = (
         "ages", "begun", "erased_index", "guarded", "invites", "live_bytes", "next_token", "numbers", "readers",
-        "remembered", "rooms", "settings", "skeletons", "tickets", "tickets_of", "tokens", "tokens_of", "users",
+        "remembered", "rooms", "settings", "skeletons", "tickets", "tickets_of", "tokens", "tokens_of", "user_names",
+        "users",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class Tables:
         self.settings = Settings()
         self.rooms = RoomTable()
         self.users: dict[str, User] = {}  # by name
+        self.user_names: list[str] = []  # derived: by code point
         self.skeletons: dict[str, str] = {}  # derived: names by skeleton
         self.tokens: dict[int, Token] = {}  # by number
         self.numbers: dict[bytes, int] = {}  # derived: tokens by digest
@@ -52,6 +54,7 @@ class Tables:
     def derive(self) -> None:
         """Make anew what follows from the other fields."""
         self.rooms.derive()
+        self.user_names = sorted(self.users)
         self.skeletons = {user.skeleton: user.name for user in self.users.values()}
         self.numbers = {token.digest: token.number for token in self.tokens.values()}
         self.tokens_of = _grouped((token.user, number) for number, token in self.tokens.items())

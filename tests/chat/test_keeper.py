@@ -3,17 +3,18 @@
 import pytest
 
 from chat.commands import OPERATOR, Actor, Post, decode, encode
-from chat.commands.accounts import CreateInvite
+from chat.commands.accounts import CreateInvite, Used
 from chat.commands.cluster import Begin, Expire, ExpireCredentials, Forget, SetAuth, SetSettings
 from chat.commands.rooms import ChangeRoom
 from chat.history import PageAsk
-from chat.keeper import FORGET_EVERY_S, Keeper
+from chat.keeper import FORGET_EVERY_S, USES_EVERY_S, Keeper
 from chat.paging import NameAsk
 from chat.remembered import BUCKETS_MIN
 from chat.state import credential_changes
 from chat.state.expiry import CLIENT_IDS_KEPT_S, EXPIRE_ROOMS
 from chat.state.machine import ChatState
 from chat.state.results import Done, Posted, Repeated
+from chat.uses import Uses
 from raft.errors import Unavailable
 from tests.chat.fake_replica import FakeReplica
 
@@ -21,11 +22,18 @@ from tests.chat.fake_replica import FakeReplica
 class Kept:
     """A node of one, whose clocks are the test's."""
 
-    def __init__(self) -> None:
+    def __init__(self, auth: SetAuth | None = None) -> None:
         self.state = ChatState()
         self.replica = FakeReplica(self.state)
         self.monotonic_s = 1000.0
-        self.keeper = Keeper(self.replica, self.state, lambda: self.monotonic_s)
+        self.uses = Uses()
+        self.looks = 0
+        self.keeper = Keeper(
+            self.replica, self.state, lambda: self.monotonic_s, auth=auth, uses=self.uses, look=self._look
+        )
+
+    def _look(self) -> None:
+        self.looks += 1
 
     def post(self, client_id: str) -> object:
         return self.replica.commit(encode(Post("general", "ann", client_id, client_id)))
@@ -202,3 +210,68 @@ def test_credentials_go_when_they_are_over_however_many_there_are(monkeypatch: p
     assert all(isinstance(step, ExpireCredentials) and 0 < len(step.invites) <= 2 for step in steps)
     assert kept.state.ask(lambda tables: {invite.expires_at for invite in tables.invites.values()}) == {0}
     assert kept.state.ask(lambda tables: len(tables.invites)) == 4
+
+
+WISH = SetAuth(Actor(OPERATOR), "login", "open")
+
+
+def mode(kept: Kept) -> tuple[str, str]:
+    return kept.state.ask(lambda tables: (tables.settings.auth, tables.settings.signup))
+
+
+def test_a_node_that_was_started_with_a_login_has_the_cluster_ask_for_one_whoever_leads() -> None:
+    kept = Kept(auth=WISH)
+    kept.replica.leads = False
+    assert kept.proposed() == [WISH]
+    assert mode(kept) == ("login", "open")
+    assert kept.proposed() == []
+    kept.replica.commit(encode(SetAuth(Actor(OPERATOR), "login", "invite")))
+    assert kept.proposed() == []
+    kept.replica.commit(encode(SetAuth(Actor(OPERATOR), "open", "invite")))
+    assert kept.proposed() == [WISH]
+
+
+def test_a_node_that_is_behind_undoes_nothing() -> None:
+    """It was open when this node was last told; since then a login was asked for, and then how one signs up."""
+    kept = Kept(auth=WISH)
+    kept.replica.level = 2
+    assert kept.proposed() == []
+
+    def catch_up() -> None:
+        kept.replica.commit(encode(SetAuth(Actor(OPERATOR), "login", "invite")))
+        kept.replica.release_reads()
+
+    kept.replica.level, kept.replica.holds_reads, kept.replica.on_read_held = 3, True, catch_up
+    assert kept.proposed() == []
+    assert mode(kept) == ("login", "invite")
+
+
+def test_without_a_majority_nothing_is_asked_for_and_nothing_said() -> None:
+    kept = Kept(auth=WISH)
+    kept.replica.unavailable = True
+    assert kept.proposed() == []
+    assert kept.looks == 0
+    kept.replica.unavailable = False
+    assert kept.proposed() == [WISH]
+    assert kept.looks > 0
+
+
+def test_uses_of_tokens_are_told_every_few_seconds_by_every_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chat.keeper.USES", 2)
+    kept = begun()
+    kept.replica.leads = False
+    for number in (1, 2, 3):
+        kept.uses.note(number, 7)
+    assert kept.proposed() == []
+    kept.passes(USES_EVERY_S)
+    assert kept.proposed() == [Used((1, 2))]
+    kept.passes(USES_EVERY_S)
+    assert kept.proposed() == [Used((3,))]
+    kept.uses.note(4, 7)
+    assert kept.proposed() == []
+    kept.replica.unavailable = True
+    kept.passes(USES_EVERY_S)
+    assert kept.proposed() == []
+    kept.replica.unavailable = False
+    kept.passes(USES_EVERY_S)
+    assert kept.proposed() == [Used((4,))]

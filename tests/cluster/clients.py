@@ -38,7 +38,9 @@ class Answer:
 class Client:
     """One connection to one port, kept alive from request to request and opened anew after an error."""
 
-    def __init__(self, port: int, timeout_s: float = 15, host: str = HOST) -> None:
+    def __init__(self, port: int, timeout_s: float = 15, host: str = HOST, token: str = "") -> None:
+        """`token`: what every request proves itself with, where there is a login."""
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
 
     def __enter__(self) -> "Client":
@@ -54,7 +56,7 @@ class Client:
         """Raises OSError, whatever way the connection failed; the outcome is then unknown."""
         data = body.encode() if isinstance(body, str) else body
         try:
-            self._connection.request(method, path, data)
+            self._connection.request(method, path, data, self._headers)
             response = self._connection.getresponse()
             return Answer(response.status, response.msg, response.read())
         except (OSError, http.client.HTTPException) as error:

@@ -1,5 +1,6 @@
 """The lines of the first description that had no tick: each of them over three real nodes."""
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +9,66 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from tests.cluster.clients import Answer
-from tests.cluster.harness import Cluster
+from tests.cluster.clients import Answer, Client
+from tests.cluster.harness import READY_S, Cluster
+from tests.cluster.people import FLAGS, PASSWORD, People, wait_login
+from tests.cluster.waiting import wait_until
+
+
+def test_identity_and_login_support(tmp_path: Path) -> None:
+    """Whoever is to be somebody is it on every node, whatever node he logged in at, and as long as he should be."""
+    with Cluster(tmp_path, flags=FLAGS) as cluster:
+        people = People(cluster.start_ready())
+
+        # Who one is, is the same everywhere; who is nobody reads and writes nothing.
+        for id in cluster.nodes:
+            assert cluster.post(id, "general", "m", user="ann").status == 401
+            assert cluster.request(id, "GET", "/rooms/general").status == 401
+            assert people.post("bob", id, f"by bob at {id}").json()["User"] == "bob"
+            assert people.post("bob", id, "m", User="ann").json()["code"] == "not_your_name"
+            assert people.post("gus", id, "m").status == 404  # a guest is in no room yet
+
+        # By an invite made at one node somebody signs up at another, once, and logs in at a third.
+        invite = {"Role": "guest", "Rooms": ["general"]}
+        secret = people.request("ann", 1, "POST", "/invites", invite).json()["Invite"]
+        zoe = {"Name": "zoe", "Password": PASSWORD, "Invite": secret}
+        assert cluster.request(2, "POST", "/users", json.dumps(zoe)).status == 201
+        yan = json.dumps({**zoe, "Name": "yan"})
+        assert cluster.request(3, "POST", "/users", yan).json()["code"] == "bad_invite"
+        people.token["zoe"] = people.log_in("zoe", 3)
+        assert people.post("zoe", 1, "by zoe").status == 201
+
+        # A token that is revoked at one node is good for nothing at any.
+        second = people.log_in("bob", 2)
+        assert people.request("bob", 3, "POST", "/logout").status == 204
+        for id, node in cluster.nodes.items():
+            assert people.post("bob", id, "too late").json()["code"] == "bad_token"
+            with Client(node.port, token=second) as client:
+                assert client.request("GET", "/rooms/general").status == 200
+
+        # Who is deactivated is out everywhere; what he said stays, and so does his name.
+        assert people.request("ann", 1, "PATCH", "/users/zoe", {"Active": False}).status == 200
+        for id in cluster.nodes:
+            assert people.request("zoe", id, "GET", "/rooms").status == 401
+        login = json.dumps({"Name": "zoe", "Password": PASSWORD})
+        assert cluster.request(2, "POST", "/login", login).json()["code"] == "bad_login"
+        taken = {"Name": "zoe", "Role": "member"}
+        assert people.request("ann", 2, "POST", "/users", taken).json()["code"] == "name_taken"
+
+        # All of it outlives all nodes.
+        cluster.kill()
+        cluster.restart()
+        wait_login(cluster)
+        for id in cluster.nodes:
+            posts = people.request("ann", id, "GET", "/rooms/general").json()
+            assert [post["User"] for post in posts] == ["bob", "bob", "bob", "zoe"]
+            assert people.post("bob", id, "too late").json()["code"] == "bad_token"
+            with Client(cluster.nodes[id].port, token=second) as client:
+                assert client.request("GET", "/me").json()["User"] == "bob"
+        leader = cluster.wait_leader()
+        cluster.kill(leader)
+        other = next(id for id in cluster.nodes if id != leader)
+        wait_until(lambda: people.post("ann", other, "still here").status == 201, READY_S, "another node leads")
 
 
 def test_pagination_of_messages_and_rooms(tmp_path: Path) -> None:

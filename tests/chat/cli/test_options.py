@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_options
 
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
-FLAGS = ("id", "cluster", "port", "host", "advertise", "data-dir", "heartbeat-ms", "election-timeout-ms",
-         "compact-mib", "log-level")  # fmt: skip
+FLAGS = ("id", "cluster", "port", "host", "advertise", "data-dir", "auth", "signup", "heartbeat-ms",
+         "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
 
 
 def options(*arguments: str, environment: Mapping[str, str] | None = None) -> Options:
@@ -43,6 +43,8 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         advertise="http://127.0.0.1:12380",
         data_dir=Path("raft-chat-1"),
         moved=False,
+        auth=None,
+        signup="invite",
         heartbeat_ms=60,
         election_timeout_ms=300,
         compact_mib=64,
@@ -128,6 +130,8 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
         "host": "h",
         "advertise": "http://b:1",
         "data-dir": "d",
+        "auth": "login",
+        "signup": "open",
         "heartbeat-ms": "20",
         "election-timeout-ms": "200",
         "compact-mib": "5",
@@ -209,6 +213,10 @@ BAD = [
     ("advertise", "http://user:password@a:1"),
     ("advertise", "\udcff"),
     ("data-dir", ""),
+    ("auth", "closed"),
+    ("auth", ""),
+    ("signup", "login"),
+    ("signup", "open"),  # but nobody logs in
     ("heartbeat-ms", "0"),
     ("heartbeat-ms", "60001"),
     ("heartbeat-ms", "151"),  # more than half of the election timeout

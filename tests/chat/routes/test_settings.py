@@ -6,10 +6,18 @@ import pytest
 
 from chat.state.settings import LOGIN, Settings
 from chat.state.tables import Tables
-from tests.chat.chat_client import GENERAL, ChatClient, ids, refused
+from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, ids, refused
 from tests.chat.fake_replica import FIRST_INDEX
+from tests.chat.login_client import LoginClient, bearer, code
 
-NOTHING = {"MaxRooms": None, "Retention": None, "UnusedRoomSeconds": None, "EmptyRoomSeconds": None}
+NOTHING = {
+    "Auth": "open",
+    "Signup": "invite",
+    "MaxRooms": None,
+    "Retention": None,
+    "UnusedRoomSeconds": None,
+    "EmptyRoomSeconds": None,
+}
 
 
 def change(chat: ChatClient, **members: object) -> dict[str, object]:
@@ -62,7 +70,12 @@ def test_one_room_too_many_is_a_conflict() -> None:
     ("body", "field"),
     [
         (b"{}", "body"),
-        (b'{"Auth":"login"}', "body"),
+        (b'{"Auth":"login","MaxRooms":1}', "Auth"),
+        (b'{"Auth":"closed"}', "Auth"),
+        (b'{"Auth":null}', "Auth"),
+        (b'{"Auth":"login","Signup":"never"}', "Signup"),
+        (b'{"Signup":"login"}', "Signup"),
+        (b'{"Signup":null}', "Signup"),
         (b'{"MaxRooms":1,"Topic":""}', "body"),
         (b'{"MaxRooms":0}', "MaxRooms"),
         (b'{"MaxRooms":1000000001}', "MaxRooms"),
@@ -139,3 +152,17 @@ def test_the_path_knows_two_methods() -> None:
     answer = ChatClient().open("DELETE", "/settings")
     assert answer.status_code == 405
     assert answer.headers["Allow"] == "GET, PATCH, HEAD"
+
+
+def test_the_mode_is_the_operators_to_say_and_how_one_signs_up_an_admins() -> None:
+    chat = LoginClient()
+    operator = bearer(OPERATORS_SECRET)
+    for name in ("ann", "bob", "gus"):
+        assert code(chat.ask(name, "PATCH", "/settings", {"Auth": "open"})) == (403, "forbidden")
+    assert code(chat.ask("bob", "PATCH", "/settings", {"Signup": "open"})) == (403, "forbidden")
+    answer = chat.ask("ann", "PATCH", "/settings", {"Signup": "open"})
+    assert answer.json == {**NOTHING, "Auth": "login", "Signup": "open"}
+    assert chat.open("PATCH", "/settings", b'{"Auth":"open"}', operator).json == {**NOTHING, "Signup": "open"}
+    assert code(chat.open("PATCH", "/settings", b'{"Auth":"login"}')) == (403, "forbidden")
+    both = b'{"auth":"login","signup":"invite"}'
+    assert chat.open("PATCH", "/settings", both, operator).json == {**NOTHING, "Auth": "login"}

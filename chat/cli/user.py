@@ -1,0 +1,106 @@
+"""raft-chat user …: who may log in, told to a running node."""
+
+import argparse
+import getpass
+import sys
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from chat.cli.client import CommandFailed, NodeClient, add_data_dir, sub_parser
+
+_USERS = "/users"
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """The sub-command; its exit code.  Raises CommandFailed or OptionRefused."""
+    parser = sub_parser("user", "Users of the cluster that a node on this machine belongs to.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
+
+    adding = actions.add_parser("add", help="make a user", description="Make a user.")
+    adding.add_argument("name", metavar="NAME")
+    role = adding.add_mutually_exclusive_group()
+    role.add_argument("--admin", dest="role", action="store_const", const="admin", help="who may do everything")
+    role.add_argument("--guest", dest="role", action="store_const", const="guest", help="who sees the rooms of --room")
+    adding.add_argument(
+        "--room", dest="rooms", action="append", default=[], help="a room to be a member of; repeatable"
+    )
+    adding.add_argument("--display-name", help="what is shown in place of the name")
+    password = adding.add_mutually_exclusive_group()
+    _add_password_stdin(password)
+    password.add_argument(
+        "--no-password", action="store_true", help="only keep the name: nobody can log in until there is a password"
+    )
+    adding.set_defaults(run=_add, role="member")
+
+    listing = actions.add_parser("list", help="list all users", description="List all users.")
+    listing.set_defaults(run=_list)
+    for action, active, text in (
+        ("deactivate", False, "end all sessions and tokens of a user, who cannot log in any more; posts stay"),
+        ("activate", True, "let a user log in again"),
+    ):
+        changing = actions.add_parser(action, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        changing.add_argument("name", metavar="NAME")
+        changing.set_defaults(run=_change, active=active)
+    text = "set a user's password, which ends all sessions and tokens"
+    setting = actions.add_parser("password", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    setting.add_argument("name", metavar="NAME")
+    _add_password_stdin(setting)
+    setting.set_defaults(run=_set_password)
+
+    for each in actions.choices.values():
+        add_data_dir(each, environment)
+    given = parser.parse_args(arguments)
+    given.run(given)
+    return 0
+
+
+def _add_password_stdin(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--password-stdin", action="store_true", help="read the password from the first line of stdin")
+
+
+def _add(given: argparse.Namespace) -> None:
+    client = NodeClient(given.data_dir)
+    body = {"Name": given.name, "Role": given.role, "Rooms": given.rooms}
+    if given.display_name is not None:
+        body["DisplayName"] = given.display_name
+    if not given.no_password:
+        body["Password"] = _password(given)
+    client.request("POST", _USERS, body)
+    print(f"{given.name} is there: {given.role}{', without a password' if given.no_password else ''}")
+
+
+def _list(given: argparse.Namespace) -> None:
+    client = NodeClient(given.data_dir)
+    target: str | None = _USERS
+    while target is not None:
+        users, target = client.request("GET", target)
+        for user in users if isinstance(users, list) else ():
+            state = "active" if user["Active"] else "not active"
+            print(f"{user['Name']}\t{user['Role']}\t{state}\t{user['DisplayName']}")
+
+
+def _change(given: argparse.Namespace) -> None:
+    NodeClient(given.data_dir).request("PATCH", _path(given.name), {"Active": given.active})
+    print(f"{given.name} is {'active' if given.active else 'not active any more'}")
+
+
+def _set_password(given: argparse.Namespace) -> None:
+    client = NodeClient(given.data_dir)
+    client.request("PATCH", _path(given.name), {"Password": _password(given)})
+    print(f"{given.name} has another password")
+
+
+def _path(name: str) -> str:
+    return f"{_USERS}/{quote(name, safe='')}"
+
+
+def _password(given: argparse.Namespace) -> str:
+    """From stdin, or asked for twice.  Raises CommandFailed."""
+    if given.password_stdin:
+        return sys.stdin.readline().removesuffix("\n").removesuffix("\r")
+    if not sys.stdin.isatty():
+        raise CommandFailed("nobody is there to type a password: pipe it in with --password-stdin")
+    password = getpass.getpass(f"Password for {given.name}: ")
+    if getpass.getpass("Once more: ") != password:
+        raise CommandFailed("these were two different passwords")
+    return password

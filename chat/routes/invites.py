@@ -1,0 +1,92 @@
+"""`/invites`: what people may sign up by."""
+
+from http import HTTPStatus
+
+from chat import auth, validation
+from chat.commands.accounts import RevokeInvite
+from chat.enrolling import ROOMS_MAX
+from chat.inviting import EXPIRES_S, USES_MAX, check_invite, invite_of, told
+from chat.reads import Read
+from chat.refusals import problem_of_refusal
+from chat.request import Request, Response, json_line
+from chat.routing import Answer, Body, Route, Who
+from chat.schemas import LABEL, NAME, READING, ROLE, WAITING, array, integer, record, ref
+from chat.state import access
+from chat.state.access import Acting
+from chat.state.accounts import Invite
+from chat.state.credential_changes import NO_SUCH_INVITE
+from chat.state.tables import Tables
+
+_UNCACHED = ("Cache-Control", "no-store")
+
+
+def list_invites(request: Request) -> Read:
+    """GET /invites: those that are left, the newest last; an admin's are all, another one's his own."""
+
+    def render() -> Response:
+        who, seen = request.acting_on_accounts(), request.replica.last_applied
+        invites = request.state.ask(lambda tables: access.visible_invites(tables, who))
+        body = json_line([told(invite) for invite in invites])
+        return Response(HTTPStatus.OK, body, headers=[_UNCACHED], log_index=seen)
+
+    return Read.asked(request.query(), render)
+
+
+def make(request: Request) -> Response:
+    """POST /invites: 201 and the invite, whose secret nobody is told again."""
+    request.acting_on_accounts()  # nothing is proposed for who proved nothing
+    secret = auth.new_secret(auth.INVITE)
+    fields = validation.json_object(request.body())
+    command = check_invite(request.actor, fields, secret, request.services.gatekeeper.now())
+    made = request.carry_out(command)
+    who = request.acting_on_accounts()
+    invite = Invite(
+        command.digest, command.role, command.rooms, command.uses, command.expires_at, command.label, who.name
+    )
+    body = json_line({**told(invite), "Invite": secret})
+    return Response(HTTPStatus.CREATED, body, headers=[_UNCACHED], log_index=made.index)
+
+
+def revoke(request: Request, id: str) -> Response:
+    """DELETE /invites/{id}: 204, and it is good for nothing any more."""
+    request.catch_up()
+    who = request.acting_on_accounts()
+    invite = request.state.ask(lambda tables: _find(tables, who, id))
+    if invite is None:
+        raise problem_of_refusal(NO_SUCH_INVITE)
+    done = request.carry_out(RevokeInvite(request.actor, invite.digest))
+    return Response(HTTPStatus.NO_CONTENT, log_index=done.index)
+
+
+def _find(tables: Tables, who: Acting, id: str) -> Invite | None:
+    return invite_of(access.visible_invites(tables, who), id)
+
+
+_NEW = Body(
+    record(
+        {},
+        {
+            "Role": ROLE,
+            "Rooms": array(NAME, ROOMS_MAX),
+            "Uses": integer(1, USES_MAX),
+            "ExpiresIn": integer(EXPIRES_S[0], EXPIRES_S[-1]),
+            "Label": LABEL,
+        },
+    )
+)
+
+ROUTES = (
+    Route(
+        "GET", "/invites", list_invites, Who.MEMBER, "The invites that are left; for who is no admin his own",
+        waits=False, answers={200: Answer("Invites", array(ref("Invite")))}, query=READING, login=True,
+    ),
+    Route(
+        "POST", "/invites", make, Who.MEMBER, "Invite people; who is no admin, guests into rooms he is a member of",
+        body=_NEW, answers={201: Answer("The invite, with its secret", ref("NewInvite"))}, query=WAITING, login=True,
+        problems=("no_such_room", "too_many_invites"),
+    ),
+    Route(
+        "DELETE", "/invites/{invite}", revoke, Who.MEMBER, "End an invite; who is no admin, his own",
+        query=WAITING, login=True, problems=("no_such_invite",),
+    ),
+)  # fmt: skip

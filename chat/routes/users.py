@@ -1,0 +1,170 @@
+"""`/users`: who has an account, who gets one, and what becomes of it."""
+
+from http import HTTPStatus
+
+from chat import validation
+from chat.commands import NOBODY
+from chat.enrolling import ROOMS_MAX, Newcomer, check_change, check_newcomer, refused_newcomer
+from chat.history import timestamp
+from chat.paging import NameAsk, NamePage
+from chat.problems import Problem, invalid
+from chat.reads import Read, is_stale
+from chat.refusals import problem_of_refusal
+from chat.request import Request, Response, json_line, percent_encoded
+from chat.routes.name_pages import PAGE, name_ask, name_links
+from chat.routing import Answer, Body, Route, Who
+from chat.schemas import BOOLEAN, NAME, PASSWORD, READING, ROLE, SECRET, WAITING, array, record, ref
+from chat.state import access
+from chat.state.access import Acting
+from chat.state.account_changes import BAD_INVITE, FORBIDDEN, NO_SUCH_USER
+from chat.state.accounts import ADMIN, User
+from chat.state.results import UserChanged, UserMade
+from chat.state.tables import Tables
+
+
+def list_users(request: Request) -> Read:
+    """GET /users[?before|after|around=name][&limit=1000]: those that one may know of, by code point."""
+    query = request.query()
+    ask = name_ask(query)
+    rest = "&consistency=stale" if is_stale(query) else ""
+
+    def render() -> Response:
+        who, seen = request.acting(), request.replica.last_applied
+        page, users = request.state.ask(lambda tables: _page(tables, who, ask))
+        headers = [("Cache-Control", "no-store"), *name_links("/users", ask, page, rest)]
+        return Response(HTTPStatus.OK, json_line([_told(user) for user in users]), headers=headers, log_index=seen)
+
+    return Read.asked(query, render)
+
+
+def _page(tables: Tables, who: Acting, ask: NameAsk) -> tuple[NamePage, list[User]]:
+    page = ask.page(access.visible_users(tables, who))
+    return page, [tables.users[name] for name in page.names]
+
+
+def show(request: Request, name: str) -> Read:
+    """GET /users/{name}; 404 for who is none, and for whom one may not know of."""
+    name = validation.name("Name", name)
+
+    def render() -> Response:
+        who, seen = request.acting(), request.replica.last_applied
+        user = request.state.ask(lambda tables: access.visible_user(tables, who, name))
+        if user is None:
+            raise problem_of_refusal(NO_SUCH_USER)
+        return Response(HTTPStatus.OK, json_line(_told(user)), headers=[("Cache-Control", "no-store")], log_index=seen)
+
+    return Read.asked(request.query(), render)
+
+
+def make(request: Request) -> Response:
+    """POST /users: an account, 201; by an invite, by oneself where anybody may, or by an admin for somebody else."""
+    fields = validation.json_object(request.body())
+    if "invite" not in validation.members(fields):
+        _identify(request)
+    is_stranger = request.actor.by == NOBODY
+    newcomer = check_newcomer(fields, is_stranger=is_stranger)
+    if is_stranger:
+        request.services.gatekeeper.pay(request.environ)  # before it is looked whether the invite is one
+    request.catch_up()
+    _check(request, newcomer)
+    made = request.carry_out(newcomer.command(request.actor, _hash(request, newcomer.password)))
+    assert isinstance(made, UserMade)
+    location = f"/users/{percent_encoded(made.user.name)}"
+    return Response(
+        HTTPStatus.CREATED, json_line(_told(made.user)), headers=[("Location", location)], log_index=made.index
+    )
+
+
+def _identify(request: Request) -> None:
+    """Who has an invite is nobody yet, and so is who comes with a browser's cookie that is over."""
+    try:
+        request.identify()
+    except Problem as problem:
+        if problem.status != HTTPStatus.UNAUTHORIZED or "HTTP_AUTHORIZATION" in request.environ:
+            raise
+
+
+def _check(request: Request, newcomer: Newcomer) -> None:
+    """It is decided when it is applied; but whose wish is refused anyhow has no password hashed."""
+    now = request.services.gatekeeper.now()
+    refusal = request.state.ask(lambda tables: refused_newcomer(tables, request.actor, newcomer, now))
+    if newcomer.invite and refusal is not BAD_INVITE:
+        request.services.gatekeeper.give_back(request.environ)
+    if refusal is not None:
+        raise problem_of_refusal(refusal)
+
+
+def change(request: Request, name: str) -> Response:
+    """PATCH /users/{name}: the user as he is from then on; who he is himself tells his old password for a new one."""
+    wish = check_change(name, validation.json_object(request.body()))
+    request.catch_up()
+    who = request.acting_on_accounts()
+    is_self = bool(who.name) and who.name == wish.name
+    if who.role != ADMIN and not is_self:
+        raise problem_of_refusal(FORBIDDEN)
+    if not request.state.ask(lambda tables: wish.name in tables.users):
+        raise problem_of_refusal(NO_SUCH_USER)
+    if is_self and wish.password is not None and wish.old_password is None:
+        raise invalid("OldPassword", "missing")
+    password_at = None
+    if wish.old_password is not None:
+        with request.ungated():
+            password_at = request.services.gatekeeper.prove(request.environ, wish.name, wish.old_password)
+    password_hash = _hash(request, wish.password) if wish.password is not None else None
+    changed = request.carry_out(wish.command(request.actor, password_hash, password_at))
+    assert isinstance(changed, UserChanged)
+    return Response(HTTPStatus.OK, json_line(_told(changed.user)), log_index=changed.index)
+
+
+def _hash(request: Request, password: str) -> str:
+    """ "" for none, which nobody can log in with."""
+    if not password:
+        return ""
+    with request.ungated():
+        return request.services.gatekeeper.passwords.hash(password)
+
+
+def _told(user: User) -> dict[str, object]:
+    return {
+        "Name": user.name,
+        "DisplayName": user.display_name,
+        "Role": user.role,
+        "Active": user.active,
+        "CreatedAt": timestamp(user.created_at),
+    }
+
+
+_NEW = Body(
+    record(
+        {"Name": NAME},
+        {"Password": PASSWORD, "DisplayName": NAME, "Invite": SECRET, "Role": ROLE, "Rooms": array(NAME, ROOMS_MAX)},
+    )
+)
+_CHANGE = Body(
+    record(
+        {},
+        {"DisplayName": NAME, "Password": PASSWORD, "OldPassword": PASSWORD, "Role": ROLE, "Active": BOOLEAN},
+        members_min=1,
+    )
+)
+
+ROUTES = (
+    Route(
+        "GET", "/users", list_users, Who.USER, "The users, by name; for a guest those who share a room with him",
+        waits=False, answers={200: Answer("Users", array(ref("User")))}, query={**PAGE, **READING},
+    ),
+    Route(
+        "POST", "/users", make, Who.ANYBODY, "Sign up, with an invite where one is needed; or, for admins, make a user",
+        body=_NEW, answers={201: Answer("The user", ref("User"))}, query=WAITING, login=True,
+        problems=("bad_invite", "signup_closed", "name_taken", "looks_like", "too_many_users", "no_such_room"),
+    ),
+    Route(
+        "GET", "/users/{user}", show, Who.USER, "One user",
+        waits=False, answers={200: Answer("The user", ref("User"))}, problems=("no_such_user",), query=READING,
+    ),
+    Route(
+        "PATCH", "/users/{user}", change, Who.SELF, "Change what is named; Role and Active are for admins to say",
+        body=_CHANGE, answers={200: Answer("The user as he is from then on", ref("User"))}, query=WAITING, login=True,
+        problems=("bad_login", "no_such_user", "last_admin", "too_many_attempts"),
+    ),
+)  # fmt: skip
