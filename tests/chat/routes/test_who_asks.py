@@ -1,10 +1,15 @@
 """Where there is a login nothing is read or posted by who proves nothing."""
 
+import re
+
 import pytest
 
+from chat.app import ROUTES
+from chat.routing import Route, Who
 from chat.state.settings import LOGIN, Settings
 from chat.state.tables import Tables
 from tests.chat.chat_client import ChatClient
+from tests.chat.login_client import LoginClient, bearer, code
 
 
 def require_login(tables: Tables) -> None:
@@ -30,3 +35,39 @@ def test_nothing_is_posted_without_a_token() -> None:
     assert answer.json is not None
     assert (answer.status_code, answer.json["code"]) == (401, "login_needed")
     assert chat.state.ask(lambda tables: tables.rooms.names) == []
+
+
+NAMES = {"room": "general", "id": "1", "member": "3", "user": "bob", "name": "bob", "emoji": "x", "index": "1"}
+CLOSED = [route for route in ROUTES if route.who is not Who.ANYBODY and route.path not in ("/ws", "/events")]
+
+
+def target(route: Route) -> str:
+    return re.sub(r"\{(\w+)\}", lambda name: NAMES[name[1]], route.path)
+
+
+def named(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+@pytest.mark.parametrize("route", CLOSED, ids=named)
+def test_no_route_that_is_not_for_anybody_is_for_nobody_nor_for_who_was_revoked(route: Route) -> None:
+    chat = LoginClient()
+    assert code(chat.open(route.method, target(route), b"{}")) == (401, "login_needed")
+    secret = chat.secret["ann"]
+    chat.revoke("ann")
+    assert code(chat.open(route.method, target(route), b"{}", bearer(secret))) == (401, "bad_token")
+    assert (chat.replica.proposed, chat.replica.changes, chat.replica.transfers) == ([], [], [])
+
+
+@pytest.mark.parametrize("route", [route for route in CLOSED if route.method == "GET"], ids=named)
+def test_no_route_reads_for_who_is_revoked_while_it_waits(route: Route) -> None:
+    chat = LoginClient()
+    chat.replica.holds_reads = True
+
+    def revoked_elsewhere() -> None:
+        chat.revoke("ann")
+        chat.replica.release_reads()
+
+    chat.replica.on_read_held = revoked_elsewhere
+    answer = chat.open(route.method, target(route), environ=bearer(chat.secret["ann"]))
+    assert code(answer) == (401, "bad_token")
