@@ -32,7 +32,7 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "not_a_voter": _CONFLICT,
     "not_in_contact": _CONFLICT,
     "not_taken_over": _CONFLICT,
-    "too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
     "too_many_attempts": HTTPStatus.TOO_MANY_REQUESTS,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -81,7 +81,7 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
     if changes:
         codes += ["foreign_origin", "outcome_unknown", "level_too_low"]
     if changes and (route.body is not None):
-        codes.append("too_large")
+        codes.append("body_too_large")
     if login and route.who is not Who.ANYBODY:
         codes += ["login_needed", "forbidden", "too_many_attempts"]
         if changes:

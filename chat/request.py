@@ -325,4 +325,4 @@ def _target(environ: Environ) -> str:
 
 
 def _too_large() -> Problem:
-    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"body: more than {BODY_BYTES_MAX:,} bytes")
+    return Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", f"body: more than {BODY_BYTES_MAX:,} bytes")

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.harness import Cluster
 from tests.contract.cases import run
 
-CASES = 500
+CASES = 200
 
 
 @pytest.fixture(scope="module")
