@@ -38,10 +38,11 @@ class Answer:
 class Client:
     """One connection to one port, kept alive from request to request and opened anew after an error."""
 
-    def __init__(self, port: int, timeout_s: float = 15, host: str = HOST, token: str = "") -> None:
-        """`token`: what every request proves itself with, where there is a login."""
+    def __init__(self, port: int, timeout_s: float = 15, host: str = HOST, token: str = "", address: str = "") -> None:
+        """`token`: what every request proves itself with, where there is a login; `address`: where it comes from."""
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
+        source = (address, 0) if address else None
+        self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s, source_address=source)
 
     def __enter__(self) -> "Client":
         return self
