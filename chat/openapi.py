@@ -35,6 +35,7 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
     "too_many_attempts": HTTPStatus.TOO_MANY_REQUESTS,
+    "starting": HTTPStatus.SERVICE_UNAVAILABLE,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "outcome_unknown": HTTPStatus.GATEWAY_TIMEOUT,
 }
@@ -86,8 +87,8 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
         codes += ["login_needed", "forbidden", "too_many_attempts"]
         if changes:
             codes += ["not_your_name", "archived"]
-    if not login and route.login:
-        codes.append("open_mode")
+    if not login:
+        codes += ["starting", "open_mode"] if route.login else ["starting"]
     return list(dict.fromkeys(codes))
 
 

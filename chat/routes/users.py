@@ -156,7 +156,10 @@ ROUTES = (
     Route(
         "POST", "/users", make, Who.ANYBODY, "Sign up, with an invite where one is needed; or, for admins, make a user",
         body=_NEW, answers={201: Answer("The user", ref("User"))}, query=WAITING, login=True,
-        problems=("bad_invite", "signup_closed", "name_taken", "looks_like", "too_many_users", "no_such_room"),
+        problems=(
+            "bad_invite", "signup_closed", "forbidden", "name_taken", "looks_like", "too_many_users", "no_such_room",
+            "too_many_attempts",
+        ),
     ),
     Route(
         "GET", "/users/{user}", show, Who.USER, "One user",

@@ -37,7 +37,10 @@ def test_nothing_is_posted_without_a_token() -> None:
     assert chat.state.ask(lambda tables: tables.rooms.names) == []
 
 
-NAMES = {"room": "general", "id": "1", "member": "3", "user": "bob", "name": "bob", "emoji": "x", "index": "1"}
+NAMES = {
+    "room": "general", "id": "1", "member": "3", "user": "bob", "name": "bob", "emoji": "x", "index": "1",
+    "invite": "0",
+}  # fmt: skip
 CLOSED = [route for route in ROUTES if route.who is not Who.ANYBODY and route.path not in ("/ws", "/events")]
 
 
