@@ -5,6 +5,7 @@
 // Any node answers any request: the one that the socket has reached is asked first, the one that served the page after it.
 
 /** @typedef {import("./types.js").Post} Post */
+/** @typedef {import("./types.js").RoomDetails} RoomDetails */
 
 export const PAGE_SIZE = 100;
 
@@ -33,18 +34,18 @@ export function preferNode(origin) {
   preferredNode = origin;
 }
 
-/** @returns {Promise<string[]>} the names of all rooms, by code point */
-export async function fetchRoomNames() {
-  /** @type {string[]} */
-  const names = [];
+/** @returns {Promise<RoomDetails[]>} all rooms, by the code points of their names */
+export async function fetchRooms() {
+  /** @type {RoomDetails[]} */
+  const rooms = [];
   /** @type {string | null} */
-  let path = "/rooms?limit=1000";
+  let path = "/rooms?limit=1000&details=true";
   for (let page = 0; path !== null && page < PAGES_MAX; page += 1) {
     const response = await getFresh(path);
-    names.push(.../** @type {string[]} */ (await readJson(response)));
+    rooms.push(.../** @type {RoomDetails[]} */ (await readJson(response)));
     path = nextLink(response);
   }
-  return names;
+  return rooms;
 }
 
 /**

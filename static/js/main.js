@@ -23,6 +23,7 @@ const session = new Session(
   store,
   (room, post) => announcer.announce(room, post),
   (room) => announcer.announceDeletion(room),
+  (room) => location.replace(linkRoom(room)),
 );
 const nameView = new NameView(store, session);
 /** @type {{render: () => void}[]} in the order of painting */

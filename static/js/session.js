@@ -6,7 +6,7 @@
 //   in a broadcast or in a page from REST, whichever comes first.
 // - A room that has heard of a newer Id than it holds is filled up by REST until it holds it.
 
-import { fetchAfter, fetchBefore, fetchNewest, fetchRoomNames, PAGE_SIZE, preferNode } from "./api.js";
+import { fetchAfter, fetchBefore, fetchNewest, fetchRooms, PAGE_SIZE, preferNode } from "./api.js";
 import { reactedTo } from "./reactions.js";
 import { ChatSocket } from "./socket.js";
 import { lastId } from "./store.js";
@@ -32,11 +32,13 @@ export class Session {
    * @param {Store} store
    * @param {(room: string, post: Post) => void} arrived  told of every post of somebody else that comes in live
    * @param {(room: string) => void} vanished  told of every room that is deleted
+   * @param {(room: string) => void} moved  told of the next name of the room in view
    */
-  constructor(store, arrived, vanished) {
+  constructor(store, arrived, vanished, moved) {
     this.store = store;
     this.arrived = arrived;
     this.vanished = vanished;
+    this.moved = moved;
     this.outbox = store.outbox;
     /** @type {Map<string, ReturnType<typeof setTimeout>>} ClientIds under way, each with the timer that gives up */
     this.underway = new Map();
@@ -71,6 +73,7 @@ export class Session {
   openRoom(name) {
     this.store.enterRoom(name);
     const room = this.store.currentRoom;
+    if (room !== null && room.name !== name) this.moved(room.name);
     if (room !== null && room.loaded !== "yes") void this.reload(room);
   }
 
@@ -131,7 +134,8 @@ export class Session {
 
   async listRooms() {
     try {
-      this.store.listRooms(await fetchRoomNames());
+      const rooms = await fetchRooms();
+      this.follow(() => this.store.listRooms(rooms));
     } catch {
       this.store.failListing();
     }
@@ -272,14 +276,26 @@ export class Session {
 
   /** @param {import("./types.js").Happening} happening */
   notice(happening) {
-    const { Type, RoomName, Post, Id } = happening;
+    const { Type, RoomName, Room, Post, Id } = happening;
     this.happened += 1;
     // A newer server may tell of more.
     if (Type === "PostChanged" && Post) this.store.replacePost(RoomName, Post.Id, () => Post);
     if (Type === "Reacted" && Id) this.store.replacePost(RoomName, Id, (post) => reactedTo(post, happening));
+    if (Type === "RoomChanged" && Room) this.follow(() => this.store.describeRoom(Room));
     if (Type !== "RoomDeleted") return;
     this.store.removeRoom(RoomName);
     this.vanished(RoomName);
+  }
+
+  /**
+   * Do what may give the room in view another name.
+   * @param {() => void} change
+   */
+  follow(change) {
+    const before = this.store.current;
+    change();
+    const { current } = this.store;
+    if (current !== null && current !== before) this.moved(current);
   }
 
   /**

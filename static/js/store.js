@@ -13,6 +13,7 @@ import { Outbox } from "./outbox.js";
 /** @typedef {import("./types.js").Connection} Connection */
 /** @typedef {import("./types.js").Post} Post */
 /** @typedef {import("./types.js").Room} Room */
+/** @typedef {import("./types.js").RoomDetails} RoomDetails */
 
 /** A room holds this many posts before its older half is let go; scrolling up brings them back. */
 const POSTS_MAX = 600;
@@ -23,6 +24,8 @@ export class Store {
     this.outbox = new Outbox();
     /** @type {Map<string, Room>} */
     this.rooms = new Map();
+    /** @type {Map<string, string>} of rooms, by the names that they had */
+    this.presentNames = new Map();
     /** @type {string | null} the room in view */
     this.current = null;
     /** @type {"loading" | "yes" | "failed"} are the names of all rooms here? */
@@ -46,7 +49,8 @@ export class Store {
     let room = this.rooms.get(name);
     if (room === undefined) {
       room = {
-        name, posts: [], exists: false, deleted: false, loaded: "no", fromStart: false, older: "no", unread: 0, newestId: 0,
+        name, topic: "", archived: false, posts: [], exists: false, deleted: false, loaded: "no", fromStart: false,
+        older: "no", unread: 0, newestId: 0,
       };
       this.rooms.set(name, room);
       this.roomsVersion += 1;
@@ -71,11 +75,39 @@ export class Store {
     return [...this.rooms.values()].reduce((sum, room) => sum + room.unread, 0);
   }
 
-  /** @param {string[]} names */
-  listRooms(names) {
-    for (const name of names) this.noteExistence(this.room(name));
+  /** @param {RoomDetails[]} rooms */
+  listRooms(rooms) {
+    for (const details of rooms) this.describeRoom(details);
     this.listed = "yes";
     this.changed();
+  }
+
+  /**
+   * A room is so now.  What this page has under a name that the room had goes on under its present one.
+   * @param {RoomDetails} details
+   */
+  describeRoom({ Name, Topic, Archived, Aliases = [] }) {
+    this.presentNames.delete(Name);
+    for (const alias of [...Aliases].reverse()) this.moveRoom(alias, Name);
+    const room = this.room(Name);
+    room.topic = Topic;
+    room.archived = Archived;
+    this.noteExistence(room);
+    this.changed();
+  }
+
+  /**
+   * @param {string} from
+   * @param {string} to
+   */
+  moveRoom(from, to) {
+    this.presentNames.set(from, to);
+    const room = this.rooms.get(from);
+    if (room === undefined) return;
+    this.rooms.delete(from);
+    if (!this.rooms.has(to)) this.rooms.set(to, Object.assign(room, { name: to }));
+    if (this.current === from) this.current = to;
+    this.roomsVersion += 1;
   }
 
   failListing() {
@@ -86,9 +118,9 @@ export class Store {
   /** @param {string | null} name */
   enterRoom(name) {
     if (this.currentRoom?.deleted) this.rooms.delete(this.currentRoom.name);
-    this.current = name;
+    this.current = name === null ? null : this.presentNames.get(name) ?? name;
     this.roomsVersion += 1;
-    if (name !== null) this.markRead(name);
+    if (this.current !== null) this.markRead(this.current);
     this.changed();
   }
 
@@ -98,6 +130,7 @@ export class Store {
    */
   removeRoom(name) {
     this.rooms.delete(name);
+    for (const [had, has] of this.presentNames) if (has === name) this.presentNames.delete(had);
     this.roomsVersion += 1;
     if (name === this.current) Object.assign(this.room(name), { deleted: true, loaded: "yes", fromStart: true });
     this.changed();

@@ -30,6 +30,8 @@
  * @typedef {object} Room
  * @property {string} name
  * @property {Post[]} posts  a gapless run of Ids, oldest first; empty until loaded
+ * @property {string} topic  what it is about, as far as anybody has said
+ * @property {boolean} archived  it is to be read only
  * @property {boolean} exists  the server has it; false for one that was opened here and has no post yet
  * @property {boolean} deleted  it was deleted while it was in view, and nobody has made it again
  * @property {"no" | "loading" | "yes" | "failed"} loaded
@@ -37,6 +39,15 @@
  * @property {"no" | "loading" | "failed"} older  is an older page under way?
  * @property {number} unread  posts of others that came while the room was not being read
  * @property {number} newestId  the newest Id that was heard of; posts may end before it while they are filled up
+ */
+
+/**
+ * A room as the server tells it.
+ * @typedef {object} RoomDetails
+ * @property {string} Name
+ * @property {string} Topic
+ * @property {boolean} Archived
+ * @property {string[]} [Aliases]  names that it had, the oldest first
  */
 
 /**
@@ -55,9 +66,10 @@
 /**
  * What happened to a room or to one of its posts.
  * @typedef {object} Happening
- * @property {string} Type  RoomDeleted, PostChanged (has Post), Reacted (has Id, and one reaction or all that there are),
+ * @property {string} Type  RoomDeleted, RoomChanged (has Room), PostChanged (has Post), Reacted (has Id, and one reaction or all that there are),
  *   or one of a newer server
  * @property {string} RoomName
+ * @property {RoomDetails} [Room]
  * @property {Post} [Post]
  * @property {number} [Id]
  * @property {Record<string, string[]>} [Reactions]  all of them, after an absence

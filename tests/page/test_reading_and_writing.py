@@ -1,5 +1,7 @@
 """What a reader sees and does while all is well."""
 
+import re
+
 from playwright.sync_api import expect
 
 from tests.cluster.clients import curl
@@ -102,6 +104,35 @@ def test_a_deleted_room_leaves_the_list_and_says_so_where_it_is_open(cluster: Cl
     expect(page.locator("#rooms a")).to_have_text(["general1 unread", "kitchen", "office"])
     page.click("text=general")
     expect_messages(page, "anybody?")
+
+
+def test_what_becomes_of_a_room_shows_at_once_and_still_after_coming_back(cluster: Cluster, reader: Reader) -> None:
+    cluster.post(1, "general", "hello")
+    page = reader.open("/#/rooms/general")
+    expect_messages(page, "hello")
+    page.fill("#message", "not said yet")
+    url = f"{cluster.nodes[1].url}/rooms"
+    curl("-X", "PATCH", f"{url}/general", "-d", '{"Name": "lobby", "Topic": "<b>Who is here</b>"}')
+    curl("-X", "PUT", f"{url}/office")
+    expect(page.locator("#rooms a")).to_have_text(["lobby", "office"])
+    expect(page).to_have_url(re.compile("#/rooms/lobby$"))
+    expect(page.locator("#message")).to_have_value("not said yet")
+    for _ in range(2):
+        expect(page.locator("#room-title")).to_have_text("lobby")
+        expect(page.locator("#room-topic")).to_have_text("<b>Who is here</b>")
+        expect(page.locator("#room-archived")).to_be_hidden()
+        expect_messages(page, "hello")
+        page.reload()
+    expect(page.locator("#rooms a")).to_have_text(["lobby", "office"])
+    for link in ("#/rooms/office", "#/rooms/general"):  # the second one from before it had another name
+        page.evaluate("link => { location.hash = link; }", link)
+        expect(page.locator("#room-title")).to_have_text("office" if "office" in link else "lobby")
+    expect(page).to_have_url(re.compile("#/rooms/lobby$"))
+    curl("-X", "PATCH", f"{url}/lobby", "-d", '{"Archived": true}')
+    expect(page.locator("#room-archived")).to_be_visible()
+    expect(page.locator("#composer")).to_be_hidden()
+    curl("-X", "PATCH", f"{url}/lobby", "-d", '{"Archived": false}')
+    expect(page.locator("#composer")).to_be_visible()
 
 
 def test_who_leaves_a_deleted_room_and_comes_back_finds_an_empty_one(cluster: Cluster, reader: Reader) -> None:

@@ -1,11 +1,13 @@
 // @ts-check
-// Where the reader writes.  It is never disabled: what is written offline waits in the outbox.
+// Where the reader writes.  It is never disabled: what is written offline waits in the outbox.  An archived room has
+// none.
 
 import { find, setText } from "../dom.js";
 import { countCodePoints, MESSAGE_MAX, tidyMessage } from "../names.js";
 
 /** @typedef {import("../session.js").Session} Session */
 /** @typedef {import("../store.js").Store} Store */
+/** @typedef {import("../types.js").Room} Room */
 /** @typedef {import("./name.js").NameView} NameView */
 
 const HEIGHT_MAX_PX = 200;
@@ -29,6 +31,8 @@ export class ComposerView {
     this.drafts = new Map();
     /** @type {string | null} */
     this.shown = null;
+    /** @type {Room | null} */
+    this.room = null;
     this.form.addEventListener("submit", (event) => this.submit(event));
     this.input.addEventListener("keydown", (event) => this.noticeKey(event));
     this.input.addEventListener("input", () => this.noticeTyping());
@@ -36,11 +40,14 @@ export class ComposerView {
   }
 
   render() {
-    const { current } = this.store;
+    const { current, currentRoom } = this.store;
+    const isRenamed = currentRoom !== null && currentRoom === this.room;
+    this.room = currentRoom;
+    this.form.hidden = currentRoom?.archived ?? false;
     if (current === this.shown) return;
     this.shown = current;
     this.input.placeholder = current === null ? "" : `Message ${current}`;
-    this.input.value = this.drafts.get(current ?? "") ?? "";
+    if (!isRenamed) this.input.value = this.drafts.get(current ?? "") ?? "";
     this.noticeInput();
     if (matchMedia("(pointer: fine)").matches) this.input.focus(); // a phone would bring up its keyboard
   }

@@ -1,5 +1,5 @@
 // @ts-check
-// What says where the reader is: the room's name above the timeline, the window's title, and which of the two screens
+// What says where the reader is: the room's name and topic above the timeline, the window's title, and which of the two screens
 // a phone shows.
 
 import { find, setText } from "../dom.js";
@@ -11,6 +11,8 @@ export class HeadingView {
   constructor(store) {
     this.store = store;
     this.title = find("room-title", HTMLElement);
+    this.topic = find("room-topic", HTMLElement);
+    this.archived = find("room-archived", HTMLElement);
     this.room = find("room", HTMLElement);
     this.nothing = find("nothing", HTMLElement);
   }
@@ -21,6 +23,8 @@ export class HeadingView {
     this.room.hidden = current === null;
     this.nothing.hidden = current !== null;
     setText(this.title, current ?? "");
+    setText(this.topic, this.store.currentRoom?.topic ?? "");
+    this.archived.hidden = !this.store.currentRoom?.archived;
     const title = current === null ? "raft-chat" : `${current} · raft-chat`;
     document.title = unread > 0 ? `(${unread}) ${title}` : title;
   }
