@@ -60,9 +60,11 @@ class Clocks:
         others = sorted(ahead for ahead, answered_s in asked if answered_s >= known_from_s)
         unknown = len(asked) - len(others)
         lowest, highest = [-inf] * unknown + others, others + [inf] * unknown
-        middle = len(asked) // 2  # of all clocks, with the own one; of an even number, the lower of the two
-        self._stamped = _at(lowest, middle - 1), _at(highest, len(asked) - middle)
-        self._agreed = _at(lowest, middle - 1), _at(lowest, middle)
+        own = self._id in voters  # a leader that is being removed leads on for a moment, and has no say
+        count = len(asked) + own
+        middle, other_middle = (count - 1) // 2, count // 2  # of all, with the own one; not the same in an even number
+        self._stamped = _at(lowest, middle - own), _at(highest, other_middle)
+        self._agreed = _at(lowest, middle - own), _at(lowest, middle)
 
     def stamp(self) -> int:
         """Microseconds since 1970: what entries are stamped with."""

@@ -9,6 +9,7 @@ from functools import cache
 
 import pytest
 
+from chat.state.machine import APPLIERS
 from tests.simulation.world import Report
 from tests.simulator import outcome_of
 
@@ -60,6 +61,11 @@ def test_the_seeds_hold_what_they_are_for() -> None:
         "posts changed": 500,
         "retries found posted": 100,
         "reads": 5_000,
+        "tokens revoked": 100,
+        "operations that found a token ended": 200,
+        "stamps of wrong clocks that are right": 1_000,
+        "posts gone by their age": 100,
+        **{f"applied {kind.__name__}": 1 for kind in APPLIERS},
     }
     assert {name: counts[name] for name in at_least if counts[name] < at_least[name]} == {}
 

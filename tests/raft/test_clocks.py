@@ -139,6 +139,14 @@ def test_who_votes_no_more_counts_no_more() -> None:
     assert (member.stamps(), member.agrees()) == (0, None)
 
 
+def test_the_clock_of_who_has_no_vote_does_not_count() -> None:
+    member = member_of(9 * HOUR, 0, HOUR, 9 * HOUR)
+    member.clocks.settle([2, 3, 4])
+    assert (member.stamps(), member.agrees()) == (HOUR, HOUR)
+    member.clocks.settle([2, 3])
+    assert (member.stamps(), member.agrees()) == (HOUR, 0)
+
+
 def test_an_answer_that_took_long_says_nothing() -> None:
     member = Member()
     for id in (2, 3):

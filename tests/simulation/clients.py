@@ -12,19 +12,23 @@ from http import HTTPStatus
 from random import Random
 from typing import TYPE_CHECKING, cast
 
-from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention, encode
-from chat.commands.cluster import Begin, SetSettings
+from chat.commands import NOBODY, OPERATOR, Actor, Command, DeleteRoom, Post, SetRetention, encode
+from chat.commands.cluster import SetSettings
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.commands.rooms import ChangeRoom
+from chat.commands.rooms import ChangeRoom, DropRoom
 from chat.history import Page, PageAsk
 from chat.posting import answer_to_repeat
 from chat.problems import Problem
 from chat.revising import Wish, command_for
-from chat.state.events import PostChanged, Reacted
-from chat.state.results import Done, Posted, Refusal, Repeated
+from chat.state import access
+from chat.state.events import PostChanged, Reacted, RoomDeleted
+from chat.state.results import Done, Posted, Refusal, Repeated, RoomChanged, TokensRevoked
 from raft.errors import RaftError
+from tests.simulation.accounts import SIGNED_OUT, Account, SignIn, acts_by
 from tests.simulation.invariants import Violation, require
+from tests.simulation.machine import EPOCH
 from tests.simulation.revisions import Revisions
+from tests.simulation.whims import Whims
 
 if TYPE_CHECKING:
     from chat.replica import Replica
@@ -117,7 +121,10 @@ class Client:
         self._room = ""
         self._began_at = 0
         self._changed_at = 0
-        self._command: Command | Wish | None = None  # None: it reads
+        self._command: Command | Wish | SignIn | None = None  # None: it reads
+        self._account = Account(id, rng, login=world.scenario.login)
+        self._whims = Whims(rng)
+        self._was_revoked = False  # before the operation began, its token's end had been acknowledged
         self._last = False
 
     def start(self) -> None:
@@ -133,7 +140,11 @@ class Client:
         self._operations += 1
         if not self._last:
             self._room = f"room-{rng.randint(1, world.scenario.rooms)}"
-        self._command = None if self._last else self._thought()
+        self._command = self._account.needed(healed=world.network.healed)
+        if self._command is None and not self._last:
+            self._command = self._thought()
+        self._last = self._last and self._command is None
+        self._was_revoked = self._account.token in world.revocations
         self._began_at = world.history.seen(self._room)
         self._changed_at = world.history.revisions.acknowledged(self._room)
         self._ask()
@@ -141,29 +152,41 @@ class Client:
     def _thought(self) -> Command | Wish | None:
         """What it would do now."""
         world, rng = self._world, self._rng
-        kind = 1.0 if world.network.healed else rng.random()
+        kind, actor = 1.0 if world.network.healed else rng.random(), self._account.actor
         if kind < world.scenario.reading:
             return None
         if kind < world.scenario.reading + world.scenario.deleting:
             if rng.random() < 0.3:
-                return ChangeRoom(Actor(), self._room, max_age_seconds=rng.choice([-1, 1, 2]))
+                return ChangeRoom(Actor(OPERATOR), self._room, max_age_seconds=rng.choice([-1, 1, 2]))
             if rng.random() < 0.2:
                 age_s, unused_s, empty_s = rng.choice([0, 0, 2]), rng.choice([0, 0, 1]), rng.choice([0, 0, 1])
-                return SetSettings(Actor(), None, None, rng.choice([0, 50]), age_s, unused_s, empty_s)
+                return SetSettings(Actor(OPERATOR), None, None, rng.choice([0, 50]), age_s, unused_s, empty_s)
             kept = rng.choice([0, 1, 5, 30])
+            if actor.by:
+                whole = DropRoom(Actor(OPERATOR), self._room)
+                return ChangeRoom(Actor(OPERATOR), self._room, max_messages=kept) if kept else whole
             return SetRetention(self._room, kept) if kept else DeleteRoom(self._room)
         if kind >= 1 - world.scenario.changing and not world.network.healed:
             return self._change()
+        if kind >= 1 - world.scenario.changing - world.scenario.whims and not world.network.healed:
+            now = EPOCH + int(world.schedule.now_ms * 1000)
+            if world.scenario.login and rng.random() < 0.5:
+                return self._account.whim(world.scenario.clients)
+            return self._whims.next(actor, now)
         text = f"{self.id}.{self._operations}" + "x" * rng.choice([0, 10, 300])
-        return Post(self._room, f"user-{self.id}", text, f"{self.id}-{self._operations}")
+        return Post(self._room, actor.user, text, f"{self.id}-{self._operations}", by=actor.by)
 
     def _change(self) -> Command | Wish:
         """What it would have become of one of the newest posts."""
-        rng, history = self._rng, self._world.history
-        id = max(history.seen(self._room) - rng.randrange(5), 1)
+        rng, history, actor = self._rng, self._world.history, self._account.actor
+        newest = history.seen(self._room)
+        id = max(newest - rng.randrange(5), 1)
         if rng.random() < 0.4:
-            return React(Actor(NOBODY, f"user-{self.id}"), self._room, id, rng.choice("+-"), rng.random() < 0.7)
+            return React(actor, self._room, id, rng.choice("+-"), rng.random() < 0.7)
         message = None if rng.random() < 0.3 else f"edit {self.id}.{self._operations}"
+        if actor.by:
+            own = [id for id in range(max(newest - 20, 1), newest + 1) if history.author(self._room, id) == actor.user]
+            return Wish(actor, self._room, rng.choice(own) if own else id, message)
         return Wish(Actor(NOBODY, history.author(self._room, id)), self._room, id, message)
 
     def _ask(self) -> None:
@@ -198,12 +221,21 @@ class Client:
         command = self._command
         if attempt != self._attempt:
             return  # a connection that the client has closed is not served
-        if isinstance(command, Wish):
+        if isinstance(command, SignIn):
+            process.forwarding.read(lambda error: self._sign_in(process, attempt, command, error))
+        elif isinstance(command, Wish):
             process.forwarding.read(lambda error: self._wish(process, attempt, command, error))
         elif command is not None:
             process.forwarding.post(encode(command), lambda result: self._commanded(process, attempt, command, result))
         else:
             process.forwarding.read(lambda error: self._read(process, attempt, error))
+
+    def _sign_in(self, process: "Process", attempt: int, sign_in: SignIn, error: RaftError | None) -> None:
+        if error is not None:
+            self._answer(attempt, lambda: self._failed(error))
+            return
+        command = process.state.ask(lambda tables: sign_in.command(tables, process.wall_us))
+        process.forwarding.post(encode(command), lambda result: self._commanded(process, attempt, command, result))
 
     def _wish(self, process: "Process", attempt: int, wish: Wish, error: RaftError | None) -> None:
         if error is not None:
@@ -211,13 +243,14 @@ class Client:
             return
         try:
             change = command_for(cast("Replica", process), process.state, wish)
-        except Problem:
-            self._answer(attempt, self._over)  # it is gone
+        except Problem as problem:  # it is gone, or not this one's
+            refusal = Refusal(problem.code, str(problem))
+            self._answer(attempt, lambda: self._done(wish, refusal))
             return
         if isinstance(change, EditPost | DeletePost):
             process.forwarding.post(encode(change), lambda result: self._commanded(process, attempt, change, result))
         else:
-            self._answer(attempt, lambda: self._done(Begin(), change))
+            self._answer(attempt, lambda: self._done(wish, change))
 
     def _commanded(self, process: "Process", attempt: int, command: Command, result: object) -> None:
         if isinstance(command, Post) and isinstance(result, Repeated):
@@ -229,7 +262,12 @@ class Client:
             self._answer(attempt, lambda: self._failed(error))
             return
         room, limit = self._room, self._rng.choice([3, 1_000])
-        page = process.state.page(room, PageAsk(limit))
+        acting = process.state.ask(lambda tables: access.acting(tables, self._account.actor))
+        if isinstance(acting, Refusal):
+            refusal = acting
+            self._answer(attempt, lambda: self._signed_out(refusal))
+            return
+        page = process.state.page(room, PageAsk(limit), acting)
         try:
             shown = process.shown(page)
         except LookupError:
@@ -246,12 +284,33 @@ class Client:
         if attempt == self._attempt:
             tell()
 
-    def _done(self, command: Command, result: object) -> None:
+    def _signed_out(self, refusal: Refusal) -> None:
+        self._world.counts["operations that found a token ended"] += 1
+        self._account.answered(React(self._account.actor, "", 0, "", True), refusal)
+        self._command, self._last = None, False  # it did nothing
+        self._over()
+
+    def _require_token(self) -> None:
+        if self._was_revoked:
+            detail = f"{self._account.actor} did {self._command}, and its token had ended before"
+            raise Violation("revoked is revoked", detail)
+
+    def _done(self, command: Command | Wish, result: object) -> None:
         if isinstance(result, RaftError) or (
             isinstance(result, Problem) and result.status == HTTPStatus.GATEWAY_TIMEOUT
         ):
             self._failed(result)
             return
+        if isinstance(result, Refusal) and result.code in SIGNED_OUT and acts_by(command) == self._account.token:
+            self._signed_out(result)
+            return
+        if acts_by(command) > 0 and not isinstance(result, Refusal | Problem | Done):
+            self._require_token()
+        if not isinstance(command, Wish):
+            self._account.answered(command, result)
+        if isinstance(result, TokensRevoked):
+            self._world.revocations.answered(result)
+            self._world.counts["tokens revoked"] += len(result.numbers)
         if isinstance(command, Post):
             if isinstance(result, Problem) and result.status == HTTPStatus.GONE:
                 self._world.history.post_gone(command)
@@ -266,11 +325,12 @@ class Client:
         elif isinstance(result, PostChanged | Reacted):
             self._world.history.revisions.acknowledge(result)
             self._world.counts["posts changed"] += 1
-        elif not isinstance(result, Refusal | Done):
+        elif isinstance(result, RoomDeleted | RoomChanged):
             self._world.counts["rooms deleted or bounded"] += 1
         self._over()
 
     def _was_shown(self, page: Page, room: str, shown: list[bytes]) -> None:
+        self._require_token()
         self._world.history.read_done(page, room, shown, self._began_at, self._changed_at)
         self._world.counts["reads"] += 1
         self._over()

@@ -9,7 +9,8 @@ what is new in it.  The names, and what each says:
 - leader completeness: who leads holds all that was committed in earlier terms
 - own term: a leader commits by counting only what ends in an entry of its own term (§5.4.2)
 - committed on a majority: what counts as committed is on the disks of a majority
-- state machine safety: one entry at each index is applied, with one outcome, and leads to one state
+- state machine safety: one entry at each index is applied, with one outcome, and leads to one state: compared at some
+  indexes, at each snapshot, and wherever a process ends
 - configuration in force: a member goes by the newest one in its log, committed or not
 - one change at a time: at most one uncommitted configuration in a leader's log, and none before an entry of its term
   is committed
@@ -21,6 +22,9 @@ what is new in it.  The names, and what each says:
 - time never falls: entries' times ascend
 - stamped right: a leader that has heard all voters' clocks stamps what is right, where most of them are (`truth.py`)
 - expired never early: then nothing goes by its age before its time
+- revoked is revoked: a token whose end was acknowledged is good for nothing that begins later; its number is never
+  given again
+- single use: a ticket is redeemed once
 - readable: what the state shows is in the log
 - believable: no member refuses what a correct one sent, and no program error ends a process
 
@@ -32,10 +36,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from chat.commands import decode
+from chat.commands import Command, decode
+from chat.commands.accounts import CreateTicket, RedeemTicket
 from chat.commands.cluster import Forget
 from chat.state.events import PostChanged, Reacted
-from chat.state.results import Posted
+from chat.state.results import Done, Posted, Redeemed, Refusal, TokenMade, TokensRevoked
 from raft.membership import decode_configuration
 from raft.messages import (
     AppendEntriesReply,
@@ -84,6 +89,9 @@ class Invariants:
         self._outcomes: list[tuple[bool, object]] = []  # by index - 1: (admitted, result)
         self._admitted: dict[tuple[int, int, int], int] = {}  # (member, boot, sequence) -> the index it was applied at
         self._refused: set[tuple[int, int, int]] = set()
+        self._tokens: dict[int, bytes] = {}  # number -> digest
+        self._revoked: set[int] = set()  # their numbers
+        self._tickets: set[bytes] = set()  # made, and not used; the digests
         self._digests: dict[int, str] = {}  # index -> the state there
 
     @property
@@ -238,12 +246,33 @@ class Invariants:
         self._outcomes.append((admitted, result))
         if isinstance(result, Posted) and result.created:
             self._history.posted(result, entry.time)
-        elif isinstance(result, PostChanged | Reacted):
-            self._history.revisions.changed(result)
-        elif isinstance(command := decode(entry.body), Forget):
-            self._history.forgot(command.before)
+        elif entry.kind is Kind.COMMAND and admitted:
+            self._applied_command(decode(entry.body), result)
         if admitted and id is not None:
             self._admit(id, index)
+
+    def _check_tokens(self, result: TokenMade | TokensRevoked) -> None:
+        """A number names one token, and that ends once."""
+        if isinstance(result, TokensRevoked):
+            self._revoked.update(result.numbers)
+            return
+        number, digest = result.token.number, result.token.digest
+        require(self._tokens.setdefault(number, digest) == digest, "revoked is revoked", f"two tokens {number}")
+        require(number not in self._revoked, "revoked is revoked", f"token {number} is there again")
+
+    def _applied_command(self, command: Command | None, result: object) -> None:
+        self._counts[f"applied {type(command).__name__}"] += not isinstance(result, Refusal)
+        if isinstance(result, PostChanged | Reacted):
+            self._history.revisions.changed(result)
+        elif isinstance(result, TokenMade | TokensRevoked):
+            self._check_tokens(result)
+        elif isinstance(command, Forget):
+            self._history.forgot(command.before)
+        elif isinstance(command, CreateTicket) and isinstance(result, Done):
+            self._tickets.add(command.digest)
+        elif isinstance(command, RedeemTicket) and isinstance(result, Redeemed):
+            require(command.digest in self._tickets, "single use", f"a ticket for token {result.token.number} again")
+            self._tickets.discard(command.digest)
 
     def _admit(self, id: ProposalId, index: int) -> None:
         key = (id.member, id.boot, id.sequence)

@@ -151,6 +151,8 @@ class Process:
     def die(self) -> None:
         """It is gone, and tidies nothing up."""
         self.alive = False
+        if self.last_applied:
+            self.world.invariants.state(self.machine, self.last_applied, self.digest())
         self.housekeeping.die()
 
     def pause(self) -> None:

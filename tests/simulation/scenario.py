@@ -48,6 +48,8 @@ class Scenario:
     faults: tuple[tuple[str, int], ...]  # (name, weight)
     # what goes by its age
     client_ids_kept_s: int
+    whims: float  # and commands of all other kinds
+    login: bool  # clients have accounts
     clocks: str  # "right"; "few" founders have wrong ones, fewer than half; "wild": any may
     # what becomes of posts
     changing: float  # how much of what clients do is to edit, delete and react
@@ -106,5 +108,7 @@ def draw(seed: int) -> Scenario:
         faults=tuple(faults) if any(weight for _, weight in faults) else CALM,
         client_ids_kept_s=rng.choice([1, 2, 30]),
         changing=rng.choice([0, 0.05, 0.2]),
+        whims=rng.choice([0.02, 0.1]),
+        login=rng.random() < 0.3,
         clocks=rng.choice(["right", "few", "few", "wild"]),
     )

@@ -9,7 +9,7 @@ steady clock ran too fast or too slow since, what it makes of others' clocks.
 from typing import TYPE_CHECKING
 
 from chat.commands import Command
-from chat.commands.cluster import Expire, Forget
+from chat.commands.cluster import Expire, ExpireCredentials, Forget
 from chat.state import expiry
 from chat.state.tables import Tables
 from raft.clocks import OFF_S
@@ -56,12 +56,12 @@ class Truth:
 
     def proposed(self, process: "Process", command: Command) -> None:
         """A keeper is about to propose this."""
-        if not isinstance(command, Expire | Forget):
+        if not isinstance(command, Expire | Forget | ExpireCredentials):
             return
         if not self._is_sure(process, of_all=False):
             self._unsure.add(command)
             return
-        now = command.now if isinstance(command, Expire) else command.before + expiry.CLIENT_IDS_KEPT_S * _SECOND
+        now = command.now if not isinstance(command, Forget) else command.before + expiry.CLIENT_IDS_KEPT_S * _SECOND
         if now > self._now(process) + AGREED_BOUND_US:
             early_s = (now - self._now(process)) / _SECOND
             raise Violation("expired never early", f"member {process.id} takes it for {early_s:.1f} s later than it is")

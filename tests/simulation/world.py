@@ -10,11 +10,14 @@ from unittest import mock
 
 from chat.commands import LEVEL
 from chat.history import PageAsk
+from chat.state.access import Acting
+from chat.state.accounts import ADMIN
 from raft.errors import DiskFailed, StartRefused
 from raft.identity import Founder, Identity
 from raft.membership import Member
 from raft.messages import SnapshotChunk
 from raft.node import Role
+from tests.simulation.accounts import Revocations
 from tests.simulation.clients import Client, History
 from tests.simulation.disk import Died
 from tests.simulation.faults import Faults
@@ -30,6 +33,7 @@ HEALED_TIMEOUTS = 60  # so many election timeouts it may take, once all is mende
 LOOK_EVERY_MS = 20.0
 JOIN_EVERY_MS = 50.0
 FORGET_EVERY_S = 0.5
+EVERYTHING = Acting("", ADMIN, operator=True)  # sees it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class World:
         self.machines: dict[int, Machine] = {}
         self.history = History()
         self.truth = Truth()
+        self.revocations = Revocations()
         self.invariants = Invariants(self.machines, self.history, self.counts)
         self.network = Network(self._rng(), self.schedule, scenario, self.counts)
         self.next_id = 1
@@ -163,7 +168,7 @@ class World:
                 continue  # it is no member any more, or not yet
             self.invariants.state(process.machine, applied, process.digest())
             for room in self.history.rooms:
-                page = process.state.page(room, PageAsk(limit=1_000_000))
+                page = process.state.page(room, PageAsk(limit=1_000_000), EVERYTHING)
                 self.history.read_done(
                     page, room, process.shown(page), self.history.seen(room), self.history.revisions.acknowledged(room)
                 )
