@@ -145,6 +145,8 @@ class Actions:
             propose(self._reception.replica, command, lambda outcome: self._call(partial(self._tell, outcome)))
         except Problem as problem:
             self._tell(problem)
+        except RaftError as error:  # it is not known which commands every member knows
+            self._tell(problem_of(error))
 
     def _tell(self, outcome: Success | Problem | bytes) -> None:
         """Answer the first one, and begin the next."""

@@ -14,6 +14,8 @@ from chat.commands.posts import DeletePost, EditPost, React
 from chat.gatekeeper import POSTS
 from chat.state.accounts import ADMIN
 from chat.state.settings import INVITE, LOGIN
+from raft.errors import Unavailable
+from tests.chat.fake_replica import FakeReplica
 from tests.chat.people import ROLES, new_user
 from tests.chat.websocket_node import DEADLINE_S, Client, Node
 
@@ -119,6 +121,19 @@ def test_without_a_quorum_all_of_it_gets_temporary_errors(node: Node) -> None:
     ):
         error = answer(client, **said, ClientId="c-1")["Error"]
         assert (error["ClientId"], error["code"], error["Temporary"]) == ("c-1", "unavailable", True)
+
+
+def test_what_the_others_know_is_waited_for(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def level(replica: FakeReplica) -> int:
+        raise Unavailable("it is not known yet")
+
+    node.post()
+    client = silent(node)
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeReplica, "level", property(level), raising=False)
+        error = answer(client, Action="react", Id=1, Emoji="+", User="bob")["Error"]
+        assert (error["code"], error["Temporary"]) == ("unavailable", True)
+    assert "Ack" in answer(client, Action="react", Id=1, Emoji="+", User="bob")
 
 
 def test_a_client_is_answered_in_the_order_in_which_it_spoke(node: Node) -> None:

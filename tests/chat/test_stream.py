@@ -13,19 +13,29 @@ import pytest
 
 from chat import hub, stream
 from chat.app import create_app
+from chat.commands import OPERATOR, Actor, encode
+from chat.commands.accounts import RevokeTokens
+from chat.commands.cluster import SetAuth
 from chat.link import HubLimits
 from chat.serving import Server
 from chat.state.events import PostEvent
+from chat.state.settings import INVITE, LOGIN
 from chat.stream import Streams
-from tests.chat.websocket_node import DEADLINE_S, NODES, Node
+from tests.chat.people import ROLES, new_user
+from tests.chat.websocket_node import DEADLINE_S, NODES, Node, bearer
 
 
 class Follower:
     """One `GET /events`, an event at a time."""
 
-    def __init__(self, port: int, query: str = "", last_event_id: str | None = None, method: str = "GET") -> None:
+    def __init__(
+        self, port: int, query: str = "", last_event_id: str | None = None, method: str = "GET", name: str | None = None
+    ) -> None:
+        """`name`: of the token that it brings."""
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
         headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
+        if name is not None:
+            headers["Authorization"] = bearer(name).partition(": ")[2]
         self._connection.request(method, f"/events{query}", headers=headers)
         self.answer = self._connection.getresponse()
         self.last_id = last_event_id
@@ -303,3 +313,36 @@ def test_a_room_of_which_too_much_was_missed_is_named_and_the_last_one_has_the_i
     with node.follow(last_event_id="c0ffee-3") as follower:
         assert {follower.hear()["Limited"]["RoomName"] for _ in range(2)} == {"a", "b"}
         assert follower.last_id == "c0ffee-10"
+
+
+def test_where_there_is_a_login_a_stream_is_its_tokens_and_ends_with_it(node: StreamingNode) -> None:
+    node.replica.commit(encode(SetAuth(Actor(OPERATOR), LOGIN, INVITE)))
+    for name, role in ROLES.items():
+        node.replica.commit(encode(new_user(Actor(OPERATOR), name, role)))
+    for name in ("bob", "eve"):
+        node.log_in(name, name)
+    with Follower(node.events.port) as nobody:
+        assert nobody.answer.status == 401
+    with Follower(node.events.port, name="bob") as bob, Follower(node.events.port, name="eve") as eve:
+        assert [follower.hear()["Hello"]["User"] for follower in (bob, eve)] == ["bob", "eve"]
+        node.settle()
+        node.post_as("bob", "club", "made")
+        node.members("club", "bob")
+        node.post_as("bob", "club", "private")
+        node.post_as("bob", "general", "public")
+        assert posts(bob, 3) == ["made", "private", "public"]
+        assert posts(eve, 2) == ["made", "public"]
+        node.replica.commit(encode(RevokeTokens(Actor(OPERATOR), name="bob")))
+        node.post_as("eve", "general", "after")
+        assert bob.hear_to_the_end() == []
+        assert posts(eve, 1) == ["after"]
+
+
+def posts(follower: Follower, count: int) -> list[str]:
+    """The texts of the next posts, whatever else is told."""
+    texts: list[str] = []
+    while len(texts) < count:
+        frame = follower.hear()
+        if "Post" in frame:
+            texts.append(frame["Post"]["Message"])
+    return texts
