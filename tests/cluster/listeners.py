@@ -20,12 +20,13 @@ CONNECT_S = 10
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
-def upgrade(port: int) -> bytes:
+def upgrade(port: int, *headers: str) -> bytes:
     """A handshake (RFC 6455 §4.1)."""
     key = base64.b64encode(os.urandom(16)).decode()
+    more = "".join(f"{header}\r\n" for header in headers)
     return (
         f"GET /ws HTTP/1.1\r\nHost: {HOST}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
     ).encode()
 
 

@@ -1,96 +1,16 @@
 """Websockets of real nodes that live through what happens to them: nonsense, silence, restarts and kills."""
 
-import json
 import selectors
 import signal
-import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
-from typing import Any, Self
 
-from tests.cluster.clients import HOST
-from tests.cluster.harness import Cluster, Node
-from tests.cluster.listeners import CLOSE, PING, PONG, TEXT, client_frame, frame_at, upgrade
+from tests.cluster.harness import Cluster
+from tests.cluster.listeners import PING, PONG, TEXT
+from tests.cluster.socket_client import Socket
 
 PING_S = 25  # a server pings each socket so often
-FRAME_S = 10
-
-
-class Socket:
-    """A client that sees every frame, pings too."""
-
-    def __init__(self, node: Node) -> None:
-        self.socket = socket.create_connection((HOST, node.port), FRAME_S)
-        self.socket.sendall(upgrade(node.port))
-        self._unread = bytearray()
-        self._take_head()
-
-    def _take_head(self) -> None:
-        while b"\r\n\r\n" not in self._unread:
-            self._receive()
-        head, _, rest = bytes(self._unread).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101 "), head
-        self._unread = bytearray(rest)
-
-    def _receive(self) -> None:
-        data = self.socket.recv(1 << 16)
-        assert data, "the connection has ended"
-        self._unread += data
-
-    def frame(self) -> tuple[int, bytes]:
-        """The opcode and the payload of the next frame."""
-        while (found := frame_at(self._unread, 0)) is None:
-            self._receive()
-        opcode, payload, end = found
-        del self._unread[:end]
-        return opcode, payload
-
-    def frames(self) -> Iterator[tuple[int, bytes]]:
-        """Those that are here already; and what has come, where something has."""
-        self._receive()
-        while (found := frame_at(self._unread, 0)) is not None:
-            opcode, payload, end = found
-            del self._unread[:end]
-            yield opcode, payload
-
-    def say(self, **said: object) -> None:
-        self.send(TEXT, json.dumps(said).encode())
-
-    def send(self, opcode: int, payload: bytes) -> None:
-        self.socket.sendall(client_frame(opcode, payload))
-
-    def hear(self) -> dict[str, Any]:
-        """The next message; pings are answered."""
-        while (frame := self.frame())[0] == PING:
-            self.send(PONG, frame[1])
-        opcode, payload = frame
-        assert opcode == TEXT, frame
-        found = json.loads(payload)
-        assert isinstance(found, dict)
-        return found
-
-    def hear_close(self) -> int:
-        """The code that the node closes it with."""
-        while (frame := self.frame())[0] != CLOSE:
-            pass
-        return int.from_bytes(frame[1][:2])
-
-    def subscribe(self, cursor: str | None = None) -> str:
-        self.say(Action="subscribe", Rooms="*", Cursor=cursor)
-        return str(self.hear()["Hello"]["Cursor"])
-
-    def next_post(self) -> tuple[str, str]:
-        """The next frame's text and cursor; it is a post."""
-        frame = self.hear()
-        return frame["Post"]["Message"], frame["Cursor"]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
 
 
 def test_websocket_robustness_pings_and_reconnections(tmp_path: Path) -> None:
