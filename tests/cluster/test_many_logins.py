@@ -1,0 +1,45 @@
+"""Passwords take a core for as long as they are compared; the cluster goes on meanwhile."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic
+
+from chat.auth import AT_ONCE, WAITING_MAX
+from tests.cluster.clients import TRY_AGAIN, Client
+from tests.cluster.harness import Cluster
+from tests.cluster.people import FLAGS, People
+from tests.cluster.waiting import wait_until
+
+LOGINS = AT_ONCE + WAITING_MAX + 2  # so that some are told to come again
+DEADLINE_S = 60
+POST_S = 5
+
+
+def guess(port: int, number: int) -> int:
+    """A wrong password from an address, and for a name, of its own; the status once there was time to compare it."""
+    body = json.dumps({"Name": f"nobody {number}", "Password": "wrong password"})
+    with Client(port, DEADLINE_S, address=f"127.2.0.{number + 1}") as client:
+
+        def answered() -> int | None:
+            status = client.request("POST", "/login", body).status
+            return None if status in TRY_AGAIN else status
+
+        return wait_until(answered, DEADLINE_S, "a login is answered")
+
+
+def test_many_logins_at_once_cost_no_leader_and_hold_up_no_post(tmp_path: Path) -> None:
+    with Cluster(tmp_path, flags=FLAGS) as cluster:
+        leader = cluster.start_ready().wait_leader()
+        people = People(cluster)
+        term = cluster.nodes[leader].status()["Term"]
+        with ThreadPoolExecutor(LOGINS) as pool:
+            guesses = [pool.submit(guess, cluster.nodes[leader].port, number) for number in range(LOGINS)]
+            slowest_s = 0.0
+            while not all(each.done() for each in guesses):
+                began = monotonic()
+                assert people.post("bob", leader, "hello").status in (201, 429)
+                slowest_s = max(slowest_s, monotonic() - began)
+            assert [each.result() for each in guesses] == [401] * LOGINS
+        assert slowest_s < POST_S
+        assert {node.status()["Term"] for node in cluster.running()} == {term}
