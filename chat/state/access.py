@@ -128,8 +128,8 @@ def visible_users(tables: Tables, acting: Acting) -> Sequence[str]:
         return tables.user_names
     if tables.settings.auth == OPEN:
         return ()
-    shared = (room.details.members for room in tables.rooms.by_name.values() if room.details is not None)
-    return sorted({acting.name}.union(*(members for members in shared if acting.name in members)))
+    shared = (tables.rooms.by_name[name].details for name in tables.rooms.of_user.get(acting.name, ()))
+    return sorted({acting.name}.union(*(details.members for details in shared if details is not None)))
 
 
 def visible_user(tables: Tables, acting: Acting, name: str) -> User | None:

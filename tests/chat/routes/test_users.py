@@ -189,7 +189,7 @@ def test_a_guest_knows_of_those_with_whom_he_shares_a_room() -> None:
     chat.say("ann")
 
     def join(tables: Tables) -> None:
-        tables.rooms.by_name["general"].details = RoomDetails(members=frozenset({"gus", "eve"}))
+        tables.rooms.describe(tables.rooms.by_name["general"], RoomDetails(members=frozenset({"gus", "eve"})))
 
     chat.state.ask(join)
     assert names(chat.ask("gus", target="/users")) == ["eve", "gus"]
