@@ -64,6 +64,6 @@ ROUTES = (
     Route(
         "PATCH", "/settings", configure, Who.ADMIN, "Change what is named; Auth is the operator's",
         body=Body(record({}, {**_WORDS, **_BOUNDS}, members_min=1)), answers=_SETTINGS, query=WAITING,
-        problems=("forbidden",),
+        problems=("forbidden", "open_mode"),
     ),
 )  # fmt: skip

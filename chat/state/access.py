@@ -4,7 +4,7 @@ Pure functions of the tables, for the appliers and for who reads alike.  A room 
 one that does not exist: whoever asks here gets None for both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from chat.commands.accounts import OPERATOR, Actor
@@ -128,14 +128,24 @@ def visible_users(tables: Tables, acting: Acting) -> Sequence[str]:
         return tables.user_names
     if tables.settings.auth == OPEN:
         return ()
-    shared = (tables.rooms.by_name[name].details for name in tables.rooms.of_user.get(acting.name, ()))
-    return sorted({acting.name}.union(*(details.members for details in shared if details is not None)))
+    return sorted({acting.name}.union(*_company(tables, acting)))
+
+
+def _company(tables: Tables, acting: Acting) -> Iterator[frozenset[str]]:
+    """The members of each room that this one is a member of."""
+    for name in tables.rooms.of_user.get(acting.name, ()):
+        details = tables.rooms.by_name[name].details
+        if details is not None:
+            yield details.members
 
 
 def visible_user(tables: Tables, acting: Acting, name: str) -> User | None:
     """Who has this name; None where nobody has, or this one may not know of him."""
-    user, names = tables.users.get(name), visible_users(tables, acting)
-    return user if user is not None and (names is tables.user_names or name in names) else None
+    if acting.role == GUEST and tables.settings.auth != OPEN:
+        is_known = name == acting.name or any(name in members for members in _company(tables, acting))
+    else:
+        is_known = acting.operator or tables.settings.auth != OPEN
+    return tables.users.get(name) if is_known else None
 
 
 def visible_invites(tables: Tables, acting: Acting) -> list[Invite]:

@@ -36,7 +36,8 @@ def set_auth(tables: Tables, command: SetAuth, entry: Entry, tell: Tell) -> Sett
 
 def set_settings(tables: Tables, command: SetSettings, entry: Entry, tell: Tell) -> SettingsChanged | Refusal:
     """What is named is so from now on; what has to go because of it goes by `expire`."""
-    who = access.acting(tables, command.actor)
+    # How one signs up is about accounts: where there are none, nobody is to say how it will be once there are.
+    who = (access.acting if command.signup is None else access.acting_on_accounts)(tables, command.actor)
     if isinstance(who, Refusal):
         return who
     if who.role != ADMIN:

@@ -13,9 +13,11 @@ from chat.commands.posts import Post
 from chat.gatekeeper import STRANGERS, Gatekeeper
 from chat.problems import Problem
 from chat.reads import STALE_S_MAX
+from chat.state.accounts import HOUR
 from chat.state.settings import INVITE, OPEN
+from chat.uses import Uses
 from raft.errors import Unavailable
-from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient
+from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, Clock
 from tests.chat.fake_replica import FakeReplica
 from tests.chat.login_client import LoginClient, bearer, code, log_in, password
 from tests.chat.test_reads import Answer
@@ -310,3 +312,16 @@ def test_back_in_the_open_mode_tokens_are_not_looked_at() -> None:
     answer = chat.say("bob", User="eve")
     assert answer.status_code == 201
     assert proposed(chat)[0].by == 0
+
+
+def test_a_token_that_is_used_in_a_later_hour_is_noted_and_no_other() -> None:
+    chat, uses = LoginClient(), Uses()
+    clock = Clock(chat.replica.now)
+    gatekeeper = Gatekeeper(chat.replica, chat.state, uses=uses, clock=clock)
+    assert gatekeeper.recognise(bearer(chat.secret["bob"])) is not None
+    assert uses.take(9) == ()
+    clock.now += HOUR
+    for _ in range(3):
+        gatekeeper.recognise(bearer(chat.secret["bob"]))
+        gatekeeper.recognise(bearer(auth.new_secret(auth.TOKEN)))
+    assert uses.take(9) == (chat.number["bob"],)

@@ -1,6 +1,6 @@
 """What is set for the whole cluster holds where a room says nothing of its own."""
 
-from chat.commands import Actor, Command, DeleteRoom, Post
+from chat.commands import OPERATOR, Actor, Command, DeleteRoom, Post
 from chat.commands.cluster import Expire, SetSettings
 from chat.commands.rooms import ChangeRoom
 from chat.state.accounts import MEMBER, SESSION, Token, User
@@ -43,17 +43,21 @@ class Chat:
 def test_what_is_not_named_stays() -> None:
     chat = Chat()
     chat.do(SetSettings(ANYBODY, max_rooms=9, max_age_seconds=60))
-    assert chat.do(SetSettings(ANYBODY, OPEN, max_messages=5, max_age_seconds=0)) == SettingsChanged(
+    assert chat.do(SetSettings(Actor(OPERATOR), OPEN, max_messages=5, max_age_seconds=0)) == SettingsChanged(
         4, Settings(signup=OPEN, max_rooms=9, max_messages=5)
     )
-    chat.do(SetSettings(ANYBODY, INVITE, 0, 1, 2, 3, 4))
+    chat.do(SetSettings(Actor(OPERATOR), INVITE, 0, 1, 2, 3, 4))
     assert chat.state.ask(lambda tables: tables.settings) == Settings(OPEN, INVITE, 0, 1, 2, 3, 4)
 
 
 def test_what_no_bound_can_be_is_refused() -> None:
     chat = Chat()
     assert chat.refusal(SetSettings(ANYBODY, max_age_seconds=-1)) == "invalid_field"
-    assert chat.refusal(SetSettings(ANYBODY, "closed")) == "invalid_field"
+    assert chat.refusal(SetSettings(Actor(OPERATOR), "closed")) == "invalid_field"
+
+
+def test_where_nobody_logs_in_nobody_says_how_one_will_sign_up() -> None:
+    assert Chat().refusal(SetSettings(ANYBODY, OPEN)) == "open_mode"
 
 
 def test_where_there_is_a_login_an_admin_sets_it() -> None:

@@ -164,5 +164,6 @@ def test_the_mode_is_the_operators_to_say_and_how_one_signs_up_an_admins() -> No
     assert answer.json == {**NOTHING, "Auth": "login", "Signup": "open"}
     assert chat.open("PATCH", "/settings", b'{"Auth":"open"}', operator).json == {**NOTHING, "Signup": "open"}
     assert code(chat.open("PATCH", "/settings", b'{"Auth":"login"}')) == (403, "forbidden")
+    assert code(chat.open("PATCH", "/settings", b'{"Signup":"open"}')) == (409, "open_mode")
     both = b'{"auth":"login","signup":"invite"}'
     assert chat.open("PATCH", "/settings", both, operator).json == {**NOTHING, "Auth": "login"}
