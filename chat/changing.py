@@ -56,6 +56,8 @@ def check_direct(actor: Actor, fields: Mapping[str, object]) -> CreateRoom:
     """The command for the room of some users and who asks, `{"Users": ["bob"]}`.  Raises Problem naming the field."""
     members = _only(fields, "users")
     users = _users("Users", members.get("users"), DIRECT_USERS[-1])
+    if not set(users) - {actor.user}:
+        raise invalid("Users", "must name somebody else")
     return CreateRoom(actor, f"direct~{room_letters()}", DIRECT, members=users)
 
 
