@@ -63,18 +63,18 @@ ROUTES = (
         "PATCH", _POST, edit, Who.AUTHOR, "Say a post otherwise; what it said stays in its history",
         body=Body(record({"Message": MESSAGE, "User": NAME})),
         answers={200: Answer("The post as it is from then on", ref("Post"))},
-        problems=(*_MISSING, "not_the_author", "too_many_edits"), query=WAITING,
+        problems=(*_MISSING, "not_the_author", "too_many_edits", "archived"), query=WAITING,
     ),
     Route(
         "DELETE", _POST, delete, Who.AUTHOR_OR_OWNER, "Take back what a post said; its Id stays",
-        problems=(*_MISSING, "not_the_author"), query={**USER, **WAITING},
+        problems=(*_MISSING, "not_the_author", "archived"), query={**USER, **WAITING},
     ),
     Route(
         "PUT", _REACTION, react, Who.USER, "React to a post",
-        problems=(*_MISSING, "too_many_reactions"), query={**USER, **WAITING},
+        problems=(*_MISSING, "too_many_reactions", "archived"), query={**USER, **WAITING},
     ),
     Route(
         "DELETE", _REACTION, take_back, Who.USER, "Take a reaction back",
-        problems=_MISSING, query={**USER, **WAITING},
+        problems=(*_MISSING, "archived"), query={**USER, **WAITING},
     ),
 )  # fmt: skip
