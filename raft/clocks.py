@@ -36,9 +36,8 @@ class Clocks:
         self._id = id
         self._wall_us = wall_us
         self._steady_s = steady_s
-        self._told: dict[
-            int, tuple[float, float]
-        ] = {}  # by member: its clock less the steady one, and when it was read
+        # By member: its clock less the steady one, in microseconds, and when it was read.
+        self._told: dict[int, tuple[float, float]] = {}
         self._voters: Sequence[int] = ()
         # Two bounds of the own clock, less the steady one: within them it is the median itself.
         self._stamped = -inf, inf  # or may be, by what is not known
