@@ -105,8 +105,8 @@ class RoomTable:
         room.delete(log_index)
 
     def _leave(self, name: str, room: Room) -> None:
-        """A name that this room had is none of its names any more."""
-        if not is_private_name(name):
+        """A name that this room had is none of its names any more; it stays where there is a count to keep."""
+        if room.newest_id and not is_private_name(name):
             left = self.by_name[name] = Room(name)
             left.newest_id = room.newest_id
 

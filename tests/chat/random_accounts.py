@@ -18,7 +18,7 @@ from chat.commands.accounts import (
 from chat.commands.cluster import ExpireCredentials, SetAuth, SetSettings
 from chat.commands.posts import WHOLE_ROOM, Mark
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
-from tests.chat.random_log import COMMANDS, ROOMS
+from tests.chat.random_log import COMMANDS, ROOM_COMMANDS, ROOMS
 
 _rooms = st.sampled_from(ROOMS)
 _some_users = st.lists(st.sampled_from(["ann", "bob", "bob", "eve"]), max_size=3).map(tuple)
@@ -115,6 +115,10 @@ _OPENING: list[Command] = [
     LogIn(Actor(NOBODY, "ann"), 4, bytes(32), "session", "", 0),
     LogIn(Actor(NOBODY, "bob"), 5, bytes([1]) * 32, "session", "", 1_000),
 ]
+# Of rooms alone, so that much becomes of each of them.
+ROOM_LOGS: st.SearchStrategy[list[Command]] = st.lists(
+    st.one_of(_room_commands, _room_commands, _posts_by_token, ROOM_COMMANDS), max_size=40
+).map(_OPENING.__add__)
 _ACCOUNT_COMMANDS = st.one_of(
     _accounts, _accounts, _accounts, _posts_by_token, _marks, COMMANDS, _modes, _room_commands, _room_commands
 )

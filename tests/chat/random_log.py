@@ -69,14 +69,14 @@ _settings = st.builds(
     st.sampled_from([None, 0, 3]),
 )  # fmt: skip
 _rest = st.one_of(_retentions, _bounds, st.builds(DeleteRoom, _rooms), st.builds(Begin), _forgets, _expiries, _settings)
-_rooms_as_wholes = st.one_of(
+ROOM_COMMANDS = st.one_of(
     _rooms_made, _rooms_changed, _rooms_changed, st.builds(DropRoom, _actors, _names)
 )  # fmt: skip
 Changed = EditPost | DeletePost | React | Pin | SetRetention | ChangeRoom | DeleteRoom
 Drawn = Post | Changed | Begin | Forget | Expire | SetSettings | CreateRoom | DropRoom
 # Without rooms that are made without a post, renamed or archived.
 PLAIN_COMMANDS: st.SearchStrategy[Drawn] = st.one_of(_posts, _posts, _posts, _changes, _changes, _rest, _rest)
-COMMANDS: st.SearchStrategy[Drawn] = st.one_of(PLAIN_COMMANDS, PLAIN_COMMANDS, _rooms_as_wholes)
+COMMANDS: st.SearchStrategy[Drawn] = st.one_of(PLAIN_COMMANDS, PLAIN_COMMANDS, ROOM_COMMANDS)
 
 
 def entry(index: int, command: Command) -> Entry:

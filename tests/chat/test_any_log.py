@@ -9,7 +9,7 @@ from chat.state.machine import ChatState
 from chat.state.results import Refusal
 from chat.state.rooms import is_private_name, is_public
 from chat.state.tables import Tables
-from tests.chat.random_accounts import ACCOUNT_LOGS
+from tests.chat.random_accounts import ACCOUNT_LOGS, ROOM_LOGS
 from tests.chat.random_log import answers, apply, split
 
 
@@ -18,7 +18,7 @@ def told(state: ChatState) -> list[bytes]:
     return [line for line in state.document() if not line.startswith((b'{"Chat"', b'{"Ages"'))]
 
 
-@given(ACCOUNT_LOGS)
+@given(ACCOUNT_LOGS | ROOM_LOGS)
 def test_a_refusal_changes_nothing(log: list[Command]) -> None:
     state = ChatState()
     before = told(state)
@@ -29,7 +29,7 @@ def test_a_refusal_changes_nothing(log: list[Command]) -> None:
         before = after
 
 
-@given(ACCOUNT_LOGS)
+@given(ACCOUNT_LOGS | ROOM_LOGS)
 def test_what_is_derived_is_what_follows_from_the_rest(log: list[Command]) -> None:
     state = ChatState()
     apply(state, log)
@@ -47,7 +47,7 @@ def derived(tables: Tables) -> list[object]:
     ]  # fmt: skip
 
 
-@given(ACCOUNT_LOGS)
+@given(ACCOUNT_LOGS | ROOM_LOGS)
 def test_a_room_has_the_form_of_name_that_its_kind_has_and_an_owner_who_is_a_member(log: list[Command]) -> None:
     state = ChatState()
     apply(state, log)
@@ -73,7 +73,7 @@ def test_a_credential_belongs_to_somebody_who_may_use_it(log: list[Command]) -> 
     assert all(number < tables.next_token for number in tables.tokens)
 
 
-@given(ACCOUNT_LOGS, st.integers(0, 60))
+@given(ACCOUNT_LOGS | ROOM_LOGS, st.integers(0, 60))
 def test_a_restored_state_gives_the_same_answers_and_goes_on_the_same(log: list[Command], at: int) -> None:
     before, after = split(log, at)
     index = 2 + len(before)

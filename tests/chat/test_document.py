@@ -17,7 +17,7 @@ from chat.state.machine import ChatState
 from chat.state.results import Missed, Repeated
 from raft import planes
 from raft.errors import InvalidMessage
-from tests.chat.random_log import LOGS, answers, apply, split
+from tests.chat.random_log import LOGS, ROOM_COMMANDS, answers, apply, split
 
 SMALL: list[Command] = [
     Post("general", "ann", "one", "c1"),
@@ -35,7 +35,7 @@ def state_of(commands: list[Command]) -> ChatState:
     return state
 
 
-@given(LOGS, st.integers(0, 60))
+@given(LOGS | st.lists(ROOM_COMMANDS, max_size=20), st.integers(0, 60))
 def test_a_restored_state_gives_the_same_answers_and_goes_on_the_same(log: list[Command], at: int) -> None:
     before, after = split(log, at)
     index = 2 + len(before)

@@ -294,3 +294,20 @@ def test_a_members_name_is_one_text_in_all_rooms(chat: Rooms) -> None:
         for room in tables.rooms.by_name.values():
             assert room.details is not None
             assert all(member is tables.users[member].name for member in room.details.members)
+
+
+@pytest.mark.parametrize("posts", [0, 2])
+def test_a_state_with_names_that_rooms_had_is_restored(chat: Rooms, posts: int) -> None:
+    for _ in range(posts):
+        chat.post("bob", PLANS)
+    chat.change("bob", name="ideas", visibility=PUBLIC)
+    for name in ("one", "two", "three"):
+        chat.change("bob", "ideas", name=name)
+    chat.made(CreateRoom(chat.by["bob"], "one", PUBLIC), RoomMade)
+    chat.change("bob", "three", visibility=PRIVATE, drawn=DRAWN)
+    for room in ("", f"three~{DRAWN}", "one"):
+        if room:
+            chat.made(DropRoom(chat.by["bob"], room), RoomDeleted)
+        restored = ChatState()
+        restored.restore(chat.index, chat.state.document())
+        assert restored.digest() == chat.state.digest()

@@ -39,6 +39,15 @@ def test_a_room_is_found_by_the_names_it_had_until_it_goes_or_another_is_made_th
     assert table.existing("older") is None
 
 
+def test_a_name_is_left_with_its_count_and_without_a_count_not_at_all() -> None:
+    table = RoomTable(
+        [room("said", RoomDetails(aliases=("old",)), posts=2), room("quiet", RoomDetails(aliases=("was",)))]
+    )
+    for name in ("said", "quiet"):
+        table.remove(table.by_name[name], 20)
+    assert {name: left.newest_id for name, left in table.by_name.items()} == {"said": 2, "old": 2, "quiet": 0}
+
+
 def test_rooms_that_are_not_public_are_not_among_the_names_that_all_see() -> None:
     table = RoomTable([room("a", RoomDetails(visibility=PRIVATE), posts=1), room("b", posts=1)])
     assert table.names == ["b"]
