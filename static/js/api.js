@@ -4,12 +4,14 @@
 // Every function is one request (or one walk along `Link: rel="next"`), has a deadline, and throws ApiError only.
 // Any node answers any request: the one that the socket has reached is asked first, the one that served the page after it.
 
+/** @typedef {import("./types.js").Account} Account */
 /** @typedef {import("./types.js").Post} Post */
 /** @typedef {import("./types.js").RoomDetails} RoomDetails */
 
 export const PAGE_SIZE = 100;
 
 const DEADLINE_MS = 15_000;
+const INVITE_S = 7 * 24 * 60 * 60;
 /** The most pages one walk takes: 100,000 rooms. Past that something is wrong with the links. */
 const PAGES_MAX = 100;
 
@@ -21,11 +23,13 @@ export class ApiError extends Error {
   /**
    * @param {number} status
    * @param {string} detail  for the reader
+   * @param {Record<string, unknown>} [problem]  what else the server said of it
    */
-  constructor(status, detail) {
+  constructor(status, detail, problem = {}) {
     super(detail);
     this.name = "ApiError";
     this.status = status;
+    this.problem = problem;
   }
 }
 
@@ -41,7 +45,7 @@ export async function fetchRooms() {
   /** @type {string | null} */
   let path = "/rooms?limit=1000&details=true";
   for (let page = 0; path !== null && page < PAGES_MAX; page += 1) {
-    const response = await getFresh(path);
+    const response = await fresh(path, get);
     rooms.push(.../** @type {RoomDetails[]} */ (await readJson(response)));
     path = nextLink(response);
   }
@@ -78,6 +82,64 @@ export async function fetchAfter(room, id) {
 }
 
 /**
+ * Who the reader is.  The cookie that says so is this page's own node's, so no other is asked.
+ * @returns {Promise<Account>}
+ */
+export async function fetchMe() {
+  return /** @type {Account} */ (await readJson(await fresh("/me?", (path) => askHere("GET", path))));
+}
+
+/**
+ * @param {string} name
+ * @param {string} password
+ */
+export async function logIn(name, password) {
+  await askHere("POST", "/login", { Name: name, Password: password, Label: "browser" });
+}
+
+export async function logOut() {
+  await askHere("POST", "/logout", {});
+}
+
+/**
+ * Make the first account, and log in as it.
+ * @param {string} token  that the node printed
+ * @param {string} name
+ * @param {string} password
+ */
+export async function setUp(token, name, password) {
+  await askHere("POST", "/setup", { Token: token, Name: name, Password: password });
+}
+
+/**
+ * @param {string} invite  "" where everybody may sign up
+ * @param {string} name
+ * @param {string} password
+ */
+export async function signUp(invite, name, password) {
+  await askHere("POST", "/users", { Name: name, Password: password, ...(invite === "" ? {} : { Invite: invite }) });
+}
+
+/**
+ * @param {string} name
+ * @param {string} oldPassword
+ * @param {string} password
+ */
+export async function changePassword(name, oldPassword, password) {
+  const path = `/users/${encodeURIComponent(name)}`;
+  await askHere("PATCH", path, { OldPassword: oldPassword, Password: password });
+}
+
+/**
+ * An invite for one member, good for a week.
+ * @returns {Promise<string>} its secret, which is told this once
+ */
+export async function makeInvite() {
+  const response = await askHere("POST", "/invites", { Role: "member", Uses: 1, ExpiresIn: INVITE_S });
+  return /** @type {{Invite: string}} */ (await readJson(response)).Invite;
+}
+
+/**
  * Where a node's websocket is.
  * @param {string} origin  `http(s)://host:port`
  * @returns {string}
@@ -94,7 +156,7 @@ export function socketUrl(origin) {
  * @returns {Promise<Post[]>}
  */
 async function fetchPosts(room, query) {
-  const response = await getFresh(`/rooms/${encodeURIComponent(room)}?${query}`);
+  const response = await fresh(`/rooms/${encodeURIComponent(room)}?${query}`, get);
   return /** @type {Post[]} */ (await readJson(response));
 }
 
@@ -102,14 +164,15 @@ async function fetchPosts(room, query) {
  * What the cluster has; while it has no quorum (503) what this node has, for that is better than nothing: the socket
  * brings the rest.
  * @param {string} path  with a query
+ * @param {(path: string) => Promise<Response>} asked
  * @returns {Promise<Response>}
  */
-async function getFresh(path) {
+async function fresh(path, asked) {
   try {
-    return await get(path);
+    return await asked(path);
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 503)) throw error;
-    return get(`${path}&consistency=stale`);
+    return asked(`${path}&consistency=stale`);
   }
 }
 
@@ -120,22 +183,42 @@ async function getFresh(path) {
 async function get(path) {
   let response = await ask(preferredNode, path);
   if (response === null && preferredNode !== location.origin) response = await ask(location.origin, path);
-  if (response === null) throw new ApiError(0, "The server cannot be reached.");
-  if (!response.ok) throw new ApiError(response.status, await readDetail(response));
-  return response;
+  return accept(response);
+}
+
+/**
+ * Ask the node that served the page.
+ * @param {string} method
+ * @param {string} path
+ * @param {object} [body]
+ * @returns {Promise<Response>}
+ */
+async function askHere(method, path, body) {
+  return accept(await ask(location.origin, path, { method, body: body && JSON.stringify(body) }));
 }
 
 /**
  * @param {string} node
  * @param {string} path
+ * @param {RequestInit} [request]
  * @returns {Promise<Response | null>} null where no answer came
  */
-async function ask(node, path) {
+async function ask(node, path, request) {
   try {
-    return await fetch(new URL(path, node), { signal: AbortSignal.timeout(DEADLINE_MS) });
+    return await fetch(new URL(path, node), { ...request, signal: AbortSignal.timeout(DEADLINE_MS) });
   } catch {
     return null;
   }
+}
+
+/**
+ * @param {Response | null} response
+ * @returns {Promise<Response>}
+ */
+async function accept(response) {
+  if (response === null) throw new ApiError(0, "The server cannot be reached.");
+  if (!response.ok) throw await readProblem(response);
+  return response;
 }
 
 /**
@@ -151,13 +234,14 @@ async function readJson(response) {
 }
 
 /**
- * The words of a `application/problem+json` answer.
+ * An `application/problem+json` answer.
  * @param {Response} response
- * @returns {Promise<string>}
+ * @returns {Promise<ApiError>}
  */
-async function readDetail(response) {
+async function readProblem(response) {
   const problem = await response.json().catch(() => ({}));
-  return String(problem.detail || problem.title || `The server answered ${response.status}.`);
+  const detail = String(problem.detail || problem.title || `The server answered ${response.status}.`);
+  return new ApiError(response.status, detail, problem);
 }
 
 /**

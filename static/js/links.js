@@ -1,9 +1,11 @@
 // @ts-check
-// The page's own addresses: `#/rooms` is the list (a screen of its own on a phone), `#/rooms/<name>` a room.
+// The page's own addresses: `#/rooms` is the list (a screen of its own on a phone), `#/rooms/<name>` a room,
+// `#/invite/<secret>` where somebody who was invited comes in.
 
 import { faultOfName } from "./names.js";
 
 const ROOM = /^#\/rooms\/(.+)$/;
+const INVITE = /^#\/invite\/([\w-]+)$/;
 
 /**
  * @param {string} room
@@ -31,4 +33,25 @@ export function readRoom(hash) {
 /** @param {string} room */
 export function goToRoom(room) {
   location.hash = linkRoom(room);
+}
+
+/**
+ * @param {string} invite
+ * @returns {string} the whole address, to be sent to somebody
+ */
+export function linkInvite(invite) {
+  return `${location.origin}/#/invite/${invite}`;
+}
+
+/**
+ * @param {string} hash
+ * @returns {string} "" where it is none
+ */
+export function readInvite(hash) {
+  return INVITE.exec(hash)?.[1] ?? "";
+}
+
+/** An invite that was used is nothing to keep in the address. */
+export function goToRooms() {
+  location.hash = "#/rooms";
 }

@@ -2,12 +2,15 @@
 // Joins the parts: the store, the session that changes it, the views that show it.
 
 import { keep, recall } from "./local.js";
+import { Identity } from "./identity.js";
 import { linkRoom, readRoom } from "./links.js";
 import { Session } from "./session.js";
 import { Store } from "./store.js";
+import { AccountView } from "./views/account.js";
 import { Announcer } from "./views/announcer.js";
 import { CompanyView } from "./views/company.js";
 import { ComposerView } from "./views/composer.js";
+import { DoorView } from "./views/door.js";
 import { HeadingView } from "./views/heading.js";
 import { NameView } from "./views/name.js";
 import { RoomsView } from "./views/rooms.js";
@@ -19,13 +22,15 @@ const BACKGROUND_MS = 500;
 
 const store = new Store();
 const announcer = new Announcer(store);
+const identity = new Identity(store, () => comeIn());
 const session = new Session(
   store,
+  identity,
   (room, post) => announcer.announce(room, post),
   (room) => announcer.announceDeletion(room),
   (room) => location.replace(linkRoom(room)),
 );
-const nameView = new NameView(store, session);
+const nameView = new NameView(store, session, new AccountView(store, identity));
 /** @type {{render: () => void}[]} in the order of painting */
 const views = [
   new HeadingView(store),
@@ -35,6 +40,7 @@ const views = [
   new ComposerView(store, session, nameView),
   nameView,
   new StatusView(store, session),
+  new DoorView(store, identity),
 ];
 
 let scheduled = false;
@@ -67,12 +73,18 @@ function chooseStart() {
   else followAddress();
 }
 
+/** The reader is known: show what there is. */
+function comeIn() {
+  window.addEventListener("hashchange", followAddress);
+  chooseStart();
+  session.start();
+}
+
 store.changed = scheduleRender;
-window.addEventListener("hashchange", followAddress);
 window.addEventListener("online", () => session.retryNow());
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden && store.current !== null) store.markRead(store.current);
 });
 
-chooseStart();
-session.start();
+scheduleRender();
+void identity.begin();

@@ -6,7 +6,8 @@
 //   in a broadcast or in a page from REST, whichever comes first.
 // - A room that has heard of a newer Id than it holds is filled up by REST until it holds it.
 
-import { fetchAfter, fetchBefore, fetchNewest, fetchRooms, PAGE_SIZE, preferNode } from "./api.js";
+import { fetchRooms, preferNode } from "./api.js";
+import { Pages } from "./pages.js";
 import { reactedTo } from "./reactions.js";
 import { ChatSocket } from "./socket.js";
 import { lastId } from "./store.js";
@@ -30,12 +31,14 @@ const TYPING_PAUSE_MS = 2_500;
 export class Session {
   /**
    * @param {Store} store
+   * @param {import("./identity.js").Identity} identity
    * @param {(room: string, post: Post) => void} arrived  told of every post of somebody else that comes in live
    * @param {(room: string) => void} vanished  told of every room that is deleted
    * @param {(room: string) => void} moved  told of the next name of the room in view
    */
-  constructor(store, arrived, vanished, moved) {
+  constructor(store, identity, arrived, vanished, moved) {
     this.store = store;
+    this.identity = identity;
     this.arrived = arrived;
     this.vanished = vanished;
     this.moved = moved;
@@ -59,7 +62,9 @@ export class Session {
       limited: ({ RoomName, NewestId }) => this.catchUp(RoomName, NewestId),
       refusal: (refusal) => this.refuse(refusal),
       connection: (connection) => this.noticeConnection(connection),
+      turnedAway: () => void this.identity.askAgain(),
     });
+    this.pages = new Pages(store, this.socket);
   }
 
   start() {
@@ -117,10 +122,10 @@ export class Session {
     if (first === undefined || room.fromStart || room.older === "loading") return;
     this.store.markOlder(room, "loading");
     try {
-      const page = await fetchBefore(room.name, first.Id);
+      const { posts, whole } = await this.pages.before(room.name, first.Id);
       if (room.posts.at(0) !== first) return this.store.markOlder(room, "no"); // trimmed or replaced meanwhile
-      this.settle(page);
-      this.store.prependPosts(room, page, page.length < PAGE_SIZE);
+      this.settle(posts);
+      this.store.prependPosts(room, posts, whole);
     } catch {
       this.store.markOlder(room, "failed");
     }
@@ -168,9 +173,9 @@ export class Session {
     this.store.markLoading(room, "loading");
     const happened = this.happened;
     try {
-      const page = await fetchNewest(room.name);
-      this.settle(page);
-      this.store.replacePosts(room, page, page.length < PAGE_SIZE);
+      const { posts, whole } = await this.pages.newest(room.name);
+      this.settle(posts);
+      this.store.replacePosts(room, posts, whole);
     } catch {
       return this.fail(room);
     }
@@ -186,7 +191,7 @@ export class Session {
     for (let tries = 0, happened = -1; happened !== this.happened && tries < RENEW_TRIES; tries++) {
       happened = this.happened;
       try {
-        for (const post of await fetchNewest(room.name)) this.store.replacePost(room.name, post.Id, () => post);
+        for (const post of (await this.pages.newest(room.name)).posts) this.store.replacePost(room.name, post.Id, () => post);
       } catch {
         return this.fail(room);
       }
@@ -215,11 +220,11 @@ export class Session {
    * @returns {Promise<boolean>} false where the end is still far
    */
   async fetchPages(room) {
-    for (let fetched = 0; fetched < FILL_MAX; fetched += PAGE_SIZE) {
-      const page = await fetchAfter(room.name, lastId(room));
-      this.settle(page);
-      this.store.appendPage(room, page);
-      if (page.length === 0 || (page.length < PAGE_SIZE && lastId(room) >= room.newestId)) return true;
+    for (let fetched = 0, posts, whole; fetched < FILL_MAX; fetched += posts.length) {
+      ({ posts, whole } = await this.pages.after(room.name, lastId(room)));
+      this.settle(posts);
+      this.store.appendPage(room, posts);
+      if (posts.length === 0 || (whole && lastId(room) >= room.newestId)) return true;
     }
     return false;
   }
@@ -322,8 +327,9 @@ export class Session {
 
   /** @param {import("./types.js").Connection} connection */
   noticeConnection(connection) {
-    if (connection.phase === "open") preferNode(connection.node);
-    else for (const clientId of [...this.underway.keys()]) this.land(clientId);
+    if (connection.phase !== "open") for (const clientId of [...this.underway.keys()]) this.land(clientId);
+    // The cookie of a login goes to no node but the page's own.
+    else if (this.store.account?.Auth !== "login") preferNode(connection.node);
     this.store.setConnection(connection);
   }
 

@@ -8,8 +8,10 @@
 // - The browser hides protocol pings, so a silent connection is probed with `ping` and given up when nothing comes.
 
 import { socketUrl } from "./api.js";
+import { SpareTicket } from "./tickets.js";
 
 /** @typedef {import("./types.js").Connection} Connection */
+/** @typedef {import("./types.js").History} History */
 /** @typedef {import("./types.js").PendingPost} PendingPost */
 /** @typedef {import("./types.js").SocketEvents} SocketEvents */
 
@@ -19,6 +21,9 @@ const PAUSE_MAX_MS = 20_000;
 const GREETING_MS = 8_000;
 /** Silence after which a `ping` goes out, and the same again until the connection counts as dead. */
 const QUIET_MS = 20_000;
+const TURNED_AWAY = 1008;
+/** The refusals that mean the same. */
+const STRANGER = ["login_needed", "bad_token"];
 
 export class ChatSocket {
   /**
@@ -40,6 +45,10 @@ export class ChatSocket {
     this.socket = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
+    this.ticket = new SpareTicket(() => this.send({ Action: "ticket" }));
+    /** @type {Map<string, (page: History | null) => void>} who waits for a page, by the ClientId of the question */
+    this.lookers = new Map();
+    this.asked = 0;
   }
 
   /** Connect to the node whose turn it is, at once. */
@@ -81,6 +90,31 @@ export class ChatSocket {
     if (this.greeted) this.subscribe();
   }
 
+  /**
+   * A page of a room; null where the connection is not open, is lost meanwhile, or the node refuses.
+   * @param {object} asked
+   * @returns {Promise<History | null>}
+   */
+  async lookBack(asked) {
+    const ClientId = `page-${(this.asked += 1)}`;
+    return new Promise((tell) => {
+      if (this.greeted && this.send({ Action: "history", ...asked, ClientId })) this.lookers.set(ClientId, tell);
+      else tell(null);
+    });
+  }
+
+  /**
+   * @param {string | null} clientId
+   * @param {History | null} page
+   * @returns {boolean} was somebody waiting for it?
+   */
+  show(clientId, page) {
+    const tell = this.lookers.get(clientId ?? "");
+    this.lookers.delete(clientId ?? "");
+    tell?.(page);
+    return tell !== undefined;
+  }
+
   /** @returns {string} */
   get node() {
     return this.nodes[this.turn % this.nodes.length];
@@ -92,12 +126,12 @@ export class ChatSocket {
     this.watch(GREETING_MS, () => this.retry());
     socket.onopen = () => this.subscribe();
     socket.onmessage = (event) => this.receive(event);
-    socket.onclose = () => this.retry();
+    socket.onclose = ({ code }) => this.end(code);
   }
 
   subscribe() {
     const known = { User: this.reader() || undefined, Cursor: this.cursor ?? undefined }; // JSON leaves these out
-    this.send({ Action: "subscribe", Rooms: "*", ...known });
+    this.send({ Action: "subscribe", Rooms: "*", ...known, ...this.ticket.spend(this.node) });
   }
 
   /** @param {MessageEvent} event */
@@ -117,6 +151,8 @@ export class ChatSocket {
     else if (frame.Presence) this.events.presence(frame.Presence);
     else if (frame.Typing) this.events.typing(frame.Typing);
     else if (frame.Error) this.refuse(frame.Error);
+    else if (frame.History) this.show(frame.History.ClientId, frame.History);
+    else if (frame.Ticket) this.ticket.keep(frame.Ticket.Ticket);
     else if (frame.RoomName && frame.Post) this.events.post({ RoomName: frame.RoomName, Post: frame.Post });
   }
 
@@ -128,6 +164,7 @@ export class ChatSocket {
     this.greeted = true;
     this.failures = 0;
     this.lostAt = 0;
+    if (hello.User) this.ticket.reserve(this.nodes);
     this.tell("open", 0);
     this.events.hello(hello, resumed);
   }
@@ -137,7 +174,9 @@ export class ChatSocket {
    * @param {import("./types.js").Refusal} refusal
    */
   refuse(refusal) {
+    if (this.show(refusal.ClientId, null)) return;
     if (this.greeted) return this.events.refusal(refusal);
+    if (STRANGER.includes(refusal.code)) return this.end(TURNED_AWAY);
     if (refusal.Temporary || this.cursor === null) return this.retry();
     this.cursor = null;
     this.subscribe();
@@ -172,6 +211,7 @@ export class ChatSocket {
   /** Let go of the connection without hearing of its end. */
   drop() {
     this.greeted = false;
+    for (const clientId of [...this.lookers.keys()]) this.show(clientId, null);
     if (this.socket === null) return;
     this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
     this.socket.close();
@@ -186,6 +226,12 @@ export class ChatSocket {
     if (this.socket?.readyState !== WebSocket.OPEN) return false;
     this.socket.send(JSON.stringify(frame));
     return true;
+  }
+
+  /** @param {number} code  RFC 6455 §7.4; TURNED_AWAY: the node does not take the reader for who they were */
+  end(code) {
+    if (code === TURNED_AWAY) this.events.turnedAway();
+    this.retry();
   }
 
   /**

@@ -33,6 +33,12 @@ export class Store {
     /** @type {Connection} */
     this.connection = { phase: "connecting", node: location.origin, retryAt: 0, lostAt: Date.now() };
     this.user = recall("user");
+    /** @type {import("./types.js").Account | null} null until the server has said */
+    this.account = null;
+    /** @type {import("./types.js").Door} */
+    this.door = "";
+    /** May anybody sign up, without an invite? */
+    this.signupOpen = false;
     /** Rises when something that the list of rooms shows has changed. */
     this.roomsVersion = 0;
     /** @type {() => void} */
@@ -265,6 +271,24 @@ export class Store {
   setUser(user) {
     this.user = user;
     keep("user", user);
+    this.changed();
+  }
+
+  /** @param {import("./types.js").Account} account */
+  setAccount(account) {
+    this.account = account;
+    this.door = "";
+    if (account.User !== undefined) this.user = account.User; // what another reader was called here is nobody's business
+    this.changed();
+  }
+
+  /**
+   * @param {import("./types.js").Door} door
+   * @param {boolean} [signupOpen]
+   */
+  showDoor(door, signupOpen = this.signupOpen) {
+    this.door = door;
+    this.signupOpen = signupOpen;
     this.changed();
   }
 

@@ -51,6 +51,20 @@
  */
 
 /**
+ * Who the reader is to the server.
+ * @typedef {object} Account
+ * @property {"open" | "login"} Auth  open: everybody says who they are
+ * @property {string} [User]  the rest is there with a login only
+ * @property {string} [DisplayName]
+ * @property {"admin" | "member" | "guest"} [Role]
+ */
+
+/**
+ * What stands between the reader and the rooms: nothing, or which form.
+ * @typedef {"" | "login" | "signup" | "setup"} Door
+ */
+
+/**
  * @typedef {object} Connection
  * @property {"connecting" | "open" | "waiting"} phase
  * @property {string} node  origin of the node that is, or was last, spoken to
@@ -62,6 +76,10 @@
 /** @typedef {{RoomName: string, Post: Post}} Broadcast */
 /** @typedef {{User: string, Online: boolean}} Presence */
 /** @typedef {{RoomName: string, User: string}} Typing */
+/**
+ * A page of a room that came by the websocket; First is Last + 1 where it is empty.
+ * @typedef {{ClientId: string, Posts: Post[], First: number, Last: number, Oldest: number, Newest: number}} History
+ */
 /** @typedef {{RoomName: string, NewestId: number}} Limited */
 /**
  * What happened to a room or to one of its posts.
@@ -92,6 +110,7 @@
  * @property {(ack: Ack) => void} ack
  * @property {(refusal: Refusal) => void} refusal
  * @property {(connection: Connection) => void} connection
+ * @property {() => void} turnedAway  the node does not take the reader for who they were
  */
 
 export {};

@@ -1,6 +1,6 @@
 // @ts-check
-// What says where the reader is: the room's name and topic above the timeline, the window's title, and which of the two screens
-// a phone shows.
+// What says where the reader is: the room's name and topic above the timeline, the window's title, and which screen is
+// shown: the door, or of the two of a phone one.
 
 import { find, setText } from "../dom.js";
 
@@ -18,8 +18,8 @@ export class HeadingView {
   }
 
   render() {
-    const { current, unread } = this.store;
-    document.body.dataset.screen = current === null ? "rooms" : "room";
+    const { current, door, unread } = this.store;
+    document.body.dataset.screen = door !== "" ? "door" : current === null ? "rooms" : "room";
     this.room.hidden = current === null;
     this.nothing.hidden = current !== null;
     setText(this.title, current ?? "");

@@ -1,5 +1,5 @@
 // @ts-check
-// The reader's name: shown below the rooms, asked for in a dialog.
+// The reader's name: shown below the rooms, asked for in a dialog where it is not an account's.
 
 import { find, setText } from "../dom.js";
 import { faultOfName, tidyName } from "../names.js";
@@ -12,8 +12,9 @@ export class NameView {
   /**
    * @param {Store} store
    * @param {Session} session
+   * @param {import("./account.js").AccountView} accountView
    */
-  constructor(store, session) {
+  constructor(store, session, accountView) {
     this.store = store;
     this.session = session;
     this.button = find("me", HTMLButtonElement);
@@ -24,7 +25,7 @@ export class NameView {
     /** @type {string | null} */
     this.shown = null;
     this.then = () => {};
-    this.button.addEventListener("click", () => this.ask(() => {}));
+    this.button.addEventListener("click", () => this.openAccount(accountView));
     this.form.addEventListener("submit", (event) => this.submit(event));
     this.input.addEventListener("input", () => this.tellFault(""));
     find("name-cancel", HTMLButtonElement).addEventListener("click", () => this.dialog.close());
@@ -39,7 +40,14 @@ export class NameView {
     label.dir = "auto";
     label.textContent = user === "" ? "Choose your name" : user;
     this.button.replaceChildren(makeAvatar(user === "" ? "?" : user), label);
-    this.button.setAttribute("aria-label", user === "" ? "Choose your name" : `You are ${user}. Change your name`);
+    const verb = this.store.account?.Auth === "login" ? "Your account" : "Change your name";
+    this.button.setAttribute("aria-label", user === "" ? "Choose your name" : `You are ${user}. ${verb}`);
+  }
+
+  /** @param {import("./account.js").AccountView} accountView */
+  openAccount(accountView) {
+    if (this.store.account?.Auth === "login") accountView.open();
+    else this.ask(() => {});
   }
 
   /**

@@ -1,0 +1,182 @@
+"""How a reader comes in where there is a login, what becomes of a reader who is signed out, and where they go on."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.cluster.harness import Cluster
+from tests.cluster.people import FLAGS, PASSWORD, People, wait_login
+from tests.page.conftest import OUTAGE
+from tests.page.reader import Reader, expect_messages, new_context, say, wait_connected
+
+# A stranger is told so with 401, and who could not come in with 403 or 409; the console counts those as errors.
+REFUSAL = re.compile(r"status of (401|403|409|429)|Error during WebSocket handshake")
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster that asks for a login, of one node or as many as the test asks for."""
+    with Cluster(tmp_path, getattr(request, "param", 1), flags=FLAGS) as cluster:
+        cluster.start_ready()
+        wait_login(cluster)
+        yield cluster
+
+
+def newcomer(browser: Browser, cluster: Cluster, path: str = "/", id: int = 1) -> tuple[Reader, Page]:
+    """A browser that was never here before, at the door."""
+    reader = Reader(new_context(browser), cluster.nodes[id].url)
+    page = reader.context.new_page()
+    page.on("console", reader._hear)
+    page.on("pageerror", lambda error: reader.complaints.append(f"uncaught: {error}"))
+    page.goto(reader.url + path)
+    expect(page.locator("#door")).to_be_visible()
+    return reader, page
+
+
+def knock(page: Page, name: str, password: str = PASSWORD) -> None:
+    page.fill("#door-name", name)
+    page.fill("#door-password", password)
+    page.click("#door-enter")
+
+
+def come_in(page: Page, name: str) -> None:
+    knock(page, name)
+    wait_connected(page)
+    expect(page.locator("#me")).to_contain_text(name)
+    expect(page.locator("#door")).to_be_hidden()
+
+
+def leave(reader: Reader) -> None:
+    reader.context.close()
+    assert [said for said in reader.complaints if not REFUSAL.search(said) and not OUTAGE.search(said)] == []
+
+
+def test_the_first_reader_sets_up_and_invites_the_second(browser: Browser, guarded: Cluster) -> None:
+    guarded.nodes[1].wait_says("set up the first account")
+    token = re.findall(r"with the token (su_\S+)", guarded.nodes[1].log())[-1]
+    ann, page = newcomer(browser, guarded)
+    expect(page.locator("#door-heading")).to_have_text("Welcome")
+    page.fill("#door-secret", "su_wrong")
+    knock(page, "ann")
+    expect(page.locator("#door-fault")).not_to_be_empty()
+    page.fill("#door-secret", token)
+    come_in(page, "ann")
+    page.click("#me")
+    page.click("#account-invite-make")
+    expect(page.locator("#account-invite-link")).to_be_visible()
+    link = page.locator("#account-invite-link").input_value()
+    page.click("#account-close")
+    page.goto(f"{ann.url}/#/rooms/general")
+    say(page, "hello bob")
+
+    bob, his = newcomer(browser, guarded, link.removeprefix(ann.url))
+    expect(his.locator("#door-heading")).to_have_text("Join")
+    knock(his, "bob", "short")
+    expect(his.locator("#door-fault")).to_contain_text("at least 8")
+    come_in(his, "bob")
+    his.click("text=general")
+    say(his, "hello ann")
+    for each in (page, his):
+        expect_messages(each, "hello bob", "hello ann")
+    his.reload()
+    expect_messages(his, "hello bob", "hello ann")
+    leave(ann)
+    leave(bob)
+
+
+def test_who_signs_out_is_out_in_every_window_and_a_wrong_password_says_so(browser: Browser, guarded: Cluster) -> None:
+    People(guarded)
+    reader, page = newcomer(browser, guarded, "/#/rooms/general")
+    knock(page, "bob", "something else")
+    expect(page.locator("#door-fault")).not_to_be_empty()
+    expect(page.locator("#door")).to_be_visible()
+    come_in(page, "bob")
+    other = reader.open("/#/rooms/general")
+    say(other, "only for members")
+    expect_messages(page, "only for members")
+    page.click("#me")
+    page.click("#account-leave")
+    for window in (page, other):
+        expect(window.locator("#door")).to_be_visible()
+        expect(window.locator(".post-text")).to_have_count(0)
+    leave(reader)
+
+
+def test_a_password_is_changed_and_only_the_new_one_opens_the_door(browser: Browser, guarded: Cluster) -> None:
+    People(guarded)
+    reader, page = newcomer(browser, guarded)
+    come_in(page, "bob")
+    page.click("#me")
+    page.click("#account-details summary")
+    page.fill("#account-old", "not this one")
+    page.fill("#account-new", "another horse")
+    page.click("#account-form button")
+    expect(page.locator("#account-said")).not_to_be_empty()
+    page.fill("#account-old", PASSWORD)
+    page.click("#account-form button")
+    expect(page.locator("#account-said")).to_contain_text("is changed")
+    page.click("#account-leave")
+    expect(page.locator("#door")).to_be_visible()
+    knock(page, "bob")
+    expect(page.locator("#door-fault")).not_to_be_empty()
+    knock(page, "bob", "another horse")
+    wait_connected(page)
+    leave(reader)
+
+
+@pytest.mark.parametrize("guarded", [3], indirect=True)
+def test_a_reader_goes_on_at_another_node_when_the_own_one_is_killed(browser: Browser, guarded: Cluster) -> None:
+    people = People(guarded)
+    assert people.post("ann", 1, "coffee", room="kitchen").status == 201
+    reader, page = newcomer(browser, guarded, "/#/rooms/general", id=1)
+    come_in(page, "bob")
+    say(page, "before")
+    expect_messages(page, "before")
+    guarded.nodes[1].kill()
+    guarded.wait_leader()
+    assert people.post("ann", 2, "meanwhile").status == 201
+    expect_messages(page, "before", "meanwhile")
+    say(page, "after")
+    expect_messages(page, "before", "meanwhile", "after")
+    page.click("text=kitchen")  # what was not read yet comes from a node that knows no cookie of this page
+    expect_messages(page, "coffee")
+    leave(reader)
+
+
+def test_a_reader_goes_on_at_a_node_of_another_host_by_a_ticket(browser: Browser, tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        for node in cluster.nodes.values():
+            host = "127.0.0.1" if node.id == 1 else "localhost"
+            node.start(*node.flags(cluster.url_list, *FLAGS, "--advertise", f"http://{host}:{node.port}"))
+        people = People(cluster)
+        reader, page = newcomer(browser, cluster, "/#/rooms/general")
+        page.add_init_script("Math.random = () => 0")  # the ticket is asked for at once, and no try waits
+        page.reload()
+        with page.expect_websocket() as opened:
+            come_in(page, "bob")
+        opened.value.wait_for_event("framereceived", lambda frame: '"Ticket"' in str(frame))
+        cluster.nodes[1].kill()
+        cluster.wait_leader()
+        assert people.post("ann", 2, "meanwhile").status == 201
+        expect_messages(page, "meanwhile")
+        say(page, "after")
+        expect_messages(page, "meanwhile", "after")
+        leave(reader)
+
+
+def test_an_open_page_asks_for_a_login_once_the_cluster_does(browser: Browser, tmp_path: Path) -> None:
+    with Cluster(tmp_path, 1) as cluster:
+        cluster.start_ready()
+        reader = Reader(new_context(browser, user="ann"), cluster.nodes[1].url)
+        page = reader.open("/#/rooms/general")
+        say(page, "anybody's")
+        expect_messages(page, "anybody's")
+        cluster.kill()
+        node = cluster.nodes[1]
+        node.start(*node.flags(cluster.url_list, *FLAGS))
+        wait_login(cluster)
+        expect(page.locator("#door-heading")).to_have_text("Welcome")
+        leave(reader)
