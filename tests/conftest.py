@@ -1,7 +1,8 @@
 """Which tests run beside each other where there is more than one worker (pytest-xdist, `-n auto --dist loadgroup`).
 
-Those that start nodes, browsers or disks of their own have deadlines that are meant for a machine: they follow each
-other in one worker.  All others are single processes that compute, and fill the other cores meanwhile.
+Those that start nodes, browsers or disks of their own have deadlines that are meant for a machine: at most two of them
+run at a time, those of clusters in one worker, the rest in another.  All others are single processes that compute, and
+fill the cores where those have an end.
 """
 
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-OF_MACHINES = frozenset({"benchmarks", "cluster", "contract", "faults", "page"})
+OF_MACHINES = frozenset({"benchmarks", "contract", "faults", "page"})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in OF_MACHINES:
-            item.add_marker(pytest.mark.xdist_group("machines"))
+        part = item.path.relative_to(TESTS).parts[0]
+        if part == "cluster" or part in OF_MACHINES:
+            item.add_marker(pytest.mark.xdist_group("machines" if part in OF_MACHINES else part))
