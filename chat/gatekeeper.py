@@ -134,6 +134,7 @@ class Gatekeeper:
         wait_s = self._posts.take(str(actor.by))
         if wait_s:
             raise too_many("too_many_posts", "too many posts at once", wait_s)
+        self._uses.note(actor.by, self._clock() // HOUR)  # a websocket may post for days after it was recognised
 
     def prove(self, environ: Mapping[str, Any], name: str, password: str) -> int:
         """The log index of a user's password, for who knows it; blocks for as long as that takes to find out.

@@ -40,6 +40,8 @@ def test_in_the_open_mode_elsewhere_there_is_a_warning(host: str) -> None:
     node = Announced(host)
     (line,) = node.said()
     assert host in line and "--auth login" in line and "\n" not in line
+    node.chat.do(new_user(Actor(OPERATOR), "ann"))
+    assert node.said() == []
     node.turn(LOGIN)
     node.said()
     node.turn(OPEN)

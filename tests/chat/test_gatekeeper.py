@@ -325,3 +325,8 @@ def test_a_token_that_is_used_in_a_later_hour_is_noted_and_no_other() -> None:
         gatekeeper.recognise(bearer(chat.secret["bob"]))
         gatekeeper.recognise(bearer(auth.new_secret(auth.TOKEN)))
     assert uses.take(9) == (chat.number["bob"],)
+    clock.now += HOUR
+    for _ in range(3):
+        gatekeeper.admit_post(Actor(chat.number["eve"], "eve"))
+        gatekeeper.admit_post(Actor(user="eve"))
+    assert uses.take(9) == (chat.number["eve"],)
