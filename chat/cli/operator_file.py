@@ -6,6 +6,7 @@ The node writes it anew at each start, with another token, so that a copy of the
 import json
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 NAME = "operator.json"
 BYTES_MAX = 10_000  # a longer one is none of ours
@@ -28,6 +29,6 @@ def read(data_dir: Path) -> OperatorFile:
     with (data_dir / NAME).open("rb") as file:
         value = json.loads(file.read(BYTES_MAX))
     match value:
-        case {"Url": str(url), "Token": str(token)}:
+        case {"Url": str(url), "Token": str(token)} if urlsplit(url).port and token.isascii() and token.isprintable():
             return OperatorFile(url, token)
     raise ValueError("not what a node writes")

@@ -130,7 +130,13 @@ def test_a_directory_without_the_file_is_said_so(tmp_path: Path, terminal: Termi
     assert f"{tmp_path}/operator.json is not there" in terminal.fails("user", "list")
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b'{"Url":1,"Token":"x"}', b"[]", b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{}", b'{"Url":1,"Token":"x"}', b'{"Url":"http://a:b","Token":"x"}', b'{"Url":"http://a","Token":"x"}',
+        b'{"Url":"http://a:1","Token":"a\\nb"}', b"[]", b"\xff",
+    ],
+)  # fmt: skip
 def test_a_file_that_no_node_wrote_is_said_so(tmp_path: Path, terminal: Terminal, content: bytes) -> None:
     (tmp_path / operator_file.NAME).write_bytes(content)
     assert "is not what a node writes" in terminal.fails("user", "list")
