@@ -35,7 +35,9 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
     "too_many_attempts": HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_posts": HTTPStatus.TOO_MANY_REQUESTS,
     "starting": HTTPStatus.SERVICE_UNAVAILABLE,
+    "no_recent_leader": HTTPStatus.SERVICE_UNAVAILABLE,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "outcome_unknown": HTTPStatus.GATEWAY_TIMEOUT,
 }
@@ -87,6 +89,8 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
         codes += ["login_needed", "forbidden", "too_many_attempts"]
         if changes:
             codes += ["not_your_name", "archived"]
+    if login and "consistency" in route.query:
+        codes.append("no_recent_leader")
     if not login:
         codes += ["starting", "open_mode"] if route.login else ["starting"]
     return list(dict.fromkeys(codes))

@@ -185,7 +185,9 @@ ROUTES = (
         "POST", "/rooms/{room}", post, Who.USER, "Post to a room, which is made where there is none", waits=False,
         body=Body(record({"Message": MESSAGE, "User": NAME}, {"ClientId": CLIENT_ID, "ReplyTo": POST_ID})),
         answers={201: Answer("The post, committed", _POST), 200: Answer("The post that the same ClientId made", _POST)},
-        problems=("gone", "client_id_reused", "no_such_post", "too_many_rooms", "no_such_room"),
+        problems=(
+            "gone", "client_id_reused", "no_such_post", "too_many_rooms", "no_such_room", "too_many_posts",
+        ),
         query=WAITING, headers={"Idempotency-Key": CLIENT_ID},
     ),
     Route(

@@ -1,14 +1,17 @@
 """What /openapi.json tells of the routes; that it is true is held against a real node in tests/contract."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from chat.app import ROUTES
-from chat.openapi import describe, problems_of
+from chat.openapi import describe, problems_of, status_of
+from chat.refusals import STATUS_OF
 from chat.routing import Route, Who
 from tests.chat.chat_client import ChatClient
+from tests.cluster.harness import ROOT
 
 OPEN: Any = describe(ROUTES, "cafe0123deadbeef", login=False)
 LOGIN: Any = describe(ROUTES, "cafe0123deadbeef", login=True)
@@ -74,3 +77,26 @@ def test_what_only_a_login_knows_is_a_conflict_in_open_mode() -> None:
     route = Route("GET", "/me", lambda request: request, Who.USER, "", login=True)
     assert "open_mode" in problems_of(route, login=False)
     assert "open_mode" not in problems_of(route, login=True)
+
+
+SAYS_A_CODE = re.compile(r"""\b(?:Problem\(\s*HTTPStatus\.\w+,|too_many\(|ChangeRefused\()\s*"(\w+)\"""")
+OF_NO_ROUTE = {
+    "internal_error", "method_not_allowed",  # of none, and of no path that is one
+    "no_websockets", "unknown_action",  # of a server that has none, and said over one
+}  # fmt: skip
+
+
+def test_whatever_code_the_program_says_is_told_of_some_route_with_its_status() -> None:
+    files = [*(ROOT / "chat").rglob("*.py"), *(ROOT / "raft").glob("*.py")]
+    said = {code for file in files for code in SAYS_A_CODE.findall(file.read_text(encoding="utf-8"))}
+    told = {code for route in ROUTES for login in (False, True) for code in problems_of(route, login=login)}
+    assert len(said) > 15
+    assert said - told - OF_NO_ROUTE == set()
+    assert {code: status_of(code) for code in told & set(STATUS_OF)} == {
+        code: STATUS_OF[code] for code in told & set(STATUS_OF)
+    }
+
+
+def test_what_the_state_refuses_with_is_told_of_some_route() -> None:
+    told = {code for route in ROUTES for code in problems_of(route, login=True)}
+    assert set(STATUS_OF) - told - {"bad_ticket", "open_mode"} == set()  # a ticket is for the websocket
