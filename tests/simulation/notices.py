@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from raft.messages import Notice, NoticeReply
 from tests.simulation.network import Answered
+from tests.simulation.truth import ANSWER_SIMULATED_S
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -17,7 +18,7 @@ class Notices:
     """Of one process."""
 
     def __init__(self, process: "Process") -> None:
-        self.heard_ms: dict[int, float] = {}  # by member: when it last told its clock, by the observer's
+        self.heard_ms: dict[int, float] = {}  # by member: when it last told its clock in time, by the observer's
         self._process = process
         process.schedule(0, self._ask)
 
@@ -33,7 +34,8 @@ class Notices:
         process, reply = self._process, answered[1]
         if isinstance(reply, NoticeReply):
             process.clocks.heard(member, reply.time, asked_s)
-            self.heard_ms[member] = process.world.schedule.now_ms
+            if process.now_s - asked_s <= ANSWER_SIMULATED_S:
+                self.heard_ms[member] = process.world.schedule.now_ms
 
 
 def _nothing() -> None:
