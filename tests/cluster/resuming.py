@@ -53,8 +53,9 @@ class Result:
 class Subscriber:
     """One socket after the other, each going on where the last one ended."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, user: str | None) -> None:
         self.ports = [port]  # this one first; the others as the Hello names them
+        self.user = user
         self.ids: list[int] = []  # of the posts heard
         self.cursor: str | None = None
         self.greeted_at: list[float] = []
@@ -72,7 +73,7 @@ class Subscriber:
 
     def connected(self) -> None:
         """Say all there is to say.  Raises OSError: nobody is there."""
-        subscribe = {"Action": "subscribe", "Rooms": [ROOM]} | ({"Cursor": self.cursor} if self.cursor else {})
+        subscribe = {"Action": "subscribe", "Rooms": [ROOM], "User": self.user, "Cursor": self.cursor}
         self.socket.sendall(upgrade(self.ports[0]) + client_frame(TEXT, json.dumps(subscribe).encode()))
 
     def receive(self, known: dict[bytes, tuple[int, str]]) -> bool:
@@ -109,6 +110,8 @@ class Subscriber:
             self.greeted_at.append(monotonic())
             self.heard_at = 0.0
             return
+        if payload.startswith(b'{"Presence"'):  # hundreds for each that comes
+            return
         if payload not in known:
             frame = json.loads(payload)
             if "Cursor" not in frame:  # before it had subscribed
@@ -128,8 +131,8 @@ class Subscriber:
 class Subscribers:
     """All of them and the thread that serves them, while the block runs."""
 
-    def __init__(self, port: int, count: int) -> None:
-        self.all = [Subscriber(port) for _ in range(count)]
+    def __init__(self, port: int, count: int, *, named: bool) -> None:
+        self.all = [Subscriber(port, f"user {number}" if named else None) for number in range(count)]
         self._selector = selectors.DefaultSelector()
         self._waiting: list[tuple[float, Subscriber]] = []  # to try the next node, and when
         self._known: dict[bytes, tuple[int, str]] = {}
@@ -186,13 +189,13 @@ class Subscribers:
         return all(subscriber.ids and subscriber.ids[-1] >= id for subscriber in self.all)
 
 
-def measure(directory: Path, *, sockets: int = 200, kill_leader: bool = True) -> Result:
-    """Raises AssertionError where a post does not reach every socket in time."""
+def measure(directory: Path, *, sockets: int = 200, kill_leader: bool = True, named: bool = False) -> Result:
+    """`named`: each is another user's.  Raises AssertionError where a post does not reach every socket in time."""
     with Cluster(directory) as cluster:
         leader = cluster.start_ready().wait_leader()
         doomed = leader if kill_leader else next(id for id in cluster.nodes if id != leader)
         with (
-            Subscribers(cluster.nodes[doomed].port, sockets) as subscribers,
+            Subscribers(cluster.nodes[doomed].port, sockets, named=named) as subscribers,
             load(cluster.ports(), writers=WRITERS, rooms=[ROOM], pause_s=PAUSE_S) as writers,
         ):
             all_greeted = "every socket is greeted"
@@ -231,9 +234,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sockets", type=int, default=200)
     parser.add_argument("--follower", action="store_true", help="kill a follower, not the leader")
+    parser.add_argument("--named", action="store_true", help="each socket says who it is, and is told who is there")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="raft-chat-resuming-") as directory:
-        seen = measure(Path(directory), sockets=flags.sockets, kill_leader=not flags.follower)
+        seen = measure(Path(directory), sockets=flags.sockets, kill_leader=not flags.follower, named=flags.named)
     print(f"{flags.sockets} sockets, {seen.posts} posts: {seen.missed} missed, {seen.repeated} repeated")
     for what, took in (("greeted by another node", seen.greeted_s), ("caught up", seen.caught_up_s)):
         p50, p95 = took[len(took) // 2], took[len(took) * 95 // 100]
