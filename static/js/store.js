@@ -55,7 +55,7 @@ export class Store {
     let room = this.rooms.get(name);
     if (room === undefined) {
       room = {
-        name, topic: "", archived: false, posts: [], exists: false, deleted: false, loaded: "no", fromStart: false,
+        name, title: name, topic: "", archived: false, posts: [], exists: false, deleted: false, loaded: "no", fromStart: false,
         older: "no", unread: 0, newestId: 0,
       };
       this.rooms.set(name, room);
@@ -69,11 +69,11 @@ export class Store {
     return this.current === null ? null : this.room(this.current);
   }
 
-  /** @returns {string[]} by the alphabet of the reader; without the one that was deleted in view */
+  /** @returns {string[]} by the alphabet of the reader, as they are shown; without the one that was deleted in view */
   get roomNames() {
     const order = new Intl.Collator(undefined, { numeric: true });
     const rooms = [...this.rooms.values()].filter((room) => !room.deleted);
-    return rooms.map((room) => room.name).sort(order.compare);
+    return rooms.sort((a, b) => order.compare(a.title, b.title)).map((room) => room.name);
   }
 
   /** @returns {number} */
@@ -92,10 +92,13 @@ export class Store {
    * A room is so now.  What this page has under a name that the room had goes on under its present one.
    * @param {RoomDetails} details
    */
-  describeRoom({ Name, Topic, Archived, Aliases = [] }) {
+  describeRoom({ Name, Topic, Archived, Visibility, Members = [], Aliases = [] }) {
     this.presentNames.delete(Name);
     for (const alias of [...Aliases].reverse()) this.moveRoom(alias, Name);
     const room = this.room(Name);
+    const title = titleOf(Name, Visibility, Members.filter((member) => member !== this.user));
+    if (title !== room.title) this.roomsVersion += 1;
+    room.title = title;
     room.topic = Topic;
     room.archived = Archived;
     this.noteExistence(room);
@@ -309,6 +312,18 @@ export class Store {
     room.deleted = false;
     this.roomsVersion += 1;
   }
+}
+
+/**
+ * What a room is called: a private one has a part that nobody guesses, and a direct one is whoever else is in it.
+ * @param {string} name
+ * @param {string | undefined} visibility
+ * @param {string[]} others
+ * @returns {string}
+ */
+function titleOf(name, visibility, others) {
+  if (visibility === "direct" && others.length > 0) return others.join(", ");
+  return visibility === "private" ? name.replace(/~[a-z2-7]{10}$/, "") : name;
 }
 
 /**

@@ -29,6 +29,7 @@
  * One room as far as this page knows it.
  * @typedef {object} Room
  * @property {string} name
+ * @property {string} title  what it is called here
  * @property {Post[]} posts  a gapless run of Ids, oldest first; empty until loaded
  * @property {string} topic  what it is about, as far as anybody has said
  * @property {boolean} archived  it is to be read only
@@ -47,6 +48,8 @@
  * @property {string} Name
  * @property {string} Topic
  * @property {boolean} Archived
+ * @property {"public" | "private" | "direct"} [Visibility]
+ * @property {string[]} [Members]  of a direct one
  * @property {string[]} [Aliases]  names that it had, the oldest first
  */
 

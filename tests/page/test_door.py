@@ -130,10 +130,14 @@ def test_a_password_is_changed_and_only_the_new_one_opens_the_door(browser: Brow
 @pytest.mark.parametrize("guarded", [3], indirect=True)
 def test_a_reader_goes_on_at_another_node_when_the_own_one_is_killed(browser: Browser, guarded: Cluster) -> None:
     people = People(guarded)
+    assert people.request("ann", 1, "POST", "/directs", {"Users": ["bob"]}).status == 201
+    plans = {"Name": "plans", "Visibility": "private", "Members": ["bob"]}
+    assert people.request("ann", 1, "POST", "/rooms", plans).status == 201
     assert people.post("ann", 1, "coffee", room="kitchen").status == 201
     reader, page = newcomer(browser, guarded, "/#/rooms/general", id=1)
     come_in(page, "bob")
     say(page, "before")
+    expect(page.locator("#rooms a")).to_have_text(["ann", "general", "kitchen", "plans"])  # ann: a direct room
     expect_messages(page, "before")
     guarded.nodes[1].kill()
     guarded.wait_leader()

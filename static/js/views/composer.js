@@ -44,9 +44,9 @@ export class ComposerView {
     const isRenamed = currentRoom !== null && currentRoom === this.room;
     this.room = currentRoom;
     this.form.hidden = currentRoom?.archived ?? false;
+    this.input.placeholder = currentRoom === null ? "" : `Message ${currentRoom.title}`;
     if (current === this.shown) return;
     this.shown = current;
-    this.input.placeholder = current === null ? "" : `Message ${current}`;
     if (!isRenamed) this.input.value = this.drafts.get(current ?? "") ?? "";
     this.noticeInput();
     if (matchMedia("(pointer: fine)").matches) this.input.focus(); // a phone would bring up its keyboard

@@ -22,10 +22,11 @@ export class HeadingView {
     document.body.dataset.screen = door !== "" ? "door" : current === null ? "rooms" : "room";
     this.room.hidden = current === null;
     this.nothing.hidden = current !== null;
-    setText(this.title, current ?? "");
+    const name = this.store.currentRoom?.title ?? "";
+    setText(this.title, name);
     setText(this.topic, this.store.currentRoom?.topic ?? "");
     this.archived.hidden = !this.store.currentRoom?.archived;
-    const title = current === null ? "raft-chat" : `${current} · raft-chat`;
+    const title = current === null ? "raft-chat" : `${name} · raft-chat`;
     document.title = unread > 0 ? `(${unread}) ${title}` : title;
   }
 }

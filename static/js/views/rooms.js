@@ -58,7 +58,7 @@ export class RoomsView {
   makeRow(room) {
     const current = room.name === this.store.current;
     const isNew = !room.exists && this.store.listed === "yes";
-    const signature = `${current} ${room.unread} ${isNew}`;
+    const signature = `${current} ${room.unread} ${isNew} ${room.title}`;
     return { key: room.name, signature, build: () => buildRow(room, current, isNew) };
   }
 
@@ -106,7 +106,7 @@ export class RoomsView {
  * @returns {HTMLElement}
  */
 function buildRow(room, current, isNew) {
-  const link = make("a", "room-link", makeText("span", "room-name", room.name));
+  const link = make("a", "room-link", makeText("span", "room-name", room.title));
   link.href = linkRoom(room.name);
   if (current) link.setAttribute("aria-current", "page");
   if (isNew) link.append(make("span", "room-tag", "new"));
