@@ -1,6 +1,7 @@
 """Proposing a checked command once, and telling in the client's terms what came of it.
 
-For whatever may be sent again without harm, so that it needs no ClientId: all but posts.
+For whatever may be sent again, so that it needs no ClientId: all but posts.  What gets a secret, or a part of its name,
+drawn at each asking may then be there twice, which is told.
 """
 
 from collections.abc import Callable
@@ -32,7 +33,8 @@ def check_level(replica: Replica, command: Command) -> None:
 
 def unanswered(detail: str) -> Problem:
     """Nobody knows what became of the change."""
-    return outcome_unknown(f"{detail}; ask again: a second time does no harm")
+    again = "ask again: only a private room, a token or an invite may then be there twice"
+    return outcome_unknown(f"{detail}; {again}")
 
 
 def _outcome(result: object) -> Success | Problem:
