@@ -9,7 +9,8 @@ What is not known, of a member that was not in reach since this process began, m
 and a highest time that the median can be.  Stamps follow the own clock unless that is OFF_S beyond both; what is given
 up by its age goes by the lowest, for to keep a thing too long is the lesser harm, and while that is not known (a
 majority's clocks are not) nothing goes.  Where one clock of three is wrong it counts for nothing, and where one of two
-is, nobody can tell which.
+is, nobody can tell which.  Entries of the engine's own, whose time nobody reads, go by the lowest too: a leader appends
+them before it can know anything, and no later entry may be stamped earlier than they are.
 """
 
 import logging
@@ -42,6 +43,7 @@ class Clocks:
         # Two bounds of the own clock, less the steady one: within them it is the median itself.
         self._stamped = -inf, inf  # or may be, by what is not known
         self._agreed = -inf, -inf  # whatever is not known: the median's lowest
+        self._been = -inf  # what the median has surely come to, where the own clock has
         self._said_off = False
 
     def heard(self, member: int, time: int, asked_s: float) -> None:
@@ -64,6 +66,7 @@ class Clocks:
         middle, other_middle = (count - 1) // 2, count // 2  # of all, with the own one; not the same in an even number
         self._stamped = _at(lowest, middle - own), _at(highest, other_middle)
         self._agreed = _at(lowest, middle - own), _at(lowest, middle)
+        self._been = _at(lowest, middle)
 
     def stamp(self) -> int:
         """Microseconds since 1970: what entries are stamped with."""
@@ -80,6 +83,13 @@ class Clocks:
             raise Unavailable("what time it is on most members is not known here yet; nothing was proposed")
         own = self._wall_us()
         return int(own - self._off(own, self._agreed))
+
+    def lowest(self) -> int:
+        """Microseconds since 1970, 0 where too little is known: a time that has been, for what nobody reads it of."""
+        if self._been == -inf:
+            return 0
+        own = self._wall_us()
+        return own - int(self._off(own, (-inf, self._been)))
 
     def say_when_off(self) -> None:
         """Log once that the own clock is off, and once that it is not any more."""

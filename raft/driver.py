@@ -125,4 +125,4 @@ class Driver:
     def _tick(self, node: Node) -> None:
         self._contact.ticked()
         self._clocks.settle(node.configuration.voters)
-        node.tick(time.monotonic() * 1000, self._clocks.stamp())
+        node.tick(time.monotonic() * 1000, self._clocks.lowest())

@@ -145,7 +145,7 @@ class RunningMember:
             self._applier,
             self._new_leader,
             self._stopping,
-            self._clocks.stamp,
+            self._clocks.lowest,
             election_timeout_s=self._timeout_s,
         )
         self._lookout = Lookout(

@@ -178,3 +178,10 @@ def test_it_is_said_once_that_the_own_clock_is_off_and_once_that_it_is_no_more(
     member.off = 2 * HOUR
     member.clocks.say_when_off()
     assert "7200 s ahead of that of most members" in caplog.text
+
+
+def test_what_nobody_reads_the_time_of_goes_by_a_time_that_has_been() -> None:
+    assert member_of(H, None, None).clocks.lowest() == 0
+    assert member_of(H, 0, None).clocks.lowest() == NOW
+    assert member_of(H, 0, 0).clocks.lowest() == NOW
+    assert member_of(H).clocks.lowest() == NOW + H, "a member alone has no other clock"

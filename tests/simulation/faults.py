@@ -239,7 +239,7 @@ class Faults:
         world = self._world
         id = world.next_id
         change = AddMember(id, f"http://{id}", voting)
-        if leader.ask_leader(leader.node.change_membership, change, leader.clocks.stamp()):
+        if leader.ask_leader(leader.node.change_membership, change, leader.clocks.lowest()):
             world.join(id)
 
     def remove(self) -> None:
@@ -248,7 +248,7 @@ class Faults:
         if leader is None or self._replaced or len(leader.node.configuration.voters) < 2:
             return
         id = self._rng.choice(sorted(leader.node.configuration.members))
-        leader.ask_leader(leader.node.change_membership, RemoveMember(id), leader.clocks.stamp())
+        leader.ask_leader(leader.node.change_membership, RemoveMember(id), leader.clocks.lowest())
 
     def replace(self) -> None:
         """A new member comes, and once it votes an old one goes."""
@@ -296,6 +296,6 @@ class Faults:
                 self._add(leader, voting=True)
                 self._replaced = 0
             else:
-                leader.ask_leader(leader.node.change_membership, RemoveMember(self._replaced), leader.clocks.stamp())
+                leader.ask_leader(leader.node.change_membership, RemoveMember(self._replaced), leader.clocks.lowest())
         if self._replaced:
             self._world.schedule.after(100, self.tend)

@@ -383,7 +383,7 @@ class Process:
         self.schedule(self.world.scenario.tick_ms / max(self.machine.rate, 0.01), self._tick)
         self.settled_voters = self.node.configuration.voters
         self.clocks.settle(self.settled_voters)
-        self.enter(self.node.tick, self.machine.steady_ms(self.world.schedule.now_ms), self.clocks.stamp())
+        self.enter(self.node.tick, self.machine.steady_ms(self.world.schedule.now_ms), self.clocks.lowest())
         self.forwarding.tick()
 
     # What the world asks of a leader
