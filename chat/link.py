@@ -406,6 +406,7 @@ class Link:
             self._owner.watch(self, self._watched, 0)
         self.socket.close()
         self._queue.clear()
+        self.backlog = 0  # nobody is to wait for it to be taken
         self._drained = None
         self._owner.forget(self)
         if self.handler is not None:

@@ -150,21 +150,31 @@ class Reception:
         link.pause()
         told = partial(self._redeemed, link, done)
         secret = digest(ticket)
-        if self._has_ticket(secret):
+        try:
+            is_there = self._has_ticket(secret)
+        except RaftError as error:  # it is not known yet what time it is
+            told(error)
+            return
+        if is_there:
             self._use_up(secret, told)
         else:
             self.replica.read(lambda error: self._look_for(secret, error, told))
 
     def _look_for(self, secret: bytes, error: RaftError | None, told: Callable[[object], None]) -> None:
         """In a thread of the engine's, which must not call back into it."""
+        try:
+            is_there = error is None and self._has_ticket(secret)
+        except RaftError as unknown:
+            error = unknown
         if error is not None:
             self._call(partial(told, error))
-        elif self._has_ticket(secret):
+        elif is_there:
             self._call(partial(self._use_up, secret, told))
         else:
             self._call(partial(told, BAD_TICKET))
 
     def _has_ticket(self, secret: bytes) -> bool:
+        """Raises RaftError where it is not known what time it is."""
         ticket = self.state.ask(lambda tables: tables.tickets.get(secret))
         return ticket is not None and (not ticket.expires_at or ticket.expires_at > self.replica.agreed_time())
 

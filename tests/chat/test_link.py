@@ -57,6 +57,16 @@ def test_a_reader_that_stalls_gets_every_frame_once_and_in_order(house: RunningH
     assert not link.closing
 
 
+def test_nothing_waits_for_a_reader_that_has_gone(house: RunningHub) -> None:
+    peer, handler = house.connect(receive_buffer=4096)
+    while not handler.link.backlog:
+        house.publish(post=numbered(b"%d", 16_000))
+        house.settle()
+    peer.close()
+    assert handler.ended.wait(DEADLINE_S)
+    assert handler.link.backlog == 0
+
+
 def test_a_greeting_goes_out_before_all_else(house: RunningHub) -> None:
     peer, _ = house.connect(greeting=text_frame(b"hi"), then=text_frame(b"there"))
     assert [peer.hear_text(), peer.hear_text()] == ["hi", "there"]

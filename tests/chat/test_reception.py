@@ -197,6 +197,27 @@ def test_without_a_quorum_a_ticket_may_be_brought_again(house: Node) -> None:
     assert client.hear()["Hello"]["User"] == "bob"
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_while_nobody_knows_what_time_it_is_a_ticket_may_be_brought_again(house: Node, is_known: bool) -> None:
+    number = house.log_in("bob", "bob")
+    made = encode(CreateTicket(Actor(number, "bob"), digest("rt_1"), house.replica.now + 3_600_000_000))
+    house.replica.clocks_known = False
+    reads = threading.Event()
+    house.replica.holds_reads, house.replica.on_read_held = True, reads.set
+    client = house.connect()
+    if is_known:
+        house.replica.commit(made)
+    client.say(Action="subscribe", Rooms="*", Ticket="rt_1")
+    if not is_known:  # the engine's thread, in which nothing may fail, finds it
+        assert reads.wait(DEADLINE_S)
+        house.replica.commit(made)
+        house.replica.release_reads()
+    assert client.hear()["Error"]["Temporary"] is True
+    house.replica.clocks_known = True
+    client.say(Action="subscribe", Rooms="*", Ticket="rt_1")
+    assert client.hear()["Hello"]["User"] == "bob"
+
+
 def test_subscribing_again_uses_no_second_ticket_up(house: Node) -> None:
     client = house.connect_as("eve")
     secret = ticket(house, "bob")
