@@ -107,7 +107,8 @@ def _refused_stranger(tables: Tables, newcomer: Newcomer, now: int) -> Refusal |
     if not newcomer.invite:
         return None if tables.settings.signup == OPEN else SIGNUP_CLOSED
     invite = tables.invites.get(auth.digest(newcomer.invite))
-    return None if invite is not None and now < invite.expires_at else BAD_INVITE
+    is_good = invite is not None and now < invite.expires_at and access.granted(tables, invite) is not None
+    return None if is_good else BAD_INVITE
 
 
 def _refused_maker(tables: Tables, actor: Actor, newcomer: Newcomer) -> Refusal | None:

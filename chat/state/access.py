@@ -153,6 +153,21 @@ def visible_invites(tables: Tables, acting: Acting) -> list[Invite]:
     return [invite for invite in tables.invites.values() if acting.role == ADMIN or invite.made_by == acting.name]
 
 
+def granted(tables: Tables, invite: Invite) -> tuple[str, tuple[str, ...]] | None:
+    """The role and the rooms that an invite gives: what its maker could give by now; None: it is none any more.
+
+    Else who is to be let in no more, or has fewer rights by now, would come back by what he made before.
+    """
+    if not invite.made_by:
+        return invite.role, invite.rooms  # the operator's
+    maker = tables.users.get(invite.made_by)
+    if maker is None or not maker.active or maker.role == GUEST or (maker.role != ADMIN and invite.role != GUEST):
+        return None
+    who = Acting(maker.name, maker.role)
+    rooms = [(name, visible_room(tables, who, name)) for name in invite.rooms]
+    return invite.role, tuple(name for name, room in rooms if room is not None and may_add(tables, who, room, ""))
+
+
 def visible_room(tables: Tables, acting: Acting, name: str) -> Room | None:
     """The room that has or had this name; None where there is none, or not for this one."""
     room = tables.rooms.existing(name)

@@ -70,7 +70,7 @@ def _terms(tables: Tables, command: CreateUser) -> tuple[str, tuple[str, ...]] |
         if not command.invite:
             return (MEMBER, ()) if tables.settings.signup == OPEN else SIGNUP_CLOSED
         invite = tables.invites.get(command.invite)
-        return BAD_INVITE if invite is None else (invite.role, invite.rooms)
+        return (None if invite is None else access.granted(tables, invite)) or BAD_INVITE
     who = access.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who

@@ -1,15 +1,18 @@
 """Users: who makes and changes them, and what ends with them."""
 
+from typing import Any
+
 import pytest
 
 from chat.commands import NOBODY, OPERATOR, SETUP, Actor, Post
 from chat.commands.accounts import ChangeUser, CreateInvite, CreateTicket, RedeemTicket
 from chat.commands.cluster import SetAuth, SetSettings
+from chat.commands.rooms import ChangeMembers, CreateRoom
 from chat.state import account_changes
 from chat.state.accounts import ADMIN, GUEST, MEMBER, User
 from chat.state.details import DIRECT, PRIVATE, RoomDetails
 from chat.state.events import Revoked, UsersChanged
-from chat.state.results import Done, Posted, Redeemed, SettingsChanged, UserChanged, UserMade
+from chat.state.results import Done, Posted, Redeemed, RoomChanged, RoomMade, SettingsChanged, UserChanged, UserMade
 from chat.state.settings import INVITE, LOGIN, OPEN
 from chat.state.tables import Tables
 from tests.chat.people import Chat, People, digest, new_user
@@ -98,6 +101,30 @@ def test_an_invite_gives_its_role_and_rooms_as_often_as_it_says() -> None:
     assert details is not None
     assert details.members == {"ann", "zoe", "zac"}
     assert people.state.ask(lambda tables: tables.rooms.existing("gone")) is None
+
+
+@pytest.mark.parametrize("change", [{"active": False}, {"role": MEMBER}, {"role": GUEST}])
+def test_an_invite_gives_no_more_rights_than_its_maker_has_by_now(change: dict[str, Any]) -> None:
+    people = People()
+    people.made(CreateInvite(people.by["ann"], CODE, ADMIN, (), 9, 0, ""), Done)
+    people.made(ChangeUser(THE_OPERATOR, "bob", role=ADMIN), UserChanged)
+    people.made(ChangeUser(people.by["bob"], "ann", **change), UserChanged)
+    assert people.refusal(new_user(STRANGER, "zoe", MEMBER, CODE)) == "bad_invite"
+    people.made(ChangeUser(people.by["bob"], "ann", role=ADMIN, active=True), UserChanged)
+    assert people.made(new_user(STRANGER, "zoe", MEMBER, CODE), UserMade).user.role == ADMIN
+
+
+def test_who_was_put_out_of_a_room_lets_nobody_in_by_an_invite() -> None:
+    people = People()
+    room = f"club~{'a' * 10}"
+    people.made(CreateRoom(people.by["eve"], room, PRIVATE, members=("bob",)), RoomMade)
+    people.made(CreateInvite(people.by["bob"], CODE, GUEST, (room,), 9, 0, ""), Done)
+    people.made(new_user(STRANGER, "zoe", MEMBER, CODE), UserMade)
+    people.made(ChangeMembers(people.by["eve"], room, ("bob",), False), RoomChanged)
+    people.made(new_user(STRANGER, "zac", MEMBER, CODE), UserMade)
+    details = people.state.ask(lambda tables: tables.rooms.by_name[room].details)
+    assert details is not None
+    assert details.members == {"eve", "zoe"}
 
 
 def test_an_invite_is_not_used_up_by_who_needs_none_nor_by_who_is_refused() -> None:
