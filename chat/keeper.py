@@ -10,19 +10,23 @@ not done, the next one finds.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from threading import Event
 
 from chat.commands import LEVEL, Command, encode
 from chat.commands.accounts import Used
 from chat.commands.cluster import Begin, SetAuth
 from chat.commands.posts import Mark
+from chat.marks import Mark as Noted
 from chat.marks import Marks
 from chat.replica import Replica
 from chat.state.credential_changes import due_credentials
 from chat.state.expiry import due_expiry, due_forgetting
 from chat.state.machine import ChatState
+from chat.state.marking import is_news
 from chat.state.settings import OPEN
+from chat.state.tables import Tables
 from chat.uses import Uses
 from raft.errors import RaftError
 
@@ -111,8 +115,10 @@ class Keeper:
         if self._clock() < self._next_marks_s:
             return None
         self._next_marks_s = self._clock() + MARKS_EVERY_S
-        marks = self._marks.take(MARKS)
-        return Mark(marks) if marks else None
+        news: list[Noted] = []
+        while len(news) < MARKS and (noted := self._marks.take(MARKS - len(news))):
+            news += self._state.ask(partial(_news, noted=noted))
+        return Mark(tuple(news)) if news else None
 
     def _due_uses(self) -> Command | None:
         if self._clock() < self._next_uses_s:
@@ -176,3 +182,8 @@ class Keeper:
 
         self._replica.read(done)
         return settled.wait(OUTCOME_S) and errors[0] is None
+
+
+def _news(tables: Tables, noted: Iterable[Noted]) -> list[Noted]:
+    """Those of which the state is to be told: anybody may say that he has read what is not there."""
+    return [mark for mark in noted if is_news(tables, *mark)]

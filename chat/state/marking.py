@@ -33,19 +33,32 @@ def counts(tables: Tables, user: str, room: Room) -> Counts | None:
 def mark(tables: Tables, command: Mark, entry: Entry, tell: Tell) -> Done:
     """Those who act by some tokens have read rooms up to some Ids; whatever of that cannot be is nothing."""
     for by, name, id in command.marks:
-        who = access.acting(tables, Actor(by))
-        if isinstance(who, Refusal) or not who.name:
+        marked = _marked(tables, by, name, id)
+        if marked is None:
             continue
-        room = access.visible_room(tables, who, name)
-        if room is None or not 0 < id <= room.newest_id:
-            continue
-        reader = _readers(tables, room).get(who.name)
-        if reader is not None and id <= reader.read_id:
-            continue
+        user, room = marked
+        reader = _readers(tables, room).get(user)
         left = () if reader is None else tuple(mention for mention in reader.mentions if mention > id)
-        if _put(tables, room, who.name, Reader(id, left)):
-            tell(Marked(entry.index, who.name, room.name, id))
+        if _put(tables, room, user, Reader(id, left)):
+            tell(Marked(entry.index, user, room.name, id))
     return Done(entry.index)
+
+
+def is_news(tables: Tables, by: int, name: str, id: int) -> bool:
+    """Whether it would change anything to mark this now; what does not is nothing to tell the log of."""
+    return _marked(tables, by, name, id) is not None
+
+
+def _marked(tables: Tables, by: int, name: str, id: int) -> tuple[str, Room] | None:
+    """Who has read which room so far, by this token; None where that cannot be, or is known."""
+    who = access.acting(tables, Actor(by))
+    if isinstance(who, Refusal) or not who.name:
+        return None
+    room = access.visible_room(tables, who, name)
+    if room is None or not 0 < id <= room.newest_id:
+        return None
+    reader = _readers(tables, room).get(who.name)
+    return (who.name, room) if reader is None or id > reader.read_id else None
 
 
 def mention(tables: Tables, room: Room, id: int, post: Post) -> None:

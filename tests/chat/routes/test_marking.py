@@ -78,6 +78,7 @@ def test_however_often_somebody_marks_the_log_has_one_command_in_five_seconds(ch
         chat.mark("bob", id)
         chat.mark("eve", id)
     assert chat.kept() == [Mark(((chat.number["bob"], "general", 30), (chat.number["eve"], "general", 30)))]
+    chat.say("ann")
     chat.mark("bob", 31)
     assert chat.kept() == []
     chat.now_s += MARKS_EVERY_S
@@ -105,12 +106,25 @@ def test_what_could_not_be_told_is_told_later(chat: Reading) -> None:
 
 def test_a_step_has_so_many_and_the_rest_comes_with_the_next(chat: Reading) -> None:
     for number in range(MARKS + 1):
+        chat.do(Post(f"r{number}", "ann", "hi", f"r{number}", by=chat.number["ann"]))
         chat.mark("bob", 1, f"/rooms/r{number}")
     (first,) = chat.kept()
     assert isinstance(first, Mark)
     assert len(first.marks) == MARKS
     chat.now_s += MARKS_EVERY_S
     assert chat.kept() == [Mark(((chat.number["bob"], f"r{MARKS}", 1),))]
+
+
+def test_the_log_is_not_told_what_changes_nothing_and_that_holds_up_nobody(chat: Reading) -> None:
+    for number in range(2 * MARKS):
+        chat.mark("gus", 1, f"/rooms/nowhere{number}")
+    chat.say("ann")
+    for name, id in (("gus", 1), ("eve", 2), ("bob", 1)):
+        chat.mark(name, id)
+    assert chat.kept() == [Mark(((chat.number["bob"], "general", 1),))]
+    chat.mark("bob", 1)
+    chat.now_s += MARKS_EVERY_S
+    assert chat.kept() == []
 
 
 @pytest.mark.parametrize("body", [{}, {"Id": 0}, {"Id": "1"}, {"Id": True}, {"Id": 1.5}, {"Id": 1, "User": "bob"}])
