@@ -20,13 +20,11 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 
 from chat.problems import Problem, problem_of, unavailable
-from chat.replica import Replica
+from chat.replica import STALE_S_MAX, Replica
 from chat.request import Deferred, Query, Request, Response, response_of
 from raft.errors import RaftError
 
 logger = logging.getLogger(__name__)
-
-STALE_S_MAX = 60.0  # how long a member that hears no leader shows what it has, where it matters who asks
 
 
 def _out_of_touch() -> Problem:

@@ -12,6 +12,8 @@ from raft.errors import RaftError
 from raft.membership import Change
 from raft.messages import Command, Entry
 
+STALE_S_MAX = 60.0  # how long a member that hears no leader shows what it has, where it matters who asks
+
 
 class Replica(Protocol):
     """One member of the cluster."""

@@ -10,6 +10,7 @@ Rules
 - Whoever missed more than `MISSED_POSTS_MAX` is told the rooms' newest Ids instead, and pages by REST.
 - Where there is a login, what was missed is what who subscribed sees at the moment of reading: who has left a room
   since is told nothing of it, who has joined it all.
+- A member that has heard of no leader for a minute may not know that a token was revoked: there nobody subscribes.
 - A room that was renamed is followed under both names: what was published before under the old one is still to come.
 - What was missed and is gone since is not told; that a room was deleted is.  A post is told as it is now, and of what
   became of it the last change, and all reactions where the last one is: an earlier text is not told, nor one that was
@@ -33,7 +34,7 @@ from chat.history import Located, What, render_post, with_reactions
 from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.problems import Problem
-from chat.replica import Replica
+from chat.replica import STALE_S_MAX, Replica
 from chat.state.access import STRANGER, Acting, acting
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
@@ -97,6 +98,9 @@ class Subscription:
         self._hub.leave(self._link)
         self._rooms = rooms
         self._limited = iter(())
+        if self._state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
+            self._link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+            return
         applied = max(self._replica.last_applied, self._hub.published_index)
         self._position = applied if index is None else index
         if self._position <= applied:

@@ -13,6 +13,7 @@ from chat.commands.accounts import ChangeUser, CreateTicket, RedeemTicket, Revok
 from chat.commands.cluster import ExpireCredentials, SetAuth
 from chat.gatekeeper import STRANGERS
 from chat.history import PageAsk
+from chat.replica import STALE_S_MAX
 from chat.state.access import Acting
 from chat.state.accounts import ADMIN, GUEST
 from chat.state.details import DIRECT
@@ -227,6 +228,16 @@ def test_subscribing_again_uses_no_second_ticket_up(house: Node) -> None:
 
 
 # --- what it is told
+
+
+def test_on_a_node_that_hears_no_leader_nobody_is_told_what_was_missed(house: Node) -> None:
+    client = house.connect_as("bob")
+    house.replica.contact_s = STALE_S_MAX
+    cursor = client.subscribe()
+    house.replica.contact_s = STALE_S_MAX + 0.1
+    for each in (client, house.connect_as("eve")):
+        each.say(Action="subscribe", Rooms="*", Cursor=cursor)
+        assert each.hear_close() == 1013
 
 
 def test_each_role_is_told_live_what_it_sees(house: Node) -> None:
