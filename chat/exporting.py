@@ -1,13 +1,13 @@
 """A whole room, a post a line: read from the log piece by piece while it is being sent, so that it may be of any size.
 
 Rules.  What is exported is what the room held when the export began: a post that comes later is not in it, and one
-that goes while the export is under way (retention, a deletion) is left out.  Memory holds one piece.  The cache of
+that goes while the export is under way (retention, a deletion) is left out.  Whose token ends meanwhile, or who is put
+out of the room, gets no piece more.  Memory holds one piece.  The cache of
 rendered posts is left alone: an export would put all that people are reading now out of it.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import partial
 
 from chat.history import Page, PageAsk
 from chat.problems import unavailable
@@ -20,13 +20,20 @@ PIECE_POSTS = 200  # some 40 KB; of the longest ones 12 MB
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 
 
-def export(state: ChatState, replica: Replica, room: str, acting: Acting = STRANGER) -> tuple[int, Iterator[bytes]]:
+def export(
+    state: ChatState, replica: Replica, room: str, acting: Callable[[], Acting] = lambda: STRANGER
+) -> tuple[int, Iterator[bytes]]:
     """The log index that the export reflects, and its pieces: lines of JSON, each a post as readers see it.
 
+    `acting` tells before each piece who asks, or raises Problem.
     The pieces raise Problem (503) where this member takes in one snapshot after the other meanwhile.
     """
-    now = state.page(room, PageAsk(limit=1), acting)
-    return now.log_index, _pieces(partial(state.page, room, acting=acting), replica, now.newest_id)
+
+    def page_of(ask: PageAsk) -> Page:
+        return state.page(room, ask, acting())
+
+    now = page_of(PageAsk(limit=1))
+    return now.log_index, _pieces(page_of, replica, now.newest_id)
 
 
 def _pieces(page_of: Callable[[PageAsk], Page], replica: Replica, newest_id: int) -> Iterator[bytes]:

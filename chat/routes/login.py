@@ -123,7 +123,7 @@ ROUTES = (
         "POST", "/login", log_in, Who.ANYBODY, "Log in: a token, and the same as a cookie",
         body=Body(record({"Name": NAME, "Password": PASSWORD}, {"Label": text(validation.NAME_POINTS_MAX, 0)})),
         answers={200: Answer("The token, good for 30 days", _SESSION)},
-        problems=("bad_login", "too_many_attempts"), query=WAITING, login=True,
+        problems=("bad_login", "too_many_attempts", "too_many_tokens"), query=WAITING, login=True,
     ),
     Route(
         "POST", "/logout", log_out, Who.USER, "End the session that says so",

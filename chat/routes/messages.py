@@ -120,7 +120,7 @@ def export_room(request: Request, room: str) -> Read:
 
     def render() -> Response:
         seen = request.replica.last_applied
-        log_index, pieces = export(request.state, request.replica, room, request.acting())
+        log_index, pieces = export(request.state, request.replica, room, request.acting)
         disposition = f"attachment; filename*=UTF-8''{percent_encoded(room)}.ndjson"
         headers = [("Cache-Control", "no-store"), ("Content-Disposition", disposition)]
         log_index = max(seen, log_index)

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from chat.commands import Post
 from chat.exporting import PIECE_POSTS, export
 from chat.problems import Problem
 from raft.messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient
+from tests.chat.login_client import LoginClient
 
 EXPORT = f"{GENERAL}/export"
 POSTS = 2 * PIECE_POSTS + 7
@@ -49,6 +51,17 @@ def test_a_room_of_any_name_gives_a_file_of_that_name() -> None:
     assert (
         ChatClient().get("/rooms/caf%C3%A9%22/export").headers["Content-Disposition"].endswith("''caf%C3%A9%22.ndjson")
     )
+
+
+def test_whose_token_ends_gets_no_piece_more() -> None:
+    chat = LoginClient()
+    for number in range(PIECE_POSTS + 1):
+        chat.do(Post("general", "ann", "hi", f"{number}", by=chat.number["ann"]))
+    pieces = iter(chat.ask("bob", target=EXPORT).iter_encoded())
+    assert next(pieces).count(b"\n") == PIECE_POSTS
+    chat.revoke("bob")
+    with pytest.raises(Problem):
+        next(pieces)
 
 
 def test_head_reads_no_posts() -> None:
