@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 READERS_MAX = 5_000  # of a room, as many as it may have members: then no more are made
-MENTIONS_MAX = 1_000  # of a user in a room: then the oldest go
+MENTIONS_MAX = 100  # of a user in a room: then the oldest go; all of them are copied at each mention of a whole room
 
 
 class Reader(NamedTuple):

@@ -24,7 +24,7 @@ file; name a new file in rows.py.  A peer is whatever ours is held against: anot
 - starts all it needs and stops it again, whatever happens, and keeps its files in `setting.directory`;
 - raises AssertionError where an answer was an error or something broke: a figure is only worth something without;
 - measures for about `setting.seconds`, and takes its sizes from `setting.scaled(…)` and `setting.messages`, so that
-  `--quick` takes a second or two: test_quick.py runs every benchmark so, on every check;
+  `--quick` takes a second or two: test_quick.py runs one of every kind so, on every check;
 - may return series beside its figures (`Round({…}, {"resident MB": [(seconds, megabytes), …]})`) for a picture.
 
 What takes minutes is `long=True` and runs where it is named, or with --all; what takes half an hour is `huge=True` too,
