@@ -111,8 +111,8 @@ def _refused_members(tables: Tables, members: Iterable[str], before: frozenset[s
     return None if all(name in users and users[name].active for name in whole - before) else _NO_SUCH_USER
 
 
-def change(tables: Tables, command: ChangeRoom, entry: Entry, tell: Tell) -> RoomChanged | Refusal:
-    """What is named is so from now on; posts that are too old for what is said now go by `expire`."""
+def _managed(tables: Tables, command: ChangeRoom | DropRoom) -> tuple[Acting, Room] | Refusal:
+    """Who acts, and the room, where that is his to change."""
     who = access.acting(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -121,6 +121,15 @@ def change(tables: Tables, command: ChangeRoom, entry: Entry, tell: Tell) -> Roo
         return _NO_SUCH_ROOM
     if not access.manages(tables, who, room):
         return _FORBIDDEN
+    return who, room
+
+
+def change(tables: Tables, command: ChangeRoom, entry: Entry, tell: Tell) -> RoomChanged | Refusal:
+    """What is named is so from now on; posts that are too old for what is said now go by `expire`."""
+    found = _managed(tables, command)
+    if isinstance(found, Refusal):
+        return found
+    who, room = found
     before = room.details or RoomDetails()
     if before.archived and command.archived is None:
         return access.ARCHIVED
@@ -262,14 +271,10 @@ def change_members(tables: Tables, command: ChangeMembers, entry: Entry, tell: T
 
 def drop(tables: Tables, command: DropRoom, entry: Entry, tell: Tell) -> RoomDeleted | Refusal:
     """A room goes with all its posts."""
-    who = access.acting(tables, command.actor)
-    if isinstance(who, Refusal):
-        return who
-    room = access.visible_room(tables, who, command.room)
-    if room is None:
-        return _NO_SUCH_ROOM
-    if not access.manages(tables, who, room):
-        return _FORBIDDEN
+    found = _managed(tables, command)
+    if isinstance(found, Refusal):
+        return found
+    _, room = found
     deleted = RoomDeleted(entry.index, room.name, access.reach(room))
     tables.remove_room(room, entry.index)
     tell(deleted)

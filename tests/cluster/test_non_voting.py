@@ -41,7 +41,8 @@ def messages_at(cluster: Cluster, id: int) -> list[str]:
     return [post["Message"] for post in answer.json()]
 
 
-def test_it_serves_reads_posts_and_sockets_and_goes_on_when_the_leader_dies(tmp_path: Path) -> None:
+def test_support_non_voting_followers(tmp_path: Path) -> None:
+    """They serve reads, posts and sockets, and go on when the leader dies."""
     with with_a_learner(tmp_path) as cluster, subscribed(cluster, LEARNER) as (websocket, _):
         said: list[str] = []
         for number in range(12):  # by all in turn; what was answered anywhere is read here at once
