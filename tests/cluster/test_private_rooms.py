@@ -40,6 +40,8 @@ def test_a_private_room_is_there_for_its_members_on_every_node_and_for_nobody_el
         made = people.request("bob", 1, "POST", "/rooms", {"Name": "plans", "Visibility": "private"})
         assert made.status == 201
         room = made.json()["Name"]
+        for id in cluster.nodes:  # each holds what is acknowledged by then, so that nobody is told of it as of news
+            assert people.request("bob", id, "GET", "/rooms").json() == [room]
         gus, bob = listening(people, "gus", 3), listening(people, "bob", 2)
         assert people.post("bob", 1, "first", quote(room)).status == 201
         assert told(bob)["Post"]["Message"] == "first"
