@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from chat import base_path
 from chat.announcing import Announcer
 from chat.app import create_app, never_waits
 from chat.auth import OPERATOR, SETUP, new_secret
@@ -109,9 +110,14 @@ class NodeProcess:
         self._peer_server = self._listen(
             self._endpoint, *parse_peer_url(self._own_url(stored)), "peers", limits=PEER_LIMITS
         )
+        call: Any = self._call_app
+        waitless = never_waits
+        if options.base_path:
+            call = base_path.mounted(options.base_path, call)
+            waitless = base_path.never_waits_under(options.base_path, waitless)
         self._client_server = self._listen(
-            self._call_app, options.host, options.port, "clients",
-            gate=Slots(AT_WORK_MAX), never_waits=never_waits, finish_batch=self._flush,
+            call, options.host, options.port, "clients",
+            gate=Slots(AT_WORK_MAX), never_waits=waitless, finish_batch=self._flush,
         )  # fmt: skip
         self._write_operator_file()
         self._rewriter = ChildRewriter([sys.executable, "-m", "raft_chat", REWRITE], options.data_dir)
@@ -125,7 +131,13 @@ class NodeProcess:
         threading.Thread(target=self._await_signals, name="signals", daemon=True).start()  # it never ends
         self._peer_server.start()
         self._client_server.start()
-        logger.info("member %d serves clients at %s", self.options.id, self.options.advertise)
+        logger.info("member %d serves clients at %s", self.options.id, self.options.advertise or self._local_url())
+        if not self.options.advertise:
+            logger.warning(
+                "--host %s is every address of this machine, so this node names no URL of its own to clients. "
+                "Pass --advertise with the URL that clients use.",
+                self.options.host,
+            )
         if self._formation.is_formed or self._formation.run(self._ended):
             self._take_part(self._formation.identity)
             self._ended.wait()
@@ -168,14 +180,18 @@ class NodeProcess:
     def _write_operator_file(self) -> None:
         """Once the ports are this process's own.  Raises DiskFailed."""
         path = self.options.data_dir / operator_file.NAME
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
-        url = f"http://{f'[{host}]' if ':' in host else host}:{self.options.port}"
         try:
             with suppress(FileNotFoundError):  # a creation that a crash cut short
                 self._disk.remove(path.with_name(path.name + TEMPORARY_SUFFIX))
-            create_durably(self._disk, path, operator_file.encode(OperatorFile(url, self._operator))).close()
+            content = operator_file.encode(OperatorFile(self._local_url(), self._operator))
+            create_durably(self._disk, path, content).close()
         except OSError as error:
             raise DiskFailed(f"{path}: {error.strerror}") from error
+
+    def _local_url(self) -> str:
+        """A URL that programs on this machine reach the node under."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.options.port}"
 
     def _take_part(self, identity: Identity) -> None:
         options = self.options
@@ -212,7 +228,7 @@ class NodeProcess:
             websocket=make_websocket_app(reception), streams=Streams(reception),
         )  # fmt: skip
         announcer = Announcer(
-            state, url=options.advertise, host=options.host, auth=options.auth, setup=self._setup
+            state, url=options.advertise or self._local_url(), host=options.host, auth=options.auth, setup=self._setup
         )  # fmt: skip
         wish = SetAuth(Actor(BY_OPERATOR), LOGIN, options.signup) if options.auth == LOGIN else None
         keeper = Keeper(member, state, marks=marks, uses=uses, auth=wish, look=announcer.look)

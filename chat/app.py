@@ -134,13 +134,17 @@ class _App:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ, self._replica, self._state, self._services)
+        response: Response | Deferred
         try:
             if request.method not in _SAFE:
                 check_change(environ, self._replica.status)
-            if self._websocket is not None and request.path == WEBSOCKET.path:
+            if request.method == "OPTIONS":
+                response = self._options(request)
+            elif self._websocket is not None and request.path == WEBSOCKET.path:
                 self._gatekeeper.check_started()
                 return self._websocket(environ, start_response)
-            response = self._answer(request)
+            else:
+                response = self._answer(request)
         except Problem as problem:
             response = response_of(problem)
         except RaftError as error:
@@ -190,6 +194,19 @@ class _App:
             raise refused()
         request.actor = actor
 
+    def _options(self, request: Request) -> Response:
+        """RFC 9110 §9.3.7: the methods of a path.  Health checks of proxies ask so, and the page after a refusal.
+
+        The refusal of a foreign page comes before (`check_change`), so a page learns why its websocket was refused.
+        """
+        methods = sorted({route.method for route in ROUTES})
+        if request.target != "*":
+            found = self._table.find(request.segments())
+            if found is None:
+                raise not_found("path: nothing is here")
+            methods = [*found[0]]
+        return Response(HTTPStatus.NO_CONTENT, headers=[("Allow", _allowed(methods))])
+
     def _find(self, request: Request) -> tuple[Route, Sequence[str]]:
         found = self._table.find(request.segments())
         if found is None:
@@ -197,10 +214,16 @@ class _App:
         methods, arguments = found
         route = methods.get("GET" if request.method == "HEAD" else request.method)
         if route is None:
-            allowed = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
+            allowed = _allowed(methods)
             detail = f"method: this path knows {allowed}"
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail, (("Allow", allowed),))
         return route, arguments
+
+
+def _allowed(methods: Iterable[str]) -> str:
+    """The header Allow of a path that knows these methods."""
+    known = [*methods]
+    return ", ".join([*known, *(["HEAD"] if "GET" in known else []), "OPTIONS"])
 
 
 def _start(request: Request, start_response: StartResponse, response: Response) -> Iterable[bytes]:

@@ -101,6 +101,8 @@ def parse_head(head: bytes, limits: Limits) -> Request:
         path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
     _check_host(protocol, fields)
     length, chunked = _framing(protocol, fields)
+    if protocol == "HTTP/1.0":
+        fields.pop("HTTP_UPGRADE", None)  # RFC 9110 §7.8: ignored in an HTTP/1.0 request
     expect = fields.get("HTTP_EXPECT")
     if expect is not None and expect.lower() != "100-continue":
         raise Refused(417, "expectation_failed", "the only expectation that is met is 100-continue")

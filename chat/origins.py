@@ -1,32 +1,69 @@
-"""The origins that belong to this cluster: where clients reach its members, as browsers spell it (RFC 6454 §6.2).
+"""Origins (RFC 6454): which pages belong to this cluster, compared with the scheme's default port filled in.
 
-A page that one member served goes on at another when the first is gone; browsers have to be told that it may.  A page
-of anybody else's may change nothing here: bodies are JSON whatever their Content-Type says, so any page in a browser
-could have it post to a node that this browser reaches.
+A page that one node served goes on at another node when the first is gone, so browsers are told that it may.  A page
+of anybody else may change nothing: bodies are read as JSON whatever their Content-Type says, so any page in a browser
+could have that browser post to a node.
+
+Rules
+- Every comparison of an origin, a Host header and an advertised URL goes through `Origin`: scheme and host in lower
+  case, the port always there.
+- A refused origin is logged once, with the flag that would allow it.
 """
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
 from chat.problems import Problem
 
-_ORIGIN = re.compile(r"(https?)://([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+logger = logging.getLogger(__name__)
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+LOGGED_MAX = 64  # refused origins that are remembered as logged: strangers choose them
+_SHOWN_CHARACTERS_MAX = 200
+_AUTHORITY = r"(?P<host>[A-Za-z0-9._\-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{0,5}))?"
+_URL = re.compile(rf"(?P<scheme>https?)://{_AUTHORITY}(?:/[!-~]*)?", re.IGNORECASE)
+_HOST = re.compile(_AUTHORITY)
+
+_logged: set[str] = set()
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port of a page or a node."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """The spelling of browsers: the scheme's default port is left out."""
+        port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}"
+
+
+def origin_of(url: str) -> Origin | None:
+    """The origin of an http or https URL, or in an Origin header; None for anything else, "null" included."""
+    match = _URL.fullmatch(url)
+    if match is None:
+        return None
+    scheme = match["scheme"].lower()
+    port = int(match["port"] or DEFAULT_PORTS[scheme])
+    return Origin(scheme, match["host"].lower(), port) if port <= 65535 else None
 
 
 def member_origins(status: dict[str, object]) -> Iterator[str]:
-    """Of the members in `GET /raft`'s body; an advertised text that is no origin is left out."""
+    """The members' origins in the body of `GET /raft`; an advertised text that has none is left out."""
     members = status.get("Members")
     for member in members if isinstance(members, list) else ():
-        origin = _ORIGIN.fullmatch(str(member.get("Advertise", "")).removesuffix("/"))
+        origin = origin_of(str(member.get("Advertise", "")))
         if origin is not None:
-            yield origin[0]
+            yield str(origin)
 
 
 def sharing_headers(origin: str, status: dict[str, object]) -> list[tuple[str, str]]:
-    """What lets a page of `origin` read this answer, where that is a member's (the Fetch standard's CORS protocol)."""
+    """The headers that let a member's page read this answer (the Fetch standard's CORS protocol); none for others."""
     if origin not in member_origins(status):
         return []
     return [
@@ -36,32 +73,49 @@ def sharing_headers(origin: str, status: dict[str, object]) -> list[tuple[str, s
     ]
 
 
-def is_ours(origin: str, host: str, members: Iterable[str]) -> bool:
-    """Whether a page of this origin comes from where the request went, by its Host, or from a member (their URLs)."""
-    try:
-        parts = urlsplit(origin.lower())
-        ours = {(known.scheme, known.netloc) for known in map(urlsplit, map(str.lower, members))}
-    except ValueError:
+def is_ours(origin: str, host: str, urls: Iterable[str]) -> bool:
+    """Whether a page of this origin was served by the host that this request names, or by a node at one of `urls`.
+
+    A Host header without a port means the default port of the page's own scheme: a proxy in front may speak TLS.
+    """
+    page = origin_of(origin)
+    if page is None or origin.endswith("/"):
         return False
-    if parts.scheme not in ("http", "https") or not parts.netloc:  # also "null"
-        return False
-    return parts.netloc == host.lower() or (parts.scheme, parts.netloc) in ours
+    asked = _HOST.fullmatch(host)
+    if asked is not None:
+        port = int(asked["port"] or DEFAULT_PORTS[page.scheme])
+        if (page.host, page.port) == (asked["host"].lower(), port):
+            return True
+    return page in map(origin_of, urls)
 
 
-def foreign() -> Problem:
-    """403: a page that somebody else served."""
-    return Problem(HTTPStatus.FORBIDDEN, "foreign_origin", "Origin: neither this host nor a member of the cluster")
+def foreign(origin: str, host: str) -> Problem:
+    """403 for a page that somebody else served; logged once for each origin."""
+    shown = repr(origin[:_SHOWN_CHARACTERS_MAX])
+    if shown not in _logged and len(_logged) < LOGGED_MAX:
+        _logged.add(shown)
+        logger.warning(
+            "a page of the origin %s was refused: the request went to the host %r, and no node advertises that origin. "
+            "If that page is this chat, start its nodes with --advertise and the URL that browsers use.",
+            shown, host[:_SHOWN_CHARACTERS_MAX],
+        )  # fmt: skip
+    return Problem(
+        HTTPStatus.FORBIDDEN,
+        "foreign_origin",
+        "Origin: pages of this address may not use the chat. Its operator can allow them: start the nodes with "
+        "--advertise and the URL that browsers use.",
+    )
 
 
 def check_change(environ: Mapping[str, Any], status: Callable[[], dict[str, object]]) -> None:
     """Refuse a change that a browser sends for somebody else's page; `status` gives the body of `GET /raft`.
 
-    Raises Problem (403).  Who sends neither of these headers is no browser, or one so old that it has no
-    `SameSite` either.
+    Raises Problem (403).  A client that sends neither header is no browser, or one so old that it has no `SameSite`
+    either.
     """
-    origin = environ.get("HTTP_ORIGIN")
+    origin, host = environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST", "")
     if origin is None:
         if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
-            raise foreign()
-    elif not is_ours(origin, environ.get("HTTP_HOST", ""), member_origins(status())):
-        raise foreign()
+            raise foreign("(none)", host)
+    elif not is_ours(origin, host, member_origins(status())):
+        raise foreign(origin, host)

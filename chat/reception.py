@@ -24,6 +24,7 @@ from chat.commands.accounts import RedeemTicket
 from chat.gatekeeper import Gatekeeper
 from chat.hub import Hub
 from chat.link import Link
+from chat.majority import MajorityNotice
 from chat.marks import Marks
 from chat.presence import Presence
 from chat.problems import Problem, problem_of
@@ -70,7 +71,17 @@ class Reception:
         self.nodes = nodes
         self.marks = marks or Marks()
         self.presence = Presence(hub, replica, state)
+        self.majority = MajorityNotice(hub, replica)
+        hub.on_join, hub.on_forget = self._joined, self._forgotten
         self.rendered = rendered or RenderedPosts()
+
+    def _joined(self, link: Link) -> None:
+        self.presence.greet(link)
+        self.majority.greet(link)
+
+    def _forgotten(self, link: Link) -> None:
+        self.presence.leave(link)
+        self.majority.forget(link)
 
     def receive(self, link: Link, environ: Mapping[str, Any], enter: Callable[[Actor], None]) -> None:
         """Call `enter` with who the request `environ` is from, now or once that is known; or close the link.

@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from chat import validation
+from chat.base_path import prefixed
 from chat.commands import Actor, Command
 from chat.gatekeeper import refused
 from chat.origins import sharing_headers
@@ -220,6 +221,8 @@ class Request:
     def head(self, response: Response) -> Headers:
         """The answer's header fields but for Content-Length, which is the server's."""
         head = response.head(self.replica.last_applied)
+        if prefix := self.environ.get("SCRIPT_NAME"):
+            head = prefixed(prefix, head)
         if "HTTP_ORIGIN" in self.environ and self.method in ("GET", "HEAD"):
             head += sharing_headers(self.environ["HTTP_ORIGIN"], self.replica.status())
         return head

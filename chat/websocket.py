@@ -79,8 +79,9 @@ def check_upgrade(environ: "WSGIEnvironment", nodes: Callable[[], list[str]]) ->
     if not _is_key(environ.get("HTTP_SEC_WEBSOCKET_KEY", "")):
         raise invalid("Sec-WebSocket-Key", "must be 16 bytes in base64")
     origin = environ.get("HTTP_ORIGIN")
-    if origin is not None and not is_ours(origin, environ.get("HTTP_HOST", ""), nodes()):
-        raise foreign()
+    host = environ.get("HTTP_HOST", "")
+    if origin is not None and not is_ours(origin, host, nodes()):
+        raise foreign(origin, host)
     if "raft_chat.detach" not in environ and "werkzeug.socket" not in environ:
         raise Problem(HTTPStatus.NOT_IMPLEMENTED, "no_websockets", "this server does not hand out its sockets")
 

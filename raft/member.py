@@ -346,7 +346,8 @@ class RunningMember:
     def nodes(self) -> list[str]:
         """Where clients reach the members, this one first."""
         members = self._door.look(lambda node: node.configuration).members.values()
-        return [self._advertise, *(m.advertise for m in members if m.advertise and m.id != self.id)]
+        others = (member.advertise for member in members if member.id != self.id)
+        return [url for url in (self._advertise, *others) if url]
 
     def status(self) -> dict[str, object]:
         """The body of `GET /raft`."""

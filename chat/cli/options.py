@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from chat import validation
+from chat import base_path, validation
+from chat.origins import origin_of
 from chat.problems import Problem
 from raft.membership import MEMBERS_MAX
 
 PREFIX = "RAFT_CHAT_"
+EVERY_ADDRESS = ("0.0.0.0", "::")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 TIMER_MS_MAX = 60_000
 COMPACT_MIB_MAX = 1 << 30
@@ -38,7 +40,8 @@ class Options:
     port: int
     host: str
     join: bool
-    advertise: str
+    advertise: str  # "" where --host is every address: then nobody can say which URL clients use
+    base_path: str  # "" or like "/chat"
     data_dir: Path
     moved: bool
     auth: str | None  # "open" or "login"; None: as the cluster has it, which is open when it is new
@@ -72,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--host", help="the address clients are served on (default: 127.0.0.1)")
     add("--join", action="store_const", const="true", help="join a cluster that this member was added to")
     add("--advertise", help="the URL clients reach this member under (default: from host and port)")
+    add("--base-path", help="the path that a proxy shows this chat under, like /chat (default: none)")
     add("--data-dir", help="where the log is kept (default: raft-chat-<id>)")
     add("--moved", action="store_const", const="true", help="the data directory is a copy: the newest, the only one")
     add(
@@ -87,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_NAMES = ("id", "cluster", "port", "host", "join", "advertise", "data-dir", "moved", "auth", "signup",
+_NAMES = ("id", "cluster", "port", "host", "join", "advertise", "base-path", "data-dir", "moved", "auth", "signup",
           "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
 
 
@@ -140,6 +144,8 @@ def _checked(given: Mapping[str, str]) -> Options:
             f"--heartbeat-ms {heartbeat_ms} is more than half of --election-timeout-ms {election_timeout_ms}: "
             "one late heartbeat would be an election"
         )
+    join = _choice(given, "join", "false", ("true", "false")) == "true"
+    prefix = _base_path(given.get("base-path", ""))
     auth = _choice(given, "auth", "open", ("open", "login")) if "auth" in given else None
     if "signup" in given and auth != "login":
         raise OptionRefused("--signup goes with --auth login: where nobody logs in, nobody signs up")
@@ -148,8 +154,9 @@ def _checked(given: Mapping[str, str]) -> Options:
         members=members,
         port=port,
         host=host,
-        join=_choice(given, "join", "false", ("true", "false")) == "true",
-        advertise=_advertised(given.get("advertise", ""), host, port),
+        join=join,
+        advertise=_advertised(given.get("advertise", ""), host, port, prefix, shared=join or len(members) > 1),
+        base_path=prefix,
         data_dir=_path("data-dir", given.get("data-dir", f"raft-chat-{id}")),
         moved=_choice(given, "moved", "false", ("true", "false")) == "true",
         auth=auth,
@@ -220,8 +227,36 @@ def _path(name: str, path: str) -> Path:
     return Path(path)
 
 
-def _advertised(url: str, host: str, port: int) -> str:
-    """A proxy in front may speak TLS, so this one may be https."""
+def _base_path(text: str) -> str:
+    try:
+        return base_path.checked(text)
+    except ValueError as error:
+        raise OptionRefused(f"--base-path: {text!r} {error}") from None
+
+
+def _advertised(url: str, host: str, port: int, prefix: str, *, shared: bool) -> str:
+    """The URL that clients reach this node under; `shared`: other nodes tell it to their clients.
+
+    A proxy in front may speak TLS, so the URL may be https; its scheme's default port may be left out.
+    """
     if url:
-        return _url("advertise", url, ("http", "https"))
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        return _advertised_url(url, prefix)
+    if host in EVERY_ADDRESS:
+        if shared:
+            raise OptionRefused(
+                f"--host {host} is every address of this machine, so the other nodes cannot tell clients where this "
+                f"one is. Pass --advertise with the URL that clients use, like http://chat1.example:{port}"
+            )
+        return ""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{prefix}"
+
+
+def _advertised_url(url: str, prefix: str) -> str:
+    parts = urlsplit(url)
+    if origin_of(url) is None or "?" in url or "#" in url or len(url) > validation.URL_POINTS_MAX:
+        raise OptionRefused(f"--advertise: {url!r} is not a URL like https://chat.example or http://10.0.0.1:12380")
+    path = parts.path.rstrip("/")
+    if path not in ("", prefix):
+        raise OptionRefused(f"--advertise: the path {path!r} is not that of --base-path, which is {prefix or '/'!r}")
+    _host("advertise", parts.hostname or "")
+    return f"{parts.scheme}://{parts.netloc}{prefix}"

@@ -8,6 +8,8 @@
 /** @typedef {import("./types.js").Post} Post */
 /** @typedef {import("./types.js").RoomDetails} RoomDetails */
 
+import { HOME } from "./links.js";
+
 export const PAGE_SIZE = 100;
 
 const DEADLINE_MS = 15_000;
@@ -15,8 +17,8 @@ const INVITE_S = 7 * 24 * 60 * 60;
 /** The most pages one walk takes: 100,000 rooms. Past that something is wrong with the links. */
 const PAGES_MAX = 100;
 
-/** Where the socket is at home; the page's own node until it has gone elsewhere. */
-let preferredNode = location.origin;
+/** The node that the socket has reached, as the URL its paths are relative to; at first the page's own. */
+let preferredNode = HOME;
 
 /** A request that brought nothing: `status` is 0 where no answer came at all. */
 export class ApiError extends Error {
@@ -33,9 +35,9 @@ export class ApiError extends Error {
   }
 }
 
-/** @param {string} origin  of a node that is known to answer */
-export function preferNode(origin) {
-  preferredNode = origin;
+/** @param {string} node  the URL of a node that is known to answer, with a slash at its end */
+export function preferNode(node) {
+  preferredNode = node;
 }
 
 /** @returns {Promise<RoomDetails[]>} all rooms, by the code points of their names */
@@ -43,11 +45,11 @@ export async function fetchRooms() {
   /** @type {RoomDetails[]} */
   const rooms = [];
   /** @type {string | null} */
-  let path = "/rooms?limit=1000&details=true";
+  let path = "rooms?limit=1000&details=true";
   for (let page = 0; path !== null && page < PAGES_MAX; page += 1) {
     const response = await fresh(path, get);
     rooms.push(.../** @type {RoomDetails[]} */ (await readJson(response)));
-    path = nextLink(response);
+    path = nextPage("rooms", response);
   }
   return rooms;
 }
@@ -86,7 +88,7 @@ export async function fetchAfter(room, id) {
  * @returns {Promise<Account>}
  */
 export async function fetchMe() {
-  return /** @type {Account} */ (await readJson(await fresh("/me?", (path) => askHere("GET", path))));
+  return /** @type {Account} */ (await readJson(await fresh("me?", (path) => askHere("GET", path))));
 }
 
 /**
@@ -94,11 +96,11 @@ export async function fetchMe() {
  * @param {string} password
  */
 export async function logIn(name, password) {
-  await askHere("POST", "/login", { Name: name, Password: password, Label: "browser" });
+  await askHere("POST", "login", { Name: name, Password: password, Label: "browser" });
 }
 
 export async function logOut() {
-  await askHere("POST", "/logout", {});
+  await askHere("POST", "logout", {});
 }
 
 /**
@@ -108,7 +110,7 @@ export async function logOut() {
  * @param {string} password
  */
 export async function setUp(token, name, password) {
-  await askHere("POST", "/setup", { Token: token, Name: name, Password: password });
+  await askHere("POST", "setup", { Token: token, Name: name, Password: password });
 }
 
 /**
@@ -117,7 +119,7 @@ export async function setUp(token, name, password) {
  * @param {string} password
  */
 export async function signUp(invite, name, password) {
-  await askHere("POST", "/users", { Name: name, Password: password, ...(invite === "" ? {} : { Invite: invite }) });
+  await askHere("POST", "users", { Name: name, Password: password, ...(invite === "" ? {} : { Invite: invite }) });
 }
 
 /**
@@ -126,7 +128,7 @@ export async function signUp(invite, name, password) {
  * @param {string} password
  */
 export async function changePassword(name, oldPassword, password) {
-  const path = `/users/${encodeURIComponent(name)}`;
+  const path = `users/${encodeURIComponent(name)}`;
   await askHere("PATCH", path, { OldPassword: oldPassword, Password: password });
 }
 
@@ -135,19 +137,28 @@ export async function changePassword(name, oldPassword, password) {
  * @returns {Promise<string>} its secret, which is told this once
  */
 export async function makeInvite() {
-  const response = await askHere("POST", "/invites", { Role: "member", Uses: 1, ExpiresIn: INVITE_S });
+  const response = await askHere("POST", "invites", { Role: "member", Uses: 1, ExpiresIn: INVITE_S });
   return /** @type {{Invite: string}} */ (await readJson(response)).Invite;
 }
 
 /**
- * Where a node's websocket is.
- * @param {string} origin  `http(s)://host:port`
+ * The address of a node's websocket.
+ * @param {string} node  its URL, with a slash at its end
  * @returns {string}
  */
-export function socketUrl(origin) {
-  const url = new URL("/ws", origin);
+export function socketUrl(node) {
+  const url = new URL("ws", node);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return url.href;
+}
+
+/**
+ * Why the page's own node refuses this page's websocket; a browser does not say.
+ * @returns {Promise<string>} "" where the node refuses nothing, or does not answer
+ */
+export async function whyRefused() {
+  const response = await ask(HOME, "ws", { method: "OPTIONS" });
+  return response?.status === 403 ? (await readProblem(response)).message : "";
 }
 
 /**
@@ -156,7 +167,7 @@ export function socketUrl(origin) {
  * @returns {Promise<Post[]>}
  */
 async function fetchPosts(room, query) {
-  const response = await fresh(`/rooms/${encodeURIComponent(room)}?${query}`, get);
+  const response = await fresh(`rooms/${encodeURIComponent(room)}?${query}`, get);
   return /** @type {Post[]} */ (await readJson(response));
 }
 
@@ -182,7 +193,7 @@ async function fresh(path, asked) {
  */
 async function get(path) {
   let response = await ask(preferredNode, path);
-  if (response === null && preferredNode !== location.origin) response = await ask(location.origin, path);
+  if (response === null && preferredNode !== HOME) response = await ask(HOME, path);
   return accept(response);
 }
 
@@ -194,7 +205,7 @@ async function get(path) {
  * @returns {Promise<Response>}
  */
 async function askHere(method, path, body) {
-  return accept(await ask(location.origin, path, { method, body: body && JSON.stringify(body) }));
+  return accept(await ask(HOME, path, { method, body: body && JSON.stringify(body) }));
 }
 
 /**
@@ -245,13 +256,12 @@ async function readProblem(response) {
 }
 
 /**
- * The target of `Link: <…>; rel="next"`, without its origin: whichever node is asked next.
+ * The page that `Link: <…>; rel="next"` names, for whichever node is asked next: only its query is taken over.
+ * @param {string} path
  * @param {Response} response
  * @returns {string | null}
  */
-function nextLink(response) {
+function nextPage(path, response) {
   const match = /<([^>]*)>\s*;\s*rel="?next"?/.exec(response.headers.get("Link") ?? "");
-  if (match === null) return null;
-  const url = new URL(match[1], response.url);
-  return url.pathname + url.search;
+  return match === null ? null : path + new URL(match[1], response.url).search;
 }

@@ -4,6 +4,9 @@
 
 import { faultOfName } from "./names.js";
 
+/** Where this page lies, with a slash at its end: a proxy may show it under a path of a host that it shares. */
+export const HOME = new URL(".", location.href).href;
+
 const ROOM = /^#\/rooms\/(.+)$/;
 const INVITE = /^#\/invite\/([\w-]+)$/;
 
@@ -40,7 +43,7 @@ export function goToRoom(room) {
  * @returns {string} the whole address, to be sent to somebody
  */
 export function linkInvite(invite) {
-  return `${location.origin}/#/invite/${invite}`;
+  return `${HOME}#/invite/${invite}`;
 }
 
 /**

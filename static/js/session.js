@@ -7,6 +7,7 @@
 // - A room that has heard of a newer Id than it holds is filled up by REST until it holds it.
 
 import { fetchRooms, preferNode } from "./api.js";
+import { HOME } from "./links.js";
 import { Pages } from "./pages.js";
 import { reactedTo } from "./reactions.js";
 import { ChatSocket } from "./socket.js";
@@ -52,7 +53,7 @@ export class Session {
     this.happened = 0;
     /** When it was last said that the reader types, and where. */
     this.typed = { at: 0, room: "" };
-    this.socket = new ChatSocket(location.origin, () => store.user, {
+    this.socket = new ChatSocket(HOME, () => store.user, {
       hello: (_, resumed) => this.welcome(resumed),
       post: ({ RoomName, Post }) => this.receive(RoomName, Post),
       ack: ({ RoomName, Post, ClientId }) => this.confirm(RoomName, Post, ClientId),
@@ -61,6 +62,8 @@ export class Session {
       typing: ({ RoomName, User }) => store.company.noteTyping(RoomName, User),
       limited: ({ RoomName, NewestId }) => this.catchUp(RoomName, NewestId),
       refusal: (refusal) => this.refuse(refusal),
+      cluster: ({ Majority }) => store.setMajority(Majority !== false),
+      refused: (reason) => store.setRefused(reason),
       connection: (connection) => this.noticeConnection(connection),
       turnedAway: () => void this.identity.askAgain(),
     });
@@ -236,6 +239,8 @@ export class Session {
     if (!resumed && this.welcomed) this.store.forgetPosts(); // another cluster stands where the former one did
     this.welcomed = true;
     this.store.company.forget();
+    this.store.setMajority(true); // a node without one says so next
+    this.store.setRefused("");
     if (!resumed) this.happened += 1;
     if (!resumed || this.store.listed === "failed") void this.listRooms();
     for (const room of this.store.rooms.values()) this.refresh(room, resumed);

@@ -7,7 +7,7 @@
 //   between 0 and a bound that doubles from 0.5 to 20 s): a failover disconnects everybody at the same moment.
 // - The browser hides protocol pings, so a silent connection is probed with `ping` and given up when nothing comes.
 
-import { socketUrl } from "./api.js";
+import { socketUrl, whyRefused } from "./api.js";
 import { SpareTicket } from "./tickets.js";
 
 /** @typedef {import("./types.js").Connection} Connection */
@@ -27,20 +27,25 @@ const STRANGER = ["login_needed", "bad_token"];
 
 export class ChatSocket {
   /**
-   * @param {string} origin  the node that served the page
+   * @param {string} home  the URL of the node that served the page, with a slash at its end
    * @param {() => string} reader  who the reader is, "" where that is not known
    * @param {SocketEvents} events
    */
-  constructor(origin, reader, events) {
+  constructor(home, reader, events) {
     this.reader = reader;
     this.events = events;
-    this.nodes = [origin];
+    this.home = home;
+    this.nodes = [home];
     this.turn = 0;
     this.failures = 0;
     this.lostAt = Date.now();
     /** @type {string | null} */
     this.cursor = null;
     this.greeted = false;
+    /** Did the connection under way ever open?  Where the node refuses the page, it does not. */
+    this.opened = false;
+    /** Why the page's own node refuses the page; "" where it does not. */
+    this.refused = "";
     /** @type {WebSocket | null} */
     this.socket = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -124,7 +129,11 @@ export class ChatSocket {
   listen(socket) {
     this.socket = socket;
     this.watch(GREETING_MS, () => this.retry());
-    socket.onopen = () => this.subscribe();
+    socket.onopen = () => {
+      this.opened = true;
+      this.refused = "";
+      this.subscribe();
+    };
     socket.onmessage = (event) => this.receive(event);
     socket.onclose = ({ code }) => this.end(code);
   }
@@ -149,6 +158,7 @@ export class ChatSocket {
     else if (frame.Limited) this.events.limited(frame.Limited);
     else if (frame.Event) this.events.happening(frame.Event);
     else if (frame.Presence) this.events.presence(frame.Presence);
+    else if (frame.Cluster) this.events.cluster(frame.Cluster);
     else if (frame.Typing) this.events.typing(frame.Typing);
     else if (frame.Error) this.refuse(frame.Error);
     else if (frame.History) this.show(frame.History.ClientId, frame.History);
@@ -188,7 +198,7 @@ export class ChatSocket {
    */
   learn(urls) {
     const current = this.node;
-    const known = new Set([current, ...this.nodes, ...urls.map(originOf).filter(Boolean)]);
+    const known = new Set([current, ...this.nodes, ...urls.map(nodeOf).filter(Boolean)]);
     this.nodes = [...known];
     this.turn = 0;
   }
@@ -211,6 +221,7 @@ export class ChatSocket {
   /** Let go of the connection without hearing of its end. */
   drop() {
     this.greeted = false;
+    this.opened = false;
     for (const clientId of [...this.lookers.keys()]) this.show(clientId, null);
     if (this.socket === null) return;
     this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
@@ -231,7 +242,16 @@ export class ChatSocket {
   /** @param {number} code  RFC 6455 §7.4; TURNED_AWAY: the node does not take the reader for who they were */
   end(code) {
     if (code === TURNED_AWAY) this.events.turnedAway();
+    if (!this.opened && this.node === this.home) void this.askWhy();
     this.retry();
+  }
+
+  /** A browser does not tell a page that its websocket was refused: ask the page's own node, and show its answer. */
+  async askWhy() {
+    const refused = await whyRefused();
+    if (this.greeted || this.refused === refused) return;
+    this.refused = refused;
+    this.events.refused(refused);
   }
 
   /**
@@ -269,11 +289,11 @@ function parseFrame(data) {
 
 /**
  * @param {string} url
- * @returns {string} "" where it is none
+ * @returns {string} the same with a slash at its end; "" where it is no URL
  */
-function originOf(url) {
+function nodeOf(url) {
   try {
-    return new URL(url).origin;
+    return new URL(url.endsWith("/") ? url : `${url}/`).href;
   } catch {
     return "";
   }

@@ -7,6 +7,7 @@
 // - Views read and never write.  Every change ends in `changed()`.
 
 import { Company } from "./company.js";
+import { HOME } from "./links.js";
 import { keep, recall } from "./local.js";
 import { Outbox } from "./outbox.js";
 
@@ -31,7 +32,9 @@ export class Store {
     /** @type {"loading" | "yes" | "failed"} are the names of all rooms here? */
     this.listed = "loading";
     /** @type {Connection} */
-    this.connection = { phase: "connecting", node: location.origin, retryAt: 0, lostAt: Date.now() };
+    this.connection = { phase: "connecting", node: HOME, retryAt: 0, lostAt: Date.now() };
+    this.hasMajority = true;
+    this.refused = "";
     this.user = recall("user");
     /** @type {import("./types.js").Account | null} null until the server has said */
     this.account = null;
@@ -262,6 +265,18 @@ export class Store {
     if (room.posts.length <= POSTS_MAX) return;
     room.posts = room.posts.slice(-POSTS_KEPT);
     room.fromStart = false;
+  }
+
+  /** @param {boolean} hasMajority  can the node that the page is connected to have anything written? */
+  setMajority(hasMajority) {
+    this.hasMajority = hasMajority;
+    this.changed();
+  }
+
+  /** @param {string} reason  why the page's node refuses the page; "" where it does not */
+  setRefused(reason) {
+    this.refused = reason;
+    this.changed();
   }
 
   /** @param {Connection} connection */

@@ -70,7 +70,7 @@
 /**
  * @typedef {object} Connection
  * @property {"connecting" | "open" | "waiting"} phase
- * @property {string} node  origin of the node that is, or was last, spoken to
+ * @property {string} node  URL of the node that the page is, or was last, connected to
  * @property {number} retryAt  milliseconds since 1970 of the next try; 0 when none is planned
  * @property {number} lostAt  milliseconds since 1970 when the connection was lost; 0 while it is open
  */
@@ -112,6 +112,8 @@
  * @property {(typing: Typing) => void} typing
  * @property {(ack: Ack) => void} ack
  * @property {(refusal: Refusal) => void} refusal
+ * @property {(cluster: {Majority?: boolean}) => void} cluster
+ * @property {(reason: string) => void} refused
  * @property {(connection: Connection) => void} connection
  * @property {() => void} turnedAway  the node does not take the reader for who they were
  */

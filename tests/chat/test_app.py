@@ -70,9 +70,19 @@ def test_a_known_path_says_what_it_allows() -> None:
         "/raft/4/lead": "POST",
         "/static/index.html": "GET, HEAD",
     }.items():
+        refused = chat.open("TRACE", target)
+        assert refused.status_code == 405
+        assert refused.headers["Allow"] == f"{allowed}, OPTIONS"
         answer = chat.open("OPTIONS", target)
-        assert answer.status_code == 405
-        assert answer.headers["Allow"] == allowed
+        assert (answer.status_code, answer.data) == (204, b"")
+        assert answer.headers["Allow"] == f"{allowed}, OPTIONS"
+
+
+def test_the_health_checks_of_proxies_are_answered() -> None:
+    chat = ChatClient()
+    assert chat.open("OPTIONS", "/").status_code == 204  # HAProxy's default
+    assert chat.open("OPTIONS", "*").headers["Allow"] == "DELETE, GET, PATCH, POST, PUT, HEAD, OPTIONS"
+    assert chat.open("OPTIONS", "/a/b").status_code == 404
 
 
 def test_an_unknown_path_is_a_404() -> None:

@@ -43,6 +43,60 @@ def test_our_own_pages_do(origin: str) -> None:
     assert status_of(ChatClient(), "POST", GENERAL, HTTP_ORIGIN=origin) == 201
 
 
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("https://chat.example", "chat.example"),
+        ("https://chat.example", "chat.example:443"),
+        ("https://chat.example", "chat.example:"),  # RFC 3986 §3.2.3: an empty port is the default one
+        ("https://chat.example", "CHAT.example:443"),
+        ("http://chat.example", "chat.example:80"),
+        ("https://chat.example:444", "chat.example:444"),
+        ("http://[::1]:12380", "[::1]:12380"),
+        ("http://[::1]", "[::1]"),
+    ],
+)
+def test_a_default_port_is_the_same_origin_with_and_without_it(origin: str, host: str) -> None:
+    assert is_ours(origin, host, [])
+
+
+@pytest.mark.parametrize("url", ["https://chat.example", "https://chat.example:443/", "https://CHAT.example/team"])
+def test_an_advertised_url_is_compared_by_its_origin(url: str) -> None:
+    assert is_ours("https://chat.example", "127.0.0.1:12380", [url])
+    assert not is_ours("https://chat.example:444", "127.0.0.1:12380", [url])
+    assert not is_ours("http://chat.example", "127.0.0.1:12380", [url])
+
+
+@pytest.mark.parametrize(
+    ("origin", "host"),
+    [
+        ("http://chat.example", "chat.example:443"),
+        ("https://chat.example", "chat.example:80"),
+        ("https://chat.example:444", "chat.example"),  # a proxy that drops the port: only --advertise helps
+        ("https://chat.example", ""),
+        ("https://chat.example:99999", "chat.example:99999"),
+    ],
+)
+def test_another_port_is_another_origin(origin: str, host: str) -> None:
+    assert not is_ours(origin, host, [])
+
+
+def test_a_refused_origin_is_logged_once_with_the_flag_that_allows_it(caplog: pytest.LogCaptureFixture) -> None:
+    chat = ChatClient()
+    for _ in range(3):
+        assert status_of(chat, "POST", GENERAL, HTTP_ORIGIN="https://logged.example\n2026 forged") == 403
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 1
+    assert "logged.example" in lines[0]
+    assert "--advertise" in lines[0]
+    assert "\n" not in lines[0]
+
+
+def test_a_page_is_told_why_its_websocket_was_refused() -> None:
+    answer = ChatClient().open("OPTIONS", "/ws", environ={"HTTP_HOST": HOST, "HTTP_ORIGIN": "https://evil.example"})
+    assert code(answer) == (403, "foreign_origin")
+
+
 def test_anybodys_page_may_have_its_reader_read_what_it_cannot_see() -> None:
     """A GET changes nothing, and no header lets the page have the answer."""
     chat = ChatClient()

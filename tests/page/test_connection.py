@@ -69,6 +69,22 @@ def test_the_page_goes_on_at_another_node(cluster: Cluster, reader_of_outage: Re
     assert stored(cluster, "general", node=2) == [("ann", "one"), ("ann", "two")]
 
 
+@pytest.mark.parametrize("cluster", [3], indirect=True)
+def test_a_page_whose_node_has_no_majority_says_so_and_sends_later(cluster: Cluster, reader_of_outage: Reader) -> None:
+    page = reader_of_outage.open("/#/rooms/general")
+    say(page, "one")
+    expect_messages(page, "one")
+    with cluster.paused(2), cluster.paused(3):
+        expect(page.locator("#connection-words")).to_have_text("Read-only")
+        expect(page.locator("#connection")).to_have_attribute("data-phase", "read-only")
+        expect(page.locator("#offline-words")).to_contain_text("no majority")
+        say(page, "two")
+        expect(page.locator(".post-note")).to_contain_text("when the cluster has a majority")
+    wait_connected(page)
+    expect(page.locator("#offline")).to_be_hidden()
+    expect_messages(page, "one", "two")
+
+
 @pytest.mark.parametrize("missed", [150, 620])
 def test_what_the_socket_will_not_tell_is_read_by_rest(cluster: Cluster, wired: tuple[Page, Wire], missed: int) -> None:
     page, wire = wired

@@ -49,6 +49,12 @@ def come_in(page: Page, name: str) -> None:
     expect(page.locator("#door")).to_be_hidden()
 
 
+def expect_busy(page: Page) -> None:
+    """A sign-in takes a second or two on purpose; meanwhile the form says that it is under way."""
+    expect(page.locator("#door-enter")).to_have_text("One moment…")
+    expect(page.locator("#door-enter")).to_be_disabled()
+
+
 def leave(reader: Reader) -> None:
     reader.context.close()
     assert [said for said in reader.complaints if not REFUSAL.search(said) and not OUTAGE.search(said)] == []
@@ -90,6 +96,7 @@ def test_the_first_reader_sets_up_and_invites_the_second(browser: Browser, guard
 def test_who_signs_out_is_out_in_every_window_and_a_wrong_password_says_so(browser: Browser, guarded: Cluster) -> None:
     People(guarded)
     reader, page = newcomer(browser, guarded, "/#/rooms/general")
+    page.route("**/login", lambda route: (expect_busy(page), route.continue_()))
     knock(page, "bob", "something else")
     expect(page.locator("#door-fault")).not_to_be_empty()
     expect(page.locator("#door")).to_be_visible()

@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from tests.cluster.clients import curl
 from tests.cluster.harness import Cluster
@@ -184,6 +184,33 @@ def test_posts_of_one_author_are_grouped(cluster: Cluster, reader: Reader) -> No
     expect_messages(page, "one", "two", "three", "four")
     expect(page.locator(".post .avatar")).to_have_text(["A", "B", "A"])
     expect(page.locator(".day")).to_have_text("Today")
+
+
+def test_on_a_touch_screen_enter_begins_a_line_and_the_button_sends(cluster: Cluster, browser: Browser) -> None:
+    context = browser.new_context(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 800})
+    context.add_init_script("localStorage.setItem('raft-chat.user', 'ann')")
+    page = Reader(context, cluster.nodes[1].url).open("/#/rooms/general")
+    page.fill("#message", "one")
+    page.press("#message", "Enter")
+    page.locator("#message").press_sequentially("two")
+    expect(page.locator(".post")).to_have_count(0)
+    page.tap(".send")
+    expect_messages(page, "one\ntwo")
+    context.close()
+
+
+def test_at_400_percent_zoom_the_rooms_can_be_seen_and_written_in(cluster: Cluster, reader: Reader) -> None:
+    for room in ("general", "kitchen", "random"):
+        cluster.post(1, room, "hello")
+    page = reader.open("/")
+    page.set_viewport_size({"width": 320, "height": 200})  # 1280 by 800 at 400 %
+    page.get_by_role("link", name="random").click()
+    expect(page.locator(".post-text")).to_have_text("hello")
+    height = page.locator(".timeline").bounding_box()
+    assert height is not None
+    assert height["height"] > 100
+    page.locator("#message").scroll_into_view_if_needed()
+    expect(page.locator("#message")).to_be_in_viewport()
 
 
 def test_enter_that_accepts_a_word_of_an_input_method_sends_nothing(cluster: Cluster, reader: Reader) -> None:

@@ -33,6 +33,8 @@ export class ComposerView {
     this.shown = null;
     /** @type {Room | null} */
     this.room = null;
+    this.isTouched = !matchMedia("(pointer: fine)").matches;
+    if (this.isTouched) this.input.enterKeyHint = "enter";
     this.form.addEventListener("submit", (event) => this.submit(event));
     this.input.addEventListener("keydown", (event) => this.noticeKey(event));
     this.input.addEventListener("input", () => this.noticeTyping());
@@ -49,13 +51,14 @@ export class ComposerView {
     this.shown = current;
     if (!isRenamed) this.input.value = this.drafts.get(current ?? "") ?? "";
     this.noticeInput();
-    if (matchMedia("(pointer: fine)").matches) this.input.focus(); // a phone would bring up its keyboard
+    if (!this.isTouched) this.input.focus(); // a phone would bring up its keyboard
   }
 
   /** @param {KeyboardEvent} event */
   noticeKey(event) {
     // While an input method is open Enter accepts its word; Safari says so only by the key code 229.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    if (this.isTouched) return; // the keyboard of a phone has no Shift+Enter: there Enter begins a line, the button sends
     event.preventDefault();
     this.form.requestSubmit();
   }

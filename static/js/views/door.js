@@ -9,6 +9,8 @@ import { faultOfName, tidyName } from "../names.js";
 /** @typedef {import("../store.js").Store} Store */
 
 const PASSWORD_MIN = 8;
+/** Checking a password takes a second or two on purpose. */
+const WAITING = "One moment…";
 
 /** What each form says, and where its second button leads. */
 const DOORS = {
@@ -81,11 +83,15 @@ export class DoorView {
     setText(this.fault, fault);
     if (fault !== "" || this.enter.disabled) return;
     this.enter.disabled = true;
+    this.form.setAttribute("aria-busy", "true");
+    setText(this.enter, WAITING);
     try {
       await this.pass(this.secret.value.trim(), name, this.password.value);
     } catch (error) {
       setText(this.fault, /** @type {Error} */ (error).message);
     }
+    this.form.removeAttribute("aria-busy");
+    if (this.shown !== "") setText(this.enter, DOORS[this.shown].enter);
     this.enter.disabled = false;
   }
 

@@ -37,16 +37,16 @@ export function makePostRows(posts) {
  * A post that is not confirmed yet, or that was refused.
  * @param {PendingPost} pending
  * @param {boolean} continued
- * @param {boolean} sending  false while there is no connection
+ * @param {string} progress  what becomes of it, in words
  * @param {Session} session
  * @returns {Row}
  */
-export function makePendingRow(pending, continued, sending, session) {
-  const signature = `${continued} ${sending} ${pending.Refusal ?? ""}`;
+export function makePendingRow(pending, continued, progress, session) {
+  const signature = `${continued} ${progress} ${pending.Refusal ?? ""}`;
   return {
     key: `pending ${pending.ClientId}`,
     signature,
-    build: () => buildPending(pending, continued, sending, session),
+    build: () => buildPending(pending, continued, progress, session),
   };
 }
 
@@ -123,26 +123,26 @@ function buildReactions(reactions) {
 /**
  * @param {PendingPost} pending
  * @param {boolean} continued
- * @param {boolean} sending
+ * @param {string} progress
  * @param {Session} session
  * @returns {HTMLElement}
  */
-function buildPending(pending, continued, sending, session) {
+function buildPending(pending, continued, progress, session) {
   const date = new Date(pending.QueuedAt);
   const row = buildRow(pending.User, pending.Message, makeTime(date.toISOString(), date), continued);
   row.classList.add(pending.Refusal === undefined ? "post-pending" : "post-refused");
-  row.querySelector(".post-body")?.append(buildNote(pending, sending, session));
+  row.querySelector(".post-body")?.append(buildNote(pending, progress, session));
   return row;
 }
 
 /**
  * @param {PendingPost} pending
- * @param {boolean} sending
+ * @param {string} progress
  * @param {Session} session
  * @returns {HTMLElement}
  */
-function buildNote(pending, sending, session) {
-  if (pending.Refusal === undefined) return make("p", "post-note", sending ? "Sending…" : "Will be sent when connected");
+function buildNote(pending, progress, session) {
+  if (pending.Refusal === undefined) return make("p", "post-note", progress);
   const again = makeButton("Send again", () => session.sayAgain(pending));
   const discard = makeButton("Discard", () => session.discard(pending));
   return make("p", "post-note", `Not sent. ${pending.Refusal} `, again, " ", discard);

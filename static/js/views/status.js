@@ -10,6 +10,7 @@ import { find, setText } from "../dom.js";
 
 const PATIENCE_MS = 5_000;
 const TICK_MS = 500;
+const NO_MAJORITY = "Read-only: the cluster has no majority. What you write is kept and sent later.";
 
 export class StatusView {
   /**
@@ -25,18 +26,44 @@ export class StatusView {
     this.countdown = find("offline-countdown", HTMLElement);
     /** @type {ReturnType<typeof setInterval> | undefined} runs only while there is no connection */
     this.ticking = undefined;
-    find("retry-now", HTMLButtonElement).addEventListener("click", () => session.retryNow());
+    this.retry = find("retry-now", HTMLButtonElement);
+    this.retry.addEventListener("click", () => session.retryNow());
   }
 
   render() {
-    const { phase, node, retryAt, lostAt } = this.store.connection;
+    const { hasMajority, refused } = this.store;
+    const { phase, retryAt, lostAt } = this.store.connection;
     const lost = lostAt > 0 && Date.now() - lostAt >= PATIENCE_MS;
     this.tick(phase !== "open");
-    this.dot.dataset.phase = lost ? "lost" : phase;
-    setText(this.words, phase === "open" ? new URL(node).host : lost ? "Offline" : "Connecting…");
-    this.notice.hidden = !lost;
-    setText(this.noticeWords, lost ? "You are offline. What you write is kept and sent later." : "");
-    setText(this.countdown, phase === "waiting" ? tellPause(retryAt - Date.now()) : "Trying…");
+    this.dot.dataset.phase = refused || lost ? "lost" : phase === "open" && !hasMajority ? "read-only" : phase;
+    setText(this.words, this.tellState(lost));
+    this.notice.hidden = !(refused || lost || (phase === "open" && !hasMajority));
+    setText(this.noticeWords, this.tellNotice(lost));
+    this.dot.title = this.tellNotice(lost);
+    this.retry.hidden = phase === "open";
+    setText(this.countdown, phase === "waiting" ? tellPause(retryAt - Date.now()) : phase === "open" ? "" : "Trying…");
+  }
+
+  /**
+   * @param {boolean} lost  has there been no connection for a while?
+   * @returns {string}
+   */
+  tellState(lost) {
+    const { phase, node } = this.store.connection;
+    if (this.store.refused) return "Refused";
+    if (phase !== "open") return lost ? "Offline" : "Connecting…";
+    return this.store.hasMajority ? new URL(node).host : "Read-only";
+  }
+
+  /**
+   * @param {boolean} lost
+   * @returns {string}
+   */
+  tellNotice(lost) {
+    const { hasMajority, refused, connection } = this.store;
+    if (refused) return refused;
+    if (connection.phase === "open") return hasMajority ? "" : NO_MAJORITY;
+    return lost ? "You are offline. What you write is kept and sent later." : "";
   }
 
   /** @param {boolean} wanted */

@@ -88,13 +88,19 @@ export class TimelineView {
   renderPosts(room) {
     const pending = this.store.outbox.inRoom(room.name);
     const rows = makePostRows(room.posts);
-    const sending = this.store.connection.phase === "open";
+    const progress = this.tellProgress();
     let before = room.posts.at(-1)?.User ?? "";
     for (const post of pending) {
-      rows.push(makePendingRow(post, before === post.User, sending, this.session));
+      rows.push(makePendingRow(post, before === post.User, progress, this.session));
       before = post.User;
     }
     showRows(this.list, this.kept, rows);
+  }
+
+  /** @returns {string} what becomes of the messages that wait to be sent */
+  tellProgress() {
+    if (this.store.connection.phase !== "open") return "Will be sent when connected";
+    return this.store.hasMajority ? "Sending…" : "Will be sent when the cluster has a majority again";
   }
 
   /** @param {Room} room */

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_options
 
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
-FLAGS = ("id", "cluster", "port", "host", "advertise", "data-dir", "auth", "signup", "heartbeat-ms",
+FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "data-dir", "auth", "signup", "heartbeat-ms",
          "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
 
 
@@ -41,6 +41,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         host="127.0.0.1",
         join=False,
         advertise="http://127.0.0.1:12380",
+        base_path="",
         data_dir=Path("raft-chat-1"),
         moved=False,
         auth=None,
@@ -128,7 +129,8 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
         "cluster": "2=http://a:1",
         "port": "7",
         "host": "h",
-        "advertise": "http://b:1",
+        "advertise": "http://b:1/chat",
+        "base-path": "/chat",
         "data-dir": "d",
         "auth": "login",
         "signup": "open",
@@ -209,6 +211,9 @@ BAD = [
     ("cluster", ",".join(f"http://a:{port}" for port in range(1, 66))),
     ("cluster", "\udcff"),  # what the shell hands on is not always text
     ("advertise", "chat"),
+    ("advertise", "https://chat.example/elsewhere"),
+    ("advertise", "https://chat.example?x"),
+    ("base-path", "chat"),
     ("advertise", "ftp://a:1"),
     ("advertise", "http://user:password@a:1"),
     ("advertise", "\udcff"),
@@ -234,6 +239,22 @@ def test_a_bad_value_is_refused_in_one_line_that_names_the_flag_wherever_it_came
     assert f"--{name}" in by_flag
     assert by_flag.isprintable()
     assert refusal(environment={PREFIX + name.upper().replace("-", "_"): value}) == by_flag
+
+
+def test_an_advertised_url_may_leave_out_its_port_and_names_the_base_path() -> None:
+    assert options("--advertise", "https://chat.example").advertise == "https://chat.example"
+    for url in ("https://chat.example", "https://chat.example/", "https://chat.example/chat/"):
+        assert options("--advertise", url, "--base-path", "/chat/").advertise == "https://chat.example/chat"
+    assert options("--base-path", "/chat").advertise == "http://127.0.0.1:12380/chat"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_every_address_is_no_url_to_advertise(host: str) -> None:
+    assert options("--host", host).advertise == ""
+    assert options("--host", host, "--advertise", "http://10.0.0.1:12380").advertise == "http://10.0.0.1:12380"
+    for shared in (["--cluster", "http://a:1,http://b:1"], ["--join"]):
+        with pytest.raises(OptionRefused, match="--advertise"):
+            options("--host", host, *shared)
 
 
 def test_an_empty_advertised_url_is_the_default() -> None:

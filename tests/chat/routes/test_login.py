@@ -267,7 +267,7 @@ def test_head_is_told_what_get_is_and_no_more() -> None:
     assert asked.headers["Content-Length"] == str(len(told.data))
     assert chat.open("HEAD", "/me").status_code == 401
     assert chat.open("HEAD", "/login").status_code == 405
-    assert code(chat.open("OPTIONS", "/tokens")) == (405, "method_not_allowed")
+    assert code(chat.open("TRACE", "/tokens")) == (405, "method_not_allowed")
 
 
 # --- POST /setup

@@ -1,0 +1,64 @@
+"""Subscribers learn that the majority is lost, and that it is back."""
+
+import json
+from functools import partial
+
+from chat.link import HubLimits
+from chat.majority import LOOK_S, LOST_S, MajorityNotice
+from chat.state.machine import ChatState
+from tests.chat.fake_replica import FakeReplica
+from tests.chat.peer import Peer
+from tests.chat.running_hub import Clock, RunningHub
+
+LOST = {"Cluster": {"Majority": False}}
+BACK = {"Cluster": {"Majority": True}}
+
+
+class House(RunningHub):
+    """A hub whose clock stands still, at a node whose contact with a majority the test sets."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        super().__init__(HubLimits(ping_s=1e9, dead_s=1e9), self.clock)
+        self.replica = FakeReplica(ChatState())
+        self.majority = MajorityNotice(self.hub, self.replica)
+        self.hub.on_join, self.hub.on_forget = self.majority.greet, self.majority.forget
+
+    def __enter__(self) -> "House":
+        return self
+
+    def follow(self) -> Peer:
+        peer, handler = self.connect()
+        assert self.hub.call(partial(self.hub.join, handler.link, None))
+        self.settle()
+        return peer
+
+    def contact(self, age_s: float) -> None:
+        self.replica.contact_s = age_s
+        self.clock.seconds += 2 * LOOK_S
+        self.settle()
+
+
+def test_a_lost_majority_is_told_to_subscribers_once_and_so_is_its_return() -> None:
+    with House() as house:
+        peer = house.follow()
+        house.contact(LOST_S + 0.1)
+        house.contact(LOST_S + 1.1)
+        assert json.loads(peer.hear_text()) == LOST
+        house.contact(0.0)
+        assert json.loads(peer.hear_text()) == BACK
+
+
+def test_who_subscribes_meanwhile_is_told_at_once() -> None:
+    with House() as house:
+        house.contact(LOST_S + 0.1)
+        assert json.loads(house.follow().hear_text()) == LOST
+
+
+def test_a_failover_is_not_worth_a_frame() -> None:
+    with House() as house:
+        peer = house.follow()
+        house.contact(LOST_S - 0.1)
+        house.contact(0.0)
+        house.contact(LOST_S + 0.1)
+        assert json.loads(peer.hear_text()) == LOST
