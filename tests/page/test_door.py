@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.cluster.harness import Cluster
 from tests.cluster.people import FLAGS, PASSWORD, People, wait_login
@@ -49,10 +49,11 @@ def come_in(page: Page, name: str) -> None:
     expect(page.locator("#door")).to_be_hidden()
 
 
-def expect_busy(page: Page) -> None:
-    """A sign-in takes a second or two on purpose; meanwhile the form says that it is under way."""
+def continue_busy(page: Page, route: Route) -> None:
+    """Let a sign-in go on, which takes a second or two on purpose: meanwhile the form says that it is under way."""
     expect(page.locator("#door-enter")).to_have_text("One moment…")
     expect(page.locator("#door-enter")).to_be_disabled()
+    route.continue_()
 
 
 def leave(reader: Reader) -> None:
@@ -96,7 +97,7 @@ def test_the_first_reader_sets_up_and_invites_the_second(browser: Browser, guard
 def test_who_signs_out_is_out_in_every_window_and_a_wrong_password_says_so(browser: Browser, guarded: Cluster) -> None:
     People(guarded)
     reader, page = newcomer(browser, guarded, "/#/rooms/general")
-    page.route("**/login", lambda route: (expect_busy(page), route.continue_()))
+    page.route("**/login", lambda route: continue_busy(page, route))
     knock(page, "bob", "something else")
     expect(page.locator("#door-fault")).not_to_be_empty()
     expect(page.locator("#door")).to_be_visible()
