@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -49,10 +49,11 @@ from raft.identity import Identity, load_or_create, lock_directory, save, settle
 from raft.member import RunningMember, make_node
 from raft.membership import Configuration
 from raft.node import Settings
+from raft.peer_ports import PeerPorts
 from raft.rewriting import ChildRewriter
 from raft.rewriting import main as rewrite
 from raft.storage import SEGMENT_BYTES, Storage
-from raft.transport import BODY_BYTES_MAX, parse_peer_url
+from raft.transport import BODY_BYTES_MAX
 
 logger = logging.getLogger("raft_chat")
 
@@ -107,9 +108,10 @@ class NodeProcess:
         nothing = ChatState()
         gatekeeper = Gatekeeper(blank, nothing, operator=self._operator, needs_login=options.auth == LOGIN)
         self._app = create_app(blank, nothing, gatekeeper=gatekeeper)
-        self._peer_server = self._listen(
-            self._endpoint, *parse_peer_url(self._own_url(stored)), "peers", limits=PEER_LIMITS
+        self._peer_ports = PeerPorts(
+            self._listen_for_peers, options.members[options.id], host=options.peer_host, port=options.peer_port
         )
+        self._peer_ports.open(self._own_url(stored))
         call: Any = self._call_app
         waitless = never_waits
         if options.base_path:
@@ -129,7 +131,7 @@ class NodeProcess:
         """Serve until told to stop; the exit code."""
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # in all threads but the one that waits for them
         threading.Thread(target=self._await_signals, name="signals", daemon=True).start()  # it never ends
-        self._peer_server.start()
+        self._peer_ports.start()
         self._client_server.start()
         logger.info("member %d serves clients at %s", self.options.id, self.options.advertise or self._local_url())
         if not self.options.advertise:
@@ -138,7 +140,7 @@ class NodeProcess:
                 "Pass --advertise with the URL that clients use.",
                 self.options.host,
             )
-        if self._formation.is_formed or self._formation.run(self._ended):
+        if self._formation.is_formed or (self._peer_ports.wait_open(self._ended) and self._formation.run(self._ended)):
             self._take_part(self._formation.identity)
             self._ended.wait()
         self._stop()
@@ -159,6 +161,15 @@ class NodeProcess:
         except OSError as error:
             raise StartRefused(f"port {port} on {host} for {name} cannot be used: {error.strerror}") from None
 
+    def _listen_for_peers(self, host: str, port: int, on_call: Callable[[], None]) -> Server:
+        """Bind one address for peers.  Raises OSError."""
+
+        def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+            on_call()
+            return self._endpoint(environ, start_response)
+
+        return Server(app, host, port, name="peers", limits=PEER_LIMITS)
+
     def _stored_membership(self) -> Configuration:
         """What the log says of the members.  Raises StartRefused: the log is not for this program, as it is."""
         try:
@@ -169,13 +180,19 @@ class NodeProcess:
         return node.configuration
 
     def _own_url(self, stored: Configuration) -> str:
-        """Where this member's peers look for it: the membership counts, once there is one."""
+        """Return where the peers look for this node, as its log has it; "" where that says nothing."""
         known = {id: member.url for id, member in stored.members.items()}
         given = dict(self.options.members)
         if known and known != given:
             listed = ",".join(f"{id}={url}" for id, url in sorted(known.items()))
-            logger.warning("--cluster is not what the membership has become, which counts: %s", listed)
-        return known.get(self.options.id, given[self.options.id])
+            logger.warning("--cluster differs from the membership, which counts: %s", listed)
+        own = known.get(self.options.id, "")
+        if own and own != given[self.options.id]:
+            logger.warning(
+                "peers look for this node at %s until PUT /raft/%d tells them otherwise; it listens there and at %s",
+                own, self.options.id, given[self.options.id],
+            )  # fmt: skip
+        return own
 
     def _write_operator_file(self) -> None:
         """Once the ports are this process's own.  Raises DiskFailed."""
@@ -201,12 +218,13 @@ class NodeProcess:
         member = RunningMember(
             node, self._storage, state, identity,
             advertise=options.advertise, level=LEVEL, save_identity=self._save_identity, on_end=self._end,
-            rewrite=self._rewriter, compact_bytes=options.compact_mib << 20,
+            rewrite=self._rewriter, compact_bytes=options.compact_mib << 20, listed=options.members,
         )  # fmt: skip
         hub = Hub(lambda: member.cluster_id)
         hub.start()
         self._member, self._hub = member, hub
         committed = member.start()
+        self._peer_ports.peer_urls = member.peer_urls
         self._endpoint.engine = member  # it votes and stores while it still reads its log
         self._why_blank = "this member reads its log"
         progress = _Progress("applying the log, entries")
@@ -246,7 +264,9 @@ class NodeProcess:
         save(self._disk, self.options.data_dir, identity)
 
     def _waiting_for(self) -> str:
-        return self._why_blank if self._formation.is_formed else self._formation.waiting_for
+        if self._formation.is_formed:
+            return self._why_blank
+        return self._peer_ports.waiting_for or self._formation.waiting_for
 
     # Ending
 
@@ -273,7 +293,7 @@ class NodeProcess:
             member.stop()
         else:
             self._storage.close()
-        self._peer_server.drain(DRAIN_S / 4)
+        self._peer_ports.close(DRAIN_S / 4)
         self._lock.close()
         logger.info("member %d has stopped", self.options.id)
 

@@ -19,7 +19,7 @@ from raft.node import Node
 from raft.peers import read_refusal
 from raft.proposals import Proposals, Waiting
 from raft.queues import drain, drain_nowait
-from raft.transport import Connection
+from raft.transport import Addresses, Connection
 from raft.wire import Answer, Call, decode_answer, encode
 
 FORWARD_MAX = 1_024  # proposals in one call to the leader; its body stays far below the server's bound
@@ -31,8 +31,11 @@ CALL_TIMEOUTS = 4  # election timeouts to wait for an answer: a leader that hang
 class Leader:
     """Calls to whoever leads, over one connection at a time.  For one thread."""
 
-    def __init__(self, door: Door, sender: Callable[[], Sender], timeout_s: float) -> None:
+    def __init__(
+        self, door: Door, sender: Callable[[], Sender], timeout_s: float, addresses: Addresses | None = None
+    ) -> None:
         self._door = door
+        self._addresses = addresses
         self._sender = sender
         self._timeout_s = timeout_s
         self._connection: Connection | None = None
@@ -44,7 +47,7 @@ class Leader:
             raise ConnectionError(f"member {leader_id} is not in the configuration")
         if self._connection is None or self._connection.url != member.url:
             self.close()
-            self._connection = Connection(member.url)
+            self._connection = Connection(member.url, self._addresses, leader_id)
         self._connection.open(self._timeout_s)
 
     def call(self, call: Call) -> Answer:

@@ -3,6 +3,7 @@
 A member that was away while it was removed may be told by nobody: the leader that removed it says so for a few
 election timeouts only, the next one does not know where it is, and a learner never campaigns.  So it asks, once a
 second.  Hello takes part in nothing and raises no term, so nobody is disturbed, also where there is just no leader.
+The answers also say where the others look for this member, which may have been moved while it was away.
 """
 
 import threading
@@ -13,7 +14,7 @@ from raft.errors import InvalidMessage
 from raft.membership import Member
 from raft.messages import Hello, HelloReply, Sender
 from raft.node import Node, Role
-from raft.transport import Connection
+from raft.transport import Addresses, Connection
 from raft.wire import decode_answer, encode
 
 ASK_EVERY_S = 1.0
@@ -33,6 +34,7 @@ class Lookout:
         sender: Callable[[], Sender],
         on_heard: Callable[[Sender], None],
         on_removed: Callable[[str], None],
+        addresses: Addresses | None = None,
         *,
         timeout_s: float,
     ) -> None:
@@ -42,6 +44,8 @@ class Lookout:
         self._sender = sender
         self._on_heard = on_heard
         self._on_removed = on_removed
+        self._addresses = addresses
+        self.told_url = ""  # where another member looks for this one; "" while a leader is heard
         self._silent_ms = SILENT_TIMEOUTS * timeout_s * 1000
 
     def run(self, stopping: threading.Event) -> None:
@@ -53,11 +57,12 @@ class Lookout:
 
     def _to_ask_locked(self, node: Node) -> list[Member]:
         if node.role is Role.LEADER or node.silent_ms < self._silent_ms:
+            self.told_url = ""
             return []
         return [member for id, member in node.configuration.members.items() if id != self._id]
 
     def _was_removed(self, asked: Member) -> bool:
-        connection = Connection(asked.url)
+        connection = Connection(asked.url, self._addresses, asked.id)
         try:
             status, body = connection.call(encode(self._sender(), Hello(self._id, asked.id)), ANSWER_TIMEOUT_S)
             sender, reply = decode_answer(body)
@@ -67,7 +72,10 @@ class Lookout:
             connection.close()
         self._on_heard(sender)
         same_cluster = bool(sender.cluster_id) and sender.cluster_id == self._sender().cluster_id
-        if status != 200 or not same_cluster or not isinstance(reply, HelloReply) or self._id not in reply.removed:
+        if status != 200 or not same_cluster or not isinstance(reply, HelloReply):
+            return False
+        self.told_url = reply.listed.get(self._id, "")
+        if self._id not in reply.removed:
             return False
         self._on_removed(f"it was removed from the cluster while it was away, as member {sender.id} says")
         return True

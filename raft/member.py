@@ -6,7 +6,7 @@ It is the Replica of chat/replica.py and the Engine of endpoint.py.
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -60,6 +60,7 @@ from raft.records import command_of_verified
 from raft.replicated import StateMachine
 from raft.shipping import Receiving
 from raft.storage import Recovered, Storage
+from raft.transport import Addresses
 from raft.wire import Answer, Call
 
 logger = logging.getLogger(__name__)
@@ -109,8 +110,10 @@ class RunningMember:
         on_end: Callable[[str, int], None],
         rewrite: Rewrite | None = None,
         compact_bytes: int = COMPACT_BYTES_MIN,
+        listed: Mapping[int, str] | None = None,
     ) -> None:
-        """`level`: of this program.  `rewrite` makes compactions (rewriting.py); None: no housekeeping at all.
+        """`level`: of this program.  `listed`: id -> URL of --cluster, tried where the membership's does not answer.
+        `rewrite` makes compactions (rewriting.py); None: no housekeeping at all.
 
         Raises StartRefused: the log may hold what is beyond the level.
         """
@@ -126,12 +129,13 @@ class RunningMember:
         self._stopping = threading.Event()
         self._door = door = Door(node)
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
+        self._addresses = Addresses(listed)
         proposals = Proposals(self.id, identity.boot)
         self._contact, self._clocks = Contact(), Clocks(self.id)
         self._applier = Applier(door, storage, machine, proposals, self._configuration_applied)
         self._peers = Peers(
             door, storage, self.sender, self._heard, lambda why: self._end(why, 0), self._contact,
-            election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
+            self._addresses, election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
         )  # fmt: skip
         self._driver = Driver(
             door, storage, self._applier, self._peers, proposals, self._contact, self._clocks,
@@ -149,9 +153,10 @@ class RunningMember:
             election_timeout_s=self._timeout_s,
         )
         self._lookout = Lookout(
-            self.id, door, self.sender, self._heard, lambda why: self._end(why, 0), timeout_s=self._timeout_s
-        )
-        self._notices = Notices(self.id, door, self.sender, self._clocks.heard)
+            self.id, door, self.sender, self._heard, lambda why: self._end(why, 0), self._addresses,
+            timeout_s=self._timeout_s,
+        )  # fmt: skip
+        self._notices = Notices(self.id, door, self.sender, self._clocks.heard, self._addresses)
         self._receiving = Receiving(storage)
         self._snapshot_refused = ""  # why, as last said
         self._housekeeper: Housekeeper | None = None
@@ -164,7 +169,7 @@ class RunningMember:
         door.on_broken = self._broken
 
     def _new_leader(self) -> Leader:
-        return Leader(self._door, self.sender, self._timeout_s)
+        return Leader(self._door, self.sender, self._timeout_s, self._addresses)
 
     # Life
 
@@ -387,6 +392,11 @@ class RunningMember:
         self._administration.transfer(target)
 
     # For the peers
+
+    def peer_urls(self) -> list[str]:
+        """Return where the others look for this member: by its log, and as told by others while no leader is heard."""
+        member = self._door.look(lambda node: node.configuration.members.get(self.id))
+        return [url for url in (member.url if member else "", self._lookout.told_url) if url]
 
     def sender(self) -> Sender:
         """How this member introduces itself."""

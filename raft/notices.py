@@ -20,7 +20,7 @@ from raft.messages import Notice, NoticeReply, Sender
 from raft.node import Node
 from raft.proposals import now
 from raft.timing import steady_s
-from raft.transport import Lane
+from raft.transport import Addresses, Lane
 from raft.wire import NOTICE_BYTES_MAX, decode_answer, encode
 
 NOTICE_LEVEL = 3  # of a program that knows them (membership.py)
@@ -33,7 +33,12 @@ class Notices:
     """`on_notice(member, body)` is called with what another one tells."""
 
     def __init__(
-        self, id: int, door: Door, sender: Callable[[], Sender], on_clock: Callable[[int, int, float], None]
+        self,
+        id: int,
+        door: Door,
+        sender: Callable[[], Sender],
+        on_clock: Callable[[int, int, float], None],
+        addresses: Addresses,
     ) -> None:
         """`sender()` says who this member is; `on_clock(member, time, when it was asked)` is told others' clocks."""
         self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
@@ -41,6 +46,7 @@ class Notices:
         self._door = door
         self._sender = sender
         self._on_clock = on_clock
+        self._addresses = addresses
         self._body = b""
         self._lock = threading.Lock()  # around the lanes
         self._lanes: dict[int, Lane[Notice]] = {}  # by member
@@ -95,7 +101,9 @@ class Notices:
         lane = self._lanes.get(member.id)
         if lane is None and not self._closed:
             try:
-                lane = self._lanes[member.id] = Lane(member.url, f"raft-notice-{member.id}", self._deliver)
+                lane = self._lanes[member.id] = Lane(
+                    member.url, f"raft-notice-{member.id}", self._deliver, self._addresses, member.id
+                )
             except RuntimeError:  # no thread is to be had; maybe the next time
                 return None
         return lane

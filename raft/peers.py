@@ -31,7 +31,7 @@ from raft.node import Node, Role
 from raft.records import entry_of_verified
 from raft.shipping import ship
 from raft.storage import Storage
-from raft.transport import Lane
+from raft.transport import Addresses, Lane
 from raft.wire import Answer, Call, decode_answer, encode
 
 logger = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Peers:
         on_heard: Callable[[Sender], None],
         on_removed: Callable[[str], None],
         contact: Contact,
+        addresses: Addresses,
         *,
         election_timeout_ms: float,
         append_bytes_max: int,
@@ -65,6 +66,7 @@ class Peers:
         self._on_heard = on_heard
         self._on_removed = on_removed
         self._contact = contact
+        self._addresses = addresses
         self._timeout_s = election_timeout_ms / 1000
         self._append_bytes_max = append_bytes_max
         self._lanes: dict[tuple[int, str], Lane[Message]] = {}  # by (member, kind); under the engine's lock
@@ -86,7 +88,7 @@ class Peers:
         if self._closed:
             return None
         try:
-            lane = Lane(member.url, f"raft-{kind}-{member.id}", self._deliver)
+            lane = Lane(member.url, f"raft-{kind}-{member.id}", self._deliver, self._addresses, member.id)
         except RuntimeError as error:  # no thread is to be had: the message is lost, as on a network
             self._say_unreachable(member.id, member.url, error)
             return None

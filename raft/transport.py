@@ -3,6 +3,9 @@
 A Connection makes calls.  A Lane is a thread with a connection of its own that sends messages to one peer; a newer one
 takes the place of one of its kind that still waits, because Raft repeats what matters.  Each peer has
 several: heartbeats and votes must not wait behind appends, which may wait for the peer's disk, nor behind a snapshot.
+
+A member that moves is called at its newest URL first.  While nothing answers there, the URL at which it answered last
+is tried: a move is committed before the member itself has moved, or after.
 """
 
 import contextlib
@@ -11,7 +14,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,6 +25,10 @@ logger = logging.getLogger(__name__)
 HEAD_BYTES_MAX = 16 << 10
 RECV_BYTES = 4 << 10  # a usual answer whole; the buffer is allocated for each recv
 BODY_RECV_BYTES = 256 << 10
+MOVE_AFTER_S = 1.0  # a connection to an earlier URL tries the newest one again, less and less often,
+MOVE_AFTER_MAX_S = 60.0
+MOVE_SHARE = 4  # and for a part of its time-out only: heartbeats wait for it
+HTTP_OK = 200
 IDLE_S = 1.0  # a connection that was unused for longer is looked at before it is used
 BODY_BYTES_MAX = 64 << 20
 RPC_PATH = "/rpc"
@@ -41,11 +48,35 @@ def parse_peer_url(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
+class Addresses:
+    """The URL at which each member answered last, for as long as its newest one does not answer.  Thread-safe."""
+
+    def __init__(self, listed: Mapping[int, str] | None = None) -> None:
+        """`listed`: id -> URL of --cluster, which is newer than the log of a node that moved with the others."""
+        self._last = dict(listed or {})  # read and written in one step each
+
+    def answered(self, member: int, url: str) -> None:
+        """Note that `member` has answered at `url`."""
+        self._last[member] = url
+
+    def earlier(self, member: int, url: str) -> str:
+        """Return where to try `member` when `url` does not answer; "" where nothing else is known."""
+        last = self._last.get(member, "")
+        return last if last != url else ""
+
+
 class Connection:
     """One keep-alive connection to the peer at `url`, opened when needed.  For one thread, but `close`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, addresses: Addresses | None = None, member: int = 0) -> None:
+        """`addresses` knows where else `member` may answer; without them only `url` is tried."""
         self.url = url
+        self._addresses = addresses
+        self._member = member
+        self._earlier_url = ""  # where it is connected instead of at `url`
+        self._move_s = 0.0  # when `url` is tried again then,
+        self._move_after_s = MOVE_AFTER_S  # and how long after the try before
+        self._unnoted = False  # it has not answered on this connection yet
         self._address = parse_peer_url(url)
         self._socket: socket.socket | None = None
         self._timeout_s = 0.0  # as set on the socket
@@ -63,7 +94,10 @@ class Connection:
         try:
             peer = self._connect(timeout_s)
             peer.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))  # one write: Nagle never waits
-            return self._receive(peer)
+            answer = self._receive(peer)
+            if self._unnoted:
+                self._note(answer[0])
+            return answer
         except BlockingIOError:  # how the kernel says that the timeout is over
             self.close()
             raise TimeoutError("timed out") from None
@@ -90,14 +124,10 @@ class Connection:
         if peer is not None and time.monotonic() - self._used_s > IDLE_S and _has_something_to_say(peer):
             self.close()
             peer = None
+        if peer is not None and self._earlier_url and time.monotonic() >= self._move_s:
+            peer = self._move(peer, timeout_s / MOVE_SHARE)
         if peer is None:
-            try:
-                peer = socket.create_connection(self._address, timeout_s)
-            except UnicodeError as error:  # no name, so there is nobody of that name
-                raise ConnectionError(str(error)) from None
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer.settimeout(None)
-            self._socket, self._timeout_s = peer, 0.0
+            peer = self._open(timeout_s)
         if timeout_s != self._timeout_s:
             # In the kernel: Python's own timeout is a poll() before each call, and a turn of the GIL with it.
             timeval = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
@@ -105,6 +135,48 @@ class Connection:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
             self._timeout_s = timeout_s
         return peer
+
+    def _open(self, timeout_s: float) -> socket.socket:
+        """Connect to `url`, or where the member answered last."""
+        try:
+            peer, earlier = _dial(self._address, timeout_s), ""
+        except OSError as error:
+            earlier = self._addresses.earlier(self._member, self.url) if self._addresses else ""
+            if not earlier:
+                raise
+            try:
+                peer = _dial(parse_peer_url(earlier), timeout_s)
+            except OSError:
+                raise error from None  # where it should be is what there is to mend
+            self._move_s = time.monotonic() + self._move_after_s
+        self._earlier_url = earlier
+        return self._use(peer)
+
+    def _move(self, peer: socket.socket, timeout_s: float) -> socket.socket:
+        """Go over to `url` if it can be reached by now; otherwise go on with `peer`."""
+        try:
+            moved = _dial(self._address, timeout_s)
+        except OSError:
+            self._move_after_s = min(2 * self._move_after_s, MOVE_AFTER_MAX_S)
+            self._move_s = time.monotonic() + self._move_after_s
+            return peer
+        self.close()
+        self._earlier_url = ""
+        return self._use(moved)
+
+    def _use(self, peer: socket.socket) -> socket.socket:
+        self._socket, self._timeout_s = peer, 0.0
+        self._unnoted = self._addresses is not None
+        return peer
+
+    def _note(self, status: int) -> None:
+        """Take in the first answer on this connection: whoever refuses at an earlier URL may be somebody else."""
+        self._unnoted = False
+        if status == HTTP_OK:
+            assert self._addresses is not None
+            self._addresses.answered(self._member, self._earlier_url or self.url)
+        elif self._earlier_url:
+            self.close()
 
     def _receive(self, peer: socket.socket) -> tuple[int, bytes]:
         received = b""
@@ -127,6 +199,16 @@ class Connection:
         if not data:
             raise ConnectionResetError("the peer closed the connection")
         return data
+
+
+def _dial(address: tuple[str, int], timeout_s: float) -> socket.socket:
+    try:
+        peer = socket.create_connection(address, timeout_s)
+    except UnicodeError as error:  # no name, so there is nobody of that name
+        raise ConnectionError(str(error)) from None
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    peer.settimeout(None)
+    return peer
 
 
 def _has_something_to_say(peer: socket.socket) -> bool:
@@ -163,9 +245,17 @@ def _parse_head(head: bytes) -> tuple[int, int, bool]:
 class Lane(Generic[T]):
     """A thread that takes messages to one peer.  `deliver(message)` does it, and deals with the outcome."""
 
-    def __init__(self, url: str, name: str, deliver: Callable[["Lane[T]", T], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        deliver: Callable[["Lane[T]", T], None],
+        addresses: Addresses | None = None,
+        member: int = 0,
+    ) -> None:
+        """`addresses` and `member` as for a Connection."""
         self.url = url
-        self.connection = Connection(url)
+        self.connection = Connection(url, addresses, member)
         self._deliver = deliver
         self._waiting: dict[type, T] = {}  # by kind: bounded by how many kinds there are
         self._signal = threading.Lock()  # locked: nothing new

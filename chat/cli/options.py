@@ -39,6 +39,8 @@ class Options:
     members: Mapping[int, str]  # id -> peer URL
     port: int
     host: str
+    peer_host: str  # where peers are served instead of at the peer URL's host; "": there
+    peer_port: int  # the port, likewise; 0: the peer URL's
     join: bool
     advertise: str  # "" where --host is every address: then nobody can say which URL clients use
     base_path: str  # "" or like "/chat"
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--cluster", help="comma-separated peer URLs of all members, or id=URL pairs (default: http://127.0.0.1:12379)")
     add("--port", help="the clients' port (default: 12380)")
     add("--host", help="the address clients are served on (default: 127.0.0.1)")
+    add("--peer-host", help="the address, or address:port, peers are served on (default: as in --cluster)")
     add("--join", action="store_const", const="true", help="join a cluster that this member was added to")
     add("--advertise", help="the URL clients reach this member under (default: from host and port)")
     add("--base-path", help="the path that a proxy shows this chat under, like /chat (default: none)")
@@ -91,8 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_NAMES = ("id", "cluster", "port", "host", "join", "advertise", "base-path", "data-dir", "moved", "auth", "signup",
-          "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
+_NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "base-path", "data-dir", "moved", "auth",
+          "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -137,6 +140,7 @@ def _checked(given: Mapping[str, str]) -> Options:
     if id not in members:
         raise OptionRefused(f"--id {id} is not a place in --cluster, which has {', '.join(map(str, sorted(members)))}")
     host, port = _host("host", given.get("host", "127.0.0.1")), _number(given, "port", 12380, 1, 65535)
+    peer_host, peer_port = _peer_host(given.get("peer-host", ""))
     heartbeat_ms = _number(given, "heartbeat-ms", 60, 1, TIMER_MS_MAX)
     election_timeout_ms = _number(given, "election-timeout-ms", 300, 1, TIMER_MS_MAX)
     if election_timeout_ms < 2 * heartbeat_ms:
@@ -154,6 +158,8 @@ def _checked(given: Mapping[str, str]) -> Options:
         members=members,
         port=port,
         host=host,
+        peer_host=peer_host,
+        peer_port=peer_port,
         join=join,
         advertise=_advertised(given.get("advertise", ""), host, port, prefix, shared=join or len(members) > 1),
         base_path=prefix,
@@ -219,6 +225,17 @@ def _host(name: str, host: str) -> str:
     if not possible:
         raise OptionRefused(f"--{name}: {host!r} is neither a host's name nor its address")
     return host
+
+
+def _peer_host(text: str) -> tuple[str, int]:
+    """Host and port of `host`, `host:port`, `[v6]:port` or a plain IPv6 address; 0 where no port is said."""
+    host, colon, port = text.rpartition(":")
+    if text.startswith("[") and text.endswith("]"):
+        host, colon, port = text, "", ""
+    elif not colon or (":" in host and not host.endswith("]")):
+        return (_host("peer-host", text) if text else ""), 0
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    return _host("peer-host", bare), _number({"peer-host": port}, "peer-host", 0, 1, 65535) if colon else 0
 
 
 def _path(name: str, path: str) -> Path:

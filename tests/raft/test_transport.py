@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from raft.errors import InvalidMessage
-from raft.transport import BODY_BYTES_MAX, HEAD_BYTES_MAX, Connection, parse_peer_url
+from raft.transport import BODY_BYTES_MAX, HEAD_BYTES_MAX, Addresses, Connection, parse_peer_url
 from tests.raft.scripted_peer import DEADLINE_S, Script, ScriptedPeer, answer, answering, take_request, wait_for_end
 
 
@@ -357,3 +357,45 @@ def test_a_connection_that_is_closed_by_another_thread_at_any_moment_fails_with_
             closer.join(DEADLINE_S)
             connection.close()
     assert outcomes <= {(200, b"ok"), (0, b"closed")}
+
+
+# Members that move
+
+
+def test_a_member_that_does_not_answer_at_its_new_url_is_called_where_it_answered_last() -> None:
+    addresses = Addresses()
+    with ScriptedPeer(answering(answer(b"one")), answering(answer(b"two"))) as peer:
+        before = Connection(peer.url, addresses, 2)
+        assert call(before) == (200, b"one")
+        before.close()
+        moved = Connection(f"http://127.0.0.1:{_nobodys_port()}", addresses, 2)
+        assert call(moved) == (200, b"two")
+        moved.close()
+
+
+def test_a_connection_goes_over_to_the_new_url_once_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raft.transport.MOVE_AFTER_S", 0.0)
+    monkeypatch.setattr("raft.transport.MOVE_AFTER_MAX_S", 0.0)
+    addresses = Addresses()
+    with ScriptedPeer(answering(answer(b"old"))) as old, ScriptedPeer(answering(answer(b"new"))) as new:
+        addresses.answered(2, old.url)
+        connection = Connection(f"http://127.0.0.1:{_nobodys_port()}", addresses, 2)
+        assert call(connection) == (200, b"old")
+        connection._address = parse_peer_url(new.url)
+        assert call(connection) == (200, b"new")
+        connection.close()
+
+
+def test_a_stranger_at_the_earlier_url_is_not_called_again() -> None:
+    addresses = Addresses()
+    with ScriptedPeer(answering(answer(b"not member 2", 403)), answering(answer(b"nor now", 403))) as stranger:
+        addresses.answered(2, stranger.url)
+        connection = Connection(f"http://127.0.0.1:{_nobodys_port()}", addresses, 2)
+        assert call(connection)[0] == 403
+        assert connection._socket is None, "the next call tries the newest URL first"
+        connection.close()
+
+
+def _nobodys_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])

@@ -39,6 +39,8 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         members={1: "http://127.0.0.1:12379"},
         port=12380,
         host="127.0.0.1",
+        peer_host="",
+        peer_port=0,
         join=False,
         advertise="http://127.0.0.1:12380",
         base_path="",
@@ -57,6 +59,27 @@ def test_the_id_is_the_place_in_the_cluster() -> None:
     second = options("--id", "2", "--cluster", THREE, "--port", "22380")
     assert second.members == {1: "http://127.0.0.1:12379", 2: "http://127.0.0.1:22379", 3: "http://127.0.0.1:32379"}
     assert (second.id, second.data_dir, second.advertise) == (2, Path("raft-chat-2"), "http://127.0.0.1:22380")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("0.0.0.0", ("0.0.0.0", 0)),
+        ("10.0.0.7:12379", ("10.0.0.7", 12379)),
+        ("::", ("::", 0)),
+        ("[::1]", ("::1", 0)),
+        ("[::1]:7", ("::1", 7)),
+    ],
+)
+def test_peer_host_is_an_address_with_or_without_a_port(text: str, address: tuple[str, int]) -> None:
+    read = options("--peer-host", text)
+    assert (read.peer_host, read.peer_port) == address
+
+
+@pytest.mark.parametrize("text", ["http://a:1", "a:", "a:0", "a:70000", ":7", "a b"])
+def test_any_other_peer_host_is_refused(text: str) -> None:
+    with pytest.raises(OptionRefused, match="--peer-host"):
+        options("--peer-host", text)
 
 
 def test_ids_can_be_named_outright() -> None:
