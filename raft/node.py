@@ -1,8 +1,8 @@
 """Node: the protocol, pure.  No clock, no thread, no I/O, no logging; time and randomness come in as arguments.
 
 The driver calls an input (`tick`, `step`, `propose`, `read_index`, `change_membership`, `transfer_leadership`,
-`persisted`, `unreachable`, `identified`, `compacted`), then `ready()` once, and does what the Ready says, in this order
-of duty:
+`persisted`, `unreachable`, `sending`, `identified`, `compacted`), then `ready()` once, and does what the Ready says, in
+this order of duty:
 
 1. Write `hard_state` and `entries` in the order of the Readys, sync, then call `persisted(sequence)`; before them
    put the received `snapshot`, where there is one, in the place of the whole log.
@@ -347,6 +347,12 @@ class Node:
         progress = self._progress.get(member)
         if self.role is Role.LEADER and progress is not None and progress.in_flight:
             progress.lost()
+
+    def sending(self, member: int) -> None:
+        """An append or a snapshot is still on its way to `member`, over a slow line: its time-out begins anew."""
+        progress = self._progress.get(member)
+        if progress is not None and progress.in_flight:
+            progress.sent_ms = self._clock_ms
 
     def identified(self, member: int, incarnation: str, advertise: str, level: int) -> None:
         """`member` has said who it is; a leader sees to it that the configuration says so too."""

@@ -7,6 +7,7 @@ to it.
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -28,6 +29,7 @@ from raft.messages import (
     TimeoutNow,
 )
 from raft.node import Node, Role
+from raft.pieces import Pieces
 from raft.records import entry_of_verified
 from raft.shipping import ship
 from raft.storage import Storage
@@ -40,6 +42,8 @@ URGENT, APPENDS, SNAPSHOTS = "urgent", "append", "snapshot"
 APPEND_TIMEOUTS = 4  # how many election timeouts a follower's disk may take before the append is sent again
 SNAPSHOT_PAUSE_S = 1.0  # after a transfer that broke off: where the reason is a full disk, it lasts
 SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a slow disk
+LOOK_SHARE = 2  # of an election timeout: a piece that still is on the line by then holds heartbeats up
+UNREACHABLE_TIMEOUTS = 8  # election timeouts since any answer, before a lost heartbeat is a matter for the log
 
 
 class Peers:
@@ -69,6 +73,8 @@ class Peers:
         self._addresses = addresses
         self._timeout_s = election_timeout_ms / 1000
         self._append_bytes_max = append_bytes_max
+        self._pieces: dict[int, Pieces] = {}  # by member; up to MEMBERS_MAX, and those that have left
+        self._answered_s: dict[int, float] = {}  # by member, likewise
         self._lanes: dict[tuple[int, str], Lane[Message]] = {}  # by (member, kind); under the engine's lock
         self._unreachable: set[int] = set()
         self._closed = False
@@ -119,27 +125,43 @@ class Peers:
             if isinstance(message, InstallSnapshot):
                 self._ship(lane, message)
                 self._call(lane, message, SNAPSHOT_TIMEOUT_S)
+            elif _kind(message) != APPENDS:
+                self._call(lane, message, self._timeout_s)
             elif (loaded := self._load(message)) is not None:
-                self._call(lane, loaded, self._timeout_s * (APPEND_TIMEOUTS if _kind(message) == APPENDS else 1))
+                self._call(lane, loaded, self._timeout_s * APPEND_TIMEOUTS)
         except (DiskFailed, StartRefused) as error:  # the own log could not be read, or is not what was written
             self._door.on_broken(error)
         except (OSError, LookupError, InvalidMessage, RefusedPeer) as error:
-            self._say_unreachable(message.target, lane.url, error)
+            if _kind(message) != URGENT or not self._answered_lately(message.target):
+                self._say_unreachable(message.target, lane.url, error)
             if _kind(message) == SNAPSHOTS:
                 lane.rest(SNAPSHOT_PAUSE_S)
             if _kind(message) != URGENT:
                 self._door.enter(lambda node: node.unreachable(message.target))
 
     def _load(self, message: Request) -> Request | None:
-        """Fill in entries that left memory; None where this member has stopped leading.
+        """Fill in entries that left memory, and cut to a piece; None where this member has stopped leading.
 
         A leader never changes its own log (Raft §5.3), so if it leads after the reading they are the right ones.
+        What is cut off follows once the piece is acknowledged (progress.py, `accepted`).
         """
-        if not isinstance(message, AppendEntries) or message.entries is not None:
+        if not isinstance(message, AppendEntries):
             return message
-        records = self._storage.read(message.prev_log_index + 1, message.last_index, self._append_bytes_max)
-        entries = tuple(entry_of_verified(record) for record in records)
-        return replace(message, entries=entries) if self._leads(message.term) else None
+        piece_bytes = self._pieces_of(message.target).bytes_max
+        if message.entries is None:
+            bytes_max = min(self._append_bytes_max, piece_bytes)
+            records = self._storage.read(message.prev_log_index + 1, message.last_index, bytes_max)
+            entries = tuple(entry_of_verified(record) for record in records)
+            return replace(message, entries=entries) if self._leads(message.term) else None
+        left = piece_bytes
+        for place, entry in enumerate(message.entries):
+            left -= len(entry.record)
+            if left < 0 and place:
+                return replace(message, entries=message.entries[:place])
+        return message
+
+    def _pieces_of(self, member: int) -> Pieces:
+        return self._pieces.setdefault(member, Pieces(self._append_bytes_max))
 
     def _leads(self, term: int) -> bool:
         return self._door.look(lambda node: node.role is Role.LEADER and node.current_term == term)
@@ -150,22 +172,51 @@ class Peers:
         def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
             if lane.is_closed or not self._leads(message.term):
                 raise ConnectionAbortedError("this member does not lead any more")
+            self._still_sending(message.target)
             reply = self._ask(lane, chunk, SNAPSHOT_TIMEOUT_S)[1]
             if not isinstance(reply, SnapshotChunkReply):
                 raise InvalidMessage(f"member {message.target} answered something else than asked")
             return reply
 
         logger.info("member %d is sent the snapshot of index %d", message.target, message.snapshot.index)
-        ship(self._storage, message.source, message.target, message.snapshot, ask)
+        pieces = self._pieces_of(message.target)
+        ship(self._storage, message.source, message.target, message.snapshot, ask, lambda: pieces.bytes_max)
 
     def _ask(self, lane: Lane[Message], call: Call, timeout_s: float) -> tuple[Sender, Answer]:
-        status, body = lane.connection.call(encode(self._sender(), call), timeout_s)
+        encoded = encode(self._sender(), call)
+        if isinstance(call, RequestVote | TimeoutNow) or (isinstance(call, AppendEntries) and call.heartbeat):
+            status, body = lane.connection.call(encoded, timeout_s)
+        else:
+            status, body = self._send_piece(lane, call.target, encoded, timeout_s)
         if status != 200:
             raise ConnectionError(self._take_refusal(call.target, body))
         return decode_answer(body)
 
+    def _send_piece(self, lane: Lane[Message], member: int, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+        """Make a call whose size is fitted to the line; while it is under way the Node does not take it for lost."""
+        connection, pieces = lane.connection, self._pieces_of(member)
+        try:
+            answer = connection.call(
+                body,
+                timeout_s,
+                look_s=self._timeout_s / LOOK_SHARE,
+                on_wait=lambda: self._still_sending(member),
+            )
+        except TimeoutError:
+            pieces.slow(len(body))
+            raise
+        if connection.line_is_slow:
+            pieces.slow(len(body))
+        else:
+            pieces.quick(len(body))
+        return answer
+
+    def _still_sending(self, member: int) -> None:
+        self._door.enter(lambda node: node.sending(member))
+
     def _call(self, lane: Lane[Message], message: Request, timeout_s: float) -> None:
         self._take_reply(message.target, *self._ask(lane, message, timeout_s))
+        self._answered_s[message.target] = time.monotonic()
         if message.target in self._unreachable:
             self._unreachable.discard(message.target)
             logger.info("member %d is reachable", message.target)
@@ -183,6 +234,11 @@ class Peers:
 
         self._door.enter(act)
         self._on_heard(sender)
+
+    def _answered_lately(self, member: int) -> bool:
+        """Whether it is there, and only a line that is slow has held a heartbeat up."""
+        silent_s = time.monotonic() - self._answered_s.get(member, float("-inf"))
+        return silent_s < UNREACHABLE_TIMEOUTS * self._timeout_s
 
     def _say_unreachable(self, member: int, url: str, error: Exception) -> None:
         if member not in self._unreachable and not self._closed:

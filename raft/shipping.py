@@ -26,8 +26,11 @@ def ship(
     target: int,
     snapshot: SnapshotMeta,
     ask: Callable[[SnapshotChunk], SnapshotChunkReply],
+    piece_bytes: Callable[[], int] = lambda: CHUNK_BYTES,
 ) -> None:
     """Bring the file of `snapshot` to `target`; `ask` makes one call, and raises what breaks the transfer off.
+
+    `piece_bytes()` is how much fits the line in one call, at this moment.
 
     Raises LookupError: another compaction has replaced that snapshot meanwhile.
     """
@@ -40,7 +43,7 @@ def ship(
 
     offset, stalled = sent(0, b""), 0
     while offset < file.bytes:
-        wanted = sent(offset, storage.read_snapshot(file, offset, CHUNK_BYTES))
+        wanted = sent(offset, storage.read_snapshot(file, offset, min(CHUNK_BYTES, piece_bytes())))
         stalled = 0 if wanted > offset else stalled + 1
         if stalled > STALLED_MAX:
             raise ConnectionError(f"member {target} does not take the snapshot of index {snapshot.index}")

@@ -9,9 +9,12 @@ is tried: a move is committed before the member itself has moved, or after.
 """
 
 import contextlib
+import fcntl
 import logging
 import socket
 import struct
+import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -31,6 +34,8 @@ MOVE_SHARE = 4  # and for a part of its time-out only: heartbeats wait for it
 HTTP_OK = 200
 IDLE_S = 1.0  # a connection that was unused for longer is looked at before it is used
 BODY_BYTES_MAX = 64 << 20
+LARGE_BYTES = 4 << 10  # a body that a slow line may take a moment for
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what has not gone over the line by now is not to
 RPC_PATH = "/rpc"
 
 T = TypeVar("T")
@@ -80,46 +85,87 @@ class Connection:
         self._address = parse_peer_url(url)
         self._socket: socket.socket | None = None
         self._timeout_s = 0.0  # as set on the socket
+        self.line_is_slow = False  # in the last call, bytes were still to be sent at a look
+        self._patience_s = 0.0  # of the call under way: so long without any progress,
+        self._progress_s = 0.0  # which was then,
+        self._unsent = 0  # when so many bytes had not arrived
+        self._on_wait: Callable[[], None] | None = None
         self._used_s = 0.0
         host, port = self._address
         host = f"[{host}]" if ":" in host else host
         self._head = f"POST {RPC_PATH} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: ".encode()
 
-    def call(self, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+    def call(
+        self, body: bytes, timeout_s: float, *, look_s: float = 0.0, on_wait: Callable[[], None] | None = None
+    ) -> tuple[int, bytes]:
         """POST `body`; the status and the body of the answer.
 
-        `timeout_s` bounds each wait for the network.  Raises OSError or InvalidMessage, and whether the peer has taken
-        in the request is then unknown; the next call opens a new connection.
+        `timeout_s` bounds each wait without progress: while bytes of a large body still arrive, it goes on.  That is
+        looked at each `look_s` (0: each `timeout_s`), and `on_wait` is called then.  Raises OSError or InvalidMessage,
+        and whether the peer has taken in the request is then unknown; the next call opens a new connection.
         """
+        self.line_is_slow = False
+        self._patience_s, self._on_wait = timeout_s, on_wait
         try:
-            peer = self._connect(timeout_s)
-            peer.sendall(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))  # one write: Nagle never waits
+            peer = self._connect(timeout_s, look_s or timeout_s)
+            self._send(peer, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))  # one write: Nagle never waits
             answer = self._receive(peer)
             if self._unnoted:
                 self._note(answer[0])
             return answer
-        except BlockingIOError:  # how the kernel says that the timeout is over
-            self.close()
-            raise TimeoutError("timed out") from None
         except (OSError, InvalidMessage):
-            self.close()
+            self._give_up()
             raise
         finally:
             self._used_s = time.monotonic()
 
+    def _send(self, peer: socket.socket, data: bytes) -> None:
+        self._progress_s, self._unsent = time.monotonic(), len(data)
+        sent = 0
+        while sent < len(data):
+            try:
+                sent += peer.send(memoryview(data)[sent:] if sent else data)
+                if sent < len(data):
+                    self._progress_s = time.monotonic()
+            except BlockingIOError:  # how the kernel says that the time-out is over
+                self._look(peer)
+        self._unsent = _unsent_bytes(peer) if len(data) > LARGE_BYTES else 0
+
+    def _look(self, peer: socket.socket) -> None:
+        """Nothing has come for a while: go on as long as the line takes something.  Raises TimeoutError."""
+        now_s, unsent = time.monotonic(), _unsent_bytes(peer)
+        if unsent < self._unsent:
+            self._unsent, self._progress_s = unsent, now_s
+        if unsent:
+            self.line_is_slow = True
+        if now_s - self._progress_s >= self._patience_s - 0.001:  # the kernel's clock and this one differ a little
+            raise TimeoutError("timed out")
+        if self._on_wait is not None:
+            self._on_wait()
+
     def open(self, timeout_s: float) -> None:
         """Connect where that is still to be done.  Raises OSError: nothing was sent."""
-        self._connect(timeout_s)
+        self._connect(timeout_s, timeout_s)
 
     def close(self) -> None:
         """Close it; a call under way in another thread fails."""
         peer, self._socket = self._socket, None
         if peer is not None:
             with contextlib.suppress(OSError):  # it may not be connected any more
+                if _unsent_bytes(peer):
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 peer.shutdown(socket.SHUT_RDWR)
             peer.close()
 
-    def _connect(self, timeout_s: float) -> socket.socket:
+    def _give_up(self) -> None:
+        """End a call that failed with a reset: what is left of it would go on over a slow line for nothing."""
+        peer, self._socket = self._socket, None
+        if peer is not None:
+            with contextlib.suppress(OSError):
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.close()
+
+    def _connect(self, timeout_s: float, look_s: float) -> socket.socket:
         peer = self._socket  # once: another thread may close it between any two lines
         if peer is not None and time.monotonic() - self._used_s > IDLE_S and _has_something_to_say(peer):
             self.close()
@@ -128,12 +174,12 @@ class Connection:
             peer = self._move(peer, timeout_s / MOVE_SHARE)
         if peer is None:
             peer = self._open(timeout_s)
-        if timeout_s != self._timeout_s:
+        if look_s != self._timeout_s:
             # In the kernel: Python's own timeout is a poll() before each call, and a turn of the GIL with it.
-            timeval = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
+            timeval = struct.pack("ll", int(look_s), int(look_s % 1 * 1e6))
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
-            self._timeout_s = timeout_s
+            self._timeout_s = look_s
         return peer
 
     def _open(self, timeout_s: float) -> socket.socket:
@@ -189,16 +235,21 @@ class Connection:
         while missing > 0:
             chunks.append(self._receive_some(peer, BODY_RECV_BYTES))
             missing -= len(chunks[-1])
+            self._progress_s = time.monotonic()
         if not keep_alive or missing < 0:
             self.close()
         return status, b"".join(chunks)[:length]
 
-    @staticmethod
-    def _receive_some(peer: socket.socket, size: int) -> bytes:
-        data = peer.recv(size)
-        if not data:
-            raise ConnectionResetError("the peer closed the connection")
-        return data
+    def _receive_some(self, peer: socket.socket, size: int) -> bytes:
+        while True:
+            try:
+                data = peer.recv(size)
+            except BlockingIOError:
+                self._look(peer)
+                continue
+            if not data:
+                raise ConnectionResetError("the peer closed the connection")
+            return data
 
 
 def _dial(address: tuple[str, int], timeout_s: float) -> socket.socket:
@@ -209,6 +260,14 @@ def _dial(address: tuple[str, int], timeout_s: float) -> socket.socket:
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     peer.settimeout(None)
     return peer
+
+
+def _unsent_bytes(peer: socket.socket) -> int:
+    """Return how much of what was sent has not arrived yet; 0 where the system does not tell."""
+    try:
+        return int.from_bytes(fcntl.ioctl(peer.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
 
 
 def _has_something_to_say(peer: socket.socket) -> bool:

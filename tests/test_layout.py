@@ -19,7 +19,7 @@ FLOORS = (
     ("raft.errors", "raft.messages", "raft.planes", "raft.timing"),
     ("raft.membership", "raft.records"),
     ("raft.wire", "raft.admission"),
-    ("raft.log", "raft.progress"),
+    ("raft.log", "raft.pieces", "raft.progress"),
     ("raft.node",),
     ("raft.disk",),
     ("raft.identity", "raft.positions", "raft.segments"),

@@ -399,3 +399,63 @@ def test_a_stranger_at_the_earlier_url_is_not_called_again() -> None:
 def _nobodys_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
+
+
+# Slow lines
+
+
+def slowly(body: bytes, seconds: float) -> Script:
+    """Take a request over so much time, a little after the other, and answer."""
+
+    def script(peer: socket.socket) -> None:
+        pause, taken = threading.Event(), 0
+        while taken < len(body):
+            taken += len(peer.recv(1 << 15))
+            pause.wait(seconds * (1 << 15) / len(body))
+        peer.sendall(answer(b"at last"))
+        wait_for_end(peer)
+
+    return script
+
+
+def test_a_large_body_may_take_longer_than_the_time_out_while_it_still_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    body, looks = bytes(1 << 20), list[float]()
+    with ScriptedPeer(slowly(body, 0.6)) as peer, connected(peer.url) as connection:
+        peer._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+        before_s = time.monotonic()
+        taken = connection.call(body, 0.3, look_s=0.05, on_wait=lambda: looks.append(time.monotonic()))
+        assert taken == (200, b"at last")
+        assert time.monotonic() - before_s > 0.3
+        assert connection.line_is_slow and looks
+
+
+def test_a_large_body_that_arrives_no_further_times_out_and_ends_with_a_reset() -> None:
+    reset = threading.Event()
+
+    def script(peer: socket.socket) -> None:
+        assert ended.wait(DEADLINE_S)
+        try:
+            while peer.recv(1 << 18):
+                pass
+        except ConnectionResetError:
+            reset.set()
+
+    ended = threading.Event()
+    with ScriptedPeer(script) as peer, connected(peer.url) as connection:
+        peer._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+        with pytest.raises(TimeoutError):
+            connection.call(bytes(8 << 20), 0.2, look_s=0.05)
+        ended.set()
+        assert reset.wait(DEADLINE_S), "what was given up does not go on over the line"
+
+
+def test_an_answer_that_takes_long_does_not_make_the_line_slow() -> None:
+    def script(peer: socket.socket) -> None:
+        take_request(peer)
+        threading.Event().wait(0.1)
+        peer.sendall(answer(b"from a slow disk"))
+        wait_for_end(peer)
+
+    with ScriptedPeer(script) as peer, connected(peer.url) as connection:
+        connection.call(bytes(1 << 16), 1.0, look_s=0.02)
+        assert not connection.line_is_slow
