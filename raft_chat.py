@@ -21,7 +21,7 @@ from chat import base_path
 from chat.announcing import Announcer
 from chat.app import create_app, never_waits
 from chat.auth import OPERATOR, SETUP, new_secret
-from chat.cli import auth, operator_file, user
+from chat.cli import auth, clock, operator_file, user
 from chat.cli.operator_file import OperatorFile
 from chat.cli.options import OptionRefused, Options, read_options
 from chat.commands import LEVEL, Actor
@@ -64,7 +64,7 @@ DRAIN_S = 2.0
 PROGRESS_S = 1.0
 GARBAGE = (20_000, 50, 100)  # thresholds of the collector: hardly anything here is a cycle, and looking costs 8 %
 REWRITE = "rewrite-log"  # the sub-command of the node's own child
-SUB_COMMANDS = {"user": user.main, "auth": auth.main}
+SUB_COMMANDS = {"user": user.main, "auth": auth.main, "clock": clock.main}
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 

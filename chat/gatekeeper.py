@@ -18,7 +18,7 @@ from chat import auth, cookies
 from chat.auth import Passwords
 from chat.buckets import Buckets, Guesses, Rate, network, too_many
 from chat.commands import OPERATOR, Actor
-from chat.problems import Problem
+from chat.problems import Problem, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state.access import BAD_TOKEN
@@ -29,6 +29,7 @@ from chat.state.results import Refusal
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from chat.uses import Uses
+from raft.errors import RaftError, Unavailable
 
 # Of an address: looking for an unknown token costs a round to a majority.  Apart from guesses at passwords: a forgotten
 # program whose token was revoked is not to keep an office from logging in.
@@ -40,10 +41,6 @@ _TOKEN = re.compile(f"{auth.TOKEN}[0-9A-Za-z_-]{{43}}")  # as auth.new_secret ma
 _TWO_COOKIES = Refusal("bad_token", "Cookie: two different tokens")
 _BAD_SETUP = Refusal("bad_token", "Token: not the one that this node has told since its last start")
 _EXPIRED = Refusal("bad_token", "Authorization: this token is too old")
-
-
-def _now() -> int:
-    return time.time_ns() // 1000
 
 
 class Gatekeeper:
@@ -59,12 +56,13 @@ class Gatekeeper:
         passwords: Passwords | None = None,
         uses: Uses | None = None,
         needs_login: bool = False,
-        clock: Callable[[], int] = _now,
+        clock: Callable[[], int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`operator`: the secret of this node's own token file, `setup`: what makes the first user; "" for none.
 
-        `needs_login`: nobody is served before there is a login.  `clock` gives microseconds since 1970.
+        `needs_login`: nobody is served before there is a login.  `clock` gives microseconds since 1970, by default the
+        log's time: what is made and what is recognised at a node whose own clock is wrong is so by the cluster's.
         """
         self._replica = replica
         self._state = state
@@ -72,7 +70,7 @@ class Gatekeeper:
         self._setup = setup.encode()
         self._uses = uses or Uses()
         self._needs_login = needs_login
-        self._clock = clock
+        self._clock = clock or replica.agreed_time
         self._guesses = Guesses(monotonic)
         self._strangers = Buckets(STRANGERS, monotonic)
         self._posts = Buckets(POSTS, monotonic)
@@ -134,7 +132,7 @@ class Gatekeeper:
         wait_s = self._posts.take(str(actor.by))
         if wait_s:
             raise too_many("too_many_posts", "too many posts at once", wait_s)
-        self._uses.note(actor.by, self._clock() // HOUR)  # a websocket may post for days after it was recognised
+        self._uses.note(actor.by, self._time_or_0() // HOUR)  # a websocket may post for days after it was recognised
 
     def prove(self, environ: Mapping[str, Any], name: str, password: str) -> int:
         """The log index of a user's password, for who knows it; blocks for as long as that takes to find out.
@@ -163,17 +161,27 @@ class Gatekeeper:
         self.give_back(environ)
 
     def now(self) -> int:
-        """What time it is, in microseconds since 1970."""
-        return self._clock()
+        """The log's time in microseconds since 1970.  Raises Problem (503) where it is not known."""
+        try:
+            return self._clock()
+        except RaftError as error:
+            raise problem_of(error) from None
 
     def expiry(self, seconds: int) -> int:
-        """When what is made now is over, in microseconds since 1970; 0 seconds: never."""
-        return self._clock() + seconds * 1_000_000 if seconds else 0
+        """When what is made now is over, in microseconds since 1970; 0 seconds: never.  Raises as `now` does."""
+        return self.now() + seconds * 1_000_000 if seconds else 0
 
     def cookie(self, environ: Mapping[str, Any], secret: str, seconds: int) -> tuple[str, str]:
         """The header that has the browser keep a token; 0 seconds: not any more."""
         name, is_secure = cookies.name(self._replica.cluster_id), environ["wsgi.url_scheme"] == "https"
         return "Set-Cookie", cookies.setting(name, secret, seconds, is_secure=is_secure)
+
+    def _time_or_0(self) -> int:
+        """0 where the time is not known: then nothing is refused as too old, and the leader ends what is."""
+        try:
+            return self._clock()
+        except Unavailable:
+            return 0
 
     def _is_open(self) -> bool:
         return not self._state.guarded or self._state.ask(lambda tables: tables.settings.auth == OPEN)
@@ -192,7 +200,7 @@ class Gatekeeper:
         token = self._state.ask(lambda tables: _token(tables, digest))
         if token is None:
             return None
-        now = self._clock()
+        now = self._time_or_0()
         if 0 < token.expires_at <= now:
             raise problem_of_refusal(_EXPIRED)
         if token.used_hour < now // HOUR:

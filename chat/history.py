@@ -218,6 +218,11 @@ class Room:
         """Log index of the oldest post that is left; of none a higher one than any."""
         return self._positions[self._start] if self.posts else _NO_INDEX
 
+    @property
+    def newest_index(self) -> int:
+        """Log index of the newest post that is left; 0 where there is none."""
+        return self._positions[-1] if self.posts else 0
+
     def expire(self, up_to: int) -> None:
         """Let go of the posts with log indexes up to this one."""
         self._let_go(bisect_right(self._positions, up_to, self._start) - self._start)

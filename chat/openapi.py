@@ -32,6 +32,7 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "not_a_voter": _CONFLICT,
     "not_in_contact": _CONFLICT,
     "not_taken_over": _CONFLICT,
+    "clocks_differ": _CONFLICT,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
     "too_many_attempts": HTTPStatus.TOO_MANY_REQUESTS,

@@ -35,9 +35,15 @@ class Replica(Protocol):
         """Whether this member leads, as far as it knows."""
 
     def agreed_time(self) -> int:
-        """What time it is as most members have it, in microseconds since 1970: what is too old is so by that.
+        """The log's time in microseconds since 1970, which everything with a life is aged by (raft/clocks.py).
 
-        Raises Unavailable where too few of their clocks are known.
+        Raises Unavailable while a majority's clocks are not known.
+        """
+
+    def accept_clock(self) -> tuple[int, int]:
+        """Set the log's time to the clock's; the log's time before and after it.
+
+        Returns once committed and applied here.  Raises as `change` does.
         """
 
     def contact_age_s(self) -> float:
@@ -106,6 +112,12 @@ class StateMachine(Protocol):
         """Carry out a committed command: deterministic, total (never raises).  The proposer's `done` gets the result.
 
         Called by one thread, in index order, each command once (the engine drops repeated proposals).
+        """
+
+    def set_clock(self, index: int, before: int, time: int) -> None:
+        """The log's time is `time` from log index `index` on, and was `before` until then.
+
+        Called by the thread that calls `apply`, in index order.
         """
 
     def applied(self, index: int) -> None:

@@ -15,7 +15,7 @@ and time into ticks, `applier.py` feeds the state machine, `peers.py` and `endpo
 `shipping.py` brings snapshots over it, `housekeeping.py` decides when there is to be one and `compaction.py`, in
 another process, makes it.  `forwarding.py` takes what clients ask to whoever leads, `formation.py` creates a cluster,
 `administration.py` changes it, `peer_ports.py` listens where the peers look for a node that moves, `lookout.py` notices
-a removal, `clocks.py` knows what time it is on most members, `contact.py` how long ago there was a leader, `notices.py`
+a removal, `clocks.py` keeps the log's time, `contact.py` how long ago there was a leader, `notices.py`
 tells the others what is no part of the log, and `member.py` puts them together behind the few calls that the chat
 needs.  `door.py` is the lock that all of them share.
 

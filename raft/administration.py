@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from raft.applier import Applier
 from raft.changes import change_of, is_so_already
+from raft.clocks import Clocks, accept_clock, settle
 from raft.door import Door
 from raft.errors import ChangeRefused, NotLeader, OutcomeUnknown, Unavailable
 from raft.forwarding import Leader
 from raft.membership import Change, PlanPromotion
-from raft.messages import ChangeMembership, ChangeMembershipReply, TransferLeadership
+from raft.messages import AcceptClock, ChangeMembership, ChangeMembershipReply, TransferLeadership
 from raft.node import Node, Role
 from raft.wire import Call
 
@@ -34,19 +35,17 @@ class Administration:
         applier: Applier,
         new_leader: Callable[[], Leader],
         stopping: threading.Event,
-        stamp: Callable[[], int],
+        clocks: Clocks,
         *,
         election_timeout_s: float,
     ) -> None:
-        """`new_leader` makes a way to the leader for one thread; nobody waits any longer once `stopping` is set;
-        `stamp` is asked for entries' time.
-        """
+        """`new_leader` makes a way to the leader for one thread; nobody waits any longer once `stopping` is set."""
         self._id = id
         self._door = door
         self._applier = applier
         self._new_leader = new_leader
         self._stopping = stopping
-        self._stamp = stamp
+        self._clocks = clocks
         self._transfer_s = min(TRANSFER_TIMEOUTS * election_timeout_s, CHANGE_TIMEOUT_S)
 
     # For this member's clients
@@ -62,12 +61,25 @@ class Administration:
             lambda leader_id: ChangeMembership(self._id, leader_id, type(change).__name__, change.id, url, voting),
             lambda: self._append(change),
         )
-        if not self._applier.wait_applied(reply.index, max(deadline_s - time.monotonic(), 0.0)):
-            raise OutcomeUnknown("the change was not confirmed by a majority in time; it may still come about")
-        if self._door.look(lambda node: node.log.term_at(reply.index)) not in (reply.term, None):
-            raise OutcomeUnknown("another leader took over during the change; GET /raft shows what came of it")
+        self._await_applied(reply, deadline_s)
         if isinstance(change, PlanPromotion):
             self._await_vote(change.id, deadline_s)
+
+    def accept_clock(self) -> None:
+        """Set the log's time to the clock's; returns once that is committed and applied here.
+
+        Raises ChangeRefused (the nodes' clocks differ), Unavailable (nothing was proposed) or OutcomeUnknown.
+        """
+        deadline_s = time.monotonic() + CHANGE_TIMEOUT_S
+        reply = self._ask(lambda leader_id: AcceptClock(self._id, leader_id), self._accept_clock)
+        self._await_applied(reply, deadline_s)
+        self._door.look(lambda node: settle(self._clocks, node))  # before the next tick does
+
+    def _await_applied(self, reply: ChangeMembershipReply, deadline_s: float) -> None:
+        if not self._applier.wait_applied(reply.index, max(deadline_s - time.monotonic(), 0.0)):
+            raise OutcomeUnknown("the change was not confirmed by a majority in time; it may still come about")
+        if reply.index and self._door.look(lambda node: node.log.term_at(reply.index)) not in (reply.term, None):
+            raise OutcomeUnknown("another leader took over during the change; GET /raft shows what came of it")
 
     def transfer(self, target: int) -> None:
         """Returns once member `target` leads as seen here.  Raises ChangeRefused, Unavailable or OutcomeUnknown."""
@@ -146,12 +158,22 @@ class Administration:
         """Another member asks for a transfer."""
         return self._begin_transfer(call.id)
 
+    def serve_accept_clock(self) -> ChangeMembershipReply:
+        """Another member asks to set the log's time to the clock's."""
+        return self._accept_clock()
+
+    def _accept_clock(self) -> ChangeMembershipReply:
+        def act(node: Node) -> tuple[int, int]:
+            return accept_clock(self._clocks, node), node.current_term
+
+        return self._answered(lambda: self._door.enter(act))
+
     def _append(self, change: Change) -> ChangeMembershipReply:
         def act(node: Node) -> tuple[int, int]:
             if node.role is Role.LEADER and is_so_already(node.configuration, change):
                 index = max(node.configuration_index, node.log.base_index)  # what a snapshot holds has no term any more
                 return index, node.log.term_at(index) or 0
-            return node.change_membership(change, self._stamp()), node.current_term
+            return node.change_membership(change, self._clocks.stamp()), node.current_term
 
         return self._answered(lambda: self._door.enter(act))
 
@@ -167,7 +189,7 @@ class Administration:
         """What came of it: (index, term), or who refused it and why."""
         try:
             index, term = act()
-        except NotLeader as error:
+        except (NotLeader, Unavailable) as error:
             return ChangeMembershipReply("not_leader", str(error), 0, 0)
         except ChangeRefused as error:
             return ChangeMembershipReply(error.code, str(error), 0, 0)

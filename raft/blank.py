@@ -37,6 +37,10 @@ class BlankMember:
         """Nobody was asked yet."""
         raise self._unavailable()
 
+    def accept_clock(self) -> tuple[int, int]:
+        """Refused."""
+        raise self._unavailable()
+
     def contact_age_s(self) -> float:
         """No leader has spoken to it."""
         return math.inf

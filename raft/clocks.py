@@ -1,37 +1,98 @@
-"""What time it is, as most voters have it: what entries are stamped with, and by what they are old enough to go.
+"""The time of the log: what entries are stamped with, and what everything with a life is aged by.
 
-A leader whose clock is a year ahead would stamp posts of next year, and give up a year of what is kept; one whose clock
-is behind would stamp what looks old at once where the others' time counts.  So each member asks all others for their
-clocks, all the time (the answers to its notices tell them), and a leader whose clock is more than OFF_S off the voters'
-median goes by the median.  It knows the clocks before it comes to lead: it has asked as a follower.
-
-What is not known, of a member that was not in reach since this process began, may be anything.  So there is a lowest
-and a highest time that the median can be.  Stamps follow the own clock unless that is OFF_S beyond both; what is given
-up by its age goes by the lowest, for to keep a thing too long is the lesser harm, and while that is not known (a
-majority's clocks are not) nothing goes.  Where one clock of three is wrong it counts for nothing, and where one of two
-is, nobody can tell which.  Entries of the engine's own, whose time nobody reads, go by the lowest too: a leader appends
-them before it can know anything, and no later entry may be stamped earlier than they are.
+Rules.
+1. *The cluster's clock* is the median of the voters' clocks, which members tell each other all the time.  What a member
+   does not know of the others may be anything, so the median lies between a lowest and a highest time.  Where those
+   are further apart than OFF_S the lowest counts: a stamp never leaps by more than a majority of clocks vouch for.
+2. *A leap is held.*  The steady clock of this machine tells how the cluster's clock has to go on.  Where it is more
+   than OFF_S off that, the log's time goes on by the steady clock, and both times are logged at once.  After HOLD_S a
+   leap that has stayed is followed.  So a clock that is wrong for some seconds changes nothing, in a cluster of one
+   too.  A leap while the process was down cannot be told from a long time: it is logged and followed.
+3. *The log's time never goes backwards.*  Where the clock is behind it, it goes on from the newest entry, slower than
+   the steady clock by a SLOWER_BY-th, until the clock has caught up.  So stamps stay apart, ages go on, and an hour
+   that was too much is gone in eight.
+4. *A leap that is followed is a clock entry in the log*: it says what time the log had, and what time it has from
+   there on.  The leader appends it, for a leap forwards by itself, in either direction when the operator says that the
+   clock is right (`raft-chat clock accept`).  The state moves by it what is counted in the log's time, so what was an
+   hour old before a leap is an hour old after it.
+5. Nothing goes by its age while a majority's clocks are not known.
 """
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from math import inf
+from typing import NamedTuple
 
-from raft.errors import Unavailable
+from raft.errors import ChangeRefused, NotLeader, Unavailable
+from raft.node import Node, Role
 from raft.proposals import now
 from raft.timing import steady_s
 
 logger = logging.getLogger(__name__)
 
-OFF_S = 10.0  # what a clock may be off and still be gone by
-AGREES_S = 5.0  # what it is to be off no longer, once it was: not to say so by turns
-ANSWER_TIMEOUT_S = 1.0  # an answer that took longer says little of what time it is
-_SECOND = 1_000_000
+OFF_S = 10.0  # two clocks that differ by no more agree
+AGREES_S = 5.0  # a clock that was off agrees again below this: not to log both by turns
+HOLD_S = 600.0  # after which a leap that has stayed is followed: mending a clock takes minutes
+SLOWER_BY = 8  # an eighth: ages come out an eighth too small at most
+ANSWER_TIMEOUT_S = 1.0  # an answer that took longer says little about the time
 KNOWN_S = 86_400.0  # a clock that was not heard of for so long may have gone off by OFF_S meanwhile
+_SECOND = 1_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def settle(clocks: "Clocks", node: Node) -> None:
+    """Have `clocks` take in what was heard, and what the log of `node` says."""
+    leads = node.role is Role.LEADER
+    clocks.settle(LogState(node.configuration.voters, node.last_time, node.clock_index, leads))
+
+
+def accept_clock(clocks: "Clocks", node: Node) -> int:
+    """Append a clock entry where the log's time is not the clock's; returns its index, 0 for none.
+
+    Raises NotLeader, Unavailable or ChangeRefused.
+    """
+    if node.role is not Role.LEADER:
+        raise NotLeader(node.leader_id)
+    settle(clocks, node)
+    time = clocks.accepted()
+    return 0 if time is None else _set_clock(clocks, node, time)
+
+
+def follow_leap(clocks: "Clocks", node: Node) -> None:
+    """Append a clock entry where this member leads and the time has come to follow a leap forwards."""
+    if node.role is Role.LEADER and (time := clocks.due_leap) is not None:
+        with suppress(NotLeader):  # it hands leadership over at this moment
+            _set_clock(clocks, node, time)
+
+
+def _set_clock(clocks: "Clocks", node: Node, time: int) -> int:
+    index = node.set_clock(clocks.stamp(), time)
+    settle(clocks, node)
+    return index
+
+
+class LogState(NamedTuple):
+    """What the log says about time, as of a tick."""
+
+    voters: Sequence[int]
+    last_time: int  # the newest entry's; 0 where there is none
+    clock_index: int  # changes whenever the newest clock entry is another one
+    leads: bool = False  # this member stamps
+
+
+@dataclass(frozen=True, slots=True)
+class _Leap:
+    """A difference between the cluster's clock and how it had to go on."""
+
+    to: float  # microseconds ahead of the steady clock
+    since_s: float
 
 
 class Clocks:
-    """Of one member.  Any thread; who hears of a clock, one at a time for a member."""
+    """The clocks that one member knows.  Any thread may ask; `settle` and `say` belong to the holder of the lock."""
 
     def __init__(self, id: int, wall_us: Callable[[], int] = now, steady_s: Callable[[], float] = steady_s) -> None:
         self._id = id
@@ -39,61 +100,178 @@ class Clocks:
         self._steady_s = steady_s
         # By member: its clock less the steady one, in microseconds, and when it was read.
         self._told: dict[int, tuple[float, float]] = {}
-        self._voters: Sequence[int] = ()
-        # Two bounds of the own clock, less the steady one: within them it is the median itself.
-        self._stamped = -inf, inf  # or may be, by what is not known
-        self._agreed = -inf, -inf  # whatever is not known: the median's lowest
-        self._been = -inf  # what the median has surely come to, where the own clock has
-        self._said_off = False
+        self._low, self._high = -inf, inf  # of the median, less the steady clock
+        self._raw = -inf  # the cluster's clock by what is known now, likewise
+        self._taken: float | None = None  # the cluster's clock as it is taken to go on, likewise
+        self._was_sure = False  # `_taken` was the median itself, at some moment since it was begun with
+        self._leap: _Leap | None = None
+        self._floor = 0, 0.0  # the newest entry's time, and the steady clock when it was seen
+        self._clock_index = -1
+        self._said_leap: _Leap | None = None
+        self._said_index = -1  # the clock index at which the log's time was last said
+        self._said_ahead = self._said_off = False
 
     def heard(self, member: int, time: int, asked_s: float) -> None:
-        """`member` has told its clock in answer to what it was asked then, by the steady clock."""
+        """`member` has told its clock in an answer to a question that was sent at `asked_s` of the steady clock."""
         answered_s = self._steady_s()
         if answered_s - asked_s <= ANSWER_TIMEOUT_S:
             self._told[member] = time - (asked_s + answered_s) / 2 * _SECOND, answered_s
-            self.settle(self._voters)
 
-    def settle(self, voters: Sequence[int]) -> None:
-        """At each tick, for then it is known who votes: make use of what was heard."""
-        self._voters = voters
-        known_from_s = self._steady_s() - KNOWN_S
-        asked = [self._told.get(id, (0.0, -inf)) for id in voters if id != self._id]
-        others = sorted(ahead for ahead, answered_s in asked if answered_s >= known_from_s)
-        unknown = len(asked) - len(others)
-        lowest, highest = [-inf] * unknown + others, others + [inf] * unknown
-        own = self._id in voters  # a leader that is being removed leads on for a moment, and has no say
-        count = len(asked) + own
-        middle, other_middle = (count - 1) // 2, count // 2  # of all, with the own one; not the same in an even number
-        self._stamped = _at(lowest, middle - own), _at(highest, other_middle)
-        self._agreed = _at(lowest, middle - own), _at(lowest, middle)
-        self._been = _at(lowest, middle)
+    # The log's time
+
+    def settle(self, log: LogState) -> None:
+        """Take in what was heard and what the log says; at each tick, and after a clock entry."""
+        steady = self._steady_s() * _SECOND
+        if log.clock_index != self._clock_index:
+            self._clock_index = log.clock_index
+            self._floor = log.last_time, steady
+            self._taken = self._leap = None
+        elif log.last_time > self._floor_at(steady):
+            self._floor = log.last_time, steady
+        self._bound(log.voters, steady)
+        if self._raw == -inf:
+            self._taken = self._leap = None
+        elif self._taken is None or not (self._was_sure or log.leads):  # by the lowest possible time it stamps nothing
+            self._taken, self._was_sure = self._raw, self._is_sure
+        else:
+            self._follow(self._taken, steady)
 
     def stamp(self) -> int:
-        """Microseconds since 1970: what entries are stamped with."""
-        own = self._wall_us()
-        off = self._off(own, self._stamped)
-        return own if abs(off) <= OFF_S * _SECOND else int(own - off)
+        """The log's time in microseconds since 1970; 0 where neither the log nor the clocks say anything."""
+        steady, taken = self._steady_s() * _SECOND, self._taken
+        return int(max(-inf if taken is None else taken + steady, self._floor_at(steady)))
+
+    def proposal_stamp(self) -> int:
+        """`stamp` for what clients propose.
+
+        Raises Unavailable in a log without a time as long as the clocks of a majority are not known.
+        """
+        return self.stamp() or self.agreed_time()
 
     def agreed_time(self) -> int:
-        """Microseconds since 1970: what is to go by its age goes by this.
+        """`stamp` for what goes by its age.  Raises Unavailable while a majority's clocks are not known."""
+        if self._taken is None:
+            raise Unavailable("the clocks of most members are not known here yet; nothing was proposed")
+        return self.stamp()
 
-        Raises Unavailable: too few clocks are known.
+    @property
+    def due_leap(self) -> int | None:
+        """The time to set the log's to, where it is time to follow a leap forwards: the leader's to do."""
+        leap, steady = self._leap, self._steady_s() * _SECOND
+        if leap is None or leap.to + steady <= self.stamp() + OFF_S * _SECOND or not self._is_due(leap, steady):
+            return None
+        return int(leap.to + steady)
+
+    def accepted(self) -> int | None:
+        """The time to set the log's to, now that the operator calls the clock right; None: it is that.
+
+        Raises Unavailable while a majority's clocks are not known, ChangeRefused where they differ.
         """
-        if self._agreed[1] == -inf:
-            raise Unavailable("what time it is on most members is not known here yet; nothing was proposed")
-        own = self._wall_us()
-        return int(own - self._off(own, self._agreed))
+        if self._raw == -inf:
+            self.agreed_time()
+        if not self._is_sure:
+            raise ChangeRefused(
+                "clocks_differ", "the clocks of the nodes differ, or one is not known: mend them, start all, try again"
+            )
+        clock = int(self._raw + self._steady_s() * _SECOND)
+        return clock if abs(clock - self.stamp()) > OFF_S * _SECOND else None
 
-    def lowest(self) -> int:
-        """Microseconds since 1970, 0 where too little is known: a time that has been, for what nobody reads it of."""
-        if self._been == -inf:
-            return 0
-        own = self._wall_us()
-        return own - int(self._off(own, (-inf, self._been)))
+    def _bound(self, voters: Sequence[int], steady: float) -> None:
+        """Find the bounds of the median of the voters' clocks."""
+        own, known_from_s = self._wall_us() - steady, steady / _SECOND - KNOWN_S
+        told = [self._told.get(id, (0.0, -inf)) for id in voters if id != self._id]
+        known = [ahead for ahead, answered_s in told if answered_s >= known_from_s]
+        unknown = len(told) - len(known)
+        if self._id in voters:  # a leader that is being removed leads on for a moment, and has no say
+            known.append(own)
+        known.sort()
+        if not voters:
+            self._low, self._high, self._raw = -inf, inf, -inf
+            return
+        self._low = ([-inf] * unknown + known)[(len(voters) - 1) // 2]
+        self._high = (known + [inf] * unknown)[len(voters) // 2]
+        self._raw = min(max(own, self._low), self._high) if self._is_sure else self._low
 
-    def say_when_off(self) -> None:
-        """Log once that the own clock is off, and once that it is not any more."""
-        off_s = self._off(self._wall_us(), self._stamped) / _SECOND
+    @property
+    def _is_sure(self) -> bool:
+        return self._high - self._low <= OFF_S * _SECOND
+
+    def _follow(self, taken: float, steady: float) -> None:
+        """Go on from `taken` by what is known now, unless that is a leap."""
+        to = self._raw if self._is_sure else min(max(taken, self._low), self._high)
+        if abs(to - taken) <= OFF_S * _SECOND:
+            self._taken, self._leap = to, None
+            self._was_sure = self._was_sure or self._is_sure
+            return
+        if self._leap is None or abs(to - self._leap.to) > OFF_S * _SECOND:
+            self._leap = _Leap(to, steady / _SECOND)
+        ahead = to + steady - self.stamp() > OFF_S * _SECOND
+        if self._is_due(self._leap, steady) and not ahead:  # the log's time is beyond it: no clock entry is needed
+            self._taken, self._leap, self._was_sure = to, None, self._is_sure
+
+    def _is_due(self, leap: _Leap, steady: float) -> bool:
+        """What was only the lowest possible time is followed at once where the median has become known."""
+        return not self._was_sure or steady / _SECOND - leap.since_s >= HOLD_S
+
+    def _floor_at(self, steady: float) -> float:
+        time, seen = self._floor
+        return time + (steady - seen) * (SLOWER_BY - 1) / SLOWER_BY if time else 0
+
+    # What is logged
+
+    def say(self) -> None:
+        """Log, once each, what is wrong with the clocks; at each tick."""
+        if self._taken is None:
+            return
+        steady = self._steady_s() * _SECOND
+        stamp, clock = self.stamp(), int(self._raw + steady)
+        if self._said_index != self._clock_index:
+            self._say_begin(stamp, clock)
+        self._say_leap(stamp, clock)
+        self._say_ahead(stamp, clock)
+        self._say_off(steady)
+
+    def _say_begin(self, stamp: int, clock: int) -> None:
+        """At the start, and after a clock entry."""
+        is_start, self._said_index = self._said_index == -1, self._clock_index
+        if not is_start:
+            logger.info("the log's time is set to the clock's: %s", _shown(stamp))
+            self._said_leap, self._said_ahead = None, False
+        elif self._floor[0] and clock - self._floor[0] > OFF_S * _SECOND:
+            logger.info(
+                "the newest entry of the log is of %s; the clock says %s", _shown(self._floor[0]), _shown(clock)
+            )
+
+    def _say_leap(self, stamp: int, clock: int) -> None:
+        leap, said, self._said_leap = self._leap, self._said_leap, self._leap
+        if leap is None:
+            if said is not None and abs(stamp - clock) <= OFF_S * _SECOND:
+                logger.info("the clock agrees with the log's time again: %s", _shown(clock))
+        elif said is None or said.since_s != leap.since_s:
+            logger.warning(
+                "the clock has leaped to %s; it should be %s, by which the log goes on.  Mend the clock, or run "
+                "`raft-chat clock accept` if it is right; a leap forwards is followed after %.0f s",
+                _shown(int(leap.to + self._steady_s() * _SECOND)), _shown(stamp), HOLD_S,
+            )  # fmt: skip
+
+    def _say_ahead(self, stamp: int, clock: int) -> None:
+        """The log's time is ahead of the clock, by an earlier leap that was followed or by a leap back."""
+        ahead_s = (stamp - clock) / _SECOND
+        if not self._said_ahead and self._leap is None and ahead_s > OFF_S:
+            self._said_ahead = True
+            logger.warning(
+                "the newest entries of the log are of %s, and the clock says %s: what is posted is stamped from the "
+                "former on, and ages go on.  If the clock is right, run `raft-chat clock accept`",
+                _shown(stamp), _shown(clock),
+            )  # fmt: skip
+        elif self._said_ahead and ahead_s <= AGREES_S:
+            self._said_ahead = False
+            logger.info("the clock agrees with the log's time again: %s", _shown(clock))
+
+    def _say_off(self, steady: float) -> None:
+        """The own clock is off the median."""
+        own = self._wall_us() - steady
+        off_s = (own - min(max(own, self._low), self._high)) / _SECOND
         if not self._said_off and abs(off_s) > OFF_S:
             self._said_off = True
             way = "ahead of" if off_s > 0 else "behind"
@@ -105,14 +283,10 @@ class Clocks:
             self._said_off = False
             logger.info("the clock here agrees with that of most members again")
 
-    def _off(self, own: int, between: tuple[float, float]) -> float:
-        """How far the own clock is beyond these, in microseconds: ahead, or below 0 behind."""
-        ahead = own - self._steady_s() * _SECOND
-        return ahead - min(max(ahead, between[0]), between[1])
 
-
-def _at(ascending: list[float], position: int) -> float:
-    """Beyond either end there is no bound."""
-    if position < 0:
-        return -inf
-    return ascending[position] if position < len(ascending) else inf
+def _shown(time: int) -> str:
+    """For people; a time that no calendar has is shown as its number."""
+    try:
+        return (_EPOCH + timedelta(microseconds=time)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except OverflowError:
+        return str(time)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from raft.applier import Applier
-from raft.clocks import Clocks
+from raft.clocks import Clocks, follow_leap, settle
 from raft.contact import Contact
 from raft.door import Door, Told
 from raft.flusher import Flusher
@@ -42,7 +42,7 @@ class Driver:
         on_broken: Callable[[Exception], None],
     ) -> None:
         """`on_tick` is called by the tick thread after each tick; `on_broken` ends the process."""
-        self.flusher = Flusher(door, storage, proposals, self._send, clocks.stamp, on_broken)
+        self.flusher = Flusher(door, storage, proposals, self._send, clocks.proposal_stamp, on_broken)
         self._door = door
         self._applier = applier
         self._peers = peers
@@ -56,8 +56,11 @@ class Driver:
     # Inputs
 
     def propose_for_peer(self, call: Propose) -> None:
-        """Append what a follower forwards; the caller answers, then flushes.  Raises NotLeader or Overloaded."""
-        self._door.enter(lambda node: node.propose(call.proposals, self._clocks.stamp()), flushes=True)
+        """Append what a follower forwards; the caller answers, then flushes.
+
+        Raises NotLeader, Overloaded or Unavailable.
+        """
+        self._door.enter(lambda node: node.propose(call.proposals, self._clocks.proposal_stamp()), flushes=True)
 
     def serve(self, request: int, message: Message, done: Callable[[Answer], None]) -> None:
         """Step a peer's message; `done` gets the reply, when it may be given.  Raises InvalidMessage."""
@@ -124,5 +127,6 @@ class Driver:
 
     def _tick(self, node: Node) -> None:
         self._contact.ticked()
-        self._clocks.settle(node.configuration.voters)
-        node.tick(time.monotonic() * 1000, self._clocks.lowest())
+        settle(self._clocks, node)
+        node.tick(time.monotonic() * 1000, self._clocks.stamp())
+        follow_leap(self._clocks, node)

@@ -73,7 +73,7 @@ class ChangeRefused(RaftError):
     """A membership change that is not allowed now or at all; nothing was proposed.
 
     `code` is one of "change_in_progress", "no_majority", "unknown_member", "id_used", "not_a_voter", "invalid",
-    "not_in_contact", "not_taken_over".
+    "not_in_contact", "not_taken_over"; of a clock that is to be accepted "clocks_differ".
     """
 
     def __init__(self, code: str, detail: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
 from raft.door import Door
-from raft.errors import NotLeader, Overloaded
+from raft.errors import NotLeader, Overloaded, Unavailable
 from raft.messages import Message
 from raft.node import Ready
 from raft.proposals import Proposals, Waiting
@@ -43,7 +43,7 @@ class Flusher:
         self._stamp = stamp
         self._on_broken = on_broken
         self._work: SimpleQueue[Ready | Waiting] = SimpleQueue()  # bounded by Proposals, and by RPCs in flight
-        self._refused: SimpleQueue[Waiting] = SimpleQueue()  # proposed here in vain: it does not lead, or is full
+        self._refused: SimpleQueue[Waiting] = SimpleQueue()  # in vain: it does not lead, is full, or has no time
         self._busy = threading.Lock()  # held by whoever flushes
         self._wakes: SimpleQueue[bool] = SimpleQueue()  # of the flush thread; False ends it
         self._stopped = False  # set while busy: from then on the storage may be closed
@@ -108,7 +108,7 @@ class Flusher:
         try:
             if proposals:
                 self._door.enter(lambda node: node.propose(proposals, self._stamp()), flushes=True)
-        except (NotLeader, Overloaded):
+        except (NotLeader, Overloaded, Unavailable):
             self._proposals.take_back(batch)
             for waiting in batch:
                 self._refused.put(waiting)

@@ -36,6 +36,7 @@ from raft.lookout import Lookout
 from raft.membership import Change, Configuration, decode_configuration
 from raft.membership import Member as Described
 from raft.messages import (
+    AcceptClock,
     ChangeMembership,
     Command,
     HardState,
@@ -149,7 +150,7 @@ class RunningMember:
             self._applier,
             self._new_leader,
             self._stopping,
-            self._clocks.lowest,
+            self._clocks,
             election_timeout_s=self._timeout_s,
         )
         self._lookout = Lookout(
@@ -248,7 +249,7 @@ class RunningMember:
     def _ticked(self) -> None:
         self._forwarder.try_again(self._driver.flusher.refused())
         self._peers.drop_idle()
-        self._clocks.say_when_off()
+        self._clocks.say()
 
     def _standing_changed(self, before: Standing, after: Standing) -> None:
         role, term, leader_id = after
@@ -294,11 +295,20 @@ class RunningMember:
         return self._door.leader_id == self.id
 
     def agreed_time(self) -> int:
-        """What time it is as most members have it, in microseconds since 1970: for what is to go by its age.
+        """The log's time in microseconds since 1970, for what goes by its age (clocks.py).
 
-        Raises Unavailable: too few of their clocks are known here.
+        Raises Unavailable while a majority's clocks are not known here.
         """
         return self._clocks.agreed_time()
+
+    def accept_clock(self) -> tuple[int, int]:
+        """Set the log's time to the clock's, as the operator calls that right; the log's time before and after it.
+
+        Returns once that is committed and applied here.  Raises as `change` does.
+        """
+        before = self._clocks.stamp()
+        self._administration.accept_clock()
+        return before, self._clocks.stamp()
 
     def contact_age_s(self) -> float:
         """Seconds since this member was last in contact with a majority by way of a leader; infinite: never yet.
@@ -433,6 +443,8 @@ class RunningMember:
                 done(self._administration.serve_change(call))
             case TransferLeadership():
                 done(self._administration.serve_transfer(call))
+            case AcceptClock():
+                done(self._administration.serve_accept_clock())
             case Hello():
                 done(self.hello())
             case Notice():
@@ -470,6 +482,6 @@ class RunningMember:
             self._driver.propose_for_peer(call)
         except NotLeader as error:
             return ProposeReply(False, error.leader)
-        except Overloaded:
+        except (Overloaded, Unavailable):
             return ProposeReply(False, self.id)
         return ProposeReply(True, self.id)

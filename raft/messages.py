@@ -16,6 +16,7 @@ class Kind(Enum):
     COMMAND = "command"  # opaque JSON for the state machine
     CONFIGURATION = "configuration"  # the members from this index on
     NOOP = "noop"  # a leader's first entry of its term (Raft §8)
+    CLOCK = "clock"  # the log's time is another one from here on (clocks.py)
 
 
 class ProposalId(NamedTuple):
@@ -32,10 +33,10 @@ class Entry(NamedTuple):
 
     index: int  # type: ignore[assignment]  # in the place of tuple.index, which nobody needs here
     term: int
-    time: int  # microseconds since 1970, set by the leader, never less than that of an earlier entry
+    time: int  # microseconds since 1970, set by the leader, never less than the entry's before but in a clock entry
     kind: Kind
     id: ProposalId | None  # commands have one; the engine's own entries have none
-    body: bytes  # JSON: the command or the configuration; b"null" for a no-op
+    body: bytes  # JSON: the command or the configuration; b"null" for a no-op; of a clock entry the time before it
     record: bytes
 
 
@@ -260,8 +261,16 @@ class TransferLeadership:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptClock:
+    """A member's client asks the leader to set the log's time to the clock; the answer is a ChangeMembershipReply."""
+
+    source: int
+    target: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeMembershipReply:
-    """`code` "" and an index: appended, in `term`; 0, 0: a transfer has begun.
+    """`code` "" and an index: appended, in `term`; 0, 0: a transfer has begun, or there is nothing to do.
 
     "not_leader": nothing was done.  Else a ChangeRefused.
     """

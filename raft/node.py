@@ -49,7 +49,7 @@ from raft.messages import (
     TimeoutNowReply,
 )
 from raft.progress import Mode, Progress
-from raft.records import command_entry, configuration_entry, noop_entry
+from raft.records import clock_entry, command_entry, configuration_entry, noop_entry
 
 PROBE_BYTES_MAX = 16 << 10  # a probe may be refused: little is wasted then
 LOAD_ENTRIES_MAX = 256  # the most entries asked of the driver's disk in one append: a few milliseconds of the processor
@@ -145,6 +145,7 @@ class Node:
         self.leader_id = 0
         self._configurations = list(configurations)
         self._last_time = last_time
+        self._clock_index = 0  # of the newest clock entry since the start; another one wherever that may be another
         self._time = last_time  # the wall clock as last told
 
         self._ticked_ms: float | None = None
@@ -230,6 +231,16 @@ class Node:
         """The core's clock, which `Progress` is told in."""
         return self._clock_ms
 
+    @property
+    def last_time(self) -> int:
+        """The newest entry's, committed or not; 0 in a log that never had one."""
+        return self._last_time
+
+    @property
+    def clock_index(self) -> int:
+        """Changes whenever the newest clock entry in the log is another one, or may be."""
+        return self._clock_index
+
     def holds(self, index: int, term: int) -> bool:
         """Whether this log has all up to that committed entry, so that a snapshot which ends there is of no use."""
         return index <= self.commit_index or self.log.term_at(index) == term
@@ -308,6 +319,17 @@ class Node:
         if isinstance(change, RemoveMember | PromoteMember):
             self._require_reachable_majority(configuration)
         return self._append_configuration(configuration, time)
+
+    def set_clock(self, before: int, time: int) -> int:
+        """Append a clock entry: the log's time, which is `before`, is `time` from there on; returns its index.
+
+        The only entry that may be stamped earlier than the one before it.  Raises NotLeader.
+        """
+        self._require_leader_that_stays()
+        index = self.log.last_index + 1
+        self._append([clock_entry(index, self.current_term, time, self._stamp(before))])
+        self._replicate()
+        return index
 
     def transfer_leadership(self, target: int = 0) -> int:
         """Hand leadership to `target`, or to whoever is furthest; returns its id.  Dissertation §3.10.
@@ -631,7 +653,7 @@ class Node:
         self.snapshot = self._installed = snapshot
         self.commit_index = snapshot.index
         self._configurations = [(snapshot.configuration_index, configuration)]
-        self._last_time = max(self._last_time, snapshot.time)
+        self._last_time, self._clock_index = snapshot.time, snapshot.index
         self._unwritten.clear()
         self.durable_index = 0  # until the snapshot is: earlier writes say nothing about it
         for write in self._writes:
@@ -980,10 +1002,19 @@ class Node:
         changes = [(e.index, decode_configuration(e.body)) for e in entries if e.kind is Kind.CONFIGURATION]
         self.log.append(entries)
         self._unwritten.extend(entries)
-        self._last_time = max(self._last_time, entries[-1].time)
+        self._note_times(entries)
         self._configurations += changes
         if changes and self.role is Role.LEADER:
             self._follow_configuration()
+
+    def _note_times(self, entries: Sequence[Entry]) -> None:
+        """Times fall where a clock entry comes, and where one is taken back."""
+        self._last_time = entries[-1].time
+        if entries[0].index <= self._clock_index:
+            self._clock_index = 0
+        for entry in entries:
+            if entry.kind is Kind.CLOCK:
+                self._clock_index = entry.index
 
     def _drop_superseded_configurations(self) -> None:
         """What a committed configuration replaced can never be in force again."""

@@ -5,7 +5,7 @@ lost is said again after LOOK_S, and all of it every REFRESH_S, for those who ca
 nothing is known of what others have taken in.
 
 It takes part in nothing: no role, no term, no election hears of a notice, and what a member says by one is no sign
-that a leader lives.  A member whose program knows less than NOTICE_LEVEL would not understand it and is told nothing.
+that a leader lives.
 """
 
 import threading
@@ -23,7 +23,6 @@ from raft.timing import steady_s
 from raft.transport import Addresses, Lane
 from raft.wire import NOTICE_BYTES_MAX, decode_answer, encode
 
-NOTICE_LEVEL = 3  # of a program that knows them (membership.py)
 LOOK_S = 0.2  # sooner than an election, so that who comes to lead knows what the others say
 REFRESH_S = 10.0
 ANSWER_TIMEOUT_S = 1.0
@@ -95,7 +94,7 @@ class Notices:
 
     def _to_tell_locked(self, node: Node) -> dict[int, Member]:
         members = node.configuration.members.items()
-        return {id: member for id, member in members if id != self._id and member.level >= NOTICE_LEVEL}
+        return {id: member for id, member in members if id != self._id}
 
     def _lane_locked(self, member: Member) -> Lane[Notice] | None:
         lane = self._lanes.get(member.id)

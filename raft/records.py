@@ -17,7 +17,7 @@ RECORD_BYTES_MAX = 1 << 20  # a request body is at most 128 KiB; JSON escapes ca
 _ENTRY = re.compile(
     rb'[0-9a-f]{8} \{"index":([0-9]{1,16}),"term":([0-9]{1,16}),"time":([0-9]{1,17}),'
     rb'(?:"id":\[([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16})\],"command":([^\n]+)'
-    rb'|"configuration":([^\n]+)|"noop":null)\}\n'
+    rb'|"configuration":([^\n]+)|"clock":([0-9]{1,17})|"noop":null)\}\n'
 )
 _COMMAND = re.compile(rb'[0-9a-f]{8} \{"index":[0-9]+,"term":[0-9]+,"time":([0-9]{1,17}),"id":\[[0-9,]+\],"command":')
 
@@ -54,6 +54,12 @@ def noop_entry(index: int, term: int, time: int) -> Entry:
     """The entry a new leader opens its term with."""
     payload = b'{"index":%d,"term":%d,"time":%d,"noop":null}' % (index, term, time)
     return Entry(index, term, time, Kind.NOOP, None, b"null", seal(payload))
+
+
+def clock_entry(index: int, term: int, time: int, before: int) -> Entry:
+    """The entry from which on the log has this time; it had `before` until then."""
+    payload = b'{"index":%d,"term":%d,"time":%d,"clock":%d}' % (index, term, time, before)
+    return Entry(index, term, time, Kind.CLOCK, None, b"%d" % before, seal(payload))
 
 
 def is_entry(payload: bytes) -> bool:
@@ -121,12 +127,14 @@ def decode_entries(data: bytes, start: int, most: int) -> list[Entry]:
 
 
 def _entry_of(match: re.Match[bytes]) -> Entry:
-    index, term, time, member, boot, sequence, reach, command, configuration = match.groups()
+    index, term, time, member, boot, sequence, reach, command, configuration, before = match.groups()
     if command is not None:
         id = ProposalId(int(member), int(boot), int(sequence), int(reach))
         return Entry(int(index), int(term), int(time), Kind.COMMAND, id, command, match[0])
     if configuration is not None:
         return Entry(int(index), int(term), int(time), Kind.CONFIGURATION, None, configuration, match[0])
+    if before is not None:
+        return Entry(int(index), int(term), int(time), Kind.CLOCK, None, before, match[0])
     return Entry(int(index), int(term), int(time), Kind.NOOP, None, b"null", match[0])
 
 

@@ -20,6 +20,7 @@ class StateMachine(Protocol):
     """What is driven; `chat/replica.py` has the words."""
 
     def apply(self, entry: Entry) -> object: ...
+    def set_clock(self, index: int, before: int, time: int) -> None: ...
     def applied(self, index: int) -> None: ...
     def document(self) -> Iterator[bytes]: ...
     def restore(self, index: int, lines: Iterable[bytes]) -> None: ...
@@ -58,6 +59,8 @@ class Replicated:
         self._last = entry
         if entry.kind is Kind.CONFIGURATION:
             self._configuration = entry
+        elif entry.kind is Kind.CLOCK:
+            self._machine.set_clock(entry.index, int(entry.body), entry.time)
         if entry.id is None or not self._sessions.admit(entry.id):
             return False, None
         return True, self._machine.apply(entry)

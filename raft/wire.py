@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from raft.errors import InvalidMessage
 from raft.membership import decode_configuration
 from raft.messages import (
+    AcceptClock,
     AppendEntries,
     AppendEntriesReply,
     ChangeMembership,
@@ -54,7 +55,7 @@ NUMBER_MAX = 1 << 53  # what every JSON reader holds exactly
 
 Call = (
     RequestVote | AppendEntries | InstallSnapshot | TimeoutNow | Propose | ReadIndex | ChangeMembership
-    | TransferLeadership | SnapshotChunk | Hello | Notice
+    | TransferLeadership | AcceptClock | SnapshotChunk | Hello | Notice
 )  # fmt: skip
 Answer = (
     RequestVoteReply | AppendEntriesReply | InstallSnapshotReply | TimeoutNowReply | ProposeReply | ReadIndexReply
@@ -63,7 +64,7 @@ Answer = (
 
 _CALLS: tuple[type[Any], ...] = (
     RequestVote, AppendEntries, InstallSnapshot, TimeoutNow, Propose, ReadIndex, ChangeMembership, TransferLeadership,
-    SnapshotChunk, Hello, Notice,
+    AcceptClock, SnapshotChunk, Hello, Notice,
 )  # fmt: skip
 _ANSWERS: tuple[type[Any], ...] = (
     RequestVoteReply, AppendEntriesReply, InstallSnapshotReply, TimeoutNowReply, ProposeReply, ReadIndexReply,

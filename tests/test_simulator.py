@@ -64,7 +64,7 @@ def test_the_seeds_hold_what_they_are_for() -> None:
         "tokens revoked": 100,
         "operations that found a token ended": 200,
         "stamps of wrong clocks that are right": 1_000,
-        "posts gone by their age": 100,
+        "posts gone by their age": 40,
         **{f"applied {kind.__name__}": 1 for kind in APPLIERS},
     }
     assert {name: counts[name] for name in at_least if counts[name] < at_least[name]} == {}

@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="raft-chat",
         description="A highly available chat server that needs no database.",
         epilog="Every flag can be set as RAFT_CHAT_… in the environment, or in the file of --config.  Accounts: "
-        "raft-chat user --help, raft-chat auth --help.",
+        "raft-chat user --help, raft-chat auth --help.  A clock that was wrong: raft-chat clock --help.",
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )

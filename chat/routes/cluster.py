@@ -5,10 +5,11 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from chat import validation
+from chat.history import timestamp
 from chat.problems import Problem, problem_of
-from chat.request import Request, Response
+from chat.request import Request, Response, json_line
 from chat.routing import Answer, Body, Route, Who
-from chat.schemas import BOOLEAN, MEMBER_ID, TEXT, array, integer, record, text, word
+from chat.schemas import BOOLEAN, MEMBER_ID, MOMENT, TEXT, array, integer, record, text, word
 from chat.state.accounts import ADMIN
 from raft.errors import RaftError
 from raft.membership import AddMember, Change, MoveMember, PlanPromotion, RemoveMember
@@ -44,6 +45,18 @@ def promote(request: Request, id: str) -> Response:
 def lead(request: Request, id: str) -> Response:
     """POST /raft/{id}/lead: the member leads from now on."""
     return _administer(request, lambda: request.replica.transfer(_member(id)))
+
+
+def accept_clock(request: Request) -> Response:
+    """POST /raft/clock: the log's time is the clock's from now on; the time before and after."""
+    before = after = 0
+
+    def act() -> None:
+        nonlocal before, after
+        before, after = request.replica.accept_clock()
+
+    _administer(request, act)
+    return Response(HTTPStatus.OK, json_line({"Before": timestamp(before), "After": timestamp(after)}))
 
 
 def _member(id: str) -> int:
@@ -96,6 +109,11 @@ ROUTES = (
     Route(
         "GET", "/raft", status, Who.ANYBODY, "What this node knows of the cluster; always answers",
         answers={200: Answer("The node's view", _STATUS)},
+    ),
+    Route(
+        "POST", "/raft/clock", accept_clock, Who.ADMIN, "Set the log's time to the clock's, which is right",
+        answers={200: Answer("The log's time before and after", record({"Before": MOMENT, "After": MOMENT}))},
+        problems=("clocks_differ",),
     ),
     Route(
         "POST", "/raft/{member}", add, Who.ADMIN, "Add a node by its URL for peers; it votes once it has caught up",

@@ -17,7 +17,7 @@ from chat.state.tables import Tables
 
 # One line a table.  What is taken first may be needed by what comes after.
 SECTIONS: tuple[Section, ...] = (
-    settings.SECTION, ages.SECTION,
+    settings.SECTION, ages.SECTION, ages.LEAPS,
     accounts.USERS, accounts.TOKENS, accounts.INVITES, accounts.TICKETS,
     changes.SECTION, details.SECTION, details.MEMBERS, readers.SECTION,
     settings.ERASED,

@@ -25,4 +25,15 @@ def _take(tables: Tables, row: object, index: int) -> None:
     ages.indexes.append(at)
 
 
+def _copy_added(tables: Tables) -> list[Row]:
+    return [(tables.ages.added,)] if tables.ages.added else []
+
+
+def _take_added(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list) or len(row) != 1 or type(row[0]) is not int or row[0] <= 0:
+        raise ValueError("Leaps")
+    tables.ages.added = row[0]
+
+
+LEAPS = Section("Leaps", _copy_added, _take_added)
 SECTION = Section("Ages", _copy, _take)

@@ -52,6 +52,7 @@ class Invite(NamedTuple):
     expires_at: int
     label: str
     made_by: str
+    made_at: int = 0
 
 
 class Ticket(NamedTuple):

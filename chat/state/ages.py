@@ -4,7 +4,10 @@ A list of claims (T, I): every entry below log index I is older than T.  Each is
 what is dropped only makes something expire later.  A claim is made of each second in which something was applied; at
 CLAIMS_MAX the older ones are thinned, so that what is told of a moment is late by about a 64th of its age, or a second.
 
-Rules.  A function of the log alone: of the times and indexes of its entries since `begin`.  Times never fall.
+Rules.  A function of the log alone: of the times and indexes of its entries since `begin`.  Times fall only where the
+log's time is set to another one (raft/clocks.py), and then the claims move with it.  No age grows by that: a leap
+forwards moves all of them; one back first takes away what leaps forwards added, and then the claims of times that are
+yet to come are given up, since all that is there is older than the time that the log has now.
 """
 
 from bisect import bisect_right
@@ -18,11 +21,12 @@ _NEVER = 1 << 63
 class Ages:
     """The claims.  Nothing is noted before `begin`."""
 
-    __slots__ = ("indexes", "moments", "open_until")
+    __slots__ = ("added", "indexes", "moments", "open_until")
 
     def __init__(self) -> None:
         self.moments: list[int] = []  # T, ascending, microseconds since 1970
         self.indexes: list[int] = []  # I
+        self.added = 0  # by leaps forwards, and not taken away since
         self.open_until = _NEVER  # whoever applies an entry of this time or later is to `note` it
 
     @property
@@ -41,6 +45,16 @@ class Ages:
         self.open_until = time + _SECOND
         if len(self.moments) >= CLAIMS_MAX:
             self._thin()
+
+    def set_clock(self, before: int, time: int) -> int:
+        """The log's time, which was `before`, is `time` now; by how much what has a life moves."""
+        moved = max(time - before, -self.added)
+        self.added += moved
+        if self.begun:
+            self.moments = [moment + moved for moment in self.moments if moment + moved <= time]  # ascending
+            del self.indexes[len(self.moments) :]
+            self.open_until = min(self.open_until + moved, time + _SECOND)
+        return moved
 
     def before(self, moment: int, next_index: int) -> int:
         """The last log index of which is known that it is older than `moment`; 0 for none.

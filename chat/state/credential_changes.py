@@ -43,6 +43,7 @@ from chat.state.tables import Tables
 from raft.messages import Entry
 
 EXPIRE_CREDENTIALS = 256  # in a step
+TICKET_LIFE = HOUR  # in microseconds: the longest one
 LOOK_CREDENTIALS = 2_000  # that one question looks at: a millisecond
 
 _FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
@@ -179,8 +180,9 @@ def create_invite(tables: Tables, command: CreateInvite, entry: Entry, tell: Tel
     if len(tables.invites) >= INVITES_MAX:
         return _TOO_MANY_INVITES
     tables.invites[command.digest] = Invite(
-        command.digest, command.role, command.rooms, command.uses, command.expires_at, command.label, who.name
-    )
+        command.digest, command.role, command.rooms, command.uses, command.expires_at, command.label, who.name,
+        entry.time,
+    )  # fmt: skip
     return Done(entry.index)
 
 
@@ -247,6 +249,30 @@ def expire_credentials(tables: Tables, command: ExpireCredentials, entry: Entry,
     known = [tables.tokens[number] for number in dict.fromkeys(command.tokens) if number in tables.tokens]
     revoke(tables, [token.number for token in known if _is_over(token.expires_at, command.now)], entry, tell)
     return Done(entry.index)
+
+
+def set_clock(tables: Tables, before: int, time: int, moved: int) -> None:
+    """The log's time was `before` and is `time`: what is left of each life stays.
+
+    `moved` is the part of the leap that concerns all of them.  The rest takes back a leap that the log knows nothing
+    of: it concerns what was made in a time that is yet to come.
+    """
+    rest = min(time - before - moved, 0)
+    for number, token in tables.tokens.items():
+        expires_at = _moved(token.expires_at, moved + (rest if token.created_at > time else 0))
+        used_hour = min(token.used_hour, time // HOUR)
+        tables.tokens[number] = token._replace(expires_at=expires_at, used_hour=used_hour)
+    for digest, invite in tables.invites.items():
+        expires_at = _moved(invite.expires_at, moved + (rest if invite.made_at > time else 0))
+        tables.invites[digest] = invite._replace(expires_at=expires_at)
+    for digest, ticket in tables.tickets.items():
+        expires_at = _moved(ticket.expires_at, moved)
+        tables.tickets[digest] = ticket._replace(expires_at=min(expires_at, time + TICKET_LIFE) if rest else expires_at)
+
+
+def _moved(expires_at: int, by: int) -> int:
+    """0 stays 0, which is never; what is over stays over."""
+    return max(expires_at + by, 1) if expires_at else 0
 
 
 def due_credentials(tables: Tables, now: int, first: int) -> tuple[ExpireCredentials | None, int]:

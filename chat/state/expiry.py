@@ -11,7 +11,7 @@ from itertools import islice
 from chat.commands import Command
 from chat.commands.cluster import Begin, Expire, Forget
 from chat.history import Room
-from chat.state import access
+from chat.state import access, credential_changes
 from chat.state.details import DIRECT
 from chat.state.events import RoomDeleted, Tell
 from chat.state.results import Done, Result
@@ -34,6 +34,17 @@ def begin(tables: Tables, command: Command, entry: Entry, tell: Tell) -> Done:
         tables.begun = True
         tables.ages.begin(entry.time)
     return Done(entry.index)
+
+
+def set_clock(tables: Tables, before: int, time: int) -> None:
+    """The log's time was `before` and is `time`: all that is counted in it goes along (ages.py has the rule)."""
+    if not tables.begun:
+        return
+    moved = tables.ages.set_clock(before, time)
+    credential_changes.set_clock(tables, before, time, moved)
+    for room in tables.rooms.by_name.values():
+        if room.details is not None and room.details.touched_at:
+            room.details = room.details._replace(touched_at=min(room.details.touched_at + moved, time))
 
 
 def forget(tables: Tables, command: Forget, entry: Entry, tell: Tell) -> Done:
@@ -73,7 +84,7 @@ def expire(tables: Tables, command: Expire, entry: Entry, tell: Tell) -> Done:
         if not room.posts:
             tables.rooms.touch(room, command.now)
     gone = None if command.gone is None else tables.rooms.existing(command.gone)
-    if gone is not None and _is_needless(tables, gone, command.now):
+    if gone is not None and _is_needless(tables, gone, command.now, entry.index):
         tell(RoomDeleted(entry.index, gone.name, access.reach(gone)))
         tables.remove_room(gone, entry.index)
     return Done(entry.index)
@@ -88,7 +99,7 @@ def due_expiry(tables: Tables, now: int, first: int) -> tuple[Expire | None, int
     for number, room in enumerate(islice(rooms.values(), first, end), first):
         if _room_is_due(tables, room, now, _ALL):
             due.append(room.name)
-        elif _is_needless(tables, room, now):
+        elif _is_needless(tables, room, now, _ALL):
             gone = room.name
         if gone is not None or len(due) == EXPIRE_ROOMS:
             end = number + 1
@@ -104,7 +115,7 @@ def _room_is_due(tables: Tables, room: Room, now: int, next_index: int) -> bool:
     return room.oldest_index <= _too_old(tables, room, now, next_index) or room.excess(settings.max_messages) > 0
 
 
-def _is_needless(tables: Tables, room: Room, now: int) -> bool:
+def _is_needless(tables: Tables, room: Room, now: int, next_index: int) -> bool:
     """Whether it was not used, or had nothing in it, for as long as a room may that nobody has put by."""
     settings, details = tables.settings, room.details
     if not (settings.unused_room_s or settings.empty_room_s) or not room.exists:
@@ -112,7 +123,10 @@ def _is_needless(tables: Tables, room: Room, now: int) -> bool:
     if details is not None and (details.archived or details.visibility == DIRECT):
         return False
     touched_at = 0 if details is None else details.touched_at
-    if settings.unused_room_s and max(room.last_posted_at, touched_at) <= now - settings.unused_room_s * _SECOND:
+    unused_from = now - settings.unused_room_s * _SECOND
+    # By the log index, not by the stamp: what is stamped stays as it is where the log's time is set anew.
+    is_unused = touched_at <= unused_from and room.newest_index <= tables.ages.before(unused_from, next_index)
+    if settings.unused_room_s and is_unused:
         return True
     return bool(settings.empty_room_s) and not room.posts and touched_at <= now - settings.empty_room_s * _SECOND
 

@@ -83,6 +83,12 @@ class ChatState:
                 expiry.begin(tables, command, entry, _nobody_listens)
             return applier(tables, command, entry, _nobody_listens if tell is None else self._told)
 
+    def set_clock(self, index: int, before: int, time: int) -> None:
+        """The log's time was `before` and is `time` from here on: no age changes by that."""
+        with self._lock:
+            self._last_index = index
+            expiry.set_clock(self._tables, before, time)
+
     def _told(self, event: Event | AccountEvent) -> None:
         if isinstance(event, AccountEvent):
             self._account_events.append(event)

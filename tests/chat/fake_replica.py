@@ -11,7 +11,7 @@ from chat.state.machine import ChatState
 from raft.errors import ChangeRefused, OutcomeUnknown, RaftError, Unavailable
 from raft.membership import Change
 from raft.messages import Command, Entry, ProposalId
-from raft.records import command_entry
+from raft.records import clock_entry, command_entry
 
 FIRST_TIME = 1_795_428_000_123_456  # 2026-11-23T10:00:00.123456Z
 FIRST_INDEX = 3  # the engine's own entries come first, so that no test takes an index for an Id
@@ -44,7 +44,8 @@ class FakeReplica:
         self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
         self.gone: set[int] = set()  # log indexes that a compaction took
         self.members: list[dict[str, object]] = []
-        self.now = FIRST_TIME
+        self.now = FIRST_TIME  # the log's time
+        self.clock = FIRST_TIME  # what an operator accepts
         self._entries: list[Entry] = []
         self._held: list[tuple[bytes, Callable[[object], None]]] = []
         self._readers: list[tuple[int, Callable[[RaftError | None], None]]] = []
@@ -58,6 +59,17 @@ class FakeReplica:
         if not self.clocks_known:
             raise Unavailable("what time it is is not known")
         return self.now
+
+    def accept_clock(self) -> tuple[int, int]:
+        if self.unavailable:
+            raise Unavailable("no quorum")
+        if self.refusal is not None:
+            raise self.refusal
+        before, self.now = self.now, self.clock
+        if before != self.now:
+            self._entries.append(clock_entry(self.last_applied + 1, 1, self.now, before))
+            self.state.set_clock(self.last_applied, before, self.now)
+        return before, self.now
 
     def contact_age_s(self) -> float:
         return self.contact_s

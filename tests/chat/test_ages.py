@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from itertools import accumulate
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from chat.state.ages import CLAIMS_MAX, Ages
 
 SECOND = 1_000_000
 START = 1_795_428_000_000_000
+YEAR = 365 * 86_400 * SECOND
 STEPS = st.sampled_from([0, 1, 1000, SECOND - 1, SECOND, 3 * SECOND, 3600 * SECOND, 86_400 * SECOND])
 
 
@@ -58,3 +60,61 @@ def test_all_of_a_log_that_has_fallen_silent_gets_old() -> None:
     ages = aged([START, START + 1, START + 2])
     assert ages.before(START + SECOND - 1, 4) == 0
     assert ages.before(START + SECOND, 4) == 3
+
+
+def _noted(*seconds: int) -> Ages:
+    """An entry at each of these seconds, from log index 2 on."""
+    ages = Ages()
+    ages.begin(START)
+    for index, second in enumerate(seconds, 2):
+        if START + second * SECOND >= ages.open_until:
+            ages.note(START + second * SECOND, index)
+    return ages
+
+
+def test_no_age_changes_by_a_leap_forwards_that_is_followed() -> None:
+    ages = _noted(*range(1, 20))
+    before = [ages.before(START + second * SECOND, 99) for second in range(30)]
+    ages.set_clock(START + 20 * SECOND, START + YEAR)
+    leap = YEAR - 20 * SECOND
+    assert [ages.before(START + leap + second * SECOND, 99) for second in range(30)] == before
+
+
+def test_a_leap_that_was_followed_and_is_taken_back_leaves_each_age_as_it_was() -> None:
+    ages = _noted(*range(1, 20))
+    before = [ages.before(START + second * SECOND, 99) for second in range(30)]
+    assert ages.set_clock(START + 20 * SECOND, START + YEAR) == YEAR - 20 * SECOND
+    assert ages.set_clock(START + YEAR + SECOND, START + 21 * SECOND) == 20 * SECOND - YEAR
+    assert [ages.before(START + second * SECOND, 99) for second in range(30)] == before
+    assert ages.added == 0
+
+
+def test_what_was_stamped_with_a_time_to_come_is_as_old_as_the_clock_that_is_accepted() -> None:
+    """A leap that was not noticed, because the process was down: nothing goes early, and ages go on."""
+    ages = _noted(*range(1, 10), YEAR // SECOND, YEAR // SECOND + 5)
+    assert ages.set_clock(START + YEAR + 6 * SECOND, START + 16 * SECOND) == 0
+    assert ages.before(START + 5 * SECOND, 13) == 5, "what was older stays so old"
+    assert ages.before(START + 16 * SECOND, 13) < 12, "what came after is no older than the moment of the accepting"
+    ages.note(START + 30 * SECOND, 13)
+    assert ages.before(START + 20 * SECOND, 14) == 12, "and then it ages"
+
+
+def test_no_age_grows_by_any_leaps() -> None:
+    rng = Random(7)
+    for _ in range(200):
+        ages, time, now, ages_of = Ages(), START, 0, {}
+        ages.begin(time)
+        for index in range(2, 60):
+            passed = rng.choice([0, 1, 3]) * SECOND
+            now, time = now + passed, time + passed
+            if rng.random() < 0.1:
+                leap = rng.choice([-30, -5, 20, 400]) * SECOND
+                leap = max(leap, START - time)
+                ages.set_clock(time, time + leap)
+                time += leap
+            if time >= ages.open_until:
+                ages.note(time, index)
+            ages_of[index] = now
+            for age_s in (1, 5, 60):
+                gone = ages.before(time - age_s * SECOND, index + 1)
+                assert all(now - ages_of[old] >= age_s * SECOND for old in range(2, gone + 1))

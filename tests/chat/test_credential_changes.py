@@ -263,3 +263,60 @@ def test_what_is_named_goes_only_where_it_is_too_old_at_the_time_named() -> None
         )
         assert found == [list(left)] * 3
     assert people.told == [Revoked(people.index - 1, (tokens[0],)), Revoked(people.index, (tokens[1],))]
+
+
+# --- the log's time is set anew
+
+
+DAY = 86_400_000_000
+
+
+def _expiries(people: People) -> tuple[int, int, int]:
+    """Of the newest token, the invite and the ticket."""
+    return people.state.ask(
+        lambda tables: (
+            next(reversed(tables.tokens.values())).expires_at,
+            next(reversed(tables.invites.values())).expires_at,
+            next(reversed(tables.tickets.values())).expires_at,
+        )
+    )
+
+
+def _with_credentials() -> tuple[People, int, tuple[int, int, int]]:
+    """An hour is left of each; the time, and when they are over."""
+    people = People()
+    now = START + (people.index + 1) * STEP
+    over_at = now + HOUR
+    people.do(api(people.by["bob"], 50, over_at))
+    people.do(CreateInvite(people.by["ann"], digest(51), GUEST, (), 1, over_at, ""))
+    people.do(CreateTicket(people.by["bob"], digest(52), over_at))
+    return people, now, (over_at, over_at, over_at)
+
+
+def test_what_is_left_of_a_life_stays_when_a_leap_is_followed_and_when_it_is_taken_back() -> None:
+    people, now, over_at = _with_credentials()
+    people.state.set_clock(people.index + 1, now, now + 400 * DAY)
+    assert _expiries(people) == tuple(moment + 400 * DAY for moment in over_at)
+    people.state.set_clock(people.index + 2, now + 400 * DAY, now)
+    assert _expiries(people) == over_at
+
+
+def test_what_was_made_by_a_clock_that_was_a_year_ahead_has_its_life_after_that_is_accepted() -> None:
+    people, now, _ = _with_credentials()  # made while the clock was 400 days ahead, at a start
+    people.state.set_clock(people.index + 1, now, now - 400 * DAY)
+    token, invite, ticket = (moment - (now - 400 * DAY) for moment in _expiries(people))
+    assert HOUR == token == invite == ticket
+
+
+def test_what_was_made_before_the_clock_was_wrong_is_over_when_it_was_to_be() -> None:
+    people, now, over_at = _with_credentials()
+    people.state.set_clock(people.index + 1, now + 400 * DAY, now + 60_000_000)
+    assert _expiries(people) == over_at
+
+
+def test_a_token_that_never_ends_never_does() -> None:
+    people = People()
+    people.do(api(people.by["bob"], 50))
+    now = START + people.index * STEP
+    people.state.set_clock(people.index + 1, now, now + 400 * DAY)
+    assert people.state.ask(lambda tables: next(reversed(tables.tokens.values())).expires_at) == 0

@@ -3,11 +3,12 @@
 from chat.commands import Actor, DeleteRoom, Post, encode
 from chat.commands.cluster import Begin, Expire, SetSettings
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
-from chat.commands.rooms import ChangeRoom
+from chat.commands.rooms import ChangeRoom, CreateRoom
 from chat.history import PageAsk
 from chat.paging import NameAsk
 from chat.state.details import RoomDetails
 from chat.state.events import Event, RoomDeleted
+from chat.state.expiry import due_expiry
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, RoomChanged, RoomSummary, SettingsChanged
 from chat.state.settings import Settings
@@ -42,6 +43,18 @@ class Log:
     def expire(self, *rooms: str, in_s: float = 0) -> None:
         """All that is too old so long from now."""
         self.apply(Expire(self.time + SECOND + int(in_s * SECOND), rooms or ("general",)))
+
+    def set_clock(self, by: int) -> None:
+        """A clock entry: the log's time leaps by so much."""
+        self.index += 1
+        self.state.set_clock(self.index, self.time, self.time + by)
+        self.time += by
+
+    def expire_rooms(self) -> None:
+        """What the leader finds to be due, by the log's time."""
+        command, _ = self.state.ask(lambda tables: due_expiry(tables, self.time, 0))
+        if command is not None:
+            self.apply(command, after_s=0)
 
     def ids(self, room: str = "general") -> list[int]:
         page = self.state.page(room, PageAsk())
@@ -220,3 +233,54 @@ def test_a_room_is_in_use_where_a_post_is_edited_or_reacted_to_or_the_room_is_ch
         assert len(log.state.rooms(NameAsk(9))[1]) == 1
     log.apply(Expire(log.time + 11 * SECOND, (), "general"), after_s=0)
     assert log.state.rooms(NameAsk(9))[1] == []
+
+
+# --- the log's time is set anew
+
+
+DAY = 86_400 * SECOND
+
+
+def _names(log: Log) -> set[str]:
+    return {room.name for room in log.state.rooms(NameAsk(9))[1]}
+
+
+def test_rooms_that_are_used_outlive_a_leap_of_the_logs_time() -> None:
+    log = Log()
+    log.apply(SetSettings(Actor(), unused_room_seconds=3_600, empty_room_seconds=3_600))
+    log.post()
+    log.apply(CreateRoom(Actor(), "empty", "public", ""))
+    log.set_clock(400 * DAY)
+    log.expire_rooms()
+    assert _names(log) == {"general", "empty"}
+    log.time += 2 * 3_600 * SECOND
+    log.post("other")
+    for _ in range(2):
+        log.expire_rooms()
+    assert _names(log) == {"other"}
+
+
+def test_retention_goes_on_after_a_clock_that_was_a_year_ahead_is_accepted() -> None:
+    log = Log()
+    log.post()
+    log.keep(60)
+    log.time += 400 * DAY  # at a start: the log follows that
+    log.post()
+    log.set_clock(-400 * DAY)
+    log.expire()
+    assert log.ids() == [1, 2], "neither is a minute old"
+    log.apply(Post("other", "ann", "hi", "later"), after_s=70)
+    log.expire()
+    assert log.ids() == []
+    assert log.restored().digest() == log.state.digest()
+
+
+def test_a_state_that_has_followed_a_leap_is_the_same_after_a_snapshot() -> None:
+    log = Log()
+    log.post()
+    log.set_clock(400 * DAY)
+    other = log.restored()
+    assert other.digest() == log.state.digest()
+    for state in (log.state, other):
+        state.set_clock(log.index + 1, log.time, log.time - 400 * DAY)
+    assert other.digest() == log.state.digest()

@@ -305,6 +305,26 @@ def test_the_open_mode_asks_for_no_token_and_knows_the_operator() -> None:
         gatekeeper.recognise(bearer("op_x"))
 
 
+def test_the_clock_of_the_node_itself_is_not_asked() -> None:
+    """Sessions and invites are made, and tokens looked at, by the log's time."""
+    chat = LoginClient()
+    gatekeeper = Gatekeeper(chat.replica, chat.state)
+    chat.replica.now += 400 * 24 * HOUR
+    assert gatekeeper.now() == chat.replica.now
+    assert gatekeeper.expiry(60) == chat.replica.now + 60_000_000
+
+
+def test_where_the_time_is_not_known_nothing_is_made_and_no_token_is_too_old() -> None:
+    chat = LoginClient()
+    gatekeeper = Gatekeeper(chat.replica, chat.state)
+    chat.replica.clocks_known = False
+    assert gatekeeper.recognise(bearer(chat.secret["bob"])) == Actor(chat.number["bob"], "bob")
+    with pytest.raises(Problem) as refused:
+        gatekeeper.expiry(60)
+    assert refused.value.status == 503
+    assert gatekeeper.expiry(0) == 0, "never is known"
+
+
 def test_back_in_the_open_mode_tokens_are_not_looked_at() -> None:
     chat = LoginClient()
     chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))

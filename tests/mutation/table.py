@@ -701,31 +701,22 @@ ACCOUNTS = (
 
 CLOCKS = (
     _mutant(
-        "stamps-by-a-wrong-clock",
+        "goes-by-its-own-clock",
         "A leader stamps by its own clock, also where most of the others' say that it is wrong.",
-        "the design's rule of time: more than 10 s off the voters' median, a leader uses the median",
-        Clocks.stamp,
-        "own if abs(off) <= OFF_S * _SECOND else int(own - off)",
-        "own",
+        "raft/clocks.py, rule 1",
+        Clocks._bound,
+        "self._raw = min(max(own, self._low), self._high) if self._is_sure else self._low",
+        "self._raw = own",
         seed=3,
     ),
     _mutant(
-        "expires-by-a-wrong-clock",
-        "What is old enough to go a leader finds by its own clock.",
-        "the design's rule of time",
-        Clocks.agreed_time,
-        "return int(own - self._off(own, self._agreed))",
-        "return own",
-        seed=7,
-    ),
-    _mutant(
-        "expires-by-clocks-it-does-not-know",
+        "goes-by-clocks-it-does-not-know",
         "A member that was not heard of is taken for one whose clock is ahead.",
-        "a rule of raft/clocks.py: to keep a thing too long is the lesser harm",
-        Clocks.settle,
-        "_at(lowest, middle - own), _at(lowest, middle)",
-        "_at(highest, middle - own), _at(highest, middle)",
-        seed=73,
+        "raft/clocks.py, rule 1: the lowest counts",
+        Clocks._bound,
+        "if self._is_sure else self._low",
+        "if self._is_sure else max(own, self._low)",
+        seed=76,
     ),
 )
 

@@ -13,6 +13,7 @@ class Memory:
     def __init__(self) -> None:
         self.commands: list[bytes] = []
         self.indexes: list[int] = []
+        self.clocks: list[tuple[int, int, int]] = []  # (index, the time before, the time after)
         self.told: list[int] = []  # what `applied` said
         self.restored: list[int] = []  # the indexes of the documents it went on from
 
@@ -25,6 +26,10 @@ class Memory:
         self.commands.append(entry.body)
         self.indexes.append(entry.index)
         return len(self.commands)
+
+    def set_clock(self, index: int, before: int, time: int) -> None:
+        """Noted."""
+        self.clocks.append((index, before, time))
 
     def document(self) -> Iterator[bytes]:
         """The indexes, and the commands."""

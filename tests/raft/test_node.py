@@ -12,7 +12,7 @@ from raft.log import Log
 from raft.membership import AddMember, Configuration
 from raft.messages import AppendEntries, AppendEntriesReply, Entry, HardState, Kind, Message, RequestVote
 from raft.node import Node, Ready, Role, Settings
-from raft.records import configuration_entry
+from raft.records import clock_entry, configuration_entry, noop_entry
 from tests.raft.cluster import Cluster, founders
 from tests.raft.disks import entries, entry
 
@@ -117,6 +117,27 @@ def test_a_new_leader_goes_on_from_the_time_of_the_last_entry() -> None:
     leader = cluster.leader()
     assert leader is not None and leader.id == 2
     assert leader.log[-1].time >= 9_000_000 > leader.now_ms
+
+
+def test_time_falls_by_a_clock_entry_and_goes_on_from_there_on_every_member() -> None:
+    cluster, _ = led()
+    cluster.machines[1].now_ms = 9_000
+    cluster.propose(1, "late")
+    cluster.act(1, lambda node: node.set_clock(9_000_000, 5_000))
+    cluster.machines[1].now_ms = 6
+    cluster.propose(1, "after")
+    settle(cluster)
+    assert [entry.time for entry in cluster.machines[1].log][-3:] == [9_000_000, 5_000, 6_000]
+    for machine in cluster.machines.values():
+        assert (machine.running.last_time, machine.running.clock_index) == (6_000, machine.running.log.last_index - 1)
+
+
+def test_a_clock_entry_that_is_taken_back_leaves_the_time_that_was() -> None:
+    node = follower()
+    node.step(append(0, noop_entry(1, 1, 9_000_000), clock_entry(2, 1, 5_000, 9_000_000)))
+    assert (node.last_time, node.clock_index) == (5_000, 2)
+    node.step(append(1, noop_entry(2, 2, 9_000_001), term=2))
+    assert (node.last_time, node.clock_index) == (9_000_001, 0)
 
 
 # Ready

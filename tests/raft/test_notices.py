@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from raft.messages import Notice, NoticeReply, Sender
-from raft.notices import NOTICE_LEVEL
 from raft.transport import Connection
 from raft.wire import NOTICE_BYTES_MAX, encode
 from tests.cluster.waiting import wait_until
@@ -98,28 +97,14 @@ def test_what_was_answered_is_told_again_only_after_a_while(street: Street) -> N
     assert heard.times <= 3  # a look before the answer has it said twice
 
 
-def test_a_member_of_a_lower_level_is_told_nothing_and_tells_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("raft.notices.LOOK_S", 0.02)
-    with _street_of(tmp_path, 3, 3, NOTICE_LEVEL - 1) as street:
-        heard = [Heard(house) for house in street.present()]
-        for id in (1, 2, 3):
-            street[id].member.tell(b"%d" % id)
-        newest = [{2: b"2", 3: b"3"}, {1: b"1", 3: b"3"}, {}]
-        wait_until(lambda: [h.newest for h in heard] == newest, DEADLINE_S, "what was told")
-        threading.Event().wait(0.3)  # fifteen looks
-        assert heard[2].times == 0
-
-
 def test_who_is_no_member_of_this_cluster_is_not_listened_to(street: Street) -> None:
     heard = Heard(street[2])
     cluster_id = street[2].member.cluster_id
     known = street[1].member.sender()
     for sender in (
-        Sender(1, known.incarnation, "another", "", NOTICE_LEVEL),
-        Sender(1, "a wiped disk", cluster_id, "", NOTICE_LEVEL),
-        Sender(1, known.incarnation, cluster_id, "", NOTICE_LEVEL - 1),
+        Sender(1, known.incarnation, "another", "", 3),
+        Sender(1, "a wiped disk", cluster_id, "", 3),
+        Sender(1, known.incarnation, cluster_id, "", 2),
     ):
         connection = Connection(street[2].port.url)
         status, _ = connection.call(encode(sender, Notice(1, 2, b"hello")), DEADLINE_S)

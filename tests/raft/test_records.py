@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from raft.errors import InvalidMessage
 from raft.messages import Command, Entry, Kind, ProposalId
 from raft.records import (
+    clock_entry,
     command_entry,
     command_of_verified,
     configuration_entry,
@@ -44,7 +45,7 @@ def test_a_command_comes_back_as_it_was(
 
 
 def test_the_engines_own_entries_come_back_as_they_were() -> None:
-    for entry in (noop_entry(1, 2, 3), configuration_entry(7, 8, 9, b'{"members":[]}')):
+    for entry in (noop_entry(1, 2, 3), configuration_entry(7, 8, 9, b'{"members":[]}'), clock_entry(4, 5, 6, 7)):
         assert decode_entry(entry.record) == entry
         assert is_entry_at(entry.record, entry.index)
         with pytest.raises(InvalidMessage):

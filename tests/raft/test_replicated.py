@@ -9,7 +9,7 @@ import pytest
 from raft.errors import InvalidMessage
 from raft.membership import Configuration, Member
 from raft.messages import Entry, ProposalId, SnapshotMeta
-from raft.records import command_entry, configuration_entry, noop_entry
+from raft.records import clock_entry, command_entry, configuration_entry, noop_entry
 from raft.replicated import Replicated
 
 FOUNDING = Configuration({1: Member(1, "http://one", True)})
@@ -22,10 +22,14 @@ class Words:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.index = 0
+        self.clocks: list[tuple[int, int, int]] = []
 
     def apply(self, entry: Entry) -> object:
         self.said.append(json.loads(entry.body))
         return len(self.said)
+
+    def set_clock(self, index: int, before: int, time: int) -> None:
+        self.clocks.append((index, before, time))
 
     def applied(self, index: int) -> None:
         self.index = index
@@ -59,6 +63,13 @@ def test_a_repeated_proposal_is_applied_once() -> None:
     assert replicated.apply(said(2, "a", 1)) == (False, None)
     assert replicated.apply(noop_entry(3, 2, 0)) == (False, None)
     assert machine.said == ["a"]
+
+
+def test_the_machine_is_told_of_a_clock_entry_which_is_the_last_one() -> None:
+    replicated = Replicated(machine := Words())
+    replicated.apply(clock_entry(1, 2, 50, 70))
+    assert machine.clocks == [(1, 70, 50)]
+    assert replicated.meta.index == 1 and replicated.meta.time == 50
 
 
 def test_a_proposal_that_a_document_knows_is_not_applied_again() -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from raft.membership import Configuration, Member
 from raft.messages import (
+    AcceptClock,
     AppendEntries,
     AppendEntriesReply,
     ChangeMembership,
@@ -32,7 +33,7 @@ from raft.messages import (
     TimeoutNowReply,
     TransferLeadership,
 )
-from raft.records import command_entry, configuration_entry, noop_entry
+from raft.records import clock_entry, command_entry, configuration_entry, noop_entry
 from raft.wire import NUMBER_MAX, Answer, Call
 
 numbers = st.one_of(st.integers(0, 5), st.integers(0, NUMBER_MAX))
@@ -61,10 +62,12 @@ chunk_lines = st.sampled_from([b"", b"\n", b"00000000 {}\n12345678 {}\n", b"no l
 def entry(draw: st.DrawFn, index: int, term: int) -> Entry:
     """Any entry for this place."""
     time = draw(st.integers(0, 1 << 52))
-    match draw(st.integers(0, 2)):
+    match draw(st.integers(0, 3)):
         case 0:
             return command_entry(index, term, time, draw(proposal_ids), draw(commands))
         case 1:
+            return clock_entry(index, term, time, draw(st.integers(0, 1 << 52)))
+        case 2:
             return configuration_entry(index, term, time, draw(configurations).encode())
         case _:
             return noop_entry(index, term, time)
@@ -100,6 +103,7 @@ calls: st.SearchStrategy[Call] = st.one_of(
     st.builds(ReadIndex, ids, ids, numbers),
     st.builds(ChangeMembership, ids, ids, texts, numbers, texts, flags),
     st.builds(TransferLeadership, ids, ids, numbers),
+    st.builds(AcceptClock, ids, ids),
     st.builds(Hello, ids, ids),
     st.builds(Notice, ids, ids, st.one_of(st.binary(max_size=300), chunk_lines)),
 )

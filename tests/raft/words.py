@@ -24,6 +24,9 @@ class Words:
         self.applied_count += 1
         return None
 
+    def set_clock(self, index: int, before: int, time: int) -> None:
+        pass
+
     def applied(self, index: int) -> None:
         pass
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raft.admission import check_sender
-from raft.errors import InvalidMessage, NotLeader, Overloaded, RefusedPeer
+from raft.errors import InvalidMessage, NotLeader, Overloaded, RefusedPeer, Unavailable
 from raft.messages import (
     Hello,
     HelloReply,
@@ -99,9 +99,10 @@ class Endpoint:
 
     def _serve_propose(self, call: Propose) -> ProposeReply:
         try:
-            self._process.enter(self._process.node.propose, call.proposals, self._process.clocks.stamp())
+            stamp = self._process.clocks.proposal_stamp()
+            self._process.enter(self._process.node.propose, call.proposals, stamp)
         except NotLeader as error:
             return ProposeReply(False, error.leader)
-        except Overloaded:
+        except (Overloaded, Unavailable):
             return ProposeReply(False, self._process.id)
         return ProposeReply(True, self._process.id)

@@ -124,7 +124,8 @@ class Faults:
         if self._rng.random() < 0.4 and (truth.everybody_lies or machine.id in truth.liars):
             machine.wall_skew_us += self._rng.randint(-100_000_000, 100_000_000)
             return
-        machine.set_rate(self._rng.choice([0.1, 0.5, 1.5, 3]), self._world.schedule.now_ms)
+        fast = [1.5, 3] if truth.everybody_lies else []  # the log's time never goes back from where that led it
+        machine.set_rate(self._rng.choice([0.1, 0.5, *fast]), self._world.schedule.now_ms)
         self._world.schedule.after(
             2 * self._for_a_while_ms(), lambda: machine.set_rate(1.0, self._world.schedule.now_ms)
         )
@@ -239,7 +240,7 @@ class Faults:
         world = self._world
         id = world.next_id
         change = AddMember(id, f"http://{id}", voting)
-        if leader.ask_leader(leader.node.change_membership, change, leader.clocks.lowest()):
+        if leader.ask_leader(leader.node.change_membership, change, leader.clocks.stamp()):
             world.join(id)
 
     def remove(self) -> None:
@@ -248,7 +249,7 @@ class Faults:
         if leader is None or self._replaced or len(leader.node.configuration.voters) < 2:
             return
         id = self._rng.choice(sorted(leader.node.configuration.members))
-        leader.ask_leader(leader.node.change_membership, RemoveMember(id), leader.clocks.lowest())
+        leader.ask_leader(leader.node.change_membership, RemoveMember(id), leader.clocks.stamp())
 
     def replace(self) -> None:
         """A new member comes, and once it votes an old one goes."""
@@ -296,6 +297,6 @@ class Faults:
                 self._add(leader, voting=True)
                 self._replaced = 0
             else:
-                leader.ask_leader(leader.node.change_membership, RemoveMember(self._replaced), leader.clocks.lowest())
+                leader.ask_leader(leader.node.change_membership, RemoveMember(self._replaced), leader.clocks.stamp())
         if self._replaced:
             self._world.schedule.after(100, self.tend)

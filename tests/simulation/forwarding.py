@@ -189,8 +189,9 @@ class Forwarding:
         if not proposals:
             return
         try:
-            self._process.enter(self._process.node.propose, proposals, self._process.clocks.stamp())
-        except (NotLeader, Overloaded):
+            stamp = self._process.clocks.proposal_stamp()
+            self._process.enter(self._process.node.propose, proposals, stamp)
+        except (NotLeader, Overloaded, Unavailable):
             self.proposals.take_back(batch)
             self._again += batch
 

@@ -19,6 +19,7 @@ class Notices:
 
     def __init__(self, process: "Process") -> None:
         self.heard_ms: dict[int, float] = {}  # by member: when it last told its clock in time, by the observer's
+        self.first_heard_ms: dict[int, float] = {}  # likewise, the first time
         self._process = process
         process.schedule(0, self._ask)
 
@@ -36,6 +37,7 @@ class Notices:
             process.clocks.heard(member, reply.time, asked_s)
             if process.now_s - asked_s <= ANSWER_SIMULATED_S:
                 self.heard_ms[member] = process.world.schedule.now_ms
+                self.first_heard_ms.setdefault(member, process.world.schedule.now_ms)
 
 
 def _nothing() -> None:

@@ -17,7 +17,7 @@ from chat.commands.cluster import Expire
 from chat.history import Page
 from chat.rendered import read_posts
 from chat.state.machine import ChatState
-from raft.clocks import Clocks
+from raft.clocks import Clocks, follow_leap, settle
 from raft.errors import (
     ChangeRefused,
     DiskFailed,
@@ -73,6 +73,7 @@ class Process:
         self.world = world
         self.last_applied = 0
         self.settled_voters: tuple[int, ...] = ()  # whose clocks count
+        self.settled_ms = -1.0  # when what was heard was last taken in, by the observer's clock
         self.clocks = Clocks(self.id, lambda: self.wall_us, lambda: self.now_s)
         self.state = ChatState()
         self.replicated = Replicated(self.state)
@@ -382,8 +383,15 @@ class Process:
     def _tick(self) -> None:
         self.schedule(self.world.scenario.tick_ms / max(self.machine.rate, 0.01), self._tick)
         self.settled_voters = self.node.configuration.voters
-        self.clocks.settle(self.settled_voters)
-        self.enter(self.node.tick, self.machine.steady_ms(self.world.schedule.now_ms), self.clocks.lowest())
+        self.settled_ms = self.world.schedule.now_ms
+        settle(self.clocks, self.node)
+        self.enter(self.node.tick, self.machine.steady_ms(self.world.schedule.now_ms), self.clocks.stamp())
+        if self.clocks.due_leap is not None:
+            self.enter(self._follow_leap)
+
+    def _follow_leap(self) -> None:
+        self.world.counts["leaps followed"] += self.node.role is Role.LEADER
+        follow_leap(self.clocks, self.node)
         self.forwarding.tick()
 
     # What the world asks of a leader

@@ -6,6 +6,7 @@ notice.  Left out is what nobody can know: of a leader that has not heard of all
 steady clock ran too fast or too slow since, what it makes of others' clocks.
 """
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from chat.commands import Command
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 OFF_SIMULATED_S = 0.5  # in the place of raft.clocks.OFF_S: posts go after a second or two here
 ANSWER_SIMULATED_S = 0.1
+HOLD_SIMULATED_S = 1.0
 _SECOND = 1_000_000
 AGREED_BOUND_US = 300_000  # of clocks that are a little off, and of an answer's way
 STAMP_BOUND_US = AGREED_BOUND_US + int(OFF_SIMULATED_S * _SECOND)
@@ -103,11 +105,16 @@ class Truth:
         voters, heard_ms = process.node.configuration.voters, process.notices.heard_ms
         wrong = len(self.liars.intersection(voters))
         others = [id for id in voters if id != process.id]
-        steady = process.machine.rate == 1.0 and all(
-            heard_ms[id] >= process.machine.rated_ms for id in others if id in heard_ms
+        machine = process.machine
+        recovers = machine.rated_ms > 0 and process.clocks._leap is not None  # from a steady clock that was wrong
+        steady = (
+            machine.rate == 1.0
+            and not recovers
+            and all(heard_ms[id] >= machine.rated_ms for id in others if id in heard_ms)
         )
         settled = process.settled_voters == voters  # since the last tick
-        known = not of_all or (settled and all(id in heard_ms for id in others))
+        first_ms = process.notices.first_heard_ms
+        known = not of_all or (settled and all(first_ms.get(id, inf) <= process.settled_ms for id in others))
         return not self.everybody_lies and 2 * wrong < len(voters) and steady and known
 
 

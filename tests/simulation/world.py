@@ -27,7 +27,7 @@ from tests.simulation.network import Network
 from tests.simulation.process import Process, incarnation
 from tests.simulation.scenario import Scenario, draw
 from tests.simulation.schedule import Schedule
-from tests.simulation.truth import ANSWER_SIMULATED_S, OFF_SIMULATED_S, Truth
+from tests.simulation.truth import ANSWER_SIMULATED_S, HOLD_SIMULATED_S, OFF_SIMULATED_S, Truth
 
 HEALED_TIMEOUTS = 60  # so many election timeouts it may take, once all is mended, until everything is served
 LOOK_EVERY_MS = 20.0
@@ -60,6 +60,7 @@ def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
         patches.enter_context(mock.patch("raft.proposals.HANDED_OVER_TIMEOUT_S", timeout_s * 1.2))
         patches.enter_context(mock.patch("chat.state.expiry.CLIENT_IDS_KEPT_S", scenario.client_ids_kept_s))
         patches.enter_context(mock.patch("raft.clocks.OFF_S", OFF_SIMULATED_S))
+        patches.enter_context(mock.patch("raft.clocks.HOLD_S", HOLD_SIMULATED_S))
         patches.enter_context(mock.patch("raft.clocks.ANSWER_TIMEOUT_S", ANSWER_SIMULATED_S))
         patches.enter_context(mock.patch("chat.keeper.FORGET_EVERY_S", FORGET_EVERY_S))
         world = World(seed, scenario, trace)

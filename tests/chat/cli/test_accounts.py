@@ -1,4 +1,4 @@
-"""The sub-commands of accounts: what they do at a node, and the one line where they cannot."""
+"""The sub-commands: what they do at a node, and the one line where they cannot."""
 
 import io
 import json
@@ -11,6 +11,7 @@ from werkzeug.security import check_password_hash
 import raft_chat
 from chat.cli import operator_file
 from chat.cli.operator_file import OperatorFile
+from raft.errors import ChangeRefused
 from tests.chat.chat_client import OPERATORS_SECRET, ChatClient
 from tests.chat.wire import serving
 
@@ -192,3 +193,17 @@ def test_no_password_is_ever_an_argument_or_in_what_is_said(terminal: Terminal) 
     _, said = terminal.run("user", "add", "ann", "--password-stdin")
     assert PASSWORD not in said
     assert PASSWORD not in json.dumps([body.decode() for body in terminal.chat.replica.proposed])
+
+
+# --- raft-chat clock
+
+
+def test_a_clock_is_accepted(terminal: Terminal) -> None:
+    terminal.chat.replica.now += 3_600_000_000
+    said = "the log's time was 2026-11-23T11:00:00.123456Z and is 2026-11-23T10:00:00.123456Z\n"
+    assert terminal.run("clock", "accept") == (0, said)
+
+
+def test_clocks_that_differ_are_one_line(terminal: Terminal) -> None:
+    terminal.chat.replica.refusal = ChangeRefused("clocks_differ", "the clocks of the nodes differ")
+    assert "the clocks of the nodes differ" in terminal.fails("clock", "accept")

@@ -44,6 +44,29 @@ def test_changes_reach_the_engine_and_are_answered_204() -> None:
     assert chat.replica.transfers == [2]
 
 
+def test_the_clock_is_accepted_with_both_times_in_the_answer() -> None:
+    chat = ChatClient()
+    chat.replica.now += 400 * 86_400_000_000
+    answer = chat.open("POST", "/raft/clock")
+    assert answer.status_code == 200
+    assert answer.json == {"Before": "2027-12-28T10:00:00.123456Z", "After": "2026-11-23T10:00:00.123456Z"}
+    again = chat.open("POST", "/raft/clock")
+    assert again.json == {"Before": "2026-11-23T10:00:00.123456Z", "After": "2026-11-23T10:00:00.123456Z"}
+
+
+def test_clocks_that_differ_are_a_409() -> None:
+    chat = ChatClient()
+    chat.replica.refusal = ChangeRefused("clocks_differ", "the clocks of the nodes differ")
+    answer = chat.open("POST", "/raft/clock")
+    assert code(answer) == (409, "clocks_differ")
+
+
+def test_under_a_login_only_an_admin_and_the_operator_accept_a_clock() -> None:
+    chat = LoginClient()
+    for who, status in ((bearer(chat.secret["bob"]), 403), (bearer(OPERATORS_SECRET), 200), ({}, 401)):
+        assert chat.open("POST", "/raft/clock", environ=who).status_code == status
+
+
 @pytest.mark.parametrize("id", ["0", "x", "-1", "1.5", "%31%30x", "99999999999999999999", ""])
 def test_an_id_that_is_no_number_is_a_400(id: str) -> None:
     chat = ChatClient()
