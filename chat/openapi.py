@@ -40,6 +40,7 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "starting": HTTPStatus.SERVICE_UNAVAILABLE,
     "no_recent_leader": HTTPStatus.SERVICE_UNAVAILABLE,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "damaged_record": HTTPStatus.INTERNAL_SERVER_ERROR,
     "outcome_unknown": HTTPStatus.GATEWAY_TIMEOUT,
 }
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -81,7 +82,7 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
     """All codes that a request to this route may be answered with."""
     changes = route.method != "GET"
     own = ["not_found" if code == "no_such_room" else code for code in route.problems]  # as refusals.py tells it
-    codes = [*own, "invalid_field", "bad_token", "unavailable"]
+    codes = [*own, "invalid_field", "bad_token", "unavailable", "damaged_record"]
     if changes:
         codes += ["foreign_origin", "outcome_unknown", "level_too_low"]
     if changes and (route.body is not None):

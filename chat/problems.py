@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from raft.errors import ChangeRefused, DiskFailed, OutcomeUnknown, RaftError, Unavailable
+from raft.errors import ChangeRefused, CorruptLog, DiskFailed, OutcomeUnknown, RaftError, Unavailable
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -78,6 +78,9 @@ def problem_of(error: RaftError) -> Problem:
             return outcome_unknown(str(error))
         case ChangeRefused():
             return Problem(_STATUS_OF_REFUSED_CHANGE.get(error.code, HTTPStatus.CONFLICT), error.code, str(error))
+        case CorruptLog():  # the engine has logged file and offset
+            detail = "A record in this node's files is damaged; its log names the file. Ask another node."
+            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "damaged_record", detail)
         case DiskFailed():
             return unavailable("this member's disk has failed; ask another member")
         case _:

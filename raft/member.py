@@ -16,10 +16,12 @@ from raft.admission import check_level, check_sender, cluster_named_by
 from raft.applier import Applier
 from raft.clocks import Clocks
 from raft.contact import Contact
+from raft.damage import Damage
 from raft.door import Door, Standing
 from raft.driver import Driver
 from raft.errors import (
     ChangeRefused,
+    CorruptLog,
     DiskFailed,
     NotLeader,
     Overloaded,
@@ -130,13 +132,13 @@ class RunningMember:
         self._stopping = threading.Event()
         self._door = door = Door(node)
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
-        self._addresses = Addresses(listed)
+        self._addresses, self._damage = Addresses(listed), Damage()
         proposals = Proposals(self.id, identity.boot)
         self._contact, self._clocks = Contact(), Clocks(self.id)
         self._applier = Applier(door, storage, machine, proposals, self._configuration_applied)
         self._peers = Peers(
             door, storage, self.sender, self._heard, lambda why: self._end(why, 0), self._contact,
-            self._addresses, election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
+            self._addresses, self._damage, election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
         )  # fmt: skip
         self._driver = Driver(
             door, storage, self._applier, self._peers, proposals, self._contact, self._clocks,
@@ -355,8 +357,12 @@ class RunningMember:
         return self._applier.wait_applied(index, timeout_s)
 
     def commands(self, indexes: Sequence[int]) -> list[Command]:
-        """Applied commands by index, ascending, by pread."""
-        return list(map(command_of_verified, self._storage.read_many(indexes), indexes))
+        """Applied commands by index, ascending, by pread.  Raises CorruptLog, which is logged once a place."""
+        try:
+            return list(map(command_of_verified, self._storage.read_many(indexes), indexes))
+        except CorruptLog as error:
+            self._damage.note(error)
+            raise
 
     def nodes(self) -> list[str]:
         """Where clients reach the members, this one first."""
@@ -378,6 +384,7 @@ class RunningMember:
                 shown["MatchIndex"] = progress.match_index if progress else node.durable_index
                 shown["LastContactMs"] = round(node.clock_ms - progress.contact_ms) if progress else 0
             members.append(shown)
+        damage = self._damage.found()
         return {
             "Id": self.id,
             "Leader": node.leader_id,
@@ -388,6 +395,7 @@ class RunningMember:
             "LastIndex": node.log.last_index,
             "ClusterId": self.cluster_id,
             "Members": members,
+            **({"Damage": damage} if damage else {}),
         }
 
     def change(self, change: Change) -> None:

@@ -337,7 +337,7 @@ class Node:
         Given up after an election timeout, also where it is asked for again.  Raises NotLeader or ChangeRefused.
         """
         self._require_leader()
-        target = target or self._transfer_target or self._best_successor()
+        target = target or self._transfer_target or self.best_successor()
         if target == self.id:
             return target
         if target not in self.configuration.members:
@@ -666,7 +666,7 @@ class Node:
         if not self._majority_in_contact(self.configuration):
             self.become_follower(self.current_term, 0)  # check-quorum, dissertation §6.2
             return
-        if self._disk_hangs() and self._best_successor() != self.id:
+        if self._disk_hangs() and self.best_successor() != self.id:
             self._resign()
             return
         if self._transfer_target:
@@ -838,7 +838,7 @@ class Node:
     def _resign(self) -> None:
         """Step down without a gap: tell everybody what is committed, and let the best successor begin (§4.2.2)."""
         self._send_heartbeats()
-        successor = self._best_successor()
+        successor = self.best_successor()
         if successor != self.id:
             self._messages.append(TimeoutNow(self.id, successor, self.current_term))
         self.become_follower(self.current_term, 0)
@@ -969,8 +969,9 @@ class Node:
                 progress.catch_up_start_ms = self._clock_ms
         return None
 
-    def _best_successor(self) -> int:
-        voters = [id for id in self.configuration.voters if id in self._progress]
+    def best_successor(self, but: int = 0) -> int:
+        """Return the voter that is in contact and furthest, never `but`; this member where there is none."""
+        voters = [id for id in self.configuration.voters if id in self._progress and id != but]
         if not voters:
             return self.id
         known = self._progress

@@ -9,12 +9,22 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from raft.admission import check_sender
 from raft.contact import Contact
+from raft.damage import Damage
 from raft.door import Door
-from raft.errors import DiskFailed, InvalidMessage, RefusedPeer, StartRefused
+from raft.errors import (
+    ChangeRefused,
+    CorruptLog,
+    DiskFailed,
+    InvalidMessage,
+    NotLeader,
+    RefusedPeer,
+    StartRefused,
+)
 from raft.membership import Configuration, Member
 from raft.messages import (
     AppendEntries,
@@ -26,6 +36,7 @@ from raft.messages import (
     Sender,
     SnapshotChunk,
     SnapshotChunkReply,
+    SnapshotMeta,
     TimeoutNow,
 )
 from raft.node import Node, Role
@@ -41,6 +52,7 @@ logger = logging.getLogger(__name__)
 URGENT, APPENDS, SNAPSHOTS = "urgent", "append", "snapshot"
 APPEND_TIMEOUTS = 4  # how many election timeouts a follower's disk may take before the append is sent again
 SNAPSHOT_PAUSE_S = 1.0  # after a transfer that broke off: where the reason is a full disk, it lasts
+DAMAGE_PAUSE_S = 5.0  # before it is tried again to send what is damaged here
 SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a slow disk
 LOOK_SHARE = 2  # of an election timeout: a piece that still is on the line by then holds heartbeats up
 UNREACHABLE_TIMEOUTS = 8  # election timeouts since any answer, before a lost heartbeat is a matter for the log
@@ -60,6 +72,7 @@ class Peers:
         on_removed: Callable[[str], None],
         contact: Contact,
         addresses: Addresses,
+        damage: Damage,
         *,
         election_timeout_ms: float,
         append_bytes_max: int,
@@ -71,6 +84,9 @@ class Peers:
         self._on_removed = on_removed
         self._contact = contact
         self._addresses = addresses
+        self._damage = damage
+        self._snapshot_failures: dict[int, str] = {}  # by member: why none was taken, as last said
+        self._damaged_snapshot: SnapshotMeta | None = None  # it is not sent again
         self._timeout_s = election_timeout_ms / 1000
         self._append_bytes_max = append_bytes_max
         self._pieces: dict[int, Pieces] = {}  # by member; up to MEMBERS_MAX, and those that have left
@@ -123,21 +139,39 @@ class Peers:
         assert isinstance(message, AppendEntries | InstallSnapshot | RequestVote | TimeoutNow)
         try:
             if isinstance(message, InstallSnapshot):
+                if message.snapshot == self._damaged_snapshot:
+                    self._put_off(lane, message, DAMAGE_PAUSE_S)
+                    return
                 self._ship(lane, message)
                 self._call(lane, message, SNAPSHOT_TIMEOUT_S)
+                self._snapshot_failures.pop(message.target, None)
             elif _kind(message) != APPENDS:
                 self._call(lane, message, self._timeout_s)
             elif (loaded := self._load(message)) is not None:
                 self._call(lane, loaded, self._timeout_s * APPEND_TIMEOUTS)
+        except CorruptLog as error:
+            self._say_damaged(message, error)
+            self._put_off(lane, message, DAMAGE_PAUSE_S)
         except (DiskFailed, StartRefused) as error:  # the own log could not be read, or is not what was written
             self._door.on_broken(error)
         except (OSError, LookupError, InvalidMessage, RefusedPeer) as error:
-            if _kind(message) != URGENT or not self._answered_lately(message.target):
+            if isinstance(message, InstallSnapshot):
+                self._say_snapshot_failed(message.target, str(error))
+            elif _kind(message) != URGENT or not self._answered_lately(message.target):
                 self._say_unreachable(message.target, lane.url, error)
-            if _kind(message) == SNAPSHOTS:
-                lane.rest(SNAPSHOT_PAUSE_S)
             if _kind(message) != URGENT:
-                self._door.enter(lambda node: node.unreachable(message.target))
+                self._put_off(lane, message, SNAPSHOT_PAUSE_S if _kind(message) == SNAPSHOTS else 0.0)
+
+    def _put_off(self, lane: Lane[Message], message: Request, pause_s: float) -> None:
+        """Have the Node send it again, after a pause."""
+        lane.rest(pause_s)
+        self._door.enter(lambda node: node.unreachable(message.target))
+
+    def _say_snapshot_failed(self, member: int, why: str) -> None:
+        """Once a reason: heartbeats go on meanwhile, and it is tried again each second."""
+        if self._snapshot_failures.get(member) != why and not self._closed:
+            self._snapshot_failures[member] = why
+            logger.warning("the snapshot for member %d was not sent: %s", member, why)
 
     def _load(self, message: Request) -> Request | None:
         """Fill in entries that left memory, and cut to a piece; None where this member has stopped leading.
@@ -159,6 +193,20 @@ class Peers:
             if left < 0 and place:
                 return replace(message, entries=message.entries[:place])
         return message
+
+    def _say_damaged(self, message: Request, error: CorruptLog) -> None:
+        """What this member lacks a sound copy of is not sent; another voter may have one, and so shall lead."""
+        if isinstance(message, InstallSnapshot):
+            self._damaged_snapshot = message.snapshot
+        if self._damage.note(error):
+            logger.error("member %d cannot be sent what is damaged here; another member is to lead", message.target)
+
+            def hand_over(node: Node) -> None:
+                """To the best successor, unless that is the one that lacks it."""
+                with suppress(ChangeRefused, NotLeader):
+                    node.transfer_leadership(node.best_successor(but=message.target))
+
+            self._door.enter(hand_over)
 
     def _pieces_of(self, member: int) -> Pieces:
         return self._pieces.setdefault(member, Pieces(self._append_bytes_max))

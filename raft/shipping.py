@@ -32,7 +32,7 @@ def ship(
 
     `piece_bytes()` is how much fits the line in one call, at this moment.
 
-    Raises LookupError: another compaction has replaced that snapshot meanwhile.
+    Raises LookupError: another compaction has replaced that snapshot meanwhile; CorruptLog: it is damaged here.
     """
     file = storage.snapshot
     if file is None or file.meta != snapshot:

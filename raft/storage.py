@@ -31,8 +31,9 @@ from typing import TypeVar
 from raft.contents import Content
 from raft.disk import Disk
 from raft.documents import Document, newest_document
-from raft.errors import DiskFailed, InvalidMessage
+from raft.errors import CorruptLog, DiskFailed, InvalidMessage
 from raft.files import Files
+from raft.identity import ADVICE
 from raft.indexes import OWNER, Indexes
 from raft.messages import Entry, HardState, SnapshotMeta
 from raft.positions import Positions, Sparse, moved, pack, unpack
@@ -40,7 +41,15 @@ from raft.reading import LogReader, Progress
 from raft.receiving import SPARE_BYTES, Receiver
 from raft.records import RECORD_BYTES_MAX, decode_entry, entry_of_verified
 from raft.recovery import RecoveredLog, recover
-from raft.segments import Header, SegmentWriter, encode_opening, first_index_of, segment_name, sequence_of
+from raft.segments import (
+    Header,
+    SegmentWriter,
+    encode_opening,
+    first_index_of,
+    intact_lines_in,
+    segment_name,
+    sequence_of,
+)
 from raft.snapshots import SnapshotFile, checkpoint_name, file_steps, snapshot_name
 
 SEGMENT_BYTES = 16 << 20  # of the newest one a start reads all: 0.15 s
@@ -277,10 +286,13 @@ class Storage:
             return 0
 
     def read_snapshot(self, file: SnapshotFile, offset: int, bytes_max: int) -> bytes:
-        """Whole lines of a snapshot from `offset` on: at least one, as many as fit in `bytes_max`; b"" at its end.
+        """Intact lines of a snapshot from `offset` on: at least one, as many as fit in `bytes_max`; b"" at its end.
 
-        Any thread.  Raises LookupError: the file was replaced and has gone; OSError.
+        Any thread.  Raises LookupError: the file was replaced and has gone; CorruptLog: the next line is damaged, and
+        nothing damaged is ever sent; OSError.
         """
+        if offset >= file.bytes:
+            return b""
         try:
             opened = self._disk.open(self._data_dir / file.name)
         except FileNotFoundError:
@@ -289,10 +301,13 @@ class Storage:
             data = opened.pread(bytes_max, offset)
             if b"\n" not in data:
                 data = opened.pread(RECORD_BYTES_MAX + 1, offset)  # a line's length is bounded, so this holds one
-                return data[: data.find(b"\n") + 1]
-            return data[: data.rfind(b"\n") + 1]
+                data = data[: data.find(b"\n") + 1]
         finally:
             opened.close()
+        stop = max((line.end() for line in intact_lines_in(data)), default=0)
+        if not stop:
+            raise CorruptLog(str(self._data_dir / file.name), offset, "the snapshot is damaged", ADVICE)
+        return data[:stop]
 
     def receive(self, meta_index: int, meta_term: int, bytes_total: int) -> Receiver:
         """Begin to receive a snapshot of `bytes_total` bytes; one that is under way is dropped.

@@ -30,7 +30,7 @@ FLOORS = (
     ("raft.recovery",),
     ("raft.storage",),
     ("raft.transport",),
-    ("raft.endpoint", "raft.formation", "raft.peer_ports", "raft.blank", "raft.contact"),
+    ("raft.endpoint", "raft.formation", "raft.peer_ports", "raft.blank", "raft.contact", "raft.damage"),
     # The driver, from its parts up to the whole member.
     ("raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.sessions"),
     ("raft.replicated",),

@@ -100,7 +100,7 @@ _STATUS = record(
         "ClusterId": TEXT,
         "Members": array(_MEMBER),
     },
-    {"WaitingFor": TEXT},
+    {"WaitingFor": TEXT, "Damage": array(record({"File": TEXT, "Offset": integer()}))},
 )
 _URL = Body(text(validation.URL_POINTS_MAX), content_type="text/plain")
 _REFUSED = ("invalid", "unknown_member", "id_used", "no_majority", "change_in_progress")

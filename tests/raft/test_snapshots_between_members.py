@@ -10,7 +10,7 @@ import pytest
 from raft.compaction import compact
 from raft.disk import RealDisk
 from raft.endpoint import Endpoint
-from raft.errors import Unavailable
+from raft.errors import CorruptLog, Unavailable
 from raft.housekeeping import Housekeeper
 from raft.membership import AddMember
 from raft.messages import Entry, SnapshotMeta
@@ -231,3 +231,47 @@ def test_a_snapshot_overtakes_a_member_that_has_not_applied_what_it_holds(
     may_go_on.release(10)
     same_on_all(street)
     assert slow.memory.restored == [meta.index] and slow.ended.empty()
+
+
+def test_a_damaged_snapshot_is_not_sent_and_the_leader_names_its_own_file(
+    street: Street, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another member, whose log is whole, comes to lead and brings what is lacking."""
+    sleeper = street.followers()[0]
+    sleeper.stop()
+    leader = street.leader()
+    say(leader, 1, 2, 3)
+    meta = rewritten(leader)
+    [snapshot] = leader.path.glob("snapshot-*.jsonl")
+    content = bytearray(snapshot.read_bytes())
+    damaged = content.index(b'"command":2')
+    content[damaged] ^= 1
+    snapshot.write_bytes(content)
+    line = content.rindex(b"\n", 0, damaged) + 1
+    sleeper.start()
+    wait_until(lambda: "is damaged" in caplog.text, DEADLINE_S, "the damage is found")
+    wait_until(lambda: sleeper.memory.commands == [b"1", b"2", b"3"], DEADLINE_S, "somebody else leads")
+    told = [record.getMessage() for record in caplog.records if "is damaged at byte" in record.getMessage()]
+    assert len(told) == 1 and f"{snapshot}: the snapshot is damaged at byte {line}" in told[0]
+    assert leader.member.status()["Damage"] == [{"File": snapshot.name, "Offset": line}]
+    assert meta.index not in sleeper.memory.restored, "nothing damaged was taken in"
+
+
+def test_a_damaged_old_record_is_logged_once_and_shown_in_the_status(
+    street: Street, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = street.leader()
+    say(house, 1, 2)
+    [segment] = house.path.glob("log-*.jsonl")
+    content = segment.read_bytes()
+    assert "Damage" not in house.member.status()
+    place = content.index(b'"command":1')
+    with segment.open("r+b") as file:
+        file.seek(place + len(b'"command":'))
+        file.write(b"7")
+    for _ in range(3):
+        with pytest.raises(CorruptLog):
+            house.member.commands(house.memory.indexes)
+    line = content.rindex(b"\n", 0, place) + 1
+    assert house.member.status()["Damage"] == [{"File": segment.name, "Offset": line}]
+    assert sum(f"{segment}: entry" in record.getMessage() for record in caplog.records) == 1
