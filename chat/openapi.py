@@ -34,6 +34,7 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "not_taken_over": _CONFLICT,
     "clocks_differ": _CONFLICT,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unsupported_coding": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
     "too_many_attempts": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_posts": HTTPStatus.TOO_MANY_REQUESTS,
@@ -86,7 +87,7 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
     if changes:
         codes += ["foreign_origin", "outcome_unknown", "level_too_low"]
     if changes and (route.body is not None):
-        codes.append("body_too_large")
+        codes += ["body_too_large", "unsupported_coding"]
     if login and route.who is not Who.ANYBODY:
         codes += ["login_needed", "forbidden", "too_many_attempts"]
         if changes:

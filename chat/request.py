@@ -152,7 +152,10 @@ class Request:
         return Query(self._raw_query)
 
     def body(self) -> bytes:
-        """The whole body, whatever its Content-Type says.  Raises Problem (413) past the bound."""
+        """The whole body, whatever its Content-Type says.  Raises Problem: 413 past the bound, 415 for a coded one."""
+        coding = self.environ.get("HTTP_CONTENT_ENCODING", "identity")
+        if coding.lower() != "identity":
+            raise _coded()
         length = self.environ.get("CONTENT_LENGTH") or ""
         if not length:
             # Without a length there is a body only where the server marks its end (it decoded a chunked one).
@@ -325,6 +328,13 @@ def _target(environ: Environ) -> str:
     if separator and "/" not in scheme and "?" not in scheme:
         return rest[slash:] if (slash := rest.find("/")) >= 0 else "/"
     return target
+
+
+def _coded() -> Problem:
+    """RFC 9110 §15.5.16; the answer names the codings that are taken: none."""
+    detail = "Content-Encoding: compressed bodies are not read. Send the body as it is."
+    headers = (("Accept-Encoding", "identity"),)
+    return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_coding", detail, headers)
 
 
 def _too_large() -> Problem:

@@ -5,6 +5,7 @@ into NFC here too, because versions of Unicode differ from Python to Python and 
 Each check returns the value to use or raises a Problem (400) whose detail begins with the field's name.
 """
 
+import codecs
 import json
 import re
 import unicodedata
@@ -23,17 +24,32 @@ CLIENT_ID_POINTS_MAX = 128  # opaque to us: room for a UUID and a client's own p
 EMOJI_POINTS_MAX = 32  # a family of four with skin tones has eleven
 URL_POINTS_MAX = 255
 INTEGER_MAX = 2**53 - 1  # what a JavaScript client can count to
+MEMBERS_MAX = 256  # of one JSON object: no request of ours has more than a dozen
 MARKS_MAX = 30  # of a starter, as UAX #15 "Stream-Safe"; sorting n of them costs n squared, 60,000 took 5.6 s
 
 # Control characters (C0, DEL, C1), the bidi controls, lone surrogates.
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _NOT_IN_PASSWORDS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_VARIATION = re.compile(r"[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+# Code points that show nothing by themselves: Default_Ignorable_Code_Point of Unicode 15, and the blanks that are no
+# spaces (Braille blank, Hangul fillers).
+_INVISIBLE = re.compile(
+    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# The same without what emoji and some scripts need inside a word: joiners, variation selectors, tags.
+_HIDDEN = re.compile(
+    r"[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufff8]"
+)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _INTEGER = re.compile(r"[0-9]{1,16}")  # int() would also take "+5", "5_0" and other scripts' digits
 
 
 def name(field: str, value: object) -> str:
-    """A room's or user's name: 1 to 64 code points, NFC, nothing that hides or reorders text, not a path's dots."""
+    """A room's or user's name: 1 to 64 code points, NFC, no space at its ends, not a path's dots.
+
+    Nothing in it hides or reorders text, and nothing is invisible, so two names that look the same are mostly equal.
+    """
     return _name(field, _text(field, value, NAME_POINTS_MAX))
 
 
@@ -42,6 +58,10 @@ def _name(field: str, text: str) -> str:
     text = _normalised(field, text, NAME_POINTS_MAX)
     if _NOT_IN_NAMES.search(text):
         raise invalid(field, "must not have control characters, bidi controls or surrogates")
+    if _HIDDEN.search(text) or not shows_something(text):
+        raise invalid(field, "must not have invisible characters")
+    if text[0].isspace() or text[-1].isspace():
+        raise invalid(field, "must not begin or end with a space")
     if text in (".", ".."):
         raise invalid(field, 'must not be "." or ".."')
     return text
@@ -103,11 +123,21 @@ def client_id(field: str, value: object) -> str:
 
 
 def emoji(field: str, value: object) -> str:
-    """What somebody reacts with: 1 to 32 code points, NFC, no white space and nothing that hides or reorders text."""
+    """A reaction: 1 to 32 code points, NFC, no white space and nothing that hides or reorders text.
+
+    Variation selectors are taken off: 👍 is one reaction, whether a keyboard adds U+FE0F to it or not.
+    """
     text = _normalised(field, _text(field, value, EMOJI_POINTS_MAX), EMOJI_POINTS_MAX)
     if _NOT_IN_NAMES.search(text) or any(map(str.isspace, text)):
         raise invalid(field, "must not have white space, control characters, bidi controls or surrogates")
-    return text
+    if not shows_something(text):
+        raise invalid(field, "must show something")
+    return _VARIATION.sub("", text)
+
+
+def shows_something(text: str) -> bool:
+    """Whether a reader sees anything of the text: one code point that is no space and not invisible by itself."""
+    return any(not point.isspace() and not _INVISIBLE.match(point) for point in text)
 
 
 def post_id(field: str, value: object) -> int:
@@ -150,9 +180,12 @@ def peer_url(field: str, body: bytes, schemes: tuple[str, ...] = ("http",)) -> s
 
 
 def json_object(body: bytes) -> dict[str, object]:
-    """The JSON object of a body, strictly: UTF-8 without BOM, no NaN, no member twice."""
+    """The JSON object of a body, strictly: UTF-8, no NaN, no member twice, at most MEMBERS_MAX members an object.
+
+    A byte order mark before it is ignored (RFC 8259 §8.1 allows that): some editors put one before all they save.
+    """
     try:
-        value = _DECODER.decode(body.decode())
+        value = _DECODER.decode(body.removeprefix(codecs.BOM_UTF8).decode())
     except UnicodeDecodeError as error:
         raise invalid("body", f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -198,6 +231,8 @@ def _normalised(field: str, text: str, points_max: int) -> str:
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(pairs) > MEMBERS_MAX:
+        raise invalid("body", f"an object has {len(pairs):,} members, at most {MEMBERS_MAX} are allowed")
     members = dict(pairs)
     if len(members) != len(pairs):
         raise _twice([name for name, _ in pairs])
@@ -205,7 +240,8 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _twice(names: list[str]) -> Problem:
-    twice = next(name for name in names if names.count(name) > 1)
+    seen: set[str] = set()
+    twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
     known = ("Message", "User", "ClientId", "ReplyTo", "Retention", "MaxMessages")
     field = next((name for name in known if name.lower() == twice.lower()), "body")
     return invalid(field, "a member given twice")

@@ -2,12 +2,13 @@
 
 import struct
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
-from chat.frames import Frames, Said, unmasked
+from chat.frames import FRAGMENTS_MAX, Frames, Said, unmasked
 
 LIMIT = 64 * 1024
 MASK = b"\1\2\3\4"
@@ -93,13 +94,38 @@ def test_a_message_is_told_when_its_last_byte_has_come() -> None:
     assert frames.read(data[-1:] + frame(0x81, b"next")) == ["é" * 200, "next"]
 
 
-def test_no_more_is_held_of_a_frame_than_the_longest_message() -> None:
-    """Of a longer one the pieces are told as they come, for who counts them."""
+@pytest.mark.parametrize("first", [0x81, 0x01, 0x82])
+@pytest.mark.parametrize("size", [1001, 1 << 62])
+def test_a_header_that_announces_too_much_is_refused_before_a_byte_of_its_payload(first: int, size: int) -> None:
+    header = struct.pack("!BBQ", first, 0xFF, size)
+    for before in (b"", frame(0x01, b"a fragment")):
+        frames = Frames(1000)
+        said = frames.read(before + header[:5])
+        said += frames.read(header[5:])
+        assert said[-1] == CloseConnection(1009, "at most 1000 bytes")
+
+
+def test_a_frame_of_the_longest_message_is_read() -> None:
     frames = Frames(1000)
     assert frames.read(frame(0x81, b"x" * 1000)) == ["x" * 1000]
-    (piece,) = frames.read(frame(0x81, b"x" * 1001)[:500])
+    (piece,) = frames.read(frame(0x01, b"x" * 1000))
     assert isinstance(piece, TextMessage)
     assert not piece.message_finished
+
+
+@pytest.mark.parametrize("payload", [b"", b"x"])
+def test_a_message_has_a_bounded_number_of_fragments(payload: bytes) -> None:
+    frames = Frames(LIMIT)
+    assert not closes(frames.read(frame(0x01, payload)))
+    assert not closes(
+        frames.read(frame(0x00, payload) * (FRAGMENTS_MAX - 2) + frame(0x89, b"?") + frame(0x80, payload))
+    )
+    assert not closes(frames.read(frame(0x01, payload) + frame(0x00, payload) * (FRAGMENTS_MAX - 1)))
+    assert closes(frames.read(frame(0x00, payload)))
+
+
+def closes(said: list[Said]) -> bool:
+    return any(isinstance(one, CloseConnection) for one in said)
 
 
 def test_a_close_is_the_last_thing_that_is_said() -> None:

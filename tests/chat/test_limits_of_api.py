@@ -68,7 +68,20 @@ def queried(low: int, high: int) -> tuple[Sequence[object], Sequence[object]]:
 
 GENERAL, POST, SETTINGS, BOB = "/rooms/general", "/rooms/general/messages/1", "/settings", "/users/bob"
 NAMES = texts(1, 64)
-NO_NAMES = [*NAMES[1], ".", "..", "a\nb", "a\x7fb", "a\u202eb", "a\u200fb", "e" + "\u0301" * 31]
+NO_NAMES = [
+    *NAMES[1],
+    ".",
+    "..",
+    " a",
+    "a ",
+    "a\u200bb",
+    "\ufeffa",
+    "a\nb",
+    "a\x7fb",
+    "a\u202eb",
+    "a\u200fb",
+    "e" + "\u0301" * 31,
+]
 
 LIMITS = [
     Limit("a room's name", path("PUT", "/rooms/{}"), NAMES[0], NO_NAMES, "RoomName"),

@@ -110,3 +110,12 @@ def test_percent_encoding_is_undone_strictly() -> None:
     for wrong in ("%", "%4", "%G1", "%%41", "%FF", "\xff", "\u20ac", "%C3"):
         with pytest.raises(Problem, match=r"^f: "):
             percent_decoded("f", wrong)
+
+
+def test_a_compressed_body_is_refused_in_words() -> None:
+    answer = ChatClient().open("POST", GENERAL, b"\x1f\x8b", {"HTTP_CONTENT_ENCODING": "gzip"})
+    assert (answer.status_code, answer.headers["Accept-Encoding"]) == (415, "identity")
+    assert answer.json is not None
+    assert answer.json["code"] == "unsupported_coding"
+    plain = ChatClient().open("POST", GENERAL, b'{"User":"ann","Message":"hi"}', {"HTTP_CONTENT_ENCODING": "identity"})
+    assert plain.status_code == 201

@@ -19,7 +19,7 @@ def problem_in(field: str, check: object, *arguments: object) -> bool:
 
 
 @pytest.mark.parametrize(
-    "name", ["a", "general", "a/b", "...", "é", "日本", "👩‍💻", " ", "%", "x" * 64, "\U0001f600" * 64, "؀"]
+    "name", ["a", "general", "a/b", "...", "é", "日本", "👩‍💻", "a b", "%", "x" * 64, "\U0001f600" * 64, "؀"]
 )
 def test_a_name_may_have_any_character_that_shows_itself(name: str) -> None:
     assert validation.name("User", name) == name
@@ -31,6 +31,38 @@ def test_a_name_may_have_any_character_that_shows_itself(name: str) -> None:
 )
 def test_a_name_has_no_control_no_bidi_control_and_no_surrogate(point: int) -> None:
     assert problem_in("User", validation.name, f"a{chr(point)}b")
+
+
+@pytest.mark.parametrize(
+    "name", [" ", " a", "a\u3000", "a\u200bb", "\ufeffa", "a\u00adb", "\u200d", "\u2800", "a\u2060"]
+)
+def test_a_name_has_no_space_at_its_ends_and_nothing_invisible(name: str) -> None:
+    assert problem_in("RoomName", validation.name, name)
+
+
+@pytest.mark.parametrize("emoji", ["\ufe0f", "\u200d", "\u2800", "\u200d\ufe0f", "\u3164", "\U000e0020"])
+def test_a_reaction_shows_something(emoji: str) -> None:
+    assert problem_in("Emoji", validation.emoji, emoji)
+
+
+@pytest.mark.parametrize("emoji", ["👍", "❤", "1\u20e3", "👨\u200d👩\u200d👧", "é", "+1"])
+def test_a_reaction_is_the_same_with_and_without_variation_selectors(emoji: str) -> None:
+    assert validation.emoji("Emoji", emoji) == emoji
+    assert validation.emoji("Emoji", emoji + "\ufe0f") == emoji
+
+
+def test_an_object_has_at_most_256_members_at_any_depth() -> None:
+    def body(count: int) -> bytes:
+        return b"{%b}" % b",".join(b'"m%d":%d' % (n, n) for n in range(count))
+
+    assert len(validation.json_object(body(256))) == 256
+    for data in (body(257), b'{"Post":[%b]}' % body(257)):
+        with pytest.raises(Problem, match="257 members"):
+            validation.json_object(data)
+
+
+def test_a_byte_order_mark_before_a_body_is_ignored() -> None:
+    assert validation.json_object(b'\xef\xbb\xbf{"Message":"hi"}') == {"Message": "hi"}
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, ".", "..", None, 7, ["a"]])
@@ -144,7 +176,7 @@ def test_anything_else_is_no_peer_url(body: bytes) -> None:
     "body",
     [
         b"", b"hello", b"[]", b"7", b"null", b'"a"', b"{", b"{'a':1}", b'{"a":1}x', b'{"a":NaN}', b'{"a":-Infinity}',
-        b'{"a":1,"a":2}', b'{"b":{"a":1,"a":2}}', b"\xef\xbb\xbf{}", b'{"a":"\xff"}', '{"a":1}'.encode("utf-16"),
+        b'{"a":1,"a":2}', b'{"b":{"a":1,"a":2}}', b'{"a":"\xff"}', '{"a":1}'.encode("utf-16"),
         b'{"a":"\n"}', b"[" * 100_000, b'{"a":' * 100_000, b'{"a":' + b"9" * 5_000 + b"}",
     ],
 )  # fmt: skip

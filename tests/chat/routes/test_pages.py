@@ -33,10 +33,10 @@ def test_the_page_may_connect_to_every_members_advertised_origin_and_nothing_els
     assert connect.split(" ") == [
         "'self'",
         "http://10.0.0.1:12380",
-        "http://[::1]:80",
+        "http://[::1]",
         "https://chat.example",
         "ws://10.0.0.1:12380",
-        "ws://[::1]:80",
+        "ws://[::1]",
         "wss://chat.example",
     ]
 

@@ -151,7 +151,7 @@ def test_where_there_is_a_login_nobody_is_told_or_changes_it_without() -> None:
 def test_the_path_knows_two_methods() -> None:
     answer = ChatClient().open("DELETE", "/settings")
     assert answer.status_code == 405
-    assert answer.headers["Allow"] == "GET, PATCH, HEAD"
+    assert answer.headers["Allow"] == "GET, PATCH, HEAD, OPTIONS"
 
 
 def test_the_mode_is_the_operators_to_say_and_how_one_signs_up_an_admins() -> None:
