@@ -1,4 +1,4 @@
-"""A node whose clock is off by an hour leads, and neither stamps by it nor lets anything go by it."""
+"""Clocks that are wrong, on real nodes: `python -m tests.clocks` has more of them."""
 
 import os
 from datetime import UTC, datetime
@@ -7,7 +7,8 @@ from time import monotonic
 
 import pytest
 
-from tests.cluster.harness import COMMAND, READY_S, Cluster, Node
+from tests.clocks import FakeClock, rows
+from tests.cluster.harness import READY_S, Cluster, Node
 from tests.cluster.waiting import wait_until
 from tests.faults.tools import LIBFAKETIME
 
@@ -15,23 +16,10 @@ NEAR_S = 20.0  # ten that a clock may be off, and a busy machine
 OFF_S = 3600
 
 
-class Clock:
-    """Of one node, by libfaketime."""
-
-    def __init__(self, file: Path, off_s: int) -> None:
-        if not Path(LIBFAKETIME).exists():
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("this needs faketime")
-        self._file = file
-        self.set(off_s)
-        self.command = (
-            "env", f"LD_PRELOAD={LIBFAKETIME}", f"FAKETIME_TIMESTAMP_FILE={file}", "FAKETIME_CACHE_DURATION=1",
-            "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1", *COMMAND,
-        )  # fmt: skip
-
-    def set(self, off_s: int) -> None:
-        written = self._file.with_suffix(".new")
-        written.write_text(f"{off_s:+d}\n")
-        os.replace(written, self._file)
+@pytest.fixture(autouse=True)
+def _faketime() -> None:
+    if not Path(LIBFAKETIME).exists():
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("this needs faketime")
 
 
 def _lead(cluster: Cluster, id: int) -> None:
@@ -50,7 +38,7 @@ def _posted(cluster: Cluster, id: int, room: str) -> datetime:
 
 @pytest.mark.parametrize(("off_s", "way"), [(-OFF_S, "behind"), (OFF_S, "ahead of")])
 def test_a_leader_whose_clock_is_off_goes_by_those_of_the_others(tmp_path: Path, off_s: int, way: str) -> None:
-    clock, said = Clock(tmp_path / "clock-1", off_s), f"the clock here is {OFF_S} s {way} that of most members"
+    clock, said = FakeClock(tmp_path / "clock-1", off_s), f"the clock here is {OFF_S} s {way} that of most members"
     nodes = [Node(1, tmp_path, command=clock.command), Node(2, tmp_path), Node(3, tmp_path)]
     with Cluster(tmp_path, nodes=nodes) as cluster:
         cluster.start_ready()
@@ -80,3 +68,8 @@ def test_a_leader_whose_clock_is_off_goes_by_those_of_the_others(tmp_path: Path,
         nodes[0].wait_says("the clock here agrees with that of most members again")
         assert nodes[0].log().count("the clock here") == 2
         assert "the clock here" not in nodes[1].log() + nodes[2].log()
+
+
+def test_a_clock_that_was_a_year_ahead_is_accepted_and_one_that_leaps_changes_nothing(tmp_path: Path) -> None:
+    (row,) = rows("in-short", tmp_path)
+    assert row.faults() == [], row
