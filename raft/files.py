@@ -2,7 +2,8 @@
 
 The log is a base (a snapshot, or none) and the segments that count above it, in their order.  A position names a file
 by its slot here.  What a new base replaces keeps its slot, so that a read which looked its positions up before still
-finds the file, and lingers on the disk for an hour: for such reads, and for whoever is copying the directory.
+finds the file, and lingers on the disk: for such reads, and for whoever is copying the directory.  It goes after an
+hour, and earlier where it is larger than what counts.
 
 Rules.  One thread adds segments; any thread may give a new base, sweep and ask.  The lock is held for a moment, never
 across I/O.  A slot is given to another file only after its own has been removed, and only when there is no new one: a
@@ -10,6 +11,7 @@ read that is later than an hour shall find nothing rather than something else.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -21,6 +23,8 @@ from raft.segments import counted_from, sequence_of
 from raft.snapshots import SnapshotFile, checkpoint_index, is_temporary, snapshot_index
 
 LINGER_S = 3_600.0
+LINGER_MIN_S = 10.0  # where the files that linger are too large together: a read is through by then
+LINGER_BYTES_MIN = 16 << 20  # so much may linger in any case, and otherwise as much as counts
 UNFINISHED_S = 86_400.0  # what nobody has finished in a day was being made by a process that died
 
 
@@ -40,6 +44,7 @@ class Files:
         self._counted: list[int] = []  # slots: the base's, where there is one, then the segments'
         self._checkpoint = 0  # the index of the newest known
         self._due: dict[str, float] = {}  # name -> when it may go
+        self._sizes: dict[str, int] = {}  # name -> bytes, of what lingers
 
     @property
     def base(self) -> SnapshotFile | None:
@@ -118,20 +123,39 @@ class Files:
         return slot in self._counted
 
     def sweep(self, disk: Disk, data_dir: Path, now_s: float, spared: str) -> None:
-        """Remove what was replaced an hour ago or earlier, as far as that has been seen by sweeps, and what is of no
-        use to anybody; `spared` is being written.  Raises OSError.
+        """Remove what was replaced an hour ago or earlier, as far as that has been seen by sweeps, the oldest of it
+        earlier where it is too much, and what is of no use to anybody; `spared` is being written.  Raises OSError.
         """
-        names = sorted(disk.list(data_dir))
+        names, lingering = sorted(disk.list(data_dir)), []
         self.checkpointed(max(map(checkpoint_index, names), default=0))
         for name in names:
-            if name != spared and self._is_due(name, names, now_s):
-                disk.remove(data_dir / name)
-                self._forget(name)
+            linger_s = self._linger_s(name, names) if name != spared else None
+            if linger_s is None:
+                continue
+            if self._due.setdefault(name, now_s + linger_s) <= now_s:
+                self._remove(disk, data_dir, name)
+            elif linger_s == LINGER_S:
+                lingering.append(name)
+        self._bound_lingering(disk, data_dir, lingering, now_s)
         self._due = {name: due_s for name, due_s in self._due.items() if name in names}
+        self._sizes = {name: size for name, size in self._sizes.items() if name in names}
 
-    def _is_due(self, name: str, names: Sequence[str], now_s: float) -> bool:
-        linger_s = self._linger_s(name, names)
-        return linger_s is not None and self._due.setdefault(name, now_s + linger_s) <= now_s
+    def _bound_lingering(self, disk: Disk, data_dir: Path, names: Sequence[str], now_s: float) -> None:
+        """Of what lingers remove the oldest, as far as it is more than what counts."""
+        for name in names:
+            if name not in self._sizes:
+                with closing(disk.open(data_dir / name)) as file:
+                    self._sizes[name] = file.size
+        excess = sum(self._sizes[name] for name in names) - max(self.bytes, LINGER_BYTES_MIN)
+        for name in sorted(names, key=lambda name: (self._due[name], name)):
+            if excess <= 0 or now_s < self._due[name] - LINGER_S + LINGER_MIN_S:
+                return
+            excess -= self._sizes[name]
+            self._remove(disk, data_dir, name)
+
+    def _remove(self, disk: Disk, data_dir: Path, name: str) -> None:
+        disk.remove(data_dir / name)
+        self._forget(name)
 
     def _linger_s(self, name: str, names: Sequence[str]) -> float | None:
         """How long a file that is there, among these, may stay; None: for good."""

@@ -47,7 +47,8 @@ ERASED_NOTE_S = KEEP_S / 8  # between two notes of what was taken back: so often
 FREED_MIN_SHARE = 4  # what a compaction frees is at least this part of that size: it takes a new process
 MARK_ENTRIES = 1_000  # between two notes of what is live,
 MARK_SHARE = 8  # or this part of the size below which nobody misses the space
-WAIT_ENTRIES = 200_000  # so many stay for a member that lags behind; past that it gets a snapshot
+WAIT_ENTRIES = 200_000  # so many stay for a member that lags behind, and no more bytes than a snapshot has, or than
+# nobody misses; past that it gets a snapshot
 CONTACT_MS = 10_000  # who was not heard for so long is not waited for
 YIELD_S = 0.01  # after each step of a millisecond or some
 CHECKPOINT_BYTES = 8 << 20  # some 30,000 entries, which are applied in half a second
@@ -215,15 +216,23 @@ class Housekeeper:
     def _furthest_mark(self, now_s: float) -> "_Mark | None":
         """The last one up to which the log may go; those before it are forgotten."""
         applied = self._applier.last_applied
-        limit = max(self._door.look(_least_held), applied - WAIT_ENTRIES)
+        held = self._door.look(_least_held)
         found = None
         for mark in self._marks:
-            if mark.index > limit or (mark.index > applied - KEEP_ENTRIES and self._is_kept(mark, now_s)):
+            waits = mark.index > held and self._is_waited_for(mark, applied)
+            if waits or (mark.index > applied - KEEP_ENTRIES and self._is_kept(mark, now_s)):
                 break
             found = mark
         while found is not None and self._marks[0] is not found:
             self._marks.popleft()
         return found
+
+    def _is_waited_for(self, mark: "_Mark", applied: int) -> bool:
+        """Whether what came after it is to stay for a member that lacks what came before."""
+        if mark.index > applied:
+            return True
+        wait_bytes = max(self._live_bytes(mark), self._compact_bytes)
+        return mark.index > applied - WAIT_ENTRIES and self._storage.entry_bytes_above(mark.index) < wait_bytes
 
     def _is_kept(self, mark: "_Mark", now_s: float) -> bool:
         """Whether what came after it, of the newest entries, is to stay in the log."""

@@ -4,7 +4,7 @@ A rewrite replays the log into a blank state machine and copies what is live.  T
 threads of the member's own process would have to share with those that answer clients (the GIL), so it is done by a
 child of low priority.  It only reads the log, while its parent appends to it, and makes one new file, whole or not at
 all.  The parent puts that in place.  A child whose parent has gone ends; so does one that takes the disk's last space,
-which the parent's log needs.
+which the parent's log needs.  While it works it writes empty lines; one that stops doing so is killed.
 """
 
 import errno
@@ -15,7 +15,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 
 from raft.compaction import compact
 from raft.disk import TEMPORARY_SUFFIX, RealDisk
@@ -25,6 +27,9 @@ from raft.messages import SnapshotMeta
 from raft.replicated import StateMachine
 
 NICENESS = 19  # it has time; a machine that is busy with posts would do fewer of them
+PROGRESS_S = 1.0  # between two empty lines
+STUCK_S = 300.0  # without one: loading the state of millions of posts takes a part of that on a busy machine
+KILLED_S = 5.0  # for a child that was killed to be gone; in a disk's hands it may never be
 SPARE_BYTES = 8 << 20  # of the disk stay free: a log that finds it full ends its member, a rewrite can wait
 
 
@@ -47,17 +52,27 @@ class ChildRewriter:
         with self._lock:
             if self._stopped:
                 raise RewriteStopped
+            if self._child is not None and self._child.poll() is None:
+                raise RewriteFailed(f"process {self._child.pid}, which was killed, has not ended yet")
             self._child = child = self._start(command, environment)
-        said, complaints = _wait_for(child, meanwhile)
+        try:
+            said, complaints = _wait_for(child, meanwhile)
+        except _Stuck:
+            self._remove_unfinished(child)
+            raise RewriteFailed(f"process {child.pid} made no progress for {STUCK_S:.0f} s and was killed") from None
         if child.returncode:
-            for unfinished in self._data_dir.glob(f"*.{child.pid}{TEMPORARY_SUFFIX}"):
-                unfinished.unlink(missing_ok=True)  # one that was killed could not
+            self._remove_unfinished(child)
             if self._stopped:
                 raise RewriteStopped
             why = complaints.strip().rpartition("\n")[2] or f"the process for it ended with code {child.returncode}"
             raise RewriteFailed(why)
         index, term, time, configuration_index, configuration = json.loads(said)
         return SnapshotMeta(index, term, time, configuration_index, configuration.encode())
+
+    def _remove_unfinished(self, child: "subprocess.Popen[str]") -> None:
+        """Remove what a child that was killed could not."""
+        for unfinished in self._data_dir.glob(f"*.{child.pid}{TEMPORARY_SUFFIX}"):
+            unfinished.unlink(missing_ok=True)
 
     @staticmethod
     def _start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
@@ -81,21 +96,40 @@ class ChildRewriter:
                 self._child.kill()
 
 
+class _Stuck(Exception):
+    """The child was killed, because it made no progress."""
+
+
 def _wait_for(child: "subprocess.Popen[str]", meanwhile: Callable[[], None]) -> tuple[str, str]:
-    """What it wrote until it ended."""
+    """Return what it wrote until it ended.  Raises _Stuck."""
+    said, progress_s = 0, monotonic()
     while True:
         try:
             return child.communicate(timeout=CHECK_S)
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as waiting:
             meanwhile()
+            so_far = len(waiting.output or b"")
+            if so_far > said:
+                said, progress_s = so_far, monotonic()
+            elif monotonic() - progress_s >= STUCK_S:
+                break
+    child.kill()
+    with suppress(subprocess.TimeoutExpired):
+        child.communicate(timeout=KILLED_S)
+    raise _Stuck
 
 
 def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> int:
     """The child: `DATA_DIR UP_TO`; prints the SnapshotMeta as a JSON list."""
     data_dir, up_to = arguments
-    parent = os.getppid()
+    parent, said_s = os.getppid(), monotonic()
 
     def pause() -> None:
+        nonlocal said_s
+        if monotonic() - said_s >= PROGRESS_S:
+            said_s = monotonic()
+            sys.stdout.write("\n")
+            sys.stdout.flush()
         if os.getppid() != parent:
             sys.exit("the member that asked for it has gone")
         if shutil.disk_usage(data_dir).free < SPARE_BYTES:

@@ -223,7 +223,7 @@ def test_a_state_that_tells_too_little_is_live_has_no_compaction_follow_the_othe
 
 def test_a_compaction_frees_something_worth_a_process(member: Member) -> None:
     member.lacking = COMPACT_ENTRIES // 4
-    member.grow(COMPACT_ENTRIES * 2, live=0)
+    member.grow(COMPACT_ENTRIES + COMPACT_ENTRIES // 8, live=0)
     assert due(member) == 0
     member.lacking += MARK_ENTRIES
     assert due(member) == COMPACT_ENTRIES // 4 + MARK_ENTRIES
@@ -251,13 +251,26 @@ def test_what_is_deleted_is_gone_after_a_day_if_nobody_writes(member: Member) ->
 
 def test_a_member_that_lacks_entries_is_waited_for_within_bounds(member: Member) -> None:
     member.lacking = 4_000
-    member.grow(60_000, live=0)
+    member.grow(23_900, live=0)
     assert due(member) == 0  # it would free no more than 4,000 entries
+    member.grow(20_000, live=0)
     member.lacking = 25_000
     assert due(member) == 25_000
+
+
+def test_a_member_that_lags_behind_is_waited_for_up_to_a_number_of_entries(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.raft.test_housekeeping.ENTRY_BYTES", 5)
     member.lacking = 30_000
-    member.grow(20_000 + WAIT_ENTRIES, live=0)
+    member.grow(500_000, live=0)
     assert due(member) == member.last_applied - WAIT_ENTRIES
+
+
+def test_a_member_that_lags_behind_is_waited_for_up_to_the_size_of_a_snapshot_only(member: Member) -> None:
+    member.lacking = 30_000
+    member.grow(100_000, live=0)
+    assert due(member) == member.last_applied - COMPACT_ENTRIES
 
 
 def test_what_was_taken_back_leaves_the_disk_after_a_day_however_little_that_is(member: Member) -> None:

@@ -178,3 +178,19 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
     except FileNotFoundError:
         return ""
+
+
+def test_a_child_that_makes_no_progress_is_killed_and_leaves_nothing(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rewriting, "STUCK_S", 0.3)
+    assert "made no progress" in failure(HANGS, log)
+
+
+def test_a_child_that_takes_long_and_makes_progress_is_waited_for(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewriting, "STUCK_S", 0.5)
+    slow = (
+        "import sys, threading\nfor n in range(8): print(flush=True); threading.Event().wait(0.1)\n"
+        "print('[20, 1, 20, 0, \"{}\"]')"
+    )
+    assert ChildRewriter((sys.executable, "-S", "-c", slow), log)(LAST).index == LAST

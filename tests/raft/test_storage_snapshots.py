@@ -12,7 +12,7 @@ import pytest
 from raft.disk import Disk
 from raft.documents import Document
 from raft.errors import CorruptLog, InvalidMessage, StartRefused
-from raft.files import LINGER_S
+from raft.files import LINGER_MIN_S, LINGER_S
 from raft.indexes import index_name
 from raft.membership import Configuration, Member
 from raft.messages import Entry, HardState, SnapshotMeta
@@ -183,6 +183,22 @@ def test_what_was_replaced_lingers_for_an_hour(tmp_path: Path, storage: Storage,
     assert storage.bytes_on_disk == sum(path.stat().st_size for path in tmp_path.glob("*.jsonl"))
     check_on_base(storage, log, 30, [4])
     check_on_base(Storage.open(UnsyncedDisk(), tmp_path), log, 30, [4])
+
+
+def test_of_what_was_replaced_no_more_lingers_than_what_counts(
+    tmp_path: Path, storage: Storage, log: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raft.files.LINGER_BYTES_MIN", 0)
+    storage.adopt(compacted(UnsyncedDisk(), tmp_path, log, 30, []))
+    storage.sweep(1000.0)
+    before = sorted(path.name for path in tmp_path.iterdir())
+    storage.sweep(1000.0 + LINGER_MIN_S - 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before, "a read may be under way"
+    storage.sweep(1000.0 + LINGER_MIN_S)
+    left = sum(path.stat().st_size for path in tmp_path.glob("*.jsonl"))
+    assert storage.bytes_on_disk < left <= 2 * storage.bytes_on_disk
+    assert segment_name(1, 1) not in {path.name for path in tmp_path.iterdir()}, "the oldest goes first"
+    check_on_base(storage, log, 30, [])
 
 
 def test_what_had_been_replaced_before_the_start_goes_an_hour_after_it_was_seen(
