@@ -92,6 +92,8 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
         codes += ["login_needed", "forbidden", "too_many_attempts"]
         if changes:
             codes += ["not_your_name", "archived"]
+    if not login and route.who is Who.ADMIN:
+        codes += ["login_needed", "forbidden"]  # where there was a login once
     if login and "consistency" in route.query:
         codes.append("no_recent_leader")
     if not login:

@@ -30,6 +30,7 @@ from chat.state import access
 from chat.state.access import ANYBODY, Acting
 from chat.state.machine import ChatState
 from chat.state.results import Refusal, Success
+from chat.state.settings import OPEN
 
 BODY_BYTES_MAX = 128 * 1024
 WAIT_S = 5.0  # for `min_index`: as long as anybody waits for an answer that may be 503
@@ -210,6 +211,25 @@ class Request:
             raise problem_of_refusal(found)
         return found
 
+    @property
+    def is_stranger(self) -> bool:
+        """Whether there is a login, and the request has not proved who it is from."""
+        return self.state.guarded and not self.actor.by and self.state.ask(lambda tables: tables.settings.auth != OPEN)
+
+    def administering(self) -> Actor:
+        """Catch up, and return the operator or the admin who asks to change the cluster as a whole.
+
+        Raises Problem: 401, 403, 503.  Before the first account anybody may, in the open mode.
+        """
+        self.catch_up()
+        actor = self.services.gatekeeper.recognise_admin(self.environ)
+        if actor is None:
+            raise refused()
+        found = self.state.ask(lambda tables: access.administering(tables, actor))
+        if isinstance(found, Refusal):
+            raise problem_of_refusal(found)
+        return actor
+
     def acting_on_accounts(self) -> Acting:
         """Who asks, where it is about accounts.  Raises Problem: 401, 403, and 409 where there are none."""
         found = self.state.ask(lambda tables: access.acting_on_accounts(tables, self.actor))
@@ -224,6 +244,8 @@ class Request:
     def head(self, response: Response) -> Headers:
         """The answer's header fields but for Content-Length, which is the server's."""
         head = response.head(self.replica.last_applied)
+        if response.log_index is None and self.is_stranger:
+            head = [field for field in head if field[0] != "X-Raft-Index"]  # it would tell of private activity
         if prefix := self.environ.get("SCRIPT_NAME"):
             head = prefixed(prefix, head)
         if "HTTP_ORIGIN" in self.environ and self.method in ("GET", "HEAD"):

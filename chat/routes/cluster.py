@@ -2,22 +2,30 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 
 from chat import validation
+from chat.commands import Actor
 from chat.history import timestamp
 from chat.problems import Problem, problem_of
 from chat.request import Request, Response, json_line
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import BOOLEAN, MEMBER_ID, MOMENT, TEXT, array, integer, record, text, word
-from chat.state.accounts import ADMIN
 from raft.errors import RaftError
 from raft.membership import AddMember, Change, MoveMember, PlanPromotion, RemoveMember
 
+HEALTH = ("Id", "Leader", "Term", "Role")
+
 
 def status(request: Request) -> Response:
-    """GET /raft: this member's view; always answers."""
-    body = json.dumps(request.replica.status(), ensure_ascii=False).encode() + b"\n"
+    """GET /raft: this member's view; always answers.  Under a login strangers get no more than its health."""
+    status = request.replica.status()
+    with suppress(Problem):  # a bad token is a stranger's
+        request.actor = request.services.gatekeeper.recognise(request.environ) or Actor()
+    if request.is_stranger:
+        status = {name: status[name] for name in HEALTH if name in status}
+    body = json.dumps(status, ensure_ascii=False).encode() + b"\n"
     return Response(HTTPStatus.OK, body, headers=[("Cache-Control", "no-store")])
 
 
@@ -73,9 +81,7 @@ def _administer(request: Request, act: Callable[[], None]) -> Response:
 
     The membership is the engine's, so who may change it is decided here and not where it is applied.
     """
-    request.catch_up()
-    if request.acting().role != ADMIN:
-        raise Problem(HTTPStatus.FORBIDDEN, "forbidden", "Authorization: only an admin or the operator may do that")
+    request.administering()
     try:
         with request.ungated():
             act()
@@ -94,13 +100,16 @@ _STATUS = record(
         "Leader": integer(),
         "Term": integer(),
         "Role": word("follower", "candidate", "leader", "starting"),
+    },
+    {
         "CommitIndex": integer(),
         "LastApplied": integer(),
         "LastIndex": integer(),
         "ClusterId": TEXT,
         "Members": array(_MEMBER),
+        "WaitingFor": TEXT,
+        "Damage": array(record({"File": TEXT, "Offset": integer()})),
     },
-    {"WaitingFor": TEXT, "Damage": array(record({"File": TEXT, "Offset": integer()}))},
 )
 _URL = Body(text(validation.URL_POINTS_MAX), content_type="text/plain")
 _REFUSED = ("invalid", "unknown_member", "id_used", "no_majority", "change_in_progress")

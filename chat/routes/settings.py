@@ -29,9 +29,9 @@ def show(request: Request) -> Read:
 def configure(request: Request) -> Response:
     """PATCH /settings: all settings as they are from then on."""
     fields = validation.json_object(request.body())
-    request.catch_up()
+    actor = request.administering()
     signup = request.state.ask(lambda tables: tables.settings.signup)
-    change = check_auth(fields, request.actor, signup) or check(fields, request.actor)
+    change = check_auth(fields, actor, signup) or check(fields, actor)
     changed = request.carry_out(change)
     assert isinstance(changed, SettingsChanged)
     return Response(HTTPStatus.OK, _json(changed.settings), log_index=changed.index)

@@ -23,6 +23,7 @@ NOT_YOUR_NAME = Refusal("not_your_name", "User: not the name that this token was
 _NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
 ARCHIVED = Refusal("archived", "RoomName: this room is archived")
 _NOT_A_MEMBER = Refusal("forbidden", "RoomName: only members may post there")
+NOT_AN_ADMIN = Refusal("forbidden", "Authorization: only an admin or the operator may do that")
 OPEN_MODE = Refusal("open_mode", "Authorization: there are no accounts in the open mode")
 NAMELESS = Refusal("forbidden", "Authorization: this token has no user, and so cannot post")
 
@@ -53,7 +54,24 @@ def acting(tables: Tables, actor: Actor) -> Acting | Refusal:
         return BAD_TOKEN
     if actor.user and actor.user != token.user:
         return NOT_YOUR_NAME
-    return Acting(token.user, tables.users[token.user].role)
+    user = tables.users[token.user]
+    return Acting(user.name, user.role) if user.active else BAD_TOKEN
+
+
+def administering(tables: Tables, actor: Actor) -> Acting | Refusal:
+    """The operator or an admin, for changes of the cluster as a whole; in the open mode too, once there is an account.
+
+    The log may hold private rooms and password hashes from then on, so not everybody may add a node that copies it.
+    """
+    if actor.by == OPERATOR or not tables.users:
+        who = acting(tables, actor)
+    elif actor.by <= 0:
+        who = LOGIN_NEEDED
+    else:
+        token = tables.tokens.get(actor.by)
+        user = None if token is None else tables.users[token.user]
+        who = BAD_TOKEN if user is None or not user.active else Acting(user.name, user.role)
+    return who if isinstance(who, Refusal) or who.role == ADMIN else NOT_AN_ADMIN
 
 
 def acting_on_accounts(tables: Tables, actor: Actor) -> Acting | Refusal:

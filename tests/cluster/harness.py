@@ -16,12 +16,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.cluster.clients import HOST, Answer, request
+from chat.cli import operator_file
+from tests.cluster.clients import HOST, Answer, Client, request
 from tests.cluster.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,12 +126,19 @@ class Node:
         return request(self.port, method, path, body, timeout_s, self.host)
 
     def status(self, timeout_s: float = 2) -> dict[str, Any]:
-        """`GET /raft`.  Raises OSError while the node does not answer."""
-        answer = self.request("GET", "/raft", timeout_s=timeout_s)
+        """`GET /raft`, as the operator.  Raises OSError while the node does not answer."""
+        with Client(self.port, timeout_s, self.host, token=self.operator_token()) as client:
+            answer = client.request("GET", "/raft")
         assert answer.status == 200, answer
         found = answer.json()
         assert isinstance(found, dict)
         return found
+
+    def operator_token(self) -> str:
+        """The secret that the node's operator has by its data directory; "" while there is none."""
+        with suppress(OSError, ValueError):
+            return operator_file.read(self.data_dir).token
+        return ""
 
     def log(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""

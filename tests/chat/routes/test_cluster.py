@@ -2,6 +2,10 @@
 
 import pytest
 
+from chat.commands import OPERATOR, Actor
+from chat.commands.cluster import SetAuth
+from chat.state.settings import INVITE, OPEN
+from chat.state.tables import Tables
 from raft.errors import ChangeRefused
 from raft.membership import AddMember, MoveMember, PlanPromotion, RemoveMember
 from tests.chat.chat_client import OPERATORS_SECRET, ChatClient, refused
@@ -159,6 +163,65 @@ def test_where_there_is_a_login_the_membership_is_an_admins_and_the_operators(me
     for secret in (chat.secret["ann"], OPERATORS_SECRET):
         assert chat.open(method, target, URL, bearer(secret)).status_code == 204
     assert chat.get("/raft").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("POST", "/raft/4", URL),
+        ("PUT", "/raft/4", URL),
+        ("DELETE", "/raft/3", b""),
+        ("POST", "/raft/3/promote", b""),
+        ("POST", "/raft/3/lead", b""),
+        ("POST", "/raft/clock", b""),
+        ("PATCH", "/settings", b'{"MaxRooms":1}'),
+    ],
+)
+def test_once_there_was_an_account_the_cluster_is_an_admins_in_the_open_mode_too(
+    method: str, target: str, body: bytes
+) -> None:
+    """Or anybody could add a node of their own, which gets the whole log with its private rooms."""
+    chat = LoginClient()
+    chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
+    assert chat.say("ann", User="anybody").status_code == 201
+    assert code(chat.open(method, target, body)) == (401, "login_needed")
+    for name in ("bob", "gus"):
+        assert code(chat.open(method, target, body, bearer(chat.secret[name]))) == (403, "forbidden")
+    assert code(chat.open(method, target, body, bearer("rc_" + "x" * 43)))[0] == 401
+    assert (chat.replica.changes, chat.replica.transfers) == ([], [])
+    for secret in (chat.secret["ann"], OPERATORS_SECRET):
+        assert chat.open(method, target, body, bearer(secret)).status_code in (200, 204)
+
+
+def test_an_admin_who_is_deactivated_is_none_whatever_their_token_says() -> None:
+    chat = LoginClient()
+
+    def deactivate(tables: Tables) -> None:  # without the ending of the tokens, which is another guard
+        tables.users["ann"] = tables.users["ann"]._replace(active=False)
+
+    chat.state.ask(deactivate)
+    assert code(chat.open("POST", "/raft/4", URL, bearer(chat.secret["ann"]))) == (401, "bad_token")
+    assert code(chat.say("ann")) == (401, "bad_token")
+    chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
+    assert code(chat.open("POST", "/raft/4", URL, bearer(chat.secret["ann"]))) == (401, "bad_token")
+
+
+def test_under_a_login_strangers_are_told_the_health_of_a_node_and_no_more() -> None:
+    chat = LoginClient()
+    for environ in ({}, bearer("rc_" + "x" * 43)):
+        answer = chat.open("GET", "/raft", environ=environ)
+        assert answer.status_code == 200
+        assert answer.json is not None
+        assert set(answer.json) == {"Id", "Leader", "Term", "Role"}
+        assert "X-Raft-Index" not in answer.headers
+    for target in ("/raft/x", "/rooms", "/", "/openapi.json", "/nowhere/at/all"):
+        assert "X-Raft-Index" not in chat.get(target).headers
+    known = chat.ask("gus", target="/raft")
+    assert known.json is not None
+    assert "Members" in known.json
+    assert known.headers["X-Raft-Index"].isdecimal()
+    chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
+    assert "X-Raft-Index" in chat.get("/raft").headers
 
 
 def test_a_membership_is_not_changed_by_who_was_revoked_meanwhile() -> None:

@@ -163,7 +163,7 @@ def test_the_mode_is_the_operators_to_say_and_how_one_signs_up_an_admins() -> No
     answer = chat.ask("ann", "PATCH", "/settings", {"Signup": "open"})
     assert answer.json == {**NOTHING, "Auth": "login", "Signup": "open"}
     assert chat.open("PATCH", "/settings", b'{"Auth":"open"}', operator).json == {**NOTHING, "Signup": "open"}
-    assert code(chat.open("PATCH", "/settings", b'{"Auth":"login"}')) == (403, "forbidden")
-    assert code(chat.open("PATCH", "/settings", b'{"Signup":"open"}')) == (409, "open_mode")
+    assert code(chat.open("PATCH", "/settings", b'{"Auth":"login"}')) == (401, "login_needed")
+    assert code(chat.open("PATCH", "/settings", b'{"Signup":"open"}')) == (401, "login_needed")
     both = b'{"auth":"login","signup":"invite"}'
     assert chat.open("PATCH", "/settings", both, operator).json == {**NOTHING, "Auth": "login"}
