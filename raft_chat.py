@@ -22,6 +22,7 @@ from chat.announcing import Announcer
 from chat.app import create_app, never_waits
 from chat.auth import OPERATOR, SETUP, new_secret
 from chat.cli import auth, clock, operator_file, user
+from chat.cli.log_lines import LineFormatter
 from chat.cli.operator_file import OperatorFile
 from chat.cli.options import OptionRefused, Options, read_options
 from chat.commands import LEVEL, Actor
@@ -326,9 +327,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in SUB_COMMANDS:
             return SUB_COMMANDS[arguments[0]](arguments[1:], os.environ)
         options = read_options(arguments, os.environ)
-        logging.basicConfig(
-            level=options.log_level.upper(), format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr
-        )
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(LineFormatter())
+        logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
         gc.freeze()
         gc.set_threshold(*GARBAGE)
         return NodeProcess(options).run()

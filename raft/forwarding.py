@@ -47,7 +47,10 @@ class Leader:
             raise ConnectionError(f"member {leader_id} is not in the configuration")
         if self._connection is None or self._connection.url != member.url:
             self.close()
-            self._connection = Connection(member.url, self._addresses, leader_id)
+            try:
+                self._connection = Connection(member.url, self._addresses, leader_id)
+            except ValueError as error:
+                raise ConnectionError(str(error)) from None
         self._connection.open(self._timeout_s)
 
     def call(self, call: Call) -> Answer:

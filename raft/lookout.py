@@ -62,7 +62,10 @@ class Lookout:
         return [member for id, member in node.configuration.members.items() if id != self._id]
 
     def _was_removed(self, asked: Member) -> bool:
-        connection = Connection(asked.url, self._addresses, asked.id)
+        try:
+            connection = Connection(asked.url, self._addresses, asked.id)
+        except ValueError:
+            return False  # nobody can be reached there
         try:
             status, body = connection.call(encode(self._sender(), Hello(self._id, asked.id)), ANSWER_TIMEOUT_S)
             sender, reply = decode_answer(body)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from raft.errors import ChangeRefused, InvalidMessage
+from raft.urls import is_client_url
 
 MEMBERS_MAX = 64  # each costs the leader two threads and two connections
 
@@ -212,4 +213,9 @@ def _member(value: dict[str, Any]) -> Member:
     for field in fields(Member):
         if type(known.get(field.name, field.default)) is not field.type:  # not isinstance: True is an int
             raise InvalidMessage(f"a configuration with a {field.name} that is missing or not of its type")
-    return Member(**known)
+    member = Member(**known)
+    if not all(text.isprintable() for text in (member.url, member.incarnation)):
+        raise InvalidMessage("a configuration with a text that is not printable")
+    if member.advertise and not is_client_url(member.advertise):
+        raise InvalidMessage(f"a configuration with the advertised URL {member.advertise!r}, which is none")
+    return member

@@ -103,7 +103,7 @@ class Notices:
                 lane = self._lanes[member.id] = Lane(
                     member.url, f"raft-notice-{member.id}", self._deliver, self._addresses, member.id
                 )
-            except RuntimeError:  # no thread is to be had; maybe the next time
+            except (RuntimeError, ValueError):  # no thread is to be had; maybe the next time
                 return None
         return lane
 

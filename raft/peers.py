@@ -52,6 +52,7 @@ logger = logging.getLogger(__name__)
 URGENT, APPENDS, SNAPSHOTS = "urgent", "append", "snapshot"
 APPEND_TIMEOUTS = 4  # how many election timeouts a follower's disk may take before the append is sent again
 SNAPSHOT_PAUSE_S = 1.0  # after a transfer that broke off: where the reason is a full disk, it lasts
+DETAIL_POINTS_MAX = 500  # of a refusal's words, for the log
 DAMAGE_PAUSE_S = 5.0  # before it is tried again to send what is damaged here
 SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a slow disk
 LOOK_SHARE = 2  # of an election timeout: a piece that still is on the line by then holds heartbeats up
@@ -111,7 +112,7 @@ class Peers:
             return None
         try:
             lane = Lane(member.url, f"raft-{kind}-{member.id}", self._deliver, self._addresses, member.id)
-        except RuntimeError as error:  # no thread is to be had: the message is lost, as on a network
+        except (RuntimeError, ValueError) as error:  # no thread is to be had, or no URL: lost, as on a network
             self._say_unreachable(member.id, member.url, error)
             return None
         self._lanes[member.id, kind] = lane
@@ -311,6 +312,6 @@ def read_refusal(body: bytes) -> tuple[str, str, str]:
     """(code, detail, cluster id) of an error that endpoint.py sent."""
     try:
         problem = json.loads(body)
-        return str(problem["code"]), str(problem["detail"]), str(problem.get("cluster_id", ""))
+        return str(problem["code"]), str(problem["detail"])[:DETAIL_POINTS_MAX], str(problem.get("cluster_id", ""))
     except (ValueError, KeyError, TypeError):
         return "", "an answer that cannot be read", ""

@@ -22,6 +22,7 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from raft.errors import InvalidMessage
+from raft.urls import is_peer_url
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ def parse_peer_url(url: str) -> tuple[str, int]:
         raise ValueError(f"{url!r} lacks a host or a port")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
         raise ValueError(f"{url!r} has more than http://host:port")
+    if not is_peer_url(url):  # urlsplit drops line breaks in silence, and takes what no host is called
+        raise ValueError(f"{url!r} is not like http://host:port")
     return parts.hostname, parts.port
 
 

@@ -46,6 +46,7 @@ from raft.messages import (
     TransferLeadership,
 )
 from raft.records import RECORD_BYTES_MAX, decode_entries
+from raft.urls import is_client_url
 
 FORMAT = 2  # of everything said between members
 ENTRIES_MAX = 65_536  # lines behind the first of one body; the body's bytes are bounded by the server
@@ -96,7 +97,6 @@ _PLAIN_HEADS = {
     for cls, shape in _SHAPES.items()
     if shape and set(shape.values()) <= set(_PLAIN_VALUES)
 }
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can say them, UTF-8 cannot
 _PROPOSAL = re.compile(rb'\{"id":\[([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16})\],"command":([^\n]+)\}')
 
 
@@ -233,7 +233,8 @@ def _decode_object(line: bytes) -> dict[str, Any]:
 def _decode_sender(value: object) -> Sender:
     if isinstance(value, list) and len(value) >= 5:  # a later version may say more
         id, level = value[0], value[4]
-        if _is_number(id) and _is_number(level) and id and level and all(_is_text(text) for text in value[1:4]):
+        said = all(_is_text(text) for text in value[1:4]) and (not value[3] or is_client_url(value[3]))
+        if _is_number(id) and _is_number(level) and id and level and said:
             return Sender(*value[:5])
     raise InvalidMessage("from: not [id, incarnation, cluster id, advertised URL, level]")
 
@@ -243,7 +244,8 @@ def _is_number(value: object) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= TEXT_POINTS_MAX and not _LONE_SURROGATE.search(value)
+    """Whether this is a short text that may stand in a line of the log."""
+    return isinstance(value, str) and len(value) <= TEXT_POINTS_MAX and value.isprintable()
 
 
 def _shown(value: object) -> str:

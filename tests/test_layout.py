@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the ground up; modules that share a line do not import each other.
 FLOORS = (
-    ("raft.errors", "raft.messages", "raft.planes", "raft.timing"),
+    ("raft.errors", "raft.messages", "raft.planes", "raft.timing", "raft.urls"),
     ("raft.membership", "raft.records"),
     ("raft.wire", "raft.admission"),
     ("raft.log", "raft.pieces", "raft.progress"),
@@ -106,7 +106,7 @@ FLOORS = (
     ("chat.routes.name_pages",),
     ("chat.openapi", "chat.routes.*"),
     ("chat.app",),
-    ("chat.cli.operator_file", "chat.cli.options"),
+    ("chat.cli.log_lines", "chat.cli.operator_file", "chat.cli.options"),
     ("chat.cli.client",),
     ("chat.cli.*",),
     ("chat", "chat.state", "chat.routes", "chat.cli", "static"),

@@ -231,7 +231,7 @@ def test_nobody_there_is_a_connection_error() -> None:
         call(connection)
 
 
-@pytest.mark.parametrize("host", ["a..b", "x" * 64, "xn--\u00fc" + "y" * 70])
+@pytest.mark.parametrize("host", ["a..b", "x" * 64, "xn--" + "y" * 70])
 def test_a_host_that_cannot_be_a_name_is_an_os_error_like_one_that_is_not_there(host: str) -> None:
     with connected(f"http://{host}:1") as connection, pytest.raises(OSError, match=r"."):
         call(connection)

@@ -39,12 +39,13 @@ from raft.wire import NUMBER_MAX, Answer, Call
 numbers = st.one_of(st.integers(0, 5), st.integers(0, NUMBER_MAX))
 ids = st.one_of(st.integers(1, 5), st.integers(1, NUMBER_MAX))
 flags = st.booleans()
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+texts = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=30).filter(str.isprintable)
 commands = st.sampled_from([b"1", b"{}", b'{"Message":"\xc3\xa4\\n"}', b'"}"', b"[[],null]"])
-senders = st.builds(Sender, ids, texts, texts, texts, ids)
 urls = st.integers(1, 65535).map(lambda port: f"http://127.0.0.1:{port}")
+advertised = st.one_of(st.just(""), urls)
+senders = st.builds(Sender, ids, texts, texts, advertised, ids)
 
-members = st.builds(Member, ids, urls, flags, flags, texts, texts, numbers)
+members = st.builds(Member, ids, urls, flags, flags, texts, advertised, numbers)
 configurations = st.builds(
     Configuration,
     st.lists(members, max_size=3).map(lambda found: {member.id: member for member in found}),

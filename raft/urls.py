@@ -1,0 +1,26 @@
+"""What a URL may look like that another node or an operator names: it goes into the log, into lines and into headers.
+
+One with a line break would forge lines of the log, one with a semicolon a directive of the page's policy.
+"""
+
+import re
+
+URL_POINTS_MAX = 2048
+_PEER = re.compile(r"http://(?:\[[0-9A-Fa-f:.]+(?:%[\w.~-]+)?\]|[^\[\]:/?#@\s]+):([0-9]{1,5})/?")
+_CLIENT = re.compile(r"https?://[^/?#@\s;,]+(?:/[A-Za-z0-9._~%!$&()*+=:@/-]*)?")
+_NEVER = frozenset(" \"'<>\\^`{|}")
+
+
+def is_peer_url(url: str) -> bool:
+    """Whether this is `http://host:port`, of printable ASCII."""
+    match = _PEER.fullmatch(url) if _is_plain(url) else None
+    return match is not None and 0 < int(match[1]) < 1 << 16
+
+
+def is_client_url(url: str) -> bool:
+    """Whether this is an http or https URL without query, of printable ASCII."""
+    return _is_plain(url) and _CLIENT.fullmatch(url) is not None
+
+
+def _is_plain(url: str) -> bool:
+    return len(url) <= URL_POINTS_MAX and url.isascii() and url.isprintable() and not _NEVER.intersection(url)
