@@ -201,16 +201,29 @@ class RunningMember:
         return committed
 
     def hand_over(self, timeout_s: float) -> None:
-        """Where this member leads, have another one lead, so that its absence need not be noticed first."""
-        try:
-            if self._door.enter(lambda node: node.transfer_leadership()) == self.id:
-                return
-        except (NotLeader, ChangeRefused):
-            return
+        """Where this member leads, have another one lead, so that its absence need not be noticed first.
+
+        A transfer that is given up, because a busy machine was too slow for it, is asked for again.
+        """
         deadline_s = time.monotonic() + timeout_s
-        while self._door.leader_id in (0, self.id) and time.monotonic() < deadline_s:
-            if self._stopping.wait(POLL_S):
+        next_s, has_begun = 0.0, False
+        while self.leads or (has_begun and not self._door.leader_id):
+            now_s = time.monotonic()
+            if now_s >= deadline_s or self._stopping.wait(POLL_S):
                 return
+            if self.leads and now_s >= next_s:
+                target = self._begin_hand_over()
+                if target == self.id:
+                    return  # nobody else votes
+                has_begun = has_begun or target > 0
+                next_s = now_s + (self._timeout_s if target else POLL_S)
+
+    def _begin_hand_over(self) -> int:
+        """Who is to lead; 0: nobody can at this moment."""
+        try:
+            return self._door.enter(lambda node: node.transfer_leadership())
+        except (NotLeader, ChangeRefused):
+            return 0
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """End all threads and close the log."""

@@ -12,7 +12,7 @@ from raft.errors import ChangeRefused, OutcomeUnknown, RefusedPeer, StartRefused
 from raft.identity import Founder
 from raft.membership import AddMember, PlanPromotion, RemoveMember
 from raft.messages import ProposalId, Propose, ProposeReply, Sender
-from raft.node import Settings
+from raft.node import Node, Settings
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded
 
@@ -164,6 +164,27 @@ def test_leadership_that_is_handed_over_is_elsewhere_before_the_leader_goes(stre
     leader.member.hand_over(DEADLINE_S)
     assert leader.member.status()["Leader"] not in (0, leader.id)
     assert isinstance(leader.result_of(b"2"), int)
+
+
+def test_a_hand_over_that_is_refused_or_given_up_is_asked_for_again(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a busy machine, where a follower answers late, or cannot take over within an election timeout."""
+    leader = street.leader()
+    leader.result_of(b"1")
+    asked: list[int] = []
+    follower, transfer = street.followers()[0].id, Node.transfer_leadership
+
+    def late(node: Node, target: int = 0) -> int:
+        asked.append(node.id)
+        if len(asked) == 1:
+            raise ChangeRefused("not_in_contact", "the follower does not answer")
+        return transfer(node, target) if len(asked) > 2 else follower
+
+    monkeypatch.setattr(Node, "transfer_leadership", late)
+    leader.member.hand_over(DEADLINE_S)
+    assert leader.member.status()["Leader"] not in (0, leader.id)
+    assert len(asked) >= 3
 
 
 def test_a_member_that_comes_back_has_what_it_had_and_gets_what_it_missed(street: Street) -> None:
