@@ -5,6 +5,7 @@ is one line on stderr and exit code 1; a removed member, like one that was asked
 """
 
 import gc
+import io
 import logging
 import os
 import random
@@ -58,6 +59,7 @@ from raft.transport import BODY_BYTES_MAX
 
 logger = logging.getLogger("raft_chat")
 
+DESCRIPTORS_MIN = 128  # what Limits.spare_descriptors keeps free, and as many connections
 AT_WORK_MAX = 2  # requests that use the processor at once: more would only make heartbeats late
 PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s=2.0)
 HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init system waits
@@ -300,8 +302,13 @@ class NodeProcess:
 
 
 def _raise_descriptor_limit() -> None:
-    """As far as this user may: a connection is a descriptor."""
+    """Raise the limit as far as this user may: a connection is a descriptor.  Raises StartRefused where it is too low."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < DESCRIPTORS_MIN:
+        raise StartRefused(
+            f"only {most} open files are allowed, and a node needs {DESCRIPTORS_MIN}. "
+            "Raise the limit: ulimit -n, or LimitNOFILE= in a systemd unit."
+        )
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
@@ -319,8 +326,21 @@ class _Progress:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `raft-chat`."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """The command `raft-chat`.  What stdout cannot encode is printed as an escape."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it once more at its end
+        return 1
+
+
+def _run(arguments: Sequence[str]) -> int:
     if arguments[:1] == [REWRITE]:
         return rewrite(arguments[1:], ChatState)
     try:

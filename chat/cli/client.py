@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from chat.cli import operator_file
-from chat.cli.options import PREFIX, OptionRefused, Parser
+from chat.cli.options import PREFIX, OptionRefused, Parser, refuse_control_characters
 
 TIMEOUT_S = 60.0  # a node answers any request within half of it
 ANSWER_BYTES_MAX = 4 << 20
@@ -25,7 +25,7 @@ class CommandFailed(OptionRefused):
 
 def add_data_dir(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
     """The one option that all sub-commands have."""
-    default = environment.get(f"{PREFIX}DATA_DIR", DATA_DIR_DEFAULT)
+    default = refuse_control_characters("data-dir", environment.get(f"{PREFIX}DATA_DIR", DATA_DIR_DEFAULT))
     text = f"the data directory of a node that runs on this machine (default: {default})"
     parser.add_argument("--data-dir", type=Path, default=Path(default), help=text.replace("%", "%%"))
 

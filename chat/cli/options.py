@@ -5,6 +5,7 @@ What is unknown or makes no sense is refused in one line that names it.
 """
 
 import argparse
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ EVERY_ADDRESS = ("0.0.0.0", "::")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 TIMER_MS_MAX = 60_000
 COMPACT_MIB_MAX = 1 << 30
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")  # a file from another system ends lines in CR
 
 
 class OptionRefused(Exception):
@@ -103,7 +105,8 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
     flags = {name.replace("_", "-"): value for name, value in vars(_parser().parse_args(arguments)).items()}
     from_environment = _from_environment(environment)
     config = flags.pop("config", from_environment.pop("config", None))
-    given = {**({} if config is None else _from_file(config)), **from_environment, **flags}
+    in_file = {} if config is None else _from_file(refuse_control_characters("config", config))
+    given = {**in_file, **from_environment, **flags}
     return _checked(given)
 
 
@@ -116,7 +119,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _from_file(path: str) -> dict[str, str]:
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise OptionRefused(f"--config: {path!r} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -134,7 +137,19 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> N
             raise OptionRefused(f"{where}: {name} is not an option; these are: {', '.join(known)}")
 
 
+def refuse_control_characters(name: str, value: str) -> str:
+    """Return the value of an option.  Raises OptionRefused where it holds a control character or a byte order mark."""
+    if _CONTROL.search(value):
+        raise OptionRefused(
+            f"--{name} {value!r} holds a control character. Remove it where the option is set: in the command, in "
+            f"{PREFIX}{name.upper().replace('-', '_')} or in the file of --config."
+        )
+    return value
+
+
 def _checked(given: Mapping[str, str]) -> Options:
+    for name, value in given.items():
+        refuse_control_characters(name, value)
     members = _members(given.get("cluster", "http://127.0.0.1:12379"))
     id = _number(given, "id", 1, 1, 1 << 31)
     if id not in members:

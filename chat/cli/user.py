@@ -4,6 +4,7 @@ import argparse
 import getpass
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TextIO
 from urllib.parse import quote
 
 from chat.cli.client import CommandFailed, NodeClient, add_data_dir, sub_parser
@@ -50,7 +51,10 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     for each in actions.choices.values():
         add_data_dir(each, environment)
     given = parser.parse_args(arguments)
-    given.run(given)
+    try:
+        given.run(given)
+    except UnicodeEncodeError:
+        raise CommandFailed(f"{given.name!r} is not UTF-8") from None
     return 0
 
 
@@ -94,10 +98,19 @@ def _path(name: str) -> str:
     return f"{_USERS}/{quote(name, safe='')}"
 
 
+def _first_line(stream: TextIO) -> str:
+    """The first line, whatever the locale, without its end and a byte order mark.  Raises CommandFailed."""
+    try:
+        line = stream.buffer.readline().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise CommandFailed("the password on stdin is not UTF-8") from None
+    return line.removesuffix("\n").removesuffix("\r")
+
+
 def _password(given: argparse.Namespace) -> str:
     """From stdin, or asked for twice.  Raises CommandFailed."""
     if given.password_stdin:
-        return sys.stdin.readline().removesuffix("\n").removesuffix("\r")
+        return _first_line(sys.stdin)
     if not sys.stdin.isatty():
         raise CommandFailed("nobody is there to type a password: pipe it in with --password-stdin")
     password = getpass.getpass(f"Password for {given.name}: ")

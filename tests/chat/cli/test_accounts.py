@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,11 @@ from tests.chat.chat_client import OPERATORS_SECRET, ChatClient
 from tests.chat.wire import serving
 
 PASSWORD = "correct horse"
+
+
+def typed(content: bytes) -> io.TextIOWrapper:
+    """A stdin whose locale knows ASCII only."""
+    return io.TextIOWrapper(io.BytesIO(content), encoding="ascii")
 
 
 class Terminal:
@@ -48,7 +56,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PASSWORD}\nmore\n"))
+    monkeypatch.setattr("sys.stdin", typed(f"{PASSWORD}\nmore\n".encode()))
     chat = ChatClient()
     with serving(chat.app) as server:
         file = OperatorFile(f"http://127.0.0.1:{server.port}", OPERATORS_SECRET)
@@ -207,3 +215,66 @@ def test_a_clock_is_accepted(terminal: Terminal) -> None:
 def test_clocks_that_differ_are_one_line(terminal: Terminal) -> None:
     terminal.chat.replica.refusal = ChangeRefused("clocks_differ", "the clocks of the nodes differ")
     assert "the clocks of the nodes differ" in terminal.fails("clock", "accept")
+
+
+# What the streams are
+
+
+def test_names_that_stdout_cannot_encode_are_printed_as_escapes(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal.run("user", "add", "zoë", "--no-password")
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert raft_chat.main(["user", "list", "--data-dir", str(terminal.data_dir)]) == 0
+    assert b"zo\\xeb\t" in written.getvalue()
+
+
+def test_a_reader_of_the_list_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
+    full_pipe = 'import os, sys, raft_chat; raft_chat.SUB_COMMANDS["user"] = lambda *_: print("x" * 99) or 0; '
+    program = full_pipe + 'r, w = os.pipe(); os.dup2(w, 1); os.close(r); os.close(w); sys.exit(raft_chat.main(["user"]))'
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
+def test_a_byte_order_mark_is_no_part_of_a_piped_password(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, end: bytes
+) -> None:
+    password = "gutes Wörterbuch"
+    monkeypatch.setattr("sys.stdin", typed(b"\xef\xbb\xbf" + password.encode() + end))
+    assert terminal.run("user", "add", "ann", "--password-stdin")[0] == 0
+    assert check_password_hash(str(terminal.user("ann")["password_hash"]), password)
+
+
+def test_a_piped_password_that_is_not_utf8_is_refused(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", typed(b"\xff\xfe"))
+    assert "not UTF-8" in terminal.fails("user", "add", "ann", "--password-stdin")
+
+
+def test_a_name_that_is_not_utf8_is_refused(terminal: Terminal) -> None:
+    assert "not UTF-8" in terminal.fails("user", "deactivate", "ann\udcff")
+
+
+def test_a_data_directory_that_ends_in_a_carriage_return_is_refused(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAFT_CHAT_DATA_DIR", f"{terminal.data_dir}\r")
+    assert "control character" in terminal.fails("user", "list")
+
+
+def test_help_is_printed_where_stdout_is_ascii() -> None:
+    command = [sys.executable, "-m", "raft_chat", "--help"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    ended = subprocess.run(command, env=environment, capture_output=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_node_with_too_few_descriptors_refuses_to_start_in_words(tmp_path: Path) -> None:
+    limited = "import resource, sys, raft_chat; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); "
+    program = limited + 'sys.exit(raft_chat.main(["--data-dir", sys.argv[1]]))'
+    command = [sys.executable, "-c", program, str(tmp_path / "data")]
+    ended = subprocess.run(command, capture_output=True, timeout=30, check=False, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("raft-chat: only 64 open files are allowed, and a node needs 128.")
+    assert not (tmp_path / "data").exists()

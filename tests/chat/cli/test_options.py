@@ -1,5 +1,6 @@
 """A node's options: where they come from, which of them wins, and how a bad one is refused."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -308,7 +309,7 @@ def test_a_file_that_will_not_do_is_refused_in_one_line_that_says_why(tmp_path: 
     assert said.isprintable()
 
 
-@pytest.mark.parametrize("name", ["missing.toml", "", ".", "a\nb", "\udcff"])
+@pytest.mark.parametrize("name", ["missing.toml", "", ".", "\udcff"])
 def test_a_file_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
     said = refusal("--config", str(tmp_path / name) if name else "")
     assert "--config" in said and "cannot be read" in said
@@ -319,6 +320,26 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "binary"
     path.write_bytes(b"\xff\xfe\x00")
     assert "is not TOML" in refusal("--config", str(path))
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\x1b[0m", "\x7f", "\x85", "\ufeff", "\u2028"])
+def test_a_value_with_a_control_character_is_refused_wherever_it_comes_from(tmp_path: Path, end: str) -> None:
+    file = config(tmp_path, f"data-dir = {json.dumps('data' + end)}")
+    for said in (
+        refusal("--data-dir", f"data{end}"),
+        refusal(environment={"RAFT_CHAT_DATA_DIR": f"data{end}"}),
+        refusal("--config", file),
+    ):
+        assert "--data-dir" in said
+        assert "control character" in said
+
+
+def test_a_config_path_that_ends_in_a_carriage_return_is_refused() -> None:
+    assert "RAFT_CHAT_CONFIG" in refusal(environment={"RAFT_CHAT_CONFIG": "raft-chat.toml\r"})
+
+
+def test_a_config_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert options("--config", config(tmp_path, "\ufeffport = 8080")).port == 8080
 
 
 def test_an_id_that_is_not_in_the_cluster_is_told_which_are() -> None:
