@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from chat import base_path
+from chat import base_path, proxies
 from chat.announcing import Announcer
 from chat.app import create_app, never_waits
 from chat.auth import OPERATOR, SETUP, new_secret
@@ -117,6 +117,8 @@ class NodeProcess:
         self._peer_ports.open(self._own_url(stored))
         call: Any = self._call_app
         waitless = never_waits
+        if options.trusted_proxies:
+            call = proxies.behind(options.trusted_proxies, call)
         if options.base_path:
             call = base_path.mounted(options.base_path, call)
             waitless = base_path.never_waits_under(options.base_path, waitless)

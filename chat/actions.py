@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chat import auth, replies, validation
 from chat.commands import Actor
@@ -70,7 +70,9 @@ class _Asked(NamedTuple):
 class Actions:
     """Of one socket; for the hub's selector thread."""
 
-    def __init__(self, reception: Reception, link: Link, actor: Actor) -> None:
+    def __init__(self, reception: Reception, link: Link, actor: Actor, environ: Mapping[str, Any]) -> None:
+        """`environ`: of the request that the websocket began with; changes are counted by its address."""
+        self._environ = environ
         self._reception = reception
         self._link = link
         self._actor = actor
@@ -86,6 +88,8 @@ class Actions:
                     check_mark(self._reception.state, self._actor, sent.get("roomname"), sent.get("id"))
                 )
                 return
+            if action != "history":
+                self._reception.gatekeeper.admit_change(self._actor, self._environ)
             asked = _Asked(sent, self._checked(action, sent))
         except Problem as problem:
             self._link.send(replies.error(problem, sent))

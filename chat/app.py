@@ -163,6 +163,8 @@ class _App:
                 return self._reads.answer(request, Read(partial(self._answer_known, request)))
             if route.method != "GET":
                 request.acting()  # nothing is proposed for who proved nothing
+                if route.handler is not messages.post:  # which asks for itself, as posts over a websocket do
+                    self._gatekeeper.admit_change(request.actor, request.environ)
         response = route.handler(request, *arguments)
         return self._reads.answer(request, response) if isinstance(response, Read) else response
 

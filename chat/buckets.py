@@ -31,7 +31,9 @@ class Rate(NamedTuple):
 
 
 # Of guesses that were wrong: a person who tries the passwords of a lifetime gets through, a program does not.
-ACCOUNT_GUESSES = Rate(refill_s=30.0, burst=10)
+ACCOUNT_GUESSES = Rate(refill_s=30.0, burst=10)  # of one account from one network
+# Of one account from everywhere: so large that a stranger who uses up their own network's does not lock its owner out.
+SPREAD_GUESSES = Rate(refill_s=10.0, burst=200)
 ADDRESS_GUESSES = Rate(refill_s=2.0, burst=30)  # an office may share one
 
 
@@ -68,7 +70,9 @@ class Buckets:
 
 
 class Guesses:
-    """What bounds guessing of passwords and secrets: a bucket an account, and one an address.
+    """What bounds guessing of passwords and secrets: buckets by network, by account and network, and by account.
+
+    A network that has signed in to an account before does not pay by account alone: a botnet cannot lock out an owner.
 
     A guess is paid before it is looked at, so that many at once are no more than many in a row, and given back where
     it was right.
@@ -76,6 +80,9 @@ class Guesses:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._accounts = Buckets(ACCOUNT_GUESSES, clock)
+        self._spread = Buckets(SPREAD_GUESSES, clock)
+        self._lock = Lock()
+        self._signed_in: OrderedDict[str, None] = OrderedDict()  # accounts and networks, the one used longest ago first
         self._addresses = Buckets(ADDRESS_GUESSES, clock)
 
     def pay(self, address: str, account: str | None = None) -> None:
@@ -93,16 +100,31 @@ class Guesses:
     def give_back(self, address: str, account: str | None = None) -> None:
         """What was paid for was right."""
         _give_back(self._buckets(address, account))
+        if account is not None:
+            with self._lock:
+                self._signed_in[_pair(account, address)] = None
+                self._signed_in.move_to_end(_pair(account, address))
+                if len(self._signed_in) > KEYS_MAX:
+                    self._signed_in.popitem(last=False)
 
     def _buckets(self, address: str, account: str | None) -> list[tuple[Buckets, str]]:
         buckets = [(self._addresses, network(address))]
-        # The account's last: an address that is out of guesses cannot lock others out of their accounts.
-        return buckets if account is None else [*buckets, (self._accounts, account)]
+        if account is None:
+            return buckets
+        # The account's last: a network that is out of guesses cannot lock others out of their accounts.
+        buckets.append((self._accounts, _pair(account, address)))
+        with self._lock:
+            is_known = _pair(account, address) in self._signed_in
+        return buckets if is_known else [*buckets, (self._spread, account)]
 
 
 def too_many(code: str, detail: str, wait_s: float) -> Problem:
     """429: in so many seconds there will be one more."""
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, code, detail, (("Retry-After", str(ceil(wait_s))),))
+
+
+def _pair(account: str, address: str) -> str:
+    return f"{network(address)} {account}"
 
 
 def _give_back(buckets: Iterable[tuple[Buckets, str]]) -> None:

@@ -47,6 +47,7 @@ class Conversation:
         self._reception = reception
         self._link = link
         self._ended = ended
+        self._environ = environ
         self._client: _Client | None = None  # it is not known yet who this is
         reception.receive(link, environ, self._enter)
 
@@ -57,7 +58,7 @@ class Conversation:
             actor,
             Subscription(us.hub, link, us.replica, us.state, us.nodes, actor),
             Posting(us, link, actor),
-            Actions(us, link, actor),
+            Actions(us, link, actor, self._environ),
         )
 
     def _known(self) -> "_Client":

@@ -34,7 +34,9 @@ from raft.errors import RaftError, Unavailable
 # Of an address: looking for an unknown token costs a round to a majority.  Apart from guesses at passwords: a forgotten
 # program whose token was revoked is not to keep an office from logging in.
 STRANGERS = Rate(refill_s=0.1, burst=100)
-POSTS = Rate(refill_s=0.01, burst=200)  # of a token: no person is so quick, and a bot with more to say can wait
+CHANGES = Rate(refill_s=0.01, burst=200)  # of a token, posts too: no person is so quick, and a bot can wait
+# Of an address in the open mode, all changes but posts, which back-pressure bounds: an office may share one address.
+OPEN_CHANGES = Rate(refill_s=0.02, burst=400)
 
 _NOBODY = Actor()
 _TOKEN = re.compile(f"{auth.TOKEN}[0-9A-Za-z_-]{{43}}")  # as auth.new_secret makes them
@@ -73,7 +75,8 @@ class Gatekeeper:
         self._clock = clock or replica.agreed_time
         self._guesses = Guesses(monotonic)
         self._strangers = Buckets(STRANGERS, monotonic)
-        self._posts = Buckets(POSTS, monotonic)
+        self._changes = Buckets(CHANGES, monotonic)
+        self._open_changes = Buckets(OPEN_CHANGES, monotonic)
         self.passwords = passwords or Passwords()
 
     def recognise(self, environ: Mapping[str, Any]) -> Actor | None:
@@ -136,10 +139,24 @@ class Gatekeeper:
         """Let one post more of this token through; in the open mode any.  Raises Problem (429)."""
         if actor.by <= 0:
             return
-        wait_s = self._posts.take(str(actor.by))
+        wait_s = self._changes.take(str(actor.by))
         if wait_s:
             raise too_many("too_many_posts", "too many posts at once", wait_s)
         self._uses.note(actor.by, self._time_or_0() // HOUR)  # a websocket may post for days after it was recognised
+
+    def admit_change(self, actor: Actor, environ: Mapping[str, Any]) -> None:
+        """Let one change more through that is no post: by its token, and without one by its address.
+
+        Raises Problem (429).  The operator may do as much as they like.
+        """
+        if actor.by == OPERATOR:
+            return
+        if actor.by > 0:
+            wait_s = self._changes.take(str(actor.by))
+        else:
+            wait_s = self._open_changes.take(network(_address(environ)))
+        if wait_s:
+            raise too_many("too_many_changes", "too many changes at once", wait_s)
 
     def prove(self, environ: Mapping[str, Any], name: str, password: str) -> int:
         """The log index of a user's password, for who knows it; blocks for as long as that takes to find out.

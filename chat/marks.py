@@ -6,17 +6,20 @@ say, is that a few seconds' messages show as unread once more.
 """
 
 from collections.abc import Iterable
+from itertools import islice
 from threading import Lock
 
 from chat import validation
 from chat.commands import Actor
 from chat.refusals import problem_of_refusal
+from chat.state import access
 from chat.state.access import LOGIN_NEEDED, OPEN_MODE
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
+from chat.state.tables import Tables
 
-MARKS_MAX = 10_000  # then those go that were noted first
+MARKS_MAX = 10_000  # then the oldest one goes of the token that has the most
 
 _NAMELESS = Refusal("forbidden", "Authorization: this token has no user, and so reads nothing")
 
@@ -28,7 +31,8 @@ class Marks:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._ids: dict[tuple[int, str], int] = {}  # by token and room, in the order they were noted
+        self._ids: dict[int, dict[str, int]] = {}  # by token, then by room, in the order they were noted
+        self._count = 0
 
     def note(self, mark: Mark) -> None:
         """Who acts by this token has read the room so far; at once."""
@@ -38,8 +42,10 @@ class Marks:
     def take(self, count: int) -> tuple[Mark, ...]:
         """Up to so many, of which the state is to be told by the caller from now on."""
         with self._lock:
-            keys = tuple(self._ids)[:count]
-            return tuple((*key, self._ids.pop(key)) for key in keys)
+            marks = tuple(islice(((by, room, id) for by, ids in self._ids.items() for room, id in ids.items()), count))
+            for by, room, _ in marks:
+                self._drop(by, room)
+            return marks
 
     def put_back(self, marks: Iterable[Mark]) -> None:
         """The state could not be told of these."""
@@ -49,19 +55,36 @@ class Marks:
 
     def _note(self, mark: Mark) -> None:
         by, room, id = mark
-        key = by, room
-        self._ids[key] = max(id, self._ids.get(key, 0))
-        if len(self._ids) > MARKS_MAX:
-            del self._ids[next(iter(self._ids))]
+        ids = self._ids.setdefault(by, {})
+        self._count += room not in ids
+        ids[room] = max(id, ids.get(room, 0))
+        if self._count > MARKS_MAX:  # whoever has the most gives way: nobody uses up what is everybody's
+            most = max(self._ids, key=lambda token: len(self._ids[token]))
+            self._drop(most, next(iter(self._ids[most])))
+
+    def _drop(self, by: int, room: str) -> None:
+        del self._ids[by][room]
+        self._count -= 1
+        if not self._ids[by]:
+            del self._ids[by]
 
 
 def check_mark(state: ChatState, actor: Actor, room: object, id: object) -> Mark:
     """How far this one, whom the state knows, has read, as he said it.
 
-    Raises Problem: 409 where nobody logs in, 401 for who has not, 403 for the operator, 400 naming the field.
+    Raises Problem: 409 where nobody logs in, 401 for who has not, 403 for the operator, 400 naming the field, 404 for a
+    room that this one does not see.
     """
     if state.ask(lambda tables: tables.settings.auth) == OPEN:
         raise problem_of_refusal(OPEN_MODE)
     if actor.by <= 0:
         raise problem_of_refusal(_NAMELESS if actor.by else LOGIN_NEEDED)
-    return actor.by, validation.name("RoomName", room), validation.post_id("Id", id)
+    name, number = validation.name("RoomName", room), validation.post_id("Id", id)
+    if not state.ask(lambda tables: _sees(tables, actor, name)):
+        raise problem_of_refusal(access.NO_SUCH_ROOM)
+    return actor.by, name, number
+
+
+def _sees(tables: Tables, actor: Actor, name: str) -> bool:
+    who, room = access.acting(tables, actor), tables.rooms.existing(name)
+    return room is not None and not isinstance(who, Refusal) and access.sees(tables, who, room)

@@ -37,6 +37,7 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "unsupported_coding": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
     "too_many_attempts": HTTPStatus.TOO_MANY_REQUESTS,
+    "too_many_changes": HTTPStatus.TOO_MANY_REQUESTS,
     "too_many_posts": HTTPStatus.TOO_MANY_REQUESTS,
     "starting": HTTPStatus.SERVICE_UNAVAILABLE,
     "no_recent_leader": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -86,6 +87,7 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
     codes = [*own, "invalid_field", "bad_token", "unavailable", "damaged_record"]
     if changes:
         codes += ["foreign_origin", "outcome_unknown", "level_too_low"]
+        codes += [] if "too_many_posts" in own or route.who is Who.ANYBODY else ["too_many_changes"]
     if changes and (route.body is not None):
         codes += ["body_too_large", "unsupported_coding"]
     if login and route.who is not Who.ANYBODY:

@@ -54,6 +54,7 @@ FLOORS = (
         "chat.lookalikes",
         "chat.origins",
         "chat.paging",
+        "chat.proxies",
     ),
     ("chat.commands.accounts", "chat.commands.codec"),
     ("chat.commands.cluster", "chat.commands.posts", "chat.commands.rooms"),

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from chat import base_path, validation
+from chat import base_path, proxies, validation
 from chat.origins import origin_of
 from chat.problems import Problem
+from chat.proxies import TrustedProxies
 from raft.membership import MEMBERS_MAX
 
 PREFIX = "RAFT_CHAT_"
@@ -46,6 +47,7 @@ class Options:
     join: bool
     advertise: str  # "" where --host is every address: then nobody can say which URL clients use
     base_path: str  # "" or like "/chat"
+    trusted_proxies: TrustedProxies
     data_dir: Path
     moved: bool
     auth: str | None  # "open" or "login"; None: as the cluster has it, which is open when it is new
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--join", action="store_const", const="true", help="join a cluster that this member was added to")
     add("--advertise", help="the URL clients reach this member under (default: from host and port)")
     add("--base-path", help="the path that a proxy shows this chat under, like /chat (default: none)")
+    add("--trust-proxy", help="networks of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8 (default: none)")
     add("--data-dir", help="where the log is kept (default: raft-chat-<id>)")
     add("--moved", action="store_const", const="true", help="the data directory is a copy: the newest, the only one")
     add(
@@ -96,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "base-path", "data-dir", "moved", "auth",
-          "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
+_NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "base-path", "trust-proxy", "data-dir",
+          "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -178,6 +181,7 @@ def _checked(given: Mapping[str, str]) -> Options:
         join=join,
         advertise=_advertised(given.get("advertise", ""), host, port, prefix, shared=join or len(members) > 1),
         base_path=prefix,
+        trusted_proxies=_proxies(given.get("trust-proxy", "")),
         data_dir=_path("data-dir", given.get("data-dir", f"raft-chat-{id}")),
         moved=_choice(given, "moved", "false", ("true", "false")) == "true",
         auth=auth,
@@ -257,6 +261,13 @@ def _path(name: str, path: str) -> Path:
     if not path or "\0" in path:
         raise OptionRefused(f"--{name} {path!r} is not a path")
     return Path(path)
+
+
+def _proxies(text: str) -> TrustedProxies:
+    try:
+        return proxies.parse(text)
+    except ValueError as error:
+        raise OptionRefused(f"--trust-proxy: {error}") from None
 
 
 def _base_path(text: str) -> str:

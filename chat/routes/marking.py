@@ -24,6 +24,6 @@ ROUTES = (
     Route(
         "PUT", "/rooms/{room}/read", mark, Who.USER, "Have read a room up to a post",
         body=Body(record({"Id": POST_ID})), answers={202: Answer("Noted, and told to the cluster within seconds")},
-        login=True,
+        login=True, problems=("no_such_room",),
     ),
 )  # fmt: skip

@@ -20,7 +20,7 @@ from chat.state.tables import Tables
 LOGIN_NEEDED = Refusal("login_needed", "Authorization: log in first")
 BAD_TOKEN = Refusal("bad_token", "Authorization: this token is not known, or no longer")
 NOT_YOUR_NAME = Refusal("not_your_name", "User: not the name that this token was given to")
-_NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
+NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
 ARCHIVED = Refusal("archived", "RoomName: this room is archived")
 _NOT_A_MEMBER = Refusal("forbidden", "RoomName: only members may post there")
 NOT_AN_ADMIN = Refusal("forbidden", "Authorization: only an admin or the operator may do that")
@@ -239,5 +239,5 @@ def refused_post(tables: Tables, actor: Actor, room: Room | None, name: str) -> 
     if who.operator:
         return NAMELESS
     if room is None or not room.exists:
-        return _NO_SUCH_ROOM if who.role == GUEST or is_private_name(name) else None
-    return refused_part(tables, who, room) if sees(tables, who, room) else _NO_SUCH_ROOM
+        return NO_SUCH_ROOM if who.role == GUEST or is_private_name(name) else None
+    return refused_part(tables, who, room) if sees(tables, who, room) else NO_SUCH_ROOM

@@ -143,7 +143,14 @@ class FakeReplica:
         return [Command(entry.index, entry.time, entry.body) for entry in entries]
 
     def status(self) -> dict[str, object]:
-        return {"Id": 1, "Leader": 1, "Term": 1, "Role": "leader", "LastApplied": self.last_applied, "Members": self.members}
+        return {
+            "Id": 1,
+            "Leader": 1,
+            "Term": 1,
+            "Role": "leader",
+            "LastApplied": self.last_applied,
+            "Members": self.members,
+        }
 
     def change(self, change: Change) -> None:
         if self.refusal is not None:

@@ -11,7 +11,8 @@ from chat.commands import OPERATOR, SETUP, Actor, decode, encode
 from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.gatekeeper import POSTS
+from chat.commands.rooms import CreateRoom
+from chat.gatekeeper import CHANGES
 from chat.state.accounts import ADMIN
 from chat.state.settings import INVITE, LOGIN
 from raft.errors import Unavailable
@@ -287,6 +288,7 @@ def test_a_room_that_one_does_not_see_is_none(house: Node) -> None:
 def test_how_far_one_has_read_is_noted_without_a_word(house: Node) -> None:
     bob = silent(house, house.connect_as("bob"))
     number = house.state.ask(lambda tables: tables.tokens_of["bob"][0])
+    house.replica.commit(encode(CreateRoom(Actor(OPERATOR), "general", "public")))
     bob.say(Action="read", RoomName="general", Id=7)
     bob.say(Action="ping")
     assert bob.hear() == {"Pong": {}}
@@ -312,12 +314,12 @@ def test_nobody_has_a_ticket_where_nobody_logs_in(node: Node) -> None:
 
 def test_too_many_posts_at_once_are_refused_for_now_in_their_order(house: Node) -> None:
     bob = silent(house, house.connect_as("bob"))
-    sent = POSTS.burst + 10
+    sent = CHANGES.burst + 10
     for number in range(sent):
         bob.say(Action="post", RoomName="general", Post={"Message": f"{number}", "ClientId": f"c-{number}"})
     answers = [bob.hear() for _ in range(sent)]
-    assert ["Ack" in frame for frame in answers] == [True] * POSTS.burst + [False] * 10
-    refused = [frame["Error"] for frame in answers[POSTS.burst :]]
+    assert ["Ack" in frame for frame in answers] == [True] * CHANGES.burst + [False] * 10
+    refused = [frame["Error"] for frame in answers[CHANGES.burst :]]
     assert refused[0]["code"] == "too_many_posts"
     assert all(error["Temporary"] for error in refused)
 

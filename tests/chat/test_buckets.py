@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat import buckets
-from chat.buckets import ACCOUNT_GUESSES, ADDRESS_GUESSES, Buckets, Guesses, Rate
+from chat.buckets import ACCOUNT_GUESSES, ADDRESS_GUESSES, SPREAD_GUESSES, Buckets, Guesses, Rate
 from chat.problems import Problem
 
 
@@ -78,14 +78,32 @@ def refused(guesses: Guesses, address: str, account: str | None = None) -> int:
     return 0
 
 
-def test_an_account_has_ten_wrong_guesses_wherever_they_come_from() -> None:
+def test_an_account_has_ten_wrong_guesses_from_one_network() -> None:
     clock = Clock()
     guesses = Guesses(clock)
-    assert [refused(guesses, f"10.0.0.{k}", "ann") for k in range(11)] == [0] * 10 + [30]
+    assert [refused(guesses, "10.0.0.1", "ann") for _ in range(11)] == [0] * 10 + [30]
     assert refused(guesses, "10.0.0.1", "bob") == 0
     clock.now += 29.5
     assert refused(guesses, "10.0.0.1", "ann") == 1
     clock.now += 0.5
+    assert refused(guesses, "10.0.0.1", "ann") == 0
+
+
+def test_a_stranger_who_guesses_does_not_lock_the_owner_out() -> None:
+    guesses = Guesses(Clock())
+    for _ in range(ACCOUNT_GUESSES.burst):
+        guesses.pay("10.6.6.6", "ann")
+    assert refused(guesses, "10.6.6.6", "ann")
+    assert refused(guesses, "10.0.0.1", "ann") == 0
+
+
+def test_a_network_that_signed_in_before_goes_first_when_many_networks_guess() -> None:
+    guesses = Guesses(Clock())
+    guesses.pay("10.0.0.1", "ann")
+    guesses.give_back("10.0.0.1", "ann")
+    for k in range(SPREAD_GUESSES.burst):
+        guesses.pay(f"10.6.{k}.1", "ann")
+    assert refused(guesses, "10.7.0.1", "ann") == 10
     assert refused(guesses, "10.0.0.1", "ann") == 0
 
 
@@ -106,9 +124,9 @@ def test_an_address_out_of_guesses_costs_an_account_nothing() -> None:
 
 def test_an_account_out_of_guesses_costs_an_address_nothing() -> None:
     guesses = Guesses(Clock())
-    for k in range(ACCOUNT_GUESSES.burst):
-        guesses.pay(f"10.0.1.{k}", "ann")
-    assert all(refused(guesses, "10.0.0.1", "ann") for _ in range(ADDRESS_GUESSES.burst))
+    for k in range(SPREAD_GUESSES.burst):
+        guesses.pay(f"10.0.{k}.1", "ann")
+    assert all(refused(guesses, "10.1.0.1", "ann") for _ in range(ADDRESS_GUESSES.burst))
     assert refused(guesses, "10.0.0.1", "bob") == 0
 
 

@@ -7,6 +7,7 @@ import pytest
 from chat.commands import OPERATOR, Actor, decode, encode
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import Mark, Post
+from chat.commands.rooms import CreateRoom
 from chat.state.settings import INVITE, LOGIN
 from tests.chat.people import new_user
 from tests.chat.websocket_node import Client, Node
@@ -24,6 +25,7 @@ def house(node: Node) -> Node:
     node.replica.commit(encode(SetAuth(Actor(OPERATOR), LOGIN, INVITE)))
     for name in ("ann", "bob"):
         node.replica.commit(encode(new_user(Actor(OPERATOR), name, "member")))
+    node.replica.commit(encode(CreateRoom(Actor(OPERATOR), "general", "public")))
     return node
 
 

@@ -22,6 +22,16 @@ def test_what_could_not_be_told_is_told_again_unless_there_is_newer() -> None:
     assert sorted(marks.take(9)) == [(1, "a", 4), (1, "b", 3)]
 
 
+def test_whoever_has_the_most_marks_gives_way() -> None:
+    marks = Marks()
+    marks.note((1, "a", 1))
+    for number in range(MARKS_MAX + 500):
+        marks.note((2, f"room {number}", 1))
+    taken = marks.take(2 * MARKS_MAX)
+    assert len(taken) == MARKS_MAX
+    assert taken[0] == (1, "a", 1)
+
+
 def test_no_more_wait_than_may_and_the_oldest_go() -> None:
     marks = Marks()
     for by in range(MARKS_MAX + 5):

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_options
+from chat.proxies import TrustedProxies
 
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
-FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "data-dir", "auth", "signup", "heartbeat-ms",
-         "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
+FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "trust-proxy", "data-dir",
+         "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
 
 
 def options(*arguments: str, environment: Mapping[str, str] | None = None) -> Options:
@@ -45,6 +46,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         join=False,
         advertise="http://127.0.0.1:12380",
         base_path="",
+        trusted_proxies=TrustedProxies(),
         data_dir=Path("raft-chat-1"),
         moved=False,
         auth=None,
@@ -155,6 +157,7 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
         "host": "h",
         "advertise": "http://b:1/chat",
         "base-path": "/chat",
+        "trust-proxy": "10.0.0.0/8",
         "data-dir": "d",
         "auth": "login",
         "signup": "open",
@@ -238,6 +241,9 @@ BAD = [
     ("advertise", "https://chat.example/elsewhere"),
     ("advertise", "https://chat.example?x"),
     ("base-path", "chat"),
+    ("trust-proxy", "10.0.0.0/33"),
+    ("trust-proxy", "10.0.0.1/8"),
+    ("trust-proxy", "proxy.example"),
     ("advertise", "ftp://a:1"),
     ("advertise", "http://user:password@a:1"),
     ("advertise", "\udcff"),
