@@ -23,6 +23,10 @@ class Replica(Protocol):
         """Hex digits; "" until a cluster is created or joined."""
 
     @property
+    def generation(self) -> str:
+        """Hex digits, another one after a sole voter has started from a copy of its data; "" at first."""
+
+    @property
     def last_applied(self) -> int:
         """The log index up to which this member's state is."""
 

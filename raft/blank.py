@@ -15,6 +15,7 @@ class BlankMember:
     """`why()` says in words what it waits for."""
 
     cluster_id = ""
+    generation = ""
     last_applied = 0
 
     def __init__(self, id: int, listed: dict[int, str], why: Callable[[], str]) -> None:

@@ -11,12 +11,26 @@ synced, can stand in its place.  The rules an implementation keeps:
 
 import fcntl
 import os
+import sys
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 TEMPORARY_SUFFIX = ".tmp"
 
+_GET_GENERATION = 0x80087601  # FS_IOC_GETVERSION of Linux
+
 _fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+
+
+class Marks(NamedTuple):
+    """What tells a file from every copy of it.  0: the file system cannot tell; device numbers change at a reboot."""
+
+    inode: int
+    generation: int = 0  # drawn anew for each inode by ext4, xfs and btrfs
+
+    def is_same_file(self, other: "Marks") -> bool:
+        """Return whether all that both know is the same."""
+        return all(a == b for a, b in zip(self, other, strict=True) if a and b)
 
 
 class Closeable(Protocol):
@@ -77,8 +91,11 @@ class Disk(Protocol):
     def free_bytes(self, path: Path) -> int:
         """How much more could be written to the file system of a directory."""
 
-    def inode(self, path: Path) -> int:
-        """What a file or directory keeps when it gets another name or owner, and a copy of it does not have."""
+    def marks(self, path: Path) -> Marks:
+        """What a file keeps when it is renamed, and a copy of it does not have."""
+
+    def owner_and_mode(self, path: Path) -> tuple[int, int]:
+        """The user id that owns a directory, and its mode."""
 
     def lock(self, path: Path, owner: bytes) -> Closeable:
         """Lock a file, made where it is missing, for this process, and write `owner` into it.
@@ -190,11 +207,24 @@ class RealDisk:
         found = os.statvfs(path)
         return found.f_bavail * found.f_frsize
 
-    def inode(self, path: Path) -> int:
-        return os.stat(path).st_ino
+    def marks(self, path: Path) -> Marks:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            inode = os.fstat(descriptor).st_ino
+            try:
+                generation = int.from_bytes(fcntl.ioctl(descriptor, _GET_GENERATION, bytes(8))[:4], sys.byteorder)
+            except OSError:  # tmpfs has none, nor has any other system than Linux
+                generation = 0
+            return Marks(inode, generation)
+        finally:
+            os.close(descriptor)
+
+    def owner_and_mode(self, path: Path) -> tuple[int, int]:
+        found = os.stat(path)
+        return found.st_uid, found.st_mode
 
     def lock(self, path: Path, owner: bytes) -> Closeable:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)

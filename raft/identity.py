@@ -2,25 +2,33 @@
 
 Rules.  One process uses a data directory at a time.  A directory belongs to one member id for ever, and to one
 incarnation: a random name made with it, by which the cluster tells a wiped disk from the member it knew.  `boot`
-has grown, durably, before anything else happens in a start, so that no two starts ever name a proposal the same.
-A directory knows where it is: a copy of it is found out, because a member that comes back older than it was could
-lose what it has acknowledged, and two of it would vote twice.
+has grown, durably, before anything else happens in a start, by a random number: no two starts name a proposal the same
+(dissertation §6.3), also where one of them is a rolled back volume.
+Each start makes the file PLACE anew, and identity.json names what no copy keeps of it: the inode number and its
+generation.  A copy or a restore in place is found out by that: a member that comes back older could lose what it has
+acknowledged (Raft §5.2, §5.4), and two of it would vote twice.  identity.json names the old and the new PLACE while
+that changes, so that a crash in between starts.  A roll back of the whole volume keeps PLACE: only others can know.
 The file is replaced as a whole (temp, fsync, rename, directory fsync): a crash leaves the old one or the new one.
 """
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from raft.disk import TEMPORARY_SUFFIX, Closeable, Disk, create_durably, read_all
+from raft.disk import TEMPORARY_SUFFIX, Closeable, Disk, Marks, create_durably, read_all
 from raft.errors import DiskFailed, StartRefused
 
 FORMAT = 1
 LOCK_NAME = "LOCK"
 IDENTITY_NAME = "identity.json"
+PLACE_NAME = "PLACE"
+MOVED_LEAP = 1 << 32  # above all starts' random steps together that an older copy may lack
+GENERATION_BYTES = 8
 INCARNATION_BYTES = 16  # random; nobody ever meets another's by chance
 ADVICE = "restore this member's directory from a copy, or wipe it and re-add the member under a new id"
 _T = TypeVar("_T")
@@ -37,24 +45,17 @@ class Founder:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a data directory is, by its inodes: they stay when it is renamed or changes hands."""
-
-    directory: int
-    lock: int  # of the LOCK in it: what is copied into an old directory has another one
-
-
-@dataclass(frozen=True, slots=True)
 class Identity:
     """What identity.json holds."""
 
     id: int
     incarnation: str  # hex digits, made with the data directory
-    boot: int  # 1 in the first start, one more in each
+    boot: int  # 1 or more; each start adds a random number
     cluster_id: str = ""  # hex digits; "" until a cluster is created or joined
     founders: Mapping[int, Founder] = field(default_factory=dict)  # by id; empty until all of them answered
     joining: bool = False  # started with --join and not met by the cluster yet
-    place: Place | None = None  # None: of a version that did not note it, or never started to its end
+    places: tuple[Marks, ...] = ()  # of PLACE; two while it changes; none before the first start has come to its end
+    generation: str = ""  # hex digits, to be committed: a sole voter started from a copy ("" else)
 
 
 def lock_directory(disk: Disk, data_dir: Path) -> Closeable:
@@ -65,24 +66,40 @@ def lock_directory(disk: Disk, data_dir: Path) -> Closeable:
     path = data_dir / LOCK_NAME
     try:
         disk.make_directory(data_dir)
+        _refuse_if_others_may_write(disk, data_dir)
         return disk.lock(path, b"%d\n" % os.getpid())
     except BlockingIOError:
         owner = read_all(disk, path).decode("ascii", "replace").strip() or "unknown"
         raise StartRefused(f"data directory {data_dir} is in use by another process (pid {owner})") from None
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise StartRefused(f"{path} is a symbolic link, which a node never makes: delete it") from error
         raise StartRefused(f"data directory {data_dir} cannot be used: {error.strerror}") from error
 
 
+def _refuse_if_others_may_write(disk: Disk, data_dir: Path) -> None:
+    """Others could replace the log or the lock under a running node.  Raises StartRefused."""
+    owner, mode = disk.owner_and_mode(data_dir)
+    if owner not in (os.geteuid(), 0) and os.geteuid() != 0:
+        raise StartRefused(
+            f"data directory {data_dir} belongs to user {owner}, and this node runs as user {os.geteuid()}: "
+            "start it as that user, or give it the directory with chown"
+        )
+    if mode & stat.S_IWOTH:
+        raise StartRefused(f"every user may write data directory {data_dir}: chmod go-w {data_dir}")
+
+
 def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[int], bytes] = os.urandom) -> Identity:
-    """The directory's identity with `boot` one higher, saved; a new one where the directory is blank.
+    """The directory's identity with a higher `boot`, saved; a new one where the directory is blank.
 
     The caller holds the lock.  Raises StartRefused (another member's directory, a damaged file, a log without an
     identity) or DiskFailed.
     """
     try:
         names = disk.list(data_dir)
-        if IDENTITY_NAME + TEMPORARY_SUFFIX in names:
-            disk.remove(data_dir / (IDENTITY_NAME + TEMPORARY_SUFFIX))  # a creation that a crash cut short
+        for name in (IDENTITY_NAME, PLACE_NAME):
+            if name + TEMPORARY_SUFFIX in names:
+                disk.remove(data_dir / (name + TEMPORARY_SUFFIX))  # a creation that a crash cut short
         found = decode(read_all(disk, data_dir / IDENTITY_NAME)) if IDENTITY_NAME in names else None
     except OSError as error:
         raise StartRefused(f"data directory {data_dir} cannot be read: {error.strerror}") from error
@@ -93,33 +110,60 @@ def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[
     if found is not None and found.id != id:
         raise StartRefused(f"data directory {data_dir} belongs to member {found.id}, not to member {id} as --id says")
     identity = found or Identity(id, random_bytes(INCARNATION_BYTES).hex(), 0)
-    identity = replace(identity, boot=identity.boot + 1)
+    identity = replace(identity, boot=identity.boot + 1 + _random_31_bits(random_bytes))
     save(disk, data_dir, identity)
     return identity
 
 
 def settle(disk: Disk, data_dir: Path, identity: Identity, *, alone: bool, moved: bool) -> Identity:
-    """The identity with the place of its directory, saved where that is new.
+    """The identity with a new PLACE, saved.
 
-    `alone`: by its own log this member is the only voter, so nobody else relies on what it has acknowledged.
-    `moved`: the operator says that this is the newest copy, and the only one.  The caller holds the lock.
-    Raises StartRefused (it is another place than it was) or DiskFailed.
+    `alone`: by its own log this member is the only voter, so nobody else relies on what it has acknowledged.  From a
+    copy it starts with a new generation.  `moved`: the operator says that this is the newest copy, and the only one.
+    Both raise `boot` above that of any start that the copy does not know of.
+    The caller holds the lock.  Raises StartRefused (this is a copy) or DiskFailed.
     """
     try:
-        here = Place(disk.inode(data_dir), disk.inode(data_dir / LOCK_NAME))
+        old = (disk.marks(data_dir / PLACE_NAME),) if PLACE_NAME in disk.list(data_dir) else ()
     except OSError as error:
         raise StartRefused(f"data directory {data_dir} cannot be read: {error.strerror}") from error
-    if identity.place == here:
-        return identity
-    if identity.place is not None and not alone and not moved:
+    copied = bool(identity.places) and not any(here.is_same_file(known) for here in old for known in identity.places)
+    if copied and not alone and not moved:
         raise StartRefused(
-            f"data directory {data_dir} was copied from another place, and an older copy of member {identity.id} could "
+            f"data directory {data_dir} was copied or restored, and an older copy of member {identity.id} could "
             "lose what it has acknowledged: if this is the newest one and no other is ever started again, start it "
             f"with --moved; else remove member {identity.id} and add a new id"
         )
-    identity = replace(identity, place=here)
+    if copied or moved:
+        identity = replace(identity, boot=identity.boot + MOVED_LEAP + _random_31_bits(os.urandom))
+    if copied and alone:
+        identity = replace(identity, generation=os.urandom(GENERATION_BYTES).hex())
+    return _with_new_place(disk, data_dir, identity, old)
+
+
+def _with_new_place(disk: Disk, data_dir: Path, identity: Identity, old: tuple[Marks, ...]) -> Identity:
+    """Replace PLACE, in an order that lets a crash after each step start again.  Raises DiskFailed."""
+    path = data_dir / PLACE_NAME
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    try:
+        file = disk.create(temporary)
+        try:
+            file.fsync()
+        finally:
+            file.close()
+        new = disk.marks(temporary)
+        save(disk, data_dir, replace(identity, places=(*old, new)))
+        disk.rename(temporary, path)
+        disk.sync_directory(data_dir)
+    except OSError as error:
+        raise DiskFailed(f"{path}: {error.strerror}") from error
+    identity = replace(identity, places=(new,))
     save(disk, data_dir, identity)
     return identity
+
+
+def _random_31_bits(random_bytes: Callable[[int], bytes]) -> int:
+    return int.from_bytes(random_bytes(4)[:4], "big") >> 1
 
 
 def save(disk: Disk, data_dir: Path, identity: Identity) -> None:
@@ -150,8 +194,10 @@ def encode(identity: Identity) -> bytes:
         "Founders": founders,
         "Joining": identity.joining,
     }
-    if identity.place is not None:
-        value["Place"] = {"Directory": identity.place.directory, "Lock": identity.place.lock}
+    if identity.places:
+        value["Places"] = [list(place) for place in identity.places]
+    if identity.generation:
+        value["Generation"] = identity.generation
     return json.dumps(value).encode() + b"\n"
 
 
@@ -168,12 +214,18 @@ def decode(data: bytes) -> Identity:
         cluster_id=value.text("ClusterId"),
         founders={int(id): _founder(_Members(one)) for id, one in value.mapping("Founders").items()},
         joining=value.flag("Joining"),
-        place=_place(_Members(value.mapping("Place"))) if value.has("Place") else None,
+        places=_places(value.items("Places")) if value.has("Places") else (),
+        generation=value.text("Generation") if value.has("Generation") else "",
     )
 
 
-def _place(value: "_Members") -> Place:
-    return Place(value.integer("Directory"), value.integer("Lock"))
+def _places(value: list[object]) -> tuple[Marks, ...]:
+    places = []
+    for place in value:
+        if not isinstance(place, list) or len(place) != len(Marks._fields) or any(type(n) is not int for n in place):
+            raise ValueError("Places is not of its type")
+        places.append(Marks(*place))
+    return tuple(places)
 
 
 def _founder(value: "_Members") -> Founder:
@@ -206,6 +258,9 @@ class _Members:
 
     def flag(self, name: str) -> bool:
         return self._take(name, bool)
+
+    def items(self, name: str) -> list[object]:
+        return self._take(name, list)
 
     def mapping(self, name: str) -> dict[str, object]:
         return self._take(name, dict)

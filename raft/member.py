@@ -94,6 +94,7 @@ def make_node(identity: Identity, recovered: Recovered, settings: Settings, rng:
         settings=settings,
         last_time=recovered.last_time,
         snapshot=base,
+        generation=identity.generation,
     )
 
 
@@ -281,6 +282,9 @@ class RunningMember:
             self._sender = replace(self._sender, cluster_id=configuration.cluster_id)
             self._save_identity(self._identity)
             self._storage.set_cluster_id(configuration.cluster_id)
+        if configuration.generation and configuration.generation == self._identity.generation:
+            self._identity = replace(self._identity, generation="")
+            self._save_identity(self._identity)
         described = (f"{m.id} at {m.url}{'' if m.voting else ' (no vote)'}" for m in configuration.members.values())
         logger.info("cluster %s has the members %s", configuration.cluster_id, ", ".join(described))
         if self.id in configuration.removed:
@@ -292,6 +296,12 @@ class RunningMember:
     def cluster_id(self) -> str:
         """Hex digits; "" until one is committed."""
         return self._identity.cluster_id
+
+    @property
+    def generation(self) -> str:
+        """Hex digits, another one after a sole voter has started from a copy of its directory; "" at first."""
+        committed = self._door.look(lambda node: node.committed_configuration)
+        return self._identity.generation or committed.generation
 
     @property
     def level(self) -> int:

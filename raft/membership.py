@@ -91,6 +91,7 @@ class Configuration:
     removed: frozenset[int] = frozenset()
     cluster_id: str = ""
     level: int = 1  # what every member knows may be proposed up to this level; see above
+    generation: str = ""  # hex digits, drawn by a sole voter that starts from a copy; "" at first
 
     @property
     def voters(self) -> tuple[int, ...]:
@@ -185,6 +186,7 @@ class Configuration:
                     for _, member in sorted(self.members.items())
                 ],
                 "removed": sorted(self.removed),
+                **({"generation": self.generation} if self.generation else {}),
             },
             separators=(",", ":"),
         ).encode()
@@ -199,13 +201,16 @@ def decode_configuration(body: bytes) -> Configuration:
         value = json.loads(body)
         members = [_member(known) for known in value["members"]]
         removed, cluster_id, level = value["removed"], value["cluster_id"], value.get("level", 1)
+        generation = value.get("generation", "")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidMessage(f"a configuration that cannot be read: {type(error).__name__} {error}") from None
     if type(cluster_id) is not str or type(level) is not int or type(removed) is not list:
         raise InvalidMessage("a configuration with a cluster_id, level or removed that is not of its type")
+    if type(generation) is not str:
+        raise InvalidMessage("a configuration with a generation that is not of its type")
     if not all(type(id) is int and id >= 0 for id in removed):
         raise InvalidMessage("a configuration with a removed id that is none")
-    return Configuration({member.id: member for member in members}, frozenset(removed), cluster_id, level)
+    return Configuration({member.id: member for member in members}, frozenset(removed), cluster_id, level, generation)
 
 
 def _member(value: dict[str, Any]) -> Member:

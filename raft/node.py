@@ -127,14 +127,16 @@ class Node:
         settings: Settings | None = None,
         last_time: int = 0,
         snapshot: SnapshotMeta | None = None,
+        generation: str = "",
     ) -> None:
         """`configurations`: (index, value), ascending, never empty; the last is in force, those before it may be
         needed again when it is truncated.  All of `log` is durable.  `last_time`: the newest entry's.
-        `snapshot`: what the log begins after, its base.
+        `snapshot`: what the log begins after, its base.  `generation`: to be committed by a sole voter, "" for none.
         """
         self.id = id
         self.log = log
         self.snapshot = snapshot
+        self._generation = generation
         self.rng = rng
         self.settings = settings or Settings()
         self.current_term = hard_state.current_term
@@ -468,7 +470,19 @@ class Node:
         self._heartbeat_sent_ms = self._clock_ms
         self._follow_configuration()
         self._append([noop_entry(self.log.last_index + 1, self.current_term, self._stamp(self._time))])
+        self._begin_generation()
         self._replicate()
+
+    def _begin_generation(self) -> None:
+        """Say, in one write with the no-op, that this log began anew from a copy: no read is confirmed before that.
+
+        The voters stay the same, so it need not wait for the no-op as a change of them must (dissertation §4.1).
+        """
+        configuration = self.configuration
+        if self._generation and self._generation != configuration.generation and configuration.voters == (self.id,):
+            changed = replace(configuration, generation=self._generation)
+            index, time = self.log.last_index + 1, self._stamp(self._time)
+            self._append([configuration_entry(index, self.current_term, time, changed.encode())])
 
     # Elections
 

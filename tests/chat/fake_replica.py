@@ -21,6 +21,7 @@ class FakeReplica:
     """Answers at once, on the caller's thread, unless `delayed`."""
 
     cluster_id = "c0ffee"
+    generation = ""
 
     def __init__(self, state: ChatState) -> None:
         self.state = state

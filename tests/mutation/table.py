@@ -478,7 +478,7 @@ CLIENTS = (
         "A member that starts again gives its proposals the ids that it gave in its life before.",
         "dissertation §6.3",
         identity.load_or_create,
-        "identity.boot + 1",
+        "identity.boot + 1 + _random_31_bits(random_bytes)",
         "max(identity.boot, 1)",
         seed=5,
     ),

@@ -1,11 +1,12 @@
 """A disk in memory whose power can be cut: of what was not synced anything may be left, names and pages."""
 
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from raft.disk import AppendFile, Closeable, ReadFile
+from raft.disk import AppendFile, Closeable, Marks, ReadFile
 
 PAGE_BYTES = 4096
 
@@ -98,8 +99,11 @@ class PowerDisk:
     def free_bytes(self, path: Path) -> int:
         return 1 << 40
 
-    def inode(self, path: Path) -> int:
-        return self._names[path].number if path in self._names else 1
+    def marks(self, path: Path) -> Marks:
+        return Marks(self._find(path).number)
+
+    def owner_and_mode(self, path: Path) -> tuple[int, int]:
+        return os.geteuid(), 0o700
 
     def lock(self, path: Path, owner: bytes) -> Closeable:
         return _File(self, path.name, _Inode())

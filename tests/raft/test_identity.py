@@ -6,41 +6,44 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from raft.disk import RealDisk
+from raft.disk import Marks, RealDisk
 from raft.errors import DiskFailed, StartRefused
-from raft.identity import Founder, Identity, Place, decode, encode, load_or_create, lock_directory, save, settle
+from raft.identity import Founder, Identity, decode, encode, load_or_create, lock_directory, save, settle
 from tests.raft.disks import HookedDisk
 
 REPOSITORY = Path(__file__).parents[2]
 
 
-def test_a_blank_directory_gets_a_random_incarnation_and_boot_one(tmp_path: Path) -> None:
+def test_a_blank_directory_gets_a_random_incarnation_and_boot(tmp_path: Path) -> None:
     identity = load_or_create(RealDisk(), tmp_path, 1, lambda size: b"\xab" * size)
-    assert identity == Identity(id=1, incarnation="ab" * 16, boot=1)
+    assert identity == Identity(id=1, incarnation="ab" * 16, boot=1 + (0xABABABAB >> 1))
     other = tmp_path / "other"
     other.mkdir()
     assert load_or_create(RealDisk(), other, 1).incarnation != load_or_create(RealDisk(), tmp_path, 1).incarnation
 
 
-def test_boot_is_one_more_and_on_the_disk_at_every_start(tmp_path: Path) -> None:
+def test_boot_grows_at_random_and_is_on_the_disk_at_every_start(tmp_path: Path) -> None:
     boots = []
     for _ in range(3):
         boots.append(load_or_create(RealDisk(), tmp_path, 1).boot)
         assert json.loads((tmp_path / "identity.json").read_bytes())["Boot"] == boots[-1]
-    assert boots == [1, 2, 3]
+    assert boots == sorted(set(boots))
+    assert boots[1] - boots[0] != boots[2] - boots[1]
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     identity = load_or_create(RealDisk(), tmp_path, 2)
     founders = {1: Founder("http://a:1", "aa", "http://a:2"), 12: Founder("http://b:1", "bb", "", 3)}
     save(RealDisk(), tmp_path, replace(identity, cluster_id="c1", founders=founders, joining=True))
-    expected = replace(identity, boot=2, cluster_id="c1", founders=founders, joining=True)
-    assert load_or_create(RealDisk(), tmp_path, 2) == expected
+    found = load_or_create(RealDisk(), tmp_path, 2)
+    assert found.boot > identity.boot
+    assert found == replace(identity, boot=found.boot, cluster_id="c1", founders=founders, joining=True)
 
 
 def test_the_directory_of_another_member_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -75,9 +78,10 @@ GOOD = json.loads(encode(Identity(1, "ab", 1, "c1", {2: Founder("u", "i", "a")})
         json.dumps(GOOD | {"Founders": {"2": {"Url": "u"}}}).encode(),
         json.dumps(GOOD | {"Founders": {"two": GOOD["Founders"]["2"]}}).encode(),
         json.dumps(GOOD | {"Joining": 0}).encode(),
-        json.dumps(GOOD | {"Place": None}).encode(),
-        json.dumps(GOOD | {"Place": {"Directory": 1}}).encode(),
-        json.dumps(GOOD | {"Place": {"Directory": 1, "Lock": "2"}}).encode(),
+        json.dumps(GOOD | {"Places": None}).encode(),
+        json.dumps(GOOD | {"Places": [[1]]}).encode(),
+        json.dumps(GOOD | {"Places": [[1, "2"]]}).encode(),
+        json.dumps(GOOD | {"Generation": 1}).encode(),
     ],
 )
 def test_an_identity_that_is_not_ours_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
@@ -109,63 +113,90 @@ def start(data_dir: Path, *, alone: bool = False, moved: bool = False) -> Identi
         held.close()
 
 
-def place_of(data_dir: Path) -> Place | None:
-    return decode((data_dir / "identity.json").read_bytes()).place
+def places_of(data_dir: Path) -> tuple[Marks, ...]:
+    return decode((data_dir / "identity.json").read_bytes()).places
 
 
-def test_a_directory_knows_where_it_is_from_its_first_start_on(tmp_path: Path) -> None:
-    place = start(tmp_path / "a").place
-    assert place == place_of(tmp_path / "a")
-    assert place == Place((tmp_path / "a").stat().st_ino, (tmp_path / "a" / "LOCK").stat().st_ino)
-    assert start(tmp_path / "a").place == place
+def test_each_start_makes_a_new_place_and_starts_again(tmp_path: Path) -> None:
+    found = [start(tmp_path / "a").places for _ in range(3)]
+    assert all(len(places) == 1 for places in found)
+    assert found[-1] == places_of(tmp_path / "a") == (RealDisk().marks(tmp_path / "a" / "PLACE"),)
 
 
-def test_a_new_name_another_mode_or_a_new_parent_is_no_other_place(tmp_path: Path) -> None:
-    place = start(tmp_path / "a").place
+def test_a_new_name_another_mode_or_a_new_parent_is_no_copy(tmp_path: Path) -> None:
+    start(tmp_path / "a")
     (tmp_path / "parent").mkdir()
     (tmp_path / "a").rename(tmp_path / "parent" / "b")
     (tmp_path / "parent" / "b").chmod(0o750)
     (tmp_path / "parent" / "b" / "identity.json").chmod(0o640)
-    assert start(tmp_path / "parent" / "b").place == place
+    start(tmp_path / "parent" / "b")
 
 
 def test_a_copy_is_refused_again_and_again_until_it_is_said_to_have_moved(tmp_path: Path) -> None:
-    start(tmp_path / "a")
+    original = start(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     for _ in range(2):
         with pytest.raises(StartRefused, match=r"b was copied .* member 1 .* start it with --moved; else remove") as no:
             start(tmp_path / "b")
         assert "\n" not in str(no.value)
-    assert place_of(tmp_path / "b") == place_of(tmp_path / "a")
     moved = start(tmp_path / "b", moved=True)
-    assert moved.place == place_of(tmp_path / "b") != place_of(tmp_path / "a")
-    assert start(tmp_path / "b").place == moved.place
+    assert moved.boot >= original.boot + (1 << 32)
+    assert moved.generation == ""
+    start(tmp_path / "b")
 
 
-def test_a_copy_into_the_old_directory_is_a_copy(tmp_path: Path) -> None:
+def test_an_older_copy_written_into_the_same_files_is_a_copy(tmp_path: Path) -> None:
     start(tmp_path / "a")
-    shutil.copytree(tmp_path / "a", tmp_path / "backup")
-    (tmp_path / "a" / "LOCK").rename(tmp_path / "kept")  # so that its inode is not given to the next file
-    (tmp_path / "a" / "identity.json").unlink()
-    shutil.copytree(tmp_path / "backup", tmp_path / "a", dirs_exist_ok=True)
-    with pytest.raises(StartRefused, match="copied"):
+    old = (tmp_path / "a" / "identity.json").read_bytes()
+    start(tmp_path / "a")
+    (tmp_path / "a" / "identity.json").write_bytes(old)  # on the same inode, beside the same LOCK
+    with pytest.raises(StartRefused, match="copied or restored"):
         start(tmp_path / "a")
 
 
-def test_a_copy_of_the_only_voter_starts_and_its_new_place_counts(tmp_path: Path) -> None:
-    start(tmp_path / "a", alone=True)
+def test_a_lost_place_is_a_copy(tmp_path: Path) -> None:
+    start(tmp_path / "a")
+    (tmp_path / "a" / "PLACE").unlink()
+    with pytest.raises(StartRefused, match="copied or restored"):
+        start(tmp_path / "a")
+
+
+def test_a_copy_of_the_only_voter_starts_with_a_generation_that_the_original_lacks(tmp_path: Path) -> None:
+    original = start(tmp_path / "a", alone=True)
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    alone = start(tmp_path / "b", alone=True)
-    assert alone.place == place_of(tmp_path / "b") != place_of(tmp_path / "a")
-    assert start(tmp_path / "b").place == alone.place
+    copy = start(tmp_path / "b", alone=True)
+    assert (original.generation, len(copy.generation)) == ("", 16)
+    assert copy.boot >= original.boot + (1 << 32)
+    assert start(tmp_path / "b").generation == copy.generation  # until it is committed
+    assert start(tmp_path / "a", alone=True).generation == ""
 
 
-def test_an_identity_that_knows_no_place_takes_the_one_where_it_is(tmp_path: Path) -> None:
-    identity = load_or_create(RealDisk(), tmp_path, 1)
-    assert (identity.place, place_of(tmp_path)) == (None, None)
-    place = start(tmp_path).place
-    assert place is not None
-    assert place == place_of(tmp_path)
+def test_a_number_that_a_file_system_cannot_tell_is_left_out() -> None:
+    assert Marks(7, 3).is_same_file(Marks(7, 0))
+    assert not Marks(7, 3).is_same_file(Marks(7, 4))
+    assert not Marks(7, 3).is_same_file(Marks(8, 3))
+
+
+def test_a_start_that_dies_at_any_step_starts_again(tmp_path: Path) -> None:
+    """Killed before each operation of a start in turn, and started again."""
+    start(tmp_path / "a")
+    for step in range(40):
+        left = step
+
+        def die(now: str, path: Path) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise OSError(errno.EIO, "killed")
+
+        disk = HookedDisk(die)
+        with suppress(DiskFailed, StartRefused):
+            settle(disk, tmp_path / "a", load_or_create(disk, tmp_path / "a", 1), alone=False, moved=False)
+        disk.die()
+        start(tmp_path / "a")
+        if left >= 0:
+            return
+    raise AssertionError("a start has more steps than were tried")
 
 
 # Who has it
@@ -199,7 +230,7 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("operation", ["create", "append", "append the rest", "fsync", "rename", "sync_directory"])
 def test_a_disk_that_fails_leaves_the_old_identity_or_the_new(tmp_path: Path, operation: str) -> None:
-    load_or_create(RealDisk(), tmp_path, 1)
+    before = load_or_create(RealDisk(), tmp_path, 1).boot
 
     def fail(now: str, path: Path) -> None:
         if now == operation:
@@ -207,4 +238,20 @@ def test_a_disk_that_fails_leaves_the_old_identity_or_the_new(tmp_path: Path, op
 
     with pytest.raises(DiskFailed, match="broken"):
         load_or_create(HookedDisk(fail), tmp_path, 1)
-    assert load_or_create(RealDisk(), tmp_path, 1).boot == (3 if operation == "sync_directory" else 2)
+    assert load_or_create(RealDisk(), tmp_path, 1).boot > before
+
+
+def test_a_lock_that_is_a_link_is_refused_and_its_target_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "a" / "LOCK").symlink_to(tmp_path / "precious")
+    with pytest.raises(StartRefused, match="LOCK is a symbolic link"):
+        lock_directory(RealDisk(), tmp_path / "a")
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+
+
+def test_a_directory_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a").chmod(0o777)
+    with pytest.raises(StartRefused, match="every user may write"):
+        lock_directory(RealDisk(), tmp_path / "a")

@@ -8,12 +8,13 @@ nothing but what it had not written.
 """
 
 import errno
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from raft.disk import AppendFile, Closeable, ReadFile
+from raft.disk import AppendFile, Closeable, Marks, ReadFile
 from raft.segments import sequence_of
 
 Names = dict[str, "_Content"]
@@ -162,9 +163,13 @@ class SimulatedDisk:
     def free_bytes(self, path: Path) -> int:
         return 1 << 40
 
-    def inode(self, path: Path) -> int:
+    def marks(self, path: Path) -> Marks:
         """No directory is ever copied here."""
-        return 1
+        return Marks(1)
+
+    def owner_and_mode(self, path: Path) -> tuple[int, int]:
+        """The process's own."""
+        return os.geteuid(), 0o700
 
     def lock(self, path: Path, owner: bytes) -> Closeable:
         """One process at a time is all there is here."""
