@@ -304,7 +304,7 @@ class NodeProcess:
 
 
 def _raise_descriptor_limit() -> None:
-    """Raise the limit as far as this user may: a connection is a descriptor.  Raises StartRefused where it is too low."""
+    """Raise the limit as far as this user may: a connection is a descriptor.  Raises StartRefused: it is too low."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY and most < DESCRIPTORS_MIN:
         raise StartRefused(
@@ -338,7 +338,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if sys.stdout is not None:
                 sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output has seen enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it once more at its end
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the interpreter flushes it once more at its end
         return 1
 
 

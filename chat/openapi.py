@@ -44,6 +44,7 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "damaged_record": HTTPStatus.INTERNAL_SERVER_ERROR,
     "outcome_unknown": HTTPStatus.GATEWAY_TIMEOUT,
+    "disk_full": HTTPStatus.INSUFFICIENT_STORAGE,
 }
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _X_RAFT_INDEX = {"X-Raft-Index": {"description": "What of the log the answer reflects", "schema": integer()}}
@@ -86,7 +87,7 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
     own = ["not_found" if code == "no_such_room" else code for code in route.problems]  # as refusals.py tells it
     codes = [*own, "invalid_field", "bad_token", "unavailable", "damaged_record"]
     if changes:
-        codes += ["foreign_origin", "outcome_unknown", "level_too_low"]
+        codes += ["foreign_origin", "outcome_unknown", "disk_full", "level_too_low"]
         codes += [] if "too_many_posts" in own or route.who is Who.ANYBODY else ["too_many_changes"]
     if changes and (route.body is not None):
         codes += ["body_too_large", "unsupported_coding"]

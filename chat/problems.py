@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from raft.errors import ChangeRefused, CorruptLog, DiskFailed, OutcomeUnknown, RaftError, Unavailable
+from raft.errors import ChangeRefused, CorruptLog, DiskFailed, DiskFull, OutcomeUnknown, RaftError, Unavailable
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -81,6 +81,9 @@ def problem_of(error: RaftError) -> Problem:
         case CorruptLog():  # the engine has logged file and offset
             detail = "A record in this node's files is damaged; its log names the file. Ask another node."
             return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "damaged_record", detail)
+        case DiskFull():  # the engine has logged it
+            detail = "This node's disk has no room; nothing was written. Free space on it, then send the same again."
+            return Problem(HTTPStatus.INSUFFICIENT_STORAGE, "disk_full", detail)
         case DiskFailed():
             return unavailable("this member's disk has failed; ask another member")
         case _:

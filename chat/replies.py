@@ -10,7 +10,8 @@ from chat.history import Page, timestamp
 from chat.problems import Problem
 from chat.state.results import Posted
 
-_TEMPORARY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+_TEMPORARY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
+              HTTPStatus.INSUFFICIENT_STORAGE}  # fmt: skip
 
 
 def is_temporary(problem: Problem) -> bool:

@@ -4,18 +4,22 @@ Everything the engine stores goes through a `Disk`, so that a simulated one, whi
 synced, can stand in its place.  The rules an implementation keeps:
 
 - a file is made once and then only appended to; nothing is truncated or written in place;
-- `append` writes all of it or raises; after an OSError nobody knows what the file holds;
+- `append` writes all of it or raises; after an OSError nobody knows what the file holds; after NoRoom it holds what it
+  held before and some of the new bytes, and what was synced is as it was;
 - what was appended lasts once `fsync` or `fdatasync` returned, a name once `sync_directory` returned;
 - directories are made with mode 0700, files with 0600: what people write in a chat is nobody else's business.
 """
 
+import errno
 import fcntl
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 TEMPORARY_SUFFIX = ".tmp"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 _GET_GENERATION = 0x80087601  # FS_IOC_GETVERSION of Linux
 
@@ -33,6 +37,10 @@ class Marks(NamedTuple):
         return all(a == b for a, b in zip(self, other, strict=True) if a and b)
 
 
+class NoRoom(OSError):
+    """A file could not be made, or not all was written to it, for want of room; no sync was asked for."""
+
+
 class Closeable(Protocol):
     """Something held open: a file, a lock."""
 
@@ -44,7 +52,7 @@ class AppendFile(Closeable, Protocol):
     """A new file, open for writing at its end.  One thread uses it."""
 
     def append(self, data: bytes) -> None:
-        """Write all of `data` at the end, in one call where the system takes it in one.  Raises OSError."""
+        """Write all of `data` at the end, in one call where the system takes it in one.  Raises OSError, NoRoom."""
 
     def fsync(self) -> None:
         """Make content and metadata last.  Raises OSError: never to be tried again."""
@@ -74,7 +82,7 @@ class Disk(Protocol):
         """The names in a directory, in no order."""
 
     def create(self, path: Path) -> AppendFile:
-        """A new, empty file.  Raises FileExistsError where the name is taken."""
+        """A new, empty file.  Raises FileExistsError where the name is taken; NoRoom."""
 
     def open(self, path: Path) -> ReadFile:
         """An existing file.  Raises FileNotFoundError."""
@@ -107,12 +115,20 @@ class Disk(Protocol):
 def create_durably(disk: Disk, path: Path, data: bytes) -> AppendFile:
     """A file that is at `path` with all of `data`, or not at all, whenever the power is cut; still open at its end.
 
-    The name is durable when this returns.  A crash in between leaves at most `path` with TEMPORARY_SUFFIX.
+    The name is durable when this returns.  A crash in between leaves at most `path` with TEMPORARY_SUFFIX, and NoRoom
+    leaves nothing, if that can be removed.
     """
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     file = disk.create(temporary)
     try:
         file.append(data)
+    except BaseException as error:
+        file.close()
+        if isinstance(error, NoRoom):
+            with suppress(OSError):
+                disk.remove(temporary)
+        raise
+    try:
         file.fsync()
         disk.rename(temporary, path)
         disk.sync_directory(path.parent)
@@ -131,6 +147,17 @@ def read_all(disk: Disk, path: Path) -> bytes:
         file.close()
 
 
+class _no_room:
+    """Turn an OSError for want of room into NoRoom.  A class: a generator would cost a microsecond an append."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise NoRoom(error.errno, error.strerror, error.filename) from None
+
+
 class _Descriptor:
     """A descriptor of the operating system that is closed once."""
 
@@ -147,7 +174,8 @@ class _RealAppendFile(_Descriptor):
     def append(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[os.write(self._descriptor, view) :]  # a nearly full disk takes a part before it says ENOSPC
+            with _no_room():
+                view = view[os.write(self._descriptor, view) :]  # a nearly full disk takes a part before ENOSPC
 
     def fsync(self) -> None:
         os.fsync(self._descriptor)
@@ -185,7 +213,8 @@ class RealDisk:
         return os.listdir(path)
 
     def create(self, path: Path) -> AppendFile:
-        return _RealAppendFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600))
+        with _no_room():
+            return _RealAppendFile(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600))
 
     def open(self, path: Path) -> ReadFile:
         return _RealReadFile(os.open(path, os.O_RDONLY))

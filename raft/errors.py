@@ -81,5 +81,9 @@ class ChangeRefused(RaftError):
         self.code = code
 
 
+class DiskFull(RaftError):
+    """Nothing was written: the disk is full, a quota is used up, or the file system is read-only.  Try again later."""
+
+
 class DiskFailed(RaftError):
     """A write or an fsync failed: what is on disk is not known, so the process ends and nothing is acknowledged."""

@@ -5,20 +5,29 @@ Whoever brings something and has nothing better to do than to wait for it flushe
 thread is at it: waking a thread costs as much as a quick disk.  So the flush thread works under load, and for those
 who must not wait for a disk (the tick, the lanes).
 
-A disk that fails ends the process; nothing is acknowledged after it.
+A disk that fails ends the process; nothing is acknowledged after it.  A full one holds up what is pending: it is tried
+again until there is room.  For the core that is a disk that hangs, so a leader hands over and a follower acknowledges
+nothing.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import SimpleQueue
 
 from raft.door import Door
-from raft.errors import NotLeader, Overloaded, Unavailable
+from raft.errors import DiskFull, NotLeader, Overloaded, Unavailable
 from raft.messages import Message
 from raft.node import Ready
 from raft.proposals import Proposals, Waiting
 from raft.queues import drain_nowait
 from raft.storage import Storage
+
+logger = logging.getLogger(__name__)
+
+FULL_RETRY_S = 0.2  # between two tries to write to a full disk
+FULL_LOG_S = 60.0  # between two lines in the log that it is full
 
 
 class Flusher:
@@ -46,6 +55,8 @@ class Flusher:
         self._refused: SimpleQueue[Waiting] = SimpleQueue()  # in vain: it does not lead, is full, or has no time
         self._busy = threading.Lock()  # held by whoever flushes
         self._wakes: SimpleQueue[bool] = SimpleQueue()  # of the flush thread; False ends it
+        self.full = ""  # why nothing can be written for now
+        self._ending = threading.Event()
         self._stopped = False  # set while busy: from then on the storage may be closed
 
     def put(self, work: Ready | Waiting) -> None:
@@ -72,14 +83,20 @@ class Flusher:
     def run(self) -> None:
         """The flush thread."""
         while self._wakes.get():
-            while not self._work.empty():  # looked at with the lock free: who could not get it relies on that
+            while (
+                not self._work.empty() and not self._stopped
+            ):  # looked at with the lock free: who could not get it relies on that
                 with self._busy:
                     self._flush_batch()
         with self._busy:  # connections' threads flush too, and peers go on calling to the very end
             self._stopped = True
 
     def stop(self) -> None:
-        """Write what is pending and end the flush thread; when it has ended nobody writes any more."""
+        """Write what is pending and end the flush thread; when it has ended nobody writes any more.
+
+        On a full disk what is pending is not written.
+        """
+        self._ending.set()
         self._wakes.put(True)
         self._wakes.put(False)
 
@@ -90,6 +107,8 @@ class Flusher:
     def _flush_batch(self) -> None:
         try:
             self._flush_all()
+        except DiskFull:
+            self._stopped = True  # this member is shutting down, and nobody was told of what is not written
         except Exception as error:  # what was taken from the queue is neither written nor refused
             self._on_broken(error)
             raise
@@ -127,7 +146,7 @@ class Flusher:
             if ready.snapshot is not None:  # what came before it belongs to the log that it replaces
                 self._append(pending)
                 assert ready.hard_state is not None
-                self._storage.install(ready.snapshot, ready.hard_state)
+                self._when_there_is_room(partial(self._storage.install, ready.snapshot, ready.hard_state))
                 pending.clear()
             pending.append(ready)
         self._append(pending)
@@ -140,4 +159,23 @@ class Flusher:
     def _append(self, readies: list[Ready]) -> None:
         hard_states = [ready.hard_state for ready in readies if ready.hard_state is not None]
         if hard_states:
-            self._storage.append(hard_states[-1], [entry for ready in readies for entry in ready.entries])
+            entries = [entry for ready in readies for entry in ready.entries]
+            self._when_there_is_room(partial(self._storage.append, hard_states[-1], entries))
+
+    def _when_there_is_room(self, write: Callable[[], None]) -> None:
+        """Write, as often as it takes.  Raises DiskFull only where the member is shutting down."""
+        tries = 0
+        while True:
+            try:
+                write()
+            except DiskFull as error:
+                if not tries % round(FULL_LOG_S / FULL_RETRY_S):
+                    logger.error("%s; nothing is written and acknowledged here until there is", error)
+                self.full, tries = str(error), tries + 1
+                if self._ending.wait(FULL_RETRY_S):
+                    raise
+                continue
+            if self.full:
+                logger.warning("there is room on the disk again")
+                self.full = ""
+            return

@@ -23,6 +23,7 @@ from raft.errors import (
     ChangeRefused,
     CorruptLog,
     DiskFailed,
+    DiskFull,
     NotLeader,
     Overloaded,
     RaftError,
@@ -364,7 +365,11 @@ class RunningMember:
         return self._applier.last_applied
 
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
-        """Replicate a command; `done` gets the state machine's result, Unavailable or OutcomeUnknown."""
+        """Replicate a command; `done` gets the state machine's result, Unavailable, OutcomeUnknown or DiskFull."""
+        full = self._driver.flusher.full
+        if full and self._door.look(lambda node: node.configuration.voters) == (self.id,):
+            done(DiskFull(full))  # with other voters one of them is about to lead
+            return
         self._forwarder.propose(command, done, flushes)
 
     def flush(self) -> None:

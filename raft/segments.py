@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from raft.disk import AppendFile, Disk, ReadFile, create_durably
+from raft.disk import TEMPORARY_SUFFIX, AppendFile, Disk, NoRoom, ReadFile, create_durably
 from raft.errors import InvalidMessage, OtherFormat
 from raft.messages import HardState
 from raft.records import RECORD_BYTES_MAX, decode_object, seal
@@ -178,23 +178,37 @@ def highest_durable(file: ReadFile, start: int, end: int) -> int:
 
 
 class SegmentWriter:
-    """The segment that is appended to.  Every OSError it raises is final: what the disk holds is then not known."""
+    """The segment that is appended to.  An OSError it raises is final: what the disk holds is then not known.
+
+    After NoRoom it is *torn*: up to `size` it is as it was, and what lies behind that is void.  The log goes on in
+    another segment, whose header names `size` as this one's end.
+    """
 
     def __init__(self, file: AppendFile, header: Header, size: int) -> None:
         self._file = file
         self.header = header
         self.size = size  # all of it durable, except within `append`
+        self.torn = False
 
     @classmethod
-    def create(cls, disk: Disk, data_dir: Path, header: Header, carried: bytes) -> "SegmentWriter":
-        """A new segment with `carried`, durable when this returns."""
+    def create(cls, disk: Disk, data_dir: Path, header: Header, carried: bytes, batch: bytes = b"") -> "SegmentWriter":
+        """A new segment with `carried` and its first batch, durable when this returns.  Raises NoRoom: it is not."""
         assert header.carried == len(carried)
-        data = encode_header(header) + carried
-        return cls(create_durably(disk, data_dir / header.name, data), header, len(data))
+        data = encode_header(header) + carried + batch
+        try:
+            file = create_durably(disk, data_dir / header.name, data)
+        except FileExistsError:  # left by an earlier try on a disk that was read-only by then
+            disk.remove(data_dir / (header.name + TEMPORARY_SUFFIX))
+            file = create_durably(disk, data_dir / header.name, data)
+        return cls(file, header, len(data))
 
     def write(self, batch: bytes) -> None:
-        """Append a batch without making it durable."""
-        self._file.append(batch)
+        """Append a batch without making it durable.  Raises NoRoom: the segment is torn."""
+        try:
+            self._file.append(batch)
+        except NoRoom:
+            self.torn = True
+            raise
         self.size += len(batch)
 
     def sync(self) -> None:

@@ -1,9 +1,12 @@
 """The log on disk, which is the database: one object over the files of a data directory.
 
 Rules.  What `append` returned from is durable, all of it or (it raised) nobody knows: a failed write or fsync makes
-the storage unusable, because what the disk then holds is unknown and an fsync that is tried again lies.  A batch is
-one write and one fdatasync, and carries the hard state.  One thread appends; any thread reads, during appends too,
-and no lock is held across I/O.  An entry's text is on disk once and in memory never: eight bytes an entry say where.
+the storage unusable, because what the disk then holds is unknown and an fsync that is tried again lies.  Only a write
+that finds no room (DiskFull) leaves the log as it was: the same append may be tried again, and then goes to a new
+segment, for the last one may end in a part of the batch.  That segment is made with the batch in it, or not at all, so
+that tries in vain leave nothing.  A batch is one write and one fdatasync, and carries the hard state.  One thread
+appends; any thread reads, during appends too, and no lock is held across I/O.  An entry's text is on disk once and in
+memory never: eight bytes an entry say where.
 
 A snapshot replaces a prefix of the segments, never a byte of one.
 
@@ -29,9 +32,9 @@ from threading import Lock
 from typing import TypeVar
 
 from raft.contents import Content
-from raft.disk import Disk
+from raft.disk import Disk, NoRoom
 from raft.documents import Document, newest_document
-from raft.errors import CorruptLog, DiskFailed, InvalidMessage
+from raft.errors import CorruptLog, DiskFailed, DiskFull, InvalidMessage
 from raft.files import Files
 from raft.identity import ADVICE
 from raft.indexes import OWNER, Indexes
@@ -44,6 +47,7 @@ from raft.recovery import RecoveredLog, recover
 from raft.segments import (
     Header,
     SegmentWriter,
+    encode_header,
     encode_opening,
     first_index_of,
     intact_lines_in,
@@ -220,30 +224,43 @@ class Storage:
         """Make the hard state (None: as it was) and the entries durable, in one write and one fdatasync.
 
         `entries` may rewind, more than once: an entry at index i replaces every earlier one at i or above.  They can
-        be read as soon as they are written.  One thread only.  Raises DiskFailed: what is durable is not known.
+        be read as soon as they are written.  One thread only.  Raises DiskFull: nothing was written, and the same may
+        be tried again; DiskFailed: what is durable is not known.
         """
         self._check_usable()
         assert not self._closed
         self._final(lambda: self._append(hard_state or self._hard_state, entries))
 
     def _append(self, hard_state: HardState, entries: Sequence[Entry]) -> None:
-        if self._writer.size >= self._full_bytes:
-            self._rotate(
-                self.last_index + 1
-            )  # with the old hard state: what the new one calls committed is not in the log yet
-        self._hard_state = hard_state
-        start = self._writer.size
+        first_index, torn = self.last_index + 1, self._writer.torn
+        if not torn and self._writer.size >= self._full_bytes:
+            self._rotate(first_index)  # with the old hard state: what the new one calls committed is not in the log yet
+        start = len(encode_header(self._next_header(first_index))) if torn else self._writer.size
         lowest = min((entry.index for entry in entries), default=self.last_index + 1)
         commit_index = min(hard_state.commit_index, lowest - 1)  # what holds whatever part a crash leaves
         opening = encode_opening(start, replace(hard_state, commit_index=commit_index))
         batch = b"".join([opening, *(entry.record for entry in entries)])
         assert len(batch) <= BATCH_BYTES_MAX
+        if torn:
+            self._rotate(first_index, batch)
+        else:
+            self._write(batch)
+        self._hard_state = hard_state
         pairs = self._place(((entry.index, len(entry.record)) for entry in entries), start + len(opening))
-        self._writer.write(batch)
         self._files.grow(self._writer.size)
         self._positions.set(pairs)
         self._note(entries, pairs)
-        self._writer.sync()
+        if not torn:
+            self._writer.sync()
+
+    def _write(self, batch: bytes) -> None:
+        try:
+            self._writer.write(batch)
+        except NoRoom as error:
+            raise self._full(error) from error
+
+    def _full(self, error: NoRoom) -> DiskFull:
+        return DiskFull(f"data directory {self._data_dir} has no room: {error.strerror}")
 
     def _note(self, entries: Iterable[Entry], pairs: Iterable[tuple[int, int]]) -> None:
         for entry, (_, position) in zip(entries, pairs, strict=True):
@@ -326,7 +343,7 @@ class Storage:
         """The snapshot that was received and finished with this index and term stands in place of the whole log.
 
         Durable when this returns.  The appending thread only.  Raises LookupError: there is no such snapshot, and
-        nothing was done; DiskFailed.
+        nothing was done; DiskFull: the same may be tried again; DiskFailed.
         """
         self._check_usable()
         with self._receiver_lock:
@@ -337,7 +354,12 @@ class Storage:
             self._receiver = None  # one that is begun now does not drop it
         file, sparse = finished
         assert meta.index > self._positions.base_index
-        self._final(lambda: self._install(receiver.temporary_name, file, sparse, hard_state))
+        try:
+            self._final(lambda: self._install(receiver.temporary_name, file, sparse, hard_state))
+        except DiskFull:
+            with self._receiver_lock:
+                self._receiver = self._receiver or receiver
+            raise
 
     def _install(self, temporary: str, file: SnapshotFile, sparse: Sparse, hard_state: HardState) -> None:
         kept = replace(hard_state, commit_index=self._hard_state.commit_index)
@@ -411,12 +433,13 @@ class Storage:
     def close(self) -> None:
         """Mark all as durable, so that damage to the last batch is from now on told from a crash's, and close.
 
-        Raises DiskFailed; a second time does nothing.
+        On a full disk nothing is marked.  Raises DiskFailed; a second time does nothing.
         """
         if self._closed:
             return
         try:
-            self.append(None, ())
+            with suppress(DiskFull):
+                self.append(None, ())
         finally:
             self._closed = True
             self._writer.close()
@@ -439,7 +462,9 @@ class Storage:
                 self._sealed.append((last.header, end, last.content))
         else:
             name, predecessor, end = segment_name(1, first_index), "", 0
-        writer = self._create(name, predecessor, end, b"".join(record for _, record in log.carried))
+        carried = b"".join(record for _, record in log.carried)
+        header = Header(name, self._cluster_id, self._hard_state, predecessor, end, len(carried))
+        writer = self._create(header, carried)
         pairs = self._place(
             ((index, len(record)) for index, record in log.carried), writer.size - writer.header.carried
         )
@@ -447,19 +472,25 @@ class Storage:
         self._note((entry_of_verified(record) for _, record in log.carried), pairs)
         return writer
 
-    def _rotate(self, first_index: int) -> None:
-        """Go on in a new segment: all of the old one is durable."""
+    def _next_header(self, first_index: int) -> Header:
         old = self._writer
         name = segment_name(sequence_of(old.header.name) + 1, first_index)
-        self._writer = self._create(name, old.header.name, old.size, b"")
+        return Header(name, self._cluster_id, self._hard_state, old.header.name, old.size, 0)
+
+    def _rotate(self, first_index: int, batch: bytes = b"") -> None:
+        """Go on in a new segment that begins with `batch`: all of the old one that counts is durable."""
+        old, header = self._writer, self._next_header(first_index)
+        try:
+            self._writer = self._create(header, b"", batch)
+        except NoRoom as error:
+            raise self._full(error) from error
         self._sealed.append((old.header, old.size, self._content))
         self._content = Content()
         old.close()
 
-    def _create(self, name: str, predecessor: str, predecessor_end: int, carried: bytes) -> SegmentWriter:
-        header = Header(name, self._cluster_id, self._hard_state, predecessor, predecessor_end, len(carried))
-        writer = SegmentWriter.create(self._disk, self._data_dir, header, carried)
-        self._slot = self._files.add_segment(name, writer.size)
+    def _create(self, header: Header, carried: bytes, batch: bytes = b"") -> SegmentWriter:
+        writer = SegmentWriter.create(self._disk, self._data_dir, header, carried, batch)
+        self._slot = self._files.add_segment(header.name, writer.size)
         self._full_bytes = max(self._segment_bytes, min(self._files.bytes // SEGMENTS_SMALL, SEGMENT_BYTES_LARGE))
         return writer
 
@@ -478,6 +509,8 @@ class Storage:
         """Do what writes; where the disk refuses, nothing is ever done on this storage again."""
         try:
             return action()
+        except DiskFull:
+            raise  # nothing has changed
         except OSError as error:
             self._failure = f"data directory {self._data_dir} cannot be written: {error}"
             raise DiskFailed(self._failure) from error

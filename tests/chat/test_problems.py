@@ -5,7 +5,16 @@ import json
 import pytest
 
 from chat.problems import Problem, problem_of
-from raft.errors import ChangeRefused, CorruptLog, DiskFailed, NotLeader, OutcomeUnknown, RaftError, Unavailable
+from raft.errors import (
+    ChangeRefused,
+    CorruptLog,
+    DiskFailed,
+    DiskFull,
+    NotLeader,
+    OutcomeUnknown,
+    RaftError,
+    Unavailable,
+)
 
 
 def test_a_problem_is_its_standard_members_and_the_code() -> None:
@@ -31,6 +40,7 @@ def test_a_problem_is_its_standard_members_and_the_code() -> None:
         (ChangeRefused("not_a_voter", ""), 409, "not_a_voter"),
         (ChangeRefused("unknown_member", ""), 404, "unknown_member"),
         (ChangeRefused("invalid", ""), 400, "invalid"),
+        (DiskFull("no room"), 507, "disk_full"),
         (DiskFailed("EIO"), 503, "unavailable"),
         (CorruptLog("log-1", 7, "damaged", "act"), 500, "damaged_record"),
         (NotLeader(2), 500, "internal_error"),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from raft.disk import RealDisk
-from raft.errors import DiskFailed
+from raft.disk import NoRoom, RealDisk
+from raft.errors import DiskFailed, DiskFull
 from raft.identity import load_or_create, lock_directory
 from raft.messages import Entry, HardState
 from raft.storage import Storage
@@ -210,3 +210,55 @@ def _check_start(data_dir: Path, acknowledged: list[Entry]) -> None:
     storage.close()
     held.close()
     assert not list(data_dir.glob("*.tmp"))
+
+
+class NoRoomAt(Fault):
+    """As Fault, for want of room."""
+
+    def __call__(self, operation: str, path: Path) -> None:
+        if self.armed and operation == self.operation and path.name.startswith("log-"):
+            self.raised += 1
+            raise NoRoom(self.error, os.strerror(self.error))
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+@pytest.mark.parametrize("segment_bytes", [200, 1 << 20])
+@pytest.mark.parametrize("operation", ["create", "append", "append the rest"])
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_write_that_finds_no_room_changes_nothing_and_succeeds_once_there_is_some(
+    tmp_path: Path, operation: str, error: int, segment_bytes: int, reopened: bool
+) -> None:
+    fault = NoRoomAt(operation, error)
+    disk = HookedDisk(fault)
+    storage = Storage.open(disk, tmp_path, segment_bytes=segment_bytes)
+    storage.append(HardState(1, 1, 0), entries(1, 3))
+    if operation == "create" and segment_bytes > 200:
+        fault.operation = "append"  # so that the next try needs another segment
+        fault.armed = True
+        with pytest.raises(DiskFull):
+            storage.append(HardState(1, 1, 1), entries(4, 4))
+        fault.operation = operation
+    fault.armed = True
+    for _ in range(3):
+        with pytest.raises(DiskFull, match=os.strerror(error)):
+            storage.append(HardState(2, 0, 1), entries(3, 6, term=2))
+        assert content(storage) == entries(1, 3)
+    fault.armed = False
+    assert len([name for name in os.listdir(tmp_path) if name.startswith("log-")]) <= 2
+    if reopened:  # a kill while the disk is full
+        disk.die()
+        reopened_storage = Storage.open(RealDisk(), tmp_path)
+        assert content(reopened_storage)[:2] == entries(1, 2)
+        assert reopened_storage.recovered.hard_state.current_term in (1, 2)
+        return
+    log = written(entries(1, 3), entries(3, 6, term=2))
+    storage.append(HardState(2, 0, 1), entries(3, 6, term=2))
+    assert content(storage) == log
+    storage.append(HardState(2, 0, 2), entries(7, 8, term=2))
+    log = written(log, entries(7, 8, term=2))
+    disk.die()
+    again = Storage.open(RealDisk(), tmp_path)
+    assert content(again) == log
+    assert again.recovered.hard_state.current_term == 2
+    again.close()
+    assert content(Storage.open(RealDisk(), tmp_path)) == log

@@ -232,7 +232,9 @@ def test_names_that_stdout_cannot_encode_are_printed_as_escapes(
 
 def test_a_reader_of_the_list_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
     full_pipe = 'import os, sys, raft_chat; raft_chat.SUB_COMMANDS["user"] = lambda *_: print("x" * 99) or 0; '
-    program = full_pipe + 'r, w = os.pipe(); os.dup2(w, 1); os.close(r); os.close(w); sys.exit(raft_chat.main(["user"]))'
+    program = (
+        full_pipe + 'r, w = os.pipe(); os.dup2(w, 1); os.close(r); os.close(w); sys.exit(raft_chat.main(["user"]))'
+    )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
     assert (ended.returncode, ended.stderr) == (1, b"")
 
