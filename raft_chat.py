@@ -4,14 +4,22 @@ This file joins the two halves: options, logging, signals, the order in which th
 is one line on stderr and exit code 1; a removed member, like one that was asked to stop, exits with 0.
 """
 
+import signal
+import sys
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (*STOP_SIGNALS, signal.SIGHUP)
+if __name__ == "__main__" or sys.argv[0].rpartition("/")[2].startswith("raft-chat"):
+    # Before the other imports, which take a third of a second: PID 1 loses a signal that it neither blocks nor handles.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+# ruff: noqa: E402
 import gc
 import io
 import logging
 import os
 import random
 import resource
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -68,7 +76,10 @@ PROGRESS_S = 1.0
 GARBAGE = (20_000, 50, 100)  # thresholds of the collector: hardly anything here is a cycle, and looking costs 8 %
 REWRITE = "rewrite-log"  # the sub-command of the node's own child
 SUB_COMMANDS = {"user": user.main, "auth": auth.main, "clock": clock.main}
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class _Stopped(Exception):
+    """A signal came while the log was being read; nothing is to be ended yet."""
 
 
 class NodeProcess:
@@ -78,6 +89,9 @@ class NodeProcess:
         self.options = options
         self.exit_code = 0
         self._ended = threading.Event()
+        self._read_progress = _Progress("reading the log, bytes")
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # in all threads but the one that waits for them
+        threading.Thread(target=self._await_signals, name="signals", daemon=True).start()  # it never ends
         _raise_descriptor_limit()  # before the servers, whose bounds follow from it
         self._why_blank = "starting"
         self._member: RunningMember | None = None
@@ -90,7 +104,7 @@ class NodeProcess:
             self._identity.cluster_id,
             must_exist=bool(self._identity.founders),
             segment_bytes=min((options.compact_mib << 20) // 4, SEGMENT_BYTES),  # a compaction frees whole ones only
-            progress=_Progress("reading the log, bytes"),
+            progress=self._reading,
         )
         for report in self._storage.recovered.reports:
             logger.warning("%s", report)
@@ -134,8 +148,6 @@ class NodeProcess:
 
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # in all threads but the one that waits for them
-        threading.Thread(target=self._await_signals, name="signals", daemon=True).start()  # it never ends
         self._peer_ports.start()
         self._client_server.start()
         logger.info("member %d serves clients at %s", self.options.id, self.options.advertise or self._local_url())
@@ -153,10 +165,19 @@ class NodeProcess:
 
     def _await_signals(self) -> None:
         """A handler would run between any two steps of the main thread, inside a lock too."""
-        signal.sigwait(STOP_SIGNALS)
-        self._ended.set()
-        signal.sigwait(STOP_SIGNALS)
-        os._exit(1)  # somebody insists
+        while True:
+            if signal.sigwait(SIGNALS) == signal.SIGHUP:
+                logger.info("SIGHUP is ignored: there is nothing to reload; SIGTERM stops this node")
+            elif self._ended.is_set():
+                os._exit(1)  # somebody insists
+            else:
+                self._ended.set()
+
+    def _reading(self, done: int, total: int) -> None:
+        """Say how far the log has been read.  Raises _Stopped: a signal came meanwhile."""
+        if self._ended.is_set():
+            raise _Stopped
+        self._read_progress(done, total)
 
     # Starting
 
@@ -349,6 +370,7 @@ def _run(arguments: Sequence[str]) -> int:
         return rewrite(arguments[1:], ChatState)
     try:
         if arguments and arguments[0] in SUB_COMMANDS:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # Ctrl-C ends it
             return SUB_COMMANDS[arguments[0]](arguments[1:], os.environ)
         options = read_options(arguments, os.environ)
         handler = logging.StreamHandler(sys.stderr)
@@ -356,7 +378,11 @@ def _run(arguments: Sequence[str]) -> int:
         logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
         gc.freeze()
         gc.set_threshold(*GARBAGE)
-        return NodeProcess(options).run()
+        try:
+            return NodeProcess(options).run()
+        except _Stopped:
+            logger.info("member %d has stopped while it read its log", options.id)
+            return 0
     except (OptionRefused, StartRefused, DiskFailed) as error:
         print(f"raft-chat: {error}", file=sys.stderr)
         return 1
