@@ -116,6 +116,14 @@ def manages(tables: Tables, acting: Acting, room: Room) -> bool:
     return False
 
 
+def may_drop(tables: Tables, acting: Acting, room: Room) -> bool:
+    """Whether this one, who sees the room, may delete it: a direct one its members, while nobody has posted there."""
+    details = room.details
+    if details is not None and details.visibility == DIRECT:
+        return acting.name in details.members and not room.newest_id
+    return manages(tables, acting, room)
+
+
 def _is_owner(acting: Acting, details: RoomDetails) -> bool:
     return acting.role != GUEST and bool(acting.name) and details.owner == acting.name
 

@@ -11,7 +11,10 @@ SESSION, API = "session", "api"  # kinds of tokens
 
 USERS_MAX = 50_000  # 35 MB: five times a large company's chat
 TOKENS_MAX = 64  # of a user: every device and bot a person may have; a session more ends the oldest session
-INVITES_MAX = 1_000
+API_TOKENS_MAX = 48  # of them for programs: with the rest a user can always sign in
+INVITES_MAX = 5_000  # 1 MB; only admins get near it
+MEMBERS_INVITES_MAX = 1_000  # of all active users who are no admins: what is left is for admins
+INVITES_OF_ONE_MAX = 50  # of a user who is no admin: more guests than anybody expects at once
 TICKETS_MAX = 4  # of a token: a page asks for one at a time, and tries again after a lost answer
 HOUR = 3_600_000_000  # microseconds
 

@@ -25,9 +25,12 @@ from chat.state.access import Acting
 from chat.state.accounts import (
     ADMIN,
     API,
+    API_TOKENS_MAX,
     GUEST,
     HOUR,
     INVITES_MAX,
+    INVITES_OF_ONE_MAX,
+    MEMBERS_INVITES_MAX,
     ROLES,
     SESSION,
     TICKETS_MAX,
@@ -57,7 +60,9 @@ _ROLE = Refusal("invalid_field", "Role: must be admin, member or guest")
 NO_SUCH_INVITE = Refusal("no_such_invite", "Invite: there is no such invite")
 NO_SUCH_ROOM = Refusal("no_such_room", "Rooms: one of them does not exist")
 _TOO_MANY_TOKENS = Refusal("too_many_tokens", f"Label: a user has {TOKENS_MAX} tokens at most; revoke one")
-_TOO_MANY_INVITES = Refusal("too_many_invites", f"Label: there are {INVITES_MAX:,} invites; revoke one")
+_TOO_MANY_PROGRAMS = Refusal("too_many_tokens", f"Label: you have {API_TOKENS_MAX} tokens for programs; revoke one")
+_TOO_MANY_INVITES = Refusal("too_many_invites", "Label: there are as many invites as there may be; an admin can revoke")
+_TOO_MANY_OF_ONE = Refusal("too_many_invites", f"Label: you have {INVITES_OF_ONE_MAX} invites; revoke one")
 
 
 # --- tokens
@@ -92,6 +97,8 @@ def _make_token(
     if known is not None:  # 256 random bits: the same request once more
         return TokenMade(entry.index, tables.tokens[known])
     numbers = tables.tokens_of.get(user, ())
+    if command.kind == API and sum(tables.tokens[number].kind == API for number in numbers) >= API_TOKENS_MAX:
+        return _TOO_MANY_PROGRAMS
     if len(numbers) >= TOKENS_MAX:
         sessions = [number for number in numbers if tables.tokens[number].kind == SESSION]
         if command.kind != SESSION or not sessions:
@@ -177,13 +184,33 @@ def create_invite(tables: Tables, command: CreateInvite, entry: Entry, tell: Tel
             return _FORBIDDEN
     if command.digest in tables.invites:  # 256 random bits: the same request once more
         return Done(entry.index)
-    if len(tables.invites) >= INVITES_MAX:
-        return _TOO_MANY_INVITES
+    refused = _refused_invite(tables, who)
+    if refused is not None:
+        return refused
     tables.invites[command.digest] = Invite(
         command.digest, command.role, command.rooms, command.uses, command.expires_at, command.label, who.name,
         entry.time,
     )  # fmt: skip
     return Done(entry.index)
+
+
+def _refused_invite(tables: Tables, who: Acting) -> Refusal | None:
+    """Why this user makes no more invites.  Nobody but an admin uses up what is everybody's."""
+    if len(tables.invites) >= INVITES_MAX:
+        return _TOO_MANY_INVITES
+    if who.role == ADMIN:
+        return None
+    makers = [invite.made_by for invite in tables.invites.values()]
+    if makers.count(who.name) >= INVITES_OF_ONE_MAX:
+        return _TOO_MANY_OF_ONE
+    counted = sum(_counts(tables, maker) for maker in makers)
+    return _TOO_MANY_INVITES if counted >= MEMBERS_INVITES_MAX else None
+
+
+def _counts(tables: Tables, maker: str) -> bool:
+    """Whether invites of this maker, an active user who is no admin, count among those of members."""
+    user = tables.users.get(maker)
+    return user is not None and user.active and user.role != ADMIN
 
 
 def revoke_invite(tables: Tables, command: RevokeInvite, entry: Entry, tell: Tell) -> Done | Refusal:

@@ -45,7 +45,7 @@ def room_json(room: RoomSummary) -> dict[str, object]:
         "Name": room.name,
         "Topic": details.topic,
         "Visibility": details.visibility,
-        "Owner": details.owner or None,
+        "Owner": None if details.visibility == DIRECT else details.owner or None,
         "Archived": details.archived,
         "Messages": room.posts,
         "LastPostedAt": timestamp(room.last_posted_at) if room.last_posted_at else None,

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 PUBLIC, PRIVATE, DIRECT = "public", "private", "direct"  # visibilities
 ALIASES_MAX = 8  # of a room: then it is not found any more by the oldest of them
+DIRECTS_MAX = 500  # that a user has made: as many people as anybody talks to; about 0.5 MB
 PINS_MAX = 100  # of a room: as many posts as a page has
 MEMBERS_MAX = 5_000  # of a room: a change of one copies them all
 

@@ -15,7 +15,7 @@ from chat.state import access, marking
 from chat.state.access import Acting
 from chat.state.accounts import GUEST
 from chat.state.described import room_event, summary_for
-from chat.state.details import ALIASES_MAX, DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
+from chat.state.details import ALIASES_MAX, DIRECT, DIRECTS_MAX, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.events import RoomDeleted, Tell
 from chat.state.results import Refusal, Result, RoomChanged, RoomMade
 from chat.state.rooms import is_private_name, is_public
@@ -35,6 +35,9 @@ _NO_SUCH_USER = Refusal("no_such_user", "User: there is no such user, or not any
 _NOT_YOURS_TO_SAY = Refusal("forbidden", "User: not for you to say who is a member of this room")
 _NAME_TAKEN = Refusal("name_taken", "Name: a room has, had or was deleted under this name")
 _TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there are as many rooms as there may be")
+_TOO_MANY_DIRECTS = Refusal(
+    "too_many_rooms", f"Users: you have made {DIRECTS_MAX} direct rooms; delete one that nobody has posted to"
+)
 _TOO_MANY_MEMBERS = Refusal("too_many_members", f"Members: a room has {MEMBERS_MAX:,} at most")
 _NAME = Refusal("invalid_field", 'Name: must not end with "~" and ten letters, as those of private rooms do')
 _NAME_POINTS = Refusal("invalid_field", f"Name: a private room's must have 1 to {PLAIN_POINTS_MAX} code points")
@@ -60,14 +63,17 @@ def create(tables: Tables, command: CreateRoom, entry: Entry, tell: Tell) -> Roo
         if command.visibility == PRIVATE:
             return _NAME_TAKEN
         return RoomMade(entry.index, summary_for(tables, there, who), False)
-    if tables.is_full:
+    if command.visibility == DIRECT:
+        if _directs_made(tables, who.name) >= DIRECTS_MAX:
+            return _TOO_MANY_DIRECTS
+    elif tables.is_full:
         return _TOO_MANY_ROOMS
     room = rooms.make(
         command.room,
         RoomDetails(
             command.visibility,
             command.topic,
-            owner="" if command.visibility == DIRECT or not own else who.name,
+            owner=who.name if own else "",
             members=members,
             made_at=entry.time,
             touched_at=entry.time,
@@ -79,6 +85,12 @@ def create(tables: Tables, command: CreateRoom, entry: Entry, tell: Tell) -> Roo
     tables.guard()
     tell(room_event(room, entry.index))
     return RoomMade(entry.index, summary_for(tables, room, who), True)
+
+
+def _directs_made(tables: Tables, user: str) -> int:
+    """How many direct rooms this user has made, which are theirs by `owner`."""
+    rooms = (tables.rooms.by_name[name].details for name in tables.rooms.of_user.get(user, ()))
+    return sum(details is not None and details.visibility == DIRECT and details.owner == user for details in rooms)
 
 
 def _refused_creation(tables: Tables, who: Acting, command: CreateRoom, members: frozenset[str]) -> Refusal | None:
@@ -119,7 +131,8 @@ def _managed(tables: Tables, command: ChangeRoom | DropRoom) -> tuple[Acting, Ro
     room = access.visible_room(tables, who, command.room)
     if room is None:
         return _NO_SUCH_ROOM
-    if not access.manages(tables, who, room):
+    may = access.may_drop if isinstance(command, DropRoom) else access.manages
+    if not may(tables, who, room):
         return _FORBIDDEN
     return who, room
 
@@ -270,7 +283,7 @@ def change_members(tables: Tables, command: ChangeMembers, entry: Entry, tell: T
 
 
 def drop(tables: Tables, command: DropRoom, entry: Entry, tell: Tell) -> RoomDeleted | Refusal:
-    """A room goes with all its posts."""
+    """A room goes with all its posts; a direct one that has none at a member's word."""
     found = _managed(tables, command)
     if isinstance(found, Refusal):
         return found

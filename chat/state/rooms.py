@@ -45,8 +45,8 @@ class RoomTable:
 
     @property
     def count(self) -> int:
-        """How many rooms there are."""
-        return len(self.names) + len(self.privates) + len(self.directs)
+        """How many public and private rooms there are."""
+        return len(self.names) + len(self.privates)
 
     def get(self, name: str) -> Room | None:
         """The room that has or had this name, also one that was deleted."""

@@ -67,7 +67,7 @@ class Tables:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many rooms as there may be."""
+        """Whether there are as many public and private rooms as there may be; direct ones are bounded by maker."""
         bound = self.settings.max_rooms
         return bound > 0 and self.rooms.count >= bound
 

@@ -16,7 +16,19 @@ from chat.commands.accounts import (
 )
 from chat.commands.cluster import ExpireCredentials, SetAuth
 from chat.state import credential_changes
-from chat.state.accounts import ADMIN, API, GUEST, HOUR, MEMBER, SESSION, TICKETS_MAX, TOKENS_MAX, Token
+from chat.state.accounts import (
+    ADMIN,
+    API,
+    API_TOKENS_MAX,
+    GUEST,
+    HOUR,
+    INVITES_OF_ONE_MAX,
+    MEMBER,
+    SESSION,
+    TICKETS_MAX,
+    TOKENS_MAX,
+    Token,
+)
 from chat.state.details import DIRECT, PRIVATE, RoomDetails
 from chat.state.events import Revoked
 from chat.state.results import Done, Posted, Redeemed, TokenMade, TokensRevoked
@@ -89,13 +101,16 @@ def test_a_user_has_so_many_tokens_and_one_session_more_ends_the_oldest_session(
     assert bot in people.tokens("bob")
 
 
-def test_where_all_are_of_programs_nobody_is_put_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credential_changes, "TOKENS_MAX", 1)
+def test_tokens_of_programs_never_lock_out_their_users_sign_in() -> None:
     people = People()
-    revoked(people, RevokeTokens(people.by["bob"], name="bob"))
-    people.bot("bob", digest(50))
+    for number in range(API_TOKENS_MAX):
+        people.made(api(people.by["bob"], 100 + number), TokenMade)
+    assert people.refusal(api(people.by["bob"], 51)) == "too_many_tokens"
     at = people.user("bob").password_index
-    assert people.refusal(LogIn(Actor(NOBODY, "bob"), at, digest(51), SESSION, "", 0)) == "too_many_tokens"
+    assert people.refusal(LogIn(Actor(NOBODY, "bob"), at, digest(51), API, "", 0)) == "too_many_tokens"
+    for number in range(TOKENS_MAX):
+        people.log_in("bob", digest(200 + number))
+    assert len(people.tokens("bob")) == TOKENS_MAX
 
 
 def test_the_same_request_once_more_is_the_same_token() -> None:
@@ -201,6 +216,24 @@ def test_there_is_a_bound_on_invites_and_they_are_of_some_use(monkeypatch: pytes
     assert people.refusal(CreateInvite(people.by["ann"], digest(51), GUEST, (), 0, 0, "")) == "invalid_field"
     assert people.refusal(CreateInvite(people.by["ann"], digest(51), GUEST, (), 1, -1, "")) == "invalid_field"
     assert people.refusal(CreateInvite(people.by["ann"], digest(51), "king", (), 1, 0, "")) == "invalid_field"
+
+
+def test_members_use_up_no_more_invites_than_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credential_changes, "MEMBERS_INVITES_MAX", INVITES_OF_ONE_MAX + 1)
+    people = People()
+
+    def invite(name: str, number: int) -> CreateInvite:
+        return CreateInvite(people.by[name], digest(number), GUEST, (), 1, 0, "")
+
+    for number in range(INVITES_OF_ONE_MAX):
+        people.made(invite("bob", 100 + number), Done)
+    assert people.refusal(invite("bob", 50)) == "too_many_invites"
+    people.made(invite("eve", 51), Done)
+    assert people.refusal(invite("eve", 52)) == "too_many_invites"
+    for number in range(INVITES_OF_ONE_MAX + 2):
+        people.made(invite("ann", 300 + number), Done)
+    people.do(ChangeUser(people.by["ann"], "bob", active=False))
+    people.made(invite("eve", 52), Done)
 
 
 # --- tickets

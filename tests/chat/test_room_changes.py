@@ -10,6 +10,7 @@ from chat.commands.cluster import SetSettings
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.sections import ROW_BYTES_MAX
 from chat.sections.details import MEMBERS_A_ROW
+from chat.state import room_changes
 from chat.state.details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.events import Event, Reach, RoomDeleted, RoomEvent
 from chat.state.machine import ChatState
@@ -239,19 +240,35 @@ def test_a_deleted_private_room_leaves_nothing_and_a_public_one_its_count(chat: 
     assert chat.refusal(Post(PLANS, "bob", "hi", "c", by=chat.by["bob"].by)) == "no_such_room"
 
 
-def test_private_and_direct_rooms_count_among_those_there_may_be(chat: Rooms) -> None:
+def test_private_rooms_count_among_those_there_may_be_and_direct_ones_do_not(chat: Rooms) -> None:
     chat.made(CreateRoom(chat.by["bob"], OURS, DIRECT, "", ("eve",)), RoomMade)
-    chat.do(SetSettings(chat.by["ann"], max_rooms=3))
+    chat.do(SetSettings(chat.by["ann"], max_rooms=2))
     chat.made(CreateRoom(chat.by["bob"], "general", PUBLIC), RoomMade)
     more: list[Command] = [
         CreateRoom(chat.by["bob"], "other", PUBLIC),
         CreateRoom(chat.by["bob"], "other~abcdefgh22", PRIVATE),
-        CreateRoom(chat.by["bob"], "other~abcdefgh22", DIRECT, "", ("ann",)),
         Post("other", "bob", "hi", "c", by=chat.by["bob"].by),
     ]
     for command in more:
         assert chat.refusal(command) == "too_many_rooms"
     assert not chat.made(CreateRoom(chat.by["eve"], "other~abcdefgh22", DIRECT, "", ("bob",)), RoomMade).created
+    assert chat.made(CreateRoom(chat.by["bob"], "other~abcdefgh22", DIRECT, "", ("ann",)), RoomMade).created
+
+
+def test_a_user_makes_so_many_direct_rooms_and_members_delete_those_without_a_message(
+    chat: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room_changes, "DIRECTS_MAX", 1)
+    more = CreateRoom(chat.by["bob"], "other~abcdefgh22", DIRECT, "", ("ann",))
+    chat.made(CreateRoom(chat.by["bob"], OURS, DIRECT, "", ("eve",)), RoomMade)
+    assert chat.refusal(more) == "too_many_rooms"
+    third = CreateRoom(chat.by["eve"], "third~abcdefgh22", DIRECT, "", ("ann",))
+    assert chat.made(third, RoomMade).created  # what others made counts for them
+    assert chat.refusal(DropRoom(chat.by["ann"], OURS)) == "no_such_room"
+    chat.made(DropRoom(chat.by["eve"], OURS), RoomDeleted)
+    assert chat.made(more, RoomMade).created
+    chat.post("bob", "other~abcdefgh22")
+    assert chat.refusal(DropRoom(chat.by["bob"], "other~abcdefgh22")) == "forbidden"
 
 
 def test_who_comes_in_has_nothing_unread_and_how_far_one_has_read_moves_with_the_name(chat: Rooms) -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from chat.commands import decode
 from chat.commands.accounts import CreateTicket
-from chat.state.accounts import TOKENS_MAX
+from chat.state.accounts import API_TOKENS_MAX
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, refused
 from tests.chat.fake_replica import FIRST_TIME
-from tests.chat.login_client import LoginClient, bearer, code
+from tests.chat.login_client import LoginClient, bearer, code, log_in, password
 
 HOUR = 3_600_000_000
 
@@ -63,11 +63,12 @@ def test_a_token_that_breaks_a_rule_is_a_400(body: dict[str, object], field: str
     assert chat.replica.proposed == []
 
 
-def test_a_user_has_so_many_tokens() -> None:
+def test_a_user_has_so_many_tokens_of_programs_and_still_signs_in() -> None:
     chat = LoginClient()
-    for _ in range(TOKENS_MAX - 1):
+    for _ in range(API_TOKENS_MAX):
         assert chat.ask("bob", "POST", "/tokens", {"Label": "bot"}).status_code == 201
     assert code(chat.ask("bob", "POST", "/tokens", {"Label": "bot"})) == (409, "too_many_tokens")
+    assert log_in(chat, "bob", password("bob")).status_code == 200
 
 
 def test_a_revoked_token_is_good_for_nothing() -> None:
