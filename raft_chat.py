@@ -313,6 +313,8 @@ class NodeProcess:
         if member is not None and hub is not None:
             member.hand_over(HAND_OVER_S)
             hub.drain(DRAIN_S)
+            giving_up = threading.Timer(DRAIN_S / 2, member.give_up)  # or what waits for a majority would be cut
+            giving_up.start()
         self._client_server.drain(DRAIN_S)
         self._endpoint.engine = None  # peers are told at once, instead of an answer that would never come
         if member is not None:

@@ -8,6 +8,7 @@ tick, or until its time is over: the client never sees a redirect.
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from math import inf
 from queue import SimpleQueue
 
 from raft.applier import Applier, Read
@@ -157,6 +158,10 @@ class Forwarder:
                 self._to_read.put(item)
         self._proposals.expire(now_s)
         self._applier.look_over()
+
+    def give_up(self) -> None:
+        """Answer the proposals that wait as if their time were over."""
+        self._proposals.expire(inf)
 
     def stop(self) -> None:
         """End both threads."""
