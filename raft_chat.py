@@ -314,6 +314,7 @@ class NodeProcess:
             member.hand_over(HAND_OVER_S)
             hub.drain(DRAIN_S)
             giving_up = threading.Timer(DRAIN_S / 2, member.give_up)  # or what waits for a majority would be cut
+            giving_up.daemon = True  # nobody waits for it where all was answered sooner
             giving_up.start()
         self._client_server.drain(DRAIN_S)
         self._endpoint.engine = None  # peers are told at once, instead of an answer that would never come
