@@ -108,6 +108,8 @@ class Conversation:
         if not cluster_id:
             raise unavailable("the cluster is not created yet")
         rooms = _rooms(fields.get("rooms"))
+        if fields.get("cluster") is True:
+            self._reception.majority.ask(self._link)
         user = fields.get("user")
         user = None if user is None else validation.name("User", user)
         text = fields.get("cursor")

@@ -1,9 +1,11 @@
-"""Tell subscribed websockets when this node loses its majority, and when it has one again: `{"Cluster": …}`.
+"""Tell websockets that ask for it when this node loses its majority, and when it has one again: `{"Cluster": …}`.
 
 Without the frame a page cannot know: reads may go on, and a post waits for seconds before it is refused.
 
 Rules
 - An election takes less than LOST_S, so a failover is not worth a frame.
+- A websocket asks by `"Cluster": true` as it subscribes: others know nothing of such a frame.
+- A node that has just started has not lost what it has not had yet.
 - A websocket that subscribes while the majority is lost gets the frame at once.
 - All methods run in the hub's selector thread.
 """
@@ -25,22 +27,32 @@ class MajorityNotice:
     def __init__(self, hub: Hub, replica: Replica) -> None:
         self._hub = hub
         self._replica = replica
-        self._subscribers: set[Link] = set()
+        self._asked: set[Link] = set()  # websockets that want to know
+        self._subscribers: set[Link] = set()  # those of them that are subscribed
         self._is_lost = False
+        self._began_at = hub.now()
         hub.call(self._look)
 
+    def ask(self, link: Link) -> None:
+        """Tell this websocket from its next subscription on."""
+        self._asked.add(link)
+
     def greet(self, link: Link) -> None:
-        """Register a subscriber."""
+        """Register a subscriber, if it asked."""
+        if link not in self._asked:
+            return
         self._subscribers.add(link)
         if self._is_lost:
             link.queue(_FRAMES[False])
 
     def forget(self, link: Link) -> None:
         """Unregister a websocket that has ended."""
+        self._asked.discard(link)
         self._subscribers.discard(link)
 
     def _look(self) -> None:
-        is_lost = self._replica.contact_age_s() > LOST_S
+        age_s = min(self._replica.contact_age_s(), self._hub.now() - self._began_at)
+        is_lost = age_s > LOST_S
         if is_lost != self._is_lost:
             self._is_lost = is_lost
             for link in [*self._subscribers]:

@@ -140,7 +140,7 @@ export class ChatSocket {
 
   subscribe() {
     const known = { User: this.reader() || undefined, Cursor: this.cursor ?? undefined }; // JSON leaves these out
-    this.send({ Action: "subscribe", Rooms: "*", ...known, ...this.ticket.spend(this.node) });
+    this.send({ Action: "subscribe", Rooms: "*", Cluster: true, ...known, ...this.ticket.spend(this.node) });
   }
 
   /** @param {MessageEvent} event */

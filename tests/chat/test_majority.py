@@ -1,6 +1,7 @@
 """Subscribers learn that the majority is lost, and that it is back."""
 
 import json
+import math
 from functools import partial
 
 from chat.link import HubLimits
@@ -17,18 +18,21 @@ BACK = {"Cluster": {"Majority": True}}
 class House(RunningHub):
     """A hub whose clock stands still, at a node whose contact with a majority the test sets."""
 
-    def __init__(self) -> None:
+    def __init__(self, started_s: float = 60.0) -> None:
+        """`started_s`: how long ago the node started."""
         self.clock = Clock()
         super().__init__(HubLimits(ping_s=1e9, dead_s=1e9), self.clock)
         self.replica = FakeReplica(ChatState())
         self.majority = MajorityNotice(self.hub, self.replica)
         self.hub.on_join, self.hub.on_forget = self.majority.greet, self.majority.forget
+        self.clock.seconds += started_s
 
     def __enter__(self) -> "House":
         return self
 
     def follow(self) -> Peer:
         peer, handler = self.connect()
+        assert self.hub.call(partial(self.majority.ask, handler.link))
         assert self.hub.call(partial(self.hub.join, handler.link, None))
         self.settle()
         return peer
@@ -53,6 +57,25 @@ def test_who_subscribes_meanwhile_is_told_at_once() -> None:
     with House() as house:
         house.contact(LOST_S + 0.1)
         assert json.loads(house.follow().hear_text()) == LOST
+
+
+def test_who_did_not_ask_is_told_nothing() -> None:
+    with House() as house:
+        peer, handler = house.connect()
+        assert house.hub.call(partial(house.hub.join, handler.link, None))
+        house.contact(LOST_S + 0.1)
+        assert peer.hears_nothing()
+
+
+def test_a_node_that_has_just_started_has_lost_nothing() -> None:
+    with House(started_s=0.0) as house:
+        peer = house.follow()
+        house.contact(math.inf)
+        house.contact(0.0)
+        house.contact(LOST_S + 5)
+        assert json.loads(peer.hear_text()) == LOST
+        house.contact(0.0)
+        assert json.loads(peer.hear_text()) == BACK
 
 
 def test_a_failover_is_not_worth_a_frame() -> None:
