@@ -2,21 +2,25 @@
 
 Rules.  What is exported is what the room held when the export began: a post that comes later is not in it, and one
 that goes while the export is under way (retention, a deletion) is left out.  Whose token ends meanwhile, or who is put
-out of the room, gets no piece more.  Memory holds one piece.  The cache of
-rendered posts is left alone: an export would put all that people are reading now out of it.
+out of the room, gets no piece more.  Memory holds one piece, of less than PIECE_BYTES and GROUP_POSTS posts together,
+so that many readers that read nothing cost little.  The cache of rendered posts is left alone: an export would put
+all that people are reading now out of it.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from chat.history import Page, PageAsk
+from chat.limits import KIB
 from chat.problems import unavailable
 from chat.rendered import read_posts
 from chat.replica import Replica
 from chat.state.access import STRANGER, Acting
 from chat.state.machine import ChatState
 
-PIECE_POSTS = 200  # some 40 KB; of the longest ones 12 MB
+PIECE_POSTS = 200  # some 40 KB
+PIECE_BYTES = 64 * KIB  # a piece ends early once it has so many
+GROUP_POSTS = 4  # read at once
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 
 
@@ -53,5 +57,18 @@ def _read(
         page = page_of(ask)
         page = page.part(page.first_id, max(min(page.last_id, newest_id), page.first_id - 1))
         with suppress(LookupError):  # a compaction took some of it: then the state knows that they are gone
-            return page, read_posts(page, replica)
+            return _filled(page, replica)
     raise unavailable("this member is taking in a snapshot")
+
+
+def _filled(page: Page, replica: Replica) -> tuple[Page, list[bytes]]:
+    """The page up to the group of posts with which it reaches PIECE_BYTES.  Raises LookupError as `read_posts` does."""
+    lines: list[bytes] = []
+    size = 0
+    for first in range(page.first_id, page.last_id + 1, GROUP_POSTS):
+        group = read_posts(page.part(first, min(first + GROUP_POSTS - 1, page.last_id)), replica)
+        lines += group
+        size += sum(map(len, group))
+        if size >= PIECE_BYTES:
+            break
+    return page.part(page.first_id, page.first_id + len(lines) - 1), lines

@@ -24,7 +24,7 @@ from werkzeug.serving import WSGIRequestHandler
 from chat.answers import CONTINUE
 from chat.backlog import Backlog
 from chat.http import LENGTH_DIGITS_MAX, ChunkedBody, Refused, Request, check_partial_head, parse_head
-from chat.limits import KIB, Gate, Limits
+from chat.limits import KIB, MIB, Gate, Limits
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -33,7 +33,10 @@ RECV_BYTES: Final = 4 * KIB  # holds a usual request; the buffer is allocated ea
 BODY_RECV_BYTES: Final = 256 * KIB
 LARGE_BODY_BYTES: Final = 64 * KIB  # from here on a body counts against Limits.large_bodies_bytes
 _LAST_LENGTH: Final = b"\r\nContent-Length: "
-DRAIN_BYTES: Final = 64 * KIB  # of what nobody will read, so that our last answer is not lost to a reset
+# Of what nobody will read, so that a reset does not take our last answer away: proxies send all of a body before they
+# read the answer, and a server that they cannot read from is one that failed (502).
+DRAIN_BYTES: Final = 2 * MIB
+DRAIN_RECV_BYTES: Final = 64 * KIB
 
 
 class ClientGone(Exception):
@@ -258,7 +261,7 @@ class RequestReader(WSGIRequestHandler):
         deadline = self.deadline = monotonic() + self.limits.linger_s
         drained = 0
         while drained < DRAIN_BYTES and monotonic() < deadline:
-            data = self._recv(RECV_BYTES)
+            data = self._recv(DRAIN_RECV_BYTES)
             if not data:
                 return
             drained += len(data)

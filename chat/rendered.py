@@ -18,7 +18,7 @@ from chat.history import Page, render_post, spliced
 from chat.replica import Replica
 
 BYTES_MAX: Final = 16 << 20
-PAGE_BYTES_MAX: Final = 4 << 20  # 1,000 posts of 4 KB; with a piece more of the longest ones, 12 MB are in memory
+PAGE_BYTES_MAX: Final = 4 << 20  # 1,000 posts of 4 KB
 PIECE_POSTS: Final = 100  # as many as a page has by default
 _OVERHEAD_BYTES: Final = 160  # of a post in here: its object, its key and their place in the dict
 
@@ -36,28 +36,35 @@ class RenderedPosts:
     def read(self, page: Page, replica: Replica) -> tuple[Page, list[bytes]]:
         """The page and its posts as JSON, oldest first; what is not here from the disk's cache, without a lock.
 
-        A page of over PIECE_POSTS ends early, at one end or both, once it has PAGE_BYTES_MAX.
+        A page ends early, at one end or both, before it has more than PAGE_BYTES_MAX.
         Raises LookupError where one of the posts has left the log: then the state knows that it is gone.
         """
         if len(page.positions) <= PIECE_POSTS:
-            return page, spliced(page, self._posts(page, replica))
+            posts = spliced(page, self._posts(page, replica))
+            if sum(map(len, posts)) <= PAGE_BYTES_MAX:
+                return page, posts
         upper, lower = page.part(page.pivot, page.last_id), page.part(page.first_id, page.pivot - 1)
         bytes_max = PAGE_BYTES_MAX // 2 if lower.positions else PAGE_BYTES_MAX
         newer = self._filled(_pieces_up(upper), bytes_max, replica)
-        older = self._filled(_pieces_down(lower), PAGE_BYTES_MAX - sum(map(len, newer)), replica)
+        left = PAGE_BYTES_MAX - sum(map(len, newer))
+        older = self._filled(_pieces_down(lower), left, replica, downwards=True)
         first = page.pivot - len(older)
         shown = page.part(first, page.pivot + len(newer) - 1)
         return shown, older + newer
 
-    def _filled(self, pieces: Iterable[Page], bytes_max: int, replica: Replica) -> list[bytes]:
-        """The posts of the first pieces, with reactions, until there are so many bytes; in the order of their Ids."""
-        parts: dict[int, list[bytes]] = {}
+    def _filled(
+        self, pieces: Iterable[Page], bytes_max: int, replica: Replica, *, downwards: bool = False
+    ) -> list[bytes]:
+        """The posts of the pieces, with reactions, as many as fit into `bytes_max`; in the order of their Ids."""
+        filled: list[bytes] = []
         for piece in pieces:
-            if bytes_max <= 0:
-                break
-            parts[piece.first_id] = spliced(piece, self._posts(piece, replica))
-            bytes_max -= sum(map(len, parts[piece.first_id]))
-        return [post for _, posts in sorted(parts.items()) for post in posts]
+            posts = spliced(piece, self._posts(piece, replica))
+            for post in reversed(posts) if downwards else posts:
+                bytes_max -= len(post)
+                if bytes_max < 0:
+                    return filled[::-1] if downwards else filled
+                filled.append(post)
+        return filled[::-1] if downwards else filled
 
     def _posts(self, page: Page, replica: Replica) -> list[bytes]:
         try:

@@ -115,6 +115,15 @@ def test_what_follows_a_refusal_is_drained_so_that_the_refusal_is_not_lost() -> 
         assert client.response().status == 413
 
 
+def test_a_body_of_a_mebibyte_is_drained_so_that_a_proxy_sees_the_413() -> None:
+    body = b"x" * 1024 * 1024
+    with serving(echo) as server, Client(server.port) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body))
+        for start in range(0, len(body), 32 * 1024):  # a server that stops to read resets, and the next send fails
+            client.send(body[start : start + 32 * 1024])
+        assert client.response().status == 413
+
+
 def test_large_bodies_have_a_limit_together_and_give_it_back() -> None:
     limits = Limits(body_bytes=200_000, large_bodies_bytes=250_000)
     with serving(echo, limits=limits) as server, Client(server.port) as first, Client(server.port) as second:

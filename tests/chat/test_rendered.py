@@ -107,11 +107,25 @@ def test_a_page_whose_posts_have_many_reactions_ends_early_too(monkeypatch: pyte
     chat, cache = CountingChat(), RenderedPosts()
     chat.fill(250)
     whole = cache.read(chat.page(250), chat.replica)[1]
-    monkeypatch.setattr("chat.rendered.PAGE_BYTES_MAX", sum(map(len, whole)))
+    bytes_max = sum(map(len, whole))
+    monkeypatch.setattr("chat.rendered.PAGE_BYTES_MAX", bytes_max)
     assert cache.read(chat.page(250), chat.replica)[0].first_id == 1
     for id in range(151, 251):
         for user in range(5):
             chat.replica.commit(encode(React(Actor(NOBODY, "u" * 60 + str(user)), "general", id, "+", on=True)))
     page, posts = cache.read(chat.page(250), chat.replica)
-    assert page.first_id == 151
+    assert 151 < page.first_id < page.last_id == 250
+    assert sum(map(len, posts)) <= bytes_max
     assert all(b'"Reactions":{"+":["uuu' in post for post in posts)
+
+
+def test_no_page_has_more_bytes_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat, cache = CountingChat(), RenderedPosts()
+    chat.fill(250)
+    bytes_max = 1000
+    monkeypatch.setattr("chat.rendered.PAGE_BYTES_MAX", bytes_max)
+    for ask in (PageAsk(50), PageAsk(250), PageAsk(50, after=0), PageAsk(50, around=100)):
+        whole = chat.state.page("general", ask)
+        page, posts = cache.read(whole, chat.replica)
+        assert bytes_max / 2 < sum(map(len, posts)) <= bytes_max
+        assert posts == chat.rendered(page)
