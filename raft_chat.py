@@ -69,7 +69,8 @@ logger = logging.getLogger("raft_chat")
 
 DESCRIPTORS_MIN = 128  # what Limits.spare_descriptors keeps free, and as many connections
 AT_WORK_MAX = 2  # requests that use the processor at once: more would only make heartbeats late
-PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s=2.0)
+# The peers' port may use every descriptor: what the clients' port keeps spare is kept for it.
+PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s=2.0, spare_descriptors=0)
 HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init system waits
 DRAIN_S = 2.0
 PROGRESS_S = 1.0
@@ -139,6 +140,7 @@ class NodeProcess:
         self._client_server = self._listen(
             call, options.host, options.port, "clients",
             gate=Slots(AT_WORK_MAX), never_waits=waitless, finish_batch=self._flush,
+            is_shared=options.trusted_proxies.trusts,
         )  # fmt: skip
         self._write_operator_file()
         self._rewriter = ChildRewriter([sys.executable, "-m", "raft_chat", REWRITE], options.data_dir)

@@ -8,7 +8,6 @@ Rules.  In memory and of this node alone, so n nodes allow n times as much.  At 
 goes that was used longest ago, and so has been filled again furthest.  Clocks are handed in.
 """
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -17,6 +16,7 @@ from threading import Lock
 from time import monotonic
 from typing import NamedTuple
 
+from chat.networks import network
 from chat.problems import Problem
 
 _ROUNDING_S = 1e-6  # adding up a refill of 0.01 s is not exact
@@ -130,14 +130,3 @@ def _pair(account: str, address: str) -> str:
 def _give_back(buckets: Iterable[tuple[Buckets, str]]) -> None:
     for some, key in buckets:
         some.give_back(key)
-
-
-def network(address: str) -> str:
-    """What an address counts as: a line at home has 2^64 of IPv6, so they count as one."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is None:
-        return str(ipaddress.ip_network((ip, 64), strict=False))
-    return str(ip if isinstance(ip, ipaddress.IPv4Address) else ip.ipv4_mapped)

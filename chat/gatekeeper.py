@@ -16,8 +16,9 @@ from typing import Any
 
 from chat import auth, cookies
 from chat.auth import Passwords
-from chat.buckets import Buckets, Guesses, Rate, network, too_many
+from chat.buckets import Buckets, Guesses, Rate, too_many
 from chat.commands import OPERATOR, Actor
+from chat.networks import network
 from chat.problems import Problem, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica

@@ -120,11 +120,18 @@ def parse_head(head: bytes, limits: Limits) -> Request:
     )
 
 
-def check_partial_head(data: bytes, limits: Limits) -> None:
-    """Refuse at once what no further byte can mend, rather than at the deadline.  Raises Refused."""
-    if _STRAY.search(data):
+def check_partial_head(data: bytes, limits: Limits, seen: int = 0) -> None:
+    """Refuse at once what no further byte can mend, rather than at the deadline.  Raises Refused.
+
+    `seen`: how many bytes of it were checked before; so a head that comes byte by byte costs no more than a whole one.
+    """
+    if _STRAY.search(data, max(0, seen - 2)):
         raise _malformed("a control character, or a CR or LF by itself, in the head")
-    _check_lines(data, limits)
+    line = data.rfind(b"\r\n", 0, seen)  # the last line that was complete: what follows may still grow
+    if line < 0 or len(data) > limits.head_bytes:
+        _check_lines(data, limits)
+    elif any(len(each) > limits.line_bytes for each in data[line + 2 :].split(b"\r\n")):
+        raise Refused(431, "header_too_large", f"a header is over {limits.line_bytes} bytes")
 
 
 def _check_lines(head: bytes, limits: Limits) -> None:

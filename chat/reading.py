@@ -175,13 +175,15 @@ class RequestReader(WSGIRequestHandler):
     def _read_rest_of_head(self) -> int:
         deadline = self.deadline = monotonic() + self.limits.head_deadline_s
         blank = False
+        seen = 0  # of the buffer, checked before
         while True:
             if not blank and self._buffer.startswith(b"\r\n"):  # one is forgiven (RFC 9112 §2.2)
-                self._buffer, blank = self._buffer[2:], True
-            end = self._buffer.find(b"\r\n\r\n")
+                self._buffer, blank, seen = self._buffer[2:], True, 0
+            end = self._buffer.find(b"\r\n\r\n", max(0, seen - 3))
             if end >= 0:
                 return end
-            check_partial_head(self._buffer, self.limits)
+            check_partial_head(self._buffer, self.limits, seen)
+            seen = len(self._buffer)
             more = self._recv(RECV_BYTES)
             if monotonic() >= deadline:
                 raise Refused(408, "request_timeout", "the head did not arrive in time")

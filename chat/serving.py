@@ -26,6 +26,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from heapq import nsmallest
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +38,7 @@ from chat.backlog import Backlog
 from chat.connection import Answer, Connection
 from chat.http import Refused
 from chat.limits import Gate, Limits, NoGate
+from chat.networks import network
 from chat.watch import AVAILABLE, Watch
 from chat.workers import Workers
 
@@ -50,11 +52,19 @@ logger = logging.getLogger(__name__)
 ACCEPT_PAUSE_S: Final = 0.1  # out of descriptors, the listener stays readable: looking again at once would spin
 ACCEPTS_MAX: Final = 64  # in a row: what comes at once is taken in at once, and slow clients' answers wait a moment
 LISTEN_QUEUE: Final = 1024  # clients that all come back at once wait here, not in a retry of their kernel's
+GIVE_WAY_AT_ONCE: Final = 32  # idle connections closed for newcomers in one look; half of Limits.spare_descriptors
+GIVE_WAY_EVERY_S: Final = 0.1  # a look at 4,096 connections takes some milliseconds
+LOG_EVERY_S: Final = 60.0
 STOP_S: Final = 1.0  # for threads whose sockets were shut down to notice
 
 
 def _nothing() -> None:
     """No batch is ever finished."""
+
+
+def _is_nobodys(address: str) -> bool:
+    """No address is known to be a proxy's."""
+    return False
 
 
 def _waits(method: str, target: str) -> bool:
@@ -79,13 +89,15 @@ class Server(ThreadedWSGIServer):
         ssl_context: ssl.SSLContext | None = None,
         never_waits: Callable[[str, str], bool] | None = None,
         finish_batch: Callable[[], None] = _nothing,
+        is_shared: Callable[[str], bool] = _is_nobodys,
     ) -> None:
         """Bind and listen at once.  Raises OSError where the port is taken.
 
         `never_waits(method, target)`: whether the application defers its answer to such a request, or has all of it at
         once, without waiting for anything; without it each connection has a thread.  `finish_batch()` is called after
         one or more requests have been worked on, by a thread that nobody waits for: what they began together is
-        finished there.
+        finished there.  `is_shared(address)`: whether many clients come from this address, as a proxy's do; its
+        connections never give way to others'.
         """
         # Werkzeug would print what is wrong with the address and exit; bound here, it raises.
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -106,7 +118,13 @@ class Server(ThreadedWSGIServer):
         self._ended = threading.Condition()  # a connection has
         self._bodies_lock = threading.Lock()
         self._large_bodies_bytes = 0  # under it
-        self._turned_away = 0  # since the last sweep
+        self._turned_away = 0  # since that was last logged
+        self._gave_way = 0  # likewise: idle connections that were closed for others
+        self._log_at = 0.0
+        self._looked_at = -inf  # when room was last looked for
+        self._has_made_room = False  # by that look
+        self._largest = ""  # the network that held most when room was last made
+        self._is_shared = is_shared
         self._descriptors_max = _descriptor_limit() - limits.spare_descriptors
         self._accepted_all = False
         self._accept_again_at = 0.0
@@ -212,11 +230,14 @@ class Server(ThreadedWSGIServer):
         for connection in self._open.copy():
             if connection.deadline <= now:
                 connection.shut(socket.SHUT_RDWR if connection.writing else socket.SHUT_RD)
-        if self._turned_away:
+        if (self._turned_away or self._gave_way) and now >= self._log_at:
             logger.warning(
-                "%s: %d connections were turned away: as many as may be are open", self.name, self._turned_away
-            )
-            self._turned_away = 0
+                "%s: as many connections as may be are open: %d were turned away, and %d idle ones of the addresses "
+                "that hold most were closed",
+                self.name, self._turned_away, self._gave_way,
+            )  # fmt: skip
+            self._turned_away = self._gave_way = 0
+            self._log_at = now + LOG_EVERY_S
 
     # A new connection
 
@@ -245,13 +266,45 @@ class Server(ThreadedWSGIServer):
         return request, client_address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Turn a connection away that would be one too many; BaseServer then closes it."""
+        """Turn a connection away that would be one too many; BaseServer then closes it.
+
+        While there is room anybody may have it.  When there is none, the address that holds most gives way, its longest
+        idle connections first; a newcomer from that address is turned away.
+        """
         if len(self._open) < self.limits.connections and request.fileno() < self._descriptors_max:
+            return True
+        if self._make_room(network(client_address[0])) and self._has_spare_room(request):
             return True
         self._turned_away += 1
         if self.ssl_context is None:
             _answer_unread(request, Refused(503, "too_many_connections", "try again", (("Retry-After", "1"),)))
         return False
+
+    def _has_spare_room(self, request: Any) -> bool:
+        """Connections that give way are closed a moment later: so long a newcomer takes of what is kept spare."""
+        descriptors_max = self._descriptors_max + self.limits.spare_descriptors // 2
+        return len(self._open) < self.limits.connections + GIVE_WAY_AT_ONCE and request.fileno() < descriptors_max
+
+    def _make_room(self, newcomer: str) -> bool:
+        """Have idle connections of the address that holds most give way; False where that is the newcomer's own."""
+        if monotonic() < self._looked_at + GIVE_WAY_EVERY_S and (self._has_made_room or newcomer == self._largest):
+            return newcomer != self._largest  # one look at all of them serves many newcomers
+        self._looked_at, self._has_made_room = monotonic(), False
+        by_network: dict[str, list[Connection]] = {}
+        for connection in self._open.copy():
+            if not self._is_shared(connection.client_address[0]):
+                by_network.setdefault(network(connection.client_address[0]), []).append(connection)
+        self._largest = max(by_network, key=lambda name: len(by_network[name]), default=newcomer)
+        held = by_network.get(self._largest, [])
+        if self._largest == newcomer or len(held) <= 1 + len(by_network.get(newcomer, ())):
+            self._largest = newcomer
+            return False
+        idle = [connection for connection in held if connection.idle and not connection.turn.locked()]
+        for connection in nsmallest(GIVE_WAY_AT_ONCE, idle, key=lambda connection: connection.deadline):
+            connection.shut_if_quiet()
+            self._gave_way += 1
+        self._has_made_room = bool(idle)
+        return self._has_made_room
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Take the connection up."""

@@ -44,7 +44,7 @@ FLOORS = (
     ("raft.member",),
     ("raft",),
     ("chat.replica",),
-    ("chat.problems",),
+    ("chat.networks", "chat.problems"),
     (
         "chat.validation",
         "chat.auth",

@@ -40,6 +40,23 @@ def test_a_head_becomes_what_wsgi_wants() -> None:
     assert (request.length, request.chunked, request.keep_alive) == (3, False, True)
 
 
+def test_a_head_that_comes_byte_by_byte_is_refused_as_a_whole_one_is() -> None:
+    head = b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 40
+    long, large = b"x" * (LIMITS.line_bytes + 1), b"A: bcdefgh\r\n" * (LIMITS.head_bytes // 12 + 1)
+    for whole in (head, head + b"C: d\ne: f", head + b"C: \0", long, head + long, head + large):
+        assert refusal_of(whole, len(whole)) == refusal_of(whole, 1) == refusal_of(whole, 7)
+
+
+def refusal_of(whole: bytes, piece: int) -> str:
+    """The code with which a head is refused that comes in such pieces; "" where it is not."""
+    for end in range(piece, len(whole) + piece, piece):
+        try:
+            check_partial_head(whole[:end], LIMITS, min(end - piece, len(whole)))
+        except Refused as refusal:
+            return refusal.code
+    return ""
+
+
 def test_a_target_that_curl_sends_undecoded_is_taken() -> None:
     assert parse("GET /rooms/größe HTTP/1.1\r\nHost: a".encode()).path.encode("latin-1").decode() == "/rooms/größe"
 

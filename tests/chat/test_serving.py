@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -85,6 +85,30 @@ def test_one_connection_too_many_is_a_503_and_closed() -> None:
                 assert third.closed()
             assert first.ask(GET).status == 200
         eventually_served(server)
+
+
+def test_when_it_is_full_the_address_that_holds_most_gives_way_to_others() -> None:
+    with ExitStack() as stack, serving(echo, limits=Limits(connections=8)) as server:
+        crowd = [stack.enter_context(Client(server.port)) for _ in range(8)]
+        for client in crowd:
+            assert client.ask(GET).status == 200
+        one_more = stack.enter_context(Client(server.port))
+        assert one_more.response().status == 503  # of the crowd's own address
+        other = stack.enter_context(Client(server.port, source="127.0.0.2"))
+        assert other.ask(GET).status == 200
+        assert other.ask(GET).status == 200
+        assert crowd[0].closed()  # the longest idle
+
+
+def test_a_proxys_connections_do_not_give_way() -> None:
+    is_proxy = "127.0.0.1".__eq__
+    with ExitStack() as stack, serving(echo, limits=Limits(connections=4), is_shared=is_proxy) as server:
+        proxy = [stack.enter_context(Client(server.port)) for _ in range(4)]
+        for client in proxy:
+            assert client.ask(GET).status == 200
+        other = stack.enter_context(Client(server.port, source="127.0.0.2"))
+        assert other.response().status == 503
+        assert [client.ask(GET).status for client in proxy] == [200] * 4
 
 
 def eventually_served(server: Server) -> None:

@@ -34,8 +34,11 @@ class Response:
 class Client:
     """One connection.  Every wait ends: with what is waited for, or with an error at DEADLINE_S."""
 
-    def __init__(self, port: int, receive_buffer: int = 0) -> None:
+    def __init__(self, port: int, receive_buffer: int = 0, source: str = "") -> None:
+        """`source`: the address that it comes from, where that is to be another one of the loopback range."""
         self.socket = socket.socket()
+        if source:
+            self.socket.bind((source, 0))
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(DEADLINE_S)
@@ -130,12 +133,13 @@ def serving(
     gate: Gate | None = None,
     limits: Limits | None = None,
     ssl_context: ssl.SSLContext | None = None,
+    is_shared: Callable[[str], bool] = lambda address: False,
 ) -> Iterator[Server]:
     """A server that is up; at the end it is drained, and has left no thread."""
     name = f"test{next(_numbers)}"
     server = Server(
         app, "127.0.0.1", 0, name=name, gate=gate, limits=limits or Limits(), ssl_context=ssl_context,
-        never_waits=mode.never_waits,
+        never_waits=mode.never_waits, is_shared=is_shared,
     )  # fmt: skip
     server.start()
     try:
