@@ -60,7 +60,7 @@ class Attendance:
 
     def is_told(self, link: Link, reach: Reach) -> bool:
         """Whether what concerns these concerns it."""
-        return is_told(self._present[link][1], reach) if link in self._present else reach.public
+        return is_told(self._present[link][1], reach) if link in self._present else reach.is_common
 
     def of_token(self, number: int) -> list[Link]:
         """The links that act by this token."""
@@ -78,11 +78,11 @@ class Attendance:
         Nearly always all get all.  Else those are looked at one by one who may get something else than the others:
         guests, and whom the frames concern that are not for all.
         """
-        if not self._guests and all(reach.public for reach in reaches):
+        if not self._guests and all(reach.public and reach.without is None for reach in reaches):
             return [(links, b"".join(frames))]
         kinds = [*dict.fromkeys(reaches)]
         apart = self._apart(kinds)
-        common = tuple(reach.public for reach in kinds)
+        common = tuple(reach.is_common for reach in kinds)
         told: dict[tuple[bool, ...], list[Link]] = {common: []}
         for link in links:
             if link in apart:
@@ -92,9 +92,9 @@ class Attendance:
                 told[common].append(link)
         return [(some, joined) for kept, some in told.items() if (joined := _joined(kinds, kept, reaches, frames))]
 
-    def _apart(self, kinds: Iterable[Reach]) -> set[Link]:
+    def _apart(self, kinds: Sequence[Reach]) -> set[Link]:
         apart = set(self._guests)
-        for reach in kinds:
+        for reach in [*kinds, *(reach.without for reach in kinds if reach.without is not None)]:
             if reach.public:
                 continue
             if reach.admins:

@@ -149,6 +149,8 @@ class Audience:
                 concerned |= groups
             for group in groups:
                 group.add(frame, event.reach)
+                if isinstance(event, RoomEvent) and event.lost is not None:
+                    group.add(cursor_frame(cluster_id, event.lost), event.lost.reach)
         for group in concerned:
             group.flush(self._attendance, self._send)
 

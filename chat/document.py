@@ -217,7 +217,11 @@ def _read(lines: _Lines, index: int) -> Tables:
         if posts and not (room.deleted_at < indexes[0] and _ascends(indexes) and indexes[-1] <= index):
             raise ValueError("At")
         room.restore(indexes if posts and indexes[-1] > SHORT_MAX else _converted(indexes, SHORT))
-        if not posts and room.details is None and not _is_gone(room, tables.begun):
+        if (
+            not posts
+            and room.details is None
+            and not (_is_gone(room, tables.begun) or room.name in tables.rooms.turned_private)
+        ):
             raise ValueError("Posts")
     tables.derive()
     tables.live_bytes = sum(room.record_bytes for room, _ in rooms)

@@ -37,6 +37,7 @@ STATUS_OF: dict[str, HTTPStatus] = {
     "too_many_reactions": HTTPStatus.CONFLICT,
     "too_many_pins": HTTPStatus.CONFLICT,
     "gone": HTTPStatus.GONE,
+    "room_gone": HTTPStatus.GONE,
 }
 
 

@@ -186,7 +186,7 @@ ROUTES = (
         body=Body(record({"Message": MESSAGE, "User": NAME}, {"ClientId": CLIENT_ID, "ReplyTo": POST_ID})),
         answers={201: Answer("The post, committed", _POST), 200: Answer("The post that the same ClientId made", _POST)},
         problems=(
-            "gone", "client_id_reused", "no_such_post", "too_many_rooms", "no_such_room", "too_many_posts",
+            "gone", "client_id_reused", "no_such_post", "too_many_rooms", "no_such_room", "room_gone", "too_many_posts",
         ),
         query=WAITING, headers={"Idempotency-Key": CLIENT_ID},
     ),

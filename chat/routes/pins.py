@@ -60,7 +60,7 @@ def _read(request: Request, room: str) -> list[bytes]:
 
 
 _PIN = "/rooms/{room}/messages/{id}/pin"
-_MISSING = ("no_such_room", "not_found", "gone")
+_MISSING = ("no_such_room", "not_found", "gone", "room_gone")
 
 ROUTES = (
     Route(
@@ -74,6 +74,6 @@ ROUTES = (
     Route(
         "GET", "/rooms/{room}/pins", list_pins, Who.USER, "The pinned posts, in the order of pinning",
         answers={200: Answer("The posts", array(ref("Post"), PINS_MAX))},
-        problems=("no_such_room",), query=READING,
+        problems=("no_such_room", "room_gone"), query=READING,
     ),
 )  # fmt: skip

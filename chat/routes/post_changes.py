@@ -56,7 +56,7 @@ def _id(text: str) -> int:
 
 _POST = "/rooms/{room}/messages/{id}"
 _REACTION = f"{_POST}/reactions/{{emoji}}"
-_MISSING = ("not_found", "gone")
+_MISSING = ("not_found", "gone", "room_gone")
 
 ROUTES = (
     Route(

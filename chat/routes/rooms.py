@@ -143,7 +143,7 @@ _CHANGES = {
     "Retention": or_null(RETENTION),
 }
 _NO_GUESTS = ("forbidden", "no_such_user", "too_many_members", "too_many_rooms")
-_MEMBERSHIP = ("no_such_room", "no_such_user", "forbidden", "too_many_members")
+_MEMBERSHIP = ("no_such_room", "room_gone", "no_such_user", "forbidden", "too_many_members")
 
 ROUTES = (
     Route(
@@ -167,11 +167,12 @@ ROUTES = (
     ),
     Route(
         "DELETE", "/rooms/{room}", delete, Who.OWNER, "Delete a room and all that was said in it",
-        problems=("no_such_room", "forbidden"), query=WAITING,
+        problems=("no_such_room", "room_gone", "forbidden"), query=WAITING,
     ),
     Route(
         "GET", "/rooms/{room}/members", list_members, Who.USER, "A room's members, by name", waits=False,
-        answers={200: Answer("Names", array(NAME))}, problems=("no_such_room",), query={**PAGE, **READING}, login=True,
+        answers={200: Answer("Names", array(NAME))}, problems=("no_such_room", "room_gone"),
+        query={**PAGE, **READING}, login=True,
     ),
     Route(
         "PUT", "/rooms/{room}/members/{user}", add_member, Who.USER, "Join a room, or have somebody come in",

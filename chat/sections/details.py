@@ -53,5 +53,19 @@ def _take_members(tables: Tables, row: object, index: int) -> None:
     room.details = room.details._replace(members=members)
 
 
+def _copy_turned_private(tables: Tables) -> list[Row]:
+    return [*sorted(tables.rooms.turned_private.items())]
+
+
+def _take_turned_private(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list) or not all(isinstance(name, str) for name in row):
+        raise TypeError("TurnedPrivate")
+    former, name = row
+    if tables.rooms.by_name[former].details is not None:
+        raise ValueError("TurnedPrivate")
+    tables.rooms.turned_private[former] = name
+
+
 SECTION = Section("Details", _copy, _take)
+TURNED_PRIVATE = Section("TurnedPrivate", _copy_turned_private, _take_turned_private)
 MEMBERS = Section("Members", _copy_members, _take_members)

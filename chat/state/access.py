@@ -21,6 +21,7 @@ LOGIN_NEEDED = Refusal("login_needed", "Authorization: log in first")
 BAD_TOKEN = Refusal("bad_token", "Authorization: this token is not known, or no longer")
 NOT_YOUR_NAME = Refusal("not_your_name", "User: not the name that this token was given to")
 NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
+ROOM_GONE = Refusal("room_gone", "RoomName: this room is not public any more; PUT makes a new room of this name")
 ARCHIVED = Refusal("archived", "RoomName: this room is archived")
 _NOT_A_MEMBER = Refusal("forbidden", "RoomName: only members may post there")
 NOT_AN_ADMIN = Refusal("forbidden", "Authorization: only an admin or the operator may do that")
@@ -200,6 +201,17 @@ def visible_room(tables: Tables, acting: Acting, name: str) -> Room | None:
     return room if room is not None and sees(tables, acting, room) else None
 
 
+def unseen(tables: Tables, acting: Acting, name: str) -> Refusal:
+    """Why there is no room of this name for this user: it became private, or there is none."""
+    return ROOM_GONE if name in tables.rooms.turned_private and acting.role != GUEST else NO_SUCH_ROOM
+
+
+def lost_by(tables: Tables, acting: Acting, room: Room) -> bool:
+    """Whether this user does not see the private room that a public one of this name became."""
+    name = tables.rooms.turned_private.get(room.name)
+    return name is None or visible_room(tables, acting, name) is None
+
+
 def reach(room: Room) -> Reach:
     """Whom it concerns what happens there."""
     details = room.details
@@ -210,6 +222,8 @@ def reach(room: Room) -> Reach:
 
 def is_told(acting: Acting, reach: Reach) -> bool:
     """Whether an event concerns this one, who came by a login: he sees its room, as that was when the event came."""
+    if reach.without is not None and is_told(acting, reach.without):
+        return False
     if acting.name and acting.name in reach.members:
         return True
     return (reach.public and acting.role != GUEST) or (reach.admins and acting.role == ADMIN)
@@ -247,5 +261,7 @@ def refused_post(tables: Tables, actor: Actor, room: Room | None, name: str) -> 
     if who.operator:
         return NAMELESS
     if room is None or not room.exists:
-        return NO_SUCH_ROOM if who.role == GUEST or is_private_name(name) else None
+        if who.role == GUEST or is_private_name(name):
+            return NO_SUCH_ROOM
+        return ROOM_GONE if name in tables.rooms.turned_private else None
     return refused_part(tables, who, room) if sees(tables, who, room) else NO_SUCH_ROOM

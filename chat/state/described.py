@@ -7,12 +7,10 @@ from chat.history import Room, timestamp
 from chat.state import access, marking
 from chat.state.access import Acting
 from chat.state.details import DIRECT, RoomDetails
-from chat.state.events import Reach, RoomEvent
+from chat.state.events import Reach, RoomDeleted, RoomEvent
 from chat.state.results import RoomSummary
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
-
-_NOBODY: frozenset[str] = frozenset()
 
 
 def summary(room: Room) -> RoomSummary:
@@ -64,14 +62,18 @@ def room_json(room: RoomSummary) -> dict[str, object]:
     return told
 
 
-def room_event(room: Room, index: int, before: frozenset[str] = _NOBODY, was_called: str = "") -> RoomEvent:
-    """What is told of a room that was made or changed; also to those who were its members before."""
+def room_event(room: Room, index: int, before: Reach | None = None, was_called: str = "") -> RoomEvent:
+    """What is told of a room that was made or changed, to those who see it now."""
     details = room.details or RoomDetails()
     names = dict.fromkeys((room.name, *details.aliases, was_called or room.name))
     reach = access.reach(room)
     told = json.dumps(room_json(summary(room)), ensure_ascii=False, separators=(",", ":")).encode()
-    return RoomEvent(index, room.name, tuple(names), told, _widened(reach, before))
+    lost = _lost(index, was_called, before, reach) if before is not None else None
+    return RoomEvent(index, room.name, tuple(names), told, reach, lost)
 
 
-def _widened(reach: Reach, members: frozenset[str]) -> Reach:
-    return reach._replace(members=reach.members | members) if members - reach.members else reach
+def _lost(index: int, was_called: str, before: Reach, reach: Reach) -> RoomDeleted | None:
+    """What those are told who saw the room before and do not see it now; None where there can be none."""
+    if (before.public and not reach.public) or before.members - reach.members:
+        return RoomDeleted(index, was_called, before._replace(without=reach))
+    return None

@@ -17,6 +17,12 @@ class Reach(NamedTuple):
     public: bool = True  # everybody but guests
     members: frozenset[str] = frozenset()  # these in any case
     admins: bool = True  # these too
+    without: "Reach | None" = None  # but nobody whom this one reaches
+
+    @property
+    def is_common(self) -> bool:
+        """Whether users without a role or membership that matters here are reached."""
+        return self.public and (self.without is None or not self.without.public)
 
 
 EVERYBODY = Reach()
@@ -116,6 +122,7 @@ class RoomEvent:
     names: tuple[str, ...]  # that it has or had, whoever follows one of them follows it
     details: bytes  # JSON, as the list of rooms has it
     reach: Reach = EVERYBODY
+    lost: RoomDeleted | None = None  # for those who saw the room before and do not see it now
 
     @property
     def size(self) -> int:

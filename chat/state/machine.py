@@ -230,7 +230,10 @@ class ChatState:
     def _touched_after_locked(self, log_index: int, names: Iterable[str] | None, acting: Acting) -> list[Room]:
         tables = self._tables
         touched = tables.rooms.touched_after(log_index, names)
-        return [room for room in touched if access.sees(tables, acting, room)] if tables.guarded else touched
+        if not tables.guarded:
+            return touched
+        seen = [room for room in touched if access.sees(tables, acting, room)]
+        return [room for room in seen if room.exists or access.lost_by(tables, acting, room)]
 
     def digest(self) -> str:
         """SHA-256 over all that is replicated: equal on members that applied the same log."""

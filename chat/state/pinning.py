@@ -20,7 +20,6 @@ from chat.state.results import Done, Refusal, Result
 from chat.state.tables import Tables
 from raft.messages import Entry
 
-_NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
 _NOT_FOR_GUESTS = Refusal("forbidden", "Authorization: guests do not pin posts")
 _TOO_MANY_PINS = Refusal("too_many_pins", f"Id: this room has {PINS_MAX} pinned posts")
 
@@ -68,7 +67,7 @@ def pins(tables: Tables, actor: Actor, room_name: str) -> list[Pinned] | Refusal
         return who
     room = access.visible_room(tables, who, room_name)
     if room is None:
-        return _NO_SUCH_ROOM
+        return access.unseen(tables, who, room_name)
     return [Pinned(id, room.version_index(id), room.change_of(id).reactions) for id in pinned(room)]
 
 

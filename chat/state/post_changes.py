@@ -25,7 +25,6 @@ EMOJI_MAX = 20  # that a post has
 REACTIONS_MAX = 100
 _TIMES = range(253_402_300_800_000_000)  # microseconds since 1970 that can be shown: up to the year 9999
 
-_NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
 _NO_SUCH_POST = Refusal("not_found", "Id: names no post of this room")
 _GONE = Refusal("gone", "Id: this post is gone: its room was deleted or keeps newer ones only")
 TAKEN_BACK = Refusal("gone", "Id: this post was deleted")
@@ -64,7 +63,9 @@ def look_up(tables: Tables, actor: Actor, room_name: str, id: int) -> Place | Re
         return who
     room = tables.rooms.get(room_name)
     if room is None or not access.sees(tables, who, room):
-        return _NO_SUCH_ROOM
+        return access.unseen(tables, who, room_name)
+    if not room.exists and room_name in tables.rooms.turned_private:
+        return access.ROOM_GONE
     if id > room.newest_id:
         return _NO_SUCH_POST
     at = room.index_of(id)

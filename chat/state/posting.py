@@ -27,7 +27,7 @@ def post(
     room = tables.rooms.by_name.get(room_name)
     if room is None and tables.rooms.aliases and (room := tables.rooms.get(room_name)) is not None:
         room_name = room.name
-    if tables.guarded:
+    if tables.guarded or (tables.rooms.turned_private and room_name in tables.rooms.turned_private):
         refused = access.refused_post(tables, Actor(command.by, command.user), room, room_name)
         if refused is not None and refused is not access.ARCHIVED:
             return refused

@@ -30,7 +30,6 @@ _DRAWN_POINTS = 11  # with its ~
 
 _FORBIDDEN = Refusal("forbidden", "RoomName: this room is for its owner and for admins to change")
 _NOT_FOR_GUESTS = Refusal("forbidden", "RoomName: guests make no rooms")
-_NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
 _NO_SUCH_USER = Refusal("no_such_user", "User: there is no such user, or not any more")
 _NOT_YOURS_TO_SAY = Refusal("forbidden", "User: not for you to say who is a member of this room")
 _NAME_TAKEN = Refusal("name_taken", "Name: a room has, had or was deleted under this name")
@@ -130,7 +129,7 @@ def _managed(tables: Tables, command: ChangeRoom | DropRoom) -> tuple[Acting, Ro
         return who
     room = access.visible_room(tables, who, command.room)
     if room is None:
-        return _NO_SUCH_ROOM
+        return access.unseen(tables, who, command.room)
     may = access.may_drop if isinstance(command, DropRoom) else access.manages
     if not may(tables, who, room):
         return _FORBIDDEN
@@ -223,7 +222,7 @@ def _describe(
     tables: Tables, room: Room, details: RoomDetails, entry: Entry, tell: Tell, name: str | None = None
 ) -> None:
     """Put the details and the name in their place, and tell those whom the room before or after concerns."""
-    before, was_called = room.details or RoomDetails(), room.name
+    before, was_called, reached = room.details or RoomDetails(), room.name, access.reach(room)
     if name is not None and name != was_called:
         had = [each for each in (*details.aliases, was_called) if each != name]
         if details.visibility == PRIVATE:
@@ -236,7 +235,7 @@ def _describe(
     room.last_index = entry.index
     marking.come_in(tables, room, sorted(details.members - before.members))
     tables.guard()
-    tell(room_event(room, entry.index, before.members, was_called))
+    tell(room_event(room, entry.index, reached, was_called))
 
 
 def members(tables: Tables, actor: Actor, room_name: str) -> list[str] | Refusal:
@@ -248,7 +247,7 @@ def members(tables: Tables, actor: Actor, room_name: str) -> list[str] | Refusal
         return access.OPEN_MODE
     room = access.visible_room(tables, who, room_name)
     if room is None:
-        return _NO_SUCH_ROOM
+        return access.unseen(tables, who, room_name)
     return sorted(room.details.members) if room.details is not None else []
 
 
@@ -261,7 +260,7 @@ def change_members(tables: Tables, command: ChangeMembers, entry: Entry, tell: T
         return access.OPEN_MODE
     room = access.visible_room(tables, who, command.room)
     if room is None:
-        return _NO_SUCH_ROOM
+        return access.unseen(tables, who, command.room)
     may = access.may_add if command.on else access.may_remove
     if not all(may(tables, who, room, name) for name in command.users):
         return _NOT_YOURS_TO_SAY
@@ -309,7 +308,7 @@ def retain(tables: Tables, command: SetRetention, entry: Entry, tell: Tell) -> R
         return who
     room = access.visible_room(tables, who, command.room)
     if room is None:
-        return _NO_SUCH_ROOM
+        return access.unseen(tables, who, command.room)
     _retain(tables, room, command.max_messages or 0)
     return RoomChanged(entry.index, summary_for(tables, room, who))
 

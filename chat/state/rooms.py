@@ -24,10 +24,12 @@ _NONE = RoomDetails()
 class RoomTable:
     """All rooms.  For one thread at a time."""
 
-    __slots__ = ("aliases", "by_name", "directs", "names", "of_user", "privates")
+    __slots__ = ("aliases", "by_name", "directs", "names", "of_user", "privates", "turned_private")
 
     def __init__(self, rooms: Iterable[Room] = ()) -> None:
         self.by_name = {room.name: room for room in rooms}  # those that do not exist any more too
+        # By the former names of public rooms that became private: what these are called.  A post makes no room there.
+        self.turned_private: dict[str, str] = {}
         # All that follows is derived.
         self.names: list[str] = []  # of the public rooms that exist, by code point
         self.privates: list[str] = []  # of the private ones likewise
@@ -70,6 +72,7 @@ class RoomTable:
             room.newest_id = former.newest_id
             former.details = former.details._replace(aliases=_without(former.details.aliases, name))
         room.details = details
+        self.turned_private.pop(name, None)
         self._list(room, (details or _NONE).members)
         return room
 
@@ -78,15 +81,19 @@ class RoomTable:
         before = room.details or _NONE
         renamed = name is not None and name != room.name
         self._unlist(room, before.members if renamed else before.members - details.members)
-        had = {room.name, *before.aliases}
+        was_called = room.name
+        had = {was_called, *before.aliases}
         if name is not None and renamed:
             del self.by_name[room.name]
             room.name = name
             self.by_name[name] = room
         room.details = details
         self._list(room, details.members if renamed else details.members - before.members)
+        turned_private = before.visibility == PUBLIC and details.visibility == PRIVATE
         for left in sorted(had - {room.name, *details.aliases}):
-            self._leave(left, room)
+            self._leave(left, room, turned_private)
+            if turned_private and left == was_called:
+                self.by_name[left].delete(details.changed_index)  # which is what those who lose the room are told
 
     def touch(self, room: Room, time: int) -> None:
         """It was of use at this time, or became empty."""
@@ -104,9 +111,11 @@ class RoomTable:
             del self.by_name[room.name]
         room.delete(log_index)
 
-    def _leave(self, name: str, room: Room) -> None:
-        """A name that this room had is none of its names any more; it stays where there is a count to keep."""
-        if room.newest_id and not is_private_name(name):
+    def _leave(self, name: str, room: Room, turned_private: bool = False) -> None:
+        """A name that this room had is none of its names any more; it stays where there is something to keep."""
+        if turned_private:
+            self.turned_private[name] = room.name
+        if (room.newest_id or turned_private) and not is_private_name(name):
             left = self.by_name[name] = Room(name)
             left.newest_id = room.newest_id
 

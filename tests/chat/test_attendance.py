@@ -5,9 +5,11 @@ import random
 from collections.abc import Sequence
 from functools import partial
 from itertools import count
+from unittest.mock import Mock
 
 import pytest
 
+from chat.attendance import Attendance
 from chat.audience import Audience, plain_frame
 from chat.commands import Actor
 from chat.state.access import Acting, is_told
@@ -71,6 +73,18 @@ def test_each_gets_what_concerns_it_in_the_order_of_the_log(seed: int) -> None:
             assert [peer.hear_text() for _ in told] == told
         house.settle()
         assert all(peer.hears_nothing() for _, peer in (*all_rooms, *one_room, *listeners))
+
+
+def test_those_who_lose_a_room_and_no_others_get_the_frame_that_says_so() -> None:
+    attendance = Attendance()
+    links = {name: Mock(name=name) for name in ("ann", "bob", "eve", "gus")}
+    roles = {"ann": "admin", "bob": "member", "eve": "member", "gus": "guest"}
+    for number, (name, link) in enumerate(links.items(), 1):
+        attendance.enter(link, Actor(number, name), Acting(name, roles[name]))
+    after = Reach(False, frozenset({"bob"}))
+    shares = attendance.shares(links.values(), [after, Reach(without=after)], [b"changed", b"deleted"])
+    told = {link: frames for some, frames in shares for link in some}
+    assert told == {links["ann"]: b"changed", links["bob"]: b"changed", links["eve"]: b"deleted"}
 
 
 def test_who_is_nobody_in_particular_is_told_what_is_public() -> None:

@@ -7,10 +7,13 @@ import pytest
 from chat.commands import OPERATOR, Actor, Command, DeleteRoom, Post, SetRetention
 from chat.commands.accounts import ChangeUser
 from chat.commands.cluster import SetSettings
+from chat.commands.posts import React
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
+from chat.history import What
 from chat.sections import ROW_BYTES_MAX
 from chat.sections.details import MEMBERS_A_ROW
-from chat.state import room_changes
+from chat.state import access, room_changes
+from chat.state.access import Acting, is_told
 from chat.state.details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.events import Event, Reach, RoomDeleted, RoomEvent
 from chat.state.machine import ChatState
@@ -146,9 +149,9 @@ def test_members_have_others_come_in_and_leave_when_they_like(chat: Rooms) -> No
     assert chat.events == [
         RoomEvent(
             chat.index, PLANS, (PLANS,), chat.events[0].details,  # type: ignore[union-attr]
-            Reach(False, frozenset({"bob", "eve", "gus"})),
+            Reach(False, frozenset({"bob", "eve"})), lost_by(chat, {"bob", "eve", "gus"}, {"bob", "eve"}),
         )
-    ], "who leaves is told"  # fmt: skip
+    ], "who leaves is told that the room is gone"  # fmt: skip
     chat.made(chat.members("bob", False, "eve"), RoomChanged)
     assert chat.details().members == {"bob"}
     told = chat.made(chat.members("bob", False, "eve"), RoomChanged)
@@ -177,7 +180,23 @@ def test_a_whole_list_of_members_takes_the_place_of_another(chat: Rooms) -> None
     changed = chat.change("bob", members=("bob", "gus"))
     assert changed.details.members == {"bob", "gus"}
     assert chat.state.ask(lambda tables: tables.rooms.of_user) == {"bob": [PLANS], "gus": [PLANS]}
-    assert chat.events[0].reach == Reach(False, frozenset({"bob", "gus", "eve"}))
+    event = chat.events[0]
+    assert isinstance(event, RoomEvent) and event.reach == Reach(False, frozenset({"bob", "gus"}))
+    assert event.lost == lost_by(chat, {"bob", "eve"}, {"bob", "gus"})
+
+
+def lost_by(chat: Rooms, before: set[str], after: set[str]) -> RoomDeleted:
+    """What those are told who were members of PLANS before the last command and are none after it."""
+    return RoomDeleted(chat.index, PLANS, Reach(False, frozenset(before), without=Reach(False, frozenset(after))))
+
+
+def test_a_removed_member_is_not_told_the_topic_that_the_same_change_set(chat: Rooms) -> None:
+    chat.change("bob", members=("bob",), topic="secret")
+    event = chat.events[0]
+    assert isinstance(event, RoomEvent) and b"secret" in event.details and event.lost is not None
+    bob, eve = Acting("bob", "member"), Acting("eve", "member")
+    assert [is_told(who, event.reach) for who in (bob, eve)] == [True, False]
+    assert [is_told(who, event.lost.reach) for who in (bob, eve)] == [False, True]
 
 
 def test_a_new_owner_is_a_member_and_no_guest(chat: Rooms) -> None:
@@ -208,9 +227,50 @@ def test_a_public_room_that_becomes_private_is_to_others_as_one_that_was_deleted
     assert (changed.posts, *changed.details.members) == (1, "bob")
     assert not chat.exists("lobby") and not chat.exists("general")
     for name in ("lobby", "general"):
+        for user in ("eve", "bob"):
+            assert chat.post(user, name) == access.ROOM_GONE, "a post makes no room of that name"
+        assert chat.refusal(React(chat.by["eve"], name, 1, "x", True)) == "room_gone"
+        assert chat.refusal(chat.members("eve", True, "eve", room=name)) == "room_gone"
+    restored = ChatState()
+    restored.restore(chat.index, chat.state.document())
+    assert restored.digest() == chat.state.digest()
+    assert restored.ask(lambda tables: tables.rooms.turned_private) == dict.fromkeys(["lobby", "general"], changed.name)
+    for name in ("lobby", "general"):
+        chat.made(CreateRoom(chat.by["eve"], name, PUBLIC), RoomMade)
         posted = chat.post("eve", name)
         assert isinstance(posted, Posted)
         assert (posted.room, posted.id) == (name, 2), "it goes on counting"
+    assert not chat.state.ask(lambda tables: tables.rooms.turned_private)
+
+
+@pytest.mark.parametrize("has_posts", [True, False])
+def test_those_who_lose_a_room_that_becomes_private_are_told_live_and_on_resuming(chat: Rooms, has_posts: bool) -> None:
+    chat.made(CreateRoom(chat.by["bob"], "lobby", PUBLIC), RoomMade)
+    if has_posts:
+        chat.post("bob", "lobby")
+    cursor = chat.index
+    name = chat.change("bob", "lobby", visibility=PRIVATE, drawn=DRAWN).name
+    event = chat.events[0]
+    assert isinstance(event, RoomEvent) and event.lost is not None and event.lost.room == "lobby"
+    bob, eve, gus = Acting("bob", "member"), Acting("eve", "member"), Acting("gus", "guest")
+    assert [is_told(who, event.reach) for who in (bob, eve, gus)] == [True, False, False]
+    assert [is_told(who, event.lost.reach) for who in (bob, eve, gus)] == [False, True, False]
+    restored = ChatState()
+    restored.restore(chat.index, chat.state.document())
+    for state in (chat.state, restored):
+        assert _located(state, cursor, bob) == [(name, What.ROOM)]
+        assert _located(state, cursor, eve) == [("lobby", What.DELETION)]
+        assert _located(state, cursor, gus) == []
+
+
+def _located(state: ChatState, after: int, acting: Acting) -> list[tuple[str, What]]:
+    return [(each.room, each.what) for each in state.located(after, 1_000_000, 10, acting=acting)]
+
+
+def test_a_room_that_was_deleted_is_made_again_by_a_post(chat: Rooms) -> None:
+    chat.post("bob", "lobby")
+    chat.made(DropRoom(chat.by["bob"], "lobby"), RoomDeleted)
+    assert isinstance(chat.post("eve", "lobby"), Posted)
 
 
 def test_a_private_room_that_becomes_public_has_a_plain_name_which_must_be_free(chat: Rooms) -> None:

@@ -57,7 +57,7 @@ def test_a_private_room_is_there_for_its_members_on_every_node_and_for_nobody_el
         assert people.post("gus", 3, "hello", room).status == 201
         assert told(gus)["Post"]["Message"] == "hello"
         assert people.request("bob", 3, "DELETE", f"/rooms/{room}/members/gus").status == 204
-        assert told(gus)["Event"]["Type"] == "RoomChanged"
+        assert told(gus)["Event"]["Type"] == "RoomDeleted"
         assert people.post("bob", 1, "he is gone", room).status == 201
         assert people.request("bob", 1, "PUT", "/rooms/lobby").status == 201
         assert people.request("bob", 2, "PUT", "/rooms/lobby/members/gus").status == 204

@@ -140,6 +140,9 @@ def test_a_public_room_becomes_private_and_to_others_is_as_one_that_was_deleted(
     assert "Aliases" not in private
     assert chat.ask("eve", target=GENERAL).json == []
     assert code(chat.ask("eve", target=f"{GENERAL}/messages/1")) == (410, "gone")
+    assert code(chat.say("eve")) == (410, "room_gone")
+    assert code(chat.ask("eve", "PATCH", f"{GENERAL}/messages/1", {"Message": "x"})) == (410, "room_gone")
+    assert chat.ask("eve", "PUT", GENERAL).status_code == 201
     again = chat.say("eve")
     assert again.json is not None
     assert again.json["Id"] == 2
