@@ -26,6 +26,17 @@ class InvalidMessage(RaftError):
     """A peer's fault: the bytes it sent are not an RPC.  Nothing was done with them."""
 
 
+class Diverged(InvalidMessage):
+    """This member or the cluster runs on an older copy of its data: they differ in what lasts.  The member ends.
+
+    `log_is_old`: it is this member's log that lacks what it acknowledged, so it must never take part again.
+    """
+
+    def __init__(self, detail: str, *, log_is_old: bool) -> None:
+        super().__init__(detail)
+        self.log_is_old = log_is_old
+
+
 class OtherFormat(InvalidMessage):
     """What was read is sound, and of a version of this program that writes another format."""
 

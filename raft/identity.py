@@ -55,6 +55,7 @@ class Identity:
     founders: Mapping[int, Founder] = field(default_factory=dict)  # by id; empty until all of them answered
     joining: bool = False  # started with --join and not met by the cluster yet
     places: tuple[Marks, ...] = ()  # of PLACE; two while it changes; none before the first start has come to its end
+    refused: str = ""  # why no start may follow; "" for none
     generation: str = ""  # hex digits, to be committed: a sole voter started from a copy ("" else)
 
 
@@ -109,6 +110,8 @@ def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[
         raise StartRefused(f"data directory {data_dir} holds a log but no {IDENTITY_NAME}; {ADVICE}")
     if found is not None and found.id != id:
         raise StartRefused(f"data directory {data_dir} belongs to member {found.id}, not to member {id} as --id says")
+    if found is not None and found.refused:
+        raise StartRefused(f"data directory {data_dir} is an older copy: {found.refused}")
     identity = found or Identity(id, random_bytes(INCARNATION_BYTES).hex(), 0)
     identity = replace(identity, boot=identity.boot + 1 + _random_31_bits(random_bytes))
     save(disk, data_dir, identity)
@@ -196,6 +199,8 @@ def encode(identity: Identity) -> bytes:
     }
     if identity.places:
         value["Places"] = [list(place) for place in identity.places]
+    if identity.refused:
+        value["Refused"] = identity.refused
     if identity.generation:
         value["Generation"] = identity.generation
     return json.dumps(value).encode() + b"\n"
@@ -215,6 +220,7 @@ def decode(data: bytes) -> Identity:
         founders={int(id): _founder(_Members(one)) for id, one in value.mapping("Founders").items()},
         joining=value.flag("Joining"),
         places=_places(value.items("Places")) if value.has("Places") else (),
+        refused=value.text("Refused") if value.has("Refused") else "",
         generation=value.text("Generation") if value.has("Generation") else "",
     )
 

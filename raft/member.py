@@ -24,6 +24,7 @@ from raft.errors import (
     CorruptLog,
     DiskFailed,
     DiskFull,
+    Diverged,
     NotLeader,
     Overloaded,
     RaftError,
@@ -494,7 +495,17 @@ class RunningMember:
             case InstallSnapshot():
                 self._install(call, done)
             case _:
-                self._driver.serve(call.request, call, done)
+                try:
+                    self._driver.serve(call.request, call, done)
+                except Diverged as error:
+                    self._end_diverged(error)
+                    raise
+
+    def _end_diverged(self, error: Diverged) -> None:
+        """Stop rather than undo what lasts; a log that is old is never started again, whoever leads by then."""
+        if error.log_is_old:
+            self._save_identity(replace(self._identity, refused=str(error)))
+        self._end(str(error), 1)
 
     def _take_chunk(self, chunk: SnapshotChunk) -> SnapshotChunkReply:
         if self._door.look(lambda node: node.holds(chunk.last_included_index, chunk.last_included_term)):

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-from raft.errors import ChangeRefused, InvalidMessage, NotLeader, Overloaded
+from raft.errors import ChangeRefused, Diverged, InvalidMessage, NotLeader, Overloaded
 from raft.log import Log
 from raft.membership import Change, Configuration, DescribeMember, PromoteMember, RemoveMember, decode_configuration
 from raft.messages import (
@@ -589,6 +589,7 @@ class Node:
             entries = entries[self.log.base_index - prev_log_index :]
             prev_log_index, prev_log_term = self.log.base_index, self.log.base_term
         if self.log.term_at(prev_log_index) != prev_log_term:
+            self._require_acknowledged(m)
             self._reject_append(m)
             return
         self._take_entries(entries)
@@ -623,6 +624,20 @@ class Node:
                                conflict_index, conflict_term, m.request)
         )  # fmt: skip
 
+    def _require_acknowledged(self, m: AppendEntries) -> None:
+        """Raise Diverged where a heartbeat shows that this log lost what this member acknowledged to this leader.
+
+        A heartbeat goes to what this member has acknowledged in this very term, durably (Raft §5.3).  The log of a
+        leader never changes, so nothing but a loss takes that away, however late the heartbeat arrives.
+        """
+        if m.heartbeat:
+            raise Diverged(
+                f"member {m.source} leads in term {m.term} and knows that this member acknowledged index "
+                f"{m.prev_log_index}, but this log ends at {self.log.last_index}: it comes from an older copy; "
+                f"remove member {self.id} and add a new id",
+                log_is_old=True,
+            )
+
     def _take_entries(self, entries: Sequence[Entry]) -> None:
         """Append what is missing; truncate only where a term differs."""
         for position, entry in enumerate(entries):
@@ -634,8 +649,13 @@ class Node:
             return
 
     def _truncate_from(self, index: int) -> None:
-        if index <= self.commit_index:
-            raise InvalidMessage(f"an append that would undo index {index}, committed up to {self.commit_index}")
+        if index <= self.commit_index:  # Raft §5.4.3: no leader lacks it, unless a majority has lost it
+            raise Diverged(
+                f"member {self.leader_id} leads in term {self.current_term} and would undo index {index}, but this "
+                f"member knows that entries up to {self.commit_index} are committed: a majority was started on older "
+                "copies; stop all nodes, and keep this data directory",
+                log_is_old=False,
+            )
         self.log.truncate_from(index)
         self.durable_index = min(self.durable_index, index - 1)
         for write in self._writes:

@@ -64,7 +64,7 @@ class House:
         self._save(identity)
         self.memory = Memory()
         member = RunningMember(
-            make_node(identity, storage.recovered, self.settings, random.Random(f"{self.id} {identity.boot}")),
+            make_node(identity, storage.recovered, self.settings, random.Random(self.id)),
             storage,
             self.memory,
             identity,
