@@ -64,7 +64,7 @@ class House:
         self._save(identity)
         self.memory = Memory()
         member = RunningMember(
-            make_node(identity, storage.recovered, self.settings, random.Random(self.id)),
+            make_node(identity, storage.recovered, self.settings, random.Random(f"{self.id} {identity.boot}")),
             storage,
             self.memory,
             identity,
