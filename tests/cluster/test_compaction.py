@@ -169,10 +169,14 @@ def test_a_start_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
 
 
 def _child_of(node: Node) -> int:
-    """The process that rewrites this node's log; 0 while there is none."""
+    """The process that rewrites this node's log; 0 while there is none.
+
+    A child that does not run its own program yet holds the thread that made it (vfork): to stop it would stop the node.
+    """
     assert node.process is not None
     children = Path(f"/proc/{node.process.pid}/task").glob("*/children")
-    return next((int(child) for file in children for child in file.read_text().split()), 0)
+    found = [int(child) for file in children for child in file.read_text().split()]
+    return next((child for child in found if b"rewrite-log" in Path(f"/proc/{child}/cmdline").read_bytes()), 0)
 
 
 def _gone(pid: int) -> bool:

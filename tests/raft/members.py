@@ -36,6 +36,7 @@ class House:
         self._disk = RealDisk()
         self._lock: Closeable | None = None
         self._storage: Storage | None = None
+        self._boots = 0  # as each start has its own seed, and a test the same ones each time
         self._member: RunningMember | None = None
 
     @property
@@ -49,6 +50,7 @@ class House:
 
     def incarnate(self) -> str:
         """Make the data directory; its incarnation."""
+        self._boots += 1
         self._lock = lock_directory(self._disk, self.path)
         identity = load_or_create(self._disk, self.path, self.id)
         self._lock.close()
@@ -56,6 +58,7 @@ class House:
 
     def start(self, founders: dict[int, Founder] | None = None, cluster_id: str = "") -> None:
         """Start from the directory as it is, in a new boot; a blank one is told its founders or its cluster."""
+        self._boots += 1
         self._lock = lock_directory(self._disk, self.path)
         identity = load_or_create(self._disk, self.path, self.id)
         identity = replace(identity, founders=founders or identity.founders)
@@ -64,7 +67,7 @@ class House:
         self._save(identity)
         self.memory = Memory()
         member = RunningMember(
-            make_node(identity, storage.recovered, self.settings, random.Random(f"{self.id} {identity.boot}")),
+            make_node(identity, storage.recovered, self.settings, random.Random(f"{self.id} {self._boots}")),
             storage,
             self.memory,
             identity,

@@ -228,17 +228,19 @@ def test_a_member_that_starts_alone_shows_what_it_knew_to_be_committed(street: S
 
 
 def test_without_a_majority_a_proposal_is_told_that_it_was_not_made_or_is_not_known_and_a_read_is_refused(
-    street: Street, impatient: None
+    tmp_path: Path, impatient: None
 ) -> None:
-    leader = street.leader()
-    for house in street.followers():
-        house.stop()
-    first = leader.result_of(b'"in the log of one"')  # it led still, so this may come about yet
-    assert isinstance(first, OutcomeUnknown)
-    wait_until(lambda: leader.member.status()["Leader"] == 0, DEADLINE_S, "it steps down")
-    assert isinstance(leader.result_of(b'"nowhere"'), Unavailable)
-    assert isinstance(leader.read(), Unavailable)
-    assert leader.memory.commands == []
+    patient = Settings(heartbeat_ms=25, election_timeout_ms=800)  # it is to lead still when it is asked first
+    with founded(tmp_path, patient) as street:
+        leader = street.leader()
+        for house in street.followers():
+            house.stop()
+        first = leader.result_of(b'"in the log of one"')  # this may come about yet
+        assert isinstance(first, OutcomeUnknown)
+        wait_until(lambda: leader.member.status()["Leader"] == 0, DEADLINE_S, "it steps down")
+        assert isinstance(leader.result_of(b'"nowhere"'), Unavailable)
+        assert isinstance(leader.read(), Unavailable)
+        assert leader.memory.commands == []
 
 
 def test_a_leader_that_waits_for_a_majority_takes_in_no_more_than_its_bound(tmp_path: Path, impatient: None) -> None:
