@@ -1,5 +1,6 @@
 """A start that would do harm is refused with exit code 1 and one line on stderr that says what to do."""
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,7 +10,13 @@ import pytest
 
 from raft.records import seal
 from tests.cluster.clients import HOST, read_room
-from tests.cluster.harness import Cluster, Node, refused_start
+from tests.cluster.harness import COMMAND, Cluster, Node, refused_start
+from tests.faults.tools import need
+
+NOBODY, SOMEBODY = 65534, 12345  # user ids that nothing else here has
+# Reads whatever root reads, the interpreter below a home directory say, and is another user all the same.
+AS_NOBODY = ("setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups",
+             "--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search", "--")  # fmt: skip
 
 
 @contextmanager
@@ -97,6 +104,32 @@ def test_a_log_whose_members_cannot_be_read_is_refused(tmp_path: Path) -> None:
         line = refused_start(node, *node.flags(cluster.url_list))
         assert str(node.data_dir) in line
         assert "a configuration with a voting that is missing or not of its type" in line
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_a_data_directory_that_every_user_may_write_is_refused(tmp_path: Path, mode: int) -> None:
+    with Cluster(tmp_path, 1) as cluster:
+        node = cluster.nodes[1]
+        node.data_dir.mkdir()
+        node.data_dir.chmod(mode)
+        line = refused_start(node, *node.flags(cluster.url_list))
+        assert f"every user may write data directory {node.data_dir}: chmod go-w {node.data_dir}" in line
+        assert not any(node.data_dir.iterdir())
+        node.data_dir.chmod(mode & ~0o022)
+        cluster.restart(1)
+
+
+def test_a_data_directory_of_another_user_is_refused(tmp_path: Path) -> None:
+    need(AS_NOBODY[:1])
+    with Cluster(tmp_path, 1, command=(*AS_NOBODY, *COMMAND)) as cluster:
+        node = cluster.nodes[1]
+        node.data_dir.mkdir(mode=0o755)
+        os.chown(node.data_dir, SOMEBODY, SOMEBODY)
+        line = refused_start(node, *node.flags(cluster.url_list))
+        assert f"data directory {node.data_dir} belongs to user {SOMEBODY}, and this node runs as user {NOBODY}" in line
+        assert not any(node.data_dir.iterdir())
+        os.chown(node.data_dir, NOBODY, NOBODY)
+        cluster.restart(1)
 
 
 @pytest.mark.parametrize(
