@@ -28,7 +28,7 @@ from chat.state.access import LOGIN_NEEDED
 from chat.state.results import Posted
 from chat.subscription import Subscription, parse_cursor
 
-STRANGER_POINTS_MAX = 4 * 1024  # of a message before it is known who sends it: a ticket and a few names of rooms
+STRANGER_BYTES_MAX = 4 * 1024  # of a message before it is known who sends it: a ticket and a few names of rooms
 ROOMS_MAX = 1_000  # of one subscription; whoever wants more asks for all
 
 _BEHIND_A_FAILURE = unavailable("the post before this one failed; nothing was proposed")
@@ -49,11 +49,13 @@ class Conversation:
         self._ended = ended
         self._environ = environ
         self._client: _Client | None = None  # it is not known yet who this is
+        link.limit(STRANGER_BYTES_MAX, "before signing in")
         reception.receive(link, environ, self._enter)
 
     def _enter(self, actor: Actor) -> None:
         """It is known who this is."""
         us, link = self._reception, self._link
+        link.limit(us.hub.limits.message_bytes)
         self._client = _Client(
             actor,
             Subscription(us.hub, link, us.replica, us.state, us.nodes, actor),
@@ -68,9 +70,6 @@ class Conversation:
 
     def received(self, text: str) -> None:
         """One message; none of them disconnects, but for a ticket that is none."""
-        if self._client is None and len(text) > STRANGER_POINTS_MAX:
-            self._link.close(CloseReason.MESSAGE_TOO_BIG, f"at most {STRANGER_POINTS_MAX} characters before signing in")
-            return
         try:
             self._act(validation.members(validation.json_object(text.encode())))
         except Problem as problem:

@@ -29,9 +29,9 @@ from wsproto.frame_protocol import CloseReason, Opcode
 from chat.frames import Frames, Said
 from chat.nowait import Receiver, send_now
 
-# One socket's share of a turn: 16 KiB of the smallest frames take some 10 ms to parse.  And no less than a TLS record:
-# the selector knows nothing of decrypted bytes that are left behind.
+# One socket's share of a turn.  No less than a TLS record: the selector knows nothing of decrypted bytes left behind.
 READ_BYTES = 16 * 1024
+FRAMES_A_TURN = 128  # likewise: 16 KiB are up to 2,730 frames, and the smallest ones take 10 to 20 µs each
 _SEND_BYTES = 64 * 1024  # frames joined for one send; what is left of it after a short one is copied
 _NOW_BYTES = 16 * 1024  # sent without letting go of the GIL: copying them takes microseconds
 
@@ -125,7 +125,7 @@ class Link:
 
     __slots__ = (
         "_closed", "_drained", "_ending", "_frames", "_held", "_owner", "_partly_sent", "_pieces", "_queue",
-        "_received_bytes", "_shut", "_unhandled", "_watched", "backlog", "closing", "direct", "handler", "heard_at",
+        "_received_bytes", "_rests", "_shut", "_watched", "backlog", "closing", "direct", "handler", "heard_at",
         "paused", "ping_at", "socket",
     )  # fmt: skip
 
@@ -140,7 +140,7 @@ class Link:
         self.ping_at = owner.now() + owner.limits.ping_s
         self._owner = owner
         self._frames = Frames(owner.limits.message_bytes)
-        self._unhandled: list[Said] = []  # of one read, while the handler has enough
+        self._rests = False  # frames are left for the next turn: until then the socket is not read
         self._queue: deque[bytes] = deque()
         self._partly_sent = bool(greeting)  # _queue[0] is the rest of what the peer has begun to receive
         self._pieces: list[str] = []  # of a message that comes in fragments
@@ -248,9 +248,14 @@ class Link:
     def feed(self, data: bytes) -> None:
         """Take in what the peer has sent; also what was read together with the handshake."""
         if not self.closing:
-            self._unhandled += self._frames.read(data)
-            self._handle_all()
+            self._frames.feed(data)
+            self._handle_some()
         self._watch()
+
+    def limit(self, bytes_max: int, when: str = "") -> None:
+        """Refuse messages of more bytes from the next frame on; `when` is what the client is told beside the number."""
+        self._frames.bytes_max = bytes_max
+        self._frames.bound = f"at most {bytes_max} bytes {when}".rstrip()
 
     def _read(self) -> None:
         try:
@@ -273,16 +278,15 @@ class Link:
             return self.socket.recv(READ_BYTES)
         return self._owner.receiver.receive_now(self.socket.fileno())
 
-    def _handle_all(self) -> None:
-        """Handle what was said, until the handler has enough."""
-        said, self._unhandled = self._unhandled, []
-        for place, one in enumerate(said):
-            if self.closing:
+    def _handle_some(self) -> None:
+        """Handle what was said, until the handler has enough or it is the other sockets' turn."""
+        for _ in range(FRAMES_A_TURN):
+            said = None if self.closing or self.paused else self._frames.next()
+            if said is None:
                 return
-            if self.paused:
-                self._unhandled = said[place:]
-                return
-            self._handle(one)
+            self._handle(said)
+        self._rests = True
+        self._owner.call(self._resume)
 
     def _handle(self, said: Said) -> None:
         match said:
@@ -303,8 +307,8 @@ class Link:
     def _take(self, event: TextMessage) -> None:
         text = event.data
         self._received_bytes += len(text) if text.isascii() else len(text.encode())
-        if self._received_bytes > self._owner.limits.message_bytes:
-            self.close(CloseReason.MESSAGE_TOO_BIG, f"at most {self._owner.limits.message_bytes} bytes")
+        if self._received_bytes > self._frames.bytes_max:
+            self.close(CloseReason.MESSAGE_TOO_BIG, self._frames.bound)
             return
         if text:  # an endless row of empty fragments costs no memory
             self._pieces.append(text)
@@ -343,6 +347,7 @@ class Link:
         self._owner.call(self._resume)
 
     def _resume(self) -> None:
+        self._rests = False
         if not self._closed:
             self.heard_at = self._owner.now()
             self.feed(b"")
@@ -415,7 +420,7 @@ class Link:
     def _watch(self) -> None:
         if self._closed:
             return
-        reading = self.closing or not self.paused
+        reading = self.closing or not (self.paused or self._rests)
         events = (EVENT_READ if reading else 0) | (EVENT_WRITE if self._queue else 0)
         if events != self._watched:
             before, self._watched = self._watched, events

@@ -31,13 +31,14 @@ MARKS_MAX = 30  # of a starter, as UAX #15 "Stream-Safe"; sorting n of them cost
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _NOT_IN_PASSWORDS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _VARIATION = re.compile(r"[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-# Code points that show nothing by themselves: Default_Ignorable_Code_Point of Unicode 15, and the blanks that are no
-# spaces (Braille blank, Hangul fillers).
-_INVISIBLE = re.compile(
-    r"[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
-    r"\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+# A code point that a reader sees by itself: none that is white space, a control character, or of Unicode 15's
+# Default_Ignorable_Code_Point, and no blank that is no space (Braille blank, Hangul fillers).
+_SHOWN = re.compile(
+    r"[^\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    r"\U000e0000-\U000e0fff]"
 )
-# The same without what emoji and some scripts need inside a word: joiners, variation selectors, tags.
+# What hides in a name: not what emoji and some scripts need inside a word (joiners, variation selectors, tags).
 _HIDDEN = re.compile(
     r"[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufff8]"
 )
@@ -89,7 +90,7 @@ def _line(field: str, value: object, points_min: int, points_max: int) -> str:
     text = _normalised(field, _text(field, value, points_max, points_min), points_max)
     if _NOT_IN_NAMES.search(text):
         raise invalid(field, "must not have control characters, bidi controls or surrogates")
-    return text
+    return _shown(field, text) if text else text
 
 
 def password(field: str, value: object) -> str:
@@ -105,8 +106,8 @@ def password(field: str, value: object) -> str:
 
 
 def message(field: str, value: object) -> str:
-    """A post's text: 1 to 8,000 code points, NFC."""
-    text = _text(field, value, MESSAGE_POINTS_MAX)
+    """A post's text: 1 to 8,000 code points, NFC, of which a reader sees one at least."""
+    text = _shown(field, _text(field, value, MESSAGE_POINTS_MAX))
     if text.isascii():
         return text
     if _SURROGATE.search(text):
@@ -130,14 +131,18 @@ def emoji(field: str, value: object) -> str:
     text = _normalised(field, _text(field, value, EMOJI_POINTS_MAX), EMOJI_POINTS_MAX)
     if _NOT_IN_NAMES.search(text) or any(map(str.isspace, text)):
         raise invalid(field, "must not have white space, control characters, bidi controls or surrogates")
-    if not shows_something(text):
-        raise invalid(field, "must show something")
-    return _VARIATION.sub("", text)
+    return _VARIATION.sub("", _shown(field, text))
 
 
 def shows_something(text: str) -> bool:
-    """Whether a reader sees anything of the text: one code point that is no space and not invisible by itself."""
-    return any(not point.isspace() and not _INVISIBLE.match(point) for point in text)
+    """Whether a reader sees anything of the text."""
+    return _SHOWN.search(text) is not None
+
+
+def _shown(field: str, text: str) -> str:
+    if _SHOWN.search(text) is None:
+        raise invalid(field, "must show something: these characters are all invisible or white space")
+    return text
 
 
 def post_id(field: str, value: object) -> int:

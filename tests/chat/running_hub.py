@@ -3,7 +3,8 @@
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -67,6 +68,20 @@ class RunningHub:
             turned = threading.Event()
             assert self.hub.call(turned.set)
             assert turned.wait(DEADLINE_S)
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """The hub does nothing meanwhile."""
+        go, hung = threading.Event(), threading.Event()
+
+        def hang() -> None:
+            hung.set()
+            go.wait(DEADLINE_S)
+
+        assert self.hub.call(hang)
+        assert hung.wait(DEADLINE_S)
+        yield
+        go.set()
 
     def connect(
         self,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.http import ChunkedBody, Refused, Request, check_partial_head, parse_head
+from chat.http import CHUNKS_MAX, ChunkedBody, Refused, Request, check_partial_head, parse_head
 from chat.limits import Limits
 
 LIMITS = Limits()
@@ -263,6 +263,14 @@ def test_a_chunked_body_has_the_same_limit_and_so_have_its_frames(data: bytes, s
     with pytest.raises(Refused) as caught:
         unchunk(data, limits=Limits(body_bytes=10, head_bytes=100))
     assert caught.value.status == status
+
+
+def test_a_chunked_body_has_a_bounded_number_of_chunks() -> None:
+    most = b"1\r\nx\r\n" * (CHUNKS_MAX - 1)
+    assert unchunk(most + b"0\r\n\r\n") == (b"x" * (CHUNKS_MAX - 1), b"")
+    with pytest.raises(Refused) as caught:
+        unchunk(most + b"1\r\nx\r\n" + b"0\r\n\r\n")
+    assert (caught.value.status, caught.value.code) == (413, "body_too_large")
 
 
 def outcome(act: Callable[[], object]) -> int:

@@ -4,11 +4,12 @@ import random
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from wsproto.events import CloseConnection, Ping, Pong
 
-from chat.link import HubLimits, Link, deliver, text_frame
+from chat.link import FRAMES_A_TURN, HubLimits, Link, deliver, text_frame
 from chat.nowait import send_to_all
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 from tests.chat.running_hub import RunningHub, numbered
@@ -187,6 +188,40 @@ def test_a_message_over_64_kib_ends_the_socket_with_1009_however_it_comes(house:
     pieces.frame(0x01, "é".encode() * 20_000)
     pieces.frame(0x00, "é".encode() * 20_000)
     assert pieces.hear_close() == 1009
+    assert handler.texts == []
+
+
+@pytest.mark.parametrize("tiny", [b"\x81\x80\0\0\0\0", b"\x01\x80\0\0\0\0\x80\x80\0\0\0\0"])
+def test_the_other_sockets_get_their_turn_between_the_frames_of_one_read(house: RunningHub, tiny: bytes) -> None:
+    """Also where wsproto reads them, as it does from the first fragment on."""
+    texts: list[str] = []
+    busy, _ = house.connect(lambda _, text: texts.append(text))
+    other, _ = house.connect(lambda _, text: texts.append(text))
+    count = 5 * FRAMES_A_TURN
+    with house.hung():
+        busy.socket.sendall(tiny * count)
+        other.say("other")
+    while len(texts) <= count:
+        house.settle()
+    assert texts.index("other") <= FRAMES_A_TURN
+    busy.say("more")  # and it is read again
+    while texts[-1] != "more":
+        house.settle()
+
+
+def test_a_link_may_be_told_less_and_counts_bytes(house: RunningHub) -> None:
+    peer, handler = house.connect()
+    house.hub.call(partial(handler.link.limit, 100, "for now"))
+    house.settle()
+    peer.say("x" * 100)
+    peer.socket.sendall(b"\x81\xfe\x00\x80")  # the header of 128 bytes, and none of them
+    assert peer.hear_close() == 1009
+    fragments, handler = house.connect()
+    house.hub.call(partial(handler.link.limit, 100))
+    house.settle()
+    fragments.frame(0x01, "é".encode() * 30)
+    fragments.frame(0x80, "é".encode() * 30)
+    assert fragments.hear_close() == 1009
     assert handler.texts == []
 
 

@@ -1,5 +1,6 @@
 """Who a websocket is where there is a login: what it proves, what it is told, and that it ends with its token."""
 
+import json
 import threading
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from chat.auth import digest
 from chat.commands import OPERATOR, SETUP, Actor, encode
 from chat.commands.accounts import ChangeUser, CreateTicket, RedeemTicket, RevokeTokens
 from chat.commands.cluster import ExpireCredentials, SetAuth
+from chat.conversation import STRANGER_BYTES_MAX
 from chat.gatekeeper import STRANGERS
 from chat.history import PageAsk
 from chat.replica import STALE_S_MAX
@@ -129,6 +131,35 @@ def test_what_is_said_behind_a_ticket_waits_for_it(house: Node) -> None:
     frames = [client.hear(), client.hear()]
     assert {tuple(frame) for frame in frames} == {("RoomName", "Post", "Cursor"), ("Ack",)}
     assert [frame["Post"]["User"] for frame in frames if "Post" in frame] == ["bob"]
+
+
+def test_who_has_not_signed_in_is_closed_by_the_header_of_a_frame_of_over_4_kib(house: Node) -> None:
+    stranger = house.connect()
+    stranger.send_bytes(b"\x81\xfe" + (STRANGER_BYTES_MAX + 1).to_bytes(2) + b"\0\0\0\0")
+    assert stranger.hear_close() == 1009
+    in_fragments = house.connect()
+    for first in (0x01, 0x00, 0x80):
+        in_fragments.send_bytes(bytes([first]) + b"\xfe" + (1500).to_bytes(2) + b"\0\0\0\0" + "é".encode() * 750)
+    assert in_fragments.hear_close() == 1009
+
+
+def test_what_is_said_behind_a_ticket_may_be_as_long_as_a_post(house: Node) -> None:
+    client = house.connect()
+    frames = [
+        json.dumps({"Action": "subscribe", "Rooms": "*", "Ticket": ticket(house, "bob")}),
+        json.dumps({"Action": "post", "RoomName": "general", "Post": {"Message": "x" * 8000}}),
+    ]
+    client.send_bytes(b"".join(masked_text(frame) for frame in frames))
+    assert client.hear()["Hello"]["User"] == "bob"
+    heard = [client.hear(), client.hear()]
+    assert any("Ack" in frame for frame in heard), heard
+
+
+def masked_text(text: str) -> bytes:
+    """The frame of a client's short or middling message, under a mask of zeros."""
+    size = len(text)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
+    return b"\x81" + length + b"\0\0\0\0" + text.encode()
 
 
 def test_a_ticket_whose_token_is_revoked_while_it_is_used_up_is_none(house: Node) -> None:

@@ -120,12 +120,23 @@ def test_a_password_has_8_to_256_code_points_and_is_the_same_however_it_was_type
 
 
 def test_a_message_has_1_to_8000_code_points_of_any_kind() -> None:
-    assert validation.message("Message", "\0\n\u202e") == "\0\n\u202e"
+    assert validation.message("Message", "\0\n\u202ex") == "\0\n\u202ex"
     assert validation.message("Message", "é" * 8_000) == "é" * 8_000
     assert validation.message("Message", "e\u0301") == "é"
     wrongs: list[object] = ["", "é" * 8_001, "a\ud800", None, 1.5, {}]
     for wrong in wrongs:
         assert problem_in("Message", validation.message, wrong)
+
+
+@pytest.mark.parametrize(
+    "text", [" ", "\n\t", "\ufe0f", "\u200d", "\u2800", "\u200b\u200c", "\u3164", "\x01", "\u00ad \U000e0041", "\ufeff"]
+)
+def test_what_shows_nothing_is_no_message_topic_label_name_or_reaction(text: str) -> None:
+    for check in (validation.message, validation.topic, validation.label, validation.name, validation.emoji):
+        with pytest.raises(Problem):
+            check("Field", text * 30)
+    shown = f"a{text}b"
+    assert validation.message("Message", shown) == shown
 
 
 def test_marks_that_would_take_long_to_sort_are_refused() -> None:

@@ -57,6 +57,11 @@ class Client:
     def say_raw(self, text: str) -> None:
         self._socket.send(text)
 
+    def send_bytes(self, data: bytes) -> None:
+        """Past the library: frames, or a part of one."""
+        assert self._socket.sock is not None
+        self._socket.sock.sendall(data)
+
     def hear(self) -> dict[str, Any]:
         """The next frame, but for who is there."""
         while "Presence" in (frame := self.hear_any()):
