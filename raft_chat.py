@@ -37,6 +37,7 @@ from chat.cli.options import OptionRefused, Options, read_options
 from chat.commands import LEVEL, Actor
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
+from chat.cursors import history
 from chat.gatekeeper import Gatekeeper
 from chat.hub import Hub
 from chat.keeper import Keeper
@@ -248,7 +249,7 @@ class NodeProcess:
             advertise=options.advertise, level=LEVEL, save_identity=self._save_identity, on_end=self._end,
             rewrite=self._rewriter, compact_bytes=options.compact_mib << 20, listed=options.members,
         )  # fmt: skip
-        hub = Hub(lambda: member.cluster_id)
+        hub = Hub(lambda: history(member))
         hub.start()
         self._member, self._hub = member, hub
         committed = member.start()

@@ -17,6 +17,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from chat.attendance import Attendance
+from chat.cursors import cursor
 from chat.history import reactions_json
 from chat.link import Link, SendToAll, deliver, text_frame
 from chat.state.events import Event, PostChanged, PostEvent, Reach, Reacted, ReactedSince, RoomDeleted, RoomEvent
@@ -27,9 +28,9 @@ def plain_frame(event: PostEvent) -> bytes:
     return text_frame(b'{"RoomName":%b,"Post":%b}' % (_json(event.room), event.post))
 
 
-def cursor_frame(cluster_id: str, event: Event) -> bytes:
+def cursor_frame(history: str, event: Event) -> bytes:
     """What a subscriber gets: the same, or what happened to a room, and how to resume after it."""
-    place = cursor(cluster_id, event.index)
+    place = cursor(history, event.index)
     match event:
         case PostEvent():
             return text_frame(b'{"RoomName":%b,"Post":%b,"Cursor":"%b"}' % (_json(event.room), event.post, place))
@@ -45,11 +46,6 @@ def cursor_frame(cluster_id: str, event: Event) -> bytes:
         case RoomDeleted():
             told = b'"RoomDeleted","RoomName":%b' % _json(event.room)
     return text_frame(b'{"Event":{"Type":%b},"Cursor":"%b"}' % (told, place))
-
-
-def cursor(cluster_id: str, index: int) -> bytes:
-    """A place in the log that means the same on every node."""
-    return b"%b-%d" % (cluster_id.encode("ascii"), index)
 
 
 def _reaction(event: Reacted) -> bytes:
@@ -87,10 +83,10 @@ class _Group:
 
 
 class Audience:
-    """The links that get what is published; `cluster_id` is asked when there is a subscriber."""
+    """The links that get what is published; `history` is asked when there is a subscriber (chat/cursors.py)."""
 
-    def __init__(self, cluster_id: Callable[[], str], attendance: Attendance, send: SendToAll) -> None:
-        self._cluster_id = cluster_id
+    def __init__(self, history: Callable[[], str], attendance: Attendance, send: SendToAll) -> None:
+        self._history = history
         self._attendance = attendance
         self._send = send
         self._listeners = _Group()
@@ -138,19 +134,19 @@ class Audience:
             self._deliver_to_groups(events)
 
     def _deliver_to_groups(self, events: Sequence[Event]) -> None:
-        cluster_id = self._cluster_id()
+        history = self._history()
         concerned: set[_Group] = set()
         for event in events:
             if isinstance(event, RoomEvent):
                 self._follow(event)
             groups = self._followers(event.room)
             if groups:
-                frame = cursor_frame(cluster_id, event)
+                frame = cursor_frame(history, event)
                 concerned |= groups
             for group in groups:
                 group.add(frame, event.reach)
                 if isinstance(event, RoomEvent) and event.lost is not None:
-                    group.add(cursor_frame(cluster_id, event.lost), event.lost.reach)
+                    group.add(cursor_frame(history, event.lost), event.lost.reach)
         for group in concerned:
             group.flush(self._attendance, self._send)
 

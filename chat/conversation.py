@@ -19,6 +19,7 @@ from wsproto.frame_protocol import CloseReason
 from chat import replies, validation
 from chat.actions import Actions
 from chat.commands import Actor, Post
+from chat.cursors import Place, parse_cursor
 from chat.link import Link
 from chat.posting import check_post, propose, with_mentions
 from chat.problems import Problem, invalid, unavailable
@@ -26,7 +27,7 @@ from chat.reception import Reception
 from chat.refusals import problem_of_refusal
 from chat.state.access import LOGIN_NEEDED
 from chat.state.results import Posted
-from chat.subscription import Subscription, parse_cursor
+from chat.subscription import Subscription
 
 STRANGER_BYTES_MAX = 4 * 1024  # of a message before it is known who sends it: a ticket and a few names of rooms
 ROOMS_MAX = 1_000  # of one subscription; whoever wants more asks for all
@@ -103,8 +104,7 @@ class Conversation:
             self._reception.presence.type(self._link, room, user)
 
     def _subscribe(self, fields: Mapping[str, object]) -> None:
-        cluster_id = self._reception.replica.cluster_id
-        if not cluster_id:
+        if not self._reception.replica.cluster_id:
             raise unavailable("the cluster is not created yet")
         rooms = _rooms(fields.get("rooms"))
         if fields.get("cluster") is True:
@@ -112,33 +112,33 @@ class Conversation:
         user = fields.get("user")
         user = None if user is None else validation.name("User", user)
         text = fields.get("cursor")
-        index = None if text is None else parse_cursor(text, cluster_id)
+        place = None if text is None else parse_cursor(text)
         if self._client is not None:
-            self._follow(self._client, rooms, index, user)
+            self._follow(self._client, rooms, place, user)
             return
         ticket = fields.get("ticket")
         if ticket is None:
             raise problem_of_refusal(LOGIN_NEEDED)
         if not isinstance(ticket, str):
             raise invalid("Ticket", "must be a string")
-        self._reception.redeem(self._link, ticket, partial(self._redeemed, rooms, index))
+        self._reception.redeem(self._link, ticket, partial(self._redeemed, rooms, place))
 
     def _follow(
-        self, client: "_Client", rooms: frozenset[str] | None, index: int | None, user: str | None = None
+        self, client: "_Client", rooms: frozenset[str] | None, place: Place | None, user: str | None = None
     ) -> None:
         """Subscribe; without a login, as `user`, if anybody."""
         if user := client.actor.user if client.actor.by else user:
             self._reception.presence.enter(self._link, user)
-        client.subscription.ask(rooms, index)
+        client.subscription.ask(rooms, place)
 
-    def _redeemed(self, rooms: frozenset[str] | None, index: int | None, outcome: Actor | Problem) -> None:
+    def _redeemed(self, rooms: frozenset[str] | None, place: Place | None, outcome: Actor | Problem) -> None:
         if isinstance(outcome, Problem):
             self._link.send(replies.error(outcome, None))
             if not replies.is_temporary(outcome):
                 self._link.close(CloseReason.POLICY_VIOLATION, outcome.code)
             return
         self._enter(outcome)
-        self._follow(self._known(), rooms, index)
+        self._follow(self._known(), rooms, place)
 
 
 def _rooms(value: object) -> frozenset[str] | None:

@@ -56,11 +56,11 @@ def _nobody(link: Link) -> None:
 
 
 class Hub:
-    """Create it, hang `publish` into the state, `start`; `cluster_id` is asked when the first subscriber needs it."""
+    """Create it, hang `publish` into the state, `start`; `history` is asked for what cursors begin with."""
 
     def __init__(
         self,
-        cluster_id: Callable[[], str],
+        history: Callable[[], str],
         *,
         limits: HubLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -86,7 +86,7 @@ class Hub:
         self._recent_bytes = 0
         self._mailer = Mailer()
         self.attendance = Attendance()  # for the selector thread
-        self._audience = Audience(cluster_id, self.attendance, self._mailer.send)
+        self._audience = Audience(history, self.attendance, self._mailer.send)
         self._waiting: dict[Link, tuple[int, float, Job]] = {}  # for published_index to get there; until when
         self._touched: set[Link] = set()
         self._timers: list[tuple[float, int, Job]] = []

@@ -11,10 +11,11 @@ from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 
 from chat import cookies
+from chat.cursors import START_OVER
 from chat.problems import CONTENT_TYPE as PROBLEM
 from chat.refusals import STATUS_OF
 from chat.routing import JSON, Answer, Body, Route, Who
-from chat.schemas import COMPONENTS, PATH_NAMES, TEXT, Schema, integer, ref, word
+from chat.schemas import COMPONENTS, PATH_NAMES, RAFT_INDEX, TEXT, Schema, integer, ref, word
 
 _CONFLICT = HTTPStatus.CONFLICT
 
@@ -24,6 +25,7 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "bad_cursor": HTTPStatus.BAD_REQUEST,
     "invalid": HTTPStatus.BAD_REQUEST,
     "foreign_origin": HTTPStatus.FORBIDDEN,
+    START_OVER: HTTPStatus.GONE,
     "unknown_member": HTTPStatus.NOT_FOUND,
     "change_in_progress": _CONFLICT,
     "id_used": _CONFLICT,
@@ -47,7 +49,7 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "disk_full": HTTPStatus.INSUFFICIENT_STORAGE,
 }
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-_X_RAFT_INDEX = {"X-Raft-Index": {"description": "What of the log the answer reflects", "schema": integer()}}
+_X_RAFT_INDEX = {"X-Raft-Index": {"description": "What of the log the answer reflects", "schema": RAFT_INDEX}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": integer(1)}}
 _SAYS_WHO = ("User", "user")  # in a body, in a query: needed only where nobody logs in
 
@@ -89,6 +91,8 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
     if changes:
         codes += ["foreign_origin", "outcome_unknown", "disk_full", "level_too_low"]
         codes += [] if "too_many_posts" in own or route.who is Who.ANYBODY else ["too_many_changes"]
+    if "min_index" in route.query:
+        codes.append(START_OVER)
     if changes and (route.body is not None):
         codes += ["body_too_large", "unsupported_coding"]
     if login and route.who is not Who.ANYBODY:

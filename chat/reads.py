@@ -14,11 +14,11 @@ too; what is a bug is logged, and a 500.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from http import HTTPStatus
 from queue import SimpleQueue
 from threading import Lock, Thread
 
+from chat.cursors import Place, is_here, start_over
 from chat.problems import Problem, problem_of, unavailable
 from chat.replica import STALE_S_MAX, Replica
 from chat.request import Deferred, Query, Request, Response, response_of
@@ -41,14 +41,14 @@ class Read:
     """
 
     render: Callable[[], Response | Deferred]
-    min_index: int = 0  # of the log, that the state must have reached
+    place: Place | None = None  # in the log, that the state must have come to
     stale: bool = False  # nobody else is asked: what this member has will do
     by_caller: bool = False  # rendering takes long or waits: that is for the request's own thread
 
     @staticmethod
     def asked(query: Query, render: Callable[[], Response], *, by_caller: bool = False) -> "Read":
         """As `min_index` and `consistency` say.  Raises Problem where they say nonsense."""
-        return Read(render, query.integer("min_index") or 0, is_stale(query), by_caller)
+        return Read(render, query.place("min_index"), is_stale(query), by_caller)
 
 
 def is_stale(query: Query) -> bool:
@@ -81,25 +81,25 @@ class Reads:
         """The answer, or the promise of it.  Raises what `render` does."""
         if read.stale and request.state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
             raise _out_of_touch()
-        if read.stale and self._replica.last_applied >= read.min_index:
+        if read.stale and (read.place is None or is_here(self._replica, read.place)):
             return self._rendered(request, read, None)
         answer = None if read.by_caller else request.defer()
         if answer is None:
             late = unavailable("the cluster did not answer in time")
-            return self._rendered(request, read, request.wait_for(partial(self._start, read), late))
+            return self._rendered(request, read, request.wait_for(self._replica.read, late))
         if self._thread is None:
             self._start_thread()
-        self._start(read, lambda error: self._settled.put(_Settled(read, request, answer, error)))
+        self._replica.read(lambda error: self._settled.put(_Settled(read, request, answer, error)))
         return answer
 
-    def _start(self, read: Read, done: Callable[[RaftError | None], None]) -> None:
-        self._replica.read(done, min_index=read.min_index, stale=read.stale)
-
     def _rendered(self, request: Request, read: Read, error: RaftError | None) -> Response | Deferred:
+        missing = None if read.place is None or is_here(self._replica, read.place) else read.place
         if error is None:
             self._identify(request)
+            if missing is not None:
+                raise start_over(missing)
             return read.render()
-        if self._replica.last_applied < read.min_index:
+        if missing is not None:
             raise unavailable("min_index: this member has not come so far yet")
         raise problem_of(error)
 

@@ -18,6 +18,7 @@ from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 from chat import validation
 from chat.base_path import prefixed
 from chat.commands import Actor, Command
+from chat.cursors import START_OVER, Place, confirm, is_here, parse_index, raft_index
 from chat.gatekeeper import refused
 from chat.origins import sharing_headers
 from chat.problems import CONTENT_TYPE as PROBLEM_TYPE
@@ -33,7 +34,6 @@ from chat.state.results import Refusal, Success
 from chat.state.settings import OPEN
 
 BODY_BYTES_MAX = 128 * 1024
-WAIT_S = 5.0  # for `min_index`: as long as anybody waits for an answer that may be 503
 ANSWER_WAIT_S = 30.0  # the engine answers by its own, shorter deadlines; this one is for an engine that is stuck
 
 Headers = list[tuple[str, str]]
@@ -62,10 +62,10 @@ class Response:
     log_index: int | None = None
     pieces: Iterator[bytes] | None = None  # of the body
 
-    def head(self, last_applied: int) -> Headers:
+    def head(self, replica: Replica) -> Headers:
         """Its header fields but for Content-Length, which is the server's."""
-        index = last_applied if self.log_index is None else self.log_index
-        head = [("X-Raft-Index", str(index)), ("X-Content-Type-Options", "nosniff"), *self.headers]
+        index = replica.last_applied if self.log_index is None else self.log_index
+        head = [("X-Raft-Index", raft_index(replica, index)), ("X-Content-Type-Options", "nosniff"), *self.headers]
         if self.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             head.append(("Content-Type", self.content_type))
         return head
@@ -105,6 +105,11 @@ class Query:
         """A decimal number within bounds."""
         text = self.text(name)
         return None if text is None else validation.integer(name, text, low, high)
+
+    def place(self, name: str) -> Place | None:
+        """A place in the log that an answer named as X-Raft-Index."""
+        text = self.text(name)
+        return None if text is None else parse_index(name, text)
 
     def choice(self, name: str, *choices: str) -> str | None:
         """One of some words."""
@@ -243,7 +248,7 @@ class Request:
 
     def head(self, response: Response) -> Headers:
         """The answer's header fields but for Content-Length, which is the server's."""
-        head = response.head(self.replica.last_applied)
+        head = response.head(self.replica)
         if response.log_index is None and self.is_stranger:
             head = [field for field in head if field[0] != "X-Raft-Index"]  # it would tell of private activity
         if prefix := self.environ.get("SCRIPT_NAME"):
@@ -255,7 +260,7 @@ class Request:
     def settle_posts(self) -> None:
         """Before a post: wait for `min_index`, if one is asked for."""
         if self._raw_query:
-            self._wait_applied(self.query().integer("min_index"))
+            self._wait_for_place(self.query().place("min_index"))
 
     def catch_up(self) -> None:
         """Block until the state holds all that was acknowledged before.  Raises Problem (503)."""
@@ -285,13 +290,13 @@ class Request:
             raise outcome
         return outcome
 
-    def _wait_applied(self, index: int | None) -> None:
-        if index is None or self.replica.last_applied >= index:
+    def _wait_for_place(self, place: Place | None) -> None:
+        if place is None or is_here(self.replica, place):
             return
-        with self.ungated():
-            reached = self.replica.wait_applied(index, WAIT_S)
-        if not reached:
-            raise unavailable("min_index: this member has not come so far yet")
+        behind = unavailable("min_index: this member has not come so far yet")
+        problem = self.wait_for(partial(confirm, self.replica, place), behind)
+        if problem is not None:
+            raise problem if problem.code == START_OVER else behind
 
 
 class _Waiting(Generic[_T]):

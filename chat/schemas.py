@@ -103,8 +103,9 @@ PATH_NAMES: Mapping[str, Schema] = {
     "path": TEXT,
 }
 
+RAFT_INDEX: Schema = {"type": "string", "pattern": "^([0-9a-f]{1,64}-)?[0-9]{1,16}$"}
 # Of whatever waits until this member has applied so much of the log; and of what reads.
-WAITING: Mapping[str, Schema] = {"min_index": integer()}
+WAITING: Mapping[str, Schema] = {"min_index": RAFT_INDEX}
 READING: Mapping[str, Schema] = {**WAITING, "consistency": word("linearizable", "stale")}
 
 COMPONENTS: dict[str, Schema] = {

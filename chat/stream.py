@@ -7,6 +7,8 @@ Rules
 - What comes out (WHATWG HTML §9.2): a frame's JSON is an event's `data`, its Cursor the `id`, which a client brings
   back as `Last-Event-ID`.  Where nothing is to be told for `COMMENT_S` there is a comment, so that neither end, nor a
   proxy between them, takes a silent connection for a dead one.
+- Where the id that a client brings back is of a history that is lost, the Error frame (`start_over`) is an event that
+  clears the client's id, and the stream goes on from now on: a browser has no other way to begin anew.
 - A client that does not read holds up this thread, then the socket pair, then the link's backlog, and is cut off like
   any slow websocket; it resumes by its last `id`.
 """
@@ -23,6 +25,7 @@ from typing import Any, Final
 from wsproto.frame_protocol import Opcode
 
 from chat.conversation import Conversation
+from chat.cursors import START_OVER
 from chat.frames import IN_TWO_BYTES, MASKED, SHORT_MAX
 from chat.problems import unavailable
 from chat.reception import Reception
@@ -35,8 +38,8 @@ _RETRY: Final = b"retry: 1000\n\n"  # how long a browser waits before it comes b
 _COMMENT: Final = b":\n\n"
 _NO_MASK: Final = bytes(4)  # masking is for proxies (RFC 6455 §10.3); there is none in this process
 # The Cursor is the last member; in a text it would have its quotes escaped.
-_CURSOR: Final = re.compile(rb', ?"Cursor": ?"([0-9A-Za-z]+-[0-9]+)"}$')
-_HELLO: Final = re.compile(rb'{"Hello": ?{"Cursor": ?"([0-9A-Za-z]+-[0-9]+)"')
+_CURSOR: Final = re.compile(rb', ?"Cursor": ?"([0-9A-Za-z]+-(?:[0-9a-f]+-)?[0-9]+)"}$')
+_HELLO: Final = re.compile(rb'{"Hello": ?{"Cursor": ?"([0-9A-Za-z]+-(?:[0-9a-f]+-)?[0-9]+)"')
 
 
 class Streams:
@@ -59,19 +62,21 @@ class Streams:
         except OSError:
             self._free.release()
             raise
-        wish = {"Action": "subscribe", "Rooms": "*" if rooms is None else rooms, "Cursor": cursor}
+        wish = {"Action": "subscribe", "Rooms": "*" if rooms is None else rooms}
+        anew, first = (_frame(Opcode.TEXT, json.dumps(each).encode()) for each in (wish, {**wish, "Cursor": cursor}))
         converse = partial(Conversation, self._reception, environ, None)
-        hub.attach(theirs, b"", _frame(Opcode.TEXT, json.dumps(wish).encode()), converse)
-        return Stream(ours, self._free.release)
+        hub.attach(theirs, b"", first, converse)
+        return Stream(ours, anew, self._free.release)
 
 
 class Stream:
     """One stream, a piece of its answer at a time: whoever iterates waits for what comes, and closes it."""
 
-    def __init__(self, sock: socket.socket, closed: Callable[[], None]) -> None:
+    def __init__(self, sock: socket.socket, anew: bytes, closed: Callable[[], None]) -> None:
+        """`anew`: the frame that subscribes without a cursor."""
         self._socket: socket.socket | None = sock
         self._closed = closed
-        self._pieces = _pieces(sock)
+        self._pieces = _pieces(sock, anew)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -87,7 +92,7 @@ class Stream:
             self._closed()
 
 
-def _pieces(sock: socket.socket) -> Iterator[bytes]:
+def _pieces(sock: socket.socket, anew: bytes) -> Iterator[bytes]:
     """Until the hub closes the link."""
     yield _RETRY
     sock.settimeout(COMMENT_S)
@@ -102,24 +107,32 @@ def _pieces(sock: socket.socket) -> Iterator[bytes]:
             return
         if not received:
             return
-        told, unread = _told(sock, unread + received)
+        told, unread = _told(sock, unread + received, anew)
         if told:
             yield told
 
 
-def _told(sock: socket.socket, data: bytes) -> tuple[bytes, bytes]:
+def _told(sock: socket.socket, data: bytes, anew: bytes) -> tuple[bytes, bytes]:
     """What the whole frames tell that stand at the beginning of `data`, and what is left of it."""
     told: list[bytes] = []
     start = 0
     while (frame := _frame_at(data, start)) is not None:
         opcode, payload, start = frame
-        if opcode == Opcode.TEXT:
+        if opcode == Opcode.TEXT and _is_start_over(payload):
+            told.append(b"id\ndata: %b\n\n" % payload)
+            with suppress(OSError):  # as below
+                sock.sendall(anew)
+        elif opcode == Opcode.TEXT:
             told.append(event_of(payload))
         elif opcode == Opcode.PING:
             told.append(_COMMENT)
             with suppress(OSError):  # the link is over, which is seen next
                 sock.sendall(_frame(Opcode.PONG, payload))
     return b"".join(told), data[start:]
+
+
+def _is_start_over(payload: bytes) -> bool:
+    return payload.startswith(b'{"Error"') and json.loads(payload)["Error"]["code"] == START_OVER
 
 
 def event_of(payload: bytes) -> bytes:

@@ -18,23 +18,23 @@ Rules
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from heapq import nlargest
-from http import HTTPStatus
 
 from wsproto.frame_protocol import CloseReason
 
-from chat.audience import cursor, cursor_frame
+from chat.audience import cursor_frame
 from chat.commands import Actor
+from chat.cursors import START_OVER, Place, confirm, cursor, history, is_ahead, is_here
 from chat.history import Located, What, render_post, with_reactions
 from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.problems import Problem
 from chat.replica import STALE_S_MAX, Replica
+from chat.replies import error
 from chat.state.access import STRANGER, Acting, acting
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
@@ -51,8 +51,7 @@ _FEW_ROOMS = 16  # that the selector thread itself may look into
 _READ_POSTS = 32  # entries read at once: of the longest they are 1.5 MB
 # A compaction may take posts from the log between locating and reading them; the state, asked again, knows them gone.
 _READ_TRIES = 4
-
-_CURSOR = re.compile(r"(?P<cluster>[0-9A-Za-z]{1,64})-(?P<index>[0-9]{1,16})")
+_NEVER = 1 << 63  # no log index
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +61,6 @@ class _Page:
     frames: bytes
     reached: int
     limited: list[Missed]
-
-
-def parse_cursor(text: object, cluster_id: str) -> int:
-    """The log index of a cursor of this cluster.  Raises Problem, code "bad_cursor"."""
-    match = _CURSOR.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise Problem(HTTPStatus.BAD_REQUEST, "bad_cursor", "Cursor: not one that a node gave out")
-    if match["cluster"] != cluster_id:
-        raise Problem(HTTPStatus.BAD_REQUEST, "bad_cursor", "Cursor: of another cluster")
-    return int(match["index"])
 
 
 class Subscription:
@@ -89,11 +78,15 @@ class Subscription:
         self._rooms: frozenset[str] | None = None
         self._position = 0
         self._asked = 0  # counts the asks: what was begun for an earlier one comes to nothing
+        self._waits = False  # for the place that was asked for, which is not here yet
         self._reading = False  # a worker is on it: one at a time, however often a client asks
         self._limited: Iterator[bytes] = iter(())
 
-    def ask(self, rooms: frozenset[str] | None, index: int | None) -> None:
-        """Follow `rooms` (None: all) from after log index `index` on (None: from now on)."""
+    def ask(self, rooms: frozenset[str] | None, place: Place | None) -> None:
+        """Follow `rooms` (None: all) from after `place` on (None: from now on).
+
+        A place in a lost history is answered with an Error, `start_over`; then nothing is followed.
+        """
         self._asked += 1
         self._hub.leave(self._link)
         self._rooms = rooms
@@ -101,14 +94,36 @@ class Subscription:
         if self._state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
             self._link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
             return
-        applied = max(self._replica.last_applied, self._hub.published_index)
-        self._position = applied if index is None else index
-        if self._position <= applied:
+        self._waits = False
+        self._position = max(self._replica.last_applied, self._hub.published_index) if place is None else place.index
+        if place is None or is_here(self._replica, place):
             self._begin(self._asked)
         else:
-            self._hub.when_published(self._link, self._position, partial(self._begin, self._asked), CURSOR_WAIT_S)
+            self._wait(place)
+
+    def _wait(self, place: Place) -> None:
+        self._waits = True
+        begin = partial(self._begin, self._asked)
+        reached = place.index if is_ahead(self._replica, place) else _NEVER
+        self._hub.when_published(self._link, reached, begin, CURSOR_WAIT_S)
+        decided = partial(self._decided, self._asked)
+        confirm(self._replica, place, lambda problem: self._call(partial(decided, problem)))
+
+    def _call(self, job: Callable[[], None]) -> None:
+        self._hub.call(job)
+
+    def _decided(self, asked: int, problem: Problem | None) -> None:
+        if asked != self._asked or not self._waits or self._link.closing:
+            return
+        if problem is None:
+            self._begin(asked)
+        elif problem.code == START_OVER:
+            self._waits = False
+            self._hub.leave(self._link)
+            self._link.send(error(problem, None))
 
     def _begin(self, asked: int) -> None:
+        self._waits = False
         hello = {"Cursor": self._cursor(self._position), "User": self._actor.user or None, "Nodes": self._nodes()}
         self._link.send(json.dumps({"Hello": hello}).encode())
         self._advance(asked)
@@ -174,7 +189,7 @@ class Subscription:
         yield from (text_frame(json.dumps(frame).encode()) for frame in frames)
 
     def _cursor(self, index: int) -> str:
-        return cursor(self._replica.cluster_id, index).decode()
+        return cursor(history(self._replica), index).decode()
 
     def _recent_page(self, up_to: int) -> _Page | None:
         """What was missed, where the hub knows all of it."""
@@ -199,13 +214,13 @@ class Subscription:
         return None
 
     def _page(self, located: list[Located], up_to: int) -> _Page:
-        cluster_id = self._replica.cluster_id
+        prefix = history(self._replica)
         frames: list[bytes] = []
         size = 0
         for first in range(0, len(located), _READ_POSTS):
             some = located[first : first + _READ_POSTS]
             for event in self._events(some):
-                frames.append(cursor_frame(cluster_id, event))
+                frames.append(cursor_frame(prefix, event))
                 size += len(frames[-1])
                 if size >= _PAGE_BYTES:
                     return _Page(b"".join(frames), event.index, [])

@@ -127,6 +127,7 @@ class RunningMember:
         self.id = node.id
         self._storage = storage
         self._identity = identity
+        self._generation = node.committed_configuration.generation  # each answer asks for it: not behind a lock
         self._advertise = advertise
         self._sender = Sender(identity.id, identity.incarnation, identity.cluster_id, advertise, level)
         self._save_identity = save_identity
@@ -288,6 +289,8 @@ class RunningMember:
             self._sender = replace(self._sender, cluster_id=configuration.cluster_id)
             self._save_identity(self._identity)
             self._storage.set_cluster_id(configuration.cluster_id)
+        # What is applied in a start may be older than what is known to be committed.
+        self._generation = self._door.look(lambda node: node.committed_configuration).generation
         if configuration.generation and configuration.generation == self._identity.generation:
             self._identity = replace(self._identity, generation="")
             self._save_identity(self._identity)
@@ -306,8 +309,7 @@ class RunningMember:
     @property
     def generation(self) -> str:
         """Hex digits, another one after a sole voter has started from a copy of its directory; "" at first."""
-        committed = self._door.look(lambda node: node.committed_configuration)
-        return self._identity.generation or committed.generation
+        return self._identity.generation or self._generation
 
     @property
     def level(self) -> int:

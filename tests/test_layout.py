@@ -90,7 +90,7 @@ FLOORS = (
     # The websockets.
     ("chat.frames", "chat.mailing"),
     ("chat.link",),
-    ("chat.attendance",),
+    ("chat.attendance", "chat.cursors"),
     ("chat.audience",),
     ("chat.hub",),
     ("chat.rendered", "chat.replies"),

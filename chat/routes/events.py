@@ -4,11 +4,11 @@ from http import HTTPStatus
 
 from chat import validation
 from chat.conversation import ROOMS_MAX
+from chat.cursors import parse_cursor
 from chat.problems import invalid, unavailable
 from chat.request import Request, Response
 from chat.routing import Answer, Route, Who
 from chat.schemas import NAME, TEXT, array
-from chat.subscription import parse_cursor
 
 EVENT_STREAM = "text/event-stream"
 _HEADERS = [
@@ -20,12 +20,12 @@ _HEADERS = [
 def follow(request: Request) -> Response:
     """GET /events[?rooms=a,b]: from now on, or from after the header `Last-Event-ID` on; until the client goes."""
     rooms = _rooms(request)
-    cluster_id, streams = request.replica.cluster_id, request.services.streams
-    if streams is None or not cluster_id:
+    streams = request.services.streams
+    if streams is None or not request.replica.cluster_id:
         raise unavailable("this node is starting")
     cursor = request.environ.get("HTTP_LAST_EVENT_ID") or None
     if cursor is not None:
-        parse_cursor(cursor, cluster_id)
+        parse_cursor(cursor)
     request.acting()
     asked_for_head = request.environ["REQUEST_METHOD"] == "HEAD"
     pieces = iter(()) if asked_for_head else streams.open(request.environ, rooms, cursor)

@@ -30,6 +30,7 @@ class FakeReplica:
         self.transfers: list[int] = []
         self.waits: list[tuple[int, float]] = []
         self.reads = 0
+        self.leader_index = 0  # what the leader has: a confirmed read waits for it
         self.unavailable = False
         self.loses_answers = False  # commits, and does not know it
         self.delayed = False  # keeps proposals until `release`
@@ -115,7 +116,7 @@ class FakeReplica:
         elif self.holds_reads:
             self._readers.append((0, done))
             self.on_read_held()
-        elif self.last_applied >= min_index:
+        elif self.last_applied >= (min_index := min_index if stale else max(min_index, self.leader_index)):
             done(None)
         elif self.on_wait is None:
             done(Unavailable("it has not come so far"))

@@ -135,7 +135,7 @@ def test_a_read_that_waits_for_an_index_holds_no_thread() -> None:
     chat = Deferring()
     chat.replica.on_wait = lambda: None
     for consistency in ("stale", "linearizable"):
-        reached = chat.replica.last_applied + 1
+        reached = chat.replica.leader_index = chat.replica.last_applied + 1
         assert chat.ask(f"{GENERAL}?min_index={reached}&consistency={consistency}") is chat.answer
         assert chat.answer.is_waiting
         chat.fill(1)

@@ -311,6 +311,7 @@ def test_a_state_that_is_restored_closes_sockets_and_a_cursor_goes_on_from_there
 
 
 def test_a_cursor_ahead_of_this_node_waits_for_it(node: Node) -> None:
+    node.replica.leader_index, node.replica.on_wait = 4, lambda: None
     client = node.connect()
     client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-4")
     client.say(Action="ping")
@@ -325,9 +326,72 @@ def test_a_cursor_that_this_node_does_not_reach_ends_the_socket_with_1013(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subscription, "CURSOR_WAIT_S", 0.1)
+    node.replica.leader_index = 99
+    for cursor in ("c0ffee-99", "c0ffee-ab12-2"):  # this node may not know the generation yet
+        client = node.connect()
+        client.say(Action="subscribe", Rooms="*", Cursor=cursor)
+        assert client.hear_close() == 1013
+
+
+def start_over(client: Client, cursor: str, rooms: object = "*") -> None:
+    """The client is told to start over at once, and does."""
+    client.say(Action="subscribe", Rooms=rooms, Cursor=cursor)
+    error = client.hear()["Error"]
+    assert (error["code"], error["Temporary"], error["ClientId"]) == ("start_over", False, None)
+
+
+@pytest.mark.parametrize("cursor", ["c0ffee-99", "c0ffee-ab12-2", "c0ffee-ab12-99", "beef-2"])
+def test_a_cursor_of_a_history_that_is_lost_is_answered_at_once_and_the_socket_goes_on(node: Node, cursor: str) -> None:
     client = node.connect()
-    client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-99")
-    assert client.hear_close() == 1013
+    start_over(client, cursor)
+    node.post(message="not followed")
+    assert client.subscribe() == "c0ffee-3"
+    node.post(message="followed")
+    assert client.hear()["Cursor"] == "c0ffee-4"
+
+
+def test_cursors_carry_the_generation_and_those_of_an_earlier_one_start_over(node: Node) -> None:
+    node.post()
+    before = node.connect()
+    assert before.subscribe() == "c0ffee-3"
+    node.replica.generation = "ab12"
+    node.post("general", "live")
+    assert before.hear()["Cursor"] == "c0ffee-ab12-4"
+    client = node.connect()
+    assert client.subscribe(cursor="c0ffee-ab12-3") == "c0ffee-ab12-3"
+    assert client.hear()["Cursor"] == "c0ffee-ab12-4"
+    for lost in ("c0ffee-3", "c0ffee-99", "c0ffee-cd34-3"):
+        start_over(node.connect(), lost)
+
+
+def test_a_node_that_does_not_know_a_generation_yet_waits_for_it(node: Node) -> None:
+    node.replica.leader_index, node.replica.on_wait = 4, lambda: None
+    client = node.connect()
+    client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-ab12-3")
+    client.say(Action="ping")
+    assert client.hear() == {"Pong": {}}
+    node.post()
+    node.replica.generation = "ab12"
+    node.post(message="two")
+    assert client.hear()["Hello"]["Cursor"] == "c0ffee-ab12-3"
+    assert client.hear()["Post"]["Message"] == "two"
+
+
+def test_a_place_that_is_reached_is_not_waited_for_a_second_time(node: Node) -> None:
+    """The log gets there before the leader has confirmed it."""
+    node.replica.holds_reads = True
+    client = node.connect()
+    client.say(Action="subscribe", Rooms="*", Cursor="c0ffee-3")
+    client.say(Action="ping")
+    assert client.hear() == {"Pong": {}}
+    held, node.replica._readers = node.replica._readers, []
+    node.post()
+    assert client.hear()["Hello"]["Cursor"] == "c0ffee-3"
+    for _, done in held:
+        done(None)
+    node.settle()
+    node.post()
+    assert client.hear()["Cursor"] == "c0ffee-4"
 
 
 def test_a_read_that_fails_ends_the_socket_with_1011(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,9 +406,9 @@ def test_a_read_that_fails_ends_the_socket_with_1011(node: Node, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    "cursor", ["", "c0ffee", "c0ffee-", "c0ffee--1", "beef-3", "c0ffee-3 ", "c0ffee-99999999999999999", 3]
+    "cursor", ["", "c0ffee", "c0ffee-", "c0ffee--1", "c0ffee-3 ", "c0ffee-99999999999999999", "c0ffee-AB-3", 3]
 )
-def test_a_cursor_that_is_none_of_this_cluster_is_a_bad_cursor(node: Node, cursor: object) -> None:
+def test_a_cursor_that_no_node_gave_out_is_a_bad_cursor(node: Node, cursor: object) -> None:
     client = node.connect()
     client.say(Action="subscribe", Rooms="*", Cursor=cursor)
     assert client.hear()["Error"]["code"] == "bad_cursor"

@@ -15,6 +15,7 @@ from chat.commands import NOBODY, Actor, DeleteRoom, Post, SetRetention, encode
 from chat.commands.accounts import LogIn
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom
+from chat.cursors import history
 from chat.gatekeeper import Gatekeeper
 from chat.hub import Hub
 from chat.link import HubLimits
@@ -104,7 +105,7 @@ class Node:
     def __init__(self, limits: HubLimits | None = None) -> None:
         self.state = ChatState()
         self.replica = FakeReplica(self.state)
-        self.hub = Hub(lambda: self.replica.cluster_id, limits=limits)
+        self.hub = Hub(lambda: history(self.replica), limits=limits)
         self.state.on_applied = self.hub.publish
         self.state.on_restored = self.hub.skip_to
         self.gatekeeper = Gatekeeper(self.replica, self.state, monotonic=lambda: 0.0)

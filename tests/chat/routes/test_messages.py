@@ -9,7 +9,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from chat.paging import NameAsk
-from chat.request import BODY_BYTES_MAX, WAIT_S
+from chat.request import BODY_BYTES_MAX
 from raft.messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.chat.fake_replica import FIRST_INDEX
@@ -387,7 +387,7 @@ def test_a_read_waits_for_the_index_it_is_to_have() -> None:
     chat.fill(1)
     poster = Thread(target=chat.fill, args=[1])
     chat.replica.on_wait = poster.start
-    reached = FIRST_INDEX + 1
+    reached = chat.replica.leader_index = FIRST_INDEX + 1
     answer = chat.get(f"{GENERAL}?min_index={reached}")
     poster.join(10)
     assert ids(answer) == [1, 2]
@@ -396,13 +396,40 @@ def test_a_read_waits_for_the_index_it_is_to_have() -> None:
 
 def test_an_index_that_does_not_come_is_a_503() -> None:
     chat = ChatClient()
+    chat.replica.leader_index = 99
     for consistency in ("stale", "linearizable"):
         answer = chat.get(f"{GENERAL}?min_index=99&consistency={consistency}")
         assert refused(answer, 503, "min_index")
         assert answer.headers["Retry-After"] == "1"
     assert refused(chat.open("POST", f"{GENERAL}?min_index=99", b"{}"), 503, "min_index")
-    assert chat.replica.waits == [(99, WAIT_S)] == [(99, 5.0)]
     assert chat.replica.proposed == []
+
+
+@pytest.mark.parametrize("index", ["99", "ab12-3", "ab12-99"])
+def test_an_index_of_a_history_that_is_lost_starts_over_at_once(index: str) -> None:
+    chat = ChatClient()
+    chat.fill(1)
+    chat.replica.proposed.clear()
+    answers = [chat.get(f"{GENERAL}?min_index={index}&consistency={how}") for how in ("stale", "linearizable")]
+    answers.append(chat.open("POST", f"{GENERAL}?min_index={index}", b'{"User": "ann", "Message": "hi"}'))
+    answers.append(chat.open("DELETE", f"{GENERAL}?min_index={index}", b""))
+    for answer in answers:
+        assert refused(answer, 410, "min_index")
+        assert json.loads(answer.data)["code"] == "start_over"
+    assert chat.replica.proposed == []
+
+
+def test_an_index_carries_the_generation() -> None:
+    chat = ChatClient()
+    chat.fill(1)
+    chat.replica.generation = "ab12"
+    index = chat.get(GENERAL).headers["X-Raft-Index"]
+    assert index == f"ab12-{FIRST_INDEX}"
+    assert ids(chat.get(f"{GENERAL}?min_index={index}&consistency=stale")) == [1]
+    assert json.loads(chat.get(f"{GENERAL}?min_index={FIRST_INDEX}").data)["code"] == "start_over"
+    assert chat.get(f"{GENERAL}?min_index=0").status_code == 200
+    posted = chat.open("POST", f"{GENERAL}?min_index={index}", b'{"User": "ann", "Message": "hi"}')
+    assert posted.headers["X-Raft-Index"] == f"ab12-{FIRST_INDEX + 1}"
 
 
 def keyed(chat: ChatClient, key: str, **members: object) -> TestResponse:
