@@ -2,9 +2,14 @@
 
 import shutil
 from pathlib import Path
+from time import monotonic
 
+from chat.subscription import CURSOR_WAIT_S
 from tests.cluster.clients import read_room
 from tests.cluster.harness import READY_S, Cluster, refused_start
+from tests.cluster.older_copy import take_copy
+from tests.cluster.socket_client import Socket
+from tests.cluster.test_events import Curl
 from tests.cluster.waiting import wait_until
 
 
@@ -64,3 +69,48 @@ def test_a_copied_single_node_runs(tmp_path: Path) -> None:
         node.data_dir = copy_of(node.data_dir)
         cluster.restart(1)
         assert [post["Message"] for post in read_room(node.port, "general")] == ["one"]
+
+
+def test_clients_of_a_history_that_an_older_copy_has_lost_start_over_at_once(tmp_path: Path) -> None:
+    with Cluster(tmp_path, 1) as cluster:
+        cluster.start_ready()
+        cluster.post(1, "general", "one")
+        put_back = take_copy(cluster)
+        for message in ("lost", "lost too", "lost as well", "the last that is lost"):
+            lost_index = cluster.post(1, "general", message).headers["X-Raft-Index"]
+        with Socket(cluster.nodes[1]) as socket:
+            cursor = socket.subscribe()
+        put_back()
+
+        began = monotonic()
+        with Socket(cluster.nodes[1]) as socket, Curl(cluster.nodes[1].url, last_event_id=cursor) as curl:
+            socket.say(Action="subscribe", Rooms="*", Cursor=cursor)
+            assert socket.hear()["Error"]["code"] == "start_over"
+            fresh = socket.subscribe()
+            assert (curl.next() or {})["Error"]["code"] == "start_over"
+            assert (curl.next() or {})["Hello"]["Cursor"] == fresh
+            for consistency in ("stale", "linearizable"):
+                answer = cluster.request(1, "GET", f"/rooms/general?min_index={lost_index}&consistency={consistency}")
+                assert (answer.status, answer.json()["code"]) == (410, "start_over")
+            assert monotonic() - began < CURSOR_WAIT_S
+
+            for number in range(6):  # past the lost index
+                posted = cluster.post(1, "general", f"new {number}")
+            new = [f"new {number}" for number in range(6)]
+            assert socket.next_texts(6) == new
+            assert [(curl.next() or {})["Post"]["Message"] for _ in range(6)] == new
+        with Socket(cluster.nodes[1]) as again:
+            again.say(Action="subscribe", Rooms="*", Cursor=cursor)  # whose index the new history has by now
+            assert again.hear()["Error"]["code"] == "start_over"
+            assert again.subscribe(fresh) == fresh
+            assert again.next_texts(6) == new
+        assert cluster.request(1, "GET", f"/rooms/general?min_index={lost_index}").status == 410
+        index = posted.headers["X-Raft-Index"]
+        assert cluster.request(1, "GET", f"/rooms/general?min_index={index}").status == 200
+        assert [post["Message"] for post in read_room(cluster.nodes[1].port, "general")] == ["one", *new]
+
+        cluster.kill(1)
+        cluster.restart(1)
+        with Socket(cluster.nodes[1]) as after_a_restart:
+            assert after_a_restart.subscribe(fresh) == fresh
+            assert after_a_restart.next_texts(6) == new
