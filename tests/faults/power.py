@@ -84,6 +84,12 @@ class Disk:
         self._check()
         self.mount()
 
+    def remake(self) -> None:
+        """Go on, mounted, with an empty file system made anew."""
+        self.unmount()
+        run("mkfs.ext4", "-q", "-F", str(self._image))
+        self.mount()
+
     def _check(self) -> None:
         """e2fsck may replay the journal and mend; what it cannot mend is no power cut's doing."""
         run("sh", "-c", f'e2fsck -fy "$0" || test $? -le {FSCK_MENDED}', str(self._image))
