@@ -106,7 +106,7 @@ class Scene(Cluster):
         """Clients of all kinds at this node, each of which has been told of a post; and one that leaves again."""
         leaves = SocketClient("websocket that comes back late")
         self.clients = [SocketClient("websocket"), StreamClient("events"), IndexReader("min_index"), leaves]
-        newest = self.post(POSTS, first=[id])
+        newest = self.post_some(POSTS, first=[id])
         for client in self.clients:
             client.follow(lambda: [self.nodes[id]], newest)
         leaves.close()
@@ -119,7 +119,7 @@ class Scene(Cluster):
             yield writers
         self._answers += [(self._era, told) for told in acknowledged_by(writers)]
 
-    def post(self, count: int = POSTS, first: Sequence[int] = ()) -> str:
+    def post_some(self, count: int = POSTS, first: Sequence[int] = ()) -> str:
         """The newest text, once so many more are acknowledged by the nodes that run."""
         with self.posting(first or [node.id for node in self.running()]) as writers:
             wait_for_posts(writers, count)
@@ -306,7 +306,7 @@ class Scene(Cluster):
         leader = self.wait_leader()
         self.kill(leader)
         self.wait_leader()
-        self.post()
+        self.post_some()
         self.look()
         self.restart(leader)
 
@@ -319,7 +319,7 @@ class Scene(Cluster):
         served = len(self.nodes) - len(refused) > len(self.nodes) // 2
         if served:
             self.wait_ready()
-        newest = self.post(1) if served else ""
+        newest = self.post_some(1) if served else ""
         histories = self.look(stale=not served)
         self.look()
         history = max(histories, key=len, default=[])

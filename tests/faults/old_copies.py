@@ -70,11 +70,11 @@ def restored(
         scene.copy()
     if started:
         scene.start_again()
-    scene.post()
+    scene.post_some()
     scene.look(stale=False)
     if running:
         scene.put_back(how)
-        scene.post()
+        scene.post_some()
     if newest:
         for id in victims:
             assert scene.terminate(id) == 0
@@ -102,7 +102,7 @@ def needed(scene: Scene, *, started: bool, leader_dies_before: bool, for_good: b
     if started:
         scene.start_again()
     scene.kill(away)
-    scene.post()
+    scene.post_some()
     scene.look(stale=False)
     scene.kill(victim)
     scene.put_back("rollback")
@@ -131,7 +131,7 @@ def grown(scene: Scene, how: str) -> None:
         assert scene.request(first, "POST", f"/raft/{id}", node.peer_url).status == 204
         scene.join(id)
         scene.wait_ready()
-    scene.post()
+    scene.post_some()
     scene.kill(first)
     scene.put_back(how)
     scene.wait_leader()
@@ -144,7 +144,7 @@ def killed_together(scene: Scene) -> None:
     scene.start_ready()
     scene.attach(scene.choose("follower")[0])
     for _ in range(KILLS):
-        scene.post()
+        scene.post_some()
         scene.kill()
         scene.start_ready()
     scene.victims = list(scene.nodes)
@@ -157,7 +157,7 @@ def without_a_majority(scene: Scene) -> None:
     scene.start_ready()
     (victim,) = scene.choose("follower")
     scene.attach(victim)
-    scene.post()
+    scene.post_some()
     scene.kill()
     for _ in range(STARTS):
         scene.start(victim)
