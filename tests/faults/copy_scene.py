@@ -106,10 +106,23 @@ class Scene(Cluster):
         """Clients of all kinds at this node, each of which has been told of a post; and one that leaves again."""
         leaves = SocketClient("websocket that comes back late")
         self.clients = [SocketClient("websocket"), StreamClient("events"), IndexReader("min_index"), leaves]
-        newest = self.post_some(POSTS, first=[id])
+        self.post_some(1, first=[id])
         for client in self.clients:
-            client.follow(lambda: [self.nodes[id]], newest)
+            client.follow(lambda: [self.nodes[id]], "")
+        self._told(id, self.clients)
         leaves.close()
+
+    def _told(self, id: int, clients: Sequence[ReadingClient]) -> None:
+        """Each shows what is posted now."""
+        newest = self.post_some(first=[id])
+        for client in clients:
+            client.follow(lambda: [self.nodes[id]], newest)
+
+    def go_on(self) -> None:
+        """Post at all nodes; the clients show it, but one that left, and it is read at each node."""
+        self.post_some()
+        self._told(self.victims[0], self.clients[:3])
+        self.look(stale=False)
 
     @contextmanager
     def posting(self, ids: Sequence[int] = ()) -> Iterator[list[Writer]]:

@@ -70,8 +70,7 @@ def restored(
         scene.copy()
     if started:
         scene.start_again()
-    scene.post_some()
-    scene.look(stale=False)
+    scene.go_on()
     if running:
         scene.put_back(how)
         scene.post_some()
@@ -102,8 +101,7 @@ def needed(scene: Scene, *, started: bool, leader_dies_before: bool, for_good: b
     if started:
         scene.start_again()
     scene.kill(away)
-    scene.post_some()
-    scene.look(stale=False)
+    scene.go_on()
     scene.kill(victim)
     scene.put_back("rollback")
     if leader_dies_before:

@@ -36,7 +36,7 @@ class ReadingClient(Protocol):
     started_over: int
 
     def follow(self, nodes: Nodes, newest: str) -> None:
-        """Come to show the post with this text, by the first of these nodes that has it."""
+        """Come to show the post with this text, by the first of these nodes; "": come to be told of what comes."""
 
     def close(self) -> None:
         """Leave the node that it is at."""
@@ -80,7 +80,7 @@ class _Told:
         return True
 
     def shows(self, newest: str) -> bool:
-        return any(text == newest for _, text in self.shown)
+        return any(text == newest for _, text in self.shown) if newest else self.cursor is not None
 
 
 def is_start_over(frame: dict[str, Any]) -> bool:
@@ -171,7 +171,7 @@ class IndexReader:
 
     def follow(self, nodes: Nodes, newest: str) -> None:
         end = monotonic() + FOLLOW_S
-        while not any(text == newest for _, text in self.shown) and monotonic() < end:
+        while not any(text == newest or not newest for _, text in self.shown) and monotonic() < end:
             with suppress(OSError):
                 self._read(wait_until(lambda: nodes() or None, FOLLOW_S, "a node runs")[0])
 
