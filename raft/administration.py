@@ -46,7 +46,12 @@ class Administration:
         self._new_leader = new_leader
         self._stopping = stopping
         self._clocks = clocks
+        self._given_up = False
         self._transfer_s = min(TRANSFER_TIMEOUTS * election_timeout_s, CHANGE_TIMEOUT_S)
+
+    def give_up(self) -> None:
+        """Answer those who wait as if this member were stopped."""
+        self._given_up = True
 
     # For this member's clients
 
@@ -108,7 +113,7 @@ class Administration:
         while not self._door.look(is_so):
             if time.monotonic() >= deadline_s:
                 return False
-            if self._stopping.wait(POLL_S):
+            if self._stopping.wait(POLL_S) or self._given_up:
                 raise OutcomeUnknown("this member is shutting down; GET /raft of another one shows what came of it")
         return True
 
@@ -129,7 +134,7 @@ class Administration:
                 raise ChangeRefused(reply.code, reply.detail)
             if reply.code == "change_in_progress" and waited_s >= CHANGE_PATIENCE_S:
                 raise ChangeRefused(reply.code, reply.detail)
-            if self._stopping.wait(POLL_S):
+            if self._stopping.wait(POLL_S) or self._given_up:
                 raise Unavailable("this member is shutting down; nothing was proposed")
 
     def _ask_there(self, leader_id: int, call: Call) -> ChangeMembershipReply:

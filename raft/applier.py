@@ -10,7 +10,6 @@ A read is confirmed when the leader's index for it is applied here (dissertation
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +71,7 @@ class Applier:
         self._on_configuration = on_configuration
         self._replicated = Replicated(machine)
         self._changed = threading.Condition()
+        self._given_up = False
         self._commit_index = 0  # as last told
         self._busy = threading.Lock()  # held by whoever applies
         self._queue: SimpleQueue[int | None] = SimpleQueue()  # up to which index; None ends the thread
@@ -146,11 +146,18 @@ class Applier:
         return drain_nowait(self._lost)
 
     def wait_applied(self, index: int, timeout_s: float) -> bool:
-        """Until `index` is applied; False where that takes longer."""
+        """Until `index` is applied; False where that takes longer, or waiting is given up."""
         if self.last_applied >= index:
             return True
         with self._changed:
-            return self._changed.wait_for(lambda: self.last_applied >= index, timeout_s)
+            self._changed.wait_for(lambda: self.last_applied >= index or self._given_up, timeout_s)
+        return self.last_applied >= index
+
+    def give_up(self) -> None:
+        """Nobody waits for an index any longer."""
+        with self._changed:
+            self._given_up = True
+            self._changed.notify_all()
 
     def document(self) -> Document | None:
         """The state as it is at this moment, which holds up what applies for milliseconds; None where it cannot be had.
@@ -178,9 +185,8 @@ class Applier:
             if None in items:
                 return
 
-    def look_over(self) -> None:
+    def look_over(self, now_s: float) -> None:
         """Give up reads that have waited too long: for a majority, or for this member to apply what it lacks."""
-        now_s = time.monotonic()
         for _, read in self._take_reads(lambda index, read: read.is_overdue(now_s)):
             read.give_up()
         if self._at_node:

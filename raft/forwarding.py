@@ -103,6 +103,7 @@ class Forwarder:
         self._reads_waiting = 0  # counted without a lock: a bound may be off by a few
         self._again: SimpleQueue[Waiting | Read] = SimpleQueue()  # tried in vain; the next tick tries again
         self._full_until_s = 0.0  # what the leader had no room for waits until then
+        self._given_up = False  # from then on everything has waited too long
 
     # Inputs
 
@@ -146,7 +147,7 @@ class Forwarder:
 
     def try_again(self, refused: Sequence[Waiting]) -> None:
         """At each tick: what was in vain so far, and what has waited too long."""
-        now_s = time.monotonic()
+        now_s = inf if self._given_up else time.monotonic()
         for item in (*refused, *self._applier.take_lost(), *drain_nowait(self._again)):
             if isinstance(item, Waiting) and now_s < self._full_until_s:
                 self._again.put(item)
@@ -157,11 +158,12 @@ class Forwarder:
             else:
                 self._to_read.put(item)
         self._proposals.expire(now_s)
-        self._applier.look_over()
+        self._applier.look_over(now_s)
 
     def give_up(self) -> None:
-        """Answer the proposals that wait as if their time were over."""
-        self._proposals.expire(inf)
+        """Have the next ticks answer what waits, and what still comes, as if its time were over."""
+        self._given_up = True
+        self._applier.give_up()
 
     def stop(self) -> None:
         """End both threads."""

@@ -230,8 +230,9 @@ class RunningMember:
             return 0
 
     def give_up(self) -> None:
-        """Answer the proposals that wait: Unavailable where nothing was proposed, else OutcomeUnknown."""
+        """Answer all who wait: Unavailable where nothing was proposed, else OutcomeUnknown."""
         self._forwarder.give_up()
+        self._administration.give_up()
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """End all threads and close the log."""

@@ -338,7 +338,7 @@ def test_a_read_that_has_waited_too_long_is_refused_once() -> None:
     told: list[RaftError | None] = []
     alone.applier.read_at(1_000, [read(told, since_s=-1e12)])
     turn(alone.applier)
-    alone.applier.look_over()
+    alone.applier.look_over(0.0)
     turn(alone.applier)
     assert [type(error) for error in told] == [Unavailable]
 
@@ -396,3 +396,13 @@ def test_waiting_for_what_is_applied_takes_no_time_and_for_what_is_not_no_longer
     turn(alone.applier)
     assert alone.applier.wait_applied(alone.applier.last_applied, 0.0)
     assert not alone.applier.wait_applied(alone.applier.last_applied + 1, 0.01)
+
+
+def test_nobody_waits_for_an_index_once_waiting_is_given_up() -> None:
+    alone = leading()
+    seen: list[bool] = []
+    thread = in_thread(lambda: seen.append(alone.applier.wait_applied(1_000, DEADLINE_S)))
+    alone.applier.give_up()
+    thread.join(DEADLINE_S)
+    assert seen == [False]
+    assert not alone.applier.wait_applied(1_000, DEADLINE_S)

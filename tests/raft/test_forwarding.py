@@ -372,3 +372,19 @@ def test_a_followers_read_that_is_lost_with_the_leadership_is_never_passed_on_to
     desk.reads_to_leader.answers.put(ReadIndexReply(7))
     desk.turn()
     assert (desk.reads_to_leader.calls.qsize(), own) == (1, [])
+
+
+def test_once_given_up_what_waits_and_what_still_comes_is_answered_at_the_next_tick(desk: Desk) -> None:
+    desk.door.leader_id = OWN
+    handed_over = desk.propose()
+    desk.proposals.hand_over(desk.flusher.pending)
+    desk.door.leader_id = 0
+    for _ in range(2):
+        never_proposed, reads = desk.propose(), read(desk)
+        waits: list[RaftError | None] = []
+        desk.forwarder.read(waits.append, min_index=1_000, stale=True)
+        desk.turn()
+        desk.forwarder.give_up()
+        desk.tick()
+        assert kinds([*never_proposed, *reads, *waits]) == [Unavailable] * 3
+    assert kinds(handed_over) == [OutcomeUnknown]
