@@ -6,10 +6,10 @@ from time import monotonic
 
 from chat.subscription import CURSOR_WAIT_S
 from tests.cluster.clients import read_room
+from tests.cluster.event_client import Curl
 from tests.cluster.harness import READY_S, Cluster, refused_start
 from tests.cluster.older_copy import take_copy
 from tests.cluster.socket_client import Socket
-from tests.cluster.test_events import Curl
 from tests.cluster.waiting import wait_until
 
 
