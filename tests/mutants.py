@@ -17,7 +17,8 @@ from contextlib import nullcontext
 from functools import partial
 
 from tests.mutation.hunting import Outcome, hunt, violation_of
-from tests.mutation.table import MUTANTS, Mutant
+from tests.mutation.mutant import Mutant
+from tests.mutation.table import MUTANTS
 from tests.simulator import describe
 
 

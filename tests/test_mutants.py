@@ -10,8 +10,9 @@ import pytest
 
 from raft.node import Node
 from tests.mutation.hunting import Outcome, difference, hunt, violation_of
+from tests.mutation.mutant import Mutant
 from tests.mutation.patching import Edit, edited
-from tests.mutation.table import MUTANTS, Mutant
+from tests.mutation.table import MUTANTS
 
 PROCESSES = 2
 SEEDS = 200  # the most that a hunt may take: a change of the simulator need not change the table

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from traceback import extract_tb
 
+from tests.mutation.mutant import Mutant
 from tests.mutation.patching import edited
-from tests.mutation.table import Mutant
 from tests.raft.script import SCRIPTS, played
 from tests.simulation.invariants import Violation
 from tests.simulation.world import run

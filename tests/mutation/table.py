@@ -4,10 +4,6 @@
 lives: then `python -m tests.mutants` tells of other seeds.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from chat import document
 from chat.history import Room
 from chat.sections import accounts, ages, changes, details
@@ -23,30 +19,10 @@ from raft.proposals import Proposals
 from raft.replicated import Replicated
 from raft.sessions import Sessions
 from raft.storage import Storage
-from tests.mutation.patching import Edit
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """A fault of the engine."""
-
-    name: str
-    broken: str  # one sentence
-    forbidden_by: str  # section of the paper, the dissertation, or a rule of ours
-    edits: tuple[Edit, ...]
-    seed: int = 0
-    script: str = ""  # the golden script that tells of it, where the simulator hardly ever comes upon it
-
-
-def _mutant(
-    name: str, broken: str, forbidden_by: str, function: Callable[..., Any], old: str, new: str,
-    seed: int = 0, script: str = "",
-) -> Mutant:  # fmt: skip
-    return Mutant(name, broken, forbidden_by, (Edit(function, old, new),), seed, script)
-
+from tests.mutation.mutant import mutant
 
 ELECTIONS = (
-    _mutant(
+    mutant(
         "vote-not-persisted",
         "The vote is left out of what goes to the disk.",
         "Raft Figure 2, persistent state",
@@ -54,7 +30,7 @@ ELECTIONS = (
         "HardState(self.current_term, self.voted_for, self.commit_index)",
         "HardState(self.current_term, 0, self.commit_index)",
     ),
-    _mutant(
+    mutant(
         "answers-before-its-hard-state-is-durable",
         "A vote and a new term are told before they are on the disk.",
         "Raft Figure 2: updated on stable storage before responding",
@@ -62,7 +38,7 @@ ELECTIONS = (
         "self._hard_state_sequence <= self._persisted_sequence and",
         "",
     ),
-    _mutant(
+    mutant(
         "term-not-persisted",
         "A higher term that a message brings is taken up without being written.",
         "Raft Figure 2, persistent state",
@@ -70,7 +46,7 @@ ELECTIONS = (
         "self._hard_state_is_new()",
         "pass",
     ),
-    _mutant(
+    mutant(
         "campaigns-before-its-own-vote-is-durable",
         "Votes are asked for while the candidate's own is not on its disk yet.",
         "Raft §5.2, Figure 2",
@@ -78,7 +54,7 @@ ELECTIONS = (
         "self._request_votes(self._messages_after,",
         "self._request_votes(self._messages,",
     ),
-    _mutant(
+    mutant(
         "vote-forgotten-by-a-new-segment",
         "The header that opens a new log file repeats the term, but not the vote.",
         "Raft Figure 2, persistent state",
@@ -87,7 +63,7 @@ ELECTIONS = (
         "0",
         seed=3,
     ),
-    _mutant(
+    mutant(
         "two-votes-a-term",
         "A member votes for whoever asks, also when it has voted.",
         "Raft §5.2",
@@ -96,7 +72,7 @@ ELECTIONS = (
         "",
         seed=5,
     ),
-    _mutant(
+    mutant(
         "votes-for-an-older-log",
         "A vote goes to a candidate whose log lacks what the voter's has.",
         "Raft §5.4.1",
@@ -105,7 +81,7 @@ ELECTIONS = (
         "True",
         seed=3,
     ),
-    _mutant(
+    mutant(
         "longer-log-beats-newer-term",
         "Which log is more up to date is told by its length alone.",
         "Raft §5.4.1",
@@ -114,7 +90,7 @@ ELECTIONS = (
         "last_log_index >= self.last_index",
         script="vote_goes_to_an_up_to_date_log_only",
     ),
-    _mutant(
+    mutant(
         "vote-counted-twice",
         "Votes are counted by answers, not by who gave them.",
         "Raft §5.2: a majority of the servers",
@@ -124,7 +100,7 @@ ELECTIONS = (
         "    if 2 * len(self._votes) <= len(self.configuration.voters):",
         script="vote_reply_counts_once",
     ),
-    _mutant(
+    mutant(
         "vote-of-an-earlier-term",
         "A granted vote counts in whatever term it arrives.",
         "Raft §5.2",
@@ -133,7 +109,7 @@ ELECTIONS = (
         "",
         script="vote_reply_counts_once",
     ),
-    _mutant(
+    mutant(
         "leader-without-a-majority",
         "Half of the votes are enough to lead.",
         "Raft §5.2",
@@ -145,7 +121,7 @@ ELECTIONS = (
 )
 
 REPLICATION = (
-    _mutant(
+    mutant(
         "commits-an-old-term-by-counting",
         "A leader calls committed what a majority holds, of whatever term it is.",
         "Raft §5.4.2, Figure 8",
@@ -154,7 +130,7 @@ REPLICATION = (
         "",
         seed=2,
     ),
-    _mutant(
+    mutant(
         "follower-acknowledges-before-its-disk",
         "An append is answered before its entries are durable.",
         "Raft Figure 2: updated on stable storage before responding",
@@ -162,7 +138,7 @@ REPLICATION = (
         " and match_index <= self.durable_index",
         "",
     ),
-    _mutant(
+    mutant(
         "leader-counts-itself-before-its-disk",
         "A leader's own share of the majority is all that it has in memory.",
         "dissertation §10.2.1",
@@ -171,7 +147,7 @@ REPLICATION = (
         "match_index[self.id] = self.log.last_index",
         seed=2,
     ),
-    _mutant(
+    mutant(
         "leader-counts-what-it-sent",
         "What has gone out to a follower counts as held there.",
         "Raft §5.3",
@@ -179,7 +155,7 @@ REPLICATION = (
         "self.in_flight = True",
         "self.in_flight = True\n    self.match_index = max(self.match_index, last_index)",
     ),
-    _mutant(
+    mutant(
         "append-truncates-what-matches",
         "A follower replaces all behind prev_log_index by what came, also by a stale append's shorter list.",
         "Raft §5.3, Figure 2: only if an existing entry conflicts",
@@ -188,7 +164,7 @@ REPLICATION = (
         "entry.index <= self.commit_index",
         seed=29,
     ),
-    _mutant(
+    mutant(
         "append-without-the-check-of-what-is-before",
         "A follower takes entries wherever they fit by index, whatever the term before them.",
         "Raft §5.3, the consistency check",
@@ -197,7 +173,7 @@ REPLICATION = (
         "self.log.term_at(prev_log_index) is None",
         seed=7,
     ),
-    _mutant(
+    mutant(
         "acknowledges-its-own-tail",
         "A follower says that it matches up to the end of its log, not of what the append vouched for.",
         "Raft §5.3",
@@ -206,7 +182,7 @@ REPLICATION = (
         "match_index=self.log.last_index",
         seed=7,
     ),
-    _mutant(
+    mutant(
         "commits-beyond-what-the-append-vouches-for",
         "A follower takes leader_commit for its own log, which may be another leader's from there on.",
         "Raft Figure 2: min(leaderCommit, index of last new entry)",
@@ -215,7 +191,7 @@ REPLICATION = (
         "min(m.leader_commit, self.log.last_index)",
         seed=7,
     ),
-    _mutant(
+    mutant(
         "heartbeat-commits-what-it-does-not-match",
         "A heartbeat's leader_commit holds for all of a follower's log, though it vouches for a part of it.",
         "Raft Figure 2: min(leaderCommit, index of last new entry)",
@@ -224,7 +200,7 @@ REPLICATION = (
         "match_index=self.log.last_index if m.heartbeat else prev_log_index + len(entries)",
         seed=7,
     ),
-    _mutant(
+    mutant(
         "answer-of-an-earlier-term-believed",
         "What a follower held in an earlier term of the same leader is taken for what it holds now.",
         "Raft §5.1",
@@ -233,7 +209,7 @@ REPLICATION = (
         "",
         script="ack_of_an_old_term",
     ),
-    _mutant(
+    mutant(
         "append-of-a-deposed-leader-taken",
         "A follower takes entries of a leader whose term is over.",
         "Raft §5.1",
@@ -242,7 +218,7 @@ REPLICATION = (
         "if m.term < self.current_term - 1:",
         script="re_election",
     ),
-    _mutant(
+    mutant(
         "durable-by-an-older-write",
         "The write of entries that were truncated meanwhile makes those in their place count as durable (ABA).",
         "a rule of raft/node.py",
@@ -251,7 +227,7 @@ REPLICATION = (
         "pass",
         script="truncated_write_does_not_count_for_its_successor",
     ),
-    _mutant(
+    mutant(
         "applies-before-its-disk",
         "A follower applies what is committed elsewhere and not on its own disk yet.",
         "dissertation §10.2.1; a rule of raft/node.py",
@@ -259,7 +235,7 @@ REPLICATION = (
         "min(self.commit_index, self.durable_index)",
         "self.commit_index",
     ),
-    _mutant(
+    mutant(
         "new-leader-tidies-up",
         "Who comes to lead drops the uncommitted entries of earlier terms from its log.",
         "Raft §5.3, §5.4: leader append-only, leader completeness",
@@ -267,7 +243,7 @@ REPLICATION = (
         "self._follow_configuration()\n",
         "self._truncate_from(self.commit_index + 1)\n    self._follow_configuration()\n",
     ),
-    _mutant(
+    mutant(
         "time-goes-back",
         "A new leader stamps entries by its own clock, whatever the log says.",
         "a rule of raft/messages.py",
@@ -278,7 +254,7 @@ REPLICATION = (
 )
 
 READS = (
-    _mutant(
+    mutant(
         "reads-before-the-no-op",
         "A new leader answers reads though it cannot know yet how far the log is committed.",
         "dissertation §6.4, step 1; Raft §8",
@@ -287,7 +263,7 @@ READS = (
         "if False:",
         script="reads_at_a_new_leader_wait_for_its_noop",
     ),
-    _mutant(
+    mutant(
         "lease-of-a-paused-leader",
         "Who was answered within an election timeout of its own clock reads without asking anybody.",
         "dissertation §6.4.1: clocks are not to be trusted",
@@ -296,7 +272,7 @@ READS = (
         "self._majority_in_contact(self.configuration)",
         seed=7,
     ),
-    _mutant(
+    mutant(
         "read-confirmed-by-the-round-before",
         "An answer to the previous round of heartbeats confirms the reads of this one.",
         "dissertation §6.4, step 3",
@@ -305,7 +281,7 @@ READS = (
         ">= self._round - 1]",
         seed=7,
     ),
-    _mutant(
+    mutant(
         "round-of-an-earlier-life-echoed",
         "Who refuses an append of an earlier term repeats its round, whose number another may bear in the term of now.",
         "dissertation §6.4, step 3; a rule of raft/node.py",
@@ -314,7 +290,7 @@ READS = (
         "self.current_term, False, 0, m.round, True",
         script="answer_to_an_earlier_life_confirms_no_read",
     ),
-    _mutant(
+    mutant(
         "read-joins-a-round-under-way",
         "A read that arrives while a round is out is confirmed by it.",
         "dissertation §6.4: the round begins after the read",
@@ -323,7 +299,7 @@ READS = (
         "(self._reads_open.append((token, self.commit_index)) if self._reads_open else self._reads_next.append(token))",
         script="reads_share_a_round",
     ),
-    _mutant(
+    mutant(
         "follower-vouches-in-any-term",
         "Who asks counts for the leader's majority, also where it has voted for another one meanwhile.",
         "dissertation §6.4, step 3",
@@ -332,7 +308,7 @@ READS = (
         "bool(follower) and",
         script="follower_that_asks_vouches_for_its_leader",
     ),
-    _mutant(
+    mutant(
         "vouched-read-before-the-no-op",
         "A new leader answers a follower's reads though it cannot know yet how far the log is committed.",
         "dissertation §6.4, step 1; Raft §8",
@@ -341,7 +317,7 @@ READS = (
         "vouched",
         script="follower_that_asks_vouches_for_its_leader",
     ),
-    _mutant(
+    mutant(
         "read-does-not-wait-for-the-state",
         "A read is answered before the state has come to the index that it is to show.",
         "dissertation §6.4, step 4",
@@ -353,7 +329,7 @@ READS = (
 )
 
 MEMBERSHIP = (
-    _mutant(
+    mutant(
         "change-before-the-no-op",
         "A leader changes the members before it has committed anything in its term.",
         "the published fix to dissertation §4.1",
@@ -361,7 +337,7 @@ MEMBERSHIP = (
         "if not self.has_committed_in_term:",
         "if False:",
     ),
-    _mutant(
+    mutant(
         "two-changes-at-once",
         "A second change begins while the first is not committed.",
         "dissertation §4.1",
@@ -370,7 +346,7 @@ MEMBERSHIP = (
         "if False:",
         seed=5,
     ),
-    _mutant(
+    mutant(
         "truncated-change-stays-in-force",
         "A change that a new leader took out of the log is gone by all the same.",
         "dissertation §4.1: the latest configuration in its log",
@@ -379,7 +355,7 @@ MEMBERSHIP = (
         "break",
         seed=7,
     ),
-    _mutant(
+    mutant(
         "learner-counted",
         "What a member without a vote holds counts toward the majority.",
         "dissertation §4.2.1",
@@ -388,7 +364,7 @@ MEMBERSHIP = (
         "for id in self.members), reverse=True)\n    return held[len(self.voters) // 2]",
         seed=8,
     ),
-    _mutant(
+    mutant(
         "removed-leader-goes-on",
         "A leader that committed its own removal goes on leading.",
         "dissertation §4.2.2",
@@ -400,7 +376,7 @@ MEMBERSHIP = (
 )
 
 STORAGE = (
-    _mutant(
+    mutant(
         "no-sync",
         "A batch is written and called durable without fdatasync.",
         "Raft Figure 2, persistent state",
@@ -408,7 +384,7 @@ STORAGE = (
         "self._writer.sync()",
         "pass",
     ),
-    _mutant(
+    mutant(
         "name-not-synced",
         "A new file is renamed into place, and the directory not synced.",
         "a rule of raft/disk.py",
@@ -417,7 +393,7 @@ STORAGE = (
         "pass",
         seed=1,
     ),
-    _mutant(
+    mutant(
         "torn-tail-not-written-anew",
         "What a start finds beyond the durable offset counts as durable without being written again.",
         "a rule of raft/recovery.py",
@@ -426,7 +402,7 @@ STORAGE = (
         "self._log.carried = []",
         seed=2,
     ),
-    _mutant(
+    mutant(
         "durable-offset-of-the-end",
         "A batch says that it is durable itself, before anybody can know.",
         "a rule of raft/segments.py",
@@ -435,7 +411,7 @@ STORAGE = (
         "encode_opening(start + 1, ",
         seed=1,
     ),
-    _mutant(
+    mutant(
         "index-forgets-the-configurations",
         "A start that believes an index knows nothing of the members that its segment names.",
         "Raft §6: the latest configuration in the log; a rule of raft/indexes.py",
@@ -444,7 +420,7 @@ STORAGE = (
         "for one in []",
         seed=3,
     ),
-    _mutant(
+    mutant(
         "start-keeps-what-was-replaced",
         "A start keeps entries of an earlier segment that a later one wrote anew.",
         "Raft §5.3; a rule of raft/contents.py",
@@ -453,7 +429,7 @@ STORAGE = (
         "self._forget(content.first_written)",
         seed=81,
     ),
-    _mutant(
+    mutant(
         "index-without-its-last-entry",
         "An index leaves out the last entry of its segment.",
         "Raft Figure 2, persistent state; a rule of raft/indexes.py",
@@ -465,7 +441,7 @@ STORAGE = (
 )
 
 CLIENTS = (
-    _mutant(
+    mutant(
         "retry-applied-twice",
         "A proposal that was applied is applied again when it comes again.",
         "dissertation §6.3",
@@ -473,7 +449,7 @@ CLIENTS = (
         " or id.sequence in session.applied",
         "",
     ),
-    _mutant(
+    mutant(
         "start-that-is-not-counted",
         "A member that starts again gives its proposals the ids that it gave in its life before.",
         "dissertation §6.3",
@@ -482,7 +458,7 @@ CLIENTS = (
         "max(identity.boot, 1)",
         seed=5,
     ),
-    _mutant(
+    mutant(
         "answered-too-early-forgotten",
         "The memory of what is applied keeps the newest of a member's proposals only.",
         "dissertation §6.3",
@@ -490,7 +466,7 @@ CLIENTS = (
         "session.remember(id)",
         "session.applied = {id.sequence}",
     ),
-    _mutant(
+    mutant(
         "unknown-outcome-called-refused",
         "A client is told that nothing was proposed, of what was handed over.",
         "a rule of raft/proposals.py",
@@ -501,7 +477,7 @@ CLIENTS = (
 )
 
 SNAPSHOTS = (
-    _mutant(
+    mutant(
         "snapshot-forgets-the-sessions",
         "Who goes on from a snapshot or a checkpoint has the state, and not which proposals were applied.",
         "dissertation §6.3, §5.1",
@@ -509,7 +485,7 @@ SNAPSHOTS = (
         "self._sessions = sessions",
         "self._sessions = Sessions()",
     ),
-    _mutant(
+    mutant(
         "document-forgets-the-sessions",
         "A snapshot or a checkpoint is written without the memory of which proposals were applied.",
         "dissertation §6.3, §5.1",
@@ -518,7 +494,7 @@ SNAPSHOTS = (
         "[]",
         seed=107,
     ),
-    _mutant(
+    mutant(
         "document-forgets-the-client-ids",
         "A snapshot or a checkpoint is written without the memory of which ClientIds have made a post.",
         "the state's own rule: nothing that apply looks at is missing from its document",
@@ -526,7 +502,7 @@ SNAPSHOTS = (
         "tables.remembered.buckets()",
         '[b""] * 256',
     ),
-    _mutant(
+    mutant(
         "document-forgets-the-ages",
         "A snapshot or a checkpoint is written without the table that says how old the log's entries are.",
         "the state's own rule: nothing that apply looks at is missing from its document",
@@ -535,7 +511,7 @@ SNAPSHOTS = (
         "()",
         seed=5,
     ),
-    _mutant(
+    mutant(
         "document-forgets-the-details",
         "A snapshot or a checkpoint is written without what is known of rooms beside their posts, their retention too.",
         "the state's own rule: nothing that apply looks at is missing from its document",
@@ -544,7 +520,7 @@ SNAPSHOTS = (
         "in ()",
         seed=7,
     ),
-    _mutant(
+    mutant(
         "client-ids-forgotten-early",
         "A step that has old ClientIds forgotten takes those along that are not old yet.",
         "the public promise: a retry stands once, for 24 hours",
@@ -553,7 +529,7 @@ SNAPSHOTS = (
         "entry.index - 1",
         seed=5,
     ),
-    _mutant(
+    mutant(
         "document-of-two-moments",
         "What is applied while a checkpoint is about to be written gets into a part of it, the sessions.",
         "a rule of raft/replicated.py: a document is of the moment it was asked for",
@@ -563,7 +539,7 @@ SNAPSHOTS = (
         """(b'{"sessions":%b}' % json.dumps(one.document()).encode() for one in (self._sessions,)), state)""",
         seed=27,
     ),
-    _mutant(
+    mutant(
         "document-of-another-entry",
         "A document of the state names an entry that was applied before the last one that is in it.",
         "Raft §7: last included index and term",
@@ -571,7 +547,7 @@ SNAPSHOTS = (
         "self._last = entry",
         "self._last = self._last or entry",
     ),
-    _mutant(
+    mutant(
         "client-ids-not-asked",
         "A post is made of each request, also where its ClientId has made one before.",
         "the public promise: a retry stands once",
@@ -579,7 +555,7 @@ SNAPSHOTS = (
         "if earlier:",
         "if earlier < 0:",
     ),
-    _mutant(
+    mutant(
         "compaction-drops-a-live-entry",
         "A snapshot leaves out the newest entry whose text may still be asked for.",
         "a rule of raft/compaction.py",
@@ -587,7 +563,7 @@ SNAPSHOTS = (
         "past.write(machine.live())",
         "past.write(machine.live()[:-1])",
     ),
-    _mutant(
+    mutant(
         "compaction-drops-the-edits",
         "A snapshot leaves out the entries that hold what posts were edited to, and the tombstones.",
         "a rule of chat/state/machine.py",
@@ -596,7 +572,7 @@ SNAPSHOTS = (
         "for index in ()",
         seed=11,
     ),
-    _mutant(
+    mutant(
         "snapshot-forgets-what-became-of-posts",
         "A state's document has no edits, deletions and reactions.",
         "a rule of chat/state/machine.py",
@@ -605,7 +581,7 @@ SNAPSHOTS = (
         "for name in changed[:0] for",
         seed=5,
     ),
-    _mutant(
+    mutant(
         "compaction-forgets-the-configuration",
         "A snapshot names the members that its predecessor named, not those of the log it replaces.",
         "Raft §7; dissertation §5.1",
@@ -613,7 +589,7 @@ SNAPSHOTS = (
         "if entry.kind is Kind.CONFIGURATION:",
         "if False:",
     ),
-    _mutant(
+    mutant(
         "snapshot-renamed-before-the-log-goes-on",
         "A received snapshot gets its name while the log behind it is still the old one.",
         "a rule of raft/storage.py",
@@ -622,7 +598,7 @@ SNAPSHOTS = (
         "",
         seed=47,
     ),
-    _mutant(
+    mutant(
         "snapshot-forgets-the-configuration",
         "Who installs a snapshot goes on with the members it knew before.",
         "Raft §7; dissertation §5.1",
@@ -631,7 +607,7 @@ SNAPSHOTS = (
         "self._configurations = self._configurations[:1]",
         seed=2,
     ),
-    _mutant(
+    mutant(
         "snapshot-acknowledged-before-it-is-durable",
         "A snapshot is answered when it has arrived, before it is in place on the disk.",
         "Raft §7, Figure 2",
@@ -640,7 +616,7 @@ SNAPSHOTS = (
         "self._answer(reply)",
         seed=2,
     ),
-    _mutant(
+    mutant(
         "snapshot-over-a-log-that-holds-more",
         "A snapshot takes the place of a log that goes on behind it.",
         "Raft §7, Figure 13 step 6",
@@ -652,7 +628,7 @@ SNAPSHOTS = (
 )
 
 ACCOUNTS = (
-    _mutant(
+    mutant(
         "posts-without-asking-who",
         "A post is made whether or not the token that it is by is still there.",
         "the public promise: what begins after a revocation was acknowledged is refused",
@@ -661,7 +637,7 @@ ACCOUNTS = (
         "if False:",
         seed=1,
     ),
-    _mutant(
+    mutant(
         "changes-without-asking-who",
         "Who edits, deletes and reacts by a token that has ended is taken at his word.",
         "the public promise: what begins after a revocation was acknowledged is refused",
@@ -670,7 +646,7 @@ ACCOUNTS = (
         "return Acting(actor.user, ADMIN)",
         seed=1,
     ),
-    _mutant(
+    mutant(
         "revocation-without-consequence",
         "A revocation names the tokens that it ends, and ends none.",
         "the public promise: what begins after a revocation was acknowledged is refused",
@@ -679,7 +655,7 @@ ACCOUNTS = (
         "tuple(numbers)",
         seed=1,
     ),
-    _mutant(
+    mutant(
         "ticket-used-twice",
         "A ticket stays when it is redeemed.",
         "the state's own rule: a ticket is good once",
@@ -688,7 +664,7 @@ ACCOUNTS = (
         "pass",
         seed=10,
     ),
-    _mutant(
+    mutant(
         "document-forgets-the-tokens",
         "A snapshot or a checkpoint is written without the newest token.",
         "the state's own rule: nothing that apply looks at is missing from its document",
@@ -700,7 +676,7 @@ ACCOUNTS = (
 )
 
 CLOCKS = (
-    _mutant(
+    mutant(
         "goes-by-its-own-clock",
         "A leader stamps by its own clock, also where most of the others' say that it is wrong.",
         "raft/clocks.py, rule 1",
@@ -709,7 +685,7 @@ CLOCKS = (
         "self._raw = own",
         seed=3,
     ),
-    _mutant(
+    mutant(
         "goes-by-clocks-it-does-not-know",
         "A member that was not heard of is taken for one whose clock is ahead.",
         "raft/clocks.py, rule 1: the lowest counts",
