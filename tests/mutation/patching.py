@@ -26,7 +26,7 @@ class Edit:
 @contextmanager
 def edited(edits: Sequence[Edit]) -> Iterator[None]:
     """The edits hold within.  Raises LookupError where one has no place any more.  Not for two threads at a time."""
-    changed = [(_function(edit), _code(edit)) for edit in edits]
+    changed = [(edited_function(edit), _code(edit)) for edit in edits]
     before = [(function, function.__code__) for function, _ in changed]
     try:
         for function, code in changed:
@@ -37,18 +37,23 @@ def edited(edits: Sequence[Edit]) -> Iterator[None]:
             function.__code__ = code
 
 
-def _function(edit: Edit) -> FunctionType:
+def edited_function(edit: Edit) -> FunctionType:
+    """The function as it was defined, below whatever decorates it."""
     function = inspect.unwrap(edit.function)
     assert isinstance(function, FunctionType)
     return function
 
 
-def _code(edit: Edit) -> CodeType:
-    function = _function(edit)
+def changed_source(edit: Edit) -> str:
+    """The function's source with the edit in it, as if not indented.  Raises LookupError where it has no place."""
+    function = edited_function(edit)
     source = textwrap.dedent(inspect.getsource(function))
     if source.count(edit.old) != 1:
         raise LookupError(f"{function.__qualname__} has {edit.old!r} {source.count(edit.old)} times")
-    module = compile(
-        source.replace(edit.old, edit.new), f"<{function.__qualname__}, changed>", "exec", dont_inherit=True
-    )
+    return source.replace(edit.old, edit.new)
+
+
+def _code(edit: Edit) -> CodeType:
+    function = edited_function(edit)
+    module = compile(changed_source(edit), f"<{function.__qualname__}, changed>", "exec", dont_inherit=True)
     return next(c for c in module.co_consts if isinstance(c, CodeType) and c.co_name == function.__name__)
