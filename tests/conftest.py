@@ -3,11 +3,18 @@
 Those that start nodes, browsers or disks of their own have deadlines that are meant for a machine: at most two of them
 run at a time, those of clusters in one worker, the rest in another.  All others are single processes that compute, and
 fill the cores where those have an end.
+
+An example that hypothesis draws may take as long as a busy machine needs for it: how fast something is, is not for it
+to say.
 """
 
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("raft-chat", deadline=None)
+settings.load_profile("raft-chat")
 
 TESTS = Path(__file__).parent
 OF_MACHINES = frozenset({"benchmarks", "contract", "faults", "page"})

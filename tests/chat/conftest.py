@@ -1,16 +1,8 @@
-"""What the tests of the server share: each of them runs in both of its ways to take a request.
-
-An example that hypothesis draws may take as long as a busy machine needs for it: how fast something is, is not for it
-to say.
-"""
+"""What the tests of the server share: each of them runs in both of its ways to take a request."""
 
 import pytest
-from hypothesis import settings
 
 from tests.chat.wire import mode
-
-settings.register_profile("raft-chat", deadline=None)
-settings.load_profile("raft-chat")
 
 
 @pytest.fixture(params=["threads", "watched"])

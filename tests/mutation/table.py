@@ -19,6 +19,7 @@ from raft.proposals import Proposals
 from raft.replicated import Replicated
 from raft.sessions import Sessions
 from raft.storage import Storage
+from tests.mutation.missed import MISSED
 from tests.mutation.mutant import mutant
 
 ELECTIONS = (
@@ -696,4 +697,5 @@ CLOCKS = (
     ),
 )
 
-MUTANTS = (*ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *ACCOUNTS, *CLOCKS)
+SIMULATED = (*ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *ACCOUNTS, *CLOCKS)
+MUTANTS = (*SIMULATED, *MISSED)

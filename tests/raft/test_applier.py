@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import cast
 
@@ -389,6 +389,46 @@ def test_who_waits_for_an_index_is_woken_when_it_is_applied() -> None:
     turn(alone.applier)
     thread.join(DEADLINE_S)
     assert seen == [True]
+
+
+class Slow(Memory):
+    """It takes as long as a test lets it to apply an entry, or to go on from a document."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_at_it, self.may_go_on = threading.Event(), threading.Event()
+
+    def apply(self, entry: Entry) -> object:
+        self._take_long()
+        return super().apply(entry)
+
+    def restore(self, index: int, lines: Iterable[bytes]) -> None:
+        self._take_long()
+        super().restore(index, lines)
+
+    def _take_long(self) -> None:
+        self.is_at_it.set()
+        assert self.may_go_on.wait(DEADLINE_S)
+
+
+@pytest.mark.parametrize("source", ["entries", "document"])
+def test_nothing_counts_as_applied_before_the_state_is_there(source: str) -> None:
+    """What another thread reads meanwhile is from before."""
+    alone, _, _ = restarted(3)
+    storage, machine, told = Replaced(alone.storage, 3), Slow(), list[RaftError | None]()
+    storage.base_index = 3 if source == "document" else 0
+    applier = Applier(alone.door, cast(Storage, storage), machine, Proposals(1, 2), lambda configuration: None)
+    assert applier.commit(3)
+    applier.wake()
+    applying = in_thread(lambda: turn(applier))
+    assert machine.is_at_it.wait(DEADLINE_S)
+    applier.read_at(3, [read(told)])
+    meanwhile = applier.last_applied, list(told), applier.wait_applied(3, 0.0)
+    machine.may_go_on.set()
+    applying.join(DEADLINE_S)
+    assert meanwhile == (0, [], False)
+    assert not applying.is_alive()
+    assert (applier.last_applied, told) == (3, [None])
 
 
 def test_waiting_for_what_is_applied_takes_no_time_and_for_what_is_not_no_longer_than_said() -> None:

@@ -13,6 +13,7 @@ from raft.door import Door
 from raft.errors import InvalidMessage
 from raft.housekeeping import (
     CHECK_S,
+    CONTACT_MS,
     ERASED_NOTE_S,
     FINISH_S,
     KEEP_ENTRIES,
@@ -103,7 +104,10 @@ class Member:
         self.checkpoints.append(document.meta.index)
 
     def look(self, see: Callable[[Any], int]) -> int:
-        return self.lacking
+        """A leader of three others: one that lacks something, one that holds all, and one that has long been away."""
+        others = {2: (self.lacking, 0.0), 3: (10**9, 0.0), 4: (0, -CONTACT_MS)}
+        progress = {id: SimpleNamespace(match_index=held, contact_ms=at) for id, (held, at) in others.items()}
+        return see(SimpleNamespace(progress=progress, clock_ms=0.0, commit_index=self.last_applied))
 
     def enter(self, act: Callable[[Any], None]) -> None:
         pass

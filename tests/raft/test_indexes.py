@@ -190,6 +190,24 @@ def test_no_index_is_believed_that_is_of_an_older_file_of_that_name_and_length()
     assert found_on(now).term_runs == [(1, 2), (6, 3)]
 
 
+def test_no_index_is_believed_of_a_file_that_ends_with_something_else() -> None:
+    def long_segment(disk: PowerDisk, term: int) -> None:
+        storage = Storage.open(disk, DIRECTORY)
+        storage.append(HardState(1, 1, 0), [entry(index, 1, "x" * 2_000) for index in range(1, 6)])
+        storage.append(HardState(term, 1, 0), [entry(6, term)])
+        storage.end_segment()
+        storage.append(HardState(4, 1, 0), [entry(7, 4)])
+
+    past, now = PowerDisk(), PowerDisk()
+    long_segment(past, 2)
+    long_segment(now, 3)
+    found_on(past)
+    now.write(DIRECTORY / index_name(FIRST), past.content()[index_name(FIRST)])
+    assert past.content()[FIRST][:4_096] == now.content()[FIRST][:4_096]
+    assert len(past.content()[FIRST]) == len(now.content()[FIRST])
+    assert found_on(now).term_runs == [(1, 1), (6, 3), (7, 4)]
+
+
 def test_no_index_is_believed_that_is_of_the_same_file_up_to_elsewhere(tmp_path: Path) -> None:
     """A copy of the directory from before is given back: its newest segment had not yet been sealed where it was."""
     disk = PowerDisk()

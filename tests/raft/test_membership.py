@@ -93,6 +93,13 @@ def test_ids_are_never_used_again() -> None:
     assert code_of(removed, AddMember(2, "http://new")) == "id_used"
 
 
+def test_each_removal_keeps_the_ids_that_were_removed_before() -> None:
+    removed = configuration(4).after(RemoveMember(2)).after(RemoveMember(3))
+    assert removed.removed == {2, 3}
+    assert decode_configuration(removed.encode()).removed == {2, 3}
+    assert [code_of(removed, AddMember(id, f"http://new-{id}")) for id in (2, 3)] == ["id_used", "id_used"]
+
+
 def test_changes_that_make_no_sense_are_refused() -> None:
     assert code_of(configuration(1), AddMember(2, "http://1")) == "invalid"
     assert code_of(configuration(MEMBERS_MAX), AddMember(99, "http://99")) == "invalid"
@@ -131,6 +138,11 @@ def test_the_level_is_the_least_of_all_members() -> None:
 def test_a_member_that_was_not_met_holds_the_level_where_it_is() -> None:
     assert at_levels(3, 0).raised().level == 1
     assert at_levels(3, 3).raised().after(AddMember(3, "http://3")).level == 3
+
+
+def test_a_learner_holds_the_level_like_a_voter() -> None:
+    learner = at_levels(3, 3).after(AddMember(3, "http://3", voting=False)).after(DescribeMember(3, "", "", 3))
+    assert learner.after(DescribeMember(1, "", "", 4)).after(DescribeMember(2, "", "", 4)).level == 3
 
 
 def test_the_level_never_falls() -> None:

@@ -403,7 +403,32 @@ def test_what_a_member_says_of_itself_is_noted_once() -> None:
 
 def test_an_incarnation_once_known_never_changes() -> None:
     cluster, node = led()
-    cluster.act(1, lambda node: node.identified(2, "another disk", "", 1))
+    cluster.act(1, lambda node: node.identified(2, "another disk", "http://chat-2", 1))
+    cluster.tick(1, 60)
+    said = node.configuration.members[2]  # before its next answer says otherwise
+    assert (said.incarnation, said.advertise) == ("i2", "http://chat-2")
+
+
+def test_a_leader_does_not_go_by_what_members_told_it_in_an_earlier_term() -> None:
+    """A member was restarted with another URL for clients while another one led, and says nothing in between."""
+    cluster, node = led()
+    cluster.act(1, lambda node: node.identified(3, "i3", "http://old", 1))
     cluster.tick(1, 60)
     settle(cluster)
-    assert node.configuration.members[2].incarnation == "i2"
+    assert node.configuration.members[3].advertise == "http://old"
+    cluster.act(1, lambda node: node.identified(3, "i3", "http://old", 1))  # with its last answer
+    cluster.act(1, lambda node: node.transfer_leadership(2))
+    settle(cluster)
+    cluster.act(2, lambda node: node.identified(3, "i3", "http://new", 1))
+    cluster.tick(2, 60)
+    settle(cluster)
+    cluster.act(2, lambda node: node.transfer_leadership(1))
+    while cluster.network:
+        message = cluster.network.pop(0)
+        if message.source != 3:
+            cluster.deliver(message)
+    assert node.role is Role.LEADER
+    assert node.has_committed_in_term
+    cluster.tick(1, 60)
+    settle(cluster)
+    assert node.configuration.members[3].advertise == "http://new"

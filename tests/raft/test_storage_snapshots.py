@@ -515,6 +515,22 @@ def test_another_snapshot_that_is_begun_while_one_is_installed_does_not_take_it_
     check_on_base(storage, OTHER[:50], 50, [1, 2])
 
 
+def test_a_compaction_does_not_take_the_place_of_a_newer_snapshot_that_is_installed_meanwhile(
+    tmp_path: Path, storage: Storage, log: list[Entry]
+) -> None:
+    receive(storage, meta_of(OTHER, 50), snapshot_bytes(OTHER, 50, [1, 2]))
+    older, installed = compacted(UnsyncedDisk(), tmp_path, log, 23, [2]), []
+
+    def pause() -> None:
+        if not installed:
+            installed.append(storage.install(meta_of(OTHER, 50), HardState(3, 2, 50)))
+
+    storage.adopt(older, pause)
+    assert installed
+    check_on_base(storage, OTHER[:50], 50, [1, 2])
+    check_on_base(Storage.open(UnsyncedDisk(), tmp_path), OTHER[:50], 50, [1, 2])
+
+
 def test_a_finished_snapshot_that_is_not_installed_is_gone_after_a_start(
     tmp_path: Path, storage: Storage, log: list[Entry]
 ) -> None:
