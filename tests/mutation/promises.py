@@ -311,7 +311,7 @@ CHAT = (
         "fragments-without-end",
         "A websocket message may come in any number of fragments.",
         "a rule of chat/frames.py: fragments without end cost work and no bytes",
-        frames._Headers.refusal,
+        frames.Frames._begin_frame,
         "if self._fragments > FRAGMENTS_MAX:",
         "if False:",
     ),
