@@ -39,10 +39,11 @@ from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
 from chat.cursors import history
 from chat.gatekeeper import Gatekeeper
-from chat.hub import Hub
+from chat.hub import Hub, hub_limits
 from chat.keeper import Keeper
 from chat.limits import Limits, Slots
 from chat.marks import Marks
+from chat.networks import OPERATOR_SPARE
 from chat.reception import Reception
 from chat.serving import Server
 from chat.state.machine import ChatState
@@ -70,8 +71,9 @@ logger = logging.getLogger("raft_chat")
 
 DESCRIPTORS_MIN = 128  # what Limits.spare_descriptors keeps free, and as many connections
 AT_WORK_MAX = 2  # requests that use the processor at once: more would only make heartbeats late
-# The peers' port may use every descriptor: what the clients' port keeps spare is kept for it.
-PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s=2.0, spare_descriptors=0)
+# The peers' port may use nearly every descriptor: what the clients' port keeps spare is kept for it.  Some are left for
+# the log's files, and to refuse a peer in words.
+PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s=2.0, spare_descriptors=16)
 HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init system waits
 DRAIN_S = 2.0
 PROGRESS_S = 1.0
@@ -140,7 +142,8 @@ class NodeProcess:
             waitless = base_path.never_waits_under(options.base_path, waitless)
         self._client_server = self._listen(
             call, options.host, options.port, "clients",
-            gate=Slots(AT_WORK_MAX), never_waits=waitless, finish_batch=self._flush,
+            gate=Slots(AT_WORK_MAX), limits=Limits(operator_spare=OPERATOR_SPARE),
+            never_waits=waitless, finish_batch=self._flush,
             is_shared=options.trusted_proxies.trusts,
         )  # fmt: skip
         self._write_operator_file()
@@ -249,7 +252,7 @@ class NodeProcess:
             advertise=options.advertise, level=LEVEL, save_identity=self._save_identity, on_end=self._end,
             rewrite=self._rewriter, compact_bytes=options.compact_mib << 20, listed=options.members,
         )  # fmt: skip
-        hub = Hub(lambda: history(member))
+        hub = Hub(lambda: history(member), limits=hub_limits())
         hub.start()
         self._member, self._hub = member, hub
         committed = member.start()

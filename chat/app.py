@@ -57,7 +57,7 @@ def _no_websockets(request: Request) -> Response:
 
 WEBSOCKET = Route(
     "GET", "/ws", _no_websockets, Who.USER, "Live posts, over a websocket", waits=False,
-    answers={101: Answer("The websocket")}, problems=("upgrade_required", "foreign_origin"),
+    answers={101: Answer("The websocket")}, problems=("upgrade_required", "foreign_origin", "too_many_websockets"),
 )  # fmt: skip
 
 

@@ -97,6 +97,7 @@ class Connection(RequestReader):
             "REMOTE_PORT": self.client_address[1],
             "raft_chat.detach": self.detach,
             "raft_chat.ungated": self.ungated,
+            "raft_chat.cut": self.cut,
         }
         # OpenSSL can not read in one thread and write in another: there the application waits instead.
         if site.ssl_context is None:
@@ -354,6 +355,10 @@ class Connection(RequestReader):
         return Outside(self.site.gate)
 
     # From other threads
+
+    def cut(self) -> None:
+        """environ["raft_chat.cut"]: end the connection at once, whatever its thread waits for."""
+        self.shut(socket.SHUT_RDWR)
 
     def deliver(self, payload: bytes, close: bool, answer: Answer | None = None) -> None:
         """Send an answer; what does not fit in the socket's buffer is left to the backlog."""

@@ -18,7 +18,7 @@ from chat import auth, cookies
 from chat.auth import Passwords
 from chat.buckets import Buckets, Guesses, Rate, too_many
 from chat.commands import OPERATOR, Actor
-from chat.networks import network
+from chat.networks import is_this_machine, network
 from chat.problems import Problem, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
@@ -231,6 +231,11 @@ class Gatekeeper:
         if token.used_hour < now // HOUR:
             self._uses.note(token.number, now // HOUR)
         return Actor(token.number, token.user)
+
+
+def is_operators(environ: Mapping[str, Any], actor: Actor | None) -> bool:
+    """Whether a request gets of what is kept for the operator: it is the operator's, or comes from this machine."""
+    return (actor is not None and actor.by == OPERATOR) or is_this_machine(_address(environ))
 
 
 def refused() -> Problem:

@@ -21,7 +21,7 @@ import selectors
 import socket
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
@@ -32,8 +32,10 @@ from wsproto.frame_protocol import CloseReason
 
 from chat.attendance import Attendance
 from chat.audience import Audience
+from chat.limits import Limits, descriptor_limit
 from chat.link import READ_BYTES, Handler, HubLimits, Link
 from chat.mailing import Mailer
+from chat.networks import OPERATOR_SPARE, gives_way
 from chat.nowait import Receiver, send_now
 from chat.state.events import Event, Reach
 
@@ -48,7 +50,15 @@ _EVENT_BYTES = 300  # what an event costs beside its text
 _RECENT_BYTES = 4 * 1024 * 1024  # of events kept for those that come back: several seconds of many posts
 _DRAINING = (CloseReason.SERVICE_RESTART, "this node is shutting down")
 _STOP_S = 1.0  # beyond a drain's deadline, for the thread to end
+_GAVE_WAY = (CloseReason.TRY_AGAIN_LATER, "all websockets are taken, and this address has most of them")
+_GIVING_WAY_MAX = 64  # that are being closed while newcomers have their places already
 _GOLDEN = 0.618034  # spreads the pings of links that came together evenly over the interval
+
+
+def hub_limits() -> HubLimits:
+    """The limits of a node's hub: websockets leave a quarter of the descriptors that clients may have to REST."""
+    most = descriptor_limit() - Limits().spare_descriptors
+    return HubLimits(connections=int(min(HubLimits().connections, most * 3 // 4)), operator_spare=OPERATOR_SPARE)
 
 
 def _nobody(link: Link) -> None:
@@ -81,6 +91,7 @@ class Hub:
         self._stopped = False
         # The selector thread's own.
         self._links: set[Link] = set()
+        self._of_network: defaultdict[str, dict[Link, None]] = defaultdict(dict)  # those that may give way, by age
         # By log index, ascending; not all there were.  A dict would look for its first item behind all that have gone.
         self._recent: OrderedDict[int, Event] = OrderedDict()
         self._recent_bytes = 0
@@ -122,9 +133,23 @@ class Hub:
         return len(self._links)
 
     @property
-    def full(self) -> bool:
-        """Whether one more would be too many."""
-        return self._draining or len(self._links) >= self._limits.connections
+    def ending(self) -> bool:
+        """Whether this node is shutting down."""
+        return self._draining
+
+    def admits(self, network: str, *, is_operator: bool = False) -> bool:
+        """Whether one more of this network may be attached.
+
+        When there is no room for it, the network that holds most loses the one that it has had longest.
+        """
+        if self._draining:
+            return False
+        room = self._limits.connections - len(self._links)
+        if room > 0 or (is_operator and room > -self._limits.operator_spare):
+            return True
+        held = {name: len(links) for name, links in self._of_network.copy().items()}
+        largest = gives_way(held, network) if room > -_GIVING_WAY_MAX else None
+        return largest is not None and self.call(partial(self._give_way, largest))
 
     def start(self) -> None:
         """Start the selector thread."""
@@ -188,8 +213,11 @@ class Hub:
         greeting: bytes,
         read_ahead: bytes,
         make_handler: Callable[[Link], Handler],
+        network: str = "",
     ) -> bool:
         """Take over a socket; `greeting` ends the handshake, and `read_ahead` is what came after the handshake's head.
+
+        `network` is where the client is; "": it never gives way to others.
 
         From here on the socket is the hub's to close; False where the hub has ended and did.  The link listens to
         everything until it, or the handler from its first moment on, says more; so there is nothing published after
@@ -200,6 +228,9 @@ class Hub:
             link = Link(self, sock, greeting)
             link.ping_at -= self._limits.ping_s * (next(self._numbers) * _GOLDEN % 1)
             self._links.add(link)
+            if network:
+                link.network = network
+                self._of_network[network][link] = None
             self.listen(link)
             link.handler = make_handler(link)
             if self._draining:
@@ -319,10 +350,26 @@ class Hub:
         self.on_forget(link)
         if link in self._links:
             self._links.discard(link)
+            self._stay(link)
             self._count_guests(-1)
         self._touched.discard(link)
         if self._draining and not self._links:
             self._empty.set()
+
+    def _give_way(self, network: str) -> None:
+        """Close the websocket that this network has had longest."""
+        link = next(iter(self._of_network.get(network, ())), None)
+        if link is not None:
+            self._stay(link)
+            link.expel(*_GAVE_WAY)
+
+    def _stay(self, link: Link) -> None:
+        """Do not count the link as its network's any more."""
+        network, link.network = link.network, ""
+        if network:
+            del self._of_network[network][link]
+            if not self._of_network[network]:
+                del self._of_network[network]
 
     # The selector thread: its turns
 

@@ -7,13 +7,21 @@ connections each would get its turn before a heartbeat does; with two inside the
 most.
 """
 
+import resource
 from dataclasses import dataclass
+from math import inf
 from queue import SimpleQueue
 from types import TracebackType
 from typing import Protocol
 
 KIB = 1024
 MIB = 1024 * KIB
+
+
+def descriptor_limit() -> float:
+    """How many descriptors this process may have (RLIMIT_NOFILE)."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return inf if soft == resource.RLIM_INFINITY else soft
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class Limits:
     backlog_bytes: int = 64 * MIB  # all answers that wait for slow readers
     connections: int = 4096  # each is a thread; 3,000 clients that come back at once must fit
     spare_descriptors: int = 64  # below RLIMIT_NOFILE: for the log's files, the peers, the other port
+    operator_spare: int = 0  # connections from this machine itself beyond all these: for the operator's tools
     head_deadline_s: float = 10.0  # from a head's first byte to its last; also a fresh connection's first byte, and TLS
     body_deadline_s: float = 30.0  # from the head's end to the body's
     idle_s: float = 75.0  # between two requests: longer than the minute that proxies commonly keep theirs

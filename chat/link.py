@@ -46,6 +46,7 @@ class HubLimits:
     """What one socket, and the hub, may hold, and how long they wait."""
 
     connections: int = 10_000  # about 2.5 KB each, the kernel's buffers and a descriptor
+    operator_spare: int = 0  # beyond these, for the operator
     message_bytes: int = 64 * 1024  # the longest post is 8,000 code points, 48 KB where all of them are escaped
     backlog_bytes: int = 256 * 1024  # frames that wait for one slow reader
     drained_bytes: int = 64 * 1024  # below it a backfill goes on: what is live always finds room
@@ -126,7 +127,7 @@ class Link:
     __slots__ = (
         "_closed", "_drained", "_ending", "_frames", "_held", "_owner", "_partly_sent", "_pieces", "_queue",
         "_received_bytes", "_rests", "_shut", "_watched", "backlog", "closing", "direct", "handler", "heard_at",
-        "paused", "ping_at", "socket",
+        "network", "paused", "ping_at", "socket",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, sock: socket.socket, greeting: bytes) -> None:
@@ -136,6 +137,7 @@ class Link:
         self.direct = _direct(sock)  # the descriptor while frames may go out past the queue, else -1
         self.backlog = 0  # bytes in _queue
         self.closing = False  # a close frame is queued: nothing more goes out, and what comes in is thrown away
+        self.network = ""  # where the client is; "": it is not counted
         self.heard_at = owner.now()
         self.ping_at = owner.now() + owner.limits.ping_s
         self._owner = owner

@@ -43,6 +43,8 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "too_many_posts": HTTPStatus.TOO_MANY_REQUESTS,
     "starting": HTTPStatus.SERVICE_UNAVAILABLE,
     "no_recent_leader": HTTPStatus.SERVICE_UNAVAILABLE,
+    "too_many_streams": HTTPStatus.SERVICE_UNAVAILABLE,
+    "too_many_websockets": HTTPStatus.SERVICE_UNAVAILABLE,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "damaged_record": HTTPStatus.INTERNAL_SERVER_ERROR,
     "outcome_unknown": HTTPStatus.GATEWAY_TIMEOUT,

@@ -64,6 +64,13 @@ def unavailable(detail: str, retry_after_s: int = 1) -> Problem:
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers)
 
 
+def all_taken(things: str) -> Problem:
+    """As many `things` as this node can have are open: `websockets`, `streams`.  Nothing was done."""
+    detail = f"all {things} that this node can have are open; try again, or at another node"
+    headers = (("Retry-After", "1"),)
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"too_many_{things}", detail, headers)
+
+
 def outcome_unknown(detail: str) -> Problem:
     """It was proposed and may still happen."""
     return Problem(HTTPStatus.GATEWAY_TIMEOUT, "outcome_unknown", detail)

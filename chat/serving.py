@@ -13,12 +13,12 @@ Beside what PEP 3333 names, `environ` offers
                             headers, body) once.  Not there with TLS: the application waits instead.
     raft_chat.ungated()     a context manager for an application that waits: others pass the gate meanwhile
     raft_chat.detach()      the socket, the caller's own from here on; the application then returns []
+    raft_chat.cut()         end the connection at once; any thread may call it, until the answer is sent
     raft_chat.read_ahead    bytes that arrived behind this request
     RAW_URI                 the request target, undecoded, always of origin form
 """
 
 import logging
-import resource
 import selectors
 import socket
 import ssl
@@ -37,8 +37,8 @@ from chat.answers import refusal_bytes
 from chat.backlog import Backlog
 from chat.connection import Answer, Connection
 from chat.http import Refused
-from chat.limits import Gate, Limits, NoGate
-from chat.networks import network
+from chat.limits import Gate, Limits, NoGate, descriptor_limit
+from chat.networks import gives_way, is_this_machine, network
 from chat.watch import AVAILABLE, Watch
 from chat.workers import Workers
 
@@ -121,11 +121,12 @@ class Server(ThreadedWSGIServer):
         self._turned_away = 0  # since that was last logged
         self._gave_way = 0  # likewise: idle connections that were closed for others
         self._log_at = 0.0
+        self._log_accept_at = 0.0  # likewise, of connections that could not be accepted
         self._looked_at = -inf  # when room was last looked for
         self._has_made_room = False  # by that look
         self._largest = ""  # the network that held most when room was last made
         self._is_shared = is_shared
-        self._descriptors_max = _descriptor_limit() - limits.spare_descriptors
+        self._descriptors_max = descriptor_limit() - limits.spare_descriptors
         self._accepted_all = False
         self._accept_again_at = 0.0
         self._sweep_at = 0.0
@@ -259,8 +260,11 @@ class Server(ThreadedWSGIServer):
             raise
         except OSError as error:
             self._accepted_all = True
-            logger.warning("%s: cannot accept a connection: %s", self.name, error)
             self._accept_again_at = monotonic() + ACCEPT_PAUSE_S
+            self._make_room("")
+            if monotonic() >= self._log_accept_at:
+                self._log_accept_at = monotonic() + LOG_EVERY_S
+                logger.warning("%s: cannot accept a connection: %s", self.name, error)
             raise
         request.setblocking(True)  # some systems have it inherit from the listener
         return request, client_address
@@ -275,6 +279,8 @@ class Server(ThreadedWSGIServer):
             return True
         if self._make_room(network(client_address[0])) and self._has_spare_room(request):
             return True
+        if self._is_operators(request, client_address[0]):
+            return True
         self._turned_away += 1
         if self.ssl_context is None:
             _answer_unread(request, Refused(503, "too_many_connections", "try again", (("Retry-After", "1"),)))
@@ -285,6 +291,14 @@ class Server(ThreadedWSGIServer):
         descriptors_max = self._descriptors_max + self.limits.spare_descriptors // 2
         return len(self._open) < self.limits.connections + GIVE_WAY_AT_ONCE and request.fileno() < descriptors_max
 
+    def _is_operators(self, request: Any, address: str) -> bool:
+        """Whether it gets of what is kept for the operator: it comes from this machine, and not from a proxy there."""
+        if not self.limits.operator_spare or not is_this_machine(address) or self._is_shared(address):
+            return False
+        spare = GIVE_WAY_AT_ONCE + self.limits.operator_spare  # beyond what newcomers get while others make room
+        descriptors_max = self._descriptors_max + min(spare, self.limits.spare_descriptors * 3 // 4)
+        return len(self._open) < self.limits.connections + spare and request.fileno() < descriptors_max
+
     def _make_room(self, newcomer: str) -> bool:
         """Have idle connections of the address that holds most give way; False where that is the newcomer's own."""
         if monotonic() < self._looked_at + GIVE_WAY_EVERY_S and (self._has_made_room or newcomer == self._largest):
@@ -294,11 +308,11 @@ class Server(ThreadedWSGIServer):
         for connection in self._open.copy():
             if not self._is_shared(connection.client_address[0]):
                 by_network.setdefault(network(connection.client_address[0]), []).append(connection)
-        self._largest = max(by_network, key=lambda name: len(by_network[name]), default=newcomer)
-        held = by_network.get(self._largest, [])
-        if self._largest == newcomer or len(held) <= 1 + len(by_network.get(newcomer, ())):
-            self._largest = newcomer
+        largest = gives_way({name: len(held) for name, held in by_network.items()}, newcomer)
+        self._largest = newcomer if largest is None else largest
+        if largest is None:
             return False
+        held = by_network[largest]
         idle = [connection for connection in held if connection.idle and not connection.turn.locked()]
         for connection in nsmallest(GIVE_WAY_AT_ONCE, idle, key=lambda connection: connection.deadline):
             connection.shut_if_quiet()
@@ -363,11 +377,6 @@ class Server(ThreadedWSGIServer):
         """It is used up."""
         with self._bodies_lock:
             self._large_bodies_bytes -= length
-
-
-def _descriptor_limit() -> float:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return inf if soft == resource.RLIM_INFINITY else soft
 
 
 def _answer_unread(request: socket.socket, refused: Refused) -> None:

@@ -11,23 +11,30 @@ Rules
   clears the client's id, and the stream goes on from now on: a browser has no other way to begin anew.
 - A client that does not read holds up this thread, then the socket pair, then the link's backlog, and is cut off like
   any slow websocket; it resumes by its last `id`.
+- Each stream has a thread, so there are STREAMS_MAX.  When all are taken, the network that has most loses the one that
+  it has had longest; a few more are kept for the operator.
 """
 
 import json
 import re
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from threading import Semaphore
+from threading import Lock
 from typing import Any, Final
 
 from wsproto.frame_protocol import Opcode
 
+from chat.commands import Actor
 from chat.conversation import Conversation
 from chat.cursors import START_OVER
 from chat.frames import IN_TWO_BYTES, MASKED, SHORT_MAX
-from chat.problems import unavailable
+from chat.gatekeeper import is_operators
+from chat.limits import Limits, descriptor_limit
+from chat.networks import gives_way, network
+from chat.problems import all_taken, unavailable
 from chat.reception import Reception
 
 STREAMS_MAX: Final = 256  # a node: each has a thread
@@ -47,36 +54,82 @@ class Streams:
 
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
-        self._free = Semaphore(STREAMS_MAX)
+        self._descriptors_max = descriptor_limit() - Limits().spare_descriptors
+        self._lock = Lock()
+        self._open: dict[Stream, None] = {}  # under the lock, by age
 
-    def open(self, environ: Mapping[str, Any], rooms: list[str] | None, cursor: str | None) -> "Stream":
-        """What happens in `rooms` (None: all) from after `cursor` on (None: from now on), for who asked for it.
+    def open(self, environ: Mapping[str, Any], rooms: list[str] | None, cursor: str | None, actor: Actor) -> "Stream":
+        """What happens in `rooms` (None: all) from after `cursor` on (None: from now on), for `actor`, who asked.
 
         Raises Problem (503).
         """
         hub = self._reception.hub
-        if hub.full or not self._free.acquire(blocking=False):
-            raise unavailable("too many streams are open, or this node is shutting down")
-        try:
-            ours, theirs = socket.socketpair()
-        except OSError:
-            self._free.release()
-            raise
+        if hub.ending:
+            raise unavailable("this node is shutting down")
+        where = network(environ["REMOTE_ADDR"])
+        if not hub.admits(where, is_operator=True):  # their own bound is lower, and they count in it
+            raise all_taken("streams")
         wish = {"Action": "subscribe", "Rooms": "*" if rooms is None else rooms}
         anew, first = (_frame(Opcode.TEXT, json.dumps(each).encode()) for each in (wish, {**wish, "Cursor": cursor}))
+        stream = Stream(where, self._closed, environ.get("raft_chat.cut", _nothing))
+        self._admit(stream, is_operators(environ, actor))
+        try:
+            theirs = stream.connect(self._descriptors_max, anew)
+        except BaseException:
+            stream.close()
+            raise
         converse = partial(Conversation, self._reception, environ, None)
         hub.attach(theirs, b"", first, converse)
-        return Stream(ours, anew, self._free.release)
+        return stream
+
+    def _admit(self, stream: "Stream", is_operator: bool) -> None:
+        """Count a stream.  Raises Problem (503)."""
+        out: Stream | None = None
+        with self._lock:
+            room = STREAMS_MAX - len(self._open)
+            if room <= 0 and not (is_operator and room > -self._reception.hub.limits.operator_spare):
+                out = self._longest_of(gives_way(Counter(held.network for held in self._open), stream.network))
+                del self._open[out]
+            self._open[stream] = None
+        if out is not None:
+            out.cut()
+
+    def _longest_of(self, largest: str | None) -> "Stream":
+        if largest is None:
+            raise all_taken("streams")
+        return next(held for held in self._open if held.network == largest)
+
+    def _closed(self, stream: "Stream") -> None:
+        with self._lock:
+            self._open.pop(stream, None)
 
 
 class Stream:
     """One stream, a piece of its answer at a time: whoever iterates waits for what comes, and closes it."""
 
-    def __init__(self, sock: socket.socket, anew: bytes, closed: Callable[[], None]) -> None:
-        """`anew`: the frame that subscribes without a cursor."""
-        self._socket: socket.socket | None = sock
+    def __init__(self, network: str, closed: Callable[["Stream"], None], cut: Callable[[], None]) -> None:
+        """`cut` ends the connection that it is sent on; from any thread."""
+        self.network = network
         self._closed = closed
-        self._pieces = _pieces(sock, anew)
+        self._cut = cut
+        self._socket: socket.socket | None = None
+        self._pieces: Iterator[bytes] = iter(())
+
+    def connect(self, descriptors_max: float, anew: bytes) -> socket.socket:
+        """Make the socket pair, and return the hub's end; `anew`: the frame that subscribes without a cursor.
+
+        Raises Problem (503) where descriptors are used up.
+        """
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:
+            raise all_taken("streams") from None
+        self._socket = ours
+        if max(ours.fileno(), theirs.fileno()) >= descriptors_max:
+            theirs.close()
+            raise all_taken("streams")
+        self._pieces = _pieces(ours, anew)
+        return theirs
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -84,12 +137,24 @@ class Stream:
     def __next__(self) -> bytes:
         return next(self._pieces)
 
+    def cut(self) -> None:
+        """Have it end at once, whatever its thread waits for; from any thread."""
+        self._cut()
+        ours = self._socket
+        if ours is not None:
+            with suppress(OSError):  # it has just ended by itself
+                ours.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """The link ends with it."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-            self._closed()
+        self._closed(self)
+
+
+def _nothing() -> None:
+    """The connection cannot be cut: there is TLS."""
 
 
 def _pieces(sock: socket.socket, anew: bytes) -> Iterator[bytes]:

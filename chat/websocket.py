@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 from wsproto.utilities import generate_accept_token
 
 from chat.conversation import Conversation
+from chat.gatekeeper import is_operators
 from chat.hub import Hub
 from chat.link import Link
+from chat.networks import network
 from chat.origins import foreign, is_ours
-from chat.problems import CONTENT_TYPE, Problem, invalid, unavailable
+from chat.problems import CONTENT_TYPE, Problem, all_taken, invalid, unavailable
 from chat.reception import Reception
 
 if TYPE_CHECKING:
@@ -38,10 +40,13 @@ def make_websocket_app(reception: Reception) -> "WSGIApplication":
         hub = reception.hub
         try:
             check_upgrade(environ, reception.nodes)
-            if hub.full:
-                raise unavailable("too many websockets are open, or this node is shutting down")
-            if reception.gatekeeper.recognise(environ) is None:
+            if hub.ending:
+                raise unavailable("this node is shutting down")
+            actor = reception.gatekeeper.recognise(environ)
+            if actor is None:
                 reception.gatekeeper.admit_stranger(environ)
+            if not hub.admits(network(environ["REMOTE_ADDR"]), is_operator=is_operators(environ, actor)):
+                raise all_taken("websockets")
         except Problem as problem:
             start_response(f"{problem.status} {problem.title}", [("Content-Type", CONTENT_TYPE), *problem.headers])
             return [problem.to_json()]
@@ -64,7 +69,8 @@ def _hand_over(
 ) -> bool:
     """Make a websocket of the connection, and it the hub's; False where that is over."""
     greeting = switching_protocols(environ["HTTP_SEC_WEBSOCKET_KEY"])
-    return hub.attach(sock, greeting, environ.get("raft_chat.read_ahead", b""), converse)
+    read_ahead = environ.get("raft_chat.read_ahead", b"")
+    return hub.attach(sock, greeting, read_ahead, converse, network(environ["REMOTE_ADDR"]))
 
 
 def check_upgrade(environ: "WSGIEnvironment", nodes: Callable[[], list[str]]) -> None:

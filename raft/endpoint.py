@@ -2,6 +2,7 @@
 
 It decodes, sees to it that the sender belongs to this cluster, hands the call on and encodes the answer.  Errors are
 JSON: 400 what is not an RPC, 403 who may not speak here, 410 who was removed, 503 when this member does not run yet.
+With any of these nothing was done of what the call asks for; 504 leaves that open.
 """
 
 import itertools
@@ -48,6 +49,8 @@ class Endpoint:
             return self._answer(environ, start_response, _read_body(environ))
         except InvalidMessage as error:
             return _refuse(start_response, "400 Bad Request", "invalid", str(error))
+        except TimeoutError as error:
+            return _refuse(start_response, "504 Gateway Timeout", "late", str(error))
         except RefusedPeer as error:
             status = _STATUS.get(error.code, "403 Forbidden")
             return _refuse(start_response, status, error.code, str(error), cluster_id=self._own_sender().cluster_id)
@@ -82,7 +85,7 @@ class Endpoint:
 
         engine.serve(call, done)
         if not answered.wait(ANSWER_TIMEOUT_S):
-            raise RefusedPeer("not_ready", "no answer in time")
+            raise TimeoutError("no answer in time; what was asked for may still be done")
         return encode(engine.sender(), answers[0])
 
 

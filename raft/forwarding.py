@@ -8,6 +8,7 @@ tick, or until its time is over: the client never sees a redirect.
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from math import inf
 from queue import SimpleQueue
 
@@ -26,7 +27,19 @@ from raft.wire import Answer, Call, decode_answer, encode
 FORWARD_MAX = 1_024  # proposals in one call to the leader; its body stays far below the server's bound
 READS_MAX = 8_192
 FULL_PAUSE_S = 0.25  # what a leader has no room for is not sent to it with every tick
+# What a port answers to a call that it has not handed to the engine.
+REFUSED_UNREAD = frozenset(
+    (
+        HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED,
+        HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GONE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    )
+)  # fmt: skip
 CALL_TIMEOUTS = 4  # election timeouts to wait for an answer: a leader that hangs is replaced by then
+
+
+class NotTaken(ConnectionError):
+    """The leader's port refused the call before it looked at what is proposed: nothing was done."""
 
 
 class Leader:
@@ -55,11 +68,13 @@ class Leader:
         self._connection.open(self._timeout_s)
 
     def call(self, call: Call) -> Answer:
-        """Ask it.  Raises OSError: whether it was done is not known."""
+        """Ask it.  Raises NotTaken: nothing was done; any other OSError: whether it was done is not known."""
         assert self._connection is not None
         try:
             status, body = self._connection.call(encode(self._sender(), call), CALL_TIMEOUTS * self._timeout_s)
-            if status != 200:
+            if status in REFUSED_UNREAD:
+                raise NotTaken(f"member {call.target} refused: {read_refusal(body)[1]}")
+            if status != HTTPStatus.OK:
                 raise ConnectionError(f"member {call.target} refused: {read_refusal(body)[1]}")
             return decode_answer(body)[1]
         except InvalidMessage as error:
@@ -211,6 +226,10 @@ class Forwarder:
             return
         try:
             reply = self._proposals_leader.call(Propose(self._id, leader_id, proposals))
+        except NotTaken:
+            self._proposals.take_back(batch)
+            self._put_aside(batch)
+            return
         except OSError:
             self._put_aside(batch)  # it may have arrived; given again it still applies once
             return

@@ -111,8 +111,12 @@ class Connection:
         self._patience_s, self._on_wait = timeout_s, on_wait
         try:
             peer = self._connect(timeout_s, look_s or timeout_s)
-            self._send(peer, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))  # one write: Nagle never waits
-            answer = self._receive(peer)
+            try:
+                self._send(peer, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))  # one write: Nagle never waits
+            except (BrokenPipeError, ConnectionResetError):
+                answer = self._receive(peer)  # of a port that refuses the call before it has read all of it
+            else:
+                answer = self._receive(peer)
             if self._unnoted:
                 self._note(answer[0])
             return answer

@@ -28,7 +28,7 @@ def follow(request: Request) -> Response:
         parse_cursor(cursor)
     request.acting()
     asked_for_head = request.environ["REQUEST_METHOD"] == "HEAD"
-    pieces = iter(()) if asked_for_head else streams.open(request.environ, rooms, cursor)
+    pieces = iter(()) if asked_for_head else streams.open(request.environ, rooms, cursor, request.actor)
     return Response(HTTPStatus.OK, content_type=EVENT_STREAM, headers=[*_HEADERS], pieces=pieces)
 
 
@@ -43,6 +43,7 @@ ROUTES = (
     Route(
         "GET", "/events", follow, Who.USER, "What happens in all rooms, or in those named, as server-sent events",
         answers={200: Answer("Frames as the websocket's; an event's id is its Cursor", content_type=EVENT_STREAM)},
-        problems=("bad_cursor",), query={"rooms": array(NAME, ROOMS_MAX)}, headers={"Last-Event-ID": TEXT},
+        problems=("bad_cursor", "too_many_streams"), query={"rooms": array(NAME, ROOMS_MAX)},
+        headers={"Last-Event-ID": TEXT},
     ),
 )  # fmt: skip

@@ -239,7 +239,7 @@ def test_a_drain_answers_what_is_under_way_first(house: RunningHub) -> None:
     draining = threading.Thread(target=house.hub.drain, args=(DEADLINE_S,))
     draining.start()
     until = time.monotonic() + DEADLINE_S
-    while not house.hub.full and time.monotonic() < until:
+    while not house.hub.ending and time.monotonic() < until:
         house.settle()
     house.hub.call(answer)
     assert peer.hear_text() == "done"

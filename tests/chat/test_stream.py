@@ -5,7 +5,7 @@ import json
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Any
 
@@ -23,16 +23,26 @@ from chat.state.settings import INVITE, LOGIN
 from chat.stream import Streams
 from tests.chat.people import ROLES, new_user
 from tests.chat.websocket_node import DEADLINE_S, NODES, Node, bearer
+from tests.cluster.waiting import wait_until
+
+
+ALL_TAKEN = "all streams that this node can have are open; try again, or at another node"
 
 
 class Follower:
     """One `GET /events`, an event at a time."""
 
     def __init__(
-        self, port: int, query: str = "", last_event_id: str | None = None, method: str = "GET", name: str | None = None
+        self,
+        port: int,
+        query: str = "",
+        last_event_id: str | None = None,
+        method: str = "GET",
+        name: str | None = None,
+        source: str = "127.0.0.1",
     ) -> None:
-        """`name`: of the token that it brings."""
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+        """`name`: of the token that it brings; `source`: the address that it comes from."""
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, DEADLINE_S, (source, 0))
         headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
         if name is not None:
             headers["Authorization"] = bearer(name).partition(": ")[2]
@@ -241,11 +251,49 @@ def test_one_stream_more_than_there_may_be_is_a_503_until_one_ends(monkeypatch: 
     monkeypatch.setattr(stream, "STREAMS_MAX", 2)
     monkeypatch.setattr(stream, "COMMENT_S", 0.02)  # by which it is seen that a client has gone
     with StreamingNode() as node, node.follow() as first, node.follow():
-        assert node.refused() == (503, "too many streams are open, or this node is shutting down")
+        assert node.refused() == (503, ALL_TAKEN)
         first.close()
         while (again := Follower(node.events.port)).answer.status == 503:
             again.close()
         again.close()
+
+
+def test_when_all_streams_are_taken_the_address_that_has_most_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "STREAMS_MAX", 3)
+    with ExitStack() as stack, StreamingNode() as node:
+        crowd = [stack.enter_context(node.follow()) for _ in range(3)]
+        other = stack.enter_context(Follower(node.events.port, source="127.0.0.2"))
+        assert other.hear()["Hello"]["Nodes"] == NODES
+        assert crowd[0].hear_to_the_end() == []  # the one that it has had longest
+        assert node.refused() == (503, ALL_TAKEN)  # of the crowd's own address
+        node.post()
+        assert [follower.hear()["Post"]["Id"] for follower in (*crowd[1:], other)] == [1, 1, 1]
+
+
+def test_a_stream_that_gives_way_while_its_client_does_not_read_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "STREAMS_MAX", 2)
+    with ExitStack() as stack, StreamingNode() as node:
+        for _ in range(2):
+            stack.enter_context(node.follow())
+        for number in range(300):  # more than the socket's buffers take
+            node.post(message=f"{number} {'x' * 8000}")
+        stack.enter_context(Follower(node.events.port, source="127.0.0.2")).hear()
+        wait_until(lambda: len(node.events._open) == 2, DEADLINE_S, "the stream that gave way has ended")
+
+
+def test_when_all_streams_are_taken_the_operator_still_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "STREAMS_MAX", 1)
+    limits = HubLimits(operator_spare=1)
+    with ExitStack() as stack, StreamingNode(limits) as node:
+        for source, status in (("127.0.0.2", 200), ("127.0.0.3", 503), ("127.0.0.1", 200), ("127.0.0.1", 503)):
+            follower = stack.enter_context(Follower(node.events.port, source=source))
+            assert follower.answer.status == status
+
+
+def test_streams_leave_the_descriptors_that_are_kept_for_the_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "descriptor_limit", lambda: 64 + 3)  # below what this process has open
+    with StreamingNode() as node:
+        assert node.refused() == (503, ALL_TAKEN)
 
 
 def test_a_head_request_has_the_head_and_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """`/ws` as clients meet it: the handshake, errors that say what is wrong, posts in order."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from time import monotonic
@@ -244,3 +245,25 @@ def test_a_flood_of_posts_is_read_no_faster_than_it_is_answered(node: Node) -> N
     node.replica.delayed = False
     node.replica.release()
     assert {client.hear()["Ack"]["ClientId"] for _ in range(200)} == {f"c-{number}" for number in range(200)}
+
+
+def test_when_all_websockets_are_taken_the_address_that_has_most_gives_way() -> None:
+    limits = HubLimits(connections=3, operator_spare=1)
+    with Node(limits) as node:
+
+        def arrive(source: str) -> Client:
+            return node.connect(socket=connected(node, source))
+
+        crowd = [arrive("127.0.0.2") for _ in range(3)]
+        status, problem = refusal(node, socket=connected(node, "127.0.0.2"))
+        assert (status, problem["code"]) == (503, "too_many_websockets")
+        arrive("127.0.0.3")
+        assert crowd[0].hear_close() == 1013
+        arrive("127.0.0.1")  # one is kept for the operator
+        node.post()
+        assert crowd[1].hear()["Post"]["Id"] == 1
+
+
+def connected(node: Node, source: str) -> socket.socket:
+    """A connection to the node from this address."""
+    return socket.create_connection(("127.0.0.1", node.port), DEADLINE_S, (source, 0))

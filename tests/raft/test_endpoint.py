@@ -210,7 +210,7 @@ def test_an_answer_that_comes_later_is_waited_for() -> None:
 
 def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raft.endpoint.ANSWER_TIMEOUT_S", 0.01)
-    check_problem(post(endpoint_with(FakeEngine()), VOTE), 503, "not_ready")
+    check_problem(post(endpoint_with(FakeEngine()), VOTE), 504, "late")
 
 
 def test_every_call_has_a_number_of_its_own() -> None:

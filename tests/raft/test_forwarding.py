@@ -3,18 +3,23 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from chat.serving import Limits, Server
 from raft.applier import Read
+from raft.door import Door
 from raft.errors import OutcomeUnknown, RaftError, Unavailable
-from raft.forwarding import FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Leader
-from raft.messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
+from raft.forwarding import FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Leader, NotTaken
+from raft.membership import Member
+from raft.messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX
 from raft.wire import Answer
 from tests.raft.alone import DEADLINE_S, Alone
 from tests.raft.desk import OTHER, OWN, Desk
+from tests.raft.peer_port import PeerPort
 
 ACCEPTED, REFUSED = ProposeReply(True, OTHER), ProposeReply(False, 0)
 FULL = ProposeReply(False, OTHER)  # it leads, and takes no more for now
@@ -105,6 +110,67 @@ def test_a_leader_that_cannot_be_reached_was_given_nothing(desk: Desk) -> None:
         desk.tick()
     desk.expire(UNPROPOSED_TIMEOUT_S)
     assert kinds(told) == [Unavailable]
+
+
+def test_what_the_leaders_port_refused_unread_was_not_proposed(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    told = desk.propose()
+    for _ in range(2):
+        desk.to_leader.answers.put(NotTaken())
+        desk.turn()
+        desk.tick()
+    assert desk.sent() == [[b"1"], [b"1"]]
+    desk.expire(UNPROPOSED_TIMEOUT_S)
+    assert kinds(told) == [Unavailable]
+
+
+def test_a_refusal_after_a_call_that_was_not_answered_proves_nothing(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    told = desk.propose()
+    desk.to_leader.answers.put(TimeoutError())
+    desk.turn()
+    desk.tick()
+    desk.to_leader.answers.put(NotTaken())
+    desk.turn()
+    desk.expire(HANDED_OVER_TIMEOUT_S)
+    assert kinds(told) == [OutcomeUnknown]
+
+
+@pytest.mark.parametrize(("status", "error"), [(503, NotTaken), (410, NotTaken), (500, ConnectionError)])
+def test_a_leaders_refusal_tells_whether_it_was_looked_at(status: int, error: type[Exception]) -> None:
+    port = PeerPort("leader")
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response(f"{status} Refused", [])
+        return [b"{}"]
+
+    port.open(app)
+    leader = leader_at(port.url)
+    leader.open(OTHER)
+    with pytest.raises(ConnectionError) as raised:
+        leader.call(Propose(OWN, OTHER, ((ProposalId(OWN, 1, 1, 0), b"1"),)))
+    assert type(raised.value) is error
+    leader.close()
+    port.close()
+
+
+@pytest.mark.parametrize("size", [1, 8_000_000])  # a port that is full answers before it has read a large call
+def test_a_call_to_a_leader_whose_port_is_full_was_not_taken(size: int) -> None:
+    server = Server(lambda environ, start_response: [], "127.0.0.1", 0, name="full", limits=Limits(connections=0))
+    server.start()
+    leader = leader_at(f"http://127.0.0.1:{server.port}")
+    leader.open(OTHER)
+    with pytest.raises(NotTaken):
+        leader.call(Propose(OWN, OTHER, ((ProposalId(OWN, 1, 1, 0), bytes(size)),)))
+    leader.close()
+    server.drain(0.0)
+
+
+def leader_at(url: str) -> Leader:
+    """The way to a member that is reached at `url`."""
+    node = SimpleNamespace(configuration=SimpleNamespace(members={OTHER: Member(OTHER, url, voting=True)}))
+    door = SimpleNamespace(look=lambda see: see(node))
+    return Leader(cast(Door, door), lambda: Sender(OWN, "", "", ""), 1.0)
 
 
 def test_a_leader_that_did_not_answer_may_have_taken_it_in(desk: Desk) -> None:
