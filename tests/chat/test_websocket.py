@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 from chat.link import HubLimits
 from raft.errors import Unavailable
 from tests.chat.websocket_node import DEADLINE_S, NODES, Client, Node
+from tests.cluster.waiting import wait_until
 
 
 @pytest.fixture
@@ -259,6 +260,8 @@ def test_when_all_websockets_are_taken_the_address_that_has_most_gives_way() -> 
         assert (status, problem["code"]) == (503, "too_many_websockets")
         arrive("127.0.0.3")
         assert crowd[0].hear_close() == 1013
+        crowd[0].close()
+        wait_until(lambda: node.hub.count == 3, DEADLINE_S, "the websocket that gave way has ended")
         arrive("127.0.0.1")  # one is kept for the operator
         node.post()
         assert crowd[1].hear()["Post"]["Id"] == 1
