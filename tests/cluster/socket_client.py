@@ -20,7 +20,11 @@ class Socket:
         headers = () if token is None else (f"Authorization: Bearer {token}",)
         self.socket.sendall(upgrade(node.port, *headers))
         self._unread = bytearray()
-        self._take_head()
+        try:
+            self._take_head()
+        except BaseException:  # it was refused
+            self.socket.close()
+            raise
 
     def _take_head(self) -> None:
         while b"\r\n\r\n" not in self._unread:
