@@ -25,7 +25,6 @@ from tests.chat.people import ROLES, new_user
 from tests.chat.websocket_node import DEADLINE_S, NODES, Node, bearer
 from tests.cluster.waiting import wait_until
 
-
 ALL_TAKEN = "all streams that this node can have are open; try again, or at another node"
 
 
