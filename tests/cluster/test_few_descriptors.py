@@ -1,5 +1,6 @@
 """Nodes that may open few files: what clients hold open must not keep the nodes from each other."""
 
+import json
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def test_websockets_that_use_up_the_leaders_descriptors_hold_up_no_post_of_the_o
             Socket(cluster.nodes[leader])
         for id in cluster.nodes:
             for number in range(5):
-                body = '{"Message": "%d", "User": "ann"}' % number
+                body = json.dumps({"Message": str(number), "User": "ann"})
                 answer = cluster.nodes[id].request("POST", "/rooms/general", body, ANSWER_S)
                 assert answer.status == 201, answer
         assert cluster.leader() == leader
