@@ -217,6 +217,9 @@ class Scene(Cluster):
                     node.data_dir = self.top / f"elsewhere-{node.id}"
                     run("cp", "-r", copy, str(node.data_dir))
                 case "cp -a":
+                    run("find", data, "-mindepth", "1", "-delete")
+                    run("cp", "-a", f"{copy}/.", data)
+                case "cp -a over":  # onto the very files that are there, and beside those that came since
                     run("cp", "-a", f"{copy}/.", data)
                 case "mv, cp -a":
                     run("mv", data, f"{data}-away")
@@ -294,7 +297,7 @@ class Scene(Cluster):
         self.seen.words = log.splitlines()[-1] if log else ""
         if process.returncode != 1:
             return f"ended with {process.returncode}"
-        if "was copied or restored" in log:
+        if "was copied or restored" in log or "a damaged or missing record" in log:
             return HERE
         return CLUSTER if "older copy" in log or "older copies" in log else f"ended: {self.seen.words[-80:]}"
 
@@ -330,13 +333,15 @@ class Scene(Cluster):
         if down:
             self.start(*down)
         served = len(self.nodes) - len(refused) > len(self.nodes) // 2
+        if len(self.nodes) == len(refused):
+            return self.seen
         if served:
             self.wait_ready()
         newest = self.post_some(1) if served else ""
         histories = self.look(stale=not served)
         self.look()
         history = max(histories, key=len, default=[])
-        assert history, "no node shows anything"
+        assert history, f"no node shows anything: {self.seen.outcomes}; {self.seen.words}"
         for client in self.clients:
             client.follow(self.running, newest or history[-1]["Message"])
             if wrong := wrongly_shown(client, history):
