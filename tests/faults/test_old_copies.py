@@ -1,0 +1,20 @@
+"""Three of the ways in which a node comes back on an older copy of its data; `old_copies.py` has them all."""
+
+import pytest
+
+from tests.faults.old_copies import TOOLS, WAYS
+from tests.faults.tools import need
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "single, cp -a in place, a start between",
+        "follower, volume back, a start between",
+        "follower, --moved, older, a start between",
+    ],
+)
+def test_an_older_copy_is_refused_or_its_clients_start_over_and_nothing_is_wrong_or_lost(name: str) -> None:
+    need(TOOLS)
+    (way,) = (way for way in WAYS if way.name == name)
+    assert way.wrong(way.play()) == []
