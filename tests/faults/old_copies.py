@@ -2,10 +2,13 @@
 
 Each way runs on real processes and real file systems, prints a line, and has to end as its line in WAYS says: refused
 by the node itself, refused by the cluster, or harmless; with nothing that `copy_scene.py` counts, but where
-the README says that nobody can know.  The exit code is 1 where one did not.  Needs root.
+the README says that nobody can know.  The exit code is 1 where one did not.  Those on volumes
+need root, and are skipped without, but with CI=true.
 """
 
 import argparse
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +16,9 @@ from functools import partial
 from time import monotonic
 
 from tests.faults.copy_scene import CLUSTER, HARMLESS, HERE, Scene, Seen
-from tests.faults.tools import need
+from tests.faults.tools import POWER
 
-TOOLS = ("mkfs.ext4", "e2fsck", "mount", "umount", "setpriv", "tar", "rsync", "cp", "curl")
+TOOLS = ("curl", "setpriv")
 STARTS = 5  # in a row without a majority
 WRONG, LOST, TWO, UNTOLD = "wrong 201", "lost", "two histories", "untold"
 ANYTHING = (WRONG, LOST, TWO, UNTOLD)
@@ -32,6 +35,12 @@ class Way:
     size: int = 3
     on_volumes: str = ""
     nobody_knows: tuple[str, ...] = ()  # what may come of it where, as the README says, no node can know
+
+    def lacks(self) -> list[str]:
+        """What of the machine it needs and does not find."""
+        tools = (*TOOLS, *(POWER if self.on_volumes else ()), *(("rsync",) if "rsync" in self.name else ()))
+        lacking = [tool for tool in tools if shutil.which(tool) is None]
+        return lacking + (["root"] if self.on_volumes and os.geteuid() != 0 else [])
 
     def play(self) -> Seen:
         with Scene(self.size, self.on_volumes) as scene:
@@ -280,11 +289,14 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", metavar="WORDS", help="ways whose names have these words")
     options = parser.parse_args()
-    need(TOOLS)
     print(LINE.format("way", "seen", "logs of", "wrong", "lost", "gone", "histories", "untold", "start over", "s"))
     failed = 0
     for way in WAYS:
         if options.only not in way.name:
+            continue
+        if lacking := way.lacks():
+            print(f"{way.name:55} skipped: it needs {', '.join(lacking)}", flush=True)
+            failed += os.environ.get("CI") == "true"
             continue
         began = monotonic()
         try:

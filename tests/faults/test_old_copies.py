@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.faults.old_copies import TOOLS, WAYS
-from tests.faults.tools import need
+from tests.faults.old_copies import WAYS
+from tests.faults.tools import POWER, need
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,6 @@ from tests.faults.tools import need
     ],
 )
 def test_an_older_copy_is_refused_or_its_clients_start_over_and_nothing_is_wrong_or_lost(name: str) -> None:
-    need(TOOLS)
+    need((*POWER, "curl"))
     (way,) = (way for way in WAYS if way.name == name)
     assert way.wrong(way.play()) == []
