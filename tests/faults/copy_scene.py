@@ -317,6 +317,12 @@ class Scene(Cluster):
                 if code != 1 or "older copy" not in node.log().strip().splitlines()[-1]:
                     self.seen.outcomes[id] = f"started again with {code}"
 
+    def change_the_leader(self) -> None:
+        """Have another node lead that runs."""
+        leader = self.wait_leader()
+        other = next(node.id for node in self.running() if node.id != leader)
+        assert self.request(leader, "POST", f"/raft/{other}/lead").status == 204
+
     def lose_the_leader(self) -> None:
         """Kill the leader, see that the others have everything, and start it again."""
         leader = self.wait_leader()

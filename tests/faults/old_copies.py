@@ -96,7 +96,7 @@ def restored(
     if who == "leader" or new_leader:
         scene.wait_leader()
     if new_leader:
-        scene.lose_the_leader()
+        scene.change_the_leader()
     scene.come_back(*flags)
     scene.started_once_more()
     if len(scene.nodes) > 1 and all(outcome == HARMLESS for outcome in scene.seen.outcomes.values()):
