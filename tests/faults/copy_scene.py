@@ -317,11 +317,13 @@ class Scene(Cluster):
                 if code != 1 or "older copy" not in node.log().strip().splitlines()[-1]:
                     self.seen.outcomes[id] = f"started again with {code}"
 
-    def change_the_leader(self) -> None:
-        """Have another node lead that runs."""
-        leader = self.wait_leader()
-        other = next(node.id for node in self.running() if node.id != leader)
-        assert self.request(leader, "POST", f"/raft/{other}/lead").status == 204
+    def have_lead(self, id: int = 0) -> None:
+        """Have this node lead; 0: another one than leads, of those that run."""
+        leader = self.wait_ready()
+        id = id or next(node.id for node in self.running() if node.id != leader)
+        if id != leader:
+            assert self.request(leader, "POST", f"/raft/{id}/lead").status == 204
+            self.wait_ready()
 
     def lose_the_leader(self) -> None:
         """Kill the leader, see that the others have everything, and start it again."""

@@ -82,6 +82,8 @@ def restored(
         scene.copy()
     if started:
         scene.start_again()
+    if who == "leader":
+        scene.have_lead(victims[0])
     scene.go_on()
     if running:
         scene.put_back(how)
@@ -96,7 +98,7 @@ def restored(
     if who == "leader" or new_leader:
         scene.wait_leader()
     if new_leader:
-        scene.change_the_leader()
+        scene.have_lead()
     scene.come_back(*flags)
     scene.started_once_more()
     if len(scene.nodes) > 1 and all(outcome == HARMLESS for outcome in scene.seen.outcomes.values()):
