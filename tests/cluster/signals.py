@@ -123,7 +123,11 @@ def start_s(cluster: Cluster, *, as_pid_1: bool) -> float:
 
 
 def during_starts(
-    cluster: Cluster, number: signal.Signals, *, as_pid_1: bool = False, before: Callable[[], None] = lambda: None
+    cluster: Cluster,
+    number: signal.Signals,
+    *,
+    as_pid_1: bool = False,
+    before: Callable[[], None] = lambda: None,
 ) -> Seen:
     """The signal at moments spread over a start; after a SIGHUP the node has to serve, and is terminated then."""
     seen, pause = Seen(), threading.Event()

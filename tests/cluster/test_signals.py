@@ -1,11 +1,14 @@
 """Signals that come to a node while it starts, and those that do not end it."""
 
+import os
 import signal
 from pathlib import Path
+from time import monotonic
 
 from tests.cluster import signals
 from tests.cluster.harness import Cluster
 from tests.cluster.waiting import wait_until
+from tests.faults.tools import need
 
 
 def test_a_hangup_is_logged_and_the_node_goes_on_until_it_is_terminated(tmp_path: Path) -> None:
@@ -23,3 +26,21 @@ def test_every_request_in_flight_is_answered_when_a_node_without_a_majority_is_t
     assert seen.wrong == []
     assert seen.answers.total() == len(signals.WAITING)
     assert seen.codes == {0: 1}
+
+
+def test_a_node_that_is_pid_1_ends_with_0_when_it_is_terminated_before_it_has_started(tmp_path: Path) -> None:
+    need(("unshare",))
+    seen = signals.Seen()
+    with Cluster(tmp_path, 1) as cluster:
+        process, pid = signals.started(cluster, as_pid_1=True)
+        assert cluster.nodes[1].log() == ""
+        os.kill(pid, signal.SIGTERM)
+        signals.ended(seen, process, monotonic())
+    assert seen.wrong == []
+    assert seen.codes == {0: 1}
+
+
+def test_a_node_that_is_terminated_twice_ends_at_once(tmp_path: Path) -> None:
+    seen = signals.without_majority(tmp_path, leads=False, twice=True)
+    assert seen.wrong == []
+    assert seen.codes == {1: 1}

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 
-from tests.faults.copy_scene import CLUSTER, HARMLESS, HERE, Scene, Seen
+from tests.cluster.waiting import wait_until
+from tests.faults.copy_scene import CLUSTER, HARMLESS, HERE, SEEN_S, Scene, Seen
 from tests.faults.tools import POWER
 
 TOOLS = ("curl", "setpriv")
@@ -173,7 +174,7 @@ def without_a_majority(scene: Scene) -> None:
     scene.kill()
     for _ in range(STARTS):
         scene.start(victim)
-        scene.nodes[victim].wait_says("is ready")
+        wait_until(lambda: scene.nodes[victim].status(), SEEN_S, "it answers")
         scene.kill(victim)
     scene.come_back(with_them=[id for id in scene.nodes if id != victim])
 
@@ -251,7 +252,7 @@ def _ways() -> list[Way]:
         on_disks(
             "needed, volume back, same start, leader dies later",
             partial(needed, started=False, leader_dies_before=False),
-            (CLUSTER,),
+            (CLUSTER, HARMLESS),
         ),
         on_disks(
             "needed, volume back, a start between, leader dead",
