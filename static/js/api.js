@@ -13,6 +13,8 @@ import { HOME } from "./links.js";
 export const PAGE_SIZE = 100;
 
 const DEADLINE_MS = 15_000;
+/** A node that takes longer to say whether it has a leader is not one to go to. */
+const LOOK_MS = 3_000;
 const INVITE_S = 7 * 24 * 60 * 60;
 /** The most pages one walk takes: 100,000 rooms. Past that something is wrong with the links. */
 const PAGES_MAX = 100;
@@ -159,6 +161,31 @@ export function socketUrl(node) {
 export async function whyRefused() {
   const response = await ask(HOME, "ws", { method: "OPTIONS" });
   return response?.status === 403 ? (await readProblem(response)).message : "";
+}
+
+/**
+ * The first of these nodes that knows a leader; "" where none says so within some seconds.
+ * @param {string[]} nodes  URLs, each with a slash at its end
+ * @returns {Promise<string>}
+ */
+export async function findLed(nodes) {
+  const signal = AbortSignal.timeout(LOOK_MS);
+  const led = await Promise.all(nodes.map((node) => isLed(node, signal)));
+  return nodes.find((_, at) => led[at]) ?? "";
+}
+
+/**
+ * @param {string} node
+ * @param {AbortSignal} signal
+ * @returns {Promise<boolean>}
+ */
+async function isLed(node, signal) {
+  try {
+    const status = await (await fetch(new URL("raft", node), { signal })).json();
+    return status.Leader > 0;
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -29,15 +29,17 @@ const session = new Session(
   (room, post) => announcer.announce(room, post),
   (room) => announcer.announceDeletion(room),
   (room) => location.replace(linkRoom(room)),
+  (text) => composer.takeBack(text),
 );
 const nameView = new NameView(store, session, new AccountView(store, identity));
+const composer = new ComposerView(store, session, nameView);
 /** @type {{render: () => void}[]} in the order of painting */
 const views = [
   new HeadingView(store),
   new RoomsView(store, session),
   new TimelineView(store, session),
   new CompanyView(store),
-  new ComposerView(store, session, nameView),
+  composer,
   nameView,
   new StatusView(store, session),
   new DoorView(store, identity),

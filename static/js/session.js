@@ -28,6 +28,9 @@ const TEMPORARY_PAUSE_MS = 2_000;
 const RELOAD_PAUSE_MS = 3_000;
 /** That the reader types is said so often; what was said stands for six seconds. */
 const TYPING_PAUSE_MS = 2_500;
+/** The code of a message to a room that became private. */
+const ROOM_GONE = "room_gone";
+const CLOSED = "This room is private now, and you are not a member.";
 
 export class Session {
   /**
@@ -36,13 +39,15 @@ export class Session {
    * @param {(room: string, post: Post) => void} arrived  told of every post of somebody else that comes in live
    * @param {(room: string) => void} vanished  told of every room that is deleted
    * @param {(room: string) => void} moved  told of the next name of the room in view
+   * @param {(text: string) => void} returned  given what was written in the room in view and could not be sent
    */
-  constructor(store, identity, arrived, vanished, moved) {
+  constructor(store, identity, arrived, vanished, moved, returned) {
     this.store = store;
     this.identity = identity;
     this.arrived = arrived;
     this.vanished = vanished;
     this.moved = moved;
+    this.returned = returned;
     this.outbox = store.outbox;
     /** @type {Map<string, ReturnType<typeof setTimeout>>} ClientIds under way, each with the timer that gives up */
     this.underway = new Map();
@@ -236,7 +241,7 @@ export class Session {
 
   /** @param {boolean} resumed  what was missed comes by itself */
   welcome(resumed) {
-    if (!resumed && this.welcomed) this.store.forgetPosts(); // another cluster stands where the former one did
+    if (!resumed && this.welcomed) this.store.startOver(); // the server has lost what this page shows
     this.welcomed = true;
     this.store.company.forget();
     this.store.setMajority(true); // a node without one says so next
@@ -325,9 +330,25 @@ export class Session {
   refuse(refusal) {
     if (refusal.ClientId === null) return;
     this.land(refusal.ClientId);
-    if (refusal.Temporary) setTimeout(() => this.sendWaiting(), TEMPORARY_PAUSE_MS);
+    if (refusal.code === ROOM_GONE) this.giveBack(refusal.ClientId);
+    else if (refusal.Temporary) setTimeout(() => this.sendWaiting(), TEMPORARY_PAUSE_MS);
     else this.outbox.refuse(refusal.ClientId, refusal.detail);
     if (!refusal.Temporary) this.sendWaiting();
+  }
+
+  /**
+   * The room of this message became private without the reader.  What they wrote there goes back into the box, or stays
+   * where it is, not sent, until they come to that room.
+   * @param {string} clientId
+   */
+  giveBack(clientId) {
+    const room = this.outbox.posts.find((pending) => pending.ClientId === clientId)?.RoomName;
+    if (room === undefined) return;
+    this.store.closeRoom(room);
+    if (room !== this.store.current) return this.outbox.refuse(clientId, CLOSED);
+    const pending = this.outbox.inRoom(room).filter(({ Refusal }) => Refusal === undefined);
+    for (const { ClientId } of pending) this.outbox.remove(ClientId);
+    this.returned(pending.map(({ Message }) => Message).join("\n"));
   }
 
   /** @param {import("./types.js").Connection} connection */

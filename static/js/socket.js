@@ -5,9 +5,10 @@
 // - A frame's cursor is taken over only after its owner has been handed the frame, so nothing is skipped on resume.
 // - Each try goes to the next of all nodes that were ever named to this page, after a full-jitter pause (random
 //   between 0 and a bound that doubles from 0.5 to 20 s): a failover disconnects everybody at the same moment.
+// - A node that has lost the majority is left for one that has a leader, if another one says so.
 // - The browser hides protocol pings, so a silent connection is probed with `ping` and given up when nothing comes.
 
-import { socketUrl, whyRefused } from "./api.js";
+import { findLed, socketUrl, whyRefused } from "./api.js";
 import { SpareTicket } from "./tickets.js";
 
 /** @typedef {import("./types.js").Connection} Connection */
@@ -21,7 +22,11 @@ const PAUSE_MAX_MS = 20_000;
 const GREETING_MS = 8_000;
 /** Silence after which a `ping` goes out, and the same again until the connection counts as dead. */
 const QUIET_MS = 20_000;
+/** A node without a majority is left after this and up to as much again: an election is over by then. */
+const LEAVE_MS = 3_000;
 const TURNED_AWAY = 1008;
+/** The cursor is of a history that the server has lost. */
+const START_OVER = "start_over";
 /** The refusals that mean the same. */
 const STRANGER = ["login_needed", "bad_token"];
 
@@ -50,6 +55,8 @@ export class ChatSocket {
     this.socket = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} runs while the node has no majority */
+    this.leaving = undefined;
     this.ticket = new SpareTicket(() => this.send({ Action: "ticket" }));
     /** @type {Map<string, (page: History | null) => void>} who waits for a page, by the ClientId of the question */
     this.lookers = new Map();
@@ -158,7 +165,7 @@ export class ChatSocket {
     else if (frame.Limited) this.events.limited(frame.Limited);
     else if (frame.Event) this.events.happening(frame.Event);
     else if (frame.Presence) this.events.presence(frame.Presence);
-    else if (frame.Cluster) this.events.cluster(frame.Cluster);
+    else if (frame.Cluster) this.noteMajority(frame.Cluster);
     else if (frame.Typing) this.events.typing(frame.Typing);
     else if (frame.Error) this.refuse(frame.Error);
     else if (frame.History) this.show(frame.History.ClientId, frame.History);
@@ -185,7 +192,7 @@ export class ChatSocket {
    */
   refuse(refusal) {
     if (this.show(refusal.ClientId, null)) return;
-    if (this.greeted) return this.events.refusal(refusal);
+    if (this.greeted && refusal.code !== START_OVER) return this.events.refusal(refusal);
     if (STRANGER.includes(refusal.code)) return this.end(TURNED_AWAY);
     if (refusal.Temporary || this.cursor === null) return this.retry();
     this.cursor = null;
@@ -201,6 +208,34 @@ export class ChatSocket {
     const known = new Set([current, ...this.nodes, ...urls.map(nodeOf).filter(Boolean)]);
     this.nodes = [...known];
     this.turn = 0;
+  }
+
+  /** @param {{Majority?: boolean}} cluster */
+  noteMajority(cluster) {
+    this.events.cluster(cluster);
+    this.stay();
+    if (cluster.Majority === false) this.leaveLater();
+  }
+
+  leaveLater() {
+    this.leaving = setTimeout(() => void this.leave(), LEAVE_MS * (1 + Math.random()));
+  }
+
+  /** Stay at this node. */
+  stay() {
+    clearTimeout(this.leaving);
+    this.leaving = undefined;
+  }
+
+  /** Go to a node that has a leader, where another one says so; else look again later. */
+  async leave() {
+    const { leaving, node } = this;
+    const other = await findLed(this.nodes.filter((known) => known !== node));
+    if (this.leaving !== leaving) return; // the majority is back, or the connection lost
+    if (other === "") return this.leaveLater();
+    this.turn = this.nodes.indexOf(other);
+    this.lostAt ||= Date.now();
+    this.connect();
   }
 
   probe() {
@@ -222,6 +257,7 @@ export class ChatSocket {
   drop() {
     this.greeted = false;
     this.opened = false;
+    this.stay();
     for (const clientId of [...this.lookers.keys()]) this.show(clientId, null);
     if (this.socket === null) return;
     this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;

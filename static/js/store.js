@@ -35,6 +35,8 @@ export class Store {
     this.connection = { phase: "connecting", node: HOME, retryAt: 0, lostAt: Date.now() };
     this.hasMajority = true;
     this.refused = "";
+    /** Has the server lost what this page showed?  Until the reader has seen it. */
+    this.startedOver = false;
     this.user = recall("user");
     /** @type {import("./types.js").Account | null} null until the server has said */
     this.account = null;
@@ -58,8 +60,8 @@ export class Store {
     let room = this.rooms.get(name);
     if (room === undefined) {
       room = {
-        name, title: name, topic: "", archived: false, posts: [], exists: false, deleted: false, loaded: "no", fromStart: false,
-        older: "no", unread: 0, newestId: 0,
+        name, title: name, topic: "", archived: false, posts: [], exists: false, deleted: false, closed: false, loaded: "no",
+        fromStart: false, older: "no", unread: 0, newestId: 0,
       };
       this.rooms.set(name, room);
       this.roomsVersion += 1;
@@ -104,6 +106,7 @@ export class Store {
     room.title = title;
     room.topic = Topic;
     room.archived = Archived;
+    room.closed = false;
     this.noteExistence(room);
     this.changed();
   }
@@ -310,13 +313,32 @@ export class Store {
     this.changed();
   }
 
-  /** Nothing that was read before holds any longer. */
-  forgetPosts() {
-    for (const room of this.rooms.values()) {
-      const blank = { posts: [], exists: false, deleted: false, loaded: "no", fromStart: false, unread: 0, newestId: 0 };
-      Object.assign(room, blank);
-    }
+  /**
+   * Nothing that was read before holds any longer: drop all rooms.  What is still on its way for them comes to objects
+   * that nobody shows.  What waits to be sent, and what is begun in the box, stays.
+   */
+  startOver() {
+    this.rooms = new Map();
+    this.presentNames = new Map();
+    this.listed = "loading";
+    this.startedOver = true;
+    if (this.current !== null) this.room(this.current);
     this.roomsVersion += 1;
+    this.changed();
+  }
+
+  /** The reader knows that the page has started over. */
+  noteStartSeen() {
+    this.startedOver = false;
+    this.changed();
+  }
+
+  /**
+   * A message was refused because the room became private without the reader.
+   * @param {string} name
+   */
+  closeRoom(name) {
+    this.room(name).closed = true;
     this.changed();
   }
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Semaphore
 
@@ -12,6 +13,7 @@ from raft.disk import RealDisk
 from raft.endpoint import Endpoint
 from raft.errors import CorruptLog, Unavailable
 from raft.housekeeping import Housekeeper
+from raft.identity import load_or_create, save
 from raft.membership import AddMember
 from raft.messages import Entry, SnapshotMeta
 from raft.receiving import SPARE_BYTES
@@ -141,6 +143,31 @@ def test_a_new_member_joins_by_a_snapshot_and_gets_its_vote(street: Street) -> N
     same_on_all(street)
     assert fourth.memory.restored == [meta.index]
     assert fourth.result_of(b"3") == 3
+
+
+def test_the_generation_outlives_a_compaction_and_reaches_a_member_that_joins_by_the_snapshot(tmp_path: Path) -> None:
+    street = Street(tmp_path, 1)
+    street.found()
+    only = street[1]
+    say(only, 1)
+    assert only.member.generation == ""
+    only.stop()
+    save(RealDisk(), only.path, replace(load_or_create(RealDisk(), only.path, 1), generation="ab12"))
+    only.start()
+    assert only.member.generation == "ab12"  # before it is committed
+    say(only, 2)
+    rewritten(only)
+    only.stop()
+    only.start()
+    assert only.member.generation == "ab12"
+    second = street.add(2)
+    second.incarnate()
+    street.leader().member.change(AddMember(2, second.port.url))
+    second.start(cluster_id=only.member.cluster_id)
+    same_on_all(street)
+    assert second.memory.restored
+    assert second.member.generation == "ab12"
+    street.close()
 
 
 def test_a_member_without_room_for_a_snapshot_goes_on_and_takes_it_when_there_is_room(

@@ -88,6 +88,15 @@ export class ComposerView {
     this.input.style.height = `${Math.min(this.input.scrollHeight, HEIGHT_MAX_PX)}px`;
   }
 
+  /**
+   * Put what could not be sent back, before what is there by now.
+   * @param {string} text
+   */
+  takeBack(text) {
+    this.input.value = [text, this.input.value].filter(Boolean).join("\n");
+    this.noticeInput();
+  }
+
   renderCount() {
     const count = countCodePoints(this.input.value);
     const over = count > MESSAGE_MAX;

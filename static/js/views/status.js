@@ -10,6 +10,7 @@ import { find, setText } from "../dom.js";
 
 const PATIENCE_MS = 5_000;
 const TICK_MS = 500;
+const STARTED_OVER = "The server was restored from an older copy. This page now shows what it has.";
 const NO_MAJORITY = "Read-only: the cluster has no majority. What you write is kept and sent later.";
 
 export class StatusView {
@@ -28,6 +29,9 @@ export class StatusView {
     this.ticking = undefined;
     this.retry = find("retry-now", HTMLButtonElement);
     this.retry.addEventListener("click", () => session.retryNow());
+    this.restored = find("restored", HTMLElement);
+    this.restoredWords = find("restored-words", HTMLElement);
+    find("restored-ok", HTMLButtonElement).addEventListener("click", () => store.noteStartSeen());
   }
 
   render() {
@@ -41,6 +45,8 @@ export class StatusView {
     setText(this.noticeWords, this.tellNotice(lost));
     this.dot.title = this.tellNotice(lost);
     this.retry.hidden = phase === "open";
+    this.restored.hidden = !this.store.startedOver;
+    setText(this.restoredWords, this.store.startedOver ? STARTED_OVER : "");
     setText(this.countdown, phase === "waiting" ? tellPause(retryAt - Date.now()) : phase === "open" ? "" : "Trying…");
   }
 

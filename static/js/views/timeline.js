@@ -16,6 +16,8 @@ import { makePendingRow, makePostRows } from "./posts.js";
 const END_PX = 100;
 /** Older posts are fetched when the reader comes this close to the first one. */
 const START_PX = 600;
+const CLOSED =
+  "This room is private now, and you are not a member. Your message was not sent: its text is in the box below.";
 
 export class TimelineView {
   /**
@@ -34,6 +36,8 @@ export class TimelineView {
     this.kept = new Map();
     /** @type {string | null} */
     this.shown = null;
+    /** @type {Room | null} */
+    this.room = null;
     this.following = true;
     /** The newest post that was shown at the end of the view. */
     this.seenId = 0;
@@ -47,7 +51,7 @@ export class TimelineView {
   render() {
     const room = this.store.currentRoom;
     if (room === null) return;
-    if (room.name !== this.shown) this.begin(room);
+    if (room.name !== this.shown || room !== this.room) this.begin(room);
     if (this.noticeWriting(room)) this.following = true;
     if (this.following) this.store.trim(room);
     const anchor = this.following ? null : this.findAnchor();
@@ -64,6 +68,7 @@ export class TimelineView {
   /** @param {Room} room */
   begin(room) {
     this.shown = room.name;
+    this.room = room; // another one of the same name has other posts under the same Ids
     this.following = true;
     this.written = 0;
     this.kept.clear();
@@ -118,7 +123,8 @@ export class TimelineView {
       return offerAgain(this.tail, "The messages could not be loaded. ", () => void this.session.reload(room));
     }
     const empty = this.list.childElementCount === 0;
-    if (empty && room.deleted) setText(this.tail, "This room was deleted. Whoever writes here makes it anew.");
+    if (room.closed) setText(this.tail, CLOSED);
+    else if (empty && room.deleted) setText(this.tail, "This room was deleted. Whoever writes here makes it anew.");
     else if (empty && room.loaded === "yes") setText(this.tail, "It is quiet in here. Write the first message.");
     else setText(this.tail, empty ? "Loading…" : "");
   }
