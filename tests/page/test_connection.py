@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.cluster.harness import Cluster
+from tests.cluster.older_copy import take_copy
 from tests.page.reader import Reader, Wire, expect_messages, say, stored, wait_connected, wait_disconnected
 
 
@@ -148,3 +149,73 @@ def test_a_post_that_failed_for_now_is_sent_again_in_its_order(cluster: Cluster,
     expect_messages(page, "one", "two")
     assert stored(cluster, "general") == [("ann", "one"), ("ann", "two")]
     assert cluster.request(1, "GET", "/rooms/general").json()[0]["ClientId"] == client_id
+
+
+def test_a_page_of_a_history_that_is_lost_starts_over_and_sends_what_waited_once(
+    cluster: Cluster, reader_of_outage: Reader
+) -> None:
+    cluster.post(1, "general", "one", user="bob")
+    put_back = take_copy(cluster)
+    page = reader_of_outage.open("/#/rooms/general")
+    cluster.post(1, "kitchen", "lost with its room", user="bob")
+    for message in ("lost", "lost too", "lost as well"):
+        cluster.post(1, "general", message, user="bob")
+    say(page, "mine, lost")
+    expect_messages(page, "one", "lost", "lost too", "lost as well", "mine, lost")
+    expect(page.locator("#rooms a")).to_have_text(["general", "kitchen1 unread"])
+    cluster.kill(1)
+    wait_disconnected(page)
+    say(page, "kept")
+    say(page, "kept too")
+    page.fill("#message", "a draft")
+    put_back()
+    page.dispatch_event("#retry-now", "click")
+    wait_connected(page)
+    expect_messages(page, "one", "kept", "kept too")
+    expect(page.locator("#restored-words")).to_have_text(
+        "The server was restored from an older copy. This page now shows what it has."
+    )
+    expect(page.locator("#rooms a")).to_have_text(["general"])
+    assert page.input_value("#message") == "a draft"
+    cluster.post(1, "general", "new", user="bob")
+    say(page, "mine")
+    expect_messages(page, "one", "kept", "kept too", "new", "mine")
+    assert [message for _, message in stored(cluster, "general")] == ["one", "kept", "kept too", "new", "mine"]
+    page.click("#restored-ok")
+    expect(page.locator("#restored")).to_be_hidden()
+
+
+@pytest.mark.parametrize("cluster", [3], indirect=True)
+def test_a_page_leaves_a_node_without_a_majority_for_one_that_has_a_leader(
+    cluster: Cluster, wired: tuple[Page, Wire]
+) -> None:
+    page, wire = wired
+    say(page, "one")
+    expect_messages(page, "one")
+    words = page.locator("#connection-words")
+    expect(words).to_have_text(re.compile(f":{cluster.nodes[1].port}$"))
+    wire.tell({"Cluster": {"Majority": False}})
+    expect(words).to_have_text("Read-only")
+    others = "|".join(str(cluster.nodes[id].port) for id in (2, 3))
+    expect(words).to_have_text(re.compile(f":({others})$"))
+    expect(page.locator("#offline")).to_be_hidden()
+    say(page, "two")
+    expect_messages(page, "one", "two")
+    assert stored(cluster, "general", node=2) == [("ann", "one"), ("ann", "two")]
+
+
+@pytest.mark.parametrize("cluster", [3], indirect=True)
+def test_a_page_stays_where_the_majority_comes_back(cluster: Cluster, wired: tuple[Page, Wire]) -> None:
+    page, wire = wired
+    page.clock.install()
+    counts = "looks = 0; const ask = fetch; fetch = (url, more) => ((looks += /raft$/.test(url)), ask(url, more));"
+    page.add_init_script(counts)
+    page.reload()
+    wait_connected(page)
+    for majority, phase in ((False, "read-only"), (True, "open")):
+        wire.tell({"Cluster": {"Majority": majority}})
+        expect(page.locator("#connection")).to_have_attribute("data-phase", phase)
+    page.clock.fast_forward(10_000)
+    say(page, "one")
+    expect_messages(page, "one")
+    assert page.evaluate("looks") == 0

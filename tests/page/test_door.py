@@ -192,3 +192,28 @@ def test_an_open_page_asks_for_a_login_once_the_cluster_does(browser: Browser, t
         wait_login(cluster)
         expect(page.locator("#door-heading")).to_have_text("Welcome")
         leave(reader)
+
+
+def test_a_message_to_a_room_that_became_private_goes_back_into_the_box(browser: Browser, guarded: Cluster) -> None:
+    people = People(guarded)
+    assert people.post("ann", 1, "hello", room="plans").status == 201
+    reader, page = newcomer(browser, guarded, "/#/rooms/plans")
+    come_in(page, "bob")
+    expect_messages(page, "hello")
+    private = {"Visibility": "private", "Members": ["ann"]}
+    assert people.request("ann", 1, "PATCH", "/rooms/plans", private).status == 200
+    expect(page.locator("#timeline-tail")).to_contain_text("was deleted")
+    say(page, "for your eyes only")
+    expect(page.locator("#timeline-tail")).to_have_text(
+        "This room is private now, and you are not a member. Your message was not sent: its text is in the box below."
+    )
+    expect(page.locator("#message")).to_have_value("for your eyes only")
+    expect(page.locator(".post")).to_have_count(0)
+    say(page, "for your eyes only, again")
+    expect(page.locator("#message")).to_have_value("for your eyes only, again")
+    assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('outbox'))") == []
+    assert people.request("bob", 1, "PUT", "/rooms/plans").status == 201  # a new room of that name
+    page.press("#message", "Enter")
+    expect_messages(page, "for your eyes only, again")
+    expect(page.locator("#timeline-tail")).to_be_empty()
+    leave(reader)
