@@ -16,9 +16,12 @@ from chat.app import create_app
 from chat.commands import OPERATOR, Actor, encode
 from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
+from chat.commands.rooms import ChangeRoom
 from chat.link import HubLimits
 from chat.serving import Server
+from chat.state.details import PRIVATE
 from chat.state.events import PostEvent
+from chat.state.results import RoomChanged
 from chat.state.settings import INVITE, LOGIN
 from chat.stream import Streams
 from tests.chat.people import ROLES, new_user
@@ -407,6 +410,43 @@ def test_where_there_is_a_login_a_stream_is_its_tokens_and_ends_with_it(node: St
         node.post_as("eve", "general", "after")
         assert bob.hear_to_the_end() == []
         assert posts(eve, 1) == ["after"]
+
+
+def test_a_stream_is_told_that_a_room_which_turns_private_is_gone_live_and_on_resuming(node: StreamingNode) -> None:
+    node.replica.commit(encode(SetAuth(Actor(OPERATOR), LOGIN, INVITE)))
+    for name, role in ROLES.items():
+        node.replica.commit(encode(new_user(Actor(OPERATOR), name, role)))
+    for name in ("ann", "bob", "eve"):
+        node.log_in(name, name)
+    node.post_as("bob", "plans", "public")
+    with (
+        Follower(node.events.port, name="bob") as bob,
+        Follower(node.events.port, name="eve") as eve,
+        Follower(node.events.port, "?rooms=plans", name="eve") as of_the_room,
+    ):
+        for follower in (bob, eve, of_the_room):
+            assert "Hello" in follower.hear()
+        node.settle()
+        before = eve.last_id
+        by = node.state.ask(lambda tables: tables.tokens_of["bob"][-1])
+        changed = node.replica.commit(
+            encode(ChangeRoom(Actor(by, "bob"), "plans", visibility=PRIVATE, members=("bob",), drawn="aaaaaaaaaa"))
+        )
+        assert isinstance(changed, RoomChanged), changed
+        for follower in (eve, of_the_room):
+            told = happening(follower)
+            assert told["Event"] == {"Type": "RoomDeleted", "RoomName": "plans"}
+            assert follower.last_id == told["Cursor"]
+        assert happening(bob)["Event"]["Type"] == "RoomChanged"
+    with Follower(node.events.port, "?rooms=plans", before, name="eve") as again:
+        assert happening(again)["Event"] == {"Type": "RoomDeleted", "RoomName": "plans"}
+
+
+def happening(follower: Follower) -> dict[str, Any]:
+    """The next event, whatever else is told."""
+    while "Event" not in (frame := follower.hear()):
+        pass
+    return frame
 
 
 def posts(follower: Follower, count: int) -> list[str]:
