@@ -77,6 +77,7 @@ PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s
 HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init system waits
 DRAIN_S = 2.0
 PROGRESS_S = 1.0
+LISTEN_LOOK_S = 0.05
 GARBAGE = (20_000, 50, 100)  # thresholds of the collector: hardly anything here is a cycle, and looking costs 8 %
 REWRITE = "rewrite-log"  # the sub-command of the node's own child
 SUB_COMMANDS = {"user": user.main, "auth": auth.main, "clock": clock.main}
@@ -263,6 +264,10 @@ class NodeProcess:
         while not member.wait_applied(committed, PROGRESS_S):
             progress(member.last_applied, committed)
             if self._ended.is_set():
+                return
+        self._why_blank = "this member runs on a copy and listens whether others know it"
+        while member.listens:
+            if self._ended.wait(LISTEN_LOOK_S):
                 return
         state.on_applied = hub.publish  # not before: nobody listens to what is long past
         state.on_restored = hub.skip_to

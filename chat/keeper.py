@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Event
 
-from chat.commands import LEVEL, Command, encode
+from chat.commands import COMMANDS_LEVEL, Command, encode
 from chat.commands.accounts import Used
 from chat.commands.cluster import Begin, SetAuth
 from chat.commands.posts import Mark
@@ -97,7 +97,7 @@ class Keeper:
             return None
 
     def _due(self) -> Command | None:
-        if self._replica.level < LEVEL:
+        if self._replica.level < COMMANDS_LEVEL:
             return None
         of_any_node = self._due_auth() or self._due_marks() or self._due_uses()
         return of_any_node or (self._due_as_leader() if self._replica.leads else None)

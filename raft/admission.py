@@ -4,17 +4,29 @@ A wiped disk under an old id has forgotten its votes and what it acknowledged; i
 voter nor as a holder of entries.  So every RPC and every answer says who speaks, and is refused where the committed
 configuration knows that id by another incarnation.
 
+So is a member on an older copy of its data directory, which has forgotten a part of the same: boots.py has the rules.
+The newest configuration in the log here is asked for that, committed or not.  Where the member asked, the refusal tells
+it; where it answered, it is told by RecordedBoot, since nobody else may ever do.
+
 So is a program that cannot read all that the log may hold.  It is told so as early as it can be: before it joins, at
 its start, or at the latest by the configuration that comes before anything it does not know.
 """
 
-from raft.errors import RefusedPeer, StartRefused
+import json
+import logging
+
+from raft.boots import is_of_older_copy
+from raft.errors import OlderCopy, RefusedPeer, StartRefused
 from raft.membership import Configuration
 from raft.messages import Sender
 
+logger = logging.getLogger(__name__)
 
-def check_sender(sender: Sender, own_cluster_id: str, committed: Configuration) -> None:
-    """Raises RefusedPeer.
+DETAIL_POINTS_MAX = 500  # of a refusal's words, for the log
+
+
+def check_sender(sender: Sender, own_cluster_id: str, committed: Configuration, newest: Configuration) -> None:
+    """Raises RefusedPeer.  `newest`: the configuration in force, committed or not.
 
     An id that is not known here, or not by incarnation yet, may speak where it names this cluster: it may have been
     added by an entry that has not arrived here.
@@ -34,6 +46,7 @@ def check_sender(sender: Sender, own_cluster_id: str, committed: Configuration) 
             f"member {sender.id} was known with another data directory: put that back, or remove the member and add "
             "it under a new id",
         )
+    check_boots(sender.id, sender.boots, newest)
     if sender.level < committed.level:
         raise RefusedPeer(
             "old_level",
@@ -42,6 +55,40 @@ def check_sender(sender: Sender, own_cluster_id: str, committed: Configuration) 
         )
     if not known and not same_cluster:
         raise RefusedPeer("unknown_member", f"member {sender.id} is not known here")
+
+
+def check_boots(id: int, boots: tuple[int, ...], newest: Configuration) -> None:
+    """Whether the directory with these boots is that of member `id` as the log here knows it.  Raises OlderCopy."""
+    member = newest.members.get(id)
+    if member is not None and is_of_older_copy(boots, member.boot):
+        raise OlderCopy(
+            id,
+            member.boot,
+            f"member {id} runs on an older copy of its data directory, which lacks its start {member.boot}: "
+            f"its votes and acknowledgements do not count; remove member {id} and add a new id",
+        )
+
+
+def read_refusal(body: bytes) -> tuple[str, str, str]:
+    """(code, detail, cluster id) of an error that endpoint.py sent."""
+    try:
+        problem = json.loads(body)
+        return str(problem["code"]), str(problem["detail"])[:DETAIL_POINTS_MAX], str(problem.get("cluster_id", ""))
+    except (ValueError, KeyError, TypeError):
+        return "", "an answer that cannot be read", ""
+
+
+class OlderCopies:
+    """Says in the log which members run on older copies: each start of one once."""
+
+    def __init__(self) -> None:
+        self._said: dict[int, str] = {}  # by member; only of those in a configuration
+
+    def note(self, error: OlderCopy) -> None:
+        """A member was refused; any thread, under no lock."""
+        if self._said.get(error.member) != str(error):
+            self._said[error.member] = str(error)
+            logger.error("%s", error)
 
 
 def cluster_named_by(sender: Sender, own_cluster_id: str, committed: Configuration) -> str:

@@ -10,11 +10,17 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from raft.errors import RaftError
+from raft.membership import Configuration
 from raft.node import Node, Ready, Role
 
 T = TypeVar("T")
 Told = list[Callable[[], None]]  # calls to make when the lock is free
 Standing = tuple[Role, int, int]  # (role, term, leader id; 0: none known)
+
+
+def configurations(node: Node) -> tuple[Configuration, Configuration]:
+    """The newest committed one, and the one in force."""
+    return node.committed_configuration, node.configuration
 
 
 class Door:

@@ -5,6 +5,7 @@ for them, commits and reads to the applier.  Its thread, *tick*, is the election
 no leader.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,12 +15,14 @@ from raft.clocks import Clocks, follow_leap, settle
 from raft.contact import Contact
 from raft.door import Door, Told
 from raft.flusher import Flusher
-from raft.messages import AppendEntries, InstallSnapshot, Message, Propose, Reply
+from raft.messages import AppendEntries, InstallSnapshot, Message, Propose, Reply, RequestVote
 from raft.node import Node, Ready, Role
 from raft.peers import Peers
 from raft.proposals import Proposals
 from raft.storage import Storage
 from raft.wire import Answer
+
+logger = logging.getLogger(__name__)
 
 TICKS_PER_HEARTBEAT = 4
 
@@ -50,6 +53,7 @@ class Driver:
         self._clocks = clocks
         self._tick_s = heartbeat_ms / 1000 / TICKS_PER_HEARTBEAT
         self._on_tick = on_tick
+        self._short_logs: dict[int, int] = {}  # by member: which committed index a candidate lacked, as last said
         self._replies: dict[int, Callable[[Answer], None]] = {}  # RPCs that wait for the Node's reply, by request
         door.on_ready = self._dispatch_locked
 
@@ -64,8 +68,12 @@ class Driver:
 
     def serve(self, request: int, message: Message, done: Callable[[Answer], None]) -> None:
         """Step a peer's message; `done` gets the reply, when it may be given.  Raises InvalidMessage."""
+        lacked = 0
 
         def act(node: Node) -> None:
+            nonlocal lacked
+            if isinstance(message, RequestVote) and message.last_log_index < node.known_committed:
+                lacked = node.known_committed
             self._replies[request] = done
             try:
                 node.step(message)
@@ -81,6 +89,17 @@ class Driver:
         self._door.enter(act, flushes=flushes)
         if flushes:
             self.flusher.flush()
+        if lacked and isinstance(message, RequestVote):
+            self._say_short_log(message, lacked)
+
+    def _say_short_log(self, message: RequestVote, committed: int) -> None:
+        if self._short_logs.get(message.source) != committed:
+            self._short_logs[message.source] = committed
+            logger.info(
+                "member %d gets no vote: its log ends at index %d, and index %d is committed; it lags, or runs on an "
+                "older copy",
+                message.source, message.last_log_index, committed,
+            )  # fmt: skip
 
     # The Ready
 

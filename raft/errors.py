@@ -47,13 +47,22 @@ class OtherFormat(InvalidMessage):
 class RefusedPeer(RaftError):
     """The sender is not a member of this cluster, or not the process that it was: RPC refused, nothing done.
 
-    `code` is one of "other_cluster", "other_incarnation", "removed", "unknown_member", "old_level",
-    "not_ready".
+    `code` is one of "other_cluster", "other_incarnation", "older_copy", "removed", "unknown_member", "old_level",
+    "not_ready"; "diverged" is said by a member that ends for the reason in the text.
     """
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
+
+
+class OlderCopy(RefusedPeer):
+    """The sender runs on an older copy of its data directory: the cluster has recorded its start `boot` since."""
+
+    def __init__(self, member: int, boot: int, detail: str) -> None:
+        super().__init__("older_copy", detail)
+        self.member = member
+        self.boot = boot
 
 
 class NotLeader(RaftError):

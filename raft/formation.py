@@ -60,7 +60,8 @@ class Formation:
     def sender(self) -> Sender:
         """How this member introduces itself."""
         identity = self.identity
-        return Sender(identity.id, identity.incarnation, identity.cluster_id, self._advertise, self._level)
+        boots = identity.boots
+        return Sender(identity.id, identity.incarnation, identity.cluster_id, self._advertise, self._level, boots)
 
     def hello(self) -> HelloReply:
         """What others are told that ask.  Raises RefusedPeer: formed already, and about to start."""

@@ -12,13 +12,13 @@ from http import HTTPStatus
 from math import inf
 from queue import SimpleQueue
 
+from raft.admission import check_sender, read_refusal
 from raft.applier import Applier, Read
-from raft.door import Door
-from raft.errors import InvalidMessage, NotLeader, RaftError, Unavailable
+from raft.door import Door, configurations
+from raft.errors import InvalidMessage, NotLeader, RaftError, RefusedPeer, Unavailable
 from raft.flusher import Flusher
 from raft.messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.node import Node
-from raft.peers import read_refusal
 from raft.proposals import Proposals, Waiting
 from raft.queues import drain, drain_nowait
 from raft.transport import Addresses, Connection
@@ -76,8 +76,10 @@ class Leader:
                 raise NotTaken(f"member {call.target} refused: {read_refusal(body)[1]}")
             if status != HTTPStatus.OK:
                 raise ConnectionError(f"member {call.target} refused: {read_refusal(body)[1]}")
-            return decode_answer(body)[1]
-        except InvalidMessage as error:
+            sender, answer = decode_answer(body)
+            check_sender(sender, self._sender().cluster_id, *self._door.look(configurations))
+            return answer
+        except (InvalidMessage, RefusedPeer) as error:
             raise ConnectionError(str(error)) from None
 
     def leave(self) -> None:

@@ -7,7 +7,8 @@ has grown, durably, before anything else happens in a start, by a random number:
 Each start makes the file PLACE anew, and identity.json names what no copy keeps of it: the inode number and its
 generation.  A copy or a restore in place is found out by that: a member that comes back older could lose what it has
 acknowledged (Raft §5.2, §5.4), and two of it would vote twice.  identity.json names the old and the new PLACE while
-that changes, so that a crash in between starts.  A roll back of the whole volume keeps PLACE: only others can know.
+that changes, so that a crash in between starts.  A roll back of the whole volume keeps PLACE: only others can know,
+by `boots` (boots.py).
 The file is replaced as a whole (temp, fsync, rename, directory fsync): a crash leaves the old one or the new one.
 """
 
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from raft.boots import is_list_of_boots, with_boot
 from raft.disk import TEMPORARY_SUFFIX, Closeable, Disk, Marks, create_durably, read_all
 from raft.errors import DiskFailed, StartRefused
 
@@ -57,6 +59,7 @@ class Identity:
     places: tuple[Marks, ...] = ()  # of PLACE; two while it changes; none before the first start has come to its end
     refused: str = ""  # why no start may follow; "" for none
     generation: str = ""  # hex digits, to be committed: a sole voter started from a copy ("" else)
+    boots: tuple[int, ...] = ()  # the last one known to be recorded and all since; `boot` is the last of them
 
 
 def lock_directory(disk: Disk, data_dir: Path) -> Closeable:
@@ -113,9 +116,15 @@ def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[
     if found is not None and found.refused:
         raise StartRefused(f"data directory {data_dir} is an older copy: {found.refused}")
     identity = found or Identity(id, random_bytes(INCARNATION_BYTES).hex(), 0)
-    identity = replace(identity, boot=identity.boot + 1 + _random_31_bits(random_bytes))
+    identity = _with_boot(identity, identity.boot + 1 + _random_31_bits(random_bytes))
     save(disk, data_dir, identity)
     return identity
+
+
+def _with_boot(identity: Identity, boot: int) -> Identity:
+    """A file of an earlier version names its last boot only."""
+    known = identity.boots or ((identity.boot,) if identity.boot else ())
+    return replace(identity, boot=boot, boots=with_boot(known, boot))
 
 
 def settle(disk: Disk, data_dir: Path, identity: Identity, *, alone: bool, moved: bool) -> Identity:
@@ -138,7 +147,7 @@ def settle(disk: Disk, data_dir: Path, identity: Identity, *, alone: bool, moved
             f"with --moved; else remove member {identity.id} and add a new id"
         )
     if copied or moved:
-        identity = replace(identity, boot=identity.boot + MOVED_LEAP + _random_31_bits(os.urandom))
+        identity = _with_boot(identity, identity.boot + MOVED_LEAP + _random_31_bits(os.urandom))
     if copied and alone:
         identity = replace(identity, generation=os.urandom(GENERATION_BYTES).hex())
     return _with_new_place(disk, data_dir, identity, old)
@@ -197,6 +206,8 @@ def encode(identity: Identity) -> bytes:
         "Founders": founders,
         "Joining": identity.joining,
     }
+    if identity.boots:
+        value["Boots"] = list(identity.boots)
     if identity.places:
         value["Places"] = [list(place) for place in identity.places]
     if identity.refused:
@@ -216,6 +227,7 @@ def decode(data: bytes) -> Identity:
         id=value.integer("Id"),
         incarnation=value.text("Incarnation"),
         boot=value.integer("Boot"),
+        boots=_boots(value.items("Boots"), value.integer("Boot")) if value.has("Boots") else (),
         cluster_id=value.text("ClusterId"),
         founders={int(id): _founder(_Members(one)) for id, one in value.mapping("Founders").items()},
         joining=value.flag("Joining"),
@@ -223,6 +235,12 @@ def decode(data: bytes) -> Identity:
         refused=value.text("Refused") if value.has("Refused") else "",
         generation=value.text("Generation") if value.has("Generation") else "",
     )
+
+
+def _boots(value: list[object], boot: int) -> tuple[int, ...]:
+    if not is_list_of_boots(value) or value[-1:] != [boot]:
+        raise ValueError("Boots is not an ascending list that ends with Boot")
+    return tuple(number for number in value if isinstance(number, int))
 
 
 def _places(value: list[object]) -> tuple[Marks, ...]:

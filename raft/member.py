@@ -7,17 +7,27 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from random import Random
+from typing import Any
 
 from raft.administration import Administration
-from raft.admission import check_level, check_sender, cluster_named_by
+from raft.admission import (
+    OlderCopies,
+    check_boots,
+    check_level,
+    check_sender,
+    cluster_named_by,
+    read_refusal,
+)
 from raft.applier import Applier
+from raft.boots import is_of_older_copy, since_recorded
 from raft.clocks import Clocks
 from raft.contact import Contact
 from raft.damage import Damage
-from raft.door import Door, Standing
+from raft.door import Door, Standing, configurations
 from raft.driver import Driver
 from raft.errors import (
     ChangeRefused,
@@ -25,7 +35,9 @@ from raft.errors import (
     DiskFailed,
     DiskFull,
     Diverged,
+    InvalidMessage,
     NotLeader,
+    OlderCopy,
     Overloaded,
     RaftError,
     RefusedPeer,
@@ -52,6 +64,8 @@ from raft.messages import (
     ProposeReply,
     ReadIndex,
     ReadIndexReply,
+    RecordedBoot,
+    Request,
     Sender,
     SnapshotChunk,
     SnapshotChunkReply,
@@ -71,6 +85,7 @@ from raft.wire import Answer, Call
 logger = logging.getLogger(__name__)
 
 
+ANSWERED_S = 0.3  # after which a refusal has reached the leader, before the process ends
 POLL_S = 0.01  # how often a leader is looked for, by a caller that has a thread to wait in
 
 
@@ -129,19 +144,23 @@ class RunningMember:
         self._identity = identity
         self._generation = node.committed_configuration.generation  # each answer asks for it: not behind a lock
         self._advertise = advertise
-        self._sender = Sender(identity.id, identity.incarnation, identity.cluster_id, advertise, level)
+        self._why_ending = ""  # nobody is let in any more
+        self._identity_lock = threading.Lock()  # around its changes and their saving; innermost
+        self._sender = Sender(
+            identity.id, identity.incarnation, identity.cluster_id, advertise, level, identity.boots or (identity.boot,)
+        )
         self._save_identity = save_identity
         self._on_end = on_end
         self._ended = threading.Lock()  # taken once, by who ends it
         self._stopping = threading.Event()
         self._door = door = Door(node)
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
-        self._addresses, self._damage = Addresses(listed), Damage()
+        self._addresses, self._damage, self._older_copies = Addresses(listed), Damage(), OlderCopies()
         proposals = Proposals(self.id, identity.boot)
         self._contact, self._clocks = Contact(), Clocks(self.id)
         self._applier = Applier(door, storage, machine, proposals, self._configuration_applied)
         self._peers = Peers(
-            door, storage, self.sender, self._heard, lambda why: self._end(why, 0), self._contact,
+            door, storage, self.sender, self._heard, self._refused, self._older_copies.note, self._contact,
             self._addresses, self._damage, election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
         )  # fmt: skip
         self._driver = Driver(
@@ -163,7 +182,9 @@ class RunningMember:
             self.id, door, self.sender, self._heard, lambda why: self._end(why, 0), self._addresses,
             timeout_s=self._timeout_s,
         )  # fmt: skip
-        self._notices = Notices(self.id, door, self.sender, self._clocks.heard, self._addresses)
+        self._notices = Notices(
+            self.id, door, self.sender, self._clocks.heard, self._refused, self._older_copies.note, self._addresses
+        )
         self._receiving = Receiving(storage)
         self._snapshot_refused = ""  # why, as last said
         self._housekeeper: Housekeeper | None = None
@@ -184,7 +205,9 @@ class RunningMember:
         """Begin to take part.  Returns the index up to which the state machine is to be brought before it is asked."""
         committed = self._door.look(lambda node: node.commit_index)
         own = self._sender
-        self._door.enter(lambda node: node.identified(self.id, own.incarnation, own.advertise, own.level))
+        self._door.enter(
+            lambda node: node.identified(self.id, own.incarnation, own.advertise, own.level, max(own.boots))
+        )
         runs: list[tuple[str, Callable[[], None]]] = [
             ("raft-tick", partial(self._driver.run_ticks, self._stopping)),
             ("raft-flush", self._driver.flusher.run),
@@ -286,19 +309,58 @@ class RunningMember:
     def _configuration_applied(self, configuration: Configuration) -> None:
         check_level(configuration.level, self._sender.level)  # before anything that needs it is applied
         if configuration.cluster_id and configuration.cluster_id != self._identity.cluster_id:
-            self._identity = replace(self._identity, cluster_id=configuration.cluster_id, joining=False)
+            self._change_identity(cluster_id=configuration.cluster_id, joining=False)
             self._sender = replace(self._sender, cluster_id=configuration.cluster_id)
-            self._save_identity(self._identity)
             self._storage.set_cluster_id(configuration.cluster_id)
         # What is applied in a start may be older than what is known to be committed.
         self._generation = self._door.look(lambda node: node.committed_configuration).generation
         if configuration.generation and configuration.generation == self._identity.generation:
-            self._identity = replace(self._identity, generation="")
-            self._save_identity(self._identity)
+            self._change_identity(generation="")
+        self._follow_recorded_boot(configuration)
         described = (f"{m.id} at {m.url}{'' if m.voting else ' (no vote)'}" for m in configuration.members.values())
         logger.info("cluster %s has the members %s", configuration.cluster_id, ", ".join(described))
         if self.id in configuration.removed:
             self._end("it was removed from the cluster", 0)
+
+    def _follow_recorded_boot(self, configuration: Configuration) -> None:
+        """Cut the list of this member's starts where one of them is committed; end where it lacks the committed one."""
+        own = configuration.members.get(self.id)
+        if own is None or not own.boot:
+            return
+        try:
+            check_boots(self.id, self._sender.boots, configuration)
+        except OlderCopy as error:
+            self._end_old(f"{error}, as the log says")
+            return
+        if (boots := since_recorded(self._sender.boots, own.boot)) != self._sender.boots:
+            with suppress(DiskFailed):  # the longer list is right too
+                self._change_identity(boots=boots)
+            self._sender = replace(self._sender, boots=boots)
+
+    def _change_identity(self, **changed: Any) -> None:
+        """Save the identity with these fields changed; any thread.  Raises DiskFailed."""
+        with self._identity_lock:
+            identity = replace(self._identity, **changed)
+            self._save_identity(identity)
+            self._identity = identity
+
+    def _refused(self, member: int, body: bytes) -> RefusedPeer:
+        """A member does not let this one speak; some reasons end this one."""
+        code, detail, cluster_id = read_refusal(body)
+        if cluster_id == self._sender.cluster_id and code == "removed":
+            self._end(f"it was removed from the cluster while it was away, as member {member} says", 0)
+        elif cluster_id == self._sender.cluster_id and code == "older_copy":
+            self._end_old(f"{detail}, as member {member} says")
+        return RefusedPeer(code, detail)
+
+    def _end_old(self, why: str) -> None:
+        """This directory is an older copy: it is never started again, whoever leads by then."""
+        self._note_refused(why)
+        self._end(why, 1)
+
+    def _note_refused(self, why: str) -> None:
+        with suppress(DiskFailed):  # it is found out again
+            self._change_identity(refused=why)
 
     # For the chat
 
@@ -311,6 +373,11 @@ class RunningMember:
     def generation(self) -> str:
         """Hex digits, another one after a sole voter has started from a copy of its directory; "" at first."""
         return self._identity.generation or self._generation
+
+    @property
+    def listens(self) -> bool:
+        """Whether this member, a sole voter started from a copy, must not be asked yet: others may call it first."""
+        return self._door.look(lambda node: node.listens)
 
     @property
     def level(self) -> int:
@@ -473,7 +540,13 @@ class RunningMember:
         """Whether `sender` may speak to this member, as `target`.  Raises RefusedPeer."""
         if target != self.id:
             raise RefusedPeer("unknown_member", f"this is member {self.id}, not member {target}")
-        check_sender(sender, self._sender.cluster_id, self._door.look(lambda node: node.committed_configuration))
+        if self._why_ending:
+            raise RefusedPeer("diverged", self._why_ending)
+        try:
+            check_sender(sender, self._sender.cluster_id, *self._door.look(configurations))
+        except OlderCopy as error:
+            self._older_copies.note(error)
+            raise
 
     def serve(self, call: Call, done: Callable[[Answer], None]) -> None:
         """Answer an RPC, now or later, from any thread.  Raises InvalidMessage."""
@@ -493,22 +566,45 @@ class RunningMember:
                 done(self.hello())
             case Notice():
                 done(self._notices.take(call))
+            case RecordedBoot():
+                self._take_recorded_boot(call)
             case SnapshotChunk():
                 done(self._take_chunk(call))
-            case InstallSnapshot():
-                self._install(call, done)
             case _:
-                try:
-                    self._driver.serve(call.request, call, done)
-                except Diverged as error:
-                    self._end_diverged(error)
-                    raise
+                self._step(call, done)
 
-    def _end_diverged(self, error: Diverged) -> None:
-        """Stop rather than undo what lasts; a log that is old is never started again, whoever leads by then."""
-        if error.log_is_old:
-            self._save_identity(replace(self._identity, refused=str(error)))
-        self._end(str(error), 1)
+    def _step(self, call: Request, done: Callable[[Answer], None]) -> None:
+        try:
+            if isinstance(call, InstallSnapshot):
+                self._install(call, done)
+            else:
+                self._driver.serve(call.request, call, done)
+        except Diverged as error:
+            raise self._end_diverged(error) from None
+
+    def _end_diverged(self, error: Diverged) -> RefusedPeer:
+        """Stop rather than undo what lasts; a log that is old is never started again, whoever leads by then.
+
+        The leader is told why first: its log is where an operator looks.
+        """
+        self._why_ending = str(error)
+
+        def end() -> None:
+            if error.log_is_old:
+                self._note_refused(str(error))
+            self._stopping.wait(ANSWERED_S)
+            self._end(str(error), 1)
+
+        threading.Thread(target=end, name="raft-end", daemon=True).start()
+        return RefusedPeer("diverged", str(error))
+
+    def _take_recorded_boot(self, call: RecordedBoot) -> None:
+        """Another member says that this one is an older copy: it is, where the own list of boots says so too."""
+        if not is_of_older_copy(self._sender.boots, call.boot):
+            raise InvalidMessage(f"boot: {call.boot} is no start that this member lacks")
+        why = f"member {self.id} runs on an older copy of its data directory, which lacks its start {call.boot}"
+        self._end_old(f"{why}, as member {call.source} says; remove member {self.id} and add a new id")
+        raise RefusedPeer("older_copy", why)
 
     def _take_chunk(self, chunk: SnapshotChunk) -> SnapshotChunkReply:
         if self._door.look(lambda node: node.holds(chunk.last_included_index, chunk.last_included_term)):

@@ -6,6 +6,9 @@ majority of the old and any majority of the new one share a member.
 Levels.  A program's level is a number that grows when it learns to read something new in the log.  The cluster's
 level is the highest that every member has reached; what needs more is not proposed.  It never falls: what was written
 at a level stays in the log, so a member of a lower level is none any more, and a new one has to be up to it.
+
+Boots.  A member's newest start is recorded with it from BOOTS_LEVEL on (boots.py).  That changes no majority, and a
+record never falls.
 """
 
 import json
@@ -16,6 +19,7 @@ from typing import Any
 from raft.errors import ChangeRefused, InvalidMessage
 from raft.urls import is_client_url
 
+BOOTS_LEVEL = 4  # from which on the boots of members are recorded
 MEMBERS_MAX = 64  # each costs the leader two threads and two connections
 
 
@@ -30,6 +34,7 @@ class Member:
     incarnation: str = ""  # random, made with its data directory; "" until it has been met
     advertise: str = ""  # where clients reach it; "" until it has been met
     level: int = 0  # of its program; 0 until it has been met
+    boot: int = 0  # the newest of its starts that a leader has heard of (boots.py); only grows; 0: none is recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,7 @@ class DescribeMember:
     incarnation: str
     advertise: str
     level: int
+    boot: int = 0
 
 
 Change = AddMember | RemoveMember | PlanPromotion | PromoteMember | MoveMember | DescribeMember
@@ -138,9 +144,10 @@ class Configuration:
                 return self._with(replace(self._known(id), voting=True, promote=False))
             case MoveMember(id, url):
                 return self._with(replace(self._known(id), url=url))
-            case DescribeMember(id, incarnation, advertise, level):
+            case DescribeMember(id, incarnation, advertise, level, boot):
                 known = self._known(id)
-                return self._with(replace(known, incarnation=incarnation, advertise=advertise, level=level))
+                said = replace(known, incarnation=incarnation, advertise=advertise, level=level)
+                return self._with(replace(said, boot=max(known.boot, boot)))
 
     def _known(self, id: int) -> Member:
         if id not in self.members:
@@ -182,6 +189,7 @@ class Configuration:
                         "incarnation": member.incarnation,
                         "advertise": member.advertise,
                         "level": member.level,
+                        **({"boot": member.boot} if member.boot else {}),
                     }
                     for _, member in sorted(self.members.items())
                 ],

@@ -166,6 +166,7 @@ class InstallSnapshot:
     snapshot: SnapshotMeta
     received: bool = False  # the receiver's own: all of the data lie on its disk
     request: int = 0
+    acknowledged: int = 0  # up to where the receiver has answered in this term that it holds the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +319,19 @@ class NoticeReply:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedBoot:
+    """The cluster has recorded the start `boot` of the target, and its data directory is older: it must stop.
+
+    Said to a member whose answer was refused, and which nobody else would tell.  The target looks for itself; all that
+    it answers is a refusal.
+    """
+
+    source: int
+    target: int
+    boot: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sender:
     """Who speaks, said with every RPC and every reply.  `cluster_id` is "" until the sender knows one."""
 
@@ -326,6 +340,7 @@ class Sender:
     cluster_id: str
     advertise: str
     level: int = 1  # of the sender's program (membership.py)
+    boots: tuple[int, ...] = ()  # of the sender's data directory (boots.py); () from earlier programs
 
 
 Request = RequestVote | AppendEntries | InstallSnapshot | TimeoutNow

@@ -20,6 +20,8 @@ Rules kept here, by name of their source:
   older write of the same indexes completes says nothing about the new ones.
 - A snapshot takes the place of a log only where that does not hold the snapshot's last entry (Raft §7); what it
   stands for is committed, so a log that holds that entry holds all of it.
+- No leader lacks what is committed (Raft §5.4.3).  So who knows that an index is committed, beyond the end of its own
+  log too, neither stands nor votes for a log that ends before it: that one lags, or is an older copy.
 - Messages may be lost, doubled, delayed and reordered; no answer is believed but in the term it was asked in.
 """
 
@@ -31,7 +33,15 @@ from typing import Protocol
 
 from raft.errors import ChangeRefused, Diverged, InvalidMessage, NotLeader, Overloaded
 from raft.log import Log
-from raft.membership import Change, Configuration, DescribeMember, PromoteMember, RemoveMember, decode_configuration
+from raft.membership import (
+    BOOTS_LEVEL,
+    Change,
+    Configuration,
+    DescribeMember,
+    PromoteMember,
+    RemoveMember,
+    decode_configuration,
+)
 from raft.messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -55,6 +65,7 @@ PROBE_BYTES_MAX = 16 << 10  # a probe may be refused: little is wasted then
 LOAD_ENTRIES_MAX = 256  # the most entries asked of the driver's disk in one append: a few milliseconds of the processor
 TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; numbers end, and a term is never taken back
 SNAPSHOT_TIMEOUTS = 10  # election timeouts after which a snapshot is called for again: that interrupts none under way
+LISTEN_MS = 2_000  # a leader calls every member at each heartbeat, also one that it could not reach for long
 FAREWELL_TIMEOUTS = 4  # for so many election timeouts a removed member is still told that it is
 
 
@@ -132,6 +143,7 @@ class Node:
         """`configurations`: (index, value), ascending, never empty; the last is in force, those before it may be
         needed again when it is truncated.  All of `log` is durable.  `last_time`: the newest entry's.
         `snapshot`: what the log begins after, its base.  `generation`: to be committed by a sole voter, "" for none.
+        Such a member started from a copy, and listens first: it may have been one of several since that was made.
         """
         self.id = id
         self.log = log
@@ -142,6 +154,7 @@ class Node:
         self.current_term = hard_state.current_term
         self.voted_for = hard_state.voted_for
         self.commit_index = max(hard_state.commit_index, log.base_index)
+        self.known_committed = self.commit_index  # the highest index known to be committed, in this log or not
         self.durable_index = log.last_index
         self.role = Role.FOLLOWER
         self.leader_id = 0
@@ -154,6 +167,7 @@ class Node:
         self._clock_ms = 0.0  # grows by at most a heartbeat a tick
         self._leader_contact_ms = float("-inf")
         self._election_deadline_ms = 0.0
+        self._listens_until_ms = LISTEN_MS if generation else 0.0
         self._reset_election_deadline()
 
         self._votes: set[int] = set()  # who granted; a repeated answer counts once
@@ -229,6 +243,11 @@ class Node:
         return self._clock_ms - self._leader_contact_ms
 
     @property
+    def listens(self) -> bool:
+        """Whether this member, a sole voter started from a copy, still waits for a leader of others to call it."""
+        return self._clock_ms < self._listens_until_ms
+
+    @property
     def clock_ms(self) -> float:
         """The core's clock, which `Progress` is told in."""
         return self._clock_ms
@@ -268,7 +287,10 @@ class Node:
         if self.role is Role.LEADER:
             self._tick_leader()
         elif self._may_campaign() and self._election_is_due():
-            self.become_pre_candidate()
+            if self._lacks_committed(self.log.last_index):
+                self._wait_for_candidate()
+            else:
+                self.become_pre_candidate()
 
     def step(self, message: Message) -> None:
         """Take in a message from a peer.  Raises InvalidMessage where a correct peer cannot have sent it."""
@@ -378,9 +400,9 @@ class Node:
         if progress is not None and progress.in_flight:
             progress.sent_ms = self._clock_ms
 
-    def identified(self, member: int, incarnation: str, advertise: str, level: int) -> None:
+    def identified(self, member: int, incarnation: str, advertise: str, level: int, boot: int = 0) -> None:
         """`member` has said who it is; a leader sees to it that the configuration says so too."""
-        self._described[member] = DescribeMember(member, incarnation, advertise, level)
+        self._described[member] = DescribeMember(member, incarnation, advertise, level, boot)
 
     def compacted(self, snapshot: SnapshotMeta) -> None:
         """All up to the snapshot's end, which is applied here, lies in a snapshot; the log may be gone (Raft §7)."""
@@ -492,7 +514,17 @@ class Node:
         """
         return self.configuration.is_voter(self.id) or self.committed_configuration.is_voter(self.id)
 
+    def _lacks_committed(self, last_index: int) -> bool:
+        return last_index < max(self.known_committed, self.commit_index)
+
+    def _wait_for_candidate(self) -> None:
+        """This log lacks what is committed, so another member has to stand; the old leader is none any more."""
+        self.become_follower(self.current_term, 0)
+        self._reset_election_deadline()
+
     def _election_is_due(self) -> bool:
+        if self.listens:
+            return False
         if self.role is Role.CANDIDATE and self._own_vote_sequence > self._persisted_sequence:
             return False  # it waits for its disk; in another term it would wait as long again, and so for ever
         nobody_to_wait_for = self.configuration.voters == (self.id,) and not self._hears_a_leader()
@@ -508,6 +540,7 @@ class Node:
 
     def _on_request_vote(self, m: RequestVote) -> None:
         up_to_date = self.log.is_up_to_date(m.last_log_index, m.last_log_term)
+        up_to_date = up_to_date and not self._lacks_committed(m.last_log_index)
         if not m.transfer and self._hears_a_leader():
             # Stickiness (dissertation §4.2.3): who has a leader neither votes nor takes up the term.
             self._answer_vote(m, granted=False)
@@ -562,7 +595,8 @@ class Node:
 
     def _on_timeout_now(self, m: TimeoutNow) -> None:
         self._answer(TimeoutNowReply(self.id, m.source, self.current_term, m.request))
-        if m.term == self.current_term and self.role is not Role.LEADER and self._may_campaign():
+        may_stand = self._may_campaign() and not self._lacks_committed(self.log.last_index)
+        if m.term == self.current_term and self.role is not Role.LEADER and may_stand:
             self.become_candidate(transfer=True)
 
     def _on_timeout_now_reply(self, m: TimeoutNowReply) -> None:
@@ -589,7 +623,8 @@ class Node:
             entries = entries[self.log.base_index - prev_log_index :]
             prev_log_index, prev_log_term = self.log.base_index, self.log.base_term
         if self.log.term_at(prev_log_index) != prev_log_term:
-            self._require_acknowledged(m)
+            if m.heartbeat:
+                self._require_held(m, m.prev_log_index)
             self._reject_append(m)
             return
         self._take_entries(entries)
@@ -602,6 +637,8 @@ class Node:
             self.become_follower(m.term, m.source)
         self._leader_contact_ms = self._clock_ms
         self._reset_election_deadline()
+        committed = m.leader_commit if isinstance(m, AppendEntries) else m.snapshot.index
+        self.known_committed = max(self.known_committed, committed)
 
     def _accept_append(self, m: AppendEntries, match_index: int) -> None:
         if m.leader_commit > self.commit_index:
@@ -624,17 +661,17 @@ class Node:
                                conflict_index, conflict_term, m.request)
         )  # fmt: skip
 
-    def _require_acknowledged(self, m: AppendEntries) -> None:
-        """Raise Diverged where a heartbeat shows that this log lost what this member acknowledged to this leader.
+    def _require_held(self, m: AppendEntries | InstallSnapshot, acknowledged: int) -> None:
+        """Raise Diverged where this log lost what this member acknowledged to this leader, in this very term.
 
-        A heartbeat goes to what this member has acknowledged in this very term, durably (Raft §5.3).  The log of a
-        leader never changes, so nothing but a loss takes that away, however late the heartbeat arrives.
+        A heartbeat goes to that index, and a snapshot names it.  It was durable (Raft §5.3), and the log of a leader
+        never changes, so nothing but a loss takes it away, however late the message arrives.
         """
-        if m.heartbeat:
+        if acknowledged > self.log.last_index or isinstance(m, AppendEntries):
             raise Diverged(
-                f"member {m.source} leads in term {m.term} and knows that this member acknowledged index "
-                f"{m.prev_log_index}, but this log ends at {self.log.last_index}: it comes from an older copy; "
-                f"remove member {self.id} and add a new id",
+                f"member {m.source} leads in term {m.term} and knows that member {self.id} acknowledged index "
+                f"{acknowledged}, but the log of member {self.id} ends at {self.log.last_index}: it comes from an "
+                f"older copy; remove member {self.id} and add a new id",
                 log_is_old=True,
             )
 
@@ -669,6 +706,7 @@ class Node:
             self._answer(InstallSnapshotReply(self.id, m.source, self.current_term, False, 0, m.request))
             return
         self._hear_leader(m)
+        self._require_held(m, m.acknowledged)
         last = m.snapshot.index
         held = self.holds(last, m.snapshot.term)
         if held:
@@ -790,7 +828,9 @@ class Node:
         if not self._is_in_contact(progress):
             return
         progress.sent_snapshot(self._clock_ms)
-        self._messages.append(InstallSnapshot(self.id, member, self.current_term, self.snapshot))
+        self._messages.append(
+            InstallSnapshot(self.id, member, self.current_term, self.snapshot, acknowledged=progress.match_index)
+        )
 
     def _hear_follower(self, m: AppendEntriesReply | InstallSnapshotReply) -> Progress | None:
         """The follower's progress, or None: an answer to an earlier term's question says nothing now."""
@@ -981,8 +1021,9 @@ class Node:
                 member.incarnation or said.incarnation,  # once known it never changes
                 said.advertise or member.advertise,
                 said.level,
+                max(said.boot, member.boot) if self.configuration.level >= BOOTS_LEVEL else member.boot,
             )
-            if change != DescribeMember(id, member.incarnation, member.advertise, member.level):
+            if change != DescribeMember(id, member.incarnation, member.advertise, member.level, member.boot):
                 return change
         return None
 

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 
 from raft.admission import check_sender
-from raft.door import Door
-from raft.errors import InvalidMessage, RefusedPeer
+from raft.door import Door, configurations
+from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
 from raft.membership import Member
 from raft.messages import Notice, NoticeReply, Sender
 from raft.node import Node
@@ -37,14 +37,21 @@ class Notices:
         door: Door,
         sender: Callable[[], Sender],
         on_clock: Callable[[int, int, float], None],
+        on_refused: Callable[[int, bytes], RefusedPeer],
+        on_older_copy: Callable[[OlderCopy], None],
         addresses: Addresses,
     ) -> None:
-        """`sender()` says who this member is; `on_clock(member, time, when it was asked)` is told others' clocks."""
+        """`sender()` says who this member is; `on_clock(member, time, when it was asked)` is told others' clocks.
+
+        `on_refused` and `on_older_copy` as for Peers: a member that only follows asks nobody anything else.
+        """
         self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
         self._id = id
         self._door = door
         self._sender = sender
         self._on_clock = on_clock
+        self._on_refused = on_refused
+        self._on_older_copy = on_older_copy
         self._addresses = addresses
         self._body = b""
         self._lock = threading.Lock()  # around the lanes
@@ -114,9 +121,12 @@ class Notices:
         try:
             status, body = lane.connection.call(encode(self._sender(), notice), ANSWER_TIMEOUT_S)
             if status != 200:
-                return
+                raise self._on_refused(notice.target, body)
             sender, reply = decode_answer(body)
-            check_sender(sender, self._sender().cluster_id, self._door.look(lambda node: node.committed_configuration))
+            check_sender(sender, self._sender().cluster_id, *self._door.look(configurations))
+        except OlderCopy as error:
+            self._on_older_copy(error)
+            return
         except (OSError, InvalidMessage, RefusedPeer):
             return  # it is told again
         if sender.id == notice.target and isinstance(reply, NoticeReply):

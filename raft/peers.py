@@ -5,7 +5,6 @@ Also a candidate's way to voters.  An answer goes back into the Node; an append 
 to it.
 """
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from raft.errors import (
     DiskFailed,
     InvalidMessage,
     NotLeader,
+    OlderCopy,
     RefusedPeer,
     StartRefused,
 )
@@ -30,6 +30,7 @@ from raft.messages import (
     AppendEntries,
     InstallSnapshot,
     Message,
+    RecordedBoot,
     Reply,
     Request,
     RequestVote,
@@ -52,7 +53,6 @@ logger = logging.getLogger(__name__)
 URGENT, APPENDS, SNAPSHOTS = "urgent", "append", "snapshot"
 APPEND_TIMEOUTS = 4  # how many election timeouts a follower's disk may take before the append is sent again
 SNAPSHOT_PAUSE_S = 1.0  # after a transfer that broke off: where the reason is a full disk, it lasts
-DETAIL_POINTS_MAX = 500  # of a refusal's words, for the log
 DAMAGE_PAUSE_S = 5.0  # before it is tried again to send what is damaged here
 SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a slow disk
 LOOK_SHARE = 2  # of an election timeout: a piece that still is on the line by then holds heartbeats up
@@ -60,8 +60,8 @@ UNREACHABLE_TIMEOUTS = 8  # election timeouts since any answer, before a lost he
 
 
 class Peers:
-    """`sender()` says who this member is; `on_heard(sender)` is called with who has answered; `on_removed(why)` when a
-    member says that this one was removed.
+    """`sender()` says who this member is; `on_heard(sender)` is called with who has answered.
+    `on_refused(member, body)` makes an error of a refusal; `on_older_copy(error)` tells of a member refused here.
     """
 
     def __init__(
@@ -70,7 +70,8 @@ class Peers:
         storage: Storage,
         sender: Callable[[], Sender],
         on_heard: Callable[[Sender], None],
-        on_removed: Callable[[str], None],
+        on_refused: Callable[[int, bytes], RefusedPeer],
+        on_older_copy: Callable[[OlderCopy], None],
         contact: Contact,
         addresses: Addresses,
         damage: Damage,
@@ -82,7 +83,8 @@ class Peers:
         self._storage = storage
         self._sender = sender
         self._on_heard = on_heard
-        self._on_removed = on_removed
+        self._on_refused = on_refused
+        self._on_older_copy = on_older_copy
         self._contact = contact
         self._addresses = addresses
         self._damage = damage
@@ -94,6 +96,7 @@ class Peers:
         self._answered_s: dict[int, float] = {}  # by member, likewise
         self._lanes: dict[tuple[int, str], Lane[Message]] = {}  # by (member, kind); under the engine's lock
         self._unreachable: set[int] = set()
+        self._stopped: dict[int, str] = {}  # by member: why it ended, as last said
         self._closed = False
 
     def send_locked(self, configuration: Configuration, message: Message) -> None:
@@ -156,12 +159,23 @@ class Peers:
         except (DiskFailed, StartRefused) as error:  # the own log could not be read, or is not what was written
             self._door.on_broken(error)
         except (OSError, LookupError, InvalidMessage, RefusedPeer) as error:
-            if isinstance(message, InstallSnapshot):
+            if isinstance(error, OlderCopy):
+                self._refuse(lane, error)
+            elif isinstance(error, RefusedPeer) and error.code == "diverged":
+                self._say_stopped(message.target, str(error))
+            elif isinstance(message, InstallSnapshot):
                 self._say_snapshot_failed(message.target, str(error))
             elif _kind(message) != URGENT or not self._answered_lately(message.target):
                 self._say_unreachable(message.target, lane.url, error)
             if _kind(message) != URGENT:
                 self._put_off(lane, message, SNAPSHOT_PAUSE_S if _kind(message) == SNAPSHOTS else 0.0)
+
+    def _refuse(self, lane: Lane[Message], error: OlderCopy) -> None:
+        """Say so, here and to the member itself, which may have nobody else who tells it."""
+        self._on_older_copy(error)
+        told = RecordedBoot(self._sender().id, error.member, error.boot)
+        with suppress(OSError, InvalidMessage):  # its next answer is refused as well
+            lane.connection.call(encode(self._sender(), told), self._timeout_s)
 
     def _put_off(self, lane: Lane[Message], message: Request, pause_s: float) -> None:
         """Have the Node send it again, after a pause."""
@@ -238,7 +252,7 @@ class Peers:
         else:
             status, body = self._send_piece(lane, call.target, encoded, timeout_s)
         if status != 200:
-            raise ConnectionError(self._take_refusal(call.target, body))
+            raise self._on_refused(call.target, body)
         return decode_answer(body)
 
     def _send_piece(self, lane: Lane[Message], member: int, body: bytes, timeout_s: float) -> tuple[int, bytes]:
@@ -275,8 +289,8 @@ class Peers:
             raise InvalidMessage(f"member {member} answered something else than asked")
 
         def act(node: Node) -> None:
-            check_sender(sender, self._sender().cluster_id, node.committed_configuration)
-            node.identified(member, sender.incarnation, sender.advertise, sender.level)
+            check_sender(sender, self._sender().cluster_id, node.committed_configuration, node.configuration)
+            node.identified(member, sender.incarnation, sender.advertise, sender.level, max(sender.boots, default=0))
             node.step(reply)
             if node.role is Role.LEADER and reply.term == node.current_term:
                 self._contact.answered(member)
@@ -289,16 +303,16 @@ class Peers:
         silent_s = time.monotonic() - self._answered_s.get(member, float("-inf"))
         return silent_s < UNREACHABLE_TIMEOUTS * self._timeout_s
 
+    def _say_stopped(self, member: int, why: str) -> None:
+        """Say once why a member ended: it will not be there to be asked."""
+        if self._stopped.get(member) != why:
+            self._stopped[member] = why
+            logger.error("member %d has stopped: %s", member, why)
+
     def _say_unreachable(self, member: int, url: str, error: Exception) -> None:
         if member not in self._unreachable and not self._closed:
             self._unreachable.add(member)
             logger.warning("member %d at %s is not reachable: %s", member, url, error)
-
-    def _take_refusal(self, member: int, body: bytes) -> str:
-        code, detail, cluster_id = read_refusal(body)
-        if code == "removed" and cluster_id == self._sender().cluster_id:
-            self._on_removed(f"it was removed from the cluster while it was away, as member {member} says")
-        return detail
 
 
 def _kind(message: Message) -> str:
@@ -306,12 +320,3 @@ def _kind(message: Message) -> str:
     if isinstance(message, InstallSnapshot):
         return SNAPSHOTS
     return APPENDS if isinstance(message, AppendEntries) and not message.heartbeat else URGENT
-
-
-def read_refusal(body: bytes) -> tuple[str, str, str]:
-    """(code, detail, cluster id) of an error that endpoint.py sent."""
-    try:
-        problem = json.loads(body)
-        return str(problem["code"]), str(problem["detail"])[:DETAIL_POINTS_MAX], str(problem.get("cluster_id", ""))
-    except (ValueError, KeyError, TypeError):
-        return "", "an answer that cannot be read", ""

@@ -14,6 +14,7 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, get_type_hints
 
+from raft.boots import is_list_of_boots
 from raft.errors import InvalidMessage
 from raft.membership import decode_configuration
 from raft.messages import (
@@ -35,6 +36,7 @@ from raft.messages import (
     ProposeReply,
     ReadIndex,
     ReadIndexReply,
+    RecordedBoot,
     RequestVote,
     RequestVoteReply,
     Sender,
@@ -56,7 +58,7 @@ NUMBER_MAX = 1 << 53  # what every JSON reader holds exactly
 
 Call = (
     RequestVote | AppendEntries | InstallSnapshot | TimeoutNow | Propose | ReadIndex | ChangeMembership
-    | TransferLeadership | AcceptClock | SnapshotChunk | Hello | Notice
+    | TransferLeadership | AcceptClock | SnapshotChunk | Hello | Notice | RecordedBoot
 )  # fmt: skip
 Answer = (
     RequestVoteReply | AppendEntriesReply | InstallSnapshotReply | TimeoutNowReply | ProposeReply | ReadIndexReply
@@ -65,7 +67,7 @@ Answer = (
 
 _CALLS: tuple[type[Any], ...] = (
     RequestVote, AppendEntries, InstallSnapshot, TimeoutNow, Propose, ReadIndex, ChangeMembership, TransferLeadership,
-    AcceptClock, SnapshotChunk, Hello, Notice,
+    AcceptClock, SnapshotChunk, Hello, Notice, RecordedBoot,
 )  # fmt: skip
 _ANSWERS: tuple[type[Any], ...] = (
     RequestVoteReply, AppendEntriesReply, InstallSnapshotReply, TimeoutNowReply, ProposeReply, ReadIndexReply,
@@ -77,7 +79,10 @@ _NAME_AT = len(b'{"rpc":"')
 _BOOLEANS = (b"true", b"false")
 _IN_LINES = {"entries", "proposals", "lines", "body"}  # not in the first line but behind it
 _LOCAL = {"request", "received"}  # the receiver's own business
-_UNSAID: dict[tuple[type[Any], str], object] = {(ReadIndex, "term"): 0}  # what earlier versions do not say
+_UNSAID: dict[tuple[type[Any], str], object] = {  # what earlier versions do not say
+    (ReadIndex, "term"): 0,
+    (InstallSnapshot, "acknowledged"): 0,
+}
 _SHAPES: dict[type[Any], dict[str, Any]] = {
     cls: {f.name: get_type_hints(cls)[f.name] for f in fields(cls) if f.name not in _IN_LINES | _LOCAL}
     for cls in (*_CALLS, *_ANSWERS)
@@ -89,7 +94,8 @@ _PLAIN_VALUES = {int: "([0-9]{1,15})", bool: "(true|false)"}
 def _plain_head(cls: type[Any]) -> re.Pattern[bytes]:
     """The first line of a message of numbers and booleans only, as `encode` writes it; what differs is read as JSON."""
     values = ",".join([f'"{name}":{_PLAIN_VALUES[hint]}' for name, hint in _SHAPES[cls].items()])
-    return re.compile(rf'{{"rpc":"{cls.__name__}","format":{FORMAT},"from":(\[[^]\\\n]*\]),{values}}}\n'.encode())
+    sender = r"\[[^]\\\n]*\]{1,2}"  # its boots, a list too, are the last that it says
+    return re.compile(rf'{{"rpc":"{cls.__name__}","format":{FORMAT},"from":({sender}),{values}}}\n'.encode())
 
 
 _PLAIN_HEADS = {
@@ -119,7 +125,8 @@ def encode(sender: Sender, message: Call | Answer) -> bytes:
 @lru_cache(maxsize=4)  # a member has one at a time
 def _encode_sender(sender: Sender) -> str:
     said = [sender.id, sender.incarnation, sender.cluster_id, sender.advertise, sender.level]
-    return f'"format":{FORMAT},"from":{json.dumps(said)}'
+    with_boots = [*said, list(sender.boots)] if sender.boots else said
+    return f'"format":{FORMAT},"from":{json.dumps(with_boots)}'
 
 
 def _encode_value(value: object) -> str:
@@ -235,8 +242,10 @@ def _decode_sender(value: object) -> Sender:
         id, level = value[0], value[4]
         said = all(_is_text(text) for text in value[1:4]) and (not value[3] or is_client_url(value[3]))
         if _is_number(id) and _is_number(level) and id and level and said:
-            return Sender(*value[:5])
-    raise InvalidMessage("from: not [id, incarnation, cluster id, advertised URL, level]")
+            boots = value[5] if len(value) > 5 else []
+            if is_list_of_boots(boots) and all(map(_is_number, boots[-1:])):
+                return Sender(id, value[1], value[2], value[3], level, tuple(boots))
+    raise InvalidMessage("from: not [id, incarnation, cluster id, advertised URL, level, boots]")
 
 
 def _is_number(value: object) -> bool:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the ground up; modules that share a line do not import each other.
 FLOORS = (
-    ("raft.errors", "raft.messages", "raft.planes", "raft.timing", "raft.urls"),
+    ("raft.boots", "raft.errors", "raft.messages", "raft.planes", "raft.timing", "raft.urls"),
     ("raft.membership", "raft.records"),
     ("raft.wire", "raft.admission"),
     ("raft.log", "raft.pieces", "raft.progress"),

@@ -20,11 +20,12 @@ from chat.commands.rooms import DeleteRoom, SetRetention
 
 # The commands of level 3 are named by their modules: `chat.commands.posts.EditPost`.
 __all__ = [
-    "CLIENT_ID_OPENS", "KINDS", "LEVEL", "NOBODY", "OPERATOR", "POST_OPENS", "SETUP", "Actor", "Command", "DeleteRoom",
-    "Post", "SetRetention", "decode", "encode", "level_of",
+    "CLIENT_ID_OPENS", "COMMANDS_LEVEL", "KINDS", "LEVEL", "NOBODY", "OPERATOR", "POST_OPENS", "SETUP", "Actor",
+    "Command", "DeleteRoom", "Post", "SetRetention", "decode", "encode", "level_of",
 ]  # fmt: skip
 
-LEVEL = 3  # the newest that this program knows
+LEVEL = 4  # the newest that this program knows; what is new in it is no command (raft/membership.py)
+COMMANDS_LEVEL = 3  # of the newest commands
 
 Command = Post | posts.Change | rooms.Command | accounts.Command | cluster.Command
 

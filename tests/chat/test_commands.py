@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.commands import KINDS, LEVEL, Command, DeleteRoom, Post, SetRetention, decode, encode, level_of
+from chat.commands import COMMANDS_LEVEL, KINDS, Command, DeleteRoom, Post, SetRetention, decode, encode, level_of
 from tests.chat.drawn import values
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -117,14 +117,14 @@ def test_a_change_of_a_room_in_another_form_is_no_command(body: bytes) -> None:
 
 def test_every_command_has_a_level_up_to_the_newest() -> None:
     posts = Post("r", "u", "m", "c"), Post("r", "u", "m", "c", by=1), Post("r", "u", "m", "c", mentions=("u",))
-    assert [level_of(post) for post in posts] == [1, LEVEL, LEVEL]
+    assert [level_of(post) for post in posts] == [1, COMMANDS_LEVEL, COMMANDS_LEVEL]
     assert [level_of(command) for command in (DeleteRoom("r"), SetRetention("r", 1))] == [2, 2]
     assert {Post, *KINDS.values()} == set(get_args(Command))
 
 
 @given(TYPED.filter(lambda command: type(command) not in {Post, DeleteRoom, SetRetention}))
 def test_what_else_there_is_came_with_the_newest_level(command: Command) -> None:
-    assert level_of(command) == LEVEL
+    assert level_of(command) == COMMANDS_LEVEL
 
 
 def test_a_post_may_say_who_acts_and_who_is_mentioned() -> None:

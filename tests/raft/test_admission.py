@@ -1,9 +1,11 @@
 """Who may speak: the members of this cluster, as the processes they were when it met them."""
 
+from dataclasses import replace
+
 import pytest
 
 from raft.admission import check_level, check_sender, cluster_named_by
-from raft.errors import RefusedPeer, StartRefused
+from raft.errors import OlderCopy, RefusedPeer, StartRefused
 from raft.membership import Configuration, Member
 from raft.messages import Sender
 
@@ -14,7 +16,7 @@ COMMITTED = Configuration({1: MET, 2: ADDED}, removed=frozenset({9}), cluster_id
 
 
 def speaks(id: int, incarnation: str, cluster_id: str, own_cluster_id: str = CLUSTER) -> None:
-    check_sender(Sender(id, incarnation, cluster_id, ""), own_cluster_id, COMMITTED)
+    check_sender(Sender(id, incarnation, cluster_id, ""), own_cluster_id, COMMITTED, COMMITTED)
 
 
 def refusal(id: int, incarnation: str, cluster_id: str, own_cluster_id: str = CLUSTER) -> str:
@@ -82,9 +84,9 @@ def test_a_cluster_without_a_name_here_gets_it_from_a_member_that_is_known_by_it
 def test_a_program_below_the_clusters_level_is_refused_in_words() -> None:
     newer = Configuration(COMMITTED.members, cluster_id=CLUSTER, level=3)
     for level in (3, 4):
-        check_sender(Sender(1, "aa", CLUSTER, "", level), CLUSTER, newer)
+        check_sender(Sender(1, "aa", CLUSTER, "", level), CLUSTER, newer, newer)
     with pytest.raises(RefusedPeer, match="member 1 knows level 2, and this cluster uses level 3: start a newer") as no:
-        check_sender(Sender(1, "aa", CLUSTER, "", 2), CLUSTER, newer)
+        check_sender(Sender(1, "aa", CLUSTER, "", 2), CLUSTER, newer, newer)
     assert no.value.code == "old_level"
 
 
@@ -92,3 +94,30 @@ def test_a_program_does_not_start_on_a_log_beyond_its_level() -> None:
     check_level(2, 2)
     with pytest.raises(StartRefused, match="knows level 1, and its cluster uses level 2: start a newer one"):
         check_level(2, 1)
+
+
+RECORDED = Configuration({2: replace(ADDED, incarnation="bb", boot=12)}, cluster_id=CLUSTER, level=4)
+
+
+def with_boots(*boots: int, newest: Configuration = RECORDED) -> None:
+    check_sender(Sender(2, "bb", CLUSTER, "", 4, boots), CLUSTER, COMMITTED, newest)
+
+
+def test_a_directory_that_lacks_the_recorded_start_is_an_older_copy() -> None:
+    """By the newest record, committed or not."""
+    with pytest.raises(
+        OlderCopy, match=r"member 2 runs on an older copy .* lacks its start 12: .* remove member 2"
+    ) as no:
+        with_boots(10, 11, 15)
+    assert (no.value.code, no.value.member, no.value.boot) == ("older_copy", 2, 12)
+
+
+@pytest.mark.parametrize("boots", [(12,), (10, 12), (12, 15), (10, 12, 15), (13, 15), ()])
+def test_a_member_that_goes_on_from_the_recorded_start_or_knows_of_a_later_one_may_speak(
+    boots: tuple[int, ...],
+) -> None:
+    with_boots(*boots)
+
+
+def test_a_member_without_a_record_may_speak_whatever_its_starts() -> None:
+    with_boots(10, 15, newest=COMMITTED)

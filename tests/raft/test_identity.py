@@ -22,7 +22,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 def test_a_blank_directory_gets_a_random_incarnation_and_boot(tmp_path: Path) -> None:
     identity = load_or_create(RealDisk(), tmp_path, 1, lambda size: b"\xab" * size)
-    assert identity == Identity(id=1, incarnation="ab" * 16, boot=1 + (0xABABABAB >> 1))
+    boot = 1 + (0xABABABAB >> 1)
+    assert identity == Identity(id=1, incarnation="ab" * 16, boot=boot, boots=(boot,))
     other = tmp_path / "other"
     other.mkdir()
     assert load_or_create(RealDisk(), other, 1).incarnation != load_or_create(RealDisk(), tmp_path, 1).incarnation
@@ -37,13 +38,24 @@ def test_boot_grows_at_random_and_is_on_the_disk_at_every_start(tmp_path: Path) 
     assert boots[1] - boots[0] != boots[2] - boots[1]
 
 
+def test_all_starts_since_the_recorded_one_are_kept_with_it(tmp_path: Path) -> None:
+    """Also those of a file that an earlier version wrote, which names the last one only."""
+    (tmp_path / "identity.json").write_bytes(json.dumps(GOOD | {"Boot": 7}).encode())
+    drawn = [7, *(load_or_create(RealDisk(), tmp_path, 1).boot for _ in range(5))]
+    assert load_or_create(RealDisk(), tmp_path, 1).boots[:-1] == tuple(drawn)
+    moved = start(tmp_path, moved=True)
+    assert moved.boots[: len(drawn)] == tuple(drawn)
+    assert moved.boots[-1] == moved.boot
+
+
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     identity = load_or_create(RealDisk(), tmp_path, 2)
     founders = {1: Founder("http://a:1", "aa", "http://a:2"), 12: Founder("http://b:1", "bb", "", 3)}
     save(RealDisk(), tmp_path, replace(identity, cluster_id="c1", founders=founders, joining=True))
     found = load_or_create(RealDisk(), tmp_path, 2)
     assert found.boot > identity.boot
-    assert found == replace(identity, boot=found.boot, cluster_id="c1", founders=founders, joining=True)
+    boots = (identity.boot, found.boot)
+    assert found == replace(identity, boot=found.boot, boots=boots, cluster_id="c1", founders=founders, joining=True)
 
 
 def test_the_directory_of_another_member_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -82,6 +94,9 @@ GOOD = json.loads(encode(Identity(1, "ab", 1, "c1", {2: Founder("u", "i", "a")})
         json.dumps(GOOD | {"Places": [[1]]}).encode(),
         json.dumps(GOOD | {"Places": [[1, "2"]]}).encode(),
         json.dumps(GOOD | {"Generation": 1}).encode(),
+        json.dumps(GOOD | {"Boots": [2, 1]}).encode(),
+        json.dumps(GOOD | {"Boots": []}).encode(),
+        json.dumps(GOOD | {"Boots": [1, 2]}).encode(),  # ends with another one than Boot
     ],
 )
 def test_an_identity_that_is_not_ours_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:

@@ -11,9 +11,20 @@ from raft.errors import Diverged, StartRefused
 from raft.identity import load_or_create, save
 from raft.log import Log
 from raft.membership import Configuration, decode_configuration
-from raft.messages import AppendEntries, AppendEntriesReply, Entry, HardState, Kind
-from raft.node import Node
-from tests.raft.cluster import founders
+from raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Entry,
+    HardState,
+    InstallSnapshot,
+    Kind,
+    Message,
+    RequestVote,
+    SnapshotMeta,
+    TimeoutNow,
+)
+from raft.node import LISTEN_MS, Node, Role
+from tests.raft.cluster import Cluster, founders
 from tests.raft.disks import entries
 
 
@@ -50,9 +61,90 @@ def test_what_is_not_known_to_be_committed_is_still_undone() -> None:
 
 def test_a_member_whose_log_lost_what_it_acknowledged_to_this_leader_stops() -> None:
     node = holding(3, commit=3)
-    with pytest.raises(Diverged, match=r"acknowledged index 5, but this log ends at 3: .* older copy") as stop:
+    with pytest.raises(Diverged, match=r"acknowledged index 5, .* member 2 ends at 3: .* older copy") as stop:
         node.step(append(5))
     assert stop.value.log_is_old
+
+
+def test_a_snapshot_for_a_member_whose_log_lost_what_it_acknowledged_stops_it() -> None:
+    """The leader's log is compacted beyond that, so no heartbeat tells."""
+    meta = SnapshotMeta(9, 1, 1, 0, founders([1, 2, 3]).encode())
+    node = holding(3, commit=3)
+    with pytest.raises(Diverged, match=r"acknowledged index 5, .* ends at 3: .* older copy") as stop:
+        node.step(InstallSnapshot(1, 2, 1, meta, received=True, acknowledged=5))
+    assert stop.value.log_is_old
+    for acknowledged in (0, 3):
+        holding(3, commit=3).step(InstallSnapshot(1, 2, 1, meta, received=True, acknowledged=acknowledged))
+
+
+# What is known to be committed beyond the end of the log
+
+
+def asked_for_a_vote(node: Node, last_index: int, last_term: int = 1) -> bool:
+    for now_ms in range(0, 500, 60):  # the leader is gone
+        node.tick(float(now_ms), 1)
+        node.ready()
+    node.step(RequestVote(3, 2, 9, last_index, last_term))
+    node.persisted(node.ready().sequence)
+    return node.voted_for == 3
+
+
+def knowing(last: int, committed: int) -> Node:
+    """Its log ends at `last`; the leader told it that more is committed."""
+    node = holding(last, commit=last)
+    node.step(append(0, term=1, commit=committed))
+    node.ready()
+    return node
+
+
+def test_a_log_that_ends_before_what_is_known_to_be_committed_gets_no_vote() -> None:
+    assert not asked_for_a_vote(knowing(3, 5), 4)
+    assert not asked_for_a_vote(knowing(3, 5), 4, last_term=2)
+    assert asked_for_a_vote(knowing(3, 5), 5)
+
+
+def test_a_member_whose_log_ends_before_what_it_knows_to_be_committed_does_not_stand() -> None:
+    node = knowing(3, 5)
+    asked: list[Message] = []
+    for now_ms in range(0, 3_000, 60):
+        node.tick(float(now_ms), 1)
+        asked += node.ready().messages
+    node.step(TimeoutNow(1, 2, 1))
+    assert (node.role, node.leader_id, node.current_term) == (Role.FOLLOWER, 0, 1)
+    assert not any(isinstance(message, RequestVote) for message in [*asked, *node.ready().messages])
+
+
+def test_a_lagging_member_and_an_up_to_date_one_have_a_leader_without_the_third() -> None:
+    cluster = Cluster(3, lambda id: Random(id))
+    for _ in range(20):
+        for id in (1, 2, 3):
+            cluster.tick(id, 60)
+            deliver_all(cluster)
+    leader = cluster.leader()
+    assert leader is not None
+    lags, up_to_date = (machine.id for machine in cluster.up if machine is not leader)
+    cluster.cut.update({(leader.id, lags)})
+    cluster.propose(leader.id, "one", "two")
+    deliver_all(cluster)
+    cluster.cut.clear()
+    leader.running._send_heartbeats()  # the lagging one hears of the commit before it has the entries
+    cluster.act(leader.id, lambda node: None)
+    [heard] = [m for m in cluster.network if isinstance(m, AppendEntries) and m.target == lags and m.heartbeat][-1:]
+    cluster.network.clear()
+    cluster.deliver(heard)
+    assert cluster.machines[lags].running.known_committed > cluster.machines[lags].running.log.last_index
+    cluster.crash(leader.id)
+    for _ in range(100):
+        for id in (lags, up_to_date):
+            cluster.tick(id, 60)
+            deliver_all(cluster)
+    assert cluster.machines[up_to_date].running.role is Role.LEADER
+    assert cluster.machines[lags].running.commit_index >= 3
+
+
+def deliver_all(cluster: Cluster) -> None:
+    while cluster.network:
+        cluster.deliver(cluster.network.pop(0))
 
 
 def test_an_append_beyond_the_log_is_only_refused() -> None:
@@ -74,7 +166,7 @@ def test_a_directory_found_to_be_old_is_never_started_again(tmp_path: Path) -> N
 def led(node: Node) -> list[Entry]:
     """What the only voter writes when it comes to lead."""
     written: list[Entry] = []
-    for now_ms in range(0, 2_000, 60):
+    for now_ms in range(0, 4_000, 60):
         node.tick(float(now_ms), 1)
         ready = node.ready()
         written += ready.entries
@@ -95,7 +187,7 @@ def test_no_read_is_confirmed_before_the_generation_is_committed() -> None:
     node = member(founders([2]), generation="ab12")
     confirmed: list[tuple[int, int]] = []
     asked = False
-    for now_ms in range(0, 2_000, 60):
+    for now_ms in range(0, 4_000, 60):
         node.tick(float(now_ms), 1)
         if node.leader_id == 2 and not asked:
             node.read_index(7)
@@ -105,6 +197,27 @@ def test_no_read_is_confirmed_before_the_generation_is_committed() -> None:
         node.persisted(ready.sequence)
         confirmed += node.ready().reads
     assert confirmed == [(7, 2)]
+
+
+def test_a_sole_voter_from_a_copy_first_listens_for_two_seconds() -> None:
+    node = member(founders([2]), generation="ab12")
+    for now_ms in range(0, LISTEN_MS, 60):
+        node.tick(float(now_ms), 1)
+        assert node.listens
+        assert not node.ready().writes
+    led(node)
+    assert (node.listens, node.leader_id) == (False, 2)
+
+
+def test_a_sole_voter_from_a_copy_follows_a_leader_that_it_does_not_know() -> None:
+    """The cluster has grown since the copy was made."""
+    node = member(founders([2]), generation="ab12")
+    for now_ms in range(0, 4_000, 60):
+        node.tick(float(now_ms), 1)
+        node.step(append(0, term=5))
+        assert node.role is Role.FOLLOWER
+        node.persisted(node.ready().sequence)
+    assert node.leader_id == 1
 
 
 def test_one_of_several_voters_begins_no_generation() -> None:

@@ -39,7 +39,7 @@ from raft.wire import (
 )
 from tests.raft.wire_strategies import answers, calls, senders
 
-SENDER = Sender(1, "aa", "c1", "http://127.0.0.1:12380", 3)
+SENDER = Sender(1, "aa", "c1", "http://127.0.0.1:12380", 3, (7, 9))
 VOTE = RequestVote(1, 2, 5, 10, 4)
 APPEND = AppendEntries(1, 2, 5, 10, 4, (), 9, 3)
 ID = ProposalId(1, 1, 7, 7)
@@ -106,7 +106,7 @@ def test_the_first_line_names_the_rpc_its_format_and_who_speaks() -> None:
     assert head == {
         "rpc": "Hello",
         "format": 2,
-        "from": [1, "aa", "c1", "http://127.0.0.1:12380", 3],
+        "from": [1, "aa", "c1", "http://127.0.0.1:12380", 3, [7, 9]],
         "source": 1,
         "target": 2,
     }
@@ -116,7 +116,8 @@ def test_members_of_the_first_line_that_are_not_known_are_passed_over() -> None:
     """So that a later version may say more."""
     assert decode_call(body_of(VOTE, mood="good"), 0) == (SENDER, VOTE)
     assert (
-        decode_call(body_of(VOTE, **{"from": [1, "aa", "c1", SENDER.advertise, 3, {"mood": "good"}]}), 0)[0] == SENDER
+        decode_call(body_of(VOTE, **{"from": [1, "aa", "c1", SENDER.advertise, 3, [7, 9], {"mood": "good"}]}), 0)[0]
+        == SENDER
     )
 
 
@@ -135,6 +136,10 @@ def test_a_message_of_another_format_is_refused_in_words_that_name_both(format: 
         decode_call(body_of(VOTE, format=format), 0)
     with pytest.raises(InvalidMessage, match=rf"^format: '{format}' is not one this version speaks \(2\)$"):
         decode_answer(body_of(TimeoutNowReply(1, 2, 5), format=format))
+
+
+def test_a_sender_of_an_earlier_program_says_no_boots() -> None:
+    assert decode_call(body_of(VOTE, **{"from": [1, "aa", "c1", "", 3]}), 0)[0] == Sender(1, "aa", "c1", "", 3)
 
 
 def test_as_many_entries_as_there_may_be_arrive() -> None:
@@ -173,6 +178,8 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("a sender whose URL no UTF-8 can say", body_of(VOTE, **{"from": [1, "aa", "c1", "\ud800", 1]}), "from"),
     ("a sender without a level", body_of(VOTE, **{"from": [1, "aa", "c1", ""]}), "from: .*level"),
     ("a sender of level 0", body_of(VOTE, **{"from": [1, "aa", "c1", "", 0]}), "from: .*level"),
+    ("a sender whose boots do not ascend", body_of(VOTE, **{"from": [1, "aa", "c1", "", 1, [2, 1]]}), "from: .*boots"),
+    ("a sender whose boots are a text", body_of(VOTE, **{"from": [1, "aa", "c1", "", 1, "2"]}), "from: .*boots"),
     ("a sender whose level is a text", body_of(VOTE, **{"from": [1, "aa", "c1", "", "1"]}), "from: .*level"),
     ("a message of another", body_of(VOTE, source=3), "source"),
     ("a missing term", body_of(VOTE, term=None), "term"),

@@ -23,6 +23,7 @@ from raft.messages import (
     ProposeReply,
     ReadIndex,
     ReadIndexReply,
+    RecordedBoot,
     RequestVote,
     RequestVoteReply,
     Sender,
@@ -43,9 +44,10 @@ texts = st.text(st.characters(exclude_categories=["C", "Z"]), max_size=30).filte
 commands = st.sampled_from([b"1", b"{}", b'{"Message":"\xc3\xa4\\n"}', b'"}"', b"[[],null]"])
 urls = st.integers(1, 65535).map(lambda port: f"http://127.0.0.1:{port}")
 advertised = st.one_of(st.just(""), urls)
-senders = st.builds(Sender, ids, texts, texts, advertised, ids)
+boots = st.sets(ids, max_size=3).map(lambda drawn: tuple(sorted(drawn)))
+senders = st.builds(Sender, ids, texts, texts, advertised, ids, boots)
 
-members = st.builds(Member, ids, urls, flags, flags, texts, advertised, numbers)
+members = st.builds(Member, ids, urls, flags, flags, texts, advertised, numbers, numbers)
 configurations = st.builds(
     Configuration,
     st.lists(members, max_size=3).map(lambda found: {member.id: member for member in found}),
@@ -106,6 +108,7 @@ calls: st.SearchStrategy[Call] = st.one_of(
     st.builds(TransferLeadership, ids, ids, numbers),
     st.builds(AcceptClock, ids, ids),
     st.builds(Hello, ids, ids),
+    st.builds(RecordedBoot, ids, ids, numbers),
     st.builds(Notice, ids, ids, st.one_of(st.binary(max_size=300), chunk_lines)),
 )
 answers: st.SearchStrategy[Answer] = st.one_of(

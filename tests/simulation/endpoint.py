@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raft.admission import check_sender
+from raft.door import configurations
 from raft.errors import InvalidMessage, NotLeader, Overloaded, RefusedPeer, Unavailable
 from raft.messages import (
     Hello,
@@ -54,7 +55,7 @@ class Endpoint:
             respond(HelloReply({}, {}, tuple(sorted(committed.removed)), committed.level))
             return
         try:
-            check_sender(sender, process.sender.cluster_id, process.node.committed_configuration)
+            check_sender(sender, process.sender.cluster_id, *configurations(process.node))
         except RefusedPeer as error:
             respond(error)
             return

@@ -108,8 +108,9 @@ class Peers:
         assert isinstance(reply, Reply) and reply.source == member
 
         def take(reply: Message) -> None:
-            check_sender(sender, self._process.sender.cluster_id, self._process.node.committed_configuration)
-            self._process.node.identified(member, sender.incarnation, sender.advertise, sender.level)
+            node = self._process.node
+            check_sender(sender, self._process.sender.cluster_id, node.committed_configuration, node.configuration)
+            node.identified(member, sender.incarnation, sender.advertise, sender.level, max(sender.boots, default=0))
             self._process.node.step(reply)
 
         try:
