@@ -121,21 +121,24 @@ def parse_head(head: bytes, limits: Limits) -> Request:
     )
 
 
-def check_partial_head(data: bytes, limits: Limits, seen: int = 0) -> None:
+def check_partial_head(data: bytes | bytearray, limits: Limits, seen: int = 0) -> None:
     """Refuse at once what no further byte can mend, rather than at the deadline.  Raises Refused.
 
     `seen`: how many bytes of it were checked before; so a head that comes byte by byte costs no more than a whole one.
     """
     if _STRAY.search(data, max(0, seen - 2)):
         raise _malformed("a control character, or a CR or LF by itself, in the head")
-    line = data.rfind(b"\r\n", 0, seen)  # the last line that was complete: what follows may still grow
+    line = data.rfind(b"\r\n", max(0, seen - limits.line_bytes - 2), seen)  # the end of the last line that was whole
     if line < 0 or len(data) > limits.head_bytes:
         _check_lines(data, limits)
-    elif any(len(each) > limits.line_bytes for each in data[line + 2 :].split(b"\r\n")):
-        raise Refused(431, "header_too_large", f"a header is over {limits.line_bytes} bytes")
+        return
+    while (end := data.find(b"\r\n", max(line + 2, seen - 1))) >= 0 or len(data) - line - 2 > limits.line_bytes:
+        if (len(data) if end < 0 else end) - line - 2 > limits.line_bytes:
+            raise Refused(431, "header_too_large", f"a header is over {limits.line_bytes} bytes")
+        line = end
 
 
-def _check_lines(head: bytes, limits: Limits) -> None:
+def _check_lines(head: bytes | bytearray, limits: Limits) -> None:
     if len(head) > limits.head_bytes:
         raise Refused(431, "head_too_large", f"the head is over {limits.head_bytes} bytes")
     if len(head) <= limits.line_bytes:

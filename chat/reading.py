@@ -175,21 +175,26 @@ class RequestReader(WSGIRequestHandler):
     def _read_rest_of_head(self) -> int:
         deadline = self.deadline = monotonic() + self.limits.head_deadline_s
         blank = False
-        seen = 0  # of the buffer, checked before
-        while True:
-            if not blank and self._buffer.startswith(b"\r\n"):  # one is forgiven (RFC 9112 §2.2)
-                self._buffer, blank, seen = self._buffer[2:], True, 0
-            end = self._buffer.find(b"\r\n\r\n", max(0, seen - 3))
-            if end >= 0:
-                return end
-            check_partial_head(self._buffer, self.limits, seen)
-            seen = len(self._buffer)
-            more = self._recv(RECV_BYTES)
-            if monotonic() >= deadline:
-                raise Refused(408, "request_timeout", "the head did not arrive in time")
-            if not more:
-                return -1
-            self._buffer += more
+        seen = 0  # of the head, checked before
+        head = bytearray(self._buffer)  # bytes would be copied with each piece that comes
+        try:
+            while True:
+                if not blank and head.startswith(b"\r\n"):  # one is forgiven (RFC 9112 §2.2)
+                    del head[:2]
+                    blank, seen = True, 0
+                end = head.find(b"\r\n\r\n", max(0, seen - 3))
+                if end >= 0:
+                    return end
+                check_partial_head(head, self.limits, seen)
+                seen = len(head)
+                more = self._recv(RECV_BYTES)
+                if monotonic() >= deadline:
+                    raise Refused(408, "request_timeout", "the head did not arrive in time")
+                if not more:
+                    return -1
+                head += more
+        finally:
+            self._buffer = bytes(head)
 
     def _read_body(self, request: Request, environ: dict[str, Any]) -> io.BytesIO:
         """Read the whole body, so that the application never waits for it.  Raises Refused before it is too much."""
