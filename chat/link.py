@@ -323,6 +323,11 @@ class Link:
 
     # --- back-pressure
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a message of its is being worked on."""
+        return self._held > 0
+
     def hold(self) -> None:
         """One more message is being worked on; with too many of them the socket is not read until some are released."""
         self._held += 1

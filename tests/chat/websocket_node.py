@@ -63,6 +63,12 @@ class Client:
         assert self._socket.sock is not None
         self._socket.sock.sendall(data)
 
+    def receive_bytes(self) -> bytes:
+        """Past the library: some of what the node has sent; b"" where it has closed."""
+        assert self._socket.sock is not None
+        data: bytes = self._socket.sock.recv(1 << 16)
+        return data
+
     def hear(self) -> dict[str, Any]:
         """The next frame, but for who is there."""
         while "Presence" in (frame := self.hear_any()):

@@ -3,15 +3,20 @@
 import sys
 from itertools import chain
 
-from tests.doubling import http_rows
+from tests.doubling import http_rows, route_rows, websocket_rows
 from tests.doubling.rows import BOUND_MS, RATIO_MAX, Row, measured
 
-SETS = (http_rows.rows,)
+SETS = (http_rows.rows, route_rows.rows, websocket_rows.rows)
 
 
 def all_rows() -> list[Row]:
     """Every row of the sweep."""
     return list(chain.from_iterable(rows() for rows in SETS))
+
+
+def _status(outcome: object) -> str:
+    """Of a request."""
+    return f"  {outcome}" if type(outcome) is int else ""
 
 
 def main(words: list[str]) -> int:
@@ -24,10 +29,11 @@ def main(words: list[str]) -> int:
         faults += found.faults
         print(
             f"{row.name:56} {found.size:9,} {found.full_ms:9.3f} {found.half_ms:9.3f} {found.ratio:6.2f} "
-            f"{found.piece_ms:9.3f}{'  FAILS' if found.faults else ''}"
+            f"{found.piece_ms:9.3f}{_status(found.outcome)}{'  FAILS' if found.faults else ''}"
         )
     print(f"{len(rows)} rows; at most {RATIO_MAX} times for twice the size, {BOUND_MS:.0f} ms for one piece")
     print(*faults, sep="\n")
+    websocket_rows.close()
     return 1 if faults else 0
 
 

@@ -99,7 +99,9 @@ def _chunks() -> Iterator[tuple[str, int, Callable[[float], bytes]]]:
     yield (
         "one chunk",
         RECV_BYTES,
-        lambda share: b"%x\r\n" % int(share * LIMITS.body_bytes) + b"x" * int(share * LIMITS.body_bytes) + b"\r\n" + end,
+        lambda share: (
+            b"%x\r\n" % int(share * LIMITS.body_bytes) + b"x" * int(share * LIMITS.body_bytes) + b"\r\n" + end
+        ),
     )
 
 
@@ -158,8 +160,10 @@ def _upgrade(tokens: str) -> object:
 
 def _queries() -> Iterator[tuple[str, Callable[[str], object], Callable[[float], str]]]:
     yield "a query of pairs", lambda raw: Query(raw).integer("limit"), lambda share: "a=b&" * int(share * LINE / 4)
-    yield "a query of names", lambda raw: Query(raw).texts("a0"), lambda share: "&".join(
-        f"a{n}=" for n in range(int(share * LINE / 7))
+    yield (
+        "a query of names",
+        lambda raw: Query(raw).texts("a0"),
+        lambda share: "&".join(f"a{n}=" for n in range(int(share * LINE / 7))),
     )
     yield "a parameter of commas", lambda raw: Query(raw).texts("a"), lambda share: "a=" + "," * int(share * LINE)
     yield "a parameter of escapes", lambda raw: Query(raw).text("a"), lambda share: "a=" + "%41" * int(share * LINE / 3)
@@ -182,16 +186,22 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
     )
     yield "cookies of our name", lambda raw: cookies.values(raw, "a"), lambda share: "a=b;" * int(share * most / 4)
     yield "cookies of blanks", lambda raw: cookies.values(raw, "a"), lambda share: " " * int(share * most)
-    yield "an origin", lambda raw: origins.is_ours(raw, "h", ["http://h"] * 64), lambda share: (
-        "http://" + "a." * int(share * LINE / 2)
+    yield (
+        "an origin",
+        lambda raw: origins.is_ours(raw, "h", ["http://h"] * 64),
+        lambda share: "http://" + "a." * int(share * LINE / 2),
     )
     yield "a host", lambda raw: origins.is_ours("http://h", raw, []), lambda share: "a." * int(share * LINE / 2)
     yield "options of an upgrade", _upgrade, lambda share: "x," * int(share * LINE / 2)
-    yield "a target under a prefix", lambda raw: base_path.without("/a/b", raw), lambda share: (
-        "/a/b/" + "x" * int(share * LINE)
+    yield (
+        "a target under a prefix",
+        lambda raw: base_path.without("/a/b", raw),
+        lambda share: "/a/b/" + "x" * int(share * LINE),
     )
-    yield "links under a prefix", lambda raw: base_path.prefixed("/a", [("Link", raw)]), lambda share: (
-        "</rooms>; " * int(share * LINE / 10)
+    yield (
+        "links under a prefix",
+        lambda raw: base_path.prefixed("/a", [("Link", raw)]),
+        lambda share: "</rooms>; " * int(share * LINE / 10),
     )
     yield "a percent-encoded name", partial(percent_decoded, "path"), lambda share: "%C3%A9" * int(share * LINE / 6)
     yield "a cursor", lambda raw: subscription.parse_cursor(raw, "c0ffee"), lambda share: "a" * int(share * LINE) + "-1"

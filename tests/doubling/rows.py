@@ -57,6 +57,7 @@ class Measured:
     pieces: int
     full_ms: float
     half_ms: float
+    outcome: object = None
     tries: int = field(default=1)
 
     @property
@@ -91,7 +92,7 @@ def outcome(case: Case) -> object:
 def measured(row: Row) -> Measured:
     """Measure a row; again, as long as it fails, TRIES times."""
     full, half = row.make(1.0), row.make(0.5)
-    found = Measured(row, full.size, full.pieces, _milliseconds(full), _milliseconds(half))
+    found = Measured(row, full.size, full.pieces, _milliseconds(full), _milliseconds(half), outcome(full))
     while found.faults and found.tries < TRIES:
         found.full_ms = min(found.full_ms, _milliseconds(full))
         found.half_ms = min(found.half_ms, _milliseconds(half))
