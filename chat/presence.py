@@ -249,8 +249,8 @@ def read_picture(body: bytes) -> Picture:
     """What `Presence` tells of a node.  Raises Problem."""
     fields = validation.json_object(body)
     online, typing = fields.get("Online"), fields.get("Typing")
-    if not isinstance(online, list) or len(online) > NAMES_BYTES_MAX:
-        raise invalid("Online", "must be a list of names")
+    if not isinstance(online, list) or len(online) > ONLINE_MAX:
+        raise invalid("Online", f"must be a list of at most {ONLINE_MAX} names")
     if not isinstance(typing, list) or len(typing) > TYPING_MAX:
         raise invalid("Typing", f"must be a list of at most {TYPING_MAX}")
     return Picture(tuple(validation.name("Online", name) for name in online), dict(map(_typing, typing)))
@@ -265,3 +265,6 @@ def _typing(value: object) -> tuple[Place, int]:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+ONLINE_MAX: Final = NAMES_BYTES_MAX // len(_presence("", True))  # of one node's picture: no more have room in it

@@ -51,9 +51,11 @@ from raft.records import RECORD_BYTES_MAX, decode_entries
 from raft.urls import is_client_url
 
 FORMAT = 2  # of everything said between members
-ENTRIES_MAX = 65_536  # lines behind the first of one body; the body's bytes are bounded by the server
+ENTRIES_MAX = 8_192  # lines behind the first of one body: no leader has more entries in memory
+HEAD_BYTES_MAX = 512 << 10  # of the first line: a configuration of 64 members with the longest URLs has half of that
 TEXT_POINTS_MAX = 2_048  # the longest: a refusal in words, or a URL
 NOTICE_BYTES_MAX = 256 << 10  # of its body: some thousands of names, and little beside what a log's entries take
+SENDER_BYTES_MAX = 8 << 10  # as JSON, without an escape: three texts and two numbers; some of them are remembered
 NUMBER_MAX = 1 << 53  # what every JSON reader holds exactly
 
 Call = (
@@ -94,7 +96,7 @@ _PLAIN_VALUES = {int: "([0-9]{1,15})", bool: "(true|false)"}
 def _plain_head(cls: type[Any]) -> re.Pattern[bytes]:
     """The first line of a message of numbers and booleans only, as `encode` writes it; what differs is read as JSON."""
     values = ",".join([f'"{name}":{_PLAIN_VALUES[hint]}' for name, hint in _SHAPES[cls].items()])
-    sender = r"\[[^]\\\n]*\]{1,2}"  # its boots, a list too, are the last that it says
+    sender = rf"\[[^]\\\n]{{0,{SENDER_BYTES_MAX}}}\]{{1,2}}"  # its boots, a list too, are the last that it says
     return re.compile(rf'{{"rpc":"{cls.__name__}","format":{FORMAT},"from":({sender}),{values}}}\n'.encode())
 
 
@@ -202,9 +204,9 @@ def _sender_of(text: bytes) -> Sender:
 def _decode_any_head(
     body: bytes, expected: tuple[type[Any], ...], with_lines: tuple[type[Any], ...]
 ) -> tuple[Sender, type[Any], dict[str, Any], int]:
-    end = body.find(b"\n") + 1
+    end = body.find(b"\n", 0, HEAD_BYTES_MAX) + 1
     if not end:
-        raise InvalidMessage("the first line does not end with a newline")
+        raise InvalidMessage(f"the first line does not end with a newline, or has more than {HEAD_BYTES_MAX} bytes")
     head = _decode_object(body[: end - 1])
     if type(head.get("format")) is not int or head["format"] != FORMAT:
         raise InvalidMessage(f"format: {_shown(head.get('format'))} is not one this version speaks ({FORMAT})")

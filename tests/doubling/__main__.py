@@ -3,10 +3,10 @@
 import sys
 from itertools import chain
 
-from tests.doubling import http_rows, route_rows, websocket_rows
+from tests.doubling import http_rows, peer_rows, route_rows, websocket_rows
 from tests.doubling.rows import BOUND_MS, RATIO_MAX, Row, measured
 
-SETS = (http_rows.rows, route_rows.rows, websocket_rows.rows)
+SETS = (http_rows.rows, route_rows.rows, peer_rows.rows, websocket_rows.rows)
 
 
 def all_rows() -> list[Row]:

@@ -3,8 +3,10 @@
 import pytest
 
 from raft import log as log_module
-from raft.log import Log
+from raft.log import SLICE_ENTRIES_MAX, Log
 from raft.messages import Entry
+from raft.records import noop_entry
+from raft.wire import ENTRIES_MAX
 from tests.raft.disks import entry
 
 
@@ -81,6 +83,13 @@ def test_truncation_below_the_tail_leaves_a_log_that_goes_on_from_there() -> Non
     assert (log.last_index, log.last_term, log.tail_first) == (2, 1, 3)
     log.append(entries(6, first=3))
     assert [e.index for e in log.slice(3, 3, 1_000) or ()] == [3]
+
+
+def test_a_slice_has_a_bounded_number_of_entries_which_a_receiver_takes() -> None:
+    log = Log()
+    log.append([noop_entry(index, 1, 0) for index in range(1, SLICE_ENTRIES_MAX + 10)])
+    assert len(log.slice(1, log.last_index, 1 << 20) or ()) == SLICE_ENTRIES_MAX
+    assert log_module.TAIL_ENTRIES_MAX <= ENTRIES_MAX
 
 
 def test_a_slice_ends_where_its_bytes_do_but_is_never_empty() -> None:

@@ -30,9 +30,11 @@ from raft.wire import (
     ENTRIES_MAX,
     NOTICE_BYTES_MAX,
     NUMBER_MAX,
+    SENDER_BYTES_MAX,
     TEXT_POINTS_MAX,
     Answer,
     Call,
+    _sender_of,
     decode_answer,
     decode_call,
     encode,
@@ -203,7 +205,7 @@ MALFORMED: list[tuple[str, bytes, str]] = [
     ("a term that falls", append_of(noop_entry(11, 5, 0), noop_entry(12, 4, 0)), "entries: index 12 of term 4"),
     ("a term above the leader's", append_of(noop_entry(11, 6, 0)), "entries: index 11 of term 6"),
     ("an entry too large", append_of(command_entry(11, 5, 0, ID, b'"%b"' % bytes(RECORD_BYTES_MAX))), "entries"),
-    ("too many entries", body_of(APPEND) + noop_entry(11, 5, 0).record * (ENTRIES_MAX + 1), "more than 65536"),
+    ("too many entries", body_of(APPEND) + noop_entry(11, 5, 0).record * (ENTRIES_MAX + 1), "more than 8192"),
     ("a configuration that is no object", append_of(configuration_entry(11, 5, 0, b"[]")), "entries: a configuration"),
     ("a configuration of too much", append_of(configuration_entry(11, 5, 0, NESTED)), "entries: a configuration"),
     ("members that are not", configured(members={"1": "http://a:1"}), "entries: a configuration"),
@@ -231,6 +233,15 @@ def test_a_malformed_call_is_refused_in_words_that_name_the_field(body: bytes, w
     with pytest.raises(InvalidMessage, match=words) as refused:
         decode_call(body, 0)
     assert len(str(refused.value)) < 300
+
+
+def test_what_is_remembered_of_a_sender_is_bounded() -> None:
+    """The list may be padded with blanks; a padded one is read, and not kept."""
+    plain = encode(SENDER, VOTE)
+    padded = plain.replace(b'"from":[', b'"from":[' + b" " * SENDER_BYTES_MAX, 1)
+    _sender_of.cache_clear()
+    assert decode_call(padded, 0) == decode_call(plain, 0)
+    assert _sender_of.cache_info().currsize == 1
 
 
 HELLO = {
