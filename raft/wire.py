@@ -98,6 +98,7 @@ def _plain_head(cls: type[Any]) -> re.Pattern[bytes]:
     values = ",".join([f'"{name}":{_PLAIN_VALUES[hint]}' for name, hint in _SHAPES[cls].items()])
     sender = rf"\[[^]\\\n]{{0,{SENDER_BYTES_MAX}}}\]{{1,2}}"  # its boots, a list too, are the last that it says
     return re.compile(rf'{{"rpc":"{cls.__name__}","format":{FORMAT},"from":({sender}),{values}}}\n'.encode())
+    return re.compile(rf'{{"rpc":"{cls.__name__}","format":{FORMAT},"from":({sender}),{values}}}\n'.encode())
 
 
 _PLAIN_HEADS = {

@@ -1,12 +1,21 @@
 """`python -m tests.doubling [WORDS…]`: print what every row comes to, or those whose names have the words."""
 
 import sys
+from collections.abc import Callable, Iterator
 from itertools import chain
 
-from tests.doubling import http_rows, peer_rows, route_rows, websocket_rows
+from tests.doubling import answer_rows, file_rows, http_rows, peer_rows, route_rows, websocket_rows
 from tests.doubling.rows import BOUND_MS, RATIO_MAX, Row, measured
 
-SETS = (http_rows.rows, route_rows.rows, peer_rows.rows, websocket_rows.rows)
+Rows = Callable[[], Iterator[Row]]
+SETS: tuple[Rows, ...] = (
+    http_rows.rows,
+    route_rows.rows,
+    peer_rows.rows,
+    file_rows.rows,
+    answer_rows.rows,
+    websocket_rows.rows,
+)
 
 
 def all_rows() -> list[Row]:

@@ -4,12 +4,15 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from chat import base_path, cookies, lookalikes, mentions, origins, proxies, subscription, validation
+from chat import base_path, cookies, enrolling, lookalikes, mentions, origins, proxies, subscription, validation
+from chat.gatekeeper import Gatekeeper
 from chat.http import CHUNKS_MAX, ChunkedBody, check_partial_head, parse_head
 from chat.limits import Limits
 from chat.reading import RECV_BYTES
 from chat.request import BODY_BYTES_MAX, Query, percent_decoded
+from chat.state.machine import ChatState
 from chat.websocket import check_upgrade
+from tests.chat.fake_replica import FakeReplica
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import TEXTS, marked, serial
 
@@ -57,7 +60,7 @@ def _heads() -> Iterator[tuple[str, Callable[[float], bytes]]]:
     yield "names of dashes", lambda share: _head(*_many(b"-" * 300 + b": v", share, most))
     yield "names of underscores", lambda share: _head(*_many(b"_" * 300 + b": v", share, most))
     yield "values of blanks", lambda share: _head(*_many(b"A:" + b" \t" * 160, share, most))
-    yield "long headers", lambda share: _head(*_many(b"A: " + b"\xff" * (line - 3), share, most))
+    yield "long headers", lambda share: _head(*_many(b"A: " + b"\xff" * (line - 200), share, most))
     yield "a header that ends wrong", lambda share: _head(*_many(b"A: " + b"v" * 315, share, most), b"A: \x01")
     yield "connection options", lambda share: _head(b"Connection: " + b"x," * int(share * LINE / 2))
     yield "a target of escapes", lambda share: _head(target=b"/" + b"%41" * int(share * LINE / 3))
@@ -202,6 +205,26 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
         "links under a prefix",
         lambda raw: base_path.prefixed("/a", [("Link", raw)]),
         lambda share: "</rooms>; " * int(share * LINE / 10),
+    )
+    yield (
+        "an origin that is refused",
+        lambda raw: origins.foreign(raw, raw),
+        lambda share: "http://" + "a." * int(share * LINE / 2),
+    )
+    status = {"Members": [{"Advertise": f"http://{'a' * 200}:{n + 1}"} for n in range(64)]}
+    yield (
+        "an origin that is shared with",
+        lambda raw: origins.sharing_headers(raw, status),
+        lambda share: "http://" + "a" * int(share * LINE),
+    )
+    yield "an invite's secret", enrolling.invite_secret, lambda share: "a" * int(share * BODY_BYTES_MAX)
+    gatekeeper = Gatekeeper(
+        FakeReplica(ChatState()), ChatState(), setup="s", monotonic=iter(range(0, 1 << 30, 999)).__next__
+    )
+    yield (
+        "a setup's secret",
+        partial(gatekeeper.check_setup, {"REMOTE_ADDR": "::1"}),
+        lambda share: "\u20ac" * int(share * BODY_BYTES_MAX / 3),
     )
     yield "a percent-encoded name", partial(percent_decoded, "path"), lambda share: "%C3%A9" * int(share * LINE / 6)
     yield "a cursor", lambda raw: subscription.parse_cursor(raw, "c0ffee"), lambda share: "a" * int(share * LINE) + "-1"

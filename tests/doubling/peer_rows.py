@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
+from io import BytesIO
 from typing import Any, get_args, get_type_hints
 
 from chat.presence import NAMES_BYTES_MAX, TYPING_MAX, read_picture
 from raft import peers, transport
+from raft.admission import check_sender
+from raft.endpoint import _read_body
 from raft.forwarding import FORWARD_MAX
 from raft.membership import MEMBERS_MAX, Configuration, Member, decode_configuration
 from raft.messages import AppendEntries, Entry, Hello, Notice, ProposalId, Propose, Sender, SnapshotChunk, SnapshotMeta
@@ -19,6 +22,7 @@ from raft.records import (
     configuration_entry,
     decode_entries,
     decode_entry,
+    entry_at,
     noop_entry,
     unseal,
 )
@@ -136,9 +140,10 @@ def _every(kinds: Iterable[type[Any]], decode: Callable[[bytes], object]) -> Ite
     """A row for each kind of message; a plain one, and one with its first line written otherwise."""
     for kind in kinds:
         yield of(f"peer: {kind.__name__}", decode, lambda share, one=kind: encode(_SENDER, one(**_values(one, share))))
-        yield of(f"peer: {kind.__name__} with blanks", decode, lambda share, one=kind: (
+        blanks = of(f"peer: {kind.__name__} with blanks", decode, lambda share, one=kind: (
             encode(_SENDER, one(**_values(one, share))).replace(b'"rpc":', b'"rpc":' + b" " * int(share * APPEND), 1)
         ))  # fmt: skip
+        yield replace(blanks, takes_long=True)  # all of them read their first line by the same functions
 
 
 def _picture(names: int, typing: int) -> bytes:
@@ -146,6 +151,14 @@ def _picture(names: int, typing: int) -> bytes:
     return json.dumps(
         {"Online": online, "Typing": [[marked(60), marked(60), n] for n in range(typing)]}, ensure_ascii=False
     ).encode()
+
+
+def _body(data: bytes) -> bytes:
+    return _read_body({"CONTENT_LENGTH": str(len(data)), "wsgi.input": BytesIO(data)})
+
+
+def _admitted(incarnation: bytes) -> Sender:
+    return Sender(MEMBERS_MAX + 1, incarnation.decode(), "c" * 32, "", 3)
 
 
 SNAPSHOT_ENTRIES = 5_000
@@ -191,12 +204,20 @@ def rows() -> Iterator[Row]:
             b"http://" + b"a." * int(share * (URL_POINTS_MAX - 20) / 2) + b"a:1"
         ))  # fmt: skip
     yield Row("peer: snapshot's entries", _chunk)
+    yield of("peer: body", _body, lambda share: b"x" * int(share * APPEND))
+    committed = decode_configuration(configuration(MEMBERS_MAX, 10_000))
+    yield of(
+        "peer: a sender who is admitted",
+        lambda text: check_sender(_admitted(text), "c" * 32, committed),
+        lambda share: b"i" * int(share * TEXT_POINTS_MAX),
+    )
     line = command_entry(1, 1, 1, ProposalId(1, 1, 1, 0), b'{"a":"' + b"x" * 1_000_000 + b'"}').record
     for name, decode in (
         ("unseal", unseal),
         ("decode_entry", decode_entry),
         ("command_of_verified", lambda data: command_of_verified(data, 1)),
         ("decode_entries", lambda data: decode_entries(data, 0, 1)),
+        ("entry_at", lambda data: entry_at(data, 0, 1)),
     ):
         yield of(f"record: {name}", decode, lambda share: (
             command_entry(1, 1, 1, ProposalId(1, 1, 1, 0), b"9" * int(share * len(line))).record

@@ -21,11 +21,22 @@ from raft.errors import InvalidMessage
 RATIO_MAX = 3.0
 BOUND_MS = 50.0
 QUICK_MS = 0.3  # what takes no longer, whole, may take it in any way: the ratio would be noise
-REPEATS = (3, 12)  # at least, and at most
-ENOUGH_S = 0.06  # of one case's repeats
 TRIES = 4  # of a row that fails
 
 REFUSALS = (Problem, Refused, InvalidMessage, ValueError)
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How often a case is measured: at least, at most, and until the repeats have taken so long."""
+
+    least: int
+    most: int
+    enough_s: float
+
+
+THOROUGH = Effort(3, 12, 0.06)
+BRIEF = Effort(2, 5, 0.002)  # for every run of the tests; what fails is measured again THOROUGH
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +57,7 @@ class Row:
     name: str
     make: Callable[[float], Case]
     is_bounded: bool = True  # False: no request, frame or piece, but a file that is read once in a start
+    takes_long: bool = False  # to make its input: for the command, not for every run of the tests
 
 
 @dataclass(slots=True)
@@ -89,24 +101,26 @@ def outcome(case: Case) -> object:
     return None
 
 
-def measured(row: Row) -> Measured:
+def measured(row: Row, effort: Effort = THOROUGH) -> Measured:
     """Measure a row; again, as long as it fails, TRIES times."""
     full, half = row.make(1.0), row.make(0.5)
-    found = Measured(row, full.size, full.pieces, _milliseconds(full), _milliseconds(half), outcome(full))
+    full_ms, half_ms = _milliseconds(full, effort), _milliseconds(half, effort)
+    found = Measured(row, full.size, full.pieces, full_ms, half_ms)
     while found.faults and found.tries < TRIES:
-        found.full_ms = min(found.full_ms, _milliseconds(full))
-        found.half_ms = min(found.half_ms, _milliseconds(half))
+        found.full_ms = min(found.full_ms, _milliseconds(full, THOROUGH))
+        found.half_ms = min(found.half_ms, _milliseconds(half, THOROUGH))
         found.tries += 1
+    if effort is THOROUGH:
+        found.outcome = outcome(full)
     return found
 
 
-def _milliseconds(case: Case) -> float:
+def _milliseconds(case: Case, effort: Effort) -> float:
     """The least of some repeats, without the collector, whose turns fall into one repeat and not into another."""
-    gc.collect()
     gc.disable()
     try:
         least, total, repeats = float("inf"), 0.0, 0
-        while repeats < REPEATS[0] or (total < ENOUGH_S and repeats < REPEATS[1]):
+        while repeats < effort.least or (total < effort.enough_s and repeats < effort.most):
             made = case.prepare()
             began = case.clock()
             with suppress(*REFUSALS):

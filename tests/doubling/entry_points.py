@@ -1,0 +1,100 @@
+"""Which functions of chat/ and raft/ read what comes from outside, found in the code by their names and their places.
+
+A row reaches one where a run of the row calls it.  So a new parser has to be reached by a row, or is named in
+ELSEWHERE with the reason.
+"""
+
+import ast
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import CodeType, FrameType
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# Functions that are called so, wherever they are; and all public ones of files that do nothing but read.
+NAMED = re.compile(
+    r"_*(parse|parsed|decode|load|unseal|unpack|feed|scan|from|read_(picture|refusal|options|body|facts|filled|buckets))"
+    r"(_\w+)?|_take_(user|token|invite|ticket|members|erased|added|turned_private)|check_(?!end)\w+|json_object|"
+    r"percent_decoded|origin_of|row_reader|entry_of_verified|entry_at"
+)
+WHOLE_FILES = (
+    "chat/validation.py", "chat/lookalikes.py", "chat/mentions.py", "chat/proxies.py", "chat/cookies.py",
+    "chat/origins.py", "chat/frames.py", "chat/http.py", "chat/revising.py", "chat/changing.py", "chat/enrolling.py",
+    "chat/inviting.py", "chat/logins.py", "chat/cluster_settings.py", "raft/urls.py",
+)  # fmt: skip
+
+# Not reached by a row, and why not.
+ELSEWHERE = {
+    "chat/commands/codec.py:row_reader": "makes a reader of rows, when its module is imported",
+    "chat/proxies.py:behind": "makes the application that calls client_address",
+    "raft/admission.py:check_level": "compares two numbers",
+    "raft/identity.py:load_or_create": "reads a file of this node for decode",
+    "raft/peers.py:Peers._load": "cuts entries of this node's own log",
+    "raft/positions.py:unpack": "takes one number apart",
+}
+
+Place = tuple[str, str]  # a file, and a function's qualified name
+
+
+@cache
+def found() -> tuple[Place, ...]:
+    """Every entry point, by its file below the root and its name."""
+    return tuple(_found())
+
+
+def _found() -> Iterator[Place]:
+    for folder in ("chat", "raft"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            file = str(path.relative_to(ROOT))
+            for name in _functions(ast.parse(path.read_text()), ""):
+                last = name.rpartition(".")[2]
+                is_public = file in WHOLE_FILES and not last.startswith("_")
+                if is_public or NAMED.fullmatch(last):
+                    yield file, name
+
+
+def _functions(node: ast.AST, within: str) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield from _functions(child, f"{within}{child.name}.")
+        elif isinstance(child, ast.FunctionDef):
+            yield f"{within}{child.name}"
+
+
+@contextmanager
+def called(into: set[Place]) -> Iterator[None]:
+    """Note every function of the product that is called meanwhile, in any thread that begins meanwhile too."""
+    seen: set[CodeType] = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            seen.add(frame.f_code)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    threading.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)
+        into.update(_places(seen.copy()))
+
+
+def _places(codes: Iterable[CodeType]) -> Iterator[Place]:
+    for code in codes:
+        path = Path(code.co_filename)
+        if path.is_relative_to(ROOT):
+            yield str(path.relative_to(ROOT)), code.co_qualname.replace(".<locals>", "")
+
+
+def unreached(run_all: Callable[[], None]) -> list[Place]:
+    """The entry points that nothing in `run_all` calls, but those of ELSEWHERE."""
+    reached: set[Place] = set()
+    with called(reached):
+        run_all()
+    return [place for place in found() if place not in reached and ":".join(place) not in ELSEWHERE]
