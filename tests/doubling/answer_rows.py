@@ -68,7 +68,7 @@ def _page(message: str, share_of: str) -> Callable[[float], Case]:
         filled = Filled(posts, text, change)
 
         def run(cache: RenderedPosts) -> None:
-            page, posts = cache.read(filled.state.page("r", PageAsk(PAGE_POSTS_MAX)), filled.replica)
+            _, posts = cache.read(filled.state.page("r", PageAsk(PAGE_POSTS_MAX)), filled.replica)
             b"[" + b",".join(posts) + b"]"
 
         return Case(posts, run, RenderedPosts)
@@ -187,10 +187,8 @@ def _entries() -> Iterator[tuple[str, Callable[[float], tuple[Any, Callable[[], 
                 share, lambda: SetSettings(Actor(OPERATOR), max_messages=1)
             ),
         )
-        yield (
-            f"a reaction among {name}",
-            lambda share, f=filled: f(share, lambda: React(Actor(NOBODY, "bob"), "r", 7, "x", True)),
-        )  # type: ignore[misc]
+        reaction = React(Actor(NOBODY, "bob"), "r", 7, "x", True)
+        yield f"a reaction among {name}", lambda share, f=filled, r=reaction: f(share, lambda: r)  # type: ignore[misc]
         yield f"a post after {name}", lambda share, f=filled: f(share, lambda: Post("r", "ann", "x", serial()))  # type: ignore[misc]
     ann = Actor(OPERATOR)
     people = MEMBERS_MAX - 10

@@ -150,7 +150,7 @@ def _folded(body: bytes) -> object:
     return validation.members(validation.json_object(body))
 
 
-def _upgrade(tokens: str) -> object:
+def _upgrade(tokens: str) -> None:
     environ = {
         "REQUEST_METHOD": "GET",
         "HTTP_UPGRADE": tokens + "websocket",
@@ -158,7 +158,7 @@ def _upgrade(tokens: str) -> object:
         "HTTP_SEC_WEBSOCKET_VERSION": "13",
         "HTTP_SEC_WEBSOCKET_KEY": "A" * len(tokens) + "==",
     }
-    return check_upgrade(environ, list)
+    check_upgrade(environ, list)
 
 
 def _queries() -> Iterator[tuple[str, Callable[[str], object], Callable[[float], str]]]:
@@ -211,7 +211,7 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
         lambda raw: origins.foreign(raw, raw),
         lambda share: "http://" + "a." * int(share * LINE / 2),
     )
-    status = {"Members": [{"Advertise": f"http://{'a' * 200}:{n + 1}"} for n in range(64)]}
+    status: dict[str, object] = {"Members": [{"Advertise": f"http://{'a' * 200}:{n + 1}"} for n in range(64)]}
     yield (
         "an origin that is shared with",
         lambda raw: origins.sharing_headers(raw, status),
@@ -243,8 +243,8 @@ def _checks() -> Iterator[tuple[str, Callable[[str], object], int]]:
     ):
         yield kind, partial(getattr(validation, kind), "Field"), points
     yield "skeleton", lookalikes.skeleton, validation.NAME_POINTS_MAX
-    known = frozenset({"a"})
-    yield "mentioned", lambda text: mentions.mentioned(text, known.intersection), validation.MESSAGE_POINTS_MAX
+    known = {"a"}
+    yield "mentioned", lambda text: mentions.mentioned(text, known.__and__), validation.MESSAGE_POINTS_MAX
 
 
 def rows() -> Iterator[Row]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
+from functools import partial
 from io import BytesIO
 from typing import Any, get_args, get_type_hints
 
@@ -11,6 +12,7 @@ from raft import peers, transport
 from raft.admission import check_sender
 from raft.endpoint import _read_body
 from raft.forwarding import FORWARD_MAX
+from raft.log import SLICE_ENTRIES_MAX
 from raft.membership import MEMBERS_MAX, Configuration, Member, decode_configuration
 from raft.messages import AppendEntries, Entry, Hello, Notice, ProposalId, Propose, Sender, SnapshotChunk, SnapshotMeta
 from raft.node import Settings
@@ -26,9 +28,17 @@ from raft.records import (
     noop_entry,
     unseal,
 )
-from raft.transport import HEAD_BYTES_MAX
 from raft.urls import URL_POINTS_MAX, is_client_url, is_peer_url
-from raft.wire import NOTICE_BYTES_MAX, TEXT_POINTS_MAX, Answer, Call, decode_answer, decode_call, encode
+from raft.wire import (
+    HEAD_BYTES_MAX,
+    NOTICE_BYTES_MAX,
+    TEXT_POINTS_MAX,
+    Answer,
+    Call,
+    decode_answer,
+    decode_call,
+    encode,
+)
 from tests.doubling.http_rows import of
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import marked
@@ -44,7 +54,7 @@ def _append(records: Callable[[int], Entry], share: float) -> bytes:
     """An AppendEntries of as many such entries as a leader sends at once."""
     entries: list[Entry] = []
     size = 0
-    while size < share * APPEND:
+    while size < share * APPEND and len(entries) < share * SLICE_ENTRIES_MAX:
         entries.append(records(len(entries) + 1))
         size += len(entries[-1].record)
     return encode(_SENDER, AppendEntries(2, 1, 2, 0, 0, tuple(entries), 0, 0))
@@ -90,16 +100,18 @@ def _calls() -> Iterator[tuple[str, Callable[[float], bytes]]]:
     )
     yield (
         "a head of a long list",
-        lambda share: b'{"rpc":"Hello","format":2,"from":[' + b"1," * int(share * 500_000) + b"1]}\n",
+        lambda share: b'{"rpc":"Hello","format":2,"from":[' + b"1," * int(share * (HEAD_BYTES_MAX - 50) / 2) + b"1]}\n",
     )
     yield (
         "a head of lists in lists",
-        lambda share: b'{"rpc":"Hello","format":2,"from":' + b"[" * int(share * 1_000_000) + b"\n",
+        lambda share: b'{"rpc":"Hello","format":2,"from":' + b"[" * int(share * (HEAD_BYTES_MAX - 90)) + b"\n",
     )
-    yield "a head of another name", lambda share: b'{"rpc":"' + b"x" * int(share * 1_000_000) + b'"}\n'
+    yield "a head of another name", lambda share: b'{"rpc":"' + b"x" * int(share * (HEAD_BYTES_MAX - 90)) + b'"}\n'
     yield (
         "a head of digits",
-        lambda share: b'{"rpc":"RequestVote","format":2,"from":[1],"term":' + b"9" * int(share * 1_000_000) + b"}\n",
+        lambda share: (
+            b'{"rpc":"RequestVote","format":2,"from":[1],"term":' + b"9" * int(share * (HEAD_BYTES_MAX - 90)) + b"}\n"
+        ),
     )
     yield "no line", lambda share: b"{" * int(share * APPEND)
 
@@ -139,11 +151,19 @@ def _values(kind: type[Any], share: float) -> dict[str, object]:
 def _every(kinds: Iterable[type[Any]], decode: Callable[[bytes], object]) -> Iterator[Row]:
     """A row for each kind of message; a plain one, and one with its first line written otherwise."""
     for kind in kinds:
-        yield of(f"peer: {kind.__name__}", decode, lambda share, one=kind: encode(_SENDER, one(**_values(one, share))))
-        blanks = of(f"peer: {kind.__name__} with blanks", decode, lambda share, one=kind: (
-            encode(_SENDER, one(**_values(one, share))).replace(b'"rpc":', b'"rpc":' + b" " * int(share * APPEND), 1)
-        ))  # fmt: skip
-        yield replace(blanks, takes_long=True)  # all of them read their first line by the same functions
+        name = f"peer: {kind.__name__}"
+        plain = partial(_message, kind)
+        yield of(name, decode, plain)
+        # All of them read their first line by the same functions.
+        yield replace(of(f"{name} with blanks", decode, partial(_padded, plain)), takes_long=True)
+
+
+def _message(kind: type[Any], share: float) -> bytes:
+    return encode(_SENDER, kind(**_values(kind, share)))
+
+
+def _padded(plain: Callable[[float], bytes], share: float) -> bytes:
+    return plain(share).replace(b'"rpc":', b'"rpc":' + b" " * int(share * HEAD_BYTES_MAX // 2), 1)
 
 
 def _picture(names: int, typing: int) -> bytes:
@@ -161,12 +181,15 @@ def _admitted(incarnation: bytes) -> Sender:
     return Sender(MEMBERS_MAX + 1, incarnation.decode(), "c" * 32, "", 3)
 
 
-SNAPSHOT_ENTRIES = 5_000
+SNAPSHOT_ENTRIES = 4_000
 
 
 def _chunk(share: float) -> Case:
     """Of a snapshot's entries, as they come from a peer."""
-    log = [command_entry(n, 1, n, ProposalId(1, 1, n, 0), b'{"a":"' + b"x" * 150 + b'"}') for n in range(1, 5_001)]
+    log = [
+        command_entry(n, 1, n, ProposalId(1, 1, n, 0), b'{"a":"' + b"x" * 150 + b'"}')
+        for n in range(1, SNAPSHOT_ENTRIES + 1)
+    ]
     live = range(1, int(share * SNAPSHOT_ENTRIES) + 1)
     whole = snapshot_bytes(log, SNAPSHOT_ENTRIES, list(live), "aa")
 
@@ -191,7 +214,7 @@ def rows() -> Iterator[Row]:
     yield from _every(get_args(Call), lambda body: decode_call(body, 1))
     yield from _every(get_args(Answer), decode_answer)
     yield of("peer: head of an answer", transport._parse_head, lambda share: (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" + b"a:\r\n" * int(share * HEAD_BYTES_MAX / 4)
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" + b"a:\r\n" * int(share * transport.HEAD_BYTES_MAX / 4)
     ))  # fmt: skip
     yield of("peer: refusal", peers.read_refusal, lambda share: (
         b'{"code":"x","cluster_id":"","detail":"' + b"\\u0101" * int(share * 150_000) + b'"}'
