@@ -35,7 +35,7 @@ from tests.raft.power import PowerDisk
 from tests.raft.test_storage_snapshots import DIRECTORY, compacted
 
 ENTRIES = 8_000
-ROOMS = 400
+ROOMS = 200
 
 
 def _identity(share: float) -> bytes:

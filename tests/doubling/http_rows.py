@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from chat import base_path, cookies, enrolling, lookalikes, mentions, origins, proxies, subscription, validation
+from chat import base_path, cookies, cursors, enrolling, lookalikes, mentions, origins, proxies, validation
 from chat.gatekeeper import Gatekeeper
 from chat.http import CHUNKS_MAX, ChunkedBody, check_partial_head, parse_head
 from chat.limits import Limits
@@ -227,7 +227,8 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
         lambda share: "\u20ac" * int(share * BODY_BYTES_MAX / 3),
     )
     yield "a percent-encoded name", partial(percent_decoded, "path"), lambda share: "%C3%A9" * int(share * LINE / 6)
-    yield "a cursor", lambda raw: subscription.parse_cursor(raw, "c0ffee"), lambda share: "a" * int(share * LINE) + "-1"
+    yield "an index", lambda raw: cursors.parse_index("min_index", raw), lambda share: "a" * int(share * LINE) + "-1"
+    yield "a cursor", lambda raw: cursors.parse_cursor(raw), lambda share: "a" * int(share * LINE) + "-1"
 
 
 def _checks() -> Iterator[tuple[str, Callable[[str], object], int]]:

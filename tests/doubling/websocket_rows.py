@@ -157,7 +157,14 @@ def _fragmented(share: float) -> bytes:
 def rows() -> Iterator[Row]:
     """All of them; what is longer than one read counts by the message."""
     for name, tiny in _tiny():
-        takes_long = name in ("posts", "reactions", "pages", "pings between fragments")
+        takes_long = name in (
+            "empty objects",
+            "unknown actions",
+            "posts",
+            "reactions",
+            "pages",
+            "pings between fragments",
+        )
         yield Row(f"websocket read: {name}", lambda share, one=tiny: _read_of(one, share), takes_long=takes_long)  # type: ignore[misc]
     for name, action in _actions():
         takes_long = " of " in name and not name.endswith("marks")  # the same checks have rows of their own
