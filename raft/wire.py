@@ -55,7 +55,7 @@ ENTRIES_MAX = 8_192  # lines behind the first of one body: no leader has more en
 HEAD_BYTES_MAX = 512 << 10  # of the first line: a configuration of 64 members with the longest URLs has half of that
 TEXT_POINTS_MAX = 2_048  # the longest: a refusal in words, or a URL
 NOTICE_BYTES_MAX = 256 << 10  # of its body: some thousands of names, and little beside what a log's entries take
-SENDER_BYTES_MAX = 8 << 10  # as JSON, without an escape: three texts and two numbers; some of them are remembered
+SENDER_BYTES_MAX = 12 << 10  # as JSON, without an escape: three texts, two numbers, its boots; some are remembered
 NUMBER_MAX = 1 << 53  # what every JSON reader holds exactly
 
 Call = (

@@ -8,8 +8,9 @@ from io import BytesIO
 from typing import Any, get_args, get_type_hints
 
 from chat.presence import NAMES_BYTES_MAX, TYPING_MAX, read_picture
-from raft import peers, transport
-from raft.admission import check_sender
+from raft import transport
+from raft.admission import check_sender, read_refusal
+from raft.boots import BOOTS_MAX
 from raft.endpoint import _read_body
 from raft.forwarding import FORWARD_MAX
 from raft.log import SLICE_ENTRIES_MAX
@@ -73,6 +74,10 @@ def configuration(members: int = MEMBERS_MAX, removed: int = 1000) -> bytes:
     ).encode()  # fmt: skip
 
 
+def _boots(share: float) -> tuple[int, ...]:
+    return tuple((1 << 52) + number for number in range(int(share * BOOTS_MAX)))
+
+
 def _calls() -> Iterator[tuple[str, Callable[[float], bytes]]]:
     tiny = b'{"members":[],"removed":[],"cluster_id":""}'
     for name, entries in (
@@ -98,6 +103,7 @@ def _calls() -> Iterator[tuple[str, Callable[[float], bytes]]]:
             Hello(2, 1),
         ),
     )
+    yield "Hello of many boots", lambda share: encode(replace(_SENDER, boots=_boots(share)), Hello(2, 1))
     yield (
         "a head of a long list",
         lambda share: b'{"rpc":"Hello","format":2,"from":[' + b"1," * int(share * (HEAD_BYTES_MAX - 50) / 2) + b"1]}\n",
@@ -216,7 +222,7 @@ def rows() -> Iterator[Row]:
     yield of("peer: head of an answer", transport._parse_head, lambda share: (
         b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" + b"a:\r\n" * int(share * transport.HEAD_BYTES_MAX / 4)
     ))  # fmt: skip
-    yield of("peer: refusal", peers.read_refusal, lambda share: (
+    yield of("peer: refusal", read_refusal, lambda share: (
         b'{"code":"x","cluster_id":"","detail":"' + b"\\u0101" * int(share * 150_000) + b'"}'
     ))  # fmt: skip
     yield of("peer: configuration", decode_configuration, lambda share: configuration(int(share * MEMBERS_MAX), 10_000))
@@ -231,7 +237,7 @@ def rows() -> Iterator[Row]:
     committed = decode_configuration(configuration(MEMBERS_MAX, 10_000))
     yield of(
         "peer: a sender who is admitted",
-        lambda text: check_sender(_admitted(text), "c" * 32, committed),
+        lambda text: check_sender(_admitted(text), "c" * 32, committed, committed),
         lambda share: b"i" * int(share * TEXT_POINTS_MAX),
     )
     line = command_entry(1, 1, 1, ProposalId(1, 1, 1, 0), b'{"a":"' + b"x" * 1_000_000 + b'"}').record
