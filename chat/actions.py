@@ -22,7 +22,7 @@ from chat.link import Link
 from chat.logins import TICKET_S
 from chat.marks import check_mark
 from chat.problems import Problem, invalid, problem_of, unavailable
-from chat.proposing import propose
+from chat.proposing import foreseen, propose
 from chat.reception import Reception
 from chat.refusals import problem_of_refusal
 from chat.revising import Wish, check_deletion, check_edit, check_reaction, command_for
@@ -53,6 +53,7 @@ class _Ticket(NamedTuple):
 
 
 _What = Wish | React | _Look | _Ticket
+_Command = EditPost | DeletePost | React | CreateTicket
 _Found = EditPost | DeletePost | Success | Problem | bytes
 
 
@@ -140,16 +141,30 @@ class Actions:
 
     def _found(self, found: _Found) -> None:
         if isinstance(found, EditPost | DeletePost):
-            self._propose(found)
+            self._propose(found, is_caught_up=True)
         else:
             self._tell(found)
 
-    def _propose(self, command: EditPost | DeletePost | React | CreateTicket) -> None:
+    def _propose(self, command: _Command, *, is_caught_up: bool = False) -> None:
+        """Propose the command, or once the state holds all that was acknowledged tell why that is not needed."""
+        us = self._reception
         try:
-            propose(self._reception.replica, command, lambda outcome: self._call(partial(self._tell, outcome)))
+            outcome = foreseen(us.replica, us.state, command)
+            if outcome is None:
+                propose(us.replica, command, lambda outcome: self._call(partial(self._tell, outcome)))
+            elif is_caught_up:
+                self._tell(outcome)
+            else:
+                us.replica.read(lambda error: self._call(partial(self._propose_confirmed, command, error)))
         except Problem as problem:
             self._tell(problem)
         except RaftError as error:  # it is not known which commands every member knows
+            self._tell(problem_of(error))
+
+    def _propose_confirmed(self, command: _Command, error: RaftError | None) -> None:
+        if error is None:
+            self._propose(command, is_caught_up=True)
+        else:
             self._tell(problem_of(error))
 
     def _tell(self, outcome: Success | Problem | bytes) -> None:

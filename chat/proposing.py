@@ -1,5 +1,9 @@
 """Proposing a checked command once, and telling in the client's terms what came of it.
 
+What would change nothing is not proposed: it is refused, or is so already.  The state's own appliers say that, here
+once before and once after a read that confirms the state (`Replica.read`), for the log is to hold no command that
+anybody can have refused as often as they like.
+
 For whatever may be sent again, so that it needs no ClientId: all but posts.  What gets a secret, or a part of its name,
 drawn at each asking may then be there twice, which is told.
 """
@@ -11,6 +15,7 @@ from chat.commands import Command, encode, level_of
 from chat.problems import Problem, outcome_unknown, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
+from chat.state.machine import ChatState
 from chat.state.results import Refusal, Success
 from raft.errors import OutcomeUnknown, RaftError
 
@@ -22,6 +27,17 @@ def propose(replica: Replica, command: Command, done: Callable[[Success | Proble
     """
     check_level(replica, command)
     replica.propose(encode(command), lambda result: done(_outcome(result)))
+
+
+def foreseen(replica: Replica, state: ChatState, command: Command) -> Success | Problem | None:
+    """What would come of this command now, where it would change nothing; None: it is to be proposed.
+
+    That is an answer only where the state holds all that was acknowledged before the command was sent.
+    Raises as `check_level` does.
+    """
+    check_level(replica, command)
+    result = state.foreseen(command)
+    return None if result is None else _outcome(result)
 
 
 def check_level(replica: Replica, command: Command) -> None:

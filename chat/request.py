@@ -23,7 +23,7 @@ from chat.gatekeeper import refused
 from chat.origins import sharing_headers
 from chat.problems import CONTENT_TYPE as PROBLEM_TYPE
 from chat.problems import Problem, invalid, problem_of, unavailable
-from chat.proposing import propose, unanswered
+from chat.proposing import foreseen, propose, unanswered
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.services import Services
@@ -281,11 +281,17 @@ class Request:
     def carry_out(self, command: Command) -> Success:
         """Propose a command that may be proposed again without harm; what came of it, applied here.
 
+        What would change nothing is not proposed, but answered by a state that holds all that was acknowledged.
         Raises Problem where it was refused, or may or may not have been carried out.
         """
         self.settle_posts()
-        late = unanswered("the change was not answered in time")
-        outcome: Success | Problem = self.wait_for(partial(propose, self.replica, command), late)
+        outcome = foreseen(self.replica, self.state, command)
+        if outcome is not None:
+            self.catch_up()
+            outcome = foreseen(self.replica, self.state, command)
+        if outcome is None:
+            late = unanswered("the change was not answered in time")
+            outcome = self.wait_for(partial(propose, self.replica, command), late)
         if isinstance(outcome, Problem):
             raise outcome
         return outcome

@@ -47,6 +47,7 @@ def create_user(tables: Tables, command: CreateUser, entry: Entry, tell: Tell) -
         return LOOKS_LIKE
     if len(tables.users) >= USERS_MAX:
         return _TOO_MANY_USERS
+    tables.change()
     user = User(
         command.name, command.display_name, role, command.password_hash, entry.index, True, entry.time, command.skeleton
     )
@@ -116,6 +117,7 @@ def change_user(tables: Tables, command: ChangeUser, entry: Entry, tell: Tell) -
         return _LAST_ADMIN
     if changed == user:
         return UserChanged(entry.index, user)
+    tables.change()
     tables.users[user.name] = changed
     if not changed.active or command.password_hash is not None:
         kept = command.actor.by if changed.active else NOBODY  # who changes his own password goes on as he is

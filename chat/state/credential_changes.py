@@ -103,7 +103,9 @@ def _make_token(
         sessions = [number for number in numbers if tables.tokens[number].kind == SESSION]
         if command.kind != SESSION or not sessions:
             return _TOO_MANY_TOKENS
+        tables.change()
         revoke(tables, sessions[:1], entry, tell)
+    tables.change()
     number = tables.next_token
     tables.next_token += 1
     token = Token(
@@ -136,6 +138,7 @@ def revoke(tables: Tables, numbers: Iterable[int], entry: Entry, tell: Tell) -> 
     """End these tokens, which are there."""
     gone = tuple(numbers)
     for number in gone:
+        tables.change()
         token = tables.tokens.pop(number)
         del tables.numbers[token.digest]
         left = tuple(each for each in tables.tokens_of[token.user] if each != number)
@@ -156,6 +159,7 @@ def used(tables: Tables, command: Used, entry: Entry, tell: Tell) -> Done:
     for number in command.tokens:
         token = tables.tokens.get(number)
         if token is not None and token.used_hour < hour:
+            tables.change()
             tables.tokens[number] = token._replace(used_hour=hour)
     return Done(entry.index)
 
@@ -187,6 +191,7 @@ def create_invite(tables: Tables, command: CreateInvite, entry: Entry, tell: Tel
     refused = _refused_invite(tables, who)
     if refused is not None:
         return refused
+    tables.change()
     tables.invites[command.digest] = Invite(
         command.digest, command.role, command.rooms, command.uses, command.expires_at, command.label, who.name,
         entry.time,
@@ -221,6 +226,7 @@ def revoke_invite(tables: Tables, command: RevokeInvite, entry: Entry, tell: Tel
     invite = tables.invites.get(command.digest)
     if invite is None or (who.role != ADMIN and invite.made_by != who.name):
         return NO_SUCH_INVITE
+    tables.change()
     del tables.invites[command.digest]
     return Done(entry.index)
 
@@ -236,6 +242,7 @@ def create_ticket(tables: Tables, command: CreateTicket, entry: Entry, tell: Tel
         return _EXPIRES
     if command.digest in tables.tickets:
         return Done(entry.index)
+    tables.change()
     number = command.actor.by
     tickets = tables.tickets_of.get(number, ())
     for digest in tickets[: max(len(tickets) - TICKETS_MAX + 1, 0)]:
@@ -255,6 +262,7 @@ def redeem_ticket(tables: Tables, command: RedeemTicket, entry: Entry, tell: Tel
 
 
 def _drop_ticket(tables: Tables, digest: bytes) -> None:
+    tables.change()
     number = tables.tickets.pop(digest).number
     left = tuple(each for each in tables.tickets_of[number] if each != digest)
     if left:
@@ -272,6 +280,7 @@ def expire_credentials(tables: Tables, command: ExpireCredentials, entry: Entry,
     for digest in command.invites:
         invite = tables.invites.get(digest)
         if invite is not None and _is_over(invite.expires_at, command.now):
+            tables.change()
             del tables.invites[digest]
     known = [tables.tokens[number] for number in dict.fromkeys(command.tokens) if number in tables.tokens]
     revoke(tables, [token.number for token in known if _is_over(token.expires_at, command.now)], entry, tell)

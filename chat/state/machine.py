@@ -17,7 +17,7 @@ from threading import Lock
 from typing import TypeVar
 
 from chat import document
-from chat.commands import Post, decode, level_of
+from chat.commands import Command, Post, decode, level_of
 from chat.history import Located, Page, PageAsk, Room
 from chat.paging import NameAsk
 from chat.state import (
@@ -37,8 +37,8 @@ from chat.state.described import room_event, summary_for
 from chat.state.events import AccountEvent, Event, RoomDeleted, RoomEvent
 from chat.state.overlay import Reactions
 from chat.state.results import Missed, Refusal, Result, RoomsPage
-from chat.state.tables import Tables
-from raft.messages import Entry
+from chat.state.tables import Tables, WouldChange
+from raft.messages import Entry, Kind
 
 T = TypeVar("T")
 
@@ -47,6 +47,8 @@ APPLIERS: dict[type, Callable[..., Result]] = {
     **room_changes.APPLIERS, **post_changes.APPLIERS, **pinning.APPLIERS, **marking.APPLIERS,
     **account_changes.APPLIERS, **credential_changes.APPLIERS, **settings_changes.APPLIERS, **expiry.APPLIERS,
 }  # fmt: skip
+# What nobody but a leader proposes: never tried.
+_UNTRIED = expiry.APPLIERS.keys()
 
 
 class ChatState:
@@ -154,6 +156,29 @@ class ChatState:
         """What `question` finds in the tables: it is short, keeps none of them and changes nothing."""
         with self._lock:
             return question(self._tables)
+
+    def foreseen(self, command: Command) -> Result | None:
+        """What `apply` would answer to this command now, where that would change nothing; None: it would, or might.
+
+        The very appliers decide, in a trial that ends before the first change.
+        """
+        if type(command) is Post:  # the busiest: without a trial
+            with self._lock:
+                return posting.foreseen(self._tables, command)
+        applier = APPLIERS.get(type(command))
+        if applier is None or type(command) in _UNTRIED:
+            return None
+        with self._lock:
+            tables = self._tables
+            if level_of(command) > 2 and not tables.begun:
+                return None
+            tables.is_trial = True
+            try:
+                return applier(tables, command, Entry(self._last_index, 0, 0, Kind.COMMAND, None, b"", b""), _nobody_listens)
+            except WouldChange:
+                return None
+            finally:
+                tables.is_trial = False
 
     # `acting` is who asks: what he does not see is not there.  Where there never was a login nobody looks.
 

@@ -58,7 +58,9 @@ def _marked(tables: Tables, by: int, name: str, id: int) -> tuple[str, Room] | N
     if room is None or not 0 < id <= room.newest_id:
         return None
     reader = _readers(tables, room).get(who.name)
-    return (who.name, room) if reader is None or id > reader.read_id else None
+    if reader is None:
+        return (who.name, room) if len(_readers(tables, room)) < READERS_MAX else None
+    return (who.name, room) if id > reader.read_id else None
 
 
 def mention(tables: Tables, room: Room, id: int, post: Post) -> None:
@@ -102,10 +104,11 @@ def _readers(tables: Tables, room: Room) -> dict[str, Reader]:
 
 def _put(tables: Tables, room: Room, name: str, reader: Reader) -> bool:
     """Whether there is a place for it."""
-    readers = tables.readers.setdefault(room.name, {})
+    readers = _readers(tables, room)
     if name not in readers and len(readers) >= READERS_MAX:
         return False
-    readers[tables.users[name].name] = reader  # one object for a name, however many rooms it is in
+    tables.change()
+    tables.readers.setdefault(room.name, {})[tables.users[name].name] = reader  # one object for a name, however many rooms it is in
     return True
 
 

@@ -52,6 +52,7 @@ def pin(tables: Tables, command: Pin, entry: Entry, tell: Tell) -> Done | Refusa
         return Done(entry.index)
     if command.on and len(pins) >= PINS_MAX:
         return _TOO_MANY_PINS
+    tables.change()
     pins = (*pins, command.id) if command.on else tuple(id for id in pins if id != command.id)
     touched_at = max(details.touched_at, entry.time)
     tables.rooms.describe(room, details._replace(pins=pins, touched_at=touched_at, changed_index=entry.index))

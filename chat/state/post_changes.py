@@ -106,6 +106,7 @@ def edit(tables: Tables, command: EditPost, entry: Entry, tell: Tell) -> PostCha
         return TAKEN_BACK
     if len(change.edits) >= EDITS_MAX:
         return _TOO_MANY_EDITS
+    tables.change()
     edits = (*change.edits, entry.index)
     changed = change._replace(version_index=entry.index, edits=edits, edited_index=entry.index)
     return _revise(tables, place.room, command, changed, len(entry.record), entry, tell)
@@ -118,6 +119,7 @@ def delete(tables: Tables, command: DeletePost, entry: Entry, tell: Tell) -> Pos
         return place
     if place.change.deleted:
         return Done(entry.index)
+    tables.change()
     tables.erased_index = entry.index
     room = place.room
     share = room.text_bytes // room.texts  # as an average post has it, with its edits
@@ -145,6 +147,7 @@ def react(tables: Tables, command: React, entry: Entry, tell: Tell) -> Reacted |
     reach = access.reach(room)
     reacted = Reacted(entry.index, room.name, command.id, command.emoji, who.name, command.on, count, reach)
     if reactions != change.reactions:
+        tables.change()
         tables.rooms.touch(room, entry.time)
         room.change(command.id, change._replace(reacted_index=entry.index, reactions=reactions))
         tell(reacted)

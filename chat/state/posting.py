@@ -17,30 +17,22 @@ from raft.messages import Entry
 
 _TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there is no such room, and as many as there may be")
 _NO_SUCH_POST = Refusal("no_such_post", "ReplyTo: names no post of this room")
+# What is not for who asks again for what they have posted before: that is told as it is.
+_AFTER_REPEATS = (access.ARCHIVED, _NO_SUCH_POST, _TOO_MANY_ROOMS)
 
 
 def post(
     tables: Tables, command: Post, entry: Entry, tell: Callable[[PostEvent], None] | None
 ) -> Posted | Repeated | Refusal:
     """Say something in a room, which is made where there is none; `tell` None: nobody listens."""
-    room_name = command.room
-    room = tables.rooms.by_name.get(room_name)
+    room_name, room = command.room, tables.rooms.by_name.get(command.room)
     if room is None and tables.rooms.aliases and (room := tables.rooms.get(room_name)) is not None:
         room_name = room.name
-    if tables.guarded or (tables.rooms.turned_private and room_name in tables.rooms.turned_private):
-        refused = access.refused_post(tables, Actor(command.by, command.user), room, room_name)
-        if refused is not None and refused is not access.ARCHIVED:
-            return refused
+    refusal = refused(tables, command, room_name, room)
+    if refusal is not None and refusal not in _AFTER_REPEATS:
+        return refusal
     remembered = tables.remembered
     hash = remembered.hash_of(command.user, command.client_id)
-    is_new = room is None or not room.exists
-    refusal = None
-    if room is not None and room.details is not None and room.details.archived:
-        refusal = access.ARCHIVED  # but to who asks again for what he has said before that
-    elif command.reply_to > (0 if room is None else room.newest_id):  # of this room; one that is gone was there
-        refusal = _NO_SUCH_POST
-    elif is_new and tables.is_full:
-        refusal = _TOO_MANY_ROOMS
     earlier = remembered.admit(hash, entry.index) if refusal is None else remembered.find(hash)
     if earlier:
         id = 0 if room is None else room.id_at(earlier)
@@ -49,7 +41,7 @@ def post(
         return Repeated(id, earlier, room.version_index(id), room.change_of(id).reactions)
     if refusal is not None:
         return refusal
-    if room is None or is_new:
+    if room is None or not room.exists:
         room = _made(tables, room_name, command.user, entry.time)
     before = room.record_bytes
     id = room.append(entry.index, entry.time, len(entry.record), tables.settings.max_messages)
@@ -61,6 +53,29 @@ def post(
         reach = EVERYBODY if room.details is None else access.reach(room)
         tell(PostEvent(entry.index, room_name, id, posted.json, reach))
     return posted
+
+
+def refused(tables: Tables, command: Post, room_name: str, room: Room | None) -> Refusal | None:
+    """Why nothing is posted to the room of this name."""
+    if tables.guarded or (tables.rooms.turned_private and room_name in tables.rooms.turned_private):
+        refusal = access.refused_post(tables, Actor(command.by, command.user), room, room_name)
+        if refusal is not None:
+            return refusal
+    if room is not None and room.details is not None and room.details.archived:
+        return access.ARCHIVED
+    if command.reply_to > (0 if room is None else room.newest_id):  # of this room; one that is gone was there
+        return _NO_SUCH_POST
+    return _TOO_MANY_ROOMS if (room is None or not room.exists) and tables.is_full else None
+
+
+def foreseen(tables: Tables, command: Post) -> Refusal | None:
+    """What `post` would return where it would change nothing; None where it would, or where it repeats another."""
+    room = tables.rooms.get(command.room)
+    refusal = refused(tables, command, command.room if room is None else room.name, room)
+    if refusal is None or refusal not in _AFTER_REPEATS:
+        return refusal
+    is_known = tables.remembered.find(tables.remembered.hash_of(command.user, command.client_id))
+    return None if is_known else refusal
 
 
 def _made(tables: Tables, name: str, user: str, time: int) -> Room:

@@ -67,6 +67,7 @@ def create(tables: Tables, command: CreateRoom, entry: Entry, tell: Tell) -> Roo
             return _TOO_MANY_DIRECTS
     elif tables.is_full:
         return _TOO_MANY_ROOMS
+    tables.change()
     room = rooms.make(
         command.room,
         RoomDetails(
@@ -153,6 +154,7 @@ def change(tables: Tables, command: ChangeRoom, entry: Entry, tell: Tell) -> Roo
         return name
     max_messages = room.max_messages if command.max_messages is None else max(command.max_messages, 0)
     if (details, name, max_messages) != (before, room.name, room.max_messages):
+        tables.change()
         _retain(tables, room, max_messages)
         _describe(tables, room, details, entry, tell, name)
     return RoomChanged(entry.index, summary_for(tables, room, who))
@@ -276,6 +278,7 @@ def change_members(tables: Tables, command: ChangeMembers, entry: Entry, tell: T
     if refused is not None:
         return refused
     if members != details.members:
+        tables.change()
         owner = details.owner if details.owner in members else ""
         _describe(tables, room, details._replace(owner=owner, members=members), entry, tell)
     return RoomChanged(entry.index, summary_for(tables, room, who))
@@ -286,6 +289,7 @@ def drop(tables: Tables, command: DropRoom, entry: Entry, tell: Tell) -> RoomDel
     found = _managed(tables, command)
     if isinstance(found, Refusal):
         return found
+    tables.change()
     _, room = found
     deleted = RoomDeleted(entry.index, room.name, access.reach(room))
     tables.remove_room(room, entry.index)
@@ -309,7 +313,10 @@ def retain(tables: Tables, command: SetRetention, entry: Entry, tell: Tell) -> R
     room = access.visible_room(tables, who, command.room)
     if room is None:
         return access.unseen(tables, who, command.room)
-    _retain(tables, room, command.max_messages or 0)
+    max_messages = command.max_messages or 0
+    if max_messages != room.max_messages:
+        tables.change()
+        _retain(tables, room, max_messages)
     return RoomChanged(entry.index, summary_for(tables, room, who))
 
 

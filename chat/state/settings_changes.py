@@ -26,7 +26,10 @@ def set_auth(tables: Tables, command: SetAuth, entry: Entry, tell: Tell) -> Sett
     if command.signup not in {OPEN, INVITE}:
         return _SIGNUP
     before = tables.settings.auth
-    tables.settings = tables.settings._replace(auth=command.auth, signup=command.signup)
+    settings = tables.settings._replace(auth=command.auth, signup=command.signup)
+    if settings != tables.settings:
+        tables.change()
+        tables.settings = settings
     if command.auth != before:
         tables.guard()
         tell(AuthChanged(entry.index))
@@ -55,7 +58,9 @@ def set_settings(tables: Tables, command: SetSettings, entry: Entry, tell: Tell)
     )
     if min(changed[2:]) < 0:
         return _BOUND
-    tables.settings = changed
+    if changed != settings:
+        tables.change()
+        tables.settings = changed
     return SettingsChanged(entry.index, changed)
 
 

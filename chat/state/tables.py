@@ -2,6 +2,7 @@
 
 Rules.  Whoever touches them holds the state's lock.  Beside rooms, what is remembered of ClientIds and the ages every
 value is immutable: a change puts another one in its place, and a copy of a table is a copy of references.
+An applier calls `change` before the first thing that it changes, after all its checks.
 Nothing of level 3 is in them before `begun`: a member that takes over a document of an older program, and one that
 has replayed the log since, are the same.
 """
@@ -21,13 +22,17 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
+class WouldChange(Exception):
+    """Raised in a trial: the command would change something."""
+
+
 class Tables:
     """The tables.  Empty ones are those of a log without an entry."""
 
     __slots__ = (
-        "ages", "begun", "erased_index", "guarded", "invites", "live_bytes", "next_token", "numbers", "readers",
-        "remembered", "rooms", "settings", "skeletons", "tickets", "tickets_of", "tokens", "tokens_of", "user_names",
-        "users",
+        "ages", "begun", "erased_index", "guarded", "invites", "is_trial", "live_bytes", "next_token", "numbers",
+        "readers", "remembered", "rooms", "settings", "skeletons", "tickets", "tickets_of", "tokens", "tokens_of",
+        "user_names", "users",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -50,6 +55,12 @@ class Tables:
         self.live_bytes = 0  # about the sum of the lengths of the records that `ChatState.live` tells of
         self.guarded = False  # derived: there is a login, or a room that not everybody may see
         self.erased_index = 0  # log index of the newest command that took a text back
+        self.is_trial = False  # nothing may be changed now; not replicated
+
+    def change(self) -> None:
+        """Begin to change something.  Raises WouldChange in a trial."""
+        if self.is_trial:
+            raise WouldChange
 
     def derive(self) -> None:
         """Make anew what follows from the other fields."""

@@ -3,10 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataclasses import replace
+
 from chat.commands import Command
 from chat.state.details import DIRECT, RoomDetails
 from chat.state.machine import ChatState
-from chat.state.results import Refusal
+from chat.state.results import Refusal, Result
 from chat.state.rooms import is_private_name, is_public
 from chat.state.tables import Tables
 from tests.chat.random_accounts import ACCOUNT_LOGS, ROOM_LOGS
@@ -27,6 +29,27 @@ def test_a_refusal_changes_nothing(log: list[Command]) -> None:
         after = told(state)
         assert after == before or not isinstance(result, Refusal)
         before = after
+
+
+@given(ACCOUNT_LOGS | ROOM_LOGS)
+def test_a_trial_changes_nothing_and_foresees_what_is_refused_or_changes_nothing(log: list[Command]) -> None:
+    state = ChatState()
+    before = told(state)
+    for index, command in enumerate(log, 3):
+        foreseen = state.foreseen(command)
+        assert told(state) == before
+        begun = state.ask(lambda tables: tables.begun)
+        (result,) = apply(state, [command], index)
+        after = told(state)
+        if foreseen is not None:
+            assert (foreseen, after) == (placed_at(result, index - 1), before)
+        elif isinstance(result, Refusal):
+            assert not begun
+        before = after
+
+
+def placed_at(result: Result, index: int) -> Result:
+    return result if isinstance(result, Refusal) else replace(result, index=index)
 
 
 @given(ACCOUNT_LOGS | ROOM_LOGS)
