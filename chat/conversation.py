@@ -22,12 +22,13 @@ from chat.commands import Actor, Post
 from chat.cursors import Place, parse_cursor
 from chat.link import Link
 from chat.posting import check_post, propose, with_mentions
-from chat.problems import Problem, invalid, unavailable
+from chat.problems import Problem, invalid, problem_of, unavailable
 from chat.reception import Reception
 from chat.refusals import problem_of_refusal
 from chat.state.access import LOGIN_NEEDED
-from chat.state.results import Posted
+from chat.state.results import Posted, Refusal
 from chat.subscription import Subscription
+from raft.errors import RaftError
 
 STRANGER_BYTES_MAX = 4 * 1024  # of a message before it is known who sends it: a ticket and a few names of rooms
 ROOMS_MAX = 1_000  # of one subscription; whoever wants more asks for all
@@ -183,9 +184,28 @@ class Posting:
             except Problem as problem:
                 self._refuse(problem, queue)
             else:
-                propose(self._replica, post, partial(self._done, room, post))
+                if self._state.foreseen(post) is None:
+                    propose(self._replica, post, partial(self._done, room, post))
+                else:
+                    self._confirm(room, post)
                 return
         del self._queues[room]
+
+    def _confirm(self, room: str, post: Post) -> None:
+        def done(error: RaftError | None) -> None:
+            self._hub.call(partial(self._settle, room, post, error))
+
+        self._replica.read(done)
+
+    def _settle(self, room: str, post: Post, error: RaftError | None) -> None:
+        """The state refused this post, and holds now all that was acknowledged."""
+        refusal = self._state.foreseen(post)
+        if error is not None:
+            self._answered(room, post, problem_of(error))
+        elif isinstance(refusal, Refusal):
+            self._answered(room, post, problem_of_refusal(refusal))
+        else:
+            propose(self._replica, post, partial(self._done, room, post))
 
     def _done(self, room: str, post: Post, outcome: Posted | Problem) -> None:
         """In a thread of the engine's."""

@@ -36,7 +36,7 @@ def foreseen(replica: Replica, state: ChatState, command: Command) -> Success | 
     Raises as `check_level` does.
     """
     check_level(replica, command)
-    result = state.foreseen(command)
+    result = state.foreseen(command, replica.last_applied)
     return None if result is None else _outcome(result)
 
 

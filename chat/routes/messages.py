@@ -5,6 +5,7 @@ from functools import lru_cache, partial
 from http import HTTPStatus
 
 from chat import validation
+from chat.commands import Post
 from chat.exporting import export
 from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk, render_post
 from chat.posting import check_post, propose, unanswered, with_key, with_mentions
@@ -22,9 +23,10 @@ NDJSON = "application/x-ndjson"
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 
 
-def post(request: Request, room: str) -> Response | Deferred:
+def post(request: Request, room: str) -> Response | Deferred | Read:
     """POST /rooms/{room}: 201 once it is committed and applied here; 200 where it was before.
 
+    What the state refuses here is not proposed, but refused by a state that holds all that was acknowledged.
     The header `Idempotency-Key` says what the member `ClientId` says.
     """
     request.services.gatekeeper.admit_post(request.actor)
@@ -33,6 +35,19 @@ def post(request: Request, room: str) -> Response | Deferred:
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     checked = check_post(room, fields if key is None else with_key(fields, key), request.actor)
     checked = with_mentions(checked, request.state)
+    if request.state.foreseen(checked) is not None:
+        return Read(partial(_post_settled, request, checked))
+    return _propose(request, checked)
+
+
+def _post_settled(request: Request, checked: Post) -> Response | Deferred:
+    refusal = request.state.foreseen(checked)
+    if isinstance(refusal, Refusal):
+        raise problem_of_refusal(refusal)
+    return _propose(request, checked)
+
+
+def _propose(request: Request, checked: Post) -> Response | Deferred:
     answer = request.defer()
     if answer is not None:
         propose(request.replica, checked, partial(_send, request, answer), flushes=True)

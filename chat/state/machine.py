@@ -157,10 +157,11 @@ class ChatState:
         with self._lock:
             return question(self._tables)
 
-    def foreseen(self, command: Command) -> Result | None:
+    def foreseen(self, command: Command, log_index: int = 0) -> Result | None:
         """What `apply` would answer to this command now, where that would change nothing; None: it would, or might.
 
-        The very appliers decide, in a trial that ends before the first change.
+        The very appliers decide, in a trial that ends before the first change.  `log_index`: up to which the engine has
+        come, that is what the answer reflects.
         """
         if type(command) is Post:  # the busiest: without a trial
             with self._lock:
@@ -170,11 +171,10 @@ class ChatState:
             return None
         with self._lock:
             tables = self._tables
-            if level_of(command) > 2 and not tables.begun:
-                return None
             tables.is_trial = True
             try:
-                return applier(tables, command, Entry(self._last_index, 0, 0, Kind.COMMAND, None, b"", b""), _nobody_listens)
+                entry = Entry(max(log_index, self._last_index), 0, 0, Kind.COMMAND, None, b"", b"")
+                return applier(tables, command, entry, _nobody_listens)
             except WouldChange:
                 return None
             finally:

@@ -108,7 +108,9 @@ def _put(tables: Tables, room: Room, name: str, reader: Reader) -> bool:
     if name not in readers and len(readers) >= READERS_MAX:
         return False
     tables.change()
-    tables.readers.setdefault(room.name, {})[tables.users[name].name] = reader  # one object for a name, however many rooms it is in
+    tables.readers.setdefault(room.name, {})[tables.users[name].name] = (
+        reader  # one object for a name, however many rooms it is in
+    )
     return True
 
 

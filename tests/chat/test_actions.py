@@ -78,6 +78,15 @@ def test_a_reaction_is_put_and_taken_back(node: Node) -> None:
     assert answer(client, Action="react", Id=1, Emoji="+", User="eve")["Ack"]["ClientId"] is None
 
 
+def test_a_reaction_that_is_there_is_acknowledged_and_not_proposed(node: Node) -> None:
+    node.post()
+    client = silent(node)
+    for again in ("r-1", "r-2"):
+        ack = answer(client, Action="react", Id=1, Emoji="+", User="eve", ClientId=again)["Ack"]
+        assert ack == {"ClientId": again, "RoomName": "general", "Id": 1}
+    assert [type(decode(command)) for command in node.replica.proposed] == [React]
+
+
 @pytest.mark.parametrize(
     ("said", "code", "temporary"),
     [
@@ -106,7 +115,7 @@ def test_what_cannot_be_done_is_said_by_its_client_id_and_nothing_is_proposed(
     client = silent(node)
     error = answer(client, **said, clientID="c-1")["Error"]
     assert (error["ClientId"], error["code"], error["Temporary"]) == ("c-1", code, temporary)
-    assert not [command for command in node.replica.proposed if not isinstance(decode(command), React)]
+    assert not node.replica.proposed
     client.say(Action="ping")
     assert client.hear() == {"Pong": {}}
 

@@ -183,6 +183,17 @@ def test_a_refused_post_names_its_client_id(node: Node) -> None:
     assert (error["ClientId"], error["code"], error["Temporary"]) == ("c-1", "client_id_reused", False)
 
 
+def test_a_post_that_the_state_refuses_is_answered_in_its_turn_and_not_proposed(node: Node) -> None:
+    client = node.connect()
+    client.subscribe(["none"])
+    for text, more in (("1", {}), ("2", {"ReplyTo": 9}), ("3", {})):
+        client.say(Action="post", RoomName="a", Post=post(text, f"c-{text}") | more)
+    told = [client.hear() for _ in range(3)]
+    assert [next(iter(frame.values()))["ClientId"] for frame in told] == ["c-1", "c-2", "c-3"]
+    assert told[1]["Error"]["code"] == "no_such_post"
+    assert wait_for_proposals(node, 2) == ["1", "3"]
+
+
 def wait_for_proposals(node: Node, count: int) -> list[str]:
     """The texts proposed so far, once there are `count` of them."""
     until = monotonic() + DEADLINE_S
