@@ -34,7 +34,7 @@ from chat.cli import auth, clock, operator_file, user
 from chat.cli.log_lines import LineFormatter
 from chat.cli.operator_file import OperatorFile
 from chat.cli.options import OptionRefused, Options, read_options
-from chat.commands import LEVEL, Actor
+from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
 from chat.cursors import history
@@ -55,13 +55,14 @@ from raft.admission import check_level
 from raft.blank import BlankMember
 from raft.disk import TEMPORARY_SUFFIX, RealDisk, create_durably
 from raft.endpoint import Endpoint
-from raft.errors import DiskFailed, InvalidMessage, StartRefused
+from raft.errors import DiskFailed, DiskFull, InvalidMessage, StartRefused
 from raft.formation import Formation
 from raft.identity import Identity, load_or_create, lock_directory, save, settle
 from raft.member import RunningMember, make_node
 from raft.membership import Configuration
 from raft.node import Settings
 from raft.peer_ports import PeerPorts
+from raft.reserve import Reserve
 from raft.rewriting import ChildRewriter
 from raft.rewriting import main as rewrite
 from raft.storage import SEGMENT_BYTES, Storage
@@ -102,6 +103,8 @@ class NodeProcess:
         self._member: RunningMember | None = None
         self._disk = RealDisk()
         self._lock = lock_directory(self._disk, options.data_dir)
+        self._reserve = Reserve(self._disk, options.data_dir)
+        self._reserve.prepare_start()
         self._identity = load_or_create(self._disk, options.data_dir, options.id)
         self._storage = Storage.open(
             self._disk,
@@ -252,6 +255,7 @@ class NodeProcess:
             node, self._storage, state, identity,
             advertise=options.advertise, level=LEVEL, save_identity=self._save_identity, on_end=self._end,
             rewrite=self._rewriter, compact_bytes=options.compact_mib << 20, listed=options.members,
+            reserve=self._reserve, frees=frees_space,
         )  # fmt: skip
         hub = Hub(lambda: history(member), limits=hub_limits())
         hub.start()
@@ -298,7 +302,12 @@ class NodeProcess:
             self._member.flush()
 
     def _save_identity(self, identity: Identity) -> None:
-        save(self._disk, self.options.data_dir, identity)
+        try:
+            save(self._disk, self.options.data_dir, identity)
+        except DiskFull as error:
+            if not self._reserve.give_up(str(error)):
+                raise
+            save(self._disk, self.options.data_dir, identity)
 
     def _waiting_for(self) -> str:
         if self._formation.is_formed:
@@ -397,7 +406,7 @@ def _run(arguments: Sequence[str]) -> int:
         except _Stopped:
             logger.info("member %d has stopped while it read its log", options.id)
             return 0
-    except (OptionRefused, StartRefused, DiskFailed) as error:
+    except (OptionRefused, StartRefused, DiskFailed, DiskFull) as error:
         print(f"raft-chat: {error}", file=sys.stderr)
         return 1
 

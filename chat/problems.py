@@ -89,7 +89,10 @@ def problem_of(error: RaftError) -> Problem:
             detail = "A record in this node's files is damaged; its log names the file. Ask another node."
             return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "damaged_record", detail)
         case DiskFull():  # the engine has logged it
-            detail = "This node's disk has no room; nothing was written. Free space on it, then send the same again."
+            detail = (
+                "No majority of the nodes has room on its disk; nothing was written. Delete rooms or messages, or free "
+                "space on the disks, then send the same again."
+            )
             return Problem(HTTPStatus.INSUFFICIENT_STORAGE, "disk_full", detail)
         case DiskFailed():
             return unavailable("this member's disk has failed; ask another member")

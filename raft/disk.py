@@ -97,7 +97,7 @@ class Disk(Protocol):
         """Make the names in a directory last."""
 
     def free_bytes(self, path: Path) -> int:
-        """How much more could be written to the file system of a directory."""
+        """How much more could be written to new files in a directory; 0 where no file can be made."""
 
     def marks(self, path: Path) -> Marks:
         """What a file keeps when it is renamed, and a copy of it does not have."""
@@ -108,7 +108,8 @@ class Disk(Protocol):
     def lock(self, path: Path, owner: bytes) -> Closeable:
         """Lock a file, made where it is missing, for this process, and write `owner` into it.
 
-        The lock goes with the process, whatever way that ends.  Raises BlockingIOError where another holds it.
+        The lock goes with the process, whatever way that ends; `owner` may not be written where the disk is full.
+        Raises BlockingIOError where another holds it.
         """
 
 
@@ -234,7 +235,8 @@ class RealDisk:
 
     def free_bytes(self, path: Path) -> int:
         found = os.statvfs(path)
-        return found.f_bavail * found.f_frsize
+        has_no_names = found.f_files > 0 and found.f_favail == 0  # no more inodes; some file systems do not count them
+        return 0 if has_no_names else found.f_bavail * found.f_frsize
 
     def marks(self, path: Path) -> Marks:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -256,8 +258,9 @@ class RealDisk:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, owner, 0)
+            with suppress(OSError):  # for people: a full disk does not keep a node from starting
+                os.pwrite(descriptor, owner, 0)  # first: a full disk has no new block for what was cut off
+                os.ftruncate(descriptor, len(owner))
         except BaseException:
             os.close(descriptor)
             raise

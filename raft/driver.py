@@ -14,11 +14,13 @@ from raft.applier import Applier
 from raft.clocks import Clocks, follow_leap, settle
 from raft.contact import Contact
 from raft.door import Door, Told
+from raft.errors import DiskFull
 from raft.flusher import Flusher
 from raft.messages import AppendEntries, InstallSnapshot, Message, Propose, Reply, RequestVote
 from raft.node import Node, Ready, Role
 from raft.peers import Peers
 from raft.proposals import Proposals
+from raft.reserve import Reserve
 from raft.storage import Storage
 from raft.wire import Answer
 
@@ -43,9 +45,14 @@ class Driver:
         heartbeat_ms: float,
         on_tick: Callable[[], None],
         on_broken: Callable[[Exception], None],
+        reserve: Reserve | None = None,
+        frees: Callable[[bytes], bool] = lambda command: False,
     ) -> None:
         """`on_tick` is called by the tick thread after each tick; `on_broken` ends the process."""
-        self.flusher = Flusher(door, storage, proposals, self._send, clocks.proposal_stamp, on_broken)
+        self.flusher = Flusher(
+            door, storage, proposals, self._send, clocks.proposal_stamp, on_broken, reserve=reserve, frees=frees
+        )
+        self._frees = frees
         self._door = door
         self._applier = applier
         self._peers = peers
@@ -62,9 +69,23 @@ class Driver:
     def propose_for_peer(self, call: Propose) -> None:
         """Append what a follower forwards; the caller answers, then flushes.
 
-        Raises NotLeader, Overloaded or Unavailable.
+        Raises NotLeader, Overloaded, Unavailable or DiskFull.
         """
-        self._door.enter(lambda node: node.propose(call.proposals, self._clocks.proposal_stamp()), flushes=True)
+        frees = False
+
+        def act(node: Node) -> None:
+            if call.proposals:
+                node.propose(call.proposals, self._clocks.proposal_stamp(), frees=frees)
+            else:
+                node.require_room()
+
+        try:
+            self._door.enter(act, flushes=True)
+        except DiskFull:
+            frees = bool(call.proposals) and all(self._frees(command) for _, command in call.proposals)
+            if not frees:
+                raise
+            self._door.enter(act, flushes=True)
 
     def serve(self, request: int, message: Message, done: Callable[[Answer], None]) -> None:
         """Step a peer's message; `done` gets the reply, when it may be given.  Raises InvalidMessage."""
@@ -81,7 +102,7 @@ class Driver:
                 del self._replies[request]
                 raise
             led = isinstance(message, AppendEntries | InstallSnapshot) and message.term == node.current_term
-            if led and message.source == node.leader_id:
+            if led and message.source == node.leader_id and not _is_held_back(node, message):
                 self._contact.leader_spoke()
 
         # A connection that brings entries has nothing else to do; one that brings heartbeats must not wait for a disk.
@@ -149,3 +170,8 @@ class Driver:
         settle(self._clocks, node)
         node.tick(time.monotonic() * 1000, self._clocks.stamp())
         follow_leap(self._clocks, node)
+
+
+def _is_held_back(node: Node, message: Message) -> bool:
+    """Whether a full disk keeps this member from what the leader has committed: what it shows grows old."""
+    return node.is_full and isinstance(message, AppendEntries) and message.leader_commit > node.log.last_index

@@ -10,7 +10,7 @@ across I/O.  A slot is given to another file only after its own has been removed
 read that is later than an hour shall find nothing rather than something else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from raft.snapshots import SnapshotFile, checkpoint_index, is_temporary, snapsho
 
 LINGER_S = 3_600.0
 LINGER_MIN_S = 10.0  # where the files that linger are too large together: a read is through by then
+LINGER_HURRY_S = 1.0  # where the disk is full
 LINGER_BYTES_MIN = 16 << 20  # so much may linger in any case, and otherwise as much as counts
 UNFINISHED_S = 86_400.0  # what nobody has finished in a day was being made by a process that died
 
@@ -122,33 +123,35 @@ class Files:
         """Whether the file in this slot is a part of the log."""
         return slot in self._counted
 
-    def sweep(self, disk: Disk, data_dir: Path, now_s: float, spared: str) -> None:
+    def sweep(self, disk: Disk, data_dir: Path, now_s: float, spared: Collection[str], *, hurry: bool = False) -> None:
         """Remove what was replaced an hour ago or earlier, as far as that has been seen by sweeps, the oldest of it
-        earlier where it is too much, and what is of no use to anybody; `spared` is being written.  Raises OSError.
+        earlier where it is too much, or all of it in a hurry, and what is of no use to anybody; `spared` are being
+        written.  Raises OSError.
         """
         names, lingering = sorted(disk.list(data_dir)), []
         self.checkpointed(max(map(checkpoint_index, names), default=0))
         for name in names:
-            linger_s = self._linger_s(name, names) if name != spared else None
+            linger_s = self._linger_s(name, names) if name not in spared else None
             if linger_s is None:
                 continue
             if self._due.setdefault(name, now_s + linger_s) <= now_s:
                 self._remove(disk, data_dir, name)
             elif linger_s == LINGER_S:
                 lingering.append(name)
-        self._bound_lingering(disk, data_dir, lingering, now_s)
+        self._bound_lingering(disk, data_dir, lingering, now_s, hurry)
         self._due = {name: due_s for name, due_s in self._due.items() if name in names}
         self._sizes = {name: size for name, size in self._sizes.items() if name in names}
 
-    def _bound_lingering(self, disk: Disk, data_dir: Path, names: Sequence[str], now_s: float) -> None:
-        """Of what lingers remove the oldest, as far as it is more than what counts."""
+    def _bound_lingering(self, disk: Disk, data_dir: Path, names: Sequence[str], now_s: float, hurry: bool) -> None:
+        """Of what lingers remove the oldest, as far as it is more than what counts; in a hurry all of it."""
         for name in names:
             if name not in self._sizes:
                 with closing(disk.open(data_dir / name)) as file:
                     self._sizes[name] = file.size
-        excess = sum(self._sizes[name] for name in names) - max(self.bytes, LINGER_BYTES_MIN)
+        excess = sum(self._sizes[name] for name in names) - (0 if hurry else max(self.bytes, LINGER_BYTES_MIN))
+        linger_s = LINGER_HURRY_S if hurry else LINGER_MIN_S
         for name in sorted(names, key=lambda name: (self._due[name], name)):
-            if excess <= 0 or now_s < self._due[name] - LINGER_S + LINGER_MIN_S:
+            if excess <= 0 or now_s < self._due[name] - LINGER_S + linger_s:
                 return
             excess -= self._sizes[name]
             self._remove(disk, data_dir, name)

@@ -5,9 +5,9 @@ Whoever brings something and has nothing better to do than to wait for it flushe
 thread is at it: waking a thread costs as much as a quick disk.  So the flush thread works under load, and for those
 who must not wait for a disk (the tick, the lanes).
 
-A disk that fails ends the process; nothing is acknowledged after it.  A full one holds up what is pending: it is tried
-again until there is room.  For the core that is a disk that hangs, so a leader hands over and a follower acknowledges
-nothing.
+A disk that fails ends the process; nothing is acknowledged after it.  On a full one the reserve is given up
+(reserve.py), and what is pending is written there.  Where that does not do, it is tried again until there is room: for
+the core that is a disk that hangs.  So that a reserve holds what is pending, little is proposed at a time.
 """
 
 import logging
@@ -19,15 +19,17 @@ from queue import SimpleQueue
 from raft.door import Door
 from raft.errors import DiskFull, NotLeader, Overloaded, Unavailable
 from raft.messages import Message
-from raft.node import Ready
+from raft.node import Ready, Role
 from raft.proposals import Proposals, Waiting
 from raft.queues import drain_nowait
+from raft.reserve import Reserve
 from raft.storage import Storage
 
 logger = logging.getLogger(__name__)
 
 FULL_RETRY_S = 0.2  # between two tries to write to a full disk
-FULL_LOG_S = 60.0  # between two lines in the log that it is full
+FULL_LOG_S = 60.0  # between two lines in the log that not even the reserve could be written
+PROPOSE_BYTES_MAX = 128 << 10  # in one batch, and one proposal more: some hundred posts
 
 
 class Flusher:
@@ -41,9 +43,12 @@ class Flusher:
         send: Callable[[Sequence[Message]], None],
         stamp: Callable[[], int],
         on_broken: Callable[[Exception], None],
+        *,
+        reserve: Reserve | None = None,
+        frees: Callable[[bytes], bool] = lambda command: False,
     ) -> None:
         """`send` takes the messages that had to wait for the disk; `stamp` is asked for entries' time; `on_broken`
-        ends the process.
+        ends the process.  `frees(command)`: whether it frees space, so that it is taken on the reserve.
         """
         self._door = door
         self._storage = storage
@@ -55,7 +60,10 @@ class Flusher:
         self._refused: SimpleQueue[Waiting] = SimpleQueue()  # in vain: it does not lead, is full, or has no time
         self._busy = threading.Lock()  # held by whoever flushes
         self._wakes: SimpleQueue[bool] = SimpleQueue()  # of the flush thread; False ends it
-        self.full = ""  # why nothing can be written for now
+        self.stuck = ""  # why nothing can be written for now, not even on the reserve
+        self._reserve = reserve
+        self._frees = frees
+        self._kept: list[Ready] = []  # came while nothing could be written
         self._ending = threading.Event()
         self._stopped = False  # set while busy: from then on the storage may be closed
 
@@ -117,20 +125,32 @@ class Flusher:
         items = drain_nowait(self._work)
         waiting = [item for item in items if isinstance(item, Waiting)]
         readies = [item for item in items if isinstance(item, Ready)]
-        if waiting:
-            self._propose(waiting)
-            readies += self._take_readies()
-        self._write(readies)
+        while waiting or readies:
+            batch, waiting = _bounded(waiting)
+            if batch:
+                self._propose(batch)
+                readies += self._take_readies()
+            self._write(readies)
+            readies, self._kept = self._kept, []
 
-    def _propose(self, batch: list[Waiting]) -> None:
+    def _propose(self, batch: list[Waiting], *, frees: bool = False) -> None:
         proposals = self._proposals.hand_over(batch)
         try:
             if proposals:
-                self._door.enter(lambda node: node.propose(proposals, self._stamp()), flushes=True)
+                self._door.enter(lambda node: node.propose(proposals, self._stamp(), frees=frees), flushes=True)
         except (NotLeader, Overloaded, Unavailable):
             self._proposals.take_back(batch)
             for waiting in batch:
                 self._refused.put(waiting)
+        except DiskFull as error:
+            self._proposals.take_back(batch)
+            freeing: list[Waiting] = []
+            others: list[Waiting] = []
+            for waiting in batch:
+                (freeing if not frees and self._frees(waiting.command) else others).append(waiting)
+            self._proposals.refuse(others, error)
+            if freeing:
+                self._propose(freeing, frees=True)
 
     def _take_readies(self) -> list[Ready]:
         """What the proposing has made, so that it is written with this batch; commands go with the next one."""
@@ -169,13 +189,50 @@ class Flusher:
             try:
                 write()
             except DiskFull as error:
+                if self._reserve is not None and self._reserve.give_up(str(error)):
+                    self.tell_room()
+                    continue  # there is room for this now
                 if not tries % round(FULL_LOG_S / FULL_RETRY_S):
                     logger.error("%s; nothing is written and acknowledged here until there is", error)
-                self.full, tries = str(error), tries + 1
+                tries += 1
+                self._be_stuck(error)
                 if self._ending.wait(FULL_RETRY_S):
                     raise
                 continue
-            if self.full:
-                logger.warning("there is room on the disk again")
-                self.full = ""
+            if self.stuck:
+                logger.warning("what waited for room on the disk is written")
+                self.stuck = ""
+                self.tell_room()
             return
+
+    def _be_stuck(self, error: DiskFull) -> None:
+        """Tell the core, and refuse what is not proposed yet where no other node takes it."""
+        self.stuck = str(error)
+        self.tell_room()
+        items = drain_nowait(self._work)
+        self._kept += [item for item in items if isinstance(item, Ready)]
+        waiting = [item for item in items if isinstance(item, Waiting)]
+        if self._door.look(lambda node: node.role is Role.LEADER and not node.majority_has_room):
+            self._proposals.refuse(waiting, error)
+        else:
+            for item in waiting:
+                self._refused.put(item)
+
+    def is_full(self) -> bool:
+        """Whether this member's disk has no room; takes no lock."""
+        return bool(self.stuck or (self._reserve is not None and self._reserve.why_full))
+
+    def tell_room(self) -> None:
+        """Tell the core what the disk takes; any thread."""
+        room_bytes = 0 if self.stuck else self._reserve.room_bytes() if self._reserve else None
+        self._door.enter(lambda node: node.set_room(room_bytes))
+
+
+def _bounded(waiting: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
+    """What is proposed at once, and what after that."""
+    size = 0
+    for place, item in enumerate(waiting):
+        if size >= PROPOSE_BYTES_MAX:
+            return waiting[:place], waiting[place:]
+        size += len(item.command)
+    return waiting, []

@@ -3,6 +3,10 @@
 A follower's proposals and reads go over connections of their own, one call at a time; what gathers during a call is
 the next batch.  A leader never passes them on, so there is one hop at most.  What finds no leader waits for the next
 tick, or until its time is over: the client never sees a redirect.
+
+A follower whose disk is full is not sent what the others commit, so it would never learn the outcome of a command, nor
+see what a read has to show.  It says so at once; commands that free space it forwards where no majority has room, for
+then it is sent those.
 """
 
 import itertools
@@ -15,7 +19,7 @@ from queue import SimpleQueue
 from raft.admission import check_sender, read_refusal
 from raft.applier import Applier, Read
 from raft.door import Door, configurations
-from raft.errors import InvalidMessage, NotLeader, RaftError, RefusedPeer, Unavailable
+from raft.errors import DiskFull, InvalidMessage, NotLeader, RaftError, RefusedPeer, Unavailable
 from raft.flusher import Flusher
 from raft.messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.node import Node
@@ -26,6 +30,7 @@ from raft.wire import Answer, Call, decode_answer, encode
 
 FORWARD_MAX = 1_024  # proposals in one call to the leader; its body stays far below the server's bound
 READS_MAX = 8_192
+NO_ROOM_S = 1.0  # after the leader said that no majority has room, before another command is sent to it
 FULL_PAUSE_S = 0.25  # what a leader has no room for is not sent to it with every tick
 # What a port answers to a call that it has not handed to the engine.
 REFUSED_UNREAD = frozenset(
@@ -35,6 +40,8 @@ REFUSED_UNREAD = frozenset(
         HTTPStatus.SERVICE_UNAVAILABLE,
     )
 )  # fmt: skip
+NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
+FULL_HERE = "this node's disk has no room, so it lacks what is newest: ask another node"
 CALL_TIMEOUTS = 4  # election timeouts to wait for an answer: a leader that hangs is replaced by then
 
 
@@ -105,8 +112,11 @@ class Forwarder:
         applier: Applier,
         flusher: Flusher,
         new_leader: Callable[[], Leader],
+        frees: Callable[[bytes], bool] = lambda command: False,
     ) -> None:
-        """`flusher` proposes on this member; `new_leader` makes a way to the leader for one thread."""
+        """`flusher` proposes on this member; `new_leader` makes a way to the leader for one thread; `frees(command)`:
+        whether it frees space.
+        """
         self._id = id
         self._door = door
         self._proposals = proposals
@@ -121,14 +131,19 @@ class Forwarder:
         self._again: SimpleQueue[Waiting | Read] = SimpleQueue()  # tried in vain; the next tick tries again
         self._full_until_s = 0.0  # what the leader had no room for waits until then
         self._given_up = False  # from then on everything has waited too long
+        self._no_room_until_s = 0.0  # until then only commands that free space are sent to the leader
+        self._frees = frees
 
     # Inputs
 
     def propose(self, command: bytes, done: Callable[[object], None], flushes: bool) -> None:
         """As chat/replica.py has it."""
+        now_s = time.monotonic()
         try:
-            waiting = self._proposals.admit(command, done, time.monotonic())
-        except Unavailable as error:
+            if now_s < self._no_room_until_s and not self._frees(command):
+                raise DiskFull(NO_ROOM)
+            waiting = self._proposals.admit(command, done, now_s)
+        except (Unavailable, DiskFull) as error:
             done(error)
         else:
             self._route(waiting, flushes=flushes)
@@ -157,6 +172,7 @@ class Forwarder:
 
     def leader_changed(self) -> None:
         """What the old leader did with the proposals is not known: the new one gets them all.  They apply once."""
+        self._no_room_until_s = 0.0
         self._proposals_leader.leave()  # a call to one that hangs would hold up all the others
         self._reads_leader.leave()
         for waiting in self._proposals.all():
@@ -220,6 +236,9 @@ class Forwarder:
             return
         try:
             self._proposals_leader.open(leader_id)
+            if self._flusher.is_full() and not self._is_sent_all(leader_id):
+                self._proposals.refuse(batch, Unavailable(FULL_HERE))
+                return
         except OSError:
             self._put_aside(batch)
             return
@@ -235,11 +254,29 @@ class Forwarder:
         except OSError:
             self._put_aside(batch)  # it may have arrived; given again it still applies once
             return
-        if isinstance(reply, ProposeReply) and not reply.accepted:
+        if isinstance(reply, ProposeReply) and reply.full:
+            self._proposals.take_back(batch)
+            self._refuse_for_room(batch)
+        elif isinstance(reply, ProposeReply) and not reply.accepted:
             self._proposals.take_back(batch)
             self._put_aside(batch)
             if reply.leader_id == leader_id:  # it leads, and takes no more for now
                 self._full_until_s = time.monotonic() + FULL_PAUSE_S
+
+    def _is_sent_all(self, leader_id: int) -> bool:
+        """Whether the leader sends this full member what it commits, since no majority has room.  Raises OSError."""
+        reply = self._proposals_leader.call(Propose(self._id, leader_id, ()))
+        return isinstance(reply, ProposeReply) and reply.full
+
+    def _refuse_for_room(self, batch: list[Waiting]) -> None:
+        """Refuse what frees no space, and send the rest by itself; all of it where it was sent so."""
+        self._no_room_until_s = time.monotonic() + NO_ROOM_S
+        freeing = [waiting for waiting in batch if self._frees(waiting.command)]
+        if len(freeing) == len(batch):
+            self._proposals.refuse(batch, DiskFull(NO_ROOM))
+            return
+        self._proposals.refuse((one for one in batch if not self._frees(one.command)), DiskFull(NO_ROOM))
+        self._put_aside(freeing)
 
     # The thread of reads
 
@@ -281,7 +318,10 @@ class Forwarder:
                 index = reply.index if isinstance(reply, ReadIndexReply) else 0
         except OSError:
             index = 0
-        if index:
+        if index and self._flusher.is_full() and index > self._door.look(lambda node: node.log.last_index):
+            for read in reads:
+                read.done(Unavailable(FULL_HERE), 0)
+        elif index:
             self._applier.read_at(index, reads)
         else:
             self._put_aside(reads)

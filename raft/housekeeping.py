@@ -14,6 +14,8 @@ was live is noted down as the log grows, also while any of this goes on.  It is 
 that were deleted among long ones count as much as those): how far off that was is seen at each compaction, or one would
 follow the other for ever.
 A text that somebody took back is to leave the disk: when that is a day old a compaction is due however little it frees.
+On a full disk a compaction is due for whatever was deleted, up to what is applied, whoever lacks it; what it replaces
+goes at once.
 
 One thread, off everybody's way; compactions are made by `rewrite`, elsewhere (rewriting.py).
 """
@@ -39,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 CHECK_S = 0.2  # a look costs next to nothing, and so few entries come in between
 RETRY_S = 60.0  # after a rewrite that failed, for want of space say
+RETRY_FULL_S = 5.0  # on a full disk, where nothing is taken until one succeeds
+FREED_FULL_BYTES = 64 << 10  # that one frees this much at least
 KEEP_ENTRIES = 10_000  # so many stay in the log for members that were away for a moment,
 KEEP_S = 86_400.0  # as long as they are not a day old: what was deleted is to be gone some time, if nobody writes too,
 KEEP_SHARE = 2  # and are no more than this part of the snapshot,
@@ -92,8 +96,9 @@ class Housekeeper:
         *,
         compact_bytes: int = COMPACT_BYTES_MIN,
         checkpoint_bytes: int = CHECKPOINT_BYTES,
+        is_full: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`compact_bytes`: a smaller log is never compacted."""
+        """`compact_bytes`: a smaller log is never compacted, unless the disk `is_full`."""
         self._door = door
         self._storage = storage
         self._applier = applier
@@ -102,6 +107,8 @@ class Housekeeper:
         self._compact_bytes = compact_bytes
         self._mark_bytes = compact_bytes // MARK_SHARE
         self._checkpoint_bytes = checkpoint_bytes
+        self._is_full = is_full
+        self._ended_at = 0  # the last index of a segment that was ended for a full disk
         self._marks: deque[_Mark] = deque()  # ascending; of the last WAIT_ENTRIES
         self._off = (0, 1.0)  # at the last compaction: its index, and how much more was live than the state told
         # Log indexes where segments end in which texts were taken back, and when that was noted; until it is compacted.
@@ -116,8 +123,9 @@ class Housekeeper:
         """The thread."""
         self._stopping = stopping
         while not stopping.wait(CHECK_S):
-            self._storage.sweep(time.monotonic())
-            self._storage.keep_indexes()
+            self._storage.sweep(time.monotonic(), hurry=self._is_full())
+            if not self._is_full():
+                self._storage.keep_indexes()
             self.mark(time.monotonic())
             self.note_erased(time.monotonic())
             if time.monotonic() >= self._not_before_s:
@@ -126,9 +134,9 @@ class Housekeeper:
     def look_over(self) -> None:
         """Do what is due."""
         try:
-            if up_to := self._compaction_due():
+            if up_to := self._due():
                 self.compact(up_to)
-            elif self._checkpoint_is_due(quiet=time.monotonic() - self._grown_s >= QUIET_S):
+            elif not self._is_full() and self._checkpoint_is_due(quiet=time.monotonic() - self._grown_s >= QUIET_S):
                 self.checkpoint()
         except RewriteStopped:
             return
@@ -138,8 +146,9 @@ class Housekeeper:
             self._put_off("no checkpoint was made", error)
 
     def _put_off(self, what: str, error: Exception) -> None:
-        logger.warning("%s, which is tried again in %d s: %s", what, RETRY_S, error)
-        self._not_before_s = time.monotonic() + RETRY_S
+        retry_s = RETRY_FULL_S if self._is_full() else RETRY_S
+        logger.warning("%s, which is tried again in %d s: %s", what, retry_s, error)
+        self._not_before_s = time.monotonic() + retry_s
 
     def _checkpoint_is_due(self, *, quiet: bool) -> bool:
         applied = self._applier.last_applied  # in a start that is less than what has been committed
@@ -212,6 +221,32 @@ class Housekeeper:
         live = self._live_bytes(mark)
         freed = size - live - self._storage.bytes_above(mark.index)
         return mark.index if freed > max(live, self._compact_bytes // FREED_MIN_SHARE) else 0
+
+    def _due(self) -> int:
+        """Up to which index to compact; 0: not at all."""
+        if self._is_full():
+            return self._freeing_due()
+        return self._compaction_due() or (self._freeing_due() if self._has_full() else 0)
+
+    def _has_full(self) -> bool:
+        """Whether this member leads one whose disk is full, which a snapshot may free."""
+        return self._door.look(lambda node: any(progress.full for progress in node.progress.values()))
+
+    def _freeing_due(self) -> int:
+        """Up to which index to compact for a full disk; 0: that would free next to nothing, or has no room itself."""
+        applied = self._applier.last_applied
+        mark = next((mark for mark in reversed(self._marks) if mark.index <= applied), None)
+        if mark is None or mark.index <= self._storage.base_index:
+            return 0
+        live = self._live_bytes(mark)
+        if self._storage.bytes_on_disk - live < max(FREED_FULL_BYTES, live // FREED_MIN_SHARE):
+            return 0
+        if self._storage.bytes_on_disk - live - self._storage.bytes_above(mark.index) >= FREED_FULL_BYTES:
+            return mark.index
+        if self._ended_at < mark.index:  # all of it lies in the newest segment: the next entry begins another one
+            self._ended_at = mark.index
+            self._storage.end_segment()
+        return 0
 
     def _furthest_mark(self, now_s: float) -> "_Mark | None":
         """The last one up to which the log may go; those before it are forgotten."""

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from raft.boots import is_list_of_boots, with_boot
-from raft.disk import TEMPORARY_SUFFIX, Closeable, Disk, Marks, create_durably, read_all
-from raft.errors import DiskFailed, StartRefused
+from raft.disk import TEMPORARY_SUFFIX, Closeable, Disk, Marks, NoRoom, create_durably, read_all
+from raft.errors import DiskFailed, DiskFull, StartRefused
 
 FORMAT = 1
 LOCK_NAME = "LOCK"
@@ -97,7 +97,7 @@ def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[
     """The directory's identity with a higher `boot`, saved; a new one where the directory is blank.
 
     The caller holds the lock.  Raises StartRefused (another member's directory, a damaged file, a log without an
-    identity) or DiskFailed.
+    identity), DiskFull or DiskFailed.
     """
     try:
         names = disk.list(data_dir)
@@ -133,7 +133,7 @@ def settle(disk: Disk, data_dir: Path, identity: Identity, *, alone: bool, moved
     `alone`: by its own log this member is the only voter, so nobody else relies on what it has acknowledged.  From a
     copy it starts with a new generation.  `moved`: the operator says that this is the newest copy, and the only one.
     Both raise `boot` above that of any start that the copy does not know of.
-    The caller holds the lock.  Raises StartRefused (this is a copy) or DiskFailed.
+    The caller holds the lock.  Raises StartRefused (this is a copy), DiskFull or DiskFailed.
     """
     try:
         old = (disk.marks(data_dir / PLACE_NAME),) if PLACE_NAME in disk.list(data_dir) else ()
@@ -154,7 +154,7 @@ def settle(disk: Disk, data_dir: Path, identity: Identity, *, alone: bool, moved
 
 
 def _with_new_place(disk: Disk, data_dir: Path, identity: Identity, old: tuple[Marks, ...]) -> Identity:
-    """Replace PLACE, in an order that lets a crash after each step start again.  Raises DiskFailed."""
+    """Replace PLACE, in an order that lets a crash after each step start again.  Raises DiskFull or DiskFailed."""
     path = data_dir / PLACE_NAME
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
@@ -179,9 +179,19 @@ def _random_31_bits(random_bytes: Callable[[int], bytes]) -> int:
 
 
 def save(disk: Disk, data_dir: Path, identity: Identity) -> None:
-    """Replace identity.json; durable when this returns.  Raises DiskFailed."""
+    """Replace identity.json; durable when this returns.
+
+    Raises DiskFull: the file is as it was, and the same may be tried again; DiskFailed.
+    """
+    path = data_dir / IDENTITY_NAME
     try:
-        create_durably(disk, data_dir / IDENTITY_NAME, encode(identity)).close()
+        try:
+            create_durably(disk, path, encode(identity)).close()
+        except FileExistsError:  # left by an earlier try on a disk that was read-only by then
+            disk.remove(path.with_name(path.name + TEMPORARY_SUFFIX))
+            create_durably(disk, path, encode(identity)).close()
+    except NoRoom as error:
+        raise DiskFull(f"{path} cannot be saved: {error.strerror}") from error
     except OSError as error:
         raise DiskFailed(f"{data_dir / IDENTITY_NAME}: {error.strerror}") from error
 

@@ -77,6 +77,7 @@ from raft.peers import Peers
 from raft.proposals import Proposals
 from raft.records import command_of_verified
 from raft.replicated import StateMachine
+from raft.reserve import Reserve
 from raft.shipping import Receiving
 from raft.storage import Recovered, Storage
 from raft.transport import Addresses
@@ -132,8 +133,11 @@ class RunningMember:
         rewrite: Rewrite | None = None,
         compact_bytes: int = COMPACT_BYTES_MIN,
         listed: Mapping[int, str] | None = None,
+        reserve: Reserve | None = None,
+        frees: Callable[[bytes], bool] = lambda command: False,
     ) -> None:
-        """`level`: of this program.  `listed`: id -> URL of --cluster, tried where the membership's does not answer.
+        """`level`: of this program.  `frees(command)`: whether it frees space on a full disk, for which `reserve` is.
+        `listed`: id -> URL of --cluster, tried where the membership's does not answer.
         `rewrite` makes compactions (rewriting.py); None: no housekeeping at all.
 
         Raises StartRefused: the log may hold what is beyond the level.
@@ -166,9 +170,15 @@ class RunningMember:
         self._driver = Driver(
             door, storage, self._applier, self._peers, proposals, self._contact, self._clocks,
             heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked, on_broken=self._broken,
+            reserve=reserve, frees=frees,
         )  # fmt: skip
         self._timeout_s = timeout_ms / 1000
-        self._forwarder = Forwarder(self.id, door, proposals, self._applier, self._driver.flusher, self._new_leader)
+        self._forwarder = Forwarder(
+            self.id, door, proposals, self._applier, self._driver.flusher, self._new_leader, frees
+        )
+        self._reserve = reserve
+        storage.ask_room(self._driver.flusher.is_full)
+        self._is_unsaved = False  # the identity, for want of room
         self._administration = Administration(
             self.id,
             door,
@@ -192,6 +202,7 @@ class RunningMember:
             self._housekeeper = Housekeeper(
                 door, storage, self._applier, machine, rewrite,
                 compact_bytes=compact_bytes, checkpoint_bytes=min(compact_bytes, CHECKPOINT_BYTES),
+                is_full=self._driver.flusher.is_full,
             )  # fmt: skip
         door.on_standing = self._standing_changed
         door.on_broken = self._broken
@@ -217,6 +228,8 @@ class RunningMember:
             ("raft-lookout", partial(self._lookout.run, self._stopping)),
             ("raft-notices", partial(self._notices.run, self._stopping)),
         ]
+        if self._reserve is not None:
+            runs.append(("raft-reserve", partial(self._reserve.tend, self._stopping, self._room_looked)))
         if self._housekeeper is not None:
             runs.append(("raft-keep", partial(self._housekeeper.run, self._stopping)))
         self._threads = [
@@ -311,7 +324,6 @@ class RunningMember:
         if configuration.cluster_id and configuration.cluster_id != self._identity.cluster_id:
             self._change_identity(cluster_id=configuration.cluster_id, joining=False)
             self._sender = replace(self._sender, cluster_id=configuration.cluster_id)
-            self._storage.set_cluster_id(configuration.cluster_id)
         # What is applied in a start may be older than what is known to be committed.
         self._generation = self._door.look(lambda node: node.committed_configuration).generation
         if configuration.generation and configuration.generation == self._identity.generation:
@@ -338,11 +350,27 @@ class RunningMember:
             self._sender = replace(self._sender, boots=boots)
 
     def _change_identity(self, **changed: Any) -> None:
-        """Save the identity with these fields changed; any thread.  Raises DiskFailed."""
+        """Save the identity with these fields changed; any thread.  Raises DiskFailed.
+
+        On a full disk it is saved later: what is new in it is in the log too, where a start finds it again.
+        """
         with self._identity_lock:
             identity = replace(self._identity, **changed)
-            self._save_identity(identity)
+            try:
+                self._save_identity(identity)
+            except DiskFull as error:
+                logger.error("%s, which is tried again", error)
+                self._is_unsaved = True
+            else:
+                self._is_unsaved = False
+                self._storage.set_cluster_id(identity.cluster_id)  # not before the identity has it
             self._identity = identity
+
+    def _room_looked(self) -> None:
+        """The reserve was tried to be made."""
+        self._driver.flusher.tell_room()
+        if self._is_unsaved and not self._driver.flusher.is_full():
+            self._change_identity()
 
     def _refused(self, member: int, body: bytes) -> RefusedPeer:
         """A member does not let this one speak; some reasons end this one."""
@@ -441,9 +469,9 @@ class RunningMember:
 
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         """Replicate a command; `done` gets the state machine's result, Unavailable, OutcomeUnknown or DiskFull."""
-        full = self._driver.flusher.full
-        if full and self._door.look(lambda node: node.configuration.voters) == (self.id,):
-            done(DiskFull(full))  # with other voters one of them is about to lead
+        stuck = self._driver.flusher.stuck
+        if stuck and self._door.look(lambda node: node.role is Role.LEADER and not node.majority_has_room):
+            done(DiskFull(stuck))
             return
         self._forwarder.propose(command, done, flushes)
 
@@ -634,4 +662,6 @@ class RunningMember:
             return ProposeReply(False, error.leader)
         except (Overloaded, Unavailable):
             return ProposeReply(False, self.id)
+        except DiskFull:
+            return ProposeReply(False, self.id, full=True)
         return ProposeReply(True, self.id)

@@ -122,6 +122,7 @@ class AppendEntriesReply:
 
     Otherwise `conflict_term` is the follower's term at prev_log_index (0: its log is shorter) and `conflict_index`
     the first index it holds of that term, or one past its last: the leader rewinds a term a step (Raft §5.3 end).
+    `full`: the follower's disk has no room, so it may have taken fewer entries than it was sent, or none.
     """
 
     source: int
@@ -134,6 +135,7 @@ class AppendEntriesReply:
     conflict_index: int = 0
     conflict_term: int = 0
     request: int = 0
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,10 @@ class SnapshotChunkReply:
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """A follower hands its clients' commands to the leader; the leader never hands them on."""
+    """A follower hands its clients' commands to the leader; the leader never hands them on.
+
+    Without commands it only asks whether the leader would take some.
+    """
 
     source: int
     target: int
@@ -215,10 +220,14 @@ class Propose:
 
 @dataclass(frozen=True, slots=True)
 class ProposeReply:
-    """`accepted`: appended to the leader's log, no more than that.  Otherwise nothing was; `leader_id` may lead."""
+    """`accepted`: appended to the leader's log, no more than that.  Otherwise nothing was; `leader_id` may lead.
+
+    `full`: no majority has room on its disk, so only commands that free space are taken.
+    """
 
     accepted: bool
     leader_id: int
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)

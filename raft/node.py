@@ -1,8 +1,8 @@
 """Node: the protocol, pure.  No clock, no thread, no I/O, no logging; time and randomness come in as arguments.
 
 The driver calls an input (`tick`, `step`, `propose`, `read_index`, `change_membership`, `transfer_leadership`,
-`persisted`, `unreachable`, `sending`, `identified`, `compacted`), then `ready()` once, and does what the Ready says, in
-this order of duty:
+`persisted`, `unreachable`, `sending`, `identified`, `compacted`, `set_room`), then `ready()` once, and does what the
+Ready says, in this order of duty:
 
 1. Write `hard_state` and `entries` in the order of the Readys, sync, then call `persisted(sequence)`; before them
    put the received `snapshot`, where there is one, in the place of the whole log.
@@ -23,15 +23,18 @@ Rules kept here, by name of their source:
 - No leader lacks what is committed (Raft §5.4.3).  So who knows that an index is committed, beyond the end of its own
   log too, neither stands nor votes for a log that ends before it: that one lags, or is an older copy.
 - Messages may be lost, doubled, delayed and reordered; no answer is believed but in the term it was asked in.
+- A member whose disk is full takes and acknowledges only what its reserve holds, and says so.  A leader whose disk is
+  full hands over where a majority has room.  Where none has, a leader takes only commands that free space.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from math import inf
 from typing import Protocol
 
-from raft.errors import ChangeRefused, Diverged, InvalidMessage, NotLeader, Overloaded
+from raft.errors import ChangeRefused, DiskFull, Diverged, InvalidMessage, NotLeader, Overloaded
 from raft.log import Log
 from raft.membership import (
     BOOTS_LEVEL,
@@ -66,6 +69,7 @@ LOAD_ENTRIES_MAX = 256  # the most entries asked of the driver's disk in one app
 TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; numbers end, and a term is never taken back
 SNAPSHOT_TIMEOUTS = 10  # election timeouts after which a snapshot is called for again: that interrupts none under way
 LISTEN_MS = 2_000  # a leader calls every member at each heartbeat, also one that it could not reach for long
+_NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
 FAREWELL_TIMEOUTS = 4  # for so many election timeouts a removed member is still told that it is
 
 
@@ -158,6 +162,7 @@ class Node:
         self.durable_index = log.last_index
         self.role = Role.FOLLOWER
         self.leader_id = 0
+        self._room_bytes = inf  # of entries that the disk takes; finite while it is full
         self._configurations = list(configurations)
         self._last_time = last_time
         self._clock_index = 0  # of the newest clock entry since the start; another one wherever that may be another
@@ -271,6 +276,19 @@ class Node:
         """Whether an entry of the current term is committed: before that a leader cannot know how far the log is."""
         return self.log.term_at(self.commit_index) == self.current_term and self.commit_index > 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether this member's disk has no room but its reserve."""
+        return self._room_bytes != inf
+
+    @property
+    def majority_has_room(self) -> bool:
+        """Whether a majority of voters in contact has room, as far as a leader knows; of a leader only."""
+        if not self.is_full and not any(progress.full for progress in self._progress.values()):
+            return True
+        having = [id for id, other in self._progress.items() if not other.full and self._is_in_contact(other)]
+        return self.configuration.is_majority(having if self.is_full else [*having, self.id])
+
     # Inputs
 
     def tick(self, now_ms: float, time: int) -> None:
@@ -298,13 +316,16 @@ class Node:
             raise InvalidMessage(f"term {message.term} is beyond what elections lead to from term {self.current_term}")
         self._handlers[type(message)](message)
 
-    def propose(self, commands: Sequence[tuple[ProposalId, bytes]], time: int) -> int:
+    def propose(self, commands: Sequence[tuple[ProposalId, bytes]], time: int, *, frees: bool = False) -> int:
         """Append commands, in order; returns the first one's index.
 
-        Raises NotLeader or Overloaded, then nothing is appended.
+        `frees`: all of them free space, so they are taken where no majority has room.
+        Raises NotLeader, Overloaded or DiskFull, then nothing is appended.
         """
         self._require_leader_that_stays()
         self._require_room(commands)
+        if not self.majority_has_room:
+            self._require_reserve(commands, frees)
         first = self.log.last_index + 1
         stamp, term = self._stamp(time), self.current_term
         entries = [command_entry(first + n, term, stamp, id, command) for n, (id, command) in enumerate(commands)]
@@ -314,6 +335,12 @@ class Node:
             self._progress[proposer].awaited_index = self.log.last_index
         self._replicate()
         return first
+
+    def require_room(self) -> None:
+        """Raise DiskFull where only commands that free space would be taken, NotLeader where none would be."""
+        self._require_leader_that_stays()
+        if not self.majority_has_room:
+            raise DiskFull(_NO_ROOM)
 
     def read_index(self, token: int, follower: int = 0, follower_term: int = 0) -> None:
         """Ask from which index on a read is linearizable; a later Ready names `token` (dissertation §6.4).
@@ -373,8 +400,7 @@ class Node:
         if not self._is_in_contact(self._progress[target]):
             raise ChangeRefused("not_in_contact", f"member {target} cannot lead: it does not answer")
         if not self._transfer_target:
-            self._transfer_target = target
-            self._transfer_deadline_ms = self._clock_ms + self.settings.election_timeout_ms
+            self._begin_transfer(target)
         self._continue_transfer()
         return target
 
@@ -403,6 +429,10 @@ class Node:
     def identified(self, member: int, incarnation: str, advertise: str, level: int, boot: int = 0) -> None:
         """`member` has said who it is; a leader sees to it that the configuration says so too."""
         self._described[member] = DescribeMember(member, incarnation, advertise, level, boot)
+
+    def set_room(self, room_bytes: int | None) -> None:
+        """Note how many bytes of entries the full disk still takes; None: it has room."""
+        self._room_bytes = inf if room_bytes is None else room_bytes
 
     def compacted(self, snapshot: SnapshotMeta) -> None:
         """All up to the snapshot's end, which is applied here, lies in a snapshot; the log may be gone (Raft §7)."""
@@ -627,8 +657,8 @@ class Node:
                 self._require_held(m, m.prev_log_index)
             self._reject_append(m)
             return
-        self._take_entries(entries)
-        self._accept_append(m, match_index=prev_log_index + len(entries))
+        taken = self._take_entries(entries)
+        self._accept_append(m, match_index=prev_log_index + taken)
 
     def _hear_leader(self, m: AppendEntries | InstallSnapshot) -> None:
         if m.term == self.current_term and self.role is Role.LEADER:
@@ -647,7 +677,7 @@ class Node:
             self._drop_superseded_configurations()
         self._answer(
             AppendEntriesReply(self.id, m.source, self.current_term, True, match_index, m.round, m.heartbeat,
-                               request=m.request),
+                               request=m.request, full=self.is_full),
             match_index,
         )  # fmt: skip
 
@@ -658,7 +688,7 @@ class Node:
             conflict_index = max(self.log.first_index_of_term_at(m.prev_log_index), self.commit_index + 1)
         self._answer(
             AppendEntriesReply(self.id, m.source, self.current_term, False, m.prev_log_index, m.round, m.heartbeat,
-                               conflict_index, conflict_term, m.request)
+                               conflict_index, conflict_term, m.request, self.is_full)
         )  # fmt: skip
 
     def _require_held(self, m: AppendEntries | InstallSnapshot, acknowledged: int) -> None:
@@ -675,15 +705,27 @@ class Node:
                 log_is_old=True,
             )
 
-    def _take_entries(self, entries: Sequence[Entry]) -> None:
-        """Append what is missing; truncate only where a term differs."""
+    def _take_entries(self, entries: Sequence[Entry]) -> int:
+        """Append what is missing; truncate only where a term differs.  Return how many of `entries` the log holds."""
         for position, entry in enumerate(entries):
             if self.log.term_at(entry.index) == entry.term:
                 continue
-            if entry.index <= self.log.last_index:
+            fitting = self._fitting(entries[position:])
+            if fitting and entry.index <= self.log.last_index:
                 self._truncate_from(entry.index)
-            self._append(entries[position:])
-            return
+            self._append(fitting)
+            return position + len(fitting)
+        return len(entries)
+
+    def _fitting(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """The first of `entries`, as far as the disk takes them."""
+        if not self.is_full:
+            return entries
+        for position, entry in enumerate(entries):
+            if len(entry.record) > self._room_bytes:
+                return entries[:position]
+            self._room_bytes -= len(entry.record)
+        return entries
 
     def _truncate_from(self, index: int) -> None:
         if index <= self.commit_index:  # Raft §5.4.3: no leader lacks it, unless a majority has lost it
@@ -741,6 +783,8 @@ class Node:
         if self._disk_hangs() and self.best_successor() != self.id:
             self._resign()
             return
+        if self.is_full and not self._transfer_target and self.majority_has_room:
+            self._begin_transfer(self.best_successor())
         if self._transfer_target:
             self._continue_transfer()
         for member, until_ms in list(self._departing.items()):
@@ -754,6 +798,7 @@ class Node:
         if self._clock_ms - self._heartbeat_sent_ms >= self.settings.heartbeat_ms:
             self._heartbeat_sent_ms = self._clock_ms
             self._send_heartbeats()
+            self._feed_full()
             self._close_round()  # those it waited for may have been removed: no answer of theirs would close it
         self._replicate(all_commits=True)
 
@@ -795,7 +840,7 @@ class Node:
         The next append or tick brings that news too, so it goes out by itself only where clients wait for it.
         """
         for member, progress in self._progress.items():
-            if progress.in_flight:
+            if progress.in_flight or progress.full:
                 continue
             if progress.mode is Mode.PROBE or progress.next_index <= self.log.last_index:
                 self._send_append(member, progress)
@@ -804,16 +849,32 @@ class Node:
             ):
                 self._send_heartbeat(member, progress)
 
+    def _feed_full(self) -> None:
+        """Send followers whose disks are full what their reserves may take, a little with each heartbeat.
+
+        Entries only where no majority has room without them: what the others commit must not use the reserves up.
+        A snapshot may be smaller than the log that it takes the place of.
+        """
+        has_room = self.majority_has_room
+        for member, progress in self._progress.items():
+            if not progress.full or progress.in_flight:
+                continue
+            lacks = progress.mode is Mode.PROBE or progress.next_index <= self.log.last_index
+            needs_snapshot = self.log.term_at(progress.next_index - 1) is None
+            if needs_snapshot or (lacks and not has_room):
+                self._send_append(member, progress)
+
     def _send_append(self, member: int, progress: Progress) -> None:
         first, last = progress.next_index, self.log.last_index
         prev_term = self.log.term_at(first - 1)
         if prev_term is None:
             self._send_snapshot(member, progress)
             return
-        bytes_max = PROBE_BYTES_MAX if progress.mode is Mode.PROBE else self.settings.append_bytes_max
+        is_small = progress.mode is Mode.PROBE or progress.full
+        bytes_max = PROBE_BYTES_MAX if is_small else self.settings.append_bytes_max
         entries = self.log.slice(first, last, bytes_max)
         # None: they left memory, and the driver reads them from disk; those after them may not be there yet.
-        load_max = 1 if progress.mode is Mode.PROBE else LOAD_ENTRIES_MAX
+        load_max = 1 if is_small else LOAD_ENTRIES_MAX
         last = min(self.log.tail_first, first + load_max) - 1 if entries is None else first - 1 + len(entries)
         progress.sent(last, self._clock_ms)
         progress.sent_commit = max(progress.sent_commit, min(self.commit_index, last))
@@ -859,6 +920,7 @@ class Node:
         if progress is None:
             return
         progress.acked_round = max(progress.acked_round, m.round)
+        progress.full = m.full
         if not m.heartbeat:
             self._take_append_reply(progress, m)
         if self.role is not Role.LEADER:
@@ -870,7 +932,7 @@ class Node:
 
     def _take_append_reply(self, progress: Progress, m: AppendEntriesReply) -> None:
         if m.success:
-            if progress.mode is Mode.REPLICATE and m.match_index <= progress.match_index:
+            if progress.mode is Mode.REPLICATE and m.match_index <= progress.match_index and not m.full:
                 return  # said again: what is in flight now goes further
             progress.in_flight = False
             self._take_match(progress, m)
@@ -966,6 +1028,13 @@ class Node:
         if self._uncommitted and self._uncommitted_bytes + coming > self.settings.uncommitted_bytes_max:
             raise Overloaded(f"{self._uncommitted_bytes} bytes wait to be committed already; nothing was proposed")
 
+    def _require_reserve(self, commands: Sequence[tuple[ProposalId, bytes]], frees: bool) -> None:
+        """Take only commands that free space, and as many as this member's own reserve holds."""
+        coming = sum(len(command) for _, command in commands)
+        if not frees or coming > self._room_bytes:
+            raise DiskFull(_NO_ROOM)
+        self._room_bytes -= coming
+
     def _note_uncommitted(self, entries: Sequence[Entry]) -> None:
         size = sum(len(entry.record) for entry in entries)
         self._uncommitted.append((self.log.last_index, size))
@@ -1045,12 +1114,21 @@ class Node:
         return None
 
     def best_successor(self, but: int = 0) -> int:
-        """Return the voter that is in contact and furthest, never `but`; this member where there is none."""
+        """Return the voter that is in contact, has room and is furthest, never `but`; this member if there is none."""
         voters = [id for id in self.configuration.voters if id in self._progress and id != but]
         if not voters:
             return self.id
         known = self._progress
-        return max(voters, key=lambda id: (self._is_in_contact(known[id]), known[id].match_index, known[id].contact_ms))
+
+        def fitness(id: int) -> tuple[bool, bool, int, float]:
+            other = known[id]
+            return self._is_in_contact(other), not other.full, other.match_index, other.contact_ms
+
+        return max(voters, key=fitness)
+
+    def _begin_transfer(self, target: int) -> None:
+        self._transfer_target = target
+        self._transfer_deadline_ms = self._clock_ms + self.settings.election_timeout_ms
 
     def _continue_transfer(self) -> None:
         if self._clock_ms >= self._transfer_deadline_ms:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from raft.errors import OutcomeUnknown, Unavailable
+from raft.errors import OutcomeUnknown, RaftError, Unavailable
 from raft.messages import ProposalId
 
 WAITING_MAX = 8_192  # proposals
@@ -72,6 +72,12 @@ class Proposals:
         with self._lock:
             for waiting in batch:
                 waiting.handed_over -= 1
+
+    def refuse(self, batch: Iterable[Waiting], error: RaftError) -> None:
+        """Answer those of `batch` with `error` that were never handed over: nothing was proposed of them."""
+        for waiting in batch:
+            if not waiting.handed_over and self._forget(waiting.sequence) is not None:
+                waiting.done(error)
 
     def all(self) -> list[Waiting]:
         """Everything unanswered, oldest first: what a new leader is given again."""

@@ -3,7 +3,7 @@
 Rules.  Only whole lines count, and only those at the offset that comes next: a chunk that was lost, doubled or
 overtaken changes nothing, and whoever sends asks for `offset` to go on.  Every line's checksum is verified before it
 is written, the order of the lines too, and the end line says that nothing is missing.  Nothing here touches the log,
-nor takes the last of the disk from it: a log that finds the disk full ends its member, a snapshot can wait.
+nor takes the last of the disk from it: a log that finds the disk full takes no more entries, a snapshot can wait.
 """
 
 import threading
@@ -26,14 +26,25 @@ class Receiver:
     """One snapshot being received.  Any thread; calls that come at the same moment wait for each other."""
 
     def __init__(
-        self, disk: Disk, data_dir: Path, cluster_id: str, meta_index: int, meta_term: int, bytes_total: int
+        self,
+        disk: Disk,
+        data_dir: Path,
+        cluster_id: str,
+        meta_index: int,
+        meta_term: int,
+        bytes_total: int,
+        spare_bytes: int = SPARE_BYTES,
     ) -> None:
-        """Raises InvalidMessage: it cannot be one; RefusedPeer: there is no room for it; DiskFailed."""
+        """`spare_bytes` of the disk stay free.
+
+        Raises InvalidMessage: it cannot be one; RefusedPeer: there is no room for it; DiskFailed.
+        """
         if not 0 < meta_index < 10**15 or not 0 < bytes_total < FILE_BYTES_MAX:
             raise InvalidMessage(f"a snapshot at index {meta_index} with {bytes_total} bytes")
         self.index, self.term, self.bytes_total = meta_index, meta_term, bytes_total
         self._temporary = data_dir / f"{snapshot_name(meta_index)}.received{next(_serials)}{TEMPORARY_SUFFIX}"
         self._disk = disk
+        self._spare_bytes = spare_bytes
         self._cluster_id = cluster_id
         self._lock = threading.Lock()  # across I/O: there is nothing to do for anybody else
         self._scan = Scan(snapshot_name(meta_index), from_peer=True)
@@ -99,7 +110,7 @@ class Receiver:
 
     def _require_room(self, size: int) -> None:
         free = self._disk.free_bytes(self._temporary.parent)
-        if free < size + SPARE_BYTES:
+        if free < size + self._spare_bytes:
             raise RefusedPeer(
                 "not_ready", f"{free} bytes are free in {self._temporary.parent}, too few for a snapshot of {size} more"
             )

@@ -4,7 +4,9 @@ A rewrite replays the log into a blank state machine and copies what is live.  T
 threads of the member's own process would have to share with those that answer clients (the GIL), so it is done by a
 child of low priority.  It only reads the log, while its parent appends to it, and makes one new file, whole or not at
 all.  The parent puts that in place.  A child whose parent has gone ends; so does one that takes the disk's last space,
-which the parent's log needs.  While it works it writes empty lines; one that stops doing so is killed.
+which would make the parent's log go to its reserve.  Where the reserve was given up already (reserve.py), a child is
+what makes room again, and may take nearly all of it.  While it works it writes empty lines; one that stops doing so is
+killed.
 """
 
 import errno
@@ -20,17 +22,19 @@ from pathlib import Path
 from time import monotonic
 
 from raft.compaction import compact
-from raft.disk import TEMPORARY_SUFFIX, RealDisk
+from raft.disk import TEMPORARY_SUFFIX, AppendFile, NoRoom, RealDisk
 from raft.errors import RaftError
 from raft.housekeeping import CHECK_S, RewriteFailed, RewriteStopped
+from raft.indexes import is_temporary_index
 from raft.messages import SnapshotMeta
 from raft.replicated import StateMachine
+from raft.reserve import KEPT_BYTES, held_in
 
 NICENESS = 19  # it has time; a machine that is busy with posts would do fewer of them
 PROGRESS_S = 1.0  # between two empty lines
 STUCK_S = 300.0  # without one: loading the state of millions of posts takes a part of that on a busy machine
 KILLED_S = 5.0  # for a child that was killed to be gone; in a disk's hands it may never be
-SPARE_BYTES = 8 << 20  # of the disk stay free: a log that finds it full ends its member, a rewrite can wait
+SPARE_BYTES = 8 << 20  # of the disk stay free: a log that finds it full takes no posts, a rewrite can wait
 
 
 class ChildRewriter:
@@ -119,10 +123,21 @@ def _wait_for(child: "subprocess.Popen[str]", meanwhile: Callable[[], None]) -> 
     raise _Stuck
 
 
+class _FullDisk(RealDisk):
+    """A disk on which no index is made: they are caches, and the last names of files are for a snapshot."""
+
+    def create(self, path: Path) -> AppendFile:
+        if is_temporary_index(path.name):
+            raise NoRoom(errno.ENOSPC, "the disk is full", str(path))
+        return super().create(path)
+
+
 def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> int:
     """The child: `DATA_DIR UP_TO`; prints the SnapshotMeta as a JSON list."""
     data_dir, up_to = arguments
     parent, said_s = os.getppid(), monotonic()
+    is_full = not held_in(RealDisk(), Path(data_dir))
+    spare_bytes = KEPT_BYTES if is_full else SPARE_BYTES
 
     def pause() -> None:
         nonlocal said_s
@@ -132,12 +147,13 @@ def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> i
             sys.stdout.flush()
         if os.getppid() != parent:
             sys.exit("the member that asked for it has gone")
-        if shutil.disk_usage(data_dir).free < SPARE_BYTES:
+        if shutil.disk_usage(data_dir).free < spare_bytes:
             raise OSError(errno.ENOSPC, "the disk is almost full", data_dir)
 
-    os.nice(NICENESS)
+    if not is_full:  # on a full disk posts wait for this
+        os.nice(NICENESS)
     try:
-        meta = compact(RealDisk(), Path(data_dir), int(up_to), new_machine(), pause=pause)
+        meta = compact(_FullDisk() if is_full else RealDisk(), Path(data_dir), int(up_to), new_machine(), pause=pause)
     except (RaftError, OSError, LookupError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

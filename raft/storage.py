@@ -44,6 +44,7 @@ from raft.reading import LogReader, Progress
 from raft.receiving import SPARE_BYTES, Receiver
 from raft.records import RECORD_BYTES_MAX, decode_entry, entry_of_verified
 from raft.recovery import RecoveredLog, recover
+from raft.reserve import KEPT_BYTES
 from raft.segments import (
     Header,
     SegmentWriter,
@@ -95,6 +96,8 @@ class Storage:
         self._checkpoints: dict[str, SnapshotMeta] = {}  # those that this start has found whole
         self._receiver_lock = Lock()
         self._receiver: Receiver | None = None
+        self._is_full: Callable[[], bool] = lambda: False
+        self._put_off: Receiver | None = None  # finished, and to be installed once the disk has room
         self._base_lock = Lock()  # held while another base takes effect in memory
         self._failure = ""  # why the storage is unusable
         self._closed = False
@@ -220,6 +223,10 @@ class Storage:
         """Put this ClusterId into the segments to come.  Save it in the identity first."""
         self._cluster_id = cluster_id
 
+    def ask_room(self, is_full: Callable[[], bool]) -> None:
+        """From now on a snapshot may take what a reserve left, where `is_full()`: it makes room."""
+        self._is_full = is_full
+
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
         """Make the hard state (None: as it was) and the entries durable, in one write and one fdatasync.
 
@@ -332,7 +339,10 @@ class Storage:
         Raises InvalidMessage or DiskFailed.
         """
         self._check_usable()
-        receiver = Receiver(self._disk, self._data_dir, self._cluster_id, meta_index, meta_term, bytes_total)
+        spare_bytes = KEPT_BYTES if self._is_full() else SPARE_BYTES
+        receiver = Receiver(
+            self._disk, self._data_dir, self._cluster_id, meta_index, meta_term, bytes_total, spare_bytes
+        )
         with self._receiver_lock:
             before, self._receiver = self._receiver, receiver
         if before is not None:
@@ -347,19 +357,17 @@ class Storage:
         """
         self._check_usable()
         with self._receiver_lock:
-            receiver = self._receiver
+            receiver = self._put_off or self._receiver
             finished = receiver.finished() if receiver else None
             if receiver is None or finished is None or (receiver.index, receiver.term) != (meta.index, meta.term):
                 raise LookupError(f"no snapshot of index {meta.index} has been received")
-            self._receiver = None  # one that is begun now does not drop it
+            if receiver is self._receiver:
+                self._receiver = None
+            self._put_off = receiver  # one that is begun now does not drop it
         file, sparse = finished
         assert meta.index > self._positions.base_index
-        try:
-            self._final(lambda: self._install(receiver.temporary_name, file, sparse, hard_state))
-        except DiskFull:
-            with self._receiver_lock:
-                self._receiver = self._receiver or receiver
-            raise
+        self._final(lambda: self._install(receiver.temporary_name, file, sparse, hard_state))
+        self._put_off = None
 
     def _install(self, temporary: str, file: SnapshotFile, sparse: Sparse, hard_state: HardState) -> None:
         kept = replace(hard_state, commit_index=self._hard_state.commit_index)
@@ -421,14 +429,16 @@ class Storage:
                 content.positions = moved(content.positions, 0)
                 Indexes(self._disk, self._data_dir, OWNER).keep_segment(file, header, end, content)
 
-    def sweep(self, now_s: float) -> None:
+    def sweep(self, now_s: float, *, hurry: bool = False) -> None:
         """Remove what was replaced an hour ago or earlier, and older checkpoints at once; call it now and then.
 
-        `now_s` is any clock that does not go back.  One thread at a time.  What cannot be removed stays for next time.
+        `hurry`: the disk is full, so what was replaced goes after a second.  `now_s` is any clock that does not go
+        back.  One thread at a time.  What cannot be removed stays for next time.
         """
         with suppress(OSError):
-            receiver = self._receiver
-            self._files.sweep(self._disk, self._data_dir, now_s, receiver.temporary_name if receiver else "")
+            receivers = (self._receiver, self._put_off)
+            spared = {receiver.temporary_name for receiver in receivers if receiver is not None}
+            self._files.sweep(self._disk, self._data_dir, now_s, spared, hurry=hurry)
 
     def close(self) -> None:
         """Mark all as durable, so that damage to the last batch is from now on told from a crash's, and close.

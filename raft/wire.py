@@ -84,6 +84,8 @@ _LOCAL = {"request", "received"}  # the receiver's own business
 _UNSAID: dict[tuple[type[Any], str], object] = {  # what earlier versions do not say
     (ReadIndex, "term"): 0,
     (InstallSnapshot, "acknowledged"): 0,
+    (AppendEntriesReply, "full"): False,
+    (ProposeReply, "full"): False,
 }
 _SHAPES: dict[type[Any], dict[str, Any]] = {
     cls: {f.name: get_type_hints(cls)[f.name] for f in fields(cls) if f.name not in _IN_LINES | _LOCAL}

@@ -22,7 +22,7 @@ FLOORS = (
     ("raft.log", "raft.pieces", "raft.progress"),
     ("raft.node",),
     ("raft.disk",),
-    ("raft.identity", "raft.positions", "raft.segments"),
+    ("raft.identity", "raft.positions", "raft.reserve", "raft.segments"),
     ("raft.contents", "raft.snapshots"),
     ("raft.documents", "raft.indexes", "raft.receiving"),
     ("raft.files",),

@@ -21,7 +21,7 @@ from chat.commands.rooms import DeleteRoom, SetRetention
 # The commands of level 3 are named by their modules: `chat.commands.posts.EditPost`.
 __all__ = [
     "CLIENT_ID_OPENS", "COMMANDS_LEVEL", "KINDS", "LEVEL", "NOBODY", "OPERATOR", "POST_OPENS", "SETUP", "Actor",
-    "Command", "DeleteRoom", "Post", "SetRetention", "decode", "encode", "level_of",
+    "Command", "DeleteRoom", "Post", "SetRetention", "decode", "encode", "frees_space", "level_of",
 ]  # fmt: skip
 
 LEVEL = 4  # the newest that this program knows; what is new in it is no command (raft/membership.py)
@@ -45,6 +45,30 @@ def level_of(command: Command) -> int:
     if isinstance(command, Post):
         return 3 if command.by or command.mentions else 1
     return _LEVELS.get(type(command), 3)
+
+
+# What nearly always leaves less to be kept.  Changes of rooms and settings are looked into by `frees_space`.
+_FREEING = (
+    posts.DeletePost, rooms.DropRoom, DeleteRoom, SetRetention, cluster.Expire, cluster.ExpireCredentials,
+    cluster.Forget, accounts.RevokeTokens, accounts.RevokeInvite,
+)  # fmt: skip
+
+
+def frees_space(body: bytes) -> bool:
+    """Whether the command of these bytes frees space, so that it is taken on a full disk."""
+    match decode(body):
+        case rooms.ChangeRoom() as change:
+            bounds = rooms.ChangeRoom(
+                change.actor,
+                change.room,
+                max_messages=change.max_messages,
+                max_age_seconds=change.max_age_seconds,
+            )
+            return change == bounds
+        case cluster.SetSettings() as change:
+            return change.signup is None and change.max_rooms is None
+        case command:
+            return isinstance(command, _FREEING)
 
 
 def encode(command: Command) -> bytes:

@@ -179,7 +179,7 @@ REPLICATION = (
         "A follower says that it matches up to the end of its log, not of what the append vouched for.",
         "Raft §5.3",
         Node._on_append_entries,
-        "match_index=prev_log_index + len(entries)",
+        "match_index=prev_log_index + taken",
         "match_index=self.log.last_index",
         seed=7,
     ),
@@ -197,8 +197,8 @@ REPLICATION = (
         "A heartbeat's leader_commit holds for all of a follower's log, though it vouches for a part of it.",
         "Raft Figure 2: min(leaderCommit, index of last new entry)",
         Node._on_append_entries,
-        "match_index=prev_log_index + len(entries)",
-        "match_index=self.log.last_index if m.heartbeat else prev_log_index + len(entries)",
+        "match_index=prev_log_index + taken",
+        "match_index=self.log.last_index if m.heartbeat else prev_log_index + taken",
         seed=7,
     ),
     mutant(
@@ -697,5 +697,28 @@ CLOCKS = (
     ),
 )
 
-SIMULATED = (*ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *ACCOUNTS, *CLOCKS)
+FULL_DISKS = (
+    mutant(
+        "acknowledges-what-its-full-disk-did-not-take",
+        "A follower whose disk is full says that it holds all that it was sent.",
+        "Raft §5.3: an entry that is acknowledged is on the disk",
+        Node._on_append_entries,
+        "match_index=prev_log_index + taken",
+        "match_index=prev_log_index + len(entries)",
+        seed=43,
+    ),
+    mutant(
+        "appends-behind-a-torn-write",
+        "After a write that found no room, the log goes on in the same segment.",
+        "raft/segments.py: what lies behind a torn write is void",
+        Storage._append,
+        "first_index, torn = self.last_index + 1, self._writer.torn",
+        "first_index, torn = self.last_index + 1, False",
+        seed=18,
+    ),
+)
+
+SIMULATED = (
+    *ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *ACCOUNTS, *CLOCKS, *FULL_DISKS,
+)  # fmt: skip
 MUTANTS = (*SIMULATED, *MISSED)

@@ -35,6 +35,10 @@ class FakeFlusher:
     def __init__(self) -> None:
         self.pending: list[Waiting] = []
         self.flushes = self.wakes = 0
+        self.full = False
+
+    def is_full(self) -> bool:
+        return self.full
 
     def put(self, waiting: Waiting) -> None:
         self.pending.append(waiting)

@@ -19,6 +19,7 @@ from raft.housekeeping import (
     KEEP_ENTRIES,
     KEEP_S,
     MARK_ENTRIES,
+    RETRY_FULL_S,
     RETRY_S,
     WAIT_ENTRIES,
     Housekeeper,
@@ -42,6 +43,7 @@ class Member:
         self.newest_segment_index = 1
         self.segments_ended = 0
         self.lacking = 10**9
+        self.is_full = self.other_is_full = False
         self.log_bytes = self.document_bytes = self.base_document_bytes = 0
         self.segment_entries = 1  # what a compaction frees is a multiple of that
         self.snapshot: SnapshotFile | None = None
@@ -57,7 +59,7 @@ class Member:
         part: Any = self
         self.keeper = Housekeeper(
             cast(Door, part), cast(Storage, part), cast(Applier, part), cast(StateMachine, part), self.rewrite,
-            compact_bytes=ENTRY_BYTES * COMPACT_ENTRIES,
+            compact_bytes=ENTRY_BYTES * COMPACT_ENTRIES, is_full=lambda: self.is_full,
         )  # fmt: skip
 
     def grow(self, entries: int, live: float) -> None:
@@ -106,7 +108,10 @@ class Member:
     def look(self, see: Callable[[Any], int]) -> int:
         """A leader of three others: one that lacks something, one that holds all, and one that has long been away."""
         others = {2: (self.lacking, 0.0), 3: (10**9, 0.0), 4: (0, -CONTACT_MS)}
-        progress = {id: SimpleNamespace(match_index=held, contact_ms=at) for id, (held, at) in others.items()}
+        progress = {
+            id: SimpleNamespace(match_index=held, contact_ms=at, full=self.other_is_full)
+            for id, (held, at) in others.items()
+        }
         return see(SimpleNamespace(progress=progress, clock_ms=0.0, commit_index=self.last_applied))
 
     def enter(self, act: Callable[[Any], None]) -> None:
@@ -426,7 +431,7 @@ def test_the_notes_of_what_was_live_stay_few(member: Member) -> None:
 def test_a_wall_clock_that_is_set_makes_no_file_older(monkeypatch: pytest.MonkeyPatch) -> None:
     wall_s, swept_at_s, stopping = [1e9], list[float](), Event()
 
-    def sweep(now_s: float) -> None:
+    def sweep(now_s: float, *, hurry: bool) -> None:
         swept_at_s.append(now_s)
         wall_s[0] += 1e6
         if len(swept_at_s) == 2:
@@ -442,3 +447,42 @@ def test_a_wall_clock_that_is_set_makes_no_file_older(monkeypatch: pytest.Monkey
     monkeypatch.setattr(keeper, "look_over", lambda: None)
     keeper.run(stopping)
     assert 0 <= swept_at_s[1] - swept_at_s[0] < 1e5
+
+
+# A full disk
+
+
+@pytest.mark.parametrize("who", ["is_full", "other_is_full"])
+def test_on_a_full_disk_what_was_deleted_is_compacted_however_small_and_new_it_is(member: Member, who: str) -> None:
+    member.grow(COMPACT_ENTRIES // 10, live=1.0)
+    member.grow(1, live=0.0)
+    member.live_bytes = 0
+    member.grow(1, live=0.0)  # the deletion
+    member.keeper.mark(member.now_s)
+    assert due(member) == 0
+    setattr(member, who, True)
+    assert due(member) == member.last_applied
+
+
+def test_on_a_full_disk_a_log_that_is_live_is_not_compacted(member: Member) -> None:
+    member.is_full = True
+    member.grow(COMPACT_ENTRIES, live=0.9)
+    assert due(member) == 0
+    assert member.checkpoints == []
+
+
+def test_on_a_full_disk_the_segment_that_holds_all_is_ended_once_so_that_it_can_be_freed(member: Member) -> None:
+    member.is_full = True
+    member.segment_entries = COMPACT_ENTRIES
+    member.grow(COMPACT_ENTRIES // 10 + 1, live=0.0)
+    member.keeper.mark(member.now_s)
+    assert [due(member), due(member), member.segments_ended] == [0, 0, 1]
+
+
+def test_a_rewrite_that_failed_is_tried_again_soon_on_a_full_disk(member: Member) -> None:
+    member.is_full = True
+    member.failure = InvalidMessage("broken")
+    member.grow(COMPACT_ENTRIES // 10, live=0.0)
+    member.keeper.look_over()
+    assert len(member.compacted) == 1
+    assert member.keeper._not_before_s == member.now_s + RETRY_FULL_S < member.now_s + RETRY_S

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from raft.disk import AppendFile, Closeable, Marks, ReadFile
+from raft.disk import AppendFile, Closeable, Marks, NoRoom, ReadFile
 from raft.segments import sequence_of
 
 Names = dict[str, "_Content"]
+RESERVE_BYTES = 2_000
 
 
 class Died(BaseException):
@@ -41,6 +42,8 @@ class SimulatedDisk:
         self.dead = False  # it has died: not even what it left behind is tidied up
         self.fail_in = -1  # so many operations until one fails; -1: none does
         self.failed = False  # whether one has failed since it was last looked
+        self.room = -1  # bytes until it is full; -1: it never is
+        self.reserve = RESERVE_BYTES  # held back for then
         self.torn = 0  # files that came out of a power cut with a part of what was unsynced
         self.syncs = 0
         self._rng = rng
@@ -51,6 +54,21 @@ class SimulatedDisk:
         self._changes: list[Callable[[Names], object]] = []  # of names, since the last sync of the directory
 
     # Faults
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing is held back any more."""
+        return not self.reserve
+
+    def give_up_reserve(self) -> bool:
+        """Make room of what is held back; whether there was any."""
+        given, self.reserve = self.reserve, 0
+        self.room += given
+        return given > 0
+
+    def make_room(self) -> None:
+        """It is as large as anybody wants."""
+        self.room, self.reserve = -1, RESERVE_BYTES
 
     def lose_power(self) -> None:
         """What is on the platter is all that is left."""
@@ -124,6 +142,8 @@ class SimulatedDisk:
     def create(self, path: Path) -> AppendFile:
         """A new, empty file."""
         self.step(errno.ENOSPC)
+        if self.room == 0:
+            raise NoRoom(errno.ENOSPC, "simulated", str(path))
         if path.name in self._names:
             raise FileExistsError(errno.EEXIST, "exists", str(path))
         content, name = _Content(), path.name
@@ -187,6 +207,12 @@ class _Appender:
 
     def append(self, data: bytes) -> None:
         disk = self._disk
+        if 0 <= disk.room < len(data):
+            self._content.data += data[: disk.room]
+            disk.room = 0
+            raise NoRoom(errno.ENOSPC, "simulated")
+        if disk.room >= 0:
+            disk.room -= len(data)
         if disk.fuse < 0 and disk.fail_in < 0 and not disk.dead:
             self._content.data += data
             return

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from raft.admission import check_sender
 from raft.door import configurations
-from raft.errors import InvalidMessage, NotLeader, Overloaded, RefusedPeer, Unavailable
+from raft.errors import DiskFull, InvalidMessage, NotLeader, Overloaded, RefusedPeer, Unavailable
 from raft.messages import (
     Hello,
     HelloReply,
@@ -100,10 +100,11 @@ class Endpoint:
 
     def _serve_propose(self, call: Propose) -> ProposeReply:
         try:
-            stamp = self._process.clocks.proposal_stamp()
-            self._process.enter(self._process.node.propose, call.proposals, stamp)
+            self._process.forwarding.propose_to_node(call.proposals)
         except NotLeader as error:
             return ProposeReply(False, error.leader)
         except (Overloaded, Unavailable):
             return ProposeReply(False, self._process.id)
+        except DiskFull:
+            return ProposeReply(False, self._process.id, full=True)
         return ProposeReply(True, self._process.id)

@@ -8,10 +8,12 @@ from raft.membership import AddMember, RemoveMember
 from raft.node import Role
 
 if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
     from tests.simulation.process import Process
     from tests.simulation.world import World
 
 Link = tuple[int, int]
+FULL_DISKS = 0.25  # of all seeds
 MEMBERS_MAX = 7  # more would only be slower
 
 
@@ -24,11 +26,41 @@ class Faults:
         self._names = [name for name, _ in world.scenario.faults]
         self._weights = [weight for _, weight in world.scenario.faults]
         self._stopped = False
+        self._fills = False
+        self._full_disks = Random(f"full disks of seed {world.seed}")  # its own: other seeds stay as they were
+        self._has_full_disks = self._full_disks.random() < FULL_DISKS
         self._replaced = 0  # the member whose disk is gone, until it is out of the configuration
 
     def start(self) -> None:
         """The first fault comes soon."""
         self._world.schedule.after(self._rng.expovariate(1.0) * self._world.scenario.fault_every_ms, self._strike)
+        if self._has_full_disks and not self._fills:
+            self._fills = True
+            self._fill_later()
+
+    def _fill_later(self) -> None:
+        self._world.schedule.after(self._full_disks.uniform(100, 2_000), self._fill)
+
+    def _fill(self) -> None:
+        """Some disks, or all of them, are about to be full, and for a while."""
+        if self._stopped:
+            return
+        machines = list(self._world.machines.values())
+        length_ms = self._full_disks.uniform(0.5, 8) * self._world.scenario.settings.election_timeout_ms
+        for machine in self._full_disks.sample(machines, self._full_disks.randint(1, len(machines))):
+            if machine.disk.room < 0:
+                machine.disk.room = self._full_disks.choice([0, 100, 1_000, 5_000])
+                self._world.counts["disks filled"] += 1
+                self._world.schedule.after(length_ms * self._full_disks.uniform(0.5, 1.5), self._make_room, machine)
+        self._fill_later()
+
+    @staticmethod
+    def _make_room(machine: "Machine") -> None:
+        was_full = machine.disk.is_full
+        machine.disk.make_room()
+        process = machine.process
+        if was_full and process is not None:
+            process.schedule(0, process.tell_room)
 
     def _strike(self) -> None:
         if self._stopped:
@@ -46,6 +78,7 @@ class Faults:
         world.network.cut.clear()
         for machine in world.machines.values():
             machine.disk.fuse = machine.disk.fail_in = -1
+            self._make_room(machine)
             machine.sync_ms = -1
             machine.set_rate(1.0, world.schedule.now_ms)
             if machine.process is not None and machine.process.held is not None:

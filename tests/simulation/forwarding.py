@@ -4,11 +4,13 @@ A follower's proposals and reads go to the leader, one call at a time; what is i
 or when there is another leader, until its time is over.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from raft.errors import NotLeader, Overloaded, RaftError, Unavailable
+from chat.commands import frees_space
+from raft.errors import DiskFull, NotLeader, Overloaded, RaftError, Unavailable
 from raft.messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply
 from raft.node import Ready
 from raft.proposals import Proposals, Waiting
@@ -54,7 +56,7 @@ class Forwarding:
         key: list[ProposalId] = []
 
         def told(result: object) -> None:
-            if isinstance(result, Unavailable) and key:
+            if isinstance(result, Unavailable | DiskFull) and key:
                 self._process.world.invariants.refused(key[0])
             done(result)
 
@@ -115,7 +117,9 @@ class Forwarding:
             if not isinstance(reply, ProposeReply):
                 failed()
                 return
-            if not reply.accepted:
+            if reply.full:
+                self._refuse_for_room(batch)
+            elif not reply.accepted:
                 self.proposals.take_back(batch)
                 self._again.extend(batch)
             self._forwarded()
@@ -189,11 +193,32 @@ class Forwarding:
         if not proposals:
             return
         try:
-            stamp = self._process.clocks.proposal_stamp()
-            self._process.enter(self._process.node.propose, proposals, stamp)
+            self.propose_to_node(proposals)
         except (NotLeader, Overloaded, Unavailable):
             self.proposals.take_back(batch)
             self._again += batch
+        except DiskFull:
+            self._refuse_for_room(batch)
+
+    def propose_to_node(self, proposals: Sequence[tuple[ProposalId, bytes]]) -> None:
+        """Append these to this leader's log; without room only where all of them free some.  Passes on RaftErrors."""
+        stamp, node = self._process.clocks.proposal_stamp(), self._process.node
+        try:
+            self._process.enter(node.propose, proposals, stamp)
+        except DiskFull:
+            if not all(frees_space(command) for _, command in proposals):
+                raise
+            self._process.world.counts["freeing without room"] += 1
+            self._process.enter(partial(node.propose, frees=True), proposals, stamp)
+
+    def _refuse_for_room(self, batch: list[Waiting]) -> None:
+        """Refuse what frees no space, and all of it where everything does; try the rest again by itself."""
+        self.proposals.take_back(batch)
+        self._process.world.counts["refused without room"] += 1
+        freeing = [waiting for waiting in batch if frees_space(waiting.command)]
+        freeing = freeing if len(freeing) < len(batch) else []
+        self.proposals.refuse([waiting for waiting in batch if waiting not in freeing], DiskFull("no room"))
+        self._again += freeing
 
     def _confirm(self, token: int, index: int) -> None:
         batch = self._at_node.pop(token, [])  # none where they were given up meanwhile

@@ -116,7 +116,11 @@ class Housekeeping:
             meta = compact(disk, DIRECTORY, up_to, ChatState())
         except (LookupError, OSError, StartRefused) as error:
             # It may be beside a newer snapshot, of which the process has not heard yet.
-            if not disk.failed and not any(snapshot_index(name) >= up_to for name in disk.list(DIRECTORY)):
+            if (
+                not disk.failed
+                and disk.room < 0
+                and not any(snapshot_index(name) >= up_to for name in disk.list(DIRECTORY))
+            ):
                 refused = f"member {process.id} cannot make a compaction of {up_to}: {error!r}"
                 raise Violation("believable", refused) from error
             return

@@ -6,8 +6,10 @@ is durable, and comes from a document, from memory or from the disk.  `peers.py`
 `keeping.py` stand for the engine's parts of about these names.
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -21,6 +23,7 @@ from raft.clocks import Clocks, follow_leap, settle
 from raft.errors import (
     ChangeRefused,
     DiskFailed,
+    DiskFull,
     NotLeader,
     RaftError,
     StartRefused,
@@ -55,8 +58,10 @@ if TYPE_CHECKING:
     from chat.replica import Replica
     from tests.simulation.world import World
 
+KEPT_BYTES = 500  # of a reserve, for terms and votes
 APPLY_BYTES_MAX = 2_000  # in one batch: small, so that there are several
 DIGEST_EVERY = 32  # entries
+FULL_RETRY_MS = 20.0  # between two tries to write to a full disk
 FUSE_MAX = 8  # operations; a write has three, and one that begins a segment has more
 
 T = TypeVar("T")
@@ -77,12 +82,14 @@ class Process:
         self.clocks = Clocks(self.id, lambda: self.wall_us, lambda: self.now_s)
         self.state = ChatState()
         self.replicated = Replicated(self.state)
+        self._is_unsaved = False
         self._boot()
         self._commit_index = 0
         self._applying = False
         self._pending: list[Ready] = []
         self._flushing = False
         self._writing: list[Ready] = []
+        self._writes: deque[Callable[[], None]] = deque()  # what is left to be done of that
         self._standing = (self.node.role, self.node.current_term, self.node.leader_id)
         self.forwarding = Forwarding(self, self._identity.boot)
         self.endpoint = Endpoint(self)
@@ -122,6 +129,8 @@ class Process:
         own = self.sender
         self.enter(self.node.identified, self.id, own.incarnation, own.advertise, own.level)
         self.schedule(self.world.rng.random() * self.world.scenario.tick_ms, self._tick)
+        if self.machine.disk.is_full:
+            self.tell_room()
 
     # What the world does with it
 
@@ -144,7 +153,7 @@ class Process:
             self.machine.disk.fuse = self.world.rng.choice([0, 1, 2, 2, 2, 3, FUSE_MAX])
             try:
                 self._write(self._writing)
-            except (Died, DiskFailed):
+            except (Died, DiskFailed, DiskFull):
                 self.world.counts["writes cut short"] += 1
             self.machine.disk.fuse = -1
         self.die()
@@ -248,7 +257,11 @@ class Process:
     def _written(self, batch: Sequence[Ready] = ()) -> None:
         batch = batch or self._writing
         if self._writing:
-            hard_state = self._write(batch)
+            try:
+                hard_state = self._write(batch)
+            except DiskFull:
+                self._run_out(batch)
+                return
             self._writing = []
             self.machine.note_written(hard_state, batch[-1].sequence)
             self.enter(self.node.persisted, batch[-1].sequence)
@@ -258,20 +271,46 @@ class Process:
         if self._pending or self.forwarding.to_propose:
             self.flush_soon()
 
+    def _run_out(self, batch: Sequence[Ready]) -> None:
+        """Go to the reserve, or try again later."""
+        self.world.counts["writes without room"] += 1
+        given = self.machine.disk.give_up_reserve()
+        self.tell_room()
+        self.schedule(0 if given else FULL_RETRY_MS, self._written, batch)
+
+    def tell_room(self) -> None:
+        """Tell the core what the disk takes."""
+        disk = self.machine.disk
+        self.enter(self.node.set_room, max(0, disk.room - KEPT_BYTES) if disk.is_full else None)
+
     def _write(self, batch: Sequence[Ready]) -> HardState:
-        """What `raft/flusher.py` does with the disk; the hard state that is on it then."""
+        """What `raft/flusher.py` does with the disk; the hard state that is on it then.
+
+        Raises DiskFull: called again it goes on from there.
+        """
+        if not self._writes:
+            self._writes.extend(self._writes_of(batch))
+        while self._writes:
+            self._writes[0]()
+            self._writes.popleft()
+        return [ready.hard_state for ready in batch if ready.hard_state is not None][-1]
+
+    def _writes_of(self, batch: Sequence[Ready]) -> Iterator[Callable[[], None]]:
         pending: list[Ready] = []
         for ready in batch:
             if ready.snapshot is not None:
-                self._append(pending)
-                assert ready.hard_state is not None
-                self.machine.unsure.append(ready.hard_state)
-                self.storage.install(ready.snapshot, ready.hard_state)
-                self.world.counts["snapshots installed"] += 1
+                yield partial(self._append, tuple(pending))
+                yield partial(self._install, ready)
                 pending.clear()
             pending.append(ready)
-        self._append(pending)
-        return [ready.hard_state for ready in batch if ready.hard_state is not None][-1]
+        yield partial(self._append, tuple(pending))
+
+    def _install(self, ready: Ready) -> None:
+        assert ready.snapshot is not None
+        assert ready.hard_state is not None
+        self.machine.unsure.append(ready.hard_state)
+        self.storage.install(ready.snapshot, ready.hard_state)
+        self.world.counts["snapshots installed"] += 1
 
     def _append(self, batch: Sequence[Ready]) -> None:
         hard_states = [ready.hard_state for ready in batch if ready.hard_state is not None]
@@ -348,10 +387,19 @@ class Process:
         if configuration.cluster_id and configuration.cluster_id != self._identity.cluster_id:
             self._identity = replace(self._identity, cluster_id=configuration.cluster_id, joining=False)
             self.sender = replace(self.sender, cluster_id=configuration.cluster_id)
-            save(self.machine.disk, DIRECTORY, self._identity)
-            self.storage.set_cluster_id(configuration.cluster_id)
+            self._keep_identity()
         if self.id in configuration.removed:
             self.world.removed(self)
+
+    def _keep_identity(self) -> None:
+        """Save it, on a full disk at a later tick."""
+        try:
+            save(self.machine.disk, DIRECTORY, self._identity)
+        except DiskFull:
+            self._is_unsaved = True
+        else:
+            self._is_unsaved = False
+            self.storage.set_cluster_id(self._identity.cluster_id)
 
     # The network: what this member sends
 
@@ -382,6 +430,8 @@ class Process:
 
     def _tick(self) -> None:
         self.schedule(self.world.scenario.tick_ms / max(self.machine.rate, 0.01), self._tick)
+        if self._is_unsaved:
+            self._keep_identity()
         self.settled_voters = self.node.configuration.voters
         self.settled_ms = self.world.schedule.now_ms
         settle(self.clocks, self.node)

@@ -12,7 +12,7 @@ from chat.commands import LEVEL
 from chat.history import PageAsk
 from chat.state.access import Acting
 from chat.state.accounts import ADMIN
-from raft.errors import DiskFailed, StartRefused
+from raft.errors import DiskFailed, DiskFull, StartRefused
 from raft.identity import Founder, Identity
 from raft.membership import Member
 from raft.messages import SnapshotChunk
@@ -215,9 +215,11 @@ class World:
         if machine.process is not None or machine.wiped:
             return
         machine.disk.failed = machine.disk.dead = False
+        if machine.disk.room >= 0:
+            machine.disk.give_up_reserve()  # as `Reserve.prepare_start` does
         try:
             process = Process(machine, self)
-        except (DiskFailed, StartRefused) as error:
+        except (DiskFailed, DiskFull, StartRefused) as error:
             self._require_a_reason(machine, error)
             self.schedule.after(50, self.restart, machine)
             return
@@ -279,7 +281,7 @@ class World:
 
     def _require_a_reason(self, machine: Machine, error: Exception) -> None:
         """A disk that refused; nothing else ends a process or keeps it from starting."""
-        if not machine.disk.failed:
+        if not machine.disk.failed and machine.disk.room < 0:
             raise Violation("nothing durable is lost", f"member {machine.id} ends: {error}")
         self.counts["disk errors"] += 1
 

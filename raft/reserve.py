@@ -1,0 +1,137 @@
+"""The reserve of a data directory: space that is held back for when its disk is full, in RESERVE-1 to RESERVE-4.
+
+Rules.  A node is *full* from the first write that finds no room until the reserve is there again.  That write has the
+reserve removed, and is then tried again.  What it leaves is for terms and votes, for commands that free space, for a
+compaction and for the next start.  The files hold random bytes, so a file system that compresses gives nothing away.
+There are up to four, so that a few files can still be made where the file system has no more of them (inodes): a full
+node needs one for its log and one for a compaction.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from raft.disk import AppendFile, Disk, NoRoom
+
+logger = logging.getLogger(__name__)
+
+RESERVE_BYTES_MAX = 1 << 20
+RESERVE_BYTES_MIN = 64 << 10  # where an eighth of what is free is less than that, the disk is called full
+RESERVE_SHARE = 8  # a reserve is this part of what is free when it is made
+KEPT_BYTES = 32 << 10  # of the reserve: no entries go there, only terms, votes and the few files of a start
+FILES = 4
+FILES_MIN = 2
+PREFIX = "RESERVE-"
+TEND_S = 0.5  # between two tries to make it again, and two looks at what a full disk still takes
+LOG_S = 60.0  # between two lines in the log that the disk is full
+
+
+class Reserve:
+    """Of one data directory.  Thread-safe."""
+
+    def __init__(self, disk: Disk, data_dir: Path, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        self._disk = disk
+        self._data_dir = data_dir
+        self._random_bytes = random_bytes
+        self._lock = threading.Lock()  # across I/O: who gives the reserve up has to wait until it is not being made
+        self._is_held = False
+        self._logged_s = float("-inf")
+        self.why_full = ""  # why there is none; "" while it is held, and until it was first tried to make one
+
+    def prepare_start(self) -> None:
+        """Remove what an earlier process has held back, where the start may need it."""
+        with suppress(OSError):
+            if self._disk.free_bytes(self._data_dir) < RESERVE_BYTES_MAX:
+                self.give_up("the disk was full at the start")
+
+    def give_up(self, why: str) -> bool:
+        """Remove the reserve, because of `why`; whether there was one."""
+        with self._lock:
+            was_full, self.why_full, self._is_held = bool(self.why_full), why, False
+            removed = self._remove()
+        if not was_full:
+            self._say_full()
+        return removed
+
+    def _remove(self) -> bool:
+        removed = False
+        for name in held_in(self._disk, self._data_dir):
+            with suppress(OSError):  # on a read-only file system
+                self._disk.remove(self._data_dir / name)
+                removed = True
+        return removed
+
+    def make(self) -> bool:
+        """Make the reserve where it is not held; whether it is now."""
+        with self._lock:
+            if self._is_held:
+                return True
+            had, why = self.why_full, self._try_to_make()
+            self.why_full, self._is_held = why, not why
+        if had and not why:
+            logger.warning("there is room on the disk again")
+        elif why and time.monotonic() - self._logged_s >= LOG_S:
+            self._say_full()
+        return not why
+
+    def _try_to_make(self) -> str:
+        """Why it cannot be made; "" where it was."""
+        try:
+            self._remove()  # an earlier one may have another size, or not be whole
+            free = self._disk.free_bytes(self._data_dir)
+            size = min(RESERVE_BYTES_MAX, free // RESERVE_SHARE)
+            if size < RESERVE_BYTES_MIN:
+                return self.why_full or f"data directory {self._data_dir} has no room: {free} bytes are free"
+            files: list[AppendFile] = []
+            try:
+                # All names first: a moment later somebody else may need one.
+                for number in range(1, FILES + 1):
+                    try:
+                        files.append(self._disk.create(self._data_dir / f"{PREFIX}{number}"))
+                    except NoRoom:
+                        if number <= FILES_MIN:
+                            raise
+                for file in files:
+                    file.append(self._random_bytes(size // len(files)))
+                    file.fsync()
+            finally:
+                for file in files:
+                    file.close()
+        except OSError as error:
+            self._remove()
+            return f"data directory {self._data_dir} has no room: {error.strerror}"
+        return ""
+
+    def _say_full(self) -> None:
+        self._logged_s = time.monotonic()
+        logger.error("%s; until there is, this node takes only what frees space", self.why_full)
+
+    def room_bytes(self) -> int | None:
+        """How many bytes of entries the disk takes; None: there is no bound, since the reserve is held."""
+        if self._is_held or not self.why_full:
+            return None
+        try:
+            return max(0, self._disk.free_bytes(self._data_dir) - KEPT_BYTES)
+        except OSError:
+            return 0
+
+    def tend(self, stopping: threading.Event, on_look: Callable[[], None]) -> None:
+        """The thread: make the reserve whenever it is not held, and call `on_look` after each try."""
+        while True:
+            if not self._is_held:
+                self.make()
+                on_look()
+            if stopping.wait(TEND_S):
+                return
+
+
+def held_in(disk: Disk, data_dir: Path) -> list[str]:
+    """The names of the reserve's files; none where it was given up."""
+    try:
+        return [name for name in disk.list(data_dir) if name.startswith(PREFIX)]
+    except OSError:
+        return []
