@@ -14,6 +14,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Final
 
+from chat import failures
 from chat.http import Refused, Request
 
 Headers = list[tuple[str, str]]
@@ -62,7 +63,11 @@ def problem(status: int, code: str, detail: str, headers: Iterable[tuple[str, st
 
 
 def refusal_bytes(refused: Refused) -> bytes:
-    """The whole answer to a request that is not understood or not wanted; the connection closes after it."""
+    """The whole answer to a request that is not understood or not wanted; the connection closes after it.
+
+    A failure of this node's is logged.
+    """
+    failures.answered(refused.status, refused.code, refused.detail)
     headers, body = problem(refused.status, refused.code, refused.detail, refused.headers)
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     return (

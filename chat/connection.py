@@ -20,6 +20,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
+from chat import failures
 from chat.answers import Head, Headers, Reply, problem, refusal_bytes, status_line
 from chat.http import Refused, Request
 from chat.limits import KIB, Outside
@@ -411,5 +412,7 @@ class Connection(RequestReader):
 
 
 def _failure(request: Request) -> bytes:
-    headers, body = problem(500, "internal_error", "the server failed on this request; its log says why")
+    detail = "the server failed on this request; its log says why"
+    failures.answered(500, "internal_error", detail)
+    headers, body = problem(500, "internal_error", detail)
     return Head(status_line(500), headers, request, keep_alive=False).with_body(body)

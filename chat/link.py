@@ -26,6 +26,7 @@ from typing import Protocol
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason, Opcode
 
+from chat import failures
 from chat.frames import Frames, Said
 from chat.nowait import Receiver, send_now
 
@@ -383,6 +384,7 @@ class Link:
     def close(self, code: int, reason: str) -> None:
         """Queue the close frame, and nothing after it; the connection ends within `close_s`."""
         if not self.closing:
+            failures.closed(code, reason)
             self.queue(_close_frame(code, reason))
             self.closing = True
             self._pieces.clear()

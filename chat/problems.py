@@ -5,10 +5,13 @@ field that is wrong, where one is.  Nothing of the client's own text is echoed.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from raft.errors import ChangeRefused, CorruptLog, DiskFailed, DiskFull, OutcomeUnknown, RaftError, Unavailable
+
+logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -88,7 +91,7 @@ def problem_of(error: RaftError) -> Problem:
         case CorruptLog():  # the engine has logged file and offset
             detail = "A record in this node's files is damaged; its log names the file. Ask another node."
             return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "damaged_record", detail)
-        case DiskFull():  # the engine has logged it
+        case DiskFull():
             detail = (
                 "No majority of the nodes has room on its disk; nothing was written. Delete rooms or messages, or free "
                 "space on the disks, then send the same again."
@@ -97,4 +100,5 @@ def problem_of(error: RaftError) -> Problem:
         case DiskFailed():
             return unavailable("this member's disk has failed; ask another member")
         case _:
+            logger.error("no answer is known for this error of the engine", exc_info=error)
             return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the request failed; see the log")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from json.encoder import encode_basestring
 
+from chat import failures
 from chat.commands import Post
 from chat.history import Page, timestamp
 from chat.problems import Problem
@@ -51,7 +52,11 @@ def ticket(client_id: str | None, secret: str, expires_at: int) -> bytes:
 
 
 def error(problem: Problem, sent: Mapping[str, object] | None) -> bytes:
-    """What went wrong with what was sent; its ClientId, in whatever case, tells the client with what."""
+    """What went wrong with what was sent; its ClientId, in whatever case, tells the client with what.
+
+    A failure of this node's is logged.
+    """
+    failures.answered(problem.status, problem.code, problem.detail)
     client_id = {name.lower(): value for name, value in (sent or {}).items()}.get("clientid")
     told = {
         "ClientId": client_id if isinstance(client_id, str) else problem.members.get("ClientId"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from wsproto.utilities import generate_accept_token
 
+from chat import failures
 from chat.conversation import Conversation
 from chat.gatekeeper import is_operators
 from chat.hub import Hub
@@ -48,6 +49,7 @@ def make_websocket_app(reception: Reception) -> "WSGIApplication":
             if not hub.admits(network(environ["REMOTE_ADDR"]), is_operator=is_operators(environ, actor)):
                 raise all_taken("websockets")
         except Problem as problem:
+            failures.answered(problem.status, problem.code, problem.detail)
             start_response(f"{problem.status} {problem.title}", [("Content-Type", CONTENT_TYPE), *problem.headers])
             return [problem.to_json()]
         converse = partial(Conversation, reception, environ)

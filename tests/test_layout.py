@@ -43,7 +43,7 @@ FLOORS = (
     ("raft.administration",),
     ("raft.member",),
     ("raft",),
-    ("chat.replica",),
+    ("chat.failures", "chat.replica"),
     ("chat.networks", "chat.problems"),
     (
         "chat.validation",

@@ -1,0 +1,82 @@
+"""The log's lines about what this node failed to do for clients: each 5xx answer, and each close of a websocket for it.
+
+Rules
+- Whatever answers 5xx, or closes with 1011 or 1013, calls `answered` or `closed` first; `tests/chat/test_failures.py`
+  holds that.
+- A cause is a status and a code.  Its first answer is a line at once; what follows within a minute is counted, and the
+  count is in the next line.
+- A line has the answer's own words, which never hold what a client sent.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Final
+
+logger = logging.getLogger(__name__)
+
+LINE_EVERY_S: Final = 60.0
+FAILED: Final = 500  # and above: this node's failure, not the client's
+CLOSES: Final = {1011: "internal_error", 1013: "try_again_later"}  # RFC 6455 §7.4.1 and its registry
+
+
+@dataclass(slots=True)
+class _Cause:
+    """What was answered for one cause: the causes are as few as the codes in this program."""
+
+    next_line_s: float
+    detail: str
+    unsaid: int = 0  # answers since the last line
+
+
+class Failures:
+    """What was answered, by cause.  Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._causes: dict[tuple[int, str], _Cause] = {}
+
+    def note(self, status: int, code: str, detail: str) -> None:
+        """Log the answer now, or count it for a later line; and log what other causes have counted."""
+        now_s = self._clock()
+        with self._lock:
+            lines = [line for cause, known in self._causes.items() if (line := _due(cause, known, now_s))]
+            known = self._causes.get((status, code))
+            if known is None:
+                self._causes[status, code] = _Cause(now_s + LINE_EVERY_S, detail)
+                lines.append(f"{status} {code}: {detail}")
+            elif now_s >= known.next_line_s:
+                known.next_line_s, known.detail = now_s + LINE_EVERY_S, detail
+                lines.append(f"{status} {code}: {detail}")
+            else:
+                known.unsaid, known.detail = known.unsaid + 1, detail
+        for line in lines:
+            logger.warning("answered a client %s", line)
+
+
+def _due(cause: tuple[int, str], known: _Cause, now_s: float) -> str:
+    """The line for what was counted of a cause; "" where none is due."""
+    if not known.unsaid or now_s < known.next_line_s:
+        return ""
+    status, code = cause
+    line = f"{status} {code} {known.unsaid} more times, the last one: {known.detail}"
+    known.unsaid = 0
+    return line
+
+
+_failures = Failures()
+
+
+def answered(status: int, code: str, detail: str) -> None:
+    """Note an answer; all below 500 are the client's own business."""
+    if status >= FAILED:
+        _failures.note(status, code, detail)
+
+
+def closed(code: int, reason: str) -> None:
+    """Note that a websocket is closed by this node."""
+    if code in CLOSES:
+        _failures.note(code, CLOSES[code], reason)

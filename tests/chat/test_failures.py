@@ -1,0 +1,270 @@
+"""Whatever this node fails to do for a client leaves a line in its log that says why: no answer gets around that."""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from wsproto.frame_protocol import CloseReason
+
+from chat import failures, replies
+from chat.answers import refusal_bytes
+from chat.failures import LINE_EVERY_S, Failures
+from chat.gatekeeper import Gatekeeper
+from chat.http import Refused
+from chat.problems import Problem, all_taken, problem_of
+from chat.replica import STALE_S_MAX
+from chat.request import response_of
+from raft.errors import CorruptLog, DiskFull, NotLeader
+from tests.chat.chat_client import GENERAL, ChatClient, Clock
+from tests.chat.login_client import LoginClient
+
+ROOT = Path(__file__).resolve().parents[2]
+POST = b'{"User":"ann","Message":"hi"}'
+
+
+@pytest.fixture(autouse=True)
+def noted(monkeypatch: pytest.MonkeyPatch) -> Failures:
+    """What was noted by other tests says nothing here."""
+    made = Failures()
+    monkeypatch.setattr(failures, "_failures", made)
+    return made
+
+
+# Every code that the document names
+
+
+def _unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = ChatClient()
+    chat.replica.unavailable = True
+    assert chat.get(GENERAL).status_code == 503
+
+
+def _starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = ChatClient()
+    chat.replica.cluster_id = ""
+    monkeypatch.setattr(Gatekeeper, "check_started", _refuse_start)
+    assert chat.get(GENERAL).status_code == 503
+
+
+def _refuse_start(gatekeeper: Gatekeeper) -> None:
+    raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "starting", "this node reads its log")
+
+
+def _no_recent_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = LoginClient()
+    chat.replica.contact_s = STALE_S_MAX + 1
+    assert chat.ask("bob", target=f"{GENERAL}?consistency=stale").status_code == 503
+
+
+def _damaged_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = ChatClient()
+    assert chat.open("POST", GENERAL, POST).status_code == 201
+
+    def fail(indexes: object) -> None:
+        raise CorruptLog("log-1", 7, "damaged", "act")
+
+    monkeypatch.setattr(chat.replica, "commands", fail)
+    assert chat.get(GENERAL).status_code == 500
+
+
+def _disk_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = ChatClient()
+
+    def full(command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
+        done(DiskFull("no room"))
+
+    monkeypatch.setattr(chat.replica, "propose", full)
+    assert chat.open("POST", GENERAL, POST).status_code == 507
+
+
+def _outcome_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = ChatClient()
+    chat.replica.loses_answers = True
+    assert chat.open("POST", GENERAL, POST).status_code == 504
+
+
+def _taken(things: str) -> Callable[[pytest.MonkeyPatch], None]:
+    return lambda monkeypatch: _none(response_of(all_taken(things)))
+
+
+def _refused(code: str) -> Callable[[pytest.MonkeyPatch], None]:
+    return lambda monkeypatch: _none(refusal_bytes(Refused(503, code, "try again")))
+
+
+def _none(answer: object) -> None:
+    assert answer
+
+
+DRIVEN: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "unavailable": _unavailable,
+    "starting": _starting,
+    "no_recent_leader": _no_recent_leader,
+    "too_many_websockets": _taken("websockets"),
+    "too_many_streams": _taken("streams"),
+    "too_many_connections": _refused("too_many_connections"),
+    "too_many_bodies": _refused("too_many_bodies"),
+    "damaged_record": _damaged_record,
+    "disk_full": _disk_full,
+    "outcome_unknown": _outcome_unknown,
+}
+
+
+def test_every_failure_that_the_document_names_is_driven_here() -> None:
+    rows = re.findall(r"^\| 5\d\d \| (.*) \|$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    named = {code for row in rows for code in re.findall(r"`([a-z]+(?:_[a-z]+)*)`", row)}
+    assert named == set(DRIVEN)
+
+
+@pytest.mark.parametrize("code", DRIVEN)
+def test_a_failure_leaves_a_line_that_says_why(
+    code: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    DRIVEN[code](monkeypatch)
+    lines = [record.getMessage() for record in caplog.records if record.name == "chat.failures"]
+    assert [line.split(":")[0].split()[-1] for line in lines] == [code]
+    assert re.fullmatch(rf"answered a client 5\d\d {code}: .+", lines[0])
+
+
+def test_an_engines_error_that_nobody_foresaw_is_logged_itself(caplog: pytest.LogCaptureFixture) -> None:
+    assert response_of(problem_of(NotLeader(2))).status == 500
+    assert any(record.exc_info and isinstance(record.exc_info[1], NotLeader) for record in caplog.records)
+
+
+def test_what_a_websocket_is_told_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    replies.error(problem_of(DiskFull("no room")), None)
+    failures.closed(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+    failures.closed(CloseReason.INTERNAL_ERROR, "a read failed")
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == [
+        "answered a client 507 disk_full",
+        "answered a client 1013 try_again_later",
+        "answered a client 1011 internal_error",
+    ]
+
+
+def test_what_is_the_clients_own_doing_leaves_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    chat = ChatClient()
+    assert chat.open("POST", GENERAL, b"{}").status_code == 400
+    failures.closed(CloseReason.POLICY_VIOLATION, "signed out")
+    assert caplog.records == []
+
+
+# How many lines
+
+
+def test_a_cause_has_a_line_a_minute_with_the_count_of_what_came_between(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock(0.0)
+    noted = Failures(clock)
+    for _ in range(1_000):
+        noted.note(503, "unavailable", "no majority")
+    noted.note(507, "disk_full", "no room")
+    clock.now = LINE_EVERY_S
+    noted.note(503, "unavailable", "no majority")
+    assert [record.getMessage() for record in caplog.records] == [
+        "answered a client 503 unavailable: no majority",
+        "answered a client 507 disk_full: no room",
+        "answered a client 503 unavailable 999 more times, the last one: no majority",
+        "answered a client 503 unavailable: no majority",
+    ]
+
+
+def test_what_was_counted_is_told_by_the_next_line_of_any_cause(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock(0.0)
+    noted = Failures(clock)
+    for _ in range(3):
+        noted.note(504, "outcome_unknown", "lost")
+    clock.now = LINE_EVERY_S + 1
+    noted.note(507, "disk_full", "no room")
+    assert [record.getMessage() for record in caplog.records][1] == (
+        "answered a client 504 outcome_unknown 2 more times, the last one: lost"
+    )
+
+
+# Nothing gets around it
+
+# What gives an answer its status and notes it: file and function.
+NOTING = {
+    ("request.py", "response_of"),
+    ("websocket.py", "websocket_app"),
+    ("replies.py", "error"),
+    ("answers.py", "refusal_bytes"),
+    ("connection.py", "_failure"),
+    ("link.py", "close"),
+}
+STATUS_IS_BELOW_500 = {("login.py", "_with_session"), ("messages.py", "_answer"), ("rooms.py", "_made")}
+
+
+def _functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    for path in sorted((ROOT / "chat").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                yield path.name, node
+
+
+def _calls(function: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call):
+            called = node.func
+            name = (
+                called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+            )
+            yield name, node
+
+
+def _statuses(value: ast.expr) -> list[int]:
+    """All that an expression of HTTPStatus members can be; raises LookupError for any other."""
+    if isinstance(value, ast.IfExp):
+        return [*_statuses(value.body), *_statuses(value.orelse)]
+    if isinstance(value, ast.Attribute) and isinstance(value.value, ast.Name) and value.value.id == "HTTPStatus":
+        return [HTTPStatus[value.attr]]
+    raise LookupError(ast.unparse(value))
+
+
+def test_whoever_gives_an_answer_its_status_notes_a_failure() -> None:
+    found = {
+        (file, function.name)
+        for file, function in _functions()
+        if any(
+            name in {"answered", "closed"} and isinstance(call.func, ast.Attribute)
+            and isinstance(call.func.value, ast.Name) and call.func.value.id == "failures"
+            for name, call in _calls(function)
+        )
+    }  # fmt: skip
+    assert found - {("websocket.py", "make_websocket_app")} == NOTING
+
+
+def test_a_problem_becomes_bytes_only_where_it_is_noted() -> None:
+    found = {
+        (file, function.name)
+        for file, function in _functions()
+        for name, call in _calls(function)
+        if name == "to_json" and isinstance(call.func, ast.Attribute)
+    }
+    assert found - {("websocket.py", "make_websocket_app")} <= NOTING
+
+
+def test_no_route_answers_with_a_failure_but_by_a_problem() -> None:
+    beyond = set()
+    for file, function in _functions():
+        for name, call in _calls(function):
+            if name != "Response" or (file, function.name) in NOTING:
+                continue
+            try:
+                assert max(_statuses(call.args[0])) < failures.FAILED
+            except LookupError:
+                beyond.add((file, function.name))
+    assert beyond == STATUS_IS_BELOW_500
+
+
+def test_a_close_frame_is_made_only_where_it_is_noted() -> None:
+    found = {(file, f.name) for file, f in _functions() for name, _ in _calls(f) if name == "_close_frame"}
+    assert found <= NOTING
+
+
+def test_start_response_is_given_a_failure_only_where_it_is_noted() -> None:
+    found = {(file, f.name) for file, f in _functions() for name, _ in _calls(f) if name == "start_response"}
+    # `_start` has what `response_of` or a route made, and a prefix that is missing is no failure.
+    known = {("app.py", "_start"), ("base_path.py", "mounted"), ("base_path.py", "mounted_app")}
+    assert found - NOTING - {("websocket.py", "make_websocket_app")} <= known
