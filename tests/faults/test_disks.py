@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.clients import count_posts, load, wait_for_posts
 from tests.cluster.waiting import wait_until
-from tests.faults import disks
+from tests.faults import disks, full_disk
 from tests.faults.disks import ROOMS, DiskCluster, check, go_on, injected
 from tests.faults.tools import DISK, need
 
@@ -65,6 +65,15 @@ def test_a_node_whose_disk_is_full_stays_and_goes_on_when_there_is_room(tmp_path
             assert "Traceback" not in cluster.nodes[victim].log()
         cluster.wait_ready()
         check(cluster, writers)
+
+
+@pytest.mark.parametrize("name", ["3 MiB, a single node", "no inodes, a single node"])
+def test_a_node_that_filled_its_disk_reads_and_is_freed_by_a_deletion_without_a_restart(
+    tmp_path: Path, name: str
+) -> None:
+    need(DISK)
+    row = full_disk.see(name, full_disk.SCENARIOS[name], tmp_path)
+    assert row.is_met, str(row)
 
 
 def test_a_follower_whose_disk_is_slow_holds_nobody_up(tmp_path: Path) -> None:
