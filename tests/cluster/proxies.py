@@ -2,7 +2,8 @@
 
 Each proxy listens on the ports 443 and 444 of five addresses of the loopback range.  An address stands for what the
 proxy makes of the header Host; at the fifth one the node behind it advertises the URL that browsers use.  Three paths
-lead to three nodes: `/`, `/chat/` (passed on) and `/team/` (taken off).
+lead to three nodes: `/`, `/chat/` (passed on) and `/team/` (taken off).  Then the page is opened behind each proxy in
+Chromium, and bodies that are too large are sent through it.
 """
 
 import argparse
@@ -13,17 +14,24 @@ import ssl
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.cluster.harness import Cluster, Node
 from tests.cluster.waiting import wait_until
+from tests.page.conftest import CHROMIUM_FLAGS
 
 NAME = "chat.example"
 PORTS = (443, 444)
 DEADLINE_S = 15
+TOO_LARGE = (200_000, 1_000_000)  # bytes: beyond what a node takes, within what nginx passes on as it comes
+TOO_LARGE_TIMES = 100
 PREFIXES = ("", "/chat", "/team")
 AS_CAME, NO_PORT, WITH_PORT, OF_NODE, ADVERTISED = HOSTS = (
     "as it came", "without the port", "with the port always", "the node's own", "the node's own, advertised",
@@ -202,7 +210,8 @@ def exchange(proxy: str, host: str, port: int, request: str) -> str:
         socket.create_connection((address(proxy, host), port), DEADLINE_S) as plain,
         context.wrap_socket(plain, server_hostname=NAME) as tls,
     ):
-        tls.sendall(request.encode())
+        with suppress(ConnectionError):  # a proxy may answer before it has read everything
+            tls.sendall(request.encode())
         data = b""
         while b"\r\n\r\n" not in data and (more := tls.recv(4096)):
             data += more
@@ -231,6 +240,46 @@ def page_works(proxy: str, host: str, port: int, prefix: str) -> tuple[bool, boo
     return posted.split()[1] == "201", upgraded.split()[1] == "101"
 
 
+def too_large(proxy: str, times: int) -> Counter[str]:
+    """How often which status answers a body that a node does not take; "" where the connection just ends."""
+    dice, statuses = Random(0), Counter[str]()
+    for _ in range(times):
+        size = dice.randint(*TOO_LARGE)
+        head = f"POST /rooms/general HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n"
+        statuses["".join(exchange(proxy, AS_CAME, PORTS[0], head + "x" * size).split()[1:2])] += 1
+    return statuses
+
+
+@contextmanager
+def opened(at: str, url: str) -> Iterator[Page]:
+    """A page in a browser that finds NAME at the address `at`."""
+    flags = [*CHROMIUM_FLAGS, f"--host-resolver-rules=MAP {NAME} {at}"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
+        context = browser.new_context(ignore_https_errors=True)
+        context.add_init_script("localStorage.setItem('raft-chat.user', 'ann')")
+        page = context.new_page()
+        page.goto(url)
+        yield page
+        browser.close()
+
+
+def see_page(proxy: str) -> Iterator[tuple[str, str]]:
+    """A URL and what the page there says: where it is to work what it posted, where its node refuses it why."""
+    url = f"https://{NAME}:444/team/#/rooms/{proxy}"
+    with opened(address(proxy, AS_CAME), url) as page:
+        page.fill("#message", "hello from behind")
+        page.click(".send")
+        expect(page.locator(".post-text")).to_have_text("hello from behind")
+        expect(page.locator(".post-pending")).to_have_count(0)
+        yield url, page.inner_text("#posts .post-text")
+    url = f"https://{NAME}/chat/"
+    with opened(address(proxy, OF_NODE), url) as page:
+        expect(page.locator("#connection-words")).to_have_text("Refused")
+        expect(page.locator("#offline-words")).to_contain_text("--advertise")
+        yield url, page.inner_text("#offline-words")
+
+
 def expected(host: str, port: int) -> bool:
     """What docs/proxies.md says of the cell."""
     return host in (AS_CAME, WITH_PORT) or (port == 443 and host != OF_NODE)
@@ -254,6 +303,16 @@ def check(proxy: str) -> list[str]:
     return wrong
 
 
+def tell_more(proxy: str) -> int:
+    """Print what the page says behind a proxy and what becomes of bodies that are too large; how many are not 413."""
+    for url, says in see_page(proxy):
+        print(f"{proxy:8} {url} says: {says}")
+    statuses = too_large(proxy, TOO_LARGE_TIMES)
+    low, high = TOO_LARGE
+    print(f"{proxy:8} {TOO_LARGE_TIMES} bodies of {low:,} to {high:,} bytes, by status: {dict(statuses)}")
+    return TOO_LARGE_TIMES - statuses["413"]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.proxies", description=__doc__)
     parser.add_argument("--proxies", nargs="*", choices=PROXIES, default=PROXIES)
@@ -269,6 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     holds = posts == listens == expected(host, port)
                     wrong += not holds
                     print(f"{proxy:8} {host:28} {port:<4} {prefix or '/':6} {posts!s:5} {listens!s:9} {holds}")
+                wrong += tell_more(proxy)
     return 1 if wrong else 0
 
 
