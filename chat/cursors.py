@@ -16,9 +16,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from threading import Lock
 from typing import Final
 
-from chat.problems import Problem, invalid, problem_of
+from chat.problems import Problem, invalid, problem_of, unavailable
 from chat.replica import Replica
 from raft.errors import RaftError
 
@@ -95,6 +96,41 @@ def confirm(replica: Replica, place: Place, done: Callable[[Problem | None], Non
         done(start_over(place))
     else:
         replica.read(decide)
+
+
+def arrive(replica: Replica, place: Place, done: Callable[[Problem | None], None]) -> None:
+    """As `confirm`, but `done(None)` as soon as the log here has the place: nobody else is needed for that."""
+    first = _First(done)
+    behind = unavailable("min_index: this member has not come so far yet")
+    if is_ahead(replica, place):
+        replica.read(lambda error: first.tell(behind if error else None), min_index=place.index, stale=True)
+    else:  # of a generation that is not known here
+        first.tell(behind)
+    confirm(replica, place, lambda problem: first.tell(problem if problem is None or is_lost(problem) else behind))
+
+
+class _First:
+    """Passes on the first of two answers that decides; where none does, the second."""
+
+    def __init__(self, done: Callable[[Problem | None], None]) -> None:
+        self._lock = Lock()
+        self._done: Callable[[Problem | None], None] | None = done
+        self._told = 0
+
+    def tell(self, problem: Problem | None) -> None:
+        decides = problem is None or is_lost(problem)
+        with self._lock:
+            self._told += 1
+            done = self._done
+            if done is None or not (decides or self._told == 2):
+                return
+            self._done = None
+        done(problem)
+
+
+def is_lost(problem: Problem) -> bool:
+    """Whether it says that the place is in a lost history."""
+    return problem.code == START_OVER
 
 
 def start_over(place: Place) -> Problem:

@@ -14,11 +14,12 @@ too; what is a bug is logged, and a 500.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from chat.cursors import Place, is_here, start_over
+from chat.cursors import Place, arrive, is_here, is_lost, start_over
 from chat.problems import Problem, problem_of, unavailable
 from chat.replica import STALE_S_MAX, Replica
 from chat.request import Deferred, Query, Request, Response, response_of
@@ -63,7 +64,7 @@ class _Settled:
     read: Read
     request: Request
     answer: Deferred
-    error: RaftError | None
+    error: RaftError | Problem | None
 
 
 class Reads:
@@ -86,22 +87,28 @@ class Reads:
         answer = None if read.by_caller else request.defer()
         if answer is None:
             late = unavailable("the cluster did not answer in time")
-            return self._rendered(request, read, request.wait_for(self._replica.read, late))
+            return self._rendered(request, read, request.wait_for(partial(self._start, read), late))
         if self._thread is None:
             self._start_thread()
-        self._replica.read(lambda error: self._settled.put(_Settled(read, request, answer, error)))
+        self._start(read, lambda error: self._settled.put(_Settled(read, request, answer, error)))
         return answer
 
-    def _rendered(self, request: Request, read: Read, error: RaftError | None) -> Response | Deferred:
+    def _start(self, read: Read, done: Callable[[RaftError | Problem | None], None]) -> None:
+        if read.stale and read.place is not None:
+            arrive(self._replica, read.place, done)
+        else:
+            self._replica.read(done)
+
+    def _rendered(self, request: Request, read: Read, error: RaftError | Problem | None) -> Response | Deferred:
         missing = None if read.place is None or is_here(self._replica, read.place) else read.place
-        if error is None:
+        if error is None or (isinstance(error, Problem) and is_lost(error)):
             self._identify(request)
             if missing is not None:
                 raise start_over(missing)
             return read.render()
         if missing is not None:
             raise unavailable("min_index: this member has not come so far yet")
-        raise problem_of(error)
+        raise error if isinstance(error, Problem) else problem_of(error)
 
     # The thread
 

@@ -18,7 +18,7 @@ from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 from chat import failures, validation
 from chat.base_path import prefixed
 from chat.commands import Actor, Command
-from chat.cursors import START_OVER, Place, confirm, is_here, parse_index, raft_index
+from chat.cursors import Place, arrive, is_here, parse_index, raft_index
 from chat.gatekeeper import refused
 from chat.origins import sharing_headers
 from chat.problems import CONTENT_TYPE as PROBLEM_TYPE
@@ -300,10 +300,10 @@ class Request:
     def _wait_for_place(self, place: Place | None) -> None:
         if place is None or is_here(self.replica, place):
             return
-        behind = unavailable("min_index: this member has not come so far yet")
-        problem = self.wait_for(partial(confirm, self.replica, place), behind)
+        late = unavailable("min_index: the cluster did not answer in time")
+        problem = self.wait_for(partial(arrive, self.replica, place), late)
         if problem is not None:
-            raise problem if problem.code == START_OVER else behind
+            raise problem
 
 
 class _Waiting(Generic[_T]):

@@ -28,7 +28,7 @@ from wsproto.frame_protocol import CloseReason
 
 from chat.audience import cursor_frame
 from chat.commands import Actor
-from chat.cursors import START_OVER, Place, confirm, cursor, history, is_ahead, is_here
+from chat.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost
 from chat.history import Located, What, render_post, with_reactions
 from chat.hub import Hub
 from chat.link import Link, text_frame
@@ -117,7 +117,7 @@ class Subscription:
             return
         if problem is None:
             self._begin(asked)
-        elif problem.code == START_OVER:
+        elif is_lost(problem):
             self._waits = False
             self._hub.leave(self._link)
             self._link.send(error(problem, None))

@@ -419,6 +419,22 @@ def test_an_index_of_a_history_that_is_lost_starts_over_at_once(index: str) -> N
     assert chat.replica.proposed == []
 
 
+@pytest.mark.parametrize("how", ["stale", "post"])
+def test_an_index_that_is_reached_here_needs_no_leader(how: str) -> None:
+    chat = ChatClient()
+    chat.fill(1)
+    ahead = chat.replica.last_applied + 1
+    chat.replica.leader_index = 99
+    poster = Thread(target=chat.fill, args=[1])
+    chat.replica.on_wait = lambda: None if poster.ident else poster.start()
+    if how == "stale":
+        assert ids(chat.get(f"{GENERAL}?min_index={ahead}&consistency=stale")) == [1, 2]
+    else:
+        posted = chat.open("POST", f"{GENERAL}?min_index={ahead}", b'{"User": "ann", "Message": "hi"}')
+        assert json.loads(posted.data)["Id"] == 3
+    poster.join(10)
+
+
 def test_an_index_carries_the_generation() -> None:
     chat = ChatClient()
     chat.fill(1)
