@@ -115,7 +115,8 @@ def nginx_configuration(directory: Path, backends: Backends, cert: Path, key: Pa
             )
         servers.append(f"  server {{\n{listens}{places}  }}\n")
     return (
-        f"daemon off; error_log {directory}/error.log; pid {directory}/nginx.pid; worker_processes 1;\n"
+        # Its workers keep a body that is too long for their memory in a file, in a directory of ours.
+        f"user root; daemon off; error_log {directory}/error.log; pid {directory}/nginx.pid; worker_processes 1;\n"
         "events { worker_connections 256; }\nhttp {\n  access_log off;\n"
         + "".join(
             f"  {kind}_temp_path {directory}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
