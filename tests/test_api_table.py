@@ -91,7 +91,16 @@ def kind_of(row: str) -> str:
 
 
 def test_the_frames_are_told_that_the_program_sends_and_no_others() -> None:
-    rows = re.findall(r"^\| `(\{.*?\})` \| .* \|$", PAGE.partition("## Frames")[2], re.MULTILINE)
+    told = PAGE.partition("## Frames")[2].partition("| action |")[0]
+    rows = re.findall(r"^\| `(\{.*?\})` \| .* \|$", told, re.MULTILINE)
     sent = {kind for name in SENDERS for kind in sent_by((ROOT / "chat" / f"{name}.py").read_text(encoding="utf-8"))}
     assert sent - {"Event"} == {kind_of(row) for row in rows}
     assert len(rows) == len({kind_of(row) for row in rows})
+
+
+def test_the_actions_are_told_that_a_client_may_send_and_no_others() -> None:
+    tree = ast.parse((ROOT / "chat" / "conversation.py").read_text(encoding="utf-8"))
+    (act,) = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "_act"]
+    known = [node.value for node in ast.walk(act) if isinstance(node, ast.MatchValue)]
+    rows = re.findall(r'^\| `\{"Action": "(\w+)".*\}` \| .* \|$', PAGE, re.MULTILINE)
+    assert sorted(ast.literal_eval(name) for name in known) == sorted(rows)

@@ -28,9 +28,9 @@ const TEMPORARY_PAUSE_MS = 2_000;
 const RELOAD_PAUSE_MS = 3_000;
 /** That the reader types is said so often; what was said stands for six seconds. */
 const TYPING_PAUSE_MS = 2_500;
-/** The code of a message to a room that became private. */
-const ROOM_GONE = "room_gone";
-const CLOSED = "This room is private now, and you are not a member.";
+/** What refuses a message to a room that became private, or that the reader is no longer a member of. */
+const CLOSED_CODES = ["room_gone", "not_found"];
+const CLOSED = "This room is not open to you.";
 
 export class Session {
   /**
@@ -330,14 +330,14 @@ export class Session {
   refuse(refusal) {
     if (refusal.ClientId === null) return;
     this.land(refusal.ClientId);
-    if (refusal.code === ROOM_GONE) this.giveBack(refusal.ClientId);
+    if (CLOSED_CODES.includes(refusal.code)) this.giveBack(refusal.ClientId);
     else if (refusal.Temporary) setTimeout(() => this.sendWaiting(), TEMPORARY_PAUSE_MS);
     else this.outbox.refuse(refusal.ClientId, refusal.detail);
     if (!refusal.Temporary) this.sendWaiting();
   }
 
   /**
-   * The room of this message became private without the reader.  What they wrote there goes back into the box, or stays
+   * The room of this message is not open to the reader any more.  What they wrote there goes back into the box, or stays
    * where it is, not sent, until they come to that room.
    * @param {string} clientId
    */

@@ -334,7 +334,7 @@ export class Store {
   }
 
   /**
-   * A message was refused because the room became private without the reader.
+   * A message was refused because the room is not open to the reader any more.
    * @param {string} name
    */
   closeRoom(name) {

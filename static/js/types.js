@@ -35,7 +35,7 @@
  * @property {boolean} archived  it is to be read only
  * @property {boolean} exists  the server has it; false for one that was opened here and has no post yet
  * @property {boolean} deleted  it was deleted while it was in view, and nobody has made it again
- * @property {boolean} closed  it became private without the reader, and their message was not sent
+ * @property {boolean} closed  it is not open to the reader any more, and their message was not sent
  * @property {"no" | "loading" | "yes" | "failed"} loaded
  * @property {boolean} fromStart  posts[0] is the first post of the room
  * @property {"no" | "loading" | "failed"} older  is an older page under way?

@@ -205,7 +205,7 @@ def test_a_message_to_a_room_that_became_private_goes_back_into_the_box(browser:
     expect(page.locator("#timeline-tail")).to_contain_text("was deleted")
     say(page, "for your eyes only")
     expect(page.locator("#timeline-tail")).to_have_text(
-        "This room is private now, and you are not a member. Your message was not sent: its text is in the box below."
+        "This room is not open to you. Your message was not sent: its text is in the box below."
     )
     expect(page.locator("#message")).to_have_value("for your eyes only")
     expect(page.locator(".post")).to_have_count(0)
@@ -216,4 +216,23 @@ def test_a_message_to_a_room_that_became_private_goes_back_into_the_box(browser:
     page.press("#message", "Enter")
     expect_messages(page, "for your eyes only, again")
     expect(page.locator("#timeline-tail")).to_be_empty()
+    leave(reader)
+
+
+def test_a_message_to_a_private_room_that_one_is_no_member_of_any_more_goes_back_into_the_box(
+    browser: Browser, guarded: Cluster
+) -> None:
+    people = People(guarded)
+    reader, page = newcomer(browser, guarded)
+    come_in(page, "bob")
+    plans = {"Name": "plans", "Visibility": "private", "Members": ["bob"]}
+    name = people.request("ann", 1, "POST", "/rooms", plans).json()["Name"]
+    page.click("text=plans")
+    say(page, "one")
+    expect_messages(page, "one")
+    assert people.request("ann", 1, "DELETE", f"/rooms/{name}/members/bob").status == 204
+    expect(page.locator("#timeline-tail")).to_have_text("This room is gone, or not open to you any more.")
+    say(page, "two")
+    expect(page.locator("#timeline-tail")).to_contain_text("This room is not open to you.")
+    expect(page.locator("#message")).to_have_value("two")
     leave(reader)

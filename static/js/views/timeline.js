@@ -16,8 +16,9 @@ import { makePendingRow, makePostRows } from "./posts.js";
 const END_PX = 100;
 /** Older posts are fetched when the reader comes this close to the first one. */
 const START_PX = 600;
-const CLOSED =
-  "This room is private now, and you are not a member. Your message was not sent: its text is in the box below.";
+const CLOSED = "This room is not open to you. Your message was not sent: its text is in the box below.";
+/** How the names of private rooms end: nobody makes one by writing there. */
+const PRIVATE = /~[a-z2-7]{10}$/;
 
 export class TimelineView {
   /**
@@ -124,6 +125,7 @@ export class TimelineView {
     }
     const empty = this.list.childElementCount === 0;
     if (room.closed) setText(this.tail, CLOSED);
+    else if (empty && room.deleted && PRIVATE.test(room.name)) setText(this.tail, "This room is gone, or not open to you any more.");
     else if (empty && room.deleted) setText(this.tail, "This room was deleted. Whoever writes here makes it anew.");
     else if (empty && room.loaded === "yes") setText(this.tail, "It is quiet in here. Write the first message.");
     else setText(this.tail, empty ? "Loading…" : "");
