@@ -37,6 +37,7 @@ from chat.link import READ_BYTES, Handler, HubLimits, Link
 from chat.mailing import Mailer
 from chat.networks import OPERATOR_SPARE, gives_way
 from chat.nowait import Receiver, send_now
+from chat.spending import Spending
 from chat.state.events import Event, Reach
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class Hub:
         self._audience = Audience(history, self.attendance, self._mailer.send)
         self._waiting: dict[Link, tuple[int, float, Job]] = {}  # for published_index to get there; until when
         self._touched: set[Link] = set()
+        self.charge = Spending(clock).charge
         self._timers: list[tuple[float, int, Job]] = []
         self._numbers = count()
         self._swept_at = clock()

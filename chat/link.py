@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from selectors import EVENT_READ, EVENT_WRITE
+from time import thread_time
 from typing import Protocol
 
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
@@ -87,6 +88,9 @@ class Owner(Protocol):
     def watch(self, link: "Link", before: int, events: int) -> None:
         """Call its `ready` for these events of the selector instead of those `before`, 0 for none."""
 
+    def charge(self, network: str, cost_s: float, *, is_post: bool) -> float:
+        """Note what a message cost, as `spending.py` has it."""
+
     def call(self, job: Callable[[], None]) -> bool:
         """Run `job` in the selector thread, soon."""
 
@@ -128,7 +132,7 @@ class Link:
     __slots__ = (
         "_closed", "_drained", "_ending", "_frames", "_held", "_owner", "_partly_sent", "_pieces", "_queue",
         "_received_bytes", "_rests", "_shut", "_watched", "backlog", "closing", "direct", "handler", "heard_at",
-        "network", "paused", "ping_at", "socket",
+        "network", "overspent", "paused", "ping_at", "socket",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, sock: socket.socket, greeting: bytes) -> None:
@@ -150,6 +154,7 @@ class Link:
         self._received_bytes = 0  # of the message that is under way
         self._held = 0
         self.paused = False  # too much is held, or what was said last comes first: the socket is not read
+        self.overspent = False  # what was said last cost too much: the socket is not read for a while
         self._ending: tuple[int, str] | None = None  # to close with, once nothing is held
         self._drained: Callable[[], None] | None = None
         self._shut = False
@@ -284,7 +289,7 @@ class Link:
     def _handle_some(self) -> None:
         """Handle what was said, until the handler has enough or it is the other sockets' turn."""
         for _ in range(FRAMES_A_TURN):
-            said = None if self.closing or self.paused else self._frames.next()
+            said = None if self.closing or self.paused or self.overspent else self._frames.next()
             if said is None:
                 return
             self._handle(said)
@@ -294,8 +299,7 @@ class Link:
     def _handle(self, said: Said) -> None:
         match said:
             case str():
-                assert self.handler is not None
-                self.handler.received(said)
+                self._tell(said)
             case TextMessage():
                 self._take(said)
             case BytesMessage():
@@ -319,8 +323,21 @@ class Link:
             message = "".join(self._pieces)
             self._pieces.clear()
             self._received_bytes = 0
-            assert self.handler is not None
-            self.handler.received(message)
+            self._tell(message)
+
+    def _tell(self, message: str) -> None:
+        """Have the handler act on a message, and read no more for a while where that cost too much."""
+        assert self.handler is not None
+        began, held = thread_time(), self._held
+        self.handler.received(message)
+        pause_s = self._owner.charge(self.network, thread_time() - began, is_post=self._held > held)
+        if pause_s > 0:
+            self.overspent = True
+            self._owner.call_later(pause_s, self._pay_back)
+
+    def _pay_back(self) -> None:
+        self.overspent = False
+        self._resume()
 
     # --- back-pressure
 
@@ -364,7 +381,7 @@ class Link:
 
     def check(self, now: float) -> None:
         """Ping the peer when it is time, give it up when it has been silent for too long."""
-        if self.paused:
+        if self.paused or self.overspent:
             self.heard_at = now  # we do not listen: its silence says nothing
         if now - self.heard_at >= self._owner.limits.dead_s:
             self.abort()
@@ -429,7 +446,7 @@ class Link:
     def _watch(self) -> None:
         if self._closed:
             return
-        reading = self.closing or not (self.paused or self._rests)
+        reading = self.closing or not (self.paused or self._rests or self.overspent)
         events = (EVENT_READ if reading else 0) | (EVENT_WRITE if self._queue else 0)
         if events != self._watched:
             before, self._watched = self._watched, events

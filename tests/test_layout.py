@@ -82,13 +82,14 @@ FLOORS = (
     ("chat.inviting",),
     # The server loop, which knows nothing of a chat.
     ("chat.limits", "chat.nowait", "chat.workers"),
+    ("chat.slow_readers",),
     ("chat.http", "chat.backlog", "chat.watch"),
     ("chat.answers",),
     ("chat.reading",),
     ("chat.connection",),
     ("chat.serving",),
     # The websockets.
-    ("chat.frames", "chat.mailing"),
+    ("chat.frames", "chat.mailing", "chat.spending"),
     ("chat.link",),
     ("chat.attendance", "chat.cursors"),
     ("chat.audience",),
