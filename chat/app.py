@@ -235,4 +235,7 @@ def _start(request: Request, start_response: StartResponse, response: Response) 
     start_response(f"{response.status:d} {HTTPStatus(response.status).phrase}", headers)
     if request.method == "HEAD":
         return []
-    return [response.body] if response.pieces is None else response.pieces
+    if response.pieces is None:
+        return [response.body]
+    request.environ["raft_chat.user"] = request.actor.user
+    return response.pieces

@@ -1,7 +1,8 @@
 """Answers that do not fit in their socket's buffer, finished one writable socket at a time by the server's loop.
 
 So whoever sends a deferred answer never waits for a client that reads slowly, and one such client never delays
-another.  A connection has at most one answer here, all of them together `backlog_bytes`, and each a deadline.
+another.  A connection has at most one answer here, and each has a deadline; how much all of them may hold, and how slow
+a client may be, is in `slow_readers.py`.
 """
 
 import selectors
@@ -9,17 +10,21 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from threading import Lock
 from time import monotonic
 from typing import Protocol
 
 from chat.limits import Limits
+from chat.slow_readers import Progress, SlowReaders, Waiting
 
 
 class Receiver(Protocol):
     """What the backlog needs of a connection."""
 
     socket: socket.socket
+
+    @property
+    def network(self) -> str:
+        """Where the client is; "" where that is not counted."""
 
     def shut(self, how: int) -> None:
         """Shut the socket down."""
@@ -31,9 +36,15 @@ class Receiver(Protocol):
 class _Rest:
     """What is left of one answer."""
 
-    __slots__ = ("close", "connection", "data", "deadline", "length")
+    __slots__ = ("close", "connection", "data", "deadline", "is_over", "length", "progress", "waiting")
 
-    def __init__(self, connection: Receiver, data: memoryview, close: bool, deadline: float) -> None:
+    def __init__(
+        self, connection: Receiver, data: memoryview, close: bool, deadline: float, cut: Callable[["_Rest"], None]
+    ) -> None:
+        self.waiting = Waiting(connection.network, "", partial(cut, self))
+        self.progress = Progress()
+        self.progress.begin()
+        self.is_over = False
         self.connection = connection
         self.data = data
         self.length = len(data)
@@ -44,27 +55,35 @@ class _Rest:
 class Backlog:
     """`put` is for any thread and does not block; all else belongs to the loop."""
 
-    def __init__(self, limits: Limits, selector: selectors.BaseSelector, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, limits: Limits, selector: selectors.BaseSelector, wake: Callable[[], None], slow_readers: SlowReaders
+    ) -> None:
         self._limits = limits
         self._selector = selector
         self._wake = wake
-        self._lock = Lock()
-        self._bytes = 0  # under the lock
+        self._slow_readers = slow_readers
         self._new: deque[_Rest] = deque()
+        self._gone: deque[_Rest] = deque()  # they gave way to others
         self._waiting: set[_Rest] = set()
 
     def put(self, connection: Receiver, data: memoryview, close: bool) -> bool:
         """Finish this answer later; False: there is no room for it, and the connection is to be closed.
 
-        Called under the connection's door, which stays the only lock that is held while this one is taken.
+        Called under the connection's door.  No other connection's is taken here but that of one whose answer is
+        streamed, and nobody holds that for long.
         """
-        with self._lock:
-            if self._bytes + len(data) > self._limits.backlog_bytes:
-                return False
-            self._bytes += len(data)
-        self._new.append(_Rest(connection, data, close, monotonic() + self._limits.write_allowance_s(len(data))))
+        deadline = monotonic() + self._limits.write_allowance_s(len(data))
+        rest = _Rest(connection, data, close, deadline, self._give_way)
+        if not self._slow_readers.take(rest.waiting, len(data)):
+            return False
+        self._new.append(rest)
         self._wake()
         return True
+
+    def _give_way(self, rest: _Rest) -> None:
+        """Have the loop give an answer up; any thread."""
+        self._gone.append(rest)
+        self._wake()
 
     def take_in(self) -> None:
         """Start to watch what was put."""
@@ -72,6 +91,8 @@ class Backlog:
             rest = self._new.popleft()
             self._waiting.add(rest)
             self._selector.register(rest.connection.socket, selectors.EVENT_WRITE, partial(self._flush, rest))
+        while self._gone:
+            self._give_up(self._gone.popleft())
 
     def _flush(self, rest: _Rest) -> None:
         try:
@@ -85,14 +106,22 @@ class Backlog:
             self._let_go(rest, rest.close)
 
     def cut(self, now: float) -> None:
-        """Give up on the clients that are past their deadline."""
-        for rest in [rest for rest in self._waiting if rest.deadline <= now]:
+        """Give up on the clients that are past their deadline, or too slow."""
+        for rest in [*self._waiting]:
+            if rest.deadline <= now:
+                self._give_up(rest)
+            elif rest.progress.is_too_slow(rest.connection.socket, rest.length - len(rest.data)):
+                self._slow_readers.note_cut()
+                self._give_up(rest)
+
+    def _give_up(self, rest: _Rest) -> None:
+        if not rest.is_over:
             rest.connection.shut(socket.SHUT_RDWR)
             self._let_go(rest, close=True)
 
     def _let_go(self, rest: _Rest, close: bool) -> None:
+        rest.is_over = True
         self._selector.unregister(rest.connection.socket)
         self._waiting.discard(rest)
-        with self._lock:
-            self._bytes -= rest.length
+        self._slow_readers.give_back(rest.waiting)
         rest.connection.left_backlog(close)

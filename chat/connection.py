@@ -26,9 +26,11 @@ from chat.http import Refused, Request
 from chat.limits import KIB, Outside
 from chat.nowait import Receiver, send_now
 from chat.reading import ClientGone, RequestReader
+from chat.slow_readers import Progress
 
 logger = logging.getLogger(__name__)
 
+STREAM_BUFFER_BYTES = 128 * KIB  # doubled by the kernel: 1.7 MB/s over a line of 150 ms
 SEND_NOW_BYTES = 16 * KIB  # an answer to a post, whatever its text; copying it takes microseconds
 
 
@@ -232,6 +234,10 @@ class Connection(RequestReader):
                 return self._defer_to(self._answer, request)
             if not self.detached:
                 self._revoke_answer()
+                self._answers_to = environ["REMOTE_ADDR"], environ.get("raft_chat.user", "")
+                self._progress, self._sent = Progress(), 0
+                if not isinstance(result, list):
+                    self._bound_send_buffer()
                 reply.run(result)
         except ClientGone:
             raise
@@ -246,6 +252,10 @@ class Connection(RequestReader):
         self._has_turn = False
         self.turn.release()
         return reply.keep_alive
+
+    def _bound_send_buffer(self) -> None:
+        """Have the kernel hold little of an answer that is made while it is sent: a client may never take it."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
 
     def _defer_to(self, answer: Answer, request: Request) -> bool:
         self._answer = None
@@ -356,10 +366,6 @@ class Connection(RequestReader):
         return Outside(self.site.gate)
 
     # From other threads
-
-    def cut(self) -> None:
-        """environ["raft_chat.cut"]: end the connection at once, whatever its thread waits for."""
-        self.shut(socket.SHUT_RDWR)
 
     def deliver(self, payload: bytes, close: bool, answer: Answer | None = None) -> None:
         """Send an answer; what does not fit in the socket's buffer is left to the backlog."""

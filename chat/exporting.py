@@ -3,12 +3,15 @@
 Rules.  What is exported is what the room held when the export began: a post that comes later is not in it, and one
 that goes while the export is under way (retention, a deletion) is left out.  Whose token ends meanwhile, or who is put
 out of the room, gets no piece more.  Memory holds one piece, of less than PIECE_BYTES and GROUP_POSTS posts together,
-so that many readers that read nothing cost little.  The cache of rendered posts is left alone: an export would put
-all that people are reading now out of it.
+so that many readers that read nothing cost little.  One piece is made at a time, of all exports of this process, and
+each is followed by a rest as long as it took: many exports take no more of the processor than one, which is half.  The
+cache of rendered posts is left alone: an export would put all that people are reading now out of it.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from threading import Lock
+from time import monotonic, sleep
 
 from chat.history import Page, PageAsk
 from chat.limits import KIB
@@ -50,7 +53,36 @@ def _pieces(page_of: Callable[[PageAsk], Page], replica: Replica, newest_id: int
         last_id = page.last_id
 
 
+class _Turns:
+    """Who makes the next piece, and when."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._free_at = 0.0
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Wait for a turn, and have it."""
+        with self._lock:
+            sleep(max(0.0, self._free_at - monotonic()))
+            began = monotonic()
+            try:
+                yield
+            finally:
+                self._free_at = 2 * monotonic() - began
+
+
+_TURNS = _Turns()
+
+
 def _read(
+    page_of: Callable[[PageAsk], Page], replica: Replica, ask: PageAsk, newest_id: int
+) -> tuple[Page, list[bytes]]:
+    with _TURNS.taken():
+        return _read_now(page_of, replica, ask, newest_id)
+
+
+def _read_now(
     page_of: Callable[[PageAsk], Page], replica: Replica, ask: PageAsk, newest_id: int
 ) -> tuple[Page, list[bytes]]:
     for _ in range(_READ_TRIES):

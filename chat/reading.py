@@ -11,6 +11,7 @@ Rules
 """
 
 import io
+import select
 import socket
 import ssl
 from contextlib import suppress
@@ -25,6 +26,7 @@ from chat.answers import CONTINUE
 from chat.backlog import Backlog
 from chat.http import LENGTH_DIGITS_MAX, ChunkedBody, Refused, Request, check_partial_head, parse_head
 from chat.limits import KIB, MIB, Gate, Limits
+from chat.slow_readers import STREAM_BYTES, Progress, SlowReaders, Waiting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -37,6 +39,7 @@ _LAST_LENGTH: Final = b"\r\nContent-Length: "
 # read the answer, and a server that they cannot read from is one that failed (502).
 DRAIN_BYTES: Final = 2 * MIB
 DRAIN_RECV_BYTES: Final = 64 * KIB
+LOOK_MS: Final = 1000  # at how fast a client reads
 
 
 class ClientGone(Exception):
@@ -54,6 +57,7 @@ class Host(Protocol):
     draining: bool
     ssl_context: ssl.SSLContext | None
     backlog: Backlog
+    slow_readers: SlowReaders
     has_watch: bool
 
     def never_waits(self, method: str, target: str) -> bool:
@@ -70,6 +74,9 @@ class Host(Protocol):
 
     def ended(self, connection: Any) -> None:
         """It is closed, or somebody else's."""
+
+    def network_of(self, address: str) -> str:
+        """What this client counts as; "" for many clients behind one address."""
 
     def admit_large_body(self, length: int) -> None:
         """Count a large body that is about to be read.  Raises Refused."""
@@ -104,6 +111,10 @@ class RequestReader(WSGIRequestHandler):
         self.deadline = monotonic() + self.limits.head_deadline_s
         self._wait_s = self.limits.head_deadline_s  # for the next request's first byte
         self._buffer = b""  # read, but not used yet
+        self._network: str | None = None  # not looked at yet
+        self._answers_to = ("", "")  # the address and the user whom an answer that waits counts for
+        self._progress = Progress()  # of the client, with the answer that is being sent
+        self._sent = 0  # bytes of it
         self._large_bytes = 0  # of the body being read or worked on
         self._head = b""
         self._head_before_length = b""  # `_head` without the digits of a Content-Length at its end, if there is one
@@ -256,11 +267,57 @@ class RequestReader(WSGIRequestHandler):
         with self.door:  # the answer before may still be under way: whoever sends it has let go of the turn already
             pass
         try:
-            self.socket.sendall(data)
+            if isinstance(self.socket, ssl.SSLSocket):
+                self.socket.sendall(data)
+            else:
+                self._send_all(data)
         except OSError as error:
             raise ClientGone from error
         self.deadline = inf
         self.writing = False
+
+    def _send_all(self, data: bytes) -> None:
+        try:
+            sent = self.socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        self._sent += sent
+        if sent == len(data):
+            return
+        address, user = self._answers_to
+        waiting = Waiting(self.site.network_of(address), user, self.cut)
+        if not self.site.slow_readers.take(waiting, STREAM_BYTES + len(data)):
+            raise ClientGone
+        try:
+            self._send_slowly(memoryview(data)[sent:])
+        finally:
+            self.site.slow_readers.give_back(waiting)
+
+    def _send_slowly(self, rest: memoryview) -> None:
+        """Send what the client takes as it takes it.  Raises ClientGone where it is too slow."""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLOUT)
+        self._progress.begin()
+        while rest:
+            poll.poll(LOOK_MS)
+            with suppress(BlockingIOError):
+                sent = self.socket.send(rest, socket.MSG_DONTWAIT)
+                self._sent += sent
+                rest = rest[sent:]
+            if self._progress.is_too_slow(self.socket, self._sent):
+                self.site.slow_readers.note_cut()
+                raise ClientGone
+
+    @property
+    def network(self) -> str:
+        """What the client counts as; any thread."""
+        if self._network is None:
+            self._network = self.site.network_of(self.client_address[0])
+        return self._network
+
+    def cut(self) -> None:
+        """End the connection at once, whatever its thread waits for; any thread."""
+        self.shut(socket.SHUT_RDWR)
 
     def _linger(self) -> None:
         """Let the client read our last answer before a reset could take it away (RFC 9112 §9.6)."""

@@ -13,6 +13,7 @@ Beside what PEP 3333 names, `environ` offers
                             headers, body) once.  Not there with TLS: the application waits instead.
     raft_chat.ungated()     a context manager for an application that waits: others pass the gate meanwhile
     raft_chat.detach()      the socket, the caller's own from here on; the application then returns []
+    raft_chat.user          to be set by the application: the user whom a streamed answer counts for
     raft_chat.cut()         end the connection at once; any thread may call it, until the answer is sent
     raft_chat.read_ahead    bytes that arrived behind this request
     RAW_URI                 the request target, undecoded, always of origin form
@@ -39,6 +40,7 @@ from chat.connection import Answer, Connection
 from chat.http import Refused
 from chat.limits import Gate, Limits, NoGate, descriptor_limit
 from chat.networks import gives_way, is_this_machine, network
+from chat.slow_readers import SlowReaders
 from chat.watch import AVAILABLE, Watch
 from chat.workers import Workers
 
@@ -51,7 +53,7 @@ logger = logging.getLogger(__name__)
 
 ACCEPT_PAUSE_S: Final = 0.1  # out of descriptors, the listener stays readable: looking again at once would spin
 ACCEPTS_MAX: Final = 64  # in a row: what comes at once is taken in at once, and slow clients' answers wait a moment
-LISTEN_QUEUE: Final = 1024  # clients that all come back at once wait here, not in a retry of their kernel's
+LISTEN_QUEUE: Final = 4096  # clients that all come back at once wait here, not in a retry of their kernel's
 GIVE_WAY_AT_ONCE: Final = 32  # idle connections closed for newcomers in one look; half of Limits.spare_descriptors
 GIVE_WAY_EVERY_S: Final = 0.1  # a look at 4,096 connections takes some milliseconds
 LOG_EVERY_S: Final = 60.0
@@ -121,6 +123,8 @@ class Server(ThreadedWSGIServer):
         self._turned_away = 0  # since that was last logged
         self._gave_way = 0  # likewise: idle connections that were closed for others
         self._log_at = 0.0
+        self._cuts_logged = 0
+        self._log_cuts_at = 0.0
         self._log_accept_at = 0.0  # likewise, of connections that could not be accepted
         self._looked_at = -inf  # when room was last looked for
         self._has_made_room = False  # by that look
@@ -137,7 +141,8 @@ class Server(ThreadedWSGIServer):
         self._wake_sender.setblocking(False)
         self._selector = selectors.DefaultSelector()  # here: want of descriptors is the caller's error, not the loop's
         self._selector.register(self._wake_receiver, selectors.EVENT_READ, self._woken)
-        self.backlog = Backlog(limits, self._selector, self._wake)
+        self.slow_readers = SlowReaders(limits.backlog_bytes)
+        self.backlog = Backlog(limits, self._selector, self._wake, self.slow_readers)
         # daemon, as the connections' threads are: a start that fails elsewhere, or an application that hangs past the
         # deadline of drain(), must not keep the process alive.
         self._loop = threading.Thread(target=self.serve_forever, name=f"{name}-server", daemon=True)
@@ -231,6 +236,14 @@ class Server(ThreadedWSGIServer):
         for connection in self._open.copy():
             if connection.deadline <= now:
                 connection.shut(socket.SHUT_RDWR if connection.writing else socket.SHUT_RD)
+        if self.slow_readers.cuts > self._cuts_logged and now >= self._log_cuts_at:
+            logger.warning(
+                "%s: %d answers were cut off: their clients read too slowly, or more waited for one address or user "
+                "than its share",
+                self.name, self.slow_readers.cuts - self._cuts_logged,
+            )  # fmt: skip
+            self._cuts_logged = self.slow_readers.cuts
+            self._log_cuts_at = now + LOG_EVERY_S
         if (self._turned_away or self._gave_way) and now >= self._log_at:
             logger.warning(
                 "%s: as many connections as may be are open: %d were turned away, and %d idle ones of the addresses "
@@ -306,8 +319,8 @@ class Server(ThreadedWSGIServer):
         self._looked_at, self._has_made_room = monotonic(), False
         by_network: dict[str, list[Connection]] = {}
         for connection in self._open.copy():
-            if not self._is_shared(connection.client_address[0]):
-                by_network.setdefault(network(connection.client_address[0]), []).append(connection)
+            if connection.network:
+                by_network.setdefault(connection.network, []).append(connection)
         largest = gives_way({name: len(held) for name, held in by_network.items()}, newcomer)
         self._largest = newcomer if largest is None else largest
         if largest is None:
@@ -365,6 +378,10 @@ class Server(ThreadedWSGIServer):
         self._open.discard(connection)
         with self._ended:
             self._ended.notify_all()
+
+    def network_of(self, address: str) -> str:
+        """What this client counts as; "" for many clients behind one address."""
+        return "" if self._is_shared(address) else network(address)
 
     def admit_large_body(self, length: int) -> None:
         """Count a large body that is about to be read.  Raises Refused."""
