@@ -21,6 +21,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Self
 
+from raft.identity import ADVICE
 from tests.cluster.clients import PAGE, Acknowledged, Client, Writer, acknowledged_by, load, wait_for_posts
 from tests.cluster.harness import COMMAND, Cluster, Node
 from tests.cluster.waiting import wait_until
@@ -37,7 +38,7 @@ HARMLESS = "harmless"
 POSTS = 12  # in a stretch
 PAUSE_S = 0.02  # of a writer, whose rate is not what is looked at
 SEEN_S = 25  # for a node to be refused, or to be one of the cluster
-STAYS_S = 2.0  # so long a node is one of the cluster before it counts as taken in
+STAYS_S = 1.0  # so long a node is one of the cluster before it counts as taken in
 READ_S = 6  # a node without a majority answers 503 within five
 RECORDED_S = 5
 WRITERS = 2
@@ -297,7 +298,7 @@ class Scene(Cluster):
         self.seen.words = log.splitlines()[-1] if log else ""
         if process.returncode != 1:
             return f"ended with {process.returncode}"
-        if "was copied or restored" in log or "a damaged or missing record" in log:
+        if "was copied or restored" in log or ADVICE in self.seen.words:  # or a log of two copies, which no start reads
             return HERE
         return CLUSTER if "older copy" in log or "older copies" in log else f"ended: {self.seen.words[-80:]}"
 

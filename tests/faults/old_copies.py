@@ -211,6 +211,7 @@ def _ways() -> list[Way]:
             nobody_knows=(UNTOLD,),
         ),
         one("single, files swapped as it runs", way("single", "mv, cp -a", running=True), (HARMLESS,)),
+        one("single, files overwritten as it runs", way("single", "cp -a over", running=True), (HERE,)),
         one("single that grew to three, cp -a", lambda scene: grown(scene, "mv, cp -a"), (CLUSTER,)),
         three("follower, cp -r elsewhere", way("follower", "cp -r"), (HERE,)),
         three("follower, cp -a in place, a start between", way("follower", "cp -a", started=True), (HERE,)),
@@ -229,6 +230,7 @@ def _ways() -> list[Way]:
             (CLUSTER, HARMLESS),
         ),
         three("follower, files swapped as it runs", way("follower", "mv, cp -a", running=True), (HERE,)),
+        three("follower, files overwritten as it runs", way("follower", "cp -a over", running=True), (HERE, CLUSTER)),
         three("follower, --moved, newest", way("follower", "cp -r", "--moved", newest=True), (HARMLESS,)),
         three(
             "follower, --moved, older, a start between", way("follower", "cp -r", "--moved", started=True), (CLUSTER,)
