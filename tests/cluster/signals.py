@@ -302,7 +302,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.geteuid() != 0 and "PID" in "".join(way for way in WAYS if options.only in way):
         print("as PID 1: needs root")
         return 1
-    print(LINE.format("signal", "exit codes", "seconds", "requests in flight"))
+    print(LINE.format("signal", "exit codes", "seconds", "requests in flight"), flush=True)
     wrong = 0
     for way, play in WAYS.items():
         if options.only not in way:
