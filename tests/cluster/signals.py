@@ -171,7 +171,7 @@ def start_long(directory: Path) -> Seen:
         cluster.kill(1)
 
         def leave_the_log() -> None:
-            for file in (*data_dir.glob("*.idx"), *data_dir.glob("checkpoint-*"), *data_dir.glob("log-*.idx")):
+            for file in (*data_dir.glob("*.idx"), *data_dir.glob("checkpoint-*")):
                 file.unlink()
 
         return during_starts(cluster, signal.SIGTERM, before=leave_the_log)
