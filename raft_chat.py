@@ -339,6 +339,7 @@ class NodeProcess:
         self._client_server.drain(DRAIN_S)
         self._endpoint.engine = None  # peers are told at once, instead of an answer that would never come
         if member is not None:
+            member.give_up()  # a start that applies a long log, too
             member.stop()
         else:
             self._storage.close()

@@ -154,7 +154,7 @@ class Applier:
         return self.last_applied >= index
 
     def give_up(self) -> None:
-        """Nobody waits for an index any longer."""
+        """Nobody waits for an index any longer, and what is not applied yet is left to the next start."""
         with self._changed:
             self._given_up = True
             self._changed.notify_all()
@@ -214,7 +214,7 @@ class Applier:
     def _apply_up_to(self, commit_index: int) -> None:
         if commit_index and not self.last_applied:
             self._restore(commit_index)
-        while self.last_applied < commit_index:
+        while self.last_applied < commit_index and not self._given_up:
             entries = self._committed(self.last_applied + 1, commit_index)
             if entries is None and commit_index < self._storage.base_index:
                 return  # the commit of all that the snapshot stands for is about to be told

@@ -438,6 +438,16 @@ def test_waiting_for_what_is_applied_takes_no_time_and_for_what_is_not_no_longer
     assert not alone.applier.wait_applied(alone.applier.last_applied + 1, 0.01)
 
 
+def test_once_given_up_what_is_committed_is_left_to_the_next_start() -> None:
+    alone = leading()
+    turn(alone.applier)
+    applied = alone.applier.last_applied
+    alone.commit(b"1")
+    alone.applier.give_up()
+    turn(alone.applier)
+    assert alone.applier.last_applied == applied
+
+
 def test_nobody_waits_for_an_index_once_waiting_is_given_up() -> None:
     alone = leading()
     seen: list[bool] = []

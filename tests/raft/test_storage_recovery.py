@@ -306,3 +306,15 @@ def _three_segments(data_dir: Path) -> list[Path]:
     paths = sorted(data_dir.iterdir())
     assert len(paths) >= 3
     return paths[:3]
+
+
+def test_a_start_tells_its_progress_every_few_mib_however_long_the_entries_are(tmp_path: Path) -> None:
+    """It is how a signal ends a long start."""
+    storage = Storage.open(UnsyncedDisk(), tmp_path)
+    storage.append(HardState(1, 1, 0), entries(1, 200, text="x" * 30_000))
+    storage.close()
+    told: list[tuple[int, int]] = []
+    Storage.open(UnsyncedDisk(), tmp_path, progress=lambda done, total: told.append((done, total))).close()
+    (path,) = tmp_path.glob("log-*.jsonl")
+    assert len(told) == path.stat().st_size >> 20
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
