@@ -294,7 +294,10 @@ def main() -> int:
     )
     parser.add_argument("--only", default="", metavar="WORDS", help="ways whose names have these words")
     options = parser.parse_args()
-    print(LINE.format("way", "seen", "logs of", "wrong", "lost", "gone", "histories", "untold", "start over", "s"), flush=True)
+    print(
+        LINE.format("way", "seen", "logs of", "wrong", "lost", "gone", "histories", "untold", "start over", "s"),
+        flush=True,
+    )
     failed = 0
     for way in WAYS:
         if options.only not in way.name:
