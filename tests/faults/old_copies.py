@@ -132,7 +132,7 @@ def needed(scene: Scene, *, started: bool, leader_dies_before: bool, for_good: b
         scene.nodes[leader].kill()
 
 
-def grown(scene: Scene, how: str) -> None:
+def grown(scene: Scene, *, started: bool) -> None:
     """The copy of a single node, in place of the member of three that it has become."""
     scene.start_ready()
     (first,) = scene.choose("single")
@@ -144,9 +144,11 @@ def grown(scene: Scene, how: str) -> None:
         assert scene.request(first, "POST", f"/raft/{id}", node.peer_url).status == 204
         scene.join(id)
         scene.wait_ready()
+    if started:
+        scene.start_again()
     scene.post_some()
     scene.kill(first)
-    scene.put_back(how)
+    scene.put_back("mv, cp -a")
     scene.wait_leader()
     scene.come_back()
     scene.started_once_more()
@@ -212,7 +214,8 @@ def _ways() -> list[Way]:
         ),
         one("single, files swapped as it runs", way("single", "mv, cp -a", running=True), (HARMLESS,)),
         one("single, files overwritten as it runs", way("single", "cp -a over", running=True), (HERE,)),
-        one("single that grew to three, cp -a", lambda scene: grown(scene, "mv, cp -a"), (CLUSTER,)),
+        one("single that grew to three, a start between", partial(grown, started=True), (CLUSTER,)),
+        one("single that grew to three, same start", partial(grown, started=False), (CLUSTER, HARMLESS)),
         three("follower, cp -r elsewhere", way("follower", "cp -r"), (HERE,)),
         three("follower, cp -a in place, a start between", way("follower", "cp -a", started=True), (HERE,)),
         three("follower, cp -a in place, same start", way("follower", "cp -a"), (HERE,)),
