@@ -95,6 +95,8 @@ class Scene(Cluster):
         return self
 
     def __exit__(self, *how: object) -> None:
+        if how[0] is not None:
+            self._show_logs()
         with ExitStack() as closing:
             closing.push(self._closing)
             closing.callback(self.kill)

@@ -10,7 +10,8 @@ from tests.faults.tools import POWER, need
     "name",
     [
         "single, cp -a in place, a start between",
-        "follower, volume back, same start, new leader",
+        "follower, volume back, a start between",
+        "follower, --moved, older, a start between",
     ],
 )
 def test_an_older_copy_is_refused_or_its_clients_start_over_and_nothing_is_wrong_or_lost(name: str) -> None:
