@@ -339,6 +339,9 @@ class Scene(Cluster):
 
     def finish(self) -> Seen:
         """Everything is up that may be: what stands, and what everybody was told and shown."""
+        for id in self.victims:  # one that was taken in may have been refused since
+            if not self.nodes[id].running and self.seen.outcomes.get(id) == HARMLESS:
+                self.seen.outcomes[id] = self._refusal(id)
         refused = {id for id, outcome in self.seen.outcomes.items() if outcome != HARMLESS}
         down = [id for id, node in self.nodes.items() if not node.running and id not in refused]
         if down:
