@@ -53,6 +53,7 @@ from chat.uses import Uses
 from chat.websocket import make_websocket_app
 from raft.admission import check_level
 from raft.blank import BlankMember
+from raft.damage import Damage
 from raft.disk import TEMPORARY_SUFFIX, RealDisk, create_durably
 from raft.endpoint import Endpoint
 from raft.errors import DiskFailed, DiskFull, InvalidMessage, StartRefused
@@ -116,6 +117,8 @@ class NodeProcess:
         )
         for report in self._storage.recovered.reports:
             logger.warning("%s", report)
+        self._damage = Damage(self._disk, options.data_dir)
+        self._damage.look_again()
         stored = self._stored_membership()
         alone = stored.voters == (options.id,)
         self._identity = settle(self._disk, options.data_dir, self._identity, alone=alone, moved=options.moved)
@@ -255,7 +258,7 @@ class NodeProcess:
             node, self._storage, state, identity,
             advertise=options.advertise, level=LEVEL, save_identity=self._save_identity, on_end=self._end,
             rewrite=self._rewriter, compact_bytes=options.compact_mib << 20, listed=options.members,
-            reserve=self._reserve, frees=frees_space,
+            reserve=self._reserve, frees=frees_space, damage=self._damage,
         )  # fmt: skip
         hub = Hub(lambda: history(member), limits=hub_limits())
         hub.start()

@@ -1,24 +1,39 @@
-"""Damage that was found in this node's own files: logged once, and shown by `GET /raft`.
+"""Damage that was found in this node's own files: logged once, shown by `GET /raft`, and remembered in the file DAMAGE.
 
 Whoever reads a damaged record again and again makes one line of the log of it.
+
+Rules.  A start looks at the places that DAMAGE names: what is still damaged is logged and shown from then on, what was
+mended or has gone is forgotten.  The file is a help, not a promise: where it cannot be written, damage is found again
+where it is read.
 """
 
+import json
 import logging
 import threading
+from contextlib import closing, suppress
 from pathlib import Path
 
+from raft.disk import TEMPORARY_SUFFIX, Disk, create_durably, read_all
 from raft.errors import CorruptLog
+from raft.identity import ADVICE
+from raft.records import RECORD_BYTES_MAX
+from raft.segments import intact_lines_in
 
 logger = logging.getLogger(__name__)
 
 DAMAGE_MAX = 64  # places that are remembered: a file that is damaged all over is a matter for its first lines
+NAME = "DAMAGE"
 
 
 class Damage:
-    """The places that are known to be damaged, since this process started.  Thread-safe."""
+    """The places that are known to be damaged.  Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, disk: Disk | None = None, data_dir: Path | None = None) -> None:
+        """Without a disk what is found is forgotten with the process."""
+        self._disk = disk
+        self._data_dir = data_dir or Path()
         self._lock = threading.Lock()
+        self._saving = threading.Lock()  # across I/O: nobody else waits for it than who has found damage too
         self._places: dict[tuple[str, int], None] = {}  # (file, offset), in the order of finding
 
     def note(self, error: CorruptLog) -> bool:
@@ -29,9 +44,50 @@ class Damage:
                 return False
             self._places[place] = None
         logger.error("%s", error)
+        self._save()
         return True
 
     def found(self) -> list[dict[str, object]]:
         """Return the places by file name and offset, as `GET /raft` shows them."""
         with self._lock:
             return [{"File": Path(file).name, "Offset": offset} for file, offset in self._places]
+
+    def look_again(self) -> None:
+        """Look at what an earlier process of this directory has found; at a start, before anything is noted."""
+        if self._disk is None:
+            return
+        known = self._load(self._disk)
+        for name, offset in known:
+            if _is_damaged(self._disk, self._data_dir / name, offset):
+                path = str(self._data_dir / name)
+                logger.error("%s: damage that was found earlier is still there at byte %d; %s", path, offset, ADVICE)
+                self._places[path, offset] = None
+        if len(self._places) < len(known):
+            self._save()
+
+    def _load(self, disk: Disk) -> list[tuple[str, int]]:
+        """What the file names; nothing where it is none that `_save` has made."""
+        try:
+            places = [json.loads(line) for line in read_all(disk, self._data_dir / NAME).splitlines()[:DAMAGE_MAX]]
+            return [(Path(str(place["File"])).name, int(place["Offset"])) for place in places]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def _save(self) -> None:
+        if self._disk is None:
+            return
+        path = self._data_dir / NAME
+        with self._saving, suppress(OSError):
+            lines = "".join(json.dumps(place) + "\n" for place in self.found())
+            with suppress(FileNotFoundError):  # left by a crash
+                self._disk.remove(path.with_name(path.name + TEMPORARY_SUFFIX))
+            create_durably(self._disk, path, lines.encode()).close()
+
+
+def _is_damaged(disk: Disk, path: Path, offset: int) -> bool:
+    """Whether there is no intact line at that place; not where the file has gone."""
+    try:
+        with closing(disk.open(path)) as file:
+            return next(intact_lines_in(file.pread(RECORD_BYTES_MAX + 1, offset)), None) is None
+    except OSError:
+        return False

@@ -135,9 +135,11 @@ class RunningMember:
         listed: Mapping[int, str] | None = None,
         reserve: Reserve | None = None,
         frees: Callable[[bytes], bool] = lambda command: False,
+        damage: Damage | None = None,
     ) -> None:
-        """`level`: of this program.  `frees(command)`: whether it frees space on a full disk, for which `reserve` is.
-        `listed`: id -> URL of --cluster, tried where the membership's does not answer.
+        """`level`: of this program.  `damage`: what is known of it already.  `frees(command)`: whether it frees space
+        on a full disk, for which `reserve` is.  `listed`: id -> URL of --cluster, tried where the membership's does
+        not answer.
         `rewrite` makes compactions (rewriting.py); None: no housekeeping at all.
 
         Raises StartRefused: the log may hold what is beyond the level.
@@ -159,7 +161,7 @@ class RunningMember:
         self._stopping = threading.Event()
         self._door = door = Door(node)
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
-        self._addresses, self._damage, self._older_copies = Addresses(listed), Damage(), OlderCopies()
+        self._addresses, self._damage, self._older_copies = Addresses(listed), damage or Damage(), OlderCopies()
         proposals = Proposals(self.id, identity.boot)
         self._contact, self._clocks = Contact(), Clocks(self.id)
         self._applier = Applier(door, storage, machine, proposals, self._configuration_applied)
