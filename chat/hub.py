@@ -51,6 +51,8 @@ _EVENT_BYTES = 300  # what an event costs beside its text
 _RECENT_BYTES = 4 * 1024 * 1024  # of events kept for those that come back: several seconds of many posts
 _DRAINING = (CloseReason.SERVICE_RESTART, "this node is shutting down")
 _STOP_S = 1.0  # beyond a drain's deadline, for the thread to end
+_TOO_SLOW = (CloseReason.TRY_AGAIN_LATER, "too slow, while too much waits for all")
+_LOG_EVERY_S = 60.0
 _GAVE_WAY = (CloseReason.TRY_AGAIN_LATER, "all websockets are taken, and this address has most of them")
 _GIVING_WAY_MAX = 64  # that are being closed while newcomers have their places already
 _GOLDEN = 0.618034  # spreads the pings of links that came together evenly over the interval
@@ -101,10 +103,13 @@ class Hub:
         self._audience = Audience(history, self.attendance, self._mailer.send)
         self._waiting: dict[Link, tuple[int, float, Job]] = {}  # for published_index to get there; until when
         self._touched: set[Link] = set()
+        self.backlog = 0  # bytes of all links; they add and take off
+        self.backlog_max = self._limits.backlog_bytes  # of one, for now
         self.charge = Spending(clock).charge
         self._timers: list[tuple[float, int, Job]] = []
         self._numbers = count()
         self._swept_at = clock()
+        self._log_slow_at = -math.inf
         self._fan_out_at = 0.0  # the next one, unless a step's worth waits
         self._draining = False
         self._empty = threading.Event()
@@ -403,6 +408,8 @@ class Hub:
         if fans_out:
             self._fan_out()
         self._flush()
+        if self.backlog > self._limits.all_backlog_bytes // 2 or self.backlog_max < self._limits.backlog_bytes:
+            self._relieve()
         if fans_out:
             self._fan_out_at = 2 * self._clock() - began
 
@@ -411,6 +418,23 @@ class Hub:
             touched, self._touched = self._touched, set()
             for link in touched:
                 self._guard(link.flush, link)
+
+    def _relieve(self) -> None:
+        """Much waits for readers that are slow: less for each from now on, and if it is too much the slowest go."""
+        limits = self._limits
+        is_crowded = self.backlog > limits.all_backlog_bytes // 2
+        self.backlog_max = limits.crowded_backlog_bytes if is_crowded else limits.backlog_bytes
+        if self.backlog <= limits.all_backlog_bytes:
+            return
+        slow = sorted((link for link in self._links if link.backlog), key=lambda link: link.backlog)
+        gone = 0
+        while slow and self.backlog > limits.all_backlog_bytes * 3 // 4:  # so that it is not looked at again and again
+            slow.pop().expel(*_TOO_SLOW)
+            gone += 1
+        self._flush()
+        if self._clock() >= self._log_slow_at:
+            self._log_slow_at = self._clock() + _LOG_EVERY_S
+            logger.warning("%d websockets were closed, the slowest: more waited for all of them than may", gone)
 
     def _rest_s(self) -> float:
         """How long to wait for the sockets; other threads ring the bell from here on."""

@@ -6,7 +6,8 @@ Rules
   get is sent at once to whom nothing waits for (`deliver`), and the others find it in their queue.
 - A queue that the peer does not take is left to the selector: it is tried again when the socket is writable.
 - What the peer does not take waits here, up to `backlog_bytes`; past it the rest is dropped and the socket closed
-  with 1013, at the end of a frame: a reader that is slow costs itself, not the others.
+  with 1013, at the end of a frame: a reader that is slow costs itself, not the others.  What waits for many is the
+  same bytes, and is not copied for one of them.
 - Whoever starts closing: the close frame is the last one, then our half of the connection is shut down, and what still
   comes is thrown away until the peer ends its half.  Closing with input unread would reset the connection, and the
   peer would never see why.
@@ -28,13 +29,15 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason, Opcode
 
 from chat import failures
-from chat.frames import Frames, Said
+from chat.frames import IN_EIGHT_BYTES, IN_TWO_BYTES, Frames, Said
+from chat.heap import HEAP
 from chat.nowait import Receiver, send_now
 
 # One socket's share of a turn.  No less than a TLS record: the selector knows nothing of decrypted bytes left behind.
 READ_BYTES = 16 * 1024
 FRAMES_A_TURN = 128  # likewise: 16 KiB are up to 2,730 frames, and the smallest ones take 10 to 20 µs each
 _SEND_BYTES = 64 * 1024  # frames joined for one send; what is left of it after a short one is copied
+_LINK_BYTES = 4 * 1024  # what one takes beside its frames
 _NOW_BYTES = 16 * 1024  # sent without letting go of the GIL: copying them takes microseconds
 
 # The same bytes to all of these descriptors; how many bytes each took, 0 or less where it is full or fails.
@@ -51,6 +54,8 @@ class HubLimits:
     operator_spare: int = 0  # beyond these, for the operator
     message_bytes: int = 64 * 1024  # the longest post is 8,000 code points, 48 KB where all of them are escaped
     backlog_bytes: int = 256 * 1024  # frames that wait for one slow reader
+    crowded_backlog_bytes: int = 160 * 1024  # the same while half of what all may hold waits: a backfill still fits
+    all_backlog_bytes: int = 64 * 1024 * 1024  # frames that wait for all of them
     drained_bytes: int = 64 * 1024  # below it a backfill goes on: what is live always finds room
     send_buffer_bytes: int = 128 * 1024  # the kernel's; unset it grows to megabytes before a slow reader is noticed
     held: int = 64  # posts of one socket that are not answered yet
@@ -74,6 +79,8 @@ class Owner(Protocol):
     """The hub, as its links see it."""
 
     receiver: Receiver  # of READ_BYTES
+    backlog: int  # bytes of all links' backlogs; they add and take off
+    backlog_max: int  # bytes of one link's, for now
 
     @property
     def limits(self) -> HubLimits:
@@ -148,7 +155,7 @@ class Link:
         self._owner = owner
         self._frames = Frames(owner.limits.message_bytes)
         self._rests = False  # frames are left for the next turn: until then the socket is not read
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[bytes | memoryview] = deque()
         self._partly_sent = bool(greeting)  # _queue[0] is the rest of what the peer has begun to receive
         self._pieces: list[str] = []  # of a message that comes in fragments
         self._received_bytes = 0  # of the message that is under way
@@ -168,21 +175,24 @@ class Link:
         """Queue one text message."""
         self.queue(text_frame(payload))
 
-    def queue(self, frames: bytes) -> None:
+    def queue(self, frames: bytes | memoryview) -> None:
         """Queue whole frames, if any; they go out at the end of the turn."""
         if frames and not self.closing:
+            owner = self._owner
             self.direct = -1
             self._queue.append(frames)
             self.backlog += len(frames)
-            if not self._watched & EVENT_WRITE or self.backlog > self._owner.limits.backlog_bytes:
-                self._owner.touched(self)
+            owner.backlog += len(frames)
+            if not self._watched & EVENT_WRITE or self.backlog > owner.backlog_max:
+                owner.touched(self)
 
     def take(self, frames: bytes, sent: int) -> None:
         """Queue what the peer did not take of whole frames, of which `sent` bytes went out past the queue."""
         if sent > 0:
-            frames = frames[sent:]
             self._partly_sent = True
-        self.queue(frames)
+            self.queue(memoryview(frames)[sent:])
+        else:
+            self.queue(frames)
 
     def when_drained(self, job: Callable[[], None]) -> None:
         """Call `job` once, in place of an earlier one, when the backlog is small enough for more of what can wait."""
@@ -198,7 +208,7 @@ class Link:
         except OSError:
             self.abort()
             return
-        if self.backlog > self._owner.limits.backlog_bytes:
+        if self.backlog > self._owner.backlog_max:
             self.expel(CloseReason.TRY_AGAIN_LATER, "too slow for what comes")
         if not self._queue:
             if self.closing:
@@ -213,36 +223,57 @@ class Link:
     def _send_queue(self) -> None:
         queue = self._queue
         while queue:
-            data = queue.popleft()
-            if queue and len(data) < _SEND_BYTES:
-                data = self._join(data)
+            parts = self._next_parts()
+            data = parts[0] if len(parts) == 1 else b"".join(parts)
             try:
                 sent = self._send(data)
-            except _NOT_NOW as error:
-                queue.appendleft(data)
-                # TLS has made a record of it already, and takes nothing else before it.
-                self._partly_sent = self._partly_sent or isinstance(error, ssl.SSLError)
+            except ssl.SSLError as error:
+                if not isinstance(error, _NOT_NOW):
+                    raise
+                queue.appendleft(data)  # TLS has made a record of it already, and takes nothing else before it
+                self._partly_sent = True
+                return
+            except BlockingIOError:
+                queue.extendleft(reversed(parts))
                 return
             self.backlog -= sent
-            self._partly_sent = sent < len(data)
-            if self._partly_sent:
-                queue.appendleft(data[sent:])
+            self._owner.backlog -= sent
+            self._partly_sent = False
+            if sent < len(data):
+                self._put_back(parts, sent)
                 return
 
-    def _send(self, data: bytes) -> int:
-        if len(data) > _NOW_BYTES or isinstance(self.socket, ssl.SSLSocket):
+    def _next_parts(self) -> list[bytes | memoryview]:
+        """What is first in the queue, as much as is worth one send."""
+        queue = self._queue
+        parts = [queue.popleft()]
+        size = len(parts[0])
+        while queue and size < _SEND_BYTES:
+            parts.append(queue.popleft())
+            size += len(parts[-1])
+        return parts
+
+    def _put_back(self, parts: list[bytes | memoryview], sent: int) -> None:
+        """Queue what the peer did not take of these."""
+        rest: list[bytes | memoryview] = []
+        for part in parts:
+            if sent >= len(part):
+                sent -= len(part)
+            elif sent > 0:
+                rest.append(memoryview(part)[sent:])
+                self._partly_sent = True
+                sent = 0
+            else:
+                rest.append(part)
+        self._queue.extendleft(reversed(rest))
+
+    def _send(self, data: bytes | memoryview) -> int:
+        if len(data) > _NOW_BYTES or not isinstance(data, bytes) or isinstance(self.socket, ssl.SSLSocket):
             return self.socket.send(data)
         sent = send_now(self.socket.fileno(), data)
         if not sent:
             raise BlockingIOError
         return sent
-
-    def _join(self, data: bytes) -> bytes:
-        size, parts = len(data), [data]
-        while self._queue and size < _SEND_BYTES:
-            parts.append(self._queue.popleft())
-            size += len(parts[-1])
-        return b"".join(parts)
 
     # --- in
 
@@ -411,12 +442,16 @@ class Link:
         """Drop what waits, but not the rest of what the peer has begun to receive, and close."""
         if self.closing:
             return
-        rest = self._queue[0] if self._partly_sent else b""
-        self._queue.clear()
-        self.backlog = len(rest)
-        if rest:
-            self._queue.append(rest)
+        rest = _rest_of_frame(self._queue[0]) if self._partly_sent else b""
+        self._drop_queue()
+        self.queue(rest)
         self.close(code, reason)
+
+    def _drop_queue(self) -> None:
+        HEAP.note_freed(self.backlog)
+        self._owner.backlog -= self.backlog
+        self.backlog = 0
+        self._queue.clear()
 
     def _shut_down(self) -> None:
         """Our half is over; the peer sees the end right behind the close frame, and ends its half."""
@@ -436,8 +471,8 @@ class Link:
         if self._watched:
             self._owner.watch(self, self._watched, 0)
         self.socket.close()
-        self._queue.clear()
-        self.backlog = 0  # nobody is to wait for it to be taken
+        self._drop_queue()  # nobody is to wait for it to be taken
+        HEAP.note_freed(_LINK_BYTES)
         self._drained = None
         self._owner.forget(self)
         if self.handler is not None:
@@ -451,6 +486,22 @@ class Link:
         if events != self._watched:
             before, self._watched = self._watched, events
             self._owner.watch(self, before, events)
+
+
+def _rest_of_frame(rest: bytes | memoryview) -> bytes | memoryview:
+    """Of the rest of whole frames, what ends the frame that it begins in the middle of."""
+    if not isinstance(rest, memoryview) or not isinstance(rest.obj, bytes):  # the handshake's end, or a record of TLS
+        return rest
+    frames, end = rest.obj, 0
+    begin = len(frames) - len(rest)
+    while end < begin:
+        size, head = frames[end + 1], 2
+        if size == IN_TWO_BYTES:
+            size, head = int.from_bytes(frames[end + 2 : end + 4]), 4
+        elif size == IN_EIGHT_BYTES:
+            size, head = int.from_bytes(frames[end + 2 : end + 10]), 10
+        end += head + size
+    return rest[: end - begin]
 
 
 def deliver(links: Iterable[Link], frames: bytes, send: SendToAll) -> None:

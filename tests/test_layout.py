@@ -89,7 +89,7 @@ FLOORS = (
     ("chat.connection",),
     ("chat.serving",),
     # The websockets.
-    ("chat.frames", "chat.mailing", "chat.spending"),
+    ("chat.frames", "chat.heap", "chat.mailing", "chat.spending"),
     ("chat.link",),
     ("chat.attendance", "chat.cursors"),
     ("chat.audience",),
