@@ -21,8 +21,8 @@ from time import monotonic
 from typing import Any
 
 from chat import failures
-from chat.answers import Head, Headers, Reply, problem, refusal_bytes, status_line
-from chat.http import Refused, Request
+from chat.answers import CONTINUE, Head, Headers, Reply, problem, refusal_bytes, status_line
+from chat.http import Refused, Request, check_partial_head
 from chat.limits import KIB, Outside
 from chat.nowait import Receiver, send_now
 from chat.reading import ClientGone, RequestReader
@@ -31,6 +31,7 @@ from chat.slow_readers import Progress
 logger = logging.getLogger(__name__)
 
 STREAM_BUFFER_BYTES = 128 * KIB  # doubled by the kernel: 1.7 MB/s over a line of 150 ms
+WATCHED_BODY_BYTES = 16 * KIB  # a body whose end is waited for without a thread
 SEND_NOW_BYTES = 16 * KIB  # an answer to a post, whatever its text; copying it takes microseconds
 
 
@@ -118,12 +119,14 @@ class Connection(RequestReader):
         if data is None:
             return True
         if not data:
-            self.client_has_closed = True
+            self.client_has_closed = not self._buffer  # half a request may have to be answered
             return False
         self.idle = False
-        self._buffer = data
+        self._buffer += data
         try:
             request = self._whole_request()
+            if request is None and self._may_wait_for_rest():
+                return True
         except Refused:
             return False  # and it will be refused there
         if request is None or not self._never_waits or not self.turn.acquire(blocking=False):
@@ -131,6 +134,8 @@ class Connection(RequestReader):
         self._has_turn = True
         if self.closing:
             return False
+        if self._rest_until:
+            self._rest_until, self._has_continued = 0.0, False
         self._buffer = self._buffer[len(self._head) + 4 :]
         environ = self._environ(request)
         environ["wsgi.input"] = self._read_body(request, environ)
@@ -176,6 +181,38 @@ class Connection(RequestReader):
             return None
         return request
 
+    def _may_wait_for_rest(self) -> bool:
+        """Whether the rest of a request that has begun is waited for without a thread.  Raises Refused.
+
+        So a client that sends half a head, or half of a small body, holds no more than these bytes.
+        """
+        if self._buffer.startswith(b"\r\n"):  # one is forgiven (RFC 9112 §2.2), and the deadline stays
+            self._buffer = self._buffer[2:]
+        is_head = b"\r\n\r\n" not in self._buffer
+        if is_head:
+            check_partial_head(self._buffer, self.limits, 0)
+        elif not self._has_small_body():
+            return False
+        if not self._rest_until or self._rest_is_head != is_head:
+            self._rest_is_head = is_head
+            allowance_s = self.limits.head_deadline_s if is_head else self.limits.body_deadline_s
+            self.deadline = self._rest_until = monotonic() + allowance_s
+        return monotonic() < self._rest_until  # past it, a thread says so
+
+    def _has_small_body(self) -> bool:
+        """Whether the head is there, and a body of a known length that is small is not; `_request` is what it says."""
+        request = self._request
+        if request is None or not self._buffer.startswith(self._head + b"\r\n\r\n"):
+            return False
+        if request.chunked or not 0 < request.length <= min(WATCHED_BODY_BYTES, self.limits.body_bytes):
+            return False
+        if len(self._buffer) >= len(self._head) + 4 + request.length:
+            return False
+        if request.expects_continue and not self._has_continued:
+            self._has_continued = self._send_now(CONTINUE) == len(CONTINUE)
+            return self._has_continued
+        return True
+
     # In a thread
 
     def serve(self) -> None:
@@ -219,6 +256,7 @@ class Connection(RequestReader):
         environ = self._environ(request)
         environ["wsgi.input"] = self._read_body(request, environ)
         environ["raft_chat.read_ahead"] = self._buffer
+        self._rest_until, self._has_continued = 0.0, False
         self.deadline = inf  # from here on it is the application's time
         going_on = self._answer_with_app(request, environ)
         self.site.finish_batch()

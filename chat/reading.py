@@ -111,6 +111,9 @@ class RequestReader(WSGIRequestHandler):
         self.deadline = monotonic() + self.limits.head_deadline_s
         self._wait_s = self.limits.head_deadline_s  # for the next request's first byte
         self._buffer = b""  # read, but not used yet
+        self._rest_until = 0.0  # a request has begun: the watch waits for its rest until then; 0: none has
+        self._rest_is_head = False
+        self._has_continued = False  # its client was told to send the body
         self._network: str | None = None  # not looked at yet
         self._answers_to = ("", "")  # the address and the user whom an answer that waits counts for
         self._progress = Progress()  # of the client, with the answer that is being sent
@@ -184,7 +187,8 @@ class RequestReader(WSGIRequestHandler):
         return end if end > 0 and self._buffer[0] != 13 else self._read_rest_of_head()
 
     def _read_rest_of_head(self) -> int:
-        deadline = self.deadline = monotonic() + self.limits.head_deadline_s
+        deadline = self.deadline = self._rest_until or monotonic() + self.limits.head_deadline_s
+        self._rest_until = 0.0
         blank = False
         seen = 0  # of the head, checked before
         head = bytearray(self._buffer)  # bytes would be copied with each piece that comes
@@ -223,9 +227,9 @@ class RequestReader(WSGIRequestHandler):
         if size > LARGE_BODY_BYTES:
             self.site.admit_large_body(size)
             self._large_bytes = size
-        if request.expects_continue and not self._buffer:
+        if request.expects_continue and not self._buffer and not self._has_continued:
             self._write(CONTINUE)
-        self.deadline = monotonic() + self.limits.body_deadline_s
+        self.deadline = self._rest_until or monotonic() + self.limits.body_deadline_s
         body = self._receive_chunks(environ) if request.chunked else self._receive_length(request.length)
         body.seek(0)
         return body
@@ -329,6 +333,11 @@ class RequestReader(WSGIRequestHandler):
             if not data:
                 return
             drained += len(data)
+
+    @property
+    def may_give_way(self) -> bool:
+        """Whether nothing that has arrived whole is worked on or being sent; any thread."""
+        return self.idle or self._rest_until > 0 or self._request is None
 
     def shut_if_quiet(self) -> None:
         """Let an idle connection go, but not where a request has begun to arrive; any thread."""

@@ -326,7 +326,7 @@ class Server(ThreadedWSGIServer):
         if largest is None:
             return False
         held = by_network[largest]
-        idle = [connection for connection in held if connection.idle and not connection.turn.locked()]
+        idle = [connection for connection in held if connection.may_give_way and not connection.turn.locked()]
         for connection in nsmallest(GIVE_WAY_AT_ONCE, idle, key=lambda connection: connection.deadline):
             connection.shut_if_quiet()
             self._gave_way += 1

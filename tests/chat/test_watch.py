@@ -1,13 +1,16 @@
 """Connections that wait for their clients share threads, and a batch of requests is finished as one."""
 
+import select
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from queue import SimpleQueue
 from typing import Any
 
 import pytest
 
+from chat.limits import Limits
 from chat.serving import Server
 from tests.chat.wire import DEADLINE_S, GET, WAIT, Client, mode, post, serving, threads_of
 
@@ -44,15 +47,72 @@ def test_what_may_wait_has_a_thread_and_the_connection_comes_back() -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 20, len(post(b"hello")) - 1])
-def test_a_request_that_arrives_in_pieces_has_a_thread_and_is_answered(cut: int) -> None:
+def test_a_request_that_arrives_in_pieces_needs_no_thread(cut: int) -> None:
     with serving(name_of_thread) as server, Client(server.port) as client:
         assert b"reader" in client.ask(GET).body
         request = post(b"hello")
         client.send(request[:cut])
         with Client(server.port) as other:  # by the time that this one is served, the pieces have been seen
             assert b"reader" in other.ask(GET).body
-        assert b"worker" in client.ask(request[cut:]).body
+        assert b"reader" in client.ask(request[cut:]).body
         assert b"reader" in client.ask(GET).body
+
+
+HALVES = {
+    "a byte": b"G",
+    "a line's end": b"\r\n",
+    "half a head": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Le",
+    "half a body": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe",
+    "half a body of what may wait": b"POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe",
+    "a head that waits for leave": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
+def test_requests_of_which_half_has_arrived_hold_no_thread_each(half: bytes) -> None:
+    with serving(name_of_thread) as server:
+        clients = [Client(server.port) for _ in range(50)]
+        for client in clients:
+            client.send(half)
+        with Client(server.port) as other:  # by the time that this one is served, the halves have been seen
+            assert b"reader" in other.ask(GET).body
+        assert len(threads_of(server.name)) == 3
+        for client in clients:
+            client.socket.close()
+
+
+@pytest.mark.parametrize("half", [HALVES["half a head"], HALVES["half a body"]])
+def test_the_rest_of_a_request_is_waited_for_until_its_deadline(half: bytes) -> None:
+    limits = Limits(head_deadline_s=0.3, body_deadline_s=0.3)
+    with serving(name_of_thread, limits=limits) as server, Client(server.port) as client:
+        client.send(half)
+        assert client.rest().startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_client_that_drips_is_cut_at_the_deadline_of_its_head() -> None:
+    limits = Limits(head_deadline_s=0.3)
+    with serving(name_of_thread, limits=limits) as server, Client(server.port) as client:
+        client.send(b"GET / HTTP/1.1\r\nX: ")
+        with suppress(ConnectionError):
+            while not select.select([client.socket], [], [], 0.01)[0]:
+                client.send(b"x")
+        with server._ended:
+            assert server._ended.wait_for(lambda: not server._open, DEADLINE_S)
+
+
+def test_a_client_that_waits_for_leave_to_send_its_body_gets_it_once() -> None:
+    with serving(name_of_thread) as server, Client(server.port) as client:
+        for _ in range(2):
+            assert client.ask(HALVES["a head that waits for leave"]).status == 100
+            assert b"reader" in client.ask(b"hello").body
+
+
+def test_when_it_is_full_half_sent_requests_give_way_too() -> None:
+    with ExitStack() as stack, serving(name_of_thread, limits=Limits(connections=4)) as server:
+        for _ in range(4):
+            stack.enter_context(Client(server.port, source="127.0.0.2")).send(HALVES["half a head"])
+        other = stack.enter_context(Client(server.port, source="127.0.0.3"))
+        assert other.ask(GET).status == 200
 
 
 def test_a_connection_that_becomes_the_applications_has_left_the_watch_before() -> None:
