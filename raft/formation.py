@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from raft.admission import check_level
-from raft.errors import InvalidMessage, RefusedPeer, StartRefused
+from raft.errors import DiskFull, InvalidMessage, RefusedPeer, StartRefused
 from raft.identity import Founder, Identity
 from raft.messages import Hello, HelloReply, Sender
 from raft.transport import Connection
@@ -75,15 +75,23 @@ class Formation:
             while not stopped.is_set():
                 answers = {id: self._ask(id) for id in self._connections}
                 identity = self._joined(answers) if self._join else self._founded(answers)
-                if identity is not None:
-                    self._save(identity)
-                    self.identity = identity
+                if identity is not None and self._keep(identity):
                     return True
                 stopped.wait(ASK_EVERY_S)
             return False
         finally:
             for connection in self._connections.values():
                 connection.close()
+
+    def _keep(self, identity: Identity) -> bool:
+        """Save what this member has come to be; False where the disk is full, so that it is tried again."""
+        try:
+            self._save(identity)
+        except DiskFull as error:
+            self._say(str(error))
+            return False
+        self.identity = identity
+        return True
 
     def _ask(self, id: int) -> tuple[Sender, HelloReply] | None:
         try:

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from raft.disk import AppendFile, Disk, NoRoom
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 RESERVE_BYTES_MAX = 1 << 20
 RESERVE_BYTES_MIN = 64 << 10  # where an eighth of what is free is less than that, the disk is called full
 RESERVE_SHARE = 8  # a reserve is this part of what is free when it is made
+START_BYTES = 256 << 10  # more than a start writes, but for what a crash left beyond the last sync
 KEPT_BYTES = 32 << 10  # of the reserve: no entries go there, only terms, votes and the few files of a start
 FILES = 4
 FILES_MIN = 2
@@ -44,9 +45,23 @@ class Reserve:
 
     def prepare_start(self) -> None:
         """Remove what an earlier process has held back, where the start may need it."""
-        with suppress(OSError):
-            if self._disk.free_bytes(self._data_dir) < RESERVE_BYTES_MAX:
-                self.give_up("the disk was full at the start")
+        if held_in(self._disk, self._data_dir) and not self._has_room_to_start():
+            self.give_up(f"data directory {self._data_dir} has no room at this start")
+
+    def _has_room_to_start(self) -> bool:
+        """Whether a file can be made and written: what is free says nothing of a quota."""
+        path = self._data_dir / f"{PREFIX}0"
+        try:
+            with suppress(FileNotFoundError):
+                self._disk.remove(path)  # left by a crash
+            with closing(self._disk.create(path)) as file:
+                file.append(self._random_bytes(START_BYTES))
+        except OSError:
+            return False
+        finally:
+            with suppress(OSError):
+                self._disk.remove(path)
+        return True
 
     def give_up(self, why: str) -> bool:
         """Remove the reserve, because of `why`; whether there was one."""

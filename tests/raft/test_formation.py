@@ -9,7 +9,7 @@ import pytest
 
 from chat.serving import Server
 from raft.endpoint import Endpoint
-from raft.errors import RefusedPeer, StartRefused
+from raft.errors import DiskFull, RefusedPeer, StartRefused
 from raft.formation import Formation
 from raft.identity import Founder, Identity
 from raft.messages import HelloReply, Sender
@@ -187,6 +187,26 @@ def test_a_single_member_founds_a_cluster_of_its_own_at_once(street: Street) -> 
     street[1].start(street.listed(1))
     assert street[1].formed().founders == founders(street, 1)
     assert street[1].saved == [street[1].formed()]
+
+
+class _FullAtFirst(list[Identity]):
+    """What was saved; the first try found no room."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def append(self, identity: Identity) -> None:
+        self.tries += 1
+        if self.tries == 1:
+            raise DiskFull("no room")
+        super().append(identity)
+
+
+def test_a_founder_whose_disk_is_full_tries_again(street: Street) -> None:
+    street[1].saved = full = _FullAtFirst()
+    street[1].start(street.listed(1))
+    assert street[1].formed().founders == founders(street, 1)
+    assert (full.tries, full) == (2, [street[1].formed()])
 
 
 def test_three_blank_members_with_the_same_list_found_a_cluster_and_write_down_the_same_founders(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,16 @@ from raft.errors import DiskFailed, DiskFull, Unavailable
 from raft.flusher import PROPOSE_BYTES_MAX
 from raft.forwarding import NO_ROOM_S
 from raft.identity import IDENTITY_NAME, load_or_create, save
-from raft.messages import AppendEntries, AppendEntriesReply, Entry, HardState, Kind, ProposalId, ProposeReply
+from raft.messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Entry,
+    HardState,
+    Kind,
+    ProposalId,
+    ProposeReply,
+    ReadIndexReply,
+)
 from raft.node import Node, Role
 from raft.reserve import (
     FILES,
@@ -140,6 +150,31 @@ def test_a_start_on_a_full_disk_gives_the_reserve_up_first(tmp_path: Path) -> No
     identity = load_or_create(disk, tmp_path, 1)
     Storage.open(disk, tmp_path).close()
     assert load_or_create(disk, tmp_path, 1).boot > identity.boot
+
+
+class QuotaDisk(SmallDisk):
+    """A disk whose file system does not tell how much this user may write."""
+
+    def free_bytes(self, path: Path) -> int:
+        return 100 * MIB
+
+
+def test_a_start_finds_out_a_quota_that_the_file_system_does_not_tell(tmp_path: Path) -> None:
+    disk = QuotaDisk(3 * MIB)
+    Reserve(disk, tmp_path).make()
+    room, disk.room = disk.room, 0
+    again = Reserve(disk, tmp_path)
+    again.prepare_start()
+    assert (disk.room, held_in(disk, tmp_path)) == (3 * MIB - room, [])
+    assert "no room" in again.why_full
+
+
+def test_a_start_with_room_leaves_the_reserve_as_it_is_and_nothing_else(tmp_path: Path) -> None:
+    disk = SmallDisk(3 * MIB)
+    Reserve(disk, tmp_path).make()
+    before, room = sorted(os.listdir(tmp_path)), disk.room
+    Reserve(disk, tmp_path).prepare_start()
+    assert (sorted(os.listdir(tmp_path)), disk.room) == (before, room)
 
 
 def test_a_lock_is_held_though_the_disk_has_no_room_for_its_owner(
@@ -419,6 +454,16 @@ def test_where_the_leader_says_that_no_majority_has_room_posts_are_refused_and_d
     assert desk.sent() == [[b'"post"', b'"delete"'], [b'"delete"']]
     desk.forwarder._no_room_until_s -= NO_ROOM_S
     assert desk.propose(b'"post"') == []
+
+
+def test_a_read_at_a_full_follower_that_lacks_what_it_asks_for_is_refused_at_once(desk: Desk) -> None:
+    desk.flusher.full = True
+    desk.door.log = SimpleNamespace(last_index=6)  # type: ignore[attr-defined]
+    told: list[object] = []
+    desk.forwarder.read(told.append)
+    desk.reads_to_leader.answers.put(ReadIndexReply(7))
+    desk.turn()
+    assert kinds(told) == [Unavailable]
 
 
 def test_a_deletion_that_the_leader_has_no_room_for_is_refused(desk: Desk) -> None:

@@ -8,11 +8,13 @@ from queue import SimpleQueue
 
 import pytest
 
-from raft.errors import ChangeRefused, OutcomeUnknown, RefusedPeer, StartRefused, Unavailable
-from raft.identity import Founder
+from raft.disk import RealDisk
+from raft.errors import ChangeRefused, DiskFull, OutcomeUnknown, RefusedPeer, StartRefused, Unavailable
+from raft.identity import IDENTITY_NAME, Founder, Identity, decode
 from raft.membership import AddMember, PlanPromotion, RemoveMember
 from raft.messages import ProposalId, Propose, ProposeReply, Sender
 from raft.node import Node, Settings
+from raft.reserve import Reserve
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded
 
@@ -598,3 +600,70 @@ def test_a_member_that_stops_under_load_stops_cleanly_and_its_log_is_sound(stree
         ended.set()
         for writer in writers:
             writer.join(DEADLINE_S)
+
+
+# A full disk
+
+
+class _NoReserve(Reserve):
+    """A reserve that was given up, on a disk that takes nothing more."""
+
+    def room_bytes(self) -> int | None:
+        return 0 if self.why_full else None
+
+
+def _fill(house: House) -> _NoReserve:
+    """Have the disk of a member be full, as its engine sees it."""
+    reserve = _NoReserve(RealDisk(), house.path)
+    reserve.why_full = "the disk is full"
+    house.member._driver.flusher._reserve = reserve
+    house.member._room_looked()
+    return reserve
+
+
+def test_a_full_follower_counts_as_out_of_contact_once_it_lacks_something_and_catches_up_when_it_has_room(
+    street: Street,
+) -> None:
+    full, other = street.followers()
+    reserve = _fill(full)
+    assert isinstance(other.result_of(b'"beyond"'), int)
+    wait_until(lambda: full.member.contact_age_s() > 0.5, DEADLINE_S, "it counts as out of contact")
+    assert isinstance(full.result_of(b'"here"'), Unavailable)
+    assert isinstance(full.read(), Unavailable)
+    assert b'"beyond"' not in full.memory.commands
+    reserve.why_full = ""
+    full.member._room_looked()
+    street.wait_until_all_have({b'"beyond"'})
+    wait_until(lambda: full.member.contact_age_s() < 0.5, DEADLINE_S, "it is in contact")
+    assert isinstance(full.result_of(b'"again"'), int)
+
+
+def test_where_no_majority_has_room_every_member_says_so_and_takes_what_frees_space(street: Street) -> None:
+    leader, (one, other) = street.leader(), street.followers()
+    for house in (one, other):
+        house.member._driver.flusher._reserve = reserve = _NoReserve(RealDisk(), house.path)
+        reserve.why_full = "the disk is full"
+        reserve.room_bytes = lambda: 10_000  # type: ignore[method-assign]
+        house.member._room_looked()
+    for house in (leader, one, other):
+        house.member._forwarder._frees = house.member._driver._frees = lambda command: command == b'"delete"'
+        house.member._driver.flusher._frees = house.member._driver._frees
+    wait_until(lambda: isinstance(leader.result_of(b'"post"'), DiskFull), DEADLINE_S, "the leader has heard of it")
+    assert isinstance(one.result_of(b'"post"'), DiskFull)
+    for house in (leader, one):
+        assert isinstance(house.result_of(b'"delete"'), int)
+
+
+def test_an_identity_that_cannot_be_saved_on_a_full_disk_is_saved_once_there_is_room(street: Street) -> None:
+    member, before = street[1].member, (street[1].path / IDENTITY_NAME).read_bytes()
+
+    def fail(identity: Identity) -> None:
+        raise DiskFull("no room")
+
+    save, member._save_identity = member._save_identity, fail
+    member._change_identity(generation="ab")
+    assert member._identity.generation == "ab"
+    assert (street[1].path / IDENTITY_NAME).read_bytes() == before
+    member._save_identity = save
+    member._room_looked()
+    assert decode((street[1].path / IDENTITY_NAME).read_bytes()).generation == "ab"
