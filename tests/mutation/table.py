@@ -21,6 +21,7 @@ from raft.sessions import Sessions
 from raft.storage import Storage
 from tests.mutation.missed import MISSED
 from tests.mutation.mutant import mutant
+from tests.mutation.older_copies import OLDER_COPIES
 
 ELECTIONS = (
     mutant(
@@ -721,4 +722,4 @@ FULL_DISKS = (
 SIMULATED = (
     *ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *ACCOUNTS, *CLOCKS, *FULL_DISKS,
 )  # fmt: skip
-MUTANTS = (*SIMULATED, *MISSED)
+MUTANTS = (*SIMULATED, *OLDER_COPIES, *MISSED)

@@ -79,6 +79,18 @@ class SimulatedDisk:
             self._tear(content)
         self._names, self._durable, self._changes = names, dict(names), []
 
+    def image(self) -> dict[str, bytes] | None:
+        """What a snapshot of the volume has: all that is on the platter.  None where a part of that is lost."""
+        if any(content.lost for content in self._durable.values()):
+            return None
+        return {name: bytes(content.data[: content.synced]) for name, content in self._durable.items()}
+
+    def roll_back(self, image: dict[str, bytes]) -> None:
+        """The volume is as it was when the image was made."""
+        self._names = {name: _Content(bytearray(data), len(data)) for name, data in image.items()}
+        self._durable, self._changes = dict(self._names), []
+        self._newest_log = max((name for name in image if sequence_of(name)), key=sequence_of, default="")
+
     def revive(self) -> None:
         """Another process may use the disk."""
         self.dead, self.fuse = False, -1

@@ -5,8 +5,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raft.admission import check_sender
+from raft.boots import is_of_older_copy
 from raft.door import configurations
-from raft.errors import DiskFull, InvalidMessage, NotLeader, Overloaded, RefusedPeer, Unavailable
+from raft.errors import (
+    DiskFull,
+    Diverged,
+    InvalidMessage,
+    NotLeader,
+    OlderCopy,
+    Overloaded,
+    RefusedPeer,
+    Unavailable,
+)
 from raft.messages import (
     Hello,
     HelloReply,
@@ -17,6 +27,7 @@ from raft.messages import (
     ProposeReply,
     ReadIndex,
     ReadIndexReply,
+    RecordedBoot,
     Reply,
     Request,
     Sender,
@@ -57,7 +68,14 @@ class Endpoint:
         try:
             check_sender(sender, process.sender.cluster_id, *configurations(process.node))
         except RefusedPeer as error:
+            if isinstance(error, OlderCopy):
+                process.world.invariants.refused_as_older(sender)
             respond(error)
+            return
+        process.world.invariants.believed(process.node, sender)
+        if isinstance(call, RecordedBoot):
+            if is_of_older_copy(process.sender.boots, call.boot):
+                process.end_older(f"member {call.source} says so")
             return
         if isinstance(call, Notice):
             respond(NoticeReply(process.wall_us))
@@ -75,6 +93,9 @@ class Endpoint:
                     self._install(replace(call, request=request))
                 else:
                     process.enter(process.node.step, replace(call, request=request))
+            except Diverged as error:
+                respond(RefusedPeer("diverged", str(error)))
+                process.end_older(str(error))
             except InvalidMessage as error:
                 raise Violation("believable", f"member {process.id} does not believe {call}: {error}") from error
 

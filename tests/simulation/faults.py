@@ -321,6 +321,16 @@ class Faults:
         world.crash(victim.running, power=False, down_ms=0)
         self.tend()
 
+    @property
+    def is_replacing(self) -> bool:
+        """Whether a disk is lost, or as good as lost, and its member not replaced yet."""
+        return bool(self._replaced)
+
+    def replace_later(self, id: int, after_ms: float) -> None:
+        """The operator replaces this member after a while; until then no other disk is lost."""
+        self._replaced = id
+        self._world.schedule.after(after_ms, self.tend)
+
     def tend(self) -> None:
         """The operator's part: have the lost member removed, and another one in its place."""
         leader = self._leader()

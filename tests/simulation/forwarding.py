@@ -10,10 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chat.commands import frees_space
-from raft.errors import DiskFull, NotLeader, Overloaded, RaftError, Unavailable
+from raft.admission import check_sender
+from raft.door import configurations
+from raft.errors import DiskFull, NotLeader, OlderCopy, Overloaded, RaftError, RefusedPeer, Unavailable
 from raft.messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply
 from raft.node import Ready
 from raft.proposals import Proposals, Waiting
+from raft.wire import Answer
 from tests.simulation.network import Answered, Ask
 
 if TYPE_CHECKING:
@@ -113,7 +116,7 @@ class Forwarding:
             return
 
         def done(answered: Answered) -> None:
-            reply = answered[1]
+            reply = self._believed(answered)
             if not isinstance(reply, ProposeReply):
                 failed()
                 return
@@ -162,7 +165,7 @@ class Forwarding:
     def _read_there(self, batch: list[Read], leader_id: int) -> None:
         def done(answered: Answered) -> None:
             self._reading = None
-            reply = answered[1]
+            reply = self._believed(answered)
             if isinstance(reply, ReadIndexReply) and reply.index:
                 self._reads.append((reply.index, batch))
                 self.answer_reads()
@@ -176,6 +179,19 @@ class Forwarding:
 
         call = ReadIndex(self._process.id, leader_id, self._process.node.current_term)
         self._reading = self._process.world.network.ask(self._process, call, self._call_timeout_ms, done, failed)
+
+    def _believed(self, answered: Answered) -> Answer | RefusedPeer:
+        """The answer, unless who gave it is refused here."""
+        process, (sender, reply) = self._process, answered
+        try:
+            check_sender(sender, process.sender.cluster_id, *configurations(process.node))
+        except OlderCopy as error:
+            process.world.invariants.refused_as_older(sender)
+            return error
+        except RefusedPeer as error:
+            return error
+        process.world.invariants.believed(process.node, sender)
+        return reply
 
     # What the Ready brings
 

@@ -26,6 +26,8 @@ what is new in it.  The names, and what each says:
   given again
 - single use: a ticket is redeemed once
 - readable: what the state shows is in the log
+- older copies: who holds the record of a start counts nothing of a disk that lacks it; no other member is refused or
+  ended for that, and a record never falls
 - believable: no member refuses what a correct one sent, and no program error ends a process
 
 The clients' side, linearizable, is in `clients.py`, and progress in `world.py`.
@@ -51,8 +53,9 @@ from raft.messages import (
     ProposalId,
     RequestVote,
     RequestVoteReply,
+    Sender,
 )
-from raft.node import Ready, Role
+from raft.node import Node, Ready, Role
 
 if TYPE_CHECKING:
     from tests.simulation.clients import History
@@ -103,6 +106,9 @@ class Invariants:
 
     def sent(self, machine: "Machine", message: Message, *, after_write: bool) -> None:
         """Before it leaves.  `after_write`: it waited for a write, which is through."""
+        if machine.older is not None:
+            self._require_heartbeat_fits(machine, message)
+            return  # it has forgotten what it said: what matters is who counts it
         if isinstance(message, AppendEntriesReply | InstallSnapshotReply):
             self._require_term_durable(machine, message.term)
             # What was written for an earlier term's leader may be taken back by the next write, for a later leader.
@@ -119,6 +125,39 @@ class Invariants:
                 self._require_vote(machine, message.term, message.target)
             elif not message.vote_granted:
                 self._require_term_durable(machine, message.term)
+
+    # Older copies
+
+    def _require_heartbeat_fits(self, machine: "Machine", message: Message) -> None:
+        """A leader's heartbeat goes to what the member acknowledged to it."""
+        if isinstance(message, AppendEntriesReply) and message.heartbeat and not message.success:
+            require(
+                message.match_index <= len(machine.log),
+                "older copies",
+                f"member {machine.id} goes on with a log that lacks index {message.match_index}, which it acknowledged",
+            )
+
+    def believed(self, judge: Node, sender: Sender) -> None:
+        """`judge` takes in what this sender says."""
+        older, member = self._machines[sender.id].older, judge.configuration.members.get(sender.id)
+        if older is None or member is None or not sender.boots or sender.boots[-1] not in older.boots:
+            return
+        if member.boot in older.lost_boots:
+            lacks = f"member {judge.id} counts what member {sender.id} says, whose disk lacks start {member.boot}"
+            raise Violation("older copies", lacks)
+
+    def refused_as_older(self, sender: Sender) -> None:
+        """A member refuses this sender.  A late message of an earlier start may be taken for an older copy's."""
+        machine = self._machines[sender.id]
+        if machine.older is not None and sender.boots[-1] in machine.older.boots:
+            self._counts["older copies refused"] += 1
+        elif sender.boots[-1] == machine.boots[-1] and machine.process is not None:
+            raise Violation("older copies", f"member {sender.id} is refused, and is none")
+
+    def ended_as_older(self, machine: "Machine", why: str) -> None:
+        """A member ends for being one."""
+        if machine.older is None:
+            raise Violation("older copies", f"member {machine.id} ends for being one, and is none: {why}")
 
     def _require_term_durable(self, machine: "Machine", term: int) -> None:
         if term > machine.hard_state.current_term:
@@ -193,6 +232,11 @@ class Invariants:
         changes = [entry.index for entry in machine.configurations if entry.index > node.commit_index]
         require(len(changes) <= 1, name, f"{changes} are under way at leader {machine.id}")
         settled = node.commit_index and log[node.commit_index - 1].term == node.current_term
+        before = decode_configuration(machine.configurations[-2].body) if len(machine.configurations) > 1 else None
+        for id, member in node.configuration.members.items():
+            known = before.members.get(id) if before is not None else None
+            fell = known is not None and member.boot < known.boot
+            require(not fell, "older copies", f"the record of member {id} falls to {member.boot}")
         require(settled, name, f"leader {machine.id} begins {changes} with nothing of its own term committed")
 
     def _check_commit(self, machine: "Machine") -> None:
@@ -205,9 +249,7 @@ class Invariants:
                 if self.committed[index - 1].record != entry.record:
                     raise Violation("state machine safety", f"member {machine.id} commits another entry {index}")
                 continue
-            held = [
-                m.id for m in self._machines.values() if m.promised >= index and m.log[index - 1].term == entry.term
-            ]
+            held = [m.id for m in self._machines.values() if m.holds(index, entry.term)]
             if not any(c.is_majority(held) for c in (node.configuration, node.committed_configuration)):
                 raise Violation("committed on a majority", f"entry {index} is on the disks of {held} only")
             if self.committed and entry.time < self.committed[-1].time and entry.kind is not Kind.CLOCK:

@@ -107,7 +107,9 @@ class Housekeeping:
         """What the child does, at once."""
         process, world, disk = self._process, self._process.world, self._process.machine.disk
         self._busy = False
-        if process.machine.wiped or (not process.alive and world.rng.random() < 0.5):
+        if process.machine.wiped or (process.machine.older is not None and not process.alive):
+            return
+        if not process.alive and world.rng.random() < 0.5:
             return  # it has seen that its parent is gone; otherwise it is too late for that
         disk.failed, child_dies = False, world.rng.random() < CHILD_DIES
         if child_dies:

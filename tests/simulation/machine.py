@@ -5,7 +5,7 @@ which writes were through, and every start is held against it.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -48,6 +48,9 @@ class Machine:
         self.hard_state = HardState()  # on the disk
         self.unsure: list[HardState] = []  # may be on the disk instead: a crash came while it was written
         self.compared = 0  # up to where its committed entries were compared
+        self.boots: list[int] = []  # of all its starts
+        self.boots_rng: Random | None = None  # where they are drawn at random
+        self.older: Older | None = None  # once its disk was rolled back
         self.sync_ms = -1.0  # how long each sync takes now; -1: as usual
         self._counts = counts
 
@@ -81,6 +84,13 @@ class Machine:
         return (self.promised >= index and self.log[index - 1].term == term) or (
             old is not None and old.promised >= index and old.log[index - 1].term == term
         )
+
+    def holds(self, index: int, term: int) -> bool:
+        """Whether that entry is there, or was until the disk was rolled back: that it was may still be on its way."""
+        lost = self.older
+        if lost is not None and len(lost.log) >= index and lost.log[index - 1].term == term:
+            return True
+        return self.promised >= index and self.log[index - 1].term == term
 
     @property
     def held(self) -> int:
@@ -125,8 +135,26 @@ class Machine:
             if sequence >= old.replaced_by:
                 self.replaced = None
 
+    def note_boot(self, boot: int) -> None:
+        """A process has drawn this number for its start."""
+        self.boots.append(boot)
+        if self.older is not None:
+            self.older.boots.add(boot)
+
+    def roll_back(self, image: "Image") -> None:
+        """The disk is as it was at that moment; what it held since is remembered here only."""
+        self.disk.roll_back(image.names)
+        old = self.replaced
+        held = self.log[: self.promised] if old is None or self.promised >= old.promised else old.log[: old.promised]
+        self.older = Older(set(self.boots[image.boots :]), held, image.boots == len(self.boots))
+        self.log, self.written_by, self.configurations, self.promised, self.replaced = [], [], [], 0, None
+
     def note_start(self, hard_state: HardState, found: list[Entry], base_index: int) -> None:
         """A start found these, those up to `base_index` in a snapshot: at least what was promised."""
+        if self.older is not None and not self.older.started:
+            self.older.started = True
+            self._take_found(hard_state, found)
+            return
         known = [(known.current_term, known.voted_for) for known in [self.hard_state, *self.unsure]]
         if (hard_state.current_term, hard_state.voted_for) not in known:
             said = f"member {self.id} had {self.hard_state} on its disk and starts with {hard_state}"
@@ -140,11 +168,34 @@ class Machine:
                 if old is not None and index < base_index:
                     continue  # of another leader's, never committed
                 raise Violation("nothing durable is lost", f"member {self.id} starts without entry {index + 1}")
+        self._take_found(hard_state, found)
+
+    def _take_found(self, hard_state: HardState, found: list[Entry]) -> None:
         self._counts["restarts"] += 1
         self.hard_state, self.unsure, self.replaced = hard_state, [], None
         self.log, self.promised, self.compared = found, len(found), 0
         self.configurations = configurations_in(found)
         self.written_by = [0] * len(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A disk at one moment of it."""
+
+    names: dict[str, bytes]
+    boots: int  # how many starts there were
+    hard_state: HardState
+
+
+@dataclass(slots=True)
+class Older:
+    """What is true of a machine whose disk was rolled back, whoever has found that out."""
+
+    lost_boots: set[int]  # of the starts that the disk does not know of
+    log: list[Entry]  # what it held
+    within_start: bool  # no start was lost, only what came after it
+    boots: set[int] = field(default_factory=set)  # of the starts since
+    started: bool = False
 
 
 @dataclass(slots=True)

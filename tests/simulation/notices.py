@@ -3,6 +3,9 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from raft.admission import check_sender
+from raft.door import configurations
+from raft.errors import OlderCopy, RefusedPeer
 from raft.messages import Notice, NoticeReply
 from tests.simulation.network import Answered
 from tests.simulation.truth import ANSWER_SIMULATED_S
@@ -32,7 +35,16 @@ class Notices:
                 process.world.network.ask(process, Notice(process.id, member, b""), TIMEOUT_MS, done, _nothing)
 
     def _heard(self, member: int, asked_s: float, answered: Answered) -> None:
-        process, reply = self._process, answered[1]
+        process, (sender, reply) = self._process, answered
+        try:
+            check_sender(sender, process.sender.cluster_id, *configurations(process.node))
+        except OlderCopy as error:
+            process.peers.tell_older(sender, error)
+            return
+        except RefusedPeer:
+            return
+        if isinstance(reply, RefusedPeer):
+            process.peers.take_refusal(member, reply)
         if isinstance(reply, NoticeReply):
             process.clocks.heard(member, reply.time, asked_s)
             if process.now_s - asked_s <= ANSWER_SIMULATED_S:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from raft.admission import check_sender, cluster_named_by
-from raft.errors import InvalidMessage, RefusedPeer
+from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
 from raft.lookout import SILENT_TIMEOUTS
 from raft.messages import (
     AppendEntries,
@@ -14,6 +14,7 @@ from raft.messages import (
     HelloReply,
     InstallSnapshot,
     Message,
+    RecordedBoot,
     Reply,
     Request,
     Sender,
@@ -104,23 +105,40 @@ class Peers:
         if isinstance(reply, RefusedPeer):
             if reply.code == "removed" and sender.cluster_id == self._process.sender.cluster_id:
                 self._process.world.removed(self._process)
+            self.take_refusal(member, reply)
             return False
         assert isinstance(reply, Reply) and reply.source == member
 
         def take(reply: Message) -> None:
             node = self._process.node
             check_sender(sender, self._process.sender.cluster_id, node.committed_configuration, node.configuration)
+            self._process.world.invariants.believed(node, sender)
             node.identified(member, sender.incarnation, sender.advertise, sender.level, max(sender.boots, default=0))
             self._process.node.step(reply)
 
         try:
             self._process.enter(take, reply)
+        except OlderCopy as error:
+            self.tell_older(sender, error)
+            return False
         except RefusedPeer:
             return False
         except InvalidMessage as error:
             raise Violation("believable", f"member {self._process.id} does not believe {reply}: {error}") from error
         self._heard(sender)
         return True
+
+    def take_refusal(self, member: int, refusal: RefusedPeer) -> None:
+        """It may be told that it runs on an older copy."""
+        if refusal.code == "older_copy" and self._process.alive:
+            self._process.end_older(f"member {member} says so")
+
+    def tell_older(self, sender: Sender, error: OlderCopy) -> None:
+        """A member that answered is refused, and told so."""
+        process = self._process
+        process.world.invariants.refused_as_older(sender)
+        told = RecordedBoot(process.id, error.member, error.boot)
+        process.world.network.ask(process, told, self._timeout_ms, lambda answered: None, _nothing)
 
     def _heard(self, sender: Sender) -> None:
         process = self._process

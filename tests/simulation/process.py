@@ -19,6 +19,7 @@ from chat.commands.cluster import Expire
 from chat.history import Page
 from chat.rendered import read_posts
 from chat.state.machine import ChatState
+from raft.boots import is_of_older_copy, since_recorded
 from raft.clocks import Clocks, follow_leap, settle
 from raft.errors import (
     ChangeRefused,
@@ -28,7 +29,7 @@ from raft.errors import (
     RaftError,
     StartRefused,
 )
-from raft.identity import load_or_create, save
+from raft.identity import INCARNATION_BYTES, load_or_create, save
 from raft.member import make_node
 from raft.membership import Configuration, decode_configuration
 from raft.messages import (
@@ -101,7 +102,8 @@ class Process:
     def _boot(self) -> None:
         machine, scenario, disk = self.machine, self.world.scenario, self.machine.disk
         rng = Random(machine.rng.getrandbits(64))
-        identity = load_or_create(disk, DIRECTORY, self.id, lambda size: incarnation(self.id, size))
+        identity = load_or_create(disk, DIRECTORY, self.id, self._random_bytes)
+        machine.note_boot(identity.boot)
         self.storage = Storage.open(
             disk,
             DIRECTORY,
@@ -120,14 +122,21 @@ class Process:
         machine.note_start(recovered.hard_state, found, base.index if base else 0)
         self.world.counts["torn tails cut"] += len(recovered.reports)
         self._identity = identity
-        self.sender = Sender(self.id, identity.incarnation, identity.cluster_id, f"http://client-{self.id}", LEVEL)
+        boots = identity.boots if scenario.records_starts else ()
+        client_url = f"http://client-{self.id}"
+        self.sender = Sender(self.id, identity.incarnation, identity.cluster_id, client_url, LEVEL, boots)
         self.node = make_node(identity, recovered, scenario.settings, rng)
+
+    def _random_bytes(self, size: int) -> bytes:
+        rng = self.machine.boots_rng
+        return incarnation(self.id, size) if rng is None or size == INCARNATION_BYTES else rng.randbytes(size)
 
     def start(self) -> None:
         """Take part from now on."""
         self.world.invariants.check_configuration(self.machine)
         own = self.sender
-        self.enter(self.node.identified, self.id, own.incarnation, own.advertise, own.level)
+        boot = max(own.boots, default=0)
+        self.enter(self.node.identified, self.id, own.incarnation, own.advertise, own.level, boot)
         self.schedule(self.world.rng.random() * self.world.scenario.tick_ms, self._tick)
         if self.machine.disk.is_full:
             self.tell_room()
@@ -390,6 +399,26 @@ class Process:
             self._keep_identity()
         if self.id in configuration.removed:
             self.world.removed(self)
+        else:
+            self._follow_recorded_boot(configuration)
+
+    def _follow_recorded_boot(self, configuration: Configuration) -> None:
+        own = configuration.members.get(self.id)
+        if own is None or not own.boot:
+            return
+        if is_of_older_copy(self.sender.boots, own.boot):
+            self.end_older("its own log says so")
+        elif (boots := since_recorded(self.sender.boots, own.boot)) != self.sender.boots:
+            self._identity = replace(self._identity, boots=boots)
+            self._keep_identity()
+            self.sender = replace(self.sender, boots=boots)
+
+    def end_older(self, why: str) -> None:
+        """It was told, or has found out, that it runs on an older copy: it ends, and never starts again."""
+        self.world.invariants.ended_as_older(self.machine, why)
+        self._identity = replace(self._identity, refused=why)
+        self._keep_identity()
+        self.world.ended_as_older(self, why)
 
     def _keep_identity(self) -> None:
         """Save it, on a full disk at a later tick."""

@@ -53,6 +53,7 @@ class Scenario:
     clocks: str  # "right"; "few" founders have wrong ones, fewer than half; "wild": any may
     # what becomes of posts
     changing: float  # how much of what clients do is to edit, delete and react
+    records_starts: bool  # programs say their boots; and disks are rolled back
 
 
 CALM = (("transfer", 1), ("add", 1), ("kill", 1), ("compact", 2), ("checkpoint", 1))
@@ -63,6 +64,7 @@ FAULTS = (
     ("transfer", 4), ("add", 3), ("remove", 2), ("replace", 2), ("wipe", 1), ("revive", 1),
     ("compact", 6), ("checkpoint", 3), ("oversleep", 2),
 )  # fmt: skip
+RECORDS_STARTS = 0.4  # of the seeds with three members or more
 
 
 def draw(seed: int) -> Scenario:
@@ -75,6 +77,7 @@ def draw(seed: int) -> Scenario:
     faults = {"calm": list(CALM), "some": some, "storm": list(FAULTS)}[kind]
     rough = {"calm": 0, "some": rng.choice([0, 0, 1, 2]), "storm": 3}[kind]
     tame = rng.random() < 0.5
+    apart = Random(f"{seed} older copies")  # drawn apart: what came later changes no other seed
     return Scenario(
         size=size,
         settings=Settings(
@@ -111,4 +114,5 @@ def draw(seed: int) -> Scenario:
         whims=rng.choice([0.02, 0.1]),
         login=rng.random() < 0.3,
         clocks=rng.choice(["right", "few", "few", "wild"]),
+        records_starts=size >= 3 and apart.random() < RECORDS_STARTS,
     )

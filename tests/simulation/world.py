@@ -22,9 +22,10 @@ from tests.simulation.clients import Client, History
 from tests.simulation.disk import Died
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import Invariants, Violation
-from tests.simulation.machine import Machine
+from tests.simulation.machine import Image, Machine
 from tests.simulation.network import Network
 from tests.simulation.process import Process, incarnation
+from tests.simulation.rolling_back import RollBacks
 from tests.simulation.scenario import Scenario, draw
 from tests.simulation.schedule import Schedule
 from tests.simulation.truth import ANSWER_SIMULATED_S, HOLD_SIMULATED_S, OFF_SIMULATED_S, Truth
@@ -99,6 +100,7 @@ class World:
             for id in range(1, scenario.size + 1)
         }
         self._faults = Faults(self, self._rng())
+        self._roll_backs = RollBacks(self, self._faults)
         self._clients = [Client(id, self, self._rng()) for id in range(1, scenario.clients + 1)]
 
     def _rng(self) -> Random:
@@ -124,10 +126,13 @@ class World:
         for id in self._founders:
             self._install(id)
         self._faults.start()
+        if self.scenario.records_starts:
+            self._roll_backs.start()
         for client in self._clients:
             client.start()
         self.schedule.run(self.scenario.active_ms)
         self._faults.stop()
+        self._roll_backs.stop()
         self.trace("everything is mended")
         self._must_serve()
         self._must_agree()
@@ -188,6 +193,8 @@ class World:
     def _install(self, id: int) -> None:
         self.next_id = max(self.next_id, id + 1)
         machine = self.machines[id] = Machine(id, self._rng(), self.scenario.page_bytes, self.counts)
+        if self.scenario.records_starts:
+            machine.boots_rng = Random(f"{self.seed} boots of {id}")
         if id in self.truth.liars:
             machine.wall_skew_us = machine.rng.choice([-1, 1]) * machine.rng.choice([5, 3_600]) * 1_000_000
         self.restart(self.machines[id])
@@ -220,6 +227,9 @@ class World:
         try:
             process = Process(machine, self)
         except (DiskFailed, DiskFull, StartRefused) as error:
+            if machine.older is not None and "is an older copy" in str(error):
+                machine.wiped = True
+                return
             self._require_a_reason(machine, error)
             self.schedule.after(50, self.restart, machine)
             return
@@ -269,6 +279,22 @@ class World:
         process.machine.removed = True
         process.kill()
         self._down(process, power=False)
+
+    def ended_as_older(self, process: Process, why: str) -> None:
+        """It runs on an older copy, and ends for good."""
+        self.trace(f"{process.id} ends as an older copy: {why}")
+        self.counts["older copies ended"] += 1
+        process.kill()
+        self._down(process, power=False)
+
+    def roll_back(self, process: Process, image: Image, down_ms: float) -> None:
+        """Its machine goes down, and comes back with the disk of an earlier moment."""
+        self.trace(f"{process.id} is rolled back")
+        self.counts["disks rolled back"] += 1
+        process.kill()
+        self._down(process, power=True)
+        process.machine.roll_back(image)
+        self.schedule.after(down_ms, self.restart, process.machine)
 
     def _down(self, process: Process, power: bool) -> None:
         machine = process.machine
