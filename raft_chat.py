@@ -30,7 +30,7 @@ from chat import base_path, proxies
 from chat.announcing import Announcer
 from chat.app import create_app, never_waits
 from chat.auth import OPERATOR, SETUP, new_secret
-from chat.cli import auth, clock, operator_file, user
+from chat.cli import auth, clock, operator_file, send, tail, user
 from chat.cli.log_lines import LineFormatter
 from chat.cli.operator_file import OperatorFile
 from chat.cli.options import OptionRefused, Options, read_options
@@ -82,7 +82,7 @@ PROGRESS_S = 1.0
 LISTEN_LOOK_S = 0.05
 GARBAGE = (20_000, 50, 100)  # thresholds of the collector: hardly anything here is a cycle, and looking costs 8 %
 REWRITE = "rewrite-log"  # the sub-command of the node's own child
-SUB_COMMANDS = {"user": user.main, "auth": auth.main, "clock": clock.main}
+SUB_COMMANDS = {"user": user.main, "auth": auth.main, "clock": clock.main, "send": send.main, "tail": tail.main}
 
 
 class _Stopped(Exception):
@@ -397,8 +397,11 @@ def _run(arguments: Sequence[str]) -> int:
         return rewrite(arguments[1:], ChatState)
     try:
         if arguments and arguments[0] in SUB_COMMANDS:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # Ctrl-C ends it
-            return SUB_COMMANDS[arguments[0]](arguments[1:], os.environ)
+            try:
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # Ctrl-C ends it
+                return SUB_COMMANDS[arguments[0]](arguments[1:], os.environ)
+            except KeyboardInterrupt:
+                return 128 + signal.SIGINT  # as a shell tells of it
         options = read_options(arguments, os.environ)
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(LineFormatter())

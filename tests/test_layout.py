@@ -110,6 +110,7 @@ FLOORS = (
     ("chat.app",),
     ("chat.cli.log_lines", "chat.cli.operator_file", "chat.cli.options"),
     ("chat.cli.client",),
+    ("chat.cli.node_socket",),
     ("chat.cli.*",),
     ("chat", "chat.state", "chat.routes", "chat.cli", "static"),
     ("raft_chat",),
