@@ -20,7 +20,6 @@ from chat.cli.node_socket import TRY_S, Disconnected, Frame, NodeSocket, add_nod
 LINES_DEFAULT, LINES_MAX = 10, 100  # a page of history
 PAGE = 100  # messages asked for at once
 TEMPORARY_PAUSE_S = 0.5  # before the next node is asked what this one could not do
-_HISTORY = "history"  # by which the answer is known
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -59,7 +58,8 @@ class _Tail:
         self._follow: bool = not given.no_follow
         self._last: int | None = given.since  # the Id of the last message shown or passed over; None: not known yet
         self._newest = 0  # the highest Id heard of
-        self._asking = False  # for history, and not answered yet
+        self._asked = 0  # how often history was asked for; an answer to an earlier question is passed over
+        self._asking = False  # and not answered yet
         self._cursor: object = None
         self._done = False
 
@@ -90,8 +90,12 @@ class _Tail:
         if self._asking:
             return
         which = {"Limit": max(self._lines, 1)} if self._last is None else {"After": self._last, "Limit": PAGE}
-        self._socket.send({"Action": "history", "RoomName": self._room, "ClientId": _HISTORY, **which})
+        self._asked += 1
         self._asking = True
+        self._socket.send({"Action": "history", "RoomName": self._room, "ClientId": self._question(), **which})
+
+    def _question(self) -> str:
+        return f"history-{self._asked}"
 
     def _take(self, frame: Frame) -> None:
         self._cursor = frame.get("Cursor", self._cursor)
@@ -102,9 +106,10 @@ class _Tail:
                     self._show(post)
                 elif self._last is None or id > self._last:
                     self._ask()
-            case {"History": {"Last": int(last), "Newest": int(newest), "Posts": list(posts)}}:
-                self._asking = False
-                self._take_history(posts, last, newest)
+            case {"History": {"ClientId": id, "Last": int(last), "Newest": int(newest), "Posts": list(posts)}}:
+                if id == self._question():
+                    self._asking = False
+                    self._take_history(posts, last, newest)
             case {"Hello": {"Cursor": cursor, "Nodes": nodes}}:
                 self._cursor = cursor
                 self._socket.meet(nodes)
@@ -112,6 +117,8 @@ class _Tail:
                 self._ask()
             case {"Event": {"Type": "RoomDeleted"}}:
                 _say(f"Room {self._room} was deleted.")
+            case {"Error": {"code": "start_over"}}:
+                self._start_over()
             case {"Error": {"detail": str(detail), "Temporary": bool(temporary)}}:
                 self._asking = False
                 self._take_error(detail, temporary=temporary)
@@ -128,6 +135,12 @@ class _Tail:
             self._ask()
         elif not self._follow:
             self._done = True
+
+    def _start_over(self) -> None:
+        """Show the newest messages of a history that another one has replaced."""
+        _say("The cluster was restored from an older copy. Messages shown above may be lost. Starting over.")
+        self._cursor, self._last = None, None
+        self._subscribe()
 
     def _take_error(self, detail: str, *, temporary: bool) -> None:
         if temporary:

@@ -11,6 +11,7 @@ from typing import IO
 import pytest
 
 from tests.cluster.harness import COMMAND, Cluster, environment
+from tests.cluster.older_copy import take_copy
 from tests.cluster.waiting import wait_until
 
 MESSAGES = 2_000
@@ -27,9 +28,9 @@ def command(*arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess
 
 
 @contextmanager
-def started(*arguments: str, out: IO[bytes]) -> "Iterator[subprocess.Popen[bytes]]":
+def started(*arguments: str, out: IO[bytes], err: IO[bytes] | None = None) -> "Iterator[subprocess.Popen[bytes]]":
     """A command that runs while the block does."""
-    process = subprocess.Popen([*COMMAND, *arguments], stdin=subprocess.PIPE, stdout=out, env=environment())
+    process = subprocess.Popen([*COMMAND, *arguments], stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment())
     try:
         yield process
     finally:
@@ -121,3 +122,25 @@ def test_a_wrong_url_is_refused_in_words() -> None:
     refused = command("tail", "general", "--from", "localhost:12380")
     assert refused.returncode == 1
     assert refused.stderr == b"raft-chat: --from: 'localhost:12380' is not a URL like http://127.0.0.1:12380\n"
+
+
+def test_a_tail_of_a_lost_history_says_so_and_starts_over(tmp_path: Path) -> None:
+    with Cluster(tmp_path, 1) as single:
+        single.start_ready()
+        single.post(1, "general", "kept")
+        put_back = take_copy(single)
+        single.post(1, "general", "lost")
+        shown, said = tmp_path / "shown", tmp_path / "said"
+        url = single.nodes[1].url
+        with (
+            shown.open("wb") as out,
+            said.open("wb") as err,
+            started("tail", "general", "--from", url, out=out, err=err),
+        ):
+            wait_until(lambda: b"lost" in shown.read_bytes(), SHOWN_S, "the message is shown")
+            put_back()
+            single.post(1, "general", "new")
+            wait_until(lambda: b"new" in shown.read_bytes(), SHOWN_S, "the message is shown")
+        texts = [line.rpartition(b": ")[2] for line in shown.read_bytes().splitlines()]
+        assert texts == [b"kept", b"lost", b"kept", b"new"]
+        assert b"The cluster was restored from an older copy." in said.read_bytes()
