@@ -24,13 +24,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from chat import base_path, proxies
 from chat.announcing import Announcer
 from chat.app import create_app, never_waits
 from chat.auth import OPERATOR, SETUP, new_secret
-from chat.cli import auth, clock, operator_file, send, tail, user
+from chat.cli import operator_file
 from chat.cli.log_lines import LineFormatter
 from chat.cli.operator_file import OperatorFile
 from chat.cli.options import OptionRefused, Options, read_options
@@ -82,7 +83,7 @@ PROGRESS_S = 1.0
 LISTEN_LOOK_S = 0.05
 GARBAGE = (20_000, 50, 100)  # thresholds of the collector: hardly anything here is a cycle, and looking costs 8 %
 REWRITE = "rewrite-log"  # the sub-command of the node's own child
-SUB_COMMANDS = {"user": user.main, "auth": auth.main, "clock": clock.main, "send": send.main, "tail": tail.main}
+SUB_COMMANDS = ("user", "auth", "clock", "send", "tail")  # modules of chat/cli, which a node does not need
 
 
 class _Stopped(Exception):
@@ -399,7 +400,7 @@ def _run(arguments: Sequence[str]) -> int:
         if arguments and arguments[0] in SUB_COMMANDS:
             try:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # Ctrl-C ends it
-                return SUB_COMMANDS[arguments[0]](arguments[1:], os.environ)
+                return int(import_module(f"chat.cli.{arguments[0]}").main(arguments[1:], os.environ))
             except KeyboardInterrupt:
                 return 128 + signal.SIGINT  # as a shell tells of it
         options = read_options(arguments, os.environ)
