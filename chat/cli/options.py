@@ -20,6 +20,7 @@ from chat.proxies import TrustedProxies
 from raft.membership import MEMBERS_MAX
 
 PREFIX = "RAFT_CHAT_"
+OF_SUB_COMMANDS = ("FROM", "TOKEN")  # in the environment for `send` and `tail`, and nothing to a node
 EVERY_ADDRESS = ("0.0.0.0", "::")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 TIMER_MS_MAX = 60_000
@@ -115,7 +116,8 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     known = {PREFIX + name.upper().replace("-", "_"): name for name in (*_NAMES, "config")}
-    given = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
+    others = {PREFIX + name for name in OF_SUB_COMMANDS}
+    given = {name: value for name, value in environment.items() if name.startswith(PREFIX) and name not in others}
     _refuse_unknown(given, known, "the environment")
     return {known[name]: value for name, value in given.items()}
 

@@ -109,7 +109,12 @@ class Reader:
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=self._directory,
-            env={**environment(), "PATH": f"{self._bin}:{os.environ['PATH']}", "EXAMPLES": str(self._directory)},
+            env={
+                **environment(),
+                "PATH": f"{self._bin}:{os.environ['PATH']}",
+                "EXAMPLES": str(self._directory),
+                "RAFT_CHAT_FROM": self._cluster.nodes[1].url,  # as the usual port is not to be had
+            },
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -419,3 +419,8 @@ def test_no_file_is_a_traceback(file: Path, table: dict[str, str]) -> None:
     text = "".join(f"{name} = {value}\n" for name, value in table.items())
     file.write_bytes(text.encode(errors="surrogatepass"))
     is_options_or_one_line(["--config", str(file)], {})
+
+
+def test_what_the_environment_has_for_sub_commands_does_not_stop_a_node() -> None:
+    environment = {"RAFT_CHAT_FROM": "http://10.0.0.1:12380", "RAFT_CHAT_TOKEN": "rt_x"}
+    assert read_options([], environment) == read_options([], {})
