@@ -1,8 +1,8 @@
 """Which tests run beside each other where there is more than one worker (pytest-xdist, `-n auto --dist loadgroup`).
 
 Those that start nodes, browsers or disks of their own have deadlines that are meant for a machine: at most two of them
-run at a time, those of clusters in one worker, the rest in another.  All others are single processes that compute, and
-fill the cores where those have an end.
+run at a time, those of clusters in one worker, the rest in another, and they begin.  All others are single processes
+that compute, and fill the cores where those have an end.
 
 An example that hypothesis draws may take as long as a busy machine needs for it: how fast something is, is not for it
 to say.
@@ -28,8 +28,15 @@ TESTS = Path(__file__).parent
 OF_MACHINES = frozenset({"benchmarks", "contract", "faults", "page"})
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def _group(item: pytest.Item) -> str:
+    """The group that the test is in; "" for none."""
+    part = item.path.relative_to(TESTS).parts[0]
+    return part if part == "cluster" else "machines" if part in OF_MACHINES else ""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
-        part = item.path.relative_to(TESTS).parts[0]
-        if part == "cluster" or part in OF_MACHINES:
-            item.add_marker(pytest.mark.xdist_group("machines" if part in OF_MACHINES else part))
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    if hasattr(config, "workerinput"):  # with more than one worker the two long groups begin, and the rest fills up
+        items.sort(key=lambda item: not _group(item))
