@@ -1,4 +1,6 @@
-"""A whole room, a post a line: read from the log piece by piece while it is being sent, so that it may be of any size.
+"""A whole room, a post a line, and all that a post ever said.
+
+Both are read from the log piece by piece while they are being sent, so that they may be of any size.
 
 Rules.  What is exported is what the room held when the export began: a post that comes later is not in it, and one
 that goes while the export is under way (retention, a deletion) is left out.  Whose token ends meanwhile, or who is put
@@ -13,7 +15,7 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from time import monotonic, sleep
 
-from chat.history import Page, PageAsk
+from chat.history import Page, PageAsk, render_post
 from chat.limits import KIB
 from chat.problems import unavailable
 from chat.rendered import read_posts
@@ -51,6 +53,45 @@ def _pieces(page_of: Callable[[PageAsk], Page], replica: Replica, newest_id: int
             return
         yield b"\n".join(lines) + b"\n"
         last_id = page.last_id
+
+
+def whole_history(indexes_of: Callable[[], list[int]], replica: Replica, id: int) -> Iterator[bytes]:
+    """All that post `id` ever said as pieces of a JSON array; `indexes_of` finds what says so in the log.
+
+    It is asked before each piece, and raises Problem where whoever asks may not read it.  The pieces raise Problem
+    (503) where the post is deleted meanwhile, or this member takes in one snapshot after the other.
+    """
+    indexes = indexes_of()
+    told = 0
+    while told < len(indexes):
+        piece = _versions(indexes_of, replica, id, indexes, told)
+        opening, told = b"," if told else b"[", told + len(piece)
+        yield opening + b",".join(piece) + (b"" if told < len(indexes) else b"]\n")
+
+
+def _versions(
+    indexes_of: Callable[[], list[int]], replica: Replica, id: int, indexes: list[int], first: int
+) -> list[bytes]:
+    """What the post said from `first` on, up to the group with which it reaches PIECE_BYTES."""
+    with _TURNS.taken():
+        for _ in range(_READ_TRIES):
+            if indexes_of()[: len(indexes)] != indexes:
+                raise unavailable("the post was deleted while its history was sent")
+            with suppress(LookupError):  # a compaction took it: then the state knows
+                return _rendered(replica, id, indexes, first)
+    raise unavailable("this member is taking in a snapshot")
+
+
+def _rendered(replica: Replica, id: int, indexes: list[int], first: int) -> list[bytes]:
+    piece: list[bytes] = []
+    size = 0
+    for start in range(first, len(indexes), GROUP_POSTS):
+        group = [render_post(command, id) for command in replica.commands(indexes[start : start + GROUP_POSTS])]
+        piece += group
+        size += sum(map(len, group))
+        if size >= PIECE_BYTES:
+            break
+    return piece
 
 
 class _Turns:

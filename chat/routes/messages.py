@@ -3,11 +3,12 @@
 from contextlib import suppress
 from functools import lru_cache, partial
 from http import HTTPStatus
+from itertools import chain
 
 from chat import validation
 from chat.commands import Post
-from chat.exporting import export
-from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk, render_post
+from chat.exporting import export, whole_history
+from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
 from chat.posting import check_post, propose, unanswered, with_key, with_mentions
 from chat.problems import Problem, invalid, not_found, unavailable
 from chat.reads import Read, is_stale
@@ -17,7 +18,6 @@ from chat.routing import Answer, Body, Route, Who
 from chat.schemas import CLIENT_ID, MESSAGE, NAME, POST_ID, READING, WAITING, array, integer, record, ref
 from chat.state.post_changes import versions
 from chat.state.results import Posted, Refusal
-from raft.messages import Command
 
 NDJSON = "application/x-ndjson"
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
@@ -95,17 +95,23 @@ def read_post(request: Request, room: str, id: str) -> Read:
 
 
 def read_versions(request: Request, room: str, id: str) -> Read:
-    """GET /rooms/{room}/messages/{id}/history: all that the post said, oldest first; once deleted, that alone."""
+    """GET /rooms/{room}/messages/{id}/history: all that the post said, oldest first; once deleted, that alone.
+
+    Streamed where it is long.
+    """
     room = validation.name("RoomName", room)
     number = validation.integer("Id", id, low=1)
 
     def render() -> Response:
         seen = request.replica.last_applied
-        posts = [render_post(command, number) for command in _versions(request, room, number)]
+        pieces = whole_history(partial(_version_indexes, request, room, number), request.replica, number)
+        first = next(pieces)  # most histories are no longer than that
         headers = [("Cache-Control", "no-store")]
-        return Response(HTTPStatus.OK, b"[%b]\n" % b",".join(posts), headers=headers, log_index=seen)
+        if first.endswith(b"\n"):
+            return Response(HTTPStatus.OK, first, headers=headers, log_index=seen)
+        return Response(HTTPStatus.OK, headers=headers, log_index=seen, pieces=chain((first,), pieces))
 
-    return Read.asked(request.query(), render)
+    return Read.asked(request.query(), render, by_caller=True)
 
 
 def _read(request: Request, room: str, ask: PageAsk) -> tuple[Page, list[bytes]]:
@@ -118,15 +124,12 @@ def _read(request: Request, room: str, ask: PageAsk) -> tuple[Page, list[bytes]]
     raise unavailable("this member is taking in a snapshot")
 
 
-def _versions(request: Request, room: str, id: int) -> list[Command]:
-    """Not cached: it is rare that somebody asks."""
-    for _ in range(_READ_TRIES):
-        indexes = request.state.ask(lambda tables: versions(tables, request.actor, room, id))
-        if isinstance(indexes, Refusal):
-            raise problem_of_refusal(indexes)
-        with suppress(LookupError):
-            return request.replica.commands(indexes)
-    raise unavailable("this member is taking in a snapshot")
+def _version_indexes(request: Request, room: str, id: int) -> list[int]:
+    """Where the log says what a post ever said, the first one first.  Raises Problem."""
+    indexes = request.state.ask(lambda tables: versions(tables, request.actor, room, id))
+    if isinstance(indexes, Refusal):
+        raise problem_of_refusal(indexes)
+    return indexes
 
 
 def export_room(request: Request, room: str) -> Read:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from chat.exporting import GROUP_POSTS, PIECE_BYTES
+from chat.problems import Problem
 from raft.messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, refused
 
@@ -60,6 +62,29 @@ def test_a_deleted_post_keeps_its_id_and_nothing_of_what_it_said(chat: ChatClien
     assert problem(edited(chat)) == (410, "gone")
     assert problem(chat.open("PUT", f"{HEART}?user=ann")) == (410, "gone")
     assert problem(chat.post(ClientId="c1")) == (410, "gone")
+
+
+def test_a_long_history_is_sent_in_pieces(chat: ChatClient) -> None:
+    texts = [f"{number}{'x' * 7_990}" for number in range(30)]
+    for text in texts:
+        assert edited(chat, Message=text).status_code == 200
+    answer = chat.get(f"{POST}/history")
+    assert "Content-Length" not in answer.headers
+    assert answer.json is not None
+    assert [version["Message"] for version in answer.json][1:] == texts
+    pieces = [*chat.get(f"{POST}/history").iter_encoded()]
+    assert len(pieces) > 2
+    assert max(map(len, pieces)) < PIECE_BYTES + GROUP_POSTS * 10_000
+
+
+def test_of_a_post_that_is_deleted_while_its_history_is_sent_no_piece_more_comes(chat: ChatClient) -> None:
+    for number in range(30):
+        edited(chat, Message=f"{number}{'x' * 7_990}")
+    pieces = chat.get(f"{POST}/history").iter_encoded()
+    next(pieces)
+    chat.delete(f"{POST}?user=ann")
+    with pytest.raises(Problem):
+        next(pieces)
 
 
 def test_the_history_has_all_that_a_post_said_oldest_first(chat: ChatClient) -> None:
