@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.cluster.hostile_crowd import GROWTH_MAX_MB, Crowd, measure
 
-HALF_WAITS_MS = 600  # without the bounds it is some seconds, on a busy machine a tenth of one
+HALF_WAITS_MS = 3_000  # it is about 10 ms; on a machine that is very busy, with a post each 20 ms, nearly a second
 
 
 def test_a_small_hostile_crowd_holds_nobody_up(tmp_path: Path) -> None:
