@@ -32,6 +32,7 @@ from chat import failures
 from chat.frames import IN_EIGHT_BYTES, IN_TWO_BYTES, Frames, Said
 from chat.heap import HEAP
 from chat.nowait import Receiver, send_now
+from chat.spending import POINT_S, SHORT_POINTS
 
 # One socket's share of a turn.  No less than a TLS record: the selector knows nothing of decrypted bytes left behind.
 READ_BYTES = 16 * 1024
@@ -359,9 +360,17 @@ class Link:
     def _tell(self, message: str) -> None:
         """Have the handler act on a message, and read no more for a while where that cost too much."""
         assert self.handler is not None
-        began, held = thread_time(), self._held
-        self.handler.received(message)
-        pause_s = self._owner.charge(self.network, thread_time() - began, is_post=self._held > held)
+        held = self._held
+        if len(message) <= SHORT_POINTS:  # looking at the clock twice would cost a tenth of a post
+            self.handler.received(message)
+            if self._held > held:  # a post that was proposed
+                return
+            cost_s = len(message) * POINT_S
+        else:
+            began = thread_time()
+            self.handler.received(message)
+            cost_s = thread_time() - began
+        pause_s = self._owner.charge(self.network, cost_s, is_post=self._held > held)
         if pause_s > 0:
             self.overspent = True
             self._owner.call_later(pause_s, self._pay_back)

@@ -5,8 +5,9 @@ everybody.  Posts that are proposed are held back by the commits they wait for; 
 that is refused, a subscription, a ping), and one legal message of 64 KiB may cost ten milliseconds.
 
 Rules
-- A message costs what its handling took of this thread's processor time, not of the clock: a busy machine is nobody's
-  fault.  A post that is proposed costs only what is beyond POST_S.
+- A long message costs what its handling took of this thread's processor time, not of the clock: a busy machine is
+  nobody's fault.  A short one costs what the worst of its length would: that is known without a look at the clock.
+- A post that is proposed costs only what is beyond POST_S, and a short one nothing.
 - What is cheap may come in bursts: thousands come back at once from behind one address after a failover.
 - What is costly may not: without a pause it would be late for others by as much.
 - A network that has used up its share is not read; nothing is dropped, and nothing is closed.
@@ -15,6 +16,8 @@ Rules
 from collections.abc import Callable
 from typing import Final
 
+SHORT_POINTS: Final = 4 * 1024  # what is longer is measured
+POINT_S: Final = 0.0000002  # of the worst message, names to be normalised
 POST_S: Final = 0.0005  # a usual post takes a tenth of a millisecond
 OVERHEAD_S: Final = 0.00003  # reading and answering a message, beside its handling
 COSTLY_S: Final = 0.001
