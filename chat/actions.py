@@ -84,13 +84,13 @@ class Actions:
         try:
             if "clientid" in sent:
                 validation.client_id("ClientId", sent["clientid"])
+            if action != "history":
+                self._reception.gatekeeper.admit_change(self._actor, self._environ)
             if action == "read":
                 self._reception.marks.note(
                     check_mark(self._reception.state, self._actor, sent.get("roomname"), sent.get("id"))
                 )
                 return
-            if action != "history":
-                self._reception.gatekeeper.admit_change(self._actor, self._environ)
             asked = _Asked(sent, self._checked(action, sent))
         except Problem as problem:
             self._link.send(replies.error(problem, sent))

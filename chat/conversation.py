@@ -21,6 +21,7 @@ from chat.actions import Actions
 from chat.commands import Actor, Post
 from chat.cursors import Place, parse_cursor
 from chat.link import Link
+from chat.networks import network
 from chat.posting import check_post, propose, with_mentions
 from chat.problems import Problem, invalid, problem_of, unavailable
 from chat.reception import Reception
@@ -102,7 +103,8 @@ class Conversation:
         actor = self._known().actor
         user = actor.user if actor.by else validation.name("User", fields.get("user"))
         if user:  # the operator has no name
-            self._reception.presence.type(self._link, room, user)
+            owner = user if actor.by else network(self._environ.get("REMOTE_ADDR", ""))
+            self._reception.presence.type(self._link, room, user, owner)
 
     def _subscribe(self, fields: Mapping[str, object]) -> None:
         if not self._reception.replica.cluster_id:
@@ -122,7 +124,7 @@ class Conversation:
             raise problem_of_refusal(LOGIN_NEEDED)
         if not isinstance(ticket, str):
             raise invalid("Ticket", "must be a string")
-        self._reception.redeem(self._link, ticket, partial(self._redeemed, rooms, place))
+        self._reception.redeem(self._link, self._environ, ticket, partial(self._redeemed, rooms, place))
 
     def _follow(
         self, client: "_Client", rooms: frozenset[str] | None, place: Place | None, user: str | None = None

@@ -16,6 +16,7 @@ Rules
 import json
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, count
@@ -25,6 +26,7 @@ from typing import Final, NamedTuple
 from chat import validation
 from chat.hub import Hub
 from chat.link import Link, text_frame
+from chat.networks import gives_way
 from chat.problems import Problem, invalid
 from chat.replica import Replica
 from chat.state.access import reach as reach_of
@@ -41,7 +43,7 @@ TYPING_S: Final = 6.0
 AGAIN_S: Final = 3.0
 PICTURE_S: Final = 30.0  # the others' come each ten seconds at the least
 NAMES_BYTES_MAX: Final = 16 * 1024  # of who is told of, some 400 users; four times a second they are 64 KiB/s a node
-TYPING_MAX: Final = 100  # users and rooms at a time, of one node
+TYPING_MAX: Final = 100  # users and rooms at a time, of one node; then whoever has the most of them gives way
 TYPING_OF_ONE_MAX: Final = 4  # rooms at a time, of one websocket: nobody types in more within six seconds
 
 Place = tuple[str, str]  # a room, and who types there
@@ -51,6 +53,7 @@ class Typing(NamedTuple):
     """That somebody types somewhere; `number` is another one each time that it is told anew."""
 
     link: Link
+    owner: str  # the user, or where nobody logs in the network: a name costs nothing there
     number: int
     told_at: float
     until: float
@@ -113,8 +116,8 @@ class Presence:
         if self._hub.attendance.is_told(link, EVERYBODY):
             link.queue(b"".join(self._told.values()))
 
-    def type(self, link: Link, room: str, user: str) -> None:
-        """This user types there; nothing happens where he may not know of the room."""
+    def type(self, link: Link, room: str, user: str, owner: str) -> None:
+        """This user types there; nothing happens where they may not know of the room.  `owner`: as Typing has it."""
         now, place = self._hub.now(), (room, user)
         self._forget_what_is_over(now)
         known = self._typing.get(place)
@@ -124,15 +127,23 @@ class Presence:
         reach = self._reach(room)
         if reach is None or not self._hub.attendance.is_told(link, reach):
             return
-        if known is None and not self._has_space_for(link):
+        if known is None and not self._has_space_for(link, owner):
             return
-        self._typing[place] = Typing(link, next(self._numbers), now, now + TYPING_S)
+        self._typing[place] = Typing(link, owner, next(self._numbers), now, now + TYPING_S)
         self._tell_typing(place, reach)
         self._turn_within(0.0)
 
-    def _has_space_for(self, link: Link) -> bool:
-        own = sum(typing.link is link for typing in self._typing.values())
-        return len(self._typing) < TYPING_MAX and own < TYPING_OF_ONE_MAX
+    def _has_space_for(self, link: Link, owner: str) -> bool:
+        """Whether there is a place, or was made by the owner of most places, the oldest of which goes."""
+        if sum(typing.link is link for typing in self._typing.values()) >= TYPING_OF_ONE_MAX:
+            return False
+        if len(self._typing) < TYPING_MAX:
+            return True
+        largest = gives_way(Counter(typing.owner for typing in self._typing.values()), owner)
+        if largest is None:
+            return False
+        del self._typing[next(place for place, typing in self._typing.items() if typing.owner == largest)]
+        return True
 
     def _reach(self, room: str) -> Reach | None:
         """Whom it concerns what happens in a room of this name; None: there is none that anybody may name."""

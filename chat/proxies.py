@@ -1,4 +1,4 @@
-"""The address of a client behind a trusted proxy: `--trust-proxy`.
+"""The address of a client behind a trusted proxy: `--trust-proxy`, once or more often.
 
 Rules
 - `X-Forwarded-For` is a list; each proxy adds at its end the address that it was asked from.  Only what a trusted

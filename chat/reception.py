@@ -153,25 +153,33 @@ class Reception:
         self.hub.attendance.enter(link, actor, found)
         return True
 
-    def redeem(self, link: Link, ticket: str, done: Callable[[Actor | Problem], None]) -> None:
+    def redeem(
+        self, link: Link, environ: Mapping[str, Any], ticket: str, done: Callable[[Actor | Problem], None]
+    ) -> None:
         """Use a ticket up; `done` gets in the selector thread whom the link, which is entered, acts for.
 
-        Meanwhile nothing is read of what it says.
+        Meanwhile nothing is read of what it says.  A ticket that is not known here is looked for as a token is: so many
+        times for an address.  Raises Problem (429).
         """
-        link.pause()
         told = partial(self._redeemed, link, done)
         secret = digest(ticket)
         try:
             is_there = self._has_ticket(secret)
         except RaftError as error:  # it is not known yet what time it is
+            link.pause()
             told(error)
             return
         if is_there:
+            link.pause()
             self._use_up(secret, told)
-        else:
-            self.replica.read(lambda error: self._look_for(secret, error, told))
+            return
+        self.gatekeeper.admit_stranger(environ)
+        link.pause()
+        self.replica.read(lambda error: self._look_for(secret, environ, error, told))
 
-    def _look_for(self, secret: bytes, error: RaftError | None, told: Callable[[object], None]) -> None:
+    def _look_for(
+        self, secret: bytes, environ: Mapping[str, Any], error: RaftError | None, told: Callable[[object], None]
+    ) -> None:
         """In a thread of the engine's, which must not call back into it."""
         try:
             is_there = error is None and self._has_ticket(secret)
@@ -180,6 +188,7 @@ class Reception:
         if error is not None:
             self._call(partial(told, error))
         elif is_there:
+            self.gatekeeper.welcome(environ)
             self._call(partial(self._use_up, secret, told))
         else:
             self._call(partial(told, BAD_TICKET))

@@ -84,7 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--join", action="store_const", const="true", help="join a cluster that this member was added to")
     add("--advertise", help="the URL clients reach this member under (default: from host and port)")
     add("--base-path", help="the path that a proxy shows this chat under, like /chat (default: none)")
-    add("--trust-proxy", help="networks of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8 (default: none)")
+    add(
+        "--trust-proxy", action="append",
+        help="networks of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8,::1; may be repeated (default: none)",
+    )
     add("--data-dir", help="where the log is kept (default: raft-chat-<id>)")
     add("--moved", action="store_const", const="true", help="the data directory is a copy: the newest, the only one")
     add(
@@ -106,7 +109,10 @@ _NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "ba
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     """The options of this start.  Raises OptionRefused."""
-    flags = {name.replace("_", "-"): value for name, value in vars(_parser().parse_args(arguments)).items()}
+    flags = {
+        name.replace("_", "-"): ",".join(value) if isinstance(value, list) else value
+        for name, value in vars(_parser().parse_args(arguments)).items()
+    }
     from_environment = _from_environment(environment)
     config = flags.pop("config", from_environment.pop("config", None))
     in_file = {} if config is None else _from_file(refuse_control_characters("config", config))

@@ -63,7 +63,9 @@ def make(request: Request) -> Response:
         _identify(request)
     is_stranger = request.actor.by == NOBODY
     newcomer = check_newcomer(fields, is_stranger=is_stranger)
-    if is_stranger:
+    if not is_stranger:
+        request.services.gatekeeper.admit_change(request.actor, request.environ)
+    else:
         request.services.gatekeeper.pay(request.environ)  # before it is looked whether the invite is one
     request.catch_up()
     _check(request, newcomer)

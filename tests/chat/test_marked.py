@@ -8,6 +8,7 @@ from chat.commands import OPERATOR, Actor, decode, encode
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import Mark, Post
 from chat.commands.rooms import CreateRoom
+from chat.gatekeeper import CHANGES
 from chat.state.settings import INVITE, LOGIN
 from tests.chat.people import new_user
 from tests.chat.websocket_node import Client, Node
@@ -55,6 +56,13 @@ def test_what_is_no_mark_is_an_error_and_noted_nowhere(house: Node, fields: dict
     client.say(Action="read", **fields)
     assert client.hear()["Error"]["code"] == "invalid_field"
     assert noted(house, client) == ()
+
+
+def test_marks_over_the_websocket_are_counted_as_changes(house: Node) -> None:
+    client = house.connect_as("bob")
+    for _ in range(CHANGES.burst + 1):
+        client.say(Action="read", RoomName="general", Id=3)
+    assert client.hear()["Error"]["code"] == "too_many_changes"
 
 
 def test_nobody_in_particular_marks_nothing(node: Node) -> None:

@@ -62,7 +62,7 @@ class House(RunningHub):
         return handler.link
 
     def type(self, link: Link, room: str, user: str) -> None:
-        self.do(partial(self.presence.type, link, room, user))
+        self.do(partial(self.presence.type, link, room, user, user))
 
     def hear(self, member: int, *online: str, typing: list[list[object]] | None = None) -> None:
         """What another node tells."""
@@ -247,10 +247,21 @@ def test_one_websocket_types_in_few_rooms_at_a_time_and_a_node_tells_of_so_many(
     assert len(heard(peer)) == TYPING_OF_ONE_MAX
     for number in range(TYPING_MAX):
         house.type(house.enter("ann"), "general", f"user {number}")
-    assert len(heard(peer)) == TYPING_MAX - TYPING_OF_ONE_MAX
+    assert len(heard(peer)) == TYPING_MAX - 1  # who has four gives way until they have one, as everybody else
     house.wait(7)
     house.type(one, "room 9", "ann")
     assert heard(peer) == [typing("room 9", "ann")]
+
+
+def test_a_user_who_types_everywhere_leaves_room_for_others(house: House) -> None:
+    peer, _ = house.follow()
+    for number in range(TYPING_MAX):
+        house.type(house.enter("ann"), f"room {number}", "ann")
+    heard(peer)
+    house.type(house.enter("bob"), "general", "bob")
+    assert typing("general", "bob") in heard(peer)
+    house.type(house.enter("ann"), "one more", "ann")
+    assert heard(peer) == []
 
 
 def private(house: House, *members: str) -> None:

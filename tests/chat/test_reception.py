@@ -186,6 +186,20 @@ def test_a_ticket_is_good_once(house: Node) -> None:
     assert len(house.replica.proposed) == proposed  # what strangers say does not get into the log
 
 
+def test_an_address_that_brings_wrong_tickets_again_and_again_is_told_to_wait(house: Node) -> None:
+    for number in range(STRANGERS.burst + 1):
+        client = house.connect()
+        reads = house.replica.reads
+        client.say(Action="subscribe", Rooms="*", Ticket=f"rt_{number}")
+        error = client.hear()["Error"]
+        client.close()
+    assert (error["code"], error["Temporary"]) == ("too_many_attempts", True)
+    assert house.replica.reads == reads
+    right = house.connect()
+    right.say(Action="subscribe", Rooms="*", Ticket=ticket(house, "bob"))
+    assert right.hear()["Hello"]["User"] == "bob"
+
+
 def test_a_ticket_brought_twice_at_once_is_good_for_the_first(house: Node) -> None:
     house.replica.delayed = True
     secret = ticket(house, "bob")

@@ -424,3 +424,9 @@ def test_no_file_is_a_traceback(file: Path, table: dict[str, str]) -> None:
 def test_what_the_environment_has_for_sub_commands_does_not_stop_a_node() -> None:
     environment = {"RAFT_CHAT_FROM": "http://10.0.0.1:12380", "RAFT_CHAT_TOKEN": "rt_x"}
     assert read_options([], environment) == read_options([], {})
+
+
+def test_trusted_proxies_are_named_with_commas_or_flag_by_flag_and_none_is_lost() -> None:
+    flags = ["--trust-proxy", "10.0.0.0/8", "--trust-proxy", "::1, 127.0.0.1"]
+    trusted = read_options(flags, {}).trusted_proxies
+    assert [str(network) for network in trusted.networks] == ["10.0.0.0/8", "::1/128", "127.0.0.1/32"]
