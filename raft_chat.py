@@ -135,7 +135,11 @@ class NodeProcess:
         blank = BlankMember(options.id, dict(options.members), self._waiting_for)
         self._operator, self._setup = new_secret(OPERATOR), new_secret(SETUP)
         nothing = ChatState()
-        gatekeeper = Gatekeeper(blank, nothing, operator=self._operator, needs_login=options.auth == LOGIN)
+        # What has no log yet and joins none is of a new cluster, where nobody has an account.
+        self._is_new = is_new = not self._formation.is_formed and not options.join
+        gatekeeper = Gatekeeper(
+            blank, nothing, operator=self._operator, needs_login=options.auth == LOGIN, knows_mode=is_new
+        )
         self._app = create_app(blank, nothing, gatekeeper=gatekeeper)
         self._peer_ports = PeerPorts(
             self._listen_for_peers, options.members[options.id], host=options.peer_host, port=options.peer_port
@@ -282,8 +286,10 @@ class NodeProcess:
         hub.begin_at(member.last_applied)
         marks, uses = Marks(), Uses()
         gatekeeper = Gatekeeper(
-            member, state, operator=self._operator, setup=self._setup, uses=uses, needs_login=options.auth == LOGIN
-        )
+            member, state, operator=self._operator, setup=self._setup, uses=uses, needs_login=options.auth == LOGIN,
+            knows_mode=self._is_new,
+        )  # fmt: skip
+        gatekeeper.hides_from_strangers()  # asks for the mode
         reception = Reception(hub, member, state, gatekeeper, member.nodes, marks=marks)
         state.on_accounts = reception.heed
         self._app = create_app(

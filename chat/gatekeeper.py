@@ -59,12 +59,14 @@ class Gatekeeper:
         passwords: Passwords | None = None,
         uses: Uses | None = None,
         needs_login: bool = False,
+        knows_mode: bool = True,
         clock: Callable[[], int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`operator`: the secret of this node's own token file, `setup`: what makes the first user; "" for none.
 
-        `needs_login`: nobody is served before there is a login.  `clock` gives microseconds since 1970, by default the
+        `needs_login`: nobody is served before there is a login.  `knows_mode` False: the state may not have
+        the cluster's mode yet, until a read is confirmed.  `clock` gives microseconds since 1970, by default the
         log's time: what is made and what is recognised at a node whose own clock is wrong is so by the cluster's.
         """
         self._replica = replica
@@ -73,6 +75,8 @@ class Gatekeeper:
         self._setup = setup.encode()
         self._uses = uses or Uses()
         self._needs_login = needs_login
+        self._knows_mode = knows_mode
+        self._is_asking = False  # what the mode is
         self._clock = clock or replica.agreed_time
         self._guesses = Guesses(monotonic)
         self._strangers = Buckets(STRANGERS, monotonic)
@@ -127,6 +131,17 @@ class Gatekeeper:
             headers = (("Retry-After", "1"),)
             detail = "this node was started with --auth login, which the cluster has not agreed on yet"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "starting", detail, headers)
+
+    def hides_from_strangers(self) -> bool:
+        """Whether who has proved nothing is told no more than health; until the mode is known that is so."""
+        if not self._knows_mode and not self._is_asking:
+            self._is_asking = True
+            self._replica.read(self._mode_read)
+        return not self._knows_mode or not self._is_open()
+
+    def _mode_read(self, error: RaftError | None) -> None:
+        self._knows_mode = error is None
+        self._is_asking = False
 
     def pay(self, environ: Mapping[str, Any]) -> None:
         """For a guess at a secret that tells of no account.  Raises Problem (429)."""

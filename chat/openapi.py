@@ -53,11 +53,12 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _X_RAFT_INDEX = {"X-Raft-Index": {"description": "What of the log the answer reflects", "schema": RAFT_INDEX}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": integer(1)}}
+_CLUSTER_ID = "{id}"  # in the name of the cookie: strangers are not told whose cluster this is
 _SAYS_WHO = ("User", "user")  # in a body, in a query: needed only where nobody logs in
 
 
-def describe(routes: Iterable[Route], cluster_id: str, *, login: bool) -> dict[str, object]:
-    """The whole document."""
+def describe(routes: Iterable[Route], *, login: bool) -> dict[str, object]:
+    """The whole document, which anybody may read: nothing in it is this cluster's own, but whether there is a login."""
     paths: dict[str, dict[str, object]] = {}
     for route in routes:
         paths.setdefault(_path(route), {})[route.method.lower()] = _operation(route, login)
@@ -65,7 +66,7 @@ def describe(routes: Iterable[Route], cluster_id: str, *, login: bool) -> dict[s
     if login:
         components["securitySchemes"] = {
             "token": {"type": "http", "scheme": "bearer"},
-            "cookie": {"type": "apiKey", "in": "cookie", "name": cookies.name(cluster_id)},
+            "cookie": {"type": "apiKey", "in": "cookie", "name": cookies.name(_CLUSTER_ID)},
         }
     return {
         "openapi": "3.1.0",

@@ -31,7 +31,6 @@ from chat.state import access
 from chat.state.access import ANYBODY, Acting
 from chat.state.machine import ChatState
 from chat.state.results import Refusal, Success
-from chat.state.settings import OPEN
 
 BODY_BYTES_MAX = 128 * 1024
 ANSWER_WAIT_S = 30.0  # the engine answers by its own, shorter deadlines; this one is for an engine that is stuck
@@ -219,8 +218,8 @@ class Request:
 
     @property
     def is_stranger(self) -> bool:
-        """Whether there is a login, and the request has not proved who it is from."""
-        return self.state.guarded and not self.actor.by and self.state.ask(lambda tables: tables.settings.auth != OPEN)
+        """Whether there is a login, or may be one, and the request has not proved who it is from."""
+        return not self.actor.by and self.services.gatekeeper.hides_from_strangers()
 
     def administering(self) -> Actor:
         """Catch up, and return the operator or the admin who asks to change the cluster as a whole.

@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--base-path", help="the path that a proxy shows this chat under, like /chat (default: none)")
     add(
         "--trust-proxy", action="append",
-        help="networks of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8,::1; may be repeated (default: none)",
+        help="networks of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8,::1; repeatable (default: none)",
     )
     add("--data-dir", help="where the log is kept (default: raft-chat-<id>)")
     add("--moved", action="store_const", const="true", help="the data directory is a copy: the newest, the only one")

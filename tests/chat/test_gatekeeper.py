@@ -5,8 +5,10 @@ import json
 from typing import Any
 
 import pytest
+from werkzeug.test import Client
 
 from chat import auth
+from chat.app import create_app
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import Post
@@ -350,3 +352,20 @@ def test_a_token_that_is_used_in_a_later_hour_is_noted_and_no_other() -> None:
         gatekeeper.admit_post(Actor(chat.number["eve"], "eve"))
         gatekeeper.admit_post(Actor(user="eve"))
     assert uses.take(9) == (chat.number["eve"],)
+
+
+def test_until_the_mode_is_known_strangers_are_told_the_health_of_a_node_and_no_more() -> None:
+    chat = LoginClient()
+    chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
+    gatekeeper = Gatekeeper(chat.replica, chat.state, operator=OPERATORS_SECRET, knows_mode=False)
+    chat.app = create_app(chat.replica, chat.state, gatekeeper=gatekeeper)
+    client = Client(chat.app, use_cookies=False)
+    operator = {"Authorization": f"Bearer {OPERATORS_SECRET}"}
+    chat.replica.unavailable = True
+    told = client.get("/raft")
+    assert set(told.get_json()) == {"Id", "Leader", "Term", "Role"}
+    assert "X-Raft-Index" not in told.headers
+    assert "Members" in client.get("/raft", headers=operator).get_json()
+    chat.replica.unavailable = False
+    client.get("/raft")
+    assert "Members" in client.get("/raft").get_json()

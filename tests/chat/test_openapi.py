@@ -11,10 +11,11 @@ from chat.openapi import describe, problems_of, status_of
 from chat.refusals import STATUS_OF
 from chat.routing import Route, Who
 from tests.chat.chat_client import ChatClient
+from tests.chat.login_client import LoginClient
 from tests.cluster.harness import ROOT
 
-OPEN: Any = describe(ROUTES, "cafe0123deadbeef", login=False)
-LOGIN: Any = describe(ROUTES, "cafe0123deadbeef", login=True)
+OPEN: Any = describe(ROUTES, login=False)
+LOGIN: Any = describe(ROUTES, login=True)
 
 
 def operation(document: Any, route: Route) -> Any:
@@ -23,8 +24,15 @@ def operation(document: Any, route: Route) -> Any:
 
 def test_it_is_served_as_it_is_made() -> None:
     answer = ChatClient().get("/openapi.json")
-    assert answer.json == json.loads(json.dumps(describe(ROUTES, "c1", login=False)))
+    assert answer.json == json.loads(json.dumps(describe(ROUTES, login=False)))
     assert answer.content_type == "application/json"
+
+
+def test_strangers_do_not_learn_from_it_whose_cluster_this_is() -> None:
+    chat = LoginClient()
+    text = chat.get("/openapi.json").get_data(as_text=True)
+    assert '"cookie"' in text
+    assert chat.replica.cluster_id not in text
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
@@ -52,7 +60,7 @@ def test_what_is_referred_to_is_there() -> None:
 
 def test_only_under_a_login_does_anybody_prove_who_he_is() -> None:
     assert "security" not in json.dumps(OPEN)
-    assert LOGIN["components"]["securitySchemes"]["cookie"]["name"] == "raft-chat-cafe0123"
+    assert LOGIN["components"]["securitySchemes"]["cookie"]["name"] == "raft-chat-{id}"
     for route in ROUTES:
         assert ("security" in operation(LOGIN, route)) == (route.who is not Who.ANYBODY)
 

@@ -126,6 +126,7 @@ def test_a_node_that_is_to_have_a_login_serves_nobody_before_there_is_one(tmp_pa
         assert node.request("POST", "/rooms/general", '{"Message":"m","User":"ann"}').json()["code"] == "starting"
         assert node.request("GET", "/me").json()["code"] == "starting"
         assert node.request("GET", "/").status == 200
+        assert set(node.request("GET", "/raft").json()) == {"Id", "Leader", "Term", "Role"}
         cluster.start(2, 3)
         wait_login(cluster)
 
