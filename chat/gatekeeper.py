@@ -38,6 +38,8 @@ STRANGERS = Rate(refill_s=0.1, burst=100)
 CHANGES = Rate(refill_s=0.01, burst=200)  # of a token, posts too: no person is so quick, and a bot can wait
 # Of an address in the open mode, all changes but posts, which back-pressure bounds: an office may share one address.
 OPEN_CHANGES = Rate(refill_s=0.02, burst=400)
+# Of an account, by who knows its password: each takes a third of a second of a core, and a place in the log.
+SIGN_INS = Rate(refill_s=2.0, burst=60)
 
 _NOBODY = Actor()
 _TOKEN = re.compile(f"{auth.TOKEN}[0-9A-Za-z_-]{{43}}")  # as auth.new_secret makes them
@@ -82,6 +84,7 @@ class Gatekeeper:
         self._strangers = Buckets(STRANGERS, monotonic)
         self._changes = Buckets(CHANGES, monotonic)
         self._open_changes = Buckets(OPEN_CHANGES, monotonic)
+        self._sign_ins = Buckets(SIGN_INS, monotonic)
         self.passwords = passwords or Passwords()
 
     def recognise(self, environ: Mapping[str, Any]) -> Actor | None:
@@ -184,14 +187,21 @@ class Gatekeeper:
         self._guesses.pay(address, name)
         password_hash, at = self._state.ask(lambda tables: _password(tables, name))
         try:
-            is_right = self.passwords.matches(password_hash, password)
+            is_right = self.passwords.matches(password_hash, password, network(address))
         except Problem:  # it was not looked at
             self._guesses.give_back(address, name)
             raise
         if not is_right:
             raise problem_of_refusal(BAD_LOGIN)
         self._guesses.give_back(address, name)
+        wait_s = self._sign_ins.take(name)
+        if wait_s:
+            raise too_many("too_many_attempts", "this account has signed in too often", wait_s)
         return at
+
+    def hash(self, environ: Mapping[str, Any], password: str) -> str:
+        """What is kept of a new password; blocks as `prove` does.  Raises Problem (503)."""
+        return self.passwords.hash(password, network(_address(environ)))
 
     def check_setup(self, environ: Mapping[str, Any], secret: str) -> None:
         """Whether this is the secret that makes the first user.  Raises Problem (401, 429)."""

@@ -57,7 +57,7 @@ def set_up(request: Request) -> Response:
         raise problem_of_refusal(SET_UP_DONE)
     gatekeeper.check_setup(request.environ, asked.secret)
     with request.ungated():
-        password_hash = gatekeeper.passwords.hash(asked.password)
+        password_hash = gatekeeper.hash(request.environ, asked.password)
     looks = skeleton(asked.name)
     first = CreateUser(Actor(SETUP), asked.name, asked.display_name, looks, password_hash, ADMIN)
     made = request.carry_out(first)

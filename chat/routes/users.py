@@ -123,7 +123,7 @@ def _hash(request: Request, password: str) -> str:
     if not password:
         return ""
     with request.ungated():
-        return request.services.gatekeeper.passwords.hash(password)
+        return request.services.gatekeeper.hash(request.environ, password)
 
 
 def _told(user: User) -> dict[str, object]:

@@ -95,6 +95,36 @@ def test_two_are_checked_at_once_and_so_many_wait_and_no_more(slow: Slow) -> Non
     assert passwords.matches("x", "y")  # all have left
 
 
+def test_a_network_that_has_all_places_gives_way_and_another_is_next(slow: Slow) -> None:
+    passwords = Passwords(QUICK)
+    done: SimpleQueue[str] = SimpleQueue()
+
+    def guess(network: str) -> None:
+        try:
+            passwords.matches("x", "y", network)
+            done.put(network)
+        except Problem as problem:
+            done.put(f"{network} {problem.status}")
+
+    def start(network: str, count: int) -> list[threading.Thread]:
+        threads = [threading.Thread(target=guess, args=(network,), name=network) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    threads = start("many", AT_ONCE + WAITING_MAX + 1)
+    assert done.get(timeout=DEADLINE_S) == "many 503"  # so all places are taken
+    threads += start("other", 1)
+    assert done.get(timeout=DEADLINE_S) == "many 503"
+    ended = []
+    for _ in range(AT_ONCE + WAITING_MAX):
+        slow.let_go.release()
+        ended.append(done.get(timeout=DEADLINE_S))
+    assert ended.index("other") <= AT_ONCE, ended
+    for thread in threads:
+        thread.join(DEADLINE_S)
+
+
 def test_a_secret_tells_its_kind_and_has_256_bits() -> None:
     secrets = {new_secret(auth.TOKEN) for _ in range(100)}
     assert len(secrets) == 100

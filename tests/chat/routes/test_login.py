@@ -5,8 +5,9 @@ import json
 import pytest
 from werkzeug.test import TestResponse
 
-from chat.auth import AT_ONCE, WAITING_MAX, Passwords
-from chat.buckets import ACCOUNT_GUESSES, ADDRESS_GUESSES
+from chat import auth, gatekeeper
+from chat.auth import AT_ONCE, Passwords
+from chat.buckets import ACCOUNT_GUESSES, ADDRESS_GUESSES, Rate
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.accounts import ChangeUser, CreateUser, LogIn
 from chat.commands.cluster import SetAuth
@@ -88,7 +89,7 @@ def test_nobody_learns_who_has_an_account() -> None:
 def test_a_wrong_name_is_compared_with_as_much_work_as_a_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[str] = []
 
-    def matches(self: Passwords, password_hash: str, word: str) -> bool:
+    def matches(self: Passwords, password_hash: str, word: str, network: str) -> bool:
         compared.append(password_hash)
         return False
 
@@ -144,23 +145,31 @@ def test_who_logs_in_rightly_pays_nothing() -> None:
         assert log_in(chat, "bob", password("bob")).status_code == 200
 
 
-def test_a_guess_that_nobody_had_time_for_is_none() -> None:
+def test_an_account_signs_in_so_often_and_then_at_a_bounded_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gatekeeper, "SIGN_INS", Rate(refill_s=2.0, burst=3))
     chat = LoginClient()
-    places = [QUICK._places.acquire(blocking=False) for _ in range(AT_ONCE + WAITING_MAX)]
-    try:
+    for _ in range(3):
+        assert log_in(chat, "bob", password("bob")).status_code == 200
+    chat.replica.proposed.clear()
+    refused = log_in(chat, "bob", password("bob"))
+    assert (code(refused), refused.headers["Retry-After"]) == ((429, "too_many_attempts"), "2")
+    assert not chat.replica.proposed
+    assert log_in(chat, "eve", password("eve")).status_code == 200
+
+
+def test_a_guess_that_nobody_had_time_for_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = LoginClient()
+    with monkeypatch.context() as patch:
+        patch.setattr(auth, "WAITING_MAX", -AT_ONCE)  # all places are taken
         for _ in range(ACCOUNT_GUESSES.burst + 1):
-            answer = log_in(chat, "bob", password("bob"))
-            assert code(answer) == (503, "unavailable")
-    finally:
-        for _ in places:
-            QUICK._places.release()
+            assert code(log_in(chat, "bob", password("bob"))) == (503, "unavailable")
     assert log_in(chat, "bob", password("bob")).status_code == 200
 
 
 def test_a_login_that_a_new_password_overtakes_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     chat = LoginClient()
 
-    def matches(self: Passwords, password_hash: str, word: str) -> bool:
+    def matches(self: Passwords, password_hash: str, word: str, network: str) -> bool:
         chat.do(ChangeUser(Actor(OPERATOR), "bob", password_hash="another"))
         return True
 
@@ -332,7 +341,7 @@ def test_of_two_first_users_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
     chat = without_users()
     hash = Passwords.hash
 
-    def overtaken(self: Passwords, word: str) -> str:
+    def overtaken(self: Passwords, word: str, network: str) -> str:
         chat.replica.commit(b'{"Type":"create-user","By":-2,"Name":"bob","DisplayName":"Bob","Skeleton":"bob",'
                             b'"PasswordHash":"x","Role":"admin"}')  # fmt: skip
         return hash(self, word)
