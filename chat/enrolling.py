@@ -13,7 +13,7 @@ from chat.commands.accounts import ChangeUser, CreateUser
 from chat.lookalikes import skeleton
 from chat.problems import invalid
 from chat.state import access
-from chat.state.account_changes import BAD_INVITE, FORBIDDEN, LOOKS_LIKE, NAME_TAKEN, SIGNUP_CLOSED
+from chat.state.account_changes import BAD_INVITE, DISPLAY_LOOKS_LIKE, FORBIDDEN, LOOKS_LIKE, NAME_TAKEN, SIGNUP_CLOSED
 from chat.state.accounts import ADMIN, MEMBER, ROLES
 from chat.state.credential_changes import NO_SUCH_ROOM
 from chat.state.results import Refusal
@@ -61,7 +61,7 @@ def check_newcomer(fields: Mapping[str, object], *, is_stranger: bool) -> Newcom
     has_password = is_stranger or "password" in members
     return Newcomer(
         name,
-        validation.label("DisplayName", members["displayname"], 1) if "displayname" in members else name,
+        validation.display_name("DisplayName", members["displayname"]) if "displayname" in members else name,
         validation.password("Password", members.get("password")) if has_password else "",
         invite_secret(members["invite"]) if "invite" in members else "",
         role(members["role"]) if "role" in members else MEMBER,
@@ -100,7 +100,19 @@ def refused_newcomer(tables: Tables, actor: Actor, newcomer: Newcomer, now: int)
         return refusal
     if newcomer.name in tables.users:
         return NAME_TAKEN
-    return LOOKS_LIKE if skeleton(newcomer.name) in tables.skeletons else None
+    if skeleton(newcomer.name) in tables.skeletons:
+        return LOOKS_LIKE
+    return refused_display_name(tables, newcomer.name, newcomer.display_name)
+
+
+def refused_display_name(tables: Tables, user: str, display_name: str) -> Refusal | None:
+    """Why this user is not to be shown by such a name: it is, or looks like, the name of another one.
+
+    That is asked where the name is said, and not where it is applied: a user may get, later, a name that another one
+    is shown by, or nobody could sign up whose name somebody else likes.
+    """
+    named = tables.skeletons.get(skeleton(display_name), user)
+    return None if named == user else DISPLAY_LOOKS_LIKE
 
 
 def _refused_stranger(tables: Tables, newcomer: Newcomer, now: int) -> Refusal | None:
@@ -151,7 +163,7 @@ def check_change(name: str, fields: Mapping[str, object]) -> Wish:
         raise invalid("Active", "must be true or false")
     return Wish(
         validation.name("Name", name),
-        validation.label("DisplayName", members["displayname"], 1) if "displayname" in members else None,
+        validation.display_name("DisplayName", members["displayname"]) if "displayname" in members else None,
         validation.password("Password", members["password"]) if "password" in members else None,
         validation.password("OldPassword", members["oldpassword"]) if "oldpassword" in members else None,
         role(members["role"]) if "role" in members else None,

@@ -57,7 +57,7 @@ def check_set_up(fields: Mapping[str, object]) -> SetUp:
     return SetUp(
         secret,
         name,
-        validation.label("DisplayName", members["displayname"], 1) if "displayname" in members else name,
+        validation.display_name("DisplayName", members["displayname"]) if "displayname" in members else name,
         validation.password("Password", members.get("password")),
     )
 

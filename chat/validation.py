@@ -59,13 +59,18 @@ def _name(field: str, text: str) -> str:
     text = _normalised(field, text, NAME_POINTS_MAX)
     if _NOT_IN_NAMES.search(text):
         raise invalid(field, "must not have control characters, bidi controls or surrogates")
+    _check_is_seen(field, text)
+    if text in (".", ".."):
+        raise invalid(field, 'must not be "." or ".."')
+    return text
+
+
+def _check_is_seen(field: str, text: str) -> None:
+    """Raise Problem (400) where there is more in a name, or less, than a reader sees."""
     if _HIDDEN.search(text) or not shows_something(text):
         raise invalid(field, "must not have invisible characters")
     if text[0].isspace() or text[-1].isspace():
         raise invalid(field, "must not begin or end with a space")
-    if text in (".", ".."):
-        raise invalid(field, 'must not be "." or ".."')
-    return text
 
 
 def user_name(field: str, value: object) -> str:
@@ -79,6 +84,13 @@ def user_name(field: str, value: object) -> str:
 def label(field: str, value: object, points_min: int = 0) -> str:
     """A short text for people, up to 64 code points: NFC, nothing that hides or reorders text."""
     return _line(field, value, points_min, NAME_POINTS_MAX)
+
+
+def display_name(field: str, value: object) -> str:
+    """What a user is shown by: 1 to 64 code points, NFC, with nothing invisible and no space at its ends."""
+    text = label(field, value, 1)
+    _check_is_seen(field, text)
+    return text
 
 
 def topic(field: str, value: object) -> str:

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from chat import validation
 from chat.commands import NOBODY
-from chat.enrolling import ROOMS_MAX, Newcomer, check_change, check_newcomer, refused_newcomer
+from chat.enrolling import ROOMS_MAX, Newcomer, check_change, check_newcomer, refused_display_name, refused_newcomer
 from chat.history import timestamp
 from chat.paging import NameAsk, NamePage
 from chat.problems import Problem, invalid
@@ -106,6 +106,11 @@ def change(request: Request, name: str) -> Response:
         raise problem_of_refusal(FORBIDDEN)
     if not request.state.ask(lambda tables: wish.name in tables.users):
         raise problem_of_refusal(NO_SUCH_USER)
+    if wish.display_name is not None:
+        display_name = wish.display_name
+        refusal = request.state.ask(lambda tables: refused_display_name(tables, wish.name, display_name))
+        if refusal is not None:
+            raise problem_of_refusal(refusal)
     if is_self and wish.password is not None and wish.old_password is None:
         raise invalid("OldPassword", "missing")
     password_at = None
@@ -170,6 +175,6 @@ ROUTES = (
     Route(
         "PATCH", "/users/{user}", change, Who.SELF, "Change what is named; Role and Active are for admins to say",
         body=_CHANGE, answers={200: Answer("The user as he is from then on", ref("User"))}, query=WAITING, login=True,
-        problems=("bad_login", "no_such_user", "last_admin", "too_many_attempts"),
+        problems=("bad_login", "no_such_user", "last_admin", "looks_like", "too_many_attempts"),
     ),
 )  # fmt: skip

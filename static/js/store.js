@@ -60,8 +60,8 @@ export class Store {
     let room = this.rooms.get(name);
     if (room === undefined) {
       room = {
-        name, title: name, topic: "", archived: false, posts: [], exists: false, deleted: false, closed: false, loaded: "no",
-        fromStart: false, older: "no", unread: 0, newestId: 0,
+        name, title: name, direct: false, topic: "", archived: false, posts: [], exists: false, deleted: false, closed: false,
+        loaded: "no", fromStart: false, older: "no", unread: 0, newestId: 0,
       };
       this.rooms.set(name, room);
       this.roomsVersion += 1;
@@ -102,8 +102,10 @@ export class Store {
     for (const alias of [...Aliases].reverse()) this.moveRoom(alias, Name);
     const room = this.room(Name);
     const title = titleOf(Name, Visibility, Members.filter((member) => member !== this.user));
-    if (title !== room.title) this.roomsVersion += 1;
+    const direct = Visibility === "direct";
+    if (title !== room.title || direct !== room.direct) this.roomsVersion += 1;
     room.title = title;
+    room.direct = direct;
     room.topic = Topic;
     room.archived = Archived;
     room.closed = false;

@@ -30,6 +30,7 @@
  * @typedef {object} Room
  * @property {string} name
  * @property {string} title  what it is called here
+ * @property {boolean} direct  it is of some users, whose names are its title
  * @property {Post[]} posts  a gapless run of Ids, oldest first; empty until loaded
  * @property {string} topic  what it is about, as far as anybody has said
  * @property {boolean} archived  it is to be read only

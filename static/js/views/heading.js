@@ -11,6 +11,7 @@ export class HeadingView {
   constructor(store) {
     this.store = store;
     this.title = find("room-title", HTMLElement);
+    this.direct = find("room-direct", HTMLElement);
     this.topic = find("room-topic", HTMLElement);
     this.archived = find("room-archived", HTMLElement);
     this.room = find("room", HTMLElement);
@@ -24,6 +25,7 @@ export class HeadingView {
     this.nothing.hidden = current !== null;
     const name = this.store.currentRoom?.title ?? "";
     setText(this.title, name);
+    this.direct.hidden = !this.store.currentRoom?.direct;
     setText(this.topic, this.store.currentRoom?.topic ?? "");
     this.archived.hidden = !this.store.currentRoom?.archived;
     const title = current === null ? "raft-chat" : `${name} · raft-chat`;

@@ -58,7 +58,7 @@ export class RoomsView {
   makeRow(room) {
     const current = room.name === this.store.current;
     const isNew = !room.exists && this.store.listed === "yes";
-    const signature = `${current} ${room.unread} ${isNew} ${room.title}`;
+    const signature = `${current} ${room.unread} ${isNew} ${room.direct} ${room.title}`;
     return { key: room.name, signature, build: () => buildRow(room, current, isNew) };
   }
 
@@ -108,6 +108,7 @@ export class RoomsView {
 function buildRow(room, current, isNew) {
   const link = make("a", "room-link", makeText("span", "room-name", room.title));
   link.href = linkRoom(room.name);
+  if (room.direct) link.prepend(make("span", "direct-mark", make("span", "visually-hidden", "Direct messages with ")));
   if (current) link.setAttribute("aria-current", "page");
   if (isNew) link.append(make("span", "room-tag", "new"));
   if (room.unread > 0) link.append(makeBadge(room.unread));

@@ -270,3 +270,18 @@ def test_no_password_and_no_hash_is_ever_told() -> None:
     said = chat.sign_up("zoe", Invite=INVITE).data + chat.ask("ann", target="/users").data
     assert b"hash" not in said.lower()
     assert PASSWORD.encode() not in said
+
+
+@pytest.mark.parametrize("shown", ["bob", "Bob", "BOB", "b0b", "Воb", "b-o-b"])  # noqa: RUF001  (a Cyrillic letter)
+def test_nobody_is_shown_by_a_name_that_is_or_looks_like_another_users(shown: str) -> None:
+    chat = Chat()
+    chat.invite()
+    assert code(chat.change("eve", "eve", DisplayName=shown)) == (409, "looks_like")
+    assert code(chat.sign_up("zoe", Invite=INVITE, DisplayName=shown)) == (409, "looks_like")
+    assert chat.change("bob", "bob", DisplayName=shown).status_code == 200
+    assert not [command for command in chat.replica.proposed if b"eve" in command or b"zoe" in command]
+
+
+@pytest.mark.parametrize("shown", [" Eve", "Eve ", "E\u200bve", "\ufeffEve", "\u2800"])
+def test_a_display_name_is_what_is_seen_of_it(shown: str) -> None:
+    assert refused(Chat().change("eve", "eve", DisplayName=shown), 400, "DisplayName")
