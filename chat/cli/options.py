@@ -85,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--advertise", help="the URL clients reach this member under (default: from host and port)")
     add("--base-path", help="the path that a proxy shows this chat under, like /chat (default: none)")
     add(
-        "--trust-proxy", action="append",
+        "--trust-proxy",
+        action="append",
         help="networks of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8,::1; repeatable (default: none)",
     )
     add("--data-dir", help="where the log is kept (default: raft-chat-<id>)")
