@@ -26,6 +26,7 @@ from chat.posting import check_post, propose, with_mentions
 from chat.problems import Problem, invalid, problem_of, unavailable
 from chat.reception import Reception
 from chat.refusals import problem_of_refusal
+from chat.room_names import refused_looks
 from chat.state.access import LOGIN_NEEDED
 from chat.state.results import Posted, Refusal
 from chat.subscription import Subscription
@@ -186,7 +187,7 @@ class Posting:
             except Problem as problem:
                 self._refuse(problem, queue)
             else:
-                if self._state.foreseen(post) is None:
+                if self._refused(post) is None:
                     propose(self._replica, post, partial(self._done, room, post))
                 else:
                     self._confirm(room, post)
@@ -200,14 +201,21 @@ class Posting:
         self._replica.read(done)
 
     def _settle(self, room: str, post: Post, error: RaftError | None) -> None:
-        """The state refused this post, and holds now all that was acknowledged."""
-        refusal = self._state.foreseen(post)
-        if error is not None:
-            self._answered(room, post, problem_of(error))
-        elif isinstance(refusal, Refusal):
-            self._answered(room, post, problem_of_refusal(refusal))
-        else:
+        """The post was refused here; now the state holds all that was acknowledged."""
+        refused = problem_of(error) if error is not None else self._refused(post)
+        if refused is None:
             propose(self._replica, post, partial(self._done, room, post))
+        else:
+            self._answered(room, post, refused)
+
+    def _refused(self, post: Post) -> Problem | None:
+        """Why this is not posted, as far as the state here knows."""
+        refusal = self._state.foreseen(post)
+        if isinstance(refusal, Refusal):
+            return problem_of_refusal(refusal)
+        return (
+            None if self._state.has_room(post.room) else refused_looks(self._state, self._actor, post.room, "RoomName")
+        )
 
     def _done(self, room: str, post: Post, outcome: Posted | Problem) -> None:
         """In a thread of the engine's."""

@@ -44,6 +44,7 @@ _PAIRS = (("rn", "m"), ("vv", "w"))
 
 # Not seen: marks, formats, and the letters that Unicode has for "nothing".  Or not told apart: spaces and dashes.
 _DROPPED = {"Mn", "Me", "Cf", "Zs", "Pd", "Pc"}
+_SEPARATORS = {"Zs", "Pd", "Pc"}
 _BLANKS = ".·\u115f\u1160\u3164\uffa0\u2800"
 _ASCII_LETTER = re.compile("[a-z]", re.IGNORECASE)
 
@@ -58,6 +59,17 @@ def skeleton(name: str) -> str:
     for pair, look in _PAIRS:
         looks = looks.replace(pair, look)
     return looks
+
+
+def room_skeleton(name: str) -> tuple[str, str]:
+    """The same of a room's name, where words stay apart and digits count: equal for names that look alike.
+
+    `1.10` is not `11.0`, nor `team 5` `team s`; but 0 and 1 are what they look like.
+    """
+    points = unicodedata.normalize("NFKD", name)
+    words = "".join(" " if c in ".·" or unicodedata.category(c) in _SEPARATORS else c for c in points).split()
+    digits = "".join(c for c in points if c.isdecimal() and c not in "01")
+    return " ".join(filter(None, map(skeleton, words))), digits
 
 
 def _seen(text: str) -> str:

@@ -77,7 +77,16 @@ FLOORS = (
     ("chat.state.pinning",),
     ("chat.state.machine",),
     ("chat.refusals",),
-    ("chat.logins", "chat.posting", "chat.proposing", "chat.changing", "chat.marks", "chat.uses", "chat.announcing"),
+    (
+        "chat.logins",
+        "chat.posting",
+        "chat.proposing",
+        "chat.changing",
+        "chat.marks",
+        "chat.uses",
+        "chat.announcing",
+        "chat.room_names",
+    ),
     ("chat.cluster_settings", "chat.enrolling", "chat.gatekeeper", "chat.keeper", "chat.revising"),
     ("chat.inviting",),
     # The server loop, which knows nothing of a chat.

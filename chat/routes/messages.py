@@ -14,6 +14,7 @@ from chat.problems import Problem, invalid, not_found, unavailable
 from chat.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
 from chat.request import Deferred, Query, Request, Response, percent_encoded, response_of
+from chat.room_names import refused_looks
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import CLIENT_ID, MESSAGE, NAME, POST_ID, READING, WAITING, array, integer, record, ref
 from chat.state.post_changes import versions
@@ -26,7 +27,8 @@ _READ_TRIES = 4  # a second one is needed where a compaction comes between, a th
 def post(request: Request, room: str) -> Response | Deferred | Read:
     """POST /rooms/{room}: 201 once it is committed and applied here; 200 where it was before.
 
-    What the state refuses here is not proposed, but refused by a state that holds all that was acknowledged.
+    What the state refuses here is not proposed, but refused by a state that holds all that was acknowledged; so is the
+    name of a room that would be made and looks like another one's.
     The header `Idempotency-Key` says what the member `ClientId` says.
     """
     request.services.gatekeeper.admit_post(request.actor)
@@ -35,16 +37,26 @@ def post(request: Request, room: str) -> Response | Deferred | Read:
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     checked = check_post(room, fields if key is None else with_key(fields, key), request.actor)
     checked = with_mentions(checked, request.state)
-    if request.state.foreseen(checked) is not None:
+    if _refused(request, checked) is not None:
         return Read(partial(_post_settled, request, checked))
     return _propose(request, checked)
 
 
 def _post_settled(request: Request, checked: Post) -> Response | Deferred:
+    refused = _refused(request, checked)
+    if refused is not None:
+        raise refused
+    return _propose(request, checked)
+
+
+def _refused(request: Request, checked: Post) -> Problem | None:
+    """Why this is not posted, as far as the state here knows."""
     refusal = request.state.foreseen(checked)
     if isinstance(refusal, Refusal):
-        raise problem_of_refusal(refusal)
-    return _propose(request, checked)
+        return problem_of_refusal(refusal)
+    if request.state.has_room(checked.room):
+        return None
+    return refused_looks(request.state, request.actor, checked.room, "RoomName")
 
 
 def _propose(request: Request, checked: Post) -> Response | Deferred:
@@ -205,6 +217,7 @@ ROUTES = (
         answers={201: Answer("The post, committed", _POST), 200: Answer("The post that the same ClientId made", _POST)},
         problems=(
             "gone", "client_id_reused", "no_such_post", "too_many_rooms", "no_such_room", "room_gone", "too_many_posts",
+            "looks_like",
         ),
         query=WAITING, headers={"Idempotency-Key": CLIENT_ID},
     ),

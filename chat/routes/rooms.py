@@ -17,11 +17,12 @@ from chat.commands.rooms import CreateRoom
 from chat.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
 from chat.request import Request, Response, percent_encoded
+from chat.room_names import refused_looks, shown
 from chat.routes.name_pages import PAGE, name_ask, name_links
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word
 from chat.state.described import room_json
-from chat.state.details import MEMBERS_MAX, PRIVATE, PUBLIC
+from chat.state.details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.results import Refusal, RoomChanged, RoomMade
 from chat.state.room_changes import DIRECT_USERS, members
 
@@ -68,6 +69,8 @@ def make_direct(request: Request) -> Response:
 
 
 def _made(request: Request, creation: CreateRoom) -> Response:
+    if creation.visibility != DIRECT and not request.state.has_room(creation.room):
+        _check_looks(request, creation.room)
     made = request.carry_out(creation)
     assert isinstance(made, RoomMade)
     headers = [("Location", f"/rooms/{percent_encoded(made.room.name)}")]
@@ -75,9 +78,21 @@ def _made(request: Request, creation: CreateRoom) -> Response:
     return Response(status, _json(room_json(made.room)), headers=headers, log_index=made.index)
 
 
+def _check_looks(request: Request, name: str, room: str = "") -> None:
+    """Raise Problem (409) where a room is to have a name that looks like another one's; `room`: as it is called."""
+    if refused_looks(request.state, request.actor, name, "Name", room) is not None:
+        request.catch_up()
+        refused = refused_looks(request.state, request.actor, name, "Name", room)
+        if refused is not None:
+            raise refused
+
+
 def configure(request: Request, room: str) -> Response:
     """PATCH /rooms/{room}: the room as it is from then on; 404 where there is none."""
     change = check_settings(request.actor, room, validation.json_object(request.body()))
+    wanted = shown(room) if change.name is None and change.visibility == PUBLIC else change.name
+    if wanted is not None:
+        _check_looks(request, wanted, change.room)
     changed = request.carry_out(as_known(change, request.replica.level))
     assert isinstance(changed, RoomChanged)
     return Response(HTTPStatus.OK, _json(room_json(changed.room)), log_index=changed.index)
@@ -142,7 +157,7 @@ _CHANGES = {
     "Owner": or_null(NAME),
     "Retention": or_null(RETENTION),
 }
-_NO_GUESTS = ("forbidden", "no_such_user", "too_many_members", "too_many_rooms")
+_NO_GUESTS = ("forbidden", "no_such_user", "too_many_members", "too_many_rooms", "looks_like")
 _MEMBERSHIP = ("no_such_room", "room_gone", "no_such_user", "forbidden", "too_many_members")
 
 ROUTES = (
@@ -163,7 +178,7 @@ ROUTES = (
     Route(
         "PATCH", "/rooms/{room}", configure, Who.OWNER, "Change what is named of a room; null takes it away",
         body=Body(record({}, _CHANGES, members_min=1)),
-        answers=_ROOM, problems=(*_MEMBERSHIP, "name_taken", "archived", "open_mode"), query=WAITING,
+        answers=_ROOM, problems=(*_MEMBERSHIP, "name_taken", "looks_like", "archived", "open_mode"), query=WAITING,
     ),
     Route(
         "DELETE", "/rooms/{room}", delete, Who.OWNER, "Delete a room and all that was said in it",

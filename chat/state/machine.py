@@ -180,6 +180,10 @@ class ChatState:
             finally:
                 tables.is_trial = False
 
+    def has_room(self, name: str) -> bool:
+        """Whether a room has or had this name; without the lock, so quick to ask."""
+        return self._tables.rooms.existing(name) is not None
+
     # `acting` is who asks: what he does not see is not there.  Where there never was a login nobody looks.
 
     def page(self, room: str, ask: PageAsk, acting: Acting = STRANGER) -> Page:

@@ -14,6 +14,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 from chat.history import Room
+from chat.lookalikes import room_skeleton
 from chat.state.details import DIRECT, PRIVATE, PUBLIC, RoomDetails
 
 # A private room's name ends so, and nobody can ask for one that does: so what is not seen need not be hidden.
@@ -24,7 +25,7 @@ _NONE = RoomDetails()
 class RoomTable:
     """All rooms.  For one thread at a time."""
 
-    __slots__ = ("aliases", "by_name", "directs", "names", "of_user", "privates", "turned_private")
+    __slots__ = ("aliases", "by_name", "directs", "looks", "names", "of_user", "privates", "turned_private")
 
     def __init__(self, rooms: Iterable[Room] = ()) -> None:
         self.by_name = {room.name: room for room in rooms}  # those that do not exist any more too
@@ -36,11 +37,13 @@ class RoomTable:
         self.directs: dict[frozenset[str], Room] = {}  # by their members
         self.of_user: dict[str, list[str]] = {}  # of the rooms that somebody is a member of, by code point
         self.aliases: dict[str, Room] = {}  # by the names that rooms had; none of them is in `by_name`
+        # Public names by the hash of what look-alikes have in common.  For who asks at the edge, never for an applier.
+        self.looks: dict[int, tuple[str, ...]] = {}
         self.derive()
 
     def derive(self) -> None:
         """Make the other tables anew from the rooms; after these were restored or changed by many."""
-        self.names, self.privates, self.directs, self.of_user, self.aliases = [], [], {}, {}, {}
+        self.names, self.privates, self.directs, self.of_user, self.aliases, self.looks = [], [], {}, {}, {}, {}
         for name in sorted(self.by_name):
             if (room := self.by_name[name]).exists:
                 self._list(room, (room.details or _NONE).members)
@@ -126,6 +129,9 @@ class RoomTable:
             self.directs[details.members] = room
         else:
             insort(self.privates if details.visibility == PRIVATE else self.names, room.name)
+        if details.visibility == PUBLIC:
+            looks = hash(room_skeleton(room.name))
+            self.looks[looks] = (*self.looks.get(looks, ()), room.name)
         for alias in details.aliases:
             self.aliases[alias] = room
         for member in coming:
@@ -137,6 +143,11 @@ class RoomTable:
             del self.directs[details.members]
         else:
             _remove(self.privates if details.visibility == PRIVATE else self.names, room.name)
+        if details.visibility == PUBLIC:
+            looks = hash(room_skeleton(room.name))
+            left = _without(self.looks.pop(looks), room.name)
+            if left:
+                self.looks[looks] = left
         for alias in details.aliases:
             self.aliases.pop(alias, None)
         for member in leaving:

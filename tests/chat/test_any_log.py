@@ -63,11 +63,15 @@ def test_what_is_derived_is_what_follows_from_the_rest(log: list[Command]) -> No
     assert kept == derived(tables)
 
 
+def alike(looks: dict[int, tuple[str, ...]]) -> dict[int, set[str]]:
+    return {look: set(names) for look, names in looks.items()}
+
+
 def derived(tables: Tables) -> list[object]:
     rooms = tables.rooms
     return [
         tables.skeletons, tables.numbers, tables.tokens_of, tables.tickets_of, tables.guarded,
-        rooms.names, rooms.privates, rooms.directs, rooms.of_user, rooms.aliases,
+        rooms.names, rooms.privates, rooms.directs, rooms.of_user, rooms.aliases, alike(rooms.looks),
     ]  # fmt: skip
 
 

@@ -145,7 +145,9 @@ def test_a_reader_goes_on_at_another_node_when_the_own_one_is_killed(browser: Br
     reader, page = newcomer(browser, guarded, "/#/rooms/general", id=1)
     come_in(page, "bob")
     say(page, "before")
-    expect(page.locator("#rooms a")).to_have_text(["ann", "general", "kitchen", "plans"])  # ann: a direct room
+    expect(page.locator("#rooms a")).to_have_text(["Direct messages with ann", "general", "kitchen", "plans"])
+    expect(page.locator("#rooms .direct-mark")).to_have_count(1)
+    expect(page.locator("#room-direct")).to_be_hidden()
     expect_messages(page, "before")
     guarded.nodes[1].kill()
     guarded.wait_leader()

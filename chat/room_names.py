@@ -1,0 +1,64 @@
+"""Names of rooms that look like another one's, which nobody may give.
+
+Rules
+- A new name is compared with the names of all public rooms, and of the rooms of whoever gives it: with what they see.
+  So a refusal tells nobody of a private room.
+- That is asked where the name is said, and refused by a state that holds all that was acknowledged.  It is not asked
+  where it is applied, for skeletons differ from Python to Python and a post carries none: two such rooms can come about
+  where both are made in the same moment.
+- Nothing is asked of the name that a room has or had: that room is meant.
+"""
+
+from functools import lru_cache
+from http import HTTPStatus
+
+from chat.commands import Actor
+from chat.lookalikes import room_skeleton
+from chat.problems import Problem
+from chat.state import access
+from chat.state.details import PRIVATE, RoomDetails
+from chat.state.machine import ChatState
+from chat.state.results import Refusal
+from chat.state.rooms import is_private_name
+from chat.state.tables import Tables
+
+_NONE = RoomDetails()
+_DRAWN_POINTS = 11  # that a private room's name ends with
+
+
+def refused_looks(state: ChatState, actor: Actor, name: str, field: str, room: str = "") -> Problem | None:
+    """Why no room is to have this name (409): another one that this user sees looks like that.
+
+    `room`: the one that is to be named so, where there is one.  Two private rooms of the same name may be there: only
+    what was drawn tells them apart, and a creation that was not answered is tried again.
+    """
+    looks = _looks(shown(name))
+    if not looks[0]:
+        return None
+    own = {name, *state.present_names([room])}
+    for other in state.ask(lambda tables: _alike(tables, actor, name, looks)):
+        is_same = shown(other) == shown(name) and is_private_name(other) and is_private_name(name)
+        if other not in own and not is_same:
+            return Problem(HTTPStatus.CONFLICT, "looks_like", f"{field}: looks like the name of another room")
+    return None
+
+
+def _alike(tables: Tables, actor: Actor, name: str, looks: tuple[str, str]) -> list[str]:
+    """The names that look so, of the rooms that this one sees."""
+    rooms = tables.rooms
+    if rooms.existing(name) is not None:
+        return []
+    who = access.acting(tables, actor)
+    own = () if isinstance(who, Refusal) else rooms.of_user.get(who.name, ())
+    privates = [each for each in own if (rooms.by_name[each].details or _NONE).visibility == PRIVATE]
+    return [*rooms.looks.get(hash(looks), ()), *(each for each in privates if _looks(shown(each)) == looks)]
+
+
+def shown(name: str) -> str:
+    """What people see of the name: of a private room's that what was drawn is not."""
+    return name[:-_DRAWN_POINTS] if is_private_name(name) else name
+
+
+@lru_cache(maxsize=4_096)
+def _looks(name: str) -> tuple[str, str]:
+    return room_skeleton(name)
