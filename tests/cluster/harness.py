@@ -126,12 +126,14 @@ class Node:
         return request(self.port, method, path, body, timeout_s, self.host)
 
     def status(self, timeout_s: float = 2) -> dict[str, Any]:
-        """`GET /raft`, as the operator.  Raises OSError while the node does not answer."""
+        """`GET /raft`, as the operator.  Raises OSError while the node does not answer its operator."""
         with Client(self.port, timeout_s, self.host, token=self.operator_token()) as client:
             answer = client.request("GET", "/raft")
         assert answer.status == 200, answer
         found = answer.json()
         assert isinstance(found, dict)
+        if "ClusterId" not in found:  # the file was still that of the start before, whose operator is a stranger now
+            raise ConnectionError("the node takes its operator for a stranger")
         return found
 
     def operator_token(self) -> str:
