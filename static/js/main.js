@@ -1,6 +1,7 @@
 // @ts-check
 // Joins the parts: the store, the session that changes it, the views that show it.
 
+import { CLOSED } from "./closed.js";
 import { keep, recall } from "./local.js";
 import { Identity } from "./identity.js";
 import { linkRoom, readRoom } from "./links.js";
@@ -29,7 +30,10 @@ const session = new Session(
   (room, post) => announcer.announce(room, post),
   (room) => announcer.announceDeletion(room),
   (room) => location.replace(linkRoom(room)),
-  (text) => composer.takeBack(text),
+  (text) => {
+    composer.takeBack(text);
+    announcer.say(CLOSED);
+  },
 );
 const nameView = new NameView(store, session, new AccountView(store, identity));
 const composer = new ComposerView(store, session, nameView);

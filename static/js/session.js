@@ -7,6 +7,7 @@
 // - A room that has heard of a newer Id than it holds is filled up by REST until it holds it.
 
 import { fetchRooms, preferNode } from "./api.js";
+import { NOT_OPEN } from "./closed.js";
 import { HOME } from "./links.js";
 import { Pages } from "./pages.js";
 import { reactedTo } from "./reactions.js";
@@ -30,7 +31,6 @@ const RELOAD_PAUSE_MS = 3_000;
 const TYPING_PAUSE_MS = 2_500;
 /** What refuses a message to a room that became private, or that the reader is no longer a member of. */
 const CLOSED_CODES = ["room_gone", "not_found"];
-const CLOSED = "This room is not open to you.";
 
 export class Session {
   /**
@@ -345,7 +345,7 @@ export class Session {
     const room = this.outbox.posts.find((pending) => pending.ClientId === clientId)?.RoomName;
     if (room === undefined) return;
     this.store.closeRoom(room);
-    if (room !== this.store.current) return this.outbox.refuse(clientId, CLOSED);
+    if (room !== this.store.current) return this.outbox.refuse(clientId, NOT_OPEN);
     const pending = this.outbox.inRoom(room).filter(({ Refusal }) => Refusal === undefined);
     for (const { ClientId } of pending) this.outbox.remove(ClientId);
     this.returned(pending.map(({ Message }) => Message).join("\n"));

@@ -6,6 +6,7 @@
 //   by REST first.  A page from REST is believed as it is (retention may have removed what lay before it).
 // - Views read and never write.  Every change ends in `changed()`.
 
+import { PRIVATE } from "./closed.js";
 import { Company } from "./company.js";
 import { HOME } from "./links.js";
 import { keep, recall } from "./local.js";
@@ -146,10 +147,11 @@ export class Store {
    * @param {string} name
    */
   removeRoom(name) {
+    const title = this.rooms.get(name)?.title ?? name;
     this.rooms.delete(name);
     for (const [had, has] of this.presentNames) if (has === name) this.presentNames.delete(had);
     this.roomsVersion += 1;
-    if (name === this.current) Object.assign(this.room(name), { deleted: true, loaded: "yes", fromStart: true });
+    if (name === this.current) Object.assign(this.room(name), { title, deleted: true, loaded: "yes", fromStart: true });
     this.changed();
   }
 
@@ -362,7 +364,7 @@ export class Store {
  */
 function titleOf(name, visibility, others) {
   if (visibility === "direct" && others.length > 0) return others.join(", ");
-  return visibility === "private" ? name.replace(/~[a-z2-7]{10}$/, "") : name;
+  return visibility === "private" ? name.replace(PRIVATE, "") : name;
 }
 
 /**

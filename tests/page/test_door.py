@@ -236,5 +236,7 @@ def test_a_message_to_a_private_room_that_one_is_no_member_of_any_more_goes_back
     expect(page.locator("#timeline-tail")).to_have_text("This room is gone, or not open to you any more.")
     say(page, "two")
     expect(page.locator("#timeline-tail")).to_contain_text("This room is not open to you.")
+    expect(page.locator("#announcer")).to_contain_text("This room is not open to you.")
+    expect(page.locator("#room-title")).to_have_text("plans")
     expect(page.locator("#message")).to_have_value("two")
     leave(reader)

@@ -2,6 +2,7 @@
 // Says new posts to those who listen rather than look: a polite live region of its own, since a live history would be
 // read again whole at every change.
 
+import { GONE, PRIVATE } from "../closed.js";
 import { find } from "../dom.js";
 
 /** @typedef {import("../store.js").Store} Store */
@@ -32,9 +33,13 @@ export class Announcer {
 
   /** @param {string} room */
   announceDeletion(room) {
-    if (room !== this.store.current) return;
-    this.gathered.length = 0; // what is said next is the last that there is to say
-    this.region.textContent = "This room was deleted.";
+    if (room === this.store.current) this.say(PRIVATE.test(room) ? GONE : "This room was deleted.");
+  }
+
+  /** @param {string} words  said at once, in place of the posts that came just before */
+  say(words) {
+    this.gathered.length = 0;
+    this.region.textContent = words;
   }
 
   speak() {

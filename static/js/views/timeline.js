@@ -5,6 +5,7 @@
 // - The view follows the end only while the reader is within 100 px of it, or has just written something.
 // - Otherwise nothing that comes, above or below, moves what is being read.
 
+import { CLOSED, GONE, PRIVATE } from "../closed.js";
 import { find, makeButton, setText, showRows } from "../dom.js";
 import { lastId } from "../store.js";
 import { makePendingRow, makePostRows } from "./posts.js";
@@ -16,9 +17,6 @@ import { makePendingRow, makePostRows } from "./posts.js";
 const END_PX = 100;
 /** Older posts are fetched when the reader comes this close to the first one. */
 const START_PX = 600;
-const CLOSED = "This room is not open to you. Your message was not sent: its text is in the box below.";
-/** How the names of private rooms end: nobody makes one by writing there. */
-const PRIVATE = /~[a-z2-7]{10}$/;
 
 export class TimelineView {
   /**
@@ -125,7 +123,7 @@ export class TimelineView {
     }
     const empty = this.list.childElementCount === 0;
     if (room.closed) setText(this.tail, CLOSED);
-    else if (empty && room.deleted && PRIVATE.test(room.name)) setText(this.tail, "This room is gone, or not open to you any more.");
+    else if (empty && room.deleted && PRIVATE.test(room.name)) setText(this.tail, GONE);
     else if (empty && room.deleted) setText(this.tail, "This room was deleted. Whoever writes here makes it anew.");
     else if (empty && room.loaded === "yes") setText(this.tail, "It is quiet in here. Write the first message.");
     else setText(this.tail, empty ? "Loading…" : "");
