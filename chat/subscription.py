@@ -78,7 +78,8 @@ class Subscription:
         self._rooms: frozenset[str] | None = None
         self._position = 0
         self._asked = 0  # counts the asks: what was begun for an earlier one comes to nothing
-        self._waits = False  # for the place that was asked for, which is not here yet
+        self._awaited: Place | None = None  # what was asked for, where it is not here yet
+        self._confirming = False  # one at a time, however often a client asks
         self._reading = False  # a worker is on it: one at a time, however often a client asks
         self._limited: Iterator[bytes] = iter(())
 
@@ -94,7 +95,7 @@ class Subscription:
         if self._state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
             self._link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
             return
-        self._waits = False
+        self._awaited = None
         self._position = max(self._replica.last_applied, self._hub.published_index) if place is None else place.index
         if place is None or is_here(self._replica, place):
             self._begin(self._asked)
@@ -102,28 +103,37 @@ class Subscription:
             self._wait(place)
 
     def _wait(self, place: Place) -> None:
-        self._waits = True
+        self._awaited = place
         begin = partial(self._begin, self._asked)
         reached = place.index if is_ahead(self._replica, place) else _NEVER
         self._hub.when_published(self._link, reached, begin, CURSOR_WAIT_S)
-        decided = partial(self._decided, self._asked)
-        confirm(self._replica, place, lambda problem: self._call(partial(decided, problem)))
+        self._confirm()
+
+    def _confirm(self) -> None:
+        if self._awaited is None or self._confirming:
+            return
+        self._confirming = True
+        decided = partial(self._decided, self._awaited)
+        confirm(self._replica, self._awaited, lambda problem: self._call(partial(decided, problem)))
 
     def _call(self, job: Callable[[], None]) -> None:
         self._hub.call(job)
 
-    def _decided(self, asked: int, problem: Problem | None) -> None:
-        if asked != self._asked or not self._waits or self._link.closing:
+    def _decided(self, place: Place, problem: Problem | None) -> None:
+        self._confirming = False
+        if place is not self._awaited:  # the client has asked for another one since, or it came by itself
+            self._confirm()
+        elif self._link.closing:
             return
-        if problem is None:
-            self._begin(asked)
+        elif problem is None:
+            self._begin(self._asked)
         elif is_lost(problem):
-            self._waits = False
+            self._awaited = None
             self._hub.leave(self._link)
             self._link.send(error(problem, None))
 
     def _begin(self, asked: int) -> None:
-        self._waits = False
+        self._awaited = None
         hello = {"Cursor": self._cursor(self._position), "User": self._actor.user or None, "Nodes": self._nodes()}
         self._link.send(json.dumps({"Hello": hello}).encode())
         self._advance(asked)

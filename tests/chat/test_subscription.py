@@ -377,6 +377,23 @@ def test_a_node_that_does_not_know_a_generation_yet_waits_for_it(node: Node) -> 
     assert client.hear()["Post"]["Message"] == "two"
 
 
+def test_a_client_that_asks_again_and_again_has_the_leader_asked_once_at_a_time(node: Node) -> None:
+    node.replica.holds_reads = True
+    client = node.connect()
+    asked = node.replica.reads
+    for index in range(90, 140):
+        client.say(Action="subscribe", Rooms="*", Cursor=f"c0ffee-{index}")
+    client.say(Action="ping")
+    assert client.hear() == {"Pong": {}}
+    assert node.replica.reads == asked + 1
+    for _ in range(2):  # the first one that was asked for, then the last
+        node.replica.release_reads()
+        node.settle()
+    assert client.hear()["Error"]["code"] == "start_over"
+    assert node.replica.reads == asked + 2
+    assert client.subscribe() == "c0ffee-2"
+
+
 def test_a_place_that_is_reached_is_not_waited_for_a_second_time(node: Node) -> None:
     """The log gets there before the leader has confirmed it."""
     node.replica.holds_reads = True
