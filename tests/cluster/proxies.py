@@ -211,7 +211,7 @@ def exchange(proxy: str, host: str, port: int, request: str) -> str:
         socket.create_connection((address(proxy, host), port), DEADLINE_S) as plain,
         context.wrap_socket(plain, server_hostname=NAME) as tls,
     ):
-        with suppress(ConnectionError):  # a proxy may answer before it has read everything
+        with suppress(OSError):  # a proxy may answer and close before it has read everything
             tls.sendall(request.encode())
         data = b""
         while b"\r\n\r\n" not in data and (more := tls.recv(4096)):
