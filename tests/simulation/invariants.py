@@ -22,6 +22,8 @@ what is new in it.  The names, and what each says:
 - time never falls: entries' times ascend, but for a clock entry's
 - stamped right: a leader that has heard all voters' clocks stamps what is right, where most of them are (`truth.py`)
 - expired never early: then nothing goes by its age before its time
+- a leap is held: the log's time follows clocks that leap together only once they have stayed so, or at a word
+- time goes on: after such a leap too, by the clocks in the end, or slower where it is ahead of them
 - revoked is revoked: a token whose end was acknowledged is good for nothing that begins later; its number is never
   given again
 - single use: a ticket is redeemed once

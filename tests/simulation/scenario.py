@@ -50,10 +50,11 @@ class Scenario:
     client_ids_kept_s: int
     whims: float  # and commands of all other kinds
     login: bool  # clients have accounts
-    clocks: str  # "right"; "few" founders have wrong ones, fewer than half; "wild": any may
+    clocks: str  # "right"; "few" founders have wrong ones, fewer than half; "wild": any may; "leap": all leap together
     # what becomes of posts
     changing: float  # how much of what clients do is to edit, delete and react
     records_starts: bool  # programs say their boots; and disks are rolled back
+    leap_us: int = 0  # by which all clocks leap (`leaps.py`)
 
 
 CALM = (("transfer", 1), ("add", 1), ("kill", 1), ("compact", 2), ("checkpoint", 1))

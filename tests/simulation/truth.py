@@ -4,8 +4,15 @@ Where the clocks of fewer than half of the voters are wrong, a leader that has h
 within a bound, and nothing goes by its age before its time; of a clock that is a little off, as all are, it takes no
 notice.  Left out is what nobody can know: of a leader that has not heard of all, its stamps; and where a machine's
 steady clock ran too fast or too slow since, what it makes of others' clocks.
+
+Where all clocks leap together (`leaps.py`), the log's time goes on as if they had not, until a clock entry says
+otherwise: not before the leap has stayed for a while, unless it is accepted.  From there on it is right to be as far
+off as the log's clock entries say.  A leap that a process was down for cannot be told from a long time, so once one
+has started while the clocks are ahead of the log's time, this holds no more; that time goes on, and that the clocks
+and the log agree again, does.
 """
 
+from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -13,13 +20,14 @@ from chat.commands import Command
 from chat.commands.cluster import Expire, ExpireCredentials, Forget
 from chat.state import expiry
 from chat.state.tables import Tables
-from raft.clocks import OFF_S
+from raft.clocks import OFF_S, SLOWER_BY
 from raft.messages import Entry, Kind
 from tests.simulation.invariants import Violation
 from tests.simulation.machine import EPOCH
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
+    from tests.simulation.world import World
 
 OFF_SIMULATED_S = 0.5  # in the place of raft.clocks.OFF_S: posts go after a second or two here
 ANSWER_SIMULATED_S = 0.1
@@ -38,34 +46,90 @@ class Truth:
         self.everybody_lies = False  # any clock may be wrong, so that none of this need hold
         self._appended: dict[tuple[int, int], int] = {}  # (index, term) -> when, where its stamp has to be right
         self._unsure: set[Command] = set()  # proposed by who need not know what time it is
+        self.leapt_ms = -inf  # when all clocks have leaped, the last time, by the observer's clock
+        self.is_accepted = False  # the operator has called them right
+        self._first_leap_ms = inf
+        self._is_told = True  # no process has started while the clocks were ahead of the log's time
+        self._slept = False  # one has while they were behind it: it goes on from its newest entry
+
+    # All clocks leap
+
+    def leaps(self, world: "World", by_us: int) -> None:
+        """All clocks are about to leap."""
+        self.leapt_ms = world.schedule.now_ms
+        self._first_leap_ms = min(self._first_leap_ms, self.leapt_ms)
+        all_know = all(process.clocks._was_sure for process in world.network.running.values())
+        self._is_told = self._is_told and all_know and bool(world.invariants.committed)
+
+    def started(self, world: "World") -> None:
+        """A process starts."""
+        has_leapt = self._first_leap_ms < inf
+        ahead_us = world.leaps.ahead_us - _set_by(world.invariants.committed) if has_leapt else 0
+        if ahead_us > OFF_SIMULATED_S * _SECOND:
+            self._is_told = False
+        elif ahead_us < -OFF_SIMULATED_S * _SECOND:
+            self._slept = True
+
+    def _right_us(self, process: "Process", log: list[Entry]) -> tuple[int, int]:
+        """The lowest and the highest time that it may be behind this log."""
+        now = self._now(process)
+        if self._first_leap_ms == inf:
+            return now, now
+        slower_us = int((process.world.schedule.now_ms - self._first_leap_ms) * 1_000 / SLOWER_BY)
+        right = now + _set_by(log)
+        return right - slower_us, right
+
+    def goes_on(self, process: "Process", before_us: int, in_ms: float) -> None:
+        """At the end, in peace: its time was that, so long ago."""
+        stamp, ahead_us = process.clocks.stamp(), process.world.leaps.ahead_us
+        went_us = stamp - before_us
+        if not in_ms * 1_000 * (SLOWER_BY - 1) / SLOWER_BY - 1_000 <= went_us <= in_ms * 1_000 + STAMP_BOUND_US:
+            went_s = went_us / _SECOND
+            raise Violation("time goes on", f"that of member {process.id} went by {went_s:.1f} s in {in_ms / 1000:.1f}")
+        off_s = (stamp - process.wall_us) / _SECOND
+        agrees = ahead_us > 0 or (ahead_us == 0 and self._is_told)  # where else it may be ahead of the clocks
+        if off_s < -STAMP_BOUND_US / _SECOND or (agrees and off_s > STAMP_BOUND_US / _SECOND):
+            raise Violation("time goes on", f"that of member {process.id} is {off_s:.1f} s off the clocks in the end")
 
     def stamped(self, process: "Process", entries: tuple[Entry, ...]) -> None:
         """A leader has appended these, in its own term."""
         if not self._is_sure(process, of_all=True):
             return
-        now, newest = self._now(process), process.machine.log[: entries[0].index - 1][-1:]
-        floor = newest[0].time if newest else 0
+        now, before = self._now(process), process.machine.log[: entries[0].index - 1]
+        floor = before[-1].time if before else 0
+        low, high = self._right_us(process, before)
         for entry in entries:
-            if entry.kind is not Kind.COMMAND:
+            if entry.kind is Kind.CLOCK:
+                self._require_held(process, entry)
+                low, high = self._right_us(process, process.machine.log[: entry.index])
+            if entry.kind is not Kind.COMMAND or not self._is_told:
                 continue
             self._appended[entry.index, entry.term] = now
             process.world.counts["stamps that are right"] += 1
             if abs(process.wall_us - now) > 2 * STAMP_BOUND_US:
                 process.world.counts["stamps of wrong clocks that are right"] += 1
-            if not now - STAMP_BOUND_US <= entry.time <= max(now + STAMP_BOUND_US, floor):
-                off_s = (entry.time - now) / _SECOND
+            if not (floor if self._slept else low - STAMP_BOUND_US) <= entry.time <= max(high + STAMP_BOUND_US, floor):
+                off_s = (entry.time - high) / _SECOND
                 raise Violation("stamped right", f"entry {entry.index} of leader {process.id} is off by {off_s:.1f} s")
+
+    def _require_held(self, process: "Process", entry: Entry) -> None:
+        """A clock entry is appended."""
+        stayed_ms = process.world.schedule.now_ms - self.leapt_ms
+        if self._is_told and not self.is_accepted and stayed_ms < HOLD_SIMULATED_S * 1_000 - ANSWER_SIMULATED_S * 1_000:
+            detail = f"leader {process.id} follows a leap after {stayed_ms / 1_000:.1f} s, by entry {entry.index}"
+            raise Violation("a leap is held", detail)
 
     def proposed(self, process: "Process", command: Command) -> None:
         """A keeper is about to propose this."""
         if not isinstance(command, Expire | Forget | ExpireCredentials):
             return
-        if not self._is_sure(process, of_all=False):
+        if not (self._is_sure(process, of_all=False) and self._is_told):
             self._unsure.add(command)
             return
         now = command.now if not isinstance(command, Forget) else command.before + expiry.CLIENT_IDS_KEPT_S * _SECOND
-        if now > self._now(process) + AGREED_BOUND_US:
-            early_s = (now - self._now(process)) / _SECOND
+        _, right = self._right_us(process, process.machine.log)
+        if now > right + AGREED_BOUND_US:
+            early_s = (now - right) / _SECOND
             raise Violation("expired never early", f"member {process.id} takes it for {early_s:.1f} s later than it is")
 
     def expires(self, process: "Process", command: Expire) -> dict[str, tuple[list[int], int]]:
@@ -80,7 +144,7 @@ class Truth:
 
     def expired(self, process: "Process", command: Expire, before: dict[str, tuple[list[int], int]]) -> None:
         """It is applied, here for the first time anywhere."""
-        if command in self._unsure:
+        if command in self._unsure or not self._is_told:
             return
         committed, now = process.world.invariants.committed, self._now(process)
         for name, (posts, age_us) in before.items():
@@ -116,6 +180,11 @@ class Truth:
         first_ms = process.notices.first_heard_ms
         known = not of_all or (settled and all(first_ms.get(id, inf) <= process.settled_ms for id in others))
         return not self.everybody_lies and 2 * wrong < len(voters) and steady and known
+
+
+def _set_by(log: Iterable[Entry]) -> int:
+    """How much later it is by all of its clock entries together, in microseconds."""
+    return sum(entry.time - int(entry.body) for entry in log if entry.kind is Kind.CLOCK)
 
 
 def expiry_age_us(tables: Tables, name: str) -> int:

@@ -22,6 +22,7 @@ from tests.simulation.clients import Client, History
 from tests.simulation.disk import Died
 from tests.simulation.faults import Faults
 from tests.simulation.invariants import Invariants, Violation
+from tests.simulation.leaps import Leaps, with_leaps
 from tests.simulation.machine import Image, Machine
 from tests.simulation.network import Network
 from tests.simulation.process import Process, incarnation
@@ -34,6 +35,8 @@ HEALED_TIMEOUTS = 60  # so many election timeouts it may take, once all is mende
 LOOK_EVERY_MS = 20.0
 JOIN_EVERY_MS = 50.0
 FORGET_EVERY_S = 0.5
+TOLD_MS = 3_000 * HOLD_SIMULATED_S  # after a leap, until it is followed wherever it is to be
+GOES_ON_MS = 1_000.0
 EVERYTHING = Acting("", ADMIN, operator=True)  # sees it
 
 
@@ -53,7 +56,7 @@ class Report:
 def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
     """Live the seed's life.  Raises Violation, with a note that says how to see it again."""
     began_s = process_time()
-    scenario = draw(seed)
+    scenario = with_leaps(seed, draw(seed))
     with ExitStack() as patches:
         patches.enter_context(mock.patch("raft.log.TAIL_ENTRIES_MAX", scenario.tail_entries))
         timeout_s = scenario.proposal_timeout_s
@@ -101,6 +104,7 @@ class World:
         }
         self._faults = Faults(self, self._rng())
         self._roll_backs = RollBacks(self, self._faults)
+        self.leaps = Leaps(self)
         self._clients = [Client(id, self, self._rng()) for id in range(1, scenario.clients + 1)]
 
     def _rng(self) -> Random:
@@ -128,6 +132,7 @@ class World:
         self._faults.start()
         if self.scenario.records_starts:
             self._roll_backs.start()
+        self.leaps.start()
         for client in self._clients:
             client.start()
         self.schedule.run(self.scenario.active_ms)
@@ -136,6 +141,8 @@ class World:
         self.trace("everything is mended")
         self._must_serve()
         self._must_agree()
+        if self.scenario.leap_us:
+            self._must_tell_time()
 
     def _must_serve(self) -> None:
         """Progress, within a bounded time after everything was mended."""
@@ -179,6 +186,15 @@ class World:
                     page, room, process.shown(page), self.history.seen(room), self.history.revisions.acknowledged(room)
                 )
 
+    def _must_tell_time(self) -> None:
+        """A leap is followed in the end, or the log's time goes on without it."""
+        self.schedule.run(max(self.schedule.now_ms, self.truth.leapt_ms + TOLD_MS))
+        before = {process: process.clocks.stamp() for process in self.network.running.values()}
+        self.schedule.run(self.schedule.now_ms + GOES_ON_MS)
+        for process, stamp in before.items():
+            if process.alive and process.id in process.node.configuration.members:
+                self.truth.goes_on(process, stamp, GOES_ON_MS)
+
     def _standing(self) -> str:
         described = (
             f"{p.id} {p.node.role.value} in {p.node.current_term}, applied {p.last_applied} of {p.node.commit_index} "
@@ -197,6 +213,7 @@ class World:
             machine.boots_rng = Random(f"{self.seed} boots of {id}")
         if id in self.truth.liars:
             machine.wall_skew_us = machine.rng.choice([-1, 1]) * machine.rng.choice([5, 3_600]) * 1_000_000
+        self.leaps.installed(machine)
         self.restart(self.machines[id])
 
     def join(self, id: int) -> None:
@@ -243,6 +260,7 @@ class World:
             self.schedule.after(50, self.restart, machine)
             return
         self.trace(f"{machine.id} starts")
+        self.truth.started(self)
         machine.process = self.network.running[machine.id] = process
         process.start()
 
