@@ -69,6 +69,8 @@ def test_the_seeds_hold_what_they_are_for() -> None:
         "operations that found a token ended": 200,
         "stamps of wrong clocks that are right": 1_000,
         "posts gone by their age": 40,
+        "leaps of all clocks": 20,
+        "leaps accepted": 3,
         **{f"applied {kind.__name__}": 1 for kind in APPLIERS},
     }
     assert {name: counts[name] for name in at_least if counts[name] < at_least[name]} == {}

@@ -129,14 +129,6 @@ ENGINE = (
         "if True:",
     ),
     mutant(
-        "time-stands-still-behind-a-clock",
-        "Where the clock is behind the log's time, that stands still.",
-        "raft/clocks.py, rule 3: stamps stay apart, ages go on",
-        Clocks._floor_at,
-        "time + (steady - seen) * (SLOWER_BY - 1) / SLOWER_BY",
-        "time",
-    ),
-    mutant(
         "crash-between-two-places",
         "A crash while PLACE is made anew leaves a directory that looks like a copy.",
         "a rule of raft/identity.py: a crash in between starts",

@@ -719,7 +719,47 @@ FULL_DISKS = (
     ),
 )
 
+LEAPS = (
+    mutant(
+        "leap-followed-at-once",
+        "Clocks that leap together are followed before anybody can have mended them.",
+        "raft/clocks.py, rule 2",
+        Clocks._is_due,
+        "not self._was_sure or steady / _SECOND - leap.since_s >= HOLD_S",
+        "True",
+        seed=48,
+    ),
+    mutant(
+        "leap-never-followed",
+        "The log's time never comes to that of clocks that have leaped and stay so.",
+        "raft/clocks.py, rules 2 and 4",
+        Clocks.due_leap.fget,
+        "return int(leap.to + steady)",
+        "return None",
+        seed=68,
+    ),
+    mutant(
+        "leap-ages-everything",
+        "A leap that is followed makes what is in the state older by as much.",
+        "raft/clocks.py, rule 4: what was an hour old before a leap is an hour old after it",
+        expiry.set_clock,
+        "moved = tables.ages.set_clock(before, time)",
+        "moved = 0",
+        seed=198,
+    ),
+    mutant(
+        "time-stands-still-behind-a-clock",
+        "Where the clock is behind the log's time, that stands still.",
+        "raft/clocks.py, rule 3: stamps stay apart, ages go on",
+        Clocks._floor_at,
+        "time + (steady - seen) * (SLOWER_BY - 1) / SLOWER_BY",
+        "time",
+        seed=28,
+    ),
+)
+
 SIMULATED = (
     *ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *ACCOUNTS, *CLOCKS, *FULL_DISKS,
+    *LEAPS,
 )  # fmt: skip
 MUTANTS = (*SIMULATED, *OLDER_COPIES, *MISSED)
