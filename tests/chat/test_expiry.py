@@ -161,6 +161,35 @@ def test_what_is_set_for_the_cluster_holds_where_a_room_says_nothing() -> None:
     assert log.restored().digest() == log.state.digest()
 
 
+def test_a_room_that_is_to_keep_everything_does_whatever_is_set_for_the_cluster() -> None:
+    """No command of this version says so of a room; a state's document may."""
+    log = Log()
+    for _ in range(6):
+        log.post()
+    room = log.state.ask(lambda tables: tables.rooms.existing("general"))
+    assert room is not None
+    room.details = RoomDetails(retention_own=True)
+    set_all(log, max_messages=3, max_age_seconds=500)
+    log.expire(in_s=600)
+    log.post()
+    assert log.ids() == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_an_archived_room_stays_however_long_nobody_has_used_it_and_however_empty_it_is() -> None:
+    log = Log()
+    log.post()
+    log.keep(5)
+    log.apply(ChangeRoom(Actor(), "general", archived=True))
+    set_all(log, unused_room_seconds=60, empty_room_seconds=60)
+    log.expire(in_s=100)
+    assert log.ids() == []
+    log.apply(Expire(log.time + 1_000 * SECOND, (), "general"))
+    assert _names(log) == {"general"}
+    log.apply(ChangeRoom(Actor(), "general", archived=False))
+    log.apply(Expire(log.time + 1_000 * SECOND, (), "general"))
+    assert _names(log) == set()
+
+
 def test_a_room_that_nobody_has_used_goes_with_all_its_posts_and_its_listeners_are_told() -> None:
     log = Log()
     log.post()

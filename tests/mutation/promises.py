@@ -31,6 +31,7 @@ ENGINE = (
         Node._tick_leader,
         "if not self._majority_in_contact(self.configuration):",
         "if False:",
+        test="raft/test_scripts.py::test_script_plays_as_written[check_quorum]",
     ),
     mutant(
         "deposed-leader-keeps-its-reads",
@@ -39,6 +40,7 @@ ENGINE = (
         Node.become_follower,
         "self._drop_reads()",
         "pass",
+        test="raft/test_scripts.py::test_script_plays_as_written[check_quorum]",
     ),
     mutant(
         "batch-vouches-for-itself",
@@ -47,6 +49,7 @@ ENGINE = (
         Storage._append,
         "min(hard_state.commit_index, lowest - 1)",
         "hard_state.commit_index",
+        test="raft/test_storage_recovery.py::test_a_log_torn_at_every_byte_of_its_last_batch_recovers_to_a_prefix",
     ),
     mutant(
         "commit-of-a-snapshot-written-too-early",
@@ -55,6 +58,7 @@ ENGINE = (
         Storage._install,
         "kept = replace(hard_state, commit_index=self._hard_state.commit_index)",
         "kept = hard_state",
+        test="raft/test_storage_life.py::test_a_log_on_snapshots_is_a_list_whatever_is_done_to_it[6]",
     ),
     mutant(
         "snapshot-whose-lines-changed-places",
@@ -63,6 +67,7 @@ ENGINE = (
         Scan._check_end,
         " or int(end[2], 16) != crc",
         "",
+        test="raft/test_receiving.py::test_a_snapshot_whose_parts_do_not_fit_is_refused[lines8]",
     ),
     mutant(
         "new-member-votes-at-once",
@@ -71,6 +76,7 @@ ENGINE = (
         Configuration._changed,
         "voting=False, promote=voting",
         "voting=voting, promote=False",
+        test="raft/test_node.py::test_only_voters_are_asked_for_votes",
     ),
     mutant(
         "peers-read-goes-on-to-another-member",
@@ -151,6 +157,7 @@ ENGINE = (
         positions.pack,
         "(length - 1) // _BLOCK_BYTES",
         "length // _BLOCK_BYTES",
+        test="raft/test_positions.py::test_a_position_keeps_file_and_offset_and_bounds_the_length",
     ),
     mutant(
         "damaged-index-believed",
@@ -159,6 +166,7 @@ ENGINE = (
         indexes._array,
         "if crc32(piece) != crc:",
         "if False:",
+        test="raft/test_indexes.py::test_no_index_is_believed_that_is_torn_or_damaged_at_any_byte",
     ),
     mutant(
         "damage-in-the-middle-is-cut",
@@ -167,6 +175,7 @@ ENGINE = (
         recovery._Recovery._close_last,
         "max(scan.durable, highest_durable(file, scan.stop, size))",
         "scan.durable",
+        test="raft/test_storage_recovery.py::test_one_flipped_bit_at_every_durable_byte_refuses_to_start",
     ),
     mutant(
         "erased-text-stays",
@@ -191,6 +200,7 @@ ENGINE = (
         Progress.lost,
         "self.rejected(self.match_index + 1)",
         "pass",
+        test="raft/test_progress.py::test_a_lost_append_is_sent_again_from_what_is_known_to_match",
     ),
 )
 
@@ -346,6 +356,7 @@ CHAT = (
         expiry._too_old,
         "if not age_s and (details is None or not details.retention_own):",
         "if not age_s:",
+        test="chat/test_expiry.py::test_a_room_that_is_to_keep_everything_does_whatever_is_set_for_the_cluster",
     ),
     mutant(
         "archived-room-goes-as-needless",
@@ -354,6 +365,7 @@ CHAT = (
         expiry._is_needless,
         "details.archived or details.visibility == DIRECT",
         "details.visibility == DIRECT",
+        test="chat/test_expiry.py::test_an_archived_room_stays_however_long_nobody_has_used_it_and_however_empty_it_is",
     ),
     mutant(
         "proxy-not-known-on-a-dual-stack-socket",
