@@ -125,7 +125,8 @@ class Clocks:
         if log.clock_index != self._clock_index:
             self._clock_index = log.clock_index
             self._floor = log.last_time, steady
-            self._taken = self._leap = None
+            if not self._is_held_over(log.last_time - steady):
+                self._taken = self._leap = None
         elif log.last_time > self._floor_at(steady):
             self._floor = log.last_time, steady
         self._bound(log.voters, steady)
@@ -212,6 +213,15 @@ class Clocks:
     def _is_due(self, leap: _Leap, steady: float) -> bool:
         """What was only the lowest possible time is followed at once where the median has become known."""
         return not self._was_sure or steady / _SECOND - leap.since_s >= HOLD_S
+
+    def _is_held_over(self, newest: float) -> bool:
+        """Whether a leap is still to be held, though the log may have another clock entry, by its newest entry's time.
+
+        A snapshot does not say whether there is a clock entry in it.  One that follows the leap leads to its time.
+        """
+        if self._leap is None or self._taken is None:
+            return False
+        return abs(newest - self._taken) <= abs(newest - self._leap.to)
 
     def _floor_at(self, steady: float) -> float:
         time, seen = self._floor

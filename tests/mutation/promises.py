@@ -85,6 +85,8 @@ ENGINE = (
         Forwarder.try_again,
         "item.from_peer or item.is_overdue(now_s)",
         "item.is_overdue(now_s)",
+        test="raft/test_forwarding.py::"
+        "test_a_followers_read_that_is_lost_with_the_leadership_is_never_passed_on_to_a_third_member",
     ),
     mutant(
         "refused-call-counts-as-handed-over",
@@ -93,6 +95,7 @@ ENGINE = (
         Forwarder._forward,
         "self._proposals.take_back(batch)",
         "pass",
+        test="raft/test_forwarding.py::test_who_refused_took_nothing_in",
     ),
     mutant(
         "read-does-not-wait-for-what-its-client-has-seen",
@@ -101,6 +104,7 @@ ENGINE = (
         Applier.read_at,
         "if max(index, read.min_index) <= self.last_applied:",
         "if index <= self.last_applied:",
+        test="raft/test_applier.py::test_a_read_waits_for_the_index_that_it_is_to_show_and_holds_up_no_other",
     ),
     mutant(
         "reads-forgotten-by-who-applies-few",
@@ -109,6 +113,7 @@ ENGINE = (
         Applier.apply_few,
         "self.last_applied < self._commit_index or self._reads",
         "self.last_applied < self._commit_index",
+        test="raft/test_applier.py::test_a_read_is_confirmed_where_another_thread_applies_its_index_in_passing",
     ),
     mutant(
         "answered-from-falls",
@@ -117,6 +122,7 @@ ENGINE = (
         _Session.remember,
         "max(self.lowest_unanswered, id.sequence - id.reach)",
         "id.sequence - id.reach",
+        test="raft/test_sessions.py::test_the_lowest_unanswered_never_falls",
     ),
     mutant(
         "earlier-boot-takes-the-session",
@@ -332,6 +338,7 @@ CHAT = (
         networks.network,
         " and ip.ipv4_mapped is None",
         "",
+        test="chat/test_buckets.py::test_a_line_counts_as_one_address[::ffff:10.0.0.1-10.0.0.1-True]",
     ),
     mutant(
         "wrong-bucket-goes",
@@ -340,6 +347,7 @@ CHAT = (
         buckets.Buckets.take,
         "self._full_at.move_to_end(key)",
         "pass",
+        test="chat/test_buckets.py::test_of_too_many_buckets_the_one_used_longest_ago_goes",
     ),
     mutant(
         "right-guess-costs",
@@ -348,6 +356,7 @@ CHAT = (
         buckets.Buckets.give_back,
         "- self._rate.refill_s",
         "",
+        test="chat/test_buckets.py::test_what_is_given_back_does_not_count",
     ),
     mutant(
         "default-age-over-a-rooms-own",
@@ -374,6 +383,8 @@ CHAT = (
         proxies._address,
         "ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip",
         "ip",
+        test="chat/test_proxies.py::"
+        "test_the_right_most_address_that_is_not_trusted_is_the_clients[::ffff:10.0.0.1-192.0.2.7-192.0.2.7]",
     ),
     mutant(
         "page-of-a-sibling-site-may-change",
@@ -382,6 +393,7 @@ CHAT = (
         origins.check_change,
         '("none", "same-origin")',
         '("none", "same-origin", "same-site")',
+        test="chat/test_origins.py::test_a_browser_that_names_no_origin_says_how_far_off_the_page_is[same-site-403]",
     ),
     mutant(
         "export-goes-on-for-who-left",

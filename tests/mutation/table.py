@@ -748,6 +748,15 @@ LEAPS = (
         seed=198,
     ),
     mutant(
+        "leap-followed-over-a-snapshot",
+        "Who takes in a snapshot while a leap is held goes by the clocks at once.",
+        "raft/clocks.py, rule 2",
+        Clocks._is_held_over,
+        "abs(newest - self._taken) <= abs(newest - self._leap.to)",
+        "False",
+        test="raft/test_clocks.py::test_a_leap_is_held_over_a_snapshot_that_says_nothing_of_it[34560000000000-0]",
+    ),
+    mutant(
         "time-stands-still-behind-a-clock",
         "Where the clock is behind the log's time, that stands still.",
         "raft/clocks.py, rule 3: stamps stay apart, ages go on",

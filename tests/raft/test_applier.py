@@ -310,6 +310,21 @@ def test_a_read_is_confirmed_once_its_index_is_applied() -> None:
     assert told == [None]
 
 
+def test_a_read_is_confirmed_where_another_thread_applies_its_index_in_passing() -> None:
+    _, applier, _ = restarted(1)
+    told = threading.Event()
+    applier.read_at(1, [Read(lambda error, index: told.set(), 1e12)])
+    turn(applier)
+    assert applier.commit(1)
+    applier.apply_few()
+    thread = in_thread(applier.run)  # it has no other reason to look
+    try:
+        assert told.wait(DEADLINE_S)
+    finally:
+        applier.stop()
+        thread.join(DEADLINE_S)
+
+
 def test_a_read_of_what_is_applied_is_confirmed_at_once() -> None:
     alone = leading()
     turn(alone.applier)

@@ -289,6 +289,39 @@ def test_a_leap_that_another_leader_has_followed_is_taken_over_with_its_entry() 
     assert (member.stamps(), member.leaps()) == (3 * D, None)
 
 
+@pytest.mark.parametrize("quiet_s", [0, 3_600])
+@pytest.mark.parametrize("leap", [400 * D, -30 * D])
+def test_a_leap_is_held_over_a_snapshot_that_says_nothing_of_it(leap: int, quiet_s: int) -> None:
+    """The log may hold another clock entry then.  Its newest entry is as old as the cluster was quiet."""
+    member = member_of(0, 0, 0, newest=0)
+    member.passes(quiet_s)
+    member.off = leap
+    for id in (2, 3):
+        member.hears(id, leap)
+    member.settles()
+    member.log = member.log._replace(clock_index=900)
+    member.settles()
+    assert (member.stamps(), member.leaps()) == (0, None)
+    member.passes(1)
+    member.writes()
+    assert member.stamps() == 0
+    member.passes(HOLD_S)
+    member.settles()
+    assert member.leaps() == (leap if leap > 0 else None)
+
+
+def test_a_leap_is_followed_by_a_snapshot_of_a_log_that_has_followed_it() -> None:
+    member = member_of(0, 0, 0, newest=0)
+    for id in (1, 2, 3):
+        member.hears(id, 3 * D)
+    member.off = 3 * D
+    member.settles()
+    member.passes(60)
+    member.log = member.log._replace(clock_index=900, last_time=member.right + 3 * D - 30 * SECOND)
+    member.settles()
+    assert (member.stamps(), member.leaps()) == (3 * D, None)
+
+
 # --- the operator says that the clock is right
 
 
