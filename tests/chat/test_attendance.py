@@ -14,7 +14,7 @@ from chat.audience import Audience, plain_frame
 from chat.commands import Actor
 from chat.state.access import Acting, is_told
 from chat.state.accounts import ADMIN, GUEST, MEMBER
-from chat.state.events import EVERYBODY, Event, PostEvent, Reach, RoomEvent
+from chat.state.events import EVERYBODY, Event, PostEvent, Reach, RoomDeleted, RoomEvent
 from tests.chat.peer import Peer
 from tests.chat.running_hub import Recorder, RunningHub
 
@@ -147,6 +147,22 @@ def test_who_follows_a_room_follows_it_under_its_next_names_too() -> None:
             house.hub.publish(batch[-1].index, batch)
         assert heard(follower, 6) == [1, 2, 3, 4, 5, 6]
         assert heard(stranger, 1) == [7]
+
+
+def test_who_loses_a_room_that_becomes_private_is_told_that_it_is_gone_and_no_more() -> None:
+    private = Reach(False, frozenset({"bob"}))
+    gone = RoomDeleted(2, "general", Reach(True, frozenset(), without=private))
+    with RunningHub() as house:
+        member, other = (arrive(house, acting, frozenset({"general"})) for acting in (BOB, EVE))
+        changed = RoomEvent(2, "general~abc", ("general", "general~abc"), b'"secret"', private, gone)
+        house.hub.publish(3, [changed, PostEvent(3, "general~abc", 1, b"{}", private)])
+        house.hub.publish(4, [PostEvent(4, "general", 1, b"{}")])
+        told = [[json.loads(peer.hear_text()) for _ in range(frames)] for peer, frames in ((member, 3), (other, 2))]
+    assert [[frame.get("Event", {}).get("Type", "Post") for frame in frames] for frames in told] == [
+        ["RoomChanged", "Post", "Post"], ["RoomDeleted", "Post"],
+    ]  # fmt: skip
+    assert told[1][0]["Event"] == {"Type": "RoomDeleted", "RoomName": "general"}
+    assert told[1][1]["Cursor"].endswith("-4")
 
 
 def test_of_a_room_that_was_renamed_nothing_is_sent_when_all_who_followed_it_have_left() -> None:

@@ -155,6 +155,7 @@ ENGINE = (
         identity.settle,
         "identity.boot + MOVED_LEAP +",
         "identity.boot +",
+        test="raft/test_identity.py::test_a_copy_is_refused_again_and_again_until_it_is_said_to_have_moved",
     ),
     mutant(
         "longest-record-spills-over",
@@ -190,6 +191,7 @@ ENGINE = (
         Housekeeper._compaction_due,
         "now_s - self._erased[0][1] >= KEEP_S",
         "False",
+        test="raft/test_housekeeping.py::test_what_was_taken_back_leaves_the_disk_after_a_day_however_little_that_is",
     ),
     mutant(
         "contact-after-a-pause",
@@ -198,6 +200,7 @@ ENGINE = (
         Contact.ticked,
         "self._believed_from_s = now_s + GAP_S",
         "pass",
+        test="raft/test_contact.py::test_what_lay_in_a_socket_while_the_process_was_stopped_counts_for_nothing",
     ),
     mutant(
         "lost-append-not-sent-again",
@@ -218,6 +221,7 @@ CHAT = (
         access.granted,
         "maker is None or not maker.active or",
         "maker is None or",
+        test="chat/test_account_changes.py::test_an_invite_gives_no_more_rights_than_its_maker_has_by_now[change0]",
     ),
     mutant(
         "own-old-password-not-asked-for",
@@ -226,6 +230,8 @@ CHAT = (
         account_changes._refused_change,
         "proved = command.password_at == user.password_index",
         "proved = command.password_at in (user.password_index, None)",
+        test="chat/test_account_changes.py::"
+        "test_an_own_password_is_changed_by_who_knows_the_old_one_and_ends_all_other_tokens",
     ),
     mutant(
         "owner-who-left-owns-on",
@@ -234,6 +240,7 @@ CHAT = (
         room_changes.change_members,
         'owner = details.owner if details.owner in members else ""',
         "owner = details.owner",
+        test="chat/test_room_changes.py::test_a_room_that_its_owner_leaves_has_none",
     ),
     mutant(
         "tokens-of-others-listed",
@@ -250,6 +257,7 @@ CHAT = (
         Gatekeeper._cookie,
         "if len(found) > 1:",
         "if len(found) > 2:",
+        test="chat/test_gatekeeper.py::test_a_token_counts_beside_a_cookie_and_two_cookies_count_for_nothing",
     ),
     mutant(
         "expired-token-recognised",
@@ -258,6 +266,7 @@ CHAT = (
         Gatekeeper._user_of,
         "if 0 < token.expires_at <= now:",
         "if False:",
+        test="chat/test_gatekeeper.py::test_a_token_is_good_until_it_is_too_old_or_revoked",
     ),
     mutant(
         "restored-state-keeps-the-sockets",
@@ -266,6 +275,7 @@ CHAT = (
         hub.Hub.skip_to,
         "self._overrun = self._guests > 0",
         "self._overrun = False",
+        test="chat/test_hub.py::test_a_state_that_was_restored_closes_every_socket_to_resume_by_its_cursor",
     ),
     mutant(
         "page-of-an-earlier-ask",
@@ -274,6 +284,7 @@ CHAT = (
         Subscription._got,
         "if asked != self._asked:",
         "if False:",
+        test="chat/test_subscription.py::test_subscribing_again_replaces_the_subscription",
     ),
     mutant(
         "behind-for-long-and-subscribed",
@@ -290,6 +301,7 @@ CHAT = (
         audience.Audience._deliver_to_groups,
         "isinstance(event, RoomEvent) and event.lost is not None",
         "False",
+        test="chat/test_attendance.py::test_who_loses_a_room_that_becomes_private_is_told_that_it_is_gone_and_no_more",
     ),
     mutant(
         "closed-stream-counts-on",

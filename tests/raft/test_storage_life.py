@@ -5,11 +5,15 @@ the step or the one after it (of a batch, any part of its entries), and what was
 """
 
 from dataclasses import dataclass, field, replace
+from errno import ENOSPC
+from os import strerror
 from random import Random
 
 import pytest
 
 from raft.compaction import compact
+from raft.disk import NoRoom
+from raft.errors import DiskFailed, DiskFull
 from raft.files import LINGER_S
 from raft.messages import Entry, HardState, SnapshotMeta
 from raft.replicated import Replicated
@@ -193,3 +197,62 @@ def test_a_log_on_snapshots_is_a_list_whatever_is_done_to_it(seed: int) -> None:
     for _ in range(STEPS):
         cut_after = rng.choice([UNCUT, rng.randrange(30)])
         life.step(rng.choice(KINDS), rng.randrange(31), rng.randrange(31), cut_after)
+
+
+class FullDisk:
+    """As a hook of the disk: it is full from its Nth operation that needs room on."""
+
+    NEED_ROOM = ("create", "append", "append the rest")
+
+    def __init__(self, operations: int) -> None:
+        self._left = operations
+
+    def __call__(self, operation: str, name: str) -> None:
+        if operation in self.NEED_ROOM:
+            self._left -= 1
+            if self._left < 0:
+                raise NoRoom(ENOSPC, strerror(ENOSPC), name)
+
+
+class FullLife(Life):
+    """A life on a disk that is full now and then."""
+
+    refused = 0
+
+    def step_on_full(self, what: str, a: int, b: int, operations: int, then: str) -> None:
+        """Do something on a disk that is about to be full; then have room again, or lose power."""
+        act, outcomes = getattr(self, f"_{what}")(a, b)
+        self.disk.hook = FullDisk(operations)
+        try:
+            act()
+        except (DiskFull, DiskFailed, OSError):  # a snapshot that comes in, or is made, may find no room either
+            self.refused += 1
+            assert is_found(self.storage, self.model), "what finds no room changes nothing"
+        else:
+            then = "go on"
+        self.disk.hook = lambda operation, name: None
+        if then == "cut":
+            self.disk = self.disk.cut(Random(a * 31 + b))
+            self.restart(outcomes)
+        elif then == "try again":
+            act()
+            self.model = outcomes[-1]
+        elif then == "go on":
+            self.model = outcomes[-1]
+        else:  # another batch comes in its place
+            act, outcomes = self._append(b, a)
+            act()
+            self.model = outcomes[-1]
+        check(self.disk, self.storage, self.model)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_log_on_a_disk_that_is_full_now_and_then_is_a_list_too(seed: int) -> None:
+    rng, life = Random(seed), FullLife()
+    for _ in range(STEPS):
+        what, a, b = rng.choice(["append", "append", "install", "compact"]), rng.randrange(31), rng.randrange(31)
+        if rng.random() < 0.5:
+            life.step_on_full(what, a, b, rng.randrange(5), rng.choice(["cut", "try again", "another"]))
+        else:
+            life.step(what, a, b, rng.choice([UNCUT, UNCUT, rng.randrange(30)]))
+    assert life.refused
