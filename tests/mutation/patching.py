@@ -38,8 +38,8 @@ def edited(edits: Sequence[Edit]) -> Iterator[None]:
 
 
 def edited_function(edit: Edit) -> FunctionType:
-    """The function as it was defined, below whatever decorates it."""
-    function = inspect.unwrap(edit.function)
+    """The function as it was defined, below whatever decorates it; a property's getter."""
+    function = inspect.unwrap(edit.function.fget if isinstance(edit.function, property) else edit.function)
     assert isinstance(function, FunctionType)
     return function
 

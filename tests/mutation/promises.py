@@ -131,6 +131,7 @@ ENGINE = (
         Sessions.admit,
         "id.boot > session.boot",
         "id.boot != session.boot",
+        test="raft/test_sessions.py::test_what_an_earlier_boot_left_behind_is_refused",
     ),
     mutant(
         "late-answer-tells-the-time",
@@ -139,6 +140,7 @@ ENGINE = (
         Clocks.heard,
         "if answered_s - asked_s <= ANSWER_TIMEOUT_S:",
         "if True:",
+        test="raft/test_clocks.py::test_an_answer_that_took_long_says_nothing",
     ),
     mutant(
         "crash-between-two-places",
@@ -147,6 +149,7 @@ ENGINE = (
         identity._with_new_place,
         "places=(*old, new)",
         "places=(new,)",
+        test="raft/test_identity.py::test_a_start_that_dies_at_any_step_starts_again",
     ),
     mutant(
         "moved-directory-counts-its-boots-on",

@@ -733,7 +733,7 @@ LEAPS = (
         "leap-never-followed",
         "The log's time never comes to that of clocks that have leaped and stay so.",
         "raft/clocks.py, rules 2 and 4",
-        Clocks.due_leap.fget,
+        Clocks.due_leap,
         "return int(leap.to + steady)",
         "return None",
         seed=68,
