@@ -20,7 +20,6 @@ from functools import partial
 
 from tests.mutation.hunting import Outcome, hunt, violation_of
 from tests.mutation.mutant import Mutant
-from tests.mutation.promises import PROMISES
 from tests.mutation.table import MUTANTS
 from tests.mutation.trying import first_failure
 from tests.simulator import describe
@@ -30,7 +29,7 @@ TESTS_TIMEOUT_S = 1_200.0  # for all tests that are run against one fault
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; see above."""
-    known = {mutant.name: mutant for mutant in (*MUTANTS, *PROMISES)}
+    known = {mutant.name: mutant for mutant in MUTANTS}
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="these only")
     parser.add_argument("--seeds", type=int, default=300, help="how many, at most")

@@ -264,6 +264,21 @@ def test_a_room_is_in_use_where_a_post_is_edited_or_reacted_to_or_the_room_is_ch
     assert log.state.rooms(NameAsk(9))[1] == []
 
 
+def test_a_room_that_is_made_again_knows_nothing_of_what_became_of_posts_before_it_was_deleted() -> None:
+    log = Log()
+    log.post()
+    for command in (
+        EditPost(Actor(user="ann"), "general", 1, 4, START, Said("ann", "other", "c3")),
+        React(Actor(user="bob"), "general", 1, "+", True),
+    ):
+        assert not isinstance(log.apply(command), Refusal)
+    log.apply(DeleteRoom("general"))
+    assert log.restored().digest() == log.state.digest()
+    log.post()
+    assert log.ids() == [2]
+    assert log.restored().digest() == log.state.digest()
+
+
 # --- the log's time is set anew
 
 

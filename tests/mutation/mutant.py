@@ -18,11 +18,12 @@ class Mutant:
     seed: int = 0
     script: str = ""  # the golden script that tells of it, where the simulator hardly ever comes upon it
     test: str = ""  # below tests/: the test that tells of it, where the simulator cannot
+    is_slow: bool = False  # the test waits for long where it fails: for `python -m tests.mutants` only
 
 
 def mutant(
     name: str, broken: str, forbidden_by: str, function: Callable[..., Any], old: str, new: str,
-    seed: int = 0, script: str = "", test: str = "",
+    seed: int = 0, script: str = "", test: str = "", is_slow: bool = False,
 ) -> Mutant:  # fmt: skip
     """A fault in one place."""
-    return Mutant(name, broken, forbidden_by, (Edit(function, old, new),), seed, script, test)
+    return Mutant(name, broken, forbidden_by, (Edit(function, old, new),), seed, script, test, is_slow)

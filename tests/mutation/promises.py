@@ -93,8 +93,8 @@ ENGINE = (
         "What a leader refused as a whole counts as proposed.",
         "the public promise: 503 says that nothing was proposed, 504 that nobody knows",
         Forwarder._forward,
-        "self._proposals.take_back(batch)",
-        "pass",
+        "if isinstance(reply, ProposeReply) and not reply.accepted:\n        self._proposals.take_back(batch)",
+        "if isinstance(reply, ProposeReply) and not reply.accepted:\n        pass",
         test="raft/test_forwarding.py::test_who_refused_took_nothing_in",
     ),
     mutant(
@@ -252,6 +252,7 @@ CHAT = (
         tokens._tokens,
         "if who.role != ADMIN and name not in (None, who.name):",
         "if False:",
+        test="chat/routes/test_tokens.py::test_anothers_tokens_are_an_admins_to_see_and_revoke",
     ),
     mutant(
         "planted-cookie-may-count",
@@ -296,6 +297,7 @@ CHAT = (
         Subscription.ask,
         "self._replica.contact_age_s() > STALE_S_MAX",
         "False",
+        test="chat/test_reception.py::test_on_a_node_that_hears_no_leader_nobody_is_told_what_was_missed",
     ),
     mutant(
         "who-loses-a-room-is-not-told",
@@ -311,8 +313,10 @@ CHAT = (
         "A stream that has ended goes on counting among those that may be open.",
         "a rule of chat/stream.py: STREAMS_MAX are open at a time",
         stream.Stream.close,
-        "self._closed()",
+        "self._closed(self)",
         "pass",
+        test="chat/test_stream.py::test_one_stream_more_than_there_may_be_is_a_503_until_one_ends",
+        is_slow=True,
     ),
     mutant(
         "changes-outlive-their-room",
@@ -321,6 +325,8 @@ CHAT = (
         history.Room.delete,
         "self.details = self.changes = None",
         "self.details = None",
+        test="chat/test_expiry.py::"
+        "test_a_room_that_is_made_again_knows_nothing_of_what_became_of_posts_before_it_was_deleted",
     ),
     mutant(
         "tiny-chunks-without-end",
@@ -329,6 +335,7 @@ CHAT = (
         http.ChunkedBody.feed,
         "if self._wire_bytes > 2 * self._limits.body_bytes + self._limits.head_bytes:",
         "if False:",
+        test="chat/test_http.py::test_a_chunked_body_has_the_same_limit_and_so_have_its_frames[data2-413]",
     ),
     mutant(
         "fragments-without-end",
@@ -337,6 +344,7 @@ CHAT = (
         frames.Frames._begin_frame,
         "if self._fragments > FRAGMENTS_MAX:",
         "if False:",
+        test="chat/test_frames.py::test_a_message_has_a_bounded_number_of_fragments[]",
     ),
     mutant(
         "client-that-does-not-read-stays",
@@ -345,6 +353,7 @@ CHAT = (
         Server._sweep,
         "socket.SHUT_RDWR if connection.writing else socket.SHUT_RD",
         "socket.SHUT_RD",
+        test="chat/test_connection.py::test_a_client_that_does_not_read_its_answer_is_cut[threads]",
     ),
     mutant(
         "one-network-for-all-of-ipv4",
@@ -417,6 +426,7 @@ CHAT = (
         exporting.export,
         "def page_of(ask: PageAsk) -> Page:\n        return state.page(room, ask, acting())",
         "who = acting()\n\n    def page_of(ask: PageAsk) -> Page:\n        return state.page(room, ask, who)",
+        test="chat/test_exporting.py::test_whose_token_ends_gets_no_piece_more",
     ),
 )
 

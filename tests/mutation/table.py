@@ -22,6 +22,7 @@ from raft.storage import Storage
 from tests.mutation.missed import MISSED
 from tests.mutation.mutant import mutant
 from tests.mutation.older_copies import OLDER_COPIES
+from tests.mutation.promises import PROMISES
 
 ELECTIONS = (
     mutant(
@@ -634,9 +635,9 @@ ACCOUNTS = (
         "posts-without-asking-who",
         "A post is made whether or not the token that it is by is still there.",
         "the public promise: what begins after a revocation was acknowledged is refused",
-        posting.post,
-        "if refused is not None and refused is not access.ARCHIVED:",
-        "if False:",
+        posting.refused,
+        "access.refused_post(tables, Actor(command.by, command.user), room, room_name)",
+        "None",
         seed=1,
     ),
     mutant(
@@ -771,4 +772,4 @@ SIMULATED = (
     *ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *ACCOUNTS, *CLOCKS, *FULL_DISKS,
     *LEAPS,
 )  # fmt: skip
-MUTANTS = (*SIMULATED, *OLDER_COPIES, *MISSED)
+MUTANTS = (*SIMULATED, *OLDER_COPIES, *MISSED, *PROMISES)

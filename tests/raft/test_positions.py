@@ -1,7 +1,7 @@
 """Where entries lie, packed into eight bytes each."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from raft.positions import FILE_BYTES_MAX, FILES_MAX, Positions, Sparse, count_within, pack, runs, unpack
@@ -13,6 +13,8 @@ from raft.records import RECORD_BYTES_MAX
     st.integers(0, FILE_BYTES_MAX - 1),
     st.integers(1, RECORD_BYTES_MAX),
 )
+@example(0, 0, RECORD_BYTES_MAX)
+@example(FILES_MAX - 1, FILE_BYTES_MAX - 1, RECORD_BYTES_MAX)
 def test_a_position_keeps_file_and_offset_and_bounds_the_length(file: int, offset: int, length: int) -> None:
     position = pack(file, offset, length)
     assert 0 <= position < 1 << 64
