@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Event
 
-from chat.commands import COMMANDS_LEVEL, Command, encode
+from chat.commands import COMMANDS_LEVEL, Command, encode, level_of
 from chat.commands.accounts import Used
 from chat.commands.cluster import Begin, SetAuth
 from chat.commands.posts import Mark
@@ -22,7 +22,7 @@ from chat.marks import Mark as Noted
 from chat.marks import Marks
 from chat.replica import Replica
 from chat.state.credential_changes import due_credentials
-from chat.state.expiry import due_expiry, due_forgetting
+from chat.state.expiry import due_expiry, due_forgetting, due_forgetting_rooms
 from chat.state.machine import ChatState
 from chat.state.marking import is_news
 from chat.state.settings import OPEN
@@ -131,7 +131,12 @@ class Keeper:
         if not self._state.ask(lambda tables: tables.begun):
             return Begin()
         now = self._replica.agreed_time()
-        return self._due_credentials(now) or self._due_expiry(now) or self._due_forgetting(now)
+        return (
+            self._due_credentials(now)
+            or self._due_expiry(now)
+            or self._due_forgetting(now)
+            or self._due_forgetting_rooms()
+        )
 
     def _due_credentials(self, now: int) -> Command | None:
         first = self._credential
@@ -151,6 +156,10 @@ class Keeper:
         if not self._bucket:
             self._next_forgetting_s = self._clock() + FORGET_EVERY_S
         return command
+
+    def _due_forgetting_rooms(self) -> Command | None:
+        command = self._state.ask(due_forgetting_rooms)
+        return command if command is not None and self._replica.level >= level_of(command) else None
 
     def _carry_out(self, command: Command) -> bool:
         """Propose it and wait for what comes of it; what was not done is due at another look."""

@@ -28,7 +28,7 @@ from wsproto.frame_protocol import CloseReason
 
 from chat.audience import cursor_frame
 from chat.commands import Actor
-from chat.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost
+from chat.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost, start_over
 from chat.history import Located, What, render_post, with_reactions
 from chat.hub import Hub
 from chat.link import Link, text_frame
@@ -128,12 +128,18 @@ class Subscription:
         elif problem is None:
             self._begin(self._asked)
         elif is_lost(problem):
-            self._awaited = None
-            self._hub.leave(self._link)
-            self._link.send(error(problem, None))
+            self._start_over(problem)
+
+    def _start_over(self, problem: Problem) -> None:
+        self._asked += 1  # what is under way comes to nothing
+        self._awaited = None
+        self._hub.leave(self._link)
+        self._link.send(error(problem, None))
 
     def _begin(self, asked: int) -> None:
         self._awaited = None
+        if self._is_forgotten():
+            return
         hello = {"Cursor": self._cursor(self._position), "User": self._actor.user or None, "Nodes": self._nodes()}
         self._link.send(json.dumps({"Hello": hello}).encode())
         self._advance(asked)
@@ -148,14 +154,27 @@ class Subscription:
         elif self._position > published:
             # Applied here, not fanned out yet; or nothing was applied since this node started.
             self._hub.when_published(self._link, self._position, partial(self._advance, asked))
-        elif self._position == published or self._is_quiet():
+        elif self._position == published:
             self._hub.join(self._link, self._present_names())
+        elif self._is_quiet():
+            if not self._is_forgotten():
+                self._hub.join(self._link, self._present_names())
         elif page := self._recent_page(published):
             self._got(asked, page)
         else:
             self._reading = True
             read = partial(self._read, self._rooms, self._position, published)
             self._hub.work(self._link, read, partial(self._got, asked))
+
+    def _is_forgotten(self) -> bool:
+        """Whether rooms that were deleted since are forgotten here, so that the client has to start over.
+
+        Asked after a reading, which may have missed some of them.
+        """
+        if self._position >= self._state.forgotten_index:
+            return False
+        self._start_over(start_over(Place(self._position, self._replica.generation, self._replica.cluster_id)))
+        return True
 
     def _is_quiet(self) -> bool:
         return self._state.is_quiet(self._position, self._rooms, self._acting())
@@ -180,6 +199,8 @@ class Subscription:
             return
         if page is None:
             self._link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+            return
+        if self._is_forgotten():
             return
         if page.limited:
             self._limited = self._limited_frames(page)

@@ -60,7 +60,7 @@ FLOORS = (
     ("chat.commands.cluster", "chat.commands.posts", "chat.commands.rooms"),
     ("chat.mentions",),
     ("chat.commands",),
-    ("chat.state.details", "chat.state.overlay"),
+    ("chat.state.details", "chat.state.forgotten", "chat.state.overlay"),
     ("chat.history", "chat.remembered"),
     # The replicated state: values, the tables of them, what a command does to these, and the whole.
     ("chat.state.accounts", "chat.state.ages", "chat.state.readers", "chat.state.settings"),

@@ -24,15 +24,15 @@ __all__ = [
     "Command", "DeleteRoom", "Post", "SetRetention", "decode", "encode", "frees_space", "level_of",
 ]  # fmt: skip
 
-LEVEL = 4  # the newest that this program knows; what is new in it is no command (raft/membership.py)
-COMMANDS_LEVEL = 3  # of the newest commands
+LEVEL = 4  # the newest that this program knows; starts are recorded from it on (raft/membership.py)
+COMMANDS_LEVEL = 3  # of all commands but ForgetRooms, which nobody asks for
 
 Command = Post | posts.Change | rooms.Command | accounts.Command | cluster.Command
 
 # By the name that is their `Type`; a post has none.
 KINDS: dict[str, type] = {**posts.KINDS, **rooms.KINDS, **accounts.KINDS, **cluster.KINDS}
 
-_LEVELS: dict[type, int] = {DeleteRoom: 2, SetRetention: 2}  # the others are of level 3
+_LEVELS: dict[type, int] = {DeleteRoom: 2, SetRetention: 2, cluster.ForgetRooms: 4}  # the others are of level 3
 _NAMES = {kind: name for name, kind in KINDS.items()}
 _READERS: dict[object, Callable[[dict[str, object]], Any]] = {
     None: posts.read,

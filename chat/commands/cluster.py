@@ -45,6 +45,13 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetRooms:
+    """The names of these rooms, those of them that are gone."""
+
+    rooms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """Of these rooms what is too old by now, or too much; and the room `gone` as a whole, if it is unused or empty."""
 
@@ -63,12 +70,13 @@ class ExpireCredentials:
     tickets: tuple[bytes, ...] = ()
 
 
-Command = Begin | SetAuth | SetSettings | Forget | Expire | ExpireCredentials
+Command = Begin | SetAuth | SetSettings | Forget | ForgetRooms | Expire | ExpireCredentials
 KINDS: dict[str, type[Command]] = {
     "begin": Begin,
     "auth": SetAuth,
     "settings": SetSettings,
     "forget": Forget,
+    "forget-rooms": ForgetRooms,
     "expire": Expire,
     "expire-credentials": ExpireCredentials,
 }

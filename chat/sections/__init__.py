@@ -11,7 +11,7 @@ A section that has no rows is not there.
 import json
 from collections.abc import Callable, Iterator
 
-from chat.sections import accounts, ages, changes, details, readers, settings
+from chat.sections import accounts, ages, changes, details, forgotten, readers, settings
 from chat.sections.section import Part, Row, Section
 from chat.state.tables import Tables
 
@@ -20,7 +20,7 @@ SECTIONS: tuple[Section, ...] = (
     settings.SECTION, ages.SECTION, ages.LEAPS,
     accounts.USERS, accounts.TOKENS, accounts.INVITES, accounts.TICKETS,
     changes.SECTION, details.SECTION, details.MEMBERS, details.TURNED_PRIVATE, readers.SECTION,
-    settings.ERASED,
+    settings.ERASED, forgotten.SECTION,
 )  # fmt: skip
 
 ROWS_MAX = 1_000  # in a line

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from chat.commands import Command
-from chat.commands.cluster import Begin, Expire, Forget
+from chat.commands.cluster import Begin, Expire, Forget, ForgetRooms
 from chat.history import Room
 from chat.state import access, credential_changes
 from chat.state.details import DIRECT
@@ -19,6 +19,10 @@ from chat.state.tables import Tables
 from raft.messages import Entry
 
 CLIENT_IDS_KEPT_S = 24 * 3600  # at least: so long a client may try again
+# Names of rooms that are gone, 800 bytes each, and as many of rooms that became private.  Who was away while more rooms
+# than that were deleted starts over; who knows the former name of a private room is told that it is gone for so long.
+GONE_MAX = 10_000
+FORGET_ROOMS = 256  # in a step: 64 KB of the longest names, and some milliseconds
 EXPIRE_ROOMS = 64  # in a step
 LOOK_ROOMS = 2_000  # that one question looks at: a millisecond
 FORGET_BUCKETS = 1_024  # in a step, of some hundred ClientIds each: two milliseconds
@@ -66,6 +70,27 @@ def due_forgetting(tables: Tables, now: int, first: int) -> tuple[Forget | None,
         end = min(found + FORGET_BUCKETS, count)
     command = None if found is None else Forget(before, found, FORGET_BUCKETS)
     return command, end if end < count else 0
+
+
+def forget_rooms(tables: Tables, command: ForgetRooms, entry: Entry, tell: Tell) -> Done:
+    """Some names of rooms that are gone are known no more."""
+    for name in command.rooms[:FORGET_ROOMS]:
+        tables.rooms.forget(name)
+    return Done(entry.index)
+
+
+def due_forgetting_rooms(tables: Tables) -> ForgetRooms | None:
+    """The next step of forgetting the oldest names over GONE_MAX, of either kind."""
+    rooms = tables.rooms
+    turned = len(rooms.turned_private)
+    deleted_over, turned_over = len(rooms.gone) - turned - GONE_MAX, turned - GONE_MAX
+    if deleted_over > 0:
+        names = (name for name in rooms.gone if name not in rooms.turned_private)
+    elif turned_over > 0:
+        names = (name for name in rooms.gone if name in rooms.turned_private)
+    else:
+        return None
+    return ForgetRooms(tuple(islice(names, min(max(deleted_over, turned_over), FORGET_ROOMS))))
 
 
 def expire(tables: Tables, command: Expire, entry: Entry, tell: Tell) -> Done:
@@ -140,4 +165,6 @@ def _too_old(tables: Tables, room: Room, now: int, next_index: int) -> int:
     return tables.ages.before(now - age_s * _SECOND, next_index) if age_s else 0
 
 
-APPLIERS: dict[type, Callable[..., Result]] = {Begin: begin, Expire: expire, Forget: forget}
+APPLIERS: dict[type, Callable[..., Result]] = {
+    Begin: begin, Expire: expire, Forget: forget, ForgetRooms: forget_rooms,
+}  # fmt: skip

@@ -223,6 +223,11 @@ class ChatState:
             return rooms is not None and not self._touched_after_locked(after, rooms, acting)
 
     @property
+    def forgotten_index(self) -> int:
+        """Who was away since before this log index is not told of all rooms that were deleted since; quick to ask."""
+        return self._tables.rooms.forgotten.log_index
+
+    @property
     def has_aliases(self) -> bool:
         """Whether a room has another name than it had; quick to ask."""
         return bool(self._tables.rooms.aliases)

@@ -209,7 +209,8 @@ def _next_name(tables: Tables, room: Room, command: ChangeRoom, details: RoomDet
         name = wanted
     if not name or is_private_name(name) != is_private:
         return _NAME
-    is_free = name not in tables.rooms.by_name and tables.rooms.aliases.get(name) in (None, room)
+    rooms = tables.rooms
+    is_free = name not in rooms.by_name and not rooms.forgotten.knows(name) and rooms.aliases.get(name) in (None, room)
     return name if is_free else _NAME_TAKEN
 
 

@@ -4,6 +4,7 @@ Rules.
 - No Id is given twice under one name.  A name that a room had (it was deleted, renamed and this name forgotten, or
   made private) stays in `by_name` as a room that does not exist, with its count, and a room that is made there goes on
   from it.  So a link to a post leads to that post or to none.
+- Of these names the newest ones are kept, and what is left of the others is `forgotten` (`forget`).
 - Names of private rooms are drawn at random and never given again, so nothing stays of them: a private room that is
   gone is as one that never was.
 - A room's details are put in their place by `describe` alone, for the other tables follow from them.
@@ -11,11 +12,12 @@ Rules.
 
 import re
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from chat.history import Room
 from chat.lookalikes import room_skeleton
 from chat.state.details import DIRECT, PRIVATE, PUBLIC, RoomDetails
+from chat.state.forgotten import Forgotten
 
 # A private room's name ends so, and nobody can ask for one that does: so what is not seen need not be hidden.
 _PRIVATE_NAME = re.compile("~[a-z2-7]{10}$")
@@ -25,13 +27,17 @@ _NONE = RoomDetails()
 class RoomTable:
     """All rooms.  For one thread at a time."""
 
-    __slots__ = ("aliases", "by_name", "directs", "looks", "names", "of_user", "privates", "turned_private")
+    __slots__ = (
+        "aliases", "by_name", "directs", "forgotten", "gone", "looks", "names", "of_user", "privates", "turned_private",
+    )  # fmt: skip
 
     def __init__(self, rooms: Iterable[Room] = ()) -> None:
         self.by_name = {room.name: room for room in rooms}  # those that do not exist any more too
         # By the former names of public rooms that became private: what these are called.  A post makes no room there.
         self.turned_private: dict[str, str] = {}
+        self.forgotten = Forgotten()
         # All that follows is derived.
+        self.gone: dict[str, Room] = {}  # of `by_name`, those that do not exist any more, about in the order of going
         self.names: list[str] = []  # of the public rooms that exist, by code point
         self.privates: list[str] = []  # of the private ones likewise
         self.directs: dict[frozenset[str], Room] = {}  # by their members
@@ -47,6 +53,8 @@ class RoomTable:
         for name in sorted(self.by_name):
             if (room := self.by_name[name]).exists:
                 self._list(room, (room.details or _NONE).members)
+        gone = (room for room in self.by_name.values() if not room.exists)
+        self.gone = {room.name: room for room in sorted(gone, key=self._went_at())}
 
     @property
     def count(self) -> int:
@@ -71,8 +79,10 @@ class RoomTable:
         room = self.by_name.get(name)
         if room is None:
             room = self.by_name[name] = Room(name)
+            room.newest_id = 0 if is_private_name(name) else self.forgotten.newest_id(name)
+        self.gone.pop(name, None)
         if former is not None and former.details is not None:
-            room.newest_id = former.newest_id
+            room.newest_id = max(room.newest_id, former.newest_id)
             former.details = former.details._replace(aliases=_without(former.details.aliases, name))
         room.details = details
         self.turned_private.pop(name, None)
@@ -110,16 +120,33 @@ class RoomTable:
         if details.visibility == PUBLIC:
             for alias in details.aliases:
                 self._leave(alias, room)
+            self.gone[room.name] = room
         else:
             del self.by_name[room.name]
         room.delete(log_index)
+
+    def forget(self, name: str) -> None:
+        """Forget the name of a room that is gone; nothing where it is not."""
+        room = self.gone.pop(name, None)
+        if room is not None:
+            del self.by_name[name]
+            self.turned_private.pop(name, None)
+            self.forgotten.add(name, room.newest_id, room.deleted_at)
+
+    def _went_at(self) -> Callable[[Room], int]:
+        """A function: the log index at which a room went; for all former names of a private one, when it became so."""
+        turned_at: dict[str, int] = {}
+        for former, name in self.turned_private.items():
+            turned_at[name] = max(turned_at.get(name, 0), self.by_name[former].deleted_at)
+        private_name = self.turned_private.get
+        return lambda room: max(room.deleted_at, turned_at.get(private_name(room.name, ""), 0))
 
     def _leave(self, name: str, room: Room, turned_private: bool = False) -> None:
         """A name that this room had is none of its names any more; it stays where there is something to keep."""
         if turned_private:
             self.turned_private[name] = room.name
         if (room.newest_id or turned_private) and not is_private_name(name):
-            left = self.by_name[name] = Room(name)
+            left = self.by_name[name] = self.gone[name] = Room(name)
             left.newest_id = room.newest_id
 
     def _list(self, room: Room, coming: Iterable[str]) -> None:

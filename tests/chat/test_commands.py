@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.commands import COMMANDS_LEVEL, KINDS, Command, DeleteRoom, Post, SetRetention, decode, encode, level_of
+from chat.commands import (
+    COMMANDS_LEVEL,
+    KINDS,
+    LEVEL,
+    Command,
+    DeleteRoom,
+    Post,
+    SetRetention,
+    decode,
+    encode,
+    level_of,
+)
+from chat.commands.cluster import ForgetRooms
 from tests.chat.drawn import values
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -118,12 +130,13 @@ def test_a_change_of_a_room_in_another_form_is_no_command(body: bytes) -> None:
 def test_every_command_has_a_level_up_to_the_newest() -> None:
     posts = Post("r", "u", "m", "c"), Post("r", "u", "m", "c", by=1), Post("r", "u", "m", "c", mentions=("u",))
     assert [level_of(post) for post in posts] == [1, COMMANDS_LEVEL, COMMANDS_LEVEL]
-    assert [level_of(command) for command in (DeleteRoom("r"), SetRetention("r", 1))] == [2, 2]
+    commands = DeleteRoom("r"), SetRetention("r", 1), ForgetRooms(("r",))
+    assert [level_of(command) for command in commands] == [2, 2, LEVEL]
     assert {Post, *KINDS.values()} == set(get_args(Command))
 
 
-@given(TYPED.filter(lambda command: type(command) not in {Post, DeleteRoom, SetRetention}))
-def test_what_else_there_is_came_with_the_newest_level(command: Command) -> None:
+@given(TYPED.filter(lambda command: type(command) not in {Post, DeleteRoom, SetRetention, ForgetRooms}))
+def test_what_else_there_is_came_with_one_level(command: Command) -> None:
     assert level_of(command) == COMMANDS_LEVEL
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from chat.audience import cursor_frame, plain_frame
 from chat.commands import NOBODY, OPERATOR, Actor, Command, Post, encode
 from chat.commands.accounts import ChangeUser, CreateUser, RevokeTokens
-from chat.commands.cluster import Begin, Expire, SetSettings
+from chat.commands.cluster import Begin, Expire, ForgetRooms, SetSettings
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.exporting import export
@@ -19,6 +19,8 @@ from chat.rendered import RenderedPosts
 from chat.state.accounts import GUEST, MEMBER
 from chat.state.details import MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.events import PostEvent, Reacted
+from chat.state.expiry import FORGET_ROOMS
+from chat.state.forgotten import NAMES_MAX, Forgotten, hash_of
 from chat.state.machine import ChatState
 from chat.state.overlay import Change, Reactions
 from chat.state.post_changes import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
@@ -170,6 +172,24 @@ def _house(share: float, *, rooms: int = 0, members: int = 0) -> LoginClient:
     return client
 
 
+def _gone(share: float) -> ChatClient:
+    """As many names of rooms with a message each as a step forgets, and as many hashes as there may be."""
+    client = ChatClient()
+    client.replica.commit(encode(Begin()))
+    for number in range(FORGET_ROOMS):
+        client.replica.commit(encode(Post(f"r{number}", "ann", "x", f"c{number}")))
+        client.replica.commit(encode(DropRoom(Actor(), f"r{number}")))
+    client.state.ask(lambda tables: _fill(tables.rooms.forgotten, int(share * (NAMES_MAX - FORGET_ROOMS))))
+    return client
+
+
+def _fill(forgotten: Forgotten, count: int) -> None:
+    forgotten.log_index = 1
+    hashes = sorted(hash_of(str(number)) for number in range(count))
+    forgotten.hashes.extend(hashes)
+    forgotten.ids.extend(1 + number % 9 for number in range(count))
+
+
 def _entries() -> Iterator[tuple[str, Callable[[float], tuple[Any, Callable[[], Command]]]]]:
     changed = Change(reactions=reactions(0.2))
     nobody = Actor(NOBODY)
@@ -216,6 +236,8 @@ def _entries() -> Iterator[tuple[str, Callable[[float], tuple[Any, Callable[[], 
     yield "a member of many rooms becomes a guest", lambda share: (
         _house(share, rooms=3_000), lambda: ChangeUser(ann, "bob", role=GUEST)
     )  # fmt: skip
+    forgets = ForgetRooms(tuple(f"r{number}" for number in range(FORGET_ROOMS)))
+    yield "names of rooms are forgotten", lambda share: (_gone(share), lambda: forgets)
     yield "tokens are revoked", lambda share: (_house(share, rooms=10), lambda: RevokeTokens(ann, name="bob"))
     yield "rooms are looked at by age", lambda share: (
         _house(share, rooms=1_000),

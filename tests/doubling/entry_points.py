@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # Functions that are called so, wherever they are; and all public ones of files that do nothing but read.
 NAMED = re.compile(
     r"_*(parse|parsed|decode|load|unseal|unpack|feed|scan|from|read_(picture|refusal|options|body|facts|filled|buckets))"
-    r"(_\w+)?|_take_(user|token|invite|ticket|members|erased|added|turned_private)|check_(?!end)\w+|json_object|"
+    r"(_\w+)?|_take_(user|token|invite|ticket|members|erased|added|turned_private|forgotten)|check_(?!end)\w+|json_object|"
     r"percent_decoded|origin_of|row_reader|entry_of_verified|entry_at"
 )
 WHOLE_FILES = (
@@ -33,6 +33,7 @@ ELSEWHERE = {
     "chat/proxies.py:behind": "makes the application that calls client_address",
     "raft/admission.py:check_level": "compares two numbers",
     "raft/identity.py:load_or_create": "reads a file of this node for decode",
+    "raft/node.py:Node._feed_full": "sends, and reads nothing",
     "raft/peers.py:Peers._load": "cuts entries of this node's own log",
     "raft/positions.py:unpack": "takes one number apart",
 }

@@ -7,7 +7,7 @@ import json
 import tempfile
 from array import array
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -16,12 +16,15 @@ from chat.cli import operator_file
 from chat.cli.options import OptionRefused, read_options
 from chat.commands import OPERATOR, Actor, Post
 from chat.commands.accounts import CreateInvite, CreateTicket, CreateUser
+from chat.commands.cluster import ForgetRooms
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
 from chat.document import decode
 from chat.state.accounts import INVITES_MAX, MEMBER
 from chat.state.details import PRIVATE, PUBLIC
 from raft import identity, planes
+from raft.damage import NAME as DAMAGE_NAME
+from raft.damage import Damage
 from raft.messages import HardState, ProposalId
 from raft.records import command_entry, decode_object
 from raft.segments import decode_header, decode_opening
@@ -114,6 +117,7 @@ def _document(share: float) -> Case:
     chat.do(CreateRoom(ann, "open", PUBLIC))
     chat.do(ChangeRoom(ann, "open", visibility=PRIVATE, drawn="a" * 10))
     chat.state.ask(lambda tables: setattr(tables, "erased_index", 1))
+    chat.do(ForgetRooms(tuple(f"r{number}" for number in range(50))))
     chat.state.set_clock(chat.replica.last_applied, 1, 1 << 50)
     lines = list(chat.state.document())
     return Case(sum(map(len, lines)), lambda _: decode(lines, chat.replica.last_applied))
@@ -158,6 +162,14 @@ def _planes(share: float, step: int) -> Case:
     return Case(count * 8, lambda _: planes.unpack(packed, 8, count))
 
 
+def _damage(share: float) -> Case:
+    disk = PowerDisk()
+    line = b'{"File":"' + b"x" * 2_000 + b'","Offset":1}\n'
+    with closing(disk.create(DIRECTORY / DAMAGE_NAME)) as file:
+        file.append(line * int(share * 1_000))
+    return Case(int(share * 1_000) * len(line), lambda _: Damage(disk, DIRECTORY)._load(disk))
+
+
 def _object(share: float) -> bytes:
     return b'{"a":[[]' + b",[]" * int(share * 100_000) + b"]}"
 
@@ -175,6 +187,7 @@ def rows() -> Iterator[Row]:
         # How well megabytes fit a processor's cache is more than half of it, so a busy machine is not asked.
         Row("file: positions that follow", lambda share: _planes(share, 200), takes_long=True),
         Row("file: positions like noise", lambda share: _planes(share, 0x9E3779B97F4A7C15), takes_long=True),
+        Row("file: damage", _damage),
         Row("file: document of the state", _document),
         of("file: record of an object", decode_object, _object),
         of("file: opening", decode_opening, lambda share: b"9" * int(share * 100_000)),

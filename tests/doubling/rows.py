@@ -20,8 +20,8 @@ from raft.errors import InvalidMessage
 
 RATIO_MAX = 3.0
 BOUND_MS = 50.0
-QUICK_MS = 0.3  # what takes no longer, whole, may take it in any way: the ratio would be noise
-TRIES = 4  # of a row that fails
+QUICK_MS = 1.0  # what takes no longer, whole, may take it in any way: on a busy machine the ratio would be noise
+TRIES = 8  # of a row that fails
 
 REFUSALS = (Problem, Refused, InvalidMessage, ValueError)
 
