@@ -12,6 +12,7 @@ OLDER_COPIES = (
         boots.is_of_older_copy,
         "recorded <= boots[0] or recorded in boots",
         "True",
+        seed=14,
     ),
     mutant(
         "only-the-start-of-now-is-known",
@@ -38,6 +39,7 @@ OLDER_COPIES = (
         boots.is_of_older_copy,
         "recorded <= boots[0] or",
         "not recorded or",
+        seed=14,
     ),
     mutant(
         "goes-on-without-what-it-acknowledged",

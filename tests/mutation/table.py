@@ -64,7 +64,7 @@ ELECTIONS = (
         segments.encode_header,
         "header.hard_state.voted_for",
         "0",
-        seed=3,
+        seed=5,
     ),
     mutant(
         "two-votes-a-term",
@@ -73,7 +73,7 @@ ELECTIONS = (
         Node._vote,
         "and self.voted_for in (0, m.source)",
         "",
-        seed=5,
+        seed=14,
     ),
     mutant(
         "votes-for-an-older-log",
@@ -82,7 +82,7 @@ ELECTIONS = (
         Node._on_request_vote,
         "self.log.is_up_to_date(m.last_log_index, m.last_log_term)",
         "True",
-        seed=3,
+        seed=28,
     ),
     mutant(
         "longer-log-beats-newer-term",
@@ -165,7 +165,7 @@ REPLICATION = (
         Node._take_entries,
         "self.log.term_at(entry.index) == entry.term",
         "entry.index <= self.commit_index",
-        seed=29,
+        seed=56,
     ),
     mutant(
         "append-without-the-check-of-what-is-before",
@@ -245,6 +245,7 @@ REPLICATION = (
         Node.become_leader,
         "self._follow_configuration()\n",
         "self._truncate_from(self.commit_index + 1)\n    self._follow_configuration()\n",
+        seed=2,
     ),
     mutant(
         "time-goes-back",

