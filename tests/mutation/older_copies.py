@@ -30,7 +30,7 @@ OLDER_COPIES = (
         boots.since_recorded,
         "boots[boots.index(recorded, gap) :]",
         "boots[-1:]",
-        seed=87,
+        test="raft/test_boots.py::test_a_list_is_cut_to_begin_with_what_is_recorded_and_only_where_it_has_that",
     ),
     mutant(
         "refused-by-a-member-that-lags",
