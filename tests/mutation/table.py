@@ -431,7 +431,7 @@ STORAGE = (
         recovery.RecoveredLog.take,
         "self._forget(content.first_index)",
         "self._forget(content.first_written)",
-        seed=81,
+        seed=116,
     ),
     mutant(
         "index-without-its-last-entry",
@@ -496,7 +496,7 @@ SNAPSHOTS = (
         Replicated.document,
         "self._sessions.document()",
         "[]",
-        seed=107,
+        seed=115,
     ),
     mutant(
         "document-forgets-the-client-ids",
