@@ -2,7 +2,7 @@
 
 Those that start nodes, browsers or disks of their own have deadlines that are meant for a machine: at most two of them
 run at a time, those of clusters in one worker, the rest in another, and they begin.  All others are single processes
-that compute, and fill the cores where those have an end.
+that compute, and fill the cores where those have an end; what two of them would compute both is a group too.
 
 An example that hypothesis draws may take as long as a busy machine needs for it: how fast something is, is not for it
 to say.
@@ -28,10 +28,13 @@ TESTS = Path(__file__).parent
 OF_MACHINES = frozenset({"benchmarks", "contract", "faults", "page"})
 
 
+COMPUTED_ONCE = frozenset({"test_mutants.py", "test_simulator.py"})
+
+
 def _group(item: pytest.Item) -> str:
     """The group that the test is in; "" for none."""
     part = item.path.relative_to(TESTS).parts[0]
-    return part if part == "cluster" else "machines" if part in OF_MACHINES else ""
+    return part if part == "cluster" or part in COMPUTED_ONCE else "machines" if part in OF_MACHINES else ""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
