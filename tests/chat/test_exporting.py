@@ -87,7 +87,8 @@ def test_an_export_asks_the_cluster_and_waits_for_an_index() -> None:
     assert chat.replica.reads == 1
     chat.get(f"{EXPORT}?consistency=stale")
     assert chat.replica.reads == 1
-    assert chat.get(f"{EXPORT}?min_index=99").status_code == 503
+    beyond = chat.get(f"{EXPORT}?min_index=99")
+    assert (beyond.status_code, beyond.get_json()["code"]) == (410, "start_over")
 
 
 def test_what_comes_while_it_is_sent_is_not_in_it() -> None:

@@ -231,7 +231,7 @@ def test_names_that_stdout_cannot_encode_are_printed_as_escapes(
 
 
 def test_a_reader_of_the_list_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
-    full_pipe = 'import os, sys, raft_chat; raft_chat.SUB_COMMANDS["user"] = lambda *_: print("x" * 99) or 0; '
+    full_pipe = 'import os, sys, chat.cli.user, raft_chat; chat.cli.user.main = lambda *_: print("x" * 99) or 0; '
     program = (
         full_pipe + 'r, w = os.pipe(); os.dup2(w, 1); os.close(r); os.close(w); sys.exit(raft_chat.main(["user"]))'
     )
