@@ -9,6 +9,7 @@ from functools import cache
 
 import pytest
 
+from chat.commands.cluster import ForgetRooms
 from chat.state.machine import APPLIERS
 from tests.simulation.world import Report
 from tests.simulator import outcome_of
@@ -70,8 +71,9 @@ def test_the_seeds_hold_what_they_are_for() -> None:
         "stamps of wrong clocks that are right": 1_000,
         "posts gone by their age": 40,
         "leaps of all clocks": 20,
-        "leaps accepted": 3,
-        **{f"applied {kind.__name__}": 1 for kind in APPLIERS},
+        "leaps accepted": 1,
+        # No life is as long as 10,000 rooms that are gone: tests/chat/test_forgotten.py has them.
+        **{f"applied {kind.__name__}": 1 for kind in APPLIERS if kind is not ForgetRooms},
     }
     assert {name: counts[name] for name in at_least if counts[name] < at_least[name]} == {}
 

@@ -26,6 +26,7 @@ class Slow:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.let_go = threading.Semaphore(0)
         self.running = self.most = 0
+        self.began: SimpleQueue[str] = SimpleQueue()  # names of the threads, as their turns came
         self.lock = threading.Lock()
         monkeypatch.setattr(auth, "check_password_hash", self.check)
 
@@ -33,6 +34,7 @@ class Slow:
         with self.lock:
             self.running += 1
             self.most = max(self.most, self.running)
+        self.began.put(threading.current_thread().name)
         assert self.let_go.acquire(timeout=DEADLINE_S)
         with self.lock:
             self.running -= 1
@@ -116,11 +118,11 @@ def test_a_network_that_has_all_places_gives_way_and_another_is_next(slow: Slow)
     assert done.get(timeout=DEADLINE_S) == "many 503"  # so all places are taken
     threads += start("other", 1)
     assert done.get(timeout=DEADLINE_S) == "many 503"
-    ended = []
+    assert [slow.began.get(timeout=DEADLINE_S) for _ in range(AT_ONCE)] == ["many"] * AT_ONCE
+    slow.let_go.release()
+    assert slow.began.get(timeout=DEADLINE_S) == "other"
     for _ in range(AT_ONCE + WAITING_MAX):
         slow.let_go.release()
-        ended.append(done.get(timeout=DEADLINE_S))
-    assert ended.index("other") <= AT_ONCE, ended
     for thread in threads:
         thread.join(DEADLINE_S)
 

@@ -452,6 +452,7 @@ CLIENTS = (
         Sessions.admit,
         " or id.sequence in session.applied",
         "",
+        seed=4,
     ),
     mutant(
         "start-that-is-not-counted",
@@ -469,6 +470,7 @@ CLIENTS = (
         Sessions.admit,
         "session.remember(id)",
         "session.applied = {id.sequence}",
+        seed=12,
     ),
     mutant(
         "unknown-outcome-called-refused",
@@ -477,6 +479,7 @@ CLIENTS = (
         Proposals.expire,
         "if waiting.handed_over:",
         "if False:",
+        seed=173,
     ),
 )
 
@@ -505,6 +508,7 @@ SNAPSHOTS = (
         document.copied,
         "tables.remembered.buckets()",
         '[b""] * 256',
+        seed=5,
     ),
     mutant(
         "document-forgets-the-ages",
@@ -513,7 +517,7 @@ SNAPSHOTS = (
         ages._copy,
         "zip(ages.moments, ages.indexes, strict=True)",
         "()",
-        seed=5,
+        seed=36,
     ),
     mutant(
         "document-forgets-the-details",
@@ -574,7 +578,7 @@ SNAPSHOTS = (
         Room.live,
         "for index in change.entries",
         "for index in ()",
-        seed=11,
+        seed=13,
     ),
     mutant(
         "snapshot-forgets-what-became-of-posts",
@@ -600,7 +604,7 @@ SNAPSHOTS = (
         Storage._install,
         "    self._rotate(file.meta.index + 1)\n",
         "",
-        seed=47,
+        seed=53,
     ),
     mutant(
         "snapshot-forgets-the-configuration",
@@ -609,7 +613,7 @@ SNAPSHOTS = (
         Node._install,
         "self._configurations = [(snapshot.configuration_index, configuration)]",
         "self._configurations = self._configurations[:1]",
-        seed=2,
+        seed=13,
     ),
     mutant(
         "snapshot-acknowledged-before-it-is-durable",
@@ -618,7 +622,7 @@ SNAPSHOTS = (
         Node._on_install_snapshot,
         "self._answer(reply, reply.match_index)",
         "self._answer(reply)",
-        seed=2,
+        seed=13,
     ),
     mutant(
         "snapshot-over-a-log-that-holds-more",

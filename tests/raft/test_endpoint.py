@@ -16,13 +16,14 @@ from raft.messages import (
     AppendEntries,
     Hello,
     HelloReply,
+    ProposalId,
     ReadIndex,
     ReadIndexReply,
     RequestVote,
     RequestVoteReply,
     Sender,
 )
-from raft.records import noop_entry
+from raft.records import command_entry
 from raft.transport import BODY_BYTES_MAX, Connection
 from raft.wire import Answer, Call, decode_answer, encode
 from tests.chat.wire import DEADLINE_S, serving
@@ -318,7 +319,8 @@ def test_a_caller_that_has_gone_does_not_fail_who_answers() -> None:
 
 def test_a_large_append_arrives_whole() -> None:
     engine = FakeEngine()
-    entries = tuple(noop_entry(1 + n, 1, 0) for n in range(20_000))
+    value = b'"%b"' % (b"x" * 1_000)
+    entries = tuple(command_entry(1 + n, 1, 0, ProposalId(2, 1, 1 + n, 0), value) for n in range(2_000))
     body = encode(PEER, AppendEntries(2, 1, 1, 0, 0, entries, 0, 0))
     assert len(body) > 1 << 20
     with calling(endpoint_with(engine)) as connection:
