@@ -18,7 +18,7 @@ class Mutant:
     seed: int = 0
     script: str = ""  # the golden script that tells of it, where the simulator hardly ever comes upon it
     test: str = ""  # below tests/: the test that tells of it, where the simulator cannot
-    is_slow: bool = False  # the test waits for long where it fails, or chance decides: for `python -m tests.mutants` only
+    is_slow: bool = False  # the test waits for long, or chance decides: for `python -m tests.mutants` only
 
 
 def mutant(
