@@ -10,7 +10,7 @@ import pytest
 
 from tests.doubling import entry_points, websocket_rows
 from tests.doubling.__main__ import SETS, Rows, all_rows
-from tests.doubling.rows import BRIEF, Case, Row, measured, outcome
+from tests.doubling.rows import BOUND_MS, BRIEF, Case, Row, measured, outcome
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,7 +57,7 @@ def test_what_is_worse_than_linear_fails() -> None:
     assert not linear.faults
     assert [fault.partition(" times")[0] for fault in cubic.faults] == [
         "cubic: 8.0",
-        "cubic: 1000.0 ms of the processor (at most 50)",
+        f"cubic: 1000.0 ms of the processor (at most {BOUND_MS:.0f})",
     ]
 
 

@@ -8,6 +8,7 @@ Rules
 """
 
 import gc
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +20,9 @@ from chat.problems import Problem
 from raft.errors import InvalidMessage
 
 RATIO_MAX = 3.0
-BOUND_MS = 50.0
+# Beside another worker of the tests, which may have the other half of the same core, a processor's second does half.
+# The command alone holds what is promised.
+BOUND_MS = 100.0 if "PYTEST_XDIST_WORKER" in os.environ else 50.0
 QUICK_MS = 1.0  # what takes no longer, whole, may take it in any way: on a busy machine the ratio would be noise
 TRIES = 8  # of a row that fails
 
