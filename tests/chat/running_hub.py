@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -12,6 +12,21 @@ from chat.hub import Hub
 from chat.link import HubLimits, Link
 from chat.state.events import PostEvent
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
+
+
+@contextmanager
+def hung(hub: Hub) -> Iterator[None]:
+    """Keep a hub from doing anything meanwhile."""
+    go, hangs = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        go.wait(DEADLINE_S)
+
+    assert hub.call(hang)
+    assert hangs.wait(DEADLINE_S)
+    yield
+    go.set()
 
 
 class Clock:
@@ -69,19 +84,9 @@ class RunningHub:
             assert self.hub.call(turned.set)
             assert turned.wait(DEADLINE_S)
 
-    @contextmanager
-    def hung(self) -> Iterator[None]:
-        """The hub does nothing meanwhile."""
-        go, hung = threading.Event(), threading.Event()
-
-        def hang() -> None:
-            hung.set()
-            go.wait(DEADLINE_S)
-
-        assert self.hub.call(hang)
-        assert hung.wait(DEADLINE_S)
-        yield
-        go.set()
+    def hung(self) -> AbstractContextManager[None]:
+        """Keep the hub from doing anything meanwhile."""
+        return hung(self.hub)
 
     def connect(
         self,

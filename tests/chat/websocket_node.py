@@ -2,8 +2,8 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import count
 from types import TracebackType
 from typing import Any
@@ -29,6 +29,7 @@ from chat.state.results import RoomChanged, TokenMade
 from chat.state.tables import Tables
 from chat.websocket import make_websocket_app
 from tests.chat.fake_replica import FakeReplica
+from tests.chat.running_hub import hung
 
 DEADLINE_S = 10
 _numbers = count(1)  # of posts, over all nodes: one may take over another's
@@ -219,19 +220,9 @@ class Node:
         """A room is told to keep so many posts."""
         self.replica.commit(encode(SetRetention(room, posts)))
 
-    @contextmanager
-    def hung(self) -> Iterator[None]:
-        """The hub does nothing meanwhile."""
-        go, hung = threading.Event(), threading.Event()
-
-        def hang() -> None:
-            hung.set()
-            go.wait(DEADLINE_S)
-
-        assert self.hub.call(hang)
-        assert hung.wait(DEADLINE_S)
-        yield
-        go.set()
+    def hung(self) -> AbstractContextManager[None]:
+        """Keep the hub from doing anything meanwhile."""
+        return hung(self.hub)
 
     def settle(self) -> None:
         """Return once the hub has done what it was asked so far."""
