@@ -148,6 +148,7 @@ class RunningMember:
         self.id = node.id
         self._storage = storage
         self._identity = identity
+        self._said_members = ""  # in the log, of the last configuration
         self._generation = node.committed_configuration.generation  # each answer asks for it: not behind a lock
         self._advertise = advertise
         self._why_ending = ""  # nobody is let in any more
@@ -332,7 +333,10 @@ class RunningMember:
             self._change_identity(generation="")
         self._follow_recorded_boot(configuration)
         described = (f"{m.id} at {m.url}{'' if m.voting else ' (no vote)'}" for m in configuration.members.values())
-        logger.info("cluster %s has the members %s", configuration.cluster_id, ", ".join(described))
+        members = f"cluster {configuration.cluster_id} has the members {', '.join(described)}"
+        if members != self._said_members:  # each start of a member is recorded too, which changes none of this
+            self._said_members = members
+            logger.info("%s", members)
         if self.id in configuration.removed:
             self._end("it was removed from the cluster", 0)
 
