@@ -84,8 +84,13 @@ def ended(seen: Seen, process: subprocess.Popen[bytes], began: float, must: int 
 
 
 def blocks_signals(pid: int) -> bool:
-    """Whether a process holds SIGTERM back until it is asked for, in its main thread (proc(5))."""
+    """Whether a node's main thread holds SIGTERM back until it is asked for (proc(5)).
+
+    `unshare` holds it back too, between its fork and its exec: a signal then is lost, as PID 1 has no handler yet.
+    """
     with suppress(OSError):
+        if not Path(os.readlink(f"/proc/{pid}/exe")).samefile(sys.executable):
+            return False
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("SigBlk:"):
                 return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)

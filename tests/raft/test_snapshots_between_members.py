@@ -16,6 +16,7 @@ from raft.housekeeping import Housekeeper
 from raft.identity import load_or_create, save
 from raft.membership import AddMember
 from raft.messages import Entry, SnapshotMeta
+from raft.node import Node
 from raft.receiving import SPARE_BYTES
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded
@@ -219,6 +220,16 @@ def silent_ms(leader: House, house: House) -> int:
     return next(int(member["LastContactMs"]) for member in members if member["Id"] == house.id)
 
 
+def has_only_a_snapshot_for(leader: House, follower: House) -> bool:
+    """Whether it leads, what the follower lacks is not in its log any more, and no append is on its way."""
+
+    def ask(node: Node) -> bool:
+        progress = node.progress.get(follower.id)
+        return progress is not None and not progress.in_flight and progress.next_index <= node.log.base_index
+
+    return leader.member._door.look(ask)
+
+
 def votes(street: Street, id: int) -> bool:
     members = street.leader().member.status()["Members"]
     assert isinstance(members, list)
@@ -251,6 +262,12 @@ def test_a_snapshot_overtakes_a_member_that_has_not_applied_what_it_holds(
     wait_until(lambda: silent_ms(leader, slow) > 100, DEADLINE_S, "nothing gets through any more")
     say(leader, 6, 7)
     meta = rewritten(leader)
+    [other] = (house for house in street.present() if house not in (leader, slow))
+    wait_until(lambda: other.member.last_applied >= meta.index, DEADLINE_S, "the other has it all")
+    keeper_of(other).compact(meta.index)  # it leads from here on, should the leader be slow for a moment
+    wait_until(
+        lambda: any(has_only_a_snapshot_for(house, slow) for house in (leader, other)), DEADLINE_S, "no append can come"
+    )
     endpoint = Endpoint(slow.member.sender, slow.member.hello)
     endpoint.engine = slow.member
     slow.port.open(endpoint)
