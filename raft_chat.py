@@ -61,8 +61,8 @@ from raft.errors import DiskFailed, DiskFull, InvalidMessage, StartRefused
 from raft.formation import Formation
 from raft.identity import Identity, load_or_create, lock_directory, save, settle
 from raft.member import RunningMember, make_node
-from raft.membership import Configuration
-from raft.node import Settings
+from raft.core.configuration import Configuration
+from raft.core.node import Settings
 from raft.peer_ports import PeerPorts
 from raft.reserve import Reserve
 from raft.rewriting import ChildRewriter

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from chat.commands import CLIENT_ID_OPENS, POST_OPENS
 from chat.state.details import RoomDetails
 from chat.state.overlay import Change, Changes, Reactions
-from raft.messages import Command
+from raft.core.raft_messages import Command
 
 PAGE_POSTS_MAX = 1_000
 PAGE_POSTS_DEFAULT = 100

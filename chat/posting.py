@@ -17,7 +17,7 @@ from chat.state.access import NAMELESS, NOT_YOUR_NAME
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, Repeated
 from raft.errors import OutcomeUnknown, RaftError
-from raft.messages import Command
+from raft.core.raft_messages import Command
 
 CLIENT_ID_BYTES = 12  # random; as long as nobody guesses them, nobody can use one up before its owner's retry
 CLIENT_IDS_MADE = 256  # at a time: asking the kernel for each one lets another thread run in between, at each post

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from raft.errors import RaftError
-from raft.membership import Change
-from raft.messages import Command, Entry
+from raft.core.configuration import Change
+from raft.core.raft_messages import Command, Entry
 
 STALE_S_MAX = 60.0  # how long a member that hears no leader shows what it has, where it matters who asks
 

@@ -39,7 +39,7 @@ from chat.state.access import STRANGER, Acting, acting
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.results import Missed
-from raft.messages import Command
+from raft.core.raft_messages import Command
 
 MISSED_POSTS_MAX = 10_000  # what the log keeps in any case; ten pages of REST are cheaper for both than this
 LIMITED_ROOMS_MAX = 10_000  # those that were posted to last

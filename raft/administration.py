@@ -14,9 +14,9 @@ from raft.clocks import Clocks, accept_clock, settle
 from raft.door import Door
 from raft.errors import ChangeRefused, NotLeader, OutcomeUnknown, Unavailable
 from raft.forwarding import Leader
-from raft.membership import Change, PlanPromotion
-from raft.messages import AcceptClock, ChangeMembership, ChangeMembershipReply, TransferLeadership
-from raft.node import Node, Role
+from raft.core.configuration import Change, PlanPromotion
+from raft.core.raft_messages import AcceptClock, ChangeMembership, ChangeMembershipReply, TransferLeadership
+from raft.core.node import Node, Role
 from raft.wire import Call
 
 CHANGE_TIMEOUT_S = 4.5  # clients are promised an answer within 5 s

@@ -15,10 +15,10 @@ its start, or at the latest by the configuration that comes before anything it d
 import json
 import logging
 
-from raft.boots import is_of_older_copy
+from raft.core.boots import is_of_older_copy
 from raft.errors import OlderCopy, RefusedPeer, StartRefused
-from raft.membership import Configuration
-from raft.messages import Sender
+from raft.core.configuration import Configuration
+from raft.core.raft_messages import Sender
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from queue import SimpleQueue
 from raft.documents import Document
 from raft.door import Door, Told
 from raft.errors import InvalidMessage, RaftError, StartRefused, Unavailable
-from raft.membership import Configuration, decode_configuration
-from raft.messages import Entry, Kind
+from raft.core.configuration import Configuration, decode_configuration
+from raft.core.raft_messages import Entry, Kind
 from raft.proposals import Done, Proposals
 from raft.queues import drain, drain_nowait
 from raft.replicated import Replicated, StateMachine

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 
 from raft.errors import RaftError, Unavailable
-from raft.membership import Change
-from raft.messages import Command
+from raft.core.configuration import Change
+from raft.core.raft_messages import Command
 
 
 class BlankMember:

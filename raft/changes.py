@@ -4,8 +4,8 @@ A repeated request, after an answer that got lost, is not an error: it asks for 
 """
 
 from raft.errors import InvalidMessage
-from raft.membership import AddMember, Change, Configuration, MoveMember, PlanPromotion, RemoveMember
-from raft.messages import ChangeMembership
+from raft.core.configuration import AddMember, Change, Configuration, MoveMember, PlanPromotion, RemoveMember
+from raft.core.raft_messages import ChangeMembership
 from raft.transport import parse_peer_url
 
 

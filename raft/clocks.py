@@ -27,7 +27,7 @@ from math import inf
 from typing import NamedTuple
 
 from raft.errors import ChangeRefused, NotLeader, Unavailable
-from raft.node import Node, Role
+from raft.core.node import Node, Role
 from raft.proposals import now
 from raft.timing import steady_s
 

@@ -23,11 +23,11 @@ from pathlib import Path
 from raft.disk import Disk
 from raft.documents import newest_document
 from raft.indexes import Indexes
-from raft.membership import Configuration, decode_configuration
-from raft.messages import SnapshotMeta
+from raft.core.configuration import Configuration, decode_configuration
+from raft.core.raft_messages import SnapshotMeta
 from raft.positions import Sparse
 from raft.reading import LogReader
-from raft.records import RECORD_BYTES_MAX, decode_entry
+from raft.core.entries import RECORD_BYTES_MAX, decode_entry
 from raft.recovery import recover
 from raft.replicated import Replicated, StateMachine
 from raft.snapshots import file_steps, snapshot_name

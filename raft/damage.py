@@ -16,7 +16,7 @@ from pathlib import Path
 from raft.disk import TEMPORARY_SUFFIX, Disk, create_durably, read_all
 from raft.errors import CorruptLog
 from raft.identity import ADVICE
-from raft.records import RECORD_BYTES_MAX
+from raft.core.entries import RECORD_BYTES_MAX
 from raft.segments import intact_lines_in
 
 logger = logging.getLogger(__name__)

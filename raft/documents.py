@@ -13,7 +13,7 @@ from pathlib import Path
 
 from raft.disk import Disk
 from raft.errors import InvalidMessage
-from raft.messages import SnapshotMeta
+from raft.core.raft_messages import SnapshotMeta
 from raft.snapshots import SnapshotFile, checkpoint_index, document_lines, scan_file
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from raft.errors import RaftError
-from raft.membership import Configuration
-from raft.node import Node, Ready, Role
+from raft.core.configuration import Configuration
+from raft.core.node import Node, Ready, Role
 
 T = TypeVar("T")
 Told = list[Callable[[], None]]  # calls to make when the lock is free

@@ -16,8 +16,8 @@ from raft.contact import Contact
 from raft.door import Door, Told
 from raft.errors import DiskFull
 from raft.flusher import Flusher
-from raft.messages import AppendEntries, InstallSnapshot, Message, Propose, Reply, RequestVote
-from raft.node import Node, Ready, Role
+from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message, Propose, Reply, RequestVote
+from raft.core.node import Node, Ready, Role
 from raft.peers import Peers
 from raft.proposals import Proposals
 from raft.reserve import Reserve

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from raft.errors import InvalidMessage, RefusedPeer
-from raft.messages import Hello, HelloReply, Sender
+from raft.core.raft_messages import Hello, HelloReply, Sender
 from raft.transport import BODY_BYTES_MAX, RPC_PATH
 from raft.wire import Answer, Call, decode_call, encode
 

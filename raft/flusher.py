@@ -18,8 +18,8 @@ from queue import SimpleQueue
 
 from raft.door import Door
 from raft.errors import DiskFull, NotLeader, Overloaded, Unavailable
-from raft.messages import Message
-from raft.node import Ready, Role
+from raft.core.raft_messages import Message
+from raft.core.node import Ready, Role
 from raft.proposals import Proposals, Waiting
 from raft.queues import drain_nowait
 from raft.reserve import Reserve

@@ -21,8 +21,8 @@ from raft.applier import Applier, Read
 from raft.door import Door, configurations
 from raft.errors import DiskFull, InvalidMessage, NotLeader, RaftError, RefusedPeer, Unavailable
 from raft.flusher import Flusher
-from raft.messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
-from raft.node import Node
+from raft.core.raft_messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
+from raft.core.node import Node
 from raft.proposals import Proposals, Waiting
 from raft.queues import drain, drain_nowait
 from raft.transport import Addresses, Connection

@@ -32,8 +32,8 @@ from math import inf
 from raft.applier import Applier
 from raft.door import Door
 from raft.errors import InvalidMessage
-from raft.messages import SnapshotMeta
-from raft.node import Node
+from raft.core.raft_messages import SnapshotMeta
+from raft.core.node import Node
 from raft.replicated import StateMachine
 from raft.storage import Storage
 

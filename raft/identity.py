@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from raft.boots import is_list_of_boots, with_boot
+from raft.core.boots import is_list_of_boots, with_boot
 from raft.disk import TEMPORARY_SUFFIX, Closeable, Disk, Marks, NoRoom, create_durably, read_all
 from raft.errors import DiskFailed, DiskFull, StartRefused
 

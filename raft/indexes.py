@@ -28,12 +28,12 @@ from struct import Struct
 from typing import Any
 from zlib import crc32
 
-from raft import planes
+from raft.core import planes
 from raft.contents import Content
 from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.errors import InvalidMessage
 from raft.positions import Sparse
-from raft.records import decode_entry, decode_object, seal, unseal
+from raft.core.entries import decode_entry, decode_object, seal, unseal
 from raft.segments import Header
 from raft.snapshots import Scan, SnapshotFile, scan_file
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from raft.door import Door
 from raft.errors import InvalidMessage
-from raft.membership import Member
-from raft.messages import Hello, HelloReply, Sender
-from raft.node import Node, Role
+from raft.core.configuration import Member
+from raft.core.raft_messages import Hello, HelloReply, Sender
+from raft.core.node import Node, Role
 from raft.transport import Addresses, Connection
 from raft.wire import decode_answer, encode
 

@@ -23,7 +23,7 @@ from raft.admission import (
     read_refusal,
 )
 from raft.applier import Applier
-from raft.boots import is_of_older_copy, since_recorded
+from raft.core.boots import is_of_older_copy, since_recorded
 from raft.clocks import Clocks
 from raft.contact import Contact
 from raft.damage import Damage
@@ -47,11 +47,11 @@ from raft.errors import (
 from raft.forwarding import Forwarder, Leader
 from raft.housekeeping import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, Housekeeper, Rewrite
 from raft.identity import Identity
-from raft.log import Log
+from raft.core.log import Log
 from raft.lookout import Lookout
-from raft.membership import Change, Configuration, decode_configuration
-from raft.membership import Member as Described
-from raft.messages import (
+from raft.core.configuration import Change, Configuration, decode_configuration
+from raft.core.configuration import Member as Described
+from raft.core.raft_messages import (
     AcceptClock,
     ChangeMembership,
     Command,
@@ -71,11 +71,11 @@ from raft.messages import (
     SnapshotChunkReply,
     TransferLeadership,
 )
-from raft.node import Node, Role, Settings
+from raft.core.node import Node, Role, Settings
 from raft.notices import Notices
 from raft.peers import Peers
 from raft.proposals import Proposals
-from raft.records import command_of_verified
+from raft.core.entries import command_of_verified
 from raft.replicated import StateMachine
 from raft.reserve import Reserve
 from raft.shipping import Receiving

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from raft.admission import check_sender
 from raft.door import Door, configurations
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
-from raft.membership import Member
-from raft.messages import Notice, NoticeReply, Sender
-from raft.node import Node
+from raft.core.configuration import Member
+from raft.core.raft_messages import Notice, NoticeReply, Sender
+from raft.core.node import Node
 from raft.proposals import now
 from raft.timing import steady_s
 from raft.transport import Addresses, Lane

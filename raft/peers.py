@@ -25,8 +25,8 @@ from raft.errors import (
     RefusedPeer,
     StartRefused,
 )
-from raft.membership import Configuration, Member
-from raft.messages import (
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import (
     AppendEntries,
     InstallSnapshot,
     Message,
@@ -40,9 +40,9 @@ from raft.messages import (
     SnapshotMeta,
     TimeoutNow,
 )
-from raft.node import Node, Role
-from raft.pieces import Pieces
-from raft.records import entry_of_verified
+from raft.core.node import Node, Role
+from raft.core.pieces import Pieces
+from raft.core.entries import entry_of_verified
 from raft.shipping import ship
 from raft.storage import Storage
 from raft.transport import Addresses, Lane

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-from raft.records import RECORD_BYTES_MAX
+from raft.core.entries import RECORD_BYTES_MAX
 
 _BLOCK_BYTES = 128
 _BLOCK_BITS = 13

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from raft.errors import OutcomeUnknown, RaftError, Unavailable
-from raft.messages import ProposalId
+from raft.core.raft_messages import ProposalId
 
 WAITING_MAX = 8_192  # proposals
 WAITING_BYTES_MAX = 64 << 20

@@ -13,9 +13,9 @@ from raft.disk import Disk, ReadFile
 from raft.errors import CorruptLog
 from raft.files import Files
 from raft.identity import ADVICE
-from raft.messages import Entry
+from raft.core.raft_messages import Entry
 from raft.positions import Positions, Run, count_within, runs
-from raft.records import RECORD_BYTES_MAX, entry_at, is_entry_at
+from raft.core.entries import RECORD_BYTES_MAX, entry_at, is_entry_at
 
 _T = TypeVar("_T")
 _Take = Callable[[bytes, int, int, int], _T | None]  # of the data from where, at most how many bytes, which index

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from raft.disk import TEMPORARY_SUFFIX, AppendFile, Disk
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
-from raft.messages import SnapshotMeta
+from raft.core.raft_messages import SnapshotMeta
 from raft.positions import FILE_BYTES_MAX, Sparse
 from raft.snapshots import Scan, SnapshotFile, snapshot_name
 

@@ -33,7 +33,7 @@ from raft.errors import CorruptLog, InvalidMessage, OtherFormat, StartRefused
 from raft.files import Files
 from raft.identity import ADVICE
 from raft.indexes import OWNER, Indexes, is_temporary_index
-from raft.messages import Entry, HardState
+from raft.core.raft_messages import Entry, HardState
 from raft.positions import Positions, moved
 from raft.reading import Progress
 from raft.segments import (

@@ -11,9 +11,9 @@ from itertools import chain
 from typing import Protocol
 
 from raft.errors import InvalidMessage
-from raft.membership import Configuration, decode_configuration
-from raft.messages import Entry, Kind, SnapshotMeta
-from raft.sessions import Sessions
+from raft.core.configuration import Configuration, decode_configuration
+from raft.core.raft_messages import Entry, Kind, SnapshotMeta
+from raft.core.client_sessions import Sessions
 
 
 class StateMachine(Protocol):

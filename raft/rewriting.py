@@ -26,7 +26,7 @@ from raft.disk import TEMPORARY_SUFFIX, AppendFile, NoRoom, RealDisk
 from raft.errors import RaftError
 from raft.housekeeping import CHECK_S, RewriteFailed, RewriteStopped
 from raft.indexes import is_temporary_index
-from raft.messages import SnapshotMeta
+from raft.core.raft_messages import SnapshotMeta
 from raft.replicated import StateMachine
 from raft.reserve import KEPT_BYTES, held_in
 

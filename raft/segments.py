@@ -25,8 +25,8 @@ from zlib import crc32
 
 from raft.disk import TEMPORARY_SUFFIX, AppendFile, Disk, NoRoom, ReadFile, create_durably
 from raft.errors import InvalidMessage, OtherFormat
-from raft.messages import HardState
-from raft.records import RECORD_BYTES_MAX, decode_object, seal
+from raft.core.raft_messages import HardState
+from raft.core.entries import RECORD_BYTES_MAX, decode_object, seal
 
 FORMAT = 2
 _CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole record, and memory stays small

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
-from raft.messages import SnapshotChunk, SnapshotChunkReply, SnapshotMeta
+from raft.core.raft_messages import SnapshotChunk, SnapshotChunkReply, SnapshotMeta
 from raft.storage import Storage
 
 CHUNK_BYTES = 1 << 20  # some milliseconds of a disk and of the other end's processor

@@ -27,10 +27,10 @@ from zlib import crc32
 from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.errors import CorruptLog, InvalidMessage, OtherFormat
 from raft.identity import ADVICE
-from raft.membership import decode_configuration
-from raft.messages import SnapshotMeta
+from raft.core.configuration import decode_configuration
+from raft.core.raft_messages import SnapshotMeta
 from raft.positions import FILE_BYTES_MAX, Sparse
-from raft.records import RECORD_BYTES_MAX, decode_object, entry_of_verified, index_of, seal
+from raft.core.entries import RECORD_BYTES_MAX, decode_object, entry_of_verified, index_of, seal
 from raft.segments import Line, intact_lines, intact_lines_in
 
 FORMAT = 2

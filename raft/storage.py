@@ -38,11 +38,11 @@ from raft.errors import CorruptLog, DiskFailed, DiskFull, InvalidMessage
 from raft.files import Files
 from raft.identity import ADVICE
 from raft.indexes import OWNER, Indexes
-from raft.messages import Entry, HardState, SnapshotMeta
+from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.positions import Positions, Sparse, moved, pack, unpack
 from raft.reading import LogReader, Progress
 from raft.receiving import SPARE_BYTES, Receiver
-from raft.records import RECORD_BYTES_MAX, decode_entry, entry_of_verified
+from raft.core.entries import RECORD_BYTES_MAX, decode_entry, entry_of_verified
 from raft.recovery import RecoveredLog, recover
 from raft.reserve import KEPT_BYTES
 from raft.segments import (

@@ -22,7 +22,7 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from raft.errors import InvalidMessage
-from raft.urls import is_peer_url
+from raft.core.urls import is_peer_url
 
 logger = logging.getLogger(__name__)
 

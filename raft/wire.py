@@ -14,10 +14,10 @@ from dataclasses import fields
 from functools import lru_cache
 from typing import Any, get_type_hints
 
-from raft.boots import is_list_of_boots
+from raft.core.boots import is_list_of_boots
 from raft.errors import InvalidMessage
-from raft.membership import decode_configuration
-from raft.messages import (
+from raft.core.configuration import decode_configuration
+from raft.core.raft_messages import (
     AcceptClock,
     AppendEntries,
     AppendEntriesReply,
@@ -47,8 +47,8 @@ from raft.messages import (
     TimeoutNowReply,
     TransferLeadership,
 )
-from raft.records import RECORD_BYTES_MAX, decode_entries
-from raft.urls import is_client_url
+from raft.core.entries import RECORD_BYTES_MAX, decode_entries
+from raft.core.urls import is_client_url
 
 FORMAT = 2  # of everything said between members
 ENTRIES_MAX = 8_192  # lines behind the first of one body: no leader has more entries in memory

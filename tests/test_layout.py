@@ -16,11 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the ground up; modules that share a line do not import each other.
 FLOORS = (
-    ("raft.boots", "raft.errors", "raft.messages", "raft.planes", "raft.timing", "raft.urls"),
-    ("raft.membership", "raft.records"),
+    ("raft.core.boots", "raft.errors", "raft.core.raft_messages", "raft.core.planes", "raft.timing", "raft.core.urls"),
+    ("raft.core.configuration", "raft.core.entries"),
     ("raft.wire", "raft.admission"),
-    ("raft.log", "raft.pieces", "raft.progress"),
-    ("raft.node",),
+    ("raft.core.log", "raft.core.pieces", "raft.core.progress"),
+    ("raft.core.node",),
     ("raft.disk",),
     ("raft.identity", "raft.positions", "raft.reserve", "raft.segments"),
     ("raft.contents", "raft.snapshots"),
@@ -32,7 +32,7 @@ FLOORS = (
     ("raft.transport",),
     ("raft.endpoint", "raft.formation", "raft.peer_ports", "raft.blank", "raft.contact", "raft.damage"),
     # The driver, from its parts up to the whole member.
-    ("raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.sessions"),
+    ("raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.core.client_sessions"),
     ("raft.replicated",),
     ("raft.compaction", "raft.shipping"),
     ("raft.applier", "raft.clocks", "raft.lookout", "raft.notices", "raft.peers"),
@@ -126,12 +126,12 @@ FLOORS = (
 )
 
 # The protocol is pure: whatever it knows of time, chance or the world is handed to it.  wire.py keeps it company.
-CORE = ("raft.node", "raft.wire")
+CORE = ("raft.core.node", "raft.wire")
 NOT_IN_THE_CORE = {"time", "threading", "os", "socket", "logging", "random"}
 
 # What the chat may name of the engine: values and how numbers are packed, never its machinery.  The seam itself is
 # chat/replica.py.
-ENGINE_VALUES = {"raft.errors", "raft.membership", "raft.messages", "raft.planes"}
+ENGINE_VALUES = {"raft.errors", "raft.core.configuration", "raft.core.raft_messages", "raft.core.planes"}
 
 
 def module_name(path: Path) -> str:

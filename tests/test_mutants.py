@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from raft.node import Node
+from raft.core.node import Node
 from tests.mutation.hunting import Outcome, difference, hunt, violation_of
 from tests.mutation.mutant import Mutant
 from tests.mutation.patching import Edit, edited

@@ -17,7 +17,7 @@ from chat import base_path, proxies, validation
 from chat.origins import origin_of
 from chat.problems import Problem
 from chat.proxies import TrustedProxies
-from raft.membership import MEMBERS_MAX
+from raft.core.configuration import MEMBERS_MAX
 
 PREFIX = "RAFT_CHAT_"
 OF_SUB_COMMANDS = ("FROM", "TOKEN")  # in the environment for `send` and `tail`, and nothing to a node

@@ -24,7 +24,7 @@ __all__ = [
     "Command", "DeleteRoom", "Post", "SetRetention", "decode", "encode", "frees_space", "level_of",
 ]  # fmt: skip
 
-LEVEL = 4  # the newest that this program knows; starts are recorded from it on (raft/membership.py)
+LEVEL = 4  # the newest that this program knows; starts are recorded from it on (raft/core/configuration.py)
 COMMANDS_LEVEL = 3  # of all commands but ForgetRooms, which nobody asks for
 
 Command = Post | posts.Change | rooms.Command | accounts.Command | cluster.Command

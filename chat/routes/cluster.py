@@ -13,7 +13,7 @@ from chat.request import Request, Response, json_line
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import BOOLEAN, MEMBER_ID, MOMENT, TEXT, array, integer, record, text, word
 from raft.errors import RaftError
-from raft.membership import AddMember, Change, MoveMember, PlanPromotion, RemoveMember
+from raft.core.configuration import AddMember, Change, MoveMember, PlanPromotion, RemoveMember
 
 HEALTH = ("Id", "Leader", "Term", "Role")
 

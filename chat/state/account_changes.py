@@ -20,7 +20,7 @@ from chat.state.events import Tell, UsersChanged
 from chat.state.results import Refusal, Result, UserChanged, UserMade
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
-from raft.messages import Entry
+from raft.core.raft_messages import Entry
 
 FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
 BAD_INVITE = Refusal("bad_invite", "Invite: not known, used up or too old")

@@ -43,7 +43,7 @@ from chat.state.events import Revoked, Tell
 from chat.state.results import Done, Redeemed, Refusal, Result, TokenMade, TokensRevoked
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
-from raft.messages import Entry
+from raft.core.raft_messages import Entry
 
 EXPIRE_CREDENTIALS = 256  # in a step
 TICKET_LIFE = HOUR  # in microseconds: the longest one

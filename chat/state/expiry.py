@@ -16,7 +16,7 @@ from chat.state.details import DIRECT
 from chat.state.events import RoomDeleted, Tell
 from chat.state.results import Done, Result
 from chat.state.tables import Tables
-from raft.messages import Entry
+from raft.core.raft_messages import Entry
 
 CLIENT_IDS_KEPT_S = 24 * 3600  # at least: so long a client may try again
 # Names of rooms that are gone, 800 bytes each, and as many of rooms that became private.  Who was away while more rooms

@@ -38,7 +38,7 @@ from chat.state.events import AccountEvent, Event, RoomDeleted, RoomEvent
 from chat.state.overlay import Reactions
 from chat.state.results import Missed, Refusal, Result, RoomsPage
 from chat.state.tables import Tables, WouldChange
-from raft.messages import Entry, Kind
+from raft.core.raft_messages import Entry, Kind
 
 T = TypeVar("T")
 

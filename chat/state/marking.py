@@ -15,7 +15,7 @@ from chat.state.events import Marked, Tell
 from chat.state.readers import MENTIONS_MAX, READERS_MAX, Counts, Reader
 from chat.state.results import Done, Refusal, Result
 from chat.state.tables import Tables
-from raft.messages import Entry
+from raft.core.raft_messages import Entry
 
 WHOLE_ROOM_MAX = 500  # members whom anybody may mention at once; in a larger room its owner and admins alone may
 

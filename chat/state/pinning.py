@@ -18,7 +18,7 @@ from chat.state.overlay import Reactions
 from chat.state.post_changes import TAKEN_BACK, look_up
 from chat.state.results import Done, Refusal, Result
 from chat.state.tables import Tables
-from raft.messages import Entry
+from raft.core.raft_messages import Entry
 
 _NOT_FOR_GUESTS = Refusal("forbidden", "Authorization: guests do not pin posts")
 _TOO_MANY_PINS = Refusal("too_many_pins", f"Id: this room has {PINS_MAX} pinned posts")

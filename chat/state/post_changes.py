@@ -16,7 +16,7 @@ from chat.state.events import PostChanged, Reacted, Tell
 from chat.state.overlay import Change, Reactions
 from chat.state.results import Done, Refusal, Result
 from chat.state.tables import Tables
-from raft.messages import Command, Entry
+from raft.core.raft_messages import Command, Entry
 
 EDITS_MAX = 100  # of a post: all of them stay to be read
 EMOJI_MAX = 20  # that a post has

@@ -13,7 +13,7 @@ from chat.state.events import EVERYBODY, PostEvent
 from chat.state.results import Posted, Refusal, Repeated
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
-from raft.messages import Entry
+from raft.core.raft_messages import Entry
 
 _TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there is no such room, and as many as there may be")
 _NO_SUCH_POST = Refusal("no_such_post", "ReplyTo: names no post of this room")

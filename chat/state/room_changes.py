@@ -21,7 +21,7 @@ from chat.state.results import Refusal, Result, RoomChanged, RoomMade
 from chat.state.rooms import is_private_name, is_public
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
-from raft.messages import Entry
+from raft.core.raft_messages import Entry
 
 DIRECT_USERS = range(2, 21)
 PLAIN_POINTS_MAX = 53  # of a private room's name without what is drawn: with it, 64

@@ -9,7 +9,7 @@ from chat.state.events import AuthChanged, Tell
 from chat.state.results import Refusal, Result, SettingsChanged
 from chat.state.settings import INVITE, LOGIN, OPEN, Settings
 from chat.state.tables import Tables
-from raft.messages import Entry
+from raft.core.raft_messages import Entry
 
 _FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
 _AUTH = Refusal("invalid_field", "Auth: must be open or login")

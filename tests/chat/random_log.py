@@ -19,8 +19,8 @@ from chat.state.machine import ChatState
 from chat.state.pinning import pins
 from chat.state.post_changes import find
 from chat.state.results import Refusal, Result
-from raft.messages import Entry, ProposalId
-from raft.records import command_entry
+from raft.core.raft_messages import Entry, ProposalId
+from raft.core.entries import command_entry
 
 ROOMS = ("general", "a", 'caf\u00e9 "\\')
 PRIVATE_ROOMS = ("plans~aaaaaaaaaa", "direct~aaaaaaaaaa")

@@ -15,7 +15,7 @@ from chat.remembered import BUCKETS_MIN
 from chat.state.events import Event
 from chat.state.machine import ChatState
 from chat.state.results import Missed, Repeated
-from raft import planes
+from raft.core import planes
 from raft.errors import InvalidMessage
 from tests.chat.random_log import LOGS, ROOM_COMMANDS, answers, apply, split
 

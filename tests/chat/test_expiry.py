@@ -12,8 +12,8 @@ from chat.state.expiry import due_expiry
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, RoomChanged, RoomSummary, SettingsChanged
 from chat.state.settings import Settings
-from raft.messages import ProposalId
-from raft.records import command_entry
+from raft.core.raft_messages import ProposalId
+from raft.core.entries import command_entry
 
 START = 1_795_428_000_000_000
 SECOND = 1_000_000

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from chat.commands import Post, encode
 from chat.history import PageAsk, Room, render_post, timestamp
-from raft.messages import Command
+from raft.core.raft_messages import Command
 from tests.chat.test_commands import POSTS
 
 

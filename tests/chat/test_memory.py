@@ -9,9 +9,9 @@ import pytest
 
 from chat.commands import Post, encode
 from chat.state.machine import ChatState
-from raft.messages import Entry, ProposalId
+from raft.core.raft_messages import Entry, ProposalId
 from raft.positions import Positions, pack
-from raft.records import command_entry
+from raft.core.entries import command_entry
 from raft.replicated import Replicated
 
 POSTS = 50_000

@@ -12,7 +12,7 @@ from chat.remembered import Remembered
 from chat.state.machine import ChatState
 from chat.state.results import Posted
 from raft.errors import CorruptLog
-from raft.messages import Command
+from raft.core.raft_messages import Command
 from tests.chat.fake_replica import FIRST_INDEX, FakeReplica
 
 FIELDS: dict[str, object] = {"User": "ann", "Message": "hi", "ClientId": "c1"}

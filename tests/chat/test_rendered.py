@@ -9,7 +9,7 @@ from chat.commands import NOBODY, Actor, encode
 from chat.commands.posts import React
 from chat.history import Page, PageAsk, render_post
 from chat.rendered import RenderedPosts
-from raft.messages import Command
+from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.fake_replica import FIRST_INDEX
 

@@ -11,8 +11,8 @@ from chat.paging import NameAsk
 from chat.state.events import Event, PostEvent
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, Repeated, Result
-from raft.messages import Entry, ProposalId
-from raft.records import command_entry
+from raft.core.raft_messages import Entry, ProposalId
+from raft.core.entries import command_entry
 
 START = 1_795_428_000_000_000
 

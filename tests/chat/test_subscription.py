@@ -9,7 +9,7 @@ import pytest
 from chat import subscription
 from chat.commands import Actor, encode
 from chat.commands.rooms import ChangeRoom, CreateRoom
-from raft.messages import Command
+from raft.core.raft_messages import Command
 from tests.chat.websocket_node import Client, Node
 
 

@@ -4,7 +4,7 @@ import json
 
 from chat.history import PageAsk, Room, What, render_post, spliced
 from chat.state.overlay import Change
-from raft.messages import Command
+from raft.core.raft_messages import Command
 
 TIME = 1_795_428_000_123_456  # 2026-11-23T10:00:00.123456Z
 POST = '"Post":{"User":"ann","Message":"a \\"b\\"","ClientId":"c1","ReplyTo":3}}'

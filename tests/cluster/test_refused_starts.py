@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raft.records import seal
+from raft.core.entries import seal
 from tests.cluster.clients import HOST, read_room
 from tests.cluster.harness import COMMAND, Cluster, Node, refused_start
 from tests.faults.tools import need

@@ -15,7 +15,7 @@ BOUND = 10_000
 SMALL_BOUND = (
     sys.executable,
     "-c",
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat; from raft.node import Settings; "
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat; from raft.core.node import Settings; "
     f"raft_chat.Settings = lambda **given: Settings(**given, uncommitted_bytes_max={BOUND}); "
     "sys.exit(raft_chat.main())",
 )

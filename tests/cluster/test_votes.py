@@ -4,7 +4,7 @@ from pathlib import Path
 
 from chat.commands import LEVEL
 from raft.identity import decode
-from raft.messages import RequestVote, RequestVoteReply, Sender
+from raft.core.raft_messages import RequestVote, RequestVoteReply, Sender
 from raft.transport import Connection
 from raft.wire import decode_answer, encode
 from tests.cluster.harness import READY_S, Cluster

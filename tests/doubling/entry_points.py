@@ -24,7 +24,7 @@ NAMED = re.compile(
 WHOLE_FILES = (
     "chat/validation.py", "chat/lookalikes.py", "chat/mentions.py", "chat/proxies.py", "chat/cookies.py",
     "chat/origins.py", "chat/frames.py", "chat/http.py", "chat/revising.py", "chat/changing.py", "chat/enrolling.py",
-    "chat/inviting.py", "chat/logins.py", "chat/cluster_settings.py", "raft/urls.py",
+    "chat/inviting.py", "chat/logins.py", "chat/cluster_settings.py", "raft/core/urls.py",
 )  # fmt: skip
 
 # Not reached by a row, and why not.
@@ -33,7 +33,7 @@ ELSEWHERE = {
     "chat/proxies.py:behind": "makes the application that calls client_address",
     "raft/admission.py:check_level": "compares two numbers",
     "raft/identity.py:load_or_create": "reads a file of this node for decode",
-    "raft/node.py:Node._feed_full": "sends, and reads nothing",
+    "raft/core/node.py:Node._feed_full": "sends, and reads nothing",
     "raft/peers.py:Peers._load": "cuts entries of this node's own log",
     "raft/positions.py:unpack": "takes one number apart",
 }

@@ -22,11 +22,12 @@ from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
 from chat.document import decode
 from chat.state.accounts import INVITES_MAX, MEMBER
 from chat.state.details import PRIVATE, PUBLIC
-from raft import identity, planes
+from raft import identity
+from raft.core import planes
 from raft.damage import NAME as DAMAGE_NAME
 from raft.damage import Damage
-from raft.messages import HardState, ProposalId
-from raft.records import command_entry, decode_object
+from raft.core.raft_messages import HardState, ProposalId
+from raft.core.entries import command_entry, decode_object
 from raft.segments import decode_header, decode_opening
 from raft.snapshots import scan_file, snapshot_name
 from raft.storage import Storage

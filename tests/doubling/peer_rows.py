@@ -10,15 +10,15 @@ from typing import Any, get_args, get_type_hints
 from chat.presence import NAMES_BYTES_MAX, TYPING_MAX, read_picture
 from raft import transport
 from raft.admission import check_sender, read_refusal
-from raft.boots import BOOTS_MAX
+from raft.core.boots import BOOTS_MAX
 from raft.endpoint import _read_body
 from raft.forwarding import FORWARD_MAX
-from raft.log import SLICE_ENTRIES_MAX
-from raft.membership import MEMBERS_MAX, Configuration, Member, decode_configuration
-from raft.messages import AppendEntries, Entry, Hello, Notice, ProposalId, Propose, Sender, SnapshotChunk, SnapshotMeta
-from raft.node import Settings
+from raft.core.log import SLICE_ENTRIES_MAX
+from raft.core.configuration import MEMBERS_MAX, Configuration, Member, decode_configuration
+from raft.core.raft_messages import AppendEntries, Entry, Hello, Notice, ProposalId, Propose, Sender, SnapshotChunk, SnapshotMeta
+from raft.core.node import Settings
 from raft.receiving import Receiver
-from raft.records import (
+from raft.core.entries import (
     RECORD_BYTES_MAX,
     command_entry,
     command_of_verified,
@@ -29,7 +29,7 @@ from raft.records import (
     noop_entry,
     unseal,
 )
-from raft.urls import URL_POINTS_MAX, is_client_url, is_peer_url
+from raft.core.urls import URL_POINTS_MAX, is_client_url, is_peer_url
 from raft.wire import (
     HEAD_BYTES_MAX,
     NOTICE_BYTES_MAX,

@@ -2,8 +2,8 @@
 
 from raft import housekeeping, indexes
 from raft.applier import Applier
-from raft.membership import Configuration
-from raft.node import Node
+from raft.core.configuration import Configuration
+from raft.core.node import Node
 from raft.storage import Storage
 from tests.mutation.mutant import Mutant, mutant
 from tests.mutation.patching import Edit
@@ -12,7 +12,7 @@ MISSED = (
     mutant(
         "removed-before-forgotten",
         "A second removal forgets the ids that were removed before.",
-        "a rule of raft/membership.py: ids are never used again",
+        "a rule of raft/core/configuration.py: ids are never used again",
         Configuration._without,
         "self.removed | {member.id}",
         "frozenset({member.id})",
@@ -21,7 +21,7 @@ MISSED = (
     mutant(
         "level-of-voters-only",
         "The cluster's level is what its voters have reached, whatever its learners know.",
-        "a rule of raft/membership.py: the highest that every member has reached",
+        "a rule of raft/core/configuration.py: the highest that every member has reached",
         Configuration.raised,
         "for m in self.members.values()",
         "for m in self.members.values() if m.voting",
@@ -73,7 +73,7 @@ MISSED = (
     mutant(
         "said-in-an-earlier-term",
         "A new leader goes by what members said of themselves to it in an earlier term.",
-        "a rule of raft/node.py: others may be new since",
+        "a rule of raft/core/node.py: others may be new since",
         Node.become_leader,
         "self._described = {id: said for id, said in self._described.items() if id == self.id}",
         "pass",
@@ -82,7 +82,7 @@ MISSED = (
     mutant(
         "incarnation-changes",
         "A member's incarnation becomes what it says now.",
-        "a rule of raft/node.py: once known it never changes",
+        "a rule of raft/core/node.py: once known it never changes",
         Node._due_description,
         "member.incarnation or said.incarnation",
         "said.incarnation or member.incarnation",

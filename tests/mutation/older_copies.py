@@ -1,14 +1,14 @@
 """Faults of how older copies of a member's data are found out."""
 
-from raft import boots
-from raft.node import Node
+from raft.core import boots
+from raft.core.node import Node
 from tests.mutation.mutant import mutant
 
 OLDER_COPIES = (
     mutant(
         "older-copy-believed",
         "The votes and answers of a disk count that lacks a start which the log here records.",
-        "a rule of raft/boots.py",
+        "a rule of raft/core/boots.py",
         boots.is_of_older_copy,
         "recorded <= boots[0] or recorded in boots",
         "True",
@@ -17,7 +17,7 @@ OLDER_COPIES = (
     mutant(
         "only-the-start-of-now-is-known",
         "A directory forgets the starts before the one of now, recorded or not.",
-        "a rule of raft/boots.py: the last one known to be recorded and all since",
+        "a rule of raft/core/boots.py: the last one known to be recorded and all since",
         boots.with_boot,
         "grown = (*boots, boot)",
         "grown = (boot,)",
@@ -26,7 +26,7 @@ OLDER_COPIES = (
     mutant(
         "list-of-starts-cut-too-far",
         "Once any start is recorded the list is cut to the one of now.",
-        "a rule of raft/boots.py: the list is cut to begin at what is recorded",
+        "a rule of raft/core/boots.py: the list is cut to begin at what is recorded",
         boots.since_recorded,
         "boots[boots.index(recorded, gap) :]",
         "boots[-1:]",
@@ -35,7 +35,7 @@ OLDER_COPIES = (
     mutant(
         "refused-by-a-member-that-lags",
         "A member is refused by whose log knows of an earlier start only than the member knows to be recorded.",
-        "a rule of raft/boots.py: a list that begins above the record says nothing",
+        "a rule of raft/core/boots.py: a list that begins above the record says nothing",
         boots.is_of_older_copy,
         "recorded <= boots[0] or",
         "not recorded or",
@@ -62,7 +62,7 @@ OLDER_COPIES = (
     mutant(
         "votes-for-a-log-without-what-is-committed",
         "A vote goes to a log that ends before what the voter knows to be committed beyond its own.",
-        "Raft §5.4.3; a rule of raft/node.py",
+        "Raft §5.4.3; a rule of raft/core/node.py",
         Node._on_request_vote,
         "up_to_date and not self._lacks_committed(m.last_log_index)",
         "up_to_date",

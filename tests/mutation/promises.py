@@ -15,10 +15,10 @@ from raft.clocks import Clocks
 from raft.contact import Contact
 from raft.forwarding import Forwarder
 from raft.housekeeping import Housekeeper
-from raft.membership import Configuration
-from raft.node import Node
-from raft.progress import Progress
-from raft.sessions import Sessions, _Session
+from raft.core.configuration import Configuration
+from raft.core.node import Node
+from raft.core.progress import Progress
+from raft.core.client_sessions import Sessions, _Session
 from raft.snapshots import Scan
 from raft.storage import Storage
 from tests.mutation.mutant import mutant
@@ -36,7 +36,7 @@ ENGINE = (
     mutant(
         "deposed-leader-keeps-its-reads",
         "Reads that wait at a leader which is deposed are neither confirmed nor tried elsewhere.",
-        "a rule of raft/node.py: try reads_lost elsewhere",
+        "a rule of raft/core/node.py: try reads_lost elsewhere",
         Node.become_follower,
         "self._drop_reads()",
         "pass",
@@ -127,7 +127,7 @@ ENGINE = (
     mutant(
         "earlier-boot-takes-the-session",
         "What an earlier boot left behind is applied, and the memory of the present one is gone by it.",
-        "dissertation §6.3; a rule of raft/sessions.py",
+        "dissertation §6.3; a rule of raft/core/client_sessions.py",
         Sessions.admit,
         "id.boot > session.boot",
         "id.boot != session.boot",

@@ -11,13 +11,13 @@ from chat.state import access, credential_changes, expiry, posting
 from raft import compaction, disk, identity, recovery, segments
 from raft.clocks import Clocks
 from raft.indexes import Indexes
-from raft.log import Log
-from raft.membership import Configuration
-from raft.node import Node
-from raft.progress import Progress
+from raft.core.log import Log
+from raft.core.configuration import Configuration
+from raft.core.node import Node
+from raft.core.progress import Progress
 from raft.proposals import Proposals
 from raft.replicated import Replicated
-from raft.sessions import Sessions
+from raft.core.client_sessions import Sessions
 from raft.storage import Storage
 from tests.mutation.missed import MISSED
 from tests.mutation.mutant import mutant
@@ -224,7 +224,7 @@ REPLICATION = (
     mutant(
         "durable-by-an-older-write",
         "The write of entries that were truncated meanwhile makes those in their place count as durable (ABA).",
-        "a rule of raft/node.py",
+        "a rule of raft/core/node.py",
         Node._truncate_from,
         "write.last_index = min(write.last_index, index - 1)",
         "pass",
@@ -233,7 +233,7 @@ REPLICATION = (
     mutant(
         "applies-before-its-disk",
         "A follower applies what is committed elsewhere and not on its own disk yet.",
-        "dissertation §10.2.1; a rule of raft/node.py",
+        "dissertation §10.2.1; a rule of raft/core/node.py",
         Node.ready,
         "min(self.commit_index, self.durable_index)",
         "self.commit_index",
@@ -250,7 +250,7 @@ REPLICATION = (
     mutant(
         "time-goes-back",
         "A new leader stamps entries by its own clock, whatever the log says.",
-        "a rule of raft/messages.py",
+        "a rule of raft/core/raft_messages.py",
         Node._stamp,
         "max(time, self._last_time)",
         "time",
@@ -288,7 +288,7 @@ READS = (
     mutant(
         "round-of-an-earlier-life-echoed",
         "Who refuses an append of an earlier term repeats its round, whose number another may bear in the term of now.",
-        "dissertation §6.4, step 3; a rule of raft/node.py",
+        "dissertation §6.4, step 3; a rule of raft/core/node.py",
         Node._on_append_entries,
         "self.current_term, False, 0, 0, True",
         "self.current_term, False, 0, m.round, True",

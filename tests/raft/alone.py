@@ -9,12 +9,12 @@ from raft.applier import Applier
 from raft.door import Door, Told
 from raft.errors import DiskFailed
 from raft.flusher import Flusher
-from raft.log import Log
-from raft.membership import Configuration, Member
-from raft.messages import Entry, HardState, Message
-from raft.node import Node, Ready, Role
+from raft.core.log import Log
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import Entry, HardState, Message
+from raft.core.node import Node, Ready, Role
 from raft.proposals import Proposals, Waiting, now
-from raft.records import entry_of_verified
+from raft.core.entries import entry_of_verified
 from raft.storage import Storage
 from tests.raft.memory import Memory
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from raft.documents import Document
-from raft.messages import SnapshotMeta
+from raft.core.raft_messages import SnapshotMeta
 from raft.replicated import Replicated, StateMachine
 from raft.storage import Storage
 

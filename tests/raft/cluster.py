@@ -14,9 +14,9 @@ from itertools import groupby
 from typing import TypeVar
 
 from raft.errors import RaftError
-from raft.log import Log
-from raft.membership import Configuration, Member, decode_configuration
-from raft.messages import (
+from raft.core.log import Log
+from raft.core.configuration import Configuration, Member, decode_configuration
+from raft.core.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,
@@ -30,7 +30,7 @@ from raft.messages import (
     SnapshotMeta,
     TimeoutNowReply,
 )
-from raft.node import Node, Random, Ready, Role, Settings
+from raft.core.node import Node, Random, Ready, Role, Settings
 from tests.raft.invariants import Invariants
 
 T = TypeVar("T")

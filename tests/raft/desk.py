@@ -9,7 +9,7 @@ from raft.applier import Applier
 from raft.door import Door
 from raft.flusher import Flusher
 from raft.forwarding import Forwarder, Leader
-from raft.messages import Propose
+from raft.core.raft_messages import Propose
 from raft.proposals import Proposals, Waiting
 from raft.storage import Storage
 from raft.wire import Answer, Call

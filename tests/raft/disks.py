@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from raft.disk import AppendFile, Closeable, ReadFile, RealDisk
-from raft.messages import Entry, ProposalId
-from raft.records import command_entry
+from raft.core.raft_messages import Entry, ProposalId
+from raft.core.entries import command_entry
 from raft.storage import Storage
 
 

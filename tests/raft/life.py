@@ -5,7 +5,7 @@ from pathlib import Path
 
 from raft.disk import Disk
 from raft.indexes import indexed_by
-from raft.messages import Entry, HardState
+from raft.core.raft_messages import Entry, HardState
 from raft.positions import unpack
 from raft.recovery import LastSegment, recover
 from tests.raft.power import PowerDisk

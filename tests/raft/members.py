@@ -12,7 +12,7 @@ from raft.endpoint import Endpoint
 from raft.errors import RaftError
 from raft.identity import Founder, Identity, load_or_create, lock_directory, save
 from raft.member import RunningMember, make_node
-from raft.node import Settings
+from raft.core.node import Settings
 from raft.storage import Storage
 from tests.cluster.waiting import wait_until
 from tests.raft.memory import Memory

@@ -4,7 +4,7 @@ import json
 from array import array
 from collections.abc import Iterable, Iterator
 
-from raft.messages import Entry
+from raft.core.raft_messages import Entry
 
 
 class Memory:

@@ -1,7 +1,7 @@
 """Messages, entries and members in words, for a person who reads a script."""
 
-from raft.membership import Configuration, Member, decode_configuration
-from raft.messages import (
+from raft.core.configuration import Configuration, Member, decode_configuration
+from raft.core.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,

@@ -6,8 +6,8 @@ import pytest
 
 from raft.admission import check_level, check_sender, cluster_named_by
 from raft.errors import OlderCopy, RefusedPeer, StartRefused
-from raft.membership import Configuration, Member
-from raft.messages import Sender
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import Sender
 
 CLUSTER = "c1"
 MET = Member(1, "http://127.0.0.1:12379", voting=True, incarnation="aa")

@@ -11,12 +11,12 @@ import pytest
 from raft.applier import FEW, Applier, Read
 from raft.documents import Document
 from raft.errors import RaftError, StartRefused, Unavailable
-from raft.log import Log
-from raft.membership import Configuration, Member
-from raft.messages import Entry, HardState, ProposalId, SnapshotMeta
-from raft.node import Node, Random
+from raft.core.log import Log
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import Entry, HardState, ProposalId, SnapshotMeta
+from raft.core.node import Node, Random
 from raft.proposals import Proposals
-from raft.records import command_entry, configuration_entry, noop_entry
+from raft.core.entries import command_entry, configuration_entry, noop_entry
 from raft.storage import Storage
 from tests.raft.alone import DEADLINE_S, Alone, FakeStorage
 from tests.raft.memory import Memory

@@ -5,7 +5,7 @@ import pytest
 from chat.replica import Replica
 from raft.blank import BlankMember
 from raft.errors import RaftError, Unavailable
-from raft.membership import RemoveMember
+from raft.core.configuration import RemoveMember
 
 LISTED = {2: "http://127.0.0.1:22379", 1: "http://127.0.0.1:12379"}
 

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from raft.boots import BOOTS_MAX, is_list_of_boots, is_of_older_copy, since_recorded, with_boot
+from raft.core.boots import BOOTS_MAX, is_list_of_boots, is_of_older_copy, since_recorded, with_boot
 
 
 def started(boots: tuple[int, ...], times: int, rng: Random) -> list[tuple[int, ...]]:

@@ -6,7 +6,7 @@ import pytest
 
 from raft.changes import change_of, is_so_already
 from raft.errors import InvalidMessage
-from raft.membership import (
+from raft.core.configuration import (
     AddMember,
     Change,
     Configuration,
@@ -16,7 +16,7 @@ from raft.membership import (
     PlanPromotion,
     RemoveMember,
 )
-from raft.messages import ChangeMembership
+from raft.core.raft_messages import ChangeMembership
 
 URL = "http://127.0.0.1:42379"
 VOTER = Member(1, "http://127.0.0.1:12379", voting=True)

@@ -7,9 +7,9 @@ import pytest
 
 from raft.compaction import compact
 from raft.errors import InvalidMessage, StartRefused
-from raft.membership import Configuration, Member
-from raft.messages import Entry, HardState, SnapshotMeta
-from raft.records import configuration_entry, noop_entry
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import Entry, HardState, SnapshotMeta
+from raft.core.entries import configuration_entry, noop_entry
 from raft.replicated import Replicated
 from raft.snapshots import checkpoint_name, scan_file, snapshot_name
 from raft.storage import Storage

@@ -7,10 +7,10 @@ import threading
 import pytest
 
 from raft.contact import GAP_S, Contact
-from raft.log import Log
-from raft.membership import Configuration, Member
-from raft.messages import HardState
-from raft.node import Node, Settings
+from raft.core.log import Log
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import HardState
+from raft.core.node import Node, Settings
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, founded
 

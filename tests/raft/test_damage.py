@@ -8,7 +8,7 @@ import pytest
 from raft.damage import DAMAGE_MAX, NAME, Damage
 from raft.disk import RealDisk
 from raft.errors import CorruptLog
-from raft.messages import HardState
+from raft.core.raft_messages import HardState
 from raft.storage import Storage
 from tests.raft.disks import entries
 

@@ -8,10 +8,10 @@ import pytest
 
 from raft.door import Door, Standing, Told
 from raft.errors import NotLeader
-from raft.log import Log
-from raft.membership import Configuration, Member
-from raft.messages import HardState, RequestVote
-from raft.node import Node, Ready, Role
+from raft.core.log import Log
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import HardState, RequestVote
+from raft.core.node import Node, Ready, Role
 
 DEADLINE_S = 10.0
 

@@ -12,7 +12,7 @@ from werkzeug.test import Client, TestResponse
 from chat.limits import Limits
 from raft.endpoint import Endpoint
 from raft.errors import InvalidMessage, RefusedPeer
-from raft.messages import (
+from raft.core.raft_messages import (
     AppendEntries,
     Hello,
     HelloReply,
@@ -23,7 +23,7 @@ from raft.messages import (
     RequestVoteReply,
     Sender,
 )
-from raft.records import command_entry
+from raft.core.entries import command_entry
 from raft.transport import BODY_BYTES_MAX, Connection
 from raft.wire import Answer, Call, decode_answer, encode
 from tests.chat.wire import DEADLINE_S, serving

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from raft.errors import DiskFailed, Unavailable
-from raft.messages import Entry, HardState, Kind, ProposalId, RequestVote
-from raft.node import Settings
+from raft.core.raft_messages import Entry, HardState, Kind, ProposalId, RequestVote
+from raft.core.node import Settings
 from raft.proposals import UNPROPOSED_TIMEOUT_S
 from tests.raft.alone import DEADLINE_S, Alone
 

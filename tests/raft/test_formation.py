@@ -12,7 +12,7 @@ from raft.endpoint import Endpoint
 from raft.errors import DiskFull, RefusedPeer, StartRefused
 from raft.formation import Formation
 from raft.identity import Founder, Identity
-from raft.messages import HelloReply, Sender
+from raft.core.raft_messages import HelloReply, Sender
 from raft.wire import Answer, Call
 from tests.cluster.waiting import wait_until
 from tests.raft.scripted_peer import ScriptedPeer, answer, answering

@@ -13,8 +13,8 @@ from raft.applier import Read
 from raft.door import Door
 from raft.errors import OutcomeUnknown, RaftError, Unavailable
 from raft.forwarding import FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Leader, NotTaken
-from raft.membership import Member
-from raft.messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
+from raft.core.configuration import Member
+from raft.core.raft_messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX
 from raft.wire import Answer
 from tests.raft.alone import DEADLINE_S, Alone

@@ -15,7 +15,7 @@ from raft.errors import DiskFailed, DiskFull, Unavailable
 from raft.flusher import PROPOSE_BYTES_MAX
 from raft.forwarding import NO_ROOM_S
 from raft.identity import IDENTITY_NAME, load_or_create, save
-from raft.messages import (
+from raft.core.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,
@@ -25,7 +25,7 @@ from raft.messages import (
     ProposeReply,
     ReadIndexReply,
 )
-from raft.node import Node, Role
+from raft.core.node import Node, Role
 from raft.reserve import (
     FILES,
     FILES_MIN,

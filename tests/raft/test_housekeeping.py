@@ -25,7 +25,7 @@ from raft.housekeeping import (
     Housekeeper,
     RewriteFailed,
 )
-from raft.messages import SnapshotMeta
+from raft.core.raft_messages import SnapshotMeta
 from raft.replicated import StateMachine
 from raft.snapshots import SnapshotFile
 from raft.storage import Storage

@@ -14,10 +14,10 @@ from raft.contents import SegmentScan
 from raft.disk import ReadFile, RealDisk
 from raft.errors import CorruptLog
 from raft.indexes import Indexes, index_name, indexed_by, is_temporary_index
-from raft.membership import Configuration, Member
-from raft.messages import Entry, HardState
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import Entry, HardState
 from raft.positions import moved, pack
-from raft.records import configuration_entry
+from raft.core.entries import configuration_entry
 from raft.segments import decode_header, encode_header, segment_name
 from raft.snapshots import snapshot_name
 from raft.storage import SEALED_MAX, Storage

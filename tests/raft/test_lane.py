@@ -10,7 +10,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from raft.messages import Message, RequestVote, TimeoutNow
+from raft.core.raft_messages import Message, RequestVote, TimeoutNow
 from raft.transport import Lane
 from tests.raft.scripted_peer import DEADLINE_S, ScriptedPeer, take_request, wait_for_end
 

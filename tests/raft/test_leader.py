@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from raft.forwarding import Leader
-from raft.membership import Configuration, Member
-from raft.messages import ReadIndex, ReadIndexReply, Sender
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import ReadIndex, ReadIndexReply, Sender
 from raft.wire import encode
 from tests.raft.alone import Alone
 from tests.raft.scripted_peer import ScriptedPeer, answer, answering

@@ -9,11 +9,11 @@ import pytest
 
 from raft.door import Door
 from raft.endpoint import Endpoint
-from raft.log import Log
+from raft.core.log import Log
 from raft.lookout import SILENT_TIMEOUTS, Lookout
-from raft.membership import Configuration, Member
-from raft.messages import AppendEntries, HardState, HelloReply, Sender
-from raft.node import Node, Settings
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import AppendEntries, HardState, HelloReply, Sender
+from raft.core.node import Node, Settings
 from tests.raft.peer_port import PeerPort
 
 DEADLINE_S = 10.0

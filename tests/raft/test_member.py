@@ -11,9 +11,9 @@ import pytest
 from raft.disk import RealDisk
 from raft.errors import ChangeRefused, DiskFull, OutcomeUnknown, RefusedPeer, StartRefused, Unavailable
 from raft.identity import IDENTITY_NAME, Founder, Identity, decode
-from raft.membership import AddMember, PlanPromotion, RemoveMember
-from raft.messages import ProposalId, Propose, ProposeReply, Sender
-from raft.node import Node, Settings
+from raft.core.configuration import AddMember, PlanPromotion, RemoveMember
+from raft.core.raft_messages import ProposalId, Propose, ProposeReply, Sender
+from raft.core.node import Node, Settings
 from raft.reserve import Reserve
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded
@@ -400,7 +400,7 @@ def last_contact_ms(leader: House, id: int) -> int:
 
 def test_a_member_that_does_not_take_over_in_time_is_told_of(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
     leader, target = street.leader(), street.followers()[0]
-    monkeypatch.setattr("raft.node.Node._may_campaign", lambda node: False)
+    monkeypatch.setattr("raft.core.node.Node._may_campaign", lambda node: False)
     words = f"member {target.id} did not take over in time; member {leader.id} leads"
     with pytest.raises(ChangeRefused, match=words) as refused:
         leader.member.transfer(target.id)

@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from raft.errors import ChangeRefused, InvalidMessage
-from raft.membership import (
+from raft.core.configuration import (
     MEMBERS_MAX,
     AddMember,
     Change,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raft.messages import Notice, NoticeReply, Sender
+from raft.core.raft_messages import Notice, NoticeReply, Sender
 from raft.transport import Connection
 from raft.wire import NOTICE_BYTES_MAX, encode
 from tests.cluster.waiting import wait_until

@@ -9,9 +9,9 @@ import pytest
 from raft.disk import RealDisk
 from raft.errors import Diverged, StartRefused
 from raft.identity import load_or_create, save
-from raft.log import Log
-from raft.membership import Configuration, decode_configuration
-from raft.messages import (
+from raft.core.log import Log
+from raft.core.configuration import Configuration, decode_configuration
+from raft.core.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,
@@ -23,7 +23,7 @@ from raft.messages import (
     SnapshotMeta,
     TimeoutNow,
 )
-from raft.node import LISTEN_MS, Node, Role
+from raft.core.node import LISTEN_MS, Node, Role
 from tests.raft.cluster import Cluster, founders
 from tests.raft.disks import entries
 

@@ -1,6 +1,6 @@
 """Pieces grow where the line takes them at once, and shrink where it does not."""
 
-from raft.pieces import PIECE_BYTES_MIN, PIECE_BYTES_START, QUICK_PIECES, Pieces
+from raft.core.pieces import PIECE_BYTES_MIN, PIECE_BYTES_START, QUICK_PIECES, Pieces
 
 MOST = 1 << 20
 

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from raft.positions import FILE_BYTES_MAX, FILES_MAX, Positions, Sparse, count_within, pack, runs, unpack
-from raft.records import RECORD_BYTES_MAX
+from raft.core.entries import RECORD_BYTES_MAX
 
 
 @given(

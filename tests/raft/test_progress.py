@@ -1,6 +1,6 @@
 """The leader's view of one follower."""
 
-from raft.progress import Mode, Progress
+from raft.core.progress import Mode, Progress
 
 
 def replicating(match_index: int = 5) -> Progress:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from raft.errors import OutcomeUnknown, Unavailable
-from raft.messages import ProposalId
+from raft.core.raft_messages import ProposalId
 from raft.proposals import (
     HANDED_OVER_TIMEOUT_S,
     UNPROPOSED_TIMEOUT_S,

@@ -17,9 +17,9 @@ from random import Random
 import pytest
 
 from raft.errors import ChangeRefused, NotLeader
-from raft.membership import AddMember, RemoveMember
-from raft.messages import AppendEntries, InstallSnapshot, Message
-from raft.node import Node, Ready, Role, Settings
+from raft.core.configuration import AddMember, RemoveMember
+from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message
+from raft.core.node import Node, Ready, Role, Settings
 from tests.raft.cluster import Cluster, Machine
 
 STEPS = 2_000

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from raft.errors import DiskFailed, InvalidMessage
 from raft.receiving import Receiver
-from raft.records import seal
+from raft.core.entries import seal
 from raft.snapshots import is_temporary
 from tests.raft.disks import entries
 from tests.raft.power import PowerDisk

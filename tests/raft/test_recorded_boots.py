@@ -9,8 +9,8 @@ import pytest
 
 from raft.errors import InvalidMessage, StartRefused
 from raft.identity import Identity, decode
-from raft.membership import BOOTS_LEVEL, Configuration
-from raft.messages import RecordedBoot
+from raft.core.configuration import BOOTS_LEVEL, Configuration
+from raft.core.raft_messages import RecordedBoot
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft.errors import InvalidMessage
-from raft.messages import Command, Entry, Kind, ProposalId
-from raft.records import (
+from raft.core.raft_messages import Command, Entry, Kind, ProposalId
+from raft.core.entries import (
     clock_entry,
     command_entry,
     command_of_verified,

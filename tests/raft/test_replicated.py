@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from raft.errors import InvalidMessage
-from raft.membership import Configuration, Member
-from raft.messages import Entry, ProposalId, SnapshotMeta
-from raft.records import clock_entry, command_entry, configuration_entry, noop_entry
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import Entry, ProposalId, SnapshotMeta
+from raft.core.entries import clock_entry, command_entry, configuration_entry, noop_entry
 from raft.replicated import Replicated
 
 FOUNDING = Configuration({1: Member(1, "http://one", True)})

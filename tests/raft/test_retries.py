@@ -6,7 +6,7 @@ from queue import SimpleQueue
 
 import pytest
 
-from raft.messages import ProposalId, Propose, ProposeReply
+from raft.core.raft_messages import ProposalId, Propose, ProposeReply
 from raft.wire import Answer
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded

@@ -15,8 +15,8 @@ import pytest
 from raft import rewriting
 from raft.disk import RealDisk
 from raft.housekeeping import RewriteFailed, RewriteStopped
-from raft.messages import HardState, ProposalId
-from raft.records import command_entry
+from raft.core.raft_messages import HardState, ProposalId
+from raft.core.entries import command_entry
 from raft.reserve import PREFIX
 from raft.rewriting import ChildRewriter
 from raft.snapshots import is_temporary, snapshot_name

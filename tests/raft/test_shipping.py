@@ -11,8 +11,8 @@ import pytest
 from raft.compaction import compact
 from raft.disk import RealDisk
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
-from raft.messages import HardState, ProposalId, SnapshotChunk, SnapshotChunkReply, SnapshotMeta
-from raft.records import command_entry
+from raft.core.raft_messages import HardState, ProposalId, SnapshotChunk, SnapshotChunkReply, SnapshotMeta
+from raft.core.entries import command_entry
 from raft.shipping import STALLED_MAX, Receiving, ship
 from raft.storage import Storage
 from tests.raft.disks import HookedDisk

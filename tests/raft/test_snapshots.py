@@ -8,7 +8,7 @@ from zlib import crc32
 import pytest
 
 from raft.errors import InvalidMessage
-from raft.records import RECORD_BYTES_MAX
+from raft.core.entries import RECORD_BYTES_MAX
 from raft.snapshots import (
     WRITE_STEP_BYTES,
     Scan,

@@ -14,9 +14,9 @@ from raft.endpoint import Endpoint
 from raft.errors import CorruptLog, Unavailable
 from raft.housekeeping import Housekeeper
 from raft.identity import load_or_create, save
-from raft.membership import AddMember
-from raft.messages import Entry, SnapshotMeta
-from raft.node import Node
+from raft.core.configuration import AddMember
+from raft.core.raft_messages import Entry, SnapshotMeta
+from raft.core.node import Node
 from raft.receiving import SPARE_BYTES
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded

@@ -11,8 +11,8 @@ import pytest
 
 from raft.disk import RealDisk
 from raft.errors import CorruptLog
-from raft.messages import Entry, HardState
-from raft.records import RECORD_BYTES_MAX, command_entry, configuration_entry, decode_entry, noop_entry
+from raft.core.raft_messages import Entry, HardState
+from raft.core.entries import RECORD_BYTES_MAX, command_entry, configuration_entry, decode_entry, noop_entry
 from raft.storage import Storage
 from tests.raft.disks import UnsyncedDisk, content, entries, entry, written
 

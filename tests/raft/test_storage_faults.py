@@ -9,7 +9,7 @@ import pytest
 from raft.disk import NoRoom, RealDisk
 from raft.errors import DiskFailed, DiskFull
 from raft.identity import load_or_create, lock_directory
-from raft.messages import Entry, HardState
+from raft.core.raft_messages import Entry, HardState
 from raft.storage import Storage
 from tests.raft.disks import HookedDisk, UnsyncedDisk, content, entries, written
 

@@ -15,7 +15,7 @@ from raft.compaction import compact
 from raft.disk import NoRoom
 from raft.errors import DiskFailed, DiskFull
 from raft.files import LINGER_S
-from raft.messages import Entry, HardState, SnapshotMeta
+from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.replicated import Replicated
 from raft.snapshots import snapshot_name
 from raft.storage import Storage

@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raft.messages import Entry, HardState
-from raft.records import configuration_entry, noop_entry
+from raft.core.raft_messages import Entry, HardState
+from raft.core.entries import configuration_entry, noop_entry
 from raft.storage import Storage
 from tests.raft.disks import UnsyncedDisk, content, entry, written
 

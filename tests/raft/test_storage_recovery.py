@@ -10,8 +10,8 @@ import pytest
 
 from raft.disk import RealDisk
 from raft.errors import CorruptLog, StartRefused
-from raft.messages import Entry, HardState
-from raft.records import noop_entry, seal
+from raft.core.raft_messages import Entry, HardState
+from raft.core.entries import noop_entry, seal
 from raft.segments import Header, encode_header
 from raft.storage import Storage
 from tests.raft.disks import UnsyncedDisk, content, entries, entry, written

@@ -14,10 +14,10 @@ from raft.documents import Document
 from raft.errors import CorruptLog, InvalidMessage, StartRefused
 from raft.files import LINGER_MIN_S, LINGER_S
 from raft.indexes import index_name
-from raft.membership import Configuration, Member
-from raft.messages import Entry, HardState, SnapshotMeta
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.receiving import SPARE_BYTES
-from raft.records import decode_entry, seal
+from raft.core.entries import decode_entry, seal
 from raft.recovery import recover
 from raft.segments import counted_from, segment_name
 from raft.snapshots import SnapshotFile, checkpoint_name, file_steps, is_temporary, snapshot_name

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raft.errors import InvalidMessage
-from raft.membership import Configuration, Member
-from raft.messages import (
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import (
     AppendEntries,
     Entry,
     Hello,
@@ -25,7 +25,7 @@ from raft.messages import (
     TimeoutNow,
     TimeoutNowReply,
 )
-from raft.records import RECORD_BYTES_MAX, command_entry, configuration_entry, noop_entry, seal
+from raft.core.entries import RECORD_BYTES_MAX, command_entry, configuration_entry, noop_entry, seal
 from raft.wire import (
     ENTRIES_MAX,
     NOTICE_BYTES_MAX,

@@ -4,8 +4,8 @@ import string
 
 from hypothesis import strategies as st
 
-from raft.membership import Configuration, Member
-from raft.messages import (
+from raft.core.configuration import Configuration, Member
+from raft.core.raft_messages import (
     AcceptClock,
     AppendEntries,
     AppendEntriesReply,
@@ -34,7 +34,7 @@ from raft.messages import (
     TimeoutNowReply,
     TransferLeadership,
 )
-from raft.records import clock_entry, command_entry, configuration_entry, noop_entry
+from raft.core.entries import clock_entry, command_entry, configuration_entry, noop_entry
 from raft.wire import NUMBER_MAX, Answer, Call
 
 numbers = st.one_of(st.integers(0, 5), st.integers(0, NUMBER_MAX))

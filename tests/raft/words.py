@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
 from raft.errors import InvalidMessage
-from raft.messages import Entry, Kind
+from raft.core.raft_messages import Entry, Kind
 
 
 def word_of(entry: Entry) -> str:

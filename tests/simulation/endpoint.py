@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raft.admission import check_sender
-from raft.boots import is_of_older_copy
+from raft.core.boots import is_of_older_copy
 from raft.door import configurations
 from raft.errors import (
     DiskFull,
@@ -17,7 +17,7 @@ from raft.errors import (
     RefusedPeer,
     Unavailable,
 )
-from raft.messages import (
+from raft.core.raft_messages import (
     Hello,
     HelloReply,
     InstallSnapshot,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from chat.commands import encode
 from chat.keeper import Keeper
-from raft.node import Role
+from raft.core.node import Role
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING
 
-from raft.membership import AddMember, RemoveMember
-from raft.node import Role
+from raft.core.configuration import AddMember, RemoveMember
+from raft.core.node import Role
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine

@@ -13,8 +13,8 @@ from chat.commands import frees_space
 from raft.admission import check_sender
 from raft.door import configurations
 from raft.errors import DiskFull, NotLeader, OlderCopy, Overloaded, RaftError, RefusedPeer, Unavailable
-from raft.messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply
-from raft.node import Ready
+from raft.core.raft_messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply
+from raft.core.node import Ready
 from raft.proposals import Proposals, Waiting
 from raft.wire import Answer
 from tests.simulation.network import Answered, Ask

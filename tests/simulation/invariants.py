@@ -45,8 +45,8 @@ from chat.commands.accounts import CreateTicket, RedeemTicket
 from chat.commands.cluster import Forget
 from chat.state.events import PostChanged, Reacted
 from chat.state.results import Done, Posted, Redeemed, Refusal, TokenMade, TokensRevoked
-from raft.membership import decode_configuration
-from raft.messages import (
+from raft.core.configuration import decode_configuration
+from raft.core.raft_messages import (
     AppendEntriesReply,
     Entry,
     InstallSnapshotReply,
@@ -57,7 +57,7 @@ from raft.messages import (
     RequestVoteReply,
     Sender,
 )
-from raft.node import Node, Ready, Role
+from raft.core.node import Node, Ready, Role
 
 if TYPE_CHECKING:
     from tests.simulation.clients import History

@@ -13,7 +13,7 @@ from raft.compaction import compact
 from raft.documents import Document
 from raft.errors import StartRefused
 from raft.files import LINGER_S
-from raft.messages import SnapshotMeta
+from raft.core.raft_messages import SnapshotMeta
 from raft.snapshots import snapshot_index
 from tests.simulation.disk import Died
 from tests.simulation.invariants import Violation

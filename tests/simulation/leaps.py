@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from raft.clocks import accept_clock
 from raft.errors import RaftError
-from raft.node import Role
+from raft.core.node import Role
 from tests.simulation.scenario import Scenario
 from tests.simulation.truth import HOLD_SIMULATED_S
 

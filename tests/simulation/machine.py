@@ -10,9 +10,9 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from raft.membership import decode_configuration
-from raft.messages import Entry, HardState, Kind, SnapshotMeta
-from raft.node import Ready
+from raft.core.configuration import decode_configuration
+from raft.core.raft_messages import Entry, HardState, Kind, SnapshotMeta
+from raft.core.node import Ready
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.invariants import Violation
 

@@ -1,7 +1,7 @@
 """Calls between members: a request that may get lost, come late or come twice, and an answer that may as well.
 
 A call is told its answer, or that it failed, once; in a world that is not tame an answer may also come after that, or
-again, and goes to `late`: the engine has to bear it (`raft/node.py`, the last rule).
+again, and goes to `late`: the engine has to bear it (`raft/core/node.py`, the last rule).
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from raft.errors import RefusedPeer
-from raft.messages import Sender
+from raft.core.raft_messages import Sender
 from raft.wire import Answer, Call, decode_answer, decode_call, encode
 from tests.simulation.scenario import Scenario
 from tests.simulation.schedule import Schedule

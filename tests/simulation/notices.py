@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from raft.admission import check_sender
 from raft.door import configurations
 from raft.errors import OlderCopy, RefusedPeer
-from raft.messages import Notice, NoticeReply
+from raft.core.raft_messages import Notice, NoticeReply
 from tests.simulation.network import Answered
 from tests.simulation.truth import ANSWER_SIMULATED_S
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from raft.admission import check_sender, cluster_named_by
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
 from raft.lookout import SILENT_TIMEOUTS
-from raft.messages import (
+from raft.core.raft_messages import (
     AppendEntries,
     Hello,
     HelloReply,
@@ -21,9 +21,9 @@ from raft.messages import (
     SnapshotChunk,
     SnapshotChunkReply,
 )
-from raft.node import Role
+from raft.core.node import Role
 from raft.peers import APPENDS, SNAPSHOTS, URGENT
-from raft.records import entry_of_verified
+from raft.core.entries import entry_of_verified
 from raft.shipping import ship
 from raft.snapshots import SnapshotFile
 from raft.storage import Storage

@@ -19,7 +19,7 @@ from chat.commands.cluster import Expire
 from chat.history import Page
 from chat.rendered import read_posts
 from chat.state.machine import ChatState
-from raft.boots import is_of_older_copy, since_recorded
+from raft.core.boots import is_of_older_copy, since_recorded
 from raft.clocks import Clocks, follow_leap, settle
 from raft.errors import (
     ChangeRefused,
@@ -31,8 +31,8 @@ from raft.errors import (
 )
 from raft.identity import INCARNATION_BYTES, load_or_create, save
 from raft.member import make_node
-from raft.membership import Configuration, decode_configuration
-from raft.messages import (
+from raft.core.configuration import Configuration, decode_configuration
+from raft.core.raft_messages import (
     Command,
     Entry,
     HardState,
@@ -41,8 +41,8 @@ from raft.messages import (
     Reply,
     Sender,
 )
-from raft.node import Ready, Role
-from raft.records import command_of_verified, entry_of_verified
+from raft.core.node import Ready, Role
+from raft.core.entries import command_of_verified, entry_of_verified
 from raft.replicated import Replicated
 from raft.storage import Storage
 from tests.simulation.disk import Died

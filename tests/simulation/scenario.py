@@ -7,7 +7,7 @@ some are all storm; most have a few kinds of trouble each, so that a failure say
 from dataclasses import dataclass
 from random import Random
 
-from raft.node import Settings
+from raft.core.node import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from chat.commands.cluster import Expire, ExpireCredentials, Forget
 from chat.state import expiry
 from chat.state.tables import Tables
 from raft.clocks import OFF_S, SLOWER_BY
-from raft.messages import Entry, Kind
+from raft.core.raft_messages import Entry, Kind
 from tests.simulation.invariants import Violation
 from tests.simulation.machine import EPOCH
 

@@ -14,9 +14,9 @@ from chat.state.access import Acting
 from chat.state.accounts import ADMIN
 from raft.errors import DiskFailed, DiskFull, StartRefused
 from raft.identity import Founder, Identity
-from raft.membership import Member
-from raft.messages import SnapshotChunk
-from raft.node import Role
+from raft.core.configuration import Member
+from raft.core.raft_messages import SnapshotChunk
+from raft.core.node import Role
 from tests.simulation.accounts import Revocations
 from tests.simulation.clients import Client, History
 from tests.simulation.disk import Died
@@ -58,7 +58,7 @@ def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
     began_s = process_time()
     scenario = with_leaps(seed, draw(seed))
     with ExitStack() as patches:
-        patches.enter_context(mock.patch("raft.log.TAIL_ENTRIES_MAX", scenario.tail_entries))
+        patches.enter_context(mock.patch("raft.core.log.TAIL_ENTRIES_MAX", scenario.tail_entries))
         timeout_s = scenario.proposal_timeout_s
         patches.enter_context(mock.patch("raft.proposals.UNPROPOSED_TIMEOUT_S", timeout_s))
         patches.enter_context(mock.patch("raft.proposals.HANDED_OVER_TIMEOUT_S", timeout_s * 1.2))

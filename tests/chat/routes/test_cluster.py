@@ -7,7 +7,7 @@ from chat.commands.cluster import SetAuth
 from chat.state.settings import INVITE, OPEN
 from chat.state.tables import Tables
 from raft.errors import ChangeRefused
-from raft.membership import AddMember, MoveMember, PlanPromotion, RemoveMember
+from raft.core.configuration import AddMember, MoveMember, PlanPromotion, RemoveMember
 from tests.chat.chat_client import OPERATORS_SECRET, ChatClient, refused
 from tests.chat.login_client import LoginClient, bearer, code
 

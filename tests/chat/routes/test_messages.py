@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from chat.paging import NameAsk
 from chat.request import BODY_BYTES_MAX
-from raft.messages import Command
+from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.chat.fake_replica import FIRST_INDEX
 

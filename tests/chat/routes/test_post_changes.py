@@ -7,7 +7,7 @@ import pytest
 
 from chat.exporting import GROUP_POSTS, PIECE_BYTES
 from chat.problems import Problem
-from raft.messages import Command
+from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, refused
 
 POST = f"{GENERAL}/messages/1"

@@ -35,8 +35,8 @@ from math import inf
 from typing import Protocol
 
 from raft.errors import ChangeRefused, DiskFull, Diverged, InvalidMessage, NotLeader, Overloaded
-from raft.log import Log
-from raft.membership import (
+from raft.core.log import Log
+from raft.core.configuration import (
     BOOTS_LEVEL,
     Change,
     Configuration,
@@ -45,7 +45,7 @@ from raft.membership import (
     RemoveMember,
     decode_configuration,
 )
-from raft.messages import (
+from raft.core.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
     Entry,
@@ -61,8 +61,8 @@ from raft.messages import (
     TimeoutNow,
     TimeoutNowReply,
 )
-from raft.progress import Mode, Progress
-from raft.records import clock_entry, command_entry, configuration_entry, noop_entry
+from raft.core.progress import Mode, Progress
+from raft.core.entries import clock_entry, command_entry, configuration_entry, noop_entry
 
 PROBE_BYTES_MAX = 16 << 10  # a probe may be refused: little is wasted then
 LOAD_ENTRIES_MAX = 256  # the most entries asked of the driver's disk in one append: a few milliseconds of the processor

@@ -10,7 +10,7 @@ Rules kept here: indexes have no gap; terms never fall; what is at or below the 
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from raft.messages import Entry
+from raft.core.raft_messages import Entry
 
 TAIL_ENTRIES_MAX = 8_192  # about a second of writing at full speed
 TAIL_BYTES_MAX = 16 << 20
