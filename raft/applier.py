@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 
-from raft.documents import Document
+from raft.storage.documents import Document
 from raft.door import Door, Told
 from raft.errors import InvalidMessage, RaftError, StartRefused, Unavailable
 from raft.core.configuration import Configuration, decode_configuration
@@ -23,7 +23,7 @@ from raft.core.raft_messages import Entry, Kind
 from raft.proposals import Done, Proposals
 from raft.queues import drain, drain_nowait
 from raft.replicated import Replicated, StateMachine
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)
 

@@ -20,17 +20,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from raft.disk import Disk
-from raft.documents import newest_document
-from raft.indexes import Indexes
+from raft.storage.disk import Disk
+from raft.storage.documents import newest_document
+from raft.storage.indexes import Indexes
 from raft.core.configuration import Configuration, decode_configuration
 from raft.core.raft_messages import SnapshotMeta
-from raft.positions import Sparse
-from raft.reading import LogReader
+from raft.storage.positions import Sparse
+from raft.storage.reader import LogReader
 from raft.core.entries import RECORD_BYTES_MAX, decode_entry
-from raft.recovery import recover
+from raft.storage.recovery import recover
 from raft.replicated import Replicated, StateMachine
-from raft.snapshots import file_steps, snapshot_name
+from raft.storage.snapshots import file_steps, snapshot_name
 
 _STEP_ENTRIES = 256  # replayed between two pauses: some milliseconds
 _STEP_BYTES = 1 << 20  # copied between two pauses

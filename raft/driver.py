@@ -20,8 +20,8 @@ from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message, Pro
 from raft.core.node import Node, Ready, Role
 from raft.peers import Peers
 from raft.proposals import Proposals
-from raft.reserve import Reserve
-from raft.storage import Storage
+from raft.storage.reserve import Reserve
+from raft.storage.log_store import Storage
 from raft.wire import Answer
 
 logger = logging.getLogger(__name__)

@@ -22,8 +22,8 @@ from raft.core.raft_messages import Message
 from raft.core.node import Ready, Role
 from raft.proposals import Proposals, Waiting
 from raft.queues import drain_nowait
-from raft.reserve import Reserve
-from raft.storage import Storage
+from raft.storage.reserve import Reserve
+from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from raft.admission import check_level
 from raft.errors import DiskFull, InvalidMessage, RefusedPeer, StartRefused
-from raft.identity import Founder, Identity
+from raft.storage.identity import Founder, Identity
 from raft.core.raft_messages import Hello, HelloReply, Sender
 from raft.transport import Connection
 from raft.wire import decode_answer, encode

@@ -35,7 +35,7 @@ from raft.errors import InvalidMessage
 from raft.core.raft_messages import SnapshotMeta
 from raft.core.node import Node
 from raft.replicated import StateMachine
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)
 

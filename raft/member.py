@@ -46,7 +46,7 @@ from raft.errors import (
 )
 from raft.forwarding import Forwarder, Leader
 from raft.housekeeping import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, Housekeeper, Rewrite
-from raft.identity import Identity
+from raft.storage.identity import Identity
 from raft.core.log import Log
 from raft.lookout import Lookout
 from raft.core.configuration import Change, Configuration, decode_configuration
@@ -77,9 +77,9 @@ from raft.peers import Peers
 from raft.proposals import Proposals
 from raft.core.entries import command_of_verified
 from raft.replicated import StateMachine
-from raft.reserve import Reserve
+from raft.storage.reserve import Reserve
 from raft.shipping import Receiving
-from raft.storage import Recovered, Storage
+from raft.storage.log_store import Recovered, Storage
 from raft.transport import Addresses
 from raft.wire import Answer, Call
 

@@ -44,7 +44,7 @@ from raft.core.node import Node, Role
 from raft.core.pieces import Pieces
 from raft.core.entries import entry_of_verified
 from raft.shipping import ship
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 from raft.transport import Addresses, Lane
 from raft.wire import Answer, Call, decode_answer, encode
 

@@ -22,13 +22,13 @@ from pathlib import Path
 from time import monotonic
 
 from raft.compaction import compact
-from raft.disk import TEMPORARY_SUFFIX, AppendFile, NoRoom, RealDisk
+from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, NoRoom, RealDisk
 from raft.errors import RaftError
 from raft.housekeeping import CHECK_S, RewriteFailed, RewriteStopped
-from raft.indexes import is_temporary_index
+from raft.storage.indexes import is_temporary_index
 from raft.core.raft_messages import SnapshotMeta
 from raft.replicated import StateMachine
-from raft.reserve import KEPT_BYTES, held_in
+from raft.storage.reserve import KEPT_BYTES, held_in
 
 NICENESS = 19  # it has time; a machine that is busy with posts would do fewer of them
 PROGRESS_S = 1.0  # between two empty lines

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.core.raft_messages import SnapshotChunk, SnapshotChunkReply, SnapshotMeta
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 
 CHUNK_BYTES = 1 << 20  # some milliseconds of a disk and of the other end's processor
 STALLED_MAX = 8  # answers in a row that do not get further: then the transfer begins anew

@@ -10,7 +10,7 @@ import pytest
 from chat.commands import Post, encode
 from chat.state.machine import ChatState
 from raft.core.raft_messages import Entry, ProposalId
-from raft.positions import Positions, pack
+from raft.storage.positions import Positions, pack
 from raft.core.entries import command_entry
 from raft.replicated import Replicated
 

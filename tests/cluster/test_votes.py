@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from chat.commands import LEVEL
-from raft.identity import decode
+from raft.storage.identity import decode
 from raft.core.raft_messages import RequestVote, RequestVoteReply, Sender
 from raft.transport import Connection
 from raft.wire import decode_answer, encode

@@ -32,10 +32,10 @@ ELSEWHERE = {
     "chat/commands/codec.py:row_reader": "makes a reader of rows, when its module is imported",
     "chat/proxies.py:behind": "makes the application that calls client_address",
     "raft/admission.py:check_level": "compares two numbers",
-    "raft/identity.py:load_or_create": "reads a file of this node for decode",
+    "raft/storage/identity.py:load_or_create": "reads a file of this node for decode",
     "raft/core/node.py:Node._feed_full": "sends, and reads nothing",
     "raft/peers.py:Peers._load": "cuts entries of this node's own log",
-    "raft/positions.py:unpack": "takes one number apart",
+    "raft/storage/positions.py:unpack": "takes one number apart",
 }
 
 Place = tuple[str, str]  # a file, and a function's qualified name

@@ -22,15 +22,15 @@ from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
 from chat.document import decode
 from chat.state.accounts import INVITES_MAX, MEMBER
 from chat.state.details import PRIVATE, PUBLIC
-from raft import identity
+from raft.storage import identity
 from raft.core import planes
 from raft.damage import NAME as DAMAGE_NAME
 from raft.damage import Damage
 from raft.core.raft_messages import HardState, ProposalId
 from raft.core.entries import command_entry, decode_object
-from raft.segments import decode_header, decode_opening
-from raft.snapshots import scan_file, snapshot_name
-from raft.storage import Storage
+from raft.storage.segments import decode_header, decode_opening
+from raft.storage.snapshots import scan_file, snapshot_name
+from raft.storage.log_store import Storage
 from tests.chat.login_client import LoginClient
 from tests.doubling.http_rows import of
 from tests.doubling.rows import Case, Row

@@ -17,7 +17,7 @@ from raft.core.log import SLICE_ENTRIES_MAX
 from raft.core.configuration import MEMBERS_MAX, Configuration, Member, decode_configuration
 from raft.core.raft_messages import AppendEntries, Entry, Hello, Notice, ProposalId, Propose, Sender, SnapshotChunk, SnapshotMeta
 from raft.core.node import Settings
-from raft.receiving import Receiver
+from raft.storage.snapshot_receiver import Receiver
 from raft.core.entries import (
     RECORD_BYTES_MAX,
     command_entry,

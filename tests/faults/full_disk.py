@@ -16,8 +16,8 @@ from itertools import count
 from pathlib import Path
 from time import monotonic
 
-from raft.disk import RealDisk
-from raft.reserve import held_in
+from raft.storage.disk import RealDisk
+from raft.storage.reserve import held_in
 from tests.cluster.clients import Answer, Client, read_room
 from tests.cluster.harness import COMMAND, Cluster, Node
 from tests.cluster.waiting import wait_until

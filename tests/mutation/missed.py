@@ -1,10 +1,12 @@
 """Faults that no test told of for a long time."""
 
-from raft import housekeeping, indexes
+from raft import housekeeping
+
+from raft.storage import indexes
 from raft.applier import Applier
 from raft.core.configuration import Configuration
 from raft.core.node import Node
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 from tests.mutation.mutant import Mutant, mutant
 from tests.mutation.patching import Edit
 
@@ -30,7 +32,7 @@ MISSED = (
     mutant(
         "index-not-bound-to-the-tail",
         "An index is believed whatever its file ends with.",
-        "a rule of raft/indexes.py: bound by a checksum of what the file begins and ends with",
+        "a rule of raft/storage/indexes.py: bound by a checksum of what the file begins and ends with",
         indexes._ends,
         "crc32(tail, crc32(head))",
         "crc32(head)",
@@ -63,7 +65,7 @@ MISSED = (
     mutant(
         "older-compaction-adopted",
         "A compaction takes the place of a newer snapshot that was installed meanwhile.",
-        "a rule of raft/storage.py: nothing that is acknowledged is lost",
+        "a rule of raft/storage/log_store.py: nothing that is acknowledged is lost",
         Storage.adopt,
         "if meta.index > self._positions.base_index:",
         "if True:",

@@ -9,7 +9,10 @@ from chat.routes import tokens
 from chat.serving import Server
 from chat.state import access, account_changes, expiry, room_changes
 from chat.subscription import Subscription
-from raft import identity, indexes, positions, recovery
+from raft.storage import identity
+from raft.storage import indexes
+from raft.storage import positions
+from raft.storage import recovery
 from raft.applier import Applier
 from raft.clocks import Clocks
 from raft.contact import Contact
@@ -19,8 +22,8 @@ from raft.core.configuration import Configuration
 from raft.core.node import Node
 from raft.core.progress import Progress
 from raft.core.client_sessions import Sessions, _Session
-from raft.snapshots import Scan
-from raft.storage import Storage
+from raft.storage.snapshots import Scan
+from raft.storage.log_store import Storage
 from tests.mutation.mutant import mutant
 
 ENGINE = (
@@ -45,7 +48,7 @@ ENGINE = (
     mutant(
         "batch-vouches-for-itself",
         "A batch's opening calls entries committed that the batch itself still brings.",
-        "a rule of raft/storage.py: what holds whatever part of it a crash leaves",
+        "a rule of raft/storage/log_store.py: what holds whatever part of it a crash leaves",
         Storage._append,
         "min(hard_state.commit_index, lowest - 1)",
         "hard_state.commit_index",
@@ -54,7 +57,7 @@ ENGINE = (
     mutant(
         "commit-of-a-snapshot-written-too-early",
         "The commit index that comes with a snapshot is on the disk before the snapshot is.",
-        "a rule of raft/storage.py: of the old log it may not be true",
+        "a rule of raft/storage/log_store.py: of the old log it may not be true",
         Storage._install,
         "kept = replace(hard_state, commit_index=self._hard_state.commit_index)",
         "kept = hard_state",
@@ -63,7 +66,7 @@ ENGINE = (
     mutant(
         "snapshot-whose-lines-changed-places",
         "A snapshot's end vouches for its length only, not for the order of its lines.",
-        "a rule of raft/snapshots.py: the checksum of all bytes before the end",
+        "a rule of raft/storage/snapshots.py: the checksum of all bytes before the end",
         Scan._check_end,
         " or int(end[2], 16) != crc",
         "",
@@ -145,7 +148,7 @@ ENGINE = (
     mutant(
         "crash-between-two-places",
         "A crash while PLACE is made anew leaves a directory that looks like a copy.",
-        "a rule of raft/identity.py: a crash in between starts",
+        "a rule of raft/storage/identity.py: a crash in between starts",
         identity._with_new_place,
         "places=(*old, new)",
         "places=(new,)",
@@ -154,7 +157,7 @@ ENGINE = (
     mutant(
         "moved-directory-counts-its-boots-on",
         "The newest copy, started as that, may name proposals as a start did that the copy does not know of.",
-        "dissertation §6.3; a rule of raft/identity.py",
+        "dissertation §6.3; a rule of raft/storage/identity.py",
         identity.settle,
         "identity.boot + MOVED_LEAP +",
         "identity.boot +",
@@ -164,7 +167,7 @@ ENGINE = (
     mutant(
         "longest-record-spills-over",
         "The position of a record as long as one may be names a wrong place.",
-        "a rule of raft/positions.py",
+        "a rule of raft/storage/positions.py",
         positions.pack,
         "(length - 1) // _BLOCK_BYTES",
         "length // _BLOCK_BYTES",
@@ -173,7 +176,7 @@ ENGINE = (
     mutant(
         "damaged-index-believed",
         "An index whose bytes have changed on the disk is believed.",
-        "a rule of raft/indexes.py: each of its bytes is under a checksum",
+        "a rule of raft/storage/indexes.py: each of its bytes is under a checksum",
         indexes._array,
         "if crc32(piece) != crc:",
         "if False:",
@@ -182,7 +185,7 @@ ENGINE = (
     mutant(
         "damage-in-the-middle-is-cut",
         "Durable entries behind a damaged record are cut as if a crash had interrupted them.",
-        "a rule of raft/recovery.py: before the durable offset nothing is guessed or skipped",
+        "a rule of raft/storage/recovery.py: before the durable offset nothing is guessed or skipped",
         recovery._Recovery._close_last,
         "max(scan.durable, highest_durable(file, scan.stop, size))",
         "scan.durable",

@@ -8,9 +8,13 @@ from chat import document
 from chat.history import Room
 from chat.sections import accounts, ages, changes, details
 from chat.state import access, credential_changes, expiry, posting
-from raft import compaction, disk, identity, recovery, segments
+from raft import compaction
+from raft.storage import disk
+from raft.storage import identity
+from raft.storage import recovery
+from raft.storage import segments
 from raft.clocks import Clocks
-from raft.indexes import Indexes
+from raft.storage.indexes import Indexes
 from raft.core.log import Log
 from raft.core.configuration import Configuration
 from raft.core.node import Node
@@ -18,7 +22,7 @@ from raft.core.progress import Progress
 from raft.proposals import Proposals
 from raft.replicated import Replicated
 from raft.core.client_sessions import Sessions
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 from tests.mutation.missed import MISSED
 from tests.mutation.mutant import mutant
 from tests.mutation.older_copies import OLDER_COPIES
@@ -391,7 +395,7 @@ STORAGE = (
     mutant(
         "name-not-synced",
         "A new file is renamed into place, and the directory not synced.",
-        "a rule of raft/disk.py",
+        "a rule of raft/storage/disk.py",
         disk.create_durably,
         "disk.sync_directory(path.parent)",
         "pass",
@@ -400,7 +404,7 @@ STORAGE = (
     mutant(
         "torn-tail-not-written-anew",
         "What a start finds beyond the durable offset counts as durable without being written again.",
-        "a rule of raft/recovery.py",
+        "a rule of raft/storage/recovery.py",
         recovery._Recovery._close_last,
         "self._log.carried = [pair for pair in carried if pair[0] > self._log.positions.base_index]",
         "self._log.carried = []",
@@ -409,7 +413,7 @@ STORAGE = (
     mutant(
         "durable-offset-of-the-end",
         "A batch says that it is durable itself, before anybody can know.",
-        "a rule of raft/segments.py",
+        "a rule of raft/storage/segments.py",
         Storage._append,
         "encode_opening(start, ",
         "encode_opening(start + 1, ",
@@ -418,7 +422,7 @@ STORAGE = (
     mutant(
         "index-forgets-the-configurations",
         "A start that believes an index knows nothing of the members that its segment names.",
-        "Raft §6: the latest configuration in the log; a rule of raft/indexes.py",
+        "Raft §6: the latest configuration in the log; a rule of raft/storage/indexes.py",
         Indexes.keep_segment,
         "for one in content.configurations",
         "for one in []",
@@ -427,7 +431,7 @@ STORAGE = (
     mutant(
         "start-keeps-what-was-replaced",
         "A start keeps entries of an earlier segment that a later one wrote anew.",
-        "Raft §5.3; a rule of raft/contents.py",
+        "Raft §5.3; a rule of raft/storage/contents.py",
         recovery.RecoveredLog.take,
         "self._forget(content.first_index)",
         "self._forget(content.first_written)",
@@ -436,7 +440,7 @@ STORAGE = (
     mutant(
         "index-without-its-last-entry",
         "An index leaves out the last entry of its segment.",
-        "Raft Figure 2, persistent state; a rule of raft/indexes.py",
+        "Raft Figure 2, persistent state; a rule of raft/storage/indexes.py",
         Indexes.keep_segment,
         "[content.positions]",
         "[content.positions[:-1]]",
@@ -600,7 +604,7 @@ SNAPSHOTS = (
     mutant(
         "snapshot-renamed-before-the-log-goes-on",
         "A received snapshot gets its name while the log behind it is still the old one.",
-        "a rule of raft/storage.py",
+        "a rule of raft/storage/log_store.py",
         Storage._install,
         "    self._rotate(file.meta.index + 1)\n",
         "",
@@ -717,7 +721,7 @@ FULL_DISKS = (
     mutant(
         "appends-behind-a-torn-write",
         "After a write that found no room, the log goes on in the same segment.",
-        "raft/segments.py: what lies behind a torn write is void",
+        "raft/storage/segments.py: what lies behind a torn write is void",
         Storage._append,
         "first_index, torn = self.last_index + 1, self._writer.torn",
         "first_index, torn = self.last_index + 1, False",

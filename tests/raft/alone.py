@@ -15,7 +15,7 @@ from raft.core.raft_messages import Entry, HardState, Message
 from raft.core.node import Node, Ready, Role
 from raft.proposals import Proposals, Waiting, now
 from raft.core.entries import entry_of_verified
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 from tests.raft.memory import Memory
 
 DEADLINE_S = 10.0

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 
-from raft.documents import Document
+from raft.storage.documents import Document
 from raft.core.raft_messages import SnapshotMeta
 from raft.replicated import Replicated, StateMachine
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 
 
 def document_at(storage: Storage, index: int, machine: StateMachine) -> Document:

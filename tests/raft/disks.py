@@ -1,12 +1,12 @@
-"""Logs to store, and disks that fail: stand-ins for `raft.disk.RealDisk` built on it."""
+"""Logs to store, and disks that fail: stand-ins for `raft.storage.disk.RealDisk` built on it."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from raft.disk import AppendFile, Closeable, ReadFile, RealDisk
+from raft.storage.disk import AppendFile, Closeable, ReadFile, RealDisk
 from raft.core.raft_messages import Entry, ProposalId
 from raft.core.entries import command_entry
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 
 
 def entry(index: int, term: int = 1, text: str = "hello") -> Entry:

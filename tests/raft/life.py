@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from raft.disk import Disk
-from raft.indexes import indexed_by
+from raft.storage.disk import Disk
+from raft.storage.indexes import indexed_by
 from raft.core.raft_messages import Entry, HardState
-from raft.positions import unpack
-from raft.recovery import LastSegment, recover
+from raft.storage.positions import unpack
+from raft.storage.recovery import LastSegment, recover
 from tests.raft.power import PowerDisk
 
 DIRECTORY = Path("/data")

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from raft.disk import Closeable, RealDisk
+from raft.storage.disk import Closeable, RealDisk
 from raft.endpoint import Endpoint
 from raft.errors import RaftError
-from raft.identity import Founder, Identity, load_or_create, lock_directory, save
+from raft.storage.identity import Founder, Identity, load_or_create, lock_directory, save
 from raft.member import RunningMember, make_node
 from raft.core.node import Settings
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 from tests.cluster.waiting import wait_until
 from tests.raft.memory import Memory
 from tests.raft.peer_port import PeerPort

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from raft.disk import AppendFile, Closeable, Marks, ReadFile
+from raft.storage.disk import AppendFile, Closeable, Marks, ReadFile
 
 PAGE_BYTES = 4096
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from raft.damage import DAMAGE_MAX, NAME, Damage
-from raft.disk import RealDisk
+from raft.storage.disk import RealDisk
 from raft.errors import CorruptLog
 from raft.core.raft_messages import HardState
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 from tests.raft.disks import entries
 
 

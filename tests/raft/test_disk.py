@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raft.disk import RealDisk, create_durably, read_all
+from raft.storage.disk import RealDisk, create_durably, read_all
 
 
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:

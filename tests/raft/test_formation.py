@@ -11,7 +11,7 @@ from chat.serving import Server
 from raft.endpoint import Endpoint
 from raft.errors import DiskFull, RefusedPeer, StartRefused
 from raft.formation import Formation
-from raft.identity import Founder, Identity
+from raft.storage.identity import Founder, Identity
 from raft.core.raft_messages import HelloReply, Sender
 from raft.wire import Answer, Call
 from tests.cluster.waiting import wait_until

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from raft.disk import AppendFile, NoRoom, RealDisk
+from raft.storage.disk import AppendFile, NoRoom, RealDisk
 from raft.errors import DiskFailed, DiskFull, Unavailable
 from raft.flusher import PROPOSE_BYTES_MAX
 from raft.forwarding import NO_ROOM_S
-from raft.identity import IDENTITY_NAME, load_or_create, save
+from raft.storage.identity import IDENTITY_NAME, load_or_create, save
 from raft.core.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -26,7 +26,7 @@ from raft.core.raft_messages import (
     ReadIndexReply,
 )
 from raft.core.node import Node, Role
-from raft.reserve import (
+from raft.storage.reserve import (
     FILES,
     FILES_MIN,
     KEPT_BYTES,
@@ -36,7 +36,7 @@ from raft.reserve import (
     Reserve,
     held_in,
 )
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 from raft.wire import decode_answer, encode
 from tests.raft.alone import DEADLINE_S, Alone
 from tests.raft.cluster import Cluster
@@ -504,7 +504,7 @@ def test_a_failed_sync_is_final_also_on_a_full_disk(tmp_path: Path, monkeypatch:
     def fail(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr("raft.disk._fdatasync", fail)
+    monkeypatch.setattr("raft.storage.disk._fdatasync", fail)
     with pytest.raises(DiskFailed):
         storage.append(None, entries(3, 3))
     monkeypatch.undo()

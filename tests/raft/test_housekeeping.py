@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from raft.applier import Applier
-from raft.documents import Document
+from raft.storage.documents import Document
 from raft.door import Door
 from raft.errors import InvalidMessage
 from raft.housekeeping import (
@@ -27,8 +27,8 @@ from raft.housekeeping import (
 )
 from raft.core.raft_messages import SnapshotMeta
 from raft.replicated import StateMachine
-from raft.snapshots import SnapshotFile
-from raft.storage import Storage
+from raft.storage.snapshots import SnapshotFile
+from raft.storage.log_store import Storage
 
 ENTRY_BYTES = 100
 COMPACT_ENTRIES = 20_000  # a log of no more is left alone

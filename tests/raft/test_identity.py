@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from raft.disk import Marks, RealDisk
+from raft.storage.disk import Marks, RealDisk
 from raft.errors import DiskFailed, StartRefused
-from raft.identity import Founder, Identity, decode, encode, load_or_create, lock_directory, save, settle
+from raft.storage.identity import Founder, Identity, decode, encode, load_or_create, lock_directory, save, settle
 from tests.raft.disks import HookedDisk
 
 REPOSITORY = Path(__file__).parents[2]
@@ -222,7 +222,7 @@ def test_a_second_process_is_refused_and_told_who_holds_the_directory(tmp_path: 
     held = lock_directory(RealDisk(), data_dir)
     program = (
         "import sys; from pathlib import Path\n"
-        "from raft.disk import RealDisk; from raft.identity import lock_directory\n"
+        "from raft.storage.disk import RealDisk; from raft.storage.identity import lock_directory\n"
         "try: lock_directory(RealDisk(), Path(sys.argv[1]))\n"
         "except Exception as error: print(type(error).__name__, error)\n"
         "else: print('locked')"

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from raft.disk import RealDisk
+from raft.storage.disk import RealDisk
 from raft.errors import Diverged, StartRefused
-from raft.identity import load_or_create, save
+from raft.storage.identity import load_or_create, save
 from raft.core.log import Log
 from raft.core.configuration import Configuration, decode_configuration
 from raft.core.raft_messages import (

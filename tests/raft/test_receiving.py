@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raft.errors import DiskFailed, InvalidMessage
-from raft.receiving import Receiver
+from raft.storage.snapshot_receiver import Receiver
 from raft.core.entries import seal
-from raft.snapshots import is_temporary
+from raft.storage.snapshots import is_temporary
 from tests.raft.disks import entries
 from tests.raft.power import PowerDisk
 from tests.raft.test_storage_snapshots import DIRECTORY, meta_of, snapshot_bytes

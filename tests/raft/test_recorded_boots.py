@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raft.errors import InvalidMessage, StartRefused
-from raft.identity import Identity, decode
+from raft.storage.identity import Identity, decode
 from raft.core.configuration import BOOTS_LEVEL, Configuration
 from raft.core.raft_messages import RecordedBoot
 from tests.cluster.waiting import wait_until

@@ -13,14 +13,14 @@ from types import SimpleNamespace
 import pytest
 
 from raft import rewriting
-from raft.disk import RealDisk
+from raft.storage.disk import RealDisk
 from raft.housekeeping import RewriteFailed, RewriteStopped
 from raft.core.raft_messages import HardState, ProposalId
 from raft.core.entries import command_entry
-from raft.reserve import PREFIX
+from raft.storage.reserve import PREFIX
 from raft.rewriting import ChildRewriter
-from raft.snapshots import is_temporary, snapshot_name
-from raft.storage import Storage
+from raft.storage.snapshots import is_temporary, snapshot_name
+from raft.storage.log_store import Storage
 from tests.cluster.waiting import wait_until
 from tests.raft.alone import DEADLINE_S
 from tests.raft.memory import Memory

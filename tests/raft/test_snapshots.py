@@ -9,7 +9,7 @@ import pytest
 
 from raft.errors import InvalidMessage
 from raft.core.entries import RECORD_BYTES_MAX
-from raft.snapshots import (
+from raft.storage.snapshots import (
     WRITE_STEP_BYTES,
     Scan,
     checkpoint_index,

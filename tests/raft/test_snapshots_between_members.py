@@ -9,15 +9,15 @@ from threading import Semaphore
 import pytest
 
 from raft.compaction import compact
-from raft.disk import RealDisk
+from raft.storage.disk import RealDisk
 from raft.endpoint import Endpoint
 from raft.errors import CorruptLog, Unavailable
 from raft.housekeeping import Housekeeper
-from raft.identity import load_or_create, save
+from raft.storage.identity import load_or_create, save
 from raft.core.configuration import AddMember
 from raft.core.raft_messages import Entry, SnapshotMeta
 from raft.core.node import Node
-from raft.receiving import SPARE_BYTES
+from raft.storage.snapshot_receiver import SPARE_BYTES
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded
 from tests.raft.memory import Memory

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from raft.compaction import compact
-from raft.disk import RealDisk
-from raft.storage import Storage
+from raft.storage.disk import RealDisk
+from raft.storage.log_store import Storage
 from tests.raft.checkpoints import written_checkpoint
 from tests.raft.members import House, Street
 from tests.raft.memory import Memory

@@ -9,11 +9,11 @@ from zlib import crc32
 
 import pytest
 
-from raft.disk import RealDisk
+from raft.storage.disk import RealDisk
 from raft.errors import CorruptLog
 from raft.core.raft_messages import Entry, HardState
 from raft.core.entries import RECORD_BYTES_MAX, command_entry, configuration_entry, decode_entry, noop_entry
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 from tests.raft.disks import UnsyncedDisk, content, entries, entry, written
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from raft.disk import NoRoom, RealDisk
+from raft.storage.disk import NoRoom, RealDisk
 from raft.errors import DiskFailed, DiskFull
-from raft.identity import load_or_create, lock_directory
+from raft.storage.identity import load_or_create, lock_directory
 from raft.core.raft_messages import Entry, HardState
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 from tests.raft.disks import HookedDisk, UnsyncedDisk, content, entries, written
 
 

@@ -12,13 +12,13 @@ from random import Random
 import pytest
 
 from raft.compaction import compact
-from raft.disk import NoRoom
+from raft.storage.disk import NoRoom
 from raft.errors import DiskFailed, DiskFull
-from raft.files import LINGER_S
+from raft.storage.file_set import LINGER_S
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.replicated import Replicated
-from raft.snapshots import snapshot_name
-from raft.storage import Storage
+from raft.storage.snapshots import snapshot_name
+from raft.storage.log_store import Storage
 from tests.raft.checkpoints import written_checkpoint
 from tests.raft.disks import entry, written
 from tests.raft.life import found_on, found_without_indexes

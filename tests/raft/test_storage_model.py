@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from raft.core.raft_messages import Entry, HardState
 from raft.core.entries import configuration_entry, noop_entry
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 from tests.raft.disks import UnsyncedDisk, content, entry, written
 
 Batch = list[tuple[int, int, int]]  # (how far to rewind, how many entries, bytes of text)

@@ -9,19 +9,19 @@ from random import Random
 
 import pytest
 
-from raft.disk import Disk
-from raft.documents import Document
+from raft.storage.disk import Disk
+from raft.storage.documents import Document
 from raft.errors import CorruptLog, InvalidMessage, StartRefused
-from raft.files import LINGER_MIN_S, LINGER_S
-from raft.indexes import index_name
+from raft.storage.file_set import LINGER_MIN_S, LINGER_S
+from raft.storage.indexes import index_name
 from raft.core.configuration import Configuration, Member
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
-from raft.receiving import SPARE_BYTES
+from raft.storage.snapshot_receiver import SPARE_BYTES
 from raft.core.entries import decode_entry, seal
-from raft.recovery import recover
-from raft.segments import counted_from, segment_name
-from raft.snapshots import SnapshotFile, checkpoint_name, file_steps, is_temporary, snapshot_name
-from raft.storage import Storage
+from raft.storage.recovery import recover
+from raft.storage.segments import counted_from, segment_name
+from raft.storage.snapshots import SnapshotFile, checkpoint_name, file_steps, is_temporary, snapshot_name
+from raft.storage.log_store import Storage
 from tests.raft.checkpoints import take
 from tests.raft.disks import HookedDisk, UnsyncedDisk, entries, entry, written
 from tests.raft.power import PowerDisk, killed_after
@@ -188,7 +188,7 @@ def test_what_was_replaced_lingers_for_an_hour(tmp_path: Path, storage: Storage,
 def test_of_what_was_replaced_no_more_lingers_than_what_counts(
     tmp_path: Path, storage: Storage, log: list[Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raft.files.LINGER_BYTES_MIN", 0)
+    monkeypatch.setattr("raft.storage.file_set.LINGER_BYTES_MIN", 0)
     storage.adopt(compacted(UnsyncedDisk(), tmp_path, log, 30, []))
     storage.sweep(1000.0)
     before = sorted(path.name for path in tmp_path.iterdir())
@@ -236,7 +236,7 @@ def test_a_snapshot_that_a_dead_process_began_goes_after_a_day(tmp_path: Path, s
 def test_slots_of_removed_files_are_used_again(
     tmp_path: Path, storage: Storage, log: list[Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raft.files.FILES_MAX", 14)
+    monkeypatch.setattr("raft.storage.file_set.FILES_MAX", 14)
     for index in range(40, 140, 10):
         storage.adopt(compacted(UnsyncedDisk(), tmp_path, log, index, [1, index]))
         batch = entries(index + 1, index + 10, term=2, text="x" * 150)

@@ -1,6 +1,6 @@
 """A disk that keeps what was synced and, when the power goes, anything or nothing of the rest.
 
-Rules, the worst that `raft/disk.py` allows: what was appended is in the cache, where every process reads it, until a
+Rules, the worst that `raft/storage/disk.py` allows: what was appended is in the cache, where every process reads it, until a
 sync takes it to the platter.  A power cut keeps any subset of the unsynced pages (zeros where one is missing, the end
 anywhere) and a prefix of the changes of names that no directory sync has made last.  A sync that fails leaves its
 pages in the cache, where they look written, and no later sync takes them down.  A process that is killed loses
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from raft.disk import AppendFile, Closeable, Marks, NoRoom, ReadFile
-from raft.segments import sequence_of
+from raft.storage.disk import AppendFile, Closeable, Marks, NoRoom, ReadFile
+from raft.storage.segments import sequence_of
 
 Names = dict[str, "_Content"]
 RESERVE_BYTES = 2_000
@@ -35,7 +35,7 @@ class _Content:
 
 
 class SimulatedDisk:
-    """One machine's data directory, as `raft.disk.Disk`."""
+    """One machine's data directory, as `raft.storage.disk.Disk`."""
 
     def __init__(self, rng: Random, page_bytes: int) -> None:
         self.fuse = -1  # so many operations until the process dies; -1: it does not
@@ -141,7 +141,7 @@ class SimulatedDisk:
         """How much of a write is through when something happens in its middle."""
         return self._rng.randint(0, length)
 
-    # raft.disk.Disk
+    # raft.storage.disk.Disk
 
     def make_directory(self, path: Path) -> None:
         """It is there."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from chat.state.machine import ChatState
 from raft.compaction import compact
-from raft.documents import Document
+from raft.storage.documents import Document
 from raft.errors import StartRefused
-from raft.files import LINGER_S
+from raft.storage.file_set import LINGER_S
 from raft.core.raft_messages import SnapshotMeta
-from raft.snapshots import snapshot_index
+from raft.storage.snapshots import snapshot_index
 from tests.simulation.disk import Died
 from tests.simulation.invariants import Violation
 from tests.simulation.machine import DIRECTORY, snapshot_of

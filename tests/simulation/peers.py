@@ -25,8 +25,8 @@ from raft.core.node import Role
 from raft.peers import APPENDS, SNAPSHOTS, URGENT
 from raft.core.entries import entry_of_verified
 from raft.shipping import ship
-from raft.snapshots import SnapshotFile
-from raft.storage import Storage
+from raft.storage.snapshots import SnapshotFile
+from raft.storage.log_store import Storage
 from tests.simulation.invariants import Violation
 from tests.simulation.network import Answered
 

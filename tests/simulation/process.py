@@ -29,7 +29,7 @@ from raft.errors import (
     RaftError,
     StartRefused,
 )
-from raft.identity import INCARNATION_BYTES, load_or_create, save
+from raft.storage.identity import INCARNATION_BYTES, load_or_create, save
 from raft.member import make_node
 from raft.core.configuration import Configuration, decode_configuration
 from raft.core.raft_messages import (
@@ -44,7 +44,7 @@ from raft.core.raft_messages import (
 from raft.core.node import Ready, Role
 from raft.core.entries import command_of_verified, entry_of_verified
 from raft.replicated import Replicated
-from raft.storage import Storage
+from raft.storage.log_store import Storage
 from tests.simulation.disk import Died
 from tests.simulation.endpoint import Endpoint
 from tests.simulation.expiring import Expiring

@@ -13,7 +13,7 @@ from chat.history import PageAsk
 from chat.state.access import Acting
 from chat.state.accounts import ADMIN
 from raft.errors import DiskFailed, DiskFull, StartRefused
-from raft.identity import Founder, Identity
+from raft.storage.identity import Founder, Identity
 from raft.core.configuration import Member
 from raft.core.raft_messages import SnapshotChunk
 from raft.core.node import Role

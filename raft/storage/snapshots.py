@@ -24,14 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
+from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.errors import CorruptLog, InvalidMessage, OtherFormat
-from raft.identity import ADVICE
+from raft.storage.identity import ADVICE
 from raft.core.configuration import decode_configuration
 from raft.core.raft_messages import SnapshotMeta
-from raft.positions import FILE_BYTES_MAX, Sparse
+from raft.storage.positions import FILE_BYTES_MAX, Sparse
 from raft.core.entries import RECORD_BYTES_MAX, decode_object, entry_of_verified, index_of, seal
-from raft.segments import Line, intact_lines, intact_lines_in
+from raft.storage.segments import Line, intact_lines, intact_lines_in
 
 FORMAT = 2
 CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole line

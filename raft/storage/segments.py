@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from raft.disk import TEMPORARY_SUFFIX, AppendFile, Disk, NoRoom, ReadFile, create_durably
+from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, Disk, NoRoom, ReadFile, create_durably
 from raft.errors import InvalidMessage, OtherFormat
 from raft.core.raft_messages import HardState
 from raft.core.entries import RECORD_BYTES_MAX, decode_object, seal

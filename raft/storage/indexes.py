@@ -29,13 +29,13 @@ from typing import Any
 from zlib import crc32
 
 from raft.core import planes
-from raft.contents import Content
-from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
+from raft.storage.contents import Content
+from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.errors import InvalidMessage
-from raft.positions import Sparse
+from raft.storage.positions import Sparse
 from raft.core.entries import decode_entry, decode_object, seal, unseal
-from raft.segments import Header
-from raft.snapshots import Scan, SnapshotFile, scan_file
+from raft.storage.segments import Header
+from raft.storage.snapshots import Scan, SnapshotFile, scan_file
 
 FORMAT = 2
 OWNER = "owner"  # the maker that has the directory

@@ -27,16 +27,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
-from raft.contents import Content, SegmentScan
-from raft.disk import TEMPORARY_SUFFIX, Disk, ReadFile
+from raft.storage.contents import Content, SegmentScan
+from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.errors import CorruptLog, InvalidMessage, OtherFormat, StartRefused
-from raft.files import Files
-from raft.identity import ADVICE
-from raft.indexes import OWNER, Indexes, is_temporary_index
+from raft.storage.file_set import Files
+from raft.storage.identity import ADVICE
+from raft.storage.indexes import OWNER, Indexes, is_temporary_index
 from raft.core.raft_messages import Entry, HardState
-from raft.positions import Positions, moved
-from raft.reading import Progress
-from raft.segments import (
+from raft.storage.positions import Positions, moved
+from raft.storage.reader import Progress
+from raft.storage.segments import (
     Header,
     Line,
     counted_from,
@@ -47,7 +47,7 @@ from raft.segments import (
     segment_name,
     sequence_of,
 )
-from raft.snapshots import is_temporary, snapshot_index
+from raft.storage.snapshots import is_temporary, snapshot_index
 
 _HEADER_BYTES_MAX = 4096
 _DAMAGED = "a damaged or missing record"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from raft.disk import AppendFile, Disk, NoRoom
+from raft.storage.disk import AppendFile, Disk, NoRoom
 
 logger = logging.getLogger(__name__)
 

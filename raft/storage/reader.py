@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from raft.disk import Disk, ReadFile
+from raft.storage.disk import Disk, ReadFile
 from raft.errors import CorruptLog
-from raft.files import Files
-from raft.identity import ADVICE
+from raft.storage.file_set import Files
+from raft.storage.identity import ADVICE
 from raft.core.raft_messages import Entry
-from raft.positions import Positions, Run, count_within, runs
+from raft.storage.positions import Positions, Run, count_within, runs
 from raft.core.entries import RECORD_BYTES_MAX, entry_at, is_entry_at
 
 _T = TypeVar("_T")

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from raft.disk import Disk
+from raft.storage.disk import Disk
 from raft.errors import InvalidMessage
 from raft.core.raft_messages import SnapshotMeta
-from raft.snapshots import SnapshotFile, checkpoint_index, document_lines, scan_file
+from raft.storage.snapshots import SnapshotFile, checkpoint_index, document_lines, scan_file
 
 
 @dataclass(frozen=True, slots=True)
