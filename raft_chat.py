@@ -52,23 +52,23 @@ from chat.state.settings import LOGIN
 from chat.stream import Streams
 from chat.uses import Uses
 from chat.websocket import make_websocket_app
-from raft.admission import check_level
+from raft.rpc.peer_auth import check_level
 from raft.blank import BlankMember
 from raft.damage import Damage
 from raft.storage.disk import TEMPORARY_SUFFIX, RealDisk, create_durably
-from raft.endpoint import Endpoint
+from raft.rpc.endpoint import Endpoint
 from raft.errors import DiskFailed, DiskFull, InvalidMessage, StartRefused
 from raft.formation import Formation
 from raft.storage.identity import Identity, load_or_create, lock_directory, save, settle
 from raft.member import RunningMember, make_node
 from raft.core.configuration import Configuration
 from raft.core.node import Settings
-from raft.peer_ports import PeerPorts
+from raft.rpc.peer_ports import PeerPorts
 from raft.storage.reserve import Reserve
 from raft.rewriting import ChildRewriter
 from raft.rewriting import main as rewrite
 from raft.storage.log_store import SEGMENT_BYTES, Storage
-from raft.transport import BODY_BYTES_MAX
+from raft.rpc.peer_client import BODY_BYTES_MAX
 
 logger = logging.getLogger("raft_chat")
 

@@ -17,7 +17,7 @@ from raft.forwarding import Leader
 from raft.core.configuration import Change, PlanPromotion
 from raft.core.raft_messages import AcceptClock, ChangeMembership, ChangeMembershipReply, TransferLeadership
 from raft.core.node import Node, Role
-from raft.wire import Call
+from raft.rpc.codec import Call
 
 CHANGE_TIMEOUT_S = 4.5  # clients are promised an answer within 5 s
 CHANGE_PATIENCE_S = 2.0  # another change under way is usually through in milliseconds

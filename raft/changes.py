@@ -6,7 +6,7 @@ A repeated request, after an answer that got lost, is not an error: it asks for 
 from raft.errors import InvalidMessage
 from raft.core.configuration import AddMember, Change, Configuration, MoveMember, PlanPromotion, RemoveMember
 from raft.core.raft_messages import ChangeMembership
-from raft.transport import parse_peer_url
+from raft.rpc.peer_client import parse_peer_url
 
 
 def change_of(call: ChangeMembership) -> Change:

@@ -22,7 +22,7 @@ from raft.peers import Peers
 from raft.proposals import Proposals
 from raft.storage.reserve import Reserve
 from raft.storage.log_store import Storage
-from raft.wire import Answer
+from raft.rpc.codec import Answer
 
 logger = logging.getLogger(__name__)
 

@@ -15,12 +15,12 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from raft.admission import check_level
+from raft.rpc.peer_auth import check_level
 from raft.errors import DiskFull, InvalidMessage, RefusedPeer, StartRefused
 from raft.storage.identity import Founder, Identity
 from raft.core.raft_messages import Hello, HelloReply, Sender
-from raft.transport import Connection
-from raft.wire import decode_answer, encode
+from raft.rpc.peer_client import Connection
+from raft.rpc.codec import decode_answer, encode
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from math import inf
 from queue import SimpleQueue
 
-from raft.admission import check_sender, read_refusal
+from raft.rpc.peer_auth import check_sender, read_refusal
 from raft.applier import Applier, Read
 from raft.door import Door, configurations
 from raft.errors import DiskFull, InvalidMessage, NotLeader, RaftError, RefusedPeer, Unavailable
@@ -25,8 +25,8 @@ from raft.core.raft_messages import Propose, ProposeReply, ReadIndex, ReadIndexR
 from raft.core.node import Node
 from raft.proposals import Proposals, Waiting
 from raft.queues import drain, drain_nowait
-from raft.transport import Addresses, Connection
-from raft.wire import Answer, Call, decode_answer, encode
+from raft.rpc.peer_client import Addresses, Connection
+from raft.rpc.codec import Answer, Call, decode_answer, encode
 
 FORWARD_MAX = 1_024  # proposals in one call to the leader; its body stays far below the server's bound
 READS_MAX = 8_192

@@ -14,8 +14,8 @@ from raft.errors import InvalidMessage
 from raft.core.configuration import Member
 from raft.core.raft_messages import Hello, HelloReply, Sender
 from raft.core.node import Node, Role
-from raft.transport import Addresses, Connection
-from raft.wire import decode_answer, encode
+from raft.rpc.peer_client import Addresses, Connection
+from raft.rpc.codec import decode_answer, encode
 
 ASK_EVERY_S = 1.0
 ANSWER_TIMEOUT_S = 1.0

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from raft.administration import Administration
-from raft.admission import (
+from raft.rpc.peer_auth import (
     OlderCopies,
     check_boots,
     check_level,
@@ -80,8 +80,8 @@ from raft.replicated import StateMachine
 from raft.storage.reserve import Reserve
 from raft.shipping import Receiving
 from raft.storage.log_store import Recovered, Storage
-from raft.transport import Addresses
-from raft.wire import Answer, Call
+from raft.rpc.peer_client import Addresses
+from raft.rpc.codec import Answer, Call
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from raft.admission import check_sender
+from raft.rpc.peer_auth import check_sender
 from raft.door import Door, configurations
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
 from raft.core.configuration import Member
@@ -20,8 +20,8 @@ from raft.core.raft_messages import Notice, NoticeReply, Sender
 from raft.core.node import Node
 from raft.proposals import now
 from raft.timing import steady_s
-from raft.transport import Addresses, Lane
-from raft.wire import NOTICE_BYTES_MAX, decode_answer, encode
+from raft.rpc.peer_client import Addresses, Lane
+from raft.rpc.codec import NOTICE_BYTES_MAX, decode_answer, encode
 
 LOOK_S = 0.2  # sooner than an election, so that who comes to lead knows what the others say
 REFRESH_S = 10.0

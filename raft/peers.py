@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from raft.admission import check_sender
+from raft.rpc.peer_auth import check_sender
 from raft.contact import Contact
 from raft.damage import Damage
 from raft.door import Door
@@ -45,8 +45,8 @@ from raft.core.pieces import Pieces
 from raft.core.entries import entry_of_verified
 from raft.shipping import ship
 from raft.storage.log_store import Storage
-from raft.transport import Addresses, Lane
-from raft.wire import Answer, Call, decode_answer, encode
+from raft.rpc.peer_client import Addresses, Lane
+from raft.rpc.codec import Answer, Call, decode_answer, encode
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("raft.core.boots", "raft.errors", "raft.core.raft_messages", "raft.core.planes", "raft.timing", "raft.core.urls"),
     ("raft.core.configuration", "raft.core.entries"),
-    ("raft.wire", "raft.admission"),
+    ("raft.rpc.codec", "raft.rpc.peer_auth"),
     ("raft.core.log", "raft.core.pieces", "raft.core.progress"),
     ("raft.core.node",),
     ("raft.storage.disk",),
@@ -29,8 +29,8 @@ FLOORS = (
     ("raft.storage.reader",),
     ("raft.storage.recovery",),
     ("raft.storage.log_store",),
-    ("raft.transport",),
-    ("raft.endpoint", "raft.formation", "raft.peer_ports", "raft.blank", "raft.contact", "raft.damage"),
+    ("raft.rpc.peer_client",),
+    ("raft.rpc.endpoint", "raft.formation", "raft.rpc.peer_ports", "raft.blank", "raft.contact", "raft.damage"),
     # The driver, from its parts up to the whole member.
     ("raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.core.client_sessions"),
     ("raft.replicated",),
@@ -126,7 +126,7 @@ FLOORS = (
 )
 
 # The protocol is pure: whatever it knows of time, chance or the world is handed to it.  wire.py keeps it company.
-CORE = ("raft.core.node", "raft.wire")
+CORE = ("raft.core.node", "raft.rpc.codec")
 NOT_IN_THE_CORE = {"time", "threading", "os", "socket", "logging", "random"}
 
 # What the chat may name of the engine: values and how numbers are packed, never its machinery.  The seam itself is

@@ -16,7 +16,7 @@ from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.settings import INVITE, LOGIN
-from raft.wire import NOTICE_BYTES_MAX
+from raft.rpc.codec import NOTICE_BYTES_MAX
 from tests.chat.fake_replica import FakeReplica
 from tests.chat.peer import Peer
 from tests.chat.people import new_user

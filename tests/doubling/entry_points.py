@@ -31,7 +31,7 @@ WHOLE_FILES = (
 ELSEWHERE = {
     "chat/commands/codec.py:row_reader": "makes a reader of rows, when its module is imported",
     "chat/proxies.py:behind": "makes the application that calls client_address",
-    "raft/admission.py:check_level": "compares two numbers",
+    "raft/rpc/peer_auth.py:check_level": "compares two numbers",
     "raft/storage/identity.py:load_or_create": "reads a file of this node for decode",
     "raft/core/node.py:Node._feed_full": "sends, and reads nothing",
     "raft/peers.py:Peers._load": "cuts entries of this node's own log",

@@ -8,10 +8,10 @@ from io import BytesIO
 from typing import Any, get_args, get_type_hints
 
 from chat.presence import NAMES_BYTES_MAX, TYPING_MAX, read_picture
-from raft import transport
-from raft.admission import check_sender, read_refusal
+from raft.rpc import peer_client
+from raft.rpc.peer_auth import check_sender, read_refusal
 from raft.core.boots import BOOTS_MAX
-from raft.endpoint import _read_body
+from raft.rpc.endpoint import _read_body
 from raft.forwarding import FORWARD_MAX
 from raft.core.log import SLICE_ENTRIES_MAX
 from raft.core.configuration import MEMBERS_MAX, Configuration, Member, decode_configuration
@@ -30,7 +30,7 @@ from raft.core.entries import (
     unseal,
 )
 from raft.core.urls import URL_POINTS_MAX, is_client_url, is_peer_url
-from raft.wire import (
+from raft.rpc.codec import (
     HEAD_BYTES_MAX,
     NOTICE_BYTES_MAX,
     TEXT_POINTS_MAX,
@@ -219,8 +219,8 @@ def rows() -> Iterator[Row]:
     yield _propose("one number", 1, lambda share: b"9" * int(share * 4300))
     yield from _every(get_args(Call), lambda body: decode_call(body, 1))
     yield from _every(get_args(Answer), decode_answer)
-    yield of("peer: head of an answer", transport._parse_head, lambda share: (
-        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" + b"a:\r\n" * int(share * transport.HEAD_BYTES_MAX / 4)
+    yield of("peer: head of an answer", peer_client._parse_head, lambda share: (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n" + b"a:\r\n" * int(share * peer_client.HEAD_BYTES_MAX / 4)
     ))  # fmt: skip
     yield of("peer: refusal", read_refusal, lambda share: (
         b'{"code":"x","cluster_id":"","detail":"' + b"\\u0101" * int(share * 150_000) + b'"}'
@@ -228,7 +228,7 @@ def rows() -> Iterator[Row]:
     yield of("peer: configuration", decode_configuration, lambda share: configuration(int(share * MEMBERS_MAX), 10_000))
     yield of("peer: picture of many users", read_picture, lambda share: _picture(int(share * NAMES_BYTES_MAX), 0))
     yield of("peer: picture of typing", read_picture, lambda share: _picture(0, int(share * TYPING_MAX)))
-    for name, check in (("peer", is_peer_url), ("client", is_client_url), ("parsed", transport.parse_peer_url)):
+    for name, check in (("peer", is_peer_url), ("client", is_client_url), ("parsed", peer_client.parse_peer_url)):
         yield of(f"peer: {name} URL", lambda text, one=check: one(text.decode()), lambda share: (  # type: ignore[misc]
             b"http://" + b"a." * int(share * (URL_POINTS_MAX - 20) / 2) + b"a:1"
         ))  # fmt: skip

@@ -12,7 +12,7 @@ from raft.forwarding import Forwarder, Leader
 from raft.core.raft_messages import Propose
 from raft.proposals import Proposals, Waiting
 from raft.storage.log_store import Storage
-from raft.wire import Answer, Call
+from raft.rpc.codec import Answer, Call
 from tests.raft.alone import DEADLINE_S, FakeStorage
 from tests.raft.memory import Memory
 

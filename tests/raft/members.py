@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from raft.storage.disk import Closeable, RealDisk
-from raft.endpoint import Endpoint
+from raft.rpc.endpoint import Endpoint
 from raft.errors import RaftError
 from raft.storage.identity import Founder, Identity, load_or_create, lock_directory, save
 from raft.member import RunningMember, make_node

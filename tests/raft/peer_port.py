@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from chat.serving import Limits, Server
-from raft.transport import BODY_BYTES_MAX
+from raft.rpc.peer_client import BODY_BYTES_MAX
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

@@ -1,4 +1,4 @@
-"""A peer that does what a test tells it to, byte by byte: the other end of raft/transport.py."""
+"""A peer that does what a test tells it to, byte by byte: the other end of raft/rpc/peer_client.py."""
 
 import socket
 import threading

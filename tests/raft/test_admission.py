@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from raft.admission import check_level, check_sender, cluster_named_by
+from raft.rpc.peer_auth import check_level, check_sender, cluster_named_by
 from raft.errors import OlderCopy, RefusedPeer, StartRefused
 from raft.core.configuration import Configuration, Member
 from raft.core.raft_messages import Sender

@@ -10,7 +10,7 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from chat.limits import Limits
-from raft.endpoint import Endpoint
+from raft.rpc.endpoint import Endpoint
 from raft.errors import InvalidMessage, RefusedPeer
 from raft.core.raft_messages import (
     AppendEntries,
@@ -24,8 +24,8 @@ from raft.core.raft_messages import (
     Sender,
 )
 from raft.core.entries import command_entry
-from raft.transport import BODY_BYTES_MAX, Connection
-from raft.wire import Answer, Call, decode_answer, encode
+from raft.rpc.peer_client import BODY_BYTES_MAX, Connection
+from raft.rpc.codec import Answer, Call, decode_answer, encode
 from tests.chat.wire import DEADLINE_S, serving
 
 BLANK = Sender(1, "aa", "", "http://127.0.0.1:12380")
@@ -210,7 +210,7 @@ def test_an_answer_that_comes_later_is_waited_for() -> None:
 
 
 def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.endpoint.ANSWER_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("raft.rpc.endpoint.ANSWER_TIMEOUT_S", 0.01)
     check_problem(post(endpoint_with(FakeEngine()), VOTE), 504, "late")
 
 

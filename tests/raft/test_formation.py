@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from chat.serving import Server
-from raft.endpoint import Endpoint
+from raft.rpc.endpoint import Endpoint
 from raft.errors import DiskFull, RefusedPeer, StartRefused
 from raft.formation import Formation
 from raft.storage.identity import Founder, Identity
 from raft.core.raft_messages import HelloReply, Sender
-from raft.wire import Answer, Call
+from raft.rpc.codec import Answer, Call
 from tests.cluster.waiting import wait_until
 from tests.raft.scripted_peer import ScriptedPeer, answer, answering
 

@@ -16,7 +16,7 @@ from raft.forwarding import FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Lea
 from raft.core.configuration import Member
 from raft.core.raft_messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX
-from raft.wire import Answer
+from raft.rpc.codec import Answer
 from tests.raft.alone import DEADLINE_S, Alone
 from tests.raft.desk import OTHER, OWN, Desk
 from tests.raft.peer_port import PeerPort

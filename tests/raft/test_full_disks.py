@@ -37,7 +37,7 @@ from raft.storage.reserve import (
     held_in,
 )
 from raft.storage.log_store import Storage
-from raft.wire import decode_answer, encode
+from raft.rpc.codec import decode_answer, encode
 from tests.raft.alone import DEADLINE_S, Alone
 from tests.raft.cluster import Cluster
 from tests.raft.desk import OTHER, Desk

@@ -11,7 +11,7 @@ from queue import SimpleQueue
 import pytest
 
 from raft.core.raft_messages import Message, RequestVote, TimeoutNow
-from raft.transport import Lane
+from raft.rpc.peer_client import Lane
 from tests.raft.scripted_peer import DEADLINE_S, ScriptedPeer, take_request, wait_for_end
 
 NOWHERE = "http://127.0.0.1:1"  # these lanes do not connect

@@ -7,7 +7,7 @@ import pytest
 from raft.forwarding import Leader
 from raft.core.configuration import Configuration, Member
 from raft.core.raft_messages import ReadIndex, ReadIndexReply, Sender
-from raft.wire import encode
+from raft.rpc.codec import encode
 from tests.raft.alone import Alone
 from tests.raft.scripted_peer import ScriptedPeer, answer, answering
 

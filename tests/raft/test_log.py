@@ -6,7 +6,7 @@ from raft.core import log as log_module
 from raft.core.log import SLICE_ENTRIES_MAX, Log
 from raft.core.raft_messages import Entry
 from raft.core.entries import noop_entry
-from raft.wire import ENTRIES_MAX
+from raft.rpc.codec import ENTRIES_MAX
 from tests.raft.disks import entry
 
 

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 import pytest
 
 from raft.door import Door
-from raft.endpoint import Endpoint
+from raft.rpc.endpoint import Endpoint
 from raft.core.log import Log
 from raft.lookout import SILENT_TIMEOUTS, Lookout
 from raft.core.configuration import Configuration, Member

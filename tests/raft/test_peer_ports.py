@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from raft.errors import StartRefused
-from raft.peer_ports import Address, PeerPorts
+from raft.rpc.peer_ports import Address, PeerPorts
 from tests.cluster.waiting import wait_until
 
 OLD, NEW = "http://127.0.0.1:7001", "http://127.0.0.1:7002"

@@ -7,7 +7,7 @@ from queue import SimpleQueue
 import pytest
 
 from raft.core.raft_messages import ProposalId, Propose, ProposeReply
-from raft.wire import Answer
+from raft.rpc.codec import Answer
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded
 from tests.raft.test_snapshots_between_members import rewritten, same_on_all

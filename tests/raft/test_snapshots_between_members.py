@@ -10,7 +10,7 @@ import pytest
 
 from raft.compaction import compact
 from raft.storage.disk import RealDisk
-from raft.endpoint import Endpoint
+from raft.rpc.endpoint import Endpoint
 from raft.errors import CorruptLog, Unavailable
 from raft.housekeeping import Housekeeper
 from raft.storage.identity import load_or_create, save

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from raft.errors import InvalidMessage
-from raft.transport import BODY_BYTES_MAX, HEAD_BYTES_MAX, Addresses, Connection, parse_peer_url
+from raft.rpc.peer_client import BODY_BYTES_MAX, HEAD_BYTES_MAX, Addresses, Connection, parse_peer_url
 from tests.raft.scripted_peer import DEADLINE_S, Script, ScriptedPeer, answer, answering, take_request, wait_for_end
 
 
@@ -163,7 +163,7 @@ def test_bytes_behind_an_answer_are_never_taken_for_the_next_one() -> None:
 
 
 def test_bytes_that_arrive_while_it_was_idle_are_not_taken_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.transport.IDLE_S", 0.0)
+    monkeypatch.setattr("raft.rpc.peer_client.IDLE_S", 0.0)
     sent = threading.Event()
 
     def script(peer: socket.socket) -> None:
@@ -188,7 +188,7 @@ def test_a_connection_that_the_peer_closed_while_it_was_idle_is_replaced_and_no_
         take_request(peer)
         peer.sendall(answer(b"one"))
 
-    monkeypatch.setattr("raft.transport.IDLE_S", 0.0)
+    monkeypatch.setattr("raft.rpc.peer_client.IDLE_S", 0.0)
     with ScriptedPeer(script, answering(answer(b"two"))) as peer, connected(peer.url) as connection:
         assert call(connection) == (200, b"one")
         for thread in peer._threads[1:]:
@@ -374,8 +374,8 @@ def test_a_member_that_does_not_answer_at_its_new_url_is_called_where_it_answere
 
 
 def test_a_connection_goes_over_to_the_new_url_once_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.transport.MOVE_AFTER_S", 0.0)
-    monkeypatch.setattr("raft.transport.MOVE_AFTER_MAX_S", 0.0)
+    monkeypatch.setattr("raft.rpc.peer_client.MOVE_AFTER_S", 0.0)
+    monkeypatch.setattr("raft.rpc.peer_client.MOVE_AFTER_MAX_S", 0.0)
     addresses = Addresses()
     with ScriptedPeer(answering(answer(b"old"))) as old, ScriptedPeer(answering(answer(b"new"))) as new:
         addresses.answered(2, old.url)

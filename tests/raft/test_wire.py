@@ -26,7 +26,7 @@ from raft.core.raft_messages import (
     TimeoutNowReply,
 )
 from raft.core.entries import RECORD_BYTES_MAX, command_entry, configuration_entry, noop_entry, seal
-from raft.wire import (
+from raft.rpc.codec import (
     ENTRIES_MAX,
     NOTICE_BYTES_MAX,
     NUMBER_MAX,

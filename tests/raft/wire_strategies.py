@@ -35,7 +35,7 @@ from raft.core.raft_messages import (
     TransferLeadership,
 )
 from raft.core.entries import clock_entry, command_entry, configuration_entry, noop_entry
-from raft.wire import NUMBER_MAX, Answer, Call
+from raft.rpc.codec import NUMBER_MAX, Answer, Call
 
 numbers = st.one_of(st.integers(0, 5), st.integers(0, NUMBER_MAX))
 ids = st.one_of(st.integers(1, 5), st.integers(1, NUMBER_MAX))

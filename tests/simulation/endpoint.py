@@ -1,10 +1,10 @@
-"""What a member is asked by the others, as `raft/endpoint.py` and `raft/member.py` serve it."""
+"""What a member is asked by the others, as `raft/rpc/endpoint.py` and `raft/member.py` serve it."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from raft.admission import check_sender
+from raft.rpc.peer_auth import check_sender
 from raft.core.boots import is_of_older_copy
 from raft.door import configurations
 from raft.errors import (
@@ -35,7 +35,7 @@ from raft.core.raft_messages import (
     SnapshotChunkReply,
 )
 from raft.shipping import Receiving
-from raft.wire import Answer, Call
+from raft.rpc.codec import Answer, Call
 from tests.simulation.invariants import Violation
 
 if TYPE_CHECKING:

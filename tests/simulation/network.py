@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from raft.errors import RefusedPeer
 from raft.core.raft_messages import Sender
-from raft.wire import Answer, Call, decode_answer, decode_call, encode
+from raft.rpc.codec import Answer, Call, decode_answer, decode_call, encode
 from tests.simulation.scenario import Scenario
 from tests.simulation.schedule import Schedule
 

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from raft.admission import check_sender
+from raft.rpc.peer_auth import check_sender
 from raft.door import configurations
 from raft.errors import OlderCopy, RefusedPeer
 from raft.core.raft_messages import Notice, NoticeReply

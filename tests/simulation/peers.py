@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from raft.admission import check_sender, cluster_named_by
+from raft.rpc.peer_auth import check_sender, cluster_named_by
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
 from raft.lookout import SILENT_TIMEOUTS
 from raft.core.raft_messages import (

@@ -25,7 +25,7 @@ class Scenario:
     late: float  # messages that take up to `late_ms`
     late_ms: float
     tame: bool  # as HTTP keeps it: one call at a time on a connection, an answer after the time-out is never seen
-    encoded: bool  # every message goes through raft/wire.py
+    encoded: bool  # every message goes through raft/rpc/codec.py
     # disks
     sync_ms: float  # mean; 0: no time at all
     page_bytes: int

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from raft.errors import InvalidMessage, RefusedPeer
 from raft.core.raft_messages import Hello, HelloReply, Sender
-from raft.transport import BODY_BYTES_MAX, RPC_PATH
-from raft.wire import Answer, Call, decode_call, encode
+from raft.rpc.peer_client import BODY_BYTES_MAX, RPC_PATH
+from raft.rpc.codec import Answer, Call, decode_call, encode
 
 ANSWER_TIMEOUT_S = 10.0  # only where the server cannot defer answers
 

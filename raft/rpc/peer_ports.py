@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from raft.errors import StartRefused
-from raft.transport import parse_peer_url
+from raft.rpc.peer_client import parse_peer_url
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""JSON over HTTP between members: the codec, the client and the endpoint."""
