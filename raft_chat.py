@@ -54,7 +54,7 @@ from chat.uses import Uses
 from chat.websocket import make_websocket_app
 from raft.rpc.peer_auth import check_level
 from raft.blank import BlankMember
-from raft.damage import Damage
+from raft.engine.damage import Damage
 from raft.storage.disk import TEMPORARY_SUFFIX, RealDisk, create_durably
 from raft.rpc.endpoint import Endpoint
 from raft.errors import DiskFailed, DiskFull, InvalidMessage, StartRefused

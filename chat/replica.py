@@ -1,4 +1,4 @@
-"""The engine as the chat sees it: propose, read, status, change.  `raft/driver.py` is the real one.
+"""The engine as the chat sees it: propose, read, status, change.  `raft/engine/driver.py` is the real one.
 
 Everything here is thread-safe.  A callback `done` is called exactly once, by a thread of the engine's own: it must
 not block, must not raise and must not call back into the engine, but for `entries` of a post.
@@ -39,7 +39,7 @@ class Replica(Protocol):
         """Whether this member leads, as far as it knows."""
 
     def agreed_time(self) -> int:
-        """The log's time in microseconds since 1970, which everything with a life is aged by (raft/clocks.py).
+        """The log's time in microseconds since 1970, which everything with a life is aged by (raft/engine/clocks.py).
 
         Raises Unavailable while a majority's clocks are not known.
         """

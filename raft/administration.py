@@ -8,12 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from raft.applier import Applier
+from raft.engine.applier import Applier
 from raft.changes import change_of, is_so_already
-from raft.clocks import Clocks, accept_clock, settle
-from raft.door import Door
+from raft.engine.clocks import Clocks, accept_clock, settle
+from raft.engine.node_lock import Door
 from raft.errors import ChangeRefused, NotLeader, OutcomeUnknown, Unavailable
-from raft.forwarding import Leader
+from raft.engine.forwarding import Leader
 from raft.core.configuration import Change, PlanPromotion
 from raft.core.raft_messages import AcceptClock, ChangeMembership, ChangeMembershipReply, TransferLeadership
 from raft.core.node import Node, Role

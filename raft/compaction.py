@@ -29,7 +29,7 @@ from raft.storage.positions import Sparse
 from raft.storage.reader import LogReader
 from raft.core.entries import RECORD_BYTES_MAX, decode_entry
 from raft.storage.recovery import recover
-from raft.replicated import Replicated, StateMachine
+from raft.engine.state_machine import Replicated, StateMachine
 from raft.storage.snapshots import file_steps, snapshot_name
 
 _STEP_ENTRIES = 256  # replayed between two pauses: some milliseconds

@@ -22,13 +22,13 @@ from raft.rpc.peer_auth import (
     cluster_named_by,
     read_refusal,
 )
-from raft.applier import Applier
+from raft.engine.applier import Applier
 from raft.core.boots import is_of_older_copy, since_recorded
-from raft.clocks import Clocks
-from raft.contact import Contact
-from raft.damage import Damage
-from raft.door import Door, Standing, configurations
-from raft.driver import Driver
+from raft.engine.clocks import Clocks
+from raft.engine.leader_contact import Contact
+from raft.engine.damage import Damage
+from raft.engine.node_lock import Door, Standing, configurations
+from raft.engine.driver import Driver
 from raft.errors import (
     ChangeRefused,
     CorruptLog,
@@ -44,11 +44,11 @@ from raft.errors import (
     StartRefused,
     Unavailable,
 )
-from raft.forwarding import Forwarder, Leader
+from raft.engine.forwarding import Forwarder, Leader
 from raft.housekeeping import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, Housekeeper, Rewrite
 from raft.storage.identity import Identity
 from raft.core.log import Log
-from raft.lookout import Lookout
+from raft.engine.removal_check import Lookout
 from raft.core.configuration import Change, Configuration, decode_configuration
 from raft.core.configuration import Member as Described
 from raft.core.raft_messages import (
@@ -72,13 +72,13 @@ from raft.core.raft_messages import (
     TransferLeadership,
 )
 from raft.core.node import Node, Role, Settings
-from raft.notices import Notices
-from raft.peers import Peers
-from raft.proposals import Proposals
+from raft.engine.gossip import Notices
+from raft.engine.replication import Peers
+from raft.engine.proposals import Proposals
 from raft.core.entries import command_of_verified
-from raft.replicated import StateMachine
+from raft.engine.state_machine import StateMachine
 from raft.storage.reserve import Reserve
-from raft.shipping import Receiving
+from raft.engine.snapshot_transfer import Receiving
 from raft.storage.log_store import Recovered, Storage
 from raft.rpc.peer_client import Addresses
 from raft.rpc.codec import Answer, Call

@@ -27,7 +27,7 @@ from raft.errors import RaftError
 from raft.housekeeping import CHECK_S, RewriteFailed, RewriteStopped
 from raft.storage.indexes import is_temporary_index
 from raft.core.raft_messages import SnapshotMeta
-from raft.replicated import StateMachine
+from raft.engine.state_machine import StateMachine
 from raft.storage.reserve import KEPT_BYTES, held_in
 
 NICENESS = 19  # it has time; a machine that is busy with posts would do fewer of them

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # From the ground up; modules that share a line do not import each other.
 FLOORS = (
-    ("raft.core.boots", "raft.errors", "raft.core.raft_messages", "raft.core.planes", "raft.timing", "raft.core.urls"),
+    ("raft.core.boots", "raft.errors", "raft.core.raft_messages", "raft.core.planes", "raft.engine.timing", "raft.core.urls"),
     ("raft.core.configuration", "raft.core.entries"),
     ("raft.rpc.codec", "raft.rpc.peer_auth"),
     ("raft.core.log", "raft.core.pieces", "raft.core.progress"),
@@ -30,16 +30,16 @@ FLOORS = (
     ("raft.storage.recovery",),
     ("raft.storage.log_store",),
     ("raft.rpc.peer_client",),
-    ("raft.rpc.endpoint", "raft.formation", "raft.rpc.peer_ports", "raft.blank", "raft.contact", "raft.damage"),
+    ("raft.rpc.endpoint", "raft.formation", "raft.rpc.peer_ports", "raft.blank", "raft.engine.leader_contact", "raft.engine.damage"),
     # The driver, from its parts up to the whole member.
-    ("raft.changes", "raft.door", "raft.proposals", "raft.queues", "raft.core.client_sessions"),
-    ("raft.replicated",),
-    ("raft.compaction", "raft.shipping"),
-    ("raft.applier", "raft.clocks", "raft.lookout", "raft.notices", "raft.peers"),
+    ("raft.changes", "raft.engine.node_lock", "raft.engine.proposals", "raft.engine.queues", "raft.core.client_sessions"),
+    ("raft.engine.state_machine",),
+    ("raft.compaction", "raft.engine.snapshot_transfer"),
+    ("raft.engine.applier", "raft.engine.clocks", "raft.engine.removal_check", "raft.engine.gossip", "raft.engine.replication"),
     ("raft.housekeeping",),
     ("raft.rewriting",),
-    ("raft.flusher",),
-    ("raft.driver", "raft.forwarding"),
+    ("raft.engine.group_commit",),
+    ("raft.engine.driver", "raft.engine.forwarding"),
     ("raft.administration",),
     ("raft.member",),
     ("raft",),

@@ -1,7 +1,7 @@
 """raft-chat clock accept: the operator says that the clock is right now.
 
 After a wrong clock has stamped messages with times that are still to come, the log's time goes on from there
-(raft/clocks.py).  This sets it to the clock's, so that it may go backwards once.
+(raft/engine/clocks.py).  This sets it to the clock's, so that it may go backwards once.
 """
 
 from collections.abc import Mapping, Sequence

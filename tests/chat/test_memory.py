@@ -12,7 +12,7 @@ from chat.state.machine import ChatState
 from raft.core.raft_messages import Entry, ProposalId
 from raft.storage.positions import Positions, pack
 from raft.core.entries import command_entry
-from raft.replicated import Replicated
+from raft.engine.state_machine import Replicated
 
 POSTS = 50_000
 IN_FLIGHT = 30

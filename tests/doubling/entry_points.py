@@ -34,7 +34,7 @@ ELSEWHERE = {
     "raft/rpc/peer_auth.py:check_level": "compares two numbers",
     "raft/storage/identity.py:load_or_create": "reads a file of this node for decode",
     "raft/core/node.py:Node._feed_full": "sends, and reads nothing",
-    "raft/peers.py:Peers._load": "cuts entries of this node's own log",
+    "raft/engine/replication.py:Peers._load": "cuts entries of this node's own log",
     "raft/storage/positions.py:unpack": "takes one number apart",
 }
 

@@ -24,8 +24,8 @@ from chat.state.accounts import INVITES_MAX, MEMBER
 from chat.state.details import PRIVATE, PUBLIC
 from raft.storage import identity
 from raft.core import planes
-from raft.damage import NAME as DAMAGE_NAME
-from raft.damage import Damage
+from raft.engine.damage import NAME as DAMAGE_NAME
+from raft.engine.damage import Damage
 from raft.core.raft_messages import HardState, ProposalId
 from raft.core.entries import command_entry, decode_object
 from raft.storage.segments import decode_header, decode_opening

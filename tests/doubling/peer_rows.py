@@ -12,7 +12,7 @@ from raft.rpc import peer_client
 from raft.rpc.peer_auth import check_sender, read_refusal
 from raft.core.boots import BOOTS_MAX
 from raft.rpc.endpoint import _read_body
-from raft.forwarding import FORWARD_MAX
+from raft.engine.forwarding import FORWARD_MAX
 from raft.core.log import SLICE_ENTRIES_MAX
 from raft.core.configuration import MEMBERS_MAX, Configuration, Member, decode_configuration
 from raft.core.raft_messages import AppendEntries, Entry, Hello, Notice, ProposalId, Propose, Sender, SnapshotChunk, SnapshotMeta

@@ -3,7 +3,7 @@
 from raft import housekeeping
 
 from raft.storage import indexes
-from raft.applier import Applier
+from raft.engine.applier import Applier
 from raft.core.configuration import Configuration
 from raft.core.node import Node
 from raft.storage.log_store import Storage

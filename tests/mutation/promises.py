@@ -13,10 +13,10 @@ from raft.storage import identity
 from raft.storage import indexes
 from raft.storage import positions
 from raft.storage import recovery
-from raft.applier import Applier
-from raft.clocks import Clocks
-from raft.contact import Contact
-from raft.forwarding import Forwarder
+from raft.engine.applier import Applier
+from raft.engine.clocks import Clocks
+from raft.engine.leader_contact import Contact
+from raft.engine.forwarding import Forwarder
 from raft.housekeeping import Housekeeper
 from raft.core.configuration import Configuration
 from raft.core.node import Node
@@ -84,7 +84,7 @@ ENGINE = (
     mutant(
         "peers-read-goes-on-to-another-member",
         "A read that a follower asked for is passed on where this member leads no more.",
-        "a rule of raft/forwarding.py: there is one hop at most",
+        "a rule of raft/engine/forwarding.py: there is one hop at most",
         Forwarder.try_again,
         "item.from_peer or item.is_overdue(now_s)",
         "item.is_overdue(now_s)",
@@ -112,7 +112,7 @@ ENGINE = (
     mutant(
         "reads-forgotten-by-who-applies-few",
         "Whoever applies an entry in passing does not have the reads answered that waited for it.",
-        "a rule of raft/applier.py",
+        "a rule of raft/engine/applier.py",
         Applier.apply_few,
         "self.last_applied < self._commit_index or self._reads",
         "self.last_applied < self._commit_index",
@@ -139,7 +139,7 @@ ENGINE = (
     mutant(
         "late-answer-tells-the-time",
         "A clock is believed however long its answer took.",
-        "a rule of raft/clocks.py: an answer that took longer says little about the time",
+        "a rule of raft/engine/clocks.py: an answer that took longer says little about the time",
         Clocks.heard,
         "if answered_s - asked_s <= ANSWER_TIMEOUT_S:",
         "if True:",
@@ -203,7 +203,7 @@ ENGINE = (
     mutant(
         "contact-after-a-pause",
         "What lay in a socket while the process was stopped counts as contact with a leader now.",
-        "a rule of raft/contact.py: after such a pause nothing counts for GAP_S",
+        "a rule of raft/engine/leader_contact.py: after such a pause nothing counts for GAP_S",
         Contact.ticked,
         "self._believed_from_s = now_s + GAP_S",
         "pass",

@@ -13,14 +13,14 @@ from raft.storage import disk
 from raft.storage import identity
 from raft.storage import recovery
 from raft.storage import segments
-from raft.clocks import Clocks
+from raft.engine.clocks import Clocks
 from raft.storage.indexes import Indexes
 from raft.core.log import Log
 from raft.core.configuration import Configuration
 from raft.core.node import Node
 from raft.core.progress import Progress
-from raft.proposals import Proposals
-from raft.replicated import Replicated
+from raft.engine.proposals import Proposals
+from raft.engine.state_machine import Replicated
 from raft.core.client_sessions import Sessions
 from raft.storage.log_store import Storage
 from tests.mutation.missed import MISSED
@@ -479,7 +479,7 @@ CLIENTS = (
     mutant(
         "unknown-outcome-called-refused",
         "A client is told that nothing was proposed, of what was handed over.",
-        "a rule of raft/proposals.py",
+        "a rule of raft/engine/proposals.py",
         Proposals.expire,
         "if waiting.handed_over:",
         "if False:",
@@ -544,7 +544,7 @@ SNAPSHOTS = (
     mutant(
         "document-of-two-moments",
         "What is applied while a checkpoint is about to be written gets into a part of it, the sessions.",
-        "a rule of raft/replicated.py: a document is of the moment it was asked for",
+        "a rule of raft/engine/state_machine.py: a document is of the moment it was asked for",
         Replicated.document,
         "return chain((sessions,), self._machine.document())",
         "state = self._machine.document(); return chain("
@@ -691,7 +691,7 @@ CLOCKS = (
     mutant(
         "goes-by-its-own-clock",
         "A leader stamps by its own clock, also where most of the others' say that it is wrong.",
-        "raft/clocks.py, rule 1",
+        "raft/engine/clocks.py, rule 1",
         Clocks._bound,
         "self._raw = min(max(own, self._low), self._high) if self._is_sure else self._low",
         "self._raw = own",
@@ -700,7 +700,7 @@ CLOCKS = (
     mutant(
         "goes-by-clocks-it-does-not-know",
         "A member that was not heard of is taken for one whose clock is ahead.",
-        "raft/clocks.py, rule 1: the lowest counts",
+        "raft/engine/clocks.py, rule 1: the lowest counts",
         Clocks._bound,
         "if self._is_sure else self._low",
         "if self._is_sure else max(own, self._low)",
@@ -733,7 +733,7 @@ LEAPS = (
     mutant(
         "leap-followed-at-once",
         "Clocks that leap together are followed before anybody can have mended them.",
-        "raft/clocks.py, rule 2",
+        "raft/engine/clocks.py, rule 2",
         Clocks._is_due,
         "not self._was_sure or steady / _SECOND - leap.since_s >= HOLD_S",
         "True",
@@ -742,7 +742,7 @@ LEAPS = (
     mutant(
         "leap-never-followed",
         "The log's time never comes to that of clocks that have leaped and stay so.",
-        "raft/clocks.py, rules 2 and 4",
+        "raft/engine/clocks.py, rules 2 and 4",
         Clocks.due_leap,
         "return int(leap.to + steady)",
         "return None",
@@ -751,7 +751,7 @@ LEAPS = (
     mutant(
         "leap-ages-everything",
         "A leap that is followed makes what is in the state older by as much.",
-        "raft/clocks.py, rule 4: what was an hour old before a leap is an hour old after it",
+        "raft/engine/clocks.py, rule 4: what was an hour old before a leap is an hour old after it",
         expiry.set_clock,
         "moved = tables.ages.set_clock(before, time)",
         "moved = 0",
@@ -760,7 +760,7 @@ LEAPS = (
     mutant(
         "leap-followed-over-a-snapshot",
         "Who takes in a snapshot while a leap is held goes by the clocks at once.",
-        "raft/clocks.py, rule 2",
+        "raft/engine/clocks.py, rule 2",
         Clocks._is_held_over,
         "abs(newest - self._taken) <= abs(newest - self._leap.to)",
         "False",
@@ -769,7 +769,7 @@ LEAPS = (
     mutant(
         "time-stands-still-behind-a-clock",
         "Where the clock is behind the log's time, that stands still.",
-        "raft/clocks.py, rule 3: stamps stay apart, ages go on",
+        "raft/engine/clocks.py, rule 3: stamps stay apart, ages go on",
         Clocks._floor_at,
         "time + (steady - seen) * (SLOWER_BY - 1) / SLOWER_BY",
         "time",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from raft.storage.documents import Document
 from raft.core.raft_messages import SnapshotMeta
-from raft.replicated import Replicated, StateMachine
+from raft.engine.state_machine import Replicated, StateMachine
 from raft.storage.log_store import Storage
 
 

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, cast
 
-from raft.applier import Applier
-from raft.door import Door
-from raft.flusher import Flusher
-from raft.forwarding import Forwarder, Leader
+from raft.engine.applier import Applier
+from raft.engine.node_lock import Door
+from raft.engine.group_commit import Flusher
+from raft.engine.forwarding import Forwarder, Leader
 from raft.core.raft_messages import Propose
-from raft.proposals import Proposals, Waiting
+from raft.engine.proposals import Proposals, Waiting
 from raft.storage.log_store import Storage
 from raft.rpc.codec import Answer, Call
 from tests.raft.alone import DEADLINE_S, FakeStorage

@@ -8,14 +8,14 @@ from typing import cast
 
 import pytest
 
-from raft.applier import FEW, Applier, Read
+from raft.engine.applier import FEW, Applier, Read
 from raft.storage.documents import Document
 from raft.errors import RaftError, StartRefused, Unavailable
 from raft.core.log import Log
 from raft.core.configuration import Configuration, Member
 from raft.core.raft_messages import Entry, HardState, ProposalId, SnapshotMeta
 from raft.core.node import Node, Random
-from raft.proposals import Proposals
+from raft.engine.proposals import Proposals
 from raft.core.entries import command_entry, configuration_entry, noop_entry
 from raft.storage.log_store import Storage
 from tests.raft.alone import DEADLINE_S, Alone, FakeStorage
@@ -113,7 +113,7 @@ def test_there_is_no_document_while_somebody_applies(monkeypatch: pytest.MonkeyP
     def apply(entry: Entry) -> None:
         seen.append(alone.applier.document())
 
-    monkeypatch.setattr("raft.applier.DOCUMENT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("raft.engine.applier.DOCUMENT_TIMEOUT_S", 0.0)
     monkeypatch.setattr(alone.memory, "apply", apply)
     alone.commit(b"1")
     turn(alone.applier)

@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from raft.clocks import AGREES_S, ANSWER_TIMEOUT_S, HOLD_S, KNOWN_S, OFF_S, SLOWER_BY, Clocks, LogState
+from raft.engine.clocks import AGREES_S, ANSWER_TIMEOUT_S, HOLD_S, KNOWN_S, OFF_S, SLOWER_BY, Clocks, LogState
 from raft.errors import ChangeRefused, Unavailable
 
 OWN = 1
@@ -377,7 +377,7 @@ def _logged(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_it_is_said_once_that_the_own_clock_is_off_and_once_that_it_is_no_more(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "raft.clocks")
+    caplog.set_level(logging.INFO, "raft.engine.clocks")
     member = member_of(-HOUR, 0, 0)
     for off in (-HOUR, -HOUR, -(AGREES_S + 1) * SECOND, -(AGREES_S - 1) * SECOND, 0, (AGREES_S + 1) * SECOND):
         member.off = int(off)
@@ -394,7 +394,7 @@ def test_it_is_said_once_that_the_own_clock_is_off_and_once_that_it_is_no_more(
 
 
 def test_both_times_are_said_at_once_when_the_clock_leaps(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "raft.clocks")
+    caplog.set_level(logging.INFO, "raft.engine.clocks")
     member = member_of(0)
     for off in (0, 400 * D, 400 * D, 0, 0):
         member.off = off
@@ -407,7 +407,7 @@ def test_both_times_are_said_at_once_when_the_clock_leaps(caplog: pytest.LogCapt
 
 
 def test_both_times_are_said_at_each_start_with_a_clock_that_is_behind(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "raft.clocks")
+    caplog.set_level(logging.INFO, "raft.engine.clocks")
     member = member_of(0, newest=400 * D)
     for _ in range(3):
         member.settles()
@@ -420,7 +420,7 @@ def test_both_times_are_said_at_each_start_with_a_clock_that_is_behind(caplog: p
 
 
 def test_a_time_that_passed_while_the_node_was_down_is_said_at_its_start(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "raft.clocks")
+    caplog.set_level(logging.INFO, "raft.engine.clocks")
     member = member_of(400 * D, newest=0)
     member.clocks.say()
     (said,) = _logged(caplog)

@@ -10,7 +10,7 @@ from raft.errors import InvalidMessage, StartRefused
 from raft.core.configuration import Configuration, Member
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.core.entries import configuration_entry, noop_entry
-from raft.replicated import Replicated
+from raft.engine.state_machine import Replicated
 from raft.storage.snapshots import checkpoint_name, scan_file, snapshot_name
 from raft.storage.log_store import Storage
 from tests.raft.checkpoints import written_checkpoint

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from raft.contact import GAP_S, Contact
+from raft.engine.leader_contact import GAP_S, Contact
 from raft.core.log import Log
 from raft.core.configuration import Configuration, Member
 from raft.core.raft_messages import HardState

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raft.damage import DAMAGE_MAX, NAME, Damage
+from raft.engine.damage import DAMAGE_MAX, NAME, Damage
 from raft.storage.disk import RealDisk
 from raft.errors import CorruptLog
 from raft.core.raft_messages import HardState

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from raft.door import Door, Standing, Told
+from raft.engine.node_lock import Door, Standing, Told
 from raft.errors import NotLeader
 from raft.core.log import Log
 from raft.core.configuration import Configuration, Member

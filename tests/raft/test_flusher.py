@@ -8,7 +8,7 @@ import pytest
 from raft.errors import DiskFailed, Unavailable
 from raft.core.raft_messages import Entry, HardState, Kind, ProposalId, RequestVote
 from raft.core.node import Settings
-from raft.proposals import UNPROPOSED_TIMEOUT_S
+from raft.engine.proposals import UNPROPOSED_TIMEOUT_S
 from tests.raft.alone import DEADLINE_S, Alone
 
 

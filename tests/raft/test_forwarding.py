@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 
 from chat.serving import Limits, Server
-from raft.applier import Read
-from raft.door import Door
+from raft.engine.applier import Read
+from raft.engine.node_lock import Door
 from raft.errors import OutcomeUnknown, RaftError, Unavailable
-from raft.forwarding import FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Leader, NotTaken
+from raft.engine.forwarding import FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Leader, NotTaken
 from raft.core.configuration import Member
 from raft.core.raft_messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
-from raft.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX
+from raft.engine.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX
 from raft.rpc.codec import Answer
 from tests.raft.alone import DEADLINE_S, Alone
 from tests.raft.desk import OTHER, OWN, Desk
@@ -336,7 +336,7 @@ def test_a_read_without_a_leader_is_refused_when_its_time_is_over(desk: Desk, mo
     desk.tick()
     desk.turn()
     assert told == []
-    monkeypatch.setattr("raft.applier.READ_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("raft.engine.applier.READ_TIMEOUT_S", 0.0)
     desk.tick()
     assert [type(error) for error in told] == [Unavailable]
 
@@ -375,7 +375,7 @@ def test_too_many_reads_are_refused_at_once_and_those_that_are_answered_make_roo
         read(desk)
     assert [type(error) for error in read(desk)] == [Unavailable]
     desk.turn()
-    monkeypatch.setattr("raft.applier.READ_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("raft.engine.applier.READ_TIMEOUT_S", 0.0)
     desk.tick()
     assert read(desk) == []
 

@@ -12,8 +12,8 @@ import pytest
 
 from raft.storage.disk import AppendFile, NoRoom, RealDisk
 from raft.errors import DiskFailed, DiskFull, Unavailable
-from raft.flusher import PROPOSE_BYTES_MAX
-from raft.forwarding import NO_ROOM_S
+from raft.engine.group_commit import PROPOSE_BYTES_MAX
+from raft.engine.forwarding import NO_ROOM_S
 from raft.storage.identity import IDENTITY_NAME, load_or_create, save
 from raft.core.raft_messages import (
     AppendEntries,

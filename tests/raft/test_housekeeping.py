@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from raft.applier import Applier
+from raft.engine.applier import Applier
 from raft.storage.documents import Document
-from raft.door import Door
+from raft.engine.node_lock import Door
 from raft.errors import InvalidMessage
 from raft.housekeeping import (
     CHECK_S,
@@ -26,7 +26,7 @@ from raft.housekeeping import (
     RewriteFailed,
 )
 from raft.core.raft_messages import SnapshotMeta
-from raft.replicated import StateMachine
+from raft.engine.state_machine import StateMachine
 from raft.storage.snapshots import SnapshotFile
 from raft.storage.log_store import Storage
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from raft.forwarding import Leader
+from raft.engine.forwarding import Leader
 from raft.core.configuration import Configuration, Member
 from raft.core.raft_messages import ReadIndex, ReadIndexReply, Sender
 from raft.rpc.codec import encode

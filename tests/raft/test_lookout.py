@@ -7,10 +7,10 @@ from queue import SimpleQueue
 
 import pytest
 
-from raft.door import Door
+from raft.engine.node_lock import Door
 from raft.rpc.endpoint import Endpoint
 from raft.core.log import Log
-from raft.lookout import SILENT_TIMEOUTS, Lookout
+from raft.engine.removal_check import SILENT_TIMEOUTS, Lookout
 from raft.core.configuration import Configuration, Member
 from raft.core.raft_messages import AppendEntries, HardState, HelloReply, Sender
 from raft.core.node import Node, Settings
@@ -69,7 +69,7 @@ class Watched:
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    monkeypatch.setattr("raft.lookout.ASK_EVERY_S", 0.01)
+    monkeypatch.setattr("raft.engine.removal_check.ASK_EVERY_S", 0.01)
     watched = Watched()
     yield watched
     watched.close()

@@ -36,9 +36,9 @@ def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients wait for less than a second, not for five."""
-    monkeypatch.setattr("raft.proposals.UNPROPOSED_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("raft.proposals.HANDED_OVER_TIMEOUT_S", 0.4)
-    monkeypatch.setattr("raft.applier.READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("raft.engine.proposals.UNPROPOSED_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("raft.engine.proposals.HANDED_OVER_TIMEOUT_S", 0.4)
+    monkeypatch.setattr("raft.engine.applier.READ_TIMEOUT_S", 0.3)
 
 
 def commands(prefix: str, number: int) -> list[bytes]:

@@ -48,7 +48,7 @@ def _levels(house: House) -> tuple[int, ...]:
 
 @pytest.fixture
 def street(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Street]:
-    monkeypatch.setattr("raft.notices.LOOK_S", 0.02)
+    monkeypatch.setattr("raft.engine.gossip.LOOK_S", 0.02)
     with _street_of(tmp_path, 3, 3, 3) as street:
         yield street
 
@@ -79,7 +79,7 @@ def test_a_notice_that_is_too_large_is_refused_where_it_is_told(street: Street) 
 
 
 def test_a_member_that_comes_back_is_told_again(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.notices.REFRESH_S", 0.1)
+    monkeypatch.setattr("raft.engine.gossip.REFRESH_S", 0.1)
     heard = Heard(street[3])
     street[1].member.tell(b"before it went")
     wait_until(lambda: heard.newest.get(1), DEADLINE_S, "the notice")

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from raft.errors import OutcomeUnknown, Unavailable
 from raft.core.raft_messages import ProposalId
-from raft.proposals import (
+from raft.engine.proposals import (
     HANDED_OVER_TIMEOUT_S,
     UNPROPOSED_TIMEOUT_S,
     WAITING_BYTES_MAX,

@@ -13,7 +13,7 @@ from raft.storage.disk import RealDisk
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.core.raft_messages import HardState, ProposalId, SnapshotChunk, SnapshotChunkReply, SnapshotMeta
 from raft.core.entries import command_entry
-from raft.shipping import STALLED_MAX, Receiving, ship
+from raft.engine.snapshot_transfer import STALLED_MAX, Receiving, ship
 from raft.storage.log_store import Storage
 from tests.raft.disks import HookedDisk
 from tests.raft.memory import Memory
@@ -25,7 +25,7 @@ Ask = Callable[[SnapshotChunk], SnapshotChunkReply]
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.shipping.CHUNK_BYTES", 2_000)
+    monkeypatch.setattr("raft.engine.snapshot_transfer.CHUNK_BYTES", 2_000)
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ def test_a_member_without_room_for_a_snapshot_goes_on_and_takes_it_when_there_is
 
 
 def test_a_read_does_not_wait_for_a_restore_beyond_its_time(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.applier.READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("raft.engine.applier.READ_TIMEOUT_S", 0.3)
     sleeper = street.followers()[0]
     sleeper.stop()
     say(street.leader(), 1)
@@ -239,7 +239,7 @@ def votes(street: Street, id: int) -> bool:
 def test_a_snapshot_overtakes_a_member_that_has_not_applied_what_it_holds(
     street: Street, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raft.applier.APPLY_BYTES_MAX", 1)  # one entry at a time, as it were a long log
+    monkeypatch.setattr("raft.engine.applier.APPLY_BYTES_MAX", 1)  # one entry at a time, as it were a long log
     say(street.leader(), 1, 2)
     same_on_all(street)
     leader, slow = street.leader(), street.followers()[0]

@@ -16,7 +16,7 @@ from raft.storage.disk import NoRoom
 from raft.errors import DiskFailed, DiskFull
 from raft.storage.file_set import LINGER_S
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
-from raft.replicated import Replicated
+from raft.engine.state_machine import Replicated
 from raft.storage.snapshots import snapshot_name
 from raft.storage.log_store import Storage
 from tests.raft.checkpoints import written_checkpoint

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from raft.rpc.peer_auth import check_sender
 from raft.core.boots import is_of_older_copy
-from raft.door import configurations
+from raft.engine.node_lock import configurations
 from raft.errors import (
     DiskFull,
     Diverged,
@@ -34,7 +34,7 @@ from raft.core.raft_messages import (
     SnapshotChunk,
     SnapshotChunkReply,
 )
-from raft.shipping import Receiving
+from raft.engine.snapshot_transfer import Receiving
 from raft.rpc.codec import Answer, Call
 from tests.simulation.invariants import Violation
 

@@ -1,4 +1,4 @@
-"""What a member's clients ask, as `raft/forwarding.py` and the reading half of `raft/applier.py` serve it.
+"""What a member's clients ask, as `raft/engine/forwarding.py` and the reading half of `raft/engine/applier.py` serve it.
 
 A follower's proposals and reads go to the leader, one call at a time; what is in vain is tried again at the next tick,
 or when there is another leader, until its time is over.
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from chat.commands import frees_space
 from raft.rpc.peer_auth import check_sender
-from raft.door import configurations
+from raft.engine.node_lock import configurations
 from raft.errors import DiskFull, NotLeader, OlderCopy, Overloaded, RaftError, RefusedPeer, Unavailable
 from raft.core.raft_messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply
 from raft.core.node import Ready
-from raft.proposals import Proposals, Waiting
+from raft.engine.proposals import Proposals, Waiting
 from raft.rpc.codec import Answer
 from tests.simulation.network import Answered, Ask
 

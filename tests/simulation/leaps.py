@@ -10,7 +10,7 @@ from enum import Enum
 from random import Random
 from typing import TYPE_CHECKING
 
-from raft.clocks import accept_clock
+from raft.engine.clocks import accept_clock
 from raft.errors import RaftError
 from raft.core.node import Role
 from tests.simulation.scenario import Scenario

@@ -1,10 +1,10 @@
-"""What a process asks the others beside the protocol, as `raft/notices.py` does: what time it is there."""
+"""What a process asks the others beside the protocol, as `raft/engine/gossip.py` does: what time it is there."""
 
 from functools import partial
 from typing import TYPE_CHECKING
 
 from raft.rpc.peer_auth import check_sender
-from raft.door import configurations
+from raft.engine.node_lock import configurations
 from raft.errors import OlderCopy, RefusedPeer
 from raft.core.raft_messages import Notice, NoticeReply
 from tests.simulation.network import Answered

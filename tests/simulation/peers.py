@@ -1,4 +1,4 @@
-"""What a member says to the others, as `raft/peers.py` and `raft/lookout.py` do it: lanes, snapshots, answers."""
+"""What a member says to the others, as `raft/engine/replication.py` and `raft/engine/removal_check.py` do it: lanes, snapshots, answers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from raft.rpc.peer_auth import check_sender, cluster_named_by
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
-from raft.lookout import SILENT_TIMEOUTS
+from raft.engine.removal_check import SILENT_TIMEOUTS
 from raft.core.raft_messages import (
     AppendEntries,
     Hello,
@@ -22,9 +22,9 @@ from raft.core.raft_messages import (
     SnapshotChunkReply,
 )
 from raft.core.node import Role
-from raft.peers import APPENDS, SNAPSHOTS, URGENT
+from raft.engine.replication import APPENDS, SNAPSHOTS, URGENT
 from raft.core.entries import entry_of_verified
-from raft.shipping import ship
+from raft.engine.snapshot_transfer import ship
 from raft.storage.snapshots import SnapshotFile
 from raft.storage.log_store import Storage
 from tests.simulation.invariants import Violation
@@ -171,7 +171,7 @@ class _Pending(Exception):
 
 
 class _Shipment:
-    """`raft.shipping.ship` without a thread: run from its beginning with each answer that comes, on those so far."""
+    """`raft.engine.snapshot_transfer.ship` without a thread: run from its beginning with each answer that comes, on those so far."""
 
     def __init__(
         self, process: "Process", message: InstallSnapshot, over: Callable[[], None], failed: Callable[[], None]

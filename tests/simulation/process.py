@@ -1,4 +1,4 @@
-"""One life of a member: what `raft/driver.py` and the parts around it do with threads, done in one.
+"""One life of a member: what `raft/engine/driver.py` and the parts around it do with threads, done in one.
 
 The Node, the Storage, the Proposals, the Sessions and the chat's state are the real ones.  Here is what a Ready goes
 through: a write takes time, during which Readys gather for the next one; `messages_after` wait for it; what is applied
@@ -20,7 +20,7 @@ from chat.history import Page
 from chat.rendered import read_posts
 from chat.state.machine import ChatState
 from raft.core.boots import is_of_older_copy, since_recorded
-from raft.clocks import Clocks, follow_leap, settle
+from raft.engine.clocks import Clocks, follow_leap, settle
 from raft.errors import (
     ChangeRefused,
     DiskFailed,
@@ -43,7 +43,7 @@ from raft.core.raft_messages import (
 )
 from raft.core.node import Ready, Role
 from raft.core.entries import command_of_verified, entry_of_verified
-from raft.replicated import Replicated
+from raft.engine.state_machine import Replicated
 from raft.storage.log_store import Storage
 from tests.simulation.disk import Died
 from tests.simulation.endpoint import Endpoint
@@ -202,7 +202,7 @@ class Process:
     # The door
 
     def enter(self, act: Callable[..., T], *args: object) -> T:
-        """Give the node an input and carry out its Ready, as `raft/door.py` does.  Passes on RaftErrors."""
+        """Give the node an input and carry out its Ready, as `raft/engine/node_lock.py` does.  Passes on RaftErrors."""
         node, machine, world = self.node, self.machine, self.world
         led_in = node.current_term if node.role is Role.LEADER else 0
         last_index = len(machine.log)
@@ -293,7 +293,7 @@ class Process:
         self.enter(self.node.set_room, max(0, disk.room - KEPT_BYTES) if disk.is_full else None)
 
     def _write(self, batch: Sequence[Ready]) -> HardState:
-        """What `raft/flusher.py` does with the disk; the hard state that is on it then.
+        """What `raft/engine/group_commit.py` does with the disk; the hard state that is on it then.
 
         Raises DiskFull: called again it goes on from there.
         """

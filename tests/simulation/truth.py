@@ -20,7 +20,7 @@ from chat.commands import Command
 from chat.commands.cluster import Expire, ExpireCredentials, Forget
 from chat.state import expiry
 from chat.state.tables import Tables
-from raft.clocks import OFF_S, SLOWER_BY
+from raft.engine.clocks import OFF_S, SLOWER_BY
 from raft.core.raft_messages import Entry, Kind
 from tests.simulation.invariants import Violation
 from tests.simulation.machine import EPOCH
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.simulation.process import Process
     from tests.simulation.world import World
 
-OFF_SIMULATED_S = 0.5  # in the place of raft.clocks.OFF_S: posts go after a second or two here
+OFF_SIMULATED_S = 0.5  # in the place of raft.engine.clocks.OFF_S: posts go after a second or two here
 ANSWER_SIMULATED_S = 0.1
 HOLD_SIMULATED_S = 1.0
 _SECOND = 1_000_000

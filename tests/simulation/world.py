@@ -60,12 +60,12 @@ def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
     with ExitStack() as patches:
         patches.enter_context(mock.patch("raft.core.log.TAIL_ENTRIES_MAX", scenario.tail_entries))
         timeout_s = scenario.proposal_timeout_s
-        patches.enter_context(mock.patch("raft.proposals.UNPROPOSED_TIMEOUT_S", timeout_s))
-        patches.enter_context(mock.patch("raft.proposals.HANDED_OVER_TIMEOUT_S", timeout_s * 1.2))
+        patches.enter_context(mock.patch("raft.engine.proposals.UNPROPOSED_TIMEOUT_S", timeout_s))
+        patches.enter_context(mock.patch("raft.engine.proposals.HANDED_OVER_TIMEOUT_S", timeout_s * 1.2))
         patches.enter_context(mock.patch("chat.state.expiry.CLIENT_IDS_KEPT_S", scenario.client_ids_kept_s))
-        patches.enter_context(mock.patch("raft.clocks.OFF_S", OFF_SIMULATED_S))
-        patches.enter_context(mock.patch("raft.clocks.HOLD_S", HOLD_SIMULATED_S))
-        patches.enter_context(mock.patch("raft.clocks.ANSWER_TIMEOUT_S", ANSWER_SIMULATED_S))
+        patches.enter_context(mock.patch("raft.engine.clocks.OFF_S", OFF_SIMULATED_S))
+        patches.enter_context(mock.patch("raft.engine.clocks.HOLD_S", HOLD_SIMULATED_S))
+        patches.enter_context(mock.patch("raft.engine.clocks.ANSWER_TIMEOUT_S", ANSWER_SIMULATED_S))
         patches.enter_context(mock.patch("chat.keeper.FORGET_EVERY_S", FORGET_EVERY_S))
         world = World(seed, scenario, trace)
         try:

@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from raft.rpc.peer_auth import check_sender
-from raft.contact import Contact
-from raft.damage import Damage
-from raft.door import Door
+from raft.engine.leader_contact import Contact
+from raft.engine.damage import Damage
+from raft.engine.node_lock import Door
 from raft.errors import (
     ChangeRefused,
     CorruptLog,
@@ -43,7 +43,7 @@ from raft.core.raft_messages import (
 from raft.core.node import Node, Role
 from raft.core.pieces import Pieces
 from raft.core.entries import entry_of_verified
-from raft.shipping import ship
+from raft.engine.snapshot_transfer import ship
 from raft.storage.log_store import Storage
 from raft.rpc.peer_client import Addresses, Lane
 from raft.rpc.codec import Answer, Call, decode_answer, encode

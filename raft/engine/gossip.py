@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 
 from raft.rpc.peer_auth import check_sender
-from raft.door import Door, configurations
+from raft.engine.node_lock import Door, configurations
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
 from raft.core.configuration import Member
 from raft.core.raft_messages import Notice, NoticeReply, Sender
 from raft.core.node import Node
-from raft.proposals import now
-from raft.timing import steady_s
+from raft.engine.proposals import now
+from raft.engine.timing import steady_s
 from raft.rpc.peer_client import Addresses, Lane
 from raft.rpc.codec import NOTICE_BYTES_MAX, decode_answer, encode
 

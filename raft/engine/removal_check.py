@@ -9,7 +9,7 @@ The answers also say where the others look for this member, which may have been 
 import threading
 from collections.abc import Callable
 
-from raft.door import Door
+from raft.engine.node_lock import Door
 from raft.errors import InvalidMessage
 from raft.core.configuration import Member
 from raft.core.raft_messages import Hello, HelloReply, Sender

@@ -28,8 +28,8 @@ from typing import NamedTuple
 
 from raft.errors import ChangeRefused, NotLeader, Unavailable
 from raft.core.node import Node, Role
-from raft.proposals import now
-from raft.timing import steady_s
+from raft.engine.proposals import now
+from raft.engine.timing import steady_s
 
 logger = logging.getLogger(__name__)
 

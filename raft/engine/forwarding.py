@@ -17,14 +17,14 @@ from math import inf
 from queue import SimpleQueue
 
 from raft.rpc.peer_auth import check_sender, read_refusal
-from raft.applier import Applier, Read
-from raft.door import Door, configurations
+from raft.engine.applier import Applier, Read
+from raft.engine.node_lock import Door, configurations
 from raft.errors import DiskFull, InvalidMessage, NotLeader, RaftError, RefusedPeer, Unavailable
-from raft.flusher import Flusher
+from raft.engine.group_commit import Flusher
 from raft.core.raft_messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.core.node import Node
-from raft.proposals import Proposals, Waiting
-from raft.queues import drain, drain_nowait
+from raft.engine.proposals import Proposals, Waiting
+from raft.engine.queues import drain, drain_nowait
 from raft.rpc.peer_client import Addresses, Connection
 from raft.rpc.codec import Answer, Call, decode_answer, encode
 
