@@ -65,8 +65,8 @@ from raft.core.configuration import Configuration
 from raft.core.node import Settings
 from raft.rpc.peer_ports import PeerPorts
 from raft.storage.reserve import Reserve
-from raft.rewriting import ChildRewriter
-from raft.rewriting import main as rewrite
+from raft.compaction.child_process import ChildRewriter
+from raft.compaction.child_process import main as rewrite
 from raft.storage.log_store import SEGMENT_BYTES, Storage
 from raft.rpc.peer_client import BODY_BYTES_MAX
 

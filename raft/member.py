@@ -45,7 +45,7 @@ from raft.errors import (
     Unavailable,
 )
 from raft.engine.forwarding import Forwarder, Leader
-from raft.housekeeping import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, Housekeeper, Rewrite
+from raft.compaction.policy import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, Housekeeper, Rewrite
 from raft.storage.identity import Identity
 from raft.core.log import Log
 from raft.engine.removal_check import Lookout

@@ -34,10 +34,10 @@ FLOORS = (
     # The driver, from its parts up to the whole member.
     ("raft.changes", "raft.engine.node_lock", "raft.engine.proposals", "raft.engine.queues", "raft.core.client_sessions"),
     ("raft.engine.state_machine",),
-    ("raft.compaction", "raft.engine.snapshot_transfer"),
+    ("raft.compaction.compactor", "raft.engine.snapshot_transfer"),
     ("raft.engine.applier", "raft.engine.clocks", "raft.engine.removal_check", "raft.engine.gossip", "raft.engine.replication"),
-    ("raft.housekeeping",),
-    ("raft.rewriting",),
+    ("raft.compaction.policy",),
+    ("raft.compaction.child_process",),
     ("raft.engine.group_commit",),
     ("raft.engine.driver", "raft.engine.forwarding"),
     ("raft.administration",),

@@ -92,8 +92,8 @@ def test_truncate_empty_rooms(tmp_path: Path) -> None:
 
 
 _START_ERASING = (
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat, raft.housekeeping, raft.storage.file_set; "
-    "raft.housekeeping.KEEP_S = 2.0; raft.housekeeping.ERASED_NOTE_S = 0.2; raft.storage.file_set.LINGER_S = 1.0; "
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat, raft.compaction.policy, raft.storage.file_set; "
+    "raft.compaction.policy.KEEP_S = 2.0; raft.compaction.policy.ERASED_NOTE_S = 0.2; raft.storage.file_set.LINGER_S = 1.0; "
     "sys.exit(raft_chat.main())"
 )
 

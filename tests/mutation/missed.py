@@ -1,6 +1,6 @@
 """Faults that no test told of for a long time."""
 
-from raft import housekeeping
+from raft.compaction import policy
 
 from raft.storage import indexes
 from raft.engine.applier import Applier
@@ -56,8 +56,8 @@ MISSED = (
     mutant(
         "compaction-waits-for-the-furthest",
         "A compaction takes what all members but one still lack.",
-        "a rule of raft/housekeeping.py: it keeps what a member that is there still lacks",
-        housekeeping._least_held,
+        "a rule of raft/compaction/policy.py: it keeps what a member that is there still lacks",
+        policy._least_held,
         "min(heard",
         "max(heard",
         test="raft/test_housekeeping.py::test_a_member_that_lacks_entries_is_waited_for_within_bounds",

@@ -17,7 +17,7 @@ from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks
 from raft.engine.leader_contact import Contact
 from raft.engine.forwarding import Forwarder
-from raft.housekeeping import Housekeeper
+from raft.compaction.policy import Housekeeper
 from raft.core.configuration import Configuration
 from raft.core.node import Node
 from raft.core.progress import Progress

@@ -8,7 +8,7 @@ from chat import document
 from chat.history import Room
 from chat.sections import accounts, ages, changes, details
 from chat.state import access, credential_changes, expiry, posting
-from raft import compaction
+from raft.compaction import compactor
 from raft.storage import disk
 from raft.storage import identity
 from raft.storage import recovery
@@ -570,8 +570,8 @@ SNAPSHOTS = (
     mutant(
         "compaction-drops-a-live-entry",
         "A snapshot leaves out the newest entry whose text may still be asked for.",
-        "a rule of raft/compaction.py",
-        compaction.compact,
+        "a rule of raft/compaction/compactor.py",
+        compactor.compact,
         "past.write(machine.live())",
         "past.write(machine.live()[:-1])",
     ),

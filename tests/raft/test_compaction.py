@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raft.compaction import compact
+from raft.compaction.compactor import compact
 from raft.errors import InvalidMessage, StartRefused
 from raft.core.configuration import Configuration, Member
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta

@@ -11,7 +11,7 @@ from raft.engine.applier import Applier
 from raft.storage.documents import Document
 from raft.engine.node_lock import Door
 from raft.errors import InvalidMessage
-from raft.housekeeping import (
+from raft.compaction.policy import (
     CHECK_S,
     CONTACT_MS,
     ERASED_NOTE_S,
@@ -133,7 +133,7 @@ def member(monkeypatch: pytest.MonkeyPatch) -> Member:
     """One whose clock is the test's."""
     made = Member()
     monkeypatch.setattr("time.monotonic", lambda: made.now_s)
-    monkeypatch.setattr("raft.housekeeping.YIELD_S", 0.0)
+    monkeypatch.setattr("raft.compaction.policy.YIELD_S", 0.0)
     return made
 
 
@@ -438,7 +438,7 @@ def test_a_wall_clock_that_is_set_makes_no_file_older(monkeypatch: pytest.Monkey
             stopping.set()
 
     monkeypatch.setattr("time.time", lambda: wall_s[0])
-    monkeypatch.setattr("raft.housekeeping.CHECK_S", 0.001)
+    monkeypatch.setattr("raft.compaction.policy.CHECK_S", 0.001)
     storage: Any = SimpleNamespace(snapshot=None, sweep=sweep, keep_indexes=lambda: None)
     anything: Any = None
     keeper = Housekeeper(anything, storage, anything, anything, anything)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft.compaction import compact
+from raft.compaction.compactor import compact
 from raft.storage.contents import SegmentScan
 from raft.storage.disk import ReadFile, RealDisk
 from raft.errors import CorruptLog

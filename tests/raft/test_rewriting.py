@@ -12,13 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from raft import rewriting
+from raft.compaction import child_process
 from raft.storage.disk import RealDisk
-from raft.housekeeping import RewriteFailed, RewriteStopped
+from raft.compaction.policy import RewriteFailed, RewriteStopped
 from raft.core.raft_messages import HardState, ProposalId
 from raft.core.entries import command_entry
 from raft.storage.reserve import PREFIX
-from raft.rewriting import ChildRewriter
+from raft.compaction.child_process import ChildRewriter
 from raft.storage.snapshots import is_temporary, snapshot_name
 from raft.storage.log_store import Storage
 from tests.cluster.waiting import wait_until
@@ -26,7 +26,7 @@ from tests.raft.alone import DEADLINE_S
 from tests.raft.memory import Memory
 
 LAST = 20
-REAL = (sys.executable, "-c", "import sys; from raft.rewriting import main; from tests.raft.memory import Memory; "
+REAL = (sys.executable, "-c", "import sys; from raft.compaction.child_process import main; from tests.raft.memory import Memory; "
         "sys.exit(main(sys.argv[1:], Memory))")  # fmt: skip
 # Begins a file as a rewrite does, says so, and is never done with it.
 HANGS = (sys.executable, "-c", "import os, pathlib, signal, sys; directory = pathlib.Path(sys.argv[1]); "
@@ -90,7 +90,7 @@ def test_the_child_is_this_program_and_not_what_lies_where_it_was_started(
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "raft_chat.py").write_text("raise SystemExit('another program')")
-    monkeypatch.setattr("sys.path", [str(Path(rewriting.__file__).parents[1]), *sys.path])
+    monkeypatch.setattr("sys.path", [str(Path(child_process.__file__).parents[1]), *sys.path])
     monkeypatch.chdir(elsewhere)
     with pytest.raises(RewriteFailed, match="log holds entries"):
         ChildRewriter((sys.executable, "-m", "raft_chat", "rewrite-log"), log)(LAST + 1)
@@ -100,14 +100,14 @@ def test_what_space_is_left_on_a_disk_that_is_almost_full_is_for_the_log(
     log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (log / f"{PREFIX}1").touch()  # the reserve is held
-    before, free = sorted(log.iterdir()), [rewriting.SPARE_BYTES - 1]
+    before, free = sorted(log.iterdir()), [child_process.SPARE_BYTES - 1]
     monkeypatch.setattr("os.nice", lambda _: 0)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free[0]))
-    assert rewriting.main([str(log), str(LAST)], Memory) == 1
+    assert child_process.main([str(log), str(LAST)], Memory) == 1
     assert "almost full" in capsys.readouterr().err
     assert sorted(log.iterdir()) == before
     (log / f"{PREFIX}1").unlink()  # it was given up: the rewrite is what makes room
-    assert rewriting.main([str(log), str(LAST)], Memory) == 0
+    assert child_process.main([str(log), str(LAST)], Memory) == 0
 
 
 def test_a_child_that_is_killed_is_a_rewrite_that_failed_and_leaves_nothing(log: Path) -> None:
@@ -150,12 +150,12 @@ def failure_of_hanging(rewrite: ChildRewriter) -> str:
 
 def test_a_child_whose_parent_is_killed_ends_and_the_next_start_is_clean(log: Path) -> None:
     """The child is stopped before it looks whether its parent lives, and goes on when that is dead."""
-    slow = REAL[2].replace("sys.exit(", "import os, raft.compaction as c; own = c.file_steps; "
+    slow = REAL[2].replace("sys.exit(", "import os, raft.compaction.compactor as c; own = c.file_steps; "
                            "c.file_steps = lambda *a, **k: (print('half', file=sys.stderr), os.kill(os.getpid(), 19), "
                            "own(*a, **k))[-1]; sys.exit(")  # fmt: skip
     parent_code = (
-        "import subprocess, sys; from pathlib import Path; from raft.rewriting import ChildRewriter; "
-        "import raft.rewriting as r; own = r.subprocess.Popen; "
+        "import subprocess, sys; from pathlib import Path; from raft.compaction.child_process import ChildRewriter; "
+        "import raft.compaction.child_process as r; own = r.subprocess.Popen; "
         "r.subprocess.Popen = lambda *a, **k: (child := own(*a, **k), print(child.pid, flush=True))[0]; "
         f"ChildRewriter({(*REAL[:2], slow)!r}, Path(sys.argv[1]))({LAST})"
     )
@@ -185,12 +185,12 @@ def _state(pid: int) -> str:
 def test_a_child_that_makes_no_progress_is_killed_and_leaves_nothing(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rewriting, "STUCK_S", 0.3)
+    monkeypatch.setattr(child_process, "STUCK_S", 0.3)
     assert "made no progress" in failure(HANGS, log)
 
 
 def test_a_child_that_takes_long_and_makes_progress_is_waited_for(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewriting, "STUCK_S", 0.5)
+    monkeypatch.setattr(child_process, "STUCK_S", 0.5)
     slow = (
         "import sys, threading\nfor n in range(8): print(flush=True); threading.Event().wait(0.1)\n"
         "print('[20, 1, 20, 0, \"{}\"]')"

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from raft.compaction import compact
+from raft.compaction.compactor import compact
 from raft.storage.disk import RealDisk
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.core.raft_messages import HardState, ProposalId, SnapshotChunk, SnapshotChunkReply, SnapshotMeta

@@ -8,11 +8,11 @@ from threading import Semaphore
 
 import pytest
 
-from raft.compaction import compact
+from raft.compaction.compactor import compact
 from raft.storage.disk import RealDisk
 from raft.rpc.endpoint import Endpoint
 from raft.errors import CorruptLog, Unavailable
-from raft.housekeeping import Housekeeper
+from raft.compaction.policy import Housekeeper
 from raft.storage.identity import load_or_create, save
 from raft.core.configuration import AddMember
 from raft.core.raft_messages import Entry, SnapshotMeta

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raft.compaction import compact
+from raft.compaction.compactor import compact
 from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
 from tests.raft.checkpoints import written_checkpoint

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from raft.compaction import compact
+from raft.compaction.compactor import compact
 from raft.storage.disk import NoRoom
 from raft.errors import DiskFailed, DiskFull
 from raft.storage.file_set import LINGER_S

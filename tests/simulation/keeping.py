@@ -1,4 +1,4 @@
-"""Checkpoints, indexes and compactions, as `raft/housekeeping.py` and the child that it starts make them.
+"""Checkpoints, indexes and compactions, as `raft/compaction/policy.py` and the child that it starts make them.
 
 When they are due is not asked here: it is the world that has them made, at any moment and at any applied index.
 A checkpoint is the process's own: it goes on in steps, between which everything else happens, and dies with it.
@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from chat.state.machine import ChatState
-from raft.compaction import compact
+from raft.compaction.compactor import compact
 from raft.storage.documents import Document
 from raft.errors import StartRefused
 from raft.storage.file_set import LINGER_S

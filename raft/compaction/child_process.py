@@ -21,10 +21,10 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-from raft.compaction import compact
+from raft.compaction.compactor import compact
 from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, NoRoom, RealDisk
 from raft.errors import RaftError
-from raft.housekeeping import CHECK_S, RewriteFailed, RewriteStopped
+from raft.compaction.policy import CHECK_S, RewriteFailed, RewriteStopped
 from raft.storage.indexes import is_temporary_index
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.state_machine import StateMachine
