@@ -53,14 +53,14 @@ from chat.stream import Streams
 from chat.uses import Uses
 from chat.websocket import make_websocket_app
 from raft.rpc.peer_auth import check_level
-from raft.blank import BlankMember
+from raft.cluster.starting_member import BlankMember
 from raft.engine.damage import Damage
 from raft.storage.disk import TEMPORARY_SUFFIX, RealDisk, create_durably
 from raft.rpc.endpoint import Endpoint
 from raft.errors import DiskFailed, DiskFull, InvalidMessage, StartRefused
-from raft.formation import Formation
+from raft.cluster.bootstrap import Formation
 from raft.storage.identity import Identity, load_or_create, lock_directory, save, settle
-from raft.member import RunningMember, make_node
+from raft.cluster.member import RunningMember, make_node
 from raft.core.configuration import Configuration
 from raft.core.node import Settings
 from raft.rpc.peer_ports import PeerPorts

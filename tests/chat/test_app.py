@@ -12,7 +12,7 @@ from chat.app import StartResponse, create_app
 from chat.origins import member_origins
 from chat.request import Environ
 from chat.state.machine import ChatState
-from raft.blank import BlankMember
+from raft.cluster.starting_member import BlankMember
 from tests.chat.chat_client import GENERAL, ChatClient
 
 METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "FOO"])

@@ -11,7 +11,7 @@ from raft.storage.disk import Closeable, RealDisk
 from raft.rpc.endpoint import Endpoint
 from raft.errors import RaftError
 from raft.storage.identity import Founder, Identity, load_or_create, lock_directory, save
-from raft.member import RunningMember, make_node
+from raft.cluster.member import RunningMember, make_node
 from raft.core.node import Settings
 from raft.storage.log_store import Storage
 from tests.cluster.waiting import wait_until

@@ -3,7 +3,7 @@
 import pytest
 
 from chat.replica import Replica
-from raft.blank import BlankMember
+from raft.cluster.starting_member import BlankMember
 from raft.errors import RaftError, Unavailable
 from raft.core.configuration import RemoveMember
 

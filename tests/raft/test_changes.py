@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from raft.changes import change_of, is_so_already
+from raft.cluster.changes import change_of, is_so_already
 from raft.errors import InvalidMessage
 from raft.core.configuration import (
     AddMember,

@@ -10,7 +10,7 @@ import pytest
 from chat.serving import Server
 from raft.rpc.endpoint import Endpoint
 from raft.errors import DiskFull, RefusedPeer, StartRefused
-from raft.formation import Formation
+from raft.cluster.bootstrap import Formation
 from raft.storage.identity import Founder, Identity
 from raft.core.raft_messages import HelloReply, Sender
 from raft.rpc.codec import Answer, Call
@@ -173,7 +173,7 @@ def street() -> Iterator[Street]:
 
 @pytest.fixture(autouse=True)
 def _ask_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.formation.ASK_EVERY_S", 0.01)
+    monkeypatch.setattr("raft.cluster.bootstrap.ASK_EVERY_S", 0.01)
 
 
 def founders(street: Street, *ids: int) -> dict[int, Founder]:
@@ -267,7 +267,7 @@ def test_what_is_waited_for_is_logged_once_not_at_every_question(
     street[1].waits_for("another --cluster")
     street[2].leave()
     street[1].waits_for("waiting for member 2")
-    assert [record.getMessage().split(" (")[0] for record in caplog.records if record.name == "raft.formation"].count(
+    assert [record.getMessage().split(" (")[0] for record in caplog.records if record.name == "raft.cluster.bootstrap"].count(
         "waiting for member 2 to create the cluster"
     ) == 2  # once before and once after member 2 was there
 

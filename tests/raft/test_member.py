@@ -330,7 +330,7 @@ def test_a_learner_for_good_votes_once_it_is_asked_to_and_has_caught_up(street: 
 
 
 def test_a_promotion_that_takes_long_is_told_to_come_later(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.administration.CHANGE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("raft.cluster.admin.CHANGE_TIMEOUT_S", 0.5)
     fourth = street.add(4)
     asked = street.followers()[0]
     asked.member.change(AddMember(4, fourth.port.url, voting=False))
@@ -408,7 +408,7 @@ def test_a_member_that_does_not_take_over_in_time_is_told_of(street: Street, mon
 
 
 def test_without_a_leader_a_transfer_is_told_to_try_again(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.administration.CHANGE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("raft.cluster.admin.CHANGE_TIMEOUT_S", 0.5)
     alone, *others = street.present()
     for house in others:
         house.stop()

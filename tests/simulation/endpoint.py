@@ -1,4 +1,4 @@
-"""What a member is asked by the others, as `raft/rpc/endpoint.py` and `raft/member.py` serve it."""
+"""What a member is asked by the others, as `raft/rpc/endpoint.py` and `raft/cluster/member.py` serve it."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -30,7 +30,7 @@ from raft.errors import (
     StartRefused,
 )
 from raft.storage.identity import INCARNATION_BYTES, load_or_create, save
-from raft.member import make_node
+from raft.cluster.member import make_node
 from raft.core.configuration import Configuration, decode_configuration
 from raft.core.raft_messages import (
     Command,

@@ -13,7 +13,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from raft.administration import Administration
+from raft.cluster.admin import Administration
 from raft.rpc.peer_auth import (
     OlderCopies,
     check_boots,

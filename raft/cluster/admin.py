@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from raft.engine.applier import Applier
-from raft.changes import change_of, is_so_already
+from raft.cluster.changes import change_of, is_so_already
 from raft.engine.clocks import Clocks, accept_clock, settle
 from raft.engine.node_lock import Door
 from raft.errors import ChangeRefused, NotLeader, OutcomeUnknown, Unavailable

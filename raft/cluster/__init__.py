@@ -1,0 +1,1 @@
+"""Bootstrap, membership administration, and the running member."""
