@@ -21,7 +21,7 @@ from chat.history import Page, PageAsk
 from chat.link import Link
 from chat.logins import TICKET_S
 from chat.marks import check_mark
-from chat.problems import Problem, invalid, problem_of, unavailable
+from chat.errors import Problem, invalid, problem_of, unavailable
 from chat.proposing import foreseen, propose
 from chat.reception import Reception
 from chat.refusals import problem_of_refusal

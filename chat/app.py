@@ -15,7 +15,7 @@ from chat.gatekeeper import Gatekeeper, refused
 from chat.marks import Marks
 from chat.openapi import describe
 from chat.origins import check_change
-from chat.problems import Problem, not_found, problem_of, unavailable
+from chat.errors import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
 from chat.rendered import RenderedPosts
 from chat.replica import Replica
@@ -36,7 +36,7 @@ from chat.routes import (
     users,
 )
 from chat.routing import Answer, Route, Table, Who, waitless
-from chat.services import Services
+from chat.api.dependencies import Services
 from chat.state.machine import ChatState
 from chat.state.settings import OPEN
 from chat.stream import Streams

@@ -10,7 +10,7 @@ from chat import validation
 from chat.auth import room_letters
 from chat.commands import Actor, DeleteRoom, SetRetention, level_of
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
-from chat.problems import invalid
+from chat.errors import invalid
 from chat.state.details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.room_changes import DIRECT_USERS, PLAIN_POINTS_MAX
 from chat.state.rooms import is_private_name

@@ -6,7 +6,7 @@ from chat import validation
 from chat.changing import AGE_S_MAX, MAX_MESSAGES_MAX
 from chat.commands import Actor
 from chat.commands.cluster import SetAuth, SetSettings
-from chat.problems import invalid
+from chat.errors import invalid
 from chat.state.settings import INVITE, LOGIN, OPEN
 
 ROOMS_MAX = 1_000_000_000  # as high as a bound on them may be

@@ -23,7 +23,7 @@ from chat.cursors import Place, parse_cursor
 from chat.link import Link
 from chat.networks import network
 from chat.posting import check_post, propose, with_mentions
-from chat.problems import Problem, invalid, problem_of, unavailable
+from chat.errors import Problem, invalid, problem_of, unavailable
 from chat.reception import Reception
 from chat.refusals import problem_of_refusal
 from chat.room_names import refused_looks

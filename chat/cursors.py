@@ -19,7 +19,7 @@ from http import HTTPStatus
 from threading import Lock
 from typing import Final
 
-from chat.problems import Problem, invalid, problem_of, unavailable
+from chat.errors import Problem, invalid, problem_of, unavailable
 from chat.replica import Replica
 from raft.errors import RaftError
 

@@ -11,7 +11,7 @@ from chat import auth, validation
 from chat.commands import NOBODY, Actor
 from chat.commands.accounts import ChangeUser, CreateUser
 from chat.lookalikes import skeleton
-from chat.problems import invalid
+from chat.errors import invalid
 from chat.state import access
 from chat.state.account_changes import BAD_INVITE, DISPLAY_LOOKS_LIKE, FORBIDDEN, LOOKS_LIKE, NAME_TAKEN, SIGNUP_CLOSED
 from chat.state.accounts import ADMIN, MEMBER, ROLES

@@ -17,7 +17,7 @@ from time import monotonic, sleep
 
 from chat.history import Page, PageAsk, render_post
 from chat.limits import KIB
-from chat.problems import unavailable
+from chat.errors import unavailable
 from chat.rendered import read_posts
 from chat.replica import Replica
 from chat.state.access import STRANGER, Acting

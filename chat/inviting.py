@@ -11,7 +11,7 @@ from chat.commands import Actor
 from chat.commands.accounts import CreateInvite
 from chat.enrolling import role, room_names
 from chat.history import timestamp
-from chat.problems import invalid
+from chat.errors import invalid
 from chat.state.accounts import MEMBER, Invite
 
 USES_MAX = 10_000

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from chat import auth, validation
-from chat.problems import invalid
+from chat.errors import invalid
 
 SESSION_S = 30 * 86_400
 TICKET_S = 3_600  # a page keeps one for the moment at which its node is gone

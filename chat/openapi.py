@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from chat import cookies
 from chat.cursors import START_OVER
-from chat.problems import CONTENT_TYPE as PROBLEM
+from chat.errors import CONTENT_TYPE as PROBLEM
 from chat.refusals import STATUS_OF
 from chat.routing import JSON, Answer, Body, Route, Who
 from chat.schemas import COMPONENTS, PATH_NAMES, RAFT_INDEX, TEXT, Schema, integer, ref, word

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from chat.problems import Problem
+from chat.errors import Problem
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from chat import validation
 from chat.commands import OPERATOR, Actor, Post, decode, encode
 from chat.history import render_post, with_reactions
 from chat.mentions import mentioned
-from chat.problems import Problem, invalid, outcome_unknown, problem_of
+from chat.errors import Problem, invalid, outcome_unknown, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state.access import NAMELESS, NOT_YOUR_NAME

@@ -27,7 +27,7 @@ from chat import validation
 from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.networks import gives_way
-from chat.problems import Problem, invalid
+from chat.errors import Problem, invalid
 from chat.replica import Replica
 from chat.state.access import reach as reach_of
 from chat.state.events import EVERYBODY, Reach

@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 
 from chat.cursors import Place, arrive, is_here, is_lost, start_over
-from chat.problems import Problem, problem_of, unavailable
+from chat.errors import Problem, problem_of, unavailable
 from chat.replica import STALE_S_MAX, Replica
 from chat.request import Deferred, Query, Request, Response, response_of
 from raft.errors import RaftError

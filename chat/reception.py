@@ -27,7 +27,7 @@ from chat.link import Link
 from chat.majority import MajorityNotice
 from chat.marks import Marks
 from chat.presence import Presence
-from chat.problems import Problem, problem_of
+from chat.errors import Problem, problem_of
 from chat.refusals import problem_of_refusal
 from chat.rendered import RenderedPosts
 from chat.replica import Replica

@@ -5,7 +5,7 @@ A code that is not here is the client's fault in what it sent (422).
 
 from http import HTTPStatus
 
-from chat.problems import Problem, not_found
+from chat.errors import Problem, not_found
 from chat.state.results import Refusal
 
 STATUS_OF: dict[str, HTTPStatus] = {

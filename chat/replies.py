@@ -8,7 +8,7 @@ from json.encoder import encode_basestring
 from chat import failures
 from chat.commands import Post
 from chat.history import Page, timestamp
-from chat.problems import Problem
+from chat.errors import Problem
 from chat.state.results import Posted
 
 _TEMPORARY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,

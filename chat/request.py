@@ -21,12 +21,12 @@ from chat.commands import Actor, Command
 from chat.cursors import Place, arrive, is_here, parse_index, raft_index
 from chat.gatekeeper import refused
 from chat.origins import sharing_headers
-from chat.problems import CONTENT_TYPE as PROBLEM_TYPE
-from chat.problems import Problem, invalid, problem_of, unavailable
+from chat.errors import CONTENT_TYPE as PROBLEM_TYPE
+from chat.errors import Problem, invalid, problem_of, unavailable
 from chat.proposing import foreseen, propose, unanswered
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
-from chat.services import Services
+from chat.api.dependencies import Services
 from chat.state import access
 from chat.state.access import ANYBODY, Acting
 from chat.state.machine import ChatState

@@ -14,7 +14,7 @@ from chat.commands import Actor, Post, decode
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.history import render_post, with_reactions
 from chat.posting import user_of
-from chat.problems import invalid, unavailable
+from chat.errors import invalid, unavailable
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.state.events import PostChanged

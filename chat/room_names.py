@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from chat.commands import Actor
 from chat.lookalikes import room_skeleton
-from chat.problems import Problem
+from chat.errors import Problem
 from chat.state import access
 from chat.state.details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState

@@ -34,7 +34,7 @@ from chat.frames import IN_TWO_BYTES, MASKED, SHORT_MAX
 from chat.gatekeeper import is_operators
 from chat.limits import Limits, descriptor_limit
 from chat.networks import gives_way, network
-from chat.problems import all_taken, unavailable
+from chat.errors import all_taken, unavailable
 from chat.reception import Reception
 
 STREAMS_MAX: Final = 256  # a node: each has a thread

@@ -32,7 +32,7 @@ from chat.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_
 from chat.history import Located, What, render_post, with_reactions
 from chat.hub import Hub
 from chat.link import Link, text_frame
-from chat.problems import Problem
+from chat.errors import Problem
 from chat.replica import STALE_S_MAX, Replica
 from chat.replies import error
 from chat.state.access import STRANGER, Acting, acting

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from chat.problems import Problem, invalid
+from chat.errors import Problem, invalid
 
 NAME_POINTS_MAX = 64
 TOPIC_POINTS_MAX = 250

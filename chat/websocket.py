@@ -23,7 +23,7 @@ from chat.hub import Hub
 from chat.link import Link
 from chat.networks import network
 from chat.origins import foreign, is_ours
-from chat.problems import CONTENT_TYPE, Problem, all_taken, invalid, unavailable
+from chat.errors import CONTENT_TYPE, Problem, all_taken, invalid, unavailable
 from chat.reception import Reception
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ FLOORS = (
     ("raft.cluster.member",),
     ("raft",),
     ("chat.failures", "chat.replica"),
-    ("chat.networks", "chat.problems"),
+    ("chat.networks", "chat.errors"),
     (
         "chat.validation",
         "chat.auth",
@@ -110,7 +110,7 @@ FLOORS = (
     ("chat.conversation",),
     ("chat.websocket",),
     ("chat.stream",),
-    ("chat.services",),
+    ("chat.api.dependencies",),
     ("chat.request",),
     ("chat.reads", "chat.schemas"),
     ("chat.exporting", "chat.routing"),

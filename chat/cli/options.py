@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from chat import base_path, proxies, validation
 from chat.origins import origin_of
-from chat.problems import Problem
+from chat.errors import Problem
 from chat.proxies import TrustedProxies
 from raft.core.configuration import MEMBERS_MAX
 

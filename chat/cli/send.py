@@ -18,7 +18,7 @@ from typing import NamedTuple
 from chat import validation
 from chat.cli.client import CommandFailed, sub_parser
 from chat.cli.node_socket import Disconnected, Frame, NodeSocket, NotReached, add_node_options, open_socket
-from chat.problems import Problem
+from chat.errors import Problem
 
 WINDOW = 64  # messages under way: a node takes that many of a socket
 ANSWER_S = 30.0  # without an acknowledgement, and the command gives up

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from chat import validation
 from chat.commands import Actor
 from chat.history import timestamp
-from chat.problems import Problem, problem_of
+from chat.errors import Problem, problem_of
 from chat.request import Request, Response, json_line
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import BOOLEAN, MEMBER_ID, MOMENT, TEXT, array, integer, record, text, word

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from chat import validation
 from chat.conversation import ROOMS_MAX
 from chat.cursors import parse_cursor
-from chat.problems import invalid, unavailable
+from chat.errors import invalid, unavailable
 from chat.request import Request, Response
 from chat.routing import Answer, Route, Who
 from chat.schemas import NAME, TEXT, array

@@ -9,7 +9,7 @@ from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
 from chat.history import timestamp
 from chat.logins import SESSION_S, check_login, check_set_up
 from chat.lookalikes import skeleton
-from chat.problems import Problem, unavailable
+from chat.errors import Problem, unavailable
 from chat.reads import Read
 from chat.refusals import problem_of_refusal
 from chat.request import Headers, Request, Response, json_line

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from chat import validation
 from chat.marks import check_mark
-from chat.problems import invalid
+from chat.errors import invalid
 from chat.request import Request, Response
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import POST_ID, record

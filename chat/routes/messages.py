@@ -10,7 +10,7 @@ from chat.commands import Post
 from chat.exporting import export, whole_history
 from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
 from chat.posting import check_post, propose, unanswered, with_key, with_mentions
-from chat.problems import Problem, invalid, not_found, unavailable
+from chat.errors import Problem, invalid, not_found, unavailable
 from chat.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
 from chat.request import Deferred, Query, Request, Response, percent_encoded, response_of

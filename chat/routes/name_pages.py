@@ -2,7 +2,7 @@
 
 from chat import validation
 from chat.paging import PAGE_NAMES_MAX, NameAsk, NamePage
-from chat.problems import invalid
+from chat.errors import invalid
 from chat.request import Headers, Query, percent_encoded
 from chat.schemas import NAME, integer
 

@@ -13,7 +13,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from chat.origins import member_origins
-from chat.problems import not_found
+from chat.errors import not_found
 from chat.request import Request, Response
 from chat.routing import Answer, Route, Who
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from chat import validation
 from chat.commands.posts import Pin
 from chat.history import render_post, with_reactions
-from chat.problems import unavailable
+from chat.errors import unavailable
 from chat.reads import Read
 from chat.refusals import problem_of_refusal
 from chat.request import Request, Response

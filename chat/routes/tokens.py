@@ -6,7 +6,7 @@ from chat import auth, validation
 from chat.commands.accounts import CreateTicket, CreateToken, RevokeTokens
 from chat.history import timestamp
 from chat.logins import EXPIRES_S, TICKET_S, check_token
-from chat.problems import not_found
+from chat.errors import not_found
 from chat.reads import Read
 from chat.refusals import problem_of_refusal
 from chat.request import Request, Response, json_line

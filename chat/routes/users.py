@@ -7,7 +7,7 @@ from chat.commands import NOBODY
 from chat.enrolling import ROOMS_MAX, Newcomer, check_change, check_newcomer, refused_display_name, refused_newcomer
 from chat.history import timestamp
 from chat.paging import NameAsk, NamePage
-from chat.problems import Problem, invalid
+from chat.errors import Problem, invalid
 from chat.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
 from chat.request import Request, Response, json_line, percent_encoded

@@ -9,7 +9,7 @@ from werkzeug.security import check_password_hash
 
 from chat import auth
 from chat.auth import AT_ONCE, METHOD, WAITING_MAX, Passwords, digest, new_secret
-from chat.problems import Problem
+from chat.errors import Problem
 
 QUICK = "pbkdf2:sha256:1"
 DEADLINE_S = 20

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from chat import buckets
 from chat.buckets import ACCOUNT_GUESSES, ADDRESS_GUESSES, SPREAD_GUESSES, Buckets, Guesses, Rate
-from chat.problems import Problem
+from chat.errors import Problem
 
 
 class Clock:

@@ -7,7 +7,7 @@ import pytest
 
 from chat.commands import Post
 from chat.exporting import GROUP_POSTS, PIECE_BYTES, PIECE_POSTS, export
-from chat.problems import Problem
+from chat.errors import Problem
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.login_client import LoginClient

@@ -14,7 +14,7 @@ from chat.answers import refusal_bytes
 from chat.failures import LINE_EVERY_S, Failures
 from chat.gatekeeper import Gatekeeper
 from chat.http import Refused
-from chat.problems import Problem, all_taken, problem_of
+from chat.errors import Problem, all_taken, problem_of
 from chat.replica import STALE_S_MAX
 from chat.request import response_of
 from raft.errors import CorruptLog, DiskFull, NotLeader

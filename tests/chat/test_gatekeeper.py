@@ -13,7 +13,7 @@ from chat.commands import OPERATOR, Actor, decode
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import Post
 from chat.gatekeeper import STRANGERS, Gatekeeper
-from chat.problems import Problem
+from chat.errors import Problem
 from chat.replica import STALE_S_MAX
 from chat.state.accounts import HOUR
 from chat.state.settings import INVITE, OPEN

@@ -7,7 +7,7 @@ import pytest
 from chat.commands import DeleteRoom, Post, decode, encode
 from chat.history import PageAsk
 from chat.posting import check_post, propose
-from chat.problems import Problem
+from chat.errors import Problem
 from chat.remembered import Remembered
 from chat.state.machine import ChatState
 from chat.state.results import Posted

@@ -10,7 +10,7 @@ from chat.commands import OPERATOR, SETUP, Actor, encode
 from chat.commands.cluster import SetAuth
 from chat.link import HubLimits, Link
 from chat.presence import NAMES_BYTES_MAX, TYPING_MAX, TYPING_OF_ONE_MAX, Presence, read_picture
-from chat.problems import Problem
+from chat.errors import Problem
 from chat.state.access import Acting
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.details import PRIVATE, RoomDetails

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from chat.problems import Problem, problem_of
+from chat.errors import Problem, problem_of
 from raft.errors import (
     ChangeRefused,
     CorruptLog,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat import validation
-from chat.problems import Problem
+from chat.errors import Problem
 
 
 def problem_in(field: str, check: object, *arguments: object) -> bool:

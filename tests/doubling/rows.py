@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat.http import Refused
-from chat.problems import Problem
+from chat.errors import Problem
 from raft.errors import InvalidMessage
 
 # Beside another worker of the tests, which may have the other half of the same core and its caches, a processor's

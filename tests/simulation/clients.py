@@ -18,7 +18,7 @@ from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom, DropRoom
 from chat.history import Page, PageAsk
 from chat.posting import answer_to_repeat
-from chat.problems import Problem
+from chat.errors import Problem
 from chat.revising import Wish, command_for
 from chat.state import access
 from chat.state.events import PostChanged, Reacted, RoomDeleted

@@ -1,0 +1,1 @@
+"""REST: the request, the router, reads, the OpenAPI document and the routes."""
