@@ -27,7 +27,9 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from chat import base_path, proxies
+from chat import proxies
+
+from chat.server import base_path
 from chat.announcing import Announcer
 from chat.app import create_app, never_waits
 from chat.auth import OPERATOR, SETUP, new_secret
@@ -42,11 +44,11 @@ from chat.cursors import history
 from chat.gatekeeper import Gatekeeper
 from chat.hub import Hub, hub_limits
 from chat.keeper import Keeper
-from chat.limits import Limits, Slots
+from chat.server.limits import Limits, Slots
 from chat.marks import Marks
-from chat.networks import OPERATOR_SPARE
+from chat.server.networks import OPERATOR_SPARE
 from chat.reception import Reception
-from chat.serving import Server
+from chat.server.server import Server
 from chat.state.machine import ChatState
 from chat.state.settings import LOGIN
 from chat.stream import Streams

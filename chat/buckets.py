@@ -16,7 +16,7 @@ from threading import Lock
 from time import monotonic
 from typing import NamedTuple
 
-from chat.networks import network
+from chat.server.networks import network
 from chat.errors import Problem
 
 _ROUNDING_S = 1e-6  # adding up a refill of 0.01 s is not exact

@@ -21,7 +21,7 @@ from chat.actions import Actions
 from chat.commands import Actor, Post
 from chat.cursors import Place, parse_cursor
 from chat.link import Link
-from chat.networks import network
+from chat.server.networks import network
 from chat.posting import check_post, propose, with_mentions
 from chat.errors import Problem, invalid, problem_of, unavailable
 from chat.reception import Reception

@@ -16,7 +16,7 @@ from threading import Lock
 from time import monotonic, sleep
 
 from chat.history import Page, PageAsk, render_post
-from chat.limits import KIB
+from chat.server.limits import KIB
 from chat.errors import unavailable
 from chat.rendered import read_posts
 from chat.replica import Replica

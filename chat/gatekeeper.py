@@ -18,7 +18,7 @@ from chat import auth, cookies
 from chat.auth import Passwords
 from chat.buckets import Buckets, Guesses, Rate, too_many
 from chat.commands import OPERATOR, Actor
-from chat.networks import is_this_machine, network
+from chat.server.networks import is_this_machine, network
 from chat.errors import Problem, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica

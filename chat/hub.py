@@ -32,11 +32,11 @@ from wsproto.frame_protocol import CloseReason
 
 from chat.attendance import Attendance
 from chat.audience import Audience
-from chat.limits import Limits, descriptor_limit
+from chat.server.limits import Limits, descriptor_limit
 from chat.link import READ_BYTES, Handler, HubLimits, Link
 from chat.mailing import Mailer
-from chat.networks import OPERATOR_SPARE, gives_way
-from chat.nowait import Receiver, send_now
+from chat.server.networks import OPERATOR_SPARE, gives_way
+from chat.server.sockets import Receiver, send_now
 from chat.spending import Spending
 from chat.state.events import Event, Reach
 

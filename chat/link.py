@@ -28,10 +28,10 @@ from typing import Protocol
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason, Opcode
 
-from chat import failures
+from chat.server import failure_log
 from chat.frames import IN_EIGHT_BYTES, IN_TWO_BYTES, Frames, Said
-from chat.heap import HEAP
-from chat.nowait import Receiver, send_now
+from chat.server.freed_memory import HEAP
+from chat.server.sockets import Receiver, send_now
 from chat.spending import POINT_S, SHORT_POINTS
 
 # One socket's share of a turn.  No less than a TLS record: the selector knows nothing of decrypted bytes left behind.
@@ -441,7 +441,7 @@ class Link:
     def close(self, code: int, reason: str) -> None:
         """Queue the close frame, and nothing after it; the connection ends within `close_s`."""
         if not self.closing:
-            failures.closed(code, reason)
+            failure_log.closed(code, reason)
             self.queue(_close_frame(code, reason))
             self.closing = True
             self._pieces.clear()

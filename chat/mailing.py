@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Final, Literal
 
-from chat.nowait import send_to_all
+from chat.server.sockets import send_to_all
 
 logger = logging.getLogger(__name__)
 

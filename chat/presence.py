@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 from chat import validation
 from chat.hub import Hub
 from chat.link import Link, text_frame
-from chat.networks import gives_way
+from chat.server.networks import gives_way
 from chat.errors import Problem, invalid
 from chat.replica import Replica
 from chat.state.access import reach as reach_of

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from json.encoder import encode_basestring
 
-from chat import failures
+from chat.server import failure_log
 from chat.commands import Post
 from chat.history import Page, timestamp
 from chat.errors import Problem
@@ -56,7 +56,7 @@ def error(problem: Problem, sent: Mapping[str, object] | None) -> bytes:
 
     A failure of this node's is logged.
     """
-    failures.answered(problem.status, problem.code, problem.detail)
+    failure_log.answered(problem.status, problem.code, problem.detail)
     client_id = {name.lower(): value for name, value in (sent or {}).items()}.get("clientid")
     told = {
         "ClientId": client_id if isinstance(client_id, str) else problem.members.get("ClientId"),

@@ -15,8 +15,10 @@ from threading import Event
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
-from chat import failures, validation
-from chat.base_path import prefixed
+from chat import validation
+
+from chat.server import failure_log
+from chat.server.base_path import prefixed
 from chat.commands import Actor, Command
 from chat.cursors import Place, arrive, is_here, parse_index, raft_index
 from chat.gatekeeper import refused
@@ -72,7 +74,7 @@ class Response:
 
 def response_of(problem: Problem) -> Response:
     """A problem as an answer; a failure of this node's is logged."""
-    failures.answered(problem.status, problem.code, problem.detail)
+    failure_log.answered(problem.status, problem.code, problem.detail)
     return Response(problem.status, problem.to_json(), PROBLEM_TYPE, [*problem.headers, ("Cache-Control", "no-store")])
 
 

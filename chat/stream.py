@@ -32,8 +32,8 @@ from chat.conversation import Conversation
 from chat.cursors import START_OVER
 from chat.frames import IN_TWO_BYTES, MASKED, SHORT_MAX
 from chat.gatekeeper import is_operators
-from chat.limits import Limits, descriptor_limit
-from chat.networks import gives_way, network
+from chat.server.limits import Limits, descriptor_limit
+from chat.server.networks import gives_way, network
 from chat.errors import all_taken, unavailable
 from chat.reception import Reception
 

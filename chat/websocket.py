@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from wsproto.utilities import generate_accept_token
 
-from chat import failures
+from chat.server import failure_log
 from chat.conversation import Conversation
 from chat.gatekeeper import is_operators
 from chat.hub import Hub
 from chat.link import Link
-from chat.networks import network
+from chat.server.networks import network
 from chat.origins import foreign, is_ours
 from chat.errors import CONTENT_TYPE, Problem, all_taken, invalid, unavailable
 from chat.reception import Reception
@@ -49,7 +49,7 @@ def make_websocket_app(reception: Reception) -> "WSGIApplication":
             if not hub.admits(network(environ["REMOTE_ADDR"]), is_operator=is_operators(environ, actor)):
                 raise all_taken("websockets")
         except Problem as problem:
-            failures.answered(problem.status, problem.code, problem.detail)
+            failure_log.answered(problem.status, problem.code, problem.detail)
             start_response(f"{problem.status} {problem.title}", [("Content-Type", CONTENT_TYPE), *problem.headers])
             return [problem.to_json()]
         converse = partial(Conversation, reception, environ)

@@ -62,4 +62,4 @@ def test_what_is_worse_than_linear_fails() -> None:
 
 
 def test_a_function_that_nobody_calls_is_found_missing() -> None:
-    assert ("chat/http.py", "parse_head") in entry_points.unreached(lambda: None)
+    assert ("chat/server/http.py", "parse_head") in entry_points.unreached(lambda: None)

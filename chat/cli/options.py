@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from chat import base_path, proxies, validation
+from chat import proxies, validation
+
+from chat.server import base_path
 from chat.origins import origin_of
 from chat.errors import Problem
 from chat.proxies import TrustedProxies

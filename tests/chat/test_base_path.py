@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from chat.base_path import checked, mounted, never_waits_under, without
+from chat.server.base_path import checked, mounted, never_waits_under, without
 from tests.chat.chat_client import ChatClient
 
 PREFIX = "/team/chat"

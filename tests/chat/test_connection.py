@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chat.limits import Limits
+from chat.server.limits import Limits
 from tests.chat.wire import DEADLINE_S, GET, WAIT, Client, echo, post, serving
 
 pytestmark = pytest.mark.usefixtures("served")

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from wsproto.frame_protocol import CloseReason
 
-from chat import failures, replies
-from chat.answers import refusal_bytes
-from chat.failures import LINE_EVERY_S, Failures
+from chat import replies
+
+from chat.server import failure_log
+from chat.server.responses import refusal_bytes
+from chat.server.failure_log import LINE_EVERY_S, Failures
 from chat.gatekeeper import Gatekeeper
-from chat.http import Refused
+from chat.server.http import Refused
 from chat.errors import Problem, all_taken, problem_of
 from chat.replica import STALE_S_MAX
 from chat.request import response_of
@@ -29,7 +31,7 @@ POST = b'{"User":"ann","Message":"hi"}'
 def noted(monkeypatch: pytest.MonkeyPatch) -> Failures:
     """What was noted by other tests says nothing here."""
     made = Failures()
-    monkeypatch.setattr(failures, "_failures", made)
+    monkeypatch.setattr(failure_log, "_failures", made)
     return made
 
 
@@ -123,7 +125,7 @@ def test_a_failure_leaves_a_line_that_says_why(
     code: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     DRIVEN[code](monkeypatch)
-    lines = [record.getMessage() for record in caplog.records if record.name == "chat.failures"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "chat.server.failure_log"]
     assert [line.split(":")[0].split()[-1] for line in lines] == [code]
     assert re.fullmatch(rf"answered a client 5\d\d {code}: .+", lines[0])
 
@@ -135,8 +137,8 @@ def test_an_engines_error_that_nobody_foresaw_is_logged_itself(caplog: pytest.Lo
 
 def test_what_a_websocket_is_told_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
     replies.error(problem_of(DiskFull("no room")), None)
-    failures.closed(CloseReason.TRY_AGAIN_LATER, "this node is behind")
-    failures.closed(CloseReason.INTERNAL_ERROR, "a read failed")
+    failure_log.closed(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+    failure_log.closed(CloseReason.INTERNAL_ERROR, "a read failed")
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
         "answered a client 507 disk_full",
         "answered a client 1013 try_again_later",
@@ -147,7 +149,7 @@ def test_what_a_websocket_is_told_is_logged_too(caplog: pytest.LogCaptureFixture
 def test_what_is_the_clients_own_doing_leaves_no_line(caplog: pytest.LogCaptureFixture) -> None:
     chat = ChatClient()
     assert chat.open("POST", GENERAL, b"{}").status_code == 400
-    failures.closed(CloseReason.POLICY_VIOLATION, "signed out")
+    failure_log.closed(CloseReason.POLICY_VIOLATION, "signed out")
     assert caplog.records == []
 
 
@@ -252,7 +254,7 @@ def test_no_route_answers_with_a_failure_but_by_a_problem() -> None:
             if name != "Response" or (file, function.name) in NOTING:
                 continue
             try:
-                assert max(_statuses(call.args[0])) < failures.FAILED
+                assert max(_statuses(call.args[0])) < failure_log.FAILED
             except LookupError:
                 beyond.add((file, function.name))
     assert beyond == STATUS_IS_BELOW_500

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.http import CHUNKS_MAX, ChunkedBody, Refused, Request, check_partial_head, parse_head
-from chat.limits import Limits
+from chat.server.http import CHUNKS_MAX, ChunkedBody, Refused, Request, check_partial_head, parse_head
+from chat.server.limits import Limits
 
 LIMITS = Limits()
 GOOD = b"GET / HTTP/1.1\r\nHost: a"

@@ -10,7 +10,7 @@ import pytest
 from wsproto.events import CloseConnection, Ping, Pong
 
 from chat.link import FRAMES_A_TURN, HubLimits, Link, deliver, text_frame
-from chat.nowait import send_to_all
+from chat.server.sockets import send_to_all
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 from tests.chat.running_hub import RunningHub, numbered
 

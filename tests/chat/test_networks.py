@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.networks import gives_way, is_this_machine, network
+from chat.server.networks import gives_way, is_this_machine, network
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from chat.nowait import send_now, send_to_all
+from chat.server.sockets import send_now, send_to_all
 
 
 def test_what_fits_is_sent_at_once_and_a_full_buffer_takes_nothing() -> None:

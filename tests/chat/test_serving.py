@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.serving import ThreadedWSGIServer
 
-from chat.limits import Limits
-from chat.serving import Server
+from chat.server.limits import Limits
+from chat.server.server import Server
 from tests.chat.wire import DEADLINE_S, GET, Client, Deferring, echo, post, refused, serving, threads_of
 
 pytestmark = pytest.mark.usefixtures("served")
@@ -101,7 +101,7 @@ def test_when_it_is_full_the_address_that_holds_most_gives_way_to_others() -> No
 
 
 def test_when_it_is_full_some_room_is_kept_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chat.serving.GIVE_WAY_AT_ONCE", 0)
+    monkeypatch.setattr("chat.server.server.GIVE_WAY_AT_ONCE", 0)
     limits = Limits(connections=2, operator_spare=1)
     with ExitStack() as stack, serving(echo, limits=limits) as server:
 

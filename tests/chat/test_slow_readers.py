@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from chat import reading, slow_readers
-from chat.limits import KIB, Limits
-from chat.serving import Server
-from chat.slow_readers import NETWORK_SHARE, STREAM_BYTES, USER_SHARE, Progress, SlowReaders, Waiting
+from chat.server import request_reader
+
+from chat.server import slow_readers
+from chat.server.limits import KIB, Limits
+from chat.server.server import Server
+from chat.server.slow_readers import NETWORK_SHARE, STREAM_BYTES, USER_SHARE, Progress, SlowReaders, Waiting
 from tests.chat.wire import DEADLINE_S, WAIT, Client, serving
 from tests.cluster.waiting import wait_until
 
@@ -117,7 +119,7 @@ def streaming(pieces: int) -> Callable[..., Iterator[bytes]]:
 def quick(served: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow is seen after a fraction of a second."""
     monkeypatch.setattr(slow_readers, "RATE_WINDOW_S", 0.3)
-    monkeypatch.setattr(reading, "LOOK_MS", 20)
+    monkeypatch.setattr(request_reader, "LOOK_MS", 20)
 
 
 def cut_off(server: Server) -> None:

@@ -18,7 +18,7 @@ from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.rooms import ChangeRoom
 from chat.link import HubLimits
-from chat.serving import Server
+from chat.server.server import Server
 from chat.state.details import PRIVATE
 from chat.state.events import PostEvent
 from chat.state.results import RoomChanged

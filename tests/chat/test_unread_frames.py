@@ -6,8 +6,8 @@ import tracemalloc
 
 import pytest
 
-from chat import heap
-from chat.heap import Heap
+from chat.server import freed_memory
+from chat.server.freed_memory import Heap
 from chat.link import HubLimits
 from tests.chat.peer import DEADLINE_S
 from tests.chat.running_hub import RunningHub, numbered
@@ -92,21 +92,21 @@ def test_who_is_closed_for_being_slow_gets_the_end_of_the_frame_and_why() -> Non
 
 
 def test_memory_is_given_back_once_much_was_freed_and_not_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heap, "AFTER_S", 0.0)
-    monkeypatch.setattr(heap, "EVERY_S", 60.0)
+    monkeypatch.setattr(freed_memory, "AFTER_S", 0.0)
+    monkeypatch.setattr(freed_memory, "EVERY_S", 60.0)
     trimmed = threading.Semaphore(0)
     memory = Heap(lambda: trimmed.release())
-    memory.note_freed(heap.MUCH_BYTES - 1)
+    memory.note_freed(freed_memory.MUCH_BYTES - 1)
     assert memory._is_due is False
     for _ in range(100):
-        memory.note_freed(heap.MUCH_BYTES)
+        memory.note_freed(freed_memory.MUCH_BYTES)
     assert trimmed.acquire(timeout=DEADLINE_S)
     wait_until(lambda: memory._not_before > time.monotonic() + 50, DEADLINE_S, "the next one is not before a while")
-    memory.note_freed(heap.MUCH_BYTES)
+    memory.note_freed(freed_memory.MUCH_BYTES)
     assert not trimmed.acquire(blocking=False)
 
 
 def test_where_the_library_cannot_give_memory_back_nothing_is_done() -> None:
     memory = Heap(None)
-    memory.note_freed(heap.MUCH_BYTES)
+    memory.note_freed(freed_memory.MUCH_BYTES)
     assert memory._is_due is False

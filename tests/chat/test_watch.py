@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from chat.limits import Limits
-from chat.serving import Server
+from chat.server.limits import Limits
+from chat.server.server import Server
 from tests.chat.wire import DEADLINE_S, GET, WAIT, Client, mode, post, serving, threads_of
 
 StartResponse = Callable[..., Any]

@@ -21,7 +21,7 @@ from chat.hub import Hub
 from chat.link import HubLimits
 from chat.reception import Reception
 from chat.revising import Wish, command_for
-from chat.serving import Server
+from chat.server.server import Server
 from chat.state.accounts import SESSION
 from chat.state.details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from chat.limits import Gate
-from chat.serving import Answer, Limits, Server
+from chat.server.limits import Gate
+from chat.server.server import Answer, Limits, Server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

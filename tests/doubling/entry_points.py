@@ -23,7 +23,7 @@ NAMED = re.compile(
 )
 WHOLE_FILES = (
     "chat/validation.py", "chat/lookalikes.py", "chat/mentions.py", "chat/proxies.py", "chat/cookies.py",
-    "chat/origins.py", "chat/frames.py", "chat/http.py", "chat/revising.py", "chat/changing.py", "chat/enrolling.py",
+    "chat/origins.py", "chat/frames.py", "chat/server/http.py", "chat/revising.py", "chat/changing.py", "chat/enrolling.py",
     "chat/inviting.py", "chat/logins.py", "chat/cluster_settings.py", "raft/core/urls.py",
 )  # fmt: skip
 

@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from chat import base_path, cookies, cursors, enrolling, lookalikes, mentions, origins, proxies, validation
+from chat import cookies, cursors, enrolling, lookalikes, mentions, origins, proxies, validation
+
+from chat.server import base_path
 from chat.gatekeeper import Gatekeeper
-from chat.http import CHUNKS_MAX, ChunkedBody, check_partial_head, parse_head
-from chat.limits import Limits
-from chat.reading import RECV_BYTES
+from chat.server.http import CHUNKS_MAX, ChunkedBody, check_partial_head, parse_head
+from chat.server.limits import Limits
+from chat.server.request_reader import RECV_BYTES
 from chat.request import BODY_BYTES_MAX, Query, percent_decoded
 from chat.state.machine import ChatState
 from chat.websocket import check_upgrade

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from chat.http import Refused
+from chat.server.http import Refused
 from chat.errors import Problem
 from raft.errors import InvalidMessage
 

@@ -3,10 +3,14 @@
 They were written by reading the program alone, without a look at the tests.
 """
 
-from chat import audience, buckets, exporting, frames, history, http, hub, networks, origins, proxies, stream
+from chat import audience, buckets, exporting, frames, history, hub, origins, proxies, stream
+
+from chat.server import http
+
+from chat.server import networks
 from chat.gatekeeper import Gatekeeper
 from chat.routes import tokens
-from chat.serving import Server
+from chat.server.server import Server
 from chat.state import access, account_changes, expiry, room_changes
 from chat.subscription import Subscription
 from raft.storage import identity
@@ -336,7 +340,7 @@ CHAT = (
     mutant(
         "tiny-chunks-without-end",
         "A body of tiny chunks with long extensions is read without a bound.",
-        "a rule of chat/http.py: the frames around the data take as many bytes as the data may",
+        "a rule of chat/server/http.py: the frames around the data take as many bytes as the data may",
         http.ChunkedBody.feed,
         "if self._wire_bytes > 2 * self._limits.body_bytes + self._limits.head_bytes:",
         "if False:",
@@ -354,7 +358,7 @@ CHAT = (
     mutant(
         "client-that-does-not-read-stays",
         "A client that does not take its answer holds its connection for ever.",
-        "a rule of chat/serving.py: a connection past its deadline is cut",
+        "a rule of chat/server/server.py: a connection past its deadline is cut",
         Server._sweep,
         "socket.SHUT_RDWR if connection.writing else socket.SHUT_RD",
         "socket.SHUT_RD",
@@ -363,7 +367,7 @@ CHAT = (
     mutant(
         "one-network-for-all-of-ipv4",
         "All IPv4 clients of a dual-stack socket count as one network.",
-        "a rule of chat/networks.py: an IPv4 address counts as it is",
+        "a rule of chat/server/networks.py: an IPv4 address counts as it is",
         networks.network,
         " and ip.ipv4_mapped is None",
         "",

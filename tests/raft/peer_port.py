@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from chat.serving import Limits, Server
+from chat.server.server import Limits, Server
 from raft.rpc.peer_client import BODY_BYTES_MAX
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]

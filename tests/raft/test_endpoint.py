@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from chat.limits import Limits
+from chat.server.limits import Limits
 from raft.rpc.endpoint import Endpoint
 from raft.errors import InvalidMessage, RefusedPeer
 from raft.core.raft_messages import (

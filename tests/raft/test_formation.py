@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chat.serving import Server
+from chat.server.server import Server
 from raft.rpc.endpoint import Endpoint
 from raft.errors import DiskFull, RefusedPeer, StartRefused
 from raft.cluster.bootstrap import Formation

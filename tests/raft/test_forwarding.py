@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from chat.serving import Limits, Server
+from chat.server.server import Limits, Server
 from raft.engine.applier import Read
 from raft.engine.node_lock import Door
 from raft.errors import OutcomeUnknown, RaftError, Unavailable

@@ -34,15 +34,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.serving import ThreadedWSGIServer
 
-from chat.answers import refusal_bytes
-from chat.backlog import Backlog
-from chat.connection import Answer, Connection
-from chat.http import Refused
-from chat.limits import Gate, Limits, NoGate, descriptor_limit
-from chat.networks import gives_way, is_this_machine, network
-from chat.slow_readers import SlowReaders
-from chat.watch import AVAILABLE, Watch
-from chat.workers import Workers
+from chat.server.responses import refusal_bytes
+from chat.server.send_queue import Backlog
+from chat.server.http_connection import Answer, Connection
+from chat.server.http import Refused
+from chat.server.limits import Gate, Limits, NoGate, descriptor_limit
+from chat.server.networks import gives_way, is_this_machine, network
+from chat.server.slow_readers import SlowReaders
+from chat.server.poller import AVAILABLE, Watch
+from chat.server.workers import Workers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

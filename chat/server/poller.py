@@ -19,8 +19,8 @@ import threading
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from chat.limits import KIB
-from chat.nowait import Receiver
+from chat.server.limits import KIB
+from chat.server.sockets import Receiver
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from chat.limits import Limits
+from chat.server.limits import Limits
 
 _TOKEN: Final = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"  # RFC 9110 §5.6.2, inside brackets
 # Possessive throughout: each piece ends where a character of another set begins, so nothing is ever tried again.

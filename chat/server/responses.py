@@ -14,8 +14,8 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Final
 
-from chat import failures
-from chat.http import Refused, Request
+from chat.server import failure_log
+from chat.server.http import Refused, Request
 
 Headers = list[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -67,7 +67,7 @@ def refusal_bytes(refused: Refused) -> bytes:
 
     A failure of this node's is logged.
     """
-    failures.answered(refused.status, refused.code, refused.detail)
+    failure_log.answered(refused.status, refused.code, refused.detail)
     headers, body = problem(refused.status, refused.code, refused.detail, refused.headers)
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     return (

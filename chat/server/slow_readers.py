@@ -22,7 +22,7 @@ from threading import Lock
 from time import monotonic
 from typing import Final
 
-from chat.limits import KIB
+from chat.server.limits import KIB
 
 RATE_MIN: Final = 8 * KIB  # bytes a second; a line of 20 KB/s passes, however its bytes clump together
 RATE_WINDOW_S: Final = 15.0  # a receiver's window may open by 64 KiB at a time: that is 3 s of such a line

@@ -13,8 +13,8 @@ from functools import partial
 from time import monotonic
 from typing import Protocol
 
-from chat.limits import Limits
-from chat.slow_readers import Progress, SlowReaders, Waiting
+from chat.server.limits import Limits
+from chat.server.slow_readers import Progress, SlowReaders, Waiting
 
 
 class Receiver(Protocol):

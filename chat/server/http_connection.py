@@ -20,13 +20,13 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
-from chat import failures
-from chat.answers import CONTINUE, Head, Headers, Reply, problem, refusal_bytes, status_line
-from chat.http import Refused, Request, check_partial_head
-from chat.limits import KIB, Outside
-from chat.nowait import Receiver, send_now
-from chat.reading import ClientGone, RequestReader
-from chat.slow_readers import Progress
+from chat.server import failure_log
+from chat.server.responses import CONTINUE, Head, Headers, Reply, problem, refusal_bytes, status_line
+from chat.server.http import Refused, Request, check_partial_head
+from chat.server.limits import KIB, Outside
+from chat.server.sockets import Receiver, send_now
+from chat.server.request_reader import ClientGone, RequestReader
+from chat.server.slow_readers import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -457,6 +457,6 @@ class Connection(RequestReader):
 
 def _failure(request: Request) -> bytes:
     detail = "the server failed on this request; its log says why"
-    failures.answered(500, "internal_error", detail)
+    failure_log.answered(500, "internal_error", detail)
     headers, body = problem(500, "internal_error", detail)
     return Head(status_line(500), headers, request, keep_alive=False).with_body(body)

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from werkzeug.serving import WSGIRequestHandler
 
-from chat.answers import CONTINUE
-from chat.backlog import Backlog
-from chat.http import LENGTH_DIGITS_MAX, ChunkedBody, Refused, Request, check_partial_head, parse_head
-from chat.limits import KIB, MIB, Gate, Limits
-from chat.slow_readers import STREAM_BYTES, Progress, SlowReaders, Waiting
+from chat.server.responses import CONTINUE
+from chat.server.send_queue import Backlog
+from chat.server.http import LENGTH_DIGITS_MAX, ChunkedBody, Refused, Request, check_partial_head, parse_head
+from chat.server.limits import KIB, MIB, Gate, Limits
+from chat.server.slow_readers import STREAM_BYTES, Progress, SlowReaders, Waiting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

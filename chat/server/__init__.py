@@ -1,0 +1,1 @@
+"""A WSGI server on one poller. It knows neither the chat nor Raft."""
