@@ -17,7 +17,7 @@ from chat import auth, replies, validation
 from chat.commands import Actor
 from chat.commands.accounts import CreateTicket
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.history import Page, PageAsk
+from chat.state.room import Page, PageAsk
 from chat.link import Link
 from chat.logins import TICKET_S
 from chat.marks import check_mark
@@ -26,7 +26,7 @@ from chat.proposing import foreseen, propose
 from chat.reception import Reception
 from chat.refusals import problem_of_refusal
 from chat.revising import Wish, check_deletion, check_edit, check_reaction, command_for
-from chat.state.access import acting
+from chat.state.permissions import acting
 from chat.state.events import PostChanged
 from chat.state.results import Done, Refusal, Success
 from raft.errors import RaftError

@@ -12,7 +12,7 @@ from typing import Final
 
 from chat.commands import Actor
 from chat.link import Link
-from chat.state.access import Acting, is_told
+from chat.state.permissions import Acting, is_told
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.events import Reach
 

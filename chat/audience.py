@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from chat.attendance import Attendance
 from chat.cursors import cursor
-from chat.history import reactions_json
+from chat.state.room import reactions_json
 from chat.link import Link, SendToAll, deliver, text_frame
 from chat.state.events import Event, PostChanged, PostEvent, Reach, Reacted, ReactedSince, RoomDeleted, RoomEvent
 

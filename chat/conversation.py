@@ -27,7 +27,7 @@ from chat.errors import Problem, invalid, problem_of, unavailable
 from chat.reception import Reception
 from chat.refusals import problem_of_refusal
 from chat.room_names import refused_looks
-from chat.state.access import LOGIN_NEEDED
+from chat.state.permissions import LOGIN_NEEDED
 from chat.state.results import Posted, Refusal
 from chat.subscription import Subscription
 from raft.errors import RaftError

@@ -12,10 +12,10 @@ from chat.commands import NOBODY, Actor
 from chat.commands.accounts import ChangeUser, CreateUser
 from chat.lookalikes import skeleton
 from chat.errors import invalid
-from chat.state import access
-from chat.state.account_changes import BAD_INVITE, DISPLAY_LOOKS_LIKE, FORBIDDEN, LOOKS_LIKE, NAME_TAKEN, SIGNUP_CLOSED
+from chat.state import permissions
+from chat.state.apply.users import BAD_INVITE, DISPLAY_LOOKS_LIKE, FORBIDDEN, LOOKS_LIKE, NAME_TAKEN, SIGNUP_CLOSED
 from chat.state.accounts import ADMIN, MEMBER, ROLES
-from chat.state.credential_changes import NO_SUCH_ROOM
+from chat.state.apply.credentials import NO_SUCH_ROOM
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
@@ -119,17 +119,17 @@ def _refused_stranger(tables: Tables, newcomer: Newcomer, now: int) -> Refusal |
     if not newcomer.invite:
         return None if tables.settings.signup == OPEN else SIGNUP_CLOSED
     invite = tables.invites.get(auth.digest(newcomer.invite))
-    is_good = invite is not None and now < invite.expires_at and access.granted(tables, invite) is not None
+    is_good = invite is not None and now < invite.expires_at and permissions.granted(tables, invite) is not None
     return None if is_good else BAD_INVITE
 
 
 def _refused_maker(tables: Tables, actor: Actor, newcomer: Newcomer) -> Refusal | None:
-    who = access.acting_on_accounts(tables, actor)
+    who = permissions.acting_on_accounts(tables, actor)
     if isinstance(who, Refusal):
         return who
     if who.role != ADMIN:
         return FORBIDDEN
-    is_unseen = any(access.visible_room(tables, who, room) is None for room in newcomer.rooms)
+    is_unseen = any(permissions.visible_room(tables, who, room) is None for room in newcomer.rooms)
     return NO_SUCH_ROOM if is_unseen else None
 
 

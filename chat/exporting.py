@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from time import monotonic, sleep
 
-from chat.history import Page, PageAsk, render_post
+from chat.state.room import Page, PageAsk, render_post
 from chat.server.limits import KIB
 from chat.errors import unavailable
 from chat.rendered import read_posts
 from chat.replica import Replica
-from chat.state.access import STRANGER, Acting
+from chat.state.permissions import STRANGER, Acting
 from chat.state.machine import ChatState
 
 PIECE_POSTS = 200  # some 40 KB

@@ -22,9 +22,9 @@ from chat.server.networks import is_this_machine, network
 from chat.errors import Problem, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
-from chat.state.access import BAD_TOKEN
+from chat.state.permissions import BAD_TOKEN
 from chat.state.accounts import HOUR, Token
-from chat.state.credential_changes import BAD_LOGIN
+from chat.state.apply.credentials import BAD_LOGIN
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
 from chat.state.settings import OPEN

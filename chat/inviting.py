@@ -10,7 +10,7 @@ from chat import auth, validation
 from chat.commands import Actor
 from chat.commands.accounts import CreateInvite
 from chat.enrolling import role, room_names
-from chat.history import timestamp
+from chat.state.room import timestamp
 from chat.errors import invalid
 from chat.state.accounts import MEMBER, Invite
 

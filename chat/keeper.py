@@ -21,10 +21,10 @@ from chat.commands.posts import Mark
 from chat.marks import Mark as Noted
 from chat.marks import Marks
 from chat.replica import Replica
-from chat.state.credential_changes import due_credentials
-from chat.state.expiry import due_expiry, due_forgetting, due_forgetting_rooms
+from chat.state.apply.credentials import due_credentials
+from chat.state.apply.expiry import due_expiry, due_forgetting, due_forgetting_rooms
 from chat.state.machine import ChatState
-from chat.state.marking import is_news
+from chat.state.apply.read_markers import is_news
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from chat.uses import Uses

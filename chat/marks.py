@@ -12,8 +12,8 @@ from threading import Lock
 from chat import validation
 from chat.commands import Actor
 from chat.refusals import problem_of_refusal
-from chat.state import access
-from chat.state.access import LOGIN_NEEDED, OPEN_MODE
+from chat.state import permissions
+from chat.state.permissions import LOGIN_NEEDED, OPEN_MODE
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
@@ -81,10 +81,10 @@ def check_mark(state: ChatState, actor: Actor, room: object, id: object) -> Mark
         raise problem_of_refusal(_NAMELESS if actor.by else LOGIN_NEEDED)
     name, number = validation.name("RoomName", room), validation.post_id("Id", id)
     if not state.ask(lambda tables: _sees(tables, actor, name)):
-        raise problem_of_refusal(access.NO_SUCH_ROOM)
+        raise problem_of_refusal(permissions.NO_SUCH_ROOM)
     return actor.by, name, number
 
 
 def _sees(tables: Tables, actor: Actor, name: str) -> bool:
-    who, room = access.acting(tables, actor), tables.rooms.existing(name)
-    return room is not None and not isinstance(who, Refusal) and access.sees(tables, who, room)
+    who, room = permissions.acting(tables, actor), tables.rooms.existing(name)
+    return room is not None and not isinstance(who, Refusal) and permissions.sees(tables, who, room)

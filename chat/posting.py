@@ -8,12 +8,12 @@ from secrets import token_bytes
 
 from chat import validation
 from chat.commands import OPERATOR, Actor, Post, decode, encode
-from chat.history import render_post, with_reactions
+from chat.state.room import render_post, with_reactions
 from chat.mentions import mentioned
 from chat.errors import Problem, invalid, outcome_unknown, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
-from chat.state.access import NAMELESS, NOT_YOUR_NAME
+from chat.state.permissions import NAMELESS, NOT_YOUR_NAME
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, Repeated
 from raft.errors import OutcomeUnknown, RaftError

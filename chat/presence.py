@@ -29,10 +29,10 @@ from chat.link import Link, text_frame
 from chat.server.networks import gives_way
 from chat.errors import Problem, invalid
 from chat.replica import Replica
-from chat.state.access import reach as reach_of
+from chat.state.permissions import reach as reach_of
 from chat.state.events import EVERYBODY, Reach
 from chat.state.machine import ChatState
-from chat.state.rooms import is_private_name
+from chat.state.room_directory import is_private_name
 from chat.state.tables import Tables
 
 logger = logging.getLogger(__name__)

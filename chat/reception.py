@@ -31,8 +31,8 @@ from chat.errors import Problem, problem_of
 from chat.refusals import problem_of_refusal
 from chat.rendered import RenderedPosts
 from chat.replica import Replica
-from chat.state.access import acting
-from chat.state.credential_changes import BAD_TICKET
+from chat.state.permissions import acting
+from chat.state.apply.credentials import BAD_TICKET
 from chat.state.events import AccountEvent, AuthChanged, Marked, Revoked, UsersChanged
 from chat.state.machine import ChatState
 from chat.state.results import Redeemed, Refusal

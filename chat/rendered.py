@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Final
 
-from chat.history import Page, render_post, spliced
+from chat.state.room import Page, render_post, spliced
 from chat.replica import Replica
 
 BYTES_MAX: Final = 16 << 20

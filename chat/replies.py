@@ -7,7 +7,7 @@ from json.encoder import encode_basestring
 
 from chat.server import failure_log
 from chat.commands import Post
-from chat.history import Page, timestamp
+from chat.state.room import Page, timestamp
 from chat.errors import Problem
 from chat.state.results import Posted
 

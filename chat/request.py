@@ -29,8 +29,8 @@ from chat.proposing import foreseen, propose, unanswered
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.api.dependencies import Services
-from chat.state import access
-from chat.state.access import ANYBODY, Acting
+from chat.state import permissions
+from chat.state.permissions import ANYBODY, Acting
 from chat.state.machine import ChatState
 from chat.state.results import Refusal, Success
 
@@ -213,7 +213,7 @@ class Request:
         """Who asks, as the state knows it now.  Raises Problem (401, 403)."""
         if not self.state.guarded and not self.actor.by:
             return ANYBODY
-        found = self.state.ask(lambda tables: access.acting(tables, self.actor))
+        found = self.state.ask(lambda tables: permissions.acting(tables, self.actor))
         if isinstance(found, Refusal):
             raise problem_of_refusal(found)
         return found
@@ -232,14 +232,14 @@ class Request:
         actor = self.services.gatekeeper.recognise_admin(self.environ)
         if actor is None:
             raise refused()
-        found = self.state.ask(lambda tables: access.administering(tables, actor))
+        found = self.state.ask(lambda tables: permissions.administering(tables, actor))
         if isinstance(found, Refusal):
             raise problem_of_refusal(found)
         return actor
 
     def acting_on_accounts(self) -> Acting:
         """Who asks, where it is about accounts.  Raises Problem: 401, 403, and 409 where there are none."""
-        found = self.state.ask(lambda tables: access.acting_on_accounts(tables, self.actor))
+        found = self.state.ask(lambda tables: permissions.acting_on_accounts(tables, self.actor))
         if isinstance(found, Refusal):
             raise problem_of_refusal(found)
         return found

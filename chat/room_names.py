@@ -15,11 +15,11 @@ from http import HTTPStatus
 from chat.commands import Actor
 from chat.lookalikes import room_skeleton
 from chat.errors import Problem
-from chat.state import access
-from chat.state.details import PRIVATE, RoomDetails
+from chat.state import permissions
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
-from chat.state.rooms import is_private_name
+from chat.state.room_directory import is_private_name
 from chat.state.tables import Tables
 
 _NONE = RoomDetails()
@@ -48,7 +48,7 @@ def _alike(tables: Tables, actor: Actor, name: str, looks: tuple[str, str]) -> l
     rooms = tables.rooms
     if rooms.existing(name) is not None:
         return []
-    who = access.acting(tables, actor)
+    who = permissions.acting(tables, actor)
     own = () if isinstance(who, Refusal) else rooms.of_user.get(who.name, ())
     privates = [each for each in own if (rooms.by_name[each].details or _NONE).visibility == PRIVATE]
     return [*rooms.looks.get(hash(looks), ()), *(each for each in privates if _looks(shown(each)) == looks)]

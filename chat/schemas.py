@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from chat import validation
 from chat.changing import AGE_S_MAX, MAX_MESSAGES_MAX
 from chat.state.accounts import ROLES
-from chat.state.details import ALIASES_MAX, DIRECT, PINS_MAX, PRIVATE, PUBLIC
+from chat.state.room_details import ALIASES_MAX, DIRECT, PINS_MAX, PRIVATE, PUBLIC
 
 Schema = Mapping[str, object]
 

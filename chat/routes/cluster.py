@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from chat import validation
 from chat.commands import Actor
-from chat.history import timestamp
+from chat.state.room import timestamp
 from chat.errors import Problem, problem_of
 from chat.request import Request, Response, json_line
 from chat.routing import Answer, Body, Route, Who

@@ -11,10 +11,10 @@ from chat.refusals import problem_of_refusal
 from chat.request import Request, Response, json_line
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import LABEL, NAME, READING, ROLE, WAITING, array, integer, record, ref
-from chat.state import access
-from chat.state.access import Acting
+from chat.state import permissions
+from chat.state.permissions import Acting
 from chat.state.accounts import Invite
-from chat.state.credential_changes import NO_SUCH_INVITE
+from chat.state.apply.credentials import NO_SUCH_INVITE
 from chat.state.tables import Tables
 
 _UNCACHED = ("Cache-Control", "no-store")
@@ -25,7 +25,7 @@ def list_invites(request: Request) -> Read:
 
     def render() -> Response:
         who, seen = request.acting_on_accounts(), request.replica.last_applied
-        invites = request.state.ask(lambda tables: access.visible_invites(tables, who))
+        invites = request.state.ask(lambda tables: permissions.visible_invites(tables, who))
         body = json_line([told(invite) for invite in invites])
         return Response(HTTPStatus.OK, body, headers=[_UNCACHED], log_index=seen)
 
@@ -59,7 +59,7 @@ def revoke(request: Request, id: str) -> Response:
 
 
 def _find(tables: Tables, who: Acting, id: str) -> Invite | None:
-    return invite_of(access.visible_invites(tables, who), id)
+    return invite_of(permissions.visible_invites(tables, who), id)
 
 
 _NEW = Body(

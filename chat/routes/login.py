@@ -6,7 +6,7 @@ from http import HTTPStatus
 from chat import auth, validation
 from chat.commands import NOBODY, SETUP, Actor
 from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
-from chat.history import timestamp
+from chat.state.room import timestamp
 from chat.logins import SESSION_S, check_login, check_set_up
 from chat.lookalikes import skeleton
 from chat.errors import Problem, unavailable
@@ -15,8 +15,8 @@ from chat.refusals import problem_of_refusal
 from chat.request import Headers, Request, Response, json_line
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import MOMENT, NAME, PASSWORD, READING, TEXT, WAITING, record, text, word
-from chat.state import access
-from chat.state.account_changes import SET_UP_DONE
+from chat.state import permissions
+from chat.state.apply.users import SET_UP_DONE
 from chat.state.accounts import ADMIN, ROLES, SESSION
 from chat.state.results import Refusal, TokenMade, UserMade
 from chat.state.settings import LOGIN, OPEN
@@ -31,7 +31,7 @@ def log_in(request: Request) -> Response:
     asked = check_login(validation.json_object(request.body()))
     request.catch_up()
     if request.state.ask(_is_open):
-        raise problem_of_refusal(access.OPEN_MODE)
+        raise problem_of_refusal(permissions.OPEN_MODE)
     with request.ungated():
         password_at = request.services.gatekeeper.prove(request.environ, asked.name, asked.password)
     return _with_session(request, HTTPStatus.OK, asked.name, password_at, asked.label)
@@ -40,7 +40,7 @@ def log_in(request: Request) -> Response:
 def log_out(request: Request) -> Response:
     """POST /logout: 204, and the token that said so is good for nothing any more, nor is its cookie."""
     if request.actor.by <= NOBODY:
-        raise problem_of_refusal(access.OPEN_MODE if request.state.ask(_is_open) else _NO_SESSION)
+        raise problem_of_refusal(permissions.OPEN_MODE if request.state.ask(_is_open) else _NO_SESSION)
     revoked = request.carry_out(RevokeTokens(request.actor, (request.actor.by,)))
     headers = [request.services.gatekeeper.cookie(request.environ, "", 0)]
     return Response(HTTPStatus.NO_CONTENT, headers=headers, log_index=revoked.index)
@@ -52,7 +52,7 @@ def set_up(request: Request) -> Response:
     gatekeeper = request.services.gatekeeper
     request.catch_up()
     if request.state.ask(_is_open):
-        raise problem_of_refusal(access.OPEN_MODE)
+        raise problem_of_refusal(permissions.OPEN_MODE)
     if request.state.ask(_has_users):
         raise problem_of_refusal(SET_UP_DONE)
     gatekeeper.check_setup(request.environ, asked.secret)
@@ -94,7 +94,7 @@ def me(request: Request) -> Read:
 
 
 def _described(tables: Tables, actor: Actor) -> dict[str, object]:
-    who = access.acting(tables, actor)
+    who = permissions.acting(tables, actor)
     if isinstance(who, Refusal):
         problem = problem_of_refusal(who)
         members = {"Signup": tables.settings.signup, "Setup": not tables.users}

@@ -8,7 +8,7 @@ from itertools import chain
 from chat import validation
 from chat.commands import Post
 from chat.exporting import export, whole_history
-from chat.history import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
+from chat.state.room import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
 from chat.posting import check_post, propose, unanswered, with_key, with_mentions
 from chat.errors import Problem, invalid, not_found, unavailable
 from chat.reads import Read, is_stale
@@ -17,7 +17,7 @@ from chat.request import Deferred, Query, Request, Response, percent_encoded, re
 from chat.room_names import refused_looks
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import CLIENT_ID, MESSAGE, NAME, POST_ID, READING, WAITING, array, integer, record, ref
-from chat.state.post_changes import versions
+from chat.state.apply.posts import versions
 from chat.state.results import Posted, Refusal
 
 NDJSON = "application/x-ndjson"

@@ -5,15 +5,15 @@ from http import HTTPStatus
 
 from chat import validation
 from chat.commands.posts import Pin
-from chat.history import render_post, with_reactions
+from chat.state.room import render_post, with_reactions
 from chat.errors import unavailable
 from chat.reads import Read
 from chat.refusals import problem_of_refusal
 from chat.request import Request, Response
 from chat.routing import Answer, Route, Who
 from chat.schemas import READING, WAITING, array, ref
-from chat.state.details import PINS_MAX
-from chat.state.pinning import pins
+from chat.state.room_details import PINS_MAX
+from chat.state.apply.pins import pins
 from chat.state.results import Refusal
 
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever

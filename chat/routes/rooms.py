@@ -21,10 +21,10 @@ from chat.room_names import refused_looks, shown
 from chat.routes.name_pages import PAGE, name_ask, name_links
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word
-from chat.state.described import room_json
-from chat.state.details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
+from chat.state.room_views import room_json
+from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.results import Refusal, RoomChanged, RoomMade
-from chat.state.room_changes import DIRECT_USERS, members
+from chat.state.apply.rooms import DIRECT_USERS, members
 
 
 def list_rooms(request: Request) -> Read:

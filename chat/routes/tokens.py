@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from chat import auth, validation
 from chat.commands.accounts import CreateTicket, CreateToken, RevokeTokens
-from chat.history import timestamp
+from chat.state.room import timestamp
 from chat.logins import EXPIRES_S, TICKET_S, check_token
 from chat.errors import not_found
 from chat.reads import Read
@@ -25,8 +25,8 @@ from chat.schemas import (
     text,
     word,
 )
-from chat.state import access
-from chat.state.account_changes import FORBIDDEN, NO_SUCH_USER
+from chat.state import permissions
+from chat.state.apply.users import FORBIDDEN, NO_SUCH_USER
 from chat.state.accounts import ADMIN, API, HOUR, SESSION, TOKENS_MAX, Token
 from chat.state.results import Refusal, TokenMade, TokensRevoked
 from chat.state.tables import Tables
@@ -51,7 +51,7 @@ def list_tokens(request: Request) -> Read:
 
 
 def _tokens(tables: Tables, request: Request, name: str | None) -> list[Token] | Refusal:
-    who = access.acting_on_accounts(tables, request.actor)
+    who = permissions.acting_on_accounts(tables, request.actor)
     if isinstance(who, Refusal):
         return who
     if who.role != ADMIN and name not in (None, who.name):

@@ -5,8 +5,8 @@ from http import HTTPStatus
 from chat import validation
 from chat.commands import NOBODY
 from chat.enrolling import ROOMS_MAX, Newcomer, check_change, check_newcomer, refused_display_name, refused_newcomer
-from chat.history import timestamp
-from chat.paging import NameAsk, NamePage
+from chat.state.room import timestamp
+from chat.state.name_pages import NameAsk, NamePage
 from chat.errors import Problem, invalid
 from chat.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
@@ -14,9 +14,9 @@ from chat.request import Request, Response, json_line, percent_encoded
 from chat.routes.name_pages import PAGE, name_ask, name_links
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import BOOLEAN, NAME, PASSWORD, READING, ROLE, SECRET, WAITING, array, record, ref
-from chat.state import access
-from chat.state.access import Acting
-from chat.state.account_changes import BAD_INVITE, FORBIDDEN, NO_SUCH_USER
+from chat.state import permissions
+from chat.state.permissions import Acting
+from chat.state.apply.users import BAD_INVITE, FORBIDDEN, NO_SUCH_USER
 from chat.state.accounts import ADMIN, User
 from chat.state.results import UserChanged, UserMade
 from chat.state.tables import Tables
@@ -38,7 +38,7 @@ def list_users(request: Request) -> Read:
 
 
 def _page(tables: Tables, who: Acting, ask: NameAsk) -> tuple[NamePage, list[User]]:
-    page = ask.page(access.visible_users(tables, who))
+    page = ask.page(permissions.visible_users(tables, who))
     return page, [tables.users[name] for name in page.names]
 
 
@@ -48,7 +48,7 @@ def show(request: Request, name: str) -> Read:
 
     def render() -> Response:
         who, seen = request.acting(), request.replica.last_applied
-        user = request.state.ask(lambda tables: access.visible_user(tables, who, name))
+        user = request.state.ask(lambda tables: permissions.visible_user(tables, who, name))
         if user is None:
             raise problem_of_refusal(NO_SUCH_USER)
         return Response(HTTPStatus.OK, json_line(_told(user)), headers=[("Cache-Control", "no-store")], log_index=seen)

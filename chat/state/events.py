@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from chat.state.overlay import Reactions
+from chat.state.post_revisions import Reactions
 
 
 class Reach(NamedTuple):

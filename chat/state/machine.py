@@ -16,26 +16,24 @@ from itertools import chain
 from threading import Lock
 from typing import TypeVar
 
-from chat import document
+from chat.state.snapshot import document
 from chat.commands import Command, Post, decode, level_of
-from chat.history import Located, Page, PageAsk, Room
-from chat.paging import NameAsk
-from chat.state import (
-    access,
-    account_changes,
-    credential_changes,
-    expiry,
-    marking,
-    pinning,
-    post_changes,
-    posting,
-    room_changes,
-    settings_changes,
-)
-from chat.state.access import STRANGER, Acting
-from chat.state.described import room_event, summary_for
+from chat.state.room import Located, Page, PageAsk, Room
+from chat.state.name_pages import NameAsk
+from chat.state import permissions
+from chat.state.apply import users
+from chat.state.apply import credentials
+from chat.state.apply import expiry
+from chat.state.apply import read_markers
+from chat.state.apply import pins
+from chat.state.apply import posts
+from chat.state.apply import posting
+from chat.state.apply import rooms
+from chat.state.apply import settings
+from chat.state.permissions import STRANGER, Acting
+from chat.state.room_views import room_event, summary_for
 from chat.state.events import AccountEvent, Event, RoomDeleted, RoomEvent
-from chat.state.overlay import Reactions
+from chat.state.post_revisions import Reactions
 from chat.state.results import Missed, Refusal, Result, RoomsPage
 from chat.state.tables import Tables, WouldChange
 from raft.core.raft_messages import Entry, Kind
@@ -44,8 +42,8 @@ T = TypeVar("T")
 
 # Of every command but a post: called with the tables, the command, its entry and a Tell.
 APPLIERS: dict[type, Callable[..., Result]] = {
-    **room_changes.APPLIERS, **post_changes.APPLIERS, **pinning.APPLIERS, **marking.APPLIERS,
-    **account_changes.APPLIERS, **credential_changes.APPLIERS, **settings_changes.APPLIERS, **expiry.APPLIERS,
+    **rooms.APPLIERS, **posts.APPLIERS, **pins.APPLIERS, **read_markers.APPLIERS,
+    **users.APPLIERS, **credentials.APPLIERS, **settings.APPLIERS, **expiry.APPLIERS,
 }  # fmt: skip
 # What nobody but a leader proposes: never tried.
 _UNTRIED = expiry.APPLIERS.keys()
@@ -191,7 +189,7 @@ class ChatState:
         with self._lock:
             tables = self._tables
             found = tables.rooms.by_name.get(room) or tables.rooms.get(room) or _NO_ROOM
-            if tables.guarded and not access.sees(tables, acting, found):
+            if tables.guarded and not permissions.sees(tables, acting, found):
                 found = _NO_ROOM
             return found.page(ask, self._last_index)
 
@@ -199,7 +197,7 @@ class ChatState:
         """A page of the rooms that this one sees."""
         with self._lock:
             tables = self._tables
-            page = ask.page(*access.seen_names(tables, acting))
+            page = ask.page(*permissions.seen_names(tables, acting))
             rooms = [summary_for(tables, tables.rooms.by_name[name], acting) for name in page.names]
             return RoomsPage(self._last_index, rooms, page)
 
@@ -266,8 +264,8 @@ class ChatState:
         touched = tables.rooms.touched_after(log_index, names)
         if not tables.guarded:
             return touched
-        seen = [room for room in touched if access.sees(tables, acting, room)]
-        return [room for room in seen if room.exists or access.lost_by(tables, acting, room)]
+        seen = [room for room in touched if permissions.sees(tables, acting, room)]
+        return [room for room in seen if room.exists or permissions.lost_by(tables, acting, room)]
 
     def digest(self) -> str:
         """SHA-256 over all that is replicated: equal on members that applied the same log."""

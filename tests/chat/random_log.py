@@ -10,14 +10,14 @@ from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention
 from chat.commands.cluster import Begin, Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditPost, Pin, React, Said, Tombstone
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
-from chat.history import PageAsk
-from chat.paging import NameAsk
-from chat.remembered import BUCKETS_MIN
-from chat.state.access import STRANGER, Acting
+from chat.state.room import PageAsk
+from chat.state.name_pages import NameAsk
+from chat.state.client_ids import BUCKETS_MIN
+from chat.state.permissions import STRANGER, Acting
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.machine import ChatState
-from chat.state.pinning import pins
-from chat.state.post_changes import find
+from chat.state.apply.pins import pins
+from chat.state.apply.posts import find
 from chat.state.results import Refusal, Result
 from raft.core.raft_messages import Entry, ProposalId
 from raft.core.entries import command_entry

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from chat.commands import NOBODY, OPERATOR, SETUP, Actor, Post
-from chat.history import PageAsk, Room
-from chat.paging import NameAsk
-from chat.state import access
+from chat.state.room import PageAsk, Room
+from chat.state.name_pages import NameAsk
+from chat.state import permissions
 from chat.state.accounts import ADMIN, GUEST, MEMBER, SESSION, Token, User
-from chat.state.details import DIRECT, PRIVATE, RoomDetails
+from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
 from chat.state.events import Reach
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal
@@ -71,11 +71,11 @@ def test_what_each_may(room: str, seen_by: str, managed_by: str, posted_to_by: s
     seen, managed = [], []
     tables = people().ask(lambda tables: tables)
     for name in TOKENS:
-        who = access.acting(tables, actor(name))
-        assert isinstance(who, access.Acting)
-        found = access.visible_room(tables, who, room)
+        who = permissions.acting(tables, actor(name))
+        assert isinstance(who, permissions.Acting)
+        found = permissions.visible_room(tables, who, room)
         seen += [name] if found else []
-        managed += [name] if (known := tables.rooms.get(room)) and access.manages(tables, who, known) else []
+        managed += [name] if (known := tables.rooms.get(room)) and permissions.manages(tables, who, known) else []
     assert (seen, managed) == (seen_by.split(), managed_by.split())
     posting = [
         name
@@ -100,33 +100,33 @@ def test_who_decides_who_is_a_member(
     tables = people().ask(lambda tables: tables)
     known = tables.rooms.by_name[room]
 
-    def allowed(rule: Callable[[Tables, access.Acting, Room, str], bool], other: str = "") -> list[str]:
-        who = {name: access.Acting(name, ROLES[name]) for name in TOKENS}
+    def allowed(rule: Callable[[Tables, permissions.Acting, Room, str], bool], other: str = "") -> list[str]:
+        who = {name: permissions.Acting(name, ROLES[name]) for name in TOKENS}
         return [name for name in TOKENS if rule(tables, who[name], known, other or name)]
 
-    assert allowed(access.may_add) == adds_himself.split()
-    assert allowed(access.may_add, "zoe") == adds_others.split()
-    assert allowed(access.may_remove) == leaves.split()
-    assert allowed(access.may_remove, "zoe") == removes_others.split()
+    assert allowed(permissions.may_add) == adds_himself.split()
+    assert allowed(permissions.may_add, "zoe") == adds_others.split()
+    assert allowed(permissions.may_remove) == leaves.split()
+    assert allowed(permissions.may_remove, "zoe") == removes_others.split()
 
 
 @pytest.mark.parametrize("auth", [OPEN, LOGIN])
 def test_who_holds_a_nodes_token_file_is_the_operator_in_either_mode(auth: str) -> None:
     tables = people(auth).ask(lambda tables: tables)
-    who = access.acting(tables, Actor(OPERATOR))
-    assert who == access.acting_on_accounts(tables, Actor(OPERATOR)) == access.Acting("", ADMIN, operator=True)
-    seen = [name for name, room in tables.rooms.by_name.items() if access.sees(tables, who, room)]
+    who = permissions.acting(tables, Actor(OPERATOR))
+    assert who == permissions.acting_on_accounts(tables, Actor(OPERATOR)) == permissions.Acting("", ADMIN, operator=True)
+    seen = [name for name, room in tables.rooms.by_name.items() if permissions.sees(tables, who, room)]
     private = [PRIVATE_ROOM] if auth == LOGIN else []
     assert seen == ["plain", "public", "guest's", "archived", *private]
     assert not any(
-        access.may_remove(tables, who, room, "") for room in tables.rooms.by_name.values() if room.name[0] == "d"
+        permissions.may_remove(tables, who, room, "") for room in tables.rooms.by_name.values() if room.name[0] == "d"
     )
 
 
 def test_in_the_open_mode_accounts_are_the_operators_alone() -> None:
     tables = people(OPEN).ask(lambda tables: tables)
     for who in (Actor(NOBODY, "ann"), Actor(NOBODY), actor("ann"), Actor(SETUP)):
-        refused = access.acting_on_accounts(tables, who)
+        refused = permissions.acting_on_accounts(tables, who)
         assert isinstance(refused, Refusal)
         assert refused.code == "open_mode"
 
@@ -159,7 +159,7 @@ def test_an_unseen_room_is_answered_as_one_that_is_not_there() -> None:
 def test_in_the_open_mode_names_are_taken_on_trust_and_what_was_private_stays_closed() -> None:
     state = people(OPEN)
     tables = state.ask(lambda tables: tables)
-    assert access.acting(tables, Actor(NOBODY, "zoe")) == access.Acting("zoe", ADMIN)
+    assert permissions.acting(tables, Actor(NOBODY, "zoe")) == permissions.Acting("zoe", ADMIN)
     posts = [Post(room, "zoe", "hi", room) for room in ("plain", "new", PRIVATE_ROOM, "direct~abcdefgh23")]
     assert [isinstance(result, Posted) for result in apply(state, posts, 9)] == [True, True, False, False]
 
@@ -169,7 +169,7 @@ def test_an_archived_room_is_read_only_in_the_open_mode_too() -> None:
     for guarded in (True, False):
         state.ask(lambda tables, guarded=guarded: setattr(tables, "guarded", guarded))  # type: ignore[misc]
         (refused,) = apply(state, [Post("archived", "zoe", "hi", "c")], 9)
-        assert refused == access.ARCHIVED
+        assert refused == permissions.ARCHIVED
 
 
 def test_what_is_not_seen_is_not_read_not_listed_and_not_told() -> None:
@@ -177,8 +177,8 @@ def test_what_is_not_seen_is_not_read_not_listed_and_not_told() -> None:
     tables = state.ask(lambda tables: tables)
     found = {}
     for name in ("ann", "gus", "eve"):
-        who = access.acting(tables, actor(name))
-        assert isinstance(who, access.Acting)
+        who = permissions.acting(tables, actor(name))
+        assert isinstance(who, permissions.Acting)
         told = {each.room for each in state.located(0, 99, 99, None, who)}
         assert told == {missed.room for missed in state.missed(0, 99, None, who)}
         assert told == {room for room in tables.rooms.by_name if state.page(room, PageAsk(), who).positions}
@@ -198,17 +198,17 @@ def test_an_event_says_whom_it_concerns() -> None:
     tables = people().ask(lambda tables: tables)
     plain, private = tables.rooms.by_name["plain"], tables.rooms.by_name[PRIVATE_ROOM]
     members = frozenset({"bob", "gus"})
-    assert access.reach(plain) == Reach(True, frozenset(), admins=True)
-    assert access.reach(private) == Reach(False, members, admins=True)
-    assert access.reach(tables.rooms.by_name["direct~abcdefgh23"]) == Reach(False, members, admins=False)
+    assert permissions.reach(plain) == Reach(True, frozenset(), admins=True)
+    assert permissions.reach(private) == Reach(False, members, admins=True)
+    assert permissions.reach(tables.rooms.by_name["direct~abcdefgh23"]) == Reach(False, members, admins=False)
 
 
 def test_what_happens_in_a_room_is_told_to_those_who_see_it() -> None:
     tables = people().ask(lambda tables: tables)
-    for who in (access.acting(tables, by) for by in (*map(actor, TOKENS), Actor(OPERATOR))):
-        assert isinstance(who, access.Acting)
+    for who in (permissions.acting(tables, by) for by in (*map(actor, TOKENS), Actor(OPERATOR))):
+        assert isinstance(who, permissions.Acting)
         for room in tables.rooms.by_name.values():
-            assert access.is_told(who, access.reach(room)) == access.sees(tables, who, room), (who, room.name)
+            assert permissions.is_told(who, permissions.reach(room)) == permissions.sees(tables, who, room), (who, room.name)
 
 
 def test_of_a_private_room_that_was_deleted_nothing_is_left_and_of_a_public_one_its_count() -> None:
@@ -218,5 +218,5 @@ def test_of_a_private_room_that_was_deleted_nothing_is_left_and_of_a_public_one_
     left = tables.rooms.by_name["plain"]
     assert (left.exists, left.newest_id) == (False, 1)
     assert {PRIVATE_ROOM, "direct~abcdefgh23"}.isdisjoint(tables.rooms.by_name)
-    seen = [name for name, role in ROLES.items() if access.sees(tables, access.Acting(name, role), left)]
+    seen = [name for name, role in ROLES.items() if permissions.sees(tables, permissions.Acting(name, role), left)]
     assert seen == ["ann", "bob", "eve"]

@@ -8,9 +8,9 @@ from chat.commands import NOBODY, OPERATOR, SETUP, Actor, Post
 from chat.commands.accounts import ChangeUser, CreateInvite, CreateTicket, RedeemTicket
 from chat.commands.cluster import SetAuth, SetSettings
 from chat.commands.rooms import ChangeMembers, CreateRoom
-from chat.state import account_changes
+from chat.state.apply import users
 from chat.state.accounts import ADMIN, GUEST, MEMBER, User
-from chat.state.details import DIRECT, PRIVATE, RoomDetails
+from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
 from chat.state.events import Revoked, UsersChanged
 from chat.state.results import Done, Posted, Redeemed, RoomChanged, RoomMade, SettingsChanged, UserChanged, UserMade
 from chat.state.settings import INVITE, LOGIN, OPEN
@@ -78,7 +78,7 @@ def test_a_name_and_what_looks_like_it_is_given_once() -> None:
 
 
 def test_there_is_a_bound_on_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account_changes, "USERS_MAX", 5)
+    monkeypatch.setattr(users, "USERS_MAX", 5)
     people = People()
     people.made(new_user(THE_OPERATOR, "fred"), UserMade)
     assert people.refusal(new_user(THE_OPERATOR, "zoe")) == "too_many_users"

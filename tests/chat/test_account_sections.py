@@ -8,7 +8,7 @@ import pytest
 from chat.commands import OPERATOR, Actor, Post
 from chat.commands.accounts import ChangeUser, CreateInvite, CreateTicket, RevokeTokens
 from chat.state.accounts import GUEST
-from chat.state.details import PRIVATE, RoomDetails
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.tables import Tables
 from raft.errors import InvalidMessage

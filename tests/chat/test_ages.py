@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.state.ages import CLAIMS_MAX, Ages
+from chat.state.log_times import CLAIMS_MAX, Ages
 
 SECOND = 1_000_000
 START = 1_795_428_000_000_000

@@ -12,7 +12,7 @@ import pytest
 from chat.attendance import Attendance
 from chat.audience import Audience, plain_frame
 from chat.commands import Actor
-from chat.state.access import Acting, is_told
+from chat.state.permissions import Acting, is_told
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.events import EVERYBODY, Event, PostEvent, Reach, RoomDeleted, RoomEvent
 from tests.chat.peer import Peer

@@ -15,7 +15,7 @@ from chat.commands.accounts import (
     Used,
 )
 from chat.commands.cluster import ExpireCredentials, SetAuth
-from chat.state import credential_changes
+from chat.state.apply import credentials
 from chat.state.accounts import (
     ADMIN,
     API,
@@ -29,7 +29,7 @@ from chat.state.accounts import (
     TOKENS_MAX,
     Token,
 )
-from chat.state.details import DIRECT, PRIVATE, RoomDetails
+from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
 from chat.state.events import Revoked
 from chat.state.results import Done, Posted, Redeemed, TokenMade, TokensRevoked
 from chat.state.settings import INVITE, OPEN
@@ -206,7 +206,7 @@ def test_an_invite_ends_by_its_maker_or_an_admin() -> None:
 
 
 def test_there_is_a_bound_on_invites_and_they_are_of_some_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credential_changes, "INVITES_MAX", 1)
+    monkeypatch.setattr(credentials, "INVITES_MAX", 1)
     people = People()
     invite = CreateInvite(people.by["ann"], digest(50), GUEST, (), 5, 0, "")
     people.made(invite, Done)
@@ -219,7 +219,7 @@ def test_there_is_a_bound_on_invites_and_they_are_of_some_use(monkeypatch: pytes
 
 
 def test_members_use_up_no_more_invites_than_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credential_changes, "MEMBERS_INVITES_MAX", INVITES_OF_ONE_MAX + 1)
+    monkeypatch.setattr(credentials, "MEMBERS_INVITES_MAX", INVITES_OF_ONE_MAX + 1)
     people = People()
 
     def invite(name: str, number: int) -> CreateInvite:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import Command, DeleteRoom, Post, SetRetention
-from chat.document import LINE_BYTES_MAX
-from chat.history import SHORT, SHORT_MAX, PageAsk
-from chat.remembered import BUCKETS_MIN
+from chat.state.snapshot.document import LINE_BYTES_MAX
+from chat.state.room import SHORT, SHORT_MAX, PageAsk
+from chat.state.client_ids import BUCKETS_MIN
 from chat.state.events import Event
 from chat.state.machine import ChatState
 from chat.state.results import Missed, Repeated

@@ -4,11 +4,11 @@ from chat.commands import Actor, DeleteRoom, Post, encode
 from chat.commands.cluster import Begin, Expire, SetSettings
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.commands.rooms import ChangeRoom, CreateRoom
-from chat.history import PageAsk
-from chat.paging import NameAsk
-from chat.state.details import RoomDetails
+from chat.state.room import PageAsk
+from chat.state.name_pages import NameAsk
+from chat.state.room_details import RoomDetails
 from chat.state.events import Event, RoomDeleted
-from chat.state.expiry import due_expiry
+from chat.state.apply.expiry import due_expiry
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, RoomChanged, RoomSummary, SettingsChanged
 from chat.state.settings import Settings

@@ -7,14 +7,15 @@ import pytest
 from chat.commands import LEVEL, OPERATOR, Actor, DeleteRoom, encode
 from chat.commands.cluster import ForgetRooms
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
-from chat.history import Room
+from chat.state.room import Room
 from chat.keeper import Keeper
-from chat.state import expiry, forgotten
-from chat.state.details import PRIVATE, PUBLIC, RoomDetails
-from chat.state.forgotten import Forgotten
+from chat.state.apply import expiry
+from chat.state import forgotten_rooms
+from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails
+from chat.state.forgotten_rooms import Forgotten
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, RoomMade
-from chat.state.rooms import RoomTable
+from chat.state.room_directory import RoomTable
 from tests.chat.fake_replica import FakeReplica
 from tests.chat.login_client import LoginClient
 from tests.chat.test_expiry import Log
@@ -167,7 +168,7 @@ def test_the_leader_forgets_once_every_member_knows_how() -> None:
 def test_past_the_bound_the_names_with_the_lowest_ids_go_and_new_rooms_count_from_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(forgotten, "NAMES_MAX", 5)
+    monkeypatch.setattr(forgotten_rooms, "NAMES_MAX", 5)
     left = Forgotten()
     for number in range(10):
         left.add(f"n{number}", number, number + 10)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import Post, encode
-from chat.history import PageAsk, Room, render_post, timestamp
+from chat.state.room import PageAsk, Room, render_post, timestamp
 from raft.core.raft_messages import Command
 from tests.chat.test_commands import POSTS
 

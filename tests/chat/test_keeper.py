@@ -6,12 +6,12 @@ from chat.commands import OPERATOR, Actor, Post, decode, encode
 from chat.commands.accounts import CreateInvite, Used
 from chat.commands.cluster import Begin, Expire, ExpireCredentials, Forget, SetAuth, SetSettings
 from chat.commands.rooms import ChangeRoom
-from chat.history import PageAsk
+from chat.state.room import PageAsk
 from chat.keeper import FORGET_EVERY_S, USES_EVERY_S, Keeper
-from chat.paging import NameAsk
-from chat.remembered import BUCKETS_MIN
-from chat.state import credential_changes
-from chat.state.expiry import CLIENT_IDS_KEPT_S, EXPIRE_ROOMS
+from chat.state.name_pages import NameAsk
+from chat.state.client_ids import BUCKETS_MIN
+from chat.state.apply import credentials
+from chat.state.apply.expiry import CLIENT_IDS_KEPT_S, EXPIRE_ROOMS
 from chat.state.machine import ChatState
 from chat.state.results import Done, Posted, Repeated
 from chat.uses import Uses
@@ -114,8 +114,8 @@ def test_many_client_ids_are_forgotten_in_small_steps(monkeypatch: pytest.Monkey
     for number in range(2_000):
         kept.post(f"c{number}")
     kept.passes(CLIENT_IDS_KEPT_S)
-    monkeypatch.setattr("chat.state.expiry.LOOK_BUCKETS", 16)
-    monkeypatch.setattr("chat.state.expiry.FORGET_BUCKETS", 8)
+    monkeypatch.setattr("chat.state.apply.expiry.LOOK_BUCKETS", 16)
+    monkeypatch.setattr("chat.state.apply.expiry.FORGET_BUCKETS", 8)
     found = kept.proposed()
     assert [step.first for step in found if isinstance(step, Forget)] == list(range(0, BUCKETS_MIN, 8))
     assert kept.state.ask(lambda tables: len(tables.remembered)) == 0
@@ -157,7 +157,7 @@ def test_posts_that_are_too_old_go_from_many_rooms_in_small_steps(monkeypatch: p
         kept.replica.commit(encode(ChangeRoom(Actor(), room, max_age_seconds=3_600)))
     assert kept.proposed() == []
     kept.passes(3_600)
-    monkeypatch.setattr("chat.state.expiry.LOOK_ROOMS", 100)
+    monkeypatch.setattr("chat.state.apply.expiry.LOOK_ROOMS", 100)
     steps = [kept.keeper.due() for _ in range(8)]
     told = [step.rooms for step in steps if isinstance(step, Expire)]
     assert max(map(len, told)) <= EXPIRE_ROOMS
@@ -195,8 +195,8 @@ def test_rooms_that_nobody_uses_go_one_in_a_step() -> None:
 
 
 def test_credentials_go_when_they_are_over_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(credential_changes, "LOOK_CREDENTIALS", 3)
-    monkeypatch.setattr(credential_changes, "EXPIRE_CREDENTIALS", 2)
+    monkeypatch.setattr(credentials, "LOOK_CREDENTIALS", 3)
+    monkeypatch.setattr(credentials, "EXPIRE_CREDENTIALS", 2)
     kept = begun()
     kept.replica.commit(encode(SetAuth(Actor(OPERATOR), "login", "invite")))
     ends = [0, kept.replica.now + 60_000_000] * 4

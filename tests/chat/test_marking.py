@@ -6,11 +6,11 @@ from chat.commands import NOBODY, OPERATOR, Actor, DeleteRoom, Post, SetRetentio
 from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import WHOLE_ROOM, DeletePost, Mark, Tombstone
-from chat.state import marking
-from chat.state.details import PRIVATE, RoomDetails
+from chat.state.apply import read_markers
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.events import Marked
-from chat.state.marking import come_in, counts
-from chat.state.readers import MENTIONS_MAX, Counts, Reader
+from chat.state.apply.read_markers import come_in, counts
+from chat.state.read_positions import MENTIONS_MAX, Counts, Reader
 from chat.state.results import Done, Posted
 from chat.state.settings import INVITE, OPEN
 from chat.state.tables import Tables
@@ -137,7 +137,7 @@ def test_the_whole_room_is_its_members(chat: Readers) -> None:
 
 
 def test_in_a_large_room_only_owner_and_admins_mention_all(chat: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(marking, "WHOLE_ROOM_MAX", 2)
+    monkeypatch.setattr(read_markers, "WHOLE_ROOM_MAX", 2)
     chat.post()
     members = frozenset({"ann", "bob", "eve"})
     chat.describe(RoomDetails(members=members, owner="eve"))
@@ -158,7 +158,7 @@ def test_of_many_mentions_the_newest_stay(chat: Readers) -> None:
 
 
 def test_a_room_has_so_many_readers_and_no_more(chat: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(marking, "READERS_MAX", 1)
+    monkeypatch.setattr(read_markers, "READERS_MAX", 1)
     chat.post()
     chat.told.clear()
     chat.mark("bob", 1)

@@ -5,7 +5,7 @@ import pytest
 from chat.commands import Actor, Post
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.commands.rooms import ChangeMembers, CreateRoom
-from chat.state.details import DIRECT, PRIVATE, PUBLIC
+from chat.state.room_details import DIRECT, PRIVATE, PUBLIC
 from chat.state.events import PostChanged, Reacted
 from chat.state.results import Posted, RoomMade
 from tests.chat.people import People

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.paging import NameAsk, NamePage
+from chat.state.name_pages import NameAsk, NamePage
 
 LETTERS = list("bdfhjln")
 

@@ -9,11 +9,11 @@ import pytest
 from chat.audience import cursor_frame
 from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
-from chat.history import PageAsk, with_reactions
+from chat.state.room import PageAsk, with_reactions
 from chat.state.events import Event, PostChanged, PostEvent, Reacted
 from chat.state.machine import ChatState
-from chat.state.overlay import Change, Changes
-from chat.state.post_changes import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
+from chat.state.post_revisions import Change, Changes
+from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
 from chat.state.results import Done, Refusal, Repeated, Result
 from chat.validation import MESSAGE_POINTS_MAX
 from tests.chat.random_log import START, STEP, apply, entry

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from chat.commands import DeleteRoom, Post, decode, encode
-from chat.history import PageAsk
+from chat.state.room import PageAsk
 from chat.posting import check_post, propose
 from chat.errors import Problem
-from chat.remembered import Remembered
+from chat.state.client_ids import Remembered
 from chat.state.machine import ChatState
 from chat.state.results import Posted
 from raft.errors import CorruptLog

@@ -7,9 +7,9 @@ from chat.commands import DeleteRoom, Post, SetRetention
 from chat.commands.cluster import Begin, Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditPost, Pin, React
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
-from chat.history import PageAsk, Room, What
-from chat.paging import NameAsk
-from chat.remembered import hash_of
+from chat.state.room import PageAsk, Room, What
+from chat.state.name_pages import NameAsk
+from chat.state.client_ids import hash_of
 from chat.state.events import PostEvent, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.results import Missed, Posted, Refusal, Repeated, RoomChanged, RoomSummary

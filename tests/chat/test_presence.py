@@ -11,9 +11,9 @@ from chat.commands.cluster import SetAuth
 from chat.link import HubLimits, Link
 from chat.presence import NAMES_BYTES_MAX, TYPING_MAX, TYPING_OF_ONE_MAX, Presence, read_picture
 from chat.errors import Problem
-from chat.state.access import Acting
+from chat.state.permissions import Acting
 from chat.state.accounts import ADMIN, GUEST, MEMBER
-from chat.state.details import PRIVATE, RoomDetails
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.settings import INVITE, LOGIN
 from raft.rpc.codec import NOTICE_BYTES_MAX

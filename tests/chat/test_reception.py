@@ -14,11 +14,11 @@ from chat.commands.accounts import ChangeUser, CreateTicket, RedeemTicket, Revok
 from chat.commands.cluster import ExpireCredentials, SetAuth
 from chat.conversation import STRANGER_BYTES_MAX
 from chat.gatekeeper import STRANGERS
-from chat.history import PageAsk
+from chat.state.room import PageAsk
 from chat.replica import STALE_S_MAX
-from chat.state.access import Acting
+from chat.state.permissions import Acting
 from chat.state.accounts import ADMIN, GUEST
-from chat.state.details import DIRECT
+from chat.state.room_details import DIRECT
 from chat.state.results import Posted, Redeemed
 from chat.state.settings import INVITE, LOGIN, OPEN
 from tests.chat.people import ROLES, new_user

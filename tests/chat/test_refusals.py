@@ -3,12 +3,15 @@
 import pytest
 
 from chat.refusals import STATUS_OF, problem_of_refusal
-from chat.state import access, account_changes, credential_changes, settings_changes
+from chat.state import permissions
+from chat.state.apply import users
+from chat.state.apply import credentials
+from chat.state.apply import settings
 from chat.state.results import Refusal
 
 REFUSALS = [
     value
-    for module in (access, account_changes, credential_changes, settings_changes)
+    for module in (permissions, users, credentials, settings)
     for value in vars(module).values()
     if isinstance(value, Refusal)
 ]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.remembered import BUCKETS_MIN, HASH_BYTES, RECORD_BYTES, RECORDS_MAX, Remembered, hash_of, indexes_of
+from chat.state.client_ids import BUCKETS_MIN, HASH_BYTES, RECORD_BYTES, RECORDS_MAX, Remembered, hash_of, indexes_of
 
 PAIRS = st.lists(st.tuples(st.sampled_from(["ann", "bob"]), st.integers(0, 400).map(str)), max_size=300)
 
@@ -46,7 +46,7 @@ def test_a_table_is_what_a_dict_by_hash_is(
 
 
 def test_buckets_are_split_as_the_table_grows_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chat.remembered.RECORDS_MEAN", 2)
+    monkeypatch.setattr("chat.state.client_ids.RECORDS_MEAN", 2)
     count = 2 * BUCKETS_MIN * 5
     remembered = filled(count)
     buckets = remembered.buckets()
@@ -61,7 +61,7 @@ def test_buckets_are_split_as_the_table_grows_and_nothing_is_lost(monkeypatch: p
 
 
 def test_a_restored_table_goes_on_as_the_one_it_is_made_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chat.remembered.RECORDS_MEAN", 1)
+    monkeypatch.setattr("chat.state.client_ids.RECORDS_MEAN", 1)
     for count in (0, 100, BUCKETS_MIN - 1, BUCKETS_MIN, BUCKETS_MIN + 3, 2 * BUCKETS_MIN - 1, 2 * BUCKETS_MIN):
         first, second = filled(count), Remembered()
         second.restore(first.buckets())

@@ -7,7 +7,7 @@ import pytest
 
 from chat.commands import NOBODY, Actor, encode
 from chat.commands.posts import React
-from chat.history import Page, PageAsk, render_post
+from chat.state.room import Page, PageAsk, render_post
 from chat.rendered import RenderedPosts
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient

@@ -9,12 +9,13 @@ from chat.commands.accounts import ChangeUser
 from chat.commands.cluster import SetSettings
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
-from chat.history import What
-from chat.sections import ROW_BYTES_MAX
-from chat.sections.details import MEMBERS_A_ROW
-from chat.state import access, room_changes
-from chat.state.access import Acting, is_told
-from chat.state.details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
+from chat.state.room import What
+from chat.state.snapshot.sections import ROW_BYTES_MAX
+from chat.state.snapshot.details import MEMBERS_A_ROW
+from chat.state import permissions
+from chat.state.apply import rooms
+from chat.state.permissions import Acting, is_told
+from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.events import Event, Reach, RoomDeleted, RoomEvent
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, Result, RoomChanged, RoomMade, RoomSummary
@@ -228,7 +229,7 @@ def test_a_public_room_that_becomes_private_is_to_others_as_one_that_was_deleted
     assert not chat.exists("lobby") and not chat.exists("general")
     for name in ("lobby", "general"):
         for user in ("eve", "bob"):
-            assert chat.post(user, name) == access.ROOM_GONE, "a post makes no room of that name"
+            assert chat.post(user, name) == permissions.ROOM_GONE, "a post makes no room of that name"
         assert chat.refusal(React(chat.by["eve"], name, 1, "x", True)) == "room_gone"
         assert chat.refusal(chat.members("eve", True, "eve", room=name)) == "room_gone"
     restored = ChatState()
@@ -318,7 +319,7 @@ def test_private_rooms_count_among_those_there_may_be_and_direct_ones_do_not(cha
 def test_a_user_makes_so_many_direct_rooms_and_members_delete_those_without_a_message(
     chat: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room_changes, "DIRECTS_MAX", 1)
+    monkeypatch.setattr(rooms, "DIRECTS_MAX", 1)
     more = CreateRoom(chat.by["bob"], "other~abcdefgh22", DIRECT, "", ("ann",))
     chat.made(CreateRoom(chat.by["bob"], OURS, DIRECT, "", ("eve",)), RoomMade)
     assert chat.refusal(more) == "too_many_rooms"

@@ -1,8 +1,8 @@
 """Rooms by name: those with posts, those with details alone, those that are gone, and the names that they had."""
 
-from chat.history import Room
-from chat.state.details import PRIVATE, RoomDetails
-from chat.state.rooms import RoomTable
+from chat.state.room import Room
+from chat.state.room_details import PRIVATE, RoomDetails
+from chat.state.room_directory import RoomTable
 
 
 def room(name: str, details: RoomDetails | None = None, posts: int = 0) -> Room:

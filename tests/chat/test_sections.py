@@ -8,8 +8,8 @@ import pytest
 from chat.commands import NOBODY, Actor, Command, Post
 from chat.commands.cluster import Begin
 from chat.commands.posts import React
-from chat.sections import lines
-from chat.state.details import PRIVATE, RoomDetails
+from chat.state.snapshot.sections import lines
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.results import Done
 from chat.state.settings import LOGIN, Settings

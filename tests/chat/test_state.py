@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import Post, encode
-from chat.history import PageAsk
-from chat.paging import NameAsk
+from chat.state.room import PageAsk
+from chat.state.name_pages import NameAsk
 from chat.state.events import Event, PostEvent
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, Repeated, Result

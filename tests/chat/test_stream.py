@@ -19,7 +19,7 @@ from chat.commands.cluster import SetAuth
 from chat.commands.rooms import ChangeRoom
 from chat.link import HubLimits
 from chat.server.server import Server
-from chat.state.details import PRIVATE
+from chat.state.room_details import PRIVATE
 from chat.state.events import PostEvent
 from chat.state.results import RoomChanged
 from chat.state.settings import INVITE, LOGIN

@@ -12,13 +12,13 @@ from chat.commands.accounts import ChangeUser
 from chat.commands.cluster import Expire, SetAuth, SetSettings
 from chat.commands.posts import DeletePost, React, Tombstone
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
-from chat.history import Room
-from chat.state import access
-from chat.state.access import Acting
+from chat.state.room import Room
+from chat.state import permissions
+from chat.state.permissions import Acting
 from chat.state.accounts import MEMBER, ROLES
 from chat.state.events import Event
 from chat.state.machine import ChatState
-from chat.state.post_changes import Found, find
+from chat.state.apply.posts import Found, find
 from chat.state.settings import LOGIN, OPEN
 from chat.state.tables import Tables
 from tests.chat.people import People
@@ -71,7 +71,7 @@ def who_is_there(tables: Tables) -> list[Acting]:
     """Everybody who could have a websocket."""
     if tables.settings.auth == OPEN:
         return [ANYONE]
-    found = [access.acting(tables, Actor(number)) for number in tables.tokens]
+    found = [permissions.acting(tables, Actor(number)) for number in tables.tokens]
     return [who for who in found if isinstance(who, Acting)]
 
 
@@ -87,7 +87,7 @@ class Seen(NamedTuple):
             rooms = {name: room for name, room in tables.rooms.by_name.items() if room.exists}
             people = who_is_there(tables)
             places = {
-                (who.name, id(room)) for who in people for room in rooms.values() if access.sees(tables, who, room)
+                (who.name, id(room)) for who in people for room in rooms.values() if permissions.sees(tables, who, room)
             }
             return Seen(rooms, places)
 
@@ -125,7 +125,7 @@ def check(state: ChatState, event: Event, before: Seen, after: Seen) -> None:
     def look(tables: Tables) -> None:
         for who in who_is_there(tables):
             is_open = tables.settings.auth == OPEN
-            is_told = event.reach.public if is_open else access.is_told(who, event.reach)
+            is_told = event.reach.public if is_open else permissions.is_told(who, event.reach)
             did, does = (who.name, room) in before.places, (who.name, room) in after.places
             assert not is_told or did or does, (who, event)
             assert is_told or not did or (is_left and not does), (who, event)

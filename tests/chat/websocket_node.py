@@ -23,7 +23,7 @@ from chat.reception import Reception
 from chat.revising import Wish, command_for
 from chat.server.server import Server
 from chat.state.accounts import SESSION
-from chat.state.details import PRIVATE, RoomDetails
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.results import RoomChanged, TokenMade
 from chat.state.tables import Tables

@@ -14,16 +14,16 @@ from chat.commands.cluster import Begin, Expire, ForgetRooms, SetSettings
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.exporting import export
-from chat.history import PAGE_POSTS_MAX, PageAsk
+from chat.state.room import PAGE_POSTS_MAX, PageAsk
 from chat.rendered import RenderedPosts
 from chat.state.accounts import GUEST, MEMBER
-from chat.state.details import MEMBERS_MAX, PRIVATE, PUBLIC
+from chat.state.room_details import MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.events import PostEvent, Reacted
-from chat.state.expiry import FORGET_ROOMS
-from chat.state.forgotten import NAMES_MAX, Forgotten, hash_of
+from chat.state.apply.expiry import FORGET_ROOMS
+from chat.state.forgotten_rooms import NAMES_MAX, Forgotten, hash_of
 from chat.state.machine import ChatState
-from chat.state.overlay import Change, Reactions
-from chat.state.post_changes import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
+from chat.state.post_revisions import Change, Reactions
+from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
 from chat.state.tables import Tables
 from tests.chat.chat_client import ChatClient
 from tests.chat.fake_replica import FakeReplica

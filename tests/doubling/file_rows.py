@@ -19,9 +19,9 @@ from chat.commands.accounts import CreateInvite, CreateTicket, CreateUser
 from chat.commands.cluster import ForgetRooms
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
-from chat.document import decode
+from chat.state.snapshot.document import decode
 from chat.state.accounts import INVITES_MAX, MEMBER
-from chat.state.details import PRIVATE, PUBLIC
+from chat.state.room_details import PRIVATE, PUBLIC
 from raft.storage import identity
 from raft.core import planes
 from raft.engine.damage import NAME as DAMAGE_NAME

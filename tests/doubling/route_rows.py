@@ -16,7 +16,7 @@ from chat.lookalikes import skeleton
 from chat.request import BODY_BYTES_MAX, json_line
 from chat.routing import Route
 from chat.state.accounts import MEMBER
-from chat.state.details import MEMBERS_MAX
+from chat.state.room_details import MEMBERS_MAX
 from chat.validation import URL_POINTS_MAX
 from tests.chat.chat_client import SETUP_SECRET
 from tests.chat.login_client import LoginClient, bearer, password

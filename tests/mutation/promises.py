@@ -3,7 +3,9 @@
 They were written by reading the program alone, without a look at the tests.
 """
 
-from chat import audience, buckets, exporting, frames, history, hub, origins, proxies, stream
+from chat import audience, buckets, exporting, frames, hub, origins, proxies, stream
+
+from chat.state import room
 
 from chat.server import http
 
@@ -11,7 +13,10 @@ from chat.server import networks
 from chat.gatekeeper import Gatekeeper
 from chat.routes import tokens
 from chat.server.server import Server
-from chat.state import access, account_changes, expiry, room_changes
+from chat.state import permissions
+from chat.state.apply import users
+from chat.state.apply import expiry
+from chat.state.apply import rooms
 from chat.subscription import Subscription
 from raft.storage import identity
 from raft.storage import indexes
@@ -229,7 +234,7 @@ CHAT = (
         "invite-outlives-its-makers-rights",
         "The invite of a user who was deactivated still lets people in.",
         "the public promise: an invite stops working when its maker loses the right to invite",
-        access.granted,
+        permissions.granted,
         "maker is None or not maker.active or",
         "maker is None or",
         test="chat/test_account_changes.py::test_an_invite_gives_no_more_rights_than_its_maker_has_by_now[change0]",
@@ -238,7 +243,7 @@ CHAT = (
         "own-old-password-not-asked-for",
         "A user changes their password without knowing the old one.",
         "the public promise: whoever finds a session open does not get the account",
-        account_changes._refused_change,
+        users._refused_change,
         "proved = command.password_at == user.password_index",
         "proved = command.password_at in (user.password_index, None)",
         test="chat/test_account_changes.py::"
@@ -247,8 +252,8 @@ CHAT = (
     mutant(
         "owner-who-left-owns-on",
         "An owner who leaves a room stays its owner.",
-        "a rule of chat/state/room_changes.py: an owner is a member",
-        room_changes.change_members,
+        "a rule of chat/state/apply/rooms.py: an owner is a member",
+        rooms.change_members,
         'owner = details.owner if details.owner in members else ""',
         "owner = details.owner",
         test="chat/test_room_changes.py::test_a_room_that_its_owner_leaves_has_none",
@@ -330,8 +335,8 @@ CHAT = (
     mutant(
         "changes-outlive-their-room",
         "What became of a room's posts is still there when the room was deleted.",
-        "a rule of chat/history.py: a room that is made again has none of the old posts",
-        history.Room.delete,
+        "a rule of chat/state/room.py: a room that is made again has none of the old posts",
+        room.Room.delete,
         "self.details = self.changes = None",
         "self.details = None",
         test="chat/test_expiry.py::"

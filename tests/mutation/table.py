@@ -4,10 +4,16 @@
 lives: then `python -m tests.mutants` tells of other seeds.
 """
 
-from chat import document
-from chat.history import Room
-from chat.sections import accounts, ages, changes, details
-from chat.state import access, credential_changes, expiry, posting
+from chat.state.snapshot import document
+from chat.state.room import Room
+from chat.state.snapshot import accounts
+from chat.state.snapshot import ages
+from chat.state.snapshot import changes
+from chat.state.snapshot import details
+from chat.state import permissions
+from chat.state.apply import credentials
+from chat.state.apply import expiry
+from chat.state.apply import posting
 from raft.compaction import compactor
 from raft.storage import disk
 from raft.storage import identity
@@ -653,7 +659,7 @@ ACCOUNTS = (
         "changes-without-asking-who",
         "Who edits, deletes and reacts by a token that has ended is taken at his word.",
         "the public promise: what begins after a revocation was acknowledged is refused",
-        access.acting,
+        permissions.acting,
         "return BAD_TOKEN",
         "return Acting(actor.user, ADMIN)",
         seed=1,
@@ -662,7 +668,7 @@ ACCOUNTS = (
         "revocation-without-consequence",
         "A revocation names the tokens that it ends, and ends none.",
         "the public promise: what begins after a revocation was acknowledged is refused",
-        credential_changes.revoke_tokens,
+        credentials.revoke_tokens,
         "revoke(tables, numbers, entry, tell)",
         "tuple(numbers)",
         seed=1,
@@ -671,7 +677,7 @@ ACCOUNTS = (
         "ticket-used-twice",
         "A ticket stays when it is redeemed.",
         "the state's own rule: a ticket is good once",
-        credential_changes.redeem_ticket,
+        credentials.redeem_ticket,
         "_drop_ticket(tables, command.digest)",
         "pass",
         seed=10,

@@ -16,11 +16,11 @@ from chat.commands import NOBODY, OPERATOR, Actor, Command, DeleteRoom, Post, Se
 from chat.commands.cluster import SetSettings
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom, DropRoom
-from chat.history import Page, PageAsk
+from chat.state.room import Page, PageAsk
 from chat.posting import answer_to_repeat
 from chat.errors import Problem
 from chat.revising import Wish, command_for
-from chat.state import access
+from chat.state import permissions
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.results import Done, Posted, Refusal, Repeated, RoomChanged, TokensRevoked
 from raft.errors import RaftError
@@ -262,7 +262,7 @@ class Client:
             self._answer(attempt, lambda: self._failed(error))
             return
         room, limit = self._room, self._rng.choice([3, 1_000])
-        acting = process.state.ask(lambda tables: access.acting(tables, self._account.actor))
+        acting = process.state.ask(lambda tables: permissions.acting(tables, self._account.actor))
         if isinstance(acting, Refusal):
             refusal = acting
             self._answer(attempt, lambda: self._signed_out(refusal))

@@ -6,7 +6,7 @@ of is in every page that is asked for afterwards.
 
 from collections import Counter
 
-from chat.history import with_reactions
+from chat.state.room import with_reactions
 from chat.state.events import PostChanged, Reacted
 from chat.state.results import Posted
 from tests.simulation.invariants import require

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from chat.commands import Command
 from chat.commands.cluster import Expire, ExpireCredentials, Forget
-from chat.state import expiry
+from chat.state.apply import expiry
 from chat.state.tables import Tables
 from raft.engine.clocks import OFF_S, SLOWER_BY
 from raft.core.raft_messages import Entry, Kind

@@ -22,7 +22,7 @@ from chat.commands.cluster import SetAuth
 from chat.commands.posts import Mark, Pin
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.state.accounts import API, GUEST, MEMBER, SESSION
-from chat.state.details import DIRECT, PRIVATE, PUBLIC
+from chat.state.room_details import DIRECT, PRIVATE, PUBLIC
 from chat.state.settings import INVITE, LOGIN, OPEN
 
 _OPERATOR = Actor(OPERATOR)

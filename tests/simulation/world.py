@@ -9,8 +9,8 @@ from time import process_time
 from unittest import mock
 
 from chat.commands import LEVEL
-from chat.history import PageAsk
-from chat.state.access import Acting
+from chat.state.room import PageAsk
+from chat.state.permissions import Acting
 from chat.state.accounts import ADMIN
 from raft.errors import DiskFailed, DiskFull, StartRefused
 from raft.storage.identity import Founder, Identity
@@ -62,7 +62,7 @@ def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
         timeout_s = scenario.proposal_timeout_s
         patches.enter_context(mock.patch("raft.engine.proposals.UNPROPOSED_TIMEOUT_S", timeout_s))
         patches.enter_context(mock.patch("raft.engine.proposals.HANDED_OVER_TIMEOUT_S", timeout_s * 1.2))
-        patches.enter_context(mock.patch("chat.state.expiry.CLIENT_IDS_KEPT_S", scenario.client_ids_kept_s))
+        patches.enter_context(mock.patch("chat.state.apply.expiry.CLIENT_IDS_KEPT_S", scenario.client_ids_kept_s))
         patches.enter_context(mock.patch("raft.engine.clocks.OFF_S", OFF_SIMULATED_S))
         patches.enter_context(mock.patch("raft.engine.clocks.HOLD_S", HOLD_SIMULATED_S))
         patches.enter_context(mock.patch("raft.engine.clocks.ANSWER_TIMEOUT_S", ANSWER_SIMULATED_S))

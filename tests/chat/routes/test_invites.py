@@ -5,7 +5,7 @@ import pytest
 from chat.auth import INVITE, digest
 from chat.commands import OPERATOR, Actor
 from chat.commands.cluster import SetAuth
-from chat.state.details import RoomDetails
+from chat.state.room_details import RoomDetails
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from tests.chat.chat_client import refused

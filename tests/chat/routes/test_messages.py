@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 from werkzeug.test import TestResponse
 
-from chat.paging import NameAsk
+from chat.state.name_pages import NameAsk
 from chat.request import BODY_BYTES_MAX
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused

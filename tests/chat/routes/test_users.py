@@ -10,7 +10,7 @@ from chat.commands import OPERATOR, Actor
 from chat.commands.accounts import CreateInvite
 from chat.commands.cluster import SetAuth
 from chat.state.accounts import GUEST
-from chat.state.details import RoomDetails
+from chat.state.room_details import RoomDetails
 from chat.state.settings import LOGIN, OPEN
 from chat.state.tables import Tables
 from tests.chat.chat_client import OPERATORS_SECRET, ChatClient, links, refused

@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 
-from chat.history import Room, timestamp
-from chat.state import access, marking
-from chat.state.access import Acting
-from chat.state.details import DIRECT, RoomDetails
+from chat.state.room import Room, timestamp
+from chat.state import permissions
+from chat.state.apply import read_markers
+from chat.state.permissions import Acting
+from chat.state.room_details import DIRECT, RoomDetails
 from chat.state.events import Reach, RoomDeleted, RoomEvent
 from chat.state.results import RoomSummary
 from chat.state.settings import OPEN
@@ -32,7 +33,7 @@ def summary_for(tables: Tables, room: Room, acting: Acting) -> RoomSummary:
     told = summary(room)
     if tables.settings.auth == OPEN or not acting.name:
         return told
-    return replace(told, joined=acting.name in told.details.members, counts=marking.counts(tables, acting.name, room))
+    return replace(told, joined=acting.name in told.details.members, counts=read_markers.counts(tables, acting.name, room))
 
 
 def room_json(room: RoomSummary) -> dict[str, object]:
@@ -66,7 +67,7 @@ def room_event(room: Room, index: int, before: Reach | None = None, was_called: 
     """What is told of a room that was made or changed, to those who see it now."""
     details = room.details or RoomDetails()
     names = dict.fromkeys((room.name, *details.aliases, was_called or room.name))
-    reach = access.reach(room)
+    reach = permissions.reach(room)
     told = json.dumps(room_json(summary(room)), ensure_ascii=False, separators=(",", ":")).encode()
     lost = _lost(index, was_called, before, reach) if before is not None else None
     return RoomEvent(index, room.name, tuple(names), told, reach, lost)

@@ -20,8 +20,8 @@ from chat.commands.accounts import (
     Used,
 )
 from chat.commands.cluster import ExpireCredentials
-from chat.state import access
-from chat.state.access import Acting
+from chat.state import permissions
+from chat.state.permissions import Acting
 from chat.state.accounts import (
     ADMIN,
     API,
@@ -71,7 +71,7 @@ _TOO_MANY_OF_ONE = Refusal("too_many_invites", f"Label: you have {INVITES_OF_ONE
 def log_in(tables: Tables, command: LogIn, entry: Entry, tell: Tell) -> TokenMade | Refusal:
     """A token for who knew the password, if it is still that one."""
     if tables.settings.auth == OPEN:
-        return access.OPEN_MODE
+        return permissions.OPEN_MODE
     user = tables.users.get(command.actor.user)
     if user is None or not user.active or not user.password_hash or user.password_index != command.password_at:
         return BAD_LOGIN
@@ -80,7 +80,7 @@ def log_in(tables: Tables, command: LogIn, entry: Entry, tell: Tell) -> TokenMad
 
 def create_token(tables: Tables, command: CreateToken, entry: Entry, tell: Tell) -> TokenMade | Refusal:
     """One more token for who has one."""
-    who = access.acting_on_accounts(tables, command.actor)
+    who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
     return _make_token(tables, who.name, command, entry, tell) if who.name else _NOBODY
@@ -119,7 +119,7 @@ def _make_token(
 
 def revoke_tokens(tables: Tables, command: RevokeTokens, entry: Entry, tell: Tell) -> TokensRevoked | Refusal:
     """Those tokens end that are there and the actor's own, or anybody's for an admin; with a name, all of that user."""
-    who = access.acting_on_accounts(tables, command.actor)
+    who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
     if who.role != ADMIN and command.name not in {"", who.name}:
@@ -169,7 +169,7 @@ def used(tables: Tables, command: Used, entry: Entry, tell: Tell) -> Done:
 
 def create_invite(tables: Tables, command: CreateInvite, entry: Entry, tell: Tell) -> Done | Refusal:
     """Whoever is no guest may invite guests into rooms of his own, an admin anybody into any room he sees."""
-    who = access.acting_on_accounts(tables, command.actor)
+    who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
     if command.role not in ROLES:
@@ -181,10 +181,10 @@ def create_invite(tables: Tables, command: CreateInvite, entry: Entry, tell: Tel
     if who.role == GUEST or (who.role != ADMIN and command.role != GUEST):
         return _FORBIDDEN
     for name in command.rooms:
-        room = access.visible_room(tables, who, name)
+        room = permissions.visible_room(tables, who, name)
         if room is None:
             return NO_SUCH_ROOM
-        if not access.may_add(tables, who, room, ""):
+        if not permissions.may_add(tables, who, room, ""):
             return _FORBIDDEN
     if command.digest in tables.invites:  # 256 random bits: the same request once more
         return Done(entry.index)
@@ -220,7 +220,7 @@ def _counts(tables: Tables, maker: str) -> bool:
 
 def revoke_invite(tables: Tables, command: RevokeInvite, entry: Entry, tell: Tell) -> Done | Refusal:
     """It is good for nothing any more; an admin's or its maker's to say."""
-    who = access.acting_on_accounts(tables, command.actor)
+    who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
     invite = tables.invites.get(command.digest)
@@ -233,7 +233,7 @@ def revoke_invite(tables: Tables, command: RevokeInvite, entry: Entry, tell: Tel
 
 def create_ticket(tables: Tables, command: CreateTicket, entry: Entry, tell: Tell) -> Done | Refusal:
     """It opens a websocket that acts as the actor's token; of too many the oldest goes."""
-    who = access.acting_on_accounts(tables, command.actor)
+    who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
     if not who.name:

@@ -6,9 +6,10 @@ One function, and few calls: nearly all that a cluster applies are posts.
 from collections.abc import Callable
 
 from chat.commands import Actor, Post
-from chat.history import Room, render
-from chat.state import access, marking
-from chat.state.details import RoomDetails
+from chat.state.room import Room, render
+from chat.state import permissions
+from chat.state.apply import read_markers
+from chat.state.room_details import RoomDetails
 from chat.state.events import EVERYBODY, PostEvent
 from chat.state.results import Posted, Refusal, Repeated
 from chat.state.settings import OPEN
@@ -18,7 +19,7 @@ from raft.core.raft_messages import Entry
 _TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there is no such room, and as many as there may be")
 _NO_SUCH_POST = Refusal("no_such_post", "ReplyTo: names no post of this room")
 # What is not for who asks again for what they have posted before: that is told as it is.
-_AFTER_REPEATS = (access.ARCHIVED, _NO_SUCH_POST, _TOO_MANY_ROOMS)
+_AFTER_REPEATS = (permissions.ARCHIVED, _NO_SUCH_POST, _TOO_MANY_ROOMS)
 
 
 def post(
@@ -48,9 +49,9 @@ def post(
     tables.live_bytes += room.record_bytes - before
     posted = Posted(room_name, id, entry.index, True, render(entry.body, id, entry.time))
     if command.mentions:
-        marking.mention(tables, room, id, command)
+        read_markers.mention(tables, room, id, command)
     if tell is not None:
-        reach = EVERYBODY if room.details is None else access.reach(room)
+        reach = EVERYBODY if room.details is None else permissions.reach(room)
         tell(PostEvent(entry.index, room_name, id, posted.json, reach))
     return posted
 
@@ -58,11 +59,11 @@ def post(
 def refused(tables: Tables, command: Post, room_name: str, room: Room | None) -> Refusal | None:
     """Why nothing is posted to the room of this name."""
     if tables.guarded or (tables.rooms.turned_private and room_name in tables.rooms.turned_private):
-        refusal = access.refused_post(tables, Actor(command.by, command.user), room, room_name)
+        refusal = permissions.refused_post(tables, Actor(command.by, command.user), room, room_name)
         if refusal is not None:
             return refusal
     if room is not None and room.details is not None and room.details.archived:
-        return access.ARCHIVED
+        return permissions.ARCHIVED
     if command.reply_to > (0 if room is None else room.newest_id):  # of this room; one that is gone was there
         return _NO_SUCH_POST
     return _TOO_MANY_ROOMS if (room is None or not room.exists) and tables.is_full else None
@@ -84,5 +85,5 @@ def _made(tables: Tables, name: str, user: str, time: int) -> Room:
         return tables.rooms.make(name)
     details = RoomDetails(owner=user, members=frozenset({user}), made_at=time, touched_at=time)
     room = tables.rooms.make(name, details)
-    marking.come_in(tables, room, (user,))
+    read_markers.come_in(tables, room, (user,))
     return room

@@ -11,8 +11,20 @@ A section that has no rows is not there.
 import json
 from collections.abc import Callable, Iterator
 
-from chat.sections import accounts, ages, changes, details, forgotten, readers, settings
-from chat.sections.section import Part, Row, Section
+from chat.state.snapshot import accounts
+
+from chat.state.snapshot import ages
+
+from chat.state.snapshot import changes
+
+from chat.state.snapshot import details
+
+from chat.state.snapshot import forgotten
+
+from chat.state.snapshot import readers
+
+from chat.state.snapshot import settings
+from chat.state.snapshot.section import Part, Row, Section
 from chat.state.tables import Tables
 
 # One line a table.  What is taken first may be needed by what comes after.

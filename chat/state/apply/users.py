@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable
 
 from chat.commands import NOBODY, SETUP
 from chat.commands.accounts import ChangeUser, CreateUser
-from chat.state import access, marking
-from chat.state.access import Acting
+from chat.state import permissions
+from chat.state.apply import read_markers
+from chat.state.permissions import Acting
 from chat.state.accounts import ADMIN, MEMBER, ROLES, USERS_MAX, User
-from chat.state.credential_changes import revoke
-from chat.state.details import DIRECT, MEMBERS_MAX, RoomDetails
+from chat.state.apply.credentials import revoke
+from chat.state.room_details import DIRECT, MEMBERS_MAX, RoomDetails
 from chat.state.events import Tell, UsersChanged
 from chat.state.results import Refusal, Result, UserChanged, UserMade
 from chat.state.settings import OPEN
@@ -72,8 +73,8 @@ def _terms(tables: Tables, command: CreateUser) -> tuple[str, tuple[str, ...]] |
         if not command.invite:
             return (MEMBER, ()) if tables.settings.signup == OPEN else SIGNUP_CLOSED
         invite = tables.invites.get(command.invite)
-        return (None if invite is None else access.granted(tables, invite)) or BAD_INVITE
-    who = access.acting_on_accounts(tables, command.actor)
+        return (None if invite is None else permissions.granted(tables, invite)) or BAD_INVITE
+    who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
     return (command.role, command.rooms) if who.role == ADMIN else FORBIDDEN
@@ -101,12 +102,12 @@ def _join(tables: Tables, name: str, rooms: Iterable[str]) -> None:
         details = room.details or RoomDetails()
         if details.visibility != DIRECT and len(details.members) < MEMBERS_MAX:
             tables.rooms.describe(room, details._replace(members=details.members | {name}))
-            marking.come_in(tables, room, (name,))
+            read_markers.come_in(tables, room, (name,))
 
 
 def change_user(tables: Tables, command: ChangeUser, entry: Entry, tell: Tell) -> UserChanged | Refusal:
     """A user is another one; a new password, or the end of an account, ends its tokens."""
-    who = access.acting_on_accounts(tables, command.actor)
+    who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
     user = tables.users.get(command.name)

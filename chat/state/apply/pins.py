@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from chat.commands import Actor
 from chat.commands.posts import Pin
-from chat.state import access
+from chat.state import permissions
 from chat.state.accounts import GUEST
-from chat.state.described import pinned, room_event
-from chat.state.details import PINS_MAX, RoomDetails
+from chat.state.room_views import pinned, room_event
+from chat.state.room_details import PINS_MAX, RoomDetails
 from chat.state.events import Tell
-from chat.state.overlay import Reactions
-from chat.state.post_changes import TAKEN_BACK, look_up
+from chat.state.post_revisions import Reactions
+from chat.state.apply.posts import TAKEN_BACK, look_up
 from chat.state.results import Done, Refusal, Result
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
@@ -41,7 +41,7 @@ def pin(tables: Tables, command: Pin, entry: Entry, tell: Tell) -> Done | Refusa
     if isinstance(place, Refusal):
         return place
     who, room, _, change = place
-    refused = _NOT_FOR_GUESTS if who.role == GUEST else access.refused_part(tables, who, room)
+    refused = _NOT_FOR_GUESTS if who.role == GUEST else permissions.refused_part(tables, who, room)
     if refused is not None:
         return refused
     if change.deleted:
@@ -63,12 +63,12 @@ def pin(tables: Tables, command: Pin, entry: Entry, tell: Tell) -> Done | Refusa
 
 def pins(tables: Tables, actor: Actor, room_name: str) -> list[Pinned] | Refusal:
     """The pinned posts of the room that has or had this name, for who sees that; in the order of pinning."""
-    who = access.acting(tables, actor)
+    who = permissions.acting(tables, actor)
     if isinstance(who, Refusal):
         return who
-    room = access.visible_room(tables, who, room_name)
+    room = permissions.visible_room(tables, who, room_name)
     if room is None:
-        return access.unseen(tables, who, room_name)
+        return permissions.unseen(tables, who, room_name)
     return [Pinned(id, room.version_index(id), room.change_of(id).reactions) for id in pinned(room)]
 
 

@@ -10,9 +10,10 @@ from itertools import islice
 
 from chat.commands import Command
 from chat.commands.cluster import Begin, Expire, Forget, ForgetRooms
-from chat.history import Room
-from chat.state import access, credential_changes
-from chat.state.details import DIRECT
+from chat.state.room import Room
+from chat.state import permissions
+from chat.state.apply import credentials
+from chat.state.room_details import DIRECT
 from chat.state.events import RoomDeleted, Tell
 from chat.state.results import Done, Result
 from chat.state.tables import Tables
@@ -45,7 +46,7 @@ def set_clock(tables: Tables, before: int, time: int) -> None:
     if not tables.begun:
         return
     moved = tables.ages.set_clock(before, time)
-    credential_changes.set_clock(tables, before, time, moved)
+    credentials.set_clock(tables, before, time, moved)
     for room in tables.rooms.by_name.values():
         if room.details is not None and room.details.touched_at:
             room.details = room.details._replace(touched_at=min(room.details.touched_at + moved, time))
@@ -110,7 +111,7 @@ def expire(tables: Tables, command: Expire, entry: Entry, tell: Tell) -> Done:
             tables.rooms.touch(room, command.now)
     gone = None if command.gone is None else tables.rooms.existing(command.gone)
     if gone is not None and _is_needless(tables, gone, command.now, entry.index):
-        tell(RoomDeleted(entry.index, gone.name, access.reach(gone)))
+        tell(RoomDeleted(entry.index, gone.name, permissions.reach(gone)))
         tables.remove_room(gone, entry.index)
     return Done(entry.index)
 

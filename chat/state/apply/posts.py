@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from chat.commands import Actor
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.history import Room, render_post, with_reactions
-from chat.state import access
-from chat.state.access import Acting
+from chat.state.room import Room, render_post, with_reactions
+from chat.state import permissions
+from chat.state.permissions import Acting
 from chat.state.events import PostChanged, Reacted, Tell
-from chat.state.overlay import Change, Reactions
+from chat.state.post_revisions import Change, Reactions
 from chat.state.results import Done, Refusal, Result
 from chat.state.tables import Tables
 from raft.core.raft_messages import Command, Entry
@@ -58,14 +58,14 @@ def find(tables: Tables, actor: Actor, room_name: str, id: int) -> Found | Refus
 
 def look_up(tables: Tables, actor: Actor, room_name: str, id: int) -> Place | Refusal:
     """The same with its room, which is not to leave the state's lock."""
-    who = access.acting(tables, actor)
+    who = permissions.acting(tables, actor)
     if isinstance(who, Refusal):
         return who
     room = tables.rooms.get(room_name)
-    if room is None or not access.sees(tables, who, room):
-        return access.unseen(tables, who, room_name)
+    if room is None or not permissions.sees(tables, who, room):
+        return permissions.unseen(tables, who, room_name)
     if not room.exists and room_name in tables.rooms.turned_private:
-        return access.ROOM_GONE
+        return permissions.ROOM_GONE
     if id > room.newest_id:
         return _NO_SUCH_POST
     at = room.index_of(id)
@@ -82,8 +82,8 @@ def refused_change(
 
 def _refused(tables: Tables, place: Place, author: str, deletes: bool) -> Refusal | None:
     if place.room.details is not None and place.room.details.archived:
-        return access.ARCHIVED
-    may = access.may_revise(tables, place.who, place.room, author, deletes=deletes)
+        return permissions.ARCHIVED
+    may = permissions.may_revise(tables, place.who, place.room, author, deletes=deletes)
     return None if may else _NOT_THE_AUTHOR
 
 
@@ -134,7 +134,7 @@ def react(tables: Tables, command: React, entry: Entry, tell: Tell) -> Reacted |
     if isinstance(place, Refusal):
         return place
     who, room, _, change = place
-    refused = access.refused_part(tables, who, room)
+    refused = permissions.refused_part(tables, who, room)
     if refused is not None:
         return refused
     if change.deleted:
@@ -144,7 +144,7 @@ def react(tables: Tables, command: React, entry: Entry, tell: Tell) -> Reacted |
     if isinstance(reactions, Refusal):
         return reactions
     count = len(dict(reactions).get(command.emoji, ()))
-    reach = access.reach(room)
+    reach = permissions.reach(room)
     reacted = Reacted(entry.index, room.name, command.id, command.emoji, who.name, command.on, count, reach)
     if reactions != change.reactions:
         tables.change()
@@ -178,7 +178,7 @@ def _revise(
     room.record_bytes += more_bytes
     tables.live_bytes += more_bytes
     post = with_reactions(render_post(Command(entry.index, entry.time, entry.body), command.id), change.reactions)
-    changed = PostChanged(entry.index, room.name, command.id, post, access.reach(room))
+    changed = PostChanged(entry.index, room.name, command.id, post, permissions.reach(room))
     tell(changed)
     return changed
 

@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterable
 
 from chat.commands import Actor, DeleteRoom, SetRetention
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
-from chat.history import Room
-from chat.state import access, marking
-from chat.state.access import Acting
+from chat.state.room import Room
+from chat.state import permissions
+from chat.state.apply import read_markers
+from chat.state.permissions import Acting
 from chat.state.accounts import GUEST
-from chat.state.described import room_event, summary_for
-from chat.state.details import ALIASES_MAX, DIRECT, DIRECTS_MAX, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
+from chat.state.room_views import room_event, summary_for
+from chat.state.room_details import ALIASES_MAX, DIRECT, DIRECTS_MAX, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.events import RoomDeleted, Tell
 from chat.state.results import Refusal, Result, RoomChanged, RoomMade
-from chat.state.rooms import is_private_name, is_public
+from chat.state.room_directory import is_private_name, is_public
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
@@ -48,7 +49,7 @@ _NOBODY: frozenset[str] = frozenset()
 
 def create(tables: Tables, command: CreateRoom, entry: Entry, tell: Tell) -> RoomMade | Refusal:
     """A room without posts; a public one that is there stays as it is, and so does a direct one of the same users."""
-    who = access.acting(tables, command.actor)
+    who = permissions.acting(tables, command.actor)
     if isinstance(who, Refusal):
         return who
     own = {who.name} if who.name and tables.settings.auth != OPEN else _NOBODY
@@ -81,7 +82,7 @@ def create(tables: Tables, command: CreateRoom, entry: Entry, tell: Tell) -> Roo
         ),
     )
     room.last_index = entry.index
-    marking.come_in(tables, room, sorted(members))
+    read_markers.come_in(tables, room, sorted(members))
     tables.guard()
     tell(room_event(room, entry.index))
     return RoomMade(entry.index, summary_for(tables, room, who), True)
@@ -98,7 +99,7 @@ def _refused_creation(tables: Tables, who: Acting, command: CreateRoom, members:
     if visibility not in {PUBLIC, PRIVATE, DIRECT}:
         return _VISIBILITY
     if tables.settings.auth == OPEN and (visibility != PUBLIC or members):
-        return access.OPEN_MODE
+        return permissions.OPEN_MODE
     if who.role == GUEST or (visibility == DIRECT and not who.name):
         return _NOT_FOR_GUESTS
     if is_private_name(command.room) != (visibility != PUBLIC):
@@ -125,13 +126,13 @@ def _refused_members(tables: Tables, members: Iterable[str], before: frozenset[s
 
 def _managed(tables: Tables, command: ChangeRoom | DropRoom) -> tuple[Acting, Room] | Refusal:
     """Who acts, and the room, where that is his to change."""
-    who = access.acting(tables, command.actor)
+    who = permissions.acting(tables, command.actor)
     if isinstance(who, Refusal):
         return who
-    room = access.visible_room(tables, who, command.room)
+    room = permissions.visible_room(tables, who, command.room)
     if room is None:
-        return access.unseen(tables, who, command.room)
-    may = access.may_drop if isinstance(command, DropRoom) else access.manages
+        return permissions.unseen(tables, who, command.room)
+    may = permissions.may_drop if isinstance(command, DropRoom) else permissions.manages
     if not may(tables, who, room):
         return _FORBIDDEN
     return who, room
@@ -145,7 +146,7 @@ def change(tables: Tables, command: ChangeRoom, entry: Entry, tell: Tell) -> Roo
     who, room = found
     before = room.details or RoomDetails()
     if before.archived and command.archived is None:
-        return access.ARCHIVED
+        return permissions.ARCHIVED
     details = _changed(tables, who, command, before)
     if isinstance(details, Refusal):
         return details
@@ -170,7 +171,7 @@ def _changed(tables: Tables, who: Acting, command: ChangeRoom, details: RoomDeta
         details = details._replace(max_age_s=max(command.max_age_seconds, 0))
     if command.visibility is None and command.members is None and command.owner is None:
         return details
-    return access.OPEN_MODE if tables.settings.auth == OPEN else _with_people(tables, who, command, details)
+    return permissions.OPEN_MODE if tables.settings.auth == OPEN else _with_people(tables, who, command, details)
 
 
 def _with_people(tables: Tables, who: Acting, command: ChangeRoom, details: RoomDetails) -> RoomDetails | Refusal:
@@ -225,7 +226,7 @@ def _describe(
     tables: Tables, room: Room, details: RoomDetails, entry: Entry, tell: Tell, name: str | None = None
 ) -> None:
     """Put the details and the name in their place, and tell those whom the room before or after concerns."""
-    before, was_called, reached = room.details or RoomDetails(), room.name, access.reach(room)
+    before, was_called, reached = room.details or RoomDetails(), room.name, permissions.reach(room)
     if name is not None and name != was_called:
         had = [each for each in (*details.aliases, was_called) if each != name]
         if details.visibility == PRIVATE:
@@ -236,35 +237,35 @@ def _describe(
     touched_at = max(before.touched_at, entry.time)
     tables.rooms.describe(room, details._replace(touched_at=touched_at, changed_index=entry.index), name)
     room.last_index = entry.index
-    marking.come_in(tables, room, sorted(details.members - before.members))
+    read_markers.come_in(tables, room, sorted(details.members - before.members))
     tables.guard()
     tell(room_event(room, entry.index, reached, was_called))
 
 
 def members(tables: Tables, actor: Actor, room_name: str) -> list[str] | Refusal:
     """The members of the room that has or had this name, for who sees that; by code point."""
-    who = access.acting(tables, actor)
+    who = permissions.acting(tables, actor)
     if isinstance(who, Refusal):
         return who
     if tables.settings.auth == OPEN:
-        return access.OPEN_MODE
-    room = access.visible_room(tables, who, room_name)
+        return permissions.OPEN_MODE
+    room = permissions.visible_room(tables, who, room_name)
     if room is None:
-        return access.unseen(tables, who, room_name)
+        return permissions.unseen(tables, who, room_name)
     return sorted(room.details.members) if room.details is not None else []
 
 
 def change_members(tables: Tables, command: ChangeMembers, entry: Entry, tell: Tell) -> RoomChanged | Refusal:
     """Users come into a room or leave it; where they are in it, or not, already, that is as good."""
-    who = access.acting(tables, command.actor)
+    who = permissions.acting(tables, command.actor)
     if isinstance(who, Refusal):
         return who
     if tables.settings.auth == OPEN:
-        return access.OPEN_MODE
-    room = access.visible_room(tables, who, command.room)
+        return permissions.OPEN_MODE
+    room = permissions.visible_room(tables, who, command.room)
     if room is None:
-        return access.unseen(tables, who, command.room)
-    may = access.may_add if command.on else access.may_remove
+        return permissions.unseen(tables, who, command.room)
+    may = permissions.may_add if command.on else permissions.may_remove
     if not all(may(tables, who, room, name) for name in command.users):
         return _NOT_YOURS_TO_SAY
     details = room.details or RoomDetails()
@@ -292,7 +293,7 @@ def drop(tables: Tables, command: DropRoom, entry: Entry, tell: Tell) -> RoomDel
         return found
     tables.change()
     _, room = found
-    deleted = RoomDeleted(entry.index, room.name, access.reach(room))
+    deleted = RoomDeleted(entry.index, room.name, permissions.reach(room))
     tables.remove_room(room, entry.index)
     tell(deleted)
     return deleted
@@ -308,12 +309,12 @@ def delete(tables: Tables, command: DeleteRoom, entry: Entry, tell: Tell) -> Roo
 
 def retain(tables: Tables, command: SetRetention, entry: Entry, tell: Tell) -> RoomChanged | Refusal:
     """A room keeps so many posts from now on."""
-    who = access.acting(tables, Actor())
+    who = permissions.acting(tables, Actor())
     if isinstance(who, Refusal):
         return who
-    room = access.visible_room(tables, who, command.room)
+    room = permissions.visible_room(tables, who, command.room)
     if room is None:
-        return access.unseen(tables, who, command.room)
+        return permissions.unseen(tables, who, command.room)
     max_messages = command.max_messages or 0
     if max_messages != room.max_messages:
         tables.change()

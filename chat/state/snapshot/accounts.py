@@ -4,7 +4,7 @@ A token's user and a ticket's token are there before it; of tokens the first row
 """
 
 from chat.commands.codec import row_reader
-from chat.sections.section import Row, Section
+from chat.state.snapshot.section import Row, Section
 from chat.state.accounts import (
     API,
     INVITES_MAX,

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 from chat.commands import Actor, Post
 from chat.commands.posts import WHOLE_ROOM, Mark
-from chat.history import Room
-from chat.state import access
-from chat.state.access import Acting
+from chat.state.room import Room
+from chat.state import permissions
+from chat.state.permissions import Acting
 from chat.state.events import Marked, Tell
-from chat.state.readers import MENTIONS_MAX, READERS_MAX, Counts, Reader
+from chat.state.read_positions import MENTIONS_MAX, READERS_MAX, Counts, Reader
 from chat.state.results import Done, Refusal, Result
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
@@ -51,10 +51,10 @@ def is_news(tables: Tables, by: int, name: str, id: int) -> bool:
 
 def _marked(tables: Tables, by: int, name: str, id: int) -> tuple[str, Room] | None:
     """Who has read which room so far, by this token; None where that cannot be, or is known."""
-    who = access.acting(tables, Actor(by))
+    who = permissions.acting(tables, Actor(by))
     if isinstance(who, Refusal) or not who.name:
         return None
-    room = access.visible_room(tables, who, name)
+    room = permissions.visible_room(tables, who, name)
     if room is None or not 0 < id <= room.newest_id:
         return None
     reader = _readers(tables, room).get(who.name)
@@ -67,7 +67,7 @@ def mention(tables: Tables, room: Room, id: int, post: Post) -> None:
     """The newest post of a room names these, for whoever of them the room is there."""
     for name in dict.fromkeys(_named(tables, room, post)):
         user = tables.users.get(name)
-        if user is None or name == post.user or not access.sees(tables, Acting(name, user.role), room):
+        if user is None or name == post.user or not permissions.sees(tables, Acting(name, user.role), room):
             continue
         reader = _readers(tables, room).get(name) or Reader(id - 1)
         _put(tables, room, name, reader._replace(mentions=(*reader.mentions, id)[-MENTIONS_MAX:]))
@@ -85,7 +85,7 @@ def _may_name_all(tables: Tables, room: Room, post: Post, members: int) -> bool:
     author = tables.users.get(post.user)
     if members <= WHOLE_ROOM_MAX or author is None:
         return members <= WHOLE_ROOM_MAX
-    return access.manages(tables, Acting(post.user, author.role), room)
+    return permissions.manages(tables, Acting(post.user, author.role), room)
 
 
 def come_in(tables: Tables, room: Room, users: Iterable[str]) -> None:

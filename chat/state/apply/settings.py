@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from chat.commands import OPERATOR
 from chat.commands.cluster import SetAuth, SetSettings
-from chat.state import access
+from chat.state import permissions
 from chat.state.events import AuthChanged, Tell
 from chat.state.results import Refusal, Result, SettingsChanged
 from chat.state.settings import INVITE, LOGIN, OPEN, Settings
@@ -38,10 +38,10 @@ def set_auth(tables: Tables, command: SetAuth, entry: Entry, tell: Tell) -> Sett
 
 def set_settings(tables: Tables, command: SetSettings, entry: Entry, tell: Tell) -> SettingsChanged | Refusal:
     """What is named is so from now on; what has to go because of it goes by `expire`."""
-    who = access.administering(tables, command.actor)
+    who = permissions.administering(tables, command.actor)
     if command.signup is not None and not isinstance(who, Refusal):
         # How one signs up is about accounts: where there are none, nobody is to say how it will be once there are.
-        who = access.acting_on_accounts(tables, command.actor)
+        who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
     if command.signup is not None and command.signup not in {OPEN, INVITE}:
