@@ -27,12 +27,12 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from chat import proxies
+from chat.auth import proxies
 
 from chat.server import base_path
 from chat.announcing import Announcer
 from chat.app import create_app, never_waits
-from chat.auth import OPERATOR, SETUP, new_secret
+from chat.auth.secrets import OPERATOR, SETUP, new_secret
 from chat.cli import operator_file
 from chat.cli.log_lines import LineFormatter
 from chat.cli.operator_file import OperatorFile
@@ -41,7 +41,7 @@ from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
 from chat.cursors import history
-from chat.gatekeeper import Gatekeeper
+from chat.auth.authenticator import Gatekeeper
 from chat.hub import Hub, hub_limits
 from chat.keeper import Keeper
 from chat.server.limits import Limits, Slots
@@ -52,7 +52,7 @@ from chat.server.server import Server
 from chat.state.machine import ChatState
 from chat.state.settings import LOGIN
 from chat.stream import Streams
-from chat.uses import Uses
+from chat.auth.token_activity import Uses
 from chat.websocket import make_websocket_app
 from raft.rpc.peer_auth import check_level
 from raft.cluster.starting_member import BlankMember

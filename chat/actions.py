@@ -13,7 +13,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from chat import auth, replies, validation
+from chat import replies, validation
+
+from chat.auth import secrets
 from chat.commands import Actor
 from chat.commands.accounts import CreateTicket
 from chat.commands.posts import DeletePost, EditPost, React
@@ -102,7 +104,7 @@ class Actions:
 
     def _checked(self, action: str, sent: Mapping[str, object]) -> _What:
         if action == "ticket":
-            return _Ticket(auth.new_secret(auth.TICKET), self._reception.gatekeeper.expiry(TICKET_S))
+            return _Ticket(secrets.new_secret(secrets.TICKET), self._reception.gatekeeper.expiry(TICKET_S))
         room = validation.name("RoomName", sent.get("roomname"))
         if action == "history":
             return _Look(room, _page_ask(sent))
@@ -124,7 +126,7 @@ class Actions:
         if isinstance(asked.what, React):
             self._propose(asked.what)
         elif isinstance(asked.what, _Ticket):
-            self._propose(CreateTicket(self._actor, auth.digest(asked.what.secret), asked.what.expires_at))
+            self._propose(CreateTicket(self._actor, secrets.digest(asked.what.secret), asked.what.expires_at))
         elif isinstance(asked.what, _Look) and self._link.backlog > self._reception.hub.limits.drained_bytes:
             self._reception.hub.call_later(_DRAIN_S, self._begin)
         else:

@@ -11,10 +11,10 @@ from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, cast
 
-from chat.gatekeeper import Gatekeeper, refused
+from chat.auth.authenticator import Gatekeeper, refused
 from chat.marks import Marks
 from chat.openapi import describe
-from chat.origins import check_change
+from chat.auth.origins import check_change
 from chat.errors import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
 from chat.rendered import RenderedPosts

@@ -7,7 +7,7 @@ deletion that has come about meanwhile is then answered as one of a room that do
 from collections.abc import Mapping
 
 from chat import validation
-from chat.auth import room_letters
+from chat.auth.secrets import room_letters
 from chat.commands import Actor, DeleteRoom, SetRetention, level_of
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.errors import invalid

@@ -7,7 +7,9 @@ core for a third of a second, and nobody is to have that for the asking.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from chat import auth, validation
+from chat import validation
+
+from chat.auth import secrets
 from chat.commands import NOBODY, Actor
 from chat.commands.accounts import ChangeUser, CreateUser
 from chat.lookalikes import skeleton
@@ -38,7 +40,7 @@ class Newcomer(NamedTuple):
 
     def command(self, actor: Actor, password_hash: str) -> CreateUser:
         """What is to be proposed."""
-        invite = auth.digest(self.invite) if self.invite else b""
+        invite = secrets.digest(self.invite) if self.invite else b""
         looks = skeleton(self.name)
         return CreateUser(actor, self.name, self.display_name, looks, password_hash, self.role, invite, self.rooms)
 
@@ -118,7 +120,7 @@ def refused_display_name(tables: Tables, user: str, display_name: str) -> Refusa
 def _refused_stranger(tables: Tables, newcomer: Newcomer, now: int) -> Refusal | None:
     if not newcomer.invite:
         return None if tables.settings.signup == OPEN else SIGNUP_CLOSED
-    invite = tables.invites.get(auth.digest(newcomer.invite))
+    invite = tables.invites.get(secrets.digest(newcomer.invite))
     is_good = invite is not None and now < invite.expires_at and permissions.granted(tables, invite) is not None
     return None if is_good else BAD_INVITE
 

@@ -6,7 +6,9 @@ secret; that two of a thousand have the same is a chance of one in 10^13.
 
 from collections.abc import Iterable, Mapping
 
-from chat import auth, validation
+from chat import validation
+
+from chat.auth import secrets
 from chat.commands import Actor
 from chat.commands.accounts import CreateInvite
 from chat.enrolling import role, room_names
@@ -34,7 +36,7 @@ def check_invite(actor: Actor, fields: Mapping[str, object], secret: str, now: i
     expires_in = members.get("expiresin", EXPIRES_S_DEFAULT)
     return CreateInvite(
         actor,
-        auth.digest(secret),
+        secrets.digest(secret),
         role(members.get("role", MEMBER)),
         room_names(members.get("rooms", [])),
         validation.number("Uses", members.get("uses", 1), 1, USES_MAX),

@@ -27,7 +27,7 @@ from chat.state.machine import ChatState
 from chat.state.apply.read_markers import is_news
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
-from chat.uses import Uses
+from chat.auth.token_activity import Uses
 from raft.errors import RaftError
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,9 @@ What is proposed is made from these and from secrets that only their owner ever 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from chat import auth, validation
+from chat import validation
+
+from chat.auth import secrets
 from chat.errors import invalid
 
 SESSION_S = 30 * 86_400
@@ -51,7 +53,7 @@ def check_set_up(fields: Mapping[str, object]) -> SetUp:
     """The first user as a client sent him.  Raises Problem naming the field."""
     members = _members(fields, "token", "name", "password", "displayname")
     secret = members.get("token")
-    if not isinstance(secret, str) or not secret.startswith(auth.SETUP):
+    if not isinstance(secret, str) or not secret.startswith(secrets.SETUP):
         raise invalid("Token", "must be the one that the node has told at its start")
     name = validation.user_name("Name", members.get("name"))
     return SetUp(

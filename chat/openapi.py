@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 
-from chat import cookies
+from chat.auth import cookies
 from chat.cursors import START_OVER
 from chat.errors import CONTENT_TYPE as PROBLEM
 from chat.refusals import STATUS_OF

@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from wsproto.frame_protocol import CloseReason
 
-from chat.auth import digest
+from chat.auth.secrets import digest
 from chat.commands import Actor, encode
 from chat.commands.accounts import RedeemTicket
-from chat.gatekeeper import Gatekeeper
+from chat.auth.authenticator import Gatekeeper
 from chat.hub import Hub
 from chat.link import Link
 from chat.majority import MajorityNotice

@@ -21,8 +21,8 @@ from chat.server import failure_log
 from chat.server.base_path import prefixed
 from chat.commands import Actor, Command
 from chat.cursors import Place, arrive, is_here, parse_index, raft_index
-from chat.gatekeeper import refused
-from chat.origins import sharing_headers
+from chat.auth.authenticator import refused
+from chat.auth.origins import sharing_headers
 from chat.errors import CONTENT_TYPE as PROBLEM_TYPE
 from chat.errors import Problem, invalid, problem_of, unavailable
 from chat.proposing import foreseen, propose, unanswered

@@ -31,7 +31,7 @@ from chat.commands import Actor
 from chat.conversation import Conversation
 from chat.cursors import START_OVER
 from chat.frames import IN_TWO_BYTES, MASKED, SHORT_MAX
-from chat.gatekeeper import is_operators
+from chat.auth.authenticator import is_operators
 from chat.server.limits import Limits, descriptor_limit
 from chat.server.networks import gives_way, network
 from chat.errors import all_taken, unavailable

@@ -18,11 +18,11 @@ from wsproto.utilities import generate_accept_token
 
 from chat.server import failure_log
 from chat.conversation import Conversation
-from chat.gatekeeper import is_operators
+from chat.auth.authenticator import is_operators
 from chat.hub import Hub
 from chat.link import Link
 from chat.server.networks import network
-from chat.origins import foreign, is_ours
+from chat.auth.origins import foreign, is_ours
 from chat.errors import CONTENT_TYPE, Problem, all_taken, invalid, unavailable
 from chat.reception import Reception
 

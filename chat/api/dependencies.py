@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from chat.gatekeeper import Gatekeeper
+from chat.auth.authenticator import Gatekeeper
 from chat.marks import Marks
 from chat.rendered import RenderedPosts
 from chat.stream import Streams

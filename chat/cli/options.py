@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from chat import proxies, validation
+from chat import validation
+
+from chat.auth import proxies
 
 from chat.server import base_path
-from chat.origins import origin_of
+from chat.auth.origins import origin_of
 from chat.errors import Problem
-from chat.proxies import TrustedProxies
+from chat.auth.proxies import TrustedProxies
 from raft.core.configuration import MEMBERS_MAX
 
 PREFIX = "RAFT_CHAT_"

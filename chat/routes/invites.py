@@ -2,7 +2,9 @@
 
 from http import HTTPStatus
 
-from chat import auth, validation
+from chat import validation
+
+from chat.auth import secrets
 from chat.commands.accounts import RevokeInvite
 from chat.enrolling import ROOMS_MAX
 from chat.inviting import EXPIRES_S, USES_MAX, check_invite, invite_of, told
@@ -35,7 +37,7 @@ def list_invites(request: Request) -> Read:
 def make(request: Request) -> Response:
     """POST /invites: 201 and the invite, whose secret nobody is told again."""
     request.acting_on_accounts()  # nothing is proposed for who proved nothing
-    secret = auth.new_secret(auth.INVITE)
+    secret = secrets.new_secret(secrets.INVITE)
     fields = validation.json_object(request.body())
     command = check_invite(request.actor, fields, secret, request.services.gatekeeper.now())
     made = request.carry_out(command)

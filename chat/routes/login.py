@@ -3,7 +3,9 @@
 from contextlib import suppress
 from http import HTTPStatus
 
-from chat import auth, validation
+from chat import validation
+
+from chat.auth import secrets
 from chat.commands import NOBODY, SETUP, Actor
 from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
 from chat.state.room import timestamp
@@ -68,8 +70,8 @@ def set_up(request: Request) -> Response:
 def _with_session(request: Request, status: HTTPStatus, name: str, password_at: int, label: str) -> Response:
     """The answer to who has just proved that he knows a password."""
     gatekeeper = request.services.gatekeeper
-    secret, expires_at = auth.new_secret(auth.TOKEN), gatekeeper.expiry(SESSION_S)
-    session = LogIn(Actor(NOBODY, name), password_at, auth.digest(secret), SESSION, label, expires_at)
+    secret, expires_at = secrets.new_secret(secrets.TOKEN), gatekeeper.expiry(SESSION_S)
+    session = LogIn(Actor(NOBODY, name), password_at, secrets.digest(secret), SESSION, label, expires_at)
     made = request.carry_out(session)
     assert isinstance(made, TokenMade)
     told = {"Token": secret, "User": made.token.user, "ExpiresAt": timestamp(made.token.expires_at)}

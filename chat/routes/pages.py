@@ -12,7 +12,7 @@ from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from chat.origins import member_origins
+from chat.auth.origins import member_origins
 from chat.errors import not_found
 from chat.request import Request, Response
 from chat.routing import Answer, Route, Who

@@ -2,7 +2,9 @@
 
 from http import HTTPStatus
 
-from chat import auth, validation
+from chat import validation
+
+from chat.auth import secrets
 from chat.commands.accounts import CreateTicket, CreateToken, RevokeTokens
 from chat.state.room import timestamp
 from chat.logins import EXPIRES_S, TICKET_S, check_token
@@ -65,8 +67,8 @@ def _tokens(tables: Tables, request: Request, name: str | None) -> list[Token] |
 def create(request: Request) -> Response:
     """POST /tokens: 201 and a token for a program, which is told this once."""
     asked = check_token(validation.json_object(request.body()))
-    secret, expires_at = auth.new_secret(auth.TOKEN), request.services.gatekeeper.expiry(asked.expires_in_s)
-    made = request.carry_out(CreateToken(request.actor, auth.digest(secret), API, asked.label, expires_at))
+    secret, expires_at = secrets.new_secret(secrets.TOKEN), request.services.gatekeeper.expiry(asked.expires_in_s)
+    made = request.carry_out(CreateToken(request.actor, secrets.digest(secret), API, asked.label, expires_at))
     assert isinstance(made, TokenMade)
     body = json_line({"Token": secret, **_described(made.token)})
     return Response(HTTPStatus.CREATED, body, headers=[_NO_STORE], log_index=made.index)
@@ -84,8 +86,8 @@ def revoke(request: Request, id: str) -> Response:
 
 def create_ticket(request: Request) -> Response:
     """POST /ws-ticket: 201 and what one websocket, at whichever node, is let in by in place of the cookie."""
-    secret, expires_at = auth.new_secret(auth.TICKET), request.services.gatekeeper.expiry(TICKET_S)
-    made = request.carry_out(CreateTicket(request.actor, auth.digest(secret), expires_at))
+    secret, expires_at = secrets.new_secret(secrets.TICKET), request.services.gatekeeper.expiry(TICKET_S)
+    made = request.carry_out(CreateTicket(request.actor, secrets.digest(secret), expires_at))
     body = json_line({"Ticket": secret, "ExpiresAt": timestamp(expires_at)})
     return Response(HTTPStatus.CREATED, body, headers=[_NO_STORE], log_index=made.index)
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
-from chat import auth, cookies
+from chat.auth import secrets
+
+from chat.auth import cookies
 from chat.commands import NOBODY, OPERATOR, Actor, Command, encode
 from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
 from chat.commands.cluster import SetAuth
@@ -29,7 +31,7 @@ class LoginClient(ChatClient):
         self.do(SetAuth(Actor(OPERATOR), LOGIN, INVITE))
         for name, role in ROLES.items():
             self.do(CreateUser(Actor(OPERATOR), name, name.title(), name, QUICK.hash(password(name)), role))
-            self.secret[name] = auth.new_secret(auth.TOKEN)
+            self.secret[name] = secrets.new_secret(secrets.TOKEN)
             self.number[name] = self.log_in(name, self.secret[name])
 
     def do(self, command: Command) -> object:
@@ -41,7 +43,7 @@ class LoginClient(ChatClient):
     def log_in(self, name: str, secret: str, expires_at: int = 0) -> int:
         """The number of a new token."""
         at = self.state.ask(lambda tables: tables.users[name].password_index)
-        made = self.do(LogIn(Actor(NOBODY, name), at, auth.digest(secret), SESSION, "", expires_at))
+        made = self.do(LogIn(Actor(NOBODY, name), at, secrets.digest(secret), SESSION, "", expires_at))
         assert isinstance(made, TokenMade)
         return made.token.number
 

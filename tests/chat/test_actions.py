@@ -12,7 +12,7 @@ from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import CreateRoom
-from chat.gatekeeper import CHANGES
+from chat.auth.authenticator import CHANGES
 from chat.state.accounts import ADMIN
 from chat.state.settings import INVITE, LOGIN
 from raft.errors import Unavailable

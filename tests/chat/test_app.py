@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from werkzeug.test import Client
 
 from chat.app import StartResponse, create_app
-from chat.origins import member_origins
+from chat.auth.origins import member_origins
 from chat.request import Environ
 from chat.state.machine import ChatState
 from raft.cluster.starting_member import BlankMember

@@ -7,8 +7,8 @@ from queue import SimpleQueue
 import pytest
 from werkzeug.security import check_password_hash
 
-from chat import auth
-from chat.auth import AT_ONCE, METHOD, WAITING_MAX, Passwords, digest, new_secret
+from chat.auth import secrets
+from chat.auth.secrets import AT_ONCE, METHOD, WAITING_MAX, Passwords, digest, new_secret
 from chat.errors import Problem
 
 QUICK = "pbkdf2:sha256:1"
@@ -28,7 +28,7 @@ class Slow:
         self.running = self.most = 0
         self.began: SimpleQueue[str] = SimpleQueue()  # names of the threads, as their turns came
         self.lock = threading.Lock()
-        monkeypatch.setattr(auth, "check_password_hash", self.check)
+        monkeypatch.setattr(secrets, "check_password_hash", self.check)
 
     def check(self, password_hash: str, password: str) -> bool:
         with self.lock:
@@ -64,7 +64,7 @@ def test_nobodys_hash_is_compared_as_another_and_never_matches(monkeypatch: pyte
         compared.append(password_hash)
         return check_password_hash(password_hash, password)
 
-    monkeypatch.setattr(auth, "check_password_hash", check)
+    monkeypatch.setattr(secrets, "check_password_hash", check)
     passwords = Passwords(QUICK)
     kept = passwords.hash("correct horse")
     for given in ("", "correct horse", kept):
@@ -128,11 +128,11 @@ def test_a_network_that_has_all_places_gives_way_and_another_is_next(slow: Slow)
 
 
 def test_a_secret_tells_its_kind_and_has_256_bits() -> None:
-    secrets = {new_secret(auth.TOKEN) for _ in range(100)}
+    secrets = {new_secret(secrets.TOKEN) for _ in range(100)}
     assert len(secrets) == 100
     assert all(re.fullmatch(r"rc_[A-Za-z0-9_-]{43}", secret) for secret in secrets)
 
 
 def test_a_digest_is_sha_256_of_whatever_text() -> None:
     assert digest("abc").hex() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert len(digest("\ud800é")) == auth.DIGEST_BYTES
+    assert len(digest("\ud800é")) == secrets.DIGEST_BYTES

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat import buckets
-from chat.buckets import ACCOUNT_GUESSES, ADDRESS_GUESSES, SPREAD_GUESSES, Buckets, Guesses, Rate
+from chat.auth import rate_limits
+from chat.auth.rate_limits import ACCOUNT_GUESSES, ADDRESS_GUESSES, SPREAD_GUESSES, Buckets, Guesses, Rate
 from chat.errors import Problem
 
 
@@ -59,7 +59,7 @@ def test_what_is_given_back_does_not_count() -> None:
 
 
 def test_of_too_many_buckets_the_one_used_longest_ago_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buckets, "KEYS_MAX", 3)
+    monkeypatch.setattr(rate_limits, "KEYS_MAX", 3)
     some = Buckets(Rate(3.0, 2), Clock())
     for key in "abcbacd":  # the last of which makes b's go, though a's was made before it
         some.take(key)

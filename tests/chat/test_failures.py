@@ -14,7 +14,7 @@ from chat import replies
 from chat.server import failure_log
 from chat.server.responses import refusal_bytes
 from chat.server.failure_log import LINE_EVERY_S, Failures
-from chat.gatekeeper import Gatekeeper
+from chat.auth.authenticator import Gatekeeper
 from chat.server.http import Refused
 from chat.errors import Problem, all_taken, problem_of
 from chat.replica import STALE_S_MAX

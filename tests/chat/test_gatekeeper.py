@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
-from chat import auth
+from chat.auth import secrets
 from chat.app import create_app
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import Post
-from chat.gatekeeper import STRANGERS, Gatekeeper
+from chat.auth.authenticator import STRANGERS, Gatekeeper
 from chat.errors import Problem
 from chat.replica import STALE_S_MAX
 from chat.state.accounts import HOUR
 from chat.state.settings import INVITE, OPEN
-from chat.uses import Uses
+from chat.auth.token_activity import Uses
 from raft.errors import Unavailable
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, Clock
 from tests.chat.fake_replica import FakeReplica
@@ -128,7 +128,7 @@ def test_the_schemes_case_does_not_matter_and_others_are_not_ours() -> None:
 
 def test_a_token_is_good_until_it_is_too_old_or_revoked() -> None:
     chat = LoginClient()
-    chat.secret["bob"] = auth.new_secret(auth.TOKEN)
+    chat.secret["bob"] = secrets.new_secret(secrets.TOKEN)
     chat.log_in("bob", chat.secret["bob"], expires_at=chat.clock.now + 1)
     assert chat.ask("bob").status_code == 200
     chat.clock.now += 1
@@ -155,7 +155,7 @@ def test_a_read_is_refused_whose_token_is_revoked_while_it_waits() -> None:
 
 def test_a_token_made_elsewhere_a_moment_ago_is_good_here() -> None:
     chat = LoginClient()
-    chat.secret["bob"] = auth.new_secret(auth.TOKEN)
+    chat.secret["bob"] = secrets.new_secret(secrets.TOKEN)
     chat.replica.holds_reads = True
 
     def made_elsewhere() -> None:
@@ -189,15 +189,15 @@ def test_a_member_out_of_touch_tells_nothing_where_there_is_a_login() -> None:
 def test_looking_for_unknown_tokens_is_paid_for_by_the_address_and_given_back_where_one_is_good() -> None:
     chat = LoginClient()
     for _ in range(STRANGERS.burst):
-        assert code(chat.get(GENERAL, **bearer(auth.new_secret(auth.TOKEN)))) == (401, "bad_token")
+        assert code(chat.get(GENERAL, **bearer(secrets.new_secret(secrets.TOKEN)))) == (401, "bad_token")
     reads = chat.replica.reads
-    answer = chat.get(GENERAL, **bearer(auth.new_secret(auth.TOKEN)))
+    answer = chat.get(GENERAL, **bearer(secrets.new_secret(secrets.TOKEN)))
     assert code(answer) == (429, "too_many_attempts")
     assert int(answer.headers["Retry-After"]) >= 1
     assert chat.replica.reads == reads
     assert chat.ask("bob").status_code == 200
     assert log_in(chat, "bob", password("bob")).status_code == 200  # an office is not locked out by one of its programs
-    elsewhere = bearer(auth.new_secret(auth.TOKEN)) | {"REMOTE_ADDR": "192.0.2.1"}
+    elsewhere = bearer(secrets.new_secret(secrets.TOKEN)) | {"REMOTE_ADDR": "192.0.2.1"}
     assert code(chat.get(GENERAL, **elsewhere)) == (401, "bad_token")
 
 
@@ -205,7 +205,7 @@ def test_a_good_token_costs_its_address_nothing() -> None:
     chat = LoginClient()
     chat.replica.holds_reads = True
     for _ in range(STRANGERS.burst + 1):
-        secret = auth.new_secret(auth.TOKEN)
+        secret = secrets.new_secret(secrets.TOKEN)
 
         def made_elsewhere(secret: str = secret) -> None:
             chat.log_in("bob", secret)
@@ -242,9 +242,9 @@ class Deferring(LoginClient):
 
 def test_no_thread_waits_while_a_token_is_looked_for() -> None:
     chat = Deferring()
-    secret = auth.new_secret(auth.TOKEN)
+    secret = secrets.new_secret(secrets.TOKEN)
     assert chat.send("POST", GENERAL, secret, b'{"Message":"hi"}') is chat.answer
-    assert chat.send("GET", GENERAL, auth.new_secret(auth.TOKEN)) is chat.answer
+    assert chat.send("GET", GENERAL, secrets.new_secret(secrets.TOKEN)) is chat.answer
     assert chat.answer.is_waiting
     chat.log_in("bob", secret)
     chat.replica.release_reads()
@@ -257,7 +257,7 @@ def test_no_thread_waits_while_a_token_is_looked_for() -> None:
 
 def test_no_log_line_and_no_answer_has_a_token(caplog: pytest.LogCaptureFixture) -> None:
     chat = Deferring()
-    secret, unknown = chat.secret["bob"], auth.new_secret(auth.TOKEN)
+    secret, unknown = chat.secret["bob"], secrets.new_secret(secrets.TOKEN)
     caplog.set_level("DEBUG")
     chat.state.page = None  # type: ignore[method-assign, assignment]
     chat.send("GET", GENERAL, secret)
@@ -273,7 +273,7 @@ def test_no_log_line_and_no_answer_has_a_token(caplog: pytest.LogCaptureFixture)
 
 def test_who_cannot_be_looked_for_is_told_to_come_again() -> None:
     chat = Deferring()
-    chat.send("GET", GENERAL, auth.new_secret(auth.TOKEN))
+    chat.send("GET", GENERAL, secrets.new_secret(secrets.TOKEN))
     chat.replica.release_reads(Unavailable("no quorum"))
     assert chat.answer.next()[0] == 503
 
@@ -345,7 +345,7 @@ def test_a_token_that_is_used_in_a_later_hour_is_noted_and_no_other() -> None:
     clock.now += HOUR
     for _ in range(3):
         gatekeeper.recognise(bearer(chat.secret["bob"]))
-        gatekeeper.recognise(bearer(auth.new_secret(auth.TOKEN)))
+        gatekeeper.recognise(bearer(secrets.new_secret(secrets.TOKEN)))
     assert uses.take(9) == (chat.number["bob"],)
     clock.now += HOUR
     for _ in range(3):

@@ -14,7 +14,7 @@ from chat.state.apply import credentials
 from chat.state.apply.expiry import CLIENT_IDS_KEPT_S, EXPIRE_ROOMS
 from chat.state.machine import ChatState
 from chat.state.results import Done, Posted, Repeated
-from chat.uses import Uses
+from chat.auth.token_activity import Uses
 from raft.errors import Unavailable
 from tests.chat.fake_replica import FakeReplica
 

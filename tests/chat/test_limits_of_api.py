@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import TestResponse
 
-from chat import auth
+from chat.auth import secrets
 from chat.commands import OPERATOR, Actor
 from chat.commands.accounts import CreateInvite
 from chat.state.accounts import MEMBER, User
@@ -288,7 +288,7 @@ def test_a_user_has_48_tokens_for_programs(chat: LoginClient) -> None:
 
 def test_there_are_5_000_invites(chat: LoginClient) -> None:
     for number in range(5_000):
-        digest = auth.digest(str(number))
+        digest = secrets.digest(str(number))
         chat.do(CreateInvite(Actor(OPERATOR), digest, MEMBER, (), 1, chat.clock.now + 3_600_000_000, ""))
     assert code(chat.ask("ann", "POST", "/invites", {})) == (409, "too_many_invites")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chat.origins import is_ours
+from chat.auth.origins import is_ours
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.login_client import LoginClient, code
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chat.proxies import TrustedProxies, behind, parse
+from chat.auth.proxies import TrustedProxies, behind, parse
 
 
 @pytest.mark.parametrize(

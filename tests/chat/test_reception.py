@@ -8,12 +8,12 @@ import pytest
 import websocket
 
 from chat import reception
-from chat.auth import digest
+from chat.auth.secrets import digest
 from chat.commands import OPERATOR, SETUP, Actor, encode
 from chat.commands.accounts import ChangeUser, CreateTicket, RedeemTicket, RevokeTokens
 from chat.commands.cluster import ExpireCredentials, SetAuth
 from chat.conversation import STRANGER_BYTES_MAX
-from chat.gatekeeper import STRANGERS
+from chat.auth.authenticator import STRANGERS
 from chat.state.room import PageAsk
 from chat.replica import STALE_S_MAX
 from chat.state.permissions import Acting

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chat import uses
-from chat.uses import Uses
+from chat.auth import token_activity
+from chat.auth.token_activity import Uses
 
 
 def test_a_token_is_told_of_once_an_hour() -> None:
@@ -36,7 +36,7 @@ def test_what_could_not_be_told_is_told_later() -> None:
 
 
 def test_no_more_are_held_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uses, "TOKENS_MAX", 3)
+    monkeypatch.setattr(token_activity, "TOKENS_MAX", 3)
     found = Uses()
     for number in range(5):
         found.note(number, 7)

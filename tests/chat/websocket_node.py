@@ -10,13 +10,13 @@ from typing import Any
 
 import websocket
 
-from chat.auth import TOKEN, digest
+from chat.auth.secrets import TOKEN, digest
 from chat.commands import NOBODY, Actor, DeleteRoom, Post, SetRetention, encode
 from chat.commands.accounts import LogIn
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom
 from chat.cursors import history
-from chat.gatekeeper import Gatekeeper
+from chat.auth.authenticator import Gatekeeper
 from chat.hub import Hub
 from chat.link import HubLimits
 from chat.reception import Reception

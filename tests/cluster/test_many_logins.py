@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 
-from chat.auth import AT_ONCE, WAITING_MAX
+from chat.auth.secrets import AT_ONCE, WAITING_MAX
 from tests.cluster.clients import TRY_AGAIN, Client
 from tests.cluster.harness import Cluster
 from tests.cluster.people import FLAGS, People

@@ -22,15 +22,15 @@ NAMED = re.compile(
     r"percent_decoded|origin_of|row_reader|entry_of_verified|entry_at"
 )
 WHOLE_FILES = (
-    "chat/validation.py", "chat/lookalikes.py", "chat/mentions.py", "chat/proxies.py", "chat/cookies.py",
-    "chat/origins.py", "chat/frames.py", "chat/server/http.py", "chat/revising.py", "chat/changing.py", "chat/enrolling.py",
+    "chat/validation.py", "chat/lookalikes.py", "chat/mentions.py", "chat/auth/proxies.py", "chat/auth/cookies.py",
+    "chat/auth/origins.py", "chat/frames.py", "chat/server/http.py", "chat/revising.py", "chat/changing.py", "chat/enrolling.py",
     "chat/inviting.py", "chat/logins.py", "chat/cluster_settings.py", "raft/core/urls.py",
 )  # fmt: skip
 
 # Not reached by a row, and why not.
 ELSEWHERE = {
     "chat/commands/codec.py:row_reader": "makes a reader of rows, when its module is imported",
-    "chat/proxies.py:behind": "makes the application that calls client_address",
+    "chat/auth/proxies.py:behind": "makes the application that calls client_address",
     "raft/rpc/peer_auth.py:check_level": "compares two numbers",
     "raft/storage/identity.py:load_or_create": "reads a file of this node for decode",
     "raft/core/node.py:Node._feed_full": "sends, and reads nothing",

@@ -4,10 +4,16 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from chat import cookies, cursors, enrolling, lookalikes, mentions, origins, proxies, validation
+from chat import cursors, enrolling, lookalikes, mentions, validation
+
+from chat.auth import cookies
+
+from chat.auth import origins
+
+from chat.auth import proxies
 
 from chat.server import base_path
-from chat.gatekeeper import Gatekeeper
+from chat.auth.authenticator import Gatekeeper
 from chat.server.http import CHUNKS_MAX, ChunkedBody, check_partial_head, parse_head
 from chat.server.limits import Limits
 from chat.server.request_reader import RECV_BYTES

@@ -8,7 +8,9 @@ from typing import Any, cast
 from unicodedata import normalize
 from urllib.parse import quote
 
-from chat import auth, validation
+from chat import validation
+
+from chat.auth import secrets
 from chat.app import ROUTES
 from chat.commands import OPERATOR, Actor
 from chat.commands.accounts import CreateUser
@@ -59,7 +61,7 @@ class Served:
         """What the names in a path stand for: a room of its own, and a message in it."""
         self.chat.monotonic.now += 1e6  # no rate is what a row measures
         self.chat.revoke("ann")
-        self.chat.secret["ann"] = auth.new_secret(auth.TOKEN)
+        self.chat.secret["ann"] = secrets.new_secret(secrets.TOKEN)
         self.chat.log_in("ann", self.chat.secret["ann"])
         room = serial()
         status = self.call("POST", f"/rooms/{room}", b'{"Message":"hi"}')

@@ -3,14 +3,20 @@
 They were written by reading the program alone, without a look at the tests.
 """
 
-from chat import audience, buckets, exporting, frames, hub, origins, proxies, stream
+from chat import audience, exporting, frames, hub, stream
+
+from chat.auth import rate_limits
+
+from chat.auth import origins
+
+from chat.auth import proxies
 
 from chat.state import room
 
 from chat.server import http
 
 from chat.server import networks
-from chat.gatekeeper import Gatekeeper
+from chat.auth.authenticator import Gatekeeper
 from chat.routes import tokens
 from chat.server.server import Server
 from chat.state import permissions
@@ -270,7 +276,7 @@ CHAT = (
     mutant(
         "planted-cookie-may-count",
         "Of two different session cookies one counts.",
-        "a rule of chat/gatekeeper.py: one of them may be planted",
+        "a rule of chat/auth/authenticator.py: one of them may be planted",
         Gatekeeper._cookie,
         "if len(found) > 1:",
         "if len(found) > 2:",
@@ -381,8 +387,8 @@ CHAT = (
     mutant(
         "wrong-bucket-goes",
         "Of too many buckets the one goes that was made first, though it is in use.",
-        "a rule of chat/buckets.py: the one goes that was used longest ago",
-        buckets.Buckets.take,
+        "a rule of chat/auth/rate_limits.py: the one goes that was used longest ago",
+        rate_limits.Buckets.take,
         "self._full_at.move_to_end(key)",
         "pass",
         test="chat/test_buckets.py::test_of_too_many_buckets_the_one_used_longest_ago_goes",
@@ -390,8 +396,8 @@ CHAT = (
     mutant(
         "right-guess-costs",
         "A guess that was right counts like a wrong one.",
-        "a rule of chat/buckets.py: given back where it was right",
-        buckets.Buckets.give_back,
+        "a rule of chat/auth/rate_limits.py: given back where it was right",
+        rate_limits.Buckets.give_back,
         "- self._rate.refill_s",
         "",
         test="chat/test_buckets.py::test_what_is_given_back_does_not_count",
@@ -427,7 +433,7 @@ CHAT = (
     mutant(
         "page-of-a-sibling-site-may-change",
         "A page of another host of the same site may change something without saying its origin.",
-        "a rule of chat/origins.py: a page of anybody else may change nothing",
+        "a rule of chat/auth/origins.py: a page of anybody else may change nothing",
         origins.check_change,
         '("none", "same-origin")',
         '("none", "same-origin", "same-site")',

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_options
-from chat.proxies import TrustedProxies
+from chat.auth.proxies import TrustedProxies
 
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
 FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "trust-proxy", "data-dir",

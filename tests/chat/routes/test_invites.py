@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.auth import INVITE, digest
+from chat.auth.secrets import INVITE, digest
 from chat.commands import OPERATOR, Actor
 from chat.commands.cluster import SetAuth
 from chat.state.room_details import RoomDetails

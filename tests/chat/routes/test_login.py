@@ -5,13 +5,15 @@ import json
 import pytest
 from werkzeug.test import TestResponse
 
-from chat import auth, gatekeeper
-from chat.auth import AT_ONCE, Passwords
-from chat.buckets import ACCOUNT_GUESSES, ADDRESS_GUESSES, Rate
+from chat.auth import secrets
+
+from chat.auth import authenticator
+from chat.auth.secrets import AT_ONCE, Passwords
+from chat.auth.rate_limits import ACCOUNT_GUESSES, ADDRESS_GUESSES, Rate
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.accounts import ChangeUser, CreateUser, LogIn
 from chat.commands.cluster import SetAuth
-from chat.gatekeeper import CHANGES, OPEN_CHANGES
+from chat.auth.authenticator import CHANGES, OPEN_CHANGES
 from chat.state.accounts import ADMIN, SESSION
 from chat.state.settings import INVITE, LOGIN
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, QUICK, SETUP_SECRET, ChatClient, refused
@@ -146,7 +148,7 @@ def test_who_logs_in_rightly_pays_nothing() -> None:
 
 
 def test_an_account_signs_in_so_often_and_then_at_a_bounded_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gatekeeper, "SIGN_INS", Rate(refill_s=2.0, burst=3))
+    monkeypatch.setattr(authenticator, "SIGN_INS", Rate(refill_s=2.0, burst=3))
     chat = LoginClient()
     for _ in range(3):
         assert log_in(chat, "bob", password("bob")).status_code == 200
@@ -160,7 +162,7 @@ def test_an_account_signs_in_so_often_and_then_at_a_bounded_rate(monkeypatch: py
 def test_a_guess_that_nobody_had_time_for_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     chat = LoginClient()
     with monkeypatch.context() as patch:
-        patch.setattr(auth, "WAITING_MAX", -AT_ONCE)  # all places are taken
+        patch.setattr(secrets, "WAITING_MAX", -AT_ONCE)  # all places are taken
         for _ in range(ACCOUNT_GUESSES.burst + 1):
             assert code(log_in(chat, "bob", password("bob"))) == (503, "unavailable")
     assert log_in(chat, "bob", password("bob")).status_code == 200

@@ -5,7 +5,7 @@ import json
 import pytest
 from werkzeug.test import TestResponse
 
-from chat import auth
+from chat.auth import secrets
 from chat.commands import OPERATOR, Actor
 from chat.commands.accounts import CreateInvite
 from chat.commands.cluster import SetAuth
@@ -17,7 +17,7 @@ from tests.chat.chat_client import OPERATORS_SECRET, ChatClient, links, refused
 from tests.chat.login_client import LoginClient, bearer, code
 
 PASSWORD = "correct horse"
-INVITE = auth.new_secret(auth.INVITE)
+INVITE = secrets.new_secret(secrets.INVITE)
 
 
 class Chat(LoginClient):
@@ -25,7 +25,7 @@ class Chat(LoginClient):
 
     def invite(self, *rooms: str, uses: int = 2, seconds: int = 60) -> None:
         ends = self.clock.now + seconds * 1_000_000
-        self.do(CreateInvite(Actor(OPERATOR), auth.digest(INVITE), GUEST, rooms, uses, ends, ""))
+        self.do(CreateInvite(Actor(OPERATOR), secrets.digest(INVITE), GUEST, rooms, uses, ends, ""))
 
     def sign_up(self, name: str, **members: object) -> TestResponse:
         body = {"Name": name, "Password": PASSWORD} | members
@@ -226,7 +226,7 @@ def test_a_new_password_needs_the_old_one_and_ends_the_other_tokens() -> None:
     chat = Chat()
     assert chat.change("ann", "bob", Password=PASSWORD).status_code == 200  # which ended bob's token
     chat.log_in("bob", chat.secret["bob"])
-    chat.log_in("bob", auth.new_secret(auth.TOKEN))
+    chat.log_in("bob", secrets.new_secret(secrets.TOKEN))
     before = chat.password_index("bob")
     new = "another password"
     assert refused(chat.change("bob", "bob", Password=new), 400, "OldPassword")

@@ -14,9 +14,11 @@ from hmac import compare_digest
 from http import HTTPStatus
 from typing import Any
 
-from chat import auth, cookies
-from chat.auth import Passwords
-from chat.buckets import Buckets, Guesses, Rate, too_many
+from chat.auth import secrets
+
+from chat.auth import cookies
+from chat.auth.secrets import Passwords
+from chat.auth.rate_limits import Buckets, Guesses, Rate, too_many
 from chat.commands import OPERATOR, Actor
 from chat.server.networks import is_this_machine, network
 from chat.errors import Problem, problem_of
@@ -29,7 +31,7 @@ from chat.state.machine import ChatState
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
-from chat.uses import Uses
+from chat.auth.token_activity import Uses
 from raft.errors import RaftError, Unavailable
 
 # Of an address: looking for an unknown token costs a round to a majority.  Apart from guesses at passwords: a forgotten
@@ -98,7 +100,7 @@ class Gatekeeper:
         if header is None and not self._state.guarded:
             return _NOBODY
         secret = _bearer(header or "")
-        if secret is not None and secret.startswith(auth.OPERATOR):
+        if secret is not None and secret.startswith(secrets.OPERATOR):
             if compare_digest(secret.encode(), self._operator):
                 return Actor(OPERATOR)
             raise refused()
@@ -111,7 +113,7 @@ class Gatekeeper:
     def recognise_admin(self, environ: Mapping[str, Any]) -> Actor | None:
         """As `recognise`, but in the open mode too a user's token counts: of who changes the cluster as a whole."""
         secret = _bearer(environ.get("HTTP_AUTHORIZATION", ""))
-        if secret is None or secret.startswith(auth.OPERATOR) or not self._is_open():
+        if secret is None or secret.startswith(secrets.OPERATOR) or not self._is_open():
             return self.recognise(environ)
         return self._user_of(secret)
 
@@ -246,7 +248,7 @@ class Gatekeeper:
     def _user_of(self, secret: str) -> Actor | None:
         if not _TOKEN.fullmatch(secret):
             raise refused()
-        digest = auth.digest(secret)
+        digest = secrets.digest(secret)
         token = self._state.ask(lambda tables: _token(tables, digest))
         if token is None:
             return None

@@ -1,0 +1,1 @@
+"""Who is asking: tokens, cookies, passwords, origins, proxies and rate limits."""
