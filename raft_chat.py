@@ -30,7 +30,7 @@ from typing import Any
 from chat.auth import proxies
 
 from chat.server import base_path
-from chat.announcing import Announcer
+from chat.services.startup_messages import Announcer
 from chat.app import create_app, never_waits
 from chat.auth.secrets import OPERATOR, SETUP, new_secret
 from chat.cli import operator_file
@@ -43,9 +43,9 @@ from chat.commands.cluster import SetAuth
 from chat.cursors import history
 from chat.auth.authenticator import Gatekeeper
 from chat.hub import Hub, hub_limits
-from chat.keeper import Keeper
+from chat.services.maintenance import Keeper
 from chat.server.limits import Limits, Slots
-from chat.marks import Marks
+from chat.services.read_markers import Marks
 from chat.server.networks import OPERATOR_SPARE
 from chat.reception import Reception
 from chat.server.server import Server

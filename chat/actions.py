@@ -13,7 +13,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from chat import replies, validation
+from chat import replies
+
+from chat.services import validation
 
 from chat.auth import secrets
 from chat.commands import Actor
@@ -21,13 +23,13 @@ from chat.commands.accounts import CreateTicket
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.state.room import Page, PageAsk
 from chat.link import Link
-from chat.logins import TICKET_S
-from chat.marks import check_mark
+from chat.services.sessions import TICKET_S
+from chat.services.read_markers import check_mark
 from chat.errors import Problem, invalid, problem_of, unavailable
-from chat.proposing import foreseen, propose
+from chat.services.proposing import foreseen, propose
 from chat.reception import Reception
 from chat.refusals import problem_of_refusal
-from chat.revising import Wish, check_deletion, check_edit, check_reaction, command_for
+from chat.services.revising import Wish, check_deletion, check_edit, check_reaction, command_for
 from chat.state.permissions import acting
 from chat.state.events import PostChanged
 from chat.state.results import Done, Refusal, Success

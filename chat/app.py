@@ -12,12 +12,12 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from chat.auth.authenticator import Gatekeeper, refused
-from chat.marks import Marks
+from chat.services.read_markers import Marks
 from chat.openapi import describe
 from chat.auth.origins import check_change
 from chat.errors import Problem, not_found, problem_of, unavailable
 from chat.reads import Read, Reads
-from chat.rendered import RenderedPosts
+from chat.services.post_cache import RenderedPosts
 from chat.replica import Replica
 from chat.request import Deferred, Environ, Request, Response, response_of
 from chat.routes import (

@@ -16,17 +16,19 @@ from typing import Any, NamedTuple
 
 from wsproto.frame_protocol import CloseReason
 
-from chat import replies, validation
+from chat import replies
+
+from chat.services import validation
 from chat.actions import Actions
 from chat.commands import Actor, Post
 from chat.cursors import Place, parse_cursor
 from chat.link import Link
 from chat.server.networks import network
-from chat.posting import check_post, propose, with_mentions
+from chat.services.posts import check_post, propose, with_mentions
 from chat.errors import Problem, invalid, problem_of, unavailable
 from chat.reception import Reception
 from chat.refusals import problem_of_refusal
-from chat.room_names import refused_looks
+from chat.services.room_names import refused_looks
 from chat.state.permissions import LOGIN_NEEDED
 from chat.state.results import Posted, Refusal
 from chat.subscription import Subscription

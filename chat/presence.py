@@ -23,7 +23,7 @@ from itertools import chain, count
 from math import inf
 from typing import Final, NamedTuple
 
-from chat import validation
+from chat.services import validation
 from chat.hub import Hub
 from chat.link import Link, text_frame
 from chat.server.networks import gives_way

@@ -25,11 +25,11 @@ from chat.auth.authenticator import Gatekeeper
 from chat.hub import Hub
 from chat.link import Link
 from chat.majority import MajorityNotice
-from chat.marks import Marks
+from chat.services.read_markers import Marks
 from chat.presence import Presence
 from chat.errors import Problem, problem_of
 from chat.refusals import problem_of_refusal
-from chat.rendered import RenderedPosts
+from chat.services.post_cache import RenderedPosts
 from chat.replica import Replica
 from chat.state.permissions import acting
 from chat.state.apply.credentials import BAD_TICKET

@@ -15,7 +15,7 @@ from threading import Event
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
-from chat import validation
+from chat.services import validation
 
 from chat.server import failure_log
 from chat.server.base_path import prefixed
@@ -25,7 +25,7 @@ from chat.auth.authenticator import refused
 from chat.auth.origins import sharing_headers
 from chat.errors import CONTENT_TYPE as PROBLEM_TYPE
 from chat.errors import Problem, invalid, problem_of, unavailable
-from chat.proposing import foreseen, propose, unanswered
+from chat.services.proposing import foreseen, propose, unanswered
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.api.dependencies import Services

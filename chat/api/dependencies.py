@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from chat.auth.authenticator import Gatekeeper
-from chat.marks import Marks
-from chat.rendered import RenderedPosts
+from chat.services.read_markers import Marks
+from chat.services.post_cache import RenderedPosts
 from chat.stream import Streams
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from chat import validation
+from chat.services import validation
 
 from chat.auth import proxies
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 
-from chat import validation
+from chat.services import validation
 from chat.commands import Actor
 from chat.state.room import timestamp
 from chat.errors import Problem, problem_of

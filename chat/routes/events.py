@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from chat import validation
+from chat.services import validation
 from chat.conversation import ROOMS_MAX
 from chat.cursors import parse_cursor
 from chat.errors import invalid, unavailable

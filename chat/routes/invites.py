@@ -2,12 +2,12 @@
 
 from http import HTTPStatus
 
-from chat import validation
+from chat.services import validation
 
 from chat.auth import secrets
 from chat.commands.accounts import RevokeInvite
-from chat.enrolling import ROOMS_MAX
-from chat.inviting import EXPIRES_S, USES_MAX, check_invite, invite_of, told
+from chat.services.users import ROOMS_MAX
+from chat.services.invites import EXPIRES_S, USES_MAX, check_invite, invite_of, told
 from chat.reads import Read
 from chat.refusals import problem_of_refusal
 from chat.request import Request, Response, json_line

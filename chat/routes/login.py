@@ -3,14 +3,14 @@
 from contextlib import suppress
 from http import HTTPStatus
 
-from chat import validation
+from chat.services import validation
 
 from chat.auth import secrets
 from chat.commands import NOBODY, SETUP, Actor
 from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
 from chat.state.room import timestamp
-from chat.logins import SESSION_S, check_login, check_set_up
-from chat.lookalikes import skeleton
+from chat.services.sessions import SESSION_S, check_login, check_set_up
+from chat.services.confusable_names import skeleton
 from chat.errors import Problem, unavailable
 from chat.reads import Read
 from chat.refusals import problem_of_refusal

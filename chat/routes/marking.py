@@ -2,8 +2,8 @@
 
 from http import HTTPStatus
 
-from chat import validation
-from chat.marks import check_mark
+from chat.services import validation
+from chat.services.read_markers import check_mark
 from chat.errors import invalid
 from chat.request import Request, Response
 from chat.routing import Answer, Body, Route, Who

@@ -1,6 +1,6 @@
 """Pages of names in a query and in an answer's head; rooms and users are listed alike."""
 
-from chat import validation
+from chat.services import validation
 from chat.state.name_pages import PAGE_NAMES_MAX, NameAsk, NamePage
 from chat.errors import invalid
 from chat.request import Headers, Query, percent_encoded

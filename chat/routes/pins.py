@@ -3,7 +3,7 @@
 from contextlib import suppress
 from http import HTTPStatus
 
-from chat import validation
+from chat.services import validation
 from chat.commands.posts import Pin
 from chat.state.room import render_post, with_reactions
 from chat.errors import unavailable

@@ -2,9 +2,9 @@
 
 from http import HTTPStatus
 
-from chat import validation
+from chat.services import validation
 from chat.request import Request, Response
-from chat.revising import Wish, check_deletion, check_edit, check_reaction, command_for
+from chat.services.revising import Wish, check_deletion, check_edit, check_reaction, command_for
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import MESSAGE, NAME, USER, WAITING, record, ref
 from chat.state.events import PostChanged

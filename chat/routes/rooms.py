@@ -3,8 +3,8 @@
 import json
 from http import HTTPStatus
 
-from chat import validation
-from chat.changing import (
+from chat.services import validation
+from chat.services.rooms import (
     as_known,
     check_creation,
     check_deletion,
@@ -17,7 +17,7 @@ from chat.commands.rooms import CreateRoom
 from chat.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
 from chat.request import Request, Response, percent_encoded
-from chat.room_names import refused_looks, shown
+from chat.services.room_names import refused_looks, shown
 from chat.routes.name_pages import PAGE, name_ask, name_links
 from chat.routing import Answer, Body, Route, Who
 from chat.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word

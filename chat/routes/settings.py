@@ -3,9 +3,9 @@
 import json
 from http import HTTPStatus
 
-from chat import validation
-from chat.changing import AGE_S_MAX
-from chat.cluster_settings import ROOMS_MAX, check, check_auth
+from chat.services import validation
+from chat.services.rooms import AGE_S_MAX
+from chat.services.settings import ROOMS_MAX, check, check_auth
 from chat.reads import Read
 from chat.request import Request, Response
 from chat.routing import Answer, Body, Route, Who

@@ -2,12 +2,12 @@
 
 from http import HTTPStatus
 
-from chat import validation
+from chat.services import validation
 
 from chat.auth import secrets
 from chat.commands.accounts import CreateTicket, CreateToken, RevokeTokens
 from chat.state.room import timestamp
-from chat.logins import EXPIRES_S, TICKET_S, check_token
+from chat.services.sessions import EXPIRES_S, TICKET_S, check_token
 from chat.errors import not_found
 from chat.reads import Read
 from chat.refusals import problem_of_refusal

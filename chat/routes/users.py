@@ -2,9 +2,9 @@
 
 from http import HTTPStatus
 
-from chat import validation
+from chat.services import validation
 from chat.commands import NOBODY
-from chat.enrolling import ROOMS_MAX, Newcomer, check_change, check_newcomer, refused_display_name, refused_newcomer
+from chat.services.users import ROOMS_MAX, Newcomer, check_change, check_newcomer, refused_display_name, refused_newcomer
 from chat.state.room import timestamp
 from chat.state.name_pages import NameAsk, NamePage
 from chat.errors import Problem, invalid

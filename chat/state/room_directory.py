@@ -15,7 +15,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 
 from chat.state.room import Room
-from chat.lookalikes import room_skeleton
+from chat.services.confusable_names import room_skeleton
 from chat.state.room_details import DIRECT, PRIVATE, PUBLIC, RoomDetails
 from chat.state.forgotten_rooms import Forgotten
 

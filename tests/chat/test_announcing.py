@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.announcing import Announcer
+from chat.services.startup_messages import Announcer
 from chat.commands import OPERATOR, Actor
 from chat.commands.cluster import SetAuth
 from chat.state.settings import INVITE, LOGIN, OPEN

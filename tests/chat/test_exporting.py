@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from chat.commands import Post
-from chat.exporting import GROUP_POSTS, PIECE_BYTES, PIECE_POSTS, export
+from chat.services.export import GROUP_POSTS, PIECE_BYTES, PIECE_POSTS, export
 from chat.errors import Problem
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient

@@ -8,7 +8,7 @@ from chat.commands import LEVEL, OPERATOR, Actor, DeleteRoom, encode
 from chat.commands.cluster import ForgetRooms
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
 from chat.state.room import Room
-from chat.keeper import Keeper
+from chat.services.maintenance import Keeper
 from chat.state.apply import expiry
 from chat.state import forgotten_rooms
 from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails

@@ -7,7 +7,7 @@ from chat.commands.accounts import CreateInvite, Used
 from chat.commands.cluster import Begin, Expire, ExpireCredentials, Forget, SetAuth, SetSettings
 from chat.commands.rooms import ChangeRoom
 from chat.state.room import PageAsk
-from chat.keeper import FORGET_EVERY_S, USES_EVERY_S, Keeper
+from chat.services.maintenance import FORGET_EVERY_S, USES_EVERY_S, Keeper
 from chat.state.name_pages import NameAsk
 from chat.state.client_ids import BUCKETS_MIN
 from chat.state.apply import credentials
@@ -257,7 +257,7 @@ def test_without_a_majority_nothing_is_asked_for_and_nothing_said() -> None:
 
 
 def test_uses_of_tokens_are_told_every_few_seconds_by_every_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chat.keeper.USES", 2)
+    monkeypatch.setattr("chat.services.maintenance.USES", 2)
     kept = begun()
     kept.replica.leads = False
     for number in (1, 2, 3):

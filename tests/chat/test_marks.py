@@ -1,6 +1,6 @@
 """Read markers on their way to the state: the newest of each room, in batches, and bounded."""
 
-from chat.marks import MARKS_MAX, Marks
+from chat.services.read_markers import MARKS_MAX, Marks
 
 
 def test_of_each_room_the_newest_place_is_told_once() -> None:

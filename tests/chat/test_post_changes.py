@@ -15,7 +15,7 @@ from chat.state.machine import ChatState
 from chat.state.post_revisions import Change, Changes
 from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
 from chat.state.results import Done, Refusal, Repeated, Result
-from chat.validation import MESSAGE_POINTS_MAX
+from chat.services.validation import MESSAGE_POINTS_MAX
 from tests.chat.random_log import START, STEP, apply, entry
 
 POSTED_AT = START + 3 * STEP

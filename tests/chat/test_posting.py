@@ -6,7 +6,7 @@ import pytest
 
 from chat.commands import DeleteRoom, Post, decode, encode
 from chat.state.room import PageAsk
-from chat.posting import check_post, propose
+from chat.services.posts import check_post, propose
 from chat.errors import Problem
 from chat.state.client_ids import Remembered
 from chat.state.machine import ChatState

@@ -8,7 +8,7 @@ import pytest
 from chat.commands import NOBODY, Actor, encode
 from chat.commands.posts import React
 from chat.state.room import Page, PageAsk, render_post
-from chat.rendered import RenderedPosts
+from chat.services.post_cache import RenderedPosts
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.fake_replica import FIRST_INDEX
@@ -108,7 +108,7 @@ def test_a_page_whose_posts_have_many_reactions_ends_early_too(monkeypatch: pyte
     chat.fill(250)
     whole = cache.read(chat.page(250), chat.replica)[1]
     bytes_max = sum(map(len, whole))
-    monkeypatch.setattr("chat.rendered.PAGE_BYTES_MAX", bytes_max)
+    monkeypatch.setattr("chat.services.post_cache.PAGE_BYTES_MAX", bytes_max)
     assert cache.read(chat.page(250), chat.replica)[0].first_id == 1
     for id in range(151, 251):
         for user in range(5):
@@ -123,7 +123,7 @@ def test_no_page_has_more_bytes_than_may_be(monkeypatch: pytest.MonkeyPatch) -> 
     chat, cache = CountingChat(), RenderedPosts()
     chat.fill(250)
     bytes_max = 1000
-    monkeypatch.setattr("chat.rendered.PAGE_BYTES_MAX", bytes_max)
+    monkeypatch.setattr("chat.services.post_cache.PAGE_BYTES_MAX", bytes_max)
     for ask in (PageAsk(50), PageAsk(250), PageAsk(50, after=0), PageAsk(50, around=100)):
         whole = chat.state.page("general", ask)
         page, posts = cache.read(whole, chat.replica)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat import validation
+from chat.services import validation
 from chat.errors import Problem
 
 

@@ -20,7 +20,7 @@ from chat.auth.authenticator import Gatekeeper
 from chat.hub import Hub
 from chat.link import HubLimits
 from chat.reception import Reception
-from chat.revising import Wish, command_for
+from chat.services.revising import Wish, command_for
 from chat.server.server import Server
 from chat.state.accounts import SESSION
 from chat.state.room_details import PRIVATE, RoomDetails

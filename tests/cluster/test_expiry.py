@@ -10,8 +10,8 @@ from tests.cluster.waiting import wait_until
 
 KEPT_S = 4
 _START = (
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat, chat.keeper, chat.state.apply.expiry; "
-    f"chat.state.apply.expiry.CLIENT_IDS_KEPT_S = {KEPT_S}; chat.keeper.FORGET_EVERY_S = 0.2; sys.exit(raft_chat.main())"
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat, chat.services.maintenance, chat.state.apply.expiry; "
+    f"chat.state.apply.expiry.CLIENT_IDS_KEPT_S = {KEPT_S}; chat.services.maintenance.FORGET_EVERY_S = 0.2; sys.exit(raft_chat.main())"
 )
 SHORT_DAY = (sys.executable, "-c", _START)
 

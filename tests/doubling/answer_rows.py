@@ -13,9 +13,9 @@ from chat.commands.accounts import ChangeUser, CreateUser, RevokeTokens
 from chat.commands.cluster import Begin, Expire, ForgetRooms, SetSettings
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
-from chat.exporting import export
+from chat.services.export import export
 from chat.state.room import PAGE_POSTS_MAX, PageAsk
-from chat.rendered import RenderedPosts
+from chat.services.post_cache import RenderedPosts
 from chat.state.accounts import GUEST, MEMBER
 from chat.state.room_details import MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.events import PostEvent, Reacted

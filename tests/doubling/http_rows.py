@@ -4,7 +4,15 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from chat import cursors, enrolling, lookalikes, mentions, validation
+from chat import cursors
+
+from chat.services import users
+
+from chat.services import confusable_names
+
+from chat.services import mentions
+
+from chat.services import validation
 
 from chat.auth import cookies
 
@@ -225,7 +233,7 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
         lambda raw: origins.sharing_headers(raw, status),
         lambda share: "http://" + "a" * int(share * LINE),
     )
-    yield "an invite's secret", enrolling.invite_secret, lambda share: "a" * int(share * BODY_BYTES_MAX)
+    yield "an invite's secret", users.invite_secret, lambda share: "a" * int(share * BODY_BYTES_MAX)
     gatekeeper = Gatekeeper(
         FakeReplica(ChatState()), ChatState(), setup="s", monotonic=iter(range(0, 1 << 30, 999)).__next__
     )
@@ -251,7 +259,7 @@ def _checks() -> Iterator[tuple[str, Callable[[str], object], int]]:
         ("emoji", validation.EMOJI_POINTS_MAX),
     ):
         yield kind, partial(getattr(validation, kind), "Field"), points
-    yield "skeleton", lookalikes.skeleton, validation.NAME_POINTS_MAX
+    yield "skeleton", confusable_names.skeleton, validation.NAME_POINTS_MAX
     known = {"a"}
     yield "mentioned", lambda text: mentions.mentioned(text, known.__and__), validation.MESSAGE_POINTS_MAX
 

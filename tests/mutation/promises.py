@@ -3,7 +3,9 @@
 They were written by reading the program alone, without a look at the tests.
 """
 
-from chat import audience, exporting, frames, hub, stream
+from chat import audience, frames, hub, stream
+
+from chat.services import export
 
 from chat.auth import rate_limits
 
@@ -443,7 +445,7 @@ CHAT = (
         "export-goes-on-for-who-left",
         "An export goes on for a reader who lost the room meanwhile.",
         "the public promise: who has left a room is told nothing of it",
-        exporting.export,
+        export.export,
         "def page_of(ask: PageAsk) -> Page:\n        return state.page(room, ask, acting())",
         "who = acting()\n\n    def page_of(ask: PageAsk) -> Page:\n        return state.page(room, ask, who)",
         test="chat/test_exporting.py::test_whose_token_ends_gets_no_piece_more",

@@ -17,9 +17,9 @@ from chat.commands.cluster import SetSettings
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom, DropRoom
 from chat.state.room import Page, PageAsk
-from chat.posting import answer_to_repeat
+from chat.services.posts import answer_to_repeat
 from chat.errors import Problem
-from chat.revising import Wish, command_for
+from chat.services.revising import Wish, command_for
 from chat.state import permissions
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.results import Done, Posted, Refusal, Repeated, RoomChanged, TokensRevoked

@@ -1,4 +1,4 @@
-"""What a process does by itself for the chat's state, as `chat/keeper.py` decides it: by the clocks it knows of.
+"""What a process does by itself for the chat's state, as `chat/services/maintenance.py` decides it: by the clocks it knows of.
 
 Those may all be wrong; what may be said where most are right is in `truth.py`.
 """
@@ -6,7 +6,7 @@ Those may all be wrong; what may be said where most are right is in `truth.py`.
 from typing import TYPE_CHECKING, Any
 
 from chat.commands import encode
-from chat.keeper import Keeper
+from chat.services.maintenance import Keeper
 from raft.core.node import Role
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from chat.commands import LEVEL, decode
 from chat.commands.cluster import Expire
 from chat.state.room import Page
-from chat.rendered import read_posts
+from chat.services.post_cache import read_posts
 from chat.state.machine import ChatState
 from raft.core.boots import is_of_older_copy, since_recorded
 from raft.engine.clocks import Clocks, follow_leap, settle

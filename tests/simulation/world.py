@@ -66,7 +66,7 @@ def run(seed: int, trace: Callable[[str], None] | None = None) -> Report:
         patches.enter_context(mock.patch("raft.engine.clocks.OFF_S", OFF_SIMULATED_S))
         patches.enter_context(mock.patch("raft.engine.clocks.HOLD_S", HOLD_SIMULATED_S))
         patches.enter_context(mock.patch("raft.engine.clocks.ANSWER_TIMEOUT_S", ANSWER_SIMULATED_S))
-        patches.enter_context(mock.patch("chat.keeper.FORGET_EVERY_S", FORGET_EVERY_S))
+        patches.enter_context(mock.patch("chat.services.maintenance.FORGET_EVERY_S", FORGET_EVERY_S))
         world = World(seed, scenario, trace)
         try:
             world.live()

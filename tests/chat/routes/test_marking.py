@@ -7,7 +7,7 @@ import pytest
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import Mark, Post
-from chat.keeper import MARKS, MARKS_EVERY_S, Keeper
+from chat.services.maintenance import MARKS, MARKS_EVERY_S, Keeper
 from chat.state.settings import INVITE, OPEN
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, refused
 from tests.chat.login_client import LoginClient, bearer, code

@@ -223,8 +223,8 @@ def test_a_page_of_more_than_may_be_in_one_ends_early_and_links_lead_on(
     chat = ChatClient()
     chat.fill(450)
     whole = len(chat.get(f"{GENERAL}?limit=450").data)
-    monkeypatch.setattr("chat.rendered.PAGE_BYTES_MAX", whole // 3)
-    monkeypatch.setattr("chat.rendered.PIECE_POSTS", 10)
+    monkeypatch.setattr("chat.services.post_cache.PAGE_BYTES_MAX", whole // 3)
+    monkeypatch.setattr("chat.services.post_cache.PIECE_POSTS", 10)
     first = chat.get(f"{GENERAL}{start}&limit=450")
     assert whole // 6 <= len(first.data) < whole // 2
     assert ids(first) == list(range(ids(first)[0], ids(first)[-1] + 1))
@@ -245,8 +245,8 @@ def test_a_page_of_more_than_may_be_in_one_ends_early_and_links_lead_on(
 def test_half_of_a_page_that_ends_early_lies_before_the_post_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     chat = ChatClient()
     chat.fill(450)
-    monkeypatch.setattr("chat.rendered.PAGE_BYTES_MAX", len(chat.get(f"{GENERAL}?limit=450").data) // 3)
-    monkeypatch.setattr("chat.rendered.PIECE_POSTS", 10)
+    monkeypatch.setattr("chat.services.post_cache.PAGE_BYTES_MAX", len(chat.get(f"{GENERAL}?limit=450").data) // 3)
+    monkeypatch.setattr("chat.services.post_cache.PIECE_POSTS", 10)
     page = ids(chat.get(f"{GENERAL}?around=225&limit=450"))
     assert abs((page[0] + page[-1]) // 2 - 225) <= 10
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chat.exporting import GROUP_POSTS, PIECE_BYTES
+from chat.services.export import GROUP_POSTS, PIECE_BYTES
 from chat.errors import Problem
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, refused

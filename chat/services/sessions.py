@@ -6,7 +6,7 @@ What is proposed is made from these and from secrets that only their owner ever 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from chat import validation
+from chat.services import validation
 
 from chat.auth import secrets
 from chat.errors import invalid

@@ -7,12 +7,12 @@ core for a third of a second, and nobody is to have that for the asking.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from chat import validation
+from chat.services import validation
 
 from chat.auth import secrets
 from chat.commands import NOBODY, Actor
 from chat.commands.accounts import ChangeUser, CreateUser
-from chat.lookalikes import skeleton
+from chat.services.confusable_names import skeleton
 from chat.errors import invalid
 from chat.state import permissions
 from chat.state.apply.users import BAD_INVITE, DISPLAY_LOOKS_LIKE, FORBIDDEN, LOOKS_LIKE, NAME_TAKEN, SIGNUP_CLOSED

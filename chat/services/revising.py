@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from chat import validation
+from chat.services import validation
 from chat.commands import Actor, Post, decode
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.state.room import render_post, with_reactions
-from chat.posting import user_of
+from chat.services.posts import user_of
 from chat.errors import invalid, unavailable
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica

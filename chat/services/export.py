@@ -18,7 +18,7 @@ from time import monotonic, sleep
 from chat.state.room import Page, PageAsk, render_post
 from chat.server.limits import KIB
 from chat.errors import unavailable
-from chat.rendered import read_posts
+from chat.services.post_cache import read_posts
 from chat.replica import Replica
 from chat.state.permissions import STRANGER, Acting
 from chat.state.machine import ChatState

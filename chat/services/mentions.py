@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from chat.commands.posts import WHOLE_ROOM
-from chat.validation import NAME_POINTS_MAX
+from chat.services.validation import NAME_POINTS_MAX
 
 MENTIONS_MAX = 20  # of a message: the first ones; what mentions more people means the room
 _ROOM = WHOLE_ROOM[1:]  # no user's name: `validation.user_name` does not take it

@@ -6,12 +6,12 @@ secret; that two of a thousand have the same is a chance of one in 10^13.
 
 from collections.abc import Iterable, Mapping
 
-from chat import validation
+from chat.services import validation
 
 from chat.auth import secrets
 from chat.commands import Actor
 from chat.commands.accounts import CreateInvite
-from chat.enrolling import role, room_names
+from chat.services.users import role, room_names
 from chat.state.room import timestamp
 from chat.errors import invalid
 from chat.state.accounts import MEMBER, Invite

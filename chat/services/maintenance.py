@@ -18,8 +18,8 @@ from chat.commands import COMMANDS_LEVEL, Command, encode, level_of
 from chat.commands.accounts import Used
 from chat.commands.cluster import Begin, SetAuth
 from chat.commands.posts import Mark
-from chat.marks import Mark as Noted
-from chat.marks import Marks
+from chat.services.read_markers import Mark as Noted
+from chat.services.read_markers import Marks
 from chat.replica import Replica
 from chat.state.apply.credentials import due_credentials
 from chat.state.apply.expiry import due_expiry, due_forgetting, due_forgetting_rooms

@@ -13,7 +13,7 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from chat.commands import Actor
-from chat.lookalikes import room_skeleton
+from chat.services.confusable_names import room_skeleton
 from chat.errors import Problem
 from chat.state import permissions
 from chat.state.room_details import PRIVATE, RoomDetails

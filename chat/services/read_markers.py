@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import islice
 from threading import Lock
 
-from chat import validation
+from chat.services import validation
 from chat.commands import Actor
 from chat.refusals import problem_of_refusal
 from chat.state import permissions

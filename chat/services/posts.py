@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from secrets import token_bytes
 
-from chat import validation
+from chat.services import validation
 from chat.commands import OPERATOR, Actor, Post, decode, encode
 from chat.state.room import render_post, with_reactions
-from chat.mentions import mentioned
+from chat.services.mentions import mentioned
 from chat.errors import Problem, invalid, outcome_unknown, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica

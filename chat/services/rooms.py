@@ -6,7 +6,7 @@ deletion that has come about meanwhile is then answered as one of a room that do
 
 from collections.abc import Mapping
 
-from chat import validation
+from chat.services import validation
 from chat.auth.secrets import room_letters
 from chat.commands import Actor, DeleteRoom, SetRetention, level_of
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom

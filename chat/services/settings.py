@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from chat import validation
-from chat.changing import AGE_S_MAX, MAX_MESSAGES_MAX
+from chat.services import validation
+from chat.services.rooms import AGE_S_MAX, MAX_MESSAGES_MAX
 from chat.commands import Actor
 from chat.commands.cluster import SetAuth, SetSettings
 from chat.errors import invalid

@@ -1,0 +1,1 @@
+"""Use cases: check the input, build the command, propose it, read what came of it."""
