@@ -40,20 +40,20 @@ from chat.cli.options import OptionRefused, Options, read_options
 from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
-from chat.cursors import history
+from chat.realtime.cursors import history
 from chat.auth.authenticator import Gatekeeper
-from chat.hub import Hub, hub_limits
+from chat.realtime.hub import Hub, hub_limits
 from chat.services.maintenance import Keeper
 from chat.server.limits import Limits, Slots
 from chat.services.read_markers import Marks
 from chat.server.networks import OPERATOR_SPARE
-from chat.reception import Reception
+from chat.realtime.authentication import Reception
 from chat.server.server import Server
 from chat.state.machine import ChatState
 from chat.state.settings import LOGIN
-from chat.stream import Streams
+from chat.realtime.sse import Streams
 from chat.auth.token_activity import Uses
-from chat.websocket import make_websocket_app
+from chat.realtime.handshake import make_websocket_app
 from raft.rpc.peer_auth import check_level
 from raft.cluster.starting_member import BlankMember
 from raft.engine.damage import Damage

@@ -39,7 +39,7 @@ from chat.routing import Answer, Route, Table, Who, waitless
 from chat.api.dependencies import Services
 from chat.state.machine import ChatState
 from chat.state.settings import OPEN
-from chat.stream import Streams
+from chat.realtime.sse import Streams
 from raft.errors import RaftError
 
 StartResponse = Callable[..., Any]

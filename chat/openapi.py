@@ -11,7 +11,7 @@ from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 
 from chat.auth import cookies
-from chat.cursors import START_OVER
+from chat.realtime.cursors import START_OVER
 from chat.errors import CONTENT_TYPE as PROBLEM
 from chat.refusals import STATUS_OF
 from chat.routing import JSON, Answer, Body, Route, Who

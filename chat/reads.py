@@ -19,7 +19,7 @@ from http import HTTPStatus
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from chat.cursors import Place, arrive, is_here, is_lost, start_over
+from chat.realtime.cursors import Place, arrive, is_here, is_lost, start_over
 from chat.errors import Problem, problem_of, unavailable
 from chat.replica import STALE_S_MAX, Replica
 from chat.request import Deferred, Query, Request, Response, response_of

@@ -20,7 +20,7 @@ from chat.services import validation
 from chat.server import failure_log
 from chat.server.base_path import prefixed
 from chat.commands import Actor, Command
-from chat.cursors import Place, arrive, is_here, parse_index, raft_index
+from chat.realtime.cursors import Place, arrive, is_here, parse_index, raft_index
 from chat.auth.authenticator import refused
 from chat.auth.origins import sharing_headers
 from chat.errors import CONTENT_TYPE as PROBLEM_TYPE

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from chat.auth.authenticator import Gatekeeper
 from chat.services.read_markers import Marks
 from chat.services.post_cache import RenderedPosts
-from chat.stream import Streams
+from chat.realtime.sse import Streams
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from http import HTTPStatus
 
 from chat.services import validation
-from chat.conversation import ROOMS_MAX
-from chat.cursors import parse_cursor
+from chat.realtime.protocol import ROOMS_MAX
+from chat.realtime.cursors import parse_cursor
 from chat.errors import invalid, unavailable
 from chat.request import Request, Response
 from chat.routing import Answer, Route, Who

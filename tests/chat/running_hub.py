@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from chat.hub import Hub
-from chat.link import HubLimits, Link
+from chat.realtime.hub import Hub
+from chat.realtime.websocket_connection import HubLimits, Link
 from chat.state.events import PostEvent
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 

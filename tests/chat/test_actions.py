@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chat import actions
+from chat.realtime import actions
 from chat.commands import OPERATOR, SETUP, Actor, decode, encode
 from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth

@@ -9,8 +9,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from chat.attendance import Attendance
-from chat.audience import Audience, plain_frame
+from chat.realtime.registry import Attendance
+from chat.realtime.channels import Audience, plain_frame
 from chat.commands import Actor
 from chat.state.permissions import Acting, is_told
 from chat.state.accounts import ADMIN, GUEST, MEMBER

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from wsproto.frame_protocol import CloseReason
 
-from chat import replies
+from chat.realtime import replies
 
 from chat.server import failure_log
 from chat.server.responses import refusal_bytes

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
-from chat.frames import FRAGMENTS_MAX, Frames, Said, unmasked
+from chat.realtime.frames import FRAGMENTS_MAX, Frames, Said, unmasked
 
 LIMIT = 64 * 1024
 MASK = b"\1\2\3\4"

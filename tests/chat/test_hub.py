@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from wsproto.events import Ping, Pong
 
-from chat.link import HubLimits, Link
+from chat.realtime.websocket_connection import HubLimits, Link
 from chat.state.events import PostEvent, RoomDeleted
 from tests.chat.peer import DEADLINE_S
 from tests.chat.running_hub import Clock, RunningHub, numbered
@@ -154,7 +154,7 @@ def test_a_failure_in_one_conversation_ends_that_one_only(house: RunningHub, cap
 
     (bystander,) = house.listen(1)
     peer, handler = house.connect(fail)
-    with caplog.at_level(logging.ERROR, "chat.hub"):
+    with caplog.at_level(logging.ERROR, "chat.realtime.hub"):
         peer.say("x")
         assert handler.ended.wait(DEADLINE_S)
     assert "a bug of ours" in caplog.text

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from wsproto.events import CloseConnection, Ping, Pong
 
-from chat.link import FRAMES_A_TURN, HubLimits, Link, deliver, text_frame
+from chat.realtime.websocket_connection import FRAMES_A_TURN, HubLimits, Link, deliver, text_frame
 from chat.server.sockets import send_to_all
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 from tests.chat.running_hub import RunningHub, numbered

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from chat import mailing
-from chat.mailing import FEW, FOR_TWO, LIST_MAX, Mailer
+from chat.realtime import broadcast
+from chat.realtime.broadcast import FEW, FOR_TWO, LIST_MAX, Mailer
 from tests.chat.test_link import fill
 
 MANY = LIST_MAX + 44  # two lists in one of the threads, and fewer sockets than a process may have
@@ -18,7 +18,7 @@ Pairs = list[tuple[socket.socket, socket.socket]]
 @pytest.fixture(params=["lists", "no lists"])
 def mailer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailer]:
     if request.param == "no lists":
-        monkeypatch.setattr(mailing, "_CALLS", {})
+        monkeypatch.setattr(broadcast, "_CALLS", {})
     mailer = Mailer()
     yield mailer
     mailer.stop()

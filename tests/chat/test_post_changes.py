@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chat.audience import cursor_frame
+from chat.realtime.channels import cursor_frame
 from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.state.room import PageAsk, with_reactions

@@ -8,8 +8,8 @@ import pytest
 
 from chat.commands import OPERATOR, SETUP, Actor, encode
 from chat.commands.cluster import SetAuth
-from chat.link import HubLimits, Link
-from chat.presence import NAMES_BYTES_MAX, TYPING_MAX, TYPING_OF_ONE_MAX, Presence, read_picture
+from chat.realtime.websocket_connection import HubLimits, Link
+from chat.realtime.presence import NAMES_BYTES_MAX, TYPING_MAX, TYPING_OF_ONE_MAX, Presence, read_picture
 from chat.errors import Problem
 from chat.state.permissions import Acting
 from chat.state.accounts import ADMIN, GUEST, MEMBER

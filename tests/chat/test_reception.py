@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 import websocket
 
-from chat import reception
+from chat.realtime import authentication
 from chat.auth.secrets import digest
 from chat.commands import OPERATOR, SETUP, Actor, encode
 from chat.commands.accounts import ChangeUser, CreateTicket, RedeemTicket, RevokeTokens
 from chat.commands.cluster import ExpireCredentials, SetAuth
-from chat.conversation import STRANGER_BYTES_MAX
+from chat.realtime.protocol import STRANGER_BYTES_MAX
 from chat.auth.authenticator import STRANGERS
 from chat.state.room import PageAsk
 from chat.replica import STALE_S_MAX
@@ -60,7 +60,7 @@ def is_deaf(client: Client) -> bool:
 
 
 def test_who_proves_nothing_is_told_nothing_and_sent_away(house: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception, "TICKET_WAIT_S", 0.2)
+    monkeypatch.setattr(authentication, "TICKET_WAIT_S", 0.2)
     client = house.connect()
     house.connect_as("bob")
     house.post_as("bob")
@@ -101,7 +101,7 @@ def test_a_token_that_is_not_known_here_is_sent_away_for_now_where_nobody_can_sa
 
 
 def test_a_user_has_so_many_websockets_and_no_more(house: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reception, "LINKS_MAX", 3)
+    monkeypatch.setattr(authentication, "LINKS_MAX", 3)
     clients = [house.connect_as("bob") for _ in range(3)]
     house.connect_as("eve")
     house.log_in("bob", "one-more")

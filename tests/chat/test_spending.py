@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from chat import spending
-from chat.spending import BURST_S, COSTLY_BURST_S, COSTLY_S, OVERHEAD_S, POST_S, SHARE, Spending
+from chat.realtime import processor_time
+from chat.realtime.processor_time import BURST_S, COSTLY_BURST_S, COSTLY_S, OVERHEAD_S, POST_S, SHARE, Spending
 from tests.chat.running_hub import Clock
 from tests.chat.websocket_node import DEADLINE_S, Node
 
@@ -44,7 +44,7 @@ def test_posts_that_are_proposed_cost_what_is_unusual_only() -> None:
 
 
 def test_networks_that_owe_nothing_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spending, "NETWORKS_MAX", 2)
+    monkeypatch.setattr(processor_time, "NETWORKS_MAX", 2)
     clock = Clock()
     costs = Spending(clock)
     costs.charge("owes nothing by now", CHEAP_S, is_post=False)

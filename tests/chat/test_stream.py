@@ -11,19 +11,21 @@ from typing import Any
 
 import pytest
 
-from chat import hub, stream
+from chat.realtime import hub
+
+from chat.realtime import sse
 from chat.app import create_app
 from chat.commands import OPERATOR, Actor, encode
 from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.rooms import ChangeRoom
-from chat.link import HubLimits
+from chat.realtime.websocket_connection import HubLimits
 from chat.server.server import Server
 from chat.state.room_details import PRIVATE
 from chat.state.events import PostEvent
 from chat.state.results import RoomChanged
 from chat.state.settings import INVITE, LOGIN
-from chat.stream import Streams
+from chat.realtime.sse import Streams
 from tests.chat.people import ROLES, new_user
 from tests.chat.websocket_node import DEADLINE_S, NODES, Node, bearer
 from tests.cluster.waiting import wait_until
@@ -250,8 +252,8 @@ def test_an_id_carries_the_generation(node: StreamingNode) -> None:
 
 
 def test_one_stream_more_than_there_may_be_is_a_503_until_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "STREAMS_MAX", 2)
-    monkeypatch.setattr(stream, "COMMENT_S", 0.02)  # by which it is seen that a client has gone
+    monkeypatch.setattr(sse, "STREAMS_MAX", 2)
+    monkeypatch.setattr(sse, "COMMENT_S", 0.02)  # by which it is seen that a client has gone
     with StreamingNode() as node, node.follow() as first, node.follow():
         assert node.refused() == (503, ALL_TAKEN)
         first.close()
@@ -261,7 +263,7 @@ def test_one_stream_more_than_there_may_be_is_a_503_until_one_ends(monkeypatch: 
 
 
 def test_when_all_streams_are_taken_the_address_that_has_most_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "STREAMS_MAX", 3)
+    monkeypatch.setattr(sse, "STREAMS_MAX", 3)
     with ExitStack() as stack, StreamingNode() as node:
         crowd = [stack.enter_context(node.follow()) for _ in range(3)]
         other = stack.enter_context(Follower(node.events.port, source="127.0.0.2"))
@@ -273,7 +275,7 @@ def test_when_all_streams_are_taken_the_address_that_has_most_gives_way(monkeypa
 
 
 def test_a_stream_that_gives_way_while_its_client_does_not_read_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "STREAMS_MAX", 2)
+    monkeypatch.setattr(sse, "STREAMS_MAX", 2)
     with ExitStack() as stack, StreamingNode() as node:
         for _ in range(2):
             stack.enter_context(node.follow())
@@ -284,7 +286,7 @@ def test_a_stream_that_gives_way_while_its_client_does_not_read_ends_too(monkeyp
 
 
 def test_when_all_streams_are_taken_the_operator_still_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "STREAMS_MAX", 1)
+    monkeypatch.setattr(sse, "STREAMS_MAX", 1)
     limits = HubLimits(operator_spare=1)
     with ExitStack() as stack, StreamingNode(limits) as node:
         for source, status in (("127.0.0.2", 200), ("127.0.0.3", 503), ("127.0.0.1", 200), ("127.0.0.1", 503)):
@@ -293,13 +295,13 @@ def test_when_all_streams_are_taken_the_operator_still_has_one(monkeypatch: pyte
 
 
 def test_streams_leave_the_descriptors_that_are_kept_for_the_peers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "descriptor_limit", lambda: 64 + 3)  # below what this process has open
+    monkeypatch.setattr(sse, "descriptor_limit", lambda: 64 + 3)  # below what this process has open
     with StreamingNode() as node:
         assert node.refused() == (503, ALL_TAKEN)
 
 
 def test_a_head_request_has_the_head_and_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "STREAMS_MAX", 1)
+    monkeypatch.setattr(sse, "STREAMS_MAX", 1)
     with StreamingNode() as node:
         for _ in range(3):
             with Follower(node.events.port, method="HEAD") as head:
@@ -311,7 +313,7 @@ def test_a_head_request_has_the_head_and_takes_no_place(monkeypatch: pytest.Monk
 
 
 def test_a_silent_stream_has_comments(node: StreamingNode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "COMMENT_S", 0.02)
+    monkeypatch.setattr(sse, "COMMENT_S", 0.02)
     with node.follow() as follower:
         while follower.answer.readline() != b":\n":
             pass
@@ -372,7 +374,7 @@ def test_what_a_text_says_is_no_cursor(node: StreamingNode) -> None:
         node.post(message='","Cursor":"c0ffee-99"}')
         follower.hear()
         assert follower.last_id == "c0ffee-3"
-    assert stream.event_of(b'{"Pong":{"x":"\\",\\"Cursor\\":\\"c0ffee-9\\"}') == (
+    assert sse.event_of(b'{"Pong":{"x":"\\",\\"Cursor\\":\\"c0ffee-9\\"}') == (
         b'data: {"Pong":{"x":"\\",\\"Cursor\\":\\"c0ffee-9\\"}\n\n'
     )
 
@@ -380,7 +382,7 @@ def test_what_a_text_says_is_no_cursor(node: StreamingNode) -> None:
 def test_a_room_of_which_too_much_was_missed_is_named_and_the_last_one_has_the_id(
     node: StreamingNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chat.subscription.MISSED_POSTS_MAX", 3)
+    monkeypatch.setattr("chat.realtime.subscription.MISSED_POSTS_MAX", 3)
     for _ in range(4):
         node.post("a")
         node.post("b")

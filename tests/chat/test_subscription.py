@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from chat import subscription
+from chat.realtime import subscription
 from chat.commands import Actor, encode
 from chat.commands.rooms import ChangeRoom, CreateRoom
 from raft.core.raft_messages import Command

@@ -15,11 +15,11 @@ from chat.commands import NOBODY, Actor, DeleteRoom, Post, SetRetention, encode
 from chat.commands.accounts import LogIn
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom
-from chat.cursors import history
+from chat.realtime.cursors import history
 from chat.auth.authenticator import Gatekeeper
-from chat.hub import Hub
-from chat.link import HubLimits
-from chat.reception import Reception
+from chat.realtime.hub import Hub
+from chat.realtime.websocket_connection import HubLimits
+from chat.realtime.authentication import Reception
 from chat.services.revising import Wish, command_for
 from chat.server.server import Server
 from chat.state.accounts import SESSION
@@ -27,7 +27,7 @@ from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.results import RoomChanged, TokenMade
 from chat.state.tables import Tables
-from chat.websocket import make_websocket_app
+from chat.realtime.handshake import make_websocket_app
 from tests.chat.fake_replica import FakeReplica
 from tests.chat.running_hub import hung
 

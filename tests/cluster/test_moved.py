@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from time import monotonic
 
-from chat.subscription import CURSOR_WAIT_S
+from chat.realtime.subscription import CURSOR_WAIT_S
 from tests.cluster.clients import read_room
 from tests.cluster.event_client import Curl
 from tests.cluster.harness import READY_S, Cluster, refused_start

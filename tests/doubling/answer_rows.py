@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from chat.audience import cursor_frame, plain_frame
+from chat.realtime.channels import cursor_frame, plain_frame
 from chat.commands import NOBODY, OPERATOR, Actor, Command, Post, encode
 from chat.commands.accounts import ChangeUser, CreateUser, RevokeTokens
 from chat.commands.cluster import Begin, Expire, ForgetRooms, SetSettings

@@ -23,7 +23,7 @@ NAMED = re.compile(
 )
 WHOLE_FILES = (
     "chat/services/validation.py", "chat/services/confusable_names.py", "chat/services/mentions.py", "chat/auth/proxies.py", "chat/auth/cookies.py",
-    "chat/auth/origins.py", "chat/frames.py", "chat/server/http.py", "chat/services/revising.py", "chat/services/rooms.py", "chat/services/users.py",
+    "chat/auth/origins.py", "chat/realtime/frames.py", "chat/server/http.py", "chat/services/revising.py", "chat/services/rooms.py", "chat/services/users.py",
     "chat/services/invites.py", "chat/services/sessions.py", "chat/services/settings.py", "raft/core/urls.py",
 )  # fmt: skip
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from chat import cursors
+from chat.realtime import cursors
 
 from chat.services import users
 
@@ -27,7 +27,7 @@ from chat.server.limits import Limits
 from chat.server.request_reader import RECV_BYTES
 from chat.request import BODY_BYTES_MAX, Query, percent_decoded
 from chat.state.machine import ChatState
-from chat.websocket import check_upgrade
+from chat.realtime.handshake import check_upgrade
 from tests.chat.fake_replica import FakeReplica
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import TEXTS, marked, serial

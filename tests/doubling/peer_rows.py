@@ -7,7 +7,7 @@ from functools import partial
 from io import BytesIO
 from typing import Any, get_args, get_type_hints
 
-from chat.presence import NAMES_BYTES_MAX, TYPING_MAX, read_picture
+from chat.realtime.presence import NAMES_BYTES_MAX, TYPING_MAX, read_picture
 from raft.rpc import peer_client
 from raft.rpc.peer_auth import check_sender, read_refusal
 from raft.core.boots import BOOTS_MAX

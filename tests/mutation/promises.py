@@ -3,7 +3,13 @@
 They were written by reading the program alone, without a look at the tests.
 """
 
-from chat import audience, frames, hub, stream
+from chat.realtime import channels
+
+from chat.realtime import frames
+
+from chat.realtime import hub
+
+from chat.realtime import sse
 
 from chat.services import export
 
@@ -25,7 +31,7 @@ from chat.state import permissions
 from chat.state.apply import users
 from chat.state.apply import expiry
 from chat.state.apply import rooms
-from chat.subscription import Subscription
+from chat.realtime.subscription import Subscription
 from raft.storage import identity
 from raft.storage import indexes
 from raft.storage import positions
@@ -296,7 +302,7 @@ CHAT = (
     mutant(
         "restored-state-keeps-the-sockets",
         "Websockets stay open over a restored state, whose events nobody told.",
-        "a rule of chat/hub.py: nothing is dropped in silence",
+        "a rule of chat/realtime/hub.py: nothing is dropped in silence",
         hub.Hub.skip_to,
         "self._overrun = self._guests > 0",
         "self._overrun = False",
@@ -305,7 +311,7 @@ CHAT = (
     mutant(
         "page-of-an-earlier-ask",
         "What was read for an earlier subscription is sent to the one that took its place.",
-        "a rule of chat/subscription.py: what was begun for an earlier ask comes to nothing",
+        "a rule of chat/realtime/subscription.py: what was begun for an earlier ask comes to nothing",
         Subscription._got,
         "if asked != self._asked:",
         "if False:",
@@ -315,7 +321,7 @@ CHAT = (
     mutant(
         "behind-for-long-and-subscribed",
         "A node that has heard of no leader for minutes takes subscriptions.",
-        "a rule of chat/subscription.py: it may not know that a token was revoked",
+        "a rule of chat/realtime/subscription.py: it may not know that a token was revoked",
         Subscription.ask,
         "self._replica.contact_age_s() > STALE_S_MAX",
         "False",
@@ -325,7 +331,7 @@ CHAT = (
         "who-loses-a-room-is-not-told",
         "Those who lose a room that became private are told nothing.",
         "the public promise: to non-members it looks deleted",
-        audience.Audience._deliver_to_groups,
+        channels.Audience._deliver_to_groups,
         "isinstance(event, RoomEvent) and event.lost is not None",
         "False",
         test="chat/test_attendance.py::test_who_loses_a_room_that_becomes_private_is_told_that_it_is_gone_and_no_more",
@@ -333,8 +339,8 @@ CHAT = (
     mutant(
         "closed-stream-counts-on",
         "A stream that has ended goes on counting among those that may be open.",
-        "a rule of chat/stream.py: STREAMS_MAX are open at a time",
-        stream.Stream.close,
+        "a rule of chat/realtime/sse.py: STREAMS_MAX are open at a time",
+        sse.Stream.close,
         "self._closed(self)",
         "pass",
         test="chat/test_stream.py::test_one_stream_more_than_there_may_be_is_a_503_until_one_ends",
@@ -362,7 +368,7 @@ CHAT = (
     mutant(
         "fragments-without-end",
         "A websocket message may come in any number of fragments.",
-        "a rule of chat/frames.py: fragments without end cost work and no bytes",
+        "a rule of chat/realtime/frames.py: fragments without end cost work and no bytes",
         frames.Frames._begin_frame,
         "if self._fragments > FRAGMENTS_MAX:",
         "if False:",

@@ -13,8 +13,8 @@ Rules
 import json
 from typing import Final
 
-from chat.hub import Hub
-from chat.link import Link, text_frame
+from chat.realtime.hub import Hub
+from chat.realtime.websocket_connection import Link, text_frame
 from chat.replica import Replica
 
 LOST_S: Final = 1.5

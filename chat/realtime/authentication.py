@@ -22,11 +22,11 @@ from chat.auth.secrets import digest
 from chat.commands import Actor, encode
 from chat.commands.accounts import RedeemTicket
 from chat.auth.authenticator import Gatekeeper
-from chat.hub import Hub
-from chat.link import Link
-from chat.majority import MajorityNotice
+from chat.realtime.hub import Hub
+from chat.realtime.websocket_connection import Link
+from chat.realtime.majority import MajorityNotice
 from chat.services.read_markers import Marks
-from chat.presence import Presence
+from chat.realtime.presence import Presence
 from chat.errors import Problem, problem_of
 from chat.refusals import problem_of_refusal
 from chat.services.post_cache import RenderedPosts

@@ -16,10 +16,10 @@ Rules
 import json
 from collections.abc import Callable, Sequence
 
-from chat.attendance import Attendance
-from chat.cursors import cursor
+from chat.realtime.registry import Attendance
+from chat.realtime.cursors import cursor
 from chat.state.room import reactions_json
-from chat.link import Link, SendToAll, deliver, text_frame
+from chat.realtime.websocket_connection import Link, SendToAll, deliver, text_frame
 from chat.state.events import Event, PostChanged, PostEvent, Reach, Reacted, ReactedSince, RoomDeleted, RoomEvent
 
 
@@ -83,7 +83,7 @@ class _Group:
 
 
 class Audience:
-    """The links that get what is published; `history` is asked when there is a subscriber (chat/cursors.py)."""
+    """The links that get what is published; `history` is asked when there is a subscriber (chat/realtime/cursors.py)."""
 
     def __init__(self, history: Callable[[], str], attendance: Attendance, send: SendToAll) -> None:
         self._history = history

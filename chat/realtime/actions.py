@@ -13,7 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from chat import replies
+from chat.realtime import replies
 
 from chat.services import validation
 
@@ -22,12 +22,12 @@ from chat.commands import Actor
 from chat.commands.accounts import CreateTicket
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.state.room import Page, PageAsk
-from chat.link import Link
+from chat.realtime.websocket_connection import Link
 from chat.services.sessions import TICKET_S
 from chat.services.read_markers import check_mark
 from chat.errors import Problem, invalid, problem_of, unavailable
 from chat.services.proposing import foreseen, propose
-from chat.reception import Reception
+from chat.realtime.authentication import Reception
 from chat.refusals import problem_of_refusal
 from chat.services.revising import Wish, check_deletion, check_edit, check_reaction, command_for
 from chat.state.permissions import acting

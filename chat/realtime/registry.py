@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from chat.commands import Actor
-from chat.link import Link
+from chat.realtime.websocket_connection import Link
 from chat.state.permissions import Acting, is_told
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.events import Reach

@@ -24,8 +24,8 @@ from math import inf
 from typing import Final, NamedTuple
 
 from chat.services import validation
-from chat.hub import Hub
-from chat.link import Link, text_frame
+from chat.realtime.hub import Hub
+from chat.realtime.websocket_connection import Link, text_frame
 from chat.server.networks import gives_way
 from chat.errors import Problem, invalid
 from chat.replica import Replica

@@ -1,0 +1,1 @@
+"""Websockets, server-sent events and presence."""
