@@ -13,29 +13,27 @@ from typing import Any, cast
 
 from chat.auth.authenticator import Gatekeeper, refused
 from chat.services.read_markers import Marks
-from chat.openapi import describe
+from chat.api.openapi import describe
 from chat.auth.origins import check_change
 from chat.errors import Problem, not_found, problem_of, unavailable
-from chat.reads import Read, Reads
+from chat.api.reads import Read, Reads
 from chat.services.post_cache import RenderedPosts
 from chat.replica import Replica
-from chat.request import Deferred, Environ, Request, Response, response_of
-from chat.routes import (
-    cluster,
-    events,
-    invites,
-    login,
-    marking,
-    messages,
-    pages,
-    pins,
-    post_changes,
-    rooms,
-    settings,
-    tokens,
-    users,
-)
-from chat.routing import Answer, Route, Table, Who, waitless
+from chat.api.request import Deferred, Environ, Request, Response, response_of
+from chat.api.routes import cluster
+from chat.api.routes import events
+from chat.api.routes import invites
+from chat.api.routes import sessions
+from chat.api.routes import read_markers
+from chat.api.routes import messages
+from chat.api.routes import static_files
+from chat.api.routes import pins
+from chat.api.routes import post_changes
+from chat.api.routes import rooms
+from chat.api.routes import settings
+from chat.api.routes import tokens
+from chat.api.routes import users
+from chat.api.router import Answer, Route, Table, Who, waitless
 from chat.api.dependencies import Services
 from chat.state.machine import ChatState
 from chat.state.settings import OPEN
@@ -83,16 +81,16 @@ ROUTES: tuple[Route, ...] = (
     *messages.ROUTES,
     *rooms.ROUTES,
     *post_changes.ROUTES,
-    *marking.ROUTES,
+    *read_markers.ROUTES,
     *pins.ROUTES,
     *events.ROUTES,
     *users.ROUTES,
     *invites.ROUTES,
     *settings.ROUTES,
-    *login.ROUTES,
+    *sessions.ROUTES,
     *tokens.ROUTES,
     *cluster.ROUTES,
-    *pages.ROUTES,
+    *static_files.ROUTES,
     WEBSOCKET,
     DESCRIPTION,
 )

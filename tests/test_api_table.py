@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from chat.app import RESERVED, ROUTES
-from chat.routing import Route, Table
+from chat.api.router import Route, Table
 from tests.cluster.harness import ROOT
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")

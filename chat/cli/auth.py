@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from chat.cli.client import NodeClient, add_data_dir, sub_parser
+from chat.cli.node_client import NodeClient, add_data_dir, sub_parser
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -6,7 +6,7 @@ After a wrong clock has stamped messages with times that are still to come, the 
 
 from collections.abc import Mapping, Sequence
 
-from chat.cli.client import CommandFailed, NodeClient, add_data_dir, sub_parser
+from chat.cli.node_client import CommandFailed, NodeClient, add_data_dir, sub_parser
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:

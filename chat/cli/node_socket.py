@@ -21,7 +21,7 @@ from simple_websocket import Client, ConnectionClosed, ConnectionError
 from simple_websocket.errors import SimpleWebsocketError
 from wsproto.utilities import ProtocolError
 
-from chat.cli.client import CommandFailed
+from chat.cli.node_client import CommandFailed
 from chat.cli.options import PREFIX, OptionRefused, refuse_control_characters
 
 URL_DEFAULT = "http://127.0.0.1:12380"

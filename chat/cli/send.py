@@ -16,7 +16,7 @@ from queue import Empty, Queue
 from typing import NamedTuple
 
 from chat.services import validation
-from chat.cli.client import CommandFailed, sub_parser
+from chat.cli.node_client import CommandFailed, sub_parser
 from chat.cli.node_socket import Disconnected, Frame, NodeSocket, NotReached, add_node_options, open_socket
 from chat.errors import Problem
 

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from chat.cli.client import CommandFailed, sub_parser
+from chat.cli.node_client import CommandFailed, sub_parser
 from chat.cli.node_socket import TRY_S, Disconnected, Frame, NodeSocket, add_node_options, open_socket
 
 LINES_DEFAULT, LINES_MAX = 10, 100  # a page of history

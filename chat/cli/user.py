@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 from urllib.parse import quote
 
-from chat.cli.client import CommandFailed, NodeClient, add_data_dir, sub_parser
+from chat.cli.node_client import CommandFailed, NodeClient, add_data_dir, sub_parser
 
 _USERS = "/users"
 

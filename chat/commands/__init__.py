@@ -14,7 +14,7 @@ from typing import Any
 
 from chat.commands import accounts, cluster, posts, rooms
 from chat.commands.accounts import NOBODY, OPERATOR, SETUP, Actor
-from chat.commands.codec import reader, to_json
+from chat.commands.json_codec import reader, to_json
 from chat.commands.posts import CLIENT_ID_OPENS, POST_OPENS, Post
 from chat.commands.rooms import DeleteRoom, SetRetention
 

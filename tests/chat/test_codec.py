@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.commands.codec import reader, to_json
+from chat.commands.json_codec import reader, to_json
 
 
 class Who(NamedTuple):

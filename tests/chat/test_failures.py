@@ -18,7 +18,7 @@ from chat.auth.authenticator import Gatekeeper
 from chat.server.http import Refused
 from chat.errors import Problem, all_taken, problem_of
 from chat.replica import STALE_S_MAX
-from chat.request import response_of
+from chat.api.request import response_of
 from raft.errors import CorruptLog, DiskFull, NotLeader
 from tests.chat.chat_client import GENERAL, ChatClient, Clock
 from tests.chat.login_client import LoginClient

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from chat.app import ROUTES
-from chat.openapi import describe, problems_of, status_of
+from chat.api.openapi import describe, problems_of, status_of
 from chat.refusals import STATUS_OF
-from chat.routing import Route, Who
+from chat.api.router import Route, Who
 from tests.chat.chat_client import ChatClient
 from tests.chat.login_client import LoginClient
 from tests.cluster.harness import ROOT

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chat.errors import Problem
-from chat.request import Headers, percent_decoded
+from chat.api.request import Headers, percent_decoded
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.routes.test_cluster import Gate
 

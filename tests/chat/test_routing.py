@@ -3,8 +3,8 @@
 import pytest
 
 from chat.app import RESERVED, ROUTES, never_waits
-from chat.request import Request, Response
-from chat.routing import Route, Table, Who, waitless
+from chat.api.request import Request, Response
+from chat.api.router import Route, Table, Who, waitless
 
 
 def answer(request: Request, *names: str) -> Response:

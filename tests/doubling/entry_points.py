@@ -29,7 +29,7 @@ WHOLE_FILES = (
 
 # Not reached by a row, and why not.
 ELSEWHERE = {
-    "chat/commands/codec.py:row_reader": "makes a reader of rows, when its module is imported",
+    "chat/commands/json_codec.py:row_reader": "makes a reader of rows, when its module is imported",
     "chat/auth/proxies.py:behind": "makes the application that calls client_address",
     "raft/rpc/peer_auth.py:check_level": "compares two numbers",
     "raft/storage/identity.py:load_or_create": "reads a file of this node for decode",

@@ -25,7 +25,7 @@ from chat.auth.authenticator import Gatekeeper
 from chat.server.http import CHUNKS_MAX, ChunkedBody, check_partial_head, parse_head
 from chat.server.limits import Limits
 from chat.server.request_reader import RECV_BYTES
-from chat.request import BODY_BYTES_MAX, Query, percent_decoded
+from chat.api.request import BODY_BYTES_MAX, Query, percent_decoded
 from chat.state.machine import ChatState
 from chat.realtime.handshake import check_upgrade
 from tests.chat.fake_replica import FakeReplica

@@ -15,8 +15,8 @@ from chat.app import ROUTES
 from chat.commands import OPERATOR, Actor
 from chat.commands.accounts import CreateUser
 from chat.services.confusable_names import skeleton
-from chat.request import BODY_BYTES_MAX, json_line
-from chat.routing import Route
+from chat.api.request import BODY_BYTES_MAX, json_line
+from chat.api.router import Route
 from chat.state.accounts import MEMBER
 from chat.state.room_details import MEMBERS_MAX
 from chat.services.validation import URL_POINTS_MAX

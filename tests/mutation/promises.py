@@ -25,7 +25,7 @@ from chat.server import http
 
 from chat.server import networks
 from chat.auth.authenticator import Gatekeeper
-from chat.routes import tokens
+from chat.api.routes import tokens
 from chat.server.server import Server
 from chat.state import permissions
 from chat.state.apply import users

@@ -3,7 +3,7 @@
 A token's user and a ticket's token are there before it; of tokens the first row is the number that the next one gets.
 """
 
-from chat.commands.codec import row_reader
+from chat.commands.json_codec import row_reader
 from chat.state.snapshot.section import Row, Section
 from chat.state.accounts import (
     API,

@@ -5,7 +5,7 @@
 A row is up to 100 names long (`post_changes.REACTIONS_MAX`).
 """
 
-from chat.commands.codec import row_reader
+from chat.commands.json_codec import row_reader
 from chat.state.snapshot.section import Row, Section
 from chat.state.post_revisions import Change
 from chat.state.tables import Tables

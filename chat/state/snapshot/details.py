@@ -1,6 +1,6 @@
 """What is known of rooms beside their posts, by the room's name; and their members, some in a row."""
 
-from chat.commands.codec import row_reader
+from chat.commands.json_codec import row_reader
 from chat.state.snapshot.section import Part, Row, Section
 from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.tables import Tables

@@ -5,7 +5,7 @@
 
 from itertools import pairwise
 
-from chat.commands.codec import row_reader
+from chat.commands.json_codec import row_reader
 from chat.state.snapshot.section import Row, Section
 from chat.state.read_positions import MENTIONS_MAX, READERS_MAX, Reader
 from chat.state.tables import Tables

@@ -89,7 +89,7 @@ def test_a_guest_is_made_a_member_of_rooms(terminal: Terminal) -> None:
 
 
 def test_users_are_listed_however_many_there_are(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chat.routes.name_pages.PAGE_NAMES_MAX", 2)
+    monkeypatch.setattr("chat.api.routes.paging.PAGE_NAMES_MAX", 2)
     for name in ("ann", "bob", "eve", "gus", "zoe"):
         terminal.run("user", "add", name, "--no-password")
     terminal.run("user", "deactivate", "eve")

@@ -6,7 +6,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from chat.app import ROUTES
-from chat.routing import Route
+from chat.api.router import Route
 from tests.chat.login_client import LoginClient, code
 
 UNKNOWN = "plans~abcdefgh22"

@@ -3,7 +3,7 @@
 import pytest
 
 from chat.commands import decode, level_of
-from chat.request import percent_encoded
+from chat.api.request import percent_encoded
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.chat.fake_replica import FIRST_INDEX
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from chat.app import ROUTES
-from chat.routing import Route, Who
+from chat.api.router import Route, Who
 from chat.state.settings import LOGIN, Settings
 from chat.state.tables import Tables
 from tests.chat.chat_client import ChatClient

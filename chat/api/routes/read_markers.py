@@ -5,9 +5,9 @@ from http import HTTPStatus
 from chat.services import validation
 from chat.services.read_markers import check_mark
 from chat.errors import invalid
-from chat.request import Request, Response
-from chat.routing import Answer, Body, Route, Who
-from chat.schemas import POST_ID, record
+from chat.api.request import Request, Response
+from chat.api.router import Answer, Body, Route, Who
+from chat.api.schemas import POST_ID, record
 
 
 def mark(request: Request, room: str) -> Response:

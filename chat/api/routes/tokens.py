@@ -9,11 +9,11 @@ from chat.commands.accounts import CreateTicket, CreateToken, RevokeTokens
 from chat.state.room import timestamp
 from chat.services.sessions import EXPIRES_S, TICKET_S, check_token
 from chat.errors import not_found
-from chat.reads import Read
+from chat.api.reads import Read
 from chat.refusals import problem_of_refusal
-from chat.request import Request, Response, json_line
-from chat.routing import Answer, Body, Route, Who
-from chat.schemas import (
+from chat.api.request import Request, Response, json_line
+from chat.api.router import Answer, Body, Route, Who
+from chat.api.schemas import (
     BOOLEAN,
     MOMENT,
     READING,

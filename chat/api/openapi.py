@@ -14,8 +14,8 @@ from chat.auth import cookies
 from chat.realtime.cursors import START_OVER
 from chat.errors import CONTENT_TYPE as PROBLEM
 from chat.refusals import STATUS_OF
-from chat.routing import JSON, Answer, Body, Route, Who
-from chat.schemas import COMPONENTS, PATH_NAMES, RAFT_INDEX, TEXT, Schema, integer, ref, word
+from chat.api.router import JSON, Answer, Body, Route, Who
+from chat.api.schemas import COMPONENTS, PATH_NAMES, RAFT_INDEX, TEXT, Schema, integer, ref, word
 
 _CONFLICT = HTTPStatus.CONFLICT
 

@@ -8,12 +8,12 @@ from chat.services.users import ROOMS_MAX, Newcomer, check_change, check_newcome
 from chat.state.room import timestamp
 from chat.state.name_pages import NameAsk, NamePage
 from chat.errors import Problem, invalid
-from chat.reads import Read, is_stale
+from chat.api.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
-from chat.request import Request, Response, json_line, percent_encoded
-from chat.routes.name_pages import PAGE, name_ask, name_links
-from chat.routing import Answer, Body, Route, Who
-from chat.schemas import BOOLEAN, NAME, PASSWORD, READING, ROLE, SECRET, WAITING, array, record, ref
+from chat.api.request import Request, Response, json_line, percent_encoded
+from chat.api.routes.paging import PAGE, name_ask, name_links
+from chat.api.router import Answer, Body, Route, Who
+from chat.api.schemas import BOOLEAN, NAME, PASSWORD, READING, ROLE, SECRET, WAITING, array, record, ref
 from chat.state import permissions
 from chat.state.permissions import Acting
 from chat.state.apply.users import BAD_INVITE, FORBIDDEN, NO_SUCH_USER

@@ -9,9 +9,9 @@ from chat.services import validation
 from chat.commands import Actor
 from chat.state.room import timestamp
 from chat.errors import Problem, problem_of
-from chat.request import Request, Response, json_line
-from chat.routing import Answer, Body, Route, Who
-from chat.schemas import BOOLEAN, MEMBER_ID, MOMENT, TEXT, array, integer, record, text, word
+from chat.api.request import Request, Response, json_line
+from chat.api.router import Answer, Body, Route, Who
+from chat.api.schemas import BOOLEAN, MEMBER_ID, MOMENT, TEXT, array, integer, record, text, word
 from raft.errors import RaftError
 from raft.core.configuration import AddMember, Change, MoveMember, PlanPromotion, RemoveMember
 

@@ -14,8 +14,8 @@ from importlib.resources.abc import Traversable
 
 from chat.auth.origins import member_origins
 from chat.errors import not_found
-from chat.request import Request, Response
-from chat.routing import Answer, Route, Who
+from chat.api.request import Request, Response
+from chat.api.router import Answer, Route, Who
 
 PACKAGE = "static"
 _TYPES = {  # what is not named here is no file of the page; the machine's own list of types is not asked

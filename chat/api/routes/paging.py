@@ -3,8 +3,8 @@
 from chat.services import validation
 from chat.state.name_pages import PAGE_NAMES_MAX, NameAsk, NamePage
 from chat.errors import invalid
-from chat.request import Headers, Query, percent_encoded
-from chat.schemas import NAME, integer
+from chat.api.request import Headers, Query, percent_encoded
+from chat.api.schemas import NAME, integer
 
 PAGE = {"before": NAME, "after": NAME, "around": NAME, "limit": integer(1, PAGE_NAMES_MAX)}
 

@@ -15,9 +15,9 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from chat.reads import Read
-from chat.request import Deferred, Response
-from chat.schemas import Schema
+from chat.api.reads import Read
+from chat.api.request import Deferred, Response
+from chat.api.schemas import Schema
 
 JSON = "application/json"
 Handler = Callable[..., Response | Deferred | Read]  # (request, what the path's names stand for…)

@@ -3,10 +3,10 @@
 from http import HTTPStatus
 
 from chat.services import validation
-from chat.request import Request, Response
+from chat.api.request import Request, Response
 from chat.services.revising import Wish, check_deletion, check_edit, check_reaction, command_for
-from chat.routing import Answer, Body, Route, Who
-from chat.schemas import MESSAGE, NAME, USER, WAITING, record, ref
+from chat.api.router import Answer, Body, Route, Who
+from chat.api.schemas import MESSAGE, NAME, USER, WAITING, record, ref
 from chat.state.events import PostChanged
 from chat.state.results import Done, Success
 

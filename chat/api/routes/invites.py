@@ -8,11 +8,11 @@ from chat.auth import secrets
 from chat.commands.accounts import RevokeInvite
 from chat.services.users import ROOMS_MAX
 from chat.services.invites import EXPIRES_S, USES_MAX, check_invite, invite_of, told
-from chat.reads import Read
+from chat.api.reads import Read
 from chat.refusals import problem_of_refusal
-from chat.request import Request, Response, json_line
-from chat.routing import Answer, Body, Route, Who
-from chat.schemas import LABEL, NAME, READING, ROLE, WAITING, array, integer, record, ref
+from chat.api.request import Request, Response, json_line
+from chat.api.router import Answer, Body, Route, Who
+from chat.api.schemas import LABEL, NAME, READING, ROLE, WAITING, array, integer, record, ref
 from chat.state import permissions
 from chat.state.permissions import Acting
 from chat.state.accounts import Invite

@@ -12,11 +12,11 @@ from chat.state.room import timestamp
 from chat.services.sessions import SESSION_S, check_login, check_set_up
 from chat.services.confusable_names import skeleton
 from chat.errors import Problem, unavailable
-from chat.reads import Read
+from chat.api.reads import Read
 from chat.refusals import problem_of_refusal
-from chat.request import Headers, Request, Response, json_line
-from chat.routing import Answer, Body, Route, Who
-from chat.schemas import MOMENT, NAME, PASSWORD, READING, TEXT, WAITING, record, text, word
+from chat.api.request import Headers, Request, Response, json_line
+from chat.api.router import Answer, Body, Route, Who
+from chat.api.schemas import MOMENT, NAME, PASSWORD, READING, TEXT, WAITING, record, text, word
 from chat.state import permissions
 from chat.state.apply.users import SET_UP_DONE
 from chat.state.accounts import ADMIN, ROLES, SESSION

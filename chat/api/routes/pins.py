@@ -7,11 +7,11 @@ from chat.services import validation
 from chat.commands.posts import Pin
 from chat.state.room import render_post, with_reactions
 from chat.errors import unavailable
-from chat.reads import Read
+from chat.api.reads import Read
 from chat.refusals import problem_of_refusal
-from chat.request import Request, Response
-from chat.routing import Answer, Route, Who
-from chat.schemas import READING, WAITING, array, ref
+from chat.api.request import Request, Response
+from chat.api.router import Answer, Route, Who
+from chat.api.schemas import READING, WAITING, array, ref
 from chat.state.room_details import PINS_MAX
 from chat.state.apply.pins import pins
 from chat.state.results import Refusal

@@ -6,9 +6,9 @@ from chat.services import validation
 from chat.realtime.protocol import ROOMS_MAX
 from chat.realtime.cursors import parse_cursor
 from chat.errors import invalid, unavailable
-from chat.request import Request, Response
-from chat.routing import Answer, Route, Who
-from chat.schemas import NAME, TEXT, array
+from chat.api.request import Request, Response
+from chat.api.router import Answer, Route, Who
+from chat.api.schemas import NAME, TEXT, array
 
 EVENT_STREAM = "text/event-stream"
 _HEADERS = [

@@ -11,12 +11,12 @@ from chat.services.export import export, whole_history
 from chat.state.room import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
 from chat.services.posts import check_post, propose, unanswered, with_key, with_mentions
 from chat.errors import Problem, invalid, not_found, unavailable
-from chat.reads import Read, is_stale
+from chat.api.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
-from chat.request import Deferred, Query, Request, Response, percent_encoded, response_of
+from chat.api.request import Deferred, Query, Request, Response, percent_encoded, response_of
 from chat.services.room_names import refused_looks
-from chat.routing import Answer, Body, Route, Who
-from chat.schemas import CLIENT_ID, MESSAGE, NAME, POST_ID, READING, WAITING, array, integer, record, ref
+from chat.api.router import Answer, Body, Route, Who
+from chat.api.schemas import CLIENT_ID, MESSAGE, NAME, POST_ID, READING, WAITING, array, integer, record, ref
 from chat.state.apply.posts import versions
 from chat.state.results import Posted, Refusal
 

@@ -14,13 +14,13 @@ from chat.services.rooms import (
     check_settings,
 )
 from chat.commands.rooms import CreateRoom
-from chat.reads import Read, is_stale
+from chat.api.reads import Read, is_stale
 from chat.refusals import problem_of_refusal
-from chat.request import Request, Response, percent_encoded
+from chat.api.request import Request, Response, percent_encoded
 from chat.services.room_names import refused_looks, shown
-from chat.routes.name_pages import PAGE, name_ask, name_links
-from chat.routing import Answer, Body, Route, Who
-from chat.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word
+from chat.api.routes.paging import PAGE, name_ask, name_links
+from chat.api.router import Answer, Body, Route, Who
+from chat.api.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word
 from chat.state.room_views import room_json
 from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.results import Refusal, RoomChanged, RoomMade
