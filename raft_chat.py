@@ -27,12 +27,11 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from chat.auth import proxies
-
-from chat.server import base_path
-from chat.services.startup_messages import Announcer
 from chat.app import create_app, never_waits
+from chat.auth import proxies
+from chat.auth.authenticator import Gatekeeper
 from chat.auth.secrets import OPERATOR, SETUP, new_secret
+from chat.auth.token_activity import Uses
 from chat.cli import operator_file
 from chat.cli.log_lines import LineFormatter
 from chat.cli.operator_file import OperatorFile
@@ -40,37 +39,37 @@ from chat.cli.options import OptionRefused, Options, read_options
 from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
-from chat.realtime.cursors import history
-from chat.auth.authenticator import Gatekeeper
-from chat.realtime.hub import Hub, hub_limits
-from chat.services.maintenance import Keeper
-from chat.server.limits import Limits, Slots
-from chat.services.read_markers import Marks
-from chat.server.networks import OPERATOR_SPARE
 from chat.realtime.authentication import Reception
+from chat.realtime.cursors import history
+from chat.realtime.handshake import make_websocket_app
+from chat.realtime.hub import Hub, hub_limits
+from chat.realtime.sse import Streams
+from chat.server import base_path
+from chat.server.limits import Limits, Slots
+from chat.server.networks import OPERATOR_SPARE
 from chat.server.server import Server
+from chat.services.maintenance import Keeper
+from chat.services.read_markers import Marks
+from chat.services.startup_messages import Announcer
 from chat.state.machine import ChatState
 from chat.state.settings import LOGIN
-from chat.realtime.sse import Streams
-from chat.auth.token_activity import Uses
-from chat.realtime.handshake import make_websocket_app
-from raft.rpc.peer_auth import check_level
-from raft.cluster.starting_member import BlankMember
-from raft.engine.damage import Damage
-from raft.storage.disk import TEMPORARY_SUFFIX, RealDisk, create_durably
-from raft.rpc.endpoint import Endpoint
-from raft.errors import DiskFailed, DiskFull, InvalidMessage, StartRefused
 from raft.cluster.bootstrap import Formation
-from raft.storage.identity import Identity, load_or_create, lock_directory, save, settle
 from raft.cluster.member import RunningMember, make_node
-from raft.core.configuration import Configuration
-from raft.core.node import Settings
-from raft.rpc.peer_ports import PeerPorts
-from raft.storage.reserve import Reserve
+from raft.cluster.starting_member import BlankMember
 from raft.compaction.child_process import ChildRewriter
 from raft.compaction.child_process import main as rewrite
-from raft.storage.log_store import SEGMENT_BYTES, Storage
+from raft.core.configuration import Configuration
+from raft.core.node import Settings
+from raft.engine.damage import Damage
+from raft.errors import DiskFailed, DiskFull, InvalidMessage, StartRefused
+from raft.rpc.endpoint import Endpoint
+from raft.rpc.peer_auth import check_level
 from raft.rpc.peer_client import BODY_BYTES_MAX
+from raft.rpc.peer_ports import PeerPorts
+from raft.storage.disk import TEMPORARY_SUFFIX, RealDisk, create_durably
+from raft.storage.identity import Identity, load_or_create, lock_directory, save, settle
+from raft.storage.log_store import SEGMENT_BYTES, Storage
+from raft.storage.reserve import Reserve
 
 logger = logging.getLogger("raft_chat")
 

@@ -11,33 +11,35 @@ from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, cast
 
-from chat.auth.authenticator import Gatekeeper, refused
-from chat.services.read_markers import Marks
+from chat.api.dependencies import Services
 from chat.api.openapi import describe
+from chat.api.reads import Read, Reads
+from chat.api.request import Deferred, Environ, Request, Response, response_of
+from chat.api.router import Answer, Route, Table, Who, waitless
+from chat.api.routes import (
+    cluster,
+    events,
+    invites,
+    messages,
+    pins,
+    post_changes,
+    read_markers,
+    rooms,
+    sessions,
+    settings,
+    static_files,
+    tokens,
+    users,
+)
+from chat.auth.authenticator import Gatekeeper, refused
 from chat.auth.origins import check_change
 from chat.errors import Problem, not_found, problem_of, unavailable
-from chat.api.reads import Read, Reads
-from chat.services.post_cache import RenderedPosts
+from chat.realtime.sse import Streams
 from chat.replica import Replica
-from chat.api.request import Deferred, Environ, Request, Response, response_of
-from chat.api.routes import cluster
-from chat.api.routes import events
-from chat.api.routes import invites
-from chat.api.routes import sessions
-from chat.api.routes import read_markers
-from chat.api.routes import messages
-from chat.api.routes import static_files
-from chat.api.routes import pins
-from chat.api.routes import post_changes
-from chat.api.routes import rooms
-from chat.api.routes import settings
-from chat.api.routes import tokens
-from chat.api.routes import users
-from chat.api.router import Answer, Route, Table, Who, waitless
-from chat.api.dependencies import Services
+from chat.services.post_cache import RenderedPosts
+from chat.services.read_markers import Marks
 from chat.state.machine import ChatState
 from chat.state.settings import OPEN
-from chat.realtime.sse import Streams
 from raft.errors import RaftError
 
 StartResponse = Callable[..., Any]

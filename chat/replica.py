@@ -8,9 +8,9 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
-from raft.errors import RaftError
 from raft.core.configuration import Change
 from raft.core.raft_messages import Command, Entry
+from raft.errors import RaftError
 
 STALE_S_MAX = 60.0  # how long a member that hears no leader shows what it has, where it matters who asks
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from chat.app import RESERVED, ROUTES
 from chat.api.router import Route, Table
+from chat.app import RESERVED, ROUTES
 from tests.cluster.harness import ROOT
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")

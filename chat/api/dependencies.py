@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from chat.auth.authenticator import Gatekeeper
-from chat.services.read_markers import Marks
-from chat.services.post_cache import RenderedPosts
 from chat.realtime.sse import Streams
+from chat.services.post_cache import RenderedPosts
+from chat.services.read_markers import Marks
 
 
 @dataclass(frozen=True, slots=True)

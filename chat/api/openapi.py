@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 
-from chat.auth import cookies
-from chat.realtime.cursors import START_OVER
-from chat.errors import CONTENT_TYPE as PROBLEM
-from chat.refusals import STATUS_OF
 from chat.api.router import JSON, Answer, Body, Route, Who
 from chat.api.schemas import COMPONENTS, PATH_NAMES, RAFT_INDEX, TEXT, Schema, integer, ref, word
+from chat.auth import cookies
+from chat.errors import CONTENT_TYPE as PROBLEM
+from chat.realtime.cursors import START_OVER
+from chat.refusals import STATUS_OF
 
 _CONFLICT = HTTPStatus.CONFLICT
 

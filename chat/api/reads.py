@@ -19,10 +19,10 @@ from http import HTTPStatus
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from chat.realtime.cursors import Place, arrive, is_here, is_lost, start_over
-from chat.errors import Problem, problem_of, unavailable
-from chat.replica import STALE_S_MAX, Replica
 from chat.api.request import Deferred, Query, Request, Response, response_of
+from chat.errors import Problem, problem_of, unavailable
+from chat.realtime.cursors import Place, arrive, is_here, is_lost, start_over
+from chat.replica import STALE_S_MAX, Replica
 from raft.errors import RaftError
 
 logger = logging.getLogger(__name__)

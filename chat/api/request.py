@@ -15,23 +15,22 @@ from threading import Event
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
-from chat.services import validation
-
-from chat.server import failure_log
-from chat.server.base_path import prefixed
-from chat.commands import Actor, Command
-from chat.realtime.cursors import Place, arrive, is_here, parse_index, raft_index
+from chat.api.dependencies import Services
 from chat.auth.authenticator import refused
 from chat.auth.origins import sharing_headers
+from chat.commands import Actor, Command
 from chat.errors import CONTENT_TYPE as PROBLEM_TYPE
 from chat.errors import Problem, invalid, problem_of, unavailable
-from chat.services.proposing import foreseen, propose, unanswered
+from chat.realtime.cursors import Place, arrive, is_here, parse_index, raft_index
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
-from chat.api.dependencies import Services
+from chat.server import failure_log
+from chat.server.base_path import prefixed
+from chat.services import validation
+from chat.services.proposing import foreseen, propose, unanswered
 from chat.state import permissions
-from chat.state.permissions import ANYBODY, Acting
 from chat.state.machine import ChatState
+from chat.state.permissions import ANYBODY, Acting
 from chat.state.results import Refusal, Success
 
 BODY_BYTES_MAX = 128 * 1024

@@ -14,24 +14,22 @@ from hmac import compare_digest
 from http import HTTPStatus
 from typing import Any
 
-from chat.auth import secrets
-
-from chat.auth import cookies
-from chat.auth.secrets import Passwords
+from chat.auth import cookies, secrets
 from chat.auth.rate_limits import Buckets, Guesses, Rate, too_many
+from chat.auth.secrets import Passwords
+from chat.auth.token_activity import Uses
 from chat.commands import OPERATOR, Actor
-from chat.server.networks import is_this_machine, network
 from chat.errors import Problem, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
-from chat.state.permissions import BAD_TOKEN
+from chat.server.networks import is_this_machine, network
 from chat.state.accounts import HOUR, Token
 from chat.state.apply.credentials import BAD_LOGIN
 from chat.state.machine import ChatState
+from chat.state.permissions import BAD_TOKEN
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
-from chat.auth.token_activity import Uses
 from raft.errors import RaftError, Unavailable
 
 # Of an address: looking for an unknown token costs a round to a majority.  Apart from guesses at passwords: a forgotten
@@ -44,7 +42,7 @@ OPEN_CHANGES = Rate(refill_s=0.02, burst=400)
 SIGN_INS = Rate(refill_s=2.0, burst=60)
 
 _NOBODY = Actor()
-_TOKEN = re.compile(f"{auth.TOKEN}[0-9A-Za-z_-]{{43}}")  # as auth.new_secret makes them
+_TOKEN = re.compile(f"{secrets.TOKEN}[0-9A-Za-z_-]{{43}}")  # as auth.new_secret makes them
 _TWO_COOKIES = Refusal("bad_token", "Cookie: two different tokens")
 _BAD_SETUP = Refusal("bad_token", "Token: not the one that this node has told since its last start")
 _EXPIRED = Refusal("bad_token", "Authorization: this token is too old")

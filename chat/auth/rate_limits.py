@@ -16,8 +16,8 @@ from threading import Lock
 from time import monotonic
 from typing import NamedTuple
 
-from chat.server.networks import network
 from chat.errors import Problem
+from chat.server.networks import network
 
 _ROUNDING_S = 1e-6  # adding up a refill of 0.01 s is not exact
 KEYS_MAX = 10_000  # about 2 MB: more than the addresses of a large company, and a botnet's would fill any table

@@ -18,8 +18,8 @@ from threading import Condition
 
 from werkzeug.security import check_password_hash, gen_salt, generate_password_hash
 
-from chat.server.networks import gives_way
 from chat.errors import Problem, unavailable
+from chat.server.networks import gives_way
 
 # RFC 7914 §2: N = 32768, r = 8, p = 3: 32 MB, and 0.3 s of a core that has nothing else to do.
 METHOD = "scrypt:32768:8:3"

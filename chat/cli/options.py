@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
-from chat.services import validation
-
 from chat.auth import proxies
-
-from chat.server import base_path
 from chat.auth.origins import origin_of
-from chat.errors import Problem
 from chat.auth.proxies import TrustedProxies
+from chat.errors import Problem
+from chat.server import base_path
+from chat.services import validation
 from raft.core.configuration import MEMBERS_MAX
 
 PREFIX = "RAFT_CHAT_"

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from queue import Empty, Queue
 from typing import NamedTuple
 
-from chat.services import validation
 from chat.cli.node_client import CommandFailed, sub_parser
 from chat.cli.node_socket import Disconnected, Frame, NodeSocket, NotReached, add_node_options, open_socket
 from chat.errors import Problem
+from chat.services import validation
 
 WINDOW = 64  # messages under way: a node takes that many of a socket
 ANSWER_S = 30.0  # without an acknowledgement, and the command gives up

@@ -13,26 +13,24 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from chat.realtime import replies
-
-from chat.services import validation
-
 from chat.auth import secrets
 from chat.commands import Actor
 from chat.commands.accounts import CreateTicket
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.state.room import Page, PageAsk
-from chat.realtime.websocket_connection import Link
-from chat.services.sessions import TICKET_S
-from chat.services.read_markers import check_mark
 from chat.errors import Problem, invalid, problem_of, unavailable
-from chat.services.proposing import foreseen, propose
+from chat.realtime import replies
 from chat.realtime.authentication import Reception
+from chat.realtime.websocket_connection import Link
 from chat.refusals import problem_of_refusal
+from chat.services import validation
+from chat.services.proposing import foreseen, propose
+from chat.services.read_markers import check_mark
 from chat.services.revising import Wish, check_deletion, check_edit, check_reaction, command_for
-from chat.state.permissions import acting
+from chat.services.sessions import TICKET_S
 from chat.state.events import PostChanged
+from chat.state.permissions import acting
 from chat.state.results import Done, Refusal, Success
+from chat.state.room import Page, PageAsk
 from raft.errors import RaftError
 
 PAGE_POSTS_MAX = 100

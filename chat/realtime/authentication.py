@@ -18,23 +18,23 @@ from typing import Any, Final
 
 from wsproto.frame_protocol import CloseReason
 
+from chat.auth.authenticator import Gatekeeper
 from chat.auth.secrets import digest
 from chat.commands import Actor, encode
 from chat.commands.accounts import RedeemTicket
-from chat.auth.authenticator import Gatekeeper
-from chat.realtime.hub import Hub
-from chat.realtime.websocket_connection import Link
-from chat.realtime.majority import MajorityNotice
-from chat.services.read_markers import Marks
-from chat.realtime.presence import Presence
 from chat.errors import Problem, problem_of
+from chat.realtime.hub import Hub
+from chat.realtime.majority import MajorityNotice
+from chat.realtime.presence import Presence
+from chat.realtime.websocket_connection import Link
 from chat.refusals import problem_of_refusal
-from chat.services.post_cache import RenderedPosts
 from chat.replica import Replica
-from chat.state.permissions import acting
+from chat.services.post_cache import RenderedPosts
+from chat.services.read_markers import Marks
 from chat.state.apply.credentials import BAD_TICKET
 from chat.state.events import AccountEvent, AuthChanged, Marked, Revoked, UsersChanged
 from chat.state.machine import ChatState
+from chat.state.permissions import acting
 from chat.state.results import Redeemed, Refusal
 from chat.state.settings import LOGIN
 from raft.errors import RaftError

@@ -16,11 +16,11 @@ Rules
 import json
 from collections.abc import Callable, Sequence
 
-from chat.realtime.registry import Attendance
 from chat.realtime.cursors import cursor
-from chat.state.room import reactions_json
+from chat.realtime.registry import Attendance
 from chat.realtime.websocket_connection import Link, SendToAll, deliver, text_frame
 from chat.state.events import Event, PostChanged, PostEvent, Reach, Reacted, ReactedSince, RoomDeleted, RoomEvent
+from chat.state.room import reactions_json
 
 
 def plain_frame(event: PostEvent) -> bytes:

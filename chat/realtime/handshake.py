@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from wsproto.utilities import generate_accept_token
 
-from chat.server import failure_log
-from chat.realtime.protocol import Conversation
 from chat.auth.authenticator import is_operators
-from chat.realtime.hub import Hub
-from chat.realtime.websocket_connection import Link
-from chat.server.networks import network
 from chat.auth.origins import foreign, is_ours
 from chat.errors import CONTENT_TYPE, Problem, all_taken, invalid, unavailable
 from chat.realtime.authentication import Reception
+from chat.realtime.hub import Hub
+from chat.realtime.protocol import Conversation
+from chat.realtime.websocket_connection import Link
+from chat.server import failure_log
+from chat.server.networks import network
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -30,14 +30,14 @@ from typing import TypeVar
 
 from wsproto.frame_protocol import CloseReason
 
-from chat.realtime.registry import Attendance
-from chat.realtime.channels import Audience
-from chat.server.limits import Limits, descriptor_limit
-from chat.realtime.websocket_connection import READ_BYTES, Handler, HubLimits, Link
 from chat.realtime.broadcast import Mailer
+from chat.realtime.channels import Audience
+from chat.realtime.processor_time import Spending
+from chat.realtime.registry import Attendance
+from chat.realtime.websocket_connection import READ_BYTES, Handler, HubLimits, Link
+from chat.server.limits import Limits, descriptor_limit
 from chat.server.networks import OPERATOR_SPARE, gives_way
 from chat.server.sockets import Receiver, send_now
-from chat.realtime.processor_time import Spending
 from chat.state.events import Event, Reach
 
 logger = logging.getLogger(__name__)

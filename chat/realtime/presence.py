@@ -23,15 +23,15 @@ from itertools import chain, count
 from math import inf
 from typing import Final, NamedTuple
 
-from chat.services import validation
+from chat.errors import Problem, invalid
 from chat.realtime.hub import Hub
 from chat.realtime.websocket_connection import Link, text_frame
-from chat.server.networks import gives_way
-from chat.errors import Problem, invalid
 from chat.replica import Replica
-from chat.state.permissions import reach as reach_of
+from chat.server.networks import gives_way
+from chat.services import validation
 from chat.state.events import EVERYBODY, Reach
 from chat.state.machine import ChatState
+from chat.state.permissions import reach as reach_of
 from chat.state.room_directory import is_private_name
 from chat.state.tables import Tables
 

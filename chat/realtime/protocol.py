@@ -16,22 +16,21 @@ from typing import Any, NamedTuple
 
 from wsproto.frame_protocol import CloseReason
 
-from chat.realtime import replies
-
-from chat.services import validation
-from chat.realtime.actions import Actions
 from chat.commands import Actor, Post
-from chat.realtime.cursors import Place, parse_cursor
-from chat.realtime.websocket_connection import Link
-from chat.server.networks import network
-from chat.services.posts import check_post, propose, with_mentions
 from chat.errors import Problem, invalid, problem_of, unavailable
+from chat.realtime import replies
+from chat.realtime.actions import Actions
 from chat.realtime.authentication import Reception
+from chat.realtime.cursors import Place, parse_cursor
+from chat.realtime.subscription import Subscription
+from chat.realtime.websocket_connection import Link
 from chat.refusals import problem_of_refusal
+from chat.server.networks import network
+from chat.services import validation
+from chat.services.posts import check_post, propose, with_mentions
 from chat.services.room_names import refused_looks
 from chat.state.permissions import LOGIN_NEEDED
 from chat.state.results import Posted, Refusal
-from chat.realtime.subscription import Subscription
 from raft.errors import RaftError
 
 STRANGER_BYTES_MAX = 4 * 1024  # of a message before it is known who sends it: a ticket and a few names of rooms

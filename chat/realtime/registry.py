@@ -12,9 +12,9 @@ from typing import Final
 
 from chat.commands import Actor
 from chat.realtime.websocket_connection import Link
-from chat.state.permissions import Acting, is_told
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.events import Reach
+from chat.state.permissions import Acting, is_told
 
 _ANYONE: Final = Acting("", MEMBER)  # is told what is public
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from json.encoder import encode_basestring
 
-from chat.server import failure_log
 from chat.commands import Post
-from chat.state.room import Page, timestamp
 from chat.errors import Problem
+from chat.server import failure_log
 from chat.state.results import Posted
+from chat.state.room import Page, timestamp
 
 _TEMPORARY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
               HTTPStatus.INSUFFICIENT_STORAGE}  # fmt: skip

@@ -27,15 +27,15 @@ from typing import Any, Final
 
 from wsproto.frame_protocol import Opcode
 
-from chat.commands import Actor
-from chat.realtime.protocol import Conversation
-from chat.realtime.cursors import START_OVER
-from chat.realtime.frames import IN_TWO_BYTES, MASKED, SHORT_MAX
 from chat.auth.authenticator import is_operators
-from chat.server.limits import Limits, descriptor_limit
-from chat.server.networks import gives_way, network
+from chat.commands import Actor
 from chat.errors import all_taken, unavailable
 from chat.realtime.authentication import Reception
+from chat.realtime.cursors import START_OVER
+from chat.realtime.frames import IN_TWO_BYTES, MASKED, SHORT_MAX
+from chat.realtime.protocol import Conversation
+from chat.server.limits import Limits, descriptor_limit
+from chat.server.networks import gives_way, network
 
 STREAMS_MAX: Final = 256  # a node: each has a thread
 COMMENT_S: Final = 15.0  # proxies commonly give up after 30 or 60 s of silence

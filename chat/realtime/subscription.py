@@ -26,19 +26,19 @@ from heapq import nlargest
 
 from wsproto.frame_protocol import CloseReason
 
-from chat.realtime.channels import cursor_frame
 from chat.commands import Actor
-from chat.realtime.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost, start_over
-from chat.state.room import Located, What, render_post, with_reactions
-from chat.realtime.hub import Hub
-from chat.realtime.websocket_connection import Link, text_frame
 from chat.errors import Problem
-from chat.replica import STALE_S_MAX, Replica
+from chat.realtime.channels import cursor_frame
+from chat.realtime.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost, start_over
+from chat.realtime.hub import Hub
 from chat.realtime.replies import error
-from chat.state.permissions import STRANGER, Acting, acting
+from chat.realtime.websocket_connection import Link, text_frame
+from chat.replica import STALE_S_MAX, Replica
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
+from chat.state.permissions import STRANGER, Acting, acting
 from chat.state.results import Missed
+from chat.state.room import Located, What, render_post, with_reactions
 from raft.core.raft_messages import Command
 
 MISSED_POSTS_MAX = 10_000  # what the log keeps in any case; ten pages of REST are cheaper for both than this

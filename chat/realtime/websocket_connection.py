@@ -28,11 +28,11 @@ from typing import Protocol
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason, Opcode
 
-from chat.server import failure_log
 from chat.realtime.frames import IN_EIGHT_BYTES, IN_TWO_BYTES, Frames, Said
+from chat.realtime.processor_time import POINT_S, SHORT_POINTS
+from chat.server import failure_log
 from chat.server.freed_memory import HEAP
 from chat.server.sockets import Receiver, send_now
-from chat.realtime.processor_time import POINT_S, SHORT_POINTS
 
 # One socket's share of a turn.  No less than a TLS record: the selector knows nothing of decrypted bytes left behind.
 READ_BYTES = 16 * 1024

@@ -21,12 +21,12 @@ from time import monotonic
 from typing import Any
 
 from chat.server import failure_log
-from chat.server.responses import CONTINUE, Head, Headers, Reply, problem, refusal_bytes, status_line
 from chat.server.http import Refused, Request, check_partial_head
 from chat.server.limits import KIB, Outside
-from chat.server.sockets import Receiver, send_now
 from chat.server.request_reader import ClientGone, RequestReader
+from chat.server.responses import CONTINUE, Head, Headers, Reply, problem, refusal_bytes, status_line
 from chat.server.slow_readers import Progress
+from chat.server.sockets import Receiver, send_now
 
 logger = logging.getLogger(__name__)
 

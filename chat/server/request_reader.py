@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from werkzeug.serving import WSGIRequestHandler
 
-from chat.server.responses import CONTINUE
-from chat.server.send_queue import Backlog
 from chat.server.http import LENGTH_DIGITS_MAX, ChunkedBody, Refused, Request, check_partial_head, parse_head
 from chat.server.limits import KIB, MIB, Gate, Limits
+from chat.server.responses import CONTINUE
+from chat.server.send_queue import Backlog
 from chat.server.slow_readers import STREAM_BYTES, Progress, SlowReaders, Waiting
 
 if TYPE_CHECKING:

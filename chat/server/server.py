@@ -34,14 +34,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.serving import ThreadedWSGIServer
 
-from chat.server.responses import refusal_bytes
-from chat.server.send_queue import Backlog
-from chat.server.http_connection import Answer, Connection
 from chat.server.http import Refused
+from chat.server.http_connection import Answer, Connection
 from chat.server.limits import Gate, Limits, NoGate, descriptor_limit
 from chat.server.networks import gives_way, is_this_machine, network
-from chat.server.slow_readers import SlowReaders
 from chat.server.poller import AVAILABLE, Watch
+from chat.server.responses import refusal_bytes
+from chat.server.send_queue import Backlog
+from chat.server.slow_readers import SlowReaders
 from chat.server.workers import Workers
 
 if TYPE_CHECKING:

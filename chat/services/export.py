@@ -15,13 +15,13 @@ from contextlib import contextmanager, suppress
 from threading import Lock
 from time import monotonic, sleep
 
-from chat.state.room import Page, PageAsk, render_post
-from chat.server.limits import KIB
 from chat.errors import unavailable
-from chat.services.post_cache import read_posts
 from chat.replica import Replica
-from chat.state.permissions import STRANGER, Acting
+from chat.server.limits import KIB
+from chat.services.post_cache import read_posts
 from chat.state.machine import ChatState
+from chat.state.permissions import STRANGER, Acting
+from chat.state.room import Page, PageAsk, render_post
 
 PIECE_POSTS = 200  # some 40 KB
 PIECE_BYTES = 64 * KIB  # a piece ends early once it has so many

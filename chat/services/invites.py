@@ -6,15 +6,14 @@ secret; that two of a thousand have the same is a chance of one in 10^13.
 
 from collections.abc import Iterable, Mapping
 
-from chat.services import validation
-
 from chat.auth import secrets
 from chat.commands import Actor
 from chat.commands.accounts import CreateInvite
-from chat.services.users import role, room_names
-from chat.state.room import timestamp
 from chat.errors import invalid
+from chat.services import validation
+from chat.services.users import role, room_names
 from chat.state.accounts import MEMBER, Invite
+from chat.state.room import timestamp
 
 USES_MAX = 10_000
 EXPIRES_S = range(60, 315_360_001)  # to ten years

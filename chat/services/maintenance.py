@@ -14,20 +14,20 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Event
 
+from chat.auth.token_activity import Uses
 from chat.commands import COMMANDS_LEVEL, Command, encode, level_of
 from chat.commands.accounts import Used
 from chat.commands.cluster import Begin, SetAuth
 from chat.commands.posts import Mark
+from chat.replica import Replica
 from chat.services.read_markers import Mark as Noted
 from chat.services.read_markers import Marks
-from chat.replica import Replica
 from chat.state.apply.credentials import due_credentials
 from chat.state.apply.expiry import due_expiry, due_forgetting, due_forgetting_rooms
-from chat.state.machine import ChatState
 from chat.state.apply.read_markers import is_news
+from chat.state.machine import ChatState
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
-from chat.auth.token_activity import Uses
 from raft.errors import RaftError
 
 logger = logging.getLogger(__name__)

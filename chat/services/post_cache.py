@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from threading import Lock
 from typing import Final
 
-from chat.state.room import Page, render_post, spliced
 from chat.replica import Replica
+from chat.state.room import Page, render_post, spliced
 
 BYTES_MAX: Final = 16 << 20
 PAGE_BYTES_MAX: Final = 4 << 20  # 1,000 posts of 4 KB

@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from secrets import token_bytes
 
-from chat.services import validation
 from chat.commands import OPERATOR, Actor, Post, decode, encode
-from chat.state.room import render_post, with_reactions
-from chat.services.mentions import mentioned
 from chat.errors import Problem, invalid, outcome_unknown, problem_of
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
-from chat.state.permissions import NAMELESS, NOT_YOUR_NAME
+from chat.services import validation
+from chat.services.mentions import mentioned
 from chat.state.machine import ChatState
+from chat.state.permissions import NAMELESS, NOT_YOUR_NAME
 from chat.state.results import Posted, Refusal, Repeated
-from raft.errors import OutcomeUnknown, RaftError
+from chat.state.room import render_post, with_reactions
 from raft.core.raft_messages import Command
+from raft.errors import OutcomeUnknown, RaftError
 
 CLIENT_ID_BYTES = 12  # random; as long as nobody guesses them, nobody can use one up before its owner's retry
 CLIENT_IDS_MADE = 256  # at a time: asking the kernel for each one lets another thread run in between, at each post

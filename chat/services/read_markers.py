@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from itertools import islice
 from threading import Lock
 
-from chat.services import validation
 from chat.commands import Actor
 from chat.refusals import problem_of_refusal
+from chat.services import validation
 from chat.state import permissions
-from chat.state.permissions import LOGIN_NEEDED, OPEN_MODE
 from chat.state.machine import ChatState
+from chat.state.permissions import LOGIN_NEEDED, OPEN_MODE
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
 from chat.state.tables import Tables

@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from chat.services import validation
 from chat.commands import Actor, Post, decode
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
-from chat.state.room import render_post, with_reactions
-from chat.services.posts import user_of
 from chat.errors import invalid, unavailable
 from chat.refusals import problem_of_refusal
 from chat.replica import Replica
+from chat.services import validation
+from chat.services.posts import user_of
+from chat.state.apply.posts import TAKEN_BACK, Found, find, refused_change
 from chat.state.events import PostChanged
 from chat.state.machine import ChatState
-from chat.state.apply.posts import TAKEN_BACK, Found, find, refused_change
 from chat.state.results import Done, Refusal
+from chat.state.room import render_post, with_reactions
 
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 

@@ -13,12 +13,12 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from chat.commands import Actor
-from chat.services.confusable_names import room_skeleton
 from chat.errors import Problem
+from chat.services.confusable_names import room_skeleton
 from chat.state import permissions
-from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.room_directory import is_private_name
 from chat.state.tables import Tables
 

@@ -6,13 +6,13 @@ deletion that has come about meanwhile is then answered as one of a room that do
 
 from collections.abc import Mapping
 
-from chat.services import validation
 from chat.auth.secrets import room_letters
 from chat.commands import Actor, DeleteRoom, SetRetention, level_of
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.errors import invalid
-from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
+from chat.services import validation
 from chat.state.apply.rooms import DIRECT_USERS, PLAIN_POINTS_MAX
+from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.room_directory import is_private_name
 
 MAX_MESSAGES_MAX = 1_000_000_000  # ten times what a log can be expected to hold

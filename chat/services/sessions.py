@@ -6,10 +6,9 @@ What is proposed is made from these and from secrets that only their owner ever 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from chat.services import validation
-
 from chat.auth import secrets
 from chat.errors import invalid
+from chat.services import validation
 
 SESSION_S = 30 * 86_400
 TICKET_S = 3_600  # a page keeps one for the moment at which its node is gone

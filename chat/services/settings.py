@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from chat.services import validation
-from chat.services.rooms import AGE_S_MAX, MAX_MESSAGES_MAX
 from chat.commands import Actor
 from chat.commands.cluster import SetAuth, SetSettings
 from chat.errors import invalid
+from chat.services import validation
+from chat.services.rooms import AGE_S_MAX, MAX_MESSAGES_MAX
 from chat.state.settings import INVITE, LOGIN, OPEN
 
 ROOMS_MAX = 1_000_000_000  # as high as a bound on them may be

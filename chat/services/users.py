@@ -7,17 +7,16 @@ core for a third of a second, and nobody is to have that for the asking.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from chat.services import validation
-
 from chat.auth import secrets
 from chat.commands import NOBODY, Actor
 from chat.commands.accounts import ChangeUser, CreateUser
-from chat.services.confusable_names import skeleton
 from chat.errors import invalid
+from chat.services import validation
+from chat.services.confusable_names import skeleton
 from chat.state import permissions
-from chat.state.apply.users import BAD_INVITE, DISPLAY_LOOKS_LIKE, FORBIDDEN, LOOKS_LIKE, NAME_TAKEN, SIGNUP_CLOSED
 from chat.state.accounts import ADMIN, MEMBER, ROLES
 from chat.state.apply.credentials import NO_SUCH_ROOM
+from chat.state.apply.users import BAD_INVITE, DISPLAY_LOOKS_LIKE, FORBIDDEN, LOOKS_LIKE, NAME_TAKEN, SIGNUP_CLOSED
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
 from chat.state.tables import Tables

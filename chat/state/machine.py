@@ -16,25 +16,17 @@ from itertools import chain
 from threading import Lock
 from typing import TypeVar
 
-from chat.state.snapshot import document
 from chat.commands import Command, Post, decode, level_of
-from chat.state.room import Located, Page, PageAsk, Room
-from chat.state.name_pages import NameAsk
 from chat.state import permissions
-from chat.state.apply import users
-from chat.state.apply import credentials
-from chat.state.apply import expiry
-from chat.state.apply import read_markers
-from chat.state.apply import pins
-from chat.state.apply import posts
-from chat.state.apply import posting
-from chat.state.apply import rooms
-from chat.state.apply import settings
-from chat.state.permissions import STRANGER, Acting
-from chat.state.room_views import room_event, summary_for
+from chat.state.apply import credentials, expiry, pins, posting, posts, read_markers, rooms, settings, users
 from chat.state.events import AccountEvent, Event, RoomDeleted, RoomEvent
+from chat.state.name_pages import NameAsk
+from chat.state.permissions import STRANGER, Acting
 from chat.state.post_revisions import Reactions
 from chat.state.results import Missed, Refusal, Result, RoomsPage
+from chat.state.room import Located, Page, PageAsk, Room
+from chat.state.room_views import room_event, summary_for
+from chat.state.snapshot import document
 from chat.state.tables import Tables, WouldChange
 from raft.core.raft_messages import Entry, Kind
 

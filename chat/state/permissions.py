@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from chat.commands.accounts import OPERATOR, Actor
-from chat.state.room import Room
 from chat.state.accounts import ADMIN, GUEST, Invite, User
-from chat.state.room_details import DIRECT, PUBLIC, RoomDetails
 from chat.state.events import EVERYBODY, Reach
 from chat.state.results import Refusal
+from chat.state.room import Room
+from chat.state.room_details import DIRECT, PUBLIC, RoomDetails
 from chat.state.room_directory import is_private_name, is_public
 from chat.state.settings import LOGIN, OPEN
 from chat.state.tables import Tables

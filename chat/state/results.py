@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from chat.state.name_pages import NamePage
 from chat.state.accounts import Token, User
-from chat.state.room_details import RoomDetails
 from chat.state.events import PostChanged, Reacted, RoomDeleted
+from chat.state.name_pages import NamePage
 from chat.state.post_revisions import Reactions
 from chat.state.read_positions import Counts
+from chat.state.room_details import RoomDetails
 from chat.state.settings import Settings
 
 

@@ -19,8 +19,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from chat.commands import CLIENT_ID_OPENS, POST_OPENS
-from chat.state.room_details import RoomDetails
 from chat.state.post_revisions import Change, Changes, Reactions
+from chat.state.room_details import RoomDetails
 from raft.core.raft_messages import Command
 
 PAGE_POSTS_MAX = 1_000

@@ -14,10 +14,10 @@ import re
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 
-from chat.state.room import Room
 from chat.services.confusable_names import room_skeleton
-from chat.state.room_details import DIRECT, PRIVATE, PUBLIC, RoomDetails
 from chat.state.forgotten_rooms import Forgotten
+from chat.state.room import Room
+from chat.state.room_details import DIRECT, PRIVATE, PUBLIC, RoomDetails
 
 # A private room's name ends so, and nobody can ask for one that does: so what is not seen need not be hidden.
 _PRIVATE_NAME = re.compile("~[a-z2-7]{10}$")

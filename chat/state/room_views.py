@@ -3,13 +3,13 @@
 import json
 from dataclasses import replace
 
-from chat.state.room import Room, timestamp
 from chat.state import permissions
 from chat.state.apply import read_markers
-from chat.state.permissions import Acting
-from chat.state.room_details import DIRECT, RoomDetails
 from chat.state.events import Reach, RoomDeleted, RoomEvent
+from chat.state.permissions import Acting
 from chat.state.results import RoomSummary
+from chat.state.room import Room, timestamp
+from chat.state.room_details import DIRECT, RoomDetails
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 
@@ -33,7 +33,9 @@ def summary_for(tables: Tables, room: Room, acting: Acting) -> RoomSummary:
     told = summary(room)
     if tables.settings.auth == OPEN or not acting.name:
         return told
-    return replace(told, joined=acting.name in told.details.members, counts=read_markers.counts(tables, acting.name, room))
+    return replace(
+        told, joined=acting.name in told.details.members, counts=read_markers.counts(tables, acting.name, room)
+    )
 
 
 def room_json(room: RoomSummary) -> dict[str, object]:

@@ -10,11 +10,11 @@ has replayed the log since, are the same.
 from collections.abc import Iterable
 from typing import TypeVar
 
-from chat.state.room import Room
-from chat.state.client_ids import Remembered
 from chat.state.accounts import Invite, Ticket, Token, User
+from chat.state.client_ids import Remembered
 from chat.state.log_times import Ages
 from chat.state.read_positions import Reader
+from chat.state.room import Room
 from chat.state.room_directory import RoomTable
 from chat.state.settings import LOGIN, Settings
 

@@ -8,15 +8,15 @@ import threading
 import time
 from collections.abc import Callable
 
-from raft.engine.applier import Applier
 from raft.cluster.changes import change_of, is_so_already
+from raft.core.configuration import Change, PlanPromotion
+from raft.core.node import Node, Role
+from raft.core.raft_messages import AcceptClock, ChangeMembership, ChangeMembershipReply, TransferLeadership
+from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks, accept_clock, settle
+from raft.engine.forwarding import Leader
 from raft.engine.node_lock import Door
 from raft.errors import ChangeRefused, NotLeader, OutcomeUnknown, Unavailable
-from raft.engine.forwarding import Leader
-from raft.core.configuration import Change, PlanPromotion
-from raft.core.raft_messages import AcceptClock, ChangeMembership, ChangeMembershipReply, TransferLeadership
-from raft.core.node import Node, Role
 from raft.rpc.codec import Call
 
 CHANGE_TIMEOUT_S = 4.5  # clients are promised an answer within 5 s

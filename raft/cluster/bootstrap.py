@@ -15,12 +15,12 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from raft.rpc.peer_auth import check_level
-from raft.errors import DiskFull, InvalidMessage, RefusedPeer, StartRefused
-from raft.storage.identity import Founder, Identity
 from raft.core.raft_messages import Hello, HelloReply, Sender
-from raft.rpc.peer_client import Connection
+from raft.errors import DiskFull, InvalidMessage, RefusedPeer, StartRefused
 from raft.rpc.codec import decode_answer, encode
+from raft.rpc.peer_auth import check_level
+from raft.rpc.peer_client import Connection
+from raft.storage.identity import Founder, Identity
 
 logger = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 A repeated request, after an answer that got lost, is not an error: it asks for what is so.
 """
 
-from raft.errors import InvalidMessage
 from raft.core.configuration import AddMember, Change, Configuration, MoveMember, PlanPromotion, RemoveMember
 from raft.core.raft_messages import ChangeMembership
+from raft.errors import InvalidMessage
 from raft.rpc.peer_client import parse_peer_url
 
 

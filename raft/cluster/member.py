@@ -14,43 +14,13 @@ from random import Random
 from typing import Any
 
 from raft.cluster.admin import Administration
-from raft.rpc.peer_auth import (
-    OlderCopies,
-    check_boots,
-    check_level,
-    check_sender,
-    cluster_named_by,
-    read_refusal,
-)
-from raft.engine.applier import Applier
-from raft.core.boots import is_of_older_copy, since_recorded
-from raft.engine.clocks import Clocks
-from raft.engine.leader_contact import Contact
-from raft.engine.damage import Damage
-from raft.engine.node_lock import Door, Standing, configurations
-from raft.engine.driver import Driver
-from raft.errors import (
-    ChangeRefused,
-    CorruptLog,
-    DiskFailed,
-    DiskFull,
-    Diverged,
-    InvalidMessage,
-    NotLeader,
-    OlderCopy,
-    Overloaded,
-    RaftError,
-    RefusedPeer,
-    StartRefused,
-    Unavailable,
-)
-from raft.engine.forwarding import Forwarder, Leader
 from raft.compaction.policy import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, Housekeeper, Rewrite
-from raft.storage.identity import Identity
-from raft.core.log import Log
-from raft.engine.removal_check import Lookout
+from raft.core.boots import is_of_older_copy, since_recorded
 from raft.core.configuration import Change, Configuration, decode_configuration
 from raft.core.configuration import Member as Described
+from raft.core.entries import command_of_verified
+from raft.core.log import Log
+from raft.core.node import Node, Role, Settings
 from raft.core.raft_messages import (
     AcceptClock,
     ChangeMembership,
@@ -71,17 +41,47 @@ from raft.core.raft_messages import (
     SnapshotChunkReply,
     TransferLeadership,
 )
-from raft.core.node import Node, Role, Settings
+from raft.engine.applier import Applier
+from raft.engine.clocks import Clocks
+from raft.engine.damage import Damage
+from raft.engine.driver import Driver
+from raft.engine.forwarding import Forwarder, Leader
 from raft.engine.gossip import Notices
-from raft.engine.replication import Peers
+from raft.engine.leader_contact import Contact
+from raft.engine.node_lock import Door, Standing, configurations
 from raft.engine.proposals import Proposals
-from raft.core.entries import command_of_verified
-from raft.engine.state_machine import StateMachine
-from raft.storage.reserve import Reserve
+from raft.engine.removal_check import Lookout
+from raft.engine.replication import Peers
 from raft.engine.snapshot_transfer import Receiving
-from raft.storage.log_store import Recovered, Storage
-from raft.rpc.peer_client import Addresses
+from raft.engine.state_machine import StateMachine
+from raft.errors import (
+    ChangeRefused,
+    CorruptLog,
+    DiskFailed,
+    DiskFull,
+    Diverged,
+    InvalidMessage,
+    NotLeader,
+    OlderCopy,
+    Overloaded,
+    RaftError,
+    RefusedPeer,
+    StartRefused,
+    Unavailable,
+)
 from raft.rpc.codec import Answer, Call
+from raft.rpc.peer_auth import (
+    OlderCopies,
+    check_boots,
+    check_level,
+    check_sender,
+    cluster_named_by,
+    read_refusal,
+)
+from raft.rpc.peer_client import Addresses
+from raft.storage.identity import Identity
+from raft.storage.log_store import Recovered, Storage
+from raft.storage.reserve import Reserve
 
 logger = logging.getLogger(__name__)
 

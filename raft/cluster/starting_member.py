@@ -6,9 +6,9 @@ It stands where chat/replica.py's Replica stands until the real one can.
 import math
 from collections.abc import Callable, Sequence
 
-from raft.errors import RaftError, Unavailable
 from raft.core.configuration import Change
 from raft.core.raft_messages import Command
+from raft.errors import RaftError, Unavailable
 
 
 class BlankMember:

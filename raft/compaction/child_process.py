@@ -22,12 +22,12 @@ from pathlib import Path
 from time import monotonic
 
 from raft.compaction.compactor import compact
-from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, NoRoom, RealDisk
-from raft.errors import RaftError
 from raft.compaction.policy import CHECK_S, RewriteFailed, RewriteStopped
-from raft.storage.indexes import is_temporary_index
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.state_machine import StateMachine
+from raft.errors import RaftError
+from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, NoRoom, RealDisk
+from raft.storage.indexes import is_temporary_index
 from raft.storage.reserve import KEPT_BYTES, held_in
 
 NICENESS = 19  # it has time; a machine that is busy with posts would do fewer of them

@@ -20,16 +20,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from raft.core.configuration import Configuration, decode_configuration
+from raft.core.entries import RECORD_BYTES_MAX, decode_entry
+from raft.core.raft_messages import SnapshotMeta
+from raft.engine.state_machine import Replicated, StateMachine
 from raft.storage.disk import Disk
 from raft.storage.documents import newest_document
 from raft.storage.indexes import Indexes
-from raft.core.configuration import Configuration, decode_configuration
-from raft.core.raft_messages import SnapshotMeta
 from raft.storage.positions import Sparse
 from raft.storage.reader import LogReader
-from raft.core.entries import RECORD_BYTES_MAX, decode_entry
 from raft.storage.recovery import recover
-from raft.engine.state_machine import Replicated, StateMachine
 from raft.storage.snapshots import file_steps, snapshot_name
 
 _STEP_ENTRIES = 256  # replayed between two pauses: some milliseconds

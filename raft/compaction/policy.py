@@ -29,12 +29,12 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from math import inf
 
+from raft.core.node import Node
+from raft.core.raft_messages import SnapshotMeta
 from raft.engine.applier import Applier
 from raft.engine.node_lock import Door
-from raft.errors import InvalidMessage
-from raft.core.raft_messages import SnapshotMeta
-from raft.core.node import Node
 from raft.engine.state_machine import StateMachine
+from raft.errors import InvalidMessage
 from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ members have in flight, because each proposal says from where on its member stil
 
 from dataclasses import dataclass, field
 
-from raft.errors import InvalidMessage
 from raft.core.raft_messages import ProposalId
+from raft.errors import InvalidMessage
 
 REMEMBERED_MAX = 1 << 24  # sequences of one member in a document: far above what one can have waiting
 PRUNE_AT = 1_024  # the least number of remembered sequences at which it is looked for those that may go

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from raft.errors import ChangeRefused, InvalidMessage
 from raft.core.urls import is_client_url
+from raft.errors import ChangeRefused, InvalidMessage
 
 BOOTS_LEVEL = 4  # from which on the boots of members are recorded
 MEMBERS_MAX = 64  # each costs the leader two threads and two connections

@@ -9,8 +9,8 @@ import json
 import re
 from zlib import crc32
 
-from raft.errors import InvalidMessage
 from raft.core.raft_messages import Command, Entry, Kind, ProposalId
+from raft.errors import InvalidMessage
 
 RECORD_BYTES_MAX = 1 << 20  # a request body is at most 128 KiB; JSON escapes can make that six times as much
 

@@ -34,8 +34,6 @@ from enum import Enum
 from math import inf
 from typing import Protocol
 
-from raft.errors import ChangeRefused, DiskFull, Diverged, InvalidMessage, NotLeader, Overloaded
-from raft.core.log import Log
 from raft.core.configuration import (
     BOOTS_LEVEL,
     Change,
@@ -45,6 +43,9 @@ from raft.core.configuration import (
     RemoveMember,
     decode_configuration,
 )
+from raft.core.entries import clock_entry, command_entry, configuration_entry, noop_entry
+from raft.core.log import Log
+from raft.core.progress import Mode, Progress
 from raft.core.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -61,8 +62,7 @@ from raft.core.raft_messages import (
     TimeoutNow,
     TimeoutNowReply,
 )
-from raft.core.progress import Mode, Progress
-from raft.core.entries import clock_entry, command_entry, configuration_entry, noop_entry
+from raft.errors import ChangeRefused, DiskFull, Diverged, InvalidMessage, NotLeader, Overloaded
 
 PROBE_BYTES_MAX = 16 << 10  # a probe may be refused: little is wasted then
 LOAD_ENTRIES_MAX = 256  # the most entries asked of the driver's disk in one append: a few milliseconds of the processor

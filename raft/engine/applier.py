@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
 
-from raft.storage.documents import Document
-from raft.engine.node_lock import Door, Told
-from raft.errors import InvalidMessage, RaftError, StartRefused, Unavailable
 from raft.core.configuration import Configuration, decode_configuration
 from raft.core.raft_messages import Entry, Kind
+from raft.engine.node_lock import Door, Told
 from raft.engine.proposals import Done, Proposals
 from raft.engine.queues import drain, drain_nowait
 from raft.engine.state_machine import Replicated, StateMachine
+from raft.errors import InvalidMessage, RaftError, StartRefused, Unavailable
+from raft.storage.documents import Document
 from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)

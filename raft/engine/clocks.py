@@ -26,10 +26,10 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import NamedTuple
 
-from raft.errors import ChangeRefused, NotLeader, Unavailable
 from raft.core.node import Node, Role
 from raft.engine.proposals import now
 from raft.engine.timing import steady_s
+from raft.errors import ChangeRefused, NotLeader, Unavailable
 
 logger = logging.getLogger(__name__)
 

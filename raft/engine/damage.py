@@ -13,10 +13,10 @@ import threading
 from contextlib import closing, suppress
 from pathlib import Path
 
-from raft.storage.disk import TEMPORARY_SUFFIX, Disk, create_durably, read_all
-from raft.errors import CorruptLog
-from raft.storage.identity import ADVICE
 from raft.core.entries import RECORD_BYTES_MAX
+from raft.errors import CorruptLog
+from raft.storage.disk import TEMPORARY_SUFFIX, Disk, create_durably, read_all
+from raft.storage.identity import ADVICE
 from raft.storage.segments import intact_lines_in
 
 logger = logging.getLogger(__name__)

@@ -10,19 +10,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from raft.core.node import Node, Ready, Role
+from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message, Propose, Reply, RequestVote
 from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks, follow_leap, settle
+from raft.engine.group_commit import Flusher
 from raft.engine.leader_contact import Contact
 from raft.engine.node_lock import Door, Told
-from raft.errors import DiskFull
-from raft.engine.group_commit import Flusher
-from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message, Propose, Reply, RequestVote
-from raft.core.node import Node, Ready, Role
-from raft.engine.replication import Peers
 from raft.engine.proposals import Proposals
-from raft.storage.reserve import Reserve
-from raft.storage.log_store import Storage
+from raft.engine.replication import Peers
+from raft.errors import DiskFull
 from raft.rpc.codec import Answer
+from raft.storage.log_store import Storage
+from raft.storage.reserve import Reserve
 
 logger = logging.getLogger(__name__)
 

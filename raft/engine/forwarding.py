@@ -16,17 +16,17 @@ from http import HTTPStatus
 from math import inf
 from queue import SimpleQueue
 
-from raft.rpc.peer_auth import check_sender, read_refusal
-from raft.engine.applier import Applier, Read
-from raft.engine.node_lock import Door, configurations
-from raft.errors import DiskFull, InvalidMessage, NotLeader, RaftError, RefusedPeer, Unavailable
-from raft.engine.group_commit import Flusher
-from raft.core.raft_messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.core.node import Node
+from raft.core.raft_messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
+from raft.engine.applier import Applier, Read
+from raft.engine.group_commit import Flusher
+from raft.engine.node_lock import Door, configurations
 from raft.engine.proposals import Proposals, Waiting
 from raft.engine.queues import drain, drain_nowait
-from raft.rpc.peer_client import Addresses, Connection
+from raft.errors import DiskFull, InvalidMessage, NotLeader, RaftError, RefusedPeer, Unavailable
 from raft.rpc.codec import Answer, Call, decode_answer, encode
+from raft.rpc.peer_auth import check_sender, read_refusal
+from raft.rpc.peer_client import Addresses, Connection
 
 FORWARD_MAX = 1_024  # proposals in one call to the leader; its body stays far below the server's bound
 READS_MAX = 8_192

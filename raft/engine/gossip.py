@@ -12,16 +12,16 @@ import threading
 import time
 from collections.abc import Callable
 
-from raft.rpc.peer_auth import check_sender
-from raft.engine.node_lock import Door, configurations
-from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
 from raft.core.configuration import Member
-from raft.core.raft_messages import Notice, NoticeReply, Sender
 from raft.core.node import Node
+from raft.core.raft_messages import Notice, NoticeReply, Sender
+from raft.engine.node_lock import Door, configurations
 from raft.engine.proposals import now
 from raft.engine.timing import steady_s
-from raft.rpc.peer_client import Addresses, Lane
+from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
 from raft.rpc.codec import NOTICE_BYTES_MAX, decode_answer, encode
+from raft.rpc.peer_auth import check_sender
+from raft.rpc.peer_client import Addresses, Lane
 
 LOOK_S = 0.2  # sooner than an election, so that who comes to lead knows what the others say
 REFRESH_S = 10.0

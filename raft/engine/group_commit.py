@@ -16,14 +16,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from queue import SimpleQueue
 
-from raft.engine.node_lock import Door
-from raft.errors import DiskFull, NotLeader, Overloaded, Unavailable
-from raft.core.raft_messages import Message
 from raft.core.node import Ready, Role
+from raft.core.raft_messages import Message
+from raft.engine.node_lock import Door
 from raft.engine.proposals import Proposals, Waiting
 from raft.engine.queues import drain_nowait
-from raft.storage.reserve import Reserve
+from raft.errors import DiskFull, NotLeader, Overloaded, Unavailable
 from raft.storage.log_store import Storage
+from raft.storage.reserve import Reserve
 
 logger = logging.getLogger(__name__)
 

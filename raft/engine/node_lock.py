@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from raft.errors import RaftError
 from raft.core.configuration import Configuration
 from raft.core.node import Node, Ready, Role
+from raft.errors import RaftError
 
 T = TypeVar("T")
 Told = list[Callable[[], None]]  # calls to make when the lock is free

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from raft.errors import OutcomeUnknown, RaftError, Unavailable
 from raft.core.raft_messages import ProposalId
+from raft.errors import OutcomeUnknown, RaftError, Unavailable
 
 WAITING_MAX = 8_192  # proposals
 WAITING_BYTES_MAX = 64 << 20

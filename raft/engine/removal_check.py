@@ -9,13 +9,13 @@ The answers also say where the others look for this member, which may have been 
 import threading
 from collections.abc import Callable
 
+from raft.core.configuration import Member
+from raft.core.node import Node, Role
+from raft.core.raft_messages import Hello, HelloReply, Sender
 from raft.engine.node_lock import Door
 from raft.errors import InvalidMessage
-from raft.core.configuration import Member
-from raft.core.raft_messages import Hello, HelloReply, Sender
-from raft.core.node import Node, Role
-from raft.rpc.peer_client import Addresses, Connection
 from raft.rpc.codec import decode_answer, encode
+from raft.rpc.peer_client import Addresses, Connection
 
 ASK_EVERY_S = 1.0
 ANSWER_TIMEOUT_S = 1.0

@@ -11,21 +11,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from raft.rpc.peer_auth import check_sender
-from raft.engine.leader_contact import Contact
-from raft.engine.damage import Damage
-from raft.engine.node_lock import Door
-from raft.errors import (
-    ChangeRefused,
-    CorruptLog,
-    DiskFailed,
-    InvalidMessage,
-    NotLeader,
-    OlderCopy,
-    RefusedPeer,
-    StartRefused,
-)
 from raft.core.configuration import Configuration, Member
+from raft.core.entries import entry_of_verified
+from raft.core.node import Node, Role
+from raft.core.pieces import Pieces
 from raft.core.raft_messages import (
     AppendEntries,
     InstallSnapshot,
@@ -40,13 +29,24 @@ from raft.core.raft_messages import (
     SnapshotMeta,
     TimeoutNow,
 )
-from raft.core.node import Node, Role
-from raft.core.pieces import Pieces
-from raft.core.entries import entry_of_verified
+from raft.engine.damage import Damage
+from raft.engine.leader_contact import Contact
+from raft.engine.node_lock import Door
 from raft.engine.snapshot_transfer import ship
-from raft.storage.log_store import Storage
-from raft.rpc.peer_client import Addresses, Lane
+from raft.errors import (
+    ChangeRefused,
+    CorruptLog,
+    DiskFailed,
+    InvalidMessage,
+    NotLeader,
+    OlderCopy,
+    RefusedPeer,
+    StartRefused,
+)
 from raft.rpc.codec import Answer, Call, decode_answer, encode
+from raft.rpc.peer_auth import check_sender
+from raft.rpc.peer_client import Addresses, Lane
+from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.core.raft_messages import SnapshotChunk, SnapshotChunkReply, SnapshotMeta
+from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.storage.log_store import Storage
 
 CHUNK_BYTES = 1 << 20  # some milliseconds of a disk and of the other end's processor

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Protocol
 
-from raft.errors import InvalidMessage
+from raft.core.client_sessions import Sessions
 from raft.core.configuration import Configuration, decode_configuration
 from raft.core.raft_messages import Entry, Kind, SnapshotMeta
-from raft.core.client_sessions import Sessions
+from raft.errors import InvalidMessage
 
 
 class StateMachine(Protocol):

@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import Any, get_type_hints
 
 from raft.core.boots import is_list_of_boots
-from raft.errors import InvalidMessage
 from raft.core.configuration import decode_configuration
+from raft.core.entries import RECORD_BYTES_MAX, decode_entries
 from raft.core.raft_messages import (
     AcceptClock,
     AppendEntries,
@@ -47,8 +47,8 @@ from raft.core.raft_messages import (
     TimeoutNowReply,
     TransferLeadership,
 )
-from raft.core.entries import RECORD_BYTES_MAX, decode_entries
 from raft.core.urls import is_client_url
+from raft.errors import InvalidMessage
 
 FORMAT = 2  # of everything said between members
 ENTRIES_MAX = 8_192  # lines behind the first of one body: no leader has more entries in memory

@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from raft.errors import InvalidMessage, RefusedPeer
 from raft.core.raft_messages import Hello, HelloReply, Sender
-from raft.rpc.peer_client import BODY_BYTES_MAX, RPC_PATH
+from raft.errors import InvalidMessage, RefusedPeer
 from raft.rpc.codec import Answer, Call, decode_call, encode
+from raft.rpc.peer_client import BODY_BYTES_MAX, RPC_PATH
 
 ANSWER_TIMEOUT_S = 10.0  # only where the server cannot defer answers
 

@@ -16,9 +16,9 @@ import json
 import logging
 
 from raft.core.boots import is_of_older_copy
-from raft.errors import OlderCopy, RefusedPeer, StartRefused
 from raft.core.configuration import Configuration
 from raft.core.raft_messages import Sender
+from raft.errors import OlderCopy, RefusedPeer, StartRefused
 
 logger = logging.getLogger(__name__)
 

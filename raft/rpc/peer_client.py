@@ -21,8 +21,8 @@ from collections.abc import Callable, Mapping
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from raft.errors import InvalidMessage
 from raft.core.urls import is_peer_url
+from raft.errors import InvalidMessage
 
 logger = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from raft.storage.disk import ReadFile
-from raft.errors import InvalidMessage
-from raft.core.raft_messages import Entry, HardState, Kind
-from raft.storage.positions import pack
 from raft.core.entries import entry_of_verified
+from raft.core.raft_messages import Entry, HardState, Kind
+from raft.errors import InvalidMessage
+from raft.storage.disk import ReadFile
+from raft.storage.positions import pack
 from raft.storage.segments import Header, Line, decode_opening, intact_lines
 
 _PROGRESS_BYTES = 1 << 20  # 10 to 30 ms apart, whatever the length of the entries

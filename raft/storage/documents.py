@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from raft.storage.disk import Disk
-from raft.errors import InvalidMessage
 from raft.core.raft_messages import SnapshotMeta
+from raft.errors import InvalidMessage
+from raft.storage.disk import Disk
 from raft.storage.snapshots import SnapshotFile, checkpoint_index, document_lines, scan_file
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from raft.core.boots import is_list_of_boots, with_boot
-from raft.storage.disk import TEMPORARY_SUFFIX, Closeable, Disk, Marks, NoRoom, create_durably, read_all
 from raft.errors import DiskFailed, DiskFull, StartRefused
+from raft.storage.disk import TEMPORARY_SUFFIX, Closeable, Disk, Marks, NoRoom, create_durably, read_all
 
 FORMAT = 1
 LOCK_NAME = "LOCK"

@@ -29,11 +29,11 @@ from typing import Any
 from zlib import crc32
 
 from raft.core import planes
+from raft.core.entries import decode_entry, decode_object, seal, unseal
+from raft.errors import InvalidMessage
 from raft.storage.contents import Content
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
-from raft.errors import InvalidMessage
 from raft.storage.positions import Sparse
-from raft.core.entries import decode_entry, decode_object, seal, unseal
 from raft.storage.segments import Header
 from raft.storage.snapshots import Scan, SnapshotFile, scan_file
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from raft.storage.disk import Disk, ReadFile
+from raft.core.entries import RECORD_BYTES_MAX, entry_at, is_entry_at
+from raft.core.raft_messages import Entry
 from raft.errors import CorruptLog
+from raft.storage.disk import Disk, ReadFile
 from raft.storage.file_set import Files
 from raft.storage.identity import ADVICE
-from raft.core.raft_messages import Entry
 from raft.storage.positions import Positions, Run, count_within, runs
-from raft.core.entries import RECORD_BYTES_MAX, entry_at, is_entry_at
 
 _T = TypeVar("_T")
 _Take = Callable[[bytes, int, int, int], _T | None]  # of the data from where, at most how many bytes, which index

@@ -27,13 +27,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
+from raft.core.raft_messages import Entry, HardState
+from raft.errors import CorruptLog, InvalidMessage, OtherFormat, StartRefused
 from raft.storage.contents import Content, SegmentScan
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
-from raft.errors import CorruptLog, InvalidMessage, OtherFormat, StartRefused
 from raft.storage.file_set import Files
 from raft.storage.identity import ADVICE
 from raft.storage.indexes import OWNER, Indexes, is_temporary_index
-from raft.core.raft_messages import Entry, HardState
 from raft.storage.positions import Positions, moved
 from raft.storage.reader import Progress
 from raft.storage.segments import (

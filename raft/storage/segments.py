@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, Disk, NoRoom, ReadFile, create_durably
-from raft.errors import InvalidMessage, OtherFormat
-from raft.core.raft_messages import HardState
 from raft.core.entries import RECORD_BYTES_MAX, decode_object, seal
+from raft.core.raft_messages import HardState
+from raft.errors import InvalidMessage, OtherFormat
+from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, Disk, NoRoom, ReadFile, create_durably
 
 FORMAT = 2
 _CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole record, and memory stays small

@@ -11,9 +11,9 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, Disk
-from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.core.raft_messages import SnapshotMeta
+from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
+from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, Disk
 from raft.storage.positions import FILE_BYTES_MAX, Sparse
 from raft.storage.snapshots import Scan, SnapshotFile, snapshot_name
 

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
 
-from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
-from raft.errors import CorruptLog, InvalidMessage, OtherFormat
-from raft.storage.identity import ADVICE
 from raft.core.configuration import decode_configuration
-from raft.core.raft_messages import SnapshotMeta
-from raft.storage.positions import FILE_BYTES_MAX, Sparse
 from raft.core.entries import RECORD_BYTES_MAX, decode_object, entry_of_verified, index_of, seal
+from raft.core.raft_messages import SnapshotMeta
+from raft.errors import CorruptLog, InvalidMessage, OtherFormat
+from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
+from raft.storage.identity import ADVICE
+from raft.storage.positions import FILE_BYTES_MAX, Sparse
 from raft.storage.segments import Line, intact_lines, intact_lines_in
 
 FORMAT = 2

@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 from werkzeug.test import Client, TestResponse
 
 from chat.app import WsgiApp, create_app
-from chat.auth.secrets import Passwords
 from chat.auth.authenticator import Gatekeeper
+from chat.auth.secrets import Passwords
 from chat.services.read_markers import Marks
 from chat.state.machine import ChatState
 from tests.chat.fake_replica import FIRST_TIME, FakeReplica

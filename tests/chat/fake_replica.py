@@ -8,10 +8,10 @@ from threading import Condition
 
 from chat.commands import LEVEL
 from chat.state.machine import ChatState
-from raft.errors import ChangeRefused, OutcomeUnknown, RaftError, Unavailable
 from raft.core.configuration import Change
-from raft.core.raft_messages import Command, Entry, ProposalId
 from raft.core.entries import clock_entry, command_entry
+from raft.core.raft_messages import Command, Entry, ProposalId
+from raft.errors import ChangeRefused, OutcomeUnknown, RaftError, Unavailable
 
 FIRST_TIME = 1_795_428_000_123_456  # 2026-11-23T10:00:00.123456Z
 FIRST_INDEX = 3  # the engine's own entries come first, so that no test takes an index for an Id

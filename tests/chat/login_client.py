@@ -5,9 +5,7 @@ from typing import Any
 
 from werkzeug.test import TestResponse
 
-from chat.auth import secrets
-
-from chat.auth import cookies
+from chat.auth import cookies, secrets
 from chat.commands import NOBODY, OPERATOR, Actor, Command, encode
 from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
 from chat.commands.cluster import SetAuth

@@ -10,17 +10,17 @@ from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention
 from chat.commands.cluster import Begin, Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditPost, Pin, React, Said, Tombstone
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
-from chat.state.room import PageAsk
-from chat.state.name_pages import NameAsk
-from chat.state.client_ids import BUCKETS_MIN
-from chat.state.permissions import STRANGER, Acting
 from chat.state.accounts import ADMIN, GUEST, MEMBER
-from chat.state.machine import ChatState
 from chat.state.apply.pins import pins
 from chat.state.apply.posts import find
+from chat.state.client_ids import BUCKETS_MIN
+from chat.state.machine import ChatState
+from chat.state.name_pages import NameAsk
+from chat.state.permissions import STRANGER, Acting
 from chat.state.results import Refusal, Result
-from raft.core.raft_messages import Entry, ProposalId
+from chat.state.room import PageAsk
 from raft.core.entries import command_entry
+from raft.core.raft_messages import Entry, ProposalId
 
 ROOMS = ("general", "a", 'caf\u00e9 "\\')
 PRIVATE_ROOMS = ("plans~aaaaaaaaaa", "direct~aaaaaaaaaa")

@@ -5,14 +5,14 @@ from collections.abc import Callable
 import pytest
 
 from chat.commands import NOBODY, OPERATOR, SETUP, Actor, Post
-from chat.state.room import PageAsk, Room
-from chat.state.name_pages import NameAsk
 from chat.state import permissions
 from chat.state.accounts import ADMIN, GUEST, MEMBER, SESSION, Token, User
-from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
 from chat.state.events import Reach
 from chat.state.machine import ChatState
+from chat.state.name_pages import NameAsk
 from chat.state.results import Posted, Refusal
+from chat.state.room import PageAsk, Room
+from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
 from chat.state.settings import LOGIN, OPEN, Settings
 from chat.state.tables import Tables
 from tests.chat.random_log import apply
@@ -114,7 +114,9 @@ def test_who_decides_who_is_a_member(
 def test_who_holds_a_nodes_token_file_is_the_operator_in_either_mode(auth: str) -> None:
     tables = people(auth).ask(lambda tables: tables)
     who = permissions.acting(tables, Actor(OPERATOR))
-    assert who == permissions.acting_on_accounts(tables, Actor(OPERATOR)) == permissions.Acting("", ADMIN, operator=True)
+    assert (
+        who == permissions.acting_on_accounts(tables, Actor(OPERATOR)) == permissions.Acting("", ADMIN, operator=True)
+    )
     seen = [name for name, room in tables.rooms.by_name.items() if permissions.sees(tables, who, room)]
     private = [PRIVATE_ROOM] if auth == LOGIN else []
     assert seen == ["plain", "public", "guest's", "archived", *private]
@@ -208,7 +210,10 @@ def test_what_happens_in_a_room_is_told_to_those_who_see_it() -> None:
     for who in (permissions.acting(tables, by) for by in (*map(actor, TOKENS), Actor(OPERATOR))):
         assert isinstance(who, permissions.Acting)
         for room in tables.rooms.by_name.values():
-            assert permissions.is_told(who, permissions.reach(room)) == permissions.sees(tables, who, room), (who, room.name)
+            assert permissions.is_told(who, permissions.reach(room)) == permissions.sees(tables, who, room), (
+                who,
+                room.name,
+            )
 
 
 def test_of_a_private_room_that_was_deleted_nothing_is_left_and_of_a_public_one_its_count() -> None:

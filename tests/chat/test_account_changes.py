@@ -8,11 +8,11 @@ from chat.commands import NOBODY, OPERATOR, SETUP, Actor, Post
 from chat.commands.accounts import ChangeUser, CreateInvite, CreateTicket, RedeemTicket
 from chat.commands.cluster import SetAuth, SetSettings
 from chat.commands.rooms import ChangeMembers, CreateRoom
-from chat.state.apply import users
 from chat.state.accounts import ADMIN, GUEST, MEMBER, User
-from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
+from chat.state.apply import users
 from chat.state.events import Revoked, UsersChanged
 from chat.state.results import Done, Posted, Redeemed, RoomChanged, RoomMade, SettingsChanged, UserChanged, UserMade
+from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
 from chat.state.settings import INVITE, LOGIN, OPEN
 from chat.state.tables import Tables
 from tests.chat.people import Chat, People, digest, new_user

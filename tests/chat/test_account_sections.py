@@ -8,8 +8,8 @@ import pytest
 from chat.commands import OPERATOR, Actor, Post
 from chat.commands.accounts import ChangeUser, CreateInvite, CreateTicket, RevokeTokens
 from chat.state.accounts import GUEST
-from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.tables import Tables
 from raft.errors import InvalidMessage
 from tests.chat.people import People, digest

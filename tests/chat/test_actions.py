@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from chat.realtime import actions
+from chat.auth.authenticator import CHANGES
 from chat.commands import OPERATOR, SETUP, Actor, decode, encode
 from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import CreateRoom
-from chat.auth.authenticator import CHANGES
+from chat.realtime import actions
 from chat.state.accounts import ADMIN
 from chat.state.settings import INVITE, LOGIN
 from raft.errors import Unavailable

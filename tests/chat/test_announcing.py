@@ -2,9 +2,9 @@
 
 import pytest
 
-from chat.services.startup_messages import Announcer
 from chat.commands import OPERATOR, Actor
 from chat.commands.cluster import SetAuth
+from chat.services.startup_messages import Announcer
 from chat.state.settings import INVITE, LOGIN, OPEN
 from tests.chat.people import Chat, new_user
 

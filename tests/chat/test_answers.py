@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from chat.server.responses import BrokenApplication, Head, Headers, Reply
 from chat.server.http import parse_head
 from chat.server.limits import Limits
+from chat.server.responses import BrokenApplication, Head, Headers, Reply
 
 
 def reply_to(

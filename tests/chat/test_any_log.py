@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import Command
-from chat.state.room_details import DIRECT, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.results import Refusal, Result
+from chat.state.room_details import DIRECT, RoomDetails
 from chat.state.room_directory import is_private_name, is_public
 from chat.state.tables import Tables
 from tests.chat.random_accounts import ACCOUNT_LOGS, ROOM_LOGS

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client
 
+from chat.api.request import Environ
 from chat.app import StartResponse, create_app
 from chat.auth.origins import member_origins
-from chat.api.request import Environ
 from chat.state.machine import ChatState
 from raft.cluster.starting_member import BlankMember
 from tests.chat.chat_client import GENERAL, ChatClient

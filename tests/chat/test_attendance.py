@@ -9,12 +9,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from chat.realtime.registry import Attendance
-from chat.realtime.channels import Audience, plain_frame
 from chat.commands import Actor
-from chat.state.permissions import Acting, is_told
+from chat.realtime.channels import Audience, plain_frame
+from chat.realtime.registry import Attendance
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.events import EVERYBODY, Event, PostEvent, Reach, RoomDeleted, RoomEvent
+from chat.state.permissions import Acting, is_told
 from tests.chat.peer import Peer
 from tests.chat.running_hub import Recorder, RunningHub
 

@@ -15,7 +15,6 @@ from chat.commands.accounts import (
     Used,
 )
 from chat.commands.cluster import ExpireCredentials, SetAuth
-from chat.state.apply import credentials
 from chat.state.accounts import (
     ADMIN,
     API,
@@ -29,9 +28,10 @@ from chat.state.accounts import (
     TOKENS_MAX,
     Token,
 )
-from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
+from chat.state.apply import credentials
 from chat.state.events import Revoked
 from chat.state.results import Done, Posted, Redeemed, TokenMade, TokensRevoked
+from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
 from chat.state.settings import INVITE, OPEN
 from chat.state.tables import Tables
 from tests.chat.people import People, digest, new_user

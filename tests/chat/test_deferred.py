@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chat.server.responses import BrokenApplication
 from chat.server.limits import Limits
+from chat.server.responses import BrokenApplication
 from tests.chat.wire import DEADLINE_S, GET, Client, Deferring, post, serving
 
 pytestmark = pytest.mark.usefixtures("served")

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import Command, DeleteRoom, Post, SetRetention
-from chat.state.snapshot.document import LINE_BYTES_MAX
-from chat.state.room import SHORT, SHORT_MAX, PageAsk
 from chat.state.client_ids import BUCKETS_MIN
 from chat.state.events import Event
 from chat.state.machine import ChatState
 from chat.state.results import Missed, Repeated
+from chat.state.room import SHORT, SHORT_MAX, PageAsk
+from chat.state.snapshot.document import LINE_BYTES_MAX
 from raft.core import planes
 from raft.errors import InvalidMessage
 from tests.chat.random_log import LOGS, ROOM_COMMANDS, answers, apply, split

@@ -4,16 +4,16 @@ from chat.commands import Actor, DeleteRoom, Post, encode
 from chat.commands.cluster import Begin, Expire, SetSettings
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.commands.rooms import ChangeRoom, CreateRoom
-from chat.state.room import PageAsk
-from chat.state.name_pages import NameAsk
-from chat.state.room_details import RoomDetails
-from chat.state.events import Event, RoomDeleted
 from chat.state.apply.expiry import due_expiry
+from chat.state.events import Event, RoomDeleted
 from chat.state.machine import ChatState
+from chat.state.name_pages import NameAsk
 from chat.state.results import Posted, Refusal, RoomChanged, RoomSummary, SettingsChanged
+from chat.state.room import PageAsk
+from chat.state.room_details import RoomDetails
 from chat.state.settings import Settings
-from raft.core.raft_messages import ProposalId
 from raft.core.entries import command_entry
+from raft.core.raft_messages import ProposalId
 
 START = 1_795_428_000_000_000
 SECOND = 1_000_000

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from chat.commands import Post
-from chat.services.export import GROUP_POSTS, PIECE_BYTES, PIECE_POSTS, export
 from chat.errors import Problem
+from chat.services.export import GROUP_POSTS, PIECE_BYTES, PIECE_POSTS, export
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.login_client import LoginClient

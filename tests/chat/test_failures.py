@@ -9,16 +9,15 @@ from pathlib import Path
 import pytest
 from wsproto.frame_protocol import CloseReason
 
-from chat.realtime import replies
-
-from chat.server import failure_log
-from chat.server.responses import refusal_bytes
-from chat.server.failure_log import LINE_EVERY_S, Failures
-from chat.auth.authenticator import Gatekeeper
-from chat.server.http import Refused
-from chat.errors import Problem, all_taken, problem_of
-from chat.replica import STALE_S_MAX
 from chat.api.request import response_of
+from chat.auth.authenticator import Gatekeeper
+from chat.errors import Problem, all_taken, problem_of
+from chat.realtime import replies
+from chat.replica import STALE_S_MAX
+from chat.server import failure_log
+from chat.server.failure_log import LINE_EVERY_S, Failures
+from chat.server.http import Refused
+from chat.server.responses import refusal_bytes
 from raft.errors import CorruptLog, DiskFull, NotLeader
 from tests.chat.chat_client import GENERAL, ChatClient, Clock
 from tests.chat.login_client import LoginClient

@@ -7,14 +7,14 @@ import pytest
 from chat.commands import LEVEL, OPERATOR, Actor, DeleteRoom, encode
 from chat.commands.cluster import ForgetRooms
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
-from chat.state.room import Room
 from chat.services.maintenance import Keeper
-from chat.state.apply import expiry
 from chat.state import forgotten_rooms
-from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails
+from chat.state.apply import expiry
 from chat.state.forgotten_rooms import Forgotten
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, RoomMade
+from chat.state.room import Room
+from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails
 from chat.state.room_directory import RoomTable
 from tests.chat.fake_replica import FakeReplica
 from tests.chat.login_client import LoginClient

@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from werkzeug.test import Client
 
-from chat.auth import secrets
 from chat.app import create_app
+from chat.auth import secrets
+from chat.auth.authenticator import STRANGERS, Gatekeeper
+from chat.auth.token_activity import Uses
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import Post
-from chat.auth.authenticator import STRANGERS, Gatekeeper
 from chat.errors import Problem
 from chat.replica import STALE_S_MAX
 from chat.state.accounts import HOUR
 from chat.state.settings import INVITE, OPEN
-from chat.auth.token_activity import Uses
 from raft.errors import Unavailable
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, Clock
 from tests.chat.fake_replica import FakeReplica

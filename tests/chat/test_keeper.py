@@ -2,19 +2,19 @@
 
 import pytest
 
+from chat.auth.token_activity import Uses
 from chat.commands import OPERATOR, Actor, Post, decode, encode
 from chat.commands.accounts import CreateInvite, Used
 from chat.commands.cluster import Begin, Expire, ExpireCredentials, Forget, SetAuth, SetSettings
 from chat.commands.rooms import ChangeRoom
-from chat.state.room import PageAsk
 from chat.services.maintenance import FORGET_EVERY_S, USES_EVERY_S, Keeper
-from chat.state.name_pages import NameAsk
-from chat.state.client_ids import BUCKETS_MIN
 from chat.state.apply import credentials
 from chat.state.apply.expiry import CLIENT_IDS_KEPT_S, EXPIRE_ROOMS
+from chat.state.client_ids import BUCKETS_MIN
 from chat.state.machine import ChatState
+from chat.state.name_pages import NameAsk
 from chat.state.results import Done, Posted, Repeated
-from chat.auth.token_activity import Uses
+from chat.state.room import PageAsk
 from raft.errors import Unavailable
 from tests.chat.fake_replica import FakeReplica
 

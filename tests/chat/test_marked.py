@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from chat.auth.authenticator import CHANGES
 from chat.commands import OPERATOR, Actor, decode, encode
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import Mark, Post
 from chat.commands.rooms import CreateRoom
-from chat.auth.authenticator import CHANGES
 from chat.state.settings import INVITE, LOGIN
 from tests.chat.people import new_user
 from tests.chat.websocket_node import Client, Node

@@ -7,11 +7,11 @@ from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import WHOLE_ROOM, DeletePost, Mark, Tombstone
 from chat.state.apply import read_markers
-from chat.state.room_details import PRIVATE, RoomDetails
-from chat.state.events import Marked
 from chat.state.apply.read_markers import come_in, counts
+from chat.state.events import Marked
 from chat.state.read_positions import MENTIONS_MAX, Counts, Reader
 from chat.state.results import Done, Posted
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.settings import INVITE, OPEN
 from chat.state.tables import Tables
 from tests.chat.people import People

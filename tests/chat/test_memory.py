@@ -9,10 +9,10 @@ import pytest
 
 from chat.commands import Post, encode
 from chat.state.machine import ChatState
-from raft.core.raft_messages import Entry, ProposalId
-from raft.storage.positions import Positions, pack
 from raft.core.entries import command_entry
+from raft.core.raft_messages import Entry, ProposalId
 from raft.engine.state_machine import Replicated
+from raft.storage.positions import Positions, pack
 
 POSTS = 50_000
 IN_FLIGHT = 30

@@ -5,9 +5,9 @@ import pytest
 from chat.commands import Actor, Post
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
 from chat.commands.rooms import ChangeMembers, CreateRoom
-from chat.state.room_details import DIRECT, PRIVATE, PUBLIC
 from chat.state.events import PostChanged, Reacted
 from chat.state.results import Posted, RoomMade
+from chat.state.room_details import DIRECT, PRIVATE, PUBLIC
 from tests.chat.people import People
 from tests.chat.random_log import START, STEP
 

@@ -5,9 +5,9 @@ import pytest
 from chat.commands import NOBODY, OPERATOR, Actor, Post
 from chat.commands.cluster import SetAuth
 from chat.commands.rooms import CreateRoom
-from chat.state.room_details import PRIVATE
 from chat.state.events import AuthChanged
 from chat.state.results import Posted, RoomMade, SettingsChanged
+from chat.state.room_details import PRIVATE
 from chat.state.settings import INVITE, LOGIN, OPEN, Settings
 from tests.chat.people import Chat, People
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from chat.app import ROUTES
 from chat.api.openapi import describe, problems_of, status_of
-from chat.refusals import STATUS_OF
 from chat.api.router import Route, Who
+from chat.app import ROUTES
+from chat.refusals import STATUS_OF
 from tests.chat.chat_client import ChatClient
 from tests.chat.login_client import LoginClient
 from tests.cluster.harness import ROOT

@@ -8,11 +8,11 @@ import pytest
 from chat.commands import NOBODY, Actor, Command, Post, SetRetention
 from chat.commands.posts import DeletePost, Pin, Tombstone
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom
-from chat.state.room_details import PINS_MAX, PRIVATE, PUBLIC
+from chat.state.apply.pins import pins
 from chat.state.events import Event, RoomEvent
 from chat.state.machine import ChatState
-from chat.state.apply.pins import pins
 from chat.state.results import Done, Refusal, Result, RoomMade
+from chat.state.room_details import PINS_MAX, PRIVATE, PUBLIC
 from tests.chat.people import People
 from tests.chat.random_log import START, STEP, apply
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from chat.realtime.channels import cursor_frame
 from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
-from chat.state.room import PageAsk, with_reactions
+from chat.realtime.channels import cursor_frame
+from chat.services.validation import MESSAGE_POINTS_MAX
+from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
 from chat.state.events import Event, PostChanged, PostEvent, Reacted
 from chat.state.machine import ChatState
 from chat.state.post_revisions import Change, Changes
-from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
 from chat.state.results import Done, Refusal, Repeated, Result
-from chat.services.validation import MESSAGE_POINTS_MAX
+from chat.state.room import PageAsk, with_reactions
 from tests.chat.random_log import START, STEP, apply, entry
 
 POSTED_AT = START + 3 * STEP

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from chat.commands import DeleteRoom, Post, decode, encode
-from chat.state.room import PageAsk
-from chat.services.posts import check_post, propose
 from chat.errors import Problem
+from chat.services.posts import check_post, propose
 from chat.state.client_ids import Remembered
 from chat.state.machine import ChatState
 from chat.state.results import Posted
-from raft.errors import CorruptLog
+from chat.state.room import PageAsk
 from raft.core.raft_messages import Command
+from raft.errors import CorruptLog
 from tests.chat.fake_replica import FIRST_INDEX, FakeReplica
 
 FIELDS: dict[str, object] = {"User": "ann", "Message": "hi", "ClientId": "c1"}

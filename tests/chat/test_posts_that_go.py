@@ -7,12 +7,12 @@ from chat.commands import DeleteRoom, Post, SetRetention
 from chat.commands.cluster import Begin, Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditPost, Pin, React
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
-from chat.state.room import PageAsk, Room, What
-from chat.state.name_pages import NameAsk
 from chat.state.client_ids import hash_of
 from chat.state.events import PostEvent, RoomDeleted
 from chat.state.machine import ChatState
+from chat.state.name_pages import NameAsk
 from chat.state.results import Missed, Posted, Refusal, Repeated, RoomChanged, RoomSummary
+from chat.state.room import PageAsk, Room, What
 from chat.state.settings import Settings
 from tests.chat.random_log import PLAIN_LOGS, ROOMS, START, STEP, Drawn, apply, entry
 

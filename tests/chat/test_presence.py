@@ -8,13 +8,13 @@ import pytest
 
 from chat.commands import OPERATOR, SETUP, Actor, encode
 from chat.commands.cluster import SetAuth
-from chat.realtime.websocket_connection import HubLimits, Link
-from chat.realtime.presence import NAMES_BYTES_MAX, TYPING_MAX, TYPING_OF_ONE_MAX, Presence, read_picture
 from chat.errors import Problem
-from chat.state.permissions import Acting
+from chat.realtime.presence import NAMES_BYTES_MAX, TYPING_MAX, TYPING_OF_ONE_MAX, Presence, read_picture
+from chat.realtime.websocket_connection import HubLimits, Link
 from chat.state.accounts import ADMIN, GUEST, MEMBER
-from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
+from chat.state.permissions import Acting
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.settings import INVITE, LOGIN
 from raft.rpc.codec import NOTICE_BYTES_MAX
 from tests.chat.fake_replica import FakeReplica

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chat.app import never_waits
 from chat.api.request import Headers
+from chat.app import never_waits
 from raft.errors import Unavailable
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.wire import DEADLINE_S, Client, refused, serving

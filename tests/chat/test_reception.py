@@ -7,19 +7,19 @@ from collections.abc import Iterator
 import pytest
 import websocket
 
-from chat.realtime import authentication
+from chat.auth.authenticator import STRANGERS
 from chat.auth.secrets import digest
 from chat.commands import OPERATOR, SETUP, Actor, encode
 from chat.commands.accounts import ChangeUser, CreateTicket, RedeemTicket, RevokeTokens
 from chat.commands.cluster import ExpireCredentials, SetAuth
+from chat.realtime import authentication
 from chat.realtime.protocol import STRANGER_BYTES_MAX
-from chat.auth.authenticator import STRANGERS
-from chat.state.room import PageAsk
 from chat.replica import STALE_S_MAX
-from chat.state.permissions import Acting
 from chat.state.accounts import ADMIN, GUEST
-from chat.state.room_details import DIRECT
+from chat.state.permissions import Acting
 from chat.state.results import Posted, Redeemed
+from chat.state.room import PageAsk
+from chat.state.room_details import DIRECT
 from chat.state.settings import INVITE, LOGIN, OPEN
 from tests.chat.people import ROLES, new_user
 from tests.chat.websocket_node import DEADLINE_S, Client, Node, bearer

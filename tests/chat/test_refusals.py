@@ -4,9 +4,7 @@ import pytest
 
 from chat.refusals import STATUS_OF, problem_of_refusal
 from chat.state import permissions
-from chat.state.apply import users
-from chat.state.apply import credentials
-from chat.state.apply import settings
+from chat.state.apply import credentials, settings, users
 from chat.state.results import Refusal
 
 REFUSALS = [

@@ -7,8 +7,8 @@ import pytest
 
 from chat.commands import NOBODY, Actor, encode
 from chat.commands.posts import React
-from chat.state.room import Page, PageAsk, render_post
 from chat.services.post_cache import RenderedPosts
+from chat.state.room import Page, PageAsk, render_post
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.fake_replica import FIRST_INDEX

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from chat.errors import Problem
 from chat.api.request import Headers, percent_decoded
+from chat.errors import Problem
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.routes.test_cluster import Gate
 

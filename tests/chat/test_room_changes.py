@@ -9,16 +9,16 @@ from chat.commands.accounts import ChangeUser
 from chat.commands.cluster import SetSettings
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
-from chat.state.room import What
-from chat.state.snapshot.sections import ROW_BYTES_MAX
-from chat.state.snapshot.details import MEMBERS_A_ROW
 from chat.state import permissions
 from chat.state.apply import rooms
-from chat.state.permissions import Acting, is_told
-from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.events import Event, Reach, RoomDeleted, RoomEvent
 from chat.state.machine import ChatState
+from chat.state.permissions import Acting, is_told
 from chat.state.results import Posted, Refusal, Result, RoomChanged, RoomMade, RoomSummary
+from chat.state.room import What
+from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
+from chat.state.snapshot.details import MEMBERS_A_ROW
+from chat.state.snapshot.sections import ROW_BYTES_MAX
 from tests.chat.people import People
 
 PLANS, DRAWN, DRAWN_2 = "plans~abcdefgh22", "aaaaaaaaaa", "bbbbbbbbbb"

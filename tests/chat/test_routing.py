@@ -2,9 +2,9 @@
 
 import pytest
 
-from chat.app import RESERVED, ROUTES, never_waits
 from chat.api.request import Request, Response
 from chat.api.router import Route, Table, Who, waitless
+from chat.app import RESERVED, ROUTES, never_waits
 
 
 def answer(request: Request, *names: str) -> Response:

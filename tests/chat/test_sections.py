@@ -8,11 +8,11 @@ import pytest
 from chat.commands import NOBODY, Actor, Command, Post
 from chat.commands.cluster import Begin
 from chat.commands.posts import React
-from chat.state.snapshot.sections import lines
-from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.results import Done
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.settings import LOGIN, Settings
+from chat.state.snapshot.sections import lines
 from chat.state.tables import Tables
 from raft.errors import InvalidMessage
 from tests.chat.random_log import apply

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from chat.server import request_reader
-
-from chat.server import slow_readers
+from chat.server import request_reader, slow_readers
 from chat.server.limits import KIB, Limits
 from chat.server.server import Server
 from chat.server.slow_readers import NETWORK_SHARE, STREAM_BYTES, USER_SHARE, Progress, SlowReaders, Waiting

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import Post, encode
-from chat.state.room import PageAsk
-from chat.state.name_pages import NameAsk
 from chat.state.events import Event, PostEvent
 from chat.state.machine import ChatState
+from chat.state.name_pages import NameAsk
 from chat.state.results import Posted, Refusal, Repeated, Result
-from raft.core.raft_messages import Entry, ProposalId
+from chat.state.room import PageAsk
 from raft.core.entries import command_entry
+from raft.core.raft_messages import Entry, ProposalId
 
 START = 1_795_428_000_000_000
 

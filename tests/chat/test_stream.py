@@ -11,21 +11,19 @@ from typing import Any
 
 import pytest
 
-from chat.realtime import hub
-
-from chat.realtime import sse
 from chat.app import create_app
 from chat.commands import OPERATOR, Actor, encode
 from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.rooms import ChangeRoom
+from chat.realtime import hub, sse
+from chat.realtime.sse import Streams
 from chat.realtime.websocket_connection import HubLimits
 from chat.server.server import Server
-from chat.state.room_details import PRIVATE
 from chat.state.events import PostEvent
 from chat.state.results import RoomChanged
+from chat.state.room_details import PRIVATE
 from chat.state.settings import INVITE, LOGIN
-from chat.realtime.sse import Streams
 from tests.chat.people import ROLES, new_user
 from tests.chat.websocket_node import DEADLINE_S, NODES, Node, bearer
 from tests.cluster.waiting import wait_until

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from chat.realtime import subscription
 from chat.commands import Actor, encode
 from chat.commands.rooms import ChangeRoom, CreateRoom
+from chat.realtime import subscription
 from raft.core.raft_messages import Command
 from tests.chat.websocket_node import Client, Node
 

@@ -12,13 +12,13 @@ from chat.commands.accounts import ChangeUser
 from chat.commands.cluster import Expire, SetAuth, SetSettings
 from chat.commands.posts import DeletePost, React, Tombstone
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
-from chat.state.room import Room
 from chat.state import permissions
-from chat.state.permissions import Acting
 from chat.state.accounts import MEMBER, ROLES
+from chat.state.apply.posts import Found, find
 from chat.state.events import Event
 from chat.state.machine import ChatState
-from chat.state.apply.posts import Found, find
+from chat.state.permissions import Acting
+from chat.state.room import Room
 from chat.state.settings import LOGIN, OPEN
 from chat.state.tables import Tables
 from tests.chat.people import People

@@ -6,9 +6,9 @@ import tracemalloc
 
 import pytest
 
+from chat.realtime.websocket_connection import HubLimits
 from chat.server import freed_memory
 from chat.server.freed_memory import Heap
-from chat.realtime.websocket_connection import HubLimits
 from tests.chat.peer import DEADLINE_S
 from tests.chat.running_hub import RunningHub, numbered
 from tests.cluster.waiting import wait_until

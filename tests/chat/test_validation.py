@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.services import validation
 from chat.errors import Problem
+from chat.services import validation
 
 
 def problem_in(field: str, check: object, *arguments: object) -> bool:

@@ -2,8 +2,8 @@
 
 import json
 
-from chat.state.room import PageAsk, Room, What, render_post, spliced
 from chat.state.post_revisions import Change
+from chat.state.room import PageAsk, Room, What, render_post, spliced
 from raft.core.raft_messages import Command
 
 TIME = 1_795_428_000_123_456  # 2026-11-23T10:00:00.123456Z

@@ -10,24 +10,24 @@ from typing import Any
 
 import websocket
 
+from chat.auth.authenticator import Gatekeeper
 from chat.auth.secrets import TOKEN, digest
 from chat.commands import NOBODY, Actor, DeleteRoom, Post, SetRetention, encode
 from chat.commands.accounts import LogIn
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom
+from chat.realtime.authentication import Reception
 from chat.realtime.cursors import history
-from chat.auth.authenticator import Gatekeeper
+from chat.realtime.handshake import make_websocket_app
 from chat.realtime.hub import Hub
 from chat.realtime.websocket_connection import HubLimits
-from chat.realtime.authentication import Reception
-from chat.services.revising import Wish, command_for
 from chat.server.server import Server
+from chat.services.revising import Wish, command_for
 from chat.state.accounts import SESSION
-from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.machine import ChatState
 from chat.state.results import RoomChanged, TokenMade
+from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.tables import Tables
-from chat.realtime.handshake import make_websocket_app
 from tests.chat.fake_replica import FakeReplica
 from tests.chat.running_hub import hung
 

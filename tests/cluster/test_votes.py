@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from chat.commands import LEVEL
-from raft.storage.identity import decode
 from raft.core.raft_messages import RequestVote, RequestVoteReply, Sender
-from raft.rpc.peer_client import Connection
 from raft.rpc.codec import decode_answer, encode
+from raft.rpc.peer_client import Connection
+from raft.storage.identity import decode
 from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.waiting import wait_until
 

@@ -7,23 +7,23 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from chat.realtime.channels import cursor_frame, plain_frame
 from chat.commands import NOBODY, OPERATOR, Actor, Command, Post, encode
 from chat.commands.accounts import ChangeUser, CreateUser, RevokeTokens
 from chat.commands.cluster import Begin, Expire, ForgetRooms, SetSettings
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
+from chat.realtime.channels import cursor_frame, plain_frame
 from chat.services.export import export
-from chat.state.room import PAGE_POSTS_MAX, PageAsk
 from chat.services.post_cache import RenderedPosts
 from chat.state.accounts import GUEST, MEMBER
-from chat.state.room_details import MEMBERS_MAX, PRIVATE, PUBLIC
-from chat.state.events import PostEvent, Reacted
 from chat.state.apply.expiry import FORGET_ROOMS
+from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
+from chat.state.events import PostEvent, Reacted
 from chat.state.forgotten_rooms import NAMES_MAX, Forgotten, hash_of
 from chat.state.machine import ChatState
 from chat.state.post_revisions import Change, Reactions
-from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
+from chat.state.room import PAGE_POSTS_MAX, PageAsk
+from chat.state.room_details import MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.tables import Tables
 from tests.chat.chat_client import ChatClient
 from tests.chat.fake_replica import FakeReplica

@@ -19,18 +19,18 @@ from chat.commands.accounts import CreateInvite, CreateTicket, CreateUser
 from chat.commands.cluster import ForgetRooms
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
-from chat.state.snapshot.document import decode
 from chat.state.accounts import INVITES_MAX, MEMBER
 from chat.state.room_details import PRIVATE, PUBLIC
-from raft.storage import identity
+from chat.state.snapshot.document import decode
 from raft.core import planes
+from raft.core.entries import command_entry, decode_object
+from raft.core.raft_messages import HardState, ProposalId
 from raft.engine.damage import NAME as DAMAGE_NAME
 from raft.engine.damage import Damage
-from raft.core.raft_messages import HardState, ProposalId
-from raft.core.entries import command_entry, decode_object
+from raft.storage import identity
+from raft.storage.log_store import Storage
 from raft.storage.segments import decode_header, decode_opening
 from raft.storage.snapshots import scan_file, snapshot_name
-from raft.storage.log_store import Storage
 from tests.chat.login_client import LoginClient
 from tests.doubling.http_rows import of
 from tests.doubling.rows import Case, Row

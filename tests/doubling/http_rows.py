@@ -4,30 +4,17 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from chat.realtime import cursors
-
-from chat.services import users
-
-from chat.services import confusable_names
-
-from chat.services import mentions
-
-from chat.services import validation
-
-from chat.auth import cookies
-
-from chat.auth import origins
-
-from chat.auth import proxies
-
-from chat.server import base_path
+from chat.api.request import BODY_BYTES_MAX, Query, percent_decoded
+from chat.auth import cookies, origins, proxies
 from chat.auth.authenticator import Gatekeeper
+from chat.realtime import cursors
+from chat.realtime.handshake import check_upgrade
+from chat.server import base_path
 from chat.server.http import CHUNKS_MAX, ChunkedBody, check_partial_head, parse_head
 from chat.server.limits import Limits
 from chat.server.request_reader import RECV_BYTES
-from chat.api.request import BODY_BYTES_MAX, Query, percent_decoded
+from chat.services import confusable_names, mentions, users, validation
 from chat.state.machine import ChatState
-from chat.realtime.handshake import check_upgrade
 from tests.chat.fake_replica import FakeReplica
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import TEXTS, marked, serial

@@ -8,16 +8,8 @@ from io import BytesIO
 from typing import Any, get_args, get_type_hints
 
 from chat.realtime.presence import NAMES_BYTES_MAX, TYPING_MAX, read_picture
-from raft.rpc import peer_client
-from raft.rpc.peer_auth import check_sender, read_refusal
 from raft.core.boots import BOOTS_MAX
-from raft.rpc.endpoint import _read_body
-from raft.engine.forwarding import FORWARD_MAX
-from raft.core.log import SLICE_ENTRIES_MAX
 from raft.core.configuration import MEMBERS_MAX, Configuration, Member, decode_configuration
-from raft.core.raft_messages import AppendEntries, Entry, Hello, Notice, ProposalId, Propose, Sender, SnapshotChunk, SnapshotMeta
-from raft.core.node import Settings
-from raft.storage.snapshot_receiver import Receiver
 from raft.core.entries import (
     RECORD_BYTES_MAX,
     command_entry,
@@ -29,7 +21,22 @@ from raft.core.entries import (
     noop_entry,
     unseal,
 )
+from raft.core.log import SLICE_ENTRIES_MAX
+from raft.core.node import Settings
+from raft.core.raft_messages import (
+    AppendEntries,
+    Entry,
+    Hello,
+    Notice,
+    ProposalId,
+    Propose,
+    Sender,
+    SnapshotChunk,
+    SnapshotMeta,
+)
 from raft.core.urls import URL_POINTS_MAX, is_client_url, is_peer_url
+from raft.engine.forwarding import FORWARD_MAX
+from raft.rpc import peer_client
 from raft.rpc.codec import (
     HEAD_BYTES_MAX,
     NOTICE_BYTES_MAX,
@@ -40,6 +47,9 @@ from raft.rpc.codec import (
     decode_call,
     encode,
 )
+from raft.rpc.endpoint import _read_body
+from raft.rpc.peer_auth import check_sender, read_refusal
+from raft.storage.snapshot_receiver import Receiver
 from tests.doubling.http_rows import of
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import marked

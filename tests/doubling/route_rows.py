@@ -8,18 +8,17 @@ from typing import Any, cast
 from unicodedata import normalize
 from urllib.parse import quote
 
-from chat.services import validation
-
-from chat.auth import secrets
-from chat.app import ROUTES
-from chat.commands import OPERATOR, Actor
-from chat.commands.accounts import CreateUser
-from chat.services.confusable_names import skeleton
 from chat.api.request import BODY_BYTES_MAX, json_line
 from chat.api.router import Route
+from chat.app import ROUTES
+from chat.auth import secrets
+from chat.commands import OPERATOR, Actor
+from chat.commands.accounts import CreateUser
+from chat.services import validation
+from chat.services.confusable_names import skeleton
+from chat.services.validation import URL_POINTS_MAX
 from chat.state.accounts import MEMBER
 from chat.state.room_details import MEMBERS_MAX
-from chat.services.validation import URL_POINTS_MAX
 from tests.chat.chat_client import SETUP_SECRET
 from tests.chat.login_client import LoginClient, bearer, password
 from tests.doubling.rows import Case, Row

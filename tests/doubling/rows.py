@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from chat.server.http import Refused
 from chat.errors import Problem
+from chat.server.http import Refused
 from raft.errors import InvalidMessage
 
 # Beside another worker of the tests, which may have the other half of the same core and its caches, a processor's

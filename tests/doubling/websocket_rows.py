@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 
-from chat.realtime.protocol import ROOMS_MAX, STRANGER_BYTES_MAX
 from chat.realtime.frames import FRAGMENTS_MAX
+from chat.realtime.protocol import ROOMS_MAX, STRANGER_BYTES_MAX
 from chat.realtime.websocket_connection import FRAMES_A_TURN, READ_BYTES, HubLimits
 from tests.chat.websocket_node import Client, Node
 from tests.doubling.rows import Case, Row

@@ -1,11 +1,10 @@
 """Faults that no test told of for a long time."""
 
 from raft.compaction import policy
-
-from raft.storage import indexes
-from raft.engine.applier import Applier
 from raft.core.configuration import Configuration
 from raft.core.node import Node
+from raft.engine.applier import Applier
+from raft.storage import indexes
 from raft.storage.log_store import Storage
 from tests.mutation.mutant import Mutant, mutant
 from tests.mutation.patching import Edit

@@ -3,50 +3,28 @@
 They were written by reading the program alone, without a look at the tests.
 """
 
-from chat.realtime import channels
-
-from chat.realtime import frames
-
-from chat.realtime import hub
-
-from chat.realtime import sse
-
-from chat.services import export
-
-from chat.auth import rate_limits
-
-from chat.auth import origins
-
-from chat.auth import proxies
-
-from chat.state import room
-
-from chat.server import http
-
-from chat.server import networks
-from chat.auth.authenticator import Gatekeeper
 from chat.api.routes import tokens
-from chat.server.server import Server
-from chat.state import permissions
-from chat.state.apply import users
-from chat.state.apply import expiry
-from chat.state.apply import rooms
+from chat.auth import origins, proxies, rate_limits
+from chat.auth.authenticator import Gatekeeper
+from chat.realtime import channels, frames, hub, sse
 from chat.realtime.subscription import Subscription
-from raft.storage import identity
-from raft.storage import indexes
-from raft.storage import positions
-from raft.storage import recovery
-from raft.engine.applier import Applier
-from raft.engine.clocks import Clocks
-from raft.engine.leader_contact import Contact
-from raft.engine.forwarding import Forwarder
+from chat.server import http, networks
+from chat.server.server import Server
+from chat.services import export
+from chat.state import permissions, room
+from chat.state.apply import expiry, rooms, users
 from raft.compaction.policy import Housekeeper
+from raft.core.client_sessions import Sessions, _Session
 from raft.core.configuration import Configuration
 from raft.core.node import Node
 from raft.core.progress import Progress
-from raft.core.client_sessions import Sessions, _Session
-from raft.storage.snapshots import Scan
+from raft.engine.applier import Applier
+from raft.engine.clocks import Clocks
+from raft.engine.forwarding import Forwarder
+from raft.engine.leader_contact import Contact
+from raft.storage import identity, indexes, positions, recovery
 from raft.storage.log_store import Storage
+from raft.storage.snapshots import Scan
 from tests.mutation.mutant import mutant
 
 ENGINE = (

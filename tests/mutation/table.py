@@ -4,30 +4,21 @@
 lives: then `python -m tests.mutants` tells of other seeds.
 """
 
-from chat.state.snapshot import document
-from chat.state.room import Room
-from chat.state.snapshot import accounts
-from chat.state.snapshot import ages
-from chat.state.snapshot import changes
-from chat.state.snapshot import details
 from chat.state import permissions
-from chat.state.apply import credentials
-from chat.state.apply import expiry
-from chat.state.apply import posting
+from chat.state.apply import credentials, expiry, posting
+from chat.state.room import Room
+from chat.state.snapshot import accounts, ages, changes, details, document
 from raft.compaction import compactor
-from raft.storage import disk
-from raft.storage import identity
-from raft.storage import recovery
-from raft.storage import segments
-from raft.engine.clocks import Clocks
-from raft.storage.indexes import Indexes
-from raft.core.log import Log
+from raft.core.client_sessions import Sessions
 from raft.core.configuration import Configuration
+from raft.core.log import Log
 from raft.core.node import Node
 from raft.core.progress import Progress
+from raft.engine.clocks import Clocks
 from raft.engine.proposals import Proposals
 from raft.engine.state_machine import Replicated
-from raft.core.client_sessions import Sessions
+from raft.storage import disk, identity, recovery, segments
+from raft.storage.indexes import Indexes
 from raft.storage.log_store import Storage
 from tests.mutation.missed import MISSED
 from tests.mutation.mutant import mutant

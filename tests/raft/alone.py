@@ -5,16 +5,16 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import cast
 
-from raft.engine.applier import Applier
-from raft.engine.node_lock import Door, Told
-from raft.errors import DiskFailed
-from raft.engine.group_commit import Flusher
-from raft.core.log import Log
 from raft.core.configuration import Configuration, Member
-from raft.core.raft_messages import Entry, HardState, Message
-from raft.core.node import Node, Ready, Role
-from raft.engine.proposals import Proposals, Waiting, now
 from raft.core.entries import entry_of_verified
+from raft.core.log import Log
+from raft.core.node import Node, Ready, Role
+from raft.core.raft_messages import Entry, HardState, Message
+from raft.engine.applier import Applier
+from raft.engine.group_commit import Flusher
+from raft.engine.node_lock import Door, Told
+from raft.engine.proposals import Proposals, Waiting, now
+from raft.errors import DiskFailed
 from raft.storage.log_store import Storage
 from tests.raft.memory import Memory
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from raft.storage.documents import Document
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.state_machine import Replicated, StateMachine
+from raft.storage.documents import Document
 from raft.storage.log_store import Storage
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TypeVar
 
-from raft.errors import RaftError
-from raft.core.log import Log
 from raft.core.configuration import Configuration, Member, decode_configuration
+from raft.core.log import Log
+from raft.core.node import Node, Random, Ready, Role, Settings
 from raft.core.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -30,7 +30,7 @@ from raft.core.raft_messages import (
     SnapshotMeta,
     TimeoutNowReply,
 )
-from raft.core.node import Node, Random, Ready, Role, Settings
+from raft.errors import RaftError
 from tests.raft.invariants import Invariants
 
 T = TypeVar("T")

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, cast
 
-from raft.engine.applier import Applier
-from raft.engine.node_lock import Door
-from raft.engine.group_commit import Flusher
-from raft.engine.forwarding import Forwarder, Leader
 from raft.core.raft_messages import Propose
+from raft.engine.applier import Applier
+from raft.engine.forwarding import Forwarder, Leader
+from raft.engine.group_commit import Flusher
+from raft.engine.node_lock import Door
 from raft.engine.proposals import Proposals, Waiting
-from raft.storage.log_store import Storage
 from raft.rpc.codec import Answer, Call
+from raft.storage.log_store import Storage
 from tests.raft.alone import DEADLINE_S, FakeStorage
 from tests.raft.memory import Memory
 

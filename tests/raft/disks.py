@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from raft.storage.disk import AppendFile, Closeable, ReadFile, RealDisk
-from raft.core.raft_messages import Entry, ProposalId
 from raft.core.entries import command_entry
+from raft.core.raft_messages import Entry, ProposalId
+from raft.storage.disk import AppendFile, Closeable, ReadFile, RealDisk
 from raft.storage.log_store import Storage
 
 

@@ -6,8 +6,8 @@ Everything is checked as it appears, so that a run costs no more than what is ne
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from raft.core.raft_messages import Entry, Kind, Message, RequestVote, RequestVoteReply, SnapshotMeta
 from raft.core.node import Node, Ready, Role
+from raft.core.raft_messages import Entry, Kind, Message, RequestVote, RequestVoteReply, SnapshotMeta
 
 
 class Invariants:

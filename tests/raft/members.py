@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from raft.storage.disk import Closeable, RealDisk
-from raft.rpc.endpoint import Endpoint
-from raft.errors import RaftError
-from raft.storage.identity import Founder, Identity, load_or_create, lock_directory, save
 from raft.cluster.member import RunningMember, make_node
 from raft.core.node import Settings
+from raft.errors import RaftError
+from raft.rpc.endpoint import Endpoint
+from raft.storage.disk import Closeable, RealDisk
+from raft.storage.identity import Founder, Identity, load_or_create, lock_directory, save
 from raft.storage.log_store import Storage
 from tests.cluster.waiting import wait_until
 from tests.raft.memory import Memory

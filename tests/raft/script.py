@@ -35,8 +35,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from raft.errors import RaftError
 from raft.core.configuration import AddMember, Change, Configuration, Member, PlanPromotion, PromoteMember, RemoveMember
+from raft.core.node import Ready, Role, Settings
 from raft.core.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -47,7 +47,7 @@ from raft.core.raft_messages import (
     TimeoutNow,
     TimeoutNowReply,
 )
-from raft.core.node import Ready, Role, Settings
+from raft.errors import RaftError
 from tests.raft.cluster import Cluster, Link, Machine
 from tests.raft.telling import tell_entry, tell_hard_state, tell_members, tell_message, tell_snapshot
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from raft.rpc.peer_auth import check_level, check_sender, cluster_named_by
-from raft.errors import OlderCopy, RefusedPeer, StartRefused
 from raft.core.configuration import Configuration, Member
 from raft.core.raft_messages import Sender
+from raft.errors import OlderCopy, RefusedPeer, StartRefused
+from raft.rpc.peer_auth import check_level, check_sender, cluster_named_by
 
 CLUSTER = "c1"
 MET = Member(1, "http://127.0.0.1:12379", voting=True, incarnation="aa")

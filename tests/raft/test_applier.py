@@ -8,15 +8,15 @@ from typing import cast
 
 import pytest
 
-from raft.engine.applier import FEW, Applier, Read
-from raft.storage.documents import Document
-from raft.errors import RaftError, StartRefused, Unavailable
-from raft.core.log import Log
 from raft.core.configuration import Configuration, Member
-from raft.core.raft_messages import Entry, HardState, ProposalId, SnapshotMeta
-from raft.core.node import Node, Random
-from raft.engine.proposals import Proposals
 from raft.core.entries import command_entry, configuration_entry, noop_entry
+from raft.core.log import Log
+from raft.core.node import Node, Random
+from raft.core.raft_messages import Entry, HardState, ProposalId, SnapshotMeta
+from raft.engine.applier import FEW, Applier, Read
+from raft.engine.proposals import Proposals
+from raft.errors import RaftError, StartRefused, Unavailable
+from raft.storage.documents import Document
 from raft.storage.log_store import Storage
 from tests.raft.alone import DEADLINE_S, Alone, FakeStorage
 from tests.raft.memory import Memory

@@ -4,8 +4,8 @@ import pytest
 
 from chat.replica import Replica
 from raft.cluster.starting_member import BlankMember
-from raft.errors import RaftError, Unavailable
 from raft.core.configuration import RemoveMember
+from raft.errors import RaftError, Unavailable
 
 LISTED = {2: "http://127.0.0.1:22379", 1: "http://127.0.0.1:12379"}
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from raft.cluster.changes import change_of, is_so_already
-from raft.errors import InvalidMessage
 from raft.core.configuration import (
     AddMember,
     Change,
@@ -17,6 +16,7 @@ from raft.core.configuration import (
     RemoveMember,
 )
 from raft.core.raft_messages import ChangeMembership
+from raft.errors import InvalidMessage
 
 URL = "http://127.0.0.1:42379"
 VOTER = Member(1, "http://127.0.0.1:12379", voting=True)

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from raft.compaction.compactor import compact
-from raft.errors import InvalidMessage, StartRefused
 from raft.core.configuration import Configuration, Member
-from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.core.entries import configuration_entry, noop_entry
+from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.engine.state_machine import Replicated
-from raft.storage.snapshots import checkpoint_name, scan_file, snapshot_name
+from raft.errors import InvalidMessage, StartRefused
 from raft.storage.log_store import Storage
+from raft.storage.snapshots import checkpoint_name, scan_file, snapshot_name
 from tests.raft.checkpoints import written_checkpoint
 from tests.raft.disks import HookedDisk, UnsyncedDisk, entry, written
 from tests.raft.words import Words, live_after

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from raft.engine.leader_contact import GAP_S, Contact
-from raft.core.log import Log
 from raft.core.configuration import Configuration, Member
-from raft.core.raft_messages import HardState
+from raft.core.log import Log
 from raft.core.node import Node, Settings
+from raft.core.raft_messages import HardState
+from raft.engine.leader_contact import GAP_S, Contact
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, founded
 

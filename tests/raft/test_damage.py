@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from raft.engine.damage import DAMAGE_MAX, NAME, Damage
-from raft.storage.disk import RealDisk
-from raft.errors import CorruptLog
 from raft.core.raft_messages import HardState
+from raft.engine.damage import DAMAGE_MAX, NAME, Damage
+from raft.errors import CorruptLog
+from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
 from tests.raft.disks import entries
 

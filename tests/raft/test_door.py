@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from raft.core.configuration import Configuration, Member
+from raft.core.log import Log
+from raft.core.node import Node, Ready, Role
+from raft.core.raft_messages import HardState, RequestVote
 from raft.engine.node_lock import Door, Standing, Told
 from raft.errors import NotLeader
-from raft.core.log import Log
-from raft.core.configuration import Configuration, Member
-from raft.core.raft_messages import HardState, RequestVote
-from raft.core.node import Node, Ready, Role
 
 DEADLINE_S = 10.0
 

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Message, RequestVote, RequestVoteReply
 from raft.core.node import PROBE_BYTES_MAX, Role, Settings
+from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Message, RequestVote, RequestVoteReply
 from tests.raft.cluster import Cluster
 from tests.raft.script import Fixed
 

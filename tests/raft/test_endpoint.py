@@ -10,8 +10,7 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from chat.server.limits import Limits
-from raft.rpc.endpoint import Endpoint
-from raft.errors import InvalidMessage, RefusedPeer
+from raft.core.entries import command_entry
 from raft.core.raft_messages import (
     AppendEntries,
     Hello,
@@ -23,9 +22,10 @@ from raft.core.raft_messages import (
     RequestVoteReply,
     Sender,
 )
-from raft.core.entries import command_entry
-from raft.rpc.peer_client import BODY_BYTES_MAX, Connection
+from raft.errors import InvalidMessage, RefusedPeer
 from raft.rpc.codec import Answer, Call, decode_answer, encode
+from raft.rpc.endpoint import Endpoint
+from raft.rpc.peer_client import BODY_BYTES_MAX, Connection
 from tests.chat.wire import DEADLINE_S, serving
 
 BLANK = Sender(1, "aa", "", "http://127.0.0.1:12380")

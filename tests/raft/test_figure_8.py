@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from raft.errors import NotLeader
-from raft.core.raft_messages import Message
 from raft.core.node import Role, Settings
+from raft.core.raft_messages import Message
+from raft.errors import NotLeader
 from tests.raft.cluster import Cluster, Machine
 
 MEMBERS = 5

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from raft.errors import DiskFailed, Unavailable
-from raft.core.raft_messages import Entry, HardState, Kind, ProposalId, RequestVote
 from raft.core.node import Settings
+from raft.core.raft_messages import Entry, HardState, Kind, ProposalId, RequestVote
 from raft.engine.proposals import UNPROPOSED_TIMEOUT_S
+from raft.errors import DiskFailed, Unavailable
 from tests.raft.alone import DEADLINE_S, Alone
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from chat.server.server import Server
-from raft.rpc.endpoint import Endpoint
-from raft.errors import DiskFull, RefusedPeer, StartRefused
 from raft.cluster.bootstrap import Formation
-from raft.storage.identity import Founder, Identity
 from raft.core.raft_messages import HelloReply, Sender
+from raft.errors import DiskFull, RefusedPeer, StartRefused
 from raft.rpc.codec import Answer, Call
+from raft.rpc.endpoint import Endpoint
+from raft.storage.identity import Founder, Identity
 from tests.cluster.waiting import wait_until
 from tests.raft.scripted_peer import ScriptedPeer, answer, answering
 
@@ -267,9 +267,9 @@ def test_what_is_waited_for_is_logged_once_not_at_every_question(
     street[1].waits_for("another --cluster")
     street[2].leave()
     street[1].waits_for("waiting for member 2")
-    assert [record.getMessage().split(" (")[0] for record in caplog.records if record.name == "raft.cluster.bootstrap"].count(
-        "waiting for member 2 to create the cluster"
-    ) == 2  # once before and once after member 2 was there
+    assert [
+        record.getMessage().split(" (")[0] for record in caplog.records if record.name == "raft.cluster.bootstrap"
+    ].count("waiting for member 2 to create the cluster") == 2  # once before and once after member 2 was there
 
 
 def test_a_stranger_at_a_members_url_is_not_that_member(street: Street) -> None:

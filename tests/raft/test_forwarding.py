@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 
 from chat.server.server import Limits, Server
-from raft.engine.applier import Read
-from raft.engine.node_lock import Door
-from raft.errors import OutcomeUnknown, RaftError, Unavailable
-from raft.engine.forwarding import FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Leader, NotTaken
 from raft.core.configuration import Member
 from raft.core.raft_messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
+from raft.engine.applier import Read
+from raft.engine.forwarding import FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Leader, NotTaken
+from raft.engine.node_lock import Door
 from raft.engine.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX
+from raft.errors import OutcomeUnknown, RaftError, Unavailable
 from raft.rpc.codec import Answer
 from tests.raft.alone import DEADLINE_S, Alone
 from tests.raft.desk import OTHER, OWN, Desk

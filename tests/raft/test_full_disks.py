@@ -10,11 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from raft.storage.disk import AppendFile, NoRoom, RealDisk
-from raft.errors import DiskFailed, DiskFull, Unavailable
-from raft.engine.group_commit import PROPOSE_BYTES_MAX
-from raft.engine.forwarding import NO_ROOM_S
-from raft.storage.identity import IDENTITY_NAME, load_or_create, save
+from raft.core.node import Node, Role
 from raft.core.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -25,7 +21,13 @@ from raft.core.raft_messages import (
     ProposeReply,
     ReadIndexReply,
 )
-from raft.core.node import Node, Role
+from raft.engine.forwarding import NO_ROOM_S
+from raft.engine.group_commit import PROPOSE_BYTES_MAX
+from raft.errors import DiskFailed, DiskFull, Unavailable
+from raft.rpc.codec import decode_answer, encode
+from raft.storage.disk import AppendFile, NoRoom, RealDisk
+from raft.storage.identity import IDENTITY_NAME, load_or_create, save
+from raft.storage.log_store import Storage
 from raft.storage.reserve import (
     FILES,
     FILES_MIN,
@@ -36,8 +38,6 @@ from raft.storage.reserve import (
     Reserve,
     held_in,
 )
-from raft.storage.log_store import Storage
-from raft.rpc.codec import decode_answer, encode
 from tests.raft.alone import DEADLINE_S, Alone
 from tests.raft.cluster import Cluster
 from tests.raft.desk import OTHER, Desk

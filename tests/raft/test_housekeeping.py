@@ -7,10 +7,6 @@ from typing import Any, cast
 
 import pytest
 
-from raft.engine.applier import Applier
-from raft.storage.documents import Document
-from raft.engine.node_lock import Door
-from raft.errors import InvalidMessage
 from raft.compaction.policy import (
     CHECK_S,
     CONTACT_MS,
@@ -26,9 +22,13 @@ from raft.compaction.policy import (
     RewriteFailed,
 )
 from raft.core.raft_messages import SnapshotMeta
+from raft.engine.applier import Applier
+from raft.engine.node_lock import Door
 from raft.engine.state_machine import StateMachine
-from raft.storage.snapshots import SnapshotFile
+from raft.errors import InvalidMessage
+from raft.storage.documents import Document
 from raft.storage.log_store import Storage
+from raft.storage.snapshots import SnapshotFile
 
 ENTRY_BYTES = 100
 COMPACT_ENTRIES = 20_000  # a log of no more is left alone

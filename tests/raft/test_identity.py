@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from raft.storage.disk import Marks, RealDisk
 from raft.errors import DiskFailed, StartRefused
+from raft.storage.disk import Marks, RealDisk
 from raft.storage.identity import Founder, Identity, decode, encode, load_or_create, lock_directory, save, settle
 from tests.raft.disks import HookedDisk
 

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft.compaction.compactor import compact
+from raft.core.configuration import Configuration, Member
+from raft.core.entries import configuration_entry
+from raft.core.raft_messages import Entry, HardState
+from raft.errors import CorruptLog
 from raft.storage.contents import SegmentScan
 from raft.storage.disk import ReadFile, RealDisk
-from raft.errors import CorruptLog
 from raft.storage.indexes import Indexes, index_name, indexed_by, is_temporary_index
-from raft.core.configuration import Configuration, Member
-from raft.core.raft_messages import Entry, HardState
+from raft.storage.log_store import SEALED_MAX, Storage
 from raft.storage.positions import moved, pack
-from raft.core.entries import configuration_entry
 from raft.storage.segments import decode_header, encode_header, segment_name
 from raft.storage.snapshots import snapshot_name
-from raft.storage.log_store import SEALED_MAX, Storage
 from tests.raft.disks import HookedDisk, UnsyncedDisk, content, entries, entry
 from tests.raft.life import found_on, found_without_indexes
 from tests.raft.power import PowerDisk, killed_after

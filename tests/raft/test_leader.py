@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from raft.engine.forwarding import Leader
 from raft.core.configuration import Configuration, Member
 from raft.core.raft_messages import ReadIndex, ReadIndexReply, Sender
+from raft.engine.forwarding import Leader
 from raft.rpc.codec import encode
 from tests.raft.alone import Alone
 from tests.raft.scripted_peer import ScriptedPeer, answer, answering

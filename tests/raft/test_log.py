@@ -3,9 +3,9 @@
 import pytest
 
 from raft.core import log as log_module
+from raft.core.entries import noop_entry
 from raft.core.log import SLICE_ENTRIES_MAX, Log
 from raft.core.raft_messages import Entry
-from raft.core.entries import noop_entry
 from raft.rpc.codec import ENTRIES_MAX
 from tests.raft.disks import entry
 

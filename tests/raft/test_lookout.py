@@ -7,13 +7,13 @@ from queue import SimpleQueue
 
 import pytest
 
-from raft.engine.node_lock import Door
-from raft.rpc.endpoint import Endpoint
-from raft.core.log import Log
-from raft.engine.removal_check import SILENT_TIMEOUTS, Lookout
 from raft.core.configuration import Configuration, Member
-from raft.core.raft_messages import AppendEntries, HardState, HelloReply, Sender
+from raft.core.log import Log
 from raft.core.node import Node, Settings
+from raft.core.raft_messages import AppendEntries, HardState, HelloReply, Sender
+from raft.engine.node_lock import Door
+from raft.engine.removal_check import SILENT_TIMEOUTS, Lookout
+from raft.rpc.endpoint import Endpoint
 from tests.raft.peer_port import PeerPort
 
 DEADLINE_S = 10.0

@@ -8,12 +8,12 @@ from queue import SimpleQueue
 
 import pytest
 
-from raft.storage.disk import RealDisk
-from raft.errors import ChangeRefused, DiskFull, OutcomeUnknown, RefusedPeer, StartRefused, Unavailable
-from raft.storage.identity import IDENTITY_NAME, Founder, Identity, decode
 from raft.core.configuration import AddMember, PlanPromotion, RemoveMember
-from raft.core.raft_messages import ProposalId, Propose, ProposeReply, Sender
 from raft.core.node import Node, Settings
+from raft.core.raft_messages import ProposalId, Propose, ProposeReply, Sender
+from raft.errors import ChangeRefused, DiskFull, OutcomeUnknown, RefusedPeer, StartRefused, Unavailable
+from raft.storage.disk import RealDisk
+from raft.storage.identity import IDENTITY_NAME, Founder, Identity, decode
 from raft.storage.reserve import Reserve
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded

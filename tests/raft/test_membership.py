@@ -4,7 +4,6 @@ from itertools import combinations
 
 import pytest
 
-from raft.errors import ChangeRefused, InvalidMessage
 from raft.core.configuration import (
     MEMBERS_MAX,
     AddMember,
@@ -18,6 +17,7 @@ from raft.core.configuration import (
     RemoveMember,
     decode_configuration,
 )
+from raft.errors import ChangeRefused, InvalidMessage
 
 
 def configuration(voters: int, *learners: int) -> Configuration:

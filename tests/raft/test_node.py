@@ -7,12 +7,12 @@ from random import Random
 
 import pytest
 
-from raft.errors import ChangeRefused, InvalidMessage, NotLeader
-from raft.core.log import Log
 from raft.core.configuration import AddMember, Configuration
-from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Entry, HardState, Kind, Message, RequestVote
-from raft.core.node import Node, Ready, Role, Settings
 from raft.core.entries import clock_entry, configuration_entry, noop_entry
+from raft.core.log import Log
+from raft.core.node import Node, Ready, Role, Settings
+from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Entry, HardState, Kind, Message, RequestVote
+from raft.errors import ChangeRefused, InvalidMessage, NotLeader
 from tests.raft.cluster import Cluster, founders
 from tests.raft.disks import entries, entry
 

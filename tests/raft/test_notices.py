@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from raft.core.raft_messages import Notice, NoticeReply, Sender
-from raft.rpc.peer_client import Connection
 from raft.rpc.codec import NOTICE_BYTES_MAX, encode
+from raft.rpc.peer_client import Connection
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street
 

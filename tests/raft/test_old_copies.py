@@ -6,11 +6,9 @@ from random import Random
 
 import pytest
 
-from raft.storage.disk import RealDisk
-from raft.errors import Diverged, StartRefused
-from raft.storage.identity import load_or_create, save
-from raft.core.log import Log
 from raft.core.configuration import Configuration, decode_configuration
+from raft.core.log import Log
+from raft.core.node import LISTEN_MS, Node, Role
 from raft.core.raft_messages import (
     AppendEntries,
     AppendEntriesReply,
@@ -23,7 +21,9 @@ from raft.core.raft_messages import (
     SnapshotMeta,
     TimeoutNow,
 )
-from raft.core.node import LISTEN_MS, Node, Role
+from raft.errors import Diverged, StartRefused
+from raft.storage.disk import RealDisk
+from raft.storage.identity import load_or_create, save
 from tests.raft.cluster import Cluster, founders
 from tests.raft.disks import entries
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from raft.storage.positions import FILE_BYTES_MAX, FILES_MAX, Positions, Sparse, count_within, pack, runs, unpack
 from raft.core.entries import RECORD_BYTES_MAX
+from raft.storage.positions import FILE_BYTES_MAX, FILES_MAX, Positions, Sparse, count_within, pack, runs, unpack
 
 
 @given(

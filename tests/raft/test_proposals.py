@@ -10,7 +10,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from raft.errors import OutcomeUnknown, Unavailable
 from raft.core.raft_messages import ProposalId
 from raft.engine.proposals import (
     HANDED_OVER_TIMEOUT_S,
@@ -20,6 +19,7 @@ from raft.engine.proposals import (
     Proposals,
     Waiting,
 )
+from raft.errors import OutcomeUnknown, Unavailable
 
 MEMBER, BOOT = 3, 7
 DEADLINE_S = 10.0

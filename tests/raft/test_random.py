@@ -16,10 +16,10 @@ from random import Random
 
 import pytest
 
-from raft.errors import ChangeRefused, NotLeader
 from raft.core.configuration import AddMember, RemoveMember
-from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message
 from raft.core.node import Node, Ready, Role, Settings
+from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message
+from raft.errors import ChangeRefused, NotLeader
 from tests.raft.cluster import Cluster, Machine
 
 STEPS = 2_000

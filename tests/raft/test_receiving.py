@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from raft.core.entries import seal
 from raft.errors import DiskFailed, InvalidMessage
 from raft.storage.snapshot_receiver import Receiver
-from raft.core.entries import seal
 from raft.storage.snapshots import is_temporary
 from tests.raft.disks import entries
 from tests.raft.power import PowerDisk

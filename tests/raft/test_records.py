@@ -6,8 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft.errors import InvalidMessage
-from raft.core.raft_messages import Command, Entry, Kind, ProposalId
 from raft.core.entries import (
     clock_entry,
     command_entry,
@@ -21,6 +19,8 @@ from raft.core.entries import (
     seal,
     unseal,
 )
+from raft.core.raft_messages import Command, Entry, Kind, ProposalId
+from raft.errors import InvalidMessage
 
 numbers = st.integers(0, 10**16 - 1)
 json_values = st.recursive(

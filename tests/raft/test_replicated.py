@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from raft.errors import InvalidMessage
 from raft.core.configuration import Configuration, Member
-from raft.core.raft_messages import Entry, ProposalId, SnapshotMeta
 from raft.core.entries import clock_entry, command_entry, configuration_entry, noop_entry
+from raft.core.raft_messages import Entry, ProposalId, SnapshotMeta
 from raft.engine.state_machine import Replicated
+from raft.errors import InvalidMessage
 
 FOUNDING = Configuration({1: Member(1, "http://one", True)})
 GROWN = Configuration({**FOUNDING.members, 2: Member(2, "http://two", False)})

@@ -13,14 +13,14 @@ from types import SimpleNamespace
 import pytest
 
 from raft.compaction import child_process
-from raft.storage.disk import RealDisk
-from raft.compaction.policy import RewriteFailed, RewriteStopped
-from raft.core.raft_messages import HardState, ProposalId
-from raft.core.entries import command_entry
-from raft.storage.reserve import PREFIX
 from raft.compaction.child_process import ChildRewriter
-from raft.storage.snapshots import is_temporary, snapshot_name
+from raft.compaction.policy import RewriteFailed, RewriteStopped
+from raft.core.entries import command_entry
+from raft.core.raft_messages import HardState, ProposalId
+from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
+from raft.storage.reserve import PREFIX
+from raft.storage.snapshots import is_temporary, snapshot_name
 from tests.cluster.waiting import wait_until
 from tests.raft.alone import DEADLINE_S
 from tests.raft.memory import Memory

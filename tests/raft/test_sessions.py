@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raft.errors import InvalidMessage
-from raft.core.raft_messages import ProposalId
 from raft.core.client_sessions import PRUNE_AT, Sessions
+from raft.core.raft_messages import ProposalId
+from raft.errors import InvalidMessage
 
 
 def proposal(sequence: int, lowest_unanswered: int = 0, boot: int = 1, member: int = 1) -> ProposalId:

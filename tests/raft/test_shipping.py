@@ -9,11 +9,11 @@ from random import Random
 import pytest
 
 from raft.compaction.compactor import compact
-from raft.storage.disk import RealDisk
-from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
-from raft.core.raft_messages import HardState, ProposalId, SnapshotChunk, SnapshotChunkReply, SnapshotMeta
 from raft.core.entries import command_entry
+from raft.core.raft_messages import HardState, ProposalId, SnapshotChunk, SnapshotChunkReply, SnapshotMeta
 from raft.engine.snapshot_transfer import STALLED_MAX, Receiving, ship
+from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
+from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
 from tests.raft.disks import HookedDisk
 from tests.raft.memory import Memory

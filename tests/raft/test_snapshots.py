@@ -7,8 +7,8 @@ from zlib import crc32
 
 import pytest
 
-from raft.errors import InvalidMessage
 from raft.core.entries import RECORD_BYTES_MAX
+from raft.errors import InvalidMessage
 from raft.storage.snapshots import (
     WRITE_STEP_BYTES,
     Scan,

@@ -9,14 +9,14 @@ from threading import Semaphore
 import pytest
 
 from raft.compaction.compactor import compact
-from raft.storage.disk import RealDisk
-from raft.rpc.endpoint import Endpoint
-from raft.errors import CorruptLog, Unavailable
 from raft.compaction.policy import Housekeeper
-from raft.storage.identity import load_or_create, save
 from raft.core.configuration import AddMember
-from raft.core.raft_messages import Entry, SnapshotMeta
 from raft.core.node import Node
+from raft.core.raft_messages import Entry, SnapshotMeta
+from raft.errors import CorruptLog, Unavailable
+from raft.rpc.endpoint import Endpoint
+from raft.storage.disk import RealDisk
+from raft.storage.identity import load_or_create, save
 from raft.storage.snapshot_receiver import SPARE_BYTES
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, House, Street, founded

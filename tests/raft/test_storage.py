@@ -9,10 +9,10 @@ from zlib import crc32
 
 import pytest
 
-from raft.storage.disk import RealDisk
-from raft.errors import CorruptLog
-from raft.core.raft_messages import Entry, HardState
 from raft.core.entries import RECORD_BYTES_MAX, command_entry, configuration_entry, decode_entry, noop_entry
+from raft.core.raft_messages import Entry, HardState
+from raft.errors import CorruptLog
+from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
 from tests.raft.disks import UnsyncedDisk, content, entries, entry, written
 

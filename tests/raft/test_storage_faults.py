@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from raft.storage.disk import NoRoom, RealDisk
-from raft.errors import DiskFailed, DiskFull
-from raft.storage.identity import load_or_create, lock_directory
 from raft.core.raft_messages import Entry, HardState
+from raft.errors import DiskFailed, DiskFull
+from raft.storage.disk import NoRoom, RealDisk
+from raft.storage.identity import load_or_create, lock_directory
 from raft.storage.log_store import Storage
 from tests.raft.disks import HookedDisk, UnsyncedDisk, content, entries, written
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raft.core.raft_messages import Entry, HardState
 from raft.core.entries import configuration_entry, noop_entry
+from raft.core.raft_messages import Entry, HardState
 from raft.storage.log_store import Storage
 from tests.raft.disks import UnsyncedDisk, content, entry, written
 

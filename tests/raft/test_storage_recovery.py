@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from raft.storage.disk import RealDisk
-from raft.errors import CorruptLog, StartRefused
-from raft.core.raft_messages import Entry, HardState
 from raft.core.entries import noop_entry, seal
-from raft.storage.segments import Header, encode_header
+from raft.core.raft_messages import Entry, HardState
+from raft.errors import CorruptLog, StartRefused
+from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
+from raft.storage.segments import Header, encode_header
 from tests.raft.disks import UnsyncedDisk, content, entries, entry, written
 
 PAGE_BYTES = 4096

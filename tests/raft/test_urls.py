@@ -2,12 +2,12 @@
 
 import pytest
 
-from raft.errors import InvalidMessage
 from raft.core.configuration import decode_configuration
 from raft.core.raft_messages import Hello, Sender
-from raft.rpc.peer_client import parse_peer_url
 from raft.core.urls import is_client_url, is_peer_url
+from raft.errors import InvalidMessage
 from raft.rpc.codec import decode_call, encode
+from raft.rpc.peer_client import parse_peer_url
 
 FORGED = "http://a:1\n2026-11-30 06:00:00,000 INFO member 1 leads"
 

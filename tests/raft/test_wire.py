@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raft.errors import InvalidMessage
 from raft.core.configuration import Configuration, Member
+from raft.core.entries import RECORD_BYTES_MAX, command_entry, configuration_entry, noop_entry, seal
 from raft.core.raft_messages import (
     AppendEntries,
     Entry,
@@ -25,7 +25,7 @@ from raft.core.raft_messages import (
     TimeoutNow,
     TimeoutNowReply,
 )
-from raft.core.entries import RECORD_BYTES_MAX, command_entry, configuration_entry, noop_entry, seal
+from raft.errors import InvalidMessage
 from raft.rpc.codec import (
     ENTRIES_MAX,
     NOTICE_BYTES_MAX,

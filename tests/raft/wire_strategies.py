@@ -5,6 +5,7 @@ import string
 from hypothesis import strategies as st
 
 from raft.core.configuration import Configuration, Member
+from raft.core.entries import clock_entry, command_entry, configuration_entry, noop_entry
 from raft.core.raft_messages import (
     AcceptClock,
     AppendEntries,
@@ -34,7 +35,6 @@ from raft.core.raft_messages import (
     TimeoutNowReply,
     TransferLeadership,
 )
-from raft.core.entries import clock_entry, command_entry, configuration_entry, noop_entry
 from raft.rpc.codec import NUMBER_MAX, Answer, Call
 
 numbers = st.one_of(st.integers(0, 5), st.integers(0, NUMBER_MAX))

@@ -4,8 +4,8 @@ import json
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
-from raft.errors import InvalidMessage
 from raft.core.raft_messages import Entry, Kind
+from raft.errors import InvalidMessage
 
 
 def word_of(entry: Entry) -> str:

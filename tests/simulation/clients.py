@@ -16,13 +16,13 @@ from chat.commands import NOBODY, OPERATOR, Actor, Command, DeleteRoom, Post, Se
 from chat.commands.cluster import SetSettings
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom, DropRoom
-from chat.state.room import Page, PageAsk
-from chat.services.posts import answer_to_repeat
 from chat.errors import Problem
+from chat.services.posts import answer_to_repeat
 from chat.services.revising import Wish, command_for
 from chat.state import permissions
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.results import Done, Posted, Refusal, Repeated, RoomChanged, TokensRevoked
+from chat.state.room import Page, PageAsk
 from raft.errors import RaftError
 from tests.simulation.accounts import SIGNED_OUT, Account, SignIn, acts_by
 from tests.simulation.invariants import Violation, require

@@ -4,19 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from raft.rpc.peer_auth import check_sender
 from raft.core.boots import is_of_older_copy
-from raft.engine.node_lock import configurations
-from raft.errors import (
-    DiskFull,
-    Diverged,
-    InvalidMessage,
-    NotLeader,
-    OlderCopy,
-    Overloaded,
-    RefusedPeer,
-    Unavailable,
-)
 from raft.core.raft_messages import (
     Hello,
     HelloReply,
@@ -34,8 +22,20 @@ from raft.core.raft_messages import (
     SnapshotChunk,
     SnapshotChunkReply,
 )
+from raft.engine.node_lock import configurations
 from raft.engine.snapshot_transfer import Receiving
+from raft.errors import (
+    DiskFull,
+    Diverged,
+    InvalidMessage,
+    NotLeader,
+    OlderCopy,
+    Overloaded,
+    RefusedPeer,
+    Unavailable,
+)
 from raft.rpc.codec import Answer, Call
+from raft.rpc.peer_auth import check_sender
 from tests.simulation.invariants import Violation
 
 if TYPE_CHECKING:

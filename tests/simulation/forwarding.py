@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chat.commands import frees_space
-from raft.rpc.peer_auth import check_sender
-from raft.engine.node_lock import configurations
-from raft.errors import DiskFull, NotLeader, OlderCopy, Overloaded, RaftError, RefusedPeer, Unavailable
-from raft.core.raft_messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply
 from raft.core.node import Ready
+from raft.core.raft_messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply
+from raft.engine.node_lock import configurations
 from raft.engine.proposals import Proposals, Waiting
+from raft.errors import DiskFull, NotLeader, OlderCopy, Overloaded, RaftError, RefusedPeer, Unavailable
 from raft.rpc.codec import Answer
+from raft.rpc.peer_auth import check_sender
 from tests.simulation.network import Answered, Ask
 
 if TYPE_CHECKING:

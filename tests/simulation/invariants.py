@@ -46,6 +46,7 @@ from chat.commands.cluster import Forget
 from chat.state.events import PostChanged, Reacted
 from chat.state.results import Done, Posted, Redeemed, Refusal, TokenMade, TokensRevoked
 from raft.core.configuration import decode_configuration
+from raft.core.node import Node, Ready, Role
 from raft.core.raft_messages import (
     AppendEntriesReply,
     Entry,
@@ -57,7 +58,6 @@ from raft.core.raft_messages import (
     RequestVoteReply,
     Sender,
 )
-from raft.core.node import Node, Ready, Role
 
 if TYPE_CHECKING:
     from tests.simulation.clients import History

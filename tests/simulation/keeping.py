@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from chat.state.machine import ChatState
 from raft.compaction.compactor import compact
-from raft.storage.documents import Document
-from raft.errors import StartRefused
-from raft.storage.file_set import LINGER_S
 from raft.core.raft_messages import SnapshotMeta
+from raft.errors import StartRefused
+from raft.storage.documents import Document
+from raft.storage.file_set import LINGER_S
 from raft.storage.snapshots import snapshot_index
 from tests.simulation.disk import Died
 from tests.simulation.invariants import Violation

@@ -10,9 +10,9 @@ from enum import Enum
 from random import Random
 from typing import TYPE_CHECKING
 
+from raft.core.node import Role
 from raft.engine.clocks import accept_clock
 from raft.errors import RaftError
-from raft.core.node import Role
 from tests.simulation.scenario import Scenario
 from tests.simulation.truth import HOLD_SIMULATED_S
 

@@ -11,8 +11,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from raft.core.configuration import decode_configuration
-from raft.core.raft_messages import Entry, HardState, Kind, SnapshotMeta
 from raft.core.node import Ready
+from raft.core.raft_messages import Entry, HardState, Kind, SnapshotMeta
 from tests.simulation.disk import SimulatedDisk
 from tests.simulation.invariants import Violation
 

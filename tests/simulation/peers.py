@@ -5,9 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from raft.rpc.peer_auth import check_sender, cluster_named_by
-from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
-from raft.engine.removal_check import SILENT_TIMEOUTS
+from raft.core.entries import entry_of_verified
+from raft.core.node import Role
 from raft.core.raft_messages import (
     AppendEntries,
     Hello,
@@ -21,12 +20,13 @@ from raft.core.raft_messages import (
     SnapshotChunk,
     SnapshotChunkReply,
 )
-from raft.core.node import Role
+from raft.engine.removal_check import SILENT_TIMEOUTS
 from raft.engine.replication import APPENDS, SNAPSHOTS, URGENT
-from raft.core.entries import entry_of_verified
 from raft.engine.snapshot_transfer import ship
-from raft.storage.snapshots import SnapshotFile
+from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
+from raft.rpc.peer_auth import check_sender, cluster_named_by
 from raft.storage.log_store import Storage
+from raft.storage.snapshots import SnapshotFile
 from tests.simulation.invariants import Violation
 from tests.simulation.network import Answered
 

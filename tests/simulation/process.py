@@ -16,22 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from chat.commands import LEVEL, decode
 from chat.commands.cluster import Expire
-from chat.state.room import Page
 from chat.services.post_cache import read_posts
 from chat.state.machine import ChatState
-from raft.core.boots import is_of_older_copy, since_recorded
-from raft.engine.clocks import Clocks, follow_leap, settle
-from raft.errors import (
-    ChangeRefused,
-    DiskFailed,
-    DiskFull,
-    NotLeader,
-    RaftError,
-    StartRefused,
-)
-from raft.storage.identity import INCARNATION_BYTES, load_or_create, save
+from chat.state.room import Page
 from raft.cluster.member import make_node
+from raft.core.boots import is_of_older_copy, since_recorded
 from raft.core.configuration import Configuration, decode_configuration
+from raft.core.entries import command_of_verified, entry_of_verified
+from raft.core.node import Ready, Role
 from raft.core.raft_messages import (
     Command,
     Entry,
@@ -41,9 +33,17 @@ from raft.core.raft_messages import (
     Reply,
     Sender,
 )
-from raft.core.node import Ready, Role
-from raft.core.entries import command_of_verified, entry_of_verified
+from raft.engine.clocks import Clocks, follow_leap, settle
 from raft.engine.state_machine import Replicated
+from raft.errors import (
+    ChangeRefused,
+    DiskFailed,
+    DiskFull,
+    NotLeader,
+    RaftError,
+    StartRefused,
+)
+from raft.storage.identity import INCARNATION_BYTES, load_or_create, save
 from raft.storage.log_store import Storage
 from tests.simulation.disk import Died
 from tests.simulation.endpoint import Endpoint

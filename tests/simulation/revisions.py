@@ -6,9 +6,9 @@ of is in every page that is asked for afterwards.
 
 from collections import Counter
 
-from chat.state.room import with_reactions
 from chat.state.events import PostChanged, Reacted
 from chat.state.results import Posted
+from chat.state.room import with_reactions
 from tests.simulation.invariants import require
 
 

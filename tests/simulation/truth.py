@@ -20,8 +20,8 @@ from chat.commands import Command
 from chat.commands.cluster import Expire, ExpireCredentials, Forget
 from chat.state.apply import expiry
 from chat.state.tables import Tables
-from raft.engine.clocks import OFF_S, SLOWER_BY
 from raft.core.raft_messages import Entry, Kind
+from raft.engine.clocks import OFF_S, SLOWER_BY
 from tests.simulation.invariants import Violation
 from tests.simulation.machine import EPOCH
 

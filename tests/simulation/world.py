@@ -9,14 +9,14 @@ from time import process_time
 from unittest import mock
 
 from chat.commands import LEVEL
-from chat.state.room import PageAsk
-from chat.state.permissions import Acting
 from chat.state.accounts import ADMIN
+from chat.state.permissions import Acting
+from chat.state.room import PageAsk
+from raft.core.configuration import Member
+from raft.core.node import Role
+from raft.core.raft_messages import SnapshotChunk
 from raft.errors import DiskFailed, DiskFull, StartRefused
 from raft.storage.identity import Founder, Identity
-from raft.core.configuration import Member
-from raft.core.raft_messages import SnapshotChunk
-from raft.core.node import Role
 from tests.simulation.accounts import Revocations
 from tests.simulation.clients import Client, History
 from tests.simulation.disk import Died

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 
-from chat.services import validation
-from chat.commands import Actor
-from chat.state.room import timestamp
-from chat.errors import Problem, problem_of
 from chat.api.request import Request, Response, json_line
 from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import BOOLEAN, MEMBER_ID, MOMENT, TEXT, array, integer, record, text, word
-from raft.errors import RaftError
+from chat.commands import Actor
+from chat.errors import Problem, problem_of
+from chat.services import validation
+from chat.state.room import timestamp
 from raft.core.configuration import AddMember, Change, MoveMember, PlanPromotion, RemoveMember
+from raft.errors import RaftError
 
 HEALTH = ("Id", "Leader", "Term", "Role")
 

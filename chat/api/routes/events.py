@@ -2,13 +2,13 @@
 
 from http import HTTPStatus
 
-from chat.services import validation
-from chat.realtime.protocol import ROOMS_MAX
-from chat.realtime.cursors import parse_cursor
-from chat.errors import invalid, unavailable
 from chat.api.request import Request, Response
 from chat.api.router import Answer, Route, Who
 from chat.api.schemas import NAME, TEXT, array
+from chat.errors import invalid, unavailable
+from chat.realtime.cursors import parse_cursor
+from chat.realtime.protocol import ROOMS_MAX
+from chat.services import validation
 
 EVENT_STREAM = "text/event-stream"
 _HEADERS = [

@@ -2,21 +2,20 @@
 
 from http import HTTPStatus
 
-from chat.services import validation
-
-from chat.auth import secrets
-from chat.commands.accounts import RevokeInvite
-from chat.services.users import ROOMS_MAX
-from chat.services.invites import EXPIRES_S, USES_MAX, check_invite, invite_of, told
 from chat.api.reads import Read
-from chat.refusals import problem_of_refusal
 from chat.api.request import Request, Response, json_line
 from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import LABEL, NAME, READING, ROLE, WAITING, array, integer, record, ref
+from chat.auth import secrets
+from chat.commands.accounts import RevokeInvite
+from chat.refusals import problem_of_refusal
+from chat.services import validation
+from chat.services.invites import EXPIRES_S, USES_MAX, check_invite, invite_of, told
+from chat.services.users import ROOMS_MAX
 from chat.state import permissions
-from chat.state.permissions import Acting
 from chat.state.accounts import Invite
 from chat.state.apply.credentials import NO_SUCH_INVITE
+from chat.state.permissions import Acting
 from chat.state.tables import Tables
 
 _UNCACHED = ("Cache-Control", "no-store")

@@ -5,20 +5,20 @@ from functools import lru_cache, partial
 from http import HTTPStatus
 from itertools import chain
 
-from chat.services import validation
-from chat.commands import Post
-from chat.services.export import export, whole_history
-from chat.state.room import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
-from chat.services.posts import check_post, propose, unanswered, with_key, with_mentions
-from chat.errors import Problem, invalid, not_found, unavailable
 from chat.api.reads import Read, is_stale
-from chat.refusals import problem_of_refusal
 from chat.api.request import Deferred, Query, Request, Response, percent_encoded, response_of
-from chat.services.room_names import refused_looks
 from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import CLIENT_ID, MESSAGE, NAME, POST_ID, READING, WAITING, array, integer, record, ref
+from chat.commands import Post
+from chat.errors import Problem, invalid, not_found, unavailable
+from chat.refusals import problem_of_refusal
+from chat.services import validation
+from chat.services.export import export, whole_history
+from chat.services.posts import check_post, propose, unanswered, with_key, with_mentions
+from chat.services.room_names import refused_looks
 from chat.state.apply.posts import versions
 from chat.state.results import Posted, Refusal
+from chat.state.room import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
 
 NDJSON = "application/x-ndjson"
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever

@@ -1,10 +1,10 @@
 """Pages of names in a query and in an answer's head; rooms and users are listed alike."""
 
-from chat.services import validation
-from chat.state.name_pages import PAGE_NAMES_MAX, NameAsk, NamePage
-from chat.errors import invalid
 from chat.api.request import Headers, Query, percent_encoded
 from chat.api.schemas import NAME, integer
+from chat.errors import invalid
+from chat.services import validation
+from chat.state.name_pages import PAGE_NAMES_MAX, NameAsk, NamePage
 
 PAGE = {"before": NAME, "after": NAME, "around": NAME, "limit": integer(1, PAGE_NAMES_MAX)}
 

@@ -3,18 +3,18 @@
 from contextlib import suppress
 from http import HTTPStatus
 
-from chat.services import validation
-from chat.commands.posts import Pin
-from chat.state.room import render_post, with_reactions
-from chat.errors import unavailable
 from chat.api.reads import Read
-from chat.refusals import problem_of_refusal
 from chat.api.request import Request, Response
 from chat.api.router import Answer, Route, Who
 from chat.api.schemas import READING, WAITING, array, ref
-from chat.state.room_details import PINS_MAX
+from chat.commands.posts import Pin
+from chat.errors import unavailable
+from chat.refusals import problem_of_refusal
+from chat.services import validation
 from chat.state.apply.pins import pins
 from chat.state.results import Refusal
+from chat.state.room import render_post, with_reactions
+from chat.state.room_details import PINS_MAX
 
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 

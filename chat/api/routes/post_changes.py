@@ -2,11 +2,11 @@
 
 from http import HTTPStatus
 
-from chat.services import validation
 from chat.api.request import Request, Response
-from chat.services.revising import Wish, check_deletion, check_edit, check_reaction, command_for
 from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import MESSAGE, NAME, USER, WAITING, record, ref
+from chat.services import validation
+from chat.services.revising import Wish, check_deletion, check_edit, check_reaction, command_for
 from chat.state.events import PostChanged
 from chat.state.results import Done, Success
 

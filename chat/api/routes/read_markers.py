@@ -2,12 +2,12 @@
 
 from http import HTTPStatus
 
-from chat.services import validation
-from chat.services.read_markers import check_mark
-from chat.errors import invalid
 from chat.api.request import Request, Response
 from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import POST_ID, record
+from chat.errors import invalid
+from chat.services import validation
+from chat.services.read_markers import check_mark
 
 
 def mark(request: Request, room: str) -> Response:

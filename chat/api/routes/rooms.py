@@ -3,7 +3,15 @@
 import json
 from http import HTTPStatus
 
+from chat.api.reads import Read, is_stale
+from chat.api.request import Request, Response, percent_encoded
+from chat.api.router import Answer, Body, Route, Who
+from chat.api.routes.paging import PAGE, name_ask, name_links
+from chat.api.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word
+from chat.commands.rooms import CreateRoom
+from chat.refusals import problem_of_refusal
 from chat.services import validation
+from chat.services.room_names import refused_looks, shown
 from chat.services.rooms import (
     as_known,
     check_creation,
@@ -13,18 +21,10 @@ from chat.services.rooms import (
     check_room,
     check_settings,
 )
-from chat.commands.rooms import CreateRoom
-from chat.api.reads import Read, is_stale
-from chat.refusals import problem_of_refusal
-from chat.api.request import Request, Response, percent_encoded
-from chat.services.room_names import refused_looks, shown
-from chat.api.routes.paging import PAGE, name_ask, name_links
-from chat.api.router import Answer, Body, Route, Who
-from chat.api.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word
-from chat.state.room_views import room_json
-from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
-from chat.state.results import Refusal, RoomChanged, RoomMade
 from chat.state.apply.rooms import DIRECT_USERS, members
+from chat.state.results import Refusal, RoomChanged, RoomMade
+from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
+from chat.state.room_views import room_json
 
 
 def list_rooms(request: Request) -> Read:

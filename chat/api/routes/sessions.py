@@ -3,24 +3,23 @@
 from contextlib import suppress
 from http import HTTPStatus
 
-from chat.services import validation
-
-from chat.auth import secrets
-from chat.commands import NOBODY, SETUP, Actor
-from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
-from chat.state.room import timestamp
-from chat.services.sessions import SESSION_S, check_login, check_set_up
-from chat.services.confusable_names import skeleton
-from chat.errors import Problem, unavailable
 from chat.api.reads import Read
-from chat.refusals import problem_of_refusal
 from chat.api.request import Headers, Request, Response, json_line
 from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import MOMENT, NAME, PASSWORD, READING, TEXT, WAITING, record, text, word
+from chat.auth import secrets
+from chat.commands import NOBODY, SETUP, Actor
+from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
+from chat.errors import Problem, unavailable
+from chat.refusals import problem_of_refusal
+from chat.services import validation
+from chat.services.confusable_names import skeleton
+from chat.services.sessions import SESSION_S, check_login, check_set_up
 from chat.state import permissions
-from chat.state.apply.users import SET_UP_DONE
 from chat.state.accounts import ADMIN, ROLES, SESSION
+from chat.state.apply.users import SET_UP_DONE
 from chat.state.results import Refusal, TokenMade, UserMade
+from chat.state.room import timestamp
 from chat.state.settings import LOGIN, OPEN
 from chat.state.tables import Tables
 

@@ -12,10 +12,10 @@ from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from chat.auth.origins import member_origins
-from chat.errors import not_found
 from chat.api.request import Request, Response
 from chat.api.router import Answer, Route, Who
+from chat.auth.origins import member_origins
+from chat.errors import not_found
 
 PACKAGE = "static"
 _TYPES = {  # what is not named here is no file of the page; the machine's own list of types is not asked

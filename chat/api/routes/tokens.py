@@ -2,15 +2,7 @@
 
 from http import HTTPStatus
 
-from chat.services import validation
-
-from chat.auth import secrets
-from chat.commands.accounts import CreateTicket, CreateToken, RevokeTokens
-from chat.state.room import timestamp
-from chat.services.sessions import EXPIRES_S, TICKET_S, check_token
-from chat.errors import not_found
 from chat.api.reads import Read
-from chat.refusals import problem_of_refusal
 from chat.api.request import Request, Response, json_line
 from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import (
@@ -27,10 +19,17 @@ from chat.api.schemas import (
     text,
     word,
 )
+from chat.auth import secrets
+from chat.commands.accounts import CreateTicket, CreateToken, RevokeTokens
+from chat.errors import not_found
+from chat.refusals import problem_of_refusal
+from chat.services import validation
+from chat.services.sessions import EXPIRES_S, TICKET_S, check_token
 from chat.state import permissions
-from chat.state.apply.users import FORBIDDEN, NO_SUCH_USER
 from chat.state.accounts import ADMIN, API, HOUR, SESSION, TOKENS_MAX, Token
+from chat.state.apply.users import FORBIDDEN, NO_SUCH_USER
 from chat.state.results import Refusal, TokenMade, TokensRevoked
+from chat.state.room import timestamp
 from chat.state.tables import Tables
 
 _NO_STORE = ("Cache-Control", "no-store")

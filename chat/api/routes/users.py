@@ -2,23 +2,30 @@
 
 from http import HTTPStatus
 
-from chat.services import validation
-from chat.commands import NOBODY
-from chat.services.users import ROOMS_MAX, Newcomer, check_change, check_newcomer, refused_display_name, refused_newcomer
-from chat.state.room import timestamp
-from chat.state.name_pages import NameAsk, NamePage
-from chat.errors import Problem, invalid
 from chat.api.reads import Read, is_stale
-from chat.refusals import problem_of_refusal
 from chat.api.request import Request, Response, json_line, percent_encoded
-from chat.api.routes.paging import PAGE, name_ask, name_links
 from chat.api.router import Answer, Body, Route, Who
+from chat.api.routes.paging import PAGE, name_ask, name_links
 from chat.api.schemas import BOOLEAN, NAME, PASSWORD, READING, ROLE, SECRET, WAITING, array, record, ref
+from chat.commands import NOBODY
+from chat.errors import Problem, invalid
+from chat.refusals import problem_of_refusal
+from chat.services import validation
+from chat.services.users import (
+    ROOMS_MAX,
+    Newcomer,
+    check_change,
+    check_newcomer,
+    refused_display_name,
+    refused_newcomer,
+)
 from chat.state import permissions
-from chat.state.permissions import Acting
-from chat.state.apply.users import BAD_INVITE, FORBIDDEN, NO_SUCH_USER
 from chat.state.accounts import ADMIN, User
+from chat.state.apply.users import BAD_INVITE, FORBIDDEN, NO_SUCH_USER
+from chat.state.name_pages import NameAsk, NamePage
+from chat.state.permissions import Acting
 from chat.state.results import UserChanged, UserMade
+from chat.state.room import timestamp
 from chat.state.tables import Tables
 
 

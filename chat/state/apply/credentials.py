@@ -21,7 +21,6 @@ from chat.commands.accounts import (
 )
 from chat.commands.cluster import ExpireCredentials
 from chat.state import permissions
-from chat.state.permissions import Acting
 from chat.state.accounts import (
     ADMIN,
     API,
@@ -40,6 +39,7 @@ from chat.state.accounts import (
     Token,
 )
 from chat.state.events import Revoked, Tell
+from chat.state.permissions import Acting
 from chat.state.results import Done, Redeemed, Refusal, Result, TokenMade, TokensRevoked
 from chat.state.settings import OPEN
 from chat.state.tables import Tables

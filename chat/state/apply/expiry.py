@@ -10,12 +10,12 @@ from itertools import islice
 
 from chat.commands import Command
 from chat.commands.cluster import Begin, Expire, Forget, ForgetRooms
-from chat.state.room import Room
 from chat.state import permissions
 from chat.state.apply import credentials
-from chat.state.room_details import DIRECT
 from chat.state.events import RoomDeleted, Tell
 from chat.state.results import Done, Result
+from chat.state.room import Room
+from chat.state.room_details import DIRECT
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
 

@@ -11,12 +11,12 @@ from chat.commands import Actor
 from chat.commands.posts import Pin
 from chat.state import permissions
 from chat.state.accounts import GUEST
-from chat.state.room_views import pinned, room_event
-from chat.state.room_details import PINS_MAX, RoomDetails
+from chat.state.apply.posts import TAKEN_BACK, look_up
 from chat.state.events import Tell
 from chat.state.post_revisions import Reactions
-from chat.state.apply.posts import TAKEN_BACK, look_up
 from chat.state.results import Done, Refusal, Result
+from chat.state.room_details import PINS_MAX, RoomDetails
+from chat.state.room_views import pinned, room_event
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
 

@@ -6,12 +6,12 @@ One function, and few calls: nearly all that a cluster applies are posts.
 from collections.abc import Callable
 
 from chat.commands import Actor, Post
-from chat.state.room import Room, render
 from chat.state import permissions
 from chat.state.apply import read_markers
-from chat.state.room_details import RoomDetails
 from chat.state.events import EVERYBODY, PostEvent
 from chat.state.results import Posted, Refusal, Repeated
+from chat.state.room import Room, render
+from chat.state.room_details import RoomDetails
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from chat.commands import Actor
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.state.room import Room, render_post, with_reactions
 from chat.state import permissions
-from chat.state.permissions import Acting
 from chat.state.events import PostChanged, Reacted, Tell
+from chat.state.permissions import Acting
 from chat.state.post_revisions import Change, Reactions
 from chat.state.results import Done, Refusal, Result
+from chat.state.room import Room, render_post, with_reactions
 from chat.state.tables import Tables
 from raft.core.raft_messages import Command, Entry
 

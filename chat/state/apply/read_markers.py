@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 from chat.commands import Actor, Post
 from chat.commands.posts import WHOLE_ROOM, Mark
-from chat.state.room import Room
 from chat.state import permissions
-from chat.state.permissions import Acting
 from chat.state.events import Marked, Tell
+from chat.state.permissions import Acting
 from chat.state.read_positions import MENTIONS_MAX, READERS_MAX, Counts, Reader
 from chat.state.results import Done, Refusal, Result
+from chat.state.room import Room
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
 

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable
 
 from chat.commands import Actor, DeleteRoom, SetRetention
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
-from chat.state.room import Room
 from chat.state import permissions
-from chat.state.apply import read_markers
-from chat.state.permissions import Acting
 from chat.state.accounts import GUEST
-from chat.state.room_views import room_event, summary_for
-from chat.state.room_details import ALIASES_MAX, DIRECT, DIRECTS_MAX, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
+from chat.state.apply import read_markers
 from chat.state.events import RoomDeleted, Tell
+from chat.state.permissions import Acting
 from chat.state.results import Refusal, Result, RoomChanged, RoomMade
+from chat.state.room import Room
+from chat.state.room_details import ALIASES_MAX, DIRECT, DIRECTS_MAX, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.room_directory import is_private_name, is_public
+from chat.state.room_views import room_event, summary_for
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry

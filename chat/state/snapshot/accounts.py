@@ -4,7 +4,6 @@ A token's user and a ticket's token are there before it; of tokens the first row
 """
 
 from chat.commands.json_codec import row_reader
-from chat.state.snapshot.section import Row, Section
 from chat.state.accounts import (
     API,
     INVITES_MAX,
@@ -18,6 +17,7 @@ from chat.state.accounts import (
     Token,
     User,
 )  # fmt: skip
+from chat.state.snapshot.section import Row, Section
 from chat.state.tables import Tables
 
 _user, _token, _invite, _ticket = row_reader(User), row_reader(Token), row_reader(Invite), row_reader(Ticket)

@@ -1,7 +1,7 @@
 """Which log index was the last at a moment: the window that is open, then the claims."""
 
-from chat.state.snapshot.section import Row, Section
 from chat.state.log_times import CLAIMS_MAX
+from chat.state.snapshot.section import Row, Section
 from chat.state.tables import Tables
 
 

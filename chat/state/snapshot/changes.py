@@ -6,8 +6,8 @@ A row is up to 100 names long (`post_changes.REACTIONS_MAX`).
 """
 
 from chat.commands.json_codec import row_reader
-from chat.state.snapshot.section import Row, Section
 from chat.state.post_revisions import Change
+from chat.state.snapshot.section import Row, Section
 from chat.state.tables import Tables
 
 _read = row_reader(Change)

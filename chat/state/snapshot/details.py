@@ -1,8 +1,8 @@
 """What is known of rooms beside their posts, by the room's name; and their members, some in a row."""
 
 from chat.commands.json_codec import row_reader
-from chat.state.snapshot.section import Part, Row, Section
 from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
+from chat.state.snapshot.section import Part, Row, Section
 from chat.state.tables import Tables
 
 MEMBERS_A_ROW = 500  # of 64 code points each: half of what a row may have

@@ -28,10 +28,10 @@ from mmap import mmap
 from operator import ge
 from typing import NamedTuple
 
-from chat.state.snapshot import sections
-from chat.state.room import LONG, SHORT, SHORT_MAX, Room
 from chat.state.client_ids import BUCKETS_MIN, RECORD_BYTES, RECORDS_MEAN, indexes_of
+from chat.state.room import LONG, SHORT, SHORT_MAX, Room
 from chat.state.room_directory import RoomTable
+from chat.state.snapshot import sections
 from chat.state.tables import Tables
 from raft.core import planes
 from raft.errors import InvalidMessage

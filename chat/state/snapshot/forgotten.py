@@ -3,8 +3,8 @@
 {"Forgotten":[[3,17],[1234567890123456789,12]]}
 """
 
-from chat.state.snapshot.section import Row, Section
 from chat.state.forgotten_rooms import NAMES_MAX
+from chat.state.snapshot.section import Row, Section
 from chat.state.tables import Tables
 
 _FIRST = 3  # numbers in the first row

@@ -6,8 +6,8 @@
 from itertools import pairwise
 
 from chat.commands.json_codec import row_reader
-from chat.state.snapshot.section import Row, Section
 from chat.state.read_positions import MENTIONS_MAX, READERS_MAX, Reader
+from chat.state.snapshot.section import Row, Section
 from chat.state.tables import Tables
 
 _read = row_reader(Reader)

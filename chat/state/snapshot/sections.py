@@ -11,19 +11,7 @@ A section that has no rows is not there.
 import json
 from collections.abc import Callable, Iterator
 
-from chat.state.snapshot import accounts
-
-from chat.state.snapshot import ages
-
-from chat.state.snapshot import changes
-
-from chat.state.snapshot import details
-
-from chat.state.snapshot import forgotten
-
-from chat.state.snapshot import readers
-
-from chat.state.snapshot import settings
+from chat.state.snapshot import accounts, ages, changes, details, forgotten, readers, settings
 from chat.state.snapshot.section import Part, Row, Section
 from chat.state.tables import Tables
 

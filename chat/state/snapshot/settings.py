@@ -1,8 +1,8 @@
 """The cluster's settings, and what else is a number or two."""
 
 from chat.commands.json_codec import row_reader
-from chat.state.snapshot.section import Row, Section
 from chat.state.settings import Settings
+from chat.state.snapshot.section import Row, Section
 from chat.state.tables import Tables
 
 _read = row_reader(Settings)

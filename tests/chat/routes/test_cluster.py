@@ -6,8 +6,8 @@ from chat.commands import OPERATOR, Actor
 from chat.commands.cluster import SetAuth
 from chat.state.settings import INVITE, OPEN
 from chat.state.tables import Tables
-from raft.errors import ChangeRefused
 from raft.core.configuration import AddMember, MoveMember, PlanPromotion, RemoveMember
+from raft.errors import ChangeRefused
 from tests.chat.chat_client import OPERATORS_SECRET, ChatClient, refused
 from tests.chat.login_client import LoginClient, bearer, code
 

@@ -5,15 +5,13 @@ import json
 import pytest
 from werkzeug.test import TestResponse
 
-from chat.auth import secrets
-
-from chat.auth import authenticator
-from chat.auth.secrets import AT_ONCE, Passwords
+from chat.auth import authenticator, secrets
+from chat.auth.authenticator import CHANGES, OPEN_CHANGES
 from chat.auth.rate_limits import ACCOUNT_GUESSES, ADDRESS_GUESSES, Rate
+from chat.auth.secrets import AT_ONCE, Passwords
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.accounts import ChangeUser, CreateUser, LogIn
 from chat.commands.cluster import SetAuth
-from chat.auth.authenticator import CHANGES, OPEN_CHANGES
 from chat.state.accounts import ADMIN, SESSION
 from chat.state.settings import INVITE, LOGIN
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, QUICK, SETUP_SECRET, ChatClient, refused

@@ -8,8 +8,8 @@ from threading import Thread
 import pytest
 from werkzeug.test import TestResponse
 
-from chat.state.name_pages import NameAsk
 from chat.api.request import BODY_BYTES_MAX
+from chat.state.name_pages import NameAsk
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.chat.fake_replica import FIRST_INDEX

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from chat.services.export import GROUP_POSTS, PIECE_BYTES
 from chat.errors import Problem
+from chat.services.export import GROUP_POSTS, PIECE_BYTES
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, refused
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pytest
 from werkzeug.test import TestResponse
 
-from chat.app import ROUTES
 from chat.api.router import Route
+from chat.app import ROUTES
 from tests.chat.login_client import LoginClient, code
 
 UNKNOWN = "plans~abcdefgh22"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from chat.commands import decode, level_of
 from chat.api.request import percent_encoded
+from chat.commands import decode, level_of
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.chat.fake_replica import FIRST_INDEX
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from chat.app import ROUTES
 from chat.api.router import Route, Who
+from chat.app import ROUTES
 from chat.state.settings import LOGIN, Settings
 from chat.state.tables import Tables
 from tests.chat.chat_client import ChatClient
