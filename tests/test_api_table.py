@@ -48,7 +48,8 @@ def test_each_example_asks_for_the_route_in_its_row() -> None:
 
 
 # What makes frames; a one-member object that begins with a capital is one, in JSON or on its way to it.
-SENDERS = ("actions", "audience", "conversation", "majority", "presence", "reception", "replies", "subscription")
+REALTIME = ROOT / "chat" / "realtime"
+SENDERS = ("actions", "authentication", "channels", "majority", "presence", "protocol", "replies", "subscription")
 FRAME = re.compile(r'^\{"([A-Z]\w*)":')
 EVENT = re.compile(r'^"(\w+)","RoomName"')
 
@@ -93,13 +94,13 @@ def kind_of(row: str) -> str:
 def test_the_frames_are_told_that_the_program_sends_and_no_others() -> None:
     told = PAGE.partition("## Frames")[2].partition("| action |")[0]
     rows = re.findall(r"^\| `(\{.*?\})` \| .* \|$", told, re.MULTILINE)
-    sent = {kind for name in SENDERS for kind in sent_by((ROOT / "chat" / f"{name}.py").read_text(encoding="utf-8"))}
+    sent = {kind for name in SENDERS for kind in sent_by((REALTIME / f"{name}.py").read_text(encoding="utf-8"))}
     assert sent - {"Event"} == {kind_of(row) for row in rows}
     assert len(rows) == len({kind_of(row) for row in rows})
 
 
 def test_the_actions_are_told_that_a_client_may_send_and_no_others() -> None:
-    tree = ast.parse((ROOT / "chat" / "conversation.py").read_text(encoding="utf-8"))
+    tree = ast.parse((REALTIME / "protocol.py").read_text(encoding="utf-8"))
     (act,) = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "_act"]
     known = [node.value for node in ast.walk(act) if isinstance(node, ast.MatchValue)]
     rows = re.findall(r'^\| `\{"Action": "(\w+)".*\}` \| .* \|$', PAGE, re.MULTILINE)

@@ -24,7 +24,7 @@ FLOORS = (
     ("raft.compaction",),
     ("raft.cluster",),
     ("raft",),
-    ("chat.commands", "chat.server", "chat.replica"),
+    ("chat.commands", "chat.confusable_names", "chat.server", "chat.replica"),
     ("chat.state",),
     ("chat.errors",),
     ("chat.auth",),

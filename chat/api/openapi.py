@@ -14,8 +14,8 @@ from chat.api.router import JSON, Answer, Body, Route, Who
 from chat.api.schemas import COMPONENTS, PATH_NAMES, RAFT_INDEX, TEXT, Schema, integer, ref, word
 from chat.auth import cookies
 from chat.errors import CONTENT_TYPE as PROBLEM
+from chat.errors import STATUS_OF
 from chat.realtime.cursors import START_OVER
-from chat.refusals import STATUS_OF
 
 _CONFLICT = HTTPStatus.CONFLICT
 
@@ -89,7 +89,7 @@ def status_of(code: str) -> HTTPStatus:
 def problems_of(route: Route, *, login: bool) -> list[str]:
     """All codes that a request to this route may be answered with."""
     changes = route.method != "GET"
-    own = ["not_found" if code == "no_such_room" else code for code in route.problems]  # as refusals.py tells it
+    own = ["not_found" if code == "no_such_room" else code for code in route.problems]  # as chat/errors.py has it
     codes = [*own, "invalid_field", "bad_token", "unavailable", "damaged_record"]
     if changes:
         codes += ["foreign_origin", "outcome_unknown", "disk_full", "level_too_low"]

@@ -20,9 +20,8 @@ from chat.auth.authenticator import refused
 from chat.auth.origins import sharing_headers
 from chat.commands import Actor, Command
 from chat.errors import CONTENT_TYPE as PROBLEM_TYPE
-from chat.errors import Problem, invalid, problem_of, unavailable
+from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
 from chat.realtime.cursors import Place, arrive, is_here, parse_index, raft_index
-from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.server import failure_log
 from chat.server.base_path import prefixed

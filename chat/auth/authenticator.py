@@ -19,8 +19,7 @@ from chat.auth.rate_limits import Buckets, Guesses, Rate, too_many
 from chat.auth.secrets import Passwords
 from chat.auth.token_activity import Uses
 from chat.commands import OPERATOR, Actor
-from chat.errors import Problem, problem_of
-from chat.refusals import problem_of_refusal
+from chat.errors import Problem, problem_of, problem_of_refusal
 from chat.replica import Replica
 from chat.server.networks import is_this_machine, network
 from chat.state.accounts import HOUR, Token

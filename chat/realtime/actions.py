@@ -17,11 +17,10 @@ from chat.auth import secrets
 from chat.commands import Actor
 from chat.commands.accounts import CreateTicket
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.errors import Problem, invalid, problem_of, unavailable
+from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
 from chat.realtime import replies
 from chat.realtime.authentication import Reception
 from chat.realtime.websocket_connection import Link
-from chat.refusals import problem_of_refusal
 from chat.services import validation
 from chat.services.proposing import foreseen, propose
 from chat.services.read_markers import check_mark

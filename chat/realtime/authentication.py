@@ -22,12 +22,11 @@ from chat.auth.authenticator import Gatekeeper
 from chat.auth.secrets import digest
 from chat.commands import Actor, encode
 from chat.commands.accounts import RedeemTicket
-from chat.errors import Problem, problem_of
+from chat.errors import Problem, problem_of, problem_of_refusal
 from chat.realtime.hub import Hub
 from chat.realtime.majority import MajorityNotice
 from chat.realtime.presence import Presence
 from chat.realtime.websocket_connection import Link
-from chat.refusals import problem_of_refusal
 from chat.replica import Replica
 from chat.services.post_cache import RenderedPosts
 from chat.services.read_markers import Marks

@@ -83,7 +83,7 @@ class _Group:
 
 
 class Audience:
-    """The links that get what is published; `history` is asked when there is a subscriber (chat/realtime/cursors.py)."""
+    """The links that get what is published; a subscriber has `history` asked (chat/realtime/cursors.py)."""
 
     def __init__(self, history: Callable[[], str], attendance: Attendance, send: SendToAll) -> None:
         self._history = history

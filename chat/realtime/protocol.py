@@ -17,14 +17,13 @@ from typing import Any, NamedTuple
 from wsproto.frame_protocol import CloseReason
 
 from chat.commands import Actor, Post
-from chat.errors import Problem, invalid, problem_of, unavailable
+from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
 from chat.realtime import replies
 from chat.realtime.actions import Actions
 from chat.realtime.authentication import Reception
 from chat.realtime.cursors import Place, parse_cursor
 from chat.realtime.subscription import Subscription
 from chat.realtime.websocket_connection import Link
-from chat.refusals import problem_of_refusal
 from chat.server.networks import network
 from chat.services import validation
 from chat.services.posts import check_post, propose, with_mentions

@@ -7,8 +7,7 @@ from http import HTTPStatus
 from secrets import token_bytes
 
 from chat.commands import OPERATOR, Actor, Post, decode, encode
-from chat.errors import Problem, invalid, outcome_unknown, problem_of
-from chat.refusals import problem_of_refusal
+from chat.errors import Problem, invalid, outcome_unknown, problem_of, problem_of_refusal
 from chat.replica import Replica
 from chat.services import validation
 from chat.services.mentions import mentioned

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from chat.commands import Command, encode, level_of
-from chat.errors import Problem, outcome_unknown, problem_of
-from chat.refusals import problem_of_refusal
+from chat.errors import Problem, outcome_unknown, problem_of, problem_of_refusal
 from chat.replica import Replica
 from chat.state.machine import ChatState
 from chat.state.results import Refusal, Success

@@ -10,7 +10,7 @@ from itertools import islice
 from threading import Lock
 
 from chat.commands import Actor
-from chat.refusals import problem_of_refusal
+from chat.errors import problem_of_refusal
 from chat.services import validation
 from chat.state import permissions
 from chat.state.machine import ChatState

@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from chat.commands import Actor, Post, decode
 from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
-from chat.errors import invalid, unavailable
-from chat.refusals import problem_of_refusal
+from chat.errors import invalid, problem_of_refusal, unavailable
 from chat.replica import Replica
 from chat.services import validation
 from chat.services.posts import user_of

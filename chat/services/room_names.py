@@ -13,8 +13,8 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from chat.commands import Actor
+from chat.confusable_names import room_skeleton
 from chat.errors import Problem
-from chat.services.confusable_names import room_skeleton
 from chat.state import permissions
 from chat.state.machine import ChatState
 from chat.state.results import Refusal

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from chat.auth import secrets
 from chat.commands import NOBODY, Actor
 from chat.commands.accounts import ChangeUser, CreateUser
+from chat.confusable_names import skeleton
 from chat.errors import invalid
 from chat.services import validation
-from chat.services.confusable_names import skeleton
 from chat.state import permissions
 from chat.state.accounts import ADMIN, MEMBER, ROLES
 from chat.state.apply.credentials import NO_SUCH_ROOM

@@ -5,9 +5,9 @@ what is dropped only makes something expire later.  A claim is made of each seco
 CLAIMS_MAX the older ones are thinned, so that what is told of a moment is late by about a 64th of its age, or a second.
 
 Rules.  A function of the log alone: of the times and indexes of its entries since `begin`.  Times fall only where the
-log's time is set to another one (raft/engine/clocks.py), and then the claims move with it.  No age grows by that: a leap
-forwards moves all of them; one back first takes away what leaps forwards added, and then the claims of times that are
-yet to come are given up, since all that is there is older than the time that the log has now.
+log's time is set to another one (raft/engine/clocks.py), and then the claims move with it.  No age grows by that: a
+leap forwards moves all of them; one back first takes away what leaps forwards added, and then the claims of times that
+are yet to come are given up, since all that is there is older than the time that the log has now.
 """
 
 from bisect import bisect_right

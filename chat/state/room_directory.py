@@ -14,7 +14,7 @@ import re
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 
-from chat.services.confusable_names import room_skeleton
+from chat.confusable_names import room_skeleton
 from chat.state.forgotten_rooms import Forgotten
 from chat.state.room import Room
 from chat.state.room_details import DIRECT, PRIVATE, PUBLIC, RoomDetails

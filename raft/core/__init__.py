@@ -1,1 +1,4 @@
-"""The pure protocol: entries, configuration, log, and the node as a function of messages. No clock, no thread, no disk."""
+"""The pure protocol: entries, configuration, log, and the node as a function of messages.
+
+No clock, no thread, no disk.
+"""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.services.confusable_names import skeleton
+from chat.confusable_names import skeleton
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from chat.api.openapi import describe, problems_of, status_of
 from chat.api.router import Route, Who
 from chat.app import ROUTES
-from chat.refusals import STATUS_OF
+from chat.errors import STATUS_OF
 from tests.chat.chat_client import ChatClient
 from tests.chat.login_client import LoginClient
 from tests.cluster.harness import ROOT

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from chat.services.confusable_names import room_skeleton
+from chat.confusable_names import room_skeleton
 from tests.chat.chat_client import ChatClient
 from tests.chat.login_client import LoginClient, code
 from tests.chat.websocket_node import Node

@@ -10,8 +10,9 @@ from tests.cluster.waiting import wait_until
 
 KEPT_S = 4
 _START = (
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat, chat.services.maintenance, chat.state.apply.expiry; "
-    f"chat.state.apply.expiry.CLIENT_IDS_KEPT_S = {KEPT_S}; chat.services.maintenance.FORGET_EVERY_S = 0.2; sys.exit(raft_chat.main())"
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat; "
+    "from chat.services import maintenance; from chat.state.apply import expiry; "
+    f"expiry.CLIENT_IDS_KEPT_S = {KEPT_S}; maintenance.FORGET_EVERY_S = 0.2; sys.exit(raft_chat.main())"
 )
 SHORT_DAY = (sys.executable, "-c", _START)
 
@@ -92,9 +93,9 @@ def test_truncate_empty_rooms(tmp_path: Path) -> None:
 
 
 _START_ERASING = (
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat, raft.compaction.policy, raft.storage.file_set; "
-    "raft.compaction.policy.KEEP_S = 2.0; raft.compaction.policy.ERASED_NOTE_S = 0.2; raft.storage.file_set.LINGER_S = 1.0; "
-    "sys.exit(raft_chat.main())"
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat; "
+    "from raft.compaction import policy; from raft.storage import file_set; "
+    "policy.KEEP_S = 2.0; policy.ERASED_NOTE_S = 0.2; file_set.LINGER_S = 1.0; sys.exit(raft_chat.main())"
 )
 
 

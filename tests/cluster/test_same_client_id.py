@@ -14,8 +14,9 @@ from tests.cluster.waiting import wait_until
 
 KEEPS = 20  # entries, in the place of ten thousand
 _START = (
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat, raft.compaction.policy; "
-    f"raft.compaction.policy.KEEP_ENTRIES = {KEEPS}; raft.compaction.policy.CONTACT_MS = 1_000; sys.exit(raft_chat.main())"
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat; "
+    "from raft.compaction import policy; "
+    f"policy.KEEP_ENTRIES = {KEEPS}; policy.CONTACT_MS = 1_000; sys.exit(raft_chat.main())"
 )
 SOON_COMPACTED = (sys.executable, "-c", _START)
 SMALL = ("--compact-mib", "1")

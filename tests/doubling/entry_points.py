@@ -22,10 +22,22 @@ NAMED = re.compile(
     r"percent_decoded|origin_of|row_reader|entry_of_verified|entry_at"
 )
 WHOLE_FILES = (
-    "chat/services/validation.py", "chat/services/confusable_names.py", "chat/services/mentions.py", "chat/auth/proxies.py", "chat/auth/cookies.py",
-    "chat/auth/origins.py", "chat/realtime/frames.py", "chat/server/http.py", "chat/services/revising.py", "chat/services/rooms.py", "chat/services/users.py",
-    "chat/services/invites.py", "chat/services/sessions.py", "chat/services/settings.py", "raft/core/urls.py",
-)  # fmt: skip
+    "chat/services/validation.py",
+    "chat/confusable_names.py",
+    "chat/services/mentions.py",
+    "chat/auth/proxies.py",
+    "chat/auth/cookies.py",
+    "chat/auth/origins.py",
+    "chat/realtime/frames.py",
+    "chat/server/http.py",
+    "chat/services/revising.py",
+    "chat/services/rooms.py",
+    "chat/services/users.py",
+    "chat/services/invites.py",
+    "chat/services/sessions.py",
+    "chat/services/settings.py",
+    "raft/core/urls.py",
+)
 
 # Not reached by a row, and why not.
 ELSEWHERE = {

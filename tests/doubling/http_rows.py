@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from chat import confusable_names
 from chat.api.request import BODY_BYTES_MAX, Query, percent_decoded
 from chat.auth import cookies, origins, proxies
 from chat.auth.authenticator import Gatekeeper
@@ -13,7 +14,7 @@ from chat.server import base_path
 from chat.server.http import CHUNKS_MAX, ChunkedBody, check_partial_head, parse_head
 from chat.server.limits import Limits
 from chat.server.request_reader import RECV_BYTES
-from chat.services import confusable_names, mentions, users, validation
+from chat.services import mentions, users, validation
 from chat.state.machine import ChatState
 from tests.chat.fake_replica import FakeReplica
 from tests.doubling.rows import Case, Row

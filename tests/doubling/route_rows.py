@@ -14,8 +14,8 @@ from chat.app import ROUTES
 from chat.auth import secrets
 from chat.commands import OPERATOR, Actor
 from chat.commands.accounts import CreateUser
+from chat.confusable_names import skeleton
 from chat.services import validation
-from chat.services.confusable_names import skeleton
 from chat.services.validation import URL_POINTS_MAX
 from chat.state.accounts import MEMBER
 from chat.state.room_details import MEMBERS_MAX

@@ -26,8 +26,8 @@ from tests.raft.alone import DEADLINE_S
 from tests.raft.memory import Memory
 
 LAST = 20
-REAL = (sys.executable, "-c", "import sys; from raft.compaction.child_process import main; from tests.raft.memory import Memory; "
-        "sys.exit(main(sys.argv[1:], Memory))")  # fmt: skip
+REAL = (sys.executable, "-c", "import sys; from raft.compaction.child_process import main; "
+        "from tests.raft.memory import Memory; sys.exit(main(sys.argv[1:], Memory))")  # fmt: skip
 # Begins a file as a rewrite does, says so, and is never done with it.
 HANGS = (sys.executable, "-c", "import os, pathlib, signal, sys; directory = pathlib.Path(sys.argv[1]); "
          "(directory / f'snapshot-000000000000020.jsonl.{os.getpid()}.tmp').touch(); signal.pause()")  # fmt: skip

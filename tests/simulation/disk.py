@@ -1,9 +1,9 @@
 """A disk that keeps what was synced and, when the power goes, anything or nothing of the rest.
 
-Rules, the worst that `raft/storage/disk.py` allows: what was appended is in the cache, where every process reads it, until a
-sync takes it to the platter.  A power cut keeps any subset of the unsynced pages (zeros where one is missing, the end
-anywhere) and a prefix of the changes of names that no directory sync has made last.  A sync that fails leaves its
-pages in the cache, where they look written, and no later sync takes them down.  A process that is killed loses
+Rules, the worst that `raft/storage/disk.py` allows: what was appended is in the cache, where every process reads it,
+until a sync takes it to the platter.  A power cut keeps any subset of the unsynced pages (zeros where one is missing,
+the end anywhere) and a prefix of the changes of names that no directory sync has made last.  A sync that fails leaves
+its pages in the cache, where they look written, and no later sync takes them down.  A process that is killed loses
 nothing but what it had not written.
 """
 

@@ -1,4 +1,4 @@
-"""What a process does by itself for the chat's state, as `chat/services/maintenance.py` decides it: by the clocks it knows of.
+"""What a process does by itself for the chat's state, as `chat/services/maintenance.py` decides it: by its clocks.
 
 Those may all be wrong; what may be said where most are right is in `truth.py`.
 """

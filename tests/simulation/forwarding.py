@@ -1,4 +1,4 @@
-"""What a member's clients ask, as `raft/engine/forwarding.py` and the reading half of `raft/engine/applier.py` serve it.
+"""The requests of a member's clients, as `raft/engine/forwarding.py` and `raft/engine/applier.py` serve them.
 
 A follower's proposals and reads go to the leader, one call at a time; what is in vain is tried again at the next tick,
 or when there is another leader, until its time is over.

@@ -1,4 +1,4 @@
-"""What a member says to the others, as `raft/engine/replication.py` and `raft/engine/removal_check.py` do it: lanes, snapshots, answers."""
+"""Replication and the check for a removal, as `raft/engine/replication.py` and `removal_check.py` do them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -171,7 +171,7 @@ class _Pending(Exception):
 
 
 class _Shipment:
-    """`raft.engine.snapshot_transfer.ship` without a thread: run from its beginning with each answer that comes, on those so far."""
+    """`snapshot_transfer.ship` without a thread: run from its beginning on all answers so far."""
 
     def __init__(
         self, process: "Process", message: InstallSnapshot, over: Callable[[], None], failed: Callable[[], None]

@@ -8,7 +8,7 @@ from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import LABEL, NAME, READING, ROLE, WAITING, array, integer, record, ref
 from chat.auth import secrets
 from chat.commands.accounts import RevokeInvite
-from chat.refusals import problem_of_refusal
+from chat.errors import problem_of_refusal
 from chat.services import validation
 from chat.services.invites import EXPIRES_S, USES_MAX, check_invite, invite_of, told
 from chat.services.users import ROOMS_MAX

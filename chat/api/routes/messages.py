@@ -10,8 +10,7 @@ from chat.api.request import Deferred, Query, Request, Response, percent_encoded
 from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import CLIENT_ID, MESSAGE, NAME, POST_ID, READING, WAITING, array, integer, record, ref
 from chat.commands import Post
-from chat.errors import Problem, invalid, not_found, unavailable
-from chat.refusals import problem_of_refusal
+from chat.errors import Problem, invalid, not_found, problem_of_refusal, unavailable
 from chat.services import validation
 from chat.services.export import export, whole_history
 from chat.services.posts import check_post, propose, unanswered, with_key, with_mentions

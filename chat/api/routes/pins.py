@@ -8,8 +8,7 @@ from chat.api.request import Request, Response
 from chat.api.router import Answer, Route, Who
 from chat.api.schemas import READING, WAITING, array, ref
 from chat.commands.posts import Pin
-from chat.errors import unavailable
-from chat.refusals import problem_of_refusal
+from chat.errors import problem_of_refusal, unavailable
 from chat.services import validation
 from chat.state.apply.pins import pins
 from chat.state.results import Refusal

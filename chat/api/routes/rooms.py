@@ -9,7 +9,7 @@ from chat.api.router import Answer, Body, Route, Who
 from chat.api.routes.paging import PAGE, name_ask, name_links
 from chat.api.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word
 from chat.commands.rooms import CreateRoom
-from chat.refusals import problem_of_refusal
+from chat.errors import problem_of_refusal
 from chat.services import validation
 from chat.services.room_names import refused_looks, shown
 from chat.services.rooms import (

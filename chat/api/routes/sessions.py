@@ -10,10 +10,9 @@ from chat.api.schemas import MOMENT, NAME, PASSWORD, READING, TEXT, WAITING, rec
 from chat.auth import secrets
 from chat.commands import NOBODY, SETUP, Actor
 from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
-from chat.errors import Problem, unavailable
-from chat.refusals import problem_of_refusal
+from chat.confusable_names import skeleton
+from chat.errors import Problem, problem_of_refusal, unavailable
 from chat.services import validation
-from chat.services.confusable_names import skeleton
 from chat.services.sessions import SESSION_S, check_login, check_set_up
 from chat.state import permissions
 from chat.state.accounts import ADMIN, ROLES, SESSION

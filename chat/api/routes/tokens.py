@@ -21,8 +21,7 @@ from chat.api.schemas import (
 )
 from chat.auth import secrets
 from chat.commands.accounts import CreateTicket, CreateToken, RevokeTokens
-from chat.errors import not_found
-from chat.refusals import problem_of_refusal
+from chat.errors import not_found, problem_of_refusal
 from chat.services import validation
 from chat.services.sessions import EXPIRES_S, TICKET_S, check_token
 from chat.state import permissions

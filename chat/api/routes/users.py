@@ -8,8 +8,7 @@ from chat.api.router import Answer, Body, Route, Who
 from chat.api.routes.paging import PAGE, name_ask, name_links
 from chat.api.schemas import BOOLEAN, NAME, PASSWORD, READING, ROLE, SECRET, WAITING, array, record, ref
 from chat.commands import NOBODY
-from chat.errors import Problem, invalid
-from chat.refusals import problem_of_refusal
+from chat.errors import Problem, invalid, problem_of_refusal
 from chat.services import validation
 from chat.services.users import (
     ROOMS_MAX,

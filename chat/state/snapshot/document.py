@@ -9,8 +9,9 @@
 
 The rooms come by name.  Then, run together in that order, the places of the posts that are left: log indexes,
 little-endian, IndexBytes each (8 instead of 4 where one of them needs it).  Then which buckets of what is remembered
-of ClientIds are not empty, each with its number of records, and those records, run together too.  What is run together
-is packed as raft/core/planes.py does it, as many at a time as a line holds, and in base64: 12 bytes a post instead of 21.
+of ClientIds are not empty, each with its number of records, and those records, run together too.  What is run
+together is packed as raft/core/planes.py does it, as many at a time as a line holds, and in base64: 12 bytes a post
+instead of 21.
 So a million posts are written and read by a few hundred calls, and not by a million steps.
 A state that has begun with what came with level 3 is of format 4: its header has "Sections", what follows the rooms'
 lines is said in chat/sections, and a room may have no posts.  Before that it is of format 3, as older programs write.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.refusals import STATUS_OF, problem_of_refusal
+from chat.errors import STATUS_OF, problem_of_refusal
 from chat.state import permissions
 from chat.state.apply import credentials, settings, users
 from chat.state.results import Refusal
