@@ -48,7 +48,7 @@ from raft.core.raft_messages import (
     TimeoutNowReply,
 )
 from raft.errors import RaftError
-from tests.raft.cluster import Cluster, Link, Machine
+from tests.raft.nodes import Cluster, Link, Machine
 from tests.raft.telling import tell_entry, tell_hard_state, tell_members, tell_message, tell_snapshot
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"

@@ -11,7 +11,7 @@ import pytest
 
 from raft.core.node import PROBE_BYTES_MAX, Role, Settings
 from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Message, RequestVote, RequestVoteReply
-from tests.raft.cluster import Cluster
+from tests.raft.nodes import Cluster
 from tests.raft.script import Fixed
 
 HEARTBEAT_MS = 60

@@ -11,7 +11,7 @@ import pytest
 from raft.core.node import Role, Settings
 from raft.core.raft_messages import Message
 from raft.errors import NotLeader
-from tests.raft.cluster import Cluster, Machine
+from tests.raft.nodes import Cluster, Machine
 
 MEMBERS = 5
 ROUNDS = 200

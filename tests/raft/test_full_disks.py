@@ -39,7 +39,7 @@ from raft.storage.reserve import (
     held_in,
 )
 from tests.raft.alone import DEADLINE_S, Alone
-from tests.raft.cluster import Cluster
+from tests.raft.nodes import Cluster
 from tests.raft.desk import OTHER, Desk
 from tests.raft.disks import UnsyncedDisk, content, entries
 from tests.raft.test_forwarding import kinds

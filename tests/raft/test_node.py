@@ -13,7 +13,7 @@ from raft.core.log import Log
 from raft.core.node import Node, Ready, Role, Settings
 from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Entry, HardState, Kind, Message, RequestVote
 from raft.errors import ChangeRefused, InvalidMessage, NotLeader
-from tests.raft.cluster import Cluster, founders
+from tests.raft.nodes import Cluster, founders
 from tests.raft.disks import entries, entry
 
 SETTINGS = Settings()

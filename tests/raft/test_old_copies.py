@@ -24,7 +24,7 @@ from raft.core.raft_messages import (
 from raft.errors import Diverged, StartRefused
 from raft.storage.disk import RealDisk
 from raft.storage.identity import load_or_create, save
-from tests.raft.cluster import Cluster, founders
+from tests.raft.nodes import Cluster, founders
 from tests.raft.disks import entries
 
 

@@ -20,7 +20,7 @@ from raft.core.configuration import AddMember, RemoveMember
 from raft.core.node import Node, Ready, Role, Settings
 from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message
 from raft.errors import ChangeRefused, NotLeader
-from tests.raft.cluster import Cluster, Machine
+from tests.raft.nodes import Cluster, Machine
 
 STEPS = 2_000
 NETWORK_MAX = 60  # more messages than that in flight: the oldest are lost
