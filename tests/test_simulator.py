@@ -72,7 +72,7 @@ def test_the_seeds_hold_what_they_are_for() -> None:
         "posts gone by their age": 40,
         "leaps of all clocks": 20,
         "leaps accepted": 1,
-        # No life is as long as 10,000 rooms that are gone: tests/chat/test_forgotten.py has them.
+        # No life is as long as 10,000 rooms that are gone: tests/chat/state/test_forgotten_rooms.py has them.
         **{f"applied {kind.__name__}": 1 for kind in APPLIERS if kind is not ForgetRooms},
     }
     assert {name: counts[name] for name in at_least if counts[name] < at_least[name]} == {}

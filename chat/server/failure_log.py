@@ -1,8 +1,8 @@
 """The log's lines about what this node failed to do for clients: each 5xx answer, and each close of a websocket for it.
 
 Rules
-- Whatever answers 5xx, or closes with 1011 or 1013, calls `answered` or `closed` first; `tests/chat/test_failures.py`
-  holds that.
+- Code that answers 5xx, or closes with 1011 or 1013, calls `answered` or `closed` first.
+  `tests/chat/server/test_failure_log.py` holds that.
 - A cause is a status and a code.  Its first answer is a line at once; what follows within a minute is counted, and the
   count is in the next line.
 - A line has the answer's own words, which never hold what a client sent.

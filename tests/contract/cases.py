@@ -3,7 +3,7 @@
 Whatever the document allows is drawn, and as much that it does not.  Left to chance hardly a request would meet a post
 that is there: so a room has some before each operation has its turn, and names, Ids and members are often replaced by
 some of a few.  `min_index` is kept to what the node has: one that it has not is answered 410, `start_over`, and no more
-is seen of the route.  `/events` never ends; its tests are tests/chat/test_stream.py's.
+is seen of the route.  `/events` never ends; its tests are tests/chat/realtime/test_sse.py's.
 """
 
 from collections import Counter

@@ -36,7 +36,7 @@ from tests.doubling.http_rows import of
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import marked
 from tests.raft.power import PowerDisk
-from tests.raft.test_storage_snapshots import DIRECTORY, compacted
+from tests.raft.storage.test_snapshots import DIRECTORY, compacted
 
 ENTRIES = 8_000
 ROOMS = 200

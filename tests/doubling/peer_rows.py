@@ -54,7 +54,7 @@ from tests.doubling.http_rows import of
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import marked
 from tests.raft.power import PowerDisk
-from tests.raft.test_storage_snapshots import DIRECTORY, snapshot_bytes
+from tests.raft.storage.test_snapshots import DIRECTORY, snapshot_bytes
 
 _SENDER = Sender(2, "i" * 32, "c" * 32, "http://" + "a" * 200 + ":1", 3)
 APPEND = Settings().append_bytes_max

@@ -23,7 +23,7 @@ from tests.raft.checkpoints import written_checkpoint
 from tests.raft.disks import entry, written
 from tests.raft.life import found_on, found_without_indexes
 from tests.raft.power import PowerDisk, killed_after
-from tests.raft.test_storage_snapshots import DIRECTORY
+from tests.raft.storage.test_snapshots import DIRECTORY
 from tests.raft.words import Words, live_after
 
 KINDS = ("append", "append", "append", "compact", "compact", "install", "checkpoint", "index", "sweep", "restart")

@@ -13,8 +13,8 @@ from raft.core.log import Log
 from raft.core.node import Node, Ready, Role, Settings
 from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Entry, HardState, Kind, Message, RequestVote
 from raft.errors import ChangeRefused, InvalidMessage, NotLeader
-from tests.raft.nodes import Cluster, founders
 from tests.raft.disks import entries, entry
+from tests.raft.nodes import Cluster, founders
 
 SETTINGS = Settings()
 

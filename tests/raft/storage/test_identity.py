@@ -17,7 +17,7 @@ from raft.storage.disk import Marks, RealDisk
 from raft.storage.identity import Founder, Identity, decode, encode, load_or_create, lock_directory, save, settle
 from tests.raft.disks import HookedDisk
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 def test_a_blank_directory_gets_a_random_incarnation_and_boot(tmp_path: Path) -> None:

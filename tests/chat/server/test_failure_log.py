@@ -22,7 +22,7 @@ from raft.errors import CorruptLog, DiskFull, NotLeader
 from tests.chat.chat_client import GENERAL, ChatClient, Clock
 from tests.chat.login_client import LoginClient
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 POST = b'{"User":"ann","Message":"hi"}'
 
 

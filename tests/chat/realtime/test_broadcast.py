@@ -8,7 +8,7 @@ import pytest
 
 from chat.realtime import broadcast
 from chat.realtime.broadcast import FEW, FOR_TWO, LIST_MAX, Mailer
-from tests.chat.test_link import fill
+from tests.chat.realtime.test_websocket_connection import fill
 
 MANY = LIST_MAX + 44  # two lists in one of the threads, and fewer sockets than a process may have
 

@@ -24,8 +24,8 @@ from raft.core.raft_messages import (
 from raft.errors import Diverged, StartRefused
 from raft.storage.disk import RealDisk
 from raft.storage.identity import load_or_create, save
-from tests.raft.nodes import Cluster, founders
 from tests.raft.disks import entries
+from tests.raft.nodes import Cluster, founders
 
 
 def member(configuration: Configuration, id: int = 2, generation: str = "") -> Node:

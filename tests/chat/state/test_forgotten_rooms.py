@@ -18,7 +18,7 @@ from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails
 from chat.state.room_directory import RoomTable
 from tests.chat.fake_replica import FakeReplica
 from tests.chat.login_client import LoginClient
-from tests.chat.test_expiry import Log
+from tests.chat.state.test_apply_expiry import Log
 from tests.chat.websocket_node import Node
 
 

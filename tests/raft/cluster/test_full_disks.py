@@ -39,14 +39,14 @@ from raft.storage.reserve import (
     held_in,
 )
 from tests.raft.alone import DEADLINE_S, Alone
-from tests.raft.nodes import Cluster
+from tests.raft.core.test_node import append, follower, led, persisted, settle
 from tests.raft.desk import OTHER, Desk
 from tests.raft.disks import UnsyncedDisk, content, entries
-from tests.raft.test_forwarding import kinds
-from tests.raft.test_node import append, follower, led, persisted, settle
-from tests.raft.test_storage_snapshots import OTHER as OTHERS_LOG
-from tests.raft.test_storage_snapshots import meta_of, receive, snapshot_bytes
-from tests.raft.test_wire import SENDER
+from tests.raft.engine.test_forwarding import kinds
+from tests.raft.nodes import Cluster
+from tests.raft.rpc.test_codec import SENDER
+from tests.raft.storage.test_snapshots import OTHER as OTHERS_LOG
+from tests.raft.storage.test_snapshots import meta_of, receive, snapshot_bytes
 
 MIB = 1 << 20
 

@@ -19,10 +19,10 @@ from chat.replica import STALE_S_MAX
 from chat.state.accounts import HOUR
 from chat.state.settings import INVITE, OPEN
 from raft.errors import Unavailable
+from tests.chat.api.test_reads import Answer
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, Clock
 from tests.chat.fake_replica import FakeReplica
 from tests.chat.login_client import LoginClient, bearer, code, log_in, password
-from tests.chat.test_reads import Answer
 
 
 def proposed(chat: ChatClient) -> list[Post]:

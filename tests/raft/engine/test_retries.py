@@ -9,8 +9,8 @@ import pytest
 from raft.core.raft_messages import ProposalId, Propose, ProposeReply
 from raft.rpc.codec import Answer
 from tests.cluster.waiting import wait_until
+from tests.raft.cluster.test_snapshots_between_members import rewritten, same_on_all
 from tests.raft.members import DEADLINE_S, House, Street, founded
-from tests.raft.test_snapshots_between_members import rewritten, same_on_all
 
 STRANGER = 9  # who took the proposal from its client, and went on asking
 ONCE = b'"once"'

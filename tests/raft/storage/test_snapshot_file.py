@@ -24,7 +24,7 @@ from raft.storage.snapshots import (
 from tests.raft.checkpoints import take
 from tests.raft.disks import entries
 from tests.raft.power import Killed, PowerDisk
-from tests.raft.test_storage_snapshots import CONFIGURATION, DIRECTORY, DOCUMENT, meta_of, snapshot_bytes
+from tests.raft.storage.test_snapshots import CONFIGURATION, DIRECTORY, DOCUMENT, meta_of, snapshot_bytes
 
 LOG = entries(1, 30, text="x" * 200)
 

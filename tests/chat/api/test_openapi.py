@@ -95,7 +95,7 @@ OF_NO_ROUTE = {
 
 
 def test_whatever_code_the_program_says_is_told_of_some_route_with_its_status() -> None:
-    files = [*(ROOT / "chat").rglob("*.py"), *(ROOT / "raft").glob("*.py")]
+    files = [*(ROOT / "chat").rglob("*.py"), *(ROOT / "raft").rglob("*.py")]
     said = {code for file in files for code in SAYS_A_CODE.findall(file.read_text(encoding="utf-8"))}
     told = {code for route in ROUTES for login in (False, True) for code in problems_of(route, login=login)}
     assert len(said) > 15

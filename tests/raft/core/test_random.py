@@ -1,6 +1,6 @@
 """Random lives of small clusters, every step held against the invariants; a failure prints its seed.
 
-    python -m tests.raft.test_random FIRST_SEED COUNT
+    python -m tests.raft.core.test_random FIRST_SEED COUNT
 
 Here messages are lost, doubled, delayed and reordered at will, links are cut one way, disks lag, processes die with or
 without what they were writing, clocks drift apart, logs are compacted, members come and go; then everything heals, and
@@ -251,7 +251,7 @@ def live(seed: int) -> int:
     try:
         life.run()
     except Exception as error:
-        error.add_note(f"seed {seed}, after {life.inputs} inputs: python -m tests.raft.test_random {seed} 1")
+        error.add_note(f"seed {seed}, after {life.inputs} inputs: python -m tests.raft.core.test_random {seed} 1")
         raise
     return life.inputs
 

@@ -90,7 +90,7 @@ def test_the_child_is_this_program_and_not_what_lies_where_it_was_started(
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "raft_chat.py").write_text("raise SystemExit('another program')")
-    monkeypatch.setattr("sys.path", [str(Path(child_process.__file__).parents[1]), *sys.path])
+    monkeypatch.setattr("sys.path", [str(Path(child_process.__file__).parents[2]), *sys.path])
     monkeypatch.chdir(elsewhere)
     with pytest.raises(RewriteFailed, match="log holds entries"):
         ChildRewriter((sys.executable, "-m", "raft_chat", "rewrite-log"), log)(LAST + 1)
@@ -160,7 +160,7 @@ def test_a_child_whose_parent_is_killed_ends_and_the_next_start_is_clean(log: Pa
         f"ChildRewriter({(*REAL[:2], slow)!r}, Path(sys.argv[1]))({LAST})"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", parent_code, str(log)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", parent_code, str(log)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())

@@ -270,7 +270,7 @@ def test_a_member_that_lacks_entries_is_waited_for_within_bounds(member: Member)
 def test_a_member_that_lags_behind_is_waited_for_up_to_a_number_of_entries(
     member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.raft.test_housekeeping.ENTRY_BYTES", 5)
+    monkeypatch.setattr("tests.raft.compaction.test_policy.ENTRY_BYTES", 5)
     member.lacking = 30_000
     member.grow(500_000, live=0)
     assert due(member) == member.last_applied - WAIT_ENTRIES

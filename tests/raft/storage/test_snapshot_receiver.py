@@ -13,7 +13,7 @@ from raft.storage.snapshot_receiver import Receiver
 from raft.storage.snapshots import is_temporary
 from tests.raft.disks import entries
 from tests.raft.power import PowerDisk
-from tests.raft.test_storage_snapshots import DIRECTORY, meta_of, snapshot_bytes
+from tests.raft.storage.test_snapshots import DIRECTORY, meta_of, snapshot_bytes
 
 LOG = entries(1, 30)
 LIVE = [1, 7, 8, 20, 25]

@@ -8,8 +8,8 @@ import pytest
 
 from chat.api.request import Headers, percent_decoded
 from chat.errors import Problem
+from tests.chat.api.routes.test_cluster import Gate
 from tests.chat.chat_client import GENERAL, ChatClient
-from tests.chat.routes.test_cluster import Gate
 
 BODY = b'{"Message":"hi","User":"ann","ClientId":"c1"}'
 

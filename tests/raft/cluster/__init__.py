@@ -1,0 +1,1 @@
+"""Tests of raft/cluster: whole members in one process."""
