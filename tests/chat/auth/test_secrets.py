@@ -128,9 +128,9 @@ def test_a_network_that_has_all_places_gives_way_and_another_is_next(slow: Slow)
 
 
 def test_a_secret_tells_its_kind_and_has_256_bits() -> None:
-    secrets = {new_secret(secrets.TOKEN) for _ in range(100)}
-    assert len(secrets) == 100
-    assert all(re.fullmatch(r"rc_[A-Za-z0-9_-]{43}", secret) for secret in secrets)
+    made = {new_secret(secrets.TOKEN) for _ in range(100)}
+    assert len(made) == 100
+    assert all(re.fullmatch(r"rc_[A-Za-z0-9_-]{43}", secret) for secret in made)
 
 
 def test_a_digest_is_sha_256_of_whatever_text() -> None:

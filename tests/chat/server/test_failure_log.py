@@ -188,13 +188,13 @@ def test_what_was_counted_is_told_by_the_next_line_of_any_cause(caplog: pytest.L
 # What gives an answer its status and notes it: file and function.
 NOTING = {
     ("request.py", "response_of"),
-    ("websocket.py", "websocket_app"),
+    ("handshake.py", "websocket_app"),
     ("replies.py", "error"),
-    ("answers.py", "refusal_bytes"),
-    ("connection.py", "_failure"),
-    ("link.py", "close"),
+    ("responses.py", "refusal_bytes"),
+    ("http_connection.py", "_failure"),
+    ("websocket_connection.py", "close"),
 }
-STATUS_IS_BELOW_500 = {("login.py", "_with_session"), ("messages.py", "_answer"), ("rooms.py", "_made")}
+STATUS_IS_BELOW_500 = {("sessions.py", "_with_session"), ("messages.py", "_answer"), ("rooms.py", "_made")}
 
 
 def _functions() -> Iterator[tuple[str, ast.FunctionDef]]:
@@ -229,11 +229,11 @@ def test_whoever_gives_an_answer_its_status_notes_a_failure() -> None:
         for file, function in _functions()
         if any(
             name in {"answered", "closed"} and isinstance(call.func, ast.Attribute)
-            and isinstance(call.func.value, ast.Name) and call.func.value.id == "failures"
+            and isinstance(call.func.value, ast.Name) and call.func.value.id == "failure_log"
             for name, call in _calls(function)
         )
     }  # fmt: skip
-    assert found - {("websocket.py", "make_websocket_app")} == NOTING
+    assert found - {("handshake.py", "make_websocket_app")} == NOTING
 
 
 def test_a_problem_becomes_bytes_only_where_it_is_noted() -> None:
@@ -243,7 +243,7 @@ def test_a_problem_becomes_bytes_only_where_it_is_noted() -> None:
         for name, call in _calls(function)
         if name == "to_json" and isinstance(call.func, ast.Attribute)
     }
-    assert found - {("websocket.py", "make_websocket_app")} <= NOTING
+    assert found - {("handshake.py", "make_websocket_app")} <= NOTING
 
 
 def test_no_route_answers_with_a_failure_but_by_a_problem() -> None:
@@ -268,4 +268,4 @@ def test_start_response_is_given_a_failure_only_where_it_is_noted() -> None:
     found = {(file, f.name) for file, f in _functions() for name, _ in _calls(f) if name == "start_response"}
     # `_start` has what `response_of` or a route made, and a prefix that is missing is no failure.
     known = {("app.py", "_start"), ("base_path.py", "mounted"), ("base_path.py", "mounted_app")}
-    assert found - NOTING - {("websocket.py", "make_websocket_app")} <= known
+    assert found - NOTING - {("handshake.py", "make_websocket_app")} <= known
