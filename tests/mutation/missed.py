@@ -17,7 +17,7 @@ MISSED = (
         Configuration._without,
         "self.removed | {member.id}",
         "frozenset({member.id})",
-        test="raft/test_membership.py::test_each_removal_keeps_the_ids_that_were_removed_before",
+        test="raft/core/test_configuration.py::test_each_removal_keeps_the_ids_that_were_removed_before",
     ),
     mutant(
         "level-of-voters-only",
@@ -26,7 +26,7 @@ MISSED = (
         Configuration.raised,
         "for m in self.members.values()",
         "for m in self.members.values() if m.voting",
-        test="raft/test_membership.py::test_a_learner_holds_the_level_like_a_voter",
+        test="raft/core/test_configuration.py::test_a_learner_holds_the_level_like_a_voter",
     ),
     mutant(
         "index-not-bound-to-the-tail",
@@ -35,7 +35,7 @@ MISSED = (
         indexes._ends,
         "crc32(tail, crc32(head))",
         "crc32(head)",
-        test="raft/test_indexes.py::test_no_index_is_believed_of_a_file_that_ends_with_something_else",
+        test="raft/storage/test_index_file.py::test_no_index_is_believed_of_a_file_that_ends_with_something_else",
     ),
     Mutant(
         "last-applied-ahead-of-the-state",
@@ -50,7 +50,7 @@ MISSED = (
                 "        answers = [answer for entry in entries if (answer := self._apply(entry))]\n",
             ),
         ),
-        test="raft/test_applier.py::test_nothing_counts_as_applied_before_the_state_is_there",
+        test="raft/engine/test_applier.py::test_nothing_counts_as_applied_before_the_state_is_there",
     ),
     mutant(
         "compaction-waits-for-the-furthest",
@@ -59,7 +59,7 @@ MISSED = (
         policy._least_held,
         "min(heard",
         "max(heard",
-        test="raft/test_housekeeping.py::test_a_member_that_lacks_entries_is_waited_for_within_bounds",
+        test="raft/compaction/test_policy.py::test_a_member_that_lacks_entries_is_waited_for_within_bounds",
     ),
     mutant(
         "older-compaction-adopted",
@@ -68,7 +68,7 @@ MISSED = (
         Storage.adopt,
         "if meta.index > self._positions.base_index:",
         "if True:",
-        test="raft/test_storage_snapshots.py::"
+        test="raft/storage/test_snapshots.py::"
         "test_a_compaction_does_not_take_the_place_of_a_newer_snapshot_that_is_installed_meanwhile",
     ),
     mutant(
@@ -78,7 +78,7 @@ MISSED = (
         Node.become_leader,
         "self._described = {id: said for id, said in self._described.items() if id == self.id}",
         "pass",
-        test="raft/test_node.py::test_a_leader_does_not_go_by_what_members_told_it_in_an_earlier_term",
+        test="raft/core/test_node.py::test_a_leader_does_not_go_by_what_members_told_it_in_an_earlier_term",
     ),
     mutant(
         "incarnation-changes",
@@ -87,6 +87,6 @@ MISSED = (
         Node._due_description,
         "member.incarnation or said.incarnation",
         "said.incarnation or member.incarnation",
-        test="raft/test_node.py::test_an_incarnation_once_known_never_changes",
+        test="raft/core/test_node.py::test_an_incarnation_once_known_never_changes",
     ),
 )

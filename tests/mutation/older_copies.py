@@ -30,7 +30,7 @@ OLDER_COPIES = (
         boots.since_recorded,
         "boots[boots.index(recorded, gap) :]",
         "boots[-1:]",
-        test="raft/test_boots.py::test_a_list_is_cut_to_begin_with_what_is_recorded_and_only_where_it_has_that",
+        test="raft/core/test_boots.py::test_a_list_is_cut_to_begin_with_what_is_recorded_and_only_where_it_has_that",
     ),
     mutant(
         "refused-by-a-member-that-lags",
@@ -57,7 +57,7 @@ OLDER_COPIES = (
         Node._truncate_from,
         "if index <= self.commit_index:",
         "if False:",
-        test="raft/test_old_copies.py::test_a_member_stops_rather_than_undo_what_it_knows_to_be_committed",
+        test="raft/cluster/test_old_copies.py::test_a_member_stops_rather_than_undo_what_it_knows_to_be_committed",
     ),
     mutant(
         "votes-for-a-log-without-what-is-committed",
@@ -66,6 +66,6 @@ OLDER_COPIES = (
         Node._on_request_vote,
         "up_to_date and not self._lacks_committed(m.last_log_index)",
         "up_to_date",
-        test="raft/test_old_copies.py::test_a_log_that_ends_before_what_is_known_to_be_committed_gets_no_vote",
+        test="raft/cluster/test_old_copies.py::test_a_log_that_ends_before_what_is_known_to_be_committed_gets_no_vote",
     ),
 )

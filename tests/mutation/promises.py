@@ -35,7 +35,7 @@ ENGINE = (
         Node._tick_leader,
         "if not self._majority_in_contact(self.configuration):",
         "if False:",
-        test="raft/test_scripts.py::test_script_plays_as_written[check_quorum]",
+        test="raft/core/test_scripts.py::test_script_plays_as_written[check_quorum]",
     ),
     mutant(
         "deposed-leader-keeps-its-reads",
@@ -44,7 +44,7 @@ ENGINE = (
         Node.become_follower,
         "self._drop_reads()",
         "pass",
-        test="raft/test_scripts.py::test_script_plays_as_written[check_quorum]",
+        test="raft/core/test_scripts.py::test_script_plays_as_written[check_quorum]",
     ),
     mutant(
         "batch-vouches-for-itself",
@@ -53,7 +53,7 @@ ENGINE = (
         Storage._append,
         "min(hard_state.commit_index, lowest - 1)",
         "hard_state.commit_index",
-        test="raft/test_storage_recovery.py::test_a_log_torn_at_every_byte_of_its_last_batch_recovers_to_a_prefix",
+        test="raft/storage/test_recovery.py::test_a_log_torn_at_every_byte_of_its_last_batch_recovers_to_a_prefix",
     ),
     mutant(
         "commit-of-a-snapshot-written-too-early",
@@ -62,7 +62,7 @@ ENGINE = (
         Storage._install,
         "kept = replace(hard_state, commit_index=self._hard_state.commit_index)",
         "kept = hard_state",
-        test="raft/test_storage_life.py::test_a_log_on_snapshots_is_a_list_whatever_is_done_to_it[6]",
+        test="raft/storage/test_life.py::test_a_log_on_snapshots_is_a_list_whatever_is_done_to_it[6]",
     ),
     mutant(
         "snapshot-whose-lines-changed-places",
@@ -71,7 +71,7 @@ ENGINE = (
         Scan._check_end,
         " or int(end[2], 16) != crc",
         "",
-        test="raft/test_receiving.py::test_a_snapshot_whose_parts_do_not_fit_is_refused[lines8]",
+        test="raft/storage/test_snapshot_receiver.py::test_a_snapshot_whose_parts_do_not_fit_is_refused[lines8]",
     ),
     mutant(
         "new-member-votes-at-once",
@@ -80,7 +80,7 @@ ENGINE = (
         Configuration._changed,
         "voting=False, promote=voting",
         "voting=voting, promote=False",
-        test="raft/test_node.py::test_only_voters_are_asked_for_votes",
+        test="raft/core/test_node.py::test_only_voters_are_asked_for_votes",
     ),
     mutant(
         "peers-read-goes-on-to-another-member",
@@ -89,7 +89,7 @@ ENGINE = (
         Forwarder.try_again,
         "item.from_peer or item.is_overdue(now_s)",
         "item.is_overdue(now_s)",
-        test="raft/test_forwarding.py::"
+        test="raft/engine/test_forwarding.py::"
         "test_a_followers_read_that_is_lost_with_the_leadership_is_never_passed_on_to_a_third_member",
     ),
     mutant(
@@ -99,7 +99,7 @@ ENGINE = (
         Forwarder._forward,
         "if isinstance(reply, ProposeReply) and not reply.accepted:\n        self._proposals.take_back(batch)",
         "if isinstance(reply, ProposeReply) and not reply.accepted:\n        pass",
-        test="raft/test_forwarding.py::test_who_refused_took_nothing_in",
+        test="raft/engine/test_forwarding.py::test_who_refused_took_nothing_in",
     ),
     mutant(
         "read-does-not-wait-for-what-its-client-has-seen",
@@ -108,7 +108,7 @@ ENGINE = (
         Applier.read_at,
         "if max(index, read.min_index) <= self.last_applied:",
         "if index <= self.last_applied:",
-        test="raft/test_applier.py::test_a_read_waits_for_the_index_that_it_is_to_show_and_holds_up_no_other",
+        test="raft/engine/test_applier.py::test_a_read_waits_for_the_index_that_it_is_to_show_and_holds_up_no_other",
     ),
     mutant(
         "reads-forgotten-by-who-applies-few",
@@ -117,7 +117,7 @@ ENGINE = (
         Applier.apply_few,
         "self.last_applied < self._commit_index or self._reads",
         "self.last_applied < self._commit_index",
-        test="raft/test_applier.py::test_a_read_is_confirmed_where_another_thread_applies_its_index_in_passing",
+        test="raft/engine/test_applier.py::test_a_read_is_confirmed_where_another_thread_applies_its_index_in_passing",
     ),
     mutant(
         "answered-from-falls",
@@ -126,7 +126,7 @@ ENGINE = (
         _Session.remember,
         "max(self.lowest_unanswered, id.sequence - id.reach)",
         "id.sequence - id.reach",
-        test="raft/test_sessions.py::test_the_lowest_unanswered_never_falls",
+        test="raft/core/test_client_sessions.py::test_the_lowest_unanswered_never_falls",
     ),
     mutant(
         "earlier-boot-takes-the-session",
@@ -135,7 +135,7 @@ ENGINE = (
         Sessions.admit,
         "id.boot > session.boot",
         "id.boot != session.boot",
-        test="raft/test_sessions.py::test_what_an_earlier_boot_left_behind_is_refused",
+        test="raft/core/test_client_sessions.py::test_what_an_earlier_boot_left_behind_is_refused",
     ),
     mutant(
         "late-answer-tells-the-time",
@@ -144,7 +144,7 @@ ENGINE = (
         Clocks.heard,
         "if answered_s - asked_s <= ANSWER_TIMEOUT_S:",
         "if True:",
-        test="raft/test_clocks.py::test_an_answer_that_took_long_says_nothing",
+        test="raft/engine/test_clocks.py::test_an_answer_that_took_long_says_nothing",
     ),
     mutant(
         "crash-between-two-places",
@@ -153,7 +153,7 @@ ENGINE = (
         identity._with_new_place,
         "places=(*old, new)",
         "places=(new,)",
-        test="raft/test_identity.py::test_a_start_that_dies_at_any_step_starts_again",
+        test="raft/storage/test_identity.py::test_a_start_that_dies_at_any_step_starts_again",
     ),
     mutant(
         "moved-directory-counts-its-boots-on",
@@ -162,7 +162,7 @@ ENGINE = (
         identity.settle,
         "identity.boot + MOVED_LEAP +",
         "identity.boot +",
-        test="raft/test_identity.py::test_a_copy_is_refused_again_and_again_until_it_is_said_to_have_moved",
+        test="raft/storage/test_identity.py::test_a_copy_is_refused_again_and_again_until_it_is_said_to_have_moved",
         is_slow=True,  # chance decides: the boots are random
     ),
     mutant(
@@ -172,7 +172,7 @@ ENGINE = (
         positions.pack,
         "(length - 1) // _BLOCK_BYTES",
         "length // _BLOCK_BYTES",
-        test="raft/test_positions.py::test_a_position_keeps_file_and_offset_and_bounds_the_length",
+        test="raft/storage/test_positions.py::test_a_position_keeps_file_and_offset_and_bounds_the_length",
     ),
     mutant(
         "damaged-index-believed",
@@ -181,7 +181,7 @@ ENGINE = (
         indexes._array,
         "if crc32(piece) != crc:",
         "if False:",
-        test="raft/test_indexes.py::test_no_index_is_believed_that_is_torn_or_damaged_at_any_byte",
+        test="raft/storage/test_index_file.py::test_no_index_is_believed_that_is_torn_or_damaged_at_any_byte",
     ),
     mutant(
         "damage-in-the-middle-is-cut",
@@ -190,7 +190,7 @@ ENGINE = (
         recovery._Recovery._close_last,
         "max(scan.durable, highest_durable(file, scan.stop, size))",
         "scan.durable",
-        test="raft/test_storage_recovery.py::test_one_flipped_bit_at_every_durable_byte_refuses_to_start",
+        test="raft/storage/test_recovery.py::test_one_flipped_bit_at_every_durable_byte_refuses_to_start",
     ),
     mutant(
         "erased-text-stays",
@@ -199,7 +199,7 @@ ENGINE = (
         Housekeeper._compaction_due,
         "now_s - self._erased[0][1] >= KEEP_S",
         "False",
-        test="raft/test_housekeeping.py::test_what_was_taken_back_leaves_the_disk_after_a_day_however_little_that_is",
+        test="raft/compaction/test_policy.py::test_what_was_taken_back_leaves_the_disk_after_a_day_however_little_that_is",
     ),
     mutant(
         "contact-after-a-pause",
@@ -208,7 +208,7 @@ ENGINE = (
         Contact.ticked,
         "self._believed_from_s = now_s + GAP_S",
         "pass",
-        test="raft/test_contact.py::test_what_lay_in_a_socket_while_the_process_was_stopped_counts_for_nothing",
+        test="raft/engine/test_leader_contact.py::test_what_lay_in_a_socket_while_the_process_was_stopped_counts_for_nothing",
     ),
     mutant(
         "lost-append-not-sent-again",
@@ -217,7 +217,7 @@ ENGINE = (
         Progress.lost,
         "self.rejected(self.match_index + 1)",
         "pass",
-        test="raft/test_progress.py::test_a_lost_append_is_sent_again_from_what_is_known_to_match",
+        test="raft/core/test_progress.py::test_a_lost_append_is_sent_again_from_what_is_known_to_match",
     ),
 )
 
@@ -229,7 +229,7 @@ CHAT = (
         permissions.granted,
         "maker is None or not maker.active or",
         "maker is None or",
-        test="chat/test_account_changes.py::test_an_invite_gives_no_more_rights_than_its_maker_has_by_now[change0]",
+        test="chat/state/test_apply_users.py::test_an_invite_gives_no_more_rights_than_its_maker_has_by_now[change0]",
     ),
     mutant(
         "own-old-password-not-asked-for",
@@ -238,7 +238,7 @@ CHAT = (
         users._refused_change,
         "proved = command.password_at == user.password_index",
         "proved = command.password_at in (user.password_index, None)",
-        test="chat/test_account_changes.py::"
+        test="chat/state/test_apply_users.py::"
         "test_an_own_password_is_changed_by_who_knows_the_old_one_and_ends_all_other_tokens",
     ),
     mutant(
@@ -248,7 +248,7 @@ CHAT = (
         rooms.change_members,
         'owner = details.owner if details.owner in members else ""',
         "owner = details.owner",
-        test="chat/test_room_changes.py::test_a_room_that_its_owner_leaves_has_none",
+        test="chat/state/test_apply_rooms.py::test_a_room_that_its_owner_leaves_has_none",
     ),
     mutant(
         "tokens-of-others-listed",
@@ -257,7 +257,7 @@ CHAT = (
         tokens._tokens,
         "if who.role != ADMIN and name not in (None, who.name):",
         "if False:",
-        test="chat/routes/test_tokens.py::test_anothers_tokens_are_an_admins_to_see_and_revoke",
+        test="chat/api/routes/test_tokens.py::test_anothers_tokens_are_an_admins_to_see_and_revoke",
     ),
     mutant(
         "planted-cookie-may-count",
@@ -266,7 +266,7 @@ CHAT = (
         Gatekeeper._cookie,
         "if len(found) > 1:",
         "if len(found) > 2:",
-        test="chat/test_gatekeeper.py::test_a_token_counts_beside_a_cookie_and_two_cookies_count_for_nothing",
+        test="chat/auth/test_authenticator.py::test_a_token_counts_beside_a_cookie_and_two_cookies_count_for_nothing",
     ),
     mutant(
         "expired-token-recognised",
@@ -275,7 +275,7 @@ CHAT = (
         Gatekeeper._user_of,
         "if 0 < token.expires_at <= now:",
         "if False:",
-        test="chat/test_gatekeeper.py::test_a_token_is_good_until_it_is_too_old_or_revoked",
+        test="chat/auth/test_authenticator.py::test_a_token_is_good_until_it_is_too_old_or_revoked",
     ),
     mutant(
         "restored-state-keeps-the-sockets",
@@ -284,7 +284,7 @@ CHAT = (
         hub.Hub.skip_to,
         "self._overrun = self._guests > 0",
         "self._overrun = False",
-        test="chat/test_hub.py::test_a_state_that_was_restored_closes_every_socket_to_resume_by_its_cursor",
+        test="chat/realtime/test_hub.py::test_a_state_that_was_restored_closes_every_socket_to_resume_by_its_cursor",
     ),
     mutant(
         "page-of-an-earlier-ask",
@@ -293,7 +293,7 @@ CHAT = (
         Subscription._got,
         "if asked != self._asked:",
         "if False:",
-        test="chat/test_subscription.py::test_subscribing_again_replaces_the_subscription",
+        test="chat/realtime/test_subscription.py::test_subscribing_again_replaces_the_subscription",
         is_slow=True,  # a race decides: the test tells of it in most runs, not in all
     ),
     mutant(
@@ -303,7 +303,7 @@ CHAT = (
         Subscription.ask,
         "self._replica.contact_age_s() > STALE_S_MAX",
         "False",
-        test="chat/test_reception.py::test_on_a_node_that_hears_no_leader_nobody_is_told_what_was_missed",
+        test="chat/realtime/test_authentication.py::test_on_a_node_that_hears_no_leader_nobody_is_told_what_was_missed",
     ),
     mutant(
         "who-loses-a-room-is-not-told",
@@ -312,7 +312,7 @@ CHAT = (
         channels.Audience._deliver_to_groups,
         "isinstance(event, RoomEvent) and event.lost is not None",
         "False",
-        test="chat/test_attendance.py::test_who_loses_a_room_that_becomes_private_is_told_that_it_is_gone_and_no_more",
+        test="chat/realtime/test_registry.py::test_who_loses_a_room_that_becomes_private_is_told_that_it_is_gone_and_no_more",
     ),
     mutant(
         "closed-stream-counts-on",
@@ -321,7 +321,7 @@ CHAT = (
         sse.Stream.close,
         "self._closed(self)",
         "pass",
-        test="chat/test_stream.py::test_one_stream_more_than_there_may_be_is_a_503_until_one_ends",
+        test="chat/realtime/test_sse.py::test_one_stream_more_than_there_may_be_is_a_503_until_one_ends",
         is_slow=True,
     ),
     mutant(
@@ -331,7 +331,7 @@ CHAT = (
         room.Room.delete,
         "self.details = self.changes = None",
         "self.details = None",
-        test="chat/test_expiry.py::"
+        test="chat/state/test_apply_expiry.py::"
         "test_a_room_that_is_made_again_knows_nothing_of_what_became_of_posts_before_it_was_deleted",
     ),
     mutant(
@@ -341,7 +341,7 @@ CHAT = (
         http.ChunkedBody.feed,
         "if self._wire_bytes > 2 * self._limits.body_bytes + self._limits.head_bytes:",
         "if False:",
-        test="chat/test_http.py::test_a_chunked_body_has_the_same_limit_and_so_have_its_frames[data2-413]",
+        test="chat/server/test_http.py::test_a_chunked_body_has_the_same_limit_and_so_have_its_frames[data2-413]",
     ),
     mutant(
         "fragments-without-end",
@@ -350,7 +350,7 @@ CHAT = (
         frames.Frames._begin_frame,
         "if self._fragments > FRAGMENTS_MAX:",
         "if False:",
-        test="chat/test_frames.py::test_a_message_has_a_bounded_number_of_fragments[]",
+        test="chat/realtime/test_frames.py::test_a_message_has_a_bounded_number_of_fragments[]",
     ),
     mutant(
         "client-that-does-not-read-stays",
@@ -359,7 +359,7 @@ CHAT = (
         Server._sweep,
         "socket.SHUT_RDWR if connection.writing else socket.SHUT_RD",
         "socket.SHUT_RD",
-        test="chat/test_connection.py::test_a_client_that_does_not_read_its_answer_is_cut[threads]",
+        test="chat/server/test_http_connection.py::test_a_client_that_does_not_read_its_answer_is_cut[threads]",
     ),
     mutant(
         "one-network-for-all-of-ipv4",
@@ -368,7 +368,7 @@ CHAT = (
         networks.network,
         " and ip.ipv4_mapped is None",
         "",
-        test="chat/test_buckets.py::test_a_line_counts_as_one_address[::ffff:10.0.0.1-10.0.0.1-True]",
+        test="chat/auth/test_rate_limits.py::test_a_line_counts_as_one_address[::ffff:10.0.0.1-10.0.0.1-True]",
     ),
     mutant(
         "wrong-bucket-goes",
@@ -377,7 +377,7 @@ CHAT = (
         rate_limits.Buckets.take,
         "self._full_at.move_to_end(key)",
         "pass",
-        test="chat/test_buckets.py::test_of_too_many_buckets_the_one_used_longest_ago_goes",
+        test="chat/auth/test_rate_limits.py::test_of_too_many_buckets_the_one_used_longest_ago_goes",
     ),
     mutant(
         "right-guess-costs",
@@ -386,7 +386,7 @@ CHAT = (
         rate_limits.Buckets.give_back,
         "- self._rate.refill_s",
         "",
-        test="chat/test_buckets.py::test_what_is_given_back_does_not_count",
+        test="chat/auth/test_rate_limits.py::test_what_is_given_back_does_not_count",
     ),
     mutant(
         "default-age-over-a-rooms-own",
@@ -395,7 +395,7 @@ CHAT = (
         expiry._too_old,
         "if not age_s and (details is None or not details.retention_own):",
         "if not age_s:",
-        test="chat/test_expiry.py::test_a_room_that_is_to_keep_everything_does_whatever_is_set_for_the_cluster",
+        test="chat/state/test_apply_expiry.py::test_a_room_that_is_to_keep_everything_does_whatever_is_set_for_the_cluster",
     ),
     mutant(
         "archived-room-goes-as-needless",
@@ -404,7 +404,7 @@ CHAT = (
         expiry._is_needless,
         "details.archived or details.visibility == DIRECT",
         "details.visibility == DIRECT",
-        test="chat/test_expiry.py::test_an_archived_room_stays_however_long_nobody_has_used_it_and_however_empty_it_is",
+        test="chat/state/test_apply_expiry.py::test_an_archived_room_stays_however_long_nobody_has_used_it_and_however_empty_it_is",
     ),
     mutant(
         "proxy-not-known-on-a-dual-stack-socket",
@@ -413,7 +413,7 @@ CHAT = (
         proxies._address,
         "ip.ipv4_mapped or ip if isinstance(ip, ipaddress.IPv6Address) else ip",
         "ip",
-        test="chat/test_proxies.py::"
+        test="chat/auth/test_proxies.py::"
         "test_the_right_most_address_that_is_not_trusted_is_the_clients[::ffff:10.0.0.1-192.0.2.7-192.0.2.7]",
     ),
     mutant(
@@ -423,7 +423,7 @@ CHAT = (
         origins.check_change,
         '("none", "same-origin")',
         '("none", "same-origin", "same-site")',
-        test="chat/test_origins.py::test_a_browser_that_names_no_origin_says_how_far_off_the_page_is[same-site-403]",
+        test="chat/auth/test_origins.py::test_a_browser_that_names_no_origin_says_how_far_off_the_page_is[same-site-403]",
     ),
     mutant(
         "export-goes-on-for-who-left",
@@ -432,7 +432,7 @@ CHAT = (
         export.export,
         "def page_of(ask: PageAsk) -> Page:\n        return state.page(room, ask, acting())",
         "who = acting()\n\n    def page_of(ask: PageAsk) -> Page:\n        return state.page(room, ask, who)",
-        test="chat/test_exporting.py::test_whose_token_ends_gets_no_piece_more",
+        test="chat/services/test_export.py::test_whose_token_ends_gets_no_piece_more",
     ),
 )
 

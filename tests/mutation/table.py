@@ -642,7 +642,7 @@ ACCOUNTS = (
         "A post is made whether or not the token that it is by is still there.",
         "the public promise: what begins after a revocation was acknowledged is refused",
         posting.refused,
-        "access.refused_post(tables, Actor(command.by, command.user), room, room_name)",
+        "permissions.refused_post(tables, Actor(command.by, command.user), room, room_name)",
         "None",
         seed=1,
     ),
@@ -761,7 +761,7 @@ LEAPS = (
         Clocks._is_held_over,
         "abs(newest - self._taken) <= abs(newest - self._leap.to)",
         "False",
-        test="raft/test_clocks.py::test_a_leap_is_held_over_a_snapshot_that_says_nothing_of_it[34560000000000-0]",
+        test="raft/engine/test_clocks.py::test_a_leap_is_held_over_a_snapshot_that_says_nothing_of_it[34560000000000-0]",
     ),
     mutant(
         "time-stands-still-behind-a-clock",
