@@ -1,17 +1,17 @@
 // @ts-check
 // Joins the parts: the store, the session that changes it, the views that show it.
 
-import { CLOSED } from "./closed.js";
-import { keep, recall } from "./local.js";
+import { CLOSED } from "./room_notices.js";
+import { keep, recall } from "./local_storage.js";
 import { Identity } from "./identity.js";
 import { linkRoom, readRoom } from "./links.js";
 import { Session } from "./session.js";
 import { Store } from "./store.js";
 import { AccountView } from "./views/account.js";
 import { Announcer } from "./views/announcer.js";
-import { CompanyView } from "./views/company.js";
+import { CompanyView } from "./views/presence.js";
 import { ComposerView } from "./views/composer.js";
-import { DoorView } from "./views/door.js";
+import { DoorView } from "./views/sign_in.js";
 import { HeadingView } from "./views/heading.js";
 import { NameView } from "./views/name.js";
 import { RoomsView } from "./views/rooms.js";

@@ -4,7 +4,7 @@
 // One key a post, so that two tabs never overwrite each other's.  Both may send the same post: (User, ClientId)
 // makes the second a no-op on the server.
 
-import { forget, keep, listKeys, recall, watchRemovals } from "./local.js";
+import { forget, keep, listKeys, recall, watchRemovals } from "./local_storage.js";
 
 /** @typedef {import("./types.js").PendingPost} PendingPost */
 

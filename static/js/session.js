@@ -7,9 +7,9 @@
 // - A room that has heard of a newer Id than it holds is filled up by REST until it holds it.
 
 import { fetchRooms, preferNode } from "./api.js";
-import { NOT_OPEN } from "./closed.js";
+import { NOT_OPEN } from "./room_notices.js";
 import { HOME } from "./links.js";
-import { Pages } from "./pages.js";
+import { Pages } from "./post_pages.js";
 import { reactedTo } from "./reactions.js";
 import { ChatSocket } from "./socket.js";
 import { lastId } from "./store.js";

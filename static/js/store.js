@@ -6,10 +6,10 @@
 //   by REST first.  A page from REST is believed as it is (retention may have removed what lay before it).
 // - Views read and never write.  Every change ends in `changed()`.
 
-import { PRIVATE } from "./closed.js";
-import { Company } from "./company.js";
+import { PRIVATE } from "./room_notices.js";
+import { Company } from "./presence.js";
 import { HOME } from "./links.js";
-import { keep, recall } from "./local.js";
+import { keep, recall } from "./local_storage.js";
 import { Outbox } from "./outbox.js";
 
 /** @typedef {import("./types.js").Connection} Connection */

@@ -2,7 +2,7 @@
 // Says new posts to those who listen rather than look: a polite live region of its own, since a live history would be
 // read again whole at every change.
 
-import { GONE, PRIVATE } from "../closed.js";
+import { GONE, PRIVATE } from "../room_notices.js";
 import { find } from "../dom.js";
 
 /** @typedef {import("../store.js").Store} Store */

@@ -5,7 +5,7 @@
 // - The view follows the end only while the reader is within 100 px of it, or has just written something.
 // - Otherwise nothing that comes, above or below, moves what is being read.
 
-import { CLOSED, GONE, PRIVATE } from "../closed.js";
+import { CLOSED, GONE, PRIVATE } from "../room_notices.js";
 import { find, makeButton, setText, showRows } from "../dom.js";
 import { lastId } from "../store.js";
 import { makePendingRow, makePostRows } from "./posts.js";
