@@ -129,7 +129,7 @@ class _App:
         self._services = services
         self._gatekeeper = services.gatekeeper
         self._websocket = websocket
-        self._reads = Reads(replica, self._identify)
+        self._reads = Reads(replica, self._identify, self._gatekeeper.knows_mode)
         self._table = Table(ROUTES, RESERVED)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -1,7 +1,9 @@
 """GETs that tell what was said: they wait until this member's state may be read, and hold no thread meanwhile.
 
 A route that reads does not read: it checks what is asked and returns a Read, whose `render` is called once the state is
-as new as the client asks for, and it is known anew who asks.  Where the server can have an answer sent later, whoever
+as new as the client asks for, and it is known anew who asks.  Until this node knows
+the mode, stale reads are confirmed too, so that it shows nothing to strangers that a login protects by now.  Where the
+server can have an answer sent later, whoever
 brings the request goes on at once; the engine tells which reads it has confirmed, and one thread renders and sends them
 one after the other.  That is quicker than waking a thread for each, and no more than one at a time uses the processor.
 Elsewhere (TLS) the request's own thread waits and renders.
@@ -13,7 +15,7 @@ too; what is a bug is logged, and a 500.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from queue import SimpleQueue
@@ -70,16 +72,24 @@ class _Settled:
 class Reads:
     """Settles the reads of one application."""
 
-    def __init__(self, replica: Replica, identify: Callable[[Request], None]) -> None:
-        """`identify` sets who asks, as this member knows it by then; raises Problem (401)."""
+    def __init__(
+        self, replica: Replica, identify: Callable[[Request], None], knows_mode: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`identify` sets who asks, as this member knows it by then; raises Problem (401).
+
+        `knows_mode`: whether the state has the cluster's mode.
+        """
         self._replica = replica
         self._identify = identify
+        self._knows_mode = knows_mode
         self._settled: SimpleQueue[_Settled] = SimpleQueue()  # bounded: a connection has one answer outstanding
         self._starting = Lock()
         self._thread: Thread | None = None  # started by the first read that needs it
 
     def answer(self, request: Request, read: Read) -> Response | Deferred:
         """The answer, or the promise of it.  Raises what `render` does."""
+        if read.stale and not self._knows_mode():
+            read = replace(read, stale=False)
         if read.stale and request.state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
             raise _out_of_touch()
         if read.stale and (read.place is None or is_here(self._replica, read.place)):

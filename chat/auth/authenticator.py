@@ -136,10 +136,17 @@ class Gatekeeper:
 
     def hides_from_strangers(self) -> bool:
         """Whether who has proved nothing is told no more than health; until the mode is known that is so."""
+        return not self.knows_mode() or not self._is_open()
+
+    def knows_mode(self) -> bool:
+        """Return whether the state has the cluster's mode; if not, ask for it.
+
+        Until then a state that says "open" proves nothing: a login may have begun since, and rooms turned private.
+        """
         if not self._knows_mode and not self._is_asking:
             self._is_asking = True
             self._replica.read(self._mode_read)
-        return not self._knows_mode or not self._is_open()
+        return self._knows_mode
 
     def _mode_read(self, error: RaftError | None) -> None:
         self._knows_mode = error is None

@@ -87,6 +87,30 @@ class Reception:
 
         A token that is not known here may have been made at another node a moment ago, so it is looked for twice.
         """
+        if self.gatekeeper.knows_mode():
+            self._receive_knowing(link, environ, enter)
+            return
+        self.hub.leave(link)
+        link.pause()
+        self.replica.read(lambda error: self._call(partial(self._receive_later, link, environ, enter, error)))
+
+    def _receive_later(
+        self,
+        link: Link,
+        environ: Mapping[str, Any],
+        enter: Callable[[Actor], None],
+        error: RaftError | None,
+    ) -> None:
+        """Go on after the read that told the mode."""
+        link.go_on()
+        if error is not None:
+            link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+        elif not link.closing:
+            if self._is_open():
+                self.hub.listen(link)
+            self._receive_knowing(link, environ, enter)
+
+    def _receive_knowing(self, link: Link, environ: Mapping[str, Any], enter: Callable[[Actor], None]) -> None:
         if self._is_open():
             enter(_NOBODY)
             return

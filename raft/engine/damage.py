@@ -70,7 +70,7 @@ class Damage:
         try:
             places = [json.loads(line) for line in read_all(disk, self._data_dir / NAME).splitlines()[:DAMAGE_MAX]]
             return [(Path(str(place["File"])).name, int(place["Offset"])) for place in places]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # the last: JSON nested too deep to read
             return []
 
     def _save(self) -> None:

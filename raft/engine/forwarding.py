@@ -11,7 +11,7 @@ then it is sent those.
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from math import inf
 from queue import SimpleQueue
@@ -28,7 +28,9 @@ from raft.rpc.codec import Answer, Call, decode_answer, encode
 from raft.rpc.peer_auth import check_sender, read_refusal
 from raft.rpc.peer_client import Addresses, Connection
 
-FORWARD_MAX = 1_024  # proposals in one call to the leader; its body stays far below the server's bound
+FORWARD_MAX = 1_024  # proposals in one call to the leader ...
+# ... and bytes of their commands: a call has CALL_TIMEOUTS election timeouts, which a line of 20 Mbit/s is enough for.
+FORWARD_BYTES_MAX = 4 << 20
 READS_MAX = 8_192
 NO_ROOM_S = 1.0  # after the leader said that no majority has room, before another command is sent to it
 FULL_PAUSE_S = 0.25  # what a leader has no room for is not sent to it with every tick
@@ -43,6 +45,20 @@ REFUSED_UNREAD = frozenset(
 NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
 FULL_HERE = "this node's disk has no room, so it lacks what is newest: ask another node"
 CALL_TIMEOUTS = 4  # election timeouts to wait for an answer: a leader that hangs is replaced by then
+
+
+def parts_of(batch: Sequence[Waiting]) -> Iterator[list[Waiting]]:
+    """The batch in its order, cut where the commands would exceed FORWARD_BYTES_MAX."""
+    part: list[Waiting] = []
+    size = 0
+    for waiting in batch:
+        size += len(waiting.command)
+        if part and size > FORWARD_BYTES_MAX:
+            yield part
+            part, size = [], len(waiting.command)
+        part.append(waiting)
+    if part:
+        yield part
 
 
 class NotTaken(ConnectionError):
@@ -222,8 +238,8 @@ class Forwarder:
         while True:
             items = drain(self._to_forward, FORWARD_MAX)
             batch = [item for item in items if item is not None]
-            if batch:
-                self._forward(batch)
+            for part in parts_of(batch):
+                self._forward(part)
             if None in items:
                 self._proposals_leader.close()
                 return

@@ -354,6 +354,21 @@ def test_a_token_that_is_used_in_a_later_hour_is_noted_and_no_other() -> None:
     assert uses.take(9) == (chat.number["eve"],)
 
 
+@pytest.mark.parametrize("query", ["", "&min_index=1"])
+def test_until_the_mode_is_known_a_stale_read_is_confirmed_and_then_no_longer(query: str) -> None:
+    chat = LoginClient()
+    chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
+    gatekeeper = Gatekeeper(chat.replica, chat.state, knows_mode=False)
+    client = Client(create_app(chat.replica, chat.state, gatekeeper=gatekeeper), use_cookies=False)
+    stale = f"{GENERAL}?consistency=stale{query}"
+    chat.replica.unavailable = True
+    assert client.get(stale).status_code == 503
+    chat.replica.unavailable = False
+    assert client.get(stale).status_code == 200
+    chat.replica.unavailable = True
+    assert client.get(stale).status_code == 200
+
+
 def test_until_the_mode_is_known_strangers_are_told_the_health_of_a_node_and_no_more() -> None:
     chat = LoginClient()
     chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))

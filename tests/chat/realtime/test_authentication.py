@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 import websocket
 
-from chat.auth.authenticator import STRANGERS
+from chat.auth.authenticator import STRANGERS, Gatekeeper
 from chat.auth.secrets import digest
-from chat.commands import OPERATOR, SETUP, Actor, encode
+from chat.commands import OPERATOR, SETUP, Actor, Post, encode
 from chat.commands.accounts import ChangeUser, CreateTicket, RedeemTicket, RevokeTokens
 from chat.commands.cluster import ExpireCredentials, SetAuth
 from chat.realtime import authentication
@@ -57,6 +57,18 @@ def is_deaf(client: Client) -> bool:
 
 
 # --- who it is
+
+
+def test_until_the_mode_is_known_nobody_is_told_anything_over_a_websocket(node: Node) -> None:
+    node.replica.commit(encode(Post("general", "ann", "old", "c1")))
+    node.reception.gatekeeper = Gatekeeper(node.replica, node.state, knows_mode=False)
+    node.replica.unavailable = True
+    assert node.arrive().hear_close() == 1013
+    node.replica.unavailable = False
+    client = node.connect()
+    node.post(message="heard without a subscription")
+    assert texts(client, 1) == ["heard without a subscription"]
+    client.subscribe("*")
 
 
 def test_who_proves_nothing_is_told_nothing_and_sent_away(house: Node, monkeypatch: pytest.MonkeyPatch) -> None:

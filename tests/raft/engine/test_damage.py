@@ -64,7 +64,13 @@ def test_damage_that_was_mended_or_has_gone_is_forgotten(segment: Path, caplog: 
     assert (segment.parent / NAME).read_bytes() == b""
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]\n", b'{"File":"x"}\n', b'{"File":"x","Offset":"y"}\n', b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"{", b"[1]\n", b'{"File":"x"}\n', b'{"File":"x","Offset":"y"}\n', b"\xff",
+        pytest.param(b"[" * 100_000, id="nested too deep"),
+    ],
+)  # fmt: skip
 def test_a_list_that_cannot_be_read_does_not_keep_a_node_from_starting(tmp_path: Path, content: bytes) -> None:
     (tmp_path / NAME).write_bytes(content)
     damage = Damage(RealDisk(), tmp_path)

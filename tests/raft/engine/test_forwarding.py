@@ -12,7 +12,7 @@ from chat.server.server import Limits, Server
 from raft.core.configuration import Member
 from raft.core.raft_messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.engine.applier import Read
-from raft.engine.forwarding import FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Leader, NotTaken
+from raft.engine.forwarding import FORWARD_BYTES_MAX, FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Leader, NotTaken
 from raft.engine.node_lock import Door
 from raft.engine.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX
 from raft.errors import OutcomeUnknown, RaftError, Unavailable
@@ -82,6 +82,18 @@ def test_one_call_takes_a_bounded_number(desk: Desk) -> None:
         desk.to_leader.answers.put(ACCEPTED)
     desk.turn()
     assert [len(batch) for batch in desk.sent()] == [FORWARD_MAX, 1]
+
+
+def test_one_call_takes_a_bounded_number_of_bytes_and_a_larger_command_by_itself(desk: Desk) -> None:
+    desk.door.leader_id = OTHER
+    third = FORWARD_BYTES_MAX // 3
+    for size in (third, third, third, 1, 2 * FORWARD_BYTES_MAX, 1):
+        desk.propose(b"x" * size)
+    for _ in range(4):
+        desk.to_leader.answers.put(ACCEPTED)
+    desk.turn()
+    batches = [list(map(len, batch)) for batch in desk.sent()]
+    assert batches == [[third, third, third, 1], [2 * FORWARD_BYTES_MAX], [1]]
 
 
 def test_what_was_accepted_is_told_nothing_until_it_is_applied_here(desk: Desk) -> None:
