@@ -16,13 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from wsproto.frame_protocol import CloseReason
-
 from chat.auth.authenticator import Gatekeeper
 from chat.auth.secrets import digest
 from chat.commands import Actor, encode
 from chat.commands.accounts import RedeemTicket
 from chat.errors import Problem, problem_of, problem_of_refusal
+from chat.realtime.frames import CloseCode
 from chat.realtime.hub import Hub
 from chat.realtime.majority import MajorityNotice
 from chat.realtime.presence import Presence
@@ -42,10 +41,10 @@ TICKET_WAIT_S = 10.0  # as long as a page needs to load what it opens its websoc
 LINKS_MAX = 50  # of a user: more devices and bots than anybody has
 
 _NOBODY: Final = Actor()
-_SIGNED_OUT = (CloseReason.POLICY_VIOLATION, "signed out")
-_MODE_CHANGED = (CloseReason.SERVICE_RESTART, "whether there is a login has changed: connect anew")
-_NO_TICKET = (CloseReason.POLICY_VIOLATION, "no ticket came in time")
-_TOO_MANY = (CloseReason.POLICY_VIOLATION, f"more than {LINKS_MAX} websockets of this user")
+_SIGNED_OUT = (CloseCode.POLICY_VIOLATION, "signed out")
+_MODE_CHANGED = (CloseCode.SERVICE_RESTART, "whether there is a login has changed: connect anew")
+_NO_TICKET = (CloseCode.POLICY_VIOLATION, "no ticket came in time")
+_TOO_MANY = (CloseCode.POLICY_VIOLATION, f"more than {LINKS_MAX} websockets of this user")
 
 
 class Reception:
@@ -131,7 +130,7 @@ class Reception:
     ) -> None:
         link.go_on()
         if error is not None:
-            link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+            link.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
             return
         actor = self._recognise(link, environ)
         if actor is None:

@@ -17,8 +17,9 @@ import json
 from collections.abc import Callable, Sequence
 
 from chat.realtime.cursors import cursor
+from chat.realtime.frames import text_frame
 from chat.realtime.registry import Attendance
-from chat.realtime.websocket_connection import Link, SendToAll, deliver, text_frame
+from chat.realtime.websocket_connection import Link, SendToAll, deliver
 from chat.state.events import Event, PostChanged, PostEvent, Reach, Reacted, ReactedSince, RoomDeleted, RoomEvent
 from chat.state.room import reactions_json
 

@@ -1,62 +1,123 @@
-"""What a client sends on its websocket: bytes in, messages out (RFC 6455 §5).  No I/O.
+"""The frames of a websocket, in both directions (RFC 6455 §5): bytes in, messages out, and back.  No I/O.
 
-Nearly all that clients send are text messages in one frame each, and pongs.  These are read by hand, in a tenth of the
-time that a parser takes which can read everything.  From the first frame on that is anything else, or wrong, wsproto
-reads this client: so what is rare, and what is an error, is decided in one place, and not here.
+Rules
+- Nearly all that clients send are text messages in one short frame each, and pongs.  `Frames.next` reads these itself;
+  every other frame goes through `_read_other`, which holds the checks.
+- A frame is refused by its header, before its payload comes: an announced size costs no memory.
+- A message is whole when it is returned.  Fragments are joined here, and a control frame may come between them.
+- A close frame, or an error, ends the reading: a Close is the last thing that `Frames.next` returns.
+- A server's frame is not masked, so it is the same bytes for every socket, and is encoded once for all of them.
 """
 
+import codecs
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
-from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import CloseConnection, Event, Ping, Pong
-from wsproto.frame_protocol import CloseReason
 
-Said = str | Event  # a whole text message, or what wsproto calls it
+class CloseCode(IntEnum):
+    """Why a websocket ends: the status codes that this server sends (RFC 6455 §7.4.1, and IANA's registry)."""
 
-TEXT: Final = 0x81  # a frame's first byte: the last frame of its message, and no bit of an extension
-PING: Final = 0x89
-PONG: Final = 0x8A
+    NORMAL = 1000
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    NO_STATUS = 1005  # is never sent: it stands for a close frame without a code
+    INVALID_DATA = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """A ping, to be answered by a pong with the same payload."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """A pong: that it came is all it says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The code and the reason to close with: the client's own code and no reason, or what is wrong."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A part of a message whose rest is to come: it counts as a frame, and says nothing yet."""
+
+
+Received = str | Ping | Pong | Close | Fragment  # str: a whole text message
+
+# The first byte of a frame: LAST, three bits for extensions that nobody has agreed on, and the opcode.
+LAST: Final = 0x80
+RESERVED: Final = 0x70
+CONTROL: Final = 0x08  # of the opcode: the frame is no part of a message
+CONTINUATION: Final = 0x0
+TEXT_OPCODE: Final = 0x1
+BINARY_OPCODE: Final = 0x2
+CLOSE_OPCODE: Final = 0x8
+PING_OPCODE: Final = 0x9
+PONG_OPCODE: Final = 0xA
+TEXT: Final = LAST | TEXT_OPCODE
+PING: Final = LAST | PING_OPCODE
+PONG: Final = LAST | PONG_OPCODE
+CLOSE: Final = LAST | CLOSE_OPCODE
+_OPCODES: Final = (CONTINUATION, TEXT_OPCODE, BINARY_OPCODE, CLOSE_OPCODE, PING_OPCODE, PONG_OPCODE)
+
+# The second byte: MASKED, and the length of the payload or of its length.
 MASKED: Final = 0x80
-SHORT_MAX: Final = 125  # the longest payload whose length fits the second byte
+SHORT_MAX: Final = 125  # the longest payload whose length fits the second byte, and of any control frame
 IN_TWO_BYTES: Final = 126  # as a length: the next two bytes tell it
 IN_EIGHT_BYTES: Final = 127
-LAST: Final = 0x80  # in the first byte: the last frame of its message
-DATA: Final = (0x0, 0x1, 0x2)  # without LAST: a continuation, text, bytes; no bit of an extension
-CONTROL: Final = 0x08  # in the first byte: a frame that is no part of a message
+_LENGTH_BYTES: Final = {IN_TWO_BYTES: 2, IN_EIGHT_BYTES: 8}
+_LENGTH_MIN: Final = {0: 0, 2: SHORT_MAX + 1, 8: 1 << 16}  # told in so many bytes; less has to be told in fewer
+
 FRAGMENTS_MAX: Final = 1024  # of a message of up to 64 KiB: fragments of 64 bytes, which no client sends
+REASON_BYTES_MAX: Final = SHORT_MAX - 2
+
+_PONG: Final = Pong()
+_FRAGMENT: Final = Fragment()
+# What a close frame may say (RFC 6455 §7.4): codes of the protocol that go over the wire, and 3000 to 4999.
+_CLIENT_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1014), *range(3000, 5000)})
 
 
 class Frames:
-    """One client's frames, read one by one as they are asked for: what is not asked for waits here as bytes.
+    """The frames of one client, read one by one as they are asked for: the others wait here as bytes.
 
-    `bytes_max` is the longest message, and `bound` what a client is told of it; both hold from the next frame on.
-    Holds what was fed at once, and at most the beginning of one frame whose payload is no longer than `bytes_max`.
+    `bytes_max` is the longest message, and `bound` the words for the client that goes beyond; both hold from the next
+    frame on.  Holds what was fed at once, and at most one message of `bytes_max` and the beginning of one frame.
     """
 
-    __slots__ = ("_at", "_data", "_events", "_fragments", "_left", "_protocol", "bound", "bytes_max")
+    __slots__ = ("_at", "_data", "_decoder", "_fragments", "_message_bytes", "_pieces", "bound", "bytes_max")
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
         self.bound = f"at most {bytes_max} bytes"
         self._data = b""
         self._at = 0  # in `_data`: what is before it was read
-        self._protocol: Connection | None = None  # reads all the rest, once there was a frame that is not read here
-        self._events: list[Said] = []  # of the protocol's, the next one last
-        self._left = 0  # of the protocol's frame: bytes to come
-        self._fragments = 0  # of the protocol's message under way
+        # Of a message in fragments, as far as it has come; no decoder: there is none under way.
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._pieces: list[str] = []
+        self._message_bytes = 0
+        self._fragments = 0
 
     def feed(self, data: bytes) -> None:
         """Take what the client sent next."""
         self._data = self._data[self._at :] + data if self._at < len(self._data) else data
         self._at = 0
 
-    def next(self) -> Said | None:
-        """What the next frame says; None where more bytes are needed.  Nothing comes behind a CloseConnection.
-
-        Its reason is for our own close frame: what is wrong; nothing where it is the client that closes.
-        """
-        if self._protocol is not None:
-            return self._parsed(self._protocol)
+    def next(self) -> Received | None:
+        """Return what comes next; None if more bytes are needed.  A Close is the last."""
         data, start, end = self._data, self._at, len(self._data)
         if end - start < 2:
             return None
@@ -69,86 +130,146 @@ class Frames:
             known = SHORT_MAX < size <= self.bytes_max
         else:
             known = first in (TEXT, PING, PONG) and 0 <= size <= SHORT_MAX
+        if not known or self._decoder is not None:
+            return self._read_other()
         stop = mask_at + 4 + size
-        if known and stop > end:
+        if stop > end:
             return None
-        said = _said_by(first, data[mask_at : mask_at + 4], data[mask_at + 4 : stop]) if known else None
-        if said is not None:
-            self._at = stop
-            return said
-        self._protocol = Connection(ConnectionType.SERVER)
-        return self._parsed(self._protocol)
+        self._at = stop
+        if first == PONG:
+            return _PONG
+        payload = unmasked(data[mask_at : mask_at + 4], data[mask_at + 4 : stop])
+        if first == PING:
+            return Ping(payload)
+        try:
+            return payload.decode()
+        except UnicodeDecodeError:
+            return _INVALID_TEXT
 
-    def _parsed(self, protocol: Connection) -> Said | None:
-        """What wsproto says next.  It gets no more than one frame at a time, whose header was looked at here."""
-        while not self._events:
-            refusal = None if self._left else self._begin_frame()
-            if refusal is not None:
-                return refusal
-            piece = self._data[self._at : self._at + self._left]
-            if not piece:
-                return None
-            self._at += len(piece)
-            self._left -= len(piece)
-            self._events = _said(protocol, piece)[::-1]
-        return self._events.pop()
-
-    def _begin_frame(self) -> CloseConnection | None:
-        """Read the next frame's header, if it is there; what to close with, where the frame is refused.
-
-        A header that announces too much is refused before a byte of its payload comes, and so are fragments without
-        end, which cost work and no bytes.
-        """
+    def _read_other(self) -> Received | None:
+        """Read a frame of any kind, whose first two bytes are there."""
         data, at = self._data, self._at
-        if len(data) - at < 2:
+        first, second = data[at], data[at + 1]
+        refusal = _refused_start(first, second)
+        if refusal is not None:
+            return refusal
+        mask_at = at + 2 + _LENGTH_BYTES.get(second & ~MASKED, 0)
+        if len(data) < mask_at:
             return None
-        first, size = data[at], data[at + 1] & ~MASKED
-        extra = {IN_TWO_BYTES: 2, IN_EIGHT_BYTES: 8}.get(size, 0)
-        if len(data) - at < 2 + extra:
+        size = int.from_bytes(data[at + 2 : mask_at]) if mask_at > at + 2 else second & ~MASKED
+        refusal = self._refused(first, size, mask_at - at - 2)
+        if refusal is not None:
+            return refusal
+        stop = mask_at + 4 + size
+        if len(data) < stop:
             return None
-        if extra:
-            size = int.from_bytes(data[at + 2 : at + 2 + extra])
-        if first & ~LAST in DATA and size > self.bytes_max:  # what is no frame at all, the protocol refuses
-            return CloseConnection(CloseReason.MESSAGE_TOO_BIG, self.bound)
-        if not first & CONTROL:
-            self._fragments = 0 if first & LAST else self._fragments + 1
-            if self._fragments > FRAGMENTS_MAX:
-                return CloseConnection(CloseReason.POLICY_VIOLATION, f"at most {FRAGMENTS_MAX} fragments")
-        self._left = 2 + extra + (4 if data[at + 1] & MASKED else 0) + size
+        self._at = stop
+        return self._take(first, unmasked(data[mask_at : mask_at + 4], data[mask_at + 4 : stop]))
+
+    def _refused(self, first: int, size: int, length_bytes: int) -> Close | None:
+        """Return what is wrong with a frame of this size at this place of a message."""
+        opcode = first & ~LAST
+        if not opcode & CONTROL and self._message_bytes + size > self.bytes_max:
+            return Close(CloseCode.MESSAGE_TOO_BIG, self.bound)
+        if size < _LENGTH_MIN[length_bytes]:
+            return _error("a frame's length is not in its shortest form")
+        if opcode & CONTROL:
+            return None
+        if (opcode == CONTINUATION) != (self._decoder is not None):
+            return _error("a fragment is missing, or continues nothing")
+        if opcode == BINARY_OPCODE:
+            return Close(CloseCode.UNSUPPORTED_DATA, "text only")
+        if not first & LAST and self._fragments >= FRAGMENTS_MAX:
+            return Close(CloseCode.POLICY_VIOLATION, f"at most {FRAGMENTS_MAX} fragments")
         return None
 
+    def _take(self, first: int, payload: bytes) -> Received:
+        if first == CLOSE:
+            return _closed_with(payload)
+        if first == PING:
+            return Ping(payload)
+        if first == PONG:
+            return _PONG
+        return self._take_fragment(payload, is_last=bool(first & LAST))
 
-_PONG: Final = Pong()
+    def _take_fragment(self, payload: bytes, *, is_last: bool) -> str | Close | Fragment:
+        if self._decoder is None:
+            self._decoder = _Decoder()
+        try:
+            text = self._decoder.decode(payload, is_last)
+        except UnicodeDecodeError:
+            return _INVALID_TEXT
+        self._message_bytes += len(payload)
+        self._fragments += 1
+        if text:  # an endless row of empty fragments costs no memory
+            self._pieces.append(text)
+        if not is_last:
+            return _FRAGMENT
+        message = "".join(self._pieces)
+        self._decoder, self._pieces, self._message_bytes, self._fragments = None, [], 0, 0
+        return message
 
 
-def _said_by(first: int, mask: bytes, masked: bytes) -> Said | None:
-    """What this frame says; None where it is text that is no UTF-8."""
-    if first == PONG:  # that it came is all it says
-        return _PONG
-    payload = unmasked(mask, masked)
-    if first == PING:
-        return Ping(payload)
+_Decoder: Final = codecs.getincrementaldecoder("utf-8")
+_INVALID_TEXT: Final = Close(CloseCode.INVALID_DATA, "text that is not UTF-8")
+
+
+def _error(why: str) -> Close:
+    return Close(CloseCode.PROTOCOL_ERROR, why)
+
+
+def _refused_start(first: int, second: int) -> Close | None:
+    """Return what is wrong with the first two bytes of a frame (RFC 6455 §5.1, §5.2, §5.5)."""
+    if first & RESERVED:
+        return _error("a frame with reserved bits, and no extension was agreed on")
+    opcode = first & ~LAST
+    if opcode not in _OPCODES:
+        return _error(f"a frame with the unknown opcode {opcode}")
+    if opcode & CONTROL and (not first & LAST or second & ~MASKED > SHORT_MAX):
+        return _error("a control frame in fragments, or longer than 125 bytes")
+    if not second & MASKED:
+        return _error("a client's frame that is not masked")
+    return None
+
+
+def _closed_with(payload: bytes) -> Close:
+    """Return what a client's close frame asks to be answered with (RFC 6455 §5.5.1)."""
+    if not payload:
+        return Close(CloseCode.NO_STATUS, "")
+    code = int.from_bytes(payload[:2])
+    if len(payload) < 2 or code not in _CLIENT_CODES:
+        return _error("a close frame with a code that no client may send")
     try:
-        return payload.decode()
+        payload[2:].decode()
     except UnicodeDecodeError:
-        return None
+        return Close(CloseCode.INVALID_DATA, "the reason of a close frame is not UTF-8")
+    return Close(code, "")
 
 
 def unmasked(mask: bytes, masked: bytes) -> bytes:
-    """RFC 6455 §5.3, all bytes in one step."""
+    """Take the mask off, all bytes in one step (RFC 6455 §5.3)."""
     size = len(masked)
     repeated = (mask * (size // 4 + 1))[:size]
     return (int.from_bytes(masked) ^ int.from_bytes(repeated)).to_bytes(size)
 
 
-def _said(protocol: Connection, data: bytes) -> list[Said]:
-    protocol.receive_data(data)
-    said: list[Said] = []
-    for event in protocol.events():
-        if isinstance(event, CloseConnection):
-            # It is also wsproto's word for bytes that are no websocket's, and for text that is no UTF-8.
-            is_theirs = protocol.state is ConnectionState.REMOTE_CLOSING
-            said.append(CloseConnection(event.code, "" if is_theirs else event.reason))
-            break
-        said.append(event)
-    return said
+def server_frame(first: int, payload: bytes) -> bytes:
+    """One whole frame from a server (RFC 6455 §5.2); `first` is TEXT, PING, PONG or CLOSE."""
+    size = len(payload)
+    if size <= SHORT_MAX:
+        return b"%c%c%b" % (first, size, payload)
+    if size < 1 << 16:
+        return b"%c\x7e%b%b" % (first, struct.pack("!H", size), payload)
+    return b"%c\x7f%b%b" % (first, struct.pack("!Q", size), payload)
+
+
+def text_frame(payload: bytes) -> bytes:
+    """The frame of a text message; `payload` is UTF-8."""
+    return server_frame(TEXT, payload)
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """The frame that ends a connection (RFC 6455 §5.5.1); `reason` is cut to what fits a control frame."""
+    if code == CloseCode.NO_STATUS:
+        return server_frame(CLOSE, b"")
+    return server_frame(CLOSE, struct.pack("!H", code) + reason.encode("ascii", "replace")[:REASON_BYTES_MAX])

@@ -28,10 +28,9 @@ from itertools import count
 from queue import SimpleQueue
 from typing import TypeVar
 
-from wsproto.frame_protocol import CloseReason
-
 from chat.realtime.broadcast import Mailer
 from chat.realtime.channels import Audience
+from chat.realtime.frames import CloseCode
 from chat.realtime.processor_time import Spending
 from chat.realtime.registry import Attendance
 from chat.realtime.websocket_connection import READ_BYTES, Handler, HubLimits, Link
@@ -49,11 +48,11 @@ _SWEEP_S = 1.0  # how often pings and dead peers are looked after
 _STEP_BYTES = 64 * 1024  # fanned out before sockets get a turn again: a burst must not look like slow readers
 _EVENT_BYTES = 300  # what an event costs beside its text
 _RECENT_BYTES = 4 * 1024 * 1024  # of events kept for those that come back: several seconds of many posts
-_DRAINING = (CloseReason.SERVICE_RESTART, "this node is shutting down")
+_DRAINING = (CloseCode.SERVICE_RESTART, "this node is shutting down")
 _STOP_S = 1.0  # beyond a drain's deadline, for the thread to end
-_TOO_SLOW = (CloseReason.TRY_AGAIN_LATER, "too slow, while too much waits for all")
+_TOO_SLOW = (CloseCode.TRY_AGAIN_LATER, "too slow, while too much waits for all")
 _LOG_EVERY_S = 60.0
-_GAVE_WAY = (CloseReason.TRY_AGAIN_LATER, "all websockets are taken, and this address has most of them")
+_GAVE_WAY = (CloseCode.TRY_AGAIN_LATER, "all websockets are taken, and this address has most of them")
 _GIVING_WAY_MAX = 64  # that are being closed while newcomers have their places already
 _GOLDEN = 0.618034  # spreads the pings of links that came together evenly over the interval
 
@@ -339,7 +338,7 @@ class Hub:
                 result = job()
             except Exception:
                 logger.exception("a read for a websocket failed")
-                self.call(lambda: link.close(CloseReason.INTERNAL_ERROR, "a read failed"))
+                self.call(lambda: link.close(CloseCode.INTERNAL_ERROR, "a read failed"))
             else:
                 self.call(lambda: then(result))
 
@@ -391,7 +390,7 @@ class Hub:
                 self._turn()
             except Exception:
                 logger.exception("a fan-out failed: every websocket is closed, to resume by its cursor")
-                self.close_all(CloseReason.INTERNAL_ERROR, "this node failed")
+                self.close_all(CloseCode.INTERNAL_ERROR, "this node failed")
 
     def _turn(self) -> None:
         with self._lock:
@@ -460,7 +459,7 @@ class Hub:
         events, overrun, reached = self._take_events()
         if overrun:
             logger.warning("events were skipped: every websocket is closed, to resume by its cursor")
-            self.close_all(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+            self.close_all(CloseCode.TRY_AGAIN_LATER, "this node is behind")
         if events:
             self._audience.deliver(events)
             self._keep(events)
@@ -519,7 +518,7 @@ class Hub:
             link.check(now)
         for link, (_, deadline, _) in self._waiting.items():
             if now >= deadline:
-                link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+                link.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
         self.call_later(_SWEEP_S, self._sweep)
 
     def _begin_drain(self, deadline_s: float) -> None:

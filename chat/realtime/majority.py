@@ -13,8 +13,9 @@ Rules
 import json
 from typing import Final
 
+from chat.realtime.frames import text_frame
 from chat.realtime.hub import Hub
-from chat.realtime.websocket_connection import Link, text_frame
+from chat.realtime.websocket_connection import Link
 from chat.replica import Replica
 
 LOST_S: Final = 1.5

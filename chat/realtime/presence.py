@@ -24,8 +24,9 @@ from math import inf
 from typing import Final, NamedTuple
 
 from chat.errors import Problem, invalid
+from chat.realtime.frames import text_frame
 from chat.realtime.hub import Hub
-from chat.realtime.websocket_connection import Link, text_frame
+from chat.realtime.websocket_connection import Link
 from chat.replica import Replica
 from chat.server.networks import gives_way
 from chat.services import validation

@@ -14,14 +14,13 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from wsproto.frame_protocol import CloseReason
-
 from chat.commands import Actor, Post
 from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
 from chat.realtime import replies
 from chat.realtime.actions import Actions
 from chat.realtime.authentication import Reception
 from chat.realtime.cursors import Place, parse_cursor
+from chat.realtime.frames import CloseCode
 from chat.realtime.subscription import Subscription
 from chat.realtime.websocket_connection import Link
 from chat.server.networks import network
@@ -139,7 +138,7 @@ class Conversation:
         if isinstance(outcome, Problem):
             self._link.send(replies.error(outcome, None))
             if not replies.is_temporary(outcome):
-                self._link.close(CloseReason.POLICY_VIOLATION, outcome.code)
+                self._link.close(CloseCode.POLICY_VIOLATION, outcome.code)
             return
         self._enter(outcome)
         self._follow(self._known(), rooms, place)

@@ -25,14 +25,12 @@ from functools import partial
 from threading import Lock
 from typing import Any, Final
 
-from wsproto.frame_protocol import Opcode
-
 from chat.auth.authenticator import is_operators
 from chat.commands import Actor
 from chat.errors import all_taken, unavailable
 from chat.realtime.authentication import Reception
 from chat.realtime.cursors import START_OVER
-from chat.realtime.frames import IN_TWO_BYTES, MASKED, SHORT_MAX
+from chat.realtime.frames import IN_TWO_BYTES, MASKED, PING_OPCODE, PONG_OPCODE, SHORT_MAX, TEXT_OPCODE
 from chat.realtime.protocol import Conversation
 from chat.server.limits import Limits, descriptor_limit
 from chat.server.networks import gives_way, network
@@ -70,7 +68,7 @@ class Streams:
         if not hub.admits(where, is_operator=True):  # their own bound is lower, and they count in it
             raise all_taken("streams")
         wish = {"Action": "subscribe", "Rooms": "*" if rooms is None else rooms}
-        anew, first = (_frame(Opcode.TEXT, json.dumps(each).encode()) for each in (wish, {**wish, "Cursor": cursor}))
+        anew, first = (_frame(TEXT_OPCODE, json.dumps(each).encode()) for each in (wish, {**wish, "Cursor": cursor}))
         stream = Stream(where, self._closed, environ.get("raft_chat.cut", _nothing))
         self._admit(stream, is_operators(environ, actor))
         try:
@@ -183,16 +181,16 @@ def _told(sock: socket.socket, data: bytes, anew: bytes) -> tuple[bytes, bytes]:
     start = 0
     while (frame := _frame_at(data, start)) is not None:
         opcode, payload, start = frame
-        if opcode == Opcode.TEXT and _is_start_over(payload):
+        if opcode == TEXT_OPCODE and _is_start_over(payload):
             told.append(b"id\ndata: %b\n\n" % payload)
             with suppress(OSError):  # as below
                 sock.sendall(anew)
-        elif opcode == Opcode.TEXT:
+        elif opcode == TEXT_OPCODE:
             told.append(event_of(payload))
-        elif opcode == Opcode.PING:
+        elif opcode == PING_OPCODE:
             told.append(_COMMENT)
             with suppress(OSError):  # the link is over, which is seen next
-                sock.sendall(_frame(Opcode.PONG, payload))
+                sock.sendall(_frame(PONG_OPCODE, payload))
     return b"".join(told), data[start:]
 
 
@@ -218,7 +216,7 @@ def _frame_at(data: bytes, start: int) -> tuple[int, bytes, int] | None:
     return (data[start] & 0x0F, data[begin:end], end) if end <= len(data) else None
 
 
-def _frame(opcode: Opcode, payload: bytes) -> bytes:
+def _frame(opcode: int, payload: bytes) -> bytes:
     """A client's frame (RFC 6455 §5.2), shorter than 64 KiB: a request's head, which names the rooms, is."""
     size = len(payload)
     head = bytes((0x80 | opcode, MASKED | min(size, IN_TWO_BYTES)))

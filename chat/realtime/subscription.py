@@ -24,15 +24,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from heapq import nlargest
 
-from wsproto.frame_protocol import CloseReason
-
 from chat.commands import Actor
 from chat.errors import Problem
 from chat.realtime.channels import cursor_frame
 from chat.realtime.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost, start_over
+from chat.realtime.frames import CloseCode, text_frame
 from chat.realtime.hub import Hub
 from chat.realtime.replies import error
-from chat.realtime.websocket_connection import Link, text_frame
+from chat.realtime.websocket_connection import Link
 from chat.replica import STALE_S_MAX, Replica
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
@@ -93,7 +92,7 @@ class Subscription:
         self._rooms = rooms
         self._limited = iter(())
         if self._state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
-            self._link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+            self._link.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
             return
         self._awaited = None
         self._position = max(self._replica.last_applied, self._hub.published_index) if place is None else place.index
@@ -198,7 +197,7 @@ class Subscription:
             self._advance(self._asked)
             return
         if page is None:
-            self._link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+            self._link.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
             return
         if self._is_forgotten():
             return

@@ -11,13 +11,11 @@ Rules
 - Whoever starts closing: the close frame is the last one, then our half of the connection is shut down, and what still
   comes is thrown away until the peer ends its half.  Closing with input unread would reset the connection, and the
   peer would never see why.
-- What comes in is read by `frames.py`.  What goes out needs no such state: a server's frame is not masked, so it is
-  the same bytes for every socket and is encoded once, by `text_frame`.
+- Frames are read and written by `frames.py`; what goes to many sockets is encoded once.
 """
 
 import socket
 import ssl
-import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -25,10 +23,22 @@ from selectors import EVENT_READ, EVENT_WRITE
 from time import thread_time
 from typing import Protocol
 
-from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
-from wsproto.frame_protocol import CloseReason, Opcode
-
-from chat.realtime.frames import IN_EIGHT_BYTES, IN_TWO_BYTES, Frames, Said
+from chat.realtime.frames import (
+    IN_EIGHT_BYTES,
+    IN_TWO_BYTES,
+    PING,
+    PONG,
+    Close,
+    CloseCode,
+    Fragment,
+    Frames,
+    Ping,
+    Pong,
+    Received,
+    close_frame,
+    server_frame,
+    text_frame,
+)
 from chat.realtime.processor_time import POINT_S, SHORT_POINTS
 from chat.server import failure_log
 from chat.server.freed_memory import HEAP
@@ -109,37 +119,15 @@ class Owner(Protocol):
         """The link is over."""
 
 
-def text_frame(payload: bytes) -> bytes:
-    """The frame of a text message; `payload` is UTF-8."""
-    return _frame(Opcode.TEXT, payload)
-
-
-def _frame(opcode: Opcode, payload: bytes) -> bytes:
-    """One unfragmented frame from a server (RFC 6455 §5.2)."""
-    size = len(payload)
-    if size < 126:
-        return b"%c%c%b" % (0x80 | opcode, size, payload)
-    if size < 1 << 16:
-        return b"%c\x7e%b%b" % (0x80 | opcode, struct.pack("!H", size), payload)
-    return b"%c\x7f%b%b" % (0x80 | opcode, struct.pack("!Q", size), payload)
-
-
-def _close_frame(code: int, reason: str) -> bytes:
-    """Why the connection ends (RFC 6455 §5.5.1); `reason` is cut to what fits a control frame."""
-    if code == CloseReason.NO_STATUS_RCVD:
-        return _frame(Opcode.CLOSE, b"")
-    return _frame(Opcode.CLOSE, struct.pack("!H", code) + reason.encode("ascii", "replace")[:123])
-
-
-_PING = _frame(Opcode.PING, b"")
+_PING = server_frame(PING, b"")
 
 
 class Link:
     """One websocket of the hub's.  `handler` is set by whoever attaches it, before the first byte is read."""
 
     __slots__ = (
-        "_closed", "_drained", "_ending", "_frames", "_held", "_owner", "_partly_sent", "_pieces", "_queue",
-        "_received_bytes", "_rests", "_shut", "_watched", "backlog", "closing", "direct", "handler", "heard_at",
+        "_closed", "_drained", "_ending", "_frames", "_held", "_owner", "_partly_sent", "_queue",
+        "_rests", "_shut", "_watched", "backlog", "closing", "direct", "handler", "heard_at",
         "network", "overspent", "paused", "ping_at", "socket",
     )  # fmt: skip
 
@@ -158,8 +146,6 @@ class Link:
         self._rests = False  # frames are left for the next turn: until then the socket is not read
         self._queue: deque[bytes | memoryview] = deque()
         self._partly_sent = bool(greeting)  # _queue[0] is the rest of what the peer has begun to receive
-        self._pieces: list[str] = []  # of a message that comes in fragments
-        self._received_bytes = 0  # of the message that is under way
         self._held = 0
         self.paused = False  # too much is held, or what was said last comes first: the socket is not read
         self.overspent = False  # what was said last cost too much: the socket is not read for a while
@@ -210,7 +196,7 @@ class Link:
             self.abort()
             return
         if self.backlog > self._owner.backlog_max:
-            self.expel(CloseReason.TRY_AGAIN_LATER, "too slow for what comes")
+            self.expel(CloseCode.TRY_AGAIN_LATER, "too slow for what comes")
         if not self._queue:
             if self.closing:
                 self._shut_down()
@@ -321,41 +307,23 @@ class Link:
     def _handle_some(self) -> None:
         """Handle what was said, until the handler has enough or it is the other sockets' turn."""
         for _ in range(FRAMES_A_TURN):
-            said = None if self.closing or self.paused or self.overspent else self._frames.next()
-            if said is None:
+            received = None if self.closing or self.paused or self.overspent else self._frames.next()
+            if received is None:
                 return
-            self._handle(said)
+            self._handle(received)
         self._rests = True
         self._owner.call(self._resume)
 
-    def _handle(self, said: Said) -> None:
-        match said:
+    def _handle(self, received: Received) -> None:
+        match received:
             case str():
-                self._tell(said)
-            case TextMessage():
-                self._take(said)
-            case BytesMessage():
-                self.close(CloseReason.UNSUPPORTED_DATA, "text only")
+                self._tell(received)
             case Ping():
-                self.queue(_frame(Opcode.PONG, bytes(said.payload)))
-            case CloseConnection():
-                self.close(said.code, said.reason or "")
-            case _:  # a pong: that something was heard is all it says
+                self.queue(server_frame(PONG, received.payload))
+            case Close():
+                self.close(received.code, received.reason)
+            case Pong() | Fragment():  # that something was heard is all it says
                 pass
-
-    def _take(self, event: TextMessage) -> None:
-        text = event.data
-        self._received_bytes += len(text) if text.isascii() else len(text.encode())
-        if self._received_bytes > self._frames.bytes_max:
-            self.close(CloseReason.MESSAGE_TOO_BIG, self._frames.bound)
-            return
-        if text:  # an endless row of empty fragments costs no memory
-            self._pieces.append(text)
-        if event.message_finished:
-            message = "".join(self._pieces)
-            self._pieces.clear()
-            self._received_bytes = 0
-            self._tell(message)
 
     def _tell(self, message: str) -> None:
         """Have the handler act on a message, and read no more for a while where that cost too much."""
@@ -442,9 +410,8 @@ class Link:
         """Queue the close frame, and nothing after it; the connection ends within `close_s`."""
         if not self.closing:
             failure_log.closed(code, reason)
-            self.queue(_close_frame(code, reason))
+            self.queue(close_frame(code, reason))
             self.closing = True
-            self._pieces.clear()
             self._owner.call_later(self._owner.limits.close_s, self.abort)
 
     def expel(self, code: int, reason: str) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from chat.realtime.websocket_connection import text_frame
+from chat.realtime.frames import text_frame
 from tests.benchmarks import pipelined
 from tests.benchmarks.pipelined import Pipeline
 from tests.cluster.clients import HOST

@@ -347,9 +347,9 @@ CHAT = (
         "fragments-without-end",
         "A websocket message may come in any number of fragments.",
         "a rule of chat/realtime/frames.py: fragments without end cost work and no bytes",
-        frames.Frames._begin_frame,
-        "if self._fragments > FRAGMENTS_MAX:",
-        "if False:",
+        frames.Frames._refused,
+        "self._fragments >= FRAGMENTS_MAX",
+        "False",
         test="chat/realtime/test_frames.py::test_a_message_has_a_bounded_number_of_fragments[]",
     ),
     mutant(

@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 from wsproto.events import CloseConnection, Ping, Pong
 
-from chat.realtime.websocket_connection import FRAMES_A_TURN, HubLimits, Link, deliver, text_frame
+from chat.realtime.frames import text_frame
+from chat.realtime.websocket_connection import FRAMES_A_TURN, HubLimits, Link, deliver
 from chat.server.sockets import send_to_all
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 from tests.chat.running_hub import RunningHub, numbered
@@ -193,7 +194,7 @@ def test_a_message_over_64_kib_ends_the_socket_with_1009_however_it_comes(house:
 
 @pytest.mark.parametrize("tiny", [b"\x81\x80\0\0\0\0", b"\x01\x80\0\0\0\0\x80\x80\0\0\0\0"])
 def test_the_other_sockets_get_their_turn_between_the_frames_of_one_read(house: RunningHub, tiny: bytes) -> None:
-    """Also where wsproto reads them, as it does from the first fragment on."""
+    """Fragments count as frames."""
     texts: list[str] = []
     busy, _ = house.connect(lambda _, text: texts.append(text))
     other, _ = house.connect(lambda _, text: texts.append(text))

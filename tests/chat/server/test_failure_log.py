@@ -7,12 +7,12 @@ from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from wsproto.frame_protocol import CloseReason
 
 from chat.api.request import response_of
 from chat.auth.authenticator import Gatekeeper
 from chat.errors import Problem, all_taken, problem_of
 from chat.realtime import replies
+from chat.realtime.frames import CloseCode
 from chat.replica import STALE_S_MAX
 from chat.server import failure_log
 from chat.server.failure_log import LINE_EVERY_S, Failures
@@ -136,8 +136,8 @@ def test_an_engines_error_that_nobody_foresaw_is_logged_itself(caplog: pytest.Lo
 
 def test_what_a_websocket_is_told_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
     replies.error(problem_of(DiskFull("no room")), None)
-    failure_log.closed(CloseReason.TRY_AGAIN_LATER, "this node is behind")
-    failure_log.closed(CloseReason.INTERNAL_ERROR, "a read failed")
+    failure_log.closed(CloseCode.TRY_AGAIN_LATER, "this node is behind")
+    failure_log.closed(CloseCode.INTERNAL_ERROR, "a read failed")
     assert [record.getMessage().split(":")[0] for record in caplog.records] == [
         "answered a client 507 disk_full",
         "answered a client 1013 try_again_later",
@@ -148,7 +148,7 @@ def test_what_a_websocket_is_told_is_logged_too(caplog: pytest.LogCaptureFixture
 def test_what_is_the_clients_own_doing_leaves_no_line(caplog: pytest.LogCaptureFixture) -> None:
     chat = ChatClient()
     assert chat.open("POST", GENERAL, b"{}").status_code == 400
-    failure_log.closed(CloseReason.POLICY_VIOLATION, "signed out")
+    failure_log.closed(CloseCode.POLICY_VIOLATION, "signed out")
     assert caplog.records == []
 
 
@@ -260,7 +260,7 @@ def test_no_route_answers_with_a_failure_but_by_a_problem() -> None:
 
 
 def test_a_close_frame_is_made_only_where_it_is_noted() -> None:
-    found = {(file, f.name) for file, f in _functions() for name, _ in _calls(f) if name == "_close_frame"}
+    found = {(file, f.name) for file, f in _functions() for name, _ in _calls(f) if name == "close_frame"}
     assert found <= NOTING
 
 
