@@ -103,7 +103,7 @@ class Reception:
         """Go on after the read that told the mode."""
         link.go_on()
         if error is not None:
-            link.close(CloseReason.TRY_AGAIN_LATER, "this node is behind")
+            link.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
         elif not link.closing:
             if self._is_open():
                 self.hub.listen(link)
