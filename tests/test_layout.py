@@ -6,9 +6,11 @@ A new package fails here until it has a place in FLOORS: where it stands is a de
 import ast
 import configparser
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -151,12 +153,34 @@ def test_the_core_has_no_clock_no_thread_no_disk_and_no_dice() -> None:
     assert impure == set()
 
 
-def test_it_runs_on_two_dependencies() -> None:
+def required(extra: str = "") -> set[str]:
+    """The distributions that setup.cfg names for a start, or for an extra."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    lines = config["options"]["install_requires"].split("\n")
-    names = [re.split(r"[\s<>=!~;\[]", line.strip())[0] for line in lines if line.strip()]
-    assert names == ["werkzeug", "simple-websocket"]
+    given = config["options.extras_require"][extra] if extra else config["options"]["install_requires"]
+    return {re.split(r"[\s<>=!~;\[]", line.strip())[0] for line in given.split("\n") if line.strip()}
+
+
+def imported_distributions(paths: Iterable[Path]) -> set[str]:
+    """The distributions of other projects that these files import from."""
+    owners = packages_distributions()  # of what is not installed, the name of the import has to do
+    tops = {name.split(".")[0] for path in paths for name in imports_of(path)}
+    ours = {"raft", "chat", "static", "tests", "raft_chat", "_typeshed"}  # that one only types are made of
+    foreign = tops - ours - set(sys.stdlib_module_names)
+    return {re.sub("[-_.]+", "-", owners.get(top, [top])[0]).lower() for top in foreign}
+
+
+def test_it_runs_on_what_setup_cfg_names() -> None:
+    assert required() == {"werkzeug", "simple-websocket"}
+    # wsproto: simple-websocket raises its errors.
+    assert imported_distributions(sources().values()) == {*required(), "wsproto"}
+
+
+def test_the_tests_run_on_what_the_extras_name() -> None:
+    used = imported_distributions((ROOT / "tests").rglob("*.py"))
+    run_only = {"pytest-timeout", "pytest-xdist", "mypy", "ruff", "setuptools", "wheel"}  # nobody imports them
+    named = required("test") | required("bench")
+    assert used - required() - {"wsproto"} == named - run_only
 
 
 def test_every_package_is_shipped() -> None:
