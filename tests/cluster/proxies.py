@@ -276,9 +276,9 @@ def see_page(proxy: str) -> Iterator[tuple[str, str]]:
         yield url, page.inner_text("#posts .post-text")
     url = f"https://{NAME}/chat/"
     with opened(address(proxy, OF_NODE), url) as page:
-        expect(page.locator("#connection-words")).to_have_text("Refused")
-        expect(page.locator("#offline-words")).to_contain_text("--advertise")
-        yield url, page.inner_text("#offline-words")
+        expect(page.locator("#connection-text")).to_have_text("Refused")
+        expect(page.locator("#notice-text")).to_contain_text("--advertise")
+        yield url, page.inner_text("#notice-text")
 
 
 def expected(host: str, port: int) -> bool:

@@ -34,12 +34,12 @@ def test_what_was_written_offline_is_sent_once_after_a_restart(cluster: Cluster,
     say(page, "two")
     say(page, "three")
     expect(page.locator(".post-pending .post-text")).to_have_text(["two", "three"])
-    expect(page.locator("#offline")).to_be_visible()
+    expect(page.locator("#connection-notice")).to_be_visible()
     cluster.restart(1)
     page.dispatch_event("#retry-now", "click")  # not a real click: the page may be back before it
     wait_connected(page)
     expect_messages(page, "one", "two", "three")
-    expect(page.locator("#offline")).to_be_hidden()
+    expect(page.locator("#connection-notice")).to_be_hidden()
     assert stored(cluster, "general") == [("ann", "one"), ("ann", "two"), ("ann", "three")]
 
 
@@ -66,7 +66,7 @@ def test_the_page_goes_on_at_another_node(cluster: Cluster, reader_of_outage: Re
     say(page, "two")
     expect_messages(page, "one", "two")
     others = "|".join(str(cluster.nodes[id].port) for id in (2, 3))
-    expect(page.locator("#connection-words")).to_have_text(re.compile(f":({others})$"))
+    expect(page.locator("#connection-text")).to_have_text(re.compile(f":({others})$"))
     assert stored(cluster, "general", node=2) == [("ann", "one"), ("ann", "two")]
 
 
@@ -76,13 +76,13 @@ def test_a_page_whose_node_has_no_majority_says_so_and_sends_later(cluster: Clus
     say(page, "one")
     expect_messages(page, "one")
     with cluster.paused(2), cluster.paused(3):
-        expect(page.locator("#connection-words")).to_have_text("Read-only")
+        expect(page.locator("#connection-text")).to_have_text("Read-only")
         expect(page.locator("#connection")).to_have_attribute("data-phase", "read-only")
-        expect(page.locator("#offline-words")).to_contain_text("no majority")
+        expect(page.locator("#notice-text")).to_contain_text("no majority")
         say(page, "two")
         expect(page.locator(".post-note")).to_contain_text("when the cluster has a majority")
     wait_connected(page)
-    expect(page.locator("#offline")).to_be_hidden()
+    expect(page.locator("#connection-notice")).to_be_hidden()
     expect_messages(page, "one", "two")
 
 
@@ -172,7 +172,7 @@ def test_a_page_of_a_history_that_is_lost_starts_over_and_sends_what_waited_once
     page.dispatch_event("#retry-now", "click")
     wait_connected(page)
     expect_messages(page, "one", "kept", "kept too")
-    expect(page.locator("#restored-words")).to_have_text(
+    expect(page.locator("#restored-text")).to_have_text(
         "The server was restored from an older copy. This page now shows what it has."
     )
     expect(page.locator("#rooms a")).to_have_text(["general"])
@@ -192,13 +192,13 @@ def test_a_page_leaves_a_node_without_a_majority_for_one_that_has_a_leader(
     page, wire = wired
     say(page, "one")
     expect_messages(page, "one")
-    words = page.locator("#connection-words")
+    words = page.locator("#connection-text")
     expect(words).to_have_text(re.compile(f":{cluster.nodes[1].port}$"))
     wire.tell({"Cluster": {"Majority": False}})
     expect(words).to_have_text("Read-only")
     others = "|".join(str(cluster.nodes[id].port) for id in (2, 3))
     expect(words).to_have_text(re.compile(f":({others})$"))
-    expect(page.locator("#offline")).to_be_hidden()
+    expect(page.locator("#connection-notice")).to_be_hidden()
     say(page, "two")
     expect_messages(page, "one", "two")
     assert stored(cluster, "general", node=2) == [("ann", "one"), ("ann", "two")]

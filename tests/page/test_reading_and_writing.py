@@ -166,7 +166,7 @@ def test_a_new_room_is_opened_by_its_name(cluster: Cluster, reader: Reader) -> N
     page.click("#new-room-toggle")
     page.fill("#new-room-name", "..")
     page.press("#new-room-name", "Enter")
-    expect(page.locator("#new-room-fault")).not_to_be_empty()
+    expect(page.locator("#new-room-error")).not_to_be_empty()
     page.fill("#new-room-name", "50% off / more")
     page.press("#new-room-name", "Enter")
     expect(page.locator("#room-title")).to_have_text("50% off / more")

@@ -32,27 +32,27 @@ def newcomer(browser: Browser, cluster: Cluster, path: str = "/", id: int = 1) -
     page.on("console", reader._hear)
     page.on("pageerror", lambda error: reader.complaints.append(f"uncaught: {error}"))
     page.goto(reader.url + path)
-    expect(page.locator("#door")).to_be_visible()
+    expect(page.locator("#sign-in")).to_be_visible()
     return reader, page
 
 
 def knock(page: Page, name: str, password: str = PASSWORD) -> None:
-    page.fill("#door-name", name)
-    page.fill("#door-password", password)
-    page.click("#door-enter")
+    page.fill("#sign-in-name", name)
+    page.fill("#sign-in-password", password)
+    page.click("#sign-in-submit")
 
 
 def come_in(page: Page, name: str) -> None:
     knock(page, name)
     wait_connected(page)
     expect(page.locator("#me")).to_contain_text(name)
-    expect(page.locator("#door")).to_be_hidden()
+    expect(page.locator("#sign-in")).to_be_hidden()
 
 
 def continue_busy(page: Page, route: Route) -> None:
     """Let a sign-in go on, which takes a second or two on purpose: meanwhile the form says that it is under way."""
-    expect(page.locator("#door-enter")).to_have_text("One moment…")
-    expect(page.locator("#door-enter")).to_be_disabled()
+    expect(page.locator("#sign-in-submit")).to_have_text("One moment…")
+    expect(page.locator("#sign-in-submit")).to_be_disabled()
     route.continue_()
 
 
@@ -65,14 +65,14 @@ def test_the_first_reader_sets_up_and_invites_the_second(browser: Browser, guard
     guarded.nodes[1].wait_says("set up the first account")
     token = re.findall(r"with the token (su_\S+)", guarded.nodes[1].log())[-1]
     ann, page = newcomer(browser, guarded)
-    expect(page.locator("#door-heading")).to_have_text("Welcome")
-    page.fill("#door-secret", "su_wrong")
+    expect(page.locator("#sign-in-heading")).to_have_text("Welcome")
+    page.fill("#sign-in-secret", "su_wrong")
     knock(page, "ann")
-    expect(page.locator("#door-fault")).not_to_be_empty()
-    page.fill("#door-secret", token)
+    expect(page.locator("#sign-in-error")).not_to_be_empty()
+    page.fill("#sign-in-secret", token)
     come_in(page, "ann")
     page.click("#me")
-    page.click("#account-invite-make")
+    page.click("#account-invite-create")
     expect(page.locator("#account-invite-link")).to_be_visible()
     link = page.locator("#account-invite-link").input_value()
     page.click("#account-close")
@@ -80,9 +80,9 @@ def test_the_first_reader_sets_up_and_invites_the_second(browser: Browser, guard
     say(page, "hello bob")
 
     bob, his = newcomer(browser, guarded, link.removeprefix(ann.url))
-    expect(his.locator("#door-heading")).to_have_text("Join")
+    expect(his.locator("#sign-in-heading")).to_have_text("Join")
     knock(his, "bob", "short")
-    expect(his.locator("#door-fault")).to_contain_text("at least 8")
+    expect(his.locator("#sign-in-error")).to_contain_text("at least 8")
     come_in(his, "bob")
     his.click("text=general")
     say(his, "hello ann")
@@ -99,16 +99,16 @@ def test_who_signs_out_is_out_in_every_window_and_a_wrong_password_says_so(brows
     reader, page = newcomer(browser, guarded, "/#/rooms/general")
     page.route("**/login", lambda route: continue_busy(page, route))
     knock(page, "bob", "something else")
-    expect(page.locator("#door-fault")).not_to_be_empty()
-    expect(page.locator("#door")).to_be_visible()
+    expect(page.locator("#sign-in-error")).not_to_be_empty()
+    expect(page.locator("#sign-in")).to_be_visible()
     come_in(page, "bob")
     other = reader.open("/#/rooms/general")
     say(other, "only for members")
     expect_messages(page, "only for members")
     page.click("#me")
-    page.click("#account-leave")
+    page.click("#account-sign-out")
     for window in (page, other):
-        expect(window.locator("#door")).to_be_visible()
+        expect(window.locator("#sign-in")).to_be_visible()
         expect(window.locator(".post-text")).to_have_count(0)
     leave(reader)
 
@@ -122,14 +122,14 @@ def test_a_password_is_changed_and_only_the_new_one_opens_the_door(browser: Brow
     page.fill("#account-old", "not this one")
     page.fill("#account-new", "another horse")
     page.click("#account-form button")
-    expect(page.locator("#account-said")).not_to_be_empty()
+    expect(page.locator("#account-status")).not_to_be_empty()
     page.fill("#account-old", PASSWORD)
     page.click("#account-form button")
-    expect(page.locator("#account-said")).to_contain_text("is changed")
-    page.click("#account-leave")
-    expect(page.locator("#door")).to_be_visible()
+    expect(page.locator("#account-status")).to_contain_text("is changed")
+    page.click("#account-sign-out")
+    expect(page.locator("#sign-in")).to_be_visible()
     knock(page, "bob")
-    expect(page.locator("#door-fault")).not_to_be_empty()
+    expect(page.locator("#sign-in-error")).not_to_be_empty()
     knock(page, "bob", "another horse")
     wait_connected(page)
     leave(reader)
@@ -192,7 +192,7 @@ def test_an_open_page_asks_for_a_login_once_the_cluster_does(browser: Browser, t
         node = cluster.nodes[1]
         node.start(*node.flags(cluster.url_list, *FLAGS))
         wait_login(cluster)
-        expect(page.locator("#door-heading")).to_have_text("Welcome")
+        expect(page.locator("#sign-in-heading")).to_have_text("Welcome")
         leave(reader)
 
 

@@ -17,11 +17,11 @@ export class AccountView {
     this.dialog = find("account-dialog", HTMLDialogElement);
     this.form = find("account-form", HTMLFormElement);
     this.link = find("account-invite-link", HTMLInputElement);
-    this.said = find("account-said", HTMLElement);
+    this.said = find("account-status", HTMLElement);
     this.form.addEventListener("submit", (event) => this.changePassword(event));
-    this.on("account-leave", () => this.attempt(() => identity.logOut()));
+    this.on("account-sign-out", () => this.attempt(() => identity.logOut()));
     this.on("account-close", () => this.dialog.close());
-    this.on("account-invite-make", () => this.attempt(() => this.invite()));
+    this.on("account-invite-create", () => this.attempt(() => this.invite()));
   }
 
   open() {

@@ -15,12 +15,12 @@ export class HeadingView {
     this.topic = find("room-topic", HTMLElement);
     this.archived = find("room-archived", HTMLElement);
     this.room = find("room", HTMLElement);
-    this.nothing = find("nothing", HTMLElement);
+    this.nothing = find("no-room", HTMLElement);
   }
 
   render() {
     const { current, door, unread } = this.store;
-    document.body.dataset.screen = door !== "" ? "door" : current === null ? "rooms" : "room";
+    document.body.dataset.screen = door !== "" ? "sign-in" : current === null ? "rooms" : "room";
     this.room.hidden = current === null;
     this.nothing.hidden = current !== null;
     const name = this.store.currentRoom?.title ?? "";

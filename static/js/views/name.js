@@ -21,7 +21,7 @@ export class NameView {
     this.dialog = find("name-dialog", HTMLDialogElement);
     this.form = find("name-form", HTMLFormElement);
     this.input = find("name", HTMLInputElement);
-    this.fault = find("name-fault", HTMLElement);
+    this.fault = find("name-error", HTMLElement);
     /** @type {string | null} */
     this.shown = null;
     this.then = () => {};

@@ -17,7 +17,7 @@ export class CompanyView {
   /** @param {Store} store */
   constructor(store) {
     this.store = store;
-    this.here = find("here", HTMLElement);
+    this.here = find("online-users", HTMLElement);
     this.typing = find("typing", HTMLElement);
     this.shownHere = "";
     this.shownTyping = "";
@@ -37,7 +37,7 @@ export class CompanyView {
     const names = countNames(users, NAMES_MAX);
     const faces = users.slice(0, users.length > FACES_MAX ? FACES_MAX - 1 : FACES_MAX).map(makeAvatar);
     const rest = users.length - faces.length;
-    if (rest > 0) faces.push(make("span", "avatar here-rest", `+${Math.min(rest, 99)}`));
+    if (rest > 0) faces.push(make("span", "avatar online-rest", `+${Math.min(rest, 99)}`));
     for (const face of faces) face.setAttribute("aria-hidden", "true");
     this.here.replaceChildren(make("span", "visually-hidden", `Also here: ${names}`), ...faces);
     this.here.title = `Also here: ${names}`;
@@ -57,7 +57,7 @@ export class CompanyView {
     const words = [...first, ...(first.length > 0 ? [" and "] : []), ...last];
     const dots = make("span", "typing-dots", make("i", ""), make("i", ""), make("i", ""));
     dots.setAttribute("aria-hidden", "true");
-    this.typing.replaceChildren(dots, make("span", "typing-words", ...words, users.length === 1 ? " is typing" : " are typing"));
+    this.typing.replaceChildren(dots, make("span", "typing-text", ...words, users.length === 1 ? " is typing" : " are typing"));
   }
 }
 

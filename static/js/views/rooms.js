@@ -23,7 +23,7 @@ export class RoomsView {
     this.again = makeButton("Try again", () => void session.listRooms());
     this.form = find("new-room", HTMLFormElement);
     this.input = find("new-room-name", HTMLInputElement);
-    this.fault = find("new-room-fault", HTMLParagraphElement);
+    this.fault = find("new-room-error", HTMLParagraphElement);
     this.toggle = find("new-room-toggle", HTMLButtonElement);
     /** @type {import("../dom.js").Kept} */
     this.kept = new Map();

@@ -34,14 +34,14 @@ export class DoorView {
   constructor(store, identity) {
     this.store = store;
     this.identity = identity;
-    this.section = find("door", HTMLElement);
-    this.form = find("door-form", HTMLFormElement);
-    this.secret = find("door-secret", HTMLInputElement);
-    this.name = find("door-name", HTMLInputElement);
-    this.password = find("door-password", HTMLInputElement);
-    this.fault = find("door-fault", HTMLElement);
-    this.enter = find("door-enter", HTMLButtonElement);
-    this.other = find("door-other", HTMLButtonElement);
+    this.section = find("sign-in", HTMLElement);
+    this.form = find("sign-in-form", HTMLFormElement);
+    this.secret = find("sign-in-secret", HTMLInputElement);
+    this.name = find("sign-in-name", HTMLInputElement);
+    this.password = find("sign-in-password", HTMLInputElement);
+    this.fault = find("sign-in-error", HTMLElement);
+    this.enter = find("sign-in-submit", HTMLButtonElement);
+    this.other = find("sign-in-switch", HTMLButtonElement);
     /** @type {import("../types.js").Door} */
     this.shown = "";
     this.form.addEventListener("submit", (event) => this.submit(event));
@@ -58,13 +58,13 @@ export class DoorView {
     const { heading, words, enter, other } = DOORS[door];
     const invite = readInvite(location.hash);
     const secret = door === "signup" && this.store.signupOpen && invite === "" ? "" : DOORS[door].secret;
-    setText(find("door-heading", HTMLElement), heading);
-    setText(find("door-words", HTMLElement), words);
-    setText(find("door-secret-label", HTMLElement), secret);
+    setText(find("sign-in-heading", HTMLElement), heading);
+    setText(find("sign-in-intro", HTMLElement), words);
+    setText(find("sign-in-secret-label", HTMLElement), secret);
     setText(this.enter, enter);
     setText(this.other, other);
     setText(this.fault, "");
-    find("door-secret-row", HTMLElement).hidden = secret === "";
+    find("sign-in-secret-row", HTMLElement).hidden = secret === "";
     this.other.hidden = other === "";
     this.password.autocomplete = door === "login" ? "current-password" : "new-password";
     this.secret.value = door === "signup" ? invite : "";

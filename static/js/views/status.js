@@ -21,16 +21,16 @@ export class StatusView {
   constructor(store, session) {
     this.store = store;
     this.dot = find("connection", HTMLElement);
-    this.words = find("connection-words", HTMLElement);
-    this.notice = find("offline", HTMLElement);
-    this.noticeWords = find("offline-words", HTMLElement);
-    this.countdown = find("offline-countdown", HTMLElement);
+    this.words = find("connection-text", HTMLElement);
+    this.notice = find("connection-notice", HTMLElement);
+    this.noticeWords = find("notice-text", HTMLElement);
+    this.countdown = find("notice-countdown", HTMLElement);
     /** @type {ReturnType<typeof setInterval> | undefined} runs only while there is no connection */
     this.ticking = undefined;
     this.retry = find("retry-now", HTMLButtonElement);
     this.retry.addEventListener("click", () => session.retryNow());
     this.restored = find("restored", HTMLElement);
-    this.restoredWords = find("restored-words", HTMLElement);
+    this.restoredWords = find("restored-text", HTMLElement);
     find("restored-ok", HTMLButtonElement).addEventListener("click", () => store.noteStartSeen());
   }
 
