@@ -12,6 +12,8 @@ from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from werkzeug.http import is_resource_modified, quote_etag
+
 from chat.api.request import Request, Response
 from chat.api.router import Answer, Route, Who
 from chat.auth.origins import member_origins
@@ -36,7 +38,7 @@ class File:
 
     body: bytes
     content_type: str
-    etag: str
+    etag: str  # without its quotes
 
 
 def index(request: Request) -> Response:
@@ -54,14 +56,14 @@ def _serve(request: Request, path: str) -> Response:
     if file is None:
         raise not_found("path: no such file")
     headers = [
-        ("ETag", file.etag),
+        ("ETag", quote_etag(file.etag)),
         ("Cache-Control", "no-cache"),
         ("Content-Security-Policy", _policy(request)),
         ("Referrer-Policy", "no-referrer"),
         ("Cross-Origin-Opener-Policy", "same-origin"),
         ("Cross-Origin-Resource-Policy", "same-origin"),
     ]
-    if _has_it(request.environ.get("HTTP_IF_NONE_MATCH", ""), file.etag):
+    if not is_resource_modified(request.environ, etag=file.etag):
         return Response(HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(HTTPStatus.OK, file.body, file.content_type, headers)
 
@@ -78,13 +80,7 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, File]]:
             yield from _walk(entry, f"{prefix}{entry.name}/")
         elif content_type := _TYPES.get(entry.name.rpartition(".")[2]):
             body = entry.read_bytes()
-            yield prefix + entry.name, File(body, content_type, f'"{sha256(body).hexdigest()[:32]}"')
-
-
-def _has_it(if_none_match: str, etag: str) -> bool:
-    """RFC 9110 §13.1.2: a list of tags or a star, compared weakly."""
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return etag in tags or tags == ["*"]
+            yield prefix + entry.name, File(body, content_type, sha256(body).hexdigest()[:32])
 
 
 def _policy(request: Request) -> str:
