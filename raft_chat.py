@@ -29,9 +29,9 @@ from typing import Any
 
 from chat.app import create_app, never_waits
 from chat.auth import proxies
-from chat.auth.authenticator import Gatekeeper
+from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import OPERATOR, SETUP, new_secret
-from chat.auth.token_activity import Uses
+from chat.auth.token_activity import TokenActivity
 from chat.cli import operator_file
 from chat.cli.log_lines import LineFormatter
 from chat.cli.operator_file import OperatorFile
@@ -48,9 +48,9 @@ from chat.server import base_path
 from chat.server.limits import Limits, Slots
 from chat.server.networks import OPERATOR_SPARE
 from chat.server.server import Server
-from chat.services.maintenance import Keeper
-from chat.services.read_markers import Marks
-from chat.services.startup_messages import Announcer
+from chat.services.maintenance import Maintenance
+from chat.services.read_markers import PendingMarkers
+from chat.services.startup_messages import StartupMessages
 from chat.state.machine import ChatState
 from chat.state.settings import LOGIN
 from raft.cluster.bootstrap import Formation
@@ -138,10 +138,10 @@ class NodeProcess:
         nothing = ChatState()
         # What has no log yet and joins none is of a new cluster, where nobody has an account.
         self._is_new = is_new = not self._formation.is_formed and not options.join
-        gatekeeper = Gatekeeper(
+        authenticator = Authenticator(
             blank, nothing, operator=self._operator, needs_login=options.auth == LOGIN, knows_mode=is_new
         )
-        self._app = create_app(blank, nothing, gatekeeper=gatekeeper)
+        self._app = create_app(blank, nothing, authenticator=authenticator)
         self._peer_ports = PeerPorts(
             self._listen_for_peers, options.members[options.id], host=options.peer_host, port=options.peer_port
         )
@@ -285,25 +285,32 @@ class NodeProcess:
         state.on_applied = hub.publish  # not before: nobody listens to what is long past
         state.on_restored = hub.skip_to
         hub.begin_at(member.last_applied)
-        marks, uses = Marks(), Uses()
-        gatekeeper = Gatekeeper(
-            member, state, operator=self._operator, setup=self._setup, uses=uses, needs_login=options.auth == LOGIN,
-            knows_mode=self._is_new,
+        pending_markers, token_activity = PendingMarkers(), TokenActivity()
+        authenticator = Authenticator(
+            member, state, operator=self._operator, setup=self._setup, token_activity=token_activity,
+            needs_login=options.auth == LOGIN, knows_mode=self._is_new,
         )  # fmt: skip
-        gatekeeper.hides_from_strangers()  # asks for the mode
-        reception = Reception(hub, member, state, gatekeeper, member.nodes, marks=marks)
+        authenticator.hides_from_strangers()  # asks for the mode
+        reception = Reception(hub, member, state, authenticator, member.nodes, pending_markers=pending_markers)
         state.on_accounts = reception.heed
         self._app = create_app(
-            member, state, gatekeeper=gatekeeper, marks=marks, rendered=reception.rendered,
+            member, state, authenticator=authenticator, pending_markers=pending_markers, rendered=reception.rendered,
             websocket=make_websocket_app(reception), streams=Streams(reception),
         )  # fmt: skip
-        announcer = Announcer(
+        startup_messages = StartupMessages(
             state, url=options.advertise or self._local_url(), host=options.host, auth=options.auth, setup=self._setup
         )  # fmt: skip
         wish = SetAuth(Actor(BY_OPERATOR), LOGIN, options.signup) if options.auth == LOGIN else None
-        keeper = Keeper(member, state, marks=marks, uses=uses, auth=wish, look=announcer.look)
+        maintenance = Maintenance(
+            member,
+            state,
+            pending_markers=pending_markers,
+            token_activity=token_activity,
+            auth=wish,
+            look=startup_messages.look,
+        )
         # A daemon: the outcome that it waits for may be long in coming.
-        threading.Thread(target=keeper.run, args=(self._keeping_ends,), name="keeper", daemon=True).start()
+        threading.Thread(target=maintenance.run, args=(self._keeping_ends,), name="maintenance", daemon=True).start()
 
     def _call_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         return self._app(environ, start_response)

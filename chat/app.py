@@ -31,13 +31,13 @@ from chat.api.routes import (
     tokens,
     users,
 )
-from chat.auth.authenticator import Gatekeeper, refused
+from chat.auth.authenticator import Authenticator, refused
 from chat.auth.origins import check_change
 from chat.errors import Problem, not_found, problem_of, unavailable
 from chat.realtime.sse import Streams
 from chat.replica import Replica
-from chat.services.post_cache import RenderedPosts
-from chat.services.read_markers import Marks
+from chat.services.post_cache import PostCache
+from chat.services.read_markers import PendingMarkers
 from chat.state.machine import ChatState
 from chat.state.settings import OPEN
 from raft.errors import RaftError
@@ -106,19 +106,19 @@ def create_app(
     replica: Replica,
     state: ChatState,
     *,
-    gatekeeper: Gatekeeper | None = None,
+    authenticator: Authenticator | None = None,
     websocket: WsgiApp | None = None,
     streams: Streams | None = None,
-    marks: Marks | None = None,
-    rendered: RenderedPosts | None = None,
+    pending_markers: PendingMarkers | None = None,
+    rendered: PostCache | None = None,
 ) -> WsgiApp:
     """The application of one member; `websocket` answers `/ws`, `streams` tells what `/events` does.
 
-    `marks`: where it is noted how far somebody has read; whoever hands it in has it told to the state.
+    `pending_markers`: where it is noted how far somebody has read; whoever hands it in has it told to the state.
     `rendered`: a cache that the websockets use too.
     """
-    gatekeeper = gatekeeper or Gatekeeper(replica, state)
-    services = Services(gatekeeper, streams, marks or Marks(), rendered or RenderedPosts())
+    authenticator = authenticator or Authenticator(replica, state)
+    services = Services(authenticator, streams, pending_markers or PendingMarkers(), rendered or PostCache())
     return _App(replica, state, services, websocket)
 
 
@@ -127,9 +127,9 @@ class _App:
         self._replica = replica
         self._state = state
         self._services = services
-        self._gatekeeper = services.gatekeeper
+        self._authenticator = services.authenticator
         self._websocket = websocket
-        self._reads = Reads(replica, self._identify, self._gatekeeper.knows_mode)
+        self._reads = Reads(replica, self._identify, self._authenticator.knows_mode)
         self._table = Table(ROUTES, RESERVED)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -141,7 +141,7 @@ class _App:
             if request.method == "OPTIONS":
                 response = self._options(request)
             elif self._websocket is not None and request.path == WEBSOCKET.path:
-                self._gatekeeper.check_started()
+                self._authenticator.check_started()
                 return self._websocket(environ, start_response)
             else:
                 response = self._answer(request)
@@ -157,14 +157,14 @@ class _App:
         route, arguments = self._find(request)
         request.is_for_anybody = route.who is Who.ANYBODY
         if not request.is_for_anybody:
-            self._gatekeeper.check_started()
+            self._authenticator.check_started()
             if not self._is_known(request):
                 # No thread may wait here: somebody else goes on once it is certain who this is.
                 return self._reads.answer(request, Read(partial(self._answer_known, request)))
             if route.method != "GET":
                 request.acting()  # nothing is proposed for who proved nothing
                 if route.handler is not messages.post:  # which asks for itself, as posts over a websocket do
-                    self._gatekeeper.admit_change(request.actor, request.environ)
+                    self._authenticator.admit_change(request.actor, request.environ)
         response = route.handler(request, *arguments)
         return self._reads.answer(request, response) if isinstance(response, Read) else response
 
@@ -173,25 +173,25 @@ class _App:
 
         Raises Problem (401, 429).
         """
-        actor = self._gatekeeper.recognise(request.environ)
+        actor = self._authenticator.authenticate(request.environ)
         if actor is not None:
             request.actor = actor
         elif never_waits(request.method, request.target):
-            self._gatekeeper.admit_stranger(request.environ)
+            self._authenticator.charge_unknown_token(request.environ)
             return False
         else:
             request.identify()
         return True
 
     def _answer_known(self, request: Request) -> Response | Deferred:
-        self._gatekeeper.welcome(request.environ)
+        self._authenticator.refund_unknown_token(request.environ)
         return self._answer(request)
 
     def _identify(self, request: Request) -> None:
         """Find out anew who asks, by what is known here now.  Raises Problem (401)."""
         if request.is_for_anybody:
             return
-        actor = self._gatekeeper.recognise(request.environ)
+        actor = self._authenticator.authenticate(request.environ)
         if actor is None:
             raise refused()
         request.actor = actor

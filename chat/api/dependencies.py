@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from chat.auth.authenticator import Gatekeeper
+from chat.auth.authenticator import Authenticator
 from chat.realtime.sse import Streams
-from chat.services.post_cache import RenderedPosts
-from chat.services.read_markers import Marks
+from chat.services.post_cache import PostCache
+from chat.services.read_markers import PendingMarkers
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Services:
     `streams` is None while the node is starting.
     """
 
-    gatekeeper: Gatekeeper
+    authenticator: Authenticator
     streams: Streams | None = None
-    marks: Marks = field(default_factory=Marks)
-    rendered: RenderedPosts = field(default_factory=RenderedPosts)
+    pending_markers: PendingMarkers = field(default_factory=PendingMarkers)
+    rendered: PostCache = field(default_factory=PostCache)

@@ -26,7 +26,7 @@ from chat.replica import Replica
 from chat.server import failure_log
 from chat.server.base_path import prefixed
 from chat.services import validation
-from chat.services.proposing import foreseen, propose, unanswered
+from chat.services.proposing import dry_run, propose, unanswered
 from chat.state import permissions
 from chat.state.machine import ChatState
 from chat.state.permissions import ANYBODY, Acting
@@ -196,15 +196,15 @@ class Request:
 
         Raises Problem: 401 for a token that is good for nothing, 429 after too many of these, 503.
         """
-        gatekeeper = self.services.gatekeeper
-        actor = gatekeeper.recognise(self.environ)
+        authenticator = self.services.authenticator
+        actor = authenticator.authenticate(self.environ)
         if actor is None:
-            gatekeeper.admit_stranger(self.environ)
+            authenticator.charge_unknown_token(self.environ)
             self.catch_up()
-            actor = gatekeeper.recognise(self.environ)
+            actor = authenticator.authenticate(self.environ)
             if actor is None:
                 raise refused()
-            gatekeeper.welcome(self.environ)
+            authenticator.refund_unknown_token(self.environ)
         self.actor = actor
 
     def acting(self) -> Acting:
@@ -219,7 +219,7 @@ class Request:
     @property
     def is_stranger(self) -> bool:
         """Whether there is a login, or may be one, and the request has not proved who it is from."""
-        return not self.actor.by and self.services.gatekeeper.hides_from_strangers()
+        return not self.actor.by and self.services.authenticator.hides_from_strangers()
 
     def administering(self) -> Actor:
         """Catch up, and return the operator or the admin who asks to change the cluster as a whole.
@@ -227,7 +227,7 @@ class Request:
         Raises Problem: 401, 403, 503.  Before the first account anybody may, in the open mode.
         """
         self.catch_up()
-        actor = self.services.gatekeeper.recognise_admin(self.environ)
+        actor = self.services.authenticator.authenticate_admin(self.environ)
         if actor is None:
             raise refused()
         found = self.state.ask(lambda tables: permissions.administering(tables, actor))
@@ -285,10 +285,10 @@ class Request:
         Raises Problem where it was refused, or may or may not have been carried out.
         """
         self.settle_posts()
-        outcome = foreseen(self.replica, self.state, command)
+        outcome = dry_run(self.replica, self.state, command)
         if outcome is not None:
             self.catch_up()
-            outcome = foreseen(self.replica, self.state, command)
+            outcome = dry_run(self.replica, self.state, command)
         if outcome is None:
             late = unanswered("the change was not answered in time")
             outcome = self.wait_for(partial(propose, self.replica, command), late)

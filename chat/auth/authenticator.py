@@ -15,9 +15,9 @@ from http import HTTPStatus
 from typing import Any
 
 from chat.auth import cookies, secrets
-from chat.auth.rate_limits import Buckets, Guesses, Rate, too_many
+from chat.auth.rate_limits import GuessLimits, Rate, TokenBuckets, too_many
 from chat.auth.secrets import Passwords
-from chat.auth.token_activity import Uses
+from chat.auth.token_activity import TokenActivity
 from chat.commands import OPERATOR, Actor
 from chat.errors import Problem, problem_of, problem_of_refusal
 from chat.replica import Replica
@@ -33,7 +33,7 @@ from raft.errors import RaftError, Unavailable
 
 # Of an address: looking for an unknown token costs a round to a majority.  Apart from guesses at passwords: a forgotten
 # program whose token was revoked is not to keep an office from logging in.
-STRANGERS = Rate(refill_s=0.1, burst=100)
+UNKNOWN_TOKENS = Rate(refill_s=0.1, burst=100)
 CHANGES = Rate(refill_s=0.01, burst=200)  # of a token, posts too: no person is so quick, and a bot can wait
 # Of an address in the open mode, all changes but posts, which back-pressure bounds: an office may share one address.
 OPEN_CHANGES = Rate(refill_s=0.02, burst=400)
@@ -47,7 +47,7 @@ _BAD_SETUP = Refusal("bad_token", "Token: not the one that this node has told si
 _EXPIRED = Refusal("bad_token", "Authorization: this token is too old")
 
 
-class Gatekeeper:
+class Authenticator:
     """Of one node.  Any thread."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Gatekeeper:
         operator: str = "",
         setup: str = "",
         passwords: Passwords | None = None,
-        uses: Uses | None = None,
+        token_activity: TokenActivity | None = None,
         needs_login: bool = False,
         knows_mode: bool = True,
         clock: Callable[[], int] | None = None,
@@ -74,19 +74,19 @@ class Gatekeeper:
         self._state = state
         self._operator = operator.encode()
         self._setup = setup.encode()
-        self._uses = uses or Uses()
+        self._token_activity = token_activity or TokenActivity()
         self._needs_login = needs_login
         self._knows_mode = knows_mode
         self._is_asking = False  # what the mode is
         self._clock = clock or replica.agreed_time
-        self._guesses = Guesses(monotonic)
-        self._strangers = Buckets(STRANGERS, monotonic)
-        self._changes = Buckets(CHANGES, monotonic)
-        self._open_changes = Buckets(OPEN_CHANGES, monotonic)
-        self._sign_ins = Buckets(SIGN_INS, monotonic)
+        self._guesses = GuessLimits(monotonic)
+        self._unknown_tokens = TokenBuckets(UNKNOWN_TOKENS, monotonic)
+        self._changes = TokenBuckets(CHANGES, monotonic)
+        self._open_changes = TokenBuckets(OPEN_CHANGES, monotonic)
+        self._sign_ins = TokenBuckets(SIGN_INS, monotonic)
         self.passwords = passwords or Passwords()
 
-    def recognise(self, environ: Mapping[str, Any]) -> Actor | None:
+    def authenticate(self, environ: Mapping[str, Any]) -> Actor | None:
         """Who a request is from, by its WSGI environ and what this member knows: at once, so for `/ws` too.
 
         Actor() is nobody: in the open mode, where the body says who it is, and who has not logged in where one has to.
@@ -107,25 +107,25 @@ class Gatekeeper:
             secret = self._cookie(environ)
         return _NOBODY if secret is None else self._user_of(secret)
 
-    def recognise_admin(self, environ: Mapping[str, Any]) -> Actor | None:
-        """As `recognise`, but in the open mode too a user's token counts: of who changes the cluster as a whole."""
+    def authenticate_admin(self, environ: Mapping[str, Any]) -> Actor | None:
+        """As `authenticate`, but in the open mode too a user's token counts: of who changes the cluster as a whole."""
         secret = _bearer(environ.get("HTTP_AUTHORIZATION", ""))
         if secret is None or secret.startswith(secrets.OPERATOR) or not self._is_open():
-            return self.recognise(environ)
+            return self.authenticate(environ)
         return self._user_of(secret)
 
-    def admit_stranger(self, environ: Mapping[str, Any]) -> None:
+    def charge_unknown_token(self, environ: Mapping[str, Any]) -> None:
         """Let a token that is not known here be looked for once what the others know is known.
 
         Raises Problem (429).
         """
-        wait_s = self._strangers.take(network(_address(environ)))
+        wait_s = self._unknown_tokens.take(network(_address(environ)))
         if wait_s:
             raise too_many("too_many_attempts", "too many unknown tokens", wait_s)
 
-    def welcome(self, environ: Mapping[str, Any]) -> None:
+    def refund_unknown_token(self, environ: Mapping[str, Any]) -> None:
         """It was known then."""
-        self._strangers.give_back(network(_address(environ)))
+        self._unknown_tokens.refund(network(_address(environ)))
 
     def check_started(self) -> None:
         """Raises Problem (503) where the cluster is to ask for a login and does not yet."""
@@ -152,13 +152,13 @@ class Gatekeeper:
         self._knows_mode = error is None
         self._is_asking = False
 
-    def pay(self, environ: Mapping[str, Any]) -> None:
+    def charge(self, environ: Mapping[str, Any]) -> None:
         """For a guess at a secret that tells of no account.  Raises Problem (429)."""
-        self._guesses.pay(_address(environ))
+        self._guesses.charge(_address(environ))
 
-    def give_back(self, environ: Mapping[str, Any]) -> None:
+    def refund(self, environ: Mapping[str, Any]) -> None:
         """It was right."""
-        self._guesses.give_back(_address(environ))
+        self._guesses.refund(_address(environ))
 
     def admit_post(self, actor: Actor) -> None:
         """Let one post more of this token through; in the open mode any.  Raises Problem (429)."""
@@ -167,7 +167,8 @@ class Gatekeeper:
         wait_s = self._changes.take(str(actor.by))
         if wait_s:
             raise too_many("too_many_posts", "too many posts at once", wait_s)
-        self._uses.note(actor.by, self._time_or_0() // HOUR)  # a websocket may post for days after it was recognised
+        # A websocket may post for days after it was authenticated.
+        self._token_activity.note(actor.by, self._time_or_0() // HOUR)
 
     def admit_change(self, actor: Actor, environ: Mapping[str, Any]) -> None:
         """Let one change more through that is no post: by its token, and without one by its address.
@@ -183,38 +184,38 @@ class Gatekeeper:
         if wait_s:
             raise too_many("too_many_changes", "too many changes at once", wait_s)
 
-    def prove(self, environ: Mapping[str, Any], name: str, password: str) -> int:
+    def verify_password(self, environ: Mapping[str, Any], name: str, password: str) -> int:
         """The log index of a user's password, for who knows it; blocks for as long as that takes to find out.
 
         Nobody's, or that of who may not log in, takes as long.  Raises Problem: 401 where it is another one, 429 where
         there were too many of these, 503 where too many are looked at already.
         """
         address = _address(environ)
-        self._guesses.pay(address, name)
+        self._guesses.charge(address, name)
         password_hash, at = self._state.ask(lambda tables: _password(tables, name))
         try:
             is_right = self.passwords.matches(password_hash, password, network(address))
         except Problem:  # it was not looked at
-            self._guesses.give_back(address, name)
+            self._guesses.refund(address, name)
             raise
         if not is_right:
             raise problem_of_refusal(BAD_LOGIN)
-        self._guesses.give_back(address, name)
+        self._guesses.refund(address, name)
         wait_s = self._sign_ins.take(name)
         if wait_s:
             raise too_many("too_many_attempts", "this account has signed in too often", wait_s)
         return at
 
     def hash(self, environ: Mapping[str, Any], password: str) -> str:
-        """What is kept of a new password; blocks as `prove` does.  Raises Problem (503)."""
+        """What is kept of a new password; blocks as `verify_password` does.  Raises Problem (503)."""
         return self.passwords.hash(password, network(_address(environ)))
 
     def check_setup(self, environ: Mapping[str, Any], secret: str) -> None:
         """Whether this is the secret that makes the first user.  Raises Problem (401, 429)."""
-        self.pay(environ)
+        self.charge(environ)
         if not compare_digest(secret.encode("utf-8", "surrogatepass"), self._setup):
             raise problem_of_refusal(_BAD_SETUP)
-        self.give_back(environ)
+        self.refund(environ)
 
     def now(self) -> int:
         """The log's time in microseconds since 1970.  Raises Problem (503) where it is not known."""
@@ -260,7 +261,7 @@ class Gatekeeper:
         if 0 < token.expires_at <= now:
             raise problem_of_refusal(_EXPIRED)
         if token.used_hour < now // HOUR:
-            self._uses.note(token.number, now // HOUR)
+            self._token_activity.note(token.number, now // HOUR)
         return Actor(token.number, token.user)
 
 

@@ -37,7 +37,7 @@ SPREAD_GUESSES = Rate(refill_s=10.0, burst=200)
 ADDRESS_GUESSES = Rate(refill_s=2.0, burst=30)  # an office may share one
 
 
-class Buckets:
+class TokenBuckets:
     """Buckets of one kind, by key.  Any thread."""
 
     def __init__(self, rate: Rate, clock: Callable[[], float] = monotonic) -> None:
@@ -61,7 +61,7 @@ class Buckets:
                 self._full_at.popitem(last=False)
         return 0.0
 
-    def give_back(self, key: str) -> None:
+    def refund(self, key: str) -> None:
         """One that was taken is not to count."""
         with self._lock:
             full_at = self._full_at.pop(key, 0.0) - self._rate.refill_s
@@ -69,7 +69,7 @@ class Buckets:
                 self._full_at[key] = full_at
 
 
-class Guesses:
+class GuessLimits:
     """What bounds guessing of passwords and secrets: buckets by network, by account and network, and by account.
 
     A network that has signed in to an account before does not pay by account alone: a botnet cannot lock out an owner.
@@ -79,27 +79,27 @@ class Guesses:
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self._accounts = Buckets(ACCOUNT_GUESSES, clock)
-        self._spread = Buckets(SPREAD_GUESSES, clock)
+        self._accounts = TokenBuckets(ACCOUNT_GUESSES, clock)
+        self._spread = TokenBuckets(SPREAD_GUESSES, clock)
         self._lock = Lock()
         self._signed_in: OrderedDict[str, None] = OrderedDict()  # accounts and networks, the one used longest ago first
-        self._addresses = Buckets(ADDRESS_GUESSES, clock)
+        self._addresses = TokenBuckets(ADDRESS_GUESSES, clock)
 
-    def pay(self, address: str, account: str | None = None) -> None:
+    def charge(self, address: str, account: str | None = None) -> None:
         """Let one guess from this address through; `account` None: of a secret that tells of no account.
 
         Raises Problem (429) with Retry-After; then nothing was paid.
         """
         buckets = self._buckets(address, account)
-        for paid, (some, key) in enumerate(buckets):
+        for charged, (some, key) in enumerate(buckets):
             wait_s = some.take(key)
             if wait_s:
-                _give_back(buckets[:paid])
+                _refund(buckets[:charged])
                 raise too_many("too_many_attempts", "too many wrong attempts", wait_s)
 
-    def give_back(self, address: str, account: str | None = None) -> None:
+    def refund(self, address: str, account: str | None = None) -> None:
         """What was paid for was right."""
-        _give_back(self._buckets(address, account))
+        _refund(self._buckets(address, account))
         if account is not None:
             with self._lock:
                 self._signed_in[_pair(account, address)] = None
@@ -107,7 +107,7 @@ class Guesses:
                 if len(self._signed_in) > KEYS_MAX:
                     self._signed_in.popitem(last=False)
 
-    def _buckets(self, address: str, account: str | None) -> list[tuple[Buckets, str]]:
+    def _buckets(self, address: str, account: str | None) -> list[tuple[TokenBuckets, str]]:
         buckets = [(self._addresses, network(address))]
         if account is None:
             return buckets
@@ -127,6 +127,6 @@ def _pair(account: str, address: str) -> str:
     return f"{network(address)} {account}"
 
 
-def _give_back(buckets: Iterable[tuple[Buckets, str]]) -> None:
+def _refund(buckets: Iterable[tuple[TokenBuckets, str]]) -> None:
     for some, key in buckets:
-        some.give_back(key)
+        some.refund(key)

@@ -11,7 +11,7 @@ from threading import Lock
 TOKENS_MAX = 10_000  # then those go that were noted first; they are noted again when they are used again
 
 
-class Uses:
+class TokenActivity:
     """Of one node.  Any thread."""
 
     def __init__(self) -> None:

@@ -86,7 +86,7 @@ class NodeSocket:
             pass  # nobody listens there, or somebody who is no node
         return self._client is not None
 
-    def meet(self, nodes: object) -> None:
+    def add_nodes(self, nodes: object) -> None:
         """Remember the other nodes of the cluster, as Hello names them."""
         if isinstance(nodes, list):
             new = [url for url in nodes if isinstance(url, str) and _is_url(url) and url not in self._urls]

@@ -154,7 +154,7 @@ class _Sending:
                     self._acknowledged += 1
                     self._progress_s = time.monotonic()
             case {"Hello": {"Nodes": nodes}}:
-                self._socket.meet(nodes)
+                self._socket.add_nodes(nodes)
             case {"Error": {"Temporary": True}}:
                 threading.Event().wait(RETRY_S)
                 raise Disconnected  # the posts behind it are refused too: all are sent again, in order

@@ -112,7 +112,7 @@ class _Tail:
                     self._take_history(posts, last, newest)
             case {"Hello": {"Cursor": cursor, "Nodes": nodes}}:
                 self._cursor = cursor
-                self._socket.meet(nodes)
+                self._socket.add_nodes(nodes)
             case {"Limited": _}:
                 self._ask()
             case {"Event": {"Type": "RoomDeleted"}}:

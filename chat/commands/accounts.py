@@ -116,7 +116,7 @@ class RedeemTicket:
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class RecordTokenUse:
     """A node has seen these tokens used."""
 
     tokens: tuple[int, ...]
@@ -124,7 +124,7 @@ class Used:
 
 Command = (
     CreateUser | ChangeUser | LogIn | CreateToken | RevokeTokens | CreateInvite | RevokeInvite | CreateTicket
-    | RedeemTicket | Used
+    | RedeemTicket | RecordTokenUse
 )  # fmt: skip
 KINDS: dict[str, type[Command]] = {
     "create-user": CreateUser,
@@ -136,5 +136,5 @@ KINDS: dict[str, type[Command]] = {
     "revoke-invite": RevokeInvite,
     "ticket": CreateTicket,
     "redeem": RedeemTicket,
-    "used": Used,
+    "used": RecordTokenUse,
 }

@@ -35,7 +35,7 @@ class Post(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class EditedPost:
     """What an edit makes of a post."""
 
     user: str
@@ -65,7 +65,7 @@ class EditPost:
     id: int
     at: int
     posted_at: int
-    post: Said
+    post: EditedPost
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +102,14 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class MarkRead:
     """How far who acts by these tokens has read: (by, room, Id)."""
 
     marks: tuple[tuple[int, str, int], ...]
 
 
-Change = EditPost | DeletePost | React | Pin | Mark
-KINDS: dict[str, type[Change]] = {"edit": EditPost, "delete": DeletePost, "react": React, "pin": Pin, "read": Mark}
+Change = EditPost | DeletePost | React | Pin | MarkRead
+KINDS: dict[str, type[Change]] = {"edit": EditPost, "delete": DeletePost, "react": React, "pin": Pin, "read": MarkRead}
 
 
 def encode(post: Post) -> bytes:

@@ -22,14 +22,14 @@ from chat.realtime import replies
 from chat.realtime.authentication import Reception
 from chat.realtime.websocket_connection import Link
 from chat.services import validation
-from chat.services.proposing import foreseen, propose
-from chat.services.read_markers import check_mark
+from chat.services.proposing import dry_run, propose
+from chat.services.read_markers import check_read_marker
 from chat.services.revising import Wish, check_deletion, check_edit, check_reaction, command_for
 from chat.services.sessions import TICKET_S
 from chat.state.events import PostChanged
 from chat.state.permissions import acting
 from chat.state.results import Done, Refusal, Success
-from chat.state.room import Page, PageAsk
+from chat.state.room import Page, PageRequest
 from raft.errors import RaftError
 
 PAGE_POSTS_MAX = 100
@@ -43,7 +43,7 @@ class _Look(NamedTuple):
     """That a client looks back."""
 
     room: str
-    ask: PageAsk
+    ask: PageRequest
 
 
 class _Ticket(NamedTuple):
@@ -86,10 +86,10 @@ class Actions:
             if "clientid" in sent:
                 validation.client_id("ClientId", sent["clientid"])
             if action != "history":
-                self._reception.gatekeeper.admit_change(self._actor, self._environ)
+                self._reception.authenticator.admit_change(self._actor, self._environ)
             if action == "read":
-                self._reception.marks.note(
-                    check_mark(self._reception.state, self._actor, sent.get("roomname"), sent.get("id"))
+                self._reception.pending_markers.note(
+                    check_read_marker(self._reception.state, self._actor, sent.get("roomname"), sent.get("id"))
                 )
                 return
             asked = _Asked(sent, self._checked(action, sent))
@@ -103,7 +103,7 @@ class Actions:
 
     def _checked(self, action: str, sent: Mapping[str, object]) -> _What:
         if action == "ticket":
-            return _Ticket(secrets.new_secret(secrets.TICKET), self._reception.gatekeeper.expiry(TICKET_S))
+            return _Ticket(secrets.new_secret(secrets.TICKET), self._reception.authenticator.expiry(TICKET_S))
         room = validation.name("RoomName", sent.get("roomname"))
         if action == "history":
             return _Look(room, _page_ask(sent))
@@ -150,7 +150,7 @@ class Actions:
         """Propose the command, or once the state holds all that was acknowledged tell why that is not needed."""
         us = self._reception
         try:
-            outcome = foreseen(us.replica, us.state, command)
+            outcome = dry_run(us.replica, us.state, command)
             if outcome is None:
                 propose(us.replica, command, lambda outcome: self._call(partial(self._tell, outcome)))
             elif is_caught_up:
@@ -220,7 +220,7 @@ def _answer(asked: _Asked, outcome: Success | Problem | bytes) -> bytes:
             raise AssertionError("a page is bytes")
 
 
-def _page_ask(sent: Mapping[str, object]) -> PageAsk:
+def _page_ask(sent: Mapping[str, object]) -> PageRequest:
     limit = validation.number("Limit", sent["limit"], 1, PAGE_POSTS_MAX) if "limit" in sent else PAGE_POSTS_MAX
     high = validation.INTEGER_MAX
     bounds = {
@@ -230,7 +230,7 @@ def _page_ask(sent: Mapping[str, object]) -> PageAsk:
     }
     if len(bounds) > 1:
         raise invalid("Before, After, Around", "only one of them can be asked for")
-    return PageAsk(limit, **bounds)
+    return PageRequest(limit, **bounds)
 
 
 def _cut(page: Page, posts: list[bytes]) -> tuple[Page, list[bytes]]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from chat.auth.authenticator import Gatekeeper
+from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import digest
 from chat.commands import Actor, encode
 from chat.commands.accounts import RedeemTicket
@@ -27,10 +27,10 @@ from chat.realtime.majority import MajorityNotice
 from chat.realtime.presence import Presence
 from chat.realtime.websocket_connection import Link
 from chat.replica import Replica
-from chat.services.post_cache import RenderedPosts
-from chat.services.read_markers import Marks
+from chat.services.post_cache import PostCache
+from chat.services.read_markers import PendingMarkers
 from chat.state.apply.credentials import BAD_TICKET
-from chat.state.events import AccountEvent, AuthChanged, Marked, Revoked, UsersChanged
+from chat.state.events import AccountEvent, AuthChanged, ReadMarkerMoved, Revoked, UsersChanged
 from chat.state.machine import ChatState
 from chat.state.permissions import acting
 from chat.state.results import Redeemed, Refusal
@@ -55,23 +55,23 @@ class Reception:
         hub: Hub,
         replica: Replica,
         state: ChatState,
-        gatekeeper: Gatekeeper,
+        authenticator: Authenticator,
         nodes: Callable[[], list[str]],
         *,
-        marks: Marks | None = None,
-        rendered: RenderedPosts | None = None,
+        pending_markers: PendingMarkers | None = None,
+        rendered: PostCache | None = None,
     ) -> None:
-        """`nodes` gives the URLs that clients reach the members under; `marks` as `create_app` has it."""
+        """`nodes` gives the URLs that clients reach the members under; `pending_markers` as `create_app` has it."""
         self.hub = hub
         self.replica = replica
         self.state = state
-        self.gatekeeper = gatekeeper
+        self.authenticator = authenticator
         self.nodes = nodes
-        self.marks = marks or Marks()
+        self.pending_markers = pending_markers or PendingMarkers()
         self.presence = Presence(hub, replica, state)
         self.majority = MajorityNotice(hub, replica)
         hub.on_join, hub.on_forget = self._joined, self._forgotten
-        self.rendered = rendered or RenderedPosts()
+        self.rendered = rendered or PostCache()
 
     def _joined(self, link: Link) -> None:
         self.presence.greet(link)
@@ -86,7 +86,7 @@ class Reception:
 
         A token that is not known here may have been made at another node a moment ago, so it is looked for twice.
         """
-        if self.gatekeeper.knows_mode():
+        if self.authenticator.knows_mode():
             self._receive_knowing(link, environ, enter)
             return
         self.hub.leave(link)
@@ -136,13 +136,13 @@ class Reception:
         if actor is None:
             link.close(*_SIGNED_OUT)
         elif not link.closing:
-            self.gatekeeper.welcome(environ)
+            self.authenticator.refund_unknown_token(environ)
             self._receive_as(link, actor, enter)
 
     def _recognise(self, link: Link, environ: Mapping[str, Any]) -> Actor | None:
         """None: not known here; where that will not be another time, the link is closed."""
         try:
-            return self.gatekeeper.recognise(environ)
+            return self.authenticator.authenticate(environ)
         except Problem:
             link.close(*_SIGNED_OUT)
             return None
@@ -195,7 +195,7 @@ class Reception:
             link.pause()
             self._use_up(secret, told)
             return
-        self.gatekeeper.admit_stranger(environ)
+        self.authenticator.charge_unknown_token(environ)
         link.pause()
         self.replica.read(lambda error: self._look_for(secret, environ, error, told))
 
@@ -210,7 +210,7 @@ class Reception:
         if error is not None:
             self._call(partial(told, error))
         elif is_there:
-            self.gatekeeper.welcome(environ)
+            self.authenticator.refund_unknown_token(environ)
             self._call(partial(self._use_up, secret, told))
         else:
             self._call(partial(told, BAD_TICKET))
@@ -255,10 +255,10 @@ class Reception:
                         self._renew(link)
                 case AuthChanged():
                     self.hub.close_all(*_MODE_CHANGED)
-                case Marked():
+                case ReadMarkerMoved():
                     self._tell(event)
 
-    def _tell(self, marked: Marked) -> None:
+    def _tell(self, marked: ReadMarkerMoved) -> None:
         """His other devices of what somebody has read; those that are on their way back ask for it by themselves."""
         told = {"Type": "Marked", "RoomName": marked.room, "Id": marked.id}
         frame = json.dumps({"Event": told}, ensure_ascii=False).encode()

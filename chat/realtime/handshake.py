@@ -43,9 +43,9 @@ def make_websocket_app(reception: Reception) -> "WSGIApplication":
             check_upgrade(environ, reception.nodes)
             if hub.ending:
                 raise unavailable("this node is shutting down")
-            actor = reception.gatekeeper.recognise(environ)
+            actor = reception.authenticator.authenticate(environ)
             if actor is None:
-                reception.gatekeeper.admit_stranger(environ)
+                reception.authenticator.charge_unknown_token(environ)
             if not hub.admits(network(environ["REMOTE_ADDR"]), is_operator=is_operators(environ, actor)):
                 raise all_taken("websockets")
         except Problem as problem:

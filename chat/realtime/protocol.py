@@ -159,7 +159,7 @@ class Posting:
         self._hub = reception.hub
         self._replica = reception.replica
         self._state = reception.state
-        self._gatekeeper = reception.gatekeeper
+        self._authenticator = reception.authenticator
         self._link = link
         self._actor = actor
         self._queues: dict[str, deque[dict[str, object]]] = {}  # as they were sent
@@ -182,7 +182,7 @@ class Posting:
         while queue:
             try:
                 post = with_mentions(check_post(room, queue[0], self._actor), self._state)
-                self._gatekeeper.admit_post(self._actor)
+                self._authenticator.admit_post(self._actor)
             except Problem as problem:
                 self._refuse(problem, queue)
             else:
@@ -209,7 +209,7 @@ class Posting:
 
     def _refused(self, post: Post) -> Problem | None:
         """Why this is not posted, as far as the state here knows."""
-        refusal = self._state.foreseen(post)
+        refusal = self._state.dry_run(post)
         if isinstance(refusal, Refusal):
             return problem_of_refusal(refusal)
         return (

@@ -35,9 +35,9 @@ from chat.realtime.websocket_connection import Link
 from chat.replica import STALE_S_MAX, Replica
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
-from chat.state.permissions import STRANGER, Acting, acting
+from chat.state.permissions import ANONYMOUS, Acting, acting
 from chat.state.results import Missed
-from chat.state.room import Located, What, render_post, with_reactions
+from chat.state.room import EventKind, LocatedEvent, render_post, with_reactions
 from raft.core.raft_messages import Command
 
 MISSED_POSTS_MAX = 10_000  # what the log keeps in any case; ten pages of REST are cheaper for both than this
@@ -187,9 +187,9 @@ class Subscription:
     def _acting(self) -> Acting:
         """Who asks, as the state knows him now; any thread."""
         if not self._state.guarded:
-            return STRANGER
+            return ANONYMOUS
         found = self._state.ask(lambda tables: acting(tables, self._actor))
-        return found if isinstance(found, Acting) else STRANGER
+        return found if isinstance(found, Acting) else ANONYMOUS
 
     def _got(self, asked: int, page: _Page | None) -> None:
         self._reading = False
@@ -243,7 +243,7 @@ class Subscription:
                 return self._page(self._state.located(after, up_to, _PAGE_POSTS, rooms, self._acting()), up_to)
         return None
 
-    def _page(self, located: list[Located], up_to: int) -> _Page:
+    def _page(self, located: list[LocatedEvent], up_to: int) -> _Page:
         prefix = history(self._replica)
         frames: list[bytes] = []
         size = 0
@@ -257,7 +257,7 @@ class Subscription:
         reached = up_to if len(located) < _PAGE_POSTS else located[-1].log_index
         return _Page(b"".join(frames), reached, [])
 
-    def _events(self, located: list[Located]) -> Iterator[Event]:
+    def _events(self, located: list[LocatedEvent]) -> Iterator[Event]:
         """Raises LookupError where a post has left the log."""
         known = self._known(located)
         missing = sorted({each.source for each, event in zip(located, known, strict=True) if event is None})
@@ -265,26 +265,26 @@ class Subscription:
         for each, event in zip(located, known, strict=True):
             yield event or self._changed(each, commands[each.source])
 
-    def _changed(self, located: Located, command: Command) -> Event:
+    def _changed(self, located: LocatedEvent, command: Command) -> Event:
         """What came to a post, as it is now: what came since is told once more in its own place."""
         index, room, id, what, _ = located
         post = render_post(command, id)
-        if what is What.POST:
+        if what is EventKind.POST:
             return PostEvent(index, room, id, post)
         return PostChanged(index, room, id, with_reactions(post, self._state.reactions(room, id)))
 
-    def _known(self, located: list[Located]) -> list[Event | None]:
+    def _known(self, located: list[LocatedEvent]) -> list[Event | None]:
         """What needs not be read: not a post that was changed, for the hub has it as it was."""
         return [*map(self._known_one, located)]
 
-    def _known_one(self, located: Located) -> Event | None:
+    def _known_one(self, located: LocatedEvent) -> Event | None:
         index, room, id, what, source = located
         match what:
-            case What.DELETION:
+            case EventKind.DELETION:
                 return RoomDeleted(index, room)
-            case What.ROOM:
+            case EventKind.ROOM:
                 return self._state.room_event(index, room)
-            case What.REACTED:
+            case EventKind.REACTED:
                 return ReactedSince(index, room, id, self._state.reactions(room, id))
             case _:
                 event = self._hub.recent(index) if source == index else None

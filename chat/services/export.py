@@ -20,8 +20,8 @@ from chat.replica import Replica
 from chat.server.limits import KIB
 from chat.services.post_cache import read_posts
 from chat.state.machine import ChatState
-from chat.state.permissions import STRANGER, Acting
-from chat.state.room import Page, PageAsk, render_post
+from chat.state.permissions import ANONYMOUS, Acting
+from chat.state.room import Page, PageRequest, render_post
 
 PIECE_POSTS = 200  # some 40 KB
 PIECE_BYTES = 64 * KIB  # a piece ends early once it has so many
@@ -30,7 +30,7 @@ _READ_TRIES = 4  # a second one is needed where a compaction comes between, a th
 
 
 def export(
-    state: ChatState, replica: Replica, room: str, acting: Callable[[], Acting] = lambda: STRANGER
+    state: ChatState, replica: Replica, room: str, acting: Callable[[], Acting] = lambda: ANONYMOUS
 ) -> tuple[int, Iterator[bytes]]:
     """The log index that the export reflects, and its pieces: lines of JSON, each a post as readers see it.
 
@@ -38,17 +38,17 @@ def export(
     The pieces raise Problem (503) where this member takes in one snapshot after the other meanwhile.
     """
 
-    def page_of(ask: PageAsk) -> Page:
+    def page_of(ask: PageRequest) -> Page:
         return state.page(room, ask, acting())
 
-    now = page_of(PageAsk(limit=1))
+    now = page_of(PageRequest(limit=1))
     return now.log_index, _pieces(page_of, replica, now.newest_id)
 
 
-def _pieces(page_of: Callable[[PageAsk], Page], replica: Replica, newest_id: int) -> Iterator[bytes]:
+def _pieces(page_of: Callable[[PageRequest], Page], replica: Replica, newest_id: int) -> Iterator[bytes]:
     last_id = 0
     while last_id < newest_id:
-        page, lines = _read(page_of, replica, PageAsk(PIECE_POSTS, after=last_id), newest_id)
+        page, lines = _read(page_of, replica, PageRequest(PIECE_POSTS, after=last_id), newest_id)
         if not lines:
             return
         yield b"\n".join(lines) + b"\n"
@@ -117,14 +117,14 @@ _TURNS = _Turns()
 
 
 def _read(
-    page_of: Callable[[PageAsk], Page], replica: Replica, ask: PageAsk, newest_id: int
+    page_of: Callable[[PageRequest], Page], replica: Replica, ask: PageRequest, newest_id: int
 ) -> tuple[Page, list[bytes]]:
     with _TURNS.taken():
         return _read_now(page_of, replica, ask, newest_id)
 
 
 def _read_now(
-    page_of: Callable[[PageAsk], Page], replica: Replica, ask: PageAsk, newest_id: int
+    page_of: Callable[[PageRequest], Page], replica: Replica, ask: PageRequest, newest_id: int
 ) -> tuple[Page, list[bytes]]:
     for _ in range(_READ_TRIES):
         page = page_of(ask)

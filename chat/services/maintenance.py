@@ -14,14 +14,13 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Event
 
-from chat.auth.token_activity import Uses
+from chat.auth.token_activity import TokenActivity
 from chat.commands import COMMANDS_LEVEL, Command, encode, level_of
-from chat.commands.accounts import Used
+from chat.commands.accounts import RecordTokenUse
 from chat.commands.cluster import Begin, SetAuth
-from chat.commands.posts import Mark
+from chat.commands.posts import MarkRead
 from chat.replica import Replica
-from chat.services.read_markers import Mark as Noted
-from chat.services.read_markers import Marks
+from chat.services.read_markers import PendingMarkers, ReadMarker
 from chat.state.apply.credentials import due_credentials
 from chat.state.apply.expiry import due_expiry, due_forgetting, due_forgetting_rooms
 from chat.state.apply.read_markers import is_news
@@ -42,7 +41,7 @@ USES = 500  # in a step
 FORGET_EVERY_S = 3_600.0  # ClientIds are gone over
 
 
-class Keeper:
+class Maintenance:
     """Of one node."""
 
     def __init__(
@@ -51,8 +50,8 @@ class Keeper:
         state: ChatState,
         clock: Callable[[], float] = time.monotonic,
         *,
-        marks: Marks | None = None,
-        uses: Uses | None = None,
+        pending_markers: PendingMarkers | None = None,
+        token_activity: TokenActivity | None = None,
         auth: SetAuth | None = None,
         look: Callable[[], None] = lambda: None,
     ) -> None:
@@ -61,9 +60,9 @@ class Keeper:
         self._replica = replica
         self._state = state
         self._clock = clock
-        self._marks = marks or Marks()
+        self._pending_markers = pending_markers or PendingMarkers()
         self._next_marks_s = 0.0
-        self._uses = uses or Uses()
+        self._token_activity = token_activity or TokenActivity()
         self._next_uses_s = 0.0
         self._auth = auth
         self._look = look
@@ -115,17 +114,17 @@ class Keeper:
         if self._clock() < self._next_marks_s:
             return None
         self._next_marks_s = self._clock() + MARKS_EVERY_S
-        news: list[Noted] = []
-        while len(news) < MARKS and (noted := self._marks.take(MARKS - len(news))):
+        news: list[ReadMarker] = []
+        while len(news) < MARKS and (noted := self._pending_markers.take(MARKS - len(news))):
             news += self._state.ask(partial(_news, noted=noted))
-        return Mark(tuple(news)) if news else None
+        return MarkRead(tuple(news)) if news else None
 
     def _due_uses(self) -> Command | None:
         if self._clock() < self._next_uses_s:
             return None
         self._next_uses_s = self._clock() + USES_EVERY_S
-        numbers = self._uses.take(USES)
-        return Used(numbers) if numbers else None
+        numbers = self._token_activity.take(USES)
+        return RecordTokenUse(numbers) if numbers else None
 
     def _due_as_leader(self) -> Command | None:
         if not self._state.ask(lambda tables: tables.begun):
@@ -173,10 +172,10 @@ class Keeper:
         self._replica.propose(encode(command), done)
         if not answered.wait(OUTCOME_S) or isinstance(results[0], RaftError):
             logger.info("%s was not carried out, which is tried again", type(command).__name__)
-            if isinstance(command, Mark):
-                self._marks.put_back(command.marks)
-            if isinstance(command, Used):
-                self._uses.put_back(command.tokens)
+            if isinstance(command, MarkRead):
+                self._pending_markers.put_back(command.marks)
+            if isinstance(command, RecordTokenUse):
+                self._token_activity.put_back(command.tokens)
             return False
         return True
 
@@ -193,6 +192,6 @@ class Keeper:
         return settled.wait(OUTCOME_S) and errors[0] is None
 
 
-def _news(tables: Tables, noted: Iterable[Noted]) -> list[Noted]:
+def _news(tables: Tables, noted: Iterable[ReadMarker]) -> list[ReadMarker]:
     """Those of which the state is to be told: anybody may say that he has read what is not there."""
     return [mark for mark in noted if is_news(tables, *mark)]

@@ -23,7 +23,7 @@ PIECE_POSTS: Final = 100  # as many as a page has by default
 _OVERHEAD_BYTES: Final = 160  # of a post in here: its object, its key and their place in the dict
 
 
-class RenderedPosts:
+class PostCache:
     """A cache of rendered posts."""
 
     def __init__(self, bytes_max: int = BYTES_MAX) -> None:
@@ -94,7 +94,7 @@ class RenderedPosts:
 
 
 def read_posts(page: Page, replica: Replica) -> list[bytes]:
-    """The page's posts as JSON, oldest first, without a cache.  Raises LookupError as `RenderedPosts.read` does."""
+    """The page's posts as JSON, oldest first, without a cache.  Raises LookupError as `PostCache.read` does."""
     commands = {command.index: command for command in replica.commands(sorted(page.positions))}
     posts = [render_post(commands[index], id) for id, index in enumerate(page.positions, page.first_id)]
     return spliced(page, posts)

@@ -28,14 +28,14 @@ def propose(replica: Replica, command: Command, done: Callable[[Success | Proble
     replica.propose(encode(command), lambda result: done(_outcome(result)))
 
 
-def foreseen(replica: Replica, state: ChatState, command: Command) -> Success | Problem | None:
+def dry_run(replica: Replica, state: ChatState, command: Command) -> Success | Problem | None:
     """What would come of this command now, where it would change nothing; None: it is to be proposed.
 
     That is an answer only where the state holds all that was acknowledged before the command was sent.
     Raises as `check_level` does.
     """
     check_level(replica, command)
-    result = state.foreseen(command, replica.last_applied)
+    result = state.dry_run(command, replica.last_applied)
     return None if result is None else _outcome(result)
 
 

@@ -23,10 +23,10 @@ MARKS_MAX = 10_000  # then the oldest one goes of the token that has the most
 
 _NAMELESS = Refusal("forbidden", "Authorization: this token has no user, and so reads nothing")
 
-Mark = tuple[int, str, int]  # by which token, the room, up to which Id
+ReadMarker = tuple[int, str, int]  # by which token, the room, up to which Id
 
 
-class Marks:
+class PendingMarkers:
     """Of one node.  Any thread."""
 
     def __init__(self) -> None:
@@ -34,12 +34,12 @@ class Marks:
         self._ids: dict[int, dict[str, int]] = {}  # by token, then by room, in the order they were noted
         self._count = 0
 
-    def note(self, mark: Mark) -> None:
+    def note(self, mark: ReadMarker) -> None:
         """Who acts by this token has read the room so far; at once."""
         with self._lock:
             self._note(mark)
 
-    def take(self, count: int) -> tuple[Mark, ...]:
+    def take(self, count: int) -> tuple[ReadMarker, ...]:
         """Up to so many, of which the state is to be told by the caller from now on."""
         with self._lock:
             marks = tuple(islice(((by, room, id) for by, ids in self._ids.items() for room, id in ids.items()), count))
@@ -47,13 +47,13 @@ class Marks:
                 self._drop(by, room)
             return marks
 
-    def put_back(self, marks: Iterable[Mark]) -> None:
+    def put_back(self, marks: Iterable[ReadMarker]) -> None:
         """The state could not be told of these."""
         with self._lock:
             for mark in marks:
                 self._note(mark)
 
-    def _note(self, mark: Mark) -> None:
+    def _note(self, mark: ReadMarker) -> None:
         by, room, id = mark
         ids = self._ids.setdefault(by, {})
         self._count += room not in ids
@@ -69,7 +69,7 @@ class Marks:
             del self._ids[by]
 
 
-def check_mark(state: ChatState, actor: Actor, room: object, id: object) -> Mark:
+def check_read_marker(state: ChatState, actor: Actor, room: object, id: object) -> ReadMarker:
     """How far this one, whom the state knows, has read, as he said it.
 
     Raises Problem: 409 where nobody logs in, 401 for who has not, 403 for the operator, 400 naming the field, 404 for a

@@ -10,12 +10,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from chat.commands import Actor, Post, decode
-from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
+from chat.commands.posts import DeletePost, EditedPost, EditPost, React, Tombstone
 from chat.errors import invalid, problem_of_refusal, unavailable
 from chat.replica import Replica
 from chat.services import validation
 from chat.services.posts import user_of
-from chat.state.apply.posts import TAKEN_BACK, Found, find, refused_change
+from chat.state.apply.posts import TAKEN_BACK, FoundPost, find, refused_change
 from chat.state.events import PostChanged
 from chat.state.machine import ChatState
 from chat.state.results import Done, Refusal
@@ -73,11 +73,11 @@ def command_for(replica: Replica, state: ChatState, wish: Wish) -> EditPost | De
 
 
 def _command(
-    replica: Replica, state: ChatState, wish: Wish, found: Found
+    replica: Replica, state: ChatState, wish: Wish, found: FoundPost
 ) -> EditPost | DeletePost | PostChanged | Done:
     actor, room, id, message = wish
-    index, change = found
-    (entry,) = replica.commands([change.version_index or index])
+    index, revision = found
+    (entry,) = replica.commands([revision.version_index or index])
     shown = decode(entry.body)
     assert isinstance(shown, Post | EditPost | DeletePost)
     post, posted_at = (shown, entry.time) if isinstance(shown, Post) else (shown.post, shown.posted_at)
@@ -92,5 +92,5 @@ def _command(
     if message is None:
         return DeletePost(actor, room, id, index, posted_at, Tombstone(post.user, post.client_id))
     if message == post.message:
-        return PostChanged(entry.index, room, id, with_reactions(render_post(entry, id), change.reactions))
-    return EditPost(actor, room, id, index, posted_at, Said(post.user, message, post.client_id, post.reply_to))
+        return PostChanged(entry.index, room, id, with_reactions(render_post(entry, id), revision.reactions))
+    return EditPost(actor, room, id, index, posted_at, EditedPost(post.user, message, post.client_id, post.reply_to))

@@ -14,7 +14,7 @@ from chat.state.settings import LOGIN, OPEN
 logger = logging.getLogger(__name__)
 
 
-class Announcer:
+class StartupMessages:
     """Of one node; for one thread."""
 
     def __init__(

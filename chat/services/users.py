@@ -27,7 +27,7 @@ _NEW = {"name", "password", "displayname", "invite", "role", "rooms"}
 _CHANGED = {"password", "oldpassword", "displayname", "role", "active"}
 
 
-class Newcomer(NamedTuple):
+class NewUser(NamedTuple):
     """Who is to have an account, checked."""
 
     name: str
@@ -44,7 +44,7 @@ class Newcomer(NamedTuple):
         return CreateUser(actor, self.name, self.display_name, looks, password_hash, self.role, invite, self.rooms)
 
 
-def check_newcomer(fields: Mapping[str, object], *, is_stranger: bool) -> Newcomer:
+def check_new_user(fields: Mapping[str, object], *, is_stranger: bool) -> NewUser:
     """Who is to have an account, found whatever the members' case.  Raises Problem naming the field.
 
     `{"Name": "ann", "Password": "…", "DisplayName": "Ann", "Invite": "ri_…"}` for who signs up himself; an admin says
@@ -60,7 +60,7 @@ def check_newcomer(fields: Mapping[str, object], *, is_stranger: bool) -> Newcom
         if is_stranger and field in members:
             raise invalid(field.capitalize(), "only an admin says that of who has no account yet")
     has_password = is_stranger or "password" in members
-    return Newcomer(
+    return NewUser(
         name,
         validation.display_name("DisplayName", members["displayname"]) if "displayname" in members else name,
         validation.password("Password", members.get("password")) if has_password else "",
@@ -91,19 +91,19 @@ def room_names(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(validation.name("Rooms", name) for name in value))
 
 
-def refused_newcomer(tables: Tables, actor: Actor, newcomer: Newcomer, now: int) -> Refusal | None:
+def refused_new_user(tables: Tables, actor: Actor, new_user: NewUser, now: int) -> Refusal | None:
     """Why this one gets no account, as far as this member knows; `now` in microseconds since 1970."""
     if actor.by == NOBODY and tables.settings.auth != OPEN:
-        refusal = _refused_stranger(tables, newcomer, now)
+        refusal = _refused_stranger(tables, new_user, now)
     else:
-        refusal = _refused_maker(tables, actor, newcomer)
+        refusal = _refused_maker(tables, actor, new_user)
     if refusal is not None:
         return refusal
-    if newcomer.name in tables.users:
+    if new_user.name in tables.users:
         return NAME_TAKEN
-    if skeleton(newcomer.name) in tables.skeletons:
+    if skeleton(new_user.name) in tables.skeletons:
         return LOOKS_LIKE
-    return refused_display_name(tables, newcomer.name, newcomer.display_name)
+    return refused_display_name(tables, new_user.name, new_user.display_name)
 
 
 def refused_display_name(tables: Tables, user: str, display_name: str) -> Refusal | None:
@@ -116,21 +116,21 @@ def refused_display_name(tables: Tables, user: str, display_name: str) -> Refusa
     return None if named == user else DISPLAY_LOOKS_LIKE
 
 
-def _refused_stranger(tables: Tables, newcomer: Newcomer, now: int) -> Refusal | None:
-    if not newcomer.invite:
+def _refused_stranger(tables: Tables, new_user: NewUser, now: int) -> Refusal | None:
+    if not new_user.invite:
         return None if tables.settings.signup == OPEN else SIGNUP_CLOSED
-    invite = tables.invites.get(secrets.digest(newcomer.invite))
+    invite = tables.invites.get(secrets.digest(new_user.invite))
     is_good = invite is not None and now < invite.expires_at and permissions.granted(tables, invite) is not None
     return None if is_good else BAD_INVITE
 
 
-def _refused_maker(tables: Tables, actor: Actor, newcomer: Newcomer) -> Refusal | None:
+def _refused_maker(tables: Tables, actor: Actor, new_user: NewUser) -> Refusal | None:
     who = permissions.acting_on_accounts(tables, actor)
     if isinstance(who, Refusal):
         return who
     if who.role != ADMIN:
         return FORBIDDEN
-    is_unseen = any(permissions.visible_room(tables, who, room) is None for room in newcomer.rooms)
+    is_unseen = any(permissions.visible_room(tables, who, room) is None for room in new_user.rooms)
     return NO_SUCH_ROOM if is_unseen else None
 
 

@@ -39,7 +39,7 @@ def hash_of(user: str, client_id: str) -> bytes:
     return blake2b(f"{user}\0{client_id}".encode(), digest_size=HASH_BYTES).digest()
 
 
-class Remembered:
+class ClientIds:
     """The table.  For one thread at a time."""
 
     def __init__(self, hash_of: Callable[[str, str], bytes] = hash_of) -> None:
@@ -57,7 +57,7 @@ class Remembered:
         """The log index that was remembered with this hash; 0 for none."""
         return _find(self._buckets[self._number(hash)], hash[1:])
 
-    def admit(self, hash: bytes, log_index: int) -> int:
+    def find_or_add(self, hash: bytes, log_index: int) -> int:
         """As `find`; where there is none, this log index, the highest so far, is remembered with the hash."""
         number, key = self._number(hash), hash[1:]
         bucket = self._buckets[number]

@@ -154,7 +154,7 @@ class AuthChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Marked:
+class ReadMarkerMoved:
     """Somebody has read a room up to this Id, which is for his own other devices to know."""
 
     index: int
@@ -165,5 +165,5 @@ class Marked:
 
 Event = PostEvent | PostChanged | Reacted | ReactedSince | RoomEvent | RoomDeleted
 # What does not concern all who see a room: told without a Cursor, and not again to who was away meanwhile.
-AccountEvent = UsersChanged | Revoked | AuthChanged | Marked
-Tell = Callable[[Event | AccountEvent], None]
+AccountEvent = UsersChanged | Revoked | AuthChanged | ReadMarkerMoved
+Emit = Callable[[Event | AccountEvent], None]

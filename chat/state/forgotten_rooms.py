@@ -16,7 +16,7 @@ from hashlib import sha256
 NAMES_MAX = 1 << 15  # 512 KiB; past it an eighth goes at once, which takes 25 ms
 
 
-class Forgotten:
+class ForgottenRooms:
     """The hashes, ascending, with the newest Id under each name; and two numbers for all that has no hash."""
 
     __slots__ = ("hashes", "ids", "log_index", "lowest_id")

@@ -18,7 +18,7 @@ _PRECISION = 64
 _NEVER = 1 << 63
 
 
-class Ages:
+class LogTimes:
     """The claims.  Nothing is noted before `begin`."""
 
     __slots__ = ("added", "indexes", "moments", "open_until")

@@ -20,11 +20,11 @@ from chat.commands import Command, Post, decode, level_of
 from chat.state import permissions
 from chat.state.apply import credentials, expiry, pins, posting, posts, read_markers, rooms, settings, users
 from chat.state.events import AccountEvent, Event, RoomDeleted, RoomEvent
-from chat.state.name_pages import NameAsk
-from chat.state.permissions import STRANGER, Acting
+from chat.state.name_pages import NamePageRequest
+from chat.state.permissions import ANONYMOUS, Acting
 from chat.state.post_revisions import Reactions
 from chat.state.results import Missed, Refusal, Result, RoomsPage
-from chat.state.room import Located, Page, PageAsk, Room
+from chat.state.room import LocatedEvent, Page, PageRequest, Room
 from chat.state.room_views import room_event, summary_for
 from chat.state.snapshot import document
 from chat.state.tables import Tables, WouldChange
@@ -60,20 +60,20 @@ class ChatState:
     def apply(self, entry: Entry) -> Result:
         """Carry out a committed command."""
         command = decode(entry.body)
-        tell = None if self.on_applied is None else self._events.append
+        emit = None if self.on_applied is None else self._events.append
         with self._lock:
             self._last_index = entry.index
             tables = self._tables
-            if entry.time >= tables.ages.open_until:
-                tables.ages.note(entry.time, entry.index)
+            if entry.time >= tables.log_times.open_until:
+                tables.log_times.note(entry.time, entry.index)
             if type(command) is Post:
-                return posting.post(tables, command, entry, tell)
+                return posting.post(tables, command, entry, emit)
             applier = APPLIERS.get(type(command))
             if applier is None or command is None:
                 return _UNKNOWN
             if level_of(command) > 2 and not tables.begun:
-                expiry.begin(tables, command, entry, _nobody_listens)
-            return applier(tables, command, entry, _nobody_listens if tell is None else self._told)
+                expiry.begin(tables, command, entry, _discard)
+            return applier(tables, command, entry, _discard if emit is None else self._collect)
 
     def set_clock(self, index: int, before: int, time: int) -> None:
         """The log's time was `before` and is `time` from here on: no age changes by that."""
@@ -81,7 +81,7 @@ class ChatState:
             self._last_index = index
             expiry.set_clock(self._tables, before, time)
 
-    def _told(self, event: Event | AccountEvent) -> None:
+    def _collect(self, event: Event | AccountEvent) -> None:
         if isinstance(event, AccountEvent):
             self._account_events.append(event)
         else:
@@ -147,7 +147,7 @@ class ChatState:
         with self._lock:
             return question(self._tables)
 
-    def foreseen(self, command: Command, log_index: int = 0) -> Result | None:
+    def dry_run(self, command: Command, log_index: int = 0) -> Result | None:
         """What `apply` would answer to this command now, where that would change nothing; None: it would, or might.
 
         The very appliers decide, in a trial that ends before the first change.  `log_index`: up to which the engine has
@@ -155,20 +155,20 @@ class ChatState:
         """
         if type(command) is Post:  # the busiest: without a trial
             with self._lock:
-                return posting.foreseen(self._tables, command)
+                return posting.dry_run(self._tables, command)
         applier = APPLIERS.get(type(command))
         if applier is None or type(command) in _UNTRIED:
             return None
         with self._lock:
             tables = self._tables
-            tables.is_trial = True
+            tables.is_dry_run = True
             try:
                 entry = Entry(max(log_index, self._last_index), 0, 0, Kind.COMMAND, None, b"", b"")
-                return applier(tables, command, entry, _nobody_listens)
+                return applier(tables, command, entry, _discard)
             except WouldChange:
                 return None
             finally:
-                tables.is_trial = False
+                tables.is_dry_run = False
 
     def has_room(self, name: str) -> bool:
         """Whether a room has or had this name; without the lock, so quick to ask."""
@@ -176,7 +176,7 @@ class ChatState:
 
     # `acting` is who asks: what he does not see is not there.  Where there never was a login nobody looks.
 
-    def page(self, room: str, ask: PageAsk, acting: Acting = STRANGER) -> Page:
+    def page(self, room: str, ask: PageRequest, acting: Acting = ANONYMOUS) -> Page:
         """A page of a room; an unknown room is one without posts."""
         with self._lock:
             tables = self._tables
@@ -185,7 +185,7 @@ class ChatState:
                 found = _NO_ROOM
             return found.page(ask, self._last_index)
 
-    def rooms(self, ask: NameAsk, acting: Acting = STRANGER) -> RoomsPage:
+    def rooms(self, ask: NamePageRequest, acting: Acting = ANONYMOUS) -> RoomsPage:
         """A page of the rooms that this one sees."""
         with self._lock:
             tables = self._tables
@@ -194,8 +194,8 @@ class ChatState:
             return RoomsPage(self._last_index, rooms, page)
 
     def located(
-        self, after: int, up_to: int, limit: int, rooms: Iterable[str] | None = None, acting: Acting = STRANGER
-    ) -> list[Located]:
+        self, after: int, up_to: int, limit: int, rooms: Iterable[str] | None = None, acting: Acting = ANONYMOUS
+    ) -> list[LocatedEvent]:
         """The first `limit` things with after < log index <= up_to, in log order; `rooms` None: of every room.
 
         These are posts that are left, and the last change of each of them and of each room, its deletion too.
@@ -205,7 +205,7 @@ class ChatState:
             found = [located for room in chosen for located in room.located(after, up_to, limit)]
         return sorted(found)[:limit]
 
-    def is_quiet(self, after: int, rooms: Iterable[str] | None = None, acting: Acting = STRANGER) -> bool:
+    def is_quiet(self, after: int, rooms: Iterable[str] | None = None, acting: Acting = ANONYMOUS) -> bool:
         """Whether nothing came to these rooms with log index > `after`; None: to all."""
         with self._lock:
             if self._last_index <= after:
@@ -232,7 +232,7 @@ class ChatState:
         """Of a post; none of one that is gone."""
         with self._lock:
             found = self._tables.rooms.get(room)
-            return found.change_of(id).reactions if found is not None else ()
+            return found.revision_of(id).reactions if found is not None else ()
 
     def room_event(self, index: int, name: str) -> RoomEvent | RoomDeleted:
         """What is to be told of the last change of a room, at this log index: how the room is now."""
@@ -241,7 +241,7 @@ class ChatState:
             return RoomDeleted(index, name) if room is None else room_event(room, index)
 
     def missed(
-        self, after: int, up_to: int, rooms: Iterable[str] | None = None, acting: Acting = STRANGER
+        self, after: int, up_to: int, rooms: Iterable[str] | None = None, acting: Acting = ANONYMOUS
     ) -> list[Missed]:
         """The rooms that have posts, or changes of them, or were deleted, with after < log index <= up_to.
 
@@ -273,7 +273,7 @@ def _missed(room: Room, after: int, up_to: int) -> Missed | None:
     return Missed(room.name, True, 0, 0, room.deleted_at) if deleted else None
 
 
-def _nobody_listens(event: Event | AccountEvent) -> None:
+def _discard(event: Event | AccountEvent) -> None:
     """For appliers, where there is no audience: a member that starts, or a child that rewrites."""
 
 

@@ -21,7 +21,7 @@ class NamePage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class NameAsk:
+class NamePageRequest:
     """Which page of the names: at most one of before, after and around is set; none asks for the first page.
 
     The name that is told need not be there.  `around`: half of the page comes before it, and the rest begins with it;

@@ -38,7 +38,7 @@ class Acting(NamedTuple):
 
 
 ANYBODY = Acting("", ADMIN)  # of the open mode
-STRANGER = Acting("", GUEST)  # sees what is public in the open mode, and nothing where there is a login
+ANONYMOUS = Acting("", GUEST)  # sees what is public in the open mode, and nothing where there is a login
 _THE_OPERATOR = Acting("", ADMIN, operator=True)
 
 
@@ -155,10 +155,10 @@ def visible_users(tables: Tables, acting: Acting) -> Sequence[str]:
         return tables.user_names
     if tables.settings.auth == OPEN:
         return ()
-    return sorted({acting.name}.union(*_company(tables, acting)))
+    return sorted({acting.name}.union(*_members_of_shared_rooms(tables, acting)))
 
 
-def _company(tables: Tables, acting: Acting) -> Iterator[frozenset[str]]:
+def _members_of_shared_rooms(tables: Tables, acting: Acting) -> Iterator[frozenset[str]]:
     """The members of each room that this one is a member of."""
     for name in tables.rooms.of_user.get(acting.name, ()):
         details = tables.rooms.by_name[name].details
@@ -169,7 +169,7 @@ def _company(tables: Tables, acting: Acting) -> Iterator[frozenset[str]]:
 def visible_user(tables: Tables, acting: Acting, name: str) -> User | None:
     """Who has this name; None where nobody has, or this one may not know of him."""
     if acting.role == GUEST and tables.settings.auth != OPEN:
-        is_known = name == acting.name or any(name in members for members in _company(tables, acting))
+        is_known = name == acting.name or any(name in members for members in _members_of_shared_rooms(tables, acting))
     else:
         is_known = acting.operator or tables.settings.auth != OPEN
     return tables.users.get(name) if is_known else None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 Reactions = tuple[tuple[str, tuple[str, ...]], ...]
 
 
-class Change(NamedTuple):
+class Revision(NamedTuple):
     """What became of one post.  A value: a change puts another one in its place, at the end of the room's."""
 
     version_index: int = 0  # log index of the entry that shows it now, the last edit or the tombstone; 0: its own
@@ -33,7 +33,7 @@ class Change(NamedTuple):
 _TOUCHES_FEW = 64
 
 
-class Changes(dict[int, Change]):
+class Revisions(dict[int, Revision]):
     """What became of a room's posts, by Id, in the order of the last change; of posts that are left.
 
     Beside them stands when that was, so that whoever was away is told of the first changes that he missed without a
@@ -50,13 +50,13 @@ class Changes(dict[int, Change]):
         self._indexes = array("Q")
         self._ids = array("Q")
 
-    def put(self, id: int, change: Change) -> None:
+    def put(self, id: int, revision: Revision) -> None:
         """Something became of this post, with the newest entry of all."""
         self.drop(id)
-        self[id] = change
-        self.tombstones += change.deleted
-        self.tombstone_bytes += change.tombstone_bytes
-        self._indexes.append(change.last_index)
+        self[id] = revision
+        self.tombstones += revision.deleted
+        self.tombstone_bytes += revision.tombstone_bytes
+        self._indexes.append(revision.last_index)
         self._ids.append(id)
         if len(self._ids) > 4 * len(self) + _TOUCHES_FEW:  # of each post two are what it was last: an edit, a reaction
             self.derive()
@@ -71,18 +71,21 @@ class Changes(dict[int, Change]):
     def derive(self) -> None:
         """Make anew what says when each was changed."""
         touched = sorted(
-            (index, id) for id, change in self.items() for index in (change.edited_index, change.reacted_index) if index
+            (index, id)
+            for id, revision in self.items()
+            for index in (revision.edited_index, revision.reacted_index)
+            if index
         )
         self._indexes = array("Q", [index for index, _ in touched])
         self._ids = array("Q", [id for _, id in touched])
 
-    def between(self, after: int, up_to: int) -> Iterator[tuple[int, int, Change]]:
+    def between(self, after: int, up_to: int) -> Iterator[tuple[int, int, Revision]]:
         """The last edit or deletion of each post, and the last reaction, with after < log index <= up_to.
 
         The log index, the post's Id and what became of it, in the order of the log.
         """
         for place in range(bisect_right(self._indexes, after), bisect_right(self._indexes, up_to)):
             index, id = self._indexes[place], self._ids[place]
-            change = self.get(id)
-            if change is not None and index in (change.edited_index, change.reacted_index):
-                yield index, id, change
+            revision = self.get(id)
+            if revision is not None and index in (revision.edited_index, revision.reacted_index):
+                yield index, id, revision

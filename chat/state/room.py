@@ -19,7 +19,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from chat.commands import CLIENT_ID_OPENS, POST_OPENS
-from chat.state.post_revisions import Change, Changes, Reactions
+from chat.state.post_revisions import Reactions, Revision, Revisions
 from chat.state.room_details import RoomDetails
 from raft.core.raft_messages import Command
 
@@ -32,7 +32,7 @@ _TYPE_OPENS, _DELETE_OPENS = b'{"Type":', b'{"Type":"delete"'
 
 
 @dataclass(frozen=True, slots=True)
-class PageAsk:
+class PageRequest:
     """Which page of a room: at most one of before, after and around is set; none asks for the newest page."""
 
     limit: int = PAGE_POSTS_DEFAULT
@@ -62,7 +62,7 @@ class PageAsk:
         return last + 1 if self.around is None else min(max(self.around, first), last + 1)
 
 
-class What(IntEnum):
+class EventKind(IntEnum):
     """What came to a room with an entry of the log."""
 
     POST = 0
@@ -72,13 +72,13 @@ class What(IntEnum):
     DELETION = 4
 
 
-class Located(NamedTuple):
+class LocatedEvent(NamedTuple):
     """Where something that came to a room lies in the log."""
 
     log_index: int
     room: str
     id: int  # of the post; 0 where it is none
-    what: What
+    kind: EventKind
     source: int  # log index of the entry that shows it as it is now
 
 
@@ -91,7 +91,7 @@ class Page:
     last_id: int  # first_id - 1 for an empty page
     oldest_id: int  # that is left in the room; newest_id + 1 where none is
     newest_id: int  # that was ever given in the room
-    pivot: int  # as PageAsk has it
+    pivot: int  # as PageRequest has it
     positions: list[
         int
     ]  # log indexes of what shows first_id to last_id now; where a post was changed they do not ascend
@@ -103,8 +103,8 @@ class Page:
         return replace(self, first_id=first, last_id=last, positions=positions)
 
 
-_NO_CHANGE = Change()
-_NO_CHANGES = Changes()
+_NO_REVISION = Revision()
+_NO_REVISIONS = Revisions()
 
 
 class Room:
@@ -115,8 +115,17 @@ class Room:
     """
 
     __slots__ = (
-        "_positions", "_start", "changes", "deleted_at", "details", "last_index", "last_posted_at", "max_messages",
-        "name", "newest_id", "record_bytes",
+        "_positions",
+        "_start",
+        "deleted_at",
+        "details",
+        "last_index",
+        "last_posted_at",
+        "max_messages",
+        "name",
+        "newest_id",
+        "record_bytes",
+        "revisions",
     )  # fmt: skip
 
     def __init__(self, name: str) -> None:
@@ -130,7 +139,7 @@ class Room:
         self.max_messages = 0  # of retention; 0 for no bound
         self.record_bytes = 0  # of the posts that are left, about: the record of one that goes counts as an average one
         self.details: RoomDetails | None = None
-        self.changes: Changes | None = None  # None: there are none
+        self.revisions: Revisions | None = None  # None: there are none
 
     @property
     def posts(self) -> int:
@@ -163,36 +172,36 @@ class Room:
         """Log index of what was posted under this Id; 0 where that is not left."""
         return self._positions[self._place(id)] if self.oldest_id <= id <= self.newest_id else 0
 
-    def change_of(self, id: int) -> Change:
+    def revision_of(self, id: int) -> Revision:
         """What became of this post."""
-        return (self.changes or _NO_CHANGES).get(id, _NO_CHANGE)
+        return (self.revisions or _NO_REVISIONS).get(id, _NO_REVISION)
 
-    def change(self, id: int, change: Change) -> None:
+    def revise(self, id: int, revision: Revision) -> None:
         """Something became of this post, which is left."""
-        if self.changes is None:
-            self.changes = Changes()
-        self.changes.put(id, change)
-        self.last_index = change.last_index
+        if self.revisions is None:
+            self.revisions = Revisions()
+        self.revisions.put(id, revision)
+        self.last_index = revision.last_index
 
     @property
     def text_bytes(self) -> int:
         """Of `record_bytes`, what is not of tombstones."""
-        return self.record_bytes - (self.changes.tombstone_bytes if self.changes is not None else 0)
+        return self.record_bytes - (self.revisions.tombstone_bytes if self.revisions is not None else 0)
 
     @property
     def texts(self) -> int:
         """How many of the posts are left and were not deleted."""
-        return self.posts - (self.changes.tombstones if self.changes is not None else 0)
+        return self.posts - (self.revisions.tombstones if self.revisions is not None else 0)
 
     def live(self) -> "Iterator[array[int]]":
         """Log indexes of the entries whose text may still be asked for, in pieces; copies."""
         start = self._start
-        if self.changes is not None:
-            for id in sorted(id for id, change in self.changes.items() if change.deleted):
+        if self.revisions is not None:
+            for id in sorted(id for id, revision in self.revisions.items() if revision.deleted):
                 place = self._place(id)
                 yield self._positions[start:place]
                 start = place + 1
-            yield array(LONG, [index for change in self.changes.values() for index in change.entries])
+            yield array(LONG, [index for revision in self.revisions.values() for index in revision.entries])
         yield self._positions[start:]
 
     def append(self, log_index: int, time: int, record_bytes: int, max_messages_default: int = 0) -> int:
@@ -233,7 +242,7 @@ class Room:
         self._start = 0
         self.last_index = self.deleted_at = log_index
         self.last_posted_at = self.max_messages = self.record_bytes = 0
-        self.details = self.changes = None
+        self.details = self.revisions = None
 
     def restore(self, indexes: "array[int]") -> None:
         """Have these posts, the last of which is `newest_id`; for a room that is built from a document.
@@ -242,10 +251,10 @@ class Room:
         Raises ValueError where there are changes of other posts.
         """
         self._positions = indexes
-        if self.changes is not None:
-            if not self.oldest_id <= min(self.changes) <= max(self.changes) <= self.newest_id:
+        if self.revisions is not None:
+            if not self.oldest_id <= min(self.revisions) <= max(self.revisions) <= self.newest_id:
                 raise ValueError("Changes")
-            self.changes.derive()
+            self.revisions.derive()
         self.last_index = max(self.last_index, self.deleted_at, indexes[-1] if indexes else 0)
 
     def trim(self, max_messages_default: int = 0) -> None:
@@ -262,26 +271,26 @@ class Room:
         """Of so many of the oldest posts."""
         if gone <= 0:
             return
-        if self.changes is None:
+        if self.revisions is None:
             self.record_bytes -= self.record_bytes * gone // self.posts
         else:
-            self._forget_changes(self.changes, range(self.oldest_id, self.oldest_id + gone))
+            self._forget_revisions(self.revisions, range(self.oldest_id, self.oldest_id + gone))
         self._start += gone
         if 2 * self._start >= len(self._positions):  # each post is moved once at most for one that went
             del self._positions[: self._start]
             self._start = 0
 
-    def _forget_changes(self, changes: Changes, gone: range) -> None:
+    def _forget_revisions(self, revisions: Revisions, gone: range) -> None:
         """Of the posts that have these Ids, and none that is older is left; and with them their records."""
-        texts, text_bytes, tombstones = self.texts, self.text_bytes, changes.tombstones
-        for id in gone if len(gone) < len(changes) else [id for id in changes if id < gone.stop]:
-            changes.drop(id)
-        texts_gone = len(gone) - (tombstones - changes.tombstones)
+        texts, text_bytes, tombstones = self.texts, self.text_bytes, revisions.tombstones
+        for id in gone if len(gone) < len(revisions) else [id for id in revisions if id < gone.stop]:
+            revisions.drop(id)
+        texts_gone = len(gone) - (tombstones - revisions.tombstones)
         text_bytes -= text_bytes * texts_gone // max(texts, 1)
-        self.record_bytes = text_bytes + changes.tombstone_bytes
-        self.changes = changes or None
+        self.record_bytes = text_bytes + revisions.tombstone_bytes
+        self.revisions = revisions or None
 
-    def page(self, ask: PageAsk, log_index: int) -> Page:
+    def page(self, ask: PageRequest, log_index: int) -> Page:
         """The page as of now."""
         newest = self.newest_id
         id = newest - len(self._positions) + 1  # of the first position
@@ -289,68 +298,68 @@ class Room:
         first, last = ask.span(oldest, newest)
         positions = self._positions[first - id : last + 1 - id].tolist()
         pivot = ask.pivot(first, last)
-        if self.changes is None:
+        if self.revisions is None:
             return Page(log_index, first, last, oldest, newest, pivot, positions)
         shown, extras = self._shown(positions, first)
         return Page(log_index, first, last, oldest, newest, pivot, shown, extras)
 
     def version_index(self, id: int) -> int:
         """Log index of the entry that shows this post, which is left, as it is now; 0 where it was deleted."""
-        change = self.changes.get(id) if self.changes is not None else None
-        if change is not None and (change.deleted or change.version_index):
-            return 0 if change.deleted else change.version_index
+        revision = self.revisions.get(id) if self.revisions is not None else None
+        if revision is not None and (revision.deleted or revision.version_index):
+            return 0 if revision.deleted else revision.version_index
         return self._positions[self._place(id)]
 
     def _place(self, id: int) -> int:
         """Of a post that is left, among the positions."""
         return id - self.newest_id - 1 + len(self._positions)
 
-    def located(self, after: int, up_to: int, limit: int) -> list[Located]:
+    def located(self, after: int, up_to: int, limit: int) -> list[LocatedEvent]:
         """What came with after < log index <= up_to: the last deletion, posts, and the last change of each thing.
 
         At most `limit` posts and as many changes, the first ones.  Whatever was before the deletion is gone.
         """
         first, end = self._between(after, up_to)
-        id, name, post = self.newest_id - len(self._positions) + 1, self.name, What.POST
+        id, name, post = self.newest_id - len(self._positions) + 1, self.name, EventKind.POST
         ends = range(first, min(end, first + limit))
-        found = [Located(index := self._positions[k], name, id + k, post, index) for k in ends]
+        found = [LocatedEvent(index := self._positions[k], name, id + k, post, index) for k in ends]
         if after < self.deleted_at <= up_to:
-            found.insert(0, Located(self.deleted_at, name, 0, What.DELETION, self.deleted_at))
-        if self.changes is not None:
+            found.insert(0, LocatedEvent(self.deleted_at, name, 0, EventKind.DELETION, self.deleted_at))
+        if self.revisions is not None:
             found = [each._replace(source=self._source(each.id, each.source)) for each in found]
             found += self._changes_between(after, up_to, limit)
         if self.details is not None and after < self.details.changed_index <= up_to:
             changed_index = self.details.changed_index
-            found.append(Located(changed_index, name, 0, What.ROOM, changed_index))
+            found.append(LocatedEvent(changed_index, name, 0, EventKind.ROOM, changed_index))
         return found
 
-    def _changes_between(self, after: int, up_to: int, limit: int) -> Iterator[Located]:
-        changes = self.changes or _NO_CHANGES
-        for index, id, change in islice(changes.between(after, up_to), limit):
-            what = What.REACTED if index == change.reacted_index else What.CHANGED
-            yield Located(index, self.name, id, what, change.version_index or self._positions[self._place(id)])
+    def _changes_between(self, after: int, up_to: int, limit: int) -> Iterator[LocatedEvent]:
+        revisions = self.revisions or _NO_REVISIONS
+        for index, id, revision in islice(revisions.between(after, up_to), limit):
+            what = EventKind.REACTED if index == revision.reacted_index else EventKind.CHANGED
+            yield LocatedEvent(index, self.name, id, what, revision.version_index or self._positions[self._place(id)])
 
     def _source(self, id: int, index: int) -> int:
         """Log index of the entry that shows a post as it is now, a tombstone too; its own is `index`."""
-        change = (self.changes or _NO_CHANGES).get(id)
-        return index if change is None else change.version_index or index
+        revision = (self.revisions or _NO_REVISIONS).get(id)
+        return index if revision is None else revision.version_index or index
 
     def _shown(self, positions: list[int], first_id: int) -> tuple[list[int], Mapping[int, Reactions]]:
         """The positions of what shows these posts now, and what their entries do not say."""
-        changes = self.changes or _NO_CHANGES
+        revisions = self.revisions or _NO_REVISIONS
         extras: dict[int, Reactions] = {}
         for at, index in enumerate(positions):
-            change = changes.get(first_id + at)
-            if change is None:
+            revision = revisions.get(first_id + at)
+            if revision is None:
                 continue
-            positions[at] = change.version_index or index
-            if change.reactions and not change.deleted:
-                extras[positions[at]] = change.reactions
+            positions[at] = revision.version_index or index
+            if revision.reactions and not revision.deleted:
+                extras[positions[at]] = revision.reactions
         return positions, extras
 
     def count_changes(self, after: int, up_to: int) -> int:
         """How many changes of posts `located` tells of, without a limit."""
-        return sum(1 for _ in self.changes.between(after, up_to)) if self.changes is not None else 0
+        return sum(1 for _ in self.revisions.between(after, up_to)) if self.revisions is not None else 0
 
     def count(self, after: int, up_to: int) -> int:
         """How many posts are left with after < log index <= up_to."""

@@ -15,7 +15,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable
 
 from chat.confusable_names import room_skeleton
-from chat.state.forgotten_rooms import Forgotten
+from chat.state.forgotten_rooms import ForgottenRooms
 from chat.state.room import Room
 from chat.state.room_details import DIRECT, PRIVATE, PUBLIC, RoomDetails
 
@@ -24,7 +24,7 @@ _PRIVATE_NAME = re.compile("~[a-z2-7]{10}$")
 _NONE = RoomDetails()
 
 
-class RoomTable:
+class RoomDirectory:
     """All rooms.  For one thread at a time."""
 
     __slots__ = (
@@ -35,7 +35,7 @@ class RoomTable:
         self.by_name = {room.name: room for room in rooms}  # those that do not exist any more too
         # By the former names of public rooms that became private: what these are called.  A post makes no room there.
         self.turned_private: dict[str, str] = {}
-        self.forgotten = Forgotten()
+        self.forgotten = ForgottenRooms()
         # All that follows is derived.
         self.gone: dict[str, Room] = {}  # of `by_name`, those that do not exist any more, about in the order of going
         self.names: list[str] = []  # of the public rooms that exist, by code point

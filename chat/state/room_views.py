@@ -25,7 +25,7 @@ def summary(room: Room) -> RoomSummary:
 def pinned(room: Room) -> tuple[int, ...]:
     """The Ids of the posts that are pinned there, are left and were not taken back, in the order of pinning."""
     pins = room.details.pins if room.details is not None else ()
-    return tuple(id for id in pins if room.index_of(id) and not room.change_of(id).deleted)
+    return tuple(id for id in pins if room.index_of(id) and not room.revision_of(id).deleted)
 
 
 def summary_for(tables: Tables, room: Room, acting: Acting) -> RoomSummary:

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from chat.state.accounts import Invite, Ticket, Token, User
-from chat.state.client_ids import Remembered
-from chat.state.log_times import Ages
+from chat.state.client_ids import ClientIds
+from chat.state.log_times import LogTimes
 from chat.state.read_positions import Reader
 from chat.state.room import Room
-from chat.state.room_directory import RoomTable
+from chat.state.room_directory import RoomDirectory
 from chat.state.settings import LOGIN, Settings
 
 K = TypeVar("K")
@@ -30,15 +30,32 @@ class Tables:
     """The tables.  Empty ones are those of a log without an entry."""
 
     __slots__ = (
-        "ages", "begun", "erased_index", "guarded", "invites", "is_trial", "live_bytes", "next_token", "numbers",
-        "readers", "remembered", "rooms", "settings", "skeletons", "tickets", "tickets_of", "tokens", "tokens_of",
-        "user_names", "users",
+        "begun",
+        "client_ids",
+        "erased_index",
+        "guarded",
+        "invites",
+        "is_dry_run",
+        "live_bytes",
+        "log_times",
+        "next_token",
+        "numbers",
+        "readers",
+        "rooms",
+        "settings",
+        "skeletons",
+        "tickets",
+        "tickets_of",
+        "tokens",
+        "tokens_of",
+        "user_names",
+        "users",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.begun = False  # a command of level 3 was applied
         self.settings = Settings()
-        self.rooms = RoomTable()
+        self.rooms = RoomDirectory()
         self.users: dict[str, User] = {}  # by name
         self.user_names: list[str] = []  # derived: by code point
         self.skeletons: dict[str, str] = {}  # derived: names by skeleton
@@ -50,16 +67,16 @@ class Tables:
         self.tickets: dict[bytes, Ticket] = {}  # by digest, in the order of making
         self.tickets_of: dict[int, tuple[bytes, ...]] = {}  # derived: a token's tickets, in the order of making
         self.readers: dict[str, dict[str, Reader]] = {}  # by room and user
-        self.ages = Ages()
-        self.remembered = Remembered()
+        self.log_times = LogTimes()
+        self.client_ids = ClientIds()
         self.live_bytes = 0  # about the sum of the lengths of the records that `ChatState.live` tells of
         self.guarded = False  # derived: there is a login, or a room that not everybody may see
         self.erased_index = 0  # log index of the newest command that took a text back
-        self.is_trial = False  # nothing may be changed now; not replicated
+        self.is_dry_run = False  # nothing may be changed now; not replicated
 
     def change(self) -> None:
         """Begin to change something.  Raises WouldChange in a trial."""
-        if self.is_trial:
+        if self.is_dry_run:
             raise WouldChange
 
     def derive(self) -> None:

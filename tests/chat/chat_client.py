@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 from werkzeug.test import Client, TestResponse
 
 from chat.app import WsgiApp, create_app
-from chat.auth.authenticator import Gatekeeper
+from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import Passwords
-from chat.services.read_markers import Marks
+from chat.services.read_markers import PendingMarkers
 from chat.state.machine import ChatState
 from tests.chat.fake_replica import FIRST_TIME, FakeReplica
 
@@ -39,12 +39,18 @@ class ChatClient:
         self.replica = FakeReplica(self.state)
         self.clock = Clock(FIRST_TIME)
         self.monotonic = Clock(0.0)
-        gatekeeper = Gatekeeper(
+        authenticator = Authenticator(
             self.replica, self.state, operator=OPERATORS_SECRET, setup=SETUP_SECRET, passwords=QUICK,
             clock=self.clock, monotonic=self.monotonic,
         )  # fmt: skip
-        self.marks = Marks()
-        self.app = create_app(self.replica, self.state, gatekeeper=gatekeeper, websocket=websocket, marks=self.marks)
+        self.pending_markers = PendingMarkers()
+        self.app = create_app(
+            self.replica,
+            self.state,
+            authenticator=authenticator,
+            websocket=websocket,
+            pending_markers=self.pending_markers,
+        )
         self._client = Client(self.app, use_cookies=False)
 
     def open(self, method: str, target: str, body: bytes = b"", environ: dict[str, Any] | None = None) -> TestResponse:

@@ -10,13 +10,13 @@ from chat.commands.accounts import (
     CreateToken,
     CreateUser,
     LogIn,
+    RecordTokenUse,
     RedeemTicket,
     RevokeInvite,
     RevokeTokens,
-    Used,
 )
 from chat.commands.cluster import ExpireCredentials, SetAuth, SetSettings
-from chat.commands.posts import WHOLE_ROOM, Mark
+from chat.commands.posts import WHOLE_ROOM, MarkRead
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from tests.chat.random_log import COMMANDS, ROOM_COMMANDS, ROOMS
 
@@ -65,7 +65,7 @@ _accounts: st.SearchStrategy[Command] = st.one_of(
     st.builds(RevokeInvite, _actors, _digests),
     st.builds(CreateTicket, _actors, _digests, _ends),
     st.builds(RedeemTicket, _digests),
-    st.builds(Used, st.lists(st.integers(0, 5), max_size=3).map(tuple)),
+    st.builds(RecordTokenUse, st.lists(st.integers(0, 5), max_size=3).map(tuple)),
     st.builds(
         ExpireCredentials,
         st.sampled_from([1_000, 2_000]),
@@ -105,7 +105,7 @@ _posts_by_token = st.builds(
     st.lists(st.sampled_from(["ann", "bob", "zoe", WHOLE_ROOM]), max_size=2).map(tuple),
 )  # fmt: skip
 _marks = st.builds(
-    Mark, st.lists(st.tuples(st.integers(0, 3), _any_rooms, st.integers(-1, 6)), max_size=3).map(tuple)
+    MarkRead, st.lists(st.tuples(st.integers(0, 3), _any_rooms, st.integers(-1, 6)), max_size=3).map(tuple)
 )  # fmt: skip
 # A login with two users and their tokens, 1 and 2: most of what is drawn would be refused without.
 _OPENING: list[Command] = [

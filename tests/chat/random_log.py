@@ -8,23 +8,23 @@ from hypothesis import strategies as st
 
 from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention, encode
 from chat.commands.cluster import Begin, Expire, Forget, SetSettings
-from chat.commands.posts import DeletePost, EditPost, Pin, React, Said, Tombstone
+from chat.commands.posts import DeletePost, EditedPost, EditPost, Pin, React, Tombstone
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.apply.pins import pins
 from chat.state.apply.posts import find
 from chat.state.client_ids import BUCKETS_MIN
 from chat.state.machine import ChatState
-from chat.state.name_pages import NameAsk
-from chat.state.permissions import STRANGER, Acting
+from chat.state.name_pages import NamePageRequest
+from chat.state.permissions import ANONYMOUS, Acting
 from chat.state.results import Refusal, Result
-from chat.state.room import PageAsk
+from chat.state.room import PageRequest
 from raft.core.entries import command_entry
 from raft.core.raft_messages import Entry, ProposalId
 
 ROOMS = ("general", "a", 'caf\u00e9 "\\')
 PRIVATE_ROOMS = ("plans~aaaaaaaaaa", "direct~aaaaaaaaaa")
-ASKING = (STRANGER, Acting("ann", ADMIN), Acting("bob", MEMBER), Acting("eve", GUEST))
+ASKING = (ANONYMOUS, Acting("ann", ADMIN), Acting("bob", MEMBER), Acting("eve", GUEST))
 START = 1_795_428_000_000_000
 STEP = 400_000  # microseconds between two entries
 
@@ -45,7 +45,7 @@ _places = st.just(0)  # `placed` tells them
 _changes = st.one_of(
     st.builds(
         EditPost, _actors, _rooms, _ids, _places, _places,
-        st.builds(Said, st.just("ann"), st.sampled_from(["a", "longer"]), st.just("c")),
+        st.builds(EditedPost, st.just("ann"), st.sampled_from(["a", "longer"]), st.just("c")),
     ),
     st.builds(DeletePost, _actors, _rooms, _ids, _places, _places, st.builds(Tombstone, st.just("ann"), st.just("c"))),
     st.builds(React, _actors, _rooms, _ids, st.sampled_from(["+", "\u00e9"]), st.booleans()),
@@ -103,7 +103,7 @@ def _placed(state: ChatState, command: EditPost | DeletePost, told: Sequence[Dra
     assert isinstance(post, Post)
     if isinstance(command, DeletePost):
         return replace(command, at=at, posted_at=posted_at, post=Tombstone(post.user, post.client_id))
-    said = Said(post.user, command.post.message, post.client_id, post.reply_to)
+    said = EditedPost(post.user, command.post.message, post.client_id, post.reply_to)
     return replace(command, at=at, posted_at=posted_at, post=said)
 
 
@@ -118,13 +118,16 @@ def apply(state: ChatState, commands: Iterable[Command], first_index: int = 3) -
 
 def answers(state: ChatState, last_index: int) -> list[object]:
     """What the state says to every question there is."""
-    asks = [PageAsk(limit=2), *(PageAsk(limit=2, **{side: id}) for side in ("before", "after") for id in range(5))]
+    asks = [
+        PageRequest(limit=2),
+        *(PageRequest(limit=2, **{side: id}) for side in ("before", "after") for id in range(5)),
+    ]
     told: list[object] = [state.digest(), list(state.document()), state.live().tolist(), state.live_bytes]
     told += [state.page(room, ask) for room in ROOMS for ask in asks]
     told += [(state.reactions(room, id), state.erased_index) for room in ROOMS for id in range(1, 5)]
-    told += [state.page(room, PageAsk(), who) for room in PRIVATE_ROOMS for who in ASKING]
+    told += [state.page(room, PageRequest(), who) for room in PRIVATE_ROOMS for who in ASKING]
     told += [state.ask(partial(pins, actor=Actor(), room_name=room)) for room in ROOMS]
-    told += [state.rooms(NameAsk(2, after=name), who) for name in ("", "a") for who in ASKING]
+    told += [state.rooms(NamePageRequest(2, after=name), who) for name in ("", "a") for who in ASKING]
     told += [state.located(0, last_index, 99, None, who) for who in ASKING]
     for after in range(0, last_index + 1, 3):
         told += [state.located(after, last_index, 5), state.missed(after, last_index, ROOMS[:2])]

@@ -10,7 +10,7 @@ from typing import Any
 
 import websocket
 
-from chat.auth.authenticator import Gatekeeper
+from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import TOKEN, digest
 from chat.commands import NOBODY, Actor, DeleteRoom, Post, SetRetention, encode
 from chat.commands.accounts import LogIn
@@ -115,8 +115,8 @@ class Node:
         self.hub = Hub(lambda: history(self.replica), limits=limits)
         self.state.on_applied = self.hub.publish
         self.state.on_restored = self.hub.skip_to
-        self.gatekeeper = Gatekeeper(self.replica, self.state, monotonic=lambda: 0.0)
-        self.reception = Reception(self.hub, self.replica, self.state, self.gatekeeper, lambda: NODES)
+        self.authenticator = Authenticator(self.replica, self.state, monotonic=lambda: 0.0)
+        self.reception = Reception(self.hub, self.replica, self.state, self.authenticator, lambda: NODES)
         self.state.on_accounts = self.reception.heed
         self.app = make_websocket_app(self.reception)
         self.server = Server(self.app, "127.0.0.1", 0, name="test")

@@ -14,15 +14,15 @@ from chat.commands.posts import React
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.realtime.channels import cursor_frame, plain_frame
 from chat.services.export import export
-from chat.services.post_cache import RenderedPosts
+from chat.services.post_cache import PostCache
 from chat.state.accounts import GUEST, MEMBER
 from chat.state.apply.expiry import FORGET_ROOMS
 from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
 from chat.state.events import PostEvent, Reacted
-from chat.state.forgotten_rooms import NAMES_MAX, Forgotten, hash_of
+from chat.state.forgotten_rooms import NAMES_MAX, ForgottenRooms, hash_of
 from chat.state.machine import ChatState
-from chat.state.post_revisions import Change, Reactions
-from chat.state.room import PAGE_POSTS_MAX, PageAsk
+from chat.state.post_revisions import Reactions, Revision
+from chat.state.room import PAGE_POSTS_MAX, PageRequest
 from chat.state.room_details import MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.tables import Tables
 from tests.chat.chat_client import ChatClient
@@ -45,42 +45,44 @@ def reactions(share: float) -> Reactions:
 class Filled:
     """A room "r" of so many posts, each changed as told."""
 
-    def __init__(self, posts: int, message: str = SHORT, change: Change | None = None) -> None:
+    def __init__(self, posts: int, message: str = SHORT, revision: Revision | None = None) -> None:
         self.client = ChatClient()
         self.state: ChatState = self.client.state
         self.replica: FakeReplica = self.client.replica
         self.replica.commit(encode(Begin()))
         for number in range(posts):
             self.replica.commit(encode(Post("r", "ann", message, f"c{number}")))
-        if change is not None:
-            self.state.ask(lambda tables: _change_all(tables, change))
+        if revision is not None:
+            self.state.ask(lambda tables: _change_all(tables, revision))
 
 
-def _change_all(tables: Tables, change: Change) -> None:
+def _change_all(tables: Tables, revision: Revision) -> None:
     room = tables.rooms.by_name["r"]
     for id in range(1, room.newest_id + 1):
-        room.change(id, change._replace(reacted_index=room.index_of(id)))
+        room.revise(id, revision._replace(reacted_index=room.index_of(id)))
 
 
 def _page(message: str, share_of: str) -> Callable[[float], Case]:
     def make(share: float) -> Case:
         posts = int(PAGE_POSTS_MAX * (share if share_of == "posts" else 1))
-        change = Change(reactions=reactions(share if share_of == "reactions" else 1)) if share_of != "texts" else None
+        revision = (
+            Revision(reactions=reactions(share if share_of == "reactions" else 1)) if share_of != "texts" else None
+        )
         text = message[: int(len(message) * share)] if share_of == "texts" else message
-        filled = Filled(posts, text, change)
+        filled = Filled(posts, text, revision)
 
-        def run(cache: RenderedPosts) -> None:
-            _, posts = cache.read(filled.state.page("r", PageAsk(PAGE_POSTS_MAX)), filled.replica)
+        def run(cache: PostCache) -> None:
+            _, posts = cache.read(filled.state.page("r", PageRequest(PAGE_POSTS_MAX)), filled.replica)
             b"[" + b",".join(posts) + b"]"
 
-        return Case(posts, run, RenderedPosts)
+        return Case(posts, run, PostCache)
 
     return make
 
 
 def _export(message: str) -> Callable[[float], Case]:
     def make(share: float) -> Case:
-        filled = Filled(int(600 * share), message, Change(reactions=reactions(1.0)))
+        filled = Filled(int(600 * share), message, Revision(reactions=reactions(1.0)))
         pieces = sum(1 for _ in export(filled.state, filled.replica, "r")[1])
         return Case(int(600 * share), lambda _: [*export(filled.state, filled.replica, "r")[1]], pieces=pieces)
 
@@ -114,7 +116,7 @@ def _rooms(target: str, names: int) -> Callable[[float], Case]:
 
 def _missed(share: float) -> Case:
     """What a client that comes back is looked up, where all of a room was changed."""
-    filled = Filled(int(POSTS * share), SHORT, Change(reactions=reactions(0.2)))
+    filled = Filled(int(POSTS * share), SHORT, Revision(reactions=reactions(0.2)))
     last = filled.replica.last_applied
     return Case(int(POSTS * share), lambda _: (filled.state.located(0, last, 100), filled.state.missed(0, last)))
 
@@ -153,9 +155,9 @@ def _applied(make: Callable[[float], tuple[Any, Callable[[], Command]]]) -> Call
 
 
 def _room_of_posts(
-    change: Change | None,
+    revision: Revision | None,
 ) -> Callable[[float, Callable[[], Command]], tuple[Any, Callable[[], Command]]]:
-    return lambda share, command: (Filled(int(POSTS * share), SHORT, change).client, command)
+    return lambda share, command: (Filled(int(POSTS * share), SHORT, revision).client, command)
 
 
 def _house(share: float, *, rooms: int = 0, members: int = 0) -> LoginClient:
@@ -183,7 +185,7 @@ def _gone(share: float) -> ChatClient:
     return client
 
 
-def _fill(forgotten: Forgotten, count: int) -> None:
+def _fill(forgotten: ForgottenRooms, count: int) -> None:
     forgotten.log_index = 1
     hashes = sorted(hash_of(str(number)) for number in range(count))
     forgotten.hashes.extend(hashes)
@@ -191,7 +193,7 @@ def _fill(forgotten: Forgotten, count: int) -> None:
 
 
 def _entries() -> Iterator[tuple[str, Callable[[float], tuple[Any, Callable[[], Command]]]]]:
-    changed = Change(reactions=(("x", ("bob",)),))
+    changed = Revision(reactions=(("x", ("bob",)),))
     nobody = Actor(NOBODY)
     for name, filled in (("posts", _room_of_posts(None)), ("changed posts", _room_of_posts(changed))):
         yield f"a room of {name} is deleted", lambda share, f=filled: f(share, lambda: DropRoom(nobody, "r"))  # type: ignore[misc]

@@ -7,7 +7,7 @@ from functools import partial
 from chat import confusable_names
 from chat.api.request import BODY_BYTES_MAX, Query, percent_decoded
 from chat.auth import cookies, origins, proxies
-from chat.auth.authenticator import Gatekeeper
+from chat.auth.authenticator import Authenticator
 from chat.realtime import cursors
 from chat.realtime.handshake import check_upgrade
 from chat.server import base_path
@@ -222,12 +222,12 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
         lambda share: "http://" + "a" * int(share * LINE),
     )
     yield "an invite's secret", users.invite_secret, lambda share: "a" * int(share * BODY_BYTES_MAX)
-    gatekeeper = Gatekeeper(
+    authenticator = Authenticator(
         FakeReplica(ChatState()), ChatState(), setup="s", monotonic=iter(range(0, 1 << 30, 999)).__next__
     )
     yield (
         "a setup's secret",
-        partial(gatekeeper.check_setup, {"REMOTE_ADDR": "::1"}),
+        partial(authenticator.check_setup, {"REMOTE_ADDR": "::1"}),
         lambda share: "\u20ac" * int(share * BODY_BYTES_MAX / 3),
     )
     yield "a percent-encoded name", partial(percent_decoded, "path"), lambda share: "%C3%A9" * int(share * LINE / 6)

@@ -5,7 +5,7 @@ They were written by reading the program alone, without a look at the tests.
 
 from chat.api.routes import tokens
 from chat.auth import origins, proxies, rate_limits
-from chat.auth.authenticator import Gatekeeper
+from chat.auth.authenticator import Authenticator
 from chat.realtime import channels, frames, hub, sse
 from chat.realtime.subscription import Subscription
 from chat.server import http, networks
@@ -263,7 +263,7 @@ CHAT = (
         "planted-cookie-may-count",
         "Of two different session cookies one counts.",
         "a rule of chat/auth/authenticator.py: one of them may be planted",
-        Gatekeeper._cookie,
+        Authenticator._cookie,
         "if len(found) > 1:",
         "if len(found) > 2:",
         test="chat/auth/test_authenticator.py::test_a_token_counts_beside_a_cookie_and_two_cookies_count_for_nothing",
@@ -272,7 +272,7 @@ CHAT = (
         "expired-token-recognised",
         "A token is good until the leader has ended it, however old it is.",
         "the public promise: a token is good for nothing after ExpiresAt",
-        Gatekeeper._user_of,
+        Authenticator._user_of,
         "if 0 < token.expires_at <= now:",
         "if False:",
         test="chat/auth/test_authenticator.py::test_a_token_is_good_until_it_is_too_old_or_revoked",
@@ -329,7 +329,7 @@ CHAT = (
         "What became of a room's posts is still there when the room was deleted.",
         "a rule of chat/state/room.py: a room that is made again has none of the old posts",
         room.Room.delete,
-        "self.details = self.changes = None",
+        "self.details = self.revisions = None",
         "self.details = None",
         test="chat/state/test_apply_expiry.py::"
         "test_a_room_that_is_made_again_knows_nothing_of_what_became_of_posts_before_it_was_deleted",
@@ -374,7 +374,7 @@ CHAT = (
         "wrong-bucket-goes",
         "Of too many buckets the one goes that was made first, though it is in use.",
         "a rule of chat/auth/rate_limits.py: the one goes that was used longest ago",
-        rate_limits.Buckets.take,
+        rate_limits.TokenBuckets.take,
         "self._full_at.move_to_end(key)",
         "pass",
         test="chat/auth/test_rate_limits.py::test_of_too_many_buckets_the_one_used_longest_ago_goes",
@@ -383,7 +383,7 @@ CHAT = (
         "right-guess-costs",
         "A guess that was right counts like a wrong one.",
         "a rule of chat/auth/rate_limits.py: given back where it was right",
-        rate_limits.Buckets.give_back,
+        rate_limits.TokenBuckets.refund,
         "- self._rate.refill_s",
         "",
         test="chat/auth/test_rate_limits.py::test_what_is_given_back_does_not_count",
@@ -430,8 +430,8 @@ CHAT = (
         "An export goes on for a reader who lost the room meanwhile.",
         "the public promise: who has left a room is told nothing of it",
         export.export,
-        "def page_of(ask: PageAsk) -> Page:\n        return state.page(room, ask, acting())",
-        "who = acting()\n\n    def page_of(ask: PageAsk) -> Page:\n        return state.page(room, ask, who)",
+        "def page_of(ask: PageRequest) -> Page:\n        return state.page(room, ask, acting())",
+        "who = acting()\n\n    def page_of(ask: PageRequest) -> Page:\n        return state.page(room, ask, who)",
         test="chat/services/test_export.py::test_whose_token_ends_gets_no_piece_more",
     ),
 )

@@ -22,7 +22,7 @@ from chat.services.revising import Wish, command_for
 from chat.state import permissions
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.results import Done, Posted, Refusal, Repeated, RoomChanged, TokensRevoked
-from chat.state.room import Page, PageAsk
+from chat.state.room import Page, PageRequest
 from raft.errors import RaftError
 from tests.simulation.accounts import SIGNED_OUT, Account, SignIn, acts_by
 from tests.simulation.invariants import Violation, require
@@ -267,7 +267,7 @@ class Client:
             refusal = acting
             self._answer(attempt, lambda: self._signed_out(refusal))
             return
-        page = process.state.page(room, PageAsk(limit), acting)
+        page = process.state.page(room, PageRequest(limit), acting)
         try:
             shown = process.shown(page)
         except LookupError:

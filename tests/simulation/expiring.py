@@ -6,7 +6,7 @@ Those may all be wrong; what may be said where most are right is in `truth.py`.
 from typing import TYPE_CHECKING, Any
 
 from chat.commands import encode
-from chat.services.maintenance import Keeper
+from chat.services.maintenance import Maintenance
 from raft.core.node import Role
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Expiring:
         self._process = process
         self._busy = False  # the outcome of the last step is awaited
         engine: Any = self
-        self._keeper = Keeper(engine, process.state, lambda: process.now_s)
+        self._keeper = Maintenance(engine, process.state, lambda: process.now_s)
         process.schedule(LOOK_EVERY_MS, self._look)
 
     def _look(self) -> None:

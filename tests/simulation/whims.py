@@ -13,13 +13,13 @@ from chat.commands.accounts import (
     CreateTicket,
     CreateToken,
     CreateUser,
+    RecordTokenUse,
     RedeemTicket,
     RevokeInvite,
     RevokeTokens,
-    Used,
 )
 from chat.commands.cluster import SetAuth
-from chat.commands.posts import Mark, Pin
+from chat.commands.posts import MarkRead, Pin
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.state.accounts import API, GUEST, MEMBER, SESSION
 from chat.state.room_details import DIRECT, PRIVATE, PUBLIC
@@ -88,10 +88,10 @@ class Whims:
         return RevokeTokens(_OPERATOR, (), self._name())
 
     def _used(self, actor: Actor, now: int) -> Command:
-        return Used(tuple(self._rng.sample(range(1, 30), 5)))
+        return RecordTokenUse(tuple(self._rng.sample(range(1, 30), 5)))
 
     def _mark(self, actor: Actor, now: int) -> Command:
-        return Mark(((actor.by, f"room-{self._rng.randint(1, 3)}", self._rng.randint(1, 20)),))
+        return MarkRead(((actor.by, f"room-{self._rng.randint(1, 3)}", self._rng.randint(1, 20)),))
 
     def _pin(self, actor: Actor, now: int) -> Command:
         room, id = f"room-{self._rng.randint(1, 3)}", self._rng.randint(1, 20)

@@ -11,7 +11,7 @@ from unittest import mock
 from chat.commands import LEVEL
 from chat.state.accounts import ADMIN
 from chat.state.permissions import Acting
-from chat.state.room import PageAsk
+from chat.state.room import PageRequest
 from raft.core.configuration import Member
 from raft.core.node import Role
 from raft.core.raft_messages import SnapshotChunk
@@ -181,7 +181,7 @@ class World:
                 continue  # it is no member any more, or not yet
             self.invariants.state(process.machine, applied, process.digest())
             for room in self.history.rooms:
-                page = process.state.page(room, PageAsk(limit=1_000_000), EVERYTHING)
+                page = process.state.page(room, PageRequest(limit=1_000_000), EVERYTHING)
                 self.history.read_done(
                     page, room, process.shown(page), self.history.seen(room), self.history.revisions.acknowledged(room)
                 )

@@ -22,7 +22,7 @@ def status(request: Request) -> Response:
     """GET /raft: this member's view; always answers.  Under a login strangers get no more than its health."""
     status = request.replica.status()
     with suppress(Problem):  # a bad token is a stranger's
-        request.actor = request.services.gatekeeper.recognise(request.environ) or Actor()
+        request.actor = request.services.authenticator.authenticate(request.environ) or Actor()
     if request.is_stranger:
         status = {name: status[name] for name in HEALTH if name in status}
     body = json.dumps(status, ensure_ascii=False).encode() + b"\n"

@@ -38,7 +38,7 @@ def make(request: Request) -> Response:
     request.acting_on_accounts()  # nothing is proposed for who proved nothing
     secret = secrets.new_secret(secrets.INVITE)
     fields = validation.json_object(request.body())
-    command = check_invite(request.actor, fields, secret, request.services.gatekeeper.now())
+    command = check_invite(request.actor, fields, secret, request.services.authenticator.now())
     made = request.carry_out(command)
     who = request.acting_on_accounts()
     invite = Invite(

@@ -17,7 +17,7 @@ from chat.services.posts import check_post, propose, unanswered, with_key, with_
 from chat.services.room_names import refused_looks
 from chat.state.apply.posts import versions
 from chat.state.results import Posted, Refusal
-from chat.state.room import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageAsk
+from chat.state.room import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageRequest
 
 NDJSON = "application/x-ndjson"
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
@@ -30,7 +30,7 @@ def post(request: Request, room: str) -> Response | Deferred | Read:
     name of a room that would be made and looks like another one's.
     The header `Idempotency-Key` says what the member `ClientId` says.
     """
-    request.services.gatekeeper.admit_post(request.actor)
+    request.services.authenticator.admit_post(request.actor)
     request.settle_posts()
     fields = validation.json_object(request.body())
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
@@ -50,7 +50,7 @@ def _post_settled(request: Request, checked: Post) -> Response | Deferred:
 
 def _refused(request: Request, checked: Post) -> Problem | None:
     """Why this is not posted, as far as the state here knows."""
-    refusal = request.state.foreseen(checked)
+    refusal = request.state.dry_run(checked)
     if isinstance(refusal, Refusal):
         return problem_of_refusal(refusal)
     if request.state.has_room(checked.room):
@@ -93,7 +93,7 @@ def read_post(request: Request, room: str, id: str) -> Read:
 
     def render() -> Response:
         seen = request.replica.last_applied
-        page, posts = _read(request, room, PageAsk(limit=1, after=number - 1))
+        page, posts = _read(request, room, PageRequest(limit=1, after=number - 1))
         if number > page.newest_id:
             raise not_found("Id: names no post of this room")
         if number < page.oldest_id:
@@ -125,7 +125,7 @@ def read_versions(request: Request, room: str, id: str) -> Read:
     return Read.asked(request.query(), render, by_caller=True)
 
 
-def _read(request: Request, room: str, ask: PageAsk) -> tuple[Page, list[bytes]]:
+def _read(request: Request, room: str, ask: PageRequest) -> tuple[Page, list[bytes]]:
     """The page and its posts, where some may be taken from the log while it is being read: then the state knows."""
     acting = request.acting()
     for _ in range(_READ_TRIES):
@@ -172,15 +172,15 @@ def _answer(outcome: Posted | Problem) -> Response:
     return Response(status, outcome.json + b"\n", headers=headers, log_index=outcome.index)
 
 
-def _ask(query: Query) -> PageAsk:
+def _ask(query: Query) -> PageRequest:
     limit = query.integer("limit", 1, PAGE_POSTS_MAX) or PAGE_POSTS_DEFAULT
     before, after, around = query.integer("before"), query.integer("after"), query.integer("around")
     if [before, after, around].count(None) < 2:
         raise invalid("before, after, around", "only one of them can be asked for")
-    return PageAsk(limit, before, after, around)
+    return PageRequest(limit, before, after, around)
 
 
-def _links(room: str, ask: PageAsk, page: Page, stale: bool) -> list[str]:
+def _links(room: str, ask: PageRequest, page: Page, stale: bool) -> list[str]:
     """`prev` leads to older posts, `next` to newer ones; each is there only where there are such posts."""
     rest = f"&limit={ask.limit}{'&consistency=stale' if stale else ''}"
     links = []

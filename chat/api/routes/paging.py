@@ -4,18 +4,18 @@ from chat.api.request import Headers, Query, percent_encoded
 from chat.api.schemas import NAME, integer
 from chat.errors import invalid
 from chat.services import validation
-from chat.state.name_pages import PAGE_NAMES_MAX, NameAsk, NamePage
+from chat.state.name_pages import PAGE_NAMES_MAX, NamePage, NamePageRequest
 
 PAGE = {"before": NAME, "after": NAME, "around": NAME, "limit": integer(1, PAGE_NAMES_MAX)}
 
 
-def name_ask(query: Query) -> NameAsk:
+def name_ask(query: Query) -> NamePageRequest:
     """`before=name`, `after=name` or `around=name`, and `limit=1000`.  Raises Problem naming the parameter."""
     limit = query.integer("limit", 1, PAGE_NAMES_MAX) or PAGE_NAMES_MAX
     before, after, around = _name(query, "before"), _name(query, "after"), _name(query, "around")
     if [before, after, around].count(None) < 2:
         raise invalid("before, after, around", "only one of them can be asked for")
-    return NameAsk(limit, before, after, around)
+    return NamePageRequest(limit, before, after, around)
 
 
 def _name(query: Query, parameter: str) -> str | None:
@@ -23,7 +23,7 @@ def _name(query: Query, parameter: str) -> str | None:
     return None if text is None else validation.name(parameter, text)
 
 
-def name_links(path: str, ask: NameAsk, page: NamePage, rest: str = "") -> Headers:
+def name_links(path: str, ask: NamePageRequest, page: NamePage, rest: str = "") -> Headers:
     """The header `Link`: `prev` leads to the names before the page, `next` to those after it; each where there are.
 
     `rest` is what else was asked for, to be asked for again: "&details=true".

@@ -7,7 +7,7 @@ from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import POST_ID, record
 from chat.errors import invalid
 from chat.services import validation
-from chat.services.read_markers import check_mark
+from chat.services.read_markers import check_read_marker
 
 
 def mark(request: Request, room: str) -> Response:
@@ -16,7 +16,7 @@ def mark(request: Request, room: str) -> Response:
     members = validation.members(validation.json_object(request.body()))
     if members.keys() != {"id"}:
         raise invalid("Id", "must be there, and nothing else")
-    request.services.marks.note(check_mark(request.state, request.actor, room, members["id"]))
+    request.services.pending_markers.note(check_read_marker(request.state, request.actor, room, members["id"]))
     return Response(HTTPStatus.ACCEPTED)
 
 

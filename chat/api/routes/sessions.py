@@ -33,7 +33,7 @@ def log_in(request: Request) -> Response:
     if request.state.ask(_is_open):
         raise problem_of_refusal(permissions.OPEN_MODE)
     with request.ungated():
-        password_at = request.services.gatekeeper.prove(request.environ, asked.name, asked.password)
+        password_at = request.services.authenticator.verify_password(request.environ, asked.name, asked.password)
     return _with_session(request, HTTPStatus.OK, asked.name, password_at, asked.label)
 
 
@@ -42,22 +42,22 @@ def log_out(request: Request) -> Response:
     if request.actor.by <= NOBODY:
         raise problem_of_refusal(permissions.OPEN_MODE if request.state.ask(_is_open) else _NO_SESSION)
     revoked = request.carry_out(RevokeTokens(request.actor, (request.actor.by,)))
-    headers = [request.services.gatekeeper.cookie(request.environ, "", 0)]
+    headers = [request.services.authenticator.cookie(request.environ, "", 0)]
     return Response(HTTPStatus.NO_CONTENT, headers=headers, log_index=revoked.index)
 
 
 def set_up(request: Request) -> Response:
     """POST /setup: the first user, an admin, made by who has the token that this node has told; and his session."""
     asked = check_set_up(validation.json_object(request.body()))
-    gatekeeper = request.services.gatekeeper
+    authenticator = request.services.authenticator
     request.catch_up()
     if request.state.ask(_is_open):
         raise problem_of_refusal(permissions.OPEN_MODE)
     if request.state.ask(_has_users):
         raise problem_of_refusal(SET_UP_DONE)
-    gatekeeper.check_setup(request.environ, asked.secret)
+    authenticator.check_setup(request.environ, asked.secret)
     with request.ungated():
-        password_hash = gatekeeper.hash(request.environ, asked.password)
+        password_hash = authenticator.hash(request.environ, asked.password)
     looks = skeleton(asked.name)
     first = CreateUser(Actor(SETUP), asked.name, asked.display_name, looks, password_hash, ADMIN)
     made = request.carry_out(first)
@@ -67,26 +67,26 @@ def set_up(request: Request) -> Response:
 
 def _with_session(request: Request, status: HTTPStatus, name: str, password_at: int, label: str) -> Response:
     """The answer to who has just proved that he knows a password."""
-    gatekeeper = request.services.gatekeeper
-    secret, expires_at = secrets.new_secret(secrets.TOKEN), gatekeeper.expiry(SESSION_S)
+    authenticator = request.services.authenticator
+    secret, expires_at = secrets.new_secret(secrets.TOKEN), authenticator.expiry(SESSION_S)
     session = LogIn(Actor(NOBODY, name), password_at, secrets.digest(secret), SESSION, label, expires_at)
     made = request.carry_out(session)
     assert isinstance(made, TokenMade)
     told = {"Token": secret, "User": made.token.user, "ExpiresAt": timestamp(made.token.expires_at)}
-    headers: Headers = [_NO_STORE, gatekeeper.cookie(request.environ, secret, SESSION_S)]
+    headers: Headers = [_NO_STORE, authenticator.cookie(request.environ, secret, SESSION_S)]
     return Response(status, json_line(told), headers=headers, log_index=made.index)
 
 
 def me(request: Request) -> Read:
     """GET /me: who asks; 401 for nobody, with what he can do about it."""
-    request.services.gatekeeper.check_started()
+    request.services.authenticator.check_started()
 
     def render() -> Response:
         if not request.replica.cluster_id:  # nothing is known yet, not even the mode
             raise unavailable("this node is starting")
         seen = request.replica.last_applied
         with suppress(Problem):  # a token that is over is nobody's, who is told how to go on
-            request.actor = request.services.gatekeeper.recognise(request.environ) or Actor()
+            request.actor = request.services.authenticator.authenticate(request.environ) or Actor()
         told = request.state.ask(lambda tables: _described(tables, request.actor))
         return Response(HTTPStatus.OK, json_line(told), headers=[_NO_STORE], log_index=seen)
 

@@ -65,7 +65,7 @@ def _tokens(tables: Tables, request: Request, name: str | None) -> list[Token] |
 def create(request: Request) -> Response:
     """POST /tokens: 201 and a token for a program, which is told this once."""
     asked = check_token(validation.json_object(request.body()))
-    secret, expires_at = secrets.new_secret(secrets.TOKEN), request.services.gatekeeper.expiry(asked.expires_in_s)
+    secret, expires_at = secrets.new_secret(secrets.TOKEN), request.services.authenticator.expiry(asked.expires_in_s)
     made = request.carry_out(CreateToken(request.actor, secrets.digest(secret), API, asked.label, expires_at))
     assert isinstance(made, TokenMade)
     body = json_line({"Token": secret, **_described(made.token)})
@@ -84,7 +84,7 @@ def revoke(request: Request, id: str) -> Response:
 
 def create_ticket(request: Request) -> Response:
     """POST /ws-ticket: 201 and what one websocket, at whichever node, is let in by in place of the cookie."""
-    secret, expires_at = secrets.new_secret(secrets.TICKET), request.services.gatekeeper.expiry(TICKET_S)
+    secret, expires_at = secrets.new_secret(secrets.TICKET), request.services.authenticator.expiry(TICKET_S)
     made = request.carry_out(CreateTicket(request.actor, secrets.digest(secret), expires_at))
     body = json_line({"Ticket": secret, "ExpiresAt": timestamp(expires_at)})
     return Response(HTTPStatus.CREATED, body, headers=[_NO_STORE], log_index=made.index)

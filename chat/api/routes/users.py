@@ -12,16 +12,16 @@ from chat.errors import Problem, invalid, problem_of_refusal
 from chat.services import validation
 from chat.services.users import (
     ROOMS_MAX,
-    Newcomer,
+    NewUser,
     check_change,
-    check_newcomer,
+    check_new_user,
     refused_display_name,
-    refused_newcomer,
+    refused_new_user,
 )
 from chat.state import permissions
 from chat.state.accounts import ADMIN, User
 from chat.state.apply.users import BAD_INVITE, FORBIDDEN, NO_SUCH_USER
-from chat.state.name_pages import NameAsk, NamePage
+from chat.state.name_pages import NamePage, NamePageRequest
 from chat.state.permissions import Acting
 from chat.state.results import UserChanged, UserMade
 from chat.state.room import timestamp
@@ -43,7 +43,7 @@ def list_users(request: Request) -> Read:
     return Read.asked(query, render)
 
 
-def _page(tables: Tables, who: Acting, ask: NameAsk) -> tuple[NamePage, list[User]]:
+def _page(tables: Tables, who: Acting, ask: NamePageRequest) -> tuple[NamePage, list[User]]:
     page = ask.page(permissions.visible_users(tables, who))
     return page, [tables.users[name] for name in page.names]
 
@@ -68,14 +68,14 @@ def make(request: Request) -> Response:
     if "invite" not in validation.members(fields):
         _identify(request)
     is_stranger = request.actor.by == NOBODY
-    newcomer = check_newcomer(fields, is_stranger=is_stranger)
+    new_user = check_new_user(fields, is_stranger=is_stranger)
     if not is_stranger:
-        request.services.gatekeeper.admit_change(request.actor, request.environ)
+        request.services.authenticator.admit_change(request.actor, request.environ)
     else:
-        request.services.gatekeeper.pay(request.environ)  # before it is looked whether the invite is one
+        request.services.authenticator.charge(request.environ)  # before it is looked whether the invite is one
     request.catch_up()
-    _check(request, newcomer)
-    made = request.carry_out(newcomer.command(request.actor, _hash(request, newcomer.password)))
+    _check(request, new_user)
+    made = request.carry_out(new_user.command(request.actor, _hash(request, new_user.password)))
     assert isinstance(made, UserMade)
     location = f"/users/{percent_encoded(made.user.name)}"
     return Response(
@@ -92,12 +92,12 @@ def _identify(request: Request) -> None:
             raise
 
 
-def _check(request: Request, newcomer: Newcomer) -> None:
+def _check(request: Request, new_user: NewUser) -> None:
     """It is decided when it is applied; but whose wish is refused anyhow has no password hashed."""
-    now = request.services.gatekeeper.now()
-    refusal = request.state.ask(lambda tables: refused_newcomer(tables, request.actor, newcomer, now))
-    if newcomer.invite and refusal is not BAD_INVITE:
-        request.services.gatekeeper.give_back(request.environ)
+    now = request.services.authenticator.now()
+    refusal = request.state.ask(lambda tables: refused_new_user(tables, request.actor, new_user, now))
+    if new_user.invite and refusal is not BAD_INVITE:
+        request.services.authenticator.refund(request.environ)
     if refusal is not None:
         raise problem_of_refusal(refusal)
 
@@ -122,7 +122,7 @@ def change(request: Request, name: str) -> Response:
     password_at = None
     if wish.old_password is not None:
         with request.ungated():
-            password_at = request.services.gatekeeper.prove(request.environ, wish.name, wish.old_password)
+            password_at = request.services.authenticator.verify_password(request.environ, wish.name, wish.old_password)
     password_hash = _hash(request, wish.password) if wish.password is not None else None
     changed = request.carry_out(wish.command(request.actor, password_hash, password_at))
     assert isinstance(changed, UserChanged)
@@ -134,7 +134,7 @@ def _hash(request: Request, password: str) -> str:
     if not password:
         return ""
     with request.ungated():
-        return request.services.gatekeeper.hash(request.environ, password)
+        return request.services.authenticator.hash(request.environ, password)
 
 
 def _told(user: User) -> dict[str, object]:

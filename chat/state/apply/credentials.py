@@ -14,10 +14,10 @@ from chat.commands.accounts import (
     CreateTicket,
     CreateToken,
     LogIn,
+    RecordTokenUse,
     RedeemTicket,
     RevokeInvite,
     RevokeTokens,
-    Used,
 )
 from chat.commands.cluster import ExpireCredentials
 from chat.state import permissions
@@ -38,7 +38,7 @@ from chat.state.accounts import (
     Ticket,
     Token,
 )
-from chat.state.events import Revoked, Tell
+from chat.state.events import Emit, Revoked
 from chat.state.permissions import Acting
 from chat.state.results import Done, Redeemed, Refusal, Result, TokenMade, TokensRevoked
 from chat.state.settings import OPEN
@@ -68,26 +68,26 @@ _TOO_MANY_OF_ONE = Refusal("too_many_invites", f"Label: you have {INVITES_OF_ONE
 # --- tokens
 
 
-def log_in(tables: Tables, command: LogIn, entry: Entry, tell: Tell) -> TokenMade | Refusal:
+def log_in(tables: Tables, command: LogIn, entry: Entry, emit: Emit) -> TokenMade | Refusal:
     """A token for who knew the password, if it is still that one."""
     if tables.settings.auth == OPEN:
         return permissions.OPEN_MODE
     user = tables.users.get(command.actor.user)
     if user is None or not user.active or not user.password_hash or user.password_index != command.password_at:
         return BAD_LOGIN
-    return _make_token(tables, user.name, command, entry, tell)
+    return _make_token(tables, user.name, command, entry, emit)
 
 
-def create_token(tables: Tables, command: CreateToken, entry: Entry, tell: Tell) -> TokenMade | Refusal:
+def create_token(tables: Tables, command: CreateToken, entry: Entry, emit: Emit) -> TokenMade | Refusal:
     """One more token for who has one."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
-    return _make_token(tables, who.name, command, entry, tell) if who.name else _NOBODY
+    return _make_token(tables, who.name, command, entry, emit) if who.name else _NOBODY
 
 
 def _make_token(
-    tables: Tables, user: str, command: LogIn | CreateToken, entry: Entry, tell: Tell
+    tables: Tables, user: str, command: LogIn | CreateToken, entry: Entry, emit: Emit
 ) -> TokenMade | Refusal:
     if command.kind not in {SESSION, API}:
         return _KIND
@@ -104,7 +104,7 @@ def _make_token(
         if command.kind != SESSION or not sessions:
             return _TOO_MANY_TOKENS
         tables.change()
-        revoke(tables, sessions[:1], entry, tell)
+        revoke(tables, sessions[:1], entry, emit)
     tables.change()
     number = tables.next_token
     tables.next_token += 1
@@ -117,7 +117,7 @@ def _make_token(
     return TokenMade(entry.index, token)
 
 
-def revoke_tokens(tables: Tables, command: RevokeTokens, entry: Entry, tell: Tell) -> TokensRevoked | Refusal:
+def revoke_tokens(tables: Tables, command: RevokeTokens, entry: Entry, emit: Emit) -> TokensRevoked | Refusal:
     """Those tokens end that are there and the actor's own, or anybody's for an admin; with a name, all of that user."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
@@ -125,16 +125,16 @@ def revoke_tokens(tables: Tables, command: RevokeTokens, entry: Entry, tell: Tel
     if who.role != ADMIN and command.name not in {"", who.name}:
         return _FORBIDDEN
     named = tables.tokens_of.get(command.name, ()) if command.name else dict.fromkeys(command.tokens)
-    numbers = [number for number in named if _mayrevoke(tables, who, number)]
-    return TokensRevoked(entry.index, revoke(tables, numbers, entry, tell))
+    numbers = [number for number in named if _may_revoke(tables, who, number)]
+    return TokensRevoked(entry.index, revoke(tables, numbers, entry, emit))
 
 
-def _mayrevoke(tables: Tables, who: Acting, number: int) -> bool:
+def _may_revoke(tables: Tables, who: Acting, number: int) -> bool:
     token = tables.tokens.get(number)
     return token is not None and (who.role == ADMIN or token.user == who.name)
 
 
-def revoke(tables: Tables, numbers: Iterable[int], entry: Entry, tell: Tell) -> tuple[int, ...]:
+def revoke(tables: Tables, numbers: Iterable[int], entry: Entry, emit: Emit) -> tuple[int, ...]:
     """End these tokens, which are there."""
     gone = tuple(numbers)
     for number in gone:
@@ -149,11 +149,11 @@ def revoke(tables: Tables, numbers: Iterable[int], entry: Entry, tell: Tell) -> 
         for digest in tables.tickets_of.pop(number, ()):
             del tables.tickets[digest]
     if gone:
-        tell(Revoked(entry.index, gone))
+        emit(Revoked(entry.index, gone))
     return gone
 
 
-def used(tables: Tables, command: Used, entry: Entry, tell: Tell) -> Done:
+def used(tables: Tables, command: RecordTokenUse, entry: Entry, emit: Emit) -> Done:
     """Those that are there were used in this hour."""
     hour = entry.time // HOUR
     for number in command.tokens:
@@ -167,7 +167,7 @@ def used(tables: Tables, command: Used, entry: Entry, tell: Tell) -> Done:
 # --- invites and tickets
 
 
-def create_invite(tables: Tables, command: CreateInvite, entry: Entry, tell: Tell) -> Done | Refusal:
+def create_invite(tables: Tables, command: CreateInvite, entry: Entry, emit: Emit) -> Done | Refusal:
     """Whoever is no guest may invite guests into rooms of his own, an admin anybody into any room he sees."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
@@ -218,7 +218,7 @@ def _counts(tables: Tables, maker: str) -> bool:
     return user is not None and user.active and user.role != ADMIN
 
 
-def revoke_invite(tables: Tables, command: RevokeInvite, entry: Entry, tell: Tell) -> Done | Refusal:
+def revoke_invite(tables: Tables, command: RevokeInvite, entry: Entry, emit: Emit) -> Done | Refusal:
     """It is good for nothing any more; an admin's or its maker's to say."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
@@ -231,7 +231,7 @@ def revoke_invite(tables: Tables, command: RevokeInvite, entry: Entry, tell: Tel
     return Done(entry.index)
 
 
-def create_ticket(tables: Tables, command: CreateTicket, entry: Entry, tell: Tell) -> Done | Refusal:
+def create_ticket(tables: Tables, command: CreateTicket, entry: Entry, emit: Emit) -> Done | Refusal:
     """It opens a websocket that acts as the actor's token; of too many the oldest goes."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
@@ -252,7 +252,7 @@ def create_ticket(tables: Tables, command: CreateTicket, entry: Entry, tell: Tel
     return Done(entry.index)
 
 
-def redeem_ticket(tables: Tables, command: RedeemTicket, entry: Entry, tell: Tell) -> Redeemed | Refusal:
+def redeem_ticket(tables: Tables, command: RedeemTicket, entry: Entry, emit: Emit) -> Redeemed | Refusal:
     """Once: whoever brings it next is the second."""
     ticket = tables.tickets.get(command.digest)
     if ticket is None:
@@ -271,7 +271,7 @@ def _drop_ticket(tables: Tables, digest: bytes) -> None:
         del tables.tickets_of[number]
 
 
-def expire_credentials(tables: Tables, command: ExpireCredentials, entry: Entry, tell: Tell) -> Done:
+def expire_credentials(tables: Tables, command: ExpireCredentials, entry: Entry, emit: Emit) -> Done:
     """Of those that are named go the ones that are too old at the time that is named."""
     for digest in command.tickets:
         ticket = tables.tickets.get(digest)
@@ -283,7 +283,7 @@ def expire_credentials(tables: Tables, command: ExpireCredentials, entry: Entry,
             tables.change()
             del tables.invites[digest]
     known = [tables.tokens[number] for number in dict.fromkeys(command.tokens) if number in tables.tokens]
-    revoke(tables, [token.number for token in known if _is_over(token.expires_at, command.now)], entry, tell)
+    revoke(tables, [token.number for token in known if _is_over(token.expires_at, command.now)], entry, emit)
     return Done(entry.index)
 
 
@@ -348,7 +348,7 @@ APPLIERS: dict[type, Callable[..., Result]] = {
     LogIn: log_in,
     CreateToken: create_token,
     RevokeTokens: revoke_tokens,
-    Used: used,
+    RecordTokenUse: used,
     CreateInvite: create_invite,
     RevokeInvite: revoke_invite,
     CreateTicket: create_ticket,

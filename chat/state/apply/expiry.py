@@ -12,7 +12,7 @@ from chat.commands import Command
 from chat.commands.cluster import Begin, Expire, Forget, ForgetRooms
 from chat.state import permissions
 from chat.state.apply import credentials
-from chat.state.events import RoomDeleted, Tell
+from chat.state.events import Emit, RoomDeleted
 from chat.state.results import Done, Result
 from chat.state.room import Room
 from chat.state.room_details import DIRECT
@@ -33,11 +33,11 @@ _SECOND = 1_000_000
 _ALL = 1 << 62  # a log index behind every other
 
 
-def begin(tables: Tables, command: Command, entry: Entry, tell: Tell) -> Done:
+def begin(tables: Tables, command: Command, entry: Entry, emit: Emit) -> Done:
     """What is of level 3 begins here; a second time is nothing."""
     if not tables.begun:
         tables.begun = True
-        tables.ages.begin(entry.time)
+        tables.log_times.begin(entry.time)
     return Done(entry.index)
 
 
@@ -45,35 +45,35 @@ def set_clock(tables: Tables, before: int, time: int) -> None:
     """The log's time was `before` and is `time`: all that is counted in it goes along (ages.py has the rule)."""
     if not tables.begun:
         return
-    moved = tables.ages.set_clock(before, time)
+    moved = tables.log_times.set_clock(before, time)
     credentials.set_clock(tables, before, time, moved)
     for room in tables.rooms.by_name.values():
         if room.details is not None and room.details.touched_at:
             room.details = room.details._replace(touched_at=min(room.details.touched_at + moved, time))
 
 
-def forget(tables: Tables, command: Forget, entry: Entry, tell: Tell) -> Done:
+def forget(tables: Tables, command: Forget, entry: Entry, emit: Emit) -> Done:
     """ClientIds of some buckets are known no more."""
-    up_to = tables.ages.before(command.before, entry.index)
-    end = min(command.first + min(command.buckets, FORGET_BUCKETS), tables.remembered.bucket_count)
-    tables.remembered.forget(up_to, range(max(command.first, 0), end))
+    up_to = tables.log_times.before(command.before, entry.index)
+    end = min(command.first + min(command.buckets, FORGET_BUCKETS), tables.client_ids.bucket_count)
+    tables.client_ids.forget(up_to, range(max(command.first, 0), end))
     return Done(entry.index)
 
 
 def due_forgetting(tables: Tables, now: int, first: int) -> tuple[Forget | None, int]:
     """The next step of going over all ClientIds, from bucket `first` on; and where to go on, 0: that is through."""
     before = now - CLIENT_IDS_KEPT_S * _SECOND
-    up_to = tables.ages.before(before, _ALL)
-    count = tables.remembered.bucket_count
+    up_to = tables.log_times.before(before, _ALL)
+    count = tables.client_ids.bucket_count
     end = min(first + LOOK_BUCKETS, count)
-    found = tables.remembered.oldest_bucket(up_to, range(first, end))
+    found = tables.client_ids.oldest_bucket(up_to, range(first, end))
     if found is not None:
         end = min(found + FORGET_BUCKETS, count)
     command = None if found is None else Forget(before, found, FORGET_BUCKETS)
     return command, end if end < count else 0
 
 
-def forget_rooms(tables: Tables, command: ForgetRooms, entry: Entry, tell: Tell) -> Done:
+def forget_rooms(tables: Tables, command: ForgetRooms, entry: Entry, emit: Emit) -> Done:
     """Some names of rooms that are gone are known no more."""
     for name in command.rooms[:FORGET_ROOMS]:
         tables.rooms.forget(name)
@@ -94,7 +94,7 @@ def due_forgetting_rooms(tables: Tables) -> ForgetRooms | None:
     return ForgetRooms(tuple(islice(names, min(max(deleted_over, turned_over), FORGET_ROOMS))))
 
 
-def expire(tables: Tables, command: Expire, entry: Entry, tell: Tell) -> Done:
+def expire(tables: Tables, command: Expire, entry: Entry, emit: Emit) -> Done:
     """Some rooms let go of the posts that they do not keep any more; and one goes, where nobody needs it.
 
     One only: what listeners are told of an entry is one event, behind which they know all of it.
@@ -111,7 +111,7 @@ def expire(tables: Tables, command: Expire, entry: Entry, tell: Tell) -> Done:
             tables.rooms.touch(room, command.now)
     gone = None if command.gone is None else tables.rooms.existing(command.gone)
     if gone is not None and _is_needless(tables, gone, command.now, entry.index):
-        tell(RoomDeleted(entry.index, gone.name, permissions.reach(gone)))
+        emit(RoomDeleted(entry.index, gone.name, permissions.reach(gone)))
         tables.remove_room(gone, entry.index)
     return Done(entry.index)
 
@@ -151,7 +151,7 @@ def _is_needless(tables: Tables, room: Room, now: int, next_index: int) -> bool:
     touched_at = 0 if details is None else details.touched_at
     unused_from = now - settings.unused_room_s * _SECOND
     # By the log index, not by the stamp: what is stamped stays as it is where the log's time is set anew.
-    is_unused = touched_at <= unused_from and room.newest_index <= tables.ages.before(unused_from, next_index)
+    is_unused = touched_at <= unused_from and room.newest_index <= tables.log_times.before(unused_from, next_index)
     if settings.unused_room_s and is_unused:
         return True
     return bool(settings.empty_room_s) and not room.posts and touched_at <= now - settings.empty_room_s * _SECOND
@@ -163,7 +163,7 @@ def _too_old(tables: Tables, room: Room, now: int, next_index: int) -> int:
     age_s = details.max_age_s if details is not None else 0
     if not age_s and (details is None or not details.retention_own):
         age_s = tables.settings.max_age_s
-    return tables.ages.before(now - age_s * _SECOND, next_index) if age_s else 0
+    return tables.log_times.before(now - age_s * _SECOND, next_index) if age_s else 0
 
 
 APPLIERS: dict[type, Callable[..., Result]] = {

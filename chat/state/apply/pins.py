@@ -12,7 +12,7 @@ from chat.commands.posts import Pin
 from chat.state import permissions
 from chat.state.accounts import GUEST
 from chat.state.apply.posts import TAKEN_BACK, look_up
-from chat.state.events import Tell
+from chat.state.events import Emit
 from chat.state.post_revisions import Reactions
 from chat.state.results import Done, Refusal, Result
 from chat.state.room_details import PINS_MAX, RoomDetails
@@ -32,7 +32,7 @@ class Pinned(NamedTuple):
     reactions: Reactions
 
 
-def pin(tables: Tables, command: Pin, entry: Entry, tell: Tell) -> Done | Refusal:
+def pin(tables: Tables, command: Pin, entry: Entry, emit: Emit) -> Done | Refusal:
     """A post is pinned, or not any more; where that is so already, it is as good.
 
     Whoever posts there pins there, but for guests.
@@ -40,11 +40,11 @@ def pin(tables: Tables, command: Pin, entry: Entry, tell: Tell) -> Done | Refusa
     place = look_up(tables, command.actor, command.room, command.id)
     if isinstance(place, Refusal):
         return place
-    who, room, _, change = place
+    who, room, _, revision = place
     refused = _NOT_FOR_GUESTS if who.role == GUEST else permissions.refused_part(tables, who, room)
     if refused is not None:
         return refused
-    if change.deleted:
+    if revision.deleted:
         return TAKEN_BACK
     details = room.details or RoomDetails()
     pins = pinned(room)
@@ -57,7 +57,7 @@ def pin(tables: Tables, command: Pin, entry: Entry, tell: Tell) -> Done | Refusa
     touched_at = max(details.touched_at, entry.time)
     tables.rooms.describe(room, details._replace(pins=pins, touched_at=touched_at, changed_index=entry.index))
     room.last_index = entry.index
-    tell(room_event(room, entry.index))
+    emit(room_event(room, entry.index))
     return Done(entry.index)
 
 
@@ -69,7 +69,7 @@ def pins(tables: Tables, actor: Actor, room_name: str) -> list[Pinned] | Refusal
     room = permissions.visible_room(tables, who, room_name)
     if room is None:
         return permissions.unseen(tables, who, room_name)
-    return [Pinned(id, room.version_index(id), room.change_of(id).reactions) for id in pinned(room)]
+    return [Pinned(id, room.version_index(id), room.revision_of(id).reactions) for id in pinned(room)]
 
 
 APPLIERS: dict[type, Callable[..., Result]] = {Pin: pin}

@@ -23,23 +23,23 @@ _AFTER_REPEATS = (permissions.ARCHIVED, _NO_SUCH_POST, _TOO_MANY_ROOMS)
 
 
 def post(
-    tables: Tables, command: Post, entry: Entry, tell: Callable[[PostEvent], None] | None
+    tables: Tables, command: Post, entry: Entry, emit: Callable[[PostEvent], None] | None
 ) -> Posted | Repeated | Refusal:
-    """Say something in a room, which is made where there is none; `tell` None: nobody listens."""
+    """Say something in a room, which is made where there is none; `emit` None: nobody listens."""
     room_name, room = command.room, tables.rooms.by_name.get(command.room)
     if room is None and tables.rooms.aliases and (room := tables.rooms.get(room_name)) is not None:
         room_name = room.name
     refusal = refused(tables, command, room_name, room)
     if refusal is not None and refusal not in _AFTER_REPEATS:
         return refusal
-    remembered = tables.remembered
-    hash = remembered.hash_of(command.user, command.client_id)
-    earlier = remembered.admit(hash, entry.index) if refusal is None else remembered.find(hash)
+    client_ids = tables.client_ids
+    hash = client_ids.hash_of(command.user, command.client_id)
+    earlier = client_ids.find_or_add(hash, entry.index) if refusal is None else client_ids.find(hash)
     if earlier:
         id = 0 if room is None else room.id_at(earlier)
         if room is None or not id:
             return Repeated(0, earlier, 0)
-        return Repeated(id, earlier, room.version_index(id), room.change_of(id).reactions)
+        return Repeated(id, earlier, room.version_index(id), room.revision_of(id).reactions)
     if refusal is not None:
         return refusal
     if room is None or not room.exists:
@@ -50,9 +50,9 @@ def post(
     posted = Posted(room_name, id, entry.index, True, render(entry.body, id, entry.time))
     if command.mentions:
         read_markers.mention(tables, room, id, command)
-    if tell is not None:
+    if emit is not None:
         reach = EVERYBODY if room.details is None else permissions.reach(room)
-        tell(PostEvent(entry.index, room_name, id, posted.json, reach))
+        emit(PostEvent(entry.index, room_name, id, posted.json, reach))
     return posted
 
 
@@ -69,13 +69,13 @@ def refused(tables: Tables, command: Post, room_name: str, room: Room | None) ->
     return _TOO_MANY_ROOMS if (room is None or not room.exists) and tables.is_full else None
 
 
-def foreseen(tables: Tables, command: Post) -> Refusal | None:
+def dry_run(tables: Tables, command: Post) -> Refusal | None:
     """What `post` would return where it would change nothing; None where it would, or where it repeats another."""
     room = tables.rooms.get(command.room)
     refusal = refused(tables, command, command.room if room is None else room.name, room)
     if refusal is None or refusal not in _AFTER_REPEATS:
         return refusal
-    is_known = tables.remembered.find(tables.remembered.hash_of(command.user, command.client_id))
+    is_known = tables.client_ids.find(tables.client_ids.hash_of(command.user, command.client_id))
     return None if is_known else refusal
 
 
@@ -85,5 +85,5 @@ def _made(tables: Tables, name: str, user: str, time: int) -> Room:
         return tables.rooms.make(name)
     details = RoomDetails(owner=user, members=frozenset({user}), made_at=time, touched_at=time)
     room = tables.rooms.make(name, details)
-    read_markers.come_in(tables, room, (user,))
+    read_markers.add_readers(tables, room, (user,))
     return room

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from chat.commands import Actor
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.state import permissions
-from chat.state.events import PostChanged, Reacted, Tell
+from chat.state.events import Emit, PostChanged, Reacted
 from chat.state.permissions import Acting
-from chat.state.post_revisions import Change, Reactions
+from chat.state.post_revisions import Reactions, Revision
 from chat.state.results import Done, Refusal, Result
 from chat.state.room import Room, render_post, with_reactions
 from chat.state.tables import Tables
@@ -34,29 +34,29 @@ _TOO_MANY_EMOJI = Refusal("too_many_reactions", f"Emoji: this post has {EMOJI_MA
 _TOO_MANY_REACTIONS = Refusal("too_many_reactions", f"Id: this post has {REACTIONS_MAX} reactions")
 
 
-class Found(NamedTuple):
+class FoundPost(NamedTuple):
     """A post that is left, maybe as a tombstone."""
 
     at: int  # log index of what was posted
-    change: Change
+    revision: Revision
 
 
-class Place(NamedTuple):
+class LocatedPost(NamedTuple):
     """Where a post that is left stands, for who carries out a command."""
 
     who: Acting  # asks
     room: Room
     at: int  # as Found has it
-    change: Change
+    revision: Revision
 
 
-def find(tables: Tables, actor: Actor, room_name: str, id: int) -> Found | Refusal:
+def find(tables: Tables, actor: Actor, room_name: str, id: int) -> FoundPost | Refusal:
     """The post of this Id in the room that has or had this name, for who sees that."""
     place = look_up(tables, actor, room_name, id)
-    return place if isinstance(place, Refusal) else Found(place.at, place.change)
+    return place if isinstance(place, Refusal) else FoundPost(place.at, place.revision)
 
 
-def look_up(tables: Tables, actor: Actor, room_name: str, id: int) -> Place | Refusal:
+def look_up(tables: Tables, actor: Actor, room_name: str, id: int) -> LocatedPost | Refusal:
     """The same with its room, which is not to leave the state's lock."""
     who = permissions.acting(tables, actor)
     if isinstance(who, Refusal):
@@ -69,7 +69,7 @@ def look_up(tables: Tables, actor: Actor, room_name: str, id: int) -> Place | Re
     if id > room.newest_id:
         return _NO_SUCH_POST
     at = room.index_of(id)
-    return Place(who, room, at, room.change_of(id)) if at else _GONE
+    return LocatedPost(who, room, at, room.revision_of(id)) if at else _GONE
 
 
 def refused_change(
@@ -80,7 +80,7 @@ def refused_change(
     return place if isinstance(place, Refusal) else _refused(tables, place, author, deletes)
 
 
-def _refused(tables: Tables, place: Place, author: str, deletes: bool) -> Refusal | None:
+def _refused(tables: Tables, place: LocatedPost, author: str, deletes: bool) -> Refusal | None:
     if place.room.details is not None and place.room.details.archived:
         return permissions.ARCHIVED
     may = permissions.may_revise(tables, place.who, place.room, author, deletes=deletes)
@@ -92,69 +92,69 @@ def versions(tables: Tables, actor: Actor, room_name: str, id: int) -> list[int]
     found = find(tables, actor, room_name, id)
     if isinstance(found, Refusal):
         return found
-    at, change = found
-    return [change.version_index] if change.deleted else [at, *change.edits]
+    at, revision = found
+    return [revision.version_index] if revision.deleted else [at, *revision.edits]
 
 
-def edit(tables: Tables, command: EditPost, entry: Entry, tell: Tell) -> PostChanged | Refusal:
+def edit(tables: Tables, command: EditPost, entry: Entry, emit: Emit) -> PostChanged | Refusal:
     """A post says something else from now on, and what it said stays live."""
     place = _place(tables, command)
     if isinstance(place, Refusal):
         return place
-    change = place.change
-    if change.deleted:
+    revision = place.revision
+    if revision.deleted:
         return TAKEN_BACK
-    if len(change.edits) >= EDITS_MAX:
+    if len(revision.edits) >= EDITS_MAX:
         return _TOO_MANY_EDITS
     tables.change()
-    edits = (*change.edits, entry.index)
-    changed = change._replace(version_index=entry.index, edits=edits, edited_index=entry.index)
-    return _revise(tables, place.room, command, changed, len(entry.record), entry, tell)
+    edits = (*revision.edits, entry.index)
+    changed = revision._replace(version_index=entry.index, edits=edits, edited_index=entry.index)
+    return _revise(tables, place.room, command, changed, len(entry.record), entry, emit)
 
 
-def delete(tables: Tables, command: DeletePost, entry: Entry, tell: Tell) -> PostChanged | Done | Refusal:
+def delete(tables: Tables, command: DeletePost, entry: Entry, emit: Emit) -> PostChanged | Done | Refusal:
     """A post is a tombstone from now on; where it is one, that is as good."""
     place = _place(tables, command)
     if isinstance(place, Refusal):
         return place
-    if place.change.deleted:
+    if place.revision.deleted:
         return Done(entry.index)
     tables.change()
     tables.erased_index = entry.index
     room = place.room
     share = room.text_bytes // room.texts  # as an average post has it, with its edits
     size = len(entry.record)
-    tombstone = Change(version_index=entry.index, edited_index=entry.index, deleted=True, tombstone_bytes=size)
-    return _revise(tables, room, command, tombstone, size - share, entry, tell)
+    tombstone = Revision(version_index=entry.index, edited_index=entry.index, deleted=True, tombstone_bytes=size)
+    return _revise(tables, room, command, tombstone, size - share, entry, emit)
 
 
-def react(tables: Tables, command: React, entry: Entry, tell: Tell) -> Reacted | Refusal:
+def react(tables: Tables, command: React, entry: Entry, emit: Emit) -> Reacted | Refusal:
     """Somebody reacts to a post, or not any more; where that is so already, it is as good."""
     place = look_up(tables, command.actor, command.room, command.id)
     if isinstance(place, Refusal):
         return place
-    who, room, _, change = place
+    who, room, _, revision = place
     refused = permissions.refused_part(tables, who, room)
     if refused is not None:
         return refused
-    if change.deleted:
+    if revision.deleted:
         return TAKEN_BACK
     put = _with if command.on else _without
-    reactions = put(change.reactions, command.emoji, who.name)
+    reactions = put(revision.reactions, command.emoji, who.name)
     if isinstance(reactions, Refusal):
         return reactions
     count = len(dict(reactions).get(command.emoji, ()))
     reach = permissions.reach(room)
     reacted = Reacted(entry.index, room.name, command.id, command.emoji, who.name, command.on, count, reach)
-    if reactions != change.reactions:
+    if reactions != revision.reactions:
         tables.change()
         tables.rooms.touch(room, entry.time)
-        room.change(command.id, change._replace(reacted_index=entry.index, reactions=reactions))
-        tell(reacted)
+        room.revise(command.id, revision._replace(reacted_index=entry.index, reactions=reactions))
+        emit(reacted)
     return reacted
 
 
-def _place(tables: Tables, command: EditPost | DeletePost) -> Place | Refusal:
+def _place(tables: Tables, command: EditPost | DeletePost) -> LocatedPost | Refusal:
     """Of a post that is to say something else, for who may ask for that."""
     place = look_up(tables, command.actor, command.room, command.id)
     if isinstance(place, Refusal):
@@ -168,18 +168,18 @@ def _revise(
     tables: Tables,
     room: Room,
     command: EditPost | DeletePost,
-    change: Change,
+    revision: Revision,
     more_bytes: int,
     entry: Entry,
-    tell: Tell,
+    emit: Emit,
 ) -> PostChanged:
     tables.rooms.touch(room, entry.time)
-    room.change(command.id, change)
+    room.revise(command.id, revision)
     room.record_bytes += more_bytes
     tables.live_bytes += more_bytes
-    post = with_reactions(render_post(Command(entry.index, entry.time, entry.body), command.id), change.reactions)
+    post = with_reactions(render_post(Command(entry.index, entry.time, entry.body), command.id), revision.reactions)
     changed = PostChanged(entry.index, room.name, command.id, post, permissions.reach(room))
-    tell(changed)
+    emit(changed)
     return changed
 
 

@@ -7,9 +7,9 @@ it make a reader of him there; of who is none nothing is counted.
 from collections.abc import Callable, Iterable, Iterator
 
 from chat.commands import Actor, Post
-from chat.commands.posts import WHOLE_ROOM, Mark
+from chat.commands.posts import WHOLE_ROOM, MarkRead
 from chat.state import permissions
-from chat.state.events import Marked, Tell
+from chat.state.events import Emit, ReadMarkerMoved
 from chat.state.permissions import Acting
 from chat.state.read_positions import MENTIONS_MAX, READERS_MAX, Counts, Reader
 from chat.state.results import Done, Refusal, Result
@@ -26,11 +26,11 @@ def counts(tables: Tables, user: str, room: Room) -> Counts | None:
     if reader is None:
         return None
     oldest = room.oldest_id
-    mentions = sum(id >= oldest and not room.change_of(id).deleted for id in reader.mentions)
+    mentions = sum(id >= oldest and not room.revision_of(id).deleted for id in reader.mentions)
     return Counts(reader.read_id, room.newest_id - max(reader.read_id, oldest - 1), mentions)
 
 
-def mark(tables: Tables, command: Mark, entry: Entry, tell: Tell) -> Done:
+def mark(tables: Tables, command: MarkRead, entry: Entry, emit: Emit) -> Done:
     """Those who act by some tokens have read rooms up to some Ids; whatever of that cannot be is nothing."""
     for by, name, id in command.marks:
         marked = _marked(tables, by, name, id)
@@ -40,7 +40,7 @@ def mark(tables: Tables, command: Mark, entry: Entry, tell: Tell) -> Done:
         reader = _readers(tables, room).get(user)
         left = () if reader is None else tuple(mention for mention in reader.mentions if mention > id)
         if _put(tables, room, user, Reader(id, left)):
-            tell(Marked(entry.index, user, room.name, id))
+            emit(ReadMarkerMoved(entry.index, user, room.name, id))
     return Done(entry.index)
 
 
@@ -88,7 +88,7 @@ def _may_name_all(tables: Tables, room: Room, post: Post, members: int) -> bool:
     return permissions.manages(tables, Acting(post.user, author.role), room)
 
 
-def come_in(tables: Tables, room: Room, users: Iterable[str]) -> None:
+def add_readers(tables: Tables, room: Room, users: Iterable[str]) -> None:
     """These users are members from now on: what was said before is not unread."""
     for name in users:
         if name not in _readers(tables, room):
@@ -114,4 +114,4 @@ def _put(tables: Tables, room: Room, name: str, reader: Reader) -> bool:
     return True
 
 
-APPLIERS: dict[type, Callable[..., Result]] = {Mark: mark}
+APPLIERS: dict[type, Callable[..., Result]] = {MarkRead: mark}

@@ -13,7 +13,7 @@ from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.state import permissions
 from chat.state.accounts import GUEST
 from chat.state.apply import read_markers
-from chat.state.events import RoomDeleted, Tell
+from chat.state.events import Emit, RoomDeleted
 from chat.state.permissions import Acting
 from chat.state.results import Refusal, Result, RoomChanged, RoomMade
 from chat.state.room import Room
@@ -47,7 +47,7 @@ _GUEST_OWNER = Refusal("invalid_field", "Owner: must not be a guest")
 _NOBODY: frozenset[str] = frozenset()
 
 
-def create(tables: Tables, command: CreateRoom, entry: Entry, tell: Tell) -> RoomMade | Refusal:
+def create(tables: Tables, command: CreateRoom, entry: Entry, emit: Emit) -> RoomMade | Refusal:
     """A room without posts; a public one that is there stays as it is, and so does a direct one of the same users."""
     who = permissions.acting(tables, command.actor)
     if isinstance(who, Refusal):
@@ -82,9 +82,9 @@ def create(tables: Tables, command: CreateRoom, entry: Entry, tell: Tell) -> Roo
         ),
     )
     room.last_index = entry.index
-    read_markers.come_in(tables, room, sorted(members))
+    read_markers.add_readers(tables, room, sorted(members))
     tables.guard()
-    tell(room_event(room, entry.index))
+    emit(room_event(room, entry.index))
     return RoomMade(entry.index, summary_for(tables, room, who), True)
 
 
@@ -138,7 +138,7 @@ def _managed(tables: Tables, command: ChangeRoom | DropRoom) -> tuple[Acting, Ro
     return who, room
 
 
-def change(tables: Tables, command: ChangeRoom, entry: Entry, tell: Tell) -> RoomChanged | Refusal:
+def change(tables: Tables, command: ChangeRoom, entry: Entry, emit: Emit) -> RoomChanged | Refusal:
     """What is named is so from now on; posts that are too old for what is said now go by `expire`."""
     found = _managed(tables, command)
     if isinstance(found, Refusal):
@@ -157,7 +157,7 @@ def change(tables: Tables, command: ChangeRoom, entry: Entry, tell: Tell) -> Roo
     if (details, name, max_messages) != (before, room.name, room.max_messages):
         tables.change()
         _retain(tables, room, max_messages)
-        _describe(tables, room, details, entry, tell, name)
+        _describe(tables, room, details, entry, emit, name)
     return RoomChanged(entry.index, summary_for(tables, room, who))
 
 
@@ -223,7 +223,7 @@ def _retain(tables: Tables, room: Room, max_messages: int) -> None:
 
 
 def _describe(
-    tables: Tables, room: Room, details: RoomDetails, entry: Entry, tell: Tell, name: str | None = None
+    tables: Tables, room: Room, details: RoomDetails, entry: Entry, emit: Emit, name: str | None = None
 ) -> None:
     """Put the details and the name in their place, and tell those whom the room before or after concerns."""
     before, was_called, reached = room.details or RoomDetails(), room.name, permissions.reach(room)
@@ -237,9 +237,9 @@ def _describe(
     touched_at = max(before.touched_at, entry.time)
     tables.rooms.describe(room, details._replace(touched_at=touched_at, changed_index=entry.index), name)
     room.last_index = entry.index
-    read_markers.come_in(tables, room, sorted(details.members - before.members))
+    read_markers.add_readers(tables, room, sorted(details.members - before.members))
     tables.guard()
-    tell(room_event(room, entry.index, reached, was_called))
+    emit(room_event(room, entry.index, reached, was_called))
 
 
 def members(tables: Tables, actor: Actor, room_name: str) -> list[str] | Refusal:
@@ -255,7 +255,7 @@ def members(tables: Tables, actor: Actor, room_name: str) -> list[str] | Refusal
     return sorted(room.details.members) if room.details is not None else []
 
 
-def change_members(tables: Tables, command: ChangeMembers, entry: Entry, tell: Tell) -> RoomChanged | Refusal:
+def change_members(tables: Tables, command: ChangeMembers, entry: Entry, emit: Emit) -> RoomChanged | Refusal:
     """Users come into a room or leave it; where they are in it, or not, already, that is as good."""
     who = permissions.acting(tables, command.actor)
     if isinstance(who, Refusal):
@@ -282,11 +282,11 @@ def change_members(tables: Tables, command: ChangeMembers, entry: Entry, tell: T
     if members != details.members:
         tables.change()
         owner = details.owner if details.owner in members else ""
-        _describe(tables, room, details._replace(owner=owner, members=members), entry, tell)
+        _describe(tables, room, details._replace(owner=owner, members=members), entry, emit)
     return RoomChanged(entry.index, summary_for(tables, room, who))
 
 
-def drop(tables: Tables, command: DropRoom, entry: Entry, tell: Tell) -> RoomDeleted | Refusal:
+def drop(tables: Tables, command: DropRoom, entry: Entry, emit: Emit) -> RoomDeleted | Refusal:
     """A room goes with all its posts; a direct one that has none at a member's word."""
     found = _managed(tables, command)
     if isinstance(found, Refusal):
@@ -295,19 +295,19 @@ def drop(tables: Tables, command: DropRoom, entry: Entry, tell: Tell) -> RoomDel
     _, room = found
     deleted = RoomDeleted(entry.index, room.name, permissions.reach(room))
     tables.remove_room(room, entry.index)
-    tell(deleted)
+    emit(deleted)
     return deleted
 
 
 # What members of level 2 know; it says nothing of who acts, so it is of the open mode.
 
 
-def delete(tables: Tables, command: DeleteRoom, entry: Entry, tell: Tell) -> RoomDeleted | Refusal:
+def delete(tables: Tables, command: DeleteRoom, entry: Entry, emit: Emit) -> RoomDeleted | Refusal:
     """A room goes with all its posts."""
-    return drop(tables, DropRoom(Actor(), command.room), entry, tell)
+    return drop(tables, DropRoom(Actor(), command.room), entry, emit)
 
 
-def retain(tables: Tables, command: SetRetention, entry: Entry, tell: Tell) -> RoomChanged | Refusal:
+def retain(tables: Tables, command: SetRetention, entry: Entry, emit: Emit) -> RoomChanged | Refusal:
     """A room keeps so many posts from now on."""
     who = permissions.acting(tables, Actor())
     if isinstance(who, Refusal):

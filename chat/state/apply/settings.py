@@ -5,7 +5,7 @@ from collections.abc import Callable
 from chat.commands import OPERATOR
 from chat.commands.cluster import SetAuth, SetSettings
 from chat.state import permissions
-from chat.state.events import AuthChanged, Tell
+from chat.state.events import AuthChanged, Emit
 from chat.state.results import Refusal, Result, SettingsChanged
 from chat.state.settings import INVITE, LOGIN, OPEN, Settings
 from chat.state.tables import Tables
@@ -17,7 +17,7 @@ _SIGNUP = Refusal("invalid_field", "Signup: must be open or invite")
 _BOUND = Refusal("invalid_field", "Retention: a bound must be positive, or 0 for none")
 
 
-def set_auth(tables: Tables, command: SetAuth, entry: Entry, tell: Tell) -> SettingsChanged | Refusal:
+def set_auth(tables: Tables, command: SetAuth, entry: Entry, emit: Emit) -> SettingsChanged | Refusal:
     """The mode, which is the operator's to say: the flag of a node, or who holds its token file."""
     if command.actor.by != OPERATOR:
         return _FORBIDDEN
@@ -32,11 +32,11 @@ def set_auth(tables: Tables, command: SetAuth, entry: Entry, tell: Tell) -> Sett
         tables.settings = settings
     if command.auth != before:
         tables.guard()
-        tell(AuthChanged(entry.index))
+        emit(AuthChanged(entry.index))
     return SettingsChanged(entry.index, tables.settings)
 
 
-def set_settings(tables: Tables, command: SetSettings, entry: Entry, tell: Tell) -> SettingsChanged | Refusal:
+def set_settings(tables: Tables, command: SetSettings, entry: Entry, emit: Emit) -> SettingsChanged | Refusal:
     """What is named is so from now on; what has to go because of it goes by `expire`."""
     who = permissions.administering(tables, command.actor)
     if command.signup is not None and not isinstance(who, Refusal):

@@ -15,7 +15,7 @@ from chat.state import permissions
 from chat.state.accounts import ADMIN, MEMBER, ROLES, USERS_MAX, User
 from chat.state.apply import read_markers
 from chat.state.apply.credentials import revoke
-from chat.state.events import Tell, UsersChanged
+from chat.state.events import Emit, UsersChanged
 from chat.state.permissions import Acting
 from chat.state.results import Refusal, Result, UserChanged, UserMade
 from chat.state.room_details import DIRECT, MEMBERS_MAX, RoomDetails
@@ -37,7 +37,7 @@ WRONG_PASSWORD = Refusal("bad_login", "OldPassword: not the password")
 _TOO_MANY_USERS = Refusal("too_many_users", f"Name: there are {USERS_MAX:,} users")
 
 
-def create_user(tables: Tables, command: CreateUser, entry: Entry, tell: Tell) -> UserMade | Refusal:
+def create_user(tables: Tables, command: CreateUser, entry: Entry, emit: Emit) -> UserMade | Refusal:
     """An account, with an invite's role and rooms where it comes by one."""
     terms = _terms(tables, command)
     if isinstance(terms, Refusal):
@@ -59,7 +59,7 @@ def create_user(tables: Tables, command: CreateUser, entry: Entry, tell: Tell) -
     if command.actor.by == NOBODY:
         _use_up(tables, command.invite)
     _join(tables, user.name, rooms)
-    tell(UsersChanged(entry.index, user.name))
+    emit(UsersChanged(entry.index, user.name))
     return UserMade(entry.index, user)
 
 
@@ -102,10 +102,10 @@ def _join(tables: Tables, name: str, rooms: Iterable[str]) -> None:
         details = room.details or RoomDetails()
         if details.visibility != DIRECT and len(details.members) < MEMBERS_MAX:
             tables.rooms.describe(room, details._replace(members=details.members | {name}))
-            read_markers.come_in(tables, room, (name,))
+            read_markers.add_readers(tables, room, (name,))
 
 
-def change_user(tables: Tables, command: ChangeUser, entry: Entry, tell: Tell) -> UserChanged | Refusal:
+def change_user(tables: Tables, command: ChangeUser, entry: Entry, emit: Emit) -> UserChanged | Refusal:
     """A user is another one; a new password, or the end of an account, ends its tokens."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
@@ -124,8 +124,8 @@ def change_user(tables: Tables, command: ChangeUser, entry: Entry, tell: Tell) -
     if not changed.active or command.password_hash is not None:
         kept = command.actor.by if changed.active else NOBODY  # who changes his own password goes on as he is
         gone = tuple(number for number in tables.tokens_of.get(user.name, ()) if number != kept)
-        revoke(tables, gone, entry, tell)
-    tell(UsersChanged(entry.index, user.name))
+        revoke(tables, gone, entry, emit)
+    emit(UsersChanged(entry.index, user.name))
     return UserChanged(entry.index, changed)
 
 

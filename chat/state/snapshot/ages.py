@@ -6,33 +6,33 @@ from chat.state.tables import Tables
 
 
 def _copy(tables: Tables) -> list[Row]:
-    ages = tables.ages
-    return [(ages.open_until,), *zip(ages.moments, ages.indexes, strict=True)]
+    log_times = tables.log_times
+    return [(log_times.open_until,), *zip(log_times.moments, log_times.indexes, strict=True)]
 
 
 def _take(tables: Tables, row: object, index: int) -> None:
-    ages = tables.ages
+    log_times = tables.log_times
     if not isinstance(row, list) or not all(type(number) is int and number > 0 for number in row):
         raise TypeError("Ages")
-    if not ages.begun:
-        (ages.open_until,) = row
+    if not log_times.begun:
+        (log_times.open_until,) = row
         return
     moment, at = row
-    ascends = not ages.moments or (ages.moments[-1] < moment and ages.indexes[-1] < at)
-    if not ascends or moment >= ages.open_until or at > index or len(ages.moments) >= CLAIMS_MAX:
+    ascends = not log_times.moments or (log_times.moments[-1] < moment and log_times.indexes[-1] < at)
+    if not ascends or moment >= log_times.open_until or at > index or len(log_times.moments) >= CLAIMS_MAX:
         raise ValueError("Ages")
-    ages.moments.append(moment)
-    ages.indexes.append(at)
+    log_times.moments.append(moment)
+    log_times.indexes.append(at)
 
 
 def _copy_added(tables: Tables) -> list[Row]:
-    return [(tables.ages.added,)] if tables.ages.added else []
+    return [(tables.log_times.added,)] if tables.log_times.added else []
 
 
 def _take_added(tables: Tables, row: object, index: int) -> None:
     if not isinstance(row, list) or len(row) != 1 or type(row[0]) is not int or row[0] <= 0:
         raise ValueError("Leaps")
-    tables.ages.added = row[0]
+    tables.log_times.added = row[0]
 
 
 LEAPS = Section("Leaps", _copy_added, _take_added)

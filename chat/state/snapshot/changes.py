@@ -6,30 +6,30 @@ A row is up to 100 names long (`post_changes.REACTIONS_MAX`).
 """
 
 from chat.commands.json_codec import row_reader
-from chat.state.post_revisions import Change
+from chat.state.post_revisions import Revision
 from chat.state.snapshot.section import Row, Section
 from chat.state.tables import Tables
 
-_read = row_reader(Change)
+_read = row_reader(Revision)
 
 
 def _copy(tables: Tables) -> list[Row]:
     rooms = tables.rooms.by_name
-    changed = sorted(name for name, room in rooms.items() if room.changes is not None)
-    return [(name, id, *change) for name in changed for id, change in (rooms[name].changes or {}).items()]
+    changed = sorted(name for name, room in rooms.items() if room.revisions is not None)
+    return [(name, id, *revision) for name in changed for id, revision in (rooms[name].revisions or {}).items()]
 
 
 def _take(tables: Tables, row: object, index: int) -> None:
     if not isinstance(row, list):
         raise TypeError("Changes")
     name, id, *fields = row
-    room, change = tables.rooms.by_name[name], _read(fields)
+    room, revision = tables.rooms.by_name[name], _read(fields)
     # Its Id is looked at when the room's posts are known (`Room.restore`).
-    ascends = room.last_index < change.last_index <= index
-    has_record = (change.tombstone_bytes > 0) is change.deleted
-    if type(id) is not int or not ascends or not has_record or not all(0 < at <= index for at in change.entries):
+    ascends = room.last_index < revision.last_index <= index
+    has_record = (revision.tombstone_bytes > 0) is revision.deleted
+    if type(id) is not int or not ascends or not has_record or not all(0 < at <= index for at in revision.entries):
         raise ValueError("Changes")
-    room.change(id, change)
+    room.revise(id, revision)
 
 
 SECTION = Section("Changes", _copy, _take)

@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 from chat.state.client_ids import BUCKETS_MIN, RECORD_BYTES, RECORDS_MEAN, indexes_of
 from chat.state.room import LONG, SHORT, SHORT_MAX, Room
-from chat.state.room_directory import RoomTable
+from chat.state.room_directory import RoomDirectory
 from chat.state.snapshot import sections
 from chat.state.tables import Tables
 from raft.core import planes
@@ -63,7 +63,7 @@ class Copied(NamedTuple):
 def copied(tables: Tables) -> Copied:
     """The tables as they are now; under the state's lock, and so no more than is needed."""
     rooms = [_described(room) for room in tables.rooms.by_name.values()]
-    return Copied(rooms, tables.remembered.buckets(), sections.copied(tables) if tables.begun else None)
+    return Copied(rooms, tables.client_ids.buckets(), sections.copied(tables) if tables.begun else None)
 
 
 def _described(room: Room) -> Described:
@@ -205,7 +205,7 @@ def _read(lines: _Lines, index: int) -> Tables:
         raise ValueError(f"of format {header['Chat']!r}, this program reads {FORMAT} and {FORMAT_BEGUN} only")
     rooms = [_read_facts(lines.value(), index) for _ in range(_integer(header, "Rooms", index))]
     tables = Tables()
-    tables.rooms = RoomTable(room for room, _ in rooms)
+    tables.rooms = RoomDirectory(room for room, _ in rooms)
     tables.begun = header["Chat"] == FORMAT_BEGUN
     if tables.begun:
         sections.read(tables, header["Sections"], lines.value, index)
@@ -226,7 +226,7 @@ def _read(lines: _Lines, index: int) -> Tables:
             raise ValueError("Posts")
     tables.derive()
     tables.live_bytes = sum(room.record_bytes for room, _ in rooms)
-    tables.remembered.restore(_read_buckets(header, lines, index))
+    tables.client_ids.restore(_read_buckets(header, lines, index))
     lines.check_end()
     return tables
 

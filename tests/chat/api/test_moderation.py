@@ -3,7 +3,7 @@
 import pytest
 
 from chat.commands import Actor, Post
-from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
+from chat.commands.posts import DeletePost, EditedPost, EditPost, React, Tombstone
 from chat.commands.rooms import ChangeMembers, CreateRoom
 from chat.state.events import PostChanged, Reacted
 from chat.state.results import Posted, RoomMade
@@ -30,7 +30,12 @@ class House(People):
     def edit(self, name: str, author: str) -> EditPost:
         at = self.at[author]
         return EditPost(
-            self.by[name], self.room, 1 + (author == "gus"), at, START + at * STEP, Said(author, "ho", f"of {author}")
+            self.by[name],
+            self.room,
+            1 + (author == "gus"),
+            at,
+            START + at * STEP,
+            EditedPost(author, "ho", f"of {author}"),
         )
 
     def delete(self, name: str, author: str) -> DeletePost:

@@ -9,8 +9,8 @@ from werkzeug.test import Client
 
 from chat.app import create_app
 from chat.auth import secrets
-from chat.auth.authenticator import STRANGERS, Gatekeeper
-from chat.auth.token_activity import Uses
+from chat.auth.authenticator import UNKNOWN_TOKENS, Authenticator
+from chat.auth.token_activity import TokenActivity
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import Post
@@ -188,7 +188,7 @@ def test_a_member_out_of_touch_tells_nothing_where_there_is_a_login() -> None:
 
 def test_looking_for_unknown_tokens_is_paid_for_by_the_address_and_given_back_where_one_is_good() -> None:
     chat = LoginClient()
-    for _ in range(STRANGERS.burst):
+    for _ in range(UNKNOWN_TOKENS.burst):
         assert code(chat.get(GENERAL, **bearer(secrets.new_secret(secrets.TOKEN)))) == (401, "bad_token")
     reads = chat.replica.reads
     answer = chat.get(GENERAL, **bearer(secrets.new_secret(secrets.TOKEN)))
@@ -204,7 +204,7 @@ def test_looking_for_unknown_tokens_is_paid_for_by_the_address_and_given_back_wh
 def test_a_good_token_costs_its_address_nothing() -> None:
     chat = LoginClient()
     chat.replica.holds_reads = True
-    for _ in range(STRANGERS.burst + 1):
+    for _ in range(UNKNOWN_TOKENS.burst + 1):
         secret = secrets.new_secret(secrets.TOKEN)
 
         def made_elsewhere(secret: str = secret) -> None:
@@ -291,40 +291,40 @@ def test_the_operators_token_is_good_at_his_own_node_and_posts_nothing() -> None
 
 def test_where_a_node_has_no_operator_nobody_is_one() -> None:
     chat = LoginClient()
-    gatekeeper = Gatekeeper(FakeReplica(chat.state), chat.state)
+    authenticator = Authenticator(FakeReplica(chat.state), chat.state)
     with pytest.raises(Problem):
-        gatekeeper.recognise(bearer("op_"))
+        authenticator.authenticate(bearer("op_"))
 
 
 def test_the_open_mode_asks_for_no_token_and_knows_the_operator() -> None:
     chat = ChatClient()
-    gatekeeper = Gatekeeper(chat.replica, chat.state, operator=OPERATORS_SECRET)
-    assert gatekeeper.recognise({}) == Actor()
-    assert gatekeeper.recognise(bearer("anything")) == Actor()
-    assert gatekeeper.recognise({"HTTP_COOKIE": "raft-chat-c0ffee=rc_x"}) == Actor()
-    assert gatekeeper.recognise(bearer(OPERATORS_SECRET)) == Actor(OPERATOR)
+    authenticator = Authenticator(chat.replica, chat.state, operator=OPERATORS_SECRET)
+    assert authenticator.authenticate({}) == Actor()
+    assert authenticator.authenticate(bearer("anything")) == Actor()
+    assert authenticator.authenticate({"HTTP_COOKIE": "raft-chat-c0ffee=rc_x"}) == Actor()
+    assert authenticator.authenticate(bearer(OPERATORS_SECRET)) == Actor(OPERATOR)
     with pytest.raises(Problem):
-        gatekeeper.recognise(bearer("op_x"))
+        authenticator.authenticate(bearer("op_x"))
 
 
 def test_the_clock_of_the_node_itself_is_not_asked() -> None:
     """Sessions and invites are made, and tokens looked at, by the log's time."""
     chat = LoginClient()
-    gatekeeper = Gatekeeper(chat.replica, chat.state)
+    authenticator = Authenticator(chat.replica, chat.state)
     chat.replica.now += 400 * 24 * HOUR
-    assert gatekeeper.now() == chat.replica.now
-    assert gatekeeper.expiry(60) == chat.replica.now + 60_000_000
+    assert authenticator.now() == chat.replica.now
+    assert authenticator.expiry(60) == chat.replica.now + 60_000_000
 
 
 def test_where_the_time_is_not_known_nothing_is_made_and_no_token_is_too_old() -> None:
     chat = LoginClient()
-    gatekeeper = Gatekeeper(chat.replica, chat.state)
+    authenticator = Authenticator(chat.replica, chat.state)
     chat.replica.clocks_known = False
-    assert gatekeeper.recognise(bearer(chat.secret["bob"])) == Actor(chat.number["bob"], "bob")
+    assert authenticator.authenticate(bearer(chat.secret["bob"])) == Actor(chat.number["bob"], "bob")
     with pytest.raises(Problem) as refused:
-        gatekeeper.expiry(60)
+        authenticator.expiry(60)
     assert refused.value.status == 503
-    assert gatekeeper.expiry(0) == 0, "never is known"
+    assert authenticator.expiry(0) == 0, "never is known"
 
 
 def test_back_in_the_open_mode_tokens_are_not_looked_at() -> None:
@@ -337,29 +337,29 @@ def test_back_in_the_open_mode_tokens_are_not_looked_at() -> None:
 
 
 def test_a_token_that_is_used_in_a_later_hour_is_noted_and_no_other() -> None:
-    chat, uses = LoginClient(), Uses()
+    chat, token_activity = LoginClient(), TokenActivity()
     clock = Clock(chat.replica.now)
-    gatekeeper = Gatekeeper(chat.replica, chat.state, uses=uses, clock=clock)
-    assert gatekeeper.recognise(bearer(chat.secret["bob"])) is not None
-    assert uses.take(9) == ()
+    authenticator = Authenticator(chat.replica, chat.state, token_activity=token_activity, clock=clock)
+    assert authenticator.authenticate(bearer(chat.secret["bob"])) is not None
+    assert token_activity.take(9) == ()
     clock.now += HOUR
     for _ in range(3):
-        gatekeeper.recognise(bearer(chat.secret["bob"]))
-        gatekeeper.recognise(bearer(secrets.new_secret(secrets.TOKEN)))
-    assert uses.take(9) == (chat.number["bob"],)
+        authenticator.authenticate(bearer(chat.secret["bob"]))
+        authenticator.authenticate(bearer(secrets.new_secret(secrets.TOKEN)))
+    assert token_activity.take(9) == (chat.number["bob"],)
     clock.now += HOUR
     for _ in range(3):
-        gatekeeper.admit_post(Actor(chat.number["eve"], "eve"))
-        gatekeeper.admit_post(Actor(user="eve"))
-    assert uses.take(9) == (chat.number["eve"],)
+        authenticator.admit_post(Actor(chat.number["eve"], "eve"))
+        authenticator.admit_post(Actor(user="eve"))
+    assert token_activity.take(9) == (chat.number["eve"],)
 
 
 @pytest.mark.parametrize("query", ["", "&min_index=1"])
 def test_until_the_mode_is_known_a_stale_read_is_confirmed_and_then_no_longer(query: str) -> None:
     chat = LoginClient()
     chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
-    gatekeeper = Gatekeeper(chat.replica, chat.state, knows_mode=False)
-    client = Client(create_app(chat.replica, chat.state, gatekeeper=gatekeeper), use_cookies=False)
+    authenticator = Authenticator(chat.replica, chat.state, knows_mode=False)
+    client = Client(create_app(chat.replica, chat.state, authenticator=authenticator), use_cookies=False)
     stale = f"{GENERAL}?consistency=stale{query}"
     chat.replica.unavailable = True
     assert client.get(stale).status_code == 503
@@ -372,8 +372,8 @@ def test_until_the_mode_is_known_a_stale_read_is_confirmed_and_then_no_longer(qu
 def test_until_the_mode_is_known_strangers_are_told_the_health_of_a_node_and_no_more() -> None:
     chat = LoginClient()
     chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
-    gatekeeper = Gatekeeper(chat.replica, chat.state, operator=OPERATORS_SECRET, knows_mode=False)
-    chat.app = create_app(chat.replica, chat.state, gatekeeper=gatekeeper)
+    authenticator = Authenticator(chat.replica, chat.state, operator=OPERATORS_SECRET, knows_mode=False)
+    chat.app = create_app(chat.replica, chat.state, authenticator=authenticator)
     client = Client(chat.app, use_cookies=False)
     operator = {"Authorization": f"Bearer {OPERATORS_SECRET}"}
     chat.replica.unavailable = True

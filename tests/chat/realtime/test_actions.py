@@ -301,7 +301,7 @@ def test_how_far_one_has_read_is_noted_without_a_word(house: Node) -> None:
     bob.say(Action="read", RoomName="general", Id=7)
     bob.say(Action="ping")
     assert bob.hear() == {"Pong": {}}
-    assert house.reception.marks.take(9) == ((number, "general", 7),)
+    assert house.reception.pending_markers.take(9) == ((number, "general", 7),)
 
 
 def test_a_ticket_that_was_asked_for_lets_one_more_websocket_in(house: Node) -> None:
@@ -351,7 +351,7 @@ def test_what_was_said_before_a_revocation_is_decided_behind_it(house: Node) -> 
     house.replica.release_reads()
     assert bob.hear_close() == 1008
     house.settle()
-    assert house.state.ask(lambda tables: tables.rooms.by_name["general"].change_of(1).deleted) is False
+    assert house.state.ask(lambda tables: tables.rooms.by_name["general"].revision_of(1).deleted) is False
 
 
 def test_whom_a_post_mentions_is_found_on_the_websocket_too(house: Node) -> None:

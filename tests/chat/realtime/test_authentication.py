@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import websocket
 
-from chat.auth.authenticator import STRANGERS, Gatekeeper
+from chat.auth.authenticator import UNKNOWN_TOKENS, Authenticator
 from chat.auth.secrets import digest
 from chat.commands import OPERATOR, SETUP, Actor, Post, encode
 from chat.commands.accounts import ChangeUser, CreateTicket, RedeemTicket, RevokeTokens
@@ -18,7 +18,7 @@ from chat.replica import STALE_S_MAX
 from chat.state.accounts import ADMIN, GUEST
 from chat.state.permissions import Acting
 from chat.state.results import Posted, Redeemed
-from chat.state.room import PageAsk
+from chat.state.room import PageRequest
 from chat.state.room_details import DIRECT
 from chat.state.settings import INVITE, LOGIN, OPEN
 from tests.chat.people import ROLES, new_user
@@ -61,7 +61,7 @@ def is_deaf(client: Client) -> bool:
 
 def test_until_the_mode_is_known_nobody_is_told_anything_over_a_websocket(node: Node) -> None:
     node.replica.commit(encode(Post("general", "ann", "old", "c1")))
-    node.reception.gatekeeper = Gatekeeper(node.replica, node.state, knows_mode=False)
+    node.reception.authenticator = Authenticator(node.replica, node.state, knows_mode=False)
     node.replica.unavailable = True
     assert node.arrive().hear_close() == 1013
     node.replica.unavailable = False
@@ -199,7 +199,7 @@ def test_a_ticket_is_good_once(house: Node) -> None:
 
 
 def test_an_address_that_brings_wrong_tickets_again_and_again_is_told_to_wait(house: Node) -> None:
-    for number in range(STRANGERS.burst + 1):
+    for number in range(UNKNOWN_TOKENS.burst + 1):
         client = house.connect()
         reads = house.replica.reads
         client.say(Action="subscribe", Rooms="*", Ticket=f"rt_{number}")
@@ -423,7 +423,7 @@ def test_what_a_revoked_token_posts_is_refused_wherever_its_websocket_is(house: 
     house.replica.commit(encode(RevokeTokens(Actor(OPERATOR), name="bob")))
     house.replica.release()
     assert client.hear_close() == 1008
-    assert house.state.page("general", PageAsk(), Acting("", ADMIN)).newest_id == 0
+    assert house.state.page("general", PageRequest(), Acting("", ADMIN)).newest_id == 0
 
 
 @pytest.mark.parametrize("mode", [LOGIN, OPEN])
@@ -461,7 +461,7 @@ def test_a_token_that_can_only_be_wrong_and_too_many_unknown_ones_are_answered_i
         house.arrive(header=["Authorization: Bearer nonsense"])
     assert refused.value.status_code == 401
     statuses = []
-    for _ in range(STRANGERS.burst + 1):
+    for _ in range(UNKNOWN_TOKENS.burst + 1):
         try:
             house.arrive(header=[bearer("unknown")])
         except websocket.WebSocketBadStatusException as error:

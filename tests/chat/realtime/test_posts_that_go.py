@@ -10,9 +10,9 @@ from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
 from chat.state.client_ids import hash_of
 from chat.state.events import PostEvent, RoomDeleted
 from chat.state.machine import ChatState
-from chat.state.name_pages import NameAsk
+from chat.state.name_pages import NamePageRequest
 from chat.state.results import Missed, Posted, Refusal, Repeated, RoomChanged, RoomSummary
-from chat.state.room import PageAsk, Room, What
+from chat.state.room import EventKind, PageRequest, Room
 from chat.state.settings import Settings
 from tests.chat.random_log import PLAIN_LOGS, ROOMS, START, STEP, Drawn, apply, entry
 
@@ -22,7 +22,7 @@ def post(number: int, room: str = "general", reply_to: int = 0) -> Post:
 
 
 def ids(state: ChatState, room: str = "general") -> list[int]:
-    page = state.page(room, PageAsk(limit=1000))
+    page = state.page(room, PageRequest(limit=1000))
     assert len(page.positions) == page.last_id - page.first_id + 1
     return list(range(page.first_id, page.last_id + 1))
 
@@ -107,7 +107,7 @@ class Model:
 
     def expired(self, command: Expire, state: ChatState) -> None:
         """The oldest are gone, of rooms that keep posts for some time only, and none that is not so old."""
-        left = {room.name for room in state.rooms(NameAsk(99))[1]}
+        left = {room.name for room in state.rooms(NamePageRequest(99))[1]}
         for room, posts in self.posts.items():
             age_s, most = self.age_s[room] or self.settings.max_age_s, self.settings.max_messages
             if room in self.exists - left:
@@ -136,7 +136,7 @@ def _or(said: int | None, before: int) -> int:
 
 
 def is_known(state: ChatState, user: str, client_id: str) -> bool:
-    return state.ask(lambda tables: tables.remembered.find(hash_of(user, client_id))) > 0
+    return state.ask(lambda tables: tables.client_ids.find(hash_of(user, client_id))) > 0
 
 
 @given(PLAIN_LOGS)
@@ -152,21 +152,21 @@ def test_what_is_left_is_what_the_simplest_model_says(log: list[Drawn]) -> None:
     for room in ROOMS:
         assert ids(state, room) == sorted(model.posts[room])
         shown = [model.live(at)[-1] for at in model.posts[room].values()]
-        assert state.page(room, PageAsk(limit=1000)).positions == shown
+        assert state.page(room, PageRequest(limit=1000)).positions == shown
         for id, at in model.posts[room].items():
             who = {} if at in model.deleted else model.reactions.get(at, {})
             assert {emoji: [*users] for emoji, users in who.items() if users} == {
                 emoji: [*users] for emoji, users in state.reactions(room, id)
             }
-        assert state.page(room, PageAsk()).newest_id == model.newest[room]
+        assert state.page(room, PageRequest()).newest_id == model.newest[room]
     assert state.live().tolist() == sorted(
         index for posts in model.posts.values() for at in posts.values() for index in model.live(at)
     )
     posted = sorted(index for posts in model.posts.values() for index in posts.values())
-    assert [(at, id) for at, _, id, what, _ in state.located(0, 99, 99) if what is What.POST] == [
+    assert [(at, id) for at, _, id, what, _ in state.located(0, 99, 99) if what is EventKind.POST] == [
         (index, id) for index in posted for posts in model.posts.values() for id, at in posts.items() if at == index
     ]
-    assert [room.name for room in state.rooms(NameAsk(99))[1]] == sorted(model.exists)
+    assert [room.name for room in state.rooms(NamePageRequest(99))[1]] == sorted(model.exists)
     assert (state.live_bytes > 0) == bool(posted)
 
 
@@ -185,7 +185,7 @@ def test_what_retention_let_go_is_not_located_though_its_place_is_not_used_again
     apply(state, [*map(post, range(1, 11)), SetRetention("general", 8)])
     assert [each[:3] for each in state.located(0, 99, 2)] == [(5, "general", 3), (6, "general", 4)]
     assert state.missed(0, 99) == [Missed("general", False, 8, 10, 12)]
-    assert state.page("general", PageAsk(limit=1, after=0)).positions == [5]
+    assert state.page("general", PageRequest(limit=1, after=0)).positions == [5]
     assert state.live().tolist() == list(range(5, 13))
 
 
@@ -205,7 +205,7 @@ def test_a_deleted_room_is_gone_and_goes_on_counting_when_it_is_made_again() -> 
     assert deleted == RoomDeleted(6, "general")
     assert isinstance(again, Posted)
     assert again.id == 3
-    assert state.rooms(NameAsk(9))[1] == [RoomSummary("general", 1, START + 7 * STEP, None)]
+    assert state.rooms(NamePageRequest(9))[1] == [RoomSummary("general", 1, START + 7 * STEP, None)]
     assert state.live().tolist() == [7]
     assert ids(state) == [3]
 
@@ -271,9 +271,9 @@ def test_a_deletion_is_told_between_the_posts_around_it() -> None:
 def test_who_missed_a_deletion_finds_it_in_its_place_and_no_post_from_before_it() -> None:
     state = ChatState()
     apply(state, [post(1), post(2, "other"), DeleteRoom("general"), post(3), post(4), DeleteRoom("other")])
-    deleted = (5, "general", 0, What.DELETION, 5)
-    second, third = (6, "general", 2, What.POST, 6), (7, "general", 3, What.POST, 7)
-    assert state.located(0, 99, 99) == [deleted, second, third, (8, "other", 0, What.DELETION, 8)]
+    deleted = (5, "general", 0, EventKind.DELETION, 5)
+    second, third = (6, "general", 2, EventKind.POST, 6), (7, "general", 3, EventKind.POST, 7)
+    assert state.located(0, 99, 99) == [deleted, second, third, (8, "other", 0, EventKind.DELETION, 8)]
     assert state.located(4, 5, 99) == [deleted]
     assert state.located(5, 99, 1, ["general"]) == [second]
     assert state.located(0, 99, 1) == [deleted]

@@ -100,7 +100,7 @@ class StreamingNode(Node):
         super().__init__(limits)
         streams = Streams(self.reception)
         self.events = Server(
-            create_app(self.replica, self.state, gatekeeper=self.gatekeeper, streams=streams),
+            create_app(self.replica, self.state, authenticator=self.authenticator, streams=streams),
             "127.0.0.1",
             0,
             name="events",

@@ -14,7 +14,7 @@ from chat.commands.posts import DeletePost, React, Tombstone
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
 from chat.state import permissions
 from chat.state.accounts import MEMBER, ROLES
-from chat.state.apply.posts import Found, find
+from chat.state.apply.posts import FoundPost, find
 from chat.state.events import Event
 from chat.state.machine import ChatState
 from chat.state.permissions import Acting
@@ -99,7 +99,7 @@ def placed(state: ChatState, command: Command) -> Command:
     if not isinstance(command, DeletePost):
         return command
     found = state.ask(lambda tables: find(tables, command.actor, command.room, command.id))
-    return replace(command, at=found.at) if isinstance(found, Found) else command
+    return replace(command, at=found.at) if isinstance(found, FoundPost) else command
 
 
 @given(st.lists(_drawn, max_size=25))

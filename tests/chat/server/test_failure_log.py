@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chat.api.request import response_of
-from chat.auth.authenticator import Gatekeeper
+from chat.auth.authenticator import Authenticator
 from chat.errors import Problem, all_taken, problem_of
 from chat.realtime import replies
 from chat.realtime.frames import CloseCode
@@ -46,11 +46,11 @@ def _unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
 def _starting(monkeypatch: pytest.MonkeyPatch) -> None:
     chat = ChatClient()
     chat.replica.cluster_id = ""
-    monkeypatch.setattr(Gatekeeper, "check_started", _refuse_start)
+    monkeypatch.setattr(Authenticator, "check_started", _refuse_start)
     assert chat.get(GENERAL).status_code == 503
 
 
-def _refuse_start(gatekeeper: Gatekeeper) -> None:
+def _refuse_start(authenticator: Authenticator) -> None:
     raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "starting", "this node reads its log")
 
 

@@ -2,19 +2,19 @@
 
 import pytest
 
-from chat.auth.token_activity import Uses
+from chat.auth.token_activity import TokenActivity
 from chat.commands import OPERATOR, Actor, Post, decode, encode
-from chat.commands.accounts import CreateInvite, Used
+from chat.commands.accounts import CreateInvite, RecordTokenUse
 from chat.commands.cluster import Begin, Expire, ExpireCredentials, Forget, SetAuth, SetSettings
 from chat.commands.rooms import ChangeRoom
-from chat.services.maintenance import FORGET_EVERY_S, USES_EVERY_S, Keeper
+from chat.services.maintenance import FORGET_EVERY_S, USES_EVERY_S, Maintenance
 from chat.state.apply import credentials
 from chat.state.apply.expiry import CLIENT_IDS_KEPT_S, EXPIRE_ROOMS
 from chat.state.client_ids import BUCKETS_MIN
 from chat.state.machine import ChatState
-from chat.state.name_pages import NameAsk
+from chat.state.name_pages import NamePageRequest
 from chat.state.results import Done, Posted, Repeated
-from chat.state.room import PageAsk
+from chat.state.room import PageRequest
 from raft.errors import Unavailable
 from tests.chat.fake_replica import FakeReplica
 
@@ -26,10 +26,15 @@ class Kept:
         self.state = ChatState()
         self.replica = FakeReplica(self.state)
         self.monotonic_s = 1000.0
-        self.uses = Uses()
+        self.token_activity = TokenActivity()
         self.looks = 0
-        self.keeper = Keeper(
-            self.replica, self.state, lambda: self.monotonic_s, auth=auth, uses=self.uses, look=self._look
+        self.maintenance = Maintenance(
+            self.replica,
+            self.state,
+            lambda: self.monotonic_s,
+            auth=auth,
+            token_activity=self.token_activity,
+            look=self._look,
         )
 
     def _look(self) -> None:
@@ -39,9 +44,9 @@ class Kept:
         return self.replica.commit(encode(Post("general", "ann", client_id, client_id)))
 
     def proposed(self) -> list[object]:
-        """What the keeper has proposed once it has nothing to do."""
+        """What the node has proposed once it has nothing to do."""
         before = len(self.replica.proposed)
-        while self.keeper.step():
+        while self.maintenance.step():
             pass
         return [decode(body) for body in self.replica.proposed[before:]]
 
@@ -88,7 +93,7 @@ def test_client_ids_are_forgotten_after_a_day_and_not_before() -> None:
     kept.passes(FORGET_EVERY_S)
     (step,) = kept.proposed()
     assert isinstance(step, Forget)
-    assert kept.state.ask(lambda tables: len(tables.remembered)) == 0
+    assert kept.state.ask(lambda tables: len(tables.client_ids)) == 0
     assert isinstance(kept.post("c1"), Posted)
     assert kept.proposed() == []
 
@@ -106,7 +111,7 @@ def test_what_was_not_forgotten_at_one_look_is_at_the_next_hour() -> None:
     assert kept.proposed() == []
     kept.passes(2)
     assert kept.proposed() == []
-    assert kept.state.ask(lambda tables: len(tables.remembered)) == 1
+    assert kept.state.ask(lambda tables: len(tables.client_ids)) == 1
 
 
 def test_many_client_ids_are_forgotten_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +123,7 @@ def test_many_client_ids_are_forgotten_in_small_steps(monkeypatch: pytest.Monkey
     monkeypatch.setattr("chat.state.apply.expiry.FORGET_BUCKETS", 8)
     found = kept.proposed()
     assert [step.first for step in found if isinstance(step, Forget)] == list(range(0, BUCKETS_MIN, 8))
-    assert kept.state.ask(lambda tables: len(tables.remembered)) == 0
+    assert kept.state.ask(lambda tables: len(tables.client_ids)) == 0
 
 
 def test_a_step_of_any_numbers_does_no_harm() -> None:
@@ -158,16 +163,16 @@ def test_posts_that_are_too_old_go_from_many_rooms_in_small_steps(monkeypatch: p
     assert kept.proposed() == []
     kept.passes(3_600)
     monkeypatch.setattr("chat.state.apply.expiry.LOOK_ROOMS", 100)
-    steps = [kept.keeper.due() for _ in range(8)]
+    steps = [kept.maintenance.due() for _ in range(8)]
     told = [step.rooms for step in steps if isinstance(step, Expire)]
     assert max(map(len, told)) <= EXPIRE_ROOMS
     assert {name for names in told for name in names} == {*rooms[: 2 * EXPIRE_ROOMS]}
-    kept.keeper._room = 0
+    kept.maintenance._room = 0
     assert all(isinstance(step, Expire) for step in kept.proposed())
-    while kept.keeper._room:
+    while kept.maintenance._room:
         kept.proposed()
-    assert [kept.state.page(room, PageAsk()).positions == [] for room in rooms].count(True) == 2 * EXPIRE_ROOMS
-    assert [kept.keeper.due() for _ in range(8)] == [None] * 8
+    assert [kept.state.page(room, PageRequest()).positions == [] for room in rooms].count(True) == 2 * EXPIRE_ROOMS
+    assert [kept.maintenance.due() for _ in range(8)] == [None] * 8
 
 
 def test_how_old_posts_are_is_told_by_the_clock_that_most_members_have() -> None:
@@ -191,7 +196,7 @@ def test_rooms_that_nobody_uses_go_one_in_a_step() -> None:
     assert kept.proposed() == []
     kept.passes(600)
     assert [step.gone for step in kept.proposed() if isinstance(step, Expire)] == ["a", "c"]
-    assert [room.name for room in kept.state.rooms(NameAsk(9))[1]] == ["b"]
+    assert [room.name for room in kept.state.rooms(NamePageRequest(9))[1]] == ["b"]
 
 
 def test_credentials_go_when_they_are_over_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,17 +266,17 @@ def test_uses_of_tokens_are_told_every_few_seconds_by_every_node(monkeypatch: py
     kept = begun()
     kept.replica.leads = False
     for number in (1, 2, 3):
-        kept.uses.note(number, 7)
+        kept.token_activity.note(number, 7)
     assert kept.proposed() == []
     kept.passes(USES_EVERY_S)
-    assert kept.proposed() == [Used((1, 2))]
+    assert kept.proposed() == [RecordTokenUse((1, 2))]
     kept.passes(USES_EVERY_S)
-    assert kept.proposed() == [Used((3,))]
-    kept.uses.note(4, 7)
+    assert kept.proposed() == [RecordTokenUse((3,))]
+    kept.token_activity.note(4, 7)
     assert kept.proposed() == []
     kept.replica.unavailable = True
     kept.passes(USES_EVERY_S)
     assert kept.proposed() == []
     kept.replica.unavailable = False
     kept.passes(USES_EVERY_S)
-    assert kept.proposed() == [Used((4,))]
+    assert kept.proposed() == [RecordTokenUse((4,))]

@@ -7,8 +7,8 @@ import pytest
 
 from chat.commands import NOBODY, Actor, encode
 from chat.commands.posts import React
-from chat.services.post_cache import RenderedPosts
-from chat.state.room import Page, PageAsk, render_post
+from chat.services.post_cache import PostCache
+from chat.state.room import Page, PageRequest, render_post
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.fake_replica import FIRST_INDEX
@@ -30,19 +30,19 @@ class CountingChat(ChatClient):
         self._uncached = entries
 
     def page(self, limit: int = 100, before: int | None = None) -> Page:
-        return self.state.page("general", PageAsk(limit, before))
+        return self.state.page("general", PageRequest(limit, before))
 
     def rendered(self, page: Page) -> list[bytes]:
         """Without a cache."""
         return [render_post(entry, id) for id, entry in enumerate(self._uncached(page.positions), page.first_id)]
 
 
-def held(cache: RenderedPosts) -> int:
+def held(cache: PostCache) -> int:
     return sum(len(post) for posts in (cache._young, cache._old) for post in posts.values())
 
 
 def test_a_page_that_is_read_again_is_not_read_from_the_log_again() -> None:
-    chat, cache = CountingChat(), RenderedPosts()
+    chat, cache = CountingChat(), PostCache()
     chat.fill(10)
     page = chat.page(5)
     for _ in range(2):
@@ -51,7 +51,7 @@ def test_a_page_that_is_read_again_is_not_read_from_the_log_again() -> None:
 
 
 def test_only_what_is_new_in_a_page_is_read_from_the_log() -> None:
-    chat, cache = CountingChat(), RenderedPosts()
+    chat, cache = CountingChat(), PostCache()
     chat.fill(10)
     cache.read(chat.page(5), chat.replica)
     chat.fill(2)
@@ -63,7 +63,7 @@ def test_only_what_is_new_in_a_page_is_read_from_the_log() -> None:
 
 @pytest.mark.parametrize("bytes_max", [0, 2_000, 6_000, 60_000])
 def test_whatever_is_read_is_what_the_log_says_and_no_more_is_held_than_may_be(bytes_max: int) -> None:
-    rng, chat, cache = Random(bytes_max), CountingChat(), RenderedPosts(bytes_max)
+    rng, chat, cache = Random(bytes_max), CountingChat(), PostCache(bytes_max)
     chat.fill(60)
     for _ in range(300):
         page = chat.page(rng.randint(1, 12), rng.randint(1, 61))
@@ -72,7 +72,7 @@ def test_whatever_is_read_is_what_the_log_says_and_no_more_is_held_than_may_be(b
 
 
 def test_what_is_read_often_stays_while_others_come_and_go() -> None:
-    chat, cache = CountingChat(), RenderedPosts(12_000)
+    chat, cache = CountingChat(), PostCache(12_000)
     chat.fill(100)
     often, once = chat.page(10, before=11), chat.page(1, before=12)
     for before in range(12, 101):
@@ -95,7 +95,7 @@ def test_a_post_that_is_gone_is_not_shown_though_it_was_read_before() -> None:
 
 
 def test_what_has_left_the_log_is_a_lookup_error_and_leaves_nothing_behind() -> None:
-    chat, cache = CountingChat(), RenderedPosts()
+    chat, cache = CountingChat(), PostCache()
     chat.fill(3)
     chat.replica.gone = {FIRST_INDEX + 1}
     with pytest.raises(LookupError):
@@ -104,7 +104,7 @@ def test_what_has_left_the_log_is_a_lookup_error_and_leaves_nothing_behind() -> 
 
 
 def test_a_page_whose_posts_have_many_reactions_ends_early_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    chat, cache = CountingChat(), RenderedPosts()
+    chat, cache = CountingChat(), PostCache()
     chat.fill(250)
     whole = cache.read(chat.page(250), chat.replica)[1]
     bytes_max = sum(map(len, whole))
@@ -120,11 +120,11 @@ def test_a_page_whose_posts_have_many_reactions_ends_early_too(monkeypatch: pyte
 
 
 def test_no_page_has_more_bytes_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    chat, cache = CountingChat(), RenderedPosts()
+    chat, cache = CountingChat(), PostCache()
     chat.fill(250)
     bytes_max = 1000
     monkeypatch.setattr("chat.services.post_cache.PAGE_BYTES_MAX", bytes_max)
-    for ask in (PageAsk(50), PageAsk(250), PageAsk(50, after=0), PageAsk(50, around=100)):
+    for ask in (PageRequest(50), PageRequest(250), PageRequest(50, after=0), PageRequest(50, around=100)):
         whole = chat.state.page("general", ask)
         page, posts = cache.read(whole, chat.replica)
         assert bytes_max / 2 < sum(map(len, posts)) <= bytes_max

@@ -7,10 +7,10 @@ import pytest
 from chat.commands import DeleteRoom, Post, decode, encode
 from chat.errors import Problem
 from chat.services.posts import check_post, propose
-from chat.state.client_ids import Remembered
+from chat.state.client_ids import ClientIds
 from chat.state.machine import ChatState
 from chat.state.results import Posted
-from chat.state.room import PageAsk
+from chat.state.room import PageRequest
 from raft.core.raft_messages import Command
 from raft.errors import CorruptLog
 from tests.chat.fake_replica import FIRST_INDEX, FakeReplica
@@ -92,7 +92,7 @@ def test_a_retry_is_told_the_first_post_and_nothing_else_is() -> None:
 
 def test_two_clientids_with_one_hash_are_told_apart_and_nothing_is_posted_for_the_second() -> None:
     state = ChatState()
-    state.ask(lambda tables: setattr(tables, "remembered", Remembered(hash_of=lambda user, client_id: bytes(8))))
+    state.ask(lambda tables: setattr(tables, "client_ids", ClientIds(hash_of=lambda user, client_id: bytes(8))))
     replica = FakeReplica(state)
     first = outcome(replica)
     assert isinstance(first, Posted)
@@ -101,7 +101,7 @@ def test_two_clientids_with_one_hash_are_told_apart_and_nothing_is_posted_for_th
         assert isinstance(taken, Problem)
         assert (taken.status, taken.code) == (422, "client_id_reused")
     assert outcome(replica) == replace(first, created=False)
-    assert state.page("general", PageAsk()).newest_id == 1
+    assert state.page("general", PageRequest()).newest_id == 1
 
 
 def test_a_retry_of_a_post_that_is_gone_is_told_so_whether_or_not_the_log_still_has_it() -> None:

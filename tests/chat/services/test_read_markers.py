@@ -1,40 +1,40 @@
 """Read markers on their way to the state: the newest of each room, in batches, and bounded."""
 
-from chat.services.read_markers import MARKS_MAX, Marks
+from chat.services.read_markers import MARKS_MAX, PendingMarkers
 
 
 def test_of_each_room_the_newest_place_is_told_once() -> None:
-    marks = Marks()
+    pending_markers = PendingMarkers()
     for by, room, id in [(1, "a", 3), (1, "b", 1), (2, "a", 9), (1, "a", 7), (1, "a", 5)]:
-        marks.note((by, room, id))
-    assert marks.take(2) == ((1, "a", 7), (1, "b", 1))
-    assert marks.take(2) == ((2, "a", 9),)
-    assert marks.take(2) == ()
+        pending_markers.note((by, room, id))
+    assert pending_markers.take(2) == ((1, "a", 7), (1, "b", 1))
+    assert pending_markers.take(2) == ((2, "a", 9),)
+    assert pending_markers.take(2) == ()
 
 
 def test_what_could_not_be_told_is_told_again_unless_there_is_newer() -> None:
-    marks = Marks()
-    marks.note((1, "a", 3))
-    marks.note((1, "b", 3))
-    taken = marks.take(9)
-    marks.note((1, "a", 4))
-    marks.put_back(taken)
-    assert sorted(marks.take(9)) == [(1, "a", 4), (1, "b", 3)]
+    pending_markers = PendingMarkers()
+    pending_markers.note((1, "a", 3))
+    pending_markers.note((1, "b", 3))
+    taken = pending_markers.take(9)
+    pending_markers.note((1, "a", 4))
+    pending_markers.put_back(taken)
+    assert sorted(pending_markers.take(9)) == [(1, "a", 4), (1, "b", 3)]
 
 
 def test_whoever_has_the_most_marks_gives_way() -> None:
-    marks = Marks()
-    marks.note((1, "a", 1))
+    pending_markers = PendingMarkers()
+    pending_markers.note((1, "a", 1))
     for number in range(MARKS_MAX + 500):
-        marks.note((2, f"room {number}", 1))
-    taken = marks.take(2 * MARKS_MAX)
+        pending_markers.note((2, f"room {number}", 1))
+    taken = pending_markers.take(2 * MARKS_MAX)
     assert len(taken) == MARKS_MAX
     assert taken[0] == (1, "a", 1)
 
 
 def test_no_more_wait_than_may_and_the_oldest_go() -> None:
-    marks = Marks()
+    pending_markers = PendingMarkers()
     for by in range(MARKS_MAX + 5):
-        marks.note((by, "a", 1))
-    taken = marks.take(2 * MARKS_MAX)
+        pending_markers.note((by, "a", 1))
+    taken = pending_markers.take(2 * MARKS_MAX)
     assert (len(taken), taken[0]) == (MARKS_MAX, (5, "a", 1))

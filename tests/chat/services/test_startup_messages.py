@@ -4,7 +4,7 @@ import pytest
 
 from chat.commands import OPERATOR, Actor
 from chat.commands.cluster import SetAuth
-from chat.services.startup_messages import Announcer
+from chat.services.startup_messages import StartupMessages
 from chat.state.settings import INVITE, LOGIN, OPEN
 from tests.chat.people import Chat, new_user
 
@@ -15,7 +15,7 @@ class Announced:
     def __init__(self, host: str = "127.0.0.1", auth: str | None = None) -> None:
         self.chat = Chat()
         self._said: list[str] = []
-        self._announcer = Announcer(
+        self._announcer = StartupMessages(
             self.chat.state, url="http://chat", host=host, auth=auth, setup="su_1", say=self._said.append
         )
 

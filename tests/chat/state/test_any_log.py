@@ -36,13 +36,13 @@ def test_a_trial_changes_nothing_and_foresees_what_is_refused_or_changes_nothing
     state = ChatState()
     before = told(state)
     for index, command in enumerate(log, 3):
-        foreseen = state.foreseen(command, index - 1)
+        dry_run = state.dry_run(command, index - 1)
         assert told(state) == before
         begun = state.ask(lambda tables: tables.begun)
         (result,) = apply(state, [command], index)
         after = told(state)
-        if foreseen is not None:
-            assert foreseen == placed_at(result, index - 1)
+        if dry_run is not None:
+            assert dry_run == placed_at(result, index - 1)
             assert after == before or not begun  # the first command of level 3, whatever it is, begins that
         else:
             assert not isinstance(result, Refusal)

@@ -9,10 +9,10 @@ from chat.commands.accounts import (
     CreateTicket,
     CreateToken,
     LogIn,
+    RecordTokenUse,
     RedeemTicket,
     RevokeInvite,
     RevokeTokens,
-    Used,
 )
 from chat.commands.cluster import ExpireCredentials, SetAuth
 from chat.state.accounts import (
@@ -155,7 +155,7 @@ def test_a_token_says_in_which_hour_it_was_used_last() -> None:
     people = People()
     before = people.state.ask(lambda tables: tables.tokens[2].used_hour)
     people.index += 3 * HOUR // STEP
-    people.made(Used((2, 99)), Done)
+    people.made(RecordTokenUse((2, 99)), Done)
     assert people.state.ask(lambda tables: [tables.tokens[k].used_hour for k in (2, 3)]) == [before + 3, before]
 
 

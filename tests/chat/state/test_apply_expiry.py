@@ -2,14 +2,14 @@
 
 from chat.commands import Actor, DeleteRoom, Post, encode
 from chat.commands.cluster import Begin, Expire, SetSettings
-from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
+from chat.commands.posts import DeletePost, EditedPost, EditPost, React, Tombstone
 from chat.commands.rooms import ChangeRoom, CreateRoom
 from chat.state.apply.expiry import due_expiry
 from chat.state.events import Event, RoomDeleted
 from chat.state.machine import ChatState
-from chat.state.name_pages import NameAsk
+from chat.state.name_pages import NamePageRequest
 from chat.state.results import Posted, Refusal, RoomChanged, RoomSummary, SettingsChanged
-from chat.state.room import PageAsk
+from chat.state.room import PageRequest
 from chat.state.room_details import RoomDetails
 from chat.state.settings import Settings
 from raft.core.entries import command_entry
@@ -57,7 +57,7 @@ class Log:
             self.apply(command, after_s=0)
 
     def ids(self, room: str = "general") -> list[int]:
-        page = self.state.page(room, PageAsk())
+        page = self.state.page(room, PageRequest())
         return list(range(page.first_id, page.last_id + 1))
 
     def restored(self) -> ChatState:
@@ -77,7 +77,7 @@ def test_posts_go_once_they_are_as_old_as_the_room_keeps_them_and_others_stay() 
     # Posts are two seconds apart, the newest is two old, and each may stay for a second more.
     assert log.ids() in ([6, 7, 8, 9, 10], [7, 8, 9, 10])
     assert log.state.live().tolist() == sorted(
-        index for room in ("general", "other") for index in log.state.page(room, PageAsk()).positions
+        index for room in ("general", "other") for index in log.state.page(room, PageRequest()).positions
     )
     assert log.restored().digest() == log.state.digest()
 
@@ -89,7 +89,7 @@ def test_a_room_that_nothing_is_left_of_stays_and_goes_on_counting() -> None:
     log.expire(in_s=100)
     assert log.ids() == []
     details = RoomDetails(max_age_s=60, touched_at=log.time + 100 * SECOND, changed_index=5)
-    assert log.state.rooms(NameAsk(9))[1] == [RoomSummary("general", 0, START + 2 * SECOND, None, details)]
+    assert log.state.rooms(NamePageRequest(9))[1] == [RoomSummary("general", 0, START + 2 * SECOND, None, details)]
     assert log.state.live_bytes == 0
     assert log.restored().digest() == log.state.digest()
     posted = log.post()
@@ -202,7 +202,7 @@ def test_a_room_that_nobody_has_used_goes_with_all_its_posts_and_its_listeners_a
     log.apply(Expire(log.time + 90 * SECOND, (), "general"))
     log.state.applied(log.index)
     assert events == [RoomDeleted(log.index, "general")]
-    assert [room.name for room in log.state.rooms(NameAsk(9))[1]] == ["other"]
+    assert [room.name for room in log.state.rooms(NamePageRequest(9))[1]] == ["other"]
     posted = log.post()
     assert isinstance(posted, Posted)
     assert posted.id == 2
@@ -215,11 +215,13 @@ def test_a_room_goes_once_it_has_been_empty_for_so_long() -> None:
     set_all(log, empty_room_seconds=60)
     log.apply(Expire(log.time + 1_000 * SECOND, ("general",), "general"))
     assert log.ids() == []
-    assert [room.name for room in log.state.rooms(NameAsk(9))[1]] == ["general"], "it has only just become empty"
+    assert [room.name for room in log.state.rooms(NamePageRequest(9))[1]] == ["general"], (
+        "it has only just become empty"
+    )
     log.apply(Expire(log.time + 1_050 * SECOND, (), "general"))
-    assert len(log.state.rooms(NameAsk(9))[1]) == 1
+    assert len(log.state.rooms(NamePageRequest(9))[1]) == 1
     log.apply(Expire(log.time + 1_100 * SECOND, (), "general"))
-    assert log.state.rooms(NameAsk(9))[1] == []
+    assert log.state.rooms(NamePageRequest(9))[1] == []
     assert log.restored().digest() == log.state.digest()
 
 
@@ -249,7 +251,7 @@ def test_a_room_is_in_use_where_a_post_is_edited_or_reacted_to_or_the_room_is_ch
     log = Log()
     log.post()
     log.apply(SetSettings(Actor(), unused_room_seconds=10))
-    said = Said("ann", "other", "c3")
+    said = EditedPost("ann", "other", "c3")
     for command in (
         EditPost(Actor(user="ann"), "general", 1, 4, START, said),
         React(Actor(user="bob"), "general", 1, "+", True),
@@ -259,16 +261,16 @@ def test_a_room_is_in_use_where_a_post_is_edited_or_reacted_to_or_the_room_is_ch
         assert not isinstance(log.apply(command, after_s=9), Refusal)
         log.apply(Expire(log.time + 9 * SECOND, (), "general"), after_s=0)
         assert log.restored().digest() == log.state.digest()
-        assert len(log.state.rooms(NameAsk(9))[1]) == 1
+        assert len(log.state.rooms(NamePageRequest(9))[1]) == 1
     log.apply(Expire(log.time + 11 * SECOND, (), "general"), after_s=0)
-    assert log.state.rooms(NameAsk(9))[1] == []
+    assert log.state.rooms(NamePageRequest(9))[1] == []
 
 
 def test_a_room_that_is_made_again_knows_nothing_of_what_became_of_posts_before_it_was_deleted() -> None:
     log = Log()
     log.post()
     for command in (
-        EditPost(Actor(user="ann"), "general", 1, 4, START, Said("ann", "other", "c3")),
+        EditPost(Actor(user="ann"), "general", 1, 4, START, EditedPost("ann", "other", "c3")),
         React(Actor(user="bob"), "general", 1, "+", True),
     ):
         assert not isinstance(log.apply(command), Refusal)
@@ -286,7 +288,7 @@ DAY = 86_400 * SECOND
 
 
 def _names(log: Log) -> set[str]:
-    return {room.name for room in log.state.rooms(NameAsk(9))[1]}
+    return {room.name for room in log.state.rooms(NamePageRequest(9))[1]}
 
 
 def test_rooms_that_are_used_outlive_a_leap_of_the_logs_time() -> None:

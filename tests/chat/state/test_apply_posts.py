@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention
-from chat.commands.posts import DeletePost, EditPost, React, Said, Tombstone
+from chat.commands.posts import DeletePost, EditedPost, EditPost, React, Tombstone
 from chat.realtime.channels import cursor_frame
 from chat.services.validation import MESSAGE_POINTS_MAX
 from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
 from chat.state.events import Event, PostChanged, PostEvent, Reacted
 from chat.state.machine import ChatState
-from chat.state.post_revisions import Change, Changes
+from chat.state.post_revisions import Revision, Revisions
 from chat.state.results import Done, Refusal, Repeated, Result
-from chat.state.room import PageAsk, with_reactions
+from chat.state.room import PageRequest, with_reactions
 from tests.chat.random_log import START, STEP, apply, entry
 
 POSTED_AT = START + 3 * STEP
@@ -26,7 +26,7 @@ def post(number: int = 1) -> Post:
 
 
 def edit(message: str = "new", user: str = "ann", id: int = 1, at: int = 3) -> EditPost:
-    said = Said("ann", message, f"c{id}")
+    said = EditedPost("ann", message, f"c{id}")
     return EditPost(Actor(NOBODY, user), "general", id, at, START + at * STEP, said)
 
 
@@ -56,7 +56,7 @@ def test_an_edit_is_shown_and_what_was_said_before_stays_live() -> None:
         "Id": 1, "User": "ann", "Message": "two", "PostedAt": "2026-11-23T10:00:01.200000Z", "ClientId": "c1",
         "EditedAt": "2026-11-23T10:00:02.000000Z",
     }  # fmt: skip
-    assert state.page("general", PageAsk()).positions == [5]
+    assert state.page("general", PageRequest()).positions == [5]
     assert state.live().tolist() == [3, 4, 5]
     assert state.erased_index == 0
 
@@ -70,7 +70,7 @@ def test_a_deletion_leaves_a_tombstone_and_nothing_else_live() -> None:
     assert again == Done(8)
     assert state.live().tolist() == [4, 7]
     assert state.erased_index == 7
-    page = state.page("general", PageAsk())
+    page = state.page("general", PageRequest())
     assert (page.positions, page.extras) == ([7, 4], {})
     assert apply(state, [post()], 9) == [Repeated(1, 3, 0)]
 
@@ -155,7 +155,7 @@ def test_reactions_stand_in_the_order_they_came() -> None:
         {"+": ["bob"]}, {"+": ["bob"], "-": ["ann"]}, {"+": ["bob", "ann"], "-": ["ann"]},
         {"+": ["bob", "ann"], "-": ["ann"]}, {"+": ["ann"], "-": ["ann"]}, {"-": ["ann"]}, {"-": ["ann"]},
     ]  # fmt: skip
-    assert state.page("general", PageAsk()).extras == {3: (("-", ("ann",)),)}
+    assert state.page("general", PageRequest()).extras == {3: (("-", ("ann",)),)}
     assert state.live().tolist() == [3]
 
 
@@ -203,9 +203,9 @@ def test_a_change_goes_with_its_post() -> None:
     state = ChatState()
     apply(state, [post(1), post(2), edit(), react(id=2), SetRetention("general", 1)])
     assert state.live().tolist() == [4]
-    assert len(state.page("general", PageAsk()).extras or {}) == 1
+    assert len(state.page("general", PageRequest()).extras or {}) == 1
     apply(state, [post(3)], 8)
-    assert state.page("general", PageAsk()).extras is None
+    assert state.page("general", PageRequest()).extras is None
 
 
 def test_who_missed_changes_finds_the_last_of_each_post() -> None:
@@ -245,7 +245,7 @@ def test_a_reaction_tells_of_itself_however_many_there_are() -> None:
 def test_a_post_with_the_longest_names_is_no_longer_than_the_longest_text() -> None:
     state = ChatState()
     apply(state, [post(), *[react("+", chr(0x1F600 + k) * 64) for k in range(REACTIONS_MAX)]])
-    (reactions,) = (state.page("general", PageAsk()).extras or {}).values()
+    (reactions,) = (state.page("general", PageRequest()).extras or {}).values()
     assert len(with_reactions(b"{}", reactions)) <= 4 * MESSAGE_POINTS_MAX
 
 
@@ -262,9 +262,9 @@ def test_who_was_away_is_told_of_the_first_changes_and_no_more_than_asked_for() 
 
 
 def test_what_many_reactions_to_one_post_leave_behind_is_bounded() -> None:
-    changes = Changes()
+    changes = Revisions()
     for index in range(1, 10_001):
-        changes.put(1, Change(reacted_index=index, reactions=(("+", ("ann",)),)))
+        changes.put(1, Revision(reacted_index=index, reactions=(("+", ("ann",)),)))
     assert len(changes._indexes) < 100
     assert [(index, id) for index, id, _ in changes.between(0, 99_999)] == [(10_000, 1)]
 

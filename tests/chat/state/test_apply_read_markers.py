@@ -5,10 +5,10 @@ import pytest
 from chat.commands import NOBODY, OPERATOR, Actor, DeleteRoom, Post, SetRetention
 from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
-from chat.commands.posts import WHOLE_ROOM, DeletePost, Mark, Tombstone
+from chat.commands.posts import WHOLE_ROOM, DeletePost, MarkRead, Tombstone
 from chat.state.apply import read_markers
-from chat.state.apply.read_markers import come_in, counts
-from chat.state.events import Marked
+from chat.state.apply.read_markers import add_readers, counts
+from chat.state.events import ReadMarkerMoved
 from chat.state.read_positions import MENTIONS_MAX, Counts, Reader
 from chat.state.results import Done, Posted
 from chat.state.room_details import PRIVATE, RoomDetails
@@ -32,7 +32,7 @@ class Readers(People):
         return self.made(Post(room, author, "hi", f"c{self.numbers}", 0, by, mentions), Posted)
 
     def mark(self, name: str, id: int, room: str = "general") -> None:
-        assert isinstance(self.do(Mark(((self.by[name].by, room, id),))), Done)
+        assert isinstance(self.do(MarkRead(((self.by[name].by, room, id),))), Done)
 
     def counts(self, name: str, room: str = "general") -> Counts | None:
         def asked(tables: Tables) -> Counts | None:
@@ -77,7 +77,7 @@ def test_a_mark_is_told_once_to_who_made_it(chat: Readers) -> None:
     chat.mark("bob", 2)
     chat.mark("bob", 2)
     chat.mark("bob", 1)
-    assert chat.told == [Marked(chat.index - 2, "bob", "general", 2)]
+    assert chat.told == [ReadMarkerMoved(chat.index - 2, "bob", "general", 2)]
 
 
 @pytest.mark.parametrize("id", [-1, 0, 2])
@@ -94,7 +94,7 @@ def test_of_a_batch_that_counts_which_can_be(chat: Readers) -> None:
     chat.do(RevokeTokens(Actor(OPERATOR), (by["eve"],)))
     marks = [(by["eve"], "general", 1), (99, "general", 1), (OPERATOR, "general", 1), (NOBODY, "general", 1)]
     marks += [(by["bob"], "nowhere", 1), (by["gus"], "general", 1), (by["bob"], "general", 1)]
-    assert chat.do(Mark(tuple(marks))) == Done(chat.index)
+    assert chat.do(MarkRead(tuple(marks))) == Done(chat.index)
     assert chat.state.ask(lambda tables: tables.readers) == {"general": {"bob": Reader(1)}}
 
 
@@ -166,7 +166,7 @@ def test_a_room_has_so_many_readers_and_no_more(chat: Readers, monkeypatch: pyte
     chat.post("ann", "eve", "bob")
     assert chat.counts("eve") is None
     assert chat.counts("bob") == (1, 1, 1)
-    assert [event.user for event in chat.told if isinstance(event, Marked)] == ["bob"]
+    assert [event.user for event in chat.told if isinstance(event, ReadMarkerMoved)] == ["bob"]
 
 
 def test_posts_that_are_gone_are_not_unread_and_those_taken_back_mention_nobody(chat: Readers) -> None:
@@ -189,7 +189,7 @@ def test_who_comes_into_a_room_has_read_what_was_said_before(chat: Readers) -> N
     chat.post()
 
     def join(tables: Tables) -> None:
-        come_in(tables, tables.rooms.by_name["general"], ["bob", "eve"])
+        add_readers(tables, tables.rooms.by_name["general"], ["bob", "eve"])
 
     chat.state.ask(join)
     chat.post()

@@ -15,7 +15,7 @@ from chat.state.events import Event, Reach, RoomDeleted, RoomEvent
 from chat.state.machine import ChatState
 from chat.state.permissions import Acting, is_told
 from chat.state.results import Posted, Refusal, Result, RoomChanged, RoomMade, RoomSummary
-from chat.state.room import What
+from chat.state.room import EventKind
 from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.snapshot.details import MEMBERS_A_ROW
 from chat.state.snapshot.sections import ROW_BYTES_MAX
@@ -259,13 +259,13 @@ def test_those_who_lose_a_room_that_becomes_private_are_told_live_and_on_resumin
     restored = ChatState()
     restored.restore(chat.index, chat.state.document())
     for state in (chat.state, restored):
-        assert _located(state, cursor, bob) == [(name, What.ROOM)]
-        assert _located(state, cursor, eve) == [("lobby", What.DELETION)]
+        assert _located(state, cursor, bob) == [(name, EventKind.ROOM)]
+        assert _located(state, cursor, eve) == [("lobby", EventKind.DELETION)]
         assert _located(state, cursor, gus) == []
 
 
-def _located(state: ChatState, after: int, acting: Acting) -> list[tuple[str, What]]:
-    return [(each.room, each.what) for each in state.located(after, 1_000_000, 10, acting=acting)]
+def _located(state: ChatState, after: int, acting: Acting) -> list[tuple[str, EventKind]]:
+    return [(each.room, each.kind) for each in state.located(after, 1_000_000, 10, acting=acting)]
 
 
 def test_a_room_that_was_deleted_is_made_again_by_a_post(chat: Rooms) -> None:

@@ -17,7 +17,7 @@ from chat.state.settings import INVITE, LOGIN, OPEN
 from chat.state.tables import Tables
 from tests.chat.people import Chat, People, digest, new_user
 
-STRANGER, THE_OPERATOR, SET_UP = Actor(NOBODY), Actor(OPERATOR), Actor(SETUP)
+ANONYMOUS, THE_OPERATOR, SET_UP = Actor(NOBODY), Actor(OPERATOR), Actor(SETUP)
 CODE = digest(90)
 
 
@@ -49,21 +49,21 @@ def test_others_make_none() -> None:
     assert people.refusal(new_user(people.by["bob"], "zoe")) == "forbidden"
     assert people.refusal(new_user(people.by["gus"], "zoe")) == "forbidden"
     assert people.refusal(new_user(Actor(99, "ann"), "zoe")) == "bad_token"
-    assert people.refusal(new_user(STRANGER, "zoe")) == "signup_closed"
-    assert people.refusal(new_user(STRANGER, "zoe", ADMIN, digest(91))) == "bad_invite"
+    assert people.refusal(new_user(ANONYMOUS, "zoe")) == "signup_closed"
+    assert people.refusal(new_user(ANONYMOUS, "zoe", ADMIN, digest(91))) == "bad_invite"
     assert people.refusal(new_user(people.by["ann"], "zoe", "king")) == "invalid_field"
 
 
 def test_where_anybody_may_sign_up_he_is_a_member_whatever_he_says() -> None:
     people = People()
     people.made(SetSettings(people.by["ann"], signup=OPEN), SettingsChanged)
-    assert people.made(new_user(STRANGER, "zoe", ADMIN, rooms=("general",)), UserMade).user.role == MEMBER
+    assert people.made(new_user(ANONYMOUS, "zoe", ADMIN, rooms=("general",)), UserMade).user.role == MEMBER
     assert people.state.ask(lambda tables: tables.rooms.by_name) == {}
 
 
 def test_in_the_open_mode_users_are_made_by_the_operator_alone() -> None:
     chat = Chat()
-    for actor in (STRANGER, Actor(NOBODY, "ann"), Actor(1, "ann")):
+    for actor in (ANONYMOUS, Actor(NOBODY, "ann"), Actor(1, "ann")):
         assert chat.refusal(new_user(actor, "ann")) == "open_mode"
     chat.made(new_user(THE_OPERATOR, "ann", ADMIN), UserMade)
     assert chat.refusal(ChangeUser(Actor(NOBODY, "ann"), "ann", role=GUEST)) == "open_mode"
@@ -95,8 +95,8 @@ def test_an_invite_gives_its_role_and_rooms_as_often_as_it_says() -> None:
 
     people.state.ask(lose)
     for name in ("zoe", "zac"):
-        assert people.made(new_user(STRANGER, name, ADMIN, CODE, ("elsewhere",)), UserMade).user.role == GUEST
-    assert people.refusal(new_user(STRANGER, "zed", ADMIN, CODE)) == "bad_invite"
+        assert people.made(new_user(ANONYMOUS, name, ADMIN, CODE, ("elsewhere",)), UserMade).user.role == GUEST
+    assert people.refusal(new_user(ANONYMOUS, "zed", ADMIN, CODE)) == "bad_invite"
     details = people.state.ask(lambda tables: tables.rooms.by_name["general"].details)
     assert details is not None
     assert details.members == {"ann", "zoe", "zac"}
@@ -109,9 +109,9 @@ def test_an_invite_gives_no_more_rights_than_its_maker_has_by_now(change: dict[s
     people.made(CreateInvite(people.by["ann"], CODE, ADMIN, (), 9, 0, ""), Done)
     people.made(ChangeUser(THE_OPERATOR, "bob", role=ADMIN), UserChanged)
     people.made(ChangeUser(people.by["bob"], "ann", **change), UserChanged)
-    assert people.refusal(new_user(STRANGER, "zoe", MEMBER, CODE)) == "bad_invite"
+    assert people.refusal(new_user(ANONYMOUS, "zoe", MEMBER, CODE)) == "bad_invite"
     people.made(ChangeUser(people.by["bob"], "ann", role=ADMIN, active=True), UserChanged)
-    assert people.made(new_user(STRANGER, "zoe", MEMBER, CODE), UserMade).user.role == ADMIN
+    assert people.made(new_user(ANONYMOUS, "zoe", MEMBER, CODE), UserMade).user.role == ADMIN
 
 
 def test_who_was_put_out_of_a_room_lets_nobody_in_by_an_invite() -> None:
@@ -119,9 +119,9 @@ def test_who_was_put_out_of_a_room_lets_nobody_in_by_an_invite() -> None:
     room = f"club~{'a' * 10}"
     people.made(CreateRoom(people.by["eve"], room, PRIVATE, members=("bob",)), RoomMade)
     people.made(CreateInvite(people.by["bob"], CODE, GUEST, (room,), 9, 0, ""), Done)
-    people.made(new_user(STRANGER, "zoe", MEMBER, CODE), UserMade)
+    people.made(new_user(ANONYMOUS, "zoe", MEMBER, CODE), UserMade)
     people.made(ChangeMembers(people.by["eve"], room, ("bob",), False), RoomChanged)
-    people.made(new_user(STRANGER, "zac", MEMBER, CODE), UserMade)
+    people.made(new_user(ANONYMOUS, "zac", MEMBER, CODE), UserMade)
     details = people.state.ask(lambda tables: tables.rooms.by_name[room].details)
     assert details is not None
     assert details.members == {"eve", "zoe"}
@@ -131,8 +131,8 @@ def test_an_invite_is_not_used_up_by_who_needs_none_nor_by_who_is_refused() -> N
     people = People()
     people.made(CreateInvite(people.by["ann"], CODE, GUEST, (), 1, 0, ""), Done)
     people.made(new_user(people.by["ann"], "zed", MEMBER, CODE), UserMade)
-    assert people.refusal(new_user(STRANGER, "ann", GUEST, CODE)) == "name_taken"
-    people.made(new_user(STRANGER, "zoe", GUEST, CODE), UserMade)
+    assert people.refusal(new_user(ANONYMOUS, "ann", GUEST, CODE)) == "name_taken"
+    people.made(new_user(ANONYMOUS, "zoe", GUEST, CODE), UserMade)
 
 
 def test_nobody_is_made_a_member_of_a_direct_room() -> None:

@@ -7,15 +7,15 @@ import pytest
 from chat.commands import LEVEL, OPERATOR, Actor, DeleteRoom, encode
 from chat.commands.cluster import ForgetRooms
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
-from chat.services.maintenance import Keeper
+from chat.services.maintenance import Maintenance
 from chat.state import forgotten_rooms
 from chat.state.apply import expiry
-from chat.state.forgotten_rooms import Forgotten
+from chat.state.forgotten_rooms import ForgottenRooms
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, RoomMade
 from chat.state.room import Room
 from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails
-from chat.state.room_directory import RoomTable
+from chat.state.room_directory import RoomDirectory
 from tests.chat.fake_replica import FakeReplica
 from tests.chat.login_client import LoginClient
 from tests.chat.state.test_apply_expiry import Log
@@ -154,13 +154,13 @@ def test_who_was_away_while_forgotten_rooms_were_deleted_starts_over() -> None:
 def test_the_leader_forgets_once_every_member_knows_how() -> None:
     state = ChatState()
     replica = FakeReplica(state)
-    keeper = Keeper(replica, state, lambda: 0.0)
+    maintenance = Maintenance(replica, state, lambda: 0.0)
     for number in range(12):
         replica.commit(encode(CreateRoom(Actor(OPERATOR), f"r{number}", PUBLIC)))
         replica.commit(encode(DeleteRoom(f"r{number}")))
     for level, kept in ((LEVEL - 1, 12), (LEVEL, 10)):
         replica.level = level
-        while keeper.step():
+        while maintenance.step():
             pass
         assert state.ask(lambda tables: len(tables.rooms.by_name)) == kept
 
@@ -169,7 +169,7 @@ def test_past_the_bound_the_names_with_the_lowest_ids_go_and_new_rooms_count_fro
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(forgotten_rooms, "NAMES_MAX", 5)
-    left = Forgotten()
+    left = ForgottenRooms()
     for number in range(10):
         left.add(f"n{number}", number, number + 10)
     assert (len(left.hashes), left.lowest_id, left.log_index) == (5, 4, 19)
@@ -183,7 +183,7 @@ def test_past_the_bound_the_names_with_the_lowest_ids_go_and_new_rooms_count_fro
 
 
 def test_what_is_left_of_a_room_that_was_made_and_deleted_is_16_bytes() -> None:
-    table, rooms = RoomTable(), 4_000
+    table, rooms = RoomDirectory(), 4_000
     for number in range(1, rooms + 1):
         room: Room = table.make(f"a room of some name {number}", RoomDetails())
         room.append(number, 1, 100)

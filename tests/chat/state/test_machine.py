@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from chat.commands import Post, encode
 from chat.state.events import Event, PostEvent
 from chat.state.machine import ChatState
-from chat.state.name_pages import NameAsk
+from chat.state.name_pages import NamePageRequest
 from chat.state.results import Posted, Refusal, Repeated, Result
-from chat.state.room import PageAsk
+from chat.state.room import PageRequest
 from raft.core.entries import command_entry
 from raft.core.raft_messages import Entry, ProposalId
 
@@ -45,14 +45,14 @@ def test_a_repeat_finds_the_first_post_and_adds_none() -> None:
     assert (
         apply(state, said(), said("more", "c2"), said(), said("other"), said(reply_to=9))[2:] == [Repeated(1, 3, 3)] * 3
     )
-    assert state.page("general", PageAsk()).newest_id == 2
+    assert state.page("general", PageRequest()).newest_id == 2
 
 
 def test_a_repeat_in_another_room_finds_that_the_first_post_is_not_there() -> None:
     state = ChatState()
     bodies = [said(), said(room="other"), said(room="other", client_id="c2"), said(room="other")]
     assert apply(state, *bodies)[1::2] == [Repeated(0, 3, 0)] * 2
-    assert [room.name for room in state.rooms(NameAsk(10))[1]] == ["general", "other"]
+    assert [room.name for room in state.rooms(NamePageRequest(10))[1]] == ["general", "other"]
 
 
 def test_a_client_id_belongs_to_its_user() -> None:
@@ -75,7 +75,7 @@ def test_a_reply_names_an_earlier_post_of_its_room() -> None:
         assert isinstance(refusal, Refusal)
         assert refusal.code == "no_such_post"
         assert refusal.detail.startswith("ReplyTo:")
-    assert [room.name for room in state.rooms(NameAsk(10))[1]] == ["general"]
+    assert [room.name for room in state.rooms(NamePageRequest(10))[1]] == ["general"]
 
 
 def test_a_refused_client_id_can_be_used_again() -> None:
@@ -113,9 +113,9 @@ def test_rooms_are_listed_by_code_point() -> None:
     state = ChatState()
     names = ["b", "a", "é", "Z", "\U0001f600", "￿", "a b"]
     apply(state, *(said(room=name, client_id=name) for name in names))
-    assert [room.name for room in state.rooms(NameAsk(99))[1]] == sorted(names)
-    assert [room.name for room in state.rooms(NameAsk(2, after="a"))[1]] == ["a b", "b"]
-    assert [room.name for room in state.rooms(NameAsk(1, after="aa"))[1]] == ["b"]
+    assert [room.name for room in state.rooms(NamePageRequest(99))[1]] == sorted(names)
+    assert [room.name for room in state.rooms(NamePageRequest(2, after="a"))[1]] == ["a b", "b"]
+    assert [room.name for room in state.rooms(NamePageRequest(1, after="aa"))[1]] == ["b"]
 
 
 def test_posts_are_located_in_log_order_over_rooms() -> None:
@@ -139,6 +139,6 @@ def test_the_same_log_gives_the_same_digest_and_another_log_another() -> None:
 def test_a_page_tells_the_index_it_is_of() -> None:
     state = ChatState()
     apply(state, said(), said("more", "c2"), said("elsewhere", "c3", "other"))
-    page = state.page("general", PageAsk())
+    page = state.page("general", PageRequest())
     assert (page.log_index, page.first_id, page.last_id, page.positions) == (5, 1, 2, [3, 4])
-    assert state.page("unknown", PageAsk()).positions == []
+    assert state.page("unknown", PageRequest()).positions == []

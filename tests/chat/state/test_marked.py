@@ -7,7 +7,7 @@ import pytest
 from chat.auth.authenticator import CHANGES
 from chat.commands import OPERATOR, Actor, decode, encode
 from chat.commands.cluster import SetAuth
-from chat.commands.posts import Mark, Post
+from chat.commands.posts import MarkRead, Post
 from chat.commands.rooms import CreateRoom
 from chat.state.settings import INVITE, LOGIN
 from tests.chat.people import new_user
@@ -34,11 +34,11 @@ def noted(node: Node, client: Client) -> tuple[tuple[int, str, int], ...]:
     """What the client's messages up to now came to."""
     client.say(Action="ping")
     assert client.hear() == {"Pong": {}}
-    return node.reception.marks.take(9)
+    return node.reception.pending_markers.take(9)
 
 
-def tell(node: Node, marks: tuple[tuple[int, str, int], ...]) -> None:
-    node.replica.commit(encode(Mark(marks)))
+def emit(node: Node, marks: tuple[tuple[int, str, int], ...]) -> None:
+    node.replica.commit(encode(MarkRead(marks)))
 
 
 def test_a_mark_over_the_websocket_is_noted_for_the_token(house: Node) -> None:
@@ -73,7 +73,7 @@ def test_nobody_in_particular_marks_nothing(node: Node) -> None:
     stranger = node.connect()
     stranger.say(Action="read", RoomName="general", Id=3)
     assert stranger.hear()["Error"]["code"] == "login_needed"
-    assert node.reception.marks.take(9) == ()
+    assert node.reception.pending_markers.take(9) == ()
 
 
 def test_a_mark_is_told_to_ones_own_devices_that_subscribed_and_to_nobody_else(house: Node) -> None:
@@ -85,7 +85,7 @@ def test_a_mark_is_told_to_ones_own_devices_that_subscribed_and_to_nobody_else(h
     for client in (phone, laptop, listener, other):
         assert client.hear()["Post"]["Message"] == "one"
     phone.say(Action="read", RoomName="general", Id=1)
-    tell(house, noted(house, phone))
+    emit(house, noted(house, phone))
     for client in (phone, laptop):
         assert client.hear() == {"Event": {"Type": "Marked", "RoomName": "general", "Id": 1}}
     for client in (listener, other):

@@ -9,9 +9,9 @@ from chat.state import permissions
 from chat.state.accounts import ADMIN, GUEST, MEMBER, SESSION, Token, User
 from chat.state.events import Reach
 from chat.state.machine import ChatState
-from chat.state.name_pages import NameAsk
+from chat.state.name_pages import NamePageRequest
 from chat.state.results import Posted, Refusal
-from chat.state.room import PageAsk, Room
+from chat.state.room import PageRequest, Room
 from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
 from chat.state.settings import LOGIN, OPEN, Settings
 from chat.state.tables import Tables
@@ -183,10 +183,10 @@ def test_what_is_not_seen_is_not_read_not_listed_and_not_told() -> None:
         assert isinstance(who, permissions.Acting)
         told = {each.room for each in state.located(0, 99, 99, None, who)}
         assert told == {missed.room for missed in state.missed(0, 99, None, who)}
-        assert told == {room for room in tables.rooms.by_name if state.page(room, PageAsk(), who).positions}
-        listed = [room.name for room in state.rooms(NameAsk(9), who)[1]]
+        assert told == {room for room in tables.rooms.by_name if state.page(room, PageRequest(), who).positions}
+        listed = [room.name for room in state.rooms(NamePageRequest(9), who)[1]]
         assert listed == sorted(told)
-        assert [room.name for room in state.rooms(NameAsk(1, after="archived"), who)[1]] == listed[1:2]
+        assert [room.name for room in state.rooms(NamePageRequest(1, after="archived"), who)[1]] == listed[1:2]
         found[name] = told
     assert state.located(0, 99, 99) == []
     assert found == {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import Post, encode
-from chat.state.room import PageAsk, Room, render_post, timestamp
+from chat.state.room import PageRequest, Room, render_post, timestamp
 from raft.core.raft_messages import Command
 from tests.chat.test_commands import POSTS
 
@@ -44,29 +44,29 @@ def test_a_time_is_told_to_the_microsecond_in_utc() -> None:
 @pytest.mark.parametrize(
     ("ask", "span"),
     [
-        (PageAsk(3), (8, 10)),
-        (PageAsk(100), (1, 10)),
-        (PageAsk(3, before=8), (5, 7)),
-        (PageAsk(3, before=2), (1, 1)),
-        (PageAsk(3, before=99), (8, 10)),
-        (PageAsk(3, after=0), (1, 3)),
-        (PageAsk(3, after=8), (9, 10)),
-        (PageAsk(3, around=5), (4, 6)),
-        (PageAsk(4, around=5), (3, 6)),
-        (PageAsk(1, around=5), (5, 5)),
-        (PageAsk(4, around=1), (1, 4)),
-        (PageAsk(4, around=10), (7, 10)),
-        (PageAsk(4, around=99), (7, 10)),
+        (PageRequest(3), (8, 10)),
+        (PageRequest(100), (1, 10)),
+        (PageRequest(3, before=8), (5, 7)),
+        (PageRequest(3, before=2), (1, 1)),
+        (PageRequest(3, before=99), (8, 10)),
+        (PageRequest(3, after=0), (1, 3)),
+        (PageRequest(3, after=8), (9, 10)),
+        (PageRequest(3, around=5), (4, 6)),
+        (PageRequest(4, around=5), (3, 6)),
+        (PageRequest(1, around=5), (5, 5)),
+        (PageRequest(4, around=1), (1, 4)),
+        (PageRequest(4, around=10), (7, 10)),
+        (PageRequest(4, around=99), (7, 10)),
     ],
 )
-def test_a_page_of_a_room_of_ten(ask: PageAsk, span: tuple[int, int]) -> None:
+def test_a_page_of_a_room_of_ten(ask: PageRequest, span: tuple[int, int]) -> None:
     assert ask.span(1, 10) == span
 
 
 @pytest.mark.parametrize(
-    "ask", [PageAsk(3, before=1), PageAsk(3, before=0), PageAsk(3, after=10), PageAsk(3, after=99)]
+    "ask", [PageRequest(3, before=1), PageRequest(3, before=0), PageRequest(3, after=10), PageRequest(3, after=99)]
 )
-def test_a_page_past_an_end_is_empty(ask: PageAsk) -> None:
+def test_a_page_past_an_end_is_empty(ask: PageRequest) -> None:
     first, last = ask.span(1, 10)
     assert first == last + 1
 
@@ -80,7 +80,7 @@ def test_a_page_past_an_end_is_empty(ask: PageAsk) -> None:
 )
 def test_a_page_is_what_filtering_all_ids_gives(gone: int, count: int, limit: int, side: str, id: int) -> None:
     oldest, newest = gone + 1, gone + count
-    first, last = PageAsk(limit, **{side: id}).span(oldest, newest)
+    first, last = PageRequest(limit, **{side: id}).span(oldest, newest)
     assert oldest <= first <= last + 1
     page, everything = list(range(first, last + 1)), range(oldest, newest + 1)
     if side == "before":

@@ -2,7 +2,7 @@
 
 from chat.state.room import Room
 from chat.state.room_details import PRIVATE, RoomDetails
-from chat.state.room_directory import RoomTable
+from chat.state.room_directory import RoomDirectory
 
 
 def room(name: str, details: RoomDetails | None = None, posts: int = 0) -> Room:
@@ -14,14 +14,14 @@ def room(name: str, details: RoomDetails | None = None, posts: int = 0) -> Room:
 
 
 def test_a_room_exists_by_its_posts_or_by_its_details() -> None:
-    table = RoomTable([room("posts", posts=1), room("details", RoomDetails()), room("neither")])
+    table = RoomDirectory([room("posts", posts=1), room("details", RoomDetails()), room("neither")])
     assert table.names == ["details", "posts"]
     assert [table.existing(name) is not None for name in ("posts", "details", "neither", "unknown")] == [1, 1, 0, 0]
     assert table.get("neither") is not None
 
 
 def test_a_deleted_room_exists_no_more_and_counts_on_when_it_is_made_again() -> None:
-    table = RoomTable([room("a", RoomDetails(topic="t"), posts=2)])
+    table = RoomDirectory([room("a", RoomDetails(topic="t"), posts=2)])
     table.remove(table.by_name["a"], 20)
     assert (table.names, table.existing("a")) == ([], None)
     again = table.make("a")
@@ -30,7 +30,7 @@ def test_a_deleted_room_exists_no_more_and_counts_on_when_it_is_made_again() -> 
 
 
 def test_a_room_is_found_by_the_names_it_had_until_it_goes_or_another_is_made_there() -> None:
-    table = RoomTable([room("new", RoomDetails(aliases=("old", "older")), posts=1)])
+    table = RoomDirectory([room("new", RoomDetails(aliases=("old", "older")), posts=1)])
     assert table.get("old") is table.get("older") is table.get("new")
     assert [found.name for found in table.touched_after(0, ["old", "new", "unknown"])] == ["new"]
     table.make("old")
@@ -40,7 +40,7 @@ def test_a_room_is_found_by_the_names_it_had_until_it_goes_or_another_is_made_th
 
 
 def test_a_name_is_left_with_its_count_and_without_a_count_not_at_all() -> None:
-    table = RoomTable(
+    table = RoomDirectory(
         [room("said", RoomDetails(aliases=("old",)), posts=2), room("quiet", RoomDetails(aliases=("was",)))]
     )
     for name in ("said", "quiet"):
@@ -49,7 +49,7 @@ def test_a_name_is_left_with_its_count_and_without_a_count_not_at_all() -> None:
 
 
 def test_rooms_that_are_not_public_are_not_among_the_names_that_all_see() -> None:
-    table = RoomTable([room("a", RoomDetails(visibility=PRIVATE), posts=1), room("b", posts=1)])
+    table = RoomDirectory([room("a", RoomDetails(visibility=PRIVATE), posts=1), room("b", posts=1)])
     assert table.names == ["b"]
     table.remove(table.by_name["a"], 20)
     assert table.names == ["b"]

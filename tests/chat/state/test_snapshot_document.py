@@ -13,7 +13,7 @@ from chat.state.client_ids import BUCKETS_MIN
 from chat.state.events import Event
 from chat.state.machine import ChatState
 from chat.state.results import Missed, Repeated
-from chat.state.room import SHORT, SHORT_MAX, PageAsk
+from chat.state.room import SHORT, SHORT_MAX, PageRequest
 from chat.state.snapshot.document import LINE_BYTES_MAX
 from raft.core import planes
 from raft.errors import InvalidMessage
@@ -62,7 +62,7 @@ def test_a_document_is_readable() -> None:
 
 
 def test_what_is_remembered_is_taken_whatever_it_hashes() -> None:
-    taken = [*list(state_of(SMALL).document())[:5], remembered(2, 3, 4, 5)]
+    taken = [*list(state_of(SMALL).document())[:5], client_ids(2, 3, 4, 5)]
     state = ChatState()
     state.restore(8, taken)
     assert list(state.document()) == taken
@@ -77,7 +77,7 @@ def test_places_beyond_32_bits_are_told_and_restored() -> None:
     assert json.loads(next(other.document()))["IndexBytes"] == 8
     for restored in (state, other):
         assert restored.live().tolist() == [3, 4, *range(first, first + 4)]
-        assert restored.page("general", PageAsk()).positions == [4, *range(first, first + 4)]
+        assert restored.page("general", PageRequest()).positions == [4, *range(first, first + 4)]
         assert restored.missed(first + 1, first + 3) == [Missed("general", False, 2, 5, first + 3)]
         assert apply(restored, [Post("general", "ann", "m3", "d3")], first + 4) == [Repeated(5, first + 3, first + 3)]
         assert restored.ask(lambda tables: tables.rooms.by_name["old"]).indexes.typecode == SHORT
@@ -98,7 +98,7 @@ def at(*indexes: int) -> str:
     return b64encode(planes.pack(b"".join(index.to_bytes(4, "little") for index in indexes), 4)).decode()
 
 
-def remembered(*indexes: int) -> bytes:
+def client_ids(*indexes: int) -> bytes:
     """ClientIds of the posts at these log indexes."""
     records = (bytes([k]) * 7 + index.to_bytes(5, "big") for k, index in enumerate(indexes))
     return b'{"Remembered":"%b"}' % b64encode(planes.pack(b"".join(records), 12))
@@ -107,7 +107,7 @@ def remembered(*indexes: int) -> bytes:
 def together(lines: list[bytes], *indexes: int) -> list[bytes]:
     """The document, with these ClientIds in one bucket."""
     filled = lines[0].replace(b'"Filled":4', b'"Filled":1')
-    return [filled, *lines[1:4], b'{"Filled":[7,%d]}' % len(indexes), remembered(*indexes)]
+    return [filled, *lines[1:4], b'{"Filled":[7,%d]}' % len(indexes), client_ids(*indexes)]
 
 
 def spoilt(lines: list[bytes]) -> list[tuple[str, list[bytes]]]:
@@ -173,9 +173,9 @@ def spoilt(lines: list[bytes]) -> list[tuple[str, list[bytes]]]:
         ("no numbers of buckets", swapped(4, b",1]", b",true]")),
         ("a bucket twice", [*lines[:4], b'{"Filled":[7,1,8,1,8,1,9,1]}', lines[5]]),
         ("a ClientId cut off", [*lines[:5], b'{"Remembered":"QUJD"}']),
-        ("a ClientId too many", [*lines[:5], remembered(1, 2, 3, 4, 5)]),
-        ("a ClientId of no post", [*lines[:5], remembered(1, 2, 3, 0)]),
-        ("a ClientId of a post to come", [*lines[:5], remembered(1, 2, 3, 9)]),
+        ("a ClientId too many", [*lines[:5], client_ids(1, 2, 3, 4, 5)]),
+        ("a ClientId of no post", [*lines[:5], client_ids(1, 2, 3, 0)]),
+        ("a ClientId of a post to come", [*lines[:5], client_ids(1, 2, 3, 9)]),
         ("ClientIds in another order than their posts", together(lines, 1, 3, 2, 4)),
         ("two ClientIds of one post", together(lines, 1, 2, 2, 4)),
         ("one line too long", [b" " * LINE_BYTES_MAX + lines[0], *lines[1:]]),
@@ -221,7 +221,7 @@ def test_who_listens_is_told_of_a_restored_state_and_not_of_what_came_before() -
     state.applied(8)
     assert restored == [8]
     assert published == [(8, [])]
-    assert state.page("general", PageAsk()).log_index == 8
+    assert state.page("general", PageRequest()).log_index == 8
 
 
 @pytest.mark.parametrize("format", [2, 5])
@@ -246,7 +246,7 @@ def test_a_million_posts_are_written_and_restored_in_a_moment_and_in_short_lines
         name = names[k % rooms]
         room = tables.rooms.existing(name) or tables.rooms.make(name)
         room.append(3 * k + 1, k, 150)
-        tables.remembered.admit((0x9E3779B97F4A7C15 * k % (1 << 64)).to_bytes(8), 3 * k + 1)
+        tables.client_ids.find_or_add((0x9E3779B97F4A7C15 * k % (1 << 64)).to_bytes(8), 3 * k + 1)
     began = process_time()
     lines = list(state.document())
     written = process_time()
@@ -255,6 +255,6 @@ def test_a_million_posts_are_written_and_restored_in_a_moment_and_in_short_lines
     other.restore(3_000_000, lines)
     restored = process_time()
     assert (written - began, restored - written) < (2, 4)  # of this process's own time; they take 0.1 and 0.4 s
-    assert other.page(names[-1], PageAsk(limit=1)).positions == [2_999_998]
+    assert other.page(names[-1], PageRequest(limit=1)).positions == [2_999_998]
     assert len(other.live()) == 1_000_000
     assert other.digest() == state.digest()

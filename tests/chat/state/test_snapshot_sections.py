@@ -41,7 +41,7 @@ def test_nothing_of_it_is_there_before_it_has_begun() -> None:
     state = ChatState()
     apply(state, POSTS)
     assert json.loads(next(state.document()))["Chat"] == 3
-    assert state.ask(lambda tables: tables.ages.moments) == []
+    assert state.ask(lambda tables: tables.log_times.moments) == []
 
 
 def test_it_says_what_is_set_and_when_entries_came() -> None:
@@ -65,9 +65,9 @@ def test_a_restored_state_is_the_same_and_goes_on_the_same() -> None:
 
 def test_a_second_beginning_is_none() -> None:
     state = begun()
-    before = state.ask(lambda tables: tables.ages.open_until)
+    before = state.ask(lambda tables: tables.log_times.open_until)
     apply(state, [Begin()], 24)
-    assert state.ask(lambda tables: tables.ages.moments[-1]) <= before
+    assert state.ask(lambda tables: tables.log_times.moments[-1]) <= before
 
 
 def swapped(at: int, old: bytes, new: bytes) -> Callable[[list[bytes]], list[bytes]]:

@@ -2,8 +2,8 @@
 
 import json
 
-from chat.state.post_revisions import Change
-from chat.state.room import PageAsk, Room, What, render_post, spliced
+from chat.state.post_revisions import Revision
+from chat.state.room import EventKind, PageRequest, Room, render_post, spliced
 from raft.core.raft_messages import Command
 
 TIME = 1_795_428_000_123_456  # 2026-11-23T10:00:00.123456Z
@@ -15,9 +15,9 @@ def room() -> Room:
     room = Room("general")
     for index in range(10, 15):
         room.append(index, TIME, 100)
-    room.change(2, Change(version_index=20, edits=(17, 20), edited_index=20))
-    room.change(3, Change(version_index=21, edited_index=21, deleted=True, reactions=(("+", ("ann",)),)))
-    room.change(4, Change(reacted_index=22, reactions=(("+", ("ann", "bob")), ("\u00e9", ("bob",)))))
+    room.revise(2, Revision(version_index=20, edits=(17, 20), edited_index=20))
+    room.revise(3, Revision(version_index=21, edited_index=21, deleted=True, reactions=(("+", ("ann",)),)))
+    room.revise(4, Revision(reacted_index=22, reactions=(("+", ("ann", "bob")), ("\u00e9", ("bob",)))))
     return room
 
 
@@ -42,7 +42,7 @@ def test_a_tombstone_has_no_text() -> None:
 
 
 def test_a_page_names_the_entries_that_show_its_posts_now() -> None:
-    page = room().page(PageAsk(), 99)
+    page = room().page(PageRequest(), 99)
     assert page.positions == [10, 20, 21, 13, 14]
     assert spliced(page, [b"{}"] * 5)[2:] == [
         b"{}",
@@ -50,7 +50,7 @@ def test_a_page_names_the_entries_that_show_its_posts_now() -> None:
         b"{}",
     ]
     assert spliced(page.part(4, 4), [b"{}"]) == ['{,"Reactions":{"+":["ann","bob"],"\u00e9":["bob"]}}'.encode()]
-    assert room().page(PageAsk(limit=1), 99).extras == {}
+    assert room().page(PageRequest(limit=1), 99).extras == {}
 
 
 def test_a_retry_is_answered_with_what_the_post_is_now() -> None:
@@ -58,14 +58,14 @@ def test_a_retry_is_answered_with_what_the_post_is_now() -> None:
 
 
 def test_what_was_missed_is_each_post_as_it_is_now_and_the_last_change_of_each() -> None:
-    found = [(each.log_index, each.id, each.what, each.source) for each in sorted(room().located(11, 99, 99))]
+    found = [(each.log_index, each.id, each.kind, each.source) for each in sorted(room().located(11, 99, 99))]
     assert found == [
-        (12, 3, What.POST, 21),
-        (13, 4, What.POST, 13),
-        (14, 5, What.POST, 14),
-        (20, 2, What.CHANGED, 20),
-        (21, 3, What.CHANGED, 21),
-        (22, 4, What.REACTED, 13),
+        (12, 3, EventKind.POST, 21),
+        (13, 4, EventKind.POST, 13),
+        (14, 5, EventKind.POST, 14),
+        (20, 2, EventKind.CHANGED, 20),
+        (21, 3, EventKind.CHANGED, 21),
+        (22, 4, EventKind.REACTED, 13),
     ]
     assert [each.log_index for each in room().located(21, 99, 99)] == [22]
     assert [each.log_index for each in sorted(room().located(13, 20, 99))] == [14, 20]

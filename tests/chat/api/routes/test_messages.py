@@ -9,7 +9,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from chat.api.request import BODY_BYTES_MAX
-from chat.state.name_pages import NameAsk
+from chat.state.name_pages import NamePageRequest
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.chat.fake_replica import FIRST_INDEX
@@ -213,7 +213,7 @@ def test_walking_by_links_meets_every_post_once_while_posts_arrive(start: str) -
             page = chat.get(target)
             seen += ids(page)
     assert sorted(seen) == list(range(1, len(seen) + 1))
-    assert len(seen) == chat.state.rooms(NameAsk(1))[1][0].posts > 50
+    assert len(seen) == chat.state.rooms(NamePageRequest(1))[1][0].posts > 50
 
 
 @pytest.mark.parametrize("start", ["?before=451", "?after=0", "?around=17", "?around=225", "?around=450", "?"])

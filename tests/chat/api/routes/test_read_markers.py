@@ -6,28 +6,30 @@ import pytest
 
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.cluster import SetAuth
-from chat.commands.posts import Mark, Post
-from chat.services.maintenance import MARKS, MARKS_EVERY_S, Keeper
+from chat.commands.posts import MarkRead, Post
+from chat.services.maintenance import MARKS, MARKS_EVERY_S, Maintenance
 from chat.state.settings import INVITE, OPEN
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, refused
 from tests.chat.login_client import LoginClient, bearer, code
 
 
 class Reading(LoginClient):
-    """With a keeper, whose clock is the test's."""
+    """With maintenance, whose clock is the test's."""
 
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
-        self.keeper = Keeper(self.replica, self.state, lambda: self.now_s, marks=self.marks)
+        self.maintenance = Maintenance(
+            self.replica, self.state, lambda: self.now_s, pending_markers=self.pending_markers
+        )
 
     def mark(self, name: str, id: object, room: str = GENERAL) -> int:
         return self.ask(name, "PUT", f"{room}/read", {"Id": id}).status_code
 
     def kept(self) -> list[object]:
-        """What the keeper proposes at its next look."""
+        """What maintenance proposes at its next look."""
         before = len(self.replica.proposed)
-        self.keeper.step()
+        self.maintenance.step()
         return [decode(body) for body in self.replica.proposed[before:]]
 
     def room(self, name: str) -> dict[str, Any]:
@@ -49,12 +51,12 @@ def test_what_is_unread_and_mentions_stand_in_the_list_of_rooms(chat: Reading) -
     assert chat.room("ann")["Unread"] == 3, "the room is hers, and she has not marked what she said"
     assert chat.mark("bob", 1) == 202
     assert chat.room("bob")["ReadId"] == 1, "the mention made a reader of him"
-    chat.keeper.step()
+    chat.maintenance.step()
     told = chat.room("bob")
     assert (told["ReadId"], told["Unread"], told["Mentions"]) == (1, 2, 1)
     chat.mark("bob", 3)
     chat.now_s += MARKS_EVERY_S
-    chat.keeper.step()
+    chat.maintenance.step()
     told = chat.room("bob")
     assert (told["ReadId"], told["Unread"], told["Mentions"]) == (3, 0, 0)
     told = chat.room("eve")
@@ -77,12 +79,12 @@ def test_however_often_somebody_marks_the_log_has_one_command_in_five_seconds(ch
         chat.say("ann")
         chat.mark("bob", id)
         chat.mark("eve", id)
-    assert chat.kept() == [Mark(((chat.number["bob"], "general", 30), (chat.number["eve"], "general", 30)))]
+    assert chat.kept() == [MarkRead(((chat.number["bob"], "general", 30), (chat.number["eve"], "general", 30)))]
     chat.say("ann")
     chat.mark("bob", 31)
     assert chat.kept() == []
     chat.now_s += MARKS_EVERY_S
-    assert chat.kept() == [Mark(((chat.number["bob"], "general", 31),))]
+    assert chat.kept() == [MarkRead(((chat.number["bob"], "general", 31),))]
     chat.now_s += MARKS_EVERY_S
     assert chat.kept() == []
 
@@ -110,10 +112,10 @@ def test_a_step_has_so_many_and_the_rest_comes_with_the_next(chat: Reading) -> N
         chat.monotonic.now += 1  # a token may not change so much at once
         chat.mark("bob", 1, f"/rooms/r{number}")
     (first,) = chat.kept()
-    assert isinstance(first, Mark)
+    assert isinstance(first, MarkRead)
     assert len(first.marks) == MARKS
     chat.now_s += MARKS_EVERY_S
-    assert chat.kept() == [Mark(((chat.number["bob"], f"r{MARKS}", 1),))]
+    assert chat.kept() == [MarkRead(((chat.number["bob"], f"r{MARKS}", 1),))]
 
 
 def test_the_log_is_not_told_what_changes_nothing_and_that_holds_up_nobody(chat: Reading) -> None:
@@ -122,7 +124,7 @@ def test_the_log_is_not_told_what_changes_nothing_and_that_holds_up_nobody(chat:
     chat.say("ann")
     for name, id in (("gus", 1), ("eve", 2), ("bob", 1)):
         chat.mark(name, id)
-    assert chat.kept() == [Mark(((chat.number["bob"], "general", 1),))]
+    assert chat.kept() == [MarkRead(((chat.number["bob"], "general", 1),))]
     chat.mark("bob", 1)
     chat.now_s += MARKS_EVERY_S
     assert chat.kept() == []
@@ -131,7 +133,7 @@ def test_the_log_is_not_told_what_changes_nothing_and_that_holds_up_nobody(chat:
 @pytest.mark.parametrize("body", [{}, {"Id": 0}, {"Id": "1"}, {"Id": True}, {"Id": 1.5}, {"Id": 1, "User": "bob"}])
 def test_what_is_no_mark_is_a_400_that_names_the_field(chat: Reading, body: object) -> None:
     assert refused(chat.ask("bob", "PUT", f"{GENERAL}/read", body), 400, "Id")
-    assert chat.marks.take(9) == ()
+    assert chat.pending_markers.take(9) == ()
 
 
 def test_only_users_mark() -> None:
@@ -140,7 +142,7 @@ def test_only_users_mark() -> None:
     assert code(chat.open("PUT", f"{GENERAL}/read", b'{"Id": 1}', bearer(OPERATORS_SECRET))) == (403, "forbidden")
     chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
     assert code(chat.open("PUT", f"{GENERAL}/read", b'{"Id": 1}')) == (409, "open_mode")
-    assert chat.marks.take(9) == ()
+    assert chat.pending_markers.take(9) == ()
 
 
 def test_a_room_that_one_does_not_see_is_marked_by_nobody(chat: Reading) -> None:
