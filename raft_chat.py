@@ -39,11 +39,11 @@ from chat.cli.options import OptionRefused, Options, read_options
 from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
-from chat.realtime.authentication import Reception
+from chat.realtime.authentication import Realtime
 from chat.realtime.cursors import history
 from chat.realtime.handshake import make_websocket_app
 from chat.realtime.hub import Hub, hub_limits
-from chat.realtime.sse import Streams
+from chat.realtime.sse import EventStreams
 from chat.server import base_path
 from chat.server.limits import Limits, Slots
 from chat.server.networks import OPERATOR_SPARE
@@ -291,11 +291,11 @@ class NodeProcess:
             needs_login=options.auth == LOGIN, knows_mode=self._is_new,
         )  # fmt: skip
         authenticator.hides_from_strangers()  # asks for the mode
-        reception = Reception(hub, member, state, authenticator, member.nodes, pending_markers=pending_markers)
-        state.on_accounts = reception.heed
+        realtime = Realtime(hub, member, state, authenticator, member.nodes, pending_markers=pending_markers)
+        state.on_accounts = realtime.on_account_events
         self._app = create_app(
-            member, state, authenticator=authenticator, pending_markers=pending_markers, rendered=reception.rendered,
-            websocket=make_websocket_app(reception), streams=Streams(reception),
+            member, state, authenticator=authenticator, pending_markers=pending_markers, rendered=realtime.rendered,
+            websocket=make_websocket_app(realtime), streams=EventStreams(realtime),
         )  # fmt: skip
         startup_messages = StartupMessages(
             state, url=options.advertise or self._local_url(), host=options.host, auth=options.auth, setup=self._setup

@@ -34,7 +34,7 @@ from chat.api.routes import (
 from chat.auth.authenticator import Authenticator, refused
 from chat.auth.origins import check_change
 from chat.errors import Problem, not_found, problem_of, unavailable
-from chat.realtime.sse import Streams
+from chat.realtime.sse import EventStreams
 from chat.replica import Replica
 from chat.services.post_cache import PostCache
 from chat.services.read_markers import PendingMarkers
@@ -108,7 +108,7 @@ def create_app(
     *,
     authenticator: Authenticator | None = None,
     websocket: WsgiApp | None = None,
-    streams: Streams | None = None,
+    streams: EventStreams | None = None,
     pending_markers: PendingMarkers | None = None,
     rendered: PostCache | None = None,
 ) -> WsgiApp:

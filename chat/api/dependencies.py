@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from chat.auth.authenticator import Authenticator
-from chat.realtime.sse import Streams
+from chat.realtime.sse import EventStreams
 from chat.services.post_cache import PostCache
 from chat.services.read_markers import PendingMarkers
 
@@ -16,6 +16,6 @@ class Services:
     """
 
     authenticator: Authenticator
-    streams: Streams | None = None
+    streams: EventStreams | None = None
     pending_markers: PendingMarkers = field(default_factory=PendingMarkers)
     rendered: PostCache = field(default_factory=PostCache)

@@ -19,7 +19,7 @@ from threading import Condition
 from werkzeug.security import check_password_hash, gen_salt, generate_password_hash
 
 from chat.errors import Problem, unavailable
-from chat.server.networks import gives_way
+from chat.server.networks import network_to_evict
 
 # RFC 7914 §2: N = 32768, r = 8, p = 3: 32 MB, and 0.3 s of a core that has nothing else to do.
 METHOD = "scrypt:32768:8:3"
@@ -108,7 +108,7 @@ class _Turns:
         if len(self._waiting) + self._running.total() < AT_ONCE + WAITING_MAX:
             return
         held = self._running + Counter(waiting.network for waiting in self._waiting)
-        largest = gives_way(held, network)
+        largest = network_to_evict(held, network)
         newest = next((waiting for waiting in reversed(self._waiting) if waiting.network == largest), None)
         if newest is None:
             raise _too_many()

@@ -2,9 +2,9 @@
 
 Rules
 - They are carried out one after the other, in the order in which they were said.  So what a client says of one post is
-  not turned round, and a link has one reader in the hub's workers beside its subscription's.
+  not turned round, and a websocket has one reader in the hub's workers beside its subscription's.
 - Each is answered once, or what is wrong with it is told; its ClientId, if it has one, is the answer's.
-- A page of what was said is cut to what a link has room for, at the end that is furthest from what was asked for.
+- A page of what was said is cut to what a websocket has room for, at the end that is furthest from what was asked for.
 """
 
 from collections import deque
@@ -19,8 +19,8 @@ from chat.commands.accounts import CreateTicket
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
 from chat.realtime import replies
-from chat.realtime.authentication import Reception
-from chat.realtime.websocket_connection import Link
+from chat.realtime.authentication import Realtime
+from chat.realtime.websocket_connection import WebSocketConnection
 from chat.services import validation
 from chat.services.proposing import dry_run, propose
 from chat.services.read_markers import check_read_marker
@@ -33,7 +33,7 @@ from chat.state.room import Page, PageRequest
 from raft.errors import RaftError
 
 PAGE_POSTS_MAX = 100
-PAGE_BYTES_MAX = 64 * 1024  # with a page of what was missed and a step of what comes, less than a link's backlog
+PAGE_BYTES_MAX = 64 * 1024  # with a page of what was missed and a step of what comes, less than a websocket's backlog
 
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 _DRAIN_S = 0.1  # until it is looked again whether the client has taken what waits for it
@@ -72,13 +72,15 @@ class _Asked(NamedTuple):
 class Actions:
     """Of one socket; for the hub's selector thread."""
 
-    def __init__(self, reception: Reception, link: Link, actor: Actor, environ: Mapping[str, Any]) -> None:
+    def __init__(
+        self, realtime: Realtime, connection: WebSocketConnection, actor: Actor, environ: Mapping[str, Any]
+    ) -> None:
         """`environ`: of the request that the websocket began with; changes are counted by its address."""
         self._environ = environ
-        self._reception = reception
-        self._link = link
+        self._realtime = realtime
+        self._connection = connection
         self._actor = actor
-        self._queue: deque[_Asked] = deque()  # the first one is being carried out; as long as a link lets it grow
+        self._queue: deque[_Asked] = deque()  # the first one is being carried out; as long as a websocket lets it grow
 
     def act(self, action: str, sent: Mapping[str, object]) -> None:
         """Do what was sent, by names in lower case, when it is its turn."""
@@ -86,24 +88,24 @@ class Actions:
             if "clientid" in sent:
                 validation.client_id("ClientId", sent["clientid"])
             if action != "history":
-                self._reception.authenticator.admit_change(self._actor, self._environ)
+                self._realtime.authenticator.admit_change(self._actor, self._environ)
             if action == "read":
-                self._reception.pending_markers.note(
-                    check_read_marker(self._reception.state, self._actor, sent.get("roomname"), sent.get("id"))
+                self._realtime.pending_markers.note(
+                    check_read_marker(self._realtime.state, self._actor, sent.get("roomname"), sent.get("id"))
                 )
                 return
             asked = _Asked(sent, self._checked(action, sent))
         except Problem as problem:
-            self._link.send(replies.error(problem, sent))
+            self._connection.send(replies.error(problem, sent))
             return
-        self._link.hold()
+        self._connection.hold()
         self._queue.append(asked)
         if len(self._queue) == 1:
             self._begin()
 
     def _checked(self, action: str, sent: Mapping[str, object]) -> _What:
         if action == "ticket":
-            return _Ticket(secrets.new_secret(secrets.TICKET), self._reception.authenticator.expiry(TICKET_S))
+            return _Ticket(secrets.new_secret(secrets.TICKET), self._realtime.authenticator.expiry(TICKET_S))
         room = validation.name("RoomName", sent.get("roomname"))
         if action == "history":
             return _Look(room, _page_ask(sent))
@@ -126,19 +128,19 @@ class Actions:
             self._propose(asked.what)
         elif isinstance(asked.what, _Ticket):
             self._propose(CreateTicket(self._actor, secrets.digest(asked.what.secret), asked.what.expires_at))
-        elif isinstance(asked.what, _Look) and self._link.backlog > self._reception.hub.limits.drained_bytes:
-            self._reception.hub.call_later(_DRAIN_S, self._begin)
+        elif isinstance(asked.what, _Look) and self._connection.backlog > self._realtime.hub.limits.drained_bytes:
+            self._realtime.hub.call_later(_DRAIN_S, self._begin)
         else:
             # What was acknowledged before is to be seen, also where another member told of it.
-            self._reception.replica.read(lambda error: self._call(partial(self._caught_up, asked, error)))
+            self._realtime.replica.read(lambda error: self._call(partial(self._caught_up, asked, error)))
 
     def _caught_up(self, asked: _Asked, error: RaftError | None) -> None:
         if error is not None:
             self._tell(problem_of(error))
         elif isinstance(asked.what, Wish):
-            self._reception.hub.work(self._link, partial(self._command, asked.what), self._found)
+            self._realtime.hub.work(self._connection, partial(self._command, asked.what), self._found)
         elif isinstance(asked.what, _Look):
-            self._reception.hub.work(self._link, partial(self._page, asked.what, asked.client_id), self._found)
+            self._realtime.hub.work(self._connection, partial(self._page, asked.what, asked.client_id), self._found)
 
     def _found(self, found: _Found) -> None:
         if isinstance(found, EditPost | DeletePost):
@@ -148,7 +150,7 @@ class Actions:
 
     def _propose(self, command: _Command, *, is_caught_up: bool = False) -> None:
         """Propose the command, or once the state holds all that was acknowledged tell why that is not needed."""
-        us = self._reception
+        us = self._realtime
         try:
             outcome = dry_run(us.replica, us.state, command)
             if outcome is None:
@@ -171,33 +173,33 @@ class Actions:
     def _tell(self, outcome: Success | Problem | bytes) -> None:
         """Answer the first one, and begin the next."""
         asked = self._queue.popleft()
-        self._link.send(_answer(asked, outcome))
-        self._link.release()
+        self._connection.send(_answer(asked, outcome))
+        self._connection.release()
         if self._queue:
             self._begin()
 
     def _call(self, job: Callable[[], None]) -> None:
-        self._reception.hub.call(job)
+        self._realtime.hub.call(job)
 
     # In a worker
 
     def _command(self, wish: Wish) -> EditPost | DeletePost | PostChanged | Done | Problem:
         try:
-            return command_for(self._reception.replica, self._reception.state, wish)
+            return command_for(self._realtime.replica, self._realtime.state, wish)
         except Problem as problem:
             return problem
         except RaftError as error:
             return problem_of(error)
 
     def _page(self, look: _Look, client_id: str | None) -> bytes | Problem:
-        state, replica = self._reception.state, self._reception.replica
+        state, replica = self._realtime.state, self._realtime.replica
         try:
             for _ in range(_READ_TRIES):
                 who = state.ask(lambda tables: acting(tables, self._actor))
                 if isinstance(who, Refusal):
                     return problem_of_refusal(who)
                 with suppress(LookupError):
-                    page, posts = self._reception.rendered.read(state.page(look.room, look.ask, who), replica)
+                    page, posts = self._realtime.rendered.read(state.page(look.room, look.ask, who), replica)
                     return replies.history(client_id, look.room, *_cut(page, posts))
         except RaftError as error:
             return problem_of(error)

@@ -34,21 +34,21 @@ _WRITE: Final = 1  # IOCB_CMD_PWRITE; the socket's own O_NONBLOCK says that it m
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
-Letter = tuple[Sequence[int], bytes]
+_Batch = tuple[Sequence[int], bytes]
 
 
-class Mailer:
+class Broadcaster:
     """`send` and `stop` are for one thread.  It asks the kernel for its lists when there are many to send to."""
 
     def __init__(self) -> None:
         self._lists: list[_List] | None = None  # one for each thread, or none at all; None: not asked yet
-        self._letters: SimpleQueue[Letter | None] = SimpleQueue()  # for the second thread; None ends it
+        self._batches: SimpleQueue[_Batch | None] = SimpleQueue()  # for the second thread; None ends it
         self._outcomes: SimpleQueue[list[int] | Exception] = SimpleQueue()  # of its letters
         self._thread = Thread(target=self._run, name="hub-mailer", daemon=True)  # what it holds is the caller's
 
     def stop(self) -> None:
         """Give them back, and end the second thread."""
-        self._letters.put(None)
+        self._batches.put(None)
         while self._lists:
             self._lists.pop().close()
 
@@ -60,7 +60,7 @@ class Mailer:
         if len(descriptors) < FOR_TWO:
             return lists[0].send(descriptors, data)
         half = len(descriptors) // 2
-        self._letters.put((descriptors[half:], data))
+        self._batches.put((descriptors[half:], data))
         try:
             mine = lists[0].send(descriptors[:half], data)
         finally:
@@ -77,9 +77,9 @@ class Mailer:
         return self._lists
 
     def _run(self) -> None:
-        while (letter := self._letters.get()) is not None:
+        while (batch := self._batches.get()) is not None:
             try:
-                self._outcomes.put(self._known_lists()[1].send(*letter))
+                self._outcomes.put(self._known_lists()[1].send(*batch))
             except Exception as error:  # noqa: BLE001  it is raised to who waits for it
                 self._outcomes.put(error)
 

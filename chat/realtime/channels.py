@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 
 from chat.realtime.cursors import cursor
 from chat.realtime.frames import text_frame
-from chat.realtime.registry import Attendance
-from chat.realtime.websocket_connection import Link, SendToAll, deliver
+from chat.realtime.registry import Registry
+from chat.realtime.websocket_connection import SendToAll, WebSocketConnection, send_to_many
 from chat.state.events import Event, PostChanged, PostEvent, Reach, Reacted, ReactedSince, RoomDeleted, RoomEvent
 from chat.state.room import reactions_json
 
@@ -58,15 +58,15 @@ def _json(text: str) -> bytes:
     return json.dumps(text, ensure_ascii=False).encode()
 
 
-class _Group:
-    """The links that want the events of the same rooms, None for all, and what is to go to them."""
+class Channel:
+    """The websockets that want the events of the same rooms, None for all, and what is to go to them."""
 
-    __slots__ = ("frames", "links", "names", "reaches", "rooms")
+    __slots__ = ("connections", "frames", "names", "reaches", "rooms")
 
     def __init__(self, rooms: frozenset[str] | None = None) -> None:
         self.rooms = rooms
         self.names = set(rooms or ())  # of these rooms, and what they are called by now
-        self.links: dict[Link, None] = {}
+        self.connections: dict[WebSocketConnection, None] = {}
         self.frames: list[bytes] = []
         self.reaches: list[Reach] = []  # of each frame
 
@@ -75,104 +75,104 @@ class _Group:
         self.frames.append(frame)
         self.reaches.append(reach)
 
-    def flush(self, attendance: Attendance, send: SendToAll) -> None:
-        """Send the batch's frames to every link that they concern."""
-        for links, frames in attendance.shares(self.links, self.reaches, self.frames):
-            deliver(links, frames, send)
+    def flush(self, registry: Registry, send: SendToAll) -> None:
+        """Send the batch's frames to every websocket that they concern."""
+        for connections, frames in registry.shares(self.connections, self.reaches, self.frames):
+            send_to_many(connections, frames, send)
         self.frames.clear()
         self.reaches.clear()
 
 
-class Audience:
-    """The links that get what is published; a subscriber has `history` asked (chat/realtime/cursors.py)."""
+class Channels:
+    """The websockets that get what is published; a subscriber has `history` asked (chat/realtime/cursors.py)."""
 
-    def __init__(self, history: Callable[[], str], attendance: Attendance, send: SendToAll) -> None:
+    def __init__(self, history: Callable[[], str], registry: Registry, send: SendToAll) -> None:
         self._history = history
-        self._attendance = attendance
+        self._registry = registry
         self._send = send
-        self._listeners = _Group()
-        self._groups: dict[frozenset[str] | None, _Group] = {}
-        self._group_of: dict[Link, _Group] = {}
-        self._by_room: dict[str, set[_Group]] = {}  # not the group of all rooms
+        self._listeners = Channel()
+        self._channels: dict[frozenset[str] | None, Channel] = {}
+        self._channel_of: dict[WebSocketConnection, Channel] = {}
+        self._by_room: dict[str, set[Channel]] = {}  # not the group of all rooms
 
-    def listen(self, link: Link) -> None:
+    def listen(self, connection: WebSocketConnection) -> None:
         """It gets the plain frames of every room."""
-        self._listeners.links[link] = None
+        self._listeners.connections[connection] = None
 
-    def join(self, link: Link, rooms: frozenset[str] | None) -> None:
+    def subscribe(self, connection: WebSocketConnection, rooms: frozenset[str] | None) -> None:
         """It gets the frames of these rooms, None for all, each with its Cursor."""
-        group = self._groups.get(rooms)
-        if group is None:
-            group = self._groups[rooms] = _Group(rooms)
+        channel = self._channels.get(rooms)
+        if channel is None:
+            channel = self._channels[rooms] = Channel(rooms)
             for room in rooms or ():
-                self._by_room.setdefault(room, set()).add(group)
-        group.links[link] = None
-        self._group_of[link] = group
+                self._by_room.setdefault(room, set()).add(channel)
+        channel.connections[connection] = None
+        self._channel_of[connection] = channel
 
-    def follows(self, link: Link) -> bool:
+    def is_subscribed(self, connection: WebSocketConnection) -> bool:
         """Whether it gets frames with a Cursor."""
-        return link in self._group_of
+        return connection in self._channel_of
 
-    def leave(self, link: Link) -> None:
+    def unsubscribe(self, connection: WebSocketConnection) -> None:
         """It gets nothing more."""
-        self._listeners.links.pop(link, None)
-        group = self._group_of.pop(link, None)
-        if group is None:
+        self._listeners.connections.pop(connection, None)
+        channel = self._channel_of.pop(connection, None)
+        if channel is None:
             return
-        del group.links[link]
-        if not group.links:
-            self._dissolve(group)
+        del channel.connections[connection]
+        if not channel.connections:
+            self._dissolve(channel)
 
-    def deliver(self, events: Sequence[Event]) -> None:
+    def publish(self, events: Sequence[Event]) -> None:
         """Send a batch's frames, in the order of the log."""
-        if self._listeners.links:
+        if self._listeners.connections:
             for event in events:
                 if isinstance(event, PostEvent):
                     self._listeners.add(plain_frame(event), event.reach)
             if self._listeners.frames:
-                self._listeners.flush(self._attendance, self._send)
-        if self._groups:
-            self._deliver_to_groups(events)
+                self._listeners.flush(self._registry, self._send)
+        if self._channels:
+            self._publish_to_channels(events)
 
-    def _deliver_to_groups(self, events: Sequence[Event]) -> None:
+    def _publish_to_channels(self, events: Sequence[Event]) -> None:
         history = self._history()
-        concerned: set[_Group] = set()
+        concerned: set[Channel] = set()
         for event in events:
             if isinstance(event, RoomEvent):
                 self._follow(event)
-            groups = self._followers(event.room)
-            if groups:
+            channels = self._followers(event.room)
+            if channels:
                 frame = cursor_frame(history, event)
-                concerned |= groups
-            for group in groups:
-                group.add(frame, event.reach)
+                concerned |= channels
+            for channel in channels:
+                channel.add(frame, event.reach)
                 if isinstance(event, RoomEvent) and event.lost is not None:
-                    group.add(cursor_frame(history, event.lost), event.lost.reach)
-        for group in concerned:
-            group.flush(self._attendance, self._send)
+                    channel.add(cursor_frame(history, event.lost), event.lost.reach)
+        for channel in concerned:
+            channel.flush(self._registry, self._send)
 
-    def tell(self, room: str | None, frame: bytes, reach: Reach) -> None:
+    def broadcast(self, room: str | None, frame: bytes, reach: Reach) -> None:
         """Send what is no event of the log, and has no Cursor, to who follows the room, None: to all subscribers."""
-        for group in [*self._groups.values()] if room is None else self._followers(room):
-            group.add(frame, reach)
-            group.flush(self._attendance, self._send)
+        for channel in [*self._channels.values()] if room is None else self._followers(room):
+            channel.add(frame, reach)
+            channel.flush(self._registry, self._send)
 
-    def _followers(self, room: str) -> set[_Group]:
-        groups = self._by_room.get(room, set())
-        of_all_rooms = self._groups.get(None)
-        return groups | {of_all_rooms} if of_all_rooms else groups
+    def _followers(self, room: str) -> set[Channel]:
+        channels = self._by_room.get(room, set())
+        of_all_rooms = self._channels.get(None)
+        return channels | {of_all_rooms} if of_all_rooms else channels
 
     def _follow(self, event: RoomEvent) -> None:
         """Have those who follow one of the room's names follow its present one."""
         for name in event.names:
-            for group in [*self._by_room.get(name, ())]:
-                group.names.add(event.room)
-                self._by_room.setdefault(event.room, set()).add(group)
+            for channel in [*self._by_room.get(name, ())]:
+                channel.names.add(event.room)
+                self._by_room.setdefault(event.room, set()).add(channel)
 
-    def _dissolve(self, group: _Group) -> None:
-        del self._groups[group.rooms]
-        for room in group.names:
-            groups = self._by_room[room]
-            groups.discard(group)
-            if not groups:
+    def _dissolve(self, channel: Channel) -> None:
+        del self._channels[channel.rooms]
+        for room in channel.names:
+            channels = self._by_room[room]
+            channels.discard(channel)
+            if not channels:
                 del self._by_room[room]

@@ -1,11 +1,11 @@
 """The frames of a websocket, in both directions (RFC 6455 §5): bytes in, messages out, and back.  No I/O.
 
 Rules
-- Nearly all that clients send are text messages in one short frame each, and pongs.  `Frames.next` reads these itself;
-  every other frame goes through `_read_other`, which holds the checks.
+- Nearly all that clients send are text messages in one short frame each, and pongs.  `FrameReader.next` reads these
+  itself; every other frame goes through `_read_other`, which holds the checks.
 - A frame is refused by its header, before its payload comes: an announced size costs no memory.
 - A message is whole when it is returned.  Fragments are joined here, and a control frame may come between them.
-- A close frame, or an error, ends the reading: a Close is the last thing that `Frames.next` returns.
+- A close frame, or an error, ends the reading: a Close is the last thing that `FrameReader.next` returns.
 - A server's frame is not masked, so it is the same bytes for every socket, and is encoded once for all of them.
 """
 
@@ -91,7 +91,7 @@ _FRAGMENT: Final = Fragment()
 _CLIENT_CODES: Final = frozenset({*range(1000, 1004), *range(1007, 1014), *range(3000, 5000)})
 
 
-class Frames:
+class FrameReader:
     """The frames of one client, read one by one as they are asked for: the others wait here as bytes.
 
     `bytes_max` is the longest message, and `bound` the words for the client that goes beyond; both hold from the next

@@ -3,7 +3,7 @@
 Rules
 - A request that is no upgrade, or comes from a page of another origin, is answered in HTTP, with its socket not taken.
 - No extension is agreed on, above all not per-message deflate: the frames that all sockets share are not deflated.
-- So is one whose token can only be wrong.  Who this is, is looked at once the socket is the hub's (`reception.py`).
+- So is one whose token can only be wrong.  Who this is, is looked at once the socket is the hub's (`realtime.py`).
 """
 
 import socket
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from chat.auth.authenticator import is_operators
 from chat.auth.origins import foreign, is_ours
 from chat.errors import CONTENT_TYPE, Problem, all_taken, invalid, unavailable
-from chat.realtime.authentication import Reception
+from chat.realtime.authentication import Realtime
 from chat.realtime.hub import Hub
-from chat.realtime.protocol import Conversation
-from chat.realtime.websocket_connection import Link
+from chat.realtime.protocol import ClientProtocol
+from chat.realtime.websocket_connection import WebSocketConnection
 from chat.server import failure_log
 from chat.server.networks import network
 
@@ -34,32 +34,32 @@ _SWITCHING = (
 )
 
 
-def make_websocket_app(reception: Reception) -> "WSGIApplication":
+def make_websocket_app(realtime: Realtime) -> "WSGIApplication":
     """The WSGI application for `/ws`."""
 
     def websocket_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        hub = reception.hub
+        hub = realtime.hub
         try:
-            check_upgrade(environ, reception.nodes)
+            check_upgrade(environ, realtime.nodes)
             if hub.ending:
                 raise unavailable("this node is shutting down")
-            actor = reception.authenticator.authenticate(environ)
+            actor = realtime.authenticator.authenticate(environ)
             if actor is None:
-                reception.authenticator.charge_unknown_token(environ)
+                realtime.authenticator.charge_unknown_token(environ)
             if not hub.admits(network(environ["REMOTE_ADDR"]), is_operator=is_operators(environ, actor)):
                 raise all_taken("websockets")
         except Problem as problem:
             failure_log.answered(problem.status, problem.code, problem.detail)
             start_response(f"{problem.status} {problem.title}", [("Content-Type", CONTENT_TYPE), *problem.headers])
             return [problem.to_json()]
-        converse = partial(Conversation, reception, environ)
+        make_protocol = partial(ClientProtocol, realtime, environ)
         if "raft_chat.detach" in environ:
-            _hand_over(hub, environ["raft_chat.detach"](), environ, partial(converse, None))
+            _hand_over(hub, environ["raft_chat.detach"](), environ, partial(make_protocol, None))
             return []
         # A server that cannot let go of its connection: its thread waits, and the error keeps Werkzeug from writing an
         # answer on what is no longer HTTP.
         ended = threading.Event()
-        if _hand_over(hub, environ["werkzeug.socket"].dup(), environ, partial(converse, ended)):
+        if _hand_over(hub, environ["werkzeug.socket"].dup(), environ, partial(make_protocol, ended)):
             ended.wait()
         raise ConnectionAbortedError("the websocket is over")
 
@@ -67,12 +67,15 @@ def make_websocket_app(reception: Reception) -> "WSGIApplication":
 
 
 def _hand_over(
-    hub: Hub, sock: socket.socket, environ: "WSGIEnvironment", converse: Callable[[Link], "Conversation"]
+    hub: Hub,
+    sock: socket.socket,
+    environ: "WSGIEnvironment",
+    make_protocol: Callable[[WebSocketConnection], "ClientProtocol"],
 ) -> bool:
     """Make a websocket of the connection, and it the hub's; False where that is over."""
     greeting = switching_protocols(environ["HTTP_SEC_WEBSOCKET_KEY"])
     read_ahead = environ.get("raft_chat.read_ahead", b"")
-    return hub.attach(sock, greeting, read_ahead, converse, network(environ["REMOTE_ADDR"]))
+    return hub.attach(sock, greeting, read_ahead, make_protocol, network(environ["REMOTE_ADDR"]))
 
 
 def check_upgrade(environ: "WSGIEnvironment", nodes: Callable[[], list[str]]) -> None:

@@ -1,15 +1,15 @@
 """Every open websocket: what was published, who waits for what, timers, and the one thread that does it all.
 
 Rules
-- The selector thread ("hub") owns every link, the groups and `published_index`.  Other threads have four doors:
+- The selector thread ("hub") owns every websocket, the groups and `published_index`.  Other threads have four doors:
   `publish`, `attach`, `call` and `drain`; they hand something over and wake it.  The lock guards what is handed over
   and nothing else, for as long as a deque takes to grow: the apply thread never waits for a socket.
 - `published_index` moves in this thread only, together with the fan-out: whoever joins a group at index N gets all
   that is after N and nothing up to it.
 - A fan-out is followed by a rest as long as it took: what comes meanwhile goes out in one send a socket, and under load
   this thread leaves half of the interpreter's time to the engine.
-- What may block (reading what a subscriber missed) runs in a few workers and comes back through `call`.  A link
-  has one such job at a time, so their queue is as bounded as the links are.
+- What may block (reading what a subscriber missed) runs in a few workers and comes back through `call`.  A websocket
+  has one such job at a time, so their queue is as bounded as the websockets are.
 - Nothing is dropped in silence: where the hub itself falls behind by `pending_bytes`, or the state was restored and
   its events were never told, every socket is closed with 1013 and resumes by its cursor.
 """
@@ -28,14 +28,14 @@ from itertools import count
 from queue import SimpleQueue
 from typing import TypeVar
 
-from chat.realtime.broadcast import Mailer
-from chat.realtime.channels import Audience
+from chat.realtime.broadcast import Broadcaster
+from chat.realtime.channels import Channels
 from chat.realtime.frames import CloseCode
-from chat.realtime.processor_time import Spending
-from chat.realtime.registry import Attendance
-from chat.realtime.websocket_connection import READ_BYTES, Handler, HubLimits, Link
+from chat.realtime.processor_time import ProcessorBudget
+from chat.realtime.registry import Registry
+from chat.realtime.websocket_connection import READ_BYTES, HubLimits, MessageHandler, WebSocketConnection
 from chat.server.limits import Limits, descriptor_limit
-from chat.server.networks import OPERATOR_SPARE, gives_way
+from chat.server.networks import OPERATOR_SPARE, network_to_evict
 from chat.server.sockets import Receiver, send_now
 from chat.state.events import Event, Reach
 
@@ -52,9 +52,9 @@ _DRAINING = (CloseCode.SERVICE_RESTART, "this node is shutting down")
 _STOP_S = 1.0  # beyond a drain's deadline, for the thread to end
 _TOO_SLOW = (CloseCode.TRY_AGAIN_LATER, "too slow, while too much waits for all")
 _LOG_EVERY_S = 60.0
-_GAVE_WAY = (CloseCode.TRY_AGAIN_LATER, "all websockets are taken, and this address has most of them")
-_GIVING_WAY_MAX = 64  # that are being closed while newcomers have their places already
-_GOLDEN = 0.618034  # spreads the pings of links that came together evenly over the interval
+_EVICTED = (CloseCode.TRY_AGAIN_LATER, "all websockets are taken, and this address has most of them")
+_EVICTING_MAX = 64  # that are being closed while newcomers have their places already
+_GOLDEN = 0.618034  # spreads the pings of websockets that came together evenly over the interval
 
 
 def hub_limits() -> HubLimits:
@@ -63,7 +63,7 @@ def hub_limits() -> HubLimits:
     return HubLimits(connections=int(min(HubLimits().connections, most * 3 // 4)), operator_spare=OPERATOR_SPARE)
 
 
-def _nobody(link: Link) -> None:
+def _ignore(connection: WebSocketConnection) -> None:
     """Who might want to know of it."""
 
 
@@ -78,8 +78,10 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.published_index = 0
-        self.on_join: Callable[[Link], None] = _nobody  # it is told all that is published from now on
-        self.on_forget: Callable[[Link], None] = _nobody  # it is over
+        self.on_subscribe: Callable[[WebSocketConnection], None] = (
+            _ignore  # it is told all that is published from now on
+        )
+        self.on_forget: Callable[[WebSocketConnection], None] = _ignore  # it is over
         self._limits = limits or HubLimits()
         self._clock = clock
         # Handed over, under the lock.
@@ -89,22 +91,26 @@ class Hub:
         self._overrun = False
         self._jobs: list[Job] = []
         self._awake = False  # the thread looks at these before it waits again: no need to wake it
-        self._guests = 0  # sockets that are here or about to be
+        self._attached = 0  # sockets that are here or about to be
         self._stopped = False
         # The selector thread's own.
-        self._links: set[Link] = set()
-        self._of_network: defaultdict[str, dict[Link, None]] = defaultdict(dict)  # those that may give way, by age
+        self._connections: set[WebSocketConnection] = set()
+        self._by_network: defaultdict[str, dict[WebSocketConnection, None]] = defaultdict(
+            dict
+        )  # those that may give way, by age
         # By log index, ascending; not all there were.  A dict would look for its first item behind all that have gone.
         self._recent: OrderedDict[int, Event] = OrderedDict()
         self._recent_bytes = 0
-        self._mailer = Mailer()
-        self.attendance = Attendance()  # for the selector thread
-        self._audience = Audience(history, self.attendance, self._mailer.send)
-        self._waiting: dict[Link, tuple[int, float, Job]] = {}  # for published_index to get there; until when
-        self._touched: set[Link] = set()
-        self.backlog = 0  # bytes of all links; they add and take off
+        self._broadcaster = Broadcaster()
+        self.registry = Registry()  # for the selector thread
+        self._channels = Channels(history, self.registry, self._broadcaster.send)
+        self._waiting: dict[
+            WebSocketConnection, tuple[int, float, Job]
+        ] = {}  # for published_index to get there; until when
+        self._touched: set[WebSocketConnection] = set()
+        self.backlog = 0  # bytes of all websockets; they add and take off
         self.backlog_max = self._limits.backlog_bytes  # of one, for now
-        self.charge = Spending(clock).charge
+        self.charge = ProcessorBudget(clock).charge
         self._timers: list[tuple[float, int, Job]] = []
         self._numbers = count()
         self._swept_at = clock()
@@ -113,7 +119,7 @@ class Hub:
         self._draining = False
         self._empty = threading.Event()
         self._work: SimpleQueue[Job | None] = SimpleQueue()  # for the workers; None ends one
-        self.receiver = Receiver(READ_BYTES)  # of the links
+        self.receiver = Receiver(READ_BYTES)  # of the websockets
         self._selector = selectors.DefaultSelector()  # epoll on Linux
         self._bell, self._waker = socket.socketpair()
         self._bell.setblocking(False)
@@ -130,13 +136,13 @@ class Hub:
 
     @property
     def limits(self) -> HubLimits:
-        """The same for every link."""
+        """The same for every websocket."""
         return self._limits
 
     @property
     def count(self) -> int:
         """How many websockets are open."""
-        return len(self._links)
+        return len(self._connections)
 
     @property
     def ending(self) -> bool:
@@ -150,12 +156,12 @@ class Hub:
         """
         if self._draining:
             return False
-        room = self._limits.connections - len(self._links)
+        room = self._limits.connections - len(self._connections)
         if room > 0 or (is_operator and room > -self._limits.operator_spare):
             return True
-        held = {name: len(links) for name, links in self._of_network.copy().items()}
-        largest = gives_way(held, network) if room > -_GIVING_WAY_MAX else None
-        return largest is not None and self.call(partial(self._give_way, largest))
+        held = {name: len(connections) for name, connections in self._by_network.copy().items()}
+        largest = network_to_evict(held, network) if room > -_EVICTING_MAX else None
+        return largest is not None and self.call(partial(self._evict, largest))
 
     def start(self) -> None:
         """Start the selector thread."""
@@ -173,7 +179,7 @@ class Hub:
         with self._lock:
             if self._stopped:
                 return
-            if not self._guests:  # nobody to wake the thread for
+            if not self._attached:  # nobody to wake the thread for
                 self._events.clear()
                 self._events_bytes = 0
                 self._events.append(index)
@@ -200,7 +206,7 @@ class Hub:
             if self._stopped:
                 return
             self._skip_locked()
-            self._overrun = self._guests > 0
+            self._overrun = self._attached > 0
             self._events.append(index)
             self._wake_locked()
 
@@ -209,46 +215,46 @@ class Hub:
         self._events_bytes = 0
         self._overrun = True
 
-    def _count_guests(self, more: int) -> None:
+    def _count_attached(self, more: int) -> None:
         with self._lock:
-            self._guests += more
+            self._attached += more
 
     def attach(
         self,
         sock: socket.socket,
         greeting: bytes,
         read_ahead: bytes,
-        make_handler: Callable[[Link], Handler],
+        make_handler: Callable[[WebSocketConnection], MessageHandler],
         network: str = "",
     ) -> bool:
         """Take over a socket; `greeting` ends the handshake, and `read_ahead` is what came after the handshake's head.
 
         `network` is where the client is; "": it never gives way to others.
 
-        From here on the socket is the hub's to close; False where the hub has ended and did.  The link listens to
+        From here on the socket is the hub's to close; False where the hub has ended and did.  The websocket listens to
         everything until it, or the handler from its first moment on, says more; so there is nothing published after
         the greeting that it does not get.
         """
 
         def adopt() -> None:
-            link = Link(self, sock, greeting)
-            link.ping_at -= self._limits.ping_s * (next(self._numbers) * _GOLDEN % 1)
-            self._links.add(link)
+            connection = WebSocketConnection(self, sock, greeting)
+            connection.ping_at -= self._limits.ping_s * (next(self._numbers) * _GOLDEN % 1)
+            self._connections.add(connection)
             if network:
-                link.network = network
-                self._of_network[network][link] = None
-            self.listen(link)
-            link.handler = make_handler(link)
+                connection.network = network
+                self._by_network[network][connection] = None
+            self.listen(connection)
+            connection.handler = make_handler(connection)
             if self._draining:
-                link.close(*_DRAINING)
-            link.feed(read_ahead)
+                connection.close(*_DRAINING)
+            connection.feed(read_ahead)
 
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_buffer_bytes)
-        self._count_guests(1)
+        self._count_attached(1)
         if self.call(adopt):
             return True
-        self._count_guests(-1)
+        self._count_attached(-1)
         sock.close()
         return False
 
@@ -278,67 +284,69 @@ class Hub:
 
     # The selector thread: groups
 
-    def listen(self, link: Link) -> None:
+    def listen(self, connection: WebSocketConnection) -> None:
         """It gets the plain frames of every room from now on."""
-        self._audience.listen(link)
+        self._channels.listen(connection)
 
-    def join(self, link: Link, rooms: frozenset[str] | None) -> None:
+    def subscribe(self, connection: WebSocketConnection, rooms: frozenset[str] | None) -> None:
         """It gets the frames of these rooms, None for all, from `published_index` on, each with its Cursor."""
-        self._audience.join(link, rooms)
-        self.on_join(link)
+        self._channels.subscribe(connection, rooms)
+        self.on_subscribe(connection)
 
-    def tell(self, room: str | None, frame: bytes, reach: Reach) -> None:
+    def broadcast(self, room: str | None, frame: bytes, reach: Reach) -> None:
         """Send what is no event of the log, and has no Cursor, to who follows the room, None: to all subscribers."""
-        self._audience.tell(room, frame, reach)
+        self._channels.broadcast(room, frame, reach)
 
-    def follows(self, link: Link) -> bool:
+    def is_subscribed(self, connection: WebSocketConnection) -> bool:
         """Whether it gets what is published with a Cursor."""
-        return self._audience.follows(link)
+        return self._channels.is_subscribed(connection)
 
-    def leave(self, link: Link) -> None:
+    def unsubscribe(self, connection: WebSocketConnection) -> None:
         """It gets nothing that is published, and waits for nothing."""
-        self._audience.leave(link)
-        self._waiting.pop(link, None)
+        self._channels.unsubscribe(connection)
+        self._waiting.pop(connection, None)
 
-    def when_published(self, link: Link, index: int, job: Job, patience_s: float = math.inf) -> None:
-        """Run `job` once `published_index` >= index, in place of what the link waited for.
+    def when_published(
+        self, connection: WebSocketConnection, index: int, job: Job, patience_s: float = math.inf
+    ) -> None:
+        """Run `job` once `published_index` >= index, in place of what the websocket waited for.
 
-        A link that waits for more than `patience_s` is closed with 1013.
+        A websocket that waits for more than `patience_s` is closed with 1013.
         """
-        self._waiting[link] = (index, self._clock() + patience_s, job)
+        self._waiting[connection] = (index, self._clock() + patience_s, job)
 
-    # The selector thread: what links need
+    # The selector thread: what websockets need
 
     def now(self) -> float:
         """Seconds of a clock that never goes back."""
         return self._clock()
 
-    def touched(self, link: Link) -> None:
+    def touched(self, connection: WebSocketConnection) -> None:
         """Flush it at the end of this turn."""
-        self._touched.add(link)
+        self._touched.add(connection)
 
-    def watch(self, link: Link, before: int, events: int) -> None:
+    def watch(self, connection: WebSocketConnection, before: int, events: int) -> None:
         """Have it called for these events of the selector instead of those `before`, 0 for none."""
         if not before:
-            self._selector.register(link.socket, events, link)
+            self._selector.register(connection.socket, events, connection)
         elif events:
-            self._selector.modify(link.socket, events, link)
+            self._selector.modify(connection.socket, events, connection)
         else:
-            self._selector.unregister(link.socket)
+            self._selector.unregister(connection.socket)
 
     def call_later(self, delay_s: float, job: Job) -> None:
         """Run `job` in the selector thread after `delay_s`."""
         heapq.heappush(self._timers, (self._clock() + delay_s, next(self._numbers), job))
 
-    def work(self, link: Link, job: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Run `job` in a worker and `then` with its result in the selector thread; one at a time for a link."""
+    def work(self, connection: WebSocketConnection, job: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Run `job` in a worker and `then` with its result in the selector thread; one at a time for a websocket."""
 
         def run() -> None:
             try:
                 result = job()
             except Exception:
                 logger.exception("a read for a websocket failed")
-                self.call(lambda: link.close(CloseCode.INTERNAL_ERROR, "a read failed"))
+                self.call(lambda: connection.close(CloseCode.INTERNAL_ERROR, "a read failed"))
             else:
                 self.call(lambda: then(result))
 
@@ -349,33 +357,33 @@ class Hub:
             if not self._stopped:
                 job()
 
-    def forget(self, link: Link) -> None:
+    def forget(self, connection: WebSocketConnection) -> None:
         """It is over."""
-        self.leave(link)
-        self.attendance.leave(link)
-        self.on_forget(link)
-        if link in self._links:
-            self._links.discard(link)
-            self._stay(link)
-            self._count_guests(-1)
-        self._touched.discard(link)
-        if self._draining and not self._links:
+        self.unsubscribe(connection)
+        self.registry.unregister(connection)
+        self.on_forget(connection)
+        if connection in self._connections:
+            self._connections.discard(connection)
+            self._stop_counting(connection)
+            self._count_attached(-1)
+        self._touched.discard(connection)
+        if self._draining and not self._connections:
             self._empty.set()
 
-    def _give_way(self, network: str) -> None:
+    def _evict(self, network: str) -> None:
         """Close the websocket that this network has had longest."""
-        link = next(iter(self._of_network.get(network, ())), None)
-        if link is not None:
-            self._stay(link)
-            link.expel(*_GAVE_WAY)
+        connection = next(iter(self._by_network.get(network, ())), None)
+        if connection is not None:
+            self._stop_counting(connection)
+            connection.expel(*_EVICTED)
 
-    def _stay(self, link: Link) -> None:
-        """Do not count the link as its network's any more."""
-        network, link.network = link.network, ""
+    def _stop_counting(self, connection: WebSocketConnection) -> None:
+        """Do not count the websocket as its network's any more."""
+        network, connection.network = connection.network, ""
         if network:
-            del self._of_network[network][link]
-            if not self._of_network[network]:
-                del self._of_network[network]
+            del self._by_network[network][connection]
+            if not self._by_network[network]:
+                del self._by_network[network]
 
     # The selector thread: its turns
 
@@ -408,24 +416,27 @@ class Hub:
             self._fan_out()
         self._flush()
         if self.backlog > self._limits.all_backlog_bytes // 2 or self.backlog_max < self._limits.backlog_bytes:
-            self._relieve()
+            self._close_slowest()
         if fans_out:
             self._fan_out_at = 2 * self._clock() - began
 
     def _flush(self) -> None:
         while self._touched and not self._stopped:
             touched, self._touched = self._touched, set()
-            for link in touched:
-                self._guard(link.flush, link)
+            for connection in touched:
+                self._guard(connection.flush, connection)
 
-    def _relieve(self) -> None:
+    def _close_slowest(self) -> None:
         """Much waits for readers that are slow: less for each from now on, and if it is too much the slowest go."""
         limits = self._limits
         is_crowded = self.backlog > limits.all_backlog_bytes // 2
         self.backlog_max = limits.crowded_backlog_bytes if is_crowded else limits.backlog_bytes
         if self.backlog <= limits.all_backlog_bytes:
             return
-        slow = sorted((link for link in self._links if link.backlog), key=lambda link: link.backlog)
+        slow = sorted(
+            (connection for connection in self._connections if connection.backlog),
+            key=lambda connection: connection.backlog,
+        )
         gone = 0
         while slow and self.backlog > limits.all_backlog_bytes * 3 // 4:  # so that it is not looked at again and again
             slow.pop().expel(*_TOO_SLOW)
@@ -446,14 +457,14 @@ class Hub:
             self._awake = False
         return max(0.0, due - self._clock())
 
-    def _guard(self, job: Job, link: Link | None = None) -> None:
+    def _guard(self, job: Job, connection: WebSocketConnection | None = None) -> None:
         """The top of this thread for one job: our bug in one conversation must not end all of them."""
         try:
             job()
         except Exception:
             logger.exception("the hub goes on after a failure")
-            if link is not None:
-                link.abort()
+            if connection is not None:
+                connection.abort()
 
     def _fan_out(self) -> None:
         events, overrun, reached = self._take_events()
@@ -461,7 +472,7 @@ class Hub:
             logger.warning("events were skipped: every websocket is closed, to resume by its cursor")
             self.close_all(CloseCode.TRY_AGAIN_LATER, "this node is behind")
         if events:
-            self._audience.deliver(events)
+            self._channels.publish(events)
             self._keep(events)
         self._reach(reached)
 
@@ -469,10 +480,10 @@ class Hub:
         """All up to `index` is told to whom it concerns."""
         if index > self.published_index:
             self.published_index = index
-            for link, (wanted, _, job) in list(self._waiting.items()):
+            for connection, (wanted, _, job) in list(self._waiting.items()):
                 if wanted <= index:
-                    del self._waiting[link]
-                    self._guard(job, link)
+                    del self._waiting[connection]
+                    self._guard(job, connection)
 
     def _take_unheard_locked(self) -> int:
         """The index before which there is no event to fan out: of what was published while nobody was here."""
@@ -513,36 +524,36 @@ class Hub:
         now = self._clock()
         late = max(0.0, now - self._swept_at - 2 * _SWEEP_S)
         self._swept_at = now
-        for link in list(self._links):
-            link.heard_at += late
-            link.check(now)
-        for link, (_, deadline, _) in self._waiting.items():
+        for connection in list(self._connections):
+            connection.heard_at += late
+            connection.check(now)
+        for connection, (_, deadline, _) in self._waiting.items():
             if now >= deadline:
-                link.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
+                connection.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
         self.call_later(_SWEEP_S, self._sweep)
 
     def _begin_drain(self, deadline_s: float) -> None:
         self._draining = True
         # Half of the time for the answers that are due, half for the sockets to be closed in turn.
         self.call_later(deadline_s / 2, partial(self.close_all, *_DRAINING))
-        for link in list(self._links):
-            link.finish(*_DRAINING)
-        if not self._links:
+        for connection in list(self._connections):
+            connection.finish(*_DRAINING)
+        if not self._connections:
             self._empty.set()
 
     def close_all(self, code: int, reason: str) -> None:
         """Close every websocket; selector thread."""
-        for link in self._links:
-            link.close(code, reason)
+        for connection in self._connections:
+            connection.close(code, reason)
 
     def _stop(self) -> None:
         with self._lock:
             self._stopped = True
-        for link in list(self._links):
-            link.abort()
+        for connection in list(self._connections):
+            connection.abort()
         for _ in self._workers:
             self._work.put(None)
-        self._mailer.stop()
+        self._broadcaster.stop()
         self._selector.close()
         self._bell.close()
         self._waker.close()

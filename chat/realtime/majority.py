@@ -15,7 +15,7 @@ from typing import Final
 
 from chat.realtime.frames import text_frame
 from chat.realtime.hub import Hub
-from chat.realtime.websocket_connection import Link
+from chat.realtime.websocket_connection import WebSocketConnection
 from chat.replica import Replica
 
 LOST_S: Final = 1.5
@@ -28,36 +28,36 @@ class MajorityNotice:
     def __init__(self, hub: Hub, replica: Replica) -> None:
         self._hub = hub
         self._replica = replica
-        self._asked: set[Link] = set()  # websockets that want to know
-        self._subscribers: set[Link] = set()  # those of them that are subscribed
+        self._asked: set[WebSocketConnection] = set()  # websockets that want to know
+        self._subscribers: set[WebSocketConnection] = set()  # those of them that are subscribed
         self._is_lost = False
         self._began_at = hub.now()
         hub.call(self._look)
 
-    def ask(self, link: Link) -> None:
+    def ask(self, connection: WebSocketConnection) -> None:
         """Tell this websocket from its next subscription on."""
-        self._asked.add(link)
+        self._asked.add(connection)
 
-    def greet(self, link: Link) -> None:
+    def greet(self, connection: WebSocketConnection) -> None:
         """Register a subscriber, if it asked."""
-        if link not in self._asked:
+        if connection not in self._asked:
             return
-        self._subscribers.add(link)
+        self._subscribers.add(connection)
         if self._is_lost:
-            link.queue(_FRAMES[False])
+            connection.queue(_FRAMES[False])
 
-    def forget(self, link: Link) -> None:
+    def forget(self, connection: WebSocketConnection) -> None:
         """Unregister a websocket that has ended."""
-        self._asked.discard(link)
-        self._subscribers.discard(link)
+        self._asked.discard(connection)
+        self._subscribers.discard(connection)
 
     def _look(self) -> None:
         age_s = min(self._replica.contact_age_s(), self._hub.now() - self._began_at)
         is_lost = age_s > LOST_S
         if is_lost != self._is_lost:
             self._is_lost = is_lost
-            for link in [*self._subscribers]:
-                link.queue(_FRAMES[not is_lost])
+            for connection in [*self._subscribers]:
+                connection.queue(_FRAMES[not is_lost])
         self._hub.call_later(LOOK_S, self._look)
 
 

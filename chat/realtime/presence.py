@@ -2,7 +2,7 @@
 
 Rules
 - A node tells the others its own whole picture: the users of its websockets, and who types where.  The newest counts,
-  whatever was lost before; that of a node that has fallen silent is forgotten after `PICTURE_S`.
+  whatever was lost before; that of a node that has fallen silent is forgotten after `NODE_PRESENCE_S`.
 - A user is there while one websocket of his is open on any node, and for `LINGER_S` after, for a page that is loaded
   anew, or whose node is gone, was not away.  Typing lasts `TYPING_S` from the last word of it; who goes on typing is
   told anew each `AGAIN_S`, however often a client says so.
@@ -26,9 +26,9 @@ from typing import Final, NamedTuple
 from chat.errors import Problem, invalid
 from chat.realtime.frames import text_frame
 from chat.realtime.hub import Hub
-from chat.realtime.websocket_connection import Link
+from chat.realtime.websocket_connection import WebSocketConnection
 from chat.replica import Replica
-from chat.server.networks import gives_way
+from chat.server.networks import network_to_evict
 from chat.services import validation
 from chat.state.events import EVERYBODY, Reach
 from chat.state.machine import ChatState
@@ -42,7 +42,7 @@ TURN_S: Final = 0.25
 LINGER_S: Final = 3.0
 TYPING_S: Final = 6.0
 AGAIN_S: Final = 3.0
-PICTURE_S: Final = 30.0  # the others' come each ten seconds at the least
+NODE_PRESENCE_S: Final = 30.0  # the others' come each ten seconds at the least
 NAMES_BYTES_MAX: Final = 16 * 1024  # of who is told of, some 400 users; four times a second they are 64 KiB/s a node
 TYPING_MAX: Final = 100  # users and rooms at a time, of one node; then whoever has the most of them gives way
 TYPING_OF_ONE_MAX: Final = 4  # rooms at a time, of one websocket: nobody types in more within six seconds
@@ -53,14 +53,14 @@ Place = tuple[str, str]  # a room, and who types there
 class Typing(NamedTuple):
     """That somebody types somewhere; `number` is another one each time that it is told anew."""
 
-    link: Link
+    connection: WebSocketConnection
     owner: str  # the user, or where nobody logs in the network: a name costs nothing there
     number: int
     told_at: float
     until: float
 
 
-class Picture(NamedTuple):
+class NodePresence(NamedTuple):
     """What a node tells of its own."""
 
     online: tuple[str, ...]
@@ -74,50 +74,50 @@ class Presence:
         self._hub = hub
         self._replica = replica
         self._state = state
-        self._user_of: dict[Link, str] = {}
-        self._links: dict[str, int] = {}  # how many, by user; in the order they came
+        self._user_of: dict[WebSocketConnection, str] = {}
+        self._connections: dict[str, int] = {}  # how many, by user; in the order they came
         self._lingering: dict[str, float] = {}  # users without one, and until when
         self._typing: dict[Place, Typing] = {}
-        self._others: dict[int, tuple[Picture, float]] = {}  # by member, and when it was heard
+        self._others: dict[int, tuple[NodePresence, float]] = {}  # by member, and when it was heard
         self._told: dict[str, bytes] = {}  # who is there as subscribers know, and the frame that says so
-        self._said = b""  # to the other nodes
+        self._read_by_wsproto = b""  # to the other nodes
         self._numbers = count(1)
         self._turned_at = -inf
         self._turn_at = inf  # the next one
         self._lock = threading.Lock()  # around what was heard and not looked at
-        self._heard: dict[int, Picture] = {}
-        hub.on_join, hub.on_forget = self.greet, self.leave
+        self._heard: dict[int, NodePresence] = {}
+        hub.on_subscribe, hub.on_forget = self.greet, self.remove
         replica.on_notice = self.heard
 
-    # What links do
+    # What websockets do
 
-    def enter(self, link: Link, user: str) -> None:
-        """This link is that user's from now on."""
-        if self._user_of.get(link) == user:
+    def add(self, connection: WebSocketConnection, user: str) -> None:
+        """This websocket is that user's from now on."""
+        if self._user_of.get(connection) == user:
             return
-        self.leave(link)
-        self._user_of[link] = user
-        self._links[user] = self._links.get(user, 0) + 1
+        self.remove(connection)
+        self._user_of[connection] = user
+        self._connections[user] = self._connections.get(user, 0) + 1
         self._lingering.pop(user, None)
         self._turn_within(0.0)
 
-    def leave(self, link: Link) -> None:
+    def remove(self, connection: WebSocketConnection) -> None:
         """It is nobody's any more."""
-        user = self._user_of.pop(link, None)
+        user = self._user_of.pop(connection, None)
         if user is None:
             return
-        self._links[user] -= 1
-        if not self._links[user]:
-            del self._links[user]
+        self._connections[user] -= 1
+        if not self._connections[user]:
+            del self._connections[user]
             self._lingering[user] = self._hub.now() + LINGER_S
             self._turn_within(LINGER_S)
 
-    def greet(self, link: Link) -> None:
+    def greet(self, connection: WebSocketConnection) -> None:
         """A subscriber is told who is there, once it is told all that changes."""
-        if self._hub.attendance.is_told(link, EVERYBODY):
-            link.queue(b"".join(self._told.values()))
+        if self._hub.registry.is_told(connection, EVERYBODY):
+            connection.queue(b"".join(self._told.values()))
 
-    def type(self, link: Link, room: str, user: str, owner: str) -> None:
+    def type(self, connection: WebSocketConnection, room: str, user: str, owner: str) -> None:
         """This user types there; nothing happens where they may not know of the room.  `owner`: as Typing has it."""
         now, place = self._hub.now(), (room, user)
         self._forget_what_is_over(now)
@@ -126,21 +126,21 @@ class Presence:
             self._typing[place] = known._replace(until=now + TYPING_S)
             return
         reach = self._reach(room)
-        if reach is None or not self._hub.attendance.is_told(link, reach):
+        if reach is None or not self._hub.registry.is_told(connection, reach):
             return
-        if known is None and not self._has_space_for(link, owner):
+        if known is None and not self._has_space_for(connection, owner):
             return
-        self._typing[place] = Typing(link, owner, next(self._numbers), now, now + TYPING_S)
+        self._typing[place] = Typing(connection, owner, next(self._numbers), now, now + TYPING_S)
         self._tell_typing(place, reach)
         self._turn_within(0.0)
 
-    def _has_space_for(self, link: Link, owner: str) -> bool:
+    def _has_space_for(self, connection: WebSocketConnection, owner: str) -> bool:
         """Whether there is a place, or was made by the owner of most places, the oldest of which goes."""
-        if sum(typing.link is link for typing in self._typing.values()) >= TYPING_OF_ONE_MAX:
+        if sum(typing.connection is connection for typing in self._typing.values()) >= TYPING_OF_ONE_MAX:
             return False
         if len(self._typing) < TYPING_MAX:
             return True
-        largest = gives_way(Counter(typing.owner for typing in self._typing.values()), owner)
+        largest = network_to_evict(Counter(typing.owner for typing in self._typing.values()), owner)
         if largest is None:
             return False
         del self._typing[next(place for place, typing in self._typing.items() if typing.owner == largest)]
@@ -159,30 +159,30 @@ class Presence:
 
     def _tell_typing(self, place: Place, reach: Reach) -> None:
         room, user = place
-        self._hub.tell(room, text_frame(_json({"Typing": {"RoomName": room, "User": user}})), reach)
+        self._hub.broadcast(room, text_frame(_json({"Typing": {"RoomName": room, "User": user}})), reach)
 
     # What other nodes tell
 
     def heard(self, member: int, body: bytes) -> None:
         """A notice of another member's.  Any thread; never blocks."""
         try:
-            picture = read_picture(body)
+            node_presence = read_node_presence(body)
         except Problem as problem:
             logger.warning("member %d tells of its users what is not understood: %s", member, problem.detail)
             return
         with self._lock:
             is_first = not self._heard
-            self._heard[member] = picture
+            self._heard[member] = node_presence
         if is_first:
             self._hub.call(self._take_heard)
 
     def _take_heard(self) -> None:
         with self._lock:
             heard, self._heard = self._heard, {}
-        for member, picture in heard.items():
+        for member, node_presence in heard.items():
             before = self._others[member][0].typing if member in self._others else {}
-            self._others[member] = picture, self._hub.now()
-            for place, number in picture.typing.items():
+            self._others[member] = node_presence, self._hub.now()
+            for place, number in node_presence.typing.items():
                 if before.get(place) != number and (reach := self._reach(place[0])) is not None:
                     self._tell_typing(place, reach)
         self._turn_within(0.0)
@@ -204,14 +204,14 @@ class Presence:
         self._turn_at = inf
         self._forget_what_is_over(now)
         self._tell_who_is_there()
-        body = self._picture()
-        if body != self._said:
-            self._said = body
+        body = self._own_presence()
+        if body != self._read_by_wsproto:
+            self._read_by_wsproto = body
             self._replica.tell(body)
         ends = [
             *self._lingering.values(),
             *(typing.until for typing in self._typing.values()),
-            *(at + PICTURE_S for _, at in self._others.values()),
+            *(at + NODE_PRESENCE_S for _, at in self._others.values()),
         ]
         if ends:
             self._turn_within(min(ends) - now)
@@ -219,7 +219,7 @@ class Presence:
     def _forget_what_is_over(self, now: float) -> None:
         self._lingering = {user: until for user, until in self._lingering.items() if until > now}
         self._typing = {place: typing for place, typing in self._typing.items() if typing.until > now}
-        self._others = {member: (seen, at) for member, (seen, at) in self._others.items() if at + PICTURE_S > now}
+        self._others = {member: (seen, at) for member, (seen, at) in self._others.items() if at + NODE_PRESENCE_S > now}
 
     def _tell_who_is_there(self) -> None:
         """Tell subscribers what has changed.  Who has been told of goes before who has not."""
@@ -232,12 +232,12 @@ class Presence:
         self._told.update(come)
         frames = b"".join(gone) + b"".join(frame for _, frame in come)
         if frames:
-            self._hub.tell(None, frames, EVERYBODY)
+            self._hub.broadcast(None, frames, EVERYBODY)
 
     def _own(self) -> Iterator[str]:
-        return chain(self._links, self._lingering)
+        return chain(self._connections, self._lingering)
 
-    def _picture(self) -> bytes:
+    def _own_presence(self) -> bytes:
         names = ((user, _presence(user, True)) for user in self._own())
         online = [user for user, _ in _fitting(names, NAMES_BYTES_MAX)]
         typing = [[*place, typing.number] for place, typing in self._typing.items()]
@@ -257,7 +257,7 @@ def _presence(user: str, online: bool) -> bytes:
     return text_frame(_json({"Presence": {"User": user, "Online": online}}))
 
 
-def read_picture(body: bytes) -> Picture:
+def read_node_presence(body: bytes) -> NodePresence:
     """What `Presence` tells of a node.  Raises Problem."""
     fields = validation.json_object(body)
     online, typing = fields.get("Online"), fields.get("Typing")
@@ -265,7 +265,7 @@ def read_picture(body: bytes) -> Picture:
         raise invalid("Online", f"must be a list of at most {ONLINE_MAX} names")
     if not isinstance(typing, list) or len(typing) > TYPING_MAX:
         raise invalid("Typing", f"must be a list of at most {TYPING_MAX}")
-    return Picture(tuple(validation.name("Online", name) for name in online), dict(map(_typing, typing)))
+    return NodePresence(tuple(validation.name("Online", name) for name in online), dict(map(_typing, typing)))
 
 
 def _typing(value: object) -> tuple[Place, int]:

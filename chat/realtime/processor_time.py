@@ -27,7 +27,7 @@ COSTLY_BURST_S: Final = 0.01
 NETWORKS_MAX: Final = 10_000  # remembered; those that have used nothing for long are forgotten first
 
 
-class Spending:
+class ProcessorBudget:
     """`charge` is for one thread."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

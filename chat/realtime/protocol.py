@@ -18,11 +18,11 @@ from chat.commands import Actor, Post
 from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
 from chat.realtime import replies
 from chat.realtime.actions import Actions
-from chat.realtime.authentication import Reception
+from chat.realtime.authentication import Realtime
 from chat.realtime.cursors import Place, parse_cursor
 from chat.realtime.frames import CloseCode
 from chat.realtime.subscription import Subscription
-from chat.realtime.websocket_connection import Link
+from chat.realtime.websocket_connection import WebSocketConnection
 from chat.server.networks import network
 from chat.services import validation
 from chat.services.posts import check_post, propose, with_mentions
@@ -37,33 +37,33 @@ ROOMS_MAX = 1_000  # of one subscription; whoever wants more asks for all
 _BEHIND_A_FAILURE = unavailable("the post before this one failed; nothing was proposed")
 
 
-class Conversation:
-    """One client's; a handler for its link."""
+class ClientProtocol:
+    """One client's; a handler for its websocket."""
 
     def __init__(
         self,
-        reception: Reception,
+        realtime: Realtime,
         environ: Mapping[str, Any],  # of the request that it began with
         ended: threading.Event | None,  # set when it is over, where a server waits for that
-        link: Link,
+        connection: WebSocketConnection,
     ) -> None:
-        self._reception = reception
-        self._link = link
+        self._realtime = realtime
+        self._connection = connection
         self._ended = ended
         self._environ = environ
         self._client: _Client | None = None  # it is not known yet who this is
-        link.limit(STRANGER_BYTES_MAX, "before signing in")
-        reception.receive(link, environ, self._enter)
+        connection.limit(STRANGER_BYTES_MAX, "before signing in")
+        realtime.authenticate(connection, environ, self._authenticated)
 
-    def _enter(self, actor: Actor) -> None:
+    def _authenticated(self, actor: Actor) -> None:
         """It is known who this is."""
-        us, link = self._reception, self._link
-        link.limit(us.hub.limits.message_bytes)
+        us, connection = self._realtime, self._connection
+        connection.limit(us.hub.limits.message_bytes)
         self._client = _Client(
             actor,
-            Subscription(us.hub, link, us.replica, us.state, us.nodes, actor),
-            Posting(us, link, actor),
-            Actions(us, link, actor, self._environ),
+            Subscription(us.hub, connection, us.replica, us.state, us.nodes, actor),
+            PostQueue(us, connection, actor),
+            Actions(us, connection, actor, self._environ),
         )
 
     def _known(self) -> "_Client":
@@ -76,10 +76,10 @@ class Conversation:
         try:
             self._act(validation.members(validation.json_object(text.encode())))
         except Problem as problem:
-            self._link.send(replies.error(problem, None))
+            self._connection.send(replies.error(problem, None))
 
     def closed(self) -> None:
-        """The link is over; what is proposed is proposed."""
+        """The websocket is over; what is proposed is proposed."""
         if self._ended is not None:
             self._ended.set()
 
@@ -88,13 +88,13 @@ class Conversation:
             case "subscribe":
                 self._subscribe(fields)
             case "post":
-                self._known().posting.post(fields)
+                self._known().post_queue.post(fields)
             case "typing":
                 self._type(fields)
             case "edit" | "delete" | "react" | "read" | "history" | "ticket" as action:
                 self._known().actions.act(action, fields)
             case "ping":
-                self._link.send(b'{"Pong":{}}')
+                self._connection.send(b'{"Pong":{}}')
             case _:
                 raise Problem(HTTPStatus.BAD_REQUEST, "unknown_action", "Action: not one that this node knows")
 
@@ -104,14 +104,14 @@ class Conversation:
         user = actor.user if actor.by else validation.name("User", fields.get("user"))
         if user:  # the operator has no name
             owner = user if actor.by else network(self._environ.get("REMOTE_ADDR", ""))
-            self._reception.presence.type(self._link, room, user, owner)
+            self._realtime.presence.type(self._connection, room, user, owner)
 
     def _subscribe(self, fields: Mapping[str, object]) -> None:
-        if not self._reception.replica.cluster_id:
+        if not self._realtime.replica.cluster_id:
             raise unavailable("the cluster is not created yet")
         rooms = _rooms(fields.get("rooms"))
         if fields.get("cluster") is True:
-            self._reception.majority.ask(self._link)
+            self._realtime.majority.ask(self._connection)
         user = fields.get("user")
         user = None if user is None else validation.name("User", user)
         text = fields.get("cursor")
@@ -124,23 +124,23 @@ class Conversation:
             raise problem_of_refusal(LOGIN_NEEDED)
         if not isinstance(ticket, str):
             raise invalid("Ticket", "must be a string")
-        self._reception.redeem(self._link, self._environ, ticket, partial(self._redeemed, rooms, place))
+        self._realtime.redeem(self._connection, self._environ, ticket, partial(self._redeemed, rooms, place))
 
     def _follow(
         self, client: "_Client", rooms: frozenset[str] | None, place: Place | None, user: str | None = None
     ) -> None:
         """Subscribe; without a login, as `user`, if anybody."""
         if user := client.actor.user if client.actor.by else user:
-            self._reception.presence.enter(self._link, user)
+            self._realtime.presence.add(self._connection, user)
         client.subscription.ask(rooms, place)
 
     def _redeemed(self, rooms: frozenset[str] | None, place: Place | None, outcome: Actor | Problem) -> None:
         if isinstance(outcome, Problem):
-            self._link.send(replies.error(outcome, None))
+            self._connection.send(replies.error(outcome, None))
             if not replies.is_temporary(outcome):
-                self._link.close(CloseCode.POLICY_VIOLATION, outcome.code)
+                self._connection.close(CloseCode.POLICY_VIOLATION, outcome.code)
             return
-        self._enter(outcome)
+        self._authenticated(outcome)
         self._follow(self._known(), rooms, place)
 
 
@@ -152,15 +152,15 @@ def _rooms(value: object) -> frozenset[str] | None:
     return frozenset(validation.name("Rooms", name) for name in value)
 
 
-class Posting:
+class PostQueue:
     """The posts of one socket.  The first of each room's queue is proposed, the others wait for its outcome."""
 
-    def __init__(self, reception: Reception, link: Link, actor: Actor) -> None:
-        self._hub = reception.hub
-        self._replica = reception.replica
-        self._state = reception.state
-        self._authenticator = reception.authenticator
-        self._link = link
+    def __init__(self, realtime: Realtime, connection: WebSocketConnection, actor: Actor) -> None:
+        self._hub = realtime.hub
+        self._replica = realtime.replica
+        self._state = realtime.state
+        self._authenticator = realtime.authenticator
+        self._connection = connection
         self._actor = actor
         self._queues: dict[str, deque[dict[str, object]]] = {}  # as they were sent
 
@@ -170,9 +170,9 @@ class Posting:
         if not isinstance(post, dict):
             raise invalid("Post", "must be an object")
         if not isinstance(room, str):
-            self._link.send(replies.error(invalid("RoomName", "must be a string"), post))
+            self._connection.send(replies.error(invalid("RoomName", "must be a string"), post))
             return
-        self._link.hold()
+        self._connection.hold()
         queue = self._queues.setdefault(room, deque())
         queue.append(post)
         if len(queue) == 1:
@@ -236,8 +236,8 @@ class Posting:
             self._tell(replies.error(_BEHIND_A_FAILURE, queue.popleft()))
 
     def _tell(self, message: bytes) -> None:
-        self._link.send(message)
-        self._link.release()
+        self._connection.send(message)
+        self._connection.release()
 
 
 class _Client(NamedTuple):
@@ -245,5 +245,5 @@ class _Client(NamedTuple):
 
     actor: Actor
     subscription: Subscription
-    posting: Posting
+    post_queue: PostQueue
     actions: Actions

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from chat.commands import Actor
-from chat.realtime.websocket_connection import Link
+from chat.realtime.websocket_connection import WebSocketConnection
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.events import Reach
 from chat.state.permissions import Acting, is_told
@@ -19,81 +19,81 @@ from chat.state.permissions import Acting, is_told
 _ANYONE: Final = Acting("", MEMBER)  # is told what is public
 
 
-class Attendance:
-    """The links of which is known who they are."""
+class Registry:
+    """The websockets of which is known who they are."""
 
     def __init__(self) -> None:
-        self._present: dict[Link, tuple[Actor, Acting]] = {}
-        self._by_token: dict[int, set[Link]] = {}
-        self._by_user: dict[str, set[Link]] = {}
-        self._admins: set[Link] = set()
-        self._guests: set[Link] = set()
+        self._present: dict[WebSocketConnection, tuple[Actor, Acting]] = {}
+        self._by_token: dict[int, set[WebSocketConnection]] = {}
+        self._by_user: dict[str, set[WebSocketConnection]] = {}
+        self._admins: set[WebSocketConnection] = set()
+        self._attached: set[WebSocketConnection] = set()
 
-    def enter(self, link: Link, actor: Actor, acting: Acting) -> None:
+    def register(self, connection: WebSocketConnection, actor: Actor, acting: Acting) -> None:
         """It acts so from now on."""
-        self.leave(link)
-        self._present[link] = actor, acting
-        self._by_token.setdefault(actor.by, set()).add(link)
-        self._by_user.setdefault(acting.name, set()).add(link)
+        self.unregister(connection)
+        self._present[connection] = actor, acting
+        self._by_token.setdefault(actor.by, set()).add(connection)
+        self._by_user.setdefault(acting.name, set()).add(connection)
         if acting.role == ADMIN:
-            self._admins.add(link)
+            self._admins.add(connection)
         elif acting.role == GUEST:
-            self._guests.add(link)
+            self._attached.add(connection)
 
-    def leave(self, link: Link) -> None:
+    def unregister(self, connection: WebSocketConnection) -> None:
         """It is nobody in particular."""
-        if link not in self._present:
+        if connection not in self._present:
             return
-        actor, acting = self._present.pop(link)
-        _take_out(self._by_token, actor.by, link)
-        _take_out(self._by_user, acting.name, link)
-        self._admins.discard(link)
-        self._guests.discard(link)
+        actor, acting = self._present.pop(connection)
+        _take_out(self._by_token, actor.by, connection)
+        _take_out(self._by_user, acting.name, connection)
+        self._admins.discard(connection)
+        self._attached.discard(connection)
 
-    def knows(self, link: Link) -> bool:
+    def is_registered(self, connection: WebSocketConnection) -> bool:
         """Whether it is entered."""
-        return link in self._present
+        return connection in self._present
 
-    def actor(self, link: Link) -> Actor:
+    def actor(self, connection: WebSocketConnection) -> Actor:
         """By whom it acts."""
-        return self._present[link][0]
+        return self._present[connection][0]
 
-    def is_told(self, link: Link, reach: Reach) -> bool:
+    def is_told(self, connection: WebSocketConnection, reach: Reach) -> bool:
         """Whether what concerns these concerns it."""
-        return is_told(self._present[link][1], reach) if link in self._present else reach.is_common
+        return is_told(self._present[connection][1], reach) if connection in self._present else reach.is_common
 
-    def of_token(self, number: int) -> list[Link]:
-        """The links that act by this token."""
+    def of_token(self, number: int) -> list[WebSocketConnection]:
+        """The websockets that act by this token."""
         return [*self._by_token.get(number, ())]
 
-    def of_user(self, name: str) -> list[Link]:
-        """The links of this user."""
+    def of_user(self, name: str) -> list[WebSocketConnection]:
+        """The websockets of this user."""
         return [*self._by_user.get(name, ())]
 
     def shares(
-        self, links: Iterable[Link], reaches: Sequence[Reach], frames: Sequence[bytes]
-    ) -> Iterable[tuple[Iterable[Link], bytes]]:
-        """Which of `links`, an ordered set, get which of the frames, joined; `reaches` says whom each concerns.
+        self, connections: Iterable[WebSocketConnection], reaches: Sequence[Reach], frames: Sequence[bytes]
+    ) -> Iterable[tuple[Iterable[WebSocketConnection], bytes]]:
+        """Which of `connections`, an ordered set, get which of the frames, joined; `reaches` says whom each concerns.
 
         Nearly always all get all.  Else those are looked at one by one who may get something else than the others:
         guests, and whom the frames concern that are not for all.
         """
-        if not self._guests and all(reach.public and reach.without is None for reach in reaches):
-            return [(links, b"".join(frames))]
+        if not self._attached and all(reach.public and reach.without is None for reach in reaches):
+            return [(connections, b"".join(frames))]
         kinds = [*dict.fromkeys(reaches)]
         apart = self._apart(kinds)
         common = tuple(reach.is_common for reach in kinds)
-        told: dict[tuple[bool, ...], list[Link]] = {common: []}
-        for link in links:
-            if link in apart:
-                acting = self._present[link][1]
-                told.setdefault(tuple(is_told(acting, reach) for reach in kinds), []).append(link)
+        told: dict[tuple[bool, ...], list[WebSocketConnection]] = {common: []}
+        for connection in connections:
+            if connection in apart:
+                acting = self._present[connection][1]
+                told.setdefault(tuple(is_told(acting, reach) for reach in kinds), []).append(connection)
             else:
-                told[common].append(link)
+                told[common].append(connection)
         return [(some, joined) for kept, some in told.items() if (joined := _joined(kinds, kept, reaches, frames))]
 
-    def _apart(self, kinds: Sequence[Reach]) -> set[Link]:
-        apart = set(self._guests)
+    def _apart(self, kinds: Sequence[Reach]) -> set[WebSocketConnection]:
+        apart = set(self._attached)
         for reach in [*kinds, *(reach.without for reach in kinds if reach.without is not None)]:
             if reach.public:
                 continue
@@ -111,8 +111,12 @@ def _joined(kinds: Iterable[Reach], kept: Iterable[bool], reaches: Iterable[Reac
     return b"".join(frame for reach, frame in zip(reaches, frames, strict=True) if reach in chosen)
 
 
-def _take_out(links: dict[int, set[Link]] | dict[str, set[Link]], key: int | str, link: Link) -> None:
-    there = links[key]  # type: ignore[index]
-    there.discard(link)
+def _take_out(
+    connections: dict[int, set[WebSocketConnection]] | dict[str, set[WebSocketConnection]],
+    key: int | str,
+    connection: WebSocketConnection,
+) -> None:
+    there = connections[key]  # type: ignore[index]
+    there.discard(connection)
     if not there:
-        del links[key]  # type: ignore[arg-type]
+        del connections[key]  # type: ignore[arg-type]

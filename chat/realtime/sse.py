@@ -1,7 +1,7 @@
 """Server-sent events: what a subscriber of the websocket is told, as an HTTP answer that does not end.
 
 Rules
-- A stream is a websocket that this node opens to itself: one end of a socket pair is the hub's, as any other link, and
+- A stream is a websocket that this node opens to itself: one end of a socket pair is the hub's, as any websocket, and
   the request's own thread reads the other end.  So groups, cursors, what was missed, the bound on the backlog and the
   end by a drain are those of a websocket, and what a frame says is encoded once for both.
 - What comes out (WHATWG HTML §9.2): a frame's JSON is an event's `data`, its Cursor the `id`, which a client brings
@@ -9,8 +9,8 @@ Rules
   proxy between them, takes a silent connection for a dead one.
 - Where the id that a client brings back is of a history that is lost, the Error frame (`start_over`) is an event that
   clears the client's id, and the stream goes on from now on: a browser has no other way to begin anew.
-- A client that does not read holds up this thread, then the socket pair, then the link's backlog, and is cut off like
-  any slow websocket; it resumes by its last `id`.
+- A client that does not read holds up this thread, then the socket pair, then the websocket's backlog, and is cut off
+  like any; it resumes by its last `id`.
 - Each stream has a thread, so there are STREAMS_MAX.  When all are taken, the network that has most loses the one that
   it has had longest; a few more are kept for the operator.
 """
@@ -28,12 +28,12 @@ from typing import Any, Final
 from chat.auth.authenticator import is_operators
 from chat.commands import Actor
 from chat.errors import all_taken, unavailable
-from chat.realtime.authentication import Reception
+from chat.realtime.authentication import Realtime
 from chat.realtime.cursors import START_OVER
 from chat.realtime.frames import IN_TWO_BYTES, MASKED, PING_OPCODE, PONG_OPCODE, SHORT_MAX, TEXT_OPCODE
-from chat.realtime.protocol import Conversation
+from chat.realtime.protocol import ClientProtocol
 from chat.server.limits import Limits, descriptor_limit
-from chat.server.networks import gives_way, network
+from chat.server.networks import network, network_to_evict
 
 STREAMS_MAX: Final = 256  # a node: each has a thread
 COMMENT_S: Final = 15.0  # proxies commonly give up after 30 or 60 s of silence
@@ -47,21 +47,23 @@ _CURSOR: Final = re.compile(rb', ?"Cursor": ?"([0-9A-Za-z]+-(?:[0-9a-f]+-)?[0-9]
 _HELLO: Final = re.compile(rb'{"Hello": ?{"Cursor": ?"([0-9A-Za-z]+-(?:[0-9a-f]+-)?[0-9]+)"')
 
 
-class Streams:
+class EventStreams:
     """The streams of one node.  `open` is for any thread, a stream for the one that sends it."""
 
-    def __init__(self, reception: Reception) -> None:
-        self._reception = reception
+    def __init__(self, realtime: Realtime) -> None:
+        self._realtime = realtime
         self._descriptors_max = descriptor_limit() - Limits().spare_descriptors
         self._lock = Lock()
-        self._open: dict[Stream, None] = {}  # under the lock, by age
+        self._open: dict[EventStream, None] = {}  # under the lock, by age
 
-    def open(self, environ: Mapping[str, Any], rooms: list[str] | None, cursor: str | None, actor: Actor) -> "Stream":
+    def open(
+        self, environ: Mapping[str, Any], rooms: list[str] | None, cursor: str | None, actor: Actor
+    ) -> "EventStream":
         """What happens in `rooms` (None: all) from after `cursor` on (None: from now on), for `actor`, who asked.
 
         Raises Problem (503).
         """
-        hub = self._reception.hub
+        hub = self._realtime.hub
         if hub.ending:
             raise unavailable("this node is shutting down")
         where = network(environ["REMOTE_ADDR"])
@@ -69,43 +71,43 @@ class Streams:
             raise all_taken("streams")
         wish = {"Action": "subscribe", "Rooms": "*" if rooms is None else rooms}
         anew, first = (_frame(TEXT_OPCODE, json.dumps(each).encode()) for each in (wish, {**wish, "Cursor": cursor}))
-        stream = Stream(where, self._closed, environ.get("raft_chat.cut", _nothing))
+        stream = EventStream(where, self._closed, environ.get("raft_chat.cut", _nothing))
         self._admit(stream, is_operators(environ, actor))
         try:
             theirs = stream.connect(self._descriptors_max, anew)
         except BaseException:
             stream.close()
             raise
-        converse = partial(Conversation, self._reception, environ, None)
-        hub.attach(theirs, b"", first, converse)
+        make_protocol = partial(ClientProtocol, self._realtime, environ, None)
+        hub.attach(theirs, b"", first, make_protocol)
         return stream
 
-    def _admit(self, stream: "Stream", is_operator: bool) -> None:
+    def _admit(self, stream: "EventStream", is_operator: bool) -> None:
         """Count a stream.  Raises Problem (503)."""
-        out: Stream | None = None
+        out: EventStream | None = None
         with self._lock:
             room = STREAMS_MAX - len(self._open)
-            if room <= 0 and not (is_operator and room > -self._reception.hub.limits.operator_spare):
-                out = self._longest_of(gives_way(Counter(held.network for held in self._open), stream.network))
+            if room <= 0 and not (is_operator and room > -self._realtime.hub.limits.operator_spare):
+                out = self._longest_of(network_to_evict(Counter(held.network for held in self._open), stream.network))
                 del self._open[out]
             self._open[stream] = None
         if out is not None:
             out.cut()
 
-    def _longest_of(self, largest: str | None) -> "Stream":
+    def _longest_of(self, largest: str | None) -> "EventStream":
         if largest is None:
             raise all_taken("streams")
         return next(held for held in self._open if held.network == largest)
 
-    def _closed(self, stream: "Stream") -> None:
+    def _closed(self, stream: "EventStream") -> None:
         with self._lock:
             self._open.pop(stream, None)
 
 
-class Stream:
+class EventStream:
     """One stream, a piece of its answer at a time: whoever iterates waits for what comes, and closes it."""
 
-    def __init__(self, network: str, closed: Callable[["Stream"], None], cut: Callable[[], None]) -> None:
+    def __init__(self, network: str, closed: Callable[["EventStream"], None], cut: Callable[[], None]) -> None:
         """`cut` ends the connection that it is sent on; from any thread."""
         self.network = network
         self._closed = closed
@@ -144,7 +146,7 @@ class Stream:
                 ours.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """The link ends with it."""
+        """The websocket ends with it."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -156,7 +158,7 @@ def _nothing() -> None:
 
 
 def _pieces(sock: socket.socket, anew: bytes) -> Iterator[bytes]:
-    """Until the hub closes the link."""
+    """Until the hub closes the websocket."""
     yield _RETRY
     sock.settimeout(COMMENT_S)
     unread = b""
@@ -189,7 +191,7 @@ def _told(sock: socket.socket, data: bytes, anew: bytes) -> tuple[bytes, bytes]:
             told.append(event_of(payload))
         elif opcode == PING_OPCODE:
             told.append(_COMMENT)
-            with suppress(OSError):  # the link is over, which is seen next
+            with suppress(OSError):  # the websocket is over, which is seen next
                 sock.sendall(_frame(PONG_OPCODE, payload))
     return b"".join(told), data[start:]
 

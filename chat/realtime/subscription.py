@@ -31,7 +31,7 @@ from chat.realtime.cursors import Place, confirm, cursor, history, is_ahead, is_
 from chat.realtime.frames import CloseCode, text_frame
 from chat.realtime.hub import Hub
 from chat.realtime.replies import error
-from chat.realtime.websocket_connection import Link
+from chat.realtime.websocket_connection import WebSocketConnection
 from chat.replica import STALE_S_MAX, Replica
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
@@ -45,7 +45,7 @@ LIMITED_ROOMS_MAX = 10_000  # those that were posted to last
 CURSOR_WAIT_S = 5.0
 
 _PAGE_POSTS = 256
-_PAGE_BYTES = 64 * 1024  # beside a live step it stays below a link's backlog
+_PAGE_BYTES = 64 * 1024  # beside a live step it stays below a websocket's backlog
 _FEW_ROOMS = 16  # that the selector thread itself may look into
 _READ_POSTS = 32  # entries read at once: of the longest they are 1.5 MB
 # A compaction may take posts from the log between locating and reading them; the state, asked again, knows them gone.
@@ -63,13 +63,19 @@ class _Page:
 
 
 class Subscription:
-    """The one subscription of a link; asking again replaces what it was."""
+    """The one subscription of a websocket; asking again replaces what it was."""
 
     def __init__(
-        self, hub: Hub, link: Link, replica: Replica, state: ChatState, nodes: Callable[[], list[str]], actor: Actor
+        self,
+        hub: Hub,
+        connection: WebSocketConnection,
+        replica: Replica,
+        state: ChatState,
+        nodes: Callable[[], list[str]],
+        actor: Actor,
     ) -> None:
         self._hub = hub
-        self._link = link
+        self._connection = connection
         self._replica = replica
         self._state = state
         self._nodes = nodes
@@ -88,11 +94,11 @@ class Subscription:
         A place in a lost history is answered with an Error, `start_over`; then nothing is followed.
         """
         self._asked += 1
-        self._hub.leave(self._link)
+        self._hub.unsubscribe(self._connection)
         self._rooms = rooms
         self._limited = iter(())
         if self._state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
-            self._link.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
+            self._connection.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
             return
         self._awaited = None
         self._position = max(self._replica.last_applied, self._hub.published_index) if place is None else place.index
@@ -105,7 +111,7 @@ class Subscription:
         self._awaited = place
         begin = partial(self._begin, self._asked)
         reached = place.index if is_ahead(self._replica, place) else _NEVER
-        self._hub.when_published(self._link, reached, begin, CURSOR_WAIT_S)
+        self._hub.when_published(self._connection, reached, begin, CURSOR_WAIT_S)
         self._confirm()
 
     def _confirm(self) -> None:
@@ -122,7 +128,7 @@ class Subscription:
         self._confirming = False
         if place is not self._awaited:  # the client has asked for another one since, or it came by itself
             self._confirm()
-        elif self._link.closing:
+        elif self._connection.closing:
             return
         elif problem is None:
             self._begin(self._asked)
@@ -132,38 +138,38 @@ class Subscription:
     def _start_over(self, problem: Problem) -> None:
         self._asked += 1  # what is under way comes to nothing
         self._awaited = None
-        self._hub.leave(self._link)
-        self._link.send(error(problem, None))
+        self._hub.unsubscribe(self._connection)
+        self._connection.send(error(problem, None))
 
     def _begin(self, asked: int) -> None:
         self._awaited = None
         if self._is_forgotten():
             return
         hello = {"Cursor": self._cursor(self._position), "User": self._actor.user or None, "Nodes": self._nodes()}
-        self._link.send(json.dumps({"Hello": hello}).encode())
+        self._connection.send(json.dumps({"Hello": hello}).encode())
         self._advance(asked)
 
     def _advance(self, asked: int) -> None:
-        if asked != self._asked or self._link.closing or self._reading:
+        if asked != self._asked or self._connection.closing or self._reading:
             return
         published = self._hub.published_index
         if frames := _some(self._limited):
-            self._link.queue(frames)
-            self._link.when_drained(partial(self._advance, asked))
+            self._connection.queue(frames)
+            self._connection.when_drained(partial(self._advance, asked))
         elif self._position > published:
             # Applied here, not fanned out yet; or nothing was applied since this node started.
-            self._hub.when_published(self._link, self._position, partial(self._advance, asked))
+            self._hub.when_published(self._connection, self._position, partial(self._advance, asked))
         elif self._position == published:
-            self._hub.join(self._link, self._present_names())
+            self._hub.subscribe(self._connection, self._present_names())
         elif self._is_quiet():
             if not self._is_forgotten():
-                self._hub.join(self._link, self._present_names())
+                self._hub.subscribe(self._connection, self._present_names())
         elif page := self._recent_page(published):
             self._got(asked, page)
         else:
             self._reading = True
             read = partial(self._read, self._rooms, self._position, published)
-            self._hub.work(self._link, read, partial(self._got, asked))
+            self._hub.work(self._connection, read, partial(self._got, asked))
 
     def _is_forgotten(self) -> bool:
         """Whether rooms that were deleted since are forgotten here, so that the client has to start over.
@@ -197,15 +203,15 @@ class Subscription:
             self._advance(self._asked)
             return
         if page is None:
-            self._link.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
+            self._connection.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
             return
         if self._is_forgotten():
             return
         if page.limited:
             self._limited = self._limited_frames(page)
         self._position = page.reached
-        self._link.queue(page.frames)
-        self._link.when_drained(partial(self._advance, asked))
+        self._connection.queue(page.frames)
+        self._connection.when_drained(partial(self._advance, asked))
 
     def _limited_frames(self, page: _Page) -> Iterator[bytes]:
         """A frame a room.  Only the last one has a Cursor: whoever is cut off before it is told all of them again."""

@@ -3,7 +3,7 @@
 Rules
 - Only the hub's selector thread enters; nothing here locks, and nothing here blocks.
 - Frames are queued whole and flushed together at the end of the hub's turn: one send for all that is due.  What all
-  get is sent at once to whom nothing waits for (`deliver`), and the others find it in their queue.
+  get is sent at once to whom nothing waits for (`send_to_many`), and the others find it in their queue.
 - A queue that the peer does not take is left to the selector: it is tried again when the socket is writable.
 - What the peer does not take waits here, up to `backlog_bytes`; past it the rest is dropped and the socket closed
   with 1013, at the end of a frame: a reader that is slow costs itself, not the others.  What waits for many is the
@@ -31,7 +31,7 @@ from chat.realtime.frames import (
     Close,
     CloseCode,
     Fragment,
-    Frames,
+    FrameReader,
     Ping,
     Pong,
     Received,
@@ -48,7 +48,7 @@ from chat.server.sockets import Receiver, send_now
 READ_BYTES = 16 * 1024
 FRAMES_A_TURN = 128  # likewise: 16 KiB are up to 2,730 frames, and the smallest ones take 10 to 20 µs each
 _SEND_BYTES = 64 * 1024  # frames joined for one send; what is left of it after a short one is copied
-_LINK_BYTES = 4 * 1024  # what one takes beside its frames
+_CONNECTION_BYTES = 4 * 1024  # what one takes beside its frames
 _NOW_BYTES = 16 * 1024  # sent without letting go of the GIL: copying them takes microseconds
 
 # The same bytes to all of these descriptors; how many bytes each took, 0 or less where it is full or fails.
@@ -76,34 +76,34 @@ class HubLimits:
     close_s: float = 5  # from our close frame to the end of the connection, at most
 
 
-class Handler(Protocol):
-    """What the messages of one link mean; called in the selector thread, so it must not block."""
+class MessageHandler(Protocol):
+    """What the messages of one websocket mean; called in the selector thread, so it must not block."""
 
     def received(self, text: str) -> None:
         """One whole text message."""
 
     def closed(self) -> None:
-        """The link is over; the last call."""
+        """The websocket is over; the last call."""
 
 
 class Owner(Protocol):
-    """The hub, as its links see it."""
+    """The hub, as its websockets see it."""
 
     receiver: Receiver  # of READ_BYTES
-    backlog: int  # bytes of all links' backlogs; they add and take off
-    backlog_max: int  # bytes of one link's, for now
+    backlog: int  # bytes of all websockets' backlogs; they add and take off
+    backlog_max: int  # bytes of one websocket's, for now
 
     @property
     def limits(self) -> HubLimits:
-        """The same for every link."""
+        """The same for every websocket."""
 
     def now(self) -> float:
         """Seconds of a clock that never goes back."""
 
-    def touched(self, link: "Link") -> None:
+    def touched(self, connection: "WebSocketConnection") -> None:
         """Call its `flush` at the end of this turn."""
 
-    def watch(self, link: "Link", before: int, events: int) -> None:
+    def watch(self, connection: "WebSocketConnection", before: int, events: int) -> None:
         """Call its `ready` for these events of the selector instead of those `before`, 0 for none."""
 
     def charge(self, network: str, cost_s: float, *, is_post: bool) -> float:
@@ -115,25 +115,43 @@ class Owner(Protocol):
     def call_later(self, delay_s: float, job: Callable[[], None]) -> None:
         """Run `job` in the selector thread after `delay_s`."""
 
-    def forget(self, link: "Link") -> None:
-        """The link is over."""
+    def forget(self, connection: "WebSocketConnection") -> None:
+        """The websocket is over."""
 
 
 _PING = server_frame(PING, b"")
 
 
-class Link:
+class WebSocketConnection:
     """One websocket of the hub's.  `handler` is set by whoever attaches it, before the first byte is read."""
 
     __slots__ = (
-        "_closed", "_drained", "_ending", "_frames", "_held", "_owner", "_partly_sent", "_queue",
-        "_rests", "_shut", "_watched", "backlog", "closing", "direct", "handler", "heard_at",
-        "network", "overspent", "paused", "ping_at", "socket",
+        "_closed",
+        "_drained",
+        "_ending",
+        "_frames",
+        "_held",
+        "_owner",
+        "_partly_sent",
+        "_queue",
+        "_rests",
+        "_shut",
+        "_watched",
+        "backlog",
+        "closing",
+        "direct",
+        "handler",
+        "heard_at",
+        "is_over_budget",
+        "network",
+        "paused",
+        "ping_at",
+        "socket",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, sock: socket.socket, greeting: bytes) -> None:
         """`greeting` goes out before all else: what is left of the handshake."""
-        self.handler: Handler | None = None
+        self.handler: MessageHandler | None = None
         self.socket = sock
         self.direct = _direct(sock)  # the descriptor while frames may go out past the queue, else -1
         self.backlog = 0  # bytes in _queue
@@ -142,13 +160,13 @@ class Link:
         self.heard_at = owner.now()
         self.ping_at = owner.now() + owner.limits.ping_s
         self._owner = owner
-        self._frames = Frames(owner.limits.message_bytes)
+        self._frames = FrameReader(owner.limits.message_bytes)
         self._rests = False  # frames are left for the next turn: until then the socket is not read
         self._queue: deque[bytes | memoryview] = deque()
         self._partly_sent = bool(greeting)  # _queue[0] is the rest of what the peer has begun to receive
         self._held = 0
         self.paused = False  # too much is held, or what was said last comes first: the socket is not read
-        self.overspent = False  # what was said last cost too much: the socket is not read for a while
+        self.is_over_budget = False  # what was said last cost too much: the socket is not read for a while
         self._ending: tuple[int, str] | None = None  # to close with, once nothing is held
         self._drained: Callable[[], None] | None = None
         self._shut = False
@@ -307,7 +325,7 @@ class Link:
     def _handle_some(self) -> None:
         """Handle what was said, until the handler has enough or it is the other sockets' turn."""
         for _ in range(FRAMES_A_TURN):
-            received = None if self.closing or self.paused or self.overspent else self._frames.next()
+            received = None if self.closing or self.paused or self.is_over_budget else self._frames.next()
             if received is None:
                 return
             self._handle(received)
@@ -340,11 +358,11 @@ class Link:
             cost_s = thread_time() - began
         pause_s = self._owner.charge(self.network, cost_s, is_post=self._held > held)
         if pause_s > 0:
-            self.overspent = True
-            self._owner.call_later(pause_s, self._pay_back)
+            self.is_over_budget = True
+            self._owner.call_later(pause_s, self._resume_after_pause)
 
-    def _pay_back(self) -> None:
-        self.overspent = False
+    def _resume_after_pause(self) -> None:
+        self.is_over_budget = False
         self._resume()
 
     # --- back-pressure
@@ -389,7 +407,7 @@ class Link:
 
     def check(self, now: float) -> None:
         """Ping the peer when it is time, give it up when it has been silent for too long."""
-        if self.paused or self.overspent:
+        if self.paused or self.is_over_budget:
             self.heard_at = now  # we do not listen: its silence says nothing
         if now - self.heard_at >= self._owner.limits.dead_s:
             self.abort()
@@ -448,7 +466,7 @@ class Link:
             self._owner.watch(self, self._watched, 0)
         self.socket.close()
         self._drop_queue()  # nobody is to wait for it to be taken
-        HEAP.note_freed(_LINK_BYTES)
+        HEAP.note_freed(_CONNECTION_BYTES)
         self._drained = None
         self._owner.forget(self)
         if self.handler is not None:
@@ -457,7 +475,7 @@ class Link:
     def _watch(self) -> None:
         if self._closed:
             return
-        reading = self.closing or not (self.paused or self._rests or self.overspent)
+        reading = self.closing or not (self.paused or self._rests or self.is_over_budget)
         events = (EVENT_READ if reading else 0) | (EVENT_WRITE if self._queue else 0)
         if events != self._watched:
             before, self._watched = self._watched, events
@@ -480,22 +498,22 @@ def _rest_of_frame(rest: bytes | memoryview) -> bytes | memoryview:
     return rest[: end - begin]
 
 
-def deliver(links: Iterable[Link], frames: bytes, send: SendToAll) -> None:
-    """Whole frames to many links: at once where nothing is queued and the peer takes them, else by way of the queue.
+def send_to_many(connections: Iterable[WebSocketConnection], frames: bytes, send: SendToAll) -> None:
+    """Send whole frames to many websockets: at once where nothing is queued, and through the queue otherwise.
 
     No queue and no turn of the selector comes between two sends: 1,000 sockets in 7 ms instead of 12.
     """
     size, direct = len(frames), []
-    for link in links:
-        if link.direct >= 0:
-            direct.append(link)
+    for connection in connections:
+        if connection.direct >= 0:
+            direct.append(connection)
         else:
-            link.queue(frames)
-    taken = send([link.direct for link in direct], frames)
+            connection.queue(frames)
+    taken = send([connection.direct for connection in direct], frames)
     if taken.count(size) < len(direct):
-        for link, sent in zip(direct, taken, strict=True):
+        for connection, sent in zip(direct, taken, strict=True):
             if sent != size:
-                link.take(frames, sent)
+                connection.take(frames, sent)
 
 
 def _direct(sock: socket.socket) -> int:

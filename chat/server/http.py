@@ -1,4 +1,4 @@
-"""HTTP/1.1 requests, read strictly and without I/O: bytes go in, a Request comes out or a Refused is raised.
+"""HTTP/1.1 requests, read strictly and without I/O: bytes go in, a Request comes out or a HttpError is raised.
 
 With keep-alive, any two readings of one byte stream are a way to smuggle a request past a proxy.  So whatever two
 parsers could read differently is refused, and the connection closed:
@@ -38,7 +38,7 @@ LENGTH_DIGITS_MAX: Final = 15  # more than any body, and int() stays quick
 
 _COMMON_HEADERS: Final = (
     "Accept", "Accept-Encoding", "Accept-Language", "Authorization", "Cache-Control", "Connection", "Content-Length",
-    "Content-Type", "Cookie", "Expect", "Host", "If-None-Match", "Origin", "Referer", "Sec-Fetch-Dest",
+    "Content-Type", "Cookie", "Expect", "HttpServer", "If-None-Match", "Origin", "Referer", "Sec-Fetch-Dest",
     "Sec-Fetch-Mode", "Sec-Fetch-Site", "Transfer-Encoding", "Upgrade", "User-Agent", "X-Forwarded-For",
 )  # fmt: skip
 
@@ -55,7 +55,7 @@ def _environ_key(name: str) -> str:
 _KEYS: Final = {spelling: _environ_key(name) for name in _COMMON_HEADERS for spelling in (name, name.lower())}
 
 
-class Refused(Exception):
+class HttpError(Exception):
     """A request that the application never sees: `status` and a problem body are the answer, then it is closed."""
 
     def __init__(self, status: int, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
@@ -82,13 +82,13 @@ class Request(NamedTuple):
 
 
 def parse_head(head: bytes, limits: Limits) -> Request:
-    """Read a whole head, without the empty line that ends it.  Raises Refused."""
+    """Read a whole head, without the empty line that ends it.  Raises HttpError."""
     _check_lines(head, limits)
     if _HEAD.fullmatch(head) is None:
         raise _malformed(_what_is_wrong_with(head))
     request_line, *lines = head.decode("latin-1").split("\r\n")
     if len(lines) > limits.headers:
-        raise Refused(431, "too_many_headers", f"more than {limits.headers} headers")
+        raise HttpError(431, "too_many_headers", f"more than {limits.headers} headers")
     method, target, protocol = request_line.split(" ")
     if protocol != "HTTP/1.0":
         protocol = "HTTP/1.1"  # RFC 9110 §2.5: a higher minor version is read as the highest one known
@@ -106,7 +106,7 @@ def parse_head(head: bytes, limits: Limits) -> Request:
         fields.pop("HTTP_UPGRADE", None)  # RFC 9110 §7.8: ignored in an HTTP/1.0 request
     expect = fields.get("HTTP_EXPECT")
     if expect is not None and expect.lower() != "100-continue":
-        raise Refused(417, "expectation_failed", "the only expectation that is met is 100-continue")
+        raise HttpError(417, "expectation_failed", "the only expectation that is met is 100-continue")
     return Request(
         method=method,
         target=target,
@@ -122,7 +122,7 @@ def parse_head(head: bytes, limits: Limits) -> Request:
 
 
 def check_partial_head(data: bytes | bytearray, limits: Limits, seen: int = 0) -> None:
-    """Refuse at once what no further byte can mend, rather than at the deadline.  Raises Refused.
+    """Refuse at once what no further byte can mend, rather than at the deadline.  Raises HttpError.
 
     `seen`: how many bytes of it were checked before; so a head that comes byte by byte costs no more than a whole one.
     """
@@ -134,24 +134,24 @@ def check_partial_head(data: bytes | bytearray, limits: Limits, seen: int = 0) -
         return
     while (end := data.find(b"\r\n", max(line + 2, seen - 1))) >= 0 or len(data) - line - 2 > limits.line_bytes:
         if (len(data) if end < 0 else end) - line - 2 > limits.line_bytes:
-            raise Refused(431, "header_too_large", f"a header is over {limits.line_bytes} bytes")
+            raise HttpError(431, "header_too_large", f"a header is over {limits.line_bytes} bytes")
         line = end
 
 
 def _check_lines(head: bytes | bytearray, limits: Limits) -> None:
     if len(head) > limits.head_bytes:
-        raise Refused(431, "head_too_large", f"the head is over {limits.head_bytes} bytes")
+        raise HttpError(431, "head_too_large", f"the head is over {limits.head_bytes} bytes")
     if len(head) <= limits.line_bytes:
         return
     request_line, *lines = head.split(b"\r\n")
     if len(request_line) > limits.line_bytes:
-        raise Refused(414, "target_too_long", f"the request line is over {limits.line_bytes} bytes")
+        raise HttpError(414, "target_too_long", f"the request line is over {limits.line_bytes} bytes")
     if any(len(line) > limits.line_bytes for line in lines):
-        raise Refused(431, "header_too_large", f"a header is over {limits.line_bytes} bytes")
+        raise HttpError(431, "header_too_large", f"a header is over {limits.line_bytes} bytes")
 
 
-def _malformed(detail: str) -> Refused:
-    return Refused(400, "malformed_request", detail)
+def _malformed(detail: str) -> HttpError:
+    return HttpError(400, "malformed_request", detail)
 
 
 def _what_is_wrong_with(head: bytes) -> str:
@@ -259,7 +259,7 @@ class ChunkedBody:
         self._done = False
 
     def feed(self, data: bytes) -> bytes | None:
-        """Take what came next.  None: more is needed; otherwise what follows the body.  Raises Refused."""
+        """Take what came next.  None: more is needed; otherwise what follows the body.  Raises HttpError."""
         self._wire_bytes += len(data)
         self._data = self._rest + data
         self._at = 0
@@ -270,7 +270,7 @@ class ChunkedBody:
         if self._done:
             return rest
         if self._wire_bytes > 2 * self._limits.body_bytes + self._limits.head_bytes:
-            raise Refused(413, "body_too_large", "the chunks around the body are larger than it may be")
+            raise HttpError(413, "body_too_large", "the chunks around the body are larger than it may be")
         self._rest = rest
         return None
 
@@ -293,10 +293,10 @@ class ChunkedBody:
             raise _malformed("a chunk's size is not a hexadecimal number")
         self._chunks += 1
         if self._chunks > CHUNKS_MAX:
-            raise Refused(413, "body_too_large", f"the body comes in more than {CHUNKS_MAX} chunks")
+            raise HttpError(413, "body_too_large", f"the body comes in more than {CHUNKS_MAX} chunks")
         self._left = int(match[1], 16)
         if self.body.tell() + self._left > self._limits.body_bytes:
-            raise Refused(413, "body_too_large", f"the body is over {self._limits.body_bytes} bytes")
+            raise HttpError(413, "body_too_large", f"the body is over {self._limits.body_bytes} bytes")
         self._step = self._chunk_data if self._left else self._trailer
         return True
 
@@ -326,7 +326,7 @@ class ChunkedBody:
             return False
         self._trailer_bytes += len(line) + 2
         if self._trailer_bytes > self._limits.head_bytes:
-            raise Refused(431, "trailer_too_large", f"the trailer is over {self._limits.head_bytes} bytes")
+            raise HttpError(431, "trailer_too_large", f"the trailer is over {self._limits.head_bytes} bytes")
         if line and _HEADER.fullmatch(line) is None:
             raise _malformed("a trailer is not `name: value`")
         self._done = not line

@@ -21,21 +21,21 @@ from time import monotonic
 from typing import Any
 
 from chat.server import failure_log
-from chat.server.http import Refused, Request, check_partial_head
+from chat.server.http import HttpError, Request, check_partial_head
 from chat.server.limits import KIB, Outside
 from chat.server.request_reader import ClientGone, RequestReader
-from chat.server.responses import CONTINUE, Head, Headers, Reply, problem, refusal_bytes, status_line
+from chat.server.responses import CONTINUE, Headers, ResponseHead, WsgiResponse, error_response, problem, status_line
 from chat.server.slow_readers import Progress
 from chat.server.sockets import Receiver, send_now
 
 logger = logging.getLogger(__name__)
 
 STREAM_BUFFER_BYTES = 128 * KIB  # doubled by the kernel: 1.7 MB/s over a line of 150 ms
-WATCHED_BODY_BYTES = 16 * KIB  # a body whose end is waited for without a thread
+POLLED_BODY_BYTES = 16 * KIB  # a body whose end is waited for without a thread
 SEND_NOW_BYTES = 16 * KIB  # an answer to a post, whatever its text; copying it takes microseconds
 
 
-class Answer:
+class DeferredResponse:
     """A promised answer: the application returns it instead of an iterable, and any thread sends it once.
 
     An application that asked for one and returns something else, or raises, has revoked it.
@@ -43,7 +43,7 @@ class Answer:
 
     __slots__ = ("_connection", "_request", "revoked", "sent")
 
-    def __init__(self, connection: "Connection", request: Request) -> None:
+    def __init__(self, connection: "HttpConnection", request: Request) -> None:
         self.sent = False
         self.revoked = False  # set under the connection's door
         self._connection = connection
@@ -56,28 +56,28 @@ class Answer:
         """
         assert not self.sent, "an answer is sent once"
         self.sent = True
-        keep_alive = self._request.keep_alive and not self._connection.site.draining
+        keep_alive = self._request.keep_alive and not self._connection.http_server.draining
         try:
-            head = Head(status_line(status), headers, self._request, keep_alive)
+            head = ResponseHead(status_line(status), headers, self._request, keep_alive)
             payload = head.with_body(body)
         except Exception:
-            self._connection.deliver(_failure(self._request), True, self)
+            self._connection.deliver(_internal_error(self._request), True, self)
             raise
         self._connection.deliver(payload, head.close, self)
 
 
-class Connection(RequestReader):
+class HttpConnection(RequestReader):
     """Werkzeug's handler of one connection, with a request loop of its own."""
 
     def setup(self) -> None:
         """Called by the thread that accepts; all other methods by whoever serves it, where nothing else is said."""
         super().setup()
-        self.turn = Lock()
-        self.in_backlog = False  # set under the door
+        self.response_lock = Lock()
+        self.in_send_queue = False  # set under the door
         self.closing = False  # the last answer is sent
         self.detached = False
-        self._has_turn = False
-        self._answer: Answer | None = None
+        self._has_response_lock = False
+        self._answer: DeferredResponse | None = None
         self._answer_by = 0.0  # the deferred one
         self._template = self._environ_template()
         self._known_environ: dict[str, Any] = {}  # made for this request, which has come again, and again ...
@@ -85,17 +85,17 @@ class Connection(RequestReader):
 
     def _environ_template(self) -> dict[str, Any]:
         """What all requests of this connection have in common."""
-        site = self.site
+        http_server = self.http_server
         template: dict[str, Any] = {
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": "http" if site.ssl_context is None else "https",
+            "wsgi.url_scheme": "http" if http_server.ssl_context is None else "https",
             "wsgi.errors": sys.stderr,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
             "wsgi.input_terminated": True,
-            "SERVER_NAME": site.host,
-            "SERVER_PORT": str(site.port),
+            "SERVER_NAME": http_server.host,
+            "SERVER_PORT": str(http_server.port),
             "SCRIPT_NAME": "",
             "REMOTE_ADDR": self.client_address[0],
             "REMOTE_PORT": self.client_address[1],
@@ -104,7 +104,7 @@ class Connection(RequestReader):
             "raft_chat.cut": self.cut,
         }
         # OpenSSL can not read in one thread and write in another: there the application waits instead.
-        if site.ssl_context is None:
+        if http_server.ssl_context is None:
             template["raft_chat.defer"] = self.defer
         return template
 
@@ -127,11 +127,11 @@ class Connection(RequestReader):
             request = self._whole_request()
             if request is None and self._may_wait_for_rest():
                 return True
-        except Refused:
+        except HttpError:
             return False  # and it will be refused there
-        if request is None or not self._never_waits or not self.turn.acquire(blocking=False):
+        if request is None or not self._never_waits or not self.response_lock.acquire(blocking=False):
             return False
-        self._has_turn = True
+        self._has_response_lock = True
         if self.closing:
             return False
         if self._rest_until:
@@ -147,10 +147,10 @@ class Connection(RequestReader):
 
     def _call_now(self, request: Request, environ: dict[str, Any]) -> None:
         pieces: list[bytes] = []
-        reply = Reply(pieces.append, request, request.keep_alive and not self.site.draining)
+        reply = WsgiResponse(pieces.append, request, request.keep_alive and not self.http_server.draining)
         self._answer = None
         try:
-            result = self.site.app(environ, reply.start_response)
+            result = self.http_server.app(environ, reply.start_response)
             if self._answer is not None and result is self._answer:
                 self._defer_to(self._answer, request)
                 return
@@ -161,15 +161,15 @@ class Connection(RequestReader):
             reply.keep_alive = False
         except Exception:
             logger.exception("the application failed on %s %s", request.method, request.path)
-            pieces, reply.keep_alive = [_failure(request)], False
+            pieces, reply.keep_alive = [_internal_error(request)], False
         if self.detached:
             self.finish()
             return
-        self._has_turn = False
+        self._has_response_lock = False
         self.deliver(b"".join(pieces), not reply.keep_alive)
 
     def _whole_request(self) -> Request | None:
-        """The request at the buffer's start, if all of it is there.  Raises Refused."""
+        """The request at the buffer's start, if all of it is there.  Raises HttpError."""
         end = self._buffer.find(b"\r\n\r\n")
         if end <= 0 or self._buffer[0] == 13:
             return None
@@ -182,7 +182,7 @@ class Connection(RequestReader):
         return request
 
     def _may_wait_for_rest(self) -> bool:
-        """Whether the rest of a request that has begun is waited for without a thread.  Raises Refused.
+        """Whether the rest of a request that has begun is waited for without a thread.  Raises HttpError.
 
         So a client that sends half a head, or half of a small body, holds no more than these bytes.
         """
@@ -204,7 +204,7 @@ class Connection(RequestReader):
         request = self._request
         if request is None or not self._buffer.startswith(self._head + b"\r\n\r\n"):
             return False
-        if request.chunked or not 0 < request.length <= min(WATCHED_BODY_BYTES, self.limits.body_bytes):
+        if request.chunked or not 0 < request.length <= min(POLLED_BODY_BYTES, self.limits.body_bytes):
             return False
         if len(self._buffer) >= len(self._head) + 4 + request.length:
             return False
@@ -221,26 +221,26 @@ class Connection(RequestReader):
         try:
             quiet = self._serve_while_busy()
             if not quiet and not self.detached:
-                self._take_turn()
+                self._acquire_response_lock()
                 self._linger()
-        except Refused as refused:
-            self._refuse(refused)
+        except HttpError as error:
+            self._refuse(error)
         except (ClientGone, OSError):
             pass  # nobody is there to be told
         finally:
             if not quiet:
                 self.finish()
         if quiet:
-            self.site.watch(self)
+            self.http_server.poll(self)
 
     def _serve_while_busy(self) -> bool:
         """False: the connection is to end."""
         self._shake_hands()
         while self._serve_one():
-            if self.watchable and not self._buffer:
+            if self.is_pollable and not self._buffer:
                 self.deadline = monotonic() + self._wait_s
                 self.idle = True
-                if self.site.draining:
+                if self.http_server.draining:
                     self.shut_if_quiet()
                 return True
         return False
@@ -250,7 +250,7 @@ class Connection(RequestReader):
         request = self._next_request()
         if request is None:
             return False
-        self._take_turn()
+        self._acquire_response_lock()
         if self.closing:
             return False
         environ = self._environ(request)
@@ -259,15 +259,15 @@ class Connection(RequestReader):
         self._rest_until, self._has_continued = 0.0, False
         self.deadline = inf  # from here on it is the application's time
         going_on = self._answer_with_app(request, environ)
-        self.site.finish_batch()
+        self.http_server.finish_batch()
         return going_on
 
     def _answer_with_app(self, request: Request, environ: dict[str, Any]) -> bool:
         self._answer = None
-        reply = Reply(self._write, request, request.keep_alive and not self.site.draining)
+        reply = WsgiResponse(self._write, request, request.keep_alive and not self.http_server.draining)
         try:
-            with self.site.gate:
-                result = self.site.app(environ, reply.start_response)
+            with self.http_server.gate:
+                result = self.http_server.app(environ, reply.start_response)
             if self._answer is not None and result is self._answer:
                 return self._defer_to(self._answer, request)
             if not self.detached:
@@ -287,17 +287,17 @@ class Connection(RequestReader):
         if self.detached:
             return False
         self._wait_s = self.limits.idle_s
-        self._has_turn = False
-        self.turn.release()
+        self._has_response_lock = False
+        self.response_lock.release()
         return reply.keep_alive
 
     def _bound_send_buffer(self) -> None:
         """Have the kernel hold little of an answer that is made while it is sent: a client may never take it."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
 
-    def _defer_to(self, answer: Answer, request: Request) -> bool:
+    def _defer_to(self, answer: DeferredResponse, request: Request) -> bool:
         self._answer = None
-        self._has_turn = False  # it goes with the answer
+        self._has_response_lock = False  # it goes with the answer
         self._wait_s = self.limits.idle_s
         self._answer_by = monotonic() + self.limits.answer_s
         return request.keep_alive
@@ -319,14 +319,14 @@ class Connection(RequestReader):
         }
         return self._known_environ.copy()
 
-    def _fail(self, reply: Reply, request: Request) -> None:
+    def _fail(self, reply: WsgiResponse, request: Request) -> None:
         """Answer for an application that failed."""
         reply.keep_alive = False
         if self.detached:
             return
         if not reply.head_sent:
             self._revoke_answer()
-            self._write(_failure(request))
+            self._write(_internal_error(request))
         elif request.protocol == "HTTP/1.0":  # only a reset tells a broken end from a good one there
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raise ClientGone
@@ -335,38 +335,38 @@ class Connection(RequestReader):
         """Take back a promise that the application did not return."""
         if self._answer is None:
             return
-        with self.door:
+        with self.socket_lock:
             self._answer.revoked = True
         if self._answer.sent:
             logger.error("the application sent a deferred answer and gave another; the connection is closed")
             raise ClientGone
         self._answer = None
 
-    def _take_turn(self) -> None:
+    def _acquire_response_lock(self) -> None:
         """Wait until the answer to the request before is sent."""
-        if self._has_turn:
+        if self._has_response_lock:
             return
-        if not self.turn.acquire(blocking=False):
+        if not self.response_lock.acquire(blocking=False):
             self.deadline = inf  # it is not the client that is waited for
-            if not self.turn.acquire(timeout=max(0.0, self._answer_by - monotonic())):
-                self._take_turn_after_backlog()
-        self._has_turn = True
+            if not self.response_lock.acquire(timeout=max(0.0, self._answer_by - monotonic())):
+                self._await_send_queue()
+        self._has_response_lock = True
 
-    def _take_turn_after_backlog(self) -> None:
+    def _await_send_queue(self) -> None:
         """An answer that a slow client is still taking has the backlog's deadline; any other is overdue."""
-        with self.door:
-            overdue = not self.in_backlog
+        with self.socket_lock:
+            overdue = not self.in_send_queue
             self.closed = self.closed or overdue  # what comes later is not sent
         if overdue:
             logger.error("a deferred answer was not sent in %s s", self.limits.answer_s)
             raise ClientGone
-        self.turn.acquire()
+        self.response_lock.acquire()
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: HttpError) -> None:
         with suppress(ClientGone, OSError):
-            self._take_turn()
+            self._acquire_response_lock()
             if not self.closing:
-                self._write(refusal_bytes(refused))
+                self._write(error_response(refused))
                 self._linger()
 
     def finish(self) -> None:
@@ -374,40 +374,40 @@ class Connection(RequestReader):
         self._template.clear()  # breaks the cycles through the bound methods
         self._known_environ.clear()
         if not self.detached:
-            with self.door:
+            with self.socket_lock:
                 self.closed = True
-            if self.in_backlog:
+            if self.in_send_queue:
                 with suppress(OSError):
                     socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
-                self.turn.acquire()  # the backlog lets go of it
+                self.response_lock.acquire()  # the backlog lets go of it
             self.socket.close()
-        self.site.ended(self)
+        self.http_server.ended(self)
         self._body_is_used()
 
     # For the application
 
-    def defer(self) -> Answer:
+    def defer(self) -> DeferredResponse:
         """environ["raft_chat.defer"]: promise the answer; the thread goes back to wait for the next request."""
         assert self._request is not None
-        self._answer = Answer(self, self._request)
+        self._answer = DeferredResponse(self, self._request)
         return self._answer
 
     def detach(self) -> socket.socket:
         """environ["raft_chat.detach"]: the connection is the caller's from here on; the application returns []."""
-        with self.door:
+        with self.socket_lock:
             self.detached = self.closed = True  # closed to the server
-        self.site.unwatch(self)
+        self.http_server.stop_polling(self)
         return self.socket
 
     def ungated(self) -> Outside:
         """environ["raft_chat.ungated"]: `with` this, the application waits, and others may pass the gate."""
-        return Outside(self.site.gate)
+        return Outside(self.http_server.gate)
 
     # From other threads
 
-    def deliver(self, payload: bytes, close: bool, answer: Answer | None = None) -> None:
+    def deliver(self, payload: bytes, close: bool, answer: DeferredResponse | None = None) -> None:
         """Send an answer; what does not fit in the socket's buffer is left to the backlog."""
-        with self.door:
+        with self.socket_lock:
             if self.closed or (answer is not None and answer.revoked):
                 return
             # Where the client is waited for and waits for this answer, the next request is on its way as soon as the
@@ -415,18 +415,18 @@ class Connection(RequestReader):
             # What that writes itself waits for the door.
             early = self.idle and not close
             if early:
-                self.turn.release()
+                self.response_lock.release()
             sent = self._send_now(payload)
-            if 0 <= sent < len(payload) and (not early or self.turn.acquire(blocking=False)):
+            if 0 <= sent < len(payload) and (not early or self.response_lock.acquire(blocking=False)):
                 early = False
-                self.in_backlog = self.site.backlog.put(self, memoryview(payload)[sent:], close)
-                if self.in_backlog:
+                self.in_send_queue = self.http_server.send_queue.put(self, memoryview(payload)[sent:], close)
+                if self.in_send_queue:
                     return
         if not early:
             self._delivered(close or sent < len(payload))
         elif sent < len(payload):  # a client that does not read and asks for more
             self.shut(socket.SHUT_RDWR)
-        elif self.site.draining and self.idle:
+        elif self.http_server.draining and self.idle:
             self.shut_if_quiet()
 
     def _send_now(self, data: bytes) -> int:
@@ -439,24 +439,24 @@ class Connection(RequestReader):
         except OSError:
             return -1
 
-    def left_backlog(self, close: bool) -> None:
+    def left_send_queue(self, close: bool) -> None:
         """The backlog is done with the socket; the loop's thread."""
-        with self.door:  # it may be quicker than `deliver` is to note that it has the rest
-            self.in_backlog = False
+        with self.socket_lock:  # it may be quicker than `deliver` is to note that it has the rest
+            self.in_send_queue = False
         self._delivered(close)
 
     def _delivered(self, close: bool) -> None:
         """A deferred answer is out, or will never be: the next request may be worked on."""
         self.closing = self.closing or close
-        self.turn.release()
+        self.response_lock.release()
         if close:
             self.shut(socket.SHUT_RD)
-        elif self.site.draining and self.idle:
+        elif self.http_server.draining and self.idle:
             self.shut_if_quiet()
 
 
-def _failure(request: Request) -> bytes:
+def _internal_error(request: Request) -> bytes:
     detail = "the server failed on this request; its log says why"
     failure_log.answered(500, "internal_error", detail)
     headers, body = problem(500, "internal_error", detail)
-    return Head(status_line(500), headers, request, keep_alive=False).with_body(body)
+    return ResponseHead(status_line(500), headers, request, keep_alive=False).with_body(body)

@@ -30,7 +30,7 @@ def is_this_machine(address: str) -> bool:
     return address in _THIS_MACHINE
 
 
-def gives_way(held: Mapping[str, int], newcomer: str) -> str | None:
+def network_to_evict(held: Mapping[str, int], newcomer: str) -> str | None:
     """The network that gives way to one more of `newcomer`, by how many each holds; None: `newcomer` is turned away."""
     largest = max(held, key=held.__getitem__, default=newcomer)
     return largest if largest != newcomer and held[largest] > 1 + held.get(newcomer, 0) else None

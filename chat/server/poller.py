@@ -30,7 +30,7 @@ RECEIVE_BYTES: Final = 16 * KIB  # at a time: a usual request whole
 AVAILABLE: Final = hasattr(select, "epoll")  # where it is not, each connection has a thread
 
 
-class Watched(Protocol):
+class PolledConnection(Protocol):
     """What is watched."""
 
     descriptor: int
@@ -39,17 +39,17 @@ class Watched(Protocol):
         """Serve what has arrived.  False: that would wait, so a thread has to do it."""
 
 
-class Watch:
-    """`add` is for any thread; `elsewhere(connection)` gets those that need one, `finish()` ends each batch."""
+class Poller:
+    """`add` is for any thread; `give_thread(connection)` gets those that need one, `finish()` ends each batch."""
 
-    def __init__(self, name: str, elsewhere: Callable[[Watched], None], finish: Callable[[], None]) -> None:
+    def __init__(self, name: str, give_thread: Callable[[PolledConnection], None], finish: Callable[[], None]) -> None:
         self._name = name
-        self._elsewhere = elsewhere
+        self._give_thread = give_thread
         self._finish = finish
         self._poll = select.epoll()
         self._turn = threading.Lock()
         self._receiver = Receiver(RECEIVE_BYTES)  # whose turn it is uses it
-        self._watched: dict[int, Watched] = {}  # by descriptor
+        self._polled: dict[int, PolledConnection] = {}  # by descriptor
         self._stopping, self._stop = socket.socketpair()  # readable once the other end is closed
         self._poll.register(self._stopping, select.EPOLLIN)
         self._stopped = False
@@ -62,15 +62,15 @@ class Watch:
             self._threads.append(thread)
             thread.start()
 
-    def add(self, connection: Watched) -> None:
+    def add(self, connection: PolledConnection) -> None:
         """From now on it is watched; what has arrived already is seen too."""
-        self._watched[connection.descriptor] = connection
+        self._polled[connection.descriptor] = connection
         self._poll.register(connection.descriptor, select.EPOLLIN)
 
-    def remove(self, connection: Watched) -> None:
+    def remove(self, connection: PolledConnection) -> None:
         """It is not watched any more, if it was; for who serves it."""
-        if self._watched.get(connection.descriptor) is connection:
-            del self._watched[connection.descriptor]
+        if self._polled.get(connection.descriptor) is connection:
+            del self._polled[connection.descriptor]
             self._poll.unregister(connection.descriptor)
 
     def stop(self, timeout_s: float) -> None:
@@ -94,7 +94,7 @@ class Watch:
 
     def _serve_what_came(self) -> None:
         for descriptor, _ in self._poll.poll(maxevents=EVENTS_MAX):
-            connection = self._watched.get(descriptor)
+            connection = self._polled.get(descriptor)
             if connection is not None and not connection.serve_now(self._receiver):
                 self.remove(connection)
-                self._elsewhere(connection)
+                self._give_thread(connection)

@@ -4,8 +4,8 @@ Rules
 - A thread that serves it blocks in plain recv and sendall.  Before each it sets `deadline`, and the server's loop,
   which looks at all of them, shuts the socket down when that has passed: a total deadline for the price of an
   assignment.  A client that drips keeps waking the thread, which then looks at the clock itself.
-- `door` is held, never while blocking, by whoever but this thread touches the socket, and to set `closed`.  After
-  that only this thread and the backlog use the socket; it is closed when the backlog has let go.  So nobody ever
+- `socket_lock` is held, never while blocking, by every other thread that touches the socket, and to set `closed`.
+  After that only this thread and the backlog use the socket; it is closed when the backlog has let go.  So nobody ever
   writes to a descriptor that meanwhile is another connection's.
 - What a body costs in memory is counted before it is read, and what is too much is refused unread.
 """
@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from werkzeug.serving import WSGIRequestHandler
 
-from chat.server.http import LENGTH_DIGITS_MAX, ChunkedBody, Refused, Request, check_partial_head, parse_head
+from chat.server.http import LENGTH_DIGITS_MAX, ChunkedBody, HttpError, Request, check_partial_head, parse_head
 from chat.server.limits import KIB, MIB, Gate, Limits
 from chat.server.responses import CONTINUE
-from chat.server.send_queue import Backlog
-from chat.server.slow_readers import STREAM_BYTES, Progress, SlowReaders, Waiting
+from chat.server.send_queue import SendQueue
+from chat.server.slow_readers import STREAM_BYTES, Progress, SlowReaders, UnsentResponse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -46,7 +46,7 @@ class ClientGone(Exception):
     """The connection is of no more use: closed, reset, or cut at a deadline."""
 
 
-class Host(Protocol):
+class HttpServer(Protocol):
     """What a connection needs of its server."""
 
     host: str
@@ -56,9 +56,9 @@ class Host(Protocol):
     limits: Limits
     draining: bool
     ssl_context: ssl.SSLContext | None
-    backlog: Backlog
+    send_queue: SendQueue
     slow_readers: SlowReaders
-    has_watch: bool
+    has_poller: bool
 
     def never_waits(self, method: str, target: str) -> bool:
         """Whether the application answers such a request, or promises to, without waiting for anything."""
@@ -66,10 +66,10 @@ class Host(Protocol):
     def finish_batch(self) -> None:
         """Called after the application, by who has called it, outside of the gate."""
 
-    def watch(self, connection: Any) -> None:
+    def poll(self, connection: Any) -> None:
         """It is quiet: whoever served it has no more to do with it."""
 
-    def unwatch(self, connection: Any) -> None:
+    def stop_polling(self, connection: Any) -> None:
         """It is about to be somebody else's."""
 
     def ended(self, connection: Any) -> None:
@@ -79,7 +79,7 @@ class Host(Protocol):
         """What this client counts as; "" for many clients behind one address."""
 
     def admit_large_body(self, length: int) -> None:
-        """Count a large body that is about to be read.  Raises Refused."""
+        """Count a large body that is about to be read.  Raises HttpError."""
 
     def return_large_body(self, length: int) -> None:
         """It is used up."""
@@ -88,7 +88,7 @@ class Host(Protocol):
 class RequestReader(WSGIRequestHandler):
     """The half of a connection that knows its socket; all methods but shut() are for who serves it, one at a time."""
 
-    site: Host
+    http_server: HttpServer
 
     def __init__(self, request: socket.socket, client_address: Any, server: Any) -> None:
         """BaseRequestHandler's own would serve the connection to its end before it returns."""
@@ -97,13 +97,13 @@ class RequestReader(WSGIRequestHandler):
 
     def setup(self) -> None:
         """Make ready what is needed before the first byte."""
-        self.site = cast(Host, self.server)
+        self.http_server = cast(HttpServer, self.server)
         self.socket: socket.socket = self.request
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or Nagle costs 40 ms a request
         self.descriptor = self.socket.fileno()
-        self.limits = self.site.limits
-        self.watchable = self.site.has_watch  # whether it waits for its client without a thread
-        self.door = Lock()
+        self.limits = self.http_server.limits
+        self.is_pollable = self.http_server.has_poller  # whether it waits for its client without a thread
+        self.socket_lock = Lock()
         self.closed = False  # set under the door
         self.client_has_closed = False  # as seen by the watch
         self.idle = False  # between two requests: a draining server may close
@@ -125,17 +125,17 @@ class RequestReader(WSGIRequestHandler):
         self._never_waits = False  # the application does not, on a request like `_request`
 
     def _shake_hands(self) -> None:
-        context = self.site.ssl_context
+        context = self.http_server.ssl_context
         if context is None or isinstance(self.socket, ssl.SSLSocket):
             return
         plain = self.socket
-        with self.door:
+        with self.socket_lock:
             self.socket = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
         assert isinstance(self.socket, ssl.SSLSocket)
         self.socket.do_handshake()
 
     def _next_request(self) -> Request | None:
-        """Read the next head; None: the client has closed, or has been silent too long.  Raises Refused."""
+        """Read the next head; None: the client has closed, or has been silent too long.  Raises HttpError."""
         end = self._read_head()
         if end < 0:
             return None
@@ -151,7 +151,7 @@ class RequestReader(WSGIRequestHandler):
             request = parse_head(head, self.limits)
             before, name, length = head.rpartition(_LAST_LENGTH)
             self._head_before_length = before + name if length.isdigit() else b""
-        self._never_waits = self.site.never_waits(request.method, request.target)
+        self._never_waits = self.http_server.never_waits(request.method, request.target)
         self._head, self._request = head, request
         return request
 
@@ -177,7 +177,7 @@ class RequestReader(WSGIRequestHandler):
         if not self._buffer:
             self.deadline = monotonic() + self._wait_s
             self.idle = True
-            if self.site.draining:
+            if self.http_server.draining:
                 self.shut_if_quiet()
             self._buffer = self._recv(RECV_BYTES)
             self.idle = False
@@ -204,7 +204,7 @@ class RequestReader(WSGIRequestHandler):
                 seen = len(head)
                 more = self._recv(RECV_BYTES)
                 if monotonic() >= deadline:
-                    raise Refused(408, "request_timeout", "the head did not arrive in time")
+                    raise HttpError(408, "request_timeout", "the head did not arrive in time")
                 if not more:
                     return -1
                 head += more
@@ -212,11 +212,11 @@ class RequestReader(WSGIRequestHandler):
             self._buffer = bytes(head)
 
     def _read_body(self, request: Request, environ: dict[str, Any]) -> io.BytesIO:
-        """Read the whole body, so that the application never waits for it.  Raises Refused before it is too much."""
+        """Read the whole body, so that the application never waits for it.  Raises HttpError before it is too much."""
         if not request.length and not request.chunked:
             return io.BytesIO()
         if request.length > self.limits.body_bytes:
-            raise Refused(413, "body_too_large", f"the body is over {self.limits.body_bytes} bytes")
+            raise HttpError(413, "body_too_large", f"the body is over {self.limits.body_bytes} bytes")
         if request.chunked or request.length > len(self._buffer):
             return self._receive_body(request, environ)
         body, self._buffer = self._buffer[: request.length], self._buffer[request.length :]
@@ -225,7 +225,7 @@ class RequestReader(WSGIRequestHandler):
     def _receive_body(self, request: Request, environ: dict[str, Any]) -> io.BytesIO:
         size = self.limits.body_bytes if request.chunked else request.length
         if size > LARGE_BODY_BYTES:
-            self.site.admit_large_body(size)
+            self.http_server.admit_large_body(size)
             self._large_bytes = size
         if request.expects_continue and not self._buffer and not self._has_continued:
             self._write(CONTINUE)
@@ -255,20 +255,22 @@ class RequestReader(WSGIRequestHandler):
     def _recv_body(self, size: int) -> bytes:
         data = self._recv(size)
         if monotonic() >= self.deadline:
-            raise Refused(408, "request_timeout", "the body did not arrive in time")
+            raise HttpError(408, "request_timeout", "the body did not arrive in time")
         if not data:
-            raise Refused(400, "malformed_request", "the body is shorter than was announced")
+            raise HttpError(400, "malformed_request", "the body is shorter than was announced")
         return data
 
     def _body_is_used(self) -> None:
         if self._large_bytes:
-            self.site.return_large_body(self._large_bytes)
+            self.http_server.return_large_body(self._large_bytes)
             self._large_bytes = 0
 
     def _write(self, data: bytes) -> None:
         self.deadline = monotonic() + self.limits.write_allowance_s(len(data))
         self.writing = True
-        with self.door:  # the answer before may still be under way: whoever sends it has let go of the turn already
+        with (
+            self.socket_lock
+        ):  # the answer before may still be under way: whoever sends it has let go of the turn already
             pass
         try:
             if isinstance(self.socket, ssl.SSLSocket):
@@ -289,13 +291,13 @@ class RequestReader(WSGIRequestHandler):
         if sent == len(data):
             return
         address, user = self._answers_to
-        waiting = Waiting(self.site.network_of(address), user, self.cut)
-        if not self.site.slow_readers.take(waiting, STREAM_BYTES + len(data)):
+        waiting = UnsentResponse(self.http_server.network_of(address), user, self.cut)
+        if not self.http_server.slow_readers.reserve(waiting, STREAM_BYTES + len(data)):
             raise ClientGone
         try:
             self._send_slowly(memoryview(data)[sent:])
         finally:
-            self.site.slow_readers.give_back(waiting)
+            self.http_server.slow_readers.release(waiting)
 
     def _send_slowly(self, rest: memoryview) -> None:
         """Send what the client takes as it takes it.  Raises ClientGone where it is too slow."""
@@ -309,14 +311,14 @@ class RequestReader(WSGIRequestHandler):
                 self._sent += sent
                 rest = rest[sent:]
             if self._progress.is_too_slow(self.socket, self._sent):
-                self.site.slow_readers.note_cut()
+                self.http_server.slow_readers.note_cut()
                 raise ClientGone
 
     @property
     def network(self) -> str:
         """What the client counts as; any thread."""
         if self._network is None:
-            self._network = self.site.network_of(self.client_address[0])
+            self._network = self.http_server.network_of(self.client_address[0])
         return self._network
 
     def cut(self) -> None:
@@ -335,19 +337,19 @@ class RequestReader(WSGIRequestHandler):
             drained += len(data)
 
     @property
-    def may_give_way(self) -> bool:
+    def may_be_evicted(self) -> bool:
         """Whether nothing that has arrived whole is worked on or being sent; any thread."""
         return self.idle or self._rest_until > 0 or self._request is None
 
     def shut_if_quiet(self) -> None:
         """Let an idle connection go, but not where a request has begun to arrive; any thread."""
-        with self.door, suppress(OSError):
+        with self.socket_lock, suppress(OSError):
             if not self.closed and not _has_data(self.socket):
                 socket.socket.shutdown(self.socket, socket.SHUT_RD)
 
     def shut(self, how: int) -> None:
         """Shut the socket down, so that the thread wakes; any thread."""
-        with self.door, suppress(OSError):  # the client may have been quicker
+        with self.socket_lock, suppress(OSError):  # the client may have been quicker
             if not self.closed:
                 socket.socket.shutdown(self.socket, how)  # SSLSocket's own forgets its TLS state
 

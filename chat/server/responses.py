@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final
 
 from chat.server import failure_log
-from chat.server.http import Refused, Request
+from chat.server.http import HttpError, Request
 
 Headers = list[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -62,7 +62,7 @@ def problem(status: int, code: str, detail: str, headers: Iterable[tuple[str, st
     return [("Content-Type", "application/problem+json"), *headers], json.dumps(document).encode()
 
 
-def refusal_bytes(refused: Refused) -> bytes:
+def error_response(refused: HttpError) -> bytes:
     """The whole answer to a request that is not understood or not wanted; the connection closes after it.
 
     A failure of this node's is logged.
@@ -76,7 +76,7 @@ def refusal_bytes(refused: Refused) -> bytes:
     ).encode("latin-1") + body
 
 
-class Head:
+class ResponseHead:
     """The head of one answer: what the application set, and what must be added."""
 
     __slots__ = ("_date", "_keep", "_lines", "_status", "bodiless", "close", "length")
@@ -133,7 +133,7 @@ class Head:
         return self.render(f"Content-Length: {len(body)}\r\n") + body
 
 
-class Reply:
+class WsgiResponse:
     """One WSGI answer, from start_response to the last piece.  `write` takes bytes and blocks until they are sent."""
 
     __slots__ = ("_chunked", "_head", "_left", "_request", "_write", "head_sent", "keep_alive")
@@ -143,7 +143,7 @@ class Reply:
         self.head_sent = False
         self._write = write
         self._request = request
-        self._head: Head | None = None
+        self._head: ResponseHead | None = None
         self._chunked = False
         self._left: int | None = None  # of the declared Content-Length
 
@@ -155,7 +155,7 @@ class Reply:
             raise exc_info[1]
         if self._head is not None and exc_info is None:
             raise BrokenApplication("start_response is called twice")
-        self._head = Head(status, headers, self._request, self.keep_alive)
+        self._head = ResponseHead(status, headers, self._request, self.keep_alive)
         return self.write
 
     def run(self, pieces: Iterable[bytes]) -> None:
@@ -172,7 +172,7 @@ class Reply:
             if close is not None:
                 close()
 
-    def _started(self) -> Head:
+    def _started(self) -> ResponseHead:
         if self._head is None:
             raise BrokenApplication("start_response was not called")
         return self._head

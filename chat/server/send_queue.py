@@ -14,10 +14,10 @@ from time import monotonic
 from typing import Protocol
 
 from chat.server.limits import Limits
-from chat.server.slow_readers import Progress, SlowReaders, Waiting
+from chat.server.slow_readers import Progress, SlowReaders, UnsentResponse
 
 
-class Receiver(Protocol):
+class SendingConnection(Protocol):
     """What the backlog needs of a connection."""
 
     socket: socket.socket
@@ -29,19 +29,24 @@ class Receiver(Protocol):
     def shut(self, how: int) -> None:
         """Shut the socket down."""
 
-    def left_backlog(self, close: bool) -> None:
+    def left_send_queue(self, close: bool) -> None:
         """The backlog is done with the socket: the answer is sent, or with `close` maybe not."""
 
 
-class _Rest:
+class _UnsentRest:
     """What is left of one answer."""
 
     __slots__ = ("close", "connection", "data", "deadline", "is_over", "length", "progress", "waiting")
 
     def __init__(
-        self, connection: Receiver, data: memoryview, close: bool, deadline: float, cut: Callable[["_Rest"], None]
+        self,
+        connection: SendingConnection,
+        data: memoryview,
+        close: bool,
+        deadline: float,
+        cut: Callable[["_UnsentRest"], None],
     ) -> None:
-        self.waiting = Waiting(connection.network, "", partial(cut, self))
+        self.waiting = UnsentResponse(connection.network, "", partial(cut, self))
         self.progress = Progress()
         self.progress.begin()
         self.is_over = False
@@ -52,7 +57,7 @@ class _Rest:
         self.deadline = deadline
 
 
-class Backlog:
+class SendQueue:
     """`put` is for any thread and does not block; all else belongs to the loop."""
 
     def __init__(
@@ -62,25 +67,25 @@ class Backlog:
         self._selector = selector
         self._wake = wake
         self._slow_readers = slow_readers
-        self._new: deque[_Rest] = deque()
-        self._gone: deque[_Rest] = deque()  # they gave way to others
-        self._waiting: set[_Rest] = set()
+        self._new: deque[_UnsentRest] = deque()
+        self._gone: deque[_UnsentRest] = deque()  # they gave way to others
+        self._waiting: set[_UnsentRest] = set()
 
-    def put(self, connection: Receiver, data: memoryview, close: bool) -> bool:
+    def put(self, connection: SendingConnection, data: memoryview, close: bool) -> bool:
         """Finish this answer later; False: there is no room for it, and the connection is to be closed.
 
         Called under the connection's door.  No other connection's is taken here but that of one whose answer is
         streamed, and nobody holds that for long.
         """
         deadline = monotonic() + self._limits.write_allowance_s(len(data))
-        rest = _Rest(connection, data, close, deadline, self._give_way)
-        if not self._slow_readers.take(rest.waiting, len(data)):
+        rest = _UnsentRest(connection, data, close, deadline, self._evict)
+        if not self._slow_readers.reserve(rest.waiting, len(data)):
             return False
         self._new.append(rest)
         self._wake()
         return True
 
-    def _give_way(self, rest: _Rest) -> None:
+    def _evict(self, rest: _UnsentRest) -> None:
         """Have the loop give an answer up; any thread."""
         self._gone.append(rest)
         self._wake()
@@ -94,7 +99,7 @@ class Backlog:
         while self._gone:
             self._give_up(self._gone.popleft())
 
-    def _flush(self, rest: _Rest) -> None:
+    def _flush(self, rest: _UnsentRest) -> None:
         try:
             rest.data = rest.data[rest.connection.socket.send(rest.data, socket.MSG_DONTWAIT) :]
         except BlockingIOError:
@@ -114,14 +119,14 @@ class Backlog:
                 self._slow_readers.note_cut()
                 self._give_up(rest)
 
-    def _give_up(self, rest: _Rest) -> None:
+    def _give_up(self, rest: _UnsentRest) -> None:
         if not rest.is_over:
             rest.connection.shut(socket.SHUT_RDWR)
             self._let_go(rest, close=True)
 
-    def _let_go(self, rest: _Rest, close: bool) -> None:
+    def _let_go(self, rest: _UnsentRest, close: bool) -> None:
         rest.is_over = True
         self._selector.unregister(rest.connection.socket)
         self._waiting.discard(rest)
-        self._slow_readers.give_back(rest.waiting)
-        rest.connection.left_backlog(close)
+        self._slow_readers.release(rest.waiting)
+        rest.connection.left_send_queue(close)

@@ -34,28 +34,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.serving import ThreadedWSGIServer
 
-from chat.server.http import Refused
-from chat.server.http_connection import Answer, Connection
+from chat.server.http import HttpError
+from chat.server.http_connection import DeferredResponse, HttpConnection
 from chat.server.limits import Gate, Limits, NoGate, descriptor_limit
-from chat.server.networks import gives_way, is_this_machine, network
-from chat.server.poller import AVAILABLE, Watch
-from chat.server.responses import refusal_bytes
-from chat.server.send_queue import Backlog
+from chat.server.networks import is_this_machine, network, network_to_evict
+from chat.server.poller import AVAILABLE, Poller
+from chat.server.responses import error_response
+from chat.server.send_queue import SendQueue
 from chat.server.slow_readers import SlowReaders
 from chat.server.workers import Workers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__all__ = ["Answer", "Limits", "Server"]
+__all__ = ["DeferredResponse", "Limits", "Server"]
 
 logger = logging.getLogger(__name__)
 
 ACCEPT_PAUSE_S: Final = 0.1  # out of descriptors, the listener stays readable: looking again at once would spin
 ACCEPTS_MAX: Final = 64  # in a row: what comes at once is taken in at once, and slow clients' answers wait a moment
 LISTEN_QUEUE: Final = 4096  # clients that all come back at once wait here, not in a retry of their kernel's
-GIVE_WAY_AT_ONCE: Final = 32  # idle connections closed for newcomers in one look; half of Limits.spare_descriptors
-GIVE_WAY_EVERY_S: Final = 0.1  # a look at 4,096 connections takes some milliseconds
+EVICTED_AT_ONCE: Final = 32  # idle connections closed for newcomers in one look; half of Limits.spare_descriptors
+EVICT_EVERY_S: Final = 0.1  # a look at 4,096 connections takes some milliseconds
 LOG_EVERY_S: Final = 60.0
 STOP_S: Final = 1.0  # for threads whose sockets were shut down to notice
 
@@ -64,7 +64,7 @@ def _nothing() -> None:
     """No batch is ever finished."""
 
 
-def _is_nobodys(address: str) -> bool:
+def _is_never_shared(address: str) -> bool:
     """No address is known to be a proxy's."""
     return False
 
@@ -91,7 +91,7 @@ class Server(ThreadedWSGIServer):
         ssl_context: ssl.SSLContext | None = None,
         never_waits: Callable[[str, str], bool] | None = None,
         finish_batch: Callable[[], None] = _nothing,
-        is_shared: Callable[[str], bool] = _is_nobodys,
+        is_shared: Callable[[str], bool] = _is_never_shared,
     ) -> None:
         """Bind and listen at once.  Raises OSError where the port is taken.
 
@@ -104,7 +104,7 @@ class Server(ThreadedWSGIServer):
         # Werkzeug would print what is wrong with the address and exit; bound here, it raises.
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family, backlog=LISTEN_QUEUE) as listener:
-            super().__init__(host, listener.getsockname()[1], app, Connection, fd=listener.fileno())
+            super().__init__(host, listener.getsockname()[1], app, HttpConnection, fd=listener.fileno())
         self.socket.setblocking(False)  # a client that is gone before accept() must not hold the loop up
         self.ssl_context = ssl_context  # not given to Werkzeug, which would shake hands inside accept()
         self.name = name
@@ -113,15 +113,15 @@ class Server(ThreadedWSGIServer):
         self.draining = False
         self.finish_batch = finish_batch
         self.never_waits = never_waits or _waits
-        self.has_watch = AVAILABLE and never_waits is not None and ssl_context is None
-        self._watch = Watch(name, self._give_a_thread, finish_batch) if self.has_watch else None
+        self.has_poller = AVAILABLE and never_waits is not None and ssl_context is None
+        self._poller = Poller(name, self._give_thread, finish_batch) if self.has_poller else None
         self._workers = Workers(name)
-        self._open: set[Connection] = set()  # added to and taken from in one step each, so it needs no lock
+        self._open: set[HttpConnection] = set()  # added to and taken from in one step each, so it needs no lock
         self._ended = threading.Condition()  # a connection has
         self._bodies_lock = threading.Lock()
         self._large_bodies_bytes = 0  # under it
         self._turned_away = 0  # since that was last logged
-        self._gave_way = 0  # likewise: idle connections that were closed for others
+        self._evicted = 0  # likewise: idle connections that were closed for others
         self._log_at = 0.0
         self._cuts_logged = 0
         self._log_cuts_at = 0.0
@@ -141,16 +141,16 @@ class Server(ThreadedWSGIServer):
         self._wake_sender.setblocking(False)
         self._selector = selectors.DefaultSelector()  # here: want of descriptors is the caller's error, not the loop's
         self._selector.register(self._wake_receiver, selectors.EVENT_READ, self._woken)
-        self.slow_readers = SlowReaders(limits.backlog_bytes)
-        self.backlog = Backlog(limits, self._selector, self._wake, self.slow_readers)
+        self.slow_readers = SlowReaders(limits.send_queue_bytes)
+        self.send_queue = SendQueue(limits, self._selector, self._wake, self.slow_readers)
         # daemon, as the connections' threads are: a start that fails elsewhere, or an application that hangs past the
         # deadline of drain(), must not keep the process alive.
         self._loop = threading.Thread(target=self.serve_forever, name=f"{name}-server", daemon=True)
 
     def start(self) -> None:
         """Accept connections, in a thread of its own."""
-        if self._watch is not None:
-            self._watch.start()
+        if self._poller is not None:
+            self._poller.start()
         self._loop.start()
 
     def drain(self, deadline_s: float) -> None:
@@ -160,7 +160,7 @@ class Server(ThreadedWSGIServer):
         if self._loop.ident is None:
             self.server_close()
         for connection in self._open.copy():
-            if connection.idle and not connection.turn.locked():
+            if connection.idle and not connection.response_lock.locked():
                 connection.shut_if_quiet()
         self._await_end_of_connections(deadline_s)
         for connection in self._open.copy():
@@ -171,8 +171,8 @@ class Server(ThreadedWSGIServer):
         if self._loop.ident is not None:
             self._loop.join(STOP_S)
         self._workers.stop()
-        if self._watch is not None:
-            self._watch.stop(STOP_S)
+        if self._poller is not None:
+            self._poller.stop(STOP_S)
         self._selector.close()
         self._wake_receiver.close()
         self._wake_sender.close()
@@ -187,23 +187,23 @@ class Server(ThreadedWSGIServer):
         """What start() runs.  Nothing is polled: it wakes for what happens, and to look at deadlines."""
         while not self._stopping.is_set():
             try:
-                self._turn_once()
+                self._run_once()
             except Exception:
                 logger.exception("%s: the server's loop failed, and goes on", self.name)
                 self._stopping.wait(ACCEPT_PAUSE_S)  # whatever it was may be there again
-        self.backlog.take_in()
-        self.backlog.cut(inf)
+        self.send_queue.take_in()
+        self.send_queue.cut(inf)
         self.server_close()
 
-    def _turn_once(self) -> None:
+    def _run_once(self) -> None:
         pause_s = self._listen_or_pause()
         for key, _ in self._selector.select(min(pause_s, self.limits.sweep_s)):
             key.data()
-        self.backlog.take_in()
+        self.send_queue.take_in()
         now = monotonic()
         if now >= self._sweep_at:
             self._sweep(now)
-            self.backlog.cut(now)
+            self.send_queue.cut(now)
             self._sweep_at = now + self.limits.sweep_s
 
     def _listen_or_pause(self) -> float:
@@ -244,13 +244,13 @@ class Server(ThreadedWSGIServer):
             )  # fmt: skip
             self._cuts_logged = self.slow_readers.cuts
             self._log_cuts_at = now + LOG_EVERY_S
-        if (self._turned_away or self._gave_way) and now >= self._log_at:
+        if (self._turned_away or self._evicted) and now >= self._log_at:
             logger.warning(
                 "%s: as many connections as may be are open: %d were turned away, and %d idle ones of the addresses "
                 "that hold most were closed",
-                self.name, self._turned_away, self._gave_way,
+                self.name, self._turned_away, self._evicted,
             )  # fmt: skip
-            self._turned_away = self._gave_way = 0
+            self._turned_away = self._evicted = 0
             self._log_at = now + LOG_EVERY_S
 
     # A new connection
@@ -296,55 +296,57 @@ class Server(ThreadedWSGIServer):
             return True
         self._turned_away += 1
         if self.ssl_context is None:
-            _answer_unread(request, Refused(503, "too_many_connections", "try again", (("Retry-After", "1"),)))
+            _answer_unread(request, HttpError(503, "too_many_connections", "try again", (("Retry-After", "1"),)))
         return False
 
     def _has_spare_room(self, request: Any) -> bool:
         """Connections that give way are closed a moment later: so long a newcomer takes of what is kept spare."""
         descriptors_max = self._descriptors_max + self.limits.spare_descriptors // 2
-        return len(self._open) < self.limits.connections + GIVE_WAY_AT_ONCE and request.fileno() < descriptors_max
+        return len(self._open) < self.limits.connections + EVICTED_AT_ONCE and request.fileno() < descriptors_max
 
     def _is_operators(self, request: Any, address: str) -> bool:
         """Whether it gets of what is kept for the operator: it comes from this machine, and not from a proxy there."""
         if not self.limits.operator_spare or not is_this_machine(address) or self._is_shared(address):
             return False
-        spare = GIVE_WAY_AT_ONCE + self.limits.operator_spare  # beyond what newcomers get while others make room
+        spare = EVICTED_AT_ONCE + self.limits.operator_spare  # beyond what newcomers get while others make room
         descriptors_max = self._descriptors_max + min(spare, self.limits.spare_descriptors * 3 // 4)
         return len(self._open) < self.limits.connections + spare and request.fileno() < descriptors_max
 
     def _make_room(self, newcomer: str) -> bool:
         """Have idle connections of the address that holds most give way; False where that is the newcomer's own."""
-        if monotonic() < self._looked_at + GIVE_WAY_EVERY_S and (self._has_made_room or newcomer == self._largest):
+        if monotonic() < self._looked_at + EVICT_EVERY_S and (self._has_made_room or newcomer == self._largest):
             return newcomer != self._largest  # one look at all of them serves many newcomers
         self._looked_at, self._has_made_room = monotonic(), False
-        by_network: dict[str, list[Connection]] = {}
+        by_network: dict[str, list[HttpConnection]] = {}
         for connection in self._open.copy():
             if connection.network:
                 by_network.setdefault(connection.network, []).append(connection)
-        largest = gives_way({name: len(held) for name, held in by_network.items()}, newcomer)
+        largest = network_to_evict({name: len(held) for name, held in by_network.items()}, newcomer)
         self._largest = newcomer if largest is None else largest
         if largest is None:
             return False
         held = by_network[largest]
-        idle = [connection for connection in held if connection.may_give_way and not connection.turn.locked()]
-        for connection in nsmallest(GIVE_WAY_AT_ONCE, idle, key=lambda connection: connection.deadline):
+        idle = [
+            connection for connection in held if connection.may_be_evicted and not connection.response_lock.locked()
+        ]
+        for connection in nsmallest(EVICTED_AT_ONCE, idle, key=lambda connection: connection.deadline):
             connection.shut_if_quiet()
-            self._gave_way += 1
+            self._evicted += 1
         self._has_made_room = bool(idle)
         return self._has_made_room
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Take the connection up."""
-        connection = Connection(request, client_address, self)
+        connection = HttpConnection(request, client_address, self)
         self._open.add(connection)
-        if self.has_watch:
-            self.watch(connection)
+        if self.has_poller:
+            self.poll(connection)
         else:
-            self._give_a_thread(connection)
+            self._give_thread(connection)
 
-    def _give_a_thread(self, connection: Any) -> None:
+    def _give_thread(self, connection: Any) -> None:
         """Have a thread serve it; where the system has no more, it is closed."""
-        if connection.client_has_closed and connection.turn.acquire(blocking=False):
+        if connection.client_has_closed and connection.response_lock.acquire(blocking=False):
             connection.finish()  # there is nothing to serve, and no answer under way
             return
         try:
@@ -359,21 +361,21 @@ class Server(ThreadedWSGIServer):
 
     # For the connections
 
-    def watch(self, connection: Any) -> None:
+    def poll(self, connection: Any) -> None:
         """It is quiet: whoever served it has no more to do with it."""
-        assert self._watch is not None
+        assert self._poller is not None
         try:
-            self._watch.add(connection)
+            self._poller.add(connection)
         except (OSError, ValueError) as error:  # out of the kernel's memory for it, or the watch has been stopped
             logger.warning("%s: a connection cannot be watched: %s", self.name, error)
             connection.finish()
 
-    def unwatch(self, connection: Any) -> None:
+    def stop_polling(self, connection: Any) -> None:
         """It is about to be somebody else's."""
-        if self._watch is not None:
-            self._watch.remove(connection)
+        if self._poller is not None:
+            self._poller.remove(connection)
 
-    def ended(self, connection: Connection) -> None:
+    def ended(self, connection: HttpConnection) -> None:
         """It is closed, or somebody else's."""
         self._open.discard(connection)
         with self._ended:
@@ -384,10 +386,10 @@ class Server(ThreadedWSGIServer):
         return "" if self._is_shared(address) else network(address)
 
     def admit_large_body(self, length: int) -> None:
-        """Count a large body that is about to be read.  Raises Refused."""
+        """Count a large body that is about to be read.  Raises HttpError."""
         with self._bodies_lock:
             if self._large_bodies_bytes + length > self.limits.large_bodies_bytes:
-                raise Refused(503, "too_many_bodies", "too many large bodies at once", (("Retry-After", "1"),))
+                raise HttpError(503, "too_many_bodies", "too many large bodies at once", (("Retry-After", "1"),))
             self._large_bodies_bytes += length
 
     def return_large_body(self, length: int) -> None:
@@ -396,8 +398,8 @@ class Server(ThreadedWSGIServer):
             self._large_bodies_bytes -= length
 
 
-def _answer_unread(request: socket.socket, refused: Refused) -> None:
+def _answer_unread(request: socket.socket, refused: HttpError) -> None:
     """Say why in what fits in the socket's buffer, and take in what has arrived, so that closing does not reset."""
     with suppress(OSError):
-        request.send(refusal_bytes(refused), socket.MSG_DONTWAIT)
+        request.send(error_response(refused), socket.MSG_DONTWAIT)
         request.recv(64 * 1024, socket.MSG_DONTWAIT)

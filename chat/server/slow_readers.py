@@ -31,7 +31,7 @@ NETWORK_SHARE: Final = 4  # a quarter of the bound
 USER_SHARE: Final = 8
 
 
-class Waiting:
+class UnsentResponse:
     """One answer that waits for its client."""
 
     __slots__ = ("cut", "held", "network", "user")
@@ -51,12 +51,12 @@ class SlowReaders:
         self._bytes_max = bytes_max
         self._lock = Lock()
         self._bytes = 0
-        self._waiting: dict[Waiting, None] = {}  # by age
+        self._waiting: dict[UnsentResponse, None] = {}  # by age
         self._by_network: Counter[str] = Counter()
         self._by_user: Counter[str] = Counter()
         self.cuts = 0  # answers that were given up; for the log
 
-    def take(self, waiting: Waiting, size: int) -> bool:
+    def reserve(self, waiting: UnsentResponse, size: int) -> bool:
         """Hold `size` bytes more for this answer; False: there is no room for it, and it is to end."""
         with self._lock:
             if self._bytes + size <= self._bytes_max:
@@ -72,7 +72,7 @@ class SlowReaders:
             other.cut()
         return has_room
 
-    def give_back(self, waiting: Waiting) -> None:
+    def release(self, waiting: UnsentResponse) -> None:
         """Hold nothing more for this answer."""
         with self._lock:
             self._remove(waiting)
@@ -82,14 +82,14 @@ class SlowReaders:
         with self._lock:
             self.cuts += 1
 
-    def _add(self, waiting: Waiting, size: int) -> None:
+    def _add(self, waiting: UnsentResponse, size: int) -> None:
         waiting.held += size
         self._waiting[waiting] = None
         self._bytes += size
         self._by_network[waiting.network] += size
         self._by_user[waiting.user] += size
 
-    def _remove(self, waiting: Waiting) -> None:
+    def _remove(self, waiting: UnsentResponse) -> None:
         if self._waiting.pop(waiting, self) is self:
             return
         self._bytes -= waiting.held
@@ -99,9 +99,9 @@ class SlowReaders:
                 del held[key]
         waiting.held = 0
 
-    def _make_room(self, newcomer: Waiting, size: int) -> list[Waiting]:
+    def _make_room(self, newcomer: UnsentResponse, size: int) -> list[UnsentResponse]:
         """Take the places of those that hold more than their share, as long as the newcomer does not."""
-        gone: list[Waiting] = []
+        gone: list[UnsentResponse] = []
         while self._bytes + size > self._bytes_max:
             worst = self._worst(newcomer, size)
             if worst is None:
@@ -111,7 +111,7 @@ class SlowReaders:
             gone.append(worst)
         return gone
 
-    def _worst(self, newcomer: Waiting, size: int) -> Waiting | None:
+    def _worst(self, newcomer: UnsentResponse, size: int) -> UnsentResponse | None:
         """The answer that gives way; None: the newcomer does."""
         shares = (
             (self._by_network, self._bytes_max // NETWORK_SHARE, newcomer.network),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from chat.realtime.hub import Hub
-from chat.realtime.websocket_connection import HubLimits, Link
+from chat.realtime.websocket_connection import HubLimits, WebSocketConnection
 from chat.state.events import PostEvent
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 
@@ -43,15 +43,15 @@ class Clock:
 class Recorder:
     """A handler that keeps what it is told, and does what the test says with it."""
 
-    link: Link
+    connection: WebSocketConnection
     texts: list[str] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
-    on_text: Callable[[Link, str], None] | None = None
+    on_text: Callable[[WebSocketConnection, str], None] | None = None
 
     def received(self, text: str) -> None:
         self.texts.append(text)
         if self.on_text is not None:
-            self.on_text(self.link, text)
+            self.on_text(self.connection, text)
 
     def closed(self) -> None:
         self.ended.set()
@@ -90,7 +90,7 @@ class RunningHub:
 
     def connect(
         self,
-        on_text: Callable[[Link, str], None] | None = None,
+        on_text: Callable[[WebSocketConnection, str], None] | None = None,
         receive_buffer: int | None = None,
         *,
         pair: tuple[socket.socket, socket.socket] | None = None,
@@ -101,9 +101,9 @@ class RunningHub:
         server, client = pair or tcp_pair(receive_buffer)
         recorders: list[Recorder] = []
 
-        def record(link: Link) -> Recorder:
-            recorders.append(Recorder(link, on_text=on_text))
-            link.queue(then)
+        def record(connection: WebSocketConnection) -> Recorder:
+            recorders.append(Recorder(connection, on_text=on_text))
+            connection.queue(then)
             return recorders[0]
 
         self.hub.attach(server, greeting, b"", record)

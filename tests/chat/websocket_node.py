@@ -16,7 +16,7 @@ from chat.commands import NOBODY, Actor, DeleteRoom, Post, SetRetention, encode
 from chat.commands.accounts import LogIn
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom
-from chat.realtime.authentication import Reception
+from chat.realtime.authentication import Realtime
 from chat.realtime.cursors import history
 from chat.realtime.handshake import make_websocket_app
 from chat.realtime.hub import Hub
@@ -116,9 +116,9 @@ class Node:
         self.state.on_applied = self.hub.publish
         self.state.on_restored = self.hub.skip_to
         self.authenticator = Authenticator(self.replica, self.state, monotonic=lambda: 0.0)
-        self.reception = Reception(self.hub, self.replica, self.state, self.authenticator, lambda: NODES)
-        self.state.on_accounts = self.reception.heed
-        self.app = make_websocket_app(self.reception)
+        self.realtime = Realtime(self.hub, self.replica, self.state, self.authenticator, lambda: NODES)
+        self.state.on_accounts = self.realtime.on_account_events
+        self.app = make_websocket_app(self.realtime)
         self.server = Server(self.app, "127.0.0.1", 0, name="test")
         self.port = self.server.port
         self.clients: list[Client] = []

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from chat.server.limits import Gate
-from chat.server.server import Answer, Limits, Server
+from chat.server.server import DeferredResponse, Limits, Server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -174,14 +174,14 @@ class Deferring:
     """An application that promises every answer; the test sends them."""
 
     def __init__(self) -> None:
-        self._promised: SimpleQueue[tuple[Answer, bytes]] = SimpleQueue()
+        self._promised: SimpleQueue[tuple[DeferredResponse, bytes]] = SimpleQueue()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         answer = environ["raft_chat.defer"]()
         self._promised.put((answer, environ["wsgi.input"].read()))
         return answer
 
-    def next(self) -> tuple[Answer, bytes]:
+    def next(self) -> tuple[DeferredResponse, bytes]:
         """The next promise and its request's body."""
         return self._promised.get(timeout=DEADLINE_S)
 

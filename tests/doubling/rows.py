@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chat.errors import Problem
-from chat.server.http import Refused
+from chat.server.http import HttpError
 from raft.errors import InvalidMessage
 
 # Beside another worker of the tests, which may have the other half of the same core and its caches, a processor's
@@ -27,7 +27,7 @@ BOUND_MS = 100.0 if IS_SHARED else 50.0
 QUICK_MS = 1.0  # what takes no longer, whole, may take it in any way: on a busy machine the ratio would be noise
 TRIES = 8  # of a row that fails
 
-REFUSALS = (Problem, Refused, InvalidMessage, ValueError)
+REFUSALS = (Problem, HttpError, InvalidMessage, ValueError)
 
 
 @dataclass(frozen=True, slots=True)

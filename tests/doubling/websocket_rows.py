@@ -61,7 +61,7 @@ def _through_hub(data: bytes, pieces: int = 1) -> Case:
 
     def run(client: Client) -> None:
         client.send_bytes(data)
-        while _is_answered(client) and any(link.is_busy for link in list(node().hub._links)):
+        while _is_answered(client) and any(link.is_busy for link in list(node().hub._connections)):
             pass
 
     return Case(len(data), run, prepared, max(1, pieces), time.process_time)

@@ -15,7 +15,7 @@ from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.wire import DEADLINE_S, Client, refused, serving
 
 
-class Answer:
+class DeferredResponse:
     """The server's side of deferred answers, all of one test."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Deferring(ChatClient):
 
     def __init__(self) -> None:
         super().__init__()
-        self.answer = Answer()
+        self.answer = DeferredResponse()
 
     def ask(self, target: str, **environ: Any) -> object:
         """What the application returned."""

@@ -14,7 +14,7 @@ from tests.chat.chat_client import GENERAL, ChatClient
 BODY = b'{"Message":"hi","User":"ann","ClientId":"c1"}'
 
 
-class Answer:
+class DeferredResponse:
     """The server's side of a deferred answer."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Answer:
         self.sent.append((status, headers, body))
 
 
-def deferring(chat: ChatClient, answer: Answer, body: bytes = BODY) -> object:
+def deferring(chat: ChatClient, answer: DeferredResponse, body: bytes = BODY) -> object:
     """POST as a server calls that can defer; what the application returned."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",
@@ -37,7 +37,7 @@ def deferring(chat: ChatClient, answer: Answer, body: bytes = BODY) -> object:
 
 
 def test_a_post_is_answered_later_where_the_server_can() -> None:
-    chat, answer = ChatClient(), Answer()
+    chat, answer = ChatClient(), DeferredResponse()
     chat.replica.delayed = True
     assert deferring(chat, answer) is answer
     assert answer.sent == []
@@ -54,7 +54,7 @@ def test_a_post_is_answered_later_where_the_server_can() -> None:
 
 
 def test_a_failure_is_answered_later_too() -> None:
-    chat, answer = ChatClient(), Answer()
+    chat, answer = ChatClient(), DeferredResponse()
     chat.replica.loses_answers = True
     assert deferring(chat, answer) is answer
     ((status, headers, body),) = answer.sent
@@ -64,7 +64,7 @@ def test_a_failure_is_answered_later_too() -> None:
 
 
 def test_what_is_refused_at_once_is_not_deferred() -> None:
-    chat, answer = ChatClient(), Answer()
+    chat, answer = ChatClient(), DeferredResponse()
     assert deferring(chat, answer, b"{}") is not answer
     assert answer.sent == []
 

@@ -19,7 +19,7 @@ from chat.replica import STALE_S_MAX
 from chat.state.accounts import HOUR
 from chat.state.settings import INVITE, OPEN
 from raft.errors import Unavailable
-from tests.chat.api.test_reads import Answer
+from tests.chat.api.test_reads import DeferredResponse
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, Clock
 from tests.chat.fake_replica import FakeReplica
 from tests.chat.login_client import LoginClient, bearer, code, log_in, password
@@ -220,7 +220,7 @@ class Deferring(LoginClient):
 
     def __init__(self) -> None:
         super().__init__()
-        self.answer = Answer()
+        self.answer = DeferredResponse()
         self.flushes = 0
         self.replica.holds_reads = True
         self.replica.flush = self._flushed  # type: ignore[method-assign]

@@ -301,7 +301,7 @@ def test_how_far_one_has_read_is_noted_without_a_word(house: Node) -> None:
     bob.say(Action="read", RoomName="general", Id=7)
     bob.say(Action="ping")
     assert bob.hear() == {"Pong": {}}
-    assert house.reception.pending_markers.take(9) == ((number, "general", 7),)
+    assert house.realtime.pending_markers.take(9) == ((number, "general", 7),)
 
 
 def test_a_ticket_that_was_asked_for_lets_one_more_websocket_in(house: Node) -> None:

@@ -61,7 +61,7 @@ def is_deaf(client: Client) -> bool:
 
 def test_until_the_mode_is_known_nobody_is_told_anything_over_a_websocket(node: Node) -> None:
     node.replica.commit(encode(Post("general", "ann", "old", "c1")))
-    node.reception.authenticator = Authenticator(node.replica, node.state, knows_mode=False)
+    node.realtime.authenticator = Authenticator(node.replica, node.state, knows_mode=False)
     node.replica.unavailable = True
     assert node.arrive().hear_close() == 1013
     node.replica.unavailable = False

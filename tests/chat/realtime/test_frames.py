@@ -14,7 +14,7 @@ from chat.realtime.frames import (
     PING,
     Close,
     Fragment,
-    Frames,
+    FrameReader,
     Received,
     close_frame,
     server_frame,
@@ -34,7 +34,7 @@ def frame(first: int, payload: bytes, mask: bytes = MASK) -> bytes:
     return bytes([first]) + length + mask + bytes(byte ^ mask[k % 4] for k, byte in enumerate(payload))
 
 
-def read(frames: Frames, data: bytes) -> list[Received]:
+def read(frames: FrameReader, data: bytes) -> list[Received]:
     """All that is said by these bytes and those before them."""
     frames.feed(data)
     received: list[Received] = []
@@ -130,7 +130,7 @@ any_frame = usual | pongs | usual | fragments | pieces | closings | anything | u
 @example(frame(0x01, b"\xc3") + frame(0x80, b""), [])
 @example(b"\x81\xff" + (200).to_bytes(8) + MASK + bytes(200), [])
 def test_frames_are_read_as_wsproto_reads_them_however_they_are_cut(data: bytes, sizes: list[int]) -> None:
-    frames = Frames(LIMIT)
+    frames = FrameReader(LIMIT)
     said: list[Received] = []
     for piece in pieces_of(data, sizes):
         said += read(frames, piece)
@@ -140,7 +140,7 @@ def test_frames_are_read_as_wsproto_reads_them_however_they_are_cut(data: bytes,
 
 
 def test_a_message_is_told_when_its_last_byte_has_come() -> None:
-    frames = Frames(LIMIT)
+    frames = FrameReader(LIMIT)
     data = frame(0x81, "é".encode() * 200)
     for byte in data[:-1]:
         assert read(frames, bytes([byte])) == []
@@ -152,14 +152,14 @@ def test_a_message_is_told_when_its_last_byte_has_come() -> None:
 def test_a_header_that_announces_too_much_is_refused_before_a_byte_of_its_payload(first: int, size: int) -> None:
     header = struct.pack("!BBQ", first, 0xFF, size)
     for before in (b"", frame(0x01, b"a fragment")):
-        frames = Frames(1000)
+        frames = FrameReader(1000)
         said = read(frames, before + header[:5])
         said += read(frames, header[5:])
         assert said[-1] == Close(1009, "at most 1000 bytes")
 
 
 def test_a_bound_holds_for_the_frames_that_were_fed_and_not_read_yet() -> None:
-    frames = Frames(100)
+    frames = FrameReader(100)
     frames.feed(frame(0x81, b"in") + frame(0x81, b"x" * 200) + frame(0x81, b"x" * 201))
     assert frames.next() == "in"
     frames.bytes_max = 200
@@ -168,7 +168,7 @@ def test_a_bound_holds_for_the_frames_that_were_fed_and_not_read_yet() -> None:
 
 
 def test_a_frame_of_the_longest_message_is_read() -> None:
-    frames = Frames(1000)
+    frames = FrameReader(1000)
     assert read(frames, frame(0x81, b"x" * 1000)) == ["x" * 1000]
     assert read(frames, frame(0x01, b"x" * 1000)) == [Fragment()]
     assert closes(read(frames, frame(0x80, b"x")))
@@ -176,7 +176,7 @@ def test_a_frame_of_the_longest_message_is_read() -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"x"])
 def test_a_message_has_a_bounded_number_of_fragments(payload: bytes) -> None:
-    frames = Frames(LIMIT)
+    frames = FrameReader(LIMIT)
     assert not closes(read(frames, frame(0x01, payload)))
     assert not closes(
         read(frames, frame(0x00, payload) * (FRAGMENTS_MAX - 2) + frame(0x89, b"?") + frame(0x80, payload))
@@ -190,7 +190,7 @@ def closes(said: list[Received]) -> bool:
 
 
 def test_a_close_is_the_last_thing_that_is_said() -> None:
-    said = read(Frames(LIMIT), frame(0x81, b"bye") + frame(0x88, b"\x03\xe8so long") + frame(0x81, b"more"))
+    said = read(FrameReader(LIMIT), frame(0x81, b"bye") + frame(0x88, b"\x03\xe8so long") + frame(0x81, b"more"))
     assert said == ["bye", Close(1000, "")]
 
 

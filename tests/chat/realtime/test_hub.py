@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from wsproto.events import Ping, Pong
 
-from chat.realtime.websocket_connection import HubLimits, Link
+from chat.realtime.websocket_connection import HubLimits, WebSocketConnection
 from chat.state.events import PostEvent, RoomDeleted
 from tests.chat.peer import DEADLINE_S
 from tests.chat.running_hub import Clock, RunningHub, numbered
@@ -48,8 +48,8 @@ def test_a_subscriber_gets_its_rooms_with_a_cursor(house: RunningHub) -> None:
     all_rooms, one = house.connect()
     one_room, other = house.connect()
     for handler, rooms in ((one, None), (other, frozenset({"b"}))):
-        house.hub.call(partial(house.hub.leave, handler.link))
-        house.hub.call(partial(house.hub.join, handler.link, rooms))
+        house.hub.call(partial(house.hub.unsubscribe, handler.connection))
+        house.hub.call(partial(house.hub.subscribe, handler.connection, rooms))
     house.settle()
     for room in ("a", "b"):
         house.publish(room, b"{}")
@@ -114,8 +114,8 @@ def test_a_subscriber_is_told_of_a_deleted_room_in_its_place_and_a_listener_is_n
     one_room, other = house.connect()
     (listener,) = house.listen(1)
     for handler, rooms in ((one, None), (other, frozenset({"b"}))):
-        house.hub.call(partial(house.hub.leave, handler.link))
-        house.hub.call(partial(house.hub.join, handler.link, rooms))
+        house.hub.call(partial(house.hub.unsubscribe, handler.connection))
+        house.hub.call(partial(house.hub.subscribe, handler.connection, rooms))
     house.settle()
     house.hub.publish(1, [RoomDeleted(1, 'a"')])
     house.hub.publish(3, [PostEvent(2, "b", 1, b"{}"), RoomDeleted(3, "b")])
@@ -149,7 +149,7 @@ def test_who_comes_after_a_state_was_restored_is_not_sent_away(house: RunningHub
 
 
 def test_a_failure_in_one_conversation_ends_that_one_only(house: RunningHub, caplog: pytest.LogCaptureFixture) -> None:
-    def fail(_link: Link, _text: str) -> None:
+    def fail(_connection: WebSocketConnection, _text: str) -> None:
         raise ZeroDivisionError("a bug of ours")
 
     (bystander,) = house.listen(1)
@@ -176,7 +176,7 @@ def test_a_peer_is_pinged_every_25_seconds_and_a_silent_one_is_dropped_after_35(
                 pings += 1
                 alive.send(Pong())
                 until = time.monotonic() + DEADLINE_S
-                while alive_handler.link.heard_at < clock.seconds and time.monotonic() < until:
+                while alive_handler.connection.heard_at < clock.seconds and time.monotonic() < until:
                     house.settle()
             if clock.seconds <= 1034:
                 assert not silent_handler.ended.is_set()
@@ -227,14 +227,14 @@ def test_a_drain_closes_every_socket_with_1012(house: RunningHub) -> None:
 
 
 def test_a_drain_answers_what_is_under_way_first(house: RunningHub) -> None:
-    peer, handler = house.connect(lambda link, _: link.hold())
+    peer, handler = house.connect(lambda connection, _: connection.hold())
     peer.say("a post")
     while not handler.texts:
         house.settle()
 
     def answer() -> None:
-        handler.link.send(b"done")
-        handler.link.release()
+        handler.connection.send(b"done")
+        handler.connection.release()
 
     draining = threading.Thread(target=house.hub.drain, args=(DEADLINE_S,))
     draining.start()
@@ -251,7 +251,7 @@ def test_a_drain_answers_what_is_under_way_first(house: RunningHub) -> None:
 
 def test_a_drain_waits_no_longer_than_its_deadline() -> None:
     with RunningHub() as house:
-        _, handler = house.connect(lambda link, _: link.hold(), receive_buffer=4096)
+        _, handler = house.connect(lambda connection, _: connection.hold(), receive_buffer=4096)
         house.publish(post=numbered(b"", 200_000))
         house.hub.drain(0.2)
         assert handler.ended.is_set()

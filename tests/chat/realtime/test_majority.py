@@ -24,7 +24,7 @@ class House(RunningHub):
         super().__init__(HubLimits(ping_s=1e9, dead_s=1e9), self.clock)
         self.replica = FakeReplica(ChatState())
         self.majority = MajorityNotice(self.hub, self.replica)
-        self.hub.on_join, self.hub.on_forget = self.majority.greet, self.majority.forget
+        self.hub.on_subscribe, self.hub.on_forget = self.majority.greet, self.majority.forget
         self.clock.seconds += started_s
 
     def __enter__(self) -> "House":
@@ -32,8 +32,8 @@ class House(RunningHub):
 
     def follow(self) -> Peer:
         peer, handler = self.connect()
-        assert self.hub.call(partial(self.majority.ask, handler.link))
-        assert self.hub.call(partial(self.hub.join, handler.link, None))
+        assert self.hub.call(partial(self.majority.ask, handler.connection))
+        assert self.hub.call(partial(self.hub.subscribe, handler.connection, None))
         self.settle()
         return peer
 
@@ -62,7 +62,7 @@ def test_who_subscribes_meanwhile_is_told_at_once() -> None:
 def test_who_did_not_ask_is_told_nothing() -> None:
     with House() as house:
         peer, handler = house.connect()
-        assert house.hub.call(partial(house.hub.join, handler.link, None))
+        assert house.hub.call(partial(house.hub.subscribe, handler.connection, None))
         house.contact(LOST_S + 0.1)
         assert peer.hears_nothing()
 

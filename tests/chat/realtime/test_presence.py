@@ -9,8 +9,8 @@ import pytest
 from chat.commands import OPERATOR, SETUP, Actor, encode
 from chat.commands.cluster import SetAuth
 from chat.errors import Problem
-from chat.realtime.presence import NAMES_BYTES_MAX, TYPING_MAX, TYPING_OF_ONE_MAX, Presence, read_picture
-from chat.realtime.websocket_connection import HubLimits, Link
+from chat.realtime.presence import NAMES_BYTES_MAX, TYPING_MAX, TYPING_OF_ONE_MAX, Presence, read_node_presence
+from chat.realtime.websocket_connection import HubLimits, WebSocketConnection
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.machine import ChatState
 from chat.state.permissions import Acting
@@ -46,23 +46,25 @@ class House(RunningHub):
             assert self.hub.call(job)
         self.settle()
 
-    def follow(self, *rooms: str, acting: Acting | None = None) -> tuple[Peer, Link]:
+    def follow(self, *rooms: str, acting: Acting | None = None) -> tuple[Peer, WebSocketConnection]:
         """A subscriber of these rooms, of all where none is named."""
         peer, handler = self.connect()
-        link = handler.link
+        connection = handler.connection
         if acting is not None:
-            self.do(partial(self.hub.attendance.enter, link, Actor(1, acting.name), acting))
-        self.do(partial(self.hub.leave, link), partial(self.hub.join, link, frozenset(rooms) or None))
-        return peer, link
+            self.do(partial(self.hub.registry.register, connection, Actor(1, acting.name), acting))
+        self.do(
+            partial(self.hub.unsubscribe, connection), partial(self.hub.subscribe, connection, frozenset(rooms) or None)
+        )
+        return peer, connection
 
-    def enter(self, user: str) -> Link:
+    def enter(self, user: str) -> WebSocketConnection:
         """One more websocket of a user, which hears nothing."""
         _, handler = self.connect()
-        self.do(partial(self.hub.leave, handler.link), partial(self.presence.enter, handler.link, user))
-        return handler.link
+        self.do(partial(self.hub.unsubscribe, handler.connection), partial(self.presence.add, handler.connection, user))
+        return handler.connection
 
-    def type(self, link: Link, room: str, user: str) -> None:
-        self.do(partial(self.presence.type, link, room, user, user))
+    def type(self, connection: WebSocketConnection, room: str, user: str) -> None:
+        self.do(partial(self.presence.type, connection, room, user, user))
 
     def hear(self, member: int, *online: str, typing: list[list[object]] | None = None) -> None:
         """What another node tells."""
@@ -121,8 +123,8 @@ def test_who_comes_is_told_to_those_who_are_there_and_who_is_there_to_who_comes(
 
 def test_who_only_listens_is_told_nothing(house: House) -> None:
     (peer,) = house.listen(1)
-    link = house.enter("ann")
-    house.type(link, "general", "ann")
+    connection = house.enter("ann")
+    house.type(connection, "general", "ann")
     house.publish(post=b"{}")
     house.settle()
     assert heard(peer) == [{"RoomName": "general", "Post": {}}]
@@ -154,19 +156,19 @@ def test_who_comes_back_at_once_was_not_away(house: House) -> None:
 
 def test_a_websocket_that_is_another_users_is_told_as_that(house: House) -> None:
     peer, _ = house.follow()
-    link = house.enter("ann")
-    house.do(partial(house.presence.enter, link, "bob"))
+    connection = house.enter("ann")
+    house.do(partial(house.presence.add, connection, "bob"))
     house.wait(10)
     assert heard(peer) == [*online("ann", "bob"), offline("ann")]
 
 
 def test_a_user_is_there_while_he_is_on_any_node(house: House) -> None:
     peer, _ = house.follow()
-    link = house.enter("ann")
+    connection = house.enter("ann")
     house.hear(2, "ann", "bob")
     house.hear(3, "bob")
     house.wait(0.25)
-    house.do(link.abort)
+    house.do(connection.abort)
     house.wait(5)
     house.hear(2, "ann")
     house.wait(5)
@@ -205,10 +207,10 @@ def test_who_types_is_told_to_who_follows_the_room_here_and_elsewhere(house: Hou
     everything, _ = house.follow()
     general, _ = house.follow("general")
     other, _ = house.follow("other")
-    link = house.enter("ann")
+    connection = house.enter("ann")
     for peer in (everything, general, other):
         heard(peer)
-    house.type(link, "general", "ann")
+    house.type(connection, "general", "ann")
     assert heard(everything) == heard(general) == [typing("general", "ann")]
     assert heard(other) == []
     house.wait(0.25)
@@ -219,11 +221,11 @@ def test_who_types_is_told_to_who_follows_the_room_here_and_elsewhere(house: Hou
 
 def test_who_goes_on_typing_is_told_each_three_seconds_and_who_stops_is_over_after_six(house: House) -> None:
     peer, _ = house.follow()
-    link = house.enter("ann")
+    connection = house.enter("ann")
     heard(peer)
     for _ in range(70):  # a word each tenth of a second
         house.clock.seconds += 0.1
-        house.type(link, "general", "ann")
+        house.type(connection, "general", "ann")
     assert heard(peer) == [typing("general", "ann")] * 3
     house.wait(5)
     assert house.told() == {"Online": ["ann"], "Typing": [["general", "ann", 3]]}
@@ -284,8 +286,8 @@ def test_typing_in_a_private_room_is_told_to_its_members_and_nobody_else_can_typ
 
 
 def test_a_name_that_only_a_private_room_could_have_is_told_to_nobody(house: House) -> None:
-    peer, link = house.follow(acting=Acting("ann", ADMIN))
-    house.type(link, "other~k7f2p4qdx3", "ann")
+    peer, connection = house.follow(acting=Acting("ann", ADMIN))
+    house.type(connection, "other~k7f2p4qdx3", "ann")
     assert heard(peer) == []
     house.wait(1)
     assert house.replica.told == []
@@ -300,7 +302,7 @@ def test_a_guest_is_told_of_nobody_who_is_there(house: House) -> None:
 
 def test_a_crowd_is_told_of_in_part_and_who_was_told_of_stays_so(house: House) -> None:
     peer, _ = house.follow()
-    links = [house.enter(f"{number:03}".ljust(60, "é")) for number in range(200)]
+    connections = [house.enter(f"{number:03}".ljust(60, "é")) for number in range(200)]
     house.wait(1)
     came = heard(peer)
     size = sum(len(json.dumps(frame, ensure_ascii=False, separators=(",", ":")).encode()) + 4 for frame in came)
@@ -311,7 +313,7 @@ def test_a_crowd_is_told_of_in_part_and_who_was_told_of_stays_so(house: House) -
     house.hear(2, *(f"{number}" for number in range(5000)))
     house.wait(1)
     assert heard(peer) == []
-    house.do(links[0].abort)
+    house.do(connections[0].abort)
     house.wait(4)
     (gone, *come) = heard(peer)
     assert gone == offline("000".ljust(60, "é"))
@@ -336,7 +338,7 @@ def test_a_crowd_is_told_of_in_part_and_who_was_told_of_stays_so(house: House) -
 )
 def test_what_another_node_tells_is_checked(house: House, body: bytes) -> None:
     with pytest.raises(Problem):
-        read_picture(body)
+        read_node_presence(body)
     peer, _ = house.follow()
     house.replica.on_notice(2, body)
     house.hear(3, "ann")

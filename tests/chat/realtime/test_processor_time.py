@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from chat.realtime import processor_time
-from chat.realtime.processor_time import BURST_S, COSTLY_BURST_S, COSTLY_S, OVERHEAD_S, POST_S, SHARE, Spending
+from chat.realtime.processor_time import BURST_S, COSTLY_BURST_S, COSTLY_S, OVERHEAD_S, POST_S, SHARE, ProcessorBudget
 from tests.chat.running_hub import Clock
 from tests.chat.websocket_node import DEADLINE_S, Node
 
@@ -14,7 +14,7 @@ CHEAP_S = COSTLY_S / 2
 
 def test_what_is_cheap_may_come_in_bursts_and_then_at_its_share() -> None:
     clock = Clock()
-    costs = Spending(clock)
+    costs = ProcessorBudget(clock)
     messages = 1
     while not (pause_s := costs.charge("a", CHEAP_S, is_post=False)):
         messages += 1
@@ -26,18 +26,18 @@ def test_what_is_cheap_may_come_in_bursts_and_then_at_its_share() -> None:
 
 
 def test_what_is_costly_has_its_share_from_the_beginning() -> None:
-    costs = Spending(Clock())
+    costs = ProcessorBudget(Clock())
     assert costs.charge("a", 0.02, is_post=False) == pytest.approx((0.02 - COSTLY_BURST_S) / SHARE)
 
 
 def test_a_network_pays_for_itself_alone() -> None:
-    costs = Spending(Clock())
+    costs = ProcessorBudget(Clock())
     assert costs.charge("a", 1.0, is_post=False) > 1
     assert costs.charge("b", COSTLY_S, is_post=False) == 0
 
 
 def test_posts_that_are_proposed_cost_what_is_unusual_only() -> None:
-    costs = Spending(Clock())
+    costs = ProcessorBudget(Clock())
     for _ in range(100_000):
         assert costs.charge("a", POST_S, is_post=True) == 0
     assert costs.charge("a", 1.0, is_post=True) > 1
@@ -46,7 +46,7 @@ def test_posts_that_are_proposed_cost_what_is_unusual_only() -> None:
 def test_networks_that_owe_nothing_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processor_time, "NETWORKS_MAX", 2)
     clock = Clock()
-    costs = Spending(clock)
+    costs = ProcessorBudget(clock)
     costs.charge("owes nothing by now", CHEAP_S, is_post=False)
     clock.seconds += 1
     for network in ("a", "b"):
@@ -68,8 +68,8 @@ def test_who_says_what_costs_much_is_not_read_for_a_while_and_others_are() -> No
         for _ in range(50):
             other.say(Action="ping")
             assert other.hear() == {"Pong": {}}
-        (link,) = (link for link in node.hub._links if link.network == "127.0.0.2")
-        assert link.overspent
+        (connection,) = (connection for connection in node.hub._connections if connection.network == "127.0.0.2")
+        assert connection.is_over_budget
         node.hub.charge = lambda network, cost_s, *, is_post: 0.0
-        node.hub.call(link._pay_back)
+        node.hub.call(connection._resume_after_pause)
         assert [costly.hear() for _ in range(2)] == [{"Pong": {}}] * 2

@@ -1,4 +1,4 @@
-"""Whom an event concerns, among links of which is known who they are; over real sockets, against the rule itself."""
+"""The registered websockets that an event concerns: over real sockets, against the rule itself."""
 
 import json
 import random
@@ -10,8 +10,8 @@ from unittest.mock import Mock
 import pytest
 
 from chat.commands import Actor
-from chat.realtime.channels import Audience, plain_frame
-from chat.realtime.registry import Attendance
+from chat.realtime.channels import Channels, plain_frame
+from chat.realtime.registry import Registry
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.events import EVERYBODY, Event, PostEvent, Reach, RoomDeleted, RoomEvent
 from chat.state.permissions import Acting, is_told
@@ -31,11 +31,11 @@ _tokens = count(1)
 
 def arrive(house: RunningHub, acting: Acting, rooms: frozenset[str] | None = None, *, plain: bool = False) -> Peer:
     peer, handler = house.connect()
-    link = handler.link
-    house.hub.call(partial(house.hub.attendance.enter, link, Actor(next(_tokens), acting.name), acting))
+    connection = handler.connection
+    house.hub.call(partial(house.hub.registry.register, connection, Actor(next(_tokens), acting.name), acting))
     if not plain:
-        house.hub.call(partial(house.hub.leave, link))
-        house.hub.call(partial(house.hub.join, link, rooms))
+        house.hub.call(partial(house.hub.unsubscribe, connection))
+        house.hub.call(partial(house.hub.subscribe, connection, rooms))
     house.settle()
     return peer
 
@@ -76,15 +76,15 @@ def test_each_gets_what_concerns_it_in_the_order_of_the_log(seed: int) -> None:
 
 
 def test_those_who_lose_a_room_and_no_others_get_the_frame_that_says_so() -> None:
-    attendance = Attendance()
-    links = {name: Mock(name=name) for name in ("ann", "bob", "eve", "gus")}
+    registry = Registry()
+    connections = {name: Mock(name=name) for name in ("ann", "bob", "eve", "gus")}
     roles = {"ann": "admin", "bob": "member", "eve": "member", "gus": "guest"}
-    for number, (name, link) in enumerate(links.items(), 1):
-        attendance.enter(link, Actor(number, name), Acting(name, roles[name]))
+    for number, (name, connection) in enumerate(connections.items(), 1):
+        registry.register(connection, Actor(number, name), Acting(name, roles[name]))
     after = Reach(False, frozenset({"bob"}))
-    shares = attendance.shares(links.values(), [after, Reach(without=after)], [b"changed", b"deleted"])
-    told = {link: frames for some, frames in shares for link in some}
-    assert told == {links["ann"]: b"changed", links["bob"]: b"changed", links["eve"]: b"deleted"}
+    shares = registry.shares(connections.values(), [after, Reach(without=after)], [b"changed", b"deleted"])
+    told = {connection: frames for some, frames in shares for connection in some}
+    assert told == {connections["ann"]: b"changed", connections["bob"]: b"changed", connections["eve"]: b"deleted"}
 
 
 def test_who_is_nobody_in_particular_is_told_what_is_public() -> None:
@@ -102,9 +102,9 @@ def test_who_is_nobody_in_particular_is_told_what_is_public() -> None:
 def test_another_role_holds_from_the_next_event_on() -> None:
     with RunningHub() as house:
         peer, handler = house.connect()
-        link, enter = handler.link, house.hub.attendance.enter
+        connection, enter = handler.connection, house.hub.registry.register
         for index, acting in enumerate((EVE, ANN, GUS, EVE), 1):
-            house.hub.call(partial(enter, link, Actor(7, "x"), acting._replace(name="x")))
+            house.hub.call(partial(enter, connection, Actor(7, "x"), acting._replace(name="x")))
             private = Reach(False, frozenset({"bob"}))
             house.hub.publish(2 * index, [PostEvent(2 * index - 1, f"p{index}", 1, b"{}", private)])
             house.hub.publish(2 * index, [PostEvent(2 * index, f"r{index}", 1, b"{}")])
@@ -118,19 +118,19 @@ def test_another_role_holds_from_the_next_event_on() -> None:
 def test_who_left_is_found_by_nothing() -> None:
     with RunningHub() as house:
         handlers: list[Recorder] = [house.connect()[1] for _ in range(2)]
-        attendance = house.hub.attendance
+        registry = house.hub.registry
         for handler in handlers:
-            house.hub.call(partial(attendance.enter, handler.link, Actor(7, "bob"), BOB))
+            house.hub.call(partial(registry.register, handler.connection, Actor(7, "bob"), BOB))
         house.settle()
-        assert set(attendance.of_token(7)) == set(attendance.of_user("bob")) == {handler.link for handler in handlers}
+        assert set(registry.of_token(7)) == set(registry.of_user("bob")) == {handler.connection for handler in handlers}
         house.peers[0].close()
         assert handlers[0].ended.wait(10)
         house.settle()
-        assert attendance.of_token(7) == attendance.of_user("bob") == [handlers[1].link]
-        house.hub.call(partial(attendance.leave, handlers[1].link))
+        assert registry.of_token(7) == registry.of_user("bob") == [handlers[1].connection]
+        house.hub.call(partial(registry.unregister, handlers[1].connection))
         house.settle()
-        assert (attendance.of_token(7), attendance.of_user("bob")) == ([], [])
-        assert not attendance.knows(handlers[1].link)
+        assert (registry.of_token(7), registry.of_user("bob")) == ([], [])
+        assert not registry.is_registered(handlers[1].connection)
 
 
 def test_who_follows_a_room_follows_it_under_its_next_names_too() -> None:
@@ -173,13 +173,13 @@ def test_of_a_room_that_was_renamed_nothing_is_sent_when_all_who_followed_it_hav
         return [len(frames)] * len(descriptors)
 
     with RunningHub() as house:
-        link = house.connect()[1].link
-        audience = Audience(lambda: "c0ffee", house.hub.attendance, send)
+        connection = house.connect()[1].connection
+        channels = Channels(lambda: "c0ffee", house.hub.registry, send)
         for room in ("general", "else"):
-            audience.join(link, frozenset({room}))
-            audience.deliver([RoomEvent(2, "team", (room, "team"), b"{}")])
-            audience.leave(link)
+            channels.subscribe(connection, frozenset({room}))
+            channels.publish([RoomEvent(2, "team", (room, "team"), b"{}")])
+            channels.unsubscribe(connection)
         sent.clear()
-        audience.join(link, frozenset({"quiet"}))
-        audience.deliver([PostEvent(3, "team", 1, b"{}"), PostEvent(4, "general", 1, b"{}")])
+        channels.subscribe(connection, frozenset({"quiet"}))
+        channels.publish([PostEvent(3, "team", 1, b"{}"), PostEvent(4, "general", 1, b"{}")])
         assert sent == []

@@ -17,7 +17,7 @@ from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.rooms import ChangeRoom
 from chat.realtime import hub, sse
-from chat.realtime.sse import Streams
+from chat.realtime.sse import EventStreams
 from chat.realtime.websocket_connection import HubLimits
 from chat.server.server import Server
 from chat.state.events import PostEvent
@@ -98,7 +98,7 @@ class StreamingNode(Node):
 
     def __init__(self, limits: HubLimits | None = None) -> None:
         super().__init__(limits)
-        streams = Streams(self.reception)
+        streams = EventStreams(self.realtime)
         self.events = Server(
             create_app(self.replica, self.state, authenticator=self.authenticator, streams=streams),
             "127.0.0.1",

@@ -28,7 +28,7 @@ def test_when_too_much_waits_for_all_the_slowest_are_closed_and_the_others_go_on
         (reader,) = house.listen(1)
         unread = [house.connect(receive_buffer=4096)[1] for _ in range(20)]
         number = 0
-        while not any(handler.link.closing for handler in unread):
+        while not any(handler.connection.closing for handler in unread):
             house.publish(post=numbered(b"%d" % number, 8 * KIB))
             reader.hear_text()
             house.settle()
@@ -37,7 +37,7 @@ def test_when_too_much_waits_for_all_the_slowest_are_closed_and_the_others_go_on
         wait_until(lambda: any(handler.ended.is_set() for handler in unread), DEADLINE_S, "they have ended")
         assert house.hub.count > 1
         for handler in unread:
-            house.hub.call(handler.link.abort)
+            house.hub.call(handler.connection.abort)
         house.settle()
         assert house.hub.backlog == 0
 
@@ -80,11 +80,11 @@ def test_who_is_closed_for_being_slow_gets_the_end_of_the_frame_and_why() -> Non
     with RunningHub(LIMITS) as house:
         peer, handler = house.connect(receive_buffer=4096)
         number = 0
-        while not handler.link.closing:
+        while not handler.connection.closing:
             house.publish(post=numbered(b"%d" % number, 8 * KIB))
             house.settle()
             number += 1
-        assert handler.link.backlog < 9 * KIB  # the rest of one frame, and not all that waited
+        assert handler.connection.backlog < 9 * KIB  # the rest of one frame, and not all that waited
         assert peer.hear_close() == 1013
 
 

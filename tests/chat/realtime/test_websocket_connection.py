@@ -10,7 +10,7 @@ import pytest
 from wsproto.events import CloseConnection, Ping, Pong
 
 from chat.realtime.frames import text_frame
-from chat.realtime.websocket_connection import FRAMES_A_TURN, HubLimits, Link, deliver
+from chat.realtime.websocket_connection import FRAMES_A_TURN, HubLimits, WebSocketConnection, send_to_many
 from chat.server.sockets import send_to_all
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 from tests.chat.running_hub import RunningHub, numbered
@@ -22,15 +22,15 @@ def house() -> Iterator[RunningHub]:
         yield house
 
 
-def echo(link: Link, text: str) -> None:
-    link.send(text.encode())
+def echo(connection: WebSocketConnection, text: str) -> None:
+    connection.send(text.encode())
 
 
 def test_a_slow_reader_is_closed_with_1013_and_the_others_go_on(house: RunningHub) -> None:
     slow, handler = house.connect(receive_buffer=4096)
     (quick,) = house.listen(1)
     sent = 0
-    while not handler.link.closing:
+    while not handler.connection.closing:
         assert sent < 200, "3 MB wait for a reader that reads nothing"
         house.publish(post=numbered(b"%d" % sent, 16_000))
         assert f'"{sent}x' in quick.hear_text()
@@ -42,9 +42,9 @@ def test_a_slow_reader_is_closed_with_1013_and_the_others_go_on(house: RunningHu
 
 def test_a_reader_that_stalls_gets_every_frame_once_and_in_order(house: RunningHub) -> None:
     slow, handler = house.connect(receive_buffer=4096)
-    link, sent, heard = handler.link, 0, 0
+    connection, sent, heard = handler.connection, 0, 0
     for _ in range(3):
-        while not link.backlog:
+        while not connection.backlog:
             house.publish(post=numbered(b"%d" % sent, 5_000))
             house.settle()
             sent += 1
@@ -56,17 +56,17 @@ def test_a_reader_that_stalls_gets_every_frame_once_and_in_order(house: RunningH
         while heard < sent:
             assert f'"{heard}x' in slow.hear_text()
             heard += 1
-    assert not link.closing
+    assert not connection.closing
 
 
 def test_nothing_waits_for_a_reader_that_has_gone(house: RunningHub) -> None:
     peer, handler = house.connect(receive_buffer=4096)
-    while not handler.link.backlog:
+    while not handler.connection.backlog:
         house.publish(post=numbered(b"%d", 16_000))
         house.settle()
     peer.close()
     assert handler.ended.wait(DEADLINE_S)
-    assert handler.link.backlog == 0
+    assert handler.connection.backlog == 0
 
 
 def test_a_greeting_goes_out_before_all_else(house: RunningHub) -> None:
@@ -100,8 +100,8 @@ def test_what_all_get_comes_behind_what_one_was_queued(house: RunningHub) -> Non
     peer, handler = house.connect()
 
     def send_both() -> None:
-        handler.link.send(b"its own")
-        deliver([handler.link], text_frame(b"everybody's"), send_to_all)
+        handler.connection.send(b"its own")
+        send_to_many([handler.connection], text_frame(b"everybody's"), send_to_all)
 
     house.hub.call(send_both)
     assert [peer.hear_text(), peer.hear_text()] == ["its own", "everybody's"]
@@ -212,13 +212,13 @@ def test_the_other_sockets_get_their_turn_between_the_frames_of_one_read(house: 
 
 def test_a_link_may_be_told_less_and_counts_bytes(house: RunningHub) -> None:
     peer, handler = house.connect()
-    house.hub.call(partial(handler.link.limit, 100, "for now"))
+    house.hub.call(partial(handler.connection.limit, 100, "for now"))
     house.settle()
     peer.say("x" * 100)
     peer.socket.sendall(b"\x81\xfe\x00\x80")  # the header of 128 bytes, and none of them
     assert peer.hear_close() == 1009
     fragments, handler = house.connect()
-    house.hub.call(partial(handler.link.limit, 100))
+    house.hub.call(partial(handler.connection.limit, 100))
     house.settle()
     fragments.frame(0x01, "é".encode() * 30)
     fragments.frame(0x80, "é".encode() * 30)
@@ -228,7 +228,7 @@ def test_a_link_may_be_told_less_and_counts_bytes(house: RunningHub) -> None:
 
 def test_too_many_unanswered_messages_stop_the_reading_until_there_is_room() -> None:
     with RunningHub(HubLimits(held=4)) as house:
-        peer, handler = house.connect(lambda link, _: link.hold())
+        peer, handler = house.connect(lambda connection, _: connection.hold())
         for number in range(10):
             peer.say(f"{number}")
         peer.send(Ping(b"later"))
@@ -239,7 +239,7 @@ def test_too_many_unanswered_messages_stop_the_reading_until_there_is_room() -> 
         assert handler.texts == ["0", "1", "2", "3"]
 
         for released in range(1, 11):
-            house.hub.call(handler.link.release)
+            house.hub.call(handler.connection.release)
             house.settle()
             assert len(handler.texts) <= released + 4
         assert peer.hear() == Pong(b"later")

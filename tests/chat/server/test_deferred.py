@@ -133,15 +133,15 @@ def test_a_rest_that_is_sent_before_it_is_noted_to_be_in_the_backlog_does_not_st
 ) -> None:
     app = Deferring()
     with serving(app) as server, Client(server.port, receive_buffer=65536) as client:
-        put = server.backlog.put
+        put = server.send_queue.put
 
         def put_and_lose_the_race(connection: Any, data: memoryview, close: bool) -> bool:
             taken = put(connection, data, close)
-            if connection.turn.acquire(timeout=0.2):  # the loop is through with it: that is the race
-                connection.turn.release()
+            if connection.response_lock.acquire(timeout=0.2):  # the loop is through with it: that is the race
+                connection.response_lock.release()
             return taken
 
-        monkeypatch.setattr(server.backlog, "put", put_and_lose_the_race)
+        monkeypatch.setattr(server.send_queue, "put", put_and_lose_the_race)
         client.send(GET)
         answer, _ = app.next()
         sender = threading.Thread(target=answer.send, args=(200, [], LARGE), name="sender")
@@ -152,7 +152,7 @@ def test_a_rest_that_is_sent_before_it_is_noted_to_be_in_the_backlog_does_not_st
         server_let_go(server)
 
 
-@pytest.mark.parametrize("limits", [STOPPED, Limits(backlog_bytes=1000)])
+@pytest.mark.parametrize("limits", [STOPPED, Limits(send_queue_bytes=1000)])
 def test_a_deferred_answer_that_is_not_read_has_a_deadline_and_a_limit(limits: Limits) -> None:
     app = Deferring()
     with serving(app, limits=limits) as server, Client(server.port, receive_buffer=4096) as client:

@@ -16,8 +16,8 @@ from chat.realtime.frames import CloseCode
 from chat.replica import STALE_S_MAX
 from chat.server import failure_log
 from chat.server.failure_log import LINE_EVERY_S, Failures
-from chat.server.http import Refused
-from chat.server.responses import refusal_bytes
+from chat.server.http import HttpError
+from chat.server.responses import error_response
 from raft.errors import CorruptLog, DiskFull, NotLeader
 from tests.chat.chat_client import GENERAL, ChatClient, Clock
 from tests.chat.login_client import LoginClient
@@ -92,7 +92,7 @@ def _taken(things: str) -> Callable[[pytest.MonkeyPatch], None]:
 
 
 def _refused(code: str) -> Callable[[pytest.MonkeyPatch], None]:
-    return lambda monkeypatch: _none(refusal_bytes(Refused(503, code, "try again")))
+    return lambda monkeypatch: _none(error_response(HttpError(503, code, "try again")))
 
 
 def _none(answer: object) -> None:

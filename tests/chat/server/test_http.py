@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.server.http import CHUNKS_MAX, ChunkedBody, Refused, Request, check_partial_head, parse_head
+from chat.server.http import CHUNKS_MAX, ChunkedBody, HttpError, Request, check_partial_head, parse_head
 from chat.server.limits import Limits
 
 LIMITS = Limits()
@@ -18,8 +18,8 @@ def parse(head: bytes, limits: Limits = LIMITS) -> Request:
     return parse_head(head, limits)
 
 
-def refusal(head: bytes, limits: Limits = LIMITS) -> Refused:
-    with pytest.raises(Refused) as caught:
+def refusal(head: bytes, limits: Limits = LIMITS) -> HttpError:
+    with pytest.raises(HttpError) as caught:
         parse_head(head, limits)
     return caught.value
 
@@ -52,7 +52,7 @@ def refusal_of(whole: bytes, piece: int) -> str:
     for end in range(piece, len(whole) + piece, piece):
         try:
             check_partial_head(whole[:end], LIMITS, min(end - piece, len(whole)))
-        except Refused as refusal:
+        except HttpError as refusal:
             return refusal.code
     return ""
 
@@ -190,7 +190,7 @@ def test_lines_heads_and_the_number_of_headers_have_a_limit(head: bytes, status:
 
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\nH", b"\x16\x03\x01\x02", b"GET / HTTP/1.1\r\r", b"A\x00"])
 def test_what_no_further_byte_can_mend_is_refused_before_the_head_is_whole(data: bytes) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(HttpError):
         check_partial_head(data, LIMITS)
 
 
@@ -245,7 +245,7 @@ def test_chunks_may_arrive_in_any_pieces(chunks: list[bytes], step: int) -> None
     ],
 )
 def test_a_chunk_that_two_parsers_could_read_differently_is_refused(data: bytes) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(HttpError) as caught:
         unchunk(data)
     assert caught.value.status == 400
 
@@ -260,7 +260,7 @@ def test_a_chunk_that_two_parsers_could_read_differently_is_refused(data: bytes)
     ],
 )
 def test_a_chunked_body_has_the_same_limit_and_so_have_its_frames(data: bytes, status: int) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(HttpError) as caught:
         unchunk(data, limits=Limits(body_bytes=10, head_bytes=100))
     assert caught.value.status == status
 
@@ -268,7 +268,7 @@ def test_a_chunked_body_has_the_same_limit_and_so_have_its_frames(data: bytes, s
 def test_a_chunked_body_has_a_bounded_number_of_chunks() -> None:
     most = b"1\r\nx\r\n" * (CHUNKS_MAX - 1)
     assert unchunk(most + b"0\r\n\r\n") == (b"x" * (CHUNKS_MAX - 1), b"")
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(HttpError) as caught:
         unchunk(most + b"1\r\nx\r\n" + b"0\r\n\r\n")
     assert (caught.value.status, caught.value.code) == (413, "body_too_large")
 
@@ -276,8 +276,8 @@ def test_a_chunked_body_has_a_bounded_number_of_chunks() -> None:
 def outcome(act: Callable[[], object]) -> int:
     try:
         act()
-    except Refused as refused:
-        return refused.status
+    except HttpError as error:
+        return error.status
     return 200
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.server.networks import gives_way, is_this_machine, network
+from chat.server.networks import is_this_machine, network, network_to_evict
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_an_ipv6_address_counts_by_its_64(address: str, counted_as: str) -> None
 def test_who_holds_most_gives_way_as_long_as_that_leaves_them_more(
     held: dict[str, int], newcomer: str, loser: str | None
 ) -> None:
-    assert gives_way(held, newcomer) == loser
+    assert network_to_evict(held, newcomer) == loser
 
 
 @pytest.mark.parametrize(

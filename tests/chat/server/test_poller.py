@@ -119,9 +119,9 @@ def test_a_connection_that_becomes_the_applications_has_left_the_watch_before() 
     taken: SimpleQueue[tuple[str, socket.socket, bytes, bool]] = SimpleQueue()
 
     def app(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
-        assert server._watch is not None
+        assert server._poller is not None
         owned = environ["raft_chat.detach"]()
-        watched = owned.fileno() in server._watch._watched
+        watched = owned.fileno() in server._poller._polled
         taken.put((threading.current_thread().name, owned, environ["raft_chat.read_ahead"], watched))
         return []
 
@@ -184,8 +184,8 @@ def test_a_thousand_connections_that_close_leave_nothing_behind() -> None:
                 client.socket.close()
         with server._ended:
             assert server._ended.wait_for(lambda: not server._open, DEADLINE_S)
-        assert server._watch is not None
-        assert server._watch._watched == {}
+        assert server._poller is not None
+        assert server._poller._polled == {}
 
 
 def test_a_reader_that_fails_goes_on(caplog: pytest.LogCaptureFixture) -> None:

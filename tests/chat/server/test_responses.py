@@ -7,7 +7,7 @@ import pytest
 
 from chat.server.http import parse_head
 from chat.server.limits import Limits
-from chat.server.responses import BrokenApplication, Head, Headers, Reply
+from chat.server.responses import BrokenApplication, Headers, ResponseHead, WsgiResponse
 
 
 def reply_to(
@@ -17,11 +17,11 @@ def reply_to(
     method: str = "GET",
     protocol: str = "HTTP/1.1",
     keep_alive: bool = True,
-) -> tuple[list[bytes], Reply]:
+) -> tuple[list[bytes], WsgiResponse]:
     """The writes of one answer, Date taken out, and the Reply that made them."""
     writes: list[bytes] = []
     request = parse_head(f"{method} / {protocol}\r\nHost: a".encode(), Limits())
-    reply = Reply(writes.append, request, keep_alive)
+    reply = WsgiResponse(writes.append, request, keep_alive)
     reply.start_response(status, headers or [])
     reply.run(pieces)
     return [b"\r\n".join(line for line in data.split(b"\r\n") if line[:5] != b"Date:") for data in writes], reply
@@ -94,9 +94,9 @@ def test_a_last_answer_says_so_once(headers: Headers, keep_alive: bool) -> None:
 
 def test_every_answer_has_one_date() -> None:
     request = parse_head(b"GET / HTTP/1.1\r\nHost: a", Limits())
-    head = Head("200 OK", [], request, keep_alive=True).render("")
+    head = ResponseHead("200 OK", [], request, keep_alive=True).render("")
     assert b"\r\nDate: " in head and head.rstrip().endswith(b" GMT")
-    own = Head("200 OK", [("Date", "then")], request, keep_alive=True).render("")
+    own = ResponseHead("200 OK", [("Date", "then")], request, keep_alive=True).render("")
     assert own == b"HTTP/1.1 200 OK\r\nDate: then\r\n\r\n"
 
 
@@ -142,9 +142,9 @@ def test_what_the_application_returned_is_closed_even_if_it_fails() -> None:
     assert pieces.closed
 
 
-def started(write: Callable[[bytes], None]) -> Reply:
+def started(write: Callable[[bytes], None]) -> WsgiResponse:
     request = parse_head(b"GET / HTTP/1.1\r\nHost: a", Limits())
-    reply = Reply(write, request, keep_alive=True)
+    reply = WsgiResponse(write, request, keep_alive=True)
     reply.start_response("200 OK", [])
     return reply
 
@@ -162,7 +162,7 @@ def test_start_response_is_called_again_only_with_an_error_and_before_anything_i
 
 
 def test_an_application_that_never_calls_start_response_is_broken() -> None:
-    reply = Reply(lambda data: None, parse_head(b"GET / HTTP/1.0", Limits()), keep_alive=True)
+    reply = WsgiResponse(lambda data: None, parse_head(b"GET / HTTP/1.0", Limits()), keep_alive=True)
     for pieces in ([b"a"], iter([b"a"]), iter([])):
         with pytest.raises(BrokenApplication):
             reply.run(pieces)

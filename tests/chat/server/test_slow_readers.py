@@ -11,7 +11,7 @@ import pytest
 from chat.server import request_reader, slow_readers
 from chat.server.limits import KIB, Limits
 from chat.server.server import Server
-from chat.server.slow_readers import NETWORK_SHARE, STREAM_BYTES, USER_SHARE, Progress, SlowReaders, Waiting
+from chat.server.slow_readers import NETWORK_SHARE, STREAM_BYTES, USER_SHARE, Progress, SlowReaders, UnsentResponse
 from tests.chat.wire import DEADLINE_S, WAIT, Client, serving
 from tests.cluster.waiting import wait_until
 
@@ -25,11 +25,11 @@ class Held:
     def __init__(self) -> None:
         self.all = SlowReaders(MAX)
         self.cut: list[str] = []
-        self.waiting: dict[str, Waiting] = {}
+        self.waiting: dict[str, UnsentResponse] = {}
 
-    def take(self, name: str, network: str, size: int, user: str = "") -> bool:
-        self.waiting[name] = Waiting(network, user, lambda: self.cut.append(name))
-        return self.all.take(self.waiting[name], size)
+    def reserve(self, name: str, network: str, size: int, user: str = "") -> bool:
+        self.waiting[name] = UnsentResponse(network, user, lambda: self.cut.append(name))
+        return self.all.reserve(self.waiting[name], size)
 
 
 @pytest.fixture
@@ -38,46 +38,46 @@ def held() -> Held:
 
 
 def test_while_there_is_room_one_address_may_have_all_of_it(held: Held) -> None:
-    assert held.take("a", "crowd", MAX)
+    assert held.reserve("a", "crowd", MAX)
     assert held.cut == []
 
 
 def test_when_it_is_full_the_longest_waiting_of_who_is_over_the_share_gives_way(held: Held) -> None:
-    assert all(held.take(f"crowd {number}", "crowd", MAX // 8) for number in range(8))
-    assert held.take("a", "other", MAX // 8 + 1)
+    assert all(held.reserve(f"crowd {number}", "crowd", MAX // 8) for number in range(8))
+    assert held.reserve("a", "other", MAX // 8 + 1)
     assert held.cut == ["crowd 0", "crowd 1"]
     for name in ("crowd 0", "crowd 1"):
-        held.all.give_back(held.waiting[name])  # their threads see it later, and it counts once
+        held.all.release(held.waiting[name])  # their threads see it later, and it counts once
     assert held.all._bytes == 6 * (MAX // 8) + MAX // 8 + 1
 
 
 def test_when_it_is_full_a_newcomer_over_its_share_is_refused(held: Held) -> None:
-    assert held.take("a", "crowd", MAX // NETWORK_SHARE)
-    assert held.take("b", "other", MAX // 2)
-    assert not held.take("c", "other", MAX // 2)
+    assert held.reserve("a", "crowd", MAX // NETWORK_SHARE)
+    assert held.reserve("b", "other", MAX // 2)
+    assert not held.reserve("c", "other", MAX // 2)
     assert held.cut == []
 
 
 def test_when_it_is_full_and_nobody_is_over_a_share_the_newcomer_is_refused(held: Held) -> None:
     for network in "abcd":
-        assert held.take(network, network, MAX // NETWORK_SHARE)
-    assert not held.take("e", "e", 1)
+        assert held.reserve(network, network, MAX // NETWORK_SHARE)
+    assert not held.reserve("e", "e", 1)
     assert held.cut == []
 
 
 def test_a_user_has_a_share_wherever_they_are(held: Held) -> None:
     for network in "abcd":
-        assert held.take(network, network, MAX // USER_SHARE, user="mallory")
-    assert held.take("e", "e", MAX // NETWORK_SHARE)
-    assert held.take("f", "f", MAX // NETWORK_SHARE)
-    assert held.take("g", "g", 1, user="ann")
+        assert held.reserve(network, network, MAX // USER_SHARE, user="mallory")
+    assert held.reserve("e", "e", MAX // NETWORK_SHARE)
+    assert held.reserve("f", "f", MAX // NETWORK_SHARE)
+    assert held.reserve("g", "g", 1, user="ann")
     assert held.cut == ["a"]
 
 
 def test_what_is_given_back_makes_room(held: Held) -> None:
     for _ in range(3):
-        assert held.take("a", "crowd", MAX)
-        held.all.give_back(held.waiting["a"])
+        assert held.reserve("a", "crowd", MAX)
+        held.all.release(held.waiting["a"])
     assert not held.all._by_network and not held.all._by_user and not held.all._waiting
 
 
@@ -160,7 +160,7 @@ def test_a_client_that_reads_slowly_gets_all_of_a_stream() -> None:
 @pytest.mark.usefixtures("served")
 def test_readers_that_read_nothing_at_one_address_leave_room_to_another(caplog: pytest.LogCaptureFixture) -> None:
     room_for = 8
-    limits = Limits(backlog_bytes=room_for * (STREAM_BYTES + len(PIECE) + KIB), linger_s=0.2)
+    limits = Limits(send_queue_bytes=room_for * (STREAM_BYTES + len(PIECE) + KIB), linger_s=0.2)
     with ExitStack() as stack, serving(streaming(100), limits=limits) as server:
 
         def reader(source: str) -> Client:

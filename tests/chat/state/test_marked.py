@@ -34,7 +34,7 @@ def noted(node: Node, client: Client) -> tuple[tuple[int, str, int], ...]:
     """What the client's messages up to now came to."""
     client.say(Action="ping")
     assert client.hear() == {"Pong": {}}
-    return node.reception.pending_markers.take(9)
+    return node.realtime.pending_markers.take(9)
 
 
 def emit(node: Node, marks: tuple[tuple[int, str, int], ...]) -> None:
@@ -73,7 +73,7 @@ def test_nobody_in_particular_marks_nothing(node: Node) -> None:
     stranger = node.connect()
     stranger.say(Action="read", RoomName="general", Id=3)
     assert stranger.hear()["Error"]["code"] == "login_needed"
-    assert node.reception.pending_markers.take(9) == ()
+    assert node.realtime.pending_markers.take(9) == ()
 
 
 def test_a_mark_is_told_to_ones_own_devices_that_subscribed_and_to_nobody_else(house: Node) -> None:
