@@ -190,8 +190,8 @@ NOTING = {
     ("request.py", "response_of"),
     ("handshake.py", "websocket_app"),
     ("replies.py", "error"),
-    ("responses.py", "refusal_bytes"),
-    ("http_connection.py", "_failure"),
+    ("responses.py", "error_response"),
+    ("http_connection.py", "_internal_error"),
     ("websocket_connection.py", "close"),
 }
 STATUS_IS_BELOW_500 = {("sessions.py", "_with_session"), ("messages.py", "_answer"), ("rooms.py", "_made")}
