@@ -113,7 +113,7 @@ def test_a_token_that_is_not_known_here_is_sent_away_for_now_where_nobody_can_sa
 
 
 def test_a_user_has_so_many_websockets_and_no_more(house: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "LINKS_MAX", 3)
+    monkeypatch.setattr(authentication, "WEBSOCKETS_OF_USER_MAX", 3)
     clients = [house.connect_as("bob") for _ in range(3)]
     house.connect_as("eve")
     house.log_in("bob", "one-more")
