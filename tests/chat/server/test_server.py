@@ -101,7 +101,7 @@ def test_when_it_is_full_the_address_that_holds_most_gives_way_to_others() -> No
 
 
 def test_when_it_is_full_some_room_is_kept_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chat.server.server.GIVE_WAY_AT_ONCE", 0)
+    monkeypatch.setattr("chat.server.server.EVICTED_AT_ONCE", 0)
     limits = Limits(connections=2, operator_spare=1)
     with ExitStack() as stack, serving(echo, limits=limits) as server:
 
