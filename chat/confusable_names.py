@@ -72,6 +72,12 @@ def room_skeleton(name: str) -> tuple[str, str]:
     return " ".join(filter(None, map(skeleton, words))), digits
 
 
+def room_looks(name: str) -> str:
+    """Return `room_skeleton` as one text, which a command can carry; "" if nothing of the name would be seen."""
+    words, digits = room_skeleton(name)
+    return f"{digits}/{words}" if words else ""
+
+
 def _seen(text: str) -> str:
     points = unicodedata.normalize("NFKD", text)
     return "".join(c for c in points if c not in _BLANKS and unicodedata.category(c) not in _DROPPED)

@@ -43,7 +43,7 @@ _READERS: dict[object, Callable[[dict[str, object]], Any]] = {
 def level_of(command: Command) -> int:
     """The level that every member has to know before the command may be proposed; 1 is known to all there are."""
     if isinstance(command, Post):
-        return 3 if command.by or command.mentions else 1
+        return 3 if command.by or command.mentions or command.looks else 1
     return _LEVELS.get(type(command), 3)
 
 

@@ -22,7 +22,8 @@ WHOLE_ROOM = "@room"  # in a post's mentions: all members of the room; no user h
 class Post(NamedTuple):
     """A user says something in a room; its Id is found when it is applied.  `reply_to` 0: not a reply.
 
-    `by` and `mentions` are of level 3: the number of the actor's token, and who is named in the message.
+    `by`, `mentions` and `looks` are of level 3: the number of the actor's token, who is named in the message, and what
+    look-alikes of the room's name have in common, if the post was to make the room.
     """
 
     room: str
@@ -32,6 +33,7 @@ class Post(NamedTuple):
     reply_to: int = 0
     by: int = 0
     mentions: tuple[str, ...] = ()
+    looks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,9 @@ def encode(post: Post) -> bytes:
     reply_to = f',"ReplyTo":{post.reply_to}' if post.reply_to else ""
     by = f'"By":{post.by},' if post.by else ""
     mentions = f'"Mentions":[{",".join(map(quoted, post.mentions))}],' if post.mentions else ""
+    looks = f'"Looks":{quoted(post.looks)},' if post.looks else ""
     return (
-        f'{{{by}{mentions}"RoomName":{quoted(post.room)},"Post":{{"User":{quoted(post.user)},'
+        f'{{{by}{mentions}{looks}"RoomName":{quoted(post.room)},"Post":{{"User":{quoted(post.user)},'
         f'"Message":{quoted(post.message)},"ClientId":{quoted(post.client_id)}{reply_to}}}}}'
     ).encode()
 
@@ -138,9 +141,9 @@ def read(value: dict[str, object]) -> Post:
     if not isinstance(post, dict):
         raise TypeError("Post")
     user, message, client_id, reply_to = post["User"], post["Message"], post["ClientId"], post.get("ReplyTo", 0)
-    by, mentions = value.get("By", 0), value.get("Mentions", [])
+    by, mentions, looks = value.get("By", 0), value.get("Mentions", []), value.get("Looks", "")
     if not isinstance(room, str) or not isinstance(reply_to, int) or reply_to < 0:
         raise TypeError("Post")
-    if not isinstance(by, int) or not isinstance(mentions, list):
-        raise TypeError("By, Mentions")
-    return Post(room, user, message, client_id, reply_to, by, tuple(mentions))
+    if not isinstance(by, int) or not isinstance(mentions, list) or not isinstance(looks, str):
+        raise TypeError("By, Mentions, Looks")
+    return Post(room, user, message, client_id, reply_to, by, tuple(mentions), looks)

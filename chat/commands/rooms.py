@@ -29,6 +29,7 @@ class CreateRoom:
     """A room that nobody has posted to yet; who makes it is one of its members.
 
     Of visibility "direct": the one of exactly these, made under this name where there is none.
+    `looks`: what look-alikes of the name have in common; "" for a direct room.
     """
 
     actor: Actor
@@ -36,6 +37,7 @@ class CreateRoom:
     visibility: str
     topic: str = ""
     members: tuple[str, ...] = ()
+    looks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class ChangeRoom:
     """What is None stays.  Of the two bounds 0 is none, and -1 what the cluster's settings say.
 
     `drawn`: ten letters that the name ends with where the room is private by then.
+    `looks`: what look-alikes of the name that the room gets have in common.
     """
 
     actor: Actor
@@ -56,6 +59,7 @@ class ChangeRoom:
     max_messages: int | None = None
     max_age_seconds: int | None = None
     drawn: str = ""
+    looks: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from chat.realtime.websocket_connection import WebSocketConnection
 from chat.server.networks import network
 from chat.services import validation
 from chat.services.posts import check_post, propose, with_mentions
-from chat.services.room_names import refused_looks
+from chat.services.room_names import told_looks
 from chat.state.permissions import LOGIN_NEEDED
 from chat.state.results import Posted, Refusal
 from raft.errors import RaftError
@@ -186,10 +186,11 @@ class PostQueue:
             except Problem as problem:
                 self._refuse(problem, queue)
             else:
-                if self._refused(post) is None:
-                    propose(self._replica, post, partial(self._done, room, post))
-                else:
+                settled = self._settled(post)
+                if isinstance(settled, Problem):
                     self._confirm(room, post)
+                else:
+                    propose(self._replica, settled, partial(self._done, room, settled))
                 return
         del self._queues[room]
 
@@ -201,20 +202,18 @@ class PostQueue:
 
     def _settle(self, room: str, post: Post, error: RaftError | None) -> None:
         """The post was refused here; now the state holds all that was acknowledged."""
-        refused = problem_of(error) if error is not None else self._refused(post)
-        if refused is None:
-            propose(self._replica, post, partial(self._done, room, post))
+        settled = problem_of(error) if error is not None else self._settled(post)
+        if isinstance(settled, Problem):
+            self._answered(room, post, settled)
         else:
-            self._answered(room, post, refused)
+            propose(self._replica, settled, partial(self._done, room, settled))
 
-    def _refused(self, post: Post) -> Problem | None:
-        """Why this is not posted, as far as the state here knows."""
+    def _settled(self, post: Post) -> Post | Problem:
+        """What is to be proposed; or why this is not posted, as far as the state here knows."""
         refusal = self._state.dry_run(post)
         if isinstance(refusal, Refusal):
             return problem_of_refusal(refusal)
-        return (
-            None if self._state.has_room(post.room) else refused_looks(self._state, self._actor, post.room, "RoomName")
-        )
+        return told_looks(post, self._actor, self._state, self._replica)
 
     def _done(self, room: str, post: Post, outcome: Posted | Problem) -> None:
         """In a thread of the engine's."""

@@ -138,11 +138,15 @@ def answer_to_repeat(
 
 
 def _is_same(body: bytes, post: Post) -> bool:
-    """Whether a command says what this post says; by which token does not matter, nor who had a name by then."""
+    """Whether a command says what this post says; by which token does not matter, nor who or what there was by then."""
     if body == encode(post):
         return True
     earlier = decode(body)
-    return isinstance(earlier, Post) and earlier._replace(by=0, mentions=()) == post._replace(by=0, mentions=())
+    return isinstance(earlier, Post) and _said(earlier) == _said(post)
+
+
+def _said(post: Post) -> Post:
+    return post._replace(by=0, mentions=(), looks="")
 
 
 def _gone() -> Problem:

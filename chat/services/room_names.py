@@ -3,24 +3,27 @@
 Rules
 - A new name is compared with the names of all public rooms, and of the rooms of whoever gives it: with what they see.
   So a refusal tells nobody of a private room.
-- That is asked where the name is said, and refused by a state that holds all that was acknowledged.  It is not asked
-  where it is applied, for skeletons differ from Python to Python and a post carries none: two such rooms can come about
-  where both are made in the same moment.
+- That is asked where the name is said, and refused by a state that holds all that was acknowledged.
+- Two such names may be said in the same moment, so the command carries what look-alikes of its name have in common, and
+  its applier asks again, of public rooms.  It does not work that out itself, which may differ from Python to Python.  A
+  post to a room that exists carries nothing.
 - Nothing is asked of the name that a room has or had: that room is meant.
 """
 
 from functools import lru_cache
 from http import HTTPStatus
 
-from chat.commands import Actor
-from chat.confusable_names import room_skeleton
+from chat.commands import Actor, Post, level_of
+from chat.confusable_names import room_looks
 from chat.errors import Problem
+from chat.replica import Replica
 from chat.state import permissions
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
 from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.room_directory import is_private_name
 from chat.state.tables import Tables
+from raft.errors import Unavailable
 
 _NONE = RoomDetails()
 _DRAWN_POINTS = 11  # that a private room's name ends with
@@ -33,7 +36,7 @@ def refused_looks(state: ChatState, actor: Actor, name: str, field: str, room: s
     what was drawn tells them apart, and a creation that was not answered is tried again.
     """
     looks = _looks(shown(name))
-    if not looks[0]:
+    if not looks:
         return None
     own = {name, *state.present_names([room])}
     for other in state.ask(lambda tables: _alike(tables, actor, name, looks)):
@@ -43,7 +46,21 @@ def refused_looks(state: ChatState, actor: Actor, name: str, field: str, room: s
     return None
 
 
-def _alike(tables: Tables, actor: Actor, name: str, looks: tuple[str, str]) -> list[str]:
+def told_looks(post: Post, actor: Actor, state: ChatState, replica: Replica) -> Post | Problem:
+    """The post, with what its applier is to look at if it makes a room; or why it makes none."""
+    if state.has_room(post.room):
+        return post
+    refused = refused_looks(state, actor, post.room, "RoomName")
+    if refused is not None:
+        return refused
+    told = post._replace(looks=_looks(post.room))
+    try:
+        return told if replica.level >= level_of(told) else post
+    except Unavailable:  # it is not known whether every member would read it
+        return post
+
+
+def _alike(tables: Tables, actor: Actor, name: str, looks: str) -> list[str]:
     """The names that look so, of the rooms that this one sees."""
     rooms = tables.rooms
     if rooms.existing(name) is not None:
@@ -51,7 +68,7 @@ def _alike(tables: Tables, actor: Actor, name: str, looks: tuple[str, str]) -> l
     who = permissions.acting(tables, actor)
     own = () if isinstance(who, Refusal) else rooms.of_user.get(who.name, ())
     privates = [each for each in own if (rooms.by_name[each].details or _NONE).visibility == PRIVATE]
-    return [*rooms.looks.get(hash(looks), ()), *(each for each in privates if _looks(shown(each)) == looks)]
+    return [*rooms.alike.get(looks, ()), *(each for each in privates if _looks(shown(each)) == looks)]
 
 
 def shown(name: str) -> str:
@@ -60,5 +77,5 @@ def shown(name: str) -> str:
 
 
 @lru_cache(maxsize=4_096)
-def _looks(name: str) -> tuple[str, str]:
-    return room_skeleton(name)
+def _looks(name: str) -> str:
+    return room_looks(name)

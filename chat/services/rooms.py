@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from chat.auth.secrets import room_letters
 from chat.commands import Actor, DeleteRoom, SetRetention, level_of
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
+from chat.confusable_names import room_looks
 from chat.errors import invalid
 from chat.services import validation
 from chat.state.apply.rooms import DIRECT_USERS, PLAIN_POINTS_MAX
@@ -30,7 +31,8 @@ _CHANGEABLE = ("topic", "name", "visibility", "members", "archived", "owner", "r
 def check_room(actor: Actor, room: str, fields: Mapping[str, object]) -> CreateRoom:
     """The command for a public room of this name, `{"Topic": "…"}`.  Raises Problem naming the field."""
     members = _only(fields, "topic")
-    return CreateRoom(actor, _plain_name("RoomName", room), PUBLIC, _topic(members))
+    name = _plain_name("RoomName", room)
+    return CreateRoom(actor, name, PUBLIC, _topic(members), looks=room_looks(name))
 
 
 def check_creation(actor: Actor, fields: Mapping[str, object]) -> CreateRoom:
@@ -43,13 +45,13 @@ def check_creation(actor: Actor, fields: Mapping[str, object]) -> CreateRoom:
     if "name" not in members:
         raise invalid("Name", "missing")
     name = _plain_name("Name", members["name"])
-    visibility = _visibility(members.get("visibility", PUBLIC))
+    visibility, looks = _visibility(members.get("visibility", PUBLIC)), room_looks(name)
     if visibility == PRIVATE:
         if len(name) > PLAIN_POINTS_MAX:
             raise invalid("Name", f"must have {PLAIN_POINTS_MAX} code points at most for a private room")
         name = f"{name}~{room_letters()}"
     users = _users("Members", members.get("members", []), MEMBERS_MAX)
-    return CreateRoom(actor, name, visibility, _topic(members), users)
+    return CreateRoom(actor, name, visibility, _topic(members), users, looks)
 
 
 def check_direct(actor: Actor, fields: Mapping[str, object]) -> CreateRoom:

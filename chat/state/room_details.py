@@ -6,6 +6,7 @@ PUBLIC, PRIVATE, DIRECT = "public", "private", "direct"  # visibilities
 ALIASES_MAX = 8  # of a room: then it is not found any more by the oldest of them
 DIRECTS_MAX = 500  # that a user has made: as many people as anybody talks to; about 0.5 MB
 PINS_MAX = 100  # of a room: as many posts as a page has
+MAKERS_SHARE = 4  # a quarter of the rooms that there may be: so many one user makes who is no admin
 MEMBERS_MAX = 5_000  # of a room: a change of one copies them all
 
 
@@ -27,3 +28,4 @@ class RoomDetails(NamedTuple):
     changed_index: int = 0  # log index of the last command that changed any of this
     max_age_s: int = 0  # of retention; 0: none of its own
     retention_own: bool = False  # what it says of retention holds, "unlimited" too; else the cluster's default does
+    maker: str = ""  # the user who made it; "": nobody in particular

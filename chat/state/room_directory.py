@@ -8,13 +8,17 @@ Rules.
 - Names of private rooms are drawn at random and never given again, so nothing stays of them: a private room that is
   gone is as one that never was.
 - A room's details are put in their place by `describe` alone, for the other tables follow from them.
+- What look-alikes of a public room's name have in common is what the command said that gave the name; appliers look at
+  that alone.  For a room of an older log it was worked out here, which is good enough for who asks at the edge: it may
+  differ from Python to Python.
 """
 
 import re
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Callable, Iterable
 
-from chat.confusable_names import room_skeleton
+from chat.confusable_names import room_looks
 from chat.state.forgotten_rooms import ForgottenRooms
 from chat.state.room import Room
 from chat.state.room_details import DIRECT, PRIVATE, PUBLIC, RoomDetails
@@ -28,7 +32,8 @@ class RoomDirectory:
     """All rooms.  For one thread at a time."""
 
     __slots__ = (
-        "aliases", "by_name", "directs", "forgotten", "gone", "looks", "names", "of_user", "privates", "turned_private",
+        "aliases", "alike", "by_name", "directs", "forgotten", "gone", "looks", "made", "names", "of_user", "privates",
+        "retired", "retired_count", "turned_private",
     )  # fmt: skip
 
     def __init__(self, rooms: Iterable[Room] = ()) -> None:
@@ -36,6 +41,8 @@ class RoomDirectory:
         # By the former names of public rooms that became private: what these are called.  A post makes no room there.
         self.turned_private: dict[str, str] = {}
         self.forgotten = ForgottenRooms()
+        self.looks: dict[str, str] = {}  # by the names of public rooms: what their look-alikes have in common, as told
+        self.retired: set[str] = set()  # users who are not active any more: what they made is not counted
         # All that follows is derived.
         self.gone: dict[str, Room] = {}  # of `by_name`, those that do not exist any more, about in the order of going
         self.names: list[str] = []  # of the public rooms that exist, by code point
@@ -43,23 +50,37 @@ class RoomDirectory:
         self.directs: dict[frozenset[str], Room] = {}  # by their members
         self.of_user: dict[str, list[str]] = {}  # of the rooms that somebody is a member of, by code point
         self.aliases: dict[str, Room] = {}  # by the names that rooms had; none of them is in `by_name`
-        # Public names by the hash of what look-alikes have in common.  For who asks at the edge, never for an applier.
-        self.looks: dict[int, tuple[str, ...]] = {}
+        self.alike: dict[str, list[str]] = {}  # names of public rooms by what these have in common, by code point
+        self.made: Counter[str] = Counter()  # how many public and private rooms there are, by maker
+        self.retired_count = 0  # of them, those of the retired
         self.derive()
 
     def derive(self) -> None:
         """Make the other tables anew from the rooms; after these were restored or changed by many."""
-        self.names, self.privates, self.directs, self.of_user, self.aliases, self.looks = [], [], {}, {}, {}, {}
+        self.names, self.privates, self.directs, self.of_user, self.aliases, self.alike = [], [], {}, {}, {}, {}
+        self.made, self.retired_count = Counter(), 0
         for name in sorted(self.by_name):
             if (room := self.by_name[name]).exists:
-                self._list(room, (room.details or _NONE).members)
+                self._list(room, (room.details or _NONE).members, self.looks.get(name, ""))
         gone = (room for room in self.by_name.values() if not room.exists)
         self.gone = {room.name: room for room in sorted(gone, key=self._went_at())}
 
     @property
     def count(self) -> int:
-        """How many public and private rooms there are."""
-        return len(self.names) + len(self.privates)
+        """How many public and private rooms there are, but for those of makers who are not active any more."""
+        return len(self.names) + len(self.privates) - self.retired_count
+
+    def retire(self, user: str, *, is_active: bool) -> None:
+        """Count what this user made, or count it no longer."""
+        if is_active == (user in self.retired):
+            (self.retired.discard if is_active else self.retired.add)(user)
+            self.retired_count += -self.made[user] if is_active else self.made[user]
+
+    def looks_like(self, looks: str, room: Room | None = None) -> bool:
+        """Whether another public room than `room` was given a name with this in common; the same on every member."""
+        names = self.alike.get(looks, ()) if looks else ()
+        own = None if room is None else room.name
+        return any(name != own and name in self.looks for name in names)
 
     def get(self, name: str) -> Room | None:
         """The room that has or had this name, also one that was deleted."""
@@ -70,7 +91,7 @@ class RoomDirectory:
         room = self.get(name)
         return room if room is not None and room.exists else None
 
-    def make(self, name: str, details: RoomDetails | None = None) -> Room:
+    def make(self, name: str, details: RoomDetails | None = None, looks: str = "") -> Room:
         """A room of this name, which no room has: it is listed from now on; without details it is to get a post.
 
         An alias of this name ends, and the count goes on from where the room that had it is.
@@ -86,13 +107,14 @@ class RoomDirectory:
             former.details = former.details._replace(aliases=_without(former.details.aliases, name))
         room.details = details
         self.turned_private.pop(name, None)
-        self._list(room, (details or _NONE).members)
+        self._list(room, (details or _NONE).members, looks)
         return room
 
-    def describe(self, room: Room, details: RoomDetails, name: str | None = None) -> None:
+    def describe(self, room: Room, details: RoomDetails, name: str | None = None, looks: str = "") -> None:
         """Give the room, which exists, these details, and the name where one is told, which is free or was its own."""
         before = room.details or _NONE
         renamed = name is not None and name != room.name
+        looks = looks if renamed else self.looks.get(room.name, "")
         self._unlist(room, before.members if renamed else before.members - details.members)
         was_called = room.name
         had = {was_called, *before.aliases}
@@ -101,7 +123,7 @@ class RoomDirectory:
             room.name = name
             self.by_name[name] = room
         room.details = details
-        self._list(room, details.members if renamed else details.members - before.members)
+        self._list(room, details.members if renamed else details.members - before.members, looks)
         turned_private = before.visibility == PUBLIC and details.visibility == PRIVATE
         for left in sorted(had - {room.name, *details.aliases}):
             self._leave(left, room, turned_private)
@@ -149,16 +171,20 @@ class RoomDirectory:
             left = self.by_name[name] = self.gone[name] = Room(name)
             left.newest_id = room.newest_id
 
-    def _list(self, room: Room, coming: Iterable[str]) -> None:
+    def _list(self, room: Room, coming: Iterable[str], looks: str = "") -> None:
         """Have the other tables tell of the room, and of these members of it."""
         details = room.details or _NONE
         if details.visibility == DIRECT:
             self.directs[details.members] = room
         else:
             insort(self.privates if details.visibility == PRIVATE else self.names, room.name)
+            self.made[details.maker] += 1
+            self.retired_count += details.maker in self.retired
         if details.visibility == PUBLIC:
-            looks = hash(room_skeleton(room.name))
-            self.looks[looks] = (*self.looks.get(looks, ()), room.name)
+            if looks:
+                self.looks[room.name] = looks
+            if looks := looks or room_looks(room.name):
+                insort(self.alike.setdefault(looks, []), room.name)
         for alias in details.aliases:
             self.aliases[alias] = room
         for member in coming:
@@ -170,11 +196,17 @@ class RoomDirectory:
             del self.directs[details.members]
         else:
             _remove(self.privates if details.visibility == PRIVATE else self.names, room.name)
+            self.made[details.maker] -= 1
+            if not self.made[details.maker]:
+                del self.made[details.maker]
+            self.retired_count -= details.maker in self.retired
         if details.visibility == PUBLIC:
-            looks = hash(room_skeleton(room.name))
-            left = _without(self.looks.pop(looks), room.name)
-            if left:
-                self.looks[looks] = left
+            looks = self.looks.pop(room.name, "") or room_looks(room.name)
+            alike = self.alike.get(looks, [])
+            if looks:
+                _remove(alike, room.name)
+            if not alike:
+                self.alike.pop(looks, None)
         for alias in details.aliases:
             self.aliases.pop(alias, None)
         for member in leaving:

@@ -10,11 +10,12 @@ has replayed the log since, are the same.
 from collections.abc import Iterable
 from typing import TypeVar
 
-from chat.state.accounts import Invite, Ticket, Token, User
+from chat.state.accounts import ADMIN, Invite, Ticket, Token, User
 from chat.state.client_ids import ClientIds
 from chat.state.log_times import LogTimes
 from chat.state.read_positions import Reader
 from chat.state.room import Room
+from chat.state.room_details import MAKERS_SHARE
 from chat.state.room_directory import RoomDirectory
 from chat.state.settings import LOGIN, Settings
 
@@ -81,6 +82,7 @@ class Tables:
 
     def derive(self) -> None:
         """Make anew what follows from the other fields."""
+        self.rooms.retired = {user.name for user in self.users.values() if not user.active}
         self.rooms.derive()
         self.user_names = sorted(self.users)
         self.skeletons = {user.skeleton: user.name for user in self.users.values()}
@@ -95,9 +97,20 @@ class Tables:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many public and private rooms as there may be; direct ones are bounded by maker."""
+        """Whether there are as many public and private rooms as there may be; direct ones are bounded by maker.
+
+        What a user made who is not active any more does not count.
+        """
         bound = self.settings.max_rooms
         return bound > 0 and self.rooms.count >= bound
+
+    def has_made_its_share(self, maker: str) -> bool:
+        """Whether this user, under a login and no admin, has made as many public and private rooms as one may."""
+        bound = self.settings.max_rooms
+        if bound <= 0 or self.settings.auth != LOGIN or not maker:
+            return False
+        user = self.users.get(maker)
+        return (user is None or user.role != ADMIN) and self.rooms.made[maker] >= max(1, bound // MAKERS_SHARE)
 
     def remove_room(self, room: Room, log_index: int) -> None:
         """It goes with its posts and with how far each had read them."""

@@ -82,7 +82,13 @@ _any_rooms = st.one_of(_rooms, st.builds("{}~{}".format, st.sampled_from(["plans
 _by_token = st.builds(Actor, st.sampled_from([1, 1, 2, 3]))
 _room_commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(
-        CreateRoom, _by_token, _any_rooms, st.sampled_from(["public", "private", "direct"]), st.just(""), _some_users
+        CreateRoom,
+        _by_token,
+        _any_rooms,
+        st.sampled_from(["public", "private", "direct"]),
+        st.just(""),
+        _some_users,
+        st.sampled_from(["", "", "/same", "/other"]),
     ),
     st.builds(
         ChangeRoom,
@@ -95,6 +101,7 @@ _room_commands: st.SearchStrategy[Command] = st.one_of(
         st.none() | _names | st.just(""),
         st.none() | _some_users,
         drawn=_drawn,
+        looks=st.sampled_from(["", "", "/same", "/other"]),
     ),
     st.builds(ChangeMembers, _by_token, _any_rooms, _some_users, st.booleans()),
     st.builds(DropRoom, _by_token, _any_rooms),

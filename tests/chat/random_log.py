@@ -31,9 +31,10 @@ STEP = 400_000  # microseconds between two entries
 _rooms = st.sampled_from(ROOMS)
 _names = st.sampled_from([*ROOMS, "new"])
 _users = st.sampled_from(["ann", "bob"])
+_looks = st.sampled_from(["", "", "/same", "/other"])
 _posts = st.builds(
     Post, _rooms, _users, st.sampled_from(["hi", "ho"]),
-    st.integers(0, 60).map(str), st.sampled_from([0, 0, 0, 1, 3]),
+    st.integers(0, 60).map(str), st.sampled_from([0, 0, 0, 1, 3]), looks=_looks,
 )  # fmt: skip
 _retentions = st.builds(SetRetention, _rooms, st.none() | st.integers(1, 6))
 _forgets = st.builds(
@@ -56,10 +57,14 @@ _bounds = st.builds(
     _rooms, st.sampled_from([None, -1, 1, 5]), st.sampled_from([None, -1, 2, 5]),
 )  # fmt: skip
 _topics = st.sampled_from(["", "plans"])
-_rooms_made = st.builds(CreateRoom, _actors, _rooms, st.sampled_from(["public", "public", "private"]), _topics)
+_rooms_made = st.builds(
+    CreateRoom, _actors, _rooms, st.sampled_from(["public", "public", "private"]), _topics, looks=_looks
+)
 _rooms_changed = st.builds(
-    lambda actor, room, topic, name, archived: ChangeRoom(actor, room, topic, name, archived=archived),
-    _actors, _names, st.none() | _topics, st.none() | _names, st.sampled_from([None, None, True, False]),
+    lambda actor, room, topic, name, archived, looks: ChangeRoom(
+        actor, room, topic, name, archived=archived, looks=looks
+    ),
+    _actors, _names, st.none() | _topics, st.none() | _names, st.sampled_from([None, None, True, False]), _looks,
 )  # fmt: skip
 _times = st.integers(0, 90).map(lambda steps: START + steps * STEP)
 _expiries = st.builds(Expire, _times, st.just(ROOMS), st.none() | _rooms)

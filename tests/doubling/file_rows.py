@@ -20,7 +20,8 @@ from chat.commands.cluster import ForgetRooms
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
 from chat.state.accounts import INVITES_MAX, MEMBER
-from chat.state.room_details import PRIVATE, PUBLIC
+from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails
+from chat.state.room_directory import RoomDirectory
 from chat.state.snapshot.document import decode
 from raft.core import planes
 from raft.core.entries import command_entry, decode_object
@@ -40,6 +41,7 @@ from tests.raft.storage.test_snapshots import DIRECTORY, compacted
 
 ENTRIES = 8_000
 ROOMS = 200
+ALIKE = 20_000
 
 
 def _identity(share: float) -> bytes:
@@ -175,6 +177,20 @@ def _object(share: float) -> bytes:
     return b'{"a":[[]' + b",[]" * int(share * 100_000) + b"]}"
 
 
+def _rooms_that_look_alike(share: float) -> Case:
+    count = int(share * ALIKE)
+    names = [f"{number:016b}".replace("0", "a").replace("1", "A") for number in range(count)]
+
+    def run(_: object) -> None:
+        table = RoomDirectory()
+        rooms = [table.make(name, RoomDetails(), "as all of them") for name in names]
+        table.derive()
+        for room in rooms:
+            table.remove(room, 1)
+
+    return Case(count, run)
+
+
 def rows() -> Iterator[Row]:
     """All of them."""
     in_a_start = [
@@ -190,6 +206,7 @@ def rows() -> Iterator[Row]:
         Row("file: positions like noise", lambda share: _planes(share, 0x9E3779B97F4A7C15), takes_long=True),
         Row("file: damage", _damage),
         Row("file: document of the state", _document),
+        Row("state: rooms that look alike", _rooms_that_look_alike),
         of("file: record of an object", decode_object, _object),
         of("file: opening", decode_opening, lambda share: b"9" * int(share * 100_000)),
         of("file: header", decode_header, _object),

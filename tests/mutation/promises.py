@@ -13,6 +13,9 @@ from chat.server.server import Server
 from chat.services import export
 from chat.state import permissions, room
 from chat.state.apply import expiry, rooms, users
+from chat.state.room_directory import RoomDirectory
+from chat.state.snapshot import details
+from chat.state.tables import Tables
 from raft.compaction.policy import Housekeeper
 from raft.core.client_sessions import Sessions, _Session
 from raft.core.configuration import Configuration
@@ -249,6 +252,46 @@ CHAT = (
         'owner = details.owner if details.owner in members else ""',
         "owner = details.owner",
         test="chat/state/test_apply_rooms.py::test_a_room_that_its_owner_leaves_has_none",
+    ),
+    mutant(
+        "rooms-that-look-alike-made-in-one-moment",
+        "Of two rooms that look alike and are proposed at once both are made.",
+        "a rule of chat/services/room_names.py: the applier asks again",
+        RoomDirectory.looks_like,
+        "return any(",
+        "return False and any(",
+        test="chat/state/test_apply_rooms.py::"
+        "test_of_two_rooms_that_look_alike_and_are_proposed_in_one_moment_the_first_is_made[False]",
+    ),
+    mutant(
+        "looks-lost-by-a-snapshot",
+        "A member that takes over a snapshot has forgotten what look-alikes of the rooms have in common.",
+        "a rule of chat/state/room_directory.py: appliers look at what the commands said",
+        details._take_looks,
+        "tables.rooms.looks[room] = looks",
+        "pass",
+        test="chat/state/test_apply_rooms.py::"
+        "test_of_two_rooms_that_look_alike_and_are_proposed_in_one_moment_the_first_is_made[True]",
+    ),
+    mutant(
+        "one-member-makes-all-rooms",
+        "A member who is no admin makes as many rooms as there may be.",
+        "the public promise: one user does not use up what is everybody's",
+        Tables.has_made_its_share,
+        "bound // MAKERS_SHARE",
+        "bound",
+        test="chat/state/test_apply_rooms.py::"
+        "test_one_member_makes_a_share_of_the_rooms_that_there_may_be_and_an_admin_all_that_are_left",
+    ),
+    mutant(
+        "rooms-of-deactivated-makers-count",
+        "What a user made who was deactivated goes on counting.",
+        "the public promise: an admin who deactivates a user gives everybody room again",
+        users.change_user,
+        "tables.rooms.retire(user.name, is_active=changed.active)",
+        "pass",
+        test="chat/state/test_apply_rooms.py::"
+        "test_one_member_makes_a_share_of_the_rooms_that_there_may_be_and_an_admin_all_that_are_left",
     ),
     mutant(
         "tokens-of-others-listed",

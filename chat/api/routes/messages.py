@@ -14,7 +14,7 @@ from chat.errors import Problem, invalid, not_found, problem_of_refusal, unavail
 from chat.services import validation
 from chat.services.export import export, whole_history
 from chat.services.posts import check_post, propose, unanswered, with_key, with_mentions
-from chat.services.room_names import refused_looks
+from chat.services.room_names import told_looks
 from chat.state.apply.posts import versions
 from chat.state.results import Posted, Refusal
 from chat.state.room import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageRequest
@@ -36,26 +36,25 @@ def post(request: Request, room: str) -> Response | Deferred | Read:
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     checked = check_post(room, fields if key is None else with_key(fields, key), request.actor)
     checked = with_mentions(checked, request.state)
-    if _refused(request, checked) is not None:
+    settled = _settled(request, checked)
+    if isinstance(settled, Problem):
         return Read(partial(_post_settled, request, checked))
-    return _propose(request, checked)
+    return _propose(request, settled)
 
 
 def _post_settled(request: Request, checked: Post) -> Response | Deferred:
-    refused = _refused(request, checked)
-    if refused is not None:
-        raise refused
-    return _propose(request, checked)
+    settled = _settled(request, checked)
+    if isinstance(settled, Problem):
+        raise settled
+    return _propose(request, settled)
 
 
-def _refused(request: Request, checked: Post) -> Problem | None:
-    """Why this is not posted, as far as the state here knows."""
+def _settled(request: Request, checked: Post) -> Post | Problem:
+    """What is to be proposed; or why this is not posted, as far as the state here knows."""
     refusal = request.state.dry_run(checked)
     if isinstance(refusal, Refusal):
         return problem_of_refusal(refusal)
-    if request.state.has_room(checked.room):
-        return None
-    return refused_looks(request.state, request.actor, checked.room, "RoomName")
+    return told_looks(checked, request.actor, request.state, request.replica)
 
 
 def _propose(request: Request, checked: Post) -> Response | Deferred:

@@ -1,6 +1,7 @@
 """`/rooms`: the list of rooms, the short address of a room; making, changing and deleting one, and its members."""
 
 import json
+from dataclasses import replace
 from http import HTTPStatus
 
 from chat.api.reads import Read, is_stale
@@ -9,6 +10,7 @@ from chat.api.router import Answer, Body, Route, Who
 from chat.api.routes.paging import PAGE, name_ask, name_links
 from chat.api.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word
 from chat.commands.rooms import CreateRoom
+from chat.confusable_names import room_looks
 from chat.errors import problem_of_refusal
 from chat.services import validation
 from chat.services.room_names import refused_looks, shown
@@ -90,9 +92,12 @@ def _check_looks(request: Request, name: str, room: str = "") -> None:
 def configure(request: Request, room: str) -> Response:
     """PATCH /rooms/{room}: the room as it is from then on; 404 where there is none."""
     change = check_settings(request.actor, room, validation.json_object(request.body()))
-    wanted = shown(room) if change.name is None and change.visibility == PUBLIC else change.name
+    wanted = change.name
+    if wanted is None and change.visibility == PUBLIC:
+        wanted = shown(next(iter(request.state.present_names([room])), room))  # it may be an earlier name
     if wanted is not None:
         _check_looks(request, wanted, change.room)
+        change = replace(change, looks=room_looks(wanted))
     changed = request.carry_out(as_known(change, request.replica.level))
     assert isinstance(changed, RoomChanged)
     return Response(HTTPStatus.OK, _json(room_json(changed.room)), log_index=changed.index)

@@ -17,9 +17,11 @@ from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
 
 _TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there is no such room, and as many as there may be")
+_SHARE_MADE = Refusal("too_many_rooms", "RoomName: there is no such room, and you have made as many as one user may")
+_LOOKS_LIKE = Refusal("looks_like", "RoomName: looks like the name of another room")
 _NO_SUCH_POST = Refusal("no_such_post", "ReplyTo: names no post of this room")
 # What is not for who asks again for what they have posted before: that is told as it is.
-_AFTER_REPEATS = (permissions.ARCHIVED, _NO_SUCH_POST, _TOO_MANY_ROOMS)
+_AFTER_REPEATS = (permissions.ARCHIVED, _NO_SUCH_POST, _TOO_MANY_ROOMS, _SHARE_MADE, _LOOKS_LIKE)
 
 
 def post(
@@ -43,7 +45,7 @@ def post(
     if refusal is not None:
         return refusal
     if room is None or not room.exists:
-        room = _made(tables, room_name, command.user, entry.time)
+        room = _made(tables, room_name, command, entry.time)
     before = room.record_bytes
     id = room.append(entry.index, entry.time, len(entry.record), tables.settings.max_messages)
     tables.live_bytes += room.record_bytes - before
@@ -66,7 +68,16 @@ def refused(tables: Tables, command: Post, room_name: str, room: Room | None) ->
         return permissions.ARCHIVED
     if command.reply_to > (0 if room is None else room.newest_id):  # of this room; one that is gone was there
         return _NO_SUCH_POST
-    return _TOO_MANY_ROOMS if (room is None or not room.exists) and tables.is_full else None
+    return None if room is not None and room.exists else _refused_making(tables, command)
+
+
+def _refused_making(tables: Tables, command: Post) -> Refusal | None:
+    """Why the post does not make the room."""
+    if tables.is_full:
+        return _TOO_MANY_ROOMS
+    if tables.has_made_its_share(command.user):
+        return _SHARE_MADE
+    return _LOOKS_LIKE if tables.rooms.looks_like(command.looks) else None
 
 
 def dry_run(tables: Tables, command: Post) -> Refusal | None:
@@ -79,11 +90,12 @@ def dry_run(tables: Tables, command: Post) -> Refusal | None:
     return None if is_known else refusal
 
 
-def _made(tables: Tables, name: str, user: str, time: int) -> Room:
-    """A room that this user's post makes: where there is a login it is his."""
+def _made(tables: Tables, name: str, command: Post, time: int) -> Room:
+    """Make the room of a user's post; under a login it is theirs."""
     if tables.settings.auth == OPEN:
-        return tables.rooms.make(name)
-    details = RoomDetails(owner=user, members=frozenset({user}), made_at=time, touched_at=time)
-    room = tables.rooms.make(name, details)
+        return tables.rooms.make(name, None, command.looks)
+    user = command.user
+    details = RoomDetails(owner=user, members=frozenset({user}), made_at=time, touched_at=time, maker=user)
+    room = tables.rooms.make(name, details, command.looks)
     read_markers.add_readers(tables, room, (user,))
     return room

@@ -35,6 +35,8 @@ _NO_SUCH_USER = Refusal("no_such_user", "User: there is no such user, or not any
 _NOT_YOURS_TO_SAY = Refusal("forbidden", "User: not for you to say who is a member of this room")
 _NAME_TAKEN = Refusal("name_taken", "Name: a room has, had or was deleted under this name")
 _TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there are as many rooms as there may be")
+_SHARE_MADE = Refusal("too_many_rooms", "RoomName: you have made as many rooms as one user may; delete one")
+_LOOKS_LIKE = Refusal("looks_like", "Name: looks like the name of another room")
 _TOO_MANY_DIRECTS = Refusal(
     "too_many_rooms", f"Users: you have made {DIRECTS_MAX} direct rooms; delete one that nobody has posted to"
 )
@@ -68,6 +70,10 @@ def create(tables: Tables, command: CreateRoom, entry: Entry, emit: Emit) -> Roo
             return _TOO_MANY_DIRECTS
     elif tables.is_full:
         return _TOO_MANY_ROOMS
+    elif own and tables.has_made_its_share(who.name):
+        return _SHARE_MADE
+    if rooms.looks_like(command.looks):
+        return _LOOKS_LIKE
     tables.change()
     room = rooms.make(
         command.room,
@@ -79,7 +85,9 @@ def create(tables: Tables, command: CreateRoom, entry: Entry, emit: Emit) -> Roo
             made_at=entry.time,
             touched_at=entry.time,
             changed_index=entry.index,
+            maker=who.name if own else "",
         ),
+        command.looks,
     )
     room.last_index = entry.index
     read_markers.add_readers(tables, room, sorted(members))
@@ -153,11 +161,13 @@ def change(tables: Tables, command: ChangeRoom, entry: Entry, emit: Emit) -> Roo
     name = _next_name(tables, room, command, details)
     if isinstance(name, Refusal):
         return name
+    if name != room.name and tables.rooms.looks_like(command.looks, room):
+        return _LOOKS_LIKE
     max_messages = room.max_messages if command.max_messages is None else max(command.max_messages, 0)
     if (details, name, max_messages) != (before, room.name, room.max_messages):
         tables.change()
         _retain(tables, room, max_messages)
-        _describe(tables, room, details, entry, emit, name)
+        _describe(tables, room, details, entry, emit, name, command.looks)
     return RoomChanged(entry.index, summary_for(tables, room, who))
 
 
@@ -223,7 +233,13 @@ def _retain(tables: Tables, room: Room, max_messages: int) -> None:
 
 
 def _describe(
-    tables: Tables, room: Room, details: RoomDetails, entry: Entry, emit: Emit, name: str | None = None
+    tables: Tables,
+    room: Room,
+    details: RoomDetails,
+    entry: Entry,
+    emit: Emit,
+    name: str | None = None,
+    looks: str = "",
 ) -> None:
     """Put the details and the name in their place, and tell those whom the room before or after concerns."""
     before, was_called, reached = room.details or RoomDetails(), room.name, permissions.reach(room)
@@ -235,7 +251,7 @@ def _describe(
         if was_called in tables.readers:
             tables.readers[name] = tables.readers.pop(was_called)
     touched_at = max(before.touched_at, entry.time)
-    tables.rooms.describe(room, details._replace(touched_at=touched_at, changed_index=entry.index), name)
+    tables.rooms.describe(room, details._replace(touched_at=touched_at, changed_index=entry.index), name, looks)
     room.last_index = entry.index
     read_markers.add_readers(tables, room, sorted(details.members - before.members))
     tables.guard()

@@ -121,6 +121,7 @@ def change_user(tables: Tables, command: ChangeUser, entry: Entry, emit: Emit) -
         return UserChanged(entry.index, user)
     tables.change()
     tables.users[user.name] = changed
+    tables.rooms.retire(user.name, is_active=changed.active)
     if not changed.active or command.password_hash is not None:
         kept = command.actor.by if changed.active else NOBODY  # who changes his own password goes on as he is
         gone = tuple(number for number in tables.tokens_of.get(user.name, ()) if number != kept)

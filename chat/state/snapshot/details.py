@@ -2,6 +2,7 @@
 
 from chat.commands.json_codec import row_reader
 from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
+from chat.state.room_directory import is_public
 from chat.state.snapshot.section import Part, Row, Section
 from chat.state.tables import Tables
 
@@ -66,6 +67,21 @@ def _take_turned_private(tables: Tables, row: object, index: int) -> None:
     tables.rooms.turned_private[former] = name
 
 
+def _copy_looks(tables: Tables) -> list[Row]:
+    return [*sorted(tables.rooms.looks.items())]
+
+
+def _take_looks(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list) or not all(isinstance(text, str) and text for text in row):
+        raise TypeError("Looks")
+    room, looks = row
+    found = tables.rooms.by_name[room]
+    if not found.exists or not is_public(found) or room in tables.rooms.looks:
+        raise ValueError("Looks")
+    tables.rooms.looks[room] = looks
+
+
 SECTION = Section("Details", _copy, _take)
+LOOKS = Section("Looks", _copy_looks, _take_looks)
 TURNED_PRIVATE = Section("TurnedPrivate", _copy_turned_private, _take_turned_private)
 MEMBERS = Section("Members", _copy_members, _take_members)

@@ -19,7 +19,7 @@ from chat.state.tables import Tables
 SECTIONS: tuple[Section, ...] = (
     settings.SECTION, ages.SECTION, ages.LEAPS,
     accounts.USERS, accounts.TOKENS, accounts.INVITES, accounts.TICKETS,
-    changes.SECTION, details.SECTION, details.MEMBERS, details.TURNED_PRIVATE, readers.SECTION,
+    changes.SECTION, details.SECTION, details.MEMBERS, details.TURNED_PRIVATE, details.LOOKS, readers.SECTION,
     settings.ERASED, forgotten.SECTION,
 )  # fmt: skip
 

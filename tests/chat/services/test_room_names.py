@@ -4,7 +4,9 @@ from urllib.parse import quote
 
 import pytest
 
-from chat.confusable_names import room_skeleton
+from chat.commands import Post, decode
+from chat.commands.rooms import ChangeRoom, CreateRoom
+from chat.confusable_names import room_looks, room_skeleton
 from tests.chat.chat_client import ChatClient
 from tests.chat.login_client import LoginClient, code
 from tests.chat.websocket_node import Node
@@ -26,6 +28,55 @@ def test_no_way_to_make_or_name_a_room_gives_it_a_name_that_looks_like_another(n
     ]
     assert {code(answer) for answer in answers} == {(409, "looks_like")}
     assert chat.replica.proposed == []
+
+
+def test_of_two_names_that_look_alike_said_in_one_moment_the_second_is_refused() -> None:
+    with Node() as node:
+        node.replica.delayed = True
+        first, second = node.connect(), node.connect()
+        for client, room in ((first, "Plans"), (second, "plans")):
+            client.say(Action="post", RoomName=room, Post={"User": "ann", "Message": "hi", "ClientId": f"c-{room}"})
+            client.say(Action="ping")
+            assert client.hear() == {"Pong": {}}
+        assert len(node.replica.proposed) == 2
+        node.replica.release()
+        while "Ack" not in first.hear():  # the post itself
+            pass
+        while "Error" not in (told := second.hear()):  # the other one's post
+            pass
+        assert told["Error"]["code"] == "looks_like"
+
+
+def looks_of(body: bytes) -> str:
+    command = decode(body)
+    assert isinstance(command, Post | CreateRoom | ChangeRoom)
+    return command.looks
+
+
+def test_what_makes_or_names_a_room_carries_what_look_alikes_have_in_common_and_other_posts_do_not() -> None:
+    chat = ChatClient()
+    chat.post("/rooms/plans")
+    chat.post("/rooms/plans")
+    chat.open("PUT", "/rooms/office", b"{}")
+    chat.open("POST", "/rooms", b'{"Name": "team"}')
+    chat.open("PATCH", "/rooms/team", b'{"Name": "Our team"}')
+    chat.open("PATCH", "/rooms/team", b'{"Topic": "t"}')
+    names = ["plans", "", "office", "team", "Our team", ""]
+    assert [*map(looks_of, chat.replica.proposed)] == [name and room_looks(name) for name in names]
+
+
+def test_a_member_that_would_not_read_it_is_not_sent_it() -> None:
+    chat = ChatClient()
+    chat.replica.level = 1
+    assert chat.post("/rooms/plans").status_code == 201
+    assert looks_of(chat.replica.proposed[0]) == ""
+
+
+def test_a_private_room_that_becomes_public_carries_what_its_look_alikes_have_in_common() -> None:
+    chat = LoginClient()
+    made = chat.ask("bob", "POST", "/rooms", {"Name": "Plans", "Visibility": "private"})
+    chat.ask("bob", "PATCH", f"/rooms/{made.get_json()['Name']}", {"Visibility": "public"})
+    assert [*map(looks_of, chat.replica.proposed)] == [room_looks("Plans")] * 2
 
 
 @pytest.mark.parametrize(

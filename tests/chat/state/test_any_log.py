@@ -63,16 +63,22 @@ def test_what_is_derived_is_what_follows_from_the_rest(log: list[Command]) -> No
     assert kept == derived(tables)
 
 
-def alike(looks: dict[int, tuple[str, ...]]) -> dict[int, set[str]]:
-    return {look: set(names) for look, names in looks.items()}
-
-
 def derived(tables: Tables) -> list[object]:
     rooms = tables.rooms
     return [
         tables.skeletons, tables.numbers, tables.tokens_of, tables.tickets_of, tables.guarded,
-        rooms.names, rooms.privates, rooms.directs, rooms.of_user, rooms.aliases, alike(rooms.looks),
+        rooms.names, rooms.privates, rooms.directs, rooms.of_user, rooms.aliases, rooms.alike, rooms.looks, rooms.made,
+        rooms.retired, rooms.retired_count,
     ]  # fmt: skip
+
+
+@given(ACCOUNT_LOGS | ROOM_LOGS)
+def test_no_two_public_rooms_were_given_names_that_look_alike(log: list[Command]) -> None:
+    state = ChatState()
+    apply(state, log)
+    rooms = state.ask(lambda tables: tables.rooms)
+    assert len({*rooms.looks.values()}) == len(rooms.looks)
+    assert all(name in rooms.names for name in rooms.looks)
 
 
 @given(ACCOUNT_LOGS | ROOM_LOGS)

@@ -9,14 +9,15 @@ from chat.commands.accounts import ChangeUser
 from chat.commands.cluster import SetSettings
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
+from chat.confusable_names import room_looks
 from chat.state import permissions
 from chat.state.apply import rooms
 from chat.state.events import Event, Reach, RoomDeleted, RoomEvent
 from chat.state.machine import ChatState
 from chat.state.permissions import Acting, is_told
-from chat.state.results import Posted, Refusal, Result, RoomChanged, RoomMade, RoomSummary
+from chat.state.results import Posted, Refusal, Repeated, Result, RoomChanged, RoomMade, RoomSummary
 from chat.state.room import EventKind
-from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
+from chat.state.room_details import DIRECT, MAKERS_SHARE, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.snapshot.details import MEMBERS_A_ROW
 from chat.state.snapshot.sections import ROW_BYTES_MAX
 from tests.chat.people import People
@@ -71,6 +72,69 @@ def test_who_makes_a_room_owns_it_and_is_a_member(chat: Rooms) -> None:
     assert (again.created, again.room.details.owner, again.room.details.topic) == (False, "bob", "")
     operators = chat.made(CreateRoom(Actor(OPERATOR), "office~abcdefgh22", PRIVATE, "", ("bob",)), RoomMade)
     assert (operators.room.details.owner, *operators.room.details.members) == ("", "bob")
+
+
+ALIKE = room_looks("offers")
+
+
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_of_two_rooms_that_look_alike_and_are_proposed_in_one_moment_the_first_is_made(is_restored: bool) -> None:
+    chat = Rooms()
+    chat.do(CreateRoom(chat.by["bob"], "office", PUBLIC, looks=room_looks("office")))
+    made = chat.made(CreateRoom(chat.by["bob"], "offers", PUBLIC, looks=ALIKE), RoomMade)
+    if is_restored:
+        chat.state.restore(chat.index, [*chat.state.document()])
+    eve = chat.by["eve"]
+    for command in (
+        CreateRoom(eve, "Offers", PUBLIC, looks=ALIKE),
+        CreateRoom(eve, "Offers~abcdefgh22", PRIVATE, looks=ALIKE),
+        Post("Offers", "eve", "hi", "c-alike", by=eve.by, looks=ALIKE),
+        ChangeRoom(chat.by["bob"], "office", name="Offers", looks=ALIKE),
+        ChangeRoom(chat.by["bob"], PLANS, visibility=PUBLIC, name="Offers", looks=ALIKE),
+    ):
+        assert chat.refusal(command) == "looks_like"
+    assert isinstance(chat.do(Post("offers", "eve", "hi", "c-there", by=eve.by, looks=ALIKE)), Posted)
+    assert chat.made(CreateRoom(eve, "offers", PUBLIC, looks=ALIKE), RoomMade).created is False
+    assert chat.change("bob", made.room.name, name="OFFERS", looks=ALIKE).name == "OFFERS"
+    assert chat.refusal(CreateRoom(eve, "offers", PUBLIC, looks=ALIKE)) == "looks_like", "it had this name"
+    chat.do(DropRoom(chat.by["ann"], "OFFERS"))
+    assert isinstance(chat.do(Post("Offers", "eve", "hi", "c-alike", by=eve.by, looks=ALIKE)), Posted)
+
+
+def test_a_repeated_post_is_answered_as_it_was_though_a_room_that_looks_alike_has_come() -> None:
+    chat = Rooms()
+    post = Post("offers", "eve", "hi", "c-1", by=chat.by["eve"].by, looks=ALIKE)
+    chat.do(post)
+    chat.do(DropRoom(chat.by["ann"], "offers"))
+    chat.do(CreateRoom(chat.by["bob"], "Offers", PUBLIC, looks=ALIKE))
+    assert isinstance(chat.do(post), Repeated)
+    assert chat.refusal(post._replace(client_id="c-2")) == "looks_like"
+
+
+def test_one_member_makes_a_share_of_the_rooms_that_there_may_be_and_an_admin_all_that_are_left(chat: Rooms) -> None:
+    bob, eve, ann = (chat.by[name] for name in ("bob", "eve", "ann"))
+    chat.do(SetSettings(ann, max_rooms=3 * MAKERS_SHARE - 1))  # of which bob has made one
+    assert isinstance(chat.post("bob", "two"), Posted)
+    for command in (
+        CreateRoom(bob, "three", PUBLIC),
+        CreateRoom(bob, "three~abcdefgh22", PRIVATE),
+        Post("three", "bob", "hi", "c-three", by=bob.by),
+    ):
+        assert chat.refusal(command) == "too_many_rooms"
+    assert isinstance(chat.post("eve", "three"), Posted)
+    chat.change("bob", "two", owner="eve")
+    assert chat.refusal(CreateRoom(bob, "four", PUBLIC)) == "too_many_rooms", "it stays of bob's making"
+    left = 3 * MAKERS_SHARE - 1 - 3
+    for number in range(left):
+        chat.made(CreateRoom(ann, f"ann's {number}", PUBLIC), RoomMade)
+    assert chat.refusal(CreateRoom(ann, "one more", PUBLIC)) == "too_many_rooms"
+    chat.do(ChangeUser(ann, "bob", active=False))
+    for number in range(2):
+        chat.made(CreateRoom(ann, f"in place of bob's {number}", PUBLIC), RoomMade)
+    chat.state.restore(chat.index, [*chat.state.document()])
+    assert chat.refusal(CreateRoom(ann, "one more", PUBLIC)) == "too_many_rooms"
+    chat.do(DropRoom(eve, "three"))
+    chat.made(CreateRoom(ann, "in place of eve's", PUBLIC), RoomMade)
 
 
 @pytest.mark.parametrize(
@@ -304,7 +368,7 @@ def test_a_deleted_private_room_leaves_nothing_and_a_public_one_its_count(chat: 
 def test_private_rooms_count_among_those_there_may_be_and_direct_ones_do_not(chat: Rooms) -> None:
     chat.made(CreateRoom(chat.by["bob"], OURS, DIRECT, "", ("eve",)), RoomMade)
     chat.do(SetSettings(chat.by["ann"], max_rooms=2))
-    chat.made(CreateRoom(chat.by["bob"], "general", PUBLIC), RoomMade)
+    chat.made(CreateRoom(chat.by["eve"], "general", PUBLIC), RoomMade)
     more: list[Command] = [
         CreateRoom(chat.by["bob"], "other", PUBLIC),
         CreateRoom(chat.by["bob"], "other~abcdefgh22", PRIVATE),

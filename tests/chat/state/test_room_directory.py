@@ -1,5 +1,6 @@
 """Rooms by name: those with posts, those with details alone, those that are gone, and the names that they had."""
 
+from chat.confusable_names import room_looks
 from chat.state.room import Room
 from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.room_directory import RoomDirectory
@@ -53,6 +54,39 @@ def test_rooms_that_are_not_public_are_not_among_the_names_that_all_see() -> Non
     assert table.names == ["b"]
     table.remove(table.by_name["a"], 20)
     assert table.names == ["b"]
+
+
+def test_rooms_that_look_alike_are_told_apart_by_what_their_commands_said_and_not_by_what_is_worked_out_here() -> None:
+    table = RoomDirectory([room("plans", posts=1)])
+    assert table.alike == {room_looks("plans"): ["plans"]}
+    assert not table.looks_like(room_looks("plans")), "an older log said nothing of it"
+    told = table.make("Plans", RoomDetails(), "as told")
+    assert table.looks_like("as told")
+    assert not table.looks_like("as told", told), "a room looks like itself"
+    assert not table.looks_like("")
+    table.describe(told, RoomDetails(topic="t"))
+    assert table.looks_like("as told")
+    table.describe(told, RoomDetails(), "other", "another")
+    assert [table.looks_like(looks) for looks in ("as told", "another")] == [False, True]
+    table.remove(told, 20)
+    assert (table.looks_like("another"), table.alike) == (False, {room_looks("plans"): ["plans"]})
+
+
+def test_what_somebody_has_made_is_counted_as_long_as_they_are_active() -> None:
+    table = RoomDirectory()
+    for name, maker in (("a", "bob"), ("b", "bob"), ("c", "eve"), ("d", "")):
+        table.make(name, RoomDetails(maker=maker))
+    table.make("e", RoomDetails(PRIVATE, maker="bob"))
+    assert (table.count, table.made["bob"]) == (5, 3)
+    table.retire("bob", is_active=False)
+    table.retire("bob", is_active=False)
+    assert table.count == 2
+    table.remove(table.by_name["a"], 20)
+    assert (table.count, table.made["bob"]) == (2, 2)
+    table.derive()
+    assert table.count == 2
+    table.retire("bob", is_active=True)
+    assert table.count == 4
 
 
 def test_a_default_bounds_rooms_that_say_nothing_of_their_own() -> None:

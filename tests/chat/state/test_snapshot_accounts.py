@@ -27,7 +27,7 @@ def people() -> People:
     def fill(tables: Tables) -> None:
         room = tables.rooms.make("secret")
         members = frozenset({"gus", "bob"})
-        room.details = RoomDetails(PRIVATE, "plans", "bob", True, members, (1,), ("old",), 5, 6, 7, 8, True)
+        room.details = RoomDetails(PRIVATE, "plans", "bob", True, members, (1,), ("old",), 5, 6, 7, 8, True, "eve")
         room.last_index = 7
         tables.derive()
 
@@ -64,7 +64,8 @@ def test_a_document_says_who_there_is_by_name_and_what_they_hold_by_age() -> Non
     assert [row[0] for row in found["Tokens"]] == [6, 1, 2, 4, 5]
     assert [row[0] for row in found["Invites"]] == [row[0] for row in found["Tickets"]]
     assert [row[0] for row in found["Tickets"]] == [digest(61).hex(), digest(60).hex()]
-    assert found["Details"][1:] == [["secret", "private", "plans", "bob", True, [], [1], ["old"], 5, 6, 7, 8, True]]
+    secret = ["secret", "private", "plans", "bob", True, [], [1], ["old"], 5, 6, 7, 8, True, "eve"]
+    assert found["Details"][1:] == [secret]
     assert found["Members"] == [["general", ["bob"]], ["secret", ["bob", "gus"]]]
 
 
