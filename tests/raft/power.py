@@ -74,7 +74,8 @@ class PowerDisk:
         pass
 
     def list(self, path: Path) -> list[str]:
-        return [file.name for file in self._names if file.parent == path]
+        split = (str(file).rpartition("/") for file in self._names)  # `file.parent` takes four times as long
+        return [name for parent, _, name in split if parent == str(path)]
 
     def create(self, path: Path) -> AppendFile:
         if path in self._names:
