@@ -53,9 +53,9 @@ from chat.services.read_markers import PendingMarkers
 from chat.services.startup_messages import StartupMessages
 from chat.state.machine import ChatState
 from chat.state.settings import LOGIN
-from raft.cluster.bootstrap import Formation
+from raft.cluster.bootstrap import Bootstrap
 from raft.cluster.member import RunningMember, make_node
-from raft.cluster.starting_member import BlankMember
+from raft.cluster.starting_member import StartingMember
 from raft.compaction.child_process import ChildRewriter
 from raft.compaction.child_process import main as rewrite
 from raft.core.configuration import Configuration
@@ -102,7 +102,7 @@ class NodeProcess:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # in all threads but the one that waits for them
         threading.Thread(target=self._await_signals, name="signals", daemon=True).start()  # it never ends
         _raise_descriptor_limit()  # before the servers, whose bounds follow from it
-        self._why_blank = "starting"
+        self._why_starting = "starting"
         self._member: RunningMember | None = None
         self._disk = RealDisk()
         self._lock = lock_directory(self._disk, options.data_dir)
@@ -120,11 +120,11 @@ class NodeProcess:
         for report in self._storage.recovered.reports:
             logger.warning("%s", report)
         self._damage = Damage(self._disk, options.data_dir)
-        self._damage.look_again()
+        self._damage.recheck()
         stored = self._stored_membership()
         alone = stored.voters == (options.id,)
         self._identity = settle(self._disk, options.data_dir, self._identity, alone=alone, moved=options.moved)
-        self._formation = Formation(
+        self._bootstrap = Bootstrap(
             self._identity,
             options.members,
             join=options.join,
@@ -132,16 +132,16 @@ class NodeProcess:
             level=LEVEL,
             save=self._save_identity,
         )
-        self._endpoint = Endpoint(self._formation.sender, self._formation.hello)
-        blank = BlankMember(options.id, dict(options.members), self._waiting_for)
+        self._endpoint = Endpoint(self._bootstrap.sender, self._bootstrap.hello)
+        starting = StartingMember(options.id, dict(options.members), self._waiting_for)
         self._operator, self._setup = new_secret(OPERATOR), new_secret(SETUP)
         nothing = ChatState()
         # What has no log yet and joins none is of a new cluster, where nobody has an account.
-        self._is_new = is_new = not self._formation.is_formed and not options.join
+        self._is_new = is_new = not self._bootstrap.is_done and not options.join
         authenticator = Authenticator(
-            blank, nothing, operator=self._operator, needs_login=options.auth == LOGIN, knows_mode=is_new
+            starting, nothing, operator=self._operator, needs_login=options.auth == LOGIN, knows_mode=is_new
         )
-        self._app = create_app(blank, nothing, authenticator=authenticator)
+        self._app = create_app(starting, nothing, authenticator=authenticator)
         self._peer_ports = PeerPorts(
             self._listen_for_peers, options.members[options.id], host=options.peer_host, port=options.peer_port
         )
@@ -176,8 +176,8 @@ class NodeProcess:
                 "Pass --advertise with the URL that clients use.",
                 self.options.host,
             )
-        if self._formation.is_formed or (self._peer_ports.wait_open(self._ended) and self._formation.run(self._ended)):
-            self._take_part(self._formation.identity)
+        if self._bootstrap.is_done or (self._peer_ports.wait_open(self._ended) and self._bootstrap.run(self._ended)):
+            self._take_part(self._bootstrap.identity)
             self._ended.wait()
         self._stop()
         return self.exit_code
@@ -272,13 +272,13 @@ class NodeProcess:
         committed = member.start()
         self._peer_ports.peer_urls = member.peer_urls
         self._endpoint.engine = member  # it votes and stores while it still reads its log
-        self._why_blank = "this member reads its log"
+        self._why_starting = "this member reads its log"
         progress = _Progress("applying the log, entries")
         while not member.wait_applied(committed, PROGRESS_S):
             progress(member.last_applied, committed)
             if self._ended.is_set():
                 return
-        self._why_blank = "this member runs on a copy and listens whether others know it"
+        self._why_starting = "this member runs on a copy and listens whether others know it"
         while member.listens:
             if self._ended.wait(LISTEN_LOOK_S):
                 return
@@ -328,9 +328,9 @@ class NodeProcess:
             save(self._disk, self.options.data_dir, identity)
 
     def _waiting_for(self) -> str:
-        if self._formation.is_formed:
-            return self._why_blank
-        return self._peer_ports.waiting_for or self._formation.waiting_for
+        if self._bootstrap.is_done:
+            return self._why_starting
+        return self._peer_ports.waiting_for or self._bootstrap.waiting_for
 
     # Ending
 

@@ -15,7 +15,7 @@ from raft.core.raft_messages import AcceptClock, ChangeMembership, ChangeMembers
 from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks, accept_clock, settle
 from raft.engine.forwarding import Leader
-from raft.engine.node_lock import Door
+from raft.engine.node_lock import NodeLock
 from raft.errors import ChangeRefused, NotLeader, OutcomeUnknown, Unavailable
 from raft.rpc.codec import Call
 
@@ -31,7 +31,7 @@ class Administration:
     def __init__(
         self,
         id: int,
-        door: Door,
+        node_lock: NodeLock,
         applier: Applier,
         new_leader: Callable[[], Leader],
         stopping: threading.Event,
@@ -41,7 +41,7 @@ class Administration:
     ) -> None:
         """`new_leader` makes a way to the leader for one thread; nobody waits any longer once `stopping` is set."""
         self._id = id
-        self._door = door
+        self._node_lock = node_lock
         self._applier = applier
         self._new_leader = new_leader
         self._stopping = stopping
@@ -78,24 +78,24 @@ class Administration:
         deadline_s = time.monotonic() + CHANGE_TIMEOUT_S
         reply = self._ask(lambda leader_id: AcceptClock(self._id, leader_id), self._accept_clock)
         self._await_applied(reply, deadline_s)
-        self._door.look(lambda node: settle(self._clocks, node))  # before the next tick does
+        self._node_lock.read(lambda node: settle(self._clocks, node))  # before the next tick does
 
     def _await_applied(self, reply: ChangeMembershipReply, deadline_s: float) -> None:
         if not self._applier.wait_applied(reply.index, max(deadline_s - time.monotonic(), 0.0)):
             raise OutcomeUnknown("the change was not confirmed by a majority in time; it may still come about")
-        if reply.index and self._door.look(lambda node: node.log.term_at(reply.index)) not in (reply.term, None):
+        if reply.index and self._node_lock.read(lambda node: node.log.term_at(reply.index)) not in (reply.term, None):
             raise OutcomeUnknown("another leader took over during the change; GET /raft shows what came of it")
 
     def transfer(self, target: int) -> None:
         """Returns once member `target` leads as seen here.  Raises ChangeRefused, Unavailable or OutcomeUnknown."""
-        if self._door.leader_id == target:
+        if self._node_lock.leader_id == target:
             return
         self._ask(
             lambda leader_id: TransferLeadership(self._id, leader_id, target),
             lambda: self._begin_transfer(target),
         )
         if not self._await(lambda node: node.leader_id == target, time.monotonic() + self._transfer_s):
-            leader_id = self._door.leader_id
+            leader_id = self._node_lock.leader_id
             leads = f"member {leader_id} leads" if leader_id else "nobody leads at this moment"
             raise ChangeRefused("not_taken_over", f"member {target} did not take over in time; {leads}")
 
@@ -106,11 +106,11 @@ class Administration:
 
         if not self._await(is_settled, deadline_s):
             raise OutcomeUnknown(f"member {id} has not caught up yet; it will vote once it has caught up")
-        if not self._door.look(lambda node: node.committed_configuration.is_voter(id)):
+        if not self._node_lock.read(lambda node: node.committed_configuration.is_voter(id)):
             raise ChangeRefused("unknown_member", f"member {id} was removed before it voted")
 
     def _await(self, is_so: Callable[[Node], bool], deadline_s: float) -> bool:
-        while not self._door.look(is_so):
+        while not self._node_lock.read(is_so):
             if time.monotonic() >= deadline_s:
                 return False
             if self._stopping.wait(POLL_S) or self._given_up:
@@ -123,7 +123,7 @@ class Administration:
         """Its consent; while there is no leader, or another change is under way, it is asked again for a while."""
         began_s = time.monotonic()
         while True:
-            leader_id = self._door.leader_id
+            leader_id = self._node_lock.leader_id
             reply = here() if leader_id in (0, self._id) else self._ask_there(leader_id, call_for(leader_id))
             waited_s = time.monotonic() - began_s
             if not reply.code:
@@ -168,32 +168,32 @@ class Administration:
         return self._accept_clock()
 
     def _accept_clock(self) -> ChangeMembershipReply:
-        def act(node: Node) -> tuple[int, int]:
+        def action(node: Node) -> tuple[int, int]:
             return accept_clock(self._clocks, node), node.current_term
 
-        return self._answered(lambda: self._door.enter(act))
+        return self._answered(lambda: self._node_lock.act(action))
 
     def _append(self, change: Change) -> ChangeMembershipReply:
-        def act(node: Node) -> tuple[int, int]:
+        def action(node: Node) -> tuple[int, int]:
             if node.role is Role.LEADER and is_so_already(node.configuration, change):
                 index = max(node.configuration_index, node.log.base_index)  # what a snapshot holds has no term any more
                 return index, node.log.term_at(index) or 0
             return node.change_membership(change, self._clocks.stamp()), node.current_term
 
-        return self._answered(lambda: self._door.enter(act))
+        return self._answered(lambda: self._node_lock.act(action))
 
     def _begin_transfer(self, target: int) -> ChangeMembershipReply:
         def begin() -> tuple[int, int]:
-            self._door.enter(lambda node: node.transfer_leadership(target))
+            self._node_lock.act(lambda node: node.transfer_leadership(target))
             return 0, 0
 
         return self._answered(begin)
 
     @staticmethod
-    def _answered(act: Callable[[], tuple[int, int]]) -> ChangeMembershipReply:
+    def _answered(action: Callable[[], tuple[int, int]]) -> ChangeMembershipReply:
         """What came of it: (index, term), or who refused it and why."""
         try:
-            index, term = act()
+            index, term = action()
         except (NotLeader, Unavailable) as error:
             return ChangeMembershipReply("not_leader", str(error), 0, 0)
         except ChangeRefused as error:

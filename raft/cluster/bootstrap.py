@@ -19,7 +19,7 @@ from raft.core.raft_messages import Hello, HelloReply, Sender
 from raft.errors import DiskFull, InvalidMessage, RefusedPeer, StartRefused
 from raft.rpc.codec import decode_answer, encode
 from raft.rpc.peer_auth import check_level
-from raft.rpc.peer_client import Connection
+from raft.rpc.peer_client import PeerConnection
 from raft.storage.identity import Founder, Identity
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ ASK_EVERY_S = 0.2
 ANSWER_TIMEOUT_S = 1.0
 
 
-class Formation:
+class Bootstrap:
     """Asks around until this member's identity says which cluster it is in.  One thread runs it."""
 
     def __init__(
@@ -49,11 +49,11 @@ class Formation:
         self._advertise = advertise
         self._level = level
         self._save = save
-        self._connections = {id: Connection(url) for id, url in self.listed.items() if id != identity.id}
-        self._said = ""
+        self._connections = {id: PeerConnection(url) for id, url in self.listed.items() if id != identity.id}
+        self._warned = ""
 
     @property
-    def is_formed(self) -> bool:
+    def is_done(self) -> bool:
         """Whether there is nothing to ask any more."""
         return bool(self.identity.founders or self.identity.cluster_id)
 
@@ -65,7 +65,7 @@ class Formation:
 
     def hello(self) -> HelloReply:
         """What others are told that ask.  Raises RefusedPeer: formed already, and about to start."""
-        if self.is_formed:
+        if self.is_done:
             raise RefusedPeer("not_ready", f"member {self.identity.id} is starting")
         return HelloReply(self.listed, {}, ())
 
@@ -88,7 +88,7 @@ class Formation:
         try:
             self._save(identity)
         except DiskFull as error:
-            self._say(str(error))
+            self._warn_once(str(error))
             return False
         self.identity = identity
         return True
@@ -103,14 +103,14 @@ class Formation:
         if status != 200 or not isinstance(reply, HelloReply):
             return None
         if sender.id != id:
-            self._say(f"member {sender.id} answers at {self.listed[id]}, which --cluster gives to member {id}")
+            self._warn_once(f"member {sender.id} answers at {self.listed[id]}, which --cluster gives to member {id}")
             return None
         return sender, reply
 
-    def _say(self, text: str) -> None:
+    def _warn_once(self, text: str) -> None:
         self.waiting_for = text
-        if text != self._said:
-            self._said = text
+        if text != self._warned:
+            self._warned = text
             logger.warning("%s", text)
 
     # Creation
@@ -121,12 +121,14 @@ class Formation:
                 return self._founded_with(id, *answer, answers)
         for id, answer in answers.items():
             if answer is not None and answer[1].listed != self.listed:
-                self._say(f"member {id} was started with another --cluster ({_listing(answer[1].listed)}) than this "
-                          f"member ({_listing(self.listed)}); nothing is created until they are the same")  # fmt: skip
+                self._warn_once(
+                    f"member {id} was started with another --cluster ({_listing(answer[1].listed)}) than this member "
+                    f"({_listing(self.listed)}); nothing is created until they are the same"
+                )
                 return None
         missing = [id for id, answer in answers.items() if answer is None]
         if missing:
-            self._say("waiting for " + " and ".join(f"member {id}" for id in missing) + " to create the cluster")
+            self._warn_once("waiting for " + " and ".join(f"member {id}" for id in missing) + " to create the cluster")
             return None
         return replace(self.identity, founders=self._seen(answers))
 
@@ -182,9 +184,11 @@ class Formation:
                 return replace(self.identity, cluster_id=sender.cluster_id, joining=True)
         own = self.identity.id
         if found:
-            self._say(f"waiting to be added: POST this member's URL, {self.listed[own]}, to /raft/{own} of a member")
+            self._warn_once(
+                f"waiting to be added: POST this member's URL, {self.listed[own]}, to /raft/{own} of a member"
+            )
         else:
-            self._say("waiting for a member of the cluster to join to answer")
+            self._warn_once("waiting for a member of the cluster to join to answer")
         return None
 
 

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from raft.cluster.admin import Administration
-from raft.compaction.policy import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, Housekeeper, Rewrite
+from raft.compaction.policy import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, LogMaintenance, Rewrite
 from raft.core.boots import is_of_older_copy, since_recorded
 from raft.core.configuration import Change, Configuration, decode_configuration
 from raft.core.configuration import Member as Described
@@ -47,12 +47,12 @@ from raft.engine.damage import Damage
 from raft.engine.driver import Driver
 from raft.engine.forwarding import Forwarder, Leader
 from raft.engine.gossip import Notices
-from raft.engine.leader_contact import Contact
-from raft.engine.node_lock import Door, Standing, configurations
+from raft.engine.leader_contact import LeaderContact
+from raft.engine.node_lock import LeaderState, NodeLock, configurations
 from raft.engine.proposals import Proposals
-from raft.engine.removal_check import Lookout
+from raft.engine.removal_check import RemovalCheck
 from raft.engine.replication import Peers
-from raft.engine.snapshot_transfer import Receiving
+from raft.engine.snapshot_transfer import IncomingSnapshots
 from raft.engine.state_machine import StateMachine
 from raft.errors import (
     ChangeRefused,
@@ -148,7 +148,7 @@ class RunningMember:
         self.id = node.id
         self._storage = storage
         self._identity = identity
-        self._said_members = ""  # in the log, of the last configuration
+        self._logged_members = ""  # in the log, of the last configuration
         self._generation = node.committed_configuration.generation  # each answer asks for it: not behind a lock
         self._advertise = advertise
         self._why_ending = ""  # nobody is let in any more
@@ -160,81 +160,81 @@ class RunningMember:
         self._on_end = on_end
         self._ended = threading.Lock()  # taken once, by who ends it
         self._stopping = threading.Event()
-        self._door = door = Door(node)
+        self._node_lock = node_lock = NodeLock(node)
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
         self._addresses, self._damage, self._older_copies = Addresses(listed), damage or Damage(), OlderCopies()
         proposals = Proposals(self.id, identity.boot)
-        self._contact, self._clocks = Contact(), Clocks(self.id)
-        self._applier = Applier(door, storage, machine, proposals, self._configuration_applied)
+        self._contact, self._clocks = LeaderContact(), Clocks(self.id)
+        self._applier = Applier(node_lock, storage, machine, proposals, self._configuration_applied)
         self._peers = Peers(
-            door, storage, self.sender, self._heard, self._refused, self._older_copies.note, self._contact,
+            node_lock, storage, self.sender, self._heard, self._refused, self._older_copies.note, self._contact,
             self._addresses, self._damage, election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
         )  # fmt: skip
         self._driver = Driver(
-            door, storage, self._applier, self._peers, proposals, self._contact, self._clocks,
+            node_lock, storage, self._applier, self._peers, proposals, self._contact, self._clocks,
             heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked, on_broken=self._broken,
             reserve=reserve, frees=frees,
         )  # fmt: skip
         self._timeout_s = timeout_ms / 1000
         self._forwarder = Forwarder(
-            self.id, door, proposals, self._applier, self._driver.flusher, self._new_leader, frees
+            self.id, node_lock, proposals, self._applier, self._driver.group_commit, self._new_leader, frees
         )
         self._reserve = reserve
-        storage.ask_room(self._driver.flusher.is_full)
+        storage.ask_room(self._driver.group_commit.is_full)
         self._is_unsaved = False  # the identity, for want of room
         self._administration = Administration(
             self.id,
-            door,
+            node_lock,
             self._applier,
             self._new_leader,
             self._stopping,
             self._clocks,
             election_timeout_s=self._timeout_s,
         )
-        self._lookout = Lookout(
-            self.id, door, self.sender, self._heard, lambda why: self._end(why, 0), self._addresses,
+        self._removal_check = RemovalCheck(
+            self.id, node_lock, self.sender, self._heard, lambda why: self._end(why, 0), self._addresses,
             timeout_s=self._timeout_s,
         )  # fmt: skip
         self._notices = Notices(
-            self.id, door, self.sender, self._clocks.heard, self._refused, self._older_copies.note, self._addresses
+            self.id, node_lock, self.sender, self._clocks.heard, self._refused, self._older_copies.note, self._addresses
         )
-        self._receiving = Receiving(storage)
+        self._incoming_snapshots = IncomingSnapshots(storage)
         self._snapshot_refused = ""  # why, as last said
-        self._housekeeper: Housekeeper | None = None
+        self._log_maintenance: LogMaintenance | None = None
         if rewrite is not None:
-            self._housekeeper = Housekeeper(
-                door, storage, self._applier, machine, rewrite,
+            self._log_maintenance = LogMaintenance(
+                node_lock, storage, self._applier, machine, rewrite,
                 compact_bytes=compact_bytes, checkpoint_bytes=min(compact_bytes, CHECKPOINT_BYTES),
-                is_full=self._driver.flusher.is_full,
+                is_full=self._driver.group_commit.is_full,
             )  # fmt: skip
-        door.on_standing = self._standing_changed
-        door.on_broken = self._broken
+        node_lock.on_leader_state = self._leader_state_changed
+        node_lock.on_broken = self._broken
 
     def _new_leader(self) -> Leader:
-        return Leader(self._door, self.sender, self._timeout_s, self._addresses)
+        return Leader(self._node_lock, self.sender, self._timeout_s, self._addresses)
 
     # Life
 
     def start(self) -> int:
         """Begin to take part.  Returns the index up to which the state machine is to be brought before it is asked."""
-        committed = self._door.look(lambda node: node.commit_index)
+        committed = self._node_lock.read(lambda node: node.commit_index)
         own = self._sender
-        self._door.enter(
+        self._node_lock.act(
             lambda node: node.identified(self.id, own.incarnation, own.advertise, own.level, max(own.boots))
         )
         runs: list[tuple[str, Callable[[], None]]] = [
             ("raft-tick", partial(self._driver.run_ticks, self._stopping)),
-            ("raft-flush", self._driver.flusher.run),
+            ("raft-flush", self._driver.group_commit.run),
             ("raft-apply", self._applier.run),
             ("raft-forward", self._forwarder.run_proposals),
             ("raft-read", self._forwarder.run_reads),
-            ("raft-lookout", partial(self._lookout.run, self._stopping)),
-            ("raft-notices", partial(self._notices.run, self._stopping)),
+            ("raft-removal", partial(self._removal_check.run, self._stopping)),
+            ("raft-gossip", partial(self._notices.run, self._stopping)),
         ]
         if self._reserve is not None:
             runs.append(("raft-reserve", partial(self._reserve.tend, self._stopping, self._room_looked)))
-        if self._housekeeper is not None:
-            runs.append(("raft-keep", partial(self._housekeeper.run, self._stopping)))
+        if self._log_maintenance is not None:
+            runs.append(("raft-maintenance", partial(self._log_maintenance.run, self._stopping)))
         self._threads = [
             threading.Thread(target=self._guard, args=(run,), name=name, daemon=True)  # may hang in a system call
             for name, run in runs
@@ -250,21 +250,21 @@ class RunningMember:
         """
         deadline_s = time.monotonic() + timeout_s
         next_s, has_begun = 0.0, False
-        while self.leads or (has_begun and not self._door.leader_id):
+        while self.leads or (has_begun and not self._node_lock.leader_id):
             now_s = time.monotonic()
             if now_s >= deadline_s or self._stopping.wait(POLL_S):
                 return
             if self.leads and now_s >= next_s:
-                target = self._begin_hand_over()
+                target = self._begin_transfer_of_lead()
                 if target == self.id:
                     return  # nobody else votes
                 has_begun = has_begun or target > 0
                 next_s = now_s + (self._timeout_s if target else POLL_S)
 
-    def _begin_hand_over(self) -> int:
+    def _begin_transfer_of_lead(self) -> int:
         """Who is to lead; 0: nobody can at this moment."""
         try:
-            return self._door.enter(lambda node: node.transfer_leadership())
+            return self._node_lock.act(lambda node: node.transfer_leadership())
         except (NotLeader, ChangeRefused):
             return 0
 
@@ -278,14 +278,14 @@ class RunningMember:
         self._stopping.set()
         self._peers.close()
         self._notices.close()
-        for part in (self._forwarder, self._driver.flusher, self._applier):
+        for part in (self._forwarder, self._driver.group_commit, self._applier):
             part.stop()
         deadline_s = time.monotonic() + timeout_s
         for thread in self._threads:
             thread.join(max(0.0, deadline_s - time.monotonic()))
         if not any(thread.is_alive() for thread in self._threads):
-            if self._housekeeper is not None:
-                self._housekeeper.finish()
+            if self._log_maintenance is not None:
+                self._log_maintenance.finish()
             self._storage.close()
 
     def _guard(self, run: Callable[[], None]) -> None:
@@ -310,11 +310,11 @@ class RunningMember:
     # What the parts report
 
     def _ticked(self) -> None:
-        self._forwarder.try_again(self._driver.flusher.refused())
+        self._forwarder.try_again(self._driver.group_commit.refused())
         self._peers.drop_idle()
         self._clocks.say()
 
-    def _standing_changed(self, before: Standing, after: Standing) -> None:
+    def _leader_state_changed(self, before: LeaderState, after: LeaderState) -> None:
         role, term, leader_id = after
         if before[:2] != after[:2]:
             logger.info("member %d is %s in term %d", self.id, role.value, term)
@@ -328,14 +328,14 @@ class RunningMember:
             self._change_identity(cluster_id=configuration.cluster_id, joining=False)
             self._sender = replace(self._sender, cluster_id=configuration.cluster_id)
         # What is applied in a start may be older than what is known to be committed.
-        self._generation = self._door.look(lambda node: node.committed_configuration).generation
+        self._generation = self._node_lock.read(lambda node: node.committed_configuration).generation
         if configuration.generation and configuration.generation == self._identity.generation:
             self._change_identity(generation="")
         self._follow_recorded_boot(configuration)
         described = (f"{m.id} at {m.url}{'' if m.voting else ' (no vote)'}" for m in configuration.members.values())
         members = f"cluster {configuration.cluster_id} has the members {', '.join(described)}"
-        if members != self._said_members:  # each start of a member is recorded too, which changes none of this
-            self._said_members = members
+        if members != self._logged_members:  # each start of a member is recorded too, which changes none of this
+            self._logged_members = members
             logger.info("%s", members)
         if self.id in configuration.removed:
             self._end("it was removed from the cluster", 0)
@@ -374,8 +374,8 @@ class RunningMember:
 
     def _room_looked(self) -> None:
         """The reserve was tried to be made."""
-        self._driver.flusher.tell_room()
-        if self._is_unsaved and not self._driver.flusher.is_full():
+        self._driver.group_commit.tell_room()
+        if self._is_unsaved and not self._driver.group_commit.is_full():
             self._change_identity()
 
     def _refused(self, member: int, body: bytes) -> RefusedPeer:
@@ -411,7 +411,7 @@ class RunningMember:
     @property
     def listens(self) -> bool:
         """Whether this member, a sole voter started from a copy, must not be asked yet: others may call it first."""
-        return self._door.look(lambda node: node.listens)
+        return self._node_lock.read(lambda node: node.listens)
 
     @property
     def level(self) -> int:
@@ -419,7 +419,7 @@ class RunningMember:
 
         Raises Unavailable: it is not known here yet.
         """
-        committed = self._door.look(lambda node: node.committed_configuration)
+        committed = self._node_lock.read(lambda node: node.committed_configuration)
         if not committed.cluster_id:  # of the founders each may know something else of the others
             raise Unavailable("the cluster's level is not known here yet; nothing was proposed")
         return committed.level
@@ -427,7 +427,7 @@ class RunningMember:
     @property
     def leads(self) -> bool:
         """Whether this member leads, as far as it knows."""
-        return self._door.leader_id == self.id
+        return self._node_lock.leader_id == self.id
 
     def agreed_time(self) -> int:
         """The log's time in microseconds since 1970, for what goes by its age (clocks.py).
@@ -450,7 +450,7 @@ class RunningMember:
 
         They go on while the process is stopped or the machine sleeps.
         """
-        return self._door.look(self._contact.age_s)
+        return self._node_lock.read(self._contact.age_s)
 
     def tell(self, body: bytes) -> None:
         """Have the other members' applications know `body`, up to 256 KiB, beside the log (notices.py); never blocks.
@@ -475,15 +475,15 @@ class RunningMember:
 
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         """Replicate a command; `done` gets the state machine's result, Unavailable, OutcomeUnknown or DiskFull."""
-        stuck = self._driver.flusher.stuck
-        if stuck and self._door.look(lambda node: node.role is Role.LEADER and not node.majority_has_room):
+        stuck = self._driver.group_commit.stuck
+        if stuck and self._node_lock.read(lambda node: node.role is Role.LEADER and not node.majority_has_room):
             done(DiskFull(stuck))
             return
         self._forwarder.propose(command, done, flushes)
 
     def flush(self) -> None:
         """Write what has been proposed here, unless another thread is at it."""
-        self._driver.flusher.flush()
+        self._driver.group_commit.flush()
 
     def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
         """ReadIndex, dissertation §6.4; `done(None)` once the state may be read."""
@@ -503,13 +503,13 @@ class RunningMember:
 
     def nodes(self) -> list[str]:
         """Where clients reach the members, this one first."""
-        members = self._door.look(lambda node: node.configuration).members.values()
+        members = self._node_lock.read(lambda node: node.configuration).members.values()
         others = (member.advertise for member in members if member.id != self.id)
         return [url for url in (self._advertise, *others) if url]
 
     def status(self) -> dict[str, object]:
         """The body of `GET /raft`."""
-        return self._door.look(self._status_locked)
+        return self._node_lock.read(self._status_locked)
 
     def _status_locked(self, node: Node) -> dict[str, object]:
         members = []
@@ -550,8 +550,8 @@ class RunningMember:
 
     def peer_urls(self) -> list[str]:
         """Return where the others look for this member: by its log, and as told by others while no leader is heard."""
-        member = self._door.look(lambda node: node.configuration.members.get(self.id))
-        return [url for url in (member.url if member else "", self._lookout.told_url) if url]
+        member = self._node_lock.read(lambda node: node.configuration.members.get(self.id))
+        return [url for url in (member.url if member else "", self._removal_check.listed_url) if url]
 
     def sender(self) -> Sender:
         """How this member introduces itself."""
@@ -560,12 +560,12 @@ class RunningMember:
     def _heard(self, sender: Sender) -> None:
         """A member has answered; any thread.  Kept in memory only: the log will say it, or another answer."""
         if not self._sender.cluster_id:
-            committed = self._door.look(lambda node: node.committed_configuration)
+            committed = self._node_lock.read(lambda node: node.committed_configuration)
             self._sender = replace(self._sender, cluster_id=cluster_named_by(sender, "", committed))
 
     def hello(self) -> HelloReply:
         """What a member is told that looks for its cluster."""
-        committed = self._door.look(lambda node: node.committed_configuration)
+        committed = self._node_lock.read(lambda node: node.committed_configuration)
         listed = {id: member.url for id, member in committed.members.items()}
         members = {id: member.incarnation for id, member in committed.members.items()}
         return HelloReply(listed, members, tuple(sorted(committed.removed)), committed.level)
@@ -577,7 +577,7 @@ class RunningMember:
         if self._why_ending:
             raise RefusedPeer("diverged", self._why_ending)
         try:
-            check_sender(sender, self._sender.cluster_id, *self._door.look(configurations))
+            check_sender(sender, self._sender.cluster_id, *self._node_lock.read(configurations))
         except OlderCopy as error:
             self._older_copies.note(error)
             raise
@@ -587,7 +587,7 @@ class RunningMember:
         match call:
             case Propose():
                 done(self._serve_propose(call))
-                self._driver.flusher.flush()  # after the answer: what it says is no more than that
+                self._driver.group_commit.flush()  # after the answer: what it says is no more than that
             case ReadIndex():
                 self._forwarder.read_for_peer(call, lambda index: done(ReadIndexReply(index)))
             case ChangeMembership():
@@ -641,10 +641,10 @@ class RunningMember:
         raise RefusedPeer("older_copy", why)
 
     def _take_chunk(self, chunk: SnapshotChunk) -> SnapshotChunkReply:
-        if self._door.look(lambda node: node.holds(chunk.last_included_index, chunk.last_included_term)):
+        if self._node_lock.read(lambda node: node.holds(chunk.last_included_index, chunk.last_included_term)):
             return SnapshotChunkReply(chunk.bytes_total)
         try:
-            return self._receiving.take(chunk)
+            return self._incoming_snapshots.take(chunk)
         except (DiskFailed, RefusedPeer) as error:  # not the log's: whether that can be written, the log finds out
             if str(error) != self._snapshot_refused:
                 self._snapshot_refused = str(error)
@@ -653,13 +653,13 @@ class RunningMember:
 
     def _install(self, call: InstallSnapshot, done: Callable[[Answer], None]) -> None:
         snapshot = call.snapshot
-        lacks = self._door.look(lambda node: not node.holds(snapshot.index, snapshot.term))
-        received = lacks and self._receiving.complete(call.source, snapshot)
+        lacks = self._node_lock.read(lambda node: not node.holds(snapshot.index, snapshot.term))
+        received = lacks and self._incoming_snapshots.complete(call.source, snapshot)
         try:
             self._driver.serve(call.request, replace(call, received=received), done)
         finally:
             if received:
-                self._receiving.settled(snapshot, self._door.look(lambda node: node.snapshot == snapshot))
+                self._incoming_snapshots.settled(snapshot, self._node_lock.read(lambda node: node.snapshot == snapshot))
 
     def _serve_propose(self, call: Propose) -> ProposeReply:
         try:

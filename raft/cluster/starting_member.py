@@ -11,7 +11,7 @@ from raft.core.raft_messages import Command
 from raft.errors import RaftError, Unavailable
 
 
-class BlankMember:
+class StartingMember:
     """`why()` says in words what it waits for."""
 
     cluster_id = ""

@@ -52,13 +52,13 @@ def compact(
     """Write snapshot-<up_to>; where that is what the log stands on, nothing.  It counts from the next start on, or
     once `Storage.adopt` is told of it.
     """
-    past = _Past(disk, data_dir, up_to, machine, founding, pause)
-    if past.base_index < up_to:
-        past.write(machine.live())
-    return past.meta
+    prefix = _LogPrefix(disk, data_dir, up_to, machine, founding, pause)
+    if prefix.base_index < up_to:
+        prefix.write(machine.live())
+    return prefix.meta
 
 
-class _Past:
+class _LogPrefix:
     """The log up to an index, and a state machine brought to it."""
 
     def __init__(

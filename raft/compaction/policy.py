@@ -32,7 +32,7 @@ from math import inf
 from raft.core.node import Node
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.applier import Applier
-from raft.engine.node_lock import Door
+from raft.engine.node_lock import NodeLock
 from raft.engine.state_machine import StateMachine
 from raft.errors import InvalidMessage
 from raft.storage.log_store import Storage
@@ -83,12 +83,12 @@ class _Mark:
     live_bytes: int
 
 
-class Housekeeper:
+class LogMaintenance:
     """Looks after one member's data directory."""
 
     def __init__(
         self,
-        door: Door,
+        node_lock: NodeLock,
         storage: Storage,
         applier: Applier,
         machine: StateMachine,
@@ -99,7 +99,7 @@ class Housekeeper:
         is_full: Callable[[], bool] = lambda: False,
     ) -> None:
         """`compact_bytes`: a smaller log is never compacted, unless the disk `is_full`."""
-        self._door = door
+        self._node_lock = node_lock
         self._storage = storage
         self._applier = applier
         self._machine = machine
@@ -129,9 +129,9 @@ class Housekeeper:
             self.mark(time.monotonic())
             self.note_erased(time.monotonic())
             if time.monotonic() >= self._not_before_s:
-                self.look_over()
+                self.run_due()
 
-    def look_over(self) -> None:
+    def run_due(self) -> None:
         """Do what is due."""
         try:
             if up_to := self._due():
@@ -230,7 +230,7 @@ class Housekeeper:
 
     def _has_full(self) -> bool:
         """Whether this member leads one whose disk is full, which a snapshot may free."""
-        return self._door.look(lambda node: any(progress.full for progress in node.progress.values()))
+        return self._node_lock.read(lambda node: any(progress.full for progress in node.progress.values()))
 
     def _freeing_due(self) -> int:
         """Up to which index to compact for a full disk; 0: that would free next to nothing, or has no room itself."""
@@ -251,7 +251,7 @@ class Housekeeper:
     def _furthest_mark(self, now_s: float) -> "_Mark | None":
         """The last one up to which the log may go; those before it are forgotten."""
         applied = self._applier.last_applied
-        held = self._door.look(_least_held)
+        held = self._node_lock.read(_least_held)
         found = None
         for mark in self._marks:
             waits = mark.index > held and self._is_waited_for(mark, applied)
@@ -281,7 +281,7 @@ class Housekeeper:
         told = mark.live_bytes if index != self._storage.base_index else int(mark.live_bytes * factor)
         return self._storage.base_document_bytes + told
 
-    def _see_how_far_off(self, up_to: int) -> None:
+    def _calibrate(self, up_to: int) -> None:
         """What the state told was live there, beside what the snapshot has of it."""
         base, told = self._storage.snapshot, next((mark.live_bytes for mark in self._marks if mark.index == up_to), 0)
         if base is not None and base.meta.index == up_to and told:
@@ -290,14 +290,14 @@ class Housekeeper:
     def compact(self, up_to: int) -> SnapshotMeta:
         """Put a snapshot in the place of the log up to `up_to`, which is applied.  Raises RewriteFailed."""
         began_s = time.monotonic()
-        meta = self._rewrite(up_to, self._mark_now_and_then)
+        meta = self._rewrite(up_to, self._mark_if_due)
         before = self._storage.bytes_on_disk  # now: what was written meanwhile is in it before and after
         try:
             self._storage.adopt(meta, self._yield)
         except (InvalidMessage, OSError) as error:
             raise RewriteFailed(f"what was written cannot be read: {error}") from error
-        self._see_how_far_off(up_to)
-        self._door.enter(lambda node: node.compacted(meta))
+        self._calibrate(up_to)
+        self._node_lock.act(lambda node: node.compacted(meta))
         logger.info(
             "compacted the log up to index %d in %.1f s: %d bytes are %d now",
             up_to, time.monotonic() - began_s, before, self._storage.bytes_on_disk,
@@ -307,9 +307,9 @@ class Housekeeper:
     def _yield(self) -> None:
         """Leave the processor to who answers clients: one that computes holds each of them up, at each of its turns."""
         self._stopping.wait(YIELD_S)
-        self._mark_now_and_then()
+        self._mark_if_due()
 
-    def _mark_now_and_then(self) -> None:
+    def _mark_if_due(self) -> None:
         """Or the log would have grown in one jump at the next look, and a compaction find no place in it."""
         now_s = time.monotonic()
         if now_s - self._marked_s >= CHECK_S:

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 
 from raft.core.configuration import Configuration, decode_configuration
 from raft.core.raft_messages import Entry, Kind
-from raft.engine.node_lock import Door, Told
+from raft.engine.node_lock import Callbacks, NodeLock
 from raft.engine.proposals import Done, Proposals
 from raft.engine.queues import drain, drain_nowait
 from raft.engine.state_machine import Replicated, StateMachine
@@ -56,7 +56,7 @@ class Applier:
 
     def __init__(
         self,
-        door: Door,
+        node_lock: NodeLock,
         storage: Storage,
         machine: StateMachine,
         proposals: Proposals,
@@ -64,7 +64,7 @@ class Applier:
     ) -> None:
         """`on_configuration` is called by the apply thread with each committed one."""
         self.last_applied = 0
-        self._door = door
+        self._node_lock = node_lock
         self._storage = storage
         self._machine = machine
         self._proposals = proposals
@@ -89,16 +89,16 @@ class Applier:
         self._commit_index = index
         return True
 
-    def confirmed(self, reads: Sequence[tuple[int, int]]) -> Told:
+    def confirmed(self, reads: Sequence[tuple[int, int]]) -> Callbacks:
         """The reads behind these (token, index) hold from the index on; returns what to tell."""
-        told: Told = []
+        callbacks: Callbacks = []
         for token, index in reads:
             batch = self._at_node.pop(token, [])  # none where they were given up meanwhile
             if batch and batch[0].from_peer:
-                told += [partial(read.done, None, index) for read in batch]
+                callbacks += [partial(read.done, None, index) for read in batch]
             elif batch:
-                told.append(partial(self.read_at, index, batch))
-        return told
+                callbacks.append(partial(self.read_at, index, batch))
+        return callbacks
 
     def lost(self, tokens: Sequence[int]) -> None:
         """This member stopped leading before it could confirm them."""
@@ -185,12 +185,12 @@ class Applier:
             if None in items:
                 return
 
-    def look_over(self, now_s: float) -> None:
+    def expire_reads(self, now_s: float) -> None:
         """Give up reads that have waited too long: for a majority, or for this member to apply what it lacks."""
         for _, read in self._take_reads(lambda index, read: read.is_overdue(now_s)):
             read.give_up()
         if self._at_node:
-            for read in self._door.look(lambda node: self._take_overdue_locked(now_s)):
+            for read in self._node_lock.read(lambda node: self._take_overdue_locked(now_s)):
                 read.give_up()
 
     def _take_reads(self, which: Callable[[int, Read], bool]) -> list[tuple[int, Read]]:
@@ -243,7 +243,7 @@ class Applier:
         except InvalidMessage as error:
             advice = "delete checkpoint-*" if what == "checkpoint" else "it is for another version of this program"
             raise StartRefused(f"the {what} at index {index} cannot be read: {error}; {advice}") from error
-        self._on_configuration(self._door.look(lambda node: node.committed_configuration))
+        self._on_configuration(self._node_lock.read(lambda node: node.committed_configuration))
         with self._changed:
             self.last_applied = index
             self._changed.notify_all()
@@ -254,7 +254,7 @@ class Applier:
 
         None: a snapshot has taken their place, which may be at any moment.
         """
-        entries = self._door.look(lambda node: node.log.slice(first, last, APPLY_BYTES_MAX))
+        entries = self._node_lock.read(lambda node: node.log.slice(first, last, APPLY_BYTES_MAX))
         if entries is not None:
             return entries
         try:

@@ -107,9 +107,9 @@ class Clocks:
         self._leap: _Leap | None = None
         self._floor = 0, 0.0  # the newest entry's time, and the steady clock when it was seen
         self._clock_index = -1
-        self._said_leap: _Leap | None = None
-        self._said_index = -1  # the clock index at which the log's time was last said
-        self._said_ahead = self._said_off = False
+        self._logged_leap: _Leap | None = None
+        self._logged_index = -1  # the clock index at which the log's time was last said
+        self._logged_ahead = self._logged_off = False
 
     def heard(self, member: int, time: int, asked_s: float) -> None:
         """`member` has told its clock in an answer to a question that was sent at `asked_s` of the steady clock."""
@@ -235,25 +235,25 @@ class Clocks:
             return
         steady = self._steady_s() * _SECOND
         stamp, clock = self.stamp(), int(self._raw + steady)
-        if self._said_index != self._clock_index:
-            self._say_begin(stamp, clock)
-        self._say_leap(stamp, clock)
-        self._say_ahead(stamp, clock)
-        self._say_off(steady)
+        if self._logged_index != self._clock_index:
+            self._log_start(stamp, clock)
+        self._log_leap(stamp, clock)
+        self._log_ahead(stamp, clock)
+        self._log_off(steady)
 
-    def _say_begin(self, stamp: int, clock: int) -> None:
+    def _log_start(self, stamp: int, clock: int) -> None:
         """At the start, and after a clock entry."""
-        is_start, self._said_index = self._said_index == -1, self._clock_index
+        is_start, self._logged_index = self._logged_index == -1, self._clock_index
         if not is_start:
             logger.info("the log's time is set to the clock's: %s", _shown(stamp))
-            self._said_leap, self._said_ahead = None, False
+            self._logged_leap, self._logged_ahead = None, False
         elif self._floor[0] and clock - self._floor[0] > OFF_S * _SECOND:
             logger.info(
                 "the newest entry of the log is of %s; the clock says %s", _shown(self._floor[0]), _shown(clock)
             )
 
-    def _say_leap(self, stamp: int, clock: int) -> None:
-        leap, said, self._said_leap = self._leap, self._said_leap, self._leap
+    def _log_leap(self, stamp: int, clock: int) -> None:
+        leap, said, self._logged_leap = self._leap, self._logged_leap, self._leap
         if leap is None:
             if said is not None and abs(stamp - clock) <= OFF_S * _SECOND:
                 logger.info("the clock agrees with the log's time again: %s", _shown(clock))
@@ -264,33 +264,33 @@ class Clocks:
                 _shown(int(leap.to + self._steady_s() * _SECOND)), _shown(stamp), HOLD_S,
             )  # fmt: skip
 
-    def _say_ahead(self, stamp: int, clock: int) -> None:
+    def _log_ahead(self, stamp: int, clock: int) -> None:
         """The log's time is ahead of the clock, by an earlier leap that was followed or by a leap back."""
         ahead_s = (stamp - clock) / _SECOND
-        if not self._said_ahead and self._leap is None and ahead_s > OFF_S:
-            self._said_ahead = True
+        if not self._logged_ahead and self._leap is None and ahead_s > OFF_S:
+            self._logged_ahead = True
             logger.warning(
                 "the newest entries of the log are of %s, and the clock says %s: what is posted is stamped from the "
                 "former on, and ages go on.  If the clock is right, run `raft-chat clock accept`",
                 _shown(stamp), _shown(clock),
             )  # fmt: skip
-        elif self._said_ahead and ahead_s <= AGREES_S:
-            self._said_ahead = False
+        elif self._logged_ahead and ahead_s <= AGREES_S:
+            self._logged_ahead = False
             logger.info("the clock agrees with the log's time again: %s", _shown(clock))
 
-    def _say_off(self, steady: float) -> None:
+    def _log_off(self, steady: float) -> None:
         """The own clock is off the median."""
         own = self._wall_us() - steady
         off_s = (own - min(max(own, self._low), self._high)) / _SECOND
-        if not self._said_off and abs(off_s) > OFF_S:
-            self._said_off = True
+        if not self._logged_off and abs(off_s) > OFF_S:
+            self._logged_off = True
             way = "ahead of" if off_s > 0 else "behind"
             logger.warning(
                 "the clock here is %.0f s %s that of most members: mend it; while this member leads, it goes by theirs",
                 abs(off_s), way,
             )  # fmt: skip
-        elif self._said_off and abs(off_s) <= AGREES_S:
-            self._said_off = False
+        elif self._logged_off and abs(off_s) <= AGREES_S:
+            self._logged_off = False
             logger.info("the clock here agrees with that of most members again")
 
 

@@ -52,7 +52,7 @@ class Damage:
         with self._lock:
             return [{"File": Path(file).name, "Offset": offset} for file, offset in self._places]
 
-    def look_again(self) -> None:
+    def recheck(self) -> None:
         """Look at what an earlier process of this directory has found; at a start, before anything is noted."""
         if self._disk is None:
             return

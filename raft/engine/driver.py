@@ -14,9 +14,9 @@ from raft.core.node import Node, Ready, Role
 from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message, Propose, Reply, RequestVote
 from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks, follow_leap, settle
-from raft.engine.group_commit import Flusher
-from raft.engine.leader_contact import Contact
-from raft.engine.node_lock import Door, Told
+from raft.engine.group_commit import GroupCommit
+from raft.engine.leader_contact import LeaderContact
+from raft.engine.node_lock import Callbacks, NodeLock
 from raft.engine.proposals import Proposals
 from raft.engine.replication import Peers
 from raft.errors import DiskFull
@@ -30,16 +30,16 @@ TICKS_PER_HEARTBEAT = 4
 
 
 class Driver:
-    """Drives the Node behind `door`."""
+    """Drives the Node behind `node_lock`."""
 
     def __init__(
         self,
-        door: Door,
+        node_lock: NodeLock,
         storage: Storage,
         applier: Applier,
         peers: Peers,
         proposals: Proposals,
-        contact: Contact,
+        contact: LeaderContact,
         clocks: Clocks,
         *,
         heartbeat_ms: float,
@@ -49,11 +49,11 @@ class Driver:
         frees: Callable[[bytes], bool] = lambda command: False,
     ) -> None:
         """`on_tick` is called by the tick thread after each tick; `on_broken` ends the process."""
-        self.flusher = Flusher(
-            door, storage, proposals, self._send, clocks.proposal_stamp, on_broken, reserve=reserve, frees=frees
+        self.group_commit = GroupCommit(
+            node_lock, storage, proposals, self._send, clocks.proposal_stamp, on_broken, reserve=reserve, frees=frees
         )
         self._frees = frees
-        self._door = door
+        self._node_lock = node_lock
         self._applier = applier
         self._peers = peers
         self._contact = contact
@@ -62,7 +62,7 @@ class Driver:
         self._on_tick = on_tick
         self._short_logs: dict[int, int] = {}  # by member: which committed index a candidate lacked, as last said
         self._replies: dict[int, Callable[[Answer], None]] = {}  # RPCs that wait for the Node's reply, by request
-        door.on_ready = self._dispatch_locked
+        node_lock.on_ready = self._dispatch_locked
 
     # Inputs
 
@@ -73,25 +73,25 @@ class Driver:
         """
         frees = False
 
-        def act(node: Node) -> None:
+        def action(node: Node) -> None:
             if call.proposals:
                 node.propose(call.proposals, self._clocks.proposal_stamp(), frees=frees)
             else:
                 node.require_room()
 
         try:
-            self._door.enter(act, flushes=True)
+            self._node_lock.act(action, flushes=True)
         except DiskFull:
             frees = bool(call.proposals) and all(self._frees(command) for _, command in call.proposals)
             if not frees:
                 raise
-            self._door.enter(act, flushes=True)
+            self._node_lock.act(action, flushes=True)
 
     def serve(self, request: int, message: Message, done: Callable[[Answer], None]) -> None:
         """Step a peer's message; `done` gets the reply, when it may be given.  Raises InvalidMessage."""
         lacked = 0
 
-        def act(node: Node) -> None:
+        def action(node: Node) -> None:
             nonlocal lacked
             if isinstance(message, RequestVote) and message.last_log_index < node.known_committed:
                 lacked = node.known_committed
@@ -107,13 +107,13 @@ class Driver:
 
         # A connection that brings entries has nothing else to do; one that brings heartbeats must not wait for a disk.
         flushes = isinstance(message, AppendEntries) and not message.heartbeat
-        self._door.enter(act, flushes=flushes)
+        self._node_lock.act(action, flushes=flushes)
         if flushes:
-            self.flusher.flush()
+            self.group_commit.flush()
         if lacked and isinstance(message, RequestVote):
-            self._say_short_log(message, lacked)
+            self._log_short_log(message, lacked)
 
-    def _say_short_log(self, message: RequestVote, committed: int) -> None:
+    def _log_short_log(self, message: RequestVote, committed: int) -> None:
         if self._short_logs.get(message.source) != committed:
             self._short_logs[message.source] = committed
             logger.info(
@@ -124,45 +124,45 @@ class Driver:
 
     # The Ready
 
-    def _dispatch_locked(self, node: Node, ready: Ready, flushes: bool) -> Told:
+    def _dispatch_locked(self, node: Node, ready: Ready, flushes: bool) -> Callbacks:
         writes = ready.writes or bool(ready.messages_after)
         if writes:
-            self.flusher.put(ready)
-        told = self._applier.confirmed(ready.reads)
+            self.group_commit.put(ready)
+        callbacks = self._applier.confirmed(ready.reads)
         self._applier.lost(ready.reads_lost)
-        told += self._send_locked(node, ready.messages)
+        callbacks += self._send_locked(node, ready.messages)
         if self._applier.commit(ready.commit_index):
             # A leader's clients wait for this; a follower has its disk to see to first.
-            told.append(self._applier.apply_few if node.role is Role.LEADER else self._applier.wake)
+            callbacks.append(self._applier.apply_few if node.role is Role.LEADER else self._applier.wake)
         if writes and not flushes:
-            told.append(self.flusher.wake)
-        return told
+            callbacks.append(self.group_commit.wake)
+        return callbacks
 
-    def _send_locked(self, node: Node, messages: Sequence[Message]) -> Told:
+    def _send_locked(self, node: Node, messages: Sequence[Message]) -> Callbacks:
         """A reply goes to the RPC that asked for it, once the lock is free; a request to the peer's lane."""
-        told: Told = []
+        callbacks: Callbacks = []
         for message in messages:
             if isinstance(message, Reply):
-                told += self._told(message)
+                callbacks += self._reply_callbacks(message)
             else:
                 self._peers.send_locked(node.configuration, message)
-        return told
+        return callbacks
 
-    def _told(self, reply: Reply) -> Told:
+    def _reply_callbacks(self, reply: Reply) -> Callbacks:
         done = self._replies.pop(reply.request, None)
         return [lambda: done(reply)] if done else []
 
     def _send(self, messages: Sequence[Message]) -> None:
         """What had to wait for the disk."""
-        for tell in self._door.look(lambda node: self._send_locked(node, messages)):
-            tell()
+        for callback in self._node_lock.read(lambda node: self._send_locked(node, messages)):
+            callback()
 
     # The thread
 
     def run_ticks(self, stopping: threading.Event) -> None:
         """The tick thread."""
         while not stopping.wait(self._tick_s):
-            self._door.enter(self._tick)
+            self._node_lock.act(self._tick)
             self._on_tick()
 
     def _tick(self, node: Node) -> None:

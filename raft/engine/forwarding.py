@@ -19,14 +19,14 @@ from queue import SimpleQueue
 from raft.core.node import Node
 from raft.core.raft_messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.engine.applier import Applier, Read
-from raft.engine.group_commit import Flusher
-from raft.engine.node_lock import Door, configurations
+from raft.engine.group_commit import GroupCommit
+from raft.engine.node_lock import NodeLock, configurations
 from raft.engine.proposals import Proposals, Waiting
 from raft.engine.queues import drain, drain_nowait
 from raft.errors import DiskFull, InvalidMessage, NotLeader, RaftError, RefusedPeer, Unavailable
 from raft.rpc.codec import Answer, Call, decode_answer, encode
 from raft.rpc.peer_auth import check_sender, read_refusal
-from raft.rpc.peer_client import Addresses, Connection
+from raft.rpc.peer_client import Addresses, PeerConnection
 
 FORWARD_MAX = 1_024  # proposals in one call to the leader ...
 # ... and bytes of their commands: a call has CALL_TIMEOUTS election timeouts, which a line of 20 Mbit/s is enough for.
@@ -69,23 +69,23 @@ class Leader:
     """Calls to whoever leads, over one connection at a time.  For one thread."""
 
     def __init__(
-        self, door: Door, sender: Callable[[], Sender], timeout_s: float, addresses: Addresses | None = None
+        self, node_lock: NodeLock, sender: Callable[[], Sender], timeout_s: float, addresses: Addresses | None = None
     ) -> None:
-        self._door = door
+        self._node_lock = node_lock
         self._addresses = addresses
         self._sender = sender
         self._timeout_s = timeout_s
-        self._connection: Connection | None = None
+        self._connection: PeerConnection | None = None
 
     def open(self, leader_id: int) -> None:
         """Connect to member `leader_id`.  Raises OSError: nothing was sent."""
-        member = self._door.look(lambda node: node.configuration.members.get(leader_id))
+        member = self._node_lock.read(lambda node: node.configuration.members.get(leader_id))
         if member is None:
             raise ConnectionError(f"member {leader_id} is not in the configuration")
         if self._connection is None or self._connection.url != member.url:
             self.close()
             try:
-                self._connection = Connection(member.url, self._addresses, leader_id)
+                self._connection = PeerConnection(member.url, self._addresses, leader_id)
             except ValueError as error:
                 raise ConnectionError(str(error)) from None
         self._connection.open(self._timeout_s)
@@ -100,14 +100,14 @@ class Leader:
             if status != HTTPStatus.OK:
                 raise ConnectionError(f"member {call.target} refused: {read_refusal(body)[1]}")
             sender, answer = decode_answer(body)
-            check_sender(sender, self._sender().cluster_id, *self._door.look(configurations))
+            check_sender(sender, self._sender().cluster_id, *self._node_lock.read(configurations))
             return answer
         except (InvalidMessage, RefusedPeer) as error:
             raise ConnectionError(str(error)) from None
 
     def leave(self) -> None:
         """Close a connection to anybody but the leader; a call under way in another thread fails."""
-        leads = self._door.look(lambda node: node.configuration.members.get(node.leader_id))
+        leads = self._node_lock.read(lambda node: node.configuration.members.get(node.leader_id))
         if self._connection is not None and (leads is None or leads.url != self._connection.url):
             self._connection.close()
 
@@ -123,21 +123,22 @@ class Forwarder:
     def __init__(
         self,
         id: int,
-        door: Door,
+        node_lock: NodeLock,
         proposals: Proposals,
         applier: Applier,
-        flusher: Flusher,
+        group_commit: GroupCommit,
         new_leader: Callable[[], Leader],
         frees: Callable[[bytes], bool] = lambda command: False,
     ) -> None:
-        """`flusher` proposes on this member; `new_leader` makes a way to the leader for one thread; `frees(command)`:
-        whether it frees space.
+        """`group_commit` proposes on this member.  `new_leader` makes a client of the leader for one thread.
+
+        `frees(command)`: the command frees space.
         """
         self._id = id
-        self._door = door
+        self._node_lock = node_lock
         self._proposals = proposals
         self._applier = applier
-        self._flusher = flusher
+        self._group_commit = group_commit
         self._proposals_leader = new_leader()
         self._reads_leader = new_leader()
         self._tokens = itertools.count(1)
@@ -207,7 +208,7 @@ class Forwarder:
             else:
                 self._to_read.put(item)
         self._proposals.expire(now_s)
-        self._applier.look_over(now_s)
+        self._applier.expire_reads(now_s)
 
     def give_up(self) -> None:
         """Have the next ticks answer what waits, and what still comes, as if its time were over."""
@@ -222,11 +223,11 @@ class Forwarder:
         self._reads_leader.close()
 
     def _route(self, waiting: Waiting, *, flushes: bool = False) -> None:
-        leader_id = self._door.leader_id
+        leader_id = self._node_lock.leader_id
         if leader_id == self._id:
-            self._flusher.put(waiting)
+            self._group_commit.put(waiting)
             if not flushes:
-                self._flusher.wake()
+                self._group_commit.wake()
         elif leader_id:
             self._to_forward.put(waiting)
         # Without a leader it stays in Proposals until one is known (`leader_changed`) or its time is over.
@@ -245,14 +246,14 @@ class Forwarder:
                 return
 
     def _forward(self, batch: list[Waiting]) -> None:
-        leader_id = self._door.leader_id
+        leader_id = self._node_lock.leader_id
         if leader_id in (0, self._id):
             for waiting in batch:
                 self._route(waiting)
             return
         try:
             self._proposals_leader.open(leader_id)
-            if self._flusher.is_full() and not self._is_sent_all(leader_id):
+            if self._group_commit.is_full() and not self._is_sent_all(leader_id):
                 self._proposals.refuse(batch, Unavailable(FULL_HERE))
                 return
         except OSError:
@@ -301,7 +302,7 @@ class Forwarder:
         while True:
             items = drain(self._to_read)
             batch = [item for item in items if item is not None]
-            if batch and self._door.leader_id == self._id:
+            if batch and self._node_lock.leader_id == self._id:
                 self._read_here(batch, self._put_aside)
             elif batch:
                 self._read_there(batch)
@@ -314,19 +315,19 @@ class Forwarder:
     ) -> None:
         token = next(self._tokens)
 
-        def act(node: Node) -> None:
+        def action(node: Node) -> None:
             node.read_index(token, follower, follower_term)
             self._applier.register(token, reads)
 
         try:
-            self._door.enter(act)
+            self._node_lock.act(action)
         except NotLeader:
             refused(reads)
 
     def _read_there(self, reads: list[Read]) -> None:
         index = 0
         # Under the lock: what is seen without it may be older than a vote that has gone out.
-        leader_id, term = self._door.look(lambda node: (node.leader_id, node.current_term))
+        leader_id, term = self._node_lock.read(lambda node: (node.leader_id, node.current_term))
         try:
             if leader_id:
                 self._reads_leader.open(leader_id)
@@ -334,7 +335,7 @@ class Forwarder:
                 index = reply.index if isinstance(reply, ReadIndexReply) else 0
         except OSError:
             index = 0
-        if index and self._flusher.is_full() and index > self._door.look(lambda node: node.log.last_index):
+        if index and self._group_commit.is_full() and index > self._node_lock.read(lambda node: node.log.last_index):
             for read in reads:
                 read.done(Unavailable(FULL_HERE), 0)
         elif index:

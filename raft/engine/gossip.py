@@ -15,13 +15,13 @@ from collections.abc import Callable
 from raft.core.configuration import Member
 from raft.core.node import Node
 from raft.core.raft_messages import Notice, NoticeReply, Sender
-from raft.engine.node_lock import Door, configurations
+from raft.engine.node_lock import NodeLock, configurations
 from raft.engine.proposals import now
 from raft.engine.timing import steady_s
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
 from raft.rpc.codec import NOTICE_BYTES_MAX, decode_answer, encode
 from raft.rpc.peer_auth import check_sender
-from raft.rpc.peer_client import Addresses, Lane
+from raft.rpc.peer_client import Addresses, PeerQueue
 
 LOOK_S = 0.2  # sooner than an election, so that who comes to lead knows what the others say
 REFRESH_S = 10.0
@@ -34,7 +34,7 @@ class Notices:
     def __init__(
         self,
         id: int,
-        door: Door,
+        node_lock: NodeLock,
         sender: Callable[[], Sender],
         on_clock: Callable[[int, int, float], None],
         on_refused: Callable[[int, bytes], RefusedPeer],
@@ -47,7 +47,7 @@ class Notices:
         """
         self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
         self._id = id
-        self._door = door
+        self._node_lock = node_lock
         self._sender = sender
         self._on_clock = on_clock
         self._on_refused = on_refused
@@ -55,7 +55,7 @@ class Notices:
         self._addresses = addresses
         self._body = b""
         self._lock = threading.Lock()  # around the lanes
-        self._lanes: dict[int, Lane[Notice]] = {}  # by member
+        self._queues: dict[int, PeerQueue[Notice]] = {}  # by member
         self._told: dict[int, tuple[bytes, float]] = {}  # by member: what it has answered to, and when
         self._closed = False
 
@@ -83,47 +83,47 @@ class Notices:
         """Close all lanes."""
         with self._lock:
             self._closed = True
-            for lane in self._lanes.values():
-                lane.close()
+            for queue in self._queues.values():
+                queue.close()
 
     def _send(self) -> None:
         """To all whose time has come."""
-        members = self._door.look(self._to_tell_locked)
+        members = self._node_lock.read(self._to_tell_locked)
         with self._lock:
-            for id in [id for id, lane in self._lanes.items() if id not in members or members[id].url != lane.url]:
-                self._lanes.pop(id).close()
+            for id in [id for id, queue in self._queues.items() if id not in members or members[id].url != queue.url]:
+                self._queues.pop(id).close()
             now_s = time.monotonic()
             for id, member in members.items():
                 body, told_s = self._told.get(id, (None, 0.0))
                 due = body is not self._body or now_s - told_s >= REFRESH_S
-                if due and (lane := self._lane_locked(member)) is not None:
-                    lane.send(Notice(self._id, id, self._body))
+                if due and (queue := self._queue_locked(member)) is not None:
+                    queue.send(Notice(self._id, id, self._body))
 
     def _to_tell_locked(self, node: Node) -> dict[int, Member]:
         members = node.configuration.members.items()
         return {id: member for id, member in members if id != self._id}
 
-    def _lane_locked(self, member: Member) -> Lane[Notice] | None:
-        lane = self._lanes.get(member.id)
-        if lane is None and not self._closed:
+    def _queue_locked(self, member: Member) -> PeerQueue[Notice] | None:
+        queue = self._queues.get(member.id)
+        if queue is None and not self._closed:
             try:
-                lane = self._lanes[member.id] = Lane(
+                queue = self._queues[member.id] = PeerQueue(
                     member.url, f"raft-notice-{member.id}", self._deliver, self._addresses, member.id
                 )
             except (RuntimeError, ValueError):  # no thread is to be had; maybe the next time
                 return None
-        return lane
+        return queue
 
     # In a lane's thread
 
-    def _deliver(self, lane: Lane[Notice], notice: Notice) -> None:
+    def _deliver(self, queue: PeerQueue[Notice], notice: Notice) -> None:
         asked_s = steady_s()
         try:
-            status, body = lane.connection.call(encode(self._sender(), notice), ANSWER_TIMEOUT_S)
+            status, body = queue.connection.call(encode(self._sender(), notice), ANSWER_TIMEOUT_S)
             if status != 200:
                 raise self._on_refused(notice.target, body)
             sender, reply = decode_answer(body)
-            check_sender(sender, self._sender().cluster_id, *self._door.look(configurations))
+            check_sender(sender, self._sender().cluster_id, *self._node_lock.read(configurations))
         except OlderCopy as error:
             self._on_older_copy(error)
             return

@@ -18,7 +18,7 @@ from queue import SimpleQueue
 
 from raft.core.node import Ready, Role
 from raft.core.raft_messages import Message
-from raft.engine.node_lock import Door
+from raft.engine.node_lock import NodeLock
 from raft.engine.proposals import Proposals, Waiting
 from raft.engine.queues import drain_nowait
 from raft.errors import DiskFull, NotLeader, Overloaded, Unavailable
@@ -32,12 +32,12 @@ FULL_LOG_S = 60.0  # between two lines in the log that not even the reserve coul
 PROPOSE_BYTES_MAX = 128 << 10  # in one batch, and one proposal more: some hundred posts
 
 
-class Flusher:
+class GroupCommit:
     """The one that appends to the storage."""
 
     def __init__(
         self,
-        door: Door,
+        node_lock: NodeLock,
         storage: Storage,
         proposals: Proposals,
         send: Callable[[Sequence[Message]], None],
@@ -50,7 +50,7 @@ class Flusher:
         """`send` takes the messages that had to wait for the disk; `stamp` is asked for entries' time; `on_broken`
         ends the process.  `frees(command)`: whether it frees space, so that it is taken on the reserve.
         """
-        self._door = door
+        self._node_lock = node_lock
         self._storage = storage
         self._proposals = proposals
         self._send = send
@@ -137,7 +137,7 @@ class Flusher:
         proposals = self._proposals.hand_over(batch)
         try:
             if proposals:
-                self._door.enter(lambda node: node.propose(proposals, self._stamp(), frees=frees), flushes=True)
+                self._node_lock.act(lambda node: node.propose(proposals, self._stamp(), frees=frees), flushes=True)
         except (NotLeader, Overloaded, Unavailable):
             self._proposals.take_back(batch)
             for waiting in batch:
@@ -171,7 +171,7 @@ class Flusher:
             pending.append(ready)
         self._append(pending)
         if any(ready.writes for ready in readies):
-            self._door.enter(lambda node: node.persisted(readies[-1].sequence), flushes=True)
+            self._node_lock.act(lambda node: node.persisted(readies[-1].sequence), flushes=True)
         messages = [message for ready in readies for message in ready.messages_after]
         if messages:
             self._send(messages)
@@ -212,7 +212,7 @@ class Flusher:
         items = drain_nowait(self._work)
         self._kept += [item for item in items if isinstance(item, Ready)]
         waiting = [item for item in items if isinstance(item, Waiting)]
-        if self._door.look(lambda node: node.role is Role.LEADER and not node.majority_has_room):
+        if self._node_lock.read(lambda node: node.role is Role.LEADER and not node.majority_has_room):
             self._proposals.refuse(waiting, error)
         else:
             for item in waiting:
@@ -225,7 +225,7 @@ class Flusher:
     def tell_room(self) -> None:
         """Tell the core what the disk takes; any thread."""
         room_bytes = 0 if self.stuck else self._reserve.room_bytes() if self._reserve else None
-        self._door.enter(lambda node: node.set_room(room_bytes))
+        self._node_lock.act(lambda node: node.set_room(room_bytes))
 
 
 def _bounded(waiting: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:

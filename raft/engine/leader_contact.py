@@ -14,7 +14,7 @@ from raft.engine.timing import steady_s
 GAP_S = 1.0  # ticks are some milliseconds apart: by then this process, or its machine, has been stopped
 
 
-class Contact:
+class LeaderContact:
     """Of one member; all methods are called under the engine's lock."""
 
     def __init__(self, clock: Callable[[], float] = steady_s) -> None:

@@ -1,6 +1,6 @@
 """The one lock of the engine, and the one door through it.
 
-The Node is touched in here only.  `enter` acts on it, takes its Ready and gives the parts to queues, all under the
+The Node is touched in here only.  `act` acts on it, takes its Ready and gives the parts to queues, all under the
 lock; who waits for an answer is told after the lock is free.  What is done under the lock never waits for a disk, a
 network or another thread.
 """
@@ -14,8 +14,8 @@ from raft.core.node import Node, Ready, Role
 from raft.errors import RaftError
 
 T = TypeVar("T")
-Told = list[Callable[[], None]]  # calls to make when the lock is free
-Standing = tuple[Role, int, int]  # (role, term, leader id; 0: none known)
+Callbacks = list[Callable[[], None]]  # calls to make when the lock is free
+LeaderState = tuple[Role, int, int]  # (role, term, leader id; 0: none known)
 
 
 def configurations(node: Node) -> tuple[Configuration, Configuration]:
@@ -23,30 +23,30 @@ def configurations(node: Node) -> tuple[Configuration, Configuration]:
     return node.committed_configuration, node.configuration
 
 
-class Door:
-    """Guards one Node.  `on_ready` and `on_standing` are set once, before the first `enter`."""
+class NodeLock:
+    """Guards one Node.  `on_ready` and `on_leader_state` are set once, before the first `act`."""
 
     def __init__(self, node: Node) -> None:
         self._lock = threading.Lock()
         self._node = node
-        self._standing: Standing = (node.role, node.current_term, node.leader_id)
-        self.on_ready: Callable[[Node, Ready, bool], Told] = lambda node, ready, flushes: []
-        self.on_standing: Callable[[Standing, Standing], None] = lambda before, after: None
+        self._leader_state: LeaderState = (node.role, node.current_term, node.leader_id)
+        self.on_ready: Callable[[Node, Ready, bool], Callbacks] = lambda node, ready, flushes: []
+        self.on_leader_state: Callable[[LeaderState, LeaderState], None] = lambda before, after: None
         self.on_broken: Callable[[Exception], None] = lambda error: None
 
     @property
     def leader_id(self) -> int:
         """Who leads, as last seen; 0: nobody known.  Takes no lock: it may be outdated by the time it is used."""
-        return self._standing[2]
+        return self._leader_state[2]
 
-    def enter(self, act: Callable[[Node], T], *, flushes: bool = False) -> T:
+    def act(self, action: Callable[[Node], T], *, flushes: bool = False) -> T:
         """Let `act` give the node an input, and carry out what follows.  Passes on what `act` raises.
 
         `flushes`: the caller is going to flush what there is to write (flusher.py); otherwise a thread is woken for it.
         Anything but a RaftError leaves a Ready half carried out, so it ends the process (`on_broken`).
         """
         try:
-            result, error = self._enter(act, flushes)
+            result, error = self._act(action, flushes)
         except Exception as broken:
             self.on_broken(broken)
             raise
@@ -55,25 +55,25 @@ class Door:
         assert result is not None
         return result[0]
 
-    def _enter(self, act: Callable[[Node], T], flushes: bool) -> tuple[tuple[T] | None, RaftError | None]:
+    def _act(self, action: Callable[[Node], T], flushes: bool) -> tuple[tuple[T] | None, RaftError | None]:
         result: tuple[T] | None = None
         error: RaftError | None = None
         with self._lock:
             try:
-                result = (act(self._node),)
+                result = (action(self._node),)
             except RaftError as raised:
                 error = raised  # the Ready of what came before it has to go out all the same
             node = self._node
-            told = self.on_ready(node, node.ready(), flushes)
-            before, after = self._standing, (node.role, node.current_term, node.leader_id)
-            self._standing = after
-        for tell in told:
-            tell()
+            callbacks = self.on_ready(node, node.ready(), flushes)
+            before, after = self._leader_state, (node.role, node.current_term, node.leader_id)
+            self._leader_state = after
+        for callback in callbacks:
+            callback()
         if before != after:
-            self.on_standing(before, after)
+            self.on_leader_state(before, after)
         return result, error
 
-    def look(self, see: Callable[[Node], T]) -> T:
+    def read(self, see: Callable[[Node], T]) -> T:
         """Read from the node without giving it an input."""
         with self._lock:
             return see(self._node)

@@ -12,17 +12,17 @@ from collections.abc import Callable
 from raft.core.configuration import Member
 from raft.core.node import Node, Role
 from raft.core.raft_messages import Hello, HelloReply, Sender
-from raft.engine.node_lock import Door
+from raft.engine.node_lock import NodeLock
 from raft.errors import InvalidMessage
 from raft.rpc.codec import decode_answer, encode
-from raft.rpc.peer_client import Addresses, Connection
+from raft.rpc.peer_client import Addresses, PeerConnection
 
 ASK_EVERY_S = 1.0
 ANSWER_TIMEOUT_S = 1.0
 SILENT_TIMEOUTS = 4  # election timeouts: by then an election has been won, if one can be
 
 
-class Lookout:
+class RemovalCheck:
     """`sender()` says who this member is; `on_heard(sender)` is called with who has answered; `on_removed(why)` when
     another one says that this one was removed.
     """
@@ -30,7 +30,7 @@ class Lookout:
     def __init__(
         self,
         id: int,
-        door: Door,
+        node_lock: NodeLock,
         sender: Callable[[], Sender],
         on_heard: Callable[[Sender], None],
         on_removed: Callable[[str], None],
@@ -40,30 +40,30 @@ class Lookout:
     ) -> None:
         """`timeout_s`: the election timeout."""
         self._id = id
-        self._door = door
+        self._node_lock = node_lock
         self._sender = sender
         self._on_heard = on_heard
         self._on_removed = on_removed
         self._addresses = addresses
-        self.told_url = ""  # where another member looks for this one; "" while a leader is heard
+        self.listed_url = ""  # where another member looks for this one; "" while a leader is heard
         self._silent_ms = SILENT_TIMEOUTS * timeout_s * 1000
 
     def run(self, stopping: threading.Event) -> None:
         """The lookout thread."""
         while not stopping.wait(ASK_EVERY_S):
-            for member in self._door.look(self._to_ask_locked):
+            for member in self._node_lock.read(self._to_ask_locked):
                 if stopping.is_set() or self._was_removed(member):
                     return
 
     def _to_ask_locked(self, node: Node) -> list[Member]:
         if node.role is Role.LEADER or node.silent_ms < self._silent_ms:
-            self.told_url = ""
+            self.listed_url = ""
             return []
         return [member for id, member in node.configuration.members.items() if id != self._id]
 
     def _was_removed(self, asked: Member) -> bool:
         try:
-            connection = Connection(asked.url, self._addresses, asked.id)
+            connection = PeerConnection(asked.url, self._addresses, asked.id)
         except ValueError:
             return False  # nobody can be reached there
         try:
@@ -77,7 +77,7 @@ class Lookout:
         same_cluster = bool(sender.cluster_id) and sender.cluster_id == self._sender().cluster_id
         if status != 200 or not same_cluster or not isinstance(reply, HelloReply):
             return False
-        self.told_url = reply.listed.get(self._id, "")
+        self.listed_url = reply.listed.get(self._id, "")
         if self._id not in reply.removed:
             return False
         self._on_removed(f"it was removed from the cluster while it was away, as member {sender.id} says")

@@ -30,9 +30,9 @@ from raft.core.raft_messages import (
     TimeoutNow,
 )
 from raft.engine.damage import Damage
-from raft.engine.leader_contact import Contact
-from raft.engine.node_lock import Door
-from raft.engine.snapshot_transfer import ship
+from raft.engine.leader_contact import LeaderContact
+from raft.engine.node_lock import NodeLock
+from raft.engine.snapshot_transfer import send_snapshot
 from raft.errors import (
     ChangeRefused,
     CorruptLog,
@@ -45,7 +45,7 @@ from raft.errors import (
 )
 from raft.rpc.codec import Answer, Call, decode_answer, encode
 from raft.rpc.peer_auth import check_sender
-from raft.rpc.peer_client import Addresses, Lane
+from raft.rpc.peer_client import Addresses, PeerQueue
 from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)
@@ -66,20 +66,20 @@ class Peers:
 
     def __init__(
         self,
-        door: Door,
+        node_lock: NodeLock,
         storage: Storage,
         sender: Callable[[], Sender],
         on_heard: Callable[[Sender], None],
         on_refused: Callable[[int, bytes], RefusedPeer],
         on_older_copy: Callable[[OlderCopy], None],
-        contact: Contact,
+        contact: LeaderContact,
         addresses: Addresses,
         damage: Damage,
         *,
         election_timeout_ms: float,
         append_bytes_max: int,
     ) -> None:
-        self._door = door
+        self._node_lock = node_lock
         self._storage = storage
         self._sender = sender
         self._on_heard = on_heard
@@ -94,7 +94,7 @@ class Peers:
         self._append_bytes_max = append_bytes_max
         self._pieces: dict[int, Pieces] = {}  # by member; up to MEMBERS_MAX, and those that have left
         self._answered_s: dict[int, float] = {}  # by member, likewise
-        self._lanes: dict[tuple[int, str], Lane[Message]] = {}  # by (member, kind); under the engine's lock
+        self._queues: dict[tuple[int, str], PeerQueue[Message]] = {}  # by (member, kind); under the engine's lock
         self._unreachable: set[int] = set()
         self._stopped: dict[int, str] = {}  # by member: why it ended, as last said
         self._closed = False
@@ -102,87 +102,87 @@ class Peers:
     def send_locked(self, configuration: Configuration, message: Message) -> None:
         """Give `message` to its target's lane.  A member that has left is still told so on the lane it had."""
         kind = _kind(message)
-        member, lane = configuration.members.get(message.target), self._lanes.get((message.target, kind))
-        if member is not None and (lane is None or lane.url != member.url):
-            lane = self._replace_locked(lane, member, kind)
-        if lane is not None:
-            lane.send(message)
+        member, queue = configuration.members.get(message.target), self._queues.get((message.target, kind))
+        if member is not None and (queue is None or queue.url != member.url):
+            queue = self._replace_locked(queue, member, kind)
+        if queue is not None:
+            queue.send(message)
 
-    def _replace_locked(self, old: Lane[Message] | None, member: Member, kind: str) -> Lane[Message] | None:
+    def _replace_locked(self, old: PeerQueue[Message] | None, member: Member, kind: str) -> PeerQueue[Message] | None:
         if old is not None:
             old.close()
         if self._closed:
             return None
         try:
-            lane = Lane(member.url, f"raft-{kind}-{member.id}", self._deliver, self._addresses, member.id)
+            queue = PeerQueue(member.url, f"raft-{kind}-{member.id}", self._deliver, self._addresses, member.id)
         except (RuntimeError, ValueError) as error:  # no thread is to be had, or no URL: lost, as on a network
-            self._say_unreachable(member.id, member.url, error)
+            self._log_unreachable(member.id, member.url, error)
             return None
-        self._lanes[member.id, kind] = lane
-        return lane
+        self._queues[member.id, kind] = queue
+        return queue
 
     def drop_idle(self) -> None:
         """Close the lanes of members that have left and been told so."""
 
-        def take_idle(node: Node) -> list[Lane[Message]]:
+        def take_idle(node: Node) -> list[PeerQueue[Message]]:
             in_use = {*node.configuration.members, *node.progress}
-            return [self._lanes.pop(key) for key in list(self._lanes) if key[0] not in in_use]
+            return [self._queues.pop(key) for key in list(self._queues) if key[0] not in in_use]
 
-        for lane in self._door.look(take_idle):
-            lane.close()
+        for queue in self._node_lock.read(take_idle):
+            queue.close()
 
     def close(self) -> None:
         """Close all lanes."""
         self._closed = True
-        for lane in self._door.look(lambda node: list(self._lanes.values())):
-            lane.close()
+        for queue in self._node_lock.read(lambda node: list(self._queues.values())):
+            queue.close()
 
     # In a lane's thread
 
-    def _deliver(self, lane: Lane[Message], message: Message) -> None:
+    def _deliver(self, queue: PeerQueue[Message], message: Message) -> None:
         assert isinstance(message, AppendEntries | InstallSnapshot | RequestVote | TimeoutNow)
         try:
             if isinstance(message, InstallSnapshot):
                 if message.snapshot == self._damaged_snapshot:
-                    self._put_off(lane, message, DAMAGE_PAUSE_S)
+                    self._put_off(queue, message, DAMAGE_PAUSE_S)
                     return
-                self._ship(lane, message)
-                self._call(lane, message, SNAPSHOT_TIMEOUT_S)
+                self._send_snapshot_file(queue, message)
+                self._call(queue, message, SNAPSHOT_TIMEOUT_S)
                 self._snapshot_failures.pop(message.target, None)
             elif _kind(message) != APPENDS:
-                self._call(lane, message, self._timeout_s)
+                self._call(queue, message, self._timeout_s)
             elif (loaded := self._load(message)) is not None:
-                self._call(lane, loaded, self._timeout_s * APPEND_TIMEOUTS)
+                self._call(queue, loaded, self._timeout_s * APPEND_TIMEOUTS)
         except CorruptLog as error:
-            self._say_damaged(message, error)
-            self._put_off(lane, message, DAMAGE_PAUSE_S)
+            self._handle_damage(message, error)
+            self._put_off(queue, message, DAMAGE_PAUSE_S)
         except (DiskFailed, StartRefused) as error:  # the own log could not be read, or is not what was written
-            self._door.on_broken(error)
+            self._node_lock.on_broken(error)
         except (OSError, LookupError, InvalidMessage, RefusedPeer) as error:
             if isinstance(error, OlderCopy):
-                self._refuse(lane, error)
+                self._refuse(queue, error)
             elif isinstance(error, RefusedPeer) and error.code == "diverged":
-                self._say_stopped(message.target, str(error))
+                self._log_stopped(message.target, str(error))
             elif isinstance(message, InstallSnapshot):
-                self._say_snapshot_failed(message.target, str(error))
+                self._log_snapshot_failed(message.target, str(error))
             elif _kind(message) != URGENT or not self._answered_lately(message.target):
-                self._say_unreachable(message.target, lane.url, error)
+                self._log_unreachable(message.target, queue.url, error)
             if _kind(message) != URGENT:
-                self._put_off(lane, message, SNAPSHOT_PAUSE_S if _kind(message) == SNAPSHOTS else 0.0)
+                self._put_off(queue, message, SNAPSHOT_PAUSE_S if _kind(message) == SNAPSHOTS else 0.0)
 
-    def _refuse(self, lane: Lane[Message], error: OlderCopy) -> None:
+    def _refuse(self, queue: PeerQueue[Message], error: OlderCopy) -> None:
         """Say so, here and to the member itself, which may have nobody else who tells it."""
         self._on_older_copy(error)
         told = RecordedBoot(self._sender().id, error.member, error.boot)
         with suppress(OSError, InvalidMessage):  # its next answer is refused as well
-            lane.connection.call(encode(self._sender(), told), self._timeout_s)
+            queue.connection.call(encode(self._sender(), told), self._timeout_s)
 
-    def _put_off(self, lane: Lane[Message], message: Request, pause_s: float) -> None:
+    def _put_off(self, queue: PeerQueue[Message], message: Request, pause_s: float) -> None:
         """Have the Node send it again, after a pause."""
-        lane.rest(pause_s)
-        self._door.enter(lambda node: node.unreachable(message.target))
+        queue.rest(pause_s)
+        self._node_lock.act(lambda node: node.unreachable(message.target))
 
-    def _say_snapshot_failed(self, member: int, why: str) -> None:
+    def _log_snapshot_failed(self, member: int, why: str) -> None:
         """Once a reason: heartbeats go on meanwhile, and it is tried again each second."""
         if self._snapshot_failures.get(member) != why and not self._closed:
             self._snapshot_failures[member] = why
@@ -209,7 +209,7 @@ class Peers:
                 return replace(message, entries=message.entries[:place])
         return message
 
-    def _say_damaged(self, message: Request, error: CorruptLog) -> None:
+    def _handle_damage(self, message: Request, error: CorruptLog) -> None:
         """What this member lacks a sound copy of is not sent; another voter may have one, and so shall lead."""
         if isinstance(message, InstallSnapshot):
             self._damaged_snapshot = message.snapshot
@@ -221,43 +221,43 @@ class Peers:
                 with suppress(ChangeRefused, NotLeader):
                     node.transfer_leadership(node.best_successor(but=message.target))
 
-            self._door.enter(hand_over)
+            self._node_lock.act(hand_over)
 
     def _pieces_of(self, member: int) -> Pieces:
         return self._pieces.setdefault(member, Pieces(self._append_bytes_max))
 
     def _leads(self, term: int) -> bool:
-        return self._door.look(lambda node: node.role is Role.LEADER and node.current_term == term)
+        return self._node_lock.read(lambda node: node.role is Role.LEADER and node.current_term == term)
 
-    def _ship(self, lane: Lane[Message], message: InstallSnapshot) -> None:
+    def _send_snapshot_file(self, queue: PeerQueue[Message], message: InstallSnapshot) -> None:
         """Bring the data; broken off where somebody else leads by now."""
 
         def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
-            if lane.is_closed or not self._leads(message.term):
+            if queue.is_closed or not self._leads(message.term):
                 raise ConnectionAbortedError("this member does not lead any more")
             self._still_sending(message.target)
-            reply = self._ask(lane, chunk, SNAPSHOT_TIMEOUT_S)[1]
+            reply = self._ask(queue, chunk, SNAPSHOT_TIMEOUT_S)[1]
             if not isinstance(reply, SnapshotChunkReply):
                 raise InvalidMessage(f"member {message.target} answered something else than asked")
             return reply
 
         logger.info("member %d is sent the snapshot of index %d", message.target, message.snapshot.index)
         pieces = self._pieces_of(message.target)
-        ship(self._storage, message.source, message.target, message.snapshot, ask, lambda: pieces.bytes_max)
+        send_snapshot(self._storage, message.source, message.target, message.snapshot, ask, lambda: pieces.bytes_max)
 
-    def _ask(self, lane: Lane[Message], call: Call, timeout_s: float) -> tuple[Sender, Answer]:
+    def _ask(self, queue: PeerQueue[Message], call: Call, timeout_s: float) -> tuple[Sender, Answer]:
         encoded = encode(self._sender(), call)
         if isinstance(call, RequestVote | TimeoutNow) or (isinstance(call, AppendEntries) and call.heartbeat):
-            status, body = lane.connection.call(encoded, timeout_s)
+            status, body = queue.connection.call(encoded, timeout_s)
         else:
-            status, body = self._send_piece(lane, call.target, encoded, timeout_s)
+            status, body = self._send_piece(queue, call.target, encoded, timeout_s)
         if status != 200:
             raise self._on_refused(call.target, body)
         return decode_answer(body)
 
-    def _send_piece(self, lane: Lane[Message], member: int, body: bytes, timeout_s: float) -> tuple[int, bytes]:
+    def _send_piece(self, queue: PeerQueue[Message], member: int, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         """Make a call whose size is fitted to the line; while it is under way the Node does not take it for lost."""
-        connection, pieces = lane.connection, self._pieces_of(member)
+        connection, pieces = queue.connection, self._pieces_of(member)
         try:
             answer = connection.call(
                 body,
@@ -275,10 +275,10 @@ class Peers:
         return answer
 
     def _still_sending(self, member: int) -> None:
-        self._door.enter(lambda node: node.sending(member))
+        self._node_lock.act(lambda node: node.sending(member))
 
-    def _call(self, lane: Lane[Message], message: Request, timeout_s: float) -> None:
-        self._take_reply(message.target, *self._ask(lane, message, timeout_s))
+    def _call(self, queue: PeerQueue[Message], message: Request, timeout_s: float) -> None:
+        self._take_reply(message.target, *self._ask(queue, message, timeout_s))
         self._answered_s[message.target] = time.monotonic()
         if message.target in self._unreachable:
             self._unreachable.discard(message.target)
@@ -288,14 +288,14 @@ class Peers:
         if not isinstance(reply, Reply) or reply.source != member:
             raise InvalidMessage(f"member {member} answered something else than asked")
 
-        def act(node: Node) -> None:
+        def action(node: Node) -> None:
             check_sender(sender, self._sender().cluster_id, node.committed_configuration, node.configuration)
             node.identified(member, sender.incarnation, sender.advertise, sender.level, max(sender.boots, default=0))
             node.step(reply)
             if node.role is Role.LEADER and reply.term == node.current_term:
                 self._contact.answered(member)
 
-        self._door.enter(act)
+        self._node_lock.act(action)
         self._on_heard(sender)
 
     def _answered_lately(self, member: int) -> bool:
@@ -303,13 +303,13 @@ class Peers:
         silent_s = time.monotonic() - self._answered_s.get(member, float("-inf"))
         return silent_s < UNREACHABLE_TIMEOUTS * self._timeout_s
 
-    def _say_stopped(self, member: int, why: str) -> None:
+    def _log_stopped(self, member: int, why: str) -> None:
         """Say once why a member ended: it will not be there to be asked."""
         if self._stopped.get(member) != why:
             self._stopped[member] = why
             logger.error("member %d has stopped: %s", member, why)
 
-    def _say_unreachable(self, member: int, url: str, error: Exception) -> None:
+    def _log_unreachable(self, member: int, url: str, error: Exception) -> None:
         if member not in self._unreachable and not self._closed:
             self._unreachable.add(member)
             logger.warning("member %d at %s is not reachable: %s", member, url, error)

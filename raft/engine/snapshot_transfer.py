@@ -20,7 +20,7 @@ CHUNK_BYTES = 1 << 20  # some milliseconds of a disk and of the other end's proc
 STALLED_MAX = 8  # answers in a row that do not get further: then the transfer begins anew
 
 
-def ship(
+def send_snapshot(
     storage: Storage,
     source: int,
     target: int,
@@ -61,7 +61,7 @@ class Receiver(Protocol):
     def finish(self) -> SnapshotMeta: ...
 
 
-class Receiving:
+class IncomingSnapshots:
     """The receiving end.  Thread-safe; its lock is held while a chunk is written, and nothing else waits for it."""
 
     def __init__(self, storage: Storage) -> None:

@@ -82,12 +82,12 @@ class OlderCopies:
     """Says in the log which members run on older copies: each start of one once."""
 
     def __init__(self) -> None:
-        self._said: dict[int, str] = {}  # by member; only of those in a configuration
+        self._logged: dict[int, str] = {}  # by member; only of those in a configuration
 
     def note(self, error: OlderCopy) -> None:
         """A member was refused; any thread, under no lock."""
-        if self._said.get(error.member) != str(error):
-            self._said[error.member] = str(error)
+        if self._logged.get(error.member) != str(error):
+            self._logged[error.member] = str(error)
             logger.error("%s", error)
 
 

@@ -1,8 +1,8 @@
-"""The way to peers: JSON over plain HTTP, keep-alive, one request at a time on a connection.
+"""The client side of the peers' RPC: JSON over plain HTTP, keep-alive, one request at a time on a connection.
 
-A Connection makes calls.  A Lane is a thread with a connection of its own that sends messages to one peer; a newer one
-takes the place of one of its kind that still waits, because Raft repeats what matters.  Each peer has
-several: heartbeats and votes must not wait behind appends, which may wait for the peer's disk, nor behind a snapshot.
+A PeerConnection makes calls.  A PeerQueue is a thread with a connection of its own that sends messages to one peer.  A
+newer message replaces one of its kind that still waits, because Raft repeats what matters.  Each peer has several
+queues: heartbeats and votes must not wait behind appends, which may wait for the peer's disk, nor behind a snapshot.
 
 A member that moves is called at its newest URL first.  While nothing answers there, the URL at which it answered last
 is tried: a move is committed before the member itself has moved, or after.
@@ -73,7 +73,7 @@ class Addresses:
         return last if last != url else ""
 
 
-class Connection:
+class PeerConnection:
     """One keep-alive connection to the peer at `url`, opened when needed.  For one thread, but `close`."""
 
     def __init__(self, url: str, addresses: Addresses | None = None, member: int = 0) -> None:
@@ -308,20 +308,20 @@ def _parse_head(head: bytes) -> tuple[int, int, bool]:
     return status, length, headers.get(b"connection", b"").lower() != b"close"
 
 
-class Lane(Generic[T]):
+class PeerQueue(Generic[T]):
     """A thread that takes messages to one peer.  `deliver(message)` does it, and deals with the outcome."""
 
     def __init__(
         self,
         url: str,
         name: str,
-        deliver: Callable[["Lane[T]", T], None],
+        deliver: Callable[["PeerQueue[T]", T], None],
         addresses: Addresses | None = None,
         member: int = 0,
     ) -> None:
         """`addresses` and `member` as for a Connection."""
         self.url = url
-        self.connection = Connection(url, addresses, member)
+        self.connection = PeerConnection(url, addresses, member)
         self._deliver = deliver
         self._waiting: dict[type, T] = {}  # by kind: bounded by how many kinds there are
         self._signal = threading.Lock()  # locked: nothing new

@@ -62,7 +62,7 @@ class PeerPorts:
         self._port = port
         self._ports: dict[Address, _Port] = {}
         self._lock = threading.Lock()  # around the ports
-        self._said: dict[str, str] = {}  # by URL: what was last logged of it
+        self._warned: dict[str, str] = {}  # by URL: what was last logged of it
         self._stopping = threading.Event()
         self._is_open = threading.Event()
         self.peer_urls: Callable[[], Iterable[str]] = lambda: ()  # the membership's; set once there is a member
@@ -70,7 +70,7 @@ class PeerPorts:
     @property
     def waiting_for(self) -> str:
         """What is missing, in words, while the node listens nowhere; otherwise ""."""
-        return "" if self._is_open.is_set() else self._said.get(self._given_url, "")
+        return "" if self._is_open.is_set() else self._warned.get(self._given_url, "")
 
     def open(self, stored_url: str) -> None:
         """Bind; `stored_url` is the membership's, "" where there is none.  Raises StartRefused."""
@@ -79,13 +79,15 @@ class PeerPorts:
             try:
                 self._bind(url)
             except socket.gaierror as error:
-                self._say(url, f"waiting for the host of this node's own URL, {url}, to resolve: {error.strerror}")
+                self._warn_once(
+                    url, f"waiting for the host of this node's own URL, {url}, to resolve: {error.strerror}"
+                )
             except OSError as error:
                 refusals[url] = _refusal(error, *self._place(url))
         if not self._ports and refusals:
             raise StartRefused(next(iter(refusals.values())))
         for url, refusal in refusals.items():
-            self._say(url, refusal)
+            self._warn_once(url, refusal)
 
     def start(self) -> None:
         """Serve, and follow the membership from now on."""
@@ -137,11 +139,11 @@ class PeerPorts:
         try:
             return self._bind(url, start=True)
         except socket.gaierror as error:
-            self._say(url, f"this node's own URL, {url}, does not resolve: {error.strerror}")
+            self._warn_once(url, f"this node's own URL, {url}, does not resolve: {error.strerror}")
         except OSError as error:
-            self._say(url, f"the cluster reaches this node at {url}; {_refusal(error, *self._place(url))}")
+            self._warn_once(url, f"the cluster reaches this node at {url}; {_refusal(error, *self._place(url))}")
         except ValueError as error:
-            self._say(url, f"the cluster reaches this node at a URL that cannot be used: {error}")
+            self._warn_once(url, f"the cluster reaches this node at a URL that cannot be used: {error}")
         return None
 
     # Binding
@@ -163,13 +165,13 @@ class PeerPorts:
                 if start:
                     port.listener.start()
                     logger.info("peers are served at %s port %d too", *address)
-        self._said.pop(url, None)
+        self._warned.pop(url, None)
         self._is_open.set()
         return address
 
-    def _say(self, url: str, text: str) -> None:
-        if self._said.get(url) != text:
-            self._said[url] = text
+    def _warn_once(self, url: str, text: str) -> None:
+        if self._warned.get(url) != text:
+            self._warned[url] = text
             logger.warning("%s", text)
 
 

@@ -35,7 +35,7 @@ class _File:
     bytes: int
 
 
-class Files:
+class FileSet:
     """The base and the segments, and what is left of earlier ones."""
 
     def __init__(self) -> None:

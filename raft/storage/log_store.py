@@ -37,7 +37,7 @@ from raft.errors import CorruptLog, DiskFailed, DiskFull, InvalidMessage
 from raft.storage.contents import Content
 from raft.storage.disk import Disk, NoRoom
 from raft.storage.documents import Document, newest_document
-from raft.storage.file_set import Files
+from raft.storage.file_set import FileSet
 from raft.storage.identity import ADVICE
 from raft.storage.indexes import OWNER, Indexes
 from raft.storage.positions import Positions, Sparse, moved, pack, unpack
@@ -89,7 +89,7 @@ class Storage:
         self._data_dir = data_dir
         self._cluster_id = cluster_id
         self._segment_bytes = segment_bytes
-        self._files: Files = log.files
+        self._files: FileSet = log.files
         self._positions: Positions = log.positions
         self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self._hard_state = log.hard_state

@@ -13,7 +13,7 @@ from raft.core.entries import RECORD_BYTES_MAX, entry_at, is_entry_at
 from raft.core.raft_messages import Entry
 from raft.errors import CorruptLog
 from raft.storage.disk import Disk, ReadFile
-from raft.storage.file_set import Files
+from raft.storage.file_set import FileSet
 from raft.storage.identity import ADVICE
 from raft.storage.positions import Positions, Run, count_within, runs
 
@@ -27,7 +27,7 @@ _RECORD_BYTES_MIN = 48  # the shortest entry there can be, rounded down
 class LogReader:
     """Reads a log whose owner keeps `files` and `positions`.  Any thread."""
 
-    def __init__(self, disk: Disk, data_dir: Path, files: Files, positions: Positions) -> None:
+    def __init__(self, disk: Disk, data_dir: Path, files: FileSet, positions: Positions) -> None:
         self._disk = disk
         self._data_dir = data_dir
         self._files = files

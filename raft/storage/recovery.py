@@ -31,7 +31,7 @@ from raft.core.raft_messages import Entry, HardState
 from raft.errors import CorruptLog, InvalidMessage, OtherFormat, StartRefused
 from raft.storage.contents import Content, SegmentScan
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
-from raft.storage.file_set import Files
+from raft.storage.file_set import FileSet
 from raft.storage.identity import ADVICE
 from raft.storage.indexes import OWNER, Indexes, is_temporary_index
 from raft.storage.positions import Positions, moved
@@ -68,7 +68,7 @@ class LastSegment:
 class RecoveredLog:
     """What the files hold, growing as their records are taken in order."""
 
-    files: Files = field(default_factory=Files)
+    files: FileSet = field(default_factory=FileSet)
     positions: Positions = field(default_factory=Positions)
     last_index: int = 0  # as the segments have it: may be below the base until they are through
     term_runs: list[tuple[int, int]] = field(default_factory=list)  # (first index, term), above the base
@@ -244,7 +244,7 @@ class _Recovery:
     def _scanned(self, file: ReadFile, header: Header, end: int | None) -> Content:
         size, scan = file.size, SegmentScan.of(header, self._log.last_index)
         try:
-            scan.run(file, size if end is None else end, self._say)
+            scan.run(file, size if end is None else end, self._report_progress)
         except InvalidMessage as error:
             self._refuse(header.name, scan.stop, str(error))
         if end is None:
@@ -256,7 +256,7 @@ class _Recovery:
             self._indexes.keep_segment(file, header, end, scan.content)
         return scan.content
 
-    def _say(self, offset: int) -> None:
+    def _report_progress(self, offset: int) -> None:
         if self._progress is not None:
             self._progress(self._bytes_before + offset, self._bytes_total)
 

@@ -69,7 +69,7 @@ class Reserve:
             was_full, self.why_full, self._is_held = bool(self.why_full), why, False
             removed = self._remove()
         if not was_full:
-            self._say_full()
+            self._log_full()
         return removed
 
     def _remove(self) -> bool:
@@ -90,7 +90,7 @@ class Reserve:
         if had and not why:
             logger.warning("there is room on the disk again")
         elif why and time.monotonic() - self._logged_s >= LOG_S:
-            self._say_full()
+            self._log_full()
         return not why
 
     def _try_to_make(self) -> str:
@@ -121,7 +121,7 @@ class Reserve:
             return f"data directory {self._data_dir} has no room: {error.strerror}"
         return ""
 
-    def _say_full(self) -> None:
+    def _log_full(self) -> None:
         self._logged_s = time.monotonic()
         logger.error("%s; until there is, this node takes only what frees space", self.why_full)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from chat.commands import LEVEL
 from raft.core.raft_messages import RequestVote, RequestVoteReply, Sender
 from raft.rpc.codec import decode_answer, encode
-from raft.rpc.peer_client import Connection
+from raft.rpc.peer_client import PeerConnection
 from raft.storage.identity import decode
 from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.waiting import wait_until
@@ -20,7 +20,7 @@ def asked(cluster: Cluster, voter: int, candidate: int, term: int) -> RequestVot
     """
     identity = decode((cluster.nodes[candidate].data_dir / "identity.json").read_bytes())
     sender = Sender(candidate, identity.incarnation, identity.cluster_id, "", LEVEL)
-    connection = Connection(cluster.nodes[voter].peer_url)
+    connection = PeerConnection(cluster.nodes[voter].peer_url)
     try:
         question = RequestVote(candidate, voter, term, last_log_index=AHEAD, last_log_term=term)
         status, body = connection.call(encode(sender, question), READY_S)

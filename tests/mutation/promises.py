@@ -16,7 +16,7 @@ from chat.state.apply import expiry, rooms, users
 from chat.state.room_directory import RoomDirectory
 from chat.state.snapshot import details
 from chat.state.tables import Tables
-from raft.compaction.policy import Housekeeper
+from raft.compaction.policy import LogMaintenance
 from raft.core.client_sessions import Sessions, _Session
 from raft.core.configuration import Configuration
 from raft.core.node import Node
@@ -24,7 +24,7 @@ from raft.core.progress import Progress
 from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks
 from raft.engine.forwarding import Forwarder
-from raft.engine.leader_contact import Contact
+from raft.engine.leader_contact import LeaderContact
 from raft.storage import identity, indexes, positions, recovery
 from raft.storage.log_store import Storage
 from raft.storage.snapshots import Scan
@@ -199,7 +199,7 @@ ENGINE = (
         "erased-text-stays",
         "A text that was taken back makes no compaction due.",
         "the public promise: a deleted text leaves the disk within about a day",
-        Housekeeper._compaction_due,
+        LogMaintenance._compaction_due,
         "now_s - self._erased[0][1] >= KEEP_S",
         "False",
         test="raft/compaction/test_policy.py::test_what_was_taken_back_leaves_the_disk_after_a_day_however_little_that_is",
@@ -208,7 +208,7 @@ ENGINE = (
         "contact-after-a-pause",
         "What lay in a socket while the process was stopped counts as contact with a leader now.",
         "a rule of raft/engine/leader_contact.py: after such a pause nothing counts for GAP_S",
-        Contact.ticked,
+        LeaderContact.ticked,
         "self._believed_from_s = now_s + GAP_S",
         "pass",
         test="raft/engine/test_leader_contact.py::test_what_lay_in_a_socket_while_the_process_was_stopped_counts_for_nothing",

@@ -569,8 +569,8 @@ SNAPSHOTS = (
         "A snapshot leaves out the newest entry whose text may still be asked for.",
         "a rule of raft/compaction/compactor.py",
         compactor.compact,
-        "past.write(machine.live())",
-        "past.write(machine.live()[:-1])",
+        "prefix.write(machine.live())",
+        "prefix.write(machine.live()[:-1])",
     ),
     mutant(
         "compaction-drops-the-edits",

@@ -11,8 +11,8 @@ from raft.core.log import Log
 from raft.core.node import Node, Ready, Role
 from raft.core.raft_messages import Entry, HardState, Message
 from raft.engine.applier import Applier
-from raft.engine.group_commit import Flusher
-from raft.engine.node_lock import Door, Told
+from raft.engine.group_commit import GroupCommit
+from raft.engine.node_lock import Callbacks, NodeLock
 from raft.engine.proposals import Proposals, Waiting, now
 from raft.errors import DiskFailed
 from raft.storage.log_store import Storage
@@ -74,31 +74,31 @@ class Alone:
         node = Node(
             1, log=Log(), hard_state=HardState(), configurations=[(0, Configuration(members))], rng=random.Random(1)
         )
-        self.door = Door(node)
-        self.door.on_ready = self._dispatch
+        self.node_lock = NodeLock(node)
+        self.node_lock.on_ready = self._dispatch
         storage = cast(Storage, self.storage)
-        self.applier = Applier(self.door, storage, self.memory, self.proposals, self.configurations.append)
-        self.flusher = Flusher(self.door, storage, self.proposals, self._send, now, self.failures.append)
+        self.applier = Applier(self.node_lock, storage, self.memory, self.proposals, self.configurations.append)
+        self.group_commit = GroupCommit(self.node_lock, storage, self.proposals, self._send, now, self.failures.append)
 
     def _send(self, messages: Sequence[Message]) -> None:
         self.sent += messages
         self.happened.append("send")
 
-    def _dispatch(self, node: Node, ready: Ready, flushes: bool) -> Told:
+    def _dispatch(self, node: Node, ready: Ready, flushes: bool) -> Callbacks:
         told = self.applier.confirmed(ready.reads)
         self.applier.lost(ready.reads_lost)
         if self.applier.commit(ready.commit_index):
             self.applier.wake()
         if ready.writes or ready.messages_after:
-            self.flusher.put(ready)
+            self.group_commit.put(ready)
         return told
 
     def lead(self) -> None:
         """Become the leader, with the first entries of the term on disk."""
-        self.door.enter(lambda node: node.tick(0.0, 1))
+        self.node_lock.act(lambda node: node.tick(0.0, 1))
         for _ in range(5):  # the own vote, the no-op, the cluster's name
-            self.flusher.flush()
-        assert self.door.look(lambda node: node.role) is Role.LEADER
+            self.group_commit.flush()
+        assert self.node_lock.read(lambda node: node.role) is Role.LEADER
 
     def waiting(self, command: bytes, told: list[object] | None = None) -> Waiting:
         """An admitted proposal, not given to anybody yet."""
@@ -107,5 +107,5 @@ class Alone:
     def commit(self, *commands: bytes) -> None:
         """Have them in the log, durable and committed."""
         for command in commands:
-            self.flusher.put(self.waiting(command))
-        self.flusher.flush()
+            self.group_commit.put(self.waiting(command))
+        self.group_commit.flush()

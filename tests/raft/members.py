@@ -22,7 +22,7 @@ DEADLINE_S = 20.0  # for anything that is expected to happen, on a busy machine
 SETTINGS = Settings(heartbeat_ms=25, election_timeout_ms=120)  # an election where none was needed fails no test
 
 
-class House:
+class Host:
     """A member's directory and port; the member comes and goes."""
 
     def __init__(self, id: int, path: Path, settings: Settings = SETTINGS) -> None:
@@ -45,7 +45,7 @@ class House:
         return self._member
 
     @property
-    def is_in(self) -> bool:
+    def is_running(self) -> bool:
         return self._member is not None
 
     def incarnate(self) -> str:
@@ -97,15 +97,15 @@ class House:
             return
         self.port.shut()
         member.stop()
-        threads = [lane._thread for lane in member._peers._lanes.values()]
-        threads += [lane._thread for lane in member._notices._lanes.values()]
+        threads = [queue._thread for queue in member._peers._queues.values()]
+        threads += [queue._thread for queue in member._notices._queues.values()]
         for thread in (*member._threads, *threads):
             thread.join(DEADLINE_S)
             assert not thread.is_alive()
         assert self._lock is not None
         self._lock.close()
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """After a start that was refused: what the process would have held."""
         assert self._lock is not None and self._storage is not None
         self._storage.close()
@@ -132,68 +132,68 @@ class House:
         return told.get(timeout=DEADLINE_S)
 
 
-class Street:
+class Members:
     """Houses 1 to `count`, and the cluster that their members found."""
 
     def __init__(self, path: Path, count: int = 3, settings: Settings = SETTINGS) -> None:
         self._path = path
         self._settings = settings
-        self.houses = {id: House(id, path / str(id), settings) for id in range(1, count + 1)}
+        self.hosts = {id: Host(id, path / str(id), settings) for id in range(1, count + 1)}
 
-    def __getitem__(self, id: int) -> House:
-        return self.houses[id]
+    def __getitem__(self, id: int) -> Host:
+        return self.hosts[id]
 
     def found(self) -> None:
         """Start all; they have agreed on each other as founders already."""
         founders = {
-            id: Founder(house.port.url, house.incarnate(), f"http://chat-{id}") for id, house in self.houses.items()
+            id: Founder(host.port.url, host.incarnate(), f"http://chat-{id}") for id, host in self.hosts.items()
         }
-        for house in self.houses.values():
-            house.start(founders)
+        for host in self.hosts.values():
+            host.start(founders)
 
-    def add(self, id: int) -> House:
+    def add(self, id: int) -> Host:
         """A house more, nobody in it yet."""
-        house = self.houses[id] = House(id, self._path / str(id), self._settings)
-        return house
+        host = self.hosts[id] = Host(id, self._path / str(id), self._settings)
+        return host
 
     def close(self) -> None:
         """Have all go; none leaves a thread."""
-        for house in self.houses.values():
-            house.close()
+        for host in self.hosts.values():
+            host.close()
 
-    def present(self) -> list[House]:
-        return [house for house in self.houses.values() if house.is_in]
+    def running(self) -> list[Host]:
+        return [host for host in self.hosts.values() if host.is_running]
 
-    def leader(self) -> House:
+    def leader(self) -> Host:
         """Who leads, once one of those present does and all of them say so."""
 
-        def agreed() -> House | None:
-            leaders = {house.member.status()["Leader"] for house in self.present()}
+        def agreed() -> Host | None:
+            leaders = {host.member.status()["Leader"] for host in self.running()}
             [leader] = leaders if len(leaders) == 1 else [0]
             assert isinstance(leader, int)
-            return self.houses[leader] if leader and self.houses[leader].is_in else None
+            return self.hosts[leader] if leader and self.hosts[leader].is_running else None
 
         return wait_until(agreed, DEADLINE_S, "one leader of all")
 
-    def followers(self) -> list[House]:
+    def followers(self) -> list[Host]:
         leader = self.leader()
-        return [house for house in self.present() if house is not leader]
+        return [host for host in self.running() if host is not leader]
 
     def wait_until_all_have(self, commands: set[bytes]) -> None:
         """Until every member present has applied at least these."""
         wait_until(
-            lambda: all(commands <= set(house.memory.commands) for house in self.present()),
+            lambda: all(commands <= set(host.memory.commands) for host in self.running()),
             DEADLINE_S,
             f"{len(commands)} commands on every member",
         )
 
 
 @contextmanager
-def founded(path: Path, settings: Settings = SETTINGS) -> Iterator[Street]:
+def founded(path: Path, settings: Settings = SETTINGS) -> Iterator[Members]:
     """The members of one cluster, for as long as it takes."""
-    street = Street(path, settings=settings)
-    street.found()
+    cluster = Members(path, settings=settings)
+    cluster.found()
     try:
-        yield street
+        yield cluster
     finally:
-        street.close()
+        cluster.close()

@@ -48,8 +48,8 @@ from raft.core.raft_messages import (
     TimeoutNowReply,
 )
 from raft.errors import RaftError
+from tests.raft.formatting import format_entry, format_hard_state, format_members, format_message, format_snapshot
 from tests.raft.nodes import Cluster, Link, Machine
-from tests.raft.telling import tell_entry, tell_hard_state, tell_members, tell_message, tell_snapshot
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 DELIVERIES_MAX = 500  # a network that is not quiet after so many never will be
@@ -114,11 +114,11 @@ class Script:
         self._cluster = Cluster(int(size), Fixed, settings, strangers)
         self._cluster.on_ready = self._ready
         self._cluster.on_sent = self._sent
-        self._seen = {machine.id: _standing(machine) for machine in self._cluster.up}
+        self._seen = {machine.id: _leader_state(machine) for machine in self._cluster.up}
 
     def _do_join(self, id: str) -> None:
         self._cluster.join(int(id))
-        self._seen[int(id)] = _standing(self._cluster.machines[int(id)])
+        self._seen[int(id)] = _leader_state(self._cluster.machines[int(id)])
 
     def _do_tick(self, ids: str, ms: str) -> None:
         for id in self._ids(ids):
@@ -185,7 +185,7 @@ class Script:
         self._cluster.act(int(id), lambda node: node.unreachable(int(member)))
 
     def _do_compact(self, id: str, index: str = "0") -> None:
-        self._say(f"  {tell_snapshot(self._cluster.compact(int(id), int(index)))}")
+        self._say(f"  {format_snapshot(self._cluster.compact(int(id), int(index)))}")
 
     def _do_garble(self, link: str) -> None:
         message = next(m for m in self._on(link) if isinstance(m, InstallSnapshot))
@@ -217,7 +217,7 @@ class Script:
     def _do_keep(self, name: str, link: str) -> None:
         self._kept[name] = message = self._on(link)[0]
         self._cluster.network.remove(message)
-        self._say(f"  {tell_message(message)}")
+        self._say(f"  {format_message(message)}")
 
     def _do_again(self, name: str) -> None:
         self._hand_over(self._kept[name])
@@ -259,8 +259,8 @@ class Script:
     def _do_restart(self, id: str) -> None:
         self._cluster.restart(int(id))
         machine = self._cluster.machines[int(id)]
-        self._seen[machine.id] = _standing(machine)
-        self._say(f"  {tell_hard_state(machine.hard_state)}, log {_log(machine)}")
+        self._seen[machine.id] = _leader_state(machine)
+        self._say(f"  {format_hard_state(machine.hard_state)}, log {_log(machine)}")
 
     def _do_run(self, ms: str) -> None:
         self._show_messages = False
@@ -304,7 +304,7 @@ class Script:
     def _hand_over(self, message: Message) -> None:
         down = message.target not in (machine.id for machine in self._cluster.up)
         if self._show_messages:
-            self._say(tell_message(message) + " (nobody there)" * down)
+            self._say(format_message(message) + " (nobody there)" * down)
         try:
             self._cluster.deliver(message)
         except RaftError as error:
@@ -317,38 +317,38 @@ class Script:
 
     def _sent(self, message: Message, lost: bool) -> None:
         if self._show_messages and (lost or not self._settling):
-            self._say(f"  {tell_message(message)}{' (lost)' * lost}")
+            self._say(f"  {format_message(message)}{' (lost)' * lost}")
 
     def _ready(self, machine: Machine, ready: Ready) -> None:
-        now = _standing(machine)
+        now = _leader_state(machine)
         for what, before in zip(now, self._seen.get(machine.id, now), strict=True):
             if what != before:
                 self._say(f"  {machine.id} {what}")
         self._seen[machine.id] = now
         self._asked.update(m.source for m in (*ready.messages, *ready.messages_after) if isinstance(m, RequestVote))
         if ready.snapshot is not None:
-            self._say(f"  {machine.id} installs {tell_snapshot(ready.snapshot)}")
+            self._say(f"  {machine.id} installs {format_snapshot(ready.snapshot)}")
         if ready.hard_state is not None and self._show_messages:
-            entries = "".join(f" {tell_entry(entry)}" for entry in ready.entries)
+            entries = "".join(f" {format_entry(entry)}" for entry in ready.entries)
             synced = ", not synced yet" if machine.slow else ""
-            self._say(f"  {machine.id} writes {tell_hard_state(ready.hard_state)}{entries and ' |'}{entries}{synced}")
+            self._say(f"  {machine.id} writes {format_hard_state(ready.hard_state)}{entries and ' |'}{entries}{synced}")
         for token, index in ready.reads:
             self._say(f"  {machine.id} confirms read {token} at index {index}")
         for token in ready.reads_lost:
             self._say(f"  {machine.id} has lost read {token}")
 
 
-def _standing(machine: Machine) -> tuple[str, ...]:
+def _leader_state(machine: Machine) -> tuple[str, ...]:
     """What is told of a member when it changes."""
     node = machine.running
     follows = f" of {node.leader_id}" if node.role is Role.FOLLOWER and node.leader_id else ""
     role = f"is {node.role.value}{follows} in term {node.current_term}"
-    return role, f"goes by {tell_members(node.configuration)}", f"has committed up to {node.commit_index}"
+    return role, f"goes by {format_members(node.configuration)}", f"has committed up to {node.commit_index}"
 
 
 def _log(machine: Machine) -> str:
     log = machine.log if machine.node else machine.disk
-    return " ".join(tell_entry(entry) for entry in log) or "nothing"
+    return " ".join(format_entry(entry) for entry in log) or "nothing"
 
 
 def _stretched(text: str) -> str:

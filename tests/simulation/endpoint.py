@@ -23,7 +23,7 @@ from raft.core.raft_messages import (
     SnapshotChunkReply,
 )
 from raft.engine.node_lock import configurations
-from raft.engine.snapshot_transfer import Receiving
+from raft.engine.snapshot_transfer import IncomingSnapshots
 from raft.errors import (
     DiskFull,
     Diverged,
@@ -49,7 +49,7 @@ class Endpoint:
 
     def __init__(self, process: "Process") -> None:
         self._process = process
-        self._receiving = Receiving(process.storage)
+        self._incoming_snapshots = IncomingSnapshots(process.storage)
         self._requests: dict[int, Respond] = {}  # that wait for the Node's reply
 
     def answer(self, reply: Reply) -> None:
@@ -105,7 +105,7 @@ class Endpoint:
             return
         self._process.world.counts["snapshot chunks"] += bool(chunk.lines)
         try:
-            respond(self._receiving.take(self._process.world.damaged(chunk)))
+            respond(self._incoming_snapshots.take(self._process.world.damaged(chunk)))
         except RefusedPeer as error:
             respond(error)
         except InvalidMessage as error:
@@ -114,10 +114,10 @@ class Endpoint:
     def _install(self, call: InstallSnapshot) -> None:
         snapshot = call.snapshot
         lacks = not self._process.node.holds(snapshot.index, snapshot.term)
-        received = lacks and self._receiving.complete(call.source, snapshot)
+        received = lacks and self._incoming_snapshots.complete(call.source, snapshot)
         self._process.enter(self._process.node.step, replace(call, received=received))
         if received:
-            self._receiving.settled(snapshot, self._process.node.snapshot == snapshot)
+            self._incoming_snapshots.settled(snapshot, self._process.node.snapshot == snapshot)
 
     def _serve_propose(self, call: Propose) -> ProposeReply:
         try:

@@ -22,7 +22,7 @@ from raft.core.raft_messages import (
 )
 from raft.engine.removal_check import SILENT_TIMEOUTS
 from raft.engine.replication import APPENDS, SNAPSHOTS, URGENT
-from raft.engine.snapshot_transfer import ship
+from raft.engine.snapshot_transfer import send_snapshot
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
 from raft.rpc.peer_auth import check_sender, cluster_named_by
 from raft.storage.log_store import Storage
@@ -41,7 +41,7 @@ class Peers:
 
     def __init__(self, process: "Process") -> None:
         self._process = process
-        self._lanes: dict[tuple[int, str], _Lane] = {}
+        self._queues: dict[tuple[int, str], _PeerQueue] = {}
         self._timeout_ms = process.world.scenario.settings.election_timeout_ms
         self._silent_ms = SILENT_TIMEOUTS * self._timeout_ms
         process.schedule(self._silent_ms, self._look_out)
@@ -49,10 +49,10 @@ class Peers:
     def send(self, message: Request) -> None:
         """Give it to its lane."""
         kind = _kind(message)
-        lane = self._lanes.get((message.target, kind))
-        if lane is None:
-            lane = self._lanes[message.target, kind] = _Lane(self._process, one_at_a_time=kind == SNAPSHOTS)
-        lane.send(message)
+        queue = self._queues.get((message.target, kind))
+        if queue is None:
+            queue = self._queues[message.target, kind] = _PeerQueue(self._process, one_at_a_time=kind == SNAPSHOTS)
+        queue.send(message)
 
     def call(self, message: Request, over: Callable[[], None]) -> None:
         """Deliver it to its target; `over()` when that is done or has failed."""
@@ -171,7 +171,7 @@ class _Pending(Exception):
 
 
 class _Shipment:
-    """`snapshot_transfer.ship` without a thread: run from its beginning on all answers so far."""
+    """`snapshot_transfer.send_snapshot` without a thread: run from its beginning on all answers so far."""
 
     def __init__(
         self, process: "Process", message: InstallSnapshot, over: Callable[[], None], failed: Callable[[], None]
@@ -194,7 +194,7 @@ class _Shipment:
         self._asked = 0
         message = self._message
         try:
-            ship(cast(Storage, self), message.source, message.target, message.snapshot, self._ask)
+            send_snapshot(cast(Storage, self), message.source, message.target, message.snapshot, self._ask)
         except _Pending:
             return
         except (OSError, LookupError):
@@ -223,7 +223,7 @@ class _Shipment:
         self.go_on()
 
 
-class _Lane:
+class _PeerQueue:
     """To one member; in a tame world one call at a time, and of each kind the newest waits."""
 
     def __init__(self, process: "Process", *, one_at_a_time: bool) -> None:

@@ -40,9 +40,9 @@ from raft.storage.reserve import (
 )
 from tests.raft.alone import DEADLINE_S, Alone
 from tests.raft.core.test_node import append, follower, led, persisted, settle
-from tests.raft.desk import OTHER, Desk
 from tests.raft.disks import UnsyncedDisk, content, entries
 from tests.raft.engine.test_forwarding import kinds
+from tests.raft.forwarder_case import OTHER, Case
 from tests.raft.nodes import Cluster
 from tests.raft.rpc.test_codec import SENDER
 from tests.raft.storage.test_snapshots import OTHER as OTHERS_LOG
@@ -380,23 +380,23 @@ def test_a_write_that_finds_no_room_goes_to_the_reserve_and_then_only_what_frees
     disk = SmallDisk(3 * MIB)
     reserve = Reserve(disk, tmp_path)
     reserve.make()
-    alone.flusher._reserve, alone.flusher._frees = reserve, lambda command: command == b'"delete"'
+    alone.group_commit._reserve, alone.group_commit._frees = reserve, lambda command: command == b'"delete"'
     _FullStorage(alone, 1)
     disk.room = 0
     told: list[object] = []
     alone.commit(b'"last"')
-    assert (alone.flusher.is_full(), alone.flusher.stuck, alone.failures) == (True, "", [])
-    alone.flusher.put(alone.waiting(b'"post"', told))
-    alone.flusher.put(alone.waiting(b'"delete"'))
-    alone.flusher.flush()
+    assert (alone.group_commit.is_full(), alone.group_commit.stuck, alone.failures) == (True, "", [])
+    alone.group_commit.put(alone.waiting(b'"post"', told))
+    alone.group_commit.put(alone.waiting(b'"delete"'))
+    alone.group_commit.flush()
     assert kinds(told) == [DiskFull]
     written = [entry.body for _, batch in alone.storage.batches for entry in batch if entry.kind is Kind.COMMAND]
     assert written == [b'"last"', b'"delete"']
     disk.room = 3 * MIB
     reserve.make()
-    alone.flusher.tell_room()
+    alone.group_commit.tell_room()
     alone.commit(b'"post"')
-    assert not alone.flusher.is_full()
+    assert not alone.group_commit.is_full()
 
 
 def test_what_comes_while_not_even_the_reserve_can_be_written_is_refused_at_once_and_nothing_is_lost() -> None:
@@ -404,17 +404,17 @@ def test_what_comes_while_not_even_the_reserve_can_be_written_is_refused_at_once
     alone.lead()
     full = _FullStorage(alone, 1_000_000)
     first, told = alone.waiting(b"1"), list[object]()
-    alone.flusher.put(first)
-    thread = Thread(target=alone.flusher.flush, daemon=True)
+    alone.group_commit.put(first)
+    thread = Thread(target=alone.group_commit.flush, daemon=True)
     thread.start()
-    alone.flusher.put(alone.waiting(b"2", told))
+    alone.group_commit.put(alone.waiting(b"2", told))
     deadline = Event()
     while not told:
         assert not deadline.wait(0.01)
     assert kinds(told) == [DiskFull]
     full.left = 0
     thread.join(DEADLINE_S)
-    assert (thread.is_alive(), alone.flusher.stuck) == (False, "")
+    assert (thread.is_alive(), alone.group_commit.stuck) == (False, "")
     assert alone.storage.batches[-1][1][-1].body == b"1"
 
 
@@ -423,8 +423,8 @@ def test_little_is_proposed_at_a_time_so_that_a_reserve_holds_it() -> None:
     alone.lead()
     writes = len(alone.storage.batches)
     for _ in range(6):
-        alone.flusher.put(alone.waiting(b'"%b"' % (b"x" * (PROPOSE_BYTES_MAX // 2))))
-    alone.flusher.flush()
+        alone.group_commit.put(alone.waiting(b'"%b"' % (b"x" * (PROPOSE_BYTES_MAX // 2))))
+    alone.group_commit.flush()
     assert [len(batch) for _, batch in alone.storage.batches[writes:]] == [2, 2, 2]
 
 
@@ -435,56 +435,58 @@ NO_ROOM = ProposeReply(False, OTHER, full=True)
 
 
 @pytest.fixture
-def desk() -> Desk:
-    desk = Desk()
-    desk.door.leader_id = OTHER
-    desk.forwarder._frees = lambda command: command == b'"delete"'
-    return desk
+def case() -> Case:
+    case = Case()
+    case.node_lock.leader_id = OTHER
+    case.forwarder._frees = lambda command: command == b'"delete"'
+    return case
 
 
-def test_where_the_leader_says_that_no_majority_has_room_posts_are_refused_and_deletions_sent_again(desk: Desk) -> None:
-    posted, deleted = desk.propose(b'"post"'), desk.propose(b'"delete"')
+def test_where_the_leader_says_that_no_majority_has_room_posts_are_refused_and_deletions_sent_again(
+    case: Case,
+) -> None:
+    posted, deleted = case.propose(b'"post"'), case.propose(b'"delete"')
     for answer in (NO_ROOM, ProposeReply(True, OTHER)):
-        desk.to_leader.answers.put(answer)
-    desk.turn()
+        case.to_leader.answers.put(answer)
+    case.run_threads()
     assert (kinds(posted), deleted) == ([DiskFull], [])
-    assert kinds(desk.propose(b'"post"')) == [DiskFull], "it is not asked again for a second"
-    desk.tick()
-    desk.turn()
-    assert desk.sent() == [[b'"post"', b'"delete"'], [b'"delete"']]
-    desk.forwarder._no_room_until_s -= NO_ROOM_S
-    assert desk.propose(b'"post"') == []
+    assert kinds(case.propose(b'"post"')) == [DiskFull], "it is not asked again for a second"
+    case.tick()
+    case.run_threads()
+    assert case.sent() == [[b'"post"', b'"delete"'], [b'"delete"']]
+    case.forwarder._no_room_until_s -= NO_ROOM_S
+    assert case.propose(b'"post"') == []
 
 
-def test_a_read_at_a_full_follower_that_lacks_what_it_asks_for_is_refused_at_once(desk: Desk) -> None:
-    desk.flusher.full = True
-    desk.door.log = SimpleNamespace(last_index=6)  # type: ignore[attr-defined]
+def test_a_read_at_a_full_follower_that_lacks_what_it_asks_for_is_refused_at_once(case: Case) -> None:
+    case.group_commit.full = True
+    case.node_lock.log = SimpleNamespace(last_index=6)  # type: ignore[attr-defined]
     told: list[object] = []
-    desk.forwarder.read(told.append)
-    desk.reads_to_leader.answers.put(ReadIndexReply(7))
-    desk.turn()
+    case.forwarder.read(told.append)
+    case.reads_to_leader.answers.put(ReadIndexReply(7))
+    case.run_threads()
     assert kinds(told) == [Unavailable]
 
 
-def test_a_deletion_that_the_leader_has_no_room_for_is_refused(desk: Desk) -> None:
-    told = desk.propose(b'"delete"')
-    desk.to_leader.answers.put(NO_ROOM)
-    desk.turn()
+def test_a_deletion_that_the_leader_has_no_room_for_is_refused(case: Case) -> None:
+    told = case.propose(b'"delete"')
+    case.to_leader.answers.put(NO_ROOM)
+    case.run_threads()
     assert kinds(told) == [DiskFull]
 
 
-def test_a_full_follower_proposes_only_where_it_is_sent_what_becomes_of_it(desk: Desk) -> None:
-    desk.flusher.full = True
-    refused = desk.propose(b'"delete"')
-    desk.to_leader.answers.put(ProposeReply(True, OTHER))
-    desk.turn()
+def test_a_full_follower_proposes_only_where_it_is_sent_what_becomes_of_it(case: Case) -> None:
+    case.group_commit.full = True
+    refused = case.propose(b'"delete"')
+    case.to_leader.answers.put(ProposeReply(True, OTHER))
+    case.run_threads()
     assert kinds(refused) == [Unavailable]
-    taken = desk.propose(b'"delete"')
+    taken = case.propose(b'"delete"')
     for answer in (NO_ROOM, ProposeReply(True, OTHER)):
-        desk.to_leader.answers.put(answer)
-    desk.turn()
+        case.to_leader.answers.put(answer)
+    case.run_threads()
     assert taken == []
-    assert desk.sent() == [[], [], [b'"delete"']]
+    assert case.sent() == [[], [], [b'"delete"']]
 
 
 def test_a_leader_that_has_no_room_says_so_to_who_only_asks() -> None:

@@ -16,21 +16,21 @@ from raft.storage.disk import RealDisk
 from raft.storage.identity import IDENTITY_NAME, Founder, Identity, decode
 from raft.storage.reserve import Reserve
 from tests.cluster.waiting import wait_until
-from tests.raft.members import DEADLINE_S, House, Street, founded
+from tests.raft.members import DEADLINE_S, Host, Members, founded
 
 
 @pytest.fixture
-def street(tmp_path: Path) -> Iterator[Street]:
+def cluster(tmp_path: Path) -> Iterator[Members]:
     """Three members for one test."""
-    with founded(tmp_path) as street:
-        yield street
+    with founded(tmp_path) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")
-def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
     """Three members for all the tests that leave them as they are."""
-    with founded(tmp_path_factory.mktemp("members")) as street:
-        yield street
+    with founded(tmp_path_factory.mktemp("members")) as shared:
+        yield shared
 
 
 @pytest.fixture
@@ -48,89 +48,87 @@ def commands(prefix: str, number: int) -> list[bytes]:
 # Proposals and reads
 
 
-def test_a_proposal_on_any_member_is_answered_with_that_members_own_result(standing: Street) -> None:
+def test_a_proposal_on_any_member_is_answered_with_that_members_own_result(shared: Members) -> None:
     told = commands("own", 3)
-    results = [house.result_of(command) for house, command in zip(standing.present(), told, strict=True)]
-    standing.wait_until_all_have(set(told))
-    for house in standing.present():
-        assert [house.memory.commands.index(command) + 1 for command in told] == results
+    results = [host.result_of(command) for host, command in zip(shared.running(), told, strict=True)]
+    shared.wait_until_all_have(set(told))
+    for host in shared.running():
+        assert [host.memory.commands.index(command) + 1 for command in told] == results
 
 
-def test_a_proposal_that_comes_before_there_is_a_leader_waits_for_one(street: Street) -> None:
-    assert isinstance(street[2].result_of(b'"early"'), int)
+def test_a_proposal_that_comes_before_there_is_a_leader_waits_for_one(cluster: Members) -> None:
+    assert isinstance(cluster[2].result_of(b'"early"'), int)
 
 
-def test_proposals_of_all_members_at_once_are_applied_once_and_in_the_same_order_on_all(standing: Street) -> None:
-    told = {
-        command: house.propose(command) for house in standing.present() for command in commands(f"from-{house.id}", 100)
-    }
+def test_proposals_of_all_members_at_once_are_applied_once_and_in_the_same_order_on_all(shared: Members) -> None:
+    told = {command: host.propose(command) for host in shared.running() for command in commands(f"from-{host.id}", 100)}
     results = {command: queue.get(timeout=DEADLINE_S) for command, queue in told.items()}
-    standing.wait_until_all_have(set(results))
-    one, other, third = (house.memory for house in standing.present())
+    shared.wait_until_all_have(set(results))
+    one, other, third = (host.memory for host in shared.running())
     assert one.commands == other.commands == third.commands
     assert one.indexes == other.indexes == third.indexes == sorted(one.indexes)
     assert {command: one.commands.index(command) + 1 for command in results} == results
     assert len(set(one.commands)) == len(one.commands)
 
 
-def test_proposals_of_one_thread_to_one_member_keep_their_order(standing: Street) -> None:
-    follower = standing.followers()[0]
+def test_proposals_of_one_thread_to_one_member_keep_their_order(shared: Members) -> None:
+    follower = shared.followers()[0]
     told = [follower.propose(command) for command in commands("x", 200)]
     results = [queue.get(timeout=DEADLINE_S) for queue in told]
     first = follower.memory.commands.index(b'"x-0"') + 1
     assert results == list(range(first, first + 200))
 
 
-def test_a_read_on_any_member_sees_what_was_answered_anywhere(standing: Street) -> None:
-    for number, (writer, reader) in enumerate((w, r) for w in standing.present() for r in standing.present()):
+def test_a_read_on_any_member_sees_what_was_answered_anywhere(shared: Members) -> None:
+    for number, (writer, reader) in enumerate((w, r) for w in shared.running() for r in shared.running()):
         command = b'"read-%d"' % number
         writer.result_of(command)
         assert reader.read() is None
         assert command in reader.memory.commands
 
 
-def test_entries_are_read_back_by_their_indexes(standing: Street) -> None:
-    house = standing[1]
+def test_entries_are_read_back_by_their_indexes(shared: Members) -> None:
+    host = shared[1]
     for command in commands("entry", 5):
-        house.result_of(command)
-    first = house.memory.commands.index(b'"entry-0"')
-    indexes = house.memory.indexes[first : first + 5]
-    assert [entry.body for entry in house.member.commands(indexes)] == commands("entry", 5)
-    assert [entry.index for entry in house.member.commands([indexes[1], indexes[4]])] == [indexes[1], indexes[4]]
+        host.result_of(command)
+    first = host.memory.commands.index(b'"entry-0"')
+    indexes = host.memory.indexes[first : first + 5]
+    assert [entry.body for entry in host.member.commands(indexes)] == commands("entry", 5)
+    assert [entry.index for entry in host.member.commands([indexes[1], indexes[4]])] == [indexes[1], indexes[4]]
 
 
-def test_the_state_machine_is_told_how_far_it_is_after_each_batch(standing: Street) -> None:
-    house = standing[1]
-    house.result_of(b'"told"')
-    last = house.memory.indexes[-1]
-    assert house.member.wait_applied(last, DEADLINE_S)
-    wait_until(lambda: last in house.memory.told, DEADLINE_S, "told")
-    assert not house.member.wait_applied(last + 1_000, 0.01)
+def test_the_state_machine_is_told_how_far_it_is_after_each_batch(shared: Members) -> None:
+    host = shared[1]
+    host.result_of(b'"told"')
+    last = host.memory.indexes[-1]
+    assert host.member.wait_applied(last, DEADLINE_S)
+    wait_until(lambda: last in host.memory.told, DEADLINE_S, "told")
+    assert not host.member.wait_applied(last + 1_000, 0.01)
 
 
 # Members that go and come back
 
 
-def test_when_the_leader_goes_the_others_go_on(street: Street) -> None:
-    street[1].result_of(b'"before"')
-    street.leader().stop()
-    for house in street.present():
-        assert isinstance(house.result_of(b'"after-%d"' % house.id), int)
-    street.wait_until_all_have({b'"before"'})
+def test_when_the_leader_goes_the_others_go_on(cluster: Members) -> None:
+    cluster[1].result_of(b'"before"')
+    cluster.leader().stop()
+    for host in cluster.running():
+        assert isinstance(host.result_of(b'"after-%d"' % host.id), int)
+    cluster.wait_until_all_have({b'"before"'})
 
 
-def test_every_answered_proposal_is_applied_once_though_leaders_come_and_go_meanwhile(street: Street) -> None:
-    street.leader()
+def test_every_answered_proposal_is_applied_once_though_leaders_come_and_go_meanwhile(cluster: Members) -> None:
+    cluster.leader()
     ended = threading.Event()
     answered: list[bytes] = []
     refused: list[bytes] = []
 
-    def write(house: House) -> None:
+    def write(host: Host) -> None:
         for number in count():
             if ended.is_set():
                 return
-            command = b'"%d-%d"' % (house.id, number)
-            result = house.result_of(command)
+            command = b'"%d-%d"' % (host.id, number)
+            result = host.result_of(command)
             if isinstance(result, Unavailable):
                 refused.append(command)
             elif not isinstance(result, OutcomeUnknown):
@@ -140,8 +138,8 @@ def test_every_answered_proposal_is_applied_once_though_leaders_come_and_go_mean
         enough = len(answered) + 20
         wait_until(lambda: len(answered) >= enough, DEADLINE_S, "more answers")
 
-    going = street.leader()
-    writers = [threading.Thread(target=write, args=(house,), name=f"writer-{house.id}") for house in street.followers()]
+    going = cluster.leader()
+    writers = [threading.Thread(target=write, args=(host,), name=f"writer-{host.id}") for host in cluster.followers()]
     for writer in writers:
         writer.start()
     try:
@@ -154,14 +152,14 @@ def test_every_answered_proposal_is_applied_once_though_leaders_come_and_go_mean
         ended.set()
         for writer in writers:
             writer.join(DEADLINE_S)
-    street.wait_until_all_have(set(answered))
-    for house in street.present():
-        assert len(set(house.memory.commands)) == len(house.memory.commands)
-        assert not set(refused) & set(house.memory.commands)
+    cluster.wait_until_all_have(set(answered))
+    for host in cluster.running():
+        assert len(set(host.memory.commands)) == len(host.memory.commands)
+        assert not set(refused) & set(host.memory.commands)
 
 
-def test_leadership_that_is_handed_over_is_elsewhere_before_the_leader_goes(street: Street) -> None:
-    leader = street.leader()
+def test_leadership_that_is_handed_over_is_elsewhere_before_the_leader_goes(cluster: Members) -> None:
+    leader = cluster.leader()
     leader.result_of(b"1")
     leader.member.hand_over(DEADLINE_S)
     assert leader.member.status()["Leader"] not in (0, leader.id)
@@ -169,13 +167,13 @@ def test_leadership_that_is_handed_over_is_elsewhere_before_the_leader_goes(stre
 
 
 def test_a_hand_over_that_is_refused_or_given_up_is_asked_for_again(
-    street: Street, monkeypatch: pytest.MonkeyPatch
+    cluster: Members, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a busy machine, where a follower answers late, or cannot take over within an election timeout."""
-    leader = street.leader()
+    leader = cluster.leader()
     leader.result_of(b"1")
     asked: list[int] = []
-    follower, transfer = street.followers()[0].id, Node.transfer_leadership
+    follower, transfer = cluster.followers()[0].id, Node.transfer_leadership
 
     def late(node: Node, target: int = 0) -> int:
         asked.append(node.id)
@@ -189,41 +187,41 @@ def test_a_hand_over_that_is_refused_or_given_up_is_asked_for_again(
     assert len(asked) >= 3
 
 
-def test_a_member_that_comes_back_has_what_it_had_and_gets_what_it_missed(street: Street) -> None:
-    away = street.followers()[0]
-    street.leader().result_of(b'"before"')
-    street.wait_until_all_have({b'"before"'})
+def test_a_member_that_comes_back_has_what_it_had_and_gets_what_it_missed(cluster: Members) -> None:
+    away = cluster.followers()[0]
+    cluster.leader().result_of(b'"before"')
+    cluster.wait_until_all_have({b'"before"'})
     away.stop()
-    street.leader().result_of(b'"meanwhile"')
+    cluster.leader().result_of(b'"meanwhile"')
     away.start()
-    street.wait_until_all_have({b'"before"', b'"meanwhile"'})
+    cluster.wait_until_all_have({b'"before"', b'"meanwhile"'})
     assert away.memory.commands == [b'"before"', b'"meanwhile"']
 
 
-def test_after_a_restart_of_all_everything_is_there_once_and_proposals_go_on(street: Street) -> None:
+def test_after_a_restart_of_all_everything_is_there_once_and_proposals_go_on(cluster: Members) -> None:
     for boot in range(2):
-        for house in street.present():
-            assert isinstance(house.result_of(b'"%d in boot %d"' % (house.id, boot)), int)
-        cluster_ids = {house.member.cluster_id for house in street.present()}
-        for house in street.present():
-            house.stop()
-        for house in street.houses.values():
-            house.start()
-        assert {house.member.cluster_id for house in street.present()} == cluster_ids
+        for host in cluster.running():
+            assert isinstance(host.result_of(b'"%d in boot %d"' % (host.id, boot)), int)
+        cluster_ids = {host.member.cluster_id for host in cluster.running()}
+        for host in cluster.running():
+            host.stop()
+        for host in cluster.hosts.values():
+            host.start()
+        assert {host.member.cluster_id for host in cluster.running()} == cluster_ids
     expected = [b'"%d in boot %d"' % (id, boot) for boot in range(2) for id in (1, 2, 3)]
-    street.wait_until_all_have(set(expected))
-    assert [house.memory.commands for house in street.present()] == [expected] * 3
+    cluster.wait_until_all_have(set(expected))
+    assert [host.memory.commands for host in cluster.running()] == [expected] * 3
 
 
-def test_a_member_that_starts_alone_shows_what_it_knew_to_be_committed(street: Street) -> None:
-    street[1].result_of(b'"known"')
-    street[1].stop()  # what it was told last is marked on its disk
-    for house in street.present():
-        house.stop()
-    street[1].start()
-    status = street[1].member.status()
+def test_a_member_that_starts_alone_shows_what_it_knew_to_be_committed(cluster: Members) -> None:
+    cluster[1].result_of(b'"known"')
+    cluster[1].stop()  # what it was told last is marked on its disk
+    for host in cluster.running():
+        host.stop()
+    cluster[1].start()
+    status = cluster[1].member.status()
     assert status["LastApplied"] == status["CommitIndex"]
-    assert street[1].memory.indexes == [] or street[1].memory.commands == [b'"known"']
+    assert cluster[1].memory.indexes == [] or cluster[1].memory.commands == [b'"known"']
 
 
 # Without a majority
@@ -233,10 +231,10 @@ def test_without_a_majority_a_proposal_is_told_that_it_was_not_made_or_is_not_kn
     tmp_path: Path, impatient: None
 ) -> None:
     patient = Settings(heartbeat_ms=25, election_timeout_ms=800)  # it is to lead still when it is asked first
-    with founded(tmp_path, patient) as street:
-        leader = street.leader()
-        for house in street.followers():
-            house.stop()
+    with founded(tmp_path, patient) as cluster:
+        leader = cluster.leader()
+        for host in cluster.followers():
+            host.stop()
         first = leader.result_of(b'"in the log of one"')  # this may come about yet
         assert isinstance(first, OutcomeUnknown)
         wait_until(lambda: leader.member.status()["Leader"] == 0, DEADLINE_S, "it steps down")
@@ -248,12 +246,12 @@ def test_without_a_majority_a_proposal_is_told_that_it_was_not_made_or_is_not_kn
 def test_a_leader_that_waits_for_a_majority_takes_in_no_more_than_its_bound(tmp_path: Path, impatient: None) -> None:
     """It does not know yet that the majority is gone, but only slow."""
     patient = Settings(heartbeat_ms=25, election_timeout_ms=3_000, uncommitted_bytes_max=100)
-    with founded(tmp_path, patient) as street:
-        leader = street.leader()
-        follower, other = street.followers()
+    with founded(tmp_path, patient) as cluster:
+        leader = cluster.leader()
+        follower, other = cluster.followers()
         assert isinstance(leader.result_of(b'"before"'), int)
-        for house in (follower, other):
-            house.stop()
+        for host in (follower, other):
+            host.stop()
         last = leader.member.status()["LastIndex"]
         first = leader.propose(b'"%b"' % (b"x" * 100))
         wait_until(lambda: leader.member.status()["LastIndex"] != last, DEADLINE_S, "it is in the leader's log")
@@ -273,15 +271,15 @@ def test_what_was_told_to_be_unknown_comes_about_once_when_the_majority_is_back(
     tmp_path: Path, impatient: None
 ) -> None:
     patient = Settings(heartbeat_ms=25, election_timeout_ms=3_000)  # the leader leads on while they are away
-    with founded(tmp_path, patient) as street:
-        leader = street.leader()
-        away = street.followers()
-        for house in away:
-            house.stop()
+    with founded(tmp_path, patient) as cluster:
+        leader = cluster.leader()
+        away = cluster.followers()
+        for host in away:
+            host.stop()
         assert isinstance(leader.result_of(b'"in the log of one"'), OutcomeUnknown)
-        for house in away:
-            house.start()
-        street.leader()
+        for host in away:
+            host.start()
+        cluster.leader()
         wait_until(lambda: isinstance(leader.result_of(b'"after"'), int), DEADLINE_S, "an answer")
         assert leader.memory.commands.count(b'"in the log of one"') <= 1
 
@@ -289,12 +287,12 @@ def test_what_was_told_to_be_unknown_comes_about_once_when_the_majority_is_back(
 # Membership
 
 
-def test_a_member_is_added_and_promoted_when_it_has_caught_up(street: Street) -> None:
-    street[1].result_of(b'"before"')
-    fourth = street.add(4)
-    street.followers()[0].member.change(AddMember(4, fourth.port.url))
-    fourth.start(cluster_id=street[1].member.cluster_id)
-    street.wait_until_all_have({b'"before"'})
+def test_a_member_is_added_and_promoted_when_it_has_caught_up(cluster: Members) -> None:
+    cluster[1].result_of(b'"before"')
+    fourth = cluster.add(4)
+    cluster.followers()[0].member.change(AddMember(4, fourth.port.url))
+    fourth.start(cluster_id=cluster[1].member.cluster_id)
+    cluster.wait_until_all_have({b'"before"'})
 
     def votes() -> bool:
         members = fourth.member.status()["Members"]
@@ -306,43 +304,43 @@ def test_a_member_is_added_and_promoted_when_it_has_caught_up(street: Street) ->
     assert set(fourth.member.nodes()) == {f"http://chat-{id}" for id in (1, 2, 3, 4)}
 
 
-def test_asking_twice_for_the_same_change_is_no_error(street: Street) -> None:
-    url = street.add(4).port.url
-    for house in street.followers():
-        house.member.change(AddMember(4, url, voting=False))
+def test_asking_twice_for_the_same_change_is_no_error(cluster: Members) -> None:
+    url = cluster.add(4).port.url
+    for host in cluster.followers():
+        host.member.change(AddMember(4, url, voting=False))
 
 
-def test_a_change_that_makes_no_sense_is_refused_wherever_it_was_asked_for(standing: Street) -> None:
-    standing.leader()
-    for house in standing.present():
+def test_a_change_that_makes_no_sense_is_refused_wherever_it_was_asked_for(shared: Members) -> None:
+    shared.leader()
+    for host in shared.running():
         with pytest.raises(ChangeRefused) as refused:
-            house.member.change(PlanPromotion(9))
+            host.member.change(PlanPromotion(9))
         assert refused.value.code == "unknown_member"
 
 
-def test_a_learner_for_good_votes_once_it_is_asked_to_and_has_caught_up(street: Street) -> None:
-    fourth = street.add(4)
-    street.leader().member.change(AddMember(4, fourth.port.url, voting=False))
-    fourth.start(cluster_id=street[1].member.cluster_id)
-    street.followers()[0].member.change(PlanPromotion(4))
-    assert votes(street.leader(), 4)
-    street.followers()[0].member.change(PlanPromotion(4))  # it is so already
+def test_a_learner_for_good_votes_once_it_is_asked_to_and_has_caught_up(cluster: Members) -> None:
+    fourth = cluster.add(4)
+    cluster.leader().member.change(AddMember(4, fourth.port.url, voting=False))
+    fourth.start(cluster_id=cluster[1].member.cluster_id)
+    cluster.followers()[0].member.change(PlanPromotion(4))
+    assert votes(cluster.leader(), 4)
+    cluster.followers()[0].member.change(PlanPromotion(4))  # it is so already
 
 
-def test_a_promotion_that_takes_long_is_told_to_come_later(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promotion_that_takes_long_is_told_to_come_later(cluster: Members, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raft.cluster.admin.CHANGE_TIMEOUT_S", 0.5)
-    fourth = street.add(4)
-    asked = street.followers()[0]
+    fourth = cluster.add(4)
+    asked = cluster.followers()[0]
     asked.member.change(AddMember(4, fourth.port.url, voting=False))
     with pytest.raises(OutcomeUnknown, match="member 4 has not caught up yet; it will vote once it has caught up"):
         asked.member.change(PlanPromotion(4))
-    fourth.start(cluster_id=street[1].member.cluster_id)
+    fourth.start(cluster_id=cluster[1].member.cluster_id)
     wait_until(lambda: votes(asked, 4), DEADLINE_S, "member 4 votes")
 
 
-def test_a_promotion_of_a_member_that_is_removed_meanwhile_is_told_so(street: Street) -> None:
-    fourth = street.add(4)
-    asked, other = street.present()[:2]
+def test_a_promotion_of_a_member_that_is_removed_meanwhile_is_told_so(cluster: Members) -> None:
+    fourth = cluster.add(4)
+    asked, other = cluster.running()[:2]
     asked.member.change(AddMember(4, fourth.port.url, voting=False))
     refused: SimpleQueue[object] = SimpleQueue()
 
@@ -354,43 +352,45 @@ def test_a_promotion_of_a_member_that_is_removed_meanwhile_is_told_so(street: St
 
     thread = threading.Thread(target=promote, name="promote")
     thread.start()
-    door = asked.member._door
-    wait_until(lambda: door.look(lambda node: node.committed_configuration.members[4].promote), DEADLINE_S, "planned")
+    node_lock = asked.member._node_lock
+    wait_until(
+        lambda: node_lock.read(lambda node: node.committed_configuration.members[4].promote), DEADLINE_S, "planned"
+    )
     other.member.change(RemoveMember(4))
     assert refused.get(timeout=DEADLINE_S) == "unknown_member"
     thread.join(DEADLINE_S)
 
 
-def votes(asked: House, id: int) -> bool:
+def votes(asked: Host, id: int) -> bool:
     members = asked.member.status()["Members"]
     assert isinstance(members, list)
     return any(member["Id"] == id and member["Voting"] for member in members)
 
 
-def test_leadership_goes_where_it_is_asked_to_go_whoever_is_asked(street: Street) -> None:
+def test_leadership_goes_where_it_is_asked_to_go_whoever_is_asked(cluster: Members) -> None:
     for target in (1, 2, 3):
-        for asked in street.present():
+        for asked in cluster.running():
             asked.member.transfer(target)
             assert asked.member.status()["Leader"] == target
-        assert isinstance(street[target].result_of(b'"%d"' % target), int)
+        assert isinstance(cluster[target].result_of(b'"%d"' % target), int)
 
 
-def test_a_transfer_that_cannot_be_is_refused_and_the_leader_stays(street: Street) -> None:
-    learner = street.add(4)
-    leader = street.leader()
+def test_a_transfer_that_cannot_be_is_refused_and_the_leader_stays(cluster: Members) -> None:
+    learner = cluster.add(4)
+    leader = cluster.leader()
     leader.member.change(AddMember(4, learner.port.url, voting=False))
-    gone, asked = street.followers()
+    gone, asked = cluster.followers()
     gone.stop()
     wait_until(lambda: last_contact_ms(leader, gone.id) > 500, DEADLINE_S, "it is missed")
     for target, code in ((gone.id, "not_in_contact"), (4, "not_a_voter"), (9, "not_a_voter")):
-        for house in (leader, asked):
+        for host in (leader, asked):
             with pytest.raises(ChangeRefused) as refused:
-                house.member.transfer(target)
+                host.member.transfer(target)
             assert refused.value.code == code
-    assert street.leader() is leader
+    assert cluster.leader() is leader
 
 
-def last_contact_ms(leader: House, id: int) -> int:
+def last_contact_ms(leader: Host, id: int) -> int:
     members = leader.member.status()["Members"]
     assert isinstance(members, list)
     (shown,) = (member["LastContactMs"] for member in members if member["Id"] == id)
@@ -398,8 +398,8 @@ def last_contact_ms(leader: House, id: int) -> int:
     return shown
 
 
-def test_a_member_that_does_not_take_over_in_time_is_told_of(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
-    leader, target = street.leader(), street.followers()[0]
+def test_a_member_that_does_not_take_over_in_time_is_told_of(cluster: Members, monkeypatch: pytest.MonkeyPatch) -> None:
+    leader, target = cluster.leader(), cluster.followers()[0]
     monkeypatch.setattr("raft.core.node.Node._may_campaign", lambda node: False)
     words = f"member {target.id} did not take over in time; member {leader.id} leads"
     with pytest.raises(ChangeRefused, match=words) as refused:
@@ -407,47 +407,47 @@ def test_a_member_that_does_not_take_over_in_time_is_told_of(street: Street, mon
     assert refused.value.code == "not_taken_over"
 
 
-def test_without_a_leader_a_transfer_is_told_to_try_again(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_leader_a_transfer_is_told_to_try_again(cluster: Members, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raft.cluster.admin.CHANGE_TIMEOUT_S", 0.5)
-    alone, *others = street.present()
-    for house in others:
-        house.stop()
+    alone, *others = cluster.running()
+    for host in others:
+        host.stop()
     wait_until(lambda: not alone.member.status()["Leader"], DEADLINE_S, "nobody leads")
     with pytest.raises(Unavailable, match="nothing was proposed"):
         alone.member.transfer(others[0].id)
 
 
 @pytest.mark.parametrize("leads", [True, False])
-def test_a_removed_member_ends_with_0_and_the_others_go_on(street: Street, leads: bool) -> None:
-    removed = street.leader() if leads else street.followers()[0]
+def test_a_removed_member_ends_with_0_and_the_others_go_on(cluster: Members, leads: bool) -> None:
+    removed = cluster.leader() if leads else cluster.followers()[0]
     removed.member.change(RemoveMember(removed.id))
     why, code = removed.ended.get(timeout=DEADLINE_S)
     assert ("removed" in why, code) == (True, 0)
     removed.stop()
-    for house in street.present():
-        assert isinstance(house.result_of(b'"after-%d"' % house.id), int)
-        assert house.ended.empty()
+    for host in cluster.running():
+        assert isinstance(host.result_of(b'"after-%d"' % host.id), int)
+        assert host.ended.empty()
 
 
-def test_a_member_that_was_removed_while_it_was_away_learns_of_it_and_ends(street: Street) -> None:
-    away = street.followers()[0]
+def test_a_member_that_was_removed_while_it_was_away_learns_of_it_and_ends(cluster: Members) -> None:
+    away = cluster.followers()[0]
     away.stop()
-    street.leader().member.change(RemoveMember(away.id))
+    cluster.leader().member.change(RemoveMember(away.id))
     away.start()
     why, code = away.ended.get(timeout=DEADLINE_S)
     assert ("removed" in why, code) == (True, 0)
 
 
 def test_a_learner_that_was_away_while_a_leader_that_is_none_any_more_removed_it_learns_of_it_and_ends(
-    street: Street,
+    cluster: Members,
 ) -> None:
     """Nobody says a word to it, and it never campaigns."""
-    learner = street.add(4)
-    leader, other = street.leader(), street.followers()[0]
+    learner = cluster.add(4)
+    leader, other = cluster.leader(), cluster.followers()[0]
     leader.member.change(AddMember(4, learner.port.url, voting=False))
     learner.start(cluster_id=leader.member.cluster_id)
     leader.result_of(b"1")
-    street.wait_until_all_have({b"1"})
+    cluster.wait_until_all_have({b"1"})
     learner.stop()
     leader.member.change(RemoveMember(4))
     other.member.transfer(other.id)
@@ -455,88 +455,88 @@ def test_a_learner_that_was_away_while_a_leader_that_is_none_any_more_removed_it
     learner.start()
     why, code = learner.ended.get(timeout=DEADLINE_S)
     assert ("removed" in why, code) == (True, 0)
-    assert (street[other.id].member.status()["Leader"], other.member.status()["Term"]) == (other.id, term)
+    assert (cluster[other.id].member.status()["Leader"], other.member.status()["Term"]) == (other.id, term)
 
 
 # Levels
 
 
-def test_the_level_rises_once_every_member_has_come_back_with_a_newer_program(street: Street) -> None:
-    street[1].result_of(b"1")
-    for house in list(street.houses.values()):
-        wait_until(lambda: levels(street) == [1, 1, 1], DEADLINE_S, "a new program alone raises nothing")
-        house.stop()
-        house.level = 2
-        house.start()
-        wait_until(lambda house=house: level_of(street, house.id) == 2, DEADLINE_S, "its level is noted")  # type: ignore[misc]
-    wait_until(lambda: levels(street) == [2, 2, 2], DEADLINE_S, "all are at level 2")
+def test_the_level_rises_once_every_member_has_come_back_with_a_newer_program(cluster: Members) -> None:
+    cluster[1].result_of(b"1")
+    for host in list(cluster.hosts.values()):
+        wait_until(lambda: levels(cluster) == [1, 1, 1], DEADLINE_S, "a new program alone raises nothing")
+        host.stop()
+        host.level = 2
+        host.start()
+        wait_until(lambda host=host: level_of(cluster, host.id) == 2, DEADLINE_S, "its level is noted")  # type: ignore[misc]
+    wait_until(lambda: levels(cluster) == [2, 2, 2], DEADLINE_S, "all are at level 2")
 
 
-def levels(street: Street) -> list[int]:
+def levels(cluster: Members) -> list[int]:
     """The cluster's, as each member knows it; 0 where it does not yet."""
     known = []
-    for house in street.present():
+    for host in cluster.running():
         try:
-            known.append(house.member.level)
+            known.append(host.member.level)
         except Unavailable:
             known.append(0)
     return known
 
 
 def test_the_level_is_not_known_before_the_cluster_has_its_name(tmp_path: Path) -> None:
-    street = Street(tmp_path)
-    founders = {id: Founder(house.port.url, house.incarnate(), "", 1) for id, house in street.houses.items()}
+    cluster = Members(tmp_path)
+    founders = {id: Founder(host.port.url, host.incarnate(), "", 1) for id, host in cluster.hosts.items()}
     try:
-        street[1].start(founders)
+        cluster[1].start(founders)
         with pytest.raises(Unavailable, match="not known here yet"):
-            _ = street[1].member.level
+            _ = cluster[1].member.level
         for id in (2, 3):
-            street[id].start(founders)
-        wait_until(lambda: all(house.member.cluster_id for house in street.present()), DEADLINE_S, "it has its name")
-        wait_until(lambda: levels(street) == [1, 1, 1], DEADLINE_S, "all know it")
+            cluster[id].start(founders)
+        wait_until(lambda: all(host.member.cluster_id for host in cluster.running()), DEADLINE_S, "it has its name")
+        wait_until(lambda: levels(cluster) == [1, 1, 1], DEADLINE_S, "all know it")
     finally:
-        street.close()
+        cluster.close()
 
 
-def test_a_member_that_comes_back_with_an_older_program_is_refused_by_its_own_log(street: Street) -> None:
-    for house in list(street.houses.values()):
-        house.stop()
-    for house in street.houses.values():
-        house.level = 2
-        house.start()
-    wait_until(lambda: levels(street) == [2, 2, 2], DEADLINE_S, "all are at level 2")
-    older = street.followers()[0]
+def test_a_member_that_comes_back_with_an_older_program_is_refused_by_its_own_log(cluster: Members) -> None:
+    for host in list(cluster.hosts.values()):
+        host.stop()
+    for host in cluster.hosts.values():
+        host.level = 2
+        host.start()
+    wait_until(lambda: levels(cluster) == [2, 2, 2], DEADLINE_S, "all are at level 2")
+    older = cluster.followers()[0]
     older.stop()
     older.level = 1
     with pytest.raises(StartRefused, match="knows level 1, and its cluster uses level 2"):
         older.start()
-    older.let_go()
+    older.release()
 
 
-def test_a_member_that_meets_a_level_beyond_its_own_ends_and_says_why(street: Street) -> None:
+def test_a_member_that_meets_a_level_beyond_its_own_ends_and_says_why(cluster: Members) -> None:
     """Its log lacked that when it came back with an older program."""
-    behind = street.followers()[0]
+    behind = cluster.followers()[0]
     behind.level = 2
     behind.stop()
     behind.start()
-    wait_until(lambda: level_of(street, behind.id) == 2, DEADLINE_S, "its level is noted")
+    wait_until(lambda: level_of(cluster, behind.id) == 2, DEADLINE_S, "its level is noted")
     behind.stop()
-    for house in street.present():
-        house.stop()
-        house.level = 2
-        house.start()
-    wait_until(lambda: levels(street) == [2, 2], DEADLINE_S, "the others are at level 2")
+    for host in cluster.running():
+        host.stop()
+        host.level = 2
+        host.start()
+    wait_until(lambda: levels(cluster) == [2, 2], DEADLINE_S, "the others are at level 2")
     behind.level = 1
     behind.start()
     why, code = behind.ended.get(timeout=DEADLINE_S)
     assert (why, code) == ("this raft-chat knows level 1, and its cluster uses level 2: start a newer one", 1)
 
 
-def level_of(street: Street, id: int) -> object:
+def level_of(cluster: Members, id: int) -> object:
     """As everybody has it, or None."""
     levels: set[object] = set()
-    for house in street.present():
-        members = house.member.status()["Members"]
+    for host in cluster.running():
+        members = host.member.status()["Members"]
         assert isinstance(members, list)
         levels.update(member["Level"] for member in members if member["Id"] == id)
     return levels.pop() if len(levels) == 1 else None
@@ -545,11 +545,11 @@ def level_of(street: Street, id: int) -> object:
 # What it says
 
 
-def test_its_status_shows_every_member_and_to_the_leader_how_far_each_is(standing: Street) -> None:
-    standing[1].result_of(b'"status"')
+def test_its_status_shows_every_member_and_to_the_leader_how_far_each_is(shared: Members) -> None:
+    shared[1].result_of(b'"status"')
 
     def leading() -> dict[str, object] | None:
-        status = standing.leader().member.status()
+        status = shared.leader().member.status()
         return status if status["Role"] == "leader" and status["ClusterId"] else None
 
     status = wait_until(leading, DEADLINE_S, "a leader's status")
@@ -557,14 +557,14 @@ def test_its_status_shows_every_member_and_to_the_leader_how_far_each_is(standin
     members = status["Members"]
     assert isinstance(members, list)
     assert [member["Id"] for member in members] == [1, 2, 3]
-    assert [member["Url"] for member in members] == [standing[id].port.url for id in (1, 2, 3)]
+    assert [member["Url"] for member in members] == [shared[id].port.url for id in (1, 2, 3)]
     assert all(member["MatchIndex"] > 0 and member["LastContactMs"] >= 0 for member in members)
-    assert standing[1].member.nodes() == ["http://chat-1", "http://chat-2", "http://chat-3"]
+    assert shared[1].member.nodes() == ["http://chat-1", "http://chat-2", "http://chat-3"]
 
 
-def test_it_admits_the_members_of_its_cluster_when_they_mean_it(standing: Street) -> None:
-    standing[1].result_of(b"1")
-    member, peer = standing[1].member, standing[2].member.sender()
+def test_it_admits_the_members_of_its_cluster_when_they_mean_it(shared: Members) -> None:
+    shared[1].result_of(b"1")
+    member, peer = shared[1].member, shared[2].member.sender()
     member.admit(peer, 1)
     with pytest.raises(RefusedPeer) as refused:
         member.admit(peer, 3)
@@ -577,10 +577,10 @@ def test_it_admits_the_members_of_its_cluster_when_they_mean_it(standing: Street
 # Ending
 
 
-def test_a_member_that_stops_under_load_stops_cleanly_and_its_log_is_sound(street: Street) -> None:
+def test_a_member_that_stops_under_load_stops_cleanly_and_its_log_is_sound(cluster: Members) -> None:
     """Connections' threads write too: none may write while the log is being closed."""
-    going = street.followers()[0]
-    leader = street.leader()
+    going = cluster.followers()[0]
+    leader = cluster.leader()
     ended = threading.Event()
 
     def write() -> None:
@@ -612,19 +612,19 @@ class _NoReserve(Reserve):
         return 0 if self.why_full else None
 
 
-def _fill(house: House) -> _NoReserve:
+def _fill(host: Host) -> _NoReserve:
     """Have the disk of a member be full, as its engine sees it."""
-    reserve = _NoReserve(RealDisk(), house.path)
+    reserve = _NoReserve(RealDisk(), host.path)
     reserve.why_full = "the disk is full"
-    house.member._driver.flusher._reserve = reserve
-    house.member._room_looked()
+    host.member._driver.group_commit._reserve = reserve
+    host.member._room_looked()
     return reserve
 
 
 def test_a_full_follower_counts_as_out_of_contact_once_it_lacks_something_and_catches_up_when_it_has_room(
-    street: Street,
+    cluster: Members,
 ) -> None:
-    full, other = street.followers()
+    full, other = cluster.followers()
     reserve = _fill(full)
     assert isinstance(other.result_of(b'"beyond"'), int)
     wait_until(lambda: full.member.contact_age_s() > 0.5, DEADLINE_S, "it counts as out of contact")
@@ -633,29 +633,29 @@ def test_a_full_follower_counts_as_out_of_contact_once_it_lacks_something_and_ca
     assert b'"beyond"' not in full.memory.commands
     reserve.why_full = ""
     full.member._room_looked()
-    street.wait_until_all_have({b'"beyond"'})
+    cluster.wait_until_all_have({b'"beyond"'})
     wait_until(lambda: full.member.contact_age_s() < 0.5, DEADLINE_S, "it is in contact")
     assert isinstance(full.result_of(b'"again"'), int)
 
 
-def test_where_no_majority_has_room_every_member_says_so_and_takes_what_frees_space(street: Street) -> None:
-    leader, (one, other) = street.leader(), street.followers()
-    for house in (one, other):
-        house.member._driver.flusher._reserve = reserve = _NoReserve(RealDisk(), house.path)
+def test_where_no_majority_has_room_every_member_says_so_and_takes_what_frees_space(cluster: Members) -> None:
+    leader, (one, other) = cluster.leader(), cluster.followers()
+    for host in (one, other):
+        host.member._driver.group_commit._reserve = reserve = _NoReserve(RealDisk(), host.path)
         reserve.why_full = "the disk is full"
         reserve.room_bytes = lambda: 10_000  # type: ignore[method-assign]
-        house.member._room_looked()
-    for house in (leader, one, other):
-        house.member._forwarder._frees = house.member._driver._frees = lambda command: command == b'"delete"'
-        house.member._driver.flusher._frees = house.member._driver._frees
+        host.member._room_looked()
+    for host in (leader, one, other):
+        host.member._forwarder._frees = host.member._driver._frees = lambda command: command == b'"delete"'
+        host.member._driver.group_commit._frees = host.member._driver._frees
     wait_until(lambda: isinstance(leader.result_of(b'"post"'), DiskFull), DEADLINE_S, "the leader has heard of it")
     assert isinstance(one.result_of(b'"post"'), DiskFull)
-    for house in (leader, one):
-        assert isinstance(house.result_of(b'"delete"'), int)
+    for host in (leader, one):
+        assert isinstance(host.result_of(b'"delete"'), int)
 
 
-def test_an_identity_that_cannot_be_saved_on_a_full_disk_is_saved_once_there_is_room(street: Street) -> None:
-    member, before = street[1].member, (street[1].path / IDENTITY_NAME).read_bytes()
+def test_an_identity_that_cannot_be_saved_on_a_full_disk_is_saved_once_there_is_room(cluster: Members) -> None:
+    member, before = cluster[1].member, (cluster[1].path / IDENTITY_NAME).read_bytes()
 
     def fail(identity: Identity) -> None:
         raise DiskFull("no room")
@@ -663,7 +663,7 @@ def test_an_identity_that_cannot_be_saved_on_a_full_disk_is_saved_once_there_is_
     save, member._save_identity = member._save_identity, fail
     member._change_identity(generation="ab")
     assert member._identity.generation == "ab"
-    assert (street[1].path / IDENTITY_NAME).read_bytes() == before
+    assert (cluster[1].path / IDENTITY_NAME).read_bytes() == before
     member._save_identity = save
     member._room_looked()
-    assert decode((street[1].path / IDENTITY_NAME).read_bytes()).generation == "ab"
+    assert decode((cluster[1].path / IDENTITY_NAME).read_bytes()).generation == "ab"

@@ -3,25 +3,25 @@
 import pytest
 
 from chat.replica import Replica
-from raft.cluster.starting_member import BlankMember
+from raft.cluster.starting_member import StartingMember
 from raft.core.configuration import RemoveMember
 from raft.errors import RaftError, Unavailable
 
 LISTED = {2: "http://127.0.0.1:22379", 1: "http://127.0.0.1:12379"}
 
 
-def blank() -> BlankMember:
-    return BlankMember(1, LISTED, lambda: "waiting for member 2")
+def starting() -> StartingMember:
+    return StartingMember(1, LISTED, lambda: "waiting for member 2")
 
 
 def test_it_stands_where_a_replica_stands() -> None:
-    replica: Replica = blank()
+    replica: Replica = starting()
     assert (replica.cluster_id, replica.last_applied) == ("", 0)
 
 
 def test_a_proposal_is_refused_in_words_and_nothing_is_proposed() -> None:
     told: list[object] = []
-    blank().propose(b"{}", told.append)
+    starting().propose(b"{}", told.append)
     [error] = told
     assert isinstance(error, Unavailable)
     assert str(error) == "waiting for member 2; nothing was proposed"
@@ -29,31 +29,31 @@ def test_a_proposal_is_refused_in_words_and_nothing_is_proposed() -> None:
 
 def test_a_linearizable_read_is_refused() -> None:
     told: list[RaftError | None] = []
-    blank().read(told.append)
+    starting().read(told.append)
     assert [type(error) for error in told] == [Unavailable]
 
 
 def test_a_change_is_refused() -> None:
     with pytest.raises(Unavailable, match="waiting for member 2"):
-        blank().change(RemoveMember(2))
+        starting().change(RemoveMember(2))
     with pytest.raises(Unavailable, match="waiting for member 2"):
-        blank().transfer(2)
+        starting().transfer(2)
 
 
 def test_what_its_cluster_knows_is_not_known() -> None:
     with pytest.raises(Unavailable, match="waiting for member 2"):
-        _ = blank().level
+        _ = starting().level
 
 
 def test_nothing_is_applied_and_nobody_waits_for_it() -> None:
-    assert blank().wait_applied(0, 60.0)
-    assert not blank().wait_applied(1, 60.0)
-    assert blank().commands([]) == []
-    assert blank().nodes() == []
+    assert starting().wait_applied(0, 60.0)
+    assert not starting().wait_applied(1, 60.0)
+    assert starting().commands([]) == []
+    assert starting().nodes() == []
 
 
 def test_its_status_shows_the_listed_members_in_order_and_what_is_waited_for() -> None:
-    status = blank().status()
+    status = starting().status()
     assert (status["Id"], status["Leader"], status["Role"], status["ClusterId"]) == (1, 0, "starting", "")
     assert status["WaitingFor"] == "waiting for member 2"
     assert status["Members"] == [
@@ -64,5 +64,5 @@ def test_its_status_shows_the_listed_members_in_order_and_what_is_waited_for() -
 
 def test_what_is_waited_for_is_asked_each_time() -> None:
     waits = iter(["waiting for member 2", "reading the log"])
-    member = BlankMember(1, LISTED, lambda: next(waits))
+    member = StartingMember(1, LISTED, lambda: next(waits))
     assert [member.status()["WaitingFor"] for _ in range(2)] == ["waiting for member 2", "reading the log"]

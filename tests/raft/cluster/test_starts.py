@@ -9,21 +9,21 @@ from raft.compaction.compactor import compact
 from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
 from tests.raft.checkpoints import written_checkpoint
-from tests.raft.members import House, Street
+from tests.raft.members import Host, Members
 from tests.raft.memory import Memory
 
 COMMANDS = [b"1", b"2", b"3", b"4"]
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def host(tmp_path: Path) -> Iterator[Host]:
     """A member that is a cluster by itself."""
-    street = Street(tmp_path, 1)
-    street.found()
+    cluster = Members(tmp_path, 1)
+    cluster.found()
     try:
-        yield street[1]
+        yield cluster[1]
     finally:
-        street.close()
+        cluster.close()
 
 
 def checkpointed(data_dir: Path, index: int) -> None:
@@ -38,16 +38,16 @@ def compacted(data_dir: Path, index: int) -> None:
 
 @pytest.mark.parametrize("make", [checkpointed, compacted])
 def test_the_applied_index_is_saved_with_the_state_so_that_no_start_applies_an_entry_twice(
-    make: Callable[[Path, int], None], house: House
+    make: Callable[[Path, int], None], host: Host
 ) -> None:
     for command in COMMANDS:
-        house.result_of(command)
-    indexes = list(house.memory.indexes)
-    house.stop()
+        host.result_of(command)
+    indexes = list(host.memory.indexes)
+    host.stop()
     for index in indexes:
-        make(house.path, index)
-        house.start()
-        assert house.read() is None  # it leads, and has applied all that was committed
-        assert house.memory.restored == [index]
-        assert (house.memory.commands, house.memory.indexes) == (COMMANDS, indexes)
-        house.stop()
+        make(host.path, index)
+        host.start()
+        assert host.read() is None  # it leads, and has applied all that was committed
+        assert host.memory.restored == [index]
+        assert (host.memory.commands, host.memory.indexes) == (COMMANDS, indexes)
+        host.stop()

@@ -18,12 +18,12 @@ from raft.compaction.policy import (
     RETRY_FULL_S,
     RETRY_S,
     WAIT_ENTRIES,
-    Housekeeper,
+    LogMaintenance,
     RewriteFailed,
 )
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.applier import Applier
-from raft.engine.node_lock import Door
+from raft.engine.node_lock import NodeLock
 from raft.engine.state_machine import StateMachine
 from raft.errors import InvalidMessage
 from raft.storage.documents import Document
@@ -57,8 +57,8 @@ class Member:
         self.meanwhile: Callable[[Callable[[], None]], object] = lambda tell: None  # what comes during a compaction
         self.now_s = 1000.0
         part: Any = self
-        self.keeper = Housekeeper(
-            cast(Door, part), cast(Storage, part), cast(Applier, part), cast(StateMachine, part), self.rewrite,
+        self.keeper = LogMaintenance(
+            cast(NodeLock, part), cast(Storage, part), cast(Applier, part), cast(StateMachine, part), self.rewrite,
             compact_bytes=ENTRY_BYTES * COMPACT_ENTRIES, is_full=lambda: self.is_full,
         )  # fmt: skip
 
@@ -105,7 +105,7 @@ class Member:
             raise
         self.checkpoints.append(document.meta.index)
 
-    def look(self, see: Callable[[Any], int]) -> int:
+    def read(self, see: Callable[[Any], int]) -> int:
         """A leader of three others: one that lacks something, one that holds all, and one that has long been away."""
         others = {2: (self.lacking, 0.0), 3: (10**9, 0.0), 4: (0, -CONTACT_MS)}
         progress = {
@@ -114,7 +114,7 @@ class Member:
         }
         return see(SimpleNamespace(progress=progress, clock_ms=0.0, commit_index=self.last_applied))
 
-    def enter(self, act: Callable[[Any], None]) -> None:
+    def act(self, action: Callable[[Any], None]) -> None:
         pass
 
     def adopt(self, meta: SnapshotMeta, pause: Callable[[], None]) -> None:
@@ -140,14 +140,14 @@ def member(monkeypatch: pytest.MonkeyPatch) -> Member:
 def due(member: Member) -> int:
     """Up to which index the log is compacted now; 0: it is not."""
     member.compacted.clear()
-    member.keeper.look_over()
+    member.keeper.run_due()
     return member.compacted[0] if member.compacted else 0
 
 
 def checkpoint_is_due(member: Member) -> bool:
     """Whether one is written now."""
     member.checkpoints.clear()
-    member.keeper.look_over()
+    member.keeper.run_due()
     return member.checkpoints == [member.last_applied]
 
 
@@ -441,10 +441,10 @@ def test_a_wall_clock_that_is_set_makes_no_file_older(monkeypatch: pytest.Monkey
     monkeypatch.setattr("raft.compaction.policy.CHECK_S", 0.001)
     storage: Any = SimpleNamespace(snapshot=None, sweep=sweep, keep_indexes=lambda: None)
     anything: Any = None
-    keeper = Housekeeper(anything, storage, anything, anything, anything)
+    keeper = LogMaintenance(anything, storage, anything, anything, anything)
     monkeypatch.setattr(keeper, "mark", lambda now_s: None)
     monkeypatch.setattr(keeper, "note_erased", lambda now_s: None)
-    monkeypatch.setattr(keeper, "look_over", lambda: None)
+    monkeypatch.setattr(keeper, "run_due", lambda: None)
     keeper.run(stopping)
     assert 0 <= swept_at_s[1] - swept_at_s[0] < 1e5
 
@@ -483,6 +483,6 @@ def test_a_rewrite_that_failed_is_tried_again_soon_on_a_full_disk(member: Member
     member.is_full = True
     member.failure = InvalidMessage("broken")
     member.grow(COMPACT_ENTRIES // 10, live=0.0)
-    member.keeper.look_over()
+    member.keeper.run_due()
     assert len(member.compacted) == 1
     assert member.keeper._not_before_s == member.now_s + RETRY_FULL_S < member.now_s + RETRY_S

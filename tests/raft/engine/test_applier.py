@@ -45,7 +45,7 @@ def test_commands_are_applied_in_order_and_the_engines_own_entries_are_not_comma
     alone.commit(b"3")
     turn(alone.applier)
     assert alone.memory.commands == [b"1", b"2", b"3"]
-    assert alone.applier.last_applied == alone.door.look(lambda node: node.commit_index)
+    assert alone.applier.last_applied == alone.node_lock.read(lambda node: node.commit_index)
     assert alone.memory.told[-1] == alone.applier.last_applied
 
 
@@ -60,8 +60,8 @@ def test_who_proposed_gets_the_result_once_it_can_be_read() -> None:
     alone = leading()
     seen: list[tuple[object, int]] = []
     waiting = alone.proposals.admit(b"1", lambda result: seen.append((result, alone.applier.last_applied)), 0.0)
-    alone.flusher.put(waiting)
-    alone.flusher.flush()
+    alone.group_commit.put(waiting)
+    alone.group_commit.flush()
     turn(alone.applier)
     assert seen == [(1, alone.applier.last_applied)]
 
@@ -71,8 +71,8 @@ def test_a_proposal_that_is_in_the_log_twice_is_applied_and_answered_once() -> N
     told: list[object] = []
     waiting = alone.waiting(b'"twice"', told)
     proposals = alone.proposals.hand_over([waiting, waiting])
-    alone.door.enter(lambda node: node.propose(proposals, 1))
-    alone.flusher.flush()
+    alone.node_lock.act(lambda node: node.propose(proposals, 1))
+    alone.group_commit.flush()
     turn(alone.applier)
     assert (alone.memory.commands, told) == ([b'"twice"'], [1])
 
@@ -82,8 +82,8 @@ def test_what_another_member_proposed_is_applied_and_answers_nobody_here() -> No
     told: list[object] = []
     own = alone.waiting(b'"own"', told)
     foreign = [(ProposalId(2, 1, own.sequence, own.sequence), b'"foreign"')]
-    alone.door.enter(lambda node: node.propose(foreign, 1))
-    alone.flusher.flush()
+    alone.node_lock.act(lambda node: node.propose(foreign, 1))
+    alone.group_commit.flush()
     turn(alone.applier)
     assert (alone.memory.commands, told) == ([b'"foreign"'], [])
 
@@ -159,7 +159,7 @@ def test_threads_that_apply_at_once_keep_the_order_and_apply_nothing_twice() -> 
         alone.commit(command)
     for other in others:
         other.join(DEADLINE_S)
-    assert alone.applier.wait_applied(alone.door.look(lambda node: node.commit_index), DEADLINE_S)
+    assert alone.applier.wait_applied(alone.node_lock.read(lambda node: node.commit_index), DEADLINE_S)
     alone.applier.stop()
     thread.join(DEADLINE_S)
     assert alone.memory.commands == commands
@@ -179,8 +179,10 @@ def restarted(count: int) -> tuple[Alone, Applier, Memory]:
         1, log=Log([(1, 1)], count), hard_state=HardState(1, 1, count), configurations=[(0, configuration)],
         rng=cast(Random, _Middle()),
     )  # fmt: skip
-    alone.door._node = node
-    applier = Applier(alone.door, cast(Storage, alone.storage), memory, Proposals(1, 2), lambda configuration: None)
+    alone.node_lock._node = node
+    applier = Applier(
+        alone.node_lock, cast(Storage, alone.storage), memory, Proposals(1, 2), lambda configuration: None
+    )
     return alone, applier, memory
 
 
@@ -214,7 +216,7 @@ def test_the_memory_of_what_was_applied_comes_back_with_a_start() -> None:
     alone, applier, memory = restarted(3)
     again = command_entry(4, 1, 4, ProposalId(1, 1, 2, 0), b"2")
     alone.storage.records[4] = again.record
-    alone.door._node.log.last_index = 4
+    alone.node_lock._node.log.last_index = 4
     applier.commit(4)
     applier.wake()
     turn(applier)
@@ -259,7 +261,7 @@ class Replaced:
 def test_a_snapshot_that_takes_the_place_of_what_is_being_applied_is_gone_on_from() -> None:
     alone, _, memory = restarted(10)
     storage = Replaced(alone.storage, 10)
-    applier = Applier(alone.door, cast(Storage, storage), memory, Proposals(1, 2), lambda configuration: None)
+    applier = Applier(alone.node_lock, cast(Storage, storage), memory, Proposals(1, 2), lambda configuration: None)
     assert applier.commit(8)
     applier.wake()
     turn(applier)
@@ -276,7 +278,7 @@ def test_a_state_that_cannot_be_read_ends_the_member_with_words() -> None:
     storage.base_index = 10
     unreadable = Document(SnapshotMeta(10, 1, 0, 0, b"{}"), iter([b"{}"]))
     storage.documents = lambda commit_index: unreadable  # type: ignore[method-assign]
-    applier = Applier(alone.door, cast(Storage, storage), memory, Proposals(1, 2), lambda configuration: None)
+    applier = Applier(alone.node_lock, cast(Storage, storage), memory, Proposals(1, 2), lambda configuration: None)
     assert applier.commit(10)
     applier.wake()
     applier.stop()
@@ -353,7 +355,7 @@ def test_a_read_that_has_waited_too_long_is_refused_once() -> None:
     told: list[RaftError | None] = []
     alone.applier.read_at(1_000, [read(told, since_s=-1e12)])
     turn(alone.applier)
-    alone.applier.look_over(0.0)
+    alone.applier.expire_reads(0.0)
     turn(alone.applier)
     assert [type(error) for error in told] == [Unavailable]
 
@@ -363,7 +365,7 @@ def asked(alone: Alone, told: list[RaftError | None], token: int = 7) -> None:
         node.read_index(token)
         alone.applier.register(token, [read(told)])
 
-    alone.door.enter(act)
+    alone.node_lock.act(act)
 
 
 def test_a_read_that_the_node_confirms_is_told() -> None:
@@ -432,7 +434,7 @@ def test_nothing_counts_as_applied_before_the_state_is_there(source: str) -> Non
     alone, _, _ = restarted(3)
     storage, machine, told = Replaced(alone.storage, 3), Slow(), list[RaftError | None]()
     storage.base_index = 3 if source == "document" else 0
-    applier = Applier(alone.door, cast(Storage, storage), machine, Proposals(1, 2), lambda configuration: None)
+    applier = Applier(alone.node_lock, cast(Storage, storage), machine, Proposals(1, 2), lambda configuration: None)
     assert applier.commit(3)
     applier.wake()
     applying = in_thread(lambda: turn(applier))

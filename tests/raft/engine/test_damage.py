@@ -46,7 +46,7 @@ def test_damage_that_is_still_there_is_logged_and_shown_by_the_next_start(
     Damage(RealDisk(), segment.parent).note(found(segment, offset))
     caplog.clear()
     again = Damage(RealDisk(), segment.parent)
-    again.look_again()
+    again.recheck()
     assert again.found() == [{"File": segment.name, "Offset": offset}]
     assert f"{segment}: damage that was found earlier is still there at byte {offset}" in caplog.text
     assert not again.note(found(segment, offset)), "it is no news"
@@ -59,7 +59,7 @@ def test_damage_that_was_mended_or_has_gone_is_forgotten(segment: Path, caplog: 
     noted.note(found(segment.with_name("log-00000009-000000000000001.jsonl"), 7))
     caplog.clear()
     again = Damage(RealDisk(), segment.parent)
-    again.look_again()
+    again.recheck()
     assert (again.found(), caplog.text) == ([], "")
     assert (segment.parent / NAME).read_bytes() == b""
 
@@ -74,7 +74,7 @@ def test_damage_that_was_mended_or_has_gone_is_forgotten(segment: Path, caplog: 
 def test_a_list_that_cannot_be_read_does_not_keep_a_node_from_starting(tmp_path: Path, content: bytes) -> None:
     (tmp_path / NAME).write_bytes(content)
     damage = Damage(RealDisk(), tmp_path)
-    damage.look_again()
+    damage.recheck()
     assert damage.found() == []
 
 
@@ -85,7 +85,7 @@ def test_a_list_names_files_of_its_own_directory_only_and_so_many(tmp_path: Path
     place = {"File": "../outside", "Offset": 0}
     (inside / NAME).write_text("".join(json.dumps(place) + "\n" for _ in range(2 * DAMAGE_MAX)))
     damage = Damage(RealDisk(), inside)
-    damage.look_again()
+    damage.recheck()
     assert damage.found() == []
 
 
@@ -97,7 +97,7 @@ def test_a_left_over_of_a_crash_is_in_nobodys_way(segment: Path) -> None:
 
 def test_without_a_directory_damage_is_kept_in_memory(segment: Path) -> None:
     damage = Damage()
-    damage.look_again()
+    damage.recheck()
     assert damage.note(found(segment, 5))
     assert damage.found() == [{"File": segment.name, "Offset": 5}]
     assert not (segment.parent / NAME).exists()

@@ -40,7 +40,7 @@ def test_what_is_flushed_is_durable_and_with_a_single_voter_committed() -> None:
     alone = Alone()
     alone.lead()
     alone.commit(b"1")
-    last, durable, committed = alone.door.look(
+    last, durable, committed = alone.node_lock.read(
         lambda node: (node.log.last_index, node.durable_index, node.commit_index)
     )
     assert last == durable == committed
@@ -48,15 +48,15 @@ def test_what_is_flushed_is_durable_and_with_a_single_voter_committed() -> None:
 
 def test_with_nothing_pending_nothing_is_written() -> None:
     alone = Alone()
-    alone.flusher.flush()
+    alone.group_commit.flush()
     assert alone.storage.batches == []
 
 
 def test_what_must_wait_for_the_disk_is_sent_after_it() -> None:
     alone = Alone(voters=2)
-    alone.door.enter(lambda node: node.step(RequestVote(2, 1, 5, 0, 0)))
+    alone.node_lock.act(lambda node: node.step(RequestVote(2, 1, 5, 0, 0)))
     assert alone.happened == []
-    alone.flusher.flush()
+    alone.group_commit.flush()
     assert alone.happened == ["append", "send"]
     assert [message.term for message in alone.sent] == [5]
 
@@ -65,10 +65,10 @@ def test_what_is_proposed_where_nobody_leads_is_handed_back_and_was_not_proposed
     alone = Alone(voters=2)
     told: list[object] = []
     waiting = alone.waiting(b"1", told)
-    alone.flusher.put(waiting)
-    alone.flusher.flush()
-    assert alone.flusher.refused() == [waiting]
-    assert alone.flusher.refused() == []
+    alone.group_commit.put(waiting)
+    alone.group_commit.flush()
+    assert alone.group_commit.refused() == [waiting]
+    assert alone.group_commit.refused() == []
     alone.proposals.expire(UNPROPOSED_TIMEOUT_S)
     assert [type(said) for said in told] == [Unavailable]
 
@@ -76,25 +76,25 @@ def test_what_is_proposed_where_nobody_leads_is_handed_back_and_was_not_proposed
 def test_what_a_leader_has_no_room_for_is_handed_back_and_was_not_proposed() -> None:
     alone = Alone()
     alone.lead()
-    alone.door.look(lambda node: setattr(node, "settings", Settings(uncommitted_bytes_max=100)))
+    alone.node_lock.read(lambda node: setattr(node, "settings", Settings(uncommitted_bytes_max=100)))
     first = [(ProposalId(2, 1, 1, 0), b'"%b"' % bytes(100).hex().encode())]
-    alone.door.enter(lambda node: node.propose(first, 1))
+    alone.node_lock.act(lambda node: node.propose(first, 1))
     told: list[object] = []
     waiting = alone.waiting(b"1", told)
-    alone.flusher.put(waiting)
-    alone.flusher.flush()  # the first is committed by this, and takes no room any more
-    assert (alone.flusher.refused(), alone.failures) == ([waiting], [])
-    alone.flusher.put(waiting)
-    alone.flusher.flush()
+    alone.group_commit.put(waiting)
+    alone.group_commit.flush()  # the first is committed by this, and takes no room any more
+    assert (alone.group_commit.refused(), alone.failures) == ([waiting], [])
+    alone.group_commit.put(waiting)
+    alone.group_commit.flush()
     assert commands_in(alone) == [b"1"]
 
 
 def test_a_disk_that_fails_is_told_and_nothing_is_acknowledged() -> None:
     alone = Alone(voters=2)
-    alone.door.enter(lambda node: node.step(RequestVote(2, 1, 5, 0, 0)))
+    alone.node_lock.act(lambda node: node.step(RequestVote(2, 1, 5, 0, 0)))
     alone.storage.fails = True
     with pytest.raises(DiskFailed):
-        alone.flusher.flush()
+        alone.group_commit.flush()
     assert len(alone.failures) == 1
     assert alone.sent == []
 
@@ -104,15 +104,15 @@ def test_who_finds_another_one_writing_does_not_wait_and_what_it_brought_is_not_
     alone.lead()
     alone.storage.writing.clear()
     alone.storage.may_write.clear()
-    alone.flusher.put(alone.waiting(b"1"))
-    busy = started(alone.flusher.flush)
+    alone.group_commit.put(alone.waiting(b"1"))
+    busy = started(alone.group_commit.flush)
     assert alone.storage.writing.wait(DEADLINE_S)
-    alone.flusher.put(alone.waiting(b"2"))
-    alone.flusher.flush()  # returns though the disk stands still
-    thread = started(alone.flusher.run)
+    alone.group_commit.put(alone.waiting(b"2"))
+    alone.group_commit.flush()  # returns though the disk stands still
+    thread = started(alone.group_commit.run)
     alone.storage.may_write.set()
     assert ended(busy)
-    alone.flusher.stop()
+    alone.group_commit.stop()
     assert ended(thread)
     assert (commands_in(alone, -2), commands_in(alone, -1)) == ([b"1"], [b"2"])
 
@@ -120,10 +120,10 @@ def test_who_finds_another_one_writing_does_not_wait_and_what_it_brought_is_not_
 def test_who_must_not_wait_wakes_the_flush_thread() -> None:
     alone = Alone()
     alone.lead()
-    thread = started(alone.flusher.run)
-    alone.flusher.put(alone.waiting(b"1"))
-    alone.flusher.wake()
-    alone.flusher.stop()
+    thread = started(alone.group_commit.run)
+    alone.group_commit.put(alone.waiting(b"1"))
+    alone.group_commit.wake()
+    alone.group_commit.stop()
     assert ended(thread)
     assert commands_in(alone) == [b"1"]
 
@@ -131,9 +131,9 @@ def test_who_must_not_wait_wakes_the_flush_thread() -> None:
 def test_stopping_writes_what_is_pending() -> None:
     alone = Alone()
     alone.lead()
-    alone.flusher.put(alone.waiting(b"1"))
-    alone.flusher.stop()
-    alone.flusher.run()
+    alone.group_commit.put(alone.waiting(b"1"))
+    alone.group_commit.stop()
+    alone.group_commit.run()
     assert commands_in(alone) == [b"1"]
 
 
@@ -143,39 +143,39 @@ def test_nobody_writes_once_the_flush_thread_has_ended() -> None:
     alone.lead()
     alone.storage.writing.clear()
     alone.storage.may_write.clear()
-    alone.flusher.put(alone.waiting(b"1"))
-    busy = started(alone.flusher.flush)
+    alone.group_commit.put(alone.waiting(b"1"))
+    busy = started(alone.group_commit.flush)
     assert alone.storage.writing.wait(DEADLINE_S)
-    alone.flusher.stop()
-    thread = started(alone.flusher.run)
+    alone.group_commit.stop()
+    thread = started(alone.group_commit.run)
     thread.join(0.05)
     assert thread.is_alive()  # it waits for the one that writes
     alone.storage.may_write.set()
     assert ended(busy) and ended(thread)
     writes = len(alone.storage.batches)
-    alone.flusher.put(alone.waiting(b"2"))
-    alone.flusher.flush()
+    alone.group_commit.put(alone.waiting(b"2"))
+    alone.group_commit.flush()
     assert len(alone.storage.batches) == writes
 
 
 def test_whatever_many_threads_bring_at_once_is_written_once_and_nothing_is_left() -> None:
     alone = Alone()
     alone.lead()
-    thread = started(alone.flusher.run)
+    thread = started(alone.group_commit.run)
 
     def bring(number: int) -> None:
         for n in range(200):
-            alone.flusher.put(alone.waiting(b"%d" % (1_000 * number + n)))
+            alone.group_commit.put(alone.waiting(b"%d" % (1_000 * number + n)))
             if number % 2:
-                alone.flusher.flush()
+                alone.group_commit.flush()
             else:
-                alone.flusher.wake()
+                alone.group_commit.wake()
 
     bringing = [threading.Thread(target=bring, args=(number,), name=f"bring-{number}") for number in range(4)]
     for one in bringing:
         one.start()
     assert all(ended(one) for one in bringing)
-    alone.flusher.stop()
+    alone.group_commit.stop()
     assert ended(thread)
     written = [int(body) for batch in range(len(alone.storage.batches)) for body in commands_in(alone, batch)]
     assert sorted(written) == sorted(1_000 * number + n for number in range(4) for n in range(200))
@@ -195,8 +195,8 @@ def test_whatever_goes_wrong_in_a_batch_ends_the_process_and_nothing_of_it_is_an
         raise MemoryError
 
     monkeypatch.setattr(alone.storage, "append", fail)
-    alone.flusher.put(alone.waiting(b"1"))
+    alone.group_commit.put(alone.waiting(b"1"))
     with pytest.raises(MemoryError):
-        alone.flusher.flush()
+        alone.group_commit.flush()
     assert [type(error) for error in alone.failures] == [MemoryError]
     assert len(alone.sent) == sent

@@ -17,13 +17,13 @@ OWN, OTHER = 1, 2
 @pytest.fixture
 def way() -> Iterator[tuple[Alone, Leader]]:
     engine = Alone(voters=3)
-    leader = Leader(engine.door, lambda: Sender(OWN, "aa", "c1", ""), 1.0)
+    leader = Leader(engine.node_lock, lambda: Sender(OWN, "aa", "c1", ""), 1.0)
     yield engine, leader
     leader.close()
 
 
 def lives_at(engine: Alone, member: int, url: str) -> None:
-    node = engine.door._node
+    node = engine.node_lock._node
     [(index, configuration)] = node._configurations
     moved = {**configuration.members, member: Member(member, url, voting=True)}
     node._configurations = [(index, Configuration(moved))]

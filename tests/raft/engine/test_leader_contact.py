@@ -10,7 +10,7 @@ from raft.core.configuration import Configuration, Member
 from raft.core.log import Log
 from raft.core.node import Node, Settings
 from raft.core.raft_messages import HardState
-from raft.engine.leader_contact import GAP_S, Contact
+from raft.engine.leader_contact import GAP_S, LeaderContact
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, founded
 
@@ -18,7 +18,7 @@ from tests.raft.members import DEADLINE_S, founded
 class Clock:
     def __init__(self) -> None:
         self.now_s = 1_000.0
-        self.contact = Contact(lambda: self.now_s)
+        self.contact = LeaderContact(lambda: self.now_s)
 
     def passes(self, seconds: float) -> None:
         """With a tick every tenth of a second."""
@@ -111,12 +111,12 @@ def test_what_lay_in_a_socket_while_the_process_was_stopped_counts_for_nothing()
 
 def test_all_members_are_in_contact_until_the_majority_has_gone(tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = Settings(heartbeat_ms=25, election_timeout_ms=120)
-    with founded(tmp_path_factory.mktemp("contact"), settings) as street:
-        street.leader()
-        stays, *others = street.present()
-        wait_until(lambda: all(h.member.contact_age_s() < 1.0 for h in street.present()), DEADLINE_S, "contact")
-        for house in others:
-            house.stop()
+    with founded(tmp_path_factory.mktemp("contact"), settings) as cluster:
+        cluster.leader()
+        stays, *others = cluster.running()
+        wait_until(lambda: all(h.member.contact_age_s() < 1.0 for h in cluster.running()), DEADLINE_S, "contact")
+        for host in others:
+            host.stop()
         ended = stays.member.contact_age_s()
         threading.Event().wait(0.3)
         assert stays.member.contact_age_s() > max(ended, 0.1)

@@ -11,8 +11,8 @@ from raft.core.configuration import Configuration, Member
 from raft.core.log import Log
 from raft.core.node import Node, Settings
 from raft.core.raft_messages import AppendEntries, HardState, HelloReply, Sender
-from raft.engine.node_lock import Door
-from raft.engine.removal_check import SILENT_TIMEOUTS, Lookout
+from raft.engine.node_lock import NodeLock
+from raft.engine.removal_check import SILENT_TIMEOUTS, RemovalCheck
 from raft.rpc.endpoint import Endpoint
 from tests.raft.peer_port import PeerPort
 
@@ -41,9 +41,11 @@ class Watched:
             OWN, log=Log(), hard_state=HardState(), configurations=[(0, configuration)], rng=random.Random(1)
         )
         own = Sender(OWN, "dd", "c1", "")
-        self.lookout = Lookout(OWN, Door(self.node), lambda: own, self.heard.append, self.told.put, timeout_s=0.3)
+        self.removal_check = RemovalCheck(
+            OWN, NodeLock(self.node), lambda: own, self.heard.append, self.told.put, timeout_s=0.3
+        )
         self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self.lookout.run, args=(self.stopping,), name="lookout")
+        self.thread = threading.Thread(target=self.removal_check.run, args=(self.stopping,), name="raft-removal")
 
     def _other(self) -> Sender:
         return Sender(OTHER, "bb", self.cluster_id, "")
@@ -97,10 +99,10 @@ def test_what_another_cluster_removed_or_who_is_still_a_member_goes_on_asking(
 
 
 def test_who_hears_a_leader_asks_nobody(watched: Watched) -> None:
-    assert [member.id for member in watched.lookout._to_ask_locked(watched.node)] == [OTHER, 3]
+    assert [member.id for member in watched.removal_check._to_ask_locked(watched.node)] == [OTHER, 3]
     watched.hears_a_leader()
-    assert watched.lookout._to_ask_locked(watched.node) == []
+    assert watched.removal_check._to_ask_locked(watched.node) == []
     watched.passes((SILENT_TIMEOUTS - 1) * Settings().election_timeout_ms)
-    assert watched.lookout._to_ask_locked(watched.node) == []
+    assert watched.removal_check._to_ask_locked(watched.node) == []
     watched.passes(2 * Settings().election_timeout_ms + SILENT_TIMEOUTS * Settings().election_timeout_ms)
-    assert [member.id for member in watched.lookout._to_ask_locked(watched.node)] == [OTHER, 3]
+    assert [member.id for member in watched.removal_check._to_ask_locked(watched.node)] == [OTHER, 3]

@@ -11,7 +11,7 @@ import pytest
 from raft.compaction.compactor import compact
 from raft.core.entries import command_entry
 from raft.core.raft_messages import HardState, ProposalId, SnapshotChunk, SnapshotChunkReply, SnapshotMeta
-from raft.engine.snapshot_transfer import STALLED_MAX, Receiving, ship
+from raft.engine.snapshot_transfer import STALLED_MAX, IncomingSnapshots, send_snapshot
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
@@ -56,14 +56,14 @@ def meta_of(storage: Storage) -> SnapshotMeta:
 
 
 def sent(leader: Storage, ask: Ask) -> None:
-    ship(leader, LEADER, FOLLOWER, meta_of(leader), ask)
+    send_snapshot(leader, LEADER, FOLLOWER, meta_of(leader), ask)
 
 
-def install(leader: Storage, follower: Storage, receiving: Receiving) -> list[bytes]:
+def install(leader: Storage, follower: Storage, incoming: IncomingSnapshots) -> list[bytes]:
     meta = meta_of(leader)
-    assert receiving.complete(LEADER, meta)
+    assert incoming.complete(LEADER, meta)
     follower.install(meta, HardState(1, 0, meta.index))
-    receiving.settled(meta, True)
+    incoming.settled(meta, True)
     indexes = range(1, ENTRIES + 1)
     assert follower.read_many(indexes) == leader.read_many(indexes)
     found = follower.documents(meta.index)
@@ -72,38 +72,38 @@ def install(leader: Storage, follower: Storage, receiving: Receiving) -> list[by
 
 
 def test_a_snapshot_arrives_in_chunks_of_whole_lines(leader: Storage, follower: Storage) -> None:
-    receiving, chunks = Receiving(follower), list[SnapshotChunk]()
+    incoming, chunks = IncomingSnapshots(follower), list[SnapshotChunk]()
 
     def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
         chunks.append(chunk)
-        return receiving.take(chunk)
+        return incoming.take(chunk)
 
     sent(leader, ask)
     assert chunks[0].lines == b"" and len(chunks) > 10
     assert all(len(chunk.lines) <= 2_000 and chunk.lines.endswith(b"\n") for chunk in chunks[1:])
-    assert len(install(leader, follower, receiving)) == ENTRIES + 1  # the sessions, and a line for each command
+    assert len(install(leader, follower, incoming)) == ENTRIES + 1  # the sessions, and a line for each command
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_lost_doubled_reordered_and_damaged_chunks_change_nothing(
     seed: int, leader: Storage, follower: Storage
 ) -> None:
-    rng, receiving, earlier = Random(seed), Receiving(follower), list[SnapshotChunk]()
+    rng, incoming, earlier = Random(seed), IncomingSnapshots(follower), list[SnapshotChunk]()
 
     def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
         """Before it arrives what was sent earlier may; it may be damaged on its way, or get lost with its answer."""
         earlier.append(chunk)
         for _ in range(rng.choice([0, 0, 1, 2])):
-            receiving.take(rng.choice(earlier))
+            incoming.take(rng.choice(earlier))
         if rng.random() < 0.2 and chunk.lines:
             at = rng.randrange(len(chunk.lines))
             damaged = chunk.lines[:at] + bytes([chunk.lines[at] ^ (1 << rng.randrange(8))]) + chunk.lines[at + 1 :]
             with suppress(InvalidMessage):  # it has come undamaged before, in a copy
-                receiving.take(replace(chunk, lines=damaged))
+                incoming.take(replace(chunk, lines=damaged))
             raise ConnectionError("refused")
         if rng.random() < 0.1:
             raise ConnectionError("lost")
-        reply = receiving.take(chunk)
+        reply = incoming.take(chunk)
         if rng.random() < 0.1:
             raise ConnectionError("the answer is lost")
         return reply
@@ -114,62 +114,62 @@ def test_lost_doubled_reordered_and_damaged_chunks_change_nothing(
         except ConnectionError:
             continue
         break
-    install(leader, follower, receiving)
+    install(leader, follower, incoming)
 
 
 def test_a_transfer_that_broke_off_goes_on_where_it_stopped(leader: Storage, follower: Storage) -> None:
-    receiving, taken = Receiving(follower), list[int]()
+    incoming, taken = IncomingSnapshots(follower), list[int]()
 
     def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
         if len(taken) == 7:
             taken.append(0)
             raise ConnectionError("the sender dies midway")
         taken.append(len(chunk.lines))
-        return receiving.take(chunk)
+        return incoming.take(chunk)
 
     with pytest.raises(ConnectionError):
         sent(leader, ask)
     sent(leader, ask)
     assert leader.snapshot is not None and sum(taken) == leader.snapshot.bytes
-    install(leader, follower, receiving)
+    install(leader, follower, incoming)
 
 
 def test_another_senders_snapshot_begins_anew(leader: Storage, follower: Storage, tmp_path: Path) -> None:
-    receiving = Receiving(follower)
+    incoming = IncomingSnapshots(follower)
     other = compacted(tmp_path / "other", b'"y"')  # as long, to the byte, and not the same
     lines = other.read_snapshot(other.snapshot, 0, 2_000) if other.snapshot else b""
     bytes_total = other.snapshot.bytes if other.snapshot else 0
-    assert receiving.take(SnapshotChunk(3, FOLLOWER, ENTRIES, 1, bytes_total, 0, lines)).offset == len(lines)
-    sent(leader, receiving.take)
-    install(leader, follower, receiving)
+    assert incoming.take(SnapshotChunk(3, FOLLOWER, ENTRIES, 1, bytes_total, 0, lines)).offset == len(lines)
+    sent(leader, incoming.take)
+    install(leader, follower, incoming)
 
 
 def test_what_is_not_complete_is_not_installed(leader: Storage, follower: Storage) -> None:
-    receiving, meta = Receiving(follower), meta_of(leader)
-    assert not receiving.complete(LEADER, meta)
+    incoming, meta = IncomingSnapshots(follower), meta_of(leader)
+    assert not incoming.complete(LEADER, meta)
 
     def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
         if chunk.offset > 5_000:
             raise ConnectionError("lost")
-        return receiving.take(chunk)
+        return incoming.take(chunk)
 
     with pytest.raises(ConnectionError):
         sent(leader, ask)
-    assert not receiving.complete(LEADER, meta)
-    sent(leader, receiving.take)
-    assert not receiving.complete(3, meta), "not from that member"
-    assert receiving.complete(LEADER, meta)
+    assert not incoming.complete(LEADER, meta)
+    sent(leader, incoming.take)
+    assert not incoming.complete(3, meta), "not from that member"
+    assert incoming.complete(LEADER, meta)
 
 
 def test_while_one_is_installed_no_other_is_begun(leader: Storage, follower: Storage) -> None:
-    receiving, meta = Receiving(follower), meta_of(leader)
-    sent(leader, receiving.take)
-    assert receiving.complete(LEADER, meta)
+    incoming, meta = IncomingSnapshots(follower), meta_of(leader)
+    sent(leader, incoming.take)
+    assert incoming.complete(LEADER, meta)
     another = SnapshotChunk(3, FOLLOWER, ENTRIES + 5, 2, 10_000, 0, b"")
     with pytest.raises(RefusedPeer):
-        receiving.take(another)
-    receiving.settled(meta, False)  # the Node had no use for it
-    assert receiving.take(another).offset == 0
+        incoming.take(another)
+    incoming.settled(meta, False)  # the Node had no use for it
+    assert incoming.take(another).offset == 0
 
 
 def test_a_follower_that_takes_nothing_is_not_asked_for_ever(leader: Storage) -> None:
@@ -187,7 +187,7 @@ def test_a_follower_that_takes_nothing_is_not_asked_for_ever(leader: Storage) ->
 def test_a_snapshot_that_was_replaced_meanwhile_is_not_sent(leader: Storage) -> None:
     older = SnapshotMeta(1, 1, 1, 0, b"{}")
     with pytest.raises(LookupError):
-        ship(leader, LEADER, FOLLOWER, older, lambda chunk: SnapshotChunkReply(0))
+        send_snapshot(leader, LEADER, FOLLOWER, older, lambda chunk: SnapshotChunkReply(0))
 
 
 def test_a_disk_that_was_full_for_a_moment_has_the_snapshot_begun_anew(leader: Storage, tmp_path: Path) -> None:
@@ -199,16 +199,16 @@ def test_a_disk_that_was_full_for_a_moment_has_the_snapshot_begun_anew(leader: S
 
     (tmp_path / "follower").mkdir()
     follower = Storage.open(HookedDisk(hook), tmp_path / "follower")
-    receiving = Receiving(follower)
+    incoming = IncomingSnapshots(follower)
     chunks = 0
 
     def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
         nonlocal chunks, full
         chunks += 1
         full = chunks == 5
-        return receiving.take(chunk)
+        return incoming.take(chunk)
 
     with pytest.raises(DiskFailed, match="No space left"):
         sent(leader, ask)
     sent(leader, ask)
-    assert install(leader, follower, receiving)
+    assert install(leader, follower, incoming)

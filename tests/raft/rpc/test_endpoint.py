@@ -25,7 +25,7 @@ from raft.core.raft_messages import (
 from raft.errors import InvalidMessage, RefusedPeer
 from raft.rpc.codec import Answer, Call, decode_answer, encode
 from raft.rpc.endpoint import Endpoint
-from raft.rpc.peer_client import BODY_BYTES_MAX, Connection
+from raft.rpc.peer_client import BODY_BYTES_MAX, PeerConnection
 from tests.chat.wire import DEADLINE_S, serving
 
 BLANK = Sender(1, "aa", "", "http://127.0.0.1:12380")
@@ -238,10 +238,10 @@ def test_every_call_has_a_number_of_its_own() -> None:
 
 
 @contextmanager
-def calling(endpoint: Endpoint) -> Iterator[Connection]:
+def calling(endpoint: Endpoint) -> Iterator[PeerConnection]:
     """A connection to a real server of the endpoint."""
     with serving(endpoint, limits=Limits(body_bytes=BODY_BYTES_MAX)) as server:
-        connection = Connection(f"http://127.0.0.1:{server.port}")
+        connection = PeerConnection(f"http://127.0.0.1:{server.port}")
         try:
             yield connection
         finally:
@@ -277,7 +277,7 @@ def test_answers_of_many_callers_find_their_own() -> None:
         terms: dict[int, int] = {}
 
         def ask(term: int) -> None:
-            connection = Connection(url)
+            connection = PeerConnection(url)
             _, body = connection.call(encode(PEER, RequestVote(2, 1, term, 0, 0)), DEADLINE_S)
             reply = decode_answer(body)[1]
             assert isinstance(reply, RequestVoteReply)

@@ -9,20 +9,20 @@ from contextlib import contextmanager
 import pytest
 
 from raft.errors import InvalidMessage
-from raft.rpc.peer_client import BODY_BYTES_MAX, HEAD_BYTES_MAX, Addresses, Connection, parse_peer_url
+from raft.rpc.peer_client import BODY_BYTES_MAX, HEAD_BYTES_MAX, Addresses, PeerConnection, parse_peer_url
 from tests.raft.scripted_peer import DEADLINE_S, Script, ScriptedPeer, answer, answering, take_request, wait_for_end
 
 
 @contextmanager
-def connected(url: str) -> Iterator[Connection]:
-    connection = Connection(url)
+def connected(url: str) -> Iterator[PeerConnection]:
+    connection = PeerConnection(url)
     try:
         yield connection
     finally:
         connection.close()
 
 
-def call(connection: Connection, body: bytes = b"ask") -> tuple[int, bytes]:
+def call(connection: PeerConnection, body: bytes = b"ask") -> tuple[int, bytes]:
     return connection.call(body, DEADLINE_S)
 
 
@@ -90,7 +90,7 @@ def test_a_request_is_a_post_that_names_the_host_and_the_length() -> None:
 
 
 def test_an_ipv6_host_is_named_in_brackets() -> None:
-    assert b"Host: [::1]:7\r\n" in Connection("http://[::1]:7")._head
+    assert b"Host: [::1]:7\r\n" in PeerConnection("http://[::1]:7")._head
 
 
 def test_a_refusal_is_returned_with_its_body() -> None:
@@ -138,7 +138,7 @@ def test_opening_connects_and_sends_nothing() -> None:
         ended.set()
 
     with ScriptedPeer(script) as peer:
-        connection = Connection(peer.url)
+        connection = PeerConnection(peer.url)
         connection.open(DEADLINE_S)
         connection.close()
         assert ended.wait(DEADLINE_S)
@@ -308,7 +308,7 @@ def test_closing_interrupts_a_call_under_way() -> None:
         wait_for_end(peer)
 
     with ScriptedPeer(script) as peer:
-        connection = Connection(peer.url)
+        connection = PeerConnection(peer.url)
 
         def close_when_asked() -> None:
             asked.wait(DEADLINE_S)
@@ -336,7 +336,7 @@ def test_a_connection_that_is_closed_by_another_thread_at_any_moment_fails_with_
             return
 
     with ScriptedPeer(*[script] * (rounds + 1)) as peer:
-        connection = Connection(peer.url)
+        connection = PeerConnection(peer.url)
         ended = threading.Event()
 
         def close_all_the_time() -> None:
@@ -365,10 +365,10 @@ def test_a_connection_that_is_closed_by_another_thread_at_any_moment_fails_with_
 def test_a_member_that_does_not_answer_at_its_new_url_is_called_where_it_answered_last() -> None:
     addresses = Addresses()
     with ScriptedPeer(answering(answer(b"one")), answering(answer(b"two"))) as peer:
-        before = Connection(peer.url, addresses, 2)
+        before = PeerConnection(peer.url, addresses, 2)
         assert call(before) == (200, b"one")
         before.close()
-        moved = Connection(f"http://127.0.0.1:{_nobodys_port()}", addresses, 2)
+        moved = PeerConnection(f"http://127.0.0.1:{_nobodys_port()}", addresses, 2)
         assert call(moved) == (200, b"two")
         moved.close()
 
@@ -379,7 +379,7 @@ def test_a_connection_goes_over_to_the_new_url_once_that_answers(monkeypatch: py
     addresses = Addresses()
     with ScriptedPeer(answering(answer(b"old"))) as old, ScriptedPeer(answering(answer(b"new"))) as new:
         addresses.answered(2, old.url)
-        connection = Connection(f"http://127.0.0.1:{_nobodys_port()}", addresses, 2)
+        connection = PeerConnection(f"http://127.0.0.1:{_nobodys_port()}", addresses, 2)
         assert call(connection) == (200, b"old")
         connection._address = parse_peer_url(new.url)
         assert call(connection) == (200, b"new")
@@ -390,7 +390,7 @@ def test_a_stranger_at_the_earlier_url_is_not_called_again() -> None:
     addresses = Addresses()
     with ScriptedPeer(answering(answer(b"not member 2", 403)), answering(answer(b"nor now", 403))) as stranger:
         addresses.answered(2, stranger.url)
-        connection = Connection(f"http://127.0.0.1:{_nobodys_port()}", addresses, 2)
+        connection = PeerConnection(f"http://127.0.0.1:{_nobodys_port()}", addresses, 2)
         assert call(connection)[0] == 403
         assert connection._socket is None, "the next call tries the newest URL first"
         connection.close()

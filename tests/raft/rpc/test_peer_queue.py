@@ -11,7 +11,7 @@ from queue import SimpleQueue
 import pytest
 
 from raft.core.raft_messages import Message, RequestVote, TimeoutNow
-from raft.rpc.peer_client import Lane
+from raft.rpc.peer_client import PeerQueue
 from tests.raft.scripted_peer import DEADLINE_S, ScriptedPeer, take_request, wait_for_end
 
 NOWHERE = "http://127.0.0.1:1"  # these lanes do not connect
@@ -26,14 +26,16 @@ def vote(number: int) -> RequestVote:
 
 
 @contextmanager
-def lane_to(deliver: Callable[[Lane[Message], Message], None], url: str = NOWHERE) -> Iterator[Lane[Message]]:
-    lane = Lane(url, "test-lane", deliver)
+def queue_to(
+    deliver: Callable[[PeerQueue[Message], Message], None], url: str = NOWHERE
+) -> Iterator[PeerQueue[Message]]:
+    queue = PeerQueue(url, "test-lane", deliver)
     try:
-        yield lane
+        yield queue
     finally:
-        lane.close()
-        lane._thread.join(DEADLINE_S)
-        assert not lane._thread.is_alive()
+        queue.close()
+        queue._thread.join(DEADLINE_S)
+        assert not queue._thread.is_alive()
 
 
 class Delivered:
@@ -44,10 +46,10 @@ class Delivered:
         self._go_on = threading.Semaphore(0)
         self.held = threading.Event()
 
-    def at_once(self, lane: Lane[Message], message: Message) -> None:
+    def at_once(self, queue: PeerQueue[Message], message: Message) -> None:
         self.messages.put(message)
 
-    def when_let(self, lane: Lane[Message], message: Message) -> None:
+    def when_let(self, queue: PeerQueue[Message], message: Message) -> None:
         self.held.set()
         assert self._go_on.acquire(timeout=DEADLINE_S)
         self.messages.put(message)
@@ -70,18 +72,18 @@ def eager_switching() -> Iterator[None]:
 
 def test_messages_are_delivered_in_a_thread_of_the_lanes_name() -> None:
     names: SimpleQueue[str] = SimpleQueue()
-    with lane_to(lambda lane, message: names.put(threading.current_thread().name)) as lane:
-        lane.send(message(1))
+    with queue_to(lambda queue, message: names.put(threading.current_thread().name)) as queue:
+        queue.send(message(1))
         assert names.get(timeout=DEADLINE_S) == "test-lane"
 
 
 def test_a_newer_message_takes_the_place_of_one_of_its_kind_that_waits() -> None:
     delivered = Delivered()
-    with lane_to(delivered.when_let) as lane:
-        lane.send(message(1))
+    with queue_to(delivered.when_let) as queue:
+        queue.send(message(1))
         assert delivered.held.wait(DEADLINE_S)
         for number in range(2, 6):
-            lane.send(message(number))
+            queue.send(message(number))
         delivered.let(2)
         assert [delivered.next(), delivered.next()] == [message(1), message(5)]
         assert delivered.messages.empty()
@@ -89,11 +91,11 @@ def test_a_newer_message_takes_the_place_of_one_of_its_kind_that_waits() -> None
 
 def test_messages_of_different_kinds_do_not_take_each_others_place() -> None:
     delivered = Delivered()
-    with lane_to(delivered.when_let) as lane:
-        lane.send(message(1))
+    with queue_to(delivered.when_let) as queue:
+        queue.send(message(1))
         assert delivered.held.wait(DEADLINE_S)
-        lane.send(message(2))
-        lane.send(vote(3))
+        queue.send(message(2))
+        queue.send(vote(3))
         delivered.let(3)
         assert delivered.next() == message(1)
         assert {delivered.next(), delivered.next()} == {message(2), vote(3)}
@@ -101,9 +103,9 @@ def test_messages_of_different_kinds_do_not_take_each_others_place() -> None:
 
 def test_sending_does_not_wait_for_a_delivery() -> None:
     delivered = Delivered()
-    with lane_to(delivered.when_let) as lane:
+    with queue_to(delivered.when_let) as queue:
         for number in range(1_000):  # would stand still at the second, if it waited
-            lane.send(message(number))
+            queue.send(message(number))
         delivered.let(2)
 
 
@@ -113,12 +115,12 @@ def test_the_last_message_is_delivered_however_sending_and_delivering_interleave
     def send_bursts(seed: int) -> None:
         rng = random.Random(seed)
         delivered = Delivered()
-        with lane_to(delivered.at_once) as lane:
+        with queue_to(delivered.at_once) as queue:
             number = 0
             for _ in range(1_000):
                 for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
                     number += 1
-                    lane.send(message(number))
+                    queue.send(message(number))
                 while delivered.next() != message(number):
                     pass
         finished.append(seed)
@@ -134,9 +136,9 @@ def test_the_last_message_is_delivered_however_sending_and_delivering_interleave
 
 def test_messages_arrive_in_the_order_they_were_sent_in(eager_switching: None) -> None:
     delivered = Delivered()
-    with lane_to(delivered.at_once) as lane:
+    with queue_to(delivered.at_once) as queue:
         for number in range(1, 5_001):
-            lane.send(message(number))
+            queue.send(message(number))
         terms = [0]
         while terms[-1] != 5_000:
             terms.append(delivered.next().term)
@@ -146,15 +148,15 @@ def test_messages_arrive_in_the_order_they_were_sent_in(eager_switching: None) -
 def test_a_delivery_that_fails_is_logged_and_the_next_message_is_delivered(caplog: pytest.LogCaptureFixture) -> None:
     delivered = Delivered()
 
-    def fail_first(lane: Lane[Message], sent: Message) -> None:
-        delivered.at_once(lane, sent)
+    def fail_first(queue: PeerQueue[Message], sent: Message) -> None:
+        delivered.at_once(queue, sent)
         if sent == message(1):
             raise ValueError("what nobody thought of")
 
-    with lane_to(fail_first) as lane:
-        lane.send(message(1))
+    with queue_to(fail_first) as queue:
+        queue.send(message(1))
         delivered.next()
-        lane.send(message(2))
+        queue.send(message(2))
         assert delivered.next() == message(2)
     assert "delivering a TimeoutNow failed" in caplog.text and "what nobody thought of" in caplog.text
 
@@ -168,27 +170,27 @@ def test_closing_interrupts_a_call_under_way() -> None:
         asked.set()
         wait_for_end(peer)
 
-    def deliver(lane: Lane[Message], message: Message) -> None:
+    def deliver(queue: PeerQueue[Message], message: Message) -> None:
         try:
-            lane.connection.call(b"ask", 3 * DEADLINE_S)
+            queue.connection.call(b"ask", 3 * DEADLINE_S)
         except OSError as error:
             failed.put(error)
 
-    with ScriptedPeer(script) as peer, lane_to(deliver, peer.url) as lane:
-        lane.send(message(1))
+    with ScriptedPeer(script) as peer, queue_to(deliver, peer.url) as queue:
+        queue.send(message(1))
         assert asked.wait(DEADLINE_S)
-        lane.close()
+        queue.close()
         failed.get(timeout=DEADLINE_S)
 
 
 def test_nothing_is_delivered_after_closing() -> None:
     delivered = Delivered()
-    with lane_to(delivered.when_let) as lane:
-        lane.send(message(1))
+    with queue_to(delivered.when_let) as queue:
+        queue.send(message(1))
         assert delivered.held.wait(DEADLINE_S)
-        lane.send(message(2))
-        lane.close()
-        lane.send(message(3))
+        queue.send(message(2))
+        queue.close()
+        queue.send(message(3))
         delivered.let(3)
     assert delivered.next() == message(1)
     assert delivered.messages.empty()
@@ -216,8 +218,8 @@ class ReleasedMeanwhile:
 def test_two_that_wake_the_thread_at_once_do_not_fail_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sender and who closes the lane: the second release raised, inside the engine's lock."""
     delivered = Delivered()
-    with lane_to(delivered.at_once) as lane:
+    with queue_to(delivered.at_once) as queue:
         with monkeypatch.context() as patch:
-            patch.setattr(lane, "_signal", ReleasedMeanwhile(lane._signal))
-            lane.send(message(1))
+            patch.setattr(queue, "_signal", ReleasedMeanwhile(queue._signal))
+            queue.send(message(1))
         assert delivered.next() == message(1)

@@ -8,8 +8,8 @@ from typing import Any, cast
 from raft.core.raft_messages import Propose
 from raft.engine.applier import Applier
 from raft.engine.forwarding import Forwarder, Leader
-from raft.engine.group_commit import Flusher
-from raft.engine.node_lock import Door
+from raft.engine.group_commit import GroupCommit
+from raft.engine.node_lock import NodeLock
 from raft.engine.proposals import Proposals, Waiting
 from raft.rpc.codec import Answer, Call
 from raft.storage.log_store import Storage
@@ -19,17 +19,17 @@ from tests.raft.memory import Memory
 OWN, OTHER = 1, 2
 
 
-class FakeDoor:
+class FakeNodeLock:
     """Somebody leads, or nobody."""
 
     leader_id = 0
     current_term = 5
 
-    def look(self, see: Callable[[Any], tuple[int, int]]) -> tuple[int, int]:
+    def read(self, see: Callable[[Any], tuple[int, int]]) -> tuple[int, int]:
         return see(self)
 
 
-class FakeFlusher:
+class FakeGroupCommit:
     """Where proposals go that this member makes itself."""
 
     def __init__(self) -> None:
@@ -81,22 +81,24 @@ class FakeLeader:
         return self.calls.get(timeout=DEADLINE_S)
 
 
-class Desk:
+class Case:
     """A Forwarder whose threads run only when a test says so; ages are told, not waited for."""
 
     def __init__(self) -> None:
-        self.door, self.flusher = FakeDoor(), FakeFlusher()
+        self.node_lock, self.group_commit = FakeNodeLock(), FakeGroupCommit()
         self.to_leader, self.reads_to_leader = FakeLeader(), FakeLeader()
         self.proposals = Proposals(OWN, 1)
         storage = cast(Storage, FakeStorage([]))
-        self.applier = Applier(cast(Door, self.door), storage, Memory(), self.proposals, lambda configuration: None)
+        self.applier = Applier(
+            cast(NodeLock, self.node_lock), storage, Memory(), self.proposals, lambda configuration: None
+        )
         ways = iter([self.to_leader, self.reads_to_leader])
         self.forwarder = Forwarder(
             OWN,
-            cast(Door, self.door),
+            cast(NodeLock, self.node_lock),
             self.proposals,
             self.applier,
-            cast(Flusher, self.flusher),
+            cast(GroupCommit, self.group_commit),
             lambda: cast(Leader, next(ways)),
         )
 
@@ -105,7 +107,7 @@ class Desk:
         self.forwarder.propose(command, told.append, flushes)
         return told
 
-    def turn(self) -> None:
+    def run_threads(self) -> None:
         """Let both threads do what there is to do."""
         self.forwarder.stop()
         self.forwarder.run_proposals()

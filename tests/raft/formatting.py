@@ -16,7 +16,7 @@ from raft.core.raft_messages import (
 )
 
 
-def tell_members(configuration: Configuration) -> str:
+def format_members(configuration: Configuration) -> str:
     """`[1 2 +3 ^4]`: members 1 and 2 vote, 3 learns, 4 shall vote when it has caught up.
 
     A level above 1 is told too, and who is at another one.
@@ -33,27 +33,27 @@ def _other_level(member: Member, configuration: Configuration) -> str:
     return f"(level {member.level})" if member.level not in (0, configuration.level) else ""
 
 
-def tell_hard_state(state: HardState) -> str:
+def format_hard_state(state: HardState) -> str:
     """All three."""
     return f"term {state.current_term}, vote {state.voted_for}, commit {state.commit_index}"
 
 
-def tell_entry(entry: Entry) -> str:
+def format_entry(entry: Entry) -> str:
     """`index@term:what it carries`."""
     if entry.kind is Kind.CONFIGURATION:
-        carries = tell_members(decode_configuration(entry.body))
+        carries = format_members(decode_configuration(entry.body))
     else:
         carries = "noop" if entry.kind is Kind.NOOP else entry.body.decode().strip('" ')
     return f"{entry.index}@{entry.term}:{carries}"
 
 
-def tell_snapshot(s: SnapshotMeta) -> str:
+def format_snapshot(s: SnapshotMeta) -> str:
     """`snapshot index@term, members since index`."""
-    members = tell_members(decode_configuration(s.configuration))
+    members = format_members(decode_configuration(s.configuration))
     return f"snapshot {s.index}@{s.term}, {members} since {s.configuration_index}"
 
 
-def tell_message(m: Message) -> str:
+def format_message(m: Message) -> str:
     """One line, with nothing left out that the protocol looks at."""
     return f"{m.source}->{m.target} {type(m).__name__} term {m.term}, {_content(m)}".rstrip(", ")
 
@@ -66,14 +66,14 @@ def _content(m: Message) -> str:
         return ("granted" if m.vote_granted else "refused") + ", pre-vote" * m.pre_vote
     if isinstance(m, AppendEntries):
         entries = f"{m.prev_log_index + 1} to {m.last_index} from disk" if m.entries is None else ""
-        entries = entries or " ".join(tell_entry(entry) for entry in m.entries or ()) or "empty"
+        entries = entries or " ".join(format_entry(entry) for entry in m.entries or ()) or "empty"
         what = "heartbeat" if m.heartbeat else entries
         return f"after {m.prev_log_index}@{m.prev_log_term}: {what}, commit {m.leader_commit}{_round(m.round)}"
     if isinstance(m, AppendEntriesReply):
         answer = f"holds up to {m.match_index}" if m.success else _refusal(m)
         return f"{answer}{', heartbeat' * m.heartbeat}{_round(m.round)}"
     if isinstance(m, InstallSnapshot):
-        return tell_snapshot(m.snapshot)
+        return format_snapshot(m.snapshot)
     if isinstance(m, InstallSnapshotReply):
         return f"holds up to {m.match_index}" if m.success else "refused"
     return ""
