@@ -1,8 +1,8 @@
 // @ts-check
-// The one file that knows the server's URLs, and how its errors look.
+// The REST API: all URLs of the server but the page's own, and the shape of its errors.
 //
-// Every function is one request (or one walk along `Link: rel="next"`), has a deadline, and throws ApiError only.
-// Any node answers any request: the one that the socket has reached is asked first, the one that served the page after it.
+// Every function is one request (or follows `Link: rel="next"` to the end), has a deadline, and throws ApiError only.
+// Any node answers any request: the connected node is asked first, then the node that served the page.
 
 /** @typedef {import("./types.js").Account} Account */
 /** @typedef {import("./types.js").Post} Post */
@@ -13,21 +13,21 @@ import { HOME } from "./links.js";
 export const PAGE_SIZE = 100;
 
 const DEADLINE_MS = 15_000;
-/** A node that takes longer to say whether it has a leader is not one to go to. */
-const LOOK_MS = 3_000;
+/** A node that takes longer to say whether it has a leader is not worth going to. */
+const LEADER_DEADLINE_MS = 3_000;
 const INVITE_S = 7 * 24 * 60 * 60;
-/** The most pages one walk takes: 100,000 rooms. Past that something is wrong with the links. */
+/** At most 100,000 rooms.  With more pages than this, something is wrong with the links. */
 const PAGES_MAX = 100;
 
-/** The node that the socket has reached, as the URL its paths are relative to; at first the page's own. */
+/** The URL of the node to ask first, with a slash at its end. */
 let preferredNode = HOME;
 
-/** A request that brought nothing: `status` is 0 where no answer came at all. */
+/** A request that failed.  `status` is 0 where no answer came. */
 export class ApiError extends Error {
   /**
    * @param {number} status
-   * @param {string} detail  for the reader
-   * @param {Record<string, unknown>} [problem]  what else the server said of it
+   * @param {string} detail  shown to the user
+   * @param {Record<string, unknown>} [problem]  all fields of the server's `application/problem+json`
    */
   constructor(status, detail, problem = {}) {
     super(detail);
@@ -35,21 +35,25 @@ export class ApiError extends Error {
     this.status = status;
     this.problem = problem;
   }
+
+  static unreachable() {
+    return new ApiError(0, "The server cannot be reached. Check your connection and try again.");
+  }
 }
 
-/** @param {string} node  the URL of a node that is known to answer, with a slash at its end */
+/** @param {string} node  the URL of a node that answers, with a slash at its end */
 export function preferNode(node) {
   preferredNode = node;
 }
 
-/** @returns {Promise<RoomDetails[]>} all rooms, by the code points of their names */
+/** @returns {Promise<RoomDetails[]>} all rooms, in the order of their names' code points */
 export async function fetchRooms() {
   /** @type {RoomDetails[]} */
   const rooms = [];
   /** @type {string | null} */
   let path = "rooms?limit=1000&details=true";
   for (let page = 0; path !== null && page < PAGES_MAX; page += 1) {
-    const response = await fresh(path, get);
+    const response = await getFresh(path, get);
     rooms.push(.../** @type {RoomDetails[]} */ (await readJson(response)));
     path = nextPage("rooms", response);
   }
@@ -66,7 +70,7 @@ export async function fetchNewest(room) {
 }
 
 /**
- * The page that ends just before post `id`.
+ * The page that ends just before message `id`.
  * @param {string} room
  * @param {number} id
  * @returns {Promise<Post[]>}
@@ -76,7 +80,7 @@ export async function fetchBefore(room, id) {
 }
 
 /**
- * The page that begins just after post `id`.
+ * The page that begins just after message `id`.
  * @param {string} room
  * @param {number} id
  * @returns {Promise<Post[]>}
@@ -86,28 +90,28 @@ export async function fetchAfter(room, id) {
 }
 
 /**
- * Who the reader is.  The cookie that says so is this page's own node's, so no other is asked.
+ * The user of this page.  Only the page's own node gets the cookie, so no other node is asked.
  * @returns {Promise<Account>}
  */
 export async function fetchMe() {
-  return /** @type {Account} */ (await readJson(await fresh("me?", (path) => askHere("GET", path))));
+  return /** @type {Account} */ (await readJson(await getFresh("me?", (path) => askHere("GET", path))));
 }
 
 /**
  * @param {string} name
  * @param {string} password
  */
-export async function logIn(name, password) {
+export async function signIn(name, password) {
   await askHere("POST", "login", { Name: name, Password: password, Label: "browser" });
 }
 
-export async function logOut() {
+export async function signOut() {
   await askHere("POST", "logout", {});
 }
 
 /**
- * Make the first account, and log in as it.
- * @param {string} token  that the node printed
+ * Create the first account, and sign in to it.
+ * @param {string} token  the setup token that the node printed
  * @param {string} name
  * @param {string} password
  */
@@ -116,7 +120,7 @@ export async function setUp(token, name, password) {
 }
 
 /**
- * @param {string} invite  "" where everybody may sign up
+ * @param {string} invite  "" where anybody may sign up
  * @param {string} name
  * @param {string} password
  */
@@ -135,16 +139,16 @@ export async function changePassword(name, oldPassword, password) {
 }
 
 /**
- * An invite for one member, good for a week.
- * @returns {Promise<string>} its secret, which is told this once
+ * Create an invite for one member, valid for a week.
+ * @returns {Promise<string>} its secret, which the server tells only once
  */
-export async function makeInvite() {
+export async function createInvite() {
   const response = await askHere("POST", "invites", { Role: "member", Uses: 1, ExpiresIn: INVITE_S });
   return /** @type {{Invite: string}} */ (await readJson(response)).Invite;
 }
 
 /**
- * The address of a node's websocket.
+ * The URL of a node's websocket.
  * @param {string} node  its URL, with a slash at its end
  * @returns {string}
  */
@@ -155,23 +159,23 @@ export function socketUrl(node) {
 }
 
 /**
- * Why the page's own node refuses this page's websocket; a browser does not say.
- * @returns {Promise<string>} "" where the node refuses nothing, or does not answer
+ * The reason why the page's own node refuses this page's websocket: the browser does not tell.
+ * @returns {Promise<string>} "" where the node does not refuse it, or does not answer
  */
-export async function whyRefused() {
+export async function fetchOriginRefusal() {
   const response = await ask(HOME, "ws", { method: "OPTIONS" });
   return response?.status === 403 ? (await readProblem(response)).message : "";
 }
 
 /**
- * The first of these nodes that knows a leader; "" where none says so within some seconds.
+ * Find a node that has a leader.
  * @param {string[]} nodes  URLs, each with a slash at its end
- * @returns {Promise<string>}
+ * @returns {Promise<string>} the first of them; "" where no node says so within some seconds
  */
-export async function findLed(nodes) {
-  const signal = AbortSignal.timeout(LOOK_MS);
-  const led = await Promise.all(nodes.map((node) => isLed(node, signal)));
-  return nodes.find((_, at) => led[at]) ?? "";
+export async function findNodeWithLeader(nodes) {
+  const signal = AbortSignal.timeout(LEADER_DEADLINE_MS);
+  const answers = await Promise.all(nodes.map((node) => hasLeader(node, signal)));
+  return nodes.find((_, at) => answers[at]) ?? "";
 }
 
 /**
@@ -179,9 +183,9 @@ export async function findLed(nodes) {
  * @param {AbortSignal} signal
  * @returns {Promise<boolean>}
  */
-async function isLed(node, signal) {
+async function hasLeader(node, signal) {
   try {
-    const status = await (await fetch(new URL("raft", node), { signal })).json();
+    const status = /** @type {{Leader: number}} */ (await (await fetch(new URL("raft", node), { signal })).json());
     return status.Leader > 0;
   } catch {
     return false;
@@ -194,23 +198,22 @@ async function isLed(node, signal) {
  * @returns {Promise<Post[]>}
  */
 async function fetchPosts(room, query) {
-  const response = await fresh(`rooms/${encodeURIComponent(room)}?${query}`, get);
+  const response = await getFresh(`rooms/${encodeURIComponent(room)}?${query}`, get);
   return /** @type {Post[]} */ (await readJson(response));
 }
 
 /**
- * What the cluster has; while it has no quorum (503) what this node has, for that is better than nothing: the socket
- * brings the rest.
+ * Read what the cluster has.  While it has no majority (503), read what this node has: the websocket brings the rest.
  * @param {string} path  with a query
- * @param {(path: string) => Promise<Response>} asked
+ * @param {(path: string) => Promise<Response>} read
  * @returns {Promise<Response>}
  */
-async function fresh(path, asked) {
+async function getFresh(path, read) {
   try {
-    return await asked(path);
+    return await read(path);
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 503)) throw error;
-    return asked(`${path}&consistency=stale`);
+    return read(`${path}&consistency=stale`);
   }
 }
 
@@ -221,7 +224,7 @@ async function fresh(path, asked) {
 async function get(path) {
   let response = await ask(preferredNode, path);
   if (response === null && preferredNode !== HOME) response = await ask(HOME, path);
-  return accept(response);
+  return check(response);
 }
 
 /**
@@ -232,7 +235,7 @@ async function get(path) {
  * @returns {Promise<Response>}
  */
 async function askHere(method, path, body) {
-  return accept(await ask(HOME, path, { method, body: body && JSON.stringify(body) }));
+  return check(await ask(HOME, path, { method, body: body === undefined ? null : JSON.stringify(body) }));
 }
 
 /**
@@ -253,8 +256,8 @@ async function ask(node, path, request) {
  * @param {Response | null} response
  * @returns {Promise<Response>}
  */
-async function accept(response) {
-  if (response === null) throw new ApiError(0, "The server cannot be reached.");
+async function check(response) {
+  if (response === null) throw ApiError.unreachable();
   if (!response.ok) throw await readProblem(response);
   return response;
 }
@@ -267,28 +270,28 @@ async function readJson(response) {
   try {
     return await response.json();
   } catch {
-    throw new ApiError(0, "The server's answer broke off.");
+    throw new ApiError(0, "The server's answer is incomplete. Try again.");
   }
 }
 
 /**
- * An `application/problem+json` answer.
+ * Read an `application/problem+json` answer.
  * @param {Response} response
  * @returns {Promise<ApiError>}
  */
 async function readProblem(response) {
-  const problem = await response.json().catch(() => ({}));
-  const detail = String(problem.detail || problem.title || `The server answered ${response.status}.`);
-  return new ApiError(response.status, detail, problem);
+  const problem = /** @type {Record<string, unknown>} */ (await response.json().catch(() => ({})));
+  const fallback = `The server failed with status ${response.status}. Try again later.`;
+  return new ApiError(response.status, String(problem.detail || problem.title || fallback), problem);
 }
 
 /**
- * The page that `Link: <…>; rel="next"` names, for whichever node is asked next: only its query is taken over.
+ * The page that `Link: <…>; rel="next"` names.  Only its query is used, since another node may be asked next.
  * @param {string} path
  * @param {Response} response
  * @returns {string | null}
  */
 function nextPage(path, response) {
-  const match = /<([^>]*)>\s*;\s*rel="?next"?/.exec(response.headers.get("Link") ?? "");
-  return match === null ? null : path + new URL(match[1], response.url).search;
+  const next = /<([^>]*)>\s*;\s*rel="?next"?/.exec(response.headers.get("Link") ?? "")?.[1];
+  return next === undefined ? null : path + new URL(next, response.url).search;
 }

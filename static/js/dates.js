@@ -1,5 +1,5 @@
 // @ts-check
-// Times in the reader's language and zone.
+// Times in the language and time zone of the browser.
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
@@ -11,15 +11,15 @@ const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
  * @param {Date} date
  * @returns {string} such as 10:04
  */
-export function tellTime(date) {
+export function formatTime(date) {
   return clock.format(date);
 }
 
 /**
  * @param {Date} date
- * @returns {string} everything, for the tooltip
+ * @returns {string} date and time, for the tooltip
  */
-export function tellAll(date) {
+export function formatFull(date) {
   return full.format(date);
 }
 
@@ -28,7 +28,7 @@ export function tellAll(date) {
  * @param {Date} today
  * @returns {string} Today, Yesterday, or the date with its weekday
  */
-export function tellDay(date, today) {
+export function formatDay(date, today) {
   const days = Math.round((startOfDay(date) - startOfDay(today)) / 86_400_000);
   if (days === 0 || days === -1) return capitalize(relative.format(days, "day"));
   return (date.getFullYear() === today.getFullYear() ? thisYear : otherYear).format(date);

@@ -1,8 +1,8 @@
 // @ts-check
-// The few helpers that stand in for a framework.  Text enters the page here, and only through textContent.
+// Helpers for the DOM, in place of a framework.  Text enters the page here, and only through textContent.
 
 /**
- * The element of that id in index.html.
+ * The element with that id in index.html.
  * @template {Element} T
  * @param {string} id
  * @param {new () => T} type
@@ -29,7 +29,7 @@ export function make(tag, className, ...children) {
 }
 
 /**
- * An element that holds what a user wrote: its direction follows its own first letter.
+ * An element with text that a user wrote: the direction follows its first letter.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {string} className
@@ -46,18 +46,18 @@ export function makeText(tag, className, text) {
 
 /**
  * @param {string} label
- * @param {() => void} press
+ * @param {() => void} onClick
  * @returns {HTMLButtonElement}
  */
-export function makeButton(label, press) {
+export function makeButton(label, onClick) {
   const button = make("button", "link-button", label);
   button.type = "button";
-  button.addEventListener("click", press);
+  button.addEventListener("click", onClick);
   return button;
 }
 
 /**
- * Change text only where it differs: a live region speaks at every change.
+ * Set the text only if it differs: a screen reader reads a live region at every change.
  * @param {Element} element
  * @param {string} text
  */
@@ -66,7 +66,7 @@ export function setText(element, text) {
 }
 
 /**
- * One row of a list: the same key is the same row, another signature a row to build anew.
+ * One row of a list.  A row with the same key and signature is kept; one with another signature is built again.
  * @typedef {object} Row
  * @property {string} key
  * @property {string} signature
@@ -76,7 +76,7 @@ export function setText(element, text) {
 /** @typedef {Map<string, {signature: string, element: HTMLElement}>} Kept */
 
 /**
- * Make a list show exactly these rows, touching only what changed; `kept` is its memory between calls.
+ * Make a list show exactly these rows, and change only those that differ.  `kept` has the rows between the calls.
  * @param {HTMLElement} list
  * @param {Kept} kept
  * @param {Row[]} rows

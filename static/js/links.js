@@ -1,10 +1,10 @@
 // @ts-check
-// The page's own addresses: `#/rooms` is the list (a screen of its own on a phone), `#/rooms/<name>` a room,
-// `#/invite/<secret>` where somebody who was invited comes in.
+// The page's own addresses: `#/rooms` is the list of rooms (a screen of its own on a phone), `#/rooms/<name>` a room,
+// `#/invite/<secret>` the form where an invited person creates an account.
 
-import { faultOfName } from "./names.js";
+import { checkName } from "./validation.js";
 
-/** Where this page lies, with a slash at its end: a proxy may show it under a path of a host that it shares. */
+/** The URL of this page, with a slash at its end: a proxy may serve it under a path. */
 export const HOME = new URL(".", location.href).href;
 
 const ROOM = /^#\/rooms\/(.+)$/;
@@ -14,20 +14,20 @@ const INVITE = /^#\/invite\/([\w-]+)$/;
  * @param {string} room
  * @returns {string}
  */
-export function linkRoom(room) {
+export function roomLink(room) {
   return `#/rooms/${encodeURIComponent(room)}`;
 }
 
 /**
  * @param {string} hash
- * @returns {string | null} null where no room is named, or none that could exist
+ * @returns {string | null} null where the hash names no room, or one that cannot exist
  */
 export function readRoom(hash) {
-  const match = ROOM.exec(hash);
-  if (match === null) return null;
+  const encoded = ROOM.exec(hash)?.[1];
+  if (encoded === undefined) return null;
   try {
-    const name = decodeURIComponent(match[1]).normalize("NFC");
-    return faultOfName(name) === "" ? name : null;
+    const name = decodeURIComponent(encoded).normalize("NFC");
+    return checkName(name) === "" ? name : null;
   } catch {
     return null; // a broken percent-encoding
   }
@@ -35,26 +35,26 @@ export function readRoom(hash) {
 
 /** @param {string} room */
 export function goToRoom(room) {
-  location.hash = linkRoom(room);
+  location.hash = roomLink(room);
 }
 
 /**
  * @param {string} invite
  * @returns {string} the whole address, to be sent to somebody
  */
-export function linkInvite(invite) {
+export function inviteLink(invite) {
   return `${HOME}#/invite/${invite}`;
 }
 
 /**
  * @param {string} hash
- * @returns {string} "" where it is none
+ * @returns {string} "" where the hash has no invite
  */
 export function readInvite(hash) {
   return INVITE.exec(hash)?.[1] ?? "";
 }
 
-/** An invite that was used is nothing to keep in the address. */
+/** Go to the list of rooms; a used invite leaves the address this way. */
 export function goToRooms() {
   location.hash = "#/rooms";
 }

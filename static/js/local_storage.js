@@ -1,15 +1,14 @@
 // @ts-check
-// localStorage where the browser allows it: private windows may refuse it or have none left.
-//
-// Nothing here throws.  What cannot be kept is only not there after a reload.
+// localStorage, without exceptions: a private window may refuse it or have no space left.
+// An item that cannot be stored is missing after a reload, and nothing else goes wrong.
 
 const PREFIX = "raft-chat.";
 
 /**
  * @param {string} key
- * @returns {string} "" where there is none
+ * @returns {string} "" where there is no such item
  */
-export function recall(key) {
+export function readItem(key) {
   try {
     return localStorage.getItem(PREFIX + key) ?? "";
   } catch {
@@ -21,7 +20,7 @@ export function recall(key) {
  * @param {string} key
  * @param {string} value
  */
-export function keep(key, value) {
+export function writeItem(key, value) {
   try {
     localStorage.setItem(PREFIX + key, value);
   } catch {
@@ -30,11 +29,11 @@ export function keep(key, value) {
 }
 
 /** @param {string} key */
-export function forget(key) {
+export function removeItem(key) {
   try {
     localStorage.removeItem(PREFIX + key);
   } catch {
-    // Refused: then it was never kept.
+    // Refused: then it was never stored.
   }
 }
 
@@ -51,12 +50,9 @@ export function listKeys(prefix) {
   }
 }
 
-/**
- * Hear of keys that another tab removed.
- * @param {(key: string) => void} heard
- */
-export function watchRemovals(heard) {
+/** @param {(key: string) => void} onRemoved  called for each item that another tab removes */
+export function watchRemovals(onRemoved) {
   window.addEventListener("storage", (event) => {
-    if (event.key?.startsWith(PREFIX) && event.newValue === null) heard(event.key.slice(PREFIX.length));
+    if (event.key?.startsWith(PREFIX) && event.newValue === null) onRemoved(event.key.slice(PREFIX.length));
   });
 }

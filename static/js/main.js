@@ -1,96 +1,93 @@
 // @ts-check
-// Joins the parts: the store, the session that changes it, the views that show it.
+// Joins the parts: the store, the session that changes it, and the views that show it.
 
-import { CLOSED } from "./room_notices.js";
-import { keep, recall } from "./local_storage.js";
-import { Identity } from "./identity.js";
-import { linkRoom, readRoom } from "./links.js";
+import { Auth } from "./auth.js";
+import { readRoom, roomLink } from "./links.js";
+import { readItem, writeItem } from "./local_storage.js";
+import { RETURNED } from "./room_notices.js";
 import { Session } from "./session.js";
 import { Store } from "./store.js";
 import { AccountView } from "./views/account.js";
 import { Announcer } from "./views/announcer.js";
-import { CompanyView } from "./views/presence.js";
 import { ComposerView } from "./views/composer.js";
-import { DoorView } from "./views/sign_in.js";
 import { HeadingView } from "./views/heading.js";
-import { NameView } from "./views/name.js";
-import { RoomsView } from "./views/rooms.js";
+import { PresenceView } from "./views/presence.js";
+import { RoomListView } from "./views/room_list.js";
+import { SignInView } from "./views/sign_in.js";
 import { StatusView } from "./views/status.js";
 import { TimelineView } from "./views/timeline.js";
+import { UserNameView } from "./views/user_name.js";
 
-/** A page in the background need not paint, only keep its title. */
+/** A page in the background need not paint; it only keeps its title up to date. */
 const BACKGROUND_MS = 500;
+/** Above this width the list and a room stand side by side; the style sheets have the same width. */
+const WIDE = "(width > 45rem)";
 
-const store = new Store();
+let isScheduled = false;
+const store = new Store(scheduleRender);
 const announcer = new Announcer(store);
-const identity = new Identity(store, () => comeIn());
-const session = new Session(
-  store,
-  identity,
-  (room, post) => announcer.announce(room, post),
-  (room) => announcer.announceDeletion(room),
-  (room) => location.replace(linkRoom(room)),
-  (text) => {
-    composer.takeBack(text);
-    announcer.say(CLOSED);
+const auth = new Auth(store, onSignedIn);
+const session = new Session(store, {
+  onPost: (room, post) => announcer.addPost(room, post),
+  onRoomDeleted: (room) => announcer.announceDeletion(room),
+  onRoomRenamed: (room) => location.replace(roomLink(room)),
+  onTextReturned: (text) => {
+    composer.returnText(text);
+    announcer.announce(RETURNED);
   },
-);
-const nameView = new NameView(store, session, new AccountView(store, identity));
-const composer = new ComposerView(store, session, nameView);
+  onSignedOut: () => void auth.recheck(),
+});
+const userName = new UserNameView(store, session, new AccountView(store, auth));
+const composer = new ComposerView(store, session, userName);
 /** @type {{render: () => void}[]} in the order of painting */
 const views = [
   new HeadingView(store),
-  new RoomsView(store, session),
-  new TimelineView(store, session),
-  new CompanyView(store),
+  new RoomListView(store, session),
+  new TimelineView(store, session.loader, session.sender),
+  new PresenceView(store),
   composer,
-  nameView,
+  userName,
   new StatusView(store, session),
-  new DoorView(store, identity),
+  new SignInView(store, auth),
 ];
 
-let scheduled = false;
-
-/** Paint once a frame, however many changes there were. */
+/** Paint once a frame, however many changes there are. */
 function scheduleRender() {
-  if (scheduled) return;
-  scheduled = true;
+  if (isScheduled) return;
+  isScheduled = true;
   if (document.hidden) setTimeout(render, BACKGROUND_MS);
   else requestAnimationFrame(render);
 }
 
 function render() {
-  scheduled = false;
+  isScheduled = false;
   for (const view of views) view.render();
 }
 
 /** Show the room that the address names. */
-function followAddress() {
+function onHashChange() {
   const room = readRoom(location.hash);
-  if (room !== null) keep("room", room);
+  if (room !== null) writeItem("room", room);
   session.openRoom(room);
 }
 
-/** Where the address names nothing, go to the room that was read last; a phone begins with the list. */
-function chooseStart() {
-  const last = recall("room");
-  const wide = matchMedia("(min-width: 45.01rem)").matches;
-  if (location.hash === "" && last !== "" && wide) location.replace(linkRoom(last));
-  else followAddress();
+/** Show the room that the address names, else the last one; a phone begins with the list. */
+function openFirstRoom() {
+  const last = readItem("room");
+  if (location.hash === "" && last !== "" && matchMedia(WIDE).matches) location.replace(roomLink(last));
+  else onHashChange();
 }
 
-/** The reader is known: show what there is. */
-function comeIn() {
-  window.addEventListener("hashchange", followAddress);
-  chooseStart();
+function onSignedIn() {
+  window.addEventListener("hashchange", onHashChange);
+  openFirstRoom();
   session.start();
 }
 
-store.changed = scheduleRender;
 window.addEventListener("online", () => session.retryNow());
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && store.current !== null) store.markRead(store.current);
+  if (!document.hidden && store.rooms.current !== null) store.rooms.markRead(store.rooms.current);
 });
 
 scheduleRender();
-void identity.begin();
+void auth.start();

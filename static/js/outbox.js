@@ -1,22 +1,22 @@
 // @ts-check
-// What was written and not confirmed: kept in localStorage until the server has it, so that a reload loses nothing.
+// Messages that the server has not confirmed, kept in localStorage until it has: a reload loses nothing.
 //
-// One key a post, so that two tabs never overwrite each other's.  Both may send the same post: (User, ClientId)
-// makes the second a no-op on the server.
+// Each message has a key of its own, so that two tabs never overwrite each other's.  Both may send the same message:
+// on the server the second (User, ClientId) changes nothing.
 
-import { forget, keep, listKeys, recall, watchRemovals } from "./local_storage.js";
+import { listKeys, readItem, removeItem, watchRemovals, writeItem } from "./local_storage.js";
 
 /** @typedef {import("./types.js").PendingPost} PendingPost */
 
 const PREFIX = "outbox.";
-/** The server remembers a ClientId for 24 h: what is older could appear twice, so its writer is asked. */
+/** The server remembers a ClientId for 24 h.  An older message could appear twice, so its author decides. */
 const AGE_MAX_MS = 23 * 60 * 60 * 1000;
-const TOO_OLD = "Not sent for a day. Send it again only if the room does not have it.";
+const TOO_OLD = "It is a day old. Before you send it again, check that it is not in the room.";
 
 export class Outbox {
   constructor() {
     /** @type {PendingPost[]} in order of writing */
-    this.posts = readKept();
+    this.posts = readAll();
     watchRemovals((key) => this.drop(key));
   }
 
@@ -32,26 +32,34 @@ export class Outbox {
     write(pending);
   }
 
+  /**
+   * @param {string} clientId
+   * @returns {PendingPost | undefined}
+   */
+  find(clientId) {
+    return this.posts.find((pending) => pending.ClientId === clientId);
+  }
+
   /** @param {string} clientId */
   remove(clientId) {
     this.drop(PREFIX + clientId);
-    forget(PREFIX + clientId);
+    removeItem(PREFIX + clientId);
   }
 
   /**
-   * Keep a post that the server will not take, for its writer to decide.
+   * Keep a message that the server refused, until its author sends it again or discards it.
    * @param {string} clientId
    * @param {string} reason
    */
   refuse(clientId, reason) {
-    const pending = this.posts.find((candidate) => candidate.ClientId === clientId);
+    const pending = this.find(clientId);
     if (pending === undefined) return;
     pending.Refusal = reason;
     write(pending);
   }
 
   /**
-   * Let a refused post be sent again.
+   * Allow a refused message to be sent again.
    * @param {PendingPost} pending
    */
   release(pending) {
@@ -68,7 +76,7 @@ export class Outbox {
   }
 
   /**
-   * What may be sent now: of each room the oldest post that was not refused, so that their order stays.
+   * The messages that may be sent now: of each room the oldest that was not refused, so that their order stays.
    * @returns {PendingPost[]}
    */
   heads() {
@@ -81,7 +89,7 @@ export class Outbox {
   }
 
   /**
-   * Another tab that delivered or discarded a post has removed its key.
+   * Forget a message whose key is gone: another tab removes it once it is confirmed or discarded.
    * @param {string} key
    */
   drop(key) {
@@ -90,12 +98,12 @@ export class Outbox {
 }
 
 /** @returns {PendingPost[]} */
-function readKept() {
+function readAll() {
   /** @type {PendingPost[]} */
   const posts = [];
   for (const key of listKeys(PREFIX)) {
-    const pending = parsePending(recall(key));
-    if (pending === null) forget(key);
+    const pending = parse(readItem(key));
+    if (pending === null) removeItem(key);
     else posts.push(pending);
   }
   return posts.sort((a, b) => a.QueuedAt - b.QueuedAt);
@@ -103,9 +111,9 @@ function readKept() {
 
 /**
  * @param {string} text
- * @returns {PendingPost | null}
+ * @returns {PendingPost | null} null where an item is damaged
  */
-function parsePending(text) {
+function parse(text) {
   try {
     const pending = /** @type {PendingPost} */ (JSON.parse(text));
     if (Date.now() - pending.QueuedAt > AGE_MAX_MS) pending.Refusal ??= TOO_OLD;
@@ -117,11 +125,11 @@ function parsePending(text) {
 
 /** @param {PendingPost} pending */
 function write(pending) {
-  keep(PREFIX + pending.ClientId, JSON.stringify(pending));
+  writeItem(PREFIX + pending.ClientId, JSON.stringify(pending));
 }
 
 /**
- * 128 random bits; crypto.randomUUID is missing where the page comes over plain http from another machine.
+ * Make 128 random bits.  crypto.randomUUID is missing on a page that comes over plain http from another machine.
  * @returns {string}
  */
 function makeClientId() {

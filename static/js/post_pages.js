@@ -1,16 +1,18 @@
 // @ts-check
-// Pages of a room: by REST, or by the websocket where there is a login and the page's own node does not answer, for its
-// cookie goes to no other.
+// Pages of a room's messages, by REST.  With sign-in, the cookie goes to the page's own node only.  While that node does
+// not answer, the pages come over the websocket.
 //
-// Every function throws ApiError only.  `whole`: nothing lies beyond, in the direction that was asked for.
+// Every method throws ApiError only.
 
 import { ApiError, fetchAfter, fetchBefore, fetchNewest, PAGE_SIZE } from "./api.js";
 
 /** @typedef {import("./socket.js").ChatSocket} ChatSocket */
 /** @typedef {import("./store.js").Store} Store */
-/** @typedef {{posts: import("./types.js").Post[], whole: boolean}} Page */
+/** @typedef {import("./types.js").History} History */
+/** @typedef {import("./types.js").Post} Post */
+/** @typedef {{posts: Post[], isLast: boolean}} Page  isLast: the room has nothing beyond, in the direction asked for */
 
-export class Pages {
+export class PostPages {
   /**
    * @param {Store} store
    * @param {ChatSocket} socket
@@ -21,51 +23,60 @@ export class Pages {
   }
 
   /**
-   * The newest page, oldest first.
+   * The newest page, oldest message first.
    * @param {string} room
    * @returns {Promise<Page>}
    */
-  async newest(room) {
-    return this.read(() => fetchNewest(room), { RoomName: room }, "First", "Oldest");
+  async fetchNewest(room) {
+    return this.fetch(() => fetchNewest(room), { RoomName: room }, reachesOldest);
   }
 
   /**
-   * The page that ends just before post `id`.
-   * @param {string} room
-   * @param {number} id
-   * @returns {Promise<Page>}
-   */
-  async before(room, id) {
-    return this.read(() => fetchBefore(room, id), { RoomName: room, Before: id }, "First", "Oldest");
-  }
-
-  /**
-   * The page that begins just after post `id`.
+   * The page that ends just before message `id`.
    * @param {string} room
    * @param {number} id
    * @returns {Promise<Page>}
    */
-  async after(room, id) {
-    return this.read(() => fetchAfter(room, id), { RoomName: room, After: id }, "Last", "Newest");
+  async fetchBefore(room, id) {
+    return this.fetch(() => fetchBefore(room, id), { RoomName: room, Before: id }, reachesOldest);
   }
 
   /**
-   * @param {() => Promise<import("./types.js").Post[]>} byRest
-   * @param {object} asked  of the websocket
-   * @param {"First" | "Last"} end  of the page, which is the room's where they are the same
-   * @param {"Oldest" | "Newest"} endOfRoom
+   * The page that begins just after message `id`.
+   * @param {string} room
+   * @param {number} id
    * @returns {Promise<Page>}
    */
-  async read(byRest, asked, end, endOfRoom) {
+  async fetchAfter(room, id) {
+    return this.fetch(() => fetchAfter(room, id), { RoomName: room, After: id }, reachesNewest);
+  }
+
+  /**
+   * @param {() => Promise<Post[]>} byRest
+   * @param {{RoomName: string, Before?: number, After?: number}} asked  over the websocket
+   * @param {(page: History) => boolean} isLast  for a page over the websocket
+   * @returns {Promise<Page>}
+   */
+  async fetch(byRest, asked, isLast) {
     try {
       const posts = await byRest();
-      return { posts, whole: posts.length < PAGE_SIZE };
+      return { posts, isLast: posts.length < PAGE_SIZE };
     } catch (error) {
-      const unreachable = /** @type {ApiError} */ (error).status === 0;
+      const unreachable = error instanceof ApiError && error.status === 0;
       if (!unreachable || this.store.account?.Auth !== "login") throw error;
     }
-    const page = await this.socket.lookBack({ ...asked, Limit: PAGE_SIZE });
-    if (page === null) throw new ApiError(0, "The server cannot be reached.");
-    return { posts: page.Posts, whole: page.Posts.length === 0 || page[end] === page[endOfRoom] };
+    const page = await this.socket.fetchHistory({ ...asked, Limit: PAGE_SIZE });
+    if (page === null) throw ApiError.unreachable();
+    return { posts: page.Posts, isLast: page.Posts.length === 0 || isLast(page) };
   }
+}
+
+/** @param {History} page */
+function reachesOldest(page) {
+  return page.First === page.Oldest;
+}
+
+/** @param {History} page */
+function reachesNewest(page) {
+  return page.Last === page.Newest;
 }

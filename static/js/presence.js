@@ -1,16 +1,17 @@
 // @ts-check
-// Who is there and who types, as the socket tells it.  Nothing of it is kept: a new connection is told all of it anew.
+// The users who are online, and the users who are typing.  Nothing of this is stored: a new connection sends all of it
+// again.
 
-/** A word that somebody types stands for so long; who goes on is told of again before. */
+/** One `Typing` frame counts for this long; a user who goes on typing sends the next one earlier. */
 const TYPING_MS = 6_000;
 
-export class Company {
+export class Presence {
   /** @param {() => void} changed */
   constructor(changed) {
     this.changed = changed;
     /** @type {Set<string>} */
     this.online = new Set();
-    /** @type {Map<string, Map<string, ReturnType<typeof setTimeout>>>} by room and user, each until it is over */
+    /** @type {Map<string, Map<string, ReturnType<typeof setTimeout>>>} by room and user, the timer that ends it */
     this.typing = new Map();
   }
 
@@ -18,7 +19,7 @@ export class Company {
    * @param {string} user
    * @param {boolean} online
    */
-  notePresence(user, online) {
+  setOnline(user, online) {
     if (online) this.online.add(user);
     else this.online.delete(user);
     this.changed();
@@ -28,45 +29,44 @@ export class Company {
    * @param {string} room
    * @param {string} user
    */
-  noteTyping(room, user) {
-    this.noteRest(room, user);
+  startTyping(room, user) {
+    this.stopTyping(room, user);
     const users = this.typing.get(room) ?? new Map();
-    this.typing.set(room, users.set(user, setTimeout(() => this.noteRest(room, user), TYPING_MS)));
+    this.typing.set(room, users.set(user, setTimeout(() => this.stopTyping(room, user), TYPING_MS)));
     this.changed();
   }
 
   /**
-   * What was typed has been said, or was left.
    * @param {string} room
    * @param {string} user
    */
-  noteRest(room, user) {
+  stopTyping(room, user) {
     const users = this.typing.get(room);
     clearTimeout(users?.get(user));
     if (users?.delete(user)) this.changed();
     if (users?.size === 0) this.typing.delete(room);
   }
 
-  /** Nobody is known to be there: the connection is another one. */
-  forget() {
+  /** Forget who is online: a new connection sends all of them. */
+  clearOnline() {
     this.online.clear();
     this.changed();
   }
 
   /**
-   * @param {string} reader  who need not be told of himself
+   * @param {string} self  the user of this page, who is left out
    * @returns {string[]} in the order they came
    */
-  othersOnline(reader) {
-    return [...this.online].filter((user) => user !== reader);
+  othersOnline(self) {
+    return [...this.online].filter((user) => user !== self);
   }
 
   /**
    * @param {string | null} room
-   * @param {string} reader
+   * @param {string} self  the user of this page, who is left out
    * @returns {string[]} in the order they began
    */
-  othersTyping(room, reader) {
-    return [...(this.typing.get(room ?? "")?.keys() ?? [])].filter((user) => user !== reader);
+  othersTyping(room, self) {
+    return [...(this.typing.get(room ?? "")?.keys() ?? [])].filter((user) => user !== self);
   }
 }

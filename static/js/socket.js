@@ -1,264 +1,272 @@
 // @ts-check
-// The one file that knows the websocket: it subscribes to every room, resumes by cursor, and reconnects for ever.
+// The websocket: subscribe to every room, resume by cursor, and reconnect until it works.
 //
 // The rules it keeps:
-// - A frame's cursor is taken over only after its owner has been handed the frame, so nothing is skipped on resume.
-// - Each try goes to the next of all nodes that were ever named to this page, after a full-jitter pause (random
-//   between 0 and a bound that doubles from 0.5 to 20 s): a failover disconnects everybody at the same moment.
-// - A node that has lost the majority is left for one that has a leader, if another one says so.
-// - The browser hides protocol pings, so a silent connection is probed with `ping` and given up when nothing comes.
+// - A frame's cursor is stored only after the callback has had the frame, so that nothing is skipped on resuming.
+// - Each try goes to the next node that this page has heard of, after a pause with full jitter (random between 0 and a
+//   bound that doubles from 0.5 to 20 s): a failover disconnects all pages at the same moment.
+// - The page leaves a node without a majority, if another node says that it has a leader.
+// - The browser hides protocol pings.  So a silent connection is probed with a `ping` frame, and closed if nothing comes.
 
-import { findLed, socketUrl, whyRefused } from "./api.js";
-import { SpareTicket } from "./tickets.js";
+import { fetchOriginRefusal, findNodeWithLeader, socketUrl } from "./api.js";
+import { SpareTicket } from "./spare_ticket.js";
 
+/** @typedef {import("./types.js").ClusterState} ClusterState */
 /** @typedef {import("./types.js").Connection} Connection */
+/** @typedef {import("./types.js").ErrorFrame} ErrorFrame */
+/** @typedef {import("./types.js").Frame} Frame */
+/** @typedef {import("./types.js").Hello} Hello */
 /** @typedef {import("./types.js").History} History */
 /** @typedef {import("./types.js").PendingPost} PendingPost */
 /** @typedef {import("./types.js").SocketEvents} SocketEvents */
 
 const PAUSE_MIN_MS = 500;
 const PAUSE_MAX_MS = 20_000;
-/** From the first packet to `Hello`; a node that lags may take 5 s before it says so. */
-const GREETING_MS = 8_000;
+/** From the first packet to `Hello`; a node that is behind may take 5 s before it says so. */
+const HELLO_TIMEOUT_MS = 8_000;
 /** Silence after which a `ping` goes out, and the same again until the connection counts as dead. */
-const QUIET_MS = 20_000;
-/** A node without a majority is left after this and up to as much again: an election is over by then. */
+const SILENCE_MS = 20_000;
+/** The page leaves a node without a majority after this and up to as much again: an election is over by then. */
 const LEAVE_MS = 3_000;
-const TURNED_AWAY = 1008;
-/** The cursor is of a history that the server has lost. */
+/** RFC 6455 §7.4.1: the node closes with this code when the token has ended. */
+const POLICY_VIOLATION = 1008;
+/** The codes that refuse a subscription for the same reason. */
+const SIGNED_OUT_CODES = ["login_needed", "bad_token"];
+/** The code for a cursor of a history that the server has lost. */
 const START_OVER = "start_over";
-/** The refusals that mean the same. */
-const STRANGER = ["login_needed", "bad_token"];
 
 export class ChatSocket {
   /**
    * @param {string} home  the URL of the node that served the page, with a slash at its end
-   * @param {() => string} reader  who the reader is, "" where that is not known
+   * @param {() => string} userName  "" where it is not known
    * @param {SocketEvents} events
    */
-  constructor(home, reader, events) {
-    this.reader = reader;
+  constructor(home, userName, events) {
+    this.userName = userName;
     this.events = events;
     this.home = home;
+    /** The node to connect to, or connected to. */
+    this.node = home;
+    /** @type {string[]} all nodes that the page has heard of, in the order of the tries */
     this.nodes = [home];
-    this.turn = 0;
     this.failures = 0;
     this.lostAt = Date.now();
     /** @type {string | null} */
     this.cursor = null;
-    this.greeted = false;
-    /** Did the connection under way ever open?  Where the node refuses the page, it does not. */
+    /** Has `Hello` come over this connection? */
+    this.subscribed = false;
+    /** Did this connection ever open?  It does not where the node refuses the page. */
     this.opened = false;
-    /** Why the page's own node refuses the page; "" where it does not. */
-    this.refused = "";
+    this.originRefusal = "";
     /** @type {WebSocket | null} */
     this.socket = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
     /** @type {ReturnType<typeof setTimeout> | undefined} runs while the node has no majority */
-    this.leaving = undefined;
+    this.leaveTimer = undefined;
     this.ticket = new SpareTicket(() => this.send({ Action: "ticket" }));
-    /** @type {Map<string, (page: History | null) => void>} who waits for a page, by the ClientId of the question */
-    this.lookers = new Map();
-    this.asked = 0;
+    /** @type {Map<string, (page: History | null) => void>} requests for a page of a room, by ClientId */
+    this.historyRequests = new Map();
+    this.requestCount = 0;
   }
 
-  /** Connect to the node whose turn it is, at once. */
+  /** Connect to `node` at once. */
   connect() {
     clearTimeout(this.timer);
-    this.drop();
-    this.tell("connecting", 0);
+    this.disconnect();
+    this.reportConnection("connecting", 0);
     try {
-      this.listen(new WebSocket(socketUrl(this.node)));
+      this.open(new WebSocket(socketUrl(this.node)));
     } catch {
-      this.retry(); // an address that this page may not speak to, such as plain http from a page served over TLS
+      this.retry(); // an address that this page may not use, such as plain http from a page served over TLS
     }
   }
 
-  /** The reader, or the browser, believes that it works again: try now, with short pauses. */
+  /** Try now, with short pauses again: the network is back, or the user asked for it. */
   retryNow() {
-    if (this.greeted) return;
+    if (this.subscribed) return;
     this.failures = 0;
     this.connect();
   }
 
   /**
-   * Send a post; false where the connection is not open, and the caller keeps it.
+   * Send a message.
    * @param {PendingPost} pending
-   * @returns {boolean}
+   * @returns {boolean} false where the connection is not open
    */
-  post(pending) {
-    const { ClientId, RoomName, User, Message } = pending;
-    return this.greeted && this.send({ Action: "post", RoomName, Post: { User, Message, ClientId } });
+  post({ ClientId, RoomName, User, Message }) {
+    return this.subscribed && this.send({ Action: "post", RoomName, Post: { User, Message, ClientId } });
   }
 
-  /** @param {string} room  where the reader types */
-  type(room) {
-    if (this.greeted) this.send({ Action: "typing", RoomName: room, User: this.reader() });
+  /** @param {string} room  where the user types */
+  sendTyping(room) {
+    if (this.subscribed) this.send({ Action: "typing", RoomName: room, User: this.userName() });
   }
 
-  /** The reader has another name. */
-  introduce() {
-    if (this.greeted) this.subscribe();
+  /** Tell the node the user's new name. */
+  resubscribe() {
+    if (this.subscribed) this.subscribe();
   }
 
   /**
-   * A page of a room; null where the connection is not open, is lost meanwhile, or the node refuses.
-   * @param {object} asked
-   * @returns {Promise<History | null>}
+   * Request a page of a room.
+   * @param {{RoomName: string, Before?: number, After?: number, Limit: number}} asked
+   * @returns {Promise<History | null>} null where the connection is not open or is lost meanwhile, or the node refuses
    */
-  async lookBack(asked) {
-    const ClientId = `page-${(this.asked += 1)}`;
-    return new Promise((tell) => {
-      if (this.greeted && this.send({ Action: "history", ...asked, ClientId })) this.lookers.set(ClientId, tell);
-      else tell(null);
+  async fetchHistory(asked) {
+    const ClientId = `page-${(this.requestCount += 1)}`;
+    return new Promise((resolve) => {
+      const isSent = this.subscribed && this.send({ Action: "history", ...asked, ClientId });
+      if (isSent) this.historyRequests.set(ClientId, resolve);
+      else resolve(null);
     });
   }
 
   /**
    * @param {string | null} clientId
    * @param {History | null} page
-   * @returns {boolean} was somebody waiting for it?
+   * @returns {boolean} true where a request for a page has this ClientId
    */
-  show(clientId, page) {
-    const tell = this.lookers.get(clientId ?? "");
-    this.lookers.delete(clientId ?? "");
-    tell?.(page);
-    return tell !== undefined;
-  }
-
-  /** @returns {string} */
-  get node() {
-    return this.nodes[this.turn % this.nodes.length];
+  answerHistory(clientId, page) {
+    const resolve = this.historyRequests.get(clientId ?? "");
+    this.historyRequests.delete(clientId ?? "");
+    resolve?.(page);
+    return resolve !== undefined;
   }
 
   /** @param {WebSocket} socket */
-  listen(socket) {
+  open(socket) {
     this.socket = socket;
-    this.watch(GREETING_MS, () => this.retry());
+    this.setTimer(HELLO_TIMEOUT_MS, () => this.retry());
     socket.onopen = () => {
       this.opened = true;
-      this.refused = "";
+      this.originRefusal = "";
       this.subscribe();
     };
-    socket.onmessage = (event) => this.receive(event);
-    socket.onclose = ({ code }) => this.end(code);
+    socket.onmessage = (event) => this.onMessage(event.data);
+    socket.onclose = ({ code }) => this.onClose(code);
   }
 
   subscribe() {
-    const known = { User: this.reader() || undefined, Cursor: this.cursor ?? undefined }; // JSON leaves these out
-    this.send({ Action: "subscribe", Rooms: "*", Cluster: true, ...known, ...this.ticket.spend(this.node) });
+    const known = { User: this.userName() || undefined, Cursor: this.cursor ?? undefined }; // JSON leaves out undefined
+    this.send({ Action: "subscribe", Rooms: "*", Cluster: true, ...known, ...this.ticket.take(this.node) });
   }
 
-  /** @param {MessageEvent} event */
-  receive(event) {
-    const frame = parseFrame(event.data);
+  /** @param {unknown} data */
+  onMessage(data) {
+    const frame = parseFrame(data);
     this.dispatch(frame);
     if (typeof frame.Cursor === "string") this.cursor = frame.Cursor;
-    if (this.greeted) this.watch(QUIET_MS, () => this.probe());
+    if (this.subscribed) this.setTimer(SILENCE_MS, () => this.probe());
   }
 
-  /** @param {Record<string, any>} frame */
+  /** @param {Frame} frame */
   dispatch(frame) {
-    if (frame.Hello) this.greet(frame.Hello);
-    else if (frame.Ack) this.events.ack(frame.Ack);
-    else if (frame.Limited) this.events.limited(frame.Limited);
-    else if (frame.Event) this.events.happening(frame.Event);
-    else if (frame.Presence) this.events.presence(frame.Presence);
-    else if (frame.Cluster) this.noteMajority(frame.Cluster);
-    else if (frame.Typing) this.events.typing(frame.Typing);
-    else if (frame.Error) this.refuse(frame.Error);
-    else if (frame.History) this.show(frame.History.ClientId, frame.History);
-    else if (frame.Ticket) this.ticket.keep(frame.Ticket.Ticket);
-    else if (frame.RoomName && frame.Post) this.events.post({ RoomName: frame.RoomName, Post: frame.Post });
+    if (frame.Hello) this.onHello(frame.Hello);
+    else if (frame.Ack) this.events.onAck(frame.Ack);
+    else if (frame.Limited) this.events.onLimited(frame.Limited);
+    else if (frame.Event) this.events.onRoomEvent(frame.Event);
+    else if (frame.Presence) this.events.onPresence(frame.Presence);
+    else if (frame.Cluster) this.onCluster(frame.Cluster);
+    else if (frame.Typing) this.events.onTyping(frame.Typing);
+    else if (frame.Error) this.onError(frame.Error);
+    else if (frame.History) this.answerHistory(frame.History.ClientId, frame.History);
+    else if (frame.Ticket) this.ticket.store(frame.Ticket.Ticket);
+    else if (frame.RoomName && frame.Post) this.events.onPost(frame.RoomName, frame.Post);
   }
 
-  /** @param {import("./types.js").Hello} hello */
-  greet(hello) {
+  /** @param {Hello} hello */
+  onHello(hello) {
     const resumed = this.cursor !== null;
     this.cursor ??= hello.Cursor;
-    this.learn(hello.Nodes ?? []);
-    this.greeted = true;
+    this.addNodes(hello.Nodes ?? []);
+    this.subscribed = true;
     this.failures = 0;
     this.lostAt = 0;
     if (hello.User) this.ticket.reserve(this.nodes);
-    this.tell("open", 0);
-    this.events.hello(hello, resumed);
+    this.reportConnection("open", 0);
+    this.events.onHello(resumed);
   }
 
   /**
-   * A refusal before Hello is one of the subscription: its cursor may be of a cluster that is no more.
-   * @param {import("./types.js").Refusal} refusal
+   * Before `Hello` an error refuses the subscription.  Its cursor may be of another cluster or of a lost history: then
+   * subscribe again without it.
+   * @param {ErrorFrame} error
    */
-  refuse(refusal) {
-    if (this.show(refusal.ClientId, null)) return;
-    if (this.greeted && refusal.code !== START_OVER) return this.events.refusal(refusal);
-    if (STRANGER.includes(refusal.code)) return this.end(TURNED_AWAY);
-    if (refusal.Temporary || this.cursor === null) return this.retry();
+  onError(error) {
+    if (this.answerHistory(error.ClientId, null)) return;
+    if (this.subscribed && error.code !== START_OVER) return this.events.onError(error);
+    if (SIGNED_OUT_CODES.includes(error.code)) return this.onClose(POLICY_VIOLATION);
+    if (error.Temporary || this.cursor === null) return this.retry();
     this.cursor = null;
     this.subscribe();
   }
 
-  /**
-   * Keep the node in use first in turn, whatever order the nodes come in.
-   * @param {string[]} urls
-   */
-  learn(urls) {
-    const current = this.node;
-    const known = new Set([current, ...this.nodes, ...urls.map(nodeOf).filter(Boolean)]);
+  /** @param {string[]} urls */
+  addNodes(urls) {
+    const known = new Set([this.node, ...this.nodes]);
+    for (const url of urls) {
+      const node = normalizeUrl(url);
+      if (node !== "") known.add(node);
+    }
     this.nodes = [...known];
-    this.turn = 0;
   }
 
-  /** @param {{Majority?: boolean}} cluster */
-  noteMajority(cluster) {
-    this.events.cluster(cluster);
+  /** @param {ClusterState} cluster */
+  onCluster(cluster) {
+    this.events.onCluster(cluster);
     this.stay();
     if (cluster.Majority === false) this.leaveLater();
   }
 
   leaveLater() {
-    this.leaving = setTimeout(() => void this.leave(), LEAVE_MS * (1 + Math.random()));
+    this.leaveTimer = setTimeout(() => void this.leave(), LEAVE_MS * (1 + Math.random()));
   }
 
   /** Stay at this node. */
   stay() {
-    clearTimeout(this.leaving);
-    this.leaving = undefined;
+    clearTimeout(this.leaveTimer);
+    this.leaveTimer = undefined;
   }
 
-  /** Go to a node that has a leader, where another one says so; else look again later. */
+  /** Go to a node that has a leader.  If no other node says so, look again later. */
   async leave() {
-    const { leaving, node } = this;
-    const other = await findLed(this.nodes.filter((known) => known !== node));
-    if (this.leaving !== leaving) return; // the majority is back, or the connection lost
+    const { leaveTimer, node } = this;
+    const other = await findNodeWithLeader(this.nodes.filter((known) => known !== node));
+    if (this.leaveTimer !== leaveTimer) return; // the majority is back, or the connection is lost
     if (other === "") return this.leaveLater();
-    this.turn = this.nodes.indexOf(other);
+    this.node = other;
     this.lostAt ||= Date.now();
     this.connect();
   }
 
   probe() {
     this.send({ Action: "ping" });
-    this.watch(QUIET_MS, () => this.retry());
+    this.setTimer(SILENCE_MS, () => this.retry());
   }
 
+  /** Connect to the next node after a pause. */
   retry() {
-    this.drop();
+    this.disconnect();
     this.lostAt ||= Date.now();
     const pause = Math.random() * Math.min(PAUSE_MAX_MS, PAUSE_MIN_MS * 2 ** this.failures);
     this.failures += 1;
-    this.turn += 1;
-    this.tell("waiting", Date.now() + pause);
-    this.watch(pause, () => this.connect());
+    this.node = this.nextNode();
+    this.reportConnection("waiting", Date.now() + pause);
+    this.setTimer(pause, () => this.connect());
   }
 
-  /** Let go of the connection without hearing of its end. */
-  drop() {
-    this.greeted = false;
+  /** @returns {string} */
+  nextNode() {
+    return this.nodes[(this.nodes.indexOf(this.node) + 1) % this.nodes.length] ?? this.home;
+  }
+
+  /** Close the connection without a callback. */
+  disconnect() {
+    this.subscribed = false;
     this.opened = false;
     this.stay();
-    for (const clientId of [...this.lookers.keys()]) this.show(clientId, null);
+    for (const clientId of [...this.historyRequests.keys()]) this.answerHistory(clientId, null);
     if (this.socket === null) return;
     this.socket.onopen = this.socket.onmessage = this.socket.onclose = null;
     this.socket.close();
@@ -267,7 +275,7 @@ export class ChatSocket {
 
   /**
    * @param {Record<string, unknown>} frame
-   * @returns {boolean}
+   * @returns {boolean} false where the connection is not open
    */
   send(frame) {
     if (this.socket?.readyState !== WebSocket.OPEN) return false;
@@ -275,27 +283,27 @@ export class ChatSocket {
     return true;
   }
 
-  /** @param {number} code  RFC 6455 §7.4; TURNED_AWAY: the node does not take the reader for who they were */
-  end(code) {
-    if (code === TURNED_AWAY) this.events.turnedAway();
-    if (!this.opened && this.node === this.home) void this.askWhy();
+  /** @param {number} code  RFC 6455 §7.4 */
+  onClose(code) {
+    if (code === POLICY_VIOLATION) this.events.onSignedOut();
+    if (!this.opened && this.node === this.home) void this.checkOrigin();
     this.retry();
   }
 
-  /** A browser does not tell a page that its websocket was refused: ask the page's own node, and show its answer. */
-  async askWhy() {
-    const refused = await whyRefused();
-    if (this.greeted || this.refused === refused) return;
-    this.refused = refused;
-    this.events.refused(refused);
+  /** Ask the page's own node why it refused the websocket: the browser does not tell. */
+  async checkOrigin() {
+    const refusal = await fetchOriginRefusal();
+    if (this.subscribed || this.originRefusal === refusal) return;
+    this.originRefusal = refusal;
+    this.events.onOriginRefused(refusal);
   }
 
   /**
-   * There is one timer: what it does next depends on what was heard last.
+   * Set the one timer: the last frame decides what happens next.
    * @param {number} ms
    * @param {() => void} action
    */
-  watch(ms, action) {
+  setTimer(ms, action) {
     clearTimeout(this.timer);
     this.timer = setTimeout(action, ms);
   }
@@ -304,18 +312,19 @@ export class ChatSocket {
    * @param {Connection["phase"]} phase
    * @param {number} retryAt
    */
-  tell(phase, retryAt) {
-    this.events.connection({ phase, node: this.node, retryAt, lostAt: this.lostAt });
+  reportConnection(phase, retryAt) {
+    this.events.onConnection({ phase, node: this.node, retryAt, lostAt: this.lostAt });
   }
 }
 
 /**
- * A frame that is not a JSON object is as good as none.
+ * Parse a frame.  The node is trusted to send the fields as api.md describes them.
  * @param {unknown} data
- * @returns {Record<string, any>}
+ * @returns {Frame} an empty one where the data is not a JSON object
  */
 function parseFrame(data) {
   try {
+    /** @type {unknown} */
     const frame = JSON.parse(String(data));
     return frame !== null && typeof frame === "object" ? frame : {};
   } catch {
@@ -325,9 +334,9 @@ function parseFrame(data) {
 
 /**
  * @param {string} url
- * @returns {string} the same with a slash at its end; "" where it is no URL
+ * @returns {string} with a slash at its end; "" where it is not a URL
  */
-function nodeOf(url) {
+function normalizeUrl(url) {
   try {
     return new URL(url.endsWith("/") ? url : `${url}/`).href;
   } catch {

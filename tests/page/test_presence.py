@@ -27,9 +27,9 @@ def test_who_else_is_there_is_shown_above_the_messages(browser: Browser, cluster
     with reading(browser, cluster, "ann") as ann:
         expect(ann.locator("#online-users")).to_be_hidden()
         with reading(browser, cluster, "bob") as bob:
-            expect(ann.locator("#online-users")).to_have_text("Also here: bobB")
-            expect(bob.locator("#online-users")).to_have_text("Also here: annA")
-            expect(ann.locator("#online-users")).to_have_attribute("title", "Also here: bob")
+            expect(ann.locator("#online-users")).to_have_text("Also online: bobB")
+            expect(bob.locator("#online-users")).to_have_text("Also online: annA")
+            expect(ann.locator("#online-users")).to_have_attribute("title", "Also online: bob")
         expect(ann.locator("#online-users")).to_be_hidden()
 
 
@@ -55,7 +55,7 @@ def test_typing_in_another_room_is_not_shown_and_that_of_many_is_counted(browser
     with reading(browser, cluster, "ann") as ann, ExitStack() as closing:
         elsewhere = closing.enter_context(reading(browser, cluster, "zoë"))
         pages = {user: closing.enter_context(reading(browser, cluster, user)) for user in words}
-        expect(ann.locator("#online-users")).to_contain_text("Also here: zoë, bob, eve, gus")
+        expect(ann.locator("#online-users")).to_contain_text("Also online: zoë, bob, eve, gus")
         elsewhere.goto(elsewhere.url.replace("general", "kitchen"))
         elsewhere.locator("#message").press_sequentially("hm")
         for user, page in pages.items():
@@ -65,11 +65,11 @@ def test_typing_in_another_room_is_not_shown_and_that_of_many_is_counted(browser
 
 def test_a_reader_who_takes_another_name_is_there_under_that(browser: Browser, cluster: Cluster) -> None:
     with reading(browser, cluster, "ann") as ann, reading(browser, cluster, "bob") as bob:
-        expect(ann.locator("#online-users")).to_contain_text("Also here: bob")
+        expect(ann.locator("#online-users")).to_contain_text("Also online: bob")
         say(bob, "I am somebody else now")
         bob.click("#me")
         bob.fill("#name", "robert")
         bob.press("#name", "Enter")
-        expect(ann.locator("#online-users")).to_have_text("Also here: robertR")
+        expect(ann.locator("#online-users")).to_have_text("Also online: robertR")
         expect_messages(ann, "I am somebody else now")
         expect_messages(bob, "I am somebody else now")

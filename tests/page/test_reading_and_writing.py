@@ -73,7 +73,7 @@ def test_what_becomes_of_a_post_shows_at_once_and_still_after_coming_back(cluste
         curl("-X", "PUT", f"{url}/3/reactions/%E2%9D%A4?user={user}")
     for _ in range(2):
         expect_messages(page, "hello", "", "thanks")
-        expect(page.locator(".post-note")).to_have_text(["Edited", "Taken back"])
+        expect(page.locator(".post-note")).to_have_text(["Edited", "Deleted"])
         expect(page.locator(".reaction")).to_have_text(["\u2764 2"])
         expect(page.locator(".reaction")).to_have_attribute("title", "bob, cleo")
         page.reload()
@@ -92,7 +92,7 @@ def test_a_deleted_room_leaves_the_list_and_says_so_where_it_is_open(cluster: Cl
     expect(page.locator("#rooms a")).to_have_text(["kitchen", "office"])
     assert cluster.request(1, "DELETE", "/rooms/kitchen").status == 204
     expect(page.locator("#rooms a")).to_have_text(["office"])
-    expect(page.locator("#timeline-tail")).to_have_text("This room was deleted. Whoever writes here makes it anew.")
+    expect(page.locator("#timeline-tail")).to_have_text("This room was deleted. Your next message creates it again.")
     expect(page.locator("#announcer")).to_have_text("This room was deleted.")
     expect_messages(page)
 
@@ -145,7 +145,7 @@ def test_who_leaves_a_deleted_room_and_comes_back_finds_an_empty_one(cluster: Cl
     page.click("text=kitchen")
     expect_messages(page, "hello kitchen")
     page.go_back()
-    expect(page.locator("#timeline-tail")).to_have_text("It is quiet in here. Write the first message.")
+    expect(page.locator("#timeline-tail")).to_have_text("No messages yet. Write the first one.")
     expect(page.locator("#rooms a")).to_have_text(["generalnew", "kitchen"])
 
 
@@ -253,7 +253,7 @@ def test_older_posts_are_loaded_by_scrolling_up(cluster: Cluster, reader: Reader
     for shown in (200, 250):  # one page at a time: the place that was read stays in view, the first post far above it
         page.eval_on_selector("#timeline", "timeline => timeline.scrollTo(0, 0)")
         expect(page.locator(".post-text")).to_have_text(messages[-shown:])
-    expect(page.locator("#timeline-head")).to_have_text("This is where the room begins.")
+    expect(page.locator("#timeline-head")).to_have_text("This is the beginning of the room.")
 
 
 def test_who_reads_older_posts_is_not_moved_by_new_ones(cluster: Cluster, reader: Reader) -> None:

@@ -125,7 +125,7 @@ def test_a_password_is_changed_and_only_the_new_one_opens_the_door(browser: Brow
     expect(page.locator("#account-status")).not_to_be_empty()
     page.fill("#account-old", PASSWORD)
     page.click("#account-form button")
-    expect(page.locator("#account-status")).to_contain_text("is changed")
+    expect(page.locator("#account-status")).to_contain_text("was changed")
     page.click("#account-sign-out")
     expect(page.locator("#sign-in")).to_be_visible()
     knock(page, "bob")
@@ -207,7 +207,7 @@ def test_a_message_to_a_room_that_became_private_goes_back_into_the_box(browser:
     expect(page.locator("#timeline-tail")).to_contain_text("was deleted")
     say(page, "for your eyes only")
     expect(page.locator("#timeline-tail")).to_have_text(
-        "This room is not open to you. Your message was not sent: its text is in the box below."
+        "This room is not open to you. Your message was not sent. Its text is in the box below."
     )
     expect(page.locator("#message")).to_have_value("for your eyes only")
     expect(page.locator(".post")).to_have_count(0)
@@ -233,7 +233,7 @@ def test_a_message_to_a_private_room_that_one_is_no_member_of_any_more_goes_back
     say(page, "one")
     expect_messages(page, "one")
     assert people.request("ann", 1, "DELETE", f"/rooms/{name}/members/bob").status == 204
-    expect(page.locator("#timeline-tail")).to_have_text("This room is gone, or not open to you any more.")
+    expect(page.locator("#timeline-tail")).to_have_text("This room was deleted, or you are no longer a member of it.")
     say(page, "two")
     expect(page.locator("#timeline-tail")).to_contain_text("This room is not open to you.")
     expect(page.locator("#announcer")).to_contain_text("This room is not open to you.")

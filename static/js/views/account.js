@@ -1,33 +1,36 @@
 // @ts-check
-// The reader's account, where there is a login: a dialog behind their name.
+// The dialog behind the user's name, where there is sign-in: change the password, invite people, sign out.
 
+import { ApiError } from "../api.js";
 import { find, setText } from "../dom.js";
 
-/** @typedef {import("../identity.js").Identity} Identity */
+/** @typedef {import("../auth.js").Auth} Auth */
 /** @typedef {import("../store.js").Store} Store */
 
 export class AccountView {
   /**
    * @param {Store} store
-   * @param {Identity} identity
+   * @param {Auth} auth
    */
-  constructor(store, identity) {
+  constructor(store, auth) {
     this.store = store;
-    this.identity = identity;
+    this.auth = auth;
     this.dialog = find("account-dialog", HTMLDialogElement);
     this.form = find("account-form", HTMLFormElement);
+    this.oldPassword = find("account-old", HTMLInputElement);
+    this.newPassword = find("account-new", HTMLInputElement);
     this.link = find("account-invite-link", HTMLInputElement);
-    this.said = find("account-status", HTMLElement);
-    this.form.addEventListener("submit", (event) => this.changePassword(event));
-    this.on("account-sign-out", () => this.attempt(() => identity.logOut()));
-    this.on("account-close", () => this.dialog.close());
-    this.on("account-invite-create", () => this.attempt(() => this.invite()));
+    this.status = find("account-status", HTMLElement);
+    this.form.addEventListener("submit", (event) => this.onSubmit(event));
+    this.onClick("account-sign-out", () => this.run(() => auth.signOut()));
+    this.onClick("account-close", () => this.dialog.close());
+    this.onClick("account-invite-create", () => this.run(() => this.invite()));
   }
 
   open() {
     const { account } = this.store;
-    setText(find("account-heading", HTMLElement), `${account?.User} (${account?.Role})`);
-    setText(this.said, "");
+    setText(find("account-heading", HTMLElement), `${this.store.user} (${account?.Role})`);
+    setText(this.status, "");
     find("account-name", HTMLInputElement).value = this.store.user;
     find("account-details", HTMLDetailsElement).open = false;
     find("account-invite", HTMLElement).hidden = account?.Role !== "admin";
@@ -37,38 +40,43 @@ export class AccountView {
   }
 
   /** @param {SubmitEvent} event */
-  changePassword(event) {
+  onSubmit(event) {
     event.preventDefault();
-    const [old, chosen] = [find("account-old", HTMLInputElement).value, find("account-new", HTMLInputElement).value];
-    void this.attempt(async () => {
-      await this.identity.changePassword(old, chosen);
-      this.form.reset();
-      setText(this.said, "Your password is changed, and you are signed out everywhere else.");
-    });
+    void this.run(() => this.changePassword());
+  }
+
+  async changePassword() {
+    await this.auth.changePassword(this.oldPassword.value, this.newPassword.value);
+    this.form.reset();
+    setText(this.status, "Your password was changed, and you are signed out everywhere else.");
   }
 
   async invite() {
-    this.link.value = await this.identity.invite();
+    this.link.value = await this.auth.createInviteLink();
     this.link.hidden = false;
     this.link.select();
-    setText(this.said, "Send this link to one person. It is good for a week.");
+    setText(this.status, "Send this link to one person. It works once, within seven days.");
   }
 
   /**
    * @param {string} id
-   * @param {() => void} press
+   * @param {() => void} onClick
    */
-  on(id, press) {
-    find(id, HTMLButtonElement).addEventListener("click", press);
+  onClick(id, onClick) {
+    find(id, HTMLButtonElement).addEventListener("click", onClick);
   }
 
-  /** @param {() => Promise<void>} verb */
-  async attempt(verb) {
-    setText(this.said, "");
+  /**
+   * Run an action, and show its error.
+   * @param {() => Promise<void>} action
+   */
+  async run(action) {
+    setText(this.status, "");
     try {
-      await verb();
+      await action();
     } catch (error) {
-      setText(this.said, /** @type {Error} */ (error).message);
+      if (!(error instanceof ApiError)) throw error;
+      setText(this.status, error.message);
     }
   }
 }

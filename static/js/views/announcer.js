@@ -1,16 +1,16 @@
 // @ts-check
-// Says new posts to those who listen rather than look: a polite live region of its own, since a live history would be
-// read again whole at every change.
+// Announces new messages to users of a screen reader, in a polite live region.  The timeline itself is not live: it would
+// be read again as a whole at every change.
 
-import { GONE, PRIVATE } from "../room_notices.js";
 import { find } from "../dom.js";
+import { PRIVATE_DELETED, PRIVATE_NAME } from "../room_notices.js";
 
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../types.js").Post} Post */
 
-/** Posts that come within this time are said as one. */
+/** Messages that come within this time are announced together. */
 const GATHER_MS = 1_000;
-const SAID_MAX = 300;
+const LENGTH_MAX = 300;
 
 export class Announcer {
   /** @param {Store} store */
@@ -18,35 +18,37 @@ export class Announcer {
     this.store = store;
     this.region = find("announcer", HTMLElement);
     /** @type {Post[]} */
-    this.gathered = [];
+    this.posts = [];
   }
 
   /**
+   * Announce a message soon, if its room is in view.
    * @param {string} room
    * @param {Post} post
    */
-  announce(room, post) {
-    if (room !== this.store.current) return;
-    if (this.gathered.length === 0) setTimeout(() => this.speak(), GATHER_MS);
-    this.gathered.push(post);
+  addPost(room, post) {
+    if (room !== this.store.rooms.current) return;
+    if (this.posts.length === 0) setTimeout(() => this.announcePosts(), GATHER_MS);
+    this.posts.push(post);
   }
 
   /** @param {string} room */
   announceDeletion(room) {
-    if (room === this.store.current) this.say(PRIVATE.test(room) ? GONE : "This room was deleted.");
+    if (room !== this.store.rooms.current) return;
+    this.announce(PRIVATE_NAME.test(room) ? PRIVATE_DELETED : "This room was deleted.");
   }
 
-  /** @param {string} words  said at once, in place of the posts that came just before */
-  say(words) {
-    this.gathered.length = 0;
-    this.region.textContent = words;
+  /** @param {string} text  announced at once, in place of the messages that came just before */
+  announce(text) {
+    this.posts.length = 0;
+    this.region.textContent = text;
   }
 
-  speak() {
-    const posts = this.gathered.splice(0);
-    if (posts.length === 0) return;
-    const last = posts[posts.length - 1];
-    const words = `${last.User}: ${last.Message.slice(0, SAID_MAX)}`;
-    this.region.textContent = posts.length === 1 ? words : `${posts.length} new messages. ${words}`;
+  announcePosts() {
+    const posts = this.posts.splice(0);
+    const last = posts.at(-1);
+    if (last === undefined) return;
+    const text = `${last.User}: ${last.Message.slice(0, LENGTH_MAX)}`;
+    this.region.textContent = posts.length === 1 ? text : `${posts.length} new messages. ${text}`;
   }
 }

@@ -1,48 +1,48 @@
 // @ts-check
-// Where the reader writes.  It is never disabled: what is written offline waits in the outbox.  An archived room has
-// none.
+// The field for a new message.  It is never disabled: a message that is sent offline waits in the outbox.  An archived
+// room has no field.
 
 import { find, setText } from "../dom.js";
-import { countCodePoints, MESSAGE_MAX, tidyMessage } from "../names.js";
+import { countCodePoints, MESSAGE_MAX, normalizeMessage } from "../validation.js";
 
 /** @typedef {import("../session.js").Session} Session */
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../types.js").Room} Room */
-/** @typedef {import("./name.js").NameView} NameView */
+/** @typedef {import("./user_name.js").UserNameView} UserNameView */
 
 const HEIGHT_MAX_PX = 200;
-/** The count of characters is shown from here on. */
+/** From this length on the count of characters is shown. */
 const COUNT_FROM = MESSAGE_MAX - 500;
 
 export class ComposerView {
   /**
    * @param {Store} store
    * @param {Session} session
-   * @param {NameView} nameView
+   * @param {UserNameView} userName
    */
-  constructor(store, session, nameView) {
+  constructor(store, session, userName) {
     this.store = store;
     this.session = session;
-    this.nameView = nameView;
+    this.userName = userName;
     this.form = find("composer", HTMLFormElement);
     this.input = find("message", HTMLTextAreaElement);
     this.count = find("message-count", HTMLElement);
-    /** @type {Map<string, string>} what was begun in each room */
+    /** @type {Map<string, string>} the text that was begun in each room */
     this.drafts = new Map();
     /** @type {string | null} */
     this.shown = null;
     /** @type {Room | null} */
     this.room = null;
-    this.isTouched = !matchMedia("(pointer: fine)").matches;
-    if (this.isTouched) this.input.enterKeyHint = "enter";
-    this.form.addEventListener("submit", (event) => this.submit(event));
-    this.input.addEventListener("keydown", (event) => this.noticeKey(event));
-    this.input.addEventListener("input", () => this.noticeTyping());
-    find("skip-link", HTMLAnchorElement).addEventListener("click", (event) => this.skipHere(event));
+    this.isTouch = !matchMedia("(pointer: fine)").matches;
+    if (this.isTouch) this.input.enterKeyHint = "enter";
+    this.form.addEventListener("submit", (event) => this.onSubmit(event));
+    this.input.addEventListener("keydown", (event) => this.onKey(event));
+    this.input.addEventListener("input", () => this.onTyping());
+    find("skip-link", HTMLAnchorElement).addEventListener("click", (event) => this.onSkip(event));
   }
 
   render() {
-    const { current, currentRoom } = this.store;
+    const { current, currentRoom } = this.store.rooms;
     const isRenamed = currentRoom !== null && currentRoom === this.room;
     this.room = currentRoom;
     this.form.hidden = currentRoom?.archived ?? false;
@@ -50,34 +50,34 @@ export class ComposerView {
     if (current === this.shown) return;
     this.shown = current;
     if (!isRenamed) this.input.value = this.drafts.get(current ?? "") ?? "";
-    this.noticeInput();
-    if (!this.isTouched) this.input.focus(); // a phone would bring up its keyboard
+    this.onInput();
+    if (!this.isTouch) this.input.focus(); // a phone would bring up its keyboard
   }
 
   /** @param {KeyboardEvent} event */
-  noticeKey(event) {
-    // While an input method is open Enter accepts its word; Safari says so only by the key code 229.
+  onKey(event) {
+    // While an input method is open, Enter accepts its word.  Safari shows that by the key code 229 only.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
-    if (this.isTouched) return; // the keyboard of a phone has no Shift+Enter: there Enter begins a line, the button sends
+    if (this.isTouch) return; // a phone has no Shift+Enter: Enter begins a line, and the button sends
     event.preventDefault();
     this.form.requestSubmit();
   }
 
   /**
-   * The address names the room, so the link must not change it.
+   * Focus the field without following the link: the address names the room.
    * @param {MouseEvent} event
    */
-  skipHere(event) {
+  onSkip(event) {
     event.preventDefault();
     this.input.focus();
   }
 
-  noticeTyping() {
-    this.noticeInput();
-    if (this.input.value.trim() !== "") this.session.type();
+  onTyping() {
+    this.onInput();
+    if (this.input.value.trim() !== "") this.session.onTyping();
   }
 
-  noticeInput() {
+  onInput() {
     if (this.shown !== null) this.drafts.set(this.shown, this.input.value);
     this.fitHeight();
     this.renderCount();
@@ -89,12 +89,12 @@ export class ComposerView {
   }
 
   /**
-   * Put what could not be sent back, before what is there by now.
+   * Put back a text that could not be sent, before what is in the field by now.
    * @param {string} text
    */
-  takeBack(text) {
+  returnText(text) {
     this.input.value = [text, this.input.value].filter(Boolean).join("\n");
-    this.noticeInput();
+    this.onInput();
   }
 
   renderCount() {
@@ -106,14 +106,14 @@ export class ComposerView {
   }
 
   /** @param {SubmitEvent} event */
-  submit(event) {
+  onSubmit(event) {
     event.preventDefault();
-    const message = tidyMessage(this.input.value);
+    const message = normalizeMessage(this.input.value);
     if (message === "" || countCodePoints(message) > MESSAGE_MAX) return this.input.focus();
-    if (this.store.user === "") return this.nameView.ask(() => this.form.requestSubmit());
-    this.session.say(message);
+    if (this.store.user === "") return this.userName.ask(() => this.form.requestSubmit());
+    this.session.sender.send(message);
     this.input.value = "";
-    this.noticeInput();
+    this.onInput();
     this.input.focus();
   }
 }

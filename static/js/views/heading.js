@@ -1,6 +1,6 @@
 // @ts-check
-// What says where the reader is: the room's name and topic above the timeline, the window's title, and which screen is
-// shown: the door, or of the two of a phone one.
+// The room's name and topic above the timeline, the title of the window, and which screen is shown: the sign-in form,
+// the list of rooms, or a room.  A wide window shows the list beside the room.
 
 import { find, setText } from "../dom.js";
 
@@ -15,20 +15,28 @@ export class HeadingView {
     this.topic = find("room-topic", HTMLElement);
     this.archived = find("room-archived", HTMLElement);
     this.room = find("room", HTMLElement);
-    this.nothing = find("no-room", HTMLElement);
+    this.noRoom = find("no-room", HTMLElement);
   }
 
   render() {
-    const { current, door, unread } = this.store;
-    document.body.dataset.screen = door !== "" ? "sign-in" : current === null ? "rooms" : "room";
-    this.room.hidden = current === null;
-    this.nothing.hidden = current !== null;
-    const name = this.store.currentRoom?.title ?? "";
-    setText(this.title, name);
-    this.direct.hidden = !this.store.currentRoom?.direct;
-    setText(this.topic, this.store.currentRoom?.topic ?? "");
-    this.archived.hidden = !this.store.currentRoom?.archived;
-    const title = current === null ? "raft-chat" : `${name} · raft-chat`;
-    document.title = unread > 0 ? `(${unread}) ${title}` : title;
+    const { rooms, signInForm } = this.store;
+    const room = rooms.currentRoom;
+    document.body.dataset.screen = signInForm !== null ? "sign-in" : room === null ? "rooms" : "room";
+    document.title = this.makeTitle(room?.title ?? "");
+    this.room.hidden = room === null;
+    this.noRoom.hidden = room !== null;
+    setText(this.title, room?.title ?? "");
+    setText(this.topic, room?.topic ?? "");
+    this.direct.hidden = !room?.direct;
+    this.archived.hidden = !room?.archived;
+  }
+
+  /**
+   * @param {string} room  "" for none
+   * @returns {string}
+   */
+  makeTitle(room) {
+    const { unread } = this.store.rooms;
+    return `${unread > 0 ? `(${unread}) ` : ""}${room === "" ? "" : `${room} · `}raft-chat`;
   }
 }

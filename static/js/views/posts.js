@@ -1,20 +1,20 @@
 // @ts-check
-// One post, one pending post, one day: the rows of the timeline.
+// The rows of the timeline: messages, pending messages, and separators between days.
 
-import { dayKey, tellAll, tellDay, tellTime } from "../dates.js";
+import { dayKey, formatDay, formatFull, formatTime } from "../dates.js";
 import { make, makeButton, makeText } from "../dom.js";
 import { makeAvatar } from "./avatar.js";
 
 /** @typedef {import("../dom.js").Row} Row */
-/** @typedef {import("../session.js").Session} Session */
+/** @typedef {import("../outbox_sender.js").OutboxSender} OutboxSender */
 /** @typedef {import("../types.js").PendingPost} PendingPost */
 /** @typedef {import("../types.js").Post} Post */
 
-/** Posts of one author that follow each other within this time stand under one name. */
+/** Messages of one author that follow each other within this time have one heading. */
 const GROUP_MS = 5 * 60 * 1000;
 
 /**
- * The rows of a run of posts, with a separator where a day begins.
+ * Make the rows of a run of messages, with a separator where a day begins.
  * @param {Post[]} posts
  * @returns {Row[]}
  */
@@ -23,40 +23,43 @@ export function makePostRows(posts) {
   const rows = [];
   const today = new Date();
   let day = "";
-  posts.forEach((post, at) => {
+  /** @type {Post | undefined} */
+  let previous;
+  for (const post of posts) {
     const date = new Date(post.PostedAt);
-    const newDay = dayKey(date) !== day;
+    const isNewDay = dayKey(date) !== day;
     day = dayKey(date);
-    if (newDay) rows.push(makeDayRow(date, today));
-    rows.push(makePostRow(post, date, !newDay && continues(posts[at - 1], post)));
-  });
+    if (isNewDay) rows.push(makeDayRow(date, today));
+    rows.push(makePostRow(post, date, !isNewDay && previous !== undefined && continues(previous, post)));
+    previous = post;
+  }
   return rows;
 }
 
 /**
- * A post that is not confirmed yet, or that was refused.
+ * Make the row of a message that is not confirmed yet, or that was refused.
  * @param {PendingPost} pending
  * @param {boolean} continued
- * @param {string} progress  what becomes of it, in words
- * @param {Session} session
+ * @param {string} progress  the state of sending, to be shown
+ * @param {OutboxSender} sender
  * @returns {Row}
  */
-export function makePendingRow(pending, continued, progress, session) {
+export function makePendingRow(pending, continued, progress, sender) {
   const signature = `${continued} ${progress} ${pending.Refusal ?? ""}`;
   return {
     key: `pending ${pending.ClientId}`,
     signature,
-    build: () => buildPending(pending, continued, progress, session),
+    build: () => buildPending(pending, continued, progress, sender),
   };
 }
 
 /**
- * @param {Post} before
+ * @param {Post} previous
  * @param {Post} post
  * @returns {boolean}
  */
-function continues(before, post) {
-  return before.User === post.User && Date.parse(post.PostedAt) - Date.parse(before.PostedAt) < GROUP_MS;
+function continues(previous, post) {
+  return previous.User === post.User && Date.parse(post.PostedAt) - Date.parse(previous.PostedAt) < GROUP_MS;
 }
 
 /**
@@ -65,9 +68,9 @@ function continues(before, post) {
  * @returns {Row}
  */
 function makeDayRow(date, today) {
-  const words = tellDay(date, today);
-  const build = () => make("li", "day", make("span", "day-name", words));
-  return { key: `day ${dayKey(date)}`, signature: words, build };
+  const text = formatDay(date, today);
+  const build = () => make("li", "day", make("span", "day-name", text));
+  return { key: `day ${dayKey(date)}`, signature: text, build };
 }
 
 /**
@@ -90,7 +93,7 @@ function makePostRow(post, date, continued) {
 function buildPost(post, date, continued) {
   const row = buildRow(post.User, post.Message, makeTime(post.PostedAt, date), continued);
   row.dataset.id = String(post.Id);
-  const note = tellChange(post);
+  const note = changeNote(post);
   if (note !== "") row.querySelector(".post-body")?.append(make("p", "post-note", note));
   const reactions = Object.entries(post.Reactions ?? {});
   if (reactions.length > 0) row.querySelector(".post-body")?.append(buildReactions(reactions));
@@ -101,13 +104,13 @@ function buildPost(post, date, continued) {
  * @param {Post} post
  * @returns {string}
  */
-function tellChange(post) {
-  if (post.Deleted) return "Taken back";
+function changeNote(post) {
+  if (post.Deleted) return "Deleted";
   return post.EditedAt === undefined ? "" : "Edited";
 }
 
 /**
- * @param {[string, string[]][]} reactions  emoji and who
+ * @param {[string, string[]][]} reactions  emoji and users
  * @returns {HTMLElement}
  */
 function buildReactions(reactions) {
@@ -124,27 +127,27 @@ function buildReactions(reactions) {
  * @param {PendingPost} pending
  * @param {boolean} continued
  * @param {string} progress
- * @param {Session} session
+ * @param {OutboxSender} sender
  * @returns {HTMLElement}
  */
-function buildPending(pending, continued, progress, session) {
+function buildPending(pending, continued, progress, sender) {
   const date = new Date(pending.QueuedAt);
   const row = buildRow(pending.User, pending.Message, makeTime(date.toISOString(), date), continued);
   row.classList.add(pending.Refusal === undefined ? "post-pending" : "post-refused");
-  row.querySelector(".post-body")?.append(buildNote(pending, progress, session));
+  row.querySelector(".post-body")?.append(buildNote(pending, progress, sender));
   return row;
 }
 
 /**
  * @param {PendingPost} pending
  * @param {string} progress
- * @param {Session} session
+ * @param {OutboxSender} sender
  * @returns {HTMLElement}
  */
-function buildNote(pending, progress, session) {
+function buildNote(pending, progress, sender) {
   if (pending.Refusal === undefined) return make("p", "post-note", progress);
-  const again = makeButton("Send again", () => session.sayAgain(pending));
-  const discard = makeButton("Discard", () => session.discard(pending));
+  const again = makeButton("Send again", () => sender.sendAgain(pending));
+  const discard = makeButton("Discard", () => sender.discard(pending));
   return make("p", "post-note", `Not sent. ${pending.Refusal} `, again, " ", discard);
 }
 
@@ -152,7 +155,7 @@ function buildNote(pending, progress, session) {
  * @param {string} user
  * @param {string} message
  * @param {HTMLTimeElement} time
- * @param {boolean} continued  the name is not shown again, only said to those who listen
+ * @param {boolean} continued  the name is not shown again; only a screen reader reads it
  * @returns {HTMLElement}
  */
 function buildRow(user, message, time, continued) {
@@ -170,8 +173,8 @@ function buildRow(user, message, time, continued) {
  * @returns {HTMLTimeElement}
  */
 function makeTime(stamp, date) {
-  const time = make("time", "post-time", tellTime(date));
+  const time = make("time", "post-time", formatTime(date));
   time.dateTime = stamp;
-  time.title = tellAll(date);
+  time.title = formatFull(date);
   return time;
 }

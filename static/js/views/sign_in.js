@@ -1,115 +1,159 @@
 // @ts-check
-// The form that a reader meets who is not signed in: to sign in, to sign up by an invite, to make the first account.
+// The forms of a user who is not signed in: sign in, create an account, or create the first account.
 
+import { ApiError } from "../api.js";
 import { find, setText } from "../dom.js";
 import { readInvite } from "../links.js";
-import { faultOfName, tidyName } from "../names.js";
+import { checkName, normalizeName } from "../validation.js";
 
-/** @typedef {import("../identity.js").Identity} Identity */
+/** @typedef {import("../auth.js").Auth} Auth */
 /** @typedef {import("../store.js").Store} Store */
+/** @typedef {import("../types.js").SignInForm} SignInForm */
 
 const PASSWORD_MIN = 8;
 /** Checking a password takes a second or two on purpose. */
-const WAITING = "One moment…";
+const BUSY = "One moment…";
+const NEED_INVITE = "You need an invite. Ask an admin for one.";
 
-/** What each form says, and where its second button leads. */
-const DOORS = {
-  login: { heading: "Sign in", words: "", secret: "", enter: "Sign in", other: "I have no account yet", leads: "signup" },
-  signup: {
-    heading: "Join", words: "Choose the name that others will know you by.", secret: "Invite", enter: "Join",
-    other: "I have an account", leads: "login",
+/**
+ * The texts of a form, and the form that its second button opens.
+ * @typedef {object} FormTexts
+ * @property {string} heading
+ * @property {string} intro
+ * @property {string} secret  the label of the invite or the setup token; "" where the form needs none
+ * @property {string} submit
+ * @property {SignInForm | null} switchTo
+ * @property {string} switchText
+ */
+
+/** @type {Record<SignInForm, FormTexts>} */
+const FORMS = {
+  "sign-in": {
+    heading: "Sign in",
+    intro: "",
+    secret: "",
+    submit: "Sign in",
+    switchTo: "sign-up",
+    switchText: "I have no account yet",
   },
-  setup: {
-    heading: "Welcome", words: "Nobody has an account here yet. Yours, the first one, will be an admin's.",
-    secret: "Set-up token, which the server printed when it started", enter: "Make the account",
-    other: "", leads: "setup",
+  "sign-up": {
+    heading: "Join",
+    intro: "Choose the name that others see.",
+    secret: "Invite",
+    submit: "Create account",
+    switchTo: "sign-in",
+    switchText: "I have an account",
+  },
+  "set-up": {
+    heading: "Welcome",
+    intro: "Nobody has an account here yet. The first one is yours, and you are an admin.",
+    secret: "Setup token, which the server printed when it started",
+    submit: "Create account",
+    switchTo: null,
+    switchText: "",
   },
 };
 
-export class DoorView {
+export class SignInView {
   /**
    * @param {Store} store
-   * @param {Identity} identity
+   * @param {Auth} auth
    */
-  constructor(store, identity) {
+  constructor(store, auth) {
     this.store = store;
-    this.identity = identity;
+    this.auth = auth;
     this.section = find("sign-in", HTMLElement);
     this.form = find("sign-in-form", HTMLFormElement);
     this.secret = find("sign-in-secret", HTMLInputElement);
     this.name = find("sign-in-name", HTMLInputElement);
     this.password = find("sign-in-password", HTMLInputElement);
-    this.fault = find("sign-in-error", HTMLElement);
-    this.enter = find("sign-in-submit", HTMLButtonElement);
-    this.other = find("sign-in-switch", HTMLButtonElement);
-    /** @type {import("../types.js").Door} */
-    this.shown = "";
-    this.form.addEventListener("submit", (event) => this.submit(event));
-    this.form.addEventListener("input", () => setText(this.fault, ""));
-    this.other.addEventListener("click", () => this.goOn());
+    this.error = find("sign-in-error", HTMLElement);
+    this.submit = find("sign-in-submit", HTMLButtonElement);
+    this.switch = find("sign-in-switch", HTMLButtonElement);
+    /** @type {SignInForm | null} */
+    this.shown = null;
+    this.form.addEventListener("submit", (event) => void this.onSubmit(event));
+    this.form.addEventListener("input", () => setText(this.error, ""));
+    this.switch.addEventListener("click", () => this.onSwitch());
   }
 
   render() {
-    const { door } = this.store;
-    if (door === this.shown) return;
-    this.shown = door;
-    this.section.hidden = door === "";
-    if (door === "") return;
-    const { heading, words, enter, other } = DOORS[door];
-    const invite = readInvite(location.hash);
-    const secret = door === "signup" && this.store.signupOpen && invite === "" ? "" : DOORS[door].secret;
-    setText(find("sign-in-heading", HTMLElement), heading);
-    setText(find("sign-in-intro", HTMLElement), words);
-    setText(find("sign-in-secret-label", HTMLElement), secret);
-    setText(this.enter, enter);
-    setText(this.other, other);
-    setText(this.fault, "");
-    find("sign-in-secret-row", HTMLElement).hidden = secret === "";
-    this.other.hidden = other === "";
-    this.password.autocomplete = door === "login" ? "current-password" : "new-password";
-    this.secret.value = door === "signup" ? invite : "";
-    (secret === "" || this.secret.value !== "" ? this.name : this.secret).focus();
+    const form = this.store.signInForm;
+    if (form === this.shown) return;
+    this.shown = form;
+    this.section.hidden = form === null;
+    if (form !== null) this.show(form);
   }
 
-  goOn() {
-    if (this.shown !== "") this.store.showDoor(/** @type {import("../types.js").Door} */ (DOORS[this.shown].leads));
+  /** @param {SignInForm} form */
+  show(form) {
+    const { heading, intro, submit, switchTo, switchText } = FORMS[form];
+    const invite = form === "sign-up" ? readInvite(location.hash) : "";
+    const mayJoin = form !== "sign-up" || this.store.signUpOpen || invite !== "";
+    const secret = form === "sign-up" && this.store.signUpOpen && invite === "" ? "" : FORMS[form].secret;
+    setText(find("sign-in-heading", HTMLElement), heading);
+    setText(find("sign-in-intro", HTMLElement), mayJoin ? intro : NEED_INVITE);
+    setText(find("sign-in-secret-label", HTMLElement), secret);
+    setText(this.submit, submit);
+    setText(this.switch, switchText);
+    setText(this.error, "");
+    find("sign-in-secret-row", HTMLElement).hidden = secret === "";
+    this.switch.hidden = switchTo === null;
+    this.password.autocomplete = form === "sign-in" ? "current-password" : "new-password";
+    this.secret.value = invite;
+    (secret === "" || invite !== "" ? this.name : this.secret).focus();
+  }
+
+  onSwitch() {
+    const form = this.shown === null ? null : FORMS[this.shown].switchTo;
+    if (form !== null) this.store.showSignIn(form);
   }
 
   /** @param {SubmitEvent} event */
-  async submit(event) {
+  async onSubmit(event) {
     event.preventDefault();
-    const name = tidyName(this.name.value);
-    const fault = faultOfName(name) || this.faultOfPassword();
-    setText(this.fault, fault);
-    if (fault !== "" || this.enter.disabled) return;
-    this.enter.disabled = true;
-    this.form.setAttribute("aria-busy", "true");
-    setText(this.enter, WAITING);
+    const form = this.shown;
+    const name = normalizeName(this.name.value);
+    const error = checkName(name) || this.checkPassword();
+    setText(this.error, error);
+    if (form === null || error !== "" || this.submit.disabled) return;
+    this.setBusy(true, BUSY);
     try {
-      await this.pass(this.secret.value.trim(), name, this.password.value);
-    } catch (error) {
-      setText(this.fault, /** @type {Error} */ (error).message);
+      await this.send(form, this.secret.value.trim(), name, this.password.value);
+    } catch (failure) {
+      if (!(failure instanceof ApiError)) throw failure;
+      setText(this.error, failure.message);
+    } finally {
+      this.setBusy(false, FORMS[this.shown ?? form].submit);
     }
-    this.form.removeAttribute("aria-busy");
-    if (this.shown !== "") setText(this.enter, DOORS[this.shown].enter);
-    this.enter.disabled = false;
-  }
-
-  /** @returns {string} "" where there is none; at a sign-in any that is not blank is for the server to judge */
-  faultOfPassword() {
-    const { length } = [...this.password.value];
-    if (this.shown === "login") return length > 0 ? "" : "Enter your password.";
-    return length >= PASSWORD_MIN ? "" : `The password needs at least ${PASSWORD_MIN} characters.`;
   }
 
   /**
+   * @param {boolean} busy
+   * @param {string} text  of the button
+   */
+  setBusy(busy, text) {
+    this.submit.disabled = busy;
+    this.form.setAttribute("aria-busy", String(busy));
+    setText(this.submit, text);
+  }
+
+  /** @returns {string} the error to show; the server decides whether an existing password is right */
+  checkPassword() {
+    const { length } = [...this.password.value];
+    if (this.shown === "sign-in") return length > 0 ? "" : "Enter your password.";
+    return length >= PASSWORD_MIN ? "" : `This password is too short. Use at least ${PASSWORD_MIN} characters.`;
+  }
+
+  /**
+   * @param {SignInForm} form
    * @param {string} secret
    * @param {string} name
    * @param {string} password
    */
-  async pass(secret, name, password) {
-    if (this.shown === "setup") return this.identity.setUp(secret, name, password);
-    if (this.shown === "signup") return this.identity.signUp(secret, name, password);
-    return this.identity.logIn(name, password);
+  async send(form, secret, name, password) {
+    if (form === "set-up") return this.auth.setUp(secret, name, password);
+    if (form === "sign-up") return this.auth.signUp(secret, name, password);
+    return this.auth.signIn(name, password);
   }
 }

@@ -1,17 +1,19 @@
 // @ts-check
-// Is the page connected, and to which node?  A quiet dot below the rooms; a notice when it lasts.
+// Whether the page is connected, and to which node: a dot below the rooms, and a notice when there is a problem.
 //
-// A loss of less than 5 s, such as a failover, is not worth a word.
+// A loss of less than 5 s, such as a failover, shows no notice.
 
 import { find, setText } from "../dom.js";
 
 /** @typedef {import("../session.js").Session} Session */
 /** @typedef {import("../store.js").Store} Store */
 
-const PATIENCE_MS = 5_000;
+const NOTICE_AFTER_MS = 5_000;
 const TICK_MS = 500;
-const STARTED_OVER = "The server was restored from an older copy. This page now shows what it has.";
-const NO_MAJORITY = "Read-only: the cluster has no majority. What you write is kept and sent later.";
+const RESTORED = "The server was restored from an older copy. This page now shows what it has.";
+const NO_MAJORITY = "Read-only: the cluster has no majority. Your messages are kept and sent later.";
+const TRYING = "Trying…";
+const OFFLINE = "You are offline. Your messages are kept and sent later.";
 
 export class StatusView {
   /**
@@ -21,63 +23,79 @@ export class StatusView {
   constructor(store, session) {
     this.store = store;
     this.dot = find("connection", HTMLElement);
-    this.words = find("connection-text", HTMLElement);
+    this.text = find("connection-text", HTMLElement);
     this.notice = find("connection-notice", HTMLElement);
-    this.noticeWords = find("notice-text", HTMLElement);
+    this.noticeText = find("notice-text", HTMLElement);
     this.countdown = find("notice-countdown", HTMLElement);
-    /** @type {ReturnType<typeof setInterval> | undefined} runs only while there is no connection */
-    this.ticking = undefined;
     this.retry = find("retry-now", HTMLButtonElement);
-    this.retry.addEventListener("click", () => session.retryNow());
     this.restored = find("restored", HTMLElement);
-    this.restoredWords = find("restored-text", HTMLElement);
-    find("restored-ok", HTMLButtonElement).addEventListener("click", () => store.noteStartSeen());
+    this.restoredText = find("restored-text", HTMLElement);
+    /** @type {ReturnType<typeof setInterval> | undefined} runs only while there is no connection */
+    this.ticker = undefined;
+    this.retry.addEventListener("click", () => session.retryNow());
+    find("restored-ok", HTMLButtonElement).addEventListener("click", () => store.dismissRestored());
   }
 
   render() {
-    const { hasMajority, refused } = this.store;
-    const { phase, retryAt, lostAt } = this.store.connection;
-    const lost = lostAt > 0 && Date.now() - lostAt >= PATIENCE_MS;
+    const { phase, retryAt } = this.store.connection;
+    const isLost = this.isLost();
+    const notice = this.noticeOf(isLost);
     this.tick(phase !== "open");
-    this.dot.dataset.phase = refused || lost ? "lost" : phase === "open" && !hasMajority ? "read-only" : phase;
-    setText(this.words, this.tellState(lost));
-    this.notice.hidden = !(refused || lost || (phase === "open" && !hasMajority));
-    setText(this.noticeWords, this.tellNotice(lost));
-    this.dot.title = this.tellNotice(lost);
+    this.dot.dataset.phase = this.dotPhase(isLost);
+    this.dot.title = notice;
+    setText(this.text, this.statusText(isLost));
+    this.notice.hidden = notice === "";
+    setText(this.noticeText, notice);
+    setText(this.countdown, phase === "open" ? "" : phase === "waiting" ? formatPause(retryAt - Date.now()) : TRYING);
     this.retry.hidden = phase === "open";
-    this.restored.hidden = !this.store.startedOver;
-    setText(this.restoredWords, this.store.startedOver ? STARTED_OVER : "");
-    setText(this.countdown, phase === "waiting" ? tellPause(retryAt - Date.now()) : phase === "open" ? "" : "Trying…");
+    this.restored.hidden = !this.store.restored;
+    setText(this.restoredText, this.store.restored ? RESTORED : "");
+  }
+
+  /** @returns {boolean} has there been no connection for a while? */
+  isLost() {
+    const { lostAt } = this.store.connection;
+    return lostAt > 0 && Date.now() - lostAt >= NOTICE_AFTER_MS;
   }
 
   /**
-   * @param {boolean} lost  has there been no connection for a while?
-   * @returns {string}
+   * @param {boolean} isLost
+   * @returns {string} a value of data-phase in status.css
    */
-  tellState(lost) {
-    const { phase, node } = this.store.connection;
-    if (this.store.refused) return "Refused";
-    if (phase !== "open") return lost ? "Offline" : "Connecting…";
-    return this.store.hasMajority ? new URL(node).host : "Read-only";
+  dotPhase(isLost) {
+    const { connection, hasMajority, originRefusal } = this.store;
+    if (originRefusal !== "" || isLost) return "lost";
+    return connection.phase === "open" && !hasMajority ? "read-only" : connection.phase;
   }
 
   /**
-   * @param {boolean} lost
+   * @param {boolean} isLost
    * @returns {string}
    */
-  tellNotice(lost) {
-    const { hasMajority, refused, connection } = this.store;
-    if (refused) return refused;
+  statusText(isLost) {
+    const { connection, hasMajority, originRefusal } = this.store;
+    if (originRefusal !== "") return "Refused";
+    if (connection.phase !== "open") return isLost ? "Offline" : "Connecting…";
+    return hasMajority ? new URL(connection.node).host : "Read-only";
+  }
+
+  /**
+   * @param {boolean} isLost
+   * @returns {string} "" where there is no problem
+   */
+  noticeOf(isLost) {
+    const { connection, hasMajority, originRefusal } = this.store;
+    if (originRefusal !== "") return originRefusal;
     if (connection.phase === "open") return hasMajority ? "" : NO_MAJORITY;
-    return lost ? "You are offline. What you write is kept and sent later." : "";
+    return isLost ? OFFLINE : "";
   }
 
-  /** @param {boolean} wanted */
-  tick(wanted) {
-    if (wanted) this.ticking ??= setInterval(() => this.render(), TICK_MS);
+  /** @param {boolean} isNeeded */
+  tick(isNeeded) {
+    if (isNeeded) this.ticker ??= setInterval(() => this.render(), TICK_MS);
     else {
-      clearInterval(this.ticking);
-      this.ticking = undefined;
+      clearInterval(this.ticker);
+      this.ticker = undefined;
     }
   }
 }
@@ -86,7 +104,7 @@ export class StatusView {
  * @param {number} ms
  * @returns {string}
  */
-function tellPause(ms) {
+function formatPause(ms) {
   const seconds = Math.ceil(ms / 1000);
-  return seconds > 1 ? `Next try in ${seconds} s.` : "Trying…";
+  return seconds > 1 ? `Next try in ${seconds} s.` : TRYING;
 }

@@ -1,31 +1,33 @@
 // @ts-check
-// The posts of the room in view: what scrolls, what stays put, what is still under way.
+// The messages of the room in view.
 //
 // The rules it keeps:
-// - The view follows the end only while the reader is within 100 px of it, or has just written something.
+// - The view follows the end only while it is within 100 px of it, or after the user has sent a message.
 // - Otherwise nothing that comes, above or below, moves what is being read.
 
-import { CLOSED, GONE, PRIVATE } from "../room_notices.js";
 import { find, makeButton, setText, showRows } from "../dom.js";
-import { lastId } from "../store.js";
+import { PRIVATE_DELETED, PRIVATE_NAME, PUBLIC_DELETED, RETURNED } from "../room_notices.js";
 import { makePendingRow, makePostRows } from "./posts.js";
 
-/** @typedef {import("../session.js").Session} Session */
+/** @typedef {import("../outbox_sender.js").OutboxSender} OutboxSender */
+/** @typedef {import("../room_loader.js").RoomLoader} RoomLoader */
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../types.js").Room} Room */
 
 const END_PX = 100;
-/** Older posts are fetched when the reader comes this close to the first one. */
+/** Older messages are loaded when the first one is this close to the view. */
 const START_PX = 600;
 
 export class TimelineView {
   /**
    * @param {Store} store
-   * @param {Session} session
+   * @param {RoomLoader} loader
+   * @param {OutboxSender} sender
    */
-  constructor(store, session) {
+  constructor(store, loader, sender) {
     this.store = store;
-    this.session = session;
+    this.loader = loader;
+    this.sender = sender;
     this.scroller = find("timeline", HTMLElement);
     this.list = find("posts", HTMLOListElement);
     this.head = find("timeline-head", HTMLElement);
@@ -38,38 +40,39 @@ export class TimelineView {
     /** @type {Room | null} */
     this.room = null;
     this.following = true;
-    /** The newest post that was shown at the end of the view. */
+    /** The Id of the newest message that was shown at the end of the view. */
     this.seenId = 0;
-    this.written = 0;
-    this.scroller.addEventListener("scroll", () => this.noticeScroll(), { passive: true });
+    /** QueuedAt of the newest message that the user has sent here. */
+    this.sentAt = 0;
+    this.scroller.addEventListener("scroll", () => this.onScroll(), { passive: true });
     this.latest.addEventListener("click", () => this.jumpToEnd());
-    // A phone's keyboard, or a growing composer, takes room from below.
+    // A phone's keyboard or a growing message field makes the view smaller.
     new ResizeObserver(() => this.following && this.scrollToEnd()).observe(this.scroller);
   }
 
   render() {
-    const room = this.store.currentRoom;
+    const room = this.store.rooms.currentRoom;
     if (room === null) return;
-    if (room.name !== this.shown || room !== this.room) this.begin(room);
-    if (this.noticeWriting(room)) this.following = true;
-    if (this.following) this.store.trim(room);
+    if (room.name !== this.shown || room !== this.room) this.reset(room);
+    if (this.hasSent(room)) this.following = true;
+    if (this.following) room.timeline.trim();
     const anchor = this.following ? null : this.findAnchor();
     this.renderPosts(room);
     this.renderHead(room);
     this.renderTail(room);
     if (anchor !== null) this.restore(anchor);
     if (this.following) this.scrollToEnd();
-    if (this.following) this.seenId = lastId(room);
+    if (this.following) this.seenId = room.timeline.lastId;
     this.renderLatest(room);
-    this.wantOlder(room);
+    this.loadOlder(room);
   }
 
   /** @param {Room} room */
-  begin(room) {
+  reset(room) {
     this.shown = room.name;
-    this.room = room; // another one of the same name has other posts under the same Ids
+    this.room = room; // another room of the same name has other messages under the same Ids
     this.following = true;
-    this.written = 0;
+    this.sentAt = 0;
     this.kept.clear();
     this.list.replaceChildren();
     this.head.replaceChildren();
@@ -77,79 +80,77 @@ export class TimelineView {
   }
 
   /**
-   * Has the reader just written here?
+   * Has the user just sent a message here?
    * @param {Room} room
    * @returns {boolean}
    */
-  noticeWriting(room) {
+  hasSent(room) {
     const newest = this.store.outbox.inRoom(room.name).at(-1)?.QueuedAt ?? 0;
-    const wrote = newest > this.written;
-    this.written = Math.max(this.written, newest);
-    return wrote;
+    const hasSent = newest > this.sentAt;
+    this.sentAt = Math.max(this.sentAt, newest);
+    return hasSent;
   }
 
   /** @param {Room} room */
   renderPosts(room) {
     const pending = this.store.outbox.inRoom(room.name);
-    const rows = makePostRows(room.posts);
-    const progress = this.tellProgress();
-    let before = room.posts.at(-1)?.User ?? "";
+    const rows = makePostRows(room.timeline.posts);
+    const progress = this.progressText();
+    let previous = room.timeline.posts.at(-1)?.User ?? "";
     for (const post of pending) {
-      rows.push(makePendingRow(post, before === post.User, progress, this.session));
-      before = post.User;
+      rows.push(makePendingRow(post, previous === post.User, progress, this.sender));
+      previous = post.User;
     }
     showRows(this.list, this.kept, rows);
   }
 
-  /** @returns {string} what becomes of the messages that wait to be sent */
-  tellProgress() {
+  /** @returns {string} the state of the messages that wait to be sent */
+  progressText() {
     if (this.store.connection.phase !== "open") return "Will be sent when connected";
     return this.store.hasMajority ? "Sending…" : "Will be sent when the cluster has a majority again";
   }
 
   /** @param {Room} room */
   renderHead(room) {
-    if (room.posts.length === 0) setText(this.head, "");
-    else if (room.fromStart) setText(this.head, "This is where the room begins.");
-    else if (room.older !== "failed") setText(this.head, "Loading older messages…");
-    else offerAgain(this.head, "Older messages could not be loaded. ", () => void this.session.loadOlder(room));
+    const { fromStart, older, posts } = room.timeline;
+    if (posts.length === 0) setText(this.head, "");
+    else if (fromStart) setText(this.head, "This is the beginning of the room.");
+    else if (older !== "failed") setText(this.head, "Loading older messages…");
+    else offerRetry(this.head, "Older messages could not be loaded. ", () => void this.loader.loadOlder(room));
   }
 
   /** @param {Room} room */
   renderTail(room) {
-    this.scroller.setAttribute("aria-busy", String(room.loaded === "loading"));
-    if (room.loaded === "failed") {
-      return offerAgain(this.tail, "The messages could not be loaded. ", () => void this.session.reload(room));
-    }
-    const empty = this.list.childElementCount === 0;
-    if (room.closed) setText(this.tail, CLOSED);
-    else if (empty && room.deleted && PRIVATE.test(room.name)) setText(this.tail, GONE);
-    else if (empty && room.deleted) setText(this.tail, "This room was deleted. Whoever writes here makes it anew.");
-    else if (empty && room.loaded === "yes") setText(this.tail, "It is quiet in here. Write the first message.");
-    else setText(this.tail, empty ? "Loading…" : "");
+    const { loaded } = room.timeline;
+    this.scroller.setAttribute("aria-busy", String(loaded === "loading"));
+    if (loaded === "failed") offerRetry(this.tail, "Messages could not be loaded. ", () => void this.loader.load(room));
+    else if (room.closed) setText(this.tail, RETURNED);
+    else if (this.list.childElementCount > 0) setText(this.tail, "");
+    else if (room.deleted) setText(this.tail, PRIVATE_NAME.test(room.name) ? PRIVATE_DELETED : PUBLIC_DELETED);
+    else setText(this.tail, loaded === "yes" ? "No messages yet. Write the first one." : "Loading…");
   }
 
   /** @param {Room} room */
   renderLatest(room) {
-    const news = Math.max(0, lastId(room) - this.seenId);
+    const unseen = Math.max(0, room.timeline.lastId - this.seenId);
     this.latest.hidden = this.following;
-    setText(this.latest, news === 0 ? "Latest" : `${news} new`);
+    setText(this.latest, unseen === 0 ? "Latest" : `${unseen} new`);
   }
 
-  noticeScroll() {
-    const room = this.store.currentRoom;
+  onScroll() {
+    const room = this.store.rooms.currentRoom;
     if (room === null || room.name !== this.shown) return;
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
     this.following = scrollHeight - scrollTop - clientHeight < END_PX;
-    if (this.following) this.seenId = lastId(room);
+    if (this.following) this.seenId = room.timeline.lastId;
     this.renderLatest(room);
-    this.wantOlder(room);
+    this.loadOlder(room);
   }
 
   /** @param {Room} room */
-  wantOlder(room) {
-    if (room.loaded !== "yes" || room.older !== "no" || this.scroller.scrollTop > START_PX) return;
-    void this.session.loadOlder(room);
+  loadOlder(room) {
+    const { loaded, older } = room.timeline;
+    if (loaded === "yes" && older === "no" && this.scroller.scrollTop <= START_PX) void this.loader.loadOlder(room);
   }
 
   jumpToEnd() {
@@ -164,7 +165,7 @@ export class TimelineView {
   }
 
   /**
-   * The first post in view and where it ends, to put it back there.
+   * Find the first message in view, and where it ends.
    * @returns {{key: string, bottom: number} | null}
    */
   findAnchor() {
@@ -177,7 +178,8 @@ export class TimelineView {
   }
 
   /**
-   * By its key: the element may be another, since the first post loses its heading when its author's older ones come.
+   * Scroll so that the message ends where it did.  Its element may be another one: the first message loses its heading
+   * when an older one of the same author comes.
    * @param {{key: string, bottom: number}} anchor
    */
   restore({ key, bottom }) {
@@ -187,11 +189,11 @@ export class TimelineView {
 }
 
 /**
- * Say what failed, with a button; a button that is there already keeps its focus.
+ * Show an error with a button.  A button that is there already keeps its focus.
  * @param {HTMLElement} place
- * @param {string} words
- * @param {() => void} again
+ * @param {string} text
+ * @param {() => void} retry
  */
-function offerAgain(place, words, again) {
-  if (place.querySelector("button") === null) place.replaceChildren(words, makeButton("Try again", again));
+function offerRetry(place, text, retry) {
+  if (place.querySelector("button") === null) place.replaceChildren(text, makeButton("Try again", retry));
 }

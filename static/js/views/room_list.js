@@ -1,9 +1,9 @@
 // @ts-check
-// The list of rooms, and the form that opens a new one.
+// The list of rooms, and the form that creates one.
 
 import { find, make, makeButton, makeText, setText, showRows } from "../dom.js";
-import { goToRoom, linkRoom } from "../links.js";
-import { faultOfName, tidyName } from "../names.js";
+import { goToRoom, roomLink } from "../links.js";
+import { checkName, normalizeName } from "../validation.js";
 
 /** @typedef {import("../session.js").Session} Session */
 /** @typedef {import("../store.js").Store} Store */
@@ -11,7 +11,7 @@ import { faultOfName, tidyName } from "../names.js";
 
 const UNREAD_SHOWN_MAX = 99;
 
-export class RoomsView {
+export class RoomListView {
   /**
    * @param {Store} store
    * @param {Session} session
@@ -20,35 +20,37 @@ export class RoomsView {
     this.store = store;
     this.list = find("rooms", HTMLUListElement);
     this.note = find("rooms-note", HTMLParagraphElement);
-    this.again = makeButton("Try again", () => void session.listRooms());
+    this.retry = makeButton("Try again", () => void session.loadRoomList());
     this.form = find("new-room", HTMLFormElement);
     this.input = find("new-room-name", HTMLInputElement);
-    this.fault = find("new-room-error", HTMLParagraphElement);
+    this.error = find("new-room-error", HTMLParagraphElement);
     this.toggle = find("new-room-toggle", HTMLButtonElement);
     /** @type {import("../dom.js").Kept} */
     this.kept = new Map();
     this.shown = "";
     this.toggle.addEventListener("click", () => this.showForm(this.form.hidden));
-    this.form.addEventListener("submit", (event) => this.submit(event));
-    this.form.addEventListener("keydown", (event) => this.leave(event));
-    this.input.addEventListener("input", () => this.tellFault(""));
+    this.form.addEventListener("submit", (event) => this.onSubmit(event));
+    this.form.addEventListener("keydown", (event) => this.onKey(event));
+    this.input.addEventListener("input", () => this.showError(""));
   }
 
   render() {
-    const version = `${this.store.roomsVersion} ${this.store.listed}`;
-    if (version === this.shown) return; // the list may be long, and most changes are not its own
+    const { rooms: list } = this.store;
+    const version = `${list.version} ${list.loaded}`;
+    if (version === this.shown) return; // the list may be long, and most changes of the store are not about it
     this.shown = version;
-    const rooms = this.store.roomNames.map((name) => this.store.room(name));
+    const rooms = list.sorted;
     showRows(this.list, this.kept, rooms.map((room) => this.makeRow(room)));
     this.renderNote(rooms.length);
   }
 
   /** @param {number} count */
   renderNote(count) {
-    const { listed } = this.store;
-    if (listed === "failed") this.note.replaceChildren("The rooms could not be loaded. ", this.again);
-    else setText(this.note, listed === "yes" && count === 0 ? "No rooms yet. Open the first one." : "");
-    if (listed === "yes" && count === 0 && this.form.hidden) this.showForm(true, false);
+    const { loaded } = this.store.rooms;
+    const isEmpty = loaded === "yes" && count === 0;
+    if (loaded === "failed") this.note.replaceChildren("The rooms could not be loaded. ", this.retry);
+    else setText(this.note, isEmpty ? "No rooms yet. Create the first one." : "");
+    if (isEmpty && this.form.hidden) this.showForm(true, false);
   }
 
   /**
@@ -56,8 +58,8 @@ export class RoomsView {
    * @returns {import("../dom.js").Row}
    */
   makeRow(room) {
-    const current = room.name === this.store.current;
-    const isNew = !room.exists && this.store.listed === "yes";
+    const current = room.name === this.store.rooms.current;
+    const isNew = !room.exists && this.store.rooms.loaded === "yes";
     const signature = `${current} ${room.unread} ${isNew} ${room.direct} ${room.title}`;
     return { key: room.name, signature, build: () => buildRow(room, current, isNew) };
   }
@@ -73,41 +75,41 @@ export class RoomsView {
   }
 
   /** @param {SubmitEvent} event */
-  submit(event) {
+  onSubmit(event) {
     event.preventDefault();
-    const name = tidyName(this.input.value);
-    const fault = faultOfName(name);
-    this.tellFault(fault);
-    if (fault !== "") return this.input.focus();
+    const name = normalizeName(this.input.value);
+    const error = checkName(name);
+    this.showError(error);
+    if (error !== "") return this.input.focus();
     this.form.reset();
     this.showForm(false);
     goToRoom(name);
   }
 
   /** @param {KeyboardEvent} event */
-  leave(event) {
+  onKey(event) {
     if (event.key !== "Escape") return;
-    this.tellFault("");
+    this.showError("");
     this.showForm(false);
     this.toggle.focus();
   }
 
-  /** @param {string} fault */
-  tellFault(fault) {
-    setText(this.fault, fault);
-    this.input.setAttribute("aria-invalid", String(fault !== ""));
+  /** @param {string} error */
+  showError(error) {
+    setText(this.error, error);
+    this.input.setAttribute("aria-invalid", String(error !== ""));
   }
 }
 
 /**
  * @param {Room} room
  * @param {boolean} current
- * @param {boolean} isNew  the server does not have it before its first post
+ * @param {boolean} isNew  the server does not have the room before its first message
  * @returns {HTMLElement}
  */
 function buildRow(room, current, isNew) {
   const link = make("a", "room-link", makeText("span", "room-name", room.title));
-  link.href = linkRoom(room.name);
+  link.href = roomLink(room.name);
   if (room.direct) link.prepend(make("span", "direct-mark", make("span", "visually-hidden", "Direct messages with ")));
   if (current) link.setAttribute("aria-current", "page");
   if (isNew) link.append(make("span", "room-tag", "new"));

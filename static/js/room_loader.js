@@ -1,0 +1,165 @@
+// @ts-check
+// Loads the messages of rooms: the newest page, older pages, and what was missed.
+//
+// The rules it keeps:
+// - A room that has heard of a newer Id than it holds loads pages until it holds it.
+// - A page that may have changed while it was on its way is fetched again.
+// - A load that fails is shown as failed, and tried again after a pause and by each new connection.
+
+import { ApiError } from "./api.js";
+
+/** @typedef {import("./post_pages.js").PostPages} PostPages */
+/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./types.js").Post} Post */
+/** @typedef {import("./types.js").Room} Room */
+
+/** A room that missed more than this begins anew with its newest page. */
+export const GAP_MAX = 500;
+const REFRESH_TRIES = 3;
+const RELOAD_PAUSE_MS = 3_000;
+
+export class RoomLoader {
+  /**
+   * @param {Store} store
+   * @param {PostPages} pages
+   * @param {(posts: Post[]) => void} onPosts  called with every page before it is shown
+   */
+  constructor(store, pages, onPosts) {
+    this.store = store;
+    this.pages = pages;
+    this.onPosts = onPosts;
+    /** Counts the changes of messages that the page was told of, or may have missed. */
+    this.changes = 0;
+    /** @type {Set<Room>} rooms whose gap is being loaded */
+    this.filling = new Set();
+  }
+
+  noteChange() {
+    this.changes += 1;
+  }
+
+  /**
+   * Load a room that is not complete.  What is there already stays, and with it the place that is being read.
+   * @param {Room} room
+   */
+  async load(room) {
+    if (room.timeline.loaded === "loading") return;
+    if (room.timeline.posts.length === 0) return this.loadNewest(room);
+    room.timeline.setLoaded("yes");
+    await this.fillGap(room);
+  }
+
+  /**
+   * Load a room after an absence that the websocket does not make up for.
+   * @param {Room} room
+   */
+  async reload(room) {
+    await this.refreshNewest(room);
+    await this.fillGap(room);
+  }
+
+  /** @param {Room} room */
+  async loadNewest(room) {
+    const { timeline } = room;
+    if (timeline.loaded === "loading") return;
+    timeline.setLoaded("loading");
+    const { changes } = this;
+    try {
+      const { posts, isLast } = await this.pages.fetchNewest(room.name);
+      this.onPosts(posts);
+      timeline.replaceAll(posts, isLast);
+      if (posts.length > 0) this.store.rooms.markExisting(room);
+    } catch (error) {
+      return this.onFailed(room, error);
+    }
+    if (changes !== this.changes) void this.refreshNewest(room);
+    if (timeline.lastId < timeline.newestId) void this.fillGap(room); // a message came while this page was on its way
+  }
+
+  /** @param {Room} room */
+  async loadOlder({ name, timeline }) {
+    const first = timeline.posts.at(0);
+    if (first === undefined || timeline.fromStart || timeline.older === "loading") return;
+    timeline.setOlder("loading");
+    try {
+      const { posts, isLast } = await this.pages.fetchBefore(name, first.Id);
+      if (timeline.posts.at(0) !== first) return timeline.setOlder("no"); // trimmed or replaced meanwhile
+      this.onPosts(posts);
+      timeline.prepend(posts, isLast);
+    } catch (error) {
+      timeline.setOlder("failed");
+      if (!(error instanceof ApiError)) throw error;
+    }
+  }
+
+  /**
+   * Take over edits, deletions and reactions of the newest messages.
+   * @param {Room} room
+   */
+  async refreshNewest(room) {
+    for (let tries = 0, changes = -1; changes !== this.changes && tries < REFRESH_TRIES; tries += 1) {
+      changes = this.changes;
+      try {
+        const { posts } = await this.pages.fetchNewest(room.name);
+        for (const post of posts) room.timeline.update(post.Id, () => post);
+      } catch (error) {
+        return this.onFailed(room, error);
+      }
+    }
+  }
+
+  /**
+   * Load what is missing between the last message here and the newest that was heard of.
+   * @param {Room} room
+   */
+  async fillGap(room) {
+    if (this.filling.has(room)) return;
+    this.filling.add(room);
+    let filled = true;
+    try {
+      filled = await this.appendPages(room);
+    } catch (error) {
+      this.onFailed(room, error);
+    } finally {
+      this.filling.delete(room);
+    }
+    if (!filled) void this.loadNewest(room);
+  }
+
+  /**
+   * @param {Room} room
+   * @returns {Promise<boolean>} false where the newest message is still far
+   */
+  async appendPages(room) {
+    const { timeline } = room;
+    for (let fetched = 0, posts, isLast; fetched < GAP_MAX; fetched += posts.length) {
+      ({ posts, isLast } = await this.pages.fetchAfter(room.name, timeline.lastId));
+      this.onPosts(posts);
+      timeline.append(posts);
+      this.trimUnlessInView(room);
+      if (posts.length === 0 || (isLast && timeline.lastId >= timeline.newestId)) return true;
+    }
+    return false;
+  }
+
+  /**
+   * The view trims the room that it shows, once nothing above is being read.
+   * @param {Room} room
+   */
+  trimUnlessInView(room) {
+    if (room !== this.store.rooms.currentRoom) room.timeline.trim();
+  }
+
+  /**
+   * @param {Room} room
+   * @param {unknown} error  thrown again where it is a fault of the page
+   */
+  onFailed(room, error) {
+    room.timeline.setLoaded("failed");
+    if (!(error instanceof ApiError)) throw error;
+    setTimeout(() => {
+      const isInView = room === this.store.rooms.currentRoom;
+      if (isInView && room.timeline.loaded === "failed") void this.load(room);
+    }, RELOAD_PAUSE_MS * (1 + Math.random()));
+  }
+}

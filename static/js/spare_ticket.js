@@ -1,0 +1,58 @@
+// @ts-check
+// The ticket that signs in the next websocket at a node of another host, which does not get the cookie of this page's node.
+//
+// One ticket is kept in reserve and renewed before it expires.  The page asks for the first one some seconds after
+// `Hello`, at a random moment: thousands of pages may reconnect at once.
+
+const ASK_FROM_MS = 1_000;
+const ASK_SPREAD_MS = 9_000;
+/** A ticket is valid for an hour. */
+const RENEW_MS = 50 * 60 * 1000;
+
+export class SpareTicket {
+  /** @param {() => void} ask  ask the connected node for a ticket; pass the answer to `store` */
+  constructor(ask) {
+    this.ask = ask;
+    this.secret = "";
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+  }
+
+  /**
+   * Ask for a ticket soon, if one of the nodes would need it.
+   * @param {string[]} nodes  URLs
+   */
+  reserve(nodes) {
+    if (this.secret !== "" || nodes.every(getsCookie)) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(this.ask, ASK_FROM_MS + Math.random() * ASK_SPREAD_MS);
+  }
+
+  /** @param {string} secret */
+  store(secret) {
+    this.secret = secret;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(this.ask, RENEW_MS);
+  }
+
+  /**
+   * Use up the ticket, if the node needs it: a ticket is valid once.
+   * @param {string} node  URL
+   * @returns {{Ticket?: string}} a part of the `subscribe` frame
+   */
+  take(node) {
+    if (this.secret === "" || getsCookie(node)) return {};
+    const Ticket = this.secret;
+    this.secret = "";
+    return { Ticket };
+  }
+}
+
+/**
+ * A cookie belongs to a host, whatever the port.
+ * @param {string} node  URL
+ * @returns {boolean}
+ */
+function getsCookie(node) {
+  return new URL(node).hostname === location.hostname;
+}

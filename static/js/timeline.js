@@ -1,0 +1,120 @@
+// @ts-check
+// The messages of one room that the page holds.
+//
+// The rules it keeps:
+// - `posts` is one run of Ids without a gap.  A live post that would leave a gap is not taken: the caller loads what is
+//   missing first.  A page from the server is believed as it is (retention may have removed what was before it).
+// - Every change ends in `changed()`.
+
+/** @typedef {import("./types.js").Post} Post */
+
+/** A timeline holds this many messages before its older half is dropped; scrolling up loads them again. */
+const POSTS_MAX = 600;
+const POSTS_KEPT = 300;
+
+export class Timeline {
+  /** @param {() => void} changed */
+  constructor(changed) {
+    this.changed = changed;
+    /** @type {Post[]} oldest first; empty until loaded */
+    this.posts = [];
+    /** @type {"no" | "loading" | "yes" | "failed"} */
+    this.loaded = "no";
+    /** @type {"no" | "loading" | "failed"} the state of the request for older messages */
+    this.older = "no";
+    /** Is posts[0] the first message of the room? */
+    this.fromStart = false;
+    /** The newest Id that the page has heard of; `posts` may end before it while the gap is loaded. */
+    this.newestId = 0;
+  }
+
+  /** @returns {number} 0 where there is no message */
+  get lastId() {
+    return this.posts.at(-1)?.Id ?? 0;
+  }
+
+  /** @param {Timeline["loaded"]} loaded */
+  setLoaded(loaded) {
+    this.loaded = loaded;
+    this.changed();
+  }
+
+  /** @param {Timeline["older"]} older */
+  setOlder(older) {
+    this.older = older;
+    this.changed();
+  }
+
+  /** Show an empty timeline, as of a room that was deleted. */
+  setEmpty() {
+    this.loaded = "yes";
+    this.fromStart = true;
+    this.changed();
+  }
+
+  /**
+   * Replace all messages by the newest page.
+   * @param {Post[]} page
+   * @param {boolean} fromStart
+   */
+  replaceAll(page, fromStart) {
+    this.posts = page;
+    this.fromStart = fromStart;
+    this.loaded = "yes";
+    this.older = "no";
+    this.newestId = Math.max(this.newestId, this.lastId);
+    this.changed();
+  }
+
+  /**
+   * Add an older page.
+   * @param {Post[]} page
+   * @param {boolean} fromStart
+   */
+  prepend(page, fromStart) {
+    const first = this.posts.at(0)?.Id ?? Infinity;
+    this.posts = [...page.filter((post) => post.Id < first), ...this.posts];
+    this.fromStart = fromStart;
+    this.older = "no";
+    this.changed();
+  }
+
+  /**
+   * Add a page that begins after the last message here.
+   * @param {Post[]} page
+   */
+  append(page) {
+    const last = this.lastId;
+    this.posts.push(...page.filter((post) => post.Id > last));
+    this.newestId = Math.max(this.newestId, this.lastId);
+    this.changed();
+  }
+
+  /**
+   * Add one live post.
+   * @param {Post} post
+   * @returns {boolean} false where messages are missing before it, or where nothing is loaded: then it was not added
+   */
+  appendLive(post) {
+    if (this.loaded !== "yes" || post.Id > this.lastId + 1) return false;
+    if (post.Id === this.lastId + 1) this.append([post]);
+    return true;
+  }
+
+  /**
+   * Change one message, if it is held here.
+   * @param {number} id
+   * @param {(post: Post) => Post} change
+   */
+  update(id, change) {
+    this.posts = this.posts.map((post) => (post.Id === id ? change(post) : post));
+    this.changed();
+  }
+
+  /** Drop the older part of a long run: the end is in view, or nothing is. */
+  trim() {
+    if (this.posts.length <= POSTS_MAX) return;
+    this.posts = this.posts.slice(-POSTS_KEPT);
+    this.fromStart = false;
+  }
+}

@@ -1,0 +1,79 @@
+// @ts-check
+// The user's name below the rooms.  A click opens the account.  Without sign-in it opens a dialog to choose a name.
+
+import { find, makeText, setText } from "../dom.js";
+import { checkName, normalizeName } from "../validation.js";
+import { makeAvatar } from "./avatar.js";
+
+/** @typedef {import("../session.js").Session} Session */
+/** @typedef {import("../store.js").Store} Store */
+
+export class UserNameView {
+  /**
+   * @param {Store} store
+   * @param {Session} session
+   * @param {import("./account.js").AccountView} accountView
+   */
+  constructor(store, session, accountView) {
+    this.store = store;
+    this.session = session;
+    this.button = find("me", HTMLButtonElement);
+    this.dialog = find("name-dialog", HTMLDialogElement);
+    this.form = find("name-form", HTMLFormElement);
+    this.input = find("name", HTMLInputElement);
+    this.error = find("name-error", HTMLElement);
+    /** @type {string | null} */
+    this.shown = null;
+    this.onChosen = () => {};
+    this.button.addEventListener("click", () => this.open(accountView));
+    this.form.addEventListener("submit", (event) => this.onSubmit(event));
+    this.input.addEventListener("input", () => this.showError(""));
+    find("name-cancel", HTMLButtonElement).addEventListener("click", () => this.dialog.close());
+  }
+
+  render() {
+    const { user } = this.store;
+    if (user === this.shown) return;
+    this.shown = user;
+    const label = makeText("span", "me-name", user === "" ? "Choose your name" : user);
+    this.button.replaceChildren(makeAvatar(user === "" ? "?" : user), label);
+    const action = this.store.account?.Auth === "login" ? "Your account" : "Change your name";
+    this.button.setAttribute("aria-label", user === "" ? "Choose your name" : `You are ${user}. ${action}`);
+  }
+
+  /** @param {import("./account.js").AccountView} accountView */
+  open(accountView) {
+    if (this.store.account?.Auth === "login") accountView.open();
+    else this.ask(() => {});
+  }
+
+  /**
+   * Open the dialog.
+   * @param {() => void} onChosen  called once a name was chosen
+   */
+  ask(onChosen) {
+    this.onChosen = onChosen;
+    this.input.value = this.store.user;
+    this.showError("");
+    this.dialog.showModal();
+    this.input.select();
+  }
+
+  /** @param {SubmitEvent} event */
+  onSubmit(event) {
+    event.preventDefault();
+    const name = normalizeName(this.input.value);
+    const error = checkName(name);
+    this.showError(error);
+    if (error !== "") return this.input.focus();
+    this.session.setUser(name);
+    this.dialog.close();
+    this.onChosen();
+  }
+
+  /** @param {string} error */
+  showError(error) {
+    setText(this.error, error);
+    this.input.setAttribute("aria-invalid", String(error !== ""));
+  }
+}
