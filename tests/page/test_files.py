@@ -4,6 +4,8 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
+
 
 def test_no_script_makes_markup_out_of_text() -> None:
     forbidden = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(|new Function")
@@ -12,8 +14,35 @@ def test_no_script_makes_markup_out_of_text() -> None:
 
 
 def test_every_script_is_type_checked() -> None:
+    unchecked = re.compile(r"@ts-(ignore|nocheck|expect-error)|@\w+ \{[^}\n]*\b(any|Function|Object)\b")
     for name, text in page_files(".js"):
         assert text.startswith("// @ts-check\n"), name
+        assert not unchecked.search(text), name
+
+
+def test_only_the_tokens_name_colours_sizes_weights_and_durations() -> None:
+    for name, text in page_files(".css"):
+        if name != "css/tokens.css":
+            assert raw_values(text) == [], name
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        "color: #fff", "border: 1px solid red", "background: rgb(0 0 0 / 45%)", "margin: 0 12px", "gap: .5em",
+        "top: -2rem", "width: 12%", "transition: color 300ms", "line-height: 1.3",
+        "font-weight: 600", "font-weight: bold",
+    ],
+)  # fmt: skip
+def test_a_raw_value_is_found(declaration: str) -> None:
+    assert len(raw_values(f"@media print {{ a {{ height: var(--space-2); {declaration}; }} }}")) == 1
+
+
+def test_all_style_sheets_and_scripts_agree_on_the_width_of_a_phone() -> None:
+    """Media queries cannot use tokens."""
+    queries = re.compile(r"\((?:width|height|min-width|max-width)\b[^)]*\)")
+    found = {query for _, text in page_files(".css", ".js") for query in queries.findall(text)}
+    assert found == {"(width <= 45rem)", "(width > 45rem)", "(height <= 22rem)"}
 
 
 def test_no_file_names_another_host_or_carries_inline_code() -> None:
@@ -30,3 +59,27 @@ def page_files(*suffixes: str) -> list[tuple[str, str]]:
     found = [path for path in sorted(root.rglob("*")) if path.suffix in suffixes]
     assert found
     return [(str(path.relative_to(root)), path.read_text()) for path in found]
+
+
+RAW = re.compile(
+    r"""
+    (?<![\w-]) -? (?: \d*\.\d+ [a-z%]* | \d+ (?: [a-z]+ | %) )  # 12px, .5em, 1.3
+    | \#[0-9a-f]{3,8}\b | \b (?: rgb | hsl | hwb | lab | lch | oklab | oklch ) a? \(
+    | \b (?: white | black | gr[ae]y | silver | red | green | blue | yellow | orange | purple ) \b
+    | (?<=^weight:) \d+ | \b bold \b
+    """,
+    re.VERBOSE,
+)
+# A hairline, an equal share, half, all and the whole window have no better name.
+NEUTRAL = {"1px", "1fr", "50%", "-50%", "100%", "100vh", "100dvh", "100vw"}
+
+
+def raw_values(css: str) -> list[str]:
+    """The declarations of a style sheet with a colour, size, weight or duration that is not a token."""
+    code = re.sub(r"/\*.*?\*/|var\(--[\w-]+\)", "", css, flags=re.DOTALL)
+    found = []
+    for name, value in re.findall(r"(?<=[{;])\s*([\w-]+):([^{};]+)(?=[;}])", code):
+        raw = RAW.findall("weight:" + value.strip() if name == "font-weight" else value)
+        if set(raw) - NEUTRAL:
+            found.append(f"{name}:{value}")
+    return found
