@@ -237,6 +237,20 @@ def _keep_alive(protocol: str, connection: str | None) -> bool:
     return protocol == "HTTP/1.1" or "keep-alive" in options
 
 
+class SizedBody:
+    """Takes in a body of a known length.  `body` holds what came so far."""
+
+    def __init__(self, length: int) -> None:
+        self.body = io.BytesIO()
+        self._left = length
+
+    def feed(self, data: bytes) -> bytes | None:
+        """Take what came next.  None: more is needed; otherwise what follows the body."""
+        taken = self.body.write(data[: self._left])
+        self._left -= taken
+        return None if self._left else data[taken:]
+
+
 class ChunkedBody:
     """Takes the chunked coding off a body (RFC 9112 §7.1).  `body` holds what came so far.
 

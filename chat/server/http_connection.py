@@ -21,7 +21,7 @@ from time import monotonic
 from typing import Any
 
 from chat.server import failure_log
-from chat.server.http import HttpError, Request, check_partial_head
+from chat.server.http import ChunkedBody, HttpError, Request, SizedBody, check_partial_head
 from chat.server.limits import KIB, Outside
 from chat.server.request_reader import ClientGone, RequestReader
 from chat.server.responses import CONTINUE, Headers, ResponseHead, WsgiResponse, error_response, problem, status_line
@@ -31,6 +31,7 @@ from chat.server.sockets import Receiver, send_now
 logger = logging.getLogger(__name__)
 
 STREAM_BUFFER_BYTES = 128 * KIB  # doubled by the kernel: 1.7 MB/s over a line of 150 ms
+CHUNKED_RECEIVE_BYTES = 2 * KIB  # at a time, by the poller: some hundred chunks, which take some hundred microseconds
 POLLED_BODY_BYTES = 16 * KIB  # a body whose end is waited for without a thread
 SEND_NOW_BYTES = 16 * KIB  # an answer to a post, whatever its text; copying it takes microseconds
 
@@ -112,6 +113,8 @@ class HttpConnection(RequestReader):
 
     def serve_now(self, receiver: Receiver) -> bool:
         """Serve what has arrived, where that waits for nothing.  False: it takes a thread, which finds it here."""
+        if self._incoming is not None:
+            return self._collect_more(receiver)
         try:
             data = receiver.receive_now(self.descriptor)
         except OSError:
@@ -184,7 +187,7 @@ class HttpConnection(RequestReader):
     def _may_wait_for_rest(self) -> bool:
         """Whether the rest of a request that has begun is waited for without a thread.  Raises HttpError.
 
-        So a client that sends half a head, or half of a small body, holds no more than these bytes.
+        So a client that sends half a head, or half of a body, holds no more than these bytes.
         """
         if self._buffer.startswith(b"\r\n"):  # one is forgiven (RFC 9112 §2.2), and the deadline stays
             self._buffer = self._buffer[2:]
@@ -192,7 +195,7 @@ class HttpConnection(RequestReader):
         if is_head:
             check_partial_head(self._buffer, self.limits, 0)
         elif not self._has_small_body():
-            return False
+            return self._begin_to_collect()
         if not self._rest_until or self._rest_is_head != is_head:
             self._rest_is_head = is_head
             allowance_s = self.limits.head_deadline_s if is_head else self.limits.body_deadline_s
@@ -212,6 +215,47 @@ class HttpConnection(RequestReader):
             self._has_continued = self._send_now(CONTINUE) == len(CONTINUE)
             return self._has_continued
         return True
+
+    def _begin_to_collect(self) -> bool:
+        """Begin to collect the body that `_request` announces, where it is not small.  False: that is for a thread.
+
+        Raises HttpError.
+        """
+        request = self._request
+        if request is None or not self._buffer.startswith(self._head + b"\r\n\r\n"):
+            return False
+        if not request.chunked and not POLLED_BODY_BYTES < request.length <= self.limits.body_bytes:
+            return False
+        begun = self._buffer[len(self._head) + 4 :]
+        if not request.chunked and len(begun) >= request.length:
+            return False
+        self._admit_body(request)
+        if request.expects_continue and not begun and self._send_now(CONTINUE) < len(CONTINUE):
+            return False
+        self._incoming = ChunkedBody(self.limits) if request.chunked else SizedBody(request.length)
+        self._rest_is_head, self._has_continued = False, request.expects_continue
+        self.deadline = self._rest_until = monotonic() + self.limits.body_deadline_s
+        return self._collect(self._incoming, begun)
+
+    def _collect_more(self, receiver: Receiver) -> bool:
+        assert self._incoming is not None
+        most = CHUNKED_RECEIVE_BYTES if isinstance(self._incoming, ChunkedBody) else 0
+        try:
+            data = receiver.receive_now(self.descriptor, most)
+        except OSError:
+            return False
+        if data is None:
+            return True
+        return self._collect(self._incoming, data) if data else False  # half a body has to be answered
+
+    def _collect(self, incoming: ChunkedBody | SizedBody, data: bytes) -> bool:
+        """Take what came of the body.  False: a thread goes on, for it is whole, is refused or is late."""
+        try:
+            self._follows = incoming.feed(data)
+        except HttpError as error:
+            self._body_refusal = error
+            return False
+        return self._follows is None and monotonic() < self._rest_until
 
     # In a thread
 

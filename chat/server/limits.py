@@ -32,7 +32,7 @@ class Limits:
     head_bytes: int = 32 * KIB  # all of the head
     headers: int = 100  # browsers send about 15, proxies add about 10
     body_bytes: int = 128 * KIB  # one body, after its transfer coding is taken off
-    large_bodies_bytes: int = 256 * MIB  # all bodies of over 64 KiB that are in memory at once
+    large_bodies_bytes: int = 256 * MIB  # all bodies of over 16 KiB that are in memory at once
     send_queue_bytes: int = 64 * MIB  # all answers that wait for slow readers
     connections: int = 4096  # each is a thread; 3,000 clients that come back at once must fit
     spare_descriptors: int = 64  # below RLIMIT_NOFILE: for the log's files, the peers, the other port

@@ -22,18 +22,26 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from werkzeug.serving import WSGIRequestHandler
 
-from chat.server.http import LENGTH_DIGITS_MAX, ChunkedBody, HttpError, Request, check_partial_head, parse_head
+from chat.server.http import (
+    LENGTH_DIGITS_MAX,
+    ChunkedBody,
+    HttpError,
+    Request,
+    SizedBody,
+    check_partial_head,
+    parse_head,
+)
 from chat.server.limits import KIB, MIB, Gate, Limits
 from chat.server.responses import CONTINUE
 from chat.server.send_queue import SendQueue
-from chat.server.slow_readers import STREAM_BYTES, Progress, SlowReaders, UnsentResponse
+from chat.server.slow_readers import STREAM_BYTES, LargeBody, Progress, SlowReaders, UnsentResponse
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 RECV_BYTES: Final = 4 * KIB  # holds a usual request; the buffer is allocated each time: 16 KiB cost 12 % of the posts
 BODY_RECV_BYTES: Final = 256 * KIB
-LARGE_BODY_BYTES: Final = 64 * KIB  # from here on a body counts against Limits.large_bodies_bytes
+LARGE_BODY_BYTES: Final = 16 * KIB  # from here on a body counts against Limits.large_bodies_bytes
 _LAST_LENGTH: Final = b"\r\nContent-Length: "
 # Of what nobody will read, so that a reset does not take our last answer away: proxies send all of a body before they
 # read the answer, and a server that they cannot read from is one that failed (502).
@@ -78,10 +86,10 @@ class HttpServer(Protocol):
     def network_of(self, address: str) -> str:
         """What this client counts as; "" for many clients behind one address."""
 
-    def admit_large_body(self, length: int) -> None:
+    def admit_large_body(self, body: LargeBody, length: int) -> None:
         """Count a large body that is about to be read.  Raises HttpError."""
 
-    def return_large_body(self, length: int) -> None:
+    def return_large_body(self, body: LargeBody) -> None:
         """It is used up."""
 
 
@@ -118,7 +126,11 @@ class RequestReader(WSGIRequestHandler):
         self._answers_to = ("", "")  # the address and the user whom an answer that waits counts for
         self._progress = Progress()  # of the client, with the answer that is being sent
         self._sent = 0  # bytes of it
-        self._large_bytes = 0  # of the body being read or worked on
+        self._large_body: LargeBody | None = None  # which is being read or worked on
+        self._incoming: ChunkedBody | SizedBody | None = None  # which the poller collects, or has collected
+        self._follows: bytes | None = None  # what follows it, once it is whole
+        self._body_refusal: HttpError | None = None  # why it is not taken
+        self.is_receiving_body = False  # by a thread; whoever sends it may be evicted
         self._head = b""
         self._head_before_length = b""  # `_head` without the digits of a Content-Length at its end, if there is one
         self._request: Request | None = None  # what `_head` says: clients repeat themselves, and parsing is a third
@@ -136,6 +148,8 @@ class RequestReader(WSGIRequestHandler):
 
     def _next_request(self) -> Request | None:
         """Read the next head; None: the client has closed, or has been silent too long.  Raises HttpError."""
+        if self._incoming is not None:
+            return self._collected_request()
         end = self._read_head()
         if end < 0:
             return None
@@ -144,6 +158,17 @@ class RequestReader(WSGIRequestHandler):
         if request is None or head != self._head:
             request = self._parsed(head)
         return request
+
+    def _collected_request(self) -> Request | None:
+        """Return the request whose body the poller has collected.  Raises HttpError."""
+        if self._body_refusal is not None:
+            raise self._body_refusal
+        if self._follows is None:
+            if monotonic() >= self._rest_until:
+                raise HttpError(408, "request_timeout", "the body did not arrive in time")
+            raise HttpError(400, "malformed_request", "the body is shorter than was announced")
+        self._buffer = self._follows
+        return self._request
 
     def _parsed(self, head: bytes) -> Request:
         request = self._again_with_another_length(head)
@@ -215,6 +240,9 @@ class RequestReader(WSGIRequestHandler):
         """Read the whole body, so that the application never waits for it.  Raises HttpError before it is too much."""
         if not request.length and not request.chunked:
             return io.BytesIO()
+        if self._incoming is not None:
+            collected, self._incoming, self._follows = self._incoming.body, None, None
+            return _ready(collected, request, environ)
         if request.length > self.limits.body_bytes:
             raise HttpError(413, "body_too_large", f"the body is over {self.limits.body_bytes} bytes")
         if request.chunked or request.length > len(self._buffer):
@@ -223,16 +251,24 @@ class RequestReader(WSGIRequestHandler):
         return io.BytesIO(body)
 
     def _receive_body(self, request: Request, environ: dict[str, Any]) -> io.BytesIO:
-        size = self.limits.body_bytes if request.chunked else request.length
-        if size > LARGE_BODY_BYTES:
-            self.http_server.admit_large_body(size)
-            self._large_bytes = size
+        self._admit_body(request)
         if request.expects_continue and not self._buffer and not self._has_continued:
             self._write(CONTINUE)
         self.deadline = self._rest_until or monotonic() + self.limits.body_deadline_s
-        body = self._receive_chunks(environ) if request.chunked else self._receive_length(request.length)
-        body.seek(0)
-        return body
+        self.is_receiving_body = True
+        try:
+            body = self._receive_chunks() if request.chunked else self._receive_length(request.length)
+        finally:
+            self.is_receiving_body = False
+        return _ready(body, request, environ)
+
+    def _admit_body(self, request: Request) -> None:
+        """Count the body that is about to be read.  Raises HttpError."""
+        size = self.limits.body_bytes if request.chunked else request.length
+        if size > LARGE_BODY_BYTES and self._large_body is None:
+            body = LargeBody(self.network, "", self.cut)
+            self.http_server.admit_large_body(body, size)
+            self._large_body = body
 
     def _receive_length(self, length: int) -> io.BytesIO:
         body = io.BytesIO()
@@ -242,14 +278,12 @@ class RequestReader(WSGIRequestHandler):
             left -= body.write(self._recv_body(min(left, BODY_RECV_BYTES)))
         return body
 
-    def _receive_chunks(self, environ: dict[str, Any]) -> io.BytesIO:
+    def _receive_chunks(self) -> io.BytesIO:
         chunked = ChunkedBody(self.limits)
         rest = chunked.feed(self._buffer)
         while rest is None:
             rest = chunked.feed(self._recv_body(RECV_BYTES))
         self._buffer = rest
-        del environ["HTTP_TRANSFER_ENCODING"]  # it is taken off
-        environ["CONTENT_LENGTH"] = str(chunked.body.tell())
         return chunked.body
 
     def _recv_body(self, size: int) -> bytes:
@@ -261,9 +295,9 @@ class RequestReader(WSGIRequestHandler):
         return data
 
     def _body_is_used(self) -> None:
-        if self._large_bytes:
-            self.http_server.return_large_body(self._large_bytes)
-            self._large_bytes = 0
+        if self._large_body is not None:
+            self.http_server.return_large_body(self._large_body)
+            self._large_body = None
 
     def _write(self, data: bytes) -> None:
         self.deadline = monotonic() + self.limits.write_allowance_s(len(data))
@@ -352,6 +386,15 @@ class RequestReader(WSGIRequestHandler):
         with self.socket_lock, suppress(OSError):  # the client may have been quicker
             if not self.closed:
                 socket.socket.shutdown(self.socket, how)  # SSLSocket's own forgets its TLS state
+
+
+def _ready(body: io.BytesIO, request: Request, environ: dict[str, Any]) -> io.BytesIO:
+    """Return a whole body for the application to read."""
+    if request.chunked:
+        del environ["HTTP_TRANSFER_ENCODING"]  # it is taken off
+        environ["CONTENT_LENGTH"] = str(body.tell())
+    body.seek(0)
+    return body
 
 
 def _has_data(connected: socket.socket) -> bool:

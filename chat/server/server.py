@@ -41,7 +41,7 @@ from chat.server.networks import is_this_machine, network, network_to_evict
 from chat.server.poller import AVAILABLE, Poller
 from chat.server.responses import error_response
 from chat.server.send_queue import SendQueue
-from chat.server.slow_readers import SlowReaders
+from chat.server.slow_readers import LargeBody, SlowReaders
 from chat.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ class Server(ThreadedWSGIServer):
         self._workers = Workers(name)
         self._open: set[HttpConnection] = set()  # added to and taken from in one step each, so it needs no lock
         self._ended = threading.Condition()  # a connection has
-        self._bodies_lock = threading.Lock()
-        self._large_bodies_bytes = 0  # under it
+        self._large_bodies = SlowReaders(limits.large_bodies_bytes)
         self._turned_away = 0  # since that was last logged
         self._evicted = 0  # likewise: idle connections that were closed for others
         self._log_at = 0.0
@@ -326,9 +325,7 @@ class Server(ThreadedWSGIServer):
         if largest is None:
             return False
         held = by_network[largest]
-        idle = [
-            connection for connection in held if connection.may_be_evicted and not connection.response_lock.locked()
-        ]
+        idle = [connection for connection in held if _may_go(connection)]
         for connection in nsmallest(EVICTED_AT_ONCE, idle, key=lambda connection: connection.deadline):
             connection.shut_if_quiet()
             self._evicted += 1
@@ -385,17 +382,22 @@ class Server(ThreadedWSGIServer):
         """What this client counts as; "" for many clients behind one address."""
         return "" if self._is_shared(address) else network(address)
 
-    def admit_large_body(self, length: int) -> None:
-        """Count a large body that is about to be read.  Raises HttpError."""
-        with self._bodies_lock:
-            if self._large_bodies_bytes + length > self.limits.large_bodies_bytes:
-                raise HttpError(503, "too_many_bodies", "too many large bodies at once", (("Retry-After", "1"),))
-            self._large_bodies_bytes += length
+    def admit_large_body(self, body: LargeBody, length: int) -> None:
+        """Count a large body that is about to be read.  Raises HttpError.
 
-    def return_large_body(self, length: int) -> None:
-        """It is used up."""
-        with self._bodies_lock:
-            self._large_bodies_bytes -= length
+        When there is no room, the network that holds more than its share loses the body that has been here longest.
+        """
+        if not self._large_bodies.reserve(body, length):
+            raise HttpError(503, "too_many_bodies", "too many large bodies at once", (("Retry-After", "1"),))
+
+    def return_large_body(self, body: LargeBody) -> None:
+        """Count it no longer."""
+        self._large_bodies.release(body)
+
+
+def _may_go(connection: HttpConnection) -> bool:
+    """Whether the connection can be closed for another one; nobody waits for an answer there."""
+    return connection.is_receiving_body or (connection.may_be_evicted and not connection.response_lock.locked())
 
 
 def _answer_unread(request: socket.socket, refused: HttpError) -> None:

@@ -44,6 +44,12 @@ class UnsentResponse:
         self.held = 0  # bytes; under the lock
 
 
+class LargeBody(UnsentResponse):
+    """One request's body that is received or worked on: it is counted in the same way, by bytes of its own."""
+
+    __slots__ = ()
+
+
 class SlowReaders:
     """What waits of one server's answers.  For any thread."""
 

@@ -53,9 +53,12 @@ class Receiver:
         self._size = size
         self._view = memoryview(self._buffer)
 
-    def receive_now(self, descriptor: int) -> bytes | None:
-        """What is there; b"" where the peer has closed, None where nothing has arrived.  Raises OSError."""
-        received: int = _libc.recv(descriptor, self._address, self._size, socket.MSG_DONTWAIT)
+    def receive_now(self, descriptor: int, most: int = 0) -> bytes | None:
+        """What is there; b"" where the peer has closed, None where nothing has arrived.  Raises OSError.
+
+        At most `most` bytes, no more than `size`; 0 is `size`.
+        """
+        received: int = _libc.recv(descriptor, self._address, most or self._size, socket.MSG_DONTWAIT)
         if received >= 0:
             return self._view[:received].tobytes()
         error = ctypes.get_errno()

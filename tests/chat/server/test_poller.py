@@ -64,6 +64,10 @@ HALVES = {
     "half a head": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Le",
     "half a body": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe",
     "half a body of what may wait": b"POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe",
+    "half a larger body": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + b"x" * 20_000,
+    "half a chunked body": b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe",
+    "a larger body that waits for leave": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n"
+    b"Expect: 100-continue\r\n\r\n",
     "a head that waits for leave": b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
 }
 
@@ -81,12 +85,77 @@ def test_requests_of_which_half_has_arrived_hold_no_thread_each(half: bytes) -> 
             client.socket.close()
 
 
-@pytest.mark.parametrize("half", [HALVES["half a head"], HALVES["half a body"]])
+LATE = ("half a head", "half a body", "half a larger body", "half a chunked body")
+
+
+@pytest.mark.parametrize("half", [HALVES[name] for name in LATE], ids=LATE)
 def test_the_rest_of_a_request_is_waited_for_until_its_deadline(half: bytes) -> None:
     limits = Limits(head_deadline_s=0.3, body_deadline_s=0.3)
     with serving(name_of_thread, limits=limits) as server, Client(server.port) as client:
         client.send(half)
         assert client.rest().startswith(b"HTTP/1.1 408 ")
+
+
+def body_of(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+    start_response("200 OK", [])
+    body = environ["wsgi.input"].read()
+    assert environ["CONTENT_LENGTH"] == str(len(body))
+    assert "HTTP_TRANSFER_ENCODING" not in environ
+    return [b"%d " % len(body), body[-5:]]
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("cut", [10, 200, 15_000, 30_000])
+@pytest.mark.parametrize(
+    "request_",
+    [post(b"x" * 50_000 + b"large"), CHUNKED + b"1\r\nx\r\n" * 6_000 + b"5\r\nlarge\r\n0\r\n\r\n"],
+    ids=["of a length", "chunked"],
+)
+def test_a_larger_body_that_arrives_in_pieces_is_whole_and_the_connection_goes_on(request_: bytes, cut: int) -> None:
+    with serving(body_of) as server, Client(server.port) as client:
+        for _ in range(2):
+            client.send(request_[:cut])
+            with Client(server.port) as other:
+                assert other.ask(post(b"hello")).body == b"5 hello"
+            answer = client.ask(request_[cut:] + post(b"behind"))
+            assert (answer.status, answer.body[-5:]) == (200, b"large")
+            assert client.response().body == b"6 ehind"
+
+
+def test_a_chunked_body_that_is_none_is_refused_wherever_that_is_seen() -> None:
+    with serving(body_of) as server:
+        for first, rest in ((b"xyz\r\n", b""), (b"2\r\nab", b"cd\r\n")):
+            with Client(server.port) as client:
+                client.send(CHUNKED + first)
+                with Client(server.port) as other:
+                    other.ask(post(b"hello"))
+                client.send(rest)
+                assert client.response().status == 400
+
+
+def test_half_sent_bodies_of_one_address_do_not_use_up_what_all_bodies_may_take() -> None:
+    half = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40000\r\n\r\n" + b"x" * 20_000
+    with ExitStack() as stack, serving(body_of, limits=Limits(large_bodies_bytes=100_000)) as server:
+        strangers = [stack.enter_context(Client(server.port, source="127.0.0.2")) for _ in range(2)]
+        for stranger in strangers:
+            stranger.send(half)
+        other = stack.enter_context(Client(server.port, source="127.0.0.3"))
+        assert other.ask(post(b"x" * 40_000)).status == 200
+        assert strangers[0].closed(), "the one that has been here longest gives way"
+
+
+@pytest.mark.parametrize("half", [HALVES["half a larger body"], HALVES["half a chunked body"]])
+def test_where_each_connection_has_a_thread_half_sent_bodies_give_way_too(
+    half: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mode, "never_waits", None)
+    with ExitStack() as stack, serving(body_of, limits=Limits(connections=4)) as server:
+        for _ in range(4):
+            stack.enter_context(Client(server.port, source="127.0.0.2")).send(half)
+        while stack.enter_context(Client(server.port, source="127.0.0.3")).ask(post(b"hello")).status != 200:
+            pass  # the server has not come to receive one of the bodies yet
 
 
 def test_a_client_that_drips_is_cut_at_the_deadline_of_its_head() -> None:
