@@ -4,6 +4,12 @@ Every error the engine raises on purpose is one of these.  The class answers the
 may I try again as I am (is anything proposed already?), and who has to act.
 """
 
+# What to do about damage: a part of the errors that name it.
+ADVICE = (
+    "if this member is one of several, remove it from the cluster and add a new node with a new id; "
+    "a single node starts from a copy of its directory"
+)
+
 
 class RaftError(Exception):
     """The base of all errors of the engine; its text says what is wrong, where, and what to do."""

@@ -44,7 +44,7 @@ NOT_IN_THE_CORE = {"time", "threading", "os", "socket", "logging", "random"}
 
 # What the chat may name of the engine: values and how numbers are packed, never its machinery.  The port to the engine
 # is chat/replica.py.
-ENGINE_VALUES = {"raft.errors", "raft.core.configuration", "raft.core.raft_messages", "raft.core.planes"}
+ENGINE_VALUES = {"raft.errors", "raft.core.configuration", "raft.core.raft_messages", "raft.core.packed_numbers"}
 
 FILES_MAX = 17  # in a folder
 

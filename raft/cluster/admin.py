@@ -1,23 +1,24 @@
-"""What operators ask of the cluster: membership changes, promotions, and who shall lead.
+"""Changes that operators ask for: membership, promotions, the clock, and the transfer of leadership.
 
-It is asked of the leader, wherever the client came in, and answered once it is so as this member sees it.  A leader
-never passes it on.  Whoever asks has a thread to wait in.
+A request goes to the leader, whichever member the client reached, and is answered once this member sees the change
+done.  A leader never forwards one.  The caller has a thread to wait in.  A repeated request, after an answer that got
+lost, is not an error: it asks for what already holds.
 """
 
 import threading
 import time
 from collections.abc import Callable
 
-from raft.cluster.changes import change_of, is_so_already
-from raft.core.configuration import Change, PlanPromotion
+from raft.core.configuration import AddMember, Change, Configuration, MoveMember, PlanPromotion, RemoveMember
 from raft.core.node import Node, Role
-from raft.core.raft_messages import AcceptClock, ChangeMembership, ChangeMembershipReply, TransferLeadership
 from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks, accept_clock, settle
-from raft.engine.forwarding import Leader
+from raft.engine.leader_client import LeaderClient
 from raft.engine.node_lock import NodeLock
-from raft.errors import ChangeRefused, NotLeader, OutcomeUnknown, Unavailable
+from raft.errors import ChangeRefused, InvalidMessage, NotLeader, OutcomeUnknown, Unavailable
+from raft.rpc.calls import AcceptClock, ChangeMembership, ChangeMembershipReply, TransferLeadership
 from raft.rpc.codec import Call
+from raft.rpc.peer_client import parse_peer_url
 
 CHANGE_TIMEOUT_S = 4.5  # clients are promised an answer within 5 s
 CHANGE_PATIENCE_S = 2.0  # another change under way is usually through in milliseconds
@@ -33,7 +34,7 @@ class Administration:
         id: int,
         node_lock: NodeLock,
         applier: Applier,
-        new_leader: Callable[[], Leader],
+        new_leader: Callable[[], LeaderClient],
         stopping: threading.Event,
         clocks: Clocks,
         *,
@@ -199,3 +200,45 @@ class Administration:
         except ChangeRefused as error:
             return ChangeMembershipReply(error.code, str(error), 0, 0)
         return ChangeMembershipReply("", "", index, term)
+
+
+def change_of(call: ChangeMembership) -> Change:
+    """The change that a follower's client asks for.  Raises InvalidMessage.
+
+    A URL that cannot be called would be in the log for ever, and no member could get past it.
+    """
+    if call.id < 1:
+        raise InvalidMessage(f"id: {call.id} is nobody's; ids count from 1")
+    match call.change:
+        case "AddMember":
+            return AddMember(call.id, _callable(call.url), call.voting)
+        case "RemoveMember":
+            return RemoveMember(call.id)
+        case "PlanPromotion":  # a vote is given by the leader itself, once the member has caught up
+            return PlanPromotion(call.id)
+        case "MoveMember":
+            return MoveMember(call.id, _callable(call.url))
+    raise InvalidMessage(f"change: {call.change!r} is not known here")
+
+
+def _callable(url: str) -> str:
+    try:
+        parse_peer_url(url)
+    except ValueError as error:
+        raise InvalidMessage(f"url: {error}") from None
+    return url
+
+
+def is_so_already(configuration: Configuration, change: Change) -> bool:
+    """Whether `configuration` has what `change` asks for."""
+    member = configuration.members.get(change.id)
+    match change:
+        case AddMember(_, url, voting):
+            return member is not None and member.url == url and (member.voting or member.promote) == voting
+        case MoveMember(_, url):
+            return member is not None and member.url == url
+        case RemoveMember(id):
+            return id in configuration.removed
+        case PlanPromotion():
+            return member is not None and (member.voting or member.promote)
+    return False

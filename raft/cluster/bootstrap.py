@@ -15,8 +15,8 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from raft.core.raft_messages import Hello, HelloReply, Sender
 from raft.errors import DiskFull, InvalidMessage, RefusedPeer, StartRefused
+from raft.rpc.calls import Hello, HelloReply, Sender
 from raft.rpc.codec import decode_answer, encode
 from raft.rpc.peer_auth import check_level
 from raft.rpc.peer_client import PeerConnection

@@ -21,32 +21,14 @@ from raft.core.configuration import Member as Described
 from raft.core.entries import command_of_verified
 from raft.core.log import Log
 from raft.core.node import Node, Role, Settings
-from raft.core.raft_messages import (
-    AcceptClock,
-    ChangeMembership,
-    Command,
-    HardState,
-    Hello,
-    HelloReply,
-    InstallSnapshot,
-    Notice,
-    Propose,
-    ProposeReply,
-    ReadIndex,
-    ReadIndexReply,
-    RecordedBoot,
-    Request,
-    Sender,
-    SnapshotChunk,
-    SnapshotChunkReply,
-    TransferLeadership,
-)
+from raft.core.raft_messages import Command, HardState, InstallSnapshot, Request
 from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks
 from raft.engine.damage import Damage
 from raft.engine.driver import Driver
-from raft.engine.forwarding import Forwarder, Leader
+from raft.engine.forwarding import Forwarder
 from raft.engine.gossip import Notices
+from raft.engine.leader_client import LeaderClient
 from raft.engine.leader_contact import LeaderContact
 from raft.engine.node_lock import LeaderState, NodeLock, configurations
 from raft.engine.proposals import Proposals
@@ -68,6 +50,22 @@ from raft.errors import (
     RefusedPeer,
     StartRefused,
     Unavailable,
+)
+from raft.rpc.calls import (
+    AcceptClock,
+    ChangeMembership,
+    Hello,
+    HelloReply,
+    Notice,
+    Propose,
+    ProposeReply,
+    ReadIndex,
+    ReadIndexReply,
+    RecordedBoot,
+    Sender,
+    SnapshotChunk,
+    SnapshotChunkReply,
+    TransferLeadership,
 )
 from raft.rpc.codec import Answer, Call
 from raft.rpc.peer_auth import (
@@ -210,8 +208,8 @@ class RunningMember:
         node_lock.on_leader_state = self._leader_state_changed
         node_lock.on_broken = self._broken
 
-    def _new_leader(self) -> Leader:
-        return Leader(self._node_lock, self.sender, self._timeout_s, self._addresses)
+    def _new_leader(self) -> LeaderClient:
+        return LeaderClient(self._node_lock, self.sender, self._timeout_s, self._addresses)
 
     # Life
 
@@ -524,7 +522,7 @@ class RunningMember:
         damage = self._damage.found()
         return {
             "Id": self.id,
-            "Leader": node.leader_id,
+            "LeaderClient": node.leader_id,
             "Term": node.current_term,
             "Role": node.role.value,
             "CommitIndex": node.commit_index,

@@ -27,7 +27,7 @@ from raft.core.raft_messages import SnapshotMeta
 from raft.engine.state_machine import StateMachine
 from raft.errors import RaftError
 from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, NoRoom, RealDisk
-from raft.storage.indexes import is_temporary_index
+from raft.storage.index_file import is_temporary_index
 from raft.storage.reserve import KEPT_BYTES, held_in
 
 NICENESS = 19  # it has time; a machine that is busy with posts would do fewer of them

@@ -25,12 +25,11 @@ from raft.core.entries import RECORD_BYTES_MAX, decode_entry
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.state_machine import Replicated, StateMachine
 from raft.storage.disk import Disk
-from raft.storage.documents import newest_document
-from raft.storage.indexes import Indexes
+from raft.storage.index_file import Indexes
 from raft.storage.positions import Sparse
 from raft.storage.reader import LogReader
 from raft.storage.recovery import recover
-from raft.storage.snapshots import file_steps, snapshot_name
+from raft.storage.snapshot_file import file_steps, newest_document, snapshot_name
 
 _STEP_ENTRIES = 256  # replayed between two pauses: some milliseconds
 _STEP_BYTES = 1 << 20  # copied between two pauses

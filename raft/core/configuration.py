@@ -104,11 +104,6 @@ class Configuration:
         """The ids that elect and commit."""
         return tuple(member.id for member in self.members.values() if member.voting)
 
-    @property
-    def majority(self) -> int:
-        """How many voters decide."""
-        return len(self.voters) // 2 + 1
-
     def is_voter(self, id: int) -> bool:
         """Whether `id` has a say."""
         member = self.members.get(id)

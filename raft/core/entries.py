@@ -62,11 +62,6 @@ def clock_entry(index: int, term: int, time: int, before: int) -> Entry:
     return Entry(index, term, time, Kind.CLOCK, None, b"%d" % before, seal(payload))
 
 
-def is_entry(payload: bytes) -> bool:
-    """Whether an unsealed line is an entry, not one of the log's own records (header, hard state)."""
-    return payload.startswith(b'{"index":')
-
-
 def index_of(record: bytes) -> int:
     """The index of an entry's record."""
     return int(record[_INDEX_AT : record.index(b",", _INDEX_AT)])

@@ -22,8 +22,8 @@ from raft.engine.proposals import Done, Proposals
 from raft.engine.queues import drain, drain_nowait
 from raft.engine.state_machine import Replicated, StateMachine
 from raft.errors import InvalidMessage, RaftError, StartRefused, Unavailable
-from raft.storage.documents import Document
 from raft.storage.log_store import Storage
+from raft.storage.snapshot_file import Document
 
 logger = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ Rules.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ from typing import NamedTuple
 
 from raft.core.node import Node, Role
 from raft.engine.proposals import now
-from raft.engine.timing import steady_s
 from raft.errors import ChangeRefused, NotLeader, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -41,6 +41,12 @@ ANSWER_TIMEOUT_S = 1.0  # an answer that took longer says little about the time
 KNOWN_S = 86_400.0  # a clock that was not heard of for so long may have gone off by OFF_S meanwhile
 _SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the former is Linux's
+
+
+def steady_s() -> float:
+    """Seconds that never go back, and go on while the process is stopped and the machine sleeps, where it can tell."""
+    return time.clock_gettime(_STEADY)
 
 
 def settle(clocks: "Clocks", node: Node) -> None:

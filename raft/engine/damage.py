@@ -14,10 +14,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from raft.core.entries import RECORD_BYTES_MAX
-from raft.errors import CorruptLog
+from raft.errors import ADVICE, CorruptLog
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, create_durably, read_all
-from raft.storage.identity import ADVICE
-from raft.storage.segments import intact_lines_in
+from raft.storage.segment import intact_lines_in
 
 logger = logging.getLogger(__name__)
 

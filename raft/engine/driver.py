@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from raft.core.node import Node, Ready, Role
-from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message, Propose, Reply, RequestVote
+from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message, Reply, RequestVote
 from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks, follow_leap, settle
 from raft.engine.group_commit import GroupCommit
@@ -20,6 +20,7 @@ from raft.engine.node_lock import Callbacks, NodeLock
 from raft.engine.proposals import Proposals
 from raft.engine.replication import Peers
 from raft.errors import DiskFull
+from raft.rpc.calls import Propose
 from raft.rpc.codec import Answer
 from raft.storage.log_store import Storage
 from raft.storage.reserve import Reserve

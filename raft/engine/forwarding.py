@@ -12,21 +12,18 @@ then it is sent those.
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from http import HTTPStatus
 from math import inf
 from queue import SimpleQueue
 
 from raft.core.node import Node
-from raft.core.raft_messages import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.engine.applier import Applier, Read
 from raft.engine.group_commit import GroupCommit
-from raft.engine.node_lock import NodeLock, configurations
+from raft.engine.leader_client import CallRefused, LeaderClient
+from raft.engine.node_lock import NodeLock
 from raft.engine.proposals import Proposals, Waiting
 from raft.engine.queues import drain, drain_nowait
-from raft.errors import DiskFull, InvalidMessage, NotLeader, RaftError, RefusedPeer, Unavailable
-from raft.rpc.codec import Answer, Call, decode_answer, encode
-from raft.rpc.peer_auth import check_sender, read_refusal
-from raft.rpc.peer_client import Addresses, PeerConnection
+from raft.errors import DiskFull, NotLeader, RaftError, Unavailable
+from raft.rpc.calls import Propose, ProposeReply, ReadIndex, ReadIndexReply
 
 FORWARD_MAX = 1_024  # proposals in one call to the leader ...
 # ... and bytes of their commands: a call has CALL_TIMEOUTS election timeouts, which a line of 20 Mbit/s is enough for.
@@ -34,17 +31,8 @@ FORWARD_BYTES_MAX = 4 << 20
 READS_MAX = 8_192
 NO_ROOM_S = 1.0  # after the leader said that no majority has room, before another command is sent to it
 FULL_PAUSE_S = 0.25  # what a leader has no room for is not sent to it with every tick
-# What a port answers to a call that it has not handed to the engine.
-REFUSED_UNREAD = frozenset(
-    (
-        HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED,
-        HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GONE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-    )
-)  # fmt: skip
 NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
 FULL_HERE = "this node's disk has no room, so it lacks what is newest: ask another node"
-CALL_TIMEOUTS = 4  # election timeouts to wait for an answer: a leader that hangs is replaced by then
 
 
 def parts_of(batch: Sequence[Waiting]) -> Iterator[list[Waiting]]:
@@ -61,62 +49,6 @@ def parts_of(batch: Sequence[Waiting]) -> Iterator[list[Waiting]]:
         yield part
 
 
-class NotTaken(ConnectionError):
-    """The leader's port refused the call before it looked at what is proposed: nothing was done."""
-
-
-class Leader:
-    """Calls to whoever leads, over one connection at a time.  For one thread."""
-
-    def __init__(
-        self, node_lock: NodeLock, sender: Callable[[], Sender], timeout_s: float, addresses: Addresses | None = None
-    ) -> None:
-        self._node_lock = node_lock
-        self._addresses = addresses
-        self._sender = sender
-        self._timeout_s = timeout_s
-        self._connection: PeerConnection | None = None
-
-    def open(self, leader_id: int) -> None:
-        """Connect to member `leader_id`.  Raises OSError: nothing was sent."""
-        member = self._node_lock.read(lambda node: node.configuration.members.get(leader_id))
-        if member is None:
-            raise ConnectionError(f"member {leader_id} is not in the configuration")
-        if self._connection is None or self._connection.url != member.url:
-            self.close()
-            try:
-                self._connection = PeerConnection(member.url, self._addresses, leader_id)
-            except ValueError as error:
-                raise ConnectionError(str(error)) from None
-        self._connection.open(self._timeout_s)
-
-    def call(self, call: Call) -> Answer:
-        """Ask it.  Raises NotTaken: nothing was done; any other OSError: whether it was done is not known."""
-        assert self._connection is not None
-        try:
-            status, body = self._connection.call(encode(self._sender(), call), CALL_TIMEOUTS * self._timeout_s)
-            if status in REFUSED_UNREAD:
-                raise NotTaken(f"member {call.target} refused: {read_refusal(body)[1]}")
-            if status != HTTPStatus.OK:
-                raise ConnectionError(f"member {call.target} refused: {read_refusal(body)[1]}")
-            sender, answer = decode_answer(body)
-            check_sender(sender, self._sender().cluster_id, *self._node_lock.read(configurations))
-            return answer
-        except (InvalidMessage, RefusedPeer) as error:
-            raise ConnectionError(str(error)) from None
-
-    def leave(self) -> None:
-        """Close a connection to anybody but the leader; a call under way in another thread fails."""
-        leads = self._node_lock.read(lambda node: node.configuration.members.get(node.leader_id))
-        if self._connection is not None and (leads is None or leads.url != self._connection.url):
-            self._connection.close()
-
-    def close(self) -> None:
-        """Close the connection; a call under way in another thread fails."""
-        if self._connection is not None:
-            self._connection.close()
-
-
 class Forwarder:
     """Routes what this member's clients ask."""
 
@@ -127,7 +59,7 @@ class Forwarder:
         proposals: Proposals,
         applier: Applier,
         group_commit: GroupCommit,
-        new_leader: Callable[[], Leader],
+        new_leader: Callable[[], LeaderClient],
         frees: Callable[[bytes], bool] = lambda command: False,
     ) -> None:
         """`group_commit` proposes on this member.  `new_leader` makes a client of the leader for one thread.
@@ -264,7 +196,7 @@ class Forwarder:
             return
         try:
             reply = self._proposals_leader.call(Propose(self._id, leader_id, proposals))
-        except NotTaken:
+        except CallRefused:
             self._proposals.take_back(batch)
             self._put_aside(batch)
             return

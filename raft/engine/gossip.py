@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 from raft.core.configuration import Member
 from raft.core.node import Node
-from raft.core.raft_messages import Notice, NoticeReply, Sender
+from raft.engine.clocks import steady_s
 from raft.engine.node_lock import NodeLock, configurations
 from raft.engine.proposals import now
-from raft.engine.timing import steady_s
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
+from raft.rpc.calls import Notice, NoticeReply, Sender
 from raft.rpc.codec import NOTICE_BYTES_MAX, decode_answer, encode
 from raft.rpc.peer_auth import check_sender
 from raft.rpc.peer_client import Addresses, PeerQueue

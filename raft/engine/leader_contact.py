@@ -9,7 +9,7 @@ socket all the while.
 from collections.abc import Callable
 
 from raft.core.node import Node
-from raft.engine.timing import steady_s
+from raft.engine.clocks import steady_s
 
 GAP_S = 1.0  # ticks are some milliseconds apart: by then this process, or its machine, has been stopped
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from raft.core.configuration import Member
 from raft.core.node import Node, Role
-from raft.core.raft_messages import Hello, HelloReply, Sender
 from raft.engine.node_lock import NodeLock
 from raft.errors import InvalidMessage
+from raft.rpc.calls import Hello, HelloReply, Sender
 from raft.rpc.codec import decode_answer, encode
 from raft.rpc.peer_client import Addresses, PeerConnection
 

@@ -19,13 +19,9 @@ from raft.core.raft_messages import (
     AppendEntries,
     InstallSnapshot,
     Message,
-    RecordedBoot,
     Reply,
     Request,
     RequestVote,
-    Sender,
-    SnapshotChunk,
-    SnapshotChunkReply,
     SnapshotMeta,
     TimeoutNow,
 )
@@ -43,6 +39,7 @@ from raft.errors import (
     RefusedPeer,
     StartRefused,
 )
+from raft.rpc.calls import RecordedBoot, Sender, SnapshotChunk, SnapshotChunkReply
 from raft.rpc.codec import Answer, Call, decode_answer, encode
 from raft.rpc.peer_auth import check_sender
 from raft.rpc.peer_client import Addresses, PeerQueue

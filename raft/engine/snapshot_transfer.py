@@ -10,11 +10,12 @@ Rules of the receiving end: one file at a time, from one sender; while the Node 
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
-from raft.core.raft_messages import SnapshotChunk, SnapshotChunkReply, SnapshotMeta
+from raft.core.raft_messages import SnapshotMeta
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
+from raft.rpc.calls import SnapshotChunk, SnapshotChunkReply
 from raft.storage.log_store import Storage
+from raft.storage.snapshot_receiver import Receiver
 
 CHUNK_BYTES = 1 << 20  # some milliseconds of a disk and of the other end's processor
 STALLED_MAX = 8  # answers in a row that do not get further: then the transfer begins anew
@@ -48,17 +49,6 @@ def send_snapshot(
         if stalled > STALLED_MAX:
             raise ConnectionError(f"member {target} does not take the snapshot of index {snapshot.index}")
         offset = wanted
-
-
-class Receiver(Protocol):
-    """As storage.receive makes it."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def dropped(self) -> bool: ...
-    def write(self, offset: int, lines: bytes) -> None: ...
-    def finish(self) -> SnapshotMeta: ...
 
 
 class IncomingSnapshots:

@@ -18,37 +18,39 @@ from raft.core.boots import is_list_of_boots
 from raft.core.configuration import decode_configuration
 from raft.core.entries import RECORD_BYTES_MAX, decode_entries
 from raft.core.raft_messages import (
-    AcceptClock,
     AppendEntries,
     AppendEntriesReply,
-    ChangeMembership,
-    ChangeMembershipReply,
     Entry,
-    Hello,
-    HelloReply,
     InstallSnapshot,
     InstallSnapshotReply,
     Kind,
+    ProposalId,
+    RequestVote,
+    RequestVoteReply,
+    SnapshotMeta,
+    TimeoutNow,
+    TimeoutNowReply,
+)
+from raft.core.urls import is_client_url
+from raft.errors import InvalidMessage
+from raft.rpc.calls import (
+    AcceptClock,
+    ChangeMembership,
+    ChangeMembershipReply,
+    Hello,
+    HelloReply,
     Notice,
     NoticeReply,
-    ProposalId,
     Propose,
     ProposeReply,
     ReadIndex,
     ReadIndexReply,
     RecordedBoot,
-    RequestVote,
-    RequestVoteReply,
     Sender,
     SnapshotChunk,
     SnapshotChunkReply,
-    SnapshotMeta,
-    TimeoutNow,
-    TimeoutNowReply,
     TransferLeadership,
 )
-from raft.core.urls import is_client_url
-from raft.errors import InvalidMessage
 
 FORMAT = 2  # of everything said between members
 ENTRIES_MAX = 8_192  # lines behind the first of one body: no leader has more entries in memory

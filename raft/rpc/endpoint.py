@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from raft.core.raft_messages import Hello, HelloReply, Sender
 from raft.errors import InvalidMessage, RefusedPeer
+from raft.rpc.calls import Hello, HelloReply, Sender
 from raft.rpc.codec import Answer, Call, decode_call, encode
 from raft.rpc.peer_client import BODY_BYTES_MAX, RPC_PATH
 

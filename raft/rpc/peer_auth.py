@@ -17,8 +17,8 @@ import logging
 
 from raft.core.boots import is_of_older_copy
 from raft.core.configuration import Configuration
-from raft.core.raft_messages import Sender
 from raft.errors import OlderCopy, RefusedPeer, StartRefused
+from raft.rpc.calls import Sender
 
 logger = logging.getLogger(__name__)
 

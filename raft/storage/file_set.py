@@ -17,10 +17,10 @@ from pathlib import Path
 from threading import Lock
 
 from raft.storage.disk import Disk
-from raft.storage.indexes import indexed_by, is_temporary_index
+from raft.storage.index_file import indexed_by, is_temporary_index
 from raft.storage.positions import FILES_MAX
-from raft.storage.segments import counted_from, sequence_of
-from raft.storage.snapshots import SnapshotFile, checkpoint_index, is_temporary, snapshot_index
+from raft.storage.segment import counted_from, sequence_of
+from raft.storage.snapshot_file import SnapshotFile, checkpoint_index, is_temporary, snapshot_index
 
 LINGER_S = 3_600.0
 LINGER_MIN_S = 10.0  # where the files that linger are too large together: a read is through by then

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from raft.core.boots import is_list_of_boots, with_boot
-from raft.errors import DiskFailed, DiskFull, StartRefused
+from raft.errors import ADVICE, DiskFailed, DiskFull, StartRefused
 from raft.storage.disk import TEMPORARY_SUFFIX, Closeable, Disk, Marks, NoRoom, create_durably, read_all
 
 FORMAT = 1
@@ -32,7 +32,6 @@ PLACE_NAME = "PLACE"
 MOVED_LEAP = 1 << 32  # above all starts' random steps together that an older copy may lack
 GENERATION_BYTES = 8
 INCARNATION_BYTES = 16  # random; nobody ever meets another's by chance
-ADVICE = "restore this member's directory from a copy, or wipe it and re-add the member under a new id"
 _T = TypeVar("_T")
 
 

@@ -33,18 +33,16 @@ from typing import TypeVar
 
 from raft.core.entries import RECORD_BYTES_MAX, decode_entry, entry_of_verified
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
-from raft.errors import CorruptLog, DiskFailed, DiskFull, InvalidMessage
-from raft.storage.contents import Content
+from raft.errors import ADVICE, CorruptLog, DiskFailed, DiskFull, InvalidMessage
 from raft.storage.disk import Disk, NoRoom
-from raft.storage.documents import Document, newest_document
 from raft.storage.file_set import FileSet
-from raft.storage.identity import ADVICE
-from raft.storage.indexes import OWNER, Indexes
+from raft.storage.index_file import OWNER, Indexes
 from raft.storage.positions import Positions, Sparse, moved, pack, unpack
 from raft.storage.reader import LogReader, Progress
 from raft.storage.recovery import RecoveredLog, recover
 from raft.storage.reserve import KEPT_BYTES
-from raft.storage.segments import (
+from raft.storage.segment import (
+    Content,
     Header,
     SegmentWriter,
     encode_header,
@@ -54,8 +52,15 @@ from raft.storage.segments import (
     segment_name,
     sequence_of,
 )
+from raft.storage.snapshot_file import (
+    Document,
+    SnapshotFile,
+    checkpoint_name,
+    file_steps,
+    newest_document,
+    snapshot_name,
+)
 from raft.storage.snapshot_receiver import SPARE_BYTES, Receiver
-from raft.storage.snapshots import SnapshotFile, checkpoint_name, file_steps, snapshot_name
 
 SEGMENT_BYTES = 16 << 20  # of the newest one a start reads all: 0.15 s
 SEGMENT_BYTES_LARGE = 64 << 20

@@ -11,10 +11,9 @@ from typing import TypeVar
 
 from raft.core.entries import RECORD_BYTES_MAX, entry_at, is_entry_at
 from raft.core.raft_messages import Entry
-from raft.errors import CorruptLog
+from raft.errors import ADVICE, CorruptLog
 from raft.storage.disk import Disk, ReadFile
 from raft.storage.file_set import FileSet
-from raft.storage.identity import ADVICE
 from raft.storage.positions import Positions, Run, count_within, runs
 
 _T = TypeVar("_T")

@@ -28,17 +28,17 @@ from pathlib import Path
 from typing import NoReturn
 
 from raft.core.raft_messages import Entry, HardState
-from raft.errors import CorruptLog, InvalidMessage, OtherFormat, StartRefused
-from raft.storage.contents import Content, SegmentScan
+from raft.errors import ADVICE, CorruptLog, InvalidMessage, OtherFormat, StartRefused
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.storage.file_set import FileSet
-from raft.storage.identity import ADVICE
-from raft.storage.indexes import OWNER, Indexes, is_temporary_index
+from raft.storage.index_file import OWNER, Indexes, is_temporary_index
 from raft.storage.positions import Positions, moved
 from raft.storage.reader import Progress
-from raft.storage.segments import (
+from raft.storage.segment import (
+    Content,
     Header,
     Line,
+    SegmentScan,
     counted_from,
     decode_header,
     first_index_of,
@@ -47,7 +47,7 @@ from raft.storage.segments import (
     segment_name,
     sequence_of,
 )
-from raft.storage.snapshots import is_temporary, snapshot_index
+from raft.storage.snapshot_file import is_temporary, snapshot_index
 
 _HEADER_BYTES_MAX = 4096
 _DAMAGED = "a damaged or missing record"

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from chat.commands import LEVEL
-from raft.core.raft_messages import RequestVote, RequestVoteReply, Sender
+from raft.core.raft_messages import RequestVote, RequestVoteReply
+from raft.rpc.calls import Sender
 from raft.rpc.codec import decode_answer, encode
 from raft.rpc.peer_client import PeerConnection
 from raft.storage.identity import decode

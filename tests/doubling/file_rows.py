@@ -23,15 +23,15 @@ from chat.state.accounts import INVITES_MAX, MEMBER
 from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails
 from chat.state.room_directory import RoomDirectory
 from chat.state.snapshot.document import decode
-from raft.core import planes
+from raft.core import packed_numbers
 from raft.core.entries import command_entry, decode_object
 from raft.core.raft_messages import HardState, ProposalId
 from raft.engine.damage import NAME as DAMAGE_NAME
 from raft.engine.damage import Damage
 from raft.storage import identity
 from raft.storage.log_store import Storage
-from raft.storage.segments import decode_header, decode_opening
-from raft.storage.snapshots import scan_file, snapshot_name
+from raft.storage.segment import decode_header, decode_opening
+from raft.storage.snapshot_file import scan_file, snapshot_name
 from tests.chat.login_client import LoginClient
 from tests.doubling.http_rows import of
 from tests.doubling.rows import Case, Row
@@ -160,9 +160,9 @@ def _snapshot(share: float) -> Case:
 
 
 def _planes(share: float, step: int) -> Case:
-    count = int(share * planes.ITEMS_MAX)
-    packed = planes.pack(array("Q", [(n * step) % (1 << 62) for n in range(count)]).tobytes(), 8)
-    return Case(count * 8, lambda _: planes.unpack(packed, 8, count))
+    count = int(share * packed_numbers.ITEMS_MAX)
+    packed = packed_numbers.pack(array("Q", [(n * step) % (1 << 62) for n in range(count)]).tobytes(), 8)
+    return Case(count * 8, lambda _: packed_numbers.unpack(packed, 8, count))
 
 
 def _damage(share: float) -> Case:

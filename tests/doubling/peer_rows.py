@@ -23,20 +23,11 @@ from raft.core.entries import (
 )
 from raft.core.log import SLICE_ENTRIES_MAX
 from raft.core.node import Settings
-from raft.core.raft_messages import (
-    AppendEntries,
-    Entry,
-    Hello,
-    Notice,
-    ProposalId,
-    Propose,
-    Sender,
-    SnapshotChunk,
-    SnapshotMeta,
-)
+from raft.core.raft_messages import AppendEntries, Entry, ProposalId, SnapshotMeta
 from raft.core.urls import URL_POINTS_MAX, is_client_url, is_peer_url
 from raft.engine.forwarding import FORWARD_MAX
 from raft.rpc import peer_client
+from raft.rpc.calls import Hello, Notice, Propose, Sender, SnapshotChunk
 from raft.rpc.codec import (
     HEAD_BYTES_MAX,
     NOTICE_BYTES_MAX,

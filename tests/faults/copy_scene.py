@@ -21,7 +21,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Self
 
-from raft.storage.identity import ADVICE
+from raft.errors import ADVICE
 from tests.cluster.clients import PAGE, Acknowledged, Client, Writer, acknowledged_by, load, wait_for_posts
 from tests.cluster.harness import COMMAND, Cluster, Node
 from tests.cluster.waiting import wait_until

@@ -4,7 +4,7 @@ from raft.compaction import policy
 from raft.core.configuration import Configuration
 from raft.core.node import Node
 from raft.engine.applier import Applier
-from raft.storage import indexes
+from raft.storage import index_file
 from raft.storage.log_store import Storage
 from tests.mutation.mutant import Mutant, mutant
 from tests.mutation.patching import Edit
@@ -31,8 +31,8 @@ MISSED = (
     mutant(
         "index-not-bound-to-the-tail",
         "An index is believed whatever its file ends with.",
-        "a rule of raft/storage/indexes.py: bound by a checksum of what the file begins and ends with",
-        indexes._ends,
+        "a rule of raft/storage/index_file.py: bound by a checksum of what the file begins and ends with",
+        index_file._ends,
         "crc32(tail, crc32(head))",
         "crc32(head)",
         test="raft/storage/test_index_file.py::test_no_index_is_believed_of_a_file_that_ends_with_something_else",

@@ -25,9 +25,9 @@ from raft.engine.applier import Applier
 from raft.engine.clocks import Clocks
 from raft.engine.forwarding import Forwarder
 from raft.engine.leader_contact import LeaderContact
-from raft.storage import identity, indexes, positions, recovery
+from raft.storage import identity, index_file, positions, recovery
 from raft.storage.log_store import Storage
-from raft.storage.snapshots import Scan
+from raft.storage.snapshot_file import Scan
 from tests.mutation.mutant import mutant
 
 ENGINE = (
@@ -70,7 +70,7 @@ ENGINE = (
     mutant(
         "snapshot-whose-lines-changed-places",
         "A snapshot's end vouches for its length only, not for the order of its lines.",
-        "a rule of raft/storage/snapshots.py: the checksum of all bytes before the end",
+        "a rule of raft/storage/snapshot_file.py: the checksum of all bytes before the end",
         Scan._check_end,
         " or int(end[2], 16) != crc",
         "",
@@ -180,8 +180,8 @@ ENGINE = (
     mutant(
         "damaged-index-believed",
         "An index whose bytes have changed on the disk is believed.",
-        "a rule of raft/storage/indexes.py: each of its bytes is under a checksum",
-        indexes._array,
+        "a rule of raft/storage/index_file.py: each of its bytes is under a checksum",
+        index_file._array,
         "if crc32(piece) != crc:",
         "if False:",
         test="raft/storage/test_index_file.py::test_no_index_is_believed_that_is_torn_or_damaged_at_any_byte",

@@ -17,8 +17,8 @@ from raft.core.progress import Progress
 from raft.engine.clocks import Clocks
 from raft.engine.proposals import Proposals
 from raft.engine.state_machine import Replicated
-from raft.storage import disk, identity, recovery, segments
-from raft.storage.indexes import Indexes
+from raft.storage import disk, identity, recovery, segment
+from raft.storage.index_file import Indexes
 from raft.storage.log_store import Storage
 from tests.mutation.missed import MISSED
 from tests.mutation.mutant import mutant
@@ -62,7 +62,7 @@ ELECTIONS = (
         "vote-forgotten-by-a-new-segment",
         "The header that opens a new log file repeats the term, but not the vote.",
         "Raft Figure 2, persistent state",
-        segments.encode_header,
+        segment.encode_header,
         "header.hard_state.voted_for",
         "0",
         seed=5,
@@ -410,7 +410,7 @@ STORAGE = (
     mutant(
         "durable-offset-of-the-end",
         "A batch says that it is durable itself, before anybody can know.",
-        "a rule of raft/storage/segments.py",
+        "a rule of raft/storage/segment.py",
         Storage._append,
         "encode_opening(start, ",
         "encode_opening(start + 1, ",
@@ -419,7 +419,7 @@ STORAGE = (
     mutant(
         "index-forgets-the-configurations",
         "A start that believes an index knows nothing of the members that its segment names.",
-        "Raft §6: the latest configuration in the log; a rule of raft/storage/indexes.py",
+        "Raft §6: the latest configuration in the log; a rule of raft/storage/index_file.py",
         Indexes.keep_segment,
         "for one in content.configurations",
         "for one in []",
@@ -428,7 +428,7 @@ STORAGE = (
     mutant(
         "start-keeps-what-was-replaced",
         "A start keeps entries of an earlier segment that a later one wrote anew.",
-        "Raft §5.3; a rule of raft/storage/contents.py",
+        "Raft §5.3; a rule of raft/storage/segment.py",
         recovery.RecoveredLog.take,
         "self._forget(content.first_index)",
         "self._forget(content.first_written)",
@@ -437,7 +437,7 @@ STORAGE = (
     mutant(
         "index-without-its-last-entry",
         "An index leaves out the last entry of its segment.",
-        "Raft Figure 2, persistent state; a rule of raft/storage/indexes.py",
+        "Raft Figure 2, persistent state; a rule of raft/storage/index_file.py",
         Indexes.keep_segment,
         "[content.positions]",
         "[content.positions[:-1]]",
@@ -718,7 +718,7 @@ FULL_DISKS = (
     mutant(
         "appends-behind-a-torn-write",
         "After a write that found no room, the log goes on in the same segment.",
-        "raft/storage/segments.py: what lies behind a torn write is void",
+        "raft/storage/segment.py: what lies behind a torn write is void",
         Storage._append,
         "first_index, torn = self.last_index + 1, self._writer.torn",
         "first_index, torn = self.last_index + 1, False",

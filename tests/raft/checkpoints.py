@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.state_machine import Replicated, StateMachine
-from raft.storage.documents import Document
 from raft.storage.log_store import Storage
+from raft.storage.snapshot_file import Document
 
 
 def document_at(storage: Storage, index: int, machine: StateMachine) -> Document:

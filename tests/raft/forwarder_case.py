@@ -5,12 +5,13 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, cast
 
-from raft.core.raft_messages import Propose
 from raft.engine.applier import Applier
-from raft.engine.forwarding import Forwarder, Leader
+from raft.engine.forwarding import Forwarder
 from raft.engine.group_commit import GroupCommit
+from raft.engine.leader_client import LeaderClient
 from raft.engine.node_lock import NodeLock
 from raft.engine.proposals import Proposals, Waiting
+from raft.rpc.calls import Propose
 from raft.rpc.codec import Answer, Call
 from raft.storage.log_store import Storage
 from tests.raft.alone import DEADLINE_S, FakeStorage
@@ -99,7 +100,7 @@ class Case:
             self.proposals,
             self.applier,
             cast(GroupCommit, self.group_commit),
-            lambda: cast(Leader, next(ways)),
+            lambda: cast(LeaderClient, next(ways)),
         )
 
     def propose(self, command: bytes = b"1", *, flushes: bool = False) -> list[object]:

@@ -5,23 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raft.core.boots import is_of_older_copy
-from raft.core.raft_messages import (
-    Hello,
-    HelloReply,
-    InstallSnapshot,
-    Notice,
-    NoticeReply,
-    Propose,
-    ProposeReply,
-    ReadIndex,
-    ReadIndexReply,
-    RecordedBoot,
-    Reply,
-    Request,
-    Sender,
-    SnapshotChunk,
-    SnapshotChunkReply,
-)
+from raft.core.raft_messages import InstallSnapshot, Reply, Request
 from raft.engine.node_lock import configurations
 from raft.engine.snapshot_transfer import IncomingSnapshots
 from raft.errors import (
@@ -33,6 +17,20 @@ from raft.errors import (
     Overloaded,
     RefusedPeer,
     Unavailable,
+)
+from raft.rpc.calls import (
+    Hello,
+    HelloReply,
+    Notice,
+    NoticeReply,
+    Propose,
+    ProposeReply,
+    ReadIndex,
+    ReadIndexReply,
+    RecordedBoot,
+    Sender,
+    SnapshotChunk,
+    SnapshotChunkReply,
 )
 from raft.rpc.codec import Answer, Call
 from raft.rpc.peer_auth import check_sender

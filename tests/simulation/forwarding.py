@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from chat.commands import frees_space
 from raft.core.node import Ready
-from raft.core.raft_messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply
+from raft.core.raft_messages import ProposalId
 from raft.engine.node_lock import configurations
 from raft.engine.proposals import Proposals, Waiting
 from raft.errors import DiskFull, NotLeader, OlderCopy, Overloaded, RaftError, RefusedPeer, Unavailable
+from raft.rpc.calls import Propose, ProposeReply, ReadIndex, ReadIndexReply
 from raft.rpc.codec import Answer
 from raft.rpc.peer_auth import check_sender
 from tests.simulation.network import Answered, Ask

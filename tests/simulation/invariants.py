@@ -56,8 +56,8 @@ from raft.core.raft_messages import (
     ProposalId,
     RequestVote,
     RequestVoteReply,
-    Sender,
 )
+from raft.rpc.calls import Sender
 
 if TYPE_CHECKING:
     from tests.simulation.clients import History

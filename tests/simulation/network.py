@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
-from raft.core.raft_messages import Sender
 from raft.errors import RefusedPeer
+from raft.rpc.calls import Sender
 from raft.rpc.codec import Answer, Call, decode_answer, decode_call, encode
 from tests.simulation.scenario import Scenario
 from tests.simulation.schedule import Schedule

@@ -3,9 +3,9 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from raft.core.raft_messages import Notice, NoticeReply
 from raft.engine.node_lock import configurations
 from raft.errors import OlderCopy, RefusedPeer
+from raft.rpc.calls import Notice, NoticeReply
 from raft.rpc.peer_auth import check_sender
 from tests.simulation.network import Answered
 from tests.simulation.truth import ANSWER_SIMULATED_S

@@ -7,26 +7,15 @@ from typing import TYPE_CHECKING, cast
 
 from raft.core.entries import entry_of_verified
 from raft.core.node import Role
-from raft.core.raft_messages import (
-    AppendEntries,
-    Hello,
-    HelloReply,
-    InstallSnapshot,
-    Message,
-    RecordedBoot,
-    Reply,
-    Request,
-    Sender,
-    SnapshotChunk,
-    SnapshotChunkReply,
-)
+from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message, Reply, Request
 from raft.engine.removal_check import SILENT_TIMEOUTS
 from raft.engine.replication import APPENDS, SNAPSHOTS, URGENT
 from raft.engine.snapshot_transfer import send_snapshot
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
+from raft.rpc.calls import Hello, HelloReply, RecordedBoot, Sender, SnapshotChunk, SnapshotChunkReply
 from raft.rpc.peer_auth import check_sender, cluster_named_by
 from raft.storage.log_store import Storage
-from raft.storage.snapshots import SnapshotFile
+from raft.storage.snapshot_file import SnapshotFile
 from tests.simulation.invariants import Violation
 from tests.simulation.network import Answered
 

@@ -24,15 +24,7 @@ from raft.core.boots import is_of_older_copy, since_recorded
 from raft.core.configuration import Configuration, decode_configuration
 from raft.core.entries import command_of_verified, entry_of_verified
 from raft.core.node import Ready, Role
-from raft.core.raft_messages import (
-    Command,
-    Entry,
-    HardState,
-    Kind,
-    Message,
-    Reply,
-    Sender,
-)
+from raft.core.raft_messages import Command, Entry, HardState, Kind, Message, Reply
 from raft.engine.clocks import Clocks, follow_leap, settle
 from raft.engine.state_machine import Replicated
 from raft.errors import (
@@ -43,6 +35,7 @@ from raft.errors import (
     RaftError,
     StartRefused,
 )
+from raft.rpc.calls import Sender
 from raft.storage.identity import INCARNATION_BYTES, load_or_create, save
 from raft.storage.log_store import Storage
 from tests.simulation.disk import Died

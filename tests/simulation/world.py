@@ -14,8 +14,8 @@ from chat.state.permissions import Acting
 from chat.state.room import PageRequest
 from raft.core.configuration import Member
 from raft.core.node import Role
-from raft.core.raft_messages import SnapshotChunk
 from raft.errors import DiskFailed, DiskFull, StartRefused
+from raft.rpc.calls import SnapshotChunk
 from raft.storage.identity import Founder, Identity
 from tests.simulation.accounts import Revocations
 from tests.simulation.clients import Client, History

@@ -10,8 +10,8 @@
 The rooms come by name.  Then, run together in that order, the places of the posts that are left: log indexes,
 little-endian, IndexBytes each (8 instead of 4 where one of them needs it).  Then which buckets of what is remembered
 of ClientIds are not empty, each with its number of records, and those records, run together too.  What is run
-together is packed as raft/core/planes.py does it, as many at a time as a line holds, and in base64: 12 bytes a post
-instead of 21.
+together is packed as raft/core/packed_numbers.py does it, as many at a time as a line holds, and in base64: 12 bytes
+a post instead of 21.
 So a million posts are written and read by a few hundred calls, and not by a million steps.
 A state that has begun with what came with level 3 is of format 4: its header has "Sections", what follows the rooms'
 lines is said in chat/sections, and a room may have no posts.  Before that it is of format 3, as older programs write.
@@ -34,7 +34,7 @@ from chat.state.room import LONG, SHORT, SHORT_MAX, Room
 from chat.state.room_directory import RoomDirectory
 from chat.state.snapshot import sections
 from chat.state.tables import Tables
-from raft.core import planes
+from raft.core import packed_numbers
 from raft.errors import InvalidMessage
 
 LINE_BYTES_MAX = 512 * 1024
@@ -255,11 +255,11 @@ class _Data:
     def _next_piece(self) -> bytes:
         count = min(self._left, _items_in_a_line(self._width))
         self._left -= count
-        return planes.unpack(self._lines.data(self._name), self._width, count)
+        return packed_numbers.unpack(self._lines.data(self._name), self._width, count)
 
 
 def _items_in_a_line(width: int) -> int:
-    return _DATA_BYTES // width - planes.LENGTH_BYTES
+    return _DATA_BYTES // width - packed_numbers.LENGTH_BYTES
 
 
 def _data_lines(name: str, width: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -281,7 +281,7 @@ def _data_lines(name: str, width: int, pieces: Iterable[bytes]) -> Iterator[byte
 
 
 def _data_line(name: str, width: int, data: bytes) -> bytes:
-    return b'{"%b":"%b"}' % (name.encode(), b64encode(planes.pack(data, width)))
+    return b'{"%b":"%b"}' % (name.encode(), b64encode(packed_numbers.pack(data, width)))
 
 
 def _read_facts(value: dict[str, object], index: int) -> tuple[Room, int]:

@@ -15,7 +15,7 @@ from chat.state.machine import ChatState
 from chat.state.results import Missed, Repeated
 from chat.state.room import SHORT, SHORT_MAX, PageRequest
 from chat.state.snapshot.document import LINE_BYTES_MAX
-from raft.core import planes
+from raft.core import packed_numbers
 from raft.errors import InvalidMessage
 from tests.chat.random_log import LOGS, ROOM_COMMANDS, answers, apply, split
 
@@ -95,13 +95,13 @@ def test_a_document_is_of_the_moment_it_was_asked_for() -> None:
 
 def at(*indexes: int) -> str:
     """Places of posts, as a document has them."""
-    return b64encode(planes.pack(b"".join(index.to_bytes(4, "little") for index in indexes), 4)).decode()
+    return b64encode(packed_numbers.pack(b"".join(index.to_bytes(4, "little") for index in indexes), 4)).decode()
 
 
 def client_ids(*indexes: int) -> bytes:
     """ClientIds of the posts at these log indexes."""
     records = (bytes([k]) * 7 + index.to_bytes(5, "big") for k, index in enumerate(indexes))
-    return b'{"Remembered":"%b"}' % b64encode(planes.pack(b"".join(records), 12))
+    return b'{"Remembered":"%b"}' % b64encode(packed_numbers.pack(b"".join(records), 12))
 
 
 def together(lines: list[bytes], *indexes: int) -> list[bytes]:

@@ -9,8 +9,8 @@ import pytest
 
 from chat.server.server import Server
 from raft.cluster.bootstrap import Bootstrap
-from raft.core.raft_messages import HelloReply, Sender
 from raft.errors import DiskFull, RefusedPeer, StartRefused
+from raft.rpc.calls import HelloReply, Sender
 from raft.rpc.codec import Answer, Call
 from raft.rpc.endpoint import Endpoint
 from raft.storage.identity import Founder, Identity

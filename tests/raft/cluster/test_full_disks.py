@@ -11,19 +11,11 @@ from types import SimpleNamespace
 import pytest
 
 from raft.core.node import Node, Role
-from raft.core.raft_messages import (
-    AppendEntries,
-    AppendEntriesReply,
-    Entry,
-    HardState,
-    Kind,
-    ProposalId,
-    ProposeReply,
-    ReadIndexReply,
-)
+from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Entry, HardState, Kind, ProposalId
 from raft.engine.forwarding import NO_ROOM_S
 from raft.engine.group_commit import PROPOSE_BYTES_MAX
 from raft.errors import DiskFailed, DiskFull, Unavailable
+from raft.rpc.calls import ProposeReply, ReadIndexReply
 from raft.rpc.codec import decode_answer, encode
 from raft.storage.disk import AppendFile, NoRoom, RealDisk
 from raft.storage.identity import IDENTITY_NAME, load_or_create, save

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from raft.core.configuration import BOOTS_LEVEL, Configuration
-from raft.core.raft_messages import RecordedBoot
 from raft.errors import InvalidMessage, StartRefused
+from raft.rpc.calls import RecordedBoot
 from raft.storage.identity import Identity, decode
 from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, Host, Members

@@ -20,7 +20,7 @@ from raft.core.raft_messages import HardState, ProposalId
 from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
 from raft.storage.reserve import PREFIX
-from raft.storage.snapshots import is_temporary, snapshot_name
+from raft.storage.snapshot_file import is_temporary, snapshot_name
 from tests.cluster.waiting import wait_until
 from tests.raft.alone import DEADLINE_S
 from tests.raft.memory import Memory

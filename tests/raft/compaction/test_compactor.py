@@ -12,7 +12,7 @@ from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.engine.state_machine import Replicated
 from raft.errors import InvalidMessage, StartRefused
 from raft.storage.log_store import Storage
-from raft.storage.snapshots import checkpoint_name, scan_file, snapshot_name
+from raft.storage.snapshot_file import checkpoint_name, scan_file, snapshot_name
 from tests.raft.checkpoints import written_checkpoint
 from tests.raft.disks import HookedDisk, UnsyncedDisk, entry, written
 from tests.raft.words import Words, live_after
@@ -134,7 +134,7 @@ def test_an_unfinished_end_is_left_to_its_writer(tmp_path: Path) -> None:
 
 
 def test_the_writer_goes_on_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.storage.snapshots.WRITE_STEP_BYTES", 1)
+    monkeypatch.setattr("raft.storage.snapshot_file.WRITE_STEP_BYTES", 1)
     storage = store(tmp_path, log := some_log())
     more = [entry(index, 1, "w1") for index in range(61, 400)]
     waiting = iter(more)

@@ -26,9 +26,8 @@ from raft.engine.applier import Applier
 from raft.engine.node_lock import NodeLock
 from raft.engine.state_machine import StateMachine
 from raft.errors import InvalidMessage
-from raft.storage.documents import Document
 from raft.storage.log_store import Storage
-from raft.storage.snapshots import SnapshotFile
+from raft.storage.snapshot_file import Document, SnapshotFile
 
 ENTRY_BYTES = 100
 COMPACT_ENTRIES = 20_000  # a log of no more is left alone

@@ -34,7 +34,6 @@ def code_of(configuration: Configuration, change: Change) -> str:
 @pytest.mark.parametrize(("voters", "needed"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3), (6, 4), (7, 4)])
 def test_more_than_half_of_the_voters_decide(voters: int, needed: int) -> None:
     members = configuration(voters, 8, 9)
-    assert members.majority == needed
     assert members.is_majority(range(1, needed + 1))
     assert not members.is_majority(range(1, needed))
 
@@ -61,8 +60,8 @@ def test_majorities_before_and_after_any_change_meet() -> None:
         changes: list[Change] = [PromoteMember(8), *(RemoveMember(id) for id in range(1, voters + 1))]
         for change in changes:
             after = before.after(change)
-            for old in combinations(before.voters, before.majority):
-                for new in combinations(after.voters, after.majority):
+            for old in combinations(before.voters, len(before.voters) // 2 + 1):
+                for new in combinations(after.voters, len(after.voters) // 2 + 1):
                     assert set(old) & set(new), (old, new, change)
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from raft.core.configuration import decode_configuration
-from raft.core.raft_messages import Hello, Sender
 from raft.core.urls import is_client_url, is_peer_url
 from raft.errors import InvalidMessage
+from raft.rpc.calls import Hello, Sender
 from raft.rpc.codec import decode_call, encode
 from raft.rpc.peer_client import parse_peer_url
 

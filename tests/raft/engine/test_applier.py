@@ -16,8 +16,8 @@ from raft.core.raft_messages import Entry, HardState, ProposalId, SnapshotMeta
 from raft.engine.applier import FEW, Applier, Read
 from raft.engine.proposals import Proposals
 from raft.errors import RaftError, StartRefused, Unavailable
-from raft.storage.documents import Document
 from raft.storage.log_store import Storage
+from raft.storage.snapshot_file import Document
 from tests.raft.alone import DEADLINE_S, Alone, FakeStorage
 from tests.raft.memory import Memory
 

@@ -10,12 +10,14 @@ import pytest
 
 from chat.server.server import Limits, Server
 from raft.core.configuration import Member
-from raft.core.raft_messages import ProposalId, Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
+from raft.core.raft_messages import ProposalId
 from raft.engine.applier import Read
-from raft.engine.forwarding import FORWARD_BYTES_MAX, FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder, Leader, NotTaken
+from raft.engine.forwarding import FORWARD_BYTES_MAX, FORWARD_MAX, FULL_PAUSE_S, READS_MAX, Forwarder
+from raft.engine.leader_client import CallRefused, LeaderClient
 from raft.engine.node_lock import NodeLock
 from raft.engine.proposals import HANDED_OVER_TIMEOUT_S, UNPROPOSED_TIMEOUT_S, WAITING_MAX
 from raft.errors import OutcomeUnknown, RaftError, Unavailable
+from raft.rpc.calls import Propose, ProposeReply, ReadIndex, ReadIndexReply, Sender
 from raft.rpc.codec import Answer
 from tests.raft.alone import DEADLINE_S, Alone
 from tests.raft.forwarder_case import OTHER, OWN, Case
@@ -128,7 +130,7 @@ def test_what_the_leaders_port_refused_unread_was_not_proposed(case: Case) -> No
     case.node_lock.leader_id = OTHER
     told = case.propose()
     for _ in range(2):
-        case.to_leader.answers.put(NotTaken())
+        case.to_leader.answers.put(CallRefused())
         case.run_threads()
         case.tick()
     assert case.sent() == [[b"1"], [b"1"]]
@@ -142,13 +144,13 @@ def test_a_refusal_after_a_call_that_was_not_answered_proves_nothing(case: Case)
     case.to_leader.answers.put(TimeoutError())
     case.run_threads()
     case.tick()
-    case.to_leader.answers.put(NotTaken())
+    case.to_leader.answers.put(CallRefused())
     case.run_threads()
     case.expire(HANDED_OVER_TIMEOUT_S)
     assert kinds(told) == [OutcomeUnknown]
 
 
-@pytest.mark.parametrize(("status", "error"), [(503, NotTaken), (410, NotTaken), (500, ConnectionError)])
+@pytest.mark.parametrize(("status", "error"), [(503, CallRefused), (410, CallRefused), (500, ConnectionError)])
 def test_a_leaders_refusal_tells_whether_it_was_looked_at(status: int, error: type[Exception]) -> None:
     port = PeerPort("leader")
 
@@ -172,17 +174,17 @@ def test_a_call_to_a_leader_whose_port_is_full_was_not_taken(size: int) -> None:
     server.start()
     leader = leader_at(f"http://127.0.0.1:{server.port}")
     leader.open(OTHER)
-    with pytest.raises(NotTaken):
+    with pytest.raises(CallRefused):
         leader.call(Propose(OWN, OTHER, ((ProposalId(OWN, 1, 1, 0), bytes(size)),)))
     leader.close()
     server.drain(0.0)
 
 
-def leader_at(url: str) -> Leader:
+def leader_at(url: str) -> LeaderClient:
     """The way to a member that is reached at `url`."""
     node = SimpleNamespace(configuration=SimpleNamespace(members={OTHER: Member(OTHER, url, voting=True)}))
     node_lock = SimpleNamespace(read=lambda see: see(node))
-    return Leader(cast(NodeLock, node_lock), lambda: Sender(OWN, "", "", ""), 1.0)
+    return LeaderClient(cast(NodeLock, node_lock), lambda: Sender(OWN, "", "", ""), 1.0)
 
 
 def test_a_leader_that_did_not_answer_may_have_taken_it_in(case: Case) -> None:
@@ -405,7 +407,7 @@ def alone() -> tuple[Alone, Forwarder]:
         alone.proposals,
         alone.applier,
         alone.group_commit,
-        lambda: Leader(alone.node_lock, lambda: Sender(OWN, "", "", ""), 1.0),
+        lambda: LeaderClient(alone.node_lock, lambda: Sender(OWN, "", "", ""), 1.0),
     )
     return alone, forwarder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raft.core.raft_messages import Notice, NoticeReply, Sender
+from raft.rpc.calls import Notice, NoticeReply, Sender
 from raft.rpc.codec import NOTICE_BYTES_MAX, encode
 from raft.rpc.peer_client import PeerConnection
 from tests.cluster.waiting import wait_until

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from raft.core.configuration import Configuration, Member
-from raft.core.raft_messages import ReadIndex, ReadIndexReply, Sender
-from raft.engine.forwarding import Leader
+from raft.engine.leader_client import LeaderClient
+from raft.rpc.calls import ReadIndex, ReadIndexReply, Sender
 from raft.rpc.codec import encode
 from tests.raft.alone import Alone
 from tests.raft.scripted_peer import ScriptedPeer, answer, answering
@@ -15,9 +15,9 @@ OWN, OTHER = 1, 2
 
 
 @pytest.fixture
-def way() -> Iterator[tuple[Alone, Leader]]:
+def way() -> Iterator[tuple[Alone, LeaderClient]]:
     engine = Alone(voters=3)
-    leader = Leader(engine.node_lock, lambda: Sender(OWN, "aa", "c1", ""), 1.0)
+    leader = LeaderClient(engine.node_lock, lambda: Sender(OWN, "aa", "c1", ""), 1.0)
     yield engine, leader
     leader.close()
 
@@ -33,7 +33,7 @@ CALL = ReadIndex(OWN, OTHER)
 REPLY = answer(encode(Sender(OTHER, "bb", "c1", ""), ReadIndexReply(7)))
 
 
-def test_a_call_goes_to_where_the_configuration_says_the_member_is(way: tuple[Alone, Leader]) -> None:
+def test_a_call_goes_to_where_the_configuration_says_the_member_is(way: tuple[Alone, LeaderClient]) -> None:
     engine, leader = way
     with ScriptedPeer(answering(REPLY, REPLY)) as peer:
         lives_at(engine, OTHER, peer.url)
@@ -44,7 +44,7 @@ def test_a_call_goes_to_where_the_configuration_says_the_member_is(way: tuple[Al
         leader.close()
 
 
-def test_a_member_that_has_moved_is_called_at_its_new_place(way: tuple[Alone, Leader]) -> None:
+def test_a_member_that_has_moved_is_called_at_its_new_place(way: tuple[Alone, LeaderClient]) -> None:
     engine, leader = way
     with ScriptedPeer(answering(REPLY)) as old, ScriptedPeer(answering(REPLY)) as new:
         for peer in (old, new):
@@ -54,7 +54,7 @@ def test_a_member_that_has_moved_is_called_at_its_new_place(way: tuple[Alone, Le
         leader.close()
 
 
-def test_a_member_that_nobody_knows_cannot_be_opened(way: tuple[Alone, Leader]) -> None:
+def test_a_member_that_nobody_knows_cannot_be_opened(way: tuple[Alone, LeaderClient]) -> None:
     with pytest.raises(ConnectionError, match="member 9"):
         way[1].open(9)
 
@@ -69,7 +69,7 @@ def test_a_member_that_nobody_knows_cannot_be_opened(way: tuple[Alone, Leader]) 
     ],
 )
 def test_an_answer_that_is_none_leaves_open_whether_it_was_done(
-    way: tuple[Alone, Leader], said: bytes, words: str
+    way: tuple[Alone, LeaderClient], said: bytes, words: str
 ) -> None:
     engine, leader = way
     with ScriptedPeer(answering(said)) as peer:

@@ -10,9 +10,10 @@ import pytest
 from raft.core.configuration import Configuration, Member
 from raft.core.log import Log
 from raft.core.node import Node, Settings
-from raft.core.raft_messages import AppendEntries, HardState, HelloReply, Sender
+from raft.core.raft_messages import AppendEntries, HardState
 from raft.engine.node_lock import NodeLock
 from raft.engine.removal_check import SILENT_TIMEOUTS, RemovalCheck
+from raft.rpc.calls import HelloReply, Sender
 from raft.rpc.endpoint import Endpoint
 from tests.raft.peer_port import PeerPort
 

@@ -6,7 +6,8 @@ from queue import SimpleQueue
 
 import pytest
 
-from raft.core.raft_messages import ProposalId, Propose, ProposeReply
+from raft.core.raft_messages import ProposalId
+from raft.rpc.calls import Propose, ProposeReply
 from raft.rpc.codec import Answer
 from tests.cluster.waiting import wait_until
 from tests.raft.cluster.test_snapshots_between_members import rewritten, same_on_all

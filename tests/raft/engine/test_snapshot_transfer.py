@@ -10,9 +10,10 @@ import pytest
 
 from raft.compaction.compactor import compact
 from raft.core.entries import command_entry
-from raft.core.raft_messages import HardState, ProposalId, SnapshotChunk, SnapshotChunkReply, SnapshotMeta
+from raft.core.raft_messages import HardState, ProposalId, SnapshotMeta
 from raft.engine.snapshot_transfer import STALLED_MAX, IncomingSnapshots, send_snapshot
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
+from raft.rpc.calls import SnapshotChunk, SnapshotChunkReply
 from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
 from tests.raft.disks import HookedDisk

@@ -14,18 +14,14 @@ from raft.core.entries import RECORD_BYTES_MAX, command_entry, configuration_ent
 from raft.core.raft_messages import (
     AppendEntries,
     Entry,
-    Hello,
     InstallSnapshot,
-    Notice,
     ProposalId,
-    Propose,
-    ReadIndex,
     RequestVote,
-    Sender,
     TimeoutNow,
     TimeoutNowReply,
 )
 from raft.errors import InvalidMessage
+from raft.rpc.calls import Hello, Notice, Propose, ReadIndex, Sender
 from raft.rpc.codec import (
     ENTRIES_MAX,
     NOTICE_BYTES_MAX,

@@ -11,18 +11,9 @@ from werkzeug.test import Client, TestResponse
 
 from chat.server.limits import Limits
 from raft.core.entries import command_entry
-from raft.core.raft_messages import (
-    AppendEntries,
-    Hello,
-    HelloReply,
-    ProposalId,
-    ReadIndex,
-    ReadIndexReply,
-    RequestVote,
-    RequestVoteReply,
-    Sender,
-)
+from raft.core.raft_messages import AppendEntries, ProposalId, RequestVote, RequestVoteReply
 from raft.errors import InvalidMessage, RefusedPeer
+from raft.rpc.calls import Hello, HelloReply, ReadIndex, ReadIndexReply, Sender
 from raft.rpc.codec import Answer, Call, decode_answer, encode
 from raft.rpc.endpoint import Endpoint
 from raft.rpc.peer_client import BODY_BYTES_MAX, PeerConnection

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from raft.core.configuration import Configuration, Member
-from raft.core.raft_messages import Sender
 from raft.errors import OlderCopy, RefusedPeer, StartRefused
+from raft.rpc.calls import Sender
 from raft.rpc.peer_auth import check_level, check_sender, cluster_named_by
 
 CLUSTER = "c1"

@@ -18,7 +18,7 @@ from raft.errors import DiskFailed, DiskFull
 from raft.storage.disk import NoRoom
 from raft.storage.file_set import LINGER_S
 from raft.storage.log_store import Storage
-from raft.storage.snapshots import snapshot_name
+from raft.storage.snapshot_file import snapshot_name
 from tests.raft.checkpoints import written_checkpoint
 from tests.raft.disks import entry, written
 from tests.raft.life import found_on, found_without_indexes

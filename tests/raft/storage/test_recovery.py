@@ -13,7 +13,7 @@ from raft.core.raft_messages import Entry, HardState
 from raft.errors import CorruptLog, StartRefused
 from raft.storage.disk import RealDisk
 from raft.storage.log_store import Storage
-from raft.storage.segments import Header, encode_header
+from raft.storage.segment import Header, encode_header
 from tests.raft.disks import UnsyncedDisk, content, entries, entry, written
 
 PAGE_BYTES = 4096
@@ -160,7 +160,7 @@ def _refuse_every_flip(path: Path, end: int) -> None:
             os.pwrite(file.fileno(), whole[offset : offset + 1], offset)
             assert refusal.value.file == str(path)
             assert refusal.value.offset == whole.rfind(b"\n", 0, offset) + 1
-            assert "restore this member's directory" in str(refusal.value)
+            assert "remove it from the cluster and add a new node with a new id" in str(refusal.value)
 
 
 def test_what_a_start_carried_over_is_guarded_at_once(tmp_path: Path) -> None:
@@ -203,9 +203,7 @@ def test_durable_bytes_that_are_missing_at_the_end_of_an_earlier_segment_are_ref
 def test_a_missing_segment_is_refused_by_name(tmp_path: Path, place: int) -> None:
     missing = _three_segments(tmp_path)[place]
     missing.unlink()
-    with pytest.raises(
-        CorruptLog, match="is missing at byte 0; restore this member's directory from a copy"
-    ) as refusal:
+    with pytest.raises(CorruptLog, match="is missing at byte 0; if this member is one of several") as refusal:
         Storage.open(RealDisk(), tmp_path)
     assert refusal.value.file == str(missing)
 

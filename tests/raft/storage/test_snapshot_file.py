@@ -9,7 +9,7 @@ import pytest
 
 from raft.core.entries import RECORD_BYTES_MAX
 from raft.errors import InvalidMessage
-from raft.storage.snapshots import (
+from raft.storage.snapshot_file import (
     WRITE_STEP_BYTES,
     Scan,
     checkpoint_index,

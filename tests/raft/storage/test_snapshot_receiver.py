@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from raft.core.entries import seal
 from raft.errors import DiskFailed, InvalidMessage
+from raft.storage.snapshot_file import is_temporary
 from raft.storage.snapshot_receiver import Receiver
-from raft.storage.snapshots import is_temporary
 from tests.raft.disks import entries
 from tests.raft.power import PowerDisk
 from tests.raft.storage.test_snapshots import DIRECTORY, meta_of, snapshot_bytes

@@ -14,14 +14,13 @@ from raft.core.entries import decode_entry, seal
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.errors import CorruptLog, InvalidMessage, StartRefused
 from raft.storage.disk import Disk
-from raft.storage.documents import Document
 from raft.storage.file_set import LINGER_MIN_S, LINGER_S
-from raft.storage.indexes import index_name
+from raft.storage.index_file import index_name
 from raft.storage.log_store import Storage
 from raft.storage.recovery import recover
-from raft.storage.segments import counted_from, segment_name
+from raft.storage.segment import counted_from, segment_name
+from raft.storage.snapshot_file import Document, SnapshotFile, checkpoint_name, file_steps, is_temporary, snapshot_name
 from raft.storage.snapshot_receiver import SPARE_BYTES
-from raft.storage.snapshots import SnapshotFile, checkpoint_name, file_steps, is_temporary, snapshot_name
 from tests.raft.checkpoints import take
 from tests.raft.disks import HookedDisk, UnsyncedDisk, entries, entry, written
 from tests.raft.power import PowerDisk, killed_after

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from raft.cluster.changes import change_of, is_so_already
+from raft.cluster.admin import change_of, is_so_already
 from raft.core.configuration import (
     AddMember,
     Change,
@@ -15,8 +15,8 @@ from raft.core.configuration import (
     PlanPromotion,
     RemoveMember,
 )
-from raft.core.raft_messages import ChangeMembership
 from raft.errors import InvalidMessage
+from raft.rpc.calls import ChangeMembership
 
 URL = "http://127.0.0.1:42379"
 VOTER = Member(1, "http://127.0.0.1:12379", voting=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft.core.planes import ITEMS_MAX, pack, unpack
+from raft.core.packed_numbers import ITEMS_MAX, pack, unpack
 
 WIDTHS = st.sampled_from([1, 4, 8, 12])
 
@@ -45,7 +45,7 @@ def test_noise_takes_no_more_than_it_has_but_for_the_lengths() -> None:
 
 def test_what_begins_alike_and_goes_on_as_noise_is_packed_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it takes as many bytes deflated as it has, it could not be told from what stands as it is."""
-    monkeypatch.setattr("raft.core.planes._SAMPLE_BYTES", 16)
+    monkeypatch.setattr("raft.core.packed_numbers._SAMPLE_BYTES", 16)
     for size in range(1, 300):
         data = bytes(16) + Random(size).randbytes(size)
         packed = pack(data, 1)

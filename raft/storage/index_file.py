@@ -28,14 +28,13 @@ from struct import Struct
 from typing import Any
 from zlib import crc32
 
-from raft.core import planes
+from raft.core import packed_numbers
 from raft.core.entries import decode_entry, decode_object, seal, unseal
 from raft.errors import InvalidMessage
-from raft.storage.contents import Content
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.storage.positions import Sparse
-from raft.storage.segments import Header
-from raft.storage.snapshots import Scan, SnapshotFile, scan_file
+from raft.storage.segment import Content, Header
+from raft.storage.snapshot_file import Scan, SnapshotFile, scan_file
 
 FORMAT = 2
 OWNER = "owner"  # the maker that has the directory
@@ -206,7 +205,7 @@ def _array(file: ReadFile, start: int, items: int) -> "tuple[array[int], int]":
         piece = _bytes_of(file, start + _PIECE.size, length)
         if crc32(piece) != crc:
             raise ValueError("a piece whose checksum does not fit")
-        found.frombytes(planes.unpack(piece, _ITEM_BYTES, min(items - len(found), planes.ITEMS_MAX)))
+        found.frombytes(packed_numbers.unpack(piece, _ITEM_BYTES, min(items - len(found), packed_numbers.ITEMS_MAX)))
         start += _PIECE.size + length
     if sys.byteorder == "big":
         found.byteswap()
@@ -222,9 +221,9 @@ def _bytes_of(file: ReadFile, start: int, size: int) -> bytes:
 
 def _pieces(arrays: "Sequence[array[int]]") -> Iterator[bytes]:
     for items in arrays:
-        for start in range(0, len(items), planes.ITEMS_MAX):
-            some = items[start : start + planes.ITEMS_MAX]
+        for start in range(0, len(items), packed_numbers.ITEMS_MAX):
+            some = items[start : start + packed_numbers.ITEMS_MAX]
             if sys.byteorder == "big":
                 some.byteswap()
-            piece = planes.pack(some.tobytes(), _ITEM_BYTES)
+            piece = packed_numbers.pack(some.tobytes(), _ITEM_BYTES)
             yield _PIECE.pack(len(piece), crc32(piece)) + piece

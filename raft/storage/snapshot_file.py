@@ -14,6 +14,10 @@
 Rules.  A file has its name only when all of it is durable, so a snapshot that is not whole is never a crash's doing:
 the start is refused.  A checkpoint is a cache: one that is not whole is as good as none.  No line of a document looks
 like one of the file's own (it has neither `entries` nor `end` as its first member), or is longer than a record may be.
+
+A start, or a compaction, begins with the newest checkpoint that can be trusted, or with the base.  A checkpoint counts
+if it is whole and the log holds, at its index, an entry of its term: then it is the state after that very entry.  It
+was made of what was applied, so its entry is committed, whatever the hard state on this disk knew of that.
 """
 
 import json
@@ -27,11 +31,10 @@ from zlib import crc32
 from raft.core.configuration import decode_configuration
 from raft.core.entries import RECORD_BYTES_MAX, decode_object, entry_of_verified, index_of, seal
 from raft.core.raft_messages import SnapshotMeta
-from raft.errors import CorruptLog, InvalidMessage, OtherFormat
+from raft.errors import ADVICE, CorruptLog, InvalidMessage, OtherFormat
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
-from raft.storage.identity import ADVICE
 from raft.storage.positions import FILE_BYTES_MAX, Sparse
-from raft.storage.segments import Line, intact_lines, intact_lines_in
+from raft.storage.segment import Line, intact_lines, intact_lines_in
 
 FORMAT = 2
 CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole line
@@ -324,3 +327,46 @@ class _Writer:
         self._file.close()
         with suppress(OSError):  # the reason why it is abandoned is the one to tell
             self._disk.remove(self._temporary)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The state at `meta.index`: the engine's lines, then the state machine's."""
+
+    meta: SnapshotMeta
+    lines: Iterator[bytes]
+
+
+def newest_document(
+    disk: Disk,
+    data_dir: Path,
+    base: SnapshotFile | None,
+    up_to: int,
+    term_at: Callable[[int], int],
+    *,
+    tidy: bool,
+    known: dict[str, SnapshotMeta] | None = None,
+) -> Document | None:
+    """The newest usable one whose index is at most `up_to`; `tidy`: damaged checkpoints are removed.
+
+    `term_at(index)` is that of the log, 0 where it does not hold the entry.  `known`: checkpoints found whole before,
+    which are not looked through again; what is found is added.  Raises OSError.
+    """
+    known = {} if known is None else known
+    base_index = base.meta.index if base else 0
+    names = disk.list(data_dir)
+    for index, name in sorted(((checkpoint_index(name), name) for name in names), reverse=True):
+        if not base_index < index <= up_to:
+            continue
+        try:
+            known[name] = meta = known.get(name) or scan_file(disk, data_dir, name).meta
+        except InvalidMessage:
+            if tidy:
+                with suppress(OSError):  # it is a cache: it may stay, too
+                    disk.remove(data_dir / name)
+            continue
+        if meta.term == term_at(index):
+            return Document(meta, document_lines(disk, data_dir / name))
+    if base is None or base_index > up_to:
+        return None
+    return Document(base.meta, document_lines(disk, data_dir / base.name))
