@@ -75,8 +75,8 @@ def _take_looks(tables: Tables, row: object, index: int) -> None:
     if not isinstance(row, list) or not all(isinstance(text, str) and text for text in row):
         raise TypeError("Looks")
     room, looks = row
-    found = tables.rooms.by_name[room]
-    if not found.exists or not is_public(found) or room in tables.rooms.looks:
+    # That the room exists is looked at once its posts are read: it may have no details.
+    if not is_public(tables.rooms.by_name[room]) or room in tables.rooms.looks:
         raise ValueError("Looks")
     tables.rooms.looks[room] = looks
 

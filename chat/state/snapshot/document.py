@@ -224,6 +224,8 @@ def _read(lines: _Lines, index: int) -> Tables:
             and not (_is_gone(room, tables.begun) or room.name in tables.rooms.turned_private)
         ):
             raise ValueError("Posts")
+    if not all(tables.rooms.by_name[name].exists for name in tables.rooms.looks):
+        raise ValueError("Looks")
     tables.derive()
     tables.live_bytes = sum(room.record_bytes for room, _ in rooms)
     tables.client_ids.restore(_read_buckets(header, lines, index))

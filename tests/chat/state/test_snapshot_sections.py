@@ -8,6 +8,7 @@ import pytest
 from chat.commands import NOBODY, Actor, Command, Post
 from chat.commands.cluster import Begin
 from chat.commands.posts import React
+from chat.confusable_names import room_looks
 from chat.state.machine import ChatState
 from chat.state.results import Done
 from chat.state.room_details import PRIVATE, RoomDetails
@@ -61,6 +62,14 @@ def test_a_restored_state_is_the_same_and_goes_on_the_same() -> None:
     for each in (state, restored):
         apply(each, [Post("general", "ann", "more", "m", by=3)], 40)
     assert restored.digest() == state.digest()
+
+
+def test_a_room_that_a_post_made_in_an_open_cluster_is_restored_with_what_its_look_alikes_have_in_common() -> None:
+    state, restored = ChatState(), ChatState()
+    apply(state, [Begin(), Post("plans", "ann", "hi", "1", looks=room_looks("plans"))])
+    restored.restore(4, state.document())
+    assert restored.digest() == state.digest()
+    assert restored.ask(lambda tables: tables.rooms.looks) == {"plans": room_looks("plans")}
 
 
 def test_a_second_beginning_is_none() -> None:
