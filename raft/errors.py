@@ -1,7 +1,7 @@
-"""Whose fault it is, and whether the outcome is known.
+"""The errors of the engine: whose fault each is, and whether the outcome is known.
 
-Every error the engine raises on purpose is one of these.  The class answers the two questions a caller has:
-may I try again as I am (is anything proposed already?), and who has to act.
+Every error that the engine raises on purpose is one of these.  The class answers the caller's two questions: may I
+retry (was anything proposed already?), and who has to act?
 """
 
 # What to do about damage: a part of the errors that name it.
@@ -16,7 +16,7 @@ class RaftError(Exception):
 
 
 class StartRefused(RaftError):
-    """This process must not start; the operator has to act.  The text is one line for stderr, the exit code is 1."""
+    """A start that the operator has to mend.  The text is one line for stderr, the exit code is 1."""
 
 
 class CorruptLog(StartRefused):
@@ -29,13 +29,13 @@ class CorruptLog(StartRefused):
 
 
 class InvalidMessage(RaftError):
-    """A peer's fault: the bytes it sent are not an RPC.  Nothing was done with them."""
+    """A peer sent bytes that are not an RPC.  Nothing was done with them."""
 
 
 class Diverged(InvalidMessage):
-    """This member or the cluster runs on an older copy of its data: they differ in what lasts.  The member ends.
+    """The member or the cluster runs on an older copy of its data: their durable states differ.  The member ends.
 
-    `log_is_old`: it is this member's log that lacks what it acknowledged, so it must never take part again.
+    `log_is_old`: this member's log lacks what the member acknowledged, so it must never take part again.
     """
 
     def __init__(self, detail: str, *, log_is_old: bool) -> None:
@@ -44,7 +44,7 @@ class Diverged(InvalidMessage):
 
 
 class OtherFormat(InvalidMessage):
-    """What was read is sound, and of a version of this program that writes another format."""
+    """The data is sound, but a version of this program with another format wrote it."""
 
     def __init__(self, found: object, known: int) -> None:
         super().__init__(f"format {found}, and this program knows format {known}; start the version that wrote it")
@@ -80,11 +80,11 @@ class NotLeader(RaftError):
 
 
 class Overloaded(RaftError):
-    """Nothing was proposed: as much as a leader allows waits for a majority already."""
+    """Nothing was proposed: the leader has as much waiting for a majority as it allows."""
 
 
 class Unavailable(RaftError):
-    """Nothing was proposed, nobody's fault: no quorum, or too much is waiting.  Try again in `retry_after` seconds."""
+    """Nothing was proposed: there is no quorum, or too much is waiting.  Retry in `retry_after` seconds."""
 
     def __init__(self, detail: str, retry_after: int = 1) -> None:
         super().__init__(detail)
@@ -92,14 +92,14 @@ class Unavailable(RaftError):
 
 
 class OutcomeUnknown(RaftError):
-    """It was proposed, and may still be committed or never: only a retry with the same ClientId is safe."""
+    """The command was proposed, and may be committed later or never: only a retry with the same ClientId is safe."""
 
 
 class ChangeRefused(RaftError):
-    """A membership change that is not allowed now or at all; nothing was proposed.
+    """A change of the cluster that is not allowed now, or not at all; nothing was proposed.
 
     `code` is one of "change_in_progress", "no_majority", "unknown_member", "id_used", "not_a_voter", "invalid",
-    "not_in_contact", "not_taken_over"; of a clock that is to be accepted "clocks_differ".
+    "not_in_contact", "not_taken_over"; for a clock that is to be accepted "clocks_differ".
     """
 
     def __init__(self, code: str, detail: str) -> None:
@@ -108,8 +108,8 @@ class ChangeRefused(RaftError):
 
 
 class DiskFull(RaftError):
-    """Nothing was written: the disk is full, a quota is used up, or the file system is read-only.  Try again later."""
+    """Nothing was written: the disk is full, a quota is used up, or the file system is read-only.  Retry later."""
 
 
 class DiskFailed(RaftError):
-    """A write or an fsync failed: what is on disk is not known, so the process ends and nothing is acknowledged."""
+    """A write or an fsync failed: the disk's state is not known, so the process ends and acknowledges nothing."""

@@ -310,7 +310,7 @@ class RunningMember:
     def _ticked(self) -> None:
         self._forwarder.try_again(self._driver.group_commit.refused())
         self._peers.drop_idle()
-        self._clocks.say()
+        self._clocks.log_changes()
 
     def _leader_state_changed(self, before: LeaderState, after: LeaderState) -> None:
         role, term, leader_id = after

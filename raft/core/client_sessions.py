@@ -1,7 +1,7 @@
-"""Which proposals have been applied, so that a retried one is applied once (dissertation §6.3).
+"""Sessions: the proposals applied so far, so that a retried one is applied once (dissertation §6.3).
 
-Replicated state: a function of the log's entries alone, the same on every member.  Its memory is bounded by what
-members have in flight, because each proposal says from where on its member still waits.
+Replicated state: a function of the log's entries alone, the same on every member.  Its size is bounded by what members
+have in flight, because each proposal names the oldest one that its member still waits for.
 """
 
 from dataclasses import dataclass, field
@@ -21,8 +21,10 @@ class _Session:
     prune_at: int = PRUNE_AT
 
     def remember(self, id: ProposalId) -> None:
-        """`id` is applied.  What may go goes when the memory has doubled: the pass costs each proposal its share only,
-        also where one that stays unanswered holds up all that came after it.
+        """Note that `id` is applied.
+
+        Sequences that nobody waits for go when the memory has doubled.  So the pass costs each proposal a fixed share,
+        even if one unanswered proposal holds up all that came after it.
         """
         self.applied.add(id.sequence)
         self.lowest_unanswered = max(self.lowest_unanswered, id.sequence - id.reach)
@@ -32,16 +34,16 @@ class _Session:
 
 
 class Sessions:
-    """One session a member: that of its newest boot."""
+    """The session of each member: that of its newest boot."""
 
     def __init__(self) -> None:
         self._sessions: dict[int, _Session] = {}
 
     def admit(self, id: ProposalId) -> bool:
-        """Whether `id` is to be applied: True once, the first time.
+        """Return whether to apply `id`: True once, the first time.
 
-        What an earlier boot of the member left behind is refused: nobody waits for it any more, and after the
-        process has died its memory is gone, so it could not be told from a repetition.
+        A proposal of an earlier boot is refused.  Nobody waits for it any more, and after the process has died it could
+        not be told from a repetition.
         """
         session = self._sessions.get(id.member)
         if session is None or id.boot > session.boot:
@@ -52,7 +54,7 @@ class Sessions:
         return True
 
     def document(self) -> list[list[object]]:
-        """For JSON: [member, boot, lowest unanswered, runs [first, last] of the sequences applied from there on]."""
+        """Return for JSON: [member, boot, lowest unanswered, runs [first, last] of what was applied from there on]."""
         return [
             [member, session.boot, session.lowest_unanswered, _runs(session)]
             for member, session in sorted(self._sessions.items())
@@ -60,7 +62,7 @@ class Sessions:
 
     @classmethod
     def restored(cls, document: object) -> "Sessions":
-        """The memory that `document` tells of.  Raises InvalidMessage."""
+        """Return the sessions in `document`.  Raises InvalidMessage."""
         sessions = cls()
         try:
             for member, boot, lowest, runs in document:  # type: ignore[attr-defined]
@@ -77,7 +79,7 @@ class Sessions:
 
 
 def _runs(session: _Session) -> list[list[int]]:
-    """What is remembered and may still be asked for: the rest is refused by `lowest_unanswered` alone."""
+    """Return the remembered sequences that may still be retried; `lowest_unanswered` refuses the rest."""
     runs: list[list[int]] = []
     for sequence in sorted(session.applied):
         if sequence < session.lowest_unanswered:

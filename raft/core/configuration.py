@@ -1,14 +1,15 @@
-"""Who is in the cluster: voters, learners, the majority, and the changes that may be asked for.
+"""The cluster's configuration: voters, learners, the majority, and the changes that may be asked for.
 
-A Configuration is a value; a change makes a new one that differs by one voter at most (dissertation §4.1), so any
-majority of the old and any majority of the new one share a member.
+A Configuration is a value.  A change makes a new one that differs by at most one voter (dissertation §4.1), so any
+majority of the old one and any majority of the new one share a member.
 
-Levels.  A program's level is a number that grows when it learns to read something new in the log.  The cluster's
-level is the highest that every member has reached; what needs more is not proposed.  It never falls: what was written
-at a level stays in the log, so a member of a lower level is none any more, and a new one has to be up to it.
+Levels.  A program's level is a number that grows when the program learns to read something new in the log.  The
+cluster's level is the highest that every member has reached; commands that need more are not proposed.  It never falls:
+what was written at a level stays in the log.  So a program of a lower level cannot take part any more, and a new member
+has to have the level.
 
 Boots.  A member's newest start is recorded with it from BOOTS_LEVEL on (boots.py).  That changes no majority, and a
-record never falls.
+recorded boot never falls.
 """
 
 import json
@@ -25,7 +26,9 @@ MEMBERS_MAX = 64  # each costs the leader two threads and two connections
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member.  A learner (not `voting`) gets the log but has no say; `promote`: it shall vote when caught up."""
+    """A member of the cluster.  A learner (not `voting`) gets the log without a vote; `promote`: it votes once caught
+    up.
+    """
 
     id: int
     url: str  # where its peers reach it
@@ -39,7 +42,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class AddMember:
-    """A new member: a learner first, a voter once it has caught up unless `voting` is False."""
+    """Add a member: a learner first, a voter once it has caught up, unless `voting` is False."""
 
     id: int
     url: str
@@ -48,28 +51,28 @@ class AddMember:
 
 @dataclass(frozen=True, slots=True)
 class RemoveMember:
-    """The member leaves for good; its id is never used again."""
+    """Remove the member for good; its id is never used again."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
 class PlanPromotion:
-    """A learner shall vote once it has caught up.  The intent is kept, so a new leader carries on with it."""
+    """Let a learner vote once it has caught up.  The intent is in the log, so a new leader carries on with it."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
 class PromoteMember:
-    """A learner votes from now on."""
+    """Let a learner vote from now on."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
 class MoveMember:
-    """The member is reached under another URL."""
+    """Change the URL where peers reach the member."""
 
     id: int
     url: str
@@ -77,7 +80,7 @@ class MoveMember:
 
 @dataclass(frozen=True, slots=True)
 class DescribeMember:
-    """What a member says of itself, kept with the membership."""
+    """Record what a member reports about itself."""
 
     id: int
     incarnation: str
@@ -101,30 +104,30 @@ class Configuration:
 
     @property
     def voters(self) -> tuple[int, ...]:
-        """The ids that elect and commit."""
+        """The ids of the members that elect and commit."""
         return tuple(member.id for member in self.members.values() if member.voting)
 
     def is_voter(self, id: int) -> bool:
-        """Whether `id` has a say."""
+        """Return whether member `id` votes."""
         member = self.members.get(id)
         return member is not None and member.voting
 
     def is_majority(self, ids: Iterable[int]) -> bool:
-        """Whether the voters among `ids` (each counts once) decide.  Without voters nobody does."""
+        """Return whether `ids` contain a majority of the voters.  False without voters."""
         voters = self.voters
         return bool(voters) and len(set(ids).intersection(voters)) > len(voters) // 2
 
     def agreed_index(self, match_index: Mapping[int, int]) -> int:
-        """The highest index that a majority of the voters holds (Raft §5.3, Figure 2 "N")."""
+        """Return the highest index that a majority of the voters holds (Raft §5.3, Figure 2 "N")."""
         held = sorted((match_index.get(id, 0) for id in self.voters), reverse=True)
         return held[len(held) // 2] if held else 0
 
     def after(self, change: Change) -> "Configuration":
-        """The configuration that `change` makes; raises ChangeRefused where it makes no sense here."""
+        """Return the configuration that `change` makes.  Raises ChangeRefused if it makes no sense here."""
         return self._changed(change).raised()
 
     def raised(self) -> "Configuration":
-        """At the level that all members have reached by now.  One that was never met holds it where it is."""
+        """Return the configuration at the level that all members have reached; a member never met holds it back."""
         return replace(self, level=max(self.level, min((m.level for m in self.members.values()), default=0)))
 
     def _changed(self, change: Change) -> "Configuration":
@@ -170,7 +173,7 @@ class Configuration:
         return replace(self, members=members, removed=self.removed | {member.id})
 
     def encode(self) -> bytes:
-        """As JSON, one line, the same bytes on every member."""
+        """Encode as one line of JSON, the same bytes on every member."""
         return json.dumps(
             {
                 "cluster_id": self.cluster_id,
@@ -196,7 +199,7 @@ class Configuration:
 
 
 def decode_configuration(body: bytes) -> Configuration:
-    """What `encode` made, here or in a later version: members of an object that are not known are passed over.
+    """Decode what `encode` made, here or in a later version; unknown fields are ignored.
 
     Raises InvalidMessage.
     """

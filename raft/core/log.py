@@ -18,7 +18,7 @@ SLICE_ENTRIES_MAX = 2_048  # the smallest take a receiver some 10 µs each, and 
 
 
 class Log:
-    """Terms and the recent tail.  `base_*`: the snapshot's last entry, 0 without one."""
+    """The terms of all entries, and the recent entries.  `base_*`: the snapshot's last entry, 0 without one."""
 
     def __init__(
         self, runs: Sequence[tuple[int, int]] = (), last_index: int = 0, base_index: int = 0, base_term: int = 0
@@ -43,7 +43,7 @@ class Log:
         return self.last_index - len(self._tail) + 1
 
     def term_at(self, index: int) -> int | None:
-        """The term at `index`; None outside of what this log still knows."""
+        """Return the term at `index`; None outside of what this log still knows."""
         if index == self.base_index:
             return self.base_term
         if not self.base_index < index <= self.last_index:
@@ -51,22 +51,22 @@ class Log:
         return self._run_term[bisect_right(self._run_first, index) - 1]
 
     def first_index_of_term_at(self, index: int) -> int:
-        """Where the run of equal terms begins that holds `index` (base < index <= last)."""
+        """Return the first index of the run of equal terms that contains `index` (base < index <= last)."""
         return self._run_first[bisect_right(self._run_first, index) - 1]
 
     def last_index_of_term(self, term: int) -> int:
-        """The last index of `term`; 0 where the log holds none of it."""
+        """Return the last index of `term`; 0 if the log holds none of it."""
         run = bisect_right(self._run_term, term) - 1
         if run < 0 or self._run_term[run] != term:
             return 0
         return self._run_first[run + 1] - 1 if run + 1 < len(self._run_first) else self.last_index
 
     def is_up_to_date(self, last_log_index: int, last_log_term: int) -> bool:
-        """Whether a candidate's log is at least as up to date as this one (Raft §5.4.1)."""
+        """Return whether a candidate's log is at least as up to date as this one (Raft §5.4.1)."""
         return (last_log_term, last_log_index) >= (self.last_term, self.last_index)
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Add entries that follow on; older ones leave memory once the tail is over its bounds."""
+        """Add entries that follow on; older ones leave memory once the tail exceeds its bounds."""
         for entry in entries:
             assert entry.index == self.last_index + 1 and entry.term >= self.last_term
             if entry.term > self.last_term or not self._run_term:
@@ -91,7 +91,7 @@ class Log:
         self.last_index = index - 1
 
     def compact(self, index: int, term: int) -> None:
-        """All up to `index`, which is of `term`, is in a snapshot from now on (Raft §7)."""
+        """Drop the terms up to `index`, which is of `term`: a snapshot holds those entries from now on (Raft §7)."""
         assert self.term_at(index) == term
         runs = bisect_right(self._run_first, index + 1) - 1  # those before the run that holds the next index
         keep = max(runs, 0) if index < self.last_index else len(self._run_first)
@@ -99,7 +99,7 @@ class Log:
         self.base_index, self.base_term = index, term
 
     def slice(self, first: int, last: int, bytes_max: int) -> tuple[Entry, ...] | None:
-        """Entries `first` to `last`, at least one, cut where they exceed `bytes_max` or are too many.
+        """Return entries `first` to `last`, at least one, cut where they exceed `bytes_max` or are too many.
 
         None: `first` left memory.
         """

@@ -21,14 +21,14 @@ _LEVEL = 1  # the next ones win 5 % and take five times as long
 
 
 def pack(data: bytes, width: int) -> bytes:
-    """`data` is the numbers, `width` bytes each, at most ITEMS_MAX."""
+    """Pack numbers of `width` bytes each, at most ITEMS_MAX, which `data` holds one behind the other."""
     assert not len(data) % width and len(data) <= width * ITEMS_MAX
     planes = [_packed(data[place::width]) for place in range(width)]
     return b"".join([_lengths(width).pack(*map(len, planes)), *planes])
 
 
 def unpack(packed: bytes, width: int, count: int) -> bytes:
-    """The bytes of `count` numbers that `pack` was given.  Raises ValueError where it was not given so many."""
+    """Return the bytes of `count` numbers that were packed.  Raises ValueError if `packed` does not hold so many."""
     lengths = _lengths(width)
     if not 0 < count <= ITEMS_MAX or len(packed) < lengths.size:
         raise ValueError("no planes of so many numbers")

@@ -1,4 +1,4 @@
-"""How much is sent to one member in one call: as much as its line takes in a moment.
+"""The size of a call to one member: as much as the line to it takes in a moment.
 
 A piece that takes long holds up the heartbeats that share its line, and is lost whole when the call is given up.
 """
@@ -9,10 +9,10 @@ QUICK_PIECES = 16  # in a row before a line that was too slow is tried with larg
 
 
 class Pieces:
-    """The size of the next piece for one member; any thread, a lost update does no harm."""
+    """The size of the next piece for one member.  Any thread; a lost update does no harm."""
 
     def __init__(self, bytes_most: int) -> None:
-        """`bytes_most`: never more than that."""
+        """Start small; `bytes_most` is the upper bound."""
         self._bytes_most = bytes_most
         self._quick_missing = 0
         self.bytes_max = min(PIECE_BYTES_START, bytes_most)

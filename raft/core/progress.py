@@ -1,9 +1,12 @@
-"""The leader's view of one follower: what it holds, what to send it next, when it was last heard.
+"""The leader's view of one follower: what it holds, what to send it next, when it last answered.
 
-PROBE: where the follower's log agrees is not known yet; one small append at a time.
-REPLICATE: it is known; `next_index` runs ahead of `match_index` by what is in flight.
-SNAPSHOT: it needs entries that the log no longer has; a snapshot is on its way, and nothing else.
-At most one append is in flight: what is proposed meanwhile goes together in the next one, so batches grow with load.
+PROBE: the leader does not know yet where the follower's log agrees; one small append at a time.
+
+REPLICATE: the leader knows; `next_index` runs ahead of `match_index` by what is in flight.
+
+SNAPSHOT: the follower needs entries that the log no longer has; a snapshot is being sent, and nothing else.
+
+At most one append is in flight.  Commands proposed meanwhile go together in the next one, so batches grow with load.
 """
 
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from enum import Enum
 
 
 class Mode(Enum):
-    """How appends are sent."""
+    """The way appends are sent."""
 
     PROBE = "probe"
     REPLICATE = "replicate"
@@ -20,7 +23,7 @@ class Mode(Enum):
 
 @dataclass(slots=True)
 class Progress:
-    """One follower, as of this leader's term.  Times are milliseconds of the core's clock."""
+    """The state of one follower in this leader's term.  Times are milliseconds of the core's clock."""
 
     next_index: int  # > match_index, always
     contact_ms: float  # when it last answered in this term
@@ -36,33 +39,33 @@ class Progress:
     catch_up_start_ms: float = 0.0
 
     def sent(self, last_index: int, now_ms: float) -> None:
-        """An append up to `last_index` has gone out."""
+        """Note that an append up to `last_index` was sent."""
         self.in_flight = True
         self.sent_ms = now_ms
         if self.mode is Mode.REPLICATE:
             self.next_index = last_index + 1
 
     def sent_snapshot(self, now_ms: float) -> None:
-        """A snapshot has been called for."""
+        """Note that a snapshot is being sent."""
         self.in_flight = True
         self.sent_ms = now_ms
         self.mode = Mode.SNAPSHOT
 
     def accepted(self, match_index: int) -> None:
-        """The follower holds all up to `match_index`; of what was sent, that may be a part."""
+        """Note that the follower holds all up to `match_index`, which may be a part of what was sent."""
         self.match_index = max(self.match_index, match_index)
         self.next_index = self.match_index + 1
         self.mode = Mode.REPLICATE
 
     def rejected(self, next_index: int) -> None:
-        """The follower's log differs: try at `next_index`, never at or below what is known to match."""
+        """Note that the follower's log differs: try at `next_index`, never at or below what is known to match."""
         self.next_index = max(next_index, self.match_index + 1)
         self.mode = Mode.PROBE
 
     def lost(self) -> None:
-        """The append in flight, or its answer, got lost.
+        """Note that the append in flight, or its answer, was lost.
 
-        A probe is sent again as it was.  What was sent ahead of `match_index` begins again after that.
+        A probe is sent again as it was.  Entries sent ahead of `match_index` are sent again from there on.
         """
         self.in_flight = False
         if self.mode is Mode.REPLICATE:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Kind(Enum):
-    """What an entry carries; the value is the member of its JSON record that names it."""
+    """The kind of an entry; the value is the field of its JSON record that names it."""
 
     COMMAND = "command"  # opaque JSON for the state machine
     CONFIGURATION = "configuration"  # the members from this index on
@@ -21,7 +21,7 @@ class Kind(Enum):
 
 
 class ProposalId(NamedTuple):
-    """Names one proposal for ever, so that a retry after a lost leader is applied once (dissertation §6.3)."""
+    """The name of one proposal, for ever: a retry after a lost leader is applied once (dissertation §6.3)."""
 
     member: int  # who took the request
     boot: int  # how often that member had started; grows with each start
@@ -30,7 +30,7 @@ class ProposalId(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One place of the log.  `record` is the whole line as it stands in the log file and travels to peers."""
+    """An entry of the log.  `record` is the whole line as it stands in the log file and is sent to peers."""
 
     index: int  # type: ignore[assignment]  # in the place of tuple.index, which nobody needs here
     term: int
@@ -42,7 +42,7 @@ class Entry(NamedTuple):
 
 
 class Command(NamedTuple):
-    """An applied command, read back from the log: all of its entry that its reader asks for."""
+    """An applied command, read back from the log: the fields of its entry that a reader needs."""
 
     index: int  # type: ignore[assignment]  # as in Entry
     time: int
@@ -51,7 +51,7 @@ class Command(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HardState:
-    """What must be on disk before an RPC is answered (Raft Figure 2), and the commit index as a hint for the start."""
+    """The state that must be on disk before an RPC is answered (Raft Figure 2), with the commit index as a hint."""
 
     current_term: int = 0
     voted_for: int = 0
@@ -60,7 +60,7 @@ class HardState:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotMeta:
-    """What a snapshot stands for (Raft §7): the log up to `index`, and the configuration in force there."""
+    """The description of a snapshot (Raft §7): the log up to `index`, and the configuration in force there."""
 
     index: int  # of the last entry included
     term: int  # its
@@ -85,7 +85,7 @@ class RequestVote:
 
 @dataclass(frozen=True, slots=True)
 class RequestVoteReply:
-    """A granted pre-vote carries the term asked for, anything else the voter's own term."""
+    """The answer to a RequestVote.  A granted pre-vote carries the term asked for, any other the voter's own term."""
 
     source: int
     target: int
@@ -141,7 +141,7 @@ class AppendEntriesReply:
 
 @dataclass(frozen=True, slots=True)
 class TimeoutNow:
-    """The leader asks a caught-up member to campaign at once (dissertation §3.10)."""
+    """The leader's order to a caught-up member to campaign at once (dissertation §3.10)."""
 
     source: int
     target: int
@@ -151,7 +151,7 @@ class TimeoutNow:
 
 @dataclass(frozen=True, slots=True)
 class TimeoutNowReply:
-    """Says only that TimeoutNow arrived, and in which term."""
+    """The answer to a TimeoutNow: only that it arrived, and in which term."""
 
     source: int
     target: int
@@ -161,7 +161,7 @@ class TimeoutNowReply:
 
 @dataclass(frozen=True, slots=True)
 class InstallSnapshot:
-    """Raft §7, without the data: those go ahead of it as SnapshotChunks, and this asks to go on from there."""
+    """Raft §7, without the data: SnapshotChunks carry them first, and this asks the follower to go on from there."""
 
     source: int
     target: int

@@ -1,6 +1,6 @@
-"""What a URL may look like that another node or an operator names: it goes into the log, into lines and into headers.
+"""The form of URLs that another node or an operator names: they go into the log, into log lines and into headers.
 
-One with a line break would forge lines of the log, one with a semicolon a directive of the page's policy.
+A URL with a line break would forge lines of the log, one with a semicolon a directive of the page's policy.
 """
 
 import re
@@ -12,13 +12,13 @@ _NEVER = frozenset(" \"'<>\\^`{|}")
 
 
 def is_peer_url(url: str) -> bool:
-    """Whether this is `http://host:port`, of printable ASCII."""
+    """Return whether this is `http://host:port`, of printable ASCII."""
     match = _PEER.fullmatch(url) if _is_plain(url) else None
     return match is not None and 0 < int(match[1]) < 1 << 16
 
 
 def is_client_url(url: str) -> bool:
-    """Whether this is an http or https URL without query, of printable ASCII."""
+    """Return whether this is an http or https URL without query, of printable ASCII."""
     return _is_plain(url) and _CLIENT.fullmatch(url) is not None
 
 

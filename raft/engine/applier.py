@@ -1,11 +1,13 @@
-"""Committed entries to the state machine, in order, each proposal once; and who waits for that.
+"""The applier: committed entries to the state machine, in order, each proposal once; and the reads that wait for that.
 
-Only what is durable here is applied, so whatever the state says can be read from this disk.  A batch is applied
-first and its proposers told after it, by the one thread that applied it: that is quicker than waking a thread for
-each.  That is the apply thread; one or two entries are applied by the thread that learned of their commit, which is
-quicker than waking another one.
-In a start, and where a snapshot has taken the place of the log, the state comes from a document of it first.
-A read is confirmed when the leader's index for it is applied here (dissertation §6.4).
+Only entries that are durable here are applied, so the whole state can be read again from this disk.  A batch is applied
+first and its proposers are answered after it, by the thread that applied it: that is quicker than waking a thread for
+each.  Usually that is the apply thread.  One or two entries are applied by the thread that learned of their commit,
+which is quicker than waking another one.
+
+In a start, and after a snapshot has replaced the log, the state comes from a state document first.
+
+A read is confirmed once the leader's index for it is applied here (dissertation §6.4).
 """
 
 import logging
@@ -43,16 +45,16 @@ class Read:
     min_index: int = 0  # it waits for this to be applied too
 
     def is_overdue(self, now_s: float) -> bool:
-        """Whether it has waited long enough for a no."""
+        """Return whether the read has waited so long that it is refused."""
         return now_s - self.since_s >= READ_TIMEOUT_S
 
     def give_up(self) -> None:
-        """Answer it with that no."""
+        """Refuse the read."""
         self.done(Unavailable("no leader with a majority is in reach; ?consistency=stale asks this member alone"), 0)
 
 
 class Applier:
-    """Owns `last_applied`."""
+    """The owner of `last_applied`."""
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class Applier:
         proposals: Proposals,
         on_configuration: Callable[[Configuration], None],
     ) -> None:
-        """`on_configuration` is called by the apply thread with each committed one."""
+        """`on_configuration` is called by the apply thread with each committed configuration."""
         self.last_applied = 0
         self._node_lock = node_lock
         self._storage = storage
@@ -83,14 +85,14 @@ class Applier:
     # What the Ready brings; under the engine's lock
 
     def commit(self, index: int) -> bool:
-        """All up to `index` may be applied; whether that is news.  Then `wake` or `apply_few`, with the lock free."""
+        """Allow applying up to `index`; return whether that is new.  Then `wake` or `apply_few` without the lock."""
         if index <= self._commit_index:
             return False
         self._commit_index = index
         return True
 
     def confirmed(self, reads: Sequence[tuple[int, int]]) -> Callbacks:
-        """The reads behind these (token, index) hold from the index on; returns what to tell."""
+        """Return the callbacks that answer the reads behind these (token, index): they hold from the index on."""
         callbacks: Callbacks = []
         for token, index in reads:
             batch = self._at_node.pop(token, [])  # none where they were given up meanwhile
@@ -101,23 +103,23 @@ class Applier:
         return callbacks
 
     def lost(self, tokens: Sequence[int]) -> None:
-        """This member stopped leading before it could confirm them."""
+        """Take back reads that this member cannot confirm, since it stopped leading."""
         for token in tokens:
             for read in self._at_node.pop(token, []):
                 self._lost.put(read)
 
     def register(self, token: int, reads: list[Read]) -> None:
-        """`token` is going to be given to the Node for these reads."""
+        """Note which reads the Node is asked about under `token`."""
         self._at_node[token] = reads
 
     # From other threads
 
     def wake(self) -> None:
-        """Have the apply thread see to what is committed."""
+        """Let the apply thread apply what is committed."""
         self._queue.put(self._commit_index)
 
     def apply_few(self) -> None:
-        """Apply what is committed in this thread, where that is little and nobody else is at it."""
+        """Apply what is committed in this thread, if it is little and no other thread is applying."""
         if self._commit_index - self.last_applied > FEW or not self._busy.acquire(blocking=False):
             self.wake()
             return
@@ -142,11 +144,11 @@ class Applier:
             self._queue.put(0)
 
     def take_lost(self) -> list[Read]:
-        """The reads that have to be asked for anew."""
+        """Take the reads that have to be asked for again."""
         return drain_nowait(self._lost)
 
     def wait_applied(self, index: int, timeout_s: float) -> bool:
-        """Until `index` is applied; False where that takes longer, or waiting is given up."""
+        """Wait until `index` is applied; return False if that takes longer, or the applier gives up."""
         if self.last_applied >= index:
             return True
         with self._changed:
@@ -154,15 +156,15 @@ class Applier:
         return self.last_applied >= index
 
     def give_up(self) -> None:
-        """Nobody waits for an index any longer, and what is not applied yet is left to the next start."""
+        """Stop waiting for any index; entries that are not applied yet are left to the next start."""
         with self._changed:
             self._given_up = True
             self._changed.notify_all()
 
     def document(self) -> Document | None:
-        """The state as it is at this moment, which holds up what applies for milliseconds; None where it cannot be had.
+        """Return the state as it is now; None if it cannot be read in time.
 
-        All of it is committed, and durable here.
+        Applying stops for milliseconds.  The whole state is committed, and durable here.
         """
         if not self._busy.acquire(timeout=DOCUMENT_TIMEOUT_S):
             return None
@@ -175,7 +177,7 @@ class Applier:
     # The thread
 
     def run(self) -> None:
-        """The apply thread; `stop` ends it."""
+        """Run the apply thread; `stop` ends it."""
         while True:
             items = drain(self._queue)
             with self._busy:
@@ -186,7 +188,7 @@ class Applier:
                 return
 
     def expire_reads(self, now_s: float) -> None:
-        """Give up reads that have waited too long: for a majority, or for this member to apply what it lacks."""
+        """Refuse reads that have waited too long: for a majority, or for this member to apply what it lacks."""
         for _, read in self._take_reads(lambda index, read: read.is_overdue(now_s)):
             read.give_up()
         if self._at_node:
@@ -194,7 +196,7 @@ class Applier:
                 read.give_up()
 
     def _take_reads(self, which: Callable[[int, Read], bool]) -> list[tuple[int, Read]]:
-        """Take the reads out that are to be answered now, each with its index."""
+        """Take out the reads to answer now, each with its index."""
         if not self._reads:
             return []
         with self._reads_lock:
@@ -208,7 +210,7 @@ class Applier:
         return [read for token in tokens for read in self._at_node.pop(token)]
 
     def stop(self) -> None:
-        """End the thread once what is queued is done."""
+        """End the thread once its queue is done."""
         self._queue.put(None)
 
     def _apply_up_to(self, commit_index: int) -> None:
@@ -230,7 +232,7 @@ class Applier:
             self._machine.applied(self.last_applied)  # after the answers: this wakes a thread that would come between
 
     def _restore(self, commit_index: int) -> None:
-        """Take over the newest document of the state, where it is ahead: the entries before it may be gone."""
+        """Restore the newest state document if it is ahead: the entries before it may be gone."""
         found = self._storage.documents(commit_index)
         if found is None or found.meta.index <= self.last_applied:
             return
@@ -250,9 +252,9 @@ class Applier:
         self._machine.applied(self.last_applied)
 
     def _committed(self, first: int, last: int) -> Sequence[Entry] | None:
-        """From memory, or from disk where a start or a slow moment has let them leave memory.
+        """Return committed entries from memory, or from disk if they have left memory since.
 
-        None: a snapshot has taken their place, which may be at any moment.
+        None: a snapshot has replaced them, which may happen at any moment.
         """
         entries = self._node_lock.read(lambda node: node.log.slice(first, last, APPLY_BYTES_MAX))
         if entries is not None:

@@ -45,18 +45,18 @@ _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the former is
 
 
 def steady_s() -> float:
-    """Seconds that never go back, and go on while the process is stopped and the machine sleeps, where it can tell."""
+    """Return seconds that never go back, and go on while the process is stopped or the machine sleeps, if possible."""
     return time.clock_gettime(_STEADY)
 
 
 def settle(clocks: "Clocks", node: Node) -> None:
-    """Have `clocks` take in what was heard, and what the log of `node` says."""
+    """Update `clocks` with the answers that came, and with what the log of `node` says."""
     leads = node.role is Role.LEADER
     clocks.settle(LogState(node.configuration.voters, node.last_time, node.clock_index, leads))
 
 
 def accept_clock(clocks: "Clocks", node: Node) -> int:
-    """Append a clock entry where the log's time is not the clock's; returns its index, 0 for none.
+    """Append a clock entry if the log's time is not the clock's; return its index, 0 for none.
 
     Raises NotLeader, Unavailable or ChangeRefused.
     """
@@ -68,7 +68,7 @@ def accept_clock(clocks: "Clocks", node: Node) -> int:
 
 
 def follow_leap(clocks: "Clocks", node: Node) -> None:
-    """Append a clock entry where this member leads and the time has come to follow a leap forwards."""
+    """Append a clock entry if this member leads and a leap forwards is due to be followed."""
     if node.role is Role.LEADER and (time := clocks.due_leap) is not None:
         with suppress(NotLeader):  # it hands leadership over at this moment
             _set_clock(clocks, node, time)
@@ -81,7 +81,7 @@ def _set_clock(clocks: "Clocks", node: Node, time: int) -> int:
 
 
 class LogState(NamedTuple):
-    """What the log says about time, as of a tick."""
+    """The log's facts about time, as of a tick."""
 
     voters: Sequence[int]
     last_time: int  # the newest entry's; 0 where there is none
@@ -91,14 +91,14 @@ class LogState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Leap:
-    """A difference between the cluster's clock and how it had to go on."""
+    """A difference between the cluster's clock and the time it should show."""
 
     to: float  # microseconds ahead of the steady clock
     since_s: float
 
 
 class Clocks:
-    """The clocks that one member knows.  Any thread may ask; `settle` and `say` belong to the holder of the lock."""
+    """The clocks that one member knows.  Any thread may ask; `settle` and `log_changes` need the engine's lock."""
 
     def __init__(self, id: int, wall_us: Callable[[], int] = now, steady_s: Callable[[], float] = steady_s) -> None:
         self._id = id
@@ -118,7 +118,7 @@ class Clocks:
         self._logged_ahead = self._logged_off = False
 
     def heard(self, member: int, time: int, asked_s: float) -> None:
-        """`member` has told its clock in an answer to a question that was sent at `asked_s` of the steady clock."""
+        """Note `member`'s clock, from an answer to a question sent at `asked_s` of the steady clock."""
         answered_s = self._steady_s()
         if answered_s - asked_s <= ANSWER_TIMEOUT_S:
             self._told[member] = time - (asked_s + answered_s) / 2 * _SECOND, answered_s
@@ -126,7 +126,7 @@ class Clocks:
     # The log's time
 
     def settle(self, log: LogState) -> None:
-        """Take in what was heard and what the log says; at each tick, and after a clock entry."""
+        """Update the log's time from the answers and the log; at each tick, and after a clock entry."""
         steady = self._steady_s() * _SECOND
         if log.clock_index != self._clock_index:
             self._clock_index = log.clock_index
@@ -144,35 +144,35 @@ class Clocks:
             self._follow(self._taken, steady)
 
     def stamp(self) -> int:
-        """The log's time in microseconds since 1970; 0 where neither the log nor the clocks say anything."""
+        """Return the log's time in microseconds since 1970; 0 if neither the log nor the clocks have one."""
         steady, taken = self._steady_s() * _SECOND, self._taken
         return int(max(-inf if taken is None else taken + steady, self._floor_at(steady)))
 
     def proposal_stamp(self) -> int:
-        """`stamp` for what clients propose.
+        """Return the time to stamp on clients' proposals.
 
-        Raises Unavailable in a log without a time as long as the clocks of a majority are not known.
+        Raises Unavailable in a log without a time while the clocks of a majority are not known.
         """
         return self.stamp() or self.agreed_time()
 
     def agreed_time(self) -> int:
-        """`stamp` for what goes by its age.  Raises Unavailable while a majority's clocks are not known."""
+        """Return the log's time, for what goes by age.  Raises Unavailable while a majority's clocks are not known."""
         if self._taken is None:
             raise Unavailable("the clocks of most members are not known here yet; nothing was proposed")
         return self.stamp()
 
     @property
     def due_leap(self) -> int | None:
-        """The time to set the log's to, where it is time to follow a leap forwards: the leader's to do."""
+        """The time to set the log's to, once a leap forwards is due to be followed; for the leader."""
         leap, steady = self._leap, self._steady_s() * _SECOND
         if leap is None or leap.to + steady <= self.stamp() + OFF_S * _SECOND or not self._is_due(leap, steady):
             return None
         return int(leap.to + steady)
 
     def accepted(self) -> int | None:
-        """The time to set the log's to, now that the operator calls the clock right; None: it is that.
+        """Return the time to set the log's to, now that the operator calls the clock right; None: no change is needed.
 
-        Raises Unavailable while a majority's clocks are not known, ChangeRefused where they differ.
+        Raises Unavailable while a majority's clocks are not known, ChangeRefused if they differ.
         """
         if self._raw == -inf:
             self.agreed_time()
@@ -217,13 +217,14 @@ class Clocks:
             self._taken, self._leap, self._was_sure = to, None, self._is_sure
 
     def _is_due(self, leap: _Leap, steady: float) -> bool:
-        """What was only the lowest possible time is followed at once where the median has become known."""
+        """Return whether to follow a leap.  At once, if the time before was only the lowest possible one."""
         return not self._was_sure or steady / _SECOND - leap.since_s >= HOLD_S
 
     def _is_held_over(self, newest: float) -> bool:
-        """Whether a leap is still to be held, though the log may have another clock entry, by its newest entry's time.
+        """Return whether a leap is still held though the log has another clock entry, by its newest entry's time.
 
-        A snapshot does not say whether there is a clock entry in it.  One that follows the leap leads to its time.
+        A snapshot does not say whether it contains a clock entry.  A clock entry that follows the leap leads to the
+        leap's time.
         """
         if self._leap is None or self._taken is None:
             return False
@@ -235,7 +236,7 @@ class Clocks:
 
     # What is logged
 
-    def say(self) -> None:
+    def log_changes(self) -> None:
         """Log, once each, what is wrong with the clocks; at each tick."""
         if self._taken is None:
             return
@@ -248,7 +249,7 @@ class Clocks:
         self._log_off(steady)
 
     def _log_start(self, stamp: int, clock: int) -> None:
-        """At the start, and after a clock entry."""
+        """Log the time at the start, and after a clock entry."""
         is_start, self._logged_index = self._logged_index == -1, self._clock_index
         if not is_start:
             logger.info("the log's time is set to the clock's: %s", _shown(stamp))
@@ -271,7 +272,7 @@ class Clocks:
             )  # fmt: skip
 
     def _log_ahead(self, stamp: int, clock: int) -> None:
-        """The log's time is ahead of the clock, by an earlier leap that was followed or by a leap back."""
+        """Log that the log's time is ahead of the clock, by an earlier leap that was followed or by a leap back."""
         ahead_s = (stamp - clock) / _SECOND
         if not self._logged_ahead and self._leap is None and ahead_s > OFF_S:
             self._logged_ahead = True
@@ -285,7 +286,7 @@ class Clocks:
             logger.info("the clock agrees with the log's time again: %s", _shown(clock))
 
     def _log_off(self, steady: float) -> None:
-        """The own clock is off the median."""
+        """Log that this node's clock is off the median."""
         own = self._wall_us() - steady
         off_s = (own - min(max(own, self._low), self._high)) / _SECOND
         if not self._logged_off and abs(off_s) > OFF_S:
@@ -301,7 +302,7 @@ class Clocks:
 
 
 def _shown(time: int) -> str:
-    """For people; a time that no calendar has is shown as its number."""
+    """Format a time for people; a time that no calendar has is shown as its number."""
     try:
         return (_EPOCH + timedelta(microseconds=time)).strftime("%Y-%m-%dT%H:%M:%SZ")
     except OverflowError:

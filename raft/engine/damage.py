@@ -1,10 +1,10 @@
-"""Damage that was found in this node's own files: logged once, shown by `GET /raft`, and remembered in the file DAMAGE.
+"""Damage found in this node's own files: logged once, shown by `GET /raft`, and remembered in the file DAMAGE.
 
-Whoever reads a damaged record again and again makes one line of the log of it.
+A damaged record that is read again and again makes one line of the log.
 
-Rules.  A start looks at the places that DAMAGE names: what is still damaged is logged and shown from then on, what was
-mended or has gone is forgotten.  The file is a help, not a promise: where it cannot be written, damage is found again
-where it is read.
+Rules.  A start checks the places that DAMAGE names.  Places that are still damaged are logged and shown from then on;
+places that were repaired or removed are forgotten.  The file is a help, not a promise: if it cannot be written, damage
+is found again at the next read.
 """
 
 import json
@@ -25,10 +25,10 @@ NAME = "DAMAGE"
 
 
 class Damage:
-    """The places that are known to be damaged.  Thread-safe."""
+    """The places known to be damaged.  Thread-safe."""
 
     def __init__(self, disk: Disk | None = None, data_dir: Path | None = None) -> None:
-        """Without a disk what is found is forgotten with the process."""
+        """Without a disk, damage is forgotten with the process."""
         self._disk = disk
         self._data_dir = data_dir or Path()
         self._lock = threading.Lock()
@@ -36,7 +36,7 @@ class Damage:
         self._places: dict[tuple[str, int], None] = {}  # (file, offset), in the order of finding
 
     def note(self, error: CorruptLog) -> bool:
-        """Log what was found; whether it is new."""
+        """Log damage once; return whether it is new."""
         place = error.file, error.offset
         with self._lock:
             if place in self._places or len(self._places) >= DAMAGE_MAX:
@@ -52,7 +52,7 @@ class Damage:
             return [{"File": Path(file).name, "Offset": offset} for file, offset in self._places]
 
     def recheck(self) -> None:
-        """Look at what an earlier process of this directory has found; at a start, before anything is noted."""
+        """Check the places that an earlier process of this directory found; at a start, before any `note`."""
         if self._disk is None:
             return
         known = self._load(self._disk)
@@ -65,7 +65,7 @@ class Damage:
             self._save()
 
     def _load(self, disk: Disk) -> list[tuple[str, int]]:
-        """What the file names; nothing where it is none that `_save` has made."""
+        """Return the places in the file; none if `_save` did not write it."""
         try:
             places = [json.loads(line) for line in read_all(disk, self._data_dir / NAME).splitlines()[:DAMAGE_MAX]]
             return [(Path(str(place["File"])).name, int(place["Offset"])) for place in places]
@@ -84,7 +84,7 @@ class Damage:
 
 
 def _is_damaged(disk: Disk, path: Path, offset: int) -> bool:
-    """Whether there is no intact line at that place; not where the file has gone."""
+    """Return whether there is no intact line at that place; False if the file is gone."""
     try:
         with closing(disk.open(path)) as file:
             return next(intact_lines_in(file.pread(RECORD_BYTES_MAX + 1, offset)), None) is None

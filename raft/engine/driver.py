@@ -1,8 +1,8 @@
-"""The driver: turns Node's output into disk, network and results, and time into ticks.
+"""The driver: turns Node's output into disk writes, network messages and results, and time into ticks.
 
-It routes the parts of each Ready: writes to the flusher, messages to the peers' lanes, replies to the RPCs that wait
-for them, commits and reads to the applier.  Its thread, *tick*, is the election timer; it also tries again what found
-no leader.
+The driver routes the parts of each Ready: writes to the group commit, messages to the peers' queues, replies to the
+RPCs that wait for them, commits and reads to the applier.  Its thread, *tick*, is the election timer, and retries
+proposals and reads that found no leader.
 """
 
 import logging
@@ -68,7 +68,7 @@ class Driver:
     # Inputs
 
     def propose_for_peer(self, call: Propose) -> None:
-        """Append what a follower forwards; the caller answers, then flushes.
+        """Append commands that a follower forwards; the caller answers, then flushes.
 
         Raises NotLeader, Overloaded, Unavailable or DiskFull.
         """
@@ -89,7 +89,7 @@ class Driver:
             self._node_lock.act(action, flushes=True)
 
     def serve(self, request: int, message: Message, done: Callable[[Answer], None]) -> None:
-        """Step a peer's message; `done` gets the reply, when it may be given.  Raises InvalidMessage."""
+        """Step a peer's message; `done` gets the reply once it may be sent.  Raises InvalidMessage."""
         lacked = 0
 
         def action(node: Node) -> None:
@@ -140,7 +140,7 @@ class Driver:
         return callbacks
 
     def _send_locked(self, node: Node, messages: Sequence[Message]) -> Callbacks:
-        """A reply goes to the RPC that asked for it, once the lock is free; a request to the peer's lane."""
+        """Give requests to the peers' queues; return the callbacks that send replies once the lock is free."""
         callbacks: Callbacks = []
         for message in messages:
             if isinstance(message, Reply):
@@ -154,14 +154,14 @@ class Driver:
         return [lambda: done(reply)] if done else []
 
     def _send(self, messages: Sequence[Message]) -> None:
-        """What had to wait for the disk."""
+        """Send messages that had to wait for the disk."""
         for callback in self._node_lock.read(lambda node: self._send_locked(node, messages)):
             callback()
 
     # The thread
 
     def run_ticks(self, stopping: threading.Event) -> None:
-        """The tick thread."""
+        """Run the tick thread."""
         while not stopping.wait(self._tick_s):
             self._node_lock.act(self._tick)
             self._on_tick()
@@ -174,5 +174,5 @@ class Driver:
 
 
 def _is_held_back(node: Node, message: Message) -> bool:
-    """Whether a full disk keeps this member from what the leader has committed: what it shows grows old."""
+    """Return whether a full disk keeps this member from entries that the leader has committed."""
     return node.is_full and isinstance(message, AppendEntries) and message.leader_commit > node.log.last_index

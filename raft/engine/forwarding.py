@@ -1,12 +1,13 @@
-"""Clients' proposals and reads, to whoever leads: to this member's own flush thread and Node, or to another member.
+"""Forwarding: clients' proposals and reads go to the leader: to this member's own group commit and Node, or to another
+one.
 
-A follower's proposals and reads go over connections of their own, one call at a time; what gathers during a call is
-the next batch.  A leader never passes them on, so there is one hop at most.  What finds no leader waits for the next
-tick, or until its time is over: the client never sees a redirect.
+A follower's proposals and reads go over connections of their own, one call at a time; those that come during a call
+make the next batch.  A leader never forwards them again, so there is at most one hop.  Proposals and reads that find no
+leader wait for the next tick, or until their time is over: a client never sees a redirect.
 
-A follower whose disk is full is not sent what the others commit, so it would never learn the outcome of a command, nor
-see what a read has to show.  It says so at once; commands that free space it forwards where no majority has room, for
-then it is sent those.
+A follower whose disk is full is not sent what the others commit.  So it would never learn the outcome of a command, nor
+have what a read must show, and it refuses both at once.  It forwards commands that free space if no majority has room:
+then the leader sends it those entries.
 """
 
 import itertools
@@ -36,7 +37,7 @@ FULL_HERE = "this node's disk has no room, so it lacks what is newest: ask anoth
 
 
 def parts_of(batch: Sequence[Waiting]) -> Iterator[list[Waiting]]:
-    """The batch in its order, cut where the commands would exceed FORWARD_BYTES_MAX."""
+    """Split the batch in its order, cut where the commands would exceed FORWARD_BYTES_MAX."""
     part: list[Waiting] = []
     size = 0
     for waiting in batch:
@@ -50,7 +51,7 @@ def parts_of(batch: Sequence[Waiting]) -> Iterator[list[Waiting]]:
 
 
 class Forwarder:
-    """Routes what this member's clients ask."""
+    """Routes the proposals and reads of this member's clients."""
 
     def __init__(
         self,
@@ -86,7 +87,7 @@ class Forwarder:
     # Inputs
 
     def propose(self, command: bytes, done: Callable[[object], None], flushes: bool) -> None:
-        """As chat/replica.py has it."""
+        """Propose a command, as chat/replica.py specifies."""
         now_s = time.monotonic()
         try:
             if now_s < self._no_room_until_s and not self._frees(command):
@@ -98,7 +99,7 @@ class Forwarder:
             self._route(waiting, flushes=flushes)
 
     def read(self, done: Callable[[RaftError | None], None], min_index: int = 0, stale: bool = False) -> None:
-        """As chat/replica.py has it."""
+        """Confirm a read, as chat/replica.py specifies."""
         if self._reads_waiting >= READS_MAX:
             done(Unavailable("too many reads are waiting"))
             return
@@ -115,12 +116,15 @@ class Forwarder:
             self._to_read.put(read)
 
     def read_for_peer(self, call: ReadIndex, done: Callable[[int], None]) -> None:
-        """A follower's reads: `done(index)`, or `done(0)` where this member does not lead."""
+        """Confirm a follower's reads: `done(index)`, or `done(0)` if this member does not lead."""
         read = Read(lambda error, index: done(index), time.monotonic(), from_peer=True)
         self._read_here([read], lambda reads: done(0), call.source, call.term)
 
     def leader_changed(self) -> None:
-        """What the old leader did with the proposals is not known: the new one gets them all.  They apply once."""
+        """Give all unanswered proposals to the new leader.
+
+        The old leader may have committed some of them.  Each applies once all the same.
+        """
         self._no_room_until_s = 0.0
         self._proposals_leader.leave()  # a call to one that hangs would hold up all the others
         self._reads_leader.leave()
@@ -128,7 +132,7 @@ class Forwarder:
             self._route(waiting)
 
     def try_again(self, refused: Sequence[Waiting]) -> None:
-        """At each tick: what was in vain so far, and what has waited too long."""
+        """Retry what failed so far, and refuse what has waited too long; at each tick."""
         now_s = inf if self._given_up else time.monotonic()
         for item in (*refused, *self._applier.take_lost(), *drain_nowait(self._again)):
             if isinstance(item, Waiting) and now_s < self._full_until_s:
@@ -143,7 +147,7 @@ class Forwarder:
         self._applier.expire_reads(now_s)
 
     def give_up(self) -> None:
-        """Have the next ticks answer what waits, and what still comes, as if its time were over."""
+        """Let the next ticks refuse all that waits and all that still comes, as if its time were over."""
         self._given_up = True
         self._applier.give_up()
 
@@ -167,7 +171,7 @@ class Forwarder:
     # The thread of proposals
 
     def run_proposals(self) -> None:
-        """Takes a follower's proposals to the leader; `stop` ends it."""
+        """Run the thread that forwards a follower's proposals to the leader; `stop` ends it."""
         while True:
             items = drain(self._to_forward, FORWARD_MAX)
             batch = [item for item in items if item is not None]
@@ -213,12 +217,15 @@ class Forwarder:
                 self._full_until_s = time.monotonic() + FULL_PAUSE_S
 
     def _is_sent_all(self, leader_id: int) -> bool:
-        """Whether the leader sends this full member what it commits, since no majority has room.  Raises OSError."""
+        """Return whether the leader sends this full member what it commits, since no majority has room.
+
+        Raises OSError.
+        """
         reply = self._proposals_leader.call(Propose(self._id, leader_id, ()))
         return isinstance(reply, ProposeReply) and reply.full
 
     def _refuse_for_room(self, batch: list[Waiting]) -> None:
-        """Refuse what frees no space, and send the rest by itself; all of it where it was sent so."""
+        """Refuse commands that free no space and retry the rest alone; refuse all if all free space."""
         self._no_room_until_s = time.monotonic() + NO_ROOM_S
         freeing = [waiting for waiting in batch if self._frees(waiting.command)]
         if len(freeing) == len(batch):
@@ -230,7 +237,7 @@ class Forwarder:
     # The thread of reads
 
     def run_reads(self) -> None:
-        """Finds out from which index on reads hold; `stop` ends it."""
+        """Run the thread that finds the index from which reads hold; `stop` ends it."""
         while True:
             items = drain(self._to_read)
             batch = [item for item in items if item is not None]

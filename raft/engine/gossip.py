@@ -1,11 +1,11 @@
-"""Notices: what the application of one member tells those of all others, beside the log (who is there, who types).
+"""Gossip: notices from one member's application to all others, outside of the log (presence, typing).
 
-Each member tells its own whole picture; the newest counts, so one that waits is replaced by the next one, one that got
-lost is said again after LOOK_S, and all of it every REFRESH_S, for those who came or came back.  Nothing is kept, and
-nothing is known of what others have taken in.
+Each member sends its own whole picture.  The newest counts, so a newer one replaces one that waits.  A lost notice is
+sent again after LOOK_S, and everything is sent every REFRESH_S, for members that came or came back.  Nothing is stored,
+and a member does not know what the others have taken in.
 
-It takes part in nothing: no role, no term, no election hears of a notice, and what a member says by one is no sign
-that a leader lives.
+Notices take no part in the protocol: no role, term or election depends on one, and a notice is no sign that a leader
+lives.
 """
 
 import threading
@@ -29,7 +29,7 @@ ANSWER_TIMEOUT_S = 1.0
 
 
 class Notices:
-    """`on_notice(member, body)` is called with what another one tells."""
+    """Sends and receives notices.  `on_notice(member, body)` is called with another member's notice."""
 
     def __init__(
         self,
@@ -41,9 +41,9 @@ class Notices:
         on_older_copy: Callable[[OlderCopy], None],
         addresses: Addresses,
     ) -> None:
-        """`sender()` says who this member is; `on_clock(member, time, when it was asked)` is told others' clocks.
+        """`sender()` describes this member; `on_clock(member, time, when it was asked)` gets the others' clocks.
 
-        `on_refused` and `on_older_copy` as for Peers: a member that only follows asks nobody anything else.
+        `on_refused` and `on_older_copy` as for Peers: a member that only follows makes no other calls.
         """
         self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
         self._id = id
@@ -60,34 +60,34 @@ class Notices:
         self._closed = False
 
     def tell(self, body: bytes) -> None:
-        """Have all others know; never blocks for them.  Raises ValueError for a body that is too large."""
+        """Send `body` to all others; never blocks for them.  Raises ValueError if the body is too large."""
         if len(body) > NOTICE_BYTES_MAX:
             raise ValueError(f"a notice of {len(body)} bytes; {NOTICE_BYTES_MAX} are allowed")
         self._body = body
         self._send()
 
     def take(self, notice: Notice) -> NoticeReply:
-        """Another member tells something; the empty body of one that has nothing to tell yet is not passed on."""
+        """Pass on another member's notice; an empty body, before its first notice, is not passed on."""
         if notice.body:
             self.on_notice(notice.source, notice.body)
         return NoticeReply(now())
 
     def run(self, stopping: threading.Event) -> None:
-        """The thread."""
+        """Run the thread."""
         while True:
             self._send()
             if stopping.wait(LOOK_S):
                 return
 
     def close(self) -> None:
-        """Close all lanes."""
+        """Close all queues."""
         with self._lock:
             self._closed = True
             for queue in self._queues.values():
                 queue.close()
 
     def _send(self) -> None:
-        """To all whose time has come."""
+        """Send the notice to all members that are due."""
         members = self._node_lock.read(self._to_tell_locked)
         with self._lock:
             for id in [id for id, queue in self._queues.items() if id not in members or members[id].url != queue.url]:

@@ -1,13 +1,13 @@
-"""Group commit: one write and one sync for all that is pending, outside the engine's lock.
+"""Group commit: one write and one sync for all that is pending, outside of the engine's lock.
 
-What is pending gathers in a queue: commands to propose, which become one batch of entries, and Readys to write.
-Whoever brings something and has nothing better to do than to wait for it flushes it in its own thread, unless another
-thread is at it: waking a thread costs as much as a quick disk.  So the flush thread works under load, and for those
-who must not wait for a disk (the tick, the lanes).
+Work gathers in a queue: commands to propose, which become one batch of entries, and Readys to write.  A thread that
+brings work and only waits for it flushes it itself, unless another thread is flushing: waking a thread costs as much as
+a quick disk.  The flush thread works under load, and for threads that must not wait for a disk (the tick, the peers'
+queues).
 
-A disk that fails ends the process; nothing is acknowledged after it.  On a full one the reserve is given up
-(reserve.py), and what is pending is written there.  Where that does not do, it is tried again until there is room: for
-the core that is a disk that hangs.  So that a reserve holds what is pending, little is proposed at a time.
+A disk that fails ends the process; nothing is acknowledged after that.  On a full disk the reserve is given up
+(reserve.py), and pending work is written there.  If that is not enough, the write is retried until there is room: for
+the core that is a disk that hangs.  Little is proposed at a time, so that a reserve holds what is pending.
 """
 
 import logging
@@ -33,7 +33,7 @@ PROPOSE_BYTES_MAX = 128 << 10  # in one batch, and one proposal more: some hundr
 
 
 class GroupCommit:
-    """The one that appends to the storage."""
+    """The only writer that appends to the storage."""
 
     def __init__(
         self,
@@ -47,8 +47,9 @@ class GroupCommit:
         reserve: Reserve | None = None,
         frees: Callable[[bytes], bool] = lambda command: False,
     ) -> None:
-        """`send` takes the messages that had to wait for the disk; `stamp` is asked for entries' time; `on_broken`
-        ends the process.  `frees(command)`: whether it frees space, so that it is taken on the reserve.
+        """`send` takes the messages that had to wait for the disk; `stamp` gives the time for entries.
+
+        `on_broken` ends the process.  `frees(command)`: the command frees space, so it is accepted on the reserve.
         """
         self._node_lock = node_lock
         self._storage = storage
@@ -68,16 +69,16 @@ class GroupCommit:
         self._stopped = False  # set while busy: from then on the storage may be closed
 
     def put(self, work: Ready | Waiting) -> None:
-        """Add to what is pending; never blocks.  Then `wake` or `flush`."""
+        """Add work; never blocks.  Then call `wake` or `flush`."""
         self._work.put(work)
 
     def wake(self) -> None:
-        """Have the flush thread see to it; never blocks.  Whoever is busy now looks at the queue again afterwards."""
+        """Wake the flush thread; never blocks.  A thread that is flushing checks the queue again afterwards."""
         if not self._busy.locked():
             self._wakes.put(True)
 
     def flush(self) -> None:
-        """Flush one batch in this thread, unless another one is at it."""
+        """Flush one batch in this thread, unless another thread is flushing."""
         if self._work.empty() or not self._busy.acquire(blocking=False):
             return
         try:
@@ -89,7 +90,7 @@ class GroupCommit:
             self._wakes.put(True)
 
     def run(self) -> None:
-        """The flush thread."""
+        """Run the flush thread."""
         while self._wakes.get():
             while (
                 not self._work.empty() and not self._stopped
@@ -100,7 +101,7 @@ class GroupCommit:
             self._stopped = True
 
     def stop(self) -> None:
-        """Write what is pending and end the flush thread; when it has ended nobody writes any more.
+        """Write what is pending and end the flush thread; after its end nothing is written any more.
 
         On a full disk what is pending is not written.
         """
@@ -109,7 +110,7 @@ class GroupCommit:
         self._wakes.put(False)
 
     def refused(self) -> list[Waiting]:
-        """What was to be proposed here in vain since the last call."""
+        """Take the proposals that were refused here since the last call."""
         return drain_nowait(self._refused)
 
     def _flush_batch(self) -> None:
@@ -153,7 +154,7 @@ class GroupCommit:
                 self._propose(freeing, frees=True)
 
     def _take_readies(self) -> list[Ready]:
-        """What the proposing has made, so that it is written with this batch; commands go with the next one."""
+        """Take the Readys that the proposal made, to write them with this batch; commands wait for the next one."""
         items = drain_nowait(self._work)
         for item in items:
             if isinstance(item, Waiting):
@@ -183,7 +184,7 @@ class GroupCommit:
             self._when_there_is_room(partial(self._storage.append, hard_states[-1], entries))
 
     def _when_there_is_room(self, write: Callable[[], None]) -> None:
-        """Write, as often as it takes.  Raises DiskFull only where the member is shutting down."""
+        """Write, retrying until there is room.  Raises DiskFull only if the member is shutting down."""
         tries = 0
         while True:
             try:
@@ -206,7 +207,7 @@ class GroupCommit:
             return
 
     def _be_stuck(self, error: DiskFull) -> None:
-        """Tell the core, and refuse what is not proposed yet where no other node takes it."""
+        """Tell the core, and refuse proposals if no other node accepts them."""
         self.stuck = str(error)
         self.tell_room()
         items = drain_nowait(self._work)
@@ -219,17 +220,17 @@ class GroupCommit:
                 self._refused.put(item)
 
     def is_full(self) -> bool:
-        """Whether this member's disk has no room; takes no lock."""
+        """Return whether this member's disk has no room; takes no lock."""
         return bool(self.stuck or (self._reserve is not None and self._reserve.why_full))
 
     def tell_room(self) -> None:
-        """Tell the core what the disk takes; any thread."""
+        """Tell the core how much the disk still takes; any thread."""
         room_bytes = 0 if self.stuck else self._reserve.room_bytes() if self._reserve else None
         self._node_lock.act(lambda node: node.set_room(room_bytes))
 
 
 def _bounded(waiting: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
-    """What is proposed at once, and what after that."""
+    """Split into what is proposed at once, and the rest."""
     size = 0
     for place, item in enumerate(waiting):
         if size >= PROPOSE_BYTES_MAX:

@@ -22,11 +22,11 @@ REFUSED_UNREAD = frozenset(
 
 
 class CallRefused(ConnectionError):
-    """The leader's port refused the call before it looked at what is proposed: nothing was done."""
+    """The leader's port refused the call before it looked at the proposals: nothing was done."""
 
 
 class LeaderClient:
-    """Calls to whoever leads, over one connection at a time.  For one thread."""
+    """Calls to the current leader, over one connection at a time.  For one thread."""
 
     def __init__(
         self, node_lock: NodeLock, sender: Callable[[], Sender], timeout_s: float, addresses: Addresses | None = None
@@ -51,7 +51,7 @@ class LeaderClient:
         self._connection.open(self._timeout_s)
 
     def call(self, call: Call) -> Answer:
-        """Ask it.  Raises NotTaken: nothing was done; any other OSError: whether it was done is not known."""
+        """Make a call.  Raises CallRefused: nothing was done; any other OSError: the outcome is not known."""
         assert self._connection is not None
         try:
             status, body = self._connection.call(encode(self._sender(), call), CALL_TIMEOUTS * self._timeout_s)
@@ -66,7 +66,7 @@ class LeaderClient:
             raise ConnectionError(str(error)) from None
 
     def leave(self) -> None:
-        """Close a connection to anybody but the leader; a call under way in another thread fails."""
+        """Close a connection to any member but the leader; a call under way in another thread fails."""
         leads = self._node_lock.read(lambda node: node.configuration.members.get(node.leader_id))
         if self._connection is not None and (leads is None or leads.url != self._connection.url):
             self._connection.close()

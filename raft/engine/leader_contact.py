@@ -1,9 +1,9 @@
-"""When this member was last in contact with a majority by way of a leader: how stale what it shows may be.
+"""The time since this member's last contact with a majority through a leader: the bound on how stale it can be.
 
-A follower is by each append or heartbeat of the leader; a leader by the answers to its own, from a majority.  Measured
-in seconds that go on while the machine sleeps or the process is stopped, unlike the core's own clock, which stands
-still then (node.py, `tick`).  And after such a pause nothing counts for GAP_S: what comes then may have lain in a
-socket all the while.
+A follower is in contact with each append or heartbeat of the leader, a leader with the answers of a majority to its
+own.  The seconds go on while the machine sleeps or the process is stopped, unlike the core's own clock, which stands
+still then (node.py, `tick`).  After such a pause nothing counts for GAP_S: what comes then may have waited in a socket
+all the while.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ GAP_S = 1.0  # ticks are some milliseconds apart: by then this process, or its m
 
 
 class LeaderContact:
-    """Of one member; all methods are called under the engine's lock."""
+    """The contact of one member; all methods are called under the engine's lock."""
 
     def __init__(self, clock: Callable[[], float] = steady_s) -> None:
         self._clock = clock
@@ -25,28 +25,28 @@ class LeaderContact:
         self._answered_s: dict[int, float] = {}  # by member, while this one led
 
     def ticked(self) -> None:
-        """At each tick."""
+        """Note a tick."""
         now_s = self._clock()
         if now_s - self._ticked_s > GAP_S:
             self._believed_from_s = now_s + GAP_S
         self._ticked_s = now_s
 
     def leader_spoke(self) -> None:
-        """An append, a heartbeat or a snapshot of whom this member takes for its leader has come in."""
+        """Note an append, a heartbeat or a snapshot from this member's leader."""
         if (now_s := self._clock()) >= self._believed_from_s and now_s - self._ticked_s <= GAP_S:
             self._leader_s = now_s
 
     def answered(self, member: int) -> None:
-        """`member` has answered to this member as its leader."""
+        """Note that `member` answered this member as its leader."""
         if (now_s := self._clock()) >= self._believed_from_s and now_s - self._ticked_s <= GAP_S:
             self._answered_s[member] = now_s
 
     def age_s(self, node: Node) -> float:
-        """Seconds since the last contact; 0 for a member that is the majority by itself, infinite where none was."""
+        """Return the seconds since the last contact; 0 for a single voter, infinite if there was none."""
         return max(0.0, self._clock() - max(self._leader_s, self._majority_s(node)))
 
     def _majority_s(self, node: Node) -> float:
-        """The newest time since which a majority of voters has answered."""
+        """Return the newest time since which a majority of voters has answered."""
         answered_s = {**self._answered_s, node.id: self._clock()}
         newest = sorted((answered_s.get(id, float("-inf")) for id in node.configuration.voters), reverse=True)
         return newest[len(newest) // 2] if newest else float("-inf")

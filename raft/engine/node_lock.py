@@ -1,8 +1,7 @@
-"""The one lock of the engine, and the one door through it.
+"""The one lock of the engine.  The Node is touched only here.
 
-The Node is touched in here only.  `act` acts on it, takes its Ready and gives the parts to queues, all under the
-lock; who waits for an answer is told after the lock is free.  What is done under the lock never waits for a disk, a
-network or another thread.
+`act` gives the Node an input, takes its Ready and gives the parts to queues, all under the lock.  Callbacks that answer
+waiting callers run after the lock is free.  Code under the lock never waits for a disk, a network or another thread.
 """
 
 import threading
@@ -19,7 +18,7 @@ LeaderState = tuple[Role, int, int]  # (role, term, leader id; 0: none known)
 
 
 def configurations(node: Node) -> tuple[Configuration, Configuration]:
-    """The newest committed one, and the one in force."""
+    """Return the newest committed configuration, and the one in force."""
     return node.committed_configuration, node.configuration
 
 
@@ -36,13 +35,13 @@ class NodeLock:
 
     @property
     def leader_id(self) -> int:
-        """Who leads, as last seen; 0: nobody known.  Takes no lock: it may be outdated by the time it is used."""
+        """The leader, as last seen; 0: none is known.  Takes no lock, so it may be outdated at once."""
         return self._leader_state[2]
 
     def act(self, action: Callable[[Node], T], *, flushes: bool = False) -> T:
-        """Let `act` give the node an input, and carry out what follows.  Passes on what `act` raises.
+        """Run `action` on the node under the lock, then carry out the Ready.  Raises what `action` raises.
 
-        `flushes`: the caller is going to flush what there is to write (flusher.py); otherwise a thread is woken for it.
+        `flushes`: the caller flushes the writes itself (group_commit.py); otherwise a thread is woken to do so.
         Anything but a RaftError leaves a Ready half carried out, so it ends the process (`on_broken`).
         """
         try:
@@ -74,6 +73,6 @@ class NodeLock:
         return result, error
 
     def read(self, see: Callable[[Node], T]) -> T:
-        """Read from the node without giving it an input."""
+        """Return what `see` reads from the node; gives the node no input."""
         with self._lock:
             return see(self._node)

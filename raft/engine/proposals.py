@@ -1,7 +1,7 @@
 """The proposals of this member's clients that are not answered yet, and what is known of their outcome.
 
-The rule that 503 and 504 stand on: a proposal is *handed over* before it is given to a log or to another member,
-and from then on its outcome is unknown until it is applied here.  One that was never handed over was not proposed.
+503 and 504 rest on one rule: a proposal is *handed over* before it is given to a log or to another member, and from
+then on its outcome is unknown until it is applied here.  A proposal that was never handed over was not proposed.
 """
 
 import itertools
@@ -23,7 +23,7 @@ Done = Callable[[object], None]
 
 @dataclass(slots=True)
 class Waiting:
-    """One proposal, and who is told its result."""
+    """An unanswered proposal; `done` gets its result."""
 
     sequence: int
     command: bytes
@@ -33,12 +33,12 @@ class Waiting:
 
 
 def now() -> int:
-    """Microseconds since 1970: what entries are stamped with."""
+    """Return this machine's time in microseconds since 1970, as entries are stamped."""
     return time.time_ns() // 1000
 
 
 class Proposals:
-    """Thread-safe; `done` callbacks are never called under its lock."""
+    """The unanswered proposals.  Thread-safe; `done` callbacks are never called under its lock."""
 
     def __init__(self, member: int, boot: int) -> None:
         self._member = member
@@ -49,7 +49,7 @@ class Proposals:
         self._bytes = 0
 
     def admit(self, command: bytes, done: Done, now_s: float) -> Waiting:
-        """Register a new proposal.  Raises Unavailable when too much waits already."""
+        """Register a new proposal.  Raises Unavailable if too much waits already."""
         with self._lock:
             if len(self._waiting) >= WAITING_MAX or self._bytes + len(command) > WAITING_BYTES_MAX:
                 raise Unavailable("too many posts are waiting to be committed; nothing was proposed")
@@ -59,7 +59,7 @@ class Proposals:
         return waiting
 
     def hand_over(self, batch: Iterable[Waiting]) -> list[tuple[ProposalId, bytes]]:
-        """Mark those of `batch` that still wait, and give them their ids; from now on their outcome is unknown."""
+        """Mark those of `batch` that still wait, and return their ids; from now on their outcome is unknown."""
         with self._lock:
             lowest = next(iter(self._waiting), 0)
             chosen = [waiting for waiting in batch if waiting.sequence in self._waiting]
@@ -68,31 +68,31 @@ class Proposals:
         return [(ProposalId(self._member, self._boot, w.sequence, w.sequence - lowest), w.command) for w in chosen]
 
     def take_back(self, batch: Iterable[Waiting]) -> None:
-        """This hand-over of `batch` was refused as a whole: nothing was proposed by it."""
+        """Undo one hand-over of `batch`, which was refused as a whole: it proposed nothing."""
         with self._lock:
             for waiting in batch:
                 waiting.handed_over -= 1
 
     def refuse(self, batch: Iterable[Waiting], error: RaftError) -> None:
-        """Answer those of `batch` with `error` that were never handed over: nothing was proposed of them."""
+        """Answer those of `batch` with `error` that were never handed over: none of them was proposed."""
         for waiting in batch:
             if not waiting.handed_over and self._forget(waiting.sequence) is not None:
                 waiting.done(error)
 
     def all(self) -> list[Waiting]:
-        """Everything unanswered, oldest first: what a new leader is given again."""
+        """Return all unanswered proposals, oldest first, for a new leader."""
         with self._lock:
             return list(self._waiting.values())
 
     def answered(self, id: ProposalId) -> Done | None:
-        """The proposal `id` has been applied: who is to be told, if it is one of ours and still waits."""
+        """Return the callback of proposal `id`, which was applied; None if it is not ours or was answered before."""
         if id.member != self._member or id.boot != self._boot:
             return None
         waiting = self._forget(id.sequence)
         return waiting.done if waiting else None
 
     def expire(self, now_s: float) -> None:
-        """Answer what has waited too long."""
+        """Answer proposals that have waited too long."""
         for waiting in self._overdue(now_s):
             if self._forget(waiting.sequence) is None:
                 continue  # it was applied just now

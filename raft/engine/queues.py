@@ -1,4 +1,4 @@
-"""Taking from a queue all that is there: how a thread turns what gathers while it works into one batch."""
+"""Batching: take all that is in a queue, so that a thread handles in one batch what came while it worked."""
 
 from queue import Empty, SimpleQueue
 from typing import TypeVar
@@ -9,12 +9,12 @@ ITEMS_MAX = 1 << 16
 
 
 def drain(queue: "SimpleQueue[T]", most: int = ITEMS_MAX) -> list[T]:
-    """Wait for one item, then take what else is there."""
+    """Wait for one item, then take all others that are there."""
     return [queue.get(), *drain_nowait(queue, most - 1)]
 
 
 def drain_nowait(queue: "SimpleQueue[T]", most: int = ITEMS_MAX) -> list[T]:
-    """What is there now."""
+    """Take the items that are there now."""
     items: list[T] = []
     try:
         while len(items) < most:

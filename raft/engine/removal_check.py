@@ -1,9 +1,9 @@
-"""Whether this member is still one: asked of the others by a member that hears no leader.
+"""Removal check: a node that hears no leader asks its peers whether it was removed.
 
-A member that was away while it was removed may be told by nobody: the leader that removed it says so for a few
-election timeouts only, the next one does not know where it is, and a learner never campaigns.  So it asks, once a
-second.  Hello takes part in nothing and raises no term, so nobody is disturbed, also where there is just no leader.
-The answers also say where the others look for this member, which may have been moved while it was away.
+A member that was down while it was removed may never be told: the leader that removed it says so for a few election
+timeouts only, the next leader does not know its URL, and a learner never campaigns.  So it asks, once a second.  Hello
+takes no part in the protocol and raises no term, so it disturbs nobody, even if there is just no leader.  The answers
+also say where the others look for this member, which may have been moved while it was down.
 """
 
 import threading
@@ -23,8 +23,10 @@ SILENT_TIMEOUTS = 4  # election timeouts: by then an election has been won, if o
 
 
 class RemovalCheck:
-    """`sender()` says who this member is; `on_heard(sender)` is called with who has answered; `on_removed(why)` when
-    another one says that this one was removed.
+    """Asks the other members once a second while no leader is heard.
+
+    `sender()` describes this member.  `on_heard(sender)` is called with each answer's sender, `on_removed(why)` when
+    another member says that this one was removed.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class RemovalCheck:
         self._silent_ms = SILENT_TIMEOUTS * timeout_s * 1000
 
     def run(self, stopping: threading.Event) -> None:
-        """The lookout thread."""
+        """Run the thread."""
         while not stopping.wait(ASK_EVERY_S):
             for member in self._node_lock.read(self._to_ask_locked):
                 if stopping.is_set() or self._was_removed(member):

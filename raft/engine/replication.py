@@ -1,8 +1,8 @@
-"""The way to the other members: up to three lanes each, made when needed, dropped when the member has left.
+"""The queues to the other members: up to three each, made when needed, dropped after the member has left.
 
-Heartbeats and votes wait for nothing; appends may wait for a follower's disk, and a snapshot's data for all it takes.
-Also a candidate's way to voters.  An answer goes back into the Node; an append or a snapshot that got lost is reported
-to it.
+Heartbeats and votes wait for nothing; appends may wait for a follower's disk, and a snapshot's data as long as the
+transfer takes.  A candidate's votes are requested here too.  An answer goes back into the Node; a lost append or
+snapshot is reported to it.
 """
 
 import logging
@@ -57,8 +57,10 @@ UNREACHABLE_TIMEOUTS = 8  # election timeouts since any answer, before a lost he
 
 
 class Peers:
-    """`sender()` says who this member is; `on_heard(sender)` is called with who has answered.
-    `on_refused(member, body)` makes an error of a refusal; `on_older_copy(error)` tells of a member refused here.
+    """Sends the Node's messages to the other members.
+
+    `sender()` describes this member; `on_heard(sender)` is called with each answer's sender.  `on_refused(member,
+    body)` makes an error of a refusal; `on_older_copy(error)` reports a member refused here.
     """
 
     def __init__(
@@ -97,7 +99,7 @@ class Peers:
         self._closed = False
 
     def send_locked(self, configuration: Configuration, message: Message) -> None:
-        """Give `message` to its target's lane.  A member that has left is still told so on the lane it had."""
+        """Queue `message` for its target.  A member that has left is still told so through the queue it had."""
         kind = _kind(message)
         member, queue = configuration.members.get(message.target), self._queues.get((message.target, kind))
         if member is not None and (queue is None or queue.url != member.url):
@@ -119,7 +121,7 @@ class Peers:
         return queue
 
     def drop_idle(self) -> None:
-        """Close the lanes of members that have left and been told so."""
+        """Close the queues of members that have left and been told so."""
 
         def take_idle(node: Node) -> list[PeerQueue[Message]]:
             in_use = {*node.configuration.members, *node.progress}
@@ -129,7 +131,7 @@ class Peers:
             queue.close()
 
     def close(self) -> None:
-        """Close all lanes."""
+        """Close all queues."""
         self._closed = True
         for queue in self._node_lock.read(lambda node: list(self._queues.values())):
             queue.close()
@@ -168,28 +170,28 @@ class Peers:
                 self._put_off(queue, message, SNAPSHOT_PAUSE_S if _kind(message) == SNAPSHOTS else 0.0)
 
     def _refuse(self, queue: PeerQueue[Message], error: OlderCopy) -> None:
-        """Say so, here and to the member itself, which may have nobody else who tells it."""
+        """Report the older copy here, and to the member itself, which no other member may tell."""
         self._on_older_copy(error)
         told = RecordedBoot(self._sender().id, error.member, error.boot)
         with suppress(OSError, InvalidMessage):  # its next answer is refused as well
             queue.connection.call(encode(self._sender(), told), self._timeout_s)
 
     def _put_off(self, queue: PeerQueue[Message], message: Request, pause_s: float) -> None:
-        """Have the Node send it again, after a pause."""
+        """Let the Node send the message again, after a pause."""
         queue.rest(pause_s)
         self._node_lock.act(lambda node: node.unreachable(message.target))
 
     def _log_snapshot_failed(self, member: int, why: str) -> None:
-        """Once a reason: heartbeats go on meanwhile, and it is tried again each second."""
+        """Log each reason once: heartbeats go on meanwhile, and the transfer is retried each second."""
         if self._snapshot_failures.get(member) != why and not self._closed:
             self._snapshot_failures[member] = why
             logger.warning("the snapshot for member %d was not sent: %s", member, why)
 
     def _load(self, message: Request) -> Request | None:
-        """Fill in entries that left memory, and cut to a piece; None where this member has stopped leading.
+        """Read entries that left memory, and cut to a piece; None if this member has stopped leading.
 
-        A leader never changes its own log (Raft §5.3), so if it leads after the reading they are the right ones.
-        What is cut off follows once the piece is acknowledged (progress.py, `accepted`).
+        A leader never changes its own log (Raft §5.3), so if it leads after the reading, the entries are the right
+        ones. Entries that are cut off follow once the piece is acknowledged (progress.py, `accepted`).
         """
         if not isinstance(message, AppendEntries):
             return message
@@ -207,7 +209,7 @@ class Peers:
         return message
 
     def _handle_damage(self, message: Request, error: CorruptLog) -> None:
-        """What this member lacks a sound copy of is not sent; another voter may have one, and so shall lead."""
+        """Note damaged entries, which are not sent, and hand leadership to a voter that may have a sound copy."""
         if isinstance(message, InstallSnapshot):
             self._damaged_snapshot = message.snapshot
         if self._damage.note(error):
@@ -227,7 +229,7 @@ class Peers:
         return self._node_lock.read(lambda node: node.role is Role.LEADER and node.current_term == term)
 
     def _send_snapshot_file(self, queue: PeerQueue[Message], message: InstallSnapshot) -> None:
-        """Bring the data; broken off where somebody else leads by now."""
+        """Send the snapshot's data; stop when another member leads."""
 
         def ask(chunk: SnapshotChunk) -> SnapshotChunkReply:
             if queue.is_closed or not self._leads(message.term):
@@ -253,7 +255,7 @@ class Peers:
         return decode_answer(body)
 
     def _send_piece(self, queue: PeerQueue[Message], member: int, body: bytes, timeout_s: float) -> tuple[int, bytes]:
-        """Make a call whose size is fitted to the line; while it is under way the Node does not take it for lost."""
+        """Make a call whose size fits the line; while it is under way the Node does not take it for lost."""
         connection, pieces = queue.connection, self._pieces_of(member)
         try:
             answer = connection.call(
@@ -296,12 +298,12 @@ class Peers:
         self._on_heard(sender)
 
     def _answered_lately(self, member: int) -> bool:
-        """Whether it is there, and only a line that is slow has held a heartbeat up."""
+        """Return whether the member answered lately, so that only a slow line held a heartbeat up."""
         silent_s = time.monotonic() - self._answered_s.get(member, float("-inf"))
         return silent_s < UNREACHABLE_TIMEOUTS * self._timeout_s
 
     def _log_stopped(self, member: int, why: str) -> None:
-        """Say once why a member ended: it will not be there to be asked."""
+        """Log once why a member ended: it will not be there to be asked."""
         if self._stopped.get(member) != why:
             self._stopped[member] = why
             logger.error("member %d has stopped: %s", member, why)
@@ -313,7 +315,7 @@ class Peers:
 
 
 def _kind(message: Message) -> str:
-    """Which lane it takes."""
+    """Return the kind of queue for a message."""
     if isinstance(message, InstallSnapshot):
         return SNAPSHOTS
     return APPENDS if isinstance(message, AppendEntries) and not message.heartbeat else URGENT

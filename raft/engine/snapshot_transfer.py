@@ -1,9 +1,9 @@
-"""A snapshot's file on its way to a follower: both ends.
+"""The transfer of a snapshot's file to a follower: both ends.
 
-The leader asks where to begin, then sends chunks of whole lines and goes on where each answer says, so a lost, doubled
-or reordered chunk costs one more chunk and no more; a transfer that broke off goes on where it stopped.  Every line has
-its checksum and the file one over all; what is damaged is never used.  When the file is complete, InstallSnapshot asks
-the follower's Node to go on from it (Raft §7).
+The leader asks where to begin, then sends chunks of whole lines and continues where each answer says.  So a lost,
+doubled or reordered chunk costs one more chunk, and a transfer that broke off continues where it stopped.  Every line
+has a checksum, and the file has one over all; damaged data is never used.  When the file is complete, InstallSnapshot
+asks the follower's Node to go on from it (Raft §7).
 
 Rules of the receiving end: one file at a time, from one sender; while the Node is being asked, no other is begun.
 """
@@ -29,7 +29,7 @@ def send_snapshot(
     ask: Callable[[SnapshotChunk], SnapshotChunkReply],
     piece_bytes: Callable[[], int] = lambda: CHUNK_BYTES,
 ) -> None:
-    """Bring the file of `snapshot` to `target`; `ask` makes one call, and raises what breaks the transfer off.
+    """Send the file of `snapshot` to `target`; `ask` makes one call, and raises to end the transfer.
 
     `piece_bytes()` is how much fits the line in one call, at this moment.
 
@@ -52,7 +52,7 @@ def send_snapshot(
 
 
 class IncomingSnapshots:
-    """The receiving end.  Thread-safe; its lock is held while a chunk is written, and nothing else waits for it."""
+    """The receiving end.  Thread-safe; its lock is held while a chunk is written, nothing else waits for it."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -62,7 +62,7 @@ class IncomingSnapshots:
         self._installing: SnapshotMeta | None = None  # the Node is asked to go on from it
 
     def take(self, chunk: SnapshotChunk) -> SnapshotChunkReply:
-        """Write what fits on.  Raises InvalidMessage, DiskFailed or RefusedPeer: no room, or one is being installed."""
+        """Write the part that fits on.  Raises InvalidMessage, DiskFailed or RefusedPeer: no room, or installing."""
         about = (chunk.source, chunk.last_included_index, chunk.last_included_term, chunk.bytes_total)
         with self._lock:
             if about != self._about or (self._receiver is not None and self._receiver.dropped):
@@ -79,7 +79,7 @@ class IncomingSnapshots:
             return SnapshotChunkReply(self._receiver.offset)
 
     def complete(self, source: int, snapshot: SnapshotMeta) -> bool:
-        """Whether all of it is durable here and sound; then no other is begun until `settled`."""
+        """Return whether all of it is durable here and sound; then no other is begun until `settled`."""
         with self._lock:
             if self._about is None or self._about[:3] != (source, snapshot.index, snapshot.term):
                 return False
@@ -98,7 +98,10 @@ class IncomingSnapshots:
             return True
 
     def settled(self, snapshot: SnapshotMeta, installed: bool) -> None:
-        """The Node has had its say.  Where it `installed` it, the disk still has to: until then nothing is begun."""
+        """Note the Node's decision.
+
+        If it `installed` the snapshot, the disk still has to write it: until then no other is begun.
+        """
         with self._lock:
             if self._installing == snapshot and not installed:
                 self._installing = None

@@ -1,7 +1,7 @@
-"""What the log makes: the state machine's state, the memory of which proposals have been applied, and how far that is.
+"""The replicated state: the state machine's state, the sessions, and how far the log is applied.
 
-All are functions of the log's committed entries alone, the same on every member, and go together into every document
-of the state: a snapshot without the memory would apply a retried proposal twice (dissertation §6.3).
+All are functions of the log's committed entries alone, the same on every member, and go together into every state
+document: a snapshot without the sessions would apply a retried proposal twice (dissertation §6.3).
 """
 
 import json
@@ -17,7 +17,7 @@ from raft.errors import InvalidMessage
 
 
 class StateMachine(Protocol):
-    """What is driven; `chat/replica.py` has the words."""
+    """The application's state, driven by committed entries; chat/replica.py describes each method."""
 
     def apply(self, entry: Entry) -> object: ...
     def set_clock(self, index: int, before: int, time: int) -> None: ...
@@ -32,7 +32,7 @@ class StateMachine(Protocol):
 
 
 class Replicated:
-    """One state machine, and its sessions.  For one thread at a time."""
+    """A state machine and its sessions.  For one thread at a time."""
 
     def __init__(self, machine: StateMachine, founding: Configuration | None = None) -> None:
         """`founding`: the configuration that is in no log, in force until the first one that is."""
@@ -44,7 +44,7 @@ class Replicated:
 
     @property
     def meta(self) -> SnapshotMeta:
-        """What a document made now stands for; index 0 where nothing has been applied."""
+        """The description of a document made now; index 0 if nothing has been applied."""
         if self._last is not None:
             last, configuration = self._last, self._configuration
             index, encoded = self._meta.configuration_index, self._meta.configuration
@@ -55,7 +55,7 @@ class Replicated:
         return self._meta
 
     def apply(self, entry: Entry) -> tuple[bool, object]:
-        """Apply the next committed entry: (whether it was a proposal that is new, the machine's result)."""
+        """Apply the next committed entry: (whether it was a new proposal, the machine's result)."""
         self._last = entry
         if entry.kind is Kind.CONFIGURATION:
             self._configuration = entry
@@ -66,7 +66,7 @@ class Replicated:
         return True, self._machine.apply(entry)
 
     def document(self) -> Iterator[bytes]:
-        """All of the state as of now in lines of JSON, the sessions first; equal states give equal bytes.
+        """Return the whole state as of now in lines of JSON, the sessions first; equal states give equal bytes.
 
         This takes milliseconds.  The lines are made as they are asked for, by any thread, while `apply` goes on.
         """
@@ -74,7 +74,7 @@ class Replicated:
         return chain((sessions,), self._machine.document())
 
     def restore(self, meta: SnapshotMeta, lines: Iterable[bytes]) -> None:
-        """Go on from a document of the state.  Raises InvalidMessage; then the state is as it was."""
+        """Go on from a state document.  Raises InvalidMessage; then the state is unchanged."""
         rest = iter(lines)
         try:
             head = json.loads(next(rest, b""))

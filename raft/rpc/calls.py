@@ -10,7 +10,7 @@ from raft.core.raft_messages import ProposalId
 
 @dataclass(frozen=True, slots=True)
 class SnapshotChunk:
-    """Whole lines of a snapshot's file, each with its checksum, from byte `offset` on; none: where shall I begin?"""
+    """Whole lines of a snapshot's file, each with its checksum, from byte `offset` on; none: ask where to begin."""
 
     source: int
     target: int
@@ -23,16 +23,16 @@ class SnapshotChunk:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotChunkReply:
-    """The offset that is wanted next, whatever was sent; the file's size once nothing more is."""
+    """The offset wanted next, whatever was sent; the file's size once nothing is missing."""
 
     offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """A follower hands its clients' commands to the leader; the leader never hands them on.
+    """Commands that a follower forwards to the leader; the leader never forwards them again.
 
-    Without commands it only asks whether the leader would take some.
+    Without commands the call only asks whether the leader would accept some.
     """
 
     source: int
@@ -42,9 +42,10 @@ class Propose:
 
 @dataclass(frozen=True, slots=True)
 class ProposeReply:
-    """`accepted`: appended to the leader's log, no more than that.  Otherwise nothing was; `leader_id` may lead.
+    """The answer to a Propose.
 
-    `full`: no majority has room on its disk, so only commands that free space are taken.
+    `accepted`: the commands were appended to the leader's log, no more than that.  Otherwise nothing was appended, and
+    `leader_id` may lead.  `full`: no majority has room on its disk, so only commands that free space are accepted.
     """
 
     accepted: bool
@@ -54,9 +55,9 @@ class ProposeReply:
 
 @dataclass(frozen=True, slots=True)
 class ReadIndex:
-    """A follower's reads ask together from which index on they are linearizable (dissertation §6.4).
+    """A follower's question for all its waiting reads: from which index on are they linearizable (dissertation §6.4)?
 
-    `term`: the follower's after all of these reads had come to it; 0: not said.
+    `term`: the follower's, after all of these reads had come to it; 0: not said.
     """
 
     source: int
@@ -66,14 +67,14 @@ class ReadIndex:
 
 @dataclass(frozen=True, slots=True)
 class ReadIndexReply:
-    """`index` 0: the member does not lead, or stopped leading meanwhile."""
+    """The answer to a ReadIndex.  `index` 0: the member does not lead, or stopped leading meanwhile."""
 
     index: int
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeMembership:
-    """`change` names a class of membership.py, in the words of the wire."""
+    """A membership change for the leader to append.  `change` names a class of configuration.py."""
 
     source: int
     target: int
@@ -85,7 +86,7 @@ class ChangeMembership:
 
 @dataclass(frozen=True, slots=True)
 class TransferLeadership:
-    """A member's client asks the leader to have member `id` lead; the answer is a ChangeMembershipReply."""
+    """A request to the leader to have member `id` lead; the answer is a ChangeMembershipReply."""
 
     source: int
     target: int
@@ -94,7 +95,7 @@ class TransferLeadership:
 
 @dataclass(frozen=True, slots=True)
 class AcceptClock:
-    """A member's client asks the leader to set the log's time to the clock; the answer is a ChangeMembershipReply."""
+    """A request to the leader to set the log's time to the clock; the answer is a ChangeMembershipReply."""
 
     source: int
     target: int
@@ -102,9 +103,10 @@ class AcceptClock:
 
 @dataclass(frozen=True, slots=True)
 class ChangeMembershipReply:
-    """`code` "" and an index: appended, in `term`; 0, 0: a transfer has begun, or there is nothing to do.
+    """The answer to a change.  `code` "" and an index: appended, in `term`.
 
-    "not_leader": nothing was done.  Else a ChangeRefused.
+    Index and term 0: a transfer has begun, or there is nothing to do.  `code` "not_leader": nothing was done.  Any
+    other `code` is that of a ChangeRefused.
     """
 
     code: str
@@ -115,7 +117,7 @@ class ChangeMembershipReply:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Before there is a cluster: who is there, and what were you started with?"""
+    """A question from a member that looks for its cluster: who is there, and with which members was it started?"""
 
     source: int
     target: int
@@ -123,8 +125,10 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class HelloReply:
-    """`listed`: id -> URL as in --cluster.  `members`: id -> incarnation, of the cluster it belongs to, or of the
-    founders it has agreed on; empty while it is blank.
+    """The answer to a Hello.  `listed`: id -> URL as in --cluster.
+
+    `members`: id -> incarnation, of the cluster that the member belongs to, or of the founders it has agreed on; empty
+    while it has none.
     """
 
     listed: dict[int, str]
@@ -135,7 +139,7 @@ class HelloReply:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What one member's application tells another's, beside the log: it may be lost, overtaken or said again."""
+    """A message between members' applications, outside of the log: it may be lost, reordered or repeated."""
 
     source: int
     target: int
@@ -144,17 +148,17 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class NoticeReply:
-    """It has arrived; and the receiver's clock, in microseconds since 1970."""
+    """The answer to a Notice: it arrived; `time` is the receiver's clock, in microseconds since 1970."""
 
     time: int
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedBoot:
-    """The cluster has recorded the start `boot` of the target, and its data directory is older: it must stop.
+    """The news that the cluster has recorded the start `boot` of the target: its data directory is older, it must stop.
 
-    Said to a member whose answer was refused, and which nobody else would tell.  The target looks for itself; all that
-    it answers is a refusal.
+    Sent to a member whose answer was refused, since no other member may ever tell it.  The target checks its own list
+    of boots, and answers only with a refusal.
     """
 
     source: int
@@ -164,7 +168,7 @@ class RecordedBoot:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who speaks, said with every RPC and every reply.  `cluster_id` is "" until the sender knows one."""
+    """The sender of a call or an answer.  `cluster_id` is "" until the sender knows one."""
 
     id: int
     incarnation: str

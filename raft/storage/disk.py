@@ -1,13 +1,13 @@
-"""The only door to the disk: a small interface, and the operating system behind it.
+"""The only access to the disk: a small interface, and the operating system behind it.
 
-Everything the engine stores goes through a `Disk`, so that a simulated one, which loses and tears what was not
-synced, can stand in its place.  The rules an implementation keeps:
+Everything the engine stores goes through a `Disk`, so that a simulated one, which loses and tears what was not synced,
+can stand in its place.  An implementation keeps these rules:
 
 - a file is made once and then only appended to; nothing is truncated or written in place;
-- `append` writes all of it or raises; after an OSError nobody knows what the file holds; after NoRoom it holds what it
-  held before and some of the new bytes, and what was synced is as it was;
-- what was appended lasts once `fsync` or `fdatasync` returned, a name once `sync_directory` returned;
-- directories are made with mode 0700, files with 0600: what people write in a chat is nobody else's business.
+- `append` writes all of its data or raises.  After an OSError the file's content is unknown.  After NoRoom the file
+  holds what it held before and some of the new bytes, and what was synced is unchanged;
+- appended data lasts once `fsync` or `fdatasync` returned, a name once `sync_directory` returned;
+- directories are made with mode 0700, files with 0600: other users of the machine must not read the messages.
 """
 
 import errno
@@ -27,94 +27,95 @@ _fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 
 class Marks(NamedTuple):
-    """What tells a file from every copy of it.  0: the file system cannot tell; device numbers change at a reboot."""
+    """The marks that tell a file from its copies.  0: the file system has none."""
 
     inode: int
     generation: int = 0  # drawn anew for each inode by ext4, xfs and btrfs
 
     def is_same_file(self, other: "Marks") -> bool:
-        """Return whether all that both know is the same."""
+        """Return whether all marks that both have are equal."""
         return all(a == b for a, b in zip(self, other, strict=True) if a and b)
 
 
 class NoRoom(OSError):
-    """A file could not be made, or not all was written to it, for want of room; no sync was asked for."""
+    """A file could not be made, or not fully written, for want of room; no sync was asked for."""
 
 
 class Closeable(Protocol):
     """Something held open: a file, a lock."""
 
     def close(self) -> None:
-        """Let go of it; once is enough."""
+        """Close it; calling it once is enough."""
 
 
 class AppendFile(Closeable, Protocol):
-    """A new file, open for writing at its end.  One thread uses it."""
+    """A new file, open for writing at its end.  For one thread."""
 
     def append(self, data: bytes) -> None:
         """Write all of `data` at the end, in one call where the system takes it in one.  Raises OSError, NoRoom."""
 
     def fsync(self) -> None:
-        """Make content and metadata last.  Raises OSError: never to be tried again."""
+        """Make content and metadata last.  Raises OSError: never to be retried."""
 
     def fdatasync(self) -> None:
-        """Make the content and its length last.  Raises OSError: never to be tried again."""
+        """Make the content and its length last.  Raises OSError: never to be retried."""
 
 
 class ReadFile(Closeable, Protocol):
-    """A file open for reading; any number of threads may use it."""
+    """A file open for reading.  Any thread."""
 
     @property
     def size(self) -> int:
-        """Bytes the file holds now."""
+        """The bytes that the file holds now."""
 
     def pread(self, size: int, offset: int) -> bytes:
-        """`size` bytes from `offset`, fewer only where the file ends.  Raises OSError."""
+        """Return `size` bytes from `offset`, fewer only where the file ends.  Raises OSError."""
 
 
 class Disk(Protocol):
-    """What the engine asks of a file system.  Every method may raise OSError."""
+    """The operations that the engine needs from a file system.  Every method may raise OSError."""
 
     def make_directory(self, path: Path) -> None:
-        """Make the directory and its missing parents, each durable before this returns; nothing where it is there."""
+        """Make the directory and its missing parents, each durable on return; do nothing if it exists."""
 
     def list(self, path: Path) -> list[str]:
-        """The names in a directory, in no order."""
+        """Return the names in a directory, in no order."""
 
     def create(self, path: Path) -> AppendFile:
-        """A new, empty file.  Raises FileExistsError where the name is taken; NoRoom."""
+        """Make a new, empty file.  Raises FileExistsError if the name is taken; NoRoom."""
 
     def open(self, path: Path) -> ReadFile:
-        """An existing file.  Raises FileNotFoundError."""
+        """Open an existing file.  Raises FileNotFoundError."""
 
     def rename(self, source: Path, target: Path) -> None:
-        """Move a file to another name in one step, in place of what had that name."""
+        """Rename a file in one step, replacing the file that had the new name."""
 
     def remove(self, path: Path) -> None:
-        """Take a file's name away."""
+        """Remove a file's name."""
 
     def sync_directory(self, path: Path) -> None:
         """Make the names in a directory last."""
 
     def free_bytes(self, path: Path) -> int:
-        """How much more could be written to new files in a directory; 0 where no file can be made."""
+        """Return how much more could be written to new files in a directory; 0 if no file can be made."""
 
     def marks(self, path: Path) -> Marks:
-        """What a file keeps when it is renamed, and a copy of it does not have."""
+        """Return the marks that a file keeps when it is renamed, and that a copy of it does not have."""
 
     def owner_and_mode(self, path: Path) -> tuple[int, int]:
-        """The user id that owns a directory, and its mode."""
+        """Return the user id that owns a directory, and its mode."""
 
     def lock(self, path: Path, owner: bytes) -> Closeable:
-        """Lock a file, made where it is missing, for this process, and write `owner` into it.
+        """Lock a file for this process, made if missing, and write `owner` into it.
 
-        The lock goes with the process, whatever way that ends; `owner` may not be written where the disk is full.
-        Raises BlockingIOError where another holds it.
+        The lock ends with the process, however it ends.  On a full disk `owner` may not be written. Raises
+        BlockingIOError if another process holds the lock.
         """
 
 
 def create_durably(disk: Disk, path: Path, data: bytes) -> AppendFile:
-    """A file that is at `path` with all of `data`, or not at all, whenever the power is cut; still open at its end.
+    """Make a file that is at `path` with all of `data`, or not at all, whenever the power is cut; still open at its
+    end.
 
     The name is durable when this returns.  A crash in between leaves at most `path` with TEMPORARY_SUFFIX, and NoRoom
     leaves nothing, if that can be removed.
@@ -140,7 +141,7 @@ def create_durably(disk: Disk, path: Path, data: bytes) -> AppendFile:
 
 
 def read_all(disk: Disk, path: Path) -> bytes:
-    """The content of a small file.  Raises OSError."""
+    """Return the content of a small file.  Raises OSError."""
     file = disk.open(path)
     try:
         return file.pread(file.size, 0)

@@ -1,13 +1,13 @@
-"""The files that the log lies in: which count, which were replaced, and when those may go.
+"""The files of the log: which ones count, which were replaced, and when the replaced ones are removed.
 
 The log is a base (a snapshot, or none) and the segments that count above it, in their order.  A position names a file
-by its slot here.  What a new base replaces keeps its slot, so that a read which looked its positions up before still
-finds the file, and lingers on the disk: for such reads, and for whoever is copying the directory.  It goes after an
-hour, and earlier where it is larger than what counts.
+by its slot here.  A file that a new base replaces keeps its slot, so that a read which looked up its positions before
+still finds it.  It stays on the disk for an hour, for such reads and for anyone who is copying the directory; less if
+the replaced files are larger than those that count.
 
-Rules.  One thread adds segments; any thread may give a new base, sweep and ask.  The lock is held for a moment, never
-across I/O.  A slot is given to another file only after its own has been removed, and only when there is no new one: a
-read that is later than an hour shall find nothing rather than something else.
+Rules.  One thread adds segments; any thread may set a new base, sweep and ask.  The lock is held for a moment, never
+across I/O.  A slot is reused only after its file was removed, and only when no slot is unused: a read that is later
+than an hour finds nothing rather than another file.
 """
 
 from collections.abc import Collection, Sequence
@@ -36,7 +36,7 @@ class _File:
 
 
 class FileSet:
-    """The base and the segments, and what is left of earlier ones."""
+    """The base and the segments, and the files that they replaced."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -49,7 +49,7 @@ class FileSet:
 
     @property
     def base(self) -> SnapshotFile | None:
-        """The snapshot that the log stands on."""
+        """The snapshot that the log builds on."""
         return self._base
 
     @property
@@ -65,7 +65,7 @@ class FileSet:
             return sum(self._file_locked(slot).bytes for slot in self._counted)
 
     def bytes_from(self, slot: int, offset: int) -> int:
-        """How many bytes of segments lie from there on."""
+        """Return the size of the segments from that place on."""
         with self._lock:
             if slot not in self._counted:
                 return 0
@@ -73,29 +73,29 @@ class FileSet:
             return sum(self._file_locked(one).bytes for one in later) - offset
 
     def add_segment(self, name: str, size: int) -> int:
-        """A segment behind the others; returns its slot."""
+        """Add a segment behind the others; return its slot."""
         with self._lock:
             slot = self._slot_locked(_File(name, size))
             self._counted.append(slot)
             return slot
 
     def drop_segment(self) -> None:
-        """The last segment does not count: it is empty, and its place is taken."""
+        """Drop the last segment: it is empty, and another one takes its place."""
         with self._lock:
             self._slots[self._counted.pop()] = None
 
     def grow(self, size: int) -> None:
-        """The last segment has this size now."""
+        """Note the size of the last segment."""
         with self._lock:
             self._file_locked(self._counted[-1]).bytes = size
 
     def reserve(self, base: SnapshotFile) -> int:
-        """A slot for what is going to be the base."""
+        """Return a slot for the next base."""
         with self._lock:
             return self._slot_locked(_File(base.name, base.bytes))
 
     def rebase(self, base: SnapshotFile, slot: int) -> None:
-        """The file in `slot` is the base from now on: that before it and the segments it stands for do not count."""
+        """Make the file in `slot` the base; the base before it, and the segments that it covers, count no more."""
         with self._lock:
             segments = self._counted[1 if self._base else 0 :]
             names = [self._file_locked(one).name for one in segments]
@@ -103,30 +103,31 @@ class FileSet:
             self._counted = [slot, *segments[counted_from(names, base.meta.index) if names else 0 :]]
 
     def checkpointed(self, index: int) -> None:
-        """There is a checkpoint at `index`."""
+        """Note that there is a checkpoint at `index`."""
         with self._lock:
             self._checkpoint = max(self._checkpoint, index)
 
     def name(self, slot: int) -> str:
-        """The file in a slot.  Raises LookupError where it has been removed."""
+        """Return the name of the file in a slot.  Raises LookupError if it was removed."""
         file = self._slots[slot] if slot < len(self._slots) else None
         if file is None:
             raise LookupError("the file has been replaced")
         return file.name
 
     def slot_of(self, name: str) -> int:
-        """The slot of a file that counts."""
+        """Return the slot of a file that counts."""
         with self._lock:
             return next(slot for slot in self._counted if self._file_locked(slot).name == name)
 
     def counts(self, slot: int) -> bool:
-        """Whether the file in this slot is a part of the log."""
+        """Return whether the file in this slot is a part of the log."""
         return slot in self._counted
 
     def sweep(self, disk: Disk, data_dir: Path, now_s: float, spared: Collection[str], *, hurry: bool = False) -> None:
-        """Remove what was replaced an hour ago or earlier, as far as that has been seen by sweeps, the oldest of it
-        earlier where it is too much, or all of it in a hurry, and what is of no use to anybody; `spared` are being
-        written.  Raises OSError.
+        """Remove files that were replaced an hour ago or earlier, as sweeps have seen it, and files of no use.
+
+        The oldest replaced files go earlier if there are too many, all of them in a hurry.  `spared` are being written.
+        Raises OSError.
         """
         names, lingering = sorted(disk.list(data_dir)), []
         self.checkpointed(max(map(checkpoint_index, names), default=0))
@@ -143,7 +144,7 @@ class FileSet:
         self._sizes = {name: size for name, size in self._sizes.items() if name in names}
 
     def _bound_lingering(self, disk: Disk, data_dir: Path, names: Sequence[str], now_s: float, hurry: bool) -> None:
-        """Of what lingers remove the oldest, as far as it is more than what counts; in a hurry all of it."""
+        """Remove the oldest replaced files as far as they exceed those that count; in a hurry all of them."""
         for name in names:
             if name not in self._sizes:
                 with closing(disk.open(data_dir / name)) as file:
@@ -161,7 +162,7 @@ class FileSet:
         self._forget(name)
 
     def _linger_s(self, name: str, names: Sequence[str]) -> float | None:
-        """How long a file that is there, among these, may stay; None: for good."""
+        """Return how long a file may stay, given these names; None: for good."""
         if is_temporary(name) or is_temporary_index(name):
             return UNFINISHED_S
         if indexed_by(name):

@@ -1,15 +1,18 @@
-"""Whose data directory this is: the LOCK that keeps others out, and identity.json.
+"""The owner of a data directory: the LOCK against other processes, and identity.json.
 
 Rules.  One process uses a data directory at a time.  A directory belongs to one member id for ever, and to one
-incarnation: a random name made with it, by which the cluster tells a wiped disk from the member it knew.  `boot`
-has grown, durably, before anything else happens in a start, by a random number: no two starts name a proposal the same
-(dissertation §6.3), also where one of them is a rolled back volume.
-Each start makes the file PLACE anew, and identity.json names what no copy keeps of it: the inode number and its
-generation.  A copy or a restore in place is found out by that: a member that comes back older could lose what it has
-acknowledged (Raft §5.2, §5.4), and two of it would vote twice.  identity.json names the old and the new PLACE while
-that changes, so that a crash in between starts.  A roll back of the whole volume keeps PLACE: only others can know,
-by `boots` (boots.py).
-The file is replaced as a whole (temp, fsync, rename, directory fsync): a crash leaves the old one or the new one.
+incarnation: a random name made with it, by which the cluster tells a wiped disk from the member it knew.  In a start,
+`boot` grows durably, by a random number, before anything else happens: so no two starts name a proposal the same
+(dissertation §6.3), even if one of them is on a rolled back volume.
+
+Each start makes the file PLACE anew, and identity.json records the marks that no copy keeps: its inode number and
+generation.  So a copy, or a restore in place, is recognized.  That matters because a member on an older copy could lose
+what it has acknowledged (Raft §5.2, §5.4), and two of it would vote twice.  While PLACE changes, identity.json names
+the old and the new one, so that a crash in between can start again.  A rollback of the whole volume keeps PLACE: only
+other members can find it out, by `boots` (boots.py).
+
+identity.json is replaced as a whole (temporary file, fsync, rename, directory fsync): a crash leaves the old one or the
+new one.
 """
 
 import errno
@@ -47,7 +50,7 @@ class Founder:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What identity.json holds."""
+    """The content of identity.json."""
 
     id: int
     incarnation: str  # hex digits, made with the data directory
@@ -62,7 +65,7 @@ class Identity:
 
 
 def lock_directory(disk: Disk, data_dir: Path) -> Closeable:
-    """Make the data directory where it is missing, and hold it for this process until closed.
+    """Make the data directory if it is missing, and hold it for this process until closed.
 
     Raises StartRefused: another process holds it, or it cannot be made.
     """
@@ -81,7 +84,7 @@ def lock_directory(disk: Disk, data_dir: Path) -> Closeable:
 
 
 def _refuse_if_others_may_write(disk: Disk, data_dir: Path) -> None:
-    """Others could replace the log or the lock under a running node.  Raises StartRefused."""
+    """Refuse a directory whose log or lock other users could replace.  Raises StartRefused."""
     owner, mode = disk.owner_and_mode(data_dir)
     if owner not in (os.geteuid(), 0) and os.geteuid() != 0:
         raise StartRefused(
@@ -93,7 +96,7 @@ def _refuse_if_others_may_write(disk: Disk, data_dir: Path) -> None:
 
 
 def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[int], bytes] = os.urandom) -> Identity:
-    """The directory's identity with a higher `boot`, saved; a new one where the directory is blank.
+    """Load the directory's identity and save it with a higher `boot`; make a new one in an empty directory.
 
     The caller holds the lock.  Raises StartRefused (another member's directory, a damaged file, a log without an
     identity), DiskFull or DiskFailed.
@@ -121,18 +124,18 @@ def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[
 
 
 def _with_boot(identity: Identity, boot: int) -> Identity:
-    """A file of an earlier version names its last boot only."""
+    """Add a boot; a file of an earlier version names its last boot only."""
     known = identity.boots or ((identity.boot,) if identity.boot else ())
     return replace(identity, boot=boot, boots=with_boot(known, boot))
 
 
 def settle(disk: Disk, data_dir: Path, identity: Identity, *, alone: bool, moved: bool) -> Identity:
-    """The identity with a new PLACE, saved.
+    """Make a new PLACE, and return the saved identity with it.
 
-    `alone`: by its own log this member is the only voter, so nobody else relies on what it has acknowledged.  From a
-    copy it starts with a new generation.  `moved`: the operator says that this is the newest copy, and the only one.
-    Both raise `boot` above that of any start that the copy does not know of.
-    The caller holds the lock.  Raises StartRefused (this is a copy), DiskFull or DiskFailed.
+    `alone`: by its own log this member is the only voter, so no other member relies on what it has acknowledged.  From
+    a copy it starts with a new generation.  `moved`: the operator says that this is the newest copy, and the only one.
+    Both raise `boot` above that of any start that the copy does not know of. The caller holds the lock.  Raises
+    StartRefused (this is a copy), DiskFull or DiskFailed.
     """
     try:
         old = (disk.marks(data_dir / PLACE_NAME),) if PLACE_NAME in disk.list(data_dir) else ()
@@ -180,7 +183,7 @@ def _random_31_bits(random_bytes: Callable[[int], bytes]) -> int:
 def save(disk: Disk, data_dir: Path, identity: Identity) -> None:
     """Replace identity.json; durable when this returns.
 
-    Raises DiskFull: the file is as it was, and the same may be tried again; DiskFailed.
+    Raises DiskFull: the file is unchanged, and the same may be retried; DiskFailed.
     """
     path = data_dir / IDENTITY_NAME
     try:
@@ -196,7 +199,7 @@ def save(disk: Disk, data_dir: Path, identity: Identity) -> None:
 
 
 def encode(identity: Identity) -> bytes:
-    """The content of identity.json: one line of JSON."""
+    """Return the content of identity.json: one line of JSON."""
     founders = {
         str(id): {
             "Url": founder.url,
@@ -227,7 +230,7 @@ def encode(identity: Identity) -> bytes:
 
 
 def decode(data: bytes) -> Identity:
-    """The identity in the bytes of identity.json.  Raises ValueError, in words, for anything `encode` does not make."""
+    """Decode the bytes of identity.json.  Raises ValueError, in words, for anything that `encode` does not make."""
     value = _Members(json.loads(data))
     format = value.integer("Format")
     if format != FORMAT:
@@ -266,7 +269,7 @@ def _founder(value: "_Members") -> Founder:
 
 
 class _Members:
-    """A JSON object whose members are taken by name and type, or refused in words."""
+    """A JSON object whose fields are taken by name and type, or refused in words."""
 
     def __init__(self, value: object) -> None:
         if not isinstance(value, dict):
@@ -283,7 +286,7 @@ class _Members:
         return name in self._value
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """`default`: where the file is older than the member."""
+        """Return an integer; `default` is for a file that is older than the field."""
         return self._take(name, int, default)
 
     def text(self, name: str) -> str:

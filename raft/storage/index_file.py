@@ -1,19 +1,20 @@
-"""The index beside a file that nothing is appended to any more: what a start needs of it, without reading all of it.
+"""The index beside a file that is not appended to any more: a start reads it instead of the whole file.
 
     log-00000002-000000000000018.idx        beside a segment that has a successor
     snapshot-000000000000900.idx            beside a snapshot
 
     <crc> {"format":2,"of":"<the file's name>","bytes":8123,"ends":…,"items":16, …}
     the indexes of the entries (of a snapshot only), then their positions, 8 bytes each, in pieces:
-    (the piece's length: 4 bytes, its crc: 4 bytes, both little-endian) (up to ITEMS_MAX numbers, packed by planes.py)
+    (the piece's length: 4 bytes, its crc: 4 bytes, both little-endian) (up to ITEMS_MAX numbers, packed by
+    packed_numbers.py)
 
-Rules.  An index is a cache.  It may be missing, older than its file, torn or another file's: whatever is not what was
-made of this very file counts for nothing, the file is read instead, and its index is made anew.  It is bound to its
-file by name, by length, and by a checksum of what the file begins and ends with; each of its bytes is under a checksum.
-It comes under its name in one step, but nothing is synced for it, and no failure to make one is anybody's business.
+Rules.  An index is a cache.  It may be missing, older than its file, torn or another file's.  An index that was not
+made of this very file is ignored, the file is read instead, and its index is made anew.  The index is bound to its file
+by name, by length, and by a checksum of the file's beginning and end; each of its own bytes is under a checksum.  It
+gets its name in one step, but nothing is synced for it, and a failure to make one is ignored.
 
-Who believes an index has not looked at what lies between the two ends of its file.  That is found out where an entry is
-used, for each one is verified as it is read; and by the next start, where the index has been deleted.
+A start that trusts an index has not looked at the middle of the file.  Damage there is found when an entry is used, for
+each entry is verified as it is read; and by a start after the index was deleted.
 """
 
 import json
@@ -47,7 +48,7 @@ _NAME = re.compile(r"((?:log-[0-9]{8}|snapshot)-[0-9]{15})\.idx(\.[0-9a-z]+\.tmp
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A whole snapshot, and where its entries lie."""
+    """A whole snapshot, and the positions of its entries."""
 
     file: SnapshotFile
     cluster_id: str
@@ -55,18 +56,18 @@ class Base:
 
 
 def index_name(name: str) -> str:
-    """The name of the index beside a file."""
+    """Return the name of the index beside a file."""
     return name.removesuffix(".jsonl") + ".idx"
 
 
 def indexed_by(name: str) -> str:
-    """The file that an index of this name is beside; "" where it is no such name."""
+    """Return the file that an index of this name is beside; "" if it is no such name."""
     match = _NAME.fullmatch(name)
     return f"{match[1]}.jsonl" if match and not match[2] else ""
 
 
 def is_temporary_index(name: str) -> bool:
-    """Whether an index is being made under this name, or was."""
+    """Return whether this is the name of an index that is being made, or was."""
     match = _NAME.fullmatch(name)
     return bool(match and match[2])
 
@@ -81,7 +82,7 @@ class Indexes:
         self._maker = maker
 
     def segment(self, file: ReadFile, header: Header, end: int) -> Content | None:
-        """What the segment leaves that is sealed at `end`; None where no index says it."""
+        """Return the content of the segment that is sealed at `end`; None if no index has it."""
         found = self._read(file, header.name, end, 1)
         if found is None:
             return None
@@ -106,7 +107,7 @@ class Indexes:
         self._keep(file, header.name, end, value, [content.positions])
 
     def base(self, name: str, pause: Callable[[], None] | None = None) -> Base:
-        """The snapshot of this name.  `pause` as in `scan_file`.
+        """Return the snapshot of this name.  `pause` as in `scan_file`.
 
         Raises InvalidMessage: it is not whole; OSError.
         """
@@ -137,7 +138,9 @@ class Indexes:
     def _read(
         self, file: ReadFile, name: str, size: int, count: int
     ) -> "tuple[dict[str, Any], list[array[int]]] | None":
-        """The index's first line, and its `count` arrays; None where it is not the index of the file's `size` bytes."""
+        """Return the index's first line, and its `count` arrays; None if it is not the index of the file's `size`
+        bytes.
+        """
         try:
             index = self._disk.open(self._data_dir / index_name(name))
         except OSError:
@@ -184,7 +187,7 @@ class Indexes:
 
 
 def _first_line(file: ReadFile) -> bytes:
-    """With its newline; b"" where there is none."""
+    """Return the first line with its newline; b"" if there is none."""
     data = file.pread(_ROOM_BYTES, 0)
     if b"\n" not in data:
         data = file.pread(file.size, 0)
@@ -192,13 +195,13 @@ def _first_line(file: ReadFile) -> bytes:
 
 
 def _ends(file: ReadFile, size: int) -> int:
-    """The checksum of what the first `size` bytes of a file begin and end with."""
+    """Return the checksum of the beginning and the end of a file's first `size` bytes."""
     head, tail = file.pread(min(size, _END_BYTES), 0), file.pread(min(size, _END_BYTES), max(0, size - _END_BYTES))
     return crc32(tail, crc32(head))
 
 
 def _array(file: ReadFile, start: int, items: int) -> "tuple[array[int], int]":
-    """So many numbers, and where their last piece ends.  Raises ValueError: they are not there."""
+    """Return that many numbers, and where their last piece ends.  Raises ValueError: they are not there."""
     found = array("Q")
     while len(found) < items:
         length, crc = _PIECE.unpack(_bytes_of(file, start, _PIECE.size))

@@ -1,25 +1,25 @@
 """The log on disk, which is the database: one object over the files of a data directory.
 
-Rules.  What `append` returned from is durable, all of it or (it raised) nobody knows: a failed write or fsync makes
-the storage unusable, because what the disk then holds is unknown and an fsync that is tried again lies.  Only a write
-that finds no room (DiskFull) leaves the log as it was: the same append may be tried again, and then goes to a new
-segment, for the last one may end in a part of the batch.  That segment is made with the batch in it, or not at all, so
-that tries in vain leave nothing.  A batch is one write and one fdatasync, and carries the hard state.  One thread
-appends; any thread reads, during appends too, and no lock is held across I/O.  An entry's text is on disk once and in
-memory never: eight bytes an entry say where.
+Rules.  When `append` returns, its data is durable.  When it raises, the disk's state is unknown, since an fsync that is
+retried may lie: a failed write or fsync makes the storage unusable.  Only a write that finds no room (DiskFull) leaves
+the log as it was.  The same append may be retried, and then goes to a new segment, for the last one may end in a part
+of the batch.  That segment is made with the batch in it, or not at all, so failed tries leave nothing.  A batch is one
+write and one fdatasync, and carries the hard state.  One thread appends; any thread reads, during appends too, and no
+lock is held across I/O.  An entry's text is on disk once and never kept in memory: eight bytes an entry hold its
+position.
 
 A snapshot replaces a prefix of the segments, never a byte of one.
 
-- `adopt`: a compaction made the snapshot, of what is applied here.  It is durable under its name before anybody hears
-  of it, so whatever a crash leaves, a start finds the old base or the new one, and the same log above.
-- `install`: the snapshot was received and the log does not continue it.  Its file is durable under a temporary name.
-  Then the term and the vote, if not yet, then a new segment that begins right after it; only then does it get its
-  name, and that is the moment at which the old log is gone.  A crash before it leaves the old log and an empty
-  segment whose name lies about where it begins: a start removes that.  The commit index that comes with a snapshot
-  is never written before that moment: of the old log it may not be true.
+- `adopt`: a compaction made the snapshot, of what is applied here.  It is durable under its name before the storage
+  hears of it.  So whatever a crash leaves, a start finds the old base or the new one, and the same log above.
+- `install`: the snapshot was received, and the log does not continue it.  Its file is durable under a temporary name.
+  The term and the vote are written first, if they are new, then a new segment that begins right after the snapshot.
+  Only then does the snapshot get its name, and that replaces the old log.  A crash before it leaves the old log and an
+  empty segment whose name is wrong about where it begins: a start removes that.  The commit index that comes with a
+  snapshot is never written before that moment: for the old log it may not be true.
 
-What a segment looks like is in `segments.py`, a snapshot in `snapshots.py`, the index beside either in `indexes.py`,
-what a start accepts in `recovery.py`.
+The format of a segment is in `segment.py`, that of a snapshot in `snapshot_file.py`, the index beside either in
+`index_file.py`, and `recovery.py` has what a start accepts.
 """
 
 import errno
@@ -74,7 +74,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a start found on the disk."""
+    """The state that a start found on the disk."""
 
     hard_state: HardState  # `commit_index` is a hint: never more than was committed, sometimes less
     last_index: int
@@ -140,47 +140,47 @@ class Storage:
     ) -> "Storage":
         """Recover the log and open a new segment for what comes; the caller holds the directory's lock.
 
-        `cluster_id` is the identity's; a member of a cluster, and one that `must_exist`, is not started without its
-        log.  A segment that has `segment_bytes` is followed by another one: a compaction frees whole ones only.
-        `progress(bytes done, bytes in all)` is called now and then.  When this returns, all that was recovered
-        is durable.  Raises CorruptLog, StartRefused or DiskFailed.
+        `cluster_id` is the identity's.  A member of a cluster, and one that `must_exist`, is not started without its
+        log.  A segment that has `segment_bytes` is followed by another one: a compaction frees whole segments only.
+        `progress(bytes done, bytes in all)` is called now and then.  When this returns, all that was recovered is
+        durable. Raises CorruptLog, StartRefused or DiskFailed.
         """
         log = recover(disk, data_dir, cluster_id, must_exist or bool(cluster_id), progress)
         return cls(disk, data_dir, cluster_id, segment_bytes, log)
 
     @property
     def last_index(self) -> int:
-        """Of the last entry written; durable once `append` returned."""
+        """The index of the last entry written; durable once `append` returned."""
         return self._positions.last_index
 
     @property
     def bytes_on_disk(self) -> int:
-        """The size of all files that count; what was replaced and lingers is not in it."""
+        """The size of all files that count, without replaced files that are still there."""
         return self._files.bytes
 
     @property
     def entry_count(self) -> int:
-        """How many entries the log holds: all above the base, and those in it."""
+        """The number of entries in the log: all above the base, and those in it."""
         return self._positions.entry_count
 
     @property
     def newest_segment_index(self) -> int:
-        """What is in the newest segment has this index or a higher one."""
+        """The lowest index that an entry of the newest segment can have."""
         return first_index_of(self._writer.header.name)
 
     def end_segment(self) -> None:
-        """Whatever is written next begins a new segment, so that a compaction can free all there is before it."""
+        """Begin a new segment with the next write, so that a compaction can free all segments before it."""
         self._full_bytes = 0
 
     def bytes_since_document(self, up_to: int) -> int:
-        """How much log a checkpoint at `up_to` would spare a start: what came after the newest one, or the base."""
+        """Return how much log a checkpoint at `up_to` would spare a start."""
         document_index = self._files.document_index
         if up_to <= document_index:
             return 0
         return self.entry_bytes_above(document_index) - self.entry_bytes_above(up_to)
 
     def entry_bytes_above(self, index: int) -> int:
-        """The size of what the log holds of the entries above `index`; 0 where the next one is not in it."""
+        """Return the size of the entries above `index` in the log; 0 if the next one is not in it."""
         try:
             (position,) = self._positions.get_range(index + 1, index + 1)
         except LookupError:
@@ -189,7 +189,7 @@ class Storage:
         return self._files.bytes_from(slot, offset)
 
     def bytes_above(self, index: int) -> int:
-        """The size of the segments that a compaction up to `index`, which is above the base, would leave."""
+        """Return the size of the segments that a compaction up to `index`, which is above the base, would leave."""
         try:
             (position,) = self._positions.get_range(index + 1, index + 1)
         except LookupError:
@@ -198,7 +198,7 @@ class Storage:
 
     @property
     def base_document_bytes(self) -> int:
-        """How much of the base is the state's document; 0 without one."""
+        """The size of the state document in the base; 0 without one."""
         base = self._files.base
         return 0 if base is None else self._positions.first_offset(base.bytes)
 
@@ -216,12 +216,12 @@ class Storage:
 
     @property
     def base_index(self) -> int:
-        """The last index that the base stands for; 0 without one."""
+        """The last index that the base covers; 0 without one."""
         return self._positions.base_index
 
     @property
     def snapshot(self) -> SnapshotFile | None:
-        """The base's file, for sending; None where the log goes back to its first entry."""
+        """The base's file, for sending; None if the log goes back to its first entry."""
         return self._files.base
 
     def set_cluster_id(self, cluster_id: str) -> None:
@@ -229,15 +229,15 @@ class Storage:
         self._cluster_id = cluster_id
 
     def ask_room(self, is_full: Callable[[], bool]) -> None:
-        """From now on a snapshot may take what a reserve left, where `is_full()`: it makes room."""
+        """Let a snapshot use what a reserve left while `is_full()`: it makes room."""
         self._is_full = is_full
 
     def append(self, hard_state: HardState | None, entries: Sequence[Entry]) -> None:
-        """Make the hard state (None: as it was) and the entries durable, in one write and one fdatasync.
+        """Make the hard state (None: unchanged) and the entries durable, in one write and one fdatasync.
 
-        `entries` may rewind, more than once: an entry at index i replaces every earlier one at i or above.  They can
-        be read as soon as they are written.  One thread only.  Raises DiskFull: nothing was written, and the same may
-        be tried again; DiskFailed: what is durable is not known.
+        `entries` may rewind, more than once: an entry at index i replaces every earlier one at i or above.  They can be
+        read as soon as they are written.  One thread only.  Raises DiskFull: nothing was written, and the same may be
+        retried; DiskFailed: what is durable is not known.
         """
         self._check_usable()
         assert not self._closed
@@ -299,9 +299,9 @@ class Storage:
         return self._reader.replay(first, last, progress)
 
     def documents(self, commit_index: int) -> Document | None:
-        """The newest usable state document at or below `commit_index`; None where there is none.
+        """Return the newest usable state document at or below `commit_index`; None if there is none.
 
-        A damaged checkpoint is removed.  The lines raise CorruptLog or OSError where the file is lost under them.
+        A damaged checkpoint is removed.  The lines raise CorruptLog or OSError if the file is lost while they are read.
         """
         base = self._files.base
         return newest_document(
@@ -315,10 +315,10 @@ class Storage:
             return 0
 
     def read_snapshot(self, file: SnapshotFile, offset: int, bytes_max: int) -> bytes:
-        """Intact lines of a snapshot from `offset` on: at least one, as many as fit in `bytes_max`; b"" at its end.
+        """Return intact lines of a snapshot from `offset` on: at least one, up to `bytes_max`; b"" at its end.
 
-        Any thread.  Raises LookupError: the file was replaced and has gone; CorruptLog: the next line is damaged, and
-        nothing damaged is ever sent; OSError.
+        Any thread.  Raises LookupError: the file was replaced and removed; CorruptLog: the next line is damaged, and
+        damaged data is never sent; OSError.
         """
         if offset >= file.bytes:
             return b""
@@ -355,10 +355,10 @@ class Storage:
         return receiver
 
     def install(self, meta: SnapshotMeta, hard_state: HardState) -> None:
-        """The snapshot that was received and finished with this index and term stands in place of the whole log.
+        """Replace the whole log by the snapshot that was received and finished with this index and term.
 
         Durable when this returns.  The appending thread only.  Raises LookupError: there is no such snapshot, and
-        nothing was done; DiskFull: the same may be tried again; DiskFailed.
+        nothing was done; DiskFull: the same may be retried; DiskFailed.
         """
         self._check_usable()
         with self._receiver_lock:
@@ -387,11 +387,11 @@ class Storage:
             self._files.rebase(file, slot)
 
     def adopt(self, meta: SnapshotMeta, pause: Callable[[], None] = lambda: None) -> None:
-        """The log up to `meta.index` is in the snapshot of that index now, made by a compaction.
+        """Replace the log up to `meta.index` by the snapshot of that index, which a compaction made.
 
-        Any thread, one at a time, while the appending one goes on.  Does nothing where the base is as new.  `pause` is
-        called between small steps.  Raises InvalidMessage: the file is not whole, and has been removed, for no later
-        start would take it; OSError: it cannot be read.  Nothing is changed then.
+        Any thread, one at a time, while the appending one goes on.  Does nothing if the base is as new.  `pause` is
+        called between small steps.  Raises InvalidMessage: the file is not whole, and was removed, for no later start
+        would accept it; OSError: it cannot be read.  Nothing is changed then.
         """
         if meta.index <= self._positions.base_index:
             return
@@ -410,10 +410,10 @@ class Storage:
                 self._files.rebase(base.file, slot)
 
     def write_checkpoint(self, document: Document) -> Generator[None, None, None]:
-        """Write this document of the state, which is of what is durable here, to a file, in steps of a millisecond.
+        """Write this state document, of what is durable here, to a file, in steps of a millisecond.
 
-        After the last step it is what a start goes on from.  Any thread, one at a time, while the appending one goes
-        on.  A step raises OSError: what was written is removed, as it is where no step follows (they are closed).
+        After the last step a start goes on from it.  Any thread, one at a time, while the appending one goes on.  A
+        step raises OSError.  Then, and when the steps are closed early, the file is removed.
         """
         meta = document.meta
         steps = file_steps(
@@ -427,7 +427,7 @@ class Storage:
         self._files.checkpointed(meta.index)
 
     def keep_indexes(self) -> None:
-        """Make the indexes of segments that were sealed since the last time.  One thread; no failure is told."""
+        """Make the indexes of segments that were sealed since the last call.  One thread; failures are ignored."""
         while self._sealed:
             header, end, content = self._sealed.popleft()
             with suppress(OSError), closing(self._disk.open(self._data_dir / header.name)) as file:
@@ -437,8 +437,8 @@ class Storage:
     def sweep(self, now_s: float, *, hurry: bool = False) -> None:
         """Remove what was replaced an hour ago or earlier, and older checkpoints at once; call it now and then.
 
-        `hurry`: the disk is full, so what was replaced goes after a second.  `now_s` is any clock that does not go
-        back.  One thread at a time.  What cannot be removed stays for next time.
+        `hurry`: the disk is full, so replaced files go after a second.  `now_s` is any clock that does not go back.
+        One thread at a time.  Files that cannot be removed stay for the next call.
         """
         with suppress(OSError):
             receivers = (self._receiver, self._put_off)
@@ -446,9 +446,9 @@ class Storage:
             self._files.sweep(self._disk, self._data_dir, now_s, spared, hurry=hurry)
 
     def close(self) -> None:
-        """Mark all as durable, so that damage to the last batch is from now on told from a crash's, and close.
+        """Mark all as durable, so that later damage to the last batch is not taken for a crash's, and close.
 
-        On a full disk nothing is marked.  Raises DiskFailed; a second time does nothing.
+        On a full disk nothing is marked.  Raises DiskFailed; a second call does nothing.
         """
         if self._closed:
             return
@@ -460,7 +460,7 @@ class Storage:
             self._writer.close()
 
     def _open_segment(self, log: RecoveredLog) -> SegmentWriter:
-        """The segment of this start, with what the last one held beyond its durable offset."""
+        """Make the segment of this start, with what the last one held beyond its durable offset."""
         first_index = log.carried[0][0] if log.carried else self.last_index + 1
         last = log.last_segment
         if last is not None and last.empty:  # takes its place, or restarts alone would fill the directory
@@ -510,7 +510,7 @@ class Storage:
         return writer
 
     def _place(self, records: Iterable[tuple[int, int]], offset: int) -> list[tuple[int, int]]:
-        """(index, position) for (index, length) of records one behind the other from `offset` in the newest segment."""
+        """Return (index, position) for (index, length) of consecutive records from `offset` in the newest segment."""
         next_index = self.last_index + 1
         pairs = []
         for index, length in records:
@@ -521,7 +521,7 @@ class Storage:
         return pairs
 
     def _final(self, action: Callable[[], _T]) -> _T:
-        """Do what writes; where the disk refuses, nothing is ever done on this storage again."""
+        """Run what writes; after a failure nothing is ever done on this storage again."""
         try:
             return action()
         except DiskFull:

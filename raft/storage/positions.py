@@ -1,13 +1,12 @@
-"""Where each entry of the log lies: eight bytes an entry, however long its text.
+"""The positions of the log's entries: eight bytes an entry, however long its text.
 
 A position is one integer of 64 bits: the file (its place in the list of files, 15 bits), the byte where the record
 begins (36 bits) and an upper bound of its length in blocks of 128 bytes (13 bits).  The bound lets a read fetch a
-record with one call; the record's own newline tells its end.
+record with one call; the record's own newline marks its end.
 
-Rules.  Above the base the positions are those of all indexes, without a gap.  Up to the base they are those of the
-entries that its snapshot holds: sparse, found by bisection, sixteen bytes each.  Setting index i forgets every index
-above i, as a record at i does in the files.  One thread sets, any thread looks up and moves the base; the lock is
-held for copying only, never for I/O.
+Rules.  Above the base, every index has a position.  Up to the base, only the entries that its snapshot holds have one:
+sparse, found by bisection, sixteen bytes each.  Setting index i forgets every index above i, as a record at i does in
+the files.  One thread sets, any thread looks up and moves the base; the lock is held for copying only, never for I/O.
 """
 
 import sys
@@ -31,20 +30,20 @@ assert RECORD_BYTES_MAX <= _BLOCK_BYTES << _BLOCK_BITS
 
 
 def pack(file: int, offset: int, length: int) -> int:
-    """The position of a record of `length` bytes at `offset`."""
+    """Return the position of a record of `length` bytes at `offset`."""
     assert file < FILES_MAX and offset < FILE_BYTES_MAX and 0 < length <= RECORD_BYTES_MAX
     return (file << _OFFSET_BITS | offset) << _BLOCK_BITS | (length - 1) // _BLOCK_BYTES
 
 
 def unpack(position: int) -> tuple[int, int, int]:
-    """File, offset and the upper bound of the length."""
+    """Return the file, the offset and the upper bound of the length."""
     place = position >> _BLOCK_BITS
     blocks = (position & (1 << _BLOCK_BITS) - 1) + 1
     return place >> _OFFSET_BITS, place & (1 << _OFFSET_BITS) - 1, blocks * _BLOCK_BYTES
 
 
 def moved(positions: "array[int]", file: int) -> "array[int]":
-    """These positions, which are of the first 32 GiB of one file, in `file`.
+    """Return these positions, which are of the first 32 GiB of one file, for `file` instead.
 
     The bytes that name the file are the highest two, and are set for all at once: 5 ms a million, one by one 80 ms.
     """
@@ -62,12 +61,12 @@ class Sparse:
     packed: "array[int]" = field(default_factory=lambda: array("Q"))  # their positions, all in file 0
 
     def add(self, index: int, offset: int, length: int) -> None:
-        """The next entry."""
+        """Add the next entry."""
         self.indexes.append(index)
         self.packed.append(pack(0, offset, length))
 
     def find(self, index: int) -> int:
-        """The position of `index`.  Raises LookupError where the snapshot does not hold it."""
+        """Return the position of `index`.  Raises LookupError if the snapshot does not hold it."""
         place = bisect_left(self.indexes, index)
         if place == len(self.indexes) or self.indexes[place] != index:
             raise LookupError(f"entry {index} is no longer in the log")
@@ -86,18 +85,18 @@ class Positions:
 
     @property
     def last_index(self) -> int:
-        """`base_index` where there is none above it."""
+        """The last index; `base_index` if there is none above it."""
         with self._lock:
             return self.base_index + len(self._packed)
 
     @property
     def entry_count(self) -> int:
-        """How many entries there are."""
+        """The number of entries."""
         with self._lock:
             return len(self._sparse.indexes) + len(self._packed)
 
     def first_offset(self, default: int) -> int:
-        """Where the first entry lies in the snapshot; `default` where it holds none."""
+        """Return the offset of the snapshot's first entry; `default` if it holds none."""
         with self._lock:
             packed = self._sparse.packed
         return unpack(packed[0])[1] if packed else default
@@ -125,7 +124,7 @@ class Positions:
             del self._packed[index - self.base_index - 1 :]
 
     def rebase(self, base_index: int, sparse: Sparse, base_file: int) -> None:
-        """From now on the entries up to `base_index`, a higher one than before, are those of a snapshot."""
+        """Replace the entries up to `base_index`, which is higher than before, by those of a snapshot."""
         with self._lock:
             assert base_index >= self.base_index
             del self._packed[: base_index - self.base_index]
@@ -134,7 +133,7 @@ class Positions:
             self._base_file = pack(base_file, 0, 1)
 
     def install(self, base_index: int, sparse: Sparse, base_file: int) -> None:
-        """As `rebase`, and nothing is above the base."""
+        """Replace all entries by those of a snapshot."""
         with self._lock:
             self._packed = array("Q")
             self.base_index = base_index
@@ -142,7 +141,7 @@ class Positions:
             self._base_file = pack(base_file, 0, 1)
 
     def get_range(self, first: int, last: int) -> Sequence[int]:
-        """The positions of `first` to `last`, all above the base.  Raises LookupError where they are not all there."""
+        """Return the positions of `first` to `last`, all above the base.  Raises LookupError if one is missing."""
         with self._lock:
             start = first - self.base_index - 1
             if start < 0 or last > self.base_index + len(self._packed) or first > last:
@@ -150,7 +149,7 @@ class Positions:
             return self._packed[start : last - self.base_index]
 
     def get_many(self, indexes: Sequence[int]) -> Sequence[int]:
-        """The positions of ascending `indexes`.  Raises LookupError where the log does not hold all of them."""
+        """Return the positions of ascending `indexes`.  Raises LookupError if one is missing."""
         with self._lock:
             base_index, base_file, sparse = self.base_index, self._base_file, self._sparse
             above = bisect_left(indexes, base_index + 1)
@@ -163,7 +162,7 @@ class Positions:
 
 @dataclass(slots=True)
 class Run:
-    """Records of one file that lie so close together that one call reads them."""
+    """Records of one file so close together that one call reads them."""
 
     file: int
     start: int
@@ -193,7 +192,7 @@ def runs(positions: Iterable[int]) -> Iterator[Run]:
 
 
 def count_within(positions: Iterable[int], bytes_max: int) -> int:
-    """How many of the first records surely fit in `bytes_max`, at least one."""
+    """Return how many of the first records surely fit in `bytes_max`, at least one."""
     count = total = 0
     for position in positions:
         total += unpack(position)[2]

@@ -1,8 +1,8 @@
-"""Entries read from the disk by their index, while the log grows, is rewound and is compacted.
+"""The log reader: entries from the disk by index, while the log grows, is rewound and is compacted.
 
-Rules.  Positions are looked up first, then the files are opened by them, so no lock is held across I/O.  Files are
-only ever appended to, and what a compaction replaced lingers, so a position that was right stays readable; what has
-gone meanwhile is a LookupError.  Every record is verified, its checksum and its index: nobody gets another's bytes.
+Rules.  Positions are looked up first, then the files are opened by them, so no lock is held across I/O.  Files are only
+appended to, and replaced files stay for a while, so a position that was right stays readable.  A file that was removed
+meanwhile is a LookupError.  Every record is verified, its checksum and its index: no caller gets another entry's bytes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,15 +33,15 @@ class LogReader:
         self._positions = positions
 
     def read(self, first: int, last: int, bytes_max: int) -> list[bytes]:
-        """The records of `first` and the following up to `last`: at least one, then as many as fit in `bytes_max`.
+        """Return the records from `first` up to `last`: at least one, then as many as fit in `bytes_max`.
 
-        Raises LookupError (the log does not hold them all, or no longer), CorruptLog (the disk gives back something
-        else than was written), or OSError of the reading.
+        Raises LookupError (the log does not hold them all, or no longer), CorruptLog (the disk returns other data than
+        was written), or OSError.
         """
         return self._read(*self._range(first, last, bytes_max), _record_at)
 
     def read_entries(self, first: int, last: int, bytes_max: int) -> list[Entry]:
-        """As `read`, decoded: a start takes 5.7 us for that where it took 7.9 for one after the other."""
+        """Return what `read` does, decoded: a start takes 5.7 us for that where it took 7.9 one by one."""
         return self._read(*self._range(first, last, bytes_max), _entry_at)
 
     def _range(self, first: int, last: int, bytes_max: int) -> tuple[Sequence[int], Sequence[int]]:
@@ -51,17 +51,17 @@ class LogReader:
         return range(first, first + count), positions[:count]
 
     def read_many(self, indexes: Sequence[int]) -> list[bytes]:
-        """The records of ascending indexes; neighbours in the file are read in one go.  As `read` otherwise."""
+        """Return the records of ascending indexes; neighbours in the file are read in one go.  Raises as `read`."""
         return self._read(indexes, self._positions.get_many(indexes), _record_at)
 
     def read_first(self, indexes: Sequence[int], bytes_max: int) -> list[bytes]:
-        """The records of the first of some ascending indexes, at least one, then as many as fit in `bytes_max`."""
+        """Return the records of the first of these ascending indexes, at least one, up to `bytes_max`."""
         positions = self._positions.get_many(indexes)
         count = count_within(positions, bytes_max)
         return self._read(indexes, positions[:count], _record_at)
 
     def replay(self, first: int, last: int, progress: Progress | None = None) -> Iterator[Entry]:
-        """The entries `first` to `last`, read in large pieces.  `progress(entries done, entries in all)`."""
+        """Return the entries `first` to `last`, read in large pieces.  `progress(entries done, entries in all)`."""
         index = first
         while index <= last:
             entries = self.read_entries(index, last, _REPLAY_BYTES)

@@ -1,25 +1,25 @@
-"""From the files back to the log: what a start reads, checks, cuts and refuses.
+"""Recovery: a start reads the files back into the log, checks them, and cuts or refuses damage.
 
-Rules.  The newest snapshot is the base.  Segments are read in the order of their sequence, each up to the end that
-its successor's header names, the last one up to its first damage.  A record at index i cancels every earlier record
-at i or above.  With a base, those segments count that `counted_from` says; in them a record up to the base is the
-snapshot's business, but still cancels what it cancels: the end of a rewind that the base cut through.
+Rules.  The newest snapshot is the base.  Segments are read in the order of their sequence, each up to the end that its
+successor's header names, the last one up to its first damage.  A record at index i cancels every earlier record at i or
+above.  With a base, `counted_from` tells which segments count.  Their records up to the base are covered by the
+snapshot, but still cancel what they cancel: the end of a rewind that the base cut through.
 
-- Before the durable offset, and anywhere in a segment that has a successor, each byte was synced: what is damaged,
-  missing or out of order there cannot be a crash's doing.  The start is refused; nothing is guessed or skipped.
-- A segment that has a successor, and the base, are not read where their index (indexes.py) can be believed.  What is
-  damaged between their two ends is then found out where it is used; a start without indexes reads all and refuses.
-- The log, as the segments have it, reaches the base: nothing was in the snapshot that was not durable here before.
+- Before the durable offset, and anywhere in a segment that has a successor, each byte was synced: a crash cannot have
+  damaged, removed or reordered anything there.  The start is refused; nothing is guessed or skipped.
+- A segment that has a successor, and the base, are not read if their index (index_file.py) can be trusted.  Damage
+  between their two ends is then found when it is used; a start without indexes reads everything and refuses.
+- The log, as the segments have it, reaches the base: everything in the snapshot was durable here before.
 - Beyond the highest durable offset that any intact opening of the last file names, before or after the damage, lies
   one batch that was never acknowledged: its intact beginning is kept, the rest is cut and reported.
-- What is kept of it may be in the page cache only (a failed fsync drops the cache's claim to be written, and the
-  next one succeeds all the same): `carried` is for the caller to write anew before it answers anybody.
+- What is kept of it may be in the page cache only (after a failed fsync the cache forgets that it must be written, and
+  the next fsync succeeds all the same): `carried` is for the caller to write anew before it answers anybody.
 
-Nothing is changed on the disk here but that left-overs of an interrupted creation are removed, and that indexes which
-are missing are made.
+Recovery changes nothing on the disk, except that it removes the left-overs of an interrupted creation, and makes
+missing indexes.
 
 A compaction reads in the same way `beside` another process that appends, but makes indexes only: what looks like a
-left-over may be the other one's, and a batch that is being written looks like one that a crash cut short.
+left-over may belong to that process, and a batch that is being written looks like one that a crash cut short.
 """
 
 from collections.abc import Iterable
@@ -66,7 +66,7 @@ class LastSegment:
 
 @dataclass(slots=True)
 class RecoveredLog:
-    """What the files hold, growing as their records are taken in order."""
+    """The content of the files, growing as their records are taken in order."""
 
     files: FileSet = field(default_factory=FileSet)
     positions: Positions = field(default_factory=Positions)
@@ -82,11 +82,11 @@ class RecoveredLog:
     reports: list[str] = field(default_factory=list)
 
     def continues(self, content: Content) -> bool:
-        """Whether a segment with this content can be next: it leaves no gap."""
+        """Return whether a segment with this content can be next: it leaves no gap."""
         return content.first_written <= self.last_index + 1
 
     def take(self, content: Content, slot: int) -> None:
-        """What a segment leaves, next in order, which is the file in `slot`."""
+        """Add the content of the next segment, which is the file in `slot`."""
         assert self.continues(content)
         if not content.first_written:
             return
@@ -118,10 +118,10 @@ def recover(
     *,
     beside: str = "",
 ) -> RecoveredLog:
-    """Read the log of `data_dir`.  Raises CorruptLog or StartRefused; `must_exist`: also where there is none.
+    """Read the log of `data_dir`.  Raises CorruptLog or StartRefused; `must_exist`: also if there is no log.
 
-    Left-overs are removed, for the directory is the caller's own; unless another process has it: `beside` is a word
-    that no other one beside that process has.
+    Left-overs are removed, for the directory belongs to the caller; unless another process has it: `beside` is a word
+    that no other reader beside that process has.
     """
     try:
         return _Recovery(disk, data_dir, progress, beside).run(cluster_id, must_exist)
@@ -130,7 +130,7 @@ def recover(
 
 
 class _Recovery:
-    """One reading of the directory."""
+    """A reading of the directory."""
 
     def __init__(self, disk: Disk, data_dir: Path, progress: Progress | None, beside: str) -> None:
         self._disk = disk
@@ -230,7 +230,7 @@ class _Recovery:
             self._refuse(name, 0, f"the {kind} is of cluster {found}, not {cluster_id},")
 
     def _read_segment(self, header: Header, end: int | None) -> None:
-        """Take what is in force up to `end`; of the last segment, whose end nobody names, as far as it is intact."""
+        """Take the entries in force up to `end`; without `end`, in the last segment, as far as it is intact."""
         file = self._disk.open(self._data_dir / header.name)
         try:
             content = None if end is None else self._indexes.segment(file, header, end)
@@ -261,7 +261,7 @@ class _Recovery:
             self._progress(self._bytes_before + offset, self._bytes_total)
 
     def _close_last(self, file: ReadFile, size: int, scan: SegmentScan) -> None:
-        """Cut or refuse what is damaged in the last segment, and find what has to be written anew."""
+        """Cut or refuse damage in the last segment, and find what has to be written anew."""
         name = scan.header.name
         durable = max(scan.durable, highest_durable(file, scan.stop, size))
         if scan.stop < durable:
@@ -282,7 +282,7 @@ class _Recovery:
 
 
 def _in_force(lines: Iterable[Line]) -> list[tuple[int, bytes]]:
-    """(index, record) of the entries among these lines that no later one cancels: ascending without a gap."""
+    """Return (index, record) of the entries that no later line cancels: ascending without a gap."""
     kept: list[tuple[int, bytes]] = []
     for line in lines:
         if line[3] is not None:

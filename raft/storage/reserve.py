@@ -1,10 +1,10 @@
-"""The reserve of a data directory: space that is held back for when its disk is full, in RESERVE-1 to RESERVE-4.
+"""The reserve of a data directory: space held back for a full disk, in the files RESERVE-1 to RESERVE-4.
 
-Rules.  A node is *full* from the first write that finds no room until the reserve is there again.  That write has the
-reserve removed, and is then tried again.  What it leaves is for terms and votes, for commands that free space, for a
-compaction and for the next start.  The files hold random bytes, so a file system that compresses gives nothing away.
-There are up to four, so that a few files can still be made where the file system has no more of them (inodes): a full
-node needs one for its log and one for a compaction.
+Rules.  A node is *full* from the first write that finds no room until the reserve is there again.  That write removes
+the reserve, and is then retried.  The space is for terms and votes, for commands that free space, for a compaction and
+for the next start.  The files hold random bytes, so a file system that compresses does not give the space away.  There
+are up to four, so that a few files can still be made on a file system without free inodes: a full node needs one for
+its log and one for a compaction.
 """
 
 import logging
@@ -32,7 +32,7 @@ LOG_S = 60.0  # between two lines in the log that the disk is full
 
 
 class Reserve:
-    """Of one data directory.  Thread-safe."""
+    """The reserve of one data directory.  Thread-safe."""
 
     def __init__(self, disk: Disk, data_dir: Path, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._disk = disk
@@ -44,12 +44,12 @@ class Reserve:
         self.why_full = ""  # why there is none; "" while it is held, and until it was first tried to make one
 
     def prepare_start(self) -> None:
-        """Remove what an earlier process has held back, where the start may need it."""
+        """Remove the reserve of an earlier process if the start may need it."""
         if held_in(self._disk, self._data_dir) and not self._has_room_to_start():
             self.give_up(f"data directory {self._data_dir} has no room at this start")
 
     def _has_room_to_start(self) -> bool:
-        """Whether a file can be made and written: what is free says nothing of a quota."""
+        """Return whether a file can be made and written: free space says nothing of a quota."""
         path = self._data_dir / f"{PREFIX}0"
         try:
             with suppress(FileNotFoundError):
@@ -64,7 +64,7 @@ class Reserve:
         return True
 
     def give_up(self, why: str) -> bool:
-        """Remove the reserve, because of `why`; whether there was one."""
+        """Remove the reserve, because of `why`; return whether there was one."""
         with self._lock:
             was_full, self.why_full, self._is_held = bool(self.why_full), why, False
             removed = self._remove()
@@ -81,7 +81,7 @@ class Reserve:
         return removed
 
     def make(self) -> bool:
-        """Make the reserve where it is not held; whether it is now."""
+        """Make the reserve if it is not held; return whether it is now."""
         with self._lock:
             if self._is_held:
                 return True
@@ -94,7 +94,7 @@ class Reserve:
         return not why
 
     def _try_to_make(self) -> str:
-        """Why it cannot be made; "" where it was."""
+        """Return why it cannot be made; "" if it was."""
         try:
             self._remove()  # an earlier one may have another size, or not be whole
             free = self._disk.free_bytes(self._data_dir)
@@ -126,7 +126,7 @@ class Reserve:
         logger.error("%s; until there is, this node takes only what frees space", self.why_full)
 
     def room_bytes(self) -> int | None:
-        """How many bytes of entries the disk takes; None: there is no bound, since the reserve is held."""
+        """Return how many bytes of entries the disk takes; None: no bound, since the reserve is held."""
         if self._is_held or not self.why_full:
             return None
         try:
@@ -135,7 +135,7 @@ class Reserve:
             return 0
 
     def tend(self, stopping: threading.Event, on_look: Callable[[], None]) -> None:
-        """The thread: make the reserve whenever it is not held, and call `on_look` after each try."""
+        """Run the thread: make the reserve whenever it is not held, and call `on_look` after each try."""
         while True:
             if not self._is_held:
                 self.make()
@@ -145,7 +145,7 @@ class Reserve:
 
 
 def held_in(disk: Disk, data_dir: Path) -> list[str]:
-    """The names of the reserve's files; none where it was given up."""
+    """Return the names of the reserve's files; none if it was given up."""
     try:
         return [name for name in disk.list(data_dir) if name.startswith(PREFIX)]
     except OSError:

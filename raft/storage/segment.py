@@ -1,4 +1,4 @@
-"""One segment file: what its lines are, how it is made, appended to and read back.
+"""A segment file: its lines, and how it is made, appended to and read back.
 
     log-00000002-000000000000018.jsonl: the second segment; index 18 was next when it was made
 
@@ -7,13 +7,13 @@
     <crc> {"durable":273,"term":3,"vote":1,"commit":17}       opens a batch
     <crc> {"index":18,"term":3,"time":…,"id":[1,2,15,1],"command":…}   its entries, verbatim as peers get them
 
-The first index in the name is that from which on all entries in force then lie in this file or a later one.
+The first index in the name: all entries in force from that index on are in this file or a later one.
 
-Rules.  The header, with the `carried` bytes of entries that follow it, comes into being durable or not at all; it is
-all of the file that its maker wrote in one piece.  After it, each batch is one append and one fdatasync.  `durable`
-is the offset up to which the file was synced before the batch was written: damage below the highest one is never a
-crash's doing.  A batch's `commit` holds for the log before the batch's entries, because a crash can cut those off:
-it stays below the lowest index among them, or a torn rewind would pass old entries off as committed.
+Rules.  The header, with the `carried` bytes of entries that follow it, is made durable or not at all; its maker wrote
+no more of the file in one piece.  After it, each batch is one append and one fdatasync.  `durable` is the offset up to
+which the file was synced before the batch was written: a crash never damages anything below the highest one.  A batch's
+`commit` holds for the log before the batch's entries, because a crash can cut those off: it stays below the lowest
+index among them, or a torn rewind would pass old entries off as committed.
 
 What a segment contributes to the log (`Content`): its records are taken in their order, and a record at index i cancels
 every earlier one at i or above, those of earlier segments too.  So from the lowest index in the segment on, all entries
@@ -66,26 +66,26 @@ class Header:
 
 
 def segment_name(sequence: int, first_index: int) -> str:
-    """The file's name; a list in the order of names is in the order of the log."""
+    """Return the file's name; the order of names is the order of the log."""
     return f"log-{sequence:08}-{first_index:015}.jsonl"
 
 
 def sequence_of(name: str) -> int:
-    """The sequence number in a segment's name; 0 where it is another file's name."""
+    """Return the sequence number in a segment's name; 0 if it is another file's name."""
     match = _NAME.fullmatch(name)
     return int(match[1]) if match else 0
 
 
 def first_index_of(name: str) -> int:
-    """The first index in a segment's name: all entries from it on that were in force then are in this file or later."""
+    """Return the first index in a segment's name; all entries in force from it on are in this file or later."""
     return int(name[13:28])
 
 
 def counted_from(names: Sequence[str], base_index: int) -> int:
-    """The place among the segments, in their order, of the one from which on they count above the base.
+    """Return the place, among the segments in their order, of the first one that counts above the base.
 
     That is the last one whose first index is at most the one after the base: what is in force above the base was
-    written in it or later.  Raises LookupError where there is none.  Without a base all segments count.
+    written in it or later.  Raises LookupError if there is none.  Without a base all segments count.
     """
     if not base_index:
         return 0
@@ -96,7 +96,7 @@ def counted_from(names: Sequence[str], base_index: int) -> int:
 
 
 def encode_header(header: Header) -> bytes:
-    """The first line of a segment."""
+    """Return the first line of a segment."""
     value = {
         "format": FORMAT,
         "segment": header.name,
@@ -112,7 +112,7 @@ def encode_header(header: Header) -> bytes:
 
 
 def decode_header(payload: bytes) -> Header:
-    """The header in a first line whose checksum was verified.  Raises InvalidMessage: it is none that we know."""
+    """Decode a first line whose checksum was verified.  Raises InvalidMessage: it is not a known header."""
     value = decode_object(payload)
     if value.get("format") != FORMAT:
         raise OtherFormat(value.get("format"), FORMAT)
@@ -127,13 +127,13 @@ def decode_header(payload: bytes) -> Header:
 
 
 def encode_opening(durable: int, hard_state: HardState) -> bytes:
-    """The first line of a batch that begins at offset `durable`."""
+    """Return the first line of a batch that begins at offset `durable`."""
     state = (durable, hard_state.current_term, hard_state.voted_for, hard_state.commit_index)
     return seal(b'{"durable":%d,"term":%d,"vote":%d,"commit":%d}' % state)
 
 
 def decode_opening(payload: bytes) -> tuple[int, HardState]:
-    """The durable offset and the hard state in a batch's first line.  Raises InvalidMessage: it is none."""
+    """Return the durable offset and the hard state in a batch's first line.  Raises InvalidMessage: it is none."""
     match = _OPENING_PAYLOAD.fullmatch(payload)
     if match is None:
         raise InvalidMessage("a record of no known kind")
@@ -149,9 +149,9 @@ def _integer(value: dict[str, object], name: str) -> int:
 
 
 def intact_lines(file: ReadFile, start: int, end: int) -> Iterator[tuple[int, Line]]:
-    """(offset, line) of the records from `start` on, in order, as long as they are intact and end by `end`.
+    """Yield (offset, line) of the records from `start` on, in order, as long as they are intact and end by `end`.
 
-    Fast: no JSON is decoded.  Whoever counts the bytes knows by where this stops whether all was intact.
+    Fast: no JSON is decoded.  The caller knows whether all was intact by counting the bytes.
     """
     while start < end:
         chunk = file.pread(min(_CHUNK_BYTES, end - start), start)
@@ -165,7 +165,7 @@ def intact_lines(file: ReadFile, start: int, end: int) -> Iterator[tuple[int, Li
 
 
 def intact_lines_in(chunk: bytes) -> Iterator[Line]:
-    """The records that `chunk` begins with, as long as they are intact and whole."""
+    """Yield the records at the beginning of `chunk`, as long as they are intact and whole."""
     done = 0
     for line in _LINE.finditer(chunk):
         if line.start() != done or int(line[1], 16) != crc32(line[2]):
@@ -175,7 +175,7 @@ def intact_lines_in(chunk: bytes) -> Iterator[Line]:
 
 
 def highest_durable(file: ReadFile, start: int, end: int) -> int:
-    """The highest durable offset that an intact opening between `start` and `end` names, damage around it or not."""
+    """Return the highest durable offset that an intact opening between `start` and `end` names."""
     data = file.pread(end - start, start)  # one segment at most, and only after a crash
     highest = 0
     for match in _OPENING.finditer(data):
@@ -185,9 +185,9 @@ def highest_durable(file: ReadFile, start: int, end: int) -> int:
 
 
 class SegmentWriter:
-    """The segment that is appended to.  An OSError it raises is final: what the disk holds is then not known.
+    """The segment that is appended to.  An OSError is final: the disk's state is then not known.
 
-    After NoRoom it is *torn*: up to `size` it is as it was, and what lies behind that is void.  The log goes on in
+    After NoRoom it is *torn*: up to `size` it is unchanged, and what lies behind that is void.  The log goes on in
     another segment, whose header names `size` as this one's end.
     """
 
@@ -199,7 +199,7 @@ class SegmentWriter:
 
     @classmethod
     def create(cls, disk: Disk, data_dir: Path, header: Header, carried: bytes, batch: bytes = b"") -> "SegmentWriter":
-        """A new segment with `carried` and its first batch, durable when this returns.  Raises NoRoom: it is not."""
+        """Make a segment with `carried` and its first batch, durable on return.  Raises NoRoom: it is not."""
         assert header.carried == len(carried)
         data = encode_header(header) + carried + batch
         try:
@@ -223,7 +223,7 @@ class SegmentWriter:
         self._file.fdatasync()
 
     def close(self) -> None:
-        """Let go of the file as it is."""
+        """Close the file."""
         self._file.close()
 
 
@@ -232,7 +232,7 @@ _PROGRESS_BYTES = 1 << 20  # 10 to 30 ms apart, whatever the length of the entri
 
 @dataclass(slots=True)
 class Content:
-    """Those of a segment's entries that none of its own cancels."""
+    """The entries of a segment that none of its own records cancels."""
 
     first_written: int = 0  # the index of its first record; 0 where it has no entries
     first_index: int = 1  # the lowest: all entries from here on are this segment's
@@ -243,11 +243,11 @@ class Content:
 
     @property
     def last_index(self) -> int:
-        """`first_index` - 1 where there are no entries."""
+        """The last index; `first_index` - 1 if there are no entries."""
         return self.first_index + len(self.positions) - 1
 
     def take(self, line: Line, offset: int) -> None:
-        """An entry's record, next in order.  Raises InvalidMessage where it leaves a gap."""
+        """Add an entry's record, next in order.  Raises InvalidMessage if it leaves a gap."""
         index_digits, term_digits, time_digits, configuration = line.group(3, 4, 5, 6)
         position = pack(0, offset, line.end() - line.start())
         self._add(int(index_digits), int(term_digits), int(time_digits), position)
@@ -255,7 +255,7 @@ class Content:
             self.configurations.append(entry_of_verified(line[0]))
 
     def note(self, entry: Entry, position: int) -> None:
-        """An entry that was written there, next in order; its file may have any number, but the same for all."""
+        """Add an entry that was written there, next in order; its file may have any number, the same for all."""
         self._add(entry.index, entry.term, entry.time, position)
         if entry.kind is Kind.CONFIGURATION:
             self.configurations.append(entry)
@@ -295,13 +295,13 @@ class SegmentScan:
 
     @classmethod
     def of(cls, header: Header, after: int) -> "SegmentScan":
-        """One that has read nothing yet, of a segment whose first entry comes at most after entry `after`."""
+        """Begin to scan a segment whose first entry comes at most after entry `after`."""
         return cls(header, after, header.hard_state)
 
     def run(self, file: ReadFile, end: int, progress: Callable[[int], None]) -> None:
         """Read up to `end`; `progress(offset)` is called every MiB, and may raise.
 
-        Raises InvalidMessage: what is at `stop` is intact, and out of place.
+        Raises InvalidMessage: the line at `stop` is intact, but out of place.
         """
         entries = told = 0
         for offset, line in intact_lines(file, 0, end):

@@ -1,4 +1,4 @@
-"""One snapshot or checkpoint file: what its lines are, how it is written, checked and read.
+"""A snapshot or checkpoint file: its lines, and how it is written, checked and read.
 
     snapshot-000000000000900.jsonl: all that the log up to index 900 has come to
     checkpoint-000000000001200.jsonl: the state at index 1200, without entries
@@ -11,9 +11,9 @@
     <crc> {"index":20,"term":3,…}
     <crc> {"end":8123,"crc":"…"}     the offset of this line, and the checksum of all bytes before it
 
-Rules.  A file has its name only when all of it is durable, so a snapshot that is not whole is never a crash's doing:
-the start is refused.  A checkpoint is a cache: one that is not whole is as good as none.  No line of a document looks
-like one of the file's own (it has neither `entries` nor `end` as its first member), or is longer than a record may be.
+Rules.  A file gets its name only when all of it is durable, so a crash never leaves a snapshot that is not whole: the
+start is refused.  A checkpoint is a cache: one that is not whole is ignored.  No line of a document looks like one of
+the file's own (it has neither `entries` nor `end` as its first member), or is longer than a record may be.
 
 A start, or a compaction, begins with the newest checkpoint that can be trusted, or with the base.  A checkpoint counts
 if it is whole and the log holds, at its index, an entry of its term: then it is the state after that very entry.  It
@@ -50,7 +50,7 @@ _OWN_LINES = (b'{"entries":', b'{"end":')
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
-    """A whole file of this kind."""
+    """A whole snapshot file."""
 
     meta: SnapshotMeta
     name: str
@@ -58,27 +58,27 @@ class SnapshotFile:
 
 
 def snapshot_name(index: int) -> str:
-    """The name of the snapshot of the log up to `index`."""
+    """Return the name of the snapshot of the log up to `index`."""
     return f"snapshot-{index:015}.jsonl"
 
 
 def checkpoint_name(index: int) -> str:
-    """The name of the checkpoint at `index`."""
+    """Return the name of the checkpoint at `index`."""
     return f"checkpoint-{index:015}.jsonl"
 
 
 def snapshot_index(name: str) -> int:
-    """The index in a snapshot's name; 0 where it is another file's name."""
+    """Return the index in a snapshot's name; 0 if it is another file's name."""
     return _index_of(name, "snapshot")
 
 
 def checkpoint_index(name: str) -> int:
-    """The index in a checkpoint's name; 0 where it is another file's name."""
+    """Return the index in a checkpoint's name; 0 if it is another file's name."""
     return _index_of(name, "checkpoint")
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file of this kind is being made under this name, or was."""
+    """Return whether this is the name of a snapshot or checkpoint that is being made, or was."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
@@ -88,7 +88,7 @@ def _index_of(name: str, kind: str) -> int:
 
 
 def encode_header(name: str, cluster_id: str, meta: SnapshotMeta) -> bytes:
-    """The first line's JSON."""
+    """Return the first line's JSON."""
     value = {
         "format": FORMAT,
         "snapshot": name,
@@ -103,10 +103,10 @@ def encode_header(name: str, cluster_id: str, meta: SnapshotMeta) -> bytes:
 
 
 class Scan:
-    """Takes a file's lines in their order, in pieces of any size, and notes what they say."""
+    """Takes a file's lines in their order, in pieces of any size, and notes their content."""
 
     def __init__(self, name: str, *, from_peer: bool = False) -> None:
-        """`from_peer`: each entry is looked into, as those of an AppendEntries are."""
+        """`from_peer`: each entry is checked, as those of an AppendEntries are."""
         self.name = name
         self.offset = 0  # of the next line
         self.meta = SnapshotMeta(0, 0, 0, 0, b"")
@@ -120,9 +120,9 @@ class Scan:
         self._crc = 0  # of all before `offset`
 
     def feed(self, data: bytes) -> int:
-        """Take the whole lines that `data` begins with; returns how many bytes that is.
+        """Take the whole lines at the beginning of `data`; return how many bytes they have.
 
-        Stops before a line that is damaged or not whole.  Raises InvalidMessage where one is out of place.
+        Stops before a line that is damaged or not whole.  Raises InvalidMessage if one is out of place.
         """
         done, view = 0, memoryview(data)
         for line in intact_lines_in(data):
@@ -192,7 +192,7 @@ def _integer(value: dict[str, object], name: str) -> int:
 
 
 def scan_file(disk: Disk, data_dir: Path, name: str, pause: Callable[[], None] | None = None) -> Scan:
-    """Read all of a file and check it.  Raises InvalidMessage: it is not whole; OSError.
+    """Read a whole file and check it.  Raises InvalidMessage: it is not whole; OSError.
 
     `pause` is called between small steps, some milliseconds each; without it large ones are taken.
     """
@@ -217,7 +217,7 @@ def _feed(scan: Scan, file: ReadFile, step_bytes: int) -> int:
 
 
 def document_lines(disk: Disk, path: Path) -> Iterator[bytes]:
-    """The lines of the state document in a file that was whole.  Raises OSError; CorruptLog: it has been damaged."""
+    """Yield the lines of the state document in a whole file.  Raises OSError; CorruptLog: it is damaged now."""
     file, stop = disk.open(path), 0
     try:
         for offset, line in intact_lines(file, 0, file.size):
@@ -243,12 +243,12 @@ def file_steps(
     maker: str = "1",
     noted: Sparse | None = None,
 ) -> Generator[None, None, None]:
-    """Make a whole, durable file, step by step: with `entries` (how many, and their records) a snapshot, without a
-    checkpoint.  After the last step it is there.
+    """Make a whole, durable file, step by step: with `entries` (their number and records) a snapshot, else a
+    checkpoint.
 
-    A step is WRITE_STEP_BYTES of short lines, or a long line, and now and then a sync.  `maker` is a word that no other
-    process making files here has; `noted` is told where the entries lie.  Where a step raises, or none follows (the
-    steps are closed), nothing is left behind, unless the disk takes not even that.
+    A step is WRITE_STEP_BYTES of short lines, or a long line, and now and then a sync.  After the last step the file is
+    there.  `maker` is a word that no other process making files here has; `noted` gets the entries' positions.  If a
+    step raises, or the steps are closed early, nothing is left, unless the disk cannot even remove the file.
     """
     writer, step_end = _Writer(disk, data_dir / name, maker), 0
     try:
@@ -293,11 +293,11 @@ class _Writer:
 
     @property
     def size(self) -> int:
-        """Bytes so far."""
+        """The bytes so far."""
         return self._written + self._pending_bytes
 
     def put(self, line: bytes) -> int:
-        """Add a line; returns its offset."""
+        """Add a line; return its offset."""
         offset = self.size
         self._pending.append(line)
         self._pending_bytes += len(line)
@@ -323,7 +323,7 @@ class _Writer:
         self._disk.sync_directory(self._path.parent)
 
     def abandon(self) -> None:
-        """Take away what was begun."""
+        """Remove the unfinished file."""
         self._file.close()
         with suppress(OSError):  # the reason why it is abandoned is the one to tell
             self._disk.remove(self._temporary)
@@ -347,10 +347,10 @@ def newest_document(
     tidy: bool,
     known: dict[str, SnapshotMeta] | None = None,
 ) -> Document | None:
-    """The newest usable one whose index is at most `up_to`; `tidy`: damaged checkpoints are removed.
+    """Return the newest usable document whose index is at most `up_to`; `tidy`: damaged checkpoints are removed.
 
-    `term_at(index)` is that of the log, 0 where it does not hold the entry.  `known`: checkpoints found whole before,
-    which are not looked through again; what is found is added.  Raises OSError.
+    `term_at(index)` is that of the log, 0 if it does not hold the entry.  `known`: checkpoints found whole before,
+    which are not checked again; new ones are added.  Raises OSError.
     """
     known = {} if known is None else known
     base_index = base.meta.index if base else 0

@@ -1,9 +1,9 @@
-"""A snapshot that comes in from the leader, piece by piece, into a temporary file.
+"""The receiver of a snapshot that the leader sends, piece by piece, into a temporary file.
 
-Rules.  Only whole lines count, and only those at the offset that comes next: a chunk that was lost, doubled or
-overtaken changes nothing, and whoever sends asks for `offset` to go on.  Every line's checksum is verified before it
-is written, the order of the lines too, and the end line says that nothing is missing.  Nothing here touches the log,
-nor takes the last of the disk from it: a log that finds the disk full takes no more entries, a snapshot can wait.
+Rules.  Only whole lines count, and only those at the offset that comes next: a lost, doubled or reordered chunk changes
+nothing, and the sender asks for `offset` to go on.  Every line's checksum and order is verified before it is written,
+and the end line proves that nothing is missing.  The receiver does not touch the log, nor take the last of the disk
+from it: a log that finds the disk full takes no more entries, a snapshot can wait.
 """
 
 import threading
@@ -23,7 +23,7 @@ _serials = count(1)  # no two are ever received under one name: the earlier one 
 
 
 class Receiver:
-    """One snapshot being received.  Any thread; calls that come at the same moment wait for each other."""
+    """A snapshot being received.  Any thread; concurrent calls wait for each other."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Receiver:
     ) -> None:
         """`spare_bytes` of the disk stay free.
 
-        Raises InvalidMessage: it cannot be one; RefusedPeer: there is no room for it; DiskFailed.
+        Raises InvalidMessage: this cannot be a snapshot; RefusedPeer: there is no room for it; DiskFailed.
         """
         if not 0 < meta_index < 10**15 or not 0 < bytes_total < FILE_BYTES_MAX:
             raise InvalidMessage(f"a snapshot at index {meta_index} with {bytes_total} bytes")
@@ -64,19 +64,19 @@ class Receiver:
 
     @property
     def offset(self) -> int:
-        """Where the next chunk begins."""
+        """The offset where the next chunk begins."""
         return self._scan.offset
 
     @property
     def dropped(self) -> bool:
-        """Whether it takes nothing any more, and is not finished: another one has to be begun."""
+        """Return whether the receiver was dropped unfinished: another one has to be begun."""
         return self._file is None and self._finished is None
 
     def write(self, offset: int, lines: bytes) -> None:
-        """Take a chunk of whole lines; one that does not begin at `offset`, or comes too late, is left alone.
+        """Write a chunk of whole lines; a chunk that does not begin at `offset`, or comes too late, is ignored.
 
-        Raises InvalidMessage: the chunk is damaged (what is intact at its beginning was taken, `offset` says so), or
-        this is no such snapshot; RefusedPeer (no room) or DiskFailed.  In the last three cases the file is dropped.
+        Raises InvalidMessage: the chunk is damaged (its intact beginning was taken, `offset` says so), or this is no
+        such snapshot; RefusedPeer (no room) or DiskFailed.  In the last three cases the file is dropped.
         """
         with self._lock:
             if self._file is None or offset != self.offset:
@@ -116,9 +116,9 @@ class Receiver:
             )
 
     def finish(self) -> SnapshotMeta:
-        """All is there and durable, under its temporary name.
+        """Make the complete file durable, under its temporary name.
 
-        Raises InvalidMessage: it is not, `offset` says from where on; DiskFailed: begin another.
+        Raises InvalidMessage: it is not complete, `offset` says from where on; DiskFailed: begin another.
         """
         with self._lock:
             if self._finished is not None:
@@ -136,7 +136,7 @@ class Receiver:
             return self._finished.meta
 
     def finished(self) -> tuple[SnapshotFile, Sparse] | None:
-        """The file, as it is to be called, and its entries; None while it is not finished."""
+        """Return the file, with its final name, and its entries; None while it is not finished."""
         return (self._finished, self._scan.sparse) if self._finished else None
 
     def drop(self) -> None:

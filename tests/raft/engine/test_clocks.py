@@ -382,14 +382,14 @@ def test_it_is_said_once_that_the_own_clock_is_off_and_once_that_it_is_no_more(
     for off in (-HOUR, -HOUR, -(AGREES_S + 1) * SECOND, -(AGREES_S - 1) * SECOND, 0, (AGREES_S + 1) * SECOND):
         member.off = int(off)
         member.settles()
-        member.clocks.say()
+        member.clocks.log_changes()
     assert _logged(caplog) == [
         "the clock here is 3600 s behind that of most members: mend it; while this member leads, it goes by theirs",
         "the clock here agrees with that of most members again",
     ]
     member.off = 2 * HOUR
     member.settles()
-    member.clocks.say()
+    member.clocks.log_changes()
     assert "7200 s ahead of that of most members" in caplog.text
 
 
@@ -399,7 +399,7 @@ def test_both_times_are_said_at_once_when_the_clock_leaps(caplog: pytest.LogCapt
     for off in (0, 400 * D, 400 * D, 0, 0):
         member.off = off
         member.settles()
-        member.clocks.say()
+        member.clocks.log_changes()
     leaped, *rest = _logged(caplog)
     assert "leaped to 2027-12-28T10:00:00Z; it should be 2026-11-23T10:00:00Z" in leaped
     assert "raft-chat clock accept" in leaped
@@ -411,17 +411,17 @@ def test_both_times_are_said_at_each_start_with_a_clock_that_is_behind(caplog: p
     member = member_of(0, newest=400 * D)
     for _ in range(3):
         member.settles()
-        member.clocks.say()
+        member.clocks.log_changes()
     (said,) = _logged(caplog)
     assert "are of 2027-12-28T10:00:00Z, and the clock says 2026-11-23T10:00:00Z" in said
     member.writes(clock_entry=True)
-    member.clocks.say()
+    member.clocks.log_changes()
     assert _logged(caplog) == ["the log's time is set to the clock's: 2026-11-23T10:00:00Z"]
 
 
 def test_a_time_that_passed_while_the_node_was_down_is_said_at_its_start(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "raft.engine.clocks")
     member = member_of(400 * D, newest=0)
-    member.clocks.say()
+    member.clocks.log_changes()
     (said,) = _logged(caplog)
     assert said == "the newest entry of the log is of 2026-11-23T10:00:00Z; the clock says 2027-12-28T10:00:00Z"
