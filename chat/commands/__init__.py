@@ -1,11 +1,11 @@
-"""What can be asked of the replicated state, as values and as the JSON that the log holds.
+"""The commands of the replicated state, as values and as the JSON that the log holds.
 
-A command has one form of bytes: members in a fixed order, no white space, UTF-8, no newline.  `decode` takes no
-other, so whoever holds a decoded command's bytes may cut them at known places (`history.render` does), and equal
-commands have equal bytes.
+A command has one encoding: fields in a fixed order, no white space, UTF-8, no newline.  `decode` takes no other.
+So equal commands have equal bytes, and the bytes may be cut at known places (`chat.state.post_json.render` does).
 
-A command that is new gets a higher level: it is proposed only once every member of the cluster knows that level, for
-a member that does not know a command would apply it as nothing, and be another state from then on.
+A program's level is a number that grows with the commands that it knows.  A command of a later version gets a higher
+level in `_LEVELS`, and is proposed only once every member of the cluster has that level: a member that does not know a
+command would apply nothing, and have another state from then on.
 """
 
 import json
@@ -16,23 +16,21 @@ from chat.commands import accounts, cluster, posts, rooms
 from chat.commands.accounts import NOBODY, OPERATOR, SETUP, Actor
 from chat.commands.json_codec import reader, to_json
 from chat.commands.posts import CLIENT_ID_OPENS, POST_OPENS, Post
-from chat.commands.rooms import DeleteRoom, SetRetention
 
-# The commands of level 3 are named by their modules: `chat.commands.posts.EditPost`.
+# Other commands are named by their modules: `chat.commands.posts.EditPost`.
 __all__ = [
-    "CLIENT_ID_OPENS", "COMMANDS_LEVEL", "KINDS", "LEVEL", "NOBODY", "OPERATOR", "POST_OPENS", "SETUP", "Actor",
-    "Command", "DeleteRoom", "Post", "SetRetention", "decode", "encode", "frees_space", "level_of",
+    "CLIENT_ID_OPENS", "KINDS", "LEVEL", "NOBODY", "OPERATOR", "POST_OPENS", "SETUP", "Actor", "Command", "Post",
+    "decode", "encode", "frees_space", "level_of",
 ]  # fmt: skip
 
-LEVEL = 4  # the newest that this program knows; starts are recorded from it on (raft/core/configuration.py)
-COMMANDS_LEVEL = 3  # of all commands but ForgetRooms, which nobody asks for
+LEVEL = 1  # of this program: the highest level in `_LEVELS`, or 1
 
 Command = Post | posts.Change | rooms.Command | accounts.Command | cluster.Command
 
 # By the name that is their `Type`; a post has none.
 KINDS: dict[str, type] = {**posts.KINDS, **rooms.KINDS, **accounts.KINDS, **cluster.KINDS}
 
-_LEVELS: dict[type, int] = {DeleteRoom: 2, SetRetention: 2, cluster.ForgetRooms: 4}  # the others are of level 3
+_LEVELS: dict[type, int] = {}  # of commands that came after the first release; all others are of level 1
 _NAMES = {kind: name for name, kind in KINDS.items()}
 _READERS: dict[object, Callable[[dict[str, object]], Any]] = {
     None: posts.read,
@@ -41,16 +39,14 @@ _READERS: dict[object, Callable[[dict[str, object]], Any]] = {
 
 
 def level_of(command: Command) -> int:
-    """The level that every member has to know before the command may be proposed; 1 is known to all there are."""
-    if isinstance(command, Post):
-        return 3 if command.by or command.mentions or command.looks else 1
-    return _LEVELS.get(type(command), 3)
+    """The level that every member needs before this command may be proposed."""
+    return _LEVELS.get(type(command), 1)
 
 
 # What nearly always leaves less to be kept.  Changes of rooms and settings are looked into by `frees_space`.
 _FREEING = (
-    posts.DeletePost, rooms.DropRoom, DeleteRoom, SetRetention, cluster.Expire, cluster.ExpireCredentials,
-    cluster.Forget, accounts.RevokeTokens, accounts.RevokeInvite,
+    posts.DeletePost, rooms.DeleteRoom, cluster.Expire, cluster.ExpireCredentials, cluster.Forget,
+    accounts.RevokeTokens, accounts.RevokeInvite,
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What concerns the state as a whole: that it begins, how it is set, and what is old enough to go.
+"""Commands on the state as a whole: its settings, and the removal of what is too old.
 
 Times are in microseconds since 1970.  What goes is proposed by the leader, which has a clock; `apply` decides again.
 """
@@ -6,11 +6,6 @@ Times are in microseconds since 1970.  What goes is proposed by the leader, whic
 from dataclasses import dataclass
 
 from chat.commands.accounts import Actor
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Every member knows level 3: what this level adds to the state begins here, on all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +65,8 @@ class ExpireCredentials:
     tickets: tuple[bytes, ...] = ()
 
 
-Command = Begin | SetAuth | SetSettings | Forget | ForgetRooms | Expire | ExpireCredentials
+Command = SetAuth | SetSettings | Forget | ForgetRooms | Expire | ExpireCredentials
 KINDS: dict[str, type[Command]] = {
-    "begin": Begin,
     "auth": SetAuth,
     "settings": SetSettings,
     "forget": Forget,

@@ -22,8 +22,8 @@ WHOLE_ROOM = "@room"  # in a post's mentions: all members of the room; no user h
 class Post(NamedTuple):
     """A user says something in a room; its Id is found when it is applied.  `reply_to` 0: not a reply.
 
-    `by`, `mentions` and `looks` are of level 3: the number of the actor's token, who is named in the message, and what
-    look-alikes of the room's name have in common, if the post was to make the room.
+    `by`: the number of the actor's token.  `mentions`: the users that the message names.  `looks`: what look-alikes of
+    the room's name have in common, if the post was to make the room.
     """
 
     room: str

@@ -6,25 +6,6 @@ from chat.commands.accounts import Actor
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteRoom:
-    """A room goes with all its posts."""
-
-    room: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetRetention:
-    """A room keeps its newest `max_messages` posts, at least 1, from now on; None: all."""
-
-    room: str
-    max_messages: int | None
-
-    def __post_init__(self) -> None:
-        if self.max_messages is not None and self.max_messages < 1:
-            raise ValueError("MaxMessages")
-
-
-@dataclass(frozen=True, slots=True)
 class CreateRoom:
     """A room that nobody has posted to yet; who makes it is one of its members.
 
@@ -63,7 +44,7 @@ class ChangeRoom:
 
 
 @dataclass(frozen=True, slots=True)
-class DropRoom:
+class DeleteRoom:
     """A room goes with all its posts and settings, but not its count."""
 
     actor: Actor
@@ -80,12 +61,10 @@ class ChangeMembers:
     on: bool
 
 
-Command = DeleteRoom | SetRetention | CreateRoom | ChangeRoom | DropRoom | ChangeMembers
+Command = CreateRoom | ChangeRoom | DeleteRoom | ChangeMembers
 KINDS: dict[str, type[Command]] = {
-    "delete-room": DeleteRoom,
-    "retention": SetRetention,
     "create-room": CreateRoom,
     "change-room": ChangeRoom,
-    "drop-room": DropRoom,
+    "delete-room": DeleteRoom,
     "members": ChangeMembers,
 }

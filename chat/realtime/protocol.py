@@ -213,7 +213,7 @@ class PostQueue:
         refusal = self._state.dry_run(post)
         if isinstance(refusal, Refusal):
             return problem_of_refusal(refusal)
-        return told_looks(post, self._actor, self._state, self._replica)
+        return told_looks(post, self._actor, self._state)
 
     def _done(self, room: str, post: Post, outcome: Posted | Problem) -> None:
         """In a thread of the engine's."""

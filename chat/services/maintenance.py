@@ -15,9 +15,9 @@ from functools import partial
 from threading import Event
 
 from chat.auth.token_activity import TokenActivity
-from chat.commands import COMMANDS_LEVEL, Command, encode, level_of
+from chat.commands import Command, encode, level_of
 from chat.commands.accounts import RecordTokenUse
-from chat.commands.cluster import Begin, SetAuth
+from chat.commands.cluster import SetAuth
 from chat.commands.posts import MarkRead
 from chat.replica import Replica
 from chat.services.read_markers import PendingMarkers, ReadMarker
@@ -96,10 +96,10 @@ class Maintenance:
             return None
 
     def _due(self) -> Command | None:
-        if self._replica.level < COMMANDS_LEVEL:
-            return None
+        level = self._replica.level  # raises where the members are not known yet
         of_any_node = self._due_auth() or self._due_marks() or self._due_uses()
-        return of_any_node or (self._due_as_leader() if self._replica.leads else None)
+        command = of_any_node or (self._due_as_leader() if self._replica.leads else None)
+        return command if command is not None and level_of(command) <= level else None
 
     def _due_auth(self) -> Command | None:
         """Only where the state is up to date: whoever is behind would undo what was set since."""
@@ -127,14 +127,12 @@ class Maintenance:
         return RecordTokenUse(numbers) if numbers else None
 
     def _due_as_leader(self) -> Command | None:
-        if not self._state.ask(lambda tables: tables.begun):
-            return Begin()
         now = self._replica.agreed_time()
         return (
             self._due_credentials(now)
             or self._due_expiry(now)
             or self._due_forgetting(now)
-            or self._due_forgetting_rooms()
+            or self._state.ask(due_forgetting_rooms)
         )
 
     def _due_credentials(self, now: int) -> Command | None:
@@ -155,10 +153,6 @@ class Maintenance:
         if not self._bucket:
             self._next_forgetting_s = self._clock() + FORGET_EVERY_S
         return command
-
-    def _due_forgetting_rooms(self) -> Command | None:
-        command = self._state.ask(due_forgetting_rooms)
-        return command if command is not None and self._replica.level >= level_of(command) else None
 
     def _carry_out(self, command: Command) -> bool:
         """Propose it and wait for what comes of it; what was not done is due at another look."""

@@ -13,17 +13,15 @@ Rules
 from functools import lru_cache
 from http import HTTPStatus
 
-from chat.commands import Actor, Post, level_of
+from chat.commands import Actor, Post
 from chat.confusable_names import room_looks
 from chat.errors import Problem
-from chat.replica import Replica
 from chat.state import permissions
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
 from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.room_directory import is_private_name
 from chat.state.tables import Tables
-from raft.errors import Unavailable
 
 _NONE = RoomDetails()
 _DRAWN_POINTS = 11  # that a private room's name ends with
@@ -46,18 +44,11 @@ def refused_looks(state: ChatState, actor: Actor, name: str, field: str, room: s
     return None
 
 
-def told_looks(post: Post, actor: Actor, state: ChatState, replica: Replica) -> Post | Problem:
+def told_looks(post: Post, actor: Actor, state: ChatState) -> Post | Problem:
     """The post, with what its applier is to look at if it makes a room; or why it makes none."""
     if state.has_room(post.room):
         return post
-    refused = refused_looks(state, actor, post.room, "RoomName")
-    if refused is not None:
-        return refused
-    told = post._replace(looks=_looks(post.room))
-    try:
-        return told if replica.level >= level_of(told) else post
-    except Unavailable:  # it is not known whether every member would read it
-        return post
+    return refused_looks(state, actor, post.room, "RoomName") or post._replace(looks=_looks(post.room))
 
 
 def _alike(tables: Tables, actor: Actor, name: str, looks: str) -> list[str]:

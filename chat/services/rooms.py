@@ -7,8 +7,8 @@ deletion that has come about meanwhile is then answered as one of a room that do
 from collections.abc import Mapping
 
 from chat.auth.secrets import room_letters
-from chat.commands import Actor, DeleteRoom, SetRetention, level_of
-from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
+from chat.commands import Actor
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.confusable_names import room_looks
 from chat.errors import invalid
 from chat.services import validation
@@ -20,9 +20,6 @@ MAX_MESSAGES_MAX = 1_000_000_000  # ten times what a log can be expected to hold
 
 AGE_S_MAX = 315_360_000  # ten years
 _INHERITED = -1  # of its own the room has no bound
-_RETENTION_LEVEL = level_of(SetRetention("", None))
-
-Change = DeleteRoom | SetRetention | ChangeRoom | DropRoom
 Members = dict[str, object]
 
 _CHANGEABLE = ("topic", "name", "visibility", "members", "archived", "owner", "retention")
@@ -68,9 +65,9 @@ def check_membership(actor: Actor, room: str, user: str, *, on: bool) -> ChangeM
     return ChangeMembers(actor, validation.name("RoomName", room), (validation.name("User", user),), on)
 
 
-def check_deletion(actor: Actor, room: str) -> DropRoom:
+def check_deletion(actor: Actor, room: str) -> DeleteRoom:
     """The command that deletes a room.  Raises Problem naming the field."""
-    return DropRoom(actor, validation.name("RoomName", room))
+    return DeleteRoom(actor, validation.name("RoomName", room))
 
 
 def check_settings(actor: Actor, room: str, fields: Mapping[str, object]) -> ChangeRoom:
@@ -152,17 +149,3 @@ def _bound(name: str, bounds: Mapping[str, object], most: int) -> int | None:
         return None
     found = bounds[name.lower()]
     return _INHERITED if found is None else validation.number(name, found, 1, most)
-
-
-def as_known(change: Change, level: int) -> Change:
-    """The same, where members are there that know deletion and a bound by number, and nothing else of this."""
-    if level != _RETENTION_LEVEL:
-        return change
-    match change:
-        case DropRoom():
-            return DeleteRoom(change.room)
-        case ChangeRoom(max_messages=int(bound)) if (change.max_age_seconds or 0) <= 0:
-            plain = ChangeRoom(change.actor, change.room, max_messages=bound, max_age_seconds=change.max_age_seconds)
-            return SetRetention(change.room, max(bound, 0) or None) if change == plain else change
-        case _:
-            return change

@@ -4,7 +4,7 @@ A list of claims (T, I): every entry below log index I is older than T.  Each is
 what is dropped only makes something expire later.  A claim is made of each second in which something was applied; at
 CLAIMS_MAX the older ones are thinned, so that what is told of a moment is late by about a 64th of its age, or a second.
 
-Rules.  A function of the log alone: of the times and indexes of its entries since `begin`.  Times fall only where the
+Rules.  A function of the log alone: of the times and indexes of its entries .  Times fall only where the
 log's time is set to another one (raft/engine/clocks.py), and then the claims move with it.  No age grows by that: a
 leap forwards moves all of them; one back first takes away what leaps forwards added, and then the claims of times that
 are yet to come are given up, since all that is there is older than the time that the log has now.
@@ -15,11 +15,10 @@ from bisect import bisect_right
 CLAIMS_MAX = 4096
 _SECOND = 1_000_000  # microseconds
 _PRECISION = 64
-_NEVER = 1 << 63
 
 
 class LogTimes:
-    """The claims.  Nothing is noted before `begin`."""
+    """The claims."""
 
     __slots__ = ("added", "indexes", "moments", "open_until")
 
@@ -27,21 +26,13 @@ class LogTimes:
         self.moments: list[int] = []  # T, ascending, microseconds since 1970
         self.indexes: list[int] = []  # I
         self.added = 0  # by leaps forwards, and not taken away since
-        self.open_until = _NEVER  # whoever applies an entry of this time or later is to `note` it
-
-    @property
-    def begun(self) -> bool:
-        """Whether `begin` was called."""
-        return self.open_until != _NEVER
-
-    def begin(self, time: int) -> None:
-        """All entries so far are of this time at most."""
-        self.open_until = time + _SECOND
+        self.open_until = 0  # an entry of this time or later is to be noted; 0: none was noted yet
 
     def note(self, time: int, index: int) -> None:
-        """An entry is applied, of a time >= `open_until`: all entries before it came before that."""
-        self.moments.append(self.open_until)
-        self.indexes.append(index)
+        """Note an entry of a time >= `open_until`, the first one too: all entries before it came before that."""
+        if self.open_until:
+            self.moments.append(self.open_until)
+            self.indexes.append(index)
         self.open_until = time + _SECOND
         if len(self.moments) >= CLAIMS_MAX:
             self._thin()
@@ -50,7 +41,7 @@ class LogTimes:
         """The log's time, which was `before`, is `time` now; by how much what has a life moves."""
         moved = max(time - before, -self.added)
         self.added += moved
-        if self.begun:
+        if self.open_until:
             self.moments = [moment + moved for moment in self.moments if moment + moved <= time]  # ascending
             del self.indexes[len(self.moments) :]
             self.open_until = min(self.open_until + moved, time + _SECOND)
@@ -61,7 +52,7 @@ class LogTimes:
 
         `next_index` comes after the newest entry there is.
         """
-        if self.open_until <= moment:
+        if 0 < self.open_until <= moment:
             return next_index - 1
         at = bisect_right(self.moments, moment)
         return self.indexes[at - 1] - 1 if at else 0

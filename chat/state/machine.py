@@ -16,7 +16,7 @@ from itertools import chain
 from threading import Lock
 from typing import TypeVar
 
-from chat.commands import Command, Post, decode, level_of
+from chat.commands import Command, Post, decode
 from chat.state import permissions
 from chat.state.apply import credentials, expiry, pins, posting, posts, read_markers, rooms, settings, users
 from chat.state.events import AccountEvent, Event, RoomDeleted, RoomEvent
@@ -71,8 +71,6 @@ class ChatState:
             applier = APPLIERS.get(type(command))
             if applier is None or command is None:
                 return _UNKNOWN
-            if level_of(command) > 2 and not tables.begun:
-                expiry.begin(tables, command, entry, _discard)
             return applier(tables, command, entry, _discard if emit is None else self._collect)
 
     def set_clock(self, index: int, before: int, time: int) -> None:

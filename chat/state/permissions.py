@@ -117,7 +117,7 @@ def manages(tables: Tables, acting: Acting, room: Room) -> bool:
     return False
 
 
-def may_drop(tables: Tables, acting: Acting, room: Room) -> bool:
+def may_delete(tables: Tables, acting: Acting, room: Room) -> bool:
     """Whether this one, who sees the room, may delete it: a direct one its members, while nobody has posted there."""
     details = room.details
     if details is not None and details.visibility == DIRECT:

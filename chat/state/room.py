@@ -253,7 +253,7 @@ class Room:
         self._positions = indexes
         if self.revisions is not None:
             if not self.oldest_id <= min(self.revisions) <= max(self.revisions) <= self.newest_id:
-                raise ValueError("Changes")
+                raise ValueError("Revisions")
             self.revisions.derive()
         self.last_index = max(self.last_index, self.deleted_at, indexes[-1] if indexes else 0)
 

@@ -3,8 +3,6 @@
 Rules.  Whoever touches them holds the state's lock.  Beside rooms, what is remembered of ClientIds and the ages every
 value is immutable: a change puts another one in its place, and a copy of a table is a copy of references.
 An applier calls `change` before the first thing that it changes, after all its checks.
-Nothing of level 3 is in them before `begun`: a member that takes over a document of an older program, and one that
-has replayed the log since, are the same.
 """
 
 from collections.abc import Iterable
@@ -31,7 +29,6 @@ class Tables:
     """The tables.  Empty ones are those of a log without an entry."""
 
     __slots__ = (
-        "begun",
         "client_ids",
         "erased_index",
         "guarded",
@@ -54,7 +51,6 @@ class Tables:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.begun = False  # a command of level 3 was applied
         self.settings = Settings()
         self.rooms = RoomDirectory()
         self.users: dict[str, User] = {}  # by name

@@ -8,8 +8,8 @@ cluster's level is the highest that every member has reached; commands that need
 what was written at a level stays in the log.  So a program of a lower level cannot take part any more, and a new member
 has to have the level.
 
-Boots.  A member's newest start is recorded with it from BOOTS_LEVEL on (boots.py).  That changes no majority, and a
-recorded boot never falls.
+Boots.  A member's newest start is recorded with it (boots.py).  That changes no majority, and a recorded boot never
+falls.
 """
 
 import json
@@ -20,7 +20,6 @@ from typing import Any
 from raft.core.urls import is_client_url
 from raft.errors import ChangeRefused, InvalidMessage
 
-BOOTS_LEVEL = 4  # from which on the boots of members are recorded
 MEMBERS_MAX = 64  # each costs the leader two threads and two connections
 
 

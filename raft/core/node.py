@@ -35,7 +35,6 @@ from math import inf
 from typing import Protocol
 
 from raft.core.configuration import (
-    BOOTS_LEVEL,
     Change,
     Configuration,
     DescribeMember,
@@ -1090,7 +1089,7 @@ class Node:
                 member.incarnation or said.incarnation,  # once known it never changes
                 said.advertise or member.advertise,
                 said.level,
-                max(said.boot, member.boot) if self.configuration.level >= BOOTS_LEVEL else member.boot,
+                max(said.boot, member.boot),
             )
             if change != DescribeMember(id, member.incarnation, member.advertise, member.level, member.boot):
                 return change

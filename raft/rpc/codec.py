@@ -52,7 +52,7 @@ from raft.rpc.calls import (
     TransferLeadership,
 )
 
-FORMAT = 2  # of everything said between members
+FORMAT = 3  # of everything said between members
 ENTRIES_MAX = 8_192  # lines behind the first of one body: no leader has more entries in memory
 HEAD_BYTES_MAX = 512 << 10  # of the first line: a configuration of 64 members with the longest URLs has half of that
 TEXT_POINTS_MAX = 2_048  # the longest: a refusal in words, or a URL
@@ -83,12 +83,6 @@ _NAME_AT = len(b'{"rpc":"')
 _BOOLEANS = (b"true", b"false")
 _IN_LINES = {"entries", "proposals", "lines", "body"}  # not in the first line but behind it
 _LOCAL = {"request", "received"}  # the receiver's own business
-_UNSAID: dict[tuple[type[Any], str], object] = {  # what earlier versions do not say
-    (ReadIndex, "term"): 0,
-    (InstallSnapshot, "acknowledged"): 0,
-    (AppendEntriesReply, "full"): False,
-    (ProposeReply, "full"): False,
-}
 _SHAPES: dict[type[Any], dict[str, Any]] = {
     cls: {f.name: get_type_hints(cls)[f.name] for f in fields(cls) if f.name not in _IN_LINES | _LOCAL}
     for cls in (*_CALLS, *_ANSWERS)
@@ -221,9 +215,7 @@ def _decode_any_head(
         raise InvalidMessage(f"rpc: {_shown(name)} is not known here")
     if len(body) > end and cls not in with_lines:
         raise InvalidMessage(f"rpc: lines behind a {name}, which has none")
-    values = {
-        name: _checked(head.get(name, _UNSAID.get((cls, name))), name, hint) for name, hint in _SHAPES[cls].items()
-    }
+    values = {name: _checked(head.get(name), name, hint) for name, hint in _SHAPES[cls].items()}
     return _decode_sender(head.get("from")), cls, values, end
 
 

@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from raft.core.boots import is_list_of_boots, with_boot
-from raft.errors import ADVICE, DiskFailed, DiskFull, StartRefused
+from raft.errors import ADVICE, DiskFailed, DiskFull, OtherFormat, StartRefused
 from raft.storage.disk import TEMPORARY_SUFFIX, Closeable, Disk, Marks, NoRoom, create_durably, read_all
 
-FORMAT = 1
+FORMAT = 2  # of the whole data directory: another one is refused
 LOCK_NAME = "LOCK"
 IDENTITY_NAME = "identity.json"
 PLACE_NAME = "PLACE"
@@ -109,6 +109,9 @@ def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[
         found = decode(read_all(disk, data_dir / IDENTITY_NAME)) if IDENTITY_NAME in names else None
     except OSError as error:
         raise StartRefused(f"data directory {data_dir} cannot be read: {error.strerror}") from error
+    except OtherFormat as error:
+        advice = "or start this version with a new --data-dir"
+        raise StartRefused(f"{data_dir / IDENTITY_NAME}: it has {error}, {advice}") from None
     except ValueError as error:
         raise StartRefused(f"{data_dir / IDENTITY_NAME}: {error}; {ADVICE}") from None
     if found is None and any(name.startswith(("log-", "snapshot-")) for name in names):
@@ -230,11 +233,14 @@ def encode(identity: Identity) -> bytes:
 
 
 def decode(data: bytes) -> Identity:
-    """Decode the bytes of identity.json.  Raises ValueError, in words, for anything that `encode` does not make."""
+    """Decode the bytes of identity.json.
+
+    Raises OtherFormat for another version's file, and ValueError, in words, for anything else `encode` does not make.
+    """
     value = _Members(json.loads(data))
     format = value.integer("Format")
     if format != FORMAT:
-        raise ValueError(f"it has format {format}, and this program knows format {FORMAT}")
+        raise OtherFormat(format, FORMAT)
     return Identity(
         id=value.integer("Id"),
         incarnation=value.text("Incarnation"),

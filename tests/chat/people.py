@@ -47,11 +47,11 @@ class Chat:
 
     def refusal(self, command: Command) -> str:
         """The code that a command is refused with, which changes nothing."""
-        before = [line for line in self.state.document() if not line.startswith((b'{"Ages"', b'{"Chat"'))]
+        before = [line for line in self.state.document() if not line.startswith((b'{"LogTimes"', b'{"Chat"'))]
         result = self.do(command)
         assert isinstance(result, Refusal), result
         assert result.detail[: result.detail.index(":")].isidentifier()
-        assert [line for line in self.state.document() if not line.startswith((b'{"Ages"', b'{"Chat"'))] == before
+        assert [line for line in self.state.document() if not line.startswith((b'{"LogTimes"', b'{"Chat"'))] == before
         return result.code
 
     def user(self, name: str) -> User:

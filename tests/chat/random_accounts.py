@@ -17,7 +17,7 @@ from chat.commands.accounts import (
 )
 from chat.commands.cluster import ExpireCredentials, SetAuth, SetSettings
 from chat.commands.posts import WHOLE_ROOM, MarkRead
-from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from tests.chat.random_log import COMMANDS, ROOM_COMMANDS, ROOMS
 
 _rooms = st.sampled_from(ROOMS)
@@ -104,7 +104,7 @@ _room_commands: st.SearchStrategy[Command] = st.one_of(
         looks=st.sampled_from(["", "", "/same", "/other"]),
     ),
     st.builds(ChangeMembers, _by_token, _any_rooms, _some_users, st.booleans()),
-    st.builds(DropRoom, _by_token, _any_rooms),
+    st.builds(DeleteRoom, _by_token, _any_rooms),
 )
 _modes = st.builds(SetAuth, _actors, st.sampled_from(["login", "login", "open"]), st.sampled_from(["open", "invite"]))
 _posts_by_token = st.builds(

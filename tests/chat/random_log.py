@@ -6,10 +6,10 @@ from functools import partial
 
 from hypothesis import strategies as st
 
-from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention, encode
-from chat.commands.cluster import Begin, Expire, Forget, SetSettings
+from chat.commands import NOBODY, Actor, Command, Post, encode
+from chat.commands.cluster import Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditedPost, EditPost, Pin, React, Tombstone
-from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
+from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.apply.pins import pins
 from chat.state.apply.posts import find
@@ -36,7 +36,9 @@ _posts = st.builds(
     Post, _rooms, _users, st.sampled_from(["hi", "ho"]),
     st.integers(0, 60).map(str), st.sampled_from([0, 0, 0, 1, 3]), looks=_looks,
 )  # fmt: skip
-_retentions = st.builds(SetRetention, _rooms, st.none() | st.integers(1, 6))
+_retentions = st.builds(
+    lambda room, kept: ChangeRoom(Actor(), room, max_messages=kept), _rooms, st.just(-1) | st.integers(1, 6)
+)
 _forgets = st.builds(
     Forget, st.integers(0, 70).map(lambda steps: START + steps * STEP), st.integers(0, 200), st.just(BUCKETS_MIN)
 )
@@ -73,12 +75,13 @@ _settings = st.builds(
     st.sampled_from([None, 0, 0, 4]), st.sampled_from([None, 0, 0, 8]), st.sampled_from([None, 0, 9]),
     st.sampled_from([None, 0, 3]),
 )  # fmt: skip
-_rest = st.one_of(_retentions, _bounds, st.builds(DeleteRoom, _rooms), st.builds(Begin), _forgets, _expiries, _settings)
+_deletions = st.builds(DeleteRoom, st.just(Actor()), _rooms)
+_rest = st.one_of(_retentions, _bounds, _deletions, _forgets, _expiries, _settings)
 ROOM_COMMANDS = st.one_of(
-    _rooms_made, _rooms_changed, _rooms_changed, st.builds(DropRoom, _actors, _names)
+    _rooms_made, _rooms_changed, _rooms_changed, st.builds(DeleteRoom, _actors, _names)
 )  # fmt: skip
-Changed = EditPost | DeletePost | React | Pin | SetRetention | ChangeRoom | DeleteRoom
-Drawn = Post | Changed | Begin | Forget | Expire | SetSettings | CreateRoom | DropRoom
+Changed = EditPost | DeletePost | React | Pin | ChangeRoom | DeleteRoom
+Drawn = Post | Changed | Forget | Expire | SetSettings | CreateRoom
 # Without rooms that are made without a post, renamed or archived.
 PLAIN_COMMANDS: st.SearchStrategy[Drawn] = st.one_of(_posts, _posts, _posts, _changes, _changes, _rest, _rest)
 COMMANDS: st.SearchStrategy[Drawn] = st.one_of(PLAIN_COMMANDS, PLAIN_COMMANDS, ROOM_COMMANDS)

@@ -9,19 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.commands import (
-    COMMANDS_LEVEL,
-    KINDS,
-    LEVEL,
-    Command,
-    DeleteRoom,
-    Post,
-    SetRetention,
-    decode,
-    encode,
-    level_of,
-)
-from chat.commands.cluster import ForgetRooms
+from chat import commands
+from chat.commands import KINDS, LEVEL, Actor, Command, Post, decode, encode, level_of
+from chat.commands.posts import Pin
+from chat.commands.rooms import ChangeRoom, DeleteRoom
 from tests.chat.drawn import values
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -89,8 +80,7 @@ def test_what_encode_would_not_write_is_no_command(body: bytes) -> None:
     assert decode(body) is None
 
 
-RETENTIONS = st.builds(SetRetention, TEXTS, st.none() | st.integers(1, 10**9))
-TYPED = st.one_of(POSTS, *(RETENTIONS if kind is SetRetention else values(kind) for kind in KINDS.values()))
+TYPED = st.one_of(POSTS, *map(values, KINDS.values()))
 
 
 @given(TYPED)
@@ -101,9 +91,10 @@ def test_every_command_is_decoded_as_it_was_encoded(command: Command) -> None:
 
 
 def test_a_change_of_a_room_is_one_line_of_json() -> None:
-    assert encode(DeleteRoom("a\nb")) == b'{"Type":"delete-room","RoomName":"a\\nb"}'
-    assert encode(SetRetention("r", 5)) == b'{"Type":"retention","RoomName":"r","MaxMessages":5}'
-    assert encode(SetRetention("r", None)) == b'{"Type":"retention","RoomName":"r","MaxMessages":null}'
+    assert encode(DeleteRoom(Actor(), "a\nb")) == b'{"Type":"delete-room","RoomName":"a\\nb"}'
+    assert encode(ChangeRoom(Actor(), "r", max_messages=5)) == b'{"Type":"change-room","RoomName":"r","MaxMessages":5}'
+    by_ann = b'{"Type":"change-room","User":"ann","RoomName":"r","MaxMessages":-1}'
+    assert encode(ChangeRoom(Actor(user="ann"), "r", max_messages=-1)) == by_ann
 
 
 @pytest.mark.parametrize(
@@ -114,30 +105,33 @@ def test_a_change_of_a_room_is_one_line_of_json() -> None:
         b'{"Type":"delete-room","RoomName":"r","More":1}',
         b'{"RoomName":"r","Type":"delete-room"}',
         b'{"Type":["delete-room"],"RoomName":"r"}',
-        b'{"Type":"retention","RoomName":"r"}',
-        b'{"Type":"retention","RoomName":["r"],"MaxMessages":1}',
-        b'{"Type":"retention","RoomName":"r","MaxMessages":0}',
-        b'{"Type":"retention","RoomName":"r","MaxMessages":-1}',
-        b'{"Type":"retention","RoomName":"r","MaxMessages":true}',
-        b'{"Type":"retention","RoomName":"r","MaxMessages":1.0}',
-        b'{"Type":"retention","RoomName":"r","MaxMessages":"1"}',
+        b'{"Type":"remove-room","RoomName":"r"}',
+        b'{"Type":"change-room"}',
+        b'{"Type":"change-room","RoomName":["r"],"MaxMessages":1}',
+        b'{"Type":"change-room","RoomName":"r","MaxMessages":null}',
+        b'{"Type":"change-room","RoomName":"r","MaxMessages":true}',
+        b'{"Type":"change-room","RoomName":"r","MaxMessages":1.0}',
+        b'{"Type":"change-room","RoomName":"r","MaxMessages":"1"}',
     ],
 )
 def test_a_change_of_a_room_in_another_form_is_no_command(body: bytes) -> None:
     assert decode(body) is None
 
 
-def test_every_command_has_a_level_up_to_the_newest() -> None:
-    posts = Post("r", "u", "m", "c"), Post("r", "u", "m", "c", by=1), Post("r", "u", "m", "c", mentions=("u",))
-    assert [level_of(post) for post in posts] == [1, COMMANDS_LEVEL, COMMANDS_LEVEL]
-    commands = DeleteRoom("r"), SetRetention("r", 1), ForgetRooms(("r",))
-    assert [level_of(command) for command in commands] == [2, 2, LEVEL]
+def test_the_programs_level_is_the_highest_of_a_command() -> None:
+    assert max([1, *commands._LEVELS.values()]) == LEVEL
     assert {Post, *KINDS.values()} == set(get_args(Command))
 
 
-@given(TYPED.filter(lambda command: type(command) not in {Post, DeleteRoom, SetRetention, ForgetRooms}))
-def test_what_else_there_is_came_with_one_level(command: Command) -> None:
-    assert level_of(command) == COMMANDS_LEVEL
+@given(TYPED)
+def test_a_command_of_the_first_release_is_of_level_1(command: Command) -> None:
+    assert level_of(command) == 1
+
+
+def test_a_command_that_came_later_has_a_level_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(commands._LEVELS, Pin, 2)
+    assert level_of(Pin(Actor(), "r", 1, on=True)) == 2
+    assert level_of(DeleteRoom(Actor(), "r")) == 1
 
 
 def test_a_post_may_say_who_acts_and_who_is_mentioned() -> None:

@@ -12,10 +12,10 @@ import websocket
 
 from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import TOKEN, digest
-from chat.commands import NOBODY, Actor, DeleteRoom, Post, SetRetention, encode
+from chat.commands import NOBODY, Actor, Post, encode
 from chat.commands.accounts import LogIn
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.commands.rooms import ChangeRoom
+from chat.commands.rooms import ChangeRoom, DeleteRoom
 from chat.realtime.authentication import Realtime
 from chat.realtime.cursors import history
 from chat.realtime.handshake import make_websocket_app
@@ -199,7 +199,7 @@ class Node:
 
     def delete(self, room: str = "general") -> None:
         """Somebody deletes a room."""
-        self.replica.commit(encode(DeleteRoom(room)))
+        self.replica.commit(encode(DeleteRoom(Actor(), room)))
 
     def revise(self, id: int, message: str | None, room: str = "general") -> None:
         """The author edits a post, or (None) deletes it."""
@@ -218,7 +218,7 @@ class Node:
 
     def keep(self, posts: int, room: str = "general") -> None:
         """A room is told to keep so many posts."""
-        self.replica.commit(encode(SetRetention(room, posts)))
+        self.replica.commit(encode(ChangeRoom(Actor(), room, max_messages=posts)))
 
     def hung(self) -> AbstractContextManager[None]:
         """Keep the hub from doing anything meanwhile."""

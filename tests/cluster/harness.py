@@ -30,7 +30,7 @@ COMMAND = (sys.executable, str(ROOT / "raft_chat.py"))
 
 # Deadlines are for hopeless cases: several times what a node needs on two busy cores.
 READY_S = 30
-_BEGIN = b'"Type":"begin"'
+_BOOT = b'"boot":'  # of a member, in an entry of the log
 EXIT_S = 15
 LOG_TAIL_BYTES = 8000  # of each node, in a failed test's report
 
@@ -274,17 +274,18 @@ class Cluster:
     def wait_settled(self) -> int:
         """`wait_ready`, and the leader has written what it writes by itself into a new log; the leader's id.
 
-        That is one entry more, within a second or two: whoever counts entries counts from here.
+        These are the starts of the members.  Whoever counts entries counts from here.
         """
 
         def settled() -> int | None:
             leader = self.nodes[self.wait_ready()]
-            if not any(_BEGIN in file.read_bytes() for file in leader.data_dir.glob("log-*")):
+            lines = [line for file in leader.data_dir.glob("log-*") for line in file.read_bytes().splitlines()]
+            if not any(line.count(_BOOT) == len(self.nodes) for line in lines):
                 return None
             status = leader.status()
             return leader.id if status["LastApplied"] == status["LastIndex"] else None
 
-        return wait_until(settled, READY_S, "the leader has begun")
+        return wait_until(settled, READY_S, "the start of each member is recorded")
 
     # --- the members ---
 

@@ -78,12 +78,13 @@ def test_what_was_changed_is_so_on_every_node_live_by_a_cursor_and_over_a_restar
 
 
 def test_a_cluster_with_an_older_member_takes_no_edit_and_goes_on(tmp_path: Path) -> None:
-    with Cluster(tmp_path, command=at_level(2)) as cluster:
+    new = at_level(2, "edit", "delete", "react")
+    with Cluster(tmp_path, command=at_level(1)) as cluster:
         cluster.start_ready()
         assert cluster.post(1, "general", "one").status == 201
         for id in (1, 2):
             assert cluster.terminate(id) == 0
-            cluster.nodes[id].program = at_level(3)
+            cluster.nodes[id].program = new
             cluster.restart(id)
         for method, target, body in (
             ("PATCH", f"{POST}/1", '{"User": "ann", "Message": "two"}'),
@@ -93,6 +94,6 @@ def test_a_cluster_with_an_older_member_takes_no_edit_and_goes_on(tmp_path: Path
             answer = cluster.request(1, method, target, body)
             assert (answer.status, answer.json()["code"]) == (409, "level_too_low")
         assert cluster.terminate(3) == 0
-        cluster.nodes[3].program = at_level(3)
+        cluster.nodes[3].program = new
         cluster.restart(3)
         assert change(cluster, 3, "DELETE", f"{POST}/1?user=ann").status == 204

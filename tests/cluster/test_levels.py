@@ -7,9 +7,11 @@ from tests.cluster.harness import READY_S, ROOT, Cluster, refused_start
 from tests.cluster.waiting import wait_until
 
 
-def at_level(level: int) -> tuple[str, ...]:
-    """The program as it is when this is its level."""
+def at_level(level: int, *newer: str) -> tuple[str, ...]:
+    """The program at this level, with the commands of these types at level 2."""
     start = f"sys.path.insert(0, {str(ROOT)!r}); import chat.commands; chat.commands.LEVEL = {level}"
+    for name in newer:
+        start += f"; chat.commands._LEVELS[chat.commands.KINDS[{name!r}]] = 2"
     return (sys.executable, "-c", f"import sys; {start}; import raft_chat; sys.exit(raft_chat.main())")
 
 

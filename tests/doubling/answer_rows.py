@@ -9,9 +9,9 @@ from typing import Any
 
 from chat.commands import NOBODY, OPERATOR, Actor, Command, Post, encode
 from chat.commands.accounts import ChangeUser, CreateUser, RevokeTokens
-from chat.commands.cluster import Begin, Expire, ForgetRooms, SetSettings
+from chat.commands.cluster import Expire, ForgetRooms, SetSettings
 from chat.commands.posts import React
-from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.realtime.channels import cursor_frame, plain_frame
 from chat.services.export import export
 from chat.services.post_cache import PostCache
@@ -49,7 +49,6 @@ class Filled:
         self.client = ChatClient()
         self.state: ChatState = self.client.state
         self.replica: FakeReplica = self.client.replica
-        self.replica.commit(encode(Begin()))
         for number in range(posts):
             self.replica.commit(encode(Post("r", "ann", message, f"c{number}")))
         if revision is not None:
@@ -177,10 +176,9 @@ def _house(share: float, *, rooms: int = 0, members: int = 0) -> LoginClient:
 def _gone(share: float) -> ChatClient:
     """As many names of rooms with a message each as a step forgets, and as many hashes as there may be."""
     client = ChatClient()
-    client.replica.commit(encode(Begin()))
     for number in range(FORGET_ROOMS):
         client.replica.commit(encode(Post(f"r{number}", "ann", "x", f"c{number}")))
-        client.replica.commit(encode(DropRoom(Actor(), f"r{number}")))
+        client.replica.commit(encode(DeleteRoom(Actor(), f"r{number}")))
     client.state.ask(lambda tables: _fill(tables.rooms.forgotten, int(share * (NAMES_MAX - FORGET_ROOMS))))
     return client
 
@@ -196,7 +194,7 @@ def _entries() -> Iterator[tuple[str, Callable[[float], tuple[Any, Callable[[], 
     changed = Revision(reactions=(("x", ("bob",)),))
     nobody = Actor(NOBODY)
     for name, filled in (("posts", _room_of_posts(None)), ("changed posts", _room_of_posts(changed))):
-        yield f"a room of {name} is deleted", lambda share, f=filled: f(share, lambda: DropRoom(nobody, "r"))  # type: ignore[misc]
+        yield f"a room of {name} is deleted", lambda share, f=filled: f(share, lambda: DeleteRoom(nobody, "r"))  # type: ignore[misc]
         yield (
             f"a room of {name} is to keep one",
             lambda share, f=filled: f(  # type: ignore[misc]

@@ -18,7 +18,7 @@ from chat.commands import OPERATOR, Actor, Post
 from chat.commands.accounts import CreateInvite, CreateTicket, CreateUser
 from chat.commands.cluster import ForgetRooms
 from chat.commands.posts import React
-from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
+from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
 from chat.state.accounts import INVITES_MAX, MEMBER
 from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails
 from chat.state.room_directory import RoomDirectory
@@ -113,7 +113,7 @@ def _document(share: float) -> Case:
         chat.do(Post(room, user, "hi @bob", user, by=token, mentions=("bob",)))
         chat.do(Post(room, user, "ho", f"{user}-2", by=token))
         chat.do(React(actor, room, 1, "+", on=True))
-        chat.do(DropRoom(actor, room) if number % 3 else ChangeRoom(actor, room, name=f"{room} again"))
+        chat.do(DeleteRoom(actor, room) if number % 3 else ChangeRoom(actor, room, name=f"{room} again"))
         if number < INVITES_MAX // 2:
             chat.do(CreateInvite(Actor(OPERATOR), sha256(room.encode()).digest(), MEMBER, (), 1, 0, ""))
     ann = Actor(OPERATOR)

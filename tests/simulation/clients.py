@@ -12,10 +12,10 @@ from http import HTTPStatus
 from random import Random
 from typing import TYPE_CHECKING, cast
 
-from chat.commands import NOBODY, OPERATOR, Actor, Command, DeleteRoom, Post, SetRetention, encode
+from chat.commands import NOBODY, OPERATOR, Actor, Command, Post, encode
 from chat.commands.cluster import SetSettings
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.commands.rooms import ChangeRoom, DropRoom
+from chat.commands.rooms import ChangeRoom, DeleteRoom
 from chat.errors import Problem
 from chat.services.posts import answer_to_repeat
 from chat.services.revising import Wish, command_for
@@ -162,10 +162,9 @@ class Client:
                 age_s, unused_s, empty_s = rng.choice([0, 0, 2]), rng.choice([0, 0, 1]), rng.choice([0, 0, 1])
                 return SetSettings(Actor(OPERATOR), None, None, rng.choice([0, 50]), age_s, unused_s, empty_s)
             kept = rng.choice([0, 1, 5, 30])
-            if actor.by:
-                whole = DropRoom(Actor(OPERATOR), self._room)
-                return ChangeRoom(Actor(OPERATOR), self._room, max_messages=kept) if kept else whole
-            return SetRetention(self._room, kept) if kept else DeleteRoom(self._room)
+            if kept:
+                return ChangeRoom(Actor(OPERATOR), self._room, max_messages=kept)
+            return DeleteRoom(Actor(OPERATOR), self._room)
         if kind >= 1 - world.scenario.changing and not world.network.healed:
             return self._change()
         if kind >= 1 - world.scenario.changing - world.scenario.whims and not world.network.healed:

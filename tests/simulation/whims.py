@@ -20,7 +20,7 @@ from chat.commands.accounts import (
 )
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import MarkRead, Pin
-from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.state.accounts import API, GUEST, MEMBER, SESSION
 from chat.state.room_details import DIRECT, PRIVATE, PUBLIC
 from chat.state.settings import INVITE, LOGIN, OPEN
@@ -117,7 +117,7 @@ class Whims:
         return ChangeMembers(_OPERATOR, den, (self._rng.choice([self._name(), "user-2"]),), self._rng.random() < 0.7)
 
     def _no_room(self, actor: Actor, now: int) -> Command:
-        return DropRoom(_OPERATOR, self._den())
+        return DeleteRoom(_OPERATOR, self._den())
 
     def _signup(self, actor: Actor, now: int) -> Command:
         """It never changes the mode: that is the scenario's."""

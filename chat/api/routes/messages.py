@@ -54,7 +54,7 @@ def _settled(request: Request, checked: Post) -> Post | Problem:
     refusal = request.state.dry_run(checked)
     if isinstance(refusal, Refusal):
         return problem_of_refusal(refusal)
-    return told_looks(checked, request.actor, request.state, request.replica)
+    return told_looks(checked, request.actor, request.state)
 
 
 def _propose(request: Request, checked: Post) -> Response | Deferred:

@@ -8,8 +8,7 @@ A step is short: it stands between posts.
 from collections.abc import Callable
 from itertools import islice
 
-from chat.commands import Command
-from chat.commands.cluster import Begin, Expire, Forget, ForgetRooms
+from chat.commands.cluster import Expire, Forget, ForgetRooms
 from chat.state import permissions
 from chat.state.apply import credentials
 from chat.state.events import Emit, RoomDeleted
@@ -33,18 +32,10 @@ _SECOND = 1_000_000
 _ALL = 1 << 62  # a log index behind every other
 
 
-def begin(tables: Tables, command: Command, entry: Entry, emit: Emit) -> Done:
-    """What is of level 3 begins here; a second time is nothing."""
-    if not tables.begun:
-        tables.begun = True
-        tables.log_times.begin(entry.time)
-    return Done(entry.index)
-
-
 def set_clock(tables: Tables, before: int, time: int) -> None:
     """The log's time was `before` and is `time`: all that is counted in it goes along (ages.py has the rule)."""
-    if not tables.begun:
-        return
+    if not tables.log_times.open_until:
+        return  # no command was applied yet, so nothing has an age
     moved = tables.log_times.set_clock(before, time)
     credentials.set_clock(tables, before, time, moved)
     for room in tables.rooms.by_name.values():
@@ -167,5 +158,5 @@ def _too_old(tables: Tables, room: Room, now: int, next_index: int) -> int:
 
 
 APPLIERS: dict[type, Callable[..., Result]] = {
-    Begin: begin, Expire: expire, Forget: forget, ForgetRooms: forget_rooms,
+    Expire: expire, Forget: forget, ForgetRooms: forget_rooms,
 }  # fmt: skip

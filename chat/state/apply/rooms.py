@@ -8,8 +8,8 @@ room has it, none has it as an alias, and none was deleted under it: no Id is to
 import re
 from collections.abc import Callable, Iterable
 
-from chat.commands import Actor, DeleteRoom, SetRetention
-from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
+from chat.commands import Actor
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.state import permissions
 from chat.state.accounts import GUEST
 from chat.state.apply import read_markers
@@ -132,7 +132,7 @@ def _refused_members(tables: Tables, members: Iterable[str], before: frozenset[s
     return None if all(name in users and users[name].active for name in whole - before) else _NO_SUCH_USER
 
 
-def _managed(tables: Tables, command: ChangeRoom | DropRoom) -> tuple[Acting, Room] | Refusal:
+def _managed(tables: Tables, command: ChangeRoom | DeleteRoom) -> tuple[Acting, Room] | Refusal:
     """Who acts, and the room, where that is his to change."""
     who = permissions.acting(tables, command.actor)
     if isinstance(who, Refusal):
@@ -140,7 +140,7 @@ def _managed(tables: Tables, command: ChangeRoom | DropRoom) -> tuple[Acting, Ro
     room = permissions.visible_room(tables, who, command.room)
     if room is None:
         return permissions.unseen(tables, who, command.room)
-    may = permissions.may_drop if isinstance(command, DropRoom) else permissions.manages
+    may = permissions.may_delete if isinstance(command, DeleteRoom) else permissions.manages
     if not may(tables, who, room):
         return _FORBIDDEN
     return who, room
@@ -302,7 +302,7 @@ def change_members(tables: Tables, command: ChangeMembers, entry: Entry, emit: E
     return RoomChanged(entry.index, summary_for(tables, room, who))
 
 
-def drop(tables: Tables, command: DropRoom, entry: Entry, emit: Emit) -> RoomDeleted | Refusal:
+def delete(tables: Tables, command: DeleteRoom, entry: Entry, emit: Emit) -> RoomDeleted | Refusal:
     """A room goes with all its posts; a direct one that has none at a member's word."""
     found = _managed(tables, command)
     if isinstance(found, Refusal):
@@ -315,30 +315,6 @@ def drop(tables: Tables, command: DropRoom, entry: Entry, emit: Emit) -> RoomDel
     return deleted
 
 
-# What members of level 2 know; it says nothing of who acts, so it is of the open mode.
-
-
-def delete(tables: Tables, command: DeleteRoom, entry: Entry, emit: Emit) -> RoomDeleted | Refusal:
-    """A room goes with all its posts."""
-    return drop(tables, DropRoom(Actor(), command.room), entry, emit)
-
-
-def retain(tables: Tables, command: SetRetention, entry: Entry, emit: Emit) -> RoomChanged | Refusal:
-    """A room keeps so many posts from now on."""
-    who = permissions.acting(tables, Actor())
-    if isinstance(who, Refusal):
-        return who
-    room = permissions.visible_room(tables, who, command.room)
-    if room is None:
-        return permissions.unseen(tables, who, command.room)
-    max_messages = command.max_messages or 0
-    if max_messages != room.max_messages:
-        tables.change()
-        _retain(tables, room, max_messages)
-    return RoomChanged(entry.index, summary_for(tables, room, who))
-
-
 APPLIERS: dict[type, Callable[..., Result]] = {
-    DeleteRoom: delete, SetRetention: retain,
-    CreateRoom: create, ChangeRoom: change, ChangeMembers: change_members, DropRoom: drop,
+    CreateRoom: create, ChangeRoom: change, ChangeMembers: change_members, DeleteRoom: delete,
 }  # fmt: skip

@@ -22,8 +22,6 @@ from chat.state.tables import Tables
 
 _user, _token, _invite, _ticket = row_reader(User), row_reader(Token), row_reader(Invite), row_reader(Ticket)
 
-_ROW_WITHOUT_MADE_AT = len(Invite._fields) - 1  # as earlier programs wrote it
-
 
 def _copy_users(tables: Tables) -> list[Row]:
     return [tables.users[name] for name in sorted(tables.users)]
@@ -69,7 +67,7 @@ def _copy_invites(tables: Tables) -> list[Row]:
 
 
 def _take_invite(tables: Tables, row: object, index: int) -> None:
-    invite = _invite([*row, 0] if isinstance(row, list) and len(row) == _ROW_WITHOUT_MADE_AT else row)
+    invite = _invite(row)
     _check(invite.role in ROLES and invite.uses_left > 0 and invite.expires_at >= 0)
     _check(invite.digest not in tables.invites and len(tables.invites) < INVITES_MAX)
     tables.invites[invite.digest] = invite

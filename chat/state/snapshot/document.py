@@ -1,11 +1,11 @@
 """The replicated state as lines of JSON and back, for snapshots and checkpoints.
 
-    {"Chat":3,"Rooms":2,"IndexBytes":4,"Buckets":256,"Filled":2}
+    {"Chat":1,"Rooms":2,"IndexBytes":4,"Buckets":256,"Filled":2,"Sections":{"LogTimes":1}}
     {"Room":"general","NewestId":3,"Posts":2,"LastPostedAt":…,"DeletedAt":0,"MaxMessages":2,"RecordBytes":410}
     {"Room":"old",…}
     {"At":"…"}
     {"Filled":[7,1,35,3]}
-    {"Remembered":"…"}
+    {"ClientIds":"…"}
 
 The rooms come by name.  Then, run together in that order, the places of the posts that are left: log indexes,
 little-endian, IndexBytes each (8 instead of 4 where one of them needs it).  Then which buckets of what is remembered
@@ -13,8 +13,7 @@ of ClientIds are not empty, each with its number of records, and those records, 
 together is packed as raft/core/packed_numbers.py does it, as many at a time as a line holds, and in base64: 12 bytes
 a post instead of 21.
 So a million posts are written and read by a few hundred calls, and not by a million steps.
-A state that has begun with what came with level 3 is of format 4: its header has "Sections", what follows the rooms'
-lines is said in chat/sections, and a room may have no posts.  Before that it is of format 3, as older programs write.
+The header's "Sections" tells how many rows each section has; their lines follow the rooms' (sections.py).
 Equal states give equal bytes, where zlib is the same, and only what a state says is taken.
 """
 
@@ -38,8 +37,7 @@ from raft.core import packed_numbers
 from raft.errors import InvalidMessage
 
 LINE_BYTES_MAX = 512 * 1024
-FORMAT = 3
-FORMAT_BEGUN = 4
+FORMAT = 1
 
 _DATA_BYTES = (LINE_BYTES_MAX - 32) // 4 * 3  # in a line, before base64
 _FILLED_MAX = LINE_BYTES_MAX // 48  # buckets in a line: two numbers of up to 20 digits with their commas
@@ -57,13 +55,13 @@ class Copied(NamedTuple):
 
     rooms: list[Described]
     buckets: list[bytes]
-    sections: sections.Copied | None  # None: the state has not begun with them
+    sections: sections.Copied
 
 
 def copied(tables: Tables) -> Copied:
     """The tables as they are now; under the state's lock, and so no more than is needed."""
     rooms = [_described(room) for room in tables.rooms.by_name.values()]
-    return Copied(rooms, tables.client_ids.buckets(), sections.copied(tables) if tables.begun else None)
+    return Copied(rooms, tables.client_ids.buckets(), sections.copied(tables))
 
 
 def _described(room: Room) -> Described:
@@ -91,7 +89,7 @@ def encode(copied: Copied) -> Iterator[bytes]:
     places = chain.from_iterable(_pieces(indexes, typecode) for _, indexes in rooms)
     yield from _data_lines("At", array(typecode).itemsize, places)
     yield from _filled_lines(sizes)
-    yield from _data_lines("Remembered", RECORD_BYTES, records)
+    yield from _data_lines("ClientIds", RECORD_BYTES, records)
 
 
 def _gathered(buckets: list[bytes]) -> Iterator[bytes]:
@@ -121,19 +119,17 @@ def _facts_lines(copied: Copied, sizes: list[int]) -> Iterator[bytes]:
     """The header, the rooms, which are in order, and the sections; `sizes` are the buckets'."""
     rooms, _, more = copied
     header: dict[str, object] = {
-        "Chat": FORMAT if more is None else FORMAT_BEGUN,
+        "Chat": FORMAT,
         "Rooms": len(rooms),
         "IndexBytes": array(_typecode_of(rooms)).itemsize,
         "Buckets": len(sizes),
         "Filled": sum(map(bool, sizes)),
+        "Sections": {name: len(rows) for name, rows in more.items()},
     }
-    if more is not None:
-        header["Sections"] = {name: len(rows) for name, rows in more.items()}
     yield _json(header)
     for facts, _ in rooms:
         yield _json(facts)
-    if more is not None:
-        yield from sections.lines(more)
+    yield from sections.lines(more)
 
 
 def _filled_lines(sizes: list[int]) -> Iterator[bytes]:
@@ -201,14 +197,12 @@ class _Lines:
 
 def _read(lines: _Lines, index: int) -> Tables:
     header = lines.value()
-    if header["Chat"] not in {FORMAT, FORMAT_BEGUN}:
-        raise ValueError(f"of format {header['Chat']!r}, this program reads {FORMAT} and {FORMAT_BEGUN} only")
+    if header["Chat"] != FORMAT:
+        raise ValueError(f"it has format {header['Chat']!r}, and this program reads format {FORMAT} only")
     rooms = [_read_facts(lines.value(), index) for _ in range(_integer(header, "Rooms", index))]
     tables = Tables()
     tables.rooms = RoomDirectory(room for room, _ in rooms)
-    tables.begun = header["Chat"] == FORMAT_BEGUN
-    if tables.begun:
-        sections.read(tables, header["Sections"], lines.value, index)
+    sections.read(tables, header["Sections"], lines.value, index)
     index_bytes = _integer(header, "IndexBytes")
     if index_bytes not in {4, 8}:
         raise ValueError("IndexBytes")
@@ -218,11 +212,7 @@ def _read(lines: _Lines, index: int) -> Tables:
         if posts and not (room.deleted_at < indexes[0] and _ascends(indexes) and indexes[-1] <= index):
             raise ValueError("At")
         room.restore(indexes if posts and indexes[-1] > SHORT_MAX else _converted(indexes, SHORT))
-        if (
-            not posts
-            and room.details is None
-            and not (_is_gone(room, tables.begun) or room.name in tables.rooms.turned_private)
-        ):
+        if not (posts or room.details or _is_gone(room) or room.name in tables.rooms.turned_private):
             raise ValueError("Posts")
     if not all(tables.rooms.by_name[name].exists for name in tables.rooms.looks):
         raise ValueError("Looks")
@@ -301,10 +291,11 @@ def _read_facts(value: dict[str, object], index: int) -> tuple[Room, int]:
     return room, posts
 
 
-def _is_gone(room: Room, begun: bool) -> bool:
+def _is_gone(room: Room) -> bool:
     """Whether it was deleted, or is a name that a room had."""
-    was_there = room.deleted_at or (begun and room.newest_id)
-    return bool(was_there) and not (room.last_posted_at or room.max_messages or room.record_bytes)
+    return bool(room.deleted_at or room.newest_id) and not (
+        room.last_posted_at or room.max_messages or room.record_bytes
+    )
 
 
 def _read_buckets(header: dict[str, object], lines: _Lines, index: int) -> list[bytes]:
@@ -313,7 +304,7 @@ def _read_buckets(header: dict[str, object], lines: _Lines, index: int) -> list[
     if count < BUCKETS_MIN or (numbers and numbers[-1] >= count):
         raise ValueError("Buckets")
     buckets = [b""] * count
-    data = _Data("Remembered", RECORD_BYTES, sum(records), lines)
+    data = _Data("ClientIds", RECORD_BYTES, sum(records), lines)
     for first in range(0, len(numbers), _STEP):
         ends = list(accumulate(records[first : first + _STEP]))
         starts = [0, *ends[:-1]]
@@ -323,7 +314,7 @@ def _read_buckets(header: dict[str, object], lines: _Lines, index: int) -> list[
         # In a bucket they ascend: where they fall, the next bucket begins.
         falls = sum(map(ge, lasts[:-1], firsts[1:]))
         if not min(firsts) or max(lasts) > index or sum(map(ge, indexes, indexes[1:])) != falls:
-            raise ValueError("Remembered")
+            raise ValueError("ClientIds")
         for number, start, end in zip(numbers[first : first + _STEP], starts, ends, strict=True):
             buckets[number] = some[RECORD_BYTES * start : RECORD_BYTES * end]
     return buckets

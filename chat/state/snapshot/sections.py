@@ -3,7 +3,7 @@
 The header tells how many rows each section has; the rows follow the rooms' lines, in this order, some in a line:
 
     {"Settings":[["login","invite",0,0,0,0,0]]}
-    {"Ages":[[1795428001123456],[1795428000123456,17]]}
+    {"LogTimes":[[1795428001123456],[1795428000123456,17]]}
 
 A section that has no rows is not there.
 """

@@ -3,16 +3,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.commands import DeleteRoom, Post, SetRetention
-from chat.commands.cluster import Begin, Expire, Forget, SetSettings
+from chat.commands import Actor, Post
+from chat.commands.cluster import Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditPost, Pin, React
-from chat.commands.rooms import ChangeRoom, CreateRoom, DropRoom
+from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
 from chat.state.client_ids import hash_of
 from chat.state.events import PostEvent, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.name_pages import NamePageRequest
 from chat.state.results import Missed, Posted, Refusal, Repeated, RoomChanged, RoomSummary
 from chat.state.room import EventKind, PageRequest, Room
+from chat.state.room_details import RoomDetails
 from chat.state.settings import Settings
 from tests.chat.random_log import PLAIN_LOGS, ROOMS, START, STEP, Drawn, apply, entry
 
@@ -51,7 +52,7 @@ class Model:
                 unused_room_s=_or(command.unused_room_seconds, self.settings.unused_room_s),
                 empty_room_s=_or(command.empty_room_seconds, self.settings.empty_room_s),
             )
-        if isinstance(command, Begin | Forget | Expire | SetSettings | CreateRoom | DropRoom):
+        if isinstance(command, Forget | Expire | SetSettings | CreateRoom):
             return
         posts = self.posts[command.room]
         match command:
@@ -69,8 +70,6 @@ class Model:
                 self.exists.add(command.room)
             case DeleteRoom():
                 self.delete(command.room)
-            case SetRetention() if command.room in self.exists:
-                self.kept[command.room] = command.max_messages
             case ChangeRoom() if command.room in self.exists:
                 if command.max_messages is not None:
                     self.kept[command.room] = command.max_messages if command.max_messages > 0 else None
@@ -182,7 +181,7 @@ def test_the_live_bytes_are_about_what_the_records_have(lengths: list[int], kept
 
 def test_what_retention_let_go_is_not_located_though_its_place_is_not_used_again_yet() -> None:
     state = ChatState()
-    apply(state, [*map(post, range(1, 11)), SetRetention("general", 8)])
+    apply(state, [*map(post, range(1, 11)), ChangeRoom(Actor(), "general", max_messages=8)])
     assert [each[:3] for each in state.located(0, 99, 2)] == [(5, "general", 3), (6, "general", 4)]
     assert state.missed(0, 99) == [Missed("general", False, 8, 10, 12)]
     assert state.page("general", PageRequest(limit=1, after=0)).positions == [5]
@@ -201,7 +200,10 @@ def test_a_long_room_with_retention_holds_no_more_than_twice_what_it_keeps() -> 
 
 def test_a_deleted_room_is_gone_and_goes_on_counting_when_it_is_made_again() -> None:
     state = ChatState()
-    *_, deleted, again = apply(state, [post(1), post(2), SetRetention("general", 5), DeleteRoom("general"), post(3)])
+    *_, deleted, again = apply(
+        state,
+        [post(1), post(2), ChangeRoom(Actor(), "general", max_messages=5), DeleteRoom(Actor(), "general"), post(3)],
+    )
     assert deleted == RoomDeleted(6, "general")
     assert isinstance(again, Posted)
     assert again.id == 3
@@ -213,8 +215,9 @@ def test_a_deleted_room_is_gone_and_goes_on_counting_when_it_is_made_again() -> 
 def test_what_does_not_exist_is_neither_deleted_nor_configured() -> None:
     results = apply(
         ChatState(),
-        [DeleteRoom("general"), SetRetention("general", 1), post(1), *[DeleteRoom("general")] * 2,
-         SetRetention("general", 1)],
+        [DeleteRoom(Actor(), "general"), ChangeRoom(Actor(), "general", max_messages=1), post(1),
+         *[DeleteRoom(Actor(), "general")] * 2,
+         ChangeRoom(Actor(), "general", max_messages=1)],
     )  # fmt: skip
     for at in (0, 1, 4, 5):
         refusal = results[at]
@@ -225,20 +228,24 @@ def test_what_does_not_exist_is_neither_deleted_nor_configured() -> None:
 
 def test_retention_holds_at_once_and_for_later_posts_until_it_is_taken_away() -> None:
     state = ChatState()
-    *_, changed = apply(state, [*map(post, range(1, 6)), SetRetention("general", 2)])
-    assert changed == RoomChanged(8, RoomSummary("general", 2, START + 7 * STEP, 2))
+    *_, changed = apply(state, [*map(post, range(1, 6)), ChangeRoom(Actor(), "general", max_messages=2)])
+    details = RoomDetails(touched_at=START + 8 * STEP, changed_index=8)
+    assert changed == RoomChanged(8, RoomSummary("general", 2, START + 7 * STEP, 2, details))
     assert ids(state) == [4, 5]
     apply(state, [post(6)], 9)
     assert ids(state) == [5, 6]
-    apply(state, [SetRetention("general", None), post(7)], 10)
+    apply(state, [ChangeRoom(Actor(), "general", max_messages=0), post(7)], 10)
     assert ids(state) == [5, 6, 7]
 
 
 def test_a_retry_of_a_post_that_is_gone_makes_none() -> None:
     state = ChatState()
-    apply(state, [post(1), post(2), SetRetention("general", 1)])
+    apply(state, [post(1), post(2), ChangeRoom(Actor(), "general", max_messages=1)])
     assert apply(state, [post(1), post(2)], 6) == [Repeated(0, 3, 0), Repeated(2, 4, 4)]
-    assert apply(state, [DeleteRoom("general"), post(1), post(2)], 8)[1:] == [Repeated(0, 3, 0), Repeated(0, 4, 0)]
+    assert apply(state, [DeleteRoom(Actor(), "general"), post(1), post(2)], 8)[1:] == [
+        Repeated(0, 3, 0),
+        Repeated(0, 4, 0),
+    ]
     assert ids(state) == []
     apply(state, [post(3)], 11)
     assert apply(state, [post(2), post(3)], 12) == [Repeated(0, 4, 0), Repeated(3, 11, 11)]
@@ -248,7 +255,14 @@ def test_a_reply_to_a_post_that_is_gone_stands() -> None:
     state = ChatState()
     *_, trimmed, _, deleted = apply(
         state,
-        [post(1), post(2), SetRetention("general", 1), post(3, reply_to=1), DeleteRoom("general"), post(4, reply_to=3)],
+        [
+            post(1),
+            post(2),
+            ChangeRoom(Actor(), "general", max_messages=1),
+            post(3, reply_to=1),
+            DeleteRoom(Actor(), "general"),
+            post(4, reply_to=3),
+        ],
     )
     assert isinstance(trimmed, Posted)
     assert isinstance(deleted, Posted)
@@ -259,7 +273,7 @@ def test_a_deletion_is_told_between_the_posts_around_it() -> None:
     state = ChatState()
     told: list[object] = []
     state.on_applied = lambda index, events: told.extend(events)
-    first, *_, last = apply(state, [post(1), DeleteRoom("general"), DeleteRoom("general"), post(2)])
+    first, *_, last = apply(state, [post(1), DeleteRoom(Actor(), "general"), DeleteRoom(Actor(), "general"), post(2)])
     state.applied(6)
     assert isinstance(first, Posted)
     assert isinstance(last, Posted)
@@ -270,7 +284,10 @@ def test_a_deletion_is_told_between_the_posts_around_it() -> None:
 
 def test_who_missed_a_deletion_finds_it_in_its_place_and_no_post_from_before_it() -> None:
     state = ChatState()
-    apply(state, [post(1), post(2, "other"), DeleteRoom("general"), post(3), post(4), DeleteRoom("other")])
+    apply(
+        state,
+        [post(1), post(2, "other"), DeleteRoom(Actor(), "general"), post(3), post(4), DeleteRoom(Actor(), "other")],
+    )
     deleted = (5, "general", 0, EventKind.DELETION, 5)
     second, third = (6, "general", 2, EventKind.POST, 6), (7, "general", 3, EventKind.POST, 7)
     assert state.located(0, 99, 99) == [deleted, second, third, (8, "other", 0, EventKind.DELETION, 8)]

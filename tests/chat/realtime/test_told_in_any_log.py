@@ -11,7 +11,7 @@ from chat.commands import OPERATOR, Actor, Command, Post
 from chat.commands.accounts import ChangeUser
 from chat.commands.cluster import Expire, SetAuth, SetSettings
 from chat.commands.posts import DeletePost, React, Tombstone
-from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DropRoom
+from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.state import permissions
 from chat.state.accounts import MEMBER, ROLES
 from chat.state.apply.posts import FoundPost, find
@@ -50,7 +50,7 @@ _drawn: st.SearchStrategy[Command] = st.one_of(
         _actors, _rooms, _visibilities, st.sampled_from("ab"),
     ),
     st.builds(lambda actor, room, users: ChangeRoom(actor, room, members=users), _actors, _rooms, _users),
-    st.builds(DropRoom, _actors, _rooms),
+    st.builds(DeleteRoom, _actors, _rooms),
     st.builds(CreateRoom, _actors, st.just(PRIVATE), st.just("private"), st.just(""), _users),
     st.builds(
         lambda name, role: ChangeUser(Actor(OPERATOR), name, role=role),

@@ -2,10 +2,11 @@
 
 import pytest
 
+from chat import commands
 from chat.auth.token_activity import TokenActivity
 from chat.commands import OPERATOR, Actor, Post, decode, encode
 from chat.commands.accounts import CreateInvite, RecordTokenUse
-from chat.commands.cluster import Begin, Expire, ExpireCredentials, Forget, SetAuth, SetSettings
+from chat.commands.cluster import Expire, ExpireCredentials, Forget, SetAuth, SetSettings
 from chat.commands.rooms import ChangeRoom
 from chat.services.maintenance import FORGET_EVERY_S, USES_EVERY_S, Maintenance
 from chat.state.apply import credentials
@@ -55,28 +56,31 @@ class Kept:
         self.monotonic_s += seconds
 
 
-def begun() -> Kept:
+def test_a_command_that_a_member_does_not_know_is_not_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(commands._LEVELS, Forget, 2)
     kept = Kept()
-    assert kept.proposed() == [Begin()]
-    return kept
+    kept.post("c1")
+    kept.passes(2 * CLIENT_IDS_KEPT_S)
+    assert kept.proposed() == []
+    kept.replica.level = 2
+    kept.passes(FORGET_EVERY_S)
+    assert [type(command) for command in kept.proposed()] == [Forget]
 
 
-def test_the_leader_begins_once_every_member_knows_how() -> None:
+def test_what_only_the_leader_does_no_other_node_proposes() -> None:
     kept = Kept()
+    kept.post("c1")
+    kept.passes(2 * CLIENT_IDS_KEPT_S)
     kept.replica.leads = False
     assert kept.proposed() == []
     kept.replica.leads = True
-    kept.replica.level = 2
-    assert kept.proposed() == []
-    kept.replica.level = 3
-    assert kept.proposed() == [Begin()]
-    assert kept.proposed() == []
+    assert [type(command) for command in kept.proposed()] == [Forget]
 
 
 def test_nothing_goes_while_the_leader_does_not_know_what_time_it_is() -> None:
     kept = Kept()
     kept.replica.clocks_known = False
-    assert kept.proposed() == [Begin()]
+    assert kept.proposed() == []
     kept.post("c1")
     kept.passes(2 * CLIENT_IDS_KEPT_S)
     assert kept.proposed() == []
@@ -85,7 +89,7 @@ def test_nothing_goes_while_the_leader_does_not_know_what_time_it_is() -> None:
 
 
 def test_client_ids_are_forgotten_after_a_day_and_not_before() -> None:
-    kept = begun()
+    kept = Kept()
     assert isinstance(kept.post("c1"), Posted)
     kept.passes(CLIENT_IDS_KEPT_S - 10)
     assert kept.proposed() == []
@@ -99,7 +103,7 @@ def test_client_ids_are_forgotten_after_a_day_and_not_before() -> None:
 
 
 def test_what_was_not_forgotten_at_one_look_is_at_the_next_hour() -> None:
-    kept = begun()
+    kept = Kept()
     kept.post("c1")
     kept.passes(CLIENT_IDS_KEPT_S)
     kept.post("c2")
@@ -115,7 +119,7 @@ def test_what_was_not_forgotten_at_one_look_is_at_the_next_hour() -> None:
 
 
 def test_many_client_ids_are_forgotten_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = begun()
+    kept = Kept()
     for number in range(2_000):
         kept.post(f"c{number}")
     kept.passes(CLIENT_IDS_KEPT_S)
@@ -127,7 +131,7 @@ def test_many_client_ids_are_forgotten_in_small_steps(monkeypatch: pytest.Monkey
 
 
 def test_a_step_of_any_numbers_does_no_harm() -> None:
-    kept = begun()
+    kept = Kept()
     kept.post("c1")
     kept.passes(CLIENT_IDS_KEPT_S)
     for step in (Forget(0, 0, 1 << 62), Forget(1 << 62, -5, 3), Forget(1 << 62, 1 << 62, 5), Forget(1 << 62, 5, -5)):
@@ -137,10 +141,13 @@ def test_a_step_of_any_numbers_does_no_harm() -> None:
 
 def test_a_step_that_was_not_carried_out_is_proposed_again() -> None:
     kept = Kept()
+    kept.post("c1")
+    kept.passes(CLIENT_IDS_KEPT_S)
     kept.replica.unavailable = True
     assert kept.proposed() == []
     kept.replica.unavailable = False
-    assert kept.proposed() == [Begin()]
+    kept.passes(FORGET_EVERY_S)
+    assert [type(command) for command in kept.proposed()] == [Forget]
 
 
 def test_a_leader_that_knows_no_level_yet_proposes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +161,7 @@ def test_a_leader_that_knows_no_level_yet_proposes_nothing(monkeypatch: pytest.M
 
 
 def test_posts_that_are_too_old_go_from_many_rooms_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = begun()
+    kept = Kept()
     rooms = [f"room-{number:03}" for number in range(3 * EXPIRE_ROOMS)]
     for room in rooms:
         kept.replica.commit(encode(Post(room, "ann", "hi", room)))
@@ -176,7 +183,7 @@ def test_posts_that_are_too_old_go_from_many_rooms_in_small_steps(monkeypatch: p
 
 
 def test_how_old_posts_are_is_told_by_the_clock_that_most_members_have() -> None:
-    kept = begun()
+    kept = Kept()
     kept.post("c1")
     kept.replica.commit(encode(ChangeRoom(Actor(), "general", max_age_seconds=60)))
     kept.monotonic_s += 10**6
@@ -187,7 +194,7 @@ def test_how_old_posts_are_is_told_by_the_clock_that_most_members_have() -> None
 
 
 def test_rooms_that_nobody_uses_go_one_in_a_step() -> None:
-    kept = begun()
+    kept = Kept()
     kept.replica.commit(encode(SetSettings(Actor(), unused_room_seconds=3_600)))
     for room in ("a", "b", "c"):
         kept.replica.commit(encode(Post(room, "ann", "hi", room)))
@@ -202,7 +209,7 @@ def test_rooms_that_nobody_uses_go_one_in_a_step() -> None:
 def test_credentials_go_when_they_are_over_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "LOOK_CREDENTIALS", 3)
     monkeypatch.setattr(credentials, "EXPIRE_CREDENTIALS", 2)
-    kept = begun()
+    kept = Kept()
     kept.replica.commit(encode(SetAuth(Actor(OPERATOR), "login", "invite")))
     ends = [0, kept.replica.now + 60_000_000] * 4
     for number, end in enumerate(ends):
@@ -239,14 +246,12 @@ def test_a_node_that_was_started_with_a_login_has_the_cluster_ask_for_one_whoeve
 def test_a_node_that_is_behind_undoes_nothing() -> None:
     """It was open when this node was last told; since then a login was asked for, and then how one signs up."""
     kept = Kept(auth=WISH)
-    kept.replica.level = 2
-    assert kept.proposed() == []
 
     def catch_up() -> None:
         kept.replica.commit(encode(SetAuth(Actor(OPERATOR), "login", "invite")))
         kept.replica.release_reads()
 
-    kept.replica.level, kept.replica.holds_reads, kept.replica.on_read_held = 3, True, catch_up
+    kept.replica.holds_reads, kept.replica.on_read_held = True, catch_up
     assert kept.proposed() == []
     assert mode(kept) == ("login", "invite")
 
@@ -263,8 +268,9 @@ def test_without_a_majority_nothing_is_asked_for_and_nothing_said() -> None:
 
 def test_uses_of_tokens_are_told_every_few_seconds_by_every_node(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chat.services.maintenance.USES", 2)
-    kept = begun()
+    kept = Kept()
     kept.replica.leads = False
+    assert kept.proposed() == []
     for number in (1, 2, 3):
         kept.token_activity.note(number, 7)
     assert kept.proposed() == []

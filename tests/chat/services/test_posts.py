@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from chat.commands import DeleteRoom, Post, decode, encode
+from chat.commands import Actor, Post, decode, encode
+from chat.commands.rooms import DeleteRoom
 from chat.errors import Problem
 from chat.services.posts import check_post, propose
 from chat.state.client_ids import ClientIds
@@ -107,7 +108,7 @@ def test_two_clientids_with_one_hash_are_told_apart_and_nothing_is_posted_for_th
 def test_a_retry_of_a_post_that_is_gone_is_told_so_whether_or_not_the_log_still_has_it() -> None:
     replica = FakeReplica(ChatState())
     outcome(replica)
-    replica.commit(encode(DeleteRoom("general")))
+    replica.commit(encode(DeleteRoom(Actor(), "general")))
     for _ in range(2):
         gone = outcome(replica)
         assert isinstance(gone, Problem)

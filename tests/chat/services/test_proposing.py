@@ -6,7 +6,7 @@ import pytest
 
 from chat.commands import Actor, encode
 from chat.commands.posts import React
-from chat.commands.rooms import ChangeRoom, DropRoom
+from chat.commands.rooms import ChangeRoom, DeleteRoom
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.login_client import LoginClient, code
 
@@ -99,7 +99,7 @@ def test_what_changes_something_waits_for_no_read(chat: ChatClient) -> None:
 
 
 def test_without_a_quorum_nothing_is_called_refused(chat: ChatClient) -> None:
-    chat.replica.commit(encode(DropRoom(Actor(), "empty")))
+    chat.replica.commit(encode(DeleteRoom(Actor(), "empty")))
     chat.replica.unavailable = True
     for method, target in (("PUT", REACTION), ("DELETE", "/rooms/empty"), ("PUT", f"{GENERAL}/messages/9/pin")):
         assert code(chat.open(method, target)) == (503, "unavailable")

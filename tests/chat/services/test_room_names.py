@@ -65,13 +65,6 @@ def test_what_makes_or_names_a_room_carries_what_look_alikes_have_in_common_and_
     assert [*map(looks_of, chat.replica.proposed)] == [name and room_looks(name) for name in names]
 
 
-def test_a_member_that_would_not_read_it_is_not_sent_it() -> None:
-    chat = ChatClient()
-    chat.replica.level = 1
-    assert chat.post("/rooms/plans").status_code == 201
-    assert looks_of(chat.replica.proposed[0]) == ""
-
-
 def test_a_private_room_that_becomes_public_carries_what_its_look_alikes_have_in_common() -> None:
     chat = LoginClient()
     made = chat.ask("bob", "POST", "/rooms", {"Name": "Plans", "Visibility": "private"})

@@ -1,9 +1,9 @@
 """Posts that go by their age: by a command, never early, and the room stays."""
 
-from chat.commands import Actor, DeleteRoom, Post, encode
-from chat.commands.cluster import Begin, Expire, SetSettings
+from chat.commands import Actor, Post, encode
+from chat.commands.cluster import Expire, SetSettings
 from chat.commands.posts import DeletePost, EditedPost, EditPost, React, Tombstone
-from chat.commands.rooms import ChangeRoom, CreateRoom
+from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
 from chat.state.apply.expiry import due_expiry
 from chat.state.events import Event, RoomDeleted
 from chat.state.machine import ChatState
@@ -24,9 +24,8 @@ class Log:
 
     def __init__(self) -> None:
         self.state = ChatState()
-        self.index = 2
-        self.time = START
-        self.apply(Begin())
+        self.index = 3
+        self.time = START + SECOND
 
     def apply(self, command: object, after_s: float = 1.0) -> object:
         self.index += 1
@@ -236,7 +235,7 @@ def test_there_are_no_more_rooms_than_may_be_and_a_deleted_one_makes_room() -> N
         "too_many_rooms", "RoomName: there is no such room, and as many as there may be"
     )
     assert list(log.state.document()) == before, "its ClientId too is as good as new"
-    log.apply(DeleteRoom("a"))
+    log.apply(DeleteRoom(Actor(), "a"))
     assert isinstance(log.apply(Post("c", "ann", "hi", "new")), Posted)
 
 
@@ -274,7 +273,7 @@ def test_a_room_that_is_made_again_knows_nothing_of_what_became_of_posts_before_
         React(Actor(user="bob"), "general", 1, "+", True),
     ):
         assert not isinstance(log.apply(command), Refusal)
-    log.apply(DeleteRoom("general"))
+    log.apply(DeleteRoom(Actor(), "general"))
     assert log.restored().digest() == log.state.digest()
     log.post()
     assert log.ids() == [2]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chat.commands import NOBODY, Actor, Command, Post, SetRetention
+from chat.commands import NOBODY, Actor, Command, Post
 from chat.commands.posts import DeletePost, Pin, Tombstone
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom
 from chat.state.apply.pins import pins
@@ -66,7 +66,9 @@ def test_who_was_away_is_told_of_the_room_as_it_is() -> None:
 def test_what_is_gone_or_taken_back_is_not_pinned() -> None:
     state = ChatState()
     tombstone = DeletePost(Actor(NOBODY, "ann"), "general", 3, 5, START + 5 * STEP, Tombstone("ann", "c2"))
-    *_, refused = apply(state, [*posts(4), pin(1), pin(3), pin(4), tombstone, SetRetention("general", 3), pin(3)])
+    *_, refused = apply(
+        state, [*posts(4), pin(1), pin(3), pin(4), tombstone, ChangeRoom(Actor(), "general", max_messages=3), pin(3)]
+    )
     assert code(refused) == "gone"
     assert pinned(state) == [4]
     details = state.ask(lambda tables: tables.rooms.by_name["general"].details)
@@ -81,7 +83,7 @@ def test_what_is_gone_or_taken_back_is_not_pinned() -> None:
 def test_what_is_not_there_is_not_pinned() -> None:
     state = ChatState()
     assert [code(result) for result in apply(state, [pin()])] == ["no_such_room"]
-    *_, other, gone = apply(state, [*posts(2), SetRetention("general", 1), pin(3), pin(1)], 4)
+    *_, other, gone = apply(state, [*posts(2), ChangeRoom(Actor(), "general", max_messages=1), pin(3), pin(1)], 4)
     assert (code(other), code(gone)) == ("not_found", "gone")
 
 

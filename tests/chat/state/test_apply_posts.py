@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from chat.commands import NOBODY, Actor, Command, DeleteRoom, Post, SetRetention
+from chat.commands import NOBODY, Actor, Command, Post
 from chat.commands.posts import DeletePost, EditedPost, EditPost, React, Tombstone
+from chat.commands.rooms import ChangeRoom, DeleteRoom
 from chat.realtime.channels import cursor_frame
 from chat.services.validation import MESSAGE_POINTS_MAX
 from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
@@ -83,7 +84,7 @@ def test_the_live_bytes_follow_what_is_live() -> None:
     assert state.live_bytes == two + len(entry(5, edit("x" * 1000)).record)
     apply(state, [delete()], 6)
     assert 0 < state.live_bytes < two + 1000
-    apply(state, [DeleteRoom("general")], 7)
+    apply(state, [DeleteRoom(Actor(), "general")], 7)
     assert state.live_bytes == 0
 
 
@@ -95,10 +96,10 @@ def test_the_live_bytes_are_those_of_what_is_live_however_many_were_deleted() ->
     tombstones = [len(entry(index, deletion).record) for index, deletion in enumerate(deletions, 200)]
     apply(state, deletions[:50], 200)
     assert state.live_bytes == sum(tombstones[:50]) + sum(len(entry(150, post).record) for post in posts[50:])
-    apply(state, [SetRetention("general", 75)], 250)
+    apply(state, [ChangeRoom(Actor(), "general", max_messages=75)], 250)
     assert state.live_bytes == sum(tombstones[25:50]) + sum(len(entry(150, post).record) for post in posts[50:])
     apply(state, deletions[50:], 250)
-    apply(state, [SetRetention("general", 10)], 400)
+    apply(state, [ChangeRoom(Actor(), "general", max_messages=10)], 400)
     assert state.live_bytes == sum(tombstones[90:])
 
 
@@ -107,7 +108,9 @@ def test_what_is_not_there_is_not_changed(change: Command) -> None:
     assert [code(result) for result in apply(ChatState(), [change])] == ["no_such_room"]
     state = ChatState()
     apply(state, [Post("general", "bob", "other", "c")], 2)
-    *_, gone, made = apply(state, [post(2), SetRetention("general", 1), change, DeleteRoom("general")])
+    *_, gone, made = apply(
+        state, [post(2), ChangeRoom(Actor(), "general", max_messages=1), change, DeleteRoom(Actor(), "general")]
+    )
     assert code(gone) == "gone"
     assert code(apply(state, [change], 7)[0]) == "gone"
     assert not isinstance(made, Refusal)
@@ -201,7 +204,7 @@ def test_what_changes_is_told_and_what_does_not_is_not() -> None:
 
 def test_a_change_goes_with_its_post() -> None:
     state = ChatState()
-    apply(state, [post(1), post(2), edit(), react(id=2), SetRetention("general", 1)])
+    apply(state, [post(1), post(2), edit(), react(id=2), ChangeRoom(Actor(), "general", max_messages=1)])
     assert state.live().tolist() == [4]
     assert len(state.page("general", PageRequest()).extras or {}) == 1
     apply(state, [post(3)], 8)

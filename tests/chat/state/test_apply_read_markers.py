@@ -2,10 +2,11 @@
 
 import pytest
 
-from chat.commands import NOBODY, OPERATOR, Actor, DeleteRoom, Post, SetRetention
+from chat.commands import NOBODY, OPERATOR, Actor, Post
 from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import WHOLE_ROOM, DeletePost, MarkRead, Tombstone
+from chat.commands.rooms import ChangeRoom, DeleteRoom
 from chat.state.apply import read_markers
 from chat.state.apply.read_markers import add_readers, counts
 from chat.state.events import ReadMarkerMoved
@@ -179,7 +180,7 @@ def test_posts_that_are_gone_are_not_unread_and_those_taken_back_mention_nobody(
     assert chat.counts("bob") == (1, 2, 1)
     chat.describe(RoomDetails())
     chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
-    chat.do(SetRetention("general", 1))
+    chat.do(ChangeRoom(Actor(), "general", max_messages=1))
     assert chat.counts("bob") == (1, 1, 1)
 
 
@@ -210,5 +211,5 @@ def test_a_users_name_is_held_once_however_many_rooms_he_reads(chat: Readers) ->
 def test_nothing_stays_of_a_rooms_readers_when_it_is_deleted(chat: Readers) -> None:
     chat.post("ann", "bob")
     chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
-    chat.do(DeleteRoom("general"))
+    chat.do(DeleteRoom(Actor(), "general"))
     assert chat.state.ask(lambda tables: tables.readers) == {}

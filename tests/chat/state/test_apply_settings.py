@@ -1,8 +1,8 @@
 """What is set for the whole cluster holds where a room says nothing of its own."""
 
-from chat.commands import OPERATOR, Actor, Command, DeleteRoom, Post
+from chat.commands import OPERATOR, Actor, Command, Post
 from chat.commands.cluster import Expire, SetSettings
-from chat.commands.rooms import ChangeRoom
+from chat.commands.rooms import ChangeRoom, DeleteRoom
 from chat.state.accounts import MEMBER, SESSION, Token, User
 from chat.state.machine import ChatState
 from chat.state.results import Posted, Refusal, Repeated, Result, SettingsChanged
@@ -97,7 +97,7 @@ def test_no_more_rooms_are_made_than_there_may_be() -> None:
     chat.fill("b", 1)
     assert chat.refusal(Post("c", "ann", "hi", "c1")) == "too_many_rooms"
     chat.fill("a", 1)
-    chat.do(DeleteRoom("b"))
+    chat.do(DeleteRoom(Actor(), "b"))
     assert isinstance(chat.do(Post("c", "ann", "hi", "c1")), Posted)
     assert chat.refusal(Post("b", "ann", "hi", "c2")) == "too_many_rooms"
 
@@ -106,7 +106,7 @@ def test_a_retry_is_known_where_a_new_room_would_be_one_too_many() -> None:
     chat = Chat()
     first = chat.do(Post("a", "ann", "hi", "c1"))
     chat.fill("b", 1)
-    chat.do(DeleteRoom("a"))
+    chat.do(DeleteRoom(Actor(), "a"))
     chat.do(SetSettings(ANYBODY, max_rooms=1))
     assert isinstance(first, Posted)
     assert chat.do(Post("a", "ann", "hi", "c1")) == Repeated(0, first.index, 0)

@@ -16,10 +16,9 @@ STEPS = st.sampled_from([0, 1, 1000, SECOND - 1, SECOND, 3 * SECOND, 3600 * SECO
 
 
 def aged(times: list[int]) -> LogTimes:
-    """The ages of a log whose first entry, of index 1, begins it."""
+    """The times of a log whose first entry is of index 1."""
     log_times = LogTimes()
-    log_times.begin(times[0])
-    for index, time in enumerate(times[1:], 2):
+    for index, time in enumerate(times, 1):
         if time >= log_times.open_until:
             log_times.note(time, index)
     return log_times
@@ -50,9 +49,8 @@ def test_years_are_told_by_a_few_thousand_claims() -> None:
         check(times, log_times, times[at], times[-1])
 
 
-def test_nothing_is_known_before_it_begins() -> None:
+def test_nothing_is_known_before_the_first_entry() -> None:
     log_times = LogTimes()
-    assert not log_times.begun
     assert log_times.before(START, 9) == 0
 
 
@@ -65,7 +63,7 @@ def test_all_of_a_log_that_has_fallen_silent_gets_old() -> None:
 def _noted(*seconds: int) -> LogTimes:
     """An entry at each of these seconds, from log index 2 on."""
     log_times = LogTimes()
-    log_times.begin(START)
+    log_times.note(START, 1)
     for index, second in enumerate(seconds, 2):
         if START + second * SECOND >= log_times.open_until:
             log_times.note(START + second * SECOND, index)
@@ -105,7 +103,7 @@ def test_no_age_grows_by_any_leaps() -> None:
     rng = Random(7)
     for _ in range(200):
         log_times, time, now, ages_of = LogTimes(), START, 0, {}
-        log_times.begin(time)
+        log_times.note(time, 1)
         for index in range(2, 60):
             passed = rng.choice([0, 1, 3]) * SECOND
             now, time = now + passed, time + passed

@@ -16,6 +16,7 @@ from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
 from chat.state.settings import LOGIN, OPEN, Settings
 from chat.state.tables import Tables
 from tests.chat.random_log import apply
+from tests.chat.state.test_any_log import told
 
 TOKENS = {"ann": 1, "bob": 2, "gus": 3, "eve": 4}
 ROLES = {"ann": ADMIN, "bob": MEMBER, "gus": GUEST, "eve": MEMBER}
@@ -145,11 +146,11 @@ def test_in_the_open_mode_accounts_are_the_operators_alone() -> None:
 )
 def test_who_proves_nothing_posts_nothing_and_changes_nothing(who: Actor, code: str) -> None:
     state = people()
-    before = state.digest()
+    before = told(state)
     (refused,) = apply(state, [Post("plain", who.user, "hi", "c", by=who.by)], 9)
     assert isinstance(refused, Refusal)
     assert refused.code == code
-    assert state.digest() == before
+    assert told(state) == before
 
 
 def test_an_unseen_room_is_answered_as_one_that_is_not_there() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.commands import Command, DeleteRoom, Post, SetRetention
+from chat.commands import Actor, Command, Post
+from chat.commands.rooms import ChangeRoom, DeleteRoom
 from chat.state.client_ids import BUCKETS_MIN
 from chat.state.events import Event
 from chat.state.machine import ChatState
@@ -24,8 +25,8 @@ SMALL: list[Command] = [
     Post("general", "ann", "two", "c2"),
     Post("old", "bob", "three", "c1"),
     Post("general", "ann", "four", "c4"),
-    SetRetention("general", 2),
-    DeleteRoom("old"),
+    ChangeRoom(Actor(), "general", max_messages=2),
+    DeleteRoom(Actor(), "old"),
 ]
 
 
@@ -51,18 +52,22 @@ def test_a_restored_state_gives_the_same_answers_and_goes_on_the_same(log: list[
 
 def test_a_document_is_readable() -> None:
     lines = [json.loads(line) for line in state_of(SMALL).document()]
-    assert lines[0] == {"Chat": 3, "Rooms": 2, "IndexBytes": 4, "Buckets": BUCKETS_MIN, "Filled": 4}
+    sections = {"LogTimes": 2, "Details": 1}
+    assert lines[0] == {
+        "Chat": 1, "Rooms": 2, "IndexBytes": 4, "Buckets": BUCKETS_MIN, "Filled": 4, "Sections": sections,
+    }  # fmt: skip
     assert lines[1]["Room"] == "general"
     assert (lines[1]["NewestId"], lines[1]["Posts"], lines[1]["MaxMessages"]) == (3, 2, 2)
     assert (lines[2]["Room"], lines[2]["NewestId"], lines[2]["Posts"], lines[2]["DeletedAt"]) == ("old", 1, 0, 8)
-    assert lines[3] == {"At": at(4, 6)}
-    assert lines[4]["Filled"][1::2] == [1, 1, 1, 1]
-    assert list(lines[5]) == ["Remembered"]
-    assert len(lines) == 6
+    assert [list(line) for line in lines[3:5]] == [["LogTimes"], ["Details"]]
+    assert lines[5] == {"At": at(4, 6)}
+    assert lines[6]["Filled"][1::2] == [1, 1, 1, 1]
+    assert list(lines[7]) == ["ClientIds"]
+    assert len(lines) == 8
 
 
 def test_what_is_remembered_is_taken_whatever_it_hashes() -> None:
-    taken = [*list(state_of(SMALL).document())[:5], client_ids(2, 3, 4, 5)]
+    taken = [*list(state_of(SMALL).document())[:7], client_ids(2, 3, 4, 5)]
     state = ChatState()
     state.restore(8, taken)
     assert list(state.document()) == taken
@@ -101,13 +106,13 @@ def at(*indexes: int) -> str:
 def client_ids(*indexes: int) -> bytes:
     """ClientIds of the posts at these log indexes."""
     records = (bytes([k]) * 7 + index.to_bytes(5, "big") for k, index in enumerate(indexes))
-    return b'{"Remembered":"%b"}' % b64encode(packed_numbers.pack(b"".join(records), 12))
+    return b'{"ClientIds":"%b"}' % b64encode(packed_numbers.pack(b"".join(records), 12))
 
 
 def together(lines: list[bytes], *indexes: int) -> list[bytes]:
     """The document, with these ClientIds in one bucket."""
     filled = lines[0].replace(b'"Filled":4', b'"Filled":1')
-    return [filled, *lines[1:4], b'{"Filled":[7,%d]}' % len(indexes), client_ids(*indexes)]
+    return [filled, *lines[1:6], b'{"Filled":[7,%d]}' % len(indexes), client_ids(*indexes)]
 
 
 def spoilt(lines: list[bytes]) -> list[tuple[str, list[bytes]]]:
@@ -121,14 +126,18 @@ def spoilt(lines: list[bytes]) -> list[tuple[str, list[bytes]]]:
         return [*lines[:at], lines[at].replace(old, new, 1), *lines[at + 1 :]]
 
     def places(*indexes: int) -> list[bytes]:
-        return [*lines[:3], b'{"At":"%b"}' % at(*indexes).encode(), *lines[4:]]
+        return [*lines[:5], b'{"At":"%b"}' % at(*indexes).encode(), *lines[6:]]
+
+    def never_was() -> list[bytes]:
+        blank = lines[2].replace(b'"DeletedAt":8', b'"DeletedAt":0').replace(b'"NewestId":1', b'"NewestId":0')
+        return [*lines[:2], blank, *lines[3:]]
 
     return [
         ("nothing", []),
         *((f"without line {at}", without(at)) for at in range(len(lines))),
         ("a line twice", lines + lines[-1:]),
         ("rooms in another order", [lines[0], lines[2], lines[1], *lines[3:]]),
-        ("the format before this one", swapped(0, b'"Chat":3', b'"Chat":2')),
+        ("another format", swapped(0, b'"Chat":1', b'"Chat":2')),
         ("white space", swapped(0, b",", b", ")),
         ("not JSON", swapped(0, b"}", b"")),
         ("not an object", [b"[]", *lines[1:]]),
@@ -151,31 +160,31 @@ def spoilt(lines: list[bytes]) -> list[tuple[str, list[bytes]]]:
         ("a post beyond the index", places(4, 9)),
         ("a post before the log", places(0, 4)),
         ("no posts in a line", places()),
-        ("a place cut off", [*lines[:3], b'{"At":"QUJD"}', *lines[4:]]),
+        ("a place cut off", [*lines[:5], b'{"At":"QUJD"}', *lines[6:]]),
         ("a place too many", places(4, 6, 7)),
-        ("places in lines that are not full", [*lines[:3], *places(4)[3:4], *places(6)[3:4], *lines[4:]]),
+        ("places in lines that are not full", [*lines[:5], *places(4)[5:6], *places(6)[5:6], *lines[6:]]),
         ("a number of thousands of digits", swapped(2, b'"DeletedAt":8', b'"DeletedAt":' + b"9" * 9_999)),
         ("a deletion to come", swapped(2, b'"DeletedAt":8', b'"DeletedAt":9')),
-        ("an empty room that nobody deleted", swapped(2, b'"DeletedAt":8', b'"DeletedAt":0')),
+        ("an empty room that never was", never_was()),
         ("settings of a deleted room", swapped(2, b'"MaxMessages":0', b'"MaxMessages":1')),
         ("a year that no calendar has", swapped(1, b'"LastPostedAt":', b'"LastPostedAt":9999')),
-        ("no base64", swapped(5, b'":"', b'":"!')),
-        ("no planes", [*lines[:5], b'{"Remembered":"%b"}' % b64encode(bytes(48 + 48))]),
-        ("places under another name", swapped(3, b'"At"', b'"Lies"')),
-        ("white space after places", swapped(3, b'"}', b'" }')),
+        ("no base64", swapped(7, b'":"', b'":"!')),
+        ("no planes", [*lines[:7], b'{"ClientIds":"%b"}' % b64encode(bytes(48 + 48))]),
+        ("places under another name", swapped(5, b'"At"', b'"Lies"')),
+        ("white space after places", swapped(5, b'"}', b'" }')),
         ("fewer buckets than a blank state has", swapped(0, b'"Buckets":256', b'"Buckets":255')),
         ("more buckets than it can have by now", swapped(0, b'"Buckets":256', b'"Buckets":257')),
         ("fewer buckets filled than are told", swapped(0, b'"Filled":4', b'"Filled":3')),
         ("more buckets filled than are told", swapped(0, b'"Filled":4', b'"Filled":5')),
-        ("half a bucket", swapped(4, b",1]", b"]")),
-        ("a bucket that is filled with nothing", swapped(4, b",1]", b",0]")),
-        ("a bucket beyond the last", swapped(4, b'"Filled":[', b'"Filled":[500,1,')),
-        ("no numbers of buckets", swapped(4, b",1]", b",true]")),
-        ("a bucket twice", [*lines[:4], b'{"Filled":[7,1,8,1,8,1,9,1]}', lines[5]]),
-        ("a ClientId cut off", [*lines[:5], b'{"Remembered":"QUJD"}']),
-        ("a ClientId too many", [*lines[:5], client_ids(1, 2, 3, 4, 5)]),
-        ("a ClientId of no post", [*lines[:5], client_ids(1, 2, 3, 0)]),
-        ("a ClientId of a post to come", [*lines[:5], client_ids(1, 2, 3, 9)]),
+        ("half a bucket", swapped(6, b",1]", b"]")),
+        ("a bucket that is filled with nothing", swapped(6, b",1]", b",0]")),
+        ("a bucket beyond the last", swapped(6, b'"Filled":[', b'"Filled":[500,1,')),
+        ("no numbers of buckets", swapped(6, b",1]", b",true]")),
+        ("a bucket twice", [*lines[:6], b'{"Filled":[7,1,8,1,8,1,9,1]}', lines[7]]),
+        ("a ClientId cut off", [*lines[:7], b'{"ClientIds":"QUJD"}']),
+        ("a ClientId too many", [*lines[:7], client_ids(1, 2, 3, 4, 5)]),
+        ("a ClientId of no post", [*lines[:7], client_ids(1, 2, 3, 0)]),
+        ("a ClientId of a post to come", [*lines[:7], client_ids(1, 2, 3, 9)]),
         ("ClientIds in another order than their posts", together(lines, 1, 3, 2, 4)),
         ("two ClientIds of one post", together(lines, 1, 2, 2, 4)),
         ("one line too long", [b" " * LINE_BYTES_MAX + lines[0], *lines[1:]]),
@@ -224,9 +233,9 @@ def test_who_listens_is_told_of_a_restored_state_and_not_of_what_came_before() -
     assert state.page("general", PageRequest()).log_index == 8
 
 
-@pytest.mark.parametrize("format", [2, 5])
+@pytest.mark.parametrize("format", [2, 3, 4])
 def test_a_format_that_is_not_read_is_named(format: int) -> None:
-    with pytest.raises(InvalidMessage, match=f"of format {format}, this program reads 3 and 4 only"):
+    with pytest.raises(InvalidMessage, match=f"it has format {format}, and this program reads format 1 only"):
         ChatState().restore(8, [b'{"Chat":%d,"Rooms":0,"IndexBytes":4,"Buckets":256,"Filled":0}' % format])
 
 

@@ -1,4 +1,4 @@
-"""What came with level 3 is in the document once it has begun, on every member alike, and is read strictly."""
+"""The sections of the state's document: on every member alike, and read strictly."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from chat.commands import NOBODY, Actor, Command, Post
-from chat.commands.cluster import Begin
 from chat.commands.posts import React
 from chat.confusable_names import room_looks
 from chat.state.machine import ChatState
-from chat.state.results import Done
 from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.settings import LOGIN, Settings
 from chat.state.snapshot.sections import lines
@@ -21,9 +19,9 @@ from tests.chat.random_log import apply
 POSTS: list[Command] = [Post("general", "ann", "hi", str(k)) for k in range(20)]
 
 
-def begun() -> ChatState:
+def filled() -> ChatState:
     state = ChatState()
-    assert apply(state, [*POSTS[:5], Begin(), *POSTS[5:]])[5] == Done(8)
+    apply(state, POSTS)
 
     def change(tables: Tables) -> None:
         tables.settings = Settings(LOGIN, max_rooms=9)
@@ -35,30 +33,28 @@ def begun() -> ChatState:
 
 
 def document() -> list[bytes]:
-    return list(begun().document())
+    return list(filled().document())
 
 
-def test_nothing_of_it_is_there_before_it_has_begun() -> None:
-    state = ChatState()
-    apply(state, POSTS)
-    assert json.loads(next(state.document()))["Chat"] == 3
-    assert state.ask(lambda tables: tables.log_times.moments) == []
+def test_an_empty_state_has_no_sections() -> None:
+    (header,) = map(json.loads, ChatState().document())
+    assert (header["Chat"], header["Sections"]) == (1, {})
 
 
 def test_it_says_what_is_set_and_when_entries_came() -> None:
     values = [json.loads(line) for line in document()]
-    assert (values[0]["Chat"], values[0]["Sections"]) == (4, {"Settings": 1, "Ages": 6, "Erased": 1})
+    assert (values[0]["Chat"], values[0]["Sections"]) == (1, {"Settings": 1, "LogTimes": 7, "Erased": 1})
     assert values[2] == {"Settings": [["login", "invite", 9, 0, 0, 0, 0]]}
-    assert [len(row) for row in values[3]["Ages"]] == [1, 2, 2, 2, 2, 2]
+    assert [len(row) for row in values[3]["LogTimes"]] == [1, 2, 2, 2, 2, 2, 2]
     assert values[4] == {"Erased": [[17]]}
 
 
 def test_a_restored_state_is_the_same_and_goes_on_the_same() -> None:
-    state, restored = begun(), ChatState()
-    restored.restore(23, state.document())
+    state, restored = filled(), ChatState()
+    restored.restore(22, state.document())
     assert restored.digest() == state.digest()
     assert restored.erased_index == 17
-    assert restored.ask(lambda tables: (tables.begun, tables.guarded, tables.settings.max_rooms)) == (True, True, 9)
+    assert restored.ask(lambda tables: (tables.guarded, tables.settings.max_rooms)) == (True, 9)
     for each in (state, restored):
         apply(each, [Post("general", "ann", "more", "m", by=3)], 40)
     assert restored.digest() == state.digest()
@@ -66,17 +62,10 @@ def test_a_restored_state_is_the_same_and_goes_on_the_same() -> None:
 
 def test_a_room_that_a_post_made_in_an_open_cluster_is_restored_with_what_its_look_alikes_have_in_common() -> None:
     state, restored = ChatState(), ChatState()
-    apply(state, [Begin(), Post("plans", "ann", "hi", "1", looks=room_looks("plans"))])
-    restored.restore(4, state.document())
+    apply(state, [Post("plans", "ann", "hi", "1", looks=room_looks("plans"))])
+    restored.restore(3, state.document())
     assert restored.digest() == state.digest()
     assert restored.ask(lambda tables: tables.rooms.looks) == {"plans": room_looks("plans")}
-
-
-def test_a_second_beginning_is_none() -> None:
-    state = begun()
-    before = state.ask(lambda tables: tables.log_times.open_until)
-    apply(state, [Begin()], 24)
-    assert state.ask(lambda tables: tables.log_times.moments[-1]) <= before
 
 
 def swapped(at: int, old: bytes, new: bytes) -> Callable[[list[bytes]], list[bytes]]:
@@ -90,15 +79,15 @@ def swapped(at: int, old: bytes, new: bytes) -> Callable[[list[bytes]], list[byt
 @pytest.mark.parametrize(
     "spoil",
     [
-        swapped(0, b'"Chat":4', b'"Chat":3'),
+        swapped(0, b'"Chat":1', b'"Chat":2'),
         swapped(0, b'"Settings":1', b'"Settings":2'),
         swapped(0, b'"Settings":1,', b""),
-        swapped(0, b'"Ages":6', b'"Ages":5'),
+        swapped(0, b'"LogTimes":7', b'"LogTimes":5'),
         swapped(0, b'"Erased":1', b'"Erased":1,"More":1'),
         swapped(2, b'"login"', b'"login",1'),
         swapped(2, b"9", b"true"),
         swapped(2, b"[[", b"[ ["),
-        swapped(3, b"Ages", b"Rages"),
+        swapped(3, b"LogTimes", b"Rages"),
         swapped(4, b"17", b"-1"),
         swapped(4, b"17", b"24"),
         lambda lines: [*lines[:3], *lines[4:]],
@@ -108,15 +97,15 @@ def swapped(at: int, old: bytes, new: bytes) -> Callable[[list[bytes]], list[byt
 def test_what_no_state_gives_is_not_taken(spoil: Callable[[list[bytes]], list[bytes]]) -> None:
     state = ChatState()
     with pytest.raises(InvalidMessage):
-        state.restore(23, spoil(document()))
+        state.restore(22, spoil(document()))
     assert state.live_bytes == 0
 
 
 def test_a_room_without_posts_is_one_only_by_its_details() -> None:
-    state = begun()
+    state = filled()
     state.ask(lambda tables: tables.rooms.make("empty"))
     with pytest.raises(InvalidMessage):
-        ChatState().restore(23, state.document())
+        ChatState().restore(22, state.document())
 
 
 def test_a_room_that_changed_after_its_posts_did_is_restored() -> None:

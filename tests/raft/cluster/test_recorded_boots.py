@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raft.core.configuration import BOOTS_LEVEL, Configuration
+from raft.core.configuration import Configuration
 from raft.errors import InvalidMessage, StartRefused
 from raft.rpc.calls import RecordedBoot
 from raft.storage.identity import Identity, decode
@@ -17,10 +17,8 @@ from tests.raft.members import DEADLINE_S, Host, Members
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Members]:
-    """Three members whose programs all record starts."""
+    """Three members."""
     cluster = Members(tmp_path)
-    for host in cluster.hosts.values():
-        host.level = BOOTS_LEVEL
     cluster.found()
     try:
         yield cluster
@@ -129,21 +127,6 @@ def test_five_starts_without_a_majority_are_no_older_copy(cluster: Members) -> N
     assert cluster.leader().result_of(b'"again"') is not None
     wait_recorded(cluster)
     assert all(host.ended.empty() for host in cluster.hosts.values())
-
-
-def test_a_cluster_with_an_older_program_records_no_start(tmp_path: Path) -> None:
-    cluster = Members(tmp_path)
-    for host in cluster.hosts.values():
-        host.level = BOOTS_LEVEL if host.id == 1 else BOOTS_LEVEL - 1
-    cluster.found()
-    try:
-        wait_until(
-            lambda: configuration_of(cluster.leader()).level == BOOTS_LEVEL - 1, DEADLINE_S, "the cluster has a level"
-        )
-        assert cluster.leader().result_of(b'"one"') is not None
-        assert {member.boot for member in configuration_of(cluster.leader()).members.values()} == {0}
-    finally:
-        cluster.close()
 
 
 def test_a_member_that_is_told_of_a_start_that_it_knows_goes_on(cluster: Members) -> None:

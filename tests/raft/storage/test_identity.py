@@ -83,7 +83,7 @@ GOOD = json.loads(encode(Identity(1, "ab", 1, "c1", {2: Founder("u", "i", "a")})
         b"[]",
         b"{}",
         encode(Identity(1, "ab", 1))[:-10],
-        json.dumps(GOOD | {"Format": 2}).encode(),
+        json.dumps(GOOD | {"Format": 3}).encode(),
         json.dumps(GOOD | {"Id": True}).encode(),
         json.dumps(GOOD | {"Boot": "1"}).encode(),
         json.dumps(GOOD | {"ClusterId": None}).encode(),
@@ -104,6 +104,15 @@ def test_an_identity_that_is_not_ours_is_refused_in_one_line(tmp_path: Path, con
     with pytest.raises(StartRefused, match=r"identity\.json") as refusal:
         load_or_create(RealDisk(), tmp_path, 1)
     assert "\n" not in str(refusal.value)
+    assert (tmp_path / "identity.json").read_bytes() == content
+
+
+def test_a_data_directory_of_an_earlier_version_is_refused_in_words(tmp_path: Path) -> None:
+    content = json.dumps(GOOD | {"Format": 1}).encode()
+    (tmp_path / "identity.json").write_bytes(content)
+    words = "has format 1, and this program knows format 2; start the version that wrote it, or start this version with"
+    with pytest.raises(StartRefused, match=words):
+        load_or_create(RealDisk(), tmp_path, 1)
     assert (tmp_path / "identity.json").read_bytes() == content
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from chat import commands
+from chat.commands.posts import DeletePost, EditPost, React
 from chat.errors import Problem
 from chat.services.export import GROUP_POSTS, PIECE_BYTES
 from raft.core.raft_messages import Command
@@ -155,8 +157,11 @@ def test_whose_post_it_is_and_whether_it_is_there_is_told_without_proposing(chat
     assert problem(chat.delete(f"{POST}?user=ann")) == (410, "gone")
 
 
-def test_a_cluster_with_an_older_member_refuses_and_proposes_nothing(chat: ChatClient) -> None:
-    chat.replica.level = 2
+def test_a_cluster_with_an_older_member_refuses_and_proposes_nothing(
+    chat: ChatClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in (EditPost, DeletePost, React):
+        monkeypatch.setitem(commands._LEVELS, kind, 2)
     for answer in (edited(chat), chat.delete(f"{POST}?user=ann"), chat.open("PUT", f"{HEART}?user=ann")):
         assert problem(answer) == (409, "level_too_low")
     assert len(chat.replica.proposed) == 1

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from chat import commands
+from chat.commands.cluster import SetSettings
 from chat.state.settings import LOGIN, Settings
 from chat.state.tables import Tables
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, ids, refused
@@ -101,9 +103,9 @@ def test_what_cannot_be_set_names_its_field_and_is_not_proposed(body: bytes, fie
     assert chat.replica.proposed == []
 
 
-def test_members_that_do_not_know_it_yet_are_waited_for() -> None:
+def test_members_that_do_not_know_it_yet_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(commands._LEVELS, SetSettings, 2)
     chat = ChatClient()
-    chat.replica.level = 2
     answer = chat.open("PATCH", "/settings", b'{"MaxRooms":9}')
     assert answer.status_code == 409
     assert answer.json is not None
