@@ -68,7 +68,7 @@ def test_the_directory_of_another_member_is_refused_and_left_alone(tmp_path: Pat
 
 def test_a_log_without_an_identity_is_refused(tmp_path: Path) -> None:
     (tmp_path / "log-00000001-000000000000001.jsonl").write_bytes(b"")
-    with pytest.raises(StartRefused, match=r"holds a log but no identity\.json; restore"):
+    with pytest.raises(StartRefused, match=r"holds a log but no identity\.json; if this member"):
         load_or_create(RealDisk(), tmp_path, 1)
 
 
