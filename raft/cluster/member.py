@@ -522,7 +522,7 @@ class RunningMember:
         damage = self._damage.found()
         return {
             "Id": self.id,
-            "LeaderClient": node.leader_id,
+            "Leader": node.leader_id,
             "Term": node.current_term,
             "Role": node.role.value,
             "CommitIndex": node.commit_index,

@@ -85,7 +85,7 @@ class StartingMember:
         members = [{"Id": id, "Url": url, "Voting": True, "Advertise": ""} for id, url in sorted(self._listed.items())]
         return {
             "Id": self._id,
-            "LeaderClient": 0,
+            "Leader": 0,
             "Term": 0,
             "Role": "starting",
             "CommitIndex": 0,

@@ -168,7 +168,7 @@ class Members:
         """Who leads, once one of those present does and all of them say so."""
 
         def agreed() -> Host | None:
-            leaders = {host.member.status()["LeaderClient"] for host in self.running()}
+            leaders = {host.member.status()["Leader"] for host in self.running()}
             [leader] = leaders if len(leaders) == 1 else [0]
             assert isinstance(leader, int)
             return self.hosts[leader] if leader and self.hosts[leader].is_running else None

@@ -163,7 +163,7 @@ def test_leadership_that_is_handed_over_is_elsewhere_before_the_leader_goes(clus
     leader = cluster.leader()
     leader.result_of(b"1")
     leader.member.hand_over(DEADLINE_S)
-    assert leader.member.status()["LeaderClient"] not in (0, leader.id)
+    assert leader.member.status()["Leader"] not in (0, leader.id)
     assert isinstance(leader.result_of(b"2"), int)
 
 
@@ -184,7 +184,7 @@ def test_a_hand_over_that_is_refused_or_given_up_is_asked_for_again(
 
     monkeypatch.setattr(Node, "transfer_leadership", late)
     leader.member.hand_over(DEADLINE_S)
-    assert leader.member.status()["LeaderClient"] not in (0, leader.id)
+    assert leader.member.status()["Leader"] not in (0, leader.id)
     assert len(asked) >= 3
 
 
@@ -238,7 +238,7 @@ def test_without_a_majority_a_proposal_is_told_that_it_was_not_made_or_is_not_kn
             host.stop()
         first = leader.result_of(b'"in the log of one"')  # this may come about yet
         assert isinstance(first, OutcomeUnknown)
-        wait_until(lambda: leader.member.status()["LeaderClient"] == 0, DEADLINE_S, "it steps down")
+        wait_until(lambda: leader.member.status()["Leader"] == 0, DEADLINE_S, "it steps down")
         assert isinstance(leader.result_of(b'"nowhere"'), Unavailable)
         assert isinstance(leader.read(), Unavailable)
         assert leader.memory.commands == []
@@ -262,7 +262,7 @@ def test_a_leader_that_waits_for_a_majority_takes_in_no_more_than_its_bound(tmp_
         forwarded = Propose(follower.id, leader.id, ((ProposalId(follower.id, 9, 1, 0), b'"forwarded"'),))
         leader.member.serve(forwarded, told.append)
         assert told == [ProposeReply(False, leader.id)]
-        assert leader.member.status()["LeaderClient"] == leader.id
+        assert leader.member.status()["Leader"] == leader.id
         follower.start()
         wait_until(lambda: isinstance(leader.result_of(b'"room again"'), int), DEADLINE_S, "room again")
         assert b'"over the bound"' not in leader.memory.commands
@@ -372,7 +372,7 @@ def test_leadership_goes_where_it_is_asked_to_go_whoever_is_asked(cluster: Membe
     for target in (1, 2, 3):
         for asked in cluster.running():
             asked.member.transfer(target)
-            assert asked.member.status()["LeaderClient"] == target
+            assert asked.member.status()["Leader"] == target
         assert isinstance(cluster[target].result_of(b'"%d"' % target), int)
 
 
@@ -413,7 +413,7 @@ def test_without_a_leader_a_transfer_is_told_to_try_again(cluster: Members, monk
     alone, *others = cluster.running()
     for host in others:
         host.stop()
-    wait_until(lambda: not alone.member.status()["LeaderClient"], DEADLINE_S, "nobody leads")
+    wait_until(lambda: not alone.member.status()["Leader"], DEADLINE_S, "nobody leads")
     with pytest.raises(Unavailable, match="nothing was proposed"):
         alone.member.transfer(others[0].id)
 
@@ -456,7 +456,7 @@ def test_a_learner_that_was_away_while_a_leader_that_is_none_any_more_removed_it
     learner.start()
     why, code = learner.ended.get(timeout=DEADLINE_S)
     assert ("removed" in why, code) == (True, 0)
-    assert (cluster[other.id].member.status()["LeaderClient"], other.member.status()["Term"]) == (other.id, term)
+    assert (cluster[other.id].member.status()["Leader"], other.member.status()["Term"]) == (other.id, term)
 
 
 # Levels
@@ -554,7 +554,7 @@ def test_its_status_shows_every_member_and_to_the_leader_how_far_each_is(shared:
         return status if status["Role"] == "leader" and status["ClusterId"] else None
 
     status = wait_until(leading, DEADLINE_S, "a leader's status")
-    assert status["Id"] == status["LeaderClient"]
+    assert status["Id"] == status["Leader"]
     members = status["Members"]
     assert isinstance(members, list)
     assert [member["Id"] for member in members] == [1, 2, 3]

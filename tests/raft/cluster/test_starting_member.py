@@ -54,7 +54,7 @@ def test_nothing_is_applied_and_nobody_waits_for_it() -> None:
 
 def test_its_status_shows_the_listed_members_in_order_and_what_is_waited_for() -> None:
     status = starting().status()
-    assert (status["Id"], status["LeaderClient"], status["Role"], status["ClusterId"]) == (1, 0, "starting", "")
+    assert (status["Id"], status["Leader"], status["Role"], status["ClusterId"]) == (1, 0, "starting", "")
     assert status["WaitingFor"] == "waiting for member 2"
     assert status["Members"] == [
         {"Id": 1, "Url": LISTED[1], "Voting": True, "Advertise": ""},
