@@ -27,7 +27,7 @@ POLL_S = 0.01  # how often it is looked whether something is so
 
 
 class Administration:
-    """The requests of this member's clients, and those that other members bring to it."""
+    """The changes that this member's clients ask for, and those that other members forward to it."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Administration:
         *,
         election_timeout_s: float,
     ) -> None:
-        """`new_leader` makes a way to the leader for one thread; nobody waits any longer once `stopping` is set."""
+        """`new_leader` makes a client of the leader for one thread; once `stopping` is set, all waiting ends."""
         self._id = id
         self._node_lock = node_lock
         self._applier = applier
@@ -57,7 +57,8 @@ class Administration:
     # For this member's clients
 
     def change(self, change: Change) -> None:
-        """Returns once the change is committed and applied here; a promotion, once the member votes.
+        """Change the membership; return once the change is committed and applied here, a promotion once the member
+        votes.
 
         Raises ChangeRefused, Unavailable (nothing was proposed) or OutcomeUnknown.
         """
@@ -72,7 +73,7 @@ class Administration:
             self._await_vote(change.id, deadline_s)
 
     def accept_clock(self) -> None:
-        """Set the log's time to the clock's; returns once that is committed and applied here.
+        """Set the log's time to the clock's; return once that is committed and applied here.
 
         Raises ChangeRefused (the nodes' clocks differ), Unavailable (nothing was proposed) or OutcomeUnknown.
         """
@@ -88,7 +89,7 @@ class Administration:
             raise OutcomeUnknown("another leader took over during the change; GET /raft shows what came of it")
 
     def transfer(self, target: int) -> None:
-        """Returns once member `target` leads as seen here.  Raises ChangeRefused, Unavailable or OutcomeUnknown."""
+        """Return once this member sees `target` lead.  Raises ChangeRefused, Unavailable or OutcomeUnknown."""
         if self._node_lock.leader_id == target:
             return
         self._ask(
@@ -121,7 +122,7 @@ class Administration:
     # Of the leader
 
     def _ask(self, call_for: Callable[[int], Call], here: Callable[[], ChangeMembershipReply]) -> ChangeMembershipReply:
-        """Its consent; while there is no leader, or another change is under way, it is asked again for a while."""
+        """Return the leader's consent; retry for a while without a leader, or during another change."""
         began_s = time.monotonic()
         while True:
             leader_id = self._node_lock.leader_id
@@ -157,15 +158,15 @@ class Administration:
     # As the leader
 
     def serve_change(self, call: ChangeMembership) -> ChangeMembershipReply:
-        """Another member asks for a change.  Raises InvalidMessage."""
+        """Append a change that another member forwards.  Raises InvalidMessage."""
         return self._append(change_of(call))
 
     def serve_transfer(self, call: TransferLeadership) -> ChangeMembershipReply:
-        """Another member asks for a transfer."""
+        """Begin a transfer that another member asks for."""
         return self._begin_transfer(call.id)
 
     def serve_accept_clock(self) -> ChangeMembershipReply:
-        """Another member asks to set the log's time to the clock's."""
+        """Set the log's time to the clock's, as another member asks."""
         return self._accept_clock()
 
     def _accept_clock(self) -> ChangeMembershipReply:
@@ -192,7 +193,7 @@ class Administration:
 
     @staticmethod
     def _answered(action: Callable[[], tuple[int, int]]) -> ChangeMembershipReply:
-        """What came of it: (index, term), or who refused it and why."""
+        """Return the (index, term) of `act` as a reply, or its refusal and the reason."""
         try:
             index, term = action()
         except (NotLeader, Unavailable) as error:
@@ -203,7 +204,7 @@ class Administration:
 
 
 def change_of(call: ChangeMembership) -> Change:
-    """The change that a follower's client asks for.  Raises InvalidMessage.
+    """Return the change that a follower forwards.  Raises InvalidMessage.
 
     A URL that cannot be called would be in the log for ever, and no member could get past it.
     """
@@ -230,7 +231,7 @@ def _callable(url: str) -> str:
 
 
 def is_so_already(configuration: Configuration, change: Change) -> bool:
-    """Whether `configuration` has what `change` asks for."""
+    """Return whether `configuration` already has the result of `change`."""
     member = configuration.members.get(change.id)
     match change:
         case AddMember(_, url, voting):

@@ -1,13 +1,13 @@
-"""How a member without a cluster comes to one: by creating it with the others of --cluster, or by joining.
+"""The bootstrap of a member without a cluster: it creates one with the others of --cluster, or it joins one.
 
-Creation.  Only when every listed member answers, is blank, and was started with the same list, does this member write
-down whom it saw, by incarnation: the founders.  From then on it is not blank, and a wiped directory under an old id is
-told apart from the founder it replaced.  A member that finds another one ahead of it takes over that one's founders,
-where it is among them.  The founders' ids and URLs are the same on all, so whatever two members write down, their
-majorities overlap.
+Creation.  A member writes down its founders once every listed member answers, has no cluster, and was started with the
+same list.  The founders are the listed members with the incarnations that it saw.  From then on the member is not new
+any more, and a wiped directory under an old id is told from the founder it replaced.  A member that finds another one
+ahead of it adopts that one's founders, if it is among them.  The founders' ids and URLs are the same on all, so
+whatever two members write down, their majorities overlap.
 
 Joining (--join).  A member of the cluster has to know this id, without an incarnation or with this very one; and this
-program has to be of the cluster's level.
+program has to have the cluster's level.
 """
 
 import logging
@@ -29,7 +29,7 @@ ANSWER_TIMEOUT_S = 1.0
 
 
 class Bootstrap:
-    """Asks around until this member's identity says which cluster it is in.  One thread runs it."""
+    """Asks the listed members until this member's identity names its cluster.  One thread runs it."""
 
     def __init__(
         self,
@@ -54,23 +54,23 @@ class Bootstrap:
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing to ask any more."""
+        """Return whether the identity names its founders or its cluster."""
         return bool(self.identity.founders or self.identity.cluster_id)
 
     def sender(self) -> Sender:
-        """How this member introduces itself."""
+        """Return this member's description for calls and answers."""
         identity = self.identity
         boots = identity.boots
         return Sender(identity.id, identity.incarnation, identity.cluster_id, self._advertise, self._level, boots)
 
     def hello(self) -> HelloReply:
-        """What others are told that ask.  Raises RefusedPeer: formed already, and about to start."""
+        """Answer a Hello.  Raises RefusedPeer: bootstrap is done, and this member is about to start."""
         if self.is_done:
             raise RefusedPeer("not_ready", f"member {self.identity.id} is starting")
         return HelloReply(self.listed, {}, ())
 
     def run(self, stopped: threading.Event) -> bool:
-        """Ask until formed; False where `stopped` came first.  Raises StartRefused."""
+        """Ask until done; return False if `stopped` came first.  Raises StartRefused."""
         try:
             while not stopped.is_set():
                 answers = {id: self._ask(id) for id in self._connections}
@@ -84,7 +84,7 @@ class Bootstrap:
                 connection.close()
 
     def _keep(self, identity: Identity) -> bool:
-        """Save what this member has come to be; False where the disk is full, so that it is tried again."""
+        """Save the identity; return False if the disk is full, so that it is retried."""
         try:
             self._save(identity)
         except DiskFull as error:
@@ -143,7 +143,7 @@ class Bootstrap:
     def _founded_with(
         self, id: int, sender: Sender, reply: HelloReply, answers: Mapping[int, tuple[Sender, HelloReply] | None]
     ) -> Identity | None:
-        """Member `id` is not blank: it is a founder with this member, or belongs to a cluster that is older."""
+        """Follow member `id`, which is a founder with this member, or belongs to a cluster that is older."""
         self._refuse_if_replaced(sender, reply)
         if self.identity.id not in reply.members or not reply.members[self.identity.id]:
             raise StartRefused(

@@ -1,6 +1,6 @@
-"""One running member: the parts of the engine put together, and what the chat and the peers ask of it.
+"""RunningMember: the parts of the engine put together, for the chat and for the peers.
 
-It is the Replica of chat/replica.py and the Engine of endpoint.py.
+RunningMember is the Replica of chat/replica.py and the Engine of raft/rpc/endpoint.py.
 """
 
 import logging
@@ -89,7 +89,7 @@ POLL_S = 0.01  # how often a leader is looked for, by a caller that has a thread
 
 
 def make_node(identity: Identity, recovered: Recovered, settings: Settings, rng: Random) -> Node:
-    """The core as it was when this member stopped; the founders are its first configuration."""
+    """Return the core as it was when this member stopped; the founders are its first configuration."""
     founders = {
         id: Described(id, founder.url, True, False, founder.incarnation, founder.advertise, founder.level)
         for id, founder in identity.founders.items()
@@ -115,7 +115,7 @@ def make_node(identity: Identity, recovered: Recovered, settings: Settings, rng:
 
 
 class RunningMember:
-    """`start`, then it serves until `stop`, or until it calls `on_end(why, exit code)` by itself."""
+    """A running member: `start`, then it serves until `stop`, or until it calls `on_end(why, exit code)` itself."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class RunningMember:
     # Life
 
     def start(self) -> int:
-        """Begin to take part.  Returns the index up to which the state machine is to be brought before it is asked."""
+        """Take part.  Return the index up to which the state machine has to be applied before it is read."""
         committed = self._node_lock.read(lambda node: node.commit_index)
         own = self._sender
         self._node_lock.act(
@@ -242,7 +242,7 @@ class RunningMember:
         return committed
 
     def hand_over(self, timeout_s: float) -> None:
-        """Where this member leads, have another one lead, so that its absence need not be noticed first.
+        """Transfer leadership if this member leads, so that the others need not notice its absence first.
 
         A transfer that is given up, because a busy machine was too slow for it, is asked for again.
         """
@@ -253,21 +253,21 @@ class RunningMember:
             if now_s >= deadline_s or self._stopping.wait(POLL_S):
                 return
             if self.leads and now_s >= next_s:
-                target = self._begin_transfer_of_lead()
+                target = self._begin_transfer()
                 if target == self.id:
                     return  # nobody else votes
                 has_begun = has_begun or target > 0
                 next_s = now_s + (self._timeout_s if target else POLL_S)
 
-    def _begin_transfer_of_lead(self) -> int:
-        """Who is to lead; 0: nobody can at this moment."""
+    def _begin_transfer(self) -> int:
+        """Return the next leader's id; 0: no member can lead at this moment."""
         try:
             return self._node_lock.act(lambda node: node.transfer_leadership())
         except (NotLeader, ChangeRefused):
             return 0
 
     def give_up(self) -> None:
-        """Answer all who wait: Unavailable where nothing was proposed, else OutcomeUnknown."""
+        """Answer all who wait: Unavailable if nothing was proposed, else OutcomeUnknown."""
         self._forwarder.give_up()
         self._administration.give_up()
 
@@ -287,14 +287,14 @@ class RunningMember:
             self._storage.close()
 
     def _guard(self, run: Callable[[], None]) -> None:
-        """The top of each thread: one that dies takes the process with it, rather than leave half a member."""
+        """Run a thread.  If it dies it takes the process with it, rather than leave half a member."""
         try:
             run()
         except Exception as error:  # noqa: BLE001  it is logged where it ends the process
             self._broken(error)
 
     def _broken(self, error: Exception) -> None:
-        """The engine cannot go on."""
+        """End the process: the engine cannot go on."""
         if isinstance(error, DiskFailed | StartRefused):
             self._end(str(error), 1)
         else:
@@ -339,7 +339,7 @@ class RunningMember:
             self._end("it was removed from the cluster", 0)
 
     def _follow_recorded_boot(self, configuration: Configuration) -> None:
-        """Cut the list of this member's starts where one of them is committed; end where it lacks the committed one."""
+        """Cut the list of boots at a committed one; end if the list lacks the committed one."""
         own = configuration.members.get(self.id)
         if own is None or not own.boot:
             return
@@ -356,7 +356,7 @@ class RunningMember:
     def _change_identity(self, **changed: Any) -> None:
         """Save the identity with these fields changed; any thread.  Raises DiskFailed.
 
-        On a full disk it is saved later: what is new in it is in the log too, where a start finds it again.
+        On a full disk it is saved later: the log has the same news, and a start finds them again.
         """
         with self._identity_lock:
             identity = replace(self._identity, **changed)
@@ -371,13 +371,13 @@ class RunningMember:
             self._identity = identity
 
     def _room_looked(self) -> None:
-        """The reserve was tried to be made."""
+        """Tell the core the room on the disk after the reserve was tried."""
         self._driver.group_commit.tell_room()
         if self._is_unsaved and not self._driver.group_commit.is_full():
             self._change_identity()
 
     def _refused(self, member: int, body: bytes) -> RefusedPeer:
-        """A member does not let this one speak; some reasons end this one."""
+        """Return the error for another member's refusal; some reasons end this member."""
         code, detail, cluster_id = read_refusal(body)
         if cluster_id == self._sender.cluster_id and code == "removed":
             self._end(f"it was removed from the cluster while it was away, as member {member} says", 0)
@@ -386,7 +386,7 @@ class RunningMember:
         return RefusedPeer(code, detail)
 
     def _end_old(self, why: str) -> None:
-        """This directory is an older copy: it is never started again, whoever leads by then."""
+        """End for good: this directory is an older copy, and is never started again."""
         self._note_refused(why)
         self._end(why, 1)
 
@@ -403,17 +403,17 @@ class RunningMember:
 
     @property
     def generation(self) -> str:
-        """Hex digits, another one after a sole voter has started from a copy of its directory; "" at first."""
+        """Hex digits that change when a sole voter starts from a copy of its directory; "" at first."""
         return self._identity.generation or self._generation
 
     @property
     def listens(self) -> bool:
-        """Whether this member, a sole voter started from a copy, must not be asked yet: others may call it first."""
+        """Return whether this member, a sole voter started from a copy, still waits for a call of other members."""
         return self._node_lock.read(lambda node: node.listens)
 
     @property
     def level(self) -> int:
-        """What every member knows may be proposed up to this level (membership.py); it never falls.
+        """The level up to which all members understand what is proposed (configuration.py); it never falls.
 
         Raises Unavailable: it is not known here yet.
         """
@@ -424,18 +424,18 @@ class RunningMember:
 
     @property
     def leads(self) -> bool:
-        """Whether this member leads, as far as it knows."""
+        """Return whether this member leads, as far as it knows."""
         return self._node_lock.leader_id == self.id
 
     def agreed_time(self) -> int:
-        """The log's time in microseconds since 1970, for what goes by its age (clocks.py).
+        """Return the log's time in microseconds since 1970, for what goes by age (clocks.py).
 
         Raises Unavailable while a majority's clocks are not known here.
         """
         return self._clocks.agreed_time()
 
     def accept_clock(self) -> tuple[int, int]:
-        """Set the log's time to the clock's, as the operator calls that right; the log's time before and after it.
+        """Set the log's time to the clock's; return the log's time before and after.
 
         Returns once that is committed and applied here.  Raises as `change` does.
         """
@@ -444,14 +444,14 @@ class RunningMember:
         return before, self._clocks.stamp()
 
     def contact_age_s(self) -> float:
-        """Seconds since this member was last in contact with a majority by way of a leader; infinite: never yet.
+        """Return the seconds since the last contact with a majority through a leader; infinite: never yet.
 
         They go on while the process is stopped or the machine sleeps.
         """
         return self._node_lock.read(self._contact.age_s)
 
     def tell(self, body: bytes) -> None:
-        """Have the other members' applications know `body`, up to 256 KiB, beside the log (notices.py); never blocks.
+        """Send `body`, up to 256 KiB, to the other members' applications, outside of the log (gossip.py); never blocks.
 
         Raises ValueError.
         """
@@ -459,7 +459,7 @@ class RunningMember:
 
     @property
     def on_notice(self) -> Callable[[int, bytes], None]:
-        """Called with (member, what it tells), by any thread; it must not block.  Whoever listens sets it."""
+        """The callback for (member, notice), called by any thread; it must not block."""
         return self._notices.on_notice
 
     @on_notice.setter
@@ -468,7 +468,7 @@ class RunningMember:
 
     @property
     def last_applied(self) -> int:
-        """The log index up to which the state machine is."""
+        """The log index up to which the state machine is applied."""
         return self._applier.last_applied
 
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
@@ -480,19 +480,19 @@ class RunningMember:
         self._forwarder.propose(command, done, flushes)
 
     def flush(self) -> None:
-        """Write what has been proposed here, unless another thread is at it."""
+        """Write what has been proposed here, unless another thread is doing so."""
         self._driver.group_commit.flush()
 
     def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
-        """ReadIndex, dissertation §6.4; `done(None)` once the state may be read."""
+        """Confirm a read by ReadIndex (dissertation §6.4); `done(None)` once the state may be read."""
         self._forwarder.read(done, min_index, stale)
 
     def wait_applied(self, index: int, timeout_s: float) -> bool:
-        """Until the state is at `index`; False where that takes longer."""
+        """Wait until the state is at `index`; return False if that takes longer."""
         return self._applier.wait_applied(index, timeout_s)
 
     def commands(self, indexes: Sequence[int]) -> list[Command]:
-        """Applied commands by index, ascending, by pread.  Raises CorruptLog, which is logged once a place."""
+        """Read applied commands by index, ascending, by pread.  Raises CorruptLog, which is logged once a place."""
         try:
             return list(map(command_of_verified, self._storage.read_many(indexes), indexes))
         except CorruptLog as error:
@@ -500,13 +500,13 @@ class RunningMember:
             raise
 
     def nodes(self) -> list[str]:
-        """Where clients reach the members, this one first."""
+        """Return the URLs where clients reach the members, this one first."""
         members = self._node_lock.read(lambda node: node.configuration).members.values()
         others = (member.advertise for member in members if member.id != self.id)
         return [url for url in (self._advertise, *others) if url]
 
     def status(self) -> dict[str, object]:
-        """The body of `GET /raft`."""
+        """Return the body of `GET /raft`."""
         return self._node_lock.read(self._status_locked)
 
     def _status_locked(self, node: Node) -> dict[str, object]:
@@ -534,42 +534,42 @@ class RunningMember:
         }
 
     def change(self, change: Change) -> None:
-        """Change the membership; returns once that is committed and applied here, and a promotion once it votes.
+        """Change the membership; return once it is committed and applied here, a promotion once the member votes.
 
         Raises ChangeRefused, Unavailable (nothing was proposed) or OutcomeUnknown.
         """
         self._administration.change(change)
 
     def transfer(self, target: int) -> None:
-        """Have member `target` lead; returns once it does.  Raises as `change` does."""
+        """Transfer leadership to member `target`; return once it leads.  Raises as `change` does."""
         self._administration.transfer(target)
 
     # For the peers
 
     def peer_urls(self) -> list[str]:
-        """Return where the others look for this member: by its log, and as told by others while no leader is heard."""
+        """Return the URLs where others look for this member: by its log, and by their answers if no leader is heard."""
         member = self._node_lock.read(lambda node: node.configuration.members.get(self.id))
         return [url for url in (member.url if member else "", self._removal_check.listed_url) if url]
 
     def sender(self) -> Sender:
-        """How this member introduces itself."""
+        """Return this member's description for calls and answers."""
         return self._sender
 
     def _heard(self, sender: Sender) -> None:
-        """A member has answered; any thread.  Kept in memory only: the log will say it, or another answer."""
+        """Note an answer's sender; any thread.  Kept in memory only: the log will have it, or another answer."""
         if not self._sender.cluster_id:
             committed = self._node_lock.read(lambda node: node.committed_configuration)
             self._sender = replace(self._sender, cluster_id=cluster_named_by(sender, "", committed))
 
     def hello(self) -> HelloReply:
-        """What a member is told that looks for its cluster."""
+        """Return the answer to a member that looks for its cluster."""
         committed = self._node_lock.read(lambda node: node.committed_configuration)
         listed = {id: member.url for id, member in committed.members.items()}
         members = {id: member.incarnation for id, member in committed.members.items()}
         return HelloReply(listed, members, tuple(sorted(committed.removed)), committed.level)
 
     def admit(self, sender: Sender, target: int) -> None:
-        """Whether `sender` may speak to this member, as `target`.  Raises RefusedPeer."""
+        """Refuse a call of `sender` to `target` that this member must not serve.  Raises RefusedPeer."""
         if target != self.id:
             raise RefusedPeer("unknown_member", f"this is member {self.id}, not member {target}")
         if self._why_ending:
@@ -615,9 +615,9 @@ class RunningMember:
             raise self._end_diverged(error) from None
 
     def _end_diverged(self, error: Diverged) -> RefusedPeer:
-        """Stop rather than undo what lasts; a log that is old is never started again, whoever leads by then.
+        """End rather than undo durable entries; a member whose log is old never starts again.
 
-        The leader is told why first: its log is where an operator looks.
+        The leader is told why first: an operator looks at its log.
         """
         self._why_ending = str(error)
 
@@ -631,7 +631,7 @@ class RunningMember:
         return RefusedPeer("diverged", str(error))
 
     def _take_recorded_boot(self, call: RecordedBoot) -> None:
-        """Another member says that this one is an older copy: it is, where the own list of boots says so too."""
+        """End if another member's news that this one is an older copy fits this member's own list of boots."""
         if not is_of_older_copy(self._sender.boots, call.boot):
             raise InvalidMessage(f"boot: {call.boot} is no start that this member lacks")
         why = f"member {self.id} runs on an older copy of its data directory, which lacks its start {call.boot}"

@@ -1,6 +1,7 @@
-"""A member that does not take part yet: it waits for its cluster, or reads its log.  It says so, and proposes nothing.
+"""A member that does not take part yet: it waits for its cluster, or reads its log.  It refuses all proposals and
+reads.
 
-It stands where chat/replica.py's Replica stands until the real one can.
+It implements chat/replica.py's Replica until the real one can.
 """
 
 import math
@@ -12,7 +13,7 @@ from raft.errors import RaftError, Unavailable
 
 
 class StartingMember:
-    """`why()` says in words what it waits for."""
+    """A replica that refuses everything; `why()` says in words what it waits for."""
 
     cluster_id = ""
     generation = ""
@@ -26,62 +27,62 @@ class StartingMember:
 
     @property
     def level(self) -> int:
-        """Nobody was asked yet."""
+        """Raise Unavailable: no member was asked yet."""
         raise self._unavailable()
 
     @property
     def leads(self) -> bool:
-        """Nobody follows it."""
+        """False: no member follows this one."""
         return False
 
     def agreed_time(self) -> int:
-        """Nobody was asked yet."""
+        """Raise Unavailable: no member was asked yet."""
         raise self._unavailable()
 
     def accept_clock(self) -> tuple[int, int]:
-        """Refused."""
+        """Raise Unavailable."""
         raise self._unavailable()
 
     def contact_age_s(self) -> float:
-        """No leader has spoken to it."""
+        """Return infinity: no leader was heard."""
         return math.inf
 
     def tell(self, body: bytes) -> None:
-        """Nobody is there to be told."""
+        """Do nothing: no other member is known."""
 
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
-        """Refused: nothing can be committed."""
+        """Refuse: nothing can be committed."""
         done(self._unavailable())
 
     def flush(self) -> None:
-        """Nothing was proposed."""
+        """Do nothing: nothing was proposed."""
 
     def read(self, done: Callable[[RaftError | None], None], *, min_index: int = 0, stale: bool = False) -> None:
-        """Refused: nobody can say what was acknowledged."""
+        """Refuse: nothing is known of what was acknowledged."""
         done(self._unavailable())
 
     def wait_applied(self, index: int, timeout_s: float) -> bool:
-        """Nothing is applied, and nothing will be."""
+        """Return whether `index` is 0: nothing is applied, and nothing will be."""
         return index <= 0
 
     def commands(self, indexes: Sequence[int]) -> list[Command]:
-        """There are none."""
+        """Return nothing: no command is applied."""
         return []
 
     def change(self, change: Change) -> None:
-        """Refused."""
+        """Raise Unavailable."""
         raise self._unavailable()
 
     def transfer(self, target: int) -> None:
-        """Refused."""
+        """Raise Unavailable."""
         raise self._unavailable()
 
     def nodes(self) -> list[str]:
-        """None is known."""
+        """Return nothing: no URL is known."""
         return []
 
     def status(self) -> dict[str, object]:
-        """`GET /raft`, with what is waited for."""
+        """Return the body of `GET /raft`, with what this member waits for."""
         members = [{"Id": id, "Url": url, "Voting": True, "Advertise": ""} for id, url in sorted(self._listed.items())]
         return {
             "Id": self._id,

@@ -1,12 +1,13 @@
-"""Compactions in a process of their own: what starts it, and what it does.
+"""Compactions in a child process: the parent's side, and the child's.
 
-A rewrite replays the log into a blank state machine and copies what is live.  That takes seconds of a processor, which
-threads of the member's own process would have to share with those that answer clients (the GIL), so it is done by a
-child of low priority.  It only reads the log, while its parent appends to it, and makes one new file, whole or not at
-all.  The parent puts that in place.  A child whose parent has gone ends; so does one that takes the disk's last space,
-which would make the parent's log go to its reserve.  Where the reserve was given up already (reserve.py), a child is
-what makes room again, and may take nearly all of it.  While it works it writes empty lines; one that stops doing so is
-killed.
+A rewrite replays the log into an empty state machine and copies what is live.  That takes seconds of a processor, which
+threads of the member's own process would have to share with those that answer clients (the GIL).  So a child of low
+priority does it.  The child only reads the log, while its parent appends to it, and makes one new file, whole or not at
+all.  The parent puts that in place.
+
+A child ends when its parent has gone.  It also ends rather than take the disk's last space, which would drive the
+parent's log to its reserve.  If the reserve was given up already (reserve.py), a child is what makes room again, and
+may use nearly all of it.  While a child works it writes empty lines; one that stops doing so is killed.
 """
 
 import errno
@@ -49,7 +50,7 @@ class ChildRewriter:
         self._stopped = False
 
     def __call__(self, up_to: int, meanwhile: Callable[[], None] = lambda: None) -> SnapshotMeta:
-        """Do it and wait for it, calling `meanwhile` now and then.  Raises RewriteFailed and RewriteStopped."""
+        """Run a rewrite and wait for it, calling `meanwhile` now and then.  Raises RewriteFailed and RewriteStopped."""
         path = os.pathsep.join(sys.path)  # a checkout, an installation, a zipapp; never what happens to lie around
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
         command = [*self._command, str(self._data_dir), str(up_to)]
@@ -74,7 +75,7 @@ class ChildRewriter:
         return SnapshotMeta(index, term, time, configuration_index, configuration.encode())
 
     def _remove_unfinished(self, child: "subprocess.Popen[str]") -> None:
-        """Remove what a child that was killed could not."""
+        """Remove the file of a child that was killed."""
         for unfinished in self._data_dir.glob(f"*.{child.pid}{TEMPORARY_SUFFIX}"):
             unfinished.unlink(missing_ok=True)
 
@@ -93,7 +94,7 @@ class ChildRewriter:
             raise RewriteFailed(f"no process can be started for it: {error}") from error
 
     def stop(self) -> None:
-        """Kill one that is under way, and begin no other."""
+        """Kill a running child, and start no other."""
         with self._lock:
             self._stopped = True
             if self._child is not None and self._child.poll() is None:
@@ -105,7 +106,7 @@ class _Stuck(Exception):
 
 
 def _wait_for(child: "subprocess.Popen[str]", meanwhile: Callable[[], None]) -> tuple[str, str]:
-    """Return what it wrote until it ended.  Raises _Stuck."""
+    """Return the child's output and errors after its end.  Raises _Stuck."""
     said, progress_s = 0, monotonic()
     while True:
         try:
@@ -124,7 +125,7 @@ def _wait_for(child: "subprocess.Popen[str]", meanwhile: Callable[[], None]) -> 
 
 
 class _FullDisk(RealDisk):
-    """A disk on which no index is made: they are caches, and the last names of files are for a snapshot."""
+    """A disk on which no index is made: indexes are caches, and the last inodes are for a snapshot."""
 
     def create(self, path: Path) -> AppendFile:
         if is_temporary_index(path.name):
@@ -133,7 +134,7 @@ class _FullDisk(RealDisk):
 
 
 def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> int:
-    """The child: `DATA_DIR UP_TO`; prints the SnapshotMeta as a JSON list."""
+    """Run the child: `DATA_DIR UP_TO`; print the SnapshotMeta as a JSON list."""
     data_dir, up_to = arguments
     parent, said_s = os.getppid(), monotonic()
     is_full = not held_in(RealDisk(), Path(data_dir))

@@ -1,18 +1,18 @@
-"""A snapshot in place of the log up to an index, made beside the process that goes on appending.
+"""The compactor: makes a snapshot of the log up to an index, beside the process that goes on appending.
 
-It loads the newest state document up to the index into a blank state machine, replays the log from there and writes a
-new file: the state at the index, and the entries that are live there, verbatim.
-The index is one that is applied, so everything up to it is committed and durable, and no later rewind touches it.
+It loads the newest state document up to the index into an empty state machine, replays the log from there and writes a
+new file: the state at the index, and the entries that are live there, verbatim.  The index is an applied one, so
+everything up to it is committed and durable, and no later rewind touches it.
 
-Rules.  Of the log nothing is changed, not even tidied up: another process appends to it, and owns it.  Indexes that it
-lacks are made on the way, so that neither the next of these processes nor a start has to read all.  The texts pass
-through in pieces, memory holds the state and eight bytes an entry.  `pause` is called between small steps, so that
-whoever drives this decides how much of the machine it takes.  A file that is finished is whole, durable and true,
-whether or not anybody lives to hear of it; one that is not is left under a name that the next start removes.
+Rules.  The log is not changed in any way, not even tidied up: another process appends to it, and owns it.  Missing
+indexes are made on the way, so that neither the next compaction nor a start has to read all.  Texts pass through in
+pieces; memory holds the state and eight bytes an entry.  `pause` is called between small steps, so the caller decides
+how much of the machine this takes.  A finished file is whole, durable and true, even if its parent has died.  An
+unfinished file has a name that the next start removes.
 
-What goes wrong is raised: StartRefused (the log cannot be read, at this moment or at all), LookupError (it does not
-reach the index, has been compacted beyond it, or lacks an entry that is live), InvalidMessage (the document is none of
-this state machine's), OSError (the disk; what had been begun is removed).
+Errors: StartRefused (the log cannot be read, at this moment or at all), LookupError (it does not reach the index, has
+been compacted beyond it, or lacks a live entry), InvalidMessage (the document is not this state machine's), OSError
+(the disk; the unfinished file is removed).
 """
 
 import os
@@ -36,7 +36,7 @@ _STEP_BYTES = 1 << 20  # copied between two pauses
 
 
 def _go_on() -> None:
-    """A pause of no length."""
+    """Pause for no time."""
 
 
 def compact(
@@ -48,8 +48,9 @@ def compact(
     founding: Configuration | None = None,
     pause: Callable[[], None] = _go_on,
 ) -> SnapshotMeta:
-    """Write snapshot-<up_to>; where that is what the log stands on, nothing.  It counts from the next start on, or
-    once `Storage.adopt` is told of it.
+    """Write snapshot-<up_to>; nothing if the log's base is at that index.
+
+    The snapshot counts from the next start on, or after `Storage.adopt`.
     """
     prefix = _LogPrefix(disk, data_dir, up_to, machine, founding, pause)
     if prefix.base_index < up_to:
@@ -97,7 +98,7 @@ class _LogPrefix:
                 self._pause()
 
     def write(self, live: Sequence[int]) -> None:
-        """Write the state, and these entries, to a snapshot; beside it its index."""
+        """Write the state and these entries to a snapshot, and its index beside it."""
         disk, data_dir, maker, noted = self._disk, self._data_dir, self._maker, Sparse()
         cluster_id = decode_configuration(self.meta.configuration).cluster_id or self._log.cluster_id
         name, entries = snapshot_name(self.meta.index), (len(live), self._records(live))
@@ -110,7 +111,7 @@ class _LogPrefix:
         Indexes(disk, data_dir, maker).keep_base(name, noted)
 
     def _records(self, live: Sequence[int]) -> Iterator[bytes]:
-        """The records of these entries, read in small pieces."""
+        """Yield the records of these entries, read in small pieces."""
         done = 0
         while done < len(live):
             records = self._reader.read_first(live[done : done + _STEP_ENTRIES], _STEP_BYTES)

@@ -1,23 +1,25 @@
-"""When the log is checkpointed and compacted, and the checkpoints themselves.
+"""The policy: when the log is checkpointed and compacted; and the checkpoints themselves.
 
-A checkpoint of the state is due when a start would have half a second of log to apply, and at least as many bytes as
-the last one has: so checkpoints write no more than the log itself does, however much there is.  While nothing comes
-in, and at the end, a quarter is enough.  It is written here, of the state as it is: nothing is replayed or read for it.
-That goes on in steps of about a millisecond with ten times as long between them, so that whoever comes across one
-hardly notices.
-A compaction is due when it would free more than what is live: its cost is shared by what made it necessary, however
-much there is (as Redis rewrites its AOF).  It keeps the newest entries, for a day and as long as they are half of the
-snapshot at most, and what a member that is there still lacks, so that hardly anybody needs a snapshot: who lacks more
-is better off with it.  So a log is hardly ever three times as large as what is live, however few of its posts are.
-A snapshot holds what was live at its own index, so a deletion frees nothing before it is up to that index itself: what
-was live is noted down as the log grows, also while any of this goes on.  It is what the state tells, about (short posts
-that were deleted among long ones count as much as those): how far off that was is seen at each compaction, or one would
-follow the other for ever.
-A text that somebody took back is to leave the disk: when that is a day old a compaction is due however little it frees.
-On a full disk a compaction is due for whatever was deleted, up to what is applied, whoever lacks it; what it replaces
-goes at once.
+*Checkpoints.*  A checkpoint of the state is due when a start would have half a second of log to apply, and at least as
+many bytes as the last checkpoint has: so checkpoints never write more than the log itself does.  While nothing comes
+in, and at the end, a quarter is enough.  It is written here, from the state in memory: nothing is replayed or read for
+it.  It is written in steps of about a millisecond with ten times as long between them, so clients hardly notice one.
 
-One thread, off everybody's way; compactions are made by `rewrite`, elsewhere (rewriting.py).
+*Compactions.*  A compaction is due when it would free more than what is live: the work that made it necessary shares
+its cost (as Redis rewrites its AOF).  It keeps the newest entries, for a day and as long as they are at most half of
+the snapshot, and the entries that a member in contact still lacks.  So hardly any member needs a snapshot, and a member
+that lacks more is better off with one.  So a log is hardly ever three times as large as what is live.
+
+A snapshot holds what was live at its own index, so a deletion frees nothing before the snapshot's index reaches it.
+What was live is noted as the log grows, even while a rewrite runs.  The state's number is an estimate (deleted short
+messages count as much as long ones).  Each compaction calibrates it; otherwise one compaction would follow the other
+for ever.
+
+Deleted text has to leave the disk: a day after a deletion a compaction is due, however little it frees. On a full disk
+a compaction is due for any deletion, up to the applied index, even if a member still lacks those entries; the files
+that it replaces go at once.
+
+One thread; compactions are made by `rewrite`, in another process (child_process.py).
 """
 
 import logging
@@ -67,16 +69,16 @@ Rewrite = Callable[[int, Callable[[], None]], SnapshotMeta]
 
 
 class RewriteFailed(Exception):
-    """It could not be done; the message says why.  The log is as it was."""
+    """A rewrite that failed; the message says why.  The log is unchanged."""
 
 
 class RewriteStopped(Exception):
-    """It was not done, because this member is shutting down."""
+    """A rewrite that was given up, because this member is shutting down."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What was live when the log up to `index` was applied."""
+    """The live bytes when the log was applied up to `index`."""
 
     at_s: float
     index: int
@@ -84,7 +86,7 @@ class _Mark:
 
 
 class LogMaintenance:
-    """Looks after one member's data directory."""
+    """Checkpoints and compacts the log of one member, and removes replaced files."""
 
     def __init__(
         self,
@@ -120,7 +122,7 @@ class LogMaintenance:
         self._stopping = threading.Event()
 
     def run(self, stopping: threading.Event) -> None:
-        """The thread."""
+        """Run the thread."""
         self._stopping = stopping
         while not stopping.wait(CHECK_S):
             self._storage.sweep(time.monotonic(), hurry=self._is_full())
@@ -132,7 +134,7 @@ class LogMaintenance:
                 self.run_due()
 
     def run_due(self) -> None:
-        """Do what is due."""
+        """Run the compaction or the checkpoint that is due."""
         try:
             if up_to := self._due():
                 self.compact(up_to)
@@ -156,7 +158,7 @@ class LogMaintenance:
         return self._storage.bytes_since_document(applied) >= due_bytes // (QUIET_SHARE if quiet else 1)
 
     def checkpoint(self) -> None:
-        """Write the state as it is down.  Raises RewriteStopped, and OSError: there is none then."""
+        """Write the state in memory to a checkpoint.  Raises RewriteStopped, and OSError: no checkpoint was made."""
         document = self._applier.document()
         if document is None:
             return
@@ -167,7 +169,7 @@ class LogMaintenance:
                     raise RewriteStopped
 
     def finish(self) -> None:
-        """The thread has ended and nothing is applied any more: spare the next start what it can in a moment."""
+        """Write a last checkpoint, after the thread has ended and nothing is applied any more, if it is quick."""
         self._storage.keep_indexes()
         document = self._applier.document() if self._checkpoint_is_due(quiet=True) else None
         if document is None:
@@ -179,7 +181,7 @@ class LogMaintenance:
                     return
 
     def mark(self, now_s: float) -> None:
-        """Note what is live now, where the log has grown since the last time."""
+        """Note what is live now, if the log has grown since the last time."""
         index = self._applier.last_applied
         last = self._marks[-1].index if self._marks else 0
         # The end of a log that does not grow is noted too, once.
@@ -191,7 +193,7 @@ class LogMaintenance:
         self._seen_index, self._marked_s = index, now_s
 
     def note_erased(self, now_s: float) -> None:
-        """Note what has been taken back, once a segment has ended behind it: a compaction frees whole ones."""
+        """Note deletions once a segment has ended behind them: a compaction frees whole segments."""
         while self._erased and self._erased[0][0] <= self._storage.base_index:
             self._erased.popleft()
         last, at_s = self._erased[-1] if self._erased else (self._storage.base_index, -inf)
@@ -209,7 +211,7 @@ class LogMaintenance:
         return self._storage.entry_bytes_above(max(since, self._storage.base_index))
 
     def _compaction_due(self) -> int:
-        """Up to which index; 0: it is not."""
+        """Return up to which index to compact; 0: not at all."""
         now_s = time.monotonic()
         mark, size = self._furthest_mark(now_s), self._storage.bytes_on_disk
         if mark is None or mark.index <= self._storage.base_index:
@@ -223,17 +225,17 @@ class LogMaintenance:
         return mark.index if freed > max(live, self._compact_bytes // FREED_MIN_SHARE) else 0
 
     def _due(self) -> int:
-        """Up to which index to compact; 0: not at all."""
+        """Return up to which index to compact, also for a full disk; 0: not at all."""
         if self._is_full():
             return self._freeing_due()
         return self._compaction_due() or (self._freeing_due() if self._has_full() else 0)
 
     def _has_full(self) -> bool:
-        """Whether this member leads one whose disk is full, which a snapshot may free."""
+        """Return whether this member leads one whose disk is full, which a snapshot may free."""
         return self._node_lock.read(lambda node: any(progress.full for progress in node.progress.values()))
 
     def _freeing_due(self) -> int:
-        """Up to which index to compact for a full disk; 0: that would free next to nothing, or has no room itself."""
+        """Return up to which index to compact for a full disk; 0: that frees next to nothing, or has no room."""
         applied = self._applier.last_applied
         mark = next((mark for mark in reversed(self._marks) if mark.index <= applied), None)
         if mark is None or mark.index <= self._storage.base_index:
@@ -249,7 +251,7 @@ class LogMaintenance:
         return 0
 
     def _furthest_mark(self, now_s: float) -> "_Mark | None":
-        """The last one up to which the log may go; those before it are forgotten."""
+        """Return the last mark up to which the log may be compacted, and forget those before it."""
         applied = self._applier.last_applied
         held = self._node_lock.read(_least_held)
         found = None
@@ -263,32 +265,32 @@ class LogMaintenance:
         return found
 
     def _is_waited_for(self, mark: "_Mark", applied: int) -> bool:
-        """Whether what came after it is to stay for a member that lacks what came before."""
+        """Return whether to keep the entries after the mark for a member that lacks those before it."""
         if mark.index > applied:
             return True
         wait_bytes = max(self._live_bytes(mark), self._compact_bytes)
         return mark.index > applied - WAIT_ENTRIES and self._storage.entry_bytes_above(mark.index) < wait_bytes
 
     def _is_kept(self, mark: "_Mark", now_s: float) -> bool:
-        """Whether what came after it, of the newest entries, is to stay in the log."""
+        """Return whether to keep the entries after the mark because they are among the newest."""
         live = self._live_bytes(mark)
         kept_max = max(live // KEEP_SHARE, self._compact_bytes // KEEP_MIN_SHARE)
         return now_s - mark.at_s < KEEP_S and self._storage.entry_bytes_above(mark.index) <= kept_max
 
     def _live_bytes(self, mark: "_Mark") -> int:
-        """About the size of a snapshot made at the mark."""
+        """Return the estimated size of a snapshot made at the mark."""
         index, factor = self._off
         told = mark.live_bytes if index != self._storage.base_index else int(mark.live_bytes * factor)
         return self._storage.base_document_bytes + told
 
     def _calibrate(self, up_to: int) -> None:
-        """What the state told was live there, beside what the snapshot has of it."""
+        """Calibrate the live-bytes estimate against the snapshot just written."""
         base, told = self._storage.snapshot, next((mark.live_bytes for mark in self._marks if mark.index == up_to), 0)
         if base is not None and base.meta.index == up_to and told:
             self._off = up_to, (base.bytes - self._storage.base_document_bytes) / told
 
     def compact(self, up_to: int) -> SnapshotMeta:
-        """Put a snapshot in the place of the log up to `up_to`, which is applied.  Raises RewriteFailed."""
+        """Replace the log up to `up_to`, which is applied, by a snapshot.  Raises RewriteFailed."""
         began_s = time.monotonic()
         meta = self._rewrite(up_to, self._mark_if_due)
         before = self._storage.bytes_on_disk  # now: what was written meanwhile is in it before and after
@@ -305,18 +307,21 @@ class LogMaintenance:
         return meta
 
     def _yield(self) -> None:
-        """Leave the processor to who answers clients: one that computes holds each of them up, at each of its turns."""
+        """Leave the processor to threads that answer clients: each turn of this one holds all of them up."""
         self._stopping.wait(YIELD_S)
         self._mark_if_due()
 
     def _mark_if_due(self) -> None:
-        """Or the log would have grown in one jump at the next look, and a compaction find no place in it."""
+        """Note what is live during a rewrite.
+
+        Otherwise the log would have grown in one jump at the next look, and a compaction would find no mark in it.
+        """
         now_s = time.monotonic()
         if now_s - self._marked_s >= CHECK_S:
             self.mark(now_s)
 
 
 def _least_held(node: Node) -> int:
-    """The index up to which every member that is there holds the log, as far as this one knows: a leader does."""
+    """Return the index up to which every member in contact holds the log, as far as a leader knows."""
     heard = [p.match_index for p in node.progress.values() if node.clock_ms - p.contact_ms < CONTACT_MS]
     return min(heard, default=node.commit_index)

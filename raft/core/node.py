@@ -2,29 +2,30 @@
 
 The driver calls an input (`tick`, `step`, `propose`, `read_index`, `change_membership`, `transfer_leadership`,
 `persisted`, `unreachable`, `sending`, `identified`, `compacted`, `set_room`), then `ready()` once, and does what the
-Ready says, in this order of duty:
+Ready says:
 
-1. Write `hard_state` and `entries` in the order of the Readys, sync, then call `persisted(sequence)`; before them
-   put the received `snapshot`, where there is one, in the place of the whole log.
+1. Write `hard_state` and `entries` in the order of the Readys, sync, then call `persisted(sequence)`.  If there is a
+   received `snapshot`, first replace the whole log by it.
 2. Send `messages` at any time, `messages_after` only once the write numbered `sequence` is durable.
 3. Apply entries up to `commit_index`; confirm `reads` once applied up to their index; try `reads_lost` elsewhere.
 
 Rules kept here, by name of their source:
 - One vote a term, kept over a crash: a vote is answered, and the own vote counted, after it is durable (Raft §5.2).
 - A leader never changes its own log; a follower truncates only at a real conflict, so that a stale or reordered
-  append takes nothing away (Raft §5.3).
+  append removes nothing (Raft §5.3).
 - Only an entry of the leader's own term is committed by counting; earlier ones go along with it (Raft §5.4.2).
 - The leader sends before its own disk has the entries, and counts itself only for what is durable
   (dissertation §10.2.1).
-- `durable_index` falls at once with a truncation, and only the write of the new entries raises it again: that an
-  older write of the same indexes completes says nothing about the new ones.
-- A snapshot takes the place of a log only where that does not hold the snapshot's last entry (Raft §7); what it
-  stands for is committed, so a log that holds that entry holds all of it.
-- No leader lacks what is committed (Raft §5.4.3).  So who knows that an index is committed, beyond the end of its own
-  log too, neither stands nor votes for a log that ends before it: that one lags, or is an older copy.
-- Messages may be lost, doubled, delayed and reordered; no answer is believed but in the term it was asked in.
-- A member whose disk is full takes and acknowledges only what its reserve holds, and says so.  A leader whose disk is
-  full hands over where a majority has room.  Where none has, a leader takes only commands that free space.
+- `durable_index` falls at once with a truncation, and only the write of the new entries raises it again: the end of
+  an older write of the same indexes says nothing about the new ones.
+- A snapshot replaces a log only if the log does not hold the snapshot's last entry (Raft §7).  Whatever a snapshot
+  covers is committed, so a log that holds that entry holds all of it.
+- No leader lacks committed entries (Raft §5.4.3).  So a member that knows a committed index, even beyond the end of its
+  own log, neither campaigns nor votes for a log that ends before it: such a log lags behind, or is an older copy.
+- Messages may be lost, doubled, delayed and reordered; an answer counts only in the term it was asked in.
+- A member whose disk is full accepts and acknowledges only what its reserve holds, and says so.  A leader whose disk is
+  full transfers leadership if a majority has room.  If no majority has room, a leader accepts only commands that free
+  space.
 """
 
 from collections import deque
@@ -73,14 +74,14 @@ FAREWELL_TIMEOUTS = 4  # for so many election timeouts a removed member is still
 
 
 class Random(Protocol):
-    """What the core needs of `random.Random`."""
+    """The methods of `random.Random` that the core needs."""
 
     def uniform(self, a: float, b: float, /) -> float: ...
     def getrandbits(self, k: int, /) -> int: ...
 
 
 class Role(Enum):
-    """Raft Figure 4, and the candidate before it raises its term (dissertation §9.6)."""
+    """The roles of Raft Figure 4, and the candidate before it raises its term (dissertation §9.6)."""
 
     FOLLOWER = "follower"
     PRE_CANDIDATE = "pre-candidate"
@@ -90,7 +91,7 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Timers and bounds.  The election timeout of a member is drawn anew each time from one to two times the value."""
+    """Timers and bounds.  Each election timeout is drawn anew, from one to two times the value."""
 
     heartbeat_ms: float = 60
     election_timeout_ms: float = 300
@@ -100,7 +101,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What the driver has to do now; see the top of this file."""
+    """The driver's next duties; see the top of this file."""
 
     sequence: int  # of the newest write asked for so far, this one included
     hard_state: HardState | None
@@ -114,7 +115,7 @@ class Ready:
 
     @property
     def writes(self) -> bool:
-        """Whether there is something to persist."""
+        """Return whether there is something to persist."""
         return self.hard_state is not None or bool(self.entries)
 
 
@@ -128,7 +129,7 @@ class _Write:
 
 
 class Node:
-    """One member's protocol state."""
+    """The protocol state of a member."""
 
     def __init__(
         self,
@@ -143,10 +144,12 @@ class Node:
         snapshot: SnapshotMeta | None = None,
         generation: str = "",
     ) -> None:
-        """`configurations`: (index, value), ascending, never empty; the last is in force, those before it may be
-        needed again when it is truncated.  All of `log` is durable.  `last_time`: the newest entry's.
-        `snapshot`: what the log begins after, its base.  `generation`: to be committed by a sole voter, "" for none.
-        Such a member started from a copy, and listens first: it may have been one of several since that was made.
+        """Start from a durable log.
+
+        `configurations`: (index, value), ascending, never empty; the last is in force, those before it may be needed
+        again when it is truncated.  `last_time`: the newest entry's.  `snapshot`: the log's base.  `generation`: to be
+        committed by a sole voter, "" for none.  Such a member started from a copy and listens first: since the copy was
+        made, it may have been one of several.
         """
         self.id = id
         self.log = log
@@ -218,22 +221,22 @@ class Node:
 
     @property
     def configuration(self) -> Configuration:
-        """The newest one in the log, committed or not: it holds as soon as it is appended (dissertation §4.1)."""
+        """The newest configuration in the log, committed or not: in force once appended (dissertation §4.1)."""
         return self._configurations[-1][1]
 
     @property
     def configuration_index(self) -> int:
-        """Where in the log it stands; 0: not in the log."""
+        """The log index of the configuration in force; 0: it is not in the log."""
         return self._configurations[-1][0]
 
     @property
     def committed_configuration(self) -> Configuration:
-        """The newest one that is committed; the founding one until then."""
+        """The newest committed configuration; the founding one until then."""
         return next((c for index, c in reversed(self._configurations) if index <= self.commit_index), Configuration({}))
 
     @property
     def is_removed(self) -> bool:
-        """Whether a committed change took this member out."""
+        """Return whether a committed change removed this member."""
         return self.id in self.committed_configuration.removed
 
     @property
@@ -243,46 +246,49 @@ class Node:
 
     @property
     def silent_ms(self) -> float:
-        """For how long this member has heard no leader, on its own clock; of no meaning for a leader."""
+        """The time since this member heard a leader, on its own clock; without meaning for a leader."""
         return self._clock_ms - self._leader_contact_ms
 
     @property
     def listens(self) -> bool:
-        """Whether this member, a sole voter started from a copy, still waits for a leader of others to call it."""
+        """Return whether this member, a sole voter started from a copy, still waits for a call of another leader."""
         return self._clock_ms < self._listens_until_ms
 
     @property
     def clock_ms(self) -> float:
-        """The core's clock, which `Progress` is told in."""
+        """The core's clock, which the times of `Progress` are in."""
         return self._clock_ms
 
     @property
     def last_time(self) -> int:
-        """The newest entry's, committed or not; 0 in a log that never had one."""
+        """The newest entry's time, committed or not; 0 if the log never had one."""
         return self._last_time
 
     @property
     def clock_index(self) -> int:
-        """Changes whenever the newest clock entry in the log is another one, or may be."""
+        """A number that changes whenever the newest clock entry in the log changes, or may have changed."""
         return self._clock_index
 
     def holds(self, index: int, term: int) -> bool:
-        """Whether this log has all up to that committed entry, so that a snapshot which ends there is of no use."""
+        """Return whether this log has all up to that committed entry, so that a snapshot ending there is of no use."""
         return index <= self.commit_index or self.log.term_at(index) == term
 
     @property
     def has_committed_in_term(self) -> bool:
-        """Whether an entry of the current term is committed: before that a leader cannot know how far the log is."""
+        """Return whether an entry of the current term is committed.
+
+        Before that, a leader cannot know how far the log is committed.
+        """
         return self.log.term_at(self.commit_index) == self.current_term and self.commit_index > 0
 
     @property
     def is_full(self) -> bool:
-        """Whether this member's disk has no room but its reserve."""
+        """Return whether this member's disk has no room but its reserve."""
         return self._room_bytes != inf
 
     @property
     def majority_has_room(self) -> bool:
-        """Whether a majority of voters in contact has room, as far as a leader knows; of a leader only."""
+        """Return whether a majority of voters in contact has room, as far as a leader knows; for a leader only."""
         if not self.is_full and not any(progress.full for progress in self._progress.values()):
             return True
         having = [id for id, other in self._progress.items() if not other.full and self._is_in_contact(other)]
@@ -291,7 +297,7 @@ class Node:
     # Inputs
 
     def tick(self, now_ms: float, time: int) -> None:
-        """Time has passed.  `now_ms`: any steady clock; `time`: microseconds since 1970, stamped on entries.
+        """Advance the clock.  `now_ms`: any steady clock; `time`: microseconds since 1970, stamped on entries.
 
         One tick credits at most one heartbeat: a process that was paused must not take its own absence for its
         leader's, nor a leader for its followers'.
@@ -310,16 +316,16 @@ class Node:
                 self.become_pre_candidate()
 
     def step(self, message: Message) -> None:
-        """Take in a message from a peer.  Raises InvalidMessage where a correct peer cannot have sent it."""
+        """Process a message from a peer.  Raises InvalidMessage if a correct peer cannot have sent it."""
         if message.term > self.current_term + TERM_JUMP_MAX:
             raise InvalidMessage(f"term {message.term} is beyond what elections lead to from term {self.current_term}")
         self._handlers[type(message)](message)
 
     def propose(self, commands: Sequence[tuple[ProposalId, bytes]], time: int, *, frees: bool = False) -> int:
-        """Append commands, in order; returns the first one's index.
+        """Append commands, in order; return the first one's index.
 
-        `frees`: all of them free space, so they are taken where no majority has room.
-        Raises NotLeader, Overloaded or DiskFull, then nothing is appended.
+        `frees`: all of them free space, so they are accepted even if no majority has room. Raises NotLeader, Overloaded
+        or DiskFull, then nothing is appended.
         """
         self._require_leader_that_stays()
         self._require_room(commands)
@@ -336,7 +342,7 @@ class Node:
         return first
 
     def require_room(self) -> None:
-        """Raise DiskFull where only commands that free space would be taken, NotLeader where none would be."""
+        """Raise DiskFull if only commands that free space are accepted, NotLeader if none are."""
         self._require_leader_that_stays()
         if not self.majority_has_room:
             raise DiskFull(_NO_ROOM)
@@ -344,9 +350,10 @@ class Node:
     def read_index(self, token: int, follower: int = 0, follower_term: int = 0) -> None:
         """Ask from which index on a read is linearizable; a later Ready names `token` (dissertation §6.4).
 
-        Raises NotLeader.  `token` is the caller's own.  `follower`: who asks, its term read after the read came to it.
-        That says as much as its answer to a heartbeat sent after the read: it had not voted in a later term.  Where
-        that and this leader make a majority, nobody else can have led when the read came, and no round is needed.
+        Raises NotLeader.  `token` is the caller's own.  `follower`: the member that asks, with its term, which it read
+        after the read had come to it.  That proves as much as an answer to a heartbeat sent after the read: it had not
+        voted in a later term.  If the follower and this leader make a majority, no other member can have led when the
+        read came, and no round is needed.
         """
         self._require_leader()
         vouched = follower_term == self.current_term and self.configuration.is_majority([self.id, follower])
@@ -358,10 +365,10 @@ class Node:
             self._open_round()
 
     def change_membership(self, change: Change, time: int) -> int:
-        """Append a changed configuration; returns its index.  Raises NotLeader or ChangeRefused.
+        """Append a changed configuration; return its index.  Raises NotLeader or ChangeRefused.
 
-        One change at a time, and none before an entry of this term is committed: without the latter two leaders
-        could change one voter each in different directions (the published fix to dissertation §4.1).
+        One change at a time, and none before an entry of this term is committed: otherwise two leaders could change one
+        voter each in different directions (the published fix to dissertation §4.1).
         """
         self._require_leader_that_stays()
         self._require_settled_configuration()
@@ -371,7 +378,7 @@ class Node:
         return self._append_configuration(configuration, time)
 
     def set_clock(self, before: int, time: int) -> int:
-        """Append a clock entry: the log's time, which is `before`, is `time` from there on; returns its index.
+        """Append a clock entry that sets the log's time from `before` to `time`; return its index.
 
         The only entry that may be stamped earlier than the one before it.  Raises NotLeader.
         """
@@ -382,9 +389,9 @@ class Node:
         return index
 
     def transfer_leadership(self, target: int = 0) -> int:
-        """Hand leadership to `target`, or to whoever is furthest; returns its id.  Dissertation §3.10.
+        """Transfer leadership to `target`, or to the best successor; return its id.  Dissertation §3.10.
 
-        Given up after an election timeout, also where it is asked for again.  Raises NotLeader or ChangeRefused.
+        A transfer is given up after an election timeout, even if asked for again.  Raises NotLeader or ChangeRefused.
         """
         self._require_leader()
         target = target or self._transfer_target or self.best_successor()
@@ -404,7 +411,7 @@ class Node:
         return target
 
     def persisted(self, sequence: int) -> None:
-        """All writes up to the one numbered `sequence` are durable."""
+        """Note that all writes up to the one numbered `sequence` are durable."""
         self._persisted_sequence = max(self._persisted_sequence, sequence)
         while self._writes and self._writes[0].sequence <= sequence:
             self.durable_index = max(self.durable_index, self._writes.popleft().last_index)
@@ -414,19 +421,19 @@ class Node:
             self._advance_commit()
 
     def unreachable(self, member: int) -> None:
-        """An append or a snapshot to `member` failed on the way: what was in flight may be lost."""
+        """Note that an append or a snapshot to `member` failed: what was in flight may be lost."""
         progress = self._progress.get(member)
         if self.role is Role.LEADER and progress is not None and progress.in_flight:
             progress.lost()
 
     def sending(self, member: int) -> None:
-        """An append or a snapshot is still on its way to `member`, over a slow line: its time-out begins anew."""
+        """Restart the time-out of an append or a snapshot that is still on its way to `member`, over a slow line."""
         progress = self._progress.get(member)
         if progress is not None and progress.in_flight:
             progress.sent_ms = self._clock_ms
 
     def identified(self, member: int, incarnation: str, advertise: str, level: int, boot: int = 0) -> None:
-        """`member` has said who it is; a leader sees to it that the configuration says so too."""
+        """Note what `member` reports about itself; a leader puts it into the configuration."""
         self._described[member] = DescribeMember(member, incarnation, advertise, level, boot)
 
     def set_room(self, room_bytes: int | None) -> None:
@@ -434,14 +441,14 @@ class Node:
         self._room_bytes = inf if room_bytes is None else room_bytes
 
     def compacted(self, snapshot: SnapshotMeta) -> None:
-        """All up to the snapshot's end, which is applied here, lies in a snapshot; the log may be gone (Raft §7)."""
+        """Drop the log up to the snapshot's end, which is applied here and now lies in a snapshot (Raft §7)."""
         if snapshot.index > self.log.base_index:
             assert snapshot.index <= min(self.commit_index, self.durable_index)
             self.log.compact(snapshot.index, snapshot.term)
             self.snapshot = snapshot
 
     def ready(self) -> Ready:
-        """What there is to do; each thing is said once."""
+        """Return the duties since the last call, each once."""
         hard_state = None
         if self._hard_state_changed or self._unwritten:
             self._sequence += 1
@@ -471,7 +478,7 @@ class Node:
     # Roles
 
     def become_follower(self, term: int, leader_id: int) -> None:
-        """Raft §5.1: a higher term always; or a rival's success in this one; or no majority in reach (§6.2)."""
+        """Raft §5.1: on a higher term; on a rival's success in this term; or without a majority in reach (§6.2)."""
         if self.role is Role.LEADER:
             self._drop_reads()
             self._reset_election_deadline()
@@ -494,8 +501,9 @@ class Node:
             self._request_votes(self._messages, self.current_term + 1, pre_vote=True, transfer=False)
 
     def become_candidate(self, *, transfer: bool = False) -> None:
-        """Raft §5.2.  Votes are asked for only when term and own vote are durable: a candidate that forgets them in a
-        crash could vote for another in the same term.
+        """Raft §5.2.  Ask for votes only when term and own vote are durable.
+
+        A candidate that forgets them in a crash could vote for another in the same term.
         """
         self.role = Role.CANDIDATE
         self.leader_id = 0
@@ -508,7 +516,7 @@ class Node:
         self._request_votes(self._messages_after, self.current_term, pre_vote=False, transfer=transfer)
 
     def become_leader(self) -> None:
-        """Raft §5.2; the no-op lets it learn how far the log is committed (§8)."""
+        """Raft §5.2; committing the no-op tells the leader how far the log is committed (§8)."""
         self.role = Role.LEADER
         self.leader_id = self.id
         self._described = {id: said for id, said in self._described.items() if id == self.id}  # others may be new since
@@ -525,9 +533,10 @@ class Node:
         self._replicate()
 
     def _begin_generation(self) -> None:
-        """Say, in one write with the no-op, that this log began anew from a copy: no read is confirmed before that.
+        """Commit, in one write with the no-op, that this log began anew from a copy; reads are confirmed only after
+        that.
 
-        The voters stay the same, so it need not wait for the no-op as a change of them must (dissertation §4.1).
+        The voters stay the same, so it need not wait for the no-op as a change of voters must (dissertation §4.1).
         """
         configuration = self.configuration
         if self._generation and self._generation != configuration.generation and configuration.voters == (self.id,):
@@ -538,8 +547,10 @@ class Node:
     # Elections
 
     def _may_campaign(self) -> bool:
-        """Voters may, and who is out by a change that is not known to be committed: it may be the only one in reach
-        that has the change, and the others need its log to go on (dissertation §4.2.2).
+        """Return whether this member may campaign: a voter, or one whose removal is not known to be committed.
+
+        The latter may be the only one in reach that has the change, and the others need its log to go on (dissertation
+        §4.2.2).
         """
         return self.configuration.is_voter(self.id) or self.committed_configuration.is_voter(self.id)
 
@@ -547,7 +558,7 @@ class Node:
         return last_index < max(self.known_committed, self.commit_index)
 
     def _wait_for_candidate(self) -> None:
-        """This log lacks what is committed, so another member has to stand; the old leader is none any more."""
+        """Let another member campaign, since this log lacks committed entries; forget the old leader."""
         self.become_follower(self.current_term, 0)
         self._reset_election_deadline()
 
@@ -691,10 +702,10 @@ class Node:
         )  # fmt: skip
 
     def _require_held(self, m: AppendEntries | InstallSnapshot, acknowledged: int) -> None:
-        """Raise Diverged where this log lost what this member acknowledged to this leader, in this very term.
+        """Raise Diverged if this log lost what this member acknowledged to this leader, in this very term.
 
         A heartbeat goes to that index, and a snapshot names it.  It was durable (Raft §5.3), and the log of a leader
-        never changes, so nothing but a loss takes it away, however late the message arrives.
+        never changes, so only a loss can remove it, however late the message arrives.
         """
         if acknowledged > self.log.last_index or isinstance(m, AppendEntries):
             raise Diverged(
@@ -705,7 +716,7 @@ class Node:
             )
 
     def _take_entries(self, entries: Sequence[Entry]) -> int:
-        """Append what is missing; truncate only where a term differs.  Return how many of `entries` the log holds."""
+        """Append missing entries; truncate only where a term differs.  Return how many of `entries` the log holds."""
         for position, entry in enumerate(entries):
             if self.log.term_at(entry.index) == entry.term:
                 continue
@@ -717,7 +728,7 @@ class Node:
         return len(entries)
 
     def _fitting(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """The first of `entries`, as far as the disk takes them."""
+        """Return the first of `entries`, as far as the disk takes them."""
         if not self.is_full:
             return entries
         for position, entry in enumerate(entries):
@@ -760,7 +771,7 @@ class Node:
         self._answer(reply, reply.match_index)
 
     def _install(self, snapshot: SnapshotMeta) -> None:
-        """In the place of the whole log; what was still to be written of that is void."""
+        """Replace the whole log; its unwritten entries are void."""
         configuration = decode_configuration(snapshot.configuration)
         self.log = Log(base_index=snapshot.index, base_term=snapshot.term)
         self.snapshot = self._installed = snapshot
@@ -802,9 +813,9 @@ class Node:
         self._replicate(all_commits=True)
 
     def _disk_hangs(self) -> bool:
-        """Whether a write takes longer than followers would wait for a leader.
+        """Return whether a write takes longer than followers would wait for a leader.
 
-        It could go on committing by the disks of the others, but never apply, nor ever be replaced.
+        Such a leader could go on committing by the others' disks, but never apply, nor ever be replaced.
         """
         return bool(self._writes) and self._clock_ms - self._writes[0].asked_ms > 2 * self.settings.election_timeout_ms
 
@@ -820,9 +831,10 @@ class Node:
             self._send_heartbeat(member, progress)
 
     def _send_heartbeat(self, member: int, progress: Progress) -> None:
-        """At the follower's own match_index: it fits whatever is in flight, and claims nothing new (Raft §5.2).
+        """Send a heartbeat at the follower's own match_index.
 
-        Where the log has been compacted beyond that, at 0: the empty log's end is part of every log.
+        It fits whatever is in flight, and claims nothing new (Raft §5.2).  If the log has been compacted beyond that,
+        it is sent at 0: the empty log's end is part of every log.
         """
         prev_index, prev_term = progress.match_index, self.log.term_at(progress.match_index)
         if prev_term is None:
@@ -834,9 +846,9 @@ class Node:
         )  # fmt: skip
 
     def _replicate(self, *, all_commits: bool = False) -> None:
-        """Give every idle follower what it lacks: entries, or else the news of a commit.
+        """Send every idle follower the entries it lacks, or else the new commit index.
 
-        The next append or tick brings that news too, so it goes out by itself only where clients wait for it.
+        The next append or tick carries that index too, so it goes out by itself only if clients wait for it.
         """
         for member, progress in self._progress.items():
             if progress.in_flight or progress.full:
@@ -851,8 +863,8 @@ class Node:
     def _feed_full(self) -> None:
         """Send followers whose disks are full what their reserves may take, a little with each heartbeat.
 
-        Entries only where no majority has room without them: what the others commit must not use the reserves up.
-        A snapshot may be smaller than the log that it takes the place of.
+        They get entries only if no majority has room without them: entries that the others commit must not use up the
+        reserves.  They get a snapshot because it may be smaller than the log that it replaces.
         """
         has_room = self.majority_has_room
         for member, progress in self._progress.items():
@@ -883,7 +895,7 @@ class Node:
         )  # fmt: skip
 
     def _send_snapshot(self, member: int, progress: Progress) -> None:
-        """It needs what was compacted away (Raft §7).  Heartbeats find out when it is there to take it."""
+        """Send the snapshot to a member that needs compacted entries and is in contact (Raft §7)."""
         assert self.snapshot is not None
         if not self._is_in_contact(progress):
             return
@@ -893,7 +905,7 @@ class Node:
         )
 
     def _hear_follower(self, m: AppendEntriesReply | InstallSnapshotReply) -> Progress | None:
-        """The follower's progress, or None: an answer to an earlier term's question says nothing now."""
+        """Return the follower's progress; None: the answer is to a question of an earlier term."""
         if m.term > self.current_term:
             self.become_follower(m.term, 0)
         progress = self._progress.get(m.source)
@@ -946,13 +958,13 @@ class Node:
         self._advance_commit()
 
     def _rewound(self, m: AppendEntriesReply) -> int:
-        """Where to try next: past the conflicting term if this log has it too, else before it (Raft §5.3 end)."""
+        """Return the next index to try: past the conflicting term if this log has it, else before it (Raft §5.3)."""
         refused = m.match_index
         last_of_term = self.log.last_index_of_term(m.conflict_term) if m.conflict_term else 0
         return min(last_of_term + 1 if last_of_term else m.conflict_index, max(refused, 1))
 
     def _advance_commit(self) -> None:
-        """Raft §5.4.2, Figure 8: count only for an entry of the current term."""
+        """Raft §5.4.2, Figure 8: commit by counting only for an entry of the current term."""
         match_index = {member: progress.match_index for member, progress in self._progress.items()}
         match_index[self.id] = self.durable_index
         agreed = self.configuration.agreed_index(match_index)
@@ -971,7 +983,7 @@ class Node:
             self._replicate()
 
     def _resign(self) -> None:
-        """Step down without a gap: tell everybody what is committed, and let the best successor begin (§4.2.2)."""
+        """Step down without a gap: send the commit index to all, and let the best successor campaign (§4.2.2)."""
         self._send_heartbeats()
         successor = self.best_successor()
         if successor != self.id:
@@ -981,9 +993,9 @@ class Node:
     # Reads (dissertation §6.4)
 
     def _open_round(self) -> None:
-        """All that wait share one round of heartbeats; none before this term has committed something.
+        """Open one round of heartbeats for all waiting reads, once this term has committed something.
 
-        Never while one is open: answers that take longer than the next round would confirm nothing, for ever.
+        Never while a round is open: if answers took longer than the next round, nothing would ever be confirmed.
         """
         assert not self._reads_open
         if not self.has_committed_in_term:
@@ -995,7 +1007,7 @@ class Node:
         self._close_round()
 
     def _close_round(self) -> None:
-        """The majority has answered to a heartbeat of this round, so nobody else led when it was sent."""
+        """Confirm the round's reads once a majority has answered: no other member led when the round was sent."""
         if not self._reads_open:
             return
         acked = [member for member, progress in self._progress.items() if progress.acked_round >= self._round]
@@ -1022,13 +1034,16 @@ class Node:
             raise NotLeader(0)  # dissertation §3.10: no new entries while leadership is handed over
 
     def _require_room(self, commands: Sequence[tuple[ProposalId, bytes]]) -> None:
-        """Where nothing waits for a majority whatever comes is taken: refused once, a large batch would be for ever."""
+        """Raise Overloaded if too much waits for a majority.
+
+        If nothing waits, any batch is accepted: a batch too large for the bound would otherwise be refused for ever.
+        """
         coming = sum(len(command) for _, command in commands)
         if self._uncommitted and self._uncommitted_bytes + coming > self.settings.uncommitted_bytes_max:
             raise Overloaded(f"{self._uncommitted_bytes} bytes wait to be committed already; nothing was proposed")
 
     def _require_reserve(self, commands: Sequence[tuple[ProposalId, bytes]], frees: bool) -> None:
-        """Take only commands that free space, and as many as this member's own reserve holds."""
+        """Accept only commands that free space, and only as many as this member's own reserve holds."""
         coming = sum(len(command) for _, command in commands)
         if not frees or coming > self._room_bytes:
             raise DiskFull(_NO_ROOM)
@@ -1056,7 +1071,7 @@ class Node:
         return index
 
     def _follow_configuration(self) -> None:
-        """Of a leader: one Progress for every other member, and a farewell to those that left."""
+        """Keep one Progress for each other member, and tell members that left for a while that they did."""
         for member in self.configuration.members:
             if member != self.id and member not in self._progress:
                 self._progress[member] = Progress(self.log.last_index + 1, self._clock_ms)
@@ -1066,7 +1081,7 @@ class Node:
                 self._departing.setdefault(member, farewell_ms)
 
     def _tend_configuration(self) -> None:
-        """The changes a leader makes on its own: the cluster's id, what members say of themselves, promotions."""
+        """Append the changes that a leader makes by itself: the cluster's id, descriptions, promotions."""
         settled = self.configuration_index <= self.commit_index and self.has_committed_in_term
         if not settled or self._transfer_target:
             return
@@ -1096,7 +1111,7 @@ class Node:
         return None
 
     def _due_promotion(self) -> Change | None:
-        """A learner that got through a round of catching up within an election timeout (dissertation §4.2.1)."""
+        """Promote a learner that caught up in one round within an election timeout (dissertation §4.2.1)."""
         configuration = self.configuration
         for id, member in configuration.members.items():
             progress = self._progress.get(id)
@@ -1113,7 +1128,7 @@ class Node:
         return None
 
     def best_successor(self, but: int = 0) -> int:
-        """Return the voter that is in contact, has room and is furthest, never `but`; this member if there is none."""
+        """Return the furthest voter in contact with room, never `but`; this member if there is none."""
         voters = [id for id in self.configuration.voters if id in self._progress and id != but]
         if not voters:
             return self.id
@@ -1140,7 +1155,7 @@ class Node:
     # What all roles share
 
     def _note_commit_when_idle(self) -> None:
-        """The commit index goes to disk with each batch; after the last one it is written by itself.
+        """Write the commit index by itself after the last batch; each batch carries it otherwise.
 
         It is a hint only.  But a member that starts without a majority in reach shows what it knows to be committed.
         """
@@ -1161,7 +1176,7 @@ class Node:
             self._follow_configuration()
 
     def _note_times(self, entries: Sequence[Entry]) -> None:
-        """Times fall where a clock entry comes, and where one is taken back."""
+        """Note the newest time; times fall at a clock entry, and where one is truncated."""
         self._last_time = entries[-1].time
         if entries[0].index <= self._clock_index:
             self._clock_index = 0
@@ -1170,7 +1185,7 @@ class Node:
                 self._clock_index = entry.index
 
     def _drop_superseded_configurations(self) -> None:
-        """What a committed configuration replaced can never be in force again."""
+        """Drop configurations that a committed one replaced: they can never be in force again."""
         while len(self._configurations) > 1 and self._configurations[1][0] <= self.commit_index:
             del self._configurations[0]
 
@@ -1182,6 +1197,6 @@ class Node:
         self._hard_state_sequence = self._sequence + 1
 
     def _answer(self, reply: Message, match_index: int = 0) -> None:
-        """At once, unless the answer says something that is not durable yet."""
+        """Answer at once, unless the answer claims something that is not durable yet."""
         durable = self._hard_state_sequence <= self._persisted_sequence and match_index <= self.durable_index
         (self._messages if durable else self._messages_after).append(reply)

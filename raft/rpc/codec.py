@@ -1,10 +1,10 @@
-"""Messages to JSON bytes and back, and all validation of what comes from a peer.
+"""The codec: messages to JSON bytes and back, and all validation of what comes from a peer.
 
-A body is JSON lines.  The first names the RPC, says who speaks, and carries the fields of its dataclass under their
-own names; entries follow as they stand in the log file, a snapshot's lines as in its file, proposals one a line, a
-notice's body as it is.  What gets past `decode_*` has the right types, non-negative numbers, entries without gaps and
-with sound checksums; nothing behind it checks again, but that a snapshot's lines are looked at where they are written,
-and a notice's body where it is understood.
+A body is JSON lines.  The first line names the RPC and the sender, and carries the fields of its dataclass under their
+own names.  Entries follow as they stand in the log file, a snapshot's lines as in its file, proposals one a line, a
+notice's body as it is.  What `decode_*` returns has the right types, non-negative numbers, entries without gaps and
+with sound checksums.  Code behind it does not check again, with two exceptions: a snapshot's lines are checked where
+they are written, and a notice's body where it is read.
 """
 
 import json
@@ -92,10 +92,9 @@ _PLAIN_VALUES = {int: "([0-9]{1,15})", bool: "(true|false)"}
 
 
 def _plain_head(cls: type[Any]) -> re.Pattern[bytes]:
-    """The first line of a message of numbers and booleans only, as `encode` writes it; what differs is read as JSON."""
+    """Return a pattern for the first line of a message of only numbers and booleans, as `encode` writes it."""
     values = ",".join([f'"{name}":{_PLAIN_VALUES[hint]}' for name, hint in _SHAPES[cls].items()])
     sender = rf"\[[^]\\\n]{{0,{SENDER_BYTES_MAX}}}\]{{1,2}}"  # its boots, a list too, are the last that it says
-    return re.compile(rf'{{"rpc":"{cls.__name__}","format":{FORMAT},"from":({sender}),{values}}}\n'.encode())
     return re.compile(rf'{{"rpc":"{cls.__name__}","format":{FORMAT},"from":({sender}),{values}}}\n'.encode())
 
 
@@ -108,7 +107,7 @@ _PROPOSAL = re.compile(rb'\{"id":\[([0-9]{1,16}),([0-9]{1,16}),([0-9]{1,16}),([0
 
 
 def encode(sender: Sender, message: Call | Answer) -> bytes:
-    """The body for `message`."""
+    """Return the body for `message`."""
     names = _SHAPES[type(message)]
     values = ",".join([f'"{name}":{_encode_value(getattr(message, name))}' for name in names])
     head = f'{{"rpc":"{type(message).__name__}",{_encode_sender(sender)},{values}}}\n'.encode()
@@ -131,7 +130,7 @@ def _encode_sender(sender: Sender) -> str:
 
 
 def _encode_value(value: object) -> str:
-    """JSON; numbers and booleans, which is nearly all there is, without the encoder."""
+    """Encode as JSON; numbers and booleans, which are nearly all values, without the encoder."""
     if type(value) is int:
         return str(value)
     if type(value) is bool:
@@ -143,7 +142,7 @@ def _encode_value(value: object) -> str:
 
 
 def decode_call(body: bytes, request: int) -> tuple[Sender, Call]:
-    """What a peer asks; `request` is the receiver's number for it.  Raises InvalidMessage."""
+    """Decode a peer's call; `request` is the receiver's number for it.  Raises InvalidMessage."""
     sender, cls, values, start = _decode_head(body, _CALLS, with_lines=(AppendEntries, Propose, *_TAKEN_WHOLE))
     if cls in _NUMBERED:
         values["request"] = request
@@ -162,7 +161,7 @@ def decode_call(body: bytes, request: int) -> tuple[Sender, Call]:
 
 
 def decode_answer(body: bytes) -> tuple[Sender, Answer]:
-    """What a peer answers.  Raises InvalidMessage."""
+    """Decode a peer's answer.  Raises InvalidMessage."""
     sender, cls, values, _ = _decode_head(body, _ANSWERS, with_lines=())
     answer: Answer = cls(**values)
     if values.get("source", sender.id) != sender.id:
@@ -173,7 +172,7 @@ def decode_answer(body: bytes) -> tuple[Sender, Answer]:
 def _decode_head(
     body: bytes, expected: tuple[type[Any], ...], *, with_lines: tuple[type[Any], ...]
 ) -> tuple[Sender, type[Any], dict[str, Any], int]:
-    """Who speaks, what, its fields, and where in the body the first line has ended."""
+    """Return the sender, the class, its fields, and where the first line ends."""
     known = _decode_plain_head(body)
     if known is None or known[1] not in expected or (len(body) > known[3] and known[1] not in with_lines):
         return _decode_any_head(body, expected, with_lines)
@@ -181,7 +180,7 @@ def _decode_head(
 
 
 def _decode_plain_head(body: bytes) -> tuple[Sender, type[Any], dict[str, Any], int] | None:
-    """In a third of the time that JSON takes, the line of nearly every message; None: it is another one."""
+    """Decode the line of nearly every message in a third of JSON's time; None: the line is another one."""
     cls, names, form = _PLAIN_HEADS.get(body[_NAME_AT : body.find(b'"', _NAME_AT)], (None, (), None))
     if cls is None or form is None or (match := form.match(body)) is None:
         return None
@@ -252,12 +251,12 @@ def _is_number(value: object) -> bool:
 
 
 def _is_text(value: object) -> bool:
-    """Whether this is a short text that may stand in a line of the log."""
+    """Return whether this is a short text that may stand in a line of the log."""
     return isinstance(value, str) and len(value) <= TEXT_POINTS_MAX and value.isprintable()
 
 
 def _shown(value: object) -> str:
-    """For an answer in words: short, and of what is nested only its kind."""
+    """Format a value for an error: short, and only the type of a nested one."""
     return type(value).__name__ if isinstance(value, dict | list) else f"{str(value)[:40]!r}"
 
 
@@ -277,7 +276,7 @@ def _checked(value: Any, name: str, hint: Any) -> Any:
 
 
 def _checked_configuration(value: object) -> bytes:
-    """A configuration's bytes, as every member writes them."""
+    """Return a configuration's bytes, as every member writes them."""
     try:
         return decode_configuration(json.dumps(value).encode()).encode()
     except (InvalidMessage, RecursionError) as error:
@@ -285,9 +284,9 @@ def _checked_configuration(value: object) -> bytes:
 
 
 def _decode_entries(body: bytes, start: int, values: Mapping[str, Any]) -> tuple[Entry, ...]:
-    """Records without a gap after prev_log_index, terms that never fall and do not exceed the leader's.
+    """Decode records without a gap after prev_log_index; terms never fall and do not exceed the leader's.
 
-    A command's JSON was looked into where it was proposed; a configuration's is here, it decides who has a say.
+    A command's JSON was checked where it was proposed.  A configuration's is checked here: it decides who votes.
     """
     index, term = values["prev_log_index"], values["prev_log_term"]
     try:

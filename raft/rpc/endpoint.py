@@ -1,8 +1,8 @@
 """The WSGI application that peers call: one path, one POST a message.
 
-It decodes, sees to it that the sender belongs to this cluster, hands the call on and encodes the answer.  Errors are
-JSON: 400 what is not an RPC, 403 who may not speak here, 410 who was removed, 503 when this member does not run yet.
-With any of these nothing was done of what the call asks for; 504 leaves that open.
+The endpoint decodes, checks that the sender belongs to this cluster, hands the call on and encodes the answer.  Errors
+are JSON: 400 not an RPC, 403 a sender that is refused, 410 a sender that was removed, 503 this member does not run yet.
+With any of these nothing was done; 504 leaves the outcome open.
 """
 
 import itertools
@@ -31,7 +31,7 @@ class Engine(Protocol):
 
 
 class Endpoint:
-    """Before `engine` is set only Hello is answered, by `hello`."""
+    """Serves peers.  Before `engine` is set, only Hello is answered, by `hello`."""
 
     def __init__(self, sender: Callable[[], Sender], hello: Callable[[], HelloReply]) -> None:
         self.engine: Engine | None = None

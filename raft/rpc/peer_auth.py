@@ -1,15 +1,15 @@
-"""Who may speak to this member: the members of its cluster, as the processes they were.
+"""The check of a peer's identity: it must be a member of this cluster, as the process that the cluster knows.
 
-A wiped disk under an old id has forgotten its votes and what it acknowledged; it must not be counted, neither as a
-voter nor as a holder of entries.  So every RPC and every answer says who speaks, and is refused where the committed
+A wiped disk under an old id has forgotten its votes and its acknowledgements.  It must not be counted, neither as a
+voter nor as a holder of entries.  So every RPC and every answer names its sender, and is refused if the committed
 configuration knows that id by another incarnation.
 
-So is a member on an older copy of its data directory, which has forgotten a part of the same: boots.py has the rules.
-The newest configuration in the log here is asked for that, committed or not.  Where the member asked, the refusal tells
-it; where it answered, it is told by RecordedBoot, since nobody else may ever do.
+A member on an older copy of its data directory, which has forgotten a part of the same, is refused too: boots.py has
+the rules.  The newest configuration in the log here decides, committed or not.  If the member made a call, the refusal
+tells it.  If it answered one, RecordedBoot tells it, since no other member may ever do so.
 
-So is a program that cannot read all that the log may hold.  It is told so as early as it can be: before it joins, at
-its start, or at the latest by the configuration that comes before anything it does not know.
+A program that cannot read all that the log may hold is refused too.  It learns so as early as possible: before it
+joins, at its start, or at the latest from the configuration that comes before the first entry it does not know.
 """
 
 import json
@@ -26,10 +26,10 @@ DETAIL_POINTS_MAX = 500  # of a refusal's words, for the log
 
 
 def check_sender(sender: Sender, own_cluster_id: str, committed: Configuration, newest: Configuration) -> None:
-    """Raises RefusedPeer.  `newest`: the configuration in force, committed or not.
+    """Refuse a sender that is not the member it claims to be.  Raises RefusedPeer.
 
-    An id that is not known here, or not by incarnation yet, may speak where it names this cluster: it may have been
-    added by an entry that has not arrived here.
+    `newest`: the configuration in force, committed or not.  A sender whose id, or whose incarnation, is not known here
+    may still call if it names this cluster: the entry that added it may not have arrived here.
     """
     same_cluster = bool(own_cluster_id) and sender.cluster_id == own_cluster_id
     if own_cluster_id and sender.cluster_id and not same_cluster:
@@ -58,7 +58,7 @@ def check_sender(sender: Sender, own_cluster_id: str, committed: Configuration, 
 
 
 def check_boots(id: int, boots: tuple[int, ...], newest: Configuration) -> None:
-    """Whether the directory with these boots is that of member `id` as the log here knows it.  Raises OlderCopy."""
+    """Refuse a directory with these boots if member `id` has a later start recorded.  Raises OlderCopy."""
     member = newest.members.get(id)
     if member is not None and is_of_older_copy(boots, member.boot):
         raise OlderCopy(
@@ -70,7 +70,7 @@ def check_boots(id: int, boots: tuple[int, ...], newest: Configuration) -> None:
 
 
 def read_refusal(body: bytes) -> tuple[str, str, str]:
-    """(code, detail, cluster id) of an error that endpoint.py sent."""
+    """Return (code, detail, cluster id) of an error that endpoint.py sent."""
     try:
         problem = json.loads(body)
         return str(problem["code"]), str(problem["detail"])[:DETAIL_POINTS_MAX], str(problem.get("cluster_id", ""))
@@ -79,24 +79,24 @@ def read_refusal(body: bytes) -> tuple[str, str, str]:
 
 
 class OlderCopies:
-    """Says in the log which members run on older copies: each start of one once."""
+    """Logs which members run on older copies: each start of one once."""
 
     def __init__(self) -> None:
         self._logged: dict[int, str] = {}  # by member; only of those in a configuration
 
     def note(self, error: OlderCopy) -> None:
-        """A member was refused; any thread, under no lock."""
+        """Log that a member was refused; any thread, under no lock."""
         if self._logged.get(error.member) != str(error):
             self._logged[error.member] = str(error)
             logger.error("%s", error)
 
 
 def cluster_named_by(sender: Sender, own_cluster_id: str, committed: Configuration) -> str:
-    """The ClusterId that this member may go by once it has heard `sender`: its own, or what a member says that is
-    known by its incarnation; "" where that says nothing.
+    """Return the ClusterId to use after an answer from `sender`: the own one, or that of a member known by incarnation.
 
-    A founder that was away since the founding knows the other founders, but not the name that they have committed.
-    Without it, it would believe nobody who joined since: neither a leader nor that it was removed.
+    "" if neither has one.  A founder that was down since the founding knows the other founders, but not the ClusterId
+    that they have committed.  Without it, it would trust no member that joined since: neither a leader nor that it was
+    removed.
     """
     member = committed.members.get(sender.id)
     known = member is not None and bool(member.incarnation) and member.incarnation == sender.incarnation
@@ -104,7 +104,7 @@ def cluster_named_by(sender: Sender, own_cluster_id: str, committed: Configurati
 
 
 def check_level(cluster_level: int, own_level: int) -> None:
-    """Whether a program of `own_level` can read all that the cluster's log may hold.  Raises StartRefused."""
+    """Refuse a program whose level is below the cluster's.  Raises StartRefused."""
     if own_level < cluster_level:
         raise StartRefused(
             f"this raft-chat knows level {own_level}, and its cluster uses level {cluster_level}: start a newer one"

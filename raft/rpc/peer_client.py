@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 def parse_peer_url(url: str) -> tuple[str, int]:
-    """Host and port of `http://host:port`.  Raises ValueError with what is wrong."""
+    """Return host and port of `http://host:port`.  Raises ValueError, which says what is wrong."""
     parts = urlsplit(url)
     if parts.scheme != "http":
         raise ValueError(f"{url!r} does not begin with http://")
@@ -74,7 +74,7 @@ class Addresses:
 
 
 class PeerConnection:
-    """One keep-alive connection to the peer at `url`, opened when needed.  For one thread, but `close`."""
+    """A keep-alive connection to the peer at `url`, opened when needed.  For one thread, except `close`."""
 
     def __init__(self, url: str, addresses: Addresses | None = None, member: int = 0) -> None:
         """`addresses` knows where else `member` may answer; without them only `url` is tried."""
@@ -101,11 +101,11 @@ class PeerConnection:
     def call(
         self, body: bytes, timeout_s: float, *, look_s: float = 0.0, on_wait: Callable[[], None] | None = None
     ) -> tuple[int, bytes]:
-        """POST `body`; the status and the body of the answer.
+        """POST `body`; return the status and the body of the answer.
 
-        `timeout_s` bounds each wait without progress: while bytes of a large body still arrive, it goes on.  That is
-        looked at each `look_s` (0: each `timeout_s`), and `on_wait` is called then.  Raises OSError or InvalidMessage,
-        and whether the peer has taken in the request is then unknown; the next call opens a new connection.
+        `timeout_s` bounds each wait without progress: while bytes of a large body still arrive, the call goes on.
+        Progress is checked each `look_s` (0: each `timeout_s`), and `on_wait` is called then.  Raises OSError or
+        InvalidMessage; then the outcome is unknown, and the next call opens a new connection.
         """
         self.line_is_slow = False
         self._patience_s, self._on_wait = timeout_s, on_wait
@@ -139,7 +139,7 @@ class PeerConnection:
         self._unsent = _unsent_bytes(peer) if len(data) > LARGE_BYTES else 0
 
     def _look(self, peer: socket.socket) -> None:
-        """Nothing has come for a while: go on as long as the line takes something.  Raises TimeoutError."""
+        """Check a silent line: go on as long as it takes bytes.  Raises TimeoutError."""
         now_s, unsent = time.monotonic(), _unsent_bytes(peer)
         if unsent < self._unsent:
             self._unsent, self._progress_s = unsent, now_s
@@ -151,11 +151,11 @@ class PeerConnection:
             self._on_wait()
 
     def open(self, timeout_s: float) -> None:
-        """Connect where that is still to be done.  Raises OSError: nothing was sent."""
+        """Connect if necessary.  Raises OSError: nothing was sent."""
         self._connect(timeout_s, timeout_s)
 
     def close(self) -> None:
-        """Close it; a call under way in another thread fails."""
+        """Close the connection; a call under way in another thread fails."""
         peer, self._socket = self._socket, None
         if peer is not None:
             with contextlib.suppress(OSError):  # it may not be connected any more
@@ -165,7 +165,7 @@ class PeerConnection:
             peer.close()
 
     def _give_up(self) -> None:
-        """End a call that failed with a reset: what is left of it would go on over a slow line for nothing."""
+        """End a failed call with a reset: the rest of it would use a slow line for nothing."""
         peer, self._socket = self._socket, None
         if peer is not None:
             with contextlib.suppress(OSError):
@@ -190,7 +190,7 @@ class PeerConnection:
         return peer
 
     def _open(self, timeout_s: float) -> socket.socket:
-        """Connect to `url`, or where the member answered last."""
+        """Connect to `url`, or to the URL where the member answered last."""
         try:
             peer, earlier = _dial(self._address, timeout_s), ""
         except OSError as error:
@@ -206,7 +206,7 @@ class PeerConnection:
         return self._use(peer)
 
     def _move(self, peer: socket.socket, timeout_s: float) -> socket.socket:
-        """Go over to `url` if it can be reached by now; otherwise go on with `peer`."""
+        """Switch to `url` if it can be reached by now; otherwise go on with `peer`."""
         try:
             moved = _dial(self._address, timeout_s)
         except OSError:
@@ -223,7 +223,7 @@ class PeerConnection:
         return peer
 
     def _note(self, status: int) -> None:
-        """Take in the first answer on this connection: whoever refuses at an earlier URL may be somebody else."""
+        """Note the first answer on this connection; a refusal at an earlier URL may be another node's."""
         self._unnoted = False
         if status == HTTP_OK:
             assert self._addresses is not None
@@ -270,7 +270,7 @@ def _dial(address: tuple[str, int], timeout_s: float) -> socket.socket:
 
 
 def _unsent_bytes(peer: socket.socket) -> int:
-    """Return how much of what was sent has not arrived yet; 0 where the system does not tell."""
+    """Return how many sent bytes have not arrived yet; 0 if the system cannot tell."""
     try:
         return int.from_bytes(fcntl.ioctl(peer.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
     except OSError:
@@ -278,10 +278,10 @@ def _unsent_bytes(peer: socket.socket) -> int:
 
 
 def _has_something_to_say(peer: socket.socket) -> bool:
-    """Whether an idle connection has ended, or holds what nobody asked for: either way it is of no use any more.
+    """Return whether an idle connection has ended, or has unexpected bytes: either way it is useless.
 
-    Servers close what is idle for long.  To find that out by a call would lose the call, and a request for votes is
-    made once in an election timeout.
+    Servers close idle connections.  Finding that out by a call would lose the call, and a request for votes is made
+    once in an election timeout.
     """
     try:
         peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -293,7 +293,7 @@ def _has_something_to_say(peer: socket.socket) -> bool:
 
 
 def _parse_head(head: bytes) -> tuple[int, int, bool]:
-    """(status, Content-Length, keep-alive) of an answer's head."""
+    """Return (status, Content-Length, keep-alive) of an answer's head."""
     status_line, *lines = head.split(b"\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
     try:
@@ -309,7 +309,7 @@ def _parse_head(head: bytes) -> tuple[int, int, bool]:
 
 
 class PeerQueue(Generic[T]):
-    """A thread that takes messages to one peer.  `deliver(message)` does it, and deals with the outcome."""
+    """A thread that sends messages to one peer.  `deliver(queue, message)` sends one, and handles the outcome."""
 
     def __init__(
         self,
@@ -319,7 +319,7 @@ class PeerQueue(Generic[T]):
         addresses: Addresses | None = None,
         member: int = 0,
     ) -> None:
-        """`addresses` and `member` as for a Connection."""
+        """`addresses` and `member` as for a PeerConnection."""
         self.url = url
         self.connection = PeerConnection(url, addresses, member)
         self._deliver = deliver
@@ -332,17 +332,17 @@ class PeerQueue(Generic[T]):
         self._thread.start()
 
     def send(self, message: T) -> None:
-        """Never blocks.  For one caller at a time.  A message of the same kind that still waits is dropped."""
+        """Queue a message; never blocks.  For one caller at a time.  Replaces a waiting message of the same kind."""
         self._waiting[type(message)] = message
         self._wake()
 
     @property
     def is_closed(self) -> bool:
-        """Whether it is to stop: a delivery of many calls makes no more of them."""
+        """Return whether the queue was closed: a delivery of many calls makes no more of them."""
         return self._closed
 
     def rest(self, seconds: float) -> None:
-        """Pause a delivery: for so long, or until the lane is closed."""
+        """Pause a delivery: for so long, or until the queue is closed."""
         self._closing.wait(seconds)
 
     def close(self) -> None:

@@ -1,13 +1,13 @@
-"""Where this node listens for its peers: the addresses that its command line and the membership name for it.
+"""The ports on which this node listens for its peers: the addresses of its command line and of the membership.
 
 A node that moves is told so twice, in either order: by its own --cluster, at a start, and by `PUT /raft/{id}`, which
-the leader follows at once.  For as long as the two differ the node listens at both.
+the leader follows at once.  As long as the two differ, the node listens at both.
 
 Rules.
-- At least one address can be listened at, or its name does not resolve yet: otherwise the start is refused.
-- A name that does not resolve yet is tried again, and so is an address of the membership that cannot be used here.
-- An address that nobody names any more is given up once a peer has called at another one: until then the peers may
-  not reach the new one.
+- At least one address can be used, or its name does not resolve yet: otherwise the start is refused.
+- A name that does not resolve yet is retried, and so is an address of the membership that cannot be used here.
+- An address that is not named any more is closed once a peer has called at another one: until then the peers may not
+  reach the new one.
 - With --peer-host the node listens there, whatever host the URLs name: they may be a router's or a floating one.
 """
 
@@ -41,7 +41,7 @@ Listen = Callable[[str, int, Callable[[], None]], Listener]
 
 
 class _Port:
-    """One listener, and whether a peer has called there."""
+    """A listener, and whether a peer has called there."""
 
     def __init__(self, listen: Listen, address: Address) -> None:
         self.called = False
@@ -69,11 +69,11 @@ class PeerPorts:
 
     @property
     def waiting_for(self) -> str:
-        """What is missing, in words, while the node listens nowhere; otherwise ""."""
+        """The missing address, in words, while the node listens nowhere; otherwise ""."""
         return "" if self._is_open.is_set() else self._warned.get(self._given_url, "")
 
     def open(self, stored_url: str) -> None:
-        """Bind; `stored_url` is the membership's, "" where there is none.  Raises StartRefused."""
+        """Bind; `stored_url` is the membership's, "" if there is none.  Raises StartRefused."""
         refusals: dict[str, str] = {}
         for url in dict.fromkeys((self._given_url, stored_url or self._given_url)):
             try:
@@ -98,7 +98,7 @@ class PeerPorts:
         threading.Thread(target=self._run, name="peer-ports", daemon=True).start()
 
     def wait_open(self, stopped: threading.Event) -> bool:
-        """Wait until the node listens somewhere; False where `stopped` came first."""
+        """Wait until the node listens somewhere; return False if `stopped` came first."""
         while not self._is_open.wait(LOOK_S):
             if stopped.is_set():
                 return False
@@ -122,7 +122,7 @@ class PeerPorts:
                 logger.exception("following the membership's URLs failed, and is tried again")
 
     def follow(self) -> None:
-        """Listen wherever the node should by now, and give up what nobody names any more."""
+        """Listen at all addresses that are named now, and close those that are not named any more."""
         urls = dict.fromkeys((self._given_url, *self.peer_urls()))
         wanted = {address for url in urls if (address := self._follow(url)) is not None}
         with self._lock:
@@ -135,7 +135,7 @@ class PeerPorts:
             port.listener.drain(DRAIN_S)
 
     def _follow(self, url: str) -> Address | None:
-        """Listen at a URL, if need be; the address, None where that cannot be done now."""
+        """Listen at a URL, if necessary; return the address, None if that is impossible now."""
         try:
             return self._bind(url, start=True)
         except socket.gaierror as error:
@@ -149,12 +149,12 @@ class PeerPorts:
     # Binding
 
     def _place(self, url: str) -> Address:
-        """Host and port to listen at, the host still as a name."""
+        """Return the host and port to listen at, the host still as a name."""
         host, port = parse_peer_url(url)
         return self._host or host, self._port or port
 
     def _bind(self, url: str, *, start: bool = False) -> Address:
-        """Listen at a URL, where that is still to be done; the address.  Raises OSError, gaierror, ValueError."""
+        """Listen at a URL, if necessary; return the address.  Raises OSError, gaierror, ValueError."""
         address = _resolved(*self._place(url))
         with self._lock:
             wildcard = (WILDCARD_V6 if ":" in address[0] else WILDCARD_V4), address[1]
@@ -176,7 +176,7 @@ class PeerPorts:
 
 
 def _resolved(host: str, port: int) -> Address:
-    """The numeric address, IPv4 where there is one.  Raises gaierror."""
+    """Return the numeric address, IPv4 if there is one.  Raises gaierror."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except UnicodeError:
