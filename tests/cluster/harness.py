@@ -6,6 +6,9 @@ long as its node may need it: a socket with SO_REUSEADDR is bound to it and neve
 with SO_REUSEADDR (every server's) bind and listen beside it, but neither gives the port out for a bind to 0 nor uses it
 for a connection; so parallel tests never meet.
 
+Processes.  A node is forked from a process that has imported raft-chat (tests/support/forked.py), unless it is given a
+command of its own, which is then started: COMMAND is what people type.
+
 Waiting.  Nothing sleeps; everything waits for a fact with a deadline.  When a test fails the nodes' logs are printed.
 """
 
@@ -24,9 +27,13 @@ from typing import Any, Self
 from chat.cli import operator_file
 from tests.cluster.clients import HOST, Answer, Client, request
 from tests.cluster.waiting import wait_until
+from tests.support import forked
+from tests.support.fork_server import ROOT
+from tests.support.forked import COMMAND, Forked, Process
 
-ROOT = Path(__file__).resolve().parents[2]
-COMMAND = (sys.executable, str(ROOT / "raft_chat.py"))
+__all__ = ["COMMAND", "ROOT", "Cluster", "Forked", "Node", "Port"]
+Program = Sequence[str] | Forked
+NODE = Forked()
 
 # Deadlines are for hopeless cases: several times what a node needs on two busy cores.
 READY_S = 30
@@ -61,7 +68,7 @@ class Node:
         id: int,
         directory: Path,
         *,
-        command: Sequence[str] = COMMAND,
+        command: Program = NODE,
         host: str = HOST,
         ports: tuple[int, int] | None = None,
     ) -> None:
@@ -75,10 +82,12 @@ class Node:
         self.peer_url = f"http://{host}:{self.peer_port}"
         self.data_dir = directory / f"raft-chat-{id}"
         self.log_file = directory / f"node-{id}.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Process | None = None
 
     def command(self, *flags: str) -> list[str]:
-        return [*self.program, *flags]
+        """What starts an interpreter of its own for it."""
+        program = self.program.command() if isinstance(self.program, Forked) else self.program
+        return [*program, *flags]
 
     def flags(self, cluster: str, *more: str) -> list[str]:
         """The seed's flags, the data directory, and the host where it is not the usual one."""
@@ -90,15 +99,17 @@ class Node:
     def start(self, *flags: str) -> None:
         """Start its process with these flags; everything it prints goes to its log file."""
         assert not self.running, f"node {self.id} runs already"
+        directory = self.log_file.parent
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command(*flags),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.log_file.parent,
-                env=environment(),
-            )
+            if isinstance(self.program, Forked):
+                self.process = forked.start(
+                    self.program, flags, number=self.id, directory=directory, environment=environment(), output=log
+                )
+            else:
+                self.process = subprocess.Popen(
+                    self.command(*flags),
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory, env=environment(),
+                )  # fmt: skip
 
     @property
     def running(self) -> bool:
@@ -163,7 +174,7 @@ class Cluster:
         size: int = 3,
         *,
         flags: Sequence[str] = (),
-        command: Sequence[str] = COMMAND,
+        command: Program = NODE,
         nodes: Sequence[Node] = (),
     ) -> None:
         """`nodes`, where they are given, are its first members, instead of `size` usual ones."""

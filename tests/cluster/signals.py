@@ -30,6 +30,7 @@ from time import monotonic
 from tests.cluster.clients import Answer, load, wait_for_posts
 from tests.cluster.harness import COMMAND, Cluster, Node
 from tests.cluster.waiting import wait_until
+from tests.support.forked import Process
 
 MOMENTS = 30
 CLIENTS = 16
@@ -62,7 +63,7 @@ class Seen:
     wrong: list[str] = field(default_factory=list)
 
 
-def ended(seen: Seen, process: subprocess.Popen[bytes], began: float, must: int = 0) -> None:
+def ended(seen: Seen, process: Process, began: float, must: int = 0) -> None:
     """Wait for the end of a node that was told to stop."""
     try:
         code = process.wait(END_S + 5)
@@ -104,7 +105,7 @@ def child_of(pid: int) -> int | None:
     return None
 
 
-def started(cluster: Cluster, *, as_pid_1: bool) -> tuple[subprocess.Popen[bytes], int]:
+def started(cluster: Cluster, *, as_pid_1: bool) -> tuple[Process, int]:
     """A process that has just begun to hold signals back, and the node's pid as seen from here."""
     node = cluster.nodes[1]
     node.program = (*AS_PID_1, *COMMAND) if as_pid_1 else COMMAND

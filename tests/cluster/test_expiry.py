@@ -1,20 +1,19 @@
 """What goes by its age, on real nodes whose day is short: on all of them alike, and for good."""
 
-import sys
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.harness import READY_S, ROOT, Cluster
+from tests.cluster.harness import READY_S, Cluster, Forked
 from tests.cluster.test_websocket_cluster import next_frame, subscribed
 from tests.cluster.waiting import wait_until
 
 KEPT_S = 4
-_START = (
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat; "
-    "from chat.services import maintenance; from chat.state.apply import expiry; "
-    f"expiry.CLIENT_IDS_KEPT_S = {KEPT_S}; maintenance.FORGET_EVERY_S = 0.2; sys.exit(raft_chat.main())"
-)
-SHORT_DAY = (sys.executable, "-c", _START)
+SHORT_DAY = Forked(f"""
+from chat.services import maintenance
+from chat.state.apply import expiry
+expiry.CLIENT_IDS_KEPT_S = {KEPT_S}
+maintenance.FORGET_EVERY_S = 0.2
+""")
 
 
 def test_a_client_id_is_known_for_a_day_and_then_forgotten_by_all(tmp_path: Path) -> None:
@@ -92,16 +91,16 @@ def test_truncate_empty_rooms(tmp_path: Path) -> None:
         assert cluster.post(3, "emptied", "again").status == 409, "there are two rooms again"
 
 
-_START_ERASING = (
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat; "
-    "from raft.compaction import policy; from raft.storage import file_set; "
-    "policy.KEEP_S = 2.0; policy.ERASED_NOTE_S = 0.2; file_set.LINGER_S = 1.0; sys.exit(raft_chat.main())"
-)
+ERASING = Forked("""
+from raft.compaction import policy
+from raft.storage import file_set
+policy.KEEP_S, policy.ERASED_NOTE_S, file_set.LINGER_S = 2.0, 0.2, 1.0
+""")
 
 
 def test_a_text_that_was_taken_back_leaves_every_disk_after_a_day(tmp_path: Path) -> None:
     secret, other = "my password is hunter2", "nothing of note"
-    with Cluster(tmp_path, command=(sys.executable, "-c", _START_ERASING)) as cluster:
+    with Cluster(tmp_path, command=ERASING) as cluster:
         cluster.start_ready()
 
         def holding(text: str) -> list[Path]:

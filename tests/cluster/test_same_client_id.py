@@ -1,6 +1,5 @@
 """The same ClientId sent to three nodes at once is one post, whatever becomes of the nodes meanwhile."""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Barrier, Thread
@@ -8,17 +7,15 @@ from time import monotonic
 from typing import Any
 
 from tests.cluster.clients import TRY_AGAIN, Answer
-from tests.cluster.harness import READY_S, ROOT, Cluster, Node
+from tests.cluster.harness import READY_S, Cluster, Forked, Node
 from tests.cluster.joining import compactions
 from tests.cluster.waiting import wait_until
 
 KEEPS = 20  # entries, in the place of ten thousand
-_START = (
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat; "
-    "from raft.compaction import policy; "
-    f"policy.KEEP_ENTRIES = {KEEPS}; policy.CONTACT_MS = 1_000; sys.exit(raft_chat.main())"
-)
-SOON_COMPACTED = (sys.executable, "-c", _START)
+SOON_COMPACTED = Forked(f"""
+from raft.compaction import policy
+policy.KEEP_ENTRIES, policy.CONTACT_MS = {KEEPS}, 1_000
+""")
 SMALL = ("--compact-mib", "1")
 ROUNDS = 3
 

@@ -8,7 +8,10 @@ from typing import TypeVar
 T = TypeVar("T")
 
 # Short enough to add nothing to what is measured in tenths of a second, long enough to leave the nodes the CPU.
+# After a while the looks are rarer: a look at three nodes costs several milliseconds of a core.
 LOOK_AGAIN_S = 0.01
+LOOK_AGAIN_MAX_S = 0.05
+WAITED_SHARE = 0.1
 
 
 def wait_until(fact: Callable[[], T | None], deadline_s: float, what: str) -> T:
@@ -16,7 +19,8 @@ def wait_until(fact: Callable[[], T | None], deadline_s: float, what: str) -> T:
 
     A node that is not there yet, or not any more, is an answer like any other: OSErrors count as "not yet".
     """
-    end = monotonic() + deadline_s
+    began = monotonic()
+    end = began + deadline_s
     last: object = None
     pause = threading.Event()  # nobody sets it; its wait() is the pause between two looks
     while True:
@@ -26,6 +30,7 @@ def wait_until(fact: Callable[[], T | None], deadline_s: float, what: str) -> T:
                 return found
         except OSError as error:
             last = error
-        if monotonic() > end:
+        now = monotonic()
+        if now > end:
             raise AssertionError(f"not within {deadline_s} s: {what} (last seen: {last!r})")
-        pause.wait(LOOK_AGAIN_S)
+        pause.wait(min(max(LOOK_AGAIN_S, WAITED_SHARE * (now - began)), LOOK_AGAIN_MAX_S))
