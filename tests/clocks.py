@@ -19,8 +19,8 @@ from threading import Event
 from time import monotonic, time
 
 from tests.cluster.clients import Answer, Client
-from tests.cluster.harness import COMMAND, READY_S, Cluster, Node
-from tests.cluster.people import FLAGS, PASSWORD, operator, wait_login
+from tests.cluster.harness import READY_S, Cluster, Node
+from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, operator, wait_login
 from tests.cluster.waiting import wait_until
 from tests.faults.tools import LIBFAKETIME
 
@@ -40,7 +40,7 @@ class FakeClock:
         self.set(off_s)
         self.command = (
             "env", f"LD_PRELOAD={LIBFAKETIME}", f"FAKETIME_TIMESTAMP_FILE={file}", "FAKETIME_CACHE_DURATION=1",
-            "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1", *COMMAND,
+            "FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1", *QUICK_PASSWORDS.command(),
         )  # fmt: skip
 
     def set(self, off_s: int) -> None:

@@ -31,7 +31,7 @@ from tests.support import forked
 from tests.support.fork_server import ROOT
 from tests.support.forked import COMMAND, Forked, Process
 
-__all__ = ["COMMAND", "ROOT", "Cluster", "Forked", "Node", "Port"]
+__all__ = ["COMMAND", "NODE", "ROOT", "Cluster", "Forked", "Node", "Port", "Program"]
 Program = Sequence[str] | Forked
 NODE = Forked()
 

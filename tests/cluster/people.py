@@ -1,7 +1,7 @@
 """Real nodes with a login, and people in it: ann the admin, bob, and gus, a guest.
 
-Each has the password PASSWORD and one token.  A password takes a third of a second of a core to make and as long to
-prove, so this is for tests whose subject is who somebody is.
+Each has the password PASSWORD and one token.  A password takes a third of a second of a core to hash and as long to
+compare.  QUICK_PASSWORDS has it take next to nothing, for tests whose subject is something else.
 """
 
 import json
@@ -9,10 +9,13 @@ from collections.abc import Mapping
 
 from chat.cli import operator_file
 from tests.cluster.clients import Answer, Client
-from tests.cluster.harness import READY_S, Cluster, Node
+from tests.cluster.harness import READY_S, Cluster, Forked, Node
 from tests.cluster.waiting import wait_until
 
 FLAGS = ("--auth", "login")
+QUICK_PASSWORDS = Forked(
+    "from chat.auth.secrets import Passwords; Passwords.__init__.__defaults__ = ('scrypt:16:1:1',)"
+)
 PASSWORD = "correct horse"
 ROLES = {"ann": "admin", "bob": "member", "gus": "guest"}
 

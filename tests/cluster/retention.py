@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.clients import read_room
-from tests.cluster.harness import READY_S, Cluster, Node
+from tests.cluster.compacting import COMPACT_S, SMALL, fill
+from tests.cluster.harness import NODE, READY_S, Cluster, Node, Program
 from tests.cluster.joining import compactions, digest
-from tests.cluster.test_compaction import COMPACT_S, SMALL, fill
 from tests.cluster.waiting import wait_until
 
 ROOM, KEPT = "general", 1_000
@@ -33,26 +33,26 @@ class OnDisk:
         return self.in_force / self.live
 
 
-def measure(directory: Path, messages: int, length: int) -> list[OnDisk]:
+def measure(directory: Path, messages: int, length: int, *, kept: int = KEPT, command: Program = NODE) -> list[OnDisk]:
     """Fill the room and look at every node."""
-    with Cluster(directory, flags=SMALL) as cluster:
+    with Cluster(directory, flags=SMALL, command=command) as cluster:
         leader = cluster.start_ready().wait_leader()
         assert cluster.post(leader, ROOM, "the first").status == 201
-        retention = f'{{"Retention": {{"MaxMessages": {KEPT}}}}}'
+        retention = f'{{"Retention": {{"MaxMessages": {kept}}}}}'
         wait_until(
             lambda: cluster.request(leader, "PATCH", f"/rooms/{ROOM}", retention).status == 200, READY_S, "all know it"
         )
         fill(cluster.nodes[leader], messages - 1, [ROOM], "x" * length)
         newest = cluster.post(leader, ROOM, "the last").json()["Id"]
-        _check_posts(cluster, newest)
+        _check_posts(cluster, newest, kept)
         return [_at_rest(node) for node in cluster.running()]
 
 
-def _check_posts(cluster: Cluster, newest: int) -> None:
+def _check_posts(cluster: Cluster, newest: int, kept: int) -> None:
     assert len({digest(node, [ROOM]) for node in cluster.running()}) == 1
     for node in cluster.running():
         ids = [post["Id"] for post in read_room(node.port, ROOM)]
-        assert ids == list(range(newest - KEPT + 1, newest + 1))
+        assert ids == list(range(newest - kept + 1, newest + 1))
         assert cluster.request(node.id, "GET", f"/rooms/{ROOM}/messages/{ids[0] - 1}").status == 410
 
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from tests.cluster.clients import HOST, PAGE, Client
 from tests.cluster.harness import Cluster
 from tests.cluster.listeners import CLOSE, TEXT, client_frame, frame_at, upgrade
-from tests.cluster.people import FLAGS, People
+from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
 
 ROOM = "general"
 LATE = 2  # posts that each poster begins after the revocation
@@ -176,7 +176,7 @@ def race(directory: Path, times: int) -> Result:
     result = Result()
     acknowledged: set[str] = set()
     too_late: set[str] = set()
-    with Cluster(directory, flags=FLAGS) as cluster:
+    with Cluster(directory, flags=FLAGS, command=QUICK_PASSWORDS) as cluster:
         cluster.start_ready()
         people = People(cluster)
         for number in range(times):

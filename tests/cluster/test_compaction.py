@@ -1,61 +1,29 @@
 """Real nodes whose log is compacted while posts go on: space comes back, and nobody who was there or away loses a post.
 
-Compactions keep the newest 10,000 entries, so each of these clusters is given more than that, with `--compact-mib 1`.
+Each of these clusters is given more entries than a compaction keeps (compacting.py).
 """
 
-import json
 import os
 import re
 import signal
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 from time import monotonic
 from typing import Any
 
-from tests.cluster.clients import HOST, Client, acknowledged_by, check_history, load, read_room, wait_for_posts
+from tests.cluster.clients import Client, acknowledged_by, check_history, load, read_room, wait_for_posts
+from tests.cluster.compacting import COMPACT_S, KEPT_ENTRIES, SMALL, SOON, fill
 from tests.cluster.harness import EXIT_S, READY_S, Cluster, Node
-from tests.cluster.joining import KEPT_ENTRIES, compactions, digest
+from tests.cluster.joining import compactions, digest
 from tests.cluster.test_websocket_cluster import next_frame, subscribed
 from tests.cluster.waiting import wait_until
 
-SMALL = ("--compact-mib", "1")
-COMPACT_S = 60
-FILLERS = 8
-PIPELINED = 50  # requests that are on their way at a time
-LIVE, KEPT = "live", 100
-GONE, LONG = 6_000, "x" * 800  # several times as many bytes as what stays, which is more entries
-STAYING, SHORT = KEPT_ENTRIES + 4_000, "x"
+LIVE, KEPT = "live", 20
+GONE, LONG = 1_600, "x" * 800  # several times as many bytes as what stays, which is more entries
+STAYING, SHORT = KEPT_ENTRIES + 800, "x"
 DOOMED = "doomed"
-
-
-def fill(node: Node, count: int, rooms: Sequence[str], text: str = "x" * 200) -> None:
-    """Post so many, over connections that do not wait for each answer."""
-    threads = [
-        Thread(target=_pipeline, args=(node.port, count // FILLERS, rooms[n % len(rooms)], text), name=f"filler{n}")
-        for n in range(FILLERS)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-
-def _pipeline(port: int, count: int, room: str, text: str) -> None:
-    body = json.dumps({"Message": text, "User": "filler"}).encode()
-    head = f"POST /rooms/{room} HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection((HOST, port), timeout=30) as connection, connection.makefile("rb") as answers:
-        for start in range(0, count, PIPELINED):
-            some = min(PIPELINED, count - start)
-            connection.sendall((head + body) * some)
-            for _ in range(some):
-                assert answers.readline().startswith(b"HTTP/1.1 201 ")
-                length = 0
-                while (line := answers.readline()) != b"\r\n":
-                    if line.lower().startswith(b"content-length:"):
-                        length = int(line.split(b":")[1])
-                answers.read(length)
+CHECKPOINTED = 1_200  # a quarter of CHECKPOINT_BYTES, which a node writes down when it has nothing to do
 
 
 def let_go(cluster: Cluster, id: int, rooms: Sequence[str]) -> None:
@@ -81,7 +49,7 @@ def retried(cluster: Cluster, id: int, client_id: str, message: str) -> dict[str
 
 
 def test_a_log_is_compacted_while_posts_go_on_and_nobody_loses_one(tmp_path: Path) -> None:
-    with Cluster(tmp_path, flags=SMALL) as cluster:
+    with Cluster(tmp_path, command=SOON, flags=SMALL) as cluster:
         leader = cluster.start_ready().wait_leader()
         away = next(id for id in cluster.nodes if id != leader)
         term = cluster.nodes[leader].status()["Term"]
@@ -133,7 +101,7 @@ def _check_resumed(cluster: Cluster, id: int, cursor: str, posts: int) -> None:
 
 
 def test_space_comes_back_and_what_was_replaced_lingers(tmp_path: Path) -> None:
-    with Cluster(tmp_path, 1, flags=SMALL) as cluster:
+    with Cluster(tmp_path, 1, command=SOON, flags=SMALL) as cluster:
         node = cluster.nodes[cluster.start_ready().wait_leader()]
         fill(node, GONE, [DOOMED, "trimmed"], LONG)
         let_go(cluster, node.id, ["trimmed"])
@@ -146,9 +114,9 @@ def test_space_comes_back_and_what_was_replaced_lingers(tmp_path: Path) -> None:
 
 
 def test_a_start_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
-    with Cluster(tmp_path, 1, flags=SMALL) as cluster:
+    with Cluster(tmp_path, 1, command=SOON, flags=SMALL) as cluster:
         node = cluster.nodes[cluster.start_ready().wait_leader()]
-        fill(node, 6_000, ["general"])
+        fill(node, CHECKPOINTED, ["general"])
         found = wait_until(lambda: list(node.data_dir.glob("checkpoint-*.jsonl")), COMPACT_S, "there is a checkpoint")
         told = digest(node, ["general"])
         cluster.kill()
@@ -157,9 +125,9 @@ def test_a_start_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
         assert len(said) == 1, node.log()
         index, left = map(int, said[0])
         assert index >= int(found[0].name[11:26])
-        assert left < 6_000
+        assert left < CHECKPOINTED
         assert digest(node, ["general"]) == told
-        fill(node, 2_000, ["general"])
+        fill(node, CHECKPOINTED, ["general"])
         told = digest(node, ["general"])
         assert cluster.terminate(node.id) == 0
         cluster.restart()
@@ -202,7 +170,7 @@ def _with_a_child_at_work(cluster: Cluster) -> tuple[Node, int]:
 
 
 def test_a_child_that_is_killed_costs_a_warning_and_no_post(tmp_path: Path) -> None:
-    with Cluster(tmp_path, 1, flags=SMALL) as cluster:
+    with Cluster(tmp_path, 1, command=SOON, flags=SMALL) as cluster:
         node, child = _with_a_child_at_work(cluster)
         assert cluster.post(node.id, "general", "while it stands still").status == 201
         os.kill(child, signal.SIGKILL)
@@ -212,7 +180,7 @@ def test_a_child_that_is_killed_costs_a_warning_and_no_post(tmp_path: Path) -> N
 
 
 def test_a_stop_does_not_wait_for_a_child(tmp_path: Path) -> None:
-    with Cluster(tmp_path, 1, flags=SMALL) as cluster:
+    with Cluster(tmp_path, 1, command=SOON, flags=SMALL) as cluster:
         node, child = _with_a_child_at_work(cluster)
         began = monotonic()
         assert cluster.terminate(node.id) == 0
@@ -222,7 +190,7 @@ def test_a_stop_does_not_wait_for_a_child(tmp_path: Path) -> None:
 
 
 def test_a_child_ends_when_its_node_is_killed_and_the_next_start_is_clean(tmp_path: Path) -> None:
-    with Cluster(tmp_path, 1, flags=SMALL) as cluster:
+    with Cluster(tmp_path, 1, command=SOON, flags=SMALL) as cluster:
         node, child = _with_a_child_at_work(cluster)
         told = digest(node, ["general"])
         cluster.kill()

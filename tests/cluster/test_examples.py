@@ -6,13 +6,14 @@ import pytest
 
 from tests.cluster.examples import Example, Reader, examples
 from tests.cluster.harness import ROOT, Cluster
+from tests.cluster.people import QUICK_PASSWORDS
 
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "curl " in path.read_text()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_examples_of_a_page_work(page: Path, tmp_path: Path) -> None:
-    with Cluster(tmp_path, 3) as cluster:
+    with Cluster(tmp_path, 3, command=QUICK_PASSWORDS) as cluster:
         cluster.start_ready()
         reader = Reader(cluster, tmp_path)
         for example in examples(page.read_text()):

@@ -3,6 +3,7 @@
 from pathlib import Path
 from time import monotonic
 
+from tests.cluster.compacting import AT_ONCE
 from tests.cluster.harness import READY_S, Cluster, Forked
 from tests.cluster.test_websocket_cluster import next_frame, subscribed
 from tests.cluster.waiting import wait_until
@@ -91,10 +92,10 @@ def test_truncate_empty_rooms(tmp_path: Path) -> None:
         assert cluster.post(3, "emptied", "again").status == 409, "there are two rooms again"
 
 
-ERASING = Forked("""
+ERASING = Forked(f"""{AT_ONCE}
 from raft.compaction import policy
 from raft.storage import file_set
-policy.KEEP_S, policy.ERASED_NOTE_S, file_set.LINGER_S = 2.0, 0.2, 1.0
+policy.KEEP_S, policy.ERASED_NOTE_S, file_set.LINGER_S = 1.0, 0.2, 0.5
 """)
 
 

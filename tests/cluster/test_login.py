@@ -8,7 +8,7 @@ from pathlib import Path
 from chat.cli import operator_file
 from tests.cluster.clients import Client
 from tests.cluster.harness import COMMAND, READY_S, Cluster, Node, environment
-from tests.cluster.people import FLAGS, PASSWORD, operator, wait_login
+from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, operator, wait_login
 from tests.cluster.waiting import wait_until
 
 SETUP = re.compile(r"set up the first account at (\S+)/ with the token (su_\S+)")
@@ -37,7 +37,7 @@ def set_up(node: Node, token: str, name: str = "ann") -> tuple[int, str]:
 
 
 def test_the_first_admin_is_made_with_the_token_that_a_node_tells(tmp_path: Path) -> None:
-    with Cluster(tmp_path, flags=FLAGS) as cluster:
+    with Cluster(tmp_path, flags=FLAGS, command=QUICK_PASSWORDS) as cluster:
         cluster.start_ready()
         wait_login(cluster)
         one, two = cluster.nodes[1], cluster.nodes[2]
@@ -73,7 +73,7 @@ def test_the_operators_file_is_its_owners_and_another_one_at_each_start(tmp_path
 
 
 def test_an_open_cluster_turns_to_a_login_and_back_by_sub_commands(tmp_path: Path) -> None:
-    with Cluster(tmp_path) as cluster:
+    with Cluster(tmp_path, command=QUICK_PASSWORDS) as cluster:
         cluster.start_ready()
         two = cluster.nodes[2]
         assert cluster.post(1, "general", "anybody's").status == 201

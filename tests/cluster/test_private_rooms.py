@@ -9,7 +9,7 @@ import websocket
 
 from tests.cluster.clients import HOST
 from tests.cluster.harness import Cluster
-from tests.cluster.people import FLAGS, People
+from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
 
 DEADLINE_S = 15
 
@@ -34,7 +34,7 @@ def told(listener: websocket.WebSocket) -> dict[str, Any]:
 
 
 def test_a_private_room_is_there_for_its_members_on_every_node_and_for_nobody_else(tmp_path: Path) -> None:
-    with Cluster(tmp_path, flags=FLAGS) as cluster:
+    with Cluster(tmp_path, flags=FLAGS, command=QUICK_PASSWORDS) as cluster:
         cluster.start_ready()
         people = People(cluster)
         made = people.request("bob", 1, "POST", "/rooms", {"Name": "plans", "Visibility": "private"})

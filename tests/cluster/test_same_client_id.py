@@ -7,16 +7,12 @@ from time import monotonic
 from typing import Any
 
 from tests.cluster.clients import TRY_AGAIN, Answer
-from tests.cluster.harness import READY_S, Cluster, Forked, Node
+from tests.cluster.compacting import SMALL, soon
+from tests.cluster.harness import READY_S, Cluster, Node
 from tests.cluster.joining import compactions
 from tests.cluster.waiting import wait_until
 
-KEEPS = 20  # entries, in the place of ten thousand
-SOON_COMPACTED = Forked(f"""
-from raft.compaction import policy
-policy.KEEP_ENTRIES, policy.CONTACT_MS = {KEEPS}, 1_000
-""")
-SMALL = ("--compact-mib", "1")
+KEEPS = 20  # entries
 ROUNDS = 3
 
 
@@ -96,7 +92,7 @@ def _bring_a_snapshot(cluster: Cluster) -> None:
 
 
 def test_a_client_id_sent_to_three_nodes_at_once_over_failover_restart_and_snapshot_is_one_post(tmp_path: Path) -> None:
-    with Cluster(tmp_path, command=SOON_COMPACTED, flags=SMALL) as cluster:
+    with Cluster(tmp_path, command=soon(KEEPS), flags=SMALL) as cluster:
         cluster.start_ready()
         senders = Senders(cluster)
         for number in range(ROUNDS):

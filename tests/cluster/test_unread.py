@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.harness import Cluster
-from tests.cluster.people import FLAGS, People, wait_login
+from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People, wait_login
 from tests.cluster.socket_client import Socket
 from tests.cluster.waiting import wait_until
 
@@ -19,7 +19,7 @@ def counts(people: People, name: str, id: int) -> tuple[int, int, int] | None:
 
 
 def test_what_is_read_on_one_node_is_read_on_all_and_outlives_them(tmp_path: Path) -> None:
-    with Cluster(tmp_path, flags=FLAGS) as cluster:
+    with Cluster(tmp_path, flags=FLAGS, command=QUICK_PASSWORDS) as cluster:
         people = People(cluster.start_ready())
         for id, text in enumerate(("hi", "hello @bob", "@nobody and @bob"), 1):
             assert people.post("ann", id, text).status == 201

@@ -11,13 +11,13 @@ from typing import Any
 
 from tests.cluster.clients import Answer, Client
 from tests.cluster.harness import READY_S, Cluster
-from tests.cluster.people import FLAGS, PASSWORD, People, wait_login
+from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, People, wait_login
 from tests.cluster.waiting import wait_until
 
 
 def test_identity_and_login_support(tmp_path: Path) -> None:
     """Whoever is to be somebody is it on every node, whatever node he logged in at, and as long as he should be."""
-    with Cluster(tmp_path, flags=FLAGS) as cluster:
+    with Cluster(tmp_path, flags=FLAGS, command=QUICK_PASSWORDS) as cluster:
         people = People(cluster.start_ready())
 
         # Who one is, is the same everywhere; who is nobody reads and writes nothing.

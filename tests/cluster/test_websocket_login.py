@@ -6,14 +6,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.cluster.harness import Cluster
-from tests.cluster.people import FLAGS, People, operator
+from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People, operator
 from tests.cluster.socket_client import Socket
 
 TICKETS = 20
 
 
 def test_a_token_that_ends_ends_its_websockets_on_every_node_and_no_others(tmp_path: Path) -> None:
-    with Cluster(tmp_path, flags=FLAGS) as cluster, ExitStack() as sockets:
+    with Cluster(tmp_path, flags=FLAGS, command=QUICK_PASSWORDS) as cluster, ExitStack() as sockets:
         people = People(cluster.start_ready())
         other = people.log_in("bob")
         ended = [sockets.enter_context(Socket(node, people.token["bob"])) for node in cluster.nodes.values()]
@@ -31,7 +31,7 @@ def test_a_token_that_ends_ends_its_websockets_on_every_node_and_no_others(tmp_p
 
 
 def test_a_ticket_that_is_brought_to_three_nodes_at_once_lets_one_websocket_in(tmp_path: Path) -> None:
-    with Cluster(tmp_path, flags=FLAGS) as cluster:
+    with Cluster(tmp_path, flags=FLAGS, command=QUICK_PASSWORDS) as cluster:
         people = People(cluster.start_ready())
         for _ in range(TICKETS):
             ticket = people.request("bob", 1, "POST", "/ws-ticket").json()["Ticket"]
@@ -52,7 +52,7 @@ def test_a_ticket_that_is_brought_to_three_nodes_at_once_lets_one_websocket_in(t
 
 
 def test_a_private_room_is_told_to_its_members_on_every_node_and_missed_by_those_alone(tmp_path: Path) -> None:
-    with Cluster(tmp_path, flags=FLAGS) as cluster, ExitStack() as sockets:
+    with Cluster(tmp_path, flags=FLAGS, command=QUICK_PASSWORDS) as cluster, ExitStack() as sockets:
         people = People(cluster.start_ready())
         body = {"Name": "club", "Visibility": "private", "Members": ["gus"]}
         club = people.request("ann", 1, "POST", "/rooms", body).json()["Name"]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster.harness import Cluster
-from tests.cluster.people import FLAGS, People
+from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
 from tests.contract.cases import ANYBODY, Identity, run
 from tests.contract.citizens import Citizens
 
@@ -23,7 +23,10 @@ def main() -> int:
     parser.add_argument("--login", action="store_true", help="where people have to log in")
     options = parser.parse_args()
     flags = FLAGS if options.login else ()
-    with tempfile.TemporaryDirectory() as directory, Cluster(Path(directory), 1, flags=flags) as cluster:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Cluster(Path(directory), 1, flags=flags, command=QUICK_PASSWORDS) as cluster,
+    ):
         cluster.start_ready()
         identities = Citizens(People(cluster)) if options.login else _anybody
         report = run(cluster.nodes[1].url, options.cases, options.seed, identities)

@@ -6,7 +6,7 @@ These are slices; `python -m tests.contract --cases 10000` sends as many as are 
 from pathlib import Path
 
 from tests.cluster.harness import Cluster
-from tests.cluster.people import FLAGS, People
+from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
 from tests.contract.cases import Report, run
 from tests.contract.citizens import Citizens
 
@@ -20,7 +20,7 @@ def test_every_answer_of_an_open_node_is_one_that_openapi_json_tells(tmp_path: P
 
 
 def test_every_answer_under_a_login_is_one_that_openapi_json_tells(tmp_path: Path) -> None:
-    with Cluster(tmp_path, 1, flags=FLAGS) as cluster:
+    with Cluster(tmp_path, 1, flags=FLAGS, command=QUICK_PASSWORDS) as cluster:
         cluster.start()
         citizens = Citizens(People(cluster))
         report = run(cluster.nodes[1].url, ONE_TURN, identities=citizens)

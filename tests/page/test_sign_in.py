@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.cluster.harness import Cluster
-from tests.cluster.people import FLAGS, PASSWORD, People, wait_login
+from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, People, wait_login
 from tests.page.conftest import OUTAGE
 from tests.page.reader import Reader, expect_messages, new_context, say, wait_connected
 
@@ -19,7 +19,7 @@ REFUSAL = re.compile(r"status of (401|403|409|429)|Error during WebSocket handsh
 @pytest.fixture
 def guarded(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A cluster that asks for a login, of one node or as many as the test asks for."""
-    with Cluster(tmp_path, getattr(request, "param", 1), flags=FLAGS) as cluster:
+    with Cluster(tmp_path, getattr(request, "param", 1), flags=FLAGS, command=QUICK_PASSWORDS) as cluster:
         cluster.start_ready()
         wait_login(cluster)
         yield cluster
@@ -161,7 +161,7 @@ def test_a_reader_goes_on_at_another_node_when_the_own_one_is_killed(browser: Br
 
 
 def test_a_reader_goes_on_at_a_node_of_another_host_by_a_ticket(browser: Browser, tmp_path: Path) -> None:
-    with Cluster(tmp_path) as cluster:
+    with Cluster(tmp_path, command=QUICK_PASSWORDS) as cluster:
         for node in cluster.nodes.values():
             host = "127.0.0.1" if node.id == 1 else "localhost"
             node.start(*node.flags(cluster.url_list, *FLAGS, "--advertise", f"http://{host}:{node.port}"))
