@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.benchmarks import wrk
 from tests.benchmarks.framework import Point, Setting
-from tests.benchmarks.ours import BODY, ROOM, room_url
+from tests.benchmarks.ours import BODY, ROOM, cluster_of, room_url
 from tests.benchmarks.watching import resident_bytes
 from tests.cluster.harness import Cluster, Node
 
@@ -86,7 +86,7 @@ def filled_cluster(setting: Setting, size: int, script: str) -> Iterator[Filled]
     """So many nodes in a directory of their own, with `setting.messages`, stopped by kill -9."""
     with (
         tempfile.TemporaryDirectory(prefix="raft-chat-filled-") as name,
-        Cluster(Path(name), size) as cluster,
+        cluster_of(Path(name), size) as cluster,
     ):
         filled = Filled(cluster, Path(name))
         leader = cluster.nodes[cluster.start_ready().wait_ready()]

@@ -56,7 +56,7 @@ def filled(setting: Setting) -> Round:
 def empty(setting: Setting) -> Round:
     with ours.running(setting.directory) as running:
         with Client(running.leader.port) as client:
-            for _ in range(FEW):
+            for _ in range(2 * PAGE if setting.quick else FEW):
                 assert client.post(ours.ROOM, ours.MESSAGE).status == 201
         return measured(running, setting)
 

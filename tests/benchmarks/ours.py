@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.harness import READY_S, Cluster, Node
+from tests.cluster.harness import COMMAND, READY_S, Cluster, Node, Program
 
 ROOM = "general"
 # What is posted everywhere, to ours and, as a value, to others.
 MESSAGE = "The quick brown fox jumps over the lazy dog, and then it does so once more, for the length."
 BODY = f'{{"Message": "{MESSAGE}", "User": "ann"}}'
+# What is measured has an interpreter of its own, as people start it.
+PROGRAM: Program = COMMAND
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,15 @@ def room_url(node: Node, room: str = ROOM) -> str:
     return f"{node.url}/rooms/{room}"
 
 
+def cluster_of(directory: Path, size: int = 3) -> Cluster:
+    """So many nodes that are not started."""
+    return Cluster(directory, size, command=PROGRAM)
+
+
 @contextmanager
 def running(directory: Path, size: int = 3) -> Iterator[Ours]:
     """So many nodes, fresh; AssertionError where the leader changes while the block runs."""
-    with Cluster(directory, size) as cluster:
+    with cluster_of(directory, size) as cluster:
         cluster.start()
         with led(cluster) as ours:
             yield ours

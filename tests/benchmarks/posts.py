@@ -26,7 +26,8 @@ def measured(urls: Sequence[str], body: str, connections: int, setting: Setting)
     def load(seconds: int) -> wrk.Figures:
         return wrk.post_to_all(urls, body, connections=connections, seconds=seconds)
 
-    load(WARM_UP_S)
+    if not setting.quick:
+        load(WARM_UP_S)
     figures = load(setting.seconds)
     assert figures.failed == 0, f"{figures.failed} requests failed"
     return Round({"posts/s": figures.per_second, "p50": figures.p50_ms, "p99": figures.p99_ms})

@@ -29,7 +29,8 @@ def our_follower(setting: Setting) -> Round:
             page = client.request("GET", f"/rooms/{ours.ROOM}?limit={PAGE}").json()
         assert [post["Id"] for post in page] == list(range(POSTS - PAGE + 1, POSTS + 1))
         url = f"{ours.room_url(follower)}?limit={PAGE}"
-        wrk.get(url, connections=CONNECTIONS, seconds=WARM_UP_S)
+        if not setting.quick:
+            wrk.get(url, connections=CONNECTIONS, seconds=WARM_UP_S)
         return _told(wrk.get(url, connections=CONNECTIONS, seconds=setting.seconds))
 
 
@@ -53,7 +54,8 @@ def etcds_follower(setting: Setting) -> Round:
         found = request(follower, "POST", "/v3/kv/range", body).json()
         assert len(found["kvs"]) == PAGE
         url = etcd.range_url(follower)
-        wrk.post(url, body, connections=CONNECTIONS, seconds=WARM_UP_S)
+        if not setting.quick:
+            wrk.post(url, body, connections=CONNECTIONS, seconds=WARM_UP_S)
         return _told(wrk.post(url, body, connections=CONNECTIONS, seconds=setting.seconds))
 
 

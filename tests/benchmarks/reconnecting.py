@@ -18,6 +18,8 @@ CONNECTIONS = 32  # that post
 HANDSHAKES = 1_000  # under way at a time, of sockets that come back: what a listen queue holds
 BACK_S = 5.0
 BEFORE_S = 2.0
+AFTER_S = 3.0  # the load goes on
+QUICK_S = 1.0  # each of these, with --quick
 SETTLE_S = 30.0
 HEARTBEAT_MS = 60  # as a node comes
 
@@ -25,7 +27,8 @@ HEARTBEAT_MS = 60  # as a node comes
 def dropped(setting: Setting) -> Round:
     allow_descriptors()
     rooms = closed_loop.room_names(ROOMS)
-    seconds = BEFORE_S + BACK_S + 3
+    before_s, hear_s, after_s = [QUICK_S] * 3 if setting.quick else (BEFORE_S, BACK_S, AFTER_S)
+    seconds = before_s + hear_s + after_s
     log = setting.directory / "load.log"
     with (
         ours.running(setting.directory) as running,
@@ -38,13 +41,13 @@ def dropped(setting: Setting) -> Round:
             Heartbeats([node.peer_port for node in running.followers]) as heartbeats,
         ):
             assert programs.line_of(load, log) == "posting"
-            fleet.hear(BEFORE_S)
+            fleet.hear(before_s)
             usual = heartbeats.take_late_ms(HEARTBEAT_MS)
             fleet.drop()
             back_s = fleet.join(HANDSHAKES, SETTLE_S)
-            fleet.hear(BACK_S - back_s)
+            fleet.hear(hear_s - back_s)
             late = heartbeats.take_late_ms(HEARTBEAT_MS)
-            fleet.hear(seconds - BEFORE_S - max(BACK_S, back_s))
+            fleet.hear(seconds - before_s - max(hear_s, back_s))
             posted = closed_loop.Posted(**json.loads(programs.line_of(load, log)))
         newest = {room: running.leader.request("GET", f"/rooms/{room}?limit=1").json()[0]["Id"] for room in rooms}
         behind = fleet.hear_until(newest, SETTLE_S)

@@ -10,7 +10,6 @@ from tests.benchmarks.filling import START_S
 from tests.benchmarks.framework import Benchmark, Figure, Round, Setting, at_most
 from tests.benchmarks.watching import Watch
 from tests.cluster import failover
-from tests.cluster.harness import Cluster
 
 KILLS = 20
 CONNECTIONS = 256
@@ -47,7 +46,7 @@ def _watch(watch: Watch, done: threading.Event) -> None:
 
 def busy(setting: Setting) -> Round:
     seconds = setting.seconds if setting.quick else MINUTES * 60
-    with Cluster(setting.directory) as cluster, ThreadPoolExecutor(1, "watch") as pool:
+    with ours.cluster_of(setting.directory) as cluster, ThreadPoolExecutor(1, "watch") as pool:
         leader = cluster.nodes[cluster.start_ready().wait_ready()]
         watch, done = Watch(cluster), threading.Event()
         watching = pool.submit(_watch, watch, done)

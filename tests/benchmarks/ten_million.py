@@ -18,7 +18,7 @@ from tests.benchmarks.growth import FEW, MIDDLE, NEWEST
 from tests.benchmarks.pipelined import Pipeline, Stretch
 from tests.benchmarks.watching import Watch
 from tests.cluster.clients import PAGE, Answer, Client
-from tests.cluster.harness import Cluster, Node
+from tests.cluster.harness import Node
 
 NODES = 3
 # 256 posts under way.  Measured with three nodes on two cores: 16 sockets with 8 rooms 6,500 posts/s, 64 with 4 7,200,
@@ -35,7 +35,7 @@ START = "start after a stop"
 
 def posted(setting: Setting) -> Round:
     _find_space(setting)
-    with Cluster(setting.directory, NODES) as cluster:
+    with ours.cluster_of(setting.directory, NODES) as cluster:
         leader = cluster.nodes[cluster.start_ready().wait_ready()]
         follower = next(node for node in cluster.nodes.values() if node is not leader)
         with Pipeline(leader.port, SOCKETS, ROOMS[:1], ours.BODY, "a") as first:

@@ -16,12 +16,13 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.cluster.harness import Cluster, Node
 from tests.cluster.waiting import wait_until
@@ -30,6 +31,7 @@ from tests.page.conftest import CHROMIUM_FLAGS
 NAME = "chat.example"
 PORTS = (443, 444)
 DEADLINE_S = 15
+AT_ONCE = 8  # cells that are looked at
 TOO_LARGE = (200_000, 1_000_000)  # bytes: beyond what a node takes, within what nginx passes on as it comes
 TOO_LARGE_TIMES = 100
 PREFIXES = ("", "/chat", "/team")
@@ -252,30 +254,45 @@ def too_large(proxy: str, times: int) -> Counter[str]:
 
 
 @contextmanager
-def opened(at: str, url: str) -> Iterator[Page]:
-    """A page in a browser that finds NAME at the address `at`."""
-    flags = [*CHROMIUM_FLAGS, f"--host-resolver-rules=MAP {NAME} {at}"]
+def browser_behind(proxy: str) -> Iterator[Browser]:
+    """A browser that finds NAME at the proxy: port 444 where Host comes as it came, and 443 where it is the node's."""
+    at = {444: address(proxy, AS_CAME), 443: address(proxy, OF_NODE)}
+    rules = ",".join(f"MAP {NAME}:{port} {host}:{port}" for port, host in at.items())
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        context = browser.new_context(ignore_https_errors=True)
-        context.add_init_script("localStorage.setItem('raft-chat.user', 'ann')")
-        page = context.new_page()
-        page.goto(url)
-        yield page
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=[*CHROMIUM_FLAGS, f"--host-resolver-rules={rules}"]
+        )
+        yield browser
         browser.close()
+
+
+@contextmanager
+def opened(browser: Browser, url: str) -> Iterator[Page]:
+    """A page in a browser that was never here."""
+    context = browser.new_context(ignore_https_errors=True)
+    context.add_init_script("localStorage.setItem('raft-chat.user', 'ann')")
+    page = context.new_page()
+    page.goto(url)
+    yield page
+    context.close()
 
 
 def see_page(proxy: str) -> Iterator[tuple[str, str]]:
     """A URL and what the page there says: where it is to work what it posted, where its node refuses it why."""
+    with browser_behind(proxy) as browser:
+        yield from _pages(browser, proxy)
+
+
+def _pages(browser: Browser, proxy: str) -> Iterator[tuple[str, str]]:
     url = f"https://{NAME}:444/team/#/rooms/{proxy}"
-    with opened(address(proxy, AS_CAME), url) as page:
+    with opened(browser, url) as page:
         page.fill("#message", "hello from behind")
         page.click(".send")
         expect(page.locator(".post-text")).to_have_text("hello from behind")
         expect(page.locator(".post-pending")).to_have_count(0)
         yield url, page.inner_text("#posts .post-text")
     url = f"https://{NAME}/chat/"
-    with opened(address(proxy, OF_NODE), url) as page:
+    with opened(browser, url) as page:
         expect(page.locator("#connection-text")).to_have_text("Refused")
         expect(page.locator("#notice-text")).to_contain_text("--advertise")
         yield url, page.inner_text("#notice-text")
@@ -296,9 +313,11 @@ def cells() -> Iterator[tuple[str, int, str]]:
 
 def check(proxy: str) -> list[str]:
     """Every cell that is not as docs/proxies.md has it."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        seen = {cell: pool.submit(page_works, proxy, *cell) for cell in cells()}
     wrong = []
-    for host, port, prefix in cells():
-        posts, listens = page_works(proxy, host, port, prefix)
+    for (host, port, prefix), found in seen.items():
+        posts, listens = found.result()
         if not posts == listens == expected(host, port):
             wrong.append(f"{proxy} {host} {port} {prefix or '/'}: posts {posts}, websocket {listens}")
     return wrong

@@ -1,24 +1,23 @@
 """Programs of different levels in one cluster: what is new is used when all know it, and who lags is told so."""
 
-import sys
 from pathlib import Path
 
-from tests.cluster.harness import READY_S, ROOT, Cluster, refused_start
+from tests.cluster.harness import READY_S, Cluster, Forked, refused_start
 from tests.cluster.waiting import wait_until
 
 
-def at_level(level: int, *newer: str) -> tuple[str, ...]:
+def at_level(level: int, *newer: str) -> Forked:
     """The program at this level, with the commands of these types at level 2."""
-    start = f"sys.path.insert(0, {str(ROOT)!r}); import chat.commands; chat.commands.LEVEL = {level}"
+    setup = f"import chat.commands, raft_chat; chat.commands.LEVEL = raft_chat.LEVEL = {level}"
     for name in newer:
-        start += f"; chat.commands._LEVELS[chat.commands.KINDS[{name!r}]] = 2"
-    return (sys.executable, "-c", f"import sys; {start}; import raft_chat; sys.exit(raft_chat.main())")
+        setup += f"; chat.commands._LEVELS[chat.commands.KINDS[{name!r}]] = 2"
+    return Forked(setup)
 
 
 OLD, NEW = at_level(7), at_level(8)
 
 
-def cluster_at(directory: Path, program: tuple[str, ...]) -> Cluster:
+def cluster_at(directory: Path, program: Forked) -> Cluster:
     return Cluster(directory, command=program)
 
 

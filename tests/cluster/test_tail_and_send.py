@@ -14,8 +14,8 @@ from tests.cluster.harness import COMMAND, Cluster, environment
 from tests.cluster.older_copy import take_copy
 from tests.cluster.waiting import wait_until
 
-MESSAGES = 2_000
-STEP = 400  # messages between two restarts
+MESSAGES = 800
+STEP = 160  # messages between two restarts
 SHOWN_S = 30
 ENDS_S = 20
 

@@ -23,13 +23,12 @@ from typing import Any, Self
 
 from raft.errors import ADVICE
 from tests.cluster.clients import PAGE, Acknowledged, Client, Writer, acknowledged_by, load, wait_for_posts
-from tests.cluster.harness import COMMAND, Cluster, Node
+from tests.cluster.harness import Cluster, Node
 from tests.cluster.waiting import wait_until
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.power import Disk
 from tests.faults.reading_clients import ROOM, IndexReader, ReadingClient, SocketClient, StreamClient, wrongly_shown
 from tests.faults.tools import run
-from tests.faults.world import DIES_WITH_US
 
 HERE = "refused here"
 CLUSTER = "refused by the cluster"
@@ -67,7 +66,7 @@ class Scene(Cluster):
         """`on_volumes`: "at" or "below" the mount points of ext4 images that the data directories are on; "": no."""
         sweep()
         self.top = new_directory()
-        super().__init__(self.top, size, command=(*DIES_WITH_US, *COMMAND))
+        super().__init__(self.top, size)
         self.disks: dict[int, Disk] = {}
         self.on_volumes = on_volumes
         self.seen = Seen()

@@ -21,7 +21,7 @@ from tests.cluster.clients import (
     load,
     wait_for_posts,
 )
-from tests.cluster.harness import COMMAND, ROOT, Cluster, Node
+from tests.cluster.harness import ROOT, Cluster, Node
 from tests.cluster.waiting import wait_until
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.tools import run
@@ -56,7 +56,7 @@ class DiskCluster(Cluster):
 
     def __init__(self, directory: Path, *, tmpfs: bool = False) -> None:
         sweep()
-        super().__init__(directory, command=(*DIES_WITH_US, *COMMAND))
+        super().__init__(directory)
         self.disks: dict[int, Path] = {}
         self._top = new_directory() if tmpfs else None
         if self._top:

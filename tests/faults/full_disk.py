@@ -19,12 +19,11 @@ from time import monotonic
 from raft.storage.disk import RealDisk
 from raft.storage.reserve import held_in
 from tests.cluster.clients import Answer, Client, read_room
-from tests.cluster.harness import COMMAND, Cluster, Node
+from tests.cluster.harness import Cluster, Node
 from tests.cluster.waiting import wait_until
 from tests.faults.disks import injected
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.tools import DISK, missing, run
-from tests.faults.world import DIES_WITH_US
 
 SMALL_BYTES = 3 << 20
 LARGE_BYTES = 64 << 20
@@ -60,7 +59,7 @@ class SmallDisks(Cluster):
 
     def __init__(self, directory: Path, size: int, *, names: int = 0, flags: tuple[str, ...] = ()) -> None:
         sweep()
-        super().__init__(directory, size, command=(*DIES_WITH_US, *COMMAND), flags=flags)
+        super().__init__(directory, size, flags=flags)
         self._top = new_directory()
         self._names = names
         self._closing = ExitStack()

@@ -26,10 +26,9 @@ from tests.cluster.clients import (
     load,
     wait_for_posts,
 )
-from tests.cluster.harness import COMMAND, Cluster
+from tests.cluster.harness import Cluster
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.tools import run
-from tests.faults.world import DIES_WITH_US
 
 IMAGE_BYTES = 64 << 20
 COPIES_MAX = 20
@@ -105,7 +104,7 @@ class PoweredCluster(Cluster):
 
     def __init__(self, directory: Path) -> None:
         sweep()
-        super().__init__(directory, command=(*DIES_WITH_US, *COMMAND))
+        super().__init__(directory)
         self._top = new_directory()
         self.disks = {id: Disk(self._top / str(id)) for id in self.nodes}
         for node in self.nodes.values():
