@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 from tests.cluster.clients import curl
-from tests.cluster.harness import READY_S, ROOT, Cluster, Node
+from tests.cluster.harness import COMMAND, READY_S, ROOT, Cluster, Node
 from tests.cluster.waiting import wait_until
 
 START_SINGLE = "raft-chat --id 1 --cluster http://127.0.0.1:12379 --port 12380"
@@ -63,7 +63,7 @@ def messages(room: str) -> list[tuple[int, str, str]]:
 
 
 def test_a_single_node_takes_a_message_and_shows_it(tmp_path: Path) -> None:
-    with Cluster(tmp_path, 1) as cluster:
+    with Cluster(tmp_path, 1, command=COMMAND) as cluster:
         start(cluster, cluster.nodes[1], START_SINGLE)
         cluster.wait_ready()
         post = json.loads(run(cluster, POST_HELLO))
@@ -74,7 +74,7 @@ def test_a_single_node_takes_a_message_and_shows_it(tmp_path: Path) -> None:
 
 
 def test_a_single_node_has_everything_after_a_restart(tmp_path: Path) -> None:
-    with Cluster(tmp_path, 1) as cluster:
+    with Cluster(tmp_path, 1, command=COMMAND) as cluster:
         start(cluster, cluster.nodes[1], START_SINGLE)
         cluster.wait_ready()
         run(cluster, POST_HELLO)
@@ -85,7 +85,7 @@ def test_a_single_node_has_everything_after_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_message_sent_to_one_node_is_read_from_all(tmp_path: Path) -> None:
-    with Cluster(tmp_path) as cluster:
+    with Cluster(tmp_path, command=COMMAND) as cluster:
         start_all(cluster)
         run(cluster, POST_FOO)
         for node in cluster.nodes.values():
@@ -94,7 +94,7 @@ def test_a_message_sent_to_one_node_is_read_from_all(tmp_path: Path) -> None:
 
 
 def test_a_cluster_survives_a_node_and_the_node_catches_up(tmp_path: Path) -> None:
-    with Cluster(tmp_path) as cluster:
+    with Cluster(tmp_path, command=COMMAND) as cluster:
         start_all(cluster)
         run(cluster, POST_FOO)
         cluster.kill(1)
@@ -105,7 +105,7 @@ def test_a_cluster_survives_a_node_and_the_node_catches_up(tmp_path: Path) -> No
 
 
 def test_a_fourth_node_joins_and_the_third_is_removed(tmp_path: Path) -> None:
-    with Cluster(tmp_path) as cluster:
+    with Cluster(tmp_path, command=COMMAND) as cluster:
         start_all(cluster)
         run(cluster, POST_FOO)
         fourth = cluster.new_node(4)
@@ -124,7 +124,7 @@ def test_a_fourth_node_joins_and_the_third_is_removed(tmp_path: Path) -> None:
 
 
 def test_a_removed_leader_hands_over_and_exits(tmp_path: Path) -> None:
-    with Cluster(tmp_path) as cluster:
+    with Cluster(tmp_path, command=COMMAND) as cluster:
         start_all(cluster)
         run(cluster, POST_FOO)
         leader = cluster.wait_ready()

@@ -7,7 +7,6 @@ process is therefore the work of `dying.py`, which counts them all.
 
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from tests.cluster.clients import (
     load,
     wait_for_posts,
 )
-from tests.cluster.harness import ROOT, Cluster, Node
+from tests.cluster.harness import Cluster, Forked, Node
 from tests.cluster.waiting import wait_until
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.tools import run
@@ -32,7 +31,6 @@ ATTACH_S = 15
 SOME_POSTS = 100  # enough to know that posts go on, few enough for a second or two
 EMPTY_BYTES = 8 << 20
 FULL_BYTES = 64 << 10  # left over when a disk is about to be full
-DYING = ROOT / "tests" / "faults" / "dying.py"
 DEATH_S = 60
 
 
@@ -108,7 +106,10 @@ class DyingCluster(Cluster):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         for node in self.nodes.values():
-            node.program = (*DIES_WITH_US, sys.executable, str(DYING), str(self._order(node)))
+            order = str(self._order(node))
+            node.program = Forked(
+                f"from pathlib import Path; from tests.faults import dying; dying.install(Path({order!r}))"
+            )
 
     @staticmethod
     def _order(node: Node) -> Path:

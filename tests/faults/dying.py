@@ -1,18 +1,17 @@
-"""raft-chat, but for one thing: it kills itself at its Nth sync.  `dying.py FILE FLAGS…`
+"""raft-chat, but for one thing: it kills itself at its Nth sync.
 
-FILE holds N, where it is there: at the start, then the syncs are counted from the start on; or when SIGUSR1 comes, then
-from there on.  fsync and fdatasync count alike, in all threads together.  An odd N kills before the sync is done, an
-even one after it, before anybody hears of it.
+The file `order` holds N, where it is there: at the start, then the syncs are counted from the start on; or when SIGUSR1
+comes, then from there on.  fsync and fdatasync count alike, in all threads together.  An odd N kills before the sync is
+done, an even one after it, before anybody hears of it.
 """
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from raft.storage import disk
 
 
 class Death:
@@ -51,16 +50,9 @@ class Death:
         return sync
 
 
-def main() -> int:
-    death = Death(Path(sys.argv[1]))
+def install(order: Path) -> None:
+    """Have this process, in which nothing of raft-chat runs yet, die at a sync."""
+    death = Death(order)
     signal.signal(signal.SIGUSR1, death.take_order)
-    for name in ("fsync", "fdatasync"):  # before anything of raft-chat is imported
-        setattr(os, name, death.around(getattr(os, name)))
-    sys.path.insert(0, str(ROOT))
-    import raft_chat
-
-    return raft_chat.main(sys.argv[2:])
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    for module, name in ((os, "fsync"), (disk, "_fdatasync")):
+        setattr(module, name, death.around(getattr(module, name)))
