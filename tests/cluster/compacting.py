@@ -16,7 +16,6 @@ SMALL = ("--compact-mib", "1")
 COMPACT_S = 60
 KEPT_ENTRIES = 500
 MARK_ENTRIES = 100  # between two notes of what is live: where a compaction may end
-CHECKPOINT_BYTES = 1 << 20
 FILLERS = 8
 PIPELINED = 50  # requests that are on their way at a time
 
@@ -39,7 +38,6 @@ def soon(kept_entries: int) -> Forked:
     return Forked(f"""{AT_ONCE}
 from raft.compaction import policy
 policy.KEEP_ENTRIES, policy.MARK_ENTRIES, policy.CONTACT_MS = {kept_entries}, {MARK_ENTRIES}, 1_000
-policy.Housekeeper.__init__.__kwdefaults__["checkpoint_bytes"] = {CHECKPOINT_BYTES}
 """)
 
 

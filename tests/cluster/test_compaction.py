@@ -23,7 +23,7 @@ LIVE, KEPT = "live", 20
 GONE, LONG = 1_600, "x" * 800  # several times as many bytes as what stays, which is more entries
 STAYING, SHORT = KEPT_ENTRIES + 800, "x"
 DOOMED = "doomed"
-CHECKPOINTED = 1_200  # a quarter of CHECKPOINT_BYTES, which a node writes down when it has nothing to do
+CHECKPOINTED = 1_200  # more than a quarter of 1 MiB, which a node writes down when it has nothing to do
 
 
 def let_go(cluster: Cluster, id: int, rooms: Sequence[str]) -> None:
@@ -117,7 +117,11 @@ def test_a_start_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     with Cluster(tmp_path, 1, command=SOON, flags=SMALL) as cluster:
         node = cluster.nodes[cluster.start_ready().wait_leader()]
         fill(node, CHECKPOINTED, ["general"])
-        found = wait_until(lambda: list(node.data_dir.glob("checkpoint-*.jsonl")), COMPACT_S, "there is a checkpoint")
+        found = wait_until(
+            lambda: [*node.data_dir.glob("checkpoint-*.jsonl")] or None, COMPACT_S, "there is a checkpoint"
+        )
+        for _ in range(2):  # the second one's record says that the first is committed, and so is all before it
+            assert cluster.post(node.id, "general", "after it").status == 201
         told = digest(node, ["general"])
         cluster.kill()
         cluster.restart()
