@@ -14,7 +14,7 @@ from tests.cluster.waiting import wait_until
 
 FLAGS = ("--auth", "login")
 QUICK_PASSWORDS = Forked(
-    "from chat.auth.secrets import Passwords; Passwords.__init__.__defaults__ = ('scrypt:16:1:1',)"
+    "from chat.auth.secrets import Passwords; Passwords.__init__.__defaults__ = ('scrypt:1024:8:1',)"
 )
 PASSWORD = "correct horse"
 ROLES = {"ann": "admin", "bob": "member", "gus": "guest"}
