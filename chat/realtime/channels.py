@@ -21,7 +21,7 @@ from chat.realtime.frames import text_frame
 from chat.realtime.registry import Registry
 from chat.realtime.websocket_connection import SendToAll, WebSocketConnection, send_to_many
 from chat.state.events import Event, PostChanged, PostEvent, Reach, Reacted, ReactedSince, RoomDeleted, RoomEvent
-from chat.state.room import reactions_json
+from chat.state.post_json import reactions_json
 
 
 def plain_frame(event: PostEvent) -> bytes:

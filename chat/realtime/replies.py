@@ -8,8 +8,9 @@ from json.encoder import encode_basestring
 from chat.commands import Post
 from chat.errors import Problem
 from chat.server import failure_log
+from chat.state.post_json import timestamp
 from chat.state.results import Posted
-from chat.state.room import Page, timestamp
+from chat.state.room import Page
 
 _TEMPORARY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT,
               HTTPStatus.INSUFFICIENT_STORAGE}  # fmt: skip

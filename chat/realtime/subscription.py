@@ -36,8 +36,9 @@ from chat.replica import STALE_S_MAX, Replica
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.permissions import ANONYMOUS, Acting, acting
+from chat.state.post_json import render_post, with_reactions
 from chat.state.results import Missed
-from chat.state.room import EventKind, LocatedEvent, render_post, with_reactions
+from chat.state.room import EventKind, LocatedEvent
 from raft.core.raft_messages import Command
 
 MISSED_POSTS_MAX = 10_000  # what the log keeps in any case; ten pages of REST are cheaper for both than this

@@ -21,7 +21,8 @@ from chat.server.limits import KIB
 from chat.services.post_cache import read_posts
 from chat.state.machine import ChatState
 from chat.state.permissions import ANONYMOUS, Acting
-from chat.state.room import Page, PageRequest, render_post
+from chat.state.post_json import render_post
+from chat.state.room import Page, PageRequest
 
 PIECE_POSTS = 200  # some 40 KB
 PIECE_BYTES = 64 * KIB  # a piece ends early once it has so many

@@ -13,7 +13,7 @@ from chat.errors import invalid
 from chat.services import validation
 from chat.services.users import role, room_names
 from chat.state.accounts import MEMBER, Invite
-from chat.state.room import timestamp
+from chat.state.post_json import timestamp
 
 USES_MAX = 10_000
 EXPIRES_S = range(60, 315_360_001)  # to ten years

@@ -15,7 +15,8 @@ from threading import Lock
 from typing import Final
 
 from chat.replica import Replica
-from chat.state.room import Page, render_post, spliced
+from chat.state.post_json import render_post, spliced
+from chat.state.room import Page
 
 BYTES_MAX: Final = 16 << 20
 PAGE_BYTES_MAX: Final = 4 << 20  # 1,000 posts of 4 KB

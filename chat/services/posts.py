@@ -13,8 +13,8 @@ from chat.services import validation
 from chat.services.mentions import mentioned
 from chat.state.machine import ChatState
 from chat.state.permissions import NAMELESS, NOT_YOUR_NAME
+from chat.state.post_json import render_post, with_reactions
 from chat.state.results import Posted, Refusal, Repeated
-from chat.state.room import render_post, with_reactions
 from raft.core.raft_messages import Command
 from raft.errors import OutcomeUnknown, RaftError
 

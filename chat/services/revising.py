@@ -18,8 +18,8 @@ from chat.services.posts import user_of
 from chat.state.apply.posts import TAKEN_BACK, FoundPost, find, refused_change
 from chat.state.events import PostChanged
 from chat.state.machine import ChatState
+from chat.state.post_json import render_post, with_reactions
 from chat.state.results import Done, Refusal
-from chat.state.room import render_post, with_reactions
 
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 

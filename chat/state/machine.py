@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from chat.commands import Command, Post, decode
 from chat.state import permissions
-from chat.state.apply import credentials, expiry, pins, posting, posts, read_markers, rooms, settings, users
+from chat.state.apply import credentials, expiry, posts, read_markers, rooms, settings, users
 from chat.state.events import AccountEvent, Event, RoomDeleted, RoomEvent
 from chat.state.name_pages import NamePageRequest
 from chat.state.permissions import ANONYMOUS, Acting
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 # Of every command but a post: called with the tables, the command, its entry and a Tell.
 APPLIERS: dict[type, Callable[..., Result]] = {
-    **rooms.APPLIERS, **posts.APPLIERS, **pins.APPLIERS, **read_markers.APPLIERS,
+    **rooms.APPLIERS, **posts.APPLIERS, **read_markers.APPLIERS,
     **users.APPLIERS, **credentials.APPLIERS, **settings.APPLIERS, **expiry.APPLIERS,
 }  # fmt: skip
 # What nobody but a leader proposes: never tried.
@@ -67,7 +67,7 @@ class ChatState:
             if entry.time >= tables.log_times.open_until:
                 tables.log_times.note(entry.time, entry.index)
             if type(command) is Post:
-                return posting.post(tables, command, entry, emit)
+                return posts.post(tables, command, entry, emit)
             applier = APPLIERS.get(type(command))
             if applier is None or command is None:
                 return _UNKNOWN
@@ -153,7 +153,7 @@ class ChatState:
         """
         if type(command) is Post:  # the busiest: without a trial
             with self._lock:
-                return posting.dry_run(self._tables, command)
+                return posts.dry_run(self._tables, command)
         applier = APPLIERS.get(type(command))
         if applier is None or type(command) in _UNTRIED:
             return None

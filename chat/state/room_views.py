@@ -7,8 +7,9 @@ from chat.state import permissions
 from chat.state.apply import read_markers
 from chat.state.events import Reach, RoomDeleted, RoomEvent
 from chat.state.permissions import Acting
+from chat.state.post_json import timestamp
 from chat.state.results import RoomSummary
-from chat.state.room import Room, timestamp
+from chat.state.room import Room
 from chat.state.room_details import DIRECT, RoomDetails
 from chat.state.settings import OPEN
 from chat.state.tables import Tables

@@ -11,8 +11,7 @@ from chat.commands.cluster import Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditedPost, EditPost, Pin, React, Tombstone
 from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
 from chat.state.accounts import ADMIN, GUEST, MEMBER
-from chat.state.apply.pins import pins
-from chat.state.apply.posts import find
+from chat.state.apply.posts import find, pins
 from chat.state.client_ids import BUCKETS_MIN
 from chat.state.machine import ChatState
 from chat.state.name_pages import NamePageRequest

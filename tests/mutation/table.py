@@ -5,7 +5,7 @@ lives: then `python -m tests.mutants` tells of other seeds.
 """
 
 from chat.state import permissions
-from chat.state.apply import credentials, expiry, posting
+from chat.state.apply import credentials, expiry, posts
 from chat.state.room import Room
 from chat.state.snapshot import accounts, ages, changes, details, document
 from raft.compaction import compactor
@@ -560,7 +560,7 @@ SNAPSHOTS = (
         "client-ids-not-asked",
         "A post is made of each request, also where its ClientId has made one before.",
         "the public promise: a retry stands once",
-        posting.post,
+        posts.post,
         "if earlier:",
         "if earlier < 0:",
     ),
@@ -641,7 +641,7 @@ ACCOUNTS = (
         "posts-without-asking-who",
         "A post is made whether or not the token that it is by is still there.",
         "the public promise: what begins after a revocation was acknowledged is refused",
-        posting.refused,
+        posts.refused,
         "permissions.refused_post(tables, Actor(command.by, command.user), room, room_name)",
         "None",
         seed=1,

@@ -7,8 +7,8 @@ of is in every page that is asked for afterwards.
 from collections import Counter
 
 from chat.state.events import PostChanged, Reacted
+from chat.state.post_json import with_reactions
 from chat.state.results import Posted
-from chat.state.room import with_reactions
 from tests.simulation.invariants import require
 
 

@@ -11,7 +11,7 @@ from chat.api.schemas import BOOLEAN, MEMBER_ID, MOMENT, TEXT, array, integer, r
 from chat.commands import Actor
 from chat.errors import Problem, problem_of
 from chat.services import validation
-from chat.state.room import timestamp
+from chat.state.post_json import timestamp
 from raft.core.configuration import AddMember, Change, MoveMember, PlanPromotion, RemoveMember
 from raft.errors import RaftError
 

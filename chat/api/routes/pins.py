@@ -10,9 +10,9 @@ from chat.api.schemas import READING, WAITING, array, ref
 from chat.commands.posts import Pin
 from chat.errors import problem_of_refusal, unavailable
 from chat.services import validation
-from chat.state.apply.pins import pins
+from chat.state.apply.posts import pins
+from chat.state.post_json import render_post, with_reactions
 from chat.state.results import Refusal
-from chat.state.room import render_post, with_reactions
 from chat.state.room_details import PINS_MAX
 
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever

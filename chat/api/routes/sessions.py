@@ -17,8 +17,8 @@ from chat.services.sessions import SESSION_S, check_login, check_set_up
 from chat.state import permissions
 from chat.state.accounts import ADMIN, ROLES, SESSION
 from chat.state.apply.users import SET_UP_DONE
+from chat.state.post_json import timestamp
 from chat.state.results import Refusal, TokenMade, UserMade
-from chat.state.room import timestamp
 from chat.state.settings import LOGIN, OPEN
 from chat.state.tables import Tables
 

@@ -27,8 +27,8 @@ from chat.services.sessions import EXPIRES_S, TICKET_S, check_token
 from chat.state import permissions
 from chat.state.accounts import ADMIN, API, HOUR, SESSION, TOKENS_MAX, Token
 from chat.state.apply.users import FORBIDDEN, NO_SUCH_USER
+from chat.state.post_json import timestamp
 from chat.state.results import Refusal, TokenMade, TokensRevoked
-from chat.state.room import timestamp
 from chat.state.tables import Tables
 
 _NO_STORE = ("Cache-Control", "no-store")

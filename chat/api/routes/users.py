@@ -23,8 +23,8 @@ from chat.state.accounts import ADMIN, User
 from chat.state.apply.users import BAD_INVITE, FORBIDDEN, NO_SUCH_USER
 from chat.state.name_pages import NamePage, NamePageRequest
 from chat.state.permissions import Acting
+from chat.state.post_json import timestamp
 from chat.state.results import UserChanged, UserMade
-from chat.state.room import timestamp
 from chat.state.tables import Tables
 
 

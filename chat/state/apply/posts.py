@@ -1,22 +1,119 @@
-"""Carrying out what becomes of one post: it is edited, deleted, reacted to.
+"""Apply the commands on posts: a new post, an edit, a deletion, a reaction, a pin.
 
-The entry that a command says it has read lies in the log for ever, so what a command tells of it (who posted it, and
-when) is taken as it is, if only it lies where the post does.
+Rules.
+- Nearly all that a cluster applies are new posts, so `post` is one function with few calls.
+- An edit and a deletion name the entry of the post that they were made from.  That entry never changes, so its author
+  and time are taken from the command, if the entry lies where the post does.
+- Pins are part of a room's details, so followers of the room hear of them like of any other change of it.  Pins of
+  posts that are gone or were deleted are not shown, and are dropped at the next change.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from chat.commands import Actor
-from chat.commands.posts import DeletePost, EditPost, React
+from chat.commands import Actor, Post
+from chat.commands.posts import DeletePost, EditPost, Pin, React
 from chat.state import permissions
-from chat.state.events import Emit, PostChanged, Reacted
+from chat.state.accounts import GUEST
+from chat.state.apply import read_markers
+from chat.state.events import EVERYBODY, Emit, PostChanged, PostEvent, Reacted
 from chat.state.permissions import Acting
+from chat.state.post_json import render, render_post, with_reactions
 from chat.state.post_revisions import Reactions, Revision
-from chat.state.results import Done, Refusal, Result
-from chat.state.room import Room, render_post, with_reactions
+from chat.state.results import Done, Posted, Refusal, Repeated, Result
+from chat.state.room import Room
+from chat.state.room_details import PINS_MAX, RoomDetails
+from chat.state.room_views import pinned, room_event
+from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.core.raft_messages import Command, Entry
+
+_TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there is no such room, and as many as there may be")
+_SHARE_MADE = Refusal("too_many_rooms", "RoomName: there is no such room, and you have made as many as one user may")
+_LOOKS_LIKE = Refusal("looks_like", "RoomName: looks like the name of another room")
+_NO_SUCH_REPLY_TO = Refusal("no_such_post", "ReplyTo: names no post of this room")
+# What is not for who asks again for what they have posted before: that is told as it is.
+_AFTER_REPEATS = (permissions.ARCHIVED, _NO_SUCH_REPLY_TO, _TOO_MANY_ROOMS, _SHARE_MADE, _LOOKS_LIKE)
+
+
+def post(
+    tables: Tables, command: Post, entry: Entry, emit: Callable[[PostEvent], None] | None
+) -> Posted | Repeated | Refusal:
+    """Say something in a room, which is made where there is none; `emit` None: nobody listens."""
+    room_name, room = command.room, tables.rooms.by_name.get(command.room)
+    if room is None and tables.rooms.aliases and (room := tables.rooms.get(room_name)) is not None:
+        room_name = room.name
+    refusal = refused(tables, command, room_name, room)
+    if refusal is not None and refusal not in _AFTER_REPEATS:
+        return refusal
+    client_ids = tables.client_ids
+    hash = client_ids.hash_of(command.user, command.client_id)
+    earlier = client_ids.find_or_add(hash, entry.index) if refusal is None else client_ids.find(hash)
+    if earlier:
+        id = 0 if room is None else room.id_at(earlier)
+        if room is None or not id:
+            return Repeated(0, earlier, 0)
+        return Repeated(id, earlier, room.version_index(id), room.revision_of(id).reactions)
+    if refusal is not None:
+        return refusal
+    if room is None or not room.exists:
+        room = _made(tables, room_name, command, entry.time)
+    before = room.record_bytes
+    id = room.append(entry.index, entry.time, len(entry.record), tables.settings.max_messages)
+    tables.live_bytes += room.record_bytes - before
+    posted = Posted(room_name, id, entry.index, True, render(entry.body, id, entry.time))
+    if command.mentions:
+        read_markers.mention(tables, room, id, command)
+    if emit is not None:
+        reach = EVERYBODY if room.details is None else permissions.reach(room)
+        emit(PostEvent(entry.index, room_name, id, posted.json, reach))
+    return posted
+
+
+def refused(tables: Tables, command: Post, room_name: str, room: Room | None) -> Refusal | None:
+    """Why nothing is posted to the room of this name."""
+    if tables.guarded or (tables.rooms.turned_private and room_name in tables.rooms.turned_private):
+        refusal = permissions.refused_post(tables, Actor(command.by, command.user), room, room_name)
+        if refusal is not None:
+            return refusal
+    if room is not None and room.details is not None and room.details.archived:
+        return permissions.ARCHIVED
+    if command.reply_to > (0 if room is None else room.newest_id):  # of this room; one that is gone was there
+        return _NO_SUCH_REPLY_TO
+    return None if room is not None and room.exists else _refused_making(tables, command)
+
+
+def _refused_making(tables: Tables, command: Post) -> Refusal | None:
+    """Why the post does not make the room."""
+    if tables.is_full:
+        return _TOO_MANY_ROOMS
+    if tables.has_made_its_share(command.user):
+        return _SHARE_MADE
+    return _LOOKS_LIKE if tables.rooms.looks_like(command.looks) else None
+
+
+def dry_run(tables: Tables, command: Post) -> Refusal | None:
+    """What `post` would return where it would change nothing; None where it would, or where it repeats another."""
+    room = tables.rooms.get(command.room)
+    refusal = refused(tables, command, command.room if room is None else room.name, room)
+    if refusal is None or refusal not in _AFTER_REPEATS:
+        return refusal
+    is_known = tables.client_ids.find(tables.client_ids.hash_of(command.user, command.client_id))
+    return None if is_known else refusal
+
+
+def _made(tables: Tables, name: str, command: Post, time: int) -> Room:
+    """Make the room of a user's post; under a login it is theirs."""
+    if tables.settings.auth == OPEN:
+        return tables.rooms.make(name, None, command.looks)
+    user = command.user
+    details = RoomDetails(owner=user, members=frozenset({user}), made_at=time, touched_at=time, maker=user)
+    room = tables.rooms.make(name, details, command.looks)
+    read_markers.add_readers(tables, room, (user,))
+    return room
+
+
+# --- one post that is there
 
 EDITS_MAX = 100  # of a post: all of them stay to be read
 EMOJI_MAX = 20  # that a post has
@@ -206,4 +303,58 @@ def _without(reactions: Reactions, emoji: str, user: str) -> Reactions:
     return tuple(who.items())
 
 
-APPLIERS: dict[type, Callable[..., Result]] = {EditPost: edit, DeletePost: delete, React: react}
+# --- pins
+
+_NOT_FOR_GUESTS = Refusal("forbidden", "Authorization: guests do not pin posts")
+_TOO_MANY_PINS = Refusal("too_many_pins", f"Id: this room has {PINS_MAX} pinned posts")
+
+
+class Pinned(NamedTuple):
+    """A pinned post: what shows it now, and what that does not say."""
+
+    id: int
+    version_index: int
+    reactions: Reactions
+
+
+def pin(tables: Tables, command: Pin, entry: Entry, emit: Emit) -> Done | Refusal:
+    """A post is pinned, or not any more; where that is so already, it is as good.
+
+    Whoever posts there pins there, but for guests.
+    """
+    place = look_up(tables, command.actor, command.room, command.id)
+    if isinstance(place, Refusal):
+        return place
+    who, room, _, revision = place
+    refused = _NOT_FOR_GUESTS if who.role == GUEST else permissions.refused_part(tables, who, room)
+    if refused is not None:
+        return refused
+    if revision.deleted:
+        return TAKEN_BACK
+    details = room.details or RoomDetails()
+    pins = pinned(room)
+    if (command.id in pins) is command.on:
+        return Done(entry.index)
+    if command.on and len(pins) >= PINS_MAX:
+        return _TOO_MANY_PINS
+    tables.change()
+    pins = (*pins, command.id) if command.on else tuple(id for id in pins if id != command.id)
+    touched_at = max(details.touched_at, entry.time)
+    tables.rooms.describe(room, details._replace(pins=pins, touched_at=touched_at, changed_index=entry.index))
+    room.last_index = entry.index
+    emit(room_event(room, entry.index))
+    return Done(entry.index)
+
+
+def pins(tables: Tables, actor: Actor, room_name: str) -> list[Pinned] | Refusal:
+    """The pinned posts of the room that has or had this name, for who sees that; in the order of pinning."""
+    who = permissions.acting(tables, actor)
+    if isinstance(who, Refusal):
+        return who
+    room = permissions.visible_room(tables, who, room_name)
+    if room is None:
+        return permissions.unseen(tables, who, room_name)
+    return [Pinned(id, room.version_index(id), room.revision_of(id).reactions) for id in pinned(room)]
+
+
+APPLIERS: dict[type, Callable[..., Result]] = {EditPost: edit, DeletePost: delete, React: react, Pin: pin}

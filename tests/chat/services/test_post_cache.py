@@ -8,7 +8,8 @@ import pytest
 from chat.commands import NOBODY, Actor, encode
 from chat.commands.posts import React
 from chat.services.post_cache import PostCache
-from chat.state.room import Page, PageRequest, render_post
+from chat.state.post_json import render_post
+from chat.state.room import Page, PageRequest
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient
 from tests.chat.fake_replica import FIRST_INDEX

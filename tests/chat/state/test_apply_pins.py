@@ -8,7 +8,7 @@ import pytest
 from chat.commands import NOBODY, Actor, Command, Post
 from chat.commands.posts import DeletePost, Pin, Tombstone
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom
-from chat.state.apply.pins import pins
+from chat.state.apply.posts import pins
 from chat.state.events import Event, RoomEvent
 from chat.state.machine import ChatState
 from chat.state.results import Done, Refusal, Result, RoomMade

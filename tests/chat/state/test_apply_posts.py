@@ -14,9 +14,10 @@ from chat.services.validation import MESSAGE_POINTS_MAX
 from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
 from chat.state.events import Event, PostChanged, PostEvent, Reacted
 from chat.state.machine import ChatState
+from chat.state.post_json import with_reactions
 from chat.state.post_revisions import Revision, Revisions
 from chat.state.results import Done, Refusal, Repeated, Result
-from chat.state.room import PageRequest, with_reactions
+from chat.state.room import PageRequest
 from tests.chat.random_log import START, STEP, apply, entry
 
 POSTED_AT = START + 3 * STEP

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat.commands import Post, encode
-from chat.state.room import PageRequest, Room, render_post, timestamp
+from chat.state.post_json import render_post, timestamp
+from chat.state.room import PageRequest, Room
 from raft.core.raft_messages import Command
 from tests.chat.test_commands import POSTS
 

@@ -2,8 +2,9 @@
 
 import json
 
+from chat.state.post_json import render_post, spliced
 from chat.state.post_revisions import Revision
-from chat.state.room import EventKind, PageRequest, Room, render_post, spliced
+from chat.state.room import EventKind, PageRequest, Room
 from raft.core.raft_messages import Command
 
 TIME = 1_795_428_000_123_456  # 2026-11-23T10:00:00.123456Z
