@@ -7,8 +7,7 @@ from chat.state.accounts import Token, User
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.name_pages import NamePage
 from chat.state.post_revisions import Reactions
-from chat.state.read_positions import Counts
-from chat.state.room_details import RoomDetails
+from chat.state.room_details import Counts, RoomDetails
 from chat.state.settings import Settings
 
 

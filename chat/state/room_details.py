@@ -1,4 +1,4 @@
-"""What is known of a room beside its posts."""
+"""Values that belong to a room beside its posts: its details, and how far each reader has read."""
 
 from typing import NamedTuple
 
@@ -8,6 +8,8 @@ DIRECTS_MAX = 500  # that a user has made: as many people as anybody talks to; a
 PINS_MAX = 100  # of a room: as many posts as a page has
 MAKERS_SHARE = 4  # a quarter of the rooms that there may be: so many one user makes who is no admin
 MEMBERS_MAX = 5_000  # of a room: a change of one copies them all
+READERS_MAX = 5_000  # of a room, as many as it may have members: then no more are made
+MENTIONS_MAX = 100  # of a user in a room: then the oldest go; all of them are copied at each mention of a whole room
 
 
 class RoomDetails(NamedTuple):
@@ -29,3 +31,18 @@ class RoomDetails(NamedTuple):
     max_age_s: int = 0  # of retention; 0: none of its own
     retention_own: bool = False  # what it says of retention holds, "unlimited" too; else the cluster's default does
     maker: str = ""  # the user who made it; "": nobody in particular
+
+
+class Reader(NamedTuple):
+    """One user in one room."""
+
+    read_id: int  # only grows
+    mentions: tuple[int, ...] = ()  # Ids, ascending, after read_id
+
+
+class Counts(NamedTuple):
+    """What a room has for somebody who reads it."""
+
+    read_id: int  # up to which he has read
+    unread: int  # posts that are left and come after that, whoever posted them
+    mentions: int  # of these, those that mention him

@@ -11,9 +11,8 @@ from typing import TypeVar
 from chat.state.accounts import ADMIN, Invite, Ticket, Token, User
 from chat.state.client_ids import ClientIds
 from chat.state.log_times import LogTimes
-from chat.state.read_positions import Reader
 from chat.state.room import Room
-from chat.state.room_details import MAKERS_SHARE
+from chat.state.room_details import MAKERS_SHARE, Reader
 from chat.state.room_directory import RoomDirectory
 from chat.state.settings import LOGIN, Settings
 

@@ -14,7 +14,7 @@ from chat.services import export
 from chat.state import permissions, room
 from chat.state.apply import expiry, rooms, users
 from chat.state.room_directory import RoomDirectory
-from chat.state.snapshot import details
+from chat.state.snapshot import sections
 from chat.state.tables import Tables
 from raft.compaction.policy import LogMaintenance
 from raft.core.client_sessions import Sessions, _Session
@@ -267,7 +267,7 @@ CHAT = (
         "looks-lost-by-a-snapshot",
         "A member that takes over a snapshot has forgotten what look-alikes of the rooms have in common.",
         "a rule of chat/state/room_directory.py: appliers look at what the commands said",
-        details._take_looks,
+        sections._restore_looks,
         "tables.rooms.looks[room] = looks",
         "pass",
         test="chat/state/test_apply_rooms.py::"

@@ -7,7 +7,7 @@ lives: then `python -m tests.mutants` tells of other seeds.
 from chat.state import permissions
 from chat.state.apply import credentials, expiry, posts
 from chat.state.room import Room
-from chat.state.snapshot import accounts, ages, changes, details, document
+from chat.state.snapshot import document, sections
 from raft.compaction import compactor
 from raft.core.client_sessions import Sessions
 from raft.core.configuration import Configuration
@@ -515,7 +515,7 @@ SNAPSHOTS = (
         "document-forgets-the-ages",
         "A snapshot or a checkpoint is written without the table that says how old the log's entries are.",
         "the state's own rule: nothing that apply looks at is missing from its document",
-        ages._copy,
+        sections._copy_log_times,
         "zip(log_times.moments, log_times.indexes, strict=True)",
         "()",
         seed=36,
@@ -524,7 +524,7 @@ SNAPSHOTS = (
         "document-forgets-the-details",
         "A snapshot or a checkpoint is written without what is known of rooms beside their posts, their retention too.",
         "the state's own rule: nothing that apply looks at is missing from its document",
-        details._copy,
+        sections._copy_details,
         "in _described(tables)",
         "in ()",
         seed=7,
@@ -585,7 +585,7 @@ SNAPSHOTS = (
         "snapshot-forgets-what-became-of-posts",
         "A state's document has no edits, deletions and reactions.",
         "a rule of chat/state/machine.py",
-        changes._copy,
+        sections._copy_revisions,
         "for name in changed for",
         "for name in changed[:0] for",
         seed=5,
@@ -677,7 +677,7 @@ ACCOUNTS = (
         "document-forgets-the-tokens",
         "A snapshot or a checkpoint is written without the newest token.",
         "the state's own rule: nothing that apply looks at is missing from its document",
-        accounts._copy_tokens,
+        sections._copy_tokens,
         "*tables.tokens.values()",
         "*[*tables.tokens.values()][:-1]",
         seed=19,

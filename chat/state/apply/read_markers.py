@@ -11,9 +11,9 @@ from chat.commands.posts import WHOLE_ROOM, MarkRead
 from chat.state import permissions
 from chat.state.events import Emit, ReadMarkerMoved
 from chat.state.permissions import Acting
-from chat.state.read_positions import MENTIONS_MAX, READERS_MAX, Counts, Reader
 from chat.state.results import Done, Refusal, Result
 from chat.state.room import Room
+from chat.state.room_details import MENTIONS_MAX, READERS_MAX, Counts, Reader
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
 

@@ -31,7 +31,7 @@ from typing import NamedTuple
 from chat.state.client_ids import BUCKETS_MIN, RECORD_BYTES, RECORDS_MEAN, indexes_of
 from chat.state.room import LONG, SHORT, SHORT_MAX, Room
 from chat.state.room_directory import RoomDirectory
-from chat.state.snapshot import sections
+from chat.state.snapshot import rows, sections
 from chat.state.tables import Tables
 from raft.core import packed_numbers
 from raft.errors import InvalidMessage
@@ -55,7 +55,7 @@ class Copied(NamedTuple):
 
     rooms: list[Described]
     buckets: list[bytes]
-    sections: sections.Copied
+    sections: rows.Copied
 
 
 def copied(tables: Tables) -> Copied:
@@ -129,7 +129,7 @@ def _facts_lines(copied: Copied, sizes: list[int]) -> Iterator[bytes]:
     yield _json(header)
     for facts, _ in rooms:
         yield _json(facts)
-    yield from sections.lines(more)
+    yield from rows.lines(more)
 
 
 def _filled_lines(sizes: list[int]) -> Iterator[bytes]:
@@ -202,7 +202,7 @@ def _read(lines: _Lines, index: int) -> Tables:
     rooms = [_read_facts(lines.value(), index) for _ in range(_integer(header, "Rooms", index))]
     tables = Tables()
     tables.rooms = RoomDirectory(room for room, _ in rooms)
-    sections.read(tables, header["Sections"], lines.value, index)
+    rows.read(sections.SECTIONS, tables, header["Sections"], lines.value, index)
     index_bytes = _integer(header, "IndexBytes")
     if index_bytes not in {4, 8}:
         raise ValueError("IndexBytes")

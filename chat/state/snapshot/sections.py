@@ -1,89 +1,332 @@
-"""All of the state's document that came with level 3, a section a table.
+"""The sections of the state's document: how each table is copied into rows, and restored from them.
 
-The header tells how many rows each section has; the rows follow the rooms' lines, in this order, some in a line:
-
-    {"Settings":[["login","invite",0,0,0,0,0]]}
-    {"LogTimes":[[1795428001123456],[1795428000123456,17]]}
-
-A section that has no rows is not there.
+Equal states give equal rows, and only rows that a state gives are taken.  `SECTIONS`, at the end, is the order of the
+document: a section is restored after those that it refers to.
 """
 
-import json
-from collections.abc import Callable, Iterator
+from itertools import pairwise
 
-from chat.state.snapshot import accounts, ages, changes, details, forgotten, readers, settings
-from chat.state.snapshot.section import Part, Row, Section
+from chat.commands.json_codec import row_reader
+from chat.state.accounts import (
+    API,
+    INVITES_MAX,
+    ROLES,
+    SESSION,
+    TICKETS_MAX,
+    TOKENS_MAX,
+    USERS_MAX,
+    Invite,
+    Ticket,
+    Token,
+    User,
+)  # fmt: skip
+from chat.state.forgotten_rooms import NAMES_MAX
+from chat.state.log_times import CLAIMS_MAX
+from chat.state.post_revisions import Revision
+from chat.state.room_details import DIRECT, MEMBERS_MAX, MENTIONS_MAX, PRIVATE, PUBLIC, READERS_MAX, Reader, RoomDetails
+from chat.state.room_directory import is_public
+from chat.state.settings import Settings
+from chat.state.snapshot.rows import Copied, Part, Row, Section
 from chat.state.tables import Tables
 
-# One line a table.  What is taken first may be needed by what comes after.
+MEMBERS_A_ROW = 500  # of 64 code points each: half of what a row may have
+_FORGOTTEN_HEAD = 3  # numbers in the first row of forgotten rooms
+_NO_MEMBERS: frozenset[str] = frozenset()
+
+_settings, _reader = row_reader(Settings), row_reader(Reader)
+_details, _revision = row_reader(RoomDetails), row_reader(Revision)
+_user, _token, _invite, _ticket = row_reader(User), row_reader(Token), row_reader(Invite), row_reader(Ticket)
+
+
+def _require(could_be: bool) -> None:
+    if not could_be:
+        raise ValueError("not what a state has")
+
+
+# --- settings: one row; and the newest command that deleted a text
+
+
+def _copy_settings(tables: Tables) -> list[Row]:
+    return [tables.settings] if tables.settings != Settings() else []
+
+
+def _restore_settings(tables: Tables, row: object, index: int) -> None:
+    tables.settings = _settings(row)
+
+
+def _copy_erased(tables: Tables) -> list[Row]:
+    return [(tables.erased_index,)] if tables.erased_index else []
+
+
+def _restore_erased(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list) or len(row) != 1 or type(row[0]) is not int or not 0 < row[0] <= index:
+        raise ValueError("Erased")
+    tables.erased_index = row[0]
+
+
+# --- times of log entries: the first row is the end of the second that is open, the others are claims
+
+
+def _copy_log_times(tables: Tables) -> list[Row]:
+    log_times = tables.log_times
+    if not log_times.open_until:
+        return []
+    return [(log_times.open_until,), *zip(log_times.moments, log_times.indexes, strict=True)]
+
+
+def _restore_log_time(tables: Tables, row: object, index: int) -> None:
+    log_times = tables.log_times
+    if not isinstance(row, list) or not all(type(number) is int and number > 0 for number in row):
+        raise TypeError("LogTimes")
+    if not log_times.open_until:
+        (log_times.open_until,) = row
+        return
+    moment, at = row
+    ascends = not log_times.moments or (log_times.moments[-1] < moment and log_times.indexes[-1] < at)
+    if not ascends or moment >= log_times.open_until or at > index or len(log_times.moments) >= CLAIMS_MAX:
+        raise ValueError("LogTimes")
+    log_times.moments.append(moment)
+    log_times.indexes.append(at)
+
+
+def _copy_leaps(tables: Tables) -> list[Row]:
+    return [(tables.log_times.added,)] if tables.log_times.added else []
+
+
+def _restore_leaps(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list) or len(row) != 1 or type(row[0]) is not int or row[0] <= 0:
+        raise ValueError("Leaps")
+    tables.log_times.added = row[0]
+
+
+# --- users, tokens (the first row is the number of the next one), invites and tickets
+
+
+def _copy_users(tables: Tables) -> list[Row]:
+    return [tables.users[name] for name in sorted(tables.users)]
+
+
+def _restore_user(tables: Tables, row: object, index: int) -> None:
+    user = _user(row)
+    _require(user.role in ROLES and 0 < user.password_index <= index and user.created_at > 0)
+    _require(user.skeleton not in tables.skeletons and len(tables.users) < USERS_MAX)
+    tables.users[user.name] = user
+    tables.skeletons[user.skeleton] = user.name
+
+
+def _copy_tokens(tables: Tables) -> list[Row]:
+    return [(tables.next_token,), *tables.tokens.values()] if tables.next_token > 1 else []
+
+
+def _restore_token(tables: Tables, row: object, index: int) -> None:
+    if tables.next_token == 1:
+        (tables.next_token,) = _next_token(row)
+        _require(tables.next_token > 1)
+        return
+    token = _token(row)
+    last = next(reversed(tables.tokens), 0)
+    _require(last < token.number < tables.next_token and token.digest not in tables.numbers)
+    _require(tables.users[token.user].active and token.kind in {SESSION, API})
+    _require(min(token.created_at, token.expires_at, token.used_hour) >= 0)
+    numbers = tables.tokens_of.get(token.user, ())
+    _require(len(numbers) < TOKENS_MAX)
+    tables.tokens[token.number] = token
+    tables.numbers[token.digest] = token.number
+    tables.tokens_of[token.user] = (*numbers, token.number)
+
+
+def _next_token(row: object) -> tuple[int]:
+    if not isinstance(row, list) or len(row) != 1 or type(row[0]) is not int:
+        raise TypeError("Tokens")
+    return (row[0],)
+
+
+def _copy_invites(tables: Tables) -> list[Row]:
+    return [*tables.invites.values()]
+
+
+def _restore_invite(tables: Tables, row: object, index: int) -> None:
+    invite = _invite(row)
+    _require(invite.role in ROLES and invite.uses_left > 0 and invite.expires_at >= 0)
+    _require(invite.digest not in tables.invites and len(tables.invites) < INVITES_MAX)
+    tables.invites[invite.digest] = invite
+
+
+def _copy_tickets(tables: Tables) -> list[Row]:
+    return [*tables.tickets.values()]
+
+
+def _restore_ticket(tables: Tables, row: object, index: int) -> None:
+    ticket = _ticket(row)
+    tickets = tables.tickets_of.get(ticket.number, ())
+    _require(ticket.number in tables.tokens and ticket.digest not in tables.tickets and ticket.expires_at >= 0)
+    _require(len(tickets) < TICKETS_MAX)
+    tables.tickets[ticket.digest] = ticket
+    tables.tickets_of[ticket.number] = (*tickets, ticket.digest)
+
+
+# --- what became of posts: rooms by name, and in each its posts in the order of the last revision
+# A row has up to 100 users (`chat.state.apply.posts.REACTIONS_MAX`).
+
+
+def _copy_revisions(tables: Tables) -> list[Row]:
+    rooms = tables.rooms.by_name
+    changed = sorted(name for name, room in rooms.items() if room.revisions is not None)
+    return [(name, id, *revision) for name in changed for id, revision in (rooms[name].revisions or {}).items()]
+
+
+def _restore_revision(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list):
+        raise TypeError("Revisions")
+    name, id, *fields = row
+    room, revision = tables.rooms.by_name[name], _revision(fields)
+    # Its Id is looked at when the room's posts are known (`Room.restore`).
+    ascends = room.last_index < revision.last_index <= index
+    has_record = (revision.tombstone_bytes > 0) is revision.deleted
+    if type(id) is not int or not ascends or not has_record or not all(0 < at <= index for at in revision.entries):
+        raise ValueError("Revisions")
+    room.revise(id, revision)
+
+
+# --- rooms beside their posts, by name; members several in a row
+
+
+def _copy_details(tables: Tables) -> list[Row]:
+    return [(room, *details._replace(members=_NO_MEMBERS)) for room, details in _described(tables)]
+
+
+def _described(tables: Tables) -> list[tuple[str, RoomDetails]]:
+    rooms = tables.rooms.by_name
+    return sorted((name, room.details) for name, room in rooms.items() if room.details is not None)
+
+
+def _restore_details(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list) or not row:
+        raise TypeError("Details")
+    room, details = tables.rooms.by_name[row[0]], _details(row[1:])
+    if details.visibility not in {PUBLIC, PRIVATE, DIRECT} or details.members:
+        raise ValueError("Details")
+    if not 0 <= details.changed_index <= index or min(details.made_at, details.touched_at, details.max_age_s) < 0:
+        raise ValueError("Details")
+    room.details = details
+    room.last_index = max(room.last_index, details.changed_index)
+
+
+def _copy_members(tables: Tables) -> list[Row]:
+    return [
+        (room, Part(details.members, start, MEMBERS_A_ROW))
+        for room, details in _described(tables)
+        for start in range(0, len(details.members), MEMBERS_A_ROW)
+    ]
+
+
+def _restore_members(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list) or len(row) != 2 or not isinstance(row[1], list):
+        raise TypeError("Members")
+    room, names = tables.rooms.by_name[row[0]], row[1]
+    if room.details is None or not all(isinstance(name, str) for name in names):
+        raise TypeError("Members")
+    users = tables.users  # whose names are one text each, however many rooms they are in
+    members = room.details.members.union(users[name].name if name in users else name for name in names)
+    if len(members) > MEMBERS_MAX:
+        raise ValueError("Members")
+    room.details = room.details._replace(members=members)
+
+
+def _copy_turned_private(tables: Tables) -> list[Row]:
+    return [*sorted(tables.rooms.turned_private.items())]
+
+
+def _restore_turned_private(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list) or not all(isinstance(name, str) for name in row):
+        raise TypeError("TurnedPrivate")
+    former, name = row
+    if tables.rooms.by_name[former].details is not None:
+        raise ValueError("TurnedPrivate")
+    tables.rooms.turned_private[former] = name
+
+
+def _copy_looks(tables: Tables) -> list[Row]:
+    return [*sorted(tables.rooms.looks.items())]
+
+
+def _restore_looks(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list) or not all(isinstance(text, str) and text for text in row):
+        raise TypeError("Looks")
+    room, looks = row
+    # That the room exists is looked at once its posts are read: it may have no details.
+    if not is_public(tables.rooms.by_name[room]) or room in tables.rooms.looks:
+        raise ValueError("Looks")
+    tables.rooms.looks[room] = looks
+
+
+# --- read markers: the rooms and their readers in the order in which these were made
+
+
+def _copy_readers(tables: Tables) -> list[Row]:
+    return [(room, user, *reader) for room, readers in tables.readers.items() for user, reader in readers.items()]
+
+
+def _restore_reader(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list):
+        raise TypeError("Readers")
+    name, user, *fields = row
+    room, reader = tables.rooms.by_name[name], _reader(fields)
+    readers = tables.readers.setdefault(name, {})
+    ids = (reader.read_id, *reader.mentions)
+    ascends = ids[0] >= 0 and ids[-1] <= room.newest_id and all(id < next for id, next in pairwise(ids))
+    if not ascends or len(reader.mentions) > MENTIONS_MAX or user in readers or len(readers) >= READERS_MAX:
+        raise ValueError("Readers")
+    readers[tables.users[user].name] = reader
+
+
+# --- forgotten rooms: two numbers for all of them, then a hash and an Id for each that had messages
+
+
+def _copy_forgotten(tables: Tables) -> list[Row]:
+    forgotten = tables.rooms.forgotten
+    if not forgotten:
+        return []
+    return [(forgotten.lowest_id, forgotten.log_index, 0), *zip(forgotten.hashes, forgotten.ids, strict=True)]
+
+
+def _restore_forgotten(tables: Tables, row: object, index: int) -> None:
+    if not isinstance(row, list) or not all(type(number) is int and number >= 0 for number in row):
+        raise TypeError("Forgotten")
+    forgotten = tables.rooms.forgotten
+    if len(row) == _FORGOTTEN_HEAD:
+        forgotten.lowest_id, forgotten.log_index, _ = row
+        if max(row) > index or forgotten.hashes:
+            raise ValueError("Forgotten")
+        return
+    hash, id = row
+    ascends = not forgotten.hashes or forgotten.hashes[-1] < hash
+    if not ascends or not 0 < id <= index or len(forgotten.hashes) >= NAMES_MAX:
+        raise ValueError("Forgotten")
+    forgotten.hashes.append(hash)
+    forgotten.ids.append(id)
+
+
+# A line a table.
 SECTIONS: tuple[Section, ...] = (
-    settings.SECTION, ages.SECTION, ages.LEAPS,
-    accounts.USERS, accounts.TOKENS, accounts.INVITES, accounts.TICKETS,
-    changes.SECTION, details.SECTION, details.MEMBERS, details.TURNED_PRIVATE, details.LOOKS, readers.SECTION,
-    settings.ERASED, forgotten.SECTION,
-)  # fmt: skip
-
-ROWS_MAX = 1_000  # in a line
-ROW_BYTES_MAX = LINE_BYTES_MAX = 256 * 1024
-
-Copied = dict[str, list[Row]]
-
-
-def _plain(value: object) -> object:
-    """What JSON has no form for."""
-    match value:
-        case bytes():
-            return value.hex()
-        case frozenset():
-            return sorted(value)
-        case Part():
-            return value.names()
-        case _:
-            raise TypeError(type(value).__name__)
-
-
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_plain)
+    Section("Settings", _copy_settings, _restore_settings),
+    Section("LogTimes", _copy_log_times, _restore_log_time),
+    Section("Leaps", _copy_leaps, _restore_leaps),
+    Section("Users", _copy_users, _restore_user),
+    Section("Tokens", _copy_tokens, _restore_token),
+    Section("Invites", _copy_invites, _restore_invite),
+    Section("Tickets", _copy_tickets, _restore_ticket),
+    Section("Revisions", _copy_revisions, _restore_revision),
+    Section("Details", _copy_details, _restore_details),
+    Section("Members", _copy_members, _restore_members),
+    Section("TurnedPrivate", _copy_turned_private, _restore_turned_private),
+    Section("Looks", _copy_looks, _restore_looks),
+    Section("Readers", _copy_readers, _restore_reader),
+    Section("Erased", _copy_erased, _restore_erased),
+    Section("Forgotten", _copy_forgotten, _restore_forgotten),
+)
 
 
 def copied(tables: Tables) -> Copied:
-    """The sections that have rows; under the state's lock."""
+    """The rows of each section that has some.  Called under the state's lock."""
     return {section.name: rows for section in SECTIONS if (rows := section.copy(tables))}
-
-
-def lines(sections: Copied) -> Iterator[bytes]:
-    """The rows of all the sections, in lines."""
-    for name, rows in sections.items():
-        some: list[str] = []
-        size = 0
-        for row in rows:
-            text = _encoder.encode(row)
-            if some and (len(some) == ROWS_MAX or size + len(text.encode()) > LINE_BYTES_MAX):
-                yield _line(name, some)
-                some, size = [], 0
-            some.append(text)
-            size += len(text.encode())
-        yield _line(name, some)
-
-
-def _line(name: str, rows: list[str]) -> bytes:
-    return f'{{"{name}":[{",".join(rows)}]}}'.encode()
-
-
-def read(tables: Tables, counts: object, value: Callable[[], dict[str, object]], index: int) -> None:
-    """Take in so many rows of each section, from the lines that `value` gives one after the other.
-
-    Raises KeyError, TypeError or ValueError.
-    """
-    if not isinstance(counts, dict):
-        raise TypeError("Sections")
-    for section in SECTIONS:
-        left = counts.get(section.name, 0)
-        if type(left) is not int:
-            raise TypeError(section.name)
-        while left > 0:
-            rows = value()[section.name]
-            if not isinstance(rows, list) or not 0 < len(rows) <= left:
-                raise TypeError(section.name)
-            left -= len(rows)
-            for row in rows:
-                section.take(tables, row, index)

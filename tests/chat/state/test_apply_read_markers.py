@@ -10,9 +10,8 @@ from chat.commands.rooms import ChangeRoom, DeleteRoom
 from chat.state.apply import read_markers
 from chat.state.apply.read_markers import add_readers, counts
 from chat.state.events import ReadMarkerMoved
-from chat.state.read_positions import MENTIONS_MAX, Counts, Reader
 from chat.state.results import Done, Posted
-from chat.state.room_details import PRIVATE, RoomDetails
+from chat.state.room_details import MENTIONS_MAX, PRIVATE, Counts, Reader, RoomDetails
 from chat.state.settings import INVITE, OPEN
 from chat.state.tables import Tables
 from tests.chat.people import People

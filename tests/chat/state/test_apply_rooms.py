@@ -18,8 +18,8 @@ from chat.state.permissions import Acting, is_told
 from chat.state.results import Posted, Refusal, Repeated, Result, RoomChanged, RoomMade, RoomSummary
 from chat.state.room import EventKind
 from chat.state.room_details import DIRECT, MAKERS_SHARE, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
-from chat.state.snapshot.details import MEMBERS_A_ROW
-from chat.state.snapshot.sections import ROW_BYTES_MAX
+from chat.state.snapshot.rows import ROW_BYTES_MAX
+from chat.state.snapshot.sections import MEMBERS_A_ROW
 from tests.chat.people import People
 
 PLANS, DRAWN, DRAWN_2 = "plans~abcdefgh22", "aaaaaaaaaa", "bbbbbbbbbb"

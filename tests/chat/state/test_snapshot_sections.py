@@ -11,7 +11,7 @@ from chat.confusable_names import room_looks
 from chat.state.machine import ChatState
 from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.settings import LOGIN, Settings
-from chat.state.snapshot.sections import lines
+from chat.state.snapshot.rows import lines
 from chat.state.tables import Tables
 from raft.errors import InvalidMessage
 from tests.chat.random_log import apply
