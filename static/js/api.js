@@ -36,6 +36,11 @@ export class ApiError extends Error {
     this.problem = problem;
   }
 
+  /** @returns {boolean} was the name or the password wrong? */
+  get isWrongPassword() {
+    return this.problem.code === "bad_login";
+  }
+
   static unreachable() {
     return new ApiError(0, "The server cannot be reached. Check your connection and try again.");
   }

@@ -90,8 +90,8 @@ export class OutboxSender {
   }
 
   /**
-   * Return what was written in a room where the user may not write any more.  If the room is in view, the text goes back
-   * into the composer.  Else it stays in the outbox, not sent.
+   * Return what was written in a room where the user may not write any more.  If the room is in view, the text goes
+   * back into the composer.  Else it stays in the outbox, not sent.
    * @param {string} clientId
    */
   returnText(clientId) {

@@ -1,6 +1,6 @@
 // @ts-check
-// Pages of a room's messages, by REST.  With sign-in, the cookie goes to the page's own node only.  While that node does
-// not answer, the pages come over the websocket.
+// Pages of a room's messages, by REST.  With sign-in, the cookie goes to the page's own node only.  While that node
+// does not answer, the pages come over the websocket.
 //
 // Every method throws ApiError only.
 

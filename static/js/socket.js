@@ -6,7 +6,8 @@
 // - Each try goes to the next node that this page has heard of, after a pause with full jitter (random between 0 and a
 //   bound that doubles from 0.5 to 20 s): a failover disconnects all pages at the same moment.
 // - The page leaves a node without a majority, if another node says that it has a leader.
-// - The browser hides protocol pings.  So a silent connection is probed with a `ping` frame, and closed if nothing comes.
+// - The browser hides protocol pings.  So a silent connection is probed with a `ping` frame, and closed without an
+//   answer.
 
 import { fetchOriginRefusal, findNodeWithLeader, socketUrl } from "./api.js";
 import { SpareTicket } from "./spare_ticket.js";

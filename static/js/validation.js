@@ -3,6 +3,7 @@
 
 export const MESSAGE_MAX = 8000;
 const NAME_MAX = 64;
+export const PASSWORD_MIN = 8;
 /** Control characters, lone surrogates, and marks that change the direction of text. */
 const FORBIDDEN = /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
 
@@ -25,6 +26,16 @@ export function checkName(name) {
   if (name === "." || name === "..") return "A name cannot be only dots. Choose another one.";
   if (FORBIDDEN.test(name)) return "This name has an invisible character that is not allowed. Type it again.";
   return "";
+}
+
+/**
+ * Check a password that the user chooses.
+ * @param {string} password
+ * @returns {string} the error to show; "" where the password is valid
+ */
+export function checkPassword(password) {
+  if (countCodePoints(password) >= PASSWORD_MIN) return "";
+  return `This password is too short. Use at least ${PASSWORD_MIN} characters.`;
 }
 
 /**

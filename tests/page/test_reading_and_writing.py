@@ -73,7 +73,7 @@ def test_what_becomes_of_a_post_shows_at_once_and_still_after_coming_back(cluste
         curl("-X", "PUT", f"{url}/3/reactions/%E2%9D%A4?user={user}")
     for _ in range(2):
         expect_messages(page, "hello", "", "thanks")
-        expect(page.locator(".post-note")).to_have_text(["Edited", "Deleted"])
+        expect(page.locator(".post-note")).to_have_text(["Edited", "This message was deleted."])
         expect(page.locator(".reaction")).to_have_text(["\u2764 2"])
         expect(page.locator(".reaction")).to_have_attribute("title", "bob, cleo")
         page.reload()

@@ -1,4 +1,4 @@
-"""How a reader comes in where there is a login, what becomes of a reader who is signed out, and where they go on."""
+"""Signing in and out, and going on at another node while signed in."""
 
 import re
 from collections.abc import Iterator
@@ -15,6 +15,8 @@ from tests.page.reader import Reader, expect_messages, new_context, say, wait_co
 # A stranger is told so with 401, and who could not come in with 403 or 409; the console counts those as errors.
 REFUSAL = re.compile(r"status of (401|403|409|429)|Error during WebSocket handshake")
 
+WRONG = "Wrong name or password."
+
 
 @pytest.fixture
 def guarded(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
@@ -26,7 +28,7 @@ def guarded(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]
 
 
 def newcomer(browser: Browser, cluster: Cluster, path: str = "/", id: int = 1) -> tuple[Reader, Page]:
-    """A browser that was never here before, at the door."""
+    """A browser that was never here before, with the sign-in form."""
     reader = Reader(new_context(browser), cluster.nodes[id].url)
     page = reader.context.new_page()
     page.on("console", reader._hear)
@@ -36,14 +38,14 @@ def newcomer(browser: Browser, cluster: Cluster, path: str = "/", id: int = 1) -
     return reader, page
 
 
-def knock(page: Page, name: str, password: str = PASSWORD) -> None:
+def submit_sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.fill("#sign-in-name", name)
     page.fill("#sign-in-password", password)
     page.click("#sign-in-submit")
 
 
-def come_in(page: Page, name: str) -> None:
-    knock(page, name)
+def sign_in(page: Page, name: str) -> None:
+    submit_sign_in(page, name)
     wait_connected(page)
     expect(page.locator("#me")).to_contain_text(name)
     expect(page.locator("#sign-in")).to_be_hidden()
@@ -67,10 +69,10 @@ def test_the_first_reader_sets_up_and_invites_the_second(browser: Browser, guard
     ann, page = newcomer(browser, guarded)
     expect(page.locator("#sign-in-heading")).to_have_text("Welcome")
     page.fill("#sign-in-secret", "su_wrong")
-    knock(page, "ann")
+    submit_sign_in(page, "ann")
     expect(page.locator("#sign-in-error")).not_to_be_empty()
     page.fill("#sign-in-secret", token)
-    come_in(page, "ann")
+    sign_in(page, "ann")
     page.click("#me")
     page.click("#account-invite-create")
     expect(page.locator("#account-invite-link")).to_be_visible()
@@ -81,9 +83,9 @@ def test_the_first_reader_sets_up_and_invites_the_second(browser: Browser, guard
 
     bob, his = newcomer(browser, guarded, link.removeprefix(ann.url))
     expect(his.locator("#sign-in-heading")).to_have_text("Join")
-    knock(his, "bob", "short")
+    submit_sign_in(his, "bob", "short")
     expect(his.locator("#sign-in-error")).to_contain_text("at least 8")
-    come_in(his, "bob")
+    sign_in(his, "bob")
     his.click("text=general")
     say(his, "hello ann")
     for each in (page, his):
@@ -98,10 +100,11 @@ def test_who_signs_out_is_out_in_every_window_and_a_wrong_password_says_so(brows
     People(guarded)
     reader, page = newcomer(browser, guarded, "/#/rooms/general")
     page.route("**/login", lambda route: continue_busy(page, route))
-    knock(page, "bob", "something else")
-    expect(page.locator("#sign-in-error")).not_to_be_empty()
+    for password, error in (("", "Enter your password."), ("short", WRONG), ("something else", WRONG)):
+        submit_sign_in(page, "bob", password)
+        expect(page.locator("#sign-in-error")).to_have_text(error)
     expect(page.locator("#sign-in")).to_be_visible()
-    come_in(page, "bob")
+    sign_in(page, "bob")
     other = reader.open("/#/rooms/general")
     say(other, "only for members")
     expect_messages(page, "only for members")
@@ -113,24 +116,24 @@ def test_who_signs_out_is_out_in_every_window_and_a_wrong_password_says_so(brows
     leave(reader)
 
 
-def test_a_password_is_changed_and_only_the_new_one_opens_the_door(browser: Browser, guarded: Cluster) -> None:
+def test_a_password_is_changed_and_only_the_new_one_signs_in(browser: Browser, guarded: Cluster) -> None:
     People(guarded)
     reader, page = newcomer(browser, guarded)
-    come_in(page, "bob")
+    sign_in(page, "bob")
     page.click("#me")
     page.click("#account-details summary")
     page.fill("#account-old", "not this one")
     page.fill("#account-new", "another horse")
     page.click("#account-form button")
-    expect(page.locator("#account-status")).not_to_be_empty()
+    expect(page.locator("#account-status")).to_have_text("The old password is wrong.")
     page.fill("#account-old", PASSWORD)
     page.click("#account-form button")
     expect(page.locator("#account-status")).to_contain_text("was changed")
     page.click("#account-sign-out")
     expect(page.locator("#sign-in")).to_be_visible()
-    knock(page, "bob")
+    submit_sign_in(page, "bob")
     expect(page.locator("#sign-in-error")).not_to_be_empty()
-    knock(page, "bob", "another horse")
+    submit_sign_in(page, "bob", "another horse")
     wait_connected(page)
     leave(reader)
 
@@ -143,7 +146,7 @@ def test_a_reader_goes_on_at_another_node_when_the_own_one_is_killed(browser: Br
     assert people.request("ann", 1, "POST", "/rooms", plans).status == 201
     assert people.post("ann", 1, "coffee", room="kitchen").status == 201
     reader, page = newcomer(browser, guarded, "/#/rooms/general", id=1)
-    come_in(page, "bob")
+    sign_in(page, "bob")
     say(page, "before")
     expect(page.locator("#rooms a")).to_have_text(["Direct messages with ann", "general", "kitchen", "plans"])
     expect(page.locator("#rooms .direct-mark")).to_have_count(1)
@@ -170,7 +173,7 @@ def test_a_reader_goes_on_at_a_node_of_another_host_by_a_ticket(browser: Browser
         page.add_init_script("Math.random = () => 0")  # the ticket is asked for at once, and no try waits
         page.reload()
         with page.expect_websocket() as opened:
-            come_in(page, "bob")
+            sign_in(page, "bob")
         opened.value.wait_for_event("framereceived", lambda frame: '"Ticket"' in str(frame))
         cluster.nodes[1].kill()
         cluster.wait_leader()
@@ -200,7 +203,7 @@ def test_a_message_to_a_room_that_became_private_goes_back_into_the_box(browser:
     people = People(guarded)
     assert people.post("ann", 1, "hello", room="plans").status == 201
     reader, page = newcomer(browser, guarded, "/#/rooms/plans")
-    come_in(page, "bob")
+    sign_in(page, "bob")
     expect_messages(page, "hello")
     private = {"Visibility": "private", "Members": ["ann"]}
     assert people.request("ann", 1, "PATCH", "/rooms/plans", private).status == 200
@@ -226,7 +229,7 @@ def test_a_message_to_a_private_room_that_one_is_no_member_of_any_more_goes_back
 ) -> None:
     people = People(guarded)
     reader, page = newcomer(browser, guarded)
-    come_in(page, "bob")
+    sign_in(page, "bob")
     plans = {"Name": "plans", "Visibility": "private", "Members": ["bob"]}
     name = people.request("ann", 1, "POST", "/rooms", plans).json()["Name"]
     page.click("text=plans")

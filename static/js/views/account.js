@@ -3,6 +3,7 @@
 
 import { ApiError } from "../api.js";
 import { find, setText } from "../dom.js";
+import { checkPassword } from "../validation.js";
 
 /** @typedef {import("../auth.js").Auth} Auth */
 /** @typedef {import("../store.js").Store} Store */
@@ -46,6 +47,8 @@ export class AccountView {
   }
 
   async changePassword() {
+    const error = checkPassword(this.newPassword.value);
+    if (error !== "") return setText(this.status, error);
     await this.auth.changePassword(this.oldPassword.value, this.newPassword.value);
     this.form.reset();
     setText(this.status, "Your password was changed, and you are signed out everywhere else.");
@@ -76,7 +79,7 @@ export class AccountView {
       await action();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      setText(this.status, error.message);
+      setText(this.status, error.isWrongPassword ? "The old password is wrong." : error.message);
     }
   }
 }

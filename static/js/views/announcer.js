@@ -1,6 +1,6 @@
 // @ts-check
-// Announces new messages to users of a screen reader, in a polite live region.  The timeline itself is not live: it would
-// be read again as a whole at every change.
+// Announces new messages to users of a screen reader, in a polite live region.  The timeline itself is not live: it
+// would be read again as a whole at every change.
 
 import { find } from "../dom.js";
 import { PRIVATE_DELETED, PRIVATE_NAME } from "../room_notices.js";

@@ -93,6 +93,7 @@ function makePostRow(post, date, continued) {
 function buildPost(post, date, continued) {
   const row = buildRow(post.User, post.Message, makeTime(post.PostedAt, date), continued);
   row.dataset.id = String(post.Id);
+  row.classList.toggle("post-deleted", post.Deleted === true);
   const note = changeNote(post);
   if (note !== "") row.querySelector(".post-body")?.append(make("p", "post-note", note));
   const reactions = Object.entries(post.Reactions ?? {});
@@ -105,7 +106,7 @@ function buildPost(post, date, continued) {
  * @returns {string}
  */
 function changeNote(post) {
-  if (post.Deleted) return "Deleted";
+  if (post.Deleted) return "This message was deleted.";
   return post.EditedAt === undefined ? "" : "Edited";
 }
 

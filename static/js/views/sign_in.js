@@ -4,15 +4,15 @@
 import { ApiError } from "../api.js";
 import { find, setText } from "../dom.js";
 import { readInvite } from "../links.js";
-import { checkName, normalizeName } from "../validation.js";
+import { checkName, checkPassword, countCodePoints, normalizeName, PASSWORD_MIN } from "../validation.js";
 
 /** @typedef {import("../auth.js").Auth} Auth */
 /** @typedef {import("../store.js").Store} Store */
 /** @typedef {import("../types.js").SignInForm} SignInForm */
 
-const PASSWORD_MIN = 8;
 /** Checking a password takes a second or two on purpose. */
 const BUSY = "One moment…";
+const WRONG = "Wrong name or password.";
 const NEED_INVITE = "You need an invite. Ask an admin for one.";
 
 /**
@@ -122,7 +122,7 @@ export class SignInView {
       await this.send(form, this.secret.value.trim(), name, this.password.value);
     } catch (failure) {
       if (!(failure instanceof ApiError)) throw failure;
-      setText(this.error, failure.message);
+      setText(this.error, form === "sign-in" && failure.isWrongPassword ? WRONG : failure.message);
     } finally {
       this.setBusy(false, FORMS[this.shown ?? form].submit);
     }
@@ -138,11 +138,12 @@ export class SignInView {
     setText(this.submit, text);
   }
 
-  /** @returns {string} the error to show; the server decides whether an existing password is right */
+  /** @returns {string} the error to show; "" where the password may be right */
   checkPassword() {
-    const { length } = [...this.password.value];
-    if (this.shown === "sign-in") return length > 0 ? "" : "Enter your password.";
-    return length >= PASSWORD_MIN ? "" : `This password is too short. Use at least ${PASSWORD_MIN} characters.`;
+    const password = this.password.value;
+    if (password === "") return "Enter your password.";
+    if (this.shown !== "sign-in") return checkPassword(password);
+    return countCodePoints(password) < PASSWORD_MIN ? WRONG : ""; // no user has such a short password
   }
 
   /**
