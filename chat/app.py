@@ -99,7 +99,7 @@ ROUTES: tuple[Route, ...] = (
 
 # Whether the application defers its answer to a method and a target, or has it at once: a websocket is the hub's from
 # its first byte on.
-never_waits = waitless(ROUTES)
+never_waits = waitless(ROUTES, RESERVED)
 
 
 def create_app(

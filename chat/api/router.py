@@ -9,7 +9,7 @@ fit, the one that spells out more of the segments is meant.  The order of a path
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import itemgetter
@@ -146,15 +146,17 @@ def _getter(places: list[int]) -> Callable[[Segments], Segments]:
     return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
 
-def waitless(routes: Iterable[Route]) -> Callable[[str, str], bool]:
+def waitless(routes: Sequence[Route], reserved: Collection[str] = ()) -> Callable[[str, str], bool]:
     """A function of method and request target: whether the application defers its answer, or has it at once.
 
     Only a GET does with a query, for a change may have to wait for `min_index`; and no stale read, which is answered
-    at once, and so may wait for the disk.
+    at once, and so may wait for the disk.  A path that leads nowhere is answered at once too, and so is one that is a
+    name alone, whose route says so: nobody gets a thread for asking what is not there.
     """
+    table = Table(routes, reserved)
     paths: dict[str, list[str]] = {}
     for route in routes:
-        if not route.waits:
+        if not route.waits and not _is_name(route.segments[0]):
             spelled = re.split(r"\{\w+\}", route.path)
             paths.setdefault(route.method, []).append("[^/?]+".join(map(re.escape, spelled)))
     query = r"(?:\?(?!.*consistency).*)?"
@@ -165,6 +167,15 @@ def waitless(routes: Iterable[Route]) -> Callable[[str, str], bool]:
 
     def never_waits(method: str, target: str) -> bool:
         matches = targets.get(method)
-        return matches is not None and matches(target) is not None
+        if matches is not None and matches(target) is not None:
+            return True
+        return method in ("GET", "HEAD") and leads_nowhere(target.partition("?")[0])
+
+    def leads_nowhere(path: str) -> bool:
+        found = None if "%" in path else table.find(path.split("/")[1:])
+        if found is None:
+            return "%" not in path
+        route = found[0].get("GET")
+        return route is None or (_is_name(route.segments[0]) and not route.waits)
 
     return never_waits

@@ -7,6 +7,10 @@ Two readers take turns (Leader/Followers; Schmidt et al., Pattern-Oriented Softw
 the turn polls and serves; it passes the turn on before it finishes the batch, which may wait for a disk, so that
 somebody always listens.
 
+Where more is ready than is served in a turn, each network gets one of it in turn, so that nobody waits behind what one
+address sends at once.  While newcomers wait to be accepted, such a turn is no more than one request of each network: a
+newcomer cannot be told from the others before it is accepted, so that comes first.
+
 A connection is here or with a thread, never with both.  It leaves before the thread gets it, and it comes back by
 `add`, the last thing that its thread does with it.  One that becomes somebody else's while it is served here leaves
 by `remove` before that: from then on its descriptor may be closed, and be another's, at any moment.
@@ -17,6 +21,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from itertools import islice, zip_longest
 from typing import Final, Protocol
 
 from chat.server.limits import KIB
@@ -26,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 READERS: Final = 2
 EVENTS_MAX: Final = 64  # served between two looks at who else wants the turn: some milliseconds
+NEWCOMERS_S: Final = 0.005  # for those that wait to be accepted, before each turn of a crowd: some hundred are, by then
 RECEIVE_BYTES: Final = 16 * KIB  # at a time: a usual request whole
 AVAILABLE: Final = hasattr(select, "epoll")  # where it is not, each connection has a thread
 
@@ -34,6 +40,10 @@ class PolledConnection(Protocol):
     """What is watched."""
 
     descriptor: int
+
+    @property
+    def network(self) -> str:
+        """What its client counts as; "" where many share one address."""
 
     def serve_now(self, receiver: Receiver) -> bool:
         """Serve what has arrived.  False: that would wait, so a thread has to do it."""
@@ -53,6 +63,9 @@ class Poller:
         self._stopping, self._stop = socket.socketpair()  # readable once the other end is closed
         self._poll.register(self._stopping, select.EPOLLIN)
         self._stopped = False
+        self._is_crowded = False  # more was ready than was served in the last turn
+        self._all_accepted = threading.Event()
+        self._all_accepted.set()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -72,6 +85,13 @@ class Poller:
         if self._polled.get(connection.descriptor) is connection:
             del self._polled[connection.descriptor]
             self._poll.unregister(connection.descriptor)
+
+    def note_newcomers(self, *, wait: bool) -> None:
+        """Note whether connections wait to be accepted; for who accepts them."""
+        if wait:
+            self._all_accepted.clear()
+        elif not self._all_accepted.is_set():
+            self._all_accepted.set()
 
     def stop(self, timeout_s: float) -> None:
         """End the readers; what is watched is left as it is."""
@@ -93,8 +113,23 @@ class Poller:
                 logger.exception("%s: a reader failed, and goes on", self._name)
 
     def _serve_what_came(self) -> None:
-        for descriptor, _ in self._poll.poll(maxevents=EVENTS_MAX):
+        if self._is_crowded:
+            self._all_accepted.wait(NEWCOMERS_S)
+        ready = [descriptor for descriptor, _ in self._poll.poll(maxevents=EVENTS_MAX)]
+        self._is_crowded = len(ready) == EVENTS_MAX
+        for descriptor in self._in_turn() if self._is_crowded else ready:
             connection = self._polled.get(descriptor)
             if connection is not None and not connection.serve_now(self._receiver):
                 self.remove(connection)
                 self._give_thread(connection)
+
+    def _in_turn(self) -> list[int]:
+        """Return the descriptors to be served, of all that are ready: one of each network in turn."""
+        by_network: dict[str | int, list[int]] = {}
+        for descriptor, _ in self._poll.poll(0, maxevents=len(self._polled) + 1):
+            connection = self._polled.get(descriptor)
+            if connection is not None:
+                by_network.setdefault(connection.network or descriptor, []).append(descriptor)
+        most = EVENTS_MAX if self._all_accepted.is_set() else min(len(by_network), EVENTS_MAX)
+        each_in_turn = (one for some in zip_longest(*by_network.values()) for one in some if one is not None)
+        return [*islice(each_in_turn, most)]

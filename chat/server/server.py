@@ -260,6 +260,8 @@ class Server(ThreadedWSGIServer):
             self._handle_request_noblock()  # type: ignore[attr-defined]  # BaseServer's: the methods below, in turn
             if self._accepted_all or self.draining:
                 break
+        if self._poller is not None:
+            self._poller.note_newcomers(wait=not self._accepted_all and not self.draining)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept; where descriptors have run out, leave the listener alone for a moment."""

@@ -207,7 +207,7 @@ ROUTES = (
         answers=_MADE, problems=_NO_GUESTS, query=WAITING, login=True,
     ),
     Route(
-        "GET", "/{room}", redirect, Who.ANYBODY, "Where a room is",
+        "GET", "/{room}", redirect, Who.ANYBODY, "Where a room is", waits=False,
         answers={302: Answer("Location: /rooms/{room}")},
     ),
 )  # fmt: skip

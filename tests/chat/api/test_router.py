@@ -57,7 +57,8 @@ def test_the_methods_of_a_path_keep_the_order_of_the_table() -> None:
 
 
 def test_only_what_does_not_wait_never_does_and_no_change_with_a_query() -> None:
-    waits = waitless([route("/a.b/{room}", waits=False), route("/a.b/{room}", "POST", waits=False), route("/slow")])
+    quick = [route("/a.b/{room}", waits=False), route("/a.b/{room}", "POST", waits=False)]
+    waits = waitless([*quick, route("/slow"), route("/a.b/{room}/d"), route("/axb/{room}")])
     for target in ("/a.b/c", "/a.b/c?limit=1"):
         assert waits("GET", target)
     for target in ("/slow", "/a.b/c/d", "/axb/c", "/a.b/", "/a.b/c?consistency=stale"):
@@ -65,6 +66,18 @@ def test_only_what_does_not_wait_never_does_and_no_change_with_a_query() -> None
     assert waits("POST", "/a.b/c")
     assert not waits("POST", "/a.b/c?min_index=1")
     assert not waits("DELETE", "/a.b/c")
+
+
+def test_what_is_not_there_and_a_name_alone_are_answered_at_once() -> None:
+    routes = [route("/slow"), route("/fast", waits=False), route("/change", "POST"), route("/{room}", waits=False)]
+    waits = waitless(routes, ["taken"])
+    for target in ("/a", "/a?b=c", "/a/b", "/taken", "/slow/a", "/change", ""):
+        assert waits("GET", target)
+        assert waits("HEAD", target)
+        assert not waits("POST", target)
+    for target in ("/slow", "/slow?a=b", "/%73low", "/a%2Fb"):
+        assert not waits("GET", target)
+    assert not waitless([route("/{room}")])("GET", "/a")
 
 
 def test_every_route_is_found_by_its_own_path() -> None:

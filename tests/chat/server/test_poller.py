@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from chat.server.limits import Limits
+from chat.server.poller import EVENTS_MAX, Poller
 from chat.server.server import Server
+from chat.server.sockets import Receiver
 from tests.chat.wire import DEADLINE_S, GET, WAIT, Client, mode, post, serving, threads_of
 
 StartResponse = Callable[..., Any]
@@ -156,6 +158,60 @@ def test_where_each_connection_has_a_thread_half_sent_bodies_give_way_too(
             stack.enter_context(Client(server.port, source="127.0.0.2")).send(half)
         while stack.enter_context(Client(server.port, source="127.0.0.3")).ask(post(b"hello")).status != 200:
             pass  # the server has not come to receive one of the bodies yet
+
+
+class Ready:
+    """A connection whose request is there; serving it takes it in."""
+
+    def __init__(self, network: str, served: list[str]) -> None:
+        self.network = network
+        self._served = served
+        self._client, self._socket = socket.socketpair()
+        self._client.send(b"x")
+        self.descriptor = self._socket.fileno()
+
+    def serve_now(self, receiver: Receiver) -> bool:
+        assert receiver.receive_now(self.descriptor) == b"x"
+        self._served.append(self.network)
+        return True
+
+    def close(self) -> None:
+        self._client.close()
+        self._socket.close()
+
+
+def poller_of(stack: ExitStack, networks: list[str]) -> tuple[Poller, list[str]]:
+    """A poller that nobody runs, with a request of each network that is named; and whom it has served."""
+    served: list[str] = []
+    poller = Poller("test", lambda connection: None, lambda: None)
+    stack.callback(poller.stop, DEADLINE_S)
+    for network in networks:
+        connection = Ready(network, served)
+        stack.callback(connection.close)
+        poller.add(connection)
+    return poller, served
+
+
+def test_of_more_requests_than_a_turn_has_each_network_gets_one_in_turn() -> None:
+    with ExitStack() as stack:
+        poller, served = poller_of(stack, ["crowd"] * 2 * EVENTS_MAX + ["a", "b"])
+        poller._serve_what_came()
+        assert sorted(served[:3]) == ["a", "b", "crowd"]
+        assert served[3:] == ["crowd"] * (EVENTS_MAX - 3)
+        poller._serve_what_came()
+        poller._serve_what_came()
+        assert served.count("crowd") == 2 * EVENTS_MAX
+
+
+def test_while_newcomers_wait_a_turn_of_a_crowd_is_one_request_of_each_network() -> None:
+    with ExitStack() as stack:
+        poller, served = poller_of(stack, ["crowd"] * EVENTS_MAX + ["", ""])
+        poller.note_newcomers(wait=True)
+        poller._serve_what_came()
+        assert sorted(served) == ["", "", "crowd"], "many may share the address of a proxy"
+        poller.note_newcomers(wait=False)
+        poller._serve_what_came()
+        assert len(served) == EVENTS_MAX + 2
 
 
 def test_a_client_that_drips_is_cut_at_the_deadline_of_its_head() -> None:
