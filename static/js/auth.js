@@ -5,10 +5,10 @@
 // - Nothing is fetched before the server has said who the user is.
 // - Signing in or out loads the page anew, so that nothing of one user is left for the next.  The outbox stays.
 
-import { ApiError, changePassword, createInvite, fetchMe, setUp, signIn, signOut, signUp } from "./api.js";
 import { goToRooms, inviteLink, readInvite } from "./links.js";
+import { ApiError, changePassword, createInvite, fetchMe, setUp, signIn, signOut, signUp } from "./server/api.js";
 
-/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./store/store.js").Store} Store */
 
 const RETRY_MS = 2_000;
 

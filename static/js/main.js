@@ -6,7 +6,7 @@ import { readRoom, roomLink } from "./links.js";
 import { readItem, writeItem } from "./local_storage.js";
 import { RETURNED } from "./room_notices.js";
 import { Session } from "./session.js";
-import { Store } from "./store.js";
+import { Store } from "./store/store.js";
 import { AccountView } from "./views/account.js";
 import { Announcer } from "./views/announcer.js";
 import { ComposerView } from "./views/composer.js";

@@ -9,7 +9,7 @@
 
 import { NOT_OPEN } from "./room_notices.js";
 
-/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./store/store.js").Store} Store */
 /** @typedef {import("./types.js").ErrorFrame} ErrorFrame */
 /** @typedef {import("./types.js").PendingPost} PendingPost */
 /** @typedef {import("./types.js").Post} Post */
@@ -22,7 +22,7 @@ const CLOSED_CODES = ["room_gone", "not_found"];
 export class OutboxSender {
   /**
    * @param {Store} store
-   * @param {import("./socket.js").ChatSocket} socket
+   * @param {import("./server/socket.js").ChatSocket} socket
    * @param {(text: string) => void} onTextReturned  called with what could not be sent to the room in view
    */
   constructor(store, socket, onTextReturned) {

@@ -6,10 +6,10 @@
 // - A page that may have changed while it was on its way is fetched again.
 // - A load that fails is shown as failed, and tried again after a pause and by each new connection.
 
-import { ApiError } from "./api.js";
+import { ApiError } from "./server/api.js";
 
-/** @typedef {import("./post_pages.js").PostPages} PostPages */
-/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./server/post_pages.js").PostPages} PostPages */
+/** @typedef {import("./store/store.js").Store} Store */
 /** @typedef {import("./types.js").Post} Post */
 /** @typedef {import("./types.js").Room} Room */
 

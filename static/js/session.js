@@ -2,15 +2,15 @@
 // The signed-in page at work: what the user does and what the websocket sends become requests and changes of the store.
 // The outbox sender and the room loader do their parts; the session joins them.
 
-import { ApiError, fetchRooms, preferNode } from "./api.js";
 import { HOME } from "./links.js";
 import { OutboxSender } from "./outbox_sender.js";
-import { PostPages } from "./post_pages.js";
-import { applyReaction } from "./reactions.js";
 import { GAP_MAX, RoomLoader } from "./room_loader.js";
-import { ChatSocket } from "./socket.js";
+import { ApiError, fetchRooms, preferNode } from "./server/api.js";
+import { PostPages } from "./server/post_pages.js";
+import { ChatSocket } from "./server/socket.js";
+import { applyReaction } from "./store/reactions.js";
 
-/** @typedef {import("./store.js").Store} Store */
+/** @typedef {import("./store/store.js").Store} Store */
 /** @typedef {import("./types.js").Post} Post */
 /** @typedef {import("./types.js").Room} Room */
 

@@ -39,7 +39,7 @@
  * @property {boolean} deleted  deleted while it was in view, and not created again since
  * @property {boolean} closed  the server refused a message here because the user may not write in this room any more
  * @property {number} unread  messages of others that came while the room was not in view
- * @property {import("./timeline.js").Timeline} timeline
+ * @property {import("./store/timeline.js").Timeline} timeline
  */
 
 /**

@@ -1,10 +1,14 @@
 """What the page's files keep to, whatever the browser would let pass."""
 
+import posixpath
 import re
+from collections import Counter
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
+
+from tests.test_layout import FILES_MAX
 
 
 def test_no_script_makes_markup_out_of_text() -> None:
@@ -43,6 +47,38 @@ def test_all_style_sheets_and_scripts_agree_on_the_width_of_a_phone() -> None:
     queries = re.compile(r"\((?:width|height|min-width|max-width)\b[^)]*\)")
     found = {query for _, text in page_files(".css", ".js") for query in queries.findall(text)}
     assert found == {"(width <= 45rem)", "(width > 45rem)", "(height <= 22rem)"}
+
+
+# From the ground up; a folder stands for the files in it.  Types may be named from any layer.
+LAYERS = (
+    ("local_storage", "room_notices", "validation"),
+    ("links",),
+    ("server", "store"),
+    ("auth", "outbox_sender", "room_loader"),
+    ("session",),
+    ("views",),
+    ("main",),
+)
+
+
+def test_a_script_imports_only_from_its_own_folder_and_the_layers_below() -> None:
+    height = {name: level for level, names in enumerate(LAYERS) for name in names}
+    for name, text in page_files(".js"):
+        if name == "js/types.js":
+            continue
+        folder, here = PurePosixPath(name).parent, layer(name)
+        for imported in re.findall(r'^import .* from "(.*)";$', text, flags=re.MULTILINE):
+            there = layer(posixpath.normpath(folder / imported))
+            assert there == here or height[there] < height[here], (name, imported)
+
+
+def layer(path: str) -> str:
+    return PurePosixPath(path).parts[1].removesuffix(".js")
+
+
+def test_no_folder_of_the_page_has_too_many_files() -> None:
+    counts = Counter(PurePosixPath(name).parent for name, _ in page_files(".js", ".css", ".html", ".svg"))
+    assert max(counts.values()) <= FILES_MAX, counts
 
 
 def test_no_file_names_another_host_or_carries_inline_code() -> None:

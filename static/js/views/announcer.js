@@ -2,10 +2,10 @@
 // Announces new messages to users of a screen reader, in a polite live region.  The timeline itself is not live: it
 // would be read again as a whole at every change.
 
-import { find } from "../dom.js";
 import { PRIVATE_DELETED, PRIVATE_NAME } from "../room_notices.js";
+import { find } from "./dom.js";
 
-/** @typedef {import("../store.js").Store} Store */
+/** @typedef {import("../store/store.js").Store} Store */
 /** @typedef {import("../types.js").Post} Post */
 
 /** Messages that come within this time are announced together. */

@@ -1,7 +1,7 @@
 // @ts-check
 // The avatar of a user: initials on a colour that follows from the name.
 
-import { make } from "../dom.js";
+import { make } from "./dom.js";
 
 /** The classes hue-0 … hue-9 of base.css. */
 const HUES = 10;

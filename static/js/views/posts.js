@@ -1,11 +1,11 @@
 // @ts-check
 // The rows of the timeline: messages, pending messages, and separators between days.
 
-import { dayKey, formatDay, formatFull, formatTime } from "../dates.js";
-import { make, makeButton, makeText } from "../dom.js";
 import { makeAvatar } from "./avatar.js";
+import { dayKey, formatDay, formatFull, formatTime } from "./dates.js";
+import { make, makeButton, makeText } from "./dom.js";
 
-/** @typedef {import("../dom.js").Row} Row */
+/** @typedef {import("./dom.js").Row} Row */
 /** @typedef {import("../outbox_sender.js").OutboxSender} OutboxSender */
 /** @typedef {import("../types.js").PendingPost} PendingPost */
 /** @typedef {import("../types.js").Post} Post */

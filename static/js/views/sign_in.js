@@ -1,13 +1,13 @@
 // @ts-check
 // The forms of a user who is not signed in: sign in, create an account, or create the first account.
 
-import { ApiError } from "../api.js";
-import { find, setText } from "../dom.js";
 import { readInvite } from "../links.js";
+import { ApiError } from "../server/api.js";
 import { checkName, checkPassword, countCodePoints, normalizeName, PASSWORD_MIN } from "../validation.js";
+import { find, setText } from "./dom.js";
 
 /** @typedef {import("../auth.js").Auth} Auth */
-/** @typedef {import("../store.js").Store} Store */
+/** @typedef {import("../store/store.js").Store} Store */
 /** @typedef {import("../types.js").SignInForm} SignInForm */
 
 /** Checking a password takes a second or two on purpose. */

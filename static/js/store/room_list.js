@@ -6,11 +6,11 @@
 // - What is still on its way for a room that was removed comes to an object that nobody shows.
 // - Every change ends in `changed()`; `version` rises when something that the list of rooms shows has changed.
 
-import { PRIVATE_NAME } from "./room_notices.js";
+import { PRIVATE_NAME } from "../room_notices.js";
 import { Timeline } from "./timeline.js";
 
-/** @typedef {import("./types.js").Room} Room */
-/** @typedef {import("./types.js").RoomDetails} RoomDetails */
+/** @typedef {import("../types.js").Room} Room */
+/** @typedef {import("../types.js").RoomDetails} RoomDetails */
 
 export class RoomList {
   /**

@@ -4,11 +4,11 @@
 // Every function is one request (or follows `Link: rel="next"` to the end), has a deadline, and throws ApiError only.
 // Any node answers any request: the connected node is asked first, then the node that served the page.
 
-/** @typedef {import("./types.js").Account} Account */
-/** @typedef {import("./types.js").Post} Post */
-/** @typedef {import("./types.js").RoomDetails} RoomDetails */
+/** @typedef {import("../types.js").Account} Account */
+/** @typedef {import("../types.js").Post} Post */
+/** @typedef {import("../types.js").RoomDetails} RoomDetails */
 
-import { HOME } from "./links.js";
+import { HOME } from "../links.js";
 
 export const PAGE_SIZE = 100;
 

@@ -1,8 +1,8 @@
 // @ts-check
 // The reactions of a message after a `Reacted` event: one reaction was added or removed, or all of them are given.
 
-/** @typedef {import("./types.js").Post} Post */
-/** @typedef {import("./types.js").RoomEvent} RoomEvent */
+/** @typedef {import("../types.js").Post} Post */
+/** @typedef {import("../types.js").RoomEvent} RoomEvent */
 
 /**
  * @param {Post} post

@@ -6,7 +6,7 @@
 //   missing first.  A page from the server is believed as it is (retention may have removed what was before it).
 // - Every change ends in `changed()`.
 
-/** @typedef {import("./types.js").Post} Post */
+/** @typedef {import("../types.js").Post} Post */
 
 /** A timeline holds this many messages before its older half is dropped; scrolling up loads them again. */
 const POSTS_MAX = 600;

@@ -12,14 +12,14 @@
 import { fetchOriginRefusal, findNodeWithLeader, socketUrl } from "./api.js";
 import { SpareTicket } from "./spare_ticket.js";
 
-/** @typedef {import("./types.js").ClusterState} ClusterState */
-/** @typedef {import("./types.js").Connection} Connection */
-/** @typedef {import("./types.js").ErrorFrame} ErrorFrame */
-/** @typedef {import("./types.js").Frame} Frame */
-/** @typedef {import("./types.js").Hello} Hello */
-/** @typedef {import("./types.js").History} History */
-/** @typedef {import("./types.js").PendingPost} PendingPost */
-/** @typedef {import("./types.js").SocketEvents} SocketEvents */
+/** @typedef {import("../types.js").ClusterState} ClusterState */
+/** @typedef {import("../types.js").Connection} Connection */
+/** @typedef {import("../types.js").ErrorFrame} ErrorFrame */
+/** @typedef {import("../types.js").Frame} Frame */
+/** @typedef {import("../types.js").Hello} Hello */
+/** @typedef {import("../types.js").History} History */
+/** @typedef {import("../types.js").PendingPost} PendingPost */
+/** @typedef {import("../types.js").SocketEvents} SocketEvents */
 
 const PAUSE_MIN_MS = 500;
 const PAUSE_MAX_MS = 20_000;

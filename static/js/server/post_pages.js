@@ -7,9 +7,9 @@
 import { ApiError, fetchAfter, fetchBefore, fetchNewest, PAGE_SIZE } from "./api.js";
 
 /** @typedef {import("./socket.js").ChatSocket} ChatSocket */
-/** @typedef {import("./store.js").Store} Store */
-/** @typedef {import("./types.js").History} History */
-/** @typedef {import("./types.js").Post} Post */
+/** @typedef {import("../store/store.js").Store} Store */
+/** @typedef {import("../types.js").History} History */
+/** @typedef {import("../types.js").Post} Post */
 /** @typedef {{posts: Post[], isLast: boolean}} Page  isLast: the room has nothing beyond, in the direction asked for */
 
 export class PostPages {

@@ -3,14 +3,14 @@
 //
 // The rules it keeps: views read the store and never write to it, and every change ends in `changed()`.
 
-import { HOME } from "./links.js";
-import { readItem, writeItem } from "./local_storage.js";
+import { HOME } from "../links.js";
+import { readItem, writeItem } from "../local_storage.js";
 import { Outbox } from "./outbox.js";
 import { Presence } from "./presence.js";
 import { RoomList } from "./room_list.js";
 
-/** @typedef {import("./types.js").Connection} Connection */
-/** @typedef {import("./types.js").SignInForm} SignInForm */
+/** @typedef {import("../types.js").Connection} Connection */
+/** @typedef {import("../types.js").SignInForm} SignInForm */
 
 export class Store {
   /** @param {() => void} changed */
@@ -28,7 +28,7 @@ export class Store {
     /** Did the server lose what this page showed?  True until the user has read the notice. */
     this.restored = false;
     this.user = readItem("user");
-    /** @type {import("./types.js").Account | null} null until the server has answered */
+    /** @type {import("../types.js").Account | null} null until the server has answered */
     this.account = null;
     /** @type {SignInForm | null} null where the user need not sign in */
     this.signInForm = null;
@@ -61,7 +61,7 @@ export class Store {
     this.changed();
   }
 
-  /** @param {import("./types.js").Account} account */
+  /** @param {import("../types.js").Account} account */
   setAccount(account) {
     this.account = account;
     this.signInForm = null;

@@ -4,9 +4,9 @@
 // Each message has a key of its own, so that two tabs never overwrite each other's.  Both may send the same message:
 // on the server the second (User, ClientId) changes nothing.
 
-import { listKeys, readItem, removeItem, watchRemovals, writeItem } from "./local_storage.js";
+import { listKeys, readItem, removeItem, watchRemovals, writeItem } from "../local_storage.js";
 
-/** @typedef {import("./types.js").PendingPost} PendingPost */
+/** @typedef {import("../types.js").PendingPost} PendingPost */
 
 const PREFIX = "outbox.";
 /** The server remembers a ClientId for 24 h.  An older message could appear twice, so its author decides. */
