@@ -14,7 +14,7 @@ from typing import Any, cast
 from chat.api.dependencies import Services
 from chat.api.openapi import describe
 from chat.api.reads import Read, Reads
-from chat.api.request import Deferred, Environ, Request, Response, response_of
+from chat.api.request import Deferred, Detached, Environ, Request, Response, response_of
 from chat.api.router import Answer, Route, Table, Who, waitless
 from chat.api.routes import (
     cluster,
@@ -134,7 +134,7 @@ class _App:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ, self._replica, self._state, self._services)
-        response: Response | Deferred
+        response: Response | Deferred | Detached
         try:
             if request.method not in _SAFE:
                 check_change(environ, self._replica.status)
@@ -153,7 +153,7 @@ class _App:
             return cast(Iterable[bytes], response)  # deferred: the server knows its own answers
         return _start(request, start_response, response)
 
-    def _answer(self, request: Request) -> Response | Deferred:
+    def _answer(self, request: Request) -> Response | Deferred | Detached:
         route, arguments = self._find(request)
         request.is_for_anybody = route.who is Who.ANYBODY
         if not request.is_for_anybody:
@@ -183,7 +183,7 @@ class _App:
             request.identify()
         return True
 
-    def _answer_known(self, request: Request) -> Response | Deferred:
+    def _answer_known(self, request: Request) -> Response | Deferred | Detached:
         self._authenticator.refund_unknown_token(request.environ)
         return self._answer(request)
 

@@ -21,7 +21,7 @@ from http import HTTPStatus
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from chat.api.request import Deferred, Query, Request, Response, response_of
+from chat.api.request import Deferred, Detached, Query, Request, Response, response_of
 from chat.errors import Problem, problem_of, unavailable
 from chat.realtime.cursors import Place, arrive, is_here, is_lost, start_over
 from chat.replica import STALE_S_MAX, Replica
@@ -43,7 +43,7 @@ class Read:
     It may give the promise of an answer that somebody else sends.
     """
 
-    render: Callable[[], Response | Deferred]
+    render: Callable[[], Response | Deferred | Detached]
     place: Place | None = None  # in the log, that the state must have come to
     stale: bool = False  # nobody else is asked: what this member has will do
     by_caller: bool = False  # rendering takes long or waits: that is for the request's own thread
@@ -86,7 +86,7 @@ class Reads:
         self._starting = Lock()
         self._thread: Thread | None = None  # started by the first read that needs it
 
-    def answer(self, request: Request, read: Read) -> Response | Deferred:
+    def answer(self, request: Request, read: Read) -> Response | Deferred | Detached:
         """The answer, or the promise of it.  Raises what `render` does."""
         if read.stale and not self._knows_mode():
             read = replace(read, stale=False)
@@ -109,7 +109,9 @@ class Reads:
         else:
             self._replica.read(done)
 
-    def _rendered(self, request: Request, read: Read, error: RaftError | Problem | None) -> Response | Deferred:
+    def _rendered(
+        self, request: Request, read: Read, error: RaftError | Problem | None
+    ) -> Response | Deferred | Detached:
         missing = None if read.place is None or is_here(self._replica, read.place) else read.place
         if error is None or (isinstance(error, Problem) and is_lost(error)):
             self._identify(request)
@@ -141,7 +143,7 @@ class Reads:
             except Exception:
                 logger.exception("a read's answer could not be sent")
 
-    def _response(self, settled: _Settled) -> Response | Deferred:
+    def _response(self, settled: _Settled) -> Response | Deferred | Detached:
         try:
             return self._rendered(settled.request, settled.read, settled.error)
         except Problem as problem:

@@ -47,6 +47,13 @@ class Deferred(Protocol):
         """Answer; exactly once."""
 
 
+class Detached:
+    """The answer of a route that gave its connection to somebody else: the server has nothing to send."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(())
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """An answer, whole or, with `pieces`, one that is sent while it is made, in the request's own thread.

@@ -16,11 +16,11 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from chat.api.reads import Read
-from chat.api.request import Deferred, Response
+from chat.api.request import Deferred, Detached, Response
 from chat.api.schemas import Schema
 
 JSON = "application/json"
-Handler = Callable[..., Response | Deferred | Read]  # (request, what the path's names stand for…)
+Handler = Callable[..., Response | Deferred | Detached | Read]  # (request, what the path's names stand for…)
 
 
 class Who(StrEnum):

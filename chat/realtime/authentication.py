@@ -21,11 +21,11 @@ from chat.auth.secrets import digest
 from chat.commands import Actor, encode
 from chat.commands.accounts import RedeemTicket
 from chat.errors import Problem, problem_of, problem_of_refusal
+from chat.realtime.connection import Connection
 from chat.realtime.frames import CloseCode
 from chat.realtime.hub import Hub
 from chat.realtime.majority import MajorityNotice
 from chat.realtime.presence import Presence
-from chat.realtime.websocket_connection import WebSocketConnection
 from chat.replica import Replica
 from chat.services.post_cache import PostCache
 from chat.services.read_markers import PendingMarkers
@@ -73,17 +73,15 @@ class Realtime:
         hub.on_subscribe, hub.on_forget = self._joined, self._forgotten
         self.rendered = rendered or PostCache()
 
-    def _joined(self, connection: WebSocketConnection) -> None:
+    def _joined(self, connection: Connection) -> None:
         self.presence.greet(connection)
         self.majority.greet(connection)
 
-    def _forgotten(self, connection: WebSocketConnection) -> None:
+    def _forgotten(self, connection: Connection) -> None:
         self.presence.remove(connection)
         self.majority.forget(connection)
 
-    def authenticate(
-        self, connection: WebSocketConnection, environ: Mapping[str, Any], enter: Callable[[Actor], None]
-    ) -> None:
+    def authenticate(self, connection: Connection, environ: Mapping[str, Any], enter: Callable[[Actor], None]) -> None:
         """Call `enter` with who the request `environ` is from, now or once that is known; or close the websocket.
 
         A token that is not known here may have been made at another node a moment ago, so it is looked for twice.
@@ -97,7 +95,7 @@ class Realtime:
 
     def _receive_later(
         self,
-        connection: WebSocketConnection,
+        connection: Connection,
         environ: Mapping[str, Any],
         enter: Callable[[Actor], None],
         error: RaftError | None,
@@ -112,7 +110,7 @@ class Realtime:
             self._receive_knowing(connection, environ, enter)
 
     def _receive_knowing(
-        self, connection: WebSocketConnection, environ: Mapping[str, Any], enter: Callable[[Actor], None]
+        self, connection: Connection, environ: Mapping[str, Any], enter: Callable[[Actor], None]
     ) -> None:
         if self._is_open():
             enter(_NOBODY)
@@ -127,7 +125,7 @@ class Realtime:
 
     def _look_again(
         self,
-        connection: WebSocketConnection,
+        connection: Connection,
         environ: Mapping[str, Any],
         enter: Callable[[Actor], None],
         error: RaftError | None,
@@ -143,7 +141,7 @@ class Realtime:
             self.authenticator.refund_unknown_token(environ)
             self._authenticated_as(connection, actor, enter)
 
-    def _recognise(self, connection: WebSocketConnection, environ: Mapping[str, Any]) -> Actor | None:
+    def _recognise(self, connection: Connection, environ: Mapping[str, Any]) -> Actor | None:
         """None: not known here; where that will not be another time, the websocket is closed."""
         try:
             return self.authenticator.authenticate(environ)
@@ -151,14 +149,14 @@ class Realtime:
             connection.close(*_SIGNED_OUT)
             return None
 
-    def _authenticated_as(self, connection: WebSocketConnection, actor: Actor, enter: Callable[[Actor], None]) -> None:
+    def _authenticated_as(self, connection: Connection, actor: Actor, enter: Callable[[Actor], None]) -> None:
         if actor == _NOBODY:
             self.hub.call_later(TICKET_WAIT_S, partial(self._give_up, connection))
         elif self.register(connection, actor):
             self.hub.listen(connection)
             enter(actor)
 
-    def _give_up(self, connection: WebSocketConnection) -> None:
+    def _give_up(self, connection: Connection) -> None:
         if self.hub.registry.is_registered(connection):
             return
         if connection.paused:  # one came, and is being used up
@@ -166,7 +164,7 @@ class Realtime:
         else:
             connection.close(*_NO_TICKET)
 
-    def register(self, connection: WebSocketConnection, actor: Actor) -> bool:
+    def register(self, connection: Connection, actor: Actor) -> bool:
         """It acts so from now on; where nobody may, or too many do already, it is closed."""
         found = self.state.ask(lambda tables: acting(tables, actor))
         if isinstance(found, Refusal):
@@ -181,7 +179,7 @@ class Realtime:
 
     def redeem(
         self,
-        connection: WebSocketConnection,
+        connection: Connection,
         environ: Mapping[str, Any],
         ticket: str,
         done: Callable[[Actor | Problem], None],
@@ -231,9 +229,7 @@ class Realtime:
     def _use_up(self, secret: bytes, told: Callable[[object], None]) -> None:
         self.replica.propose(encode(RedeemTicket(secret)), lambda result: self._call(partial(told, result)))
 
-    def _redeemed(
-        self, connection: WebSocketConnection, done: Callable[[Actor | Problem], None], result: object
-    ) -> None:
+    def _redeemed(self, connection: Connection, done: Callable[[Actor | Problem], None], result: object) -> None:
         connection.go_on()
         match result:
             case Redeemed(token=token):
@@ -278,7 +274,7 @@ class Realtime:
             if self.hub.is_subscribed(connection):
                 connection.send(frame)
 
-    def _renew(self, connection: WebSocketConnection) -> None:
+    def _renew(self, connection: Connection) -> None:
         """His role may be another one."""
         actor = self.hub.registry.actor(connection)
         found = self.state.ask(lambda tables: acting(tables, actor))

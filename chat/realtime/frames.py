@@ -273,3 +273,12 @@ def close_frame(code: int, reason: str) -> bytes:
     if code == CloseCode.NO_STATUS:
         return server_frame(CLOSE, b"")
     return server_frame(CLOSE, struct.pack("!H", code) + reason.encode("ascii", "replace")[:REASON_BYTES_MAX])
+
+
+def end_of_frame(frames: bytes, start: int) -> int:
+    """Return where the server's frame ends that begins at `start`."""
+    size, begin = frames[start + 1], start + 2
+    length_bytes = _LENGTH_BYTES.get(size, 0)
+    if length_bytes:
+        size = int.from_bytes(frames[begin : begin + length_bytes])
+    return begin + length_bytes + size

@@ -26,14 +26,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chat.realtime.broadcast import Broadcaster
 from chat.realtime.channels import Channels
+from chat.realtime.connection import READ_BYTES, Connection, HubLimits, MessageHandler, Owner
 from chat.realtime.frames import CloseCode
 from chat.realtime.processor_time import ProcessorBudget
 from chat.realtime.registry import Registry
-from chat.realtime.websocket_connection import READ_BYTES, HubLimits, MessageHandler, WebSocketConnection
+from chat.realtime.websocket_connection import WebSocketConnection
 from chat.server.limits import Limits, descriptor_limit
 from chat.server.networks import OPERATOR_SPARE, network_to_evict
 from chat.server.sockets import Receiver, send_now
@@ -63,7 +64,7 @@ def hub_limits() -> HubLimits:
     return HubLimits(connections=int(min(HubLimits().connections, most * 3 // 4)), operator_spare=OPERATOR_SPARE)
 
 
-def _ignore(connection: WebSocketConnection) -> None:
+def _ignore(connection: Connection) -> None:
     """Who might want to know of it."""
 
 
@@ -78,10 +79,8 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.published_index = 0
-        self.on_subscribe: Callable[[WebSocketConnection], None] = (
-            _ignore  # it is told all that is published from now on
-        )
-        self.on_forget: Callable[[WebSocketConnection], None] = _ignore  # it is over
+        self.on_subscribe: Callable[[Connection], None] = _ignore  # it is told all that is published from now on
+        self.on_forget: Callable[[Connection], None] = _ignore  # it is over
         self._limits = limits or HubLimits()
         self._clock = clock
         # Handed over, under the lock.
@@ -94,8 +93,8 @@ class Hub:
         self._attached = 0  # sockets that are here or about to be
         self._stopped = False
         # The selector thread's own.
-        self._connections: set[WebSocketConnection] = set()
-        self._by_network: defaultdict[str, dict[WebSocketConnection, None]] = defaultdict(
+        self._connections: set[Connection] = set()
+        self._by_network: defaultdict[str, dict[Connection, None]] = defaultdict(
             dict
         )  # those that may give way, by age
         # By log index, ascending; not all there were.  A dict would look for its first item behind all that have gone.
@@ -104,10 +103,8 @@ class Hub:
         self._broadcaster = Broadcaster()
         self.registry = Registry()  # for the selector thread
         self._channels = Channels(history, self.registry, self._broadcaster.send)
-        self._waiting: dict[
-            WebSocketConnection, tuple[int, float, Job]
-        ] = {}  # for published_index to get there; until when
-        self._touched: set[WebSocketConnection] = set()
+        self._waiting: dict[Connection, tuple[int, float, Job]] = {}  # for published_index to get there; until when
+        self._touched: set[Connection] = set()
         self.backlog = 0  # bytes of all websockets; they add and take off
         self.backlog_max = self._limits.backlog_bytes  # of one, for now
         self.charge = ProcessorBudget(clock).charge
@@ -224,8 +221,10 @@ class Hub:
         sock: socket.socket,
         greeting: bytes,
         read_ahead: bytes,
-        make_handler: Callable[[WebSocketConnection], MessageHandler],
+        make_handler: Callable[[Any], MessageHandler],  # of what `connect` makes
         network: str = "",
+        *,
+        connect: Callable[[Owner, socket.socket, bytes], Connection] = WebSocketConnection,
     ) -> bool:
         """Take over a socket; `greeting` ends the handshake, and `read_ahead` is what came after the handshake's head.
 
@@ -237,7 +236,7 @@ class Hub:
         """
 
         def adopt() -> None:
-            connection = WebSocketConnection(self, sock, greeting)
+            connection = connect(self, sock, greeting)
             connection.ping_at -= self._limits.ping_s * (next(self._numbers) * _GOLDEN % 1)
             self._connections.add(connection)
             if network:
@@ -284,31 +283,29 @@ class Hub:
 
     # The selector thread: groups
 
-    def listen(self, connection: WebSocketConnection) -> None:
+    def listen(self, connection: Connection) -> None:
         """It gets the plain frames of every room from now on."""
         self._channels.listen(connection)
 
-    def subscribe(self, connection: WebSocketConnection, rooms: frozenset[str] | None) -> None:
+    def subscribe(self, connection: Connection, rooms: frozenset[str] | None) -> None:
         """It gets the frames of these rooms, None for all, from `published_index` on, each with its Cursor."""
         self._channels.subscribe(connection, rooms)
         self.on_subscribe(connection)
 
-    def broadcast(self, room: str | None, frame: bytes, reach: Reach) -> None:
-        """Send what is no event of the log, and has no Cursor, to who follows the room, None: to all subscribers."""
-        self._channels.broadcast(room, frame, reach)
+    def broadcast(self, room: str | None, payloads: Sequence[bytes], reach: Reach) -> None:
+        """Send messages that are no events of the log to everyone who follows the room, None: to all subscribers."""
+        self._channels.broadcast(room, payloads, reach)
 
-    def is_subscribed(self, connection: WebSocketConnection) -> bool:
+    def is_subscribed(self, connection: Connection) -> bool:
         """Whether it gets what is published with a Cursor."""
         return self._channels.is_subscribed(connection)
 
-    def unsubscribe(self, connection: WebSocketConnection) -> None:
+    def unsubscribe(self, connection: Connection) -> None:
         """It gets nothing that is published, and waits for nothing."""
         self._channels.unsubscribe(connection)
         self._waiting.pop(connection, None)
 
-    def when_published(
-        self, connection: WebSocketConnection, index: int, job: Job, patience_s: float = math.inf
-    ) -> None:
+    def when_published(self, connection: Connection, index: int, job: Job, patience_s: float = math.inf) -> None:
         """Run `job` once `published_index` >= index, in place of what the websocket waited for.
 
         A websocket that waits for more than `patience_s` is closed with 1013.
@@ -321,11 +318,11 @@ class Hub:
         """Seconds of a clock that never goes back."""
         return self._clock()
 
-    def touched(self, connection: WebSocketConnection) -> None:
+    def touched(self, connection: Connection) -> None:
         """Flush it at the end of this turn."""
         self._touched.add(connection)
 
-    def watch(self, connection: WebSocketConnection, before: int, events: int) -> None:
+    def watch(self, connection: Connection, before: int, events: int) -> None:
         """Have it called for these events of the selector instead of those `before`, 0 for none."""
         if not before:
             self._selector.register(connection.socket, events, connection)
@@ -338,7 +335,7 @@ class Hub:
         """Run `job` in the selector thread after `delay_s`."""
         heapq.heappush(self._timers, (self._clock() + delay_s, next(self._numbers), job))
 
-    def work(self, connection: WebSocketConnection, job: Callable[[], T], then: Callable[[T], None]) -> None:
+    def work(self, connection: Connection, job: Callable[[], T], then: Callable[[T], None]) -> None:
         """Run `job` in a worker and `then` with its result in the selector thread; one at a time for a websocket."""
 
         def run() -> None:
@@ -357,7 +354,7 @@ class Hub:
             if not self._stopped:
                 job()
 
-    def forget(self, connection: WebSocketConnection) -> None:
+    def forget(self, connection: Connection) -> None:
         """It is over."""
         self.unsubscribe(connection)
         self.registry.unregister(connection)
@@ -377,7 +374,7 @@ class Hub:
             self._stop_counting(connection)
             connection.expel(*_EVICTED)
 
-    def _stop_counting(self, connection: WebSocketConnection) -> None:
+    def _stop_counting(self, connection: Connection) -> None:
         """Do not count the websocket as its network's any more."""
         network, connection.network = connection.network, ""
         if network:
@@ -457,7 +454,7 @@ class Hub:
             self._awake = False
         return max(0.0, due - self._clock())
 
-    def _guard(self, job: Job, connection: WebSocketConnection | None = None) -> None:
+    def _guard(self, job: Job, connection: Connection | None = None) -> None:
         """The top of this thread for one job: our bug in one conversation must not end all of them."""
         try:
             job()

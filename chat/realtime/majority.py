@@ -13,9 +13,8 @@ Rules
 import json
 from typing import Final
 
-from chat.realtime.frames import text_frame
+from chat.realtime.connection import Connection
 from chat.realtime.hub import Hub
-from chat.realtime.websocket_connection import WebSocketConnection
 from chat.replica import Replica
 
 LOST_S: Final = 1.5
@@ -28,25 +27,25 @@ class MajorityNotice:
     def __init__(self, hub: Hub, replica: Replica) -> None:
         self._hub = hub
         self._replica = replica
-        self._asked: set[WebSocketConnection] = set()  # websockets that want to know
-        self._subscribers: set[WebSocketConnection] = set()  # those of them that are subscribed
+        self._asked: set[Connection] = set()  # websockets that want to know
+        self._subscribers: set[Connection] = set()  # those of them that are subscribed
         self._is_lost = False
         self._began_at = hub.now()
         hub.call(self._look)
 
-    def ask(self, connection: WebSocketConnection) -> None:
+    def ask(self, connection: Connection) -> None:
         """Tell this websocket from its next subscription on."""
         self._asked.add(connection)
 
-    def greet(self, connection: WebSocketConnection) -> None:
+    def greet(self, connection: Connection) -> None:
         """Register a subscriber, if it asked."""
         if connection not in self._asked:
             return
         self._subscribers.add(connection)
         if self._is_lost:
-            connection.queue(_FRAMES[False])
+            connection.send(_PAYLOADS[False])
 
-    def forget(self, connection: WebSocketConnection) -> None:
+    def forget(self, connection: Connection) -> None:
         """Unregister a websocket that has ended."""
         self._asked.discard(connection)
         self._subscribers.discard(connection)
@@ -57,8 +56,8 @@ class MajorityNotice:
         if is_lost != self._is_lost:
             self._is_lost = is_lost
             for connection in [*self._subscribers]:
-                connection.queue(_FRAMES[not is_lost])
+                connection.send(_PAYLOADS[not is_lost])
         self._hub.call_later(LOOK_S, self._look)
 
 
-_FRAMES = {has: text_frame(json.dumps({"Cluster": {"Majority": has}}).encode()) for has in (True, False)}
+_PAYLOADS = {has: json.dumps({"Cluster": {"Majority": has}}).encode() for has in (True, False)}

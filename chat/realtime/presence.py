@@ -24,9 +24,8 @@ from math import inf
 from typing import Final, NamedTuple
 
 from chat.errors import Problem, invalid
-from chat.realtime.frames import text_frame
+from chat.realtime.connection import Connection, Encode
 from chat.realtime.hub import Hub
-from chat.realtime.websocket_connection import WebSocketConnection
 from chat.replica import Replica
 from chat.server.networks import network_to_evict
 from chat.services import validation
@@ -38,6 +37,7 @@ from chat.state.tables import Tables
 
 logger = logging.getLogger(__name__)
 
+_FRAME_BYTES: Final = 4  # around a message, at most
 TURN_S: Final = 0.25
 LINGER_S: Final = 3.0
 TYPING_S: Final = 6.0
@@ -53,7 +53,7 @@ Place = tuple[str, str]  # a room, and who types there
 class Typing(NamedTuple):
     """That somebody types somewhere; `number` is another one each time that it is told anew."""
 
-    connection: WebSocketConnection
+    connection: Connection
     owner: str  # the user, or where nobody logs in the network: a name costs nothing there
     number: int
     told_at: float
@@ -74,12 +74,13 @@ class Presence:
         self._hub = hub
         self._replica = replica
         self._state = state
-        self._user_of: dict[WebSocketConnection, str] = {}
+        self._user_of: dict[Connection, str] = {}
         self._connections: dict[str, int] = {}  # how many, by user; in the order they came
         self._lingering: dict[str, float] = {}  # users without one, and until when
         self._typing: dict[Place, Typing] = {}
         self._others: dict[int, tuple[NodePresence, float]] = {}  # by member, and when it was heard
-        self._told: dict[str, bytes] = {}  # who is there as subscribers know, and the frame that says so
+        self._told: dict[str, bytes] = {}  # the users that subscribers know to be there, and the message that says so
+        self._greetings: dict[Encode, bytes] = {}  # all of these messages, encoded
         self._read_by_wsproto = b""  # to the other nodes
         self._numbers = count(1)
         self._turned_at = -inf
@@ -91,7 +92,7 @@ class Presence:
 
     # What websockets do
 
-    def add(self, connection: WebSocketConnection, user: str) -> None:
+    def add(self, connection: Connection, user: str) -> None:
         """This websocket is that user's from now on."""
         if self._user_of.get(connection) == user:
             return
@@ -101,7 +102,7 @@ class Presence:
         self._lingering.pop(user, None)
         self._turn_within(0.0)
 
-    def remove(self, connection: WebSocketConnection) -> None:
+    def remove(self, connection: Connection) -> None:
         """It is nobody's any more."""
         user = self._user_of.pop(connection, None)
         if user is None:
@@ -112,12 +113,16 @@ class Presence:
             self._lingering[user] = self._hub.now() + LINGER_S
             self._turn_within(LINGER_S)
 
-    def greet(self, connection: WebSocketConnection) -> None:
+    def greet(self, connection: Connection) -> None:
         """A subscriber is told who is there, once it is told all that changes."""
         if self._hub.registry.is_told(connection, EVERYBODY):
-            connection.queue(b"".join(self._told.values()))
+            greeting = self._greetings.get(connection.encode)
+            if greeting is None:
+                greeting = b"".join([connection.encode(payload, b"") for payload in self._told.values()])
+                self._greetings[connection.encode] = greeting
+            connection.queue(greeting)
 
-    def type(self, connection: WebSocketConnection, room: str, user: str, owner: str) -> None:
+    def type(self, connection: Connection, room: str, user: str, owner: str) -> None:
         """This user types there; nothing happens where they may not know of the room.  `owner`: as Typing has it."""
         now, place = self._hub.now(), (room, user)
         self._forget_what_is_over(now)
@@ -134,7 +139,7 @@ class Presence:
         self._tell_typing(place, reach)
         self._turn_within(0.0)
 
-    def _has_space_for(self, connection: WebSocketConnection, owner: str) -> bool:
+    def _has_space_for(self, connection: Connection, owner: str) -> bool:
         """Whether there is a place, or was made by the owner of most places, the oldest of which goes."""
         if sum(typing.connection is connection for typing in self._typing.values()) >= TYPING_OF_ONE_MAX:
             return False
@@ -159,7 +164,7 @@ class Presence:
 
     def _tell_typing(self, place: Place, reach: Reach) -> None:
         room, user = place
-        self._hub.broadcast(room, text_frame(_json({"Typing": {"RoomName": room, "User": user}})), reach)
+        self._hub.broadcast(room, [_json({"Typing": {"RoomName": room, "User": user}})], reach)
 
     # What other nodes tell
 
@@ -227,12 +232,13 @@ class Presence:
         gone = [_presence(user, False) for user in self._told if user not in there]
         self._told = {user: frame for user, frame in self._told.items() if user in there}
         come = [(user, _presence(user, True)) for user in there if user not in self._told]
-        size = sum(map(len, self._told.values()))
+        size = sum(len(payload) + _FRAME_BYTES for payload in self._told.values())
         come = [*_fitting(come, NAMES_BYTES_MAX - size)]
         self._told.update(come)
-        frames = b"".join(gone) + b"".join(frame for _, frame in come)
-        if frames:
-            self._hub.broadcast(None, frames, EVERYBODY)
+        payloads = gone + [payload for _, payload in come]
+        if payloads:
+            self._greetings.clear()
+            self._hub.broadcast(None, payloads, EVERYBODY)
 
     def _own(self) -> Iterator[str]:
         return chain(self._connections, self._lingering)
@@ -245,16 +251,16 @@ class Presence:
 
 
 def _fitting(users: Iterable[tuple[str, bytes]], bytes_max: int) -> Iterator[tuple[str, bytes]]:
-    """The first of them, up to so many bytes of frames."""
-    for user, frame in users:
-        bytes_max -= len(frame)
+    """The first of these users whose messages take so many bytes as frames."""
+    for user, payload in users:
+        bytes_max -= len(payload) + _FRAME_BYTES
         if bytes_max < 0:
             return
-        yield user, frame
+        yield user, payload
 
 
 def _presence(user: str, online: bool) -> bytes:
-    return text_frame(_json({"Presence": {"User": user, "Online": online}}))
+    return _json({"Presence": {"User": user, "Online": online}})
 
 
 def read_node_presence(body: bytes) -> NodePresence:
@@ -279,4 +285,4 @@ def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-ONLINE_MAX: Final = NAMES_BYTES_MAX // len(_presence("", True))  # of one node's picture: no more have room in it
+ONLINE_MAX: Final = NAMES_BYTES_MAX // (len(_presence("", True)) + 2)  # of one node: no more have room

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from chat.commands import Actor
-from chat.realtime.websocket_connection import WebSocketConnection
+from chat.realtime.connection import Connection
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.events import Reach
 from chat.state.permissions import Acting, is_told
@@ -23,13 +23,13 @@ class Registry:
     """The websockets of which is known who they are."""
 
     def __init__(self) -> None:
-        self._present: dict[WebSocketConnection, tuple[Actor, Acting]] = {}
-        self._by_token: dict[int, set[WebSocketConnection]] = {}
-        self._by_user: dict[str, set[WebSocketConnection]] = {}
-        self._admins: set[WebSocketConnection] = set()
-        self._attached: set[WebSocketConnection] = set()
+        self._present: dict[Connection, tuple[Actor, Acting]] = {}
+        self._by_token: dict[int, set[Connection]] = {}
+        self._by_user: dict[str, set[Connection]] = {}
+        self._admins: set[Connection] = set()
+        self._attached: set[Connection] = set()
 
-    def register(self, connection: WebSocketConnection, actor: Actor, acting: Acting) -> None:
+    def register(self, connection: Connection, actor: Actor, acting: Acting) -> None:
         """It acts so from now on."""
         self.unregister(connection)
         self._present[connection] = actor, acting
@@ -40,7 +40,7 @@ class Registry:
         elif acting.role == GUEST:
             self._attached.add(connection)
 
-    def unregister(self, connection: WebSocketConnection) -> None:
+    def unregister(self, connection: Connection) -> None:
         """It is nobody in particular."""
         if connection not in self._present:
             return
@@ -50,29 +50,29 @@ class Registry:
         self._admins.discard(connection)
         self._attached.discard(connection)
 
-    def is_registered(self, connection: WebSocketConnection) -> bool:
+    def is_registered(self, connection: Connection) -> bool:
         """Whether it is entered."""
         return connection in self._present
 
-    def actor(self, connection: WebSocketConnection) -> Actor:
+    def actor(self, connection: Connection) -> Actor:
         """By whom it acts."""
         return self._present[connection][0]
 
-    def is_told(self, connection: WebSocketConnection, reach: Reach) -> bool:
+    def is_told(self, connection: Connection, reach: Reach) -> bool:
         """Whether what concerns these concerns it."""
         return is_told(self._present[connection][1], reach) if connection in self._present else reach.is_common
 
-    def of_token(self, number: int) -> list[WebSocketConnection]:
+    def of_token(self, number: int) -> list[Connection]:
         """The websockets that act by this token."""
         return [*self._by_token.get(number, ())]
 
-    def of_user(self, name: str) -> list[WebSocketConnection]:
+    def of_user(self, name: str) -> list[Connection]:
         """The websockets of this user."""
         return [*self._by_user.get(name, ())]
 
     def shares(
-        self, connections: Iterable[WebSocketConnection], reaches: Sequence[Reach], frames: Sequence[bytes]
-    ) -> Iterable[tuple[Iterable[WebSocketConnection], bytes]]:
+        self, connections: Iterable[Connection], reaches: Sequence[Reach], frames: Sequence[bytes]
+    ) -> Iterable[tuple[Iterable[Connection], bytes]]:
         """Which of `connections`, an ordered set, get which of the frames, joined; `reaches` says whom each concerns.
 
         Nearly always all get all.  Else those are looked at one by one who may get something else than the others:
@@ -83,7 +83,7 @@ class Registry:
         kinds = [*dict.fromkeys(reaches)]
         apart = self._apart(kinds)
         common = tuple(reach.is_common for reach in kinds)
-        told: dict[tuple[bool, ...], list[WebSocketConnection]] = {common: []}
+        told: dict[tuple[bool, ...], list[Connection]] = {common: []}
         for connection in connections:
             if connection in apart:
                 acting = self._present[connection][1]
@@ -92,7 +92,7 @@ class Registry:
                 told[common].append(connection)
         return [(some, joined) for kept, some in told.items() if (joined := _joined(kinds, kept, reaches, frames))]
 
-    def _apart(self, kinds: Sequence[Reach]) -> set[WebSocketConnection]:
+    def _apart(self, kinds: Sequence[Reach]) -> set[Connection]:
         apart = set(self._attached)
         for reach in [*kinds, *(reach.without for reach in kinds if reach.without is not None)]:
             if reach.public:
@@ -112,9 +112,9 @@ def _joined(kinds: Iterable[Reach], kept: Iterable[bool], reaches: Iterable[Reac
 
 
 def _take_out(
-    connections: dict[int, set[WebSocketConnection]] | dict[str, set[WebSocketConnection]],
+    connections: dict[int, set[Connection]] | dict[str, set[Connection]],
     key: int | str,
-    connection: WebSocketConnection,
+    connection: Connection,
 ) -> None:
     there = connections[key]  # type: ignore[index]
     there.discard(connection)

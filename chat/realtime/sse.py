@@ -1,54 +1,113 @@
-"""Server-sent events: what a subscriber of the websocket is told, as an HTTP answer that does not end.
+"""Server-sent events: the messages that a subscriber's websocket gets, as an HTTP answer that does not end.
 
 Rules
-- A stream is a websocket that this node opens to itself: one end of a socket pair is the hub's, as any websocket, and
-  the request's own thread reads the other end.  So groups, cursors, what was missed, the bound on the backlog and the
-  end by a drain are those of a websocket, and what a frame says is encoded once for both.
-- What comes out (WHATWG HTML §9.2): a frame's JSON is an event's `data`, its Cursor the `id`, which a client brings
-  back as `Last-Event-ID`.  Where nothing is to be told for `COMMENT_S` there is a comment, so that neither end, nor a
-  proxy between them, takes a silent connection for a dead one.
-- Where the id that a client brings back is of a history that is lost, the Error frame (`start_over`) is an event that
-  clears the client's id, and the stream goes on from now on: a browser has no other way to begin anew.
-- A client that does not read holds up this thread, then the socket pair, then the websocket's backlog, and is cut off
-  like any; it resumes by its last `id`.
-- Each stream has a thread, so there are STREAMS_MAX.  When all are taken, the network that has most loses the one that
-  it has had longest; a few more are kept for the operator.
+- A stream is a connection of the hub, in the same channels as the websockets.  Only the encoding differs: a message's
+  JSON is an event's `data`, its Cursor is the `id`, which a client sends back as `Last-Event-ID` (WHATWG HTML §9.2).
+- Each event is one chunk (RFC 9112 §7.1), so a client can tell a stream that was ended from one that broke off.  A
+  client of HTTP/1.0 knows no chunks and gets the events alone.
+- There is a comment each COMMENT_S, so that neither end, nor a proxy between them, takes a silent connection for a dead
+  one.  The kernel gives up a client that acknowledges nothing for `dead_s`.
+- If the client's id belongs to a lost history, the stream sends the Error `start_over` as an event that clears the
+  client's id, and goes on from now: a browser has no other way to begin anew.
+- A slow reader is bounded as a slow websocket is, and resumes by its last `id`.
+- At most STREAMS_MAX are open.  When all are taken, the network that has most loses the one that it has had longest; a
+  few more are kept for the operator.
 """
 
-import json
-import re
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from functools import partial
 from threading import Lock
 from typing import Any, Final
 
 from chat.auth.authenticator import is_operators
 from chat.commands import Actor
-from chat.errors import all_taken, unavailable
+from chat.errors import Problem, all_taken, unavailable
+from chat.realtime import replies
 from chat.realtime.authentication import Realtime
-from chat.realtime.cursors import START_OVER
-from chat.realtime.frames import IN_TWO_BYTES, MASKED, PING_OPCODE, PONG_OPCODE, SHORT_MAX, TEXT_OPCODE
-from chat.realtime.protocol import ClientProtocol
+from chat.realtime.connection import Connection, Owner
+from chat.realtime.cursors import Place
+from chat.realtime.frames import CloseCode
+from chat.realtime.subscription import Subscription
 from chat.server.limits import Limits, descriptor_limit
 from chat.server.networks import network, network_to_evict
 
-STREAMS_MAX: Final = 256  # a node: each has a thread
+STREAMS_MAX: Final = 4096  # a node: as many as connections over HTTP, and less than half of what the hub may hold
 COMMENT_S: Final = 15.0  # proxies commonly give up after 30 or 60 s of silence
+_UNREAD_MAX: Final = 64 * 1024  # bytes that a client sends behind its request: a stream takes no further request
 
-_RECEIVE_BYTES: Final = 64 * 1024
 _RETRY: Final = b"retry: 1000\n\n"  # how long a browser waits before it comes back, in ms; left to itself some seconds
 _COMMENT: Final = b":\n\n"
-_NO_MASK: Final = bytes(4)  # masking is for proxies (RFC 6455 §10.3); there is none in this process
-# The Cursor is the last member; in a text it would have its quotes escaped.
-_CURSOR: Final = re.compile(rb', ?"Cursor": ?"([0-9A-Za-z]+-(?:[0-9a-f]+-)?[0-9]+)"}$')
-_HELLO: Final = re.compile(rb'{"Hello": ?{"Cursor": ?"([0-9A-Za-z]+-(?:[0-9a-f]+-)?[0-9]+)"')
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+_EVICTED: Final = (CloseCode.TRY_AGAIN_LATER, "all streams are taken, and this address has most of them")
+
+
+def event(payload: bytes, cursor: bytes) -> bytes:
+    """The event of a message; `payload` is JSON in one line."""
+    return b"id: %b\ndata: %b\n\n" % (cursor, payload) if cursor else b"data: %b\n\n" % payload
+
+
+def event_chunk(payload: bytes, cursor: bytes) -> bytes:
+    """The same event as one chunk."""
+    return _chunk(event(payload, cursor))
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class EventStreamConnection(Connection):
+    """One stream of the hub's."""
+
+    __slots__ = ("_is_chunked", "_unread")
+
+    def __init__(self, owner: Owner, sock: socket.socket, head: bytes, *, is_chunked: bool) -> None:
+        """Send the answer's head before all else."""
+        self._is_chunked = is_chunked
+        self._unread = 0
+        super().__init__(owner, sock, head + self._framed(_RETRY), event_chunk if is_chunked else event)
+        self._plan_comment()
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(owner.limits.dead_s * 1000))
+
+    def _framed(self, data: bytes) -> bytes:
+        return _chunk(data) if self._is_chunked else data
+
+    def send_lost(self, payload: bytes) -> None:
+        """Queue a message that clears the client's id."""
+        self.queue(self._framed(b"id\ndata: %b\n\n" % payload))
+
+    def feed(self, data: bytes) -> None:
+        """Throw input away, up to a bound; only its end means something."""
+        self._unread += len(data)
+        if self._unread > _UNREAD_MAX:
+            self.abort()
+        self._watch()
+
+    def check(self, now: float) -> None:
+        """Send a comment when it is time."""
+        if now >= self.ping_at:
+            self._plan_comment()
+            self.queue(self._framed(_COMMENT))
+
+    def _plan_comment(self) -> None:
+        self.ping_at = self._owner.now() + min(COMMENT_S, self._owner.limits.ping_s)
+
+    def end_marker(self, code: int, reason: str) -> bytes:
+        """Return the last chunk; an HTTP/1.0 answer ends with its connection."""
+        return _LAST_CHUNK if self._is_chunked else b""
+
+    def end_of_message(self, data: bytes, start: int) -> int:
+        """Return where the event ends that begins in `data` at `start`."""
+        if not self._is_chunked:
+            return data.index(b"\n\n", start) + 2
+        line = data.index(b"\r\n", start)
+        return line + 2 + int(data[start:line], 16) + 2
 
 
 class EventStreams:
-    """The streams of one node.  `open` is for any thread, a stream for the one that sends it."""
+    """The streams of one node.  For any thread."""
 
     def __init__(self, realtime: Realtime) -> None:
         self._realtime = realtime
@@ -57,11 +116,11 @@ class EventStreams:
         self._open: dict[EventStream, None] = {}  # under the lock, by age
 
     def open(
-        self, environ: Mapping[str, Any], rooms: list[str] | None, cursor: str | None, actor: Actor
-    ) -> "EventStream":
-        """What happens in `rooms` (None: all) from after `cursor` on (None: from now on), for `actor`, who asked.
+        self, environ: Mapping[str, Any], head: bytes, rooms: frozenset[str] | None, place: Place | None, actor: Actor
+    ) -> None:
+        """Take the connection over and answer with `head`, then with the events in `rooms` (None: all).
 
-        Raises Problem (503).
+        They begin after `place`, or from now on.  Raises Problem (503); then the connection is not taken.
         """
         hub = self._realtime.hub
         if hub.ending:
@@ -69,30 +128,28 @@ class EventStreams:
         where = network(environ["REMOTE_ADDR"])
         if not hub.admits(where, is_operator=True):  # their own bound is lower, and they count in it
             raise all_taken("streams")
-        wish = {"Action": "subscribe", "Rooms": "*" if rooms is None else rooms}
-        anew, first = (_frame(TEXT_OPCODE, json.dumps(each).encode()) for each in (wish, {**wish, "Cursor": cursor}))
-        stream = EventStream(where, self._closed, environ.get("raft_chat.cut", _nothing))
+        if environ["werkzeug.socket"].fileno() >= self._descriptors_max:  # the rest is kept for the peers
+            raise all_taken("streams")
+        stream = EventStream(self._realtime, environ, where, rooms, place, self._closed)
         self._admit(stream, is_operators(environ, actor))
-        try:
-            theirs = stream.connect(self._descriptors_max, anew)
-        except BaseException:
-            stream.close()
-            raise
-        make_protocol = partial(ClientProtocol, self._realtime, environ, None)
-        hub.attach(theirs, b"", first, make_protocol)
-        return stream
+        connect = partial(EventStreamConnection, is_chunked=environ["SERVER_PROTOCOL"] != "HTTP/1.0")
+        read_ahead = environ.get("raft_chat.read_ahead", b"")
+        if not hub.attach(environ["raft_chat.detach"](), head, read_ahead, stream.attached, connect=connect):
+            self._closed(stream)
 
     def _admit(self, stream: "EventStream", is_operator: bool) -> None:
         """Count a stream.  Raises Problem (503)."""
-        out: EventStream | None = None
+        evicted: EventStream | None = None
         with self._lock:
             room = STREAMS_MAX - len(self._open)
             if room <= 0 and not (is_operator and room > -self._realtime.hub.limits.operator_spare):
-                out = self._longest_of(network_to_evict(Counter(held.network for held in self._open), stream.network))
-                del self._open[out]
+                evicted = self._longest_of(
+                    network_to_evict(Counter(held.network for held in self._open), stream.network)
+                )
+                del self._open[evicted]
             self._open[stream] = None
-        if out is not None:
-            out.cut()
+        if evicted is not None:
+            evicted.evict()
 
     def _longest_of(self, largest: str | None) -> "EventStream":
         if largest is None:
@@ -105,121 +162,63 @@ class EventStreams:
 
 
 class EventStream:
-    """One stream, a piece of its answer at a time: whoever iterates waits for what comes, and closes it."""
+    """The subscription of one stream, and the handler of its connection."""
 
-    def __init__(self, network: str, closed: Callable[["EventStream"], None], cut: Callable[[], None]) -> None:
-        """`cut` ends the connection that it is sent on; from any thread."""
+    def __init__(
+        self,
+        realtime: Realtime,
+        environ: Mapping[str, Any],
+        network: str,
+        rooms: frozenset[str] | None,
+        place: Place | None,
+        closed: Callable[["EventStream"], None],
+    ) -> None:
         self.network = network
+        self._realtime = realtime
+        self._environ = environ
+        self._rooms = rooms
+        self._place = place
         self._closed = closed
-        self._cut = cut
-        self._socket: socket.socket | None = None
-        self._pieces: Iterator[bytes] = iter(())
+        self._connection: EventStreamConnection | None = None
+        self._subscription: Subscription | None = None
 
-    def connect(self, descriptors_max: float, anew: bytes) -> socket.socket:
-        """Make the socket pair, and return the hub's end; `anew`: the frame that subscribes without a cursor.
+    def evict(self) -> None:
+        """End the stream for another one's sake; from any thread."""
+        self._realtime.hub.call(self._expel)
 
-        Raises Problem (503) where descriptors are used up.
-        """
-        try:
-            ours, theirs = socket.socketpair()
-        except OSError:
-            raise all_taken("streams") from None
-        self._socket = ours
-        if max(ours.fileno(), theirs.fileno()) >= descriptors_max:
-            theirs.close()
-            raise all_taken("streams")
-        self._pieces = _pieces(ours, anew)
-        return theirs
+    def _expel(self) -> None:
+        if self._connection is not None:
+            self._connection.expel(*_EVICTED)
 
-    def __iter__(self) -> Iterator[bytes]:
+    # The selector thread
+
+    def attached(self, connection: Connection) -> "EventStream":
+        """Authenticate the connection, which is the hub's from now on, and subscribe."""
+        assert isinstance(connection, EventStreamConnection)
+        self._connection = connection
+        self._realtime.authenticate(connection, self._environ, self._authenticated)
         return self
 
-    def __next__(self) -> bytes:
-        return next(self._pieces)
+    def _authenticated(self, actor: Actor) -> None:
+        realtime, connection = self._realtime, self._connection
+        assert connection is not None
+        if actor.by and actor.user:
+            realtime.presence.add(connection, actor.user)
+        self._subscription = Subscription(
+            realtime.hub, connection, realtime.replica, realtime.state, realtime.nodes, actor, on_lost=self._start_over
+        )
+        self._subscription.ask(self._rooms, self._place)
 
-    def cut(self) -> None:
-        """Have it end at once, whatever its thread waits for; from any thread."""
-        self._cut()
-        ours = self._socket
-        if ours is not None:
-            with suppress(OSError):  # it has just ended by itself
-                ours.shutdown(socket.SHUT_RDWR)
+    def _start_over(self, problem: Problem) -> None:
+        assert self._connection is not None
+        assert self._subscription is not None
+        self._connection.send_lost(replies.error(problem, None))
+        self._subscription.ask(self._rooms, None)
 
-    def close(self) -> None:
-        """The websocket ends with it."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+    def received(self, text: str) -> None:
+        """Refuse a message: a stream's client has no way to send one."""
+        raise AssertionError("a stream has no messages from its client")
+
+    def closed(self) -> None:
+        """Give the place of this stream back."""
         self._closed(self)
-
-
-def _nothing() -> None:
-    """The connection cannot be cut: there is TLS."""
-
-
-def _pieces(sock: socket.socket, anew: bytes) -> Iterator[bytes]:
-    """Until the hub closes the websocket."""
-    yield _RETRY
-    sock.settimeout(COMMENT_S)
-    unread = b""
-    while True:
-        try:
-            received = sock.recv(_RECEIVE_BYTES)
-        except TimeoutError:
-            yield _COMMENT
-            continue
-        except ConnectionResetError:  # cut off, before it had heard all that was said to it
-            return
-        if not received:
-            return
-        told, unread = _told(sock, unread + received, anew)
-        if told:
-            yield told
-
-
-def _told(sock: socket.socket, data: bytes, anew: bytes) -> tuple[bytes, bytes]:
-    """What the whole frames tell that stand at the beginning of `data`, and what is left of it."""
-    told: list[bytes] = []
-    start = 0
-    while (frame := _frame_at(data, start)) is not None:
-        opcode, payload, start = frame
-        if opcode == TEXT_OPCODE and _is_start_over(payload):
-            told.append(b"id\ndata: %b\n\n" % payload)
-            with suppress(OSError):  # as below
-                sock.sendall(anew)
-        elif opcode == TEXT_OPCODE:
-            told.append(event_of(payload))
-        elif opcode == PING_OPCODE:
-            told.append(_COMMENT)
-            with suppress(OSError):  # the websocket is over, which is seen next
-                sock.sendall(_frame(PONG_OPCODE, payload))
-    return b"".join(told), data[start:]
-
-
-def _is_start_over(payload: bytes) -> bool:
-    return payload.startswith(b'{"Error"') and json.loads(payload)["Error"]["code"] == START_OVER
-
-
-def event_of(payload: bytes) -> bytes:
-    """The event that tells what a frame does; `payload` is JSON, in one line."""
-    cursor = _CURSOR.search(payload) or _HELLO.match(payload)
-    return b"id: %b\ndata: %b\n\n" % (cursor[1], payload) if cursor else b"data: %b\n\n" % payload
-
-
-def _frame_at(data: bytes, start: int) -> tuple[int, bytes, int] | None:
-    """Opcode, payload and end of a frame that a server sent, None where it is not all there (RFC 6455 §5.2)."""
-    if len(data) < start + 2:
-        return None
-    begin, size = start + 2, data[start + 1]
-    if size > SHORT_MAX:
-        begin += 2 if size == IN_TWO_BYTES else 8
-        size = int.from_bytes(data[start + 2 : begin])
-    end = begin + size
-    return (data[start] & 0x0F, data[begin:end], end) if end <= len(data) else None
-
-
-def _frame(opcode: int, payload: bytes) -> bytes:
-    """A client's frame (RFC 6455 §5.2), shorter than 64 KiB: a request's head, which names the rooms, is."""
-    size = len(payload)
-    head = bytes((0x80 | opcode, MASKED | min(size, IN_TWO_BYTES)))
-    return head + (size.to_bytes(2) if size > SHORT_MAX else b"") + _NO_MASK + payload

@@ -26,12 +26,12 @@ from heapq import nlargest
 
 from chat.commands import Actor
 from chat.errors import Problem
-from chat.realtime.channels import cursor_frame
+from chat.realtime.channels import event_payload
+from chat.realtime.connection import Connection
 from chat.realtime.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost, start_over
-from chat.realtime.frames import CloseCode, text_frame
+from chat.realtime.frames import CloseCode
 from chat.realtime.hub import Hub
 from chat.realtime.replies import error
-from chat.realtime.websocket_connection import WebSocketConnection
 from chat.replica import STALE_S_MAX, Replica
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
@@ -69,18 +69,22 @@ class Subscription:
     def __init__(
         self,
         hub: Hub,
-        connection: WebSocketConnection,
+        connection: Connection,
         replica: Replica,
         state: ChatState,
         nodes: Callable[[], list[str]],
         actor: Actor,
+        *,
+        on_lost: Callable[[Problem], None] | None = None,
     ) -> None:
+        """Call `on_lost` in place of sending the Error, if the place that was asked for is in a lost history."""
         self._hub = hub
         self._connection = connection
         self._replica = replica
         self._state = state
         self._nodes = nodes
         self._actor = actor
+        self._on_lost = on_lost or self._send_lost
         self._rooms: frozenset[str] | None = None
         self._position = 0
         self._asked = 0  # counts the asks: what was begun for an earlier one comes to nothing
@@ -140,14 +144,18 @@ class Subscription:
         self._asked += 1  # what is under way comes to nothing
         self._awaited = None
         self._hub.unsubscribe(self._connection)
+        self._on_lost(problem)
+
+    def _send_lost(self, problem: Problem) -> None:
         self._connection.send(error(problem, None))
 
     def _begin(self, asked: int) -> None:
         self._awaited = None
         if self._is_forgotten():
             return
-        hello = {"Cursor": self._cursor(self._position), "User": self._actor.user or None, "Nodes": self._nodes()}
-        self._connection.send(json.dumps({"Hello": hello}).encode())
+        place = self._cursor(self._position)
+        hello = {"Cursor": place.decode(), "User": self._actor.user or None, "Nodes": self._nodes()}
+        self._connection.queue(self._connection.encode(json.dumps({"Hello": hello}).encode(), place))
         self._advance(asked)
 
     def _advance(self, asked: int) -> None:
@@ -222,11 +230,14 @@ class Subscription:
                 frames.append({"Event": {"Type": "RoomDeleted", "RoomName": missed.room}})
             if missed.posts or missed.changes:
                 frames.append({"Limited": {"RoomName": missed.room, "NewestId": missed.newest_id}})
-        frames[-1]["Cursor"] = self._cursor(page.reached)
-        yield from (text_frame(json.dumps(frame).encode()) for frame in frames)
+        place = self._cursor(page.reached)
+        frames[-1]["Cursor"] = place.decode()
+        for frame in frames[:-1]:
+            yield self._connection.encode(json.dumps(frame).encode(), b"")
+        yield self._connection.encode(json.dumps(frames[-1]).encode(), place)
 
-    def _cursor(self, index: int) -> str:
-        return cursor(history(self._replica), index).decode()
+    def _cursor(self, index: int) -> bytes:
+        return cursor(history(self._replica), index)
 
     def _recent_page(self, up_to: int) -> _Page | None:
         """What was missed, where the hub knows all of it."""
@@ -257,7 +268,8 @@ class Subscription:
         for first in range(0, len(located), _READ_POSTS):
             some = located[first : first + _READ_POSTS]
             for event in self._events(some):
-                frames.append(cursor_frame(prefix, event))
+                place = cursor(prefix, event.index)
+                frames.append(self._connection.encode(event_payload(place, event), place))
                 size += len(frames[-1])
                 if size >= _PAGE_BYTES:
                     return _Page(b"".join(frames), event.index, [])

@@ -102,7 +102,6 @@ class HttpConnection(RequestReader):
             "REMOTE_PORT": self.client_address[1],
             "raft_chat.detach": self.detach,
             "raft_chat.ungated": self.ungated,
-            "raft_chat.cut": self.cut,
         }
         # OpenSSL can not read in one thread and write in another: there the application waits instead.
         if http_server.ssl_context is None:

@@ -76,6 +76,13 @@ def error_response(refused: HttpError) -> bytes:
     ).encode("latin-1") + body
 
 
+def head_of_stream(headers: Iterable[tuple[str, str]], *, chunked: bool) -> bytes:
+    """The head of a 200 whose body the application sends on the detached socket; the connection ends with it."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
+    return f"HTTP/1.1 200 OK\r\n{lines}{coding}{_date()}Connection: close\r\n\r\n".encode("latin-1")
+
+
 class ResponseHead:
     """The head of one answer: what the application set, and what must be added."""
 

@@ -14,7 +14,6 @@ Beside what PEP 3333 names, `environ` offers
     raft_chat.ungated()     a context manager for an application that waits: others pass the gate meanwhile
     raft_chat.detach()      the socket, the caller's own from here on; the application then returns []
     raft_chat.user          to be set by the application: the user whom a streamed answer counts for
-    raft_chat.cut()         end the connection at once; any thread may call it, until the answer is sent
     raft_chat.read_ahead    bytes that arrived behind this request
     RAW_URI                 the request target, undecoded, always of origin form
 """

@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from chat.realtime.connection import HubLimits
 from chat.realtime.hub import Hub
-from chat.realtime.websocket_connection import HubLimits, WebSocketConnection
+from chat.realtime.websocket_connection import WebSocketConnection
 from chat.state.events import PostEvent
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 

@@ -12,7 +12,7 @@ from chat.commands.accounts import ChangeUser, CreateUser, RevokeTokens
 from chat.commands.cluster import Expire, ForgetRooms, SetSettings
 from chat.commands.posts import React
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
-from chat.realtime.channels import cursor_frame, plain_frame
+from chat.realtime.channels import event_payload, plain_payload
 from chat.services.export import export
 from chat.services.post_cache import PostCache
 from chat.state.accounts import GUEST, MEMBER
@@ -123,14 +123,14 @@ def _missed(share: float) -> Case:
 def _frames(share: float) -> Case:
     post = json.dumps({"Message": "\x01" * int(8_000 * share)}).encode()
     event = PostEvent(9, "\u20ac" * 64, 1, post)
-    return Case(len(post), lambda _: (plain_frame(event), cursor_frame("c0ffee", event)))
+    return Case(len(post), lambda _: (plain_payload(event), event_payload(b"c0ffee-1", event)))
 
 
 def _reaction_frame(share: float) -> Case:
     event = Reacted(
         9, "\u20ac" * int(64 * share), 1, "\U0001f600" * int(32 * share), "\u20ac" * int(64 * share), True, 1
     )
-    return Case(int(64 * share), lambda _: cursor_frame("c0ffee", event))
+    return Case(int(64 * share), lambda _: event_payload(b"c0ffee-1", event))
 
 
 # Entries

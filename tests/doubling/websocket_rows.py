@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 
+from chat.realtime.connection import READ_BYTES, Connection, HubLimits
 from chat.realtime.frames import FRAGMENTS_MAX
 from chat.realtime.protocol import ROOMS_MAX, STRANGER_BYTES_MAX
-from chat.realtime.websocket_connection import FRAMES_A_TURN, READ_BYTES, HubLimits
+from chat.realtime.websocket_connection import FRAMES_A_TURN, WebSocketConnection
 from tests.chat.websocket_node import Client, Node
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import TEXTS, ats, marked
@@ -61,10 +62,14 @@ def _through_hub(data: bytes, pieces: int = 1) -> Case:
 
     def run(client: Client) -> None:
         client.send_bytes(data)
-        while _is_answered(client) and any(link.is_busy for link in list(node().hub._connections)):
+        while _is_answered(client) and any(_is_busy(each) for each in list(node().hub._connections)):
             pass
 
     return Case(len(data), run, prepared, max(1, pieces), time.process_time)
+
+
+def _is_busy(connection: Connection) -> bool:
+    return isinstance(connection, WebSocketConnection) and connection.is_busy
 
 
 def _is_answered(client: Client) -> bool:

@@ -361,7 +361,7 @@ CHAT = (
         "closed-stream-counts-on",
         "A stream that has ended goes on counting among those that may be open.",
         "a rule of chat/realtime/sse.py: STREAMS_MAX are open at a time",
-        sse.EventStream.close,
+        sse.EventStream.closed,
         "self._closed(self)",
         "pass",
         test="chat/realtime/test_sse.py::test_one_stream_more_than_there_may_be_is_a_503_until_one_ends",

@@ -2,12 +2,13 @@
 
 from http import HTTPStatus
 
-from chat.api.request import Request, Response
+from chat.api.request import Detached, Request, Response
 from chat.api.router import Answer, Route, Who
 from chat.api.schemas import NAME, TEXT, array
 from chat.errors import invalid, unavailable
 from chat.realtime.cursors import parse_cursor
 from chat.realtime.protocol import ROOMS_MAX
+from chat.server.responses import head_of_stream
 from chat.services import validation
 
 EVENT_STREAM = "text/event-stream"
@@ -17,26 +18,28 @@ _HEADERS = [
 ]
 
 
-def follow(request: Request) -> Response:
+def follow(request: Request) -> Response | Detached:
     """GET /events[?rooms=a,b]: from now on, or from after the header `Last-Event-ID` on; until the client goes."""
     rooms = _rooms(request)
     streams = request.services.streams
     if streams is None or not request.replica.cluster_id:
         raise unavailable("this node is starting")
     cursor = request.environ.get("HTTP_LAST_EVENT_ID") or None
-    if cursor is not None:
-        parse_cursor(cursor)
+    place = None if cursor is None else parse_cursor(cursor)
     request.acting()
-    asked_for_head = request.environ["REQUEST_METHOD"] == "HEAD"
-    pieces = iter(()) if asked_for_head else streams.open(request.environ, rooms, cursor, request.actor)
-    return Response(HTTPStatus.OK, content_type=EVENT_STREAM, headers=[*_HEADERS], pieces=pieces)
+    response = Response(HTTPStatus.OK, content_type=EVENT_STREAM, headers=[*_HEADERS], pieces=iter(()))
+    if request.method == "HEAD":
+        return response
+    head = head_of_stream(request.head(response), chunked=request.environ["SERVER_PROTOCOL"] != "HTTP/1.0")
+    streams.open(request.environ, head, rooms, place, request.actor)
+    return Detached()
 
 
-def _rooms(request: Request) -> list[str] | None:
+def _rooms(request: Request) -> frozenset[str] | None:
     names = request.query().texts("rooms")
     if names is not None and len(names) > ROOMS_MAX:
         raise invalid("rooms", f"at most {ROOMS_MAX:,} names")
-    return None if names is None else [validation.name("rooms", name) for name in names]
+    return None if names is None else frozenset(validation.name("rooms", name) for name in names)
 
 
 ROUTES = (

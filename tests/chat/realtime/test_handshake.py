@@ -13,7 +13,7 @@ import websockets.exceptions
 import websockets.sync.client
 from werkzeug.serving import make_server
 
-from chat.realtime.websocket_connection import HubLimits
+from chat.realtime.connection import HubLimits
 from raft.errors import Unavailable
 from tests.chat.websocket_node import DEADLINE_S, NODES, Client, Node
 from tests.cluster.waiting import wait_until

@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 from wsproto.events import Ping, Pong
 
-from chat.realtime.websocket_connection import HubLimits, WebSocketConnection
+from chat.realtime.connection import HubLimits
+from chat.realtime.websocket_connection import WebSocketConnection
 from chat.state.events import PostEvent, RoomDeleted
 from tests.chat.peer import DEADLINE_S
 from tests.chat.running_hub import Clock, RunningHub, numbered

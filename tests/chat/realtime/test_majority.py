@@ -4,8 +4,8 @@ import json
 import math
 from functools import partial
 
+from chat.realtime.connection import HubLimits
 from chat.realtime.majority import LOOK_S, LOST_S, MajorityNotice
-from chat.realtime.websocket_connection import HubLimits
 from chat.state.machine import ChatState
 from tests.chat.fake_replica import FakeReplica
 from tests.chat.peer import Peer

@@ -9,8 +9,9 @@ import pytest
 from chat.commands import OPERATOR, SETUP, Actor, encode
 from chat.commands.cluster import SetAuth
 from chat.errors import Problem
+from chat.realtime.connection import HubLimits
 from chat.realtime.presence import NAMES_BYTES_MAX, TYPING_MAX, TYPING_OF_ONE_MAX, Presence, read_node_presence
-from chat.realtime.websocket_connection import HubLimits, WebSocketConnection
+from chat.realtime.websocket_connection import WebSocketConnection
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.machine import ChatState
 from chat.state.permissions import Acting

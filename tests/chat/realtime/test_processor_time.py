@@ -6,6 +6,7 @@ import pytest
 
 from chat.realtime import processor_time
 from chat.realtime.processor_time import BURST_S, COSTLY_BURST_S, COSTLY_S, OVERHEAD_S, POST_S, SHARE, ProcessorBudget
+from chat.realtime.websocket_connection import WebSocketConnection
 from tests.chat.running_hub import Clock
 from tests.chat.websocket_node import DEADLINE_S, Node
 
@@ -69,6 +70,7 @@ def test_who_says_what_costs_much_is_not_read_for_a_while_and_others_are() -> No
             other.say(Action="ping")
             assert other.hear() == {"Pong": {}}
         (connection,) = (connection for connection in node.hub._connections if connection.network == "127.0.0.2")
+        assert isinstance(connection, WebSocketConnection)
         assert connection.is_over_budget
         node.hub.charge = lambda network, cost_s, *, is_post: 0.0
         node.hub.call(connection._resume_after_pause)

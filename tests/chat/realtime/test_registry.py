@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 
 from chat.commands import Actor
-from chat.realtime.channels import Channels, plain_frame
+from chat.realtime.channels import Channels, plain_payload
 from chat.realtime.registry import Registry
 from chat.state.accounts import ADMIN, GUEST, MEMBER
 from chat.state.events import EVERYBODY, Event, PostEvent, Reach, RoomDeleted, RoomEvent
@@ -69,7 +69,7 @@ def test_each_gets_what_concerns_it_in_the_order_of_the_log(seed: int) -> None:
             expected = [event.index for event in of_rooms if is_told(acting, event.reach)]
             assert heard(peer, len(expected)) == expected
         for acting, peer in listeners:
-            told = [plain_frame(event)[2:].decode() for event in published if is_told(acting, event.reach)]
+            told = [plain_payload(event).decode() for event in published if is_told(acting, event.reach)]
             assert [peer.hear_text() for _ in told] == told
         house.settle()
         assert all(peer.hears_nothing() for _, peer in (*all_rooms, *one_room, *listeners))

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from chat.realtime.websocket_connection import HubLimits
+from chat.realtime.connection import HubLimits
 from chat.server import freed_memory
 from chat.server.freed_memory import Heap
 from tests.chat.peer import DEADLINE_S

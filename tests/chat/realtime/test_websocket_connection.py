@@ -9,8 +9,9 @@ from functools import partial
 import pytest
 from wsproto.events import CloseConnection, Ping, Pong
 
+from chat.realtime.connection import HubLimits, send_to_many
 from chat.realtime.frames import text_frame
-from chat.realtime.websocket_connection import FRAMES_A_TURN, HubLimits, WebSocketConnection, send_to_many
+from chat.realtime.websocket_connection import FRAMES_A_TURN, WebSocketConnection
 from chat.server.sockets import send_to_all
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
 from tests.chat.running_hub import RunningHub, numbered

@@ -192,7 +192,7 @@ NOTING = {
     ("replies.py", "error"),
     ("responses.py", "error_response"),
     ("http_connection.py", "_internal_error"),
-    ("websocket_connection.py", "close"),
+    ("connection.py", "close"),
 }
 STATUS_IS_BELOW_500 = {("sessions.py", "_with_session"), ("messages.py", "_answer"), ("rooms.py", "_made")}
 
@@ -260,8 +260,11 @@ def test_no_route_answers_with_a_failure_but_by_a_problem() -> None:
 
 
 def test_a_close_frame_is_made_only_where_it_is_noted() -> None:
-    found = {(file, f.name) for file, f in _functions() for name, _ in _calls(f) if name == "close_frame"}
-    assert found <= NOTING
+    found = {(name, file, f.name) for file, f in _functions() for name, _ in _calls(f)}
+    assert {(file, f) for name, file, f in found if name == "close_frame"} == {
+        ("websocket_connection.py", "end_marker")
+    }
+    assert {(file, f) for name, file, f in found if name == "end_marker"} <= NOTING
 
 
 def test_start_response_is_given_a_failure_only_where_it_is_noted() -> None:

@@ -9,7 +9,7 @@ import pytest
 from chat.commands import NOBODY, Actor, Command, Post
 from chat.commands.posts import DeletePost, EditedPost, EditPost, React, Tombstone
 from chat.commands.rooms import ChangeRoom, DeleteRoom
-from chat.realtime.channels import cursor_frame
+from chat.realtime.channels import event_payload
 from chat.services.validation import MESSAGE_POINTS_MAX
 from chat.state.apply.posts import EDITS_MAX, EMOJI_MAX, REACTIONS_MAX
 from chat.state.events import Event, PostChanged, PostEvent, Reacted
@@ -243,7 +243,7 @@ def test_a_reaction_tells_of_itself_however_many_there_are() -> None:
     *_, taken = apply(state, [post(), *[react("+", user) for user in users], react("+", users[7], on=False)])
     assert isinstance(taken, Reacted)
     assert (taken.emoji, taken.user, taken.on, taken.count) == ("+", users[7], False, 49)
-    assert len(cursor_frame("c", taken)) < 250
+    assert len(event_payload(b"c-1", taken)) < 250
 
 
 def test_a_post_with_the_longest_names_is_no_longer_than_the_longest_text() -> None:
