@@ -1,13 +1,11 @@
-"""`/ws`: the handshake.  What is said then is `conversation.py`'s, the hub does the rest.
+"""`/ws`: the opening handshake (RFC 6455 §4.2).  Then the hub has the socket, and `protocol.py` the messages.
 
 Rules
-- A request that is no upgrade, or comes from a page of another origin, is answered in HTTP, with its socket not taken.
-- No extension is agreed on, above all not per-message deflate: the frames that all sockets share are not deflated.
-- So is one whose token can only be wrong.  Who this is, is looked at once the socket is the hub's (`realtime.py`).
+- A request that is no upgrade, comes from a page of another origin or has a malformed token is answered in HTTP, and
+  its socket is not taken.  The token is looked up once the socket is the hub's (`authentication.py`).
+- No extension is agreed on, above all not per-message deflate: all sockets share the same frames.
 """
 
-import socket
-import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -19,9 +17,7 @@ from chat.auth.authenticator import is_operators
 from chat.auth.origins import foreign, is_ours
 from chat.errors import CONTENT_TYPE, Problem, all_taken, invalid, unavailable
 from chat.realtime.authentication import Realtime
-from chat.realtime.hub import Hub
 from chat.realtime.protocol import ClientProtocol
-from chat.realtime.websocket_connection import WebSocketConnection
 from chat.server import failure_log
 from chat.server.networks import network
 
@@ -52,34 +48,20 @@ def make_websocket_app(realtime: Realtime) -> "WSGIApplication":
             failure_log.answered(problem.status, problem.code, problem.detail)
             start_response(f"{problem.status} {problem.title}", [("Content-Type", CONTENT_TYPE), *problem.headers])
             return [problem.to_json()]
-        make_protocol = partial(ClientProtocol, realtime, environ)
-        if "raft_chat.detach" in environ:
-            _hand_over(hub, environ["raft_chat.detach"](), environ, partial(make_protocol, None))
-            return []
-        # A server that cannot let go of its connection: its thread waits, and the error keeps Werkzeug from writing an
-        # answer on what is no longer HTTP.
-        ended = threading.Event()
-        if _hand_over(hub, environ["werkzeug.socket"].dup(), environ, partial(make_protocol, ended)):
-            ended.wait()
-        raise ConnectionAbortedError("the websocket is over")
+        hub.attach(
+            environ["raft_chat.detach"](),
+            switching_protocols(environ["HTTP_SEC_WEBSOCKET_KEY"]),
+            environ.get("raft_chat.read_ahead", b""),
+            partial(ClientProtocol, realtime, environ),
+            network(environ["REMOTE_ADDR"]),
+        )
+        return []
 
     return websocket_app
 
 
-def _hand_over(
-    hub: Hub,
-    sock: socket.socket,
-    environ: "WSGIEnvironment",
-    make_protocol: Callable[[WebSocketConnection], "ClientProtocol"],
-) -> bool:
-    """Make a websocket of the connection, and it the hub's; False where that is over."""
-    greeting = switching_protocols(environ["HTTP_SEC_WEBSOCKET_KEY"])
-    read_ahead = environ.get("raft_chat.read_ahead", b"")
-    return hub.attach(sock, greeting, read_ahead, make_protocol, network(environ["REMOTE_ADDR"]))
-
-
 def check_upgrade(environ: "WSGIEnvironment", nodes: Callable[[], list[str]]) -> None:
-    """RFC 6455 §4.2.1, and the origin.  Raises Problem."""
+    """Check the upgrade (RFC 6455 §4.2.1) and the origin.  Raises Problem."""
     upgrade = environ.get("HTTP_UPGRADE", "").lower()
     if environ["REQUEST_METHOD"] != "GET" or "websocket" not in _tokens(upgrade):
         raise _upgrade_required("this is a websocket: ask with GET and Upgrade: websocket")
@@ -93,8 +75,6 @@ def check_upgrade(environ: "WSGIEnvironment", nodes: Callable[[], list[str]]) ->
     host = environ.get("HTTP_HOST", "")
     if origin is not None and not is_ours(origin, host, nodes()):
         raise foreign(origin, host)
-    if "raft_chat.detach" not in environ and "werkzeug.socket" not in environ:
-        raise Problem(HTTPStatus.NOT_IMPLEMENTED, "no_websockets", "this server does not hand out its sockets")
 
 
 def _upgrade_required(detail: str) -> Problem:

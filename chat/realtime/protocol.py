@@ -1,62 +1,51 @@
-"""What one client of the websocket says, and what it is told.
+"""The messages of one websocket's client: each is an Action, and gets an answer.
 
 Rules
-- A message that makes no sense is answered with an Error frame; the socket stays open.
-- Who is to bring a ticket first gets nothing else done before.
-- Posts of one socket to one room are proposed one after the other, so a failover cannot reorder them; where one may
-  not have been made, those behind it are refused, for the client to send them again in order.
+- A message that makes no sense is answered with an Error frame.  The socket stays open.
+- A client that has to bring a ticket can do nothing else before.
 """
 
-import threading
-from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from chat.commands import Actor, Post
-from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
+from chat.commands import Actor
+from chat.errors import Problem, invalid, problem_of_refusal, unavailable
 from chat.realtime import replies
 from chat.realtime.actions import Actions
 from chat.realtime.authentication import Realtime
 from chat.realtime.cursors import Place, parse_cursor
 from chat.realtime.frames import CloseCode
+from chat.realtime.post_queue import PostQueue
 from chat.realtime.subscription import Subscription
 from chat.realtime.websocket_connection import WebSocketConnection
 from chat.server.networks import network
 from chat.services import validation
-from chat.services.posts import check_post, propose, with_mentions
-from chat.services.room_names import told_looks
 from chat.state.permissions import LOGIN_NEEDED
-from chat.state.results import Posted, Refusal
-from raft.errors import RaftError
 
-STRANGER_BYTES_MAX = 4 * 1024  # of a message before it is known who sends it: a ticket and a few names of rooms
-ROOMS_MAX = 1_000  # of one subscription; whoever wants more asks for all
-
-_BEHIND_A_FAILURE = unavailable("the post before this one failed; nothing was proposed")
+STRANGER_BYTES_MAX = 4 * 1024  # of a message before authentication: a ticket and a few names of rooms
+ROOMS_MAX = 1_000  # of one subscription; a client that wants more asks for all
 
 
 class ClientProtocol:
-    """One client's; a handler for its websocket."""
+    """One client's side of the conversation; the handler of its websocket."""
 
     def __init__(
         self,
         realtime: Realtime,
-        environ: Mapping[str, Any],  # of the request that it began with
-        ended: threading.Event | None,  # set when it is over, where a server waits for that
+        environ: Mapping[str, Any],  # of the opening request
         connection: WebSocketConnection,
     ) -> None:
         self._realtime = realtime
         self._connection = connection
-        self._ended = ended
         self._environ = environ
-        self._client: _Client | None = None  # it is not known yet who this is
+        self._client: _Client | None = None  # None: not authenticated yet
         connection.limit(STRANGER_BYTES_MAX, "before signing in")
         realtime.authenticate(connection, environ, self._authenticated)
 
     def _authenticated(self, actor: Actor) -> None:
-        """It is known who this is."""
+        """Begin to act for this user."""
         us, connection = self._realtime, self._connection
         connection.limit(us.hub.limits.message_bytes)
         self._client = _Client(
@@ -72,16 +61,14 @@ class ClientProtocol:
         return self._client
 
     def received(self, text: str) -> None:
-        """One message; none of them disconnects, but for a ticket that is none."""
+        """Act on one message.  None of them disconnects, except a wrong ticket."""
         try:
             self._act(validation.members(validation.json_object(text.encode())))
         except Problem as problem:
             self._connection.send(replies.error(problem, None))
 
     def closed(self) -> None:
-        """The websocket is over; what is proposed is proposed."""
-        if self._ended is not None:
-            self._ended.set()
+        """Do nothing: what was proposed stays proposed."""
 
     def _act(self, fields: Mapping[str, object]) -> None:
         match fields.get("action"):
@@ -129,7 +116,7 @@ class ClientProtocol:
     def _follow(
         self, client: "_Client", rooms: frozenset[str] | None, place: Place | None, user: str | None = None
     ) -> None:
-        """Subscribe; without a login, as `user`, if anybody."""
+        """Subscribe; in open mode as `user`, if the client names one."""
         if user := client.actor.user if client.actor.by else user:
             self._realtime.presence.add(self._connection, user)
         client.subscription.ask(rooms, place)
@@ -152,95 +139,8 @@ def _rooms(value: object) -> frozenset[str] | None:
     return frozenset(validation.name("Rooms", name) for name in value)
 
 
-class PostQueue:
-    """The posts of one socket.  The first of each room's queue is proposed, the others wait for its outcome."""
-
-    def __init__(self, realtime: Realtime, connection: WebSocketConnection, actor: Actor) -> None:
-        self._hub = realtime.hub
-        self._replica = realtime.replica
-        self._state = realtime.state
-        self._authenticator = realtime.authenticator
-        self._connection = connection
-        self._actor = actor
-        self._queues: dict[str, deque[dict[str, object]]] = {}  # as they were sent
-
-    def post(self, fields: Mapping[str, object]) -> None:
-        """Post, when it is its turn, and tell the outcome.  Raises Problem where it is not even a post."""
-        room, post = fields.get("roomname"), fields.get("post")
-        if not isinstance(post, dict):
-            raise invalid("Post", "must be an object")
-        if not isinstance(room, str):
-            self._connection.send(replies.error(invalid("RoomName", "must be a string"), post))
-            return
-        self._connection.hold()
-        queue = self._queues.setdefault(room, deque())
-        queue.append(post)
-        if len(queue) == 1:
-            self._propose(room, queue)
-
-    def _propose(self, room: str, queue: deque[dict[str, object]]) -> None:
-        while queue:
-            try:
-                post = with_mentions(check_post(room, queue[0], self._actor), self._state)
-                self._authenticator.admit_post(self._actor)
-            except Problem as problem:
-                self._refuse(problem, queue)
-            else:
-                settled = self._settled(post)
-                if isinstance(settled, Problem):
-                    self._confirm(room, post)
-                else:
-                    propose(self._replica, settled, partial(self._done, room, settled))
-                return
-        del self._queues[room]
-
-    def _confirm(self, room: str, post: Post) -> None:
-        def done(error: RaftError | None) -> None:
-            self._hub.call(partial(self._settle, room, post, error))
-
-        self._replica.read(done)
-
-    def _settle(self, room: str, post: Post, error: RaftError | None) -> None:
-        """The post was refused here; now the state holds all that was acknowledged."""
-        settled = problem_of(error) if error is not None else self._settled(post)
-        if isinstance(settled, Problem):
-            self._answered(room, post, settled)
-        else:
-            propose(self._replica, settled, partial(self._done, room, settled))
-
-    def _settled(self, post: Post) -> Post | Problem:
-        """What is to be proposed; or why this is not posted, as far as the state here knows."""
-        refusal = self._state.dry_run(post)
-        if isinstance(refusal, Refusal):
-            return problem_of_refusal(refusal)
-        return told_looks(post, self._actor, self._state)
-
-    def _done(self, room: str, post: Post, outcome: Posted | Problem) -> None:
-        """In a thread of the engine's."""
-        self._hub.call(partial(self._answered, room, post, outcome))
-
-    def _answered(self, room: str, post: Post, outcome: Posted | Problem) -> None:
-        queue = self._queues[room]
-        if isinstance(outcome, Problem):
-            self._refuse(outcome, queue)
-        else:
-            queue.popleft()
-            self._tell(replies.posted(post, outcome))
-        self._propose(room, queue)
-
-    def _refuse(self, problem: Problem, queue: deque[dict[str, object]]) -> None:
-        """The first one was not made, or may not have been."""
-        self._tell(replies.error(problem, queue.popleft()))
-        while queue and replies.is_temporary(problem):
-            self._tell(replies.error(_BEHIND_A_FAILURE, queue.popleft()))
-
-    def _tell(self, message: bytes) -> None:
-        self._connection.send(message)
-        self._connection.release()
-
-
 class _Client(NamedTuple):
-    """Of one that is known who it is."""
+    """The parts of an authenticated client."""
 
     actor: Actor
     subscription: Subscription

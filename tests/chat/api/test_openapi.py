@@ -90,7 +90,7 @@ def test_what_only_a_login_knows_is_a_conflict_in_open_mode() -> None:
 SAYS_A_CODE = re.compile(r"""\b(?:Problem\(\s*HTTPStatus\.\w+,|too_many\(|ChangeRefused\()\s*"(\w+)\"""")
 OF_NO_ROUTE = {
     "internal_error", "method_not_allowed",  # of none, and of no path that is one
-    "no_websockets", "unknown_action",  # of a server that has none, and said over one
+    "unknown_action",  # said over a websocket
 }  # fmt: skip
 
 

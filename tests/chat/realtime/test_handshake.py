@@ -2,7 +2,6 @@
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from time import monotonic
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 import websocket
 import websockets.exceptions
 import websockets.sync.client
-from werkzeug.serving import make_server
 
 from chat.realtime.connection import HubLimits
 from raft.errors import Unavailable
@@ -89,22 +87,6 @@ def test_deflate_is_not_agreed_on_however_it_is_offered(node: Node) -> None:
         assert client.recv(DEADLINE_S) == '{"Pong":{}}'
         client.close(1000)
         assert client.close_code == 1000
-
-
-def test_a_server_that_cannot_let_go_of_its_sockets_serves_websockets_too(node: Node) -> None:
-    server = make_server("127.0.0.1", 0, node.app, threaded=True)
-    serving = threading.Thread(target=server.serve_forever)
-    serving.start()
-    client = Client(server.server_port)
-    client.subscribe()
-    node.post()
-    assert client.hear()["Post"]["Message"] == "hi"
-    node.hub.drain(0.1)
-    assert client.hear_close() == 1012
-    client.close()
-    server.shutdown()
-    serving.join()
-    server.server_close()
 
 
 @pytest.mark.parametrize(
