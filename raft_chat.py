@@ -40,7 +40,6 @@ from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
 from chat.realtime.authentication import Realtime
-from chat.realtime.cursors import history
 from chat.realtime.handshake import make_websocket_app
 from chat.realtime.hub import Hub, hub_limits
 from chat.realtime.sse import EventStreams
@@ -48,6 +47,7 @@ from chat.server import base_path
 from chat.server.limits import Limits, Slots
 from chat.server.networks import OPERATOR_SPARE
 from chat.server.server import Server
+from chat.services.cursors import history
 from chat.services.maintenance import Maintenance
 from chat.services.read_markers import PendingMarkers
 from chat.services.startup_messages import StartupMessages

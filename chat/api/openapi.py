@@ -15,7 +15,7 @@ from chat.api.schemas import COMPONENTS, PATH_NAMES, RAFT_INDEX, TEXT, Schema, i
 from chat.auth import cookies
 from chat.errors import CONTENT_TYPE as PROBLEM
 from chat.errors import STATUS_OF
-from chat.realtime.cursors import START_OVER
+from chat.services.cursors import START_OVER
 
 _CONFLICT = HTTPStatus.CONFLICT
 

@@ -23,8 +23,8 @@ from threading import Lock, Thread
 
 from chat.api.request import Deferred, Detached, Query, Request, Response, response_of
 from chat.errors import Problem, problem_of, unavailable
-from chat.realtime.cursors import Place, arrive, is_here, is_lost, start_over
 from chat.replica import STALE_S_MAX, Replica
+from chat.services.cursors import Place, arrive, is_here, is_lost, start_over
 from raft.errors import RaftError
 
 logger = logging.getLogger(__name__)

@@ -21,11 +21,11 @@ from chat.auth.origins import sharing_headers
 from chat.commands import Actor, Command
 from chat.errors import CONTENT_TYPE as PROBLEM_TYPE
 from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
-from chat.realtime.cursors import Place, arrive, is_here, parse_index, raft_index
 from chat.replica import Replica
 from chat.server import failure_log
 from chat.server.base_path import prefixed
 from chat.services import validation
+from chat.services.cursors import Place, arrive, is_here, parse_index, raft_index
 from chat.services.proposing import dry_run, propose, unanswered
 from chat.state import permissions
 from chat.state.machine import ChatState

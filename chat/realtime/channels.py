@@ -16,9 +16,9 @@ import json
 from collections.abc import Callable, Sequence
 
 from chat.realtime.connection import Connection, Encode, SendToAll, send_to_many
-from chat.realtime.cursors import cursor
 from chat.realtime.registry import Registry
 from chat.realtime.websocket_connection import websocket_message
+from chat.services.cursors import cursor
 from chat.state.events import Event, PostChanged, PostEvent, Reach, Reacted, ReactedSince, RoomDeleted, RoomEvent
 from chat.state.post_json import reactions_json
 
@@ -83,7 +83,7 @@ class Channel:
 
 
 class Channels:
-    """All channels of a node; `history` gives the beginning of every Cursor (chat/realtime/cursors.py)."""
+    """All channels of a node; `history` gives the beginning of every Cursor (chat/services/cursors.py)."""
 
     def __init__(self, history: Callable[[], str], registry: Registry, send: SendToAll) -> None:
         self._history = history

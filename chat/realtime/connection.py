@@ -92,7 +92,7 @@ class Owner(Protocol):
         """Call the connection's `ready` for these events of the selector instead of those `before`, 0 for none."""
 
     def charge(self, network: str, cost_s: float, *, is_post: bool) -> float:
-        """Note the processor time that a message cost, as `processor_time.py` has it."""
+        """Note the processor time that a message cost, and return for how long not to read the websocket."""
 
     def call(self, job: Callable[[], None]) -> bool:
         """Run `job` in the selector thread, soon."""

@@ -32,9 +32,8 @@ from chat.realtime.broadcast import Broadcaster
 from chat.realtime.channels import Channels
 from chat.realtime.connection import READ_BYTES, Connection, HubLimits, MessageHandler, Owner
 from chat.realtime.frames import CloseCode
-from chat.realtime.processor_time import ProcessorBudget
 from chat.realtime.registry import Registry
-from chat.realtime.websocket_connection import WebSocketConnection
+from chat.realtime.websocket_connection import ProcessorBudget, WebSocketConnection
 from chat.server.limits import Limits, descriptor_limit
 from chat.server.networks import OPERATOR_SPARE, network_to_evict
 from chat.server.sockets import Receiver, send_now

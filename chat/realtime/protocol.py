@@ -15,13 +15,13 @@ from chat.errors import Problem, invalid, problem_of_refusal, unavailable
 from chat.realtime import replies
 from chat.realtime.actions import Actions
 from chat.realtime.authentication import Realtime
-from chat.realtime.cursors import Place, parse_cursor
 from chat.realtime.frames import CloseCode
 from chat.realtime.post_queue import PostQueue
 from chat.realtime.subscription import Subscription
 from chat.realtime.websocket_connection import WebSocketConnection
 from chat.server.networks import network
 from chat.services import validation
+from chat.services.cursors import Place, parse_cursor
 from chat.state.permissions import LOGIN_NEEDED
 
 STRANGER_BYTES_MAX = 4 * 1024  # of a message before authentication: a ticket and a few names of rooms

@@ -27,11 +27,11 @@ from chat.errors import Problem, all_taken, unavailable
 from chat.realtime import replies
 from chat.realtime.authentication import Realtime
 from chat.realtime.connection import Connection, Owner
-from chat.realtime.cursors import Place
 from chat.realtime.frames import CloseCode
 from chat.realtime.subscription import Subscription
 from chat.server.limits import Limits, descriptor_limit
 from chat.server.networks import network, network_to_evict
+from chat.services.cursors import Place
 
 STREAMS_MAX: Final = 4096  # a node: as many as connections over HTTP, and less than half of what the hub may hold
 COMMENT_S: Final = 15.0  # proxies commonly give up after 30 or 60 s of silence

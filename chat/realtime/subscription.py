@@ -28,11 +28,11 @@ from chat.commands import Actor
 from chat.errors import Problem
 from chat.realtime.channels import event_payload
 from chat.realtime.connection import Connection
-from chat.realtime.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost, start_over
 from chat.realtime.frames import CloseCode
 from chat.realtime.hub import Hub
 from chat.realtime.replies import error
 from chat.replica import STALE_S_MAX, Replica
+from chat.services.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost, start_over
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.permissions import ANONYMOUS, Acting, acting

@@ -3,12 +3,23 @@
 Rules
 - What is sent, and when, is `connection.py`'s; frames are read and written by `frames.py`.
 - A turn handles up to FRAMES_A_TURN frames of one socket, then the other sockets have theirs.
-- A websocket whose handler holds too many messages, or whose messages cost too much processor time, is not read for a
-  while.  Nothing is dropped.
+- A websocket whose handler holds too many messages, or whose network has used up its processor time, is not read for a
+  while.  Nothing is dropped, and nothing is closed.
+
+Processor time.  All websockets share one thread, and that shares the interpreter with everything else, so a client that
+keeps it busy makes everybody wait.  Posts that are proposed are held back by the commits they wait for.  The rest (a
+message that is refused, a subscription, a ping) has a budget for each network:
+- A long message costs the processor time of this thread that its handling took, not the time of the clock: a busy
+  machine is nobody's fault.  A short one costs what the worst message of its length would, without a look at the clock.
+- A post that is proposed costs only the time beyond POST_S, and a short one nothing.
+- Cheap messages may come in bursts: thousands of clients come back at once from behind one address after a failover.
+  Costly ones may not: without a pause the others would wait as long.
 """
 
 import socket
+from collections.abc import Callable
 from time import thread_time
+from typing import Final
 
 from chat.realtime.connection import Connection, Owner
 from chat.realtime.frames import (
@@ -25,9 +36,18 @@ from chat.realtime.frames import (
     server_frame,
     text_frame,
 )
-from chat.realtime.processor_time import POINT_S, SHORT_POINTS
 
 FRAMES_A_TURN = 128  # 16 KiB are up to 2,730 frames, and the smallest ones take 10 to 20 µs each
+
+SHORT_POINTS: Final = 4 * 1024  # what is longer is measured
+POINT_S: Final = 0.0000002  # of the worst message, names to be normalised
+POST_S: Final = 0.0005  # a usual post takes a tenth of a millisecond
+OVERHEAD_S: Final = 0.00003  # reading and answering a message, beside its handling
+COSTLY_S: Final = 0.001
+SHARE: Final = 0.05  # of one core, for each network and kind
+BURST_S: Final = 1.5  # of cheap messages: 3,000 subscriptions
+COSTLY_BURST_S: Final = 0.01
+NETWORKS_MAX: Final = 10_000  # remembered; those that have used nothing for long are forgotten first
 
 _PING = server_frame(PING, b"")
 
@@ -167,3 +187,38 @@ class WebSocketConnection(Connection):
     def end_of_message(self, data: bytes, start: int) -> int:
         """Return where the frame ends that begins in `data` at `start`."""
         return end_of_frame(data, start)
+
+
+class ProcessorBudget:
+    """The processor time that each network has used.  For one thread."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._cheap: dict[str, float] = {}  # until when what the network used is paid back
+        self._costly: dict[str, float] = {}
+
+    def charge(self, network: str, cost_s: float, *, is_post: bool) -> float:
+        """Note a cost, and return for how many seconds not to read the websocket that caused it."""
+        if is_post:
+            cost_s -= POST_S
+            if cost_s <= 0:
+                return 0.0
+        if cost_s >= COSTLY_S:
+            return self._pay(self._costly, network, cost_s, COSTLY_BURST_S)
+        return self._pay(self._cheap, network, cost_s + OVERHEAD_S, BURST_S)
+
+    def _pay(self, debts: dict[str, float], network: str, cost_s: float, burst_s: float) -> float:
+        """A token bucket, kept as the moment at which it will be full again."""
+        now = self._clock()
+        full_at = max(debts.get(network, now), now) + cost_s / SHARE
+        debts[network] = full_at
+        if len(debts) > NETWORKS_MAX:
+            self._forget(debts, now)
+        return max(0.0, full_at - burst_s / SHARE - now)
+
+    @staticmethod
+    def _forget(debts: dict[str, float], now: float) -> None:
+        for network in [network for network, full_at in debts.items() if full_at <= now]:
+            del debts[network]
+        while len(debts) > NETWORKS_MAX:
+            debts.pop(next(iter(debts)))

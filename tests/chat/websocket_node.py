@@ -18,10 +18,10 @@ from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom, DeleteRoom
 from chat.realtime.authentication import Realtime
 from chat.realtime.connection import HubLimits
-from chat.realtime.cursors import history
 from chat.realtime.handshake import make_websocket_app
 from chat.realtime.hub import Hub
 from chat.server.server import Server
+from chat.services.cursors import history
 from chat.services.revising import Wish, command_for
 from chat.state.accounts import SESSION
 from chat.state.machine import ChatState

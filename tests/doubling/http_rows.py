@@ -8,13 +8,12 @@ from chat import confusable_names
 from chat.api.request import BODY_BYTES_MAX, Query, percent_decoded
 from chat.auth import cookies, origins, proxies
 from chat.auth.authenticator import Authenticator
-from chat.realtime import cursors
 from chat.realtime.handshake import check_upgrade
 from chat.server import base_path
 from chat.server.http import CHUNKS_MAX, ChunkedBody, check_partial_head, parse_head
 from chat.server.limits import Limits
 from chat.server.request_reader import RECV_BYTES
-from chat.services import mentions, users, validation
+from chat.services import cursors, mentions, users, validation
 from chat.state.machine import ChatState
 from tests.chat.fake_replica import FakeReplica
 from tests.doubling.rows import Case, Row

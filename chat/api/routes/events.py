@@ -6,10 +6,10 @@ from chat.api.request import Detached, Request, Response
 from chat.api.router import Answer, Route, Who
 from chat.api.schemas import NAME, TEXT, array
 from chat.errors import invalid, unavailable
-from chat.realtime.cursors import parse_cursor
 from chat.realtime.protocol import ROOMS_MAX
 from chat.server.responses import head_of_stream
 from chat.services import validation
+from chat.services.cursors import parse_cursor
 
 EVENT_STREAM = "text/event-stream"
 _HEADERS = [

@@ -4,9 +4,17 @@ import socket
 
 import pytest
 
-from chat.realtime import processor_time
-from chat.realtime.processor_time import BURST_S, COSTLY_BURST_S, COSTLY_S, OVERHEAD_S, POST_S, SHARE, ProcessorBudget
-from chat.realtime.websocket_connection import WebSocketConnection
+from chat.realtime import websocket_connection
+from chat.realtime.websocket_connection import (
+    BURST_S,
+    COSTLY_BURST_S,
+    COSTLY_S,
+    OVERHEAD_S,
+    POST_S,
+    SHARE,
+    ProcessorBudget,
+    WebSocketConnection,
+)
 from tests.chat.running_hub import Clock
 from tests.chat.websocket_node import DEADLINE_S, Node
 
@@ -45,7 +53,7 @@ def test_posts_that_are_proposed_cost_what_is_unusual_only() -> None:
 
 
 def test_networks_that_owe_nothing_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processor_time, "NETWORKS_MAX", 2)
+    monkeypatch.setattr(websocket_connection, "NETWORKS_MAX", 2)
     clock = Clock()
     costs = ProcessorBudget(clock)
     costs.charge("owes nothing by now", CHEAP_S, is_post=False)
