@@ -241,6 +241,7 @@ def test_resuming_over_posts_that_retention_let_go_goes_on_with_the_first_that_i
     client = node.connect()
     client.subscribe(cursor="c0ffee-3")
     assert [client.hear()["Post"]["Id"] for _ in range(2)] == [4, 5]
+    assert client.hear()["Event"]["Type"] == "RoomChanged"
     node.post(message="live")
     assert client.hear()["Post"]["Id"] == 6
 
@@ -283,6 +284,7 @@ def test_posts_that_leave_the_log_while_they_are_read_are_left_out(node: Node, m
     client = node.connect()
     client.subscribe(cursor="c0ffee-2")
     assert [client.hear()["Post"]["Id"] for _ in range(2)] == [5, 6]
+    assert client.hear()["Event"]["Type"] == "RoomChanged"
     node.post()
     assert client.hear()["Post"]["Id"] == 7
 
