@@ -168,7 +168,7 @@ def leap(scene: Scene, off_s: int, *ids: int, leap_s: float = LEAP_S) -> Iterato
     scene.set_clocks(off_s, *ids)
     began_s = monotonic()
     if len(ids) == 1:  # of one wrong clock among three nobody takes notice but itself
-        scene.cluster.nodes[ids[0]].wait_says("the clock here is")
+        scene.cluster.nodes[ids[0]].wait_says("this node's clock is")
     else:
         scene.await_leap()
     yield scene.look("during")

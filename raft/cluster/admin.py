@@ -84,9 +84,9 @@ class Administration:
 
     def _await_applied(self, reply: ChangeMembershipReply, deadline_s: float) -> None:
         if not self._applier.wait_applied(reply.index, max(deadline_s - time.monotonic(), 0.0)):
-            raise OutcomeUnknown("the change was not confirmed by a majority in time; it may still come about")
+            raise OutcomeUnknown("no majority confirmed the change in time; it may still be committed")
         if reply.index and self._node_lock.read(lambda node: node.log.term_at(reply.index)) not in (reply.term, None):
-            raise OutcomeUnknown("another leader took over during the change; GET /raft shows what came of it")
+            raise OutcomeUnknown("another leader took over during the change; GET /raft shows the result")
 
     def transfer(self, target: int) -> None:
         """Return once this member sees `target` lead.  Raises ChangeRefused, Unavailable or OutcomeUnknown."""
@@ -116,7 +116,7 @@ class Administration:
             if time.monotonic() >= deadline_s:
                 return False
             if self._stopping.wait(POLL_S) or self._given_up:
-                raise OutcomeUnknown("this member is shutting down; GET /raft of another one shows what came of it")
+                raise OutcomeUnknown("this member is shutting down; GET /raft of another member shows the result")
         return True
 
     # Of the leader
@@ -131,7 +131,7 @@ class Administration:
             if not reply.code:
                 return reply
             if reply.code == "not_leader" and waited_s >= CHANGE_TIMEOUT_S:
-                raise Unavailable("no leader with a majority is in reach; nothing was proposed")
+                raise Unavailable("no leader with a majority can be reached; nothing was proposed")
             if reply.code not in ("not_leader", "change_in_progress"):
                 raise ChangeRefused(reply.code, reply.detail)
             if reply.code == "change_in_progress" and waited_s >= CHANGE_PATIENCE_S:
@@ -152,7 +152,7 @@ class Administration:
         finally:
             leader.close()
         if not isinstance(reply, ChangeMembershipReply):
-            raise OutcomeUnknown(f"the leader, member {leader_id}, answered something else than it was asked")
+            raise OutcomeUnknown(f"the leader, member {leader_id}, sent an answer to another call")
         return reply
 
     # As the leader
@@ -209,7 +209,7 @@ def change_of(call: ChangeMembership) -> Change:
     A URL that cannot be called would be in the log for ever, and no member could get past it.
     """
     if call.id < 1:
-        raise InvalidMessage(f"id: {call.id} is nobody's; ids count from 1")
+        raise InvalidMessage(f"id: {call.id} is not a member's id; ids count from 1")
     match call.change:
         case "AddMember":
             return AddMember(call.id, _callable(call.url), call.voting)

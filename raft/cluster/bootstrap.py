@@ -44,7 +44,7 @@ class Bootstrap:
         """`listed`: id -> URL of --cluster.  `level`: of this program.  `save` makes an identity durable."""
         self.identity = identity
         self.listed = dict(listed)
-        self.waiting_for = "the other members"
+        self.waiting_for = "waiting for the other members"
         self._join = join
         self._advertise = advertise
         self._level = level
@@ -166,12 +166,14 @@ class Bootstrap:
         check_level(reply.level, self._level)
         own = self.identity.id
         if own in reply.removed:
-            raise StartRefused(f"member {own} was removed from {_cluster(sender)}; take a new id: old ones stay unused")
+            raise StartRefused(
+                f"member {own} was removed from {_cluster(sender)}; choose a new id, since ids are never used again"
+            )
         known = reply.members.get(own, "")
         if known and known != self.identity.incarnation:
             raise StartRefused(
-                f"this data directory is blank, but {_cluster(sender)} knows member {own} by another one, with data: "
-                f"put that directory back, or remove member {own} (DELETE /raft/{own}) and add a new id"
+                f"this data directory is new, but {_cluster(sender)} knows member {own} with another data directory: "
+                f"use that one, or remove member {own} (DELETE /raft/{own}) and add a new id"
             )
 
     # Joining
@@ -188,7 +190,7 @@ class Bootstrap:
                 f"waiting to be added: POST this member's URL, {self.listed[own]}, to /raft/{own} of a member"
             )
         else:
-            self._warn_once("waiting for a member of the cluster to join to answer")
+            self._warn_once("waiting for an answer from a member of the cluster to join")
         return None
 
 

@@ -299,7 +299,7 @@ class RunningMember:
             self._end(str(error), 1)
         else:
             logger.error("thread %s has failed", threading.current_thread().name, exc_info=error)
-            self._end("an error in this program; the log has it", 1)
+            self._end("an error in this program, which is logged above", 1)
 
     def _end(self, why: str, code: int) -> None:
         if self._ended.acquire(blocking=False):
@@ -363,7 +363,7 @@ class RunningMember:
             try:
                 self._save_identity(identity)
             except DiskFull as error:
-                logger.error("%s, which is tried again", error)
+                logger.error("%s; next try once there is room", error)
                 self._is_unsaved = True
             else:
                 self._is_unsaved = False
@@ -380,7 +380,7 @@ class RunningMember:
         """Return the error for another member's refusal; some reasons end this member."""
         code, detail, cluster_id = read_refusal(body)
         if cluster_id == self._sender.cluster_id and code == "removed":
-            self._end(f"it was removed from the cluster while it was away, as member {member} says", 0)
+            self._end(f"it was removed from the cluster while it was down, as member {member} says", 0)
         elif cluster_id == self._sender.cluster_id and code == "older_copy":
             self._end_old(f"{detail}, as member {member} says")
         return RefusedPeer(code, detail)
@@ -646,7 +646,7 @@ class RunningMember:
         except (DiskFailed, RefusedPeer) as error:  # not the log's: whether that can be written, the log finds out
             if str(error) != self._snapshot_refused:
                 self._snapshot_refused = str(error)
-                logger.warning("the snapshot of index %d is not taken in: %s", chunk.last_included_index, error)
+                logger.warning("refused the snapshot of index %d: %s", chunk.last_included_index, error)
             raise RefusedPeer("not_ready", str(error)) from None
 
     def _install(self, call: InstallSnapshot, done: Callable[[Answer], None]) -> None:

@@ -69,7 +69,10 @@ class ChildRewriter:
             self._remove_unfinished(child)
             if self._stopped:
                 raise RewriteStopped
-            why = complaints.strip().rpartition("\n")[2] or f"the process for it ended with code {child.returncode}"
+            why = (
+                complaints.strip().rpartition("\n")[2]
+                or f"the process for the rewrite ended with code {child.returncode}"
+            )
             raise RewriteFailed(why)
         index, term, time, configuration_index, configuration = json.loads(said)
         return SnapshotMeta(index, term, time, configuration_index, configuration.encode())
@@ -91,7 +94,7 @@ class ChildRewriter:
                 text=True,
             )
         except OSError as error:  # no memory, no descriptors, or Python is being upgraded
-            raise RewriteFailed(f"no process can be started for it: {error}") from error
+            raise RewriteFailed(f"no process can be started for the rewrite: {error}") from error
 
     def stop(self) -> None:
         """Kill a running child, and start no other."""
@@ -147,7 +150,7 @@ def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> i
             sys.stdout.write("\n")
             sys.stdout.flush()
         if os.getppid() != parent:
-            sys.exit("the member that asked for it has gone")
+            sys.exit("the parent process has ended")
         if shutil.disk_usage(data_dir).free < spare_bytes:
             raise OSError(errno.ENOSPC, "the disk is almost full", data_dir)
 

@@ -149,7 +149,7 @@ class LogMaintenance:
 
     def _put_off(self, what: str, error: Exception) -> None:
         retry_s = RETRY_FULL_S if self._is_full() else RETRY_S
-        logger.warning("%s, which is tried again in %d s: %s", what, retry_s, error)
+        logger.warning("%s; next try in %d s: %s", what, retry_s, error)
         self._not_before_s = time.monotonic() + retry_s
 
     def _checkpoint_is_due(self, *, quiet: bool) -> bool:
@@ -297,11 +297,11 @@ class LogMaintenance:
         try:
             self._storage.adopt(meta, self._yield)
         except (InvalidMessage, OSError) as error:
-            raise RewriteFailed(f"what was written cannot be read: {error}") from error
+            raise RewriteFailed(f"the new snapshot cannot be read: {error}") from error
         self._calibrate(up_to)
         self._node_lock.act(lambda node: node.compacted(meta))
         logger.info(
-            "compacted the log up to index %d in %.1f s: %d bytes are %d now",
+            "compacted the log up to index %d in %.1f s, from %d to %d bytes",
             up_to, time.monotonic() - began_s, before, self._storage.bytes_on_disk,
         )  # fmt: skip
         return meta

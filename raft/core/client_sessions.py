@@ -67,7 +67,7 @@ class Sessions:
         try:
             for member, boot, lowest, runs in document:  # type: ignore[attr-defined]
                 if not all(type(number) is int and number >= 0 for number in (member, boot, lowest)):
-                    raise ValueError("a number that is none")
+                    raise ValueError("a number that is not valid")
                 if sum(last + 1 - first for first, last in runs) > REMEMBERED_MAX:
                     raise ValueError("more than a member can have in flight")
                 applied = {sequence for first, last in runs for sequence in range(first, last + 1)}

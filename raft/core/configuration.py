@@ -214,7 +214,7 @@ def decode_configuration(body: bytes) -> Configuration:
     if type(generation) is not str:
         raise InvalidMessage("a configuration with a generation that is not of its type")
     if not all(type(id) is int and id >= 0 for id in removed):
-        raise InvalidMessage("a configuration with a removed id that is none")
+        raise InvalidMessage("a configuration with an invalid removed id")
     return Configuration({member.id: member for member in members}, frozenset(removed), cluster_id, level, generation)
 
 
@@ -227,5 +227,5 @@ def _member(value: dict[str, Any]) -> Member:
     if not all(text.isprintable() for text in (member.url, member.incarnation)):
         raise InvalidMessage("a configuration with a text that is not printable")
     if member.advertise and not is_client_url(member.advertise):
-        raise InvalidMessage(f"a configuration with the advertised URL {member.advertise!r}, which is none")
+        raise InvalidMessage(f"a configuration with an invalid advertised URL: {member.advertise!r}")
     return member

@@ -32,7 +32,7 @@ def seal(payload: bytes) -> bytes:
 def unseal(line: bytes) -> bytes:
     """Return the JSON of a line that `seal` made.  Raises InvalidMessage if the checksum or the form is wrong."""
     if len(line) < 11 or line[8:9] != b" " or line[-1:] != b"\n" or line[:8] != b"%08x" % crc32(memoryview(line)[9:-1]):
-        raise InvalidMessage("a record whose checksum does not fit")
+        raise InvalidMessage("a record with a wrong checksum")
     return line[9:-1]
 
 
@@ -115,7 +115,7 @@ def decode_entries(data: bytes, start: int, most: int) -> list[Entry]:
             raise InvalidMessage(f"more than {most} entries")
         after = match.end()
         if int(data[start : start + 8], 16) != crc32(view[start + 9 : after - 1]):
-            raise InvalidMessage("a record whose checksum does not fit")
+            raise InvalidMessage("a record with a wrong checksum")
         entries.append(_entry_of(match))
         start = after
     return entries

@@ -50,7 +50,9 @@ class Read:
 
     def give_up(self) -> None:
         """Refuse the read."""
-        self.done(Unavailable("no leader with a majority is in reach; ?consistency=stale asks this member alone"), 0)
+        self.done(
+            Unavailable("no leader with a majority can be reached; ?consistency=stale reads what this node has"), 0
+        )
 
 
 class Applier:
@@ -239,11 +241,15 @@ class Applier:
         index = found.meta.index
         what = "snapshot" if index == self._storage.base_index else "checkpoint"
         left = commit_index - index
-        logger.info("the state is that of the %s at index %d; %d entries are to be applied", what, index, left)
+        logger.info("restored the state from the %s at index %d; %d entries are left to apply", what, index, left)
         try:
             self._replicated.restore(found.meta, found.lines)
         except InvalidMessage as error:
-            advice = "delete checkpoint-*" if what == "checkpoint" else "it is for another version of this program"
+            advice = (
+                "delete checkpoint-*"
+                if what == "checkpoint"
+                else "another version of raft-chat wrote it; start that version"
+            )
             raise StartRefused(f"the {what} at index {index} cannot be read: {error}; {advice}") from error
         self._on_configuration(self._node_lock.read(lambda node: node.committed_configuration))
         with self._changed:

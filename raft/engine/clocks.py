@@ -158,7 +158,7 @@ class Clocks:
     def agreed_time(self) -> int:
         """Return the log's time, for what goes by age.  Raises Unavailable while a majority's clocks are not known."""
         if self._taken is None:
-            raise Unavailable("the clocks of most members are not known here yet; nothing was proposed")
+            raise Unavailable("this node does not know the clocks of a majority yet; nothing was proposed")
         return self.stamp()
 
     @property
@@ -178,7 +178,8 @@ class Clocks:
             self.agreed_time()
         if not self._is_sure:
             raise ChangeRefused(
-                "clocks_differ", "the clocks of the nodes differ, or one is not known: mend them, start all, try again"
+                "clocks_differ",
+                "the nodes' clocks differ, or one is not known; correct the clocks, start all nodes, and try again",
             )
         clock = int(self._raw + self._steady_s() * _SECOND)
         return clock if abs(clock - self.stamp()) > OFF_S * _SECOND else None
@@ -266,8 +267,8 @@ class Clocks:
                 logger.info("the clock agrees with the log's time again: %s", _shown(clock))
         elif said is None or said.since_s != leap.since_s:
             logger.warning(
-                "the clock has leaped to %s; it should be %s, by which the log goes on.  Mend the clock, or run "
-                "`raft-chat clock accept` if it is right; a leap forwards is followed after %.0f s",
+                "the clock has leaped to %s; it should be %s, and the log goes on from that. Correct the clock, or run "
+                "`raft-chat clock accept` if it is right. A leap forwards is followed after %.0f s",
                 _shown(int(leap.to + self._steady_s() * _SECOND)), _shown(stamp), HOLD_S,
             )  # fmt: skip
 
@@ -277,8 +278,8 @@ class Clocks:
         if not self._logged_ahead and self._leap is None and ahead_s > OFF_S:
             self._logged_ahead = True
             logger.warning(
-                "the newest entries of the log are of %s, and the clock says %s: what is posted is stamped from the "
-                "former on, and ages go on.  If the clock is right, run `raft-chat clock accept`",
+                "the newest entries of the log are of %s, but the clock says %s: new messages are stamped from the "
+                "log's time on. If the clock is right, run `raft-chat clock accept`",
                 _shown(stamp), _shown(clock),
             )  # fmt: skip
         elif self._logged_ahead and ahead_s <= AGREES_S:
@@ -293,12 +294,13 @@ class Clocks:
             self._logged_off = True
             way = "ahead of" if off_s > 0 else "behind"
             logger.warning(
-                "the clock here is %.0f s %s that of most members: mend it; while this member leads, it goes by theirs",
+                "this node's clock is %.0f s %s that of most members. Correct it. While this node leads, their clocks "
+                "count",
                 abs(off_s), way,
             )  # fmt: skip
         elif self._logged_off and abs(off_s) <= AGREES_S:
             self._logged_off = False
-            logger.info("the clock here agrees with that of most members again")
+            logger.info("this node's clock agrees with that of most members again")
 
 
 def _shown(time: int) -> str:

@@ -118,8 +118,8 @@ class Driver:
         if self._short_logs.get(message.source) != committed:
             self._short_logs[message.source] = committed
             logger.info(
-                "member %d gets no vote: its log ends at index %d, and index %d is committed; it lags, or runs on an "
-                "older copy",
+                "no vote for member %d: its log ends at index %d, but index %d is committed; it lags behind, or "
+                "runs on an older copy of its data directory",
                 message.source, message.last_log_index, committed,
             )  # fmt: skip
 

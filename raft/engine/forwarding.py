@@ -33,7 +33,7 @@ READS_MAX = 8_192
 NO_ROOM_S = 1.0  # after the leader said that no majority has room, before another command is sent to it
 FULL_PAUSE_S = 0.25  # what a leader has no room for is not sent to it with every tick
 NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
-FULL_HERE = "this node's disk has no room, so it lacks what is newest: ask another node"
+FULL_HERE = "this node's disk is full, so the newest entries are missing here; ask another node"
 
 
 def parts_of(batch: Sequence[Waiting]) -> Iterator[list[Waiting]]:

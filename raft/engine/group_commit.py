@@ -194,14 +194,14 @@ class GroupCommit:
                     self.tell_room()
                     continue  # there is room for this now
                 if not tries % round(FULL_LOG_S / FULL_RETRY_S):
-                    logger.error("%s; nothing is written and acknowledged here until there is", error)
+                    logger.error("%s; this node writes and acknowledges nothing until there is room", error)
                 tries += 1
                 self._be_stuck(error)
                 if self._ending.wait(FULL_RETRY_S):
                     raise
                 continue
             if self.stuck:
-                logger.warning("what waited for room on the disk is written")
+                logger.warning("there is room on the disk again; everything that waited is written")
                 self.stuck = ""
                 self.tell_room()
             return

@@ -52,7 +52,7 @@ class Proposals:
         """Register a new proposal.  Raises Unavailable if too much waits already."""
         with self._lock:
             if len(self._waiting) >= WAITING_MAX or self._bytes + len(command) > WAITING_BYTES_MAX:
-                raise Unavailable("too many posts are waiting to be committed; nothing was proposed")
+                raise Unavailable("too many messages wait to be committed; nothing was proposed")
             waiting = Waiting(next(self._sequences), command, done, now_s)
             self._waiting[waiting.sequence] = waiting
             self._bytes += len(command)
@@ -97,9 +97,9 @@ class Proposals:
             if self._forget(waiting.sequence) is None:
                 continue  # it was applied just now
             if waiting.handed_over:
-                waiting.done(OutcomeUnknown("no majority confirmed it in time; it may still be committed"))
+                waiting.done(OutcomeUnknown("no majority confirmed the change in time; it may still be committed"))
             else:
-                waiting.done(Unavailable("no leader with a majority is in reach; nothing was proposed"))
+                waiting.done(Unavailable("no leader with a majority can be reached; nothing was proposed"))
 
     def _overdue(self, now_s: float) -> list[Waiting]:
         overdue = []

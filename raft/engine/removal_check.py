@@ -82,5 +82,5 @@ class RemovalCheck:
         self.listed_url = reply.listed.get(self._id, "")
         if self._id not in reply.removed:
             return False
-        self._on_removed(f"it was removed from the cluster while it was away, as member {sender.id} says")
+        self._on_removed(f"it was removed from the cluster while it was down, as member {sender.id} says")
         return True

@@ -185,7 +185,7 @@ class Peers:
         """Log each reason once: heartbeats go on meanwhile, and the transfer is retried each second."""
         if self._snapshot_failures.get(member) != why and not self._closed:
             self._snapshot_failures[member] = why
-            logger.warning("the snapshot for member %d was not sent: %s", member, why)
+            logger.warning("could not send the snapshot to member %d: %s", member, why)
 
     def _load(self, message: Request) -> Request | None:
         """Read entries that left memory, and cut to a piece; None if this member has stopped leading.
@@ -213,7 +213,9 @@ class Peers:
         if isinstance(message, InstallSnapshot):
             self._damaged_snapshot = message.snapshot
         if self._damage.note(error):
-            logger.error("member %d cannot be sent what is damaged here; another member is to lead", message.target)
+            logger.error(
+                "cannot send damaged entries to member %d; handing leadership to another member", message.target
+            )
 
             def hand_over(node: Node) -> None:
                 """To the best successor, unless that is the one that lacks it."""
@@ -237,7 +239,7 @@ class Peers:
             self._still_sending(message.target)
             reply = self._ask(queue, chunk, SNAPSHOT_TIMEOUT_S)[1]
             if not isinstance(reply, SnapshotChunkReply):
-                raise InvalidMessage(f"member {message.target} answered something else than asked")
+                raise InvalidMessage(f"member {message.target} sent an answer to another call")
             return reply
 
         logger.info("member %d is sent the snapshot of index %d", message.target, message.snapshot.index)
@@ -285,7 +287,7 @@ class Peers:
 
     def _take_reply(self, member: int, sender: Sender, reply: Answer) -> None:
         if not isinstance(reply, Reply) or reply.source != member:
-            raise InvalidMessage(f"member {member} answered something else than asked")
+            raise InvalidMessage(f"member {member} sent an answer to another call")
 
         def action(node: Node) -> None:
             check_sender(sender, self._sender().cluster_id, node.committed_configuration, node.configuration)

@@ -47,7 +47,7 @@ def send_snapshot(
         wanted = sent(offset, storage.read_snapshot(file, offset, min(CHUNK_BYTES, piece_bytes())))
         stalled = 0 if wanted > offset else stalled + 1
         if stalled > STALLED_MAX:
-            raise ConnectionError(f"member {target} does not take the snapshot of index {snapshot.index}")
+            raise ConnectionError(f"member {target} does not accept the snapshot of index {snapshot.index}")
         offset = wanted
 
 

@@ -272,7 +272,7 @@ def _checked(value: Any, name: str, hint: Any) -> Any:
         return tuple(value)
     elif hint is SnapshotMeta and isinstance(value, list) and len(value) == 5 and all(map(_is_number, value[:4])):
         return SnapshotMeta(value[0], value[1], value[2], value[3], _checked_configuration(value[4]))
-    raise InvalidMessage(f"{name}: {_shown(value)} will not do")
+    raise InvalidMessage(f"{name}: {_shown(value)} is not valid")
 
 
 def _checked_configuration(value: object) -> bytes:

@@ -43,8 +43,8 @@ def check_sender(sender: Sender, own_cluster_id: str, committed: Configuration, 
     if known and known != sender.incarnation:
         raise RefusedPeer(
             "other_incarnation",
-            f"member {sender.id} was known with another data directory: put that back, or remove the member and add "
-            "it under a new id",
+            f"member {sender.id} was known with another data directory: start it with that one, or remove it and "
+            "add a new node with a new id",
         )
     check_boots(sender.id, sender.boots, newest)
     if sender.level < committed.level:

@@ -235,7 +235,7 @@ class PeerConnection:
         received = b""
         while (end := received.find(b"\r\n\r\n")) < 0:
             if len(received) > HEAD_BYTES_MAX:
-                raise InvalidMessage("an answer whose head does not end")
+                raise InvalidMessage("an answer with a head that does not end")
             received += self._receive_some(peer, RECV_BYTES)
         status, length, keep_alive = _parse_head(received[:end])
         chunks, missing = [received[end + 4 :]], length - (len(received) - end - 4)

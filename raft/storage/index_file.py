@@ -207,7 +207,7 @@ def _array(file: ReadFile, start: int, items: int) -> "tuple[array[int], int]":
         length, crc = _PIECE.unpack(_bytes_of(file, start, _PIECE.size))
         piece = _bytes_of(file, start + _PIECE.size, length)
         if crc32(piece) != crc:
-            raise ValueError("a piece whose checksum does not fit")
+            raise ValueError("a piece with a wrong checksum")
         found.frombytes(packed_numbers.unpack(piece, _ITEM_BYTES, min(items - len(found), packed_numbers.ITEMS_MAX)))
         start += _PIECE.size + length
     if sys.byteorder == "big":

@@ -123,7 +123,7 @@ class Reserve:
 
     def _log_full(self) -> None:
         self._logged_s = time.monotonic()
-        logger.error("%s; until there is, this node takes only what frees space", self.why_full)
+        logger.error("%s; until there is room, this node accepts only what frees space", self.why_full)
 
     def room_bytes(self) -> int | None:
         """Return how many bytes of entries the disk takes; None: no bound, since the reserve is held."""

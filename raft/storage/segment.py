@@ -136,7 +136,7 @@ def decode_opening(payload: bytes) -> tuple[int, HardState]:
     """Return the durable offset and the hard state in a batch's first line.  Raises InvalidMessage: it is none."""
     match = _OPENING_PAYLOAD.fullmatch(payload)
     if match is None:
-        raise InvalidMessage("a record of no known kind")
+        raise InvalidMessage("a record of an unknown kind")
     durable, term, vote, commit = map(int, match.groups())
     return durable, HardState(term, vote, commit)
 

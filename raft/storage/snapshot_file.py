@@ -148,7 +148,7 @@ class Scan:
             _integer(value, name) for name in ("index", "term", "time", "configuration_index")
         )
         if index != int(self.name.partition("-")[2][:15]) or not configuration_index <= index:
-            raise InvalidMessage("a header whose indexes do not fit")
+            raise InvalidMessage("a header whose indexes contradict each other")
         configuration = json.dumps(value.get("configuration"), separators=(",", ":")).encode()
         decode_configuration(configuration)
         self.meta = SnapshotMeta(index, term, time, configuration_index, configuration)
@@ -163,7 +163,7 @@ class Scan:
 
     def _take_entry(self, line: Line, offset: int) -> None:
         if line[3] is None:
-            raise InvalidMessage("a line among the entries that is none")
+            raise InvalidMessage("a line among the entries that is not an entry")
         index, length = int(line[3]), line.end() - line.start()
         if not self._last_index < index <= self.meta.index or int(line[4]) > self.meta.term:
             raise InvalidMessage(f"entry {index} out of place")
@@ -178,9 +178,9 @@ class Scan:
     def _check_end(self, payload: bytes, offset: int, crc: int) -> None:
         end = _END.fullmatch(payload)
         if end is None or int(end[1]) != offset or int(end[2], 16) != crc:
-            raise InvalidMessage("an end that does not fit what is before it")
+            raise InvalidMessage("an end line with a wrong offset or checksum")
         if self._entries_left != (0 if snapshot_index(self.name) else -1):
-            raise InvalidMessage("an end, but not all that was announced")
+            raise InvalidMessage("an end line before all announced entries")
         self.whole = True
 
 

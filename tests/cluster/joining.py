@@ -42,7 +42,7 @@ BODY = '{"Message": "a message of a length that is usual in a chat, or a bit mor
 QUIET_S = 10  # the stretch to compare with
 POLL_S = 0.05
 LONG_S = 600.0  # for hopeless cases
-COMPACTED = re.compile(r"compacted the log up to index ([0-9]+) in ([0-9.]+) s: ([0-9]+) bytes are ([0-9]+) now")
+COMPACTED = re.compile(r"compacted the log up to index ([0-9]+) in ([0-9.]+) s, from ([0-9]+) to ([0-9]+) bytes")
 
 
 @dataclass(frozen=True, slots=True)

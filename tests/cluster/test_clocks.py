@@ -38,7 +38,7 @@ def _posted(cluster: Cluster, id: int, room: str) -> datetime:
 
 @pytest.mark.parametrize(("off_s", "way"), [(-OFF_S, "behind"), (OFF_S, "ahead of")])
 def test_a_leader_whose_clock_is_off_goes_by_those_of_the_others(tmp_path: Path, off_s: int, way: str) -> None:
-    clock, said = FakeClock(tmp_path / "clock-1", off_s), f"the clock here is {OFF_S} s {way} that of most members"
+    clock, said = FakeClock(tmp_path / "clock-1", off_s), f"this node's clock is {OFF_S} s {way} that of most members"
     nodes = [Node(1, tmp_path, command=clock.command), Node(2, tmp_path), Node(3, tmp_path)]
     with Cluster(tmp_path, nodes=nodes) as cluster:
         cluster.start_ready()
@@ -65,7 +65,7 @@ def test_a_leader_whose_clock_is_off_goes_by_those_of_the_others(tmp_path: Path,
             assert len(cluster.request(3, "GET", "/rooms/kept").json()) == 3 + leader
         assert nodes[0].log().count(said) == 1
         clock.set(0)
-        nodes[0].wait_says("the clock here agrees with that of most members again")
+        nodes[0].wait_says("this node's clock agrees with that of most members again")
         assert nodes[0].log().count("the clock here") == 2
         assert "the clock here" not in nodes[1].log() + nodes[2].log()
 

@@ -178,7 +178,7 @@ def test_a_child_that_is_killed_costs_a_warning_and_no_post(tmp_path: Path) -> N
         node, child = _with_a_child_at_work(cluster)
         assert cluster.post(node.id, "general", "while it stands still").status == 201
         os.kill(child, signal.SIGKILL)
-        node.wait_says("the log was not rewritten, which is tried again in 60 s")
+        node.wait_says("the log was not rewritten; next try in 60 s")
         assert cluster.post(node.id, "general", "after it was killed").status == 201
         assert list(node.data_dir.glob(f"*.{child}.tmp")) == []
 

@@ -70,7 +70,7 @@ def test_two_wiped_disks_of_three_are_refused_with_words_and_the_survivors_posts
         cluster.start()
         for id in (2, 3):
             assert cluster.nodes[id].wait_exit() == 1
-            assert "blank" in cluster.nodes[id].log()
+            assert "this data directory is new" in cluster.nodes[id].log()
         wait_until(cluster.nodes[1].status, READY_S, "the survivor answers")
         check_nobody_leads(cluster)
 
@@ -92,7 +92,7 @@ def test_one_wiped_disk_of_three_leaves_the_others_at_work_and_gets_no_vote(tmp_
         cluster.nodes[3].log_file.unlink()
         cluster.start(3)
         assert cluster.nodes[3].wait_exit() == 1
-        assert "blank" in cluster.nodes[3].log()
+        assert "this data directory is new" in cluster.nodes[3].log()
         assert cluster.post(1, "general", "still at work").status == 201
 
         cluster.kill(2)

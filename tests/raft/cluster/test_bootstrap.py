@@ -320,9 +320,9 @@ def test_a_founder_takes_over_what_another_one_that_was_quicker_has_written_down
 def test_a_founder_whose_disk_was_wiped_is_refused_in_words(cluster: Members) -> None:
     cluster[1].settle(Identity(1, INCARNATIONS[1], 1, founders=founders(cluster, 1, 2, 3)))
     cluster[2].start(cluster.listed(1, 2, 3), identity=Identity(2, "wiped", 1))
-    assert "blank" in cluster[2].refusal()
+    assert "this data directory is new" in cluster[2].refusal()
     assert "member 2" in cluster[2].refusal()
-    assert "put that directory back" in cluster[2].refusal()
+    assert "use that one" in cluster[2].refusal()
     assert cluster[2].saved == []
 
 
@@ -410,7 +410,7 @@ def test_a_joining_member_whose_program_is_below_the_clusters_level_is_refused_i
 def test_a_joining_member_under_the_id_of_another_is_refused(cluster: Members) -> None:
     cluster[1].settle(Identity(1, INCARNATIONS[1], 1, cluster_id="c1"), members={1: "aa", 4: "somebody else"})
     cluster[4].start(cluster.listed(1, 4), join=True)
-    assert "knows member 4 by another one" in cluster[4].refusal()
+    assert "knows member 4 with another data directory" in cluster[4].refusal()
 
 
 def test_a_joining_member_creates_nothing_where_nobody_has_a_cluster(cluster: Members) -> None:

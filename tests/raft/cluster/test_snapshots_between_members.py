@@ -182,7 +182,7 @@ def test_a_member_without_room_for_a_snapshot_goes_on_and_takes_it_when_there_is
     rewritten(cluster.leader())
     monkeypatch.setattr(RealDisk, "free_bytes", lambda disk, path: SPARE_BYTES if path == sleeper.path else 1 << 40)
     sleeper.start()
-    wait_until(lambda: "is not taken in" in caplog.text, DEADLINE_S, "it says so")
+    wait_until(lambda: "refused the snapshot" in caplog.text, DEADLINE_S, "it says so")
     say(cluster.leader(), 3)
     assert sleeper.is_running and sleeper.ended.empty() and not sleeper.memory.restored
     monkeypatch.undo()

@@ -119,7 +119,7 @@ def test_a_child_that_is_killed_is_a_rewrite_that_failed_and_leaves_nothing(log:
     (name,) = wait_until(lambda: unfinished(log) or None, DEADLINE_S, "the child is at work")
     os.kill(int(name.split(".")[-2]), signal.SIGKILL)
     thread.join(DEADLINE_S)
-    assert told == ["the process for it ended with code -9"]
+    assert told == ["the process for the rewrite ended with code -9"]
     assert unfinished(log) == []
 
 

@@ -350,7 +350,7 @@ def test_a_checkpoint_that_the_disk_refuses_is_made_later(member: Member, caplog
     member.log_bytes, member.last_applied = 8 << 20, 7
     member.failure = OSError(28, "No space left on device")
     assert not checkpoint_is_due(member)
-    assert "no checkpoint was made, which is tried again in 60 s: [Errno 28] No space left" in caplog.text
+    assert "no checkpoint was made; next try in 60 s: [Errno 28] No space left" in caplog.text
     assert member.keeper._not_before_s == member.now_s + RETRY_S
     member.failure = None
     assert checkpoint_is_due(member)

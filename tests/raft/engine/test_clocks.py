@@ -343,7 +343,7 @@ def test_a_leap_is_accepted_before_it_is_held_for_long() -> None:
 
 def test_clocks_that_differ_are_not_accepted() -> None:
     for others in ((H,), (H, None)):
-        with pytest.raises(ChangeRefused, match="clocks of the nodes differ"):
+        with pytest.raises(ChangeRefused, match="the nodes' clocks differ"):
             member_of(0, *others, newest=400 * D).clocks.accepted()
     with pytest.raises(Unavailable):
         member_of(0, None).clocks.accepted()
@@ -384,8 +384,9 @@ def test_it_is_said_once_that_the_own_clock_is_off_and_once_that_it_is_no_more(
         member.settles()
         member.clocks.log_changes()
     assert _logged(caplog) == [
-        "the clock here is 3600 s behind that of most members: mend it; while this member leads, it goes by theirs",
-        "the clock here agrees with that of most members again",
+        "this node's clock is 3600 s behind that of most members. Correct it. "
+        "While this node leads, their clocks count",
+        "this node's clock agrees with that of most members again",
     ]
     member.off = 2 * HOUR
     member.settles()
@@ -413,7 +414,7 @@ def test_both_times_are_said_at_each_start_with_a_clock_that_is_behind(caplog: p
         member.settles()
         member.clocks.log_changes()
     (said,) = _logged(caplog)
-    assert "are of 2027-12-28T10:00:00Z, and the clock says 2026-11-23T10:00:00Z" in said
+    assert "are of 2027-12-28T10:00:00Z, but the clock says 2026-11-23T10:00:00Z" in said
     member.writes(clock_entry=True)
     member.clocks.log_changes()
     assert _logged(caplog) == ["the log's time is set to the clock's: 2026-11-23T10:00:00Z"]

@@ -81,7 +81,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
 def test_a_removed_member_is_told_once_also_where_another_one_does_not_answer(watched: Watched) -> None:
     watched.thread.start()
     assert watched.told.get(timeout=DEADLINE_S) == (
-        "it was removed from the cluster while it was away, as member 2 says"
+        "it was removed from the cluster while it was down, as member 2 says"
     )
     watched.thread.join(DEADLINE_S)
     assert (watched.thread.is_alive(), watched.told.empty()) == (False, True)

@@ -120,7 +120,7 @@ def test_members_of_the_first_line_that_are_not_known_are_passed_over() -> None:
 
 
 def test_a_message_without_one_of_its_fields_is_refused() -> None:
-    with pytest.raises(InvalidMessage, match=r"^term: 'None' will not do$"):
+    with pytest.raises(InvalidMessage, match=r"^term: 'None' is not valid$"):
         decode_call(body_of(ReadIndex(1, 2, 5), term=None), 0)
 
 

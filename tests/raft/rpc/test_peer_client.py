@@ -291,7 +291,7 @@ def test_a_head_that_never_ends_is_no_answer() -> None:
     with (
         ScriptedPeer(answering(endless)) as peer,
         connected(peer.url) as connection,
-        pytest.raises(InvalidMessage, match="head does not end"),
+        pytest.raises(InvalidMessage, match="head that does not end"),
     ):
         call(connection)
 

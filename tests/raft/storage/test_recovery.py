@@ -242,7 +242,7 @@ def test_a_record_of_no_known_kind_is_refused(tmp_path: Path) -> None:
     (path,) = tmp_path.iterdir()
     with path.open("ab") as file:
         file.write(seal(b'{"news":1}'))
-    with pytest.raises(CorruptLog, match="a record of no known kind"):
+    with pytest.raises(CorruptLog, match="a record of an unknown kind"):
         Storage.open(RealDisk(), tmp_path)
 
 
