@@ -23,7 +23,7 @@ from raft.rpc.peer_client import parse_peer_url
 CHANGE_TIMEOUT_S = 4.5  # clients are promised an answer within 5 s
 CHANGE_PATIENCE_S = 2.0  # another change under way is usually through in milliseconds
 TRANSFER_TIMEOUTS = 4  # election timeouts: one until the leader gives it up, and an election
-POLL_S = 0.01  # how often it is looked whether something is so
+POLL_S = 0.01  # between two checks of a condition
 
 
 class Administration:
@@ -178,7 +178,7 @@ class Administration:
     def _append(self, change: Change) -> ChangeMembershipReply:
         def action(node: Node) -> tuple[int, int]:
             if node.role is Role.LEADER and is_so_already(node.configuration, change):
-                index = max(node.configuration_index, node.log.base_index)  # what a snapshot holds has no term any more
+                index = max(node.configuration_index, node.log.base_index)  # the term of a compacted entry is not known
                 return index, node.log.term_at(index) or 0
             return node.change_membership(change, self._clocks.stamp()), node.current_term
 

@@ -150,7 +150,7 @@ class Bootstrap:
                 f"member {id} belongs to a cluster already ({_cluster(sender)}); to add this member: POST its URL to "
                 f"/raft/{self.identity.id} of a member, and start it with --join"
             )
-        if sender.cluster_id:  # it went on without this founder, whose disk was never counted on
+        if sender.cluster_id:  # the cluster began without this founder, and never counted on its disk
             return replace(self.identity, cluster_id=sender.cluster_id)
         if reply.listed != self.listed:
             raise StartRefused(f"member {id} has created the cluster with another --cluster: {_listing(reply.listed)}")

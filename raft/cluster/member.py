@@ -85,7 +85,7 @@ logger = logging.getLogger(__name__)
 
 
 ANSWERED_S = 0.3  # after which a refusal has reached the leader, before the process ends
-POLL_S = 0.01  # how often a leader is looked for, by a caller that has a thread to wait in
+POLL_S = 0.01  # between two looks for a leader, in a thread that may wait
 
 
 def make_node(identity: Identity, recovered: Recovered, settings: Settings, rng: Random) -> Node:
@@ -149,7 +149,7 @@ class RunningMember:
         self._logged_members = ""  # in the log, of the last configuration
         self._generation = node.committed_configuration.generation  # each answer asks for it: not behind a lock
         self._advertise = advertise
-        self._why_ending = ""  # nobody is let in any more
+        self._why_ending = ""  # once set, no call is admitted
         self._identity_lock = threading.Lock()  # around its changes and their saving; innermost
         self._sender = Sender(
             identity.id, identity.incarnation, identity.cluster_id, advertise, level, identity.boots or (identity.boot,)
@@ -179,7 +179,7 @@ class RunningMember:
         )
         self._reserve = reserve
         storage.ask_room(self._driver.group_commit.is_full)
-        self._is_unsaved = False  # the identity, for want of room
+        self._is_unsaved = False  # the identity is not saved, since the disk was full
         self._administration = Administration(
             self.id,
             node_lock,
@@ -255,7 +255,7 @@ class RunningMember:
             if self.leads and now_s >= next_s:
                 target = self._begin_transfer()
                 if target == self.id:
-                    return  # nobody else votes
+                    return  # the only voter
                 has_begun = has_begun or target > 0
                 next_s = now_s + (self._timeout_s if target else POLL_S)
 
@@ -305,7 +305,7 @@ class RunningMember:
         if self._ended.acquire(blocking=False):
             self._on_end(why, code)
 
-    # What the parts report
+    # Reports of the parts
 
     def _ticked(self) -> None:
         self._forwarder.try_again(self._driver.group_commit.refused())
@@ -325,7 +325,7 @@ class RunningMember:
         if configuration.cluster_id and configuration.cluster_id != self._identity.cluster_id:
             self._change_identity(cluster_id=configuration.cluster_id, joining=False)
             self._sender = replace(self._sender, cluster_id=configuration.cluster_id)
-        # What is applied in a start may be older than what is known to be committed.
+        # In a start, the applied configuration may be older than the committed one.
         self._generation = self._node_lock.read(lambda node: node.committed_configuration).generation
         if configuration.generation and configuration.generation == self._identity.generation:
             self._change_identity(generation="")
@@ -391,7 +391,7 @@ class RunningMember:
         self._end(why, 1)
 
     def _note_refused(self, why: str) -> None:
-        with suppress(DiskFailed):  # it is found out again
+        with suppress(DiskFailed):  # the next start finds it out again
             self._change_identity(refused=why)
 
     # For the chat

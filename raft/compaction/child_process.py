@@ -28,10 +28,10 @@ from raft.core.raft_messages import SnapshotMeta
 from raft.engine.state_machine import StateMachine
 from raft.errors import RaftError
 from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, NoRoom, RealDisk
-from raft.storage.index_file import is_temporary_index
+from raft.storage.file_names import is_temporary_index
 from raft.storage.reserve import KEPT_BYTES, held_in
 
-NICENESS = 19  # it has time; a machine that is busy with posts would do fewer of them
+NICENESS = 19  # a rewrite can wait; posts cannot
 PROGRESS_S = 1.0  # between two empty lines
 STUCK_S = 300.0  # without one: loading the state of millions of posts takes a part of that on a busy machine
 KILLED_S = 5.0  # for a child that was killed to be gone; in a disk's hands it may never be

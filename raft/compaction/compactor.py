@@ -25,11 +25,12 @@ from raft.core.entries import RECORD_BYTES_MAX, decode_entry
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.state_machine import Replicated, StateMachine
 from raft.storage.disk import Disk
+from raft.storage.file_names import snapshot_name
 from raft.storage.index_file import Indexes
 from raft.storage.positions import Sparse
 from raft.storage.reader import LogReader
 from raft.storage.recovery import recover
-from raft.storage.snapshot_file import file_steps, newest_document, snapshot_name
+from raft.storage.snapshot_file import file_steps, newest_document
 
 _STEP_ENTRIES = 256  # replayed between two pauses: some milliseconds
 _STEP_BYTES = 1 << 20  # copied between two pauses
@@ -74,7 +75,7 @@ class _LogPrefix:
         self._disk = disk
         self._data_dir = data_dir
         self._pause = pause
-        self._maker = str(os.getpid())  # one that was orphaned may still be at the same file
+        self._maker = str(os.getpid())  # an orphaned child may still write the same file
         self._log = log = recover(disk, data_dir, "", True, lambda _, __: pause(), beside=self._maker)
         self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self.base_index = log.positions.base_index

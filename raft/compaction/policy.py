@@ -42,25 +42,25 @@ from raft.storage.log_store import Storage
 logger = logging.getLogger(__name__)
 
 CHECK_S = 0.2  # a look costs next to nothing, and so few entries come in between
-RETRY_S = 60.0  # after a rewrite that failed, for want of space say
-RETRY_FULL_S = 5.0  # on a full disk, where nothing is taken until one succeeds
-FREED_FULL_BYTES = 64 << 10  # that one frees this much at least
+RETRY_S = 60.0  # after a failed rewrite, for lack of space for example
+RETRY_FULL_S = 5.0  # on a full disk, which accepts nothing until a rewrite succeeds
+FREED_FULL_BYTES = 64 << 10  # a rewrite on a full disk frees at least this much
 KEEP_ENTRIES = 10_000  # so many stay in the log for members that were away for a moment,
 KEEP_S = 86_400.0  # as long as they are not a day old: what was deleted is to be gone some time, if nobody writes too,
 KEEP_SHARE = 2  # and are no more than this part of the snapshot,
 KEEP_MIN_SHARE = 2  # or of the size below which nobody misses the space
 ERASED_NOTE_S = KEEP_S / 8  # between two notes of what was taken back: so often it makes a compaction due at most
-FREED_MIN_SHARE = 4  # what a compaction frees is at least this part of that size: it takes a new process
+FREED_MIN_SHARE = 4  # a compaction frees at least this part of that size, since it starts a process
 MARK_ENTRIES = 1_000  # between two notes of what is live,
 MARK_SHARE = 8  # or this part of the size below which nobody misses the space
 WAIT_ENTRIES = 200_000  # so many stay for a member that lags behind, and no more bytes than a snapshot has, or than
 # nobody misses; past that it gets a snapshot
-CONTACT_MS = 10_000  # who was not heard for so long is not waited for
+CONTACT_MS = 10_000  # a member that was silent for longer is not waited for
 YIELD_S = 0.01  # after each step of a millisecond or some
 CHECKPOINT_BYTES = 8 << 20  # some 30,000 entries, which are applied in half a second
 QUIET_S = 2.0  # without a new entry: a machine that has nothing to do may as well make the next start quicker,
 QUIET_SHARE = 4  # for a part of the log that would be due
-FINISH_S = 2.0  # what the last one may take of a stop, without pauses: that of five million posts is through by then
+FINISH_S = 2.0  # for the last checkpoint of a stop, without pauses: enough for five million posts
 COMPACT_BYTES_MIN = 64 << 20  # below that nobody misses the space
 
 

@@ -30,12 +30,12 @@ class Member:
     """
 
     id: int
-    url: str  # where its peers reach it
+    url: str  # for peers
     voting: bool
     promote: bool = False
     incarnation: str = ""  # random, made with its data directory; "" until it has been met
-    advertise: str = ""  # where clients reach it; "" until it has been met
-    level: int = 0  # of its program; 0 until it has been met
+    advertise: str = ""  # URL for clients; "" until the member has been met
+    level: int = 0  # of its program; 0 until the member has been met
     boot: int = 0  # the newest of its starts that a leader has heard of (boots.py); only grows; 0: none is recorded
 
 
@@ -98,7 +98,7 @@ class Configuration:
     members: Mapping[int, Member]
     removed: frozenset[int] = frozenset()
     cluster_id: str = ""
-    level: int = 1  # what every member knows may be proposed up to this level; see above
+    level: int = 1  # commands up to this level may be proposed; see above
     generation: str = ""  # hex digits, drawn by a sole voter that starts from a copy; "" at first
 
     @property

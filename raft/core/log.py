@@ -93,7 +93,7 @@ class Log:
     def compact(self, index: int, term: int) -> None:
         """Drop the terms up to `index`, which is of `term`: a snapshot holds those entries from now on (Raft §7)."""
         assert self.term_at(index) == term
-        runs = bisect_right(self._run_first, index + 1) - 1  # those before the run that holds the next index
+        runs = bisect_right(self._run_first, index + 1) - 1  # the runs before the one with the next index
         keep = max(runs, 0) if index < self.last_index else len(self._run_first)
         del self._run_first[:keep], self._run_term[:keep]
         self.base_index, self.base_term = index, term

@@ -177,7 +177,7 @@ class Node:
         self._listens_until_ms = LISTEN_MS if generation else 0.0
         self._reset_election_deadline()
 
-        self._votes: set[int] = set()  # who granted; a repeated answer counts once
+        self._votes: set[int] = set()  # the voters that granted; a repeated answer counts once
         self._own_vote_sequence = 0  # the write that makes this candidacy's own vote durable
 
         # Of a leader only; made anew in become_leader.
@@ -191,7 +191,7 @@ class Node:
         self._round = 0  # of ReadIndex; grows for ever, so that an answer to an earlier one never fits
         self._reads_open: list[tuple[int, int]] = []  # (token, index) waiting for the current round
         self._reads_next: list[int] = []  # arrived after the current round was sent
-        self._described: dict[int, DescribeMember] = {}  # what members say of themselves
+        self._described: dict[int, DescribeMember] = {}  # by member: its latest description
 
         self._sequence = 0
         self._persisted_sequence = 0
@@ -217,7 +217,7 @@ class Node:
             TimeoutNowReply: self._on_timeout_now_reply,
         }
 
-    # What others may look at
+    # Properties for other code
 
     @property
     def configuration(self) -> Configuration:
@@ -520,7 +520,7 @@ class Node:
         self.role = Role.LEADER
         self.leader_id = self.id
         self._described = {id: said for id, said in self._described.items() if id == self.id}  # others may be new since
-        self._uncommitted.clear()  # what it inherited was bounded by the leaders before
+        self._uncommitted.clear()  # inherited entries were bounded by the leaders before
         self._uncommitted_bytes = 0
         self._progress = {}
         self._departing = {}
@@ -566,7 +566,7 @@ class Node:
         if self.listens:
             return False
         if self.role is Role.CANDIDATE and self._own_vote_sequence > self._persisted_sequence:
-            return False  # it waits for its disk; in another term it would wait as long again, and so for ever
+            return False  # the own vote is not durable yet; a new term would only start the same wait again
         nobody_to_wait_for = self.configuration.voters == (self.id,) and not self._hears_a_leader()
         return nobody_to_wait_for or self._clock_ms >= self._election_deadline_ms
 
@@ -582,12 +582,12 @@ class Node:
         up_to_date = self.log.is_up_to_date(m.last_log_index, m.last_log_term)
         up_to_date = up_to_date and not self._lacks_committed(m.last_log_index)
         if not m.transfer and self._hears_a_leader():
-            # Stickiness (dissertation §4.2.3): who has a leader neither votes nor takes up the term.
+            # Stickiness (dissertation §4.2.3): a member with a leader neither votes nor adopts the term.
             self._answer_vote(m, granted=False)
         elif m.pre_vote:
             granted = m.term > self.current_term and up_to_date
             if granted:
-                # It is about to campaign: a campaign of this member's own within that moment would split the vote.
+                # The candidate is about to campaign: a campaign of this member at the same time would split the vote.
                 self._reset_election_deadline()
             self._answer_vote(m, granted)
         else:
@@ -659,7 +659,7 @@ class Node:
             return
         self._hear_leader(m)
         prev_log_index, prev_log_term, entries = m.prev_log_index, m.prev_log_term, m.entries
-        if prev_log_index < self.log.base_index:  # what the snapshot holds is committed, so it agrees
+        if prev_log_index < self.log.base_index:  # entries in the snapshot are committed, so they agree
             entries = entries[self.log.base_index - prev_log_index :]
             prev_log_index, prev_log_term = self.log.base_index, self.log.base_term
         if self.log.term_at(prev_log_index) != prev_log_term:
@@ -809,7 +809,7 @@ class Node:
             self._heartbeat_sent_ms = self._clock_ms
             self._send_heartbeats()
             self._feed_full()
-            self._close_round()  # those it waited for may have been removed: no answer of theirs would close it
+            self._close_round()  # members that the round waited for may have been removed, and never answer
         self._replicate(all_commits=True)
 
     def _disk_hangs(self) -> bool:
@@ -935,7 +935,7 @@ class Node:
         if not m.heartbeat:
             self._take_append_reply(progress, m)
         if self.role is not Role.LEADER:
-            return  # that answer committed its own removal
+            return  # the answer committed this leader's own removal
         self._close_round()
         if self._transfer_target == m.source:
             self._continue_transfer()
@@ -974,7 +974,7 @@ class Node:
         while self._uncommitted and self._uncommitted[0][0] <= agreed:
             self._uncommitted_bytes -= self._uncommitted.popleft()[1]
         self._drop_superseded_configurations()
-        if not self._reads_open and self._reads_next:  # they waited for this term's first commit
+        if not self._reads_open and self._reads_next:  # these reads waited for this term's first commit
             self._open_round()
         if self.is_removed:
             self._resign()
@@ -1120,7 +1120,7 @@ class Node:
             if progress.match_index and progress.match_index >= progress.catch_up_target:
                 quick = self._clock_ms - progress.catch_up_start_ms <= self.settings.election_timeout_ms
                 promoted = PromoteMember(id)
-                # It may have gone since: a vote that is not in reach must not decide.
+                # The learner may be down by now: a voter out of reach must not decide.
                 if quick and progress.catch_up_target and self._majority_in_contact(configuration.after(promoted)):
                     return promoted
                 progress.catch_up_target = self.log.last_index
@@ -1152,7 +1152,7 @@ class Node:
         if progress is not None and progress.match_index == self.log.last_index:
             self._messages.append(TimeoutNow(self.id, self._transfer_target, self.current_term))
 
-    # What all roles share
+    # Shared by all roles
 
     def _note_commit_when_idle(self) -> None:
         """Write the commit index by itself after the last batch; each batch carries it otherwise.

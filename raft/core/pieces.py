@@ -20,7 +20,7 @@ class Pieces:
     def quick(self, size: int) -> None:
         """Note that a piece of `size` bytes went over the line at once."""
         if 2 * size < self.bytes_max:
-            return  # it says nothing about larger ones
+            return  # a small piece says nothing about larger ones
         if self._quick_missing:
             self._quick_missing -= 1
         else:

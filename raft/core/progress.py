@@ -33,8 +33,8 @@ class Progress:
     sent_ms: float = 0.0  # when the append in flight was sent
     acked_round: int = 0  # the newest ReadIndex round it has confirmed
     sent_commit: int = 0  # the newest leader_commit it has been told
-    awaited_index: int = 0  # its own clients wait for this entry's commit
-    full: bool = False  # its disk has no room, as it last said
+    awaited_index: int = 0  # the last entry whose commit the follower's own clients wait for
+    full: bool = False  # the follower's disk has no room, by its last answer
     catch_up_target: int = 0  # a learner's round (dissertation §4.2.1): the end of the log when the round began
     catch_up_start_ms: float = 0.0
 

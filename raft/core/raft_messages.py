@@ -23,8 +23,8 @@ class Kind(Enum):
 class ProposalId(NamedTuple):
     """The name of one proposal, for ever: a retry after a lost leader is applied once (dissertation §6.3)."""
 
-    member: int  # who took the request
-    boot: int  # how often that member had started; grows with each start
+    member: int  # the member that took the request
+    boot: int  # of that member's start; grows with each one
     sequence: int  # counts that member's proposals of this boot
     reach: int  # of this boot, all that lies further below `sequence` is answered: its memory may go
 
@@ -63,8 +63,8 @@ class SnapshotMeta:
     """The description of a snapshot (Raft §7): the log up to `index`, and the configuration in force there."""
 
     index: int  # of the last entry included
-    term: int  # its
-    time: int  # its
+    term: int  # of that entry
+    time: int  # of that entry
     configuration_index: int  # 0: the founding one, which is in no log
     configuration: bytes  # JSON, as Configuration.encode makes it
 
@@ -112,7 +112,7 @@ class AppendEntries:
     leader_commit: int
     round: int  # of ReadIndex (dissertation §6.4), echoed
     heartbeat: bool = False
-    last_index: int = 0  # where `entries` is None
+    last_index: int = 0  # set if `entries` is None
     last_term: int = 0
     request: int = 0
 

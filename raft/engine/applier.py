@@ -29,10 +29,10 @@ from raft.storage.snapshot_file import Document
 
 logger = logging.getLogger(__name__)
 
-APPLY_BYTES_MAX = 1 << 20  # in one batch: what is answered together
-FEW = 2  # entries that cost less than waking a thread
-READ_TIMEOUT_S = 4.0  # then 503; clients are promised it within 5 s
-DOCUMENT_TIMEOUT_S = 1.0  # whoever applies for longer is in a start, or the machine is too busy for it
+APPLY_BYTES_MAX = 1 << 20  # in one batch, which is answered together
+FEW = 2  # entries that are applied faster than a thread wakes
+READ_TIMEOUT_S = 4.0  # then 503, which clients are promised within 5 s
+DOCUMENT_TIMEOUT_S = 1.0  # a batch that takes longer is a start's, or the machine is too busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Read:
     done: Callable[[RaftError | None, int], None]  # an error, or the index that the read holds from
     since_s: float
     from_peer: bool = False  # the peer waits for its own state, and asks no other member: one hop at most
-    min_index: int = 0  # it waits for this to be applied too
+    min_index: int = 0  # the read also waits until this index is applied
 
     def is_overdue(self, now_s: float) -> bool:
         """Return whether the read has waited so long that it is refused."""
@@ -76,15 +76,15 @@ class Applier:
         self._replicated = Replicated(machine)
         self._changed = threading.Condition()
         self._given_up = False
-        self._commit_index = 0  # as last told
-        self._busy = threading.Lock()  # held by whoever applies
+        self._commit_index = 0  # as last given
+        self._busy = threading.Lock()  # held by the thread that applies
         self._queue: SimpleQueue[int | None] = SimpleQueue()  # up to which index; None ends the thread
-        self._reads_lock = threading.Lock()  # for a moment only; whoever takes reads out answers them
+        self._reads_lock = threading.Lock()  # held for a moment; the thread that takes reads out answers them
         self._reads: list[tuple[int, Read]] = []  # each with the index that it waits for
         self._at_node: dict[int, list[Read]] = {}  # reads that wait for a ReadIndex round, by token
         self._lost: SimpleQueue[Read] = SimpleQueue()
 
-    # What the Ready brings; under the engine's lock
+    # Parts of a Ready; under the engine's lock
 
     def commit(self, index: int) -> bool:
         """Allow applying up to `index`; return whether that is new.  Then `wake` or `apply_few` without the lock."""
@@ -97,7 +97,7 @@ class Applier:
         """Return the callbacks that answer the reads behind these (token, index): they hold from the index on."""
         callbacks: Callbacks = []
         for token, index in reads:
-            batch = self._at_node.pop(token, [])  # none where they were given up meanwhile
+            batch = self._at_node.pop(token, [])  # none if they were given up meanwhile
             if batch and batch[0].from_peer:
                 callbacks += [partial(read.done, None, index) for read in batch]
             elif batch:
@@ -221,7 +221,7 @@ class Applier:
         while self.last_applied < commit_index and not self._given_up:
             entries = self._committed(self.last_applied + 1, commit_index)
             if entries is None and commit_index < self._storage.base_index:
-                return  # the commit of all that the snapshot stands for is about to be told
+                return  # the snapshot's own commit index is about to come
             if entries is None:
                 self._restore(commit_index)
                 continue
@@ -231,7 +231,7 @@ class Applier:
                 self._changed.notify_all()
             for done, result in answers:
                 done(result)
-            self._machine.applied(self.last_applied)  # after the answers: this wakes a thread that would come between
+            self._machine.applied(self.last_applied)  # after the answers: this wakes a thread that would delay them
 
     def _restore(self, commit_index: int) -> None:
         """Restore the newest state document if it is ahead: the entries before it may be gone."""

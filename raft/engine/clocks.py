@@ -33,12 +33,12 @@ from raft.errors import ChangeRefused, NotLeader, Unavailable
 
 logger = logging.getLogger(__name__)
 
-OFF_S = 10.0  # two clocks that differ by no more agree
-AGREES_S = 5.0  # a clock that was off agrees again below this: not to log both by turns
-HOLD_S = 600.0  # after which a leap that has stayed is followed: mending a clock takes minutes
+OFF_S = 10.0  # clocks that differ by no more than this agree
+AGREES_S = 5.0  # a clock that was off agrees again below this, so that the log does not alternate
+HOLD_S = 600.0  # then a leap that stayed is followed; correcting a clock takes minutes
 SLOWER_BY = 8  # an eighth: ages come out an eighth too small at most
 ANSWER_TIMEOUT_S = 1.0  # an answer that took longer says little about the time
-KNOWN_S = 86_400.0  # a clock that was not heard of for so long may have gone off by OFF_S meanwhile
+KNOWN_S = 86_400.0  # a clock that was silent for longer may be off by OFF_S by now
 _SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # the former is Linux's
@@ -70,7 +70,7 @@ def accept_clock(clocks: "Clocks", node: Node) -> int:
 def follow_leap(clocks: "Clocks", node: Node) -> None:
     """Append a clock entry if this member leads and a leap forwards is due to be followed."""
     if node.role is Role.LEADER and (time := clocks.due_leap) is not None:
-        with suppress(NotLeader):  # it hands leadership over at this moment
+        with suppress(NotLeader):  # leadership is being transferred
             _set_clock(clocks, node, time)
 
 
@@ -86,7 +86,7 @@ class LogState(NamedTuple):
     voters: Sequence[int]
     last_time: int  # the newest entry's; 0 where there is none
     clock_index: int  # changes whenever the newest clock entry is another one
-    leads: bool = False  # this member stamps
+    leads: bool = False  # this member leads, so it stamps entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ class Clocks:
         time, seen = self._floor
         return time + (steady - seen) * (SLOWER_BY - 1) / SLOWER_BY if time else 0
 
-    # What is logged
+    # Log lines
 
     def log_changes(self) -> None:
         """Log, once each, what is wrong with the clocks; at each tick."""

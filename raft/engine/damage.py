@@ -32,7 +32,7 @@ class Damage:
         self._disk = disk
         self._data_dir = data_dir or Path()
         self._lock = threading.Lock()
-        self._saving = threading.Lock()  # across I/O: nobody else waits for it than who has found damage too
+        self._saving = threading.Lock()  # held across I/O: only threads that found damage wait for it
         self._places: dict[tuple[str, int], None] = {}  # (file, offset), in the order of finding
 
     def note(self, error: CorruptLog) -> bool:

@@ -61,7 +61,7 @@ class Driver:
         self._clocks = clocks
         self._tick_s = heartbeat_ms / 1000 / TICKS_PER_HEARTBEAT
         self._on_tick = on_tick
-        self._short_logs: dict[int, int] = {}  # by member: which committed index a candidate lacked, as last said
+        self._short_logs: dict[int, int] = {}  # by member: the committed index that it lacked, as logged
         self._replies: dict[int, Callable[[Answer], None]] = {}  # RPCs that wait for the Node's reply, by request
         node_lock.on_ready = self._dispatch_locked
 
@@ -106,7 +106,7 @@ class Driver:
             if led and message.source == node.leader_id and not _is_held_back(node, message):
                 self._contact.leader_spoke()
 
-        # A connection that brings entries has nothing else to do; one that brings heartbeats must not wait for a disk.
+        # A connection that brings entries has nothing else to do.  One that brings heartbeats must not wait for a disk.
         flushes = isinstance(message, AppendEntries) and not message.heartbeat
         self._node_lock.act(action, flushes=flushes)
         if flushes:
@@ -133,7 +133,7 @@ class Driver:
         self._applier.lost(ready.reads_lost)
         callbacks += self._send_locked(node, ready.messages)
         if self._applier.commit(ready.commit_index):
-            # A leader's clients wait for this; a follower has its disk to see to first.
+            # A leader's clients wait for this; a follower writes to its disk first.
             callbacks.append(self._applier.apply_few if node.role is Role.LEADER else self._applier.wake)
         if writes and not flushes:
             callbacks.append(self.group_commit.wake)

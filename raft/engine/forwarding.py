@@ -31,7 +31,7 @@ FORWARD_MAX = 1_024  # proposals in one call to the leader ...
 FORWARD_BYTES_MAX = 4 << 20
 READS_MAX = 8_192
 NO_ROOM_S = 1.0  # after the leader said that no majority has room, before another command is sent to it
-FULL_PAUSE_S = 0.25  # what a leader has no room for is not sent to it with every tick
+FULL_PAUSE_S = 0.25  # between two tries to send a leader what it had no room for
 NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
 FULL_HERE = "this node's disk is full, so the newest entries are missing here; ask another node"
 
@@ -77,10 +77,10 @@ class Forwarder:
         self._tokens = itertools.count(1)
         self._to_forward: SimpleQueue[Waiting | None] = SimpleQueue()  # bounded by Proposals
         self._to_read: SimpleQueue[Read | None] = SimpleQueue()  # bounded by READS_MAX
-        self._reads_waiting = 0  # counted without a lock: a bound may be off by a few
-        self._again: SimpleQueue[Waiting | Read] = SimpleQueue()  # tried in vain; the next tick tries again
-        self._full_until_s = 0.0  # what the leader had no room for waits until then
-        self._given_up = False  # from then on everything has waited too long
+        self._reads_waiting = 0  # counted without a lock: the bound may be off by a few
+        self._again: SimpleQueue[Waiting | Read] = SimpleQueue()  # failed so far; the next tick retries
+        self._full_until_s = 0.0  # proposals that the leader had no room for wait until then
+        self._given_up = False  # once set, everything has waited too long
         self._no_room_until_s = 0.0  # until then only commands that free space are sent to the leader
         self._frees = frees
 
@@ -205,7 +205,7 @@ class Forwarder:
             self._put_aside(batch)
             return
         except OSError:
-            self._put_aside(batch)  # it may have arrived; given again it still applies once
+            self._put_aside(batch)  # the call may have arrived; sent again, a proposal still applies once
             return
         if isinstance(reply, ProposeReply) and reply.full:
             self._proposals.take_back(batch)
@@ -213,7 +213,7 @@ class Forwarder:
         elif isinstance(reply, ProposeReply) and not reply.accepted:
             self._proposals.take_back(batch)
             self._put_aside(batch)
-            if reply.leader_id == leader_id:  # it leads, and takes no more for now
+            if reply.leader_id == leader_id:  # the target leads, and accepts no more for now
                 self._full_until_s = time.monotonic() + FULL_PAUSE_S
 
     def _is_sent_all(self, leader_id: int) -> bool:
@@ -265,7 +265,7 @@ class Forwarder:
 
     def _read_there(self, reads: list[Read]) -> None:
         index = 0
-        # Under the lock: what is seen without it may be older than a vote that has gone out.
+        # Under the lock: values read without it may be older than a vote that was sent.
         leader_id, term = self._node_lock.read(lambda node: (node.leader_id, node.current_term))
         try:
             if leader_id:

@@ -23,7 +23,7 @@ from raft.rpc.codec import NOTICE_BYTES_MAX, decode_answer, encode
 from raft.rpc.peer_auth import check_sender
 from raft.rpc.peer_client import Addresses, PeerQueue
 
-LOOK_S = 0.2  # sooner than an election, so that who comes to lead knows what the others say
+LOOK_S = 0.2  # sooner than an election, so that a new leader knows the others' notices
 REFRESH_S = 10.0
 ANSWER_TIMEOUT_S = 1.0
 
@@ -110,7 +110,7 @@ class Notices:
                 queue = self._queues[member.id] = PeerQueue(
                     member.url, f"raft-notice-{member.id}", self._deliver, self._addresses, member.id
                 )
-            except (RuntimeError, ValueError):  # no thread is to be had; maybe the next time
+            except (RuntimeError, ValueError):  # no thread can be started now
                 return None
         return queue
 
@@ -128,7 +128,7 @@ class Notices:
             self._on_older_copy(error)
             return
         except (OSError, InvalidMessage, RefusedPeer):
-            return  # it is told again
+            return  # the next look sends it again
         if sender.id == notice.target and isinstance(reply, NoticeReply):
             self._told[sender.id] = notice.body, time.monotonic()
             self._on_clock(sender.id, reply.time, asked_s)

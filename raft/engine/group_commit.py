@@ -58,15 +58,15 @@ class GroupCommit:
         self._stamp = stamp
         self._on_broken = on_broken
         self._work: SimpleQueue[Ready | Waiting] = SimpleQueue()  # bounded by Proposals, and by RPCs in flight
-        self._refused: SimpleQueue[Waiting] = SimpleQueue()  # in vain: it does not lead, is full, or has no time
-        self._busy = threading.Lock()  # held by whoever flushes
+        self._refused: SimpleQueue[Waiting] = SimpleQueue()  # it does not lead, is full, or does not know the time
+        self._busy = threading.Lock()  # held by the thread that flushes
         self._wakes: SimpleQueue[bool] = SimpleQueue()  # of the flush thread; False ends it
-        self.stuck = ""  # why nothing can be written for now, not even on the reserve
+        self.stuck = ""  # the reason why nothing can be written, not even on the reserve; "" otherwise
         self._reserve = reserve
         self._frees = frees
-        self._kept: list[Ready] = []  # came while nothing could be written
+        self._kept: list[Ready] = []  # Readys that came while nothing could be written
         self._ending = threading.Event()
-        self._stopped = False  # set while busy: from then on the storage may be closed
+        self._stopped = False  # set while busy; then the storage may be closed
 
     def put(self, work: Ready | Waiting) -> None:
         """Add work; never blocks.  Then call `wake` or `flush`."""
@@ -86,7 +86,7 @@ class GroupCommit:
                 self._flush_batch()
         finally:
             self._busy.release()
-        if not self._work.empty():  # others do not wait for what this thread has brought
+        if not self._work.empty():  # other threads wait for the rest
             self._wakes.put(True)
 
     def run(self) -> None:
@@ -94,10 +94,10 @@ class GroupCommit:
         while self._wakes.get():
             while (
                 not self._work.empty() and not self._stopped
-            ):  # looked at with the lock free: who could not get it relies on that
+            ):  # checked without the lock: a thread that could not get it relies on that
                 with self._busy:
                     self._flush_batch()
-        with self._busy:  # connections' threads flush too, and peers go on calling to the very end
+        with self._busy:  # connections' threads flush too, and peers call to the very end
             self._stopped = True
 
     def stop(self) -> None:
@@ -117,8 +117,8 @@ class GroupCommit:
         try:
             self._flush_all()
         except DiskFull:
-            self._stopped = True  # this member is shutting down, and nobody was told of what is not written
-        except Exception as error:  # what was taken from the queue is neither written nor refused
+            self._stopped = True  # this member is shutting down; unwritten work was not acknowledged
+        except Exception as error:  # work taken from the queue is neither written nor refused
             self._on_broken(error)
             raise
 
@@ -164,7 +164,7 @@ class GroupCommit:
     def _write(self, readies: list[Ready]) -> None:
         pending: list[Ready] = []
         for ready in readies:
-            if ready.snapshot is not None:  # what came before it belongs to the log that it replaces
+            if ready.snapshot is not None:  # writes before the snapshot belong to the log that it replaces
                 self._append(pending)
                 assert ready.hard_state is not None
                 self._when_there_is_room(partial(self._storage.install, ready.snapshot, ready.hard_state))
@@ -192,7 +192,7 @@ class GroupCommit:
             except DiskFull as error:
                 if self._reserve is not None and self._reserve.give_up(str(error)):
                     self.tell_room()
-                    continue  # there is room for this now
+                    continue  # now there is room
                 if not tries % round(FULL_LOG_S / FULL_RETRY_S):
                     logger.error("%s; this node writes and acknowledges nothing until there is room", error)
                 tries += 1

@@ -11,7 +11,7 @@ from raft.rpc.peer_auth import check_sender, read_refusal
 from raft.rpc.peer_client import Addresses, PeerConnection
 
 CALL_TIMEOUTS = 4  # election timeouts to wait for an answer: a leader that hangs is replaced by then
-# What a port answers to a call that it has not handed to the engine.
+# The statuses of a port that has not handed the call to the engine.
 REFUSED_UNREAD = frozenset(
     (
         HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED,

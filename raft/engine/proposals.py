@@ -15,7 +15,7 @@ from raft.errors import OutcomeUnknown, RaftError, Unavailable
 
 WAITING_MAX = 8_192  # proposals
 WAITING_BYTES_MAX = 64 << 20
-UNPROPOSED_TIMEOUT_S = 4.0  # then 503; clients are promised it within 5 s
+UNPROPOSED_TIMEOUT_S = 4.0  # then 503, which clients are promised within 5 s
 HANDED_OVER_TIMEOUT_S = 4.8  # then 504
 
 Done = Callable[[object], None]
@@ -95,7 +95,7 @@ class Proposals:
         """Answer proposals that have waited too long."""
         for waiting in self._overdue(now_s):
             if self._forget(waiting.sequence) is None:
-                continue  # it was applied just now
+                continue  # applied just now
             if waiting.handed_over:
                 waiting.done(OutcomeUnknown("no majority confirmed the change in time; it may still be committed"))
             else:

@@ -47,7 +47,7 @@ class RemovalCheck:
         self._on_heard = on_heard
         self._on_removed = on_removed
         self._addresses = addresses
-        self.listed_url = ""  # where another member looks for this one; "" while a leader is heard
+        self.listed_url = ""  # the URL where another member looks for this one; "" while a leader is heard
         self._silent_ms = SILENT_TIMEOUTS * timeout_s * 1000
 
     def run(self, stopping: threading.Event) -> None:
@@ -67,12 +67,12 @@ class RemovalCheck:
         try:
             connection = PeerConnection(asked.url, self._addresses, asked.id)
         except ValueError:
-            return False  # nobody can be reached there
+            return False  # not a URL that can be called
         try:
             status, body = connection.call(encode(self._sender(), Hello(self._id, asked.id)), ANSWER_TIMEOUT_S)
             sender, reply = decode_answer(body)
         except (OSError, InvalidMessage):
-            return False  # somebody else may know, or it in a second
+            return False  # another member may know, or this one in a second
         finally:
             connection.close()
         self._on_heard(sender)

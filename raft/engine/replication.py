@@ -28,7 +28,6 @@ from raft.core.raft_messages import (
 from raft.engine.damage import Damage
 from raft.engine.leader_contact import LeaderContact
 from raft.engine.node_lock import NodeLock
-from raft.engine.snapshot_transfer import send_snapshot
 from raft.errors import (
     ChangeRefused,
     CorruptLog,
@@ -48,12 +47,15 @@ from raft.storage.log_store import Storage
 logger = logging.getLogger(__name__)
 
 URGENT, APPENDS, SNAPSHOTS = "urgent", "append", "snapshot"
-APPEND_TIMEOUTS = 4  # how many election timeouts a follower's disk may take before the append is sent again
+APPEND_TIMEOUTS = 4  # election timeouts that a follower's disk may take before the append is sent again
 SNAPSHOT_PAUSE_S = 1.0  # after a transfer that broke off: where the reason is a full disk, it lasts
 DAMAGE_PAUSE_S = 5.0  # before it is tried again to send what is damaged here
 SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a slow disk
 LOOK_SHARE = 2  # of an election timeout: a piece that still is on the line by then holds heartbeats up
 UNREACHABLE_TIMEOUTS = 8  # election timeouts since any answer, before a lost heartbeat is a matter for the log
+
+CHUNK_BYTES = 1 << 20  # some milliseconds of a disk and of the other end's processor
+STALLED_MAX = 8  # answers in a row that get no further: then the transfer begins anew
 
 
 class Peers:
@@ -88,7 +90,7 @@ class Peers:
         self._addresses = addresses
         self._damage = damage
         self._snapshot_failures: dict[int, str] = {}  # by member: why none was taken, as last said
-        self._damaged_snapshot: SnapshotMeta | None = None  # it is not sent again
+        self._damaged_snapshot: SnapshotMeta | None = None  # the snapshot found damaged, which is not sent again
         self._timeout_s = election_timeout_ms / 1000
         self._append_bytes_max = append_bytes_max
         self._pieces: dict[int, Pieces] = {}  # by member; up to MEMBERS_MAX, and those that have left
@@ -114,7 +116,7 @@ class Peers:
             return None
         try:
             queue = PeerQueue(member.url, f"raft-{kind}-{member.id}", self._deliver, self._addresses, member.id)
-        except (RuntimeError, ValueError) as error:  # no thread is to be had, or no URL: lost, as on a network
+        except (RuntimeError, ValueError) as error:  # no thread can be started, or not a URL: lost, as on a network
             self._log_unreachable(member.id, member.url, error)
             return None
         self._queues[member.id, kind] = queue
@@ -155,7 +157,7 @@ class Peers:
         except CorruptLog as error:
             self._handle_damage(message, error)
             self._put_off(queue, message, DAMAGE_PAUSE_S)
-        except (DiskFailed, StartRefused) as error:  # the own log could not be read, or is not what was written
+        except (DiskFailed, StartRefused) as error:  # the own log cannot be read, or differs from what was written
             self._node_lock.on_broken(error)
         except (OSError, LookupError, InvalidMessage, RefusedPeer) as error:
             if isinstance(error, OlderCopy):
@@ -173,7 +175,7 @@ class Peers:
         """Report the older copy here, and to the member itself, which no other member may tell."""
         self._on_older_copy(error)
         told = RecordedBoot(self._sender().id, error.member, error.boot)
-        with suppress(OSError, InvalidMessage):  # its next answer is refused as well
+        with suppress(OSError, InvalidMessage):  # the member's next answer is refused as well
             queue.connection.call(encode(self._sender(), told), self._timeout_s)
 
     def _put_off(self, queue: PeerQueue[Message], message: Request, pause_s: float) -> None:
@@ -321,3 +323,33 @@ def _kind(message: Message) -> str:
     if isinstance(message, InstallSnapshot):
         return SNAPSHOTS
     return APPENDS if isinstance(message, AppendEntries) and not message.heartbeat else URGENT
+
+
+def send_snapshot(
+    storage: Storage,
+    source: int,
+    target: int,
+    snapshot: SnapshotMeta,
+    ask: Callable[[SnapshotChunk], SnapshotChunkReply],
+    piece_bytes: Callable[[], int] = lambda: CHUNK_BYTES,
+) -> None:
+    """Send the file of `snapshot` to `target`; `ask` makes one call, and raises to end the transfer.
+
+    `piece_bytes()` is how much fits the line in one call, at this moment.
+
+    Raises LookupError: another compaction has replaced that snapshot meanwhile; CorruptLog: it is damaged here.
+    """
+    file = storage.snapshot
+    if file is None or file.meta != snapshot:
+        raise LookupError(f"the snapshot of index {snapshot.index} is not the newest any more")
+
+    def sent(offset: int, lines: bytes) -> int:
+        return ask(SnapshotChunk(source, target, snapshot.index, snapshot.term, file.bytes, offset, lines)).offset
+
+    offset, stalled = sent(0, b""), 0
+    while offset < file.bytes:
+        wanted = sent(offset, storage.read_snapshot(file, offset, min(CHUNK_BYTES, piece_bytes())))
+        stalled = 0 if wanted > offset else stalled + 1
+        if stalled > STALLED_MAX:
+            raise ConnectionError(f"member {target} does not accept the snapshot of index {snapshot.index}")
+        offset = wanted

@@ -1,15 +1,14 @@
-"""The transfer of a snapshot's file to a follower: both ends.
+"""The receiving end of a snapshot's transfer; `replication.send_snapshot` is the sending end.
 
 The leader asks where to begin, then sends chunks of whole lines and continues where each answer says.  So a lost,
 doubled or reordered chunk costs one more chunk, and a transfer that broke off continues where it stopped.  Every line
 has a checksum, and the file has one over all; damaged data is never used.  When the file is complete, InstallSnapshot
 asks the follower's Node to go on from it (Raft §7).
 
-Rules of the receiving end: one file at a time, from one sender; while the Node is being asked, no other is begun.
+Rules: one file at a time, from one sender; while the Node is being asked, no other is begun.
 """
 
 import threading
-from collections.abc import Callable
 
 from raft.core.raft_messages import SnapshotMeta
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
@@ -17,48 +16,15 @@ from raft.rpc.calls import SnapshotChunk, SnapshotChunkReply
 from raft.storage.log_store import Storage
 from raft.storage.snapshot_receiver import Receiver
 
-CHUNK_BYTES = 1 << 20  # some milliseconds of a disk and of the other end's processor
-STALLED_MAX = 8  # answers in a row that do not get further: then the transfer begins anew
-
-
-def send_snapshot(
-    storage: Storage,
-    source: int,
-    target: int,
-    snapshot: SnapshotMeta,
-    ask: Callable[[SnapshotChunk], SnapshotChunkReply],
-    piece_bytes: Callable[[], int] = lambda: CHUNK_BYTES,
-) -> None:
-    """Send the file of `snapshot` to `target`; `ask` makes one call, and raises to end the transfer.
-
-    `piece_bytes()` is how much fits the line in one call, at this moment.
-
-    Raises LookupError: another compaction has replaced that snapshot meanwhile; CorruptLog: it is damaged here.
-    """
-    file = storage.snapshot
-    if file is None or file.meta != snapshot:
-        raise LookupError(f"the snapshot of index {snapshot.index} is not the newest any more")
-
-    def sent(offset: int, lines: bytes) -> int:
-        return ask(SnapshotChunk(source, target, snapshot.index, snapshot.term, file.bytes, offset, lines)).offset
-
-    offset, stalled = sent(0, b""), 0
-    while offset < file.bytes:
-        wanted = sent(offset, storage.read_snapshot(file, offset, min(CHUNK_BYTES, piece_bytes())))
-        stalled = 0 if wanted > offset else stalled + 1
-        if stalled > STALLED_MAX:
-            raise ConnectionError(f"member {target} does not accept the snapshot of index {snapshot.index}")
-        offset = wanted
-
 
 class IncomingSnapshots:
-    """The receiving end.  Thread-safe; its lock is held while a chunk is written, nothing else waits for it."""
+    """The snapshots that come in.  Thread-safe; the lock is held while a chunk is written, nothing else waits for it."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._lock = threading.Lock()
         self._receiver: Receiver | None = None
-        self._about: tuple[int, int, int, int] | None = None  # whose, index, term, bytes: of what is received
+        self._about: tuple[int, int, int, int] | None = None  # sender, index, term, bytes of what is received
         self._installing: SnapshotMeta | None = None  # the Node is asked to go on from it
 
     def take(self, chunk: SnapshotChunk) -> SnapshotChunkReply:

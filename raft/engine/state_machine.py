@@ -39,7 +39,7 @@ class Replicated:
         self._machine = machine
         self._sessions = Sessions()
         self._meta = SnapshotMeta(0, 0, 0, 0, (founding or Configuration({})).encode())  # as restored, or of `_last`
-        self._last: Entry | None = None  # that was applied since
+        self._last: Entry | None = None  # the last entry applied since
         self._configuration: Entry | None = None  # the last one of these
 
     @property

@@ -58,7 +58,7 @@ HEAD_BYTES_MAX = 512 << 10  # of the first line: a configuration of 64 members w
 TEXT_POINTS_MAX = 2_048  # the longest: a refusal in words, or a URL
 NOTICE_BYTES_MAX = 256 << 10  # of its body: some thousands of names, and little beside what a log's entries take
 SENDER_BYTES_MAX = 12 << 10  # as JSON, without an escape: three texts, two numbers, its boots; some are remembered
-NUMBER_MAX = 1 << 53  # what every JSON reader holds exactly
+NUMBER_MAX = 1 << 53  # the largest integer that every JSON reader keeps exact
 
 Call = (
     RequestVote | AppendEntries | InstallSnapshot | TimeoutNow | Propose | ReadIndex | ChangeMembership
@@ -77,7 +77,7 @@ _ANSWERS: tuple[type[Any], ...] = (
     RequestVoteReply, AppendEntriesReply, InstallSnapshotReply, TimeoutNowReply, ProposeReply, ReadIndexReply,
     ChangeMembershipReply, SnapshotChunkReply, HelloReply, NoticeReply,
 )  # fmt: skip
-_TAKEN_WHOLE: dict[type[Any], str] = {SnapshotChunk: "lines", Notice: "body"}  # what lies behind the first line
+_TAKEN_WHOLE: dict[type[Any], str] = {SnapshotChunk: "lines", Notice: "body"}  # the bytes behind the first line
 _BY_NAME = {cls.__name__: cls for cls in (*_CALLS, *_ANSWERS)}
 _NAME_AT = len(b'{"rpc":"')
 _BOOLEANS = (b"true", b"false")
@@ -94,7 +94,7 @@ _PLAIN_VALUES = {int: "([0-9]{1,15})", bool: "(true|false)"}
 def _plain_head(cls: type[Any]) -> re.Pattern[bytes]:
     """Return a pattern for the first line of a message of only numbers and booleans, as `encode` writes it."""
     values = ",".join([f'"{name}":{_PLAIN_VALUES[hint]}' for name, hint in _SHAPES[cls].items()])
-    sender = rf"\[[^]\\\n]{{0,{SENDER_BYTES_MAX}}}\]{{1,2}}"  # its boots, a list too, are the last that it says
+    sender = rf"\[[^]\\\n]{{0,{SENDER_BYTES_MAX}}}\]{{1,2}}"  # the sender's boots, a list too, come last
     return re.compile(rf'{{"rpc":"{cls.__name__}","format":{FORMAT},"from":({sender}),{values}}}\n'.encode())
 
 
@@ -150,7 +150,7 @@ def decode_call(body: bytes, request: int) -> tuple[Sender, Call]:
         values["entries"] = _decode_entries(body, start, values)
     elif cls is Propose:
         values["proposals"] = tuple(_decode_proposal(line, sender.id) for line in _split(body[start:]))
-    elif cls in _TAKEN_WHOLE:  # not taken apart here: that would be done once more where it is made use of
+    elif cls in _TAKEN_WHOLE:  # not split here: the code that uses it would split it again
         values[_TAKEN_WHOLE[cls]] = body[start:]
     call: Call = cls(**values)
     if call.source != sender.id:
@@ -315,7 +315,7 @@ def _decode_proposal(line: bytes, source: int) -> tuple[ProposalId, bytes]:
     if id.member != source:
         raise InvalidMessage(f"proposals: one of member {id.member} from member {source}; they are never passed on")
     try:
-        json.loads(command.decode())  # it is going to be in the log for ever, so it has to be JSON
+        json.loads(command.decode())  # the command will be in the log for ever, so it has to be JSON
     except (ValueError, RecursionError):
         raise InvalidMessage("proposals: one whose command is not JSON") from None
     return id, command

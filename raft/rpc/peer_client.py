@@ -81,10 +81,10 @@ class PeerConnection:
         self.url = url
         self._addresses = addresses
         self._member = member
-        self._earlier_url = ""  # where it is connected instead of at `url`
+        self._earlier_url = ""  # the URL it is connected to instead of `url`
         self._move_s = 0.0  # when `url` is tried again then,
         self._move_after_s = MOVE_AFTER_S  # and how long after the try before
-        self._unnoted = False  # it has not answered on this connection yet
+        self._unnoted = False  # the peer has not answered on this connection yet
         self._address = parse_peer_url(url)
         self._socket: socket.socket | None = None
         self._timeout_s = 0.0  # as set on the socket
@@ -112,7 +112,8 @@ class PeerConnection:
         try:
             peer = self._connect(timeout_s, look_s or timeout_s)
             try:
-                self._send(peer, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))  # one write: Nagle never waits
+                # In one write, so that Nagle's algorithm never waits.
+                self._send(peer, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
             except (BrokenPipeError, ConnectionResetError):
                 answer = self._receive(peer)  # of a port that refuses the call before it has read all of it
             else:
@@ -134,7 +135,7 @@ class PeerConnection:
                 sent += peer.send(memoryview(data)[sent:] if sent else data)
                 if sent < len(data):
                     self._progress_s = time.monotonic()
-            except BlockingIOError:  # how the kernel says that the time-out is over
+            except BlockingIOError:  # the kernel's sign that the time-out is over
                 self._look(peer)
         self._unsent = _unsent_bytes(peer) if len(data) > LARGE_BYTES else 0
 
@@ -158,7 +159,7 @@ class PeerConnection:
         """Close the connection; a call under way in another thread fails."""
         peer, self._socket = self._socket, None
         if peer is not None:
-            with contextlib.suppress(OSError):  # it may not be connected any more
+            with contextlib.suppress(OSError):  # the socket may not be connected any more
                 if _unsent_bytes(peer):
                     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
                 peer.shutdown(socket.SHUT_RDWR)
@@ -200,7 +201,7 @@ class PeerConnection:
             try:
                 peer = _dial(parse_peer_url(earlier), timeout_s)
             except OSError:
-                raise error from None  # where it should be is what there is to mend
+                raise error from None  # the error at the right URL is the one to show
             self._move_s = time.monotonic() + self._move_after_s
         self._earlier_url = earlier
         return self._use(peer)

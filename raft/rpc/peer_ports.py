@@ -23,7 +23,7 @@ from raft.rpc.peer_client import parse_peer_url
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.25  # how often it is looked where the node should listen by now
+LOOK_S = 0.25  # between two looks for changed addresses
 DRAIN_S = 0.5  # for calls under way at an address that is given up
 WILDCARD_V4, WILDCARD_V6 = "0.0.0.0", "::"  # a listener there takes what is for any address of this machine
 

@@ -17,16 +17,23 @@ from pathlib import Path
 from threading import Lock
 
 from raft.storage.disk import Disk
-from raft.storage.index_file import indexed_by, is_temporary_index
+from raft.storage.file_names import (
+    SnapshotFile,
+    checkpoint_index,
+    counted_from,
+    indexed_by,
+    is_temporary,
+    is_temporary_index,
+    sequence_of,
+    snapshot_index,
+)
 from raft.storage.positions import FILES_MAX
-from raft.storage.segment import counted_from, sequence_of
-from raft.storage.snapshot_file import SnapshotFile, checkpoint_index, is_temporary, snapshot_index
 
 LINGER_S = 3_600.0
-LINGER_MIN_S = 10.0  # where the files that linger are too large together: a read is through by then
-LINGER_HURRY_S = 1.0  # where the disk is full
+LINGER_MIN_S = 10.0  # if the replaced files are too large together; a read is done by then
+LINGER_HURRY_S = 1.0  # if the disk is full
 LINGER_BYTES_MIN = 16 << 20  # so much may linger in any case, and otherwise as much as counts
-UNFINISHED_S = 86_400.0  # what nobody has finished in a day was being made by a process that died
+UNFINISHED_S = 86_400.0  # a file that is unfinished after a day belongs to a process that died
 
 
 @dataclass(slots=True)

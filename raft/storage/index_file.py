@@ -18,7 +18,6 @@ each entry is verified as it is read; and by a start after the index was deleted
 """
 
 import json
-import re
 import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -33,9 +32,10 @@ from raft.core import packed_numbers
 from raft.core.entries import decode_entry, decode_object, seal, unseal
 from raft.errors import InvalidMessage
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
+from raft.storage.file_names import SnapshotFile, index_name
 from raft.storage.positions import Sparse
 from raft.storage.segment import Content, Header
-from raft.storage.snapshot_file import Scan, SnapshotFile, scan_file
+from raft.storage.snapshot_file import Scan, scan_file
 
 FORMAT = 2
 OWNER = "owner"  # the maker that has the directory
@@ -43,7 +43,6 @@ _END_BYTES = 4096  # of each end of the file: its header, and what is different 
 _ROOM_BYTES = 1 << 16  # an index is shorter than its file, but for this: each record has its 48 bytes or more
 _ITEM_BYTES = 8
 _PIECE = Struct("<II")
-_NAME = re.compile(r"((?:log-[0-9]{8}|snapshot)-[0-9]{15})\.idx(\.[0-9a-z]+\.tmp)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +52,6 @@ class Base:
     file: SnapshotFile
     cluster_id: str
     sparse: Sparse
-
-
-def index_name(name: str) -> str:
-    """Return the name of the index beside a file."""
-    return name.removesuffix(".jsonl") + ".idx"
-
-
-def indexed_by(name: str) -> str:
-    """Return the file that an index of this name is beside; "" if it is no such name."""
-    match = _NAME.fullmatch(name)
-    return f"{match[1]}.jsonl" if match and not match[2] else ""
-
-
-def is_temporary_index(name: str) -> bool:
-    """Return whether this is the name of an index that is being made, or was."""
-    match = _NAME.fullmatch(name)
-    return bool(match and match[2])
 
 
 class Indexes:

@@ -35,31 +35,22 @@ from raft.core.entries import RECORD_BYTES_MAX, decode_entry, entry_of_verified
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.errors import ADVICE, CorruptLog, DiskFailed, DiskFull, InvalidMessage
 from raft.storage.disk import Disk, NoRoom
+from raft.storage.file_names import (
+    SnapshotFile,
+    checkpoint_name,
+    first_index_of,
+    segment_name,
+    sequence_of,
+    snapshot_name,
+)
 from raft.storage.file_set import FileSet
 from raft.storage.index_file import OWNER, Indexes
 from raft.storage.positions import Positions, Sparse, moved, pack, unpack
 from raft.storage.reader import LogReader, Progress
 from raft.storage.recovery import RecoveredLog, recover
 from raft.storage.reserve import KEPT_BYTES
-from raft.storage.segment import (
-    Content,
-    Header,
-    SegmentWriter,
-    encode_header,
-    encode_opening,
-    first_index_of,
-    intact_lines_in,
-    segment_name,
-    sequence_of,
-)
-from raft.storage.snapshot_file import (
-    Document,
-    SnapshotFile,
-    checkpoint_name,
-    file_steps,
-    newest_document,
-    snapshot_name,
-)
+from raft.storage.segment import Content, Header, SegmentWriter, encode_header, encode_opening, intact_lines_in
+from raft.storage.snapshot_file import Document, file_steps, newest_document
 from raft.storage.snapshot_receiver import SPARE_BYTES, Receiver
 
 SEGMENT_BYTES = 16 << 20  # of the newest one a start reads all: 0.15 s
@@ -80,7 +71,7 @@ class Recovered:
     last_index: int
     term_runs: tuple[tuple[int, int], ...]  # (first index, term), ascending
     last_time: int  # of the last entry, 0 where there is none
-    configurations: tuple[Entry, ...]  # those above the base, in the log's order
+    configurations: tuple[Entry, ...]  # above the base, in the log's order
     snapshot: SnapshotMeta | None  # the base: `last_index` is never below it, `term_runs` are those above it
     reports: tuple[str, ...]  # a line for each thing that was cut
 
@@ -98,7 +89,7 @@ class Storage:
         self._positions: Positions = log.positions
         self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self._hard_state = log.hard_state
-        self._checkpoints: dict[str, SnapshotMeta] = {}  # those that this start has found whole
+        self._checkpoints: dict[str, SnapshotMeta] = {}  # checkpoints that this start has found whole
         self._receiver_lock = Lock()
         self._receiver: Receiver | None = None
         self._is_full: Callable[[], bool] = lambda: False
@@ -249,7 +240,7 @@ class Storage:
             self._rotate(first_index)  # with the old hard state: what the new one calls committed is not in the log yet
         start = len(encode_header(self._next_header(first_index))) if torn else self._writer.size
         lowest = min((entry.index for entry in entries), default=self.last_index + 1)
-        commit_index = min(hard_state.commit_index, lowest - 1)  # what holds whatever part a crash leaves
+        commit_index = min(hard_state.commit_index, lowest - 1)  # true for any part that a crash leaves
         opening = encode_opening(start, replace(hard_state, commit_index=commit_index))
         batch = b"".join([opening, *(entry.record for entry in entries)])
         assert len(batch) <= BATCH_BYTES_MAX
@@ -368,7 +359,7 @@ class Storage:
                 raise LookupError(f"no snapshot of index {meta.index} has been received")
             if receiver is self._receiver:
                 self._receiver = None
-            self._put_off = receiver  # one that is begun now does not drop it
+            self._put_off = receiver  # a snapshot begun now does not drop this one
         file, sparse = finished
         assert meta.index > self._positions.base_index
         self._final(lambda: self._install(receiver.temporary_name, file, sparse, hard_state))
@@ -467,7 +458,7 @@ class Storage:
             self._files.drop_segment()
             if first_index_of(last.header.name) != first_index:  # made for a snapshot that never got its name
                 self._disk.remove(self._data_dir / last.header.name)
-                self._disk.sync_directory(self._data_dir)  # it must not come back beside its successor
+                self._disk.sync_directory(self._data_dir)  # the removed file must not come back beside its successor
             name = segment_name(sequence_of(last.header.name), first_index)
             predecessor, end = last.header.predecessor, last.header.predecessor_end
         elif last is not None:

@@ -24,7 +24,7 @@ _OFFSET_BITS = 36
 FILES_MAX = 1 << 64 - _OFFSET_BITS - _BLOCK_BITS  # in use at a time: 2 TiB of full segments
 FILE_BYTES_MAX = 1 << _OFFSET_BITS  # of a snapshot, which holds all that is live
 _GAP_BYTES = 16 << 10  # is read through: to copy 16 KiB costs about as much as a call of its own
-_RUN_BYTES_MAX = 4 * RECORD_BYTES_MAX  # what one call may read, so that a long list is not in memory twice
+_RUN_BYTES_MAX = 4 * RECORD_BYTES_MAX  # in one call, so that a long list is not in memory twice
 
 assert RECORD_BYTES_MAX <= _BLOCK_BYTES << _BLOCK_BITS
 
@@ -58,7 +58,7 @@ class Sparse:
     """The entries that a snapshot holds.  Never changed once it is given to `Positions`."""
 
     indexes: "array[int]" = field(default_factory=lambda: array("Q"))  # ascending
-    packed: "array[int]" = field(default_factory=lambda: array("Q"))  # their positions, all in file 0
+    packed: "array[int]" = field(default_factory=lambda: array("Q"))  # the positions of `indexes`, all in file 0
 
     def add(self, index: int, offset: int, length: int) -> None:
         """Add the next entry."""
@@ -81,7 +81,7 @@ class Positions:
         self._lock = Lock()
         self._packed = array("Q")
         self._sparse = sparse or Sparse()
-        self._base_file = pack(base_file, 0, 1)  # what the position of an entry in the snapshot lacks
+        self._base_file = pack(base_file, 0, 1)  # the part that the position of an entry in the snapshot lacks
 
     @property
     def last_index(self) -> int:

@@ -30,24 +30,20 @@ from typing import NoReturn
 from raft.core.raft_messages import Entry, HardState
 from raft.errors import ADVICE, CorruptLog, InvalidMessage, OtherFormat, StartRefused
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
-from raft.storage.file_set import FileSet
-from raft.storage.index_file import OWNER, Indexes, is_temporary_index
-from raft.storage.positions import Positions, moved
-from raft.storage.reader import Progress
-from raft.storage.segment import (
-    Content,
-    Header,
-    Line,
-    SegmentScan,
+from raft.storage.file_names import (
     counted_from,
-    decode_header,
     first_index_of,
-    highest_durable,
-    intact_lines,
+    is_temporary,
+    is_temporary_index,
     segment_name,
     sequence_of,
+    snapshot_index,
 )
-from raft.storage.snapshot_file import is_temporary, snapshot_index
+from raft.storage.file_set import FileSet
+from raft.storage.index_file import OWNER, Indexes
+from raft.storage.positions import Positions, moved
+from raft.storage.reader import Progress
+from raft.storage.segment import Content, Header, Line, SegmentScan, decode_header, highest_durable, intact_lines
 
 _HEADER_BYTES_MAX = 4096
 _DAMAGED = "a damaged or missing record"
@@ -59,7 +55,7 @@ class LastSegment:
 
     header: Header
     size: int
-    durable: int  # where its successor takes over
+    durable: int  # the end of this segment, by its successor
     empty: bool  # nothing in it but hard state: its successor may stand in its place
     content: Content | None  # up to `durable`; None where there is more behind it
 
@@ -178,7 +174,7 @@ class _Recovery:
             base = self._indexes.base(name)
         except OtherFormat as error:
             raise StartRefused(f"{self._data_dir / name}: not a snapshot of this program: {error}") from None
-        except InvalidMessage as error:  # it was durable before it got its name
+        except InvalidMessage as error:  # a snapshot is durable before it gets its name
             self._refuse(name, 0, f"the snapshot cannot be used: {error},")
         self._check_cluster(name, base.cluster_id, cluster_id)
         log = self._log

@@ -20,7 +20,7 @@ from raft.storage.disk import AppendFile, Disk, NoRoom
 logger = logging.getLogger(__name__)
 
 RESERVE_BYTES_MAX = 1 << 20
-RESERVE_BYTES_MIN = 64 << 10  # where an eighth of what is free is less than that, the disk is called full
+RESERVE_BYTES_MIN = 64 << 10  # if an eighth of the free space is less, the disk counts as full
 RESERVE_SHARE = 8  # a reserve is this part of what is free when it is made
 START_BYTES = 256 << 10  # more than a start writes, but for what a crash left beyond the last sync
 KEPT_BYTES = 32 << 10  # of the reserve: no entries go there, only terms, votes and the few files of a start
@@ -103,7 +103,7 @@ class Reserve:
                 return self.why_full or f"data directory {self._data_dir} has no room: {free} bytes are free"
             files: list[AppendFile] = []
             try:
-                # All names first: a moment later somebody else may need one.
+                # All names first: a moment later another process may take one.
                 for number in range(1, FILES + 1):
                     try:
                         files.append(self._disk.create(self._data_dir / f"{PREFIX}{number}"))

@@ -24,7 +24,7 @@ not depend on what was before it.  Only whether its first entry leaves a gap doe
 import json
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from zlib import crc32
@@ -37,7 +37,6 @@ from raft.storage.positions import pack
 
 FORMAT = 2
 _CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole record, and memory stays small
-_NAME = re.compile(r"log-([0-9]{8})-([0-9]{15})\.jsonl")
 
 # A line of any kind; of an entry also index, term, time and whether it is a configuration.
 _LINE = re.compile(
@@ -61,38 +60,8 @@ class Header:
     cluster_id: str  # "" until the member knew its cluster
     hard_state: HardState
     predecessor: str  # "" for the first segment
-    predecessor_end: int  # what lies in the predecessor from here on was never durable, or is carried in this file
+    predecessor_end: int  # in the predecessor, bytes from here on were never durable, or are carried in this file
     carried: int  # bytes of entries right behind this header
-
-
-def segment_name(sequence: int, first_index: int) -> str:
-    """Return the file's name; the order of names is the order of the log."""
-    return f"log-{sequence:08}-{first_index:015}.jsonl"
-
-
-def sequence_of(name: str) -> int:
-    """Return the sequence number in a segment's name; 0 if it is another file's name."""
-    match = _NAME.fullmatch(name)
-    return int(match[1]) if match else 0
-
-
-def first_index_of(name: str) -> int:
-    """Return the first index in a segment's name; all entries in force from it on are in this file or later."""
-    return int(name[13:28])
-
-
-def counted_from(names: Sequence[str], base_index: int) -> int:
-    """Return the place, among the segments in their order, of the first one that counts above the base.
-
-    That is the last one whose first index is at most the one after the base: what is in force above the base was
-    written in it or later.  Raises LookupError if there is none.  Without a base all segments count.
-    """
-    if not base_index:
-        return 0
-    for place in range(len(names) - 1, -1, -1):
-        if first_index_of(names[place]) <= base_index + 1:
-            return place
-    raise LookupError(f"no segment goes on after entry {base_index}")
 
 
 def encode_header(header: Header) -> bytes:
@@ -176,7 +145,7 @@ def intact_lines_in(chunk: bytes) -> Iterator[Line]:
 
 def highest_durable(file: ReadFile, start: int, end: int) -> int:
     """Return the highest durable offset that an intact opening between `start` and `end` names."""
-    data = file.pread(end - start, start)  # one segment at most, and only after a crash
+    data = file.pread(end - start, start)  # at most one segment, and only after a crash
     highest = 0
     for match in _OPENING.finditer(data):
         if int(match[1], 16) == crc32(match[2]):
@@ -234,7 +203,7 @@ _PROGRESS_BYTES = 1 << 20  # 10 to 30 ms apart, whatever the length of the entri
 class Content:
     """The entries of a segment that none of its own records cancels."""
 
-    first_written: int = 0  # the index of its first record; 0 where it has no entries
+    first_written: int = 0  # the index of the first record; 0 without entries
     first_index: int = 1  # the lowest: all entries from here on are this segment's
     positions: "array[int]" = field(default_factory=lambda: array("Q"))  # from `first_index` on, in file 0
     term_runs: list[tuple[int, int]] = field(default_factory=list)  # (first index, term)
@@ -290,7 +259,7 @@ class SegmentScan:
     after: int  # the last entry before it
     hard_state: HardState  # the last one
     content: Content = field(default_factory=Content)
-    stop: int = 0  # where the first damage is, or the end
+    stop: int = 0  # the offset of the first damage, or the end
     durable: int = 0  # the highest durable offset named
 
     @classmethod

@@ -33,6 +33,7 @@ from raft.core.entries import RECORD_BYTES_MAX, decode_object, entry_of_verified
 from raft.core.raft_messages import SnapshotMeta
 from raft.errors import ADVICE, CorruptLog, InvalidMessage, OtherFormat
 from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
+from raft.storage.file_names import SnapshotFile, checkpoint_index, snapshot_index
 from raft.storage.positions import FILE_BYTES_MAX, Sparse
 from raft.storage.segment import Line, intact_lines, intact_lines_in
 
@@ -41,50 +42,9 @@ CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole line
 STEP_BYTES = 128 << 10  # some hundred entries: a few milliseconds
 WRITE_STEP_BYTES = 64 << 10  # some hundred lines, which take one or two milliseconds to make
 _WRITE_BYTES = 1 << 20  # in one piece, and synced: a large fsync would hold up those of the log beside it
-_NAME = re.compile(r"(snapshot|checkpoint)-([0-9]{15})\.jsonl")
-_TEMPORARY = re.compile(r"(?:snapshot|checkpoint)-[0-9]{15}\.jsonl\.(?:[0-9a-z]+\.)?tmp")
 _ENTRIES = re.compile(rb'\{"entries":([0-9]{1,16})\}')
 _END = re.compile(rb'\{"end":([0-9]{1,16}),"crc":"([0-9a-f]{8})"\}')
 _OWN_LINES = (b'{"entries":', b'{"end":')
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotFile:
-    """A whole snapshot file."""
-
-    meta: SnapshotMeta
-    name: str
-    bytes: int
-
-
-def snapshot_name(index: int) -> str:
-    """Return the name of the snapshot of the log up to `index`."""
-    return f"snapshot-{index:015}.jsonl"
-
-
-def checkpoint_name(index: int) -> str:
-    """Return the name of the checkpoint at `index`."""
-    return f"checkpoint-{index:015}.jsonl"
-
-
-def snapshot_index(name: str) -> int:
-    """Return the index in a snapshot's name; 0 if it is another file's name."""
-    return _index_of(name, "snapshot")
-
-
-def checkpoint_index(name: str) -> int:
-    """Return the index in a checkpoint's name; 0 if it is another file's name."""
-    return _index_of(name, "checkpoint")
-
-
-def is_temporary(name: str) -> bool:
-    """Return whether this is the name of a snapshot or checkpoint that is being made, or was."""
-    return _TEMPORARY.fullmatch(name) is not None
-
-
-def _index_of(name: str, kind: str) -> int:
-    match = _NAME.fullmatch(name)
-    return int(match[2]) if match and match[1] == kind else 0
 
 
 def encode_header(name: str, cluster_id: str, meta: SnapshotMeta) -> bytes:
@@ -362,7 +322,7 @@ def newest_document(
             known[name] = meta = known.get(name) or scan_file(disk, data_dir, name).meta
         except InvalidMessage:
             if tidy:
-                with suppress(OSError):  # it is a cache: it may stay, too
+                with suppress(OSError):  # a checkpoint is a cache, so it may also stay
                     disk.remove(data_dir / name)
             continue
         if meta.term == term_at(index):

@@ -14,8 +14,9 @@ from pathlib import Path
 from raft.core.raft_messages import SnapshotMeta
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, Disk
+from raft.storage.file_names import SnapshotFile, snapshot_name
 from raft.storage.positions import FILE_BYTES_MAX, Sparse
-from raft.storage.snapshot_file import Scan, SnapshotFile, snapshot_name
+from raft.storage.snapshot_file import Scan
 
 SPARE_BYTES = 8 << 20  # of the disk stay free for the log
 _SYNC_BYTES = 4 << 20  # synced at a time, so that the log's own syncs beside it stay short

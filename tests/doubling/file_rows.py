@@ -29,9 +29,10 @@ from raft.core.raft_messages import HardState, ProposalId
 from raft.engine.damage import NAME as DAMAGE_NAME
 from raft.engine.damage import Damage
 from raft.storage import identity
+from raft.storage.file_names import snapshot_name
 from raft.storage.log_store import Storage
 from raft.storage.segment import decode_header, decode_opening
-from raft.storage.snapshot_file import scan_file, snapshot_name
+from raft.storage.snapshot_file import scan_file
 from tests.chat.login_client import LoginClient
 from tests.doubling.http_rows import of
 from tests.doubling.rows import Case, Row

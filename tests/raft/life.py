@@ -5,7 +5,7 @@ from pathlib import Path
 
 from raft.core.raft_messages import Entry, HardState
 from raft.storage.disk import Disk
-from raft.storage.index_file import indexed_by
+from raft.storage.file_names import indexed_by
 from raft.storage.positions import unpack
 from raft.storage.recovery import LastSegment, recover
 from tests.raft.power import PowerDisk

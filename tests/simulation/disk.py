@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 from raft.storage.disk import AppendFile, Closeable, Marks, NoRoom, ReadFile
-from raft.storage.segment import sequence_of
+from raft.storage.file_names import sequence_of
 
 Names = dict[str, "_Content"]
 RESERVE_BYTES = 2_000

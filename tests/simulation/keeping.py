@@ -12,8 +12,9 @@ from chat.state.machine import ChatState
 from raft.compaction.compactor import compact
 from raft.core.raft_messages import SnapshotMeta
 from raft.errors import StartRefused
+from raft.storage.file_names import snapshot_index
 from raft.storage.file_set import LINGER_S
-from raft.storage.snapshot_file import Document, snapshot_index
+from raft.storage.snapshot_file import Document
 from tests.simulation.disk import Died
 from tests.simulation.invariants import Violation
 from tests.simulation.machine import DIRECTORY, snapshot_of

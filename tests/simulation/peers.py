@@ -9,13 +9,12 @@ from raft.core.entries import entry_of_verified
 from raft.core.node import Role
 from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message, Reply, Request
 from raft.engine.removal_check import SILENT_TIMEOUTS
-from raft.engine.replication import APPENDS, SNAPSHOTS, URGENT
-from raft.engine.snapshot_transfer import send_snapshot
+from raft.engine.replication import APPENDS, SNAPSHOTS, URGENT, send_snapshot
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
 from raft.rpc.calls import Hello, HelloReply, RecordedBoot, Sender, SnapshotChunk, SnapshotChunkReply
 from raft.rpc.peer_auth import check_sender, cluster_named_by
+from raft.storage.file_names import SnapshotFile
 from raft.storage.log_store import Storage
-from raft.storage.snapshot_file import SnapshotFile
 from tests.simulation.invariants import Violation
 from tests.simulation.network import Answered
 
@@ -160,7 +159,7 @@ class _Pending(Exception):
 
 
 class _Shipment:
-    """`snapshot_transfer.send_snapshot` without a thread: run from its beginning on all answers so far."""
+    """`replication.send_snapshot` without a thread: run from its beginning on all answers so far."""
 
     def __init__(
         self, process: "Process", message: InstallSnapshot, over: Callable[[], None], failed: Callable[[], None]

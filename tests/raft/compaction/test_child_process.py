@@ -18,9 +18,9 @@ from raft.compaction.policy import RewriteFailed, RewriteStopped
 from raft.core.entries import command_entry
 from raft.core.raft_messages import HardState, ProposalId
 from raft.storage.disk import RealDisk
+from raft.storage.file_names import is_temporary, snapshot_name
 from raft.storage.log_store import Storage
 from raft.storage.reserve import PREFIX
-from raft.storage.snapshot_file import is_temporary, snapshot_name
 from tests.cluster.waiting import wait_until
 from tests.raft.alone import DEADLINE_S
 from tests.raft.memory import Memory

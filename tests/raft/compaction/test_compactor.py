@@ -11,8 +11,9 @@ from raft.core.entries import configuration_entry, noop_entry
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.engine.state_machine import Replicated
 from raft.errors import InvalidMessage, StartRefused
+from raft.storage.file_names import checkpoint_name, snapshot_name
 from raft.storage.log_store import Storage
-from raft.storage.snapshot_file import checkpoint_name, scan_file, snapshot_name
+from raft.storage.snapshot_file import scan_file
 from tests.raft.checkpoints import written_checkpoint
 from tests.raft.disks import HookedDisk, UnsyncedDisk, entry, written
 from tests.raft.words import Words, live_after

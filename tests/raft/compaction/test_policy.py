@@ -26,8 +26,9 @@ from raft.engine.applier import Applier
 from raft.engine.node_lock import NodeLock
 from raft.engine.state_machine import StateMachine
 from raft.errors import InvalidMessage
+from raft.storage.file_names import SnapshotFile
 from raft.storage.log_store import Storage
-from raft.storage.snapshot_file import Document, SnapshotFile
+from raft.storage.snapshot_file import Document
 
 ENTRY_BYTES = 100
 COMPACT_ENTRIES = 20_000  # a log of no more is left alone

@@ -11,7 +11,8 @@ import pytest
 from raft.compaction.compactor import compact
 from raft.core.entries import command_entry
 from raft.core.raft_messages import HardState, ProposalId, SnapshotMeta
-from raft.engine.snapshot_transfer import STALLED_MAX, IncomingSnapshots, send_snapshot
+from raft.engine.replication import STALLED_MAX, send_snapshot
+from raft.engine.snapshot_transfer import IncomingSnapshots
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.rpc.calls import SnapshotChunk, SnapshotChunkReply
 from raft.storage.disk import RealDisk
@@ -26,7 +27,7 @@ Ask = Callable[[SnapshotChunk], SnapshotChunkReply]
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.engine.snapshot_transfer.CHUNK_BYTES", 2_000)
+    monkeypatch.setattr("raft.engine.replication.CHUNK_BYTES", 2_000)
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from raft.core.entries import configuration_entry
 from raft.core.raft_messages import Entry, HardState
 from raft.errors import CorruptLog
 from raft.storage.disk import ReadFile, RealDisk
-from raft.storage.index_file import Indexes, index_name, indexed_by, is_temporary_index
+from raft.storage.file_names import index_name, indexed_by, is_temporary_index, segment_name, snapshot_name
+from raft.storage.index_file import Indexes
 from raft.storage.log_store import SEALED_MAX, Storage
 from raft.storage.positions import moved, pack
-from raft.storage.segment import SegmentScan, decode_header, encode_header, segment_name
-from raft.storage.snapshot_file import snapshot_name
+from raft.storage.segment import SegmentScan, decode_header, encode_header
 from tests.raft.disks import HookedDisk, UnsyncedDisk, content, entries, entry
 from tests.raft.life import found_on, found_without_indexes
 from tests.raft.power import PowerDisk, killed_after

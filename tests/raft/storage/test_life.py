@@ -16,9 +16,9 @@ from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.engine.state_machine import Replicated
 from raft.errors import DiskFailed, DiskFull
 from raft.storage.disk import NoRoom
+from raft.storage.file_names import snapshot_name
 from raft.storage.file_set import LINGER_S
 from raft.storage.log_store import Storage
-from raft.storage.snapshot_file import snapshot_name
 from tests.raft.checkpoints import written_checkpoint
 from tests.raft.disks import entry, written
 from tests.raft.life import found_on, found_without_indexes

@@ -9,18 +9,8 @@ import pytest
 
 from raft.core.entries import RECORD_BYTES_MAX
 from raft.errors import InvalidMessage
-from raft.storage.snapshot_file import (
-    WRITE_STEP_BYTES,
-    Scan,
-    checkpoint_index,
-    checkpoint_name,
-    document_lines,
-    file_steps,
-    is_temporary,
-    scan_file,
-    snapshot_index,
-    snapshot_name,
-)
+from raft.storage.file_names import checkpoint_index, checkpoint_name, is_temporary, snapshot_index, snapshot_name
+from raft.storage.snapshot_file import WRITE_STEP_BYTES, Scan, document_lines, file_steps, scan_file
 from tests.raft.checkpoints import take
 from tests.raft.disks import entries
 from tests.raft.power import Killed, PowerDisk

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from raft.core.entries import seal
 from raft.errors import DiskFailed, InvalidMessage
-from raft.storage.snapshot_file import is_temporary
+from raft.storage.file_names import is_temporary
 from raft.storage.snapshot_receiver import Receiver
 from tests.raft.disks import entries
 from tests.raft.power import PowerDisk

@@ -14,12 +14,19 @@ from raft.core.entries import decode_entry, seal
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.errors import CorruptLog, InvalidMessage, StartRefused
 from raft.storage.disk import Disk
+from raft.storage.file_names import (
+    SnapshotFile,
+    checkpoint_name,
+    counted_from,
+    index_name,
+    is_temporary,
+    segment_name,
+    snapshot_name,
+)
 from raft.storage.file_set import LINGER_MIN_S, LINGER_S
-from raft.storage.index_file import index_name
 from raft.storage.log_store import Storage
 from raft.storage.recovery import recover
-from raft.storage.segment import counted_from, segment_name
-from raft.storage.snapshot_file import Document, SnapshotFile, checkpoint_name, file_steps, is_temporary, snapshot_name
+from raft.storage.snapshot_file import Document, file_steps
 from raft.storage.snapshot_receiver import SPARE_BYTES
 from tests.raft.checkpoints import take
 from tests.raft.disks import HookedDisk, UnsyncedDisk, entries, entry, written
