@@ -196,10 +196,10 @@ class Administration:
         """Return the (index, term) of `act` as a reply, or its refusal and the reason."""
         try:
             index, term = action()
-        except (NotLeader, Unavailable) as error:
-            return ChangeMembershipReply("not_leader", str(error), 0, 0)
-        except ChangeRefused as error:
-            return ChangeMembershipReply(error.code, str(error), 0, 0)
+        except (NotLeader, Unavailable) as unavailable:
+            return ChangeMembershipReply("not_leader", str(unavailable), 0, 0)
+        except ChangeRefused as refused:
+            return ChangeMembershipReply(refused.code, str(refused), 0, 0)
         return ChangeMembershipReply("", "", index, term)
 
 

@@ -142,8 +142,8 @@ class LogMaintenance:
                 self.checkpoint()
         except RewriteStopped:
             return
-        except RewriteFailed as error:
-            self._put_off("the log was not rewritten", error)
+        except RewriteFailed as failure:
+            self._put_off("the log was not rewritten", failure)
         except OSError as error:
             self._put_off("no checkpoint was made", error)
 

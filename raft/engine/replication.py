@@ -154,11 +154,11 @@ class Peers:
                 self._call(queue, message, self._timeout_s)
             elif (loaded := self._load(message)) is not None:
                 self._call(queue, loaded, self._timeout_s * APPEND_TIMEOUTS)
-        except CorruptLog as error:
-            self._handle_damage(message, error)
+        except CorruptLog as damage:
+            self._handle_damage(message, damage)
             self._put_off(queue, message, DAMAGE_PAUSE_S)
-        except (DiskFailed, StartRefused) as error:  # the own log cannot be read, or differs from what was written
-            self._node_lock.on_broken(error)
+        except (DiskFailed, StartRefused) as broken:  # the own log cannot be read, or differs from what was written
+            self._node_lock.on_broken(broken)
         except (OSError, LookupError, InvalidMessage, RefusedPeer) as error:
             if isinstance(error, OlderCopy):
                 self._refuse(queue, error)

@@ -18,7 +18,7 @@ from raft.storage.snapshot_receiver import Receiver
 
 
 class IncomingSnapshots:
-    """The snapshots that come in.  Thread-safe; the lock is held while a chunk is written, nothing else waits for it."""
+    """The snapshots that come in.  Thread-safe; the lock is held while a chunk is written, nothing else waits."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage

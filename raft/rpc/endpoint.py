@@ -47,13 +47,13 @@ class Endpoint:
             return _refuse(start_response, "405 Method Not Allowed", "method", "peers POST", [("Allow", "POST")])
         try:
             return self._answer(environ, start_response, _read_body(environ))
-        except InvalidMessage as error:
-            return _refuse(start_response, "400 Bad Request", "invalid", str(error))
-        except TimeoutError as error:
-            return _refuse(start_response, "504 Gateway Timeout", "late", str(error))
-        except RefusedPeer as error:
-            status = _STATUS.get(error.code, "403 Forbidden")
-            return _refuse(start_response, status, error.code, str(error), cluster_id=self._own_sender().cluster_id)
+        except InvalidMessage as invalid:
+            return _refuse(start_response, "400 Bad Request", "invalid", str(invalid))
+        except TimeoutError as late:
+            return _refuse(start_response, "504 Gateway Timeout", "late", str(late))
+        except RefusedPeer as refused:
+            status = _STATUS.get(refused.code, "403 Forbidden")
+            return _refuse(start_response, status, refused.code, str(refused), cluster_id=self._own_sender().cluster_id)
 
     def _own_sender(self) -> Sender:
         return self.engine.sender() if self.engine else self._sender()

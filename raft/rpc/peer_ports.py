@@ -78,9 +78,9 @@ class PeerPorts:
         for url in dict.fromkeys((self._given_url, stored_url or self._given_url)):
             try:
                 self._bind(url)
-            except socket.gaierror as error:
+            except socket.gaierror as unresolved:
                 self._warn_once(
-                    url, f"waiting for the host of this node's own URL, {url}, to resolve: {error.strerror}"
+                    url, f"waiting for the host of this node's own URL, {url}, to resolve: {unresolved.strerror}"
                 )
             except OSError as error:
                 refusals[url] = _refusal(error, *self._place(url))
@@ -138,12 +138,12 @@ class PeerPorts:
         """Listen at a URL, if necessary; return the address, None if that is impossible now."""
         try:
             return self._bind(url, start=True)
-        except socket.gaierror as error:
-            self._warn_once(url, f"this node's own URL, {url}, does not resolve: {error.strerror}")
+        except socket.gaierror as unresolved:
+            self._warn_once(url, f"this node's own URL, {url}, does not resolve: {unresolved.strerror}")
         except OSError as error:
             self._warn_once(url, f"the cluster reaches this node at {url}; {_refusal(error, *self._place(url))}")
-        except ValueError as error:
-            self._warn_once(url, f"the cluster reaches this node at a URL that cannot be used: {error}")
+        except ValueError as invalid:
+            self._warn_once(url, f"the cluster reaches this node at a URL that cannot be used: {invalid}")
         return None
 
     # Binding

@@ -109,11 +109,11 @@ def load_or_create(disk: Disk, data_dir: Path, id: int, random_bytes: Callable[[
         found = decode(read_all(disk, data_dir / IDENTITY_NAME)) if IDENTITY_NAME in names else None
     except OSError as error:
         raise StartRefused(f"data directory {data_dir} cannot be read: {error.strerror}") from error
-    except OtherFormat as error:
+    except OtherFormat as other:
         advice = "or start this version with a new --data-dir"
-        raise StartRefused(f"{data_dir / IDENTITY_NAME}: it has {error}, {advice}") from None
-    except ValueError as error:
-        raise StartRefused(f"{data_dir / IDENTITY_NAME}: {error}; {ADVICE}") from None
+        raise StartRefused(f"{data_dir / IDENTITY_NAME}: it has {other}, {advice}") from None
+    except ValueError as invalid:
+        raise StartRefused(f"{data_dir / IDENTITY_NAME}: {invalid}; {ADVICE}") from None
     if found is None and any(name.startswith(("log-", "snapshot-")) for name in names):
         raise StartRefused(f"data directory {data_dir} holds a log but no {IDENTITY_NAME}; {ADVICE}")
     if found is not None and found.id != id:
@@ -195,8 +195,8 @@ def save(disk: Disk, data_dir: Path, identity: Identity) -> None:
         except FileExistsError:  # left by an earlier try on a disk that was read-only by then
             disk.remove(path.with_name(path.name + TEMPORARY_SUFFIX))
             create_durably(disk, path, encode(identity)).close()
-    except NoRoom as error:
-        raise DiskFull(f"{path} cannot be saved: {error.strerror}") from error
+    except NoRoom as full:
+        raise DiskFull(f"{path} cannot be saved: {full.strerror}") from full
     except OSError as error:
         raise DiskFailed(f"{data_dir / IDENTITY_NAME}: {error.strerror}") from error
 

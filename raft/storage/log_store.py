@@ -520,8 +520,8 @@ class Storage:
         except OSError as error:
             self._failure = f"data directory {self._data_dir} cannot be written: {error}"
             raise DiskFailed(self._failure) from error
-        except BaseException as error:  # half done: memory and disk may differ
-            self._failure = f"writing to data directory {self._data_dir} was broken off: {error!r}"
+        except BaseException as broken:  # half done: memory and disk may differ
+            self._failure = f"writing to data directory {self._data_dir} was broken off: {broken!r}"
             raise
 
     def _check_usable(self) -> None:

@@ -172,8 +172,8 @@ class _Recovery:
             return
         try:
             base = self._indexes.base(name)
-        except OtherFormat as error:
-            raise StartRefused(f"{self._data_dir / name}: not a snapshot of this program: {error}") from None
+        except OtherFormat as other:
+            raise StartRefused(f"{self._data_dir / name}: not a snapshot of this program: {other}") from None
         except InvalidMessage as error:  # a snapshot is durable before it gets its name
             self._refuse(name, 0, f"the snapshot cannot be used: {error},")
         self._check_cluster(name, base.cluster_id, cluster_id)

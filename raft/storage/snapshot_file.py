@@ -223,10 +223,7 @@ def file_steps(
         if entries is not None:
             count, records = entries
             writer.put(seal(b'{"entries":%d}' % count))
-            for record in records:
-                offset = writer.put(record)
-                if noted is not None:
-                    noted.add(index_of(record), offset, len(record))
+            for offset in _put_records(writer, records, noted):
                 if offset >= step_end:
                     step_end = offset + WRITE_STEP_BYTES
                     yield
@@ -234,6 +231,15 @@ def file_steps(
     except BaseException:
         writer.abandon()
         raise
+
+
+def _put_records(writer: "_Writer", records: Iterable[bytes], noted: Sparse | None) -> Iterator[int]:
+    """Write entries' records one by one, and yield the offset of each; `noted` gets their positions."""
+    for record in records:
+        offset = writer.put(record)
+        if noted is not None:
+            noted.add(index_of(record), offset, len(record))
+        yield offset
 
 
 class _Writer:
