@@ -44,7 +44,7 @@ from chat.realtime.handshake import make_websocket_app
 from chat.realtime.hub import Hub, hub_limits
 from chat.realtime.sse import EventStreams
 from chat.server import base_path
-from chat.server.limits import Limits, Slots
+from chat.server.limits import Limits
 from chat.server.networks import OPERATOR_SPARE
 from chat.server.server import Server
 from chat.services.cursors import history
@@ -155,7 +155,7 @@ class NodeProcess:
             waitless = base_path.never_waits_under(options.base_path, waitless)
         self._client_server = self._listen(
             call, options.host, options.port, "clients",
-            gate=Slots(AT_WORK_MAX), limits=Limits(operator_spare=OPERATOR_SPARE),
+            cpu_slots=AT_WORK_MAX, limits=Limits(operator_spare=OPERATOR_SPARE),
             never_waits=waitless, finish_batch=self._flush,
             is_shared=options.trusted_proxies.trusts,
         )  # fmt: skip

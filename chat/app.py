@@ -11,10 +11,9 @@ from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any, cast
 
-from chat.api.dependencies import Services
 from chat.api.openapi import describe
 from chat.api.reads import Read, Reads
-from chat.api.request import Deferred, Detached, Environ, Request, Response, response_of
+from chat.api.request import Deferred, Detached, Environ, Request, Response, Services, response_of
 from chat.api.router import Answer, Route, Table, Who, waitless
 from chat.api.routes import (
     cluster,

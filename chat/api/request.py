@@ -2,7 +2,7 @@
 
 A plain reading of `environ`: for the busiest route a request object of a framework would cost as much as all the
 rest.  The path and the query are taken from the raw request target, because a decoded path can no longer tell the
-room "a/b" from two segments.  Whatever a route waits for, it waits without holding the server's gate on CPU work.
+room "a/b" from two segments.  Whatever a route waits for, it waits without a CPU slot of the server.
 """
 
 import json
@@ -15,18 +15,20 @@ from threading import Event
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
-from chat.api.dependencies import Services
-from chat.auth.authenticator import refused
+from chat.auth.authenticator import Authenticator, refused
 from chat.auth.origins import sharing_headers
 from chat.commands import Actor, Command
 from chat.errors import CONTENT_TYPE as PROBLEM_TYPE
 from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
+from chat.realtime.sse import EventStreams
 from chat.replica import Replica
 from chat.server import failure_log
 from chat.server.base_path import prefixed
 from chat.services import validation
 from chat.services.cursors import Place, arrive, is_here, parse_index, raft_index
+from chat.services.post_cache import PostCache
 from chat.services.proposing import dry_run, propose, unanswered
+from chat.services.read_markers import PendingMarkers
 from chat.state import permissions
 from chat.state.machine import ChatState
 from chat.state.permissions import ANYBODY, Acting
@@ -126,6 +128,19 @@ class Query:
         return text
 
 
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of one application that its routes share, beside the engine and the state.  For any thread.
+
+    `streams` is None while the node is starting.
+    """
+
+    authenticator: Authenticator
+    streams: EventStreams | None = None
+    pending_markers: PendingMarkers = field(default_factory=PendingMarkers)
+    rendered: PostCache = field(default_factory=PostCache)
+
+
 class Request:
     """What a route needs to know of the request, and how it waits."""
 
@@ -186,9 +201,9 @@ class Request:
             raise invalid("body", "shorter than its Content-Length")
         return body
 
-    def ungated(self) -> AbstractContextManager[object]:
-        """While this is entered the server's gate on CPU work is open to others."""
-        context: AbstractContextManager[object] = self.environ.get("raft_chat.ungated", nullcontext)()
+    def off_cpu(self) -> AbstractContextManager[object]:
+        """Wait in this context: the CPU slot of this thread is for others meanwhile."""
+        context: AbstractContextManager[object] = self.environ.get("raft_chat.off_cpu", nullcontext)()
         return context
 
     def defer(self) -> Deferred | None:
@@ -279,7 +294,7 @@ class Request:
         """Block until what `start` began calls back; what it called back with.  Raises `late` if it never does."""
         waiting = _Waiting[_T]()
         start(waiting.done)
-        with self.ungated():
+        with self.off_cpu():
             waiting.event.wait(ANSWER_WAIT_S)
         if not waiting.event.is_set():
             raise late

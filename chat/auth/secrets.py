@@ -3,7 +3,7 @@
 Rules.  A password leaves here as its hash only, and a secret as its digest: what is proposed, logged or kept is one of
 these two.  Both are made and checked at the edge; `apply` only compares what commands carry.
 Hashing a password is slow on purpose.  It lets go of the interpreter's lock but not of its core, so AT_ONCE of them
-run at a time and WAITING_MAX more wait; whoever calls holds no lock and no slot of the server's gate meanwhile.
+run at a time and WAITING_MAX more wait; whoever calls holds no lock and no CPU slot of the server meanwhile.
 Next is the network of which fewest run, and when no more may wait, the network with most of them gives way: whoever
 asks for hundreds at once makes nobody else wait for more than the one that runs.
 """

@@ -6,7 +6,7 @@ watch's own thread.  Anything else is a thread's, until the connection is quiet 
 Rules, beside those of `reading.py`
 - `turn` is held from before a request is worked on until its answer is sent, whoever sends it.  So answers keep
   the order of their requests, and a pipelined request waits for the deferred answer before it.
-- The gate is held while the application runs, never while anything is read, awaited or sent.
+- A CPU slot is held while a thread runs the application, never while anything is read, awaited or sent.
 - An answer that had begun when the application failed is cut off, so that it is seen to be.
 """
 
@@ -14,7 +14,8 @@ import logging
 import socket
 import struct
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from math import inf
 from threading import Lock
 from time import monotonic
@@ -22,7 +23,7 @@ from typing import Any
 
 from chat.server import failure_log
 from chat.server.http import ChunkedBody, HttpError, Request, SizedBody, check_partial_head
-from chat.server.limits import KIB, Outside
+from chat.server.limits import KIB
 from chat.server.request_reader import ClientGone, RequestReader
 from chat.server.responses import CONTINUE, Headers, ResponseHead, WsgiResponse, error_response, problem, status_line
 from chat.server.slow_readers import Progress
@@ -101,7 +102,7 @@ class HttpConnection(RequestReader):
             "REMOTE_ADDR": self.client_address[0],
             "REMOTE_PORT": self.client_address[1],
             "raft_chat.detach": self.detach,
-            "raft_chat.ungated": self.ungated,
+            "raft_chat.off_cpu": self.off_cpu,
         }
         # OpenSSL can not read in one thread and write in another: there the application waits instead.
         if http_server.ssl_context is None:
@@ -309,7 +310,7 @@ class HttpConnection(RequestReader):
         self._answer = None
         reply = WsgiResponse(self._write, request, request.keep_alive and not self.http_server.draining)
         try:
-            with self.http_server.gate:
+            with self.http_server.cpu_slots:
                 result = self.http_server.app(environ, reply.start_response)
             if self._answer is not None and result is self._answer:
                 return self._defer_to(self._answer, request)
@@ -442,9 +443,14 @@ class HttpConnection(RequestReader):
         self.http_server.stop_polling(self)
         return self.socket
 
-    def ungated(self) -> Outside:
-        """environ["raft_chat.ungated"]: `with` this, the application waits, and others may pass the gate."""
-        return Outside(self.http_server.gate)
+    @contextmanager
+    def off_cpu(self) -> Iterator[None]:
+        """environ["raft_chat.off_cpu"]: `with` this, the application waits, and its CPU slot is for others."""
+        self.http_server.cpu_slots.release()
+        try:
+            yield
+        finally:
+            self.http_server.cpu_slots.acquire()
 
     # From other threads
 

@@ -1,25 +1,18 @@
-"""What one client, and all of them together, may cost the server: a bound on everything, with the reason for it.
+"""The bounds on what one client, and all of them together, may cost the server; each with its reason.
 
-Deadlines are totals, not per read: whoever drips a byte a second is cut at the same moment as whoever is mute.
-
-The gate bounds how many requests use the processor at once.  Python runs one thread at a time: of 256 busy
-connections each would get its turn before a heartbeat does; with two inside the gate, a heartbeat waits for two at
-most.
+Deadlines are totals, not per read: a client that drips a byte a second is cut at the same moment as a mute one.
 """
 
 import resource
 from dataclasses import dataclass
 from math import inf
-from queue import SimpleQueue
-from types import TracebackType
-from typing import Protocol
 
 KIB = 1024
 MIB = 1024 * KIB
 
 
 def descriptor_limit() -> float:
-    """How many descriptors this process may have (RLIMIT_NOFILE)."""
+    """Return how many descriptors this process may have (RLIMIT_NOFILE)."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return inf if soft == resource.RLIM_INFINITY else soft
 
@@ -47,7 +40,7 @@ class Limits:
 
     @property
     def sweep_s(self) -> float:
-        """How often deadlines are looked at: late by a quarter at most, and at least once a second."""
+        """The interval between two looks at the deadlines: they are late by a quarter at most, and by a second."""
         shortest = min(
             self.head_deadline_s,
             self.body_deadline_s,
@@ -61,71 +54,3 @@ class Limits:
     def write_allowance_s(self, length: int) -> float:
         """The time a client has to take `length` bytes."""
         return self.write_deadline_s + length / self.write_bytes_s
-
-
-class Gate(Protocol):
-    """What a semaphore does."""
-
-    def acquire(self) -> object:
-        """Wait to be let in."""
-
-    def release(self) -> object:
-        """Let the next one in."""
-
-    def __enter__(self) -> object: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None: ...
-
-
-class Slots:
-    """A gate for a number of requests at a time: a semaphore out of a queue in C, a twentieth of threading's price."""
-
-    def __init__(self, number: int) -> None:
-        self._free: SimpleQueue[None] = SimpleQueue()
-        for _ in range(number):
-            self._free.put(None)
-
-    def acquire(self) -> None:
-        """Wait for a slot."""
-        self._free.get()
-
-    def release(self) -> None:
-        """Give it back."""
-        self._free.put(None)
-
-    def __enter__(self) -> None:
-        self._free.get()
-
-    def __exit__(self, kind: object, error: object, traceback: object, /) -> None:
-        self._free.put(None)
-
-
-class NoGate:
-    """A gate that always stands open."""
-
-    def acquire(self) -> None:
-        """Nobody waits."""
-
-    def release(self) -> None:
-        """Nobody waits."""
-
-    def __enter__(self) -> None:
-        """Nobody waits."""
-
-    def __exit__(self, kind: object, error: object, traceback: object, /) -> None:
-        """Nobody waits."""
-
-
-class Outside:
-    """`with Outside(gate):` around what an application waits for: it steps out of the gate, and in again after."""
-
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
-
-    def __enter__(self) -> None:
-        self._gate.release()
-
-    def __exit__(self, kind: object, error: object, traceback: object, /) -> None:
-        self._gate.acquire()

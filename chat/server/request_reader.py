@@ -16,7 +16,7 @@ import socket
 import ssl
 from contextlib import suppress
 from math import inf
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -31,7 +31,7 @@ from chat.server.http import (
     check_partial_head,
     parse_head,
 )
-from chat.server.limits import KIB, MIB, Gate, Limits
+from chat.server.limits import KIB, MIB, Limits
 from chat.server.responses import CONTINUE
 from chat.server.send_queue import SendQueue
 from chat.server.slow_readers import STREAM_BYTES, LargeBody, Progress, SlowReaders, UnsentResponse
@@ -60,7 +60,7 @@ class HttpServer(Protocol):
     host: str
     port: int
     app: "WSGIApplication"
-    gate: Gate
+    cpu_slots: BoundedSemaphore
     limits: Limits
     draining: bool
     ssl_context: ssl.SSLContext | None
@@ -72,7 +72,7 @@ class HttpServer(Protocol):
         """Whether the application answers such a request, or promises to, without waiting for anything."""
 
     def finish_batch(self) -> None:
-        """Called after the application, by who has called it, outside of the gate."""
+        """Finish what the application began; called by its caller, without a CPU slot."""
 
     def poll(self, connection: Any) -> None:
         """It is quiet: whoever served it has no more to do with it."""

@@ -1,17 +1,17 @@
 """Werkzeug's threaded WSGI server, made fit to stand on an open port.  Both ports use it; it knows neither.
 
-    server = Server(app, host, port, name="client", gate=Slots(2))   # bound at once; OSError where taken
+    server = Server(app, host, port, name="client", cpu_slots=2)   # bound at once; OSError where taken
     server.start() ... server.drain(5.0)
 
-Connections that wait for their clients share a poll (`watch.py`), and those that make the server wait have a thread
-each (`connection.py`, `workers.py`).  One loop does all else: it accepts, finishes the answers that slow clients have
-not taken yet (`backlog.py`), and once in a while cuts the connections that are past their deadline.  What a request
+Connections that wait for their clients share a poll (`poller.py`), and those that make the server wait have a thread
+each (`http_connection.py`).  One loop does all else: it accepts, finishes the answers that slow clients have
+not taken yet (`send_queue.py`), and once in a while cuts the connections that are past their deadline.  What a request
 may look like is in `http.py`, what anybody may cost in `limits.py`.
 
 Beside what PEP 3333 names, `environ` offers
     raft_chat.defer()       an Answer to return in place of an iterable; any thread then calls its send(status,
                             headers, body) once.  Not there with TLS: the application waits instead.
-    raft_chat.ungated()     a context manager for an application that waits: others pass the gate meanwhile
+    raft_chat.off_cpu()     a context manager for an application that waits: its CPU slot is for others meanwhile
     raft_chat.detach()      the socket, the caller's own from here on; the application then returns []
     raft_chat.user          to be set by the application: the user whom a streamed answer counts for
     raft_chat.read_ahead    bytes that arrived behind this request
@@ -28,6 +28,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from heapq import nsmallest
 from math import inf
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,13 +36,12 @@ from werkzeug.serving import ThreadedWSGIServer
 
 from chat.server.http import HttpError
 from chat.server.http_connection import DeferredResponse, HttpConnection
-from chat.server.limits import Gate, Limits, NoGate, descriptor_limit
+from chat.server.limits import Limits, descriptor_limit
 from chat.server.networks import is_this_machine, network, network_to_evict
 from chat.server.poller import AVAILABLE, Poller
 from chat.server.responses import error_response
 from chat.server.send_queue import SendQueue
 from chat.server.slow_readers import LargeBody, SlowReaders
-from chat.server.workers import Workers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -50,12 +50,15 @@ __all__ = ["DeferredResponse", "Limits", "Server"]
 
 logger = logging.getLogger(__name__)
 
+Job = Callable[[], None]
+
 ACCEPT_PAUSE_S: Final = 0.1  # out of descriptors, the listener stays readable: looking again at once would spin
 ACCEPTS_MAX: Final = 64  # in a row: what comes at once is taken in at once, and slow clients' answers wait a moment
 LISTEN_QUEUE: Final = 4096  # clients that all come back at once wait here, not in a retry of their kernel's
 EVICTED_AT_ONCE: Final = 32  # idle connections closed for newcomers in one look; half of Limits.spare_descriptors
 EVICT_EVERY_S: Final = 0.1  # a look at 4,096 connections takes some milliseconds
 LOG_EVERY_S: Final = 60.0
+WORKER_IDLE_S: Final = 10.0  # then a thread without a job ends
 STOP_S: Final = 1.0  # for threads whose sockets were shut down to notice
 
 
@@ -85,14 +88,17 @@ class Server(ThreadedWSGIServer):
         port: int,
         *,
         name: str,
-        gate: Gate | None = None,
+        cpu_slots: int | None = None,
         limits: Limits = Limits(),  # noqa: B008  it is frozen
         ssl_context: ssl.SSLContext | None = None,
         never_waits: Callable[[str, str], bool] | None = None,
         finish_batch: Callable[[], None] = _nothing,
         is_shared: Callable[[str], bool] = _is_never_shared,
     ) -> None:
-        """Bind and listen at once.  Raises OSError where the port is taken.
+        """Bind and listen at once.  Raises OSError if the port is taken.
+
+        `cpu_slots`: the number of threads that run the application at a time.  Python runs one thread at a time: of 256
+        busy connections each would get its turn before a heartbeat does.
 
         `never_waits(method, target)`: whether the application defers its answer to such a request, or has all of it at
         once, without waiting for anything; without it each connection has a thread.  `finish_batch()` is called after
@@ -107,7 +113,7 @@ class Server(ThreadedWSGIServer):
         self.socket.setblocking(False)  # a client that is gone before accept() must not hold the loop up
         self.ssl_context = ssl_context  # not given to Werkzeug, which would shake hands inside accept()
         self.name = name
-        self.gate: Gate = gate or NoGate()
+        self.cpu_slots = threading.BoundedSemaphore(cpu_slots or limits.connections)
         self.limits = limits
         self.draining = False
         self.finish_batch = finish_batch
@@ -348,7 +354,7 @@ class Server(ThreadedWSGIServer):
             connection.finish()  # there is nothing to serve, and no answer under way
             return
         try:
-            self._workers.give(connection.serve)
+            self._workers.run(connection.serve)
         except RuntimeError as error:
             logger.error("%s: a connection could not be served: %s", self.name, error)
             connection.finish()
@@ -406,3 +412,58 @@ def _answer_unread(request: socket.socket, refused: HttpError) -> None:
     with suppress(OSError):
         request.send(error_response(refused), socket.MSG_DONTWAIT)
         request.recv(64 * 1024, socket.MSG_DONTWAIT)
+
+
+class Workers:
+    """Threads for what takes long: one for each job at a time; idle ones are used again.
+
+    For any thread.  The callers bound how many jobs there are.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._idle = 0  # threads that nobody has given a job to; under the lock
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()  # each is for a thread that was idle; None ends it
+        self._stopped = False  # under the lock
+
+    def run(self, job: Job) -> None:
+        """Run `job` in a thread of its own, at once.  Raises RuntimeError: the system has no more threads."""
+        with self._lock:
+            reused = self._idle > 0
+            self._idle -= reused
+        if reused:
+            self._jobs.put(job)
+        else:
+            # daemon: an application that hangs past the deadline of a drain must not keep the process alive.
+            threading.Thread(target=self._run, name=f"{self._name}-worker", args=(job,), daemon=True).start()
+
+    def stop(self) -> None:
+        """End the threads: those that are idle at once, the others after their jobs."""
+        with self._lock:
+            self._stopped = True
+            idle, self._idle = self._idle, 0
+        for _ in range(idle):
+            self._jobs.put(None)
+
+    def _run(self, job: Job | None) -> None:
+        while job is not None:
+            try:
+                job()
+            except Exception:
+                logger.exception("%s: a worker's job failed", self._name)
+            job = self._next_job()
+
+    def _next_job(self) -> Job | None:
+        with self._lock:
+            if self._stopped:
+                return None
+            self._idle += 1
+        try:
+            return self._jobs.get(timeout=WORKER_IDLE_S)
+        except Empty:
+            with self._lock:
+                if self._idle:
+                    self._idle -= 1
+                    return None
+        return self._jobs.get()  # it is being given one just now

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from chat.server.limits import Gate
 from chat.server.server import DeferredResponse, Limits, Server
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def threads_of(name: str) -> list[threading.Thread]:
 @contextmanager
 def serving(
     app: "WSGIApplication",
-    gate: Gate | None = None,
+    cpu_slots: int | None = None,
     limits: Limits | None = None,
     ssl_context: ssl.SSLContext | None = None,
     is_shared: Callable[[str], bool] = lambda address: False,
@@ -138,7 +137,7 @@ def serving(
     """A server that is up; at the end it is drained, and has left no thread."""
     name = f"test{next(_numbers)}"
     server = Server(
-        app, "127.0.0.1", 0, name=name, gate=gate, limits=limits or Limits(), ssl_context=ssl_context,
+        app, "127.0.0.1", 0, name=name, cpu_slots=cpu_slots, limits=limits or Limits(), ssl_context=ssl_context,
         never_waits=mode.never_waits, is_shared=is_shared,
     )  # fmt: skip
     server.start()

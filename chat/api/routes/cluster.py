@@ -83,7 +83,7 @@ def _administer(request: Request, act: Callable[[], None]) -> Response:
     """
     request.administering()
     try:
-        with request.ungated():
+        with request.off_cpu():
             act()
     except RaftError as error:
         raise problem_of(error) from None

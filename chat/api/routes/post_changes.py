@@ -45,7 +45,7 @@ def _revise(request: Request, wish: Wish) -> Success:
     request.settle_posts()
     # What was acknowledged before this request began is to be seen, also where another member told of it.
     request.catch_up()
-    with request.ungated():
+    with request.off_cpu():
         change = command_for(request.replica, request.state, wish)
     return change if isinstance(change, PostChanged | Done) else request.carry_out(change)
 

@@ -32,7 +32,7 @@ def log_in(request: Request) -> Response:
     request.catch_up()
     if request.state.ask(_is_open):
         raise problem_of_refusal(permissions.OPEN_MODE)
-    with request.ungated():
+    with request.off_cpu():
         password_at = request.services.authenticator.verify_password(request.environ, asked.name, asked.password)
     return _with_session(request, HTTPStatus.OK, asked.name, password_at, asked.label)
 
@@ -56,7 +56,7 @@ def set_up(request: Request) -> Response:
     if request.state.ask(_has_users):
         raise problem_of_refusal(SET_UP_DONE)
     authenticator.check_setup(request.environ, asked.secret)
-    with request.ungated():
+    with request.off_cpu():
         password_hash = authenticator.hash(request.environ, asked.password)
     looks = skeleton(asked.name)
     first = CreateUser(Actor(SETUP), asked.name, asked.display_name, looks, password_hash, ADMIN)

@@ -121,7 +121,7 @@ def change(request: Request, name: str) -> Response:
         raise invalid("OldPassword", "missing")
     password_at = None
     if wish.old_password is not None:
-        with request.ungated():
+        with request.off_cpu():
             password_at = request.services.authenticator.verify_password(request.environ, wish.name, wish.old_password)
     password_hash = _hash(request, wish.password) if wish.password is not None else None
     changed = request.carry_out(wish.command(request.actor, password_hash, password_at))
@@ -133,7 +133,7 @@ def _hash(request: Request, password: str) -> str:
     """ "" for none, which nobody can log in with."""
     if not password:
         return ""
-    with request.ungated():
+    with request.off_cpu():
         return request.services.authenticator.hash(request.environ, password)
 
 

@@ -157,7 +157,7 @@ def test_the_server_is_told_that_a_read_never_waits(path: str, query: str) -> No
     chat.fill(3)
     chat.replica.holds_reads = True
     assert never_waits("GET", path + query)
-    assert chat.ask(path + query, **{"raft_chat.ungated": would_wait}) is chat.answer
+    assert chat.ask(path + query, **{"raft_chat.off_cpu": would_wait}) is chat.answer
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""One connection over a real socket: keep-alive, limits, deadlines, failing applications, the gate."""
+"""One connection over a real socket: keep-alive, limits, deadlines, failing applications, CPU slots."""
 
 import itertools
 import json
@@ -272,7 +272,7 @@ def test_an_answer_that_had_begun_is_visibly_cut(protocol: bytes, caplog: pytest
                 list(iter(lambda: client.socket.recv(100), b""))
 
 
-# The gate
+# CPU slots
 
 
 def test_the_gate_is_open_while_a_body_is_read_and_while_an_application_waits() -> None:
@@ -280,12 +280,12 @@ def test_the_gate_is_open_while_a_body_is_read_and_while_an_application_waits() 
 
     def app(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
         if environ["PATH_INFO"] == "/wait":
-            with environ["raft_chat.ungated"]():
+            with environ["raft_chat.off_cpu"]():
                 assert go.wait(DEADLINE_S)
         return echo(environ, start_response)
 
     with (
-        serving(app, gate=threading.BoundedSemaphore(1)) as server,
+        serving(app, cpu_slots=1) as server,
         Client(server.port) as waiting,
         Client(server.port) as sending,
         Client(server.port) as client,
@@ -310,7 +310,7 @@ def test_the_gate_bounds_how_many_applications_run_at_once() -> None:
             inside -= 1
         return answer
 
-    with serving(app, gate=threading.BoundedSemaphore(2)) as server:
+    with serving(app, cpu_slots=2) as server:
         clients = [Client(server.port) for _ in range(8)]
         for client in clients:
             client.send(GET * 20)

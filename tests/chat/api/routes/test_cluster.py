@@ -124,7 +124,7 @@ def test_a_change_without_a_quorum_is_a_503() -> None:
 def test_a_change_waits_without_the_gate() -> None:
     chat = ChatClient()
     steps: list[str] = []
-    chat.open("DELETE", "/raft/3", environ={"raft_chat.ungated": Gate(steps)})
+    chat.open("DELETE", "/raft/3", environ={"raft_chat.off_cpu": Gate(steps)})
     assert steps == ["opened", "closed"] * 2  # until its state is up to date, and until it is done
 
 
