@@ -20,8 +20,6 @@ from chat.api.routes import (
     events,
     invites,
     messages,
-    pins,
-    post_changes,
     read_markers,
     rooms,
     sessions,
@@ -81,9 +79,7 @@ DESCRIPTION = Route(
 ROUTES: tuple[Route, ...] = (
     *messages.ROUTES,
     *rooms.ROUTES,
-    *post_changes.ROUTES,
     *read_markers.ROUTES,
-    *pins.ROUTES,
     *events.ROUTES,
     *users.ROUTES,
     *invites.ROUTES,

@@ -1,4 +1,4 @@
-"""`/rooms/{room}`: posting to a room, and reading what was said there."""
+"""`/rooms/{room}` and `/rooms/{room}/messages/{id}`: post, read, edit, delete, react and pin."""
 
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -8,16 +8,33 @@ from itertools import chain
 from chat.api.reads import Read, is_stale
 from chat.api.request import Deferred, Query, Request, Response, percent_encoded, response_of
 from chat.api.router import Answer, Body, Route, Who
-from chat.api.schemas import CLIENT_ID, MESSAGE, NAME, POST_ID, READING, WAITING, array, integer, record, ref
+from chat.api.schemas import (
+    CLIENT_ID,
+    MESSAGE,
+    NAME,
+    POST_ID,
+    READING,
+    USER,
+    WAITING,
+    array,
+    integer,
+    record,
+    ref,
+)
 from chat.commands import Post
+from chat.commands.posts import Pin
 from chat.errors import Problem, invalid, not_found, problem_of_refusal, unavailable
 from chat.services import validation
 from chat.services.export import export, whole_history
 from chat.services.posts import check_post, propose, unanswered, with_key, with_mentions
+from chat.services.revising import Wish, check_deletion, check_edit, check_reaction, command_for
 from chat.services.room_names import told_looks
-from chat.state.apply.posts import versions
-from chat.state.results import Posted, Refusal
+from chat.state.apply.posts import pins, versions
+from chat.state.events import PostChanged
+from chat.state.post_json import render_post, with_reactions
+from chat.state.results import Done, Posted, Refusal, Success
 from chat.state.room import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageRequest
+from chat.state.room_details import PINS_MAX
 
 NDJSON = "application/x-ndjson"
 _READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
@@ -157,6 +174,89 @@ def export_room(request: Request, room: str) -> Read:
     return Read.asked(request.query(), render, by_caller=True)
 
 
+def edit(request: Request, room: str, id: str) -> Response:
+    """PATCH /rooms/{room}/messages/{id}: the post as it is from then on; 403 for who did not post it."""
+    wish = check_edit(request.actor, room, validation.integer("Id", id, low=1), validation.json_object(request.body()))
+    changed = _revise(request, wish)
+    assert isinstance(changed, PostChanged)
+    return Response(HTTPStatus.OK, changed.post + b"\n", log_index=changed.index)
+
+
+def delete(request: Request, room: str, id: str) -> Response:
+    """DELETE /rooms/{room}/messages/{id}?user=: 204, and the post is a tombstone; 403 for who did not post it."""
+    changed = _revise(
+        request, check_deletion(request.actor, room, validation.integer("Id", id, low=1), request.query().text("user"))
+    )
+    return Response(HTTPStatus.NO_CONTENT, log_index=changed.index)
+
+
+def react(request: Request, room: str, id: str, emoji: str) -> Response:
+    """PUT /rooms/{room}/messages/{id}/reactions/{emoji}?user=: 204, and the user reacts so to the post."""
+    return _react(request, room, id, emoji, on=True)
+
+
+def remove_reaction(request: Request, room: str, id: str, emoji: str) -> Response:
+    """DELETE /rooms/{room}/messages/{id}/reactions/{emoji}?user=: 204, and the user does not react so to the post."""
+    return _react(request, room, id, emoji, on=False)
+
+
+def _react(request: Request, room: str, id: str, emoji: str, *, on: bool) -> Response:
+    reaction = check_reaction(
+        request.actor, room, validation.integer("Id", id, low=1), emoji, request.query().text("user"), on=on
+    )
+    return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(reaction).index)
+
+
+def _revise(request: Request, wish: Wish) -> Success:
+    """Returns once it is committed and applied here, or was so before."""
+    request.settle_posts()
+    # What was acknowledged before this request began is to be seen, also where another member told of it.
+    request.catch_up()
+    with request.off_cpu():
+        change = command_for(request.replica, request.state, wish)
+    return change if isinstance(change, PostChanged | Done) else request.carry_out(change)
+
+
+def pin(request: Request, room: str, id: str) -> Response:
+    """PUT /rooms/{room}/messages/{id}/pin: 204, and the post is pinned."""
+    return _pin(request, room, id, on=True)
+
+
+def unpin(request: Request, room: str, id: str) -> Response:
+    """DELETE /rooms/{room}/messages/{id}/pin: 204, and the post is not pinned."""
+    return _pin(request, room, id, on=False)
+
+
+def _pin(request: Request, room: str, id: str, *, on: bool) -> Response:
+    request.acting()
+    command = Pin(request.actor, validation.name("RoomName", room), validation.integer("Id", id, low=1), on)
+    return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(command).index)
+
+
+def list_pins(request: Request, room: str) -> Read:
+    """GET /rooms/{room}/pins: the pinned posts, in the order of pinning."""
+    room = validation.name("RoomName", room)
+
+    def render() -> Response:
+        seen = request.replica.last_applied
+        body = b"[%b]\n" % b",".join(_read_pins(request, room))
+        return Response(HTTPStatus.OK, body, headers=[("Cache-Control", "no-store")], log_index=seen)
+
+    return Read.asked(request.query(), render)
+
+
+def _read_pins(request: Request, room: str) -> list[bytes]:
+    for _ in range(_READ_TRIES):
+        found = request.state.ask(lambda tables: pins(tables, request.actor, room))
+        if isinstance(found, Refusal):
+            raise problem_of_refusal(found)
+        with suppress(LookupError):  # a compaction took one: then the state knows a newer version
+            indexes = sorted(each.version_index for each in found)
+            entries = {entry.index: entry for entry in request.replica.commands(indexes)} if indexes else {}
+            return [with_reactions(render_post(entries[each.version_index], each.id), each.reactions) for each in found]
+    raise unavailable("this member is taking in a snapshot")
+
+
 def _send(request: Request, answer: Deferred, outcome: Posted | Problem) -> None:
     """Send the outcome of a post; on a thread of the engine's."""
     response = response_of(outcome) if isinstance(outcome, Problem) else _answer(outcome)
@@ -202,6 +302,10 @@ _PAGE = {
     "limit": integer(1, PAGE_POSTS_MAX),
 }
 _POST = ref("Post")
+_MESSAGE_PATH = "/rooms/{room}/messages/{id}"
+_REACTION = f"{_MESSAGE_PATH}/reactions/{{emoji}}"
+_MISSING = ("not_found", "gone", "room_gone")
+_PIN = f"{_MESSAGE_PATH}/pin"
 
 ROUTES = (
     Route(
@@ -231,5 +335,36 @@ ROUTES = (
     Route(
         "GET", "/rooms/{room}/export", export_room, Who.USER, "All of a room, oldest first",
         answers={200: Answer("A post a line", content_type=NDJSON)}, query=READING,
+    ),
+    Route(
+        "PATCH", _MESSAGE_PATH, edit, Who.AUTHOR, "Say a post otherwise; what it said stays in its history",
+        body=Body(record({"Message": MESSAGE, "User": NAME})),
+        answers={200: Answer("The post as it is from then on", _POST)},
+        problems=(*_MISSING, "not_the_author", "too_many_edits", "archived"), query=WAITING,
+    ),
+    Route(
+        "DELETE", _MESSAGE_PATH, delete, Who.AUTHOR_OR_OWNER, "Take back what a post said; its Id stays",
+        problems=(*_MISSING, "not_the_author", "archived"), query={**USER, **WAITING},
+    ),
+    Route(
+        "PUT", _REACTION, react, Who.USER, "React to a post",
+        problems=(*_MISSING, "too_many_reactions", "archived"), query={**USER, **WAITING},
+    ),
+    Route(
+        "DELETE", _REACTION, remove_reaction, Who.USER, "Take a reaction back",
+        problems=(*_MISSING, "archived"), query={**USER, **WAITING},
+    ),
+    Route(
+        "PUT", _PIN, pin, Who.MEMBER, "Pin a post in its room",
+        problems=("no_such_room", *_MISSING, "archived", "too_many_pins"), query=WAITING,
+    ),
+    Route(
+        "DELETE", _PIN, unpin, Who.MEMBER, "Pin a post no more",
+        problems=("no_such_room", *_MISSING, "archived"), query=WAITING,
+    ),
+    Route(
+        "GET", "/rooms/{room}/pins", list_pins, Who.USER, "The pinned posts, in the order of pinning",
+        answers={200: Answer("The posts", array(_POST, PINS_MAX))},
+        problems=("no_such_room", "room_gone"), query=READING,
     ),
 )  # fmt: skip
