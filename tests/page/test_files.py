@@ -42,6 +42,36 @@ def test_a_raw_value_is_found(declaration: str) -> None:
     assert len(raw_values(f"@media print {{ a {{ height: var(--space-2); {declaration}; }} }}")) == 1
 
 
+TEXT_ON_SURFACES = [
+    *((text, f"surface{place}") for text in ("text", "text-soft") for place in ("", "-side", "-hover", "-side-hover")),
+    *(("on-hue", f"hue-{number}") for number in range(10)),
+    ("text", "surface-current"), ("on-accent", "accent"), ("on-accent", "accent-hover"), ("accent", "surface"),
+    ("warn-text", "warn-surface"), ("error-text", "surface"), ("error-text", "surface-side"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_a_contrast_of_at_least_4_5_to_1(scheme: str) -> None:
+    light, dark = dict(page_files(".css"))["css/tokens.css"].split("@media")
+    colours = dict(re.findall(r"--([\w-]+): #([0-9a-f]{6});", light + (dark if scheme == "dark" else "")))
+    for text, surface in TEXT_ON_SURFACES:
+        assert contrast(colours[text], colours[surface]) >= 4.5, (text, surface)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours (WCAG 2.2)."""
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (byte / 255 for byte in bytes.fromhex(colour))
+    )
+    return float(0.2126 * red + 0.7152 * green + 0.0722 * blue)
+
+
 def test_all_style_sheets_and_scripts_agree_on_the_width_of_a_phone() -> None:
     """Media queries cannot use tokens."""
     queries = re.compile(r"\((?:width|height|min-width|max-width)\b[^)]*\)")

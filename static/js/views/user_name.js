@@ -22,8 +22,7 @@ export class UserNameView {
     this.form = find("name-form", HTMLFormElement);
     this.input = find("name", HTMLInputElement);
     this.error = find("name-error", HTMLElement);
-    /** @type {string | null} */
-    this.shown = null;
+    this.shown = "";
     this.onChosen = () => {};
     this.button.addEventListener("click", () => this.open(accountView));
     this.form.addEventListener("submit", (event) => this.onSubmit(event));
@@ -32,12 +31,13 @@ export class UserNameView {
   }
 
   render() {
-    const { user } = this.store;
-    if (user === this.shown) return;
-    this.shown = user;
+    const { account, user } = this.store;
+    const signature = JSON.stringify([user, account?.Auth]);
+    if (signature === this.shown) return;
+    this.shown = signature;
     const label = makeText("span", "me-name", user === "" ? "Choose your name" : user);
     this.button.replaceChildren(makeAvatar(user === "" ? "?" : user), label);
-    const action = this.store.account?.Auth === "login" ? "Your account" : "Change your name";
+    const action = account?.Auth === "login" ? "Your account" : "Change your name";
     this.button.setAttribute("aria-label", user === "" ? "Choose your name" : `You are ${user}. ${action}`);
   }
 
