@@ -33,7 +33,7 @@ def reading(closing: ExitStack, browser: Browser, url: str, user: str) -> Page:
 
 
 def take(browser: Browser, path: Path) -> None:
-    """The page of ann: the room with its messages, two users who are online, one who is typing."""
+    """Save the page of ann: a room with messages, two users who are online, one who is typing."""
     with ExitStack() as closing:
         directory = Path(closing.enter_context(tempfile.TemporaryDirectory()))
         cluster = closing.enter_context(Cluster(directory, 3)).start_ready()

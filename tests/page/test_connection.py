@@ -1,4 +1,4 @@
-"""What a reader sees while nodes come and go, and when the socket says what it seldom says."""
+"""The page while nodes stop and start, and with rare frames of the websocket."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the page's files keep to, whatever the browser would let pass."""
+"""Rules for the page's files that no browser enforces: safety, tokens, layers."""
 
 import posixpath
 import re

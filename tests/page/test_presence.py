@@ -1,4 +1,4 @@
-"""Who else is there and who types, as a reader sees it."""
+"""The users who are online and who are typing, on the page."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from tests.page.reader import Reader, expect_messages, new_context, say
 
 @contextmanager
 def reading(browser: Browser, cluster: Cluster, user: str, node: int = 1) -> Iterator[Page]:
-    """A page in the room "general" that somebody reads, from one of the nodes; nothing is wrong in its console."""
+    """A page of this user in the room "general", from one of the nodes; its console must stay empty."""
     reader = Reader(new_context(browser, user=user), cluster.nodes[node].url)
     yield reader.open("/#/rooms/general")
     reader.context.close()

@@ -1,4 +1,4 @@
-"""What a reader sees and does while all is well."""
+"""Reading and writing on the page, while every node runs."""
 
 import re
 
