@@ -27,7 +27,7 @@ from chat.server.base_path import prefixed
 from chat.services import validation
 from chat.services.cursors import Place, arrive, is_here, parse_index, raft_index
 from chat.services.post_cache import PostCache
-from chat.services.proposing import dry_run, propose, unanswered
+from chat.services.proposals import dry_run, propose, unanswered
 from chat.services.read_markers import PendingMarkers
 from chat.state import permissions
 from chat.state.machine import ChatState
@@ -312,7 +312,7 @@ class Request:
             self.catch_up()
             outcome = dry_run(self.replica, self.state, command)
         if outcome is None:
-            late = unanswered("the change was not answered in time")
+            late = unanswered(None, "the change was not answered in time")
             outcome = self.wait_for(partial(propose, self.replica, command), late)
         if isinstance(outcome, Problem):
             raise outcome

@@ -7,7 +7,7 @@ What more than one route tells is in COMPONENTS, under the name that `ref` takes
 from collections.abc import Mapping
 
 from chat.services import validation
-from chat.services.rooms import AGE_S_MAX, MAX_MESSAGES_MAX
+from chat.services.validation import AGE_S_MAX, MAX_MESSAGES_MAX
 from chat.state.accounts import ROLES
 from chat.state.room_details import ALIASES_MAX, DIRECT, PINS_MAX, PRIVATE, PUBLIC
 

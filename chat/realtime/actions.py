@@ -9,7 +9,6 @@ Rules
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,14 +16,15 @@ from chat.auth import secrets
 from chat.commands import Actor
 from chat.commands.accounts import CreateTicket
 from chat.commands.posts import DeletePost, EditPost, React
-from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
+from chat.errors import Problem, invalid, problem_of, problem_of_refusal
 from chat.realtime import replies
 from chat.realtime.authentication import Realtime
 from chat.realtime.websocket_connection import WebSocketConnection
 from chat.services import validation
-from chat.services.proposing import dry_run, propose
+from chat.services.post_cache import read_retrying
+from chat.services.posts import PostChange, check_deletion, check_edit, check_reaction, command_for
+from chat.services.proposals import dry_run, propose
 from chat.services.read_markers import check_read_marker
-from chat.services.revising import Wish, check_deletion, check_edit, check_reaction, command_for
 from chat.services.sessions import TICKET_S
 from chat.state.events import PostChanged
 from chat.state.permissions import acting
@@ -35,7 +35,6 @@ from raft.errors import RaftError
 PAGE_POSTS_MAX = 100
 PAGE_BYTES_MAX = 64 * 1024  # with a page of what was missed and a step of what comes, less than a websocket's backlog
 
-_READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 _DRAIN_S = 0.1  # until it is looked again whether the client has taken what waits for it
 
 
@@ -53,7 +52,7 @@ class _Ticket(NamedTuple):
     expires_at: int
 
 
-_What = Wish | React | _Look | _Ticket
+_What = PostChange | React | _Look | _Ticket
 _Command = EditPost | DeletePost | React | CreateTicket
 _Found = EditPost | DeletePost | Success | Problem | bytes
 
@@ -137,7 +136,7 @@ class Actions:
     def _caught_up(self, asked: _Asked, error: RaftError | None) -> None:
         if error is not None:
             self._tell(problem_of(error))
-        elif isinstance(asked.what, Wish):
+        elif isinstance(asked.what, PostChange):
             self._realtime.hub.work(self._connection, partial(self._command, asked.what), self._found)
         elif isinstance(asked.what, _Look):
             self._realtime.hub.work(self._connection, partial(self._page, asked.what, asked.client_id), self._found)
@@ -183,7 +182,7 @@ class Actions:
 
     # In a worker
 
-    def _command(self, wish: Wish) -> EditPost | DeletePost | PostChanged | Done | Problem:
+    def _command(self, wish: PostChange) -> EditPost | DeletePost | PostChanged | Done | Problem:
         try:
             return command_for(self._realtime.replica, self._realtime.state, wish)
         except Problem as problem:
@@ -193,17 +192,20 @@ class Actions:
 
     def _page(self, look: _Look, client_id: str | None) -> bytes | Problem:
         state, replica = self._realtime.state, self._realtime.replica
+
+        def locate() -> Page:
+            who = state.ask(lambda tables: acting(tables, self._actor))
+            if isinstance(who, Refusal):
+                raise problem_of_refusal(who)
+            return state.page(look.room, look.ask, who)
+
         try:
-            for _ in range(_READ_TRIES):
-                who = state.ask(lambda tables: acting(tables, self._actor))
-                if isinstance(who, Refusal):
-                    return problem_of_refusal(who)
-                with suppress(LookupError):
-                    page, posts = self._realtime.rendered.read(state.page(look.room, look.ask, who), replica)
-                    return replies.history(client_id, look.room, *_cut(page, posts))
-        except RaftError as error:
-            return problem_of(error)
-        return unavailable("this member is taking in a snapshot")
+            page, posts = read_retrying(locate, lambda page: self._realtime.rendered.read(page, replica))
+        except Problem as problem:
+            return problem
+        except RaftError as raft_error:
+            return problem_of(raft_error)
+        return replies.history(client_id, look.room, *_cut(page, posts))
 
 
 def _answer(asked: _Asked, outcome: Success | Problem | bytes) -> bytes:
@@ -214,9 +216,9 @@ def _answer(asked: _Asked, outcome: Success | Problem | bytes) -> bytes:
             return outcome
         case _, _Ticket(secret, expires_at):
             return replies.ticket(asked.client_id, secret, expires_at)
-        case PostChanged(), Wish(room=room, id=id):
+        case PostChanged(), PostChange(room=room, id=id):
             return replies.changed(asked.client_id, room, id, outcome.post)
-        case _, Wish(room=room, id=id) | React(room=room, id=id):
+        case _, PostChange(room=room, id=id) | React(room=room, id=id):
             return replies.changed(asked.client_id, room, id, None)
         case _:
             raise AssertionError("a page is bytes")

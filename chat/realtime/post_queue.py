@@ -16,7 +16,8 @@ from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavai
 from chat.realtime import replies
 from chat.realtime.authentication import Realtime
 from chat.realtime.websocket_connection import WebSocketConnection
-from chat.services.posts import check_post, propose, with_mentions
+from chat.services.posts import check_post, with_mentions
+from chat.services.proposals import propose
 from chat.services.room_names import told_looks
 from chat.state.results import Posted, Refusal
 from raft.errors import RaftError

@@ -33,6 +33,7 @@ from chat.realtime.hub import Hub
 from chat.realtime.replies import error
 from chat.replica import STALE_S_MAX, Replica
 from chat.services.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost, start_over
+from chat.services.post_cache import read_retrying
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
 from chat.state.permissions import ANONYMOUS, Acting, acting
@@ -49,8 +50,6 @@ _PAGE_POSTS = 256
 _PAGE_BYTES = 64 * 1024  # beside a live step it stays below a websocket's backlog
 _FEW_ROOMS = 16  # that the selector thread itself may look into
 _READ_POSTS = 32  # entries read at once: of the longest they are 1.5 MB
-# A compaction may take posts from the log between locating and reading them; the state, asked again, knows them gone.
-_READ_TRIES = 4
 _NEVER = 1 << 63  # no log index
 
 
@@ -256,9 +255,11 @@ class Subscription:
             missed = self._state.missed(after, up_to, rooms, self._acting())
             if sum(room.posts + room.changes for room in missed) > MISSED_POSTS_MAX:
                 return _Page(b"", up_to, nlargest(LIMITED_ROOMS_MAX, missed, key=lambda room: room.newest_index))
-        for _ in range(_READ_TRIES):
-            with suppress(LookupError):
-                return self._page(self._state.located(after, up_to, _PAGE_POSTS, rooms, self._acting()), up_to)
+        with suppress(Problem):
+            return read_retrying(
+                lambda: self._state.located(after, up_to, _PAGE_POSTS, rooms, self._acting()),
+                lambda located: self._page(located, up_to),
+            )
         return None
 
     def _page(self, located: list[LocatedEvent], up_to: int) -> _Page:

@@ -11,14 +11,14 @@ cache of rendered posts is left alone: an export would put all that people are r
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Lock
 from time import monotonic, sleep
 
 from chat.errors import unavailable
 from chat.replica import Replica
 from chat.server.limits import KIB
-from chat.services.post_cache import read_posts
+from chat.services.post_cache import read_posts, read_retrying
 from chat.state.machine import ChatState
 from chat.state.permissions import ANONYMOUS, Acting
 from chat.state.post_json import render_post
@@ -27,7 +27,6 @@ from chat.state.room import Page, PageRequest
 PIECE_POSTS = 200  # some 40 KB
 PIECE_BYTES = 64 * KIB  # a piece ends early once it has so many
 GROUP_POSTS = 4  # read at once
-_READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 
 
 def export(
@@ -75,12 +74,12 @@ def _versions(
 ) -> list[bytes]:
     """What the post said from `first` on, up to the group with which it reaches PIECE_BYTES."""
     with _TURNS.taken():
-        for _ in range(_READ_TRIES):
+
+        def check() -> None:
             if indexes_of()[: len(indexes)] != indexes:
-                raise unavailable("the post was deleted while its history was sent")
-            with suppress(LookupError):  # a compaction took it: then the state knows
-                return _rendered(replica, id, indexes, first)
-    raise unavailable("this member is taking in a snapshot")
+                raise unavailable("the message was deleted while its history was sent")
+
+        return read_retrying(check, lambda _: _rendered(replica, id, indexes, first))
 
 
 def _rendered(replica: Replica, id: int, indexes: list[int], first: int) -> list[bytes]:
@@ -127,12 +126,11 @@ def _read(
 def _read_now(
     page_of: Callable[[PageRequest], Page], replica: Replica, ask: PageRequest, newest_id: int
 ) -> tuple[Page, list[bytes]]:
-    for _ in range(_READ_TRIES):
+    def locate() -> Page:
         page = page_of(ask)
-        page = page.part(page.first_id, max(min(page.last_id, newest_id), page.first_id - 1))
-        with suppress(LookupError):  # a compaction took some of it: then the state knows that they are gone
-            return _filled(page, replica)
-    raise unavailable("this member is taking in a snapshot")
+        return page.part(page.first_id, max(min(page.last_id, newest_id), page.first_id - 1))
+
+    return read_retrying(locate, lambda page: _filled(page, replica))
 
 
 def _filled(page: Page, replica: Replica) -> tuple[Page, list[bytes]]:

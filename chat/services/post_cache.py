@@ -10,10 +10,12 @@ moving each to the end of an OrderedDict cost 10.  When the young one is full it
 of that is young again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from threading import Lock
-from typing import Final
+from typing import Final, TypeVar
 
+from chat.errors import unavailable
 from chat.replica import Replica
 from chat.state.post_json import render_post, spliced
 from chat.state.room import Page
@@ -21,7 +23,25 @@ from chat.state.room import Page
 BYTES_MAX: Final = 16 << 20
 PAGE_BYTES_MAX: Final = 4 << 20  # 1,000 posts of 4 KB
 PIECE_POSTS: Final = 100  # as many as a page has by default
+READ_TRIES: Final = 4  # a second one is needed if a compaction comes between, a third one hardly ever
 _OVERHEAD_BYTES: Final = 160  # of a post in here: its object, its key and their place in the dict
+
+
+Located = TypeVar("Located")
+Found = TypeVar("Found")
+
+
+def read_retrying(locate: Callable[[], Located], read: Callable[[Located], Found]) -> Found:
+    """Ask the state where entries lie and read them, again if a compaction removed one in between.
+
+    `locate` asks the state, which then knows that an entry is gone.  `read` raises LookupError if the log has it no
+    more.  Raises Problem (503) after READ_TRIES: this node is installing one snapshot after the other.
+    """
+    for _ in range(READ_TRIES):
+        located = locate()
+        with suppress(LookupError):
+            return read(located)
+    raise unavailable("this node is installing a snapshot")
 
 
 class PostCache:

@@ -1,25 +1,39 @@
-"""Making a post: check what the client sent, propose it once, tell the outcome.  REST and websocket both come here."""
+"""Posts as clients send them: check the fields, and build the command of a new post, an edit, a deletion, a reaction.
+
+Rules
+- REST and the websocket both come here.
+- An edit and a deletion repeat what was posted, so that the post can be shown from that one entry.  What was posted is
+  read here, since `apply` has no disk: after the state holds all that was acknowledged.  An entry never changes.
+- Mentions are found here, since `apply` must not depend on what a user's name looks like.  The command names the users
+  who are mentioned, and `apply` decides which of them see the room.
+"""
 
 from base64 import urlsafe_b64encode
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from secrets import token_bytes
+from typing import NamedTuple
 
-from chat.commands import OPERATOR, Actor, Post, decode, encode
-from chat.errors import Problem, invalid, outcome_unknown, problem_of, problem_of_refusal
+from chat.commands import OPERATOR, Actor, Post, decode
+from chat.commands.posts import WHOLE_ROOM, DeletePost, EditedPost, EditPost, React, Tombstone
+from chat.errors import invalid, problem_of_refusal
 from chat.replica import Replica
 from chat.services import validation
-from chat.services.mentions import mentioned
+from chat.services.post_cache import read_retrying
+from chat.services.validation import NAME_POINTS_MAX
+from chat.state.apply.posts import TAKEN_BACK, FoundPost, find, refused_change
+from chat.state.events import PostChanged
 from chat.state.machine import ChatState
 from chat.state.permissions import NAMELESS, NOT_YOUR_NAME
 from chat.state.post_json import render_post, with_reactions
-from chat.state.results import Posted, Refusal, Repeated
-from raft.core.raft_messages import Command
-from raft.errors import OutcomeUnknown, RaftError
+from chat.state.results import Done, Refusal
 
 CLIENT_ID_BYTES = 12  # random; as long as nobody guesses them, nobody can use one up before its owner's retry
 CLIENT_IDS_MADE = 256  # at a time: asking the kernel for each one lets another thread run in between, at each post
+MENTIONS_MAX = 20  # of a message: the first ones; to mention more people, mention the room
+_ROOM = WHOLE_ROOM[1:]  # no user's name: `validation.user_name` refuses it
+_LOOKED_AT_MAX = 100  # of a message's "@", so that 8,000 of them cost no more
 
 _NOBODY = Actor()
 _client_ids: deque[str] = deque()  # made and not used yet; its steps are atomic
@@ -97,77 +111,106 @@ def _new_client_id() -> str:
         return _client_ids.popleft()
 
 
-def propose(replica: Replica, post: Post, done: Callable[[Posted | Problem], None], *, flushes: bool = False) -> None:
-    """Propose a checked post; `done` is called once, by a thread of the engine's.  `flushes`: as Replica has it."""
-    replica.propose(encode(post), lambda result: done(_outcome(replica, post, result)), flushes=flushes)
+# --- changes of one post
 
 
-def unanswered(post: Post, detail: str) -> Problem:
-    """Nobody knows what became of the post: the client may retry it under the ClientId that is named."""
-    problem = outcome_unknown(f"ClientId: {detail}; retry with the ClientId in this answer")
-    problem.members = {"ClientId": post.client_id}
-    return problem
+class PostChange(NamedTuple):
+    """What a client asks for: that a post says something else, or (`message` None) nothing any more."""
+
+    actor: Actor
+    room: str
+    id: int
+    message: str | None
 
 
-def answer_to_repeat(
-    post: Post, repeated: Repeated, read: Callable[[Sequence[int]], list[Command]]
-) -> Posted | Problem:
-    """What a client is told whose (User, ClientId) had made a post before: that post, where this is the same one.
+def check_edit(actor: Actor, room: str, id: int, fields: Mapping[str, object]) -> PostChange:
+    """An edit as a client sent it; members are found whatever their case.  Raises Problem naming the field."""
+    members = validation.only(fields, "Message", "User")
+    if "message" not in members:
+        raise invalid("Message", "missing")
+    actor = actor._replace(user=user_of(actor, "User", members))
+    return PostChange(actor, validation.name("RoomName", room), id, validation.message("Message", members["message"]))
 
-    As it is now, where it was edited or reacted to.  `read` is `Replica.commands`: from the disk's cache.
+
+def check_deletion(actor: Actor, room: str, id: int, user: str | None) -> PostChange:
+    """A deletion as a client asked for it.  Raises Problem naming the field."""
+    return PostChange(_named(actor, user), validation.name("RoomName", room), id, None)
+
+
+def check_reaction(actor: Actor, room: str, id: int, emoji: str, user: str | None, *, on: bool) -> React:
+    """The command that puts an emoji to a post, or takes it away.  Raises Problem naming the field."""
+    return React(_named(actor, user), validation.name("RoomName", room), id, validation.emoji("Emoji", emoji), on)
+
+
+def _named(actor: Actor, user: str | None) -> Actor:
+    return actor._replace(user=user_of(actor, "user", {} if user is None else {"user": user}))
+
+
+def command_for(replica: Replica, state: ChatState, change: PostChange) -> EditPost | DeletePost | PostChanged | Done:
+    """What is to be proposed; or, where the post is as it is asked for already, how it is.
+
+    Blocks for a read of the log.  Raises Problem where the post is not there, or not this user's.
     """
-    if repeated.id and not repeated.version_index:
-        return _gone()  # deleted: its text is not looked for, though the log may have it until the next compaction
-    try:
-        command, *_ = commands = read(sorted({repeated.index, repeated.version_index or repeated.index}))
-    except LookupError:
-        return _unreadable(post) if repeated.id else _gone()  # what the state has is in the log, or will be in a moment
-    except (RaftError, OSError):
-        return _unreadable(post)
-    # Equal commands have equal bytes.  Where not even user and ClientId are the same, two hashes were: no matter.
-    if not _is_same(command.body, post):
-        return Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "client_id_reused",
-            "ClientId: used before with another RoomName, Message or ReplyTo",
-        )
-    if not repeated.id:
-        return _gone()
-    now = with_reactions(render_post(commands[-1], repeated.id), repeated.reactions)
-    return Posted(post.room, repeated.id, repeated.index, False, now)
+
+    def locate() -> FoundPost:
+        found = state.ask(lambda tables: find(tables, change.actor, change.room, change.id))
+        if isinstance(found, Refusal):
+            raise problem_of_refusal(found)
+        return found
+
+    return read_retrying(locate, lambda found: _command(replica, state, change, found))
 
 
-def _is_same(body: bytes, post: Post) -> bool:
-    """Whether a command says what this post says; by which token does not matter, nor who or what there was by then."""
-    if body == encode(post):
-        return True
-    earlier = decode(body)
-    return isinstance(earlier, Post) and _said(earlier) == _said(post)
+def _command(
+    replica: Replica, state: ChatState, change: PostChange, found: FoundPost
+) -> EditPost | DeletePost | PostChanged | Done:
+    actor, room, id, message = change
+    index, revision = found
+    (entry,) = replica.commands([revision.version_index or index])
+    shown = decode(entry.body)
+    assert isinstance(shown, Post | EditPost | DeletePost)
+    post, posted_at = (shown, entry.time) if isinstance(shown, Post) else (shown.post, shown.posted_at)
+    author, deletes = post.user, message is None
+    refused = state.ask(lambda tables: refused_change(tables, actor, room, id, author, deletes=deletes))
+    if refused is not None:
+        raise problem_of_refusal(refused)
+    if isinstance(post, Tombstone):
+        if message is None:
+            return Done(entry.index)
+        raise problem_of_refusal(TAKEN_BACK)
+    if message is None:
+        return DeletePost(actor, room, id, index, posted_at, Tombstone(post.user, post.client_id))
+    if message == post.message:
+        return PostChanged(entry.index, room, id, with_reactions(render_post(entry, id), revision.reactions))
+    return EditPost(actor, room, id, index, posted_at, EditedPost(post.user, message, post.client_id, post.reply_to))
 
 
-def _said(post: Post) -> Post:
-    return post._replace(by=0, mentions=(), looks="")
+# --- mentions
 
 
-def _gone() -> Problem:
-    return Problem(HTTPStatus.GONE, "gone", "ClientId: the post that was made with it is gone; nothing was posted now")
+def mentioned(message: str, known: Callable[[set[str]], set[str]]) -> tuple[str, ...]:
+    """The users whom the message names, each once, and WHOLE_ROOM where it does, in the order of the message.
+
+    What follows an "@" is the longest name that somebody has; neither the "@" nor the name's end stands within a word.
+    `known` says which of some texts are users' names.
+    """
+    tails = [message[at + 1 : at + 2 + NAME_POINTS_MAX] for at in islice(_opens(message), _LOOKED_AT_MAX)]
+    texts = [[tail[:end] for end in _ends(tail)] for tail in tails]
+    names = known({text for each in texts for text in each}) | {_ROOM}
+    found = [next((text for text in reversed(each) if text in names), "") for each in texts]
+    return tuple(islice(dict.fromkeys(WHOLE_ROOM if name == _ROOM else name for name in found if name), MENTIONS_MAX))
 
 
-def _unreadable(post: Post) -> Problem:
-    return unanswered(post, "the post stands, but this member cannot read it at the moment")
+def _opens(message: str) -> Iterator[int]:
+    at = message.find("@")
+    while at >= 0:
+        if not at or not message[at - 1].isalnum():
+            yield at
+        at = message.find("@", at + 1)
 
 
-def _outcome(replica: Replica, post: Post, result: object) -> Posted | Problem:
-    match result:
-        case Posted():
-            return result
-        case Repeated():
-            return answer_to_repeat(post, result, replica.commands)
-        case Refusal():
-            return problem_of_refusal(result)
-        case OutcomeUnknown():
-            return unanswered(post, str(result))
-        case RaftError():
-            return problem_of(result)
-        case _:
-            raise AssertionError(f"the engine answered a post with {type(result).__name__}")
+def _ends(tail: str) -> Iterator[int]:
+    """Where a name may end, ascending."""
+    for end in range(1, min(len(tail), NAME_POINTS_MAX) + 1):
+        if end == len(tail) or not (tail[end - 1].isalnum() and tail[end].isalnum()):
+            yield end

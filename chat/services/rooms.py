@@ -16,18 +16,15 @@ from chat.state.apply.rooms import DIRECT_USERS, PLAIN_POINTS_MAX
 from chat.state.room_details import DIRECT, MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.room_directory import is_private_name
 
-MAX_MESSAGES_MAX = 1_000_000_000  # ten times what a log can be expected to hold
-
-AGE_S_MAX = 315_360_000  # ten years
 _INHERITED = -1  # of its own the room has no bound
 Members = dict[str, object]
 
-_CHANGEABLE = ("topic", "name", "visibility", "members", "archived", "owner", "retention")
+_CHANGEABLE = ("Topic", "Name", "Visibility", "Members", "Archived", "Owner", "Retention")
 
 
 def check_room(actor: Actor, room: str, fields: Mapping[str, object]) -> CreateRoom:
     """The command for a public room of this name, `{"Topic": "…"}`.  Raises Problem naming the field."""
-    members = _only(fields, "topic")
+    members = validation.only(fields, "Topic")
     name = _plain_name("RoomName", room)
     return CreateRoom(actor, name, PUBLIC, _topic(members), looks=room_looks(name))
 
@@ -38,7 +35,7 @@ def check_creation(actor: Actor, fields: Mapping[str, object]) -> CreateRoom:
     `{"Name": "plans", "Topic": "…", "Visibility": "private", "Members": ["bob"]}`; all but Name may be left out.
     Raises Problem naming the field.
     """
-    members = _only(fields, "name", "topic", "visibility", "members")
+    members = validation.only(fields, "Name", "Topic", "Visibility", "Members")
     if "name" not in members:
         raise invalid("Name", "missing")
     name = _plain_name("Name", members["name"])
@@ -53,7 +50,7 @@ def check_creation(actor: Actor, fields: Mapping[str, object]) -> CreateRoom:
 
 def check_direct(actor: Actor, fields: Mapping[str, object]) -> CreateRoom:
     """The command for the room of some users and who asks, `{"Users": ["bob"]}`.  Raises Problem naming the field."""
-    members = _only(fields, "users")
+    members = validation.only(fields, "Users")
     users = _users("Users", members.get("users"), DIRECT_USERS[-1])
     if not set(users) - {actor.user}:
         raise invalid("Users", "must name somebody else")
@@ -78,10 +75,10 @@ def check_settings(actor: Actor, room: str, fields: Mapping[str, object]) -> Cha
     bounds away, and what is not named stays (RFC 7396).
     """
     room = validation.name("RoomName", room)
-    members = _only(fields, *_CHANGEABLE)
-    if not members:
-        raise invalid("body", "must name what is to change, such as Topic or Retention")
-    max_messages, max_age_s = _retention(members["retention"]) if "retention" in members else (None, None)
+    members = validation.some(fields, *_CHANGEABLE)
+    max_messages, max_age_s = (
+        validation.retention(members["retention"], _INHERITED) if "retention" in members else (None, None)
+    )
     archived, owner = members.get("archived", False), members.get("owner")
     if not isinstance(archived, bool):
         raise invalid("Archived", "must be true or false")
@@ -98,13 +95,6 @@ def check_settings(actor: Actor, room: str, fields: Mapping[str, object]) -> Cha
         max_age_seconds=max_age_s,
         drawn=room_letters() if members.keys() & {"name", "visibility"} else "",
     )
-
-
-def _only(fields: Mapping[str, object], *known: str) -> Members:
-    members = validation.members(fields)
-    for name in sorted(members.keys() - set(known)):
-        raise invalid("body", f"there is no member {name[:64]} here")
-    return members
 
 
 def _plain_name(field: str, value: object) -> str:
@@ -130,22 +120,3 @@ def _users(field: str, value: object, most: int) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > most:
         raise invalid(field, f"must be a list of up to {most:,} users' names")
     return tuple(sorted({validation.name(field, each) for each in value}))
-
-
-def _retention(value: object) -> tuple[int | None, int | None]:
-    if value is None:
-        return _INHERITED, _INHERITED
-    if not isinstance(value, dict):
-        raise invalid("Retention", 'must be an object like {"MaxMessages":100}, or null')
-    bounds = validation.members(value)
-    if not bounds or bounds.keys() - {"maxmessages", "maxageseconds"}:
-        raise invalid("Retention", "must have MaxMessages or MaxAgeSeconds, or both, and nothing else")
-    return _bound("MaxMessages", bounds, MAX_MESSAGES_MAX), _bound("MaxAgeSeconds", bounds, AGE_S_MAX)
-
-
-def _bound(name: str, bounds: Mapping[str, object], most: int) -> int | None:
-    """None: not named."""
-    if name.lower() not in bounds:
-        return None
-    found = bounds[name.lower()]
-    return _INHERITED if found is None else validation.number(name, found, 1, most)

@@ -41,7 +41,7 @@ class NewToken(NamedTuple):
 
 def check_login(fields: Mapping[str, object]) -> Login:
     """A login as a client sent it; members are found whatever their case.  Raises Problem naming the field."""
-    members = _members(fields, "name", "password", "label")
+    members = validation.only(fields, "Name", "Password", "Label")
     label = validation.label("Label", members["label"]) if "label" in members else ""
     return Login(
         validation.name("Name", members.get("name")), validation.password("Password", members.get("password")), label
@@ -50,7 +50,7 @@ def check_login(fields: Mapping[str, object]) -> Login:
 
 def check_set_up(fields: Mapping[str, object]) -> SetUp:
     """The first user as a client sent him.  Raises Problem naming the field."""
-    members = _members(fields, "token", "name", "password", "displayname")
+    members = validation.only(fields, "Token", "Name", "Password", "DisplayName")
     secret = members.get("token")
     if not isinstance(secret, str) or not secret.startswith(secrets.SETUP):
         raise invalid("Token", "must be the one that the node has told at its start")
@@ -65,14 +65,7 @@ def check_set_up(fields: Mapping[str, object]) -> SetUp:
 
 def check_token(fields: Mapping[str, object]) -> NewToken:
     """A token as a client asked for it.  Raises Problem naming the field."""
-    members = _members(fields, "label", "expiresin")
+    members = validation.only(fields, "Label", "ExpiresIn")
     low, high = EXPIRES_S[0], EXPIRES_S[-1]
     expires_in_s = validation.number("ExpiresIn", members["expiresin"], low, high) if "expiresin" in members else 0
     return NewToken(validation.label("Label", members.get("label"), 1), expires_in_s)
-
-
-def _members(fields: Mapping[str, object], *known: str) -> dict[str, object]:
-    members = validation.members(fields)
-    if members.keys() - set(known):
-        raise invalid("body", "has a member that this request does not know")
-    return members

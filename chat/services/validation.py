@@ -24,6 +24,8 @@ CLIENT_ID_POINTS_MAX = 128  # opaque to us: room for a UUID and a client's own p
 EMOJI_POINTS_MAX = 32  # a family of four with skin tones has eleven
 URL_POINTS_MAX = 255
 INTEGER_MAX = 2**53 - 1  # what a JavaScript client can count to
+MAX_MESSAGES_MAX = 1_000_000_000  # of a room's retention: ten times what a log can be expected to hold
+AGE_S_MAX = 315_360_000  # of retention: ten years
 MEMBERS_MAX = 256  # of one JSON object: no request of ours has more than a dozen
 MARKS_MAX = 30  # of a starter, as UAX #15 "Stream-Safe"; sorting n of them costs n squared, 60,000 took 5.6 s
 
@@ -222,6 +224,52 @@ def members(fields: Mapping[str, object]) -> dict[str, object]:
     if len(folded) != len(fields):
         raise _twice([name.lower() for name in fields])
     return folded
+
+
+def only(fields: Mapping[str, object], *known: str) -> dict[str, object]:
+    """`members` of an object that may have these members only; Problem (400) names them."""
+    found = members(fields)
+    if found.keys() - {name.lower() for name in known}:
+        raise invalid("body", f"has an unknown field; {_known(known)}")
+    return found
+
+
+def some(fields: Mapping[str, object], *known: str) -> dict[str, object]:
+    """`only`, of an object that must have one of these members at least."""
+    found = only(fields, *known)
+    if not found:
+        raise invalid("body", f"has no field; {_known(known)}")
+    return found
+
+
+def _known(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]} can be given" if len(names) > 1 else f"only {names[0]} can be given"
+
+
+def retention(value: object, none: int) -> tuple[int | None, int | None]:
+    """The bounds of `{"MaxMessages": 100, "MaxAgeSeconds": 86400}`, each None if it is not named and `none` for null.
+
+    null for the whole object stands for null for both.
+    """
+    if value is None:
+        return none, none
+    if not isinstance(value, dict):
+        raise invalid("Retention", 'must be an object like {"MaxMessages":100}, or null')
+    bounds = members(value)
+    if not bounds or bounds.keys() - {"maxmessages", "maxageseconds"}:
+        raise invalid("Retention", "must have MaxMessages or MaxAgeSeconds, or both, and no other field")
+    return (
+        bound("MaxMessages", bounds, MAX_MESSAGES_MAX, none),
+        bound("MaxAgeSeconds", bounds, AGE_S_MAX, none),
+    )
+
+
+def bound(name: str, bounds: Mapping[str, object], most: int, none: int) -> int | None:
+    """The bound of this name, from 1 to `most`: None if it is not named, `none` for null."""
+    if name.lower() not in bounds:
+        return None
+    found = bounds[name.lower()]
+    return none if found is None else number(name, found, 1, most)
 
 
 def _text(field: str, value: object, points_max: int, points_min: int = 1) -> str:

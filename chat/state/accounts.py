@@ -33,7 +33,7 @@ class User(NamedTuple):
 
 
 class Token(NamedTuple):
-    """What a request proves by knowing the secret that has this digest."""
+    """A secret, known by its digest, that a request proves its user with."""
 
     number: int
     digest: bytes

@@ -1,4 +1,4 @@
-"""Which (User, ClientId) pairs have made a post, and the log index of that post: twelve bytes for each.
+"""The ClientIds seen: each (User, ClientId) pair that made a post, and its log index, in twelve bytes.
 
 A hash table of `bytes`: a bucket is the records of the pairs that fall in it, run together.  A record is seven bytes
 of the pair's hash and five of the log index, so looking up is one `find` and adding one concatenation, at C speed.
@@ -50,7 +50,7 @@ class ClientIds:
         self._count = 0
 
     def __len__(self) -> int:
-        """How many pairs there are."""
+        """The number of pairs."""
         return self._count
 
     def find(self, hash: bytes) -> int:
@@ -74,7 +74,7 @@ class ClientIds:
 
     @property
     def bucket_count(self) -> int:
-        """Their numbers are below that."""
+        """The number of buckets; each is known by a number below that."""
         return len(self._buckets)
 
     def oldest_bucket(self, up_to: int, numbers: Iterable[int]) -> int | None:
@@ -125,7 +125,7 @@ def _find(bucket: bytes, key: bytes) -> int:
 
 
 def _records_up_to(bucket: bytes, up_to: int) -> int:
-    """How many hold a log index up to this one: in a bucket they ascend."""
+    """The number of records with a log index up to this one: in a bucket they ascend."""
     if not bucket or _index_at(bucket, 0) > up_to:  # as in most of them
         return 0
     return bisect_right(range(len(bucket) // RECORD_BYTES), up_to, key=lambda at: _index_at(bucket, at * RECORD_BYTES))

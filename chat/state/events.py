@@ -1,7 +1,7 @@
-"""What came of a committed command, for those who listen, and whom it concerns; on every member.
+"""Events: the outcome of a committed command, for the clients whom it concerns; made on every node.
 
-An entry makes at most one event that has a room: a client is told of it with a Cursor, and two with one Cursor would
-be a hole for who is cut off between them.
+An entry makes at most one event of a room.  A client gets it with a cursor, and a client that is cut off between two
+events of one cursor would miss the second.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from chat.state.post_revisions import Reactions
 
 
 class Reach(NamedTuple):
-    """Whom an event concerns; only references, so that it costs nothing."""
+    """The users whom an event concerns.  Holds references only, so it costs nothing."""
 
     public: bool = True  # everybody but guests
     members: frozenset[str] = frozenset()  # these in any case
@@ -21,7 +21,7 @@ class Reach(NamedTuple):
 
     @property
     def is_common(self) -> bool:
-        """Whether users without a role or membership that matters here are reached."""
+        """True if users whose role or membership does not matter here are reached."""
         return self.public and (self.without is None or not self.without.public)
 
 
@@ -46,7 +46,7 @@ class PostEvent:
 
 @dataclass(frozen=True, slots=True)
 class RoomDeleted:
-    """A room is gone with all its posts, for those who subscribed; also the answer to who asked for it."""
+    """A room was deleted with all its posts; also the result of that command."""
 
     index: int
     room: str
@@ -60,7 +60,7 @@ class RoomDeleted:
 
 @dataclass(frozen=True, slots=True)
 class PostChanged:
-    """A post was edited or deleted; also the answer to who asked for it."""
+    """A post was edited or deleted; also the result of that command."""
 
     index: int
     room: str
@@ -76,10 +76,10 @@ class PostChanged:
 
 @dataclass(frozen=True, slots=True)
 class Reacted:
-    """Somebody reacts to a post, or not any more; also the answer to who asked for it.
+    """A user reacted to a post, or took a reaction back; also the result of that command.
 
-    It tells of this one reaction, so that a frame is as short for a post with many: who has all of them as they were
-    has all as they are, also where he is told of one that he has already.
+    It has this one reaction only, so a frame stays short for a post with many.  A client that has all earlier ones
+    has all of them then, also if it gets one twice.
     """
 
     index: int
@@ -99,7 +99,7 @@ class Reacted:
 
 @dataclass(frozen=True, slots=True)
 class ReactedSince:
-    """All reactions to a post, for who missed how they came about."""
+    """All reactions to a post, for a client that missed single ones."""
 
     index: int  # of the last one
     room: str
@@ -115,7 +115,7 @@ class ReactedSince:
 
 @dataclass(frozen=True, slots=True)
 class RoomEvent:
-    """A room was made, or is another than before beside its posts."""
+    """A room was made, or its details changed."""
 
     index: int
     room: str  # its name now
@@ -132,7 +132,7 @@ class RoomEvent:
 
 @dataclass(frozen=True, slots=True)
 class UsersChanged:
-    """A user is new or another than before, or a member of other rooms by signing up."""
+    """A user was made or changed, or became a member of rooms by signing up."""
 
     index: int
     name: str
@@ -140,7 +140,7 @@ class UsersChanged:
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """These tokens are good for nothing any more, and whoever is connected by one of them is to go."""
+    """Tokens were revoked: connections that use them are to be closed."""
 
     index: int
     numbers: tuple[int, ...]
@@ -148,14 +148,14 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class AuthChanged:
-    """The mode is another one: everybody is to say anew who he is."""
+    """The mode changed: every connection has to authenticate again."""
 
     index: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReadMarkerMoved:
-    """Somebody has read a room up to this Id, which is for his own other devices to know."""
+    """A user has read a room up to this Id; for their other devices."""
 
     index: int
     user: str

@@ -1,4 +1,4 @@
-"""What is left of rooms that are gone for so long that even their names are forgotten.
+"""Rooms deleted so long ago that even their names are forgotten: what is kept of them.
 
 Rules.
 - No Id is given twice under one name.  So of a forgotten name that had messages a hash is kept, with the newest Id: a
@@ -31,16 +31,16 @@ class ForgottenRooms:
         return bool(self.hashes or self.lowest_id or self.log_index)
 
     def newest_id(self, name: str) -> int:
-        """The Id from which on a room that is made under this name counts."""
+        """The Id after which a room that is made under this name starts counting."""
         place = self._place(hash_of(name))
         return self.lowest_id if place is None else max(self.ids[place], self.lowest_id)
 
     def knows(self, name: str) -> bool:
-        """Whether Ids were given under this name."""
+        """Return whether Ids were given under this name."""
         return self._place(hash_of(name)) is not None
 
     def add(self, name: str, newest_id: int, deleted_at: int) -> None:
-        """A name, the newest Id under it, and the log index at which it went."""
+        """Forget a name, with the newest Id under it and the log index of its deletion."""
         self.log_index = max(self.log_index, deleted_at)
         if not newest_id:
             return

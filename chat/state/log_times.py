@@ -1,4 +1,4 @@
-"""Which entry of the log was the last before a moment: all the memory that expiry by age needs.
+"""The newest log entry before a moment: all the memory that expiry by age needs.
 
 A list of claims (T, I): every entry below log index I is older than T.  Each is true by itself, so any may be dropped;
 what is dropped only makes something expire later.  A claim is made of each second in which something was applied; at

@@ -137,19 +137,19 @@ class ChatState:
 
     @property
     def guarded(self) -> bool:
-        """Whether it matters who asks; quick to ask."""
+        """True if answers depend on the user who asks.  Takes no lock."""
         return self._tables.guarded
 
     def ask(self, question: Callable[[Tables], T]) -> T:
-        """What `question` finds in the tables: it is short, keeps none of them and changes nothing."""
+        """Return what `question` finds in the tables.  It must be short, keep no table and change nothing."""
         with self._lock:
             return question(self._tables)
 
     def dry_run(self, command: Command, log_index: int = 0) -> Result | None:
-        """What `apply` would answer to this command now, where that would change nothing; None: it would, or might.
+        """The result of `apply` for this command now, if it would change nothing; None if it would, or might.
 
-        The very appliers decide, in a trial that ends before the first change.  `log_index`: up to which the engine has
-        come, that is what the answer reflects.
+        The appliers themselves decide, in a dry run that ends before the first change.  `log_index`: the engine's last
+        applied index, which the answer reflects.
         """
         if type(command) is Post:  # the busiest: without a trial
             with self._lock:
@@ -169,7 +169,7 @@ class ChatState:
                 tables.is_dry_run = False
 
     def has_room(self, name: str) -> bool:
-        """Whether a room has or had this name; without the lock, so quick to ask."""
+        """Return whether a room has or had this name.  Takes no lock."""
         return self._tables.rooms.existing(name) is not None
 
     # `acting` is who asks: what he does not see is not there.  Where there never was a login nobody looks.
@@ -204,7 +204,7 @@ class ChatState:
         return sorted(found)[:limit]
 
     def is_quiet(self, after: int, rooms: Iterable[str] | None = None, acting: Acting = ANONYMOUS) -> bool:
-        """Whether nothing came to these rooms with log index > `after`; None: to all."""
+        """Return whether nothing came to these rooms (None: to all) with log index > `after`."""
         with self._lock:
             if self._last_index <= after:
                 return True
@@ -212,28 +212,28 @@ class ChatState:
 
     @property
     def forgotten_index(self) -> int:
-        """Who was away since before this log index is not told of all rooms that were deleted since; quick to ask."""
+        """The log index before which a client's cursor misses rooms that were deleted since.  Takes no lock."""
         return self._tables.rooms.forgotten.log_index
 
     @property
     def has_aliases(self) -> bool:
-        """Whether a room has another name than it had; quick to ask."""
+        """True if a room was renamed and is still found by an old name.  Takes no lock."""
         return bool(self._tables.rooms.aliases)
 
     def present_names(self, rooms: Iterable[str]) -> frozenset[str]:
-        """What the rooms are called that have or had these names."""
+        """The present names of the rooms that have or had these names."""
         with self._lock:
             found = map(self._tables.rooms.get, rooms)
             return frozenset(room.name for room in found if room is not None)
 
     def reactions(self, room: str, id: int) -> Reactions:
-        """Of a post; none of one that is gone."""
+        """The reactions to a post; () for a post that is gone."""
         with self._lock:
             found = self._tables.rooms.get(room)
             return found.revision_of(id).reactions if found is not None else ()
 
     def room_event(self, index: int, name: str) -> RoomEvent | RoomDeleted:
-        """What is to be told of the last change of a room, at this log index: how the room is now."""
+        """The event of a room's last change, at this log index, with the room as it is now."""
         with self._lock:
             room = self._tables.rooms.existing(name)
             return RoomDeleted(index, name) if room is None else room_event(room, index)
@@ -272,7 +272,7 @@ def _missed(room: Room, after: int, up_to: int) -> Missed | None:
 
 
 def _discard(event: Event | AccountEvent) -> None:
-    """For appliers, where there is no audience: a member that starts, or a child that rewrites."""
+    """Drop the event: nobody listens while a node starts or rewrites its log."""
 
 
 _NO_ROOM = Room("")

@@ -22,9 +22,9 @@ class NamePage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NamePageRequest:
-    """Which page of the names: at most one of before, after and around is set; none asks for the first page.
+    """The page of names to return: at most one of before, after and around is set; none asks for the first page.
 
-    The name that is told need not be there.  `around`: half of the page comes before it, and the rest begins with it;
+    The given name need not exist.  `around`: half of the page comes before it, and the rest begins with it;
     at an end the page is filled from the other side.  So with a limit of 1 it is this name, or the nearest.
     """
 
@@ -50,7 +50,7 @@ class NamePageRequest:
         return NamePage(names, bool(names) and len(lower) > lower_taken, bool(names) and len(upper) > upper_taken)
 
     def _taken(self, lower: int, upper: int) -> tuple[int, int]:
-        """How many names before the place that is asked for, and how many from there on."""
+        """The numbers of names to take before the place asked for, and from there on."""
         if self.before is not None:
             return min(lower, self.limit), 0
         if self.around is None:

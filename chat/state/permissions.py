@@ -1,7 +1,7 @@
-"""Who acts, what he sees and what he may do: every rule of authorisation is here.
+"""Authorisation: the acting user, what they see and what they may do.  Every rule is here.
 
-Pure functions of the tables, for the appliers and for who reads alike.  A room that somebody does not see is to him as
-one that does not exist: whoever asks here gets None for both.
+Pure functions of the tables, for appliers and for reads.  A room that a user does not see looks to them like one that
+does not exist: both are None here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ NAMELESS = Refusal("forbidden", "Authorization: this token has no user, and so c
 
 
 class Acting(NamedTuple):
-    """Who acts, as the state knows it."""
+    """The acting user, as the state knows them."""
 
     name: str  # "" where nobody is named
     role: str
@@ -43,7 +43,7 @@ _THE_OPERATOR = Acting("", ADMIN, operator=True)
 
 
 def acting(tables: Tables, actor: Actor) -> Acting | Refusal:
-    """Who it is that a command or a request says acts; now, that is at this place in the log."""
+    """Resolve the actor of a command or a request, at this place in the log."""
     if actor.by == OPERATOR:
         return _THE_OPERATOR
     if tables.settings.auth == OPEN:
@@ -76,9 +76,9 @@ def administering(tables: Tables, actor: Actor) -> Acting | Refusal:
 
 
 def acting_on_accounts(tables: Tables, actor: Actor) -> Acting | Refusal:
-    """As `acting`, where it is about accounts: in the open mode they are the operator's alone.
+    """As `acting`, for changes of accounts: in the open mode only the operator may make them.
 
-    For there names are taken on trust, and whoever said he is somebody would have that one's password.
+    Names are taken on trust there, so anybody could set anybody's password.
     """
     who = acting(tables, actor)
     if tables.settings.auth == OPEN and isinstance(who, Acting) and not who.operator:
@@ -87,7 +87,7 @@ def acting_on_accounts(tables: Tables, actor: Actor) -> Acting | Refusal:
 
 
 def sees(tables: Tables, acting: Acting, room: Room) -> bool:
-    """Whether the room is there for this one."""
+    """Return whether this user sees the room."""
     details = room.details
     if tables.settings.auth == OPEN:
         return is_public(room)  # what was private is not opened with the mode
@@ -99,7 +99,7 @@ def sees(tables: Tables, acting: Acting, room: Room) -> bool:
 
 
 def seen_names(tables: Tables, acting: Acting) -> Sequence[Sequence[str]]:
-    """The names of all rooms that this one sees, in lists that ascend; for reading at once."""
+    """The names of all rooms that this user sees, in ascending lists.  Valid while the lock is held."""
     rooms = tables.rooms
     if tables.settings.auth == OPEN:
         return [rooms.names]
@@ -110,7 +110,7 @@ def seen_names(tables: Tables, acting: Acting) -> Sequence[Sequence[str]]:
 
 
 def manages(tables: Tables, acting: Acting, room: Room) -> bool:
-    """Whether this one, who sees the room, may change it as a whole; a direct room stays what it is."""
+    """Return whether this user, who sees the room, may change it as a whole; nobody changes a direct room."""
     details = room.details
     if details is None or details.visibility != DIRECT:
         return acting.role == ADMIN or (details is not None and _is_owner(acting, details))
@@ -118,7 +118,7 @@ def manages(tables: Tables, acting: Acting, room: Room) -> bool:
 
 
 def may_delete(tables: Tables, acting: Acting, room: Room) -> bool:
-    """Whether this one, who sees the room, may delete it: a direct one its members, while nobody has posted there."""
+    """Return whether this user, who sees the room, may delete it; members may delete a direct room without messages."""
     details = room.details
     if details is not None and details.visibility == DIRECT:
         return acting.name in details.members and not room.newest_id
@@ -130,7 +130,7 @@ def _is_owner(acting: Acting, details: RoomDetails) -> bool:
 
 
 def may_add(tables: Tables, acting: Acting, room: Room, name: str) -> bool:
-    """Whether this one, who sees the room, may make somebody a member: of a public room himself, of his own anybody."""
+    """Return whether this user, who sees the room, may add `name`: themselves if it is public, anybody to their own."""
     details = room.details or RoomDetails()
     if acting.role == GUEST or details.visibility == DIRECT:
         return False
@@ -140,16 +140,16 @@ def may_add(tables: Tables, acting: Acting, room: Room, name: str) -> bool:
 
 
 def may_remove(tables: Tables, acting: Acting, room: Room, name: str) -> bool:
-    """Whether this one, who sees the room, may end somebody's membership: his own always."""
+    """Return whether this user, who sees the room, may remove `name`; everybody may leave."""
     if room.details is not None and room.details.visibility == DIRECT:
         return False
     return (bool(acting.name) and acting.name == name) or manages(tables, acting, room)
 
 
 def visible_users(tables: Tables, acting: Acting) -> Sequence[str]:
-    """The names of the users that this one may know of, by code point: a guest those with whom he shares a room.
+    """The names of the users that this user may see, by code point; a guest sees those of their own rooms.
 
-    In the open mode nobody does but the operator: names are taken on trust there, and are no accounts.
+    In the open mode only the operator sees users: names are taken on trust there, and are no accounts.
     """
     if acting.operator or (acting.role != GUEST and tables.settings.auth != OPEN):
         return tables.user_names
@@ -159,7 +159,7 @@ def visible_users(tables: Tables, acting: Acting) -> Sequence[str]:
 
 
 def _members_of_shared_rooms(tables: Tables, acting: Acting) -> Iterator[frozenset[str]]:
-    """The members of each room that this one is a member of."""
+    """The members of each room that this user is a member of."""
     for name in tables.rooms.of_user.get(acting.name, ()):
         details = tables.rooms.by_name[name].details
         if details is not None:
@@ -167,7 +167,7 @@ def _members_of_shared_rooms(tables: Tables, acting: Acting) -> Iterator[frozens
 
 
 def visible_user(tables: Tables, acting: Acting, name: str) -> User | None:
-    """Who has this name; None where nobody has, or this one may not know of him."""
+    """The user of this name; None if there is none, or this user may not see them."""
     if acting.role == GUEST and tables.settings.auth != OPEN:
         is_known = name == acting.name or any(name in members for members in _members_of_shared_rooms(tables, acting))
     else:
@@ -176,14 +176,14 @@ def visible_user(tables: Tables, acting: Acting, name: str) -> User | None:
 
 
 def visible_invites(tables: Tables, acting: Acting) -> list[Invite]:
-    """The invites that this one may know of and end: all for an admin, those that he made for another one."""
+    """The invites that this user may see and revoke: all for an admin, else their own."""
     return [invite for invite in tables.invites.values() if acting.role == ADMIN or invite.made_by == acting.name]
 
 
 def granted(tables: Tables, invite: Invite) -> tuple[str, tuple[str, ...]] | None:
-    """The role and the rooms that an invite gives: what its maker could give by now; None: it is none any more.
+    """The role and the rooms that an invite gives: what its maker could give now; None if it is no longer valid.
 
-    Else who is to be let in no more, or has fewer rights by now, would come back by what he made before.
+    So a user who lost rights cannot get them back by an invite made before.
     """
     if not invite.made_by:
         return invite.role, invite.rooms  # the operator's
@@ -196,24 +196,24 @@ def granted(tables: Tables, invite: Invite) -> tuple[str, tuple[str, ...]] | Non
 
 
 def visible_room(tables: Tables, acting: Acting, name: str) -> Room | None:
-    """The room that has or had this name; None where there is none, or not for this one."""
+    """The room that has or had this name; None if there is none that this user sees."""
     room = tables.rooms.existing(name)
     return room if room is not None and sees(tables, acting, room) else None
 
 
 def unseen(tables: Tables, acting: Acting, name: str) -> Refusal:
-    """Why there is no room of this name for this user: it became private, or there is none."""
+    """The Refusal for a room that this user does not see: it became private, or there is none."""
     return ROOM_GONE if name in tables.rooms.turned_private and acting.role != GUEST else NO_SUCH_ROOM
 
 
 def lost_by(tables: Tables, acting: Acting, room: Room) -> bool:
-    """Whether this user does not see the private room that a public one of this name became."""
+    """Return whether a public room of this name became private, and this user does not see it now."""
     name = tables.rooms.turned_private.get(room.name)
     return name is None or visible_room(tables, acting, name) is None
 
 
 def reach(room: Room) -> Reach:
-    """Whom it concerns what happens there."""
+    """The users whom events of the room concern."""
     details = room.details
     if details is None:
         return EVERYBODY
@@ -221,7 +221,7 @@ def reach(room: Room) -> Reach:
 
 
 def is_told(acting: Acting, reach: Reach) -> bool:
-    """Whether an event concerns this one, who came by a login: he sees its room, as that was when the event came."""
+    """Return whether an event concerns this signed-in user: they saw its room when the event came."""
     if reach.without is not None and is_told(acting, reach.without):
         return False
     if acting.name and acting.name in reach.members:
@@ -230,9 +230,9 @@ def is_told(acting: Acting, reach: Reach) -> bool:
 
 
 def may_revise(tables: Tables, acting: Acting, room: Room, author: str, *, deletes: bool) -> bool:
-    """Whether this one, who sees the room, may say otherwise what its author said there, or take it back.
+    """Return whether this user, who sees the room, may edit or (`deletes`) delete a message of `author` there.
 
-    Where there is a login an admin may too, and whom the room is may take back what is said in it.
+    Under a login an admin may do both, and the room's owner may delete.
     """
     if acting.name and acting.name == author:
         return True
@@ -242,7 +242,7 @@ def may_revise(tables: Tables, acting: Acting, room: Room, author: str, *, delet
 
 
 def refused_part(tables: Tables, acting: Acting, room: Room) -> Refusal | None:
-    """Why this one, who sees the room, may not take part in what goes on there."""
+    """The Refusal for a user who sees the room and may not take part in it; None if they may."""
     if acting.operator:
         return NAMELESS
     details = room.details
@@ -254,7 +254,7 @@ def refused_part(tables: Tables, acting: Acting, room: Room) -> Refusal | None:
 
 
 def refused_post(tables: Tables, actor: Actor, room: Room | None, name: str) -> Refusal | None:
-    """Why this one may not post there, where `tables.guarded`; `room` None or deleted: it would be made."""
+    """The Refusal for a post to this room, if `tables.guarded`; `room` None or deleted: the post would make it."""
     who = acting(tables, actor)
     if isinstance(who, Refusal):
         return who

@@ -1,4 +1,4 @@
-"""What became of posts after they were made: a layer over a room's positions, for the few that were touched."""
+"""Revisions of posts: edits, deletions and reactions, kept beside the positions of a room for posts that have any."""
 
 from array import array
 from bisect import bisect_right
@@ -9,7 +9,7 @@ Reactions = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Revision(NamedTuple):
-    """What became of one post.  A value: a change puts another one in its place, at the end of the room's."""
+    """The edits, deletion and reactions of one post.  A value: a change replaces it, at the end of the room's."""
 
     version_index: int = 0  # log index of the entry that shows it now, the last edit or the tombstone; 0: its own
     edits: tuple[int, ...] = ()  # log indexes of all edits, ascending; none of a tombstone
@@ -34,11 +34,11 @@ _TOUCHES_FEW = 64
 
 
 class Revisions(dict[int, Revision]):
-    """What became of a room's posts, by Id, in the order of the last change; of posts that are left.
+    """The revisions of a room's posts that are left, by Id, in the order of the last change.
 
-    Beside them stands when that was, so that whoever was away is told of the first changes that he missed without a
-    look at all later ones: log indexes, ascending, and the Ids of whose posts they were.  An edit or a reaction that
-    another one came after stays there until half of all are such ones: each is moved once for one that went.
+    Two arrays beside them hold when that was: log indexes, ascending, and the Ids of their posts.  So a client that was
+    away gets the first changes it missed without a look at all later ones.  A replaced edit or reaction stays in the
+    arrays until half of them are such: each is moved once for one that was dropped.
     """
 
     __slots__ = ("_ids", "_indexes", "tombstone_bytes", "tombstones")

@@ -1,4 +1,4 @@
-"""What `apply` returns, to whoever proposed the command, on the member where that was; and answers to questions."""
+"""Results of `apply`, for the proposer of the command on the node where it was proposed; and answers to questions."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was asked for is so, and there is no more to say."""
+    """The command is done, and there is nothing to return."""
 
     index: int  # the log's
 
@@ -100,7 +100,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RoomSummary:
-    """What the list of rooms tells of one."""
+    """One room as the list of rooms shows it."""
 
     name: str
     posts: int  # that are left
@@ -139,7 +139,7 @@ class RoomChanged:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """What somebody who knows the log up to some index has not seen of a room."""
+    """The part of a room that a client with a cursor has not seen."""
 
     room: str
     deleted: bool  # before these posts

@@ -1,10 +1,9 @@
-"""Where a room's posts lie in the log, and reading pages of them.
+"""Rooms: the places of their posts in the log, and pages of them.
 
 A room holds four bytes for a post: an array of the log indexes of the posts that are left, in the order of their Ids
 (eight bytes once the log has more than 4 billion entries).
-Posts go from the oldest on (retention) or all at once (the room is deleted); an Id that was given is never given
-again.  Texts stay in the log; a page is read from there by index, and a reader's JSON is cut from the command's bytes,
-never decoded and encoded again.
+Posts are removed from the oldest on (retention), or all at once (the room is deleted).  An Id is never given twice.
+Texts stay in the log; a page is read from there by index.
 """
 
 from array import array
@@ -27,7 +26,7 @@ _NO_INDEX = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which page of a room: at most one of before, after and around is set; none asks for the newest page."""
+    """The page of a room to return: at most one of before, after and around is set; none asks for the newest page."""
 
     limit: int = PAGE_POSTS_DEFAULT
     before: int | None = None
@@ -57,7 +56,7 @@ class PageRequest:
 
 
 class EventKind(IntEnum):
-    """What came to a room with an entry of the log."""
+    """The kind of change that an entry of the log made in a room."""
 
     POST = 0
     CHANGED = 1  # a post was edited or deleted: the last time
@@ -67,7 +66,7 @@ class EventKind(IntEnum):
 
 
 class LocatedEvent(NamedTuple):
-    """Where something that came to a room lies in the log."""
+    """A change of a room, by its place in the log."""
 
     log_index: int
     room: str
@@ -102,7 +101,7 @@ _NO_REVISIONS = Revisions()
 
 
 class Room:
-    """One room, also one that was deleted: it goes on counting when it is made again.
+    """A room, also a deleted one: its Ids go on when it is made again.
 
     A room exists as long as it has posts or details: one that its first post makes has no details, and takes no more
     memory than what is here.
@@ -137,12 +136,12 @@ class Room:
 
     @property
     def posts(self) -> int:
-        """How many posts are left."""
+        """The number of posts that are left."""
         return len(self._positions) - self._start
 
     @property
     def exists(self) -> bool:
-        """Whether there is such a room: one that was deleted is not there, though its name is known here."""
+        """True unless the room was deleted; its name is known here then."""
         return self.details is not None or len(self._positions) > self._start
 
     @property
@@ -167,11 +166,11 @@ class Room:
         return self._positions[self._place(id)] if self.oldest_id <= id <= self.newest_id else 0
 
     def revision_of(self, id: int) -> Revision:
-        """What became of this post."""
+        """The revision of this post; an empty one if it was never changed."""
         return (self.revisions or _NO_REVISIONS).get(id, _NO_REVISION)
 
     def revise(self, id: int, revision: Revision) -> None:
-        """Something became of this post, which is left."""
+        """Give this post, which is left, another revision."""
         if self.revisions is None:
             self.revisions = Revisions()
         self.revisions.put(id, revision)
@@ -184,7 +183,7 @@ class Room:
 
     @property
     def texts(self) -> int:
-        """How many of the posts are left and were not deleted."""
+        """The number of posts that are left and were not deleted."""
         return self.posts - (self.revisions.tombstones if self.revisions is not None else 0)
 
     def live(self) -> "Iterator[array[int]]":
@@ -256,7 +255,7 @@ class Room:
         self._let_go(self.excess(max_messages_default))
 
     def excess(self, max_messages_default: int = 0) -> int:
-        """How many posts retention does not keep; 0 or less: it keeps all."""
+        """The number of posts that retention does not keep; 0 or less if it keeps all."""
         has_own = self.max_messages or (self.details is not None and self.details.retention_own)
         bound = self.max_messages if has_own else max_messages_default
         return self.posts - bound if bound else 0
@@ -309,7 +308,7 @@ class Room:
         return id - self.newest_id - 1 + len(self._positions)
 
     def located(self, after: int, up_to: int, limit: int) -> list[LocatedEvent]:
-        """What came with after < log index <= up_to: the last deletion, posts, and the last change of each thing.
+        """The changes with after < log index <= up_to: the last deletion, posts, and the last change of each post.
 
         At most `limit` posts and as many changes, the first ones.  Whatever was before the deletion is gone.
         """
@@ -352,11 +351,11 @@ class Room:
         return positions, extras
 
     def count_changes(self, after: int, up_to: int) -> int:
-        """How many changes of posts `located` tells of, without a limit."""
+        """The number of changes of posts that `located` would return without a limit."""
         return sum(1 for _ in self.revisions.between(after, up_to)) if self.revisions is not None else 0
 
     def count(self, after: int, up_to: int) -> int:
-        """How many posts are left with after < log index <= up_to."""
+        """The number of posts that are left with after < log index <= up_to."""
         first, end = self._between(after, up_to)
         return end - first
 

@@ -34,15 +34,15 @@ class RoomDetails(NamedTuple):
 
 
 class Reader(NamedTuple):
-    """One user in one room."""
+    """The read marker and the mentions of a user in a room."""
 
     read_id: int  # only grows
     mentions: tuple[int, ...] = ()  # Ids, ascending, after read_id
 
 
 class Counts(NamedTuple):
-    """What a room has for somebody who reads it."""
+    """The unread messages and mentions of a user in a room."""
 
-    read_id: int  # up to which he has read
-    unread: int  # posts that are left and come after that, whoever posted them
-    mentions: int  # of these, those that mention him
+    read_id: int  # the last one that they have read
+    unread: int  # posts that are left and come after that, their own too
+    mentions: int  # of these, those that mention them

@@ -67,17 +67,17 @@ class RoomDirectory:
 
     @property
     def count(self) -> int:
-        """How many public and private rooms there are, but for those of makers who are not active any more."""
+        """The number of public and private rooms, without those of deactivated makers."""
         return len(self.names) + len(self.privates) - self.retired_count
 
     def retire(self, user: str, *, is_active: bool) -> None:
-        """Count what this user made, or count it no longer."""
+        """Count the rooms that this user made, or (not active) stop counting them."""
         if is_active == (user in self.retired):
             (self.retired.discard if is_active else self.retired.add)(user)
             self.retired_count += -self.made[user] if is_active else self.made[user]
 
     def looks_like(self, looks: str, room: Room | None = None) -> bool:
-        """Whether another public room than `room` was given a name with this in common; the same on every member."""
+        """Return whether another public room than `room` has a name that looks like this; the same on every node."""
         names = self.alike.get(looks, ()) if looks else ()
         own = None if room is None else room.name
         return any(name != own and name in self.looks for name in names)
@@ -131,12 +131,12 @@ class RoomDirectory:
                 self.by_name[left].delete(details.changed_index)  # which is what those who lose the room are told
 
     def touch(self, room: Room, time: int) -> None:
-        """It was of use at this time, or became empty."""
+        """Note that the room was used, or became empty, at this time."""
         details = room.details or _NONE
         room.details = details._replace(touched_at=max(details.touched_at, time))
 
     def remove(self, room: Room, log_index: int) -> None:
-        """It exists no more."""
+        """Remove a room that exists."""
         details = room.details or _NONE
         self._unlist(room, details.members)
         if details.visibility == PUBLIC:
@@ -227,12 +227,12 @@ class RoomDirectory:
 
 
 def is_public(room: Room) -> bool:
-    """Whether everybody but guests may see it."""
+    """Return whether everybody but guests may see the room."""
     return room.details is None or room.details.visibility == PUBLIC
 
 
 def is_private_name(name: str) -> bool:
-    """Whether a room of this name cannot be asked for."""
+    """Return whether the name is one of a private or direct room, which nobody can ask for."""
     return _PRIVATE_NAME.search(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""A room as others are shown it: in the list of rooms, to who changed it, and in the event of a change."""
+"""Views of a room: in the list of rooms, in the answer to a change, and in the event of a change."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ from chat.state.tables import Tables
 
 
 def summary(room: Room) -> RoomSummary:
-    """What everybody who sees the room is told of it."""
+    """The room as everybody who sees it is shown it."""
     details = room.details or RoomDetails()
     if details.pins:
         details = details._replace(pins=pinned(room))
@@ -24,13 +24,13 @@ def summary(room: Room) -> RoomSummary:
 
 
 def pinned(room: Room) -> tuple[int, ...]:
-    """The Ids of the posts that are pinned there, are left and were not taken back, in the order of pinning."""
+    """The Ids of pinned posts that are neither gone nor deleted, in the order of pinning."""
     pins = room.details.pins if room.details is not None else ()
     return tuple(id for id in pins if room.index_of(id) and not room.revision_of(id).deleted)
 
 
 def summary_for(tables: Tables, room: Room, acting: Acting) -> RoomSummary:
-    """The same, and where there is a login what the room is to this one."""
+    """`summary`, and under a login the user's membership and counts."""
     told = summary(room)
     if tables.settings.auth == OPEN or not acting.name:
         return told
@@ -67,7 +67,7 @@ def room_json(room: RoomSummary) -> dict[str, object]:
 
 
 def room_event(room: Room, index: int, before: Reach | None = None, was_called: str = "") -> RoomEvent:
-    """What is told of a room that was made or changed, to those who see it now."""
+    """The event of a room that was made or changed, for those who see it now."""
     details = room.details or RoomDetails()
     names = dict.fromkeys((room.name, *details.aliases, was_called or room.name))
     reach = permissions.reach(room)
@@ -77,7 +77,7 @@ def room_event(room: Room, index: int, before: Reach | None = None, was_called: 
 
 
 def _lost(index: int, was_called: str, before: Reach, reach: Reach) -> RoomDeleted | None:
-    """What those are told who saw the room before and do not see it now; None where there can be none."""
+    """The event for those who saw the room before and do not see it now; None if there can be none."""
     if (before.public and not reach.public) or before.members - reach.members:
         return RoomDeleted(index, was_called, before._replace(without=reach))
     return None

@@ -1,4 +1,4 @@
-"""What is set for the whole cluster."""
+"""The settings of the whole cluster."""
 
 from typing import NamedTuple
 

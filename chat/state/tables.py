@@ -92,15 +92,15 @@ class Tables:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many public and private rooms as there may be; direct ones are bounded by maker.
+        """True if the bound of public and private rooms is reached; direct rooms are bounded by maker.
 
-        What a user made who is not active any more does not count.
+        Rooms made by a deactivated user do not count.
         """
         bound = self.settings.max_rooms
         return bound > 0 and self.rooms.count >= bound
 
     def has_made_its_share(self, maker: str) -> bool:
-        """Whether this user, under a login and no admin, has made as many public and private rooms as one may."""
+        """True if this user, under a login and no admin, has made as many public and private rooms as one user may."""
         bound = self.settings.max_rooms
         if bound <= 0 or self.settings.auth != LOGIN or not maker:
             return False
@@ -108,7 +108,7 @@ class Tables:
         return (user is None or user.role != ADMIN) and self.rooms.made[maker] >= max(1, bound // MAKERS_SHARE)
 
     def remove_room(self, room: Room, log_index: int) -> None:
-        """It goes with its posts and with how far each had read them."""
+        """Remove the room with its posts and read markers."""
         self.live_bytes -= room.record_bytes
         self.readers.pop(room.name, None)
         self.rooms.remove(room, log_index)
@@ -116,7 +116,7 @@ class Tables:
 
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, tuple[V, ...]]:
-    """What belongs to each key, in the order of the pairs."""
+    """The values of each key, in the order of the pairs."""
     found: dict[K, list[V]] = {}
     for key, value in pairs:
         found.setdefault(key, []).append(value)

@@ -22,7 +22,7 @@ from chat.realtime.handshake import make_websocket_app
 from chat.realtime.hub import Hub
 from chat.server.server import Server
 from chat.services.cursors import history
-from chat.services.revising import Wish, command_for
+from chat.services.posts import PostChange, command_for
 from chat.state.accounts import SESSION
 from chat.state.machine import ChatState
 from chat.state.results import RoomChanged, TokenMade
@@ -203,7 +203,7 @@ class Node:
 
     def revise(self, id: int, message: str | None, room: str = "general") -> None:
         """The author edits a post, or (None) deletes it."""
-        change = command_for(self.replica, self.state, Wish(Actor(NOBODY, "bob"), room, id, message))
+        change = command_for(self.replica, self.state, PostChange(Actor(NOBODY, "bob"), room, id, message))
         assert isinstance(change, EditPost | DeletePost)
         self.replica.commit(encode(change))
 

@@ -13,7 +13,7 @@ from chat.server import base_path
 from chat.server.http import CHUNKS_MAX, ChunkedBody, check_partial_head, parse_head
 from chat.server.limits import Limits
 from chat.server.request_reader import RECV_BYTES
-from chat.services import cursors, mentions, users, validation
+from chat.services import cursors, posts, users, validation
 from chat.state.machine import ChatState
 from tests.chat.fake_replica import FakeReplica
 from tests.doubling.rows import Case, Row
@@ -248,7 +248,7 @@ def _checks() -> Iterator[tuple[str, Callable[[str], object], int]]:
         yield kind, partial(getattr(validation, kind), "Field"), points
     yield "skeleton", confusable_names.skeleton, validation.NAME_POINTS_MAX
     known = {"a"}
-    yield "mentioned", lambda text: mentions.mentioned(text, known.__and__), validation.MESSAGE_POINTS_MAX
+    yield "mentioned", lambda text: posts.mentioned(text, known.__and__), validation.MESSAGE_POINTS_MAX
 
 
 def rows() -> Iterator[Row]:

@@ -17,8 +17,8 @@ from chat.commands.cluster import SetSettings
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom, DeleteRoom
 from chat.errors import Problem
-from chat.services.posts import answer_to_repeat
-from chat.services.revising import Wish, command_for
+from chat.services.posts import PostChange, command_for
+from chat.services.proposals import answer_to_repeat
 from chat.state import permissions
 from chat.state.events import PostChanged, Reacted, RoomDeleted
 from chat.state.results import Done, Posted, Refusal, Repeated, RoomChanged, TokensRevoked
@@ -121,7 +121,7 @@ class Client:
         self._room = ""
         self._began_at = 0
         self._changed_at = 0
-        self._command: Command | Wish | SignIn | None = None  # None: it reads
+        self._command: Command | PostChange | SignIn | None = None  # None: it reads
         self._account = Account(id, rng, login=world.scenario.login)
         self._whims = Whims(rng)
         self._was_revoked = False  # before the operation began, its token's end had been acknowledged
@@ -149,7 +149,7 @@ class Client:
         self._changed_at = world.history.revisions.acknowledged(self._room)
         self._ask()
 
-    def _thought(self) -> Command | Wish | None:
+    def _thought(self) -> Command | PostChange | None:
         """What it would do now."""
         world, rng = self._world, self._rng
         kind, actor = 1.0 if world.network.healed else rng.random(), self._account.actor
@@ -175,7 +175,7 @@ class Client:
         text = f"{self.id}.{self._operations}" + "x" * rng.choice([0, 10, 300])
         return Post(self._room, actor.user, text, f"{self.id}-{self._operations}", by=actor.by)
 
-    def _change(self) -> Command | Wish:
+    def _change(self) -> Command | PostChange:
         """What it would have become of one of the newest posts."""
         rng, history, actor = self._rng, self._world.history, self._account.actor
         newest = history.seen(self._room)
@@ -185,8 +185,8 @@ class Client:
         message = None if rng.random() < 0.3 else f"edit {self.id}.{self._operations}"
         if actor.by:
             own = [id for id in range(max(newest - 20, 1), newest + 1) if history.author(self._room, id) == actor.user]
-            return Wish(actor, self._room, rng.choice(own) if own else id, message)
-        return Wish(Actor(NOBODY, history.author(self._room, id)), self._room, id, message)
+            return PostChange(actor, self._room, rng.choice(own) if own else id, message)
+        return PostChange(Actor(NOBODY, history.author(self._room, id)), self._room, id, message)
 
     def _ask(self) -> None:
         """Ask a member, usually the same as before."""
@@ -222,7 +222,7 @@ class Client:
             return  # a connection that the client has closed is not served
         if isinstance(command, SignIn):
             process.forwarding.read(lambda error: self._sign_in(process, attempt, command, error))
-        elif isinstance(command, Wish):
+        elif isinstance(command, PostChange):
             process.forwarding.read(lambda error: self._wish(process, attempt, command, error))
         elif command is not None:
             process.forwarding.post(encode(command), lambda result: self._commanded(process, attempt, command, result))
@@ -236,7 +236,7 @@ class Client:
         command = process.state.ask(lambda tables: sign_in.command(tables, process.wall_us))
         process.forwarding.post(encode(command), lambda result: self._commanded(process, attempt, command, result))
 
-    def _wish(self, process: "Process", attempt: int, wish: Wish, error: RaftError | None) -> None:
+    def _wish(self, process: "Process", attempt: int, wish: PostChange, error: RaftError | None) -> None:
         if error is not None:
             self._answer(attempt, lambda: self._failed(error))
             return
@@ -294,7 +294,7 @@ class Client:
             detail = f"{self._account.actor} did {self._command}, and its token had ended before"
             raise Violation("revoked is revoked", detail)
 
-    def _done(self, command: Command | Wish, result: object) -> None:
+    def _done(self, command: Command | PostChange, result: object) -> None:
         if isinstance(result, RaftError) or (
             isinstance(result, Problem) and result.status == HTTPStatus.GATEWAY_TIMEOUT
         ):
@@ -305,7 +305,7 @@ class Client:
             return
         if acts_by(command) > 0 and not isinstance(result, Refusal | Problem | Done):
             self._require_token()
-        if not isinstance(command, Wish):
+        if not isinstance(command, PostChange):
             self._account.answered(command, result)
         if isinstance(result, TokensRevoked):
             self._world.revocations.answered(result)

@@ -1,6 +1,5 @@
 """`/rooms/{room}` and `/rooms/{room}/messages/{id}`: post, read, edit, delete, react and pin."""
 
-from contextlib import suppress
 from functools import lru_cache, partial
 from http import HTTPStatus
 from itertools import chain
@@ -23,13 +22,23 @@ from chat.api.schemas import (
 )
 from chat.commands import Post
 from chat.commands.posts import Pin
-from chat.errors import Problem, invalid, not_found, problem_of_refusal, unavailable
+from chat.errors import Problem, invalid, not_found, problem_of_refusal
 from chat.services import validation
 from chat.services.export import export, whole_history
-from chat.services.posts import check_post, propose, unanswered, with_key, with_mentions
-from chat.services.revising import Wish, check_deletion, check_edit, check_reaction, command_for
+from chat.services.post_cache import read_retrying
+from chat.services.posts import (
+    PostChange,
+    check_deletion,
+    check_edit,
+    check_post,
+    check_reaction,
+    command_for,
+    with_key,
+    with_mentions,
+)
+from chat.services.proposals import propose, unanswered
 from chat.services.room_names import told_looks
-from chat.state.apply.posts import pins, versions
+from chat.state.apply.posts import Pinned, pins, versions
 from chat.state.events import PostChanged
 from chat.state.post_json import render_post, with_reactions
 from chat.state.results import Done, Posted, Refusal, Success
@@ -37,7 +46,6 @@ from chat.state.room import PAGE_POSTS_DEFAULT, PAGE_POSTS_MAX, Page, PageReques
 from chat.state.room_details import PINS_MAX
 
 NDJSON = "application/x-ndjson"
-_READ_TRIES = 4  # a second one is needed where a compaction comes between, a third one hardly ever
 
 
 def post(request: Request, room: str) -> Response | Deferred | Read:
@@ -144,11 +152,10 @@ def read_versions(request: Request, room: str, id: str) -> Read:
 def _read(request: Request, room: str, ask: PageRequest) -> tuple[Page, list[bytes]]:
     """The page and its posts, where some may be taken from the log while it is being read: then the state knows."""
     acting = request.acting()
-    for _ in range(_READ_TRIES):
-        page = request.state.page(room, ask, acting)
-        with suppress(LookupError):
-            return request.services.rendered.read(page, request.replica)
-    raise unavailable("this member is taking in a snapshot")
+    return read_retrying(
+        lambda: request.state.page(room, ask, acting),
+        lambda page: request.services.rendered.read(page, request.replica),
+    )
 
 
 def _version_indexes(request: Request, room: str, id: int) -> list[int]:
@@ -176,8 +183,10 @@ def export_room(request: Request, room: str) -> Read:
 
 def edit(request: Request, room: str, id: str) -> Response:
     """PATCH /rooms/{room}/messages/{id}: the post as it is from then on; 403 for who did not post it."""
-    wish = check_edit(request.actor, room, validation.integer("Id", id, low=1), validation.json_object(request.body()))
-    changed = _revise(request, wish)
+    wanted = check_edit(
+        request.actor, room, validation.integer("Id", id, low=1), validation.json_object(request.body())
+    )
+    changed = _revise(request, wanted)
     assert isinstance(changed, PostChanged)
     return Response(HTTPStatus.OK, changed.post + b"\n", log_index=changed.index)
 
@@ -207,13 +216,13 @@ def _react(request: Request, room: str, id: str, emoji: str, *, on: bool) -> Res
     return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(reaction).index)
 
 
-def _revise(request: Request, wish: Wish) -> Success:
+def _revise(request: Request, wanted: PostChange) -> Success:
     """Returns once it is committed and applied here, or was so before."""
     request.settle_posts()
     # What was acknowledged before this request began is to be seen, also where another member told of it.
     request.catch_up()
     with request.off_cpu():
-        change = command_for(request.replica, request.state, wish)
+        change = command_for(request.replica, request.state, wanted)
     return change if isinstance(change, PostChanged | Done) else request.carry_out(change)
 
 
@@ -246,15 +255,18 @@ def list_pins(request: Request, room: str) -> Read:
 
 
 def _read_pins(request: Request, room: str) -> list[bytes]:
-    for _ in range(_READ_TRIES):
+    def locate() -> list[Pinned]:
         found = request.state.ask(lambda tables: pins(tables, request.actor, room))
         if isinstance(found, Refusal):
             raise problem_of_refusal(found)
-        with suppress(LookupError):  # a compaction took one: then the state knows a newer version
-            indexes = sorted(each.version_index for each in found)
-            entries = {entry.index: entry for entry in request.replica.commands(indexes)} if indexes else {}
-            return [with_reactions(render_post(entries[each.version_index], each.id), each.reactions) for each in found]
-    raise unavailable("this member is taking in a snapshot")
+        return found
+
+    def read(found: list[Pinned]) -> list[bytes]:
+        indexes = sorted(each.version_index for each in found)
+        entries = {entry.index: entry for entry in request.replica.commands(indexes)} if indexes else {}
+        return [with_reactions(render_post(entries[each.version_index], each.id), each.reactions) for each in found]
+
+    return read_retrying(locate, read)
 
 
 def _send(request: Request, answer: Deferred, outcome: Posted | Problem) -> None:

@@ -5,7 +5,6 @@ from http import HTTPStatus
 from chat.api.request import Request, Response
 from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import POST_ID, record
-from chat.errors import invalid
 from chat.services import validation
 from chat.services.read_markers import check_read_marker
 
@@ -13,10 +12,8 @@ from chat.services.read_markers import check_read_marker
 def mark(request: Request, room: str) -> Response:
     """PUT /rooms/{room}/read: 202; within seconds the room is read up to this Id, where there is such a post."""
     request.acting()
-    members = validation.members(validation.json_object(request.body()))
-    if members.keys() != {"id"}:
-        raise invalid("Id", "must be there, and nothing else")
-    request.services.pending_markers.note(check_read_marker(request.state, request.actor, room, members["id"]))
+    members = validation.only(validation.json_object(request.body()), "Id")
+    request.services.pending_markers.note(check_read_marker(request.state, request.actor, room, members.get("id")))
     return Response(HTTPStatus.ACCEPTED)
 
 

@@ -8,8 +8,8 @@ from chat.api.request import Request, Response
 from chat.api.router import Answer, Body, Route, Who
 from chat.api.schemas import READING, RETENTION, WAITING, integer, or_null, record, word
 from chat.services import validation
-from chat.services.rooms import AGE_S_MAX
 from chat.services.settings import ROOMS_MAX, check, check_auth
+from chat.services.validation import AGE_S_MAX
 from chat.state.results import SettingsChanged
 from chat.state.settings import INVITE, LOGIN, OPEN, Settings
 

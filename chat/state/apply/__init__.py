@@ -1,1 +1,1 @@
-"""What each command does to the replicated state."""
+"""Appliers: the change that each command makes in the replicated state."""

@@ -1,9 +1,10 @@
-"""Carrying out what becomes of tokens, invites and tickets.
+"""Apply the commands on tokens, invites and tickets.
 
-Rules.  Who acts is looked at first, then what he asks for; all of that before anything is changed.
-Of a login and a new password, of a post and the revocation of its token one comes first: what counts is the place in
-the log, the same on every member.  A token takes its tickets along.  Nothing here is compared with a clock: what is too
-old is named by a command, with the time that it is too old at.
+Rules.
+- The actor is checked first, then the request; both before anything changes.
+- The order of the log decides between a login and a new password, and between a post and the revocation of its token.
+- A token's tickets end with it.
+- Nothing here reads a clock: a command names what is too old, and the time it is too old at.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -69,7 +70,7 @@ _TOO_MANY_OF_ONE = Refusal("too_many_invites", f"Label: you have {INVITES_OF_ONE
 
 
 def log_in(tables: Tables, command: LogIn, entry: Entry, emit: Emit) -> TokenMade | Refusal:
-    """A token for who knew the password, if it is still that one."""
+    """Make a token for a user who knew the password, if it is still that one."""
     if tables.settings.auth == OPEN:
         return permissions.OPEN_MODE
     user = tables.users.get(command.actor.user)
@@ -79,7 +80,7 @@ def log_in(tables: Tables, command: LogIn, entry: Entry, emit: Emit) -> TokenMad
 
 
 def create_token(tables: Tables, command: CreateToken, entry: Entry, emit: Emit) -> TokenMade | Refusal:
-    """One more token for who has one."""
+    """Make one more token for the acting user."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -118,7 +119,7 @@ def _make_token(
 
 
 def revoke_tokens(tables: Tables, command: RevokeTokens, entry: Entry, emit: Emit) -> TokensRevoked | Refusal:
-    """Those tokens end that are there and the actor's own, or anybody's for an admin; with a name, all of that user."""
+    """Revoke the given tokens, or with a name all of that user: the actor's own, or anybody's for an admin."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -154,7 +155,7 @@ def revoke(tables: Tables, numbers: Iterable[int], entry: Entry, emit: Emit) -> 
 
 
 def used(tables: Tables, command: RecordTokenUse, entry: Entry, emit: Emit) -> Done:
-    """Those that are there were used in this hour."""
+    """Note that the tokens were used in this hour; unknown ones are ignored."""
     hour = entry.time // HOUR
     for number in command.tokens:
         token = tables.tokens.get(number)
@@ -168,7 +169,7 @@ def used(tables: Tables, command: RecordTokenUse, entry: Entry, emit: Emit) -> D
 
 
 def create_invite(tables: Tables, command: CreateInvite, entry: Entry, emit: Emit) -> Done | Refusal:
-    """Whoever is no guest may invite guests into rooms of his own, an admin anybody into any room he sees."""
+    """Make an invite: a member may invite guests into their own rooms, an admin anybody into any room they see."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -200,7 +201,7 @@ def create_invite(tables: Tables, command: CreateInvite, entry: Entry, emit: Emi
 
 
 def _refused_invite(tables: Tables, who: Acting) -> Refusal | None:
-    """Why this user makes no more invites.  Nobody but an admin uses up what is everybody's."""
+    """The Refusal for one more invite of this user; None if they may make it.  Only admins may use up the last ones."""
     if len(tables.invites) >= INVITES_MAX:
         return _TOO_MANY_INVITES
     if who.role == ADMIN:
@@ -213,13 +214,13 @@ def _refused_invite(tables: Tables, who: Acting) -> Refusal | None:
 
 
 def _counts(tables: Tables, maker: str) -> bool:
-    """Whether invites of this maker, an active user who is no admin, count among those of members."""
+    """Return whether invites of this maker count among those of members: an active user who is no admin."""
     user = tables.users.get(maker)
     return user is not None and user.active and user.role != ADMIN
 
 
 def revoke_invite(tables: Tables, command: RevokeInvite, entry: Entry, emit: Emit) -> Done | Refusal:
-    """It is good for nothing any more; an admin's or its maker's to say."""
+    """Revoke an invite; an admin may, and its maker."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -232,7 +233,7 @@ def revoke_invite(tables: Tables, command: RevokeInvite, entry: Entry, emit: Emi
 
 
 def create_ticket(tables: Tables, command: CreateTicket, entry: Entry, emit: Emit) -> Done | Refusal:
-    """It opens a websocket that acts as the actor's token; of too many the oldest goes."""
+    """Make a ticket, which opens one websocket that acts as the actor's token; the oldest of too many is dropped."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -253,7 +254,7 @@ def create_ticket(tables: Tables, command: CreateTicket, entry: Entry, emit: Emi
 
 
 def redeem_ticket(tables: Tables, command: RedeemTicket, entry: Entry, emit: Emit) -> Redeemed | Refusal:
-    """Once: whoever brings it next is the second."""
+    """Use up a ticket.  A second use is refused."""
     ticket = tables.tickets.get(command.digest)
     if ticket is None:
         return BAD_TICKET
@@ -272,7 +273,7 @@ def _drop_ticket(tables: Tables, digest: bytes) -> None:
 
 
 def expire_credentials(tables: Tables, command: ExpireCredentials, entry: Entry, emit: Emit) -> Done:
-    """Of those that are named go the ones that are too old at the time that is named."""
+    """Remove the named credentials that are too old at the given time."""
     for digest in command.tickets:
         ticket = tables.tickets.get(digest)
         if ticket is not None and _is_over(ticket.expires_at, command.now):
@@ -288,10 +289,10 @@ def expire_credentials(tables: Tables, command: ExpireCredentials, entry: Entry,
 
 
 def set_clock(tables: Tables, before: int, time: int, moved: int) -> None:
-    """The log's time was `before` and is `time`: what is left of each life stays.
+    """Move all expiry times with the log's time, from `before` to `time`: the remaining life of each stays.
 
-    `moved` is the part of the leap that concerns all of them.  The rest takes back a leap that the log knows nothing
-    of: it concerns what was made in a time that is yet to come.
+    `moved` is the part of the leap that concerns all credentials.  The rest takes back a leap that the log has no entry
+    of: it concerns credentials made at a time that is still to come.
     """
     rest = min(time - before - moved, 0)
     for number, token in tables.tokens.items():
@@ -307,12 +308,12 @@ def set_clock(tables: Tables, before: int, time: int, moved: int) -> None:
 
 
 def _moved(expires_at: int, by: int) -> int:
-    """0 stays 0, which is never; what is over stays over."""
+    """The expiry time moved by so much.  0 (never) stays 0; an expired time stays expired."""
     return max(expires_at + by, 1) if expires_at else 0
 
 
 def due_credentials(tables: Tables, now: int, first: int) -> tuple[ExpireCredentials | None, int]:
-    """The next step of going over all, from the one of this number on; and where to go on, 0: that is through."""
+    """The next step over all credentials from number `first` on; and the number to go on from, 0 after the last."""
     tokens: list[int] = []
     invites: list[bytes] = []
     tickets: list[bytes] = []

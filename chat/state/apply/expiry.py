@@ -1,8 +1,9 @@
-"""What is old enough to go, and letting it go, in small steps.
+"""Expiry: find what is old enough to be removed, and remove it in small steps.
 
-Rules.  The leader asks here what is due at its time and proposes it; `apply` decides again, by the log alone.  So what
-two leaders propose at once, or what is not due any more, does no harm.
-A step is short: it stands between posts.
+Rules.
+- The leader finds here what is due at its time, and proposes it.  `apply` decides again, by the log alone.  So two
+  leaders that propose the same do no harm, nor does a step that is no longer due.
+- A step is short, since posts wait behind it.
 """
 
 from collections.abc import Callable
@@ -33,7 +34,7 @@ _ALL = 1 << 62  # a log index behind every other
 
 
 def set_clock(tables: Tables, before: int, time: int) -> None:
-    """The log's time was `before` and is `time`: all that is counted in it goes along (ages.py has the rule)."""
+    """Move all that has an age with the log's time, from `before` to `time` (log_times.py has the rule)."""
     if not tables.log_times.open_until:
         return  # no command was applied yet, so nothing has an age
     moved = tables.log_times.set_clock(before, time)
@@ -44,7 +45,7 @@ def set_clock(tables: Tables, before: int, time: int) -> None:
 
 
 def forget(tables: Tables, command: Forget, entry: Entry, emit: Emit) -> Done:
-    """ClientIds of some buckets are known no more."""
+    """Forget the old ClientIds of some buckets."""
     up_to = tables.log_times.before(command.before, entry.index)
     end = min(command.first + min(command.buckets, FORGET_BUCKETS), tables.client_ids.bucket_count)
     tables.client_ids.forget(up_to, range(max(command.first, 0), end))
@@ -52,7 +53,7 @@ def forget(tables: Tables, command: Forget, entry: Entry, emit: Emit) -> Done:
 
 
 def due_forgetting(tables: Tables, now: int, first: int) -> tuple[Forget | None, int]:
-    """The next step of going over all ClientIds, from bucket `first` on; and where to go on, 0: that is through."""
+    """The next step over all ClientIds, from bucket `first` on; and the bucket to go on from, 0 after the last."""
     before = now - CLIENT_IDS_KEPT_S * _SECOND
     up_to = tables.log_times.before(before, _ALL)
     count = tables.client_ids.bucket_count
@@ -65,14 +66,14 @@ def due_forgetting(tables: Tables, now: int, first: int) -> tuple[Forget | None,
 
 
 def forget_rooms(tables: Tables, command: ForgetRooms, entry: Entry, emit: Emit) -> Done:
-    """Some names of rooms that are gone are known no more."""
+    """Forget some names of deleted rooms."""
     for name in command.rooms[:FORGET_ROOMS]:
         tables.rooms.forget(name)
     return Done(entry.index)
 
 
 def due_forgetting_rooms(tables: Tables) -> ForgetRooms | None:
-    """The next step of forgetting the oldest names over GONE_MAX, of either kind."""
+    """The next step of forgetting the oldest names above GONE_MAX, of deleted rooms or of rooms turned private."""
     rooms = tables.rooms
     turned = len(rooms.turned_private)
     deleted_over, turned_over = len(rooms.gone) - turned - GONE_MAX, turned - GONE_MAX
@@ -86,9 +87,9 @@ def due_forgetting_rooms(tables: Tables) -> ForgetRooms | None:
 
 
 def expire(tables: Tables, command: Expire, entry: Entry, emit: Emit) -> Done:
-    """Some rooms let go of the posts that they do not keep any more; and one goes, where nobody needs it.
+    """Remove the posts that some rooms do not keep any more; and one room that is unused or empty.
 
-    One only: what listeners are told of an entry is one event, behind which they know all of it.
+    One only: an entry makes at most one event.
     """
     for name in command.rooms[:EXPIRE_ROOMS]:
         room = tables.rooms.existing(name)
@@ -108,7 +109,7 @@ def expire(tables: Tables, command: Expire, entry: Entry, emit: Emit) -> Done:
 
 
 def due_expiry(tables: Tables, now: int, first: int) -> tuple[Expire | None, int]:
-    """The next step of going over all rooms, from the one of this number on; and where to go on, 0: that is through."""
+    """The next step over all rooms, from number `first` on; and the number to go on from, 0 after the last."""
     rooms = tables.rooms.by_name
     due: list[str] = []
     gone: str | None = None
@@ -125,7 +126,7 @@ def due_expiry(tables: Tables, now: int, first: int) -> tuple[Expire | None, int
 
 
 def _room_is_due(tables: Tables, room: Room, now: int, next_index: int) -> bool:
-    """Whether it has posts that it is not to keep any more."""
+    """Return whether the room has posts that it should not keep any more."""
     settings, details = tables.settings, room.details
     if details is None and not settings.max_age_s and not settings.max_messages:
         return False  # as in most of them
@@ -133,7 +134,7 @@ def _room_is_due(tables: Tables, room: Room, now: int, next_index: int) -> bool:
 
 
 def _is_needless(tables: Tables, room: Room, now: int, next_index: int) -> bool:
-    """Whether it was not used, or had nothing in it, for as long as a room may that nobody has put by."""
+    """Return whether the room was unused, or empty, for longer than the settings allow."""
     settings, details = tables.settings, room.details
     if not (settings.unused_room_s or settings.empty_room_s) or not room.exists:
         return False
@@ -149,7 +150,7 @@ def _is_needless(tables: Tables, room: Room, now: int, next_index: int) -> bool:
 
 
 def _too_old(tables: Tables, room: Room, now: int, next_index: int) -> int:
-    """The log index up to which the room's posts are older than it keeps them; 0: of none of them that is known."""
+    """The log index up to which the room's posts are too old to keep; 0 if none is known to be."""
     details = room.details
     age_s = details.max_age_s if details is not None else 0
     if not age_s and (details is None or not details.retention_own):

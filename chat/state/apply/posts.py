@@ -39,7 +39,7 @@ _AFTER_REPEATS = (permissions.ARCHIVED, _NO_SUCH_REPLY_TO, _TOO_MANY_ROOMS, _SHA
 def post(
     tables: Tables, command: Post, entry: Entry, emit: Callable[[PostEvent], None] | None
 ) -> Posted | Repeated | Refusal:
-    """Say something in a room, which is made where there is none; `emit` None: nobody listens."""
+    """Post to a room, which is made if there is none.  `emit` None: nobody listens."""
     room_name, room = command.room, tables.rooms.by_name.get(command.room)
     if room is None and tables.rooms.aliases and (room := tables.rooms.get(room_name)) is not None:
         room_name = room.name
@@ -71,7 +71,7 @@ def post(
 
 
 def refused(tables: Tables, command: Post, room_name: str, room: Room | None) -> Refusal | None:
-    """Why nothing is posted to the room of this name."""
+    """The Refusal for a post to the room of this name; None if it may be posted."""
     if tables.guarded or (tables.rooms.turned_private and room_name in tables.rooms.turned_private):
         refusal = permissions.refused_post(tables, Actor(command.by, command.user), room, room_name)
         if refusal is not None:
@@ -93,7 +93,7 @@ def _refused_making(tables: Tables, command: Post) -> Refusal | None:
 
 
 def dry_run(tables: Tables, command: Post) -> Refusal | None:
-    """What `post` would return where it would change nothing; None where it would, or where it repeats another."""
+    """The Refusal that `post` would return; None if it would post, or repeats another post."""
     room = tables.rooms.get(command.room)
     refusal = refused(tables, command, command.room if room is None else room.name, room)
     if refusal is None or refusal not in _AFTER_REPEATS:
@@ -139,7 +139,7 @@ class FoundPost(NamedTuple):
 
 
 class LocatedPost(NamedTuple):
-    """Where a post that is left stands, for who carries out a command."""
+    """A post that is left, with its room, for an applier."""
 
     who: Acting  # asks
     room: Room
@@ -148,13 +148,13 @@ class LocatedPost(NamedTuple):
 
 
 def find(tables: Tables, actor: Actor, room_name: str, id: int) -> FoundPost | Refusal:
-    """The post of this Id in the room that has or had this name, for who sees that."""
+    """The post of this Id in the room that has or had this name, if the user sees it."""
     place = look_up(tables, actor, room_name, id)
     return place if isinstance(place, Refusal) else FoundPost(place.at, place.revision)
 
 
 def look_up(tables: Tables, actor: Actor, room_name: str, id: int) -> LocatedPost | Refusal:
-    """The same with its room, which is not to leave the state's lock."""
+    """`find`, with the room, which must not leave the state's lock."""
     who = permissions.acting(tables, actor)
     if isinstance(who, Refusal):
         return who
@@ -172,7 +172,7 @@ def look_up(tables: Tables, actor: Actor, room_name: str, id: int) -> LocatedPos
 def refused_change(
     tables: Tables, actor: Actor, room_name: str, id: int, author: str, *, deletes: bool
 ) -> Refusal | None:
-    """Why this one may not change what its author said there, or take it back."""
+    """The Refusal for an edit or a deletion of a message of `author`; None if the user may make it."""
     place = look_up(tables, actor, room_name, id)
     return place if isinstance(place, Refusal) else _refused(tables, place, author, deletes)
 
@@ -185,7 +185,7 @@ def _refused(tables: Tables, place: LocatedPost, author: str, deletes: bool) -> 
 
 
 def versions(tables: Tables, actor: Actor, room_name: str, id: int) -> list[int] | Refusal:
-    """Log indexes of all that a post ever said, the first one first; of one that was deleted, its tombstone."""
+    """Log indexes of all versions of a post, the first one first; of a deleted post, its tombstone's."""
     found = find(tables, actor, room_name, id)
     if isinstance(found, Refusal):
         return found
@@ -194,7 +194,7 @@ def versions(tables: Tables, actor: Actor, room_name: str, id: int) -> list[int]
 
 
 def edit(tables: Tables, command: EditPost, entry: Entry, emit: Emit) -> PostChanged | Refusal:
-    """A post says something else from now on, and what it said stays live."""
+    """Edit a post; its earlier versions stay live."""
     place = _place(tables, command)
     if isinstance(place, Refusal):
         return place
@@ -210,7 +210,7 @@ def edit(tables: Tables, command: EditPost, entry: Entry, emit: Emit) -> PostCha
 
 
 def delete(tables: Tables, command: DeletePost, entry: Entry, emit: Emit) -> PostChanged | Done | Refusal:
-    """A post is a tombstone from now on; where it is one, that is as good."""
+    """Delete a post, which leaves a tombstone; nothing if it is deleted already."""
     place = _place(tables, command)
     if isinstance(place, Refusal):
         return place
@@ -226,7 +226,7 @@ def delete(tables: Tables, command: DeletePost, entry: Entry, emit: Emit) -> Pos
 
 
 def react(tables: Tables, command: React, entry: Entry, emit: Emit) -> Reacted | Refusal:
-    """Somebody reacts to a post, or not any more; where that is so already, it is as good."""
+    """Put or remove a reaction; nothing if that is so already."""
     place = look_up(tables, command.actor, command.room, command.id)
     if isinstance(place, Refusal):
         return place
@@ -252,7 +252,7 @@ def react(tables: Tables, command: React, entry: Entry, emit: Emit) -> Reacted |
 
 
 def _place(tables: Tables, command: EditPost | DeletePost) -> LocatedPost | Refusal:
-    """Of a post that is to say something else, for who may ask for that."""
+    """The post of an edit or a deletion, if the user may make it."""
     place = look_up(tables, command.actor, command.room, command.id)
     if isinstance(place, Refusal):
         return place
@@ -310,7 +310,7 @@ _TOO_MANY_PINS = Refusal("too_many_pins", f"Id: this room has {PINS_MAX} pinned 
 
 
 class Pinned(NamedTuple):
-    """A pinned post: what shows it now, and what that does not say."""
+    """A pinned post: the entry that shows it now, and its reactions."""
 
     id: int
     version_index: int
@@ -318,9 +318,9 @@ class Pinned(NamedTuple):
 
 
 def pin(tables: Tables, command: Pin, entry: Entry, emit: Emit) -> Done | Refusal:
-    """A post is pinned, or not any more; where that is so already, it is as good.
+    """Pin or unpin a post; nothing if that is so already.
 
-    Whoever posts there pins there, but for guests.
+    Everybody who may post in a room may pin there, except guests.
     """
     place = look_up(tables, command.actor, command.room, command.id)
     if isinstance(place, Refusal):
@@ -347,7 +347,7 @@ def pin(tables: Tables, command: Pin, entry: Entry, emit: Emit) -> Done | Refusa
 
 
 def pins(tables: Tables, actor: Actor, room_name: str) -> list[Pinned] | Refusal:
-    """The pinned posts of the room that has or had this name, for who sees that; in the order of pinning."""
+    """The pinned posts of the room that has or had this name, if the user sees it; in the order of pinning."""
     who = permissions.acting(tables, actor)
     if isinstance(who, Refusal):
         return who

@@ -1,7 +1,7 @@
-"""How far each has read a room and where he is mentioned: carrying out what changes it, and counting what is left.
+"""Read markers and mentions of users in rooms: apply the changes, and count what is unread.
 
-Only users have that, so all of it is of a login.  A user's first mark in a room, his first mention and his coming into
-it make a reader of him there; of who is none nothing is counted.
+Only users have them, so they need a login.  A user becomes a reader of a room by the first marker, the first mention or
+by joining it.  Nothing is counted for a user who is no reader.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ WHOLE_ROOM_MAX = 500  # members whom anybody may mention at once; in a larger ro
 
 
 def counts(tables: Tables, user: str, room: Room) -> Counts | None:
-    """What is left for this user to read there; None where he is no reader of the room."""
+    """The unread messages and mentions of this user in the room; None if they are no reader of it."""
     reader = tables.readers.get(room.name, _NO_READERS).get(user)
     if reader is None:
         return None
@@ -31,7 +31,7 @@ def counts(tables: Tables, user: str, room: Room) -> Counts | None:
 
 
 def mark(tables: Tables, command: MarkRead, entry: Entry, emit: Emit) -> Done:
-    """Those who act by some tokens have read rooms up to some Ids; whatever of that cannot be is nothing."""
+    """Move read markers: (token, room, Id).  Markers that cannot be are ignored."""
     for by, name, id in command.marks:
         marked = _marked(tables, by, name, id)
         if marked is None:
@@ -45,12 +45,12 @@ def mark(tables: Tables, command: MarkRead, entry: Entry, emit: Emit) -> Done:
 
 
 def is_news(tables: Tables, by: int, name: str, id: int) -> bool:
-    """Whether it would change anything to mark this now; what does not is nothing to tell the log of."""
+    """Return whether this marker would change anything; others are not proposed."""
     return _marked(tables, by, name, id) is not None
 
 
 def _marked(tables: Tables, by: int, name: str, id: int) -> tuple[str, Room] | None:
-    """Who has read which room so far, by this token; None where that cannot be, or is known."""
+    """The user and the room of a new marker; None if it cannot be, or changes nothing."""
     who = permissions.acting(tables, Actor(by))
     if isinstance(who, Refusal) or not who.name:
         return None
@@ -64,7 +64,7 @@ def _marked(tables: Tables, by: int, name: str, id: int) -> tuple[str, Room] | N
 
 
 def mention(tables: Tables, room: Room, id: int, post: Post) -> None:
-    """The newest post of a room names these, for whoever of them the room is there."""
+    """Note the mentions of a room's newest post, for the users who see the room."""
     for name in dict.fromkeys(_named(tables, room, post)):
         user = tables.users.get(name)
         if user is None or name == post.user or not permissions.sees(tables, Acting(name, user.role), room):
@@ -89,7 +89,7 @@ def _may_name_all(tables: Tables, room: Room, post: Post, members: int) -> bool:
 
 
 def add_readers(tables: Tables, room: Room, users: Iterable[str]) -> None:
-    """These users are members from now on: what was said before is not unread."""
+    """Make these new members readers of the room; earlier posts are not unread for them."""
     for name in users:
         if name not in _readers(tables, room):
             _put(tables, room, name, Reader(room.newest_id))
@@ -103,7 +103,7 @@ def _readers(tables: Tables, room: Room) -> dict[str, Reader]:
 
 
 def _put(tables: Tables, room: Room, name: str, reader: Reader) -> bool:
-    """Whether there is a place for it."""
+    """Store the reader.  Return False if the room has READERS_MAX."""
     readers = _readers(tables, room)
     if name not in readers and len(readers) >= READERS_MAX:
         return False

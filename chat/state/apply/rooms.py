@@ -97,7 +97,7 @@ def create(tables: Tables, command: CreateRoom, entry: Entry, emit: Emit) -> Roo
 
 
 def _directs_made(tables: Tables, user: str) -> int:
-    """How many direct rooms this user has made, which are theirs by `owner`."""
+    """The number of direct rooms that this user has made, which are theirs by `owner`."""
     rooms = (tables.rooms.by_name[name].details for name in tables.rooms.of_user.get(user, ()))
     return sum(details is not None and details.visibility == DIRECT and details.owner == user for details in rooms)
 
@@ -118,7 +118,7 @@ def _refused_creation(tables: Tables, who: Acting, command: CreateRoom, members:
 
 
 def _users(tables: Tables, names: Iterable[str]) -> frozenset[str]:
-    """These, each the one text that the name of such a user has, however many rooms he is in."""
+    """The names as a set, each the one text that the user's name has, however many rooms they are in."""
     users = tables.users
     return frozenset(users[name].name if name in users else name for name in names)
 
@@ -133,7 +133,7 @@ def _refused_members(tables: Tables, members: Iterable[str], before: frozenset[s
 
 
 def _managed(tables: Tables, command: ChangeRoom | DeleteRoom) -> tuple[Acting, Room] | Refusal:
-    """Who acts, and the room, where that is his to change."""
+    """The acting user, and the room if they may change it."""
     who = permissions.acting(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -147,7 +147,7 @@ def _managed(tables: Tables, command: ChangeRoom | DeleteRoom) -> tuple[Acting, 
 
 
 def change(tables: Tables, command: ChangeRoom, entry: Entry, emit: Emit) -> RoomChanged | Refusal:
-    """What is named is so from now on; posts that are too old for what is said now go by `expire`."""
+    """Change the fields of a room that are given.  Posts that are too old for a new bound are removed by `expire`."""
     found = _managed(tables, command)
     if isinstance(found, Refusal):
         return found
@@ -172,7 +172,7 @@ def change(tables: Tables, command: ChangeRoom, entry: Entry, emit: Emit) -> Roo
 
 
 def _changed(tables: Tables, who: Acting, command: ChangeRoom, details: RoomDetails) -> RoomDetails | Refusal:
-    """What a room's details are to be, but for its aliases."""
+    """The new details of a room, without its aliases."""
     if command.topic is not None:
         details = details._replace(topic=command.topic)
     if command.archived is not None:
@@ -185,7 +185,7 @@ def _changed(tables: Tables, who: Acting, command: ChangeRoom, details: RoomDeta
 
 
 def _with_people(tables: Tables, who: Acting, command: ChangeRoom, details: RoomDetails) -> RoomDetails | Refusal:
-    """Who sees the room, who is a member, who its owner.  An owner is a member: who is none any more owns nothing."""
+    """The new visibility, members and owner.  An owner is a member; one who leaves owns the room no more."""
     visibility = details.visibility if command.visibility is None else command.visibility
     if visibility not in {PUBLIC, PRIVATE}:
         return _VISIBILITY

@@ -1,4 +1,4 @@
-"""Carrying out what is set for the whole cluster: the mode, and bounds that hold where a room says nothing."""
+"""Apply the commands on the cluster's settings: the mode, and bounds for rooms without their own."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ _BOUND = Refusal("invalid_field", "Retention: a bound must be positive, or 0 for
 
 
 def set_auth(tables: Tables, command: SetAuth, entry: Entry, emit: Emit) -> SettingsChanged | Refusal:
-    """The mode, which is the operator's to say: the flag of a node, or who holds its token file."""
+    """Set the mode.  Only the operator may: by a node's flag, or with its token file."""
     if command.actor.by != OPERATOR:
         return _FORBIDDEN
     if command.auth not in {OPEN, LOGIN}:
@@ -37,7 +37,7 @@ def set_auth(tables: Tables, command: SetAuth, entry: Entry, emit: Emit) -> Sett
 
 
 def set_settings(tables: Tables, command: SetSettings, entry: Entry, emit: Emit) -> SettingsChanged | Refusal:
-    """What is named is so from now on; what has to go because of it goes by `expire`."""
+    """Change the settings that are given.  Posts and rooms beyond a new bound are removed by `expire`."""
     who = permissions.administering(tables, command.actor)
     if command.signup is not None and not isinstance(who, Refusal):
         # How one signs up is about accounts: where there are none, nobody is to say how it will be once there are.

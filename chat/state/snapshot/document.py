@@ -51,7 +51,7 @@ Described = tuple[dict[str, object], "array[int]"]
 
 
 class Copied(NamedTuple):
-    """What a document is made of, as of one moment: what is not a copy here is never changed.  Good for one."""
+    """The parts of a document, as of one moment.  Anything not copied here never changes.  For one document only."""
 
     rooms: list[Described]
     buckets: list[bytes]
@@ -184,7 +184,7 @@ class _Lines:
         return value
 
     def data(self, name: str) -> bytes:
-        """What the next line has under this name, out of base64."""
+        """The bytes under this name in the next line, decoded from base64."""
         line, opens = next(self._lines, b""), b'{"%b":"' % name.encode()
         if not (line.startswith(opens) and line.endswith(b'"}')):
             raise ValueError(name)
@@ -292,7 +292,7 @@ def _read_facts(value: dict[str, object], index: int) -> tuple[Room, int]:
 
 
 def _is_gone(room: Room) -> bool:
-    """Whether it was deleted, or is a name that a room had."""
+    """Return whether the room was deleted, or is only a name that a room had."""
     return bool(room.deleted_at or room.newest_id) and not (
         room.last_posted_at or room.max_messages or room.record_bytes
     )

@@ -36,7 +36,7 @@ class Part:
 
 
 class Section(NamedTuple):
-    """One table of the document.
+    """A table of the document.
 
     `copy`, called under the state's lock, returns its rows in an order that follows from the state; [] for none.  It
     copies references only: texts, numbers, bytes, tuples, frozensets (written sorted) and Parts.  A row has up to

@@ -154,7 +154,7 @@ LIMITS = [
         [59, TEN_YEARS_S + 1],
         "ExpiresIn",
     ),
-    Limit("an invite's uses", body("POST", "/invites", TokenActivity=...), [1, 10_000], [0, 10_001, "1"], "Uses"),
+    Limit("an invite's uses", body("POST", "/invites", Uses=...), [1, 10_000], [0, 10_001, "1"], "Uses"),
     Limit(
         "an invite's rooms",
         body("POST", "/invites", Rooms=...),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chat.services.mentions import MENTIONS_MAX, mentioned
+from chat.services.posts import MENTIONS_MAX, mentioned
 
 USERS = {"ann", "ann lee", "bob", "\u00c9mile", "o'neil", "room service", "x" * 64}
 

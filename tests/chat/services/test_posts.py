@@ -7,7 +7,8 @@ import pytest
 from chat.commands import Actor, Post, decode, encode
 from chat.commands.rooms import DeleteRoom
 from chat.errors import Problem
-from chat.services.posts import check_post, propose
+from chat.services.posts import check_post
+from chat.services.proposals import propose
 from chat.state.client_ids import ClientIds
 from chat.state.machine import ChatState
 from chat.state.results import Posted
