@@ -1,4 +1,4 @@
-"""The path prefix of `--base-path`, under which a proxy shows this chat on a host that it shares.
+"""Serve this chat under the path prefix of `--base-path`, on a host that it shares.
 
 Rules
 - A target that begins with the prefix loses it, so proxies that pass the prefix on and proxies that take it off both
@@ -38,7 +38,7 @@ def without(prefix: str, target: str) -> str:
 
 
 def mounted(prefix: str, app: WsgiApp) -> WsgiApp:
-    """The application under the prefix; the prefix alone is redirected to the page behind it."""
+    """The application under the prefix.  The prefix alone is redirected to the page."""
 
     def mounted_app(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         target: str = environ["RAW_URI"]
@@ -55,12 +55,12 @@ def mounted(prefix: str, app: WsgiApp) -> WsgiApp:
 
 
 def never_waits_under(prefix: str, never_waits: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
-    """The same question about requests to the application under the prefix."""
+    """The function `never_waits` for requests under the prefix."""
     return lambda method, target: never_waits(method, without(prefix, target))
 
 
 def prefixed(prefix: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The headers with the prefix before each path that `Location` and `Link` name."""
+    """The headers, with the prefix before each path in `Location` and `Link`."""
     return [(name, _prefixed(prefix, name, value)) for name, value in headers]
 
 

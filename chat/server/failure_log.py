@@ -1,11 +1,11 @@
-"""The log's lines about what this node failed to do for clients: each 5xx answer, and each close of a websocket for it.
+"""Log each failure of this node towards a client: 5xx answers, and websockets closed with 1011 or 1013.
 
 Rules
 - Code that answers 5xx, or closes with 1011 or 1013, calls `answered` or `closed` first.
   `tests/chat/server/test_failure_log.py` holds that.
-- A cause is a status and a code.  Its first answer is a line at once; what follows within a minute is counted, and the
-  count is in the next line.
-- A line has the answer's own words, which never hold what a client sent.
+- A cause is a status and a code.  Its first answer is logged at once.  Answers within the next minute are counted, and
+  the next line has the count.
+- A line repeats the answer's own words, which never contain input of a client.
 """
 
 import logging
@@ -24,7 +24,7 @@ CLOSES: Final = {1011: "internal_error", 1013: "try_again_later"}  # RFC 6455 §
 
 @dataclass(slots=True)
 class _Cause:
-    """What was answered for one cause: the causes are as few as the codes in this program."""
+    """The answers of one cause.  There are as few causes as codes in this program."""
 
     next_line_s: float
     detail: str
@@ -32,7 +32,7 @@ class _Cause:
 
 
 class Failures:
-    """What was answered, by cause.  Thread-safe."""
+    """The failures of this process, by cause.  Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -58,7 +58,7 @@ class Failures:
 
 
 def _due(cause: tuple[int, str], known: _Cause, now_s: float) -> str:
-    """The line for what was counted of a cause; "" where none is due."""
+    """The line for the answers counted for a cause; "" if none is due."""
     if not known.unsaid or now_s < known.next_line_s:
         return ""
     status, code = cause
@@ -71,7 +71,7 @@ _failures = Failures()
 
 
 def answered(status: int, code: str, detail: str) -> None:
-    """Note an answer; all below 500 are the client's own business."""
+    """Note an answer.  Those below 500 are no failure of this node, and are not logged."""
     if status >= FAILED:
         _failures.note(status, code, detail)
 

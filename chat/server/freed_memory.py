@@ -1,7 +1,7 @@
-"""Memory that was freed goes back to the system after many clients have gone at once.
+"""Give freed memory back to the system after many clients have gone at once.
 
-The C library's allocator keeps what is freed: a node that has once held a crowd's frames keeps their size for as long
-as it runs.  `malloc_trim` (glibc) gives it back.  It takes some milliseconds in which no thread can allocate, so it is
+The C library's allocator keeps freed memory, so a node that has once held a crowd's frames would keep their size for
+ever.  `malloc_trim` (glibc) gives it back.  It takes some milliseconds in which no thread can allocate, so it is
 called only after much was freed, a moment later, and once in EVERY_S at most.  Elsewhere nothing is done.
 """
 
@@ -29,7 +29,7 @@ def _malloc_trim() -> Callable[[], None] | None:
 
 
 class Heap:
-    """This process's.  For any thread."""
+    """The heap of this process.  For any thread."""
 
     def __init__(self, trim: Callable[[], None] | None) -> None:
         """`trim` is None where it cannot be done."""
@@ -40,7 +40,7 @@ class Heap:
         self._not_before = 0.0
 
     def note_freed(self, size: int) -> None:
-        """Take note of so many bytes that are about to be freed."""
+        """Note that so many bytes are about to be freed."""
         self._freed += size
         if self._freed >= MUCH_BYTES and self._trim is not None:
             self._plan()

@@ -1,7 +1,7 @@
-"""HTTP/1.1 requests, read strictly and without I/O: bytes go in, a Request comes out or a HttpError is raised.
+"""Read HTTP/1.1 requests strictly and without I/O: bytes go in, a Request comes out or an HttpError is raised.
 
-With keep-alive, any two readings of one byte stream are a way to smuggle a request past a proxy.  So whatever two
-parsers could read differently is refused, and the connection closed:
+With keep-alive, two readings of one byte stream are a way to smuggle a request past a proxy.  So bytes that two parsers
+could read differently are refused, and the connection is closed:
 - a line ends in CRLF; a bare CR or LF is an error (RFC 9112 §2.2), and so is a line folded onto the next (§5.2);
 - single spaces in the request line; no white space around a header's name or before its colon (§5.1);
 - HTTP/1.1 needs exactly one Host, of legal form (§3.2); in a target of absolute form, that one counts (§3.2.2);
@@ -56,7 +56,7 @@ _KEYS: Final = {spelling: _environ_key(name) for name in _COMMON_HEADERS for spe
 
 
 class HttpError(Exception):
-    """A request that the application never sees: `status` and a problem body are the answer, then it is closed."""
+    """A request that the application never sees: answered with `status` and a problem, then the connection ends."""
 
     def __init__(self, status: int, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(detail)
@@ -67,7 +67,7 @@ class HttpError(Exception):
 
 
 class Request(NamedTuple):
-    """A head that is in order.  A named tuple, because it is the quickest to make."""
+    """A well-formed head.  A named tuple, because it is the quickest to make."""
 
     method: str
     target: str  # of origin form, undecoded
@@ -122,7 +122,7 @@ def parse_head(head: bytes, limits: Limits) -> Request:
 
 
 def check_partial_head(data: bytes | bytearray, limits: Limits, seen: int = 0) -> None:
-    """Refuse at once what no further byte can mend, rather than at the deadline.  Raises HttpError.
+    """Refuse a head at once that no further byte can mend.  Raises HttpError.
 
     `seen`: how many bytes of it were checked before; so a head that comes byte by byte costs no more than a whole one.
     """
@@ -155,7 +155,7 @@ def _malformed(detail: str) -> HttpError:
 
 
 def _what_is_wrong_with(head: bytes) -> str:
-    """Words for a head that the one expression did not match: the first line at fault, without repeating it."""
+    """Describe the first malformed line of a head, without repeating it."""
     request_line, *lines = head.split(b"\r\n")
     if _REQUEST_LINE.fullmatch(request_line) is None:
         return "the request line is not `method target HTTP/1.1` with single spaces"
@@ -179,14 +179,14 @@ def _fields(lines: list[str]) -> dict[str, str]:
 
 
 def _combined(key: str, first: str, second: str) -> str:
-    """Two headers of one name are a list (RFC 9110 §5.3), but for those that decide where a request goes or ends."""
+    """Join two headers of one name (RFC 9110 §5.3).  Those that decide where a request goes or ends are refused."""
     if key in ("HTTP_HOST", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"):
-        raise _malformed(f"{key.removeprefix('HTTP_').replace('_', '-').title()} is there twice")
+        raise _malformed(f"{key.removeprefix('HTTP_').replace('_', '-').title()} is given twice")
     return f"{first}; {second}" if key == "HTTP_COOKIE" else f"{first},{second}"
 
 
 def _origin_form(method: str, target: str, fields: dict[str, str]) -> str:
-    """Bring a target of absolute form to origin form; its authority takes the place of Host (RFC 9112 §3.2.2)."""
+    """Return a target of absolute form in origin form; its authority replaces Host (RFC 9112 §3.2.2)."""
     if target == "*" and method == "OPTIONS":
         return target
     scheme, separator, rest = target.partition("://")
@@ -238,21 +238,21 @@ def _keep_alive(protocol: str, connection: str | None) -> bool:
 
 
 class SizedBody:
-    """Takes in a body of a known length.  `body` holds what came so far."""
+    """A body of a known length.  `body` holds the bytes so far."""
 
     def __init__(self, length: int) -> None:
         self.body = io.BytesIO()
         self._left = length
 
     def feed(self, data: bytes) -> bytes | None:
-        """Take what came next.  None: more is needed; otherwise what follows the body."""
+        """Take the next bytes.  Returns the bytes behind the body; None if more are needed."""
         taken = self.body.write(data[: self._left])
         self._left -= taken
         return None if self._left else data[taken:]
 
 
 class ChunkedBody:
-    """Takes the chunked coding off a body (RFC 9112 §7.1).  `body` holds what came so far.
+    """A body in the chunked coding (RFC 9112 §7.1).  `body` holds the decoded bytes so far.
 
     The frames around the data may take as many bytes as the data may, and there are CHUNKS_MAX of them, so that tiny
     chunks do not buy much work.
@@ -273,7 +273,7 @@ class ChunkedBody:
         self._done = False
 
     def feed(self, data: bytes) -> bytes | None:
-        """Take what came next.  None: more is needed; otherwise what follows the body.  Raises HttpError."""
+        """Take the next bytes.  Returns the bytes behind the body; None if more are needed.  Raises HttpError."""
         self._wire_bytes += len(data)
         self._data = self._rest + data
         self._at = 0

@@ -1,13 +1,13 @@
-"""One connection: read a request, call the application, answer, and again (keep-alive).
+"""The loop of an HTTP connection: read a request, call the application, answer, and again (keep-alive).
 
-Between two requests it is watched (`watch.py`), and a request that is there whole, and never waits, is served by the
-watch's own thread.  Anything else is a thread's, until the connection is quiet again.
+Between two requests the poller has the connection (`poller.py`).  A whole request to which the application answers
+without waiting is served in the poller's own thread.  Any other gets a thread, until the connection is quiet again.
 
-Rules, beside those of `reading.py`
-- `turn` is held from before a request is worked on until its answer is sent, whoever sends it.  So answers keep
-  the order of their requests, and a pipelined request waits for the deferred answer before it.
+Rules, beside those of `request_reader.py`
+- `response_lock` is held from before a request is worked on until its answer is sent, whichever thread sends it.  So
+  answers keep the order of their requests, and a pipelined request waits for the deferred answer before it.
 - A CPU slot is held while a thread runs the application, never while anything is read, awaited or sent.
-- An answer that had begun when the application failed is cut off, so that it is seen to be.
+- An answer that had begun when the application failed is cut off, so that the client sees that it is not whole.
 """
 
 import logging
@@ -38,7 +38,7 @@ SEND_NOW_BYTES = 16 * KIB  # an answer to a post, whatever its text; copying it 
 
 
 class DeferredResponse:
-    """A promised answer: the application returns it instead of an iterable, and any thread sends it once.
+    """A response that any thread sends later, once.  The application returns it in place of an iterable.
 
     An application that asked for one and returns something else, or raises, has revoked it.
     """
@@ -52,9 +52,9 @@ class DeferredResponse:
         self._request = request
 
     def send(self, status: int, headers: Headers, body: bytes) -> None:
-        """Answer, without ever blocking for long; nothing happens where the connection is gone.
+        """Send the response, without blocking.  Nothing happens if the connection is gone.
 
-        A malformed header is the caller's bug: the client gets a 500, and the caller BrokenApplication.
+        Raises BrokenApplication for a malformed header, after the client has got a 500.
         """
         assert not self.sent, "an answer is sent once"
         self.sent = True
@@ -69,10 +69,10 @@ class DeferredResponse:
 
 
 class HttpConnection(RequestReader):
-    """Werkzeug's handler of one connection, with a request loop of its own."""
+    """The handler of one connection, with a request loop of its own in place of Werkzeug's."""
 
     def setup(self) -> None:
-        """Called by the thread that accepts; all other methods by whoever serves it, where nothing else is said."""
+        """Prepare the connection, in the thread that accepts.  The other methods are for the thread that serves it."""
         super().setup()
         self.response_lock = Lock()
         self.in_send_queue = False  # set under the door
@@ -86,7 +86,7 @@ class HttpConnection(RequestReader):
         self._known_request: Request | None = None
 
     def _environ_template(self) -> dict[str, Any]:
-        """What all requests of this connection have in common."""
+        """The part of `environ` that all requests of this connection have in common."""
         http_server = self.http_server
         template: dict[str, Any] = {
             "wsgi.version": (1, 0),
@@ -109,10 +109,10 @@ class HttpConnection(RequestReader):
             template["raft_chat.defer"] = self.defer
         return template
 
-    # In the watch's thread
+    # In the poller's thread
 
     def serve_now(self, receiver: Receiver) -> bool:
-        """Serve what has arrived, where that waits for nothing.  False: it takes a thread, which finds it here."""
+        """Serve the input that has arrived, if that waits for nothing.  False: a thread has to, and finds it here."""
         if self._incoming is not None:
             return self._collect_more(receiver)
         try:
@@ -131,7 +131,7 @@ class HttpConnection(RequestReader):
             if request is None and self._may_wait_for_rest():
                 return True
         except HttpError:
-            return False  # and it will be refused there
+            return False  # the thread refuses it
         if request is None or not self._never_waits or not self.response_lock.acquire(blocking=False):
             return False
         self._has_response_lock = True
@@ -172,7 +172,7 @@ class HttpConnection(RequestReader):
         self.deliver(b"".join(pieces), not reply.keep_alive)
 
     def _whole_request(self) -> Request | None:
-        """The request at the buffer's start, if all of it is there.  Raises HttpError."""
+        """Return the request at the buffer's start, if all of it is there.  Raises HttpError."""
         end = self._buffer.find(b"\r\n\r\n")
         if end <= 0 or self._buffer[0] == 13:
             return None
@@ -185,7 +185,7 @@ class HttpConnection(RequestReader):
         return request
 
     def _may_wait_for_rest(self) -> bool:
-        """Whether the rest of a request that has begun is waited for without a thread.  Raises HttpError.
+        """Return True to wait for the rest of a request without a thread.  Raises HttpError.
 
         So a client that sends half a head, or half of a body, holds no more than these bytes.
         """
@@ -203,7 +203,7 @@ class HttpConnection(RequestReader):
         return monotonic() < self._rest_until  # past it, a thread says so
 
     def _has_small_body(self) -> bool:
-        """Whether the head is there, and a body of a known length that is small is not; `_request` is what it says."""
+        """Return True if `_request` is whole but for a small body of a known length."""
         request = self._request
         if request is None or not self._buffer.startswith(self._head + b"\r\n\r\n"):
             return False
@@ -260,7 +260,7 @@ class HttpConnection(RequestReader):
     # In a thread
 
     def serve(self) -> None:
-        """Serve requests until the connection is quiet, and give it back to the watch, or until it ends."""
+        """Serve requests until the connection is quiet, and give it back to the poller, or until it ends."""
         quiet = False
         try:
             quiet = self._serve_while_busy()
@@ -270,7 +270,7 @@ class HttpConnection(RequestReader):
         except HttpError as error:
             self._refuse(error)
         except (ClientGone, OSError):
-            pass  # nobody is there to be told
+            pass  # there is no client to answer
         finally:
             if not quiet:
                 self.finish()
@@ -278,7 +278,7 @@ class HttpConnection(RequestReader):
             self.http_server.poll(self)
 
     def _serve_while_busy(self) -> bool:
-        """False: the connection is to end."""
+        """Serve requests until the connection is quiet.  False: it is to end."""
         self._shake_hands()
         while self._serve_one():
             if self.is_pollable and not self._buffer:
@@ -336,12 +336,12 @@ class HttpConnection(RequestReader):
         return reply.keep_alive
 
     def _bound_send_buffer(self) -> None:
-        """Have the kernel hold little of an answer that is made while it is sent: a client may never take it."""
+        """Bound what the kernel buffers of an answer that is made while it is sent: a client may never take it."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
 
     def _defer_to(self, answer: DeferredResponse, request: Request) -> bool:
         self._answer = None
-        self._has_response_lock = False  # it goes with the answer
+        self._has_response_lock = False  # `deliver` releases it
         self._wait_s = self.limits.idle_s
         self._answer_by = monotonic() + self.limits.answer_s
         return request.keep_alive
@@ -364,19 +364,19 @@ class HttpConnection(RequestReader):
         return self._known_environ.copy()
 
     def _fail(self, reply: WsgiResponse, request: Request) -> None:
-        """Answer for an application that failed."""
+        """Answer 500 for an application that failed, or cut off the answer that had begun."""
         reply.keep_alive = False
         if self.detached:
             return
         if not reply.head_sent:
             self._revoke_answer()
             self._write(_internal_error(request))
-        elif request.protocol == "HTTP/1.0":  # only a reset tells a broken end from a good one there
+        elif request.protocol == "HTTP/1.0":  # in HTTP/1.0 only a reset tells a broken end from a good one
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raise ClientGone
 
     def _revoke_answer(self) -> None:
-        """Take back a promise that the application did not return."""
+        """Revoke a deferred response that the application did not return."""
         if self._answer is None:
             return
         with self.socket_lock:
@@ -387,17 +387,17 @@ class HttpConnection(RequestReader):
         self._answer = None
 
     def _acquire_response_lock(self) -> None:
-        """Wait until the answer to the request before is sent."""
+        """Wait until the answer to the previous request is sent."""
         if self._has_response_lock:
             return
         if not self.response_lock.acquire(blocking=False):
-            self.deadline = inf  # it is not the client that is waited for
+            self.deadline = inf  # not the client is waited for
             if not self.response_lock.acquire(timeout=max(0.0, self._answer_by - monotonic())):
                 self._await_send_queue()
         self._has_response_lock = True
 
     def _await_send_queue(self) -> None:
-        """An answer that a slow client is still taking has the backlog's deadline; any other is overdue."""
+        """Wait for a slow client, up to the send queue's deadline.  Raises ClientGone if the answer is overdue."""
         with self.socket_lock:
             overdue = not self.in_send_queue
             self.closed = self.closed or overdue  # what comes later is not sent
@@ -414,7 +414,7 @@ class HttpConnection(RequestReader):
                 self._linger()
 
     def finish(self) -> None:
-        """Close, once the backlog has let go; a detached socket is its new owner's."""
+        """Close, after the send queue has let go of the socket.  A detached socket stays open."""
         self._template.clear()  # breaks the cycles through the bound methods
         self._known_environ.clear()
         if not self.detached:
@@ -423,7 +423,7 @@ class HttpConnection(RequestReader):
             if self.in_send_queue:
                 with suppress(OSError):
                     socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
-                self.response_lock.acquire()  # the backlog lets go of it
+                self.response_lock.acquire()  # the send queue releases it
             self.socket.close()
         self.http_server.ended(self)
         self._body_is_used()
@@ -455,7 +455,7 @@ class HttpConnection(RequestReader):
     # From other threads
 
     def deliver(self, payload: bytes, close: bool, answer: DeferredResponse | None = None) -> None:
-        """Send an answer; what does not fit in the socket's buffer is left to the backlog."""
+        """Send an answer; the send queue gets the rest that does not fit in the socket's buffer."""
         with self.socket_lock:
             if self.closed or (answer is not None and answer.revoked):
                 return
@@ -489,13 +489,13 @@ class HttpConnection(RequestReader):
             return -1
 
     def left_send_queue(self, close: bool) -> None:
-        """The backlog is done with the socket; the loop's thread."""
-        with self.socket_lock:  # it may be quicker than `deliver` is to note that it has the rest
+        """Go on after the send queue has let go of the socket; in the thread of the server's loop."""
+        with self.socket_lock:  # the loop may be quicker than `deliver`, which notes that the queue has the rest
             self.in_send_queue = False
         self._delivered(close)
 
     def _delivered(self, close: bool) -> None:
-        """A deferred answer is out, or will never be: the next request may be worked on."""
+        """Release the connection for the next request: the answer is sent, or never will be."""
         self.closing = self.closing or close
         self.response_lock.release()
         if close:

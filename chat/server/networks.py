@@ -1,9 +1,9 @@
-"""What an address counts as where clients are counted by where they come from, and who gives way when all is taken.
+"""Count clients by network, and choose the network that loses a connection when all are taken.
 
 Rules
 - While there is room anybody may have it: an office behind one address opens thousands of connections.
-- When there is none, the network that holds most gives way to the others, as long as it keeps more than they do.
-- This machine's own address is the operator's too: something is kept for it beyond what everybody may have.
+- When there is none, the network that holds most loses one to the others, as long as it keeps more than they do.
+- This machine's own address is the operator's too: some connections are kept for it beyond the common bound.
 """
 
 import ipaddress
@@ -15,7 +15,7 @@ _THIS_MACHINE: Final = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
 def network(address: str) -> str:
-    """An IPv4 address as it is, an IPv6 address by its /64: one line at home has 2^64 of these."""
+    """The network of an address: an IPv4 address itself, or the /64 of an IPv6 address.  A home has 2^64 of these."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -26,11 +26,11 @@ def network(address: str) -> str:
 
 
 def is_this_machine(address: str) -> bool:
-    """Whether a connection from this address is one of this machine to itself."""
+    """Return True for an address of this machine itself."""
     return address in _THIS_MACHINE
 
 
 def network_to_evict(held: Mapping[str, int], newcomer: str) -> str | None:
-    """The network that gives way to one more of `newcomer`, by how many each holds; None: `newcomer` is turned away."""
+    """The network to evict from for one more of `newcomer`; None: refuse `newcomer`.  `held`: how many each holds."""
     largest = max(held, key=held.__getitem__, default=newcomer)
     return largest if largest != newcomer and held[largest] > 1 + held.get(newcomer, 0) else None

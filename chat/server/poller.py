@@ -1,4 +1,4 @@
-"""The connections that wait for their clients: one poll for all of them, instead of a thread for each.
+"""Poll all connections that wait for their clients, in place of a thread for each.
 
 What has arrived is served right where it is seen, one connection after the other, as long as that waits for nothing;
 whatever else it is gets a thread.  So a batch of requests costs one wake of one thread, and its writes are one batch.
@@ -37,16 +37,16 @@ AVAILABLE: Final = hasattr(select, "epoll")  # where it is not, each connection 
 
 
 class PolledConnection(Protocol):
-    """What is watched."""
+    """A connection, as the poller sees it."""
 
     descriptor: int
 
     @property
     def network(self) -> str:
-        """What its client counts as; "" where many share one address."""
+        """The network that the client counts for; "" if many share one address."""
 
     def serve_now(self, receiver: Receiver) -> bool:
-        """Serve what has arrived.  False: that would wait, so a thread has to do it."""
+        """Serve the input that has arrived.  False: that would wait, so a thread has to."""
 
 
 class Poller:
@@ -76,12 +76,12 @@ class Poller:
             thread.start()
 
     def add(self, connection: PolledConnection) -> None:
-        """From now on it is watched; what has arrived already is seen too."""
+        """Poll a connection from now on.  Input that has arrived already is seen too."""
         self._polled[connection.descriptor] = connection
         self._poll.register(connection.descriptor, select.EPOLLIN)
 
     def remove(self, connection: PolledConnection) -> None:
-        """It is not watched any more, if it was; for who serves it."""
+        """Stop to poll a connection, if it was polled; for the thread that serves it."""
         if self._polled.get(connection.descriptor) is connection:
             del self._polled[connection.descriptor]
             self._poll.unregister(connection.descriptor)
@@ -94,7 +94,7 @@ class Poller:
             self._all_accepted.set()
 
     def stop(self, timeout_s: float) -> None:
-        """End the readers; what is watched is left as it is."""
+        """End the readers.  The connections are left as they are."""
         self._stopped = True
         self._stop.close()
         for thread in self._threads:

@@ -1,12 +1,12 @@
-"""One client's socket: requests are read from it and bytes written to it, each within its limits and its deadline.
+"""Read requests from a client's socket and write bytes to it, each within its limits and its deadline.
 
 Rules
 - A thread that serves it blocks in plain recv and sendall.  Before each it sets `deadline`, and the server's loop,
   which looks at all of them, shuts the socket down when that has passed: a total deadline for the price of an
   assignment.  A client that drips keeps waking the thread, which then looks at the clock itself.
 - `socket_lock` is held, never while blocking, by every other thread that touches the socket, and to set `closed`.
-  After that only this thread and the backlog use the socket; it is closed when the backlog has let go.  So nobody ever
-  writes to a descriptor that meanwhile is another connection's.
+  After that only this thread and the send queue use the socket; it is closed when the send queue has let go.  So
+  nobody ever writes to a descriptor that meanwhile is another connection's.
 - What a body costs in memory is counted before it is read, and what is too much is refused unread.
 """
 
@@ -51,11 +51,11 @@ LOOK_MS: Final = 1000  # at how fast a client reads
 
 
 class ClientGone(Exception):
-    """The connection is of no more use: closed, reset, or cut at a deadline."""
+    """The connection was closed, reset, or cut at a deadline."""
 
 
 class HttpServer(Protocol):
-    """What a connection needs of its server."""
+    """The server, as its connections see it."""
 
     host: str
     port: int
@@ -69,42 +69,42 @@ class HttpServer(Protocol):
     has_poller: bool
 
     def never_waits(self, method: str, target: str) -> bool:
-        """Whether the application answers such a request, or promises to, without waiting for anything."""
+        """Return True if the application answers such a request, or defers it, without waiting for anything."""
 
     def finish_batch(self) -> None:
         """Finish what the application began; called by its caller, without a CPU slot."""
 
     def poll(self, connection: Any) -> None:
-        """It is quiet: whoever served it has no more to do with it."""
+        """Give a quiet connection to the poller; the last thing that its thread does with it."""
 
     def stop_polling(self, connection: Any) -> None:
-        """It is about to be somebody else's."""
+        """Take a connection from the poller, before its socket is given away."""
 
     def ended(self, connection: Any) -> None:
-        """It is closed, or somebody else's."""
+        """Forget a connection that is closed or detached."""
 
     def network_of(self, address: str) -> str:
-        """What this client counts as; "" for many clients behind one address."""
+        """The network that this client counts for; "" for many clients behind one address."""
 
     def admit_large_body(self, body: LargeBody, length: int) -> None:
         """Count a large body that is about to be read.  Raises HttpError."""
 
     def return_large_body(self, body: LargeBody) -> None:
-        """It is used up."""
+        """Release a large body that was worked on."""
 
 
 class RequestReader(WSGIRequestHandler):
-    """The half of a connection that knows its socket; all methods but shut() are for who serves it, one at a time."""
+    """The half of a connection that knows its socket.  All methods but shut() are for the thread that serves it."""
 
     http_server: HttpServer
 
     def __init__(self, request: socket.socket, client_address: Any, server: Any) -> None:
-        """BaseRequestHandler's own would serve the connection to its end before it returns."""
+        """Do not serve the connection here, as BaseRequestHandler's own does."""
         self.request, self.client_address, self.server = request, client_address, server
         self.setup()
 
     def setup(self) -> None:
-        """Make ready what is needed before the first byte."""
+        """Prepare the connection for its first byte."""
         self.http_server = cast(HttpServer, self.server)
         self.socket: socket.socket = self.request
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or Nagle costs 40 ms a request
@@ -181,7 +181,7 @@ class RequestReader(WSGIRequestHandler):
         return request
 
     def _again_with_another_length(self, head: bytes) -> Request | None:
-        """The request before with another Content-Length, where that is its last header: so peers' requests differ."""
+        """Return the previous request with another Content-Length, if only that differs, as in requests of peers."""
         before = self._head_before_length
         length = head[len(before) :]
         if not before or self._request is None or not head.startswith(before) or not length.isdigit():
@@ -350,7 +350,7 @@ class RequestReader(WSGIRequestHandler):
 
     @property
     def network(self) -> str:
-        """What the client counts as; any thread."""
+        """The network that the client counts for; any thread."""
         if self._network is None:
             self._network = self.http_server.network_of(self.client_address[0])
         return self._network
@@ -372,7 +372,7 @@ class RequestReader(WSGIRequestHandler):
 
     @property
     def may_be_evicted(self) -> bool:
-        """Whether nothing that has arrived whole is worked on or being sent; any thread."""
+        """True while no whole request is worked on and no answer is being sent; any thread."""
         return self.idle or self._rest_until > 0 or self._request is None
 
     def shut_if_quiet(self) -> None:

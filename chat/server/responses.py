@@ -1,9 +1,9 @@
-"""HTTP/1.1 answers as bytes, and the WSGI side of giving one (PEP 3333); no socket, only a function that writes.
+"""Encode HTTP/1.1 responses, and run a WSGI application's response (PEP 3333).  No socket, only a function that writes.
 
-- An answer whose body is known goes out as one write, head and body together: two would wait for each other (Nagle).
+- A response whose body is known is one write, head and body together: two would wait for each other (Nagle).
 - A body of unknown length is chunked for HTTP/1.1 and ends with the connection for HTTP/1.0 (RFC 9112 §6.3).
 - HEAD, 1xx, 204 and 304 have no body (RFC 9110 §6.4.1), whatever the application returns.
-- A header can not end its line: a value with CR or LF in it is the application's bug, and nothing of it is sent.
+- A header with CR or LF in its value is a bug of the application, and nothing of the response is sent.
 """
 
 import json
@@ -30,7 +30,7 @@ class BrokenApplication(Exception):
 
 
 def status_line(status: int) -> str:
-    """`404 Not Found`, as start_response wants it."""
+    """The status as start_response wants it: `404 Not Found`."""
     return _STATUS.get(status) or f"{status} "
 
 
@@ -56,16 +56,16 @@ _date = _Clock().date
 
 
 def problem(status: int, code: str, detail: str, headers: Iterable[tuple[str, str]] = ()) -> tuple[Headers, bytes]:
-    """Headers and body (RFC 9457) of an error that the server itself answers."""
+    """The headers and the body (RFC 9457) of an error that the server itself answers with."""
     title = status_line(status).partition(" ")[2]
     document = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
     return [("Content-Type", "application/problem+json"), *headers], json.dumps(document).encode()
 
 
 def error_response(refused: HttpError) -> bytes:
-    """The whole answer to a request that is not understood or not wanted; the connection closes after it.
+    """The whole response to a request that is refused.  The connection closes after it.
 
-    A failure of this node's is logged.
+    A failure of this node is logged.
     """
     failure_log.answered(refused.status, refused.code, refused.detail)
     headers, body = problem(refused.status, refused.code, refused.detail, refused.headers)
@@ -84,7 +84,7 @@ def head_of_stream(headers: Iterable[tuple[str, str]], *, chunked: bool) -> byte
 
 
 class ResponseHead:
-    """The head of one answer: what the application set, and what must be added."""
+    """The head of one response: the application's headers and those that the server adds."""
 
     __slots__ = ("_date", "_keep", "_lines", "_status", "bodiless", "close", "length")
 
@@ -103,7 +103,7 @@ class ResponseHead:
         ]
 
     def _is_ours(self, name: str, value: str) -> bool:
-        """Take note of a header that the server writes itself."""
+        """Note a header that the server writes itself, and return whether it is one."""
         if name == "content-length":
             self.length = int(value)
         elif name == "connection":
@@ -126,13 +126,13 @@ class ResponseHead:
         return text.encode("latin-1")
 
     def with_length(self, length: int | None) -> bytes:
-        """The head of an answer of `length` bytes; None: unknown."""
+        """The head of a response of `length` bytes; None: unknown."""
         if length is None or _never_has_a_body(self._status):
             return self.render("")
         return self.render(f"Content-Length: {length}\r\n")
 
     def with_body(self, body: bytes) -> bytes:
-        """The whole answer, where the whole body is known."""
+        """The whole response; `body` is all of it."""
         if self.bodiless:  # to HEAD, the length that GET would have had
             return self.with_length(self.length if self.length is not None else len(body) or None)
         if self.length is not None and self.length != len(body):
@@ -141,7 +141,7 @@ class ResponseHead:
 
 
 class WsgiResponse:
-    """One WSGI answer, from start_response to the last piece.  `write` takes bytes and blocks until they are sent."""
+    """A WSGI response, from start_response to the last piece.  `write` takes bytes and blocks until they are sent."""
 
     __slots__ = ("_chunked", "_head", "_left", "_request", "_write", "head_sent", "keep_alive")
 
@@ -157,7 +157,7 @@ class WsgiResponse:
     def start_response(
         self, status: str, headers: Headers, exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
-        """PEP 3333; an application that fails while it streams is let fail."""
+        """Take status and headers (PEP 3333).  Raises the application's own error if it failed while it streams."""
         if exc_info is not None and exc_info[1] is not None and self.head_sent:
             raise exc_info[1]
         if self._head is not None and exc_info is None:
@@ -166,7 +166,7 @@ class WsgiResponse:
         return self.write
 
     def run(self, pieces: Iterable[bytes]) -> None:
-        """Send all that the application returned.  Raises what it raises, and BrokenApplication."""
+        """Send the pieces that the application returned.  Raises its errors, and BrokenApplication."""
         try:
             if isinstance(pieces, list | tuple) and not self.head_sent:
                 self._send_whole(b"".join(pieces))
@@ -192,7 +192,7 @@ class WsgiResponse:
         self._write(answer)
 
     def write(self, piece: bytes) -> None:
-        """Send one piece at once, since it may be an event that somebody waits for."""
+        """Send one piece at once: somebody may wait for it."""
         if not piece:
             return
         opening = b"" if self.head_sent else self._open()

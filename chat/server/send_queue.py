@@ -18,23 +18,23 @@ from chat.server.slow_readers import Progress, SlowReaders, UnsentResponse
 
 
 class SendingConnection(Protocol):
-    """What the backlog needs of a connection."""
+    """A connection, as the send queue sees it."""
 
     socket: socket.socket
 
     @property
     def network(self) -> str:
-        """Where the client is; "" where that is not counted."""
+        """The network that the client counts for; "" if it is not counted."""
 
     def shut(self, how: int) -> None:
         """Shut the socket down."""
 
     def left_send_queue(self, close: bool) -> None:
-        """The backlog is done with the socket: the answer is sent, or with `close` maybe not."""
+        """Go on: the answer is sent; with `close` it may be cut off, and the connection ends."""
 
 
 class _UnsentRest:
-    """What is left of one answer."""
+    """The rest of one answer."""
 
     __slots__ = ("close", "connection", "data", "deadline", "is_over", "length", "progress", "waiting")
 
@@ -58,7 +58,7 @@ class _UnsentRest:
 
 
 class SendQueue:
-    """`put` is for any thread and does not block; all else belongs to the loop."""
+    """The answers that wait.  `put` is for any thread and does not block; all else is for the server's loop."""
 
     def __init__(
         self, limits: Limits, selector: selectors.BaseSelector, wake: Callable[[], None], slow_readers: SlowReaders
@@ -72,10 +72,10 @@ class SendQueue:
         self._waiting: set[_UnsentRest] = set()
 
     def put(self, connection: SendingConnection, data: memoryview, close: bool) -> bool:
-        """Finish this answer later; False: there is no room for it, and the connection is to be closed.
+        """Finish this answer later.  False: there is no room for it, and the connection is to be closed.
 
-        Called under the connection's door.  No other connection's is taken here but that of one whose answer is
-        streamed, and nobody holds that for long.
+        Called under the connection's `socket_lock`.  No other connection's lock is taken here but that of one whose
+        answer is streamed, and nobody holds that for long.
         """
         deadline = monotonic() + self._limits.write_allowance_s(len(data))
         rest = _UnsentRest(connection, data, close, deadline, self._evict)
@@ -86,12 +86,12 @@ class SendQueue:
         return True
 
     def _evict(self, rest: _UnsentRest) -> None:
-        """Have the loop give an answer up; any thread."""
+        """Have the loop give up an answer; any thread."""
         self._gone.append(rest)
         self._wake()
 
     def take_in(self) -> None:
-        """Start to watch what was put."""
+        """Register the answers that were put with the selector."""
         while self._new:
             rest = self._new.popleft()
             self._waiting.add(rest)

@@ -1,4 +1,4 @@
-"""Werkzeug's threaded WSGI server, made fit to stand on an open port.  Both ports use it; it knows neither.
+"""Werkzeug's threaded WSGI server, made fit for an open port.  Both ports use it; it knows nothing of chat and Raft.
 
     server = Server(app, host, port, name="client", cpu_slots=2)   # bound at once; OSError where taken
     server.start() ... server.drain(5.0)
@@ -9,7 +9,7 @@ not taken yet (`send_queue.py`), and once in a while cuts the connections that a
 may look like is in `http.py`, what anybody may cost in `limits.py`.
 
 Beside what PEP 3333 names, `environ` offers
-    raft_chat.defer()       an Answer to return in place of an iterable; any thread then calls its send(status,
+    raft_chat.defer()       a DeferredResponse to return in place of an iterable; any thread then calls its send(status,
                             headers, body) once.  Not there with TLS: the application waits instead.
     raft_chat.off_cpu()     a context manager for an application that waits: its CPU slot is for others meanwhile
     raft_chat.detach()      the socket, the caller's own from here on; the application then returns []
@@ -63,16 +63,16 @@ STOP_S: Final = 1.0  # for threads whose sockets were shut down to notice
 
 
 def _nothing() -> None:
-    """No batch is ever finished."""
+    """Finish no batch."""
 
 
 def _is_never_shared(address: str) -> bool:
-    """No address is known to be a proxy's."""
+    """Know no address of a proxy."""
     return False
 
 
 def _waits(method: str, target: str) -> bool:
-    """Nothing is known of the application, so it may."""
+    """Assume that the application may wait."""
     return False
 
 
@@ -188,7 +188,7 @@ class Server(ThreadedWSGIServer):
     # The loop
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
-        """What start() runs.  Nothing is polled: it wakes for what happens, and to look at deadlines."""
+        """Run the loop.  It wakes for events, and to look at deadlines."""
         while not self._stopping.is_set():
             try:
                 self._run_once()
@@ -211,7 +211,7 @@ class Server(ThreadedWSGIServer):
             self._sweep_at = now + self.limits.sweep_s
 
     def _listen_or_pause(self) -> float:
-        """Have the listener watched just while connections are wanted; returns for how long it is not."""
+        """Listen only while connections are wanted, and return for how long they are not."""
         pause_s = 0.0 if self.draining else max(0.0, self._accept_again_at - monotonic())
         wanted = not pause_s and not self.draining
         if wanted != self._listening:
@@ -236,7 +236,7 @@ class Server(ThreadedWSGIServer):
             self._wake_sender.send(b"w")
 
     def _sweep(self, now: float) -> None:
-        """Cut the connections that are past their deadline; their threads see it, and say so where they can."""
+        """Cut the connections that are past their deadline.  Their threads answer 408 if they can."""
         for connection in self._open.copy():
             if connection.deadline <= now:
                 connection.shut(socket.SHUT_RDWR if connection.writing else socket.SHUT_RD)
@@ -269,7 +269,7 @@ class Server(ThreadedWSGIServer):
             self._poller.note_newcomers(wait=not self._accepted_all and not self.draining)
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept; where descriptors have run out, leave the listener alone for a moment."""
+        """Accept a connection.  If descriptors have run out, stop listening for a moment."""
         try:
             request, client_address = self.socket.accept()
         except ConnectionAbortedError:
@@ -289,10 +289,10 @@ class Server(ThreadedWSGIServer):
         return request, client_address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Turn a connection away that would be one too many; BaseServer then closes it.
+        """Refuse a connection that would be one too many; BaseServer then closes it.
 
-        While there is room anybody may have it.  When there is none, the address that holds most gives way, its longest
-        idle connections first; a newcomer from that address is turned away.
+        While there is room anybody may have it.  When there is none, the address that holds most loses its longest idle
+        connections; a newcomer from that address is refused.
         """
         if len(self._open) < self.limits.connections and request.fileno() < self._descriptors_max:
             return True
@@ -306,12 +306,12 @@ class Server(ThreadedWSGIServer):
         return False
 
     def _has_spare_room(self, request: Any) -> bool:
-        """Connections that give way are closed a moment later: so long a newcomer takes of what is kept spare."""
+        """Return True if a newcomer fits in the spare: evicted connections are closed a moment later."""
         descriptors_max = self._descriptors_max + self.limits.spare_descriptors // 2
         return len(self._open) < self.limits.connections + EVICTED_AT_ONCE and request.fileno() < descriptors_max
 
     def _is_operators(self, request: Any, address: str) -> bool:
-        """Whether it gets of what is kept for the operator: it comes from this machine, and not from a proxy there."""
+        """Return True for a connection that may use the operator's spare: from this machine, but not from a proxy."""
         if not self.limits.operator_spare or not is_this_machine(address) or self._is_shared(address):
             return False
         spare = EVICTED_AT_ONCE + self.limits.operator_spare  # beyond what newcomers get while others make room
@@ -340,7 +340,7 @@ class Server(ThreadedWSGIServer):
         return self._has_made_room
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Take the connection up."""
+        """Begin to serve a connection."""
         connection = HttpConnection(request, client_address, self)
         self._open.add(connection)
         if self.has_poller:
@@ -349,7 +349,7 @@ class Server(ThreadedWSGIServer):
             self._give_thread(connection)
 
     def _give_thread(self, connection: Any) -> None:
-        """Have a thread serve it; where the system has no more, it is closed."""
+        """Have a thread serve a connection.  If the system has no more threads, the connection is closed."""
         if connection.client_has_closed and connection.response_lock.acquire(blocking=False):
             connection.finish()  # there is nothing to serve, and no answer under way
             return
@@ -360,13 +360,13 @@ class Server(ThreadedWSGIServer):
             connection.finish()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what went wrong before there was a thread."""
+        """Log an error of a connection that has no thread yet."""
         logger.error("%s: a connection could not be served", self.name, exc_info=sys.exc_info())
 
     # For the connections
 
     def poll(self, connection: Any) -> None:
-        """It is quiet: whoever served it has no more to do with it."""
+        """Give a quiet connection to the poller; the last thing that its thread does with it."""
         assert self._poller is not None
         try:
             self._poller.add(connection)
@@ -375,18 +375,18 @@ class Server(ThreadedWSGIServer):
             connection.finish()
 
     def stop_polling(self, connection: Any) -> None:
-        """It is about to be somebody else's."""
+        """Take a connection from the poller, before its socket is given away."""
         if self._poller is not None:
             self._poller.remove(connection)
 
     def ended(self, connection: HttpConnection) -> None:
-        """It is closed, or somebody else's."""
+        """Forget a connection that is closed or detached."""
         self._open.discard(connection)
         with self._ended:
             self._ended.notify_all()
 
     def network_of(self, address: str) -> str:
-        """What this client counts as; "" for many clients behind one address."""
+        """The network that this client counts for; "" for many clients behind one address."""
         return "" if self._is_shared(address) else network(address)
 
     def admit_large_body(self, body: LargeBody, length: int) -> None:
@@ -403,12 +403,12 @@ class Server(ThreadedWSGIServer):
 
 
 def _may_go(connection: HttpConnection) -> bool:
-    """Whether the connection can be closed for another one; nobody waits for an answer there."""
+    """Return True if the connection may be closed for another one: no client waits for an answer there."""
     return connection.is_receiving_body or (connection.may_be_evicted and not connection.response_lock.locked())
 
 
 def _answer_unread(request: socket.socket, refused: HttpError) -> None:
-    """Say why in what fits in the socket's buffer, and take in what has arrived, so that closing does not reset."""
+    """Send the error, if it fits in the socket's buffer, and read what has arrived: then closing does not reset."""
     with suppress(OSError):
         request.send(error_response(refused), socket.MSG_DONTWAIT)
         request.recv(64 * 1024, socket.MSG_DONTWAIT)

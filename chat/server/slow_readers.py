@@ -1,14 +1,14 @@
-"""What waits for clients that read slowly: one bound over all of it, and a share for each network and user.
+"""Bound the memory that waits for slow clients: one bound over all of it, and a share for each network and user.
 
-Whole answers that do not fit in their socket (`backlog.py`) and answers that are streamed piece by piece both count
+Whole answers that do not fit in their socket (`send_queue.py`) and answers that are streamed piece by piece both count
 here, by the bytes that they hold.
 
 Rules
-- While there is room, anybody may have it.  When there is none, whoever holds more than a share gives way: of the
-  network or user that is furthest above it, the answer that has waited longest.  Where nobody does, or it is the
-  newcomer's own network or user, the newcomer is refused.
-- An answer whose client takes less than RATE_MIN over RATE_WINDOW_S is given up.  Only time counts in which its bytes
-  wait: a stream that has nothing to tell is not slow.
+- While there is room, anybody may have it.  When there is none, an answer of the network or user that is furthest above
+  its share is evicted: the one that has waited longest.  If nobody is above a share, or only the newcomer's own network
+  or user is, the newcomer is refused.
+- An answer whose client takes less than RATE_MIN over RATE_WINDOW_S is given up.  Only the time counts in which bytes
+  wait: a stream with nothing to send is not slow.
 - The lock is held for a few steps, never while anything is sent or cut.
 """
 
@@ -32,7 +32,7 @@ USER_SHARE: Final = 8
 
 
 class UnsentResponse:
-    """One answer that waits for its client."""
+    """An answer that waits for its client."""
 
     __slots__ = ("cut", "held", "network", "user")
 
@@ -45,13 +45,13 @@ class UnsentResponse:
 
 
 class LargeBody(UnsentResponse):
-    """One request's body that is received or worked on: it is counted in the same way, by bytes of its own."""
+    """The large body of a request that is received or worked on: counted in the same way, by bytes of its own."""
 
     __slots__ = ()
 
 
 class SlowReaders:
-    """What waits of one server's answers.  For any thread."""
+    """The answers of one server that wait for their clients.  For any thread."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
@@ -63,7 +63,7 @@ class SlowReaders:
         self.cuts = 0  # answers that were given up; for the log
 
     def reserve(self, waiting: UnsentResponse, size: int) -> bool:
-        """Hold `size` bytes more for this answer; False: there is no room for it, and it is to end."""
+        """Reserve `size` bytes more for this answer.  False: there is no room, and the answer is to end."""
         with self._lock:
             if self._bytes + size <= self._bytes_max:
                 self._add(waiting, size)
@@ -79,12 +79,12 @@ class SlowReaders:
         return has_room
 
     def release(self, waiting: UnsentResponse) -> None:
-        """Hold nothing more for this answer."""
+        """Release all bytes of this answer."""
         with self._lock:
             self._remove(waiting)
 
     def note_cut(self) -> None:
-        """Count one that was cut since it is too slow."""
+        """Count an answer that was cut because its client is too slow."""
         with self._lock:
             self.cuts += 1
 
@@ -106,7 +106,7 @@ class SlowReaders:
         waiting.held = 0
 
     def _make_room(self, newcomer: UnsentResponse, size: int) -> list[UnsentResponse]:
-        """Take the places of those that hold more than their share, as long as the newcomer does not."""
+        """Evict answers of those that hold more than their share, as long as the newcomer does not."""
         gone: list[UnsentResponse] = []
         while self._bytes + size > self._bytes_max:
             worst = self._worst(newcomer, size)
@@ -118,7 +118,7 @@ class SlowReaders:
         return gone
 
     def _worst(self, newcomer: UnsentResponse, size: int) -> UnsentResponse | None:
-        """The answer that gives way; None: the newcomer does."""
+        """The answer to evict; None: the newcomer itself is refused."""
         shares = (
             (self._by_network, self._bytes_max // NETWORK_SHARE, newcomer.network),
             (self._by_user, self._bytes_max // USER_SHARE, newcomer.user),
@@ -135,7 +135,7 @@ class SlowReaders:
 
 
 class Progress:
-    """How fast a client takes what waits for it.  For one thread."""
+    """The speed at which a client takes the bytes that wait for it.  For one thread."""
 
     __slots__ = ("_began_s", "_taken", "_waited_s")
 
@@ -145,11 +145,11 @@ class Progress:
         self._taken = 0  # bytes that the client had taken at that look
 
     def begin(self) -> None:
-        """Its bytes wait from now on."""
+        """Begin to count time: bytes wait for the client from now on."""
         self._began_s = monotonic()
 
     def is_too_slow(self, connected: socket.socket, sent: int) -> bool:
-        """Whether it is; `sent`: the bytes that the kernel has taken so far.  While its bytes wait."""
+        """Return True if the client is too slow; `sent`: the bytes that the kernel has taken so far."""
         now = monotonic()
         self._waited_s += now - self._began_s
         self._began_s = now

@@ -1,4 +1,4 @@
-"""send() and recv() that neither wait nor let go of the GIL.
+"""Send and receive without waiting, and without releasing the GIL.
 
 The socket module's let other threads run while they are in the kernel.  The one thread that sends a batch's answers
 wakes a client with each of them, whose next request wakes a thread that wants the GIL: so each send of 5 µs ended in a
@@ -26,7 +26,7 @@ _LATER = (errno.EAGAIN, errno.EINTR)
 
 
 def send_now(descriptor: int, data: bytes) -> int:
-    """How many bytes went into the socket's buffer; 0 where it is full.  Raises OSError."""
+    """Send, and return how many bytes went into the socket's buffer; 0 if it is full.  Raises OSError."""
     sent: int = _libc.send(descriptor, data, len(data), _SEND_FLAGS)
     if sent >= 0:
         return sent
@@ -37,7 +37,7 @@ def send_now(descriptor: int, data: bytes) -> int:
 
 
 def send_to_all(descriptors: Sequence[int], data: bytes) -> list[int]:
-    """What `send_now` gives, for the same bytes on many sockets; -1 where one is full, fails or is no socket (-1).
+    """Send the same bytes on many sockets, and return how many each took; -1 if it is full, fails or is no socket (-1).
 
     The loop is C's: 1 µs less a socket than one of Python's around `send_now`, of 7 that the kernel takes.
     """
@@ -45,7 +45,7 @@ def send_to_all(descriptors: Sequence[int], data: bytes) -> list[int]:
 
 
 class Receiver:
-    """Takes in what has arrived, up to `size` bytes at a time.  For one thread at a time."""
+    """A buffer to receive into, up to `size` bytes at a time.  For one thread at a time."""
 
     def __init__(self, size: int) -> None:
         self._buffer = ctypes.create_string_buffer(size)
@@ -54,7 +54,7 @@ class Receiver:
         self._view = memoryview(self._buffer)
 
     def receive_now(self, descriptor: int, most: int = 0) -> bytes | None:
-        """What is there; b"" where the peer has closed, None where nothing has arrived.  Raises OSError.
+        """Return the input; b"" if the peer has closed, None if nothing has arrived.  Raises OSError.
 
         At most `most` bytes, no more than `size`; 0 is `size`.
         """
