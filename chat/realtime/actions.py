@@ -1,10 +1,10 @@
-"""What a client of the websocket does beside posting: it edits, deletes, reacts, looks back, asks for a ticket.
+"""The actions of a websocket beside posting: edit, delete, react, read, history and ticket.
 
 Rules
-- They are carried out one after the other, in the order in which they were said.  So what a client says of one post is
-  not turned round, and a websocket has one reader in the hub's workers beside its subscription's.
-- Each is answered once, or what is wrong with it is told; its ClientId, if it has one, is the answer's.
-- A page of what was said is cut to what a websocket has room for, at the end that is furthest from what was asked for.
+- Actions are carried out one after the other, in the order in which they came.  So two edits of a post keep their
+  order, and a websocket has one reader in the hub's workers beside its subscription's.
+- Each is answered once, with a result or an Error; the answer repeats the action's ClientId, if it has one.
+- A page of history is cut to the room in the websocket's queue, at the end that is furthest from what was asked for.
 """
 
 from collections import deque
@@ -39,14 +39,14 @@ _DRAIN_S = 0.1  # until it is looked again whether the client has taken what wai
 
 
 class _Look(NamedTuple):
-    """That a client looks back."""
+    """A request for a page of a room's history."""
 
     room: str
     ask: PageRequest
 
 
 class _Ticket(NamedTuple):
-    """What lets one websocket more in."""
+    """A ticket to be made: its secret opens one more websocket."""
 
     secret: str
     expires_at: int
@@ -63,18 +63,18 @@ class _Asked(NamedTuple):
 
     @property
     def client_id(self) -> str | None:
-        """What tells the answer to it from others."""
+        """The ClientId that the answer repeats."""
         client_id = self.sent.get("clientid")
         return client_id if isinstance(client_id, str) else None
 
 
 class Actions:
-    """Of one socket; for the hub's selector thread."""
+    """The actions of one websocket; for the hub's selector thread."""
 
     def __init__(
         self, realtime: Realtime, connection: WebSocketConnection, actor: Actor, environ: Mapping[str, Any]
     ) -> None:
-        """`environ`: of the request that the websocket began with; changes are counted by its address."""
+        """`environ` is of the opening request; changes are counted by its address."""
         self._environ = environ
         self._realtime = realtime
         self._connection = connection
@@ -82,7 +82,7 @@ class Actions:
         self._queue: deque[_Asked] = deque()  # the first one is being carried out; as long as a websocket lets it grow
 
     def act(self, action: str, sent: Mapping[str, object]) -> None:
-        """Do what was sent, by names in lower case, when it is its turn."""
+        """Queue an action.  `sent` are its members, with names in lower case."""
         try:
             if "clientid" in sent:
                 validation.client_id("ClientId", sent["clientid"])
@@ -130,7 +130,7 @@ class Actions:
         elif isinstance(asked.what, _Look) and self._connection.backlog > self._realtime.hub.limits.drained_bytes:
             self._realtime.hub.call_later(_DRAIN_S, self._begin)
         else:
-            # What was acknowledged before is to be seen, also where another member told of it.
+            # Every change that was acknowledged before has to be seen, also one acknowledged by another node.
             self._realtime.replica.read(lambda error: self._call(partial(self._caught_up, asked, error)))
 
     def _caught_up(self, asked: _Asked, error: RaftError | None) -> None:
@@ -148,7 +148,7 @@ class Actions:
             self._tell(found)
 
     def _propose(self, command: _Command, *, is_caught_up: bool = False) -> None:
-        """Propose the command, or once the state holds all that was acknowledged tell why that is not needed."""
+        """Propose the command; if the state foresees its outcome, confirm that by a read and propose nothing."""
         us = self._realtime
         try:
             outcome = dry_run(us.replica, us.state, command)
@@ -170,7 +170,7 @@ class Actions:
             self._tell(problem_of(error))
 
     def _tell(self, outcome: Success | Problem | bytes) -> None:
-        """Answer the first one, and begin the next."""
+        """Answer the first action, and begin the next."""
         asked = self._queue.popleft()
         self._connection.send(_answer(asked, outcome))
         self._connection.release()
@@ -238,7 +238,7 @@ def _page_ask(sent: Mapping[str, object]) -> PageRequest:
 
 
 def _cut(page: Page, posts: list[bytes]) -> tuple[Page, list[bytes]]:
-    """What fits of a page: as much above its pivot as below, where there is something on both sides; at least one."""
+    """Cut a page to its bound in bytes: as much above its pivot as below, and one post at least."""
     pivot = page.pivot - page.first_id
     above, below = posts[pivot:], posts[:pivot][::-1]
     bytes_max = PAGE_BYTES_MAX // 2 if above and below else PAGE_BYTES_MAX
@@ -247,7 +247,7 @@ def _cut(page: Page, posts: list[bytes]) -> tuple[Page, list[bytes]]:
 
 
 def _fitting(posts: list[bytes], bytes_max: int) -> int:
-    """How many of the first ones; one in any case."""
+    """Return how many of the first posts fit; one at least."""
     for count, post in enumerate(posts):
         bytes_max -= len(post)
         if bytes_max < 0:

@@ -42,13 +42,16 @@ WEBSOCKETS_OF_USER_MAX = 50  # of a user: more devices and bots than anybody has
 
 _NOBODY: Final = Actor()
 _SIGNED_OUT = (CloseCode.POLICY_VIOLATION, "signed out")
-_MODE_CHANGED = (CloseCode.SERVICE_RESTART, "whether there is a login has changed: connect anew")
+_MODE_CHANGED = (CloseCode.SERVICE_RESTART, "sign-in was turned on or off: connect again")
 _NO_TICKET = (CloseCode.POLICY_VIOLATION, "no ticket came in time")
 _TOO_MANY = (CloseCode.POLICY_VIOLATION, f"more than {WEBSOCKETS_OF_USER_MAX} websockets of this user")
 
 
 class Realtime:
-    """What all websockets of a node have in common.  But for `on_account_events`, for the hub's selector thread."""
+    """The parts that all connections of a node share, and their authentication.
+
+    For the hub's selector thread, except `on_account_events`.
+    """
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Realtime:
         self.majority.forget(connection)
 
     def authenticate(self, connection: Connection, environ: Mapping[str, Any], enter: Callable[[Actor], None]) -> None:
-        """Call `enter` with who the request `environ` is from, now or once that is known; or close the websocket.
+        """Call `enter` with the user of the opening request, now or once they are known; or close the websocket.
 
         A token that is not known here may have been made at another node a moment ago, so it is looked for twice.
         """
@@ -142,7 +145,7 @@ class Realtime:
             self._authenticated_as(connection, actor, enter)
 
     def _recognise(self, connection: Connection, environ: Mapping[str, Any]) -> Actor | None:
-        """None: not known here; where that will not be another time, the websocket is closed."""
+        """Return the user; None: the token is not known here.  A malformed token closes the websocket."""
         try:
             return self.authenticator.authenticate(environ)
         except Problem:
@@ -165,7 +168,7 @@ class Realtime:
             connection.close(*_NO_TICKET)
 
     def register(self, connection: Connection, actor: Actor) -> bool:
-        """It acts so from now on; where nobody may, or too many do already, it is closed."""
+        """Register the connection as acting for this user.  If that is not allowed, close it and return False."""
         found = self.state.ask(lambda tables: acting(tables, actor))
         if isinstance(found, Refusal):
             connection.close(*_SIGNED_OUT)
@@ -184,9 +187,9 @@ class Realtime:
         ticket: str,
         done: Callable[[Actor | Problem], None],
     ) -> None:
-        """Use a ticket up; `done` gets in the selector thread whom the websocket, which is entered, acts for.
+        """Use up a ticket.  Then `done` gets the user for whom the websocket is registered, in the selector thread.
 
-        Meanwhile nothing is read of what it says.  A ticket that is not known here is looked for as a token is: so many
+        Meanwhile the websocket is not read.  A ticket that is not known here is looked for as a token is: a number of
         times for an address.  Raises Problem (429).
         """
         told = partial(self._redeemed, connection, done)
@@ -208,7 +211,7 @@ class Realtime:
     def _look_for(
         self, secret: bytes, environ: Mapping[str, Any], error: RaftError | None, told: Callable[[object], None]
     ) -> None:
-        """In a thread of the engine's, which must not call back into it."""
+        """Look for a ticket after a read; in a thread of the engine, which must not call back into it."""
         try:
             is_there = error is None and self._has_ticket(secret)
         except RaftError as unknown:
@@ -222,7 +225,7 @@ class Realtime:
             self._call(partial(told, BAD_TICKET))
 
     def _has_ticket(self, secret: bytes) -> bool:
-        """Raises RaftError where it is not known what time it is."""
+        """Return True if the state has the ticket.  Raises RaftError if the cluster's time is not known."""
         ticket = self.state.ask(lambda tables: tables.tickets.get(secret))
         return ticket is not None and (not ticket.expires_at or ticket.expires_at > self.replica.agreed_time())
 
@@ -246,7 +249,7 @@ class Realtime:
     # What becomes of accounts
 
     def on_account_events(self, events: Sequence[AccountEvent]) -> None:
-        """What became of accounts with a batch that is not published yet.  From the apply thread; never blocks."""
+        """Apply the account events of a batch that is not published yet.  From the apply thread; never blocks."""
         self._call(partial(self._apply_account_events, [*events]))
 
     def _apply_account_events(self, events: Sequence[AccountEvent]) -> None:
@@ -267,7 +270,7 @@ class Realtime:
                     self._tell(event)
 
     def _tell(self, marked: ReadMarkerMoved) -> None:
-        """His other devices of what somebody has read; those that are on their way back ask for it by themselves."""
+        """Send a read marker to the user's other devices.  Devices that reconnect ask for it themselves."""
         told = {"Type": "Marked", "RoomName": marked.room, "Id": marked.id}
         frame = json.dumps({"Event": told}, ensure_ascii=False).encode()
         for connection in self.hub.registry.of_user(marked.user):
@@ -275,7 +278,7 @@ class Realtime:
                 connection.send(frame)
 
     def _renew(self, connection: Connection) -> None:
-        """His role may be another one."""
+        """Register the connection again: the user's role may have changed."""
         actor = self.hub.registry.actor(connection)
         found = self.state.ask(lambda tables: acting(tables, actor))
         if isinstance(found, Refusal):

@@ -1,12 +1,12 @@
-"""The same bytes to many sockets: hundreds in one system call, and half of them by a second thread.
+"""Send the same bytes to many sockets: hundreds in one system call, and half of them in a second thread.
 
 One post to thousands of sockets is nearly nothing but the kernel's `send`, 6 to 9 µs each.  Linux takes a list of
-writes in one call (io_submit; one to a socket is done before the call returns), which spares a sixth of that; and as
-the interpreter's lock is let go of meanwhile, two threads can do it at once.  Beside one `send` after the other it is
-0.6 of the time for 1,000 sockets as for 5,000, on two cores, and other threads need not wait for it.
+writes in one call (io_submit; a write to a socket is done before the call returns), which saves a sixth of that.  The
+interpreter's lock is released meanwhile, so two threads can do it at once.  It takes 0.6 of the time of one `send`
+after the other, for 1,000 sockets as for 5,000, on two cores, and other threads need not wait for it.
 
-Few sockets are sent to in turn, and so are all where the kernel does not take lists: another system, a container that
-forbids them, or a machine where as many as may be are in use (fs.aio-max-nr).
+Few sockets are sent to in turn.  So are all of them if the kernel takes no lists: on another system, in a container
+that forbids them, or on a machine where as many as allowed are in use (fs.aio-max-nr).
 """
 
 import ctypes
@@ -38,7 +38,7 @@ _Batch = tuple[Sequence[int], bytes]
 
 
 class Broadcaster:
-    """`send` and `stop` are for one thread.  It asks the kernel for its lists when there are many to send to."""
+    """Sends to many sockets.  For one thread.  The kernel's lists are made when there are many to send to."""
 
     def __init__(self) -> None:
         self._lists: list[_List] | None = None  # one for each thread, or none at all; None: not asked yet
@@ -47,13 +47,13 @@ class Broadcaster:
         self._thread = Thread(target=self._run, name="hub-mailer", daemon=True)  # what it holds is the caller's
 
     def stop(self) -> None:
-        """Give them back, and end the second thread."""
+        """Give the lists back to the kernel, and end the second thread."""
         self._batches.put(None)
         while self._lists:
             self._lists.pop().close()
 
     def send(self, descriptors: Sequence[int], data: bytes) -> list[int]:
-        """How many bytes each of these non-blocking sockets took; 0 or less where one is full or fails."""
+        """Send on non-blocking sockets, and return how many bytes each took; 0 or less if one is full or fails."""
         lists = self._known_lists() if len(descriptors) >= FEW else []
         if not lists:
             return _send_in_turn(descriptors, data)
@@ -92,7 +92,7 @@ def _send_in_turn(descriptors: Sequence[int], data: bytes) -> list[int]:
 
 
 def _lists(number: int) -> "list[_List]":
-    """So many, or none where the kernel does not have them."""
+    """Make so many lists; none if the kernel does not have them."""
     calls = _CALLS.get(platform.machine())
     if not sys.platform.startswith("linux") or calls is None:
         return []
@@ -100,7 +100,7 @@ def _lists(number: int) -> "list[_List]":
     try:
         lists += (_List(*calls) for _ in range(number))
     except OSError as error:
-        logger.info("what goes to many sockets is sent to one after the other: %s", error)
+        logger.info("io_submit cannot be used, so many sockets are sent to in turn: %s", error)
         while lists:
             lists.pop().close()
     return lists
@@ -113,7 +113,7 @@ class _List:
     """
 
     def __init__(self, setup: int, destroy: int, submit: int, results: int) -> None:
-        """Takes the numbers of the system calls.  Raises OSError."""
+        """Make a list; the arguments are the numbers of the system calls.  Raises OSError."""
         self._destroy, self._submit, self._results = map(ctypes.c_long, (destroy, submit, results))
         self._context = ctypes.c_ulong(0)
         if _libc.syscall(ctypes.c_long(setup), ctypes.c_long(LIST_MAX), ctypes.byref(self._context)) < 0:
@@ -130,11 +130,11 @@ class _List:
         self._taken = _column(self._events, "q", 16, 32)
 
     def close(self) -> None:
-        """Give it back to the kernel."""
+        """Give the list back to the kernel."""
         _libc.syscall(self._destroy, self._context)
 
     def send(self, descriptors: Sequence[int], data: bytes) -> list[int]:
-        """How many bytes each took; 0 or less where it is full or fails."""
+        """Send, and return how many bytes each took; 0 or less if it is full or fails."""
         address = ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
         assert address is not None
         self._addresses[:] = array("Q", [address]) * LIST_MAX

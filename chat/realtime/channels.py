@@ -113,7 +113,7 @@ class Channels:
         self._channel_of[connection] = channel
 
     def is_subscribed(self, connection: Connection) -> bool:
-        """Whether the connection gets messages with a Cursor."""
+        """Return True if the connection gets messages with a Cursor."""
         return connection in self._channel_of
 
     def unsubscribe(self, connection: Connection) -> None:

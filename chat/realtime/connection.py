@@ -105,7 +105,7 @@ class Owner(Protocol):
 
 
 class Connection:
-    """One connection of the hub.  Its `handler` is set by the hub before the first byte is read."""
+    """A connection of the hub.  Its `handler` is set by the hub before the first byte is read."""
 
     __slots__ = (
         "_closed", "_drained", "_owner", "_partly_sent", "_queue", "_shut", "_watched", "backlog", "closing", "direct",
@@ -153,7 +153,7 @@ class Connection:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the socket is to be read."""
+        """True if the socket is to be read."""
         return self.closing or not self.paused
 
     # Output

@@ -254,7 +254,7 @@ def unmasked(mask: bytes, masked: bytes) -> bytes:
 
 
 def server_frame(first: int, payload: bytes) -> bytes:
-    """One whole frame from a server (RFC 6455 §5.2); `first` is TEXT, PING, PONG or CLOSE."""
+    """A whole frame from a server (RFC 6455 §5.2); `first` is TEXT, PING, PONG or CLOSE."""
     size = len(payload)
     if size <= SHORT_MAX:
         return b"%c%c%b" % (first, size, payload)

@@ -1,17 +1,17 @@
-"""Every open websocket: what was published, who waits for what, timers, and the one thread that does it all.
+"""The hub: one thread that owns every open connection, publishes events to them and runs their timers.
 
 Rules
-- The selector thread ("hub") owns every websocket, the groups and `published_index`.  Other threads have four doors:
-  `publish`, `attach`, `call` and `drain`; they hand something over and wake it.  The lock guards what is handed over
+- The selector thread ("hub") owns the connections, the channels and `published_index`.  Other threads call only
+  `publish`, `attach`, `call` and `drain`, which hand something over and wake it.  The lock guards what is handed over
   and nothing else, for as long as a deque takes to grow: the apply thread never waits for a socket.
-- `published_index` moves in this thread only, together with the fan-out: whoever joins a group at index N gets all
-  that is after N and nothing up to it.
-- A fan-out is followed by a rest as long as it took: what comes meanwhile goes out in one send a socket, and under load
-  this thread leaves half of the interpreter's time to the engine.
-- What may block (reading what a subscriber missed) runs in a few workers and comes back through `call`.  A websocket
-  has one such job at a time, so their queue is as bounded as the websockets are.
-- Nothing is dropped in silence: where the hub itself falls behind by `pending_bytes`, or the state was restored and
-  its events were never told, every socket is closed with 1013 and resumes by its cursor.
+- `published_index` moves in this thread only, together with the fan-out.  A connection that subscribes at index N gets
+  every event after N, and none up to it.
+- A fan-out is followed by a rest of the same length.  What comes meanwhile goes out in one send a socket, and under
+  load this thread leaves half of the interpreter's time to the engine.
+- Work that may block (reading missed events) runs in a few workers and comes back through `call`.  A connection has one
+  such job at a time, so their queue is as bounded as the connections are.
+- Nothing is dropped in silence.  If the hub falls behind by `pending_bytes`, or the state was restored and its events
+  were never published, every connection is closed with 1013 and resumes by its cursor.
 """
 
 import heapq
@@ -58,17 +58,20 @@ _GOLDEN = 0.618034  # spreads the pings of websockets that came together evenly 
 
 
 def hub_limits() -> HubLimits:
-    """The limits of a node's hub: websockets leave a quarter of the descriptors that clients may have to REST."""
+    """Return the limits of a node's hub: a quarter of the descriptors for clients is left to REST."""
     most = descriptor_limit() - Limits().spare_descriptors
     return HubLimits(connections=int(min(HubLimits().connections, most * 3 // 4)), operator_spare=OPERATOR_SPARE)
 
 
 def _ignore(connection: Connection) -> None:
-    """Who might want to know of it."""
+    """Do nothing."""
 
 
 class Hub:
-    """Create it, hang `publish` into the state, `start`; `history` is asked for what cursors begin with."""
+    """The hub of a node.  Create it, set `publish` as the state's `on_applied`, then `start` it.
+
+    `history` gives the beginning of every cursor.
+    """
 
     def __init__(
         self,
@@ -78,8 +81,8 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.published_index = 0
-        self.on_subscribe: Callable[[Connection], None] = _ignore  # it is told all that is published from now on
-        self.on_forget: Callable[[Connection], None] = _ignore  # it is over
+        self.on_subscribe: Callable[[Connection], None] = _ignore  # called with a connection that has subscribed
+        self.on_forget: Callable[[Connection], None] = _ignore  # called with a connection that is over
         self._limits = limits or HubLimits()
         self._clock = clock
         # Handed over, under the lock.
@@ -137,18 +140,18 @@ class Hub:
 
     @property
     def count(self) -> int:
-        """How many websockets are open."""
+        """The number of open connections."""
         return len(self._connections)
 
     @property
     def ending(self) -> bool:
-        """Whether this node is shutting down."""
+        """True while this node is shutting down."""
         return self._draining
 
     def admits(self, network: str, *, is_operator: bool = False) -> bool:
-        """Whether one more of this network may be attached.
+        """Return True if one more connection of this network may be attached.
 
-        When there is no room for it, the network that holds most loses the one that it has had longest.
+        If there is no room, the network that holds most loses the one that it has had longest.
         """
         if self._draining:
             return False
@@ -166,11 +169,11 @@ class Hub:
             thread.start()
 
     def begin_at(self, index: int) -> None:
-        """All up to `index` was applied before `publish` was hung in: whoever comes need not wait to be told more."""
+        """Begin after `index`: everything up to it was applied before `publish` was set."""
         self.call(partial(self._reach, index))
 
     def publish(self, index: int, events: Sequence[Event]) -> None:
-        """All up to `index` is applied, and `events` (ascending) came of it.  From the apply thread; never blocks."""
+        """Publish the events (ascending) of the log up to `index`.  From the apply thread; never blocks."""
         size = sum(event.size for event in events) + _EVENT_BYTES * len(events)
         with self._lock:
             if self._stopped:
@@ -190,13 +193,13 @@ class Hub:
             self._events.append(index)
 
     def recent(self, index: int) -> Event | None:
-        """What was published of this log index a moment ago; None where it is not known here any more."""
+        """Return the event of this log index, if it was published a moment ago; None if the hub has dropped it."""
         return self._recent.get(index)
 
     def skip_to(self, index: int) -> None:
-        """All up to `index` is applied, and what came of it is not known here: the state was restored.
+        """Skip the events up to `index`, which are not known here: the state was restored.
 
-        Every socket is closed, to resume by its cursor.  From the apply thread; never blocks.
+        Every connection is closed, and resumes by its cursor.  From the apply thread; never blocks.
         """
         with self._lock:
             if self._stopped:
@@ -225,13 +228,12 @@ class Hub:
         *,
         connect: Callable[[Owner, socket.socket, bytes], Connection] = WebSocketConnection,
     ) -> bool:
-        """Take over a socket; `greeting` ends the handshake, and `read_ahead` is what came after the handshake's head.
+        """Take over a socket.  Send `greeting` first; `read_ahead` are the bytes that came behind the request's head.
 
-        `network` is where the client is; "": it never gives way to others.
+        `network` is the client's; "": the connection is never evicted for others.
 
-        From here on the socket is the hub's to close; False where the hub has ended and did.  The websocket listens to
-        everything until it, or the handler from its first moment on, says more; so there is nothing published after
-        the greeting that it does not get.
+        From here on the hub closes the socket.  False: the hub has ended, and did.  The connection gets the posts of
+        every room until its handler subscribes, so it gets everything that is published after the greeting.
         """
 
         def adopt() -> None:
@@ -257,7 +259,7 @@ class Hub:
         return False
 
     def call(self, job: Job) -> bool:
-        """Run `job` in the selector thread, soon; False where that has ended."""
+        """Run `job` in the selector thread, soon.  False: that has ended."""
         with self._lock:
             if self._stopped:
                 return False
@@ -266,7 +268,7 @@ class Hub:
             return True
 
     def drain(self, deadline_s: float) -> None:
-        """Answer what is under way, close every socket with 1012, and end the thread within `deadline_s`."""
+        """Answer the messages under way, close every connection with 1012, and end the thread within `deadline_s`."""
         if self._thread.ident is None:
             self._stop()
             return
@@ -283,11 +285,11 @@ class Hub:
     # The selector thread: groups
 
     def listen(self, connection: Connection) -> None:
-        """It gets the plain frames of every room from now on."""
+        """Send this connection the posts of every room, without a Cursor."""
         self._channels.listen(connection)
 
     def subscribe(self, connection: Connection, rooms: frozenset[str] | None) -> None:
-        """It gets the frames of these rooms, None for all, from `published_index` on, each with its Cursor."""
+        """Send this connection the events of these rooms (None: all) after `published_index`, each with its Cursor."""
         self._channels.subscribe(connection, rooms)
         self.on_subscribe(connection)
 
@@ -296,16 +298,16 @@ class Hub:
         self._channels.broadcast(room, payloads, reach)
 
     def is_subscribed(self, connection: Connection) -> bool:
-        """Whether it gets what is published with a Cursor."""
+        """Return True if the connection gets events with a Cursor."""
         return self._channels.is_subscribed(connection)
 
     def unsubscribe(self, connection: Connection) -> None:
-        """It gets nothing that is published, and waits for nothing."""
+        """Send this connection nothing more, and drop the job that waits for `published_index`."""
         self._channels.unsubscribe(connection)
         self._waiting.pop(connection, None)
 
     def when_published(self, connection: Connection, index: int, job: Job, patience_s: float = math.inf) -> None:
-        """Run `job` once `published_index` >= index, in place of what the websocket waited for.
+        """Run `job` once `published_index` >= index, in place of an earlier such job of this connection.
 
         A websocket that waits for more than `patience_s` is closed with 1013.
         """
@@ -318,11 +320,11 @@ class Hub:
         return self._clock()
 
     def touched(self, connection: Connection) -> None:
-        """Flush it at the end of this turn."""
+        """Flush the connection at the end of this turn."""
         self._touched.add(connection)
 
     def watch(self, connection: Connection, before: int, events: int) -> None:
-        """Have it called for these events of the selector instead of those `before`, 0 for none."""
+        """Call the connection for these events of the selector instead of those `before`, 0 for none."""
         if not before:
             self._selector.register(connection.socket, events, connection)
         elif events:
@@ -341,7 +343,7 @@ class Hub:
             try:
                 result = job()
             except Exception:
-                logger.exception("a read for a websocket failed")
+                logger.exception("a read for a websocket failed; it is closed")
                 self.call(lambda: connection.close(CloseCode.INTERNAL_ERROR, "a read failed"))
             else:
                 self.call(lambda: then(result))
@@ -354,7 +356,7 @@ class Hub:
                 job()
 
     def forget(self, connection: Connection) -> None:
-        """It is over."""
+        """Drop a connection that is over."""
         self.unsubscribe(connection)
         self.registry.unregister(connection)
         self.on_forget(connection)
@@ -367,14 +369,14 @@ class Hub:
             self._empty.set()
 
     def _evict(self, network: str) -> None:
-        """Close the websocket that this network has had longest."""
+        """Close the connection that this network has had longest."""
         connection = next(iter(self._by_network.get(network, ())), None)
         if connection is not None:
             self._stop_counting(connection)
             connection.expel(*_EVICTED)
 
     def _stop_counting(self, connection: Connection) -> None:
-        """Do not count the websocket as its network's any more."""
+        """Count the connection for its network no more."""
         network, connection.network = connection.network, ""
         if network:
             del self._by_network[network][connection]
@@ -393,7 +395,7 @@ class Hub:
             try:
                 self._turn()
             except Exception:
-                logger.exception("a fan-out failed: every websocket is closed, to resume by its cursor")
+                logger.exception("publishing events failed: every websocket is closed, and resumes by its cursor")
                 self.close_all(CloseCode.INTERNAL_ERROR, "this node failed")
 
     def _turn(self) -> None:
@@ -423,7 +425,7 @@ class Hub:
                 self._guard(connection.flush, connection)
 
     def _close_slowest(self) -> None:
-        """Much waits for readers that are slow: less for each from now on, and if it is too much the slowest go."""
+        """Lower the bound on each queue while much waits for slow readers; if it is too much, close the slowest."""
         limits = self._limits
         is_crowded = self.backlog > limits.all_backlog_bytes // 2
         self.backlog_max = limits.crowded_backlog_bytes if is_crowded else limits.backlog_bytes
@@ -440,10 +442,10 @@ class Hub:
         self._flush()
         if self._clock() >= self._log_slow_at:
             self._log_slow_at = self._clock() + _LOG_EVERY_S
-            logger.warning("%d websockets were closed, the slowest: more waited for all of them than may", gone)
+            logger.warning("closed the %d slowest websockets: too many bytes waited for all of them together", gone)
 
     def _rest_s(self) -> float:
-        """How long to wait for the sockets; other threads ring the bell from here on."""
+        """Return how long to wait for the sockets.  From here on other threads have to wake this one."""
         due = self._timers[0][0] if self._timers else math.inf
         with self._lock:
             if self._jobs or self._events_bytes >= _STEP_BYTES:
@@ -454,18 +456,18 @@ class Hub:
         return max(0.0, due - self._clock())
 
     def _guard(self, job: Job, connection: Connection | None = None) -> None:
-        """The top of this thread for one job: our bug in one conversation must not end all of them."""
+        """Run one job.  A bug in it ends one connection at most, not all of them."""
         try:
             job()
         except Exception:
-            logger.exception("the hub goes on after a failure")
+            logger.exception("a job for a websocket failed; the hub goes on")
             if connection is not None:
                 connection.abort()
 
     def _fan_out(self) -> None:
         events, overrun, reached = self._take_events()
         if overrun:
-            logger.warning("events were skipped: every websocket is closed, to resume by its cursor")
+            logger.warning("events were skipped: every websocket is closed, and resumes by its cursor")
             self.close_all(CloseCode.TRY_AGAIN_LATER, "this node is behind")
         if events:
             self._channels.publish(events)
@@ -473,7 +475,7 @@ class Hub:
         self._reach(reached)
 
     def _reach(self, index: int) -> None:
-        """All up to `index` is told to whom it concerns."""
+        """Move `published_index`, and run the jobs that waited for it."""
         if index > self.published_index:
             self.published_index = index
             for connection, (wanted, _, job) in list(self._waiting.items()):
@@ -482,7 +484,7 @@ class Hub:
                     self._guard(job, connection)
 
     def _take_unheard_locked(self) -> int:
-        """The index before which there is no event to fan out: of what was published while nobody was here."""
+        """Return the index up to which there is no event to fan out: nobody was connected when it was published."""
         reached = self.published_index
         while self._events and not self._overrun and isinstance(event := self._events[0], int):
             reached = max(reached, event)
@@ -490,7 +492,7 @@ class Hub:
         return reached
 
     def _keep(self, events: Sequence[Event]) -> None:
-        """For those that come back: reading what thousands missed from the log took a third of all time."""
+        """Keep events for clients that come back: reading them from the log for thousands took a third of all time."""
         for event in events:
             self._recent[event.index] = event
             self._recent_bytes += event.size + _EVENT_BYTES
@@ -499,7 +501,7 @@ class Hub:
             self._recent_bytes -= oldest.size + _EVENT_BYTES
 
     def _take_events(self) -> tuple[list[Event], bool, int]:
-        """A step's worth of what was published, whether something before it was lost, and the index it reaches."""
+        """Take a step's worth of events.  Returns them, whether earlier ones were lost, and the index they reach."""
         taken: list[Event] = []
         size, reached = 0, self.published_index
         with self._lock:
@@ -516,7 +518,7 @@ class Hub:
         return taken, overrun, reached
 
     def _sweep(self) -> None:
-        """Pings and dead peers.  A sweep that comes late (this machine slept) is not the peers' silence."""
+        """Ping clients and close dead ones.  The time by which a sweep is late (this machine slept) does not count."""
         now = self._clock()
         late = max(0.0, now - self._swept_at - 2 * _SWEEP_S)
         self._swept_at = now
@@ -538,7 +540,7 @@ class Hub:
             self._empty.set()
 
     def close_all(self, code: int, reason: str) -> None:
-        """Close every websocket; selector thread."""
+        """Close every connection; selector thread."""
         for connection in self._connections:
             connection.close(code, reason)
 

@@ -22,7 +22,7 @@ LOOK_S: Final = 0.5
 
 
 class MajorityNotice:
-    """Of one node."""
+    """The notices of one node."""
 
     def __init__(self, hub: Hub, replica: Replica) -> None:
         self._hub = hub

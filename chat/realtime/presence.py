@@ -1,16 +1,16 @@
-"""Who is there and who types: told to subscribers, by each node to the others, and never kept.
+"""Presence and typing: which users are online and who types where.  Never kept, and never in the log.
 
 Rules
-- A node tells the others its own whole picture: the users of its websockets, and who types where.  The newest counts,
-  whatever was lost before; that of a node that has fallen silent is forgotten after `NODE_PRESENCE_S`.
-- A user is there while one websocket of his is open on any node, and for `LINGER_S` after, for a page that is loaded
-  anew, or whose node is gone, was not away.  Typing lasts `TYPING_S` from the last word of it; who goes on typing is
-  told anew each `AGAIN_S`, however often a client says so.
-- All of it is bounded by bytes, and told at most each `TURN_S`, typing on one's own node at once.  Who comes when as
-  many are there as are told of is not told of: a crowd of hundreds has no faces.
-- Who types is told to who sees the room.  Who is there is told to all but guests.
-- What another node tells is checked as what a client tells.
-- Only the hub's selector thread enters, but for `heard`.
+- A node sends the others its whole report: the users of its connections, and who types where.  The newest report
+  counts, whatever was lost before.  The report of a silent node is dropped after `NODE_PRESENCE_S`.
+- A user is online while one of their connections is open on any node, and for `LINGER_S` after: a page that is
+  reloaded, or whose node is gone, was not away.  Typing lasts `TYPING_S` from the last notice of it, and is sent anew
+  each `AGAIN_S` at most, however often a client says so.
+- Everything is bounded by bytes, and sent at most each `TURN_S`, typing on this node at once.  When the bound on names
+  is reached, further users are not shown: a crowd of hundreds has no faces.
+- Typing is sent to those who see the room.  Presence is sent to everybody but guests.
+- A report of another node is checked as a client's message is.
+- Only the hub's selector thread enters, except `heard`.
 """
 
 import json
@@ -51,7 +51,7 @@ Place = tuple[str, str]  # a room, and who types there
 
 
 class Typing(NamedTuple):
-    """That somebody types somewhere; `number` is another one each time that it is told anew."""
+    """A user who types in a room; `number` changes each time that it is sent anew."""
 
     connection: Connection
     owner: str  # the user, or where nobody logs in the network: a name costs nothing there
@@ -61,14 +61,14 @@ class Typing(NamedTuple):
 
 
 class NodePresence(NamedTuple):
-    """What a node tells of its own."""
+    """The report of one node."""
 
     online: tuple[str, ...]
     typing: dict[Place, int]
 
 
 class Presence:
-    """Of one node.  It listens to the hub and to the replica's notices."""
+    """The presence of one node.  It listens to the hub and to the replica's notices."""
 
     def __init__(self, hub: Hub, replica: Replica, state: ChatState) -> None:
         self._hub = hub
@@ -85,7 +85,7 @@ class Presence:
         self._numbers = count(1)
         self._turned_at = -inf
         self._turn_at = inf  # the next one
-        self._lock = threading.Lock()  # around what was heard and not looked at
+        self._lock = threading.Lock()  # guards the reports that are not looked at yet
         self._heard: dict[int, NodePresence] = {}
         hub.on_subscribe, hub.on_forget = self.greet, self.remove
         replica.on_notice = self.heard
@@ -93,7 +93,7 @@ class Presence:
     # What websockets do
 
     def add(self, connection: Connection, user: str) -> None:
-        """This websocket is that user's from now on."""
+        """Count the connection for this user from now on."""
         if self._user_of.get(connection) == user:
             return
         self.remove(connection)
@@ -103,7 +103,7 @@ class Presence:
         self._turn_within(0.0)
 
     def remove(self, connection: Connection) -> None:
-        """It is nobody's any more."""
+        """Count the connection for nobody any more."""
         user = self._user_of.pop(connection, None)
         if user is None:
             return
@@ -114,7 +114,7 @@ class Presence:
             self._turn_within(LINGER_S)
 
     def greet(self, connection: Connection) -> None:
-        """A subscriber is told who is there, once it is told all that changes."""
+        """Send a new subscriber the users who are online."""
         if self._hub.registry.is_told(connection, EVERYBODY):
             greeting = self._greetings.get(connection.encode)
             if greeting is None:
@@ -123,7 +123,7 @@ class Presence:
             connection.queue(greeting)
 
     def type(self, connection: Connection, room: str, user: str, owner: str) -> None:
-        """This user types there; nothing happens where they may not know of the room.  `owner`: as Typing has it."""
+        """Send that this user types in the room, unless they may not see it.  `owner`: as Typing has it."""
         now, place = self._hub.now(), (room, user)
         self._forget_what_is_over(now)
         known = self._typing.get(place)
@@ -140,7 +140,7 @@ class Presence:
         self._turn_within(0.0)
 
     def _has_space_for(self, connection: Connection, owner: str) -> bool:
-        """Whether there is a place, or was made by the owner of most places, the oldest of which goes."""
+        """Return True if there is a place; the oldest of the owner with most places is dropped for it."""
         if sum(typing.connection is connection for typing in self._typing.values()) >= TYPING_OF_ONE_MAX:
             return False
         if len(self._typing) < TYPING_MAX:
@@ -152,7 +152,7 @@ class Presence:
         return True
 
     def _reach(self, room: str) -> Reach | None:
-        """Whom it concerns what happens in a room of this name; None: there is none that anybody may name."""
+        """The reach of events in a room of this name; None: no such room may be named."""
 
         def ask(tables: Tables) -> Reach | None:
             there = tables.rooms.existing(room)
@@ -169,11 +169,11 @@ class Presence:
     # What other nodes tell
 
     def heard(self, member: int, body: bytes) -> None:
-        """A notice of another member's.  Any thread; never blocks."""
+        """Take the report of another node.  Any thread; never blocks."""
         try:
             node_presence = read_node_presence(body)
         except Problem as problem:
-            logger.warning("member %d tells of its users what is not understood: %s", member, problem.detail)
+            logger.warning("member %d sent a malformed presence report: %s", member, problem.detail)
             return
         with self._lock:
             is_first = not self._heard
@@ -195,7 +195,7 @@ class Presence:
     # Turns
 
     def _turn_within(self, delay_s: float) -> None:
-        """Have one then, or as soon as one may be."""
+        """Plan a turn after `delay_s`, or as soon as one may be."""
         now = self._hub.now()
         at = max(now + delay_s, self._turned_at + TURN_S)
         if at < self._turn_at:
@@ -227,7 +227,7 @@ class Presence:
         self._others = {member: (seen, at) for member, (seen, at) in self._others.items() if at + NODE_PRESENCE_S > now}
 
     def _tell_who_is_there(self) -> None:
-        """Tell subscribers what has changed.  Who has been told of goes before who has not."""
+        """Send subscribers the changes.  Users who are shown already go before new ones."""
         there = dict.fromkeys(chain(self._own(), *(seen.online for seen, _ in self._others.values())))
         gone = [_presence(user, False) for user in self._told if user not in there]
         self._told = {user: frame for user, frame in self._told.items() if user in there}
@@ -264,7 +264,7 @@ def _presence(user: str, online: bool) -> bytes:
 
 
 def read_node_presence(body: bytes) -> NodePresence:
-    """What `Presence` tells of a node.  Raises Problem."""
+    """Decode the report of a node.  Raises Problem."""
     fields = validation.json_object(body)
     online, typing = fields.get("Online"), fields.get("Typing")
     if not isinstance(online, list) or len(online) > ONLINE_MAX:

@@ -29,7 +29,7 @@ ROOMS_MAX = 1_000  # of one subscription; a client that wants more asks for all
 
 
 class ClientProtocol:
-    """One client's side of the conversation; the handler of its websocket."""
+    """The handler of a websocket: acts on the client's messages."""
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
-"""Who is connected: by which token each websocket acts, and for whom; and whom of them an event concerns.
+"""Registered connections: the token and the user that each acts for, and which of them an event concerns.
 
 Rules
 - Only the hub's selector thread enters.
-- Who is not entered is nobody in particular: where there is no login that is everybody.  Where there is one, who has
-  not proved anything yet is in no audience.
-- Roles are as of the last word of the state; whose rooms are whose is told by each event.
+- A connection that is not registered is anonymous.  Without sign-in all are, and are told what is public.  With sign-in
+  a connection that has not proved anything yet is in no channel.
+- Roles are as of the last account event; the members of a room are in each event.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ _ANYONE: Final = Acting("", MEMBER)  # is told what is public
 
 
 class Registry:
-    """The websockets of which is known who they are."""
+    """The registered connections of a node."""
 
     def __init__(self) -> None:
         self._present: dict[Connection, tuple[Actor, Acting]] = {}
@@ -30,7 +30,7 @@ class Registry:
         self._attached: set[Connection] = set()
 
     def register(self, connection: Connection, actor: Actor, acting: Acting) -> None:
-        """It acts so from now on."""
+        """Register the connection as acting for this user."""
         self.unregister(connection)
         self._present[connection] = actor, acting
         self._by_token.setdefault(actor.by, set()).add(connection)
@@ -41,7 +41,7 @@ class Registry:
             self._attached.add(connection)
 
     def unregister(self, connection: Connection) -> None:
-        """It is nobody in particular."""
+        """Make the connection anonymous."""
         if connection not in self._present:
             return
         actor, acting = self._present.pop(connection)
@@ -51,32 +51,32 @@ class Registry:
         self._attached.discard(connection)
 
     def is_registered(self, connection: Connection) -> bool:
-        """Whether it is entered."""
+        """Return True if the connection is registered."""
         return connection in self._present
 
     def actor(self, connection: Connection) -> Actor:
-        """By whom it acts."""
+        """The token and the user that the connection acts for."""
         return self._present[connection][0]
 
     def is_told(self, connection: Connection, reach: Reach) -> bool:
-        """Whether what concerns these concerns it."""
+        """Return True if an event of this reach concerns the connection."""
         return is_told(self._present[connection][1], reach) if connection in self._present else reach.is_common
 
     def of_token(self, number: int) -> list[Connection]:
-        """The websockets that act by this token."""
+        """The connections that act by this token."""
         return [*self._by_token.get(number, ())]
 
     def of_user(self, name: str) -> list[Connection]:
-        """The websockets of this user."""
+        """The connections of this user."""
         return [*self._by_user.get(name, ())]
 
     def shares(
         self, connections: Iterable[Connection], reaches: Sequence[Reach], frames: Sequence[bytes]
     ) -> Iterable[tuple[Iterable[Connection], bytes]]:
-        """Which of `connections`, an ordered set, get which of the frames, joined; `reaches` says whom each concerns.
+        """Divide a batch's frames among `connections`, an ordered set: pairs of some of them and their joined frames.
 
-        Nearly always all get all.  Else those are looked at one by one who may get something else than the others:
-        guests, and whom the frames concern that are not for all.
+        `reaches` has the reach of each frame.  Nearly always all connections get all frames.  Otherwise only those are
+        looked at one by one that may differ: guests, and users whom a frame concerns that is not for all.
         """
         if not self._attached and all(reach.public and reach.without is None for reach in reaches):
             return [(connections, b"".join(frames))]

@@ -1,4 +1,4 @@
-"""What a client of the websocket is answered, as JSON."""
+"""The answers to a websocket's messages, as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -17,24 +17,24 @@ _TEMPORARY = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTP
 
 
 def is_temporary(problem: Problem) -> bool:
-    """Whether the same may succeed later."""
+    """Return True if the same message may succeed later."""
     return problem.status in _TEMPORARY
 
 
 def posted(post: Post, posted: Posted) -> bytes:
-    """The post's own ClientId: what was sent, or what the server made where nothing was."""
+    """The Ack of a post, with the ClientId that was sent or, without one, that the server made."""
     client_id, room = encode_basestring(post.client_id).encode(), encode_basestring(posted.room).encode()
     return b'{"Ack":{"ClientId":%b,"RoomName":%b,"Post":%b}}' % (client_id, room, posted.json)
 
 
 def changed(client_id: str | None, room: str, id: int, post: bytes | None) -> bytes:
-    """What was asked for is so; `post` as it is now, where it was that which was changed."""
+    """The Ack of a change; `post`: as it is now, if a post was edited."""
     told = json.dumps({"ClientId": client_id, "RoomName": room, "Id": id}).encode()
     return b'{"Ack":%b}' % told if post is None else b'{"Ack":%b,"Post":%b}}' % (told[:-1], post)
 
 
 def history(client_id: str | None, room: str, page: Page, posts: list[bytes]) -> bytes:
-    """A page of a room, oldest first; First is Last + 1 where it is empty, Oldest is Newest + 1 where the room is."""
+    """A page of a room, oldest first.  First is Last + 1 if the page is empty, Oldest is Newest + 1 if the room is."""
     told = {
         "ClientId": client_id,
         "RoomName": room,
@@ -47,15 +47,15 @@ def history(client_id: str | None, room: str, page: Page, posts: list[bytes]) ->
 
 
 def ticket(client_id: str | None, secret: str, expires_at: int) -> bytes:
-    """What one websocket is let in by; microseconds since 1970."""
+    """A ticket for one websocket; `expires_at`: microseconds since 1970."""
     told = {"ClientId": client_id, "Ticket": secret, "ExpiresAt": timestamp(expires_at)}
     return json.dumps({"Ticket": told}).encode()
 
 
 def error(problem: Problem, sent: Mapping[str, object] | None) -> bytes:
-    """What went wrong with what was sent; its ClientId, in whatever case, tells the client with what.
+    """The Error for the message `sent`, whose ClientId it repeats.
 
-    A failure of this node's is logged.
+    A failure of this node is logged.
     """
     failure_log.answered(problem.status, problem.code, problem.detail)
     client_id = {name.lower(): value for name, value in (sent or {}).items()}.get("clientid")

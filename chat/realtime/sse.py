@@ -58,7 +58,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 class EventStreamConnection(Connection):
-    """One stream of the hub's."""
+    """The connection of an open stream."""
 
     __slots__ = ("_is_chunked", "_unread")
 

@@ -1,20 +1,19 @@
-"""What one subscriber gets: Hello, what it missed since its cursor, then what comes, without a hole or a repeat.
+"""The subscription of one connection: Hello, the missed events since its cursor, then live events, each exactly once.
 
 Rules
-- All up to `_position` was sent.  The subscription joins the hub's live groups only at `_position == published_index`,
-  compared and joined in the selector thread, where alone `published_index` moves; or where nothing lies between them,
-  as for most that come back after a moment.
-- What lies between is read from the log by a worker, a page at a time, and the next page only when the socket has
-  drained: a slow reader holds up its own backfill and no memory.  What the hub still knows of is not read, and a
-  page of nothing else, in a few rooms, not given to a worker either.
-- Whoever missed more than `MISSED_POSTS_MAX` is told the rooms' newest Ids instead, and pages by REST.
-- Where there is a login, what was missed is what who subscribed sees at the moment of reading: who has left a room
-  since is told nothing of it, who has joined it all.
-- A member that has heard of no leader for a minute may not know that a token was revoked: there nobody subscribes.
-- A room that was renamed is followed under both names: what was published before under the old one is still to come.
-- What was missed and is gone since is not told; that a room was deleted is.  A post is told as it is now, and of what
-  became of it the last change, and all reactions where the last one is: an earlier text is not told, nor one that was
-  taken back.
+- Everything up to `_position` was sent.  The subscription joins its live channel only at `_position ==
+  published_index`, compared and joined in the selector thread, where alone `published_index` moves; or if nothing lies
+  between them, as for most that come back after a moment.
+- A worker reads the missed events from the log, a page at a time, and the next page only when the queue has drained: a
+  slow reader holds up its own backfill and no memory.  Events that the hub still holds are not read.  A page of these
+  alone, in a few rooms, needs no worker.
+- A client that missed more than `MISSED_POSTS_MAX` gets the rooms' newest Ids instead, and pages by REST.
+- With sign-in, missed events are shown by the permissions at the moment of reading.  Someone who has left a room since
+  gets none of it; someone who has joined it gets all.
+- A node that has heard of no leader for a minute may not know that a token was revoked.  It accepts no subscription.
+- A renamed room is followed under both names: events published under the old one are still to come.
+- A missed event that is gone since is left out, but the deletion of a room is sent.  A post is sent as it is now, with
+  its last change and all reactions.  Earlier texts, and reactions that were removed, are not sent.
 """
 
 import json
@@ -55,7 +54,7 @@ _NEVER = 1 << 63  # no log index
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What was missed up to `reached`: its frames, or where that is too much the rooms and their newest Ids."""
+    """The missed events up to `reached`, encoded; if they are too many, the rooms and their newest Ids."""
 
     frames: bytes
     reached: int
@@ -63,7 +62,7 @@ class _Page:
 
 
 class Subscription:
-    """The one subscription of a websocket; asking again replaces what it was."""
+    """The one subscription of a connection; asking again replaces it."""
 
     def __init__(
         self,
@@ -180,9 +179,9 @@ class Subscription:
             self._hub.work(self._connection, read, partial(self._got, asked))
 
     def _is_forgotten(self) -> bool:
-        """Whether rooms that were deleted since are forgotten here, so that the client has to start over.
+        """Return True if this node has forgotten deletions of rooms since `_position`; the client has to start over.
 
-        Asked after a reading, which may have missed some of them.
+        Asked after a read, which may have missed some of them.
         """
         if self._position >= self._state.forgotten_index:
             return False
@@ -193,13 +192,13 @@ class Subscription:
         return self._state.is_quiet(self._position, self._rooms, self._acting())
 
     def _present_names(self) -> frozenset[str] | None:
-        """Of the rooms that were asked for, and the names that these were asked for by."""
+        """The names that the asked rooms have now, and those by which they were asked for."""
         if self._rooms is None or not self._state.has_aliases:
             return self._rooms
         return self._rooms | self._state.present_names(self._rooms)
 
     def _acting(self) -> Acting:
-        """Who asks, as the state knows him now; any thread."""
+        """The permissions of the subscriber, as the state knows them now; any thread."""
         if not self._state.guarded:
             return ANONYMOUS
         found = self._state.ask(lambda tables: acting(tables, self._actor))
@@ -222,7 +221,7 @@ class Subscription:
         self._connection.when_drained(partial(self._advance, asked))
 
     def _limited_frames(self, page: _Page) -> Iterator[bytes]:
-        """A frame a room.  Only the last one has a Cursor: whoever is cut off before it is told all of them again."""
+        """Encode a message a room.  Only the last has a Cursor: a client cut off before it gets all of them again."""
         frames: list[dict[str, object]] = []
         for missed in page.limited:
             if missed.deleted:
@@ -239,7 +238,7 @@ class Subscription:
         return cursor(history(self._replica), index)
 
     def _recent_page(self, up_to: int) -> _Page | None:
-        """What was missed, where the hub knows all of it."""
+        """Return a page of missed events if the hub holds all of them; otherwise None."""
         if self._rooms is None or len(self._rooms) > _FEW_ROOMS or up_to - self._position > MISSED_POSTS_MAX:
             return None
         located = self._state.located(self._position, up_to, _PAGE_POSTS, self._rooms, self._acting())
@@ -250,7 +249,7 @@ class Subscription:
     # In a worker
 
     def _read(self, rooms: frozenset[str] | None, after: int, up_to: int) -> _Page | None:
-        """None where the state does not catch up with what the log has lost."""
+        """Read a page from the log.  None: the state does not catch up with what a compaction took from the log."""
         if up_to - after > MISSED_POSTS_MAX:  # there are no more posts than indexes
             missed = self._state.missed(after, up_to, rooms, self._acting())
             if sum(room.posts + room.changes for room in missed) > MISSED_POSTS_MAX:
@@ -278,7 +277,7 @@ class Subscription:
         return _Page(b"".join(frames), reached, [])
 
     def _events(self, located: list[LocatedEvent]) -> Iterator[Event]:
-        """Raises LookupError where a post has left the log."""
+        """The events at these places.  Raises LookupError if a post has left the log."""
         known = self._known(located)
         missing = sorted({each.source for each, event in zip(located, known, strict=True) if event is None})
         commands = {command.index: command for command in self._replica.commands(missing)} if missing else {}
@@ -286,7 +285,7 @@ class Subscription:
             yield event or self._changed(each, commands[each.source])
 
     def _changed(self, located: LocatedEvent, command: Command) -> Event:
-        """What came to a post, as it is now: what came since is told once more in its own place."""
+        """The event of a post or of its change, with the post as it is now; later changes follow in their own place."""
         index, room, id, what, _ = located
         post = render_post(command, id)
         if what is EventKind.POST:
@@ -294,7 +293,7 @@ class Subscription:
         return PostChanged(index, room, id, with_reactions(post, self._state.reactions(room, id)))
 
     def _known(self, located: list[LocatedEvent]) -> list[Event | None]:
-        """What needs not be read: not a post that was changed, for the hub has it as it was."""
+        """The events that need no read of the log.  A changed post needs one: the hub has it as it was."""
         return [*map(self._known_one, located)]
 
     def _known_one(self, located: LocatedEvent) -> Event | None:
@@ -313,7 +312,7 @@ class Subscription:
 
 
 def _some(frames: Iterator[bytes]) -> bytes:
-    """The next frames, a page's worth of bytes; b"" where there are none."""
+    """Take the next messages, a page's worth of bytes; b"" if there are none."""
     taken: list[bytes] = []
     size = 0
     for frame in frames:

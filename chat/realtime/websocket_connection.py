@@ -1,4 +1,4 @@
-"""One open websocket: bytes become whole messages for the handler, and messages become frames.
+"""A websocket of the hub: bytes become whole messages for the handler, and messages become frames.
 
 Rules
 - What is sent, and when, is `connection.py`'s; frames are read and written by `frames.py`.
@@ -58,7 +58,7 @@ def websocket_message(payload: bytes, cursor: bytes) -> bytes:
 
 
 class WebSocketConnection(Connection):
-    """One websocket of the hub's."""
+    """An open websocket."""
 
     __slots__ = ("_ending", "_frames", "_held", "_rests", "is_over_budget")
 
@@ -75,7 +75,7 @@ class WebSocketConnection(Connection):
 
     @property
     def is_reading(self) -> bool:
-        """Whether the socket is to be read."""
+        """True if the socket is to be read."""
         return self.closing or not (self.paused or self._rests or self.is_over_budget)
 
     def feed(self, data: bytes) -> None:
@@ -141,7 +141,7 @@ class WebSocketConnection(Connection):
 
     @property
     def is_busy(self) -> bool:
-        """Whether one of its messages is being worked on."""
+        """True while a message of this websocket is being worked on."""
         return self._held > 0
 
     def hold(self) -> None:
