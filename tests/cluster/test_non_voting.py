@@ -76,6 +76,8 @@ def test_it_counts_for_no_majority(tmp_path: Path) -> None:
         assert cluster.post(leader, "general", "two of three").status == 201
         cluster.join(LEARNER)
         wait_until(lambda: cluster.nodes[LEARNER].status()["Leader"] == leader, READY_S, "it is back")
+        read = "/rooms/general"  # which it answers once it knows that there is no login
+        wait_until(lambda: cluster.request(LEARNER, "GET", read).status == 200, READY_S, "it reads")
 
         cluster.kill(second)  # half of the members again, and one of three voters is left
         wait_until(lambda: not cluster.nodes[leader].status()["Leader"], READY_S, "the leader steps down")
