@@ -26,7 +26,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.cluster.harness import Cluster, Node
 from tests.cluster.waiting import wait_until
-from tests.page.conftest import CHROMIUM_FLAGS
+from tests.page.conftest import CHROMIUM_FLAGS, chromium_path
 
 NAME = "chat.example"
 PORTS = (443, 444)
@@ -260,7 +260,7 @@ def browser_behind(proxy: str) -> Iterator[Browser]:
     rules = ",".join(f"MAP {NAME}:{port} {host}:{port}" for port, host in at.items())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=[*CHROMIUM_FLAGS, f"--host-resolver-rules={rules}"]
+            executable_path=chromium_path(), args=[*CHROMIUM_FLAGS, f"--host-resolver-rules={rules}"]
         )
         yield browser
         browser.close()

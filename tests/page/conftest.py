@@ -28,10 +28,15 @@ CHROMIUM_FLAGS = [
 OUTAGE = re.compile(r"net::ERR_|^WebSocket connection to .* failed|status of 503")
 
 
+def chromium_path() -> str | None:
+    """Chromium without the windows of a browser, where there is one: those are pages too, which nobody looks at."""
+    return shutil.which("chromium-headless-shell") or shutil.which("chromium")
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_FLAGS)
+        chromium = playwright.chromium.launch(executable_path=chromium_path(), args=CHROMIUM_FLAGS)
         yield chromium
         chromium.close()
 
