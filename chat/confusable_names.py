@@ -1,10 +1,10 @@
-"""Which names look alike: those with the same skeleton.
+"""Confusable names: names with the same skeleton look alike.
 
-In the manner of UTS #39 §4 ("confusable detection"), with a small table of our own instead of Unicode's of six
-thousand lines, and bolder: case, accents and what separates words do not tell two users apart either.
+This follows UTS #39 §4 ("confusable detection"), with a small table of our own instead of Unicode's six thousand lines.
+It is stricter: case, accents and the characters between words do not tell two users apart either.
 
-Rules.  Computed at the edge and carried by the command that makes a user, since Unicode's tables differ from Python to
-Python: that may make a check miss, never two members differ.  A skeleton is compared and shown to nobody.
+Rules.  A skeleton is computed at the edge, and carried by the command that makes a user or a room.  Unicode's tables
+differ from Python to Python, so a check may miss, but two nodes never differ.  A skeleton is compared, and never shown.
 """
 
 # ruff: noqa: RUF001  (letters that look alike are what this is about)
@@ -50,7 +50,7 @@ _ASCII_LETTER = re.compile("[a-z]", re.IGNORECASE)
 
 
 def skeleton(name: str) -> str:
-    """What the name has in common with all that look like it; "" where nothing of it is left."""
+    """The skeleton of the name, which all names that look like it share; "" if nothing of it is visible."""
     shown = _seen(name)
     if _ASCII_LETTER.search(shown):
         shown = shown.translate(_small_among_ascii)
@@ -62,9 +62,9 @@ def skeleton(name: str) -> str:
 
 
 def room_skeleton(name: str) -> tuple[str, str]:
-    """The same of a room's name, where words stay apart and digits count: equal for names that look alike.
+    """The skeleton of a room's name, in which words stay apart and digits count.
 
-    `1.10` is not `11.0`, nor `team 5` `team s`; but 0 and 1 are what they look like.
+    `1.10` differs from `11.0`, and `team 5` from `team s`; but 0 and 1 count as the letters they look like.
     """
     points = unicodedata.normalize("NFKD", name)
     words = "".join(" " if c in ".·" or unicodedata.category(c) in _SEPARATORS else c for c in points).split()

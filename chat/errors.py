@@ -1,7 +1,7 @@
-"""What a client is told when its request cannot be met: `application/problem+json` (RFC 9457).
+"""Errors for clients: `application/problem+json` (RFC 9457), and the one table of codes and statuses.
 
-A Problem says whose fault it is by its status and what to do by its code; `detail` begins with the name of the
-field that is wrong, where one is.  Nothing of the client's own text is echoed.
+A Problem's status says whose fault it is, its code what to do.  `detail` begins with the name of the wrong field, if
+there is one.  It never echoes text of the client's.
 """
 
 import json
@@ -21,7 +21,7 @@ _STATUS_OF_REFUSED_CHANGE = {"invalid": HTTPStatus.BAD_REQUEST, "unknown_member"
 
 
 class Problem(Exception):
-    """One refused or failed request.  `members` are added to the JSON body beside those of the standard."""
+    """A refused or failed request.  `members` are added to the JSON body beside those of the standard."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Problem(Exception):
         self.members = members or {}
 
     def to_json(self) -> bytes:
-        """The body of the answer."""
+        """The body of the response."""
         body = {
             "type": "about:blank",
             "title": self.title,
@@ -53,35 +53,35 @@ class Problem(Exception):
 
 
 def invalid(field: str, why: str) -> Problem:
-    """The client's fault: `field` is missing or breaks a rule."""
+    """A Problem (400): `field` is missing or breaks a rule."""
     return Problem(HTTPStatus.BAD_REQUEST, "invalid_field", f"{field}: {why}")
 
 
 def not_found(detail: str) -> Problem:
-    """There is nothing under this path."""
+    """A Problem (404): there is nothing under this path."""
     return Problem(HTTPStatus.NOT_FOUND, "not_found", detail)
 
 
 def unavailable(detail: str, retry_after_s: int = 1) -> Problem:
-    """Nobody's fault, nothing was proposed: the same request may succeed later."""
+    """A Problem (503): nothing was proposed, and the same request may succeed later."""
     headers = (("Retry-After", str(retry_after_s)),)
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers)
 
 
 def all_taken(things: str) -> Problem:
-    """As many `things` as this node can have are open: `websockets`, `streams`.  Nothing was done."""
-    detail = f"all {things} that this node can have are open; try again, or at another node"
+    """A Problem (503): the node's `things` (`websockets`, `streams`) are all in use."""
+    detail = f"all {things} of this node are in use; try again, or at another node"
     headers = (("Retry-After", "1"),)
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"too_many_{things}", detail, headers)
 
 
 def outcome_unknown(detail: str) -> Problem:
-    """It was proposed and may still happen."""
+    """A Problem (504): the change was proposed, and may still happen."""
     return Problem(HTTPStatus.GATEWAY_TIMEOUT, "outcome_unknown", detail)
 
 
 def problem_of(error: RaftError) -> Problem:
-    """The engine's error in the client's terms."""
+    """The Problem for an error of the engine."""
     match error:
         case Unavailable():
             return unavailable(str(error), error.retry_after)
@@ -99,9 +99,9 @@ def problem_of(error: RaftError) -> Problem:
             )
             return Problem(HTTPStatus.INSUFFICIENT_STORAGE, "disk_full", detail)
         case DiskFailed():
-            return unavailable("this member's disk has failed; ask another member")
+            return unavailable("this node's disk has failed; ask another node")
         case _:
-            logger.error("no answer is known for this error of the engine", exc_info=error)
+            logger.error("an error of the engine has no Problem of its own", exc_info=error)
             return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the request failed; see the log")
 
 
@@ -139,7 +139,7 @@ STATUS_OF: dict[str, HTTPStatus] = {
 
 
 def problem_of_refusal(refusal: Refusal) -> Problem:
-    """The answer to who asked for what was refused."""
+    """The Problem for a refused command."""
     if refusal.code == "no_such_room":
         return not_found(refusal.detail)
     status = STATUS_OF.get(refusal.code, HTTPStatus.UNPROCESSABLE_ENTITY)

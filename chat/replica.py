@@ -1,7 +1,7 @@
-"""The engine as the chat sees it: propose, read, status, change.  `raft/engine/driver.py` is the real one.
+"""The engine as the chat uses it: propose, read, status, change.  `raft/cluster/member.py` implements it.
 
-Everything here is thread-safe.  A callback `done` is called exactly once, by a thread of the engine's own: it must
-not block, must not raise and must not call back into the engine, but for `entries` of a post.
+Everything here is thread-safe.  A callback `done` is called exactly once, by a thread of the engine's.  It must not
+block, raise or call back into the engine, except for `commands`.
 """
 
 from array import array
@@ -12,11 +12,11 @@ from raft.core.configuration import Change
 from raft.core.raft_messages import Command, Entry
 from raft.errors import RaftError
 
-STALE_S_MAX = 60.0  # how long a member that hears no leader shows what it has, where it matters who asks
+STALE_S_MAX = 60.0  # how long a node that hears no leader serves stale reads, if answers depend on the user
 
 
 class Replica(Protocol):
-    """One member of the cluster."""
+    """A member of the cluster."""
 
     @property
     def cluster_id(self) -> str:
@@ -36,7 +36,7 @@ class Replica(Protocol):
 
     @property
     def leads(self) -> bool:
-        """Whether this member leads, as far as it knows."""
+        """True if this member leads, as far as it knows."""
 
     def agreed_time(self) -> int:
         """The log's time in microseconds since 1970, which everything with a life is aged by (raft/engine/clocks.py).
@@ -110,7 +110,7 @@ class Replica(Protocol):
 
 
 class StateMachine(Protocol):
-    """What the engine drives: the chat's state."""
+    """The replicated state that the engine drives."""
 
     def apply(self, entry: Entry) -> object:
         """Carry out a committed command: deterministic, total (never raises).  The proposer's `done` gets the result.

@@ -1,1 +1,1 @@
-"""Who is asking: tokens, cookies, passwords, origins, proxies and rate limits."""
+"""Authentication: tokens, cookies, passwords, origins, proxies and rate limits."""

@@ -1,10 +1,12 @@
-"""Who a request is from: by its Bearer token (RFC 6750 §2.1), by its cookie, or nobody.
+"""Authentication: the user of a request, by its Bearer token (RFC 6750 §2.1) or its cookie.
 
-Rules.  Whoever brings both goes by the token: a script that says who it is means it.  What only looks like a token is
-refused without asking anybody.  A token that this member does not know may have been made at another one a moment ago,
-or have been revoked: before it is refused the state is brought up to date, so many times for an address.
-Nothing here is the last word: what is changed is decided when it is applied, and what is read is read by who the token
-stands for once the state is as new as was asked for (`reads.py`).  No token is ever logged, or kept.
+Rules.
+- A token in the header wins over a cookie.
+- A malformed token is refused at once.
+- A token that this node does not know may have been made at another node a moment ago.  So the state is brought up to
+  date before the token is refused; that is limited by address.
+- Appliers decide again about each change, and reads use the token's user once the state is new enough (`reads.py`).
+- No token is ever logged or stored.
 """
 
 import re
@@ -87,10 +89,10 @@ class Authenticator:
         self.passwords = passwords or Passwords()
 
     def authenticate(self, environ: Mapping[str, Any]) -> Actor | None:
-        """Who a request is from, by its WSGI environ and what this member knows: at once, so for `/ws` too.
+        """Authenticate a request by its WSGI environ and this node's state, without waiting; so for `/ws` too.
 
-        Actor() is nobody: in the open mode, where the body says who it is, and who has not logged in where one has to.
-        None: the token is not known here, or not yet; whoever cannot wait for that raises `refused()`.
+        Returns Actor() for nobody: in the open mode, whose requests name their user, or without any credential.
+        Returns None if the token is not known here yet; a caller that cannot wait for it raises `refused()`.
         Raises Problem (401) for a token that can only be wrong.
         """
         header = environ.get("HTTP_AUTHORIZATION")
@@ -108,14 +110,14 @@ class Authenticator:
         return _NOBODY if secret is None else self._user_of(secret)
 
     def authenticate_admin(self, environ: Mapping[str, Any]) -> Actor | None:
-        """As `authenticate`, but in the open mode too a user's token counts: of who changes the cluster as a whole."""
+        """As `authenticate`, but a user's token counts in the open mode too: for changes of the whole cluster."""
         secret = _bearer(environ.get("HTTP_AUTHORIZATION", ""))
         if secret is None or secret.startswith(secrets.OPERATOR) or not self._is_open():
             return self.authenticate(environ)
         return self._user_of(secret)
 
     def charge_unknown_token(self, environ: Mapping[str, Any]) -> None:
-        """Let a token that is not known here be looked for once what the others know is known.
+        """Charge the address for an unknown token, which costs a read of the cluster's newest state.
 
         Raises Problem (429).
         """
@@ -124,18 +126,18 @@ class Authenticator:
             raise too_many("too_many_attempts", "too many unknown tokens", wait_s)
 
     def refund_unknown_token(self, environ: Mapping[str, Any]) -> None:
-        """It was known then."""
+        """Give back the charge: the newest state knows the token."""
         self._unknown_tokens.refund(network(_address(environ)))
 
     def check_started(self) -> None:
-        """Raises Problem (503) where the cluster is to ask for a login and does not yet."""
+        """Raise Problem (503) if this node was started with `--auth login` and the cluster has not agreed on it yet."""
         if self._needs_login and self._is_open():
             headers = (("Retry-After", "1"),)
             detail = "this node was started with --auth login, which the cluster has not agreed on yet"
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "starting", detail, headers)
 
     def hides_from_strangers(self) -> bool:
-        """Whether who has proved nothing is told no more than health; until the mode is known that is so."""
+        """Return whether requests without credentials get no more than health; True until the mode is known."""
         return not self.knows_mode() or not self._is_open()
 
     def knows_mode(self) -> bool:
@@ -153,15 +155,15 @@ class Authenticator:
         self._is_asking = False
 
     def charge(self, environ: Mapping[str, Any]) -> None:
-        """For a guess at a secret that tells of no account.  Raises Problem (429)."""
+        """Charge the address for a guess at a secret that names no account.  Raises Problem (429)."""
         self._guesses.charge(_address(environ))
 
     def refund(self, environ: Mapping[str, Any]) -> None:
-        """It was right."""
+        """Give back the charge: the guess was right."""
         self._guesses.refund(_address(environ))
 
     def admit_post(self, actor: Actor) -> None:
-        """Let one post more of this token through; in the open mode any.  Raises Problem (429)."""
+        """Count a post of this token; posts in the open mode are not counted.  Raises Problem (429)."""
         if actor.by <= 0:
             return
         wait_s = self._changes.take(str(actor.by))
@@ -171,9 +173,9 @@ class Authenticator:
         self._token_activity.note(actor.by, self._time_or_0() // HOUR)
 
     def admit_change(self, actor: Actor, environ: Mapping[str, Any]) -> None:
-        """Let one change more through that is no post: by its token, and without one by its address.
+        """Count a change that is no post, by its token or else its address.
 
-        Raises Problem (429).  The operator may do as much as they like.
+        Raises Problem (429).  The operator's changes are not counted.
         """
         if actor.by == OPERATOR:
             return
@@ -185,10 +187,10 @@ class Authenticator:
             raise too_many("too_many_changes", "too many changes at once", wait_s)
 
     def verify_password(self, environ: Mapping[str, Any], name: str, password: str) -> int:
-        """The log index of a user's password, for who knows it; blocks for as long as that takes to find out.
+        """Verify a user's password, and return the log index that set it.  Blocks while it computes.
 
-        Nobody's, or that of who may not log in, takes as long.  Raises Problem: 401 where it is another one, 429 where
-        there were too many of these, 503 where too many are looked at already.
+        An unknown user takes as long.  Raises Problem: 401 for a wrong password, 429 after too many attempts, 503 if
+        too many passwords are being checked.
         """
         address = _address(environ)
         self._guesses.charge(address, name)
@@ -207,11 +209,11 @@ class Authenticator:
         return at
 
     def hash(self, environ: Mapping[str, Any], password: str) -> str:
-        """What is kept of a new password; blocks as `verify_password` does.  Raises Problem (503)."""
+        """Hash a new password; blocks as `verify_password` does.  Raises Problem (503)."""
         return self.passwords.hash(password, network(_address(environ)))
 
     def check_setup(self, environ: Mapping[str, Any], secret: str) -> None:
-        """Whether this is the secret that makes the first user.  Raises Problem (401, 429)."""
+        """Check the secret that makes the first user.  Raises Problem (401, 429)."""
         self.charge(environ)
         if not compare_digest(secret.encode("utf-8", "surrogatepass"), self._setup):
             raise problem_of_refusal(_BAD_SETUP)
@@ -225,11 +227,11 @@ class Authenticator:
             raise problem_of(error) from None
 
     def expiry(self, seconds: int) -> int:
-        """When what is made now is over, in microseconds since 1970; 0 seconds: never.  Raises as `now` does."""
+        """The expiry time of a credential made now, in microseconds since 1970; 0 seconds: never.  Raises as `now`."""
         return self.now() + seconds * 1_000_000 if seconds else 0
 
     def cookie(self, environ: Mapping[str, Any], secret: str, seconds: int) -> tuple[str, str]:
-        """The header that has the browser keep a token; 0 seconds: not any more."""
+        """The header that makes a browser keep a token; 0 seconds: drop it."""
         name, is_secure = cookies.name(self._replica.cluster_id), environ["wsgi.url_scheme"] == "https"
         return "Set-Cookie", cookies.setting(name, secret, seconds, is_secure=is_secure)
 
@@ -266,7 +268,7 @@ class Authenticator:
 
 
 def is_operators(environ: Mapping[str, Any], actor: Actor | None) -> bool:
-    """Whether a request gets of what is kept for the operator: it is the operator's, or comes from this machine."""
+    """Return whether a request may use what is reserved for the operator: it is theirs, or comes from this machine."""
     return (actor is not None and actor.by == OPERATOR) or is_this_machine(_address(environ))
 
 
@@ -293,6 +295,6 @@ def _token(tables: Tables, digest: bytes) -> Token | None:
 
 
 def _address(environ: Mapping[str, Any]) -> str:
-    """The connection's: what a header says of another one is not believed."""
+    """The address of the connection, or the one that a trusted proxy gave."""
     address: str = environ.get("REMOTE_ADDR", "")
     return address

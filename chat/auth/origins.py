@@ -74,7 +74,7 @@ def sharing_headers(origin: str, status: dict[str, object]) -> list[tuple[str, s
 
 
 def is_ours(origin: str, host: str, urls: Iterable[str]) -> bool:
-    """Whether a page of this origin was served by the host that this request names, or by a node at one of `urls`.
+    """Return whether a page of this origin was served by the host of this request, or by a node at one of `urls`.
 
     A Host header without a port means the default port of the page's own scheme: a proxy in front may speak TLS.
     """

@@ -29,7 +29,7 @@ class TrustedProxies:
         return bool(self.networks)
 
     def trusts(self, address: str) -> bool:
-        """Whether a connection from this address is a trusted proxy's."""
+        """Return whether a connection from this address is a trusted proxy's."""
         ip = _address(address)
         return ip is not None and any(ip in network for network in self.networks)
 

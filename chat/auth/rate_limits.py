@@ -24,7 +24,7 @@ KEYS_MAX = 10_000  # about 2 MB: more than the addresses of a large company, and
 
 
 class Rate(NamedTuple):
-    """How fast and how much at once."""
+    """The refill time and the size of a bucket."""
 
     refill_s: float
     burst: int
@@ -62,7 +62,7 @@ class TokenBuckets:
         return 0.0
 
     def refund(self, key: str) -> None:
-        """One that was taken is not to count."""
+        """Give one back."""
         with self._lock:
             full_at = self._full_at.pop(key, 0.0) - self._rate.refill_s
             if full_at > self._clock():
@@ -70,12 +70,12 @@ class TokenBuckets:
 
 
 class GuessLimits:
-    """What bounds guessing of passwords and secrets: buckets by network, by account and network, and by account.
+    """Limits on guesses at passwords and secrets: buckets by network, by account and network, and by account.
 
-    A network that has signed in to an account before does not pay by account alone: a botnet cannot lock out an owner.
+    A network that has signed in to an account before is not charged by account alone: no botnet locks an owner out.
 
-    A guess is paid before it is looked at, so that many at once are no more than many in a row, and given back where
-    it was right.
+    A guess is charged before it is checked, so that many at once are not cheaper than many in a row, and refunded if it
+    was right.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -86,9 +86,9 @@ class GuessLimits:
         self._addresses = TokenBuckets(ADDRESS_GUESSES, clock)
 
     def charge(self, address: str, account: str | None = None) -> None:
-        """Let one guess from this address through; `account` None: of a secret that tells of no account.
+        """Charge one guess from this address.  `account` None: at a secret that names no account.
 
-        Raises Problem (429) with Retry-After; then nothing was paid.
+        Raises Problem (429) with Retry-After; then nothing was charged.
         """
         buckets = self._buckets(address, account)
         for charged, (some, key) in enumerate(buckets):
@@ -98,7 +98,7 @@ class GuessLimits:
                 raise too_many("too_many_attempts", "too many wrong attempts", wait_s)
 
     def refund(self, address: str, account: str | None = None) -> None:
-        """What was paid for was right."""
+        """Give back the charges of a right guess."""
         _refund(self._buckets(address, account))
         if account is not None:
             with self._lock:
@@ -119,7 +119,7 @@ class GuessLimits:
 
 
 def too_many(code: str, detail: str, wait_s: float) -> Problem:
-    """429: in so many seconds there will be one more."""
+    """A Problem (429) with the seconds to wait."""
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, code, detail, (("Retry-After", str(ceil(wait_s))),))
 
 

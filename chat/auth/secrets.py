@@ -34,7 +34,7 @@ DIGEST_BYTES = 32
 
 
 class Passwords:
-    """Makes hashes of passwords and compares with them; any thread, for about as long as one takes."""
+    """Hash passwords and compare them with hashes.  Any thread; blocks while it waits and computes."""
 
     def __init__(self, method: str = METHOD) -> None:
         """`method` as werkzeug.security has it: a quicker one only in tests."""
@@ -44,7 +44,7 @@ class Passwords:
         self._nobodys = f"{method}${gen_salt(16)}${token_hex(64)}"
 
     def hash(self, password: str, network: str = "") -> str:
-        """What is kept of a password, with its method and salt; for a client of this network.
+        """Hash a password, with its method and salt, for a client of this network.
 
         Raises Problem (503) where too many wait already.
         """
@@ -52,7 +52,7 @@ class Passwords:
             return generate_password_hash(password, self._method)
 
     def matches(self, password_hash: str, password: str, network: str = "") -> bool:
-        """Whether this is the password; "" is the hash of nobody who could log in, and takes as long as another.
+        """Return whether this is the password.  "" is the hash of nobody, and takes as long as any other.
 
         Raises Problem (503) where too many wait already.
         """
@@ -61,7 +61,7 @@ class Passwords:
 
 
 class _Waiting:
-    """Somebody who waits for a turn."""
+    """A thread that waits for a turn."""
 
     def __init__(self, network: str) -> None:
         self.network = network
@@ -127,13 +127,13 @@ def new_secret(kind: str) -> str:
 
 
 def room_letters() -> str:
-    """Ten letters of a-z2-7, 50 random bits, that the name of a private room ends with."""
+    """Ten letters of a-z2-7, 50 random bits, for the end of a private room's name."""
     return b32encode(token_bytes(7))[:10].decode().lower()
 
 
 def digest(secret: str) -> bytes:
-    """What is kept of a secret, and what it is known by: SHA-256.
+    """The digest of a secret, which is stored instead of it: SHA-256.
 
-    Guessing one of 256 bits is hopeless without slowing anybody down, so no salt and no scrypt.
+    Nobody guesses 256 random bits, so it needs no salt and no scrypt.
     """
     return sha256(secret.encode("utf-8", "surrogatepass")).digest()

@@ -1,8 +1,7 @@
-"""Which tokens were used, to the hour, until the state is told of it.
+"""Token activity: the tokens used in this hour, until the state has them.
 
-Rules.  A token is told of once an hour by each node that sees it used, however often that is, and whatever its clock
-says: so the log has as many entries for this as there are hours, and not as there are requests.  What is lost here, by
-a crash say, is that one hour.
+Rules.  Each node reports a token once an hour, however often it is used: so the log gets entries by the hour and not by
+the request.  A crash loses one hour.
 """
 
 from collections import OrderedDict
@@ -20,7 +19,7 @@ class TokenActivity:
         self._due: dict[int, None] = {}  # the state is to be told of these, in this order
 
     def note(self, number: int, hour: int) -> None:
-        """A token was used in this hour since 1970; at once."""
+        """Note that a token was used in this hour since 1970.  Does not block."""
         if self._hours.get(number) == hour:
             return
         with self._lock:
@@ -31,7 +30,7 @@ class TokenActivity:
                 self._due.pop(forgotten, None)
 
     def take(self, count: int) -> tuple[int, ...]:
-        """Up to so many that the state is to be told of, which is up to the caller from now on."""
+        """Take up to so many tokens, which the caller reports to the state."""
         with self._lock:
             taken = tuple(self._due)[:count]
             for number in taken:
@@ -39,6 +38,6 @@ class TokenActivity:
         return taken
 
     def put_back(self, numbers: tuple[int, ...]) -> None:
-        """The state could not be told of these."""
+        """Keep these for another try: the report failed."""
         with self._lock:
             self._due.update(dict.fromkeys(number for number in numbers if number in self._hours))

@@ -1,4 +1,4 @@
-"""raft-chat auth open|login: whether people have to log in, told to a running node."""
+"""raft-chat auth open|login: set by a running node whether users have to sign in."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,20 +7,20 @@ from chat.cli.node_client import NodeClient, add_data_dir, sub_parser
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """The sub-command; its exit code.  Raises CommandFailed or OptionRefused."""
-    text = (
-        "Whether who uses the cluster has to log in.  A node that was started with --auth login turns it back to that."
-    )
+    text = "Set whether users have to sign in.  A node that was started with --auth login sets it back to login."
     parser = sub_parser("auth", text)
     parser.add_argument(
-        "auth", choices=("open", "login"), help="open: names are taken on trust, as everybody says them"
+        "auth", choices=("open", "login"), help="open: everybody may use any name; login: users have to sign in"
     )
-    parser.add_argument("--signup", choices=("open", "invite"), help="under a login: who may make an account")
+    parser.add_argument(
+        "--signup", choices=("open", "invite"), help="with login, who may sign up: anybody, or people with an invite"
+    )
     add_data_dir(parser, environment)
     given = parser.parse_args(arguments)
     body = {"Auth": given.auth} | ({} if given.signup is None else {"Signup": given.signup})
     NodeClient(given.data_dir).request("PATCH", "/settings", body)
     if given.auth == "open":
-        print("nobody has to log in; a node that was started with --auth login turns it back: start it without")
+        print("Nobody has to sign in. A node that was started with --auth login sets it back: start it without.")
     else:
-        print("everybody has to log in")
+        print("Everybody has to sign in.")
     return 0

@@ -1,7 +1,7 @@
-"""raft-chat clock accept: the operator says that the clock is right now.
+"""raft-chat clock accept: set the log's time to the nodes' clocks.
 
-After a wrong clock has stamped messages with times that are still to come, the log's time goes on from there
-(raft/engine/clocks.py).  This sets it to the clock's, so that it may go backwards once.
+After a wrong clock has stamped messages with future times, the log's time goes on from there (raft/engine/clocks.py).
+This command sets it back to the clocks, so it may go backwards once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,7 @@ from chat.cli.node_client import CommandFailed, NodeClient, add_data_dir, sub_pa
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """The sub-command; its exit code.  Raises CommandFailed or OptionRefused."""
-    text = (
-        "Say that the clock is right now: from then on messages are stamped by it, also where earlier ones are later."
-    )
+    text = "Accept the clock as it is now: new messages are stamped by it, even if earlier messages have later times."
     parser = sub_parser("clock", text)
     parser.add_argument("act", choices=("accept",), metavar="accept", help="set the log's time to the nodes' clocks")
     add_data_dir(parser, environment)
@@ -21,6 +19,6 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     answer = NodeClient(given.data_dir).request("POST", "/raft/clock").value
     match answer:
         case {"Before": str(before), "After": str(after)}:
-            print(f"the log's time was {before} and is {after}")
+            print(f"The log's time was {before} and is now {after}.")
             return 0
-    raise CommandFailed("the node answered something else than the log's time")
+    raise CommandFailed("The node's answer does not have the log's time. Is it the same version?")

@@ -1,4 +1,4 @@
-"""How a line of the log is written: whatever a peer or a client has sent, it stays within its line."""
+"""The format of a log line: text from a peer or a client cannot leave its line."""
 
 import logging
 from types import TracebackType

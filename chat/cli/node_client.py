@@ -1,6 +1,6 @@
-"""What the sub-commands share: they speak HTTP to a running node, with the token of its operator.json.
+"""The HTTP client of the sub-commands: it speaks to a running node, with the token of its operator.json.
 
-Whatever goes wrong is one line on stderr and exit code 1: a CommandFailed, whose text says what to do.
+An error is one line on stderr and exit code 1: a CommandFailed, whose text says what to do.
 """
 
 import argparse
@@ -20,7 +20,7 @@ DATA_DIR_DEFAULT = "raft-chat-1"
 
 
 class CommandFailed(OptionRefused):
-    """It was not done; one line that says why."""
+    """A command that failed; one line that says why."""
 
 
 def add_data_dir(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
@@ -36,31 +36,31 @@ def sub_parser(name: str, description: str) -> Parser:
 
 
 class Answer(NamedTuple):
-    """Of a request that succeeded."""
+    """The answer to a request that succeeded."""
 
     value: object  # of its JSON; None for none
-    next: str | None  # where its header Link leads on to
+    next: str | None  # the URL of the next page, by its header Link
 
 
 class NodeClient:
     """Requests to one node."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Raises CommandFailed where there is no token to be had."""
+        """Read the node's token.  Raises CommandFailed if that fails."""
         path = data_dir / operator_file.NAME
         try:
             self._url, self._token = operator_file.read(data_dir)
         except FileNotFoundError:
-            advice = "start the node, or name its data directory with --data-dir"
-            raise CommandFailed(f"{path} is not there: {advice}") from None
+            advice = "Start the node, or name its data directory with --data-dir."
+            raise CommandFailed(f"{path} does not exist. {advice}") from None
         except OSError as error:
-            advice = "be who the node runs as"
-            raise CommandFailed(f"{path} cannot be read: {error.strerror}: {advice}") from None
+            advice = "Run this as the user that the node runs as."
+            raise CommandFailed(f"{path} cannot be read: {error.strerror}. {advice}") from None
         except ValueError:
-            raise CommandFailed(f"{path} is not what a node writes: start the node again") from None
+            raise CommandFailed(f"{path} was not written by a node. Start the node again.") from None
 
     def request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
-        """What the node answers.  Raises CommandFailed where it does not, or where it refuses."""
+        """Send a request, and return the answer.  Raises CommandFailed if there is none, or the node refuses."""
         parts = urlsplit(self._url)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
         headers = {"Authorization": f"Bearer {self._token}"}
@@ -69,10 +69,10 @@ class NodeClient:
             response = connection.getresponse()
             content = response.read(ANSWER_BYTES_MAX)
         except TimeoutError:
-            raise CommandFailed(f"the node at {self._url} has not answered for {TIMEOUT_S:.0f} s") from None
+            raise CommandFailed(f"The node at {self._url} has not answered for {TIMEOUT_S:.0f} s.") from None
         except (OSError, HTTPException):
-            advice = "start the node, or name the data directory of one that runs with --data-dir"
-            raise CommandFailed(f"no node answers at {self._url}: {advice}") from None
+            advice = "Start the node, or name the data directory of a running one with --data-dir."
+            raise CommandFailed(f"No node answers at {self._url}. {advice}") from None
         finally:
             connection.close()
         value = _json(content)
@@ -86,10 +86,10 @@ class NodeClient:
     def _refusal(self, status: int, value: object) -> str:
         match value:
             case {"code": "bad_token"}:
-                return f"the node at {self._url} is another one than wrote {operator_file.NAME}: start its own again"
+                return f"The node at {self._url} did not write {operator_file.NAME}. Start its own node again."
             case {"detail": str(detail)}:
                 return detail
-        return f"the node at {self._url} answered {status}"
+        return f"The node at {self._url} answered with status {status}."
 
 
 def _json(content: bytes) -> object:

@@ -69,7 +69,7 @@ class NodeSocket:
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
 
     def _reach(self, url: str) -> bool:
-        """Whether this node answers.  Raises CommandFailed if asking again would not help."""
+        """Connect to this node, and return whether it answers.  Raises CommandFailed if asking again would not help."""
         try:
             self._client = Client(
                 _websocket_url(url),

@@ -1,6 +1,6 @@
-"""operator.json: by it whoever may read a node's data directory may do at that node whatever an admin may.
+"""operator.json: the operator's token.  Anybody who can read a node's data directory may do there what an admin may.
 
-The node writes it anew at each start, with another token, so that a copy of the directory proves nothing.
+The node writes a new token at each start, so that a copy of the directory is useless.
 """
 
 import json
@@ -13,7 +13,7 @@ BYTES_MAX = 10_000  # a longer one is none of ours
 
 
 class OperatorFile(NamedTuple):
-    """Where the node is reached from its own machine, and what it knows its operator by."""
+    """The URL of the node on its own machine, and its operator's token."""
 
     url: str
     token: str
@@ -25,7 +25,7 @@ def encode(file: OperatorFile) -> bytes:
 
 
 def read(data_dir: Path) -> OperatorFile:
-    """What a node wrote.  Raises OSError where it cannot be read, ValueError where no node wrote it."""
+    """The file that a node wrote.  Raises OSError if it cannot be read, ValueError if no node wrote it."""
     with (data_dir / NAME).open("rb") as file:
         value = json.loads(file.read(BYTES_MAX))
     match value:

@@ -1,7 +1,7 @@
 """The options of a node: flags win over RAFT_CHAT_* in the environment, which win over the file of --config.
 
 Every option has one name in three spellings: --data-dir, RAFT_CHAT_DATA_DIR, and `data-dir = "…"` in the file (TOML).
-What is unknown or makes no sense is refused in one line that names it.
+An unknown option or a wrong value is refused in one line that names it.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")  # a file from a
 
 
 class OptionRefused(Exception):
-    """One line for stderr: what cannot be printed in it is escaped."""
+    """An error in one line for stderr; unprintable characters are escaped."""
 
     def __init__(self, text: str) -> None:
         super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
@@ -62,7 +62,7 @@ class Options:
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses in one line."""
+    """A parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
         raise OptionRefused(message)

@@ -73,7 +73,7 @@ def _checked(number: int, text: str) -> str:
 
 
 class _Sending:
-    """One run of the command: lines from a thread of their own, the socket in the thread that runs it."""
+    """A run of the command: a thread of its own reads lines, and the caller's thread serves the socket."""
 
     def __init__(self, socket: NodeSocket, room: str, user: str | None) -> None:
         self._socket = socket
@@ -101,7 +101,7 @@ class _Sending:
             raise self._failed
 
     def state(self) -> str:
-        """How far it came, in a sentence."""
+        """A sentence on how much was sent."""
         unknown = len(self._unacknowledged)
         return f"{self._acknowledged} messages were acknowledged, and {unknown} may or may not have been posted."
 

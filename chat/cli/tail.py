@@ -48,7 +48,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 class _Tail:
-    """One run of the command."""
+    """A run of the command."""
 
     def __init__(self, socket: NodeSocket, given: argparse.Namespace) -> None:
         self._socket = socket

@@ -1,4 +1,4 @@
-"""raft-chat user …: who may log in, told to a running node."""
+"""raft-chat user …: manage users by a running node."""
 
 import argparse
 import getpass
@@ -20,29 +20,33 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     adding = actions.add_parser("add", help="make a user", description="Make a user.")
     adding.add_argument("name", metavar="NAME")
     role = adding.add_mutually_exclusive_group()
-    role.add_argument("--admin", dest="role", action="store_const", const="admin", help="who may do everything")
-    role.add_argument("--guest", dest="role", action="store_const", const="guest", help="who sees the rooms of --room")
+    role.add_argument(
+        "--admin", dest="role", action="store_const", const="admin", help="an admin, who may do everything"
+    )
+    role.add_argument(
+        "--guest", dest="role", action="store_const", const="guest", help="a guest, who sees only the rooms of --room"
+    )
     adding.add_argument(
         "--room", dest="rooms", action="append", default=[], help="a room to be a member of; repeatable"
     )
-    adding.add_argument("--display-name", help="what is shown in place of the name")
+    adding.add_argument("--display-name", help="the name to show instead of NAME")
     password = adding.add_mutually_exclusive_group()
     _add_password_stdin(password)
     password.add_argument(
-        "--no-password", action="store_true", help="only keep the name: nobody can log in until there is a password"
+        "--no-password", action="store_true", help="reserve the name: nobody can sign in until it has a password"
     )
     adding.set_defaults(run=_add, role="member")
 
     listing = actions.add_parser("list", help="list all users", description="List all users.")
     listing.set_defaults(run=_list)
     for action, active, text in (
-        ("deactivate", False, "end all sessions and tokens of a user, who cannot log in any more; posts stay"),
-        ("activate", True, "let a user log in again"),
+        ("deactivate", False, "end all sessions and tokens of a user, who cannot sign in any more; messages stay"),
+        ("activate", True, "let a user sign in again"),
     ):
         changing = actions.add_parser(action, help=text, description=f"{text[0].upper()}{text[1:]}.")
         changing.add_argument("name", metavar="NAME")
         changing.set_defaults(run=_change, active=active)
-    text = "set a user's password, which ends all sessions and tokens"
+    text = "set a user's password, and end all their sessions and tokens"
     setting = actions.add_parser("password", help=text, description=f"{text[0].upper()}{text[1:]}.")
     setting.add_argument("name", metavar="NAME")
     _add_password_stdin(setting)
@@ -54,7 +58,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         given.run(given)
     except UnicodeEncodeError:
-        raise CommandFailed(f"{given.name!r} is not UTF-8") from None
+        raise CommandFailed(f"The name {given.name!r} is not UTF-8.") from None
     return 0
 
 
@@ -70,7 +74,7 @@ def _add(given: argparse.Namespace) -> None:
     if not given.no_password:
         body["Password"] = _password(given)
     client.request("POST", _USERS, body)
-    print(f"{given.name} is there: {given.role}{', without a password' if given.no_password else ''}")
+    print(f"Made user {given.name}: {given.role}{', without a password' if given.no_password else ''}.")
 
 
 def _list(given: argparse.Namespace) -> None:
@@ -85,13 +89,13 @@ def _list(given: argparse.Namespace) -> None:
 
 def _change(given: argparse.Namespace) -> None:
     NodeClient(given.data_dir).request("PATCH", _path(given.name), {"Active": given.active})
-    print(f"{given.name} is {'active' if given.active else 'not active any more'}")
+    print(f"User {given.name} is {'active' if given.active else 'not active any more'}.")
 
 
 def _set_password(given: argparse.Namespace) -> None:
     client = NodeClient(given.data_dir)
     client.request("PATCH", _path(given.name), {"Password": _password(given)})
-    print(f"{given.name} has another password")
+    print(f"User {given.name} has a new password.")
 
 
 def _path(name: str) -> str:
@@ -103,17 +107,17 @@ def _first_line(stream: TextIO) -> str:
     try:
         line = stream.buffer.readline().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise CommandFailed("the password on stdin is not UTF-8") from None
+        raise CommandFailed("The password on stdin is not UTF-8.") from None
     return line.removesuffix("\n").removesuffix("\r")
 
 
 def _password(given: argparse.Namespace) -> str:
-    """From stdin, or asked for twice.  Raises CommandFailed."""
+    """Read the password from stdin, or ask for it twice.  Raises CommandFailed."""
     if given.password_stdin:
         return _first_line(sys.stdin)
     if not sys.stdin.isatty():
-        raise CommandFailed("nobody is there to type a password: pipe it in with --password-stdin")
+        raise CommandFailed("There is no terminal to type a password at. Pipe it in with --password-stdin.")
     password = getpass.getpass(f"Password for {given.name}: ")
     if getpass.getpass("Once more: ") != password:
-        raise CommandFailed("these were two different passwords")
+        raise CommandFailed("The two passwords are not the same.")
     return password

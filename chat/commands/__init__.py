@@ -51,7 +51,7 @@ _FREEING = (
 
 
 def frees_space(body: bytes) -> bool:
-    """Whether the command of these bytes frees space, so that it is taken on a full disk."""
+    """Return whether the command of these bytes frees space, so that it is accepted on a full disk."""
     match decode(body):
         case rooms.ChangeRoom() as change:
             bounds = rooms.ChangeRoom(
@@ -77,7 +77,7 @@ _plain_post_by = posts.PLAIN_POST_BY.fullmatch
 
 
 def decode(body: bytes) -> Command | None:
-    """The command of these bytes; None where `encode` did not make them, whatever they are."""
+    """The command of these bytes; None if `encode` did not make them."""
     try:
         if (plain := _plain_post(body)) is not None:  # as most are: a quarter of the time for the rest
             room, user, message, client_id = plain.groups()

@@ -1,7 +1,7 @@
-"""Who acts, and what becomes of accounts: users, tokens, invites, tickets.
+"""Commands on accounts: users, tokens, invites, tickets; and the actor of every command.
 
-A credential is never in a command, only its SHA-256; a password only as the hash that scrypt made of it.  What
-depends on a clock (`expires_at`, microseconds since 1970, 0 for never) was computed by who proposed it.
+A command has the SHA-256 of a credential, never the credential, and the scrypt hash of a password.
+Times (`expires_at`, microseconds since 1970, 0 for never) are computed by the node that proposes.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ NOBODY, OPERATOR, SETUP = 0, -1, -2
 
 
 class Actor(NamedTuple):
-    """Who a command says acts."""
+    """The actor that a command names."""
 
     by: int = (
         NOBODY  # the number of a token; OPERATOR: who holds a node's token file; SETUP: who holds its set-up token
@@ -21,12 +21,12 @@ class Actor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CreateUser:
-    """A new user, by an invite where there is one: its role and rooms are given then."""
+    """Make a user.  An invite, if there is one, decides the role and the rooms."""
 
     actor: Actor
     name: str
     display_name: str
-    skeleton: str  # what look-alikes of the name have in common
+    skeleton: str  # of the name (chat/confusable_names.py)
     password_hash: str
     role: str
     invite: bytes = b""
@@ -35,7 +35,7 @@ class CreateUser:
 
 @dataclass(frozen=True, slots=True)
 class ChangeUser:
-    """What is None stays.  `password_at`: the log index of the password that the caller proved to know."""
+    """Change the fields that are not None.  `password_at`: log index of the password that the user proved to know."""
 
     actor: Actor
     name: str
@@ -48,7 +48,7 @@ class ChangeUser:
 
 @dataclass(frozen=True, slots=True)
 class LogIn:
-    """A token for who knew the password that log index `password_at` set."""
+    """Make a token for a user who knew the password that log index `password_at` set."""
 
     actor: Actor  # by NOBODY
     password_at: int
@@ -60,7 +60,7 @@ class LogIn:
 
 @dataclass(frozen=True, slots=True)
 class CreateToken:
-    """One more token for the actor's own user."""
+    """Make one more token for the actor's own user."""
 
     actor: Actor
     digest: bytes
@@ -71,7 +71,7 @@ class CreateToken:
 
 @dataclass(frozen=True, slots=True)
 class RevokeTokens:
-    """These tokens end; with `name`, all of that user."""
+    """Revoke these tokens, or with `name` all of that user."""
 
     actor: Actor
     tokens: tuple[int, ...] = ()
@@ -80,7 +80,7 @@ class RevokeTokens:
 
 @dataclass(frozen=True, slots=True)
 class CreateInvite:
-    """So many may sign up, with this role, as members of these rooms."""
+    """Make an invite: so many users may sign up with this role, as members of these rooms."""
 
     actor: Actor
     digest: bytes
@@ -93,7 +93,7 @@ class CreateInvite:
 
 @dataclass(frozen=True, slots=True)
 class RevokeInvite:
-    """It is good for nothing from now on."""
+    """Revoke an invite."""
 
     actor: Actor
     digest: bytes
@@ -101,7 +101,7 @@ class RevokeInvite:
 
 @dataclass(frozen=True, slots=True)
 class CreateTicket:
-    """Good for one websocket that acts as the actor's token."""
+    """Make a ticket, for one websocket that acts as the actor's token."""
 
     actor: Actor
     digest: bytes
@@ -110,14 +110,14 @@ class CreateTicket:
 
 @dataclass(frozen=True, slots=True)
 class RedeemTicket:
-    """It is used up."""
+    """Use up a ticket."""
 
     digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class RecordTokenUse:
-    """A node has seen these tokens used."""
+    """Record that these tokens were used."""
 
     tokens: tuple[int, ...]
 

@@ -10,7 +10,7 @@ from chat.commands.accounts import Actor
 
 @dataclass(frozen=True, slots=True)
 class SetAuth:
-    """`auth`: "open" or "login"; `signup`: "open" or "invite"."""
+    """Set the mode.  `auth`: "open" or "login"; `signup`: "open" or "invite"."""
 
     actor: Actor
     auth: str
@@ -19,7 +19,7 @@ class SetAuth:
 
 @dataclass(frozen=True, slots=True)
 class SetSettings:
-    """The cluster's settings; what is None stays, 0 is no bound."""
+    """Change the settings that are not None; 0 is no bound."""
 
     actor: Actor
     signup: str | None = None
@@ -32,7 +32,7 @@ class SetSettings:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """ClientIds that were seen before this time, of so many buckets from `first` on."""
+    """Forget ClientIds seen before this time, in so many buckets from `first` on."""
 
     before: int
     first: int
@@ -41,14 +41,14 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class ForgetRooms:
-    """The names of these rooms, those of them that are gone."""
+    """Forget the names of these rooms, if they are deleted."""
 
     rooms: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """Of these rooms what is too old by now, or too much; and the room `gone` as a whole, if it is unused or empty."""
+    """Remove posts that these rooms do not keep any more; and the room `gone`, if it is unused or empty."""
 
     now: int
     rooms: tuple[str, ...]
@@ -57,7 +57,7 @@ class Expire:
 
 @dataclass(frozen=True, slots=True)
 class ExpireCredentials:
-    """Tokens by their numbers, invites and tickets by their digests."""
+    """Remove expired credentials: tokens by number, invites and tickets by digest."""
 
     now: int
     tokens: tuple[int, ...] = ()

@@ -1,12 +1,14 @@
-"""Flat dataclasses as JSON objects and back: what a command's fields are is all there is to say about its bytes.
+"""Flat dataclasses as JSON objects and back: the fields of a command decide its bytes.
 
-A field is a member of the object, in the order of the fields; its name in PascalCase, but `room` is "RoomName" and
-`rooms` "RoomNames".  A field that has a default is left out where it has that value: so a command that changes some of
-many settings names those alone.  A NamedTuple's fields stand among the command's own (who acts), a dataclass's are an
-object of their own (the post in an edit), and tuples are arrays; bytes are strings in hex.
+Encoding
+- A field is a member of the object, in the order of the fields, named in PascalCase; `room` is "RoomName" and `rooms`
+  "RoomNames".
+- A field with its default value is left out.  So a command that changes some of many settings names those alone.
+- The fields of a NamedTuple (the actor) stand among the command's own; a dataclass (the post in an edit) is an object.
+- Tuples are arrays, bytes are strings in hex.
 
-Read strictly: an integer is one of 64 bits and no bool, nothing stands for anything else.  What a reader does not
-see (a member too many, another order, white space) `chat.commands.decode` finds by writing what was read.
+Decoding is strict: an integer has 64 bits and is no bool.  A reader does not see an unknown member, another order or
+white space; `chat.commands.decode` finds them by encoding the result again.
 """
 
 import json
@@ -30,7 +32,7 @@ def to_json(type_name: str, command: object) -> bytes:
 
 
 def reader(cls: type[T]) -> Callable[[JsonObject], T]:
-    """What makes such a command of a JSON object; it raises KeyError, TypeError or ValueError where that is none."""
+    """Return a function from a JSON object to such a command; it raises KeyError, TypeError or ValueError."""
     plan = _plan(cls)
 
     def read(value: JsonObject) -> T:
@@ -40,7 +42,7 @@ def reader(cls: type[T]) -> Callable[[JsonObject], T]:
 
 
 def row_reader(cls: Callable[..., T]) -> Callable[[object], T]:
-    """What makes such a NamedTuple of a JSON array of its fields; raises TypeError or ValueError where that is none."""
+    """Return a function from a JSON array to such a NamedTuple; it raises TypeError or ValueError."""
     types = get_type_hints(cls)
     check = _array(tuple[tuple(types[name] for name in cls._fields)])  # type: ignore[attr-defined, misc]
 
@@ -51,7 +53,7 @@ def row_reader(cls: Callable[..., T]) -> Callable[[object], T]:
 
 
 class _Field(NamedTuple):
-    """One field of a class: how it is found in a JSON object."""
+    """A field of a class, and how to find it in a JSON object."""
 
     name: str
     member: str

@@ -1,6 +1,6 @@
-"""What is said in a room and what becomes of it, as values, and a post as the JSON that the log holds.
+"""Commands on posts, and the encoding of a new post.
 
-A post is nearly all that a log holds, and the one command that no `Type` names: 14 bytes a message less.
+A log holds posts almost only, so a post has no `Type`: that saves 14 bytes a message.
 An edit and a deletion hold all that readers are shown from then on, so that one entry is enough to show a post.
 """
 
@@ -20,7 +20,7 @@ WHOLE_ROOM = "@room"  # in a post's mentions: all members of the room; no user h
 
 
 class Post(NamedTuple):
-    """A user says something in a room; its Id is found when it is applied.  `reply_to` 0: not a reply.
+    """Post a message in a room.  Its Id is given when it is applied.  `reply_to` 0: not a reply.
 
     `by`: the number of the actor's token.  `mentions`: the users that the message names.  `looks`: what look-alikes of
     the room's name have in common, if the post was to make the room.
@@ -38,7 +38,7 @@ class Post(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EditedPost:
-    """What an edit makes of a post."""
+    """A post as an edit makes it."""
 
     user: str
     message: str
@@ -48,19 +48,19 @@ class EditedPost:
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """What a deletion leaves of a post."""
+    """The rest of a deleted post."""
 
     user: str
     client_id: str
 
 
 # `at` is the log index of the post itself, from which who proposes this has read the author and `posted_at`.
-# `history.render_post` finds `posted_at` and the post at the end: they stay there, in this order.
+# `post_json.render_post` finds `posted_at` and the post at the end: they stay there, in this order.
 
 
 @dataclass(frozen=True, slots=True)
 class EditPost:
-    """A post says something else from now on."""
+    """Edit a post."""
 
     actor: Actor
     room: str
@@ -72,7 +72,7 @@ class EditPost:
 
 @dataclass(frozen=True, slots=True)
 class DeletePost:
-    """A post keeps its Id and loses its text."""
+    """Delete a post: it keeps its Id and loses its text."""
 
     actor: Actor
     room: str
@@ -84,7 +84,7 @@ class DeletePost:
 
 @dataclass(frozen=True, slots=True)
 class React:
-    """The actor reacts to a post, or takes that back."""
+    """Put a reaction to a post, or remove it."""
 
     actor: Actor
     room: str
@@ -95,7 +95,7 @@ class React:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A post is pinned in its room, or no longer."""
+    """Pin a post in its room, or unpin it."""
 
     actor: Actor
     room: str
@@ -105,7 +105,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class MarkRead:
-    """How far who acts by these tokens has read: (by, room, Id)."""
+    """Move read markers: (the user's token, room, Id)."""
 
     marks: tuple[tuple[int, str, int], ...]
 

@@ -1,4 +1,4 @@
-"""What becomes of a room as a whole."""
+"""Commands on a room as a whole."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from chat.commands.accounts import Actor
 
 @dataclass(frozen=True, slots=True)
 class CreateRoom:
-    """A room that nobody has posted to yet; who makes it is one of its members.
+    """Make a room without posts; its maker is one of its members.
 
-    Of visibility "direct": the one of exactly these, made under this name where there is none.
-    `looks`: what look-alikes of the name have in common; "" for a direct room.
+    Of visibility "direct": the room of exactly these members, made under this name if there is none.
+    `looks`: the skeleton of the name; "" for a direct room.
     """
 
     actor: Actor
@@ -23,10 +23,10 @@ class CreateRoom:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRoom:
-    """What is None stays.  Of the two bounds 0 is none, and -1 what the cluster's settings say.
+    """Change the fields that are not None.  With a bound of 0 or less the room has none of its own, but the cluster's.
 
-    `drawn`: ten letters that the name ends with where the room is private by then.
-    `looks`: what look-alikes of the name that the room gets have in common.
+    `drawn`: ten random letters for the end of the name, if the room is private then.
+    `looks`: the skeleton of the name that the room gets.
     """
 
     actor: Actor
@@ -45,7 +45,7 @@ class ChangeRoom:
 
 @dataclass(frozen=True, slots=True)
 class DeleteRoom:
-    """A room goes with all its posts and settings, but not its count."""
+    """Delete a room with its posts and settings; its Ids go on if it is made again."""
 
     actor: Actor
     room: str
@@ -53,7 +53,7 @@ class DeleteRoom:
 
 @dataclass(frozen=True, slots=True)
 class ChangeMembers:
-    """These users come into a room, or leave it."""
+    """Add these users to a room, or remove them."""
 
     actor: Actor
     room: str

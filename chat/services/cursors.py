@@ -56,7 +56,7 @@ def parse_index(name: str, text: str) -> Place | None:
 
 
 def history(replica: Replica) -> str:
-    """What all cursors of this cluster and generation begin with."""
+    """The beginning of all cursors of this cluster and generation."""
     return f"{replica.cluster_id}-{replica.generation}" if replica.generation else replica.cluster_id
 
 
@@ -71,12 +71,12 @@ def raft_index(replica: Replica, index: int) -> str:
 
 
 def is_here(replica: Replica, place: Place) -> bool:
-    """Whether the state here has come to this place."""
+    """Return whether the state here has come to this place."""
     return _is_same_history(replica, place) and place.index <= replica.last_applied
 
 
 def is_ahead(replica: Replica, place: Place) -> bool:
-    """Whether the history here may come to this place."""
+    """Return whether the history here may come to this place."""
     return _is_same_history(replica, place) and place.index > replica.last_applied
 
 
@@ -129,12 +129,12 @@ class _First:
 
 
 def is_lost(problem: Problem) -> bool:
-    """Whether it says that the place is in a lost history."""
+    """Return whether the Problem says that the place is in a lost history."""
     return problem.code == START_OVER
 
 
 def start_over(place: Place) -> Problem:
-    """What a client gets whose place is in no history that is left."""
+    """The Problem for a client whose place is in a lost history."""
     field = "Cursor" if place.cluster_id else "min_index"
     detail = f"{field}: of a history that this cluster does not have. Drop what you have read, and start over."
     return Problem(HTTPStatus.GONE, START_OVER, detail)

@@ -1,13 +1,14 @@
-"""A whole room, a post a line, and all that a post ever said.
+"""Exports: a whole room, one message a line, and the history of a message.
 
-Both are read from the log piece by piece while they are being sent, so that they may be of any size.
+Both are read from the log piece by piece while they are sent, so they may be of any size.
 
-Rules.  What is exported is what the room held when the export began: a post that comes later is not in it, and one
-that goes while the export is under way (retention, a deletion) is left out.  Whose token ends meanwhile, or who is put
-out of the room, gets no piece more.  Memory holds one piece, of less than PIECE_BYTES and GROUP_POSTS posts together,
-so that many readers that read nothing cost little.  One piece is made at a time, of all exports of this process, and
-each is followed by a rest as long as it took: many exports take no more of the processor than one, which is half.  The
-cache of rendered posts is left alone: an export would put all that people are reading now out of it.
+Rules.
+- An export has the messages that the room held when it began.  One that is removed meanwhile is left out.
+- A client whose token is revoked, or who loses the room, gets no further piece.
+- Memory holds one piece, of at most PIECE_BYTES and GROUP_POSTS posts, so that clients that do not read cost little.
+- One piece is made at a time, over all exports of this process, followed by a rest as long as it took.  So exports take
+  at most half of a processor.
+- The cache of rendered posts is not used: an export would push out what people are reading.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,8 +35,8 @@ def export(
 ) -> tuple[int, Iterator[bytes]]:
     """The log index that the export reflects, and its pieces: lines of JSON, each a post as readers see it.
 
-    `acting` tells before each piece who asks, or raises Problem.
-    The pieces raise Problem (503) where this member takes in one snapshot after the other meanwhile.
+    `acting` returns the acting user before each piece, or raises Problem.
+    The pieces raise Problem (503) if this node installs one snapshot after the other.
     """
 
     def page_of(ask: PageRequest) -> Page:
@@ -56,10 +57,10 @@ def _pieces(page_of: Callable[[PageRequest], Page], replica: Replica, newest_id:
 
 
 def whole_history(indexes_of: Callable[[], list[int]], replica: Replica, id: int) -> Iterator[bytes]:
-    """All that post `id` ever said as pieces of a JSON array; `indexes_of` finds what says so in the log.
+    """All versions of post `id`, as pieces of a JSON array; `indexes_of` returns the log indexes of its versions.
 
-    It is asked before each piece, and raises Problem where whoever asks may not read it.  The pieces raise Problem
-    (503) where the post is deleted meanwhile, or this member takes in one snapshot after the other.
+    `indexes_of` is called before each piece, and raises Problem if the user may not read the post.  The pieces raise
+    Problem (503) if the post is deleted meanwhile, or this node installs one snapshot after the other.
     """
     indexes = indexes_of()
     told = 0
@@ -72,7 +73,7 @@ def whole_history(indexes_of: Callable[[], list[int]], replica: Replica, id: int
 def _versions(
     indexes_of: Callable[[], list[int]], replica: Replica, id: int, indexes: list[int], first: int
 ) -> list[bytes]:
-    """What the post said from `first` on, up to the group with which it reaches PIECE_BYTES."""
+    """The versions of the post from `first` on, up to the group with which they reach PIECE_BYTES."""
     with _TURNS.taken():
 
         def check() -> None:
@@ -95,7 +96,7 @@ def _rendered(replica: Replica, id: int, indexes: list[int], first: int) -> list
 
 
 class _Turns:
-    """Who makes the next piece, and when."""
+    """Turns at making pieces: one at a time, each followed by a rest as long as it took."""
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -1,7 +1,7 @@
-"""Inviting people: the commands for what a client sent, and how an invite is told of.
+"""Invites as clients send and see them: check the fields, build the command, and show an invite.
 
-Of an invite only the digest is kept.  It is known to people by the digest's first digits, which say nothing of the
-secret; that two of a thousand have the same is a chance of one in 10^13.
+Only the digest of an invite is stored.  Its public id is the digest's first digits, which do not reveal the secret.
+The chance that two of a thousand are the same is one in 10^13.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,10 +21,10 @@ ID_DIGITS = 16
 
 
 def check_invite(actor: Actor, fields: Mapping[str, object], secret: str, now: int) -> CreateInvite:
-    """The command for what a client sent, found whatever the members' case.  Raises Problem naming the field.
+    """The command of a new invite, from fields in any case.  Raises Problem naming the field.
 
-    `{"Role": "guest", "Rooms": ["general"], "Uses": 5, "ExpiresIn": 86400, "Label": "the builders"}`, any of them; for
-    one member, within a week, unless it says otherwise.  `now`: microseconds since 1970.
+    `{"Role": "guest", "Rooms": ["general"], "Uses": 5, "ExpiresIn": 86400, "Label": "the builders"}`, all optional; by
+    default for one member, within a week.  `now`: microseconds since 1970.
     """
     members = validation.only(fields, "Role", "Rooms", "Uses", "ExpiresIn", "Label")
     expires_in = members.get("expiresin", EXPIRES_S_DEFAULT)
@@ -40,17 +40,17 @@ def check_invite(actor: Actor, fields: Mapping[str, object], secret: str, now: i
 
 
 def invite_id(digest: bytes) -> str:
-    """What an invite is called."""
+    """The public id of an invite."""
     return digest.hex()[:ID_DIGITS]
 
 
 def invite_of(invites: Iterable[Invite], id: str) -> Invite | None:
-    """The invite that is called so."""
+    """The invite with this id; None if there is none."""
     return next((invite for invite in invites if invite_id(invite.digest) == id), None)
 
 
 def told(invite: Invite) -> dict[str, object]:
-    """An invite as JSON has it."""
+    """The JSON of an invite."""
     return {
         "Id": invite_id(invite.digest),
         "Role": invite.role,

@@ -1,11 +1,9 @@
-"""What a node does by itself for the replicated state: what it was started for, and while it leads for all of them.
+"""Maintenance: the commands that a node proposes by itself.
 
-Each node tells it now and then how far those have read who read here, and which tokens were used; one that was started
-with a login has the cluster ask for one.
-`apply` has no clock, so what expires does so by a command, and it is the leader that proposes it: one bounded step at a
-time, of which it awaits the outcome, LOOK_S apart and BUSY_S as long as there is more.  So a backlog of any size, after
-a long silence say, never stands in anybody's way.  All of this is a function of the state: what a leader that fails has
-not done, the next one finds.
+Every node reports read markers and token activity now and then, and one started with `--auth login` sets that mode.
+The leader proposes what expires, since `apply` has no clock: one bounded step at a time, LOOK_S apart, or BUSY_S while
+there is more.  So a large backlog, after a long silence for example, holds nobody up.  Each step follows from the
+state: what a failed leader has not done, the next one finds.
 """
 
 import logging
@@ -55,8 +53,8 @@ class Maintenance:
         auth: SetAuth | None = None,
         look: Callable[[], None] = lambda: None,
     ) -> None:
-        """`auth`: what is proposed wherever nobody has to log in; `look`: called at every look, once this member's
-        state is what the cluster's was at some moment since its start."""
+        """`auth`: proposed while the cluster is in the open mode.  `look`: called at every look, once this node has
+        caught up with the cluster since its start."""
         self._replica = replica
         self._state = state
         self._clock = clock
@@ -79,7 +77,7 @@ class Maintenance:
             pause_s = BUSY_S if self.step() else LOOK_S
 
     def step(self) -> bool:
-        """Look once; whether something was done, so that more may be due at once."""
+        """Propose what is due, and return whether something was done, so that more may be due at once."""
         self._has_caught_up = self._has_caught_up or self._catch_up()
         if self._has_caught_up:
             self._look()
@@ -87,7 +85,7 @@ class Maintenance:
         return command is not None and self._carry_out(command)
 
     def due(self) -> Command | None:
-        """What is to be proposed next."""
+        """The command to propose next; None if there is none."""
         if not self._replica.leads:
             self._credential, self._room, self._bucket, self._next_forgetting_s = 0, 0, 0, 0.0
         try:
@@ -102,7 +100,7 @@ class Maintenance:
         return command if command is not None and level_of(command) <= level else None
 
     def _due_auth(self) -> Command | None:
-        """Only where the state is up to date: whoever is behind would undo what was set since."""
+        """The mode that this node was started for.  A node that is behind waits, or it would undo a later change."""
         if self._auth is None or not (self._is_open() and self._catch_up() and self._is_open()):
             return None
         return self._auth
@@ -155,7 +153,7 @@ class Maintenance:
         return command
 
     def _carry_out(self, command: Command) -> bool:
-        """Propose it and wait for what comes of it; what was not done is due at another look."""
+        """Propose the command and wait for its outcome; return whether it was carried out."""
         answered = Event()
         results: list[object] = []
 
@@ -165,7 +163,7 @@ class Maintenance:
 
         self._replica.propose(encode(command), done)
         if not answered.wait(OUTCOME_S) or isinstance(results[0], RaftError):
-            logger.info("%s was not carried out, which is tried again", type(command).__name__)
+            logger.info("%s was not carried out and will be tried again", type(command).__name__)
             if isinstance(command, MarkRead):
                 self._pending_markers.put_back(command.marks)
             if isinstance(command, RecordTokenUse):
@@ -174,7 +172,7 @@ class Maintenance:
         return True
 
     def _catch_up(self) -> bool:
-        """Wait until this member's state holds all that was acknowledged before; whether it does."""
+        """Wait until this node's state holds all that was acknowledged before; return whether it does."""
         settled = Event()
         errors: list[RaftError | None] = []
 
@@ -187,5 +185,5 @@ class Maintenance:
 
 
 def _news(tables: Tables, noted: Iterable[ReadMarker]) -> list[ReadMarker]:
-    """Those of which the state is to be told: anybody may say that he has read what is not there."""
+    """The markers that change something: a client may send one for a message that does not exist."""
     return [mark for mark in noted if is_news(tables, *mark)]

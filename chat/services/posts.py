@@ -40,7 +40,7 @@ _client_ids: deque[str] = deque()  # made and not used yet; its steps are atomic
 
 
 def check_post(room: str, fields: Mapping[str, object], actor: Actor = _NOBODY) -> Post:
-    """The command for what a client sent; members are found whatever their case.  Raises Problem naming the field."""
+    """The command of a new post, from fields in any case.  Raises Problem naming the field."""
     members = validation.members(fields)
     get = members.get
     if "message" not in members:
@@ -56,7 +56,7 @@ def check_post(room: str, fields: Mapping[str, object], actor: Actor = _NOBODY) 
 
 
 def with_mentions(post: Post, state: ChatState) -> Post:
-    """The post, naming whom its message mentions; that are users, so where nobody logs in it is nobody."""
+    """The post with the users that its message mentions; nobody in the open mode, which has no users."""
     if not post.by or "@" not in post.message:
         return post
 
@@ -67,9 +67,9 @@ def with_mentions(post: Post, state: ChatState) -> Post:
 
 
 def user_of(actor: Actor, field: str, members: Mapping[str, object]) -> str:
-    """Whose name stands on what this one does: his own, or where nobody has to log in, the one that he says.
+    """The user to record: the token's user, or in the open mode the name in the request.
 
-    `members` by their names in lower case.  Raises Problem: 400 where a name is missing, 403 where it is another one,
+    `members` by their names in lower case.  Raises Problem: 400 if a name is missing, 403 if it is not the token's
     and for the operator, who has none.
     """
     if actor.by == OPERATOR:
@@ -86,10 +86,10 @@ def user_of(actor: Actor, field: str, members: Mapping[str, object]) -> str:
 
 
 def with_key(fields: Mapping[str, object], key: str) -> Mapping[str, object]:
-    """What a client sent, with the value of its `Idempotency-Key` header (an Internet draft of the IETF's) as ClientId.
+    """The fields, with the value of the `Idempotency-Key` header (an IETF draft) as ClientId.
 
-    The draft has it in quotes, most clients send it without: both are the same key.  Raises Problem (400) for a
-    ClientId that is another one, and for a key beyond ASCII, for which HTTP knows no encoding.
+    The draft has it in quotes, most clients send it without: both are the same key.  Raises Problem (400) if the fields
+    have another ClientId, and for a key beyond ASCII, for which HTTP has no encoding.
     """
     if len(key) > 1 and key[0] == key[-1] == '"':
         key = key[1:-1]
@@ -97,7 +97,7 @@ def with_key(fields: Mapping[str, object], key: str) -> Mapping[str, object]:
         raise invalid("Idempotency-Key", "must be ASCII")
     key = validation.client_id("Idempotency-Key", key)
     if validation.members(fields).get("clientid", key) != key:
-        raise invalid("Idempotency-Key", "another one than ClientId")
+        raise invalid("Idempotency-Key", "must be the same as ClientId, or one of them left out")
     return {name: value for name, value in fields.items() if name.lower() != "clientid"} | {"ClientId": key}
 
 
@@ -115,7 +115,7 @@ def _new_client_id() -> str:
 
 
 class PostChange(NamedTuple):
-    """What a client asks for: that a post says something else, or (`message` None) nothing any more."""
+    """An edit of a post as a client asks for it, or (`message` None) a deletion."""
 
     actor: Actor
     room: str
@@ -124,7 +124,7 @@ class PostChange(NamedTuple):
 
 
 def check_edit(actor: Actor, room: str, id: int, fields: Mapping[str, object]) -> PostChange:
-    """An edit as a client sent it; members are found whatever their case.  Raises Problem naming the field."""
+    """Check the fields of an edit, in any case.  Raises Problem naming the field."""
     members = validation.only(fields, "Message", "User")
     if "message" not in members:
         raise invalid("Message", "missing")
@@ -133,12 +133,12 @@ def check_edit(actor: Actor, room: str, id: int, fields: Mapping[str, object]) -
 
 
 def check_deletion(actor: Actor, room: str, id: int, user: str | None) -> PostChange:
-    """A deletion as a client asked for it.  Raises Problem naming the field."""
+    """Check a deletion.  Raises Problem naming the field."""
     return PostChange(_named(actor, user), validation.name("RoomName", room), id, None)
 
 
 def check_reaction(actor: Actor, room: str, id: int, emoji: str, user: str | None, *, on: bool) -> React:
-    """The command that puts an emoji to a post, or takes it away.  Raises Problem naming the field."""
+    """The command that puts or removes a reaction.  Raises Problem naming the field."""
     return React(_named(actor, user), validation.name("RoomName", room), id, validation.emoji("Emoji", emoji), on)
 
 
@@ -147,9 +147,9 @@ def _named(actor: Actor, user: str | None) -> Actor:
 
 
 def command_for(replica: Replica, state: ChatState, change: PostChange) -> EditPost | DeletePost | PostChanged | Done:
-    """What is to be proposed; or, where the post is as it is asked for already, how it is.
+    """The command of a change; or the post as it is, if nothing would change.
 
-    Blocks for a read of the log.  Raises Problem where the post is not there, or not this user's.
+    Blocks for a read of the log.  Raises Problem if the post does not exist, or the user may not change it.
     """
 
     def locate() -> FoundPost:
@@ -189,10 +189,10 @@ def _command(
 
 
 def mentioned(message: str, known: Callable[[set[str]], set[str]]) -> tuple[str, ...]:
-    """The users whom the message names, each once, and WHOLE_ROOM where it does, in the order of the message.
+    """The users that the message mentions, each once, and WHOLE_ROOM for "@room", in the order of the message.
 
-    What follows an "@" is the longest name that somebody has; neither the "@" nor the name's end stands within a word.
-    `known` says which of some texts are users' names.
+    A mention is an "@" and the longest user's name that follows it; neither the "@" nor the name's end may be within a
+    word.  `known` returns the texts that are users' names.
     """
     tails = [message[at + 1 : at + 2 + NAME_POINTS_MAX] for at in islice(_opens(message), _LOOKED_AT_MAX)]
     texts = [[tail[:end] for end in _ends(tail)] for tail in tails]
@@ -210,7 +210,7 @@ def _opens(message: str) -> Iterator[int]:
 
 
 def _ends(tail: str) -> Iterator[int]:
-    """Where a name may end, ascending."""
+    """The places where a name may end, ascending."""
     for end in range(1, min(len(tail), NAME_POINTS_MAX) + 1):
         if end == len(tail) or not (tail[end - 1].isalnum() and tail[end].isalnum()):
             yield end

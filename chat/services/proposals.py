@@ -116,7 +116,7 @@ def answer_to_repeat(
 
 
 def _is_same(body: bytes, post: Post) -> bool:
-    """Whether a command says what this post says; the token and the users and rooms of that time do not matter."""
+    """Return whether a command is the same post; its token, and the users and rooms of its time, do not matter."""
     if body == encode(post):  # equal commands have equal bytes
         return True
     earlier = decode(body)

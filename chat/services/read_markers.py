@@ -1,8 +1,8 @@
-"""How far who reads here has read, until the state is told of it.
+"""Pending read markers: how far users have read on this node, until the state has it.
 
-Rules.  Of each room that somebody reads only the newest place counts, and the state is told of it in batches: so a
-room of a thousand readers costs the log two commands for a message, and not a thousand.  What is lost here, by a crash
-say, is that a few seconds' messages show as unread once more.
+Rules.  Only the newest marker of a user in a room counts, and markers are proposed in batches.  So a message in a room
+of a thousand readers costs the log two commands, and not a thousand.  After a crash, the messages of a few seconds show
+as unread once more.
 """
 
 from collections.abc import Iterable
@@ -35,12 +35,12 @@ class PendingMarkers:
         self._count = 0
 
     def note(self, mark: ReadMarker) -> None:
-        """Who acts by this token has read the room so far; at once."""
+        """Note how far the user of this token has read a room.  Does not block."""
         with self._lock:
             self._note(mark)
 
     def take(self, count: int) -> tuple[ReadMarker, ...]:
-        """Up to so many, of which the state is to be told by the caller from now on."""
+        """Take up to so many markers, which the caller proposes."""
         with self._lock:
             marks = tuple(islice(((by, room, id) for by, ids in self._ids.items() for room, id in ids.items()), count))
             for by, room, _ in marks:
@@ -48,7 +48,7 @@ class PendingMarkers:
             return marks
 
     def put_back(self, marks: Iterable[ReadMarker]) -> None:
-        """The state could not be told of these."""
+        """Keep these for another try: the report failed."""
         with self._lock:
             for mark in marks:
                 self._note(mark)
@@ -70,10 +70,10 @@ class PendingMarkers:
 
 
 def check_read_marker(state: ChatState, actor: Actor, room: object, id: object) -> ReadMarker:
-    """How far this one, whom the state knows, has read, as he said it.
+    """Check the fields of a read marker.
 
-    Raises Problem: 409 where nobody logs in, 401 for who has not, 403 for the operator, 400 naming the field, 404 for a
-    room that this one does not see.
+    Raises Problem: 409 in the open mode, 401 without a token, 403 for the operator, 400 naming the field, 404 for a
+    room that the user does not see.
     """
     if state.ask(lambda tables: tables.settings.auth) == OPEN:
         raise problem_of_refusal(OPEN_MODE)

@@ -28,7 +28,7 @@ _DRAWN_POINTS = 11  # that a private room's name ends with
 
 
 def refused_looks(state: ChatState, actor: Actor, name: str, field: str, room: str = "") -> Problem | None:
-    """Why no room is to have this name (409): another one that this user sees looks like that.
+    """The Problem (409) for a name that looks like another room's that this user sees; None if it may be given.
 
     `room`: the one that is to be named so, where there is one.  Two private rooms of the same name may be there: only
     what was drawn tells them apart, and a creation that was not answered is tried again.
@@ -45,14 +45,14 @@ def refused_looks(state: ChatState, actor: Actor, name: str, field: str, room: s
 
 
 def told_looks(post: Post, actor: Actor, state: ChatState) -> Post | Problem:
-    """The post, with what its applier is to look at if it makes a room; or why it makes none."""
+    """The post, with the skeleton of its room's name if it may make a room; or the Problem of that name."""
     if state.has_room(post.room):
         return post
     return refused_looks(state, actor, post.room, "RoomName") or post._replace(looks=_looks(post.room))
 
 
 def _alike(tables: Tables, actor: Actor, name: str, looks: str) -> list[str]:
-    """The names that look so, of the rooms that this one sees."""
+    """The names that look like this one, of the rooms that this user sees."""
     rooms = tables.rooms
     if rooms.existing(name) is not None:
         return []
@@ -63,7 +63,7 @@ def _alike(tables: Tables, actor: Actor, name: str, looks: str) -> list[str]:
 
 
 def shown(name: str) -> str:
-    """What people see of the name: of a private room's that what was drawn is not."""
+    """The name as people see it: a private room's without its random end."""
     return name[:-_DRAWN_POINTS] if is_private_name(name) else name
 
 

@@ -1,6 +1,6 @@
-"""Logging in, and what stands for who has: what a client may ask for, and for how long it is good.
+"""Sign-in, set-up and tokens as clients ask for them: check the fields.
 
-What is proposed is made from these and from secrets that only their owner ever sees (`auth.py`).
+The secrets themselves are made in `auth/secrets.py`, and only their owner ever sees them.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ EXPIRES_S = range(60, 315_360_001)  # of a program's token: up to ten years; or 
 
 
 class Login(NamedTuple):
-    """Who says that this is his password, and what he calls the device that he sits at."""
+    """A name and a password, and a label for the device."""
 
     name: str
     password: str
@@ -24,7 +24,7 @@ class Login(NamedTuple):
 
 
 class SetUp(NamedTuple):
-    """The first user, for who has the token that a node has told."""
+    """The first user, made with the set-up token that the node printed."""
 
     secret: str
     name: str
@@ -40,7 +40,7 @@ class NewToken(NamedTuple):
 
 
 def check_login(fields: Mapping[str, object]) -> Login:
-    """A login as a client sent it; members are found whatever their case.  Raises Problem naming the field."""
+    """Check the fields of a sign-in, in any case.  Raises Problem naming the field."""
     members = validation.only(fields, "Name", "Password", "Label")
     label = validation.label("Label", members["label"]) if "label" in members else ""
     return Login(
@@ -49,11 +49,11 @@ def check_login(fields: Mapping[str, object]) -> Login:
 
 
 def check_set_up(fields: Mapping[str, object]) -> SetUp:
-    """The first user as a client sent him.  Raises Problem naming the field."""
+    """Check the fields of the first user.  Raises Problem naming the field."""
     members = validation.only(fields, "Token", "Name", "Password", "DisplayName")
     secret = members.get("token")
     if not isinstance(secret, str) or not secret.startswith(secrets.SETUP):
-        raise invalid("Token", "must be the one that the node has told at its start")
+        raise invalid("Token", "must be the token that the node printed at its start")
     name = validation.user_name("Name", members.get("name"))
     return SetUp(
         secret,
@@ -64,7 +64,7 @@ def check_set_up(fields: Mapping[str, object]) -> SetUp:
 
 
 def check_token(fields: Mapping[str, object]) -> NewToken:
-    """A token as a client asked for it.  Raises Problem naming the field."""
+    """Check the fields of a new token.  Raises Problem naming the field."""
     members = validation.only(fields, "Label", "ExpiresIn")
     low, high = EXPIRES_S[0], EXPIRES_S[-1]
     expires_in_s = validation.number("ExpiresIn", members["expiresin"], low, high) if "expiresin" in members else 0

@@ -1,7 +1,7 @@
-"""What a node says of the cluster's mode to who started it: how to begin, and what may not be what was meant.
+"""Startup messages: lines for the operator about the cluster's mode, with how to begin and warnings.
 
-Rules.  A line each, when it becomes so, and not again while it stays so.  The set-up token is the one secret that is
-ever printed: it is this process's own, and good for nothing once there is a user.
+Rules.  One line each, when it becomes true, and not again while it stays so.  The set-up token is the only secret that
+is ever printed: it belongs to this process, and is useless once there is a user.
 """
 
 import ipaddress
@@ -27,7 +27,7 @@ class StartupMessages:
         setup: str,
         say: Callable[[str], None] = logger.warning,
     ) -> None:
-        """`url`: where clients reach the node; `host`: what it listens on; `auth`: what it was told of the mode."""
+        """`url`: the clients' URL of the node; `host`: the address it listens on; `auth`: the value of --auth."""
         self._state = state
         self._url = url
         self._is_local = _is_loopback(host)
@@ -38,7 +38,7 @@ class StartupMessages:
         self._seen: tuple[str, bool] | None = None
 
     def look(self) -> None:
-        """Say what has become so."""
+        """Print the messages that have become true."""
         mode, has_users = seen = self._state.ask(lambda tables: (tables.settings.auth, bool(tables.users)))
         if seen == self._seen:
             return

@@ -1,7 +1,7 @@
-"""Making users and changing them: the commands for what a client sent.
+"""Users as clients send them: check the fields, and build the commands that make and change users.
 
-A password goes into a command as its hash only, which is made here once all else is known to be right: it takes a
-core for a third of a second, and nobody is to have that for the asking.
+A command holds only the hash of a password.  It is computed after all other checks, since it takes a core for a third
+of a second.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ ROOMS_MAX = 20  # that somebody new becomes a member of at once
 
 
 class NewUser(NamedTuple):
-    """Who is to have an account, checked."""
+    """A user to be made, checked."""
 
     name: str
     display_name: str
@@ -35,17 +35,17 @@ class NewUser(NamedTuple):
     rooms: tuple[str, ...]
 
     def command(self, actor: Actor, password_hash: str) -> CreateUser:
-        """What is to be proposed."""
+        """The command that makes this user."""
         invite = secrets.digest(self.invite) if self.invite else b""
         looks = skeleton(self.name)
         return CreateUser(actor, self.name, self.display_name, looks, password_hash, self.role, invite, self.rooms)
 
 
 def check_new_user(fields: Mapping[str, object], *, is_stranger: bool) -> NewUser:
-    """Who is to have an account, found whatever the members' case.  Raises Problem naming the field.
+    """Check the fields of a new user, in any case.  Raises Problem naming the field.
 
-    `{"Name": "ann", "Password": "…", "DisplayName": "Ann", "Invite": "ri_…"}` for who signs up himself; an admin says
-    `Role` and `Rooms` in place of `Invite`, and may leave `Password` out.
+    `{"Name": "ann", "Password": "…", "DisplayName": "Ann", "Invite": "ri_…"}` to sign up; an admin gives `Role` and
+    `Rooms` instead of `Invite`, and may leave `Password` out.
     """
     members = validation.only(fields, "Name", "Password", "DisplayName", "Invite", "Role", "Rooms")
     name = validation.user_name("Name", members.get("name"))
@@ -66,7 +66,7 @@ def check_new_user(fields: Mapping[str, object], *, is_stranger: bool) -> NewUse
 
 
 def invite_secret(value: object) -> str:
-    """What somebody was invited with.  Raises Problem."""
+    """The secret of an invite.  Raises Problem."""
     if not isinstance(value, str) or not value.isascii() or len(value) > validation.URL_POINTS_MAX:
         raise invalid("Invite", "must be a text as POST /invites gives it")
     return value
@@ -80,14 +80,14 @@ def role(value: object) -> str:
 
 
 def room_names(value: object) -> tuple[str, ...]:
-    """The rooms that somebody new becomes a member of, each once.  Raises Problem."""
+    """The rooms that a new user becomes a member of, each once.  Raises Problem."""
     if not isinstance(value, list) or len(value) > ROOMS_MAX:
         raise invalid("Rooms", f"must be a list of at most {ROOMS_MAX} names")
     return tuple(dict.fromkeys(validation.name("Rooms", name) for name in value))
 
 
 def refused_new_user(tables: Tables, actor: Actor, new_user: NewUser, now: int) -> Refusal | None:
-    """Why this one gets no account, as far as this member knows; `now` in microseconds since 1970."""
+    """The Refusal for this new user by this node's state; None if there is none.  `now`: microseconds since 1970."""
     if actor.by == NOBODY and tables.settings.auth != OPEN:
         refusal = _refused_stranger(tables, new_user, now)
     else:
@@ -102,10 +102,10 @@ def refused_new_user(tables: Tables, actor: Actor, new_user: NewUser, now: int) 
 
 
 def refused_display_name(tables: Tables, user: str, display_name: str) -> Refusal | None:
-    """Why this user is not to be shown by such a name: it is, or looks like, the name of another one.
+    """The Refusal for a display name that is, or looks like, another user's name; None if it may be given.
 
-    That is asked where the name is said, and not where it is applied: a user may get, later, a name that another one
-    is shown by, or nobody could sign up whose name somebody else likes.
+    Checked when the name is given and not when it is applied: a new user may get a name that is another one's display
+    name, or anybody could keep others from signing up.
     """
     named = tables.skeletons.get(skeleton(display_name), user)
     return None if named == user else DISPLAY_LOOKS_LIKE
@@ -130,7 +130,7 @@ def _refused_maker(tables: Tables, actor: Actor, new_user: NewUser) -> Refusal |
 
 
 class Wish(NamedTuple):
-    """What is to become of a user, checked; None stays."""
+    """A change of a user, checked; None stays."""
 
     name: str
     display_name: str | None
@@ -140,12 +140,12 @@ class Wish(NamedTuple):
     active: bool | None
 
     def command(self, actor: Actor, password_hash: str | None, password_at: int | None) -> ChangeUser:
-        """What is to be proposed; `password_at`: the log index of the password that was proved to be known."""
+        """The command of this change.  `password_at`: the log index of the password that the user proved to know."""
         return ChangeUser(actor, self.name, self.display_name, password_hash, password_at, self.role, self.active)
 
 
 def check_change(name: str, fields: Mapping[str, object]) -> Wish:
-    """What is to become of a user, found whatever the members' case.  Raises Problem naming the field.
+    """Check the fields of a change of a user, in any case.  Raises Problem naming the field.
 
     `{"DisplayName": "Ann", "Password": "…", "OldPassword": "…", "Role": "admin", "Active": false}`, any of them.
     """

@@ -68,7 +68,7 @@ def _name(field: str, text: str) -> str:
 
 
 def _check_is_seen(field: str, text: str) -> None:
-    """Raise Problem (400) where there is more in a name, or less, than a reader sees."""
+    """Raise Problem (400) if a name has invisible characters, or white space at its ends."""
     if _HIDDEN.search(text) or not shows_something(text):
         raise invalid(field, "must not have invisible characters")
     if text[0].isspace() or text[-1].isspace():
@@ -89,14 +89,14 @@ def label(field: str, value: object, points_min: int = 0) -> str:
 
 
 def display_name(field: str, value: object) -> str:
-    """What a user is shown by: 1 to 64 code points, NFC, with nothing invisible and no space at its ends."""
+    """A display name: 1 to 64 code points, NFC, with nothing invisible and no space at its ends."""
     text = label(field, value, 1)
     _check_is_seen(field, text)
     return text
 
 
 def topic(field: str, value: object) -> str:
-    """What a room is about: up to 250 code points, NFC, nothing that hides or reorders text."""
+    """A room's topic: up to 250 code points, NFC, nothing that hides or reorders text."""
     return _line(field, value, 0, TOPIC_POINTS_MAX)
 
 
@@ -130,7 +130,7 @@ def message(field: str, value: object) -> str:
 
 
 def client_id(field: str, value: object) -> str:
-    """What a client calls its request, so that a retry of it is known: compared as it is, never normalised."""
+    """A client's name for its request, by which a retry is recognised: compared as it is, never normalised."""
     text = _text(field, value, CLIENT_ID_POINTS_MAX)
     if _NOT_IN_NAMES.search(text):
         raise invalid(field, "must not have control characters, bidi controls or surrogates")
@@ -149,7 +149,7 @@ def emoji(field: str, value: object) -> str:
 
 
 def shows_something(text: str) -> bool:
-    """Whether a reader sees anything of the text."""
+    """Return whether a reader sees anything of the text."""
     return _SHOWN.search(text) is not None
 
 
@@ -179,7 +179,7 @@ def integer(field: str, text: str, low: int = 0, high: int = INTEGER_MAX) -> int
 
 
 def peer_url(field: str, body: bytes, schemes: tuple[str, ...] = ("http",)) -> str:
-    """Where a member's peers reach it: `http://host:port`, white space around it and a last slash forgiven."""
+    """A node's URL for its peers: `http://host:port`; white space around it and a trailing slash are ignored."""
     text = body.decode("ascii", "replace").strip()
     if len(text) > URL_POINTS_MAX:
         raise invalid(field, f"must have {URL_POINTS_MAX} characters at most")

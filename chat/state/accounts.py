@@ -29,7 +29,7 @@ class User(NamedTuple):
     password_index: int  # log index of the command that set it
     active: bool
     created_at: int
-    skeleton: str  # what look-alikes of the name have in common
+    skeleton: str  # of the name (chat/confusable_names.py)
 
 
 class Token(NamedTuple):

@@ -1,13 +1,12 @@
 """The replicated state as a whole: the state machine that the engine drives.
 
-Here are the engine's door, the lock and the questions; what a command does is said by the appliers, and what there is
-by `tables.py`.
+It has the engine's side, the lock and the questions.  The appliers have the commands, and `tables.py` the fields.
 
-Rules.  `apply` is deterministic (no clock, no randomness, no Unicode tables, nothing ordered by hash) and total: an
-applier checks all before it changes anything, and answers a Refusal where it changes nothing.  One lock, held for one
-entry or one question at a time; the events of a batch are handed on after it, without the lock.
-What a member that restores a document goes on with is what the others have: nothing that `apply` looks at is missing
-from `document`.
+Rules.
+- `apply` is deterministic: no clock, no randomness, no Unicode tables, no order of hashes.
+- `apply` is total: an applier checks everything before it changes anything, and returns a Refusal otherwise.
+- One lock is held for one entry or one question at a time.  The events of a batch are handed on after it, without it.
+- `document` has everything that `apply` looks at, so a node that restores it goes on like the others.
 """
 
 from array import array

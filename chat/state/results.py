@@ -100,7 +100,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RoomSummary:
-    """One room as the list of rooms shows it."""
+    """A room as the list of rooms shows it."""
 
     name: str
     posts: int  # that are left

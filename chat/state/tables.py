@@ -1,8 +1,10 @@
-"""All that is replicated beside the log itself, as fields.
+"""The tables of the replicated state.
 
-Rules.  Whoever touches them holds the state's lock.  Beside rooms, what is remembered of ClientIds and the ages every
-value is immutable: a change puts another one in its place, and a copy of a table is a copy of references.
-An applier calls `change` before the first thing that it changes, after all its checks.
+Rules.
+- Every access holds the state's lock.
+- All values but rooms, ClientIds and log times are immutable: a change replaces one.  So a copy of a table is a copy of
+  references.
+- An applier calls `change` after all its checks, before it changes anything.
 """
 
 from collections.abc import Iterable
@@ -21,7 +23,7 @@ V = TypeVar("V")
 
 
 class WouldChange(Exception):
-    """Raised in a trial: the command would change something."""
+    """Raised in a dry run: the command would change something."""
 
 
 class Tables:
@@ -71,12 +73,12 @@ class Tables:
         self.is_dry_run = False  # nothing may be changed now; not replicated
 
     def change(self) -> None:
-        """Begin to change something.  Raises WouldChange in a trial."""
+        """Announce a change.  Raises WouldChange in a dry run."""
         if self.is_dry_run:
             raise WouldChange
 
     def derive(self) -> None:
-        """Make anew what follows from the other fields."""
+        """Compute the derived fields from the others."""
         self.rooms.retired = {user.name for user in self.users.values() if not user.active}
         self.rooms.derive()
         self.user_names = sorted(self.users)
@@ -87,7 +89,7 @@ class Tables:
         self.guard()
 
     def guard(self) -> None:
-        """Make `guarded` anew, after the mode was changed, or rooms that not everybody may see."""
+        """Compute `guarded` after a change of the mode, or of rooms that not everybody may see."""
         self.guarded = self.settings.auth == LOGIN or bool(self.rooms.privates or self.rooms.directs)
 
     @property

@@ -85,7 +85,7 @@ def test_an_open_cluster_turns_to_a_login_and_back_by_sub_commands(tmp_path: Pat
 
         wait_until(added, READY_S, "ann is made")
         assert run(two, "user", "list") == (0, "ann\tadmin\tactive\tann\n")
-        assert run(two, "auth", "login", "--signup", "open") == (0, "everybody has to log in\n")
+        assert run(two, "auth", "login", "--signup", "open") == (0, "Everybody has to sign in.\n")
         wait_login(cluster)
         for id in cluster.nodes:
             assert cluster.post(id, "general", "anybody's").status == 401

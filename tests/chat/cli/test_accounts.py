@@ -66,7 +66,7 @@ def terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 def test_an_admin_is_made_with_a_password_from_stdin(terminal: Terminal) -> None:
     code, said = terminal.run("user", "add", "ann", "--admin", "--password-stdin", "--display-name", "Ann")
-    assert (code, said) == (0, "ann is there: admin\n")
+    assert (code, said) == (0, "Made user ann: admin.\n")
     user = terminal.user("ann")
     assert (user["role"], user["display_name"]) == ("admin", "Ann")
     assert check_password_hash(str(user["password_hash"]), PASSWORD)
@@ -101,9 +101,9 @@ def test_users_are_listed_however_many_there_are(terminal: Terminal, monkeypatch
 
 def test_a_user_is_deactivated_and_activated(terminal: Terminal) -> None:
     terminal.run("user", "add", "eve", "--no-password")
-    assert terminal.run("user", "deactivate", "eve") == (0, "eve is not active any more\n")
+    assert terminal.run("user", "deactivate", "eve") == (0, "User eve is not active any more.\n")
     assert terminal.user("eve")["active"] is False
-    assert terminal.run("user", "activate", "eve") == (0, "eve is active\n")
+    assert terminal.run("user", "activate", "eve") == (0, "User eve is active.\n")
     assert terminal.user("eve")["active"] is True
 
 
@@ -120,7 +120,7 @@ def test_a_password_is_typed_twice(terminal: Terminal, monkeypatch: pytest.Monke
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     monkeypatch.setattr("getpass.getpass", lambda prompt: next(typed))
     assert terminal.run("user", "add", "ann")[0] == 0
-    assert "two different passwords" in terminal.fails("user", "add", "bob")
+    assert "two passwords are not the same" in terminal.fails("user", "add", "bob")
 
 
 def test_without_a_terminal_a_password_has_to_be_piped_in(terminal: Terminal) -> None:
@@ -131,12 +131,12 @@ def test_a_node_that_does_not_run_is_said_so(tmp_path: Path, terminal: Terminal)
     (tmp_path / operator_file.NAME).write_bytes(
         operator_file.encode(OperatorFile("http://127.0.0.1:1", OPERATORS_SECRET))
     )
-    assert "no node answers at http://127.0.0.1:1" in terminal.fails("user", "list")
+    assert "No node answers at http://127.0.0.1:1" in terminal.fails("user", "list")
 
 
 def test_a_directory_without_the_file_is_said_so(tmp_path: Path, terminal: Terminal) -> None:
     (tmp_path / operator_file.NAME).unlink()
-    assert f"{tmp_path}/operator.json is not there" in terminal.fails("user", "list")
+    assert f"{tmp_path}/operator.json does not exist" in terminal.fails("user", "list")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_directory_without_the_file_is_said_so(tmp_path: Path, terminal: Termi
 )  # fmt: skip
 def test_a_file_that_no_node_wrote_is_said_so(tmp_path: Path, terminal: Terminal, content: bytes) -> None:
     (tmp_path / operator_file.NAME).write_bytes(content)
-    assert "is not what a node writes" in terminal.fails("user", "list")
+    assert "was not written by a node" in terminal.fails("user", "list")
 
 
 def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path, terminal: Terminal) -> None:
@@ -160,7 +160,7 @@ def test_a_file_that_cannot_be_read_is_said_so(tmp_path: Path, terminal: Termina
 def test_another_nodes_token_is_said_so(tmp_path: Path, terminal: Terminal) -> None:
     file = operator_file.read(tmp_path)._replace(token="op_another")
     (tmp_path / operator_file.NAME).write_bytes(operator_file.encode(file))
-    assert "is another one than wrote operator.json" in terminal.fails("user", "list")
+    assert "did not write operator.json" in terminal.fails("user", "list")
 
 
 def test_the_data_directory_can_come_from_the_environment(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_no_password_is_ever_an_argument_or_in_what_is_said(terminal: Terminal) 
 
 def test_a_clock_is_accepted(terminal: Terminal) -> None:
     terminal.chat.replica.now += 3_600_000_000
-    said = "the log's time was 2026-11-23T11:00:00.123456Z and is 2026-11-23T10:00:00.123456Z\n"
+    said = "The log's time was 2026-11-23T11:00:00.123456Z and is now 2026-11-23T10:00:00.123456Z.\n"
     assert terminal.run("clock", "accept") == (0, said)
 
 
