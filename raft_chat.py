@@ -1,7 +1,7 @@
-"""raft-chat: one process, one Raft member, one chat server.
+"""raft-chat: the process of one node, which is a Raft member and a chat server.
 
-This file joins the two halves: options, logging, signals, the order in which things start and end.  A refused start
-is one line on stderr and exit code 1; a removed member, like one that was asked to stop, exits with 0.
+This file joins the two halves: options, logging, signals, and the order of start and end.  A refused start is one line
+on stderr and exit code 1.  A removed node exits with 0, like one that was stopped.
 """
 
 import signal
@@ -88,11 +88,11 @@ SUB_COMMANDS = ("user", "auth", "clock", "send", "tail")  # modules of chat/cli,
 
 
 class _Stopped(Exception):
-    """A signal came while the log was being read; nothing is to be ended yet."""
+    """A signal came while the log was being read: there is nothing to end yet."""
 
 
 class NodeProcess:
-    """One node, from its start to its end."""
+    """The process of a node, from its start to its end."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -183,7 +183,7 @@ class NodeProcess:
         return self.exit_code
 
     def _await_signals(self) -> None:
-        """A handler would run between any two steps of the main thread, inside a lock too."""
+        """Wait for signals.  A handler would run between any two steps of the main thread, even inside a lock."""
         while True:
             if signal.sigwait(SIGNALS) == signal.SIGHUP:
                 logger.info("SIGHUP is ignored: there is nothing to reload; SIGTERM stops this node")
@@ -193,7 +193,7 @@ class NodeProcess:
                 self._ended.set()
 
     def _reading(self, done: int, total: int) -> None:
-        """Say how far the log has been read.  Raises _Stopped: a signal came meanwhile."""
+        """Log how far the log has been read.  Raises _Stopped if a signal came meanwhile."""
         if self._ended.is_set():
             raise _Stopped
         self._read_progress(done, total)
@@ -216,7 +216,7 @@ class NodeProcess:
         return Server(app, host, port, name="peers", limits=PEER_LIMITS)
 
     def _stored_membership(self) -> Configuration:
-        """What the log says of the members.  Raises StartRefused: the log is not for this program, as it is."""
+        """Return the members according to the log.  Raises StartRefused if this program cannot read the log."""
         try:
             node = make_node(self._identity, self._storage.recovered, Settings(), random.Random())
         except InvalidMessage as error:
@@ -225,22 +225,22 @@ class NodeProcess:
         return node.configuration
 
     def _own_url(self, stored: Configuration) -> str:
-        """Return where the peers look for this node, as its log has it; "" where that says nothing."""
+        """Return the URL of this node according to its log; "" if it has none."""
         known = {id: member.url for id, member in stored.members.items()}
         given = dict(self.options.members)
         if known and known != given:
             listed = ",".join(f"{id}={url}" for id, url in sorted(known.items()))
-            logger.warning("--cluster differs from the membership, which counts: %s", listed)
+            logger.warning("--cluster is ignored, because it differs from the stored membership: %s", listed)
         own = known.get(self.options.id, "")
         if own and own != given[self.options.id]:
             logger.warning(
-                "peers look for this node at %s until PUT /raft/%d tells them otherwise; it listens there and at %s",
+                "peers look for this node at %s until PUT /raft/%d moves it; it listens there and at %s",
                 own, self.options.id, given[self.options.id],
             )  # fmt: skip
         return own
 
     def _write_operator_file(self) -> None:
-        """Once the ports are this process's own.  Raises DiskFailed."""
+        """Write the operator's file, after the ports were bound.  Raises DiskFailed."""
         path = self.options.data_dir / operator_file.NAME
         try:
             with suppress(FileNotFoundError):  # a creation that a crash cut short
@@ -251,7 +251,7 @@ class NodeProcess:
             raise DiskFailed(f"{path}: {error.strerror}") from error
 
     def _local_url(self) -> str:
-        """A URL that programs on this machine reach the node under."""
+        """The URL of this node for programs on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.options.port}"
 
@@ -335,7 +335,7 @@ class NodeProcess:
     # Ending
 
     def _end(self, why: str, code: int) -> None:
-        """The engine ends this process; called by one of its threads."""
+        """End this process, for the engine; called by one of its threads."""
         log = logger.info if code == 0 else logger.error
         log("member %d ends: %s", self.options.id, why)
         if code:
@@ -344,7 +344,7 @@ class NodeProcess:
         self._ended.set()
 
     def _stop(self) -> None:
-        """Hand over, finish what clients have begun, close the log."""
+        """Hand over leadership, finish the clients' requests, close the log."""
         member, hub = self._member, self._hub
         self._rewriter.stop()
         self._keeping_ends.set()
@@ -378,7 +378,7 @@ def _raise_descriptor_limit() -> None:
 
 
 class _Progress:
-    """Says how far a long start has got, once a second."""
+    """Log the progress of a long start, once a second."""
 
     def __init__(self, what: str) -> None:
         self._what = what

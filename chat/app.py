@@ -1,8 +1,7 @@
-"""The chat as one WSGI application: which path and method leads where, and how an answer becomes HTTP.
+"""The chat as one WSGI application: dispatch a request to its route, and make HTTP of the response.
 
-Clients may meet any member.  A path's segments are matched decoded; where a path is known and the method is not, the
-answer is 405 and says what is allowed.  Everything that goes wrong on purpose is a Problem; anything else is a bug
-and left to the server to log.
+Any node serves any client.  A path's segments are matched decoded.  If the path is known and the method is not, the
+answer is 405 with the allowed ones.  An expected error is a Problem; any other is a bug, which the server logs.
 """
 
 import json
@@ -14,7 +13,7 @@ from typing import Any, cast
 from chat.api.openapi import describe
 from chat.api.reads import Read, Reads
 from chat.api.request import Deferred, Detached, Environ, Request, Response, Services, response_of
-from chat.api.router import Answer, Route, Table, Who, waitless
+from chat.api.router import Access, Answer, Route, RouteTable, never_waiting
 from chat.api.routes import (
     cluster,
     events,
@@ -53,7 +52,7 @@ def _no_websockets(request: Request) -> Response:
 
 
 WEBSOCKET = Route(
-    "GET", "/ws", _no_websockets, Who.USER, "Live posts, over a websocket", waits=False,
+    "GET", "/ws", _no_websockets, Access.USER, "Open a websocket for live messages", waits=False,
     answers={101: Answer("The websocket")}, problems=("upgrade_required", "foreign_origin", "too_many_websockets"),
 )  # fmt: skip
 
@@ -72,7 +71,7 @@ def _description(logs_in: bool) -> bytes:
 
 
 DESCRIPTION = Route(
-    "GET", "/openapi.json", _describe, Who.ANYBODY, "This description",
+    "GET", "/openapi.json", _describe, Access.ANYBODY, "This description",
     answers={200: Answer("OpenAPI 3.1", {"type": "object"})},
 )  # fmt: skip
 
@@ -94,7 +93,7 @@ ROUTES: tuple[Route, ...] = (
 
 # Whether the application defers its answer to a method and a target, or has it at once: a websocket is the hub's from
 # its first byte on.
-never_waits = waitless(ROUTES, RESERVED)
+never_waits = never_waiting(ROUTES, RESERVED)
 
 
 def create_app(
@@ -107,7 +106,7 @@ def create_app(
     pending_markers: PendingMarkers | None = None,
     rendered: PostCache | None = None,
 ) -> WsgiApp:
-    """The application of one member; `websocket` answers `/ws`, `streams` tells what `/events` does.
+    """The application of one node; `websocket` answers `/ws`, `streams` has the streams of `/events`.
 
     `pending_markers`: where it is noted how far somebody has read; whoever hands it in has it told to the state.
     `rendered`: a cache that the websockets use too.
@@ -125,7 +124,7 @@ class _App:
         self._authenticator = services.authenticator
         self._websocket = websocket
         self._reads = Reads(replica, self._identify, self._authenticator.knows_mode)
-        self._table = Table(ROUTES, RESERVED)
+        self._table = RouteTable(ROUTES, RESERVED)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ, self._replica, self._state, self._services)
@@ -150,21 +149,21 @@ class _App:
 
     def _answer(self, request: Request) -> Response | Deferred | Detached:
         route, arguments = self._find(request)
-        request.is_for_anybody = route.who is Who.ANYBODY
+        request.is_for_anybody = route.access is Access.ANYBODY
         if not request.is_for_anybody:
             self._authenticator.check_started()
             if not self._is_known(request):
-                # No thread may wait here: somebody else goes on once it is certain who this is.
+                # No thread may wait here: another one goes on once the user is known.
                 return self._reads.answer(request, Read(partial(self._answer_known, request)))
             if route.method != "GET":
-                request.acting()  # nothing is proposed for who proved nothing
-                if route.handler is not messages.post:  # which asks for itself, as posts over a websocket do
+                request.acting()  # before anything is proposed
+                if route.handler is not messages.post:  # which charges for itself, as posts over a websocket do
                     self._authenticator.admit_change(request.actor, request.environ)
         response = route.handler(request, *arguments)
         return self._reads.answer(request, response) if isinstance(response, Read) else response
 
     def _is_known(self, request: Request) -> bool:
-        """Whether it is known who asks, which is waited for where there is a thread to wait in.
+        """Authenticate the request, and return True if its user is known; wait for that if a thread may wait.
 
         Raises Problem (401, 429).
         """
@@ -183,7 +182,7 @@ class _App:
         return self._answer(request)
 
     def _identify(self, request: Request) -> None:
-        """Find out anew who asks, by what is known here now.  Raises Problem (401)."""
+        """Authenticate the request again, by the present state.  Raises Problem (401)."""
         if request.is_for_anybody:
             return
         actor = self._authenticator.authenticate(request.environ)
@@ -218,7 +217,7 @@ class _App:
 
 
 def _allowed(methods: Iterable[str]) -> str:
-    """The header Allow of a path that knows these methods."""
+    """The header Allow of a path with these methods."""
     known = [*methods]
     return ", ".join([*known, *(["HEAD"] if "GET" in known else []), "OPTIONS"])
 

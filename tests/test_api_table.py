@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from chat.api.router import Route, Table
+from chat.api.router import Route, RouteTable
 from chat.app import RESERVED, ROUTES
 from tests.cluster.harness import ROOT
 
@@ -30,7 +30,7 @@ ROWS = [Row(*found.groups()) for found in ROW.finditer(PAGE)]
 
 
 def row(route: Route) -> tuple[str, ...]:
-    return route.method, route.path, f"{route.who}{', under a login' if route.login else ''}", route.summary
+    return route.method, route.path, f"{route.access}{', under a login' if route.login else ''}", route.summary
 
 
 def test_the_table_has_each_route_once_with_who_may_ask_for_it() -> None:
@@ -38,7 +38,7 @@ def test_the_table_has_each_route_once_with_who_may_ask_for_it() -> None:
 
 
 def test_each_example_asks_for_the_route_in_its_row() -> None:
-    table = Table(ROUTES, RESERVED)
+    table = RouteTable(ROUTES, RESERVED)
     for each in ROWS:
         words = shlex.split(each.example)
         method = words[words.index("-X") + 1] if "-X" in words else "POST" if "-d" in words else "GET"

@@ -1,8 +1,8 @@
 """`/openapi.json`: the table of routes as OpenAPI 3.1, for tools that make clients or try every request.
 
-It says what this node does: under a login who proves himself how, and in open mode nothing of that.  Bodies are told
-with the members as they are written; they are found whatever their case.  What can go wrong with every route is added
-here, so that a route's `problems` are only its own.
+It describes this node: with sign-in the ways to authenticate, in open mode none.  Members of bodies have the case in
+which they are written; any case is read.  Errors that every route can have are added here, so a route's `problems` are
+only its own.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 
-from chat.api.router import JSON, Answer, Body, Route, Who
+from chat.api.router import JSON, Access, Answer, Body, Route
 from chat.api.schemas import COMPONENTS, PATH_NAMES, RAFT_INDEX, TEXT, Schema, integer, ref, word
 from chat.auth import cookies
 from chat.errors import CONTENT_TYPE as PROBLEM
@@ -51,14 +51,14 @@ _STATUS_OF: Mapping[str, HTTPStatus] = {
     "disk_full": HTTPStatus.INSUFFICIENT_STORAGE,
 }
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-_X_RAFT_INDEX = {"X-Raft-Index": {"description": "What of the log the answer reflects", "schema": RAFT_INDEX}}
+_X_RAFT_INDEX = {"X-Raft-Index": {"description": "The index of the log that the answer reflects", "schema": RAFT_INDEX}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": integer(1)}}
 _CLUSTER_ID = "{id}"  # in the name of the cookie: strangers are not told whose cluster this is
 _SAYS_WHO = ("User", "user")  # in a body, in a query: needed only where nobody logs in
 
 
 def describe(routes: Iterable[Route], *, login: bool) -> dict[str, object]:
-    """The whole document, which anybody may read: nothing in it is this cluster's own, but whether there is a login."""
+    """The whole document, which anybody may read.  Of this cluster it tells only whether sign-in is on."""
     paths: dict[str, dict[str, object]] = {}
     for route in routes:
         paths.setdefault(_path(route), {})[route.method.lower()] = _operation(route, login)
@@ -87,22 +87,22 @@ def status_of(code: str) -> HTTPStatus:
 
 
 def problems_of(route: Route, *, login: bool) -> list[str]:
-    """All codes that a request to this route may be answered with."""
+    """All error codes that a request to this route may be answered with."""
     changes = route.method != "GET"
     own = ["not_found" if code == "no_such_room" else code for code in route.problems]  # as chat/errors.py has it
     codes = [*own, "invalid_field", "bad_token", "unavailable", "damaged_record"]
     if changes:
         codes += ["foreign_origin", "outcome_unknown", "disk_full", "level_too_low"]
-        codes += [] if "too_many_posts" in own or route.who is Who.ANYBODY else ["too_many_changes"]
+        codes += [] if "too_many_posts" in own or route.access is Access.ANYBODY else ["too_many_changes"]
     if "min_index" in route.query:
         codes.append(START_OVER)
     if changes and (route.body is not None):
         codes += ["body_too_large", "unsupported_coding"]
-    if login and route.who is not Who.ANYBODY:
+    if login and route.access is not Access.ANYBODY:
         codes += ["login_needed", "forbidden", "too_many_attempts"]
         if changes:
             codes += ["not_your_name", "archived"]
-    if not login and route.who is Who.ADMIN:
+    if not login and route.access is Access.ADMIN:
         codes += ["login_needed", "forbidden"]  # where there was a login once
     if login and "consistency" in route.query:
         codes.append("no_recent_leader")
@@ -126,13 +126,13 @@ def _operation(route: Route, login: bool) -> dict[str, object]:
     operation: dict[str, object] = {
         "operationId": f"{route.handler.__module__.rpartition('.')[2]}.{route.handler.__name__}",
         "summary": route.summary,
-        "description": f"Who: {route.who}." if login else "Who: anybody.",
+        "description": f"Access: {route.access}." if login else "Access: anybody.",
         "parameters": list(_parameters(route, login)),
         "responses": {**_answers(route), **_problems(problems_of(route, login=login))},
     }
     if route.body is not None:
         operation["requestBody"] = _body(route.body, login)
-    if login and route.who is not Who.ANYBODY:
+    if login and route.access is not Access.ANYBODY:
         operation["security"] = [{"token": []}, {"cookie": []}]
     return operation
 

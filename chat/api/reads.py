@@ -1,16 +1,15 @@
-"""GETs that tell what was said: they wait until this member's state may be read, and hold no thread meanwhile.
+"""Reads: GETs that wait until this node's state is new enough, without holding a thread.
 
-A route that reads does not read: it checks what is asked and returns a Read, whose `render` is called once the state is
-as new as the client asks for, and it is known anew who asks.  Until this node knows
-the mode, stale reads are confirmed too, so that it shows nothing to strangers that a login protects by now.  Where the
-server can have an answer sent later, whoever
-brings the request goes on at once; the engine tells which reads it has confirmed, and one thread renders and sends them
-one after the other.  That is quicker than waking a thread for each, and no more than one at a time uses the processor.
-Elsewhere (TLS) the request's own thread waits and renders.
+A route that reads checks its query and returns a Read.  Its `render` is called once the state is as new as the client
+asks for, and after the user was looked up again.  The thread of the request goes on at once; the engine confirms reads,
+and one thread renders and sends them one after the other.  That is quicker than waking a thread for each, and only one
+at a time uses the processor.  With TLS, where no answer can be deferred, the request's own thread waits and renders.
 
-Rules.  A confirmed read looks at the state only after it was confirmed: what it shows may be newer than asked for,
-never older.  So it is with who asks: whose token was revoked before reads nothing.  Whatever goes wrong is an answer
-too; what is a bug is logged, and a 500.
+Rules
+- A confirmed read looks at the state only after it was confirmed: what it shows may be newer than asked for, never
+  older.  The same holds for the user: a token that was revoked before reads nothing.
+- Until this node knows the mode, stale reads are confirmed too: sign-in may protect by now what they would show.
+- An error is an answer too.  A bug is logged, and answered with 500.
 """
 
 import logging
@@ -30,38 +29,38 @@ from raft.errors import RaftError
 logger = logging.getLogger(__name__)
 
 
-def _out_of_touch() -> Problem:
-    """Who may read what is not known here any more: a token, say, may have been revoked."""
+def _no_recent_leader() -> Problem:
+    """The answer of a node whose permissions may be outdated: a token, for instance, may have been revoked."""
     detail = f"consistency: no leader was in contact for {STALE_S_MAX:.0f} seconds"
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no_recent_leader", detail, (("Retry-After", "1"),))
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a route that reads answers with.  `render` raises Problem or RaftError.
+    """The answer of a route that reads.  `render` raises Problem or RaftError.
 
-    It may give the promise of an answer that somebody else sends.
+    It may return a deferred response that another thread sends.
     """
 
     render: Callable[[], Response | Deferred | Detached]
     place: Place | None = None  # in the log, that the state must have come to
-    stale: bool = False  # nobody else is asked: what this member has will do
-    by_caller: bool = False  # rendering takes long or waits: that is for the request's own thread
+    stale: bool = False  # this node's own state is enough
+    by_caller: bool = False  # rendering takes long or waits, so the request's own thread does it
 
     @staticmethod
     def asked(query: Query, render: Callable[[], Response], *, by_caller: bool = False) -> "Read":
-        """As `min_index` and `consistency` say.  Raises Problem where they say nonsense."""
+        """A read with the query's `min_index` and `consistency`.  Raises Problem if they are malformed."""
         return Read(render, query.place("min_index"), is_stale(query), by_caller)
 
 
 def is_stale(query: Query) -> bool:
-    """Whether the query asks for what this member has, rather than for all that was acknowledged (ReadIndex)."""
+    """Return True if the query wants this node's own state, not all that was acknowledged (ReadIndex)."""
     return query.choice("consistency", "stale", "linearizable") == "stale"
 
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """A read that the engine has decided on, and where its answer goes."""
+    """A read that the engine has confirmed or refused, and its deferred response."""
 
     read: Read
     request: Request
@@ -70,7 +69,7 @@ class _Settled:
 
 
 class Reads:
-    """Settles the reads of one application."""
+    """Answers the reads of one application."""
 
     def __init__(
         self, replica: Replica, identify: Callable[[Request], None], knows_mode: Callable[[], bool] = lambda: True
@@ -87,11 +86,11 @@ class Reads:
         self._thread: Thread | None = None  # started by the first read that needs it
 
     def answer(self, request: Request, read: Read) -> Response | Deferred | Detached:
-        """The answer, or the promise of it.  Raises what `render` does."""
+        """Answer a read, now or deferred.  Raises what `render` raises."""
         if read.stale and not self._knows_mode():
             read = replace(read, stale=False)
         if read.stale and request.state.guarded and self._replica.contact_age_s() > STALE_S_MAX:
-            raise _out_of_touch()
+            raise _no_recent_leader()
         if read.stale and (read.place is None or is_here(self._replica, read.place)):
             return self._rendered(request, read, None)
         answer = None if read.by_caller else request.defer()

@@ -1,8 +1,8 @@
-"""One request and its answer, between WSGI and the routes.
+"""The request and the response, between WSGI and the routes.
 
-A plain reading of `environ`: for the busiest route a request object of a framework would cost as much as all the
-rest.  The path and the query are taken from the raw request target, because a decoded path can no longer tell the
-room "a/b" from two segments.  Whatever a route waits for, it waits without a CPU slot of the server.
+They read `environ` directly: for the busiest route a framework's request object would cost as much as all the rest.
+The path and the query come from the raw request target, because a decoded path cannot tell the room "a/b" from two
+segments. A route that waits holds no CPU slot of the server meanwhile.
 """
 
 import json
@@ -43,10 +43,10 @@ _T = TypeVar("_T")
 
 
 class Deferred(Protocol):
-    """The server's promise that any thread may answer later (`environ["raft_chat.defer"]()`)."""
+    """A response that any thread may send later (`environ["raft_chat.defer"]()`)."""
 
     def send(self, status: int, headers: Headers, body: bytes) -> None:
-        """Answer; exactly once."""
+        """Send the response; exactly once."""
 
 
 class Detached:
@@ -58,9 +58,9 @@ class Detached:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer, whole or, with `pieces`, one that is sent while it is made, in the request's own thread.
+    """A whole response or, with `pieces`, one that is made while it is sent, in the request's own thread.
 
-    `log_index`: what of the log it reflects, where that is not this member's `last_applied`.
+    `log_index`: the index of the log that it reflects, if not this node's `last_applied`.
     """
 
     status: int
@@ -71,7 +71,7 @@ class Response:
     pieces: Iterator[bytes] | None = None  # of the body
 
     def head(self, replica: Replica) -> Headers:
-        """Its header fields but for Content-Length, which is the server's."""
+        """The response's headers, except Content-Length, which the server adds."""
         index = replica.last_applied if self.log_index is None else self.log_index
         head = [("X-Raft-Index", raft_index(replica, index)), ("X-Content-Type-Options", "nosniff"), *self.headers]
         if self.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
@@ -80,13 +80,13 @@ class Response:
 
 
 def response_of(problem: Problem) -> Response:
-    """A problem as an answer; a failure of this node's is logged."""
+    """The response for a problem.  A failure of this node is logged."""
     failure_log.answered(problem.status, problem.code, problem.detail)
     return Response(problem.status, problem.to_json(), PROBLEM_TYPE, [*problem.headers, ("Cache-Control", "no-store")])
 
 
 class Query:
-    """The query's parameters.  Unknown ones are ignored; ours are checked, when asked for, by the name they have."""
+    """The query's parameters.  Unknown ones are ignored; the others are checked when they are asked for."""
 
     def __init__(self, raw: str) -> None:
         self._values: dict[str, list[str]] = {}
@@ -95,12 +95,12 @@ class Query:
             self._values.setdefault(name, []).append(value)
 
     def text(self, name: str) -> str | None:
-        """The value, decoded; None where the parameter is absent."""
+        """The value, decoded; None if the parameter is absent."""
         value = self._raw(name)
         return None if value is None else _decoded(name, value)
 
     def texts(self, name: str) -> list[str] | None:
-        """The value as a list with commas between; one that is encoded is part of its text."""
+        """The value as a list separated by commas; an encoded comma belongs to its text."""
         value = self._raw(name)
         return None if value is None else [_decoded(name, text) for text in value.split(",")]
 
@@ -121,7 +121,7 @@ class Query:
         return None if text is None else parse_index(name, text)
 
     def choice(self, name: str, *choices: str) -> str | None:
-        """One of some words."""
+        """A word out of a few."""
         text = self.text(name)
         if text is not None and text not in choices:
             raise invalid(name, f"must be {' or '.join(choices)}")
@@ -142,7 +142,7 @@ class Services:
 
 
 class Request:
-    """What a route needs to know of the request, and how it waits."""
+    """A request: its parts, its user, and the ways of a route to wait and to propose."""
 
     __slots__ = (
         "_answer", "_raw_query", "actor", "environ", "is_for_anybody", "method", "path", "replica", "services", "state",
@@ -155,8 +155,8 @@ class Request:
         self.replica = replica
         self.state = state
         self.services = services
-        self.actor = Actor()  # who asks; set by the application before a route is, and again before a read is rendered
-        self.is_for_anybody = True  # then it matters to the route alone who asks
+        self.actor = Actor()  # the user; set before the route is called, and again before a read is rendered
+        self.is_for_anybody = True  # then only the route itself looks at the user
         self._answer: Deferred | None = None
         self.target = _target(environ)  # in origin form, not decoded
         self.path, _, self._raw_query = self.target.partition("?")
@@ -180,7 +180,7 @@ class Request:
         return Query(self._raw_query)
 
     def body(self) -> bytes:
-        """The whole body, whatever its Content-Type says.  Raises Problem: 413 past the bound, 415 for a coded one."""
+        """The whole body, whatever its Content-Type says.  Raises Problem: 413 past the bound, 415 if compressed."""
         coding = self.environ.get("HTTP_CONTENT_ENCODING", "identity")
         if coding.lower() != "identity":
             raise _coded()
@@ -207,16 +207,16 @@ class Request:
         return context
 
     def defer(self) -> Deferred | None:
-        """An answer that can be sent after this thread has gone on, where the server can do that; always the same."""
+        """A response to be sent after this thread has gone on, always the same one; None if the server cannot (TLS)."""
         defer = self.environ.get("raft_chat.defer")
         if self._answer is None and defer is not None:
             self._answer = defer()
         return self._answer
 
     def identify(self) -> None:
-        """Find out who asks, blocking where that is not known here; what a route does that anybody may call.
+        """Authenticate the request, blocking if its token is not known here yet.
 
-        Raises Problem: 401 for a token that is good for nothing, 429 after too many of these, 503.
+        Raises Problem: 401 for a wrong token, 429 after too many of these, 503.
         """
         authenticator = self.services.authenticator
         actor = authenticator.authenticate(self.environ)
@@ -230,7 +230,7 @@ class Request:
         self.actor = actor
 
     def acting(self) -> Acting:
-        """Who asks, as the state knows it now.  Raises Problem (401, 403)."""
+        """The permissions of the user, as the state knows them now.  Raises Problem (401, 403)."""
         if not self.state.guarded and not self.actor.by:
             return ANYBODY
         found = self.state.ask(lambda tables: permissions.acting(tables, self.actor))
@@ -240,7 +240,7 @@ class Request:
 
     @property
     def is_stranger(self) -> bool:
-        """Whether there is a login, or may be one, and the request has not proved who it is from."""
+        """True if sign-in is on, or may be, and the request is not authenticated."""
         return not self.actor.by and self.services.authenticator.hides_from_strangers()
 
     def administering(self) -> Actor:
@@ -258,18 +258,18 @@ class Request:
         return actor
 
     def acting_on_accounts(self) -> Acting:
-        """Who asks, where it is about accounts.  Raises Problem: 401, 403, and 409 where there are none."""
+        """The permissions of the user concerning accounts.  Raises Problem: 401, 403, and 409 in open mode."""
         found = self.state.ask(lambda tables: permissions.acting_on_accounts(tables, self.actor))
         if isinstance(found, Refusal):
             raise problem_of_refusal(found)
         return found
 
     def send(self, answer: Deferred, response: Response) -> None:
-        """Answer later; any thread."""
+        """Send a deferred response; any thread."""
         answer.send(response.status, self.head(response), response.body)
 
     def head(self, response: Response) -> Headers:
-        """The answer's header fields but for Content-Length, which is the server's."""
+        """The response's headers, except Content-Length, which the server adds."""
         head = response.head(self.replica)
         if response.log_index is None and self.is_stranger:
             head = [field for field in head if field[0] != "X-Raft-Index"]  # it would tell of private activity
@@ -279,8 +279,8 @@ class Request:
             head += sharing_headers(self.environ["HTTP_ORIGIN"], self.replica.status())
         return head
 
-    def settle_posts(self) -> None:
-        """Before a post: wait for `min_index`, if one is asked for."""
+    def wait_for_min_index(self) -> None:
+        """Block until the state has come to the query's `min_index`, if there is one.  Raises Problem (503)."""
         if self._raw_query:
             self._wait_for_place(self.query().place("min_index"))
 
@@ -291,7 +291,7 @@ class Request:
             raise problem_of(error)
 
     def wait_for(self, start: Callable[[Callable[[_T], None]], None], late: Problem) -> _T:
-        """Block until what `start` began calls back; what it called back with.  Raises `late` if it never does."""
+        """Call `start` with a callback, and block until that is called with a result.  Raises `late` if it never is."""
         waiting = _Waiting[_T]()
         start(waiting.done)
         with self.off_cpu():
@@ -300,13 +300,13 @@ class Request:
             raise late
         return waiting.results[0]
 
-    def carry_out(self, command: Command) -> Success:
-        """Propose a command that may be proposed again without harm; what came of it, applied here.
+    def execute(self, command: Command) -> Success:
+        """Propose a command that may be proposed twice without harm, and return its result, applied here.
 
-        What would change nothing is not proposed, but answered by a state that holds all that was acknowledged.
-        Raises Problem where it was refused, or may or may not have been carried out.
+        A command that would change nothing is not proposed, but confirmed by a state that holds all that was
+        acknowledged.  Raises Problem if it was refused, or if its outcome is unknown.
         """
-        self.settle_posts()
+        self.wait_for_min_index()
         outcome = dry_run(self.replica, self.state, command)
         if outcome is not None:
             self.catch_up()
@@ -342,7 +342,7 @@ class _Waiting(Generic[_T]):
 
 
 def json_line(value: object) -> bytes:
-    """A value as the body of an answer."""
+    """A value as a line of JSON, for a body."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
@@ -371,7 +371,7 @@ def percent_encoded(text: str) -> str:
 
 
 def _target(environ: Environ) -> str:
-    """The request target as it was sent, in origin form; put together again where the server does not tell it."""
+    """The request target as it was sent, in origin form; joined from its parts if the server does not give it."""
     target: str | None = environ.get("RAW_URI")
     if target is None:
         path = quote_from_bytes(environ.get("PATH_INFO", "/").encode("latin-1", "replace"), safe="/")
@@ -386,7 +386,7 @@ def _target(environ: Environ) -> str:
 
 
 def _coded() -> Problem:
-    """RFC 9110 §15.5.16; the answer names the codings that are taken: none."""
+    """The answer to a compressed body (RFC 9110 §15.5.16)."""
     detail = "Content-Encoding: compressed bodies are not read. Send the body as it is."
     headers = (("Accept-Encoding", "identity"),)
     return Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_coding", detail, headers)

@@ -1,11 +1,11 @@
-"""The table of routes: which method and path lead where, who may go there, and what is sent and answered.
+"""The table of routes: method, path, handler, access, and the schemas of request and answers.
 
-Every module of `chat/routes/` has its ROUTES, `chat/app.py` puts them together, and all that knows the routes is made
-from that one tuple: the dispatch, which requests never wait, which names no room is found by under `/{room}`,
-`/openapi.json` and what the table in docs/api.md is held to.
+Every module of `chat/api/routes/` has its ROUTES, and `chat/app.py` joins them.  That one tuple is the source of the
+dispatch, of the requests that never wait, of the names that no room is found by under `/{room}`, of `/openapi.json` and
+of the table in docs/api.md.
 
-A path has `{name}` for one segment, whatever it is, and may end with `{name*}` for all that follow.  Where two paths
-fit, the one that spells out more of the segments is meant.  The order of a path's methods is that of their routes.
+A path has `{name}` for any one segment, and may end with `{name*}` for all that follow.  If two paths fit, the one with
+more literal segments wins.  The order of a path's methods is that of their routes.
 """
 
 import re
@@ -23,8 +23,8 @@ JSON = "application/json"
 Handler = Callable[..., Response | Deferred | Detached | Read]  # (request, what the path's names stand for…)
 
 
-class Who(StrEnum):
-    """Who may call a route under a login, in the words of docs/api.md; what of it is theirs, the state decides."""
+class Access(StrEnum):
+    """The users that may call a route with sign-in, in the words of docs/api.md.  The state decides the details."""
 
     ANYBODY = "anybody"
     USER = "any user"
@@ -38,7 +38,7 @@ class Who(StrEnum):
 
 
 class Body(NamedTuple):
-    """What a request's body is; JSON whatever its Content-Type says, unless it is named here."""
+    """A request's body: JSON, whatever its Content-Type says, unless `content_type` is another."""
 
     schema: Schema
     required: bool = True
@@ -46,7 +46,7 @@ class Body(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """One way for a request to succeed; `schema` None: without a body, or one that is no JSON."""
+    """A way for a request to succeed; `schema` None: no body, or one that is no JSON."""
 
     what: str
     schema: Schema | None = None
@@ -55,16 +55,16 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One line of the table.
+    """A row of the table.
 
-    `waits` False: the application defers its answer, or has it at once.  `login`: only under one; in open mode it is
-    409 `open_mode`.  `problems`: the codes of what can go wrong beside what can with every route (`openapi.py`).
+    `waits` False: the application defers its answer, or has it at once.  `login`: only with sign-in; in open mode the
+    answer is 409 `open_mode`.  `problems`: the codes of errors beside those of every route (`openapi.py`).
     """
 
     method: str
     path: str
     handler: Handler
-    who: Who
+    access: Access
     summary: str
     waits: bool = True
     body: Body | None = None
@@ -76,7 +76,7 @@ class Route:
 
     @property
     def segments(self) -> list[str]:
-        """Of its path, the braces with them."""
+        """The segments of the path, with their braces."""
         return self.path.split("/")[1:]
 
 
@@ -86,18 +86,18 @@ Found = tuple[Methods, Segments]
 
 
 class _Shape(NamedTuple):
-    """The paths of so many segments that are spelled out at the same places."""
+    """The paths of one length whose literal segments are at the same places."""
 
     key_of: Callable[[Segments], Any]  # the segments at these places
     names_of: Callable[[Segments], Segments]  # the others
     paths: dict[Any, Methods]  # by their keys
 
 
-class Table:
-    """Finds a path's routes by its number of segments and those of them that are spelled out."""
+class RouteTable:
+    """The routes, found by a path's number of segments and its literal ones."""
 
     def __init__(self, routes: Sequence[Route], reserved: Collection[str] = ()) -> None:
-        """`reserved`: what no path of one name alone is found by, beside the first segments of other routes."""
+        """`reserved`: names that `/{room}` does not match, beside the first segments of other routes."""
         self._shapes: dict[int, list[_Shape]] = {}
         self._open_ended: dict[str, Methods] = {}  # by their first segment; the rest is their one name
         self._alone: Methods = {}  # of a path that is one name
@@ -118,7 +118,7 @@ class Table:
             self._shapes.setdefault(count, []).append(shapes[count, spelled])
 
     def find(self, segments: Segments) -> Found | None:
-        """What a path can do, by method, and what its names stand for."""
+        """Return the routes of a path by method, and the values of its names."""
         for key_of, names_of, paths in self._shapes.get(len(segments), ()):
             methods = paths.get(key_of(segments))
             if methods is not None:
@@ -140,20 +140,20 @@ def _shape(spelled: tuple[int, ...], count: int) -> _Shape:
 
 
 def _getter(places: list[int]) -> Callable[[Segments], Segments]:
-    """Of a sequence of these items; in Python it would cost as much as all the rest of finding a path."""
+    """Return a function that takes these items of a sequence; in Python it would cost as much as the rest of `find`."""
     if len(places) > 1:
         return itemgetter(*places)
     return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
 
-def waitless(routes: Sequence[Route], reserved: Collection[str] = ()) -> Callable[[str, str], bool]:
-    """A function of method and request target: whether the application defers its answer, or has it at once.
+def never_waiting(routes: Sequence[Route], reserved: Collection[str] = ()) -> Callable[[str, str], bool]:
+    """Return a function of method and target: True if the application defers its answer, or has it at once.
 
     Only a GET does with a query, for a change may have to wait for `min_index`; and no stale read, which is answered
     at once, and so may wait for the disk.  A path that leads nowhere is answered at once too, and so is one that is a
     name alone, whose route says so: nobody gets a thread for asking what is not there.
     """
-    table = Table(routes, reserved)
+    table = RouteTable(routes, reserved)
     paths: dict[str, list[str]] = {}
     for route in routes:
         if not route.waits and not _is_name(route.segments[0]):

@@ -1,7 +1,7 @@
-"""What is sent and answered, as JSON Schema (2020-12, as OpenAPI 3.1 has it), made of the very bounds that are checked.
+"""JSON Schemas (2020-12, as in OpenAPI 3.1) of requests and answers, made from the bounds that validation checks.
 
-A schema says what a JSON text looks like; what it cannot say (NFC, no control characters) stays validation's to tell.
-What more than one route tells is in COMPONENTS, under the name that `ref` takes.
+A schema cannot say everything (NFC, no control characters); validation checks the rest.  Schemas that several routes
+use are in COMPONENTS, under the name that `ref` takes.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def integer(low: int = 0, high: int = validation.INTEGER_MAX) -> Schema:
 
 
 def word(*words: object) -> Schema:
-    """One of some values."""
+    """A value out of a few."""
     return {"enum": list(words)}
 
 
@@ -41,7 +41,7 @@ def array(items: Schema, items_max: int | None = None) -> Schema:
 def record(
     required: Mapping[str, Schema], optional: Mapping[str, Schema] | None = None, members_min: int = 0
 ) -> Schema:
-    """An object of these members and no others, so many at least."""
+    """An object of these members and no others, with `members_min` of them at least."""
     schema: dict[str, object] = {"type": "object", "properties": {**required, **(optional or {})}}
     if required:
         schema["required"] = list(required)
@@ -56,12 +56,12 @@ def mapping(values: Schema) -> Schema:
 
 
 def or_null(schema: Schema) -> Schema:
-    """The same, or null."""
+    """Allow null beside this schema."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
 def ref(name: str) -> Schema:
-    """What COMPONENTS has under this name."""
+    """A reference to the schema of this name in COMPONENTS."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -92,7 +92,7 @@ INVITE: dict[str, Schema] = {
 }
 USER = {"user": NAME}  # as a parameter, where there is no login
 
-# What a path's names stand for.
+# The schemas of the names in paths.
 PATH_NAMES: Mapping[str, Schema] = {
     "room": NAME,
     "id": POST_ID,

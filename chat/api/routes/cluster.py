@@ -1,4 +1,4 @@
-"""`/raft`: who is in the cluster, and changing that."""
+"""`/raft`: show the cluster, and change its members."""
 
 import json
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from chat.api.request import Request, Response, json_line
-from chat.api.router import Answer, Body, Route, Who
+from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import BOOLEAN, MEMBER_ID, MOMENT, TEXT, array, integer, record, text, word
 from chat.commands import Actor
 from chat.errors import Problem, problem_of
@@ -19,7 +19,7 @@ HEALTH = ("Id", "Leader", "Term", "Role")
 
 
 def status(request: Request) -> Response:
-    """GET /raft: this member's view; always answers.  Under a login strangers get no more than its health."""
+    """GET /raft: this node's view; always answers.  With sign-in, strangers get only its health."""
     status = request.replica.status()
     with suppress(Problem):  # a bad token is a stranger's
         request.actor = request.services.authenticator.authenticate(request.environ) or Actor()
@@ -30,33 +30,33 @@ def status(request: Request) -> Response:
 
 
 def add(request: Request, id: str) -> Response:
-    """POST /raft/{id}[?voting=false], body = the peer URL: a new member."""
+    """POST /raft/{id}[?voting=false], body = the peer URL: add a member."""
     voting = request.query().choice("voting", "true", "false") != "false"
     return _change(request, AddMember(_member(id), validation.peer_url("Url", request.body()), voting))
 
 
 def move(request: Request, id: str) -> Response:
-    """PUT /raft/{id}, body = a new peer URL: the member is reached there from now on."""
+    """PUT /raft/{id}, body = a new peer URL: move the member."""
     return _change(request, MoveMember(_member(id), validation.peer_url("Url", request.body())))
 
 
 def remove(request: Request, id: str) -> Response:
-    """DELETE /raft/{id}: the member leaves for good."""
+    """DELETE /raft/{id}: remove the member for good."""
     return _change(request, RemoveMember(_member(id)))
 
 
 def promote(request: Request, id: str) -> Response:
-    """POST /raft/{id}/promote: the member votes once it has caught up, which is waited for."""
+    """POST /raft/{id}/promote: make the member vote, and wait until it has caught up."""
     return _change(request, PlanPromotion(_member(id)))
 
 
 def lead(request: Request, id: str) -> Response:
-    """POST /raft/{id}/lead: the member leads from now on."""
+    """POST /raft/{id}/lead: make the member the leader."""
     return _administer(request, lambda: request.replica.transfer(_member(id)))
 
 
 def accept_clock(request: Request) -> Response:
-    """POST /raft/clock: the log's time is the clock's from now on; the time before and after."""
+    """POST /raft/clock: set the log's time to the clock; returns the time before and after."""
     before = after = 0
 
     def act() -> None:
@@ -72,14 +72,14 @@ def _member(id: str) -> int:
 
 
 def _change(request: Request, change: Change) -> Response:
-    """204 once it is committed and applied here."""
+    """Change the membership; 204 once that is committed and applied here."""
     return _administer(request, lambda: request.replica.change(change))
 
 
 def _administer(request: Request, act: Callable[[], None]) -> Response:
-    """204 once `act` has returned.
+    """Call `act` for an operator or an admin; 204 once it has returned.
 
-    The membership is the engine's, so who may change it is decided here and not where it is applied.
+    The membership belongs to the engine, so permissions are checked here and not when it is applied.
     """
     request.administering()
     try:
@@ -116,26 +116,26 @@ _REFUSED = ("invalid", "unknown_member", "id_used", "no_majority", "change_in_pr
 
 ROUTES = (
     Route(
-        "GET", "/raft", status, Who.ANYBODY, "What this node knows of the cluster; always answers",
+        "GET", "/raft", status, Access.ANYBODY, "Show the cluster as this node knows it; always answers",
         answers={200: Answer("The node's view", _STATUS)},
     ),
     Route(
-        "POST", "/raft/clock", accept_clock, Who.ADMIN, "Set the log's time to the clock's, which is right",
+        "POST", "/raft/clock", accept_clock, Access.ADMIN, "Accept the clock: set the log's time to it",
         answers={200: Answer("The log's time before and after", record({"Before": MOMENT, "After": MOMENT}))},
         problems=("clocks_differ",),
     ),
     Route(
-        "POST", "/raft/{member}", add, Who.ADMIN, "Add a node by its URL for peers; it votes once it has caught up",
+        "POST", "/raft/{member}", add, Access.ADMIN, "Add a node by its peer URL; it votes once it has caught up",
         body=_URL, problems=_REFUSED, query={"voting": word("true", "false")},
     ),
     Route(
-        "PUT", "/raft/{member}", move, Who.ADMIN, "Say where a node's peers reach it now",
+        "PUT", "/raft/{member}", move, Access.ADMIN, "Move a node: set the URL at which its peers reach it",
         body=_URL, problems=_REFUSED,
     ),
-    Route("DELETE", "/raft/{member}", remove, Who.ADMIN, "Take a node out; it stops by itself", problems=_REFUSED),
-    Route("POST", "/raft/{member}/promote", promote, Who.ADMIN, "Have a node vote", problems=_REFUSED),
+    Route("DELETE", "/raft/{member}", remove, Access.ADMIN, "Remove a node; it stops by itself", problems=_REFUSED),
+    Route("POST", "/raft/{member}/promote", promote, Access.ADMIN, "Make a node vote", problems=_REFUSED),
     Route(
-        "POST", "/raft/{member}/lead", lead, Who.ADMIN, "Have a node lead",
+        "POST", "/raft/{member}/lead", lead, Access.ADMIN, "Make a node the leader",
         problems=(*_REFUSED, "not_a_voter", "not_in_contact", "not_taken_over"),
     ),
 )  # fmt: skip

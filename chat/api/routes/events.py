@@ -1,9 +1,9 @@
-"""`/events`: what happens in the rooms, as server-sent events."""
+"""`/events`: the events of rooms, as server-sent events."""
 
 from http import HTTPStatus
 
 from chat.api.request import Detached, Request, Response
-from chat.api.router import Answer, Route, Who
+from chat.api.router import Access, Answer, Route
 from chat.api.schemas import NAME, TEXT, array
 from chat.errors import invalid, unavailable
 from chat.realtime.protocol import ROOMS_MAX
@@ -19,7 +19,7 @@ _HEADERS = [
 
 
 def follow(request: Request) -> Response | Detached:
-    """GET /events[?rooms=a,b]: from now on, or from after the header `Last-Event-ID` on; until the client goes."""
+    """GET /events[?rooms=a,b]: stream events from now on, or after the header `Last-Event-ID`."""
     rooms = _rooms(request)
     streams = request.services.streams
     if streams is None or not request.replica.cluster_id:
@@ -44,7 +44,8 @@ def _rooms(request: Request) -> frozenset[str] | None:
 
 ROUTES = (
     Route(
-        "GET", "/events", follow, Who.USER, "What happens in all rooms, or in those named, as server-sent events",
+        "GET", "/events", follow, Access.USER,
+        "Stream the events of all rooms, or of the named ones, as server-sent events",
         answers={200: Answer("Frames as the websocket's; an event's id is its Cursor", content_type=EVENT_STREAM)},
         problems=("bad_cursor", "too_many_streams"), query={"rooms": array(NAME, ROOMS_MAX)},
         headers={"Last-Event-ID": TEXT},

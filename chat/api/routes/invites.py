@@ -1,10 +1,10 @@
-"""`/invites`: what people may sign up by."""
+"""`/invites`: list, make and revoke invites to sign up."""
 
 from http import HTTPStatus
 
 from chat.api.reads import Read
 from chat.api.request import Request, Response, json_line
-from chat.api.router import Answer, Body, Route, Who
+from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import LABEL, NAME, READING, ROLE, WAITING, array, integer, record, ref
 from chat.auth import secrets
 from chat.commands.accounts import RevokeInvite
@@ -22,7 +22,7 @@ _UNCACHED = ("Cache-Control", "no-store")
 
 
 def list_invites(request: Request) -> Read:
-    """GET /invites: those that are left, the newest last; an admin's are all, another one's his own."""
+    """GET /invites: the invites that are left, the newest last.  Admins see all, others their own."""
 
     def render() -> Response:
         who, seen = request.acting_on_accounts(), request.replica.last_applied
@@ -34,12 +34,12 @@ def list_invites(request: Request) -> Read:
 
 
 def make(request: Request) -> Response:
-    """POST /invites: 201 and the invite, whose secret nobody is told again."""
-    request.acting_on_accounts()  # nothing is proposed for who proved nothing
+    """POST /invites: 201 and the invite, whose secret is shown only this once."""
+    request.acting_on_accounts()  # before anything is proposed
     secret = secrets.new_secret(secrets.INVITE)
     fields = validation.json_object(request.body())
     command = check_invite(request.actor, fields, secret, request.services.authenticator.now())
-    made = request.carry_out(command)
+    made = request.execute(command)
     who = request.acting_on_accounts()
     invite = Invite(
         command.digest, command.role, command.rooms, command.uses, command.expires_at, command.label, who.name
@@ -49,13 +49,13 @@ def make(request: Request) -> Response:
 
 
 def revoke(request: Request, id: str) -> Response:
-    """DELETE /invites/{id}: 204, and it is good for nothing any more."""
+    """DELETE /invites/{id}: 204, and the invite is revoked."""
     request.catch_up()
     who = request.acting_on_accounts()
     invite = request.state.ask(lambda tables: _find(tables, who, id))
     if invite is None:
         raise problem_of_refusal(NO_SUCH_INVITE)
-    done = request.carry_out(RevokeInvite(request.actor, invite.digest))
+    done = request.execute(RevokeInvite(request.actor, invite.digest))
     return Response(HTTPStatus.NO_CONTENT, log_index=done.index)
 
 
@@ -78,16 +78,18 @@ _NEW = Body(
 
 ROUTES = (
     Route(
-        "GET", "/invites", list_invites, Who.MEMBER, "The invites that are left; for who is no admin his own",
+        "GET", "/invites", list_invites, Access.MEMBER,
+        "List the invites that are left: admins see all, others their own",
         waits=False, answers={200: Answer("Invites", array(ref("Invite")))}, query=READING, login=True,
     ),
     Route(
-        "POST", "/invites", make, Who.MEMBER, "Invite people; who is no admin, guests into rooms he is a member of",
+        "POST", "/invites", make, Access.MEMBER,
+        "Invite people; members who are not admins invite guests into their own rooms",
         body=_NEW, answers={201: Answer("The invite, with its secret", ref("NewInvite"))}, query=WAITING, login=True,
         problems=("no_such_room", "too_many_invites"),
     ),
     Route(
-        "DELETE", "/invites/{invite}", revoke, Who.MEMBER, "End an invite; who is no admin, his own",
+        "DELETE", "/invites/{invite}", revoke, Access.MEMBER, "Revoke an invite: admins any, others their own",
         query=WAITING, login=True, problems=("no_such_invite",),
     ),
 )  # fmt: skip

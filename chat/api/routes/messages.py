@@ -6,7 +6,7 @@ from itertools import chain
 
 from chat.api.reads import Read, is_stale
 from chat.api.request import Deferred, Query, Request, Response, percent_encoded, response_of
-from chat.api.router import Answer, Body, Route, Who
+from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import (
     CLIENT_ID,
     MESSAGE,
@@ -49,14 +49,14 @@ NDJSON = "application/x-ndjson"
 
 
 def post(request: Request, room: str) -> Response | Deferred | Read:
-    """POST /rooms/{room}: 201 once it is committed and applied here; 200 where it was before.
+    """POST /rooms/{room}: 201 once the post is committed and applied here; 200 if the same ClientId posted it before.
 
-    What the state refuses here is not proposed, but refused by a state that holds all that was acknowledged; so is the
-    name of a room that would be made and looks like another one's.
-    The header `Idempotency-Key` says what the member `ClientId` says.
+    A post that the state here refuses is not proposed; the refusal is confirmed by a state that holds all that was
+    acknowledged.  So is the refusal of a new room whose name looks like another's.
+    The header `Idempotency-Key` means the same as the member `ClientId`.
     """
     request.services.authenticator.admit_post(request.actor)
-    request.settle_posts()
+    request.wait_for_min_index()
     fields = validation.json_object(request.body())
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     checked = check_post(room, fields if key is None else with_key(fields, key), request.actor)
@@ -75,7 +75,7 @@ def _post_settled(request: Request, checked: Post) -> Response | Deferred:
 
 
 def _settled(request: Request, checked: Post) -> Post | Problem:
-    """What is to be proposed; or why this is not posted, as far as the state here knows."""
+    """Return the post to propose, or the reason not to propose it, as far as the state here knows."""
     refusal = request.state.dry_run(checked)
     if isinstance(refusal, Refusal):
         return problem_of_refusal(refusal)
@@ -111,7 +111,7 @@ def read_page(request: Request, room: str) -> Read:
 
 
 def read_post(request: Request, room: str, id: str) -> Read:
-    """GET /rooms/{room}/messages/{id}: one post; 410 for one that was there."""
+    """GET /rooms/{room}/messages/{id}: one post; 410 if it is gone."""
     room = validation.name("RoomName", room)
     number = validation.integer("Id", id, low=1)
 
@@ -130,9 +130,9 @@ def read_post(request: Request, room: str, id: str) -> Read:
 
 
 def read_versions(request: Request, room: str, id: str) -> Read:
-    """GET /rooms/{room}/messages/{id}/history: all that the post said, oldest first; once deleted, that alone.
+    """GET /rooms/{room}/messages/{id}/history: all texts of a post, oldest first; of a deleted post only the tombstone.
 
-    Streamed where it is long.
+    A long history is streamed.
     """
     room = validation.name("RoomName", room)
     number = validation.integer("Id", id, low=1)
@@ -150,7 +150,7 @@ def read_versions(request: Request, room: str, id: str) -> Read:
 
 
 def _read(request: Request, room: str, ask: PageRequest) -> tuple[Page, list[bytes]]:
-    """The page and its posts, where some may be taken from the log while it is being read: then the state knows."""
+    """Read a page and its posts.  If a compaction takes some from the log meanwhile, ask the state again."""
     acting = request.acting()
     return read_retrying(
         lambda: request.state.page(room, ask, acting),
@@ -159,7 +159,7 @@ def _read(request: Request, room: str, ask: PageRequest) -> tuple[Page, list[byt
 
 
 def _version_indexes(request: Request, room: str, id: int) -> list[int]:
-    """Where the log says what a post ever said, the first one first.  Raises Problem."""
+    """The log indexes of all texts of a post, oldest first.  Raises Problem."""
     indexes = request.state.ask(lambda tables: versions(tables, request.actor, room, id))
     if isinstance(indexes, Refusal):
         raise problem_of_refusal(indexes)
@@ -167,7 +167,7 @@ def _version_indexes(request: Request, room: str, id: int) -> list[int]:
 
 
 def export_room(request: Request, room: str) -> Read:
-    """GET /rooms/{room}/export: all that is left of the room, oldest first, a post a line; streamed."""
+    """GET /rooms/{room}/export: the whole room, oldest first, a post a line; streamed."""
     room = validation.name("RoomName", room)
 
     def render() -> Response:
@@ -182,7 +182,7 @@ def export_room(request: Request, room: str) -> Read:
 
 
 def edit(request: Request, room: str, id: str) -> Response:
-    """PATCH /rooms/{room}/messages/{id}: the post as it is from then on; 403 for who did not post it."""
+    """PATCH /rooms/{room}/messages/{id}: the edited post; 403 for everybody but its author."""
     wanted = check_edit(
         request.actor, room, validation.integer("Id", id, low=1), validation.json_object(request.body())
     )
@@ -192,7 +192,7 @@ def edit(request: Request, room: str, id: str) -> Response:
 
 
 def delete(request: Request, room: str, id: str) -> Response:
-    """DELETE /rooms/{room}/messages/{id}?user=: 204, and the post is a tombstone; 403 for who did not post it."""
+    """DELETE /rooms/{room}/messages/{id}?user=: 204, and the post is a tombstone; 403 without the right to."""
     changed = _revise(
         request, check_deletion(request.actor, room, validation.integer("Id", id, low=1), request.query().text("user"))
     )
@@ -200,12 +200,12 @@ def delete(request: Request, room: str, id: str) -> Response:
 
 
 def react(request: Request, room: str, id: str, emoji: str) -> Response:
-    """PUT /rooms/{room}/messages/{id}/reactions/{emoji}?user=: 204, and the user reacts so to the post."""
+    """PUT /rooms/{room}/messages/{id}/reactions/{emoji}?user=: 204, and the user has this reaction to the post."""
     return _react(request, room, id, emoji, on=True)
 
 
 def remove_reaction(request: Request, room: str, id: str, emoji: str) -> Response:
-    """DELETE /rooms/{room}/messages/{id}/reactions/{emoji}?user=: 204, and the user does not react so to the post."""
+    """DELETE /rooms/{room}/messages/{id}/reactions/{emoji}?user=: 204, and the reaction is removed."""
     return _react(request, room, id, emoji, on=False)
 
 
@@ -213,17 +213,17 @@ def _react(request: Request, room: str, id: str, emoji: str, *, on: bool) -> Res
     reaction = check_reaction(
         request.actor, room, validation.integer("Id", id, low=1), emoji, request.query().text("user"), on=on
     )
-    return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(reaction).index)
+    return Response(HTTPStatus.NO_CONTENT, log_index=request.execute(reaction).index)
 
 
 def _revise(request: Request, wanted: PostChange) -> Success:
-    """Returns once it is committed and applied here, or was so before."""
-    request.settle_posts()
-    # What was acknowledged before this request began is to be seen, also where another member told of it.
+    """Execute a change of a post; return once it is committed and applied here."""
+    request.wait_for_min_index()
+    # Changes that were acknowledged before this request have to be seen, also those that another node acknowledged.
     request.catch_up()
     with request.off_cpu():
         change = command_for(request.replica, request.state, wanted)
-    return change if isinstance(change, PostChanged | Done) else request.carry_out(change)
+    return change if isinstance(change, PostChanged | Done) else request.execute(change)
 
 
 def pin(request: Request, room: str, id: str) -> Response:
@@ -239,7 +239,7 @@ def unpin(request: Request, room: str, id: str) -> Response:
 def _pin(request: Request, room: str, id: str, *, on: bool) -> Response:
     request.acting()
     command = Pin(request.actor, validation.name("RoomName", room), validation.integer("Id", id, low=1), on)
-    return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(command).index)
+    return Response(HTTPStatus.NO_CONTENT, log_index=request.execute(command).index)
 
 
 def list_pins(request: Request, room: str) -> Read:
@@ -270,7 +270,7 @@ def _read_pins(request: Request, room: str) -> list[bytes]:
 
 
 def _send(request: Request, answer: Deferred, outcome: Posted | Problem) -> None:
-    """Send the outcome of a post; on a thread of the engine's."""
+    """Send the outcome of a post; in a thread of the engine."""
     response = response_of(outcome) if isinstance(outcome, Problem) else _answer(outcome)
     request.send(answer, response)
 
@@ -292,7 +292,7 @@ def _ask(query: Query) -> PageRequest:
 
 
 def _links(room: str, ask: PageRequest, page: Page, stale: bool) -> list[str]:
-    """`prev` leads to older posts, `next` to newer ones; each is there only where there are such posts."""
+    """The links `prev` to older posts and `next` to newer ones, if there are such posts."""
     rest = f"&limit={ask.limit}{'&consistency=stale' if stale else ''}"
     links = []
     if page.first_id > page.oldest_id:
@@ -321,12 +321,14 @@ _PIN = f"{_MESSAGE_PATH}/pin"
 
 ROUTES = (
     Route(
-        "GET", "/rooms/{room}", read_page, Who.USER, "A page of a room's posts, oldest first; the newest by default",
+        "GET", "/rooms/{room}", read_page, Access.USER,
+        "List a page of a room's messages, oldest first; by default the newest",
         waits=False, answers={200: Answer("Posts; none where there is no such room", array(_POST, PAGE_POSTS_MAX))},
         query={**_PAGE, **READING},
     ),
     Route(
-        "POST", "/rooms/{room}", post, Who.USER, "Post to a room, which is made where there is none", waits=False,
+        "POST", "/rooms/{room}", post, Access.USER,
+        "Send a message to a room; the room is made if it does not exist", waits=False,
         body=Body(record({"Message": MESSAGE, "User": NAME}, {"ClientId": CLIENT_ID, "ReplyTo": POST_ID})),
         answers={201: Answer("The post, committed", _POST), 200: Answer("The post that the same ClientId made", _POST)},
         problems=(
@@ -336,46 +338,47 @@ ROUTES = (
         query=WAITING, headers={"Idempotency-Key": CLIENT_ID},
     ),
     Route(
-        "GET", "/rooms/{room}/messages/{id}", read_post, Who.USER, "One post", waits=False,
+        "GET", "/rooms/{room}/messages/{id}", read_post, Access.USER, "Show one message", waits=False,
         answers={200: Answer("The post", _POST)}, problems=("not_found", "gone"), query=READING,
     ),
     Route(
-        "GET", "/rooms/{room}/messages/{id}/history", read_versions, Who.USER, "All that a post said, oldest first",
+        "GET", "/rooms/{room}/messages/{id}/history", read_versions, Access.USER,
+        "List all texts of a message, oldest first",
         answers={200: Answer("The post as it was and is; once deleted, that alone", array(_POST))},
         problems=("not_found", "gone"), query=READING,
     ),
     Route(
-        "GET", "/rooms/{room}/export", export_room, Who.USER, "All of a room, oldest first",
+        "GET", "/rooms/{room}/export", export_room, Access.USER, "Export a whole room, oldest first",
         answers={200: Answer("A post a line", content_type=NDJSON)}, query=READING,
     ),
     Route(
-        "PATCH", _MESSAGE_PATH, edit, Who.AUTHOR, "Say a post otherwise; what it said stays in its history",
+        "PATCH", _MESSAGE_PATH, edit, Access.AUTHOR, "Edit a message; its history keeps the earlier texts",
         body=Body(record({"Message": MESSAGE, "User": NAME})),
-        answers={200: Answer("The post as it is from then on", _POST)},
+        answers={200: Answer("The post after the edit", _POST)},
         problems=(*_MISSING, "not_the_author", "too_many_edits", "archived"), query=WAITING,
     ),
     Route(
-        "DELETE", _MESSAGE_PATH, delete, Who.AUTHOR_OR_OWNER, "Take back what a post said; its Id stays",
+        "DELETE", _MESSAGE_PATH, delete, Access.AUTHOR_OR_OWNER, "Delete a message; its Id stays",
         problems=(*_MISSING, "not_the_author", "archived"), query={**USER, **WAITING},
     ),
     Route(
-        "PUT", _REACTION, react, Who.USER, "React to a post",
+        "PUT", _REACTION, react, Access.USER, "React to a message",
         problems=(*_MISSING, "too_many_reactions", "archived"), query={**USER, **WAITING},
     ),
     Route(
-        "DELETE", _REACTION, remove_reaction, Who.USER, "Take a reaction back",
+        "DELETE", _REACTION, remove_reaction, Access.USER, "Remove a reaction",
         problems=(*_MISSING, "archived"), query={**USER, **WAITING},
     ),
     Route(
-        "PUT", _PIN, pin, Who.MEMBER, "Pin a post in its room",
+        "PUT", _PIN, pin, Access.MEMBER, "Pin a message in its room",
         problems=("no_such_room", *_MISSING, "archived", "too_many_pins"), query=WAITING,
     ),
     Route(
-        "DELETE", _PIN, unpin, Who.MEMBER, "Pin a post no more",
+        "DELETE", _PIN, unpin, Access.MEMBER, "Unpin a message",
         problems=("no_such_room", *_MISSING, "archived"), query=WAITING,
     ),
     Route(
-        "GET", "/rooms/{room}/pins", list_pins, Who.USER, "The pinned posts, in the order of pinning",
+        "GET", "/rooms/{room}/pins", list_pins, Access.USER, "List the pinned messages, in the order of pinning",
         answers={200: Answer("The posts", array(_POST, PINS_MAX))},
         problems=("no_such_room", "room_gone"), query=READING,
     ),

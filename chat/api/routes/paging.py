@@ -1,4 +1,4 @@
-"""Pages of names in a query and in an answer's head; rooms and users are listed alike."""
+"""Pages of names, for the lists of rooms, members and users: the query and the header `Link`."""
 
 from chat.api.request import Headers, Query, percent_encoded
 from chat.api.schemas import NAME, integer
@@ -24,9 +24,9 @@ def _name(query: Query, parameter: str) -> str | None:
 
 
 def name_links(path: str, ask: NamePageRequest, page: NamePage, rest: str = "") -> Headers:
-    """The header `Link`: `prev` leads to the names before the page, `next` to those after it; each where there are.
+    """The header `Link` with `prev` and `next`, if there are names before and after the page.
 
-    `rest` is what else was asked for, to be asked for again: "&details=true".
+    `rest`: the other parameters of the query, to be repeated: "&details=true".
     """
     ways = []
     if page.has_prev:

@@ -1,4 +1,4 @@
-"""`/rooms`: the list of rooms, the short address of a room; making, changing and deleting one, and its members."""
+"""`/rooms`: list, make, change and delete rooms and their members; the short address of a room."""
 
 import json
 from dataclasses import replace
@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from chat.api.reads import Read, is_stale
 from chat.api.request import Request, Response, percent_encoded
-from chat.api.router import Answer, Body, Route, Who
+from chat.api.router import Access, Answer, Body, Route
 from chat.api.routes.paging import PAGE, name_ask, name_links
 from chat.api.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word
 from chat.commands.rooms import CreateRoom
@@ -29,7 +29,7 @@ from chat.state.room_views import room_json
 
 
 def list_rooms(request: Request) -> Read:
-    """GET /rooms[?before|after|around=name][&limit=1000][&details=true]: the rooms that one sees, by code point."""
+    """GET /rooms[?before|after|around=name][&limit=1000][&details=true]: the rooms that the caller may see."""
     query = request.query()
     ask = name_ask(query)
     details = query.choice("details", "true", "false") == "true"
@@ -47,7 +47,7 @@ def list_rooms(request: Request) -> Read:
 
 
 def redirect(request: Request, room: str) -> Response:
-    """GET /{room}: where the room is.  Not for ever: a later version may have a route of that name."""
+    """GET /{room}: redirect to the room.  Not permanent: a later version may have a route of that name."""
     location = f"/rooms/{percent_encoded(validation.name('RoomName', room))}"
     if request.raw_query:
         location += f"?{request.raw_query}"
@@ -55,24 +55,24 @@ def redirect(request: Request, room: str) -> Response:
 
 
 def make(request: Request, room: str) -> Response:
-    """PUT /rooms/{room}: 201 and the room, which is public; 200 and as it is where there is one."""
+    """PUT /rooms/{room}: 201 and a new public room; 200 and the room if it exists."""
     return _made(request, check_room(request.actor, room, validation.json_object(request.body() or b"{}")))
 
 
 def make_any(request: Request) -> Response:
-    """POST /rooms: 201 and the room; a private one's Name is told by the answer."""
+    """POST /rooms: 201 and the room; the answer has the Name of a private one."""
     return _made(request, check_creation(request.actor, validation.json_object(request.body())))
 
 
 def make_direct(request: Request) -> Response:
-    """POST /directs: 201 and the room of who asks and some others; 200 where they have theirs already."""
+    """POST /directs: 201 and the direct room of the caller and some users; 200 if it exists."""
     return _made(request, check_direct(request.actor, validation.json_object(request.body())))
 
 
 def _made(request: Request, creation: CreateRoom) -> Response:
     if creation.visibility != DIRECT and not request.state.has_room(creation.room):
         _check_looks(request, creation.room)
-    made = request.carry_out(creation)
+    made = request.execute(creation)
     assert isinstance(made, RoomMade)
     headers = [("Location", f"/rooms/{percent_encoded(made.room.name)}")]
     status = HTTPStatus.CREATED if made.created else HTTPStatus.OK
@@ -89,7 +89,7 @@ def _check_looks(request: Request, name: str, room: str = "") -> None:
 
 
 def configure(request: Request, room: str) -> Response:
-    """PATCH /rooms/{room}: the room as it is from then on; 404 where there is none."""
+    """PATCH /rooms/{room}: the changed room; 404 if there is none."""
     change = check_settings(request.actor, room, validation.json_object(request.body()))
     wanted = change.name
     if wanted is None and change.visibility == PUBLIC:
@@ -97,14 +97,14 @@ def configure(request: Request, room: str) -> Response:
     if wanted is not None:
         _check_looks(request, wanted, change.room)
         change = replace(change, looks=room_looks(wanted))
-    changed = request.carry_out(change)
+    changed = request.execute(change)
     assert isinstance(changed, RoomChanged)
     return Response(HTTPStatus.OK, _json(room_json(changed.room)), log_index=changed.index)
 
 
 def delete(request: Request, room: str) -> Response:
-    """DELETE /rooms/{room}: 204, and the room is gone with its posts; 404 where there is none."""
-    deleted = request.carry_out(check_deletion(request.actor, room))
+    """DELETE /rooms/{room}: 204, and the room is gone with its posts; 404 if there is none."""
+    deleted = request.execute(check_deletion(request.actor, room))
     return Response(HTTPStatus.NO_CONTENT, log_index=deleted.index)
 
 
@@ -129,26 +129,29 @@ def list_members(request: Request, room: str) -> Read:
 
 
 def add_member(request: Request, room: str, user: str) -> Response:
-    """PUT /rooms/{room}/members/{user}: 204, and the user is a member: one joins, or has another come in."""
+    """PUT /rooms/{room}/members/{user}: 204, and the user is a member: the caller, or somebody they add."""
     return _change_member(request, room, user, on=True)
 
 
 def remove_member(request: Request, room: str, user: str) -> Response:
-    """DELETE /rooms/{room}/members/{user}: 204, and the user is no member: one leaves, or has another go."""
+    """DELETE /rooms/{room}/members/{user}: 204, and the user is no member: the caller, or somebody they remove."""
     return _change_member(request, room, user, on=False)
 
 
 def _change_member(request: Request, room: str, user: str, *, on: bool) -> Response:
     change = check_membership(request.actor, room, user, on=on)
-    return Response(HTTPStatus.NO_CONTENT, log_index=request.carry_out(change).index)
+    return Response(HTTPStatus.NO_CONTENT, log_index=request.execute(change).index)
 
 
 def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-_ROOM = {200: Answer("The room as it is from then on", ref("Room"))}
-_MADE = {201: Answer("The room, made now; Location tells where", ref("Room")), 200: Answer("As it is", ref("Room"))}
+_ROOM = {200: Answer("The room after the change", ref("Room"))}
+_MADE = {
+    201: Answer("The new room; Location has its address", ref("Room")),
+    200: Answer("The existing room", ref("Room")),
+}
 _LISTED = {200: Answer("Names; with details=true rooms", {"anyOf": [array(NAME), array(ref("Room"))]})}
 _VISIBILITY = word(PUBLIC, PRIVATE)
 _USERS = array(NAME, MEMBERS_MAX)
@@ -166,48 +169,48 @@ _MEMBERSHIP = ("no_such_room", "room_gone", "no_such_user", "forbidden", "too_ma
 
 ROUTES = (
     Route(
-        "GET", "/rooms", list_rooms, Who.USER, "The rooms that one sees, by name", waits=False,
+        "GET", "/rooms", list_rooms, Access.USER, "List the rooms that you can see, by name", waits=False,
         answers=_LISTED, query={**PAGE, "details": word("true", "false"), **READING},
     ),
     Route(
-        "POST", "/rooms", make_any, Who.MEMBER, "Make a room; a private one's Name is told by the answer",
+        "POST", "/rooms", make_any, Access.MEMBER, "Make a room; the answer has the Name of a private one",
         body=Body(record({"Name": NAME}, {"Topic": or_null(TOPIC), "Visibility": _VISIBILITY, "Members": _USERS})),
         answers=_MADE, problems=(*_NO_GUESTS, "name_taken", "open_mode"), query=WAITING,
     ),
     Route(
-        "PUT", "/rooms/{room}", make, Who.MEMBER, "Make a public room, or find it there",
+        "PUT", "/rooms/{room}", make, Access.MEMBER, "Make a public room, or return the existing one",
         body=Body(record({}, {"Topic": or_null(TOPIC)}), required=False),
         answers=_MADE, problems=_NO_GUESTS, query=WAITING,
     ),
     Route(
-        "PATCH", "/rooms/{room}", configure, Who.OWNER, "Change what is named of a room; null takes it away",
+        "PATCH", "/rooms/{room}", configure, Access.OWNER, "Change the named settings of a room; null removes one",
         body=Body(record({}, _CHANGES, members_min=1)),
         answers=_ROOM, problems=(*_MEMBERSHIP, "name_taken", "looks_like", "archived", "open_mode"), query=WAITING,
     ),
     Route(
-        "DELETE", "/rooms/{room}", delete, Who.OWNER, "Delete a room and all that was said in it",
+        "DELETE", "/rooms/{room}", delete, Access.OWNER, "Delete a room and all its messages",
         problems=("no_such_room", "room_gone", "forbidden"), query=WAITING,
     ),
     Route(
-        "GET", "/rooms/{room}/members", list_members, Who.USER, "A room's members, by name", waits=False,
+        "GET", "/rooms/{room}/members", list_members, Access.USER, "List a room's members, by name", waits=False,
         answers={200: Answer("Names", array(NAME))}, problems=("no_such_room", "room_gone"),
         query={**PAGE, **READING}, login=True,
     ),
     Route(
-        "PUT", "/rooms/{room}/members/{user}", add_member, Who.USER, "Join a room, or have somebody come in",
+        "PUT", "/rooms/{room}/members/{user}", add_member, Access.USER, "Join a room, or add somebody",
         problems=_MEMBERSHIP, query=WAITING, login=True,
     ),
     Route(
-        "DELETE", "/rooms/{room}/members/{user}", remove_member, Who.USER, "Leave a room, or have somebody go",
+        "DELETE", "/rooms/{room}/members/{user}", remove_member, Access.USER, "Leave a room, or remove somebody",
         problems=_MEMBERSHIP, query=WAITING, login=True,
     ),
     Route(
-        "POST", "/directs", make_direct, Who.MEMBER, "The room of some users and who asks",
+        "POST", "/directs", make_direct, Access.MEMBER, "Open the direct room of some users and yourself",
         body=Body(record({"Users": array(NAME, DIRECT_USERS[-1])})),
         answers=_MADE, problems=_NO_GUESTS, query=WAITING, login=True,
     ),
     Route(
-        "GET", "/{room}", redirect, Who.ANYBODY, "Where a room is", waits=False,
+        "GET", "/{room}", redirect, Access.ANYBODY, "Redirect to a room", waits=False,
         answers={302: Answer("Location: /rooms/{room}")},
     ),
 )  # fmt: skip

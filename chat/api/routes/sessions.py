@@ -1,11 +1,11 @@
-"""`/login`, `/logout`, `/me` and `/setup`: who one is, and how a browser or a program proves it from then on."""
+"""`/login`, `/logout`, `/me` and `/setup`: sign in, sign out, show the user, and make the first one."""
 
 from contextlib import suppress
 from http import HTTPStatus
 
 from chat.api.reads import Read
 from chat.api.request import Headers, Request, Response, json_line
-from chat.api.router import Answer, Body, Route, Who
+from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import MOMENT, NAME, PASSWORD, READING, TEXT, WAITING, record, text, word
 from chat.auth import secrets
 from chat.commands import NOBODY, SETUP, Actor
@@ -27,7 +27,7 @@ _NO_STORE = ("Cache-Control", "no-store")
 
 
 def log_in(request: Request) -> Response:
-    """POST /login: a token for who knows the password, in the answer and as a cookie."""
+    """POST /login: a token for the right password, in the answer and as a cookie."""
     asked = check_login(validation.json_object(request.body()))
     request.catch_up()
     if request.state.ask(_is_open):
@@ -38,16 +38,16 @@ def log_in(request: Request) -> Response:
 
 
 def log_out(request: Request) -> Response:
-    """POST /logout: 204, and the token that said so is good for nothing any more, nor is its cookie."""
+    """POST /logout: 204, and the token of the request is revoked and its cookie removed."""
     if request.actor.by <= NOBODY:
         raise problem_of_refusal(permissions.OPEN_MODE if request.state.ask(_is_open) else _NO_SESSION)
-    revoked = request.carry_out(RevokeTokens(request.actor, (request.actor.by,)))
+    revoked = request.execute(RevokeTokens(request.actor, (request.actor.by,)))
     headers = [request.services.authenticator.cookie(request.environ, "", 0)]
     return Response(HTTPStatus.NO_CONTENT, headers=headers, log_index=revoked.index)
 
 
 def set_up(request: Request) -> Response:
-    """POST /setup: the first user, an admin, made by who has the token that this node has told; and his session."""
+    """POST /setup: the first user, an admin, made with the set-up token from this node's log; and their session."""
     asked = check_set_up(validation.json_object(request.body()))
     authenticator = request.services.authenticator
     request.catch_up()
@@ -60,17 +60,17 @@ def set_up(request: Request) -> Response:
         password_hash = authenticator.hash(request.environ, asked.password)
     looks = skeleton(asked.name)
     first = CreateUser(Actor(SETUP), asked.name, asked.display_name, looks, password_hash, ADMIN)
-    made = request.carry_out(first)
+    made = request.execute(first)
     assert isinstance(made, UserMade)
     return _with_session(request, HTTPStatus.CREATED, asked.name, made.user.password_index, "")
 
 
 def _with_session(request: Request, status: HTTPStatus, name: str, password_at: int, label: str) -> Response:
-    """The answer to who has just proved that he knows a password."""
+    """Answer a right password with a new session."""
     authenticator = request.services.authenticator
     secret, expires_at = secrets.new_secret(secrets.TOKEN), authenticator.expiry(SESSION_S)
     session = LogIn(Actor(NOBODY, name), password_at, secrets.digest(secret), SESSION, label, expires_at)
-    made = request.carry_out(session)
+    made = request.execute(session)
     assert isinstance(made, TokenMade)
     told = {"Token": secret, "User": made.token.user, "ExpiresAt": timestamp(made.token.expires_at)}
     headers: Headers = [_NO_STORE, authenticator.cookie(request.environ, secret, SESSION_S)]
@@ -78,7 +78,7 @@ def _with_session(request: Request, status: HTTPStatus, name: str, password_at: 
 
 
 def me(request: Request) -> Read:
-    """GET /me: who asks; 401 for nobody, with what he can do about it."""
+    """GET /me: the user of the request; 401 without one, with the ways to sign in."""
     request.services.authenticator.check_started()
 
     def render() -> Response:
@@ -120,23 +120,24 @@ _ME = record({"Auth": word(OPEN, LOGIN)}, {"User": NAME, "DisplayName": NAME, "R
 
 ROUTES = (
     Route(
-        "POST", "/login", log_in, Who.ANYBODY, "Log in: a token, and the same as a cookie",
+        "POST", "/login", log_in, Access.ANYBODY, "Sign in: get a token, which is set as a cookie too",
         body=Body(record({"Name": NAME, "Password": PASSWORD}, {"Label": text(validation.NAME_POINTS_MAX, 0)})),
         answers={200: Answer("The token, good for 30 days", _SESSION)},
         problems=("bad_login", "too_many_attempts", "too_many_tokens"), query=WAITING, login=True,
     ),
     Route(
-        "POST", "/logout", log_out, Who.USER, "End the session that says so",
+        "POST", "/logout", log_out, Access.USER, "Sign out: revoke the token of this request",
         query=WAITING, login=True,
     ),
     Route(
-        "GET", "/me", me, Who.ANYBODY, "Who asks, and whether one has to log in",
+        "GET", "/me", me, Access.ANYBODY, "Show the user of this request, and whether sign-in is needed",
         answers={200: Answer("Who asks", _ME)}, problems=("login_needed", "bad_token"), query=READING,
     ),
     Route(
-        "POST", "/setup", set_up, Who.ANYBODY, "Make the first user, an admin, with the token that the node has told",
+        "POST", "/setup", set_up, Access.ANYBODY,
+        "Make the first user, an admin, with the set-up token from the node's log",
         body=Body(record({"Token": TEXT, "Name": NAME, "Password": PASSWORD}, {"DisplayName": NAME})),
-        answers={201: Answer("A token of his", _SESSION)},
+        answers={201: Answer("A token of theirs", _SESSION)},
         problems=("bad_token", "set_up_done", "too_many_attempts"), query=WAITING, login=True,
     ),
 )  # fmt: skip

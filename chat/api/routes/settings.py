@@ -1,11 +1,11 @@
-"""`/settings`: what is set for the whole cluster."""
+"""`/settings`: show and change the settings of the whole cluster."""
 
 import json
 from http import HTTPStatus
 
 from chat.api.reads import Read
 from chat.api.request import Request, Response
-from chat.api.router import Answer, Body, Route, Who
+from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import READING, RETENTION, WAITING, integer, or_null, record, word
 from chat.services import validation
 from chat.services.settings import ROOMS_MAX, check, check_auth
@@ -15,10 +15,10 @@ from chat.state.settings import INVITE, LOGIN, OPEN, Settings
 
 
 def show(request: Request) -> Read:
-    """GET /settings."""
+    """GET /settings: all settings."""
 
     def render() -> Response:
-        request.acting()  # whoever may ask anything may ask this
+        request.acting()  # open to everybody who may call anything
         seen = request.replica.last_applied
         settings = request.state.ask(lambda tables: tables.settings)
         return Response(HTTPStatus.OK, _json(settings), headers=[("Cache-Control", "no-store")], log_index=seen)
@@ -27,12 +27,12 @@ def show(request: Request) -> Read:
 
 
 def configure(request: Request) -> Response:
-    """PATCH /settings: all settings as they are from then on."""
+    """PATCH /settings: all settings after the change."""
     fields = validation.json_object(request.body())
     actor = request.administering()
     signup = request.state.ask(lambda tables: tables.settings.signup)
     change = check_auth(fields, actor, signup) or check(fields, actor)
-    changed = request.carry_out(change)
+    changed = request.execute(change)
     assert isinstance(changed, SettingsChanged)
     return Response(HTTPStatus.OK, _json(changed.settings), log_index=changed.index)
 
@@ -60,9 +60,12 @@ _BOUNDS = {
 _SETTINGS = {200: Answer("What is set; null: no bound", record({**_WORDS, **_BOUNDS}))}
 
 ROUTES = (
-    Route("GET", "/settings", show, Who.USER, "What is set for the whole cluster", answers=_SETTINGS, query=READING),
     Route(
-        "PATCH", "/settings", configure, Who.ADMIN, "Change what is named; Auth is the operator's",
+        "GET", "/settings", show, Access.USER, "Show the settings of the whole cluster",
+        answers=_SETTINGS, query=READING,
+    ),
+    Route(
+        "PATCH", "/settings", configure, Access.ADMIN, "Change the named settings; only the operator changes Auth",
         body=Body(record({}, {**_WORDS, **_BOUNDS}, members_min=1)), answers=_SETTINGS, query=WAITING,
         problems=("forbidden", "open_mode"),
     ),

@@ -15,7 +15,7 @@ from importlib.resources.abc import Traversable
 from werkzeug.http import is_resource_modified, quote_etag
 
 from chat.api.request import Request, Response
-from chat.api.router import Answer, Route, Who
+from chat.api.router import Access, Answer, Route
 from chat.auth.origins import member_origins
 from chat.errors import not_found
 
@@ -34,7 +34,7 @@ _TYPES = {  # what is not named here is no file of the page; the machine's own l
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of the page, as it is sent."""
+    """A file of the page, as it is sent."""
 
     body: bytes
     content_type: str
@@ -99,11 +99,11 @@ def _policy(request: Request) -> str:
 
 ROUTES = (
     Route(
-        "GET", "/", index, Who.ANYBODY, "The chat as a page",
+        "GET", "/", index, Access.ANYBODY, "The chat page",
         answers={200: Answer("The page", content_type=_TYPES["html"]), 304: Answer("As If-None-Match has it")},
     ),
     Route(
-        "GET", "/static/{path*}", static, Who.ANYBODY, "The page's files",
+        "GET", "/static/{path*}", static, Access.ANYBODY, "The page's files",
         answers={200: Answer("The file", content_type="*/*"), 304: Answer("As If-None-Match has it")},
         problems=("not_found",),
     ),

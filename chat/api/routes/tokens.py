@@ -1,10 +1,10 @@
-"""`/tokens` and `/ws-ticket`: what stands for a user, beside his sessions."""
+"""`/tokens` and `/ws-ticket`: tokens for programs, and tickets for websockets."""
 
 from http import HTTPStatus
 
 from chat.api.reads import Read
 from chat.api.request import Request, Response, json_line
-from chat.api.router import Answer, Body, Route, Who
+from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import (
     BOOLEAN,
     MOMENT,
@@ -35,7 +35,7 @@ _NO_STORE = ("Cache-Control", "no-store")
 
 
 def list_tokens(request: Request) -> Read:
-    """GET /tokens[?user=name]: one's own, or for an admin anybody's, oldest first; what they are worth is not kept."""
+    """GET /tokens[?user=name]: the caller's own tokens, or for an admin anybody's, oldest first; no secrets."""
     asked = request.query().text("user")
     name = None if asked is None else validation.name("user", asked)
 
@@ -63,19 +63,19 @@ def _tokens(tables: Tables, request: Request, name: str | None) -> list[Token] |
 
 
 def create(request: Request) -> Response:
-    """POST /tokens: 201 and a token for a program, which is told this once."""
+    """POST /tokens: 201 and a token for a program, which is shown only this once."""
     asked = check_token(validation.json_object(request.body()))
     secret, expires_at = secrets.new_secret(secrets.TOKEN), request.services.authenticator.expiry(asked.expires_in_s)
-    made = request.carry_out(CreateToken(request.actor, secrets.digest(secret), API, asked.label, expires_at))
+    made = request.execute(CreateToken(request.actor, secrets.digest(secret), API, asked.label, expires_at))
     assert isinstance(made, TokenMade)
     body = json_line({"Token": secret, **_described(made.token)})
     return Response(HTTPStatus.CREATED, body, headers=[_NO_STORE], log_index=made.index)
 
 
 def revoke(request: Request, id: str) -> Response:
-    """DELETE /tokens/{id}: 204, and the token is good for nothing any more, at any node; its sockets are closed."""
+    """DELETE /tokens/{id}: 204, and the token is revoked on every node; its websockets are closed."""
     number = validation.integer("Id", id, low=1)
-    revoked = request.carry_out(RevokeTokens(request.actor, (number,)))
+    revoked = request.execute(RevokeTokens(request.actor, (number,)))
     assert isinstance(revoked, TokensRevoked)
     if not revoked.numbers:
         raise not_found("Id: names no token, or none of this user's")
@@ -83,9 +83,9 @@ def revoke(request: Request, id: str) -> Response:
 
 
 def create_ticket(request: Request) -> Response:
-    """POST /ws-ticket: 201 and what one websocket, at whichever node, is let in by in place of the cookie."""
+    """POST /ws-ticket: 201 and a ticket that opens one websocket, at any node, in place of the cookie."""
     secret, expires_at = secrets.new_secret(secrets.TICKET), request.services.authenticator.expiry(TICKET_S)
-    made = request.carry_out(CreateTicket(request.actor, secrets.digest(secret), expires_at))
+    made = request.execute(CreateTicket(request.actor, secrets.digest(secret), expires_at))
     body = json_line({"Ticket": secret, "ExpiresAt": timestamp(expires_at)})
     return Response(HTTPStatus.CREATED, body, headers=[_NO_STORE], log_index=made.index)
 
@@ -111,22 +111,22 @@ _TOKEN = {
 
 ROUTES = (
     Route(
-        "GET", "/tokens", list_tokens, Who.SELF, "What stands for a user; UsedAt: to the hour",
+        "GET", "/tokens", list_tokens, Access.SELF, "List the tokens of a user; UsedAt is exact to the hour",
         answers={200: Answer("Oldest first", array(record({**_TOKEN, "Current": BOOLEAN}), TOKENS_MAX))},
         problems=("no_such_user",), query={**USER, **READING}, login=True,
     ),
     Route(
-        "POST", "/tokens", create, Who.USER, "A token for a program",
+        "POST", "/tokens", create, Access.USER, "Make a token for a program",
         body=Body(_ASKED),
         answers={201: Answer("The token, which is told this once", record({"Token": TEXT, **_TOKEN}))},
         problems=("too_many_tokens",), query=WAITING, login=True,
     ),
     Route(
-        "DELETE", "/tokens/{id}", revoke, Who.SELF, "Revoke a token",
+        "DELETE", "/tokens/{id}", revoke, Access.SELF, "Revoke a token",
         problems=("not_found",), query=WAITING, login=True,
     ),
     Route(
-        "POST", "/ws-ticket", create_ticket, Who.USER, "What one websocket is let in by",
+        "POST", "/ws-ticket", create_ticket, Access.USER, "Make a ticket that opens one websocket",
         answers={201: Answer("The ticket, good for an hour and one socket", _TICKET)},
         query=WAITING, login=True,
     ),

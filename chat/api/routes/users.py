@@ -1,10 +1,10 @@
-"""`/users`: who has an account, who gets one, and what becomes of it."""
+"""`/users`: list, show, make and change accounts."""
 
 from http import HTTPStatus
 
 from chat.api.reads import Read, is_stale
 from chat.api.request import Request, Response, json_line, percent_encoded
-from chat.api.router import Answer, Body, Route, Who
+from chat.api.router import Access, Answer, Body, Route
 from chat.api.routes.paging import PAGE, name_ask, name_links
 from chat.api.schemas import BOOLEAN, NAME, PASSWORD, READING, ROLE, SECRET, WAITING, array, record, ref
 from chat.commands import NOBODY
@@ -29,7 +29,7 @@ from chat.state.tables import Tables
 
 
 def list_users(request: Request) -> Read:
-    """GET /users[?before|after|around=name][&limit=1000]: those that one may know of, by code point."""
+    """GET /users[?before|after|around=name][&limit=1000]: the users that the caller may see, by code point."""
     query = request.query()
     ask = name_ask(query)
     rest = "&consistency=stale" if is_stale(query) else ""
@@ -49,7 +49,7 @@ def _page(tables: Tables, who: Acting, ask: NamePageRequest) -> tuple[NamePage, 
 
 
 def show(request: Request, name: str) -> Read:
-    """GET /users/{name}; 404 for who is none, and for whom one may not know of."""
+    """GET /users/{name}: one user; 404 if there is none, or if the caller may not see them."""
     name = validation.name("Name", name)
 
     def render() -> Response:
@@ -63,7 +63,7 @@ def show(request: Request, name: str) -> Read:
 
 
 def make(request: Request) -> Response:
-    """POST /users: an account, 201; by an invite, by oneself where anybody may, or by an admin for somebody else."""
+    """POST /users: 201 and a new account: with an invite, by open sign-up, or made by an admin."""
     fields = validation.json_object(request.body())
     if "invite" not in validation.members(fields):
         _identify(request)
@@ -75,7 +75,7 @@ def make(request: Request) -> Response:
         request.services.authenticator.charge(request.environ)  # before it is looked whether the invite is one
     request.catch_up()
     _check(request, new_user)
-    made = request.carry_out(new_user.command(request.actor, _hash(request, new_user.password)))
+    made = request.execute(new_user.command(request.actor, _hash(request, new_user.password)))
     assert isinstance(made, UserMade)
     location = f"/users/{percent_encoded(made.user.name)}"
     return Response(
@@ -84,7 +84,7 @@ def make(request: Request) -> Response:
 
 
 def _identify(request: Request) -> None:
-    """Who has an invite is nobody yet, and so is who comes with a browser's cookie that is over."""
+    """Authenticate the request, if it brings a token.  An expired cookie of a browser counts as none."""
     try:
         request.identify()
     except Problem as problem:
@@ -93,7 +93,7 @@ def _identify(request: Request) -> None:
 
 
 def _check(request: Request, new_user: NewUser) -> None:
-    """It is decided when it is applied; but whose wish is refused anyhow has no password hashed."""
+    """Refuse early, before a password is hashed.  The last word is the state's, when the command is applied."""
     now = request.services.authenticator.now()
     refusal = request.state.ask(lambda tables: refused_new_user(tables, request.actor, new_user, now))
     if new_user.invite and refusal is not BAD_INVITE:
@@ -103,7 +103,7 @@ def _check(request: Request, new_user: NewUser) -> None:
 
 
 def change(request: Request, name: str) -> Response:
-    """PATCH /users/{name}: the user as he is from then on; who he is himself tells his old password for a new one."""
+    """PATCH /users/{name}: the changed user.  To set a new password of their own, users send the old one."""
     wish = check_change(name, validation.json_object(request.body()))
     request.catch_up()
     who = request.acting_on_accounts()
@@ -124,13 +124,13 @@ def change(request: Request, name: str) -> Response:
         with request.off_cpu():
             password_at = request.services.authenticator.verify_password(request.environ, wish.name, wish.old_password)
     password_hash = _hash(request, wish.password) if wish.password is not None else None
-    changed = request.carry_out(wish.command(request.actor, password_hash, password_at))
+    changed = request.execute(wish.command(request.actor, password_hash, password_at))
     assert isinstance(changed, UserChanged)
     return Response(HTTPStatus.OK, json_line(_told(changed.user)), log_index=changed.index)
 
 
 def _hash(request: Request, password: str) -> str:
-    """ "" for none, which nobody can log in with."""
+    """Hash a password; "" for none, with which nobody can sign in."""
     if not password:
         return ""
     with request.off_cpu():
@@ -163,11 +163,12 @@ _CHANGE = Body(
 
 ROUTES = (
     Route(
-        "GET", "/users", list_users, Who.USER, "The users, by name; for a guest those who share a room with him",
+        "GET", "/users", list_users, Access.USER,
+        "List the users, by name; a guest sees those who share a room with them",
         waits=False, answers={200: Answer("Users", array(ref("User")))}, query={**PAGE, **READING},
     ),
     Route(
-        "POST", "/users", make, Who.ANYBODY, "Sign up, with an invite where one is needed; or, for admins, make a user",
+        "POST", "/users", make, Access.ANYBODY, "Sign up, with an invite if one is needed; for admins: make a user",
         body=_NEW, answers={201: Answer("The user", ref("User"))}, query=WAITING, login=True,
         problems=(
             "bad_invite", "signup_closed", "forbidden", "name_taken", "looks_like", "too_many_users", "no_such_room",
@@ -175,12 +176,12 @@ ROUTES = (
         ),
     ),
     Route(
-        "GET", "/users/{user}", show, Who.USER, "One user",
+        "GET", "/users/{user}", show, Access.USER, "Show one user",
         waits=False, answers={200: Answer("The user", ref("User"))}, problems=("no_such_user",), query=READING,
     ),
     Route(
-        "PATCH", "/users/{user}", change, Who.SELF, "Change what is named; Role and Active are for admins to say",
-        body=_CHANGE, answers={200: Answer("The user as he is from then on", ref("User"))}, query=WAITING, login=True,
+        "PATCH", "/users/{user}", change, Access.SELF, "Change the named properties; only admins set Role and Active",
+        body=_CHANGE, answers={200: Answer("The user after the change", ref("User"))}, query=WAITING, login=True,
         problems=("bad_login", "no_such_user", "last_admin", "looks_like", "too_many_attempts"),
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chat.api.openapi import describe, problems_of, status_of
-from chat.api.router import Route, Who
+from chat.api.router import Access, Route
 from chat.app import ROUTES
 from chat.errors import STATUS_OF
 from tests.chat.chat_client import ChatClient
@@ -62,7 +62,7 @@ def test_only_under_a_login_does_anybody_prove_who_he_is() -> None:
     assert "security" not in json.dumps(OPEN)
     assert LOGIN["components"]["securitySchemes"]["cookie"]["name"] == "raft-chat-{id}"
     for route in ROUTES:
-        assert ("security" in operation(LOGIN, route)) == (route.who is not Who.ANYBODY)
+        assert ("security" in operation(LOGIN, route)) == (route.access is not Access.ANYBODY)
 
 
 def test_who_asks_is_said_only_where_nobody_logs_in() -> None:
@@ -82,7 +82,7 @@ def test_who_asks_is_said_only_where_nobody_logs_in() -> None:
 
 
 def test_what_only_a_login_knows_is_a_conflict_in_open_mode() -> None:
-    route = Route("GET", "/me", lambda request: request, Who.USER, "", login=True)
+    route = Route("GET", "/me", lambda request: request, Access.USER, "", login=True)
     assert "open_mode" in problems_of(route, login=False)
     assert "open_mode" not in problems_of(route, login=True)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from chat.api.request import Request, Response
-from chat.api.router import Route, Table, Who, waitless
+from chat.api.router import Access, Route, RouteTable, never_waiting
 from chat.app import RESERVED, ROUTES, never_waits
 
 
@@ -12,14 +12,14 @@ def answer(request: Request, *names: str) -> Response:
 
 
 def route(path: str, method: str = "GET", waits: bool = True) -> Route:
-    return Route(method, path, answer, Who.ANYBODY, "", waits)
+    return Route(method, path, answer, Access.ANYBODY, "", waits)
 
 
 PATHS = (
     "/", "/rooms", "/rooms/{room}", "/rooms/{room}/messages/{id}", "/rooms/{room}/members/{user}",
     "/rooms/{room}/messages/{id}/reactions/{emoji}", "/tokens/{id}", "/tokens/current", "/static/{path*}", "/{room}",
 )  # fmt: skip
-TABLE = Table(list(map(route, PATHS)), reserved={"metrics"})
+TABLE = RouteTable(list(map(route, PATHS)), reserved={"metrics"})
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_no_other_path_is_found_nor_a_room_by_the_name_of_a_route(path: str) -> 
 
 
 def test_the_methods_of_a_path_keep_the_order_of_the_table() -> None:
-    found = Table([route("/a", "POST"), route("/b"), route("/a"), route("/a", "DELETE")]).find(["a"])
+    found = RouteTable([route("/a", "POST"), route("/b"), route("/a"), route("/a", "DELETE")]).find(["a"])
     assert found is not None
     assert list(found[0]) == ["POST", "GET", "DELETE"]
 
 
 def test_only_what_does_not_wait_never_does_and_no_change_with_a_query() -> None:
     quick = [route("/a.b/{room}", waits=False), route("/a.b/{room}", "POST", waits=False)]
-    waits = waitless([*quick, route("/slow"), route("/a.b/{room}/d"), route("/axb/{room}")])
+    waits = never_waiting([*quick, route("/slow"), route("/a.b/{room}/d"), route("/axb/{room}")])
     for target in ("/a.b/c", "/a.b/c?limit=1"):
         assert waits("GET", target)
     for target in ("/slow", "/a.b/c/d", "/axb/c", "/a.b/", "/a.b/c?consistency=stale"):
@@ -70,18 +70,18 @@ def test_only_what_does_not_wait_never_does_and_no_change_with_a_query() -> None
 
 def test_what_is_not_there_and_a_name_alone_are_answered_at_once() -> None:
     routes = [route("/slow"), route("/fast", waits=False), route("/change", "POST"), route("/{room}", waits=False)]
-    waits = waitless(routes, ["taken"])
+    waits = never_waiting(routes, ["taken"])
     for target in ("/a", "/a?b=c", "/a/b", "/taken", "/slow/a", "/change", ""):
         assert waits("GET", target)
         assert waits("HEAD", target)
         assert not waits("POST", target)
     for target in ("/slow", "/slow?a=b", "/%73low", "/a%2Fb"):
         assert not waits("GET", target)
-    assert not waitless([route("/{room}")])("GET", "/a")
+    assert not never_waiting([route("/{room}")])("GET", "/a")
 
 
 def test_every_route_is_found_by_its_own_path() -> None:
-    table = Table(ROUTES, RESERVED)
+    table = RouteTable(ROUTES, RESERVED)
     for each in ROUTES:
         methods, _ = table.find(each.path.split("/")[1:]) or ({}, ())
         assert methods[each.method] is each, each.path

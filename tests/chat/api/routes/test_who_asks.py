@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from chat.api.router import Route, Who
+from chat.api.router import Access, Route
 from chat.app import ROUTES
 from chat.state.settings import LOGIN, Settings
 from chat.state.tables import Tables
@@ -41,7 +41,7 @@ NAMES = {
     "room": "general", "id": "1", "member": "3", "user": "bob", "name": "bob", "emoji": "x", "index": "1",
     "invite": "0",
 }  # fmt: skip
-CLOSED = [route for route in ROUTES if route.who is not Who.ANYBODY and route.path not in ("/ws", "/events")]
+CLOSED = [route for route in ROUTES if route.access is not Access.ANYBODY and route.path not in ("/ws", "/events")]
 
 
 def target(route: Route) -> str:
