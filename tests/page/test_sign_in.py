@@ -119,7 +119,9 @@ def test_who_signs_out_is_out_in_every_window_and_a_wrong_password_says_so(brows
 def test_a_password_is_changed_and_only_the_new_one_signs_in(browser: Browser, guarded: Cluster) -> None:
     People(guarded)
     reader, page = newcomer(browser, guarded)
+    page.evaluate("localStorage.setItem('raft-chat.user', 'bob')")  # the name in use before there was a sign-in
     sign_in(page, "bob")
+    expect(page.locator("#me")).to_have_attribute("aria-label", "You are bob. Your account")
     page.click("#me")
     page.click("#account-details summary")
     page.fill("#account-old", "not this one")
