@@ -1,23 +1,19 @@
 """A majority that stands still: its leader takes in no more than its bound, and says so in time."""
 
 import signal
-import sys
 import threading
 from pathlib import Path
 from time import monotonic
 
 from tests.cluster.clients import Answer, read_room
-from tests.cluster.harness import READY_S, ROOT, Cluster
+from tests.cluster.harness import READY_S, Cluster, Forked
 from tests.cluster.waiting import wait_until
 
 BOUND = 10_000
 # The bound is no option; nobody waits for 64 MiB in a test.
-SMALL_BOUND = (
-    sys.executable,
-    "-c",
-    f"import sys; sys.path.insert(0, {str(ROOT)!r}); import raft_chat; from raft.core.node import Settings; "
-    f"raft_chat.Settings = lambda **given: Settings(**given, uncommitted_bytes_max={BOUND}); "
-    "sys.exit(raft_chat.main())",
+SMALL_BOUND = Forked(
+    "import raft_chat; from raft.core.node import Settings; "
+    f"raft_chat.Settings = lambda **given: Settings(**given, uncommitted_bytes_max={BOUND})"
 )
 PATIENT = ("--election-timeout-ms", "2000")  # for so long the leader believes that it is only slow
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import random
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -42,9 +43,18 @@ class Follower:
         method: str = "GET",
         name: str | None = None,
         source: str = "127.0.0.1",
+        receive_bytes: int = 0,
     ) -> None:
-        """`name`: of the token that it brings; `source`: the address that it comes from."""
+        """`name`: of the token that it brings; `source`: the address that it comes from.
+
+        `receive_bytes`: of its kernel's buffer, where that is not to take megabytes.
+        """
         self._connection = http.client.HTTPConnection("127.0.0.1", port, DEADLINE_S, (source, 0))
+        if receive_bytes:
+            self._connection.sock = socket.socket()
+            self._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            self._connection.sock.settimeout(DEADLINE_S)
+            self._connection.sock.connect(("127.0.0.1", port))
         headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
         if name is not None:
             headers["Authorization"] = bearer(name).partition(": ")[2]
@@ -111,9 +121,9 @@ class StreamingNode(Node):
     def __enter__(self) -> "StreamingNode":
         return self
 
-    def follow(self, query: str = "", last_event_id: str | None = None) -> Follower:
+    def follow(self, query: str = "", last_event_id: str | None = None, receive_bytes: int = 0) -> Follower:
         """A stream that is under way: greeted, and the hub knows where it stands."""
-        follower = Follower(self.events.port, query, last_event_id)
+        follower = Follower(self.events.port, query, last_event_id, receive_bytes=receive_bytes)
         assert follower.answer.status == 200
         assert follower.hear()["Hello"]["Nodes"] == NODES
         self.settle()
@@ -332,9 +342,11 @@ def test_a_stream_that_only_listens_is_not_taken_for_dead(monkeypatch: pytest.Mo
 
 def test_a_client_that_does_not_read_is_cut_off_and_resumes_by_its_last_id() -> None:
     limits = HubLimits(send_buffer_bytes=16 * 1024)
-    posts, text = 2_000, "x" * 8000
+    # Several times what the kernel takes for it.  From when it is cut off it has some seconds to take the end: so no
+    # more is posted and heard meanwhile than a busy machine does in a moment.
+    posts, text = 400, "x" * 8000
     with StreamingNode(limits) as node:
-        with node.follow() as follower:
+        with node.follow(receive_bytes=256 * 1024) as follower:
             reader = node.connect()  # keeps up, which says that the hub goes on
             for number in range(posts):
                 node.post(message=f"{number} {text}")
