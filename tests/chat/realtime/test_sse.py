@@ -29,7 +29,7 @@ from tests.chat.people import ROLES, new_user
 from tests.chat.websocket_node import DEADLINE_S, NODES, Node, bearer
 from tests.cluster.waiting import wait_until
 
-ALL_TAKEN = "all streams that this node can have are open; try again, or at another node"
+ALL_TAKEN = "all streams of this node are in use; try again, or at another node"
 
 
 class Follower:
