@@ -16,8 +16,32 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 
-# A change that can never be is the client's fault; one that cannot be now is a conflict with the cluster's state.
-_STATUS_OF_REFUSED_CHANGE = {"invalid": HTTPStatus.BAD_REQUEST, "unknown_member": HTTPStatus.NOT_FOUND}
+# The status of each code.  A code that is not here has 422.
+STATUS_OF: dict[str, HTTPStatus] = {
+    code: status
+    for status, codes in {
+        HTTPStatus.BAD_REQUEST: "invalid_field bad_cursor invalid",
+        HTTPStatus.UNAUTHORIZED: "login_needed bad_token bad_login bad_ticket",
+        HTTPStatus.FORBIDDEN: "forbidden bad_invite signup_closed not_your_name not_the_author foreign_origin",
+        HTTPStatus.NOT_FOUND: "not_found no_such_user no_such_invite unknown_member",
+        HTTPStatus.CONFLICT: (
+            "archived open_mode set_up_done name_taken looks_like last_admin level_too_low too_many_users "
+            "too_many_tokens too_many_invites too_many_rooms too_many_members too_many_edits too_many_reactions "
+            "too_many_pins change_in_progress id_used no_majority not_a_voter not_in_contact not_taken_over "
+            "clocks_differ"
+        ),
+        HTTPStatus.GONE: "gone room_gone start_over",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_coding",
+        HTTPStatus.UPGRADE_REQUIRED: "upgrade_required",
+        HTTPStatus.TOO_MANY_REQUESTS: "too_many_attempts too_many_changes too_many_posts",
+        HTTPStatus.INTERNAL_SERVER_ERROR: "damaged_record internal_error",
+        HTTPStatus.SERVICE_UNAVAILABLE: "starting no_recent_leader too_many_streams too_many_websockets unavailable",
+        HTTPStatus.GATEWAY_TIMEOUT: "outcome_unknown",
+        HTTPStatus.INSUFFICIENT_STORAGE: "disk_full",
+    }.items()
+    for code in codes.split()
+}
 
 
 class Problem(Exception):
@@ -52,32 +76,38 @@ class Problem(Exception):
         return json.dumps(body).encode() + b"\n"
 
 
+def problem(code: str, detail: str, retry_after_s: int = 0) -> Problem:
+    """A Problem with the status of its code, and the headers that belong to it.  `retry_after_s` 0: no Retry-After."""
+    status = STATUS_OF.get(code, HTTPStatus.UNPROCESSABLE_ENTITY)
+    headers = (("WWW-Authenticate", "Bearer"),) if status is HTTPStatus.UNAUTHORIZED else ()
+    retry_after = (("Retry-After", str(retry_after_s)),) if retry_after_s else ()
+    return Problem(status, code, detail, (*headers, *retry_after))
+
+
 def invalid(field: str, why: str) -> Problem:
     """A Problem (400): `field` is missing or breaks a rule."""
-    return Problem(HTTPStatus.BAD_REQUEST, "invalid_field", f"{field}: {why}")
+    return problem("invalid_field", f"{field}: {why}")
 
 
 def not_found(detail: str) -> Problem:
     """A Problem (404): there is nothing under this path."""
-    return Problem(HTTPStatus.NOT_FOUND, "not_found", detail)
+    return problem("not_found", detail)
 
 
 def unavailable(detail: str, retry_after_s: int = 1) -> Problem:
     """A Problem (503): nothing was proposed, and the same request may succeed later."""
-    headers = (("Retry-After", str(retry_after_s)),)
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers)
+    return problem("unavailable", detail, retry_after_s)
 
 
 def all_taken(things: str) -> Problem:
     """A Problem (503): the node's `things` (`websockets`, `streams`) are all in use."""
     detail = f"all {things} of this node are in use; try again, or at another node"
-    headers = (("Retry-After", "1"),)
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"too_many_{things}", detail, headers)
+    return problem(f"too_many_{things}", detail, retry_after_s=1)
 
 
 def outcome_unknown(detail: str) -> Problem:
     """A Problem (504): the change was proposed, and may still happen."""
-    return Problem(HTTPStatus.GATEWAY_TIMEOUT, "outcome_unknown", detail)
+    return problem("outcome_unknown", detail)
 
 
 def problem_of(error: RaftError) -> Problem:
@@ -88,60 +118,25 @@ def problem_of(error: RaftError) -> Problem:
         case OutcomeUnknown():
             return outcome_unknown(str(error))
         case ChangeRefused():
-            return Problem(_STATUS_OF_REFUSED_CHANGE.get(error.code, HTTPStatus.CONFLICT), error.code, str(error))
+            return problem(error.code, str(error))
         case CorruptLog():  # the engine has logged file and offset
             detail = "A record in this node's files is damaged; its log names the file. Ask another node."
-            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "damaged_record", detail)
+            return problem("damaged_record", detail)
         case DiskFull():
             detail = (
                 "No majority of the nodes has room on its disk; nothing was written. Delete rooms or messages, or free "
                 "space on the disks, then send the same again."
             )
-            return Problem(HTTPStatus.INSUFFICIENT_STORAGE, "disk_full", detail)
+            return problem("disk_full", detail)
         case DiskFailed():
             return unavailable("this node's disk has failed; ask another node")
         case _:
             logger.error("an error of the engine has no Problem of its own", exc_info=error)
-            return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the request failed; see the log")
-
-
-STATUS_OF: dict[str, HTTPStatus] = {
-    "invalid_field": HTTPStatus.BAD_REQUEST,
-    "login_needed": HTTPStatus.UNAUTHORIZED,
-    "bad_token": HTTPStatus.UNAUTHORIZED,
-    "bad_login": HTTPStatus.UNAUTHORIZED,
-    "bad_ticket": HTTPStatus.UNAUTHORIZED,
-    "bad_invite": HTTPStatus.FORBIDDEN,
-    "signup_closed": HTTPStatus.FORBIDDEN,
-    "forbidden": HTTPStatus.FORBIDDEN,
-    "not_your_name": HTTPStatus.FORBIDDEN,
-    "not_the_author": HTTPStatus.FORBIDDEN,
-    "not_found": HTTPStatus.NOT_FOUND,
-    "no_such_user": HTTPStatus.NOT_FOUND,
-    "no_such_invite": HTTPStatus.NOT_FOUND,
-    "archived": HTTPStatus.CONFLICT,
-    "open_mode": HTTPStatus.CONFLICT,
-    "set_up_done": HTTPStatus.CONFLICT,
-    "name_taken": HTTPStatus.CONFLICT,
-    "looks_like": HTTPStatus.CONFLICT,
-    "last_admin": HTTPStatus.CONFLICT,
-    "too_many_users": HTTPStatus.CONFLICT,
-    "too_many_tokens": HTTPStatus.CONFLICT,
-    "too_many_invites": HTTPStatus.CONFLICT,
-    "too_many_rooms": HTTPStatus.CONFLICT,
-    "too_many_members": HTTPStatus.CONFLICT,
-    "too_many_edits": HTTPStatus.CONFLICT,
-    "too_many_reactions": HTTPStatus.CONFLICT,
-    "too_many_pins": HTTPStatus.CONFLICT,
-    "gone": HTTPStatus.GONE,
-    "room_gone": HTTPStatus.GONE,
-}
+            return problem("internal_error", "the request failed; the node's log says why")
 
 
 def problem_of_refusal(refusal: Refusal) -> Problem:
     """The Problem for a refused command."""
     if refusal.code == "no_such_room":
         return not_found(refusal.detail)
-    status = STATUS_OF.get(refusal.code, HTTPStatus.UNPROCESSABLE_ENTITY)
-    headers = (("WWW-Authenticate", "Bearer"),) if status is HTTPStatus.UNAUTHORIZED else ()
-    return Problem(status, refusal.code, refusal.detail, headers)
+    return problem(refusal.code, refusal.detail)

@@ -6,7 +6,7 @@ only its own.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 
@@ -17,39 +17,6 @@ from chat.errors import CONTENT_TYPE as PROBLEM
 from chat.errors import STATUS_OF
 from chat.services.cursors import START_OVER
 
-_CONFLICT = HTTPStatus.CONFLICT
-
-# Of the codes that the state does not refuse with; what is not here is 422, as there.
-_STATUS_OF: Mapping[str, HTTPStatus] = {
-    **STATUS_OF,
-    "bad_cursor": HTTPStatus.BAD_REQUEST,
-    "invalid": HTTPStatus.BAD_REQUEST,
-    "foreign_origin": HTTPStatus.FORBIDDEN,
-    START_OVER: HTTPStatus.GONE,
-    "unknown_member": HTTPStatus.NOT_FOUND,
-    "change_in_progress": _CONFLICT,
-    "id_used": _CONFLICT,
-    "level_too_low": _CONFLICT,
-    "no_majority": _CONFLICT,
-    "not_a_voter": _CONFLICT,
-    "not_in_contact": _CONFLICT,
-    "not_taken_over": _CONFLICT,
-    "clocks_differ": _CONFLICT,
-    "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-    "unsupported_coding": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-    "upgrade_required": HTTPStatus.UPGRADE_REQUIRED,
-    "too_many_attempts": HTTPStatus.TOO_MANY_REQUESTS,
-    "too_many_changes": HTTPStatus.TOO_MANY_REQUESTS,
-    "too_many_posts": HTTPStatus.TOO_MANY_REQUESTS,
-    "starting": HTTPStatus.SERVICE_UNAVAILABLE,
-    "no_recent_leader": HTTPStatus.SERVICE_UNAVAILABLE,
-    "too_many_streams": HTTPStatus.SERVICE_UNAVAILABLE,
-    "too_many_websockets": HTTPStatus.SERVICE_UNAVAILABLE,
-    "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
-    "damaged_record": HTTPStatus.INTERNAL_SERVER_ERROR,
-    "outcome_unknown": HTTPStatus.GATEWAY_TIMEOUT,
-    "disk_full": HTTPStatus.INSUFFICIENT_STORAGE,
-}
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _X_RAFT_INDEX = {"X-Raft-Index": {"description": "The index of the log that the answer reflects", "schema": RAFT_INDEX}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": integer(1)}}
@@ -83,7 +50,7 @@ def describe(routes: Iterable[Route], *, login: bool) -> dict[str, object]:
 
 def status_of(code: str) -> HTTPStatus:
     """The status of the answers with this code."""
-    return _STATUS_OF.get(code, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return STATUS_OF.get(code, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 def problems_of(route: Route, *, login: bool) -> list[str]:

@@ -13,7 +13,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from hmac import compare_digest
-from http import HTTPStatus
 from typing import Any
 
 from chat.auth import cookies, secrets
@@ -21,7 +20,7 @@ from chat.auth.rate_limits import GuessLimits, Rate, TokenBuckets, too_many
 from chat.auth.secrets import Passwords
 from chat.auth.token_activity import TokenActivity
 from chat.commands import OPERATOR, Actor
-from chat.errors import Problem, problem_of, problem_of_refusal
+from chat.errors import Problem, problem, problem_of, problem_of_refusal
 from chat.replica import Replica
 from chat.server.networks import is_this_machine, network
 from chat.state.accounts import HOUR, Token
@@ -44,9 +43,9 @@ SIGN_INS = Rate(refill_s=2.0, burst=60)
 
 _NOBODY = Actor()
 _TOKEN = re.compile(f"{secrets.TOKEN}[0-9A-Za-z_-]{{43}}")  # as auth.new_secret makes them
-_TWO_COOKIES = Refusal("bad_token", "Cookie: two different tokens")
-_BAD_SETUP = Refusal("bad_token", "Token: not the one that this node has told since its last start")
-_EXPIRED = Refusal("bad_token", "Authorization: this token is too old")
+_TWO_COOKIES = Refusal("bad_token", "Cookie: the request has two different tokens. Delete the cookies of this site.")
+_BAD_SETUP = Refusal("bad_token", "Token: this is not the token that the node printed at its last start")
+_EXPIRED = Refusal("bad_token", "Authorization: this token has expired. Sign in again.")
 
 
 class Authenticator:
@@ -132,9 +131,8 @@ class Authenticator:
     def check_started(self) -> None:
         """Raise Problem (503) if this node was started with `--auth login` and the cluster has not agreed on it yet."""
         if self._needs_login and self._is_open():
-            headers = (("Retry-After", "1"),)
-            detail = "this node was started with --auth login, which the cluster has not agreed on yet"
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "starting", detail, headers)
+            detail = "this node was started with --auth login, and the cluster does not have that mode yet"
+            raise problem("starting", detail, retry_after_s=1)
 
     def hides_from_strangers(self) -> bool:
         """Return whether requests without credentials get no more than health; True until the mode is known."""

@@ -13,10 +13,9 @@ Rules
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from chat.errors import Problem
+from chat.errors import Problem, problem
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +98,7 @@ def foreign(origin: str, host: str) -> Problem:
             "If that page is this chat, start its nodes with --advertise and the URL that browsers use.",
             shown, host[:_SHOWN_CHARACTERS_MAX],
         )  # fmt: skip
-    return Problem(
-        HTTPStatus.FORBIDDEN,
+    return problem(
         "foreign_origin",
         "Origin: pages of this address may not use the chat. Its operator can allow them: start the nodes with "
         "--advertise and the URL that browsers use.",

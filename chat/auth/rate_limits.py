@@ -10,13 +10,12 @@ goes that was used longest ago, and so has been filled again furthest.  Clocks a
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from math import ceil
 from threading import Lock
 from time import monotonic
 from typing import NamedTuple
 
-from chat.errors import Problem
+from chat.errors import Problem, problem
 from chat.server.networks import network
 
 _ROUNDING_S = 1e-6  # adding up a refill of 0.01 s is not exact
@@ -120,7 +119,7 @@ class GuessLimits:
 
 def too_many(code: str, detail: str, wait_s: float) -> Problem:
     """A Problem (429) with the seconds to wait."""
-    return Problem(HTTPStatus.TOO_MANY_REQUESTS, code, detail, (("Retry-After", str(ceil(wait_s))),))
+    return problem(code, detail, ceil(wait_s))
 
 
 def _pair(account: str, address: str) -> str:

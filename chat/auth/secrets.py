@@ -118,7 +118,7 @@ class _Turns:
 
 
 def _too_many() -> Problem:
-    return unavailable("many passwords are being checked at this moment", RETRY_AFTER_S)
+    return unavailable("too many passwords are being checked at this moment; try again", RETRY_AFTER_S)
 
 
 def new_secret(kind: str) -> str:

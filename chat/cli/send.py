@@ -160,7 +160,9 @@ class _Sending:
                 raise Disconnected  # the posts behind it are refused too: all are sent again, in order
             case {"Error": {"ClientId": str(client_id), "detail": str(detail)}} if client_id in self._unacknowledged:
                 message = self._unacknowledged[client_id]
-                raise CommandFailed(f"Message {message.number} was refused: {detail}. {self._before(message)}")
+                raise CommandFailed(
+                    f"Message {message.number} was refused: {detail.removesuffix('.')}. {self._before(message)}"
+                )
 
     def _before(self, message: _Message) -> str:
         return f"The {message.number - 1} before it were sent." if message.number > 1 else "Nothing was sent."

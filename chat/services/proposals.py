@@ -9,11 +9,10 @@ private room, a token or an invite, which get a random part at each request, may
 """
 
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
 from typing import Any, overload
 
 from chat.commands import Command, Post, decode, encode, level_of
-from chat.errors import Problem, outcome_unknown, problem_of, problem_of_refusal
+from chat.errors import Problem, outcome_unknown, problem, problem_of, problem_of_refusal
 from chat.replica import Replica
 from chat.state.machine import ChatState
 from chat.state.post_json import render_post, with_reactions
@@ -59,16 +58,16 @@ def check_level(replica: Replica, command: Command) -> None:
     """Raise Problem (409) if a node of the cluster would not know this command."""
     if level_of(command) > replica.level:
         detail = "a node of the cluster runs an older version, which does not know this; upgrade every node first"
-        raise Problem(HTTPStatus.CONFLICT, "level_too_low", detail)
+        raise problem("level_too_low", detail)
 
 
 def unanswered(command: Command | None, detail: str) -> Problem:
     """A Problem (504) that says how to ask again; a post's names the ClientId to retry with."""
     if not isinstance(command, Post):
         return outcome_unknown(f"{detail}; ask again: only a private room, a token or an invite may then exist twice")
-    problem = outcome_unknown(f"ClientId: {detail}; retry with the ClientId in this answer")
-    problem.members = {"ClientId": command.client_id}
-    return problem
+    unknown = outcome_unknown(f"ClientId: {detail}; retry with the ClientId in this answer")
+    unknown.members = {"ClientId": command.client_id}
+    return unknown
 
 
 def _outcome(replica: Replica, command: Command, result: object) -> Success | Problem:
@@ -104,11 +103,7 @@ def answer_to_repeat(
         return _unreadable(post)
     # If not even user and ClientId are the same, two hashes met: the answer is the same.
     if not _is_same(command.body, post):
-        return Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            "client_id_reused",
-            "ClientId: used before with another RoomName, Message or ReplyTo",
-        )
+        return problem("client_id_reused", "ClientId: used before with another RoomName, Message or ReplyTo")
     if not repeated.id:
         return _gone()
     now = with_reactions(render_post(commands[-1], repeated.id), repeated.reactions)
@@ -128,7 +123,7 @@ def _said(post: Post) -> Post:
 
 
 def _gone() -> Problem:
-    return Problem(HTTPStatus.GONE, "gone", "ClientId: the message posted with it is gone; nothing was posted now")
+    return problem("gone", "ClientId: the message posted with it is gone; nothing was posted now")
 
 
 def _unreadable(post: Post) -> Problem:

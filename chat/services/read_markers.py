@@ -21,7 +21,7 @@ from chat.state.tables import Tables
 
 MARKS_MAX = 10_000  # then the oldest one goes of the token that has the most
 
-_NAMELESS = Refusal("forbidden", "Authorization: this token has no user, and so reads nothing")
+_NAMELESS = Refusal("forbidden", "Authorization: this token belongs to no user, so it has no read markers")
 
 ReadMarker = tuple[int, str, int]  # by which token, the room, up to which Id
 

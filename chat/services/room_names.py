@@ -11,11 +11,10 @@ Rules
 """
 
 from functools import lru_cache
-from http import HTTPStatus
 
 from chat.commands import Actor, Post
 from chat.confusable_names import room_looks
-from chat.errors import Problem
+from chat.errors import Problem, problem
 from chat.state import permissions
 from chat.state.machine import ChatState
 from chat.state.results import Refusal
@@ -40,7 +39,7 @@ def refused_looks(state: ChatState, actor: Actor, name: str, field: str, room: s
     for other in state.ask(lambda tables: _alike(tables, actor, name, looks)):
         is_same = shown(other) == shown(name) and is_private_name(other) and is_private_name(name)
         if other not in own and not is_same:
-            return Problem(HTTPStatus.CONFLICT, "looks_like", f"{field}: looks like the name of another room")
+            return problem("looks_like", f"{field}: looks like the name of another room")
     return None
 
 

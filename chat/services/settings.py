@@ -44,7 +44,7 @@ def check_auth(fields: Mapping[str, object], actor: Actor, signup: str) -> SetAu
     if "auth" not in members:
         return None
     if members.keys() - {"auth", "signup"}:
-        raise invalid("Auth", "must be alone, or with Signup")
+        raise invalid("Auth", "can be changed only alone, or with Signup")
     auth = _word("Auth", members["auth"], OPEN, LOGIN)
     return SetAuth(actor, auth, _word("Signup", members.get("signup", signup), OPEN, INVITE))
 

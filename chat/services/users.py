@@ -50,10 +50,10 @@ def check_new_user(fields: Mapping[str, object], *, is_stranger: bool) -> NewUse
     members = validation.only(fields, "Name", "Password", "DisplayName", "Invite", "Role", "Rooms")
     name = validation.user_name("Name", members.get("name"))
     if not skeleton(name):
-        raise invalid("Name", "nothing of it would be seen")
+        raise invalid("Name", "must have a visible character")
     for field in ("role", "rooms"):
         if is_stranger and field in members:
-            raise invalid(field.capitalize(), "only an admin says that of who has no account yet")
+            raise invalid(field.capitalize(), "only an admin may set this for a new user")
     has_password = is_stranger or "password" in members
     return NewUser(
         name,
@@ -68,7 +68,7 @@ def check_new_user(fields: Mapping[str, object], *, is_stranger: bool) -> NewUse
 def invite_secret(value: object) -> str:
     """The secret of an invite.  Raises Problem."""
     if not isinstance(value, str) or not value.isascii() or len(value) > validation.URL_POINTS_MAX:
-        raise invalid("Invite", "must be a text as POST /invites gives it")
+        raise invalid("Invite", "must be the secret of an invite, as POST /invites returns it")
     return value
 
 

@@ -309,7 +309,7 @@ def _twice(names: list[str]) -> Problem:
     twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
     known = ("Message", "User", "ClientId", "ReplyTo", "Retention", "MaxMessages")
     field = next((name for name in known if name.lower() == twice.lower()), "body")
-    return invalid(field, "a member given twice")
+    return invalid(field, "is given twice")
 
 
 def _constant(_: str) -> NoReturn:

@@ -275,4 +275,4 @@ def _discard(event: Event | AccountEvent) -> None:
 
 
 _NO_ROOM = Room("")
-_UNKNOWN = Refusal("unknown_command", "Type: not a command that this member knows")
+_UNKNOWN = Refusal("unknown_command", "Type: this node does not know the command")

@@ -17,16 +17,18 @@ from chat.state.room_directory import is_private_name, is_public
 from chat.state.settings import LOGIN, OPEN
 from chat.state.tables import Tables
 
-LOGIN_NEEDED = Refusal("login_needed", "Authorization: log in first")
-BAD_TOKEN = Refusal("bad_token", "Authorization: this token is not known, or no longer")
-NOT_YOUR_NAME = Refusal("not_your_name", "User: not the name that this token was given to")
+LOGIN_NEEDED = Refusal("login_needed", "Authorization: sign in first")
+BAD_TOKEN = Refusal("bad_token", "Authorization: this token is not valid, or was revoked. Sign in again.")
+NOT_YOUR_NAME = Refusal("not_your_name", "User: this is not the user of the token")
 NO_SUCH_ROOM = Refusal("no_such_room", "RoomName: there is no such room")
-ROOM_GONE = Refusal("room_gone", "RoomName: this room is not public any more; PUT makes a new room of this name")
-ARCHIVED = Refusal("archived", "RoomName: this room is archived")
-_NOT_A_MEMBER = Refusal("forbidden", "RoomName: only members may post there")
+ROOM_GONE = Refusal("room_gone", "RoomName: this room is not public any more. PUT makes a new room of this name.")
+ARCHIVED = Refusal("archived", "RoomName: this room is archived. Its owner can restore it.")
+_NOT_A_MEMBER = Refusal("forbidden", "RoomName: only members may post in this room")
 NOT_AN_ADMIN = Refusal("forbidden", "Authorization: only an admin or the operator may do that")
-OPEN_MODE = Refusal("open_mode", "Authorization: there are no accounts in the open mode")
-NAMELESS = Refusal("forbidden", "Authorization: this token has no user, and so cannot post")
+OPEN_MODE = Refusal(
+    "open_mode", "Authorization: there are no accounts in the open mode. Start a node with --auth login."
+)
+NAMELESS = Refusal("forbidden", "Authorization: this token belongs to no user, so it cannot post")
 
 
 class Acting(NamedTuple):

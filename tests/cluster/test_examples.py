@@ -38,5 +38,5 @@ def test_what_is_answered_otherwise_is_found(tmp_path: Path) -> None:
         reader = Reader(cluster.start_ready(), tmp_path)
         reader.does(Example("run", "curl http://127.0.0.1:12380/rooms/a/messages/1\n", 404))
         for status in (0, 410):
-            with pytest.raises(AssertionError, match="no post of this room"):
+            with pytest.raises(AssertionError, match="no message with this Id"):
                 reader.does(Example("run", "curl http://127.0.0.1:12380/rooms/a/messages/1\n", status))

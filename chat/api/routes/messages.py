@@ -119,9 +119,9 @@ def read_post(request: Request, room: str, id: str) -> Read:
         seen = request.replica.last_applied
         page, posts = _read(request, room, PageRequest(limit=1, after=number - 1))
         if number > page.newest_id:
-            raise not_found("Id: names no post of this room")
+            raise not_found("Id: there is no message with this Id in this room")
         if number < page.oldest_id:
-            detail = "Id: this post is gone: its room was deleted or keeps newer ones only"
+            detail = "Id: this message is gone: its room was deleted, or keeps newer messages only"
             raise Problem(HTTPStatus.GONE, "gone", detail)
         headers = [("Cache-Control", "no-store")]
         return Response(HTTPStatus.OK, posts[0] + b"\n", headers=headers, log_index=max(seen, page.log_index))

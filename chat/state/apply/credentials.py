@@ -50,20 +50,22 @@ EXPIRE_CREDENTIALS = 256  # in a step
 TICKET_LIFE = HOUR  # in microseconds: the longest one
 LOOK_CREDENTIALS = 2_000  # that one question looks at: a millisecond
 
-_FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
-_NOBODY = Refusal("forbidden", "Authorization: only a user has that, and this token has none")
-BAD_LOGIN = Refusal("bad_login", "Password: not the name and the password of a user")
-BAD_TICKET = Refusal("bad_ticket", "Ticket: not known, used already or too old")
+_FORBIDDEN = Refusal("forbidden", "Authorization: this user may not do that")
+_NOBODY = Refusal("forbidden", "Authorization: this token belongs to no user, so it cannot do that")
+BAD_LOGIN = Refusal("bad_login", "Password: wrong name or password")
+BAD_TICKET = Refusal("bad_ticket", "Ticket: this ticket has expired or was already used. Ask for a new one.")
 _KIND = Refusal("invalid_field", "Kind: must be session or api")
 _EXPIRES = Refusal("invalid_field", "ExpiresIn: must be positive, or 0 for never")
 _USES = Refusal("invalid_field", "Uses: must be at least 1")
 _ROLE = Refusal("invalid_field", "Role: must be admin, member or guest")
 NO_SUCH_INVITE = Refusal("no_such_invite", "Invite: there is no such invite")
-NO_SUCH_ROOM = Refusal("no_such_room", "Rooms: one of them does not exist")
-_TOO_MANY_TOKENS = Refusal("too_many_tokens", f"Label: a user has {TOKENS_MAX} tokens at most; revoke one")
-_TOO_MANY_PROGRAMS = Refusal("too_many_tokens", f"Label: you have {API_TOKENS_MAX} tokens for programs; revoke one")
-_TOO_MANY_INVITES = Refusal("too_many_invites", "Label: there are as many invites as there may be; an admin can revoke")
-_TOO_MANY_OF_ONE = Refusal("too_many_invites", f"Label: you have {INVITES_OF_ONE_MAX} invites; revoke one")
+NO_SUCH_ROOM = Refusal("no_such_room", "Rooms: one of these rooms does not exist")
+_TOO_MANY_TOKENS = Refusal("too_many_tokens", f"Label: a user has at most {TOKENS_MAX} tokens. Revoke one.")
+_TOO_MANY_PROGRAMS = Refusal("too_many_tokens", f"Label: you have {API_TOKENS_MAX} tokens for programs. Revoke one.")
+_TOO_MANY_INVITES = Refusal(
+    "too_many_invites", "Label: this cluster cannot have more invites. An admin can revoke some."
+)
+_TOO_MANY_OF_ONE = Refusal("too_many_invites", f"Label: you have {INVITES_OF_ONE_MAX} invites. Revoke one.")
 
 
 # --- tokens

@@ -28,10 +28,15 @@ from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.core.raft_messages import Command, Entry
 
-_TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there is no such room, and as many as there may be")
-_SHARE_MADE = Refusal("too_many_rooms", "RoomName: there is no such room, and you have made as many as one user may")
+_TOO_MANY_ROOMS = Refusal(
+    "too_many_rooms",
+    "RoomName: there is no such room, and MaxRooms allows no more. An admin can delete some, or raise it.",
+)
+_SHARE_MADE = Refusal(
+    "too_many_rooms", "RoomName: there is no such room, and you have made as many as one user may. Delete one."
+)
 _LOOKS_LIKE = Refusal("looks_like", "RoomName: looks like the name of another room")
-_NO_SUCH_REPLY_TO = Refusal("no_such_post", "ReplyTo: names no post of this room")
+_NO_SUCH_REPLY_TO = Refusal("no_such_post", "ReplyTo: there is no message with this Id in this room")
 # What is not for who asks again for what they have posted before: that is told as it is.
 _AFTER_REPEATS = (permissions.ARCHIVED, _NO_SUCH_REPLY_TO, _TOO_MANY_ROOMS, _SHARE_MADE, _LOOKS_LIKE)
 
@@ -122,13 +127,19 @@ EMOJI_MAX = 20  # that a post has
 REACTIONS_MAX = 100
 _TIMES = range(253_402_300_800_000_000)  # microseconds since 1970 that can be shown: up to the year 9999
 
-_NO_SUCH_POST = Refusal("not_found", "Id: names no post of this room")
-_GONE = Refusal("gone", "Id: this post is gone: its room was deleted or keeps newer ones only")
-TAKEN_BACK = Refusal("gone", "Id: this post was deleted")
-_NOT_THE_AUTHOR = Refusal("not_the_author", "User: only who posted it may do that, or under a login an admin")
-_TOO_MANY_EDITS = Refusal("too_many_edits", f"Id: this post was edited {EDITS_MAX} times")
-_TOO_MANY_EMOJI = Refusal("too_many_reactions", f"Emoji: this post has {EMOJI_MAX} of them")
-_TOO_MANY_REACTIONS = Refusal("too_many_reactions", f"Id: this post has {REACTIONS_MAX} reactions")
+_NO_SUCH_POST = Refusal("not_found", "Id: there is no message with this Id in this room")
+_GONE = Refusal("gone", "Id: this message is gone: its room was deleted, or keeps newer messages only")
+TAKEN_BACK = Refusal("gone", "Id: this message was deleted")
+_NOT_THE_AUTHOR = Refusal("not_the_author", "User: only its author may do that, or an admin who has signed in")
+_TOO_MANY_EDITS = Refusal(
+    "too_many_edits", f"Id: this message was edited {EDITS_MAX} times, and cannot be edited again"
+)
+_TOO_MANY_EMOJI = Refusal(
+    "too_many_reactions", f"Emoji: this message has {EMOJI_MAX} different emoji, and cannot have more"
+)
+_TOO_MANY_REACTIONS = Refusal(
+    "too_many_reactions", f"Id: this message has {REACTIONS_MAX} reactions, and cannot have more"
+)
 
 
 class FoundPost(NamedTuple):
@@ -305,8 +316,8 @@ def _without(reactions: Reactions, emoji: str, user: str) -> Reactions:
 
 # --- pins
 
-_NOT_FOR_GUESTS = Refusal("forbidden", "Authorization: guests do not pin posts")
-_TOO_MANY_PINS = Refusal("too_many_pins", f"Id: this room has {PINS_MAX} pinned posts")
+_NOT_FOR_GUESTS = Refusal("forbidden", "Authorization: guests cannot pin messages")
+_TOO_MANY_PINS = Refusal("too_many_pins", f"Id: this room has {PINS_MAX} pinned messages. Unpin one first.")
 
 
 class Pinned(NamedTuple):

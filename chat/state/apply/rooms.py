@@ -29,18 +29,21 @@ PLAIN_POINTS_MAX = 53  # of a private room's name without what is drawn: with it
 _DRAWN = re.compile("[a-z2-7]{10}")
 _DRAWN_POINTS = 11  # with its ~
 
-_FORBIDDEN = Refusal("forbidden", "RoomName: this room is for its owner and for admins to change")
-_NOT_FOR_GUESTS = Refusal("forbidden", "RoomName: guests make no rooms")
-_NO_SUCH_USER = Refusal("no_such_user", "User: there is no such user, or not any more")
-_NOT_YOURS_TO_SAY = Refusal("forbidden", "User: not for you to say who is a member of this room")
-_NAME_TAKEN = Refusal("name_taken", "Name: a room has, had or was deleted under this name")
-_TOO_MANY_ROOMS = Refusal("too_many_rooms", "RoomName: there are as many rooms as there may be")
-_SHARE_MADE = Refusal("too_many_rooms", "RoomName: you have made as many rooms as one user may; delete one")
+_FORBIDDEN = Refusal("forbidden", "RoomName: only the owner of this room and admins may change it")
+_NOT_FOR_GUESTS = Refusal("forbidden", "RoomName: guests cannot make rooms. Ask a member.")
+_NO_SUCH_USER = Refusal("no_such_user", "User: there is no active user of this name")
+_NOT_YOURS_TO_SAY = Refusal("forbidden", "User: you may not change the members of this room")
+_NAME_TAKEN = Refusal("name_taken", "Name: another room has or had this name. Choose another one.")
+_TOO_MANY_ROOMS = Refusal(
+    "too_many_rooms",
+    "RoomName: this cluster has as many rooms as MaxRooms allows. An admin can delete some, or raise MaxRooms.",
+)
+_SHARE_MADE = Refusal("too_many_rooms", "RoomName: you have made as many rooms as one user may. Delete one.")
 _LOOKS_LIKE = Refusal("looks_like", "Name: looks like the name of another room")
 _TOO_MANY_DIRECTS = Refusal(
     "too_many_rooms", f"Users: you have made {DIRECTS_MAX} direct rooms; delete one that nobody has posted to"
 )
-_TOO_MANY_MEMBERS = Refusal("too_many_members", f"Members: a room has {MEMBERS_MAX:,} at most")
+_TOO_MANY_MEMBERS = Refusal("too_many_members", f"Members: a room has at most {MEMBERS_MAX:,} members")
 _NAME = Refusal("invalid_field", 'Name: must not end with "~" and ten letters, as those of private rooms do')
 _NAME_POINTS = Refusal("invalid_field", f"Name: a private room's must have 1 to {PLAIN_POINTS_MAX} code points")
 _VISIBILITY = Refusal("invalid_field", "Visibility: must be public or private")

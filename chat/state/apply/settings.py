@@ -11,7 +11,7 @@ from chat.state.settings import INVITE, LOGIN, OPEN, Settings
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
 
-_FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
+_FORBIDDEN = Refusal("forbidden", "Authorization: this user may not do that")
 _AUTH = Refusal("invalid_field", "Auth: must be open or login")
 _SIGNUP = Refusal("invalid_field", "Signup: must be open or invite")
 _BOUND = Refusal("invalid_field", "Retention: a bound must be positive, or 0 for none")

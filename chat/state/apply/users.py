@@ -23,18 +23,18 @@ from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
 
-FORBIDDEN = Refusal("forbidden", "Authorization: not with the rights of this user")
-BAD_INVITE = Refusal("bad_invite", "Invite: not known, used up or too old")
-SIGNUP_CLOSED = Refusal("signup_closed", "Invite: needed to sign up here")
-SET_UP_DONE = Refusal("set_up_done", "Token: there is a user already")
-NAME_TAKEN = Refusal("name_taken", "Name: taken")
-LOOKS_LIKE = Refusal("looks_like", "Name: looks like another user's")
-DISPLAY_LOOKS_LIKE = Refusal("looks_like", "DisplayName: looks like another user's name")
+FORBIDDEN = Refusal("forbidden", "Authorization: this user may not do that")
+BAD_INVITE = Refusal("bad_invite", "Invite: this invite has expired or was already used. Ask for a new one.")
+SIGNUP_CLOSED = Refusal("signup_closed", "Invite: you need an invite to sign up here. Ask an admin for one.")
+SET_UP_DONE = Refusal("set_up_done", "Token: the first user exists already. Sign in instead.")
+NAME_TAKEN = Refusal("name_taken", "Name: this name is taken. Choose another one.")
+LOOKS_LIKE = Refusal("looks_like", "Name: looks like another user's name. Choose another one.")
+DISPLAY_LOOKS_LIKE = Refusal("looks_like", "DisplayName: looks like another user's name. Choose another one.")
 _ROLE = Refusal("invalid_field", "Role: must be admin, member or guest")
 NO_SUCH_USER = Refusal("no_such_user", "Name: there is no such user")
-_LAST_ADMIN = Refusal("last_admin", "Name: the last active admin stays one")
-WRONG_PASSWORD = Refusal("bad_login", "OldPassword: not the password")
-_TOO_MANY_USERS = Refusal("too_many_users", f"Name: there are {USERS_MAX:,} users")
+_LAST_ADMIN = Refusal("last_admin", "Name: this is the last active admin. Make another user an admin first.")
+WRONG_PASSWORD = Refusal("bad_login", "OldPassword: this is not the present password")
+_TOO_MANY_USERS = Refusal("too_many_users", f"Name: this cluster has {USERS_MAX:,} users, and cannot have more")
 
 
 def create_user(tables: Tables, command: CreateUser, entry: Entry, emit: Emit) -> UserMade | Refusal:

@@ -109,7 +109,7 @@ def test_a_user_is_deactivated_and_activated(terminal: Terminal) -> None:
 
 def test_what_the_node_refuses_is_said_in_its_words(terminal: Terminal) -> None:
     terminal.run("user", "add", "ann", "--no-password")
-    assert "Name: taken" in terminal.fails("user", "add", "ann", "--no-password")
+    assert "Name: this name is taken. Choose another one." in terminal.fails("user", "add", "ann", "--no-password")
     assert "Name: looks like" in terminal.fails("user", "add", "Ann", "--no-password")
     assert "Name:" in terminal.fails("user", "add", "@room", "--no-password")
     assert "there is no such user" in terminal.fails("user", "deactivate", "a/b")

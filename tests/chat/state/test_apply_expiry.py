@@ -232,7 +232,8 @@ def test_there_are_no_more_rooms_than_may_be_and_a_deleted_one_makes_room() -> N
     before = list(log.state.document())
     log.time -= SECOND
     assert log.apply(Post("c", "ann", "hi", "new"), after_s=0) == Refusal(
-        "too_many_rooms", "RoomName: there is no such room, and as many as there may be"
+        "too_many_rooms",
+        "RoomName: there is no such room, and MaxRooms allows no more. An admin can delete some, or raise it.",
     )
     assert list(log.state.document()) == before, "its ClientId too is as good as new"
     log.apply(DeleteRoom(Actor(), "a"))
