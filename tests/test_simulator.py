@@ -4,38 +4,28 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 
 import pytest
 
 from chat.commands.cluster import ForgetRooms
 from chat.state.machine import APPLIERS
-from tests.simulation.world import Report
-from tests.simulator import outcome_of
+from tests.simulation.outcomes import outcomes_of
 
 SEEDS = 320
 SLICE = 40  # in one test, so that none comes near the time a test may take
-PROCESSES = 2
-
-
-@cache
-def outcomes(first: int) -> list[Report | str]:
-    with ProcessPoolExecutor(PROCESSES) as pool:
-        return list(pool.map(outcome_of, range(first, first + SLICE)))
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, SLICE))
 def test_every_invariant_holds_in_every_seed(first: int) -> None:
-    assert [outcome for outcome in outcomes(first) if isinstance(outcome, str)] == []
+    outcomes = outcomes_of(range(first, first + SLICE))
+    assert [outcome for outcome in outcomes if isinstance(outcome, str)] == []
 
 
 def test_the_seeds_hold_what_they_are_for() -> None:
     counts: Counter[str] = Counter()
-    for first in range(0, SEEDS, SLICE):
-        for outcome in outcomes(first):
-            assert not isinstance(outcome, str), outcome
-            counts.update(outcome.counts)
+    for outcome in outcomes_of(range(SEEDS)):
+        assert not isinstance(outcome, str), outcome
+        counts.update(outcome.counts)
     at_least = {
         "elections": 500,
         "crashes": 500,
