@@ -3,6 +3,7 @@
 The hunts begin at the table's seeds, where they end at once; `python -m tests.mutants` begins at 0.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import cache
 
@@ -34,6 +35,14 @@ def hunts() -> dict[str, Future[Outcome]]:
     """All hunts, begun in the order of the table: each test waits for its own only."""
     pool = ProcessPoolExecutor(PROCESSES)
     return {mutant.name: pool.submit(_hunt_number, number) for number, mutant in enumerate(QUICK)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ended() -> Iterator[None]:
+    """Nobody waits for what is left of the hunts where a test has failed, or only some were asked for."""
+    yield
+    for hunted in hunts().values() if hunts.cache_info().currsize else ():
+        hunted.cancel()
 
 
 @pytest.mark.parametrize("mutant", QUICK, ids=lambda mutant: mutant.name)
