@@ -342,9 +342,12 @@ class Server(ThreadedWSGIServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Begin to serve a connection."""
         connection = HttpConnection(request, client_address, self)
+        connection.idle = self.has_poller  # until its first request begins; a thread says so itself
         self._open.add(connection)
         if self.has_poller:
             self.poll(connection)
+            if self.draining:
+                connection.shut_if_quiet()
         else:
             self._give_thread(connection)
 

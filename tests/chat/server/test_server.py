@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -193,7 +194,9 @@ def test_a_client_that_is_mute_in_the_tls_handshake_holds_nobody_up_and_is_cut()
 def test_draining_closes_idle_connections_and_refuses_new_ones() -> None:
     with serving(echo) as server, Client(server.port) as idle, Client(server.port) as fresh:
         idle.ask(GET)
+        began_s = monotonic()
         server.drain(DEADLINE_S)
+        assert monotonic() - began_s < DEADLINE_S, "a connection without a request was waited for"
         assert idle.closed() and fresh.closed()
         assert refused(server.port)
 
