@@ -125,7 +125,7 @@ def test_a_start_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
         told = digest(node, ["general"])
         cluster.kill()
         cluster.restart()
-        said = re.findall(r"the state is that of the checkpoint at index ([0-9]+); ([0-9]+) entries", node.log())
+        said = re.findall(r"restored the state from the checkpoint at index ([0-9]+); ([0-9]+) entries", node.log())
         assert len(said) == 1, node.log()
         index, left = map(int, said[0])
         assert index >= int(found[0].name[11:26])
@@ -135,7 +135,7 @@ def test_a_start_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
         told = digest(node, ["general"])
         assert cluster.terminate(node.id) == 0
         cluster.restart()
-        said = re.findall(r"the state is that of the checkpoint at index ([0-9]+); ([0-9]+) entries", node.log())
+        said = re.findall(r"restored the state from the checkpoint at index ([0-9]+); ([0-9]+) entries", node.log())
         assert int(said[-1][1]) == 0, "a stop writes the state down"
         assert digest(node, ["general"]) == told
 
