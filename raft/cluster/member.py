@@ -135,12 +135,13 @@ class RunningMember:
         frees: Callable[[bytes], bool] = lambda command: False,
         damage: Damage | None = None,
     ) -> None:
-        """`level`: of this program.  `damage`: what is known of it already.  `frees(command)`: whether it frees space
-        on a full disk, for which `reserve` is.  `listed`: id -> URL of --cluster, tried where the membership's does
-        not answer.
-        `rewrite` makes compactions (rewriting.py); None: no housekeeping at all.
+        """Put the parts together.
 
-        Raises StartRefused: the log may hold what is beyond the level.
+        `level`: of this program.  `damage`: the damage known already.  `frees(command)`: the command frees space on a
+        full disk, for which `reserve` is.  `listed`: id -> URL of --cluster, tried if the membership's does not
+        answer.  `rewrite` makes compactions (child_process.py); None: the log is never compacted.
+
+        Raises StartRefused: the log may hold entries beyond the level.
         """
         check_level(node.configuration.level, level)
         self.id = node.id
@@ -164,10 +165,7 @@ class RunningMember:
         proposals = Proposals(self.id, identity.boot)
         self._contact, self._clocks = LeaderContact(), Clocks(self.id)
         self._applier = Applier(node_lock, storage, machine, proposals, self._configuration_applied)
-        self._peers = Peers(
-            node_lock, storage, self.sender, self._heard, self._refused, self._older_copies.note, self._contact,
-            self._addresses, self._damage, election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
-        )  # fmt: skip
+        self._peers = self._make_peers(settings)
         self._driver = Driver(
             node_lock, storage, self._applier, self._peers, proposals, self._contact, self._clocks,
             heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked, on_broken=self._broken,
@@ -181,32 +179,39 @@ class RunningMember:
         storage.ask_room(self._driver.group_commit.is_full)
         self._is_unsaved = False  # the identity is not saved, since the disk was full
         self._administration = Administration(
-            self.id,
-            node_lock,
-            self._applier,
-            self._new_leader,
-            self._stopping,
-            self._clocks,
+            self.id, node_lock, self._applier, self._new_leader, self._stopping, self._clocks,
             election_timeout_s=self._timeout_s,
-        )
+        )  # fmt: skip
         self._removal_check = RemovalCheck(
             self.id, node_lock, self.sender, self._heard, lambda why: self._end(why, 0), self._addresses,
             timeout_s=self._timeout_s,
         )  # fmt: skip
-        self._notices = Notices(
-            self.id, node_lock, self.sender, self._clocks.heard, self._refused, self._older_copies.note, self._addresses
-        )
+        self._notices = self._make_notices()
         self._incoming_snapshots = IncomingSnapshots(storage)
-        self._snapshot_refused = ""  # why, as last said
-        self._log_maintenance: LogMaintenance | None = None
-        if rewrite is not None:
-            self._log_maintenance = LogMaintenance(
-                node_lock, storage, self._applier, machine, rewrite,
-                compact_bytes=compact_bytes, checkpoint_bytes=min(compact_bytes, CHECKPOINT_BYTES),
-                is_full=self._driver.group_commit.is_full,
-            )  # fmt: skip
+        self._snapshot_refused = ""  # why, as last logged
+        self._log_maintenance = self._make_log_maintenance(machine, rewrite, compact_bytes) if rewrite else None
         node_lock.on_leader_state = self._leader_state_changed
         node_lock.on_broken = self._broken
+
+    def _make_peers(self, settings: Settings) -> Peers:
+        return Peers(
+            self._node_lock, self._storage, self.sender, self._heard, self._refused, self._older_copies.note,
+            self._contact, self._addresses, self._damage,
+            election_timeout_ms=settings.election_timeout_ms, append_bytes_max=settings.append_bytes_max,
+        )  # fmt: skip
+
+    def _make_notices(self) -> Notices:
+        return Notices(
+            self.id, self._node_lock, self.sender, self._clocks.heard, self._refused, self._older_copies.note,
+            self._addresses,
+        )  # fmt: skip
+
+    def _make_log_maintenance(self, machine: StateMachine, rewrite: Rewrite, compact_bytes: int) -> LogMaintenance:
+        return LogMaintenance(
+            self._node_lock, self._storage, self._applier, machine, rewrite,
+            compact_bytes=compact_bytes, checkpoint_bytes=min(compact_bytes, CHECKPOINT_BYTES),
+            is_full=self._driver.group_commit.is_full,
+        )  # fmt: skip
 
     def _new_leader(self) -> LeaderClient:
         return LeaderClient(self._node_lock, self.sender, self._timeout_s, self._addresses)
@@ -230,7 +235,7 @@ class RunningMember:
             ("raft-gossip", partial(self._notices.run, self._stopping)),
         ]
         if self._reserve is not None:
-            runs.append(("raft-reserve", partial(self._reserve.tend, self._stopping, self._room_looked)))
+            runs.append(("raft-reserve", partial(self._reserve.maintain, self._stopping, self._reserve_tried)))
         if self._log_maintenance is not None:
             runs.append(("raft-maintenance", partial(self._log_maintenance.run, self._stopping)))
         self._threads = [
@@ -370,9 +375,9 @@ class RunningMember:
                 self._storage.set_cluster_id(identity.cluster_id)  # not before the identity has it
             self._identity = identity
 
-    def _room_looked(self) -> None:
+    def _reserve_tried(self) -> None:
         """Tell the core the room on the disk after the reserve was tried."""
-        self._driver.group_commit.tell_room()
+        self._driver.group_commit.report_room()
         if self._is_unsaved and not self._driver.group_commit.is_full():
             self._change_identity()
 

@@ -164,7 +164,7 @@ class LogMaintenance:
             return
         with closing(self._storage.write_checkpoint(document)) as steps:
             for _ in steps:
-                self._yield()
+                self._pause()
                 if self._stopping.is_set():
                     raise RewriteStopped
 
@@ -295,7 +295,7 @@ class LogMaintenance:
         meta = self._rewrite(up_to, self._mark_if_due)
         before = self._storage.bytes_on_disk  # now: what was written meanwhile is in it before and after
         try:
-            self._storage.adopt(meta, self._yield)
+            self._storage.adopt(meta, self._pause)
         except (InvalidMessage, OSError) as error:
             raise RewriteFailed(f"the new snapshot cannot be read: {error}") from error
         self._calibrate(up_to)
@@ -306,7 +306,7 @@ class LogMaintenance:
         )  # fmt: skip
         return meta
 
-    def _yield(self) -> None:
+    def _pause(self) -> None:
         """Leave the processor to threads that answer clients: each turn of this one holds all of them up."""
         self._stopping.wait(YIELD_S)
         self._mark_if_due()

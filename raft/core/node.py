@@ -70,7 +70,7 @@ TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; numbers end, a
 SNAPSHOT_TIMEOUTS = 10  # election timeouts after which a snapshot is called for again: that interrupts none under way
 LISTEN_MS = 2_000  # a leader calls every member at each heartbeat, also one that it could not reach for long
 _NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
-FAREWELL_TIMEOUTS = 4  # for so many election timeouts a removed member is still told that it is
+REMOVED_TIMEOUTS = 4  # for so many election timeouts a removed member is still told that it is
 
 
 class Random(Protocol):
@@ -180,18 +180,9 @@ class Node:
         self._votes: set[int] = set()  # the voters that granted; a repeated answer counts once
         self._own_vote_sequence = 0  # the write that makes this candidacy's own vote durable
 
-        # Of a leader only; made anew in become_leader.
-        self._uncommitted: deque[tuple[int, int]] = deque()  # (last index, bytes) of each batch proposed in this term
-        self._uncommitted_bytes = 0
-        self._progress: dict[int, Progress] = {}
-        self._departing: dict[int, float] = {}  # removed members and until when they are still told
-        self._heartbeat_sent_ms = 0.0
-        self._transfer_target = 0
-        self._transfer_deadline_ms = 0.0
         self._round = 0  # of ReadIndex; grows for ever, so that an answer to an earlier one never fits
-        self._reads_open: list[tuple[int, int]] = []  # (token, index) waiting for the current round
-        self._reads_next: list[int] = []  # arrived after the current round was sent
         self._described: dict[int, DescribeMember] = {}  # by member: its latest description
+        self._reset_leadership()
 
         self._sequence = 0
         self._persisted_sequence = 0
@@ -206,7 +197,22 @@ class Node:
         self._messages_after: list[Message] = []
         self._reads_confirmed: list[tuple[int, int]] = []
         self._reads_lost: list[int] = []
-        self._handlers: dict[type, Callable[..., None]] = {
+        self._handlers = self._handler_table()
+
+    def _reset_leadership(self) -> None:
+        """Set the state of a leader as it is at the beginning of a term."""
+        self._uncommitted: deque[tuple[int, int]] = deque()  # (last index, bytes) of each batch proposed in this term
+        self._uncommitted_bytes = 0  # inherited entries were bounded by the leaders before
+        self._progress: dict[int, Progress] = {}
+        self._departing: dict[int, float] = {}  # removed members and until when they are still told
+        self._heartbeat_sent_ms = self._clock_ms
+        self._transfer_target = 0
+        self._transfer_deadline_ms = 0.0
+        self._reads_open: list[tuple[int, int]] = []  # (token, index) waiting for the current round
+        self._reads_next: list[int] = []  # arrived after the current round was sent
+
+    def _handler_table(self) -> dict[type, Callable[..., None]]:
+        return {
             RequestVote: self._on_request_vote,
             RequestVoteReply: self._on_request_vote_reply,
             AppendEntries: self._on_append_entries,
@@ -520,13 +526,7 @@ class Node:
         self.role = Role.LEADER
         self.leader_id = self.id
         self._described = {id: said for id, said in self._described.items() if id == self.id}  # others may be new since
-        self._uncommitted.clear()  # inherited entries were bounded by the leaders before
-        self._uncommitted_bytes = 0
-        self._progress = {}
-        self._departing = {}
-        self._transfer_target = 0
-        self._reads_open, self._reads_next = [], []
-        self._heartbeat_sent_ms = self._clock_ms
+        self._reset_leadership()
         self._follow_configuration()
         self._append([noop_entry(self.log.last_index + 1, self.current_term, self._stamp(self._time))])
         self._begin_generation()
@@ -804,11 +804,11 @@ class Node:
             timeouts = SNAPSHOT_TIMEOUTS if progress.mode is Mode.SNAPSHOT else 2
             if progress.in_flight and self._clock_ms - progress.sent_ms >= timeouts * self.settings.election_timeout_ms:
                 progress.lost()
-        self._tend_configuration()
+        self._maintain_configuration()
         if self._clock_ms - self._heartbeat_sent_ms >= self.settings.heartbeat_ms:
             self._heartbeat_sent_ms = self._clock_ms
             self._send_heartbeats()
-            self._feed_full()
+            self._send_to_full()
             self._close_round()  # members that the round waited for may have been removed, and never answer
         self._replicate(all_commits=True)
 
@@ -860,7 +860,7 @@ class Node:
             ):
                 self._send_heartbeat(member, progress)
 
-    def _feed_full(self) -> None:
+    def _send_to_full(self) -> None:
         """Send followers whose disks are full what their reserves may take, a little with each heartbeat.
 
         They get entries only if no majority has room without them: entries that the others commit must not use up the
@@ -979,7 +979,7 @@ class Node:
         if self.is_removed:
             self._resign()
         else:
-            self._tend_configuration()
+            self._maintain_configuration()
             self._replicate()
 
     def _resign(self) -> None:
@@ -1075,12 +1075,12 @@ class Node:
         for member in self.configuration.members:
             if member != self.id and member not in self._progress:
                 self._progress[member] = Progress(self.log.last_index + 1, self._clock_ms)
-        farewell_ms = self._clock_ms + FAREWELL_TIMEOUTS * self.settings.election_timeout_ms
+        until_ms = self._clock_ms + REMOVED_TIMEOUTS * self.settings.election_timeout_ms
         for member in self._progress:
             if member not in self.configuration.members:
-                self._departing.setdefault(member, farewell_ms)
+                self._departing.setdefault(member, until_ms)
 
-    def _tend_configuration(self) -> None:
+    def _maintain_configuration(self) -> None:
         """Append the changes that a leader makes by itself: the cluster's id, descriptions, promotions."""
         settled = self.configuration_index <= self.commit_index and self.has_committed_in_term
         if not settled or self._transfer_target:

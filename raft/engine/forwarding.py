@@ -193,7 +193,7 @@ class Forwarder:
                 self._proposals.refuse(batch, Unavailable(FULL_HERE))
                 return
         except OSError:
-            self._put_aside(batch)
+            self._retry_later(batch)
             return
         proposals = tuple(self._proposals.hand_over(batch))
         if not proposals:
@@ -201,18 +201,18 @@ class Forwarder:
         try:
             reply = self._proposals_leader.call(Propose(self._id, leader_id, proposals))
         except CallRefused:
-            self._proposals.take_back(batch)
-            self._put_aside(batch)
+            self._proposals.undo_hand_over(batch)
+            self._retry_later(batch)
             return
         except OSError:
-            self._put_aside(batch)  # the call may have arrived; sent again, a proposal still applies once
+            self._retry_later(batch)  # the call may have arrived; sent again, a proposal still applies once
             return
         if isinstance(reply, ProposeReply) and reply.full:
-            self._proposals.take_back(batch)
+            self._proposals.undo_hand_over(batch)
             self._refuse_for_room(batch)
         elif isinstance(reply, ProposeReply) and not reply.accepted:
-            self._proposals.take_back(batch)
-            self._put_aside(batch)
+            self._proposals.undo_hand_over(batch)
+            self._retry_later(batch)
             if reply.leader_id == leader_id:  # the target leads, and accepts no more for now
                 self._full_until_s = time.monotonic() + FULL_PAUSE_S
 
@@ -232,7 +232,7 @@ class Forwarder:
             self._proposals.refuse(batch, DiskFull(NO_ROOM))
             return
         self._proposals.refuse((one for one in batch if not self._frees(one.command)), DiskFull(NO_ROOM))
-        self._put_aside(freeing)
+        self._retry_later(freeing)
 
     # The thread of reads
 
@@ -242,7 +242,7 @@ class Forwarder:
             items = drain(self._to_read)
             batch = [item for item in items if item is not None]
             if batch and self._node_lock.leader_id == self._id:
-                self._read_here(batch, self._put_aside)
+                self._read_here(batch, self._retry_later)
             elif batch:
                 self._read_there(batch)
             if None in items:
@@ -280,8 +280,8 @@ class Forwarder:
         elif index:
             self._applier.read_at(index, reads)
         else:
-            self._put_aside(reads)
+            self._retry_later(reads)
 
-    def _put_aside(self, items: Sequence[Waiting | Read]) -> None:
+    def _retry_later(self, items: Sequence[Waiting | Read]) -> None:
         for item in items:
             self._again.put(item)

@@ -1,7 +1,7 @@
 """Gossip: notices from one member's application to all others, outside of the log (presence, typing).
 
 Each member sends its own whole picture.  The newest counts, so a newer one replaces one that waits.  A lost notice is
-sent again after LOOK_S, and everything is sent every REFRESH_S, for members that came or came back.  Nothing is stored,
+sent again after POLL_S, and everything is sent every REFRESH_S, for members that came or came back.  Nothing is stored,
 and a member does not know what the others have taken in.
 
 Notices take no part in the protocol: no role, term or election depends on one, and a notice is no sign that a leader
@@ -23,7 +23,7 @@ from raft.rpc.codec import NOTICE_BYTES_MAX, decode_answer, encode
 from raft.rpc.peer_auth import check_sender
 from raft.rpc.peer_client import Addresses, PeerQueue
 
-LOOK_S = 0.2  # sooner than an election, so that a new leader knows the others' notices
+POLL_S = 0.2  # sooner than an election, so that a new leader knows the others' notices
 REFRESH_S = 10.0
 ANSWER_TIMEOUT_S = 1.0
 
@@ -76,7 +76,7 @@ class Notices:
         """Run the thread."""
         while True:
             self._send()
-            if stopping.wait(LOOK_S):
+            if stopping.wait(POLL_S):
                 return
 
     def close(self) -> None:

@@ -140,11 +140,11 @@ class GroupCommit:
             if proposals:
                 self._node_lock.act(lambda node: node.propose(proposals, self._stamp(), frees=frees), flushes=True)
         except (NotLeader, Overloaded, Unavailable):
-            self._proposals.take_back(batch)
+            self._proposals.undo_hand_over(batch)
             for waiting in batch:
                 self._refused.put(waiting)
         except DiskFull as error:
-            self._proposals.take_back(batch)
+            self._proposals.undo_hand_over(batch)
             freeing: list[Waiting] = []
             others: list[Waiting] = []
             for waiting in batch:
@@ -191,25 +191,25 @@ class GroupCommit:
                 write()
             except DiskFull as error:
                 if self._reserve is not None and self._reserve.give_up(str(error)):
-                    self.tell_room()
+                    self.report_room()
                     continue  # now there is room
                 if not tries % round(FULL_LOG_S / FULL_RETRY_S):
                     logger.error("%s; this node writes and acknowledges nothing until there is room", error)
                 tries += 1
-                self._be_stuck(error)
+                self._note_stuck(error)
                 if self._ending.wait(FULL_RETRY_S):
                     raise
                 continue
             if self.stuck:
                 logger.warning("there is room on the disk again; everything that waited is written")
                 self.stuck = ""
-                self.tell_room()
+                self.report_room()
             return
 
-    def _be_stuck(self, error: DiskFull) -> None:
+    def _note_stuck(self, error: DiskFull) -> None:
         """Tell the core, and refuse proposals if no other node accepts them."""
         self.stuck = str(error)
-        self.tell_room()
+        self.report_room()
         items = drain_nowait(self._work)
         self._kept += [item for item in items if isinstance(item, Ready)]
         waiting = [item for item in items if isinstance(item, Waiting)]
@@ -223,7 +223,7 @@ class GroupCommit:
         """Return whether this member's disk has no room; takes no lock."""
         return bool(self.stuck or (self._reserve is not None and self._reserve.why_full))
 
-    def tell_room(self) -> None:
+    def report_room(self) -> None:
         """Tell the core how much the disk still takes; any thread."""
         room_bytes = 0 if self.stuck else self._reserve.room_bytes() if self._reserve else None
         self._node_lock.act(lambda node: node.set_room(room_bytes))

@@ -67,7 +67,7 @@ class Proposals:
                 waiting.handed_over += 1
         return [(ProposalId(self._member, self._boot, w.sequence, w.sequence - lowest), w.command) for w in chosen]
 
-    def take_back(self, batch: Iterable[Waiting]) -> None:
+    def undo_hand_over(self, batch: Iterable[Waiting]) -> None:
         """Undo one hand-over of `batch`, which was refused as a whole: it proposed nothing."""
         with self._lock:
             for waiting in batch:

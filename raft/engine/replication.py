@@ -51,7 +51,7 @@ APPEND_TIMEOUTS = 4  # election timeouts that a follower's disk may take before 
 SNAPSHOT_PAUSE_S = 1.0  # after a transfer that broke off: where the reason is a full disk, it lasts
 DAMAGE_PAUSE_S = 5.0  # before it is tried again to send what is damaged here
 SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a slow disk
-LOOK_SHARE = 2  # of an election timeout: a piece that still is on the line by then holds heartbeats up
+POLL_SHARE = 2  # of an election timeout: a piece that still is on the line by then holds heartbeats up
 UNREACHABLE_TIMEOUTS = 8  # election timeouts since any answer, before a lost heartbeat is a matter for the log
 
 CHUNK_BYTES = 1 << 20  # some milliseconds of a disk and of the other end's processor
@@ -180,7 +180,7 @@ class Peers:
 
     def _put_off(self, queue: PeerQueue[Message], message: Request, pause_s: float) -> None:
         """Let the Node send the message again, after a pause."""
-        queue.rest(pause_s)
+        queue.pause(pause_s)
         self._node_lock.act(lambda node: node.unreachable(message.target))
 
     def _log_snapshot_failed(self, member: int, why: str) -> None:
@@ -265,7 +265,7 @@ class Peers:
             answer = connection.call(
                 body,
                 timeout_s,
-                look_s=self._timeout_s / LOOK_SHARE,
+                poll_s=self._timeout_s / POLL_SHARE,
                 on_wait=lambda: self._still_sending(member),
             )
         except TimeoutError:

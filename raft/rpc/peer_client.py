@@ -99,18 +99,18 @@ class PeerConnection:
         self._head = f"POST {RPC_PATH} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: ".encode()
 
     def call(
-        self, body: bytes, timeout_s: float, *, look_s: float = 0.0, on_wait: Callable[[], None] | None = None
+        self, body: bytes, timeout_s: float, *, poll_s: float = 0.0, on_wait: Callable[[], None] | None = None
     ) -> tuple[int, bytes]:
         """POST `body`; return the status and the body of the answer.
 
         `timeout_s` bounds each wait without progress: while bytes of a large body still arrive, the call goes on.
-        Progress is checked each `look_s` (0: each `timeout_s`), and `on_wait` is called then.  Raises OSError or
+        Progress is checked each `poll_s` (0: each `timeout_s`), and `on_wait` is called then.  Raises OSError or
         InvalidMessage; then the outcome is unknown, and the next call opens a new connection.
         """
         self.line_is_slow = False
         self._patience_s, self._on_wait = timeout_s, on_wait
         try:
-            peer = self._connect(timeout_s, look_s or timeout_s)
+            peer = self._connect(timeout_s, poll_s or timeout_s)
             try:
                 # In one write, so that Nagle's algorithm never waits.
                 self._send(peer, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
@@ -136,10 +136,10 @@ class PeerConnection:
                 if sent < len(data):
                     self._progress_s = time.monotonic()
             except BlockingIOError:  # the kernel's sign that the time-out is over
-                self._look(peer)
+                self._check_progress(peer)
         self._unsent = _unsent_bytes(peer) if len(data) > LARGE_BYTES else 0
 
-    def _look(self, peer: socket.socket) -> None:
+    def _check_progress(self, peer: socket.socket) -> None:
         """Check a silent line: go on as long as it takes bytes.  Raises TimeoutError."""
         now_s, unsent = time.monotonic(), _unsent_bytes(peer)
         if unsent < self._unsent:
@@ -173,21 +173,21 @@ class PeerConnection:
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             peer.close()
 
-    def _connect(self, timeout_s: float, look_s: float) -> socket.socket:
+    def _connect(self, timeout_s: float, poll_s: float) -> socket.socket:
         peer = self._socket  # once: another thread may close it between any two lines
-        if peer is not None and time.monotonic() - self._used_s > IDLE_S and _has_something_to_say(peer):
+        if peer is not None and time.monotonic() - self._used_s > IDLE_S and _is_unusable(peer):
             self.close()
             peer = None
         if peer is not None and self._earlier_url and time.monotonic() >= self._move_s:
             peer = self._move(peer, timeout_s / MOVE_SHARE)
         if peer is None:
             peer = self._open(timeout_s)
-        if look_s != self._timeout_s:
+        if poll_s != self._timeout_s:
             # In the kernel: Python's own timeout is a poll() before each call, and a turn of the GIL with it.
-            timeval = struct.pack("ll", int(look_s), int(look_s % 1 * 1e6))
+            timeval = struct.pack("ll", int(poll_s), int(poll_s % 1 * 1e6))
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
-            self._timeout_s = look_s
+            self._timeout_s = poll_s
         return peer
 
     def _open(self, timeout_s: float) -> socket.socket:
@@ -253,7 +253,7 @@ class PeerConnection:
             try:
                 data = peer.recv(size)
             except BlockingIOError:
-                self._look(peer)
+                self._check_progress(peer)
                 continue
             if not data:
                 raise ConnectionResetError("the peer closed the connection")
@@ -278,7 +278,7 @@ def _unsent_bytes(peer: socket.socket) -> int:
         return 0
 
 
-def _has_something_to_say(peer: socket.socket) -> bool:
+def _is_unusable(peer: socket.socket) -> bool:
     """Return whether an idle connection has ended, or has unexpected bytes: either way it is useless.
 
     Servers close idle connections.  Finding that out by a call would lose the call, and a request for votes is made
@@ -342,7 +342,7 @@ class PeerQueue(Generic[T]):
         """Return whether the queue was closed: a delivery of many calls makes no more of them."""
         return self._closed
 
-    def rest(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Pause a delivery: for so long, or until the queue is closed."""
         self._closing.wait(seconds)
 

@@ -23,7 +23,7 @@ from raft.rpc.peer_client import parse_peer_url
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.25  # between two looks for changed addresses
+POLL_S = 0.25  # between two looks for changed addresses
 DRAIN_S = 0.5  # for calls under way at an address that is given up
 WILDCARD_V4, WILDCARD_V6 = "0.0.0.0", "::"  # a listener there takes what is for any address of this machine
 
@@ -99,7 +99,7 @@ class PeerPorts:
 
     def wait_open(self, stopped: threading.Event) -> bool:
         """Wait until the node listens somewhere; return False if `stopped` came first."""
-        while not self._is_open.wait(LOOK_S):
+        while not self._is_open.wait(POLL_S):
             if stopped.is_set():
                 return False
         return True
@@ -115,7 +115,7 @@ class PeerPorts:
     # The thread
 
     def _run(self) -> None:
-        while not self._stopping.wait(LOOK_S):
+        while not self._stopping.wait(POLL_S):
             try:
                 self.follow()
             except Exception:

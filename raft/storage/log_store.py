@@ -100,7 +100,7 @@ class Storage:
         self._content = Content()  # of the newest segment
         self._sealed: deque[tuple[Header, int, Content]] = deque(maxlen=SEALED_MAX)  # with their ends
         self._writer = self._final(lambda: self._open_segment(log))
-        self._final(self._believe_checkpoint)
+        self._final(self._adopt_checkpoint)
         self.recovered = Recovered(
             self._hard_state,
             self.last_index,
@@ -111,7 +111,7 @@ class Storage:
             tuple(log.reports),
         )
 
-    def _believe_checkpoint(self) -> None:
+    def _adopt_checkpoint(self) -> None:
         found = self.documents(self.last_index)
         if found is not None:
             self._files.checkpointed(found.meta.index)

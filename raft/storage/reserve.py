@@ -27,7 +27,7 @@ KEPT_BYTES = 32 << 10  # of the reserve: no entries go there, only terms, votes 
 FILES = 4
 FILES_MIN = 2
 PREFIX = "RESERVE-"
-TEND_S = 0.5  # between two tries to make it again, and two looks at what a full disk still takes
+RETRY_S = 0.5  # between two tries to make it again, and two looks at what a full disk still takes
 LOG_S = 60.0  # between two lines in the log that the disk is full
 
 
@@ -134,13 +134,13 @@ class Reserve:
         except OSError:
             return 0
 
-    def tend(self, stopping: threading.Event, on_look: Callable[[], None]) -> None:
+    def maintain(self, stopping: threading.Event, on_look: Callable[[], None]) -> None:
         """Run the thread: make the reserve whenever it is not held, and call `on_look` after each try."""
         while True:
             if not self._is_held:
                 self.make()
                 on_look()
-            if stopping.wait(TEND_S):
+            if stopping.wait(RETRY_S):
                 return
 
 

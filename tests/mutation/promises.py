@@ -100,7 +100,7 @@ ENGINE = (
         "What a leader refused as a whole counts as proposed.",
         "the public promise: 503 says that nothing was proposed, 504 that nobody knows",
         Forwarder._forward,
-        "if isinstance(reply, ProposeReply) and not reply.accepted:\n        self._proposals.take_back(batch)",
+        "if isinstance(reply, ProposeReply) and not reply.accepted:\n        self._proposals.undo_hand_over(batch)",
         "if isinstance(reply, ProposeReply) and not reply.accepted:\n        pass",
         test="raft/engine/test_forwarding.py::test_who_refused_took_nothing_in",
     ),

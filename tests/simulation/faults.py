@@ -60,7 +60,7 @@ class Faults:
         machine.disk.make_room()
         process = machine.process
         if was_full and process is not None:
-            process.schedule(0, process.tell_room)
+            process.schedule(0, process.report_room)
 
     def _strike(self) -> None:
         if self._stopped:

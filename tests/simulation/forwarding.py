@@ -124,7 +124,7 @@ class Forwarding:
             if reply.full:
                 self._refuse_for_room(batch)
             elif not reply.accepted:
-                self.proposals.take_back(batch)
+                self.proposals.undo_hand_over(batch)
                 self._again.extend(batch)
             self._forwarded()
 
@@ -212,7 +212,7 @@ class Forwarding:
         try:
             self.propose_to_node(proposals)
         except (NotLeader, Overloaded, Unavailable):
-            self.proposals.take_back(batch)
+            self.proposals.undo_hand_over(batch)
             self._again += batch
         except DiskFull:
             self._refuse_for_room(batch)
@@ -230,7 +230,7 @@ class Forwarding:
 
     def _refuse_for_room(self, batch: list[Waiting]) -> None:
         """Refuse what frees no space, and all of it where everything does; try the rest again by itself."""
-        self.proposals.take_back(batch)
+        self.proposals.undo_hand_over(batch)
         self._process.world.counts["refused without room"] += 1
         freeing = [waiting for waiting in batch if frees_space(waiting.command)]
         freeing = freeing if len(freeing) < len(batch) else []

@@ -132,7 +132,7 @@ class Process:
         self.enter(self.node.identified, self.id, own.incarnation, own.advertise, own.level, boot)
         self.schedule(self.world.rng.random() * self.world.scenario.tick_ms, self._tick)
         if self.machine.disk.is_full:
-            self.tell_room()
+            self.report_room()
 
     # What the world does with it
 
@@ -277,10 +277,10 @@ class Process:
         """Go to the reserve, or try again later."""
         self.world.counts["writes without room"] += 1
         given = self.machine.disk.give_up_reserve()
-        self.tell_room()
+        self.report_room()
         self.schedule(0 if given else FULL_RETRY_MS, self._written, batch)
 
-    def tell_room(self) -> None:
+    def report_room(self) -> None:
         """Tell the core what the disk takes."""
         disk = self.machine.disk
         self.enter(self.node.set_room, max(0, disk.room - KEPT_BYTES) if disk.is_full else None)

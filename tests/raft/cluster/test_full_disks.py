@@ -386,7 +386,7 @@ def test_a_write_that_finds_no_room_goes_to_the_reserve_and_then_only_what_frees
     assert written == [b'"last"', b'"delete"']
     disk.room = 3 * MIB
     reserve.make()
-    alone.group_commit.tell_room()
+    alone.group_commit.report_room()
     alone.commit(b'"post"')
     assert not alone.group_commit.is_full()
 

@@ -618,7 +618,7 @@ def _fill(host: Host) -> _NoReserve:
     reserve = _NoReserve(RealDisk(), host.path)
     reserve.why_full = "the disk is full"
     host.member._driver.group_commit._reserve = reserve
-    host.member._room_looked()
+    host.member._reserve_tried()
     return reserve
 
 
@@ -633,7 +633,7 @@ def test_a_full_follower_counts_as_out_of_contact_once_it_lacks_something_and_ca
     assert isinstance(full.read(), Unavailable)
     assert b'"beyond"' not in full.memory.commands
     reserve.why_full = ""
-    full.member._room_looked()
+    full.member._reserve_tried()
     cluster.wait_until_all_have({b'"beyond"'})
     wait_until(lambda: full.member.contact_age_s() < 0.5, DEADLINE_S, "it is in contact")
     assert isinstance(full.result_of(b'"again"'), int)
@@ -645,7 +645,7 @@ def test_where_no_majority_has_room_every_member_says_so_and_takes_what_frees_sp
         host.member._driver.group_commit._reserve = reserve = _NoReserve(RealDisk(), host.path)
         reserve.why_full = "the disk is full"
         reserve.room_bytes = lambda: 10_000  # type: ignore[method-assign]
-        host.member._room_looked()
+        host.member._reserve_tried()
     for host in (leader, one, other):
         host.member._forwarder._frees = host.member._driver._frees = lambda command: command == b'"delete"'
         host.member._driver.group_commit._frees = host.member._driver._frees
@@ -666,5 +666,5 @@ def test_an_identity_that_cannot_be_saved_on_a_full_disk_is_saved_once_there_is_
     assert member._identity.generation == "ab"
     assert (cluster[1].path / IDENTITY_NAME).read_bytes() == before
     member._save_identity = save
-    member._room_looked()
+    member._reserve_tried()
     assert decode((cluster[1].path / IDENTITY_NAME).read_bytes()).generation == "ab"

@@ -48,7 +48,7 @@ def _levels(host: Host) -> tuple[int, ...]:
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Members]:
-    monkeypatch.setattr("raft.engine.gossip.LOOK_S", 0.02)
+    monkeypatch.setattr("raft.engine.gossip.POLL_S", 0.02)
     with _street_of(tmp_path, 3, 3, 3) as cluster:
         yield cluster
 

@@ -74,7 +74,7 @@ def test_a_hand_over_that_was_refused_as_a_whole_proposed_nothing() -> None:
     proposals, client = Proposals(MEMBER, BOOT), Client()
     waiting = admitted(proposals, client)
     proposals.hand_over([waiting])
-    proposals.take_back([waiting])
+    proposals.undo_hand_over([waiting])
     proposals.expire(UNPROPOSED_TIMEOUT_S)
     assert client.kinds == [Unavailable]
 
@@ -84,7 +84,7 @@ def test_a_refusal_says_nothing_of_an_earlier_hand_over_whose_answer_got_lost() 
     waiting = admitted(proposals, client)
     proposals.hand_over([waiting])  # sent, and never answered
     proposals.hand_over([waiting])
-    proposals.take_back([waiting])
+    proposals.undo_hand_over([waiting])
     proposals.expire(HANDED_OVER_TIMEOUT_S)
     assert client.kinds == [OutcomeUnknown]
 
@@ -95,7 +95,7 @@ def test_of_two_that_hand_it_over_at_once_the_refused_one_does_not_speak_for_the
     waiting = admitted(proposals, client)
     proposals.hand_over([waiting])  # to another member, which accepts
     proposals.hand_over([waiting])  # to the own log, which refuses: this member does not lead any more
-    proposals.take_back([waiting])
+    proposals.undo_hand_over([waiting])
     proposals.expire(UNPROPOSED_TIMEOUT_S)
     assert client.told == []
     proposals.expire(HANDED_OVER_TIMEOUT_S)
@@ -290,7 +290,7 @@ class Model(RuleBasedStateMachine):
         batch = data.draw(st.lists(st.sampled_from(self.waitings), max_size=3)) if self.waitings else []
         handed_over = self.proposals.hand_over(batch)
         if refused:
-            self.proposals.take_back(batch)
+            self.proposals.undo_hand_over(batch)
         else:
             self.may_be_known |= {id.sequence for id, _ in handed_over}
 

@@ -423,7 +423,7 @@ def test_a_large_body_may_take_longer_than_the_time_out_while_it_still_arrives(m
     with ScriptedPeer(slowly(body, 0.6)) as peer, connected(peer.url) as connection:
         peer._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
         before_s = time.monotonic()
-        taken = connection.call(body, 0.3, look_s=0.05, on_wait=lambda: looks.append(time.monotonic()))
+        taken = connection.call(body, 0.3, poll_s=0.05, on_wait=lambda: looks.append(time.monotonic()))
         assert taken == (200, b"at last")
         assert time.monotonic() - before_s > 0.3
         assert connection.line_is_slow and looks
@@ -444,7 +444,7 @@ def test_a_large_body_that_arrives_no_further_times_out_and_ends_with_a_reset() 
     with ScriptedPeer(script) as peer, connected(peer.url) as connection:
         peer._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
         with pytest.raises(TimeoutError):
-            connection.call(bytes(8 << 20), 0.2, look_s=0.05)
+            connection.call(bytes(8 << 20), 0.2, poll_s=0.05)
         ended.set()
         assert reset.wait(DEADLINE_S), "what was given up does not go on over the line"
 
@@ -457,5 +457,5 @@ def test_an_answer_that_takes_long_does_not_make_the_line_slow() -> None:
         wait_for_end(peer)
 
     with ScriptedPeer(script) as peer, connected(peer.url) as connection:
-        connection.call(bytes(1 << 16), 1.0, look_s=0.02)
+        connection.call(bytes(1 << 16), 1.0, poll_s=0.02)
         assert not connection.line_is_slow
