@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from math import inf
 from threading import Lock
 from time import monotonic
-from typing import Any
+from typing import Any, TypeGuard
 
 from chat.server import failure_log
 from chat.server.http import ChunkedBody, HttpError, Request, SizedBody, check_partial_head
@@ -154,8 +154,8 @@ class HttpConnection(RequestReader):
         self._answer = None
         try:
             result = self.http_server.app(environ, reply.start_response)
-            if self._answer is not None and result is self._answer:
-                self._defer_to(self._answer, request)
+            if self._is_deferred(result):
+                self._defer_to(result, request)
                 return
             if not self.detached:
                 self._revoke_answer()
@@ -312,8 +312,8 @@ class HttpConnection(RequestReader):
         try:
             with self.http_server.cpu_slots:
                 result = self.http_server.app(environ, reply.start_response)
-            if self._answer is not None and result is self._answer:
-                return self._defer_to(self._answer, request)
+            if self._is_deferred(result):
+                return self._defer_to(result, request)
             if not self.detached:
                 self._revoke_answer()
                 self._answers_to = environ["REMOTE_ADDR"], environ.get("raft_chat.user", "")
@@ -338,6 +338,10 @@ class HttpConnection(RequestReader):
     def _bound_send_buffer(self) -> None:
         """Bound what the kernel buffers of an answer that is made while it is sent: a client may never take it."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, STREAM_BUFFER_BYTES)
+
+    def _is_deferred(self, result: object) -> TypeGuard[DeferredResponse]:
+        """Return whether the application returned the deferred response that it asked for."""
+        return result is not None and result is self._answer
 
     def _defer_to(self, answer: DeferredResponse, request: Request) -> bool:
         self._answer = None

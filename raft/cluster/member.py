@@ -157,7 +157,7 @@ class RunningMember:
         )
         self._save_identity = save_identity
         self._on_end = on_end
-        self._ended = threading.Lock()  # taken once, by who ends it
+        self._ended = threading.Lock()  # taken once, by the thread that ends the member
         self._stopping = threading.Event()
         self._node_lock = node_lock = NodeLock(node)
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
@@ -295,7 +295,7 @@ class RunningMember:
         """Run a thread.  If it dies it takes the process with it, rather than leave half a member."""
         try:
             run()
-        except Exception as error:  # noqa: BLE001  it is logged where it ends the process
+        except Exception as error:  # noqa: BLE001  `_broken` logs it and ends the process
             self._broken(error)
 
     def _broken(self, error: Exception) -> None:
@@ -590,7 +590,7 @@ class RunningMember:
         match call:
             case Propose():
                 done(self._serve_propose(call))
-                self._driver.group_commit.flush()  # after the answer: what it says is no more than that
+                self._driver.group_commit.flush()  # after the answer, which promises no more than that
             case ReadIndex():
                 self._forwarder.read_for_peer(call, lambda index: done(ReadIndexReply(index)))
             case ChangeMembership():

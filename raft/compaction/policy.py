@@ -45,23 +45,25 @@ CHECK_S = 0.2  # a look costs next to nothing, and so few entries come in betwee
 RETRY_S = 60.0  # after a failed rewrite, for lack of space for example
 RETRY_FULL_S = 5.0  # on a full disk, which accepts nothing until a rewrite succeeds
 FREED_FULL_BYTES = 64 << 10  # a rewrite on a full disk frees at least this much
-KEEP_ENTRIES = 10_000  # so many stay in the log for members that were away for a moment,
-KEEP_S = 86_400.0  # as long as they are not a day old: what was deleted is to be gone some time, if nobody writes too,
-KEEP_SHARE = 2  # and are no more than this part of the snapshot,
-KEEP_MIN_SHARE = 2  # or of the size below which nobody misses the space
-ERASED_NOTE_S = KEEP_S / 8  # between two notes of what was taken back: so often it makes a compaction due at most
-FREED_MIN_SHARE = 4  # a compaction frees at least this part of that size, since it starts a process
+# The newest entries stay in the log, for members that were down for a moment: at most so many ...
+KEEP_ENTRIES = 10_000
+KEEP_S = 86_400.0  # ... no older than a day, since deleted text has to go even if nobody writes any more ...
+KEEP_SHARE = 2  # ... and no more than this part of the snapshot,
+KEEP_MIN_SHARE = 2  # or of COMPACT_BYTES_MIN
+ERASED_NOTE_S = KEEP_S / 8  # between two notes of deletions, which bounds the compactions that they make due
+FREED_MIN_SHARE = 4  # a compaction frees at least this part of COMPACT_BYTES_MIN, since it starts a process
 MARK_ENTRIES = 1_000  # between two notes of what is live,
-MARK_SHARE = 8  # or this part of the size below which nobody misses the space
-WAIT_ENTRIES = 200_000  # so many stay for a member that lags behind, and no more bytes than a snapshot has, or than
-# nobody misses; past that it gets a snapshot
+MARK_SHARE = 8  # or this part of COMPACT_BYTES_MIN
+# So many entries stay for a member that lags behind, and no more bytes than a snapshot or COMPACT_BYTES_MIN has.
+# A member that lags further gets a snapshot.
+WAIT_ENTRIES = 200_000
 CONTACT_MS = 10_000  # a member that was silent for longer is not waited for
 YIELD_S = 0.01  # after each step of a millisecond or some
 CHECKPOINT_BYTES = 8 << 20  # some 30,000 entries, which are applied in half a second
 QUIET_S = 2.0  # without a new entry: a machine that has nothing to do may as well make the next start quicker,
 QUIET_SHARE = 4  # for a part of the log that would be due
 FINISH_S = 2.0  # for the last checkpoint of a stop, without pauses: enough for five million posts
-COMPACT_BYTES_MIN = 64 << 20  # below that nobody misses the space
+COMPACT_BYTES_MIN = 64 << 20  # a smaller log is not worth a compaction
 
 
 # Makes a snapshot up to an index; calls the function every CHECK_S meanwhile.  Raises RewriteFailed and RewriteStopped.
@@ -112,8 +114,8 @@ class LogMaintenance:
         self._is_full = is_full
         self._ended_at = 0  # the last index of a segment that was ended for a full disk
         self._marks: deque[_Mark] = deque()  # ascending; of the last WAIT_ENTRIES
-        self._off = (0, 1.0)  # at the last compaction: its index, and how much more was live than the state told
-        # Log indexes where segments end in which texts were taken back, and when that was noted; until it is compacted.
+        self._off = (0, 1.0)  # the last compaction's index, and the live bytes it found over those estimated
+        # (index, time noted): the last log index of each segment with deletions, until it is compacted.
         self._erased: deque[tuple[int, float]] = deque()  # up to KEEP_S / ERASED_NOTE_S of them, and some
         self._erasing = 0  # the log index behind which a segment is to end, for the next of these
         self._seen_index, self._marked_s = 0, -inf  # at the last look, and when that was
@@ -245,7 +247,7 @@ class LogMaintenance:
             return 0
         if self._storage.bytes_on_disk - live - self._storage.bytes_above(mark.index) >= FREED_FULL_BYTES:
             return mark.index
-        if self._ended_at < mark.index:  # all of it lies in the newest segment: the next entry begins another one
+        if self._ended_at < mark.index:  # all garbage lies in the newest segment: the next entry begins another one
             self._ended_at = mark.index
             self._storage.end_segment()
         return 0
@@ -293,7 +295,7 @@ class LogMaintenance:
         """Replace the log up to `up_to`, which is applied, by a snapshot.  Raises RewriteFailed."""
         began_s = time.monotonic()
         meta = self._rewrite(up_to, self._mark_if_due)
-        before = self._storage.bytes_on_disk  # now: what was written meanwhile is in it before and after
+        before = self._storage.bytes_on_disk  # read now: entries written meanwhile count before and after
         try:
             self._storage.adopt(meta, self._pause)
         except (InvalidMessage, OSError) as error:

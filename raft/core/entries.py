@@ -109,7 +109,7 @@ def decode_entries(data: bytes, start: int, most: int) -> list[Entry]:
     while start < end:
         match = _ENTRY.match(data, start)
         if match is None:
-            decode_entry(data[start : data.find(b"\n", start) + 1])  # says what is wrong with it
+            decode_entry(data[start : data.find(b"\n", start) + 1])  # raises, and says what is wrong
             raise AssertionError("a line that is an entry by itself only")
         if len(entries) == most:
             raise InvalidMessage(f"more than {most} entries")

@@ -1,10 +1,10 @@
 """The log as the core sees it: the term at every index, and the recent tail of entries.
 
-Terms are kept as runs (one pair a term, not one an entry), so memory does not grow with the log.  Entries are held
-only while they are recent: followers that lag and the apply thread of a member that has just started read older
-ones from disk, outside the core.
+Terms are kept as runs (one pair a term, not one an entry), so memory does not grow with the log.  Only recent entries
+are held: older ones, for a follower that lags or for the apply thread after a start, are read from disk, outside of the
+core.
 
-Rules kept here: indexes have no gap; terms never fall; what is at or below the base is committed and fixed.
+Rules kept here: indexes have no gap; terms never fall; entries at or below the base are committed and fixed.
 """
 
 from bisect import bisect_right

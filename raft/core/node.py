@@ -70,7 +70,7 @@ TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; numbers end, a
 SNAPSHOT_TIMEOUTS = 10  # election timeouts after which a snapshot is called for again: that interrupts none under way
 LISTEN_MS = 2_000  # a leader calls every member at each heartbeat, also one that it could not reach for long
 _NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
-REMOVED_TIMEOUTS = 4  # for so many election timeouts a removed member is still told that it is
+REMOVED_TIMEOUTS = 4  # election timeouts during which a removed member is still told that it was removed
 
 
 class Random(Protocol):
@@ -168,7 +168,7 @@ class Node:
         self._configurations = list(configurations)
         self._last_time = last_time
         self._clock_index = 0  # of the newest clock entry since the start; another one wherever that may be another
-        self._time = last_time  # the wall clock as last told
+        self._time = last_time  # the time given by the last tick
 
         self._ticked_ms: float | None = None
         self._clock_ms = 0.0  # grows by at most a heartbeat a tick
@@ -191,7 +191,7 @@ class Node:
         self._hard_state_changed = False
         self._commit_written = self.commit_index
         self._wrote_since_tick = False
-        self._installed: SnapshotMeta | None = None  # not told in a Ready yet
+        self._installed: SnapshotMeta | None = None  # not in a Ready yet
         self._unwritten: list[Entry] = []
         self._messages: list[Message] = []
         self._messages_after: list[Message] = []
@@ -944,7 +944,7 @@ class Node:
     def _take_append_reply(self, progress: Progress, m: AppendEntriesReply) -> None:
         if m.success:
             if progress.mode is Mode.REPLICATE and m.match_index <= progress.match_index and not m.full:
-                return  # said again: what is in flight now goes further
+                return  # a repeated answer: what is in flight now goes further
             progress.in_flight = False
             self._take_match(progress, m)
         elif m.match_index == progress.next_index - 1 or progress.mode is Mode.REPLICATE:

@@ -1,14 +1,14 @@
-"""Many numbers of one width in few bytes: the first bytes of all of them, then the second ones, and so on.
+"""Many numbers of one width in few bytes, packed by byte planes: the first bytes of all, then the second ones, and so
+on.
 
     (the length of each plane: 4 bytes, little-endian) (the planes, one behind the other)
 
-Numbers that lie side by side have most of their bytes in common.  A plane that is one byte over and over is that byte;
-of the others each is deflated where that makes it shorter, and as long as there are numbers where it stands as it is.
-All of it is done by a few calls to C a plane: a million positions of 8 bytes take 2 bytes each, 45 ms to pack and 12 to
-unpack.
+Neighbouring numbers have most of their bytes in common.  A plane of one repeated byte is stored as that byte.  Any
+other plane is deflated if that makes it shorter, and stored as it is otherwise.  A few calls to C pack each plane: a
+million positions of 8 bytes take 2 bytes each, 45 ms to pack and 12 to unpack.
 
-Rules.  What is packed of the same bytes may differ from one build of zlib to the next; what is unpacked never does.
-Nothing is unpacked into more bytes than were asked for.
+Rules.  The packed bytes may differ from one build of zlib to the next; the unpacked bytes never do.  Nothing is
+unpacked into more bytes than were asked for.
 """
 
 import zlib

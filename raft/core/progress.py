@@ -32,7 +32,7 @@ class Progress:
     in_flight: bool = False
     sent_ms: float = 0.0  # when the append in flight was sent
     acked_round: int = 0  # the newest ReadIndex round it has confirmed
-    sent_commit: int = 0  # the newest leader_commit it has been told
+    sent_commit: int = 0  # the newest leader_commit that was sent
     awaited_index: int = 0  # the last entry whose commit the follower's own clients wait for
     full: bool = False  # the follower's disk has no room, by its last answer
     catch_up_target: int = 0  # a learner's round (dissertation §4.2.1): the end of the log when the round began

@@ -169,7 +169,7 @@ class InstallSnapshot:
     snapshot: SnapshotMeta
     received: bool = False  # the receiver's own: all of the data lie on its disk
     request: int = 0
-    acknowledged: int = 0  # up to where the receiver has answered in this term that it holds the log
+    acknowledged: int = 0  # the index up to which the receiver has acknowledged the log in this term
 
 
 @dataclass(frozen=True, slots=True)

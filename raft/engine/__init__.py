@@ -1,1 +1,1 @@
-"""The lock around the node, the threads beside it, group commit, replication, and applying."""
+"""The lock around the node, and the threads beside it: group commit, replication, forwarding, applying."""

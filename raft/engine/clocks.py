@@ -1,21 +1,21 @@
-"""The time of the log: what entries are stamped with, and what everything with a life is aged by.
+"""The time of the log, which entries are stamped with, and by which ages and expiry are counted.
 
 Rules.
-1. *The cluster's clock* is the median of the voters' clocks, which members tell each other all the time.  What a member
-   does not know of the others may be anything, so the median lies between a lowest and a highest time.  Where those
-   are further apart than OFF_S the lowest counts: a stamp never leaps by more than a majority of clocks vouch for.
-2. *A leap is held.*  The steady clock of this machine tells how the cluster's clock has to go on.  Where it is more
-   than OFF_S off that, the log's time goes on by the steady clock, and both times are logged at once.  After HOLD_S a
-   leap that has stayed is followed.  So a clock that is wrong for some seconds changes nothing, in a cluster of one
-   too.  A leap while the process was down cannot be told from a long time: it is logged and followed.
-3. *The log's time never goes backwards.*  Where the clock is behind it, it goes on from the newest entry, slower than
-   the steady clock by a SLOWER_BY-th, until the clock has caught up.  So stamps stay apart, ages go on, and an hour
-   that was too much is gone in eight.
-4. *A leap that is followed is a clock entry in the log*: it says what time the log had, and what time it has from
-   there on.  The leader appends it, for a leap forwards by itself, in either direction when the operator says that the
-   clock is right (`raft-chat clock accept`).  The state moves by it what is counted in the log's time, so what was an
-   hour old before a leap is an hour old after it.
-5. Nothing goes by its age while a majority's clocks are not known.
+1. *The cluster's clock* is the median of the voters' clocks, which members exchange all the time.  A clock that a
+   member does not know may show anything, so the median lies between a lowest and a highest time.  If those are further
+   apart than OFF_S, the lowest counts: a stamp never leaps further than a majority of clocks vouch for.
+2. *A leap is held.*  The steady clock of this machine tells how the cluster's clock has to go on.  If the cluster's
+   clock is off by more than OFF_S, the log's time goes on by the steady clock, and both times are logged at once.  A
+   leap that stays is followed after HOLD_S.  So a clock that is wrong for some seconds changes nothing, even in a
+   cluster of one.  A leap while the process was down looks like a long downtime: it is logged and followed.
+3. *The log's time never goes backwards.*  If the clock is behind the log, the log's time goes on from the newest entry,
+   slower than the steady clock by a SLOWER_BY-th, until the clock has caught up.  So stamps stay apart, ages go on, and
+   an hour that was too much is gone in eight.
+4. *A leap that is followed is a clock entry in the log*: it holds the log's time before, and the time from there on.
+   The leader appends it: by itself for a leap forwards, and in either direction when the operator says that the clock
+   is right (`raft-chat clock accept`).  The state moves its times by it, so a message that was an hour old before a
+   leap is an hour old after it.
+5. Nothing expires by age while a majority's clocks are not known.
 """
 
 import logging
@@ -84,7 +84,7 @@ class LogState(NamedTuple):
     """The log's facts about time, as of a tick."""
 
     voters: Sequence[int]
-    last_time: int  # the newest entry's; 0 where there is none
+    last_time: int  # the newest entry's; 0 without entries
     clock_index: int  # changes whenever the newest clock entry is another one
     leads: bool = False  # this member leads, so it stamps entries
 
@@ -107,14 +107,14 @@ class Clocks:
         # By member: its clock less the steady one, in microseconds, and when it was read.
         self._told: dict[int, tuple[float, float]] = {}
         self._low, self._high = -inf, inf  # of the median, less the steady clock
-        self._raw = -inf  # the cluster's clock by what is known now, likewise
-        self._taken: float | None = None  # the cluster's clock as it is taken to go on, likewise
+        self._raw = -inf  # the cluster's clock by the latest answers, less the steady clock
+        self._taken: float | None = None  # the cluster's clock as the log follows it, less the steady clock
         self._was_sure = False  # `_taken` was the median itself, at some moment since it was begun with
         self._leap: _Leap | None = None
         self._floor = 0, 0.0  # the newest entry's time, and the steady clock when it was seen
         self._clock_index = -1
         self._logged_leap: _Leap | None = None
-        self._logged_index = -1  # the clock index at which the log's time was last said
+        self._logged_index = -1  # the clock index at the last log line about the log's time
         self._logged_ahead = self._logged_off = False
 
     def heard(self, member: int, time: int, asked_s: float) -> None:

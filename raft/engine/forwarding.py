@@ -30,7 +30,7 @@ FORWARD_MAX = 1_024  # proposals in one call to the leader ...
 # ... and bytes of their commands: a call has CALL_TIMEOUTS election timeouts, which a line of 20 Mbit/s is enough for.
 FORWARD_BYTES_MAX = 4 << 20
 READS_MAX = 8_192
-NO_ROOM_S = 1.0  # after the leader said that no majority has room, before another command is sent to it
+NO_ROOM_S = 1.0  # after the leader answered that no majority has room, before it gets another command
 FULL_PAUSE_S = 0.25  # between two tries to send a leader what it had no room for
 NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
 FULL_HERE = "this node's disk is full, so the newest entries are missing here; ask another node"

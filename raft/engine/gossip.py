@@ -56,7 +56,7 @@ class Notices:
         self._body = b""
         self._lock = threading.Lock()  # around the lanes
         self._queues: dict[int, PeerQueue[Notice]] = {}  # by member
-        self._told: dict[int, tuple[bytes, float]] = {}  # by member: what it has answered to, and when
+        self._told: dict[int, tuple[bytes, float]] = {}  # by member: the notice it answered last, and when
         self._closed = False
 
     def tell(self, body: bytes) -> None:

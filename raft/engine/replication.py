@@ -48,8 +48,8 @@ logger = logging.getLogger(__name__)
 
 URGENT, APPENDS, SNAPSHOTS = "urgent", "append", "snapshot"
 APPEND_TIMEOUTS = 4  # election timeouts that a follower's disk may take before the append is sent again
-SNAPSHOT_PAUSE_S = 1.0  # after a transfer that broke off: where the reason is a full disk, it lasts
-DAMAGE_PAUSE_S = 5.0  # before it is tried again to send what is damaged here
+SNAPSHOT_PAUSE_S = 1.0  # after a transfer that broke off: a full disk lasts longer than that
+DAMAGE_PAUSE_S = 5.0  # before damaged entries are tried again
 SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a slow disk
 POLL_SHARE = 2  # of an election timeout: a piece that still is on the line by then holds heartbeats up
 UNREACHABLE_TIMEOUTS = 8  # election timeouts since any answer, before a lost heartbeat is a matter for the log
@@ -89,15 +89,15 @@ class Peers:
         self._contact = contact
         self._addresses = addresses
         self._damage = damage
-        self._snapshot_failures: dict[int, str] = {}  # by member: why none was taken, as last said
+        self._snapshot_failures: dict[int, str] = {}  # by member: why it refused the snapshot, as last logged
         self._damaged_snapshot: SnapshotMeta | None = None  # the snapshot found damaged, which is not sent again
         self._timeout_s = election_timeout_ms / 1000
         self._append_bytes_max = append_bytes_max
         self._pieces: dict[int, Pieces] = {}  # by member; up to MEMBERS_MAX, and those that have left
-        self._answered_s: dict[int, float] = {}  # by member, likewise
+        self._answered_s: dict[int, float] = {}  # by member: when it answered last
         self._queues: dict[tuple[int, str], PeerQueue[Message]] = {}  # by (member, kind); under the engine's lock
         self._unreachable: set[int] = set()
-        self._stopped: dict[int, str] = {}  # by member: why it ended, as last said
+        self._stopped: dict[int, str] = {}  # by member: why it ended, as last logged
         self._closed = False
 
     def send_locked(self, configuration: Configuration, message: Message) -> None:

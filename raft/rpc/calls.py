@@ -134,7 +134,7 @@ class HelloReply:
     listed: dict[int, str]
     members: dict[int, str]
     removed: tuple[int, ...]
-    level: int = 1  # of the cluster: what a member of it has to know
+    level: int = 1  # of the cluster, which a member's program has to have
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ from raft.rpc.calls import (
     TransferLeadership,
 )
 
-FORMAT = 3  # of everything said between members
+FORMAT = 3  # of all messages between members
 ENTRIES_MAX = 8_192  # lines behind the first of one body: no leader has more entries in memory
 HEAD_BYTES_MAX = 512 << 10  # of the first line: a configuration of 64 members with the longest URLs has half of that
 TEXT_POINTS_MAX = 2_048  # the longest: a refusal in words, or a URL
@@ -191,7 +191,7 @@ def _decode_plain_head(body: bytes) -> tuple[Sender, type[Any], dict[str, Any], 
     return _sender_of(sender), cls, values, match.end()
 
 
-@lru_cache(maxsize=64)  # each member says the same of itself, all the time
+@lru_cache(maxsize=64)  # each member sends the same description all the time
 def _sender_of(text: bytes) -> Sender:
     try:
         return _decode_sender(json.loads(text.decode()))

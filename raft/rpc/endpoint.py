@@ -40,7 +40,7 @@ class Endpoint:
         self._requests = itertools.count(1)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """WSGI, PEP 3333; answers are deferred where the server can (`raft_chat.defer`)."""
+        """Serve WSGI (PEP 3333); answers are deferred if the server can (`raft_chat.defer`)."""
         if environ.get("PATH_INFO") != RPC_PATH:
             return _refuse(start_response, "404 Not Found", "not_found", f"peers speak at {RPC_PATH} only")
         if environ.get("REQUEST_METHOD") != "POST":

@@ -68,7 +68,7 @@ class Addresses:
         self._last[member] = url
 
     def earlier(self, member: int, url: str) -> str:
-        """Return where to try `member` when `url` does not answer; "" where nothing else is known."""
+        """Return the URL to try for `member` when `url` does not answer; "" if no other is known."""
         last = self._last.get(member, "")
         return last if last != url else ""
 
@@ -263,7 +263,7 @@ class PeerConnection:
 def _dial(address: tuple[str, int], timeout_s: float) -> socket.socket:
     try:
         peer = socket.create_connection(address, timeout_s)
-    except UnicodeError as error:  # no name, so there is nobody of that name
+    except UnicodeError as error:  # not a name that can be looked up
         raise ConnectionError(str(error)) from None
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     peer.settimeout(None)

@@ -62,7 +62,7 @@ class PeerPorts:
         self._port = port
         self._ports: dict[Address, _Port] = {}
         self._lock = threading.Lock()  # around the ports
-        self._warned: dict[str, str] = {}  # by URL: what was last logged of it
+        self._warned: dict[str, str] = {}  # by URL: the last warning about it
         self._stopping = threading.Event()
         self._is_open = threading.Event()
         self.peer_urls: Callable[[], Iterable[str]] = lambda: ()  # the membership's; set once there is a member

@@ -52,7 +52,7 @@ class AppendFile(Closeable, Protocol):
     """A new file, open for writing at its end.  For one thread."""
 
     def append(self, data: bytes) -> None:
-        """Write all of `data` at the end, in one call where the system takes it in one.  Raises OSError, NoRoom."""
+        """Write all of `data` at the end, in one call if the system takes it in one.  Raises OSError, NoRoom."""
 
     def fsync(self) -> None:
         """Make content and metadata last.  Raises OSError: never to be retried."""
@@ -260,7 +260,7 @@ class RealDisk:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(OSError):  # for people: a full disk does not keep a node from starting
-                os.pwrite(descriptor, owner, 0)  # first: a full disk has no new block for what was cut off
+                os.pwrite(descriptor, owner, 0)  # before truncating: a full disk has no new block
                 os.ftruncate(descriptor, len(owner))
         except BaseException:
             os.close(descriptor)

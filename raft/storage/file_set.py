@@ -49,7 +49,7 @@ class FileSet:
         self._lock = Lock()
         self._slots: list[_File | None] = []
         self._base: SnapshotFile | None = None
-        self._counted: list[int] = []  # slots: the base's, where there is one, then the segments'
+        self._counted: list[int] = []  # slots: the base's, if there is one, then the segments'
         self._checkpoint = 0  # the index of the newest known
         self._due: dict[str, float] = {}  # name -> when it may go
         self._sizes: dict[str, int] = {}  # name -> bytes, of what lingers
@@ -196,7 +196,7 @@ class FileSet:
         if len(self._slots) < FILES_MAX:
             self._slots.append(file)
             return len(self._slots) - 1
-        slot = self._slots.index(None)  # there is none only where 2 TiB of segments count
+        slot = self._slots.index(None)  # none is free only if 2 TiB of segments count
         self._slots[slot] = file
         return slot
 

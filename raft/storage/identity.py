@@ -34,7 +34,7 @@ IDENTITY_NAME = "identity.json"
 PLACE_NAME = "PLACE"
 MOVED_LEAP = 1 << 32  # above all starts' random steps together that an older copy may lack
 GENERATION_BYTES = 8
-INCARNATION_BYTES = 16  # random; nobody ever meets another's by chance
+INCARNATION_BYTES = 16  # random, so that no two are ever equal by chance
 _T = TypeVar("_T")
 
 

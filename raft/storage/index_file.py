@@ -39,7 +39,7 @@ from raft.storage.snapshot_file import Scan, scan_file
 
 FORMAT = 2
 OWNER = "owner"  # the maker that has the directory
-_END_BYTES = 4096  # of each end of the file: its header, and what is different in each file
+_END_BYTES = 4096  # of each end of the file, which differ between files
 _ROOM_BYTES = 1 << 16  # an index is shorter than its file, but for this: each record has its 48 bytes or more
 _ITEM_BYTES = 8
 _PIECE = Struct("<II")

@@ -58,7 +58,7 @@ SEGMENT_BYTES_LARGE = 64 << 20
 SEGMENT_BYTES_MAX = 1 << 30
 SEGMENTS_SMALL = 1024  # of a size that was asked for; then they grow with the log, for places among files are numbered
 BATCH_BYTES_MAX = SEGMENT_BYTES_MAX // 2  # a segment begins a batch below its bound and must hold all of it
-SEALED_MAX = 8  # segments whose index is still to be made; of one that is passed over the next start makes it
+SEALED_MAX = 8  # segments whose index is still to be made; the next start makes those that are dropped here
 
 _T = TypeVar("_T")
 
@@ -70,7 +70,7 @@ class Recovered:
     hard_state: HardState  # `commit_index` is a hint: never more than was committed, sometimes less
     last_index: int
     term_runs: tuple[tuple[int, int], ...]  # (first index, term), ascending
-    last_time: int  # of the last entry, 0 where there is none
+    last_time: int  # of the last entry; 0 without entries
     configurations: tuple[Entry, ...]  # above the base, in the log's order
     snapshot: SnapshotMeta | None  # the base: `last_index` is never below it, `term_runs` are those above it
     reports: tuple[str, ...]  # a line for each thing that was cut

@@ -17,7 +17,7 @@ from raft.storage.file_set import FileSet
 from raft.storage.positions import Positions, Run, count_within, runs
 
 _T = TypeVar("_T")
-_Take = Callable[[bytes, int, int, int], _T | None]  # of the data from where, at most how many bytes, which index
+_Take = Callable[[bytes, int, int, int], _T | None]  # (data, start, length at most, index) -> the record or entry
 Progress = Callable[[int, int], None]  # done and total, of bytes or entries; called now and then in a long start
 _REPLAY_BYTES = 4 * RECORD_BYTES_MAX  # read at a time in a start
 _RECORD_BYTES_MIN = 48  # the shortest entry there can be, rounded down

@@ -57,7 +57,7 @@ class LastSegment:
     size: int
     durable: int  # the end of this segment, by its successor
     empty: bool  # nothing in it but hard state: its successor may stand in its place
-    content: Content | None  # up to `durable`; None where there is more behind it
+    content: Content | None  # up to `durable`; None if there is more behind it
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ class Reserve:
         self._disk = disk
         self._data_dir = data_dir
         self._random_bytes = random_bytes
-        self._lock = threading.Lock()  # across I/O: who gives the reserve up has to wait until it is not being made
+        self._lock = threading.Lock()  # held across I/O: giving up the reserve waits until it is not being made
         self._is_held = False
         self._logged_s = float("-inf")
         self.why_full = ""  # why there is none; "" while it is held, and until it was first tried to make one

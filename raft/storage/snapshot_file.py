@@ -291,7 +291,7 @@ class _Writer:
     def abandon(self) -> None:
         """Remove the unfinished file."""
         self._file.close()
-        with suppress(OSError):  # the reason why it is abandoned is the one to tell
+        with suppress(OSError):  # the first error is the one to raise
             self._disk.remove(self._temporary)
 
 

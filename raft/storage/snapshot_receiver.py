@@ -47,7 +47,7 @@ class Receiver:
         self._disk = disk
         self._spare_bytes = spare_bytes
         self._cluster_id = cluster_id
-        self._lock = threading.Lock()  # across I/O: there is nothing to do for anybody else
+        self._lock = threading.Lock()  # held across I/O: other calls could do nothing meanwhile
         self._scan = Scan(snapshot_name(meta_index), from_peer=True)
         self._unsynced = 0
         self._finished: SnapshotFile | None = None

@@ -3,7 +3,6 @@
 import errno
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ from raft.core.node import Node, Role
 from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Entry, HardState, Kind, ProposalId
 from raft.engine.forwarding import NO_ROOM_S
 from raft.engine.group_commit import PROPOSE_BYTES_MAX
-from raft.errors import DiskFailed, DiskFull, Unavailable
+from raft.errors import DiskFailed, DiskFull, InvalidMessage, Unavailable
 from raft.rpc.calls import ProposeReply, ReadIndexReply
 from raft.rpc.codec import decode_answer, encode
 from raft.storage.disk import AppendFile, NoRoom, RealDisk
@@ -341,11 +340,11 @@ def test_a_member_out_of_reach_is_none_that_has_room() -> None:
     assert not node.majority_has_room
 
 
-def test_earlier_versions_say_nothing_of_room() -> None:
+def test_an_answer_that_lacks_whether_the_disk_is_full_is_refused() -> None:
     for answer in (AppendEntriesReply(1, 2, 1, True, 1, 0, full=True), ProposeReply(False, 2, full=True)):
         assert decode_answer(encode(SENDER, answer))[1] == answer
-        said = encode(SENDER, answer).replace(b',"full":true', b"")
-        assert decode_answer(said)[1] == replace(answer, full=False)
+        with pytest.raises(InvalidMessage, match="full"):
+            decode_answer(encode(SENDER, answer).replace(b',"full":true', b""))
 
 
 # The flusher
