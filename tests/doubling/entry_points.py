@@ -44,7 +44,6 @@ ELSEWHERE = {
     "chat/auth/proxies.py:behind": "makes the application that calls client_address",
     "raft/rpc/peer_auth.py:check_level": "compares two numbers",
     "raft/storage/identity.py:load_or_create": "reads a file of this node for decode",
-    "raft/core/node.py:Node._send_to_full": "sends, and reads nothing",
     "raft/engine/replication.py:Peers._load": "cuts entries of this node's own log",
     "raft/storage/positions.py:unpack": "takes one number apart",
 }
