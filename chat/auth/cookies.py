@@ -1,8 +1,8 @@
 """The cookie that a browser proves itself with (RFC 6265).
 
-Cookies do not tell ports apart: on one host the same one comes to every node of a cluster, which is what is wanted,
-and to the nodes of another cluster as well; so its name says whose it is.  No script can read it, and no other site
-can have it sent along.
+A browser sends the same cookie to every port of a host: to all nodes of a cluster there, which is wanted, and to the
+nodes of another cluster too.  So its name has the cluster's id.  No script can read it, and no other site can have it
+sent.
 """
 
 NAME_DIGITS = 8  # of the cluster's id: two clusters of one host differ in them

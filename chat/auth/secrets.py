@@ -27,7 +27,7 @@ AT_ONCE = 2  # a third would take the core that heartbeats need
 WAITING_MAX = 16  # the last of them waits for about three seconds
 RETRY_AFTER_S = 3
 
-# What a secret is good for is told by how it begins, to people and to programs that look for leaked ones.
+# The kind of a secret is its prefix, for people and for programs that look for leaked ones.
 TOKEN, TICKET, INVITE, OPERATOR, SETUP = "rc_", "rt_", "ri_", "op_", "su_"
 SECRET_BYTES = 32
 DIGEST_BYTES = 32

@@ -16,7 +16,7 @@ class TokenActivity:
     def __init__(self) -> None:
         self._lock = Lock()
         self._hours: OrderedDict[int, int] = OrderedDict()  # by token: the hour that it was noted in
-        self._due: dict[int, None] = {}  # the state is to be told of these, in this order
+        self._due: dict[int, None] = {}  # to be reported to the state, in this order
 
     def note(self, number: int, hour: int) -> None:
         """Note that a token was used in this hour since 1970.  Does not block."""

@@ -78,29 +78,28 @@ def _parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     add = parser.add_argument
-    add("--id", help="which member of --cluster this is, from 1 (default: 1)")
-    add("--cluster", help="comma-separated peer URLs of all members, or id=URL pairs (default: http://127.0.0.1:12379)")
-    add("--port", help="the clients' port (default: 12380)")
-    add("--host", help="the address clients are served on (default: 127.0.0.1)")
-    add("--peer-host", help="the address, or address:port, peers are served on (default: as in --cluster)")
-    add("--join", action="store_const", const="true", help="join a cluster that this member was added to")
-    add("--advertise", help="the URL clients reach this member under (default: from host and port)")
-    add("--base-path", help="the path that a proxy shows this chat under, like /chat (default: none)")
+    add("--id", help="the number of this node in --cluster, from 1 (default: 1)")
+    add("--cluster", help="comma-separated peer URLs of all nodes, or id=URL pairs (default: http://127.0.0.1:12379)")
+    add("--port", help="the port for clients (default: 12380)")
+    add("--host", help="the address to listen on for clients (default: 127.0.0.1)")
+    add("--peer-host", help="the address, or address:port, to listen on for other nodes (default: as in --cluster)")
+    add("--join", action="store_const", const="true", help="join a cluster that this node was added to")
+    add("--advertise", help="the URL that clients use for this node (default: from --host and --port)")
+    add("--base-path", help="the path of this chat behind a proxy, like /chat (default: none)")
     add(
         "--trust-proxy",
         action="append",
-        help="networks of proxies whose X-Forwarded-For is believed, like 10.0.0.0/8,::1; repeatable (default: none)",
+        help="networks of proxies whose X-Forwarded-For is trusted, like 10.0.0.0/8,::1; repeatable (default: none)",
     )
-    add("--data-dir", help="where the log is kept (default: raft-chat-<id>)")
-    add("--moved", action="store_const", const="true", help="the data directory is a copy: the newest, the only one")
+    add("--data-dir", help="the directory of the log (default: raft-chat-<id>)")
+    add("--moved", action="store_const", const="true", help="the data directory is the newest copy, and the only one")
+    add("--auth", help="open: anybody may use any name; login: users sign in (default: the cluster's, at first open)")
+    add("--signup", help="with --auth login, who may sign up: open (anybody) or invite (default: invite)")
+    add("--heartbeat-ms", help="milliseconds between two heartbeats of the leader (default: 60)")
     add(
-        "--auth",
-        help="open: names are taken on trust; login: this cluster asks for one (default: as it is, first open)",
+        "--election-timeout-ms", help="milliseconds without a leader until an election, up to twice that (default: 300)"
     )
-    add("--signup", help="with --auth login, who may make an account: open, invite (default: invite)")
-    add("--heartbeat-ms", help="how often a leader is heard (default: 60)")
-    add("--election-timeout-ms", help="how long it may be silent, up to twice that (default: 300)")
-    add("--compact-mib", help="a log smaller than that is not compacted (default: 64)")
+    add("--compact-mib", help="the size in MiB below which the log is not compacted (default: 64)")
     add("--log-level", help=f"one of {', '.join(LOG_LEVELS)} (default: info)")
     add("--config", help="a TOML file of these options")
     return parser
@@ -170,18 +169,12 @@ def _checked(given: Mapping[str, str]) -> Options:
         raise OptionRefused(f"--id {id} is not a place in --cluster, which has {', '.join(map(str, sorted(members)))}")
     host, port = _host("host", given.get("host", "127.0.0.1")), _number(given, "port", 12380, 1, 65535)
     peer_host, peer_port = _peer_host(given.get("peer-host", ""))
-    heartbeat_ms = _number(given, "heartbeat-ms", 60, 1, TIMER_MS_MAX)
-    election_timeout_ms = _number(given, "election-timeout-ms", 300, 1, TIMER_MS_MAX)
-    if election_timeout_ms < 2 * heartbeat_ms:
-        raise OptionRefused(
-            f"--heartbeat-ms {heartbeat_ms} is more than half of --election-timeout-ms {election_timeout_ms}: "
-            "one late heartbeat would be an election"
-        )
+    heartbeat_ms, election_timeout_ms = _timers(given)
     join = _choice(given, "join", "false", ("true", "false")) == "true"
     prefix = _base_path(given.get("base-path", ""))
     auth = _choice(given, "auth", "open", ("open", "login")) if "auth" in given else None
     if "signup" in given and auth != "login":
-        raise OptionRefused("--signup goes with --auth login: where nobody logs in, nobody signs up")
+        raise OptionRefused("--signup needs --auth login: in the open mode nobody signs up")
     return Options(
         id=id,
         members=members,
@@ -202,6 +195,18 @@ def _checked(given: Mapping[str, str]) -> Options:
         compact_mib=_number(given, "compact-mib", 64, 1, COMPACT_MIB_MAX),
         log_level=_choice(given, "log-level", "info", LOG_LEVELS),
     )
+
+
+def _timers(given: Mapping[str, str]) -> tuple[int, int]:
+    """The heartbeat interval and the election timeout, in milliseconds."""
+    heartbeat_ms = _number(given, "heartbeat-ms", 60, 1, TIMER_MS_MAX)
+    election_timeout_ms = _number(given, "election-timeout-ms", 300, 1, TIMER_MS_MAX)
+    if election_timeout_ms < 2 * heartbeat_ms:
+        raise OptionRefused(
+            f"--heartbeat-ms {heartbeat_ms} is more than half of --election-timeout-ms {election_timeout_ms}: "
+            "one late heartbeat would start an election"
+        )
+    return heartbeat_ms, election_timeout_ms
 
 
 def _number(given: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

@@ -17,26 +17,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     parser = sub_parser("user", "Users of the cluster that a node on this machine belongs to.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
 
-    adding = actions.add_parser("add", help="make a user", description="Make a user.")
-    adding.add_argument("name", metavar="NAME")
-    role = adding.add_mutually_exclusive_group()
-    role.add_argument(
-        "--admin", dest="role", action="store_const", const="admin", help="an admin, who may do everything"
-    )
-    role.add_argument(
-        "--guest", dest="role", action="store_const", const="guest", help="a guest, who sees only the rooms of --room"
-    )
-    adding.add_argument(
-        "--room", dest="rooms", action="append", default=[], help="a room to be a member of; repeatable"
-    )
-    adding.add_argument("--display-name", help="the name to show instead of NAME")
-    password = adding.add_mutually_exclusive_group()
-    _add_password_stdin(password)
-    password.add_argument(
-        "--no-password", action="store_true", help="reserve the name: nobody can sign in until it has a password"
-    )
-    adding.set_defaults(run=_add, role="member")
-
+    _define_add(actions.add_parser("add", help="make a user", description="Make a user."))
     listing = actions.add_parser("list", help="list all users", description="List all users.")
     listing.set_defaults(run=_list)
     for action, active, text in (
@@ -60,6 +41,27 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except UnicodeEncodeError:
         raise CommandFailed(f"The name {given.name!r} is not UTF-8.") from None
     return 0
+
+
+def _define_add(adding: argparse.ArgumentParser) -> None:
+    adding.add_argument("name", metavar="NAME")
+    role = adding.add_mutually_exclusive_group()
+    role.add_argument(
+        "--admin", dest="role", action="store_const", const="admin", help="an admin, who may do everything"
+    )
+    role.add_argument(
+        "--guest", dest="role", action="store_const", const="guest", help="a guest, who sees only the rooms of --room"
+    )
+    adding.add_argument(
+        "--room", dest="rooms", action="append", default=[], help="a room to be a member of; repeatable"
+    )
+    adding.add_argument("--display-name", help="the name to show instead of NAME")
+    password = adding.add_mutually_exclusive_group()
+    _add_password_stdin(password)
+    password.add_argument(
+        "--no-password", action="store_true", help="reserve the name: nobody can sign in until it has a password"
+    )
+    adding.set_defaults(run=_add, role="member")
 
 
 def _add_password_stdin(parser: argparse._ActionsContainer) -> None:

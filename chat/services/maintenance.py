@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 LOOK_S = 1.0
 BUSY_S = 0.05
 OUTCOME_S = 30.0  # the engine answers by its own, shorter deadlines; this one is for an engine that is stuck
-MARKS_EVERY_S = 5.0  # the state is told how far people have read: so often does each node write to the log for that
+MARKS_EVERY_S = 5.0  # at most so often each node proposes read markers
 MARKS = 500  # in a step
-USES_EVERY_S = 5.0  # the state is told which tokens were used, likewise
+USES_EVERY_S = 5.0  # likewise token activity
 USES = 500  # in a step
 FORGET_EVERY_S = 3_600.0  # ClientIds are gone over
 

@@ -58,7 +58,7 @@ class PendingMarkers:
         ids = self._ids.setdefault(by, {})
         self._count += room not in ids
         ids[room] = max(id, ids.get(room, 0))
-        if self._count > MARKS_MAX:  # whoever has the most gives way: nobody uses up what is everybody's
+        if self._count > MARKS_MAX:  # the user with the most gives way, so nobody uses up the room of others
             most = max(self._ids, key=lambda token: len(self._ids[token]))
             self._drop(most, next(iter(self._ids[most])))
 

@@ -1,13 +1,13 @@
-"""Names of rooms that look like another one's, which nobody may give.
+"""Names of rooms that look like another room's, which nobody may give.
 
 Rules
-- A new name is compared with the names of all public rooms, and of the rooms of whoever gives it: with what they see.
-  So a refusal tells nobody of a private room.
-- That is asked where the name is said, and refused by a state that holds all that was acknowledged.
-- Two such names may be said in the same moment, so the command carries what look-alikes of its name have in common, and
-  its applier asks again, of public rooms.  It does not work that out itself, which may differ from Python to Python.  A
-  post to a room that exists carries nothing.
-- Nothing is asked of the name that a room has or had: that room is meant.
+- A new name is compared with the names of all public rooms and of the user's own rooms: with those they see.  So a
+  refusal does not reveal a private room.
+- It is compared when the name is given, and refused by a state that holds all that was acknowledged.
+- Two such names may be given in the same moment.  So the command carries the skeleton of its name, and its applier
+  compares it with public rooms again.  The applier does not compute it, since it may differ from Python to Python.  A
+  post to a room that exists carries none.
+- The name that a room has or had is not compared: it means that room.
 """
 
 from functools import lru_cache
@@ -29,8 +29,8 @@ _DRAWN_POINTS = 11  # that a private room's name ends with
 def refused_looks(state: ChatState, actor: Actor, name: str, field: str, room: str = "") -> Problem | None:
     """The Problem (409) for a name that looks like another room's that this user sees; None if it may be given.
 
-    `room`: the one that is to be named so, where there is one.  Two private rooms of the same name may be there: only
-    what was drawn tells them apart, and a creation that was not answered is tried again.
+    `room`: the room that gets the name, if it exists.  Two private rooms may have the same name, with different random
+    ends: a creation without an answer may be tried again.
     """
     looks = _looks(shown(name))
     if not looks:

@@ -1,7 +1,7 @@
-"""Changing rooms as wholes: the commands for what a client sent.
+"""Rooms as clients send them: check the fields, and build the commands that make, change and delete rooms.
 
-A repetition does no harm, so these changes have no ClientId: after an unknown outcome the client asks again, and a
-deletion that has come about meanwhile is then answered as one of a room that does not exist.
+These changes have no ClientId, since repeating them does no harm: after an unknown outcome the client asks again.  A
+deletion that was carried out meanwhile is then answered with 404.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ def check_room(actor: Actor, room: str, fields: Mapping[str, object]) -> CreateR
 
 
 def check_creation(actor: Actor, fields: Mapping[str, object]) -> CreateRoom:
-    """The command for a room as a client describes it; a private one's name is told by the answer.
+    """The command of a new room, as a client describes it; the answer has the name of a private one.
 
     `{"Name": "plans", "Topic": "…", "Visibility": "private", "Members": ["bob"]}`; all but Name may be left out.
     Raises Problem naming the field.

@@ -1,4 +1,4 @@
-"""Changing what is set for the whole cluster: the command for what a client sent."""
+"""The cluster's settings as clients send them: check the fields, and build the command."""
 
 from collections.abc import Mapping
 

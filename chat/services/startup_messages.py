@@ -49,9 +49,11 @@ class StartupMessages:
         if mode == was:
             return
         if mode == OPEN and self._auth != LOGIN and not self._is_local:
-            self._say(f"whoever reaches {self._host} reads and writes under any name: --auth login asks who it is")
+            self._say(
+                f"anybody who can reach {self._host} reads and writes under any name: --auth login makes users sign in"
+            )
         if mode == LOGIN and self._auth == OPEN:
-            self._say("this cluster asks for a login, whatever --auth open says: raft-chat auth open ends that")
+            self._say("users have to sign in here, whatever --auth open says: raft-chat auth open changes that")
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,8 +8,8 @@ never stops to be built anew, and what a step costs does not grow with it.
 Rules.  The table is a function of what was added and forgotten and in which order, the same on every member; a bucket
 holds its records in the order of the log.
 Only hashes of 64 bits are kept: two pairs are taken for one once in some 370,000 logs of ten million posts.  Every
-member then makes the same mistake, and whoever answers the client compares what was posted (`posting.py`): it is told,
-and nothing is lost unnoticed.
+node then makes the same mistake, and `chat/services/proposals.py` compares what was posted before it answers: so the
+client learns of it.
 """
 
 import sys

@@ -119,7 +119,7 @@ class RoomEvent:
 
     index: int
     room: str  # its name now
-    names: tuple[str, ...]  # that it has or had, whoever follows one of them follows it
+    names: tuple[str, ...]  # that it has or had; a subscriber of one of them follows the room
     details: bytes  # JSON, as the list of rooms has it
     reach: Reach = EVERYBODY
     lost: RoomDeleted | None = None  # for those who saw the room before and do not see it now
@@ -164,6 +164,6 @@ class ReadMarkerMoved:
 
 
 Event = PostEvent | PostChanged | Reacted | ReactedSince | RoomEvent | RoomDeleted
-# What does not concern all who see a room: told without a Cursor, and not again to who was away meanwhile.
+# Events that do not concern everybody who sees a room: sent without a cursor, and not again after a client was away.
 AccountEvent = UsersChanged | Revoked | AuthChanged | ReadMarkerMoved
 Emit = Callable[[Event | AccountEvent], None]

@@ -5,8 +5,8 @@ Rules.
   room that is made there counts on from it, and no other room takes the name.
 - There are NAMES_MAX hashes at most.  Past it those with the lowest Ids go, and any room that is new counts from their
   highest one on.  A room that is renamed to such a name keeps its own Ids: that is what is given up.
-- `log_index` is that of the last deletion that is forgotten.  Who was away since before it is not told of all that was
-  deleted, and has to start over.
+- `log_index` is that of the last deletion that is forgotten.  A client that was away since before it would miss
+  deletions, and has to start over.
 """
 
 from array import array

@@ -2,7 +2,7 @@
 
 A list of claims (T, I): every entry below log index I is older than T.  Each is true by itself, so any may be dropped;
 what is dropped only makes something expire later.  A claim is made of each second in which something was applied; at
-CLAIMS_MAX the older ones are thinned, so that what is told of a moment is late by about a 64th of its age, or a second.
+CLAIMS_MAX the older ones are thinned, so that the answer for a moment is late by about a 64th of its age, or a second.
 
 Rules.  A function of the log alone: of the times and indexes of its entries .  Times fall only where the
 log's time is set to another one (raft/engine/clocks.py), and then the claims move with it.  No age grows by that: a

@@ -171,7 +171,7 @@ class ChatState:
         """Return whether a room has or had this name.  Takes no lock."""
         return self._tables.rooms.existing(name) is not None
 
-    # `acting` is who asks: what he does not see is not there.  Where there never was a login nobody looks.
+    # `acting` is the acting user: what they do not see does not exist for them.  Not used if there never was a login.
 
     def page(self, room: str, ask: PageRequest, acting: Acting = ANONYMOUS) -> Page:
         """A page of a room; an unknown room is one without posts."""

@@ -1,7 +1,7 @@
 """Pages of names, in the order of their code points: rooms and users are listed by them.
 
-A page is found by names and not by numbers, so nothing that comes or goes meanwhile moves what somebody pages through:
-whoever walks on meets every name once that is there all the while.
+A page is found by names and not by numbers, so names that come or go meanwhile do not move it: a client that pages
+through meets every name once that exists all the while.
 """
 
 from bisect import bisect_left, bisect_right

@@ -251,7 +251,7 @@ def refused_part(tables: Tables, acting: Acting, room: Room) -> Refusal | None:
     if details is None:
         return None
     if tables.settings.auth == LOGIN and details.visibility != PUBLIC and acting.name not in details.members:
-        return _NOT_A_MEMBER  # an admin sees it, and may make himself one
+        return _NOT_A_MEMBER  # an admin sees it, and may add themselves
     return ARCHIVED if details.archived else None
 
 

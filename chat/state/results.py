@@ -26,7 +26,7 @@ class Posted:
 class Repeated:
     """A post whose (User, ClientId) made one before, so that nothing was made of this one.
 
-    Whether it is the same post is not asked here but of the log, by whoever answers (`posting.py`).
+    `chat/services/proposals.py` compares the two posts, by the log.
     """
 
     id: int  # of the earlier one; 0 where it is gone or was never in the room that is named now
@@ -107,9 +107,9 @@ class RoomSummary:
     last_posted_at: int  # microseconds since 1970; 0 where nobody has posted yet
     max_messages: int | None = None  # of retention
     details: RoomDetails = RoomDetails()  # noqa: RUF009  a value
-    # Of who asks, where there is a login.
-    joined: bool | None = None  # whether he is a member
-    counts: Counts | None = None  # where he is a reader of it
+    # For the acting user, under a login.
+    joined: bool | None = None  # whether they are a member
+    counts: Counts | None = None  # if they are a reader of it
 
 
 class RoomsPage(NamedTuple):

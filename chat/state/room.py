@@ -126,7 +126,7 @@ class Room:
         self._positions = array(SHORT)  # ascending; those before _start are of posts that are gone
         self._start = 0
         self.newest_id = 0  # that was ever given
-        self.last_index = 0  # the log's, of the last thing that came to it, as `located` tells of it
+        self.last_index = 0  # log index of the last change of it that `located` returns
         self.last_posted_at = 0  # microseconds since 1970; 0 where there are no posts
         self.deleted_at = 0  # log index of the last deletion, 0 for none
         self.max_messages = 0  # of retention; 0 for no bound
@@ -240,8 +240,8 @@ class Room:
     def restore(self, indexes: "array[int]") -> None:
         """Have these posts, the last of which is `newest_id`; for a room that is built from a document.
 
-        Its details and changes are set before, and with them `last_index` to the last of what they tell of.
-        Raises ValueError where there are changes of other posts.
+        Its details and revisions are set before, and with them `last_index`.
+        Raises ValueError if there are revisions of other posts.
         """
         self._positions = indexes
         if self.revisions is not None:

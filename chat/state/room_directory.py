@@ -41,7 +41,7 @@ class RoomDirectory:
         # By the former names of public rooms that became private: what these are called.  A post makes no room there.
         self.turned_private: dict[str, str] = {}
         self.forgotten = ForgottenRooms()
-        self.looks: dict[str, str] = {}  # by the names of public rooms: what their look-alikes have in common, as told
+        self.looks: dict[str, str] = {}  # skeletons of the names of public rooms, by name, as commands gave them
         self.retired: set[str] = set()  # users who are not active any more: what they made is not counted
         # All that follows is derived.
         self.gone: dict[str, Room] = {}  # of `by_name`, those that do not exist any more, about in the order of going
@@ -111,7 +111,7 @@ class RoomDirectory:
         return room
 
     def describe(self, room: Room, details: RoomDetails, name: str | None = None, looks: str = "") -> None:
-        """Give the room, which exists, these details, and the name where one is told, which is free or was its own."""
+        """Give the room, which exists, these details, and the name if one is given, which is free or was its own."""
         before = room.details or _NONE
         renamed = name is not None and name != room.name
         looks = looks if renamed else self.looks.get(room.name, "")
@@ -128,7 +128,7 @@ class RoomDirectory:
         for left in sorted(had - {room.name, *details.aliases}):
             self._leave(left, room, turned_private)
             if turned_private and left == was_called:
-                self.by_name[left].delete(details.changed_index)  # which is what those who lose the room are told
+                self.by_name[left].delete(details.changed_index)  # those who lose the room get that as an event
 
     def touch(self, room: Room, time: int) -> None:
         """Note that the room was used, or became empty, at this time."""
@@ -172,7 +172,7 @@ class RoomDirectory:
             left.newest_id = room.newest_id
 
     def _list(self, room: Room, coming: Iterable[str], looks: str = "") -> None:
-        """Have the other tables tell of the room, and of these members of it."""
+        """Add the room, and these members of it, to the derived tables."""
         details = room.details or _NONE
         if details.visibility == DIRECT:
             self.directs[details.members] = room

@@ -67,7 +67,7 @@ class Tables:
         self.readers: dict[str, dict[str, Reader]] = {}  # by room and user
         self.log_times = LogTimes()
         self.client_ids = ClientIds()
-        self.live_bytes = 0  # about the sum of the lengths of the records that `ChatState.live` tells of
+        self.live_bytes = 0  # about the sum of the lengths of the records that `ChatState.live` names
         self.guarded = False  # derived: there is a login, or a room that not everybody may see
         self.erased_index = 0  # log index of the newest command that took a text back
         self.is_dry_run = False  # nothing may be changed now; not replicated

@@ -138,5 +138,5 @@ def test_that_a_flag_does_not_open_what_asks_for_a_login_is_one_warning(tmp_path
         wait_login(cluster)
         cluster.kill()
         node.start(*node.flags(cluster.url_list), "--auth", "open")
-        node.wait_says("this cluster asks for a login, whatever --auth open says")
+        node.wait_says("users have to sign in here, whatever --auth open says")
         wait_login(cluster)

@@ -20,8 +20,8 @@ from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
 
 CLIENT_IDS_KEPT_S = 24 * 3600  # at least: so long a client may try again
-# Names of rooms that are gone, 800 bytes each, and as many of rooms that became private.  Who was away while more rooms
-# than that were deleted starts over; who knows the former name of a private room is told that it is gone for so long.
+# Names of deleted rooms, 800 bytes each, and as many of rooms that became private.  A client that was away while more
+# rooms were deleted starts over.  So long, a private room's former name is answered as gone.
 GONE_MAX = 10_000
 FORGET_ROOMS = 256  # in a step: 64 KB of the longest names, and some milliseconds
 EXPIRE_ROOMS = 64  # in a step

@@ -37,7 +37,7 @@ _SHARE_MADE = Refusal(
 )
 _LOOKS_LIKE = Refusal("looks_like", "RoomName: looks like the name of another room")
 _NO_SUCH_REPLY_TO = Refusal("no_such_post", "ReplyTo: there is no message with this Id in this room")
-# What is not for who asks again for what they have posted before: that is told as it is.
+# Not for a retry of an earlier post, which is answered as it is.
 _AFTER_REPEATS = (permissions.ARCHIVED, _NO_SUCH_REPLY_TO, _TOO_MANY_ROOMS, _SHARE_MADE, _LOOKS_LIKE)
 
 

@@ -1,8 +1,9 @@
-"""Carrying out what changes a room as a whole.
+"""Apply the commands on rooms as a whole.
 
-Rules.  Who acts is looked at first, then whether the room is there for him; all of that before anything is changed.
-A room keeps the names it had as aliases, but a private one those alone that nobody can guess.  A name is free where no
-room has it, none has it as an alias, and none was deleted under it: no Id is to be given twice under a name.
+Rules.
+- The actor is checked first, then whether they see the room; both before anything changes.
+- A room keeps its earlier names as aliases; a private room only those that nobody can guess.
+- A name is free if no room has it, has it as an alias, or was deleted under it: no Id is given twice under a name.
 """
 
 import re
@@ -53,7 +54,7 @@ _NOBODY: frozenset[str] = frozenset()
 
 
 def create(tables: Tables, command: CreateRoom, entry: Entry, emit: Emit) -> RoomMade | Refusal:
-    """A room without posts; a public one that is there stays as it is, and so does a direct one of the same users."""
+    """Make a room without posts.  A public room that exists stays as it is; so does a direct room of these users."""
     who = permissions.acting(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -68,35 +69,32 @@ def create(tables: Tables, command: CreateRoom, entry: Entry, emit: Emit) -> Roo
         if command.visibility == PRIVATE:
             return _NAME_TAKEN
         return RoomMade(entry.index, summary_for(tables, there, who), False)
-    if command.visibility == DIRECT:
-        if _directs_made(tables, who.name) >= DIRECTS_MAX:
-            return _TOO_MANY_DIRECTS
-    elif tables.is_full:
-        return _TOO_MANY_ROOMS
-    elif own and tables.has_made_its_share(who.name):
-        return _SHARE_MADE
+    refused = _refused_by_bounds(tables, command, who.name, has_login=bool(own))
+    if refused is not None:
+        return refused
     if rooms.looks_like(command.looks):
         return _LOOKS_LIKE
     tables.change()
-    room = rooms.make(
-        command.room,
-        RoomDetails(
-            command.visibility,
-            command.topic,
-            owner=who.name if own else "",
-            members=members,
-            made_at=entry.time,
-            touched_at=entry.time,
-            changed_index=entry.index,
-            maker=who.name if own else "",
-        ),
-        command.looks,
-    )
+    maker = who.name if own else ""
+    details = RoomDetails(
+        command.visibility, command.topic, owner=maker, members=members, made_at=entry.time, touched_at=entry.time,
+        changed_index=entry.index, maker=maker,
+    )  # fmt: skip
+    room = rooms.make(command.room, details, command.looks)
     room.last_index = entry.index
     read_markers.add_readers(tables, room, sorted(members))
     tables.guard()
     emit(room_event(room, entry.index))
     return RoomMade(entry.index, summary_for(tables, room, who), True)
+
+
+def _refused_by_bounds(tables: Tables, command: CreateRoom, maker: str, *, has_login: bool) -> Refusal | None:
+    """The Refusal for one more room, by the bounds of all rooms and of this maker's; None if it may be made."""
+    if command.visibility == DIRECT:
+        return _TOO_MANY_DIRECTS if _directs_made(tables, maker) >= DIRECTS_MAX else None
+    if tables.is_full:
+        return _TOO_MANY_ROOMS
+    return _SHARE_MADE if has_login and tables.has_made_its_share(maker) else None
 
 
 def _directs_made(tables: Tables, user: str) -> int:
@@ -127,7 +125,7 @@ def _users(tables: Tables, names: Iterable[str]) -> frozenset[str]:
 
 
 def _refused_members(tables: Tables, members: Iterable[str], before: frozenset[str] = _NOBODY) -> Refusal | None:
-    """Why these cannot be a room's members; who is one already may have no account any more."""
+    """The Refusal for these members; None if they may be.  A present member may be deactivated."""
     whole = frozenset(members)
     if len(whole) > MEMBERS_MAX:
         return _TOO_MANY_MEMBERS
@@ -207,7 +205,7 @@ def _with_people(tables: Tables, who: Acting, command: ChangeRoom, details: Room
 
 
 def _next_name(tables: Tables, room: Room, command: ChangeRoom, details: RoomDetails) -> str | Refusal:
-    """The name that the room is to have, which is free or its own."""
+    """The new name of the room, which is free or its own."""
     plain = room.name[:-_DRAWN_POINTS] if not is_public(room) else room.name
     is_private = details.visibility == PRIVATE
     wanted = plain if command.name is None else command.name
@@ -244,7 +242,7 @@ def _describe(
     name: str | None = None,
     looks: str = "",
 ) -> None:
-    """Put the details and the name in their place, and tell those whom the room before or after concerns."""
+    """Give the room new details and a name, and emit an event for those whom it concerned before or concerns now."""
     before, was_called, reached = room.details or RoomDetails(), room.name, permissions.reach(room)
     if name is not None and name != was_called:
         had = [each for each in (*details.aliases, was_called) if each != name]
@@ -262,7 +260,7 @@ def _describe(
 
 
 def members(tables: Tables, actor: Actor, room_name: str) -> list[str] | Refusal:
-    """The members of the room that has or had this name, for who sees that; by code point."""
+    """The members of the room that has or had this name, if the user sees it; by code point."""
     who = permissions.acting(tables, actor)
     if isinstance(who, Refusal):
         return who
@@ -275,7 +273,7 @@ def members(tables: Tables, actor: Actor, room_name: str) -> list[str] | Refusal
 
 
 def change_members(tables: Tables, command: ChangeMembers, entry: Entry, emit: Emit) -> RoomChanged | Refusal:
-    """Users come into a room or leave it; where they are in it, or not, already, that is as good."""
+    """Add or remove members; nothing for those who are in the room, or not, already."""
     who = permissions.acting(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -306,7 +304,7 @@ def change_members(tables: Tables, command: ChangeMembers, entry: Entry, emit: E
 
 
 def delete(tables: Tables, command: DeleteRoom, entry: Entry, emit: Emit) -> RoomDeleted | Refusal:
-    """A room goes with all its posts; a direct one that has none at a member's word."""
+    """Delete a room with all its posts; a direct one without posts if a member asks."""
     found = _managed(tables, command)
     if isinstance(found, Refusal):
         return found

@@ -1,9 +1,9 @@
-"""Carrying out what becomes of users.
+"""Apply the commands on users.
 
-Rules.  Who acts is looked at first, then what he asks for; all of that before anything is changed.
-What a stranger brings (a password, an invite, the set-up token) was looked at by the node that proposed it, and is here
-again: what counts is this place in the log.  So of an invite's last use and another one comes first, and is the same on
-every member.
+Rules.
+- The actor is checked first, then the request; both before anything changes.
+- The proposing node has checked a password, an invite or the set-up token.  They are checked here again, since the
+  place in the log decides: of two users with an invite's last use, the same one is first on every node.
 """
 
 from bisect import insort
@@ -38,7 +38,7 @@ _TOO_MANY_USERS = Refusal("too_many_users", f"Name: this cluster has {USERS_MAX:
 
 
 def create_user(tables: Tables, command: CreateUser, entry: Entry, emit: Emit) -> UserMade | Refusal:
-    """An account, with an invite's role and rooms where it comes by one."""
+    """Make a user, with the role and rooms of the invite if there is one."""
     terms = _terms(tables, command)
     if isinstance(terms, Refusal):
         return terms
@@ -64,7 +64,7 @@ def create_user(tables: Tables, command: CreateUser, entry: Entry, emit: Emit) -
 
 
 def _terms(tables: Tables, command: CreateUser) -> tuple[str, tuple[str, ...]] | Refusal:
-    """The role and the rooms that the new user gets, by what its maker has proved."""
+    """The role and the rooms of the new user, by what their maker has proved."""
     if command.role not in ROLES:
         return _ROLE
     if command.actor.by == SETUP:
@@ -91,9 +91,9 @@ def _use_up(tables: Tables, digest: bytes) -> None:
 
 
 def _join(tables: Tables, name: str, rooms: Iterable[str]) -> None:
-    """Make somebody new a member of those that are still there and not full.
+    """Make a new user a member of the rooms that still exist and are not full.
 
-    It is no event of these rooms: one entry can tell a client of one room only, and UsersChanged says it of all.
+    These rooms get no event: an entry makes one event of a room only.  UsersChanged stands for all of them.
     """
     for room_name in rooms:
         room = tables.rooms.existing(room_name)
@@ -106,7 +106,7 @@ def _join(tables: Tables, name: str, rooms: Iterable[str]) -> None:
 
 
 def change_user(tables: Tables, command: ChangeUser, entry: Entry, emit: Emit) -> UserChanged | Refusal:
-    """A user is another one; a new password, or the end of an account, ends its tokens."""
+    """Change a user.  A new password, or deactivation, revokes their tokens."""
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
@@ -123,7 +123,7 @@ def change_user(tables: Tables, command: ChangeUser, entry: Entry, emit: Emit) -
     tables.users[user.name] = changed
     tables.rooms.retire(user.name, is_active=changed.active)
     if not changed.active or command.password_hash is not None:
-        kept = command.actor.by if changed.active else NOBODY  # who changes his own password goes on as he is
+        kept = command.actor.by if changed.active else NOBODY  # a user who changes their own password stays signed in
         gone = tuple(number for number in tables.tokens_of.get(user.name, ()) if number != kept)
         revoke(tables, gone, entry, emit)
     emit(UsersChanged(entry.index, user.name))
@@ -140,7 +140,7 @@ def _refused_change(who: Acting, command: ChangeUser, user: User | None) -> Refu
         return _ROLE
     if command.password_hash is None:
         return None
-    # An admin may name one, too: his own old password is asked for.
+    # An admin who gives an old password has it checked too.
     proved = command.password_at == user.password_index
     return None if proved or (who.role == ADMIN and command.password_at is None) else WRONG_PASSWORD
 
