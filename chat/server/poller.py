@@ -9,7 +9,9 @@ somebody always listens.
 
 Where more is ready than is served in a turn, each network gets one of it in turn, so that nobody waits behind what one
 address sends at once.  While newcomers wait to be accepted, such a turn is no more than one request of each network: a
-newcomer cannot be told from the others before it is accepted, so that comes first.
+newcomer cannot be told from the others before it is accepted, so that comes first.  And as long as others are here too,
+a network that asks for so much is served a few requests at a time, each time followed by a rest as long as that took:
+whatever the others' requests need next finds the interpreter free.
 
 A connection is here or with a thread, never with both.  It leaves before the thread gets it, and it comes back by
 `add`, the last thing that its thread does with it.  One that becomes somebody else's while it is served here leaves
@@ -20,8 +22,10 @@ import logging
 import select
 import socket
 import threading
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from itertools import islice, zip_longest
+from time import monotonic, sleep
 from typing import Final, Protocol
 
 from chat.server.limits import KIB
@@ -32,6 +36,8 @@ logger = logging.getLogger(__name__)
 READERS: Final = 2
 EVENTS_MAX: Final = 64  # served between two looks at who else wants the turn: some milliseconds
 NEWCOMERS_S: Final = 0.005  # for those that wait to be accepted, before each turn of a crowd: some hundred are, by then
+RESTRAINED_MAX: Final = 16  # served in a turn of a network that asks for much while others are here: about a millisecond
+SHARED_S: Final = 1.0  # others are here for so long after something of theirs was ready beside it
 RECEIVE_BYTES: Final = 16 * KIB  # at a time: a usual request whole
 AVAILABLE: Final = hasattr(select, "epoll")  # where it is not, each connection has a thread
 
@@ -60,10 +66,13 @@ class Poller:
         self._turn = threading.Lock()
         self._receiver = Receiver(RECEIVE_BYTES)  # whose turn it is uses it
         self._polled: dict[int, PolledConnection] = {}  # by descriptor
+        self._network_of: dict[int, str | int] = {}  # by descriptor; who shares an address with many is by itself
         self._stopping, self._stop = socket.socketpair()  # readable once the other end is closed
         self._poll.register(self._stopping, select.EPOLLIN)
         self._stopped = False
         self._is_crowded = False  # more was ready than was served in the last turn
+        self._is_shared_until = 0.0  # by more networks than the one that asks for so much
+        self._rest_s = 0.0  # before the next turn
         self._all_accepted = threading.Event()
         self._all_accepted.set()
         self._threads: list[threading.Thread] = []
@@ -78,12 +87,14 @@ class Poller:
     def add(self, connection: PolledConnection) -> None:
         """Poll a connection from now on.  Input that has arrived already is seen too."""
         self._polled[connection.descriptor] = connection
+        self._network_of[connection.descriptor] = connection.network or connection.descriptor
         self._poll.register(connection.descriptor, select.EPOLLIN)
 
     def remove(self, connection: PolledConnection) -> None:
         """Stop to poll a connection, if it was polled; for the thread that serves it."""
         if self._polled.get(connection.descriptor) is connection:
             del self._polled[connection.descriptor]
+            self._network_of.pop(connection.descriptor, None)
             self._poll.unregister(connection.descriptor)
 
     def note_newcomers(self, *, wait: bool) -> None:
@@ -114,22 +125,46 @@ class Poller:
 
     def _serve_what_came(self) -> None:
         if self._is_crowded:
-            self._all_accepted.wait(NEWCOMERS_S)
+            self._let_others_go_first()
         ready = [descriptor for descriptor, _ in self._poll.poll(maxevents=EVENTS_MAX)]
         self._is_crowded = len(ready) == EVENTS_MAX
-        for descriptor in self._in_turn() if self._is_crowded else ready:
+        if self._is_crowded:
+            self._serve_crowd()
+        else:
+            self._serve(ready)
+
+    def _serve(self, descriptors: Iterable[int]) -> None:
+        for descriptor in descriptors:
             connection = self._polled.get(descriptor)
             if connection is not None and not connection.serve_now(self._receiver):
                 self.remove(connection)
                 self._give_thread(connection)
 
-    def _in_turn(self) -> list[int]:
-        """Return the descriptors to be served, of all that are ready: one of each network in turn."""
-        by_network: dict[str | int, list[int]] = {}
-        for descriptor, _ in self._poll.poll(0, maxevents=len(self._polled) + 1):
-            connection = self._polled.get(descriptor)
-            if connection is not None:
-                by_network.setdefault(connection.network or descriptor, []).append(descriptor)
-        most = EVENTS_MAX if self._all_accepted.is_set() else min(len(by_network), EVENTS_MAX)
+    def _let_others_go_first(self) -> None:
+        """Wait for newcomers to be accepted, and rest after a turn of a network that others share this node with."""
+        self._all_accepted.wait(NEWCOMERS_S)
+        if self._rest_s:
+            sleep(self._rest_s)
+
+    def _serve_crowd(self) -> None:
+        """Serve some of all that is ready, of each network in turn."""
+        began = monotonic()
+        by_network = self._ready_by_network()
+        if len(by_network) > 1:
+            self._is_shared_until = began + SHARED_S
+        largest = max(map(len, by_network.values()), default=0)
+        is_restrained = began < self._is_shared_until and largest > EVENTS_MAX // 2
+        most = RESTRAINED_MAX if is_restrained else EVENTS_MAX
+        if not self._all_accepted.is_set():
+            most = min(most, len(by_network))
         each_in_turn = (one for some in zip_longest(*by_network.values()) for one in some if one is not None)
-        return [*islice(each_in_turn, most)]
+        self._serve(islice(each_in_turn, most))
+        self._rest_s = monotonic() - began if is_restrained else 0.0
+
+    def _ready_by_network(self) -> dict[str | int, list[int]]:
+        """Return what is ready, by network; quick, for thousands may be."""
+        by_network: defaultdict[str | int, list[int]] = defaultdict(list)
+        network_of = self._network_of.get
+        for descriptor, _ in self._poll.poll(0, maxevents=len(self._polled) + 1):
+            by_network[network_of(descriptor, descriptor)].append(descriptor)
+        return by_network

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chat.server.limits import Limits
-from chat.server.poller import EVENTS_MAX, Poller
+from chat.server.poller import EVENTS_MAX, RESTRAINED_MAX, Poller
 from chat.server.server import Server
 from chat.server.sockets import Receiver
 from tests.chat.wire import DEADLINE_S, GET, WAIT, Client, mode, post, serving, threads_of
@@ -197,10 +197,21 @@ def test_of_more_requests_than_a_turn_has_each_network_gets_one_in_turn() -> Non
         poller, served = poller_of(stack, ["crowd"] * 2 * EVENTS_MAX + ["a", "b"])
         poller._serve_what_came()
         assert sorted(served[:3]) == ["a", "b", "crowd"]
-        assert served[3:] == ["crowd"] * (EVENTS_MAX - 3)
+        assert served[3:] == ["crowd"] * (RESTRAINED_MAX - 3)
         poller._serve_what_came()
-        poller._serve_what_came()
-        assert served.count("crowd") == 2 * EVENTS_MAX
+        assert len(served) == 2 * RESTRAINED_MAX
+        while len(served) < 2 * EVENTS_MAX + 2:
+            poller._serve_what_came()
+
+
+def test_a_network_that_is_here_alone_and_many_networks_get_whole_turns() -> None:
+    for networks in (["crowd"] * 2 * EVENTS_MAX, [f"network {number % 40}" for number in range(2 * EVENTS_MAX)]):
+        with ExitStack() as stack:
+            poller, served = poller_of(stack, networks)
+            poller._serve_what_came()
+            assert len(served) == EVENTS_MAX
+            poller._serve_what_came()
+            assert len(served) == 2 * EVENTS_MAX
 
 
 def test_while_newcomers_wait_a_turn_of_a_crowd_is_one_request_of_each_network() -> None:
