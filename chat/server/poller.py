@@ -29,14 +29,14 @@ from time import monotonic, sleep
 from typing import Final, Protocol
 
 from chat.server.limits import KIB
-from chat.server.sockets import Receiver
+from chat.server.sockets import Receiver, poll_now
 
 logger = logging.getLogger(__name__)
 
 READERS: Final = 2
 EVENTS_MAX: Final = 64  # served between two looks at who else wants the turn: some milliseconds
 NEWCOMERS_S: Final = 0.005  # for those that wait to be accepted, before each turn of a crowd: some hundred are, by then
-RESTRAINED_MAX: Final = 16  # served in a turn of a network that asks for much while others are here: about a millisecond
+RESTRAINED_MAX: Final = 16  # served in a turn of a network that asks for much while others are here: a millisecond
 SHARED_S: Final = 1.0  # others are here for so long after something of theirs was ready beside it
 RECEIVE_BYTES: Final = 16 * KIB  # at a time: a usual request whole
 AVAILABLE: Final = hasattr(select, "epoll")  # where it is not, each connection has a thread
@@ -88,7 +88,7 @@ class Poller:
         """Poll a connection from now on.  Input that has arrived already is seen too."""
         self._polled[connection.descriptor] = connection
         self._network_of[connection.descriptor] = connection.network or connection.descriptor
-        self._poll.register(connection.descriptor, select.EPOLLIN)
+        poll_now(self._poll.fileno(), connection.descriptor, select.EPOLLIN)
 
     def remove(self, connection: PolledConnection) -> None:
         """Stop to poll a connection, if it was polled; for the thread that serves it."""
@@ -126,15 +126,16 @@ class Poller:
     def _serve_what_came(self) -> None:
         if self._is_crowded:
             self._let_others_go_first()
-        ready = [descriptor for descriptor, _ in self._poll.poll(maxevents=EVENTS_MAX)]
-        self._is_crowded = len(ready) == EVENTS_MAX
+        # One call: each lets go of the interpreter, and who writes what is read here is not to begin before the end.
+        ready = self._poll.poll(maxevents=len(self._polled) + 1)
+        self._is_crowded = len(ready) > EVENTS_MAX
         if self._is_crowded:
-            self._serve_crowd()
+            self._serve_crowd(ready)
         else:
             self._serve(ready)
 
-    def _serve(self, descriptors: Iterable[int]) -> None:
-        for descriptor in descriptors:
+    def _serve(self, events: Iterable[tuple[int, int]]) -> None:
+        for descriptor, _ in events:
             connection = self._polled.get(descriptor)
             if connection is not None and not connection.serve_now(self._receiver):
                 self.remove(connection)
@@ -142,14 +143,15 @@ class Poller:
 
     def _let_others_go_first(self) -> None:
         """Wait for newcomers to be accepted, and rest after a turn of a network that others share this node with."""
-        self._all_accepted.wait(NEWCOMERS_S)
+        if not self._all_accepted.is_set():
+            self._all_accepted.wait(NEWCOMERS_S)
         if self._rest_s:
             sleep(self._rest_s)
 
-    def _serve_crowd(self) -> None:
+    def _serve_crowd(self, ready: list[tuple[int, int]]) -> None:
         """Serve some of all that is ready, of each network in turn."""
         began = monotonic()
-        by_network = self._ready_by_network()
+        by_network = self._by_network(ready)
         if len(by_network) > 1:
             self._is_shared_until = began + SHARED_S
         largest = max(map(len, by_network.values()), default=0)
@@ -161,10 +163,10 @@ class Poller:
         self._serve(islice(each_in_turn, most))
         self._rest_s = monotonic() - began if is_restrained else 0.0
 
-    def _ready_by_network(self) -> dict[str | int, list[int]]:
+    def _by_network(self, ready: list[tuple[int, int]]) -> dict[str | int, list[tuple[int, int]]]:
         """Return what is ready, by network; quick, for thousands may be."""
-        by_network: defaultdict[str | int, list[int]] = defaultdict(list)
+        by_network: defaultdict[str | int, list[tuple[int, int]]] = defaultdict(list)
         network_of = self._network_of.get
-        for descriptor, _ in self._poll.poll(0, maxevents=len(self._polled) + 1):
-            by_network[network_of(descriptor, descriptor)].append(descriptor)
+        for event in ready:
+            by_network[network_of(event[0], event[0])].append(event)
         return by_network

@@ -42,6 +42,7 @@ from chat.server.poller import AVAILABLE, Poller
 from chat.server.responses import error_response
 from chat.server.send_queue import SendQueue
 from chat.server.slow_readers import LargeBody, SlowReaders
+from chat.server.sockets import accept_now
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -271,7 +272,7 @@ class Server(ThreadedWSGIServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept a connection.  If descriptors have run out, stop listening for a moment."""
         try:
-            request, client_address = self.socket.accept()
+            request, client_address = self._accept_one()
         except ConnectionAbortedError:
             raise
         except BlockingIOError:
@@ -285,6 +286,12 @@ class Server(ThreadedWSGIServer):
                 self._log_accept_at = monotonic() + LOG_EVERY_S
                 logger.warning("%s: cannot accept a connection: %s", self.name, error)
             raise
+        return request, client_address
+
+    def _accept_one(self) -> tuple[socket.socket, Any]:
+        if AVAILABLE:
+            return accept_now(self.socket)
+        request, client_address = self.socket.accept()
         request.setblocking(True)  # some systems have it inherit from the listener
         return request, client_address
 
