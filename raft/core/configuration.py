@@ -218,9 +218,12 @@ def decode_configuration(body: bytes) -> Configuration:
     return Configuration({member.id: member for member in members}, frozenset(removed), cluster_id, level, generation)
 
 
+_MEMBER_FIELDS = fields(Member)
+
+
 def _member(value: dict[str, Any]) -> Member:
-    known = {field.name: value[field.name] for field in fields(Member) if field.name in value}
-    for field in fields(Member):
+    known = {field.name: value[field.name] for field in _MEMBER_FIELDS if field.name in value}
+    for field in _MEMBER_FIELDS:
         if type(known.get(field.name, field.default)) is not field.type:  # not isinstance: True is an int
             raise InvalidMessage(f"a configuration with a {field.name} that is missing or not of its type")
     member = Member(**known)

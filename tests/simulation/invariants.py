@@ -45,7 +45,7 @@ from chat.commands.accounts import CreateTicket, RedeemTicket
 from chat.commands.cluster import Forget
 from chat.state.events import PostChanged, Reacted
 from chat.state.results import Done, Posted, Redeemed, Refusal, TokenMade, TokensRevoked
-from raft.core.configuration import decode_configuration
+from raft.core.configuration import Configuration, decode_configuration
 from raft.core.node import Node, Ready, Role
 from raft.core.raft_messages import (
     AppendEntriesReply,
@@ -91,6 +91,7 @@ class Invariants:
         self._leaders: dict[int, int] = {}  # term -> who led in it
         self._votes: dict[tuple[int, int], int] = {}  # (voter, term) -> for whom
         self._entries: dict[tuple[int, int], tuple[int, bytes]] = {}  # (index, term) -> (term before it, record)
+        self._configurations: dict[bytes, Configuration] = {}  # by what the entry's body is
         self._outcomes: list[tuple[bool, object]] = []  # by index - 1: (admitted, result)
         self._admitted: dict[tuple[int, int, int], int] = {}  # (member, boot, sequence) -> the index it was applied at
         self._refused: set[tuple[int, int, int]] = set()
@@ -225,8 +226,14 @@ class Invariants:
         if node.configuration_index != index:
             goes_by = f"member {machine.id} goes by the one at {node.configuration_index}, the newest is at {index}"
             raise Violation("configuration in force", goes_by)
-        if newest is not None and node.configuration != decode_configuration(newest.body):
+        if newest is not None and node.configuration != self._decoded(newest.body):
             raise Violation("configuration in force", f"member {machine.id} goes by another than entry {index} says")
+
+    def _decoded(self, body: bytes) -> Configuration:
+        """What a configuration's entry says; decoded once, as it is asked for with each entry that is written."""
+        if body not in self._configurations:
+            self._configurations[body] = decode_configuration(body)
+        return self._configurations[body]
 
     def _check_change(self, machine: "Machine") -> None:
         """Dissertation §4.1, and the fix that was published for it."""
@@ -234,7 +241,7 @@ class Invariants:
         changes = [entry.index for entry in machine.configurations if entry.index > node.commit_index]
         require(len(changes) <= 1, name, f"{changes} are under way at leader {machine.id}")
         settled = node.commit_index and log[node.commit_index - 1].term == node.current_term
-        before = decode_configuration(machine.configurations[-2].body) if len(machine.configurations) > 1 else None
+        before = self._decoded(machine.configurations[-2].body) if len(machine.configurations) > 1 else None
         for id, member in node.configuration.members.items():
             known = before.members.get(id) if before is not None else None
             fell = known is not None and member.boot < known.boot
