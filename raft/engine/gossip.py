@@ -54,7 +54,7 @@ class Notices:
         self._on_older_copy = on_older_copy
         self._addresses = addresses
         self._body = b""
-        self._lock = threading.Lock()  # around the lanes
+        self._lock = threading.Lock()  # around the queues
         self._queues: dict[int, PeerQueue[Notice]] = {}  # by member
         self._told: dict[int, tuple[bytes, float]] = {}  # by member: the notice it answered last, and when
         self._closed = False
@@ -114,7 +114,7 @@ class Notices:
                 return None
         return queue
 
-    # In a lane's thread
+    # In a queue's thread
 
     def _deliver(self, queue: PeerQueue[Notice], notice: Notice) -> None:
         asked_s = steady_s()

@@ -138,7 +138,7 @@ class Peers:
         for queue in self._node_lock.read(lambda node: list(self._queues.values())):
             queue.close()
 
-    # In a lane's thread
+    # In a queue's thread
 
     def _deliver(self, queue: PeerQueue[Message], message: Message) -> None:
         assert isinstance(message, AppendEntries | InstallSnapshot | RequestVote | TimeoutNow)

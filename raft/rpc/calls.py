@@ -174,5 +174,5 @@ class Sender:
     incarnation: str
     cluster_id: str
     advertise: str
-    level: int = 1  # of the sender's program (membership.py)
+    level: int = 1  # of the sender's program (configuration.py)
     boots: tuple[int, ...] = ()  # of the sender's data directory (boots.py); () from earlier programs

@@ -46,7 +46,7 @@ _LINE = re.compile(
 _OPENING_JSON = rb'\{"durable":([0-9]{1,16}),"term":([0-9]{1,16}),"vote":([0-9]{1,16}),"commit":([0-9]{1,16})\}'
 _OPENING_PAYLOAD = re.compile(_OPENING_JSON)
 # A batch's first line, found even if the bytes before it were lost.  No command can look like it: within
-# JSON's strings the quotes are escaped, and outside of them no value follows eight digits and a blank.
+# JSON's strings the quotes are escaped, and outside of them no value follows eight digits and a space.
 _OPENING = re.compile(rb"([0-9a-f]{8}) (" + _OPENING_JSON + rb")\n")
 
 Line = re.Match[bytes]

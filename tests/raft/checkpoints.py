@@ -9,7 +9,7 @@ from raft.storage.snapshot_file import Document
 
 
 def document_at(storage: Storage, index: int, machine: StateMachine) -> Document:
-    """The state at `index`, in this machine, which was blank."""
+    """The state at `index`, in this machine, which was empty."""
     state = Replicated(machine)
     if found := storage.documents(index):
         state.restore(found.meta, found.lines)

@@ -57,7 +57,7 @@ class Host:
         return identity.incarnation
 
     def start(self, founders: dict[int, Founder] | None = None, cluster_id: str = "") -> None:
-        """Start from the directory as it is, in a new boot; a blank one is told its founders or its cluster."""
+        """Start from the directory as it is, in a new boot; a new one is told its founders or its cluster."""
         self._boots += 1
         self._lock = lock_directory(self._disk, self.path)
         identity = load_or_create(self._disk, self.path, self.id)
@@ -133,7 +133,7 @@ class Host:
 
 
 class Members:
-    """Houses 1 to `count`, and the cluster that their members found."""
+    """Hosts 1 to `count`, and the cluster that their members found."""
 
     def __init__(self, path: Path, count: int = 3, settings: Settings = SETTINGS) -> None:
         self._path = path
@@ -152,7 +152,7 @@ class Members:
             host.start(founders)
 
     def add(self, id: int) -> Host:
-        """A house more, nobody in it yet."""
+        """Add a host that runs no member yet."""
         host = self.hosts[id] = Host(id, self._path / str(id), self._settings)
         return host
 

@@ -96,7 +96,7 @@ class Machine:
         return SnapshotMeta(index, entry.term, entry.time, at, body)
 
     def sync(self, ready: Ready) -> None:
-        """What the flusher does with one Ready."""
+        """What the group commit does with one Ready."""
         if ready.snapshot is not None:
             self.snapshot = ready.snapshot
             self.disk[:] = self.committed[: ready.snapshot.index]
@@ -142,7 +142,7 @@ class Cluster:
     # Processes and disks
 
     def join(self, id: int) -> None:
-        """A blank machine, which knows the founders and is none of them."""
+        """A new machine, which knows the founders and is none of them."""
         self.machines[id] = Machine(id, self.founding, self.invariants.committed)
         self.restart(id)
 
@@ -174,7 +174,7 @@ class Cluster:
     # Inputs
 
     def act(self, id: int, give: Callable[[Node], T]) -> T:
-        """Give the node of `id` an input and carry out its Ready, as the driver's door does.  Passes on RaftErrors."""
+        """Give the node of `id` an input and carry out its Ready, as NodeLock does.  Passes on RaftErrors."""
         machine = self.machines[id]
         error: RaftError | None = None
         try:

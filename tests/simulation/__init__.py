@@ -6,7 +6,7 @@
     network.py     calls between members that get lost, late or doubled
     machine.py     what of a member outlives its process: disk, clock, what it promised
     process.py     one life of a member: the driver's work on a Ready, done by hand
-    peers.py       what it says to the others: lanes, snapshots, answers
+    peers.py       what it says to the others: queues, snapshots, answers
     endpoint.py    what it is asked by the others
     forwarding.py  what its clients ask: proposals and reads, here or at the leader
     keeping.py     checkpoints and compactions

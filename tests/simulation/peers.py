@@ -35,7 +35,7 @@ class Peers:
         process.schedule(self._silent_ms, self._look_out)
 
     def send(self, message: Request) -> None:
-        """Give it to its lane."""
+        """Give it to its queue."""
         kind = _kind(message)
         queue = self._queues.get((message.target, kind))
         if queue is None:
@@ -243,7 +243,7 @@ class _PeerQueue:
 
 
 def _kind(message: Message) -> str:
-    """Which lane it takes."""
+    """The kind of queue that it takes."""
     if isinstance(message, InstallSnapshot):
         return SNAPSHOTS
     return APPENDS if isinstance(message, AppendEntries) and not message.heartbeat else URGENT

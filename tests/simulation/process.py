@@ -192,7 +192,7 @@ class Process:
         """By its own idea of the date."""
         return self.machine.wall_us(self.world.schedule.now_ms)
 
-    # The door
+    # The lock
 
     def enter(self, act: Callable[..., T], *args: object) -> T:
         """Give the node an input and carry out its Ready, as `raft/engine/node_lock.py` does.  Passes on RaftErrors."""

@@ -227,7 +227,7 @@ class World:
             self.schedule.after(JOIN_EVERY_MS, self.join, id)
 
     def formed(self, identity: Identity) -> Identity:
-        """What `raft/cluster/bootstrap.py` makes of a blank member: a founder, or one that joins."""
+        """What `raft/cluster/bootstrap.py` makes of a new member: a founder, or one that joins."""
         if identity.id in self._founders:
             return replace(identity, founders=self._founders)
         configurations = [process.node.committed_configuration for process in self.network.running.values()]

@@ -150,7 +150,7 @@ class FormedEngine:
 
 
 class Members:
-    """Houses 1 to 4."""
+    """Hosts 1 to 4."""
 
     def __init__(self) -> None:
         self.hosts = {id: Host(id) for id in INCARNATIONS}

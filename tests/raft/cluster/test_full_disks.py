@@ -347,7 +347,7 @@ def test_an_answer_that_lacks_whether_the_disk_is_full_is_refused() -> None:
             decode_answer(encode(SENDER, answer).replace(b',"full":true', b""))
 
 
-# The flusher
+# Group commit
 
 
 class _FullStorage:

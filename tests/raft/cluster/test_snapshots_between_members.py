@@ -39,7 +39,7 @@ def keeper_of(host: Host) -> LogMaintenance:
 
 
 def rewritten(host: Host) -> SnapshotMeta:
-    """All that the member has applied is in a snapshot, as its housekeeper would have it."""
+    """All that the member has applied is in a snapshot, as its log maintenance would have it."""
     return keeper_of(host).compact(host.member.last_applied)
 
 

@@ -57,17 +57,17 @@ class Member:
         self.meanwhile: Callable[[Callable[[], None]], object] = lambda tell: None  # what comes during a compaction
         self.now_s = 1000.0
         part: Any = self
-        self.keeper = LogMaintenance(
+        self.maintenance = LogMaintenance(
             cast(NodeLock, part), cast(Storage, part), cast(Applier, part), cast(StateMachine, part), self.rewrite,
             compact_bytes=ENTRY_BYTES * COMPACT_ENTRIES, is_full=lambda: self.is_full,
         )  # fmt: skip
 
     def grow(self, entries: int, live: float) -> None:
-        """So many entries are applied, of which a part stays live; the keeper looks now and then."""
+        """So many entries are applied, of which a part stays live; the maintenance looks now and then."""
         for done in range(0, entries, 100):
             self.last_applied += min(100, entries - done)
             self.live_bytes += int(min(100, entries - done) * ENTRY_BYTES * live)
-            self.keeper.mark(self.now_s)
+            self.maintenance.mark(self.now_s)
 
     @property
     def bytes_on_disk(self) -> int:
@@ -140,14 +140,14 @@ def member(monkeypatch: pytest.MonkeyPatch) -> Member:
 def due(member: Member) -> int:
     """Up to which index the log is compacted now; 0: it is not."""
     member.compacted.clear()
-    member.keeper.run_due()
+    member.maintenance.run_due()
     return member.compacted[0] if member.compacted else 0
 
 
 def checkpoint_is_due(member: Member) -> bool:
     """Whether one is written now."""
     member.checkpoints.clear()
-    member.keeper.run_due()
+    member.maintenance.run_due()
     return member.checkpoints == [member.last_applied]
 
 
@@ -162,7 +162,7 @@ def test_a_log_that_is_mostly_dead_is_compacted_but_for_its_newest_entries(membe
 
 
 def test_of_the_newest_entries_no_more_stay_than_half_of_the_snapshot(member: Member) -> None:
-    member.keeper._compact_bytes = ENTRY_BYTES * 1_000
+    member.maintenance._compact_bytes = ENTRY_BYTES * 1_000
     member.live_bytes = ENTRY_BYTES * 8_000
     member.base_document_bytes = ENTRY_BYTES * 2_000
     member.grow(40_000, live=0)
@@ -171,14 +171,14 @@ def test_of_the_newest_entries_no_more_stay_than_half_of_the_snapshot(member: Me
 
 def test_what_is_live_is_noted_more_often_where_entries_are_long(member: Member) -> None:
     member.grow(MARK_ENTRIES - 100, live=0)
-    assert len(member.keeper._marks) == 0
-    member.keeper._mark_bytes = ENTRY_BYTES * 200
+    assert len(member.maintenance._marks) == 0
+    member.maintenance._mark_bytes = ENTRY_BYTES * 200
     member.grow(MARK_ENTRIES, live=0)
-    assert len(member.keeper._marks) == MARK_ENTRIES / 200
+    assert len(member.maintenance._marks) == MARK_ENTRIES / 200
 
 
 def test_a_log_of_which_little_is_live_stays_below_three_times_that(member: Member) -> None:
-    member.keeper._compact_bytes = ENTRY_BYTES * 1_000
+    member.maintenance._compact_bytes = ENTRY_BYTES * 1_000
     member.segment_entries = 2_000
     member.live_bytes = live = ENTRY_BYTES * 10_000
     member.base_index = 10_000
@@ -203,7 +203,7 @@ def test_a_log_that_grew_during_a_compaction_and_never_again_is_compacted_once_m
     member.grow(COMPACT_ENTRIES * 2, live=0)
     assert due(member) > 0
     member.freed_bytes = member.base_index * ENTRY_BYTES
-    member.keeper.mark(member.now_s)
+    member.maintenance.mark(member.now_s)
     assert due(member) > COMPACT_ENTRIES * 3
 
 
@@ -213,8 +213,8 @@ def test_what_is_live_is_noted_while_a_checkpoint_is_written(member: Member) -> 
         member.last_applied += MARK_ENTRIES
 
     member.step = goes_on
-    member.keeper.checkpoint()
-    assert [mark.index for mark in member.keeper._marks] == [MARK_ENTRIES, 2 * MARK_ENTRIES, 3 * MARK_ENTRIES]
+    member.maintenance.checkpoint()
+    assert [mark.index for mark in member.maintenance._marks] == [MARK_ENTRIES, 2 * MARK_ENTRIES, 3 * MARK_ENTRIES]
 
 
 def test_a_state_that_tells_too_little_is_live_has_no_compaction_follow_the_other(member: Member) -> None:
@@ -251,7 +251,7 @@ def test_what_is_deleted_is_gone_after_a_day_if_nobody_writes(member: Member) ->
     member.grow(50_000, live=1)
     member.live_bytes = 0
     member.grow(10, live=0)
-    member.keeper.mark(member.now_s)
+    member.maintenance.mark(member.now_s)
     member.now_s += KEEP_S - 1
     assert due(member) == 0
     member.now_s += 1
@@ -284,8 +284,8 @@ def test_a_member_that_lags_behind_is_waited_for_up_to_the_size_of_a_snapshot_on
 
 def test_what_was_taken_back_leaves_the_disk_after_a_day_however_little_that_is(member: Member) -> None:
     def look() -> int:
-        member.keeper.mark(member.now_s)
-        member.keeper.note_erased(member.now_s)
+        member.maintenance.mark(member.now_s)
+        member.maintenance.note_erased(member.now_s)
         return due(member)
 
     member.grow(500, live=1)
@@ -308,10 +308,10 @@ def test_what_is_taken_back_all_the_time_makes_a_few_segments_and_compactions_a_
         member.now_s += KEEP_S / 24 / 60
         member.grow(10, live=1)
         member.erased_index = member.last_applied - 5
-        member.keeper.mark(member.now_s)
-        member.keeper.note_erased(member.now_s)
+        member.maintenance.mark(member.now_s)
+        member.maintenance.note_erased(member.now_s)
         compacted.add(due(member))
-        assert len(member.keeper._erased) <= KEEP_S / ERASED_NOTE_S + 1
+        assert len(member.maintenance._erased) <= KEEP_S / ERASED_NOTE_S + 1
         if minute > 24 * 60 * 1.2:
             assert member.base_index >= member.last_applied - 10 * 24 * 60 * 1.2
     assert member.segments_ended <= 3 * KEEP_S / ERASED_NOTE_S
@@ -319,7 +319,7 @@ def test_what_is_taken_back_all_the_time_makes_a_few_segments_and_compactions_a_
 
 
 def test_a_small_log_is_left_alone(member: Member) -> None:
-    member.keeper._compact_bytes = 10**8
+    member.maintenance._compact_bytes = 10**8
     member.grow(50_000, live=0)
     assert due(member) == 0
 
@@ -329,9 +329,9 @@ def test_a_snapshot_that_cannot_be_read_back_is_made_again_later(member: Member,
     member.grow(50_000, live=0)
     member.failure = failure
     with pytest.raises(RewriteFailed):
-        member.keeper.compact(40_000)
+        member.maintenance.compact(40_000)
     due(member)
-    assert member.keeper._not_before_s == member.now_s + RETRY_S
+    assert member.maintenance._not_before_s == member.now_s + RETRY_S
     assert member.base_index == 0
 
 
@@ -352,7 +352,7 @@ def test_a_checkpoint_that_the_disk_refuses_is_made_later(member: Member, caplog
     member.failure = OSError(28, "No space left on device")
     assert not checkpoint_is_due(member)
     assert "no checkpoint was made; next try in 60 s: [Errno 28] No space left" in caplog.text
-    assert member.keeper._not_before_s == member.now_s + RETRY_S
+    assert member.maintenance._not_before_s == member.now_s + RETRY_S
     member.failure = None
     assert checkpoint_is_due(member)
 
@@ -362,14 +362,14 @@ def test_a_checkpoint_whose_state_cannot_be_had_now_is_made_at_another_look(memb
     member.document_is_to_be_had = False
     assert not checkpoint_is_due(member)
     member.document_is_to_be_had = True
-    assert member.keeper._not_before_s == 0.0
+    assert member.maintenance._not_before_s == 0.0
     assert checkpoint_is_due(member)
 
 
 def finished(member: Member) -> bool:
     """Whether the end writes a checkpoint."""
     member.checkpoints.clear()
-    member.keeper.finish()
+    member.maintenance.finish()
     return member.checkpoints == [member.last_applied]
 
 
@@ -377,7 +377,7 @@ def test_the_end_leaves_a_start_little_to_apply(member: Member) -> None:
     member.log_bytes, member.last_applied = (2 << 20) - 1, 7
     assert not finished(member)
     member.log_bytes += 1
-    member.keeper._stopping.set()
+    member.maintenance._stopping.set()
     assert finished(member)
 
 
@@ -400,10 +400,10 @@ def test_the_end_is_no_other_for_a_disk_that_refuses(member: Member) -> None:
 
 def test_a_checkpoint_is_broken_off_by_a_stop(member: Member) -> None:
     member.log_bytes, member.last_applied = 8 << 20, 7
-    member.step = member.keeper._stopping.set
+    member.step = member.maintenance._stopping.set
     assert not checkpoint_is_due(member)
     assert member.closed == 1
-    assert member.keeper._not_before_s == 0.0, "nothing has failed"
+    assert member.maintenance._not_before_s == 0.0, "nothing has failed"
 
 
 def test_a_log_that_is_quiet_is_checkpointed_early_and_once(member: Member) -> None:
@@ -425,7 +425,7 @@ def test_the_notes_of_what_was_live_stay_few(member: Member) -> None:
     member.lacking = 0
     member.grow(3 * WAIT_ENTRIES, live=0)
     due(member)
-    assert len(member.keeper._marks) <= WAIT_ENTRIES / MARK_ENTRIES + 1
+    assert len(member.maintenance._marks) <= WAIT_ENTRIES / MARK_ENTRIES + 1
 
 
 def test_a_wall_clock_that_is_set_makes_no_file_older(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,11 +441,11 @@ def test_a_wall_clock_that_is_set_makes_no_file_older(monkeypatch: pytest.Monkey
     monkeypatch.setattr("raft.compaction.policy.CHECK_S", 0.001)
     storage: Any = SimpleNamespace(snapshot=None, sweep=sweep, keep_indexes=lambda: None)
     anything: Any = None
-    keeper = LogMaintenance(anything, storage, anything, anything, anything)
-    monkeypatch.setattr(keeper, "mark", lambda now_s: None)
-    monkeypatch.setattr(keeper, "note_erased", lambda now_s: None)
-    monkeypatch.setattr(keeper, "run_due", lambda: None)
-    keeper.run(stopping)
+    maintenance = LogMaintenance(anything, storage, anything, anything, anything)
+    monkeypatch.setattr(maintenance, "mark", lambda now_s: None)
+    monkeypatch.setattr(maintenance, "note_erased", lambda now_s: None)
+    monkeypatch.setattr(maintenance, "run_due", lambda: None)
+    maintenance.run(stopping)
     assert 0 <= swept_at_s[1] - swept_at_s[0] < 1e5
 
 
@@ -458,7 +458,7 @@ def test_on_a_full_disk_what_was_deleted_is_compacted_however_small_and_new_it_i
     member.grow(1, live=0.0)
     member.live_bytes = 0
     member.grow(1, live=0.0)  # the deletion
-    member.keeper.mark(member.now_s)
+    member.maintenance.mark(member.now_s)
     assert due(member) == 0
     setattr(member, who, True)
     assert due(member) == member.last_applied
@@ -475,7 +475,7 @@ def test_on_a_full_disk_the_segment_that_holds_all_is_ended_once_so_that_it_can_
     member.is_full = True
     member.segment_entries = COMPACT_ENTRIES
     member.grow(COMPACT_ENTRIES // 10 + 1, live=0.0)
-    member.keeper.mark(member.now_s)
+    member.maintenance.mark(member.now_s)
     assert [due(member), due(member), member.segments_ended] == [0, 0, 1]
 
 
@@ -483,6 +483,6 @@ def test_a_rewrite_that_failed_is_tried_again_soon_on_a_full_disk(member: Member
     member.is_full = True
     member.failure = InvalidMessage("broken")
     member.grow(COMPACT_ENTRIES // 10, live=0.0)
-    member.keeper.run_due()
+    member.maintenance.run_due()
     assert len(member.compacted) == 1
-    assert member.keeper._not_before_s == member.now_s + RETRY_FULL_S < member.now_s + RETRY_S
+    assert member.maintenance._not_before_s == member.now_s + RETRY_FULL_S < member.now_s + RETRY_S

@@ -20,7 +20,7 @@ SETTINGS = Settings()
 
 
 def follower(id: int = 2, *, seed: int = 0, members: Configuration | None = None) -> Node:
-    """A blank member of three."""
+    """A new member of three."""
     configurations = [(0, members or founders([1, 2, 3]))]
     return Node(id, log=Log(), hard_state=HardState(), configurations=configurations, rng=Random(seed))
 

@@ -22,7 +22,7 @@ OWN, OTHER = 4, 2
 
 
 class Watched:
-    """The lookout of learner 4, and member 2, which it may ask."""
+    """The removal check of learner 4, and member 2, which it may ask."""
 
     def __init__(self) -> None:
         self.port = PeerPort("other")

@@ -38,7 +38,7 @@ def leader(tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def follower(tmp_path: Path) -> Storage:
-    """A blank log."""
+    """An empty log."""
     (tmp_path / "follower").mkdir()
     return Storage.open(RealDisk(), tmp_path / "follower")
 

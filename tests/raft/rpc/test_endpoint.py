@@ -19,7 +19,7 @@ from raft.rpc.endpoint import Endpoint
 from raft.rpc.peer_client import BODY_BYTES_MAX, PeerConnection
 from tests.chat.wire import DEADLINE_S, serving
 
-BLANK = Sender(1, "aa", "", "http://127.0.0.1:12380")
+NEW = Sender(1, "aa", "", "http://127.0.0.1:12380")
 OWN = Sender(1, "aa", "c1", "http://127.0.0.1:12380")
 PEER = Sender(2, "bb", "c1", "http://127.0.0.1:22380")
 LISTED = HelloReply({1: "http://127.0.0.1:12379"}, {}, ())
@@ -72,7 +72,7 @@ def granted(call: RequestVote) -> RequestVoteReply:
 
 
 def endpoint_with(engine: FakeEngine | None) -> Endpoint:
-    endpoint = Endpoint(lambda: BLANK, lambda: LISTED)
+    endpoint = Endpoint(lambda: NEW, lambda: LISTED)
     endpoint.engine = engine
     return endpoint
 
@@ -127,7 +127,7 @@ def test_a_length_that_cannot_be_is_a_bad_request(length: str) -> None:
 
 def test_a_blank_member_says_hello_with_what_it_was_started_with() -> None:
     response = post(endpoint_with(None), HELLO)
-    assert decode_answer(response.data) == (BLANK, LISTED)
+    assert decode_answer(response.data) == (NEW, LISTED)
 
 
 def test_a_blank_member_serves_nothing_else() -> None:
@@ -138,7 +138,7 @@ def test_a_blank_member_that_is_about_to_start_says_so() -> None:
     def hello() -> HelloReply:
         raise RefusedPeer("not_ready", "member 1 is starting")
 
-    check_problem(post(Endpoint(lambda: BLANK, hello), HELLO), 503, "not_ready")
+    check_problem(post(Endpoint(lambda: NEW, hello), HELLO), 503, "not_ready")
 
 
 def test_a_member_with_an_engine_says_hello_as_the_engine_does_to_anybody() -> None:

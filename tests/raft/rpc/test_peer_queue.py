@@ -1,4 +1,4 @@
-"""A lane's thread: the newest message of a kind gets there, none is waited for, and it can always be stopped."""
+"""A peer queue's thread: the newest message of a kind gets there, none is waited for, and it can always be stopped."""
 
 import random
 import socket
@@ -14,7 +14,7 @@ from raft.core.raft_messages import Message, RequestVote, TimeoutNow
 from raft.rpc.peer_client import PeerQueue
 from tests.raft.scripted_peer import DEADLINE_S, ScriptedPeer, take_request, wait_for_end
 
-NOWHERE = "http://127.0.0.1:1"  # these lanes do not connect
+NOWHERE = "http://127.0.0.1:1"  # these queues do not connect
 
 
 def message(number: int) -> TimeoutNow:
@@ -29,7 +29,7 @@ def vote(number: int) -> RequestVote:
 def queue_to(
     deliver: Callable[[PeerQueue[Message], Message], None], url: str = NOWHERE
 ) -> Iterator[PeerQueue[Message]]:
-    queue = PeerQueue(url, "test-lane", deliver)
+    queue = PeerQueue(url, "test-queue", deliver)
     try:
         yield queue
     finally:
@@ -70,11 +70,11 @@ def eager_switching() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def test_messages_are_delivered_in_a_thread_of_the_lanes_name() -> None:
+def test_messages_are_delivered_in_a_thread_of_the_queues_name() -> None:
     names: SimpleQueue[str] = SimpleQueue()
     with queue_to(lambda queue, message: names.put(threading.current_thread().name)) as queue:
         queue.send(message(1))
-        assert names.get(timeout=DEADLINE_S) == "test-lane"
+        assert names.get(timeout=DEADLINE_S) == "test-queue"
 
 
 def test_a_newer_message_takes_the_place_of_one_of_its_kind_that_waits() -> None:
@@ -110,7 +110,7 @@ def test_sending_does_not_wait_for_a_delivery() -> None:
 
 
 def test_the_last_message_is_delivered_however_sending_and_delivering_interleave(eager_switching: None) -> None:
-    """Looks for a wake-up that gets lost: the lane would sleep on the last message of a burst."""
+    """Looks for a wake-up that gets lost: the queue would sleep on the last message of a burst."""
 
     def send_bursts(seed: int) -> None:
         rng = random.Random(seed)
@@ -216,7 +216,7 @@ class ReleasedMeanwhile:
 
 
 def test_two_that_wake_the_thread_at_once_do_not_fail_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sender and who closes the lane: the second release raised, inside the engine's lock."""
+    """A sender and who closes the queue: the second release raised, inside the engine's lock."""
     delivered = Delivered()
     with queue_to(delivered.at_once) as queue:
         with monkeypatch.context() as patch:

@@ -139,7 +139,7 @@ def test_a_file_gets_its_name_only_when_its_content_is_durable(tmp_path: Path) -
 
 
 def _live(disk: RealDisk, data_dir: Path, acknowledged: list[Entry]) -> None:
-    """A whole life, from a blank directory to a clean stop, that notes in `acknowledged` what the log must hold."""
+    """A whole life, from an empty directory to a clean stop, that notes in `acknowledged` what the log must hold."""
     held = lock_directory(disk, data_dir)
     identity = load_or_create(disk, data_dir, 1)
     storage = Storage.open(disk, data_dir, segment_bytes=600)
