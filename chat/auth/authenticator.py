@@ -38,7 +38,7 @@ UNKNOWN_TOKENS = Rate(refill_s=0.1, burst=100)
 CHANGES = Rate(refill_s=0.01, burst=200)  # of a token, posts too: no person is so quick, and a bot can wait
 # Of an address in the open mode, all changes but posts, which back-pressure bounds: an office may share one address.
 OPEN_CHANGES = Rate(refill_s=0.02, burst=400)
-# Of an account, by who knows its password: each takes a third of a second of a core, and a place in the log.
+# Sign-ins to an account with the right password: each takes a third of a second of a core, and a place in the log.
 SIGN_INS = Rate(refill_s=2.0, burst=60)
 
 _NOBODY = Actor()
@@ -78,7 +78,7 @@ class Authenticator:
         self._token_activity = token_activity or TokenActivity()
         self._needs_login = needs_login
         self._knows_mode = knows_mode
-        self._is_asking = False  # what the mode is
+        self._is_asking = False  # a read that confirms the mode is under way
         self._clock = clock or replica.agreed_time
         self._guesses = GuessLimits(monotonic)
         self._unknown_tokens = TokenBuckets(UNKNOWN_TOKENS, monotonic)

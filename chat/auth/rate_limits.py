@@ -29,9 +29,9 @@ class Rate(NamedTuple):
     burst: int
 
 
-# Of guesses that were wrong: a person who tries the passwords of a lifetime gets through, a program does not.
+# Wrong guesses: enough for a person who tries all their passwords, too few for a program.
 ACCOUNT_GUESSES = Rate(refill_s=30.0, burst=10)  # of one account from one network
-# Of one account from everywhere: so large that a stranger who uses up their own network's does not lock its owner out.
+# Of one account from everywhere: so large that a stranger who uses up their network's does not lock the owner out.
 SPREAD_GUESSES = Rate(refill_s=10.0, burst=200)
 ADDRESS_GUESSES = Rate(refill_s=2.0, burst=30)  # an office may share one
 

@@ -78,12 +78,12 @@ class NodeSocket:
                 max_message_size=FRAME_BYTES_MAX,
                 thread_class=partial(threading.Thread, daemon=True),
             )
-        except ConnectionError as error:
-            _refuse_for_good(url, error.status_code)
-        except ssl.SSLCertVerificationError as error:
-            raise CommandFailed(f"The certificate of {url} is not valid: {error.verify_message}.") from None
+        except ConnectionError as refused:
+            _refuse_for_good(url, refused.status_code)
+        except ssl.SSLCertVerificationError as not_valid:
+            raise CommandFailed(f"The certificate of {url} is not valid: {not_valid.verify_message}.") from None
         except (OSError, SimpleWebsocketError, ProtocolError):
-            pass  # nobody listens there, or somebody who is no node
+            pass  # nothing listens there, or it is no node
         return self._client is not None
 
     def add_nodes(self, nodes: object) -> None:
@@ -110,7 +110,7 @@ class NodeSocket:
         try:
             frame = json.loads(text)
         except ValueError:
-            raise Disconnected from None  # what sends this is no node
+            raise Disconnected from None  # no node sends this
         return frame if isinstance(frame, dict) else {}
 
     def _connected(self) -> Client:

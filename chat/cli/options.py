@@ -45,10 +45,10 @@ class Options:
     members: Mapping[int, str]  # id -> peer URL
     port: int
     host: str
-    peer_host: str  # where peers are served instead of at the peer URL's host; "": there
+    peer_host: str  # the address to listen on for peers; "": the host of the peer URL
     peer_port: int  # the port, likewise; 0: the peer URL's
     join: bool
-    advertise: str  # "" where --host is every address: then nobody can say which URL clients use
+    advertise: str  # "" if --host is every address: then the URL that clients use is not known
     base_path: str  # "" or like "/chat"
     trusted_proxies: TrustedProxies
     data_dir: Path
@@ -133,10 +133,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def _from_file(path: str) -> dict[str, str]:
     try:
         table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise OptionRefused(f"--config: {path!r} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise OptionRefused(f"--config: {path!r} is not TOML: {error}") from None
+    except OSError as unreadable:
+        raise OptionRefused(f"--config: {path!r} cannot be read: {unreadable.strerror}") from None
+    except (ValueError, RecursionError) as not_toml:
+        raise OptionRefused(f"--config: {path!r} is not TOML: {not_toml}") from None
     _refuse_unknown(table, _NAMES, f"--config {path}")
     for name, value in table.items():
         if not isinstance(value, str | int):

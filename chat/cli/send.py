@@ -82,7 +82,7 @@ class _Sending:
         self._run_id = secrets.token_hex(8)
         self._lines: Queue[_Message | CommandFailed | None] = Queue(WINDOW)  # None: there are no more
         self._all_read = False
-        self._failed: CommandFailed | None = None  # in reading; what was read before is sent first
+        self._failed: CommandFailed | None = None  # in reading; earlier lines are sent first
         self._unacknowledged: dict[str, _Message] = {}  # by ClientId, in their order
         self._acknowledged = 0
         self._progress_s = 0.0

@@ -19,7 +19,7 @@ from chat.cli.node_socket import TRY_S, Disconnected, Frame, NodeSocket, add_nod
 
 LINES_DEFAULT, LINES_MAX = 10, 100  # a page of history
 PAGE = 100  # messages asked for at once
-TEMPORARY_PAUSE_S = 0.5  # before the next node is asked what this one could not do
+TEMPORARY_PAUSE_S = 0.5  # before the next node is asked
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -43,7 +43,7 @@ def level_of(command: Command) -> int:
     return _LEVELS.get(type(command), 1)
 
 
-# What nearly always leaves less to be kept.  Changes of rooms and settings are looked into by `frees_space`.
+# Commands that nearly always free space.  `frees_space` looks into changes of rooms and settings.
 _FREEING = (
     posts.DeletePost, rooms.DeleteRoom, cluster.Expire, cluster.ExpireCredentials, cluster.Forget,
     accounts.RevokeTokens, accounts.RevokeInvite,
@@ -88,10 +88,10 @@ def decode(body: bytes) -> Command | None:
         value = json.loads(body.decode())
         if not isinstance(value, dict):
             return None
-        # What is read is no more than encode() needs not to fail on; what that makes of it is compared with the bytes.
+        # The readers check only as much as encode() needs.  Its result is compared with the bytes.
         command: Command = _READERS[value.get("Type")](value)
         return command if encode(command) == body else None
     # KeyError, TypeError: not the members of a command.  ValueError: not JSON, not UTF-8 or not encodable.  Commands
-    # are flat, so what is nested deeper than a stack allows is none on any stack.
+    # are flat, so JSON that is nested deeper than a stack allows is no command on any stack.
     except (KeyError, TypeError, ValueError, RecursionError):
         return None

@@ -13,9 +13,7 @@ NOBODY, OPERATOR, SETUP = 0, -1, -2
 class Actor(NamedTuple):
     """The actor that a command names."""
 
-    by: int = (
-        NOBODY  # the number of a token; OPERATOR: who holds a node's token file; SETUP: who holds its set-up token
-    )
+    by: int = NOBODY  # the number of a token; OPERATOR: with a node's token file; SETUP: with its set-up token
     user: str = ""  # the name as the proposing node knows it
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from chat.commands.accounts import Actor
 
-# Where a reader's JSON is cut from a post's command.  No string can hold these bytes: its quotes are escaped.
+# The places where a reader's JSON is cut from a post's command.  No string can hold these bytes: quotes are escaped.
 POST_OPENS = b',"Post":{'
 CLIENT_ID_OPENS = b',"ClientId":"'
 
@@ -54,7 +54,7 @@ class Tombstone:
     client_id: str
 
 
-# `at` is the log index of the post itself, from which who proposes this has read the author and `posted_at`.
+# `at` is the log index of the post itself, from which the proposing node has read the author and `posted_at`.
 # `post_json.render_post` finds `posted_at` and the post at the end: they stay there, in this order.
 
 
@@ -127,7 +127,7 @@ def encode(post: Post) -> bytes:
     ).encode()
 
 
-# A post without a backslash in it: each text is its bytes, and what `encode` makes of the command is what there is.
+# A post without a backslash: each text is its bytes, and `encode` gives the same bytes again.
 _PLAIN_TEXT = rb'"([^"\\\x00-\x1f]*)"'
 _REST = rb'"RoomName":%b,"Post":\{"User":%b,"Message":%b,"ClientId":%b\}\}' % ((_PLAIN_TEXT,) * 4)
 PLAIN_POST = re.compile(rb"\{" + _REST)

@@ -90,11 +90,11 @@ class Maintenance:
             self._credential, self._room, self._bucket, self._next_forgetting_s = 0, 0, 0, 0.0
         try:
             return self._due()
-        except RaftError:  # it is not known yet who the members are, or what time it is
+        except RaftError:  # the members or the log's time are not known yet
             return None
 
     def _due(self) -> Command | None:
-        level = self._replica.level  # raises where the members are not known yet
+        level = self._replica.level  # raises if the members are not known yet
         of_any_node = self._due_auth() or self._due_marks() or self._due_uses()
         command = of_any_node or (self._due_as_leader() if self._replica.leads else None)
         return command if command is not None and level_of(command) <= level else None

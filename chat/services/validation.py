@@ -40,7 +40,7 @@ _SHOWN = re.compile(
     r"\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     r"\U000e0000-\U000e0fff]"
 )
-# What hides in a name: not what emoji and some scripts need inside a word (joiners, variation selectors, tags).
+# Invisible characters in a name, except those that emoji and some scripts need inside a word.
 _HIDDEN = re.compile(
     r"[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufff8]"
 )
@@ -205,10 +205,10 @@ def json_object(body: bytes) -> dict[str, object]:
     """
     try:
         value = _DECODER.decode(body.removeprefix(codecs.BOM_UTF8).decode())
-    except UnicodeDecodeError as error:
-        raise invalid("body", f"not UTF-8 at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise invalid("body", f"not JSON at character {error.pos}: {error.msg}") from None
+    except UnicodeDecodeError as not_utf8:
+        raise invalid("body", f"not UTF-8 at byte {not_utf8.start}") from None
+    except json.JSONDecodeError as not_json:
+        raise invalid("body", f"not JSON at character {not_json.pos}: {not_json.msg}") from None
     except ValueError:  # int() of thousands of digits
         raise invalid("body", "not JSON: a number is too long") from None
     except RecursionError:

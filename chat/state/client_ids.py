@@ -5,7 +5,7 @@ of the pair's hash and five of the log index, so looking up is one `find` and ad
 With every RECORDS_MEAN records that are added one bucket is split in two (Litwin's linear hashing, 1980): the table
 never stops to be built anew, and what a step costs does not grow with it.
 
-Rules.  The table is a function of what was added and forgotten and in which order, the same on every member; a bucket
+Rules.  The table is a function of what was added and forgotten and in which order, the same on every node; a bucket
 holds its records in the order of the log.
 Only hashes of 64 bits are kept: two pairs are taken for one once in some 370,000 logs of ten million posts.  Every
 node then makes the same mistake, and `chat/services/proposals.py` compares what was posted before it answers: so the

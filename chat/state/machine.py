@@ -36,7 +36,7 @@ APPLIERS: dict[type, Callable[..., Result]] = {
     **rooms.APPLIERS, **posts.APPLIERS, **read_markers.APPLIERS,
     **users.APPLIERS, **credentials.APPLIERS, **settings.APPLIERS, **expiry.APPLIERS,
 }  # fmt: skip
-# What nobody but a leader proposes: never tried.
+# Only a leader proposes these, so they are never tried in a dry run.
 _UNTRIED = expiry.APPLIERS.keys()
 
 
@@ -46,7 +46,7 @@ class ChatState:
     def __init__(self) -> None:
         # Set before the engine starts, or while it cannot apply anything.
         self.on_applied: Callable[[int, list[Event]], None] | None = None
-        self.on_accounts: Callable[[list[AccountEvent]], None] | None = None  # before `on_applied`, where there are any
+        self.on_accounts: Callable[[list[AccountEvent]], None] | None = None  # before `on_applied`, if there are any
         self.on_restored: Callable[[int], None] | None = None  # events up to this log index have been missed
         self._lock = Lock()
         self._last_index = 0  # of the last command applied
@@ -124,7 +124,7 @@ class ChatState:
 
     @property
     def live_bytes(self) -> int:
-        """About the sum of the lengths of these entries' records; the same on every member."""
+        """About the sum of the lengths of these entries' records; the same on every node."""
         return self._tables.live_bytes
 
     @property
@@ -257,7 +257,7 @@ class ChatState:
         return [room for room in seen if room.exists or permissions.lost_by(tables, acting, room)]
 
     def digest(self) -> str:
-        """SHA-256 over all that is replicated: equal on members that applied the same log."""
+        """SHA-256 over all that is replicated: equal on nodes that applied the same log."""
         return document.digest(self.document())
 
 

@@ -40,7 +40,7 @@ class Acting(NamedTuple):
 
 
 ANYBODY = Acting("", ADMIN)  # of the open mode
-ANONYMOUS = Acting("", GUEST)  # sees what is public in the open mode, and nothing where there is a login
+ANONYMOUS = Acting("", GUEST)  # sees public rooms in the open mode, and nothing under a login
 _THE_OPERATOR = Acting("", ADMIN, operator=True)
 
 
@@ -92,7 +92,7 @@ def sees(tables: Tables, acting: Acting, room: Room) -> bool:
     """Return whether this user sees the room."""
     details = room.details
     if tables.settings.auth == OPEN:
-        return is_public(room)  # what was private is not opened with the mode
+        return is_public(room)  # private rooms are not opened with the mode
     if details is not None and acting.name and acting.name in details.members:
         return True
     if acting.role == GUEST:

@@ -17,7 +17,7 @@ class Revision(NamedTuple):
     reacted_index: int = 0  # log index of the last reaction put or taken, 0: none
     reactions: Reactions = ()  # emoji in the order of their first use, and who, in order
     deleted: bool = False
-    tombstone_bytes: int = 0  # of the tombstone's record, where there is one
+    tombstone_bytes: int = 0  # of the tombstone's record, if there is one
 
     @property
     def entries(self) -> tuple[int, ...]:

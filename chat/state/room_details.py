@@ -29,7 +29,7 @@ class RoomDetails(NamedTuple):
     touched_at: int = 0  # microseconds since 1970: made, or its last post gone
     changed_index: int = 0  # log index of the last command that changed any of this
     max_age_s: int = 0  # of retention; 0: none of its own
-    retention_own: bool = False  # what it says of retention holds, "unlimited" too; else the cluster's default does
+    retention_own: bool = False  # its own retention holds, "unlimited" too; else the cluster's default does
     maker: str = ""  # the user who made it; "": nobody in particular
 
 

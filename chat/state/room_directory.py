@@ -23,7 +23,7 @@ from chat.state.forgotten_rooms import ForgottenRooms
 from chat.state.room import Room
 from chat.state.room_details import DIRECT, PRIVATE, PUBLIC, RoomDetails
 
-# A private room's name ends so, and nobody can ask for one that does: so what is not seen need not be hidden.
+# The random end of a private room's name.  Nobody can ask for such a name, so a guess reveals no room.
 _PRIVATE_NAME = re.compile("~[a-z2-7]{10}$")
 _NONE = RoomDetails()
 
@@ -38,11 +38,11 @@ class RoomDirectory:
 
     def __init__(self, rooms: Iterable[Room] = ()) -> None:
         self.by_name = {room.name: room for room in rooms}  # those that do not exist any more too
-        # By the former names of public rooms that became private: what these are called.  A post makes no room there.
+        # The present names of rooms that became private, by their former public names.  A post makes no room there.
         self.turned_private: dict[str, str] = {}
         self.forgotten = ForgottenRooms()
         self.looks: dict[str, str] = {}  # skeletons of the names of public rooms, by name, as commands gave them
-        self.retired: set[str] = set()  # users who are not active any more: what they made is not counted
+        self.retired: set[str] = set()  # deactivated users: the rooms they made are not counted
         # All that follows is derived.
         self.gone: dict[str, Room] = {}  # of `by_name`, those that do not exist any more, about in the order of going
         self.names: list[str] = []  # of the public rooms that exist, by code point

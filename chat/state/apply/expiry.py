@@ -142,7 +142,7 @@ def _is_needless(tables: Tables, room: Room, now: int, next_index: int) -> bool:
         return False
     touched_at = 0 if details is None else details.touched_at
     unused_from = now - settings.unused_room_s * _SECOND
-    # By the log index, not by the stamp: what is stamped stays as it is where the log's time is set anew.
+    # By the log index and not by the stamp: a stamp stays as it is when the log's time is set anew.
     is_unused = touched_at <= unused_from and room.newest_index <= tables.log_times.before(unused_from, next_index)
     if settings.unused_room_s and is_unused:
         return True

@@ -145,7 +145,7 @@ _TOO_MANY_REACTIONS = Refusal(
 class FoundPost(NamedTuple):
     """A post that is left, maybe as a tombstone."""
 
-    at: int  # log index of what was posted
+    at: int  # log index of the post itself
     revision: Revision
 
 

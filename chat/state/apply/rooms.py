@@ -26,7 +26,7 @@ from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
 
 DIRECT_USERS = range(2, 21)
-PLAIN_POINTS_MAX = 53  # of a private room's name without what is drawn: with it, 64
+PLAIN_POINTS_MAX = 53  # of a private room's name without its random end: with it, 64
 _DRAWN = re.compile("[a-z2-7]{10}")
 _DRAWN_POINTS = 11  # with its ~
 

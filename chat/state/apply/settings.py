@@ -40,7 +40,7 @@ def set_settings(tables: Tables, command: SetSettings, entry: Entry, emit: Emit)
     """Change the settings that are given.  Posts and rooms beyond a new bound are removed by `expire`."""
     who = permissions.administering(tables, command.actor)
     if command.signup is not None and not isinstance(who, Refusal):
-        # How one signs up is about accounts: where there are none, nobody is to say how it will be once there are.
+        # Sign-up is about accounts, so in the open mode only the operator may change it.
         who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who

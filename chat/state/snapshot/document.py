@@ -148,7 +148,7 @@ def decode(lines: Iterable[bytes], index: int) -> Tables:
     document = _Lines(lines)
     try:
         tables = _read(document, index)
-        # All that could have been said otherwise: members in another order, a room twice, white space.
+        # Anything that could have been encoded in another way: members in another order, a room twice, white space.
         again = copied(tables)
         again.rooms.sort(key=_name_of)
         sizes = [*map(len, again.buckets)]

@@ -165,7 +165,7 @@ def _restore_ticket(tables: Tables, row: object, index: int) -> None:
     tables.tickets_of[ticket.number] = (*tickets, ticket.digest)
 
 
-# --- what became of posts: rooms by name, and in each its posts in the order of the last revision
+# --- revisions of posts: rooms by name, and in each its posts in the order of the last revision
 # A row has up to 100 users (`chat.state.apply.posts.REACTIONS_MAX`).
 
 
