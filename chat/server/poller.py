@@ -25,7 +25,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import islice, zip_longest
-from time import monotonic, sleep
+from time import monotonic, sleep, thread_time
 from typing import Final, Protocol
 
 from chat.server.limits import KIB
@@ -37,6 +37,7 @@ READERS: Final = 2
 EVENTS_MAX: Final = 64  # served between two looks at who else wants the turn: some milliseconds
 NEWCOMERS_S: Final = 0.005  # for those that wait to be accepted, before each turn of a crowd: some hundred are, by then
 RESTRAINED_MAX: Final = 16  # served in a turn of a network that asks for much while others are here: a millisecond
+REST_MAX_S: Final = 0.005  # others wait meanwhile too
 SHARED_S: Final = 1.0  # others are here for so long after something of theirs was ready beside it
 RECEIVE_BYTES: Final = 16 * KIB  # at a time: a usual request whole
 AVAILABLE: Final = hasattr(select, "epoll")  # where it is not, each connection has a thread
@@ -150,18 +151,19 @@ class Poller:
 
     def _serve_crowd(self, ready: list[tuple[int, int]]) -> None:
         """Serve some of all that is ready, of each network in turn."""
-        began = monotonic()
+        began, now = thread_time(), monotonic()
         by_network = self._by_network(ready)
         if len(by_network) > 1:
-            self._is_shared_until = began + SHARED_S
+            self._is_shared_until = now + SHARED_S
         largest = max(map(len, by_network.values()), default=0)
-        is_restrained = began < self._is_shared_until and largest > EVENTS_MAX // 2
+        is_restrained = now < self._is_shared_until and largest > EVENTS_MAX // 2
         most = RESTRAINED_MAX if is_restrained else EVENTS_MAX
         if not self._all_accepted.is_set():
             most = min(most, len(by_network))
         each_in_turn = (one for some in zip_longest(*by_network.values()) for one in some if one is not None)
         self._serve(islice(each_in_turn, most))
-        self._rest_s = monotonic() - began if is_restrained else 0.0
+        # By the processor's time: on a busy machine a turn lasts long, and nobody should wait for so long once more.
+        self._rest_s = min(thread_time() - began, REST_MAX_S) if is_restrained else 0.0
 
     def _by_network(self, ready: list[tuple[int, int]]) -> dict[str | int, list[tuple[int, int]]]:
         """Return what is ready, by network; quick, for thousands may be."""
