@@ -27,7 +27,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from chat.app import create_app, never_waits
+from chat.app import WsgiApp, create_app, never_waits
 from chat.auth import proxies
 from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import OPERATOR, SETUP, new_secret
@@ -109,16 +109,7 @@ class NodeProcess:
         self._reserve = Reserve(self._disk, options.data_dir)
         self._reserve.prepare_start()
         self._identity = load_or_create(self._disk, options.data_dir, options.id)
-        self._storage = Storage.open(
-            self._disk,
-            options.data_dir,
-            self._identity.cluster_id,
-            must_exist=bool(self._identity.founders),
-            segment_bytes=min((options.compact_mib << 20) // 4, SEGMENT_BYTES),  # a compaction frees whole ones only
-            progress=self._reading,
-        )
-        for report in self._storage.recovered.reports:
-            logger.warning("%s", report)
+        self._storage = self._open_storage()
         self._damage = Damage(self._disk, options.data_dir)
         self._damage.recheck()
         stored = self._stored_membership()
@@ -133,32 +124,15 @@ class NodeProcess:
             save=self._save_identity,
         )
         self._endpoint = Endpoint(self._bootstrap.sender, self._bootstrap.hello)
-        starting = StartingMember(options.id, dict(options.members), self._waiting_for)
         self._operator, self._setup = new_secret(OPERATOR), new_secret(SETUP)
-        nothing = ChatState()
-        # What has no log yet and joins none is of a new cluster, where nobody has an account.
-        self._is_new = is_new = not self._bootstrap.is_done and not options.join
-        authenticator = Authenticator(
-            starting, nothing, operator=self._operator, needs_login=options.auth == LOGIN, knows_mode=is_new
-        )
-        self._app = create_app(starting, nothing, authenticator=authenticator)
+        # A node without a log that joins no cluster belongs to a new one, where nobody has an account.
+        self._is_new = not self._bootstrap.is_done and not options.join
+        self._app = self._starting_app()
         self._peer_ports = PeerPorts(
             self._listen_for_peers, options.members[options.id], host=options.peer_host, port=options.peer_port
         )
         self._peer_ports.open(self._own_url(stored))
-        call: Any = self._call_app
-        waitless = never_waits
-        if options.trusted_proxies:
-            call = proxies.behind(options.trusted_proxies, call)
-        if options.base_path:
-            call = base_path.mounted(options.base_path, call)
-            waitless = base_path.never_waits_under(options.base_path, waitless)
-        self._client_server = self._listen(
-            call, options.host, options.port, "clients",
-            cpu_slots=AT_WORK_MAX, limits=Limits(operator_spare=OPERATOR_SPARE),
-            never_waits=waitless, finish_batch=self._flush,
-            is_shared=options.trusted_proxies.trusts,
-        )  # fmt: skip
+        self._client_server = self._listen_for_clients()
         self._write_operator_file()
         self._rewriter = ChildRewriter([sys.executable, "-m", "raft_chat", REWRITE], options.data_dir)
 
@@ -199,6 +173,48 @@ class NodeProcess:
         self._read_progress(done, total)
 
     # Starting
+
+    def _open_storage(self) -> Storage:
+        """Read the log, and report damage at its end."""
+        options = self.options
+        storage = Storage.open(
+            self._disk,
+            options.data_dir,
+            self._identity.cluster_id,
+            must_exist=bool(self._identity.founders),
+            segment_bytes=min((options.compact_mib << 20) // 4, SEGMENT_BYTES),  # a compaction frees whole ones only
+            progress=self._reading,
+        )
+        for report in storage.recovered.reports:
+            logger.warning("%s", report)
+        return storage
+
+    def _starting_app(self) -> WsgiApp:
+        """Make the application that answers until this node takes part in its cluster."""
+        options = self.options
+        starting = StartingMember(options.id, dict(options.members), self._waiting_for)
+        nothing = ChatState()
+        authenticator = Authenticator(
+            starting, nothing, operator=self._operator, needs_login=options.auth == LOGIN, knows_mode=self._is_new
+        )
+        return create_app(starting, nothing, authenticator=authenticator)
+
+    def _listen_for_clients(self) -> Server:
+        """Bind the port of the clients, behind the proxies and under the base path."""
+        options = self.options
+        call: Any = self._call_app
+        waits_never = never_waits
+        if options.trusted_proxies:
+            call = proxies.behind(options.trusted_proxies, call)
+        if options.base_path:
+            call = base_path.mounted(options.base_path, call)
+            waits_never = base_path.never_waits_under(options.base_path, waits_never)
+        return self._listen(
+            call, options.host, options.port, "clients",
+            cpu_slots=AT_WORK_MAX, limits=Limits(operator_spare=OPERATOR_SPARE),
+            never_waits=waits_never, finish_batch=self._flush,
+            is_shared=options.trusted_proxies.trusts,
+        )  # fmt: skip
 
     def _listen(self, app: Any, host: str, port: int, name: str, **settings: Any) -> Server:
         try:
@@ -272,17 +288,27 @@ class NodeProcess:
         committed = member.start()
         self._peer_ports.peer_urls = member.peer_urls
         self._endpoint.engine = member  # it votes and stores while it still reads its log
+        if self._catch_up(member, committed):
+            self._serve(member, hub, state)
+
+    def _catch_up(self, member: RunningMember, committed: int) -> bool:
+        """Wait until the log is applied and the others know this node.  False: it is to stop."""
         self._why_starting = "this member reads its log"
         progress = _Progress("applying the log, entries")
         while not member.wait_applied(committed, PROGRESS_S):
             progress(member.last_applied, committed)
             if self._ended.is_set():
-                return
+                return False
         self._why_starting = "this member runs on a copy and listens whether others know it"
         while member.listens:
             if self._ended.wait(LISTEN_LOOK_S):
-                return
-        state.on_applied = hub.publish  # not before: nobody listens to what is long past
+                return False
+        return True
+
+    def _serve(self, member: RunningMember, hub: Hub, state: ChatState) -> None:
+        """Replace the starting application by that of a running node."""
+        options = self.options
+        state.on_applied = hub.publish  # not before: nobody listens to events of long ago
         state.on_restored = hub.skip_to
         hub.begin_at(member.last_applied)
         pending_markers, token_activity = PendingMarkers(), TokenActivity()
@@ -297,6 +323,12 @@ class NodeProcess:
             member, state, authenticator=authenticator, pending_markers=pending_markers, rendered=realtime.rendered,
             websocket=make_websocket_app(realtime), streams=EventStreams(realtime),
         )  # fmt: skip
+        self._start_maintenance(member, state, pending_markers, token_activity)
+
+    def _start_maintenance(
+        self, member: RunningMember, state: ChatState, pending_markers: PendingMarkers, token_activity: TokenActivity
+    ) -> None:
+        options = self.options
         startup_messages = StartupMessages(
             state, url=options.advertise or self._local_url(), host=options.host, auth=options.auth, setup=self._setup
         )  # fmt: skip

@@ -67,6 +67,51 @@ def _ignore(connection: Connection) -> None:
     """Do nothing."""
 
 
+class _RecentEvents:
+    """The latest events, for clients that come back: reading these from the log took a third of all time."""
+
+    def __init__(self) -> None:
+        # By log index, ascending, with gaps.  A dict would look for its first item behind all that have gone.
+        self._events: OrderedDict[int, Event] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, index: int) -> Event | None:
+        """Return the event of this log index; any thread."""
+        return self._events.get(index)
+
+    def add(self, events: Sequence[Event]) -> None:
+        """Keep these events, and drop the oldest beyond the bound."""
+        for event in events:
+            self._events[event.index] = event
+            self._bytes += event.size + _EVENT_BYTES
+        while self._bytes > _RECENT_BYTES:
+            _, oldest = self._events.popitem(last=False)
+            self._bytes -= oldest.size + _EVENT_BYTES
+
+
+class _Waker:
+    """A pair of sockets that ends the selector's wait."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._bell, self._sender = socket.socketpair()
+        self._bell.setblocking(False)
+        self._sender.setblocking(False)
+        selector.register(self._bell, selectors.EVENT_READ, None)
+
+    def wake(self) -> None:
+        """Wake the selector; the caller may hold a lock that the woken thread wants."""
+        send_now(self._sender.fileno(), b"\0")
+
+    def clear(self, receiver: Receiver) -> None:
+        """Take in what woke the selector."""
+        receiver.receive_now(self._bell.fileno())
+
+    def close(self) -> None:
+        """Close both sockets."""
+        self._bell.close()
+        self._sender.close()
+
+
 class Hub:
     """The hub of a node.  Create it, set `publish` as the state's `on_applied`, then `start` it.
 
@@ -99,9 +144,7 @@ class Hub:
         self._by_network: defaultdict[str, dict[Connection, None]] = defaultdict(
             dict
         )  # those that may give way, by age
-        # By log index, ascending; not all there were.  A dict would look for its first item behind all that have gone.
-        self._recent: OrderedDict[int, Event] = OrderedDict()
-        self._recent_bytes = 0
+        self._recent = _RecentEvents()
         self._broadcaster = Broadcaster()
         self.registry = Registry()  # for the selector thread
         self._channels = Channels(history, self.registry, self._broadcaster.send)
@@ -120,10 +163,7 @@ class Hub:
         self._work: SimpleQueue[Job | None] = SimpleQueue()  # for the workers; None ends one
         self.receiver = Receiver(READ_BYTES)  # of the websockets
         self._selector = selectors.DefaultSelector()  # epoll on Linux
-        self._bell, self._waker = socket.socketpair()
-        self._bell.setblocking(False)
-        self._waker.setblocking(False)
-        self._selector.register(self._bell, selectors.EVENT_READ, None)
+        self._waker = _Waker(self._selector)
         # Daemon: what it holds is sockets only, and a process that ends without a drain must not hang on them.
         self._thread = threading.Thread(target=self._run, name="hub", daemon=True)
         self._workers = [
@@ -280,7 +320,7 @@ class Hub:
     def _wake_locked(self) -> None:
         if not self._awake:
             self._awake = True
-            send_now(self._waker.fileno(), b"\0")  # who is woken wants the lock that is held here
+            self._waker.wake()
 
     # The selector thread: groups
 
@@ -389,7 +429,7 @@ class Hub:
         while not self._stopped:
             for key, events in self._selector.select(self._rest_s()):
                 if key.data is None:
-                    self.receiver.receive_now(self._bell.fileno())
+                    self._waker.clear(self.receiver)
                 else:
                     self._guard(partial(key.data.ready, events), key.data)
             try:
@@ -471,7 +511,7 @@ class Hub:
             self.close_all(CloseCode.TRY_AGAIN_LATER, "this node is behind")
         if events:
             self._channels.publish(events)
-            self._keep(events)
+            self._recent.add(events)
         self._reach(reached)
 
     def _reach(self, index: int) -> None:
@@ -490,15 +530,6 @@ class Hub:
             reached = max(reached, event)
             self._events.popleft()
         return reached
-
-    def _keep(self, events: Sequence[Event]) -> None:
-        """Keep events for clients that come back: reading them from the log for thousands took a third of all time."""
-        for event in events:
-            self._recent[event.index] = event
-            self._recent_bytes += event.size + _EVENT_BYTES
-        while self._recent_bytes > _RECENT_BYTES:
-            _, oldest = self._recent.popitem(last=False)
-            self._recent_bytes -= oldest.size + _EVENT_BYTES
 
     def _take_events(self) -> tuple[list[Event], bool, int]:
         """Take a step's worth of events.  Returns them, whether earlier ones were lost, and the index they reach."""
@@ -553,5 +584,4 @@ class Hub:
             self._work.put(None)
         self._broadcaster.stop()
         self._selector.close()
-        self._bell.close()
         self._waker.close()
