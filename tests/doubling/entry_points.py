@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # Functions that are called so, wherever they are; and all public ones of files that do nothing but read.
 NAMED = re.compile(
     r"_*(parse|parsed|decode|load|unseal|unpack|feed|scan|from|read_(node_presence|refusal|options|body|facts|filled|buckets))"
-    r"(_\w+)?|_take_(user|token|invite|ticket|members|erased|added|turned_private|forgotten)|check_(?!end)\w+|json_object|"
+    r"(_\w+)?|_restore_\w+|check_(?!end)\w+|json_object|"
     r"percent_decoded|origin_of|row_reader|entry_of_verified|entry_at"
 )
 WHOLE_FILES = (
