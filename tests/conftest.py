@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("raft-chat", deadline=None)
 settings.load_profile("raft-chat")
@@ -34,20 +35,34 @@ OF_MACHINES = frozenset({"benchmarks", "contract", "faults", "page"})
 COMPUTED_ONCE = frozenset({"test_mutants.py", "test_simulator.py"})  # together: they ask for the same seeds
 
 
-def _group(item: pytest.Item) -> str:
-    """The group that the test is in; "" for none."""
-    part = item.path.relative_to(TESTS).parts[0]
+def _group(file: Path) -> str:
+    """The group that the tests of a file are in; "" for none."""
+    part = file.relative_to(TESTS).parts[0]
     if part in COMPUTED_ONCE:
         return "computed once"
     return part if part == "cluster" else "machines" if part in OF_MACHINES else ""
 
 
+class _ByGroup(LoadScopeScheduling):  # type: ignore[misc]
+    """One worker for all tests of a group.
+
+    pytest-xdist's own `loadgroup` writes the group into a test's id, which has no effect in pytest 9.2: there every
+    test would be on its own.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = self.config.rootpath / nodeid.partition("::")[0]
+        return _group(file) or nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    return _ByGroup(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        if group := _group(item):
-            item.add_marker(pytest.mark.xdist_group(group))
     if hasattr(config, "workerinput"):  # with more than one worker the two long groups begin, and the rest fills up
-        items.sort(key=lambda item: not _group(item))
+        items.sort(key=lambda item: not _group(item.path))
 
 
 def pytest_collection_finish() -> None:
