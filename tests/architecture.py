@@ -32,7 +32,7 @@ STEPS = (
     Step(CLIENT, ASKED, "POST /rooms/general"),
     Step(ASKED, ASKED, "read the request, parse its head", "chat/server/http_connection.py"),
     Step(ASKED, ASKED, "find the route, and the user by the token", "chat/auth/authenticator.py"),
-    Step(ASKED, ASKED, "check the message, make a CreatePost command", "chat/services/posts.py"),
+    Step(ASKED, ASKED, "check the message, make a Post command", "chat/services/posts.py"),
     Step(ASKED, LEADER, "a batch of commands", "raft/engine/forwarding.py"),
     Step(LEADER, LEADER, "append the batch to the log, sync it", "raft/engine/group_commit.py"),
     Step(LEADER, ASKED, "AppendEntries", "raft/engine/replication.py"),
