@@ -376,6 +376,7 @@ def test_a_machine_that_stops_anywhere_while_indexes_are_made_leaves_none_that_i
         disk.remove(DIRECTORY / path)
     disk.settle()
     plain = disk.content()
+    started = set[frozenset[tuple[str, bytes]]]()  # many cuts leave the same
     for steps in range(1000):
         again = PowerDisk()
         for name, data in plain.items():
@@ -385,7 +386,10 @@ def test_a_machine_that_stops_anywhere_while_indexes_are_made_leaves_none_that_i
         assert found_on(again) == truth  # the process died
         for seed in range(20):
             found = again.cut(Random(seed))
-            assert found_on(found) == found_on(found) == truth
+            content = frozenset(found.content().items())
+            if content not in started:
+                started.add(content)
+                assert found_on(found) == found_on(found) == truth
     assert steps > 20
 
 
