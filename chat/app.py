@@ -199,19 +199,19 @@ class _App:
         if request.target != "*":
             found = self._table.find(request.segments())
             if found is None:
-                raise not_found("path: nothing is here")
+                raise not_found("path: there is nothing at this path")
             methods = [*found[0]]
         return Response(HTTPStatus.NO_CONTENT, headers=[("Allow", _allowed(methods))])
 
     def _find(self, request: Request) -> tuple[Route, Sequence[str]]:
         found = self._table.find(request.segments())
         if found is None:
-            raise not_found("path: nothing is here")
+            raise not_found("path: there is nothing at this path")
         methods, arguments = found
         route = methods.get("GET" if request.method == "HEAD" else request.method)
         if route is None:
             allowed = _allowed(methods)
-            detail = f"method: this path knows {allowed}"
+            detail = f"method: not allowed for this path. Use {allowed}."
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", detail, (("Allow", allowed),))
         return route, arguments
 

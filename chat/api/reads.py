@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 def _no_recent_leader() -> Problem:
     """The answer of a node whose permissions may be outdated: a token, for instance, may have been revoked."""
-    detail = f"consistency: no leader was in contact for {STALE_S_MAX:.0f} seconds"
+    detail = f"consistency: this node has had no contact with a leader for {STALE_S_MAX:.0f} seconds. Ask another node."
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no_recent_leader", detail, (("Retry-After", "1"),))
 
 
@@ -118,7 +118,7 @@ class Reads:
                 raise start_over(missing)
             return read.render()
         if missing is not None:
-            raise unavailable("min_index: this member has not come so far yet")
+            raise unavailable("min_index: this node has not applied that index yet. Try again, or ask another node.")
         raise error if isinstance(error, Problem) else problem_of(error)
 
     # The thread

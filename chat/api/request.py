@@ -107,7 +107,7 @@ class Query:
     def _raw(self, name: str) -> str | None:
         values = self._values.get(name)
         if values is not None and len(values) > 1:
-            raise invalid(name, "a parameter given twice")
+            raise invalid(name, "this parameter is given twice")
         return None if values is None else values[0]
 
     def integer(self, name: str, low: int = 0, high: int = validation.INTEGER_MAX) -> int | None:
@@ -355,10 +355,10 @@ def percent_decoded(field: str, text: str) -> str:
         decoded = unquote_to_bytes(raw)
         # unquote leaves a bad escape as it is.
         if raw.count(b"%") * 2 != len(raw) - len(decoded):
-            raise invalid(field, "a % that is not followed by two hexadecimal digits")
+            raise invalid(field, "has a % without two hexadecimal digits")
         return decoded.decode()
     except UnicodeError:
-        raise invalid(field, "not UTF-8, percent-encoded") from None
+        raise invalid(field, "is not UTF-8, percent-encoded") from None
 
 
 def _decoded(name: str, value: str) -> str:

@@ -233,7 +233,7 @@ def _page_ask(sent: Mapping[str, object]) -> PageRequest:
         if name in sent
     }
     if len(bounds) > 1:
-        raise invalid("Before, After, Around", "only one of them can be asked for")
+        raise invalid("Before, After, Around", "only one of them may be given")
     return PageRequest(limit, **bounds)
 
 

@@ -43,7 +43,7 @@ WEBSOCKETS_OF_USER_MAX = 50  # of a user: more devices and bots than anybody has
 _NOBODY: Final = Actor()
 _SIGNED_OUT = (CloseCode.POLICY_VIOLATION, "signed out")
 _MODE_CHANGED = (CloseCode.SERVICE_RESTART, "sign-in was turned on or off: connect again")
-_NO_TICKET = (CloseCode.POLICY_VIOLATION, "no ticket came in time")
+_NO_TICKET = (CloseCode.POLICY_VIOLATION, "no ticket was sent in time")
 _TOO_MANY = (CloseCode.POLICY_VIOLATION, f"more than {WEBSOCKETS_OF_USER_MAX} websockets of this user")
 
 

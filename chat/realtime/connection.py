@@ -196,7 +196,7 @@ class Connection:
             self.abort()
             return
         if self.backlog > self._owner.backlog_max:
-            self.expel(CloseCode.TRY_AGAIN_LATER, "too slow for what comes")
+            self.expel(CloseCode.TRY_AGAIN_LATER, "too slow: too much waits for this client")
         if not self._queue:
             if self.closing:
                 self._shut_down()

@@ -83,7 +83,7 @@ class ClientProtocol:
             case "ping":
                 self._connection.send(b'{"Pong":{}}')
             case _:
-                raise Problem(HTTPStatus.BAD_REQUEST, "unknown_action", "Action: not one that this node knows")
+                raise Problem(HTTPStatus.BAD_REQUEST, "unknown_action", "Action: this node does not know this action")
 
     def _type(self, fields: Mapping[str, object]) -> None:
         room = validation.name("RoomName", fields.get("roomname"))

@@ -98,7 +98,7 @@ def parse_head(head: bytes, limits: Limits) -> Request:
     path, _, query = target.partition("?")
     if "%" in target:
         if _BAD_ESCAPE.search(target):
-            raise _malformed("a % in the request target is not followed by two hexadecimal digits")
+            raise _malformed("the request target has a % without two hexadecimal digits")
         path = unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
     _check_host(protocol, fields)
     length, chunked = _framing(protocol, fields)
@@ -106,7 +106,7 @@ def parse_head(head: bytes, limits: Limits) -> Request:
         fields.pop("HTTP_UPGRADE", None)  # RFC 9110 §7.8: ignored in an HTTP/1.0 request
     expect = fields.get("HTTP_EXPECT")
     if expect is not None and expect.lower() != "100-continue":
-        raise HttpError(417, "expectation_failed", "the only expectation that is met is 100-continue")
+        raise HttpError(417, "expectation_failed", "Expect: only 100-continue is supported")
     return Request(
         method=method,
         target=target,
@@ -194,7 +194,7 @@ def _origin_form(method: str, target: str, fields: dict[str, str]) -> str:
         raise _malformed("the request target is neither a path nor an http URL")
     authority = re.split("[/?]", rest, maxsplit=1)[0]
     if _HOST.fullmatch(authority) is None:
-        raise _malformed("the request target's host is not a host")
+        raise _malformed("the host in the request target is malformed")
     if "HTTP_HOST" in fields:  # where it is missing, that is still an error
         fields["HTTP_HOST"] = authority
     path = rest[len(authority) :]
@@ -207,7 +207,7 @@ def _check_host(protocol: str, fields: dict[str, str]) -> None:
         if protocol != "HTTP/1.0":
             raise _malformed("Host is missing")
     elif _HOST.fullmatch(host) is None:
-        raise _malformed("Host is not a host")
+        raise _malformed("Host is malformed")
 
 
 def _framing(protocol: str, fields: dict[str, str]) -> tuple[int, bool]:
@@ -216,9 +216,9 @@ def _framing(protocol: str, fields: dict[str, str]) -> tuple[int, bool]:
     coding = fields.get("HTTP_TRANSFER_ENCODING")
     if coding is not None:
         if length is not None:
-            raise _malformed("Transfer-Encoding and Content-Length contradict each other")
+            raise _malformed("Transfer-Encoding and Content-Length are both given")
         if protocol == "HTTP/1.0" or coding.lower() != "chunked":
-            raise _malformed("the only Transfer-Encoding is chunked, in HTTP/1.1")
+            raise _malformed("Transfer-Encoding: only chunked is supported, in HTTP/1.1")
         return 0, True
     if length is None:
         return 0, False
@@ -284,7 +284,7 @@ class ChunkedBody:
         if self._done:
             return rest
         if self._wire_bytes > 2 * self._limits.body_bytes + self._limits.head_bytes:
-            raise HttpError(413, "body_too_large", "the chunks around the body are larger than it may be")
+            raise HttpError(413, "body_too_large", "the chunk headers of the body are too large")
         self._rest = rest
         return None
 

@@ -251,8 +251,8 @@ class Server(ThreadedWSGIServer):
             self._log_cuts_at = now + LOG_EVERY_S
         if (self._turned_away or self._evicted) and now >= self._log_at:
             logger.warning(
-                "%s: as many connections as may be are open: %d were turned away, and %d idle ones of the addresses "
-                "that hold most were closed",
+                "%s: all connections are in use: %d were refused, and %d idle ones of the addresses with most "
+                "were closed",
                 self.name, self._turned_away, self._evicted,
             )  # fmt: skip
             self._turned_away = self._evicted = 0
@@ -309,7 +309,15 @@ class Server(ThreadedWSGIServer):
             return True
         self._turned_away += 1
         if self.ssl_context is None:
-            _answer_unread(request, HttpError(503, "too_many_connections", "try again", (("Retry-After", "1"),)))
+            _answer_unread(
+                request,
+                HttpError(
+                    503,
+                    "too_many_connections",
+                    "all connections of this server are in use; try again",
+                    (("Retry-After", "1"),),
+                ),
+            )
         return False
 
     def _has_spare_room(self, request: Any) -> bool:
@@ -381,7 +389,7 @@ class Server(ThreadedWSGIServer):
         try:
             self._poller.add(connection)
         except (OSError, ValueError) as error:  # out of the kernel's memory for it, or the watch has been stopped
-            logger.warning("%s: a connection cannot be watched: %s", self.name, error)
+            logger.warning("%s: a connection cannot be polled: %s", self.name, error)
             connection.finish()
 
     def stop_polling(self, connection: Any) -> None:
@@ -405,7 +413,9 @@ class Server(ThreadedWSGIServer):
         When there is no room, the network that holds more than its share loses the body that has been here longest.
         """
         if not self._large_bodies.reserve(body, length):
-            raise HttpError(503, "too_many_bodies", "too many large bodies at once", (("Retry-After", "1"),))
+            raise HttpError(
+                503, "too_many_bodies", "too many large request bodies at once; try again", (("Retry-After", "1"),)
+            )
 
     def return_large_body(self, body: LargeBody) -> None:
         """Count it no longer."""

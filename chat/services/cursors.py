@@ -101,7 +101,7 @@ def confirm(replica: Replica, place: Place, done: Callable[[Problem | None], Non
 def arrive(replica: Replica, place: Place, done: Callable[[Problem | None], None]) -> None:
     """As `confirm`, but `done(None)` as soon as the log here has the place: nobody else is needed for that."""
     first = _First(done)
-    behind = unavailable("min_index: this node has not come so far yet")
+    behind = unavailable("min_index: this node has not applied that index yet. Try again, or ask another node.")
     if is_ahead(replica, place):
         replica.read(lambda error: first.tell(behind if error else None), min_index=place.index, stale=True)
     else:  # of a generation that is not known here

@@ -287,7 +287,7 @@ def _ask(query: Query) -> PageRequest:
     limit = query.integer("limit", 1, PAGE_POSTS_MAX) or PAGE_POSTS_DEFAULT
     before, after, around = query.integer("before"), query.integer("after"), query.integer("around")
     if [before, after, around].count(None) < 2:
-        raise invalid("before, after, around", "only one of them can be asked for")
+        raise invalid("before, after, around", "only one of them may be given")
     return PageRequest(limit, before, after, around)
 
 

@@ -14,7 +14,7 @@ def name_ask(query: Query) -> NamePageRequest:
     limit = query.integer("limit", 1, PAGE_NAMES_MAX) or PAGE_NAMES_MAX
     before, after, around = _name(query, "before"), _name(query, "after"), _name(query, "around")
     if [before, after, around].count(None) < 2:
-        raise invalid("before, after, around", "only one of them can be asked for")
+        raise invalid("before, after, around", "only one of them may be given")
     return NamePageRequest(limit, before, after, around)
 
 

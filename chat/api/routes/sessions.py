@@ -22,7 +22,7 @@ from chat.state.results import Refusal, TokenMade, UserMade
 from chat.state.settings import LOGIN, OPEN
 from chat.state.tables import Tables
 
-_NO_SESSION = Refusal("forbidden", "Authorization: the operator's token is no session")
+_NO_SESSION = Refusal("forbidden", "Authorization: the operator's token is not a session, so it cannot be signed out")
 _NO_STORE = ("Cache-Control", "no-store")
 
 

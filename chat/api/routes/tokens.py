@@ -78,7 +78,7 @@ def revoke(request: Request, id: str) -> Response:
     revoked = request.execute(RevokeTokens(request.actor, (number,)))
     assert isinstance(revoked, TokensRevoked)
     if not revoked.numbers:
-        raise not_found("Id: names no token, or none of this user's")
+        raise not_found("Id: this user has no such token")
     return Response(HTTPStatus.NO_CONTENT, log_index=revoked.index)
 
 

@@ -118,7 +118,7 @@ def change(request: Request, name: str) -> Response:
         if refusal is not None:
             raise problem_of_refusal(refusal)
     if is_self and wish.password is not None and wish.old_password is None:
-        raise invalid("OldPassword", "missing")
+        raise invalid("OldPassword", "missing: send your present password too")
     password_at = None
     if wish.old_password is not None:
         with request.off_cpu():

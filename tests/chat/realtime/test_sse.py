@@ -227,7 +227,7 @@ def test_who_has_heard_nothing_yet_resumes_from_where_it_was_greeted(node: Strea
         ("", "nonsense", "Cursor: not one that a node gave out"),
         ("?rooms=", None, "rooms: must have 1 to 64 code points, has 0"),
         ("?rooms=a,,b", None, "rooms: must have 1 to 64 code points, has 0"),
-        ("?rooms=a&rooms=b", None, "rooms: a parameter given twice"),
+        ("?rooms=a&rooms=b", None, "rooms: this parameter is given twice"),
         (f"?rooms={','.join(['a'] * 1001)}", None, "rooms: at most 1,000 names"),
     ],
 )
