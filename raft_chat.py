@@ -115,14 +115,7 @@ class NodeProcess:
         stored = self._stored_membership()
         alone = stored.voters == (options.id,)
         self._identity = settle(self._disk, options.data_dir, self._identity, alone=alone, moved=options.moved)
-        self._bootstrap = Bootstrap(
-            self._identity,
-            options.members,
-            join=options.join,
-            advertise=options.advertise,
-            level=LEVEL,
-            save=self._save_identity,
-        )
+        self._bootstrap = self._make_bootstrap()
         self._endpoint = Endpoint(self._bootstrap.sender, self._bootstrap.hello)
         self._operator, self._setup = new_secret(OPERATOR), new_secret(SETUP)
         # A node without a log that joins no cluster belongs to a new one, where nobody has an account.
@@ -188,6 +181,17 @@ class NodeProcess:
         for report in storage.recovered.reports:
             logger.warning("%s", report)
         return storage
+
+    def _make_bootstrap(self) -> Bootstrap:
+        options = self.options
+        return Bootstrap(
+            self._identity,
+            options.members,
+            join=options.join,
+            advertise=options.advertise,
+            level=LEVEL,
+            save=self._save_identity,
+        )
 
     def _starting_app(self) -> WsgiApp:
         """Make the application that answers until this node takes part in its cluster."""
