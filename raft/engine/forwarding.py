@@ -21,7 +21,7 @@ from raft.engine.applier import Applier, Read
 from raft.engine.group_commit import GroupCommit
 from raft.engine.leader_client import CallRefused, LeaderClient
 from raft.engine.node_lock import NodeLock
-from raft.engine.proposals import Proposals, Waiting
+from raft.engine.proposals import PendingProposal, Proposals
 from raft.engine.queues import drain, drain_nowait
 from raft.errors import DiskFull, NotLeader, RaftError, Unavailable
 from raft.rpc.calls import Propose, ProposeReply, ReadIndex, ReadIndexReply
@@ -36,9 +36,9 @@ NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
 FULL_HERE = "this node's disk is full, so the newest entries are missing here; ask another node"
 
 
-def parts_of(batch: Sequence[Waiting]) -> Iterator[list[Waiting]]:
+def parts_of(batch: Sequence[PendingProposal]) -> Iterator[list[PendingProposal]]:
     """Split the batch in its order, cut where the commands would exceed FORWARD_BYTES_MAX."""
-    part: list[Waiting] = []
+    part: list[PendingProposal] = []
     size = 0
     for waiting in batch:
         size += len(waiting.command)
@@ -75,10 +75,10 @@ class Forwarder:
         self._proposals_leader = new_leader()
         self._reads_leader = new_leader()
         self._tokens = itertools.count(1)
-        self._to_forward: SimpleQueue[Waiting | None] = SimpleQueue()  # bounded by Proposals
+        self._to_forward: SimpleQueue[PendingProposal | None] = SimpleQueue()  # bounded by Proposals
         self._to_read: SimpleQueue[Read | None] = SimpleQueue()  # bounded by READS_MAX
         self._reads_waiting = 0  # counted without a lock: the bound may be off by a few
-        self._again: SimpleQueue[Waiting | Read] = SimpleQueue()  # failed so far; the next tick retries
+        self._again: SimpleQueue[PendingProposal | Read] = SimpleQueue()  # failed so far; the next tick retries
         self._full_until_s = 0.0  # proposals that the leader had no room for wait until then
         self._given_up = False  # once set, everything has waited too long
         self._no_room_until_s = 0.0  # until then only commands that free space are sent to the leader
@@ -131,13 +131,13 @@ class Forwarder:
         for waiting in self._proposals.all():
             self._route(waiting)
 
-    def try_again(self, refused: Sequence[Waiting]) -> None:
+    def try_again(self, refused: Sequence[PendingProposal]) -> None:
         """Retry what failed so far, and refuse what has waited too long; at each tick."""
         now_s = inf if self._given_up else time.monotonic()
         for item in (*refused, *self._applier.take_lost(), *drain_nowait(self._again)):
-            if isinstance(item, Waiting) and now_s < self._full_until_s:
+            if isinstance(item, PendingProposal) and now_s < self._full_until_s:
                 self._again.put(item)
-            elif isinstance(item, Waiting):
+            elif isinstance(item, PendingProposal):
                 self._route(item)
             elif item.from_peer or item.is_overdue(now_s):
                 item.give_up()
@@ -158,7 +158,7 @@ class Forwarder:
         self._proposals_leader.close()
         self._reads_leader.close()
 
-    def _route(self, waiting: Waiting, *, flushes: bool = False) -> None:
+    def _route(self, waiting: PendingProposal, *, flushes: bool = False) -> None:
         leader_id = self._node_lock.leader_id
         if leader_id == self._id:
             self._group_commit.put(waiting)
@@ -181,7 +181,7 @@ class Forwarder:
                 self._proposals_leader.close()
                 return
 
-    def _forward(self, batch: list[Waiting]) -> None:
+    def _forward(self, batch: list[PendingProposal]) -> None:
         leader_id = self._node_lock.leader_id
         if leader_id in (0, self._id):
             for waiting in batch:
@@ -224,7 +224,7 @@ class Forwarder:
         reply = self._proposals_leader.call(Propose(self._id, leader_id, ()))
         return isinstance(reply, ProposeReply) and reply.full
 
-    def _refuse_for_room(self, batch: list[Waiting]) -> None:
+    def _refuse_for_room(self, batch: list[PendingProposal]) -> None:
         """Refuse commands that free no space and retry the rest alone; refuse all if all free space."""
         self._no_room_until_s = time.monotonic() + NO_ROOM_S
         freeing = [waiting for waiting in batch if self._frees(waiting.command)]
@@ -282,6 +282,6 @@ class Forwarder:
         else:
             self._retry_later(reads)
 
-    def _retry_later(self, items: Sequence[Waiting | Read]) -> None:
+    def _retry_later(self, items: Sequence[PendingProposal | Read]) -> None:
         for item in items:
             self._again.put(item)

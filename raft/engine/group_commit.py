@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from raft.core.node import Ready, Role
 from raft.core.raft_messages import Message
 from raft.engine.node_lock import NodeLock
-from raft.engine.proposals import Proposals, Waiting
+from raft.engine.proposals import PendingProposal, Proposals
 from raft.engine.queues import drain_nowait
 from raft.errors import DiskFull, NotLeader, Overloaded, Unavailable
 from raft.storage.log_store import Storage
@@ -57,8 +57,8 @@ class GroupCommit:
         self._send = send
         self._stamp = stamp
         self._on_broken = on_broken
-        self._work: SimpleQueue[Ready | Waiting] = SimpleQueue()  # bounded by Proposals, and by RPCs in flight
-        self._refused: SimpleQueue[Waiting] = SimpleQueue()  # it does not lead, is full, or does not know the time
+        self._work: SimpleQueue[Ready | PendingProposal] = SimpleQueue()  # bounded by Proposals, and by RPCs in flight
+        self._refused: SimpleQueue[PendingProposal] = SimpleQueue()  # not the leader, full, or without the time
         self._busy = threading.Lock()  # held by the thread that flushes
         self._wakes: SimpleQueue[bool] = SimpleQueue()  # of the flush thread; False ends it
         self.stuck = ""  # the reason why nothing can be written, not even on the reserve; "" otherwise
@@ -68,7 +68,7 @@ class GroupCommit:
         self._ending = threading.Event()
         self._stopped = False  # set while busy; then the storage may be closed
 
-    def put(self, work: Ready | Waiting) -> None:
+    def put(self, work: Ready | PendingProposal) -> None:
         """Add work; never blocks.  Then call `wake` or `flush`."""
         self._work.put(work)
 
@@ -109,7 +109,7 @@ class GroupCommit:
         self._wakes.put(True)
         self._wakes.put(False)
 
-    def refused(self) -> list[Waiting]:
+    def refused(self) -> list[PendingProposal]:
         """Take the proposals that were refused here since the last call."""
         return drain_nowait(self._refused)
 
@@ -124,7 +124,7 @@ class GroupCommit:
 
     def _flush_all(self) -> None:
         items = drain_nowait(self._work)
-        waiting = [item for item in items if isinstance(item, Waiting)]
+        waiting = [item for item in items if isinstance(item, PendingProposal)]
         readies = [item for item in items if isinstance(item, Ready)]
         while waiting or readies:
             batch, waiting = _bounded(waiting)
@@ -134,7 +134,7 @@ class GroupCommit:
             self._write(readies)
             readies, self._kept = self._kept, []
 
-    def _propose(self, batch: list[Waiting], *, frees: bool = False) -> None:
+    def _propose(self, batch: list[PendingProposal], *, frees: bool = False) -> None:
         proposals = self._proposals.hand_over(batch)
         try:
             if proposals:
@@ -145,8 +145,8 @@ class GroupCommit:
                 self._refused.put(waiting)
         except DiskFull as error:
             self._proposals.undo_hand_over(batch)
-            freeing: list[Waiting] = []
-            others: list[Waiting] = []
+            freeing: list[PendingProposal] = []
+            others: list[PendingProposal] = []
             for waiting in batch:
                 (freeing if not frees and self._frees(waiting.command) else others).append(waiting)
             self._proposals.refuse(others, error)
@@ -157,7 +157,7 @@ class GroupCommit:
         """Take the Readys that the proposal made, to write them with this batch; commands wait for the next one."""
         items = drain_nowait(self._work)
         for item in items:
-            if isinstance(item, Waiting):
+            if isinstance(item, PendingProposal):
                 self._work.put(item)
         return [item for item in items if isinstance(item, Ready)]
 
@@ -212,7 +212,7 @@ class GroupCommit:
         self.report_room()
         items = drain_nowait(self._work)
         self._kept += [item for item in items if isinstance(item, Ready)]
-        waiting = [item for item in items if isinstance(item, Waiting)]
+        waiting = [item for item in items if isinstance(item, PendingProposal)]
         if self._node_lock.read(lambda node: node.role is Role.LEADER and not node.majority_has_room):
             self._proposals.refuse(waiting, error)
         else:
@@ -229,7 +229,7 @@ class GroupCommit:
         self._node_lock.act(lambda node: node.set_room(room_bytes))
 
 
-def _bounded(waiting: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
+def _bounded(waiting: list[PendingProposal]) -> tuple[list[PendingProposal], list[PendingProposal]]:
     """Split into what is proposed at once, and the rest."""
     size = 0
     for place, item in enumerate(waiting):

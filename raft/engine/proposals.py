@@ -22,7 +22,7 @@ Done = Callable[[object], None]
 
 
 @dataclass(slots=True)
-class Waiting:
+class PendingProposal:
     """An unanswered proposal; `done` gets its result."""
 
     sequence: int
@@ -45,20 +45,20 @@ class Proposals:
         self._boot = boot
         self._lock = threading.Lock()
         self._sequences = itertools.count(1)
-        self._waiting: dict[int, Waiting] = {}  # by sequence, which is also the order of time
+        self._waiting: dict[int, PendingProposal] = {}  # by sequence, which is also the order of time
         self._bytes = 0
 
-    def admit(self, command: bytes, done: Done, now_s: float) -> Waiting:
+    def admit(self, command: bytes, done: Done, now_s: float) -> PendingProposal:
         """Register a new proposal.  Raises Unavailable if too much waits already."""
         with self._lock:
             if len(self._waiting) >= WAITING_MAX or self._bytes + len(command) > WAITING_BYTES_MAX:
                 raise Unavailable("too many messages wait to be committed; nothing was proposed")
-            waiting = Waiting(next(self._sequences), command, done, now_s)
+            waiting = PendingProposal(next(self._sequences), command, done, now_s)
             self._waiting[waiting.sequence] = waiting
             self._bytes += len(command)
         return waiting
 
-    def hand_over(self, batch: Iterable[Waiting]) -> list[tuple[ProposalId, bytes]]:
+    def hand_over(self, batch: Iterable[PendingProposal]) -> list[tuple[ProposalId, bytes]]:
         """Mark those of `batch` that still wait, and return their ids; from now on their outcome is unknown."""
         with self._lock:
             lowest = next(iter(self._waiting), 0)
@@ -67,19 +67,19 @@ class Proposals:
                 waiting.handed_over += 1
         return [(ProposalId(self._member, self._boot, w.sequence, w.sequence - lowest), w.command) for w in chosen]
 
-    def undo_hand_over(self, batch: Iterable[Waiting]) -> None:
+    def undo_hand_over(self, batch: Iterable[PendingProposal]) -> None:
         """Undo one hand-over of `batch`, which was refused as a whole: it proposed nothing."""
         with self._lock:
             for waiting in batch:
                 waiting.handed_over -= 1
 
-    def refuse(self, batch: Iterable[Waiting], error: RaftError) -> None:
+    def refuse(self, batch: Iterable[PendingProposal], error: RaftError) -> None:
         """Answer those of `batch` with `error` that were never handed over: none of them was proposed."""
         for waiting in batch:
             if not waiting.handed_over and self._forget(waiting.sequence) is not None:
                 waiting.done(error)
 
-    def all(self) -> list[Waiting]:
+    def all(self) -> list[PendingProposal]:
         """Return all unanswered proposals, oldest first, for a new leader."""
         with self._lock:
             return list(self._waiting.values())
@@ -101,7 +101,7 @@ class Proposals:
             else:
                 waiting.done(Unavailable("no leader with a majority can be reached; nothing was proposed"))
 
-    def _overdue(self, now_s: float) -> list[Waiting]:
+    def _overdue(self, now_s: float) -> list[PendingProposal]:
         overdue = []
         with self._lock:
             for waiting in self._waiting.values():
@@ -112,7 +112,7 @@ class Proposals:
                     overdue.append(waiting)
         return overdue
 
-    def _forget(self, sequence: int) -> Waiting | None:
+    def _forget(self, sequence: int) -> PendingProposal | None:
         with self._lock:
             waiting = self._waiting.pop(sequence, None)
             if waiting is not None:

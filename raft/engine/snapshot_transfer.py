@@ -14,7 +14,7 @@ from raft.core.raft_messages import SnapshotMeta
 from raft.errors import DiskFailed, InvalidMessage, RefusedPeer
 from raft.rpc.calls import SnapshotChunk, SnapshotChunkReply
 from raft.storage.log_store import Storage
-from raft.storage.snapshot_receiver import Receiver
+from raft.storage.snapshot_receiver import SnapshotReceiver
 
 
 class IncomingSnapshots:
@@ -23,7 +23,7 @@ class IncomingSnapshots:
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._lock = threading.Lock()
-        self._receiver: Receiver | None = None
+        self._receiver: SnapshotReceiver | None = None
         self._about: tuple[int, int, int, int] | None = None  # sender, index, term, bytes of what is received
         self._installing: SnapshotMeta | None = None  # the Node is asked to go on from it
 

@@ -26,13 +26,13 @@ _GET_GENERATION = 0x80087601  # FS_IOC_GETVERSION of Linux
 _fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 
-class Marks(NamedTuple):
+class FileMarks(NamedTuple):
     """The marks that tell a file from its copies.  0: the file system has none."""
 
     inode: int
     generation: int = 0  # drawn anew for each inode by ext4, xfs and btrfs
 
-    def is_same_file(self, other: "Marks") -> bool:
+    def is_same_file(self, other: "FileMarks") -> bool:
         """Return whether all marks that both have are equal."""
         return all(a == b for a, b in zip(self, other, strict=True) if a and b)
 
@@ -99,7 +99,7 @@ class Disk(Protocol):
     def free_bytes(self, path: Path) -> int:
         """Return how much more could be written to new files in a directory; 0 if no file can be made."""
 
-    def marks(self, path: Path) -> Marks:
+    def marks(self, path: Path) -> FileMarks:
         """Return the marks that a file keeps when it is renamed, and that a copy of it does not have."""
 
     def owner_and_mode(self, path: Path) -> tuple[int, int]:
@@ -239,7 +239,7 @@ class RealDisk:
         has_no_names = found.f_files > 0 and found.f_favail == 0  # no more inodes; some file systems do not count them
         return 0 if has_no_names else found.f_bavail * found.f_frsize
 
-    def marks(self, path: Path) -> Marks:
+    def marks(self, path: Path) -> FileMarks:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             inode = os.fstat(descriptor).st_ino
@@ -247,7 +247,7 @@ class RealDisk:
                 generation = int.from_bytes(fcntl.ioctl(descriptor, _GET_GENERATION, bytes(8))[:4], sys.byteorder)
             except OSError:  # tmpfs has none, nor has any other system than Linux
                 generation = 0
-            return Marks(inode, generation)
+            return FileMarks(inode, generation)
         finally:
             os.close(descriptor)
 

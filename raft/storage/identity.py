@@ -26,7 +26,7 @@ from typing import TypeVar
 
 from raft.core.boots import is_list_of_boots, with_boot
 from raft.errors import ADVICE, DiskFailed, DiskFull, OtherFormat, StartRefused
-from raft.storage.disk import TEMPORARY_SUFFIX, Closeable, Disk, Marks, NoRoom, create_durably, read_all
+from raft.storage.disk import TEMPORARY_SUFFIX, Closeable, Disk, FileMarks, NoRoom, create_durably, read_all
 
 FORMAT = 2  # of the whole data directory: another one is refused
 LOCK_NAME = "LOCK"
@@ -58,7 +58,7 @@ class Identity:
     cluster_id: str = ""  # hex digits; "" until a cluster is created or joined
     founders: Mapping[int, Founder] = field(default_factory=dict)  # by id; empty until all of them answered
     joining: bool = False  # started with --join and not met by the cluster yet
-    places: tuple[Marks, ...] = ()  # of PLACE; two while it changes; none before the first start has come to its end
+    places: tuple[FileMarks, ...] = ()  # of PLACE; two while it changes; none before the end of the first start
     refused: str = ""  # why no start may follow; "" for none
     generation: str = ""  # hex digits, to be committed: a sole voter started from a copy ("" else)
     boots: tuple[int, ...] = ()  # the last one known to be recorded and all since; `boot` is the last of them
@@ -158,7 +158,7 @@ def settle(disk: Disk, data_dir: Path, identity: Identity, *, alone: bool, moved
     return _with_new_place(disk, data_dir, identity, old)
 
 
-def _with_new_place(disk: Disk, data_dir: Path, identity: Identity, old: tuple[Marks, ...]) -> Identity:
+def _with_new_place(disk: Disk, data_dir: Path, identity: Identity, old: tuple[FileMarks, ...]) -> Identity:
     """Replace PLACE, in an order that lets a crash after each step start again.  Raises DiskFull or DiskFailed."""
     path = data_dir / PLACE_NAME
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
@@ -261,12 +261,14 @@ def _boots(value: list[object], boot: int) -> tuple[int, ...]:
     return tuple(number for number in value if isinstance(number, int))
 
 
-def _places(value: list[object]) -> tuple[Marks, ...]:
+def _places(value: list[object]) -> tuple[FileMarks, ...]:
     places = []
     for place in value:
-        if not isinstance(place, list) or len(place) != len(Marks._fields) or any(type(n) is not int for n in place):
+        if not isinstance(place, list) or len(place) != len(FileMarks._fields):
             raise ValueError("Places is not of its type")
-        places.append(Marks(*place))
+        if any(type(number) is not int for number in place):
+            raise ValueError("Places is not of its type")
+        places.append(FileMarks(*place))
     return tuple(places)
 
 

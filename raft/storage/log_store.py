@@ -51,7 +51,7 @@ from raft.storage.recovery import RecoveredLog, recover
 from raft.storage.reserve import KEPT_BYTES
 from raft.storage.segment import Content, Header, SegmentWriter, encode_header, encode_opening, intact_lines_in
 from raft.storage.snapshot_file import Document, file_steps, newest_document
-from raft.storage.snapshot_receiver import SPARE_BYTES, Receiver
+from raft.storage.snapshot_receiver import SPARE_BYTES, SnapshotReceiver
 
 SEGMENT_BYTES = 16 << 20  # of the newest one a start reads all: 0.15 s
 SEGMENT_BYTES_LARGE = 64 << 20
@@ -91,9 +91,9 @@ class Storage:
         self._hard_state = log.hard_state
         self._checkpoints: dict[str, SnapshotMeta] = {}  # checkpoints that this start has found whole
         self._receiver_lock = Lock()
-        self._receiver: Receiver | None = None
+        self._receiver: SnapshotReceiver | None = None
         self._is_full: Callable[[], bool] = lambda: False
-        self._put_off: Receiver | None = None  # finished, and to be installed once the disk has room
+        self._put_off: SnapshotReceiver | None = None  # finished, and to be installed once the disk has room
         self._base_lock = Lock()  # held while another base takes effect in memory
         self._failure = ""  # why the storage is unusable
         self._closed = False
@@ -329,14 +329,14 @@ class Storage:
             raise CorruptLog(str(self._data_dir / file.name), offset, "the snapshot is damaged", ADVICE)
         return data[:stop]
 
-    def receive(self, meta_index: int, meta_term: int, bytes_total: int) -> Receiver:
+    def receive(self, meta_index: int, meta_term: int, bytes_total: int) -> SnapshotReceiver:
         """Begin to receive a snapshot of `bytes_total` bytes; one that is under way is dropped.
 
         Raises InvalidMessage or DiskFailed.
         """
         self._check_usable()
         spare_bytes = KEPT_BYTES if self._is_full() else SPARE_BYTES
-        receiver = Receiver(
+        receiver = SnapshotReceiver(
             self._disk, self._data_dir, self._cluster_id, meta_index, meta_term, bytes_total, spare_bytes
         )
         with self._receiver_lock:

@@ -23,7 +23,7 @@ _SYNC_BYTES = 4 << 20  # synced at a time, so that the log's own syncs beside it
 _serials = count(1)  # no two are ever received under one name: the earlier one may be about to be installed
 
 
-class Receiver:
+class SnapshotReceiver:
     """A snapshot being received.  Any thread; concurrent calls wait for each other."""
 
     def __init__(

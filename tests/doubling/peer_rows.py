@@ -40,7 +40,7 @@ from raft.rpc.codec import (
 )
 from raft.rpc.endpoint import _read_body
 from raft.rpc.peer_auth import check_sender, read_refusal
-from raft.storage.snapshot_receiver import Receiver
+from raft.storage.snapshot_receiver import SnapshotReceiver
 from tests.doubling.http_rows import of
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import marked
@@ -200,8 +200,8 @@ def _chunk(share: float) -> Case:
     live = range(1, int(share * SNAPSHOT_ENTRIES) + 1)
     whole = snapshot_bytes(log, SNAPSHOT_ENTRIES, list(live), "aa")
 
-    def receiver() -> Receiver:
-        return Receiver(PowerDisk(), DIRECTORY, "aa", SNAPSHOT_ENTRIES, 1, len(whole))
+    def receiver() -> SnapshotReceiver:
+        return SnapshotReceiver(PowerDisk(), DIRECTORY, "aa", SNAPSHOT_ENTRIES, 1, len(whole))
 
     return Case(len(whole), lambda taking: taking.write(0, whole), receiver)
 

@@ -13,7 +13,7 @@ from raft.core.raft_messages import Entry, HardState, Message
 from raft.engine.applier import Applier
 from raft.engine.group_commit import GroupCommit
 from raft.engine.node_lock import Callbacks, NodeLock
-from raft.engine.proposals import Proposals, Waiting, now
+from raft.engine.proposals import PendingProposal, Proposals, now
 from raft.errors import DiskFailed
 from raft.storage.log_store import Storage
 from tests.raft.memory import Memory
@@ -100,7 +100,7 @@ class Alone:
             self.group_commit.flush()
         assert self.node_lock.read(lambda node: node.role) is Role.LEADER
 
-    def waiting(self, command: bytes, told: list[object] | None = None) -> Waiting:
+    def waiting(self, command: bytes, told: list[object] | None = None) -> PendingProposal:
         """An admitted proposal, not given to anybody yet."""
         return self.proposals.admit(command, (told if told is not None else []).append, 0.0)
 

@@ -10,7 +10,7 @@ from raft.engine.forwarding import Forwarder
 from raft.engine.group_commit import GroupCommit
 from raft.engine.leader_client import LeaderClient
 from raft.engine.node_lock import NodeLock
-from raft.engine.proposals import Proposals, Waiting
+from raft.engine.proposals import PendingProposal, Proposals
 from raft.rpc.calls import Propose
 from raft.rpc.codec import Answer, Call
 from raft.storage.log_store import Storage
@@ -34,14 +34,14 @@ class FakeGroupCommit:
     """Where proposals go that this member makes itself."""
 
     def __init__(self) -> None:
-        self.pending: list[Waiting] = []
+        self.pending: list[PendingProposal] = []
         self.flushes = self.wakes = 0
         self.full = False
 
     def is_full(self) -> bool:
         return self.full
 
-    def put(self, waiting: Waiting) -> None:
+    def put(self, waiting: PendingProposal) -> None:
         self.pending.append(waiting)
 
     def wake(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from raft.storage.disk import AppendFile, Closeable, Marks, ReadFile
+from raft.storage.disk import AppendFile, Closeable, FileMarks, ReadFile
 
 PAGE_BYTES = 4096
 
@@ -100,8 +100,8 @@ class PowerDisk:
     def free_bytes(self, path: Path) -> int:
         return 1 << 40
 
-    def marks(self, path: Path) -> Marks:
-        return Marks(self._find(path).number)
+    def marks(self, path: Path) -> FileMarks:
+        return FileMarks(self._find(path).number)
 
     def owner_and_mode(self, path: Path) -> tuple[int, int]:
         return os.geteuid(), 0o700

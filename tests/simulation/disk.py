@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from raft.storage.disk import AppendFile, Closeable, Marks, NoRoom, ReadFile
+from raft.storage.disk import AppendFile, Closeable, FileMarks, NoRoom, ReadFile
 from raft.storage.file_names import sequence_of
 
 Names = dict[str, "_Content"]
@@ -195,9 +195,9 @@ class SimulatedDisk:
     def free_bytes(self, path: Path) -> int:
         return 1 << 40
 
-    def marks(self, path: Path) -> Marks:
+    def marks(self, path: Path) -> FileMarks:
         """No directory is ever copied here."""
-        return Marks(1)
+        return FileMarks(1)
 
     def owner_and_mode(self, path: Path) -> tuple[int, int]:
         """The process's own."""

@@ -13,7 +13,7 @@ from chat.commands import frees_space
 from raft.core.node import Ready
 from raft.core.raft_messages import ProposalId
 from raft.engine.node_lock import configurations
-from raft.engine.proposals import Proposals, Waiting
+from raft.engine.proposals import PendingProposal, Proposals
 from raft.errors import DiskFull, NotLeader, OlderCopy, Overloaded, RaftError, RefusedPeer, Unavailable
 from raft.rpc.calls import Propose, ProposeReply, ReadIndex, ReadIndexReply
 from raft.rpc.codec import Answer
@@ -40,17 +40,17 @@ class Forwarding:
 
     def __init__(self, process: "Process", boot: int) -> None:
         self.proposals = Proposals(process.id, boot)
-        self.to_propose: list[Waiting] = []  # here, with the next write
+        self.to_propose: list[PendingProposal] = []  # here, with the next write
         self._process = process
         self._boot = boot
         self._call_timeout_ms = CALL_TIMEOUTS * process.world.scenario.settings.election_timeout_ms
-        self._to_forward: list[Waiting] = []
+        self._to_forward: list[PendingProposal] = []
         self._forwarding: Ask | None = None
         self._to_read: list[Read] = []
         self._reading: Ask | None = None
         self._at_node: dict[int, list[Read]] = {}
         self._reads: list[tuple[int, list[Read]]] = []  # (index, those that wait for it)
-        self._again: list[Waiting | Read] = []
+        self._again: list[PendingProposal | Read] = []
         self._tokens = 0
 
     # Inputs
@@ -90,7 +90,7 @@ class Forwarding:
         for waiting in self.proposals.all():
             self._route(waiting)
 
-    def _route(self, waiting: Waiting) -> None:
+    def _route(self, waiting: PendingProposal) -> None:
         leader_id = self._process.node.leader_id
         if leader_id == self._process.id:
             self.to_propose.append(waiting)
@@ -228,7 +228,7 @@ class Forwarding:
             self._process.world.counts["freeing without room"] += 1
             self._process.enter(partial(node.propose, frees=True), proposals, stamp)
 
-    def _refuse_for_room(self, batch: list[Waiting]) -> None:
+    def _refuse_for_room(self, batch: list[PendingProposal]) -> None:
         """Refuse what frees no space, and all of it where everything does; try the rest again by itself."""
         self.proposals.undo_hand_over(batch)
         self._process.world.counts["refused without room"] += 1
@@ -263,7 +263,7 @@ class Forwarding:
         now_s = self._process.now_s
         again, self._again = self._again, []
         for item in again:
-            if isinstance(item, Waiting):
+            if isinstance(item, PendingProposal):
                 self._route(item)
             elif item.from_peer or self._is_overdue(item, now_s):
                 _give_up(item)

@@ -16,8 +16,8 @@ from raft.engine.proposals import (
     UNPROPOSED_TIMEOUT_S,
     WAITING_BYTES_MAX,
     WAITING_MAX,
+    PendingProposal,
     Proposals,
-    Waiting,
 )
 from raft.errors import OutcomeUnknown, Unavailable
 
@@ -25,7 +25,7 @@ MEMBER, BOOT = 3, 7
 DEADLINE_S = 10.0
 
 
-def id_of(waiting: Waiting) -> ProposalId:
+def id_of(waiting: PendingProposal) -> ProposalId:
     return ProposalId(MEMBER, BOOT, waiting.sequence, 0)
 
 
@@ -40,7 +40,7 @@ class Client:
         return [type(said) for said in self.told]
 
 
-def admitted(proposals: Proposals, client: Client, now_s: float = 0.0, command: bytes = b"1") -> Waiting:
+def admitted(proposals: Proposals, client: Client, now_s: float = 0.0, command: bytes = b"1") -> PendingProposal:
     return proposals.admit(command, client.told.append, now_s)
 
 
@@ -116,7 +116,7 @@ def test_a_hand_over_between_the_look_and_the_answer_makes_the_outcome_unknown(
     waiting = admitted(proposals, client)
     overdue = proposals._overdue
 
-    def look_and_be_overtaken(now_s: float) -> list[Waiting]:
+    def look_and_be_overtaken(now_s: float) -> list[PendingProposal]:
         found = overdue(now_s)
         assert proposals.hand_over([waiting])
         return found
@@ -277,7 +277,7 @@ class Model(RuleBasedStateMachine):
         self.proposals = Proposals(MEMBER, BOOT)
         self.now_s = 0.0
         self.clients: list[Client] = []
-        self.waitings: list[Waiting] = []
+        self.waitings: list[PendingProposal] = []
         self.may_be_known: set[int] = set()  # handed over and not refused
 
     @rule()

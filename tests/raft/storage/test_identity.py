@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from raft.errors import DiskFailed, StartRefused
-from raft.storage.disk import Marks, RealDisk
+from raft.storage.disk import FileMarks, RealDisk
 from raft.storage.identity import Founder, Identity, decode, encode, load_or_create, lock_directory, save, settle
 from tests.raft.disks import HookedDisk
 
@@ -137,7 +137,7 @@ def start(data_dir: Path, *, alone: bool = False, moved: bool = False) -> Identi
         held.close()
 
 
-def places_of(data_dir: Path) -> tuple[Marks, ...]:
+def places_of(data_dir: Path) -> tuple[FileMarks, ...]:
     return decode((data_dir / "identity.json").read_bytes()).places
 
 
@@ -196,9 +196,9 @@ def test_a_copy_of_the_only_voter_starts_with_a_generation_that_the_original_lac
 
 
 def test_a_number_that_a_file_system_cannot_tell_is_left_out() -> None:
-    assert Marks(7, 3).is_same_file(Marks(7, 0))
-    assert not Marks(7, 3).is_same_file(Marks(7, 4))
-    assert not Marks(7, 3).is_same_file(Marks(8, 3))
+    assert FileMarks(7, 3).is_same_file(FileMarks(7, 0))
+    assert not FileMarks(7, 3).is_same_file(FileMarks(7, 4))
+    assert not FileMarks(7, 3).is_same_file(FileMarks(8, 3))
 
 
 def test_a_start_that_dies_at_any_step_starts_again(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from raft.core.entries import seal
 from raft.errors import DiskFailed, InvalidMessage
 from raft.storage.file_names import is_temporary
-from raft.storage.snapshot_receiver import Receiver
+from raft.storage.snapshot_receiver import SnapshotReceiver
 from tests.raft.disks import entries
 from tests.raft.power import PowerDisk
 from tests.raft.storage.test_snapshots import DIRECTORY, meta_of, snapshot_bytes
@@ -20,8 +20,8 @@ LIVE = [1, 7, 8, 20, 25]
 WHOLE = snapshot_bytes(LOG, 25, LIVE, "aa")
 
 
-def receiver(disk: PowerDisk, cluster_id: str = "aa", term: int = 1, bytes_total: int = len(WHOLE)) -> Receiver:
-    return Receiver(disk, DIRECTORY, cluster_id, 25, term, bytes_total)
+def receiver(disk: PowerDisk, cluster_id: str = "aa", term: int = 1, bytes_total: int = len(WHOLE)) -> SnapshotReceiver:
+    return SnapshotReceiver(disk, DIRECTORY, cluster_id, 25, term, bytes_total)
 
 
 def cut_into_lines(rng: Random) -> list[tuple[int, bytes]]:
@@ -58,7 +58,7 @@ def test_lost_doubled_overtaken_and_damaged_chunks_change_nothing(seed: int) -> 
     assert list(finished[1].indexes) == LIVE
 
 
-def _write_damaged(taking: Receiver, offset: int, chunk: bytes) -> None:
+def _write_damaged(taking: SnapshotReceiver, offset: int, chunk: bytes) -> None:
     if offset != taking.offset:
         taking.write(offset, chunk)
     else:
@@ -154,7 +154,7 @@ def test_what_was_dropped_takes_nothing_any_more() -> None:
 @pytest.mark.parametrize(("index", "bytes_total"), [(0, 100), (1, 0), (1, 1 << 36), (10**15, 100)])
 def test_what_cannot_be_a_snapshot_is_not_begun(index: int, bytes_total: int) -> None:
     with pytest.raises(InvalidMessage):
-        Receiver(PowerDisk(), Path("/data"), "", index, 1, bytes_total)
+        SnapshotReceiver(PowerDisk(), Path("/data"), "", index, 1, bytes_total)
 
 
 @pytest.mark.parametrize("operation", ["append", "append the rest", "fsync"])
