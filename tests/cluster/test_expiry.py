@@ -96,6 +96,7 @@ ERASING = Forked(f"""{AT_ONCE}
 from raft.compaction import policy
 from raft.storage import file_set
 policy.KEEP_S, policy.ERASED_NOTE_S, file_set.LINGER_S = 1.0, 0.2, 0.5
+policy.MARK_ENTRIES = 1  # the test posts without a pause
 """)
 
 

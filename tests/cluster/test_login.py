@@ -97,7 +97,7 @@ def test_an_open_cluster_turns_to_a_login_and_back_by_sub_commands(tmp_path: Pat
         assert cluster.post(1, "general", "anybody's").status == 201
         cluster.kill()
         code, said = run(two, "user", "list")
-        assert code == 1 and said.count("\n") == 1 and "no node answers" in said
+        assert code == 1 and said.count("\n") == 1 and "No node answers" in said
 
 
 def test_one_node_with_the_flag_is_enough_and_turns_it_back(tmp_path: Path) -> None:
