@@ -92,7 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         help="networks of proxies whose X-Forwarded-For is trusted, like 10.0.0.0/8,::1; repeatable (default: none)",
     )
     add("--data-dir", help="the directory of the log (default: raft-chat-<id>)")
-    add("--moved", action="store_const", const="true", help="the data directory is the newest copy, and the only one")
+    add(
+        "--moved",
+        action="store_const",
+        const="true",
+        help="the data directory was moved: it is the newest copy, and no other one runs",
+    )
     add("--auth", help="open: anybody may use any name; login: users sign in (default: the cluster's, at first open)")
     add("--signup", help="with --auth login, who may sign up: open (anybody) or invite (default: invite)")
     add("--heartbeat-ms", help="milliseconds between two heartbeats of the leader (default: 60)")

@@ -14,7 +14,7 @@ _USERS = "/users"
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """The sub-command; its exit code.  Raises CommandFailed or OptionRefused."""
-    parser = sub_parser("user", "Users of the cluster that a node on this machine belongs to.")
+    parser = sub_parser("user", "Manage the users of the cluster, at a node on this machine.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
 
     _define_add(actions.add_parser("add", help="make a user", description="Make a user."))
