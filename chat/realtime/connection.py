@@ -318,6 +318,7 @@ class Connection:
             failure_log.closed(code, reason)
             self.queue(self.end_marker(code, reason))
             self.closing = True
+            self.direct = -1  # also where there is no end marker
             self._owner.touched(self)
             self._owner.call_later(self._owner.limits.close_s, self.abort)
 
@@ -332,9 +333,11 @@ class Connection:
 
     def _rest_of_message(self, rest: bytes | memoryview) -> bytes | memoryview:
         """Of the rest of whole messages, return the end of the one that was begun."""
-        if not isinstance(rest, memoryview) or not isinstance(rest.obj, bytes):  # the greeting, or a record of TLS
+        if not isinstance(rest, memoryview) or not isinstance(rest.obj, bytes):  # whole, or a record of TLS
             return rest
         data, end = rest.obj, 0
+        if data.startswith(b"HTTP/"):  # the greeting, which is no message
+            return rest
         begin = len(data) - len(rest)
         while end < begin:
             end = self.end_of_message(data, end)

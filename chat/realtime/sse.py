@@ -141,8 +141,9 @@ class EventStreams:
         """Count a stream.  Raises Problem (503)."""
         evicted: EventStream | None = None
         with self._lock:
-            room = STREAMS_MAX - len(self._open)
-            if room <= 0 and not (is_operator and room > -self._realtime.hub.limits.operator_spare):
+            limits = self._realtime.hub.limits
+            room = min(STREAMS_MAX, limits.connections // 2) - len(self._open)
+            if room <= 0 and not (is_operator and room > -limits.operator_spare):
                 evicted = self._longest_of(
                     network_to_evict(Counter(held.network for held in self._open), stream.network)
                 )
@@ -181,12 +182,14 @@ class EventStream:
         self._closed = closed
         self._connection: EventStreamConnection | None = None
         self._subscription: Subscription | None = None
+        self._is_evicted = False  # perhaps before the hub has the connection
 
     def evict(self) -> None:
         """End the stream for another one's sake; from any thread."""
         self._realtime.hub.call(self._expel)
 
     def _expel(self) -> None:
+        self._is_evicted = True
         if self._connection is not None:
             self._connection.expel(*_EVICTED)
 
@@ -196,6 +199,9 @@ class EventStream:
         """Authenticate the connection, which is the hub's from now on, and subscribe."""
         assert isinstance(connection, EventStreamConnection)
         self._connection = connection
+        if self._is_evicted:
+            connection.expel(*_EVICTED)
+            return self
         self._realtime.authenticate(connection, self._environ, self._authenticated)
         return self
 

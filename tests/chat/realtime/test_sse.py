@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -18,10 +19,10 @@ from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.rooms import ChangeRoom
 from chat.realtime import hub, sse
-from chat.realtime.connection import HubLimits
-from chat.realtime.sse import EventStreams
+from chat.realtime.connection import Connection, HubLimits
+from chat.realtime.sse import EventStreamConnection, EventStreams
 from chat.server.server import Server
-from chat.state.events import PostEvent
+from chat.state.events import EVERYBODY, PostEvent
 from chat.state.results import RoomChanged
 from chat.state.room_details import PRIVATE
 from chat.state.settings import INVITE, LOGIN
@@ -470,3 +471,41 @@ def posts(follower: Follower, count: int) -> list[str]:
         if "Post" in frame:
             texts.append(frame["Post"]["Message"])
     return texts
+
+
+@pytest.mark.parametrize("is_chunked", [True, False])
+def test_a_stream_that_is_closed_is_sent_nothing_that_happens_in_the_same_turn(is_chunked: bool) -> None:
+    """A revoked token's stream is closed before what comes next is sent, to HTTP/1.0 too, which has no end marker."""
+    served, attached = hub.Hub(lambda: "c-"), threading.Event()
+    connections: list[Connection] = []
+
+    class Idle:
+        def received(self, text: str) -> None: ...
+        def closed(self) -> None: ...
+
+    def handler(connection: Connection) -> Idle:
+        connections.append(connection)
+        served.subscribe(connection, None)
+        attached.set()
+        return Idle()
+
+    def expel_then_publish() -> None:
+        connections[0].expel(1008, "signed out")
+        served.publish(5, [PostEvent(5, "secret", 1, b'{"Message":"later"}', EVERYBODY)])
+
+    served.start()
+    try:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listener,
+            socket.create_connection(listener.getsockname(), DEADLINE_S) as ours,
+        ):
+            theirs, _ = listener.accept()
+            connect = partial(EventStreamConnection, is_chunked=is_chunked)
+            served.attach(theirs, b"HEAD\r\n\r\n", b"", handler, connect=connect)
+            assert attached.wait(DEADLINE_S)
+            served.call(expel_then_publish)
+            received = b"".join(iter(lambda: ours.recv(4096), b""))
+        assert received.startswith(b"HEAD")
+        assert b"later" not in received
+    finally:
+        served.drain(DEADLINE_S)
