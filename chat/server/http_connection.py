@@ -190,10 +190,12 @@ class HttpConnection(RequestReader):
         So a client that sends half a head, or half of a body, holds no more than these bytes.
         """
         if self._buffer.startswith(b"\r\n"):  # one is forgiven (RFC 9112 §2.2), and the deadline stays
-            self._buffer = self._buffer[2:]
+            self._buffer, self._head_seen = self._buffer[2:], 0
         is_head = b"\r\n\r\n" not in self._buffer
         if is_head:
-            check_partial_head(self._buffer, self.limits, 0)
+            seen = self._head_seen if self._rest_until and self._rest_is_head else 0
+            check_partial_head(self._buffer, self.limits, seen)
+            self._head_seen = len(self._buffer)
         elif not self._has_small_body():
             return self._begin_to_collect()
         if not self._rest_until or self._rest_is_head != is_head:
@@ -212,9 +214,22 @@ class HttpConnection(RequestReader):
         if len(self._buffer) >= len(self._head) + 4 + request.length:
             return False
         if request.expects_continue and not self._has_continued:
-            self._has_continued = self._send_now(CONTINUE) == len(CONTINUE)
+            self._has_continued = self._send_continue()
             return self._has_continued
         return True
+
+    def _send_continue(self) -> bool:
+        """Have the client send the body, unless the answer before is under way: a thread waits for that."""
+        if not self.response_lock.acquire(blocking=False):
+            return False
+        try:
+            with self.socket_lock:  # an answer may have let go of the turn before it is sent
+                sent = 0 if self.closing else self._send_now(CONTINUE)
+        finally:
+            self.response_lock.release()
+        if 0 < sent < len(CONTINUE):
+            self.cut()
+        return sent == len(CONTINUE)
 
     def _begin_to_collect(self) -> bool:
         """Begin to collect the body that `_request` announces, where it is not small.  False: that is for a thread.
@@ -230,7 +245,7 @@ class HttpConnection(RequestReader):
         if not request.chunked and len(begun) >= request.length:
             return False
         self._admit_body(request)
-        if request.expects_continue and not begun and self._send_now(CONTINUE) < len(CONTINUE):
+        if request.expects_continue and not begun and not self._send_continue():
             return False
         self._incoming = ChunkedBody(self.limits) if request.chunked else SizedBody(request.length)
         self._rest_is_head, self._has_continued = False, request.expects_continue

@@ -68,6 +68,8 @@ class Poller:
         self._receiver = Receiver(RECEIVE_BYTES)  # whose turn it is uses it
         self._polled: dict[int, PolledConnection] = {}  # by descriptor
         self._network_of: dict[int, str | int] = {}  # by descriptor; who shares an address with many is by itself
+        self._turns = 0  # of crowds
+        self._served_in: dict[int | str, int] = {}  # the last such turn, by descriptor and by network
         self._stopping, self._stop = socket.socketpair()  # readable once the other end is closed
         self._poll.register(self._stopping, select.EPOLLIN)
         self._stopped = False
@@ -118,9 +120,11 @@ class Poller:
     def _run(self) -> None:
         while not self._stopped:
             try:
-                with self._turn:
-                    self._serve_what_came()
-                self._finish()
+                try:
+                    with self._turn:
+                        self._serve_what_came()
+                finally:
+                    self._finish()  # also what came before a bug
             except Exception:  # a bug: the connection is cut at its deadline, the others are served
                 logger.exception("%s: a reader failed, and goes on", self._name)
 
@@ -130,6 +134,8 @@ class Poller:
         # One call: each lets go of the interpreter, and who writes what is read here is not to begin before the end.
         ready = self._poll.poll(maxevents=len(self._polled) + 1)
         self._is_crowded = len(ready) > EVENTS_MAX
+        if not self._is_crowded:
+            self._served_in.clear()
         if self._is_crowded:
             self._serve_crowd(ready)
         else:
@@ -161,14 +167,21 @@ class Poller:
         if not self._all_accepted.is_set():
             most = min(most, len(by_network))
         each_in_turn = (one for some in zip_longest(*by_network.values()) for one in some if one is not None)
-        self._serve(islice(each_in_turn, most))
+        chosen = [*islice(each_in_turn, most)]
+        self._turns += 1
+        for descriptor, _ in chosen:
+            self._served_in[descriptor] = self._served_in[self._network_of.get(descriptor, descriptor)] = self._turns
+        self._serve(chosen)
         # By the processor's time: on a busy machine a turn lasts long, and nobody should wait for so long once more.
         self._rest_s = min(thread_time() - began, REST_MAX_S) if is_restrained else 0.0
 
     def _by_network(self, ready: list[tuple[int, int]]) -> dict[str | int, list[tuple[int, int]]]:
-        """Return what is ready, by network; quick, for thousands may be."""
+        """Return what is ready, by network, those first that have waited longest; quick, for thousands may be.
+
+        The kernel lists what is ready again and again always at the same place.
+        """
         by_network: defaultdict[str | int, list[tuple[int, int]]] = defaultdict(list)
-        network_of = self._network_of.get
-        for event in ready:
+        network_of, served_in = self._network_of.get, self._served_in.get
+        for event in sorted(ready, key=lambda event: served_in(event[0], 0)):
             by_network[network_of(event[0], event[0])].append(event)
-        return by_network
+        return dict(sorted(by_network.items(), key=lambda item: served_in(item[0], 0)))

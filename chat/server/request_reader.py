@@ -121,6 +121,7 @@ class RequestReader(WSGIRequestHandler):
         self._buffer = b""  # read, but not used yet
         self._rest_until = 0.0  # a request has begun: the watch waits for its rest until then; 0: none has
         self._rest_is_head = False
+        self._head_seen = 0  # bytes of it, checked before
         self._has_continued = False  # its client was told to send the body
         self._network: str | None = None  # not looked at yet
         self._answers_to = ("", "")  # the address and the user whom an answer that waits counts for

@@ -221,6 +221,8 @@ class Server(ThreadedWSGIServer):
                 self._selector.register(self.socket, selectors.EVENT_READ, self._accept)
             else:
                 self._selector.unregister(self.socket)
+                if self._poller is not None:
+                    self._poller.note_newcomers(wait=False)  # who waits is not accepted now
         if self.draining:
             self.server_close()
         return pause_s or inf
