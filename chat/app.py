@@ -123,7 +123,7 @@ class _App:
         self._services = services
         self._authenticator = services.authenticator
         self._websocket = websocket
-        self._reads = Reads(replica, self._identify, self._authenticator.knows_mode)
+        self._reads = Reads(replica, self._identify, self._authenticator.knows_mode, self._authenticator.note_mode)
         self._table = RouteTable(ROUTES, RESERVED)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

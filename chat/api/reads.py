@@ -72,15 +72,20 @@ class Reads:
     """Answers the reads of one application."""
 
     def __init__(
-        self, replica: Replica, identify: Callable[[Request], None], knows_mode: Callable[[], bool] = lambda: True
+        self,
+        replica: Replica,
+        identify: Callable[[Request], None],
+        knows_mode: Callable[[], bool] = lambda: True,
+        note_mode: Callable[[], None] = lambda: None,
     ) -> None:
         """`identify` sets who asks, as this member knows it by then; raises Problem (401).
 
-        `knows_mode`: whether the state has the cluster's mode.
+        `knows_mode`: whether the state has the cluster's mode; `note_mode` is called when a read has shown that.
         """
         self._replica = replica
         self._identify = identify
         self._knows_mode = knows_mode
+        self._note_mode = note_mode
         self._settled: SimpleQueue[_Settled] = SimpleQueue()  # bounded: a connection has one answer outstanding
         self._starting = Lock()
         self._thread: Thread | None = None  # started by the first read that needs it
@@ -113,6 +118,8 @@ class Reads:
     ) -> Response | Deferred | Detached:
         missing = None if read.place is None or is_here(self._replica, read.place) else read.place
         if error is None or (isinstance(error, Problem) and is_lost(error)):
+            if error is None and not read.stale:
+                self._note_mode()
             self._identify(request)
             if missing is not None:
                 raise start_over(missing)

@@ -148,8 +148,12 @@ class Authenticator:
             self._replica.read(self._mode_read)
         return self._knows_mode
 
+    def note_mode(self) -> None:
+        """Note that a read was confirmed, so the state has the cluster's mode."""
+        self._knows_mode = True
+
     def _mode_read(self, error: RaftError | None) -> None:
-        self._knows_mode = error is None
+        self._knows_mode = self._knows_mode or error is None
         self._is_asking = False
 
     def charge(self, environ: Mapping[str, Any]) -> None:

@@ -218,7 +218,7 @@ def exchange(proxy: str, host: str, port: int, request: str) -> str:
         data = b""
         while b"\r\n\r\n" not in data and (more := tls.recv(4096)):
             data += more
-        return data.decode()
+        return data.decode(errors="replace")  # a frame may have come with the head
 
 
 def page_works(proxy: str, host: str, port: int, prefix: str) -> tuple[bool, bool]:

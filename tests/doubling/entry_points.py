@@ -46,6 +46,9 @@ ELSEWHERE = {
     "raft/storage/identity.py:load_or_create": "reads a file of this node for decode",
     "raft/engine/replication.py:Peers._load": "cuts entries of this node's own log",
     "raft/storage/positions.py:unpack": "takes one number apart",
+    "chat/realtime/connection.py:Connection.feed": "is each kind's own",
+    "chat/realtime/sse.py:EventStreamConnection.feed": "throws away what a client of a stream sends",
+    "chat/realtime/frames.py:end_of_frame": "reads the head of a frame that this node made",
 }
 
 Place = tuple[str, str]  # a file, and a function's qualified name

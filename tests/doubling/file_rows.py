@@ -111,6 +111,7 @@ def _document(share: float) -> Case:
         actor = Actor(token, user)
         chat.do(CreateTicket(actor, sha256(user.encode()).digest(), 0))
         chat.do(CreateRoom(actor, room, PUBLIC, "topic", (user, "bob")))
+        chat.do(CreateRoom(actor, f"looks {number}", PUBLIC, looks=f"looks {number}"))
         chat.do(Post(room, user, "hi @bob", user, by=token, mentions=("bob",)))
         chat.do(Post(room, user, "ho", f"{user}-2", by=token))
         chat.do(React(actor, room, 1, "+", on=True))

@@ -10,7 +10,7 @@ from chat.auth import cookies, origins, proxies
 from chat.auth.authenticator import Authenticator
 from chat.realtime.handshake import check_upgrade
 from chat.server import base_path
-from chat.server.http import CHUNKS_MAX, ChunkedBody, check_partial_head, parse_head
+from chat.server.http import CHUNKS_MAX, ChunkedBody, SizedBody, check_partial_head, parse_head
 from chat.server.limits import Limits
 from chat.server.request_reader import RECV_BYTES
 from chat.services import cursors, posts, users, validation
@@ -85,6 +85,12 @@ def _in_pieces(size: int, head: bytes) -> None:
 
 def _unchunk(size: int, data: bytes) -> None:
     body = ChunkedBody(LIMITS)
+    for start in range(0, len(data), size):
+        body.feed(data[start : start + size])
+
+
+def _collect(size: int, data: bytes) -> None:
+    body = SizedBody(len(data))
     for start in range(0, len(data), size):
         body.feed(data[start : start + size])
 
@@ -246,6 +252,7 @@ def _checks() -> Iterator[tuple[str, Callable[[str], object], int]]:
         ("emoji", validation.EMOJI_POINTS_MAX),
     ):
         yield kind, partial(getattr(validation, kind), "Field"), points
+    yield "idempotency key", lambda text: posts.with_key({}, text), validation.CLIENT_ID_POINTS_MAX
     yield "skeleton", confusable_names.skeleton, validation.NAME_POINTS_MAX
     known = {"a"}
     yield "mentioned", lambda text: posts.mentioned(text, known.__and__), validation.MESSAGE_POINTS_MAX
@@ -258,6 +265,7 @@ def rows() -> Iterator[Row]:
         yield of(f"head by 48: {name}", partial(_in_pieces, SEGMENT), make)
     for name, size, feed in _chunks():
         yield of(f"chunked: {name}", partial(_unchunk, size), feed)
+    yield of("body by 48", partial(_collect, SEGMENT), lambda share: b"x" * int(share * LIMITS.body_bytes))
     for name, make in _bodies():
         yield of(f"body: {name}", _folded, make)
     for name, run, text in (*_queries(), *_headers()):
