@@ -128,7 +128,7 @@ class StateMachine(Protocol):
         """A batch is through: all up to `index` is applied.  The place to hand events on to sockets."""
 
     def document(self) -> Iterator[bytes]:
-        """All that is replicated, as JSON objects of up to 512 KiB without newline; equal states give equal bytes.
+        """Return the replicated state as JSON objects of up to 512 KiB without newline; equal states give equal bytes.
 
         As of this call, which takes milliseconds: the lines are made as they are asked for, by any thread, while
         `apply` goes on.

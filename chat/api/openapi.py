@@ -54,7 +54,7 @@ def status_of(code: str) -> HTTPStatus:
 
 
 def problems_of(route: Route, *, login: bool) -> list[str]:
-    """All error codes that a request to this route may be answered with."""
+    """Return the error codes of this route."""
     changes = route.method != "GET"
     own = ["not_found" if code == "no_such_room" else code for code in route.problems]  # as chat/errors.py has it
     codes = [*own, "invalid_field", "bad_token", "unavailable", "damaged_record"]

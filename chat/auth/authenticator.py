@@ -42,14 +42,14 @@ OPEN_CHANGES = Rate(refill_s=0.02, burst=400)
 SIGN_INS = Rate(refill_s=2.0, burst=60)
 
 _NOBODY = Actor()
-_TOKEN = re.compile(f"{secrets.TOKEN}[0-9A-Za-z_-]{{43}}")  # as auth.new_secret makes them
+_TOKEN = re.compile(f"{secrets.TOKEN}[0-9A-Za-z_-]{{43}}")  # as secrets.new_secret makes them
 _TWO_COOKIES = Refusal("bad_token", "Cookie: the request has two different tokens. Delete the cookies of this site.")
 _BAD_SETUP = Refusal("bad_token", "Token: this is not the token that the node printed at its last start")
 _EXPIRED = Refusal("bad_token", "Authorization: this token has expired. Sign in again.")
 
 
 class Authenticator:
-    """Of one node.  Any thread."""
+    """The authentication and the limits of one node's clients.  Any thread."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Authenticator:
         return _NOBODY if secret is None else self._user_of(secret)
 
     def authenticate_admin(self, environ: Mapping[str, Any]) -> Actor | None:
-        """As `authenticate`, but a user's token counts in the open mode too: for changes of the whole cluster."""
+        """Authenticate for a change of the whole cluster: a user's token counts in the open mode too."""
         secret = _bearer(environ.get("HTTP_AUTHORIZATION", ""))
         if secret is None or secret.startswith(secrets.OPERATOR) or not self._is_open():
             return self.authenticate(environ)

@@ -11,7 +11,7 @@ TOKENS_MAX = 10_000  # then those go that were noted first; they are noted again
 
 
 class TokenActivity:
-    """Of one node.  Any thread."""
+    """The last use of each token at this node.  Any thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -43,7 +43,7 @@ class NotReached(CommandFailed):
 
 
 class NodeSocket:
-    """At most one connection at a time, to one of the cluster's nodes.  Frames are JSON objects."""
+    """A connection to one of the cluster's nodes, one at a time.  Frames are JSON objects."""
 
     def __init__(self, urls: Sequence[str], token: str) -> None:
         self._urls = list(urls)

@@ -93,7 +93,7 @@ def _plan(cls: type) -> list[_Field]:
 
 
 def _defaults(cls: Any) -> dict[str, object]:
-    """Each field in its order, and its default."""
+    """Yield each field in its order, with its default."""
     if is_dataclass(cls):
         return {field.name: field.default for field in fields(cls)}
     return {name: cls._field_defaults.get(name, MISSING) for name in cls._fields}

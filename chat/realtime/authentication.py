@@ -90,29 +90,18 @@ class Realtime:
         A token that is not known here may have been made at another node a moment ago, so it is looked for twice.
         """
         if self.authenticator.knows_mode():
-            self._receive_knowing(connection, environ, enter)
+            self._authenticate_in_mode(connection, environ, enter)
             return
         self.hub.unsubscribe(connection)
-        connection.pause()
-        self.replica.read(lambda error: self._call(partial(self._receive_later, connection, environ, enter, error)))
 
-    def _receive_later(
-        self,
-        connection: Connection,
-        environ: Mapping[str, Any],
-        enter: Callable[[Actor], None],
-        error: RaftError | None,
-    ) -> None:
-        """Go on after the read that told the mode."""
-        connection.go_on()
-        if error is not None:
-            connection.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
-        elif not connection.closing:
+        def mode_is_known() -> None:
             if self._is_open():
                 self.hub.listen(connection)
-            self._receive_knowing(connection, environ, enter)
+            self._authenticate_in_mode(connection, environ, enter)
 
-    def _receive_knowing(
+        self._when_confirmed(connection, mode_is_known)
+
+    def _authenticate_in_mode(
         self, connection: Connection, environ: Mapping[str, Any], enter: Callable[[Actor], None]
     ) -> None:
         if self._is_open():
@@ -123,24 +112,26 @@ class Realtime:
         if actor is not None:
             self._authenticated_as(connection, actor, enter)
         elif not connection.closing:
-            connection.pause()
-            self.replica.read(lambda error: self._call(partial(self._look_again, connection, environ, enter, error)))
+            self._when_confirmed(connection, partial(self._look_again, connection, environ, enter))
 
-    def _look_again(
-        self,
-        connection: Connection,
-        environ: Mapping[str, Any],
-        enter: Callable[[Actor], None],
-        error: RaftError | None,
-    ) -> None:
-        connection.go_on()
-        if error is not None:
-            connection.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
-            return
+    def _when_confirmed(self, connection: Connection, then: Callable[[], None]) -> None:
+        """Call `then` once the state holds all that was acknowledged; close the connection if that cannot be known."""
+
+        def confirmed(error: RaftError | None) -> None:
+            connection.go_on()
+            if error is not None:
+                connection.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
+            elif not connection.closing:
+                then()
+
+        connection.pause()
+        self.replica.read(lambda error: self._call(partial(confirmed, error)))
+
+    def _look_again(self, connection: Connection, environ: Mapping[str, Any], enter: Callable[[Actor], None]) -> None:
         actor = self._recognise(connection, environ)
         if actor is None:
             connection.close(*_SIGNED_OUT)
-        elif not connection.closing:
+        else:
             self.authenticator.refund_unknown_token(environ)
             self._authenticated_as(connection, actor, enter)
 

@@ -83,7 +83,7 @@ class Channel:
 
 
 class Channels:
-    """All channels of a node; `history` gives the beginning of every Cursor (chat/services/cursors.py)."""
+    """The channels of a node; `history` gives the beginning of every Cursor (chat/services/cursors.py)."""
 
     def __init__(self, history: Callable[[], str], registry: Registry, send: SendToAll) -> None:
         self._history = history

@@ -16,6 +16,7 @@ Rules
 
 import socket
 import ssl
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ class Owner(Protocol):
         """Drop a connection that is over."""
 
 
-class Connection:
+class Connection(ABC):
     """A connection of the hub.  Its `handler` is set by the hub before the first byte is read."""
 
     __slots__ = (
@@ -135,21 +136,21 @@ class Connection:
 
     # For a kind of connection
 
+    @abstractmethod
     def feed(self, data: bytes) -> None:
         """Take in bytes from the client, also those that were read together with the request."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, now: float) -> None:
         """Send a sign of life when it is time, and give up a client that has been silent for too long."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end_marker(self, code: int, reason: str) -> bytes:
         """Return the bytes that end the conversation for this reason."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end_of_message(self, data: bytes, start: int) -> int:
         """Return where the whole message ends that begins in `data` at `start`."""
-        raise NotImplementedError
 
     @property
     def is_reading(self) -> bool:
@@ -332,7 +333,7 @@ class Connection:
         self.close(code, reason)
 
     def _rest_of_message(self, rest: bytes | memoryview) -> bytes | memoryview:
-        """Of the rest of whole messages, return the end of the one that was begun."""
+        """Return the end of the message that was begun, from the rest of whole messages."""
         if not isinstance(rest, memoryview) or not isinstance(rest.obj, bytes):  # whole, or a record of TLS
             return rest
         data, end = rest.obj, 0

@@ -17,7 +17,7 @@ from typing import Final
 
 
 class CloseCode(IntEnum):
-    """Why a websocket ends: the status codes that this server sends (RFC 6455 §7.4.1, and IANA's registry)."""
+    """The status codes with which this server closes websockets (RFC 6455 §7.4.1, and IANA's registry)."""
 
     NORMAL = 1000
     PROTOCOL_ERROR = 1002

@@ -99,7 +99,7 @@ def confirm(replica: Replica, place: Place, done: Callable[[Problem | None], Non
 
 
 def arrive(replica: Replica, place: Place, done: Callable[[Problem | None], None]) -> None:
-    """As `confirm`, but `done(None)` as soon as the log here has the place: nobody else is needed for that."""
+    """Call `done(None)` as soon as the log here has the place; unlike `confirm`, this asks no other node."""
     first = _First(done)
     behind = unavailable("min_index: this node has not applied that index yet. Try again, or ask another node.")
     if is_ahead(replica, place):

@@ -57,7 +57,7 @@ def _pieces(page_of: Callable[[PageRequest], Page], replica: Replica, newest_id:
 
 
 def whole_history(indexes_of: Callable[[], list[int]], replica: Replica, id: int) -> Iterator[bytes]:
-    """All versions of post `id`, as pieces of a JSON array; `indexes_of` returns the log indexes of its versions.
+    """Yield all versions of post `id` as pieces of a JSON array; `indexes_of` returns the log indexes of its versions.
 
     `indexes_of` is called before each piece, and raises Problem if the user may not read the post.  The pieces raise
     Problem (503) if the post is deleted meanwhile, or this node installs one snapshot after the other.

@@ -40,7 +40,7 @@ FORGET_EVERY_S = 3_600.0  # ClientIds are gone over
 
 
 class Maintenance:
-    """Of one node."""
+    """The job that proposes, once a second, what time makes necessary."""
 
     def __init__(
         self,

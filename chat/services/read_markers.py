@@ -27,7 +27,7 @@ ReadMarker = tuple[int, str, int]  # by which token, the room, up to which Id
 
 
 class PendingMarkers:
-    """Of one node.  Any thread."""
+    """The read markers of this node's clients that are not proposed yet.  Any thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()

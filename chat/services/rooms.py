@@ -116,7 +116,7 @@ def _visibility(value: object) -> str:
 
 
 def _users(field: str, value: object, most: int) -> tuple[str, ...]:
-    """Each once, by code point."""
+    """Return each name once, sorted by code point."""
     if not isinstance(value, list) or len(value) > most:
         raise invalid(field, f"must be a list of up to {most:,} users' names")
     return tuple(sorted({validation.name(field, each) for each in value}))

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class StartupMessages:
-    """Of one node; for one thread."""
+    """The lines about the mode that a node logs at its start, and when the mode changes.  For one thread."""
 
     def __init__(
         self,

@@ -281,7 +281,7 @@ def _text(field: str, value: object, points_max: int, points_min: int = 1) -> st
 
 
 def _normalised(field: str, text: str, points_max: int) -> str:
-    """In NFC, which can be longer than what was sent."""
+    """Return the text in NFC, which can be longer than what was sent."""
     if text.isascii() or unicodedata.is_normalized("NFC", text):
         return text
     marks = 0

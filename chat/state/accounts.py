@@ -46,7 +46,7 @@ class Token(NamedTuple):
 
 
 class Invite(NamedTuple):
-    """So many may sign up by it."""
+    """An invite: the role and the rooms that it gives, for how many users and until when."""
 
     digest: bytes
     role: str

@@ -58,7 +58,7 @@ class ClientIds:
         return _find(self._buckets[self._number(hash)], hash[1:])
 
     def find_or_add(self, hash: bytes, log_index: int) -> int:
-        """As `find`; where there is none, this log index, the highest so far, is remembered with the hash."""
+        """Find as `find` does; otherwise remember this log index, the highest so far, with the hash."""
         number, key = self._number(hash), hash[1:]
         bucket = self._buckets[number]
         if found := _find(bucket, key):
@@ -91,7 +91,7 @@ class ClientIds:
                 self._count -= gone
 
     def buckets(self) -> list[bytes]:
-        """All of it, as `restore` takes it; a copy that costs eight bytes a bucket."""
+        """Copy the table as `restore` takes it; the copy costs eight bytes a bucket."""
         return self._buckets.copy()
 
     def restore(self, buckets: list[bytes]) -> None:

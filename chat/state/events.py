@@ -99,7 +99,7 @@ class Reacted:
 
 @dataclass(frozen=True, slots=True)
 class ReactedSince:
-    """All reactions to a post, for a client that missed single ones."""
+    """The reactions to a post, for a client that missed single ones."""
 
     index: int  # of the last one
     room: str

@@ -94,7 +94,7 @@ class ChatState:
             self.on_applied(index, events)
 
     def document(self) -> Iterator[bytes]:
-        """All that is replicated, as of now, in lines that `restore` takes; any thread."""
+        """Return the replicated state as of now, in lines that `restore` takes; any thread."""
         with self._lock:  # for as long as it takes to copy some MB; the lines are made when they are asked for
             copied = document.copied(self._tables)
         return document.encode(copied)
@@ -150,7 +150,9 @@ class ChatState:
         The appliers themselves decide, in a dry run that ends before the first change.  `log_index`: the engine's last
         applied index, which the answer reflects.
         """
-        if type(command) is Post:  # the busiest: without a trial
+        if type(command) is Post:  # the busiest: without a trial, and without the lock unless it is refused
+            if posts.may_post(self._tables, command):
+                return None
             with self._lock:
                 return posts.dry_run(self._tables, command)
         applier = APPLIERS.get(type(command))

@@ -78,7 +78,7 @@ def administering(tables: Tables, actor: Actor) -> Acting | Refusal:
 
 
 def acting_on_accounts(tables: Tables, actor: Actor) -> Acting | Refusal:
-    """As `acting`, for changes of accounts: in the open mode only the operator may make them.
+    """Return the user who changes accounts; in the open mode only the operator may.
 
     Names are taken on trust there, so anybody could set anybody's password.
     """

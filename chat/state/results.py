@@ -60,7 +60,7 @@ class UserChanged:
 
 @dataclass(frozen=True, slots=True)
 class TokenMade:
-    """There is such a token."""
+    """The token was made."""
 
     index: int  # the log's
     token: Token
@@ -68,7 +68,7 @@ class TokenMade:
 
 @dataclass(frozen=True, slots=True)
 class TokensRevoked:
-    """Of what was named, these tokens were there, and are not any more."""
+    """The tokens that were revoked: those of the command that existed."""
 
     index: int  # the log's
     numbers: tuple[int, ...]
@@ -122,7 +122,7 @@ class RoomsPage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RoomMade:
-    """There is such a room.  `created` False: there was."""
+    """The room exists; `created` False: it existed before."""
 
     index: int
     room: RoomSummary

@@ -46,7 +46,7 @@ class PageRequest:
         return max(last - self.limit + 1, oldest), last
 
     def pivot(self, first: int, last: int) -> int:
-        """Of the page from `first` to `last`: what is long is filled from this Id up, and from the one before it down.
+        """Return the Id from which a page from `first` to `last` is filled upwards, and below which downwards.
 
         So a page that ends early lacks what is furthest from what was asked for.
         """
@@ -146,7 +146,7 @@ class Room:
 
     @property
     def oldest_id(self) -> int:
-        """Of the posts that are left; newest_id + 1 where there are none."""
+        """The Id of the oldest post that is left; newest_id + 1 if none is."""
         return self.newest_id - self.posts + 1
 
     @property
@@ -178,7 +178,7 @@ class Room:
 
     @property
     def text_bytes(self) -> int:
-        """Of `record_bytes`, what is not of tombstones."""
+        """The part of `record_bytes` that is not of tombstones."""
         return self.record_bytes - (self.revisions.tombstone_bytes if self.revisions is not None else 0)
 
     @property
@@ -261,7 +261,7 @@ class Room:
         return self.posts - bound if bound else 0
 
     def _let_go(self, gone: int) -> None:
-        """Of so many of the oldest posts."""
+        """Drop so many of the oldest posts."""
         if gone <= 0:
             return
         if self.revisions is None:
@@ -274,7 +274,7 @@ class Room:
             self._start = 0
 
     def _forget_revisions(self, revisions: Revisions, gone: range) -> None:
-        """Of the posts that have these Ids, and none that is older is left; and with them their records."""
+        """Drop the revisions of these posts, the oldest that are left, and take their records off the sizes."""
         texts, text_bytes, tombstones = self.texts, self.text_bytes, revisions.tombstones
         for id in gone if len(gone) < len(revisions) else [id for id in revisions if id < gone.stop]:
             revisions.drop(id)
@@ -304,7 +304,7 @@ class Room:
         return self._positions[self._place(id)]
 
     def _place(self, id: int) -> int:
-        """Of a post that is left, among the positions."""
+        """Return the place of a post that is left, among the positions."""
         return id - self.newest_id - 1 + len(self._positions)
 
     def located(self, after: int, up_to: int, limit: int) -> list[LocatedEvent]:

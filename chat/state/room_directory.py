@@ -29,7 +29,7 @@ _NONE = RoomDetails()
 
 
 class RoomDirectory:
-    """All rooms.  For one thread at a time."""
+    """The rooms, by all their names.  For one thread at a time."""
 
     __slots__ = (
         "aliases", "alike", "by_name", "directs", "forgotten", "gone", "looks", "made", "names", "of_user", "privates",
@@ -216,7 +216,7 @@ class RoomDirectory:
                 del self.of_user[member]
 
     def touched_after(self, log_index: int, names: Iterable[str] | None) -> list[Room]:
-        """Of the rooms with these names, None for all, those where something came with a later log index.
+        """Return the rooms with these names (None: all) in which something came with a later log index.
 
         Most rooms are quiet: one look at each room's end spares the others' bisection.
         """

@@ -1,1 +1,1 @@
-"""When and how the log is rewritten."""
+"""The rewriting of the log: the policy, the rewrite, and the process that does it."""

@@ -220,7 +220,7 @@ class Peers:
             )
 
             def hand_over(node: Node) -> None:
-                """To the best successor, unless that is the one that lacks it."""
+                """Hand leadership to the best successor, unless that is the member that lacks the entries."""
                 with suppress(ChangeRefused, NotLeader):
                     node.transfer_leadership(node.best_successor(but=message.target))
 

@@ -270,22 +270,22 @@ class Storage:
             self._content.note(entry, position)
 
     def read(self, first: int, last: int, bytes_max: int) -> list[bytes]:
-        """As `LogReader.read`; any thread.  Also raises DiskFailed."""
+        """Read as `LogReader.read` does; any thread.  Also raises DiskFailed."""
         self._check_usable()
         return self._reader.read(first, last, bytes_max)
 
     def read_entries(self, first: int, last: int, bytes_max: int) -> list[Entry]:
-        """As `LogReader.read_entries`; any thread.  Also raises DiskFailed."""
+        """Read as `LogReader.read_entries` does; any thread.  Also raises DiskFailed."""
         self._check_usable()
         return self._reader.read_entries(first, last, bytes_max)
 
     def read_many(self, indexes: Sequence[int]) -> list[bytes]:
-        """As `LogReader.read_many`; any thread.  Also raises DiskFailed."""
+        """Read as `LogReader.read_many` does; any thread.  Also raises DiskFailed."""
         self._check_usable()
         return self._reader.read_many(indexes)
 
     def replay(self, first: int, last: int, progress: Progress | None = None) -> Iterator[Entry]:
-        """As `LogReader.replay`; any thread.  Also raises DiskFailed."""
+        """Read as `LogReader.replay` does; any thread.  Also raises DiskFailed."""
         self._check_usable()
         return self._reader.replay(first, last, progress)
 

@@ -11,6 +11,7 @@ import json
 import socket
 import tempfile
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class Revocation:
         self.acknowledged = float("inf")
 
 
-class Poster(threading.Thread):
+class Poster(threading.Thread, ABC):
     """Posts with one token through one node until it has begun LATE posts after the revocation."""
 
     def __init__(self, name: str, port: int, address: str, token: str, revocation: Revocation) -> None:
@@ -71,9 +72,9 @@ class Poster(threading.Thread):
             self.has_posted.set()
             self.close()
 
+    @abstractmethod
     def post(self, message: str) -> str:
-        """What came of it."""
-        raise NotImplementedError
+        """Post, and return the outcome."""
 
     def close(self) -> None:
         """It is through."""

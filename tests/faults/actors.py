@@ -9,6 +9,7 @@ import json
 import random
 import threading
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -37,7 +38,7 @@ class Place:
     port: int
 
 
-class Actor(threading.Thread):
+class Actor(threading.Thread, ABC):
     """A client.  What it did not expect is a violation, with its traceback."""
 
     def __init__(self, name: str, places: Sequence[Place], history: History, seed: int) -> None:
@@ -59,8 +60,9 @@ class Actor(threading.Thread):
         finally:
             self.move_on()
 
+    @abstractmethod
     def act(self) -> None:
-        raise NotImplementedError
+        """Do one thing, and note what came of it."""
 
     def next_place(self) -> Place:
         return next(self._places)

@@ -89,12 +89,18 @@ def refused(tables: Tables, command: Post, room_name: str, room: Room | None) ->
 
 
 def _refused_making(tables: Tables, command: Post) -> Refusal | None:
-    """Why the post does not make the room."""
+    """Return the Refusal for a post that would make its room; None if it may."""
     if tables.is_full:
         return _TOO_MANY_ROOMS
     if tables.has_made_its_share(command.user):
         return _SHARE_MADE
     return _LOOKS_LIKE if tables.rooms.looks_like(command.looks) else None
+
+
+def may_post(tables: Tables, command: Post) -> bool:
+    """Return whether nothing speaks against the post.  It only looks up single values, so it needs no lock."""
+    room = tables.rooms.get(command.room)
+    return refused(tables, command, command.room if room is None else room.name, room) is None
 
 
 def dry_run(tables: Tables, command: Post) -> Refusal | None:
@@ -154,7 +160,7 @@ class LocatedPost(NamedTuple):
 
     who: Acting  # asks
     room: Room
-    at: int  # as Found has it
+    at: int  # as FoundPost has it
     revision: Revision
 
 

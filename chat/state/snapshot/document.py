@@ -343,7 +343,7 @@ def _converted(indexes: "array[int]", typecode: str) -> "array[int]":
 
 
 def _pieces(indexes: "array[int]", typecode: str) -> Iterator[bytes]:
-    """Their bytes, in pieces: a line of a room of ten million posts takes no longer than another."""
+    """Yield their bytes in pieces: a line of a room of ten million posts takes no longer than another."""
     for start in range(0, len(indexes), _PIECE_ITEMS):
         yield _bytes_of(_converted(indexes[start : start + _PIECE_ITEMS], typecode))
 
