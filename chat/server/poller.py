@@ -1,21 +1,19 @@
 """Poll all connections that wait for their clients, in place of a thread for each.
 
-What has arrived is served right where it is seen, one connection after the other, as long as that waits for nothing;
-whatever else it is gets a thread.  So a batch of requests costs one wake of one thread, and its writes are one batch.
-
-Two readers take turns (Leader/Followers; Schmidt et al., Pattern-Oriented Software Architecture 2): the one that has
-the turn polls and serves; it passes the turn on before it finishes the batch, which may wait for a disk, so that
-somebody always listens.
-
-Where more is ready than is served in a turn, each network gets one of it in turn, so that nobody waits behind what one
-address sends at once.  While newcomers wait to be accepted, such a turn is no more than one request of each network: a
-newcomer cannot be told from the others before it is accepted, so that comes first.  And as long as others are here too,
-a network that asks for so much is served a few requests at a time, each time followed by a rest as long as that took:
-whatever the others' requests need next finds the interpreter free.
-
-A connection is here or with a thread, never with both.  It leaves before the thread gets it, and it comes back by
-`add`, the last thing that its thread does with it.  One that becomes somebody else's while it is served here leaves
-by `remove` before that: from then on its descriptor may be closed, and be another's, at any moment.
+Rules
+- A reader serves what has arrived where it sees it, one connection after the other, as long as that waits for nothing.
+  Any other request gets a thread.  So a batch of requests costs one wake of one thread, and its writes are one batch.
+- Two readers take turns (Leader/Followers; Schmidt et al., Pattern-Oriented Software Architecture 2).  The one that
+  has the turn polls and serves.  It passes the turn on before it finishes the batch, which may wait for a disk.
+- A crowd is more than EVENTS_MAX ready connections.  Then a turn takes one request of each network after the other,
+  those first that have waited longest, so nobody waits behind what one address sends at once.
+- While newcomers wait to be accepted, a turn of a crowd is one request of each network.  The node accepts them first,
+  since it can tell them from the others only then.
+- A network that asks for much while others are here is served a few requests at a time.  After each turn the reader
+  rests as long as that took, and leaves the interpreter to the others' requests.
+- A connection is here or with a thread, never with both.  It leaves before the thread gets it, and it comes back by
+  `add`, the last thing that its thread does with it.  A connection that is taken over while it is served here leaves
+  by `remove` before that: from then on its descriptor may be closed, and may be another's.
 """
 
 import logging
@@ -38,6 +36,7 @@ EVENTS_MAX: Final = 64  # served between two looks at who else wants the turn: s
 NEWCOMERS_S: Final = 0.005  # for those that wait to be accepted, before each turn of a crowd: some hundred are, by then
 RESTRAINED_MAX: Final = 16  # served in a turn of a network that asks for much while others are here: a millisecond
 REST_MAX_S: Final = 0.005  # others wait meanwhile too
+SERVED_MAX: Final = 16_384  # descriptors and networks whose last turn is remembered, of a crowd that changes
 SHARED_S: Final = 1.0  # others are here for so long after something of theirs was ready beside it
 RECEIVE_BYTES: Final = 16 * KIB  # at a time: a usual request whole
 AVAILABLE: Final = hasattr(select, "epoll")  # where it is not, each connection has a thread
@@ -169,6 +168,8 @@ class Poller:
         each_in_turn = (one for some in zip_longest(*by_network.values()) for one in some if one is not None)
         chosen = [*islice(each_in_turn, most)]
         self._turns += 1
+        if len(self._served_in) > SERVED_MAX:
+            self._served_in.clear()
         for descriptor, _ in chosen:
             self._served_in[descriptor] = self._served_in[self._network_of.get(descriptor, descriptor)] = self._turns
         self._serve(chosen)
