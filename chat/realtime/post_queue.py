@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from functools import partial
 
 from chat.commands import Actor, Post
-from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
+from chat.errors import Problem, invalid, problem_of, unavailable
 from chat.realtime import replies
 from chat.realtime.authentication import Realtime
 from chat.realtime.websocket_connection import WebSocketConnection
 from chat.services.posts import check_post, with_mentions
-from chat.services.proposals import propose
-from chat.services.room_names import told_looks
-from chat.state.results import Posted, Refusal
+from chat.services.proposals import post_to_propose, propose
+from chat.state.results import Posted
 from raft.errors import RaftError
 
 _BEHIND_A_FAILURE = unavailable("the post before this one failed; nothing was proposed")
@@ -59,7 +58,7 @@ class PostQueue:
             except Problem as problem:
                 self._refuse(problem, queue)
             else:
-                settled = self._settled(post)
+                settled = post_to_propose(post, self._actor, self._state)
                 if isinstance(settled, Problem):
                     self._confirm(room, post)
                 else:
@@ -75,18 +74,11 @@ class PostQueue:
 
     def _settle(self, room: str, post: Post, error: RaftError | None) -> None:
         """Decide on a refused post again, now that the state holds all that was acknowledged."""
-        settled = problem_of(error) if error is not None else self._settled(post)
+        settled = problem_of(error) if error is not None else post_to_propose(post, self._actor, self._state)
         if isinstance(settled, Problem):
             self._answered(room, post, settled)
         else:
             propose(self._replica, settled, partial(self._done, room, settled))
-
-    def _settled(self, post: Post) -> Post | Problem:
-        """Return the post to propose, or the reason not to propose it, as far as the state here knows."""
-        refusal = self._state.dry_run(post)
-        if isinstance(refusal, Refusal):
-            return problem_of_refusal(refusal)
-        return told_looks(post, self._actor, self._state)
 
     def _done(self, room: str, post: Post, outcome: Posted | Problem) -> None:
         """Take the outcome to the selector thread; called in a thread of the engine."""

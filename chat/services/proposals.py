@@ -11,9 +11,10 @@ private room, a token or an invite, which get a random part at each request, may
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
-from chat.commands import Command, Post, decode, encode, level_of
+from chat.commands import Actor, Command, Post, decode, encode, level_of
 from chat.errors import Problem, outcome_unknown, problem, problem_of, problem_of_refusal
 from chat.replica import Replica
+from chat.services.room_names import told_looks
 from chat.state.machine import ChatState
 from chat.state.post_json import render_post, with_reactions
 from chat.state.results import Posted, Refusal, Repeated, Success
@@ -52,6 +53,17 @@ def dry_run(replica: Replica, state: ChatState, command: Command) -> Success | P
     check_level(replica, command)
     result = state.dry_run(command, replica.last_applied)
     return None if result is None else _outcome(replica, command, result)
+
+
+def post_to_propose(post: Post, actor: Actor, state: ChatState) -> Post | Problem:
+    """Return the post to propose, or the reason not to propose it, as far as the state here knows.
+
+    A reason counts only if the state holds all that was acknowledged before the post was sent.
+    """
+    refusal = state.dry_run(post)
+    if isinstance(refusal, Refusal):
+        return problem_of_refusal(refusal)
+    return told_looks(post, actor, state)
 
 
 def check_level(replica: Replica, command: Command) -> None:

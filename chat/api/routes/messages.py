@@ -36,8 +36,7 @@ from chat.services.posts import (
     with_key,
     with_mentions,
 )
-from chat.services.proposals import propose, unanswered
-from chat.services.room_names import told_looks
+from chat.services.proposals import post_to_propose, propose, unanswered
 from chat.state.apply.posts import Pinned, pins, versions
 from chat.state.events import PostChanged
 from chat.state.post_json import render_post, with_reactions
@@ -61,25 +60,17 @@ def post(request: Request, room: str) -> Response | Deferred | Read:
     key = request.environ.get("HTTP_IDEMPOTENCY_KEY")
     checked = check_post(room, fields if key is None else with_key(fields, key), request.actor)
     checked = with_mentions(checked, request.state)
-    settled = _settled(request, checked)
+    settled = post_to_propose(checked, request.actor, request.state)
     if isinstance(settled, Problem):
         return Read(partial(_post_settled, request, checked))
     return _propose(request, settled)
 
 
 def _post_settled(request: Request, checked: Post) -> Response | Deferred:
-    settled = _settled(request, checked)
+    settled = post_to_propose(checked, request.actor, request.state)
     if isinstance(settled, Problem):
         raise settled
     return _propose(request, settled)
-
-
-def _settled(request: Request, checked: Post) -> Post | Problem:
-    """Return the post to propose, or the reason not to propose it, as far as the state here knows."""
-    refusal = request.state.dry_run(checked)
-    if isinstance(refusal, Refusal):
-        return problem_of_refusal(refusal)
-    return told_looks(checked, request.actor, request.state)
 
 
 def _propose(request: Request, checked: Post) -> Response | Deferred:
