@@ -32,9 +32,9 @@ _names = st.sampled_from([*ROOMS, "new"])
 _users = st.sampled_from(["ann", "bob"])
 _looks = st.sampled_from(["", "", "/same", "/other"])
 _posts = st.builds(
-    Post, _rooms, _users, st.sampled_from(["hi", "ho"]),
-    st.integers(0, 60).map(str), st.sampled_from([0, 0, 0, 1, 3]), looks=_looks,
-)  # fmt: skip
+    Post, _rooms, _users, st.sampled_from(["hi", "ho"]), st.integers(0, 60).map(str), st.sampled_from([0, 0, 0, 1, 3])
+)
+_posts_that_may_look_alike = st.builds(lambda post, looks: post._replace(looks=looks), _posts, _looks)
 _retentions = st.builds(
     lambda room, kept: ChangeRoom(Actor(), room, max_messages=kept), _rooms, st.just(-1) | st.integers(1, 6)
 )
@@ -81,9 +81,11 @@ ROOM_COMMANDS = st.one_of(
 )  # fmt: skip
 Changed = EditPost | DeletePost | React | Pin | ChangeRoom | DeleteRoom
 Drawn = Post | Changed | Forget | Expire | SetSettings | CreateRoom
-# Without rooms that are made without a post, renamed or archived.
+# Without rooms that are made without a post, renamed or archived, and without names that look alike.
 PLAIN_COMMANDS: st.SearchStrategy[Drawn] = st.one_of(_posts, _posts, _posts, _changes, _changes, _rest, _rest)
-COMMANDS: st.SearchStrategy[Drawn] = st.one_of(PLAIN_COMMANDS, PLAIN_COMMANDS, ROOM_COMMANDS)
+COMMANDS: st.SearchStrategy[Drawn] = st.one_of(
+    PLAIN_COMMANDS, PLAIN_COMMANDS, _posts_that_may_look_alike, ROOM_COMMANDS
+)
 
 
 def entry(index: int, command: Command) -> Entry:
