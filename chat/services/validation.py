@@ -154,7 +154,7 @@ def shows_something(text: str) -> bool:
 
 
 def _shown(field: str, text: str) -> str:
-    if _SHOWN.search(text) is None:
+    if not "!" <= text[:1] <= "~" and _SHOWN.search(text) is None:
         raise invalid(field, "must show something: these characters are all invisible or white space")
     return text
 

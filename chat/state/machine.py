@@ -150,9 +150,7 @@ class ChatState:
         The appliers themselves decide, in a dry run that ends before the first change.  `log_index`: the engine's last
         applied index, which the answer reflects.
         """
-        if type(command) is Post:  # the busiest: without a trial, and without the lock unless it is refused
-            if posts.may_post(self._tables, command):
-                return None
+        if type(command) is Post:
             with self._lock:
                 return posts.dry_run(self._tables, command)
         applier = APPLIERS.get(type(command))
@@ -168,6 +166,15 @@ class ChatState:
                 return None
             finally:
                 tables.is_dry_run = False
+
+    def takes(self, post: Post) -> bool:
+        """Return whether the post's room exists, and nothing speaks against the post.
+
+        Takes no lock: it only looks up single values.  So it may be late, and the applier decides.
+        """
+        tables = self._tables
+        room = tables.rooms.by_name.get(post.room)
+        return room is not None and room.exists and posts.refused(tables, post, post.room, room) is None
 
     def has_room(self, name: str) -> bool:
         """Return whether a room has or had this name.  Takes no lock."""

@@ -97,12 +97,6 @@ def _refused_making(tables: Tables, command: Post) -> Refusal | None:
     return _LOOKS_LIKE if tables.rooms.looks_like(command.looks) else None
 
 
-def may_post(tables: Tables, command: Post) -> bool:
-    """Return whether nothing speaks against the post.  It only looks up single values, so it needs no lock."""
-    room = tables.rooms.get(command.room)
-    return refused(tables, command, command.room if room is None else room.name, room) is None
-
-
 def dry_run(tables: Tables, command: Post) -> Refusal | None:
     """The Refusal that `post` would return; None if it would post, or repeats another post."""
     room = tables.rooms.get(command.room)

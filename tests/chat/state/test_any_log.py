@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.commands import Command
+from chat.commands import Command, Post
 from chat.state.machine import ChatState
 from chat.state.results import Refusal, Result
 from chat.state.room_details import DIRECT, RoomDetails
@@ -37,6 +37,7 @@ def test_a_trial_changes_nothing_and_foresees_what_is_refused_or_changes_nothing
     before = told(state)
     for index, command in enumerate(log, 3):
         dry_run = state.dry_run(command, index - 1)
+        assert dry_run is None or not isinstance(command, Post) or not state.takes(command)
         assert told(state) == before
         (result,) = apply(state, [command], index)
         after = told(state)
