@@ -71,6 +71,11 @@ class DeferredResponse:
 class HttpConnection(RequestReader):
     """The handler of one connection, with a request loop of its own in place of Werkzeug's."""
 
+    __slots__ = (
+        "_answer", "_answer_by", "_has_response_lock", "_known_environ", "_known_request", "_template",
+        "closing", "detached", "in_send_queue", "response_lock",
+    )  # fmt: skip
+
     def setup(self) -> None:
         """Prepare the connection, in the thread that accepts.  The other methods are for the thread that serves it."""
         super().setup()

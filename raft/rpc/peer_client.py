@@ -91,7 +91,7 @@ class PeerConnection:
         self.line_is_slow = False  # in the last call, bytes were still to be sent at a look
         self._patience_s = 0.0  # of the call under way: so long without any progress,
         self._progress_s = 0.0  # which was then,
-        self._unsent = 0  # when so many bytes had not arrived
+        self._unsent = 0  # when at most so many bytes had not arrived
         self._on_wait: Callable[[], None] | None = None
         self._used_s = 0.0
         host, port = self._address
@@ -137,7 +137,8 @@ class PeerConnection:
                     self._progress_s = time.monotonic()
             except BlockingIOError:  # the kernel's sign that the time-out is over
                 self._check_progress(peer)
-        self._unsent = _unsent_bytes(peer) if len(data) > LARGE_BYTES else 0
+        # The kernel is asked at the first silence only: asking at each call costs a turn of the other threads.
+        self._unsent = len(data) if len(data) > LARGE_BYTES else 0
 
     def _check_progress(self, peer: socket.socket) -> None:
         """Check a silent line: go on as long as it takes bytes.  Raises TimeoutError."""
