@@ -28,7 +28,7 @@ class Reach(NamedTuple):
 EVERYBODY = Reach()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each post, and that would cost three times as much
 class PostEvent:
     """A new post."""
 

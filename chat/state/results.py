@@ -11,7 +11,7 @@ from chat.state.room_details import Counts, RoomDetails
 from chat.state.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each post, and that would cost three times as much
 class Posted:
     """A post that was made.  `created` False: an earlier one that this request repeats."""
 

@@ -33,7 +33,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from raft.core.configuration import (
     Change,
@@ -69,6 +69,7 @@ LOAD_ENTRIES_MAX = 256  # the most entries asked of the driver's disk in one app
 TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; numbers end, and a term is never taken back
 SNAPSHOT_TIMEOUTS = 10  # election timeouts after which a snapshot is called for again: that interrupts none under way
 LISTEN_MS = 2_000  # a leader calls every member at each heartbeat, also one that it could not reach for long
+_NO_MEMBERS = Configuration({})
 _NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
 REMOVED_TIMEOUTS = 4  # election timeouts during which a removed member is still told that it was removed
 
@@ -99,8 +100,7 @@ class Settings:
     uncommitted_bytes_max: int = 64 << 20  # of a leader's proposals: a majority that is slow must not fill its disk
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):  # one is made at each step: a frozen dataclass costs four times as much
     """The driver's next duties; see the top of this file."""
 
     sequence: int  # of the newest write asked for so far, this one included
@@ -238,7 +238,7 @@ class Node:
     @property
     def committed_configuration(self) -> Configuration:
         """The newest committed configuration; the founding one until then."""
-        return next((c for index, c in reversed(self._configurations) if index <= self.commit_index), Configuration({}))
+        return next((c for index, c in reversed(self._configurations) if index <= self.commit_index), _NO_MEMBERS)
 
     @property
     def is_removed(self) -> bool:
@@ -1099,15 +1099,16 @@ class Node:
             said = self._described.get(id)
             if said is None:
                 continue
-            change = DescribeMember(
-                id,
-                member.incarnation or said.incarnation,  # once known it never changes
-                said.advertise or member.advertise,
-                said.level,
-                max(said.boot, member.boot),
-            )
-            if change != DescribeMember(id, member.incarnation, member.advertise, member.level, member.boot):
-                return change
+            incarnation = member.incarnation or said.incarnation  # once known it never changes
+            advertise, boot = said.advertise or member.advertise, max(said.boot, member.boot)
+            # Asked at each step of the node, so nothing is made to compare.
+            if (
+                incarnation != member.incarnation
+                or advertise != member.advertise
+                or said.level != member.level
+                or boot != member.boot
+            ):
+                return DescribeMember(id, incarnation, advertise, said.level, boot)
         return None
 
     def _due_promotion(self) -> Change | None:

@@ -241,7 +241,7 @@ class Storage:
         start = len(encode_header(self._next_header(first_index))) if torn else self._writer.size
         lowest = min((entry.index for entry in entries), default=self.last_index + 1)
         commit_index = min(hard_state.commit_index, lowest - 1)  # true for any part that a crash leaves
-        opening = encode_opening(start, replace(hard_state, commit_index=commit_index))
+        opening = encode_opening(start, HardState(hard_state.current_term, hard_state.voted_for, commit_index))
         batch = b"".join([opening, *(entry.record for entry in entries)])
         assert len(batch) <= BATCH_BYTES_MAX
         if torn:
