@@ -105,6 +105,7 @@ def test_another_role_holds_from_the_next_event_on() -> None:
         connection, enter = handler.connection, house.hub.registry.register
         for index, acting in enumerate((EVE, ANN, GUS, EVE), 1):
             house.hub.call(partial(enter, connection, Actor(7, "x"), acting._replace(name="x")))
+            house.settle()  # a turn of the hub's thread that has begun would take the events, and the job in its next
             private = Reach(False, frozenset({"bob"}))
             house.hub.publish(2 * index, [PostEvent(2 * index - 1, f"p{index}", 1, b"{}", private)])
             house.hub.publish(2 * index, [PostEvent(2 * index, f"r{index}", 1, b"{}")])
