@@ -18,11 +18,11 @@ from pathlib import Path
 from threading import Event
 from time import monotonic, time
 
-from tests.cluster.clients import Answer, Client
 from tests.cluster.harness import READY_S, Cluster, Node
 from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, operator, wait_login
-from tests.cluster.waiting import wait_until
 from tests.faults.tools import LIBFAKETIME
+from tests.support.http_client import Answer, HttpClient
+from tests.support.waiting import wait_until
 
 DAY_S = 86_400
 LEAP_S = 5.0  # as long a clock is wrong
@@ -132,7 +132,7 @@ class Scene:
         )
 
     def _ask(self, method: str, path: str, body: str | None = None) -> Answer:
-        with Client(self.cluster.nodes[1].port, token=self._token) as client:
+        with HttpClient(self.cluster.nodes[1].port, token=self._token) as client:
             return client.request(method, path, body)
 
     def _log_in(self) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.clients import Client
 from tests.cluster.harness import ROOT, Cluster
+from tests.support.http_client import HttpClient
 from tests.test_layout import sources
 
 BUILD_S = 60
@@ -51,7 +51,7 @@ def check_page_and_post(directory: Path, command: Sequence[str]) -> None:
     with Cluster(directory, 1, command=command) as cluster:
         node = cluster.start_ready().nodes[1]
         assert cluster.post(1, "general", "hello").status == 201
-        with Client(node.port) as client:
+        with HttpClient(node.port) as client:
             page = client.request("GET", "/")
             assert page.status == 200
             assert page.headers["Content-Type"].startswith("text/html")

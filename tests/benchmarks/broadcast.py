@@ -23,7 +23,7 @@ from tests.benchmarks import broadcast_server, ours
 from tests.benchmarks.crowd import Crowd, text_frame
 from tests.benchmarks.framework import Benchmark, Figure, Round, Setting, at_most, times_at_most
 from tests.benchmarks.watching import resident_bytes_of
-from tests.cluster.clients import HOST
+from tests.support.http_client import HOST
 
 FEW, MANY = 1_000, 5_000
 WARM_UP = 20  # posts: more than a young connection's kernel acknowledges at once, each at the sender's cost

@@ -14,9 +14,9 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from tests.benchmarks import programs
 from tests.benchmarks.crowd import KEY
-from tests.cluster.clients import HOST
 from tests.cluster.harness import READY_S, Port
-from tests.cluster.waiting import wait_until
+from tests.support.http_client import HOST
+from tests.support.waiting import wait_until
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from time import monotonic
 
 from tests.benchmarks import ours
 from tests.benchmarks.crowd import PING, Crowd, frame_end, text_frame, without_pings
-from tests.cluster.clients import HOST
+from tests.support.http_client import HOST
 
 RECV_BYTES = 16 * 1024
 ANSWER_S = 10

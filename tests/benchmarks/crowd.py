@@ -12,7 +12,7 @@ from contextlib import suppress
 from time import monotonic
 from types import TracebackType
 
-from tests.cluster.clients import HOST
+from tests.support.http_client import HOST
 
 CONNECT_S = 30
 LOOK_AGAIN_S = 0.0005  # what a figure may be too high by

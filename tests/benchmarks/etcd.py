@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.clients import HOST, request
 from tests.cluster.harness import READY_S, Port
-from tests.cluster.waiting import wait_until
+from tests.support.http_client import HOST, request
+from tests.support.waiting import wait_until
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from time import monotonic
 from types import TracebackType
 
 from tests.benchmarks.crowd import KEY, PING, RECV_BYTES, frame_end, text_frame, without_pings
-from tests.cluster.clients import HOST
+from tests.support.http_client import HOST
 
 KNOWN_MAX = 20_000  # frames to be recognised
 EVENTS_MAX = 512

@@ -7,8 +7,8 @@ from tests.benchmarks import filling, ours, posts, wrk
 from tests.benchmarks.filling import START_S
 from tests.benchmarks.framework import Benchmark, Figure, Round, Setting, times_at_least, times_at_most
 from tests.benchmarks.posts import CONNECTIONS
-from tests.cluster.clients import Client
 from tests.cluster.harness import Node
+from tests.support.http_client import HttpClient
 
 PAGE = 50
 FEW = 1_000  # what an "empty" room holds, so that there are pages to read
@@ -55,7 +55,7 @@ def filled(setting: Setting) -> Round:
 
 def empty(setting: Setting) -> Round:
     with ours.running(setting.directory) as running:
-        with Client(running.leader.port) as client:
+        with HttpClient(running.leader.port) as client:
             for _ in range(2 * PAGE if setting.quick else FEW):
                 assert client.post(ours.ROOM, ours.MESSAGE).status == 201
         return measured(running, setting)

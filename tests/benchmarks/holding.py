@@ -20,7 +20,7 @@ from tests.benchmarks.framework import Benchmark, Figure, Round, Setting, at_mos
 from tests.benchmarks.ours import ROOM
 from tests.benchmarks.watching import resident_bytes
 from tests.cluster.harness import Cluster, Node
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 PAGE = 1000
 CACHES = ("*.idx", "checkpoint-*")  # what a data directory does without

@@ -21,9 +21,9 @@ from pysyncobj import SyncObj, SyncObjConf, SyncObjException, replicated
 
 from tests.benchmarks import programs
 from tests.benchmarks.ours import MESSAGE
-from tests.cluster.clients import HOST
 from tests.cluster.harness import READY_S, Port
-from tests.cluster.waiting import wait_until
+from tests.support.http_client import HOST
+from tests.support.waiting import wait_until
 
 CALLERS = 64
 CALL_S = 10  # a call that takes longer has failed

@@ -9,7 +9,7 @@ import json
 from tests.benchmarks import etcd, ours, wrk
 from tests.benchmarks.framework import Benchmark, Figure, Round, Setting, times_at_least
 from tests.benchmarks.posts import CONNECTIONS, P50_TOLD, P99_TOLD, WARM_UP_S
-from tests.cluster.clients import Client, request
+from tests.support.http_client import HttpClient, request
 
 POSTS = 200
 PAGE = 50
@@ -23,7 +23,7 @@ def _told(figures: wrk.Figures) -> Round:
 def our_follower(setting: Setting) -> Round:
     with ours.running(setting.directory) as running:
         follower = running.followers[0]
-        with Client(follower.port) as client:
+        with HttpClient(follower.port) as client:
             for _ in range(POSTS):
                 assert client.post(ours.ROOM, ours.MESSAGE).status == 201
             page = client.request("GET", f"/rooms/{ours.ROOM}?limit={PAGE}").json()
@@ -44,7 +44,7 @@ def etcds_follower(setting: Setting) -> Round:
     }
     value = json.dumps(post, separators=(",", ":"))
     with etcd.running(setting.directory) as running:
-        with Client(running.leader) as client:
+        with HttpClient(running.leader) as client:
             for number in range(1, POSTS + 1):
                 put = etcd.put_body(f"{ours.ROOM}/{number:06}", value)
                 assert client.request("POST", "/v3/kv/put", put).status == 200

@@ -17,8 +17,9 @@ from tests.benchmarks.framework import Benchmark, Figure, Point, Round, Setting,
 from tests.benchmarks.growth import FEW, MIDDLE, NEWEST
 from tests.benchmarks.pipelined import Pipeline, Stretch
 from tests.benchmarks.watching import Watch
-from tests.cluster.clients import PAGE, Answer, Client
 from tests.cluster.harness import Node
+from tests.cluster.writers import PAGE
+from tests.support.http_client import Answer, HttpClient
 
 NODES = 3
 # 256 posts under way.  Measured with three nodes on two cores: 16 sockets with 8 rooms 6,500 posts/s, 64 with 4 7,200,
@@ -135,7 +136,7 @@ class Told:
 
 def _told_by(node: Node) -> Told:
     posts, digest = 0, hashlib.sha256()
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         digest.update(_get(client, "/rooms?details=true").body)
         for room in ROOMS:
             newest = _get(client, f"/rooms/{room}?limit={PAGE}")
@@ -148,7 +149,7 @@ def _told_by(node: Node) -> Told:
     return Told(posts, digest.hexdigest())
 
 
-def _get(client: Client, path: str) -> Answer:
+def _get(client: HttpClient, path: str) -> Answer:
     answer = client.request("GET", path)
     assert answer.status == 200, answer
     return answer

@@ -11,7 +11,7 @@ import pytest
 from chat.realtime.frames import text_frame
 from tests.benchmarks import pipelined
 from tests.benchmarks.pipelined import Pipeline
-from tests.cluster.clients import HOST
+from tests.support.http_client import HOST
 
 SOCKETS, ROOMS = 2, ("general", "other", "third")
 POSTS = 20

@@ -9,9 +9,9 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from tests.benchmarks import programs
-from tests.cluster.clients import HOST, request
 from tests.cluster.harness import READY_S, Port
-from tests.cluster.waiting import wait_until
+from tests.support.http_client import HOST, request
+from tests.support.waiting import wait_until
 
 ANSWER = b'{"Id":1,"User":"ann","Message":"The quick brown fox jumps over the lazy dog"}'
 

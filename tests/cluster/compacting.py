@@ -9,8 +9,8 @@ import socket
 from collections.abc import Sequence
 from threading import Thread
 
-from tests.cluster.clients import HOST
 from tests.cluster.harness import Forked, Node
+from tests.support.http_client import HOST
 
 SMALL = ("--compact-mib", "1")
 COMPACT_S = 60

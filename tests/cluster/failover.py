@@ -11,13 +11,14 @@ import tempfile
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.clients import TRY_AGAIN, Client
 from tests.cluster.harness import READY_S, Cluster
+from tests.cluster.writers import TRY_AGAIN
+from tests.support.http_client import HttpClient
 
 GIVE_UP_S = 15
 
 
-def next_acknowledged(clients: list[Client], client_id: str) -> float:
+def next_acknowledged(clients: list[HttpClient], client_id: str) -> float:
     """The time at which a post sent now is acknowledged by one of the nodes."""
     end = monotonic() + GIVE_UP_S
     for client in itertools.cycle(clients):
@@ -36,7 +37,7 @@ def next_acknowledged(clients: list[Client], client_id: str) -> float:
 def one_round(cluster: Cluster, number: int, start_s: float = READY_S) -> float:
     """Kill the leader, wait for the next acknowledged post, bring the node back; the seconds in between."""
     leader = cluster.wait_ready()
-    clients = [Client(node.port) for node in cluster.nodes.values() if node.id != leader]
+    clients = [HttpClient(node.port) for node in cluster.nodes.values() if node.id != leader]
     try:
         for client in clients:
             assert client.post("general", "warm").status == 201

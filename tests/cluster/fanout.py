@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.clients import Client
 from tests.cluster.harness import Cluster
 from tests.cluster.listeners import Listeners
+from tests.support.http_client import HttpClient
 
 ROOMS = ("general", "random")
 WINDOW = 200  # posts a room; some 30 KiB, a fraction of what the server lets a socket fall behind
@@ -43,7 +43,7 @@ class Poster(threading.Thread):
 
     def run(self) -> None:
         end = monotonic() + self._seconds
-        with Client(self._port) as client:
+        with HttpClient(self._port) as client:
             while monotonic() < end and not self.wrong:
                 answer = client.post(self._room, f"{self.name} says {self.posted}", self.name)
                 if answer.status != 201:

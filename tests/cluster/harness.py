@@ -25,11 +25,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from chat.cli import operator_file
-from tests.cluster.clients import HOST, Answer, Client, request
-from tests.cluster.waiting import wait_until
 from tests.support import forked
 from tests.support.fork_server import ROOT
 from tests.support.forked import COMMAND, Forked, Process
+from tests.support.http_client import HOST, Answer, HttpClient, request
+from tests.support.waiting import wait_until
 
 __all__ = ["COMMAND", "NODE", "ROOT", "Cluster", "Forked", "Node", "Port", "Program"]
 Program = Sequence[str] | Forked
@@ -138,7 +138,7 @@ class Node:
 
     def status(self, timeout_s: float = 2) -> dict[str, Any]:
         """`GET /raft`, as the operator.  Raises OSError while the node does not answer its operator."""
-        with Client(self.port, timeout_s, self.host, token=self.operator_token()) as client:
+        with HttpClient(self.port, timeout_s, self.host, token=self.operator_token()) as client:
             answer = client.request("GET", "/raft")
         assert answer.status == 200, answer
         found = answer.json()

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.clients import Client
 from tests.cluster.harness import ROOT, Cluster, Node
+from tests.support.http_client import HttpClient
 
 WELL_BEHAVED = "127.0.0.3"
 RATIO_MAX = 3.0
@@ -111,7 +111,7 @@ def measure(directory: Path, crowd: Crowd, seconds: float, big_posts: int = BIG_
 
 def fill(node: Node, posts: int) -> None:
     """Make the room that the readers export."""
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         for number in range(posts):
             body = json.dumps({"Message": BIG_TEXT, "User": "ann", "ClientId": f"big-{number}"})
             assert client.request("POST", "/rooms/big", body).status == 201
@@ -121,7 +121,7 @@ def post_for(node: Node, seconds: float, name: str) -> Phase:
     """Post at a steady pace; a post that is late is timed from when it was due."""
     latencies, failed = list[float](), 0
     pause = threading.Event()
-    with Client(node.port, address=WELL_BEHAVED) as client:
+    with HttpClient(node.port, address=WELL_BEHAVED) as client:
         began = monotonic()
         failed += not is_posted(client, f"{name}-first")
         first_ms = 1000 * (monotonic() - began)
@@ -134,7 +134,7 @@ def post_for(node: Node, seconds: float, name: str) -> Phase:
     return Phase(name, first_ms, latencies, failed)
 
 
-def is_posted(client: Client, client_id: str) -> bool:
+def is_posted(client: HttpClient, client_id: str) -> bool:
     body = json.dumps({"Message": "hello", "User": "bob", "ClientId": client_id})
     try:
         return client.request("POST", "/rooms/general", body).status == 201

@@ -26,9 +26,10 @@ from threading import Event, Thread
 from time import monotonic
 
 from tests.benchmarks import wrk
-from tests.cluster.clients import PAGE, Client, Writer, acknowledged_by, check_history, load, read_room
 from tests.cluster.harness import Cluster, Node
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import PAGE, Writer, acknowledged_by, check_history, load, read_room
+from tests.support.http_client import HttpClient
+from tests.support.waiting import wait_until
 
 STEADY, BESIDE = "steady", "beside"
 ROOMS = tuple(f"room{n}" for n in range(8))
@@ -148,7 +149,7 @@ def fill(cluster: Cluster, leader: int, messages: int) -> None:
 def digest(node: Node, rooms: Sequence[str]) -> str:
     """Over all pages of these rooms, byte for byte as they are sent."""
     taken = sha256()
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         for room in rooms:
             last = 0
             while True:

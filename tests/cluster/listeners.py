@@ -14,7 +14,7 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
-from tests.cluster.clients import HOST
+from tests.support.http_client import HOST
 
 CONNECT_S = 10
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10

@@ -17,9 +17,9 @@ from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
-from tests.cluster.clients import (
+from tests.cluster.harness import Cluster, Node, Port
+from tests.cluster.writers import (
     TRY_AGAIN,
-    Answer,
     Writer,
     acknowledged_by,
     check_every_node,
@@ -27,8 +27,8 @@ from tests.cluster.clients import (
     load,
     wait_for_posts,
 )
-from tests.cluster.harness import Cluster, Node, Port
-from tests.cluster.waiting import wait_until
+from tests.support.http_client import Answer
+from tests.support.waiting import wait_until
 
 FAILED_S = 10.0
 MOVED_S = 20.0

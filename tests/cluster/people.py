@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 
 from chat.cli import operator_file
-from tests.cluster.clients import Answer, Client
 from tests.cluster.harness import READY_S, Cluster, Forked, Node
-from tests.cluster.waiting import wait_until
+from tests.support.http_client import Answer, HttpClient
+from tests.support.waiting import wait_until
 
 FLAGS = ("--auth", "login")
 QUICK_PASSWORDS = Forked(
@@ -20,9 +20,9 @@ PASSWORD = "correct horse"
 ROLES = {"ann": "admin", "bob": "member", "gus": "guest"}
 
 
-def operator(node: Node) -> Client:
+def operator(node: Node) -> HttpClient:
     """A connection that proves itself by the node's own file."""
-    return Client(node.port, token=operator_file.read(node.data_dir).token)
+    return HttpClient(node.port, token=operator_file.read(node.data_dir).token)
 
 
 def wait_login(cluster: Cluster) -> None:
@@ -56,9 +56,9 @@ class People:
         assert isinstance(token, str)
         return token
 
-    def client(self, name: str, id: int = 1) -> Client:
+    def client(self, name: str, id: int = 1) -> HttpClient:
         """A connection of somebody's to a node, kept alive."""
-        return Client(self.cluster.nodes[id].port, token=self.token[name])
+        return HttpClient(self.cluster.nodes[id].port, token=self.token[name])
 
     def request(self, name: str, id: int, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
         """One request of somebody's."""

@@ -25,8 +25,8 @@ from random import Random
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.cluster.harness import Cluster, Node
-from tests.cluster.waiting import wait_until
 from tests.page.conftest import CHROMIUM_FLAGS, chromium_path
+from tests.support.waiting import wait_until
 
 NAME = "chat.example"
 PORTS = (443, 444)

@@ -10,11 +10,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.clients import read_room
 from tests.cluster.compacting import COMPACT_S, SMALL, fill
 from tests.cluster.harness import NODE, READY_S, Cluster, Node, Program
 from tests.cluster.joining import compactions, digest
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import read_room
+from tests.support.waiting import wait_until
 
 ROOM, KEPT = "general", 1_000
 BOUND = 3

@@ -19,10 +19,11 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
-from tests.cluster.clients import HOST, PAGE, Client
 from tests.cluster.harness import Cluster
 from tests.cluster.listeners import CLOSE, TEXT, client_frame, frame_at, upgrade
 from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
+from tests.cluster.writers import PAGE
+from tests.support.http_client import HOST, HttpClient
 
 ROOM = "general"
 LATE = 2  # posts that each poster begins after the revocation
@@ -85,7 +86,7 @@ class HttpPoster(Poster):
 
     def __init__(self, name: str, port: int, address: str, token: str, revocation: Revocation) -> None:
         super().__init__(name, port, address, token, revocation)
-        self._client = Client(port, token=token, address=address)
+        self._client = HttpClient(port, token=token, address=address)
 
     def post(self, message: str) -> str:
         answer = self._client.request("POST", f"/rooms/{ROOM}", json.dumps({"Message": message}))
@@ -216,7 +217,7 @@ def _revoke_while_posting(cluster: Cluster, people: People, number: int) -> tupl
     # A third by who owns it, a third by an admin, a third by itself; through every node in turn.
     node = cluster.nodes[1 + (number // 3) % 3]
     token = [people.token["bob"], people.token["ann"], made["Token"]][number % 3]
-    with Client(node.port, token=token) as client:
+    with HttpClient(node.port, token=token) as client:
         if number % 3 == 2:
             answer = client.request("POST", "/logout")
         else:

@@ -15,7 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.clients import (
+from tests.cluster.harness import Cluster
+from tests.cluster.writers import (
     Acknowledged,
     Writer,
     acknowledged_by,
@@ -24,7 +25,6 @@ from tests.cluster.clients import (
     load,
     wait_for_posts,
 )
-from tests.cluster.harness import Cluster
 
 FAILED_S = 10.0
 WRITERS = 8

@@ -27,10 +27,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.clients import Answer, load, wait_for_posts
 from tests.cluster.harness import COMMAND, Cluster, Node
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import load, wait_for_posts
 from tests.support.forked import Process
+from tests.support.http_client import Answer
+from tests.support.waiting import wait_until
 
 MOMENTS = 30
 CLIENTS = 16

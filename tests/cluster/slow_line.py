@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.cluster.harness import COMMAND, Cluster
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 SLICE_BYTES = 2048  # of each connection in turn
 BUFFER_BYTES = 8192  # little waits in the line itself

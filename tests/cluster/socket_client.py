@@ -5,9 +5,9 @@ import socket
 from collections.abc import Iterator
 from typing import Any, Self
 
-from tests.cluster.clients import HOST
 from tests.cluster.harness import Node
 from tests.cluster.listeners import CLOSE, PING, PONG, TEXT, client_frame, frame_at, upgrade
+from tests.support.http_client import HOST
 
 FRAME_S = 10
 

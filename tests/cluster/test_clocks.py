@@ -9,8 +9,8 @@ import pytest
 
 from tests.clocks import FakeClock, rows
 from tests.cluster.harness import READY_S, Cluster, Node
-from tests.cluster.waiting import wait_until
 from tests.faults.tools import LIBFAKETIME
+from tests.support.waiting import wait_until
 
 NEAR_S = 20.0  # ten that a clock may be off, and a busy machine
 OFF_S = 3600

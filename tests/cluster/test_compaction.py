@@ -12,12 +12,13 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
-from tests.cluster.clients import Client, acknowledged_by, check_history, load, read_room, wait_for_posts
 from tests.cluster.compacting import COMPACT_S, KEPT_ENTRIES, SMALL, SOON, fill
 from tests.cluster.harness import EXIT_S, READY_S, Cluster, Node
 from tests.cluster.joining import compactions, digest
 from tests.cluster.test_websocket_cluster import next_frame, subscribed
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import acknowledged_by, check_history, load, read_room, wait_for_posts
+from tests.support.http_client import HttpClient
+from tests.support.waiting import wait_until
 
 LIVE, KEPT = "live", 20
 GONE, LONG = 1_600, "x" * 800  # several times as many bytes as what stays, which is more entries
@@ -40,7 +41,7 @@ def compacted_up_to(node: Node) -> int:
 
 def retried(cluster: Cluster, id: int, client_id: str, message: str) -> dict[str, Any]:
     """What the same post as before is answered, on any node: 200, and the first one."""
-    with Client(cluster.nodes[id].port) as client:
+    with HttpClient(cluster.nodes[id].port) as client:
         answer = client.post(LIVE, message, "ann", client_id)
         assert answer.status == 200, answer
         found = answer.json()
@@ -53,7 +54,7 @@ def test_a_log_is_compacted_while_posts_go_on_and_nobody_loses_one(tmp_path: Pat
         leader = cluster.start_ready().wait_leader()
         away = next(id for id in cluster.nodes if id != leader)
         term = cluster.nodes[leader].status()["Term"]
-        with Client(cluster.nodes[leader].port) as client:
+        with HttpClient(cluster.nodes[leader].port) as client:
             first = client.post(LIVE, "the first", "ann", "c-1").json()
         with subscribed(cluster, leader) as (_, cursor):
             pass

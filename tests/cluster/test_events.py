@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
-from tests.cluster.clients import acknowledged_by, load, wait_for_posts
-from tests.cluster.event_client import Curl
 from tests.cluster.harness import Cluster
+from tests.cluster.writers import acknowledged_by, load, wait_for_posts
+from tests.support.curl import CurlEvents
 
 
 def test_curl_is_told_what_happens_on_any_node_and_only_of_the_rooms_it_asks_for(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         cluster.start_ready()
-        with Curl(cluster.nodes[2].url) as all_rooms, Curl(cluster.nodes[3].url, "?rooms=general,news") as some:
+        with (
+            CurlEvents(cluster.nodes[2].url) as all_rooms,
+            CurlEvents(cluster.nodes[3].url, "?rooms=general,news") as some,
+        ):
             for curl in (all_rooms, some):
                 hello = curl.next()
                 assert hello is not None
@@ -27,7 +30,7 @@ def test_curl_is_told_what_happens_on_any_node_and_only_of_the_rooms_it_asks_for
                 }
 
 
-def curl_post(curl: Curl) -> tuple[str, int]:
+def curl_post(curl: CurlEvents) -> tuple[str, int]:
     data = curl.next()
     assert data is not None
     assert data["Cursor"] == curl.last_id
@@ -40,7 +43,7 @@ def test_a_stream_whose_node_is_killed_goes_on_at_another_without_a_hole_or_a_re
         other, third = (id for id in cluster.nodes if id != doomed)
         with (
             load(cluster.ports([other, third]), writers=2) as writers,
-            Curl(cluster.nodes[doomed].url, "?rooms=general") as curl,
+            CurlEvents(cluster.nodes[doomed].url, "?rooms=general") as curl,
         ):
             assert "Hello" in (curl.next() or {})
             wait_for_posts(writers, 100)
@@ -49,7 +52,7 @@ def test_a_stream_whose_node_is_killed_goes_on_at_another_without_a_hole_or_a_re
             assert curl.exit_code() == 18  # a transfer that broke off
             seen = len(acknowledged_by(writers))
             wait_for_posts(writers, seen + 100)
-            with Curl(cluster.nodes[other].url, "?rooms=general", curl.last_id) as resumed:
+            with CurlEvents(cluster.nodes[other].url, "?rooms=general", curl.last_id) as resumed:
                 assert "Hello" in (resumed.next() or {})
                 while len(heard) < 50 or heard[-1] < seen + 100:
                     frame = resumed.next()
@@ -61,7 +64,7 @@ def test_a_stream_whose_node_is_killed_goes_on_at_another_without_a_hole_or_a_re
 def test_a_node_that_stops_ends_its_streams_whole(tmp_path: Path) -> None:
     with Cluster(tmp_path, size=1) as cluster:
         cluster.start_ready()
-        with Curl(cluster.nodes[1].url) as curl:
+        with CurlEvents(cluster.nodes[1].url) as curl:
             assert "Hello" in (curl.next() or {})
             assert cluster.post(1, "general", "the last").status == 201
             assert curl_post(curl) == ("general", 1)

@@ -6,7 +6,7 @@ from time import monotonic
 from tests.cluster.compacting import AT_ONCE
 from tests.cluster.harness import READY_S, Cluster, Forked
 from tests.cluster.test_websocket_cluster import next_frame, subscribed
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 KEPT_S = 4
 SHORT_DAY = Forked(f"""

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.cluster.clients import curl
 from tests.cluster.harness import Cluster
+from tests.support.curl import curl
 
 POSTS = 450
 TEXT = "x" * 4_000

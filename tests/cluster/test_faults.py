@@ -5,9 +5,9 @@ from pathlib import Path
 from time import monotonic
 
 from tests.cluster import failover
-from tests.cluster.clients import acknowledged_by, check_history, load, read_room
 from tests.cluster.harness import Cluster
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import acknowledged_by, check_history, load, read_room
+from tests.support.waiting import wait_until
 
 # The median of twenty rounds is to be 450 ms at most, the worst 1,000: `python -m tests.cluster.failover` shows that on
 # an idle machine.  Election timeouts are drawn from 300 to 600 ms, so five rounds may by chance alone be slower; at

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.clients import read_room
 from tests.cluster.harness import READY_S, Cluster
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import read_room
+from tests.support.waiting import wait_until
 
 # How long "nothing is created" is watched: many election timeouts.
 WATCHED_S = 3.0

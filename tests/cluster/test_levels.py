@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.cluster.harness import READY_S, Cluster, Forked, refused_start
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def at_level(level: int, *newer: str) -> Forked:

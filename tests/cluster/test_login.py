@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 from chat.cli import operator_file
-from tests.cluster.clients import Client
 from tests.cluster.harness import COMMAND, READY_S, Cluster, Node, environment
 from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, operator, wait_login
-from tests.cluster.waiting import wait_until
+from tests.support.http_client import HttpClient
+from tests.support.waiting import wait_until
 
 SETUP = re.compile(r"set up the first account at (\S+)/ with the token (su_\S+)")
 
@@ -67,7 +67,7 @@ def test_the_operators_file_is_its_owners_and_another_one_at_each_start(tmp_path
         new = operator_file.read(node.data_dir)
         assert new.token != old.token
         for token, status in ((old.token, 401), (new.token, 200)):
-            with Client(node.port, token=token) as client:
+            with HttpClient(node.port, token=token) as client:
                 assert client.request("GET", "/users").status == status
         assert new.token not in node.log()
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.clients import HOST, Answer, Client
 from tests.cluster.harness import Cluster, Node
+from tests.support.http_client import HOST, Answer, HttpClient
 
 # Long enough for any deadline of the server's own to pass; what hangs longer has hung.
 ANSWER_S = 30
@@ -66,7 +66,7 @@ def check_problem(answer: Answer, status: int | None, names: str) -> None:
     ids=repr,
 )
 def test_a_post_with_a_bad_field_is_told_which(node: Node, body: Json, names: str) -> None:
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         check_problem(client.request("POST", "/rooms/general", json.dumps(body)), None, names)
 
 
@@ -86,12 +86,12 @@ def test_a_post_with_a_bad_field_is_told_which(node: Node, body: Json, names: st
     ids=lambda body: repr(body[:40]),
 )
 def test_a_body_that_is_no_json_object_is_a_400(node: Node, body: bytes) -> None:
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         check_problem(client.request("POST", "/rooms/general", body), 400, "body")
 
 
 def test_a_body_over_the_limit_is_a_413(node: Node) -> None:
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         answer = client.request("POST", "/rooms/general", json.dumps({"Message": "x" * 200_000, "User": "ann"}))
         assert answer.status == 413
 
@@ -113,7 +113,7 @@ def test_a_body_over_the_limit_is_a_413(node: Node) -> None:
     ],
 )
 def test_a_room_name_that_may_not_be_is_refused(node: Node, room: str) -> None:
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         answer = client.request("POST", f"/rooms/{room}", json.dumps({"Message": "hi", "User": "ann"}))
         assert 400 <= answer.status < 500, answer
 
@@ -126,7 +126,7 @@ def test_a_room_name_that_may_not_be_is_refused(node: Node, room: str) -> None:
     ],
 )
 def test_a_query_without_sense_is_told_which_part(node: Node, query: str) -> None:
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         check_problem(client.request("GET", f"/rooms/general?{query}"), 400, query.split("=")[0])
 
 
@@ -154,7 +154,7 @@ def test_a_query_without_sense_is_told_which_part(node: Node, query: str) -> Non
     ],
 )
 def test_a_change_that_cannot_be_is_refused(node: Node, method: str, path: str, body: str | bytes | None) -> None:
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         answer = client.request(method, path, body)
         assert 400 <= answer.status < 500, answer
 

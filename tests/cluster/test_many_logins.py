@@ -6,10 +6,11 @@ from pathlib import Path
 from time import monotonic
 
 from chat.auth.secrets import AT_ONCE, WAITING_MAX
-from tests.cluster.clients import TRY_AGAIN, Client
 from tests.cluster.harness import Cluster, Forked
 from tests.cluster.people import FLAGS, People
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import TRY_AGAIN
+from tests.support.http_client import HttpClient
+from tests.support.waiting import wait_until
 
 # A third of what a password takes: the nodes are as busy with them, for seconds all the same.
 PASSWORDS = Forked("from chat.auth.secrets import Passwords; Passwords.__init__.__defaults__ = ('scrypt:32768:8:1',)")
@@ -21,7 +22,7 @@ POST_S = 5
 def guess(port: int, number: int) -> int:
     """A wrong password from an address, and for a name, of its own; the status once there was time to compare it."""
     body = json.dumps({"Name": f"nobody {number}", "Password": "wrong password"})
-    with Client(port, DEADLINE_S, address=f"127.2.0.{number + 1}") as client:
+    with HttpClient(port, DEADLINE_S, address=f"127.2.0.{number + 1}") as client:
 
         def answered() -> int | None:
             status = client.request("POST", "/login", body).status

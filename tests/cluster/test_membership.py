@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.cluster.clients import acknowledged_by, check_history, load, read_room
 from tests.cluster.harness import READY_S, Cluster
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import acknowledged_by, check_history, load, read_room
+from tests.support.waiting import wait_until
 
 MISSED_MS = 2000  # several election timeouts
 PATIENT = ("--election-timeout-ms", "1500")  # a busy machine is not to call an election

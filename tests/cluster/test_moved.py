@@ -5,12 +5,12 @@ from pathlib import Path
 from time import monotonic
 
 from chat.realtime.subscription import CURSOR_WAIT_S
-from tests.cluster.clients import read_room
-from tests.cluster.event_client import Curl
 from tests.cluster.harness import READY_S, Cluster, refused_start
 from tests.cluster.older_copy import take_copy
 from tests.cluster.socket_client import Socket
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import read_room
+from tests.support.curl import CurlEvents
+from tests.support.waiting import wait_until
 
 
 def copy_of(data_dir: Path) -> Path:
@@ -83,7 +83,7 @@ def test_clients_of_a_history_that_an_older_copy_has_lost_start_over_at_once(tmp
         put_back()
 
         began = monotonic()
-        with Socket(cluster.nodes[1]) as socket, Curl(cluster.nodes[1].url, last_event_id=cursor) as curl:
+        with Socket(cluster.nodes[1]) as socket, CurlEvents(cluster.nodes[1].url, last_event_id=cursor) as curl:
             socket.say(Action="subscribe", Rooms="*", Cursor=cursor)
             assert socket.hear()["Error"]["code"] == "start_over"
             fresh = socket.subscribe()

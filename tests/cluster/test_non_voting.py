@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.clients import TRY_AGAIN, Answer, read_room
 from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.test_websocket_cluster import next_frame, next_post, subscribed
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import TRY_AGAIN, read_room
+from tests.support.http_client import Answer
+from tests.support.waiting import wait_until
 
 LEARNER = 4
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster.harness import READY_S, Cluster, Node, refused_start
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 ENDS_S = 8
 

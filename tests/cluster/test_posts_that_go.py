@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-from tests.cluster.clients import Answer, curl
 from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.test_websocket_cluster import next_frame, subscribed
-from tests.cluster.waiting import wait_until
+from tests.support.curl import curl
+from tests.support.http_client import Answer
+from tests.support.waiting import wait_until
 
 ROOMS = ("general", "old", "again")
 QUERIES = ("", "?after=0&limit=3", "?before=25&limit=3", "?around=20&limit=4", "?limit=1000")

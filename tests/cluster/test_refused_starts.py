@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from raft.core.entries import seal
-from tests.cluster.clients import HOST, read_room
 from tests.cluster.harness import COMMAND, Cluster, Node, refused_start
+from tests.cluster.writers import read_room
 from tests.faults.tools import need
+from tests.support.http_client import HOST
 
 NOBODY, SOMEBODY = 65534, 12345  # user ids that nothing else here has
 # Reads whatever root reads, the interpreter below a home directory say, and is another user all the same.

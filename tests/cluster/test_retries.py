@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
-from tests.cluster.clients import TRY_AGAIN, Answer, curl
 from tests.cluster.harness import READY_S, Cluster
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import TRY_AGAIN
+from tests.support.curl import curl
+from tests.support.http_client import Answer
+from tests.support.waiting import wait_until
 
 
 def tried(cluster: Cluster, id: int) -> Answer:

@@ -6,11 +6,12 @@ from threading import Barrier, Thread
 from time import monotonic
 from typing import Any
 
-from tests.cluster.clients import TRY_AGAIN, Answer
 from tests.cluster.compacting import SMALL, soon
 from tests.cluster.harness import READY_S, Cluster, Node
 from tests.cluster.joining import compactions
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import TRY_AGAIN
+from tests.support.http_client import Answer
+from tests.support.waiting import wait_until
 
 KEEPS = 20  # entries
 ROUNDS = 3

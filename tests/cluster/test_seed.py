@@ -8,9 +8,9 @@ import re
 import shlex
 from pathlib import Path
 
-from tests.cluster.clients import curl
 from tests.cluster.harness import COMMAND, READY_S, ROOT, Cluster, Node
-from tests.cluster.waiting import wait_until
+from tests.support.curl import curl
+from tests.support.waiting import wait_until
 
 START_SINGLE = "raft-chat --id 1 --cluster http://127.0.0.1:12379 --port 12380"
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.cluster.harness import READY_S, Cluster
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 def test_bounds_hold_on_every_node_and_after_a_restart(tmp_path: Path) -> None:

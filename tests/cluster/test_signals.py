@@ -7,8 +7,8 @@ from time import monotonic
 
 from tests.cluster import signals
 from tests.cluster.harness import Cluster
-from tests.cluster.waiting import wait_until
 from tests.faults.tools import need
+from tests.support.waiting import wait_until
 
 
 def test_a_hangup_is_logged_and_the_node_goes_on_until_it_is_terminated(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cluster.harness import COMMAND, Cluster, environment
 from tests.cluster.older_copy import take_copy
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 MESSAGES = 800
 STEP = 160  # messages between two restarts

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.cluster.clients import acknowledged_by, check_history, load, read_room
 from tests.cluster.harness import READY_S, Cluster
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import acknowledged_by, check_history, load, read_room
+from tests.support.waiting import wait_until
 
 
 def test_leadership_is_handed_over_by_request_under_load_without_a_post_lost_or_doubled(tmp_path: Path) -> None:

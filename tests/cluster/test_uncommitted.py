@@ -5,9 +5,10 @@ import threading
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.clients import Answer, read_room
 from tests.cluster.harness import READY_S, Cluster, Forked
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import read_room
+from tests.support.http_client import Answer
+from tests.support.waiting import wait_until
 
 BOUND = 10_000
 # The bound is no option; nobody waits for 64 MiB in a test.

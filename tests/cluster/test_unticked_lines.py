@@ -9,10 +9,10 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from tests.cluster.clients import Answer, Client
 from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, People, wait_login
-from tests.cluster.waiting import wait_until
+from tests.support.http_client import Answer, HttpClient
+from tests.support.waiting import wait_until
 
 
 def test_identity_and_login_support(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_identity_and_login_support(tmp_path: Path) -> None:
         assert people.request("bob", 3, "POST", "/logout").status == 204
         for id, node in cluster.nodes.items():
             assert people.post("bob", id, "too late").json()["code"] == "bad_token"
-            with Client(node.port, token=second) as client:
+            with HttpClient(node.port, token=second) as client:
                 assert client.request("GET", "/rooms/general").status == 200
 
         # Who is deactivated is out everywhere; what he said stays, and so does his name.
@@ -63,7 +63,7 @@ def test_identity_and_login_support(tmp_path: Path) -> None:
             posts = people.request("ann", id, "GET", "/rooms/general").json()
             assert [post["User"] for post in posts] == ["bob", "bob", "bob", "zoe"]
             assert people.post("bob", id, "too late").json()["code"] == "bad_token"
-            with Client(cluster.nodes[id].port, token=second) as client:
+            with HttpClient(cluster.nodes[id].port, token=second) as client:
                 assert client.request("GET", "/me").json()["User"] == "bob"
         leader = cluster.wait_leader()
         cluster.kill(leader)

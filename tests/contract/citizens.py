@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from tests.cluster.people import PASSWORD, ROLES, People, operator
-from tests.cluster.waiting import wait_until
 from tests.contract.cases import Identity
+from tests.support.waiting import wait_until
 
 WAIT_S = 60  # for the bucket of wrong guesses
 RESERVE = 20  # of each; 64 are allowed, and what is tried makes some too

@@ -18,8 +18,9 @@ from typing import Any
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from tests.cluster.clients import TRY_AGAIN, Client
+from tests.cluster.writers import TRY_AGAIN
 from tests.faults.history import History, Tried
+from tests.support.http_client import HttpClient
 
 CLIENT_S = 1.0
 GIVE_UP_S = 12.0  # then a post's outcome stays unknown
@@ -48,7 +49,7 @@ class Actor(threading.Thread, ABC):
         self.rng = random.Random(f"{seed} {name}")
         start = self.rng.randrange(len(places))
         self._places = itertools.cycle([*places[start:], *places[:start]])
-        self._client: Client | None = None
+        self._client: HttpClient | None = None
 
     def run(self) -> None:
         try:
@@ -67,11 +68,11 @@ class Actor(threading.Thread, ABC):
     def next_place(self) -> Place:
         return next(self._places)
 
-    def client(self) -> Client:
+    def client(self) -> HttpClient:
         """The connection to the node in use."""
         if self._client is None:
             place = self.next_place()
-            self._client = Client(place.port, CLIENT_S, place.host)
+            self._client = HttpClient(place.port, CLIENT_S, place.host)
         return self._client
 
     def move_on(self) -> None:

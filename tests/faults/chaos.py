@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.waiting import wait_until
 from tests.faults.actors import GIVE_UP_S, Actor, Listener, Reader, Writer, stop_all
 from tests.faults.history import History, longest_gap
 from tests.faults.schedule import AT_ONCE_MAX, CALM_S, Schedule
 from tests.faults.world import WHOLE_S, World, read_pages
+from tests.support.waiting import wait_until
 
 ROOMS = ("general", "random", "ops")
 STEP_S = 0.02

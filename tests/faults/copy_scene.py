@@ -22,13 +22,14 @@ from time import monotonic
 from typing import Any, Self
 
 from raft.errors import ADVICE
-from tests.cluster.clients import PAGE, Acknowledged, Client, Writer, acknowledged_by, load, wait_for_posts
 from tests.cluster.harness import Cluster, Node
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import PAGE, Acknowledged, Writer, acknowledged_by, load, wait_for_posts
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.power import Disk
 from tests.faults.reading_clients import ROOM, IndexReader, ReadingClient, SocketClient, StreamClient, wrongly_shown
 from tests.faults.tools import run
+from tests.support.http_client import HttpClient
+from tests.support.waiting import wait_until
 
 HERE = "refused here"
 CLUSTER = "refused by the cluster"
@@ -145,7 +146,7 @@ class Scene(Cluster):
         for era, told in list(self._answers):
             for id in ids if era == self._era and told.at > self._copied_at else ():
                 began = monotonic()
-                with suppress(OSError), Client(self.nodes[id].port, READ_S) as client:
+                with suppress(OSError), HttpClient(self.nodes[id].port, READ_S) as client:
                     answer = client.post(told.room, told.message, told.user, told.client_id)
                     if answer.status in (200, 201):
                         found = answer.json()["Id"]

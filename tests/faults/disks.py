@@ -12,19 +12,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
-from tests.cluster.clients import (
-    Writer,
-    acknowledged_by,
-    check_every_node,
-    count_posts,
-    load,
-    wait_for_posts,
-)
 from tests.cluster.harness import Cluster, Forked, Node
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import Writer, acknowledged_by, check_every_node, count_posts, load, wait_for_posts
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.tools import run
 from tests.faults.world import DIES_WITH_US
+from tests.support.waiting import wait_until
 
 ROOMS = ("general", "random")
 ATTACH_S = 15

@@ -18,12 +18,13 @@ from time import monotonic
 
 from raft.storage.disk import RealDisk
 from raft.storage.reserve import held_in
-from tests.cluster.clients import Answer, Client, read_room
 from tests.cluster.harness import Cluster, Node
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import read_room
 from tests.faults.disks import injected
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.tools import DISK, missing, run
+from tests.support.http_client import Answer, HttpClient
+from tests.support.waiting import wait_until
 
 SMALL_BYTES = 3 << 20
 LARGE_BYTES = 64 << 20
@@ -94,7 +95,7 @@ class Filler:
         self._numbers = count(1)
         self.acknowledged: dict[str, int] = {}  # ClientId -> Id, of what was not deleted
 
-    def post(self, client: Client, room: str = ROOM) -> Answer:
+    def post(self, client: HttpClient, room: str = ROOM) -> Answer:
         client_id = f"{room}-{next(self._numbers)}"
         answer = client.post(room, MESSAGE if room == ROOM else "kept", client_id=client_id)
         if answer.status in (200, 201):
@@ -105,7 +106,7 @@ class Filler:
     def fill(self, node: Node, is_full: Callable[[Answer], bool]) -> Answer:
         """Post at `node` until that is so."""
         deadline_s = monotonic() + FULL_S
-        with Client(node.port) as client:
+        with HttpClient(node.port) as client:
             while monotonic() < deadline_s:
                 answer = self.post(client)
                 if is_full(answer):
@@ -127,7 +128,7 @@ class Filler:
 
 
 def _posts(port: int, room: str) -> list[dict[str, object]]:
-    with Client(port) as client:
+    with HttpClient(port) as client:
         is_there = client.request("GET", f"/rooms/{room}?limit=1").status == 200
     return read_room(port, room) if is_there else []
 
@@ -143,7 +144,7 @@ def _reads(node: Node, *, stale: bool = False) -> bool:
 
 def _takes(node: Node, filler: Filler) -> bool:
     """Whether posts are taken again, within the deadline."""
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         try:
             wait_until(lambda: filler.post(client, KEPT).status == 201, DEADLINE_S, "posts are taken again")
         except AssertionError:
@@ -165,7 +166,7 @@ def single(row: Row, directory: Path, *, restart: bool = True) -> None:
         cluster.shrink(1)
         cluster.start_ready()
         node, filler = cluster.nodes[1], Filler(row)
-        with Client(node.port) as client:
+        with HttpClient(node.port) as client:
             filler.post(client, KEPT)
         filler.fill(node, _refused)
         row.checks["reads"] = _reads(node) and len(_posts(node.port, ROOM)) > 0
@@ -201,7 +202,7 @@ def _one_of_three(row: Row, directory: Path, *, leads: bool) -> None:
         others = [node for node in cluster.nodes.values() if node is not full]
         cluster.shrink(full.id)
         filler = Filler(row)
-        with Client(others[0].port) as client:
+        with HttpClient(others[0].port) as client:
             filler.post(client, KEPT)
         filler.fill(others[0], lambda answer: "has no room" in full.log())
         before = row.acknowledged
@@ -222,7 +223,7 @@ def all_three(row: Row, directory: Path) -> None:
             cluster.shrink(id)
         cluster.start_ready()
         nodes, filler = [*cluster.nodes.values()], Filler(row)
-        with Client(nodes[0].port) as client:
+        with HttpClient(nodes[0].port) as client:
             filler.post(client, KEPT)
         filler.fill(nodes[0], _refused)
         row.checks["reads"] = all(_reads(node, stale=True) for node in nodes)
@@ -241,13 +242,13 @@ def all_three(row: Row, directory: Path) -> None:
 
 
 def _more(filler: Filler, row: Row, node: Node, goal: int) -> bool:
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         filler.post(client)
     return row.acknowledged >= goal
 
 
 def _takes_briefly(node: Node, filler: Filler) -> bool:
-    with Client(node.port) as client:
+    with HttpClient(node.port) as client:
         return filler.post(client, KEPT).status == 201
 
 
@@ -256,7 +257,7 @@ def no_names(row: Row, directory: Path) -> None:
     with SmallDisks(directory, 1, names=NAMES, flags=("--compact-mib", "1")) as cluster:
         cluster.start_ready()
         node, filler = cluster.nodes[1], Filler(row)
-        with Client(node.port) as client:
+        with HttpClient(node.port) as client:
             filler.post(client, KEPT)
         wait_until(lambda: held_in(RealDisk(), node.data_dir), DEADLINE_S, "the node has its reserve")
         used_up = node.data_dir.parent / "used-up"
@@ -281,7 +282,7 @@ def _strace(error: str) -> Callable[[Row, Path], None]:
         with SmallDisks(directory, 1) as cluster:
             cluster.start_ready()
             node, filler = cluster.nodes[1], Filler(row)
-            with Client(node.port) as client:
+            with HttpClient(node.port) as client:
                 filler.post(client, KEPT)
                 with injected(node, f"error={error}", "write"):
                     wait_until(lambda: _refused(filler.post(client, KEPT)), DEADLINE_S, "posts are refused")
@@ -300,7 +301,7 @@ def _strace_leader(error: str) -> Callable[[Row, Path], None]:
             leader = cluster.nodes[cluster.wait_ready()]
             others = [node for node in cluster.nodes.values() if node is not leader]
             filler = Filler(row)
-            with Client(others[0].port) as client:
+            with HttpClient(others[0].port) as client:
                 filler.post(client, KEPT)
             with injected(leader, f"error={error}", "write"):
                 row.checks["others take posts"] = _soon(lambda: _takes_briefly(others[0], filler), "posts are taken")

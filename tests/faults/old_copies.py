@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 
-from tests.cluster.waiting import wait_until
 from tests.faults.copy_scene import CLUSTER, HARMLESS, HERE, SEEN_S, Scene, Seen
 from tests.faults.tools import POWER
+from tests.support.waiting import wait_until
 
 TOOLS = ("curl", "setpriv")
 STARTS = 5  # in a row without a majority

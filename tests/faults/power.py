@@ -17,7 +17,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Self
 
-from tests.cluster.clients import (
+from tests.cluster.harness import Cluster
+from tests.cluster.writers import (
     Acknowledged,
     Writer,
     acknowledged_by,
@@ -26,7 +27,6 @@ from tests.cluster.clients import (
     load,
     wait_for_posts,
 )
-from tests.cluster.harness import Cluster
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.tools import run
 

@@ -13,12 +13,12 @@ from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from tests.cluster.clients import PAGE, TRY_AGAIN, read_room
-from tests.cluster.event_client import Curl
 from tests.cluster.harness import Node
 from tests.cluster.listeners import CLOSE, PING, PONG, TEXT
 from tests.cluster.socket_client import Socket
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import PAGE, TRY_AGAIN, read_room
+from tests.support.curl import CurlEvents
+from tests.support.waiting import wait_until
 
 ROOM = "general"
 FOLLOW_S = 20
@@ -138,7 +138,7 @@ class StreamClient(_Told):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self._curl: Curl | None = None
+        self._curl: CurlEvents | None = None
         self._node: Node | None = None
 
     def follow(self, nodes: Nodes, newest: str) -> None:
@@ -146,7 +146,7 @@ class StreamClient(_Told):
         while not self.shows(newest) and monotonic() < end:
             if self._curl is None:
                 (self._node, *_) = wait_until(lambda: nodes() or None, FOLLOW_S, "a node runs")
-                self._curl = Curl(self._node.url, f"?rooms={ROOM}", self.cursor).__enter__()
+                self._curl = CurlEvents(self._node.url, f"?rooms={ROOM}", self.cursor).__enter__()
             assert self._node is not None
             with suppress(AssertionError):  # nothing came
                 frame = self._curl.next(FOLLOW_S / 2)

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from tests.cluster.waiting import wait_until
 from tests.faults import chaos
 from tests.faults.schedule import KINDS
 from tests.faults.tools import NETWORK, need
 from tests.faults.world import World
+from tests.support.waiting import wait_until
 
 SECONDS = 20
 

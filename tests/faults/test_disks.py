@@ -8,11 +8,11 @@ from time import monotonic
 
 import pytest
 
-from tests.cluster.clients import count_posts, load, wait_for_posts
-from tests.cluster.waiting import wait_until
+from tests.cluster.writers import count_posts, load, wait_for_posts
 from tests.faults import disks, full_disk
 from tests.faults.disks import ROOMS, DiskCluster, check, go_on, injected
 from tests.faults.tools import DISK, need
+from tests.support.waiting import wait_until
 
 ROLES = ("follower", "leader")
 HANG_US = 8_000_000  # longer than the test waits for another leader

@@ -16,12 +16,12 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from tests.cluster.clients import Client
 from tests.cluster.harness import COMMAND, Cluster, Node
 from tests.faults.actors import Place
 from tests.faults.network import Network
 from tests.faults.schedule import Fault
 from tests.faults.tools import LIBFAKETIME
+from tests.support.http_client import HttpClient
 
 PORTS = (12380, 12379)
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
@@ -207,7 +207,7 @@ class World:
 def read_pages(place: Place, room: str, deadline_s: float = 15) -> list[bytes]:
     """A room as one node tells it: the bytes of its pages, from the first post on."""
     pages: list[bytes] = []
-    with Client(place.port, deadline_s, place.host) as client:
+    with HttpClient(place.port, deadline_s, place.host) as client:
         while True:
             answer = client.request("GET", f"/rooms/{room}?after={PAGE * len(pages)}&limit={PAGE}")
             assert answer.status == 200, answer

@@ -4,9 +4,9 @@ import re
 
 from playwright.sync_api import Browser, expect
 
-from tests.cluster.clients import curl
 from tests.cluster.harness import Cluster
 from tests.page.reader import Reader, expect_messages, say, stored
+from tests.support.curl import curl
 
 
 def test_rooms_and_posts_from_curl_appear(cluster: Cluster, reader: Reader) -> None:

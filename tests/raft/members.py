@@ -14,9 +14,9 @@ from raft.rpc.endpoint import Endpoint
 from raft.storage.disk import Closeable, RealDisk
 from raft.storage.identity import Founder, Identity, load_or_create, lock_directory, save
 from raft.storage.log_store import Storage
-from tests.cluster.waiting import wait_until
 from tests.raft.memory import Memory
 from tests.raft.peer_port import PeerPort
+from tests.support.waiting import wait_until
 
 DEADLINE_S = 20.0  # for anything that is expected to happen, on a busy machine
 SETTINGS = Settings(heartbeat_ms=25, election_timeout_ms=120)  # an election where none was needed fails no test

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.harness import Cluster, Forked, Node
-from tests.cluster.waiting import wait_until
 from tests.support.fork_server import ROOT
+from tests.support.waiting import wait_until
 
 HASH = "import sys; print(hash('chat')); sys.stdout.flush(); "
 RUN = """

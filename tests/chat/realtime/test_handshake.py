@@ -14,7 +14,7 @@ import websockets.sync.client
 from chat.realtime.connection import HubLimits
 from raft.errors import Unavailable
 from tests.chat.websocket_node import DEADLINE_S, NODES, Client, Node
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from chat.state.room_details import PRIVATE
 from chat.state.settings import INVITE, LOGIN
 from tests.chat.people import ROLES, new_user
 from tests.chat.websocket_node import DEADLINE_S, NODES, Node, bearer
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 ALL_TAKEN = "all streams of this node are in use; try again, or at another node"
 

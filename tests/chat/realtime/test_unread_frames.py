@@ -11,7 +11,7 @@ from chat.server import freed_memory
 from chat.server.freed_memory import Heap
 from tests.chat.peer import DEADLINE_S
 from tests.chat.running_hub import RunningHub, numbered
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 KIB = 1024
 LIMITS = HubLimits(

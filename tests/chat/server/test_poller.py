@@ -16,7 +16,7 @@ from chat.server.poller import EVENTS_MAX, RESTRAINED_MAX, Poller
 from chat.server.server import Server
 from chat.server.sockets import Receiver
 from tests.chat.wire import DEADLINE_S, GET, WAIT, Client, mode, post, serving, threads_of
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 StartResponse = Callable[..., Any]
 

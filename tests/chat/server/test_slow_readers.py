@@ -13,7 +13,7 @@ from chat.server.limits import KIB, Limits
 from chat.server.server import Server
 from chat.server.slow_readers import NETWORK_SHARE, STREAM_BYTES, USER_SHARE, Progress, SlowReaders, UnsentResponse
 from tests.chat.wire import DEADLINE_S, WAIT, Client, serving
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 MAX = 80
 PIECE = bytes(64 * KIB)

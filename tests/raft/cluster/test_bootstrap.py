@@ -14,8 +14,8 @@ from raft.rpc.calls import HelloReply, Sender
 from raft.rpc.codec import Answer, Call
 from raft.rpc.endpoint import Endpoint
 from raft.storage.identity import Founder, Identity
-from tests.cluster.waiting import wait_until
 from tests.raft.scripted_peer import ScriptedPeer, answer, answering
+from tests.support.waiting import wait_until
 
 DEADLINE_S = 10.0
 INCARNATIONS = {1: "aa", 2: "bb", 3: "cc", 4: "dd"}

@@ -16,8 +16,8 @@ from raft.rpc.calls import Propose, ProposeReply, Sender
 from raft.storage.disk import RealDisk
 from raft.storage.identity import IDENTITY_NAME, Founder, Identity, decode
 from raft.storage.reserve import Reserve
-from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, Host, Members, founded
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

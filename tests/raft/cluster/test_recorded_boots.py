@@ -11,8 +11,8 @@ from raft.core.configuration import Configuration
 from raft.errors import InvalidMessage, StartRefused
 from raft.rpc.calls import RecordedBoot
 from raft.storage.identity import Identity, decode
-from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, Host, Members
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

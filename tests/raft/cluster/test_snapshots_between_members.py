@@ -18,9 +18,9 @@ from raft.rpc.endpoint import Endpoint
 from raft.storage.disk import RealDisk
 from raft.storage.identity import load_or_create, save
 from raft.storage.snapshot_receiver import SPARE_BYTES
-from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, Host, Members, founded
 from tests.raft.memory import Memory
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from raft.storage.disk import RealDisk
 from raft.storage.file_names import is_temporary, snapshot_name
 from raft.storage.log_store import Storage
 from raft.storage.reserve import PREFIX
-from tests.cluster.waiting import wait_until
 from tests.raft.alone import DEADLINE_S
 from tests.raft.memory import Memory
+from tests.support.waiting import wait_until
 
 LAST = 20
 REAL = (sys.executable, "-c", "import sys; from raft.compaction.child_process import main; "

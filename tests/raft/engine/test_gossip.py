@@ -10,8 +10,8 @@ import pytest
 from raft.rpc.calls import Notice, NoticeReply, Sender
 from raft.rpc.codec import NOTICE_BYTES_MAX, encode
 from raft.rpc.peer_client import PeerConnection
-from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, Host, Members
+from tests.support.waiting import wait_until
 
 
 class Heard:

@@ -11,8 +11,8 @@ from raft.core.log import Log
 from raft.core.node import Node, Settings
 from raft.core.raft_messages import HardState
 from raft.engine.leader_contact import GAP_S, LeaderContact
-from tests.cluster.waiting import wait_until
 from tests.raft.members import DEADLINE_S, founded
+from tests.support.waiting import wait_until
 
 
 class Clock:

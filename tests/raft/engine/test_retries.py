@@ -9,9 +9,9 @@ import pytest
 from raft.core.raft_messages import ProposalId
 from raft.rpc.calls import Propose, ProposeReply
 from raft.rpc.codec import Answer
-from tests.cluster.waiting import wait_until
 from tests.raft.cluster.test_snapshots_between_members import rewritten, same_on_all
 from tests.raft.members import DEADLINE_S, Host, Members, founded
+from tests.support.waiting import wait_until
 
 STRANGER = 9  # who took the proposal from its client, and went on asking
 ONCE = b'"once"'

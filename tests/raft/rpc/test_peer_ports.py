@@ -10,7 +10,7 @@ import pytest
 
 from raft.errors import StartRefused
 from raft.rpc.peer_ports import Address, PeerPorts
-from tests.cluster.waiting import wait_until
+from tests.support.waiting import wait_until
 
 OLD, NEW = "http://127.0.0.1:7001", "http://127.0.0.1:7002"
 AT_OLD, AT_NEW = ("127.0.0.1", 7001), ("127.0.0.1", 7002)

@@ -1,4 +1,4 @@
-"""Server-sent events of a node, read by the real `curl -N`."""
+"""The real curl: what it prints, and the server-sent events that it reads."""
 
 import json
 import subprocess
@@ -10,7 +10,19 @@ from typing import Any
 EVENT_S = 15
 
 
-class Curl:
+def curl(*arguments: str, timeout_s: float = 30) -> str:
+    """What the real curl prints; it must succeed."""
+    done = subprocess.run(
+        ["curl", "--silent", "--show-error", "--fail-with-body", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+    assert done.returncode == 0, f"curl {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+class CurlEvents:
     """`curl -N` of one node's events, while the block runs."""
 
     def __init__(self, url: str, query: str = "", last_event_id: str | None = None) -> None:
@@ -59,7 +71,7 @@ class Curl:
     def exit_code(self) -> int:
         return self._process.wait(EVENT_S)
 
-    def __enter__(self) -> "Curl":
+    def __enter__(self) -> "CurlEvents":
         self._reader.start()
         return self
 

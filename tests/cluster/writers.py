@@ -1,99 +1,29 @@
-"""What talks to the nodes: HTTP over one kept-alive connection, the real curl, and writers that put a load on.
+"""Writers that put a load on the nodes, and the check that every node has what they were told.
 
 A writer does what api.md asks of a client: a ClientId with every post, and the same one again, on the next node, until
 the post is acknowledged.  What it was told is what the cluster is held to.
 """
 
-import http.client
 import itertools
-import json
-import subprocess
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import monotonic
-from types import TracebackType
 from typing import Any
 
-from tests.cluster.waiting import LOOK_AGAIN_S, wait_until
+from tests.support.http_client import Answer, HttpClient
+from tests.support.waiting import LOOK_AGAIN_S, wait_until
 
-HOST = "127.0.0.1"
 PAGE = 1000  # posts a page, the most that api.md allows
 TRY_AGAIN = {503, 504}  # not proposed; outcome unknown: both are safe to repeat with the same ClientId
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One HTTP answer, read to its end."""
-
-    status: int
-    headers: http.client.HTTPMessage
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Client:
-    """One connection to one port, kept alive from request to request and opened anew after an error."""
-
-    def __init__(self, port: int, timeout_s: float = 15, host: str = HOST, token: str = "", address: str = "") -> None:
-        """`token`: what every request proves itself with, where there is a login; `address`: where it comes from."""
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        source = (address, 0) if address else None
-        self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s, source_address=source)
-
-    def __enter__(self) -> "Client":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def request(self, method: str, path: str, body: str | bytes | None = None) -> Answer:
-        """Raises OSError, whatever way the connection failed; the outcome is then unknown."""
-        data = body.encode() if isinstance(body, str) else body
-        try:
-            self._connection.request(method, path, data, self._headers)
-            response = self._connection.getresponse()
-            return Answer(response.status, response.msg, response.read())
-        except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
-            raise OSError(f"{method} {path}: {error!r}") from error
-
-    def post(self, room: str, message: str, user: str = "ann", client_id: str | None = None) -> Answer:
-        fields = {"Message": message, "User": user} | ({"ClientId": client_id} if client_id else {})
-        return self.request("POST", f"/rooms/{room}", json.dumps(fields))
-
-
-def request(
-    port: int, method: str, path: str, body: str | bytes | None = None, timeout_s: float = 15, host: str = HOST
-) -> Answer:
-    """One request on a connection of its own."""
-    with Client(port, timeout_s, host) as client:
-        return client.request(method, path, body)
-
-
-def curl(*arguments: str, timeout_s: float = 30) -> str:
-    """What the real curl prints; it must succeed."""
-    done = subprocess.run(
-        ["curl", "--silent", "--show-error", "--fail-with-body", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-    )
-    assert done.returncode == 0, f"curl {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def read_room(port: int, room: str, *, stale: bool = False) -> list[dict[str, Any]]:
     """Every post of a room, page by page, oldest first."""
     posts: list[dict[str, Any]] = []
     consistency = "&consistency=stale" if stale else ""
-    with Client(port) as client:
+    with HttpClient(port) as client:
         while True:
             last = posts[-1]["Id"] if posts else 0
             path = f"/rooms/{room}?after={last}&limit={PAGE}{consistency}"
@@ -139,7 +69,7 @@ class Writer(threading.Thread):
         self.surprises: list[Answer] = []  # neither an acknowledgement nor a reason to try again
 
     def run(self) -> None:
-        client = Client(next(self._ports))
+        client = HttpClient(next(self._ports))
         for number in itertools.count(1):
             room = self._rooms[number % len(self._rooms)]
             client_id, message = f"{self.name}-{number}", f"{self.name} says {number}"
@@ -148,12 +78,12 @@ class Writer(threading.Thread):
                 if self._post(client, room, client_id, message, began):
                     break
                 client.close()
-                client = Client(next(self._ports))
+                client = HttpClient(next(self._ports))
             if self._stopping.wait(self._pause_s):
                 break
         client.close()
 
-    def _post(self, client: Client, room: str, client_id: str, message: str, began: float) -> bool:
+    def _post(self, client: HttpClient, room: str, client_id: str, message: str, began: float) -> bool:
         """Whether this post needs no further try."""
         try:
             answer = client.post(room, message, self.name, client_id)
