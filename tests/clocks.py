@@ -18,9 +18,9 @@ from pathlib import Path
 from threading import Event
 from time import monotonic, time
 
-from tests.cluster.harness import READY_S, Cluster, Node
 from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, operator, wait_login
 from tests.faults.tools import LIBFAKETIME
+from tests.support.cluster import READY_S, Cluster, NodeProcess
 from tests.support.http_client import Answer, HttpClient
 from tests.support.waiting import wait_until
 
@@ -79,7 +79,7 @@ class Scene:
 
     def __init__(self, directory: Path, size: int, off_s: int = 0) -> None:
         self.clocks = [FakeClock(directory / f"clock-{id}", off_s) for id in range(1, size + 1)]
-        nodes = [Node(id, directory, command=clock.command) for id, clock in enumerate(self.clocks, 1)]
+        nodes = [NodeProcess(id, directory, command=clock.command) for id, clock in enumerate(self.clocks, 1)]
         self.cluster = Cluster(directory, nodes=nodes, flags=FLAGS)
         self._posts = 0
         self._token = ""

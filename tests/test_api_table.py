@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from chat.api.router import Route, RouteTable
 from chat.app import RESERVED, ROUTES
-from tests.cluster.harness import ROOT
+from tests.support.cluster import ROOT
 
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `(\w+) (/\S*)` \| (.*) \| (.*) \| `(curl .*)` \|$", re.MULTILINE)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.harness import ROOT, Cluster
+from tests.support.cluster import ROOT, Cluster
 from tests.support.http_client import HttpClient
 from tests.test_layout import sources
 

@@ -14,7 +14,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from tests.benchmarks import programs
 from tests.benchmarks.crowd import KEY
-from tests.cluster.harness import READY_S, Port
+from tests.support.cluster import READY_S, Port
 from tests.support.http_client import HOST
 from tests.support.waiting import wait_until
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.harness import READY_S, Port
+from tests.support.cluster import READY_S, Port
 from tests.support.http_client import HOST, request
 from tests.support.waiting import wait_until
 

@@ -16,7 +16,7 @@ from tests.benchmarks import wrk
 from tests.benchmarks.framework import Point, Setting
 from tests.benchmarks.ours import BODY, ROOM, cluster_of, room_url
 from tests.benchmarks.watching import resident_bytes
-from tests.cluster.harness import Cluster, Node
+from tests.support.cluster import Cluster, NodeProcess
 
 # What fills fastest here: 64 wrote a fifth less, and requests or frames sent ahead of their answers (16 sockets with 16
 # each) a third less, for one socket's posts to a room follow one another.
@@ -58,7 +58,7 @@ class Filled:
         return (after - before) / (last - first)
 
 
-def fill(filled: Filled, leader: Node, setting: Setting, script: str) -> None:
+def fill(filled: Filled, leader: NodeProcess, setting: Setting, script: str) -> None:
     """Post `setting.messages`, the first of them to a room beside; AssertionError where a post failed."""
     warm = setting.messages // WARM_SHARE
     _post_until(filled, leader, warm, setting, "warm", TO_ONE_ROOM)
@@ -66,7 +66,7 @@ def fill(filled: Filled, leader: Node, setting: Setting, script: str) -> None:
     _post_until(filled, leader, setting.messages, setting, ROOM, script)
 
 
-def _post_until(filled: Filled, leader: Node, goal: int, setting: Setting, room: str, script: str) -> None:
+def _post_until(filled: Filled, leader: NodeProcess, goal: int, setting: Setting, room: str, script: str) -> None:
     """At least one stretch, however many there are already."""
     stretch_s = max(1, setting.messages // PER_SECOND // STRETCHES)
     while True:

@@ -7,7 +7,7 @@ from tests.benchmarks import filling, ours, posts, wrk
 from tests.benchmarks.filling import START_S
 from tests.benchmarks.framework import Benchmark, Figure, Round, Setting, times_at_least, times_at_most
 from tests.benchmarks.posts import CONNECTIONS
-from tests.cluster.harness import Node
+from tests.support.cluster import NodeProcess
 from tests.support.http_client import HttpClient
 
 PAGE = 50
@@ -27,7 +27,7 @@ def measured(running: ours.Ours, setting: Setting) -> Round:
     return Round({"posts/s": rate} | pages(running.leader, setting))
 
 
-def pages(node: Node, setting: Setting) -> dict[str, float]:
+def pages(node: NodeProcess, setting: Setting) -> dict[str, float]:
     """The p50 of both kinds, in ms; AssertionError where a request failed."""
     (newest,) = node.request("GET", f"/rooms/{ours.ROOM}?limit=1").json()
     middle = _MIDDLE.replace("ROOM", ours.ROOM).replace("PAGE", str(PAGE))

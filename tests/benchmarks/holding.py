@@ -19,7 +19,7 @@ from tests.benchmarks.filling import START_S, filled_cluster
 from tests.benchmarks.framework import Benchmark, Figure, Round, Setting, at_most
 from tests.benchmarks.ours import ROOM
 from tests.benchmarks.watching import resident_bytes
-from tests.cluster.harness import Cluster, Node
+from tests.support.cluster import Cluster, NodeProcess
 from tests.support.waiting import wait_until
 
 PAGE = 1000
@@ -46,7 +46,7 @@ def in_many_rooms(setting: Setting) -> Round:
         return Round({MEMORY: held.bytes_a_message}, {"resident bytes": held.resident})
 
 
-def ready_s(cluster: Cluster, node: Node) -> float:
+def ready_s(cluster: Cluster, node: NodeProcess) -> float:
     """Start it; the seconds until it has answered a linearizable read."""
     began = monotonic()
     cluster.start(node.id)
@@ -79,7 +79,7 @@ def start(setting: Setting) -> Round:
     )
 
 
-def _caches(node: Node) -> list[Path]:
+def _caches(node: NodeProcess) -> list[Path]:
     return [file for pattern in CACHES for file in node.data_dir.glob(pattern)]
 
 
@@ -96,7 +96,7 @@ def disk(setting: Setting) -> Round:
     return Round(disk_figures(node, posts, held.messages))
 
 
-def disk_figures(node: Node, posts: Sequence[object], messages: int) -> dict[str, float]:
+def disk_figures(node: NodeProcess, posts: Sequence[object], messages: int) -> dict[str, float]:
     """In bytes a message, of a node that is stopped and holds so many like these."""
     as_json = sum(len(json.dumps(post, separators=(",", ":"))) for post in posts) / len(posts)
     on_disk, caches = (

@@ -7,7 +7,7 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.cluster.harness import ROOT
+from tests.support.cluster import ROOT
 
 PACKAGES = ("werkzeug", "simple-websocket", "websockets", "pysyncobj")
 PROGRAMS = {"etcd": ("etcd", "--version"), "wrk": ("wrk", "-v")}

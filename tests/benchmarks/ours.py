@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cluster.harness import COMMAND, READY_S, Cluster, Node, Program
+from tests.support.cluster import COMMAND, READY_S, Cluster, NodeProcess, Program
 
 ROOM = "general"
 # What is posted everywhere, to ours and, as a value, to others.
@@ -20,18 +20,18 @@ class Ours:
     """A running cluster whose nodes follow one leader."""
 
     cluster: Cluster
-    leader: Node
+    leader: NodeProcess
 
     @property
-    def followers(self) -> list[Node]:
+    def followers(self) -> list[NodeProcess]:
         return [node for node in self.cluster.nodes.values() if node is not self.leader]
 
     @property
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[NodeProcess]:
         return list(self.cluster.nodes.values())
 
 
-def room_url(node: Node, room: str = ROOM) -> str:
+def room_url(node: NodeProcess, room: str = ROOM) -> str:
     return f"{node.url}/rooms/{room}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.harness import ROOT, environment
+from tests.support.cluster import ROOT, environment
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from pysyncobj import SyncObj, SyncObjConf, SyncObjException, replicated
 
 from tests.benchmarks import programs
 from tests.benchmarks.ours import MESSAGE
-from tests.cluster.harness import READY_S, Port
+from tests.support.cluster import READY_S, Port
 from tests.support.http_client import HOST
 from tests.support.waiting import wait_until
 

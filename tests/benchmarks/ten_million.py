@@ -17,8 +17,8 @@ from tests.benchmarks.framework import Benchmark, Figure, Point, Round, Setting,
 from tests.benchmarks.growth import FEW, MIDDLE, NEWEST
 from tests.benchmarks.pipelined import Pipeline, Stretch
 from tests.benchmarks.watching import Watch
-from tests.cluster.harness import Node
 from tests.cluster.writers import PAGE
+from tests.support.cluster import NodeProcess
 from tests.support.http_client import Answer, HttpClient
 
 NODES = 3
@@ -79,7 +79,7 @@ class Load:
     rate: list[Point] = field(default_factory=list)  # (messages, posts/s)
     p50_p99_ms: tuple[float, float] = (0.0, 0.0)
 
-    def run(self, leader: Node) -> None:
+    def run(self, leader: NodeProcess) -> None:
         rest = self.setting.messages - FEW
         with Pipeline(leader.port, SOCKETS, ROOMS, ours.BODY, "b") as pipeline:
             for number in range(1, STRETCHES + 1):
@@ -118,7 +118,7 @@ def _per_second(stretches: Sequence[Stretch]) -> float:
     return sum(stretch.count for stretch in stretches) / sum(stretch.seconds for stretch in stretches)
 
 
-def _compare(nodes: Sequence[Node], messages: int) -> None:
+def _compare(nodes: Sequence[NodeProcess], messages: int) -> None:
     """AssertionError where two nodes differ in what they tell of the rooms, or there are more or fewer posts."""
     told = {node.id: _told_by(node) for node in nodes}
     assert len({said.digest for said in told.values()}) == 1, f"the nodes differ: {told}"
@@ -134,7 +134,7 @@ class Told:
     digest: str  # of the list of rooms with its details, and of each room's pages that were looked at
 
 
-def _told_by(node: Node) -> Told:
+def _told_by(node: NodeProcess) -> Told:
     posts, digest = 0, hashlib.sha256()
     with HttpClient(node.port) as client:
         digest.update(_get(client, "/rooms?details=true").body)

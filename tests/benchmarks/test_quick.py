@@ -10,7 +10,7 @@ from tests.benchmarks import ours
 from tests.benchmarks.framework import Benchmark, Kept
 from tests.benchmarks.rows import BENCHMARKS
 from tests.benchmarks.running import Plan, missing, one_round
-from tests.cluster.harness import NODE
+from tests.support.cluster import NODE
 
 # These are `posts` with other connections and `memory` with more rooms: they run when they are asked for by name.
 THE_SAME = {"spread", "one", "memory-rooms"}

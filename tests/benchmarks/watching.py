@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.benchmarks.framework import Point
-from tests.cluster.harness import Cluster, Node
+from tests.support.cluster import Cluster, NodeProcess
 
 
-def resident_bytes(node: Node) -> int:
+def resident_bytes(node: NodeProcess) -> int:
     """What it has of the machine's memory."""
     assert node.process is not None
     return resident_bytes_of(node.process.pid)

@@ -9,7 +9,7 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from tests.benchmarks import programs
-from tests.cluster.harness import READY_S, Port
+from tests.support.cluster import READY_S, Port
 from tests.support.http_client import HOST, request
 from tests.support.waiting import wait_until
 

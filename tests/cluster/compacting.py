@@ -9,7 +9,7 @@ import socket
 from collections.abc import Sequence
 from threading import Thread
 
-from tests.cluster.harness import Forked, Node
+from tests.support.cluster import Forked, NodeProcess
 from tests.support.http_client import HOST
 
 SMALL = ("--compact-mib", "1")
@@ -44,7 +44,7 @@ policy.KEEP_ENTRIES, policy.MARK_ENTRIES, policy.CONTACT_MS = {kept_entries}, {M
 SOON = soon(KEPT_ENTRIES)
 
 
-def fill(node: Node, count: int, rooms: Sequence[str], text: str = "x" * 200) -> None:
+def fill(node: NodeProcess, count: int, rooms: Sequence[str], text: str = "x" * 200) -> None:
     """Post so many, over connections that do not wait for each answer."""
     threads = [
         Thread(target=_pipeline, args=(node.port, count // FILLERS, rooms[n % len(rooms)], text), name=f"filler{n}")

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.cluster.harness import ROOT, Cluster, environment
+from tests.support.cluster import ROOT, Cluster, environment
 
 TIMEOUT_S = 30
 _PART = re.compile(

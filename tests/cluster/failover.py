@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.writers import TRY_AGAIN
+from tests.support.cluster import READY_S, Cluster
 from tests.support.http_client import HttpClient
 
 GIVE_UP_S = 15

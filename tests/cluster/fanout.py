@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.harness import Cluster
 from tests.cluster.listeners import Listeners
+from tests.support.cluster import Cluster
 from tests.support.http_client import HttpClient
 
 ROOMS = ("general", "random")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.harness import ROOT, Cluster, Node
+from tests.support.cluster import ROOT, Cluster, NodeProcess
 from tests.support.http_client import HttpClient
 
 WELL_BEHAVED = "127.0.0.3"
@@ -109,7 +109,7 @@ def measure(directory: Path, crowd: Crowd, seconds: float, big_posts: int = BIG_
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def fill(node: Node, posts: int) -> None:
+def fill(node: NodeProcess, posts: int) -> None:
     """Make the room that the readers export."""
     with HttpClient(node.port) as client:
         for number in range(posts):
@@ -117,7 +117,7 @@ def fill(node: Node, posts: int) -> None:
             assert client.request("POST", "/rooms/big", body).status == 201
 
 
-def post_for(node: Node, seconds: float, name: str) -> Phase:
+def post_for(node: NodeProcess, seconds: float, name: str) -> Phase:
     """Post at a steady pace; a post that is late is timed from when it was due."""
     latencies, failed = list[float](), 0
     pause = threading.Event()
@@ -169,14 +169,14 @@ def program(*arguments: str) -> Iterator[str]:
         process.stdout.close()
 
 
-def resident_mb(node: Node) -> float:
+def resident_mb(node: NodeProcess) -> float:
     assert node.process is not None
     pages = int(Path(f"/proc/{node.process.pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @contextmanager
-def watched_memory(node: Node) -> Iterator[list[float]]:
+def watched_memory(node: NodeProcess) -> Iterator[list[float]]:
     """The node's resident memory, looked at again and again."""
     sizes = [resident_mb(node)]
     over = threading.Event()

@@ -26,8 +26,8 @@ from threading import Event, Thread
 from time import monotonic
 
 from tests.benchmarks import wrk
-from tests.cluster.harness import Cluster, Node
 from tests.cluster.writers import PAGE, Writer, acknowledged_by, check_history, load, read_room
+from tests.support.cluster import Cluster, NodeProcess
 from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
 
@@ -146,7 +146,7 @@ def fill(cluster: Cluster, leader: int, messages: int) -> None:
         wrk.post(f"{node.url}/rooms/{room}", BODY, connections=FILL_CONNECTIONS, seconds=FILL_S)
 
 
-def digest(node: Node, rooms: Sequence[str]) -> str:
+def digest(node: NodeProcess, rooms: Sequence[str]) -> str:
     """Over all pages of these rooms, byte for byte as they are sent."""
     taken = sha256()
     with HttpClient(node.port) as client:
@@ -169,12 +169,12 @@ def check_same_pages(cluster: Cluster) -> None:
     assert len(set(found.values())) == 1, found
 
 
-def bytes_in(node: Node) -> int:
+def bytes_in(node: NodeProcess) -> int:
     """The size of all that is in its data directory."""
     return sum(file.stat().st_size for file in node.data_dir.iterdir())
 
 
-def compactions(node: Node) -> list[re.Match[str]]:
+def compactions(node: NodeProcess) -> list[re.Match[str]]:
     """What it said of each."""
     return list(COMPACTED.finditer(node.log()))
 

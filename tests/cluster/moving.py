@@ -17,7 +17,6 @@ from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
-from tests.cluster.harness import Cluster, Node, Port
 from tests.cluster.writers import (
     TRY_AGAIN,
     Writer,
@@ -27,6 +26,7 @@ from tests.cluster.writers import (
     load,
     wait_for_posts,
 )
+from tests.support.cluster import Cluster, NodeProcess, Port
 from tests.support.http_client import Answer
 from tests.support.waiting import wait_until
 
@@ -79,7 +79,7 @@ def measure(directory: Path, wheres: Sequence[str], orders: Sequence[str]) -> tu
     return moves, len(acknowledged), slowest_s
 
 
-def _move(cluster: Cluster, node: Node, url: str, where: str, order: str, writers: Sequence[Writer]) -> Move:
+def _move(cluster: Cluster, node: NodeProcess, url: str, where: str, order: str, writers: Sequence[Writer]) -> Move:
     led, old = cluster.wait_ready() == node.id, node.peer_url
     wait_for_posts(writers, count_posts(writers) + POSTS_BETWEEN)
     began = monotonic()
@@ -111,13 +111,13 @@ def _put(cluster: Cluster, id: int, url: str) -> None:
     assert answer.status == 204, answer
 
 
-def _start(cluster: Cluster, node: Node, url: str) -> None:
+def _start(cluster: Cluster, node: NodeProcess, url: str) -> None:
     node.peer_url = url
     cluster.url_list = ",".join(node.peer_url for node in cluster.nodes.values())
     cluster.start(node.id)
 
 
-def _check_reached(cluster: Cluster, node: Node, url: str) -> None:
+def _check_reached(cluster: Cluster, node: NodeProcess, url: str) -> None:
     """The node answers at its new URL, is there in the membership, and takes a post."""
     assert cluster.members(node.id)[node.id]["Url"] == url
     wait_until(lambda: _answers(url), MOVED_S, f"node {node.id} listens at {url}")

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 
-from tests.cluster.harness import Cluster
+from tests.support.cluster import Cluster
 
 
 def take_copy(cluster: Cluster) -> Callable[[], None]:

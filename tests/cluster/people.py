@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 
 from chat.cli import operator_file
-from tests.cluster.harness import READY_S, Cluster, Forked, Node
+from tests.support.cluster import READY_S, Cluster, Forked, NodeProcess
 from tests.support.http_client import Answer, HttpClient
 from tests.support.waiting import wait_until
 
@@ -20,7 +20,7 @@ PASSWORD = "correct horse"
 ROLES = {"ann": "admin", "bob": "member", "gus": "guest"}
 
 
-def operator(node: Node) -> HttpClient:
+def operator(node: NodeProcess) -> HttpClient:
     """A connection that proves itself by the node's own file."""
     return HttpClient(node.port, token=operator_file.read(node.data_dir).token)
 

@@ -24,8 +24,8 @@ from random import Random
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.cluster.harness import Cluster, Node
 from tests.page.conftest import CHROMIUM_FLAGS, chromium_path
+from tests.support.cluster import Cluster, NodeProcess
 from tests.support.waiting import wait_until
 
 NAME = "chat.example"
@@ -84,7 +84,7 @@ def nodes(directory: Path) -> Iterator[Backends]:
                 flags = ["--base-path", prefix] if prefix else []
                 # One node advertises one URL, so the advertising one is asked on port 443 only.
                 flags += ["--advertise", f"https://{NAME}"] if advertised else []
-                cluster = stack.enter_context(Cluster(place, nodes=[Node(1, place)], flags=flags))
+                cluster = stack.enter_context(Cluster(place, nodes=[NodeProcess(1, place)], flags=flags))
                 cluster.start()
                 clusters.append(cluster)
                 ports[prefix, advertised] = cluster.nodes[1].port

@@ -20,9 +20,9 @@ from time import monotonic
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from tests.cluster.harness import Cluster
 from tests.cluster.listeners import CLOSE, PING, PONG, TEXT, client_frame, frame_at, upgrade
 from tests.cluster.writers import acknowledged_by, count_posts, load, wait_for_posts
+from tests.support.cluster import Cluster
 from tests.support.http_client import HOST
 from tests.support.waiting import wait_until
 

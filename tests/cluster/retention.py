@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.compacting import COMPACT_S, SMALL, fill
-from tests.cluster.harness import NODE, READY_S, Cluster, Node, Program
 from tests.cluster.joining import compactions, digest
 from tests.cluster.writers import read_room
+from tests.support.cluster import NODE, READY_S, Cluster, NodeProcess, Program
 from tests.support.waiting import wait_until
 
 ROOM, KEPT = "general", 1_000
@@ -56,7 +56,7 @@ def _check_posts(cluster: Cluster, newest: int, kept: int) -> None:
         assert cluster.request(node.id, "GET", f"/rooms/{ROOM}/messages/{ids[0] - 1}").status == 410
 
 
-def _at_rest(node: Node) -> OnDisk:
+def _at_rest(node: NodeProcess) -> OnDisk:
     """Once a compaction that was due at the end is through."""
     wait_until(lambda: bool(compactions(node)), COMPACT_S, "the log was compacted")
     return wait_until(
@@ -65,7 +65,7 @@ def _at_rest(node: Node) -> OnDisk:
     )  # fmt: skip
 
 
-def _on_disk(node: Node) -> OnDisk:
+def _on_disk(node: NodeProcess) -> OnDisk:
     snapshot = max(node.data_dir.glob("snapshot-*.jsonl"))
     base_index = int(snapshot.stem.removeprefix("snapshot-"))
     live = in_force = snapshot.stat().st_size

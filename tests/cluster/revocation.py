@@ -19,10 +19,10 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
-from tests.cluster.harness import Cluster
 from tests.cluster.listeners import CLOSE, TEXT, client_frame, frame_at, upgrade
 from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
 from tests.cluster.writers import PAGE
+from tests.support.cluster import Cluster
 from tests.support.http_client import HOST, HttpClient
 
 ROOM = "general"

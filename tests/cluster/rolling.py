@@ -15,7 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.harness import Cluster
 from tests.cluster.writers import (
     Acknowledged,
     Writer,
@@ -25,6 +24,7 @@ from tests.cluster.writers import (
     load,
     wait_for_posts,
 )
+from tests.support.cluster import Cluster
 
 FAILED_S = 10.0
 WRITERS = 8

@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.harness import COMMAND, Cluster, Node
 from tests.cluster.writers import load, wait_for_posts
+from tests.support.cluster import COMMAND, Cluster, NodeProcess
 from tests.support.forked import Process
 from tests.support.http_client import Answer
 from tests.support.waiting import wait_until
@@ -187,7 +187,7 @@ def start_long(directory: Path) -> Seen:
 # --- requests in flight ---
 
 
-def ask(pool: ThreadPoolExecutor, node: Node) -> dict[str, Future[Answer]]:
+def ask(pool: ThreadPoolExecutor, node: NodeProcess) -> dict[str, Future[Answer]]:
     """One request of each kind, at the node when this returns."""
     asked = {what: pool.submit(node.request, *request) for what, request in WAITING.items()}
     sent = "every request is at the node"
@@ -233,7 +233,7 @@ def without_majority(directory: Path, *, leads: bool, twice: bool = False) -> Se
     return seen
 
 
-def refuses(node: Node) -> bool:
+def refuses(node: NodeProcess) -> bool:
     try:
         socket.create_connection((node.host, node.port), 1).close()
     except OSError:
@@ -255,7 +255,7 @@ def under_load(directory: Path) -> Seen:
     return seen
 
 
-def _stop_under_load(node: Node, seen: Seen) -> None:
+def _stop_under_load(node: NodeProcess, seen: Seen) -> None:
     stopping, told_at, came = threading.Event(), [float("inf")], Counter[str]()
 
     def ask_on() -> None:

@@ -18,7 +18,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from tests.cluster.harness import COMMAND, Cluster
+from tests.support.cluster import COMMAND, Cluster
 from tests.support.waiting import wait_until
 
 SLICE_BYTES = 2048  # of each connection in turn

@@ -5,8 +5,8 @@ import socket
 from collections.abc import Iterator
 from typing import Any, Self
 
-from tests.cluster.harness import Node
 from tests.cluster.listeners import CLOSE, PING, PONG, TEXT, client_frame, frame_at, upgrade
+from tests.support.cluster import NodeProcess
 from tests.support.http_client import HOST
 
 FRAME_S = 10
@@ -15,7 +15,7 @@ FRAME_S = 10
 class Socket:
     """A client that sees every frame, pings too."""
 
-    def __init__(self, node: Node, token: str | None = None) -> None:
+    def __init__(self, node: NodeProcess, token: str | None = None) -> None:
         self.socket = socket.create_connection((HOST, node.port), FRAME_S)
         headers = () if token is None else (f"Authorization: Bearer {token}",)
         self.socket.sendall(upgrade(node.port, *headers))

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.test_levels import at_level
 from tests.cluster.test_websocket_cluster import next_frame, subscribed
+from tests.support.cluster import READY_S, Cluster
 from tests.support.curl import curl
 from tests.support.http_client import Answer
 from tests.support.waiting import wait_until

@@ -8,8 +8,8 @@ from time import monotonic
 import pytest
 
 from tests.clocks import FakeClock, rows
-from tests.cluster.harness import READY_S, Cluster, Node
 from tests.faults.tools import LIBFAKETIME
+from tests.support.cluster import READY_S, Cluster, NodeProcess
 from tests.support.waiting import wait_until
 
 NEAR_S = 20.0  # ten that a clock may be off, and a busy machine
@@ -39,7 +39,7 @@ def _posted(cluster: Cluster, id: int, room: str) -> datetime:
 @pytest.mark.parametrize(("off_s", "way"), [(-OFF_S, "behind"), (OFF_S, "ahead of")])
 def test_a_leader_whose_clock_is_off_goes_by_those_of_the_others(tmp_path: Path, off_s: int, way: str) -> None:
     clock, said = FakeClock(tmp_path / "clock-1", off_s), f"this node's clock is {OFF_S} s {way} that of most members"
-    nodes = [Node(1, tmp_path, command=clock.command), Node(2, tmp_path), Node(3, tmp_path)]
+    nodes = [NodeProcess(1, tmp_path, command=clock.command), NodeProcess(2, tmp_path), NodeProcess(3, tmp_path)]
     with Cluster(tmp_path, nodes=nodes) as cluster:
         cluster.start_ready()
         _lead(cluster, 1)

@@ -13,10 +13,10 @@ from time import monotonic
 from typing import Any
 
 from tests.cluster.compacting import COMPACT_S, KEPT_ENTRIES, SMALL, SOON, fill
-from tests.cluster.harness import EXIT_S, READY_S, Cluster, Node
 from tests.cluster.joining import compactions, digest
 from tests.cluster.test_websocket_cluster import next_frame, subscribed
 from tests.cluster.writers import acknowledged_by, check_history, load, read_room, wait_for_posts
+from tests.support.cluster import EXIT_S, READY_S, Cluster, NodeProcess
 from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
 
@@ -35,7 +35,7 @@ def let_go(cluster: Cluster, id: int, rooms: Sequence[str]) -> None:
     assert cluster.request(id, "DELETE", f"/rooms/{DOOMED}").status == 204
 
 
-def compacted_up_to(node: Node) -> int:
+def compacted_up_to(node: NodeProcess) -> int:
     return max((int(match[1]) for match in compactions(node)), default=0)
 
 
@@ -141,7 +141,7 @@ def test_a_start_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
         assert digest(node, ["general"]) == told
 
 
-def _child_of(node: Node) -> int:
+def _child_of(node: NodeProcess) -> int:
     """The process that rewrites this node's log; 0 while there is none.
 
     A child that does not run its own program yet holds the thread that made it (vfork): to stop it would stop the node.
@@ -159,7 +159,7 @@ def _gone(pid: int) -> bool:
         return True
 
 
-def _with_a_child_at_work(cluster: Cluster) -> tuple[Node, int]:
+def _with_a_child_at_work(cluster: Cluster) -> tuple[NodeProcess, int]:
     """A node that has begun to rewrite its log, by a child that stands still."""
     node = cluster.nodes[cluster.start_ready().wait_leader()]
     fill(node, GONE, [DOOMED, "general"], LONG)

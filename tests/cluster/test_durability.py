@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.cluster.harness import Cluster
 from tests.cluster.writers import acknowledged_by, check_every_node, load, wait_for_posts
+from tests.support.cluster import Cluster
 
 ROOMS = ("general", "random")
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.cluster.harness import Cluster
 from tests.cluster.writers import acknowledged_by, load, wait_for_posts
+from tests.support.cluster import Cluster
 from tests.support.curl import CurlEvents
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.examples import Example, Reader, examples
-from tests.cluster.harness import ROOT, Cluster
 from tests.cluster.people import QUICK_PASSWORDS
+from tests.support.cluster import ROOT, Cluster
 
 PAGES = [path for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "curl " in path.read_text()]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from time import monotonic
 
 from tests.cluster.compacting import AT_ONCE
-from tests.cluster.harness import READY_S, Cluster, Forked
 from tests.cluster.test_websocket_cluster import next_frame, subscribed
+from tests.support.cluster import READY_S, Cluster, Forked
 from tests.support.waiting import wait_until
 
 KEPT_S = 4

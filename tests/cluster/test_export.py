@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.cluster.harness import Cluster
+from tests.support.cluster import Cluster
 from tests.support.curl import curl
 
 POSTS = 450

@@ -5,8 +5,8 @@ from pathlib import Path
 from time import monotonic
 
 from tests.cluster import failover
-from tests.cluster.harness import Cluster
 from tests.cluster.writers import acknowledged_by, check_history, load, read_room
+from tests.support.cluster import Cluster
 from tests.support.waiting import wait_until
 
 # The median of twenty rounds is to be 450 ms at most, the worst 1,000: `python -m tests.cluster.failover` shows that on

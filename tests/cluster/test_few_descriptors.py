@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.harness import COMMAND, Cluster
 from tests.cluster.socket_client import Socket
+from tests.support.cluster import COMMAND, Cluster
 
 FEW = ("prlimit", "--nofile=300", *COMMAND)
 SOCKETS = 300

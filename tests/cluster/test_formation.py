@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.writers import read_room
+from tests.support.cluster import READY_S, Cluster
 from tests.support.waiting import wait_until
 
 # How long "nothing is created" is watched: many election timeouts.

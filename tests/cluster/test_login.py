@@ -6,15 +6,15 @@ import subprocess
 from pathlib import Path
 
 from chat.cli import operator_file
-from tests.cluster.harness import COMMAND, READY_S, Cluster, Node, environment
 from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, operator, wait_login
+from tests.support.cluster import COMMAND, READY_S, Cluster, NodeProcess, environment
 from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
 
 SETUP = re.compile(r"set up the first account at (\S+)/ with the token (su_\S+)")
 
 
-def run(node: Node, *arguments: str, stdin: str = "") -> tuple[int, str]:
+def run(node: NodeProcess, *arguments: str, stdin: str = "") -> tuple[int, str]:
     """A sub-command beside a node: its exit code and all it says."""
     done = subprocess.run(
         [*COMMAND, *arguments, "--data-dir", str(node.data_dir)],
@@ -23,7 +23,7 @@ def run(node: Node, *arguments: str, stdin: str = "") -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def told_token(node: Node) -> str:
+def told_token(node: NodeProcess) -> str:
     """The set-up token that a node has told last."""
     node.wait_says("set up the first account")
     url, token = SETUP.findall(node.log())[-1]
@@ -31,7 +31,7 @@ def told_token(node: Node) -> str:
     return str(token)
 
 
-def set_up(node: Node, token: str, name: str = "ann") -> tuple[int, str]:
+def set_up(node: NodeProcess, token: str, name: str = "ann") -> tuple[int, str]:
     answer = node.request("POST", "/setup", json.dumps({"Token": token, "Name": name, "Password": PASSWORD}))
     return answer.status, answer.json().get("code", "")
 

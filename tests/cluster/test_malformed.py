@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.harness import Cluster, Node
+from tests.support.cluster import Cluster, NodeProcess
 from tests.support.http_client import HOST, Answer, HttpClient
 
 # Long enough for any deadline of the server's own to pass; what hangs longer has hung.
@@ -24,7 +24,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def node(cluster: Cluster) -> Iterator[Node]:
+def node(cluster: Cluster) -> Iterator[NodeProcess]:
     """Checks, after the test, that nothing was proposed, nothing was logged as a bug, and posts still go through."""
     node = cluster.nodes[1]
     before = node.status()["LastApplied"]
@@ -65,7 +65,7 @@ def check_problem(answer: Answer, status: int | None, names: str) -> None:
     ],
     ids=repr,
 )
-def test_a_post_with_a_bad_field_is_told_which(node: Node, body: Json, names: str) -> None:
+def test_a_post_with_a_bad_field_is_told_which(node: NodeProcess, body: Json, names: str) -> None:
     with HttpClient(node.port) as client:
         check_problem(client.request("POST", "/rooms/general", json.dumps(body)), None, names)
 
@@ -85,12 +85,12 @@ def test_a_post_with_a_bad_field_is_told_which(node: Node, body: Json, names: st
     ],
     ids=lambda body: repr(body[:40]),
 )
-def test_a_body_that_is_no_json_object_is_a_400(node: Node, body: bytes) -> None:
+def test_a_body_that_is_no_json_object_is_a_400(node: NodeProcess, body: bytes) -> None:
     with HttpClient(node.port) as client:
         check_problem(client.request("POST", "/rooms/general", body), 400, "body")
 
 
-def test_a_body_over_the_limit_is_a_413(node: Node) -> None:
+def test_a_body_over_the_limit_is_a_413(node: NodeProcess) -> None:
     with HttpClient(node.port) as client:
         answer = client.request("POST", "/rooms/general", json.dumps({"Message": "x" * 200_000, "User": "ann"}))
         assert answer.status == 413
@@ -112,7 +112,7 @@ def test_a_body_over_the_limit_is_a_413(node: Node) -> None:
         "a%CC%81" + "b" * 64,
     ],
 )
-def test_a_room_name_that_may_not_be_is_refused(node: Node, room: str) -> None:
+def test_a_room_name_that_may_not_be_is_refused(node: NodeProcess, room: str) -> None:
     with HttpClient(node.port) as client:
         answer = client.request("POST", f"/rooms/{room}", json.dumps({"Message": "hi", "User": "ann"}))
         assert 400 <= answer.status < 500, answer
@@ -125,7 +125,7 @@ def test_a_room_name_that_may_not_be_is_refused(node: Node, room: str) -> None:
         *("before=x", "after=-1", "around=", "before=1&after=1", "consistency=perhaps", "min_index=soon"),
     ],
 )
-def test_a_query_without_sense_is_told_which_part(node: Node, query: str) -> None:
+def test_a_query_without_sense_is_told_which_part(node: NodeProcess, query: str) -> None:
     with HttpClient(node.port) as client:
         check_problem(client.request("GET", f"/rooms/general?{query}"), 400, query.split("=")[0])
 
@@ -153,7 +153,9 @@ def test_a_query_without_sense_is_told_which_part(node: Node, query: str) -> Non
         ("GET", "/rooms/general/no/such/thing", None),
     ],
 )
-def test_a_change_that_cannot_be_is_refused(node: Node, method: str, path: str, body: str | bytes | None) -> None:
+def test_a_change_that_cannot_be_is_refused(
+    node: NodeProcess, method: str, path: str, body: str | bytes | None
+) -> None:
     with HttpClient(node.port) as client:
         answer = client.request(method, path, body)
         assert 400 <= answer.status < 500, answer
@@ -184,7 +186,7 @@ RUBBISH = {
 
 @pytest.mark.parametrize("which", ["port", "peer_port"])
 @pytest.mark.parametrize("name", RUBBISH)
-def test_rubbish_gets_a_4xx_and_a_closed_connection(node: Node, which: str, name: str) -> None:
+def test_rubbish_gets_a_4xx_and_a_closed_connection(node: NodeProcess, which: str, name: str) -> None:
     with socket.create_connection((HOST, getattr(node, which)), timeout=ANSWER_S) as connection:
         connection.sendall(RUBBISH[name])
         answer = b""

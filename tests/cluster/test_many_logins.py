@@ -6,9 +6,9 @@ from pathlib import Path
 from time import monotonic
 
 from chat.auth.secrets import AT_ONCE, WAITING_MAX
-from tests.cluster.harness import Cluster, Forked
 from tests.cluster.people import FLAGS, People
 from tests.cluster.writers import TRY_AGAIN
+from tests.support.cluster import Cluster, Forked
 from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from time import monotonic
 
 from chat.realtime.subscription import CURSOR_WAIT_S
-from tests.cluster.harness import READY_S, Cluster, refused_start
 from tests.cluster.older_copy import take_copy
 from tests.cluster.socket_client import Socket
 from tests.cluster.writers import read_room
+from tests.support.cluster import READY_S, Cluster, refused_start
 from tests.support.curl import CurlEvents
 from tests.support.waiting import wait_until
 

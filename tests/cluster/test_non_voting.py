@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.test_websocket_cluster import next_frame, next_post, subscribed
 from tests.cluster.writers import TRY_AGAIN, read_room
+from tests.support.cluster import READY_S, Cluster
 from tests.support.http_client import Answer
 from tests.support.waiting import wait_until
 

@@ -5,7 +5,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from tests.cluster.harness import READY_S, Cluster, Node, refused_start
+from tests.support.cluster import READY_S, Cluster, NodeProcess, refused_start
 from tests.support.waiting import wait_until
 
 ENDS_S = 8
@@ -17,13 +17,13 @@ def copy_of(data_dir: Path) -> Path:
     return copy
 
 
-def boots(node: Node) -> list[int]:
+def boots(node: NodeProcess) -> list[int]:
     """Its starts since the last one that it knows to be recorded."""
     found: list[int] = json.loads((node.data_dir / "identity.json").read_bytes())["Boots"]
     return found
 
 
-def wait_recorded(node: Node) -> None:
+def wait_recorded(node: NodeProcess) -> None:
     wait_until(lambda: len(boots(node)) == 1, READY_S, f"node {node.id} knows that its start is recorded")
 
 

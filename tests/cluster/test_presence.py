@@ -9,7 +9,7 @@ from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
-from tests.cluster.harness import Cluster
+from tests.support.cluster import Cluster
 
 FRAME_S = 15
 

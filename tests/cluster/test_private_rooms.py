@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import websocket
 
-from tests.cluster.harness import Cluster
 from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
+from tests.support.cluster import Cluster
 from tests.support.http_client import HOST
 
 DEADLINE_S = 15

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from raft.core.entries import seal
-from tests.cluster.harness import COMMAND, Cluster, Node, refused_start
 from tests.cluster.writers import read_room
 from tests.faults.tools import need
+from tests.support.cluster import COMMAND, Cluster, NodeProcess, refused_start
 from tests.support.http_client import HOST
 
 NOBODY, SOMEBODY = 65534, 12345  # user ids that nothing else here has
@@ -31,7 +31,7 @@ def listening(port: int) -> Iterator[None]:
 
 
 def test_a_second_process_on_the_same_data_directory_is_refused(tmp_path: Path) -> None:
-    with Cluster(tmp_path, 1) as cluster, closing(Node(2, tmp_path)) as second:
+    with Cluster(tmp_path, 1) as cluster, closing(NodeProcess(2, tmp_path)) as second:
         first = cluster.start_ready().nodes[1]
         second.data_dir = first.data_dir
         flags = ("--id", "1", "--cluster", second.peer_url, "--port", str(second.port))

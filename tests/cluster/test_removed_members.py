@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.harness import READY_S, Cluster
+from tests.support.cluster import READY_S, Cluster
 from tests.support.waiting import wait_until
 
 ENDS_S = 8  # a second or two by design

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tests.cluster.compacting import AT_ONCE
-from tests.cluster.harness import Forked
 from tests.cluster.retention import BOUND, measure
+from tests.support.cluster import Forked
 
 
 def test_disk_is_at_most_three_times_what_a_room_that_keeps_little_of_much_keeps(tmp_path: Path) -> None:

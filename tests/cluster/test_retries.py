@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.writers import TRY_AGAIN
+from tests.support.cluster import READY_S, Cluster
 from tests.support.curl import curl
 from tests.support.http_client import Answer
 from tests.support.waiting import wait_until

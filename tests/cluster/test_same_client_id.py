@@ -7,9 +7,9 @@ from time import monotonic
 from typing import Any
 
 from tests.cluster.compacting import SMALL, soon
-from tests.cluster.harness import READY_S, Cluster, Node
 from tests.cluster.joining import compactions
 from tests.cluster.writers import TRY_AGAIN
+from tests.support.cluster import READY_S, Cluster, NodeProcess
 from tests.support.http_client import Answer
 from tests.support.waiting import wait_until
 
@@ -46,7 +46,7 @@ class Senders:
         return sorted(answer.status for answer in answers)
 
     @staticmethod
-    def _send_one(client_id: str, nodes: Sequence[Node], away: Barrier, answers: list[Answer]) -> None:
+    def _send_one(client_id: str, nodes: Sequence[NodeProcess], away: Barrier, answers: list[Answer]) -> None:
         """The first of these nodes, and where it does not answer for good the next."""
         away.wait(READY_S)
         deadline_s, body = (

@@ -8,7 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
-from tests.cluster.harness import COMMAND, READY_S, ROOT, Cluster, Node
+from tests.support.cluster import COMMAND, READY_S, ROOT, Cluster, NodeProcess
 from tests.support.curl import curl
 from tests.support.waiting import wait_until
 
@@ -46,7 +46,7 @@ def run(cluster: Cluster, command: str) -> str:
     return curl(*arguments)
 
 
-def start(cluster: Cluster, node: Node, command: str) -> None:
+def start(cluster: Cluster, node: NodeProcess, command: str) -> None:
     name, *flags = shlex.split(mapped(cluster, command))
     assert name == "raft-chat"
     node.start(*flags)

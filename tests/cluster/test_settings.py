@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.cluster.harness import READY_S, Cluster
+from tests.support.cluster import READY_S, Cluster
 from tests.support.waiting import wait_until
 
 

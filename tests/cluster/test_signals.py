@@ -6,8 +6,8 @@ from pathlib import Path
 from time import monotonic
 
 from tests.cluster import signals
-from tests.cluster.harness import Cluster
 from tests.faults.tools import need
+from tests.support.cluster import Cluster
 from tests.support.waiting import wait_until
 
 

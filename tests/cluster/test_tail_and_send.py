@@ -10,8 +10,8 @@ from typing import IO
 
 import pytest
 
-from tests.cluster.harness import COMMAND, Cluster, environment
 from tests.cluster.older_copy import take_copy
+from tests.support.cluster import COMMAND, Cluster, environment
 from tests.support.waiting import wait_until
 
 MESSAGES = 800

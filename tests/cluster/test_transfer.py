@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.writers import acknowledged_by, check_history, load, read_room
+from tests.support.cluster import READY_S, Cluster
 from tests.support.waiting import wait_until
 
 

@@ -5,8 +5,8 @@ import threading
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.harness import READY_S, Cluster, Forked
 from tests.cluster.writers import read_room
+from tests.support.cluster import READY_S, Cluster, Forked
 from tests.support.http_client import Answer
 from tests.support.waiting import wait_until
 

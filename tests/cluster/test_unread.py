@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.harness import Cluster
 from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People, wait_login
 from tests.cluster.socket_client import Socket
+from tests.support.cluster import Cluster
 from tests.support.waiting import wait_until
 
 TOLD_S = 15  # markers go to the log every 5 s

@@ -9,8 +9,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from tests.cluster.harness import READY_S, Cluster
 from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, People, wait_login
+from tests.support.cluster import READY_S, Cluster
 from tests.support.http_client import Answer, HttpClient
 from tests.support.waiting import wait_until
 

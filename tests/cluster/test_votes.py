@@ -8,7 +8,7 @@ from raft.rpc.calls import Sender
 from raft.rpc.codec import decode_answer, encode
 from raft.rpc.peer_client import PeerConnection
 from raft.storage.identity import decode
-from tests.cluster.harness import READY_S, Cluster
+from tests.support.cluster import READY_S, Cluster
 from tests.support.waiting import wait_until
 
 AHEAD = 1 << 20  # a log that is up to date with any, whatever the other one holds

@@ -5,9 +5,9 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.cluster.harness import Cluster
 from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People, operator
 from tests.cluster.socket_client import Socket
+from tests.support.cluster import Cluster
 
 TICKETS = 20
 

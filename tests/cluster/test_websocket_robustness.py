@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 
-from tests.cluster.harness import Cluster
 from tests.cluster.listeners import PING, PONG, TEXT
 from tests.cluster.socket_client import Socket
+from tests.support.cluster import Cluster
 
 PING_S = 25  # a server pings each socket so often
 

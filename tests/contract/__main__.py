@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster.harness import Cluster
 from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
 from tests.contract.cases import ANYBODY, Identity, run
 from tests.contract.citizens import Citizens
+from tests.support.cluster import Cluster
 
 
 def main() -> int:

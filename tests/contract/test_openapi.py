@@ -5,10 +5,10 @@ These are slices; `python -m tests.contract --cases 10000` sends as many as are 
 
 from pathlib import Path
 
-from tests.cluster.harness import Cluster
 from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
 from tests.contract.cases import Report, run
 from tests.contract.citizens import Citizens
+from tests.support.cluster import Cluster
 
 ONE_TURN = 1  # of each operation and mode, whatever comes to more
 

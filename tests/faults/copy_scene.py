@@ -22,12 +22,12 @@ from time import monotonic
 from typing import Any, Self
 
 from raft.errors import ADVICE
-from tests.cluster.harness import Cluster, Node
 from tests.cluster.writers import PAGE, Acknowledged, Writer, acknowledged_by, load, wait_for_posts
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.power import Disk
 from tests.faults.reading_clients import ROOM, IndexReader, ReadingClient, SocketClient, StreamClient, wrongly_shown
 from tests.faults.tools import run
+from tests.support.cluster import Cluster, NodeProcess
 from tests.support.http_client import HttpClient
 from tests.support.waiting import wait_until
 
@@ -183,14 +183,14 @@ class Scene(Cluster):
                 self._copy(self.nodes[id])
         self._copied_at = monotonic()
 
-    def _copy(self, node: Node) -> None:
+    def _copy(self, node: NodeProcess) -> None:
         if node.id in self.disks:
             run("sync", "-f", str(self.disks[node.id].mounted_at))
             self.disks[node.id].copy()
         run("cp", "-a", str(node.data_dir), str(self._copy_of(node)))
         run("tar", "-C", str(node.data_dir), "-cf", f"{self._copy_of(node)}.tar", ".")
 
-    def _copy_of(self, node: Node) -> Path:
+    def _copy_of(self, node: NodeProcess) -> Path:
         return self.top / f"copy-{node.id}"
 
     def start_again(self) -> None:
@@ -388,7 +388,7 @@ class Scene(Cluster):
         seen.two_histories = sum(len(posts) > 1 for posts in self._shown.values())
 
 
-def _read(node: Node, stale: bool) -> list[dict[str, Any]]:
+def _read(node: NodeProcess, stale: bool) -> list[dict[str, Any]]:
     consistency = "&consistency=stale" if stale else ""
     with suppress(OSError):
         answer = node.request("GET", f"/rooms/{ROOM}?after=0&limit={PAGE}{consistency}", timeout_s=READ_S)

@@ -12,11 +12,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
-from tests.cluster.harness import Cluster, Forked, Node
 from tests.cluster.writers import Writer, acknowledged_by, check_every_node, count_posts, load, wait_for_posts
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.tools import run
 from tests.faults.world import DIES_WITH_US
+from tests.support.cluster import Cluster, Forked, NodeProcess
 from tests.support.waiting import wait_until
 
 ROOMS = ("general", "random")
@@ -28,7 +28,7 @@ DEATH_S = 60
 
 
 @contextmanager
-def injected(node: Node, what: str, calls: str = "fdatasync") -> Iterator[None]:
+def injected(node: NodeProcess, what: str, calls: str = "fdatasync") -> Iterator[None]:
     """While the block runs, these system calls of a running node meet with `what`, in the words of strace."""
     assert node.process is not None
     command = ("strace", "-f", "-p", str(node.process.pid), "-e", f"trace={calls}", "-e", f"inject={calls}:{what}",
@@ -105,7 +105,7 @@ class DyingCluster(Cluster):
             )
 
     @staticmethod
-    def _order(node: Node) -> Path:
+    def _order(node: NodeProcess) -> Path:
         return node.log_file.with_suffix(".dies-at")
 
     def start_to_die(self, id: int, nth: int) -> None:

@@ -18,11 +18,11 @@ from time import monotonic
 
 from raft.storage.disk import RealDisk
 from raft.storage.reserve import held_in
-from tests.cluster.harness import Cluster, Node
 from tests.cluster.writers import read_room
 from tests.faults.disks import injected
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.tools import DISK, missing, run
+from tests.support.cluster import Cluster, NodeProcess
 from tests.support.http_client import Answer, HttpClient
 from tests.support.waiting import wait_until
 
@@ -103,7 +103,7 @@ class Filler:
             self._row.acknowledged += 1
         return answer
 
-    def fill(self, node: Node, is_full: Callable[[Answer], bool]) -> Answer:
+    def fill(self, node: NodeProcess, is_full: Callable[[Answer], bool]) -> Answer:
         """Post at `node` until that is so."""
         deadline_s = monotonic() + FULL_S
         with HttpClient(node.port) as client:
@@ -113,7 +113,7 @@ class Filler:
                     return answer
         raise AssertionError("the disk does not get full")
 
-    def delete(self, node: Node) -> Answer:
+    def delete(self, node: NodeProcess) -> Answer:
         """Delete the room that fills the disk."""
         answer = node.request("DELETE", f"/rooms/{ROOM}")
         if answer.status in (200, 204, 404):  # 404: a try before, whose outcome was unknown, has deleted it
@@ -137,12 +137,12 @@ def _refused(answer: Answer) -> bool:
     return answer.status == REFUSED
 
 
-def _reads(node: Node, *, stale: bool = False) -> bool:
+def _reads(node: NodeProcess, *, stale: bool = False) -> bool:
     how = "&consistency=stale" if stale else ""
     return node.request("GET", f"/rooms/{KEPT}?limit=10{how}").status == 200
 
 
-def _takes(node: Node, filler: Filler) -> bool:
+def _takes(node: NodeProcess, filler: Filler) -> bool:
     """Whether posts are taken again, within the deadline."""
     with HttpClient(node.port) as client:
         try:
@@ -241,13 +241,13 @@ def all_three(row: Row, directory: Path) -> None:
         filler.check(cluster.ports())
 
 
-def _more(filler: Filler, row: Row, node: Node, goal: int) -> bool:
+def _more(filler: Filler, row: Row, node: NodeProcess, goal: int) -> bool:
     with HttpClient(node.port) as client:
         filler.post(client)
     return row.acknowledged >= goal
 
 
-def _takes_briefly(node: Node, filler: Filler) -> bool:
+def _takes_briefly(node: NodeProcess, filler: Filler) -> bool:
     with HttpClient(node.port) as client:
         return filler.post(client, KEPT).status == 201
 

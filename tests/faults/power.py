@@ -17,7 +17,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Self
 
-from tests.cluster.harness import Cluster
 from tests.cluster.writers import (
     Acknowledged,
     Writer,
@@ -29,6 +28,7 @@ from tests.cluster.writers import (
 )
 from tests.faults.leftovers import new_directory, sweep
 from tests.faults.tools import run
+from tests.support.cluster import Cluster
 
 IMAGE_BYTES = 64 << 20
 COPIES_MAX = 20

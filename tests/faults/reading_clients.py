@@ -13,10 +13,10 @@ from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from tests.cluster.harness import Node
 from tests.cluster.listeners import CLOSE, PING, PONG, TEXT
 from tests.cluster.socket_client import Socket
 from tests.cluster.writers import PAGE, TRY_AGAIN, read_room
+from tests.support.cluster import NodeProcess
 from tests.support.curl import CurlEvents
 from tests.support.waiting import wait_until
 
@@ -25,7 +25,7 @@ FOLLOW_S = 20
 LOOK_S = 2  # for one event where none may come
 
 Posts = Sequence[dict[str, Any]]
-Nodes = Callable[[], Sequence[Node]]
+Nodes = Callable[[], Sequence[NodeProcess]]
 
 
 class ReadingClient(Protocol):
@@ -64,7 +64,7 @@ class _Told:
         self._read_to = 0  # what was read since it started over needs not be told again
         self._starting_over = False
 
-    def take(self, frame: dict[str, Any], node: Node) -> bool:
+    def take(self, frame: dict[str, Any], node: NodeProcess) -> bool:
         """Whether it may go on here; False: it has to subscribe anew."""
         if is_start_over(frame):
             self.started_over += 1
@@ -94,7 +94,7 @@ class SocketClient(_Told):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._socket: Socket | None = None
-        self._node: Node | None = None
+        self._node: NodeProcess | None = None
 
     def follow(self, nodes: Nodes, newest: str) -> None:
         end = monotonic() + FOLLOW_S
@@ -139,7 +139,7 @@ class StreamClient(_Told):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._curl: CurlEvents | None = None
-        self._node: Node | None = None
+        self._node: NodeProcess | None = None
 
     def follow(self, nodes: Nodes, newest: str) -> None:
         end = monotonic() + FOLLOW_S
@@ -175,7 +175,7 @@ class IndexReader:
             with suppress(OSError):
                 self._read(wait_until(lambda: nodes() or None, FOLLOW_S, "a node runs")[0])
 
-    def _read(self, node: Node) -> None:
+    def _read(self, node: NodeProcess) -> None:
         at = f"&min_index={quote(self._index)}" if self._index else ""
         answer = node.request("GET", f"/rooms/{ROOM}?after=0&limit={PAGE}{at}")
         if answer.status == 200:

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cluster.harness import ROOT
 from tests.faults.leftovers import LINKS, NAMESPACES, mount_points, sweep
 from tests.faults.tools import NETWORK, need
+from tests.support.cluster import ROOT
 from tests.support.waiting import wait_until
 
 # What a run sets up: nodes in namespaces, and a file system.  Then it waits to be killed.

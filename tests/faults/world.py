@@ -16,11 +16,11 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from tests.cluster.harness import COMMAND, Cluster, Node
 from tests.faults.actors import Place
 from tests.faults.network import Network
 from tests.faults.schedule import Fault
 from tests.faults.tools import LIBFAKETIME
+from tests.support.cluster import COMMAND, Cluster, NodeProcess
 from tests.support.http_client import HttpClient
 
 PORTS = (12380, 12379)
@@ -66,7 +66,7 @@ class World:
             for id in self.ids:
                 self._set_clock(id, 0)
             nodes = [
-                Node(
+                NodeProcess(
                     id,
                     self.directory,
                     command=self._command(id),

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.cluster.harness import Cluster
 from tests.page.reader import Reader, Wire, new_context
+from tests.support.cluster import Cluster
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",

@@ -5,7 +5,7 @@ import re
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, WebSocketRoute, expect
 
-from tests.cluster.harness import Cluster
+from tests.support.cluster import Cluster
 
 # For a page that may have to wait out several tries to reconnect, beside other tests on two cores.
 DEADLINE_MS = 30_000

@@ -12,9 +12,9 @@ from urllib.parse import quote
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.cluster.harness import ROOT, Cluster
 from tests.page.conftest import CHROMIUM_FLAGS
 from tests.page.reader import Reader, expect_messages, new_context
+from tests.support.cluster import ROOT, Cluster
 
 ROOM = "general"
 TALK = (

@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.cluster.harness import Cluster
 from tests.cluster.older_copy import take_copy
 from tests.page.reader import Reader, Wire, expect_messages, say, stored, wait_connected, wait_disconnected
+from tests.support.cluster import Cluster
 
 
 def test_what_was_missed_during_a_restart_appears_once(cluster: Cluster, reader_of_outage: Reader) -> None:

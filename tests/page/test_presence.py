@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.cluster.harness import Cluster
 from tests.page.reader import Reader, expect_messages, new_context, say
+from tests.support.cluster import Cluster
 
 
 @contextmanager

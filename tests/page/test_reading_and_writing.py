@@ -4,8 +4,8 @@ import re
 
 from playwright.sync_api import Browser, expect
 
-from tests.cluster.harness import Cluster
 from tests.page.reader import Reader, expect_messages, say, stored
+from tests.support.cluster import Cluster
 from tests.support.curl import curl
 
 

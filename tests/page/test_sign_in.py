@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.cluster.harness import Cluster
 from tests.cluster.people import FLAGS, PASSWORD, QUICK_PASSWORDS, People, wait_login
 from tests.page.conftest import OUTAGE
 from tests.page.reader import Reader, expect_messages, new_context, say, wait_connected
+from tests.support.cluster import Cluster
 
 # A stranger is told so with 401, and who could not come in with 403 or 409; the console counts those as errors.
 REFUSAL = re.compile(r"status of (401|403|409|429)|Error during WebSocket handshake")

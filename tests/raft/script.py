@@ -49,7 +49,7 @@ from raft.core.raft_messages import (
 )
 from raft.errors import RaftError
 from tests.raft.formatting import format_entry, format_hard_state, format_members, format_message, format_snapshot
-from tests.raft.nodes import Cluster, Link, Machine
+from tests.raft.machines import Link, Machine, Machines
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 DELIVERIES_MAX = 500  # a network that is not quiet after so many never will be
@@ -92,7 +92,7 @@ class Script:
         self._seen: dict[int, tuple[str, ...]] = {}
         self._settling = False
         self._show_messages = True
-        self._cluster = Cluster(0, Fixed)
+        self._cluster = Machines(0, Fixed)
 
     def run(self, command: str) -> list[str]:
         """Carry out one command."""
@@ -111,7 +111,7 @@ class Script:
         ids = range(1, int(size) + 1)
         strangers = Configuration({id: Member(id, f"http://{id}", True) for id in ids}) if "blank" in words else None
         settings = Settings(**{word.partition("=")[0]: int(word.partition("=")[2]) for word in words if "=" in word})
-        self._cluster = Cluster(int(size), Fixed, settings, strangers)
+        self._cluster = Machines(int(size), Fixed, settings, strangers)
         self._cluster.on_ready = self._ready
         self._cluster.on_sent = self._sent
         self._seen = {machine.id: _leader_state(machine) for machine in self._cluster.up}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.harness import Cluster, Forked, Node
+from tests.support.cluster import Cluster, Forked, NodeProcess
 from tests.support.fork_server import ROOT
 from tests.support.waiting import wait_until
 
@@ -15,7 +15,7 @@ HASH = "import sys; print(hash('chat')); sys.stdout.flush(); "
 RUN = """
 import sys
 from pathlib import Path
-from tests.cluster.harness import Cluster
+from tests.support.cluster import Cluster
 cluster = Cluster(Path(sys.argv[1]), 1)
 cluster.start()
 print(cluster.nodes[1].process.pid, flush=True)
@@ -32,7 +32,7 @@ def is_alive(pid: int) -> bool:
 
 def ended(directory: Path, setup: str, id: int = 1) -> tuple[int, str]:
     """The exit code of a node that runs these statements first, and what it says."""
-    with Cluster(directory, nodes=[Node(id, directory, command=Forked(setup))]) as cluster:
+    with Cluster(directory, nodes=[NodeProcess(id, directory, command=Forked(setup))]) as cluster:
         cluster.start()
         return cluster.nodes[id].wait_exit(), cluster.nodes[id].log()
 

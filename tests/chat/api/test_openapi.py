@@ -12,7 +12,7 @@ from chat.app import ROUTES
 from chat.errors import STATUS_OF
 from tests.chat.chat_client import ChatClient
 from tests.chat.login_client import LoginClient
-from tests.cluster.harness import ROOT
+from tests.support.cluster import ROOT
 
 OPEN: Any = describe(ROUTES, login=False)
 LOGIN: Any = describe(ROUTES, login=True)

@@ -11,7 +11,7 @@ import pytest
 
 from raft.core.node import PROBE_BYTES_MAX, Role, Settings
 from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Message, RequestVote, RequestVoteReply
-from tests.raft.nodes import Cluster
+from tests.raft.machines import Machines
 from tests.raft.script import Fixed
 
 HEARTBEAT_MS = 60
@@ -21,7 +21,7 @@ class Counted:
     """A cluster that member 1 comes to lead, and all that was ever sent in it."""
 
     def __init__(self, size: int, settings: Settings | None = None) -> None:
-        self.cluster = Cluster(size, Fixed, settings)
+        self.cluster = Machines(size, Fixed, settings)
         self.sent: list[Message] = []
         self.cluster.on_sent = lambda message, lost: self.sent.append(message)
         while self.cluster.machines[1].running.role is not Role.LEADER:

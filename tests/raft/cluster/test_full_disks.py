@@ -34,7 +34,7 @@ from tests.raft.core.test_node import append, follower, led, persisted, settle
 from tests.raft.disks import UnsyncedDisk, content, entries
 from tests.raft.engine.test_forwarding import kinds
 from tests.raft.forwarder_case import OTHER, Case
-from tests.raft.nodes import Cluster
+from tests.raft.machines import Machines
 from tests.raft.rpc.test_codec import SENDER
 from tests.raft.storage.test_snapshots import OTHER as OTHERS_LOG
 from tests.raft.storage.test_snapshots import meta_of, receive, snapshot_bytes
@@ -276,7 +276,7 @@ def test_a_full_follower_votes_and_its_heartbeats_are_answered() -> None:
     assert node.current_term == 1
 
 
-def _pass(cluster: Cluster, ms: int) -> None:
+def _pass(cluster: Machines, ms: int) -> None:
     for _ in range(ms // 60):
         for machine in cluster.up:
             cluster.tick(machine.id, 60)

@@ -25,7 +25,7 @@ from raft.errors import Diverged, StartRefused
 from raft.storage.disk import RealDisk
 from raft.storage.identity import load_or_create, save
 from tests.raft.disks import entries
-from tests.raft.nodes import Cluster, founders
+from tests.raft.machines import Machines, founders
 
 
 def member(configuration: Configuration, id: int = 2, generation: str = "") -> Node:
@@ -115,7 +115,7 @@ def test_a_member_whose_log_ends_before_what_it_knows_to_be_committed_does_not_s
 
 
 def test_a_lagging_member_and_an_up_to_date_one_have_a_leader_without_the_third() -> None:
-    cluster = Cluster(3, lambda id: Random(id))
+    cluster = Machines(3, lambda id: Random(id))
     for _ in range(20):
         for id in (1, 2, 3):
             cluster.tick(id, 60)
@@ -142,7 +142,7 @@ def test_a_lagging_member_and_an_up_to_date_one_have_a_leader_without_the_third(
     assert cluster.machines[lags].running.commit_index >= 3
 
 
-def deliver_all(cluster: Cluster) -> None:
+def deliver_all(cluster: Machines) -> None:
     while cluster.network:
         cluster.deliver(cluster.network.pop(0))
 

@@ -11,7 +11,7 @@ import pytest
 from raft.core.node import Role, Settings
 from raft.core.raft_messages import Message
 from raft.errors import NotLeader
-from tests.raft.nodes import Cluster, Machine
+from tests.raft.machines import Machine, Machines
 
 MEMBERS = 5
 ROUNDS = 200
@@ -29,7 +29,7 @@ class Storm:
     def __init__(self, network: str, seed: int) -> None:
         self.rng = Random(f"{network} {seed}")
         self.network = network
-        self.cluster = Cluster(
+        self.cluster = Machines(
             MEMBERS, lambda id: Random(self.rng.random()), Settings(append_bytes_max=ONE_ENTRY_BYTES)
         )
         self.leaders_lost = 0

@@ -14,7 +14,7 @@ from raft.core.node import Node, Ready, Role, Settings
 from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Entry, HardState, Kind, Message, RequestVote
 from raft.errors import ChangeRefused, InvalidMessage, NotLeader
 from tests.raft.disks import entries, entry
-from tests.raft.nodes import Cluster, founders
+from tests.raft.machines import Machines, founders
 
 SETTINGS = Settings()
 
@@ -35,9 +35,9 @@ def persisted(node: Node) -> Ready:
     return ready
 
 
-def led(size: int = 3) -> tuple[Cluster, Node]:
+def led(size: int = 3) -> tuple[Machines, Node]:
     """A cluster that member 1 leads, with a committed no-op and a quiet network."""
-    cluster = Cluster(size, Random)
+    cluster = Machines(size, Random)
     while cluster.machines[1].running.role is not Role.LEADER:
         cluster.tick(1, 60)
         settle(cluster)
@@ -45,12 +45,12 @@ def led(size: int = 3) -> tuple[Cluster, Node]:
     return cluster, cluster.machines[1].running
 
 
-def settle(cluster: Cluster) -> None:
+def settle(cluster: Machines) -> None:
     while cluster.network:
         cluster.deliver(cluster.network.pop(0))
 
 
-def taken(cluster: Cluster) -> list[Message]:
+def taken(cluster: Machines) -> list[Message]:
     """What lies in the network, which is empty then."""
     messages, cluster.network = cluster.network, []
     return messages
@@ -334,7 +334,7 @@ def test_a_member_without_a_configuration_waits_to_be_told() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_random_timeouts_end_a_cold_start_of_all_at_once(seed: int) -> None:
-    cluster = Cluster(5, lambda id: Random(100 * seed + id))
+    cluster = Machines(5, lambda id: Random(100 * seed + id))
     for _ in range(150):  # three seconds
         for machine in cluster.up:
             cluster.tick(machine.id, 20)

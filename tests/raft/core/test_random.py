@@ -20,7 +20,7 @@ from raft.core.configuration import AddMember, RemoveMember
 from raft.core.node import Node, Ready, Role, Settings
 from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message
 from raft.errors import ChangeRefused, NotLeader
-from tests.raft.nodes import Cluster, Machine
+from tests.raft.machines import Machine, Machines
 
 STEPS = 2_000
 NETWORK_MAX = 60  # more messages than that in flight: the oldest are lost
@@ -35,7 +35,7 @@ class Life:
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
         settings = Settings(append_bytes_max=self.rng.choice([200, 1 << 20]))
-        self.cluster = Cluster(self.rng.choice([1, 2, 3, 3, 3, 4, 5]), lambda id: Random(self.rng.random()), settings)
+        self.cluster = Machines(self.rng.choice([1, 2, 3, 3, 3, 4, 5]), lambda id: Random(self.rng.random()), settings)
         self.tokens = itertools.count(1)
         self.confirmed: set[int] = set()
         self.inputs = 0

@@ -5,6 +5,8 @@ Each Machine's disk has what was synced and no more: a crash loses the rest, a r
 
 Here logs are kept whole, also where the Node has compacted its own: what a snapshot stands for is a prefix of what was
 committed, so one that is installed puts that prefix in the place of the log.
+
+A cluster of processes is `tests/support/cluster.py`, and whole members in one process are `tests/raft/members.py`.
 """
 
 from collections import deque
@@ -105,7 +107,7 @@ class Machine:
             write(self.disk, ready.entries)
 
 
-class Cluster:
+class Machines:
     """Machines 1 to `size`, all voters, booted; more may `join`."""
 
     def __init__(

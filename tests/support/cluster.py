@@ -31,7 +31,7 @@ from tests.support.forked import COMMAND, Forked, Process
 from tests.support.http_client import HOST, Answer, HttpClient, request
 from tests.support.waiting import wait_until
 
-__all__ = ["COMMAND", "NODE", "ROOT", "Cluster", "Forked", "Node", "Port", "Program"]
+__all__ = ["COMMAND", "NODE", "ROOT", "Cluster", "Forked", "NodeProcess", "Port", "Program"]
 Program = Sequence[str] | Forked
 NODE = Forked()
 
@@ -60,7 +60,7 @@ class Port:
         self._holder.close()
 
 
-class Node:
+class NodeProcess:
     """One member: its ports, its data directory, its log file, and its process where one runs."""
 
     def __init__(
@@ -175,12 +175,12 @@ class Cluster:
         *,
         flags: Sequence[str] = (),
         command: Program = NODE,
-        nodes: Sequence[Node] = (),
+        nodes: Sequence[NodeProcess] = (),
     ) -> None:
         """`nodes`, where they are given, are its first members, instead of `size` usual ones."""
         self._directory = directory
         self._flags = flags
-        usual = nodes or [Node(id, directory, command=command) for id in range(1, size + 1)]
+        usual = nodes or [NodeProcess(id, directory, command=command) for id in range(1, size + 1)]
         self.nodes = {node.id: node for node in usual}
         self.url_list = ",".join(node.peer_url for node in self.nodes.values())
 
@@ -242,7 +242,7 @@ class Cluster:
 
     # --- who leads, who is ready ---
 
-    def running(self) -> list[Node]:
+    def running(self) -> list[NodeProcess]:
         return [node for node in self.nodes.values() if node.running]
 
     def leader(self) -> int:
@@ -300,9 +300,9 @@ class Cluster:
 
     # --- the members ---
 
-    def new_node(self, id: int) -> Node:
+    def new_node(self, id: int) -> NodeProcess:
         """A node that the cluster does not know of yet, and that is not started."""
-        node = self.nodes[id] = Node(id, self._directory)
+        node = self.nodes[id] = NodeProcess(id, self._directory)
         self.url_list += f",{node.peer_url}"
         return node
 
@@ -326,7 +326,7 @@ class Cluster:
         return self.request(id, "POST", f"/rooms/{room}", json.dumps({"Message": message, "User": user, **fields}))
 
 
-def refused_start(node: Node, *flags: str) -> str:
+def refused_start(node: NodeProcess, *flags: str) -> str:
     """Start a node that must refuse: it ends with exit code 1 and one line on stderr, which is returned."""
     done = subprocess.run(
         node.command(*flags),
