@@ -8,8 +8,8 @@ import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Protocol
 
-from chat.state.results import Refusal
 from raft.errors import ChangeRefused, CorruptLog, DiskFailed, DiskFull, OutcomeUnknown, RaftError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,18 @@ STATUS_OF: dict[str, HTTPStatus] = {
     }.items()
     for code in codes.split()
 }
+
+
+class Refused(Protocol):
+    """A refused command, as the state has it (`chat.state.results.Refusal`)."""
+
+    @property
+    def code(self) -> str:
+        """The code of the Problem."""
+
+    @property
+    def detail(self) -> str:
+        """The text of the Problem."""
 
 
 class Problem(Exception):
@@ -135,7 +147,7 @@ def problem_of(error: RaftError) -> Problem:
             return problem("internal_error", "the request failed; the node's log says why")
 
 
-def problem_of_refusal(refusal: Refusal) -> Problem:
+def problem_of_refusal(refusal: Refused) -> Problem:
     """The Problem for a refused command."""
     if refusal.code == "no_such_room":
         return not_found(refusal.detail)
