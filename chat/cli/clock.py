@@ -11,7 +11,9 @@ from chat.cli.node_client import CommandFailed, NodeClient, add_data_dir, sub_pa
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """The sub-command; its exit code.  Raises CommandFailed or OptionRefused."""
-    text = "Accept the clock as it is now: new messages are stamped by it, even if earlier messages have later times."
+    text = (
+        "After a wrong clock: give new messages the time of the nodes' clocks, even if earlier ones have a later time."
+    )
     parser = sub_parser("clock", text)
     parser.add_argument("act", choices=("accept",), metavar="accept", help="set the log's time to the nodes' clocks")
     add_data_dir(parser, environment)

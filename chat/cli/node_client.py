@@ -26,7 +26,7 @@ class CommandFailed(OptionRefused):
 def add_data_dir(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
     """The one option that all sub-commands have."""
     default = refuse_control_characters("data-dir", environment.get(f"{PREFIX}DATA_DIR", DATA_DIR_DEFAULT))
-    text = f"the data directory of a node that runs on this machine (default: {default})"
+    text = f"the data directory of a running node on this machine (default: {default})"
     parser.add_argument("--data-dir", type=Path, default=Path(default), help=text.replace("%", "%%"))
 
 

@@ -129,9 +129,9 @@ class NodeSocket:
 def add_node_options(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
     """The options of commands that speak to a node as a user: `--from` and `--token`."""
     urls, token = environment.get(f"{PREFIX}FROM", URL_DEFAULT), environment.get(f"{PREFIX}TOKEN", "")
-    text = f"a node's URL, or several with commas between; the next is tried if one does not answer (default: {urls})"
+    text = f"the URL of a node, or several with commas between: if one does not answer, try the next (default: {urls})"
     parser.add_argument("--from", dest="urls", metavar="URL", default=urls, help=text.replace("%", "%%"))
-    text = f"a user's token, where the cluster asks for one; {PREFIX}TOKEN keeps it out of the list of processes"
+    text = f"a user's token, if users have to sign in.  Set {PREFIX}TOKEN instead to keep it out of the process list"
     parser.add_argument("--token", default=token, help=text)
 
 

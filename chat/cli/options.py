@@ -68,45 +68,85 @@ class Parser(argparse.ArgumentParser):
         raise OptionRefused(message)
 
 
+_EPILOG = """\
+Other commands, each with its own --help:
+  raft-chat send   send messages to a room
+  raft-chat tail   show the messages of a room, and new ones as they come
+  raft-chat user   add, list and change users
+  raft-chat auth   turn sign-in on or off
+  raft-chat clock  repair the time of messages after a clock was wrong
+
+Each option can also come from the environment, like RAFT_CHAT_PORT=12380, or
+from the file that --config names.
+"""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="raft-chat",
-        description="A highly available chat server that needs no database.",
-        epilog="Every flag can be set as RAFT_CHAT_… in the environment, or in the file of --config.  Accounts: "
-        "raft-chat user --help, raft-chat auth --help.  A clock that was wrong: raft-chat clock --help.",
+        description="Start a node of raft-chat, a highly available chat server without a database.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
     add = parser.add_argument
-    add("--id", help="the number of this node in --cluster, from 1 (default: 1)")
-    add("--cluster", help="comma-separated peer URLs of all nodes, or id=URL pairs (default: http://127.0.0.1:12379)")
+    add("--id", metavar="N", help="the id of this node: its place in --cluster, from 1 (default: 1)")
+    add(
+        "--cluster",
+        metavar="URLS",
+        help="the peer URL of every node, with commas between; nodes talk to each other at these URLs.  "
+        "ID=URL sets a node's id (default: http://127.0.0.1:12379)",
+    )
     add("--port", help="the port for clients (default: 12380)")
     add("--host", help="the address to listen on for clients (default: 127.0.0.1)")
-    add("--peer-host", help="the address, or address:port, to listen on for other nodes (default: as in --cluster)")
-    add("--join", action="store_const", const="true", help="join a cluster that this node was added to")
-    add("--advertise", help="the URL that clients use for this node (default: from --host and --port)")
-    add("--base-path", help="the path of this chat behind a proxy, like /chat (default: none)")
+    add(
+        "--peer-host",
+        metavar="ADDRESS",
+        help="the address, or address:port, to listen on for the other nodes (default: this node's URL in --cluster)",
+    )
+    add(
+        "--join",
+        action="store_const",
+        const="true",
+        help="join a running cluster.  Add the node there first: POST /raft/<id>",
+    )
+    add("--advertise", metavar="URL", help="the URL that clients use for this node (default: --host and --port)")
+    add("--base-path", metavar="PATH", help="the path of the chat behind a proxy, like /chat (default: none)")
     add(
         "--trust-proxy",
+        metavar="NETWORKS",
         action="append",
-        help="networks of proxies whose X-Forwarded-For is trusted, like 10.0.0.0/8,::1; repeatable (default: none)",
+        help="trust X-Forwarded-For from proxies in these networks, like 10.0.0.0/8,::1.  "
+        "You can repeat this option (default: none)",
     )
-    add("--data-dir", help="the directory of the log (default: raft-chat-<id>)")
+    add("--data-dir", metavar="DIR", help="this node's data directory (default: raft-chat-<id>)")
     add(
         "--moved",
         action="store_const",
         const="true",
-        help="the data directory was moved: it is the newest copy, and no other one runs",
+        help="start on a copied or moved data directory: its newest copy, and no other one may ever run again",
     )
-    add("--auth", help="open: anybody may use any name; login: users sign in (default: the cluster's, at first open)")
-    add("--signup", help="with --auth login, who may sign up: open (anybody) or invite (default: invite)")
-    add("--heartbeat-ms", help="milliseconds between two heartbeats of the leader (default: 60)")
     add(
-        "--election-timeout-ms", help="milliseconds without a leader until an election, up to twice that (default: 300)"
+        "--auth",
+        metavar="MODE",
+        help="open: anybody may use any name; login: users sign in.  "
+        "Without this option, the cluster keeps its mode; a new cluster is open",
     )
-    add("--compact-mib", help="the size in MiB below which the log is not compacted (default: 64)")
-    add("--log-level", help=f"one of {', '.join(LOG_LEVELS)} (default: info)")
-    add("--config", help="a TOML file of these options")
+    add(
+        "--signup",
+        metavar="WHO",
+        help="who may sign up, with --auth login.  open: anybody; invite: people with an invite (default: invite)",
+    )
+    add("--heartbeat-ms", metavar="MS", help="the leader sends a heartbeat each MS milliseconds (default: 60)")
+    add(
+        "--election-timeout-ms",
+        metavar="MS",
+        help="a node that hears no leader for MS to 2 x MS milliseconds calls an election (default: 300)",
+    )
+    add("--compact-mib", metavar="MIB", help="do not compact a log of less than MIB MiB (default: 64)")
+    add("--log-level", metavar="LEVEL", help=f"one of {', '.join(LOG_LEVELS)} (default: info)")
+    add("--config", metavar="FILE", help="a TOML file with any of these options")
     return parser
 
 

@@ -38,8 +38,14 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """The sub-command; its exit code.  Raises CommandFailed or OptionRefused."""
     parser = sub_parser("send", "Send a message to a room, or each line of stdin as a message.")
     parser.add_argument("room", metavar="ROOM")
-    parser.add_argument("text", metavar="TEXT", nargs="?", default=STDIN, help="the message; -: the lines of stdin")
-    text = "the name to send under, if users do not sign in (default: your user name on this machine)"
+    parser.add_argument(
+        "text",
+        metavar="TEXT",
+        nargs="?",
+        default=STDIN,
+        help="the message.  Without TEXT, or with -, each line of stdin is one",
+    )
+    text = "the sender's name, if users do not sign in (default: your name on this machine)"
     parser.add_argument("--user", help=text)
     add_node_options(parser, environment)
     given = parser.parse_args(arguments)

@@ -27,13 +27,13 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     parser = sub_parser("tail", "Show the newest messages of a room, and each new one as it comes.")
     parser.add_argument("room", metavar="ROOM")
     start = parser.add_mutually_exclusive_group()
-    text = f"begin with so many of the newest messages, 0 to {LINES_MAX:,} (default: {LINES_DEFAULT})"
+    text = f"begin with the N newest messages, 0 to {LINES_MAX:,} (default: {LINES_DEFAULT})"
     start.add_argument("--lines", type=int, default=LINES_DEFAULT, metavar="N", help=text)
     start.add_argument(
-        "--since", type=int, metavar="ID", help="begin after the message with this Id; 0: with the first"
+        "--since", type=int, metavar="ID", help="begin after the message with this Id; 0 begins with the first message"
     )
     parser.add_argument("--json", action="store_true", help="print each message as a line of JSON")
-    parser.add_argument("--no-follow", action="store_true", help="end after the messages that are there now")
+    parser.add_argument("--no-follow", action="store_true", help="stop after the messages that are there now")
     add_node_options(parser, environment)
     given = parser.parse_args(arguments)
     if not 0 <= given.lines <= LINES_MAX:

@@ -14,15 +14,15 @@ _USERS = "/users"
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """The sub-command; its exit code.  Raises CommandFailed or OptionRefused."""
-    parser = sub_parser("user", "Manage the users of the cluster, at a node on this machine.")
+    parser = sub_parser("user", "Add, list and change users.  A node of the cluster has to run on this machine.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=type(parser))
 
-    _define_add(actions.add_parser("add", help="make a user", description="Make a user."))
+    _define_add(actions.add_parser("add", help="add a user", description="Add a user."))
     listing = actions.add_parser("list", help="list all users", description="List all users.")
     listing.set_defaults(run=_list)
     for action, active, text in (
-        ("deactivate", False, "end all sessions and tokens of a user, who cannot sign in any more; messages stay"),
-        ("activate", True, "let a user sign in again"),
+        ("deactivate", False, "end a user's sessions and tokens, and let them sign in no more.  Their messages stay"),
+        ("activate", True, "let a deactivated user sign in again"),
     ):
         changing = actions.add_parser(action, help=text, description=f"{text[0].upper()}{text[1:]}.")
         changing.add_argument("name", metavar="NAME")
@@ -53,7 +53,7 @@ def _define_add(adding: argparse.ArgumentParser) -> None:
         "--guest", dest="role", action="store_const", const="guest", help="a guest, who sees only the rooms of --room"
     )
     adding.add_argument(
-        "--room", dest="rooms", action="append", default=[], help="a room to be a member of; repeatable"
+        "--room", dest="rooms", metavar="ROOM", action="append", default=[], help="a room to add them to; repeatable"
     )
     adding.add_argument("--display-name", help="the name to show instead of NAME")
     password = adding.add_mutually_exclusive_group()
