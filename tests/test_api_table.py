@@ -30,7 +30,7 @@ ROWS = [Row(*found.groups()) for found in ROW.finditer(PAGE)]
 
 
 def row(route: Route) -> tuple[str, ...]:
-    return route.method, route.path, f"{route.access}{', under a login' if route.login else ''}", route.summary
+    return route.method, route.path, f"{route.access}{', with sign-in' if route.login else ''}", route.summary
 
 
 def test_the_table_has_each_route_once_with_who_may_ask_for_it() -> None:
