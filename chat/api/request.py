@@ -30,8 +30,9 @@ from chat.services.post_cache import PostCache
 from chat.services.proposals import dry_run, propose, unanswered
 from chat.services.read_markers import PendingMarkers
 from chat.state import permissions
+from chat.state.accounts import Acting
 from chat.state.machine import ChatState
-from chat.state.permissions import ANYBODY, Acting
+from chat.state.permissions import ANYBODY
 from chat.state.results import Refusal, Success
 
 BODY_BYTES_MAX = 128 * 1024

@@ -31,8 +31,8 @@ from chat.server.networks import network_to_evict
 from chat.services import validation
 from chat.state.events import EVERYBODY, Reach
 from chat.state.machine import ChatState
-from chat.state.permissions import reach as reach_of
 from chat.state.room_directory import is_private_name
+from chat.state.room_views import reach_of
 from chat.state.tables import Tables
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,8 @@ from typing import Final
 
 from chat.commands import Actor
 from chat.realtime.connection import Connection
-from chat.state.accounts import ADMIN, GUEST, MEMBER
-from chat.state.events import Reach
-from chat.state.permissions import Acting, is_told
+from chat.state.accounts import ADMIN, GUEST, MEMBER, Acting
+from chat.state.events import Reach, is_told
 
 _ANYONE: Final = Acting("", MEMBER)  # is told what is public
 

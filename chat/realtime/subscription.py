@@ -33,9 +33,10 @@ from chat.realtime.replies import error
 from chat.replica import STALE_S_MAX, Replica
 from chat.services.cursors import Place, confirm, cursor, history, is_ahead, is_here, is_lost, start_over
 from chat.services.post_cache import read_retrying
+from chat.state.accounts import Acting
 from chat.state.events import Event, PostChanged, PostEvent, ReactedSince, RoomDeleted
 from chat.state.machine import ChatState
-from chat.state.permissions import ANONYMOUS, Acting, acting
+from chat.state.permissions import ANONYMOUS, acting
 from chat.state.post_json import render_post, with_reactions
 from chat.state.results import Missed
 from chat.state.room import EventKind, LocatedEvent

@@ -20,8 +20,9 @@ from chat.errors import unavailable
 from chat.replica import Replica
 from chat.server.limits import KIB
 from chat.services.post_cache import read_posts, read_retrying
+from chat.state.accounts import Acting
 from chat.state.machine import ChatState
-from chat.state.permissions import ANONYMOUS, Acting
+from chat.state.permissions import ANONYMOUS
 from chat.state.post_json import render_post
 from chat.state.room import Page, PageRequest
 

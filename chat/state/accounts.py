@@ -32,6 +32,14 @@ class User(NamedTuple):
     skeleton: str  # of the name (chat/confusable_names.py)
 
 
+class Acting(NamedTuple):
+    """The acting user, as the state knows them."""
+
+    name: str  # "" where nobody is named
+    role: str
+    operator: bool = False
+
+
 class Token(NamedTuple):
     """A secret, known by its digest, that a request proves its user with."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from chat.state.accounts import ADMIN, GUEST, Acting
 from chat.state.post_revisions import Reactions
 
 
@@ -26,6 +27,15 @@ class Reach(NamedTuple):
 
 
 EVERYBODY = Reach()
+
+
+def is_told(acting: Acting, reach: Reach) -> bool:
+    """Return whether an event concerns this signed-in user: they saw its room when the event came."""
+    if reach.without is not None and is_told(acting, reach.without):
+        return False
+    if acting.name and acting.name in reach.members:
+        return True
+    return (reach.public and acting.role != GUEST) or (reach.admins and acting.role == ADMIN)
 
 
 @dataclass(slots=True)  # not frozen: one is made for each post, and that would cost three times as much

@@ -17,10 +17,11 @@ from typing import TypeVar
 
 from chat.commands import Command, Post, decode
 from chat.state import permissions
+from chat.state.accounts import Acting
 from chat.state.apply import credentials, expiry, posts, read_markers, rooms, settings, users
 from chat.state.events import AccountEvent, Event, RoomDeleted, RoomEvent
 from chat.state.name_pages import NamePageRequest
-from chat.state.permissions import ANONYMOUS, Acting
+from chat.state.permissions import ANONYMOUS
 from chat.state.post_revisions import Reactions
 from chat.state.results import Missed, Refusal, Result, RoomsPage
 from chat.state.room import LocatedEvent, Page, PageRequest, Room

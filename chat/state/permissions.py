@@ -1,15 +1,13 @@
-"""Authorisation: the acting user, what they see and what they may do.  Every rule is here.
+"""Authorisation: the acting user, what they see and what they may do.  Every rule is here, but `events.is_told`.
 
 Pure functions of the tables, for appliers and for reads.  A room that a user does not see looks to them like one that
 does not exist: both are None here.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from chat.commands.accounts import OPERATOR, Actor
-from chat.state.accounts import ADMIN, GUEST, Invite, User
-from chat.state.events import EVERYBODY, Reach
+from chat.state.accounts import ADMIN, GUEST, Acting, Invite, User
 from chat.state.results import Refusal
 from chat.state.room import Room
 from chat.state.room_details import DIRECT, PUBLIC, RoomDetails
@@ -29,14 +27,6 @@ OPEN_MODE = Refusal(
     "open_mode", "Authorization: there are no accounts in the open mode. Start a node with --auth login."
 )
 NAMELESS = Refusal("forbidden", "Authorization: this token belongs to no user, so it cannot post")
-
-
-class Acting(NamedTuple):
-    """The acting user, as the state knows them."""
-
-    name: str  # "" where nobody is named
-    role: str
-    operator: bool = False
 
 
 ANYBODY = Acting("", ADMIN)  # of the open mode
@@ -212,23 +202,6 @@ def lost_by(tables: Tables, acting: Acting, room: Room) -> bool:
     """Return whether a public room of this name became private, and this user does not see it now."""
     name = tables.rooms.turned_private.get(room.name)
     return name is None or visible_room(tables, acting, name) is None
-
-
-def reach(room: Room) -> Reach:
-    """The users whom events of the room concern."""
-    details = room.details
-    if details is None:
-        return EVERYBODY
-    return Reach(is_public(room), details.members, details.visibility != DIRECT)
-
-
-def is_told(acting: Acting, reach: Reach) -> bool:
-    """Return whether an event concerns this signed-in user: they saw its room when the event came."""
-    if reach.without is not None and is_told(acting, reach.without):
-        return False
-    if acting.name and acting.name in reach.members:
-        return True
-    return (reach.public and acting.role != GUEST) or (reach.admins and acting.role == ADMIN)
 
 
 def may_revise(tables: Tables, acting: Acting, room: Room, author: str, *, deletes: bool) -> bool:

@@ -3,14 +3,14 @@
 import json
 from dataclasses import replace
 
-from chat.state import permissions
+from chat.state.accounts import Acting
 from chat.state.apply import read_markers
-from chat.state.events import Reach, RoomDeleted, RoomEvent
-from chat.state.permissions import Acting
+from chat.state.events import EVERYBODY, Reach, RoomDeleted, RoomEvent
 from chat.state.post_json import timestamp
 from chat.state.results import RoomSummary
 from chat.state.room import Room
 from chat.state.room_details import DIRECT, RoomDetails
+from chat.state.room_directory import is_public
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 
@@ -37,6 +37,14 @@ def summary_for(tables: Tables, room: Room, acting: Acting) -> RoomSummary:
     return replace(
         told, joined=acting.name in told.details.members, counts=read_markers.counts(tables, acting.name, room)
     )
+
+
+def reach_of(room: Room) -> Reach:
+    """The users whom events of the room concern."""
+    details = room.details
+    if details is None:
+        return EVERYBODY
+    return Reach(is_public(room), details.members, details.visibility != DIRECT)
 
 
 def room_json(room: RoomSummary) -> dict[str, object]:
@@ -70,7 +78,7 @@ def room_event(room: Room, index: int, before: Reach | None = None, was_called: 
     """The event of a room that was made or changed, for those who see it now."""
     details = room.details or RoomDetails()
     names = dict.fromkeys((room.name, *details.aliases, was_called or room.name))
-    reach = permissions.reach(room)
+    reach = reach_of(room)
     told = json.dumps(room_json(summary(room)), ensure_ascii=False, separators=(",", ":")).encode()
     lost = _lost(index, was_called, before, reach) if before is not None else None
     return RoomEvent(index, room.name, tuple(names), told, reach, lost)

@@ -10,12 +10,12 @@ from chat.commands import NOBODY, Actor, Command, Post, encode
 from chat.commands.cluster import Expire, Forget, SetSettings
 from chat.commands.posts import DeletePost, EditedPost, EditPost, Pin, React, Tombstone
 from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
-from chat.state.accounts import ADMIN, GUEST, MEMBER
+from chat.state.accounts import ADMIN, GUEST, MEMBER, Acting
 from chat.state.apply.posts import find, pins
 from chat.state.client_ids import BUCKETS_MIN
 from chat.state.machine import ChatState
 from chat.state.name_pages import NamePageRequest
-from chat.state.permissions import ANONYMOUS, Acting
+from chat.state.permissions import ANONYMOUS
 from chat.state.results import Refusal, Result
 from chat.state.room import PageRequest
 from raft.core.entries import command_entry

@@ -9,8 +9,7 @@ from time import process_time
 from unittest import mock
 
 from chat.commands import LEVEL
-from chat.state.accounts import ADMIN
-from chat.state.permissions import Acting
+from chat.state.accounts import ADMIN, Acting
 from chat.state.room import PageRequest
 from raft.core.configuration import Member
 from raft.core.node import Role

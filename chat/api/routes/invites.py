@@ -13,9 +13,8 @@ from chat.services import validation
 from chat.services.invites import EXPIRES_S, USES_MAX, check_invite, invite_of, told
 from chat.services.users import ROOMS_MAX
 from chat.state import permissions
-from chat.state.accounts import Invite
+from chat.state.accounts import Acting, Invite
 from chat.state.apply.credentials import NO_SUCH_INVITE
-from chat.state.permissions import Acting
 from chat.state.tables import Tables
 
 _UNCACHED = ("Cache-Control", "no-store")

@@ -19,10 +19,9 @@ from chat.services.users import (
     refused_new_user,
 )
 from chat.state import permissions
-from chat.state.accounts import ADMIN, User
+from chat.state.accounts import ADMIN, Acting, User
 from chat.state.apply.users import BAD_INVITE, FORBIDDEN, NO_SUCH_USER
 from chat.state.name_pages import NamePage, NamePageRequest
-from chat.state.permissions import Acting
 from chat.state.post_json import timestamp
 from chat.state.results import UserChanged, UserMade
 from chat.state.tables import Tables

@@ -35,12 +35,12 @@ from chat.state.accounts import (
     SESSION,
     TICKETS_MAX,
     TOKENS_MAX,
+    Acting,
     Invite,
     Ticket,
     Token,
 )
 from chat.state.events import Emit, Revoked
-from chat.state.permissions import Acting
 from chat.state.results import Done, Redeemed, Refusal, Result, TokenMade, TokensRevoked
 from chat.state.settings import OPEN
 from chat.state.tables import Tables

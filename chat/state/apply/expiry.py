@@ -10,12 +10,12 @@ from collections.abc import Callable
 from itertools import islice
 
 from chat.commands.cluster import Expire, Forget, ForgetRooms
-from chat.state import permissions
 from chat.state.apply import credentials
 from chat.state.events import Emit, RoomDeleted
 from chat.state.results import Done, Result
 from chat.state.room import Room
 from chat.state.room_details import DIRECT
+from chat.state.room_views import reach_of
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
 
@@ -103,7 +103,7 @@ def expire(tables: Tables, command: Expire, entry: Entry, emit: Emit) -> Done:
             tables.rooms.touch(room, command.now)
     gone = None if command.gone is None else tables.rooms.existing(command.gone)
     if gone is not None and _is_needless(tables, gone, command.now, entry.index):
-        emit(RoomDeleted(entry.index, gone.name, permissions.reach(gone)))
+        emit(RoomDeleted(entry.index, gone.name, reach_of(gone)))
         tables.remove_room(gone, entry.index)
     return Done(entry.index)
 

@@ -14,16 +14,15 @@ from typing import NamedTuple
 from chat.commands import Actor, Post
 from chat.commands.posts import DeletePost, EditPost, Pin, React
 from chat.state import permissions
-from chat.state.accounts import GUEST
+from chat.state.accounts import GUEST, Acting
 from chat.state.apply import read_markers
 from chat.state.events import EVERYBODY, Emit, PostChanged, PostEvent, Reacted
-from chat.state.permissions import Acting
 from chat.state.post_json import render, render_post, with_reactions
 from chat.state.post_revisions import Reactions, Revision
 from chat.state.results import Done, Posted, Refusal, Repeated, Result
 from chat.state.room import Room
 from chat.state.room_details import PINS_MAX, RoomDetails
-from chat.state.room_views import pinned, room_event
+from chat.state.room_views import pinned, reach_of, room_event
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.core.raft_messages import Command, Entry
@@ -70,7 +69,7 @@ def post(
     if command.mentions:
         read_markers.mention(tables, room, id, command)
     if emit is not None:
-        reach = EVERYBODY if room.details is None else permissions.reach(room)
+        reach = EVERYBODY if room.details is None else reach_of(room)
         emit(PostEvent(entry.index, room_name, id, posted.json, reach))
     return posted
 
@@ -252,7 +251,7 @@ def react(tables: Tables, command: React, entry: Entry, emit: Emit) -> Reacted |
     if isinstance(reactions, Refusal):
         return reactions
     count = len(dict(reactions).get(command.emoji, ()))
-    reach = permissions.reach(room)
+    reach = reach_of(room)
     reacted = Reacted(entry.index, room.name, command.id, command.emoji, who.name, command.on, count, reach)
     if reactions != revision.reactions:
         tables.change()
@@ -286,7 +285,7 @@ def _revise(
     room.record_bytes += more_bytes
     tables.live_bytes += more_bytes
     post = with_reactions(render_post(Command(entry.index, entry.time, entry.body), command.id), revision.reactions)
-    changed = PostChanged(entry.index, room.name, command.id, post, permissions.reach(room))
+    changed = PostChanged(entry.index, room.name, command.id, post, reach_of(room))
     emit(changed)
     return changed
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from chat.commands import Actor, Post
 from chat.commands.posts import WHOLE_ROOM, MarkRead
 from chat.state import permissions
+from chat.state.accounts import Acting
 from chat.state.events import Emit, ReadMarkerMoved
-from chat.state.permissions import Acting
 from chat.state.results import Done, Refusal, Result
 from chat.state.room import Room
 from chat.state.room_details import MENTIONS_MAX, READERS_MAX, Counts, Reader

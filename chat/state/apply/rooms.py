@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterable
 from chat.commands import Actor
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.state import permissions
-from chat.state.accounts import GUEST
+from chat.state.accounts import GUEST, Acting
 from chat.state.apply import read_markers
 from chat.state.events import Emit, RoomDeleted
-from chat.state.permissions import Acting
 from chat.state.results import Refusal, Result, RoomChanged, RoomMade
 from chat.state.room import Room
 from chat.state.room_details import ALIASES_MAX, DIRECT, DIRECTS_MAX, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails
 from chat.state.room_directory import is_private_name, is_public
-from chat.state.room_views import room_event, summary_for
+from chat.state.room_views import reach_of, room_event, summary_for
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
@@ -243,7 +242,7 @@ def _describe(
     looks: str = "",
 ) -> None:
     """Give the room new details and a name, and emit an event for those whom it concerned before or concerns now."""
-    before, was_called, reached = room.details or RoomDetails(), room.name, permissions.reach(room)
+    before, was_called, reached = room.details or RoomDetails(), room.name, reach_of(room)
     if name is not None and name != was_called:
         had = [each for each in (*details.aliases, was_called) if each != name]
         if details.visibility == PRIVATE:
@@ -310,7 +309,7 @@ def delete(tables: Tables, command: DeleteRoom, entry: Entry, emit: Emit) -> Roo
         return found
     tables.change()
     _, room = found
-    deleted = RoomDeleted(entry.index, room.name, permissions.reach(room))
+    deleted = RoomDeleted(entry.index, room.name, reach_of(room))
     tables.remove_room(room, entry.index)
     emit(deleted)
     return deleted

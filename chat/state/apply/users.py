@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable
 from chat.commands import NOBODY, SETUP
 from chat.commands.accounts import ChangeUser, CreateUser
 from chat.state import permissions
-from chat.state.accounts import ADMIN, MEMBER, ROLES, USERS_MAX, User
+from chat.state.accounts import ADMIN, MEMBER, ROLES, USERS_MAX, Acting, User
 from chat.state.apply import read_markers
 from chat.state.apply.credentials import revoke
 from chat.state.events import Emit, UsersChanged
-from chat.state.permissions import Acting
 from chat.state.results import Refusal, Result, UserChanged, UserMade
 from chat.state.room_details import DIRECT, MEMBERS_MAX, RoomDetails
 from chat.state.settings import OPEN

@@ -15,8 +15,7 @@ from chat.commands.cluster import ExpireCredentials, SetAuth
 from chat.realtime import authentication
 from chat.realtime.protocol import STRANGER_BYTES_MAX
 from chat.replica import STALE_S_MAX
-from chat.state.accounts import ADMIN, GUEST
-from chat.state.permissions import Acting
+from chat.state.accounts import ADMIN, GUEST, Acting
 from chat.state.results import Posted, Redeemed
 from chat.state.room import PageRequest
 from chat.state.room_details import DIRECT

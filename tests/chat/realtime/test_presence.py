@@ -12,9 +12,8 @@ from chat.errors import Problem
 from chat.realtime.connection import HubLimits
 from chat.realtime.presence import NAMES_BYTES_MAX, TYPING_MAX, TYPING_OF_ONE_MAX, Presence, read_node_presence
 from chat.realtime.websocket_connection import WebSocketConnection
-from chat.state.accounts import ADMIN, GUEST, MEMBER
+from chat.state.accounts import ADMIN, GUEST, MEMBER, Acting
 from chat.state.machine import ChatState
-from chat.state.permissions import Acting
 from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.settings import INVITE, LOGIN
 from raft.rpc.codec import NOTICE_BYTES_MAX

@@ -12,9 +12,8 @@ import pytest
 from chat.commands import Actor
 from chat.realtime.channels import Channels, plain_payload
 from chat.realtime.registry import Registry
-from chat.state.accounts import ADMIN, GUEST, MEMBER
-from chat.state.events import EVERYBODY, Event, PostEvent, Reach, RoomDeleted, RoomEvent
-from chat.state.permissions import Acting, is_told
+from chat.state.accounts import ADMIN, GUEST, MEMBER, Acting
+from chat.state.events import EVERYBODY, Event, PostEvent, Reach, RoomDeleted, RoomEvent, is_told
 from tests.chat.peer import Peer
 from tests.chat.running_hub import Recorder, RunningHub
 

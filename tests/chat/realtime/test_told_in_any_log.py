@@ -13,11 +13,11 @@ from chat.commands.cluster import Expire, SetAuth, SetSettings
 from chat.commands.posts import DeletePost, React, Tombstone
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.state import permissions
-from chat.state.accounts import MEMBER, ROLES
+from chat.state.accounts import MEMBER, ROLES, Acting
 from chat.state.apply.posts import FoundPost, find
 from chat.state.events import Event
+from chat.state.events import is_told as reaches
 from chat.state.machine import ChatState
-from chat.state.permissions import Acting
 from chat.state.room import Room
 from chat.state.settings import LOGIN, OPEN
 from chat.state.tables import Tables
@@ -125,7 +125,7 @@ def check(state: ChatState, event: Event, before: Seen, after: Seen) -> None:
     def look(tables: Tables) -> None:
         for who in who_is_there(tables):
             is_open = tables.settings.auth == OPEN
-            is_told = event.reach.public if is_open else permissions.is_told(who, event.reach)
+            is_told = event.reach.public if is_open else reaches(who, event.reach)
             did, does = (who.name, room) in before.places, (who.name, room) in after.places
             assert not is_told or did or does, (who, event)
             assert is_told or not did or (is_left and not does), (who, event)

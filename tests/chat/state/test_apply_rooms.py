@@ -11,10 +11,10 @@ from chat.commands.posts import React
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.confusable_names import room_looks
 from chat.state import permissions
+from chat.state.accounts import Acting
 from chat.state.apply import rooms
-from chat.state.events import Event, Reach, RoomDeleted, RoomEvent
+from chat.state.events import Event, Reach, RoomDeleted, RoomEvent, is_told
 from chat.state.machine import ChatState
-from chat.state.permissions import Acting, is_told
 from chat.state.results import Posted, Refusal, Repeated, Result, RoomChanged, RoomMade, RoomSummary
 from chat.state.room import EventKind
 from chat.state.room_details import DIRECT, MAKERS_SHARE, MEMBERS_MAX, PRIVATE, PUBLIC, RoomDetails

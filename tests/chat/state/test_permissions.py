@@ -6,13 +6,14 @@ import pytest
 
 from chat.commands import NOBODY, OPERATOR, SETUP, Actor, Post
 from chat.state import permissions
-from chat.state.accounts import ADMIN, GUEST, MEMBER, SESSION, Token, User
-from chat.state.events import Reach
+from chat.state.accounts import ADMIN, GUEST, MEMBER, SESSION, Acting, Token, User
+from chat.state.events import Reach, is_told
 from chat.state.machine import ChatState
 from chat.state.name_pages import NamePageRequest
 from chat.state.results import Posted, Refusal
 from chat.state.room import PageRequest, Room
 from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
+from chat.state.room_views import reach_of
 from chat.state.settings import LOGIN, OPEN, Settings
 from chat.state.tables import Tables
 from tests.chat.random_log import apply
@@ -73,7 +74,7 @@ def test_what_each_may(room: str, seen_by: str, managed_by: str, posted_to_by: s
     tables = people().ask(lambda tables: tables)
     for name in TOKENS:
         who = permissions.acting(tables, actor(name))
-        assert isinstance(who, permissions.Acting)
+        assert isinstance(who, Acting)
         found = permissions.visible_room(tables, who, room)
         seen += [name] if found else []
         managed += [name] if (known := tables.rooms.get(room)) and permissions.manages(tables, who, known) else []
@@ -101,8 +102,8 @@ def test_who_decides_who_is_a_member(
     tables = people().ask(lambda tables: tables)
     known = tables.rooms.by_name[room]
 
-    def allowed(rule: Callable[[Tables, permissions.Acting, Room, str], bool], other: str = "") -> list[str]:
-        who = {name: permissions.Acting(name, ROLES[name]) for name in TOKENS}
+    def allowed(rule: Callable[[Tables, Acting, Room, str], bool], other: str = "") -> list[str]:
+        who = {name: Acting(name, ROLES[name]) for name in TOKENS}
         return [name for name in TOKENS if rule(tables, who[name], known, other or name)]
 
     assert allowed(permissions.may_add) == adds_himself.split()
@@ -115,9 +116,7 @@ def test_who_decides_who_is_a_member(
 def test_who_holds_a_nodes_token_file_is_the_operator_in_either_mode(auth: str) -> None:
     tables = people(auth).ask(lambda tables: tables)
     who = permissions.acting(tables, Actor(OPERATOR))
-    assert (
-        who == permissions.acting_on_accounts(tables, Actor(OPERATOR)) == permissions.Acting("", ADMIN, operator=True)
-    )
+    assert who == permissions.acting_on_accounts(tables, Actor(OPERATOR)) == Acting("", ADMIN, operator=True)
     seen = [name for name, room in tables.rooms.by_name.items() if permissions.sees(tables, who, room)]
     private = [PRIVATE_ROOM] if auth == LOGIN else []
     assert seen == ["plain", "public", "guest's", "archived", *private]
@@ -162,7 +161,7 @@ def test_an_unseen_room_is_answered_as_one_that_is_not_there() -> None:
 def test_in_the_open_mode_names_are_taken_on_trust_and_what_was_private_stays_closed() -> None:
     state = people(OPEN)
     tables = state.ask(lambda tables: tables)
-    assert permissions.acting(tables, Actor(NOBODY, "zoe")) == permissions.Acting("zoe", ADMIN)
+    assert permissions.acting(tables, Actor(NOBODY, "zoe")) == Acting("zoe", ADMIN)
     posts = [Post(room, "zoe", "hi", room) for room in ("plain", "new", PRIVATE_ROOM, "direct~abcdefgh23")]
     assert [isinstance(result, Posted) for result in apply(state, posts, 9)] == [True, True, False, False]
 
@@ -181,7 +180,7 @@ def test_what_is_not_seen_is_not_read_not_listed_and_not_told() -> None:
     found = {}
     for name in ("ann", "gus", "eve"):
         who = permissions.acting(tables, actor(name))
-        assert isinstance(who, permissions.Acting)
+        assert isinstance(who, Acting)
         told = {each.room for each in state.located(0, 99, 99, None, who)}
         assert told == {missed.room for missed in state.missed(0, 99, None, who)}
         assert told == {room for room in tables.rooms.by_name if state.page(room, PageRequest(), who).positions}
@@ -201,17 +200,17 @@ def test_an_event_says_whom_it_concerns() -> None:
     tables = people().ask(lambda tables: tables)
     plain, private = tables.rooms.by_name["plain"], tables.rooms.by_name[PRIVATE_ROOM]
     members = frozenset({"bob", "gus"})
-    assert permissions.reach(plain) == Reach(True, frozenset(), admins=True)
-    assert permissions.reach(private) == Reach(False, members, admins=True)
-    assert permissions.reach(tables.rooms.by_name["direct~abcdefgh23"]) == Reach(False, members, admins=False)
+    assert reach_of(plain) == Reach(True, frozenset(), admins=True)
+    assert reach_of(private) == Reach(False, members, admins=True)
+    assert reach_of(tables.rooms.by_name["direct~abcdefgh23"]) == Reach(False, members, admins=False)
 
 
 def test_what_happens_in_a_room_is_told_to_those_who_see_it() -> None:
     tables = people().ask(lambda tables: tables)
     for who in (permissions.acting(tables, by) for by in (*map(actor, TOKENS), Actor(OPERATOR))):
-        assert isinstance(who, permissions.Acting)
+        assert isinstance(who, Acting)
         for room in tables.rooms.by_name.values():
-            assert permissions.is_told(who, permissions.reach(room)) == permissions.sees(tables, who, room), (
+            assert is_told(who, reach_of(room)) == permissions.sees(tables, who, room), (
                 who,
                 room.name,
             )
@@ -224,5 +223,5 @@ def test_of_a_private_room_that_was_deleted_nothing_is_left_and_of_a_public_one_
     left = tables.rooms.by_name["plain"]
     assert (left.exists, left.newest_id) == (False, 1)
     assert {PRIVATE_ROOM, "direct~abcdefgh23"}.isdisjoint(tables.rooms.by_name)
-    seen = [name for name, role in ROLES.items() if permissions.sees(tables, permissions.Acting(name, role), left)]
+    seen = [name for name, role in ROLES.items() if permissions.sees(tables, Acting(name, role), left)]
     assert seen == ["ann", "bob", "eve"]
