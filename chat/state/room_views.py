@@ -4,12 +4,11 @@ import json
 from dataclasses import replace
 
 from chat.state.accounts import Acting
-from chat.state.apply import read_markers
 from chat.state.events import EVERYBODY, Reach, RoomDeleted, RoomEvent
 from chat.state.post_json import timestamp
 from chat.state.results import RoomSummary
 from chat.state.room import Room
-from chat.state.room_details import DIRECT, RoomDetails
+from chat.state.room_details import DIRECT, Counts, RoomDetails
 from chat.state.room_directory import is_public
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
@@ -34,9 +33,17 @@ def summary_for(tables: Tables, room: Room, acting: Acting) -> RoomSummary:
     told = summary(room)
     if tables.settings.auth == OPEN or not acting.name:
         return told
-    return replace(
-        told, joined=acting.name in told.details.members, counts=read_markers.counts(tables, acting.name, room)
-    )
+    return replace(told, joined=acting.name in told.details.members, counts=counts(tables, acting.name, room))
+
+
+def counts(tables: Tables, user: str, room: Room) -> Counts | None:
+    """The unread messages and mentions of this user in the room; None if they are no reader of it."""
+    reader = tables.readers_of(room).get(user)
+    if reader is None:
+        return None
+    oldest = room.oldest_id
+    mentions = sum(id >= oldest and not room.revision_of(id).deleted for id in reader.mentions)
+    return Counts(reader.read_id, room.newest_id - max(reader.read_id, oldest - 1), mentions)
 
 
 def reach_of(room: Room) -> Reach:

@@ -7,19 +7,20 @@ Rules.
 - An applier calls `change` after all its checks, before it changes anything.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from chat.state.accounts import ADMIN, Invite, Ticket, Token, User
 from chat.state.client_ids import ClientIds
 from chat.state.log_times import LogTimes
 from chat.state.room import Room
-from chat.state.room_details import MAKERS_SHARE, Reader
+from chat.state.room_details import MAKERS_SHARE, READERS_MAX, Reader
 from chat.state.room_directory import RoomDirectory
 from chat.state.settings import LOGIN, Settings
 
 K = TypeVar("K")
 V = TypeVar("V")
+_NO_READERS: dict[str, Reader] = {}
 
 
 class WouldChange(Exception):
@@ -108,6 +109,30 @@ class Tables:
             return False
         user = self.users.get(maker)
         return (user is None or user.role != ADMIN) and self.rooms.made[maker] >= max(1, bound // MAKERS_SHARE)
+
+    def readers_of(self, room: Room) -> Mapping[str, Reader]:
+        """The readers of the room, by user."""
+        return self.readers.get(room.name, _NO_READERS)
+
+    def has_place_for(self, room: Room, user: str) -> bool:
+        """True if this user is a reader of the room, or it has fewer than READERS_MAX."""
+        readers = self.readers_of(room)
+        return user in readers or len(readers) < READERS_MAX
+
+    def put_reader(self, room: Room, user: str, reader: Reader) -> bool:
+        """Store the reader.  Return False if the room has READERS_MAX."""
+        if not self.has_place_for(room, user):
+            return False
+        self.change()
+        name = self.users[user].name  # one object for a name, however many rooms it is in
+        self.readers.setdefault(room.name, {})[name] = reader
+        return True
+
+    def add_readers(self, room: Room, users: Iterable[str]) -> None:
+        """Make these new members readers of the room; earlier posts are not unread for them."""
+        for name in users:
+            if name not in self.readers_of(room):
+                self.put_reader(room, name, Reader(room.newest_id))
 
     def remove_room(self, room: Room, log_index: int) -> None:
         """Remove the room with its posts and read markers."""

@@ -8,24 +8,25 @@ Rules.
   posts that are gone or were deleted are not shown, and are dropped at the next change.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from chat.commands import Actor, Post
-from chat.commands.posts import DeletePost, EditPost, Pin, React
+from chat.commands.posts import WHOLE_ROOM, DeletePost, EditPost, Pin, React
 from chat.state import permissions
 from chat.state.accounts import GUEST, Acting
-from chat.state.apply import read_markers
 from chat.state.events import EVERYBODY, Emit, PostChanged, PostEvent, Reacted
 from chat.state.post_json import render, render_post, with_reactions
 from chat.state.post_revisions import Reactions, Revision
 from chat.state.results import Done, Posted, Refusal, Repeated, Result
 from chat.state.room import Room
-from chat.state.room_details import PINS_MAX, RoomDetails
+from chat.state.room_details import MENTIONS_MAX, PINS_MAX, Reader, RoomDetails
 from chat.state.room_views import pinned, reach_of, room_event
 from chat.state.settings import OPEN
 from chat.state.tables import Tables
 from raft.core.raft_messages import Command, Entry
+
+WHOLE_ROOM_MAX = 500  # members whom anybody may mention at once; in a larger room its owner and admins alone may
 
 _TOO_MANY_ROOMS = Refusal(
     "too_many_rooms",
@@ -67,7 +68,7 @@ def post(
     tables.live_bytes += room.record_bytes - before
     posted = Posted(room_name, id, entry.index, True, render(entry.body, id, entry.time))
     if command.mentions:
-        read_markers.mention(tables, room, id, command)
+        _note_mentions(tables, room, id, command)
     if emit is not None:
         reach = EVERYBODY if room.details is None else reach_of(room)
         emit(PostEvent(entry.index, room_name, id, posted.json, reach))
@@ -113,8 +114,33 @@ def _made(tables: Tables, name: str, command: Post, time: int) -> Room:
     user = command.user
     details = RoomDetails(owner=user, members=frozenset({user}), made_at=time, touched_at=time, maker=user)
     room = tables.rooms.make(name, details, command.looks)
-    read_markers.add_readers(tables, room, (user,))
+    tables.add_readers(room, (user,))
     return room
+
+
+def _note_mentions(tables: Tables, room: Room, id: int, post: Post) -> None:
+    """Note the mentions of a room's newest post, for the users who see the room."""
+    for name in dict.fromkeys(_mentioned(tables, room, post)):
+        user = tables.users.get(name)
+        if user is None or name == post.user or not permissions.sees(tables, Acting(name, user.role), room):
+            continue
+        reader = tables.readers_of(room).get(name) or Reader(id - 1)
+        tables.put_reader(room, name, reader._replace(mentions=(*reader.mentions, id)[-MENTIONS_MAX:]))
+
+
+def _mentioned(tables: Tables, room: Room, post: Post) -> Iterator[str]:
+    for name in post.mentions:
+        if name != WHOLE_ROOM:
+            yield name
+        elif room.details is not None and _may_name_all(tables, room, post, len(room.details.members)):
+            yield from sorted(room.details.members)
+
+
+def _may_name_all(tables: Tables, room: Room, post: Post, members: int) -> bool:
+    author = tables.users.get(post.user)
+    if members <= WHOLE_ROOM_MAX or author is None:
+        return members <= WHOLE_ROOM_MAX
+    return permissions.manages(tables, Acting(post.user, author.role), room)
 
 
 # --- one post that is there

@@ -13,7 +13,6 @@ from chat.commands import Actor
 from chat.commands.rooms import ChangeMembers, ChangeRoom, CreateRoom, DeleteRoom
 from chat.state import permissions
 from chat.state.accounts import GUEST, Acting
-from chat.state.apply import read_markers
 from chat.state.events import Emit, RoomDeleted
 from chat.state.results import Refusal, Result, RoomChanged, RoomMade
 from chat.state.room import Room
@@ -81,7 +80,7 @@ def create(tables: Tables, command: CreateRoom, entry: Entry, emit: Emit) -> Roo
     )  # fmt: skip
     room = rooms.make(command.room, details, command.looks)
     room.last_index = entry.index
-    read_markers.add_readers(tables, room, sorted(members))
+    tables.add_readers(room, sorted(members))
     tables.guard()
     emit(room_event(room, entry.index))
     return RoomMade(entry.index, summary_for(tables, room, who), True)
@@ -253,7 +252,7 @@ def _describe(
     touched_at = max(before.touched_at, entry.time)
     tables.rooms.describe(room, details._replace(touched_at=touched_at, changed_index=entry.index), name, looks)
     room.last_index = entry.index
-    read_markers.add_readers(tables, room, sorted(details.members - before.members))
+    tables.add_readers(room, sorted(details.members - before.members))
     tables.guard()
     emit(room_event(room, entry.index, reached, was_called))
 

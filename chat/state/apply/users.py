@@ -13,7 +13,6 @@ from chat.commands import NOBODY, SETUP
 from chat.commands.accounts import ChangeUser, CreateUser
 from chat.state import permissions
 from chat.state.accounts import ADMIN, MEMBER, ROLES, USERS_MAX, Acting, User
-from chat.state.apply import read_markers
 from chat.state.apply.credentials import revoke
 from chat.state.events import Emit, UsersChanged
 from chat.state.results import Refusal, Result, UserChanged, UserMade
@@ -101,7 +100,7 @@ def _join(tables: Tables, name: str, rooms: Iterable[str]) -> None:
         details = room.details or RoomDetails()
         if details.visibility != DIRECT and len(details.members) < MEMBERS_MAX:
             tables.rooms.describe(room, details._replace(members=details.members | {name}))
-            read_markers.add_readers(tables, room, (name,))
+            tables.add_readers(room, (name,))
 
 
 def change_user(tables: Tables, command: ChangeUser, entry: Entry, emit: Emit) -> UserChanged | Refusal:

@@ -7,11 +7,12 @@ from chat.commands.accounts import RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.commands.posts import WHOLE_ROOM, DeletePost, MarkRead, Tombstone
 from chat.commands.rooms import ChangeRoom, DeleteRoom
-from chat.state.apply import read_markers
-from chat.state.apply.read_markers import add_readers, counts
+from chat.state import tables as state_tables
+from chat.state.apply import posts
 from chat.state.events import ReadMarkerMoved
 from chat.state.results import Done, Posted
 from chat.state.room_details import MENTIONS_MAX, PRIVATE, Counts, Reader, RoomDetails
+from chat.state.room_views import counts
 from chat.state.settings import INVITE, OPEN
 from chat.state.tables import Tables
 from tests.chat.people import People
@@ -137,7 +138,7 @@ def test_the_whole_room_is_its_members(chat: Readers) -> None:
 
 
 def test_in_a_large_room_only_owner_and_admins_mention_all(chat: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_markers, "WHOLE_ROOM_MAX", 2)
+    monkeypatch.setattr(posts, "WHOLE_ROOM_MAX", 2)
     chat.post()
     members = frozenset({"ann", "bob", "eve"})
     chat.describe(RoomDetails(members=members, owner="eve"))
@@ -158,7 +159,7 @@ def test_of_many_mentions_the_newest_stay(chat: Readers) -> None:
 
 
 def test_a_room_has_so_many_readers_and_no_more(chat: Readers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_markers, "READERS_MAX", 1)
+    monkeypatch.setattr(state_tables, "READERS_MAX", 1)
     chat.post()
     chat.told.clear()
     chat.mark("bob", 1)
@@ -189,7 +190,7 @@ def test_who_comes_into_a_room_has_read_what_was_said_before(chat: Readers) -> N
     chat.post()
 
     def join(tables: Tables) -> None:
-        add_readers(tables, tables.rooms.by_name["general"], ["bob", "eve"])
+        tables.add_readers(tables.rooms.by_name["general"], ["bob", "eve"])
 
     chat.state.ask(join)
     chat.post()
