@@ -18,7 +18,7 @@ from typing import TypeVar
 from chat.commands import Command, Post, decode
 from chat.state import permissions
 from chat.state.accounts import Acting
-from chat.state.apply import credentials, expiry, posts, read_markers, rooms, settings, users
+from chat.state.apply import clock_leaps, credentials, expiry, posts, read_markers, rooms, settings, users
 from chat.state.events import AccountEvent, Event, RoomDeleted, RoomEvent
 from chat.state.name_pages import NamePageRequest
 from chat.state.permissions import ANONYMOUS
@@ -77,7 +77,7 @@ class ChatState:
         """The log's time was `before` and is `time` from here on: no age changes by that."""
         with self._lock:
             self._last_index = index
-            expiry.set_clock(self._tables, before, time)
+            clock_leaps.set_clock(self._tables, before, time)
 
     def _collect(self, event: Event | AccountEvent) -> None:
         if isinstance(event, AccountEvent):

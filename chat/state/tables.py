@@ -134,6 +134,22 @@ class Tables:
             if name not in self.readers_of(room):
                 self.put_reader(room, name, Reader(room.newest_id))
 
+    def remove_tokens(self, numbers: Iterable[int]) -> tuple[int, ...]:
+        """Remove these tokens, which are there, with their tickets; return their numbers."""
+        gone = tuple(numbers)
+        for number in gone:
+            self.change()
+            token = self.tokens.pop(number)
+            del self.numbers[token.digest]
+            left = tuple(each for each in self.tokens_of[token.user] if each != number)
+            if left:
+                self.tokens_of[token.user] = left
+            else:
+                del self.tokens_of[token.user]
+            for digest in self.tickets_of.pop(number, ()):
+                del self.tickets[digest]
+        return gone
+
     def remove_room(self, room: Room, log_index: int) -> None:
         """Remove the room with its posts and read markers."""
         self.live_bytes -= room.record_bytes

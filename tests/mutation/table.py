@@ -5,7 +5,7 @@ lives: then `python -m tests.mutants` tells of other seeds.
 """
 
 from chat.state import permissions
-from chat.state.apply import credentials, expiry, posts
+from chat.state.apply import clock_leaps, credentials, expiry, posts
 from chat.state.room import Room
 from chat.state.snapshot import document, sections
 from raft.compaction import compactor
@@ -749,7 +749,7 @@ LEAPS = (
         "leap-ages-everything",
         "A leap that is followed makes what is in the state older by as much.",
         "raft/engine/clocks.py, rule 4: what was an hour old before a leap is an hour old after it",
-        expiry.set_clock,
+        clock_leaps.set_clock,
         "moved = tables.log_times.set_clock(before, time)",
         "moved = 0",
         seed=198,

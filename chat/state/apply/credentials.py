@@ -47,7 +47,6 @@ from chat.state.tables import Tables
 from raft.core.raft_messages import Entry
 
 EXPIRE_CREDENTIALS = 256  # in a step
-TICKET_LIFE = HOUR  # in microseconds: the longest one
 LOOK_CREDENTIALS = 2_000  # that one question looks at: a millisecond
 
 _FORBIDDEN = Refusal("forbidden", "Authorization: this user may not do that")
@@ -107,7 +106,7 @@ def _make_token(
         if command.kind != SESSION or not sessions:
             return _TOO_MANY_TOKENS
         tables.change()
-        revoke(tables, sessions[:1], entry, emit)
+        _revoke(tables, sessions[:1], entry, emit)
     tables.change()
     number = tables.next_token
     tables.next_token += 1
@@ -129,7 +128,7 @@ def revoke_tokens(tables: Tables, command: RevokeTokens, entry: Entry, emit: Emi
         return _FORBIDDEN
     named = tables.tokens_of.get(command.name, ()) if command.name else dict.fromkeys(command.tokens)
     numbers = [number for number in named if _may_revoke(tables, who, number)]
-    return TokensRevoked(entry.index, revoke(tables, numbers, entry, emit))
+    return TokensRevoked(entry.index, _revoke(tables, numbers, entry, emit))
 
 
 def _may_revoke(tables: Tables, who: Acting, number: int) -> bool:
@@ -137,20 +136,9 @@ def _may_revoke(tables: Tables, who: Acting, number: int) -> bool:
     return token is not None and (who.role == ADMIN or token.user == who.name)
 
 
-def revoke(tables: Tables, numbers: Iterable[int], entry: Entry, emit: Emit) -> tuple[int, ...]:
+def _revoke(tables: Tables, numbers: Iterable[int], entry: Entry, emit: Emit) -> tuple[int, ...]:
     """End these tokens, which are there."""
-    gone = tuple(numbers)
-    for number in gone:
-        tables.change()
-        token = tables.tokens.pop(number)
-        del tables.numbers[token.digest]
-        left = tuple(each for each in tables.tokens_of[token.user] if each != number)
-        if left:
-            tables.tokens_of[token.user] = left
-        else:
-            del tables.tokens_of[token.user]
-        for digest in tables.tickets_of.pop(number, ()):
-            del tables.tickets[digest]
+    gone = tables.remove_tokens(numbers)
     if gone:
         emit(Revoked(entry.index, gone))
     return gone
@@ -286,32 +274,8 @@ def expire_credentials(tables: Tables, command: ExpireCredentials, entry: Entry,
             tables.change()
             del tables.invites[digest]
     known = [tables.tokens[number] for number in dict.fromkeys(command.tokens) if number in tables.tokens]
-    revoke(tables, [token.number for token in known if _is_over(token.expires_at, command.now)], entry, emit)
+    _revoke(tables, [token.number for token in known if _is_over(token.expires_at, command.now)], entry, emit)
     return Done(entry.index)
-
-
-def set_clock(tables: Tables, before: int, time: int, moved: int) -> None:
-    """Move all expiry times with the log's time, from `before` to `time`: the remaining life of each stays.
-
-    `moved` is the part of the leap that concerns all credentials.  The rest takes back a leap that the log has no entry
-    of: it concerns credentials made at a time that is still to come.
-    """
-    rest = min(time - before - moved, 0)
-    for number, token in tables.tokens.items():
-        expires_at = _moved(token.expires_at, moved + (rest if token.created_at > time else 0))
-        used_hour = min(token.used_hour, time // HOUR)
-        tables.tokens[number] = token._replace(expires_at=expires_at, used_hour=used_hour)
-    for digest, invite in tables.invites.items():
-        expires_at = _moved(invite.expires_at, moved + (rest if invite.made_at > time else 0))
-        tables.invites[digest] = invite._replace(expires_at=expires_at)
-    for digest, ticket in tables.tickets.items():
-        expires_at = _moved(ticket.expires_at, moved)
-        tables.tickets[digest] = ticket._replace(expires_at=min(expires_at, time + TICKET_LIFE) if rest else expires_at)
-
-
-def _moved(expires_at: int, by: int) -> int:
-    """The expiry time moved by so much.  0 (never) stays 0; an expired time stays expired."""
-    return max(expires_at + by, 1) if expires_at else 0
 
 
 def due_credentials(tables: Tables, now: int, first: int) -> tuple[ExpireCredentials | None, int]:

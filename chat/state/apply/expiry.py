@@ -10,7 +10,6 @@ from collections.abc import Callable
 from itertools import islice
 
 from chat.commands.cluster import Expire, Forget, ForgetRooms
-from chat.state.apply import credentials
 from chat.state.events import Emit, RoomDeleted
 from chat.state.results import Done, Result
 from chat.state.room import Room
@@ -31,17 +30,6 @@ LOOK_BUCKETS = 8_192  # that one question looks at: a millisecond
 
 _SECOND = 1_000_000
 _ALL = 1 << 62  # a log index behind every other
-
-
-def set_clock(tables: Tables, before: int, time: int) -> None:
-    """Move all that has an age with the log's time, from `before` to `time` (log_times.py has the rule)."""
-    if not tables.log_times.open_until:
-        return  # no command was applied yet, so nothing has an age
-    moved = tables.log_times.set_clock(before, time)
-    credentials.set_clock(tables, before, time, moved)
-    for room in tables.rooms.by_name.values():
-        if room.details is not None and room.details.touched_at:
-            room.details = room.details._replace(touched_at=min(room.details.touched_at + moved, time))
 
 
 def forget(tables: Tables, command: Forget, entry: Entry, emit: Emit) -> Done:

@@ -13,8 +13,7 @@ from chat.commands import NOBODY, SETUP
 from chat.commands.accounts import ChangeUser, CreateUser
 from chat.state import permissions
 from chat.state.accounts import ADMIN, MEMBER, ROLES, USERS_MAX, Acting, User
-from chat.state.apply.credentials import revoke
-from chat.state.events import Emit, UsersChanged
+from chat.state.events import Emit, Revoked, UsersChanged
 from chat.state.results import Refusal, Result, UserChanged, UserMade
 from chat.state.room_details import DIRECT, MEMBERS_MAX, RoomDetails
 from chat.state.settings import OPEN
@@ -122,8 +121,9 @@ def change_user(tables: Tables, command: ChangeUser, entry: Entry, emit: Emit) -
     tables.rooms.retire(user.name, is_active=changed.active)
     if not changed.active or command.password_hash is not None:
         kept = command.actor.by if changed.active else NOBODY  # a user who changes their own password stays signed in
-        gone = tuple(number for number in tables.tokens_of.get(user.name, ()) if number != kept)
-        revoke(tables, gone, entry, emit)
+        gone = tables.remove_tokens(number for number in tables.tokens_of.get(user.name, ()) if number != kept)
+        if gone:
+            emit(Revoked(entry.index, gone))
     emit(UsersChanged(entry.index, user.name))
     return UserChanged(entry.index, changed)
 
