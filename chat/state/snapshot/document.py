@@ -202,7 +202,7 @@ def _read(lines: _Lines, index: int) -> Tables:
     rooms = [_read_facts(lines.value(), index) for _ in range(_integer(header, "Rooms", index))]
     tables = Tables()
     tables.rooms = RoomDirectory(room for room, _ in rooms)
-    rows.read(sections.SECTIONS, tables, header["Sections"], lines.value, index)
+    sections.restore(tables, header["Sections"], lines.value, index)
     index_bytes = _integer(header, "IndexBytes")
     if index_bytes not in {4, 8}:
         raise ValueError("IndexBytes")

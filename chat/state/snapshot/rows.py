@@ -11,9 +11,6 @@ A section without rows is left out.
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-
-from chat.state.tables import Tables
 
 ROWS_MAX = 1_000  # in a line
 ROW_BYTES_MAX = LINE_BYTES_MAX = 256 * 1024
@@ -33,21 +30,6 @@ class Part:
     def names(self) -> list[str]:
         """The names in this slice, sorted."""
         return sorted(self.whole)[self.start : self.start + self.count]
-
-
-class Section(NamedTuple):
-    """A table of the document.
-
-    `copy`, called under the state's lock, returns its rows in an order that follows from the state; [] for none.  It
-    copies references only: texts, numbers, bytes, tuples, frozensets (written sorted) and Parts.  A row has up to
-    ROW_BYTES_MAX of JSON.
-    `restore` puts one row, a list, into the tables, in which all sections before this one are.  The document is one of
-    log index `index`.  Raises KeyError, TypeError or ValueError for a row that no state gives.
-    """
-
-    name: str
-    copy: Callable[[Tables], list[Row]]
-    restore: Callable[[Tables, object, int], None]
 
 
 def _plain(value: object) -> object:
@@ -86,26 +68,21 @@ def _line(name: str, rows: list[str]) -> bytes:
 
 
 def read(
-    sections: Iterable[Section],
-    tables: Tables,
-    counts: object,
-    next_value: Callable[[], dict[str, object]],
-    index: int,
-) -> None:
-    """Restore the tables from the sections' lines: `counts` rows each, from the objects that `next_value` returns.
+    names: Iterable[str], counts: object, next_value: Callable[[], dict[str, object]]
+) -> Iterator[tuple[str, list[object]]]:
+    """The rows of the sections with these names, in pieces: `counts` of each, from what `next_value` returns.
 
-    Raises KeyError, TypeError or ValueError.
+    Raises KeyError or TypeError.
     """
     if not isinstance(counts, dict):
         raise TypeError("Sections")
-    for section in sections:
-        left = counts.get(section.name, 0)
+    for name in names:
+        left = counts.get(name, 0)
         if type(left) is not int:
-            raise TypeError(section.name)
+            raise TypeError(name)
         while left > 0:
-            rows = next_value()[section.name]
+            rows = next_value()[name]
             if not isinstance(rows, list) or not 0 < len(rows) <= left:
-                raise TypeError(section.name)
+                raise TypeError(name)
             left -= len(rows)
-            for row in rows:
-                section.restore(tables, row, index)
+            yield name, rows

@@ -4,7 +4,9 @@ Equal states give equal rows, and only rows that a state gives are taken.  `SECT
 document: a section is restored after those that it refers to.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import NamedTuple
 
 from chat.commands.json_codec import row_reader
 from chat.state.accounts import (
@@ -26,7 +28,7 @@ from chat.state.post_revisions import Revision
 from chat.state.room_details import DIRECT, MEMBERS_MAX, MENTIONS_MAX, PRIVATE, PUBLIC, READERS_MAX, Reader, RoomDetails
 from chat.state.room_directory import is_public
 from chat.state.settings import Settings
-from chat.state.snapshot.rows import Copied, Part, Row, Section
+from chat.state.snapshot.rows import Copied, Part, Row, read
 from chat.state.tables import Tables
 
 MEMBERS_A_ROW = 500  # of 64 code points each: half of what a row may have
@@ -36,6 +38,21 @@ _NO_MEMBERS: frozenset[str] = frozenset()
 _settings, _reader = row_reader(Settings), row_reader(Reader)
 _details, _revision = row_reader(RoomDetails), row_reader(Revision)
 _user, _token, _invite, _ticket = row_reader(User), row_reader(Token), row_reader(Invite), row_reader(Ticket)
+
+
+class Section(NamedTuple):
+    """A table of the document.
+
+    `copy`, called under the state's lock, returns its rows in an order that follows from the state; [] for none.  It
+    copies references only: texts, numbers, bytes, tuples, frozensets (written sorted) and Parts.  A row has up to
+    ROW_BYTES_MAX of JSON.
+    `restore` puts one row, a list, into the tables, in which all sections before this one are.  The document is one of
+    log index `index`.  Raises KeyError, TypeError or ValueError for a row that no state gives.
+    """
+
+    name: str
+    copy: Callable[[Tables], list[Row]]
+    restore: Callable[[Tables, object, int], None]
 
 
 def _require(could_be: bool) -> None:
@@ -330,3 +347,14 @@ SECTIONS: tuple[Section, ...] = (
 def copied(tables: Tables) -> Copied:
     """The rows of each section that has some.  Called under the state's lock."""
     return {section.name: rows for section in SECTIONS if (rows := section.copy(tables))}
+
+
+def restore(tables: Tables, counts: object, next_value: Callable[[], dict[str, object]], index: int) -> None:
+    """Restore the tables from the sections' lines, as `rows.read` has it.
+
+    Raises KeyError, TypeError or ValueError.
+    """
+    restorers = {section.name: section.restore for section in SECTIONS}
+    for name, rows in read(restorers, counts, next_value):
+        for row in rows:
+            restorers[name](tables, row, index)
