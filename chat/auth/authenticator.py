@@ -25,11 +25,10 @@ from chat.replica import Replica
 from chat.server.networks import is_this_machine, network
 from chat.state.accounts import HOUR, Token
 from chat.state.apply.credentials import BAD_LOGIN
-from chat.state.machine import ChatState
 from chat.state.permissions import BAD_TOKEN
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
-from chat.state.tables import Tables
+from chat.state.tables import StateReader, Tables
 from raft.errors import RaftError, Unavailable
 
 # Of an address: looking for an unknown token costs a round to a majority.  Apart from guesses at passwords: a forgotten
@@ -54,7 +53,7 @@ class Authenticator:
     def __init__(
         self,
         replica: Replica,
-        state: ChatState,
+        state: StateReader,
         *,
         operator: str = "",
         setup: str = "",

@@ -30,10 +30,9 @@ from chat.replica import Replica
 from chat.server.networks import network_to_evict
 from chat.services import validation
 from chat.state.events import EVERYBODY, Reach
-from chat.state.machine import ChatState
 from chat.state.room_directory import is_private_name
 from chat.state.room_views import reach_of
-from chat.state.tables import Tables
+from chat.state.tables import StateReader, Tables
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ class NodePresence(NamedTuple):
 class Presence:
     """The presence of one node.  It listens to the hub and to the replica's notices."""
 
-    def __init__(self, hub: Hub, replica: Replica, state: ChatState) -> None:
+    def __init__(self, hub: Hub, replica: Replica, state: StateReader) -> None:
         self._hub = hub
         self._replica = replica
         self._state = state

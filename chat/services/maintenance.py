@@ -22,9 +22,8 @@ from chat.services.read_markers import PendingMarkers, ReadMarker
 from chat.state.apply.credentials import due_credentials
 from chat.state.apply.expiry import due_expiry, due_forgetting, due_forgetting_rooms
 from chat.state.apply.read_markers import is_news
-from chat.state.machine import ChatState
 from chat.state.settings import OPEN
-from chat.state.tables import Tables
+from chat.state.tables import StateReader, Tables
 from raft.errors import RaftError
 
 logger = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ class Maintenance:
     def __init__(
         self,
         replica: Replica,
-        state: ChatState,
+        state: StateReader,
         clock: Callable[[], float] = time.monotonic,
         *,
         pending_markers: PendingMarkers | None = None,

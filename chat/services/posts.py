@@ -24,10 +24,10 @@ from chat.services.post_cache import read_retrying
 from chat.services.validation import NAME_POINTS_MAX
 from chat.state.apply.posts import TAKEN_BACK, FoundPost, find, refused_change
 from chat.state.events import PostChanged
-from chat.state.machine import ChatState
 from chat.state.permissions import NAMELESS, NOT_YOUR_NAME
 from chat.state.post_json import render_post, with_reactions
 from chat.state.results import Done, Refusal
+from chat.state.tables import StateReader
 
 CLIENT_ID_BYTES = 12  # random; as long as nobody guesses them, nobody can use one up before its owner's retry
 CLIENT_IDS_MADE = 256  # at a time: asking the kernel for each one lets another thread run in between, at each post
@@ -55,7 +55,7 @@ def check_post(room: str, fields: Mapping[str, object], actor: Actor = _NOBODY) 
     )
 
 
-def with_mentions(post: Post, state: ChatState) -> Post:
+def with_mentions(post: Post, state: StateReader) -> Post:
     """The post with the users that its message mentions; nobody in the open mode, which has no users."""
     if not post.by or "@" not in post.message:
         return post
@@ -146,7 +146,7 @@ def _named(actor: Actor, user: str | None) -> Actor:
     return actor._replace(user=user_of(actor, "user", {} if user is None else {"user": user}))
 
 
-def command_for(replica: Replica, state: ChatState, change: PostChange) -> EditPost | DeletePost | PostChanged | Done:
+def command_for(replica: Replica, state: StateReader, change: PostChange) -> EditPost | DeletePost | PostChanged | Done:
     """The command of a change; or the post as it is, if nothing would change.
 
     Blocks for a read of the log.  Raises Problem if the post does not exist, or the user may not change it.
@@ -162,7 +162,7 @@ def command_for(replica: Replica, state: ChatState, change: PostChange) -> EditP
 
 
 def _command(
-    replica: Replica, state: ChatState, change: PostChange, found: FoundPost
+    replica: Replica, state: StateReader, change: PostChange, found: FoundPost
 ) -> EditPost | DeletePost | PostChanged | Done:
     actor, room, id, message = change
     index, revision = found

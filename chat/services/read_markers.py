@@ -13,11 +13,10 @@ from chat.commands import Actor
 from chat.errors import problem_of_refusal
 from chat.services import validation
 from chat.state import permissions
-from chat.state.machine import ChatState
 from chat.state.permissions import LOGIN_NEEDED, OPEN_MODE
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
-from chat.state.tables import Tables
+from chat.state.tables import StateReader, Tables
 
 MARKS_MAX = 10_000  # then the oldest one goes of the token that has the most
 
@@ -69,7 +68,7 @@ class PendingMarkers:
             del self._ids[by]
 
 
-def check_read_marker(state: ChatState, actor: Actor, room: object, id: object) -> ReadMarker:
+def check_read_marker(state: StateReader, actor: Actor, room: object, id: object) -> ReadMarker:
     """Check the fields of a read marker.
 
     Raises Problem: 409 in the open mode, 401 without a token, 403 for the operator, 400 naming the field, 404 for a

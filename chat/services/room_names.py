@@ -16,17 +16,16 @@ from chat.commands import Actor, Post
 from chat.confusable_names import room_looks
 from chat.errors import Problem, problem
 from chat.state import permissions
-from chat.state.machine import ChatState
 from chat.state.results import Refusal
 from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.room_directory import is_private_name
-from chat.state.tables import Tables
+from chat.state.tables import StateReader, Tables
 
 _NONE = RoomDetails()
 _DRAWN_POINTS = 11  # that a private room's name ends with
 
 
-def refused_looks(state: ChatState, actor: Actor, name: str, field: str, room: str = "") -> Problem | None:
+def refused_looks(state: StateReader, actor: Actor, name: str, field: str, room: str = "") -> Problem | None:
     """The Problem (409) for a name that looks like another room's that this user sees; None if it may be given.
 
     `room`: the room that gets the name, if it exists.  Two private rooms may have the same name, with different random
@@ -43,7 +42,7 @@ def refused_looks(state: ChatState, actor: Actor, name: str, field: str, room: s
     return None
 
 
-def told_looks(post: Post, actor: Actor, state: ChatState) -> Post | Problem:
+def told_looks(post: Post, actor: Actor, state: StateReader) -> Post | Problem:
     """The post, with the skeleton of its room's name if it may make a room; or the Problem of that name."""
     if state.has_room(post.room):
         return post

@@ -8,8 +8,8 @@ import ipaddress
 import logging
 from collections.abc import Callable
 
-from chat.state.machine import ChatState
 from chat.state.settings import LOGIN, OPEN
+from chat.state.tables import StateReader
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ class StartupMessages:
 
     def __init__(
         self,
-        state: ChatState,
+        state: StateReader,
         *,
         url: str,
         host: str,

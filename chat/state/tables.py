@@ -7,8 +7,8 @@ Rules.
 - An applier calls `change` after all its checks, before it changes anything.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, TypeVar
 
 from chat.state.accounts import ADMIN, Invite, Ticket, Token, User
 from chat.state.client_ids import ClientIds
@@ -20,6 +20,7 @@ from chat.state.settings import LOGIN, Settings
 
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
 _NO_READERS: dict[str, Reader] = {}
 
 
@@ -156,6 +157,23 @@ class Tables:
         self.readers.pop(room.name, None)
         self.rooms.remove(room, log_index)
         self.guard()
+
+
+class StateReader(Protocol):
+    """The state, for those that only ask it (`chat.state.machine.ChatState` has more).  Any thread."""
+
+    @property
+    def guarded(self) -> bool:
+        """True if answers depend on the user who asks.  Takes no lock."""
+
+    def ask(self, question: Callable[[Tables], T]) -> T:
+        """Return what `question` finds in the tables.  It must be short, keep no table and change nothing."""
+
+    def has_room(self, name: str) -> bool:
+        """Return whether a room has or had this name.  Takes no lock."""
+
+    def present_names(self, rooms: Iterable[str]) -> frozenset[str]:
+        """The present names of the rooms that have or had these names."""
 
 
 def _grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, tuple[V, ...]]:
