@@ -11,8 +11,9 @@ from http import HTTPStatus
 from typing import Any, cast
 
 from chat.api.openapi import describe
-from chat.api.reads import Read, Reads
-from chat.api.request import Deferred, Detached, Environ, Request, Response, Services, response_of
+from chat.api.reads import Reads
+from chat.api.request import Request, Services, Streams
+from chat.api.response import Deferred, Detached, Environ, Read, Response, response_of
 from chat.api.router import Access, Answer, Route, RouteTable, never_waiting
 from chat.api.routes import (
     cluster,
@@ -30,7 +31,6 @@ from chat.api.routes import (
 from chat.auth.authenticator import Authenticator, refused
 from chat.auth.origins import check_change
 from chat.errors import Problem, not_found, problem_of, unavailable
-from chat.realtime.sse import EventStreams
 from chat.replica import Replica
 from chat.services.post_cache import PostCache
 from chat.services.read_markers import PendingMarkers
@@ -102,7 +102,7 @@ def create_app(
     *,
     authenticator: Authenticator | None = None,
     websocket: WsgiApp | None = None,
-    streams: EventStreams | None = None,
+    streams: Streams | None = None,
     pending_markers: PendingMarkers | None = None,
     rendered: PostCache | None = None,
 ) -> WsgiApp:

@@ -20,10 +20,11 @@ from http import HTTPStatus
 from queue import SimpleQueue
 from threading import Lock, Thread
 
-from chat.api.request import Deferred, Detached, Query, Request, Response, response_of
+from chat.api.request import Request
+from chat.api.response import Deferred, Detached, Read, Response, response_of
 from chat.errors import Problem, problem_of, unavailable
 from chat.replica import STALE_S_MAX, Replica
-from chat.services.cursors import Place, arrive, is_here, is_lost, start_over
+from chat.services.cursors import arrive, is_here, is_lost, start_over
 from raft.errors import RaftError
 
 logger = logging.getLogger(__name__)
@@ -33,29 +34,6 @@ def _no_recent_leader() -> Problem:
     """The answer of a node whose permissions may be outdated: a token, for instance, may have been revoked."""
     detail = f"consistency: this node has had no contact with a leader for {STALE_S_MAX:.0f} seconds. Ask another node."
     return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "no_recent_leader", detail, (("Retry-After", "1"),))
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """The answer of a route that reads.  `render` raises Problem or RaftError.
-
-    It may return a deferred response that another thread sends.
-    """
-
-    render: Callable[[], Response | Deferred | Detached]
-    place: Place | None = None  # in the log, that the state must have come to
-    stale: bool = False  # this node's own state is enough
-    by_caller: bool = False  # rendering takes long or waits, so the request's own thread does it
-
-    @staticmethod
-    def asked(query: Query, render: Callable[[], Response], *, by_caller: bool = False) -> "Read":
-        """A read with the query's `min_index` and `consistency`.  Raises Problem if they are malformed."""
-        return Read(render, query.place("min_index"), is_stale(query), by_caller)
-
-
-def is_stale(query: Query) -> bool:
-    """Return True if the query wants this node's own state, not all that was acknowledged (ReadIndex)."""
-    return query.choice("consistency", "stale", "linearizable") == "stale"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,31 +1,28 @@
-"""The request and the response, between WSGI and the routes.
+"""The request, between WSGI and the routes.
 
-They read `environ` directly: for the busiest route a framework's request object would cost as much as all the rest.
+It reads `environ` directly: for the busiest route a framework's request object would cost as much as all the rest.
 The path and the query come from the raw request target, because a decoded path cannot tell the room "a/b" from two
 segments. A route that waits holds no CPU slot of the server meanwhile.
 """
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from threading import Event
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
-from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import quote_from_bytes
 
+from chat.api.query import Query, percent_decoded
+from chat.api.response import Deferred, Environ, Headers, Response
 from chat.auth.authenticator import Authenticator, refused
 from chat.auth.origins import sharing_headers
 from chat.commands import Actor, Command
-from chat.errors import CONTENT_TYPE as PROBLEM_TYPE
 from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
-from chat.realtime.sse import EventStreams
 from chat.replica import Replica
-from chat.server import failure_log
 from chat.server.base_path import prefixed
-from chat.services import validation
-from chat.services.cursors import Place, arrive, is_here, parse_index, raft_index
+from chat.services.cursors import Place, arrive, is_here
 from chat.services.post_cache import PostCache
 from chat.services.proposals import dry_run, propose, unanswered
 from chat.services.read_markers import PendingMarkers
@@ -38,94 +35,19 @@ from chat.state.results import Refusal, Success
 BODY_BYTES_MAX = 128 * 1024
 ANSWER_WAIT_S = 30.0  # the engine answers by its own, shorter deadlines; this one is for an engine that is stuck
 
-Headers = list[tuple[str, str]]
-Environ = dict[str, Any]
 _T = TypeVar("_T")
 
 
-class Deferred(Protocol):
-    """A response that any thread may send later (`environ["raft_chat.defer"]()`)."""
+class Streams(Protocol):
+    """The event streams of this node (`chat.realtime.sse.EventStreams`)."""
 
-    def send(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send the response; exactly once."""
+    def open(
+        self, environ: Mapping[str, Any], head: bytes, rooms: frozenset[str] | None, place: Place | None, actor: Actor
+    ) -> None:
+        """Take the connection over and answer with `head`, then with the events in `rooms` (None: all).
 
-
-class Detached:
-    """The answer of a route that gave its connection to somebody else: the server has nothing to send."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(())
-
-
-class Response(NamedTuple):  # one is made for each request: a frozen dataclass costs four times as much
-    """A whole response or, with `pieces`, one that is made while it is sent, in the request's own thread.
-
-    `log_index`: the index of the log that it reflects, if not this node's `last_applied`.
-    """
-
-    status: int
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: Sequence[tuple[str, str]] = ()
-    log_index: int | None = None
-    pieces: Iterator[bytes] | None = None  # of the body
-
-    def head(self, replica: Replica) -> Headers:
-        """The response's headers, except Content-Length, which the server adds."""
-        index = replica.last_applied if self.log_index is None else self.log_index
-        head = [("X-Raft-Index", raft_index(replica, index)), ("X-Content-Type-Options", "nosniff"), *self.headers]
-        if self.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-            head.append(("Content-Type", self.content_type))
-        return head
-
-
-def response_of(problem: Problem) -> Response:
-    """The response for a problem.  A failure of this node is logged."""
-    failure_log.answered(problem.status, problem.code, problem.detail)
-    return Response(problem.status, problem.to_json(), PROBLEM_TYPE, [*problem.headers, ("Cache-Control", "no-store")])
-
-
-class Query:
-    """The query's parameters.  Unknown ones are ignored; the others are checked when they are asked for."""
-
-    def __init__(self, raw: str) -> None:
-        self._values: dict[str, list[str]] = {}
-        for pair in raw.split("&") if raw else ():
-            name, _, value = pair.partition("=")
-            self._values.setdefault(name, []).append(value)
-
-    def text(self, name: str) -> str | None:
-        """The value, decoded; None if the parameter is absent."""
-        value = self._raw(name)
-        return None if value is None else _decoded(name, value)
-
-    def texts(self, name: str) -> list[str] | None:
-        """The value as a list separated by commas; an encoded comma belongs to its text."""
-        value = self._raw(name)
-        return None if value is None else [_decoded(name, text) for text in value.split(",")]
-
-    def _raw(self, name: str) -> str | None:
-        values = self._values.get(name)
-        if values is not None and len(values) > 1:
-            raise invalid(name, "this parameter is given twice")
-        return None if values is None else values[0]
-
-    def integer(self, name: str, low: int = 0, high: int = validation.INTEGER_MAX) -> int | None:
-        """A decimal number within bounds."""
-        text = self.text(name)
-        return None if text is None else validation.integer(name, text, low, high)
-
-    def place(self, name: str) -> Place | None:
-        """A place in the log that an answer named as X-Raft-Index."""
-        text = self.text(name)
-        return None if text is None else parse_index(name, text)
-
-    def choice(self, name: str, *choices: str) -> str | None:
-        """A word out of a few."""
-        text = self.text(name)
-        if text is not None and text not in choices:
-            raise invalid(name, f"must be {' or '.join(choices)}")
-        return text
+        They begin after `place`, or from now on.  Raises Problem (503); then the connection is not taken.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +58,7 @@ class Services:
     """
 
     authenticator: Authenticator
-    streams: EventStreams | None = None
+    streams: Streams | None = None
     pending_markers: PendingMarkers = field(default_factory=PendingMarkers)
     rendered: PostCache = field(default_factory=PostCache)
 
@@ -339,35 +261,6 @@ class _Waiting(Generic[_T]):
     def done(self, result: _T) -> None:
         self.results.append(result)
         self.event.set()
-
-
-def json_line(value: object) -> bytes:
-    """A value as a line of JSON, for a body."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-
-def percent_decoded(field: str, text: str) -> str:
-    """Percent-encoded UTF-8, strictly: nothing is replaced, and a lone % is no text."""
-    if "%" not in text and text.isascii():
-        return text
-    try:
-        raw = text.encode("latin-1")  # WSGI's way to put bytes into a str
-        decoded = unquote_to_bytes(raw)
-        # unquote leaves a bad escape as it is.
-        if raw.count(b"%") * 2 != len(raw) - len(decoded):
-            raise invalid(field, "has a % without two hexadecimal digits")
-        return decoded.decode()
-    except UnicodeError:
-        raise invalid(field, "is not UTF-8, percent-encoded") from None
-
-
-def _decoded(name: str, value: str) -> str:
-    return percent_decoded(name, value.replace("+", "%20"))
-
-
-def percent_encoded(text: str) -> str:
-    """Any text as one segment of a path or one value of a query."""
-    return quote(text, safe="")
 
 
 def _target(environ: Environ) -> str:

@@ -15,8 +15,7 @@ from enum import StrEnum
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from chat.api.reads import Read
-from chat.api.request import Deferred, Detached, Response
+from chat.api.response import Deferred, Detached, Read, Response
 from chat.api.schemas import Schema
 
 JSON = "application/json"

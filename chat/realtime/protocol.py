@@ -25,7 +25,6 @@ from chat.services.cursors import Place, parse_cursor
 from chat.state.permissions import LOGIN_NEEDED
 
 STRANGER_BYTES_MAX = 4 * 1024  # of a message before authentication: a ticket and a few names of rooms
-ROOMS_MAX = 1_000  # of one subscription; a client that wants more asks for all
 
 
 class ClientProtocol:
@@ -134,8 +133,8 @@ class ClientProtocol:
 def _rooms(value: object) -> frozenset[str] | None:
     if value == "*":
         return None
-    if not isinstance(value, list) or len(value) > ROOMS_MAX:
-        raise invalid("Rooms", f'must be "*" or a list of at most {ROOMS_MAX:,} names')
+    if not isinstance(value, list) or len(value) > validation.FOLLOWED_ROOMS_MAX:
+        raise invalid("Rooms", f'must be "*" or a list of at most {validation.FOLLOWED_ROOMS_MAX:,} names')
     return frozenset(validation.name("Rooms", name) for name in value)
 
 

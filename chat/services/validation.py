@@ -23,6 +23,7 @@ PASSWORD_POINTS = range(8, 257)
 CLIENT_ID_POINTS_MAX = 128  # opaque to us: room for a UUID and a client's own prefix
 EMOJI_POINTS_MAX = 32  # a family of four with skin tones has eleven
 URL_POINTS_MAX = 255
+FOLLOWED_ROOMS_MAX = 1_000  # of one subscription; a client that wants more asks for all
 INTEGER_MAX = 2**53 - 1  # what a JavaScript client can count to
 MAX_MESSAGES_MAX = 1_000_000_000  # of a room's retention: ten times what a log can be expected to hold
 AGE_S_MAX = 315_360_000  # of retention: ten years

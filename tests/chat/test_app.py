@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client
 
-from chat.api.request import Environ
+from chat.api.response import Environ
 from chat.app import StartResponse, create_app
 from chat.auth.origins import member_origins
 from chat.state.machine import ChatState

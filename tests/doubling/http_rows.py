@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from chat import confusable_names
-from chat.api.request import BODY_BYTES_MAX, Query, percent_decoded
+from chat.api.query import Query, percent_decoded
+from chat.api.request import BODY_BYTES_MAX
 from chat.auth import cookies, origins, proxies
 from chat.auth.authenticator import Authenticator
 from chat.realtime.handshake import check_upgrade

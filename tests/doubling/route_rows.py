@@ -8,7 +8,8 @@ from typing import Any, cast
 from unicodedata import normalize
 from urllib.parse import quote
 
-from chat.api.request import BODY_BYTES_MAX, json_line
+from chat.api.request import BODY_BYTES_MAX
+from chat.api.response import json_line
 from chat.api.router import Route
 from chat.app import ROUTES
 from chat.auth import secrets

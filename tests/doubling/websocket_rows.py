@@ -11,8 +11,9 @@ from functools import cache, partial
 
 from chat.realtime.connection import READ_BYTES, Connection, HubLimits
 from chat.realtime.frames import FRAGMENTS_MAX
-from chat.realtime.protocol import ROOMS_MAX, STRANGER_BYTES_MAX
+from chat.realtime.protocol import STRANGER_BYTES_MAX
 from chat.realtime.websocket_connection import FRAMES_A_TURN, WebSocketConnection
+from chat.services.validation import FOLLOWED_ROOMS_MAX
 from tests.chat.websocket_node import Client, Node
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import TEXTS, ats, marked
@@ -131,8 +132,11 @@ def _actions() -> Iterator[tuple[str, Callable[[float], bytes]]]:
                 action="react", roomname="general", id=1, emoji=t(int(share * 32)), user="bob"
             ),
         )
-    rooms = [f"n{n}" + marked(12) for n in range(ROOMS_MAX)]
-    yield "subscription to rooms", lambda share: _json(action="subscribe", rooms=rooms[: int(share * ROOMS_MAX)])
+    rooms = [f"n{n}" + marked(12) for n in range(FOLLOWED_ROOMS_MAX)]
+    yield (
+        "subscription to rooms",
+        lambda share: _json(action="subscribe", rooms=rooms[: int(share * FOLLOWED_ROOMS_MAX)]),
+    )
     yield "too many rooms", lambda share: _json(action="subscribe", rooms=["é"] * int(share * 15_000))
     yield "cursor", lambda share: _json(action="subscribe", rooms="*", cursor="a" * int(share * 65_000))
     yield "ticket", lambda share: _json(action="subscribe", rooms="*", ticket="a" * int(share * 65_000))

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 
-from chat.api.request import Request, Response, json_line
+from chat.api.request import Request
+from chat.api.response import Response, json_line
 from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import BOOLEAN, MEMBER_ID, MOMENT, TEXT, array, integer, record, text, word
 from chat.commands import Actor

@@ -2,11 +2,11 @@
 
 from http import HTTPStatus
 
-from chat.api.request import Detached, Request, Response
+from chat.api.request import Request
+from chat.api.response import Detached, Response
 from chat.api.router import Access, Answer, Route
 from chat.api.schemas import NAME, TEXT, array
 from chat.errors import invalid, unavailable
-from chat.realtime.protocol import ROOMS_MAX
 from chat.server.responses import head_of_stream
 from chat.services import validation
 from chat.services.cursors import parse_cursor
@@ -37,8 +37,8 @@ def follow(request: Request) -> Response | Detached:
 
 def _rooms(request: Request) -> frozenset[str] | None:
     names = request.query().texts("rooms")
-    if names is not None and len(names) > ROOMS_MAX:
-        raise invalid("rooms", f"at most {ROOMS_MAX:,} names")
+    if names is not None and len(names) > validation.FOLLOWED_ROOMS_MAX:
+        raise invalid("rooms", f"at most {validation.FOLLOWED_ROOMS_MAX:,} names")
     return None if names is None else frozenset(validation.name("rooms", name) for name in names)
 
 
@@ -47,7 +47,7 @@ ROUTES = (
         "GET", "/events", follow, Access.USER,
         "Stream the events of all rooms, or of the named ones, as server-sent events",
         answers={200: Answer("Frames as the websocket's; an event's id is its Cursor", content_type=EVENT_STREAM)},
-        problems=("bad_cursor", "too_many_streams"), query={"rooms": array(NAME, ROOMS_MAX)},
+        problems=("bad_cursor", "too_many_streams"), query={"rooms": array(NAME, validation.FOLLOWED_ROOMS_MAX)},
         headers={"Last-Event-ID": TEXT},
     ),
 )  # fmt: skip

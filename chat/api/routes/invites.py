@@ -2,8 +2,8 @@
 
 from http import HTTPStatus
 
-from chat.api.reads import Read
-from chat.api.request import Request, Response, json_line
+from chat.api.request import Request
+from chat.api.response import Read, Response, json_line
 from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import LABEL, NAME, READING, ROLE, WAITING, array, integer, record, ref
 from chat.auth import secrets

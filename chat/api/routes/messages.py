@@ -4,8 +4,9 @@ from functools import lru_cache, partial
 from http import HTTPStatus
 from itertools import chain
 
-from chat.api.reads import Read, is_stale
-from chat.api.request import Deferred, Query, Request, Response, percent_encoded, response_of
+from chat.api.query import Query, percent_encoded
+from chat.api.request import Request
+from chat.api.response import Deferred, Read, Response, is_stale, response_of
 from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import (
     CLIENT_ID,

@@ -1,6 +1,7 @@
 """Pages of names, for the lists of rooms, members and users: the query and the header `Link`."""
 
-from chat.api.request import Headers, Query, percent_encoded
+from chat.api.query import Query, percent_encoded
+from chat.api.response import Headers
 from chat.api.schemas import NAME, integer
 from chat.errors import invalid
 from chat.services import validation

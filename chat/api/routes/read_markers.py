@@ -2,7 +2,8 @@
 
 from http import HTTPStatus
 
-from chat.api.request import Request, Response
+from chat.api.request import Request
+from chat.api.response import Response
 from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import POST_ID, record
 from chat.services import validation

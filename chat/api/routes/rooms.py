@@ -4,8 +4,9 @@ import json
 from dataclasses import replace
 from http import HTTPStatus
 
-from chat.api.reads import Read, is_stale
-from chat.api.request import Request, Response, percent_encoded
+from chat.api.query import percent_encoded
+from chat.api.request import Request
+from chat.api.response import Read, Response, is_stale
 from chat.api.router import Access, Answer, Body, Route
 from chat.api.routes.paging import PAGE, name_ask, name_links
 from chat.api.schemas import BOOLEAN, NAME, READING, RETENTION, TOPIC, WAITING, array, or_null, record, ref, word

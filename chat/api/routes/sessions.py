@@ -3,8 +3,8 @@
 from contextlib import suppress
 from http import HTTPStatus
 
-from chat.api.reads import Read
-from chat.api.request import Headers, Request, Response, json_line
+from chat.api.request import Request
+from chat.api.response import Headers, Read, Response, json_line
 from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import MOMENT, NAME, PASSWORD, READING, TEXT, WAITING, record, text, word
 from chat.auth import secrets

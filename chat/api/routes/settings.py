@@ -3,8 +3,8 @@
 import json
 from http import HTTPStatus
 
-from chat.api.reads import Read
-from chat.api.request import Request, Response
+from chat.api.request import Request
+from chat.api.response import Read, Response
 from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import READING, RETENTION, WAITING, integer, or_null, record, word
 from chat.services import validation

@@ -14,7 +14,8 @@ from importlib.resources.abc import Traversable
 
 from werkzeug.http import is_resource_modified, quote_etag
 
-from chat.api.request import Request, Response
+from chat.api.request import Request
+from chat.api.response import Response
 from chat.api.router import Access, Answer, Route
 from chat.auth.origins import member_origins
 from chat.errors import not_found

@@ -2,8 +2,9 @@
 
 from http import HTTPStatus
 
-from chat.api.reads import Read, is_stale
-from chat.api.request import Request, Response, json_line, percent_encoded
+from chat.api.query import percent_encoded
+from chat.api.request import Request
+from chat.api.response import Read, Response, is_stale, json_line
 from chat.api.router import Access, Answer, Body, Route
 from chat.api.routes.paging import PAGE, name_ask, name_links
 from chat.api.schemas import BOOLEAN, NAME, PASSWORD, READING, ROLE, SECRET, WAITING, array, record, ref

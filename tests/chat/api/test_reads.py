@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chat.api.request import Headers
+from chat.api.response import Headers
 from chat.app import never_waits
 from raft.errors import Unavailable
 from tests.chat.chat_client import GENERAL, ChatClient

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from chat.api.request import Headers, percent_decoded
-from chat.errors import Problem
+from chat.api.response import Headers
 from tests.chat.api.routes.test_cluster import Gate
 from tests.chat.chat_client import GENERAL, ChatClient
 
@@ -103,13 +102,6 @@ def test_a_target_has_several_spellings(target: str) -> None:
 @pytest.mark.parametrize("target", ["", "*", "rooms", "//rooms", "/rooms/general/", "http:/rooms", "?://x/rooms"])
 def test_a_target_that_leads_nowhere_is_a_404(target: str) -> None:
     assert ChatClient().get(target).status_code == 404
-
-
-def test_percent_encoding_is_undone_strictly() -> None:
-    assert percent_decoded("f", "a%2Fb%C3%A9%25\xc3\xa9") == "a/bé%é"
-    for wrong in ("%", "%4", "%G1", "%%41", "%FF", "\xff", "\u20ac", "%C3"):
-        with pytest.raises(Problem, match=r"^f: "):
-            percent_decoded("f", wrong)
 
 
 def test_a_compressed_body_is_refused_in_words() -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from chat.api.request import Request, Response
+from chat.api.request import Request
+from chat.api.response import Response
 from chat.api.router import Access, Route, RouteTable, never_waiting
 from chat.app import RESERVED, ROUTES, never_waits
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.api.request import response_of
+from chat.api.response import response_of
 from chat.auth.authenticator import Authenticator
 from chat.errors import Problem, all_taken, problem_of
 from chat.realtime import replies
@@ -187,7 +187,7 @@ def test_what_was_counted_is_told_by_the_next_line_of_any_cause(caplog: pytest.L
 
 # What gives an answer its status and notes it: file and function.
 NOTING = {
-    ("request.py", "response_of"),
+    ("response.py", "response_of"),
     ("handshake.py", "websocket_app"),
     ("replies.py", "error"),
     ("responses.py", "error_response"),

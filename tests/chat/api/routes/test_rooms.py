@@ -3,7 +3,7 @@
 import pytest
 
 from chat import commands
-from chat.api.request import percent_encoded
+from chat.api.query import percent_encoded
 from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
 from tests.chat.fake_replica import FIRST_INDEX
