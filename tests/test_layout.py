@@ -1,4 +1,4 @@
-"""The packages: which imports which, two dependencies, files that are found.
+"""The packages: which imports which and how far down, two dependencies, files that are found.
 
 A new package fails here until it has a place in FLOORS: where it stands is a decision, not an accident.
 """
@@ -45,6 +45,10 @@ NOT_IN_THE_CORE = {"time", "threading", "os", "socket", "logging", "random"}
 ENGINE_VALUES = {"raft.errors", "raft.core.configuration", "raft.core.raft_messages", "raft.core.packed_numbers"}
 
 FILES_MAX = 17  # in a folder
+
+# Modules in a chain of imports, packages' own ones too.  The engine alone has eleven (raft.cluster.member is the last),
+# and raft_chat starts it.
+CHAIN_MAX = 12
 
 
 def module_name(path: Path) -> str:
@@ -110,6 +114,15 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         TopologicalSorter({module: own_imports(module) for module in sources()}).prepare()
     except CycleError as error:
         raise AssertionError(" -> ".join(error.args[1])) from None
+
+
+def test_no_chain_of_imports_is_long() -> None:
+    @cache
+    def longest_from(module: str) -> tuple[str, ...]:
+        return (module, *max(map(longest_from, own_imports(module)), key=len, default=()))
+
+    longest = max(map(longest_from, sources()), key=len)
+    assert len(longest) <= CHAIN_MAX, " -> ".join(longest)
 
 
 def test_no_folder_is_crowded() -> None:
