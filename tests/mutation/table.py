@@ -83,7 +83,7 @@ ELECTIONS = (
         Node._on_request_vote,
         "self.log.is_up_to_date(m.last_log_index, m.last_log_term)",
         "True",
-        seed=28,
+        seed=29,
     ),
     mutant(
         "longer-log-beats-newer-term",
@@ -132,7 +132,7 @@ REPLICATION = (
         Node._advance_commit,
         " or self.log.term_at(agreed) != self.current_term",
         "",
-        seed=2,
+        seed=3,
     ),
     mutant(
         "follower-acknowledges-before-its-disk",
@@ -166,7 +166,7 @@ REPLICATION = (
         Node._take_entries,
         "self.log.term_at(entry.index) == entry.term",
         "entry.index <= self.commit_index",
-        seed=56,
+        seed=124,
     ),
     mutant(
         "append-without-the-check-of-what-is-before",
@@ -184,7 +184,7 @@ REPLICATION = (
         Node._on_append_entries,
         "match_index=prev_log_index + taken",
         "match_index=self.log.last_index",
-        seed=7,
+        seed=18,
     ),
     mutant(
         "commits-beyond-what-the-append-vouches-for",
@@ -193,7 +193,7 @@ REPLICATION = (
         Node._accept_append,
         "min(m.leader_commit, match_index)",
         "min(m.leader_commit, self.log.last_index)",
-        seed=7,
+        seed=18,
     ),
     mutant(
         "heartbeat-commits-what-it-does-not-match",
@@ -202,7 +202,7 @@ REPLICATION = (
         Node._on_append_entries,
         "match_index=prev_log_index + taken",
         "match_index=self.log.last_index if m.heartbeat else prev_log_index + taken",
-        seed=7,
+        seed=18,
     ),
     mutant(
         "answer-of-an-earlier-term-believed",
@@ -246,7 +246,7 @@ REPLICATION = (
         Node.become_leader,
         "self._follow_configuration()\n",
         "self._truncate_from(self.commit_index + 1)\n    self._follow_configuration()\n",
-        seed=2,
+        seed=5,
     ),
     mutant(
         "time-goes-back",
@@ -349,7 +349,7 @@ MEMBERSHIP = (
         Node._require_settled_configuration,
         "if self.configuration_index > self.commit_index:",
         "if False:",
-        seed=5,
+        seed=7,
     ),
     mutant(
         "truncated-change-stays-in-force",
@@ -405,7 +405,7 @@ STORAGE = (
         recovery._Recovery._close_last,
         "self._log.carried = [pair for pair in carried if pair[0] > self._log.positions.base_index]",
         "self._log.carried = []",
-        seed=2,
+        seed=3,
     ),
     mutant(
         "durable-offset-of-the-end",
@@ -432,7 +432,7 @@ STORAGE = (
         recovery.RecoveredLog.take,
         "self._forget(content.first_index)",
         "self._forget(content.first_written)",
-        seed=116,
+        seed=163,
     ),
     mutant(
         "index-without-its-last-entry",
@@ -546,7 +546,7 @@ SNAPSHOTS = (
         "return chain((sessions,), self._machine.document())",
         "state = self._machine.document(); return chain("
         """(b'{"sessions":%b}' % json.dumps(one.document()).encode() for one in (self._sessions,)), state)""",
-        seed=27,
+        seed=88,
     ),
     mutant(
         "document-of-another-entry",
@@ -701,7 +701,7 @@ CLOCKS = (
         Clocks._bound,
         "if self._is_sure else self._low",
         "if self._is_sure else max(own, self._low)",
-        seed=76,
+        seed=256,
     ),
 )
 
