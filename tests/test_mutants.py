@@ -4,7 +4,7 @@ The hunts begin at the table's seeds, where they end at once; `python -m tests.m
 """
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from functools import cache
 
 import pytest
@@ -14,10 +14,9 @@ from tests.mutation.hunting import Outcome, difference, hunt
 from tests.mutation.mutant import Mutant
 from tests.mutation.patching import Edit, edited
 from tests.mutation.table import MUTANTS
-from tests.simulation.outcomes import outcomes_of
+from tests.simulation.outcomes import computing, outcomes_of
 
 QUICK = [mutant for mutant in MUTANTS if not mutant.is_slow]
-PROCESSES = 2
 SEEDS = 200  # the most that a hunt may take: a change of the simulator need not change the table
 
 
@@ -33,7 +32,7 @@ def _hunt_number(number: int) -> Outcome:
 @cache
 def hunts() -> dict[str, Future[Outcome]]:
     """All hunts, begun in the order of the table: each test waits for its own only."""
-    pool = ProcessPoolExecutor(PROCESSES)
+    pool = computing()
     return {mutant.name: pool.submit(_hunt_number, number) for number, mutant in enumerate(QUICK)}
 
 
