@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 
@@ -197,11 +198,15 @@ NOTING = {
 STATUS_IS_BELOW_500 = {("sessions.py", "_with_session"), ("messages.py", "_answer"), ("rooms.py", "_made")}
 
 
-def _functions() -> Iterator[tuple[str, ast.FunctionDef]]:
-    for path in sorted((ROOT / "chat").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef):
-                yield path.name, node
+@cache
+def _functions() -> Sequence[tuple[str, str, Sequence[tuple[str, ast.Call]]]]:
+    """Of each function of the chat its file, its name, and its calls."""
+    return [
+        (path.name, node.name, list(_calls(node)))
+        for path in sorted((ROOT / "chat").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    ]
 
 
 def _calls(function: ast.AST) -> Iterator[tuple[str, ast.Call]]:
@@ -225,12 +230,12 @@ def _statuses(value: ast.expr) -> list[int]:
 
 def test_whoever_gives_an_answer_its_status_notes_a_failure() -> None:
     found = {
-        (file, function.name)
-        for file, function in _functions()
+        (file, function)
+        for file, function, calls in _functions()
         if any(
             name in {"answered", "closed"} and isinstance(call.func, ast.Attribute)
             and isinstance(call.func.value, ast.Name) and call.func.value.id == "failure_log"
-            for name, call in _calls(function)
+            for name, call in calls
         )
     }  # fmt: skip
     assert found - {("handshake.py", "make_websocket_app")} == NOTING
@@ -238,9 +243,9 @@ def test_whoever_gives_an_answer_its_status_notes_a_failure() -> None:
 
 def test_a_problem_becomes_bytes_only_where_it_is_noted() -> None:
     found = {
-        (file, function.name)
-        for file, function in _functions()
-        for name, call in _calls(function)
+        (file, function)
+        for file, function, calls in _functions()
+        for name, call in calls
         if name == "to_json" and isinstance(call.func, ast.Attribute)
     }
     assert found - {("handshake.py", "make_websocket_app")} <= NOTING
@@ -248,19 +253,19 @@ def test_a_problem_becomes_bytes_only_where_it_is_noted() -> None:
 
 def test_no_route_answers_with_a_failure_but_by_a_problem() -> None:
     beyond = set()
-    for file, function in _functions():
-        for name, call in _calls(function):
-            if name != "Response" or (file, function.name) in NOTING:
+    for file, function, calls in _functions():
+        for name, call in calls:
+            if name != "Response" or (file, function) in NOTING:
                 continue
             try:
                 assert max(_statuses(call.args[0])) < failure_log.FAILED
             except LookupError:
-                beyond.add((file, function.name))
+                beyond.add((file, function))
     assert beyond == STATUS_IS_BELOW_500
 
 
 def test_a_close_frame_is_made_only_where_it_is_noted() -> None:
-    found = {(name, file, f.name) for file, f in _functions() for name, _ in _calls(f)}
+    found = {(name, file, function) for file, function, calls in _functions() for name, _ in calls}
     assert {(file, f) for name, file, f in found if name == "close_frame"} == {
         ("websocket_connection.py", "end_marker")
     }
@@ -268,7 +273,9 @@ def test_a_close_frame_is_made_only_where_it_is_noted() -> None:
 
 
 def test_start_response_is_given_a_failure_only_where_it_is_noted() -> None:
-    found = {(file, f.name) for file, f in _functions() for name, _ in _calls(f) if name == "start_response"}
+    found = {
+        (file, function) for file, function, calls in _functions() for name, _ in calls if name == "start_response"
+    }
     # `_start` has what `response_of` or a route made, and a prefix that is missing is no failure.
     known = {("app.py", "_start"), ("base_path.py", "mounted"), ("base_path.py", "mounted_app")}
     assert found - NOTING - {("handshake.py", "make_websocket_app")} <= known
