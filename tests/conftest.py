@@ -2,13 +2,19 @@
 
 Those that start nodes, browsers or disks of their own have deadlines that are meant for a machine: at most two of them
 run at a time, those of clusters in one worker, the rest in another, and they begin.  All others are single processes
-that compute, and fill the cores where those have an end; what two of them would compute both is a group too.
+that compute; what two of them would compute both is a group too.
+
+`-n auto` takes one worker more than there are cores: the two of machines wait for half of their time, and the third
+computes meanwhile.
 
 An example that hypothesis draws may take as long as a busy machine needs for it: how fast something is, is not for it
 to say.
 
 What is there once the tests are collected stays to the end, so the garbage collector is not to look at it again and
 again: a fifth of the time that the simulator took went into that.
+
+`--slice` is for another Python than the one that runs all: a fifth of the examples, and of a test that is marked
+`repeated` only the first parameters.  What more of them would find does not depend on the interpreter.
 
 Compiled files are kept, also where the environment says otherwise: a node starts in half the time from them, and the
 tests start hundreds.
@@ -17,6 +23,7 @@ tests start hundreds.
 import gc
 import os
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -24,6 +31,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("raft-chat", deadline=None)
+settings.register_profile("slice", deadline=None, max_examples=20)
 settings.load_profile("raft-chat")
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -55,12 +63,39 @@ class _ByGroup(LoadScopeScheduling):  # type: ignore[misc]
         return _group(file) or nodeid
 
 
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    return (yield) + int(config.getvalue("dist") == "loadgroup")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     return _ByGroup(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slice", action="store_true", help="run few examples, seeds and places of what is repeated")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("slice"):
+        settings.load_profile("slice")
+
+
+def _is_first(item: pytest.Item, seen: set[str]) -> bool:
+    """Whether no test of the same function, repeated with other parameters, was seen."""
+    function = item.nodeid.partition("[")[0]
+    is_first = function not in seen
+    seen.add(function)
+    return is_first
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("slice"):
+        seen: set[str] = set()
+        left_out = {i for i in items if i.get_closest_marker("repeated") and not _is_first(i, seen)}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
     if hasattr(config, "workerinput"):  # with more than one worker the two long groups begin, and the rest fills up
         items.sort(key=lambda item: not _group(item.path))
 

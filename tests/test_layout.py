@@ -190,7 +190,7 @@ def test_it_runs_on_what_setup_cfg_names() -> None:
 def test_the_tests_run_on_what_the_extras_name() -> None:
     used = imported_distributions((ROOT / "tests").rglob("*.py"))
     run_only = {"pytest-timeout", "mypy", "ruff", "setuptools", "wheel"}  # nobody imports them
-    named = required("test") | required("bench")
+    named = required("layers") | required("test") - {"raft-chat"} | required("bench")
     assert used - required() - {"wsproto"} == named - run_only
 
 

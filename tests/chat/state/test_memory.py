@@ -27,6 +27,7 @@ def log(rooms: int) -> Iterator[Entry]:
         yield command_entry(index, 1, 1_795_428_000_000_000 + index, id, encode(post))
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("rooms", [1, POSTS // 100])
 def test_a_post_costs_no_more_than_32_bytes_of_memory(rooms: int) -> None:
     state, positions = ChatState(), Positions()

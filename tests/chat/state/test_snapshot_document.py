@@ -255,6 +255,7 @@ def million_client_ids() -> ClientIds:
     return client_ids
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("rooms", [1, 10_000])
 def test_a_million_posts_are_written_and_restored_in_a_moment_and_in_short_lines(
     rooms: int, million_client_ids: ClientIds

@@ -256,6 +256,7 @@ def live(seed: int) -> int:
     return life.inputs
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("first", range(0, 300, 10))
 def test_invariants_hold_whatever_happens_and_the_cluster_serves_again(first: int) -> None:
     for seed in range(first, first + 10):

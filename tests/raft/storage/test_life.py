@@ -191,6 +191,7 @@ def check(disk: PowerDisk, storage: Storage, model: Model) -> None:
     assert found_on(disk) == found_without_indexes(disk)
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("seed", range(60))
 def test_a_log_on_snapshots_is_a_list_whatever_is_done_to_it(seed: int) -> None:
     rng, life = Random(seed), Life()
@@ -246,6 +247,7 @@ class FullLife(Life):
         check(self.disk, self.storage, self.model)
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("seed", range(30))
 def test_a_log_on_a_disk_that_is_full_now_and_then_is_a_list_too(seed: int) -> None:
     rng, life = Random(seed), FullLife()

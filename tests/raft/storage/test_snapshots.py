@@ -467,6 +467,7 @@ def test_a_snapshot_is_sent_in_whole_lines(tmp_path: Path, storage: Storage, log
 OTHER = [*entries(1, 15), *entries(16, 60, term=3, text="other")]
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("index", [20, 40, 55])
 def test_an_installed_snapshot_stands_in_place_of_the_whole_log(
     tmp_path: Path, storage: Storage, log: list[Entry], index: int
@@ -715,6 +716,7 @@ def test_a_power_cut_within_a_compaction_and_its_adoption_leaves_the_old_base_or
     assert bases == {4, 23}
 
 
+@pytest.mark.repeated
 @pytest.mark.parametrize("index", [25, 40, 55])
 def test_a_power_cut_within_an_installation_leaves_the_old_log_or_the_new(log: list[Entry], index: int) -> None:
     data, meta = snapshot_bytes(OTHER, index, [2, 14, 18]), meta_of(OTHER, index)
