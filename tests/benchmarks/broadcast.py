@@ -20,17 +20,18 @@ from functools import partial
 from pathlib import Path
 
 from tests.benchmarks import broadcast_server, ours
-from tests.benchmarks.crowd import Crowd, text_frame
+from tests.benchmarks.crowd import Crowd
 from tests.benchmarks.framework import Benchmark, Figure, Round, Setting, at_most, times_at_most
 from tests.benchmarks.watching import resident_bytes_of
 from tests.support.http_client import HOST
+from tests.support.websocket_frames import client_frame
 
 FEW, MANY = 1_000, 5_000
 WARM_UP = 20  # posts: more than a young connection's kernel acknowledges at once, each at the sender's cost
 POSTS = 20
 PAUSE_S = 0.1  # between two: ours leaves as much time to the engine as a fan-out took, before it begins another one
 DESCRIPTORS = 20_000
-SUBSCRIBE = text_frame(json.dumps({"Action": "subscribe", "Rooms": "*"}).encode())
+SUBSCRIBE = client_frame(json.dumps({"Action": "subscribe", "Rooms": "*"}).encode())
 
 
 @dataclass(slots=True)
@@ -114,7 +115,7 @@ def _our_server(directory: Path, sockets: int, said: bytes = b"") -> Iterator[Si
 @contextmanager
 def _their_server(directory: Path, sockets: int) -> Iterator[Side]:
     with broadcast_server.running(directory) as (port, pid, speaker), _crowd(port, pid, sockets) as (crowd, cost):
-        yield Side(crowd, lambda text: speaker.sendall(text_frame(text)), cost)
+        yield Side(crowd, lambda text: speaker.sendall(client_frame(text)), cost)
 
 
 @contextmanager

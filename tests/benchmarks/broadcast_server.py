@@ -13,10 +13,10 @@ from pathlib import Path
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from tests.benchmarks import programs
-from tests.benchmarks.crowd import KEY
 from tests.support.cluster import READY_S, Port
 from tests.support.http_client import HOST
 from tests.support.waiting import wait_until
+from tests.support.websocket_frames import handshake
 
 
 @contextmanager
@@ -29,10 +29,7 @@ def running(directory: Path) -> Iterator[tuple[int, int, socket.socket]]:
             speaker = wait_until(lambda: socket.create_connection((HOST, port.number)), READY_S, "it listens")
             with speaker:
                 speaker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                speaker.sendall(
-                    f"GET /say HTTP/1.1\r\nHost: {HOST}:{port.number}\r\nUpgrade: websocket\r\n"
-                    f"Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-                )
+                speaker.sendall(handshake(port.number, path="/say"))
                 assert speaker.recv(4096).startswith(b"HTTP/1.1 101 ")
                 yield port.number, process.pid, speaker
     finally:

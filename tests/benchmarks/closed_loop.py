@@ -16,12 +16,13 @@ from dataclasses import asdict, dataclass
 from time import monotonic
 
 from tests.benchmarks import ours
-from tests.benchmarks.crowd import PING, Crowd, frame_end, text_frame, without_pings
+from tests.benchmarks.crowd import PING_FRAME, Crowd, without_pings
 from tests.support.http_client import HOST
+from tests.support.websocket_frames import client_frame, frame_end
 
 RECV_BYTES = 16 * 1024
 ANSWER_S = 10
-SUBSCRIBE_TO_NOTHING = text_frame(json.dumps({"Action": "subscribe", "Rooms": []}).encode())
+SUBSCRIBE_TO_NOTHING = client_frame(json.dumps({"Action": "subscribe", "Rooms": []}).encode())
 
 Check = Callable[[bytes], bool]  # whether the answer is all there; AssertionError where it is not the one wanted
 
@@ -73,7 +74,7 @@ def over_websockets(port: int, body: str, connections: int, warm_up_s: float, se
     with Crowd(port, SUBSCRIBE_TO_NOTHING) as crowd:
         crowd.join(connections)
         sockets = list(crowd.sockets.values())
-        return ask(sockets, [text_frame(json.dumps(post).encode())], acknowledged, warm_up_s, seconds)
+        return ask(sockets, [client_frame(json.dumps(post).encode())], acknowledged, warm_up_s, seconds)
 
 
 def ask(
@@ -102,7 +103,7 @@ def ask(
             assert answer, "a connection was closed"
             if descriptor in partly:
                 answer = partly.pop(descriptor) + answer
-            if PING in answer:  # no HTTP answer has it, and no text in ASCII
+            if PING_FRAME in answer:  # no HTTP answer has it, and no text in ASCII
                 answer = without_pings(answer, connected)
             if not is_whole(answer):
                 partly[descriptor] = answer

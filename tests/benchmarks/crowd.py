@@ -1,10 +1,8 @@
 """Thousands of websockets in one thread, as plain sockets: whoever measures a server must cost less than it does.
 
-Nothing of a client's library is here: a server's frame is found by its length, and a client's is masked with zeros,
-which is a mask like any other (RFC 6455 §5.3).  All sockets get the same bytes, so they are compared, not parsed.
+Nothing of a client's library is here.  All sockets get the same bytes, so they are compared, not parsed.
 """
 
-import base64
 import select
 import socket
 from collections.abc import Callable
@@ -13,47 +11,26 @@ from time import monotonic
 from types import TracebackType
 
 from tests.support.http_client import HOST
+from tests.support.websocket_frames import FIN, PING, PONG, client_frame, frame_end, handshake
 
 CONNECT_S = 30
 LOOK_AGAIN_S = 0.0005  # what a figure may be too high by
-PING = 0x89
+PING_FRAME = FIN | PING  # the first byte
 EVENTS_MAX = 20_000
 RECV_BYTES = 16 * 1024
 UNDER_WAY_MAX = 256  # handshakes at a time, where nothing else is asked for: below what a server's queue holds
-KEY = base64.b64encode(bytes(16)).decode()
 
 _READ = select.EPOLLIN
 _WRITE = select.EPOLLOUT
-
-
-def text_frame(text: bytes) -> bytes:
-    """A client's text message, masked with zeros."""
-    size = len(text)
-    if size < 126:
-        return b"\x81%c\0\0\0\0%b" % (0x80 | size, text)
-    return b"\x81\xfe%b\0\0\0\0%b" % (size.to_bytes(2), text)
-
-
-def frame_end(data: bytes, start: int) -> int:
-    """Where a server's frame that begins at `start` ends; 0 where it is not all there."""
-    if len(data) < start + 2:
-        return 0
-    size, head = data[start + 1], 2
-    if size == 126:
-        size, head = int.from_bytes(data[start + 2 : start + 4]), 4
-    elif size == 127:
-        size, head = int.from_bytes(data[start + 2 : start + 10]), 10
-    end = start + head + size
-    return end if len(data) >= end and len(data) >= start + head else 0
 
 
 def without_pings(data: bytes, peer: socket.socket) -> bytes:
     """What else a socket has heard; its pings are answered.  `data` is whole frames but for the last one."""
     start, rest = 0, b""
     while end := frame_end(data, start):
-        if data[start] == PING:
+        if data[start] == PING_FRAME:
             ping = data[start + 2 : end]
-            peer.send(b"\x8a%c\0\0\0\0%b" % (0x80 | len(ping), ping))
+            peer.send(client_frame(ping, FIN | PONG))
         else:
             rest += data[start:end]
         start = end
@@ -68,10 +45,7 @@ class Crowd:
         self.sockets: dict[int, socket.socket] = {}  # those that are open, by descriptor
         self.epoll = select.epoll()
         self._said = said
-        self._ask = (
-            f"GET /ws HTTP/1.1\r\nHost: {HOST}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        ).encode() + said
+        self._ask = handshake(port) + said
         self._joining: dict[int, tuple[socket.socket, bytes]] = {}  # what was read of the handshake so far
 
     def __enter__(self) -> "Crowd":

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 
-from tests.benchmarks.crowd import KEY, PING, RECV_BYTES, frame_end, text_frame, without_pings
+from tests.benchmarks.crowd import PING_FRAME, RECV_BYTES, without_pings
 from tests.support.http_client import HOST
+from tests.support.websocket_frames import client_frame, frame_end, handshake
 
 KNOWN_MAX = 20_000  # frames to be recognised
 EVENTS_MAX = 512
@@ -111,10 +112,7 @@ class Fleet:
 
     def _first_words(self, subscriber: Subscriber) -> bytes:
         ask = {"Action": "subscribe", "Rooms": [subscriber.room], "Cursor": subscriber.cursor}
-        return (
-            f"GET /ws HTTP/1.1\r\nHost: {HOST}:{self.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        ).encode() + text_frame(json.dumps(ask).encode())
+        return handshake(self.port) + client_frame(json.dumps(ask).encode())
 
     def _take(self, subscriber: Subscriber, data: bytes) -> None:
         if not subscriber.upgraded:
@@ -124,7 +122,7 @@ class Fleet:
                 return
             assert head.startswith(b"HTTP/1.1 101 "), head
             subscriber.upgraded, data = True, rest
-        if bytes((PING,)) in data:
+        if bytes((PING_FRAME,)) in data:
             assert subscriber.peer is not None
             data = without_pings(data, subscriber.peer)
         start = 0

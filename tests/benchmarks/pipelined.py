@@ -20,7 +20,8 @@ from types import TracebackType
 from typing import Self
 
 from tests.benchmarks.closed_loop import SUBSCRIBE_TO_NOTHING
-from tests.benchmarks.crowd import PING, Crowd, frame_end, text_frame, without_pings
+from tests.benchmarks.crowd import PING_FRAME, Crowd, without_pings
+from tests.support.websocket_frames import client_frame, frame_end
 
 RECV_BYTES = 64 * 1024  # more than all acknowledgements that one socket can wait for
 ANSWER_S = 30.0  # for hopeless cases
@@ -116,7 +117,7 @@ class Pipeline:
         data = socket.recv(RECV_BYTES)
         assert data, "a socket was closed"
         data = self._unread[number] + data
-        if PING in data:  # no text in ASCII has it, but a length may
+        if PING_FRAME in data:  # no text in ASCII has it, but a length may
             data = without_pings(data, socket)
         following, start, slots, due = [], 0, self._slots, self._due
         while end := frame_end(data, start):
@@ -136,5 +137,5 @@ def _frame_around_id(room: str, body: str, mark: str) -> tuple[bytes, bytes]:
     """A post's frame before the digits of its ClientId, and after."""
     digits = "-" * _ID_DIGITS
     post = {"Action": "post", "RoomName": room, "Post": json.loads(body) | {"ClientId": mark + digits}}
-    head, _, tail = text_frame(json.dumps(post, separators=(",", ":")).encode()).partition(digits.encode())
+    head, _, tail = client_frame(json.dumps(post, separators=(",", ":")).encode()).partition(digits.encode())
     return head, tail

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from tests.cluster.listeners import TEXT, client_frame, upgrade
+from tests.support.websocket_frames import client_frame, handshake
 
 HOST = "127.0.0.1"
 CROWD = "127.0.0.2"  # where it comes from
@@ -37,7 +37,7 @@ def worst_frame(variant: int) -> bytes:
     """The legal message whose work is the most: a subscription to a thousand rooms, with names to be normalised."""
     rooms = [f"{variant}{number:03}" + ACCENTED * 18 for number in range(1_000)]
     text = json.dumps({"Action": "subscribe", "Rooms": rooms}, ensure_ascii=False)
-    return client_frame(TEXT, text.encode())
+    return client_frame(text.encode())
 
 
 @dataclass
@@ -165,7 +165,7 @@ def kinds(idle: int, readers: int, frames: int, reacting: int) -> list[Kind]:
     return [
         Kind(idle, _GET),
         Kind(readers, _EXPORT, reads=False),
-        Kind(frames, upgrade(1), again=b"".join(map(worst_frame, range(VARIANTS))), waits=False),
+        Kind(frames, handshake(1), again=b"".join(map(worst_frame, range(VARIANTS))), waits=False),
         Kind(reacting, react, again=react + unreact),
     ]
 

@@ -1,13 +1,10 @@
 """Hundreds of websockets that only listen, in one thread, checking every frame they get.
 
-A library's client costs a frame more than the server does; so frames are taken apart here, by the few lines of
-RFC 6455 that a server's unmasked, unfragmented frames need.  The server sends all clients the same bytes, so a payload
-is decoded once and then recognised.
+A client that checks every frame costs more than the server does; so a listener is a plain socket.  The server sends all
+clients the same bytes, so a payload is decoded once and then recognised.
 """
 
-import base64
 import json
-import os
 import selectors
 import socket
 import threading
@@ -15,41 +12,9 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from tests.support.http_client import HOST
+from tests.support.websocket_frames import CLOSE, FIN, PING, PONG, TEXT, client_frame, frame_at, handshake
 
 CONNECT_S = 10
-TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
-
-
-def upgrade(port: int, *headers: str) -> bytes:
-    """A handshake (RFC 6455 §4.1)."""
-    key = base64.b64encode(os.urandom(16)).decode()
-    more = "".join(f"{header}\r\n" for header in headers)
-    return (
-        f"GET /ws HTTP/1.1\r\nHost: {HOST}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
-    ).encode()
-
-
-def client_frame(opcode: int, payload: bytes) -> bytes:
-    """One frame of less than 64 KiB, masked with zeros."""
-    size = len(payload)
-    length = bytes([0x80 | size]) if size < 126 else bytes([0x80 | 126]) + size.to_bytes(2)
-    return bytes([0x80 | opcode]) + length + bytes(4) + payload
-
-
-def frame_at(data: bytearray, start: int) -> tuple[int, bytes, int] | None:
-    """Opcode, payload and end of the frame that begins at `start`; None where it is not all there (§5.2)."""
-    if len(data) < start + 2:
-        return None
-    length, head = data[start + 1], 2
-    if length == 126:
-        length, head = int.from_bytes(data[start + 2 : start + 4]), 4
-    elif length == 127:
-        length, head = int.from_bytes(data[start + 2 : start + 10]), 10
-    end = start + head + length
-    if len(data) < start + head or len(data) < end:
-        return None
-    return data[start] & 15, bytes(data[start + head : end]), end
 
 
 class Listener:
@@ -66,7 +31,7 @@ class Listener:
 
     def _shake_hands(self) -> bytes:
         """What was read past the head of the answer."""
-        self.socket.sendall(upgrade(self.port))
+        self.socket.sendall(handshake(self.port))
         answer = b""
         while b"\r\n\r\n" not in answer:
             received = self.socket.recv(4096)
@@ -100,7 +65,7 @@ class Listener:
                 known[payload] = (frame["RoomName"], frame["Post"]["Id"])
             self._take_post(*known[payload])
         elif opcode == PING:
-            self.socket.send(client_frame(PONG, payload))
+            self.socket.send(client_frame(payload, FIN | PONG))
         elif opcode == CLOSE:
             self.wrong = self.wrong or f"closed with {int.from_bytes(payload[:2])}"
 

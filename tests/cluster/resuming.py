@@ -20,11 +20,11 @@ from time import monotonic
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from tests.cluster.listeners import CLOSE, PING, PONG, TEXT, client_frame, frame_at, upgrade
 from tests.cluster.writers import acknowledged_by, count_posts, load, wait_for_posts
 from tests.support.cluster import Cluster
 from tests.support.http_client import HOST
 from tests.support.waiting import wait_until
+from tests.support.websocket_frames import CLOSE, FIN, PING, PONG, TEXT, client_frame, frame_at, handshake
 
 ROOM = "general"
 WRITERS = 4
@@ -75,7 +75,7 @@ class Subscriber:
     def connected(self) -> None:
         """Say all there is to say.  Raises OSError: nobody is there."""
         subscribe = {"Action": "subscribe", "Rooms": [ROOM], "User": self.user, "Cursor": self.cursor}
-        self.socket.sendall(upgrade(self.ports[0]) + client_frame(TEXT, json.dumps(subscribe).encode()))
+        self.socket.sendall(handshake(self.ports[0]) + client_frame(json.dumps(subscribe).encode()))
 
     def receive(self, known: dict[bytes, tuple[int, str]]) -> bool:
         """Take in what has come; False: the connection is over.  `known`: the Id and the cursor of each payload."""
@@ -97,7 +97,7 @@ class Subscriber:
             if opcode == CLOSE:
                 return False
             if opcode == PING:
-                self.socket.send(client_frame(PONG, payload))
+                self.socket.send(client_frame(payload, FIN | PONG))
             elif opcode == TEXT:
                 self._take(payload, known)
         del self._unread[:start]

@@ -8,7 +8,6 @@ the rooms.
 
 import argparse
 import json
-import socket
 import tempfile
 import threading
 from abc import ABC, abstractmethod
@@ -19,11 +18,11 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
-from tests.cluster.listeners import CLOSE, TEXT, client_frame, frame_at, upgrade
 from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
 from tests.cluster.writers import PAGE
 from tests.support.cluster import Cluster
-from tests.support.http_client import HOST, HttpClient
+from tests.support.http_client import HttpClient
+from tests.support.websocket_client import HandshakeRefused, WebSocketClient
 
 ROOM = "general"
 LATE = 2  # posts that each poster begins after the revocation
@@ -104,63 +103,44 @@ class SocketPoster(Poster):
 
     def __init__(self, name: str, port: int, address: str, token: str, revocation: Revocation) -> None:
         super().__init__(name, port, address, token, revocation)
-        self._unread = bytearray()
-        self._socket: socket.socket | None = self._connect()
+        self._client = self._connect()
 
-    def _connect(self) -> socket.socket | None:
+    def _connect(self) -> WebSocketClient | None:
         """None: not let in."""
-        connected = socket.create_connection((HOST, self.port), timeout=DEADLINE_S, source_address=(self.address, 0))
-        connected.sendall(upgrade(self.port)[:-2] + f"Authorization: Bearer {self.token}\r\n\r\n".encode())
-        self._unread = bytearray()
-        while b"\r\n\r\n" not in self._unread:
-            received = connected.recv(4096)
-            if not received:
-                break
-            self._unread += received
-        head, _, self._unread = self._unread.partition(b"\r\n\r\n")
-        if head.startswith(b"HTTP/1.1 101 "):
-            return connected
-        assert not head or head.startswith(b"HTTP/1.1 401 "), head
-        connected.close()
-        return None
+        try:
+            return WebSocketClient(self.port, token=self.token, address=self.address, timeout_s=DEADLINE_S)
+        except HandshakeRefused as refused:
+            if refused.answer.status != 401:
+                raise
+            return None
+        except ConnectionAbortedError:  # closed without an answer
+            return None
 
     def post(self, message: str) -> str:
-        self._socket = self._socket or self._connect()
-        if self._socket is None:
+        self._client = self._client or self._connect()
+        if self._client is None:
             return REFUSED
-        said = {"Action": "post", "RoomName": ROOM, "Post": {"Message": message, "ClientId": message}}
         try:
-            self._socket.sendall(client_frame(TEXT, json.dumps(said).encode()))
-            return self._answer_to(message)
+            self._client.say(Action="post", RoomName=ROOM, Post={"Message": message, "ClientId": message})
+            return self._answer_to(self._client, message)
         except OSError:
             self.close()
             return REFUSED
 
-    def _answer_to(self, message: str) -> str:
-        assert self._socket is not None
+    def _answer_to(self, client: WebSocketClient, message: str) -> str:
+        """The outcome.  Raises OSError where the node has closed."""
         while True:
-            while (frame := frame_at(self._unread, 0)) is not None:
-                opcode, payload, end = frame
-                del self._unread[:end]
-                if opcode == CLOSE:
-                    self.close()
-                    return REFUSED
-                told = json.loads(payload) if opcode == TEXT else {}
-                if told.get("Ack", {}).get("ClientId") == message:
-                    return POSTED
-                if told.get("Error", {}).get("ClientId") == message:
-                    code = told["Error"]["code"]
-                    return REFUSED if code == "bad_token" else str(code)
-            received = self._socket.recv(1 << 16)
-            if not received:
-                self.close()
-                return REFUSED
-            self._unread += received
+            told = client.hear()
+            if told.get("Ack", {}).get("ClientId") == message:
+                return POSTED
+            if told.get("Error", {}).get("ClientId") == message:
+                code = told["Error"]["code"]
+                return REFUSED if code == "bad_token" else str(code)
 
     def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        if self._client is not None:
+            self._client.close()
+            self._client = None
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 from tests.cluster.test_levels import at_level
-from tests.cluster.test_websocket_cluster import next_frame, subscribed
 from tests.support.cluster import READY_S, Cluster
 from tests.support.curl import curl
 from tests.support.http_client import Answer
@@ -37,7 +36,7 @@ def test_what_was_changed_is_so_on_every_node_live_by_a_cursor_and_over_a_restar
         cluster.start_ready()
         for number, text in enumerate(("one", SECRET, "three"), 1):
             assert cluster.post(number, "general", text, ClientId=f"c{number}").status == 201
-        with subscribed(cluster, 3) as (live, cursor):
+        with cluster.subscribed(3) as (live, cursor):
             edited = change(cluster, 2, "PATCH", f"{POST}/1", User="ann", Message="one, again")
             assert edited.status == 200
             url = cluster.nodes[1].url
@@ -46,13 +45,13 @@ def test_what_was_changed_is_so_on_every_node_live_by_a_cursor_and_over_a_restar
             assert (again["Message"], "EditedAt" in again) == ("one at last", True)
             assert curl("-X", "PUT", f"{url}{POST}/3/reactions/%F0%9F%91%8D?user=bob") == ""
             assert curl("-X", "DELETE", f"{url}{POST}/2?user=ann") == ""
-            frames = [next_frame(live) for _ in range(4)]
+            frames = [live.hear_any() for _ in range(4)]
             types = [frame["Event"]["Type"] for frame in frames]
             assert types == ["PostChanged", "PostChanged", "Reacted", "PostChanged"]
             assert frames[1]["Event"]["Post"] == again
             assert frames[2]["Event"]["Emoji"] == "\U0001f44d"
-        with subscribed(cluster, 2, cursor) as (resumed, _):
-            told_again = [next_frame(resumed) for _ in range(3)]
+        with cluster.subscribed(2, cursor) as (resumed, _):
+            told_again = [resumed.hear_any() for _ in range(3)]
         all_of_them = {"Type": "Reacted", "RoomName": "general", "Id": 3, "Reactions": {"\U0001f44d": ["bob"]}}
         assert told_again[1].pop("Event") == all_of_them
         frames[2].pop("Event")

@@ -14,7 +14,6 @@ from typing import Any
 
 from tests.cluster.compacting import COMPACT_S, KEPT_ENTRIES, SMALL, SOON, fill
 from tests.cluster.joining import compactions, digest
-from tests.cluster.test_websocket_cluster import next_frame, subscribed
 from tests.cluster.writers import acknowledged_by, check_history, load, read_room, wait_for_posts
 from tests.support.cluster import EXIT_S, READY_S, Cluster, NodeProcess
 from tests.support.http_client import HttpClient
@@ -56,7 +55,7 @@ def test_a_log_is_compacted_while_posts_go_on_and_nobody_loses_one(tmp_path: Pat
         term = cluster.nodes[leader].status()["Term"]
         with HttpClient(cluster.nodes[leader].port) as client:
             first = client.post(LIVE, "the first", "ann", "c-1").json()
-        with subscribed(cluster, leader) as (_, cursor):
+        with cluster.subscribed(leader) as (_, cursor):
             pass
         fill(cluster.nodes[leader], GONE, [DOOMED, "trimmed"], LONG)
         cluster.kill(away)
@@ -88,11 +87,11 @@ def test_a_log_is_compacted_while_posts_go_on_and_nobody_loses_one(tmp_path: Pat
 
 def _check_resumed(cluster: Cluster, id: int, cursor: str, posts: int) -> None:
     """From before the compaction: each post of the room that was kept, in order, or where it is to be read by pages."""
-    with subscribed(cluster, id, cursor) as (websocket, _):
+    with cluster.subscribed(id, cursor) as (websocket, _):
         seen: list[int] = []
         limited: set[str] = set()
         while len(seen) < posts and LIVE not in limited:
-            frame = next_frame(websocket)
+            frame = websocket.hear_any()
             if "Limited" in frame:
                 limited.add(frame["Limited"]["RoomName"])
             elif frame.get("RoomName") == LIVE:

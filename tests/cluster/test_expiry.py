@@ -4,7 +4,6 @@ from pathlib import Path
 from time import monotonic
 
 from tests.cluster.compacting import AT_ONCE
-from tests.cluster.test_websocket_cluster import next_frame, subscribed
 from tests.support.cluster import READY_S, Cluster, Forked
 from tests.support.waiting import wait_until
 
@@ -67,7 +66,7 @@ def test_truncate_empty_rooms(tmp_path: Path) -> None:
         cluster.start_ready()
         for room in ("emptied", "kept"):
             assert cluster.post(1, room, "hello").status == 201
-        with subscribed(cluster, 3) as (listener, _):
+        with cluster.subscribed(3) as (listener, _):
             for target, body in (
                 ("/settings", '{"EmptyRoomSeconds": 1, "MaxRooms": 2}'),
                 ("/rooms/emptied", '{"Retention": {"MaxAgeSeconds": 1}}'),
@@ -77,10 +76,10 @@ def test_truncate_empty_rooms(tmp_path: Path) -> None:
                     READY_S, "all know such a change",
                 )  # fmt: skip
             assert cluster.post(1, "third", "hello").status == 409
-            frame = next_frame(listener)
+            frame = listener.hear_any()
             # A post where this node was behind when it was subscribed to, and that the room keeps its posts for a time.
             while "Post" in frame or frame["Event"]["Type"] == "RoomChanged":
-                frame = next_frame(listener)
+                frame = listener.hear_any()
             assert frame["Event"] == {"Type": "RoomDeleted", "RoomName": "emptied"}
         for id in cluster.nodes:
             assert cluster.request(id, "GET", "/rooms").json() == ["kept"]

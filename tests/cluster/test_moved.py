@@ -6,11 +6,11 @@ from time import monotonic
 
 from chat.realtime.subscription import CURSOR_WAIT_S
 from tests.cluster.older_copy import take_copy
-from tests.cluster.socket_client import Socket
 from tests.cluster.writers import read_room
 from tests.support.cluster import READY_S, Cluster, refused_start
 from tests.support.curl import CurlEvents
 from tests.support.waiting import wait_until
+from tests.support.websocket_client import WebSocketClient
 
 
 def copy_of(data_dir: Path) -> Path:
@@ -78,12 +78,15 @@ def test_clients_of_a_history_that_an_older_copy_has_lost_start_over_at_once(tmp
         put_back = take_copy(cluster)
         for message in ("lost", "lost too", "lost as well", "the last that is lost"):
             lost_index = cluster.post(1, "general", message).headers["X-Raft-Index"]
-        with Socket(cluster.nodes[1]) as socket:
+        with WebSocketClient(cluster.nodes[1].port) as socket:
             cursor = socket.subscribe()
         put_back()
 
         began = monotonic()
-        with Socket(cluster.nodes[1]) as socket, CurlEvents(cluster.nodes[1].url, last_event_id=cursor) as curl:
+        with (
+            WebSocketClient(cluster.nodes[1].port) as socket,
+            CurlEvents(cluster.nodes[1].url, last_event_id=cursor) as curl,
+        ):
             socket.say(Action="subscribe", Rooms="*", Cursor=cursor)
             assert socket.hear()["Error"]["code"] == "start_over"
             fresh = socket.subscribe()
@@ -99,10 +102,10 @@ def test_clients_of_a_history_that_an_older_copy_has_lost_start_over_at_once(tmp
             new = [f"new {number}" for number in range(6)]
             assert socket.next_texts(6) == new
             assert [(curl.next() or {})["Post"]["Message"] for _ in range(6)] == new
-        with Socket(cluster.nodes[1]) as again:
+        with WebSocketClient(cluster.nodes[1].port) as again:
             again.say(Action="subscribe", Rooms="*", Cursor=cursor)  # whose index the new history has by now
             assert again.hear()["Error"]["code"] == "start_over"
-            assert again.subscribe(fresh) == fresh
+            assert again.subscribe(cursor=fresh) == fresh
             assert again.next_texts(6) == new
         assert cluster.request(1, "GET", f"/rooms/general?min_index={lost_index}").status == 410
         index = posted.headers["X-Raft-Index"]
@@ -111,6 +114,6 @@ def test_clients_of_a_history_that_an_older_copy_has_lost_start_over_at_once(tmp
 
         cluster.kill(1)
         cluster.restart(1)
-        with Socket(cluster.nodes[1]) as after_a_restart:
-            assert after_a_restart.subscribe(fresh) == fresh
+        with WebSocketClient(cluster.nodes[1].port) as after_a_restart:
+            assert after_a_restart.subscribe(cursor=fresh) == fresh
             assert after_a_restart.next_texts(6) == new

@@ -1,11 +1,10 @@
 """Members without a vote for good: they serve like any other, and decide nothing until they are asked to."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.test_websocket_cluster import next_frame, next_post, subscribed
+from tests.cluster.test_websocket_cluster import place
 from tests.cluster.writers import TRY_AGAIN, read_room
 from tests.support.cluster import READY_S, Cluster
 from tests.support.http_client import Answer
@@ -44,24 +43,24 @@ def messages_at(cluster: Cluster, id: int) -> list[str]:
 
 def test_support_non_voting_followers(tmp_path: Path) -> None:
     """They serve reads, posts and sockets, and go on when the leader dies."""
-    with with_a_learner(tmp_path) as cluster, subscribed(cluster, LEARNER) as (websocket, _):
+    with with_a_learner(tmp_path) as cluster, cluster.subscribed(LEARNER) as (websocket, _):
         said: list[str] = []
         for number in range(12):  # by all in turn; what was answered anywhere is read here at once
             said.append(f"message {number}")
             assert cluster.post(1 + number % 4, "general", said[-1]).status == 201
             assert messages_at(cluster, LEARNER) == said
-        assert [next_post(websocket)[:2] for _ in said] == [("general", id) for id in range(1, 13)]
+        assert [place(websocket.hear_any()) for _ in said] == [("general", id) for id in range(1, 13)]
 
-        websocket.send(json.dumps({"Action": "post", "RoomName": "general", "Post": {
-            "User": "ann", "Message": "by socket", "ClientId": "c-1"}}))  # fmt: skip
-        frames = [next_frame(websocket), next_frame(websocket)]
+        post = {"User": "ann", "Message": "by socket", "ClientId": "c-1"}
+        websocket.say(Action="post", RoomName="general", Post=post)
+        frames = [websocket.hear_any(), websocket.hear_any()]
         assert any("Ack" in frame for frame in frames)
         assert {frame["Post"]["Id"] for frame in frames if "Post" in frame} == {13}
 
         leader = cluster.leader()
         cluster.kill(leader)
         post_until_taken(cluster, LEARNER, "after")
-        assert next_post(websocket)[:2] == ("general", 14)
+        assert place(websocket.hear_any()) == ("general", 14)
         cluster.wait_ready()
         assert messages_at(cluster, LEARNER) == [*said, "by socket", "after"]
         assert cluster.nodes[LEARNER].status()["Leader"] not in (leader, LEARNER)

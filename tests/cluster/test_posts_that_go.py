@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from tests.cluster.test_websocket_cluster import next_frame, subscribed
 from tests.support.cluster import READY_S, Cluster
 from tests.support.curl import curl
 from tests.support.http_client import Answer
@@ -75,12 +74,12 @@ def test_a_subscriber_hears_of_a_deletion_live_and_by_its_cursor_on_another_node
         cluster.start_ready()
         for room in ("general", "other"):
             assert cluster.post(1, room, "hello").status == 201
-        with subscribed(cluster, 1) as (live, cursor):
+        with cluster.subscribed(1) as (live, cursor):
             assert change(cluster, 2, "DELETE", "general").status == 204
-            frame = next_frame(live)
+            frame = live.hear_any()
             assert frame["Event"] == {"Type": "RoomDeleted", "RoomName": "general"}
             assert cluster.post(3, "general", "again").status == 201
-            assert next_frame(live)["Post"]["Id"] == 2
-        with subscribed(cluster, 3, cursor) as (resumed, _):
-            assert next_frame(resumed) == frame
-            assert next_frame(resumed)["Post"]["Id"] == 2
+            assert live.hear_any()["Post"]["Id"] == 2
+        with cluster.subscribed(3, cursor) as (resumed, _):
+            assert resumed.hear_any() == frame
+            assert resumed.hear_any()["Post"]["Id"] == 2

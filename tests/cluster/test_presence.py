@@ -1,37 +1,34 @@
 """Who is there and who types, told between real nodes beside the log."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from websockets.sync.client import ClientConnection, connect
-
 from tests.support.cluster import Cluster
+from tests.support.websocket_client import WebSocketClient
 
 FRAME_S = 15
 
 
 @contextmanager
-def present(cluster: Cluster, id: int, user: str) -> Iterator[ClientConnection]:
+def present(cluster: Cluster, id: int, user: str) -> Iterator[WebSocketClient]:
     """A user's websocket on one node, greeted."""
-    with connect(f"ws://127.0.0.1:{cluster.nodes[id].port}/ws", compression=None) as websocket:
-        websocket.send(json.dumps({"Action": "subscribe", "Rooms": "*", "User": user}))
-        assert next_frame(websocket, "Hello")
-        yield websocket
+    with WebSocketClient(cluster.nodes[id].port) as client:
+        client.say(Action="subscribe", Rooms="*", User=user)
+        assert next_frame(client, "Hello")
+        yield client
 
 
-def next_frame(websocket: ClientConnection, kind: str) -> dict[str, Any]:
+def next_frame(client: WebSocketClient, kind: str) -> dict[str, Any]:
     """The next frame of this kind; others before it are passed over."""
     end = monotonic() + FRAME_S
-    while True:
-        frame = json.loads(websocket.recv(max(0.0, end - monotonic())))
-        if kind in frame:
-            found = frame[kind]
-            assert isinstance(found, dict)
-            return found
+    while kind not in (frame := client.hear_any(max(0.0, end - monotonic()))):
+        pass
+    found = frame[kind]
+    assert isinstance(found, dict)
+    return found
 
 
 def online(user: str) -> dict[str, object]:
@@ -48,7 +45,7 @@ def test_who_is_there_and_who_types_is_known_on_every_node_and_written_on_none(t
             with present(cluster, 3, "eve") as eve:
                 assert {next_frame(eve, "Presence")["User"] for _ in range(3)} == {"ann", "bob", "eve"}
                 assert next_frame(ann, "Presence") == next_frame(bob, "Presence") == online("eve")
-                eve.send(json.dumps({"Action": "typing", "RoomName": "general", "User": "eve"}))
+                eve.say(Action="typing", RoomName="general", User="eve")
                 for websocket in (ann, bob, eve):
                     assert next_frame(websocket, "Typing") == {"RoomName": "general", "User": "eve"}
             for websocket in (ann, bob):
@@ -67,6 +64,6 @@ def test_who_goes_on_at_another_node_when_his_own_is_killed_was_not_away(tmp_pat
                 bob.close()
             with present(cluster, 3, "bob") as again:
                 assert {next_frame(again, "Presence")["User"] for _ in range(2)} == {"ann", "bob"}
-                again.send(json.dumps({"Action": "typing", "RoomName": "general", "User": "bob"}))
-                frames = [json.loads(ann.recv(FRAME_S))]
+                again.say(Action="typing", RoomName="general", User="bob")
+                frames = [ann.hear_any()]
                 assert frames == [{"Typing": {"RoomName": "general", "User": "bob"}}]

@@ -1,36 +1,27 @@
 """A private room is there for its members on every node, and for nobody else on any."""
 
-import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import websocket
-
 from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People
 from tests.support.cluster import Cluster
-from tests.support.http_client import HOST
-
-DEADLINE_S = 15
+from tests.support.websocket_client import WebSocketClient
 
 
-def listening(people: People, name: str, id: int) -> websocket.WebSocket:
-    """Somebody who is told of all that he sees, from now on."""
-    port = people.cluster.nodes[id].port
-    header = [f"Authorization: Bearer {people.token[name]}"]
-    listener = websocket.create_connection(f"ws://{HOST}:{port}/ws", timeout=DEADLINE_S, header=header)
-    listener.send(json.dumps({"Action": "subscribe", "Rooms": "*"}))
-    assert "Hello" in json.loads(listener.recv())
-    return listener
+def listening(people: People, name: str, id: int) -> WebSocketClient:
+    """A client of theirs that hears of all that they see, from now on."""
+    client = WebSocketClient(people.cluster.nodes[id].port, token=people.token[name])
+    client.say(Action="subscribe", Rooms="*")
+    assert "Hello" in client.hear_any()
+    return client
 
 
-def told(listener: websocket.WebSocket) -> dict[str, Any]:
-    """The next thing that he is told with a cursor."""
-    while True:
-        frame = json.loads(listener.recv())
-        if "Cursor" in frame:
-            assert isinstance(frame, dict)
-            return frame
+def told(listener: WebSocketClient) -> dict[str, Any]:
+    """The next message with a cursor."""
+    while "Cursor" not in (message := listener.hear_any()):
+        pass
+    return message
 
 
 def test_a_private_room_is_there_for_its_members_on_every_node_and_for_nobody_else(tmp_path: Path) -> None:
@@ -63,7 +54,7 @@ def test_a_private_room_is_there_for_its_members_on_every_node_and_for_nobody_el
         assert people.request("bob", 2, "PUT", "/rooms/lobby/members/gus").status == 204
         assert told(gus)["Event"]["RoomName"] == "lobby", "and of what is said after he has gone nothing either"
         for listener in (gus, bob):
-            listener.shutdown()  # type: ignore[no-untyped-call]
+            listener.close()
         cluster.kill()
         cluster.restart()
         for id in cluster.nodes:

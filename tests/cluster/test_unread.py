@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People, wait_login
-from tests.cluster.socket_client import Socket
 from tests.support.cluster import Cluster
 from tests.support.waiting import wait_until
+from tests.support.websocket_client import WebSocketClient
 
 TOLD_S = 15  # markers go to the log every 5 s
 
@@ -29,8 +29,8 @@ def test_what_is_read_on_one_node_is_read_on_all_and_outlives_them(tmp_path: Pat
             assert [post["Id"] for post in people.request("bob", id, "GET", "/rooms/general/pins").json()] == [2]
 
         with (
-            Socket(cluster.nodes[1], people.token["bob"]) as laptop,
-            Socket(cluster.nodes[3], people.token["bob"]) as phone,
+            WebSocketClient(cluster.nodes[1].port, token=people.token["bob"]) as laptop,
+            WebSocketClient(cluster.nodes[3].port, token=people.token["bob"]) as phone,
         ):
             laptop.subscribe()
             phone.subscribe()

@@ -6,18 +6,24 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.cluster.people import FLAGS, QUICK_PASSWORDS, People, operator
-from tests.cluster.socket_client import Socket
 from tests.support.cluster import Cluster
+from tests.support.websocket_client import WebSocketClient
 
 TICKETS = 20
+
+
+def connected(sockets: ExitStack, cluster: Cluster, token: str = "") -> list[WebSocketClient]:
+    """A websocket of each node."""
+    ports = [node.port for node in cluster.nodes.values()]
+    return [sockets.enter_context(WebSocketClient(port, token=token)) for port in ports]
 
 
 def test_a_token_that_ends_ends_its_websockets_on_every_node_and_no_others(tmp_path: Path) -> None:
     with Cluster(tmp_path, flags=FLAGS, command=QUICK_PASSWORDS) as cluster, ExitStack() as sockets:
         people = People(cluster.start_ready())
         other = people.log_in("bob")
-        ended = [sockets.enter_context(Socket(node, people.token["bob"])) for node in cluster.nodes.values()]
-        left = [sockets.enter_context(Socket(node, other)) for node in cluster.nodes.values()]
+        ended = connected(sockets, cluster, people.token["bob"])
+        left = connected(sockets, cluster, other)
         for client in (*ended, *left):
             client.subscribe()
         assert people.request("bob", 1, "POST", "/logout").status == 204
@@ -36,10 +42,10 @@ def test_a_ticket_that_is_brought_to_three_nodes_at_once_lets_one_websocket_in(t
         for _ in range(TICKETS):
             ticket = people.request("bob", 1, "POST", "/ws-ticket").json()["Ticket"]
             with ExitStack() as sockets:
-                clients = [sockets.enter_context(Socket(node)) for node in cluster.nodes.values()]
+                clients = connected(sockets, cluster)
                 told: list[dict[str, object]] = []
 
-                def bring(client: Socket, ticket: str = ticket, told: list[dict[str, object]] = told) -> None:
+                def bring(client: WebSocketClient, ticket: str = ticket, told: list[dict[str, object]] = told) -> None:
                     client.say(Action="subscribe", Rooms="*", Ticket=ticket)
                     told.append(client.hear())
 
@@ -56,10 +62,7 @@ def test_a_private_room_is_told_to_its_members_on_every_node_and_missed_by_those
         people = People(cluster.start_ready())
         body = {"Name": "club", "Visibility": "private", "Members": ["gus"]}
         club = people.request("ann", 1, "POST", "/rooms", body).json()["Name"]
-        clients = {
-            name: [sockets.enter_context(Socket(node, people.token[name])) for node in cluster.nodes.values()]
-            for name in people.token
-        }
+        clients = {name: connected(sockets, cluster, token) for name, token in people.token.items()}
         cursors = {name: [client.subscribe() for client in sockets_of] for name, sockets_of in clients.items()}
         for number, (room, text) in enumerate([(club, "one"), ("general", "two"), (club, "three")]):
             assert people.post("ann", number + 1, text, room).status == 201
@@ -74,6 +77,6 @@ def test_a_private_room_is_told_to_its_members_on_every_node_and_missed_by_those
         assert people.post("ann", 3, "end", "lobby").status == 201
         for name, texts in (told | {"gus": []}).items():
             ticket = people.request(name, 1, "POST", "/ws-ticket").json()["Ticket"]
-            with Socket(cluster.nodes[3]) as client:
-                assert client.subscribe(cursors[name][0], ticket) == cursors[name][0]
+            with WebSocketClient(cluster.nodes[3].port) as client:
+                assert client.subscribe(cursor=cursors[name][0], ticket=ticket) == cursors[name][0]
                 assert client.next_texts(len(texts) + 1) == [*texts, "end"]

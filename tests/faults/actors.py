@@ -5,7 +5,6 @@ resumes by its cursor.  They wait no longer than CLIENT_S for an answer: a node 
 """
 
 import itertools
-import json
 import random
 import threading
 import traceback
@@ -15,12 +14,10 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from websockets.exceptions import WebSocketException
-from websockets.sync.client import ClientConnection, connect
-
 from tests.cluster.writers import TRY_AGAIN
 from tests.faults.history import History, Tried
 from tests.support.http_client import HttpClient
+from tests.support.websocket_client import WebSocketClient
 
 CLIENT_S = 1.0
 GIVE_UP_S = 12.0  # then a post's outcome stays unknown
@@ -156,25 +153,18 @@ class Listener(Actor):
     def act(self) -> None:
         place = self.next_place()
         try:
-            with connect(
-                f"ws://{place.host}:{place.port}/ws",
-                compression=None,
-                open_timeout=CLIENT_S,
-                close_timeout=0.1,
-                max_queue=None,
-            ) as websocket:
+            with WebSocketClient(place.port, host=place.host, timeout_s=CLIENT_S) as websocket:
                 self._listen(websocket)
-        except (OSError, WebSocketException, TimeoutError):
+        except OSError:
             self.stopping.wait(AGAIN_S)
 
-    def _listen(self, websocket: ClientConnection) -> None:
-        subscribe: dict[str, Any] = {"Action": "subscribe", "Rooms": "*"}
-        websocket.send(json.dumps(subscribe | ({"Cursor": self._cursor} if self._cursor else {})))
+    def _listen(self, websocket: WebSocketClient) -> None:
+        websocket.say(Action="subscribe", Rooms="*", Cursor=self._cursor)
         greeted_by = monotonic() + 4 * CLIENT_S
         greeted = False
         while not self.stopping.is_set():
             try:
-                frame = json.loads(websocket.recv(CLIENT_S / 4))
+                frame = websocket.hear_any(CLIENT_S / 4)
             except TimeoutError:
                 if not greeted and monotonic() > greeted_by:
                     return

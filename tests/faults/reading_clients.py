@@ -13,12 +13,12 @@ from time import monotonic
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from tests.cluster.listeners import CLOSE, PING, PONG, TEXT
-from tests.cluster.socket_client import Socket
 from tests.cluster.writers import PAGE, TRY_AGAIN, read_room
 from tests.support.cluster import NodeProcess
 from tests.support.curl import CurlEvents
 from tests.support.waiting import wait_until
+from tests.support.websocket_client import WebSocketClient
+from tests.support.websocket_frames import CLOSE, PING, PONG, TEXT
 
 ROOM = "general"
 FOLLOW_S = 20
@@ -93,7 +93,7 @@ class SocketClient(_Told):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self._socket: Socket | None = None
+        self._socket: WebSocketClient | None = None
         self._node: NodeProcess | None = None
 
     def follow(self, nodes: Nodes, newest: str) -> None:
@@ -108,8 +108,7 @@ class SocketClient(_Told):
 
     def _connect(self, nodes: Nodes) -> None:
         (self._node, *_) = wait_until(lambda: nodes() or None, FOLLOW_S, "a node runs")
-        self._socket = Socket(self._node)
-        self._socket.socket.settimeout(FOLLOW_S / 2)
+        self._socket = WebSocketClient(self._node.port, timeout_s=FOLLOW_S / 2)
         self._socket.say(Action="subscribe", Rooms=[ROOM], Cursor=self.cursor)
 
     def _hear(self) -> bool:
@@ -123,7 +122,7 @@ class SocketClient(_Told):
 
     def close(self) -> None:
         if self._socket is not None:
-            self._socket.socket.close()
+            self._socket.close()
         self._socket = None
 
 

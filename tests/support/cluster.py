@@ -30,6 +30,7 @@ from tests.support.fork_server import ROOT
 from tests.support.forked import COMMAND, Forked, Process
 from tests.support.http_client import HOST, Answer, HttpClient, request
 from tests.support.waiting import wait_until
+from tests.support.websocket_client import WebSocketClient
 
 __all__ = ["COMMAND", "NODE", "ROOT", "Cluster", "Forked", "NodeProcess", "Port", "Program"]
 Program = Sequence[str] | Forked
@@ -321,6 +322,15 @@ class Cluster:
 
     def request(self, id: int, method: str, path: str, body: str | bytes | None = None) -> Answer:
         return self.nodes[id].request(method, path, body)
+
+    @contextmanager
+    def subscribed(self, id: int, cursor: str | None = None) -> Iterator[tuple[WebSocketClient, str]]:
+        """A websocket of one node that gets all rooms, and the cursor of its Hello, which names every node."""
+        with WebSocketClient(self.nodes[id].port) as client:
+            greeted_at = client.subscribe(cursor=cursor)
+            assert set(client.hello["Nodes"]) == {node.url for node in self.nodes.values()}
+            assert client.hello["Nodes"][0] == self.nodes[id].url
+            yield client, greeted_at
 
     def post(self, id: int, room: str, message: str, user: str = "ann", **fields: str) -> Answer:
         return self.request(id, "POST", f"/rooms/{room}", json.dumps({"Message": message, "User": user, **fields}))
