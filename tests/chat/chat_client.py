@@ -11,7 +11,7 @@ from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import Passwords
 from chat.services.read_markers import PendingMarkers
 from chat.state.machine import ChatState
-from tests.chat.fake_replica import FIRST_TIME, FakeReplica
+from tests.support.fake_replica import FIRST_TIME, FakeReplica
 
 T = TypeVar("T")
 

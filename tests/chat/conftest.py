@@ -1,8 +1,31 @@
-"""What the tests of the server share: each of them runs in both of its ways to take a request."""
+"""What the tests of the chat share: a node in this process, one with people, and a server in both its ways."""
+
+from collections.abc import Iterator
 
 import pytest
 
+from chat.commands import OPERATOR, SETUP, Actor, encode
+from chat.commands.cluster import SetAuth
+from chat.state.accounts import ADMIN
+from chat.state.settings import INVITE, LOGIN
+from tests.chat.people import ROLES, new_user
 from tests.chat.wire import mode
+from tests.support.node import Node
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with Node() as node:
+        yield node
+
+
+@pytest.fixture
+def house(node: Node) -> Node:
+    """A node with a login, and people."""
+    node.replica.commit(encode(SetAuth(Actor(OPERATOR), LOGIN, INVITE)))
+    for name, role in ROLES.items():
+        node.replica.commit(encode(new_user(Actor(SETUP if role == ADMIN else OPERATOR), name, role)))
+    return node
 
 
 @pytest.fixture(params=["threads", "watched"])

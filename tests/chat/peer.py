@@ -1,13 +1,17 @@
-"""The other end of a websocket, frame by frame: it can be slow, fragment its messages, and break the rules."""
+"""The other end of a websocket behind its handshake, frame by frame: it is slow, fragments messages, breaks the rules.
+
+A client that keeps the rules is `tests/support/websocket_client.py`.
+"""
 
 import socket
-import struct
 from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Event, TextMessage
 from wsproto.utilities import LocalProtocolError
+
+from tests.support.websocket_frames import client_frame
 
 DEADLINE_S = 10
 MASK = b"\1\2\3\4"
@@ -23,6 +27,7 @@ def tcp_pair(receive_buffer: int | None = None) -> tuple[socket.socket, socket.s
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.connect(listener.getsockname())
         server, _ = listener.accept()
+        server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as the server has it: what is sent is there
     client.settimeout(DEADLINE_S)
     return server, client
 
@@ -45,10 +50,7 @@ class Peer:
 
     def frame(self, first_byte: int, payload: bytes) -> None:
         """A masked frame of any first byte (FIN, reserved bits, opcode)."""
-        size = len(payload)
-        length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack("!H", size)
-        masked = bytes(byte ^ MASK[k % 4] for k, byte in enumerate(payload))
-        self.socket.sendall(bytes([first_byte]) + length + MASK + masked)
+        self.socket.sendall(client_frame(payload, first_byte, MASK))
 
     def hear(self, deadline_s: float = DEADLINE_S) -> Event | None:
         """The next frame; None where the connection has ended.  TimeoutError past the deadline."""

@@ -3,8 +3,8 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -13,21 +13,7 @@ from chat.realtime.hub import Hub
 from chat.realtime.websocket_connection import WebSocketConnection
 from chat.state.events import PostEvent
 from tests.chat.peer import DEADLINE_S, Peer, tcp_pair
-
-
-@contextmanager
-def hung(hub: Hub) -> Iterator[None]:
-    """Keep a hub from doing anything meanwhile."""
-    go, hangs = threading.Event(), threading.Event()
-
-    def hang() -> None:
-        hangs.set()
-        go.wait(DEADLINE_S)
-
-    assert hub.call(hang)
-    assert hangs.wait(DEADLINE_S)
-    yield
-    go.set()
+from tests.support.node import hung
 
 
 class Clock:

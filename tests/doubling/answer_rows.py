@@ -26,10 +26,10 @@ from chat.state.room import PAGE_POSTS_MAX, PageRequest
 from chat.state.room_details import MEMBERS_MAX, PRIVATE, PUBLIC
 from chat.state.tables import Tables
 from tests.chat.chat_client import ChatClient
-from tests.chat.fake_replica import FakeReplica
 from tests.chat.login_client import LoginClient
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import serial
+from tests.support.fake_replica import FakeReplica
 
 POSTS = 4_000  # of a room that is deleted, or kept shorter, at once
 LONG = '"' * 8_000  # 16,000 bytes in JSON

@@ -16,9 +16,9 @@ from chat.server.limits import Limits
 from chat.server.request_reader import RECV_BYTES
 from chat.services import cursors, posts, users, validation
 from chat.state.machine import ChatState
-from tests.chat.fake_replica import FakeReplica
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import TEXTS, marked, serial
+from tests.support.fake_replica import FakeReplica
 
 LIMITS = Limits()
 LINE = LIMITS.line_bytes - 64

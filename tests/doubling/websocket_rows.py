@@ -4,7 +4,6 @@ A row sends the bytes to a hub that runs, and ends when a last frame is answered
 """
 
 import json
-import struct
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -14,23 +13,18 @@ from chat.realtime.frames import FRAGMENTS_MAX
 from chat.realtime.protocol import STRANGER_BYTES_MAX
 from chat.realtime.websocket_connection import FRAMES_A_TURN, WebSocketConnection
 from chat.services.validation import FOLLOWED_ROOMS_MAX
-from tests.chat.websocket_node import Client, Node
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import TEXTS, ats, marked
+from tests.support.node import Node, NodeClient
+from tests.support.websocket_frames import client_frame
 
 MESSAGE = HubLimits().message_bytes
 _PONG = b'"Pong"'
 
 
 def frame(payload: bytes, first: int = 0x81, mask: bytes = b"\1\2\3\4") -> bytes:
-    """A client's frame; a mask of zeros spares a long payload's masking."""
-    size = len(payload)
-    if size > 0xFFFF:
-        length = b"\xff" + struct.pack("!Q", size)
-    else:
-        length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack("!H", size)
-    masked = payload if mask == bytes(4) else bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
-    return bytes([first]) + length + mask + masked
+    """A client's frame, whose payload the node has to unmask."""
+    return client_frame(payload, first, mask)
 
 
 _LAST = frame(b'{"action":"ping"}')
@@ -53,15 +47,15 @@ def close() -> None:
 
 def _through_hub(data: bytes, pieces: int = 1) -> Case:
     """Of several frames, what the hub reads in a turn is a piece."""
-    clients: list[Client] = []
+    clients: list[NodeClient] = []
 
-    def prepared() -> Client:
+    def prepared() -> NodeClient:
         for client in clients:
             client.close()
         clients[:] = [node().connect()]
         return clients[0]
 
-    def run(client: Client) -> None:
+    def run(client: NodeClient) -> None:
         client.send_bytes(data)
         while _is_answered(client) and any(_is_busy(each) for each in list(node().hub._connections)):
             pass
@@ -73,12 +67,12 @@ def _is_busy(connection: Connection) -> bool:
     return isinstance(connection, WebSocketConnection) and connection.is_busy
 
 
-def _is_answered(client: Client) -> bool:
+def _is_answered(client: NodeClient) -> bool:
     """Whether a last frame is, and all before it was read; False where the node has closed instead."""
     client.send_bytes(_LAST)
     heard = b""
     while _PONG not in heard:
-        more = client.receive_bytes()
+        more = client.socket.recv(1 << 16)
         if not more:
             return False
         heard = heard[-len(_PONG) :] + more

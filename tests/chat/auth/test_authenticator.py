@@ -21,8 +21,8 @@ from chat.state.settings import INVITE, OPEN
 from raft.errors import Unavailable
 from tests.chat.api.test_reads import DeferredResponse
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, Clock
-from tests.chat.fake_replica import FakeReplica
 from tests.chat.login_client import LoginClient, bearer, code, log_in, password
+from tests.support.fake_replica import FakeReplica
 
 
 def proposed(chat: ChatClient) -> list[Post]:

@@ -1,49 +1,29 @@
 """What a client of the websocket does beside posting: edit, delete, react, mark as read, look back."""
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from chat.auth.authenticator import CHANGES
-from chat.commands import OPERATOR, SETUP, Actor, decode, encode
+from chat.commands import OPERATOR, Actor, decode, encode
 from chat.commands.accounts import RevokeTokens
-from chat.commands.cluster import SetAuth
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import CreateRoom
 from chat.realtime import actions
-from chat.state.accounts import ADMIN
-from chat.state.settings import INVITE, LOGIN
 from raft.errors import Unavailable
-from tests.chat.fake_replica import FakeReplica
-from tests.chat.people import ROLES, new_user
-from tests.chat.websocket_node import DEADLINE_S, Client, Node
+from tests.support.fake_replica import FakeReplica
+from tests.support.node import DEADLINE_S, Node, NodeClient
 
 
-@pytest.fixture
-def node() -> Iterator[Node]:
-    with Node() as node:
-        yield node
-
-
-@pytest.fixture
-def house(node: Node) -> Node:
-    """A node with a login, and people."""
-    node.replica.commit(encode(SetAuth(Actor(OPERATOR), LOGIN, INVITE)))
-    for name, role in ROLES.items():
-        node.replica.commit(encode(new_user(Actor(SETUP if role == ADMIN else OPERATOR), name, role)))
-    return node
-
-
-def silent(node: Node, client: Client | None = None) -> Client:
+def silent(node: Node, client: NodeClient | None = None) -> NodeClient:
     """A client that is told nothing but answers."""
     client = client or node.connect()
     client.subscribe(["none"])
     return client
 
 
-def answer(client: Client, **said: Any) -> dict[str, Any]:
+def answer(client: NodeClient, **said: Any) -> dict[str, Any]:
     client.say(RoomName="general", **said)
     return client.hear()
 
@@ -254,7 +234,7 @@ def test_a_page_of_long_posts_ends_early_where_it_is_furthest_from_what_was_aske
 def test_many_pages_at_once_wait_for_the_client_to_take_them(node: Node) -> None:
     for number in range(20):
         node.post(message=f"{number}".ljust(8000, "é"))
-    client = silent(node, node.connect(sockopt=[(1, 8, 4096)]))  # SOL_SOCKET, SO_RCVBUF
+    client = silent(node, node.connect(receive_buffer=4096))
     for _ in range(30):
         client.say(Action="history", RoomName="general")
     assert [client.hear()["History"]["Last"] for _ in range(30)] == [20] * 30

@@ -2,14 +2,12 @@
 
 import json
 import threading
-from collections.abc import Iterator
 
 import pytest
-import websocket
 
 from chat.auth.authenticator import UNKNOWN_TOKENS, Authenticator
 from chat.auth.secrets import digest
-from chat.commands import OPERATOR, SETUP, Actor, Post, encode
+from chat.commands import OPERATOR, Actor, Post, encode
 from chat.commands.accounts import ChangeUser, CreateTicket, RedeemTicket, RevokeTokens
 from chat.commands.cluster import ExpireCredentials, SetAuth
 from chat.realtime import authentication
@@ -20,23 +18,10 @@ from chat.state.results import Posted, Redeemed
 from chat.state.room import PageRequest
 from chat.state.room_details import DIRECT
 from chat.state.settings import INVITE, LOGIN, OPEN
-from tests.chat.people import ROLES, new_user
-from tests.chat.websocket_node import DEADLINE_S, Client, Node, bearer
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    with Node() as node:
-        yield node
-
-
-@pytest.fixture
-def house(node: Node) -> Node:
-    """A node with a login, and people."""
-    node.replica.commit(encode(SetAuth(Actor(OPERATOR), LOGIN, INVITE)))
-    for name, role in ROLES.items():
-        node.replica.commit(encode(new_user(Actor(SETUP if role == ADMIN else OPERATOR), name, role)))
-    return node
+from tests.chat.people import ROLES
+from tests.support.node import DEADLINE_S, Node, NodeClient, secret
+from tests.support.websocket_client import HandshakeRefused
+from tests.support.websocket_frames import CLOSE, TEXT, client_frame
 
 
 def ticket(node: Node, user: str, secret: str = "rt_1", expires_at: int = 0) -> str:
@@ -45,11 +30,11 @@ def ticket(node: Node, user: str, secret: str = "rt_1", expires_at: int = 0) -> 
     return secret
 
 
-def texts(client: Client, frames: int) -> list[str]:
+def texts(client: NodeClient, frames: int) -> list[str]:
     return [client.hear()["Post"]["Message"] for _ in range(frames)]
 
 
-def is_deaf(client: Client) -> bool:
+def is_deaf(client: NodeClient) -> bool:
     """Whether nothing was said to it before an answer."""
     client.say(Action="ping")
     return client.hear() == {"Pong": {}}
@@ -95,7 +80,7 @@ def test_a_token_that_is_not_known_here_is_looked_for_once_more_when_all_is_know
     house.replica.holds_reads = True
     reads = threading.Event()
     house.replica.on_read_held = reads.set
-    client, other = (house.arrive(header=[bearer(name)]) for name in ("late", "never"))
+    client, other = (house.arrive(token=secret(name)) for name in ("late", "never"))
     client.say(Action="subscribe", Rooms="*")
     assert reads.wait(DEADLINE_S)
     house.settle()
@@ -107,7 +92,7 @@ def test_a_token_that_is_not_known_here_is_looked_for_once_more_when_all_is_know
 
 def test_a_token_that_is_not_known_here_is_sent_away_for_now_where_nobody_can_say(house: Node) -> None:
     house.replica.unavailable = True
-    client = house.arrive(header=[bearer("unknown")])
+    client = house.arrive(token=secret("unknown"))
     assert client.hear_close() == 1013
 
 
@@ -116,7 +101,7 @@ def test_a_user_has_so_many_websockets_and_no_more(house: Node, monkeypatch: pyt
     clients = [house.connect_as("bob") for _ in range(3)]
     house.connect_as("eve")
     house.log_in("bob", "one-more")
-    refused = house.arrive(header=[bearer("one-more")])
+    refused = house.arrive(token=secret("one-more"))
     assert refused.hear_close() == 1008
     for client in (refused, clients[0]):
         client.close()
@@ -160,17 +145,10 @@ def test_what_is_said_behind_a_ticket_may_be_as_long_as_a_post(house: Node) -> N
         json.dumps({"Action": "subscribe", "Rooms": "*", "Ticket": ticket(house, "bob")}),
         json.dumps({"Action": "post", "RoomName": "general", "Post": {"Message": "x" * 8000}}),
     ]
-    client.send_bytes(b"".join(masked_text(frame) for frame in frames))
+    client.send_bytes(b"".join(client_frame(frame.encode()) for frame in frames))
     assert client.hear()["Hello"]["User"] == "bob"
     heard = [client.hear(), client.hear()]
     assert any("Ack" in frame for frame in heard), heard
-
-
-def masked_text(text: str) -> bytes:
-    """The frame of a client's short or middling message, under a mask of zeros."""
-    size = len(text)
-    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
-    return b"\x81" + length + b"\0\0\0\0" + text.encode()
 
 
 def test_a_ticket_whose_token_is_revoked_while_it_is_used_up_is_none(house: Node) -> None:
@@ -374,7 +352,7 @@ def test_a_websocket_ends_with_its_token_and_others_of_the_user_do_not(house: No
 
 def test_a_websocket_ends_when_its_token_is_too_old(house: Node) -> None:
     number = house.log_in("bob", "bob", expires_at=1 << 61)
-    bob = house.connect(header=[bearer("bob")])
+    bob = house.connect(token=secret("bob"))
     house.replica.commit(encode(ExpireCredentials(1 << 62, (number,), (), ())))
     assert bob.hear_close() == 1008
 
@@ -388,7 +366,7 @@ def test_every_websocket_of_a_user_ends_with_his_account(house: Node) -> None:
 
 
 def test_a_slow_reader_gets_nothing_of_its_backlog_once_its_token_is_revoked(house: Node) -> None:
-    slow = house.connect_as("bob", sockopt=[(1, 8, 4096)])  # SOL_SOCKET, SO_RCVBUF
+    slow = house.connect_as("bob", receive_buffer=4096)
     house.connect_as("eve")
     texts_posted = [
         f"{number}".ljust(7000, "x") for number in range(60)
@@ -398,16 +376,16 @@ def test_a_slow_reader_gets_nothing_of_its_backlog_once_its_token_is_revoked(hou
     house.settle()
     house.replica.commit(encode(RevokeTokens(Actor(OPERATOR), name="bob")))
     told = 0
-    while (frame := slow.receive())[0] == 1:
+    while (frame := slow.receive()).opcode == TEXT:
         told += 1
-    assert frame == (8, 1008)
+    assert (frame.opcode, int.from_bytes(frame.payload[:2])) == (CLOSE, 1008)
     assert told < len(texts_posted)
 
 
 def test_a_token_that_is_revoked_while_its_websocket_is_taken_in_is_none(house: Node) -> None:
     number = house.log_in("bob", "bob")
     with house.hung():
-        client = house.arrive_later(header=[bearer("bob")])
+        client = house.arrive_later(token=secret("bob"))
         house.replica.commit(encode(RevokeTokens(Actor(OPERATOR), (number,))))
     assert client().hear_close() == 1008
 
@@ -456,13 +434,13 @@ def test_a_post_is_the_users_whatever_it_says(house: Node) -> None:
 
 
 def test_a_token_that_can_only_be_wrong_and_too_many_unknown_ones_are_answered_in_http(house: Node) -> None:
-    with pytest.raises(websocket.WebSocketBadStatusException) as refused:
-        house.arrive(header=["Authorization: Bearer nonsense"])
-    assert refused.value.status_code == 401
+    with pytest.raises(HandshakeRefused) as refused:
+        house.arrive(token="nonsense")
+    assert refused.value.answer.status == 401
     statuses = []
     for _ in range(UNKNOWN_TOKENS.burst + 1):
         try:
-            house.arrive(header=[bearer("unknown")])
-        except websocket.WebSocketBadStatusException as error:
-            statuses.append(error.status_code)
+            house.arrive(token=secret("unknown"))
+        except HandshakeRefused as error:
+            statuses.append(error.answer.status)
     assert statuses == [429]

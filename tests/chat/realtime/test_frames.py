@@ -21,6 +21,7 @@ from chat.realtime.frames import (
     text_frame,
     unmasked,
 )
+from tests.support.websocket_frames import client_frame
 
 LIMIT = 64 * 1024
 MASK = b"\1\2\3\4"
@@ -29,9 +30,7 @@ Told = tuple[str, object]
 
 
 def frame(first: int, payload: bytes, mask: bytes = MASK) -> bytes:
-    size = len(payload)
-    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack("!H", size)
-    return bytes([first]) + length + mask + bytes(byte ^ mask[k % 4] for k, byte in enumerate(payload))
+    return client_frame(payload, first, mask)
 
 
 def read(frames: FrameReader, data: bytes) -> list[Received]:

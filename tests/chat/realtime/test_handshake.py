@@ -1,26 +1,18 @@
 """`/ws` as clients meet it: the handshake, errors that say what is wrong, posts in order."""
 
 import json
-import socket
-from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
 import pytest
-import websocket
 import websockets.exceptions
 import websockets.sync.client
 
 from chat.realtime.connection import HubLimits
 from raft.errors import Unavailable
-from tests.chat.websocket_node import DEADLINE_S, NODES, Client, Node
+from tests.support.node import DEADLINE_S, NODES, Node, NodeClient
 from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    with Node() as node:
-        yield node
+from tests.support.websocket_client import HandshakeRefused
 
 
 def post(message: str, client_id: str) -> dict[str, str]:
@@ -28,23 +20,22 @@ def post(message: str, client_id: str) -> dict[str, str]:
 
 
 def refusal(node: Node, **options: Any) -> tuple[int, dict[str, Any]]:
-    with pytest.raises(websocket.WebSocketBadStatusException) as refused:
-        Client(node.port, **options)
-    assert refused.value.resp_body is not None
-    return refused.value.status_code, json.loads(refused.value.resp_body)
+    with pytest.raises(HandshakeRefused) as refused:
+        NodeClient(node.port, **options)
+    return refused.value.answer.status, refused.value.answer.json()
 
 
 @pytest.mark.parametrize(
     "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "file://127.0.0.1", "http://[", ""]
 )
 def test_a_page_of_another_origin_gets_403(node: Node, origin: str) -> None:
-    status, problem = refusal(node, header=[f"Origin: {origin}"], suppress_origin=True)
+    status, problem = refusal(node, headers=(f"Origin: {origin}",))
     assert (status, problem["code"]) == (403, "foreign_origin")
 
 
 def test_a_page_of_this_host_or_of_a_member_is_let_in_and_so_is_what_is_no_page(node: Node) -> None:
     for header in (f"Origin: http://127.0.0.1:{node.port}", f"Origin: {NODES[0]}", "X-Other: 1"):
-        node.connect(header=[header], suppress_origin=True)
+        node.connect(headers=(header,))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +59,7 @@ def test_a_handshake_that_breaks_the_rules_is_answered_in_http(node: Node, heade
     } | {name: value}
     environ = {"REQUEST_METHOD": "GET"} | {f"HTTP_{k.upper().replace('-', '_')}": v for k, v in headers.items()}
     started: list[str] = []
-    body = b"".join(node.app(environ, lambda line, _headers: started.append(line)))  # type: ignore[arg-type]
+    body = b"".join(node.websocket_app(environ, lambda line, _headers: started.append(line)))  # type: ignore[arg-type]
     assert started[0].startswith(f"{status} ")
     assert json.loads(body)["status"] == status
 
@@ -245,11 +236,11 @@ def test_when_all_websockets_are_taken_the_address_that_has_most_gives_way() -> 
     limits = HubLimits(connections=3, operator_spare=1)
     with Node(limits) as node:
 
-        def arrive(source: str) -> Client:
-            return node.connect(socket=connected(node, source))
+        def arrive(source: str) -> NodeClient:
+            return node.connect(address=source)
 
         crowd = [arrive("127.0.0.2") for _ in range(3)]
-        status, problem = refusal(node, socket=connected(node, "127.0.0.2"))
+        status, problem = refusal(node, address="127.0.0.2")
         assert (status, problem["code"]) == (503, "too_many_websockets")
         arrive("127.0.0.3")
         assert crowd[0].hear_close() == 1013
@@ -258,8 +249,3 @@ def test_when_all_websockets_are_taken_the_address_that_has_most_gives_way() -> 
         arrive("127.0.0.1")  # one is kept for the operator
         node.post()
         assert crowd[1].hear()["Post"]["Id"] == 1
-
-
-def connected(node: Node, source: str) -> socket.socket:
-    """A connection to the node from this address."""
-    return socket.create_connection(("127.0.0.1", node.port), DEADLINE_S, (source, 0))

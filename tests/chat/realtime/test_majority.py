@@ -7,9 +7,9 @@ from functools import partial
 from chat.realtime.connection import HubLimits
 from chat.realtime.majority import LOOK_S, LOST_S, MajorityNotice
 from chat.state.machine import ChatState
-from tests.chat.fake_replica import FakeReplica
 from tests.chat.peer import Peer
 from tests.chat.running_hub import Clock, RunningHub
+from tests.support.fake_replica import FakeReplica
 
 LOST = {"Cluster": {"Majority": False}}
 BACK = {"Cluster": {"Majority": True}}

@@ -17,11 +17,11 @@ from chat.state.machine import ChatState
 from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.settings import INVITE, LOGIN
 from raft.rpc.codec import NOTICE_BYTES_MAX
-from tests.chat.fake_replica import FakeReplica
 from tests.chat.peer import Peer
 from tests.chat.people import new_user
 from tests.chat.running_hub import Clock, RunningHub
-from tests.chat.websocket_node import Node, bearer
+from tests.support.fake_replica import FakeReplica
+from tests.support.node import Node, secret
 
 SECRET = "secret~k7f2p4qdx3"
 
@@ -369,7 +369,7 @@ def test_with_a_login_a_client_is_who_it_is_whatever_it_says() -> None:
         node.replica.commit(encode(SetAuth(Actor(OPERATOR), LOGIN, INVITE)))
         node.replica.commit(encode(new_user(Actor(SETUP), "ann", ADMIN)))
         node.log_in("ann", "laptop")
-        client = node.connect(header=[bearer("laptop")])
+        client = node.connect(token=secret("laptop"))
         client.say(Action="subscribe", Rooms="*", User="bob")
         assert client.hear()["Hello"]["User"] == "ann"
         assert client.hear_any() == online("ann")[0]

@@ -1,7 +1,5 @@
 """What websockets say costs time of the thread that they share, and each network has a share of it."""
 
-import socket
-
 import pytest
 
 from chat.realtime import websocket_connection
@@ -16,7 +14,7 @@ from chat.realtime.websocket_connection import (
     WebSocketConnection,
 )
 from tests.chat.running_hub import Clock
-from tests.chat.websocket_node import DEADLINE_S, Node
+from tests.support.node import Node
 
 CHEAP_S = COSTLY_S / 2
 
@@ -64,13 +62,10 @@ def test_networks_that_owe_nothing_are_forgotten_first(monkeypatch: pytest.Monke
 
 
 def test_who_says_what_costs_much_is_not_read_for_a_while_and_others_are() -> None:
-    def connected(source: str) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", node.port), DEADLINE_S, (source, 0))
-
     with Node() as node:
         node.hub.charge = lambda network, cost_s, *, is_post: float(60 * (network == "127.0.0.2"))
-        other = node.connect(socket=connected("127.0.0.3"))
-        costly = node.arrive(socket=connected("127.0.0.2"))
+        other = node.connect(address="127.0.0.3")
+        costly = node.arrive(address="127.0.0.2")
         for _ in range(3):
             costly.say(Action="ping")
         assert costly.hear() == {"Pong": {}}  # the first one; what it says then waits

@@ -5,7 +5,7 @@ import json
 import random
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from types import TracebackType
@@ -20,14 +20,14 @@ from chat.commands.cluster import SetAuth
 from chat.commands.rooms import ChangeRoom
 from chat.realtime import hub, sse
 from chat.realtime.connection import Connection, HubLimits
-from chat.realtime.sse import EventStreamConnection, EventStreams
+from chat.realtime.sse import EventStreamConnection
 from chat.server.server import Server
 from chat.state.events import EVERYBODY, PostEvent
 from chat.state.results import RoomChanged
 from chat.state.room_details import PRIVATE
 from chat.state.settings import INVITE, LOGIN
 from tests.chat.people import ROLES, new_user
-from tests.chat.websocket_node import DEADLINE_S, NODES, Node, bearer
+from tests.support.node import DEADLINE_S, NODES, Node, secret
 from tests.support.waiting import wait_until
 
 ALL_TAKEN = "all streams of this node are in use; try again, or at another node"
@@ -58,7 +58,7 @@ class Follower:
             self._connection.sock.connect(("127.0.0.1", port))
         headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
         if name is not None:
-            headers["Authorization"] = bearer(name).partition(": ")[2]
+            headers["Authorization"] = f"Bearer {secret(name)}"
         self._connection.request(method, f"/events{query}", headers=headers)
         self.answer = self._connection.getresponse()
         self.last_id = last_event_id
@@ -105,52 +105,25 @@ class Follower:
         self.close()
 
 
-class StreamingNode(Node):
-    """One that has `/events` too, on a port of its own."""
-
-    def __init__(self, limits: HubLimits | None = None) -> None:
-        super().__init__(limits)
-        streams = EventStreams(self.realtime)
-        self.events = Server(
-            create_app(self.replica, self.state, authenticator=self.authenticator, streams=streams),
-            "127.0.0.1",
-            0,
-            name="events",
-        )
-        self.events.start()
-
-    def __enter__(self) -> "StreamingNode":
-        return self
-
-    def follow(self, query: str = "", last_event_id: str | None = None, receive_bytes: int = 0) -> Follower:
-        """A stream that is under way: greeted, and the hub knows where it stands."""
-        follower = Follower(self.events.port, query, last_event_id, receive_bytes=receive_bytes)
-        assert follower.answer.status == 200
-        assert follower.hear()["Hello"]["Nodes"] == NODES
-        self.settle()
-        return follower
-
-    def refused(self, query: str = "", last_event_id: str | None = None) -> tuple[int, str]:
-        with Follower(self.events.port, query, last_event_id) as follower:
-            return follower.answer.status, json.loads(follower.answer.read())["detail"]
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)  # the hub first: streams end with it
-        self.events.drain(DEADLINE_S)
+def follow(node: Node, query: str = "", last_event_id: str | None = None, receive_bytes: int = 0) -> Follower:
+    """A stream that is under way: greeted, and the hub knows where it stands."""
+    follower = Follower(node.port, query, last_event_id, receive_bytes=receive_bytes)
+    assert follower.answer.status == 200
+    assert follower.hear()["Hello"]["Nodes"] == NODES
+    node.settle()
+    return follower
 
 
-@pytest.fixture
-def node() -> Iterator[StreamingNode]:
-    with StreamingNode() as node:
-        yield node
+def refused(node: Node, query: str = "", last_event_id: str | None = None) -> tuple[int, str]:
+    """The status and the detail of a stream's refusal."""
+    with Follower(node.port, query, last_event_id) as follower:
+        return follower.answer.status, json.loads(follower.answer.read())["detail"]
 
 
-def test_a_stream_is_told_what_a_subscriber_is_told_with_the_cursor_as_id(node: StreamingNode) -> None:
+def test_a_stream_is_told_what_a_subscriber_is_told_with_the_cursor_as_id(node: Node) -> None:
     subscriber = node.connect()
     subscriber.subscribe()
-    with node.follow() as follower:
+    with follow(node) as follower:
         assert follower.answer.headers["Content-Type"] == "text/event-stream"
         assert follower.answer.headers["Cache-Control"] == "no-store"
         assert follower.last_id == "c0ffee-2"
@@ -168,16 +141,16 @@ def test_a_stream_is_told_what_a_subscriber_is_told_with_the_cursor_as_id(node: 
             assert follower.last_id == told["Cursor"]
 
 
-def test_a_stream_of_some_rooms_is_told_of_these_only(node: StreamingNode) -> None:
-    with node.follow("?rooms=general,a%2Cb,caf%C3%A9,two+words") as follower:
+def test_a_stream_of_some_rooms_is_told_of_these_only(node: Node) -> None:
+    with follow(node, "?rooms=general,a%2Cb,caf%C3%A9,two+words") as follower:
         for room in ("other", "general", "a,b", "a", "café", "b", "two words"):
             node.post(room)
         assert [follower.hear()["RoomName"] for _ in range(4)] == ["general", "a,b", "café", "two words"]
 
 
 @pytest.mark.parametrize("size", [50, 125, 126, 65_535, 65_536, 200_000])
-def test_an_event_is_whole_whatever_its_length(node: StreamingNode, size: int) -> None:
-    with node.follow() as follower:
+def test_an_event_is_whole_whatever_its_length(node: Node, size: int) -> None:
+    with follow(node) as follower:
         node.post()
         follower.hear()  # it has caught up
         post = b'{"Message":"%b"}' % (b"x" * size)
@@ -188,9 +161,7 @@ def test_an_event_is_whole_whatever_its_length(node: StreamingNode, size: int) -
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_resuming_by_last_event_id_has_no_hole_and_no_repeat_while_posts_keep_coming(
-    node: StreamingNode, seed: int
-) -> None:
+def test_resuming_by_last_event_id_has_no_hole_and_no_repeat_while_posts_keep_coming(node: Node, seed: int) -> None:
     rng = random.Random(seed)
     total = 300
     for _ in range(total // 3):
@@ -205,7 +176,7 @@ def test_resuming_by_last_event_id_has_no_hole_and_no_repeat_while_posts_keep_co
     posting.start()
     last_id, seen = "c0ffee-2", list[int]()
     while len(seen) < total:
-        with node.follow("?rooms=general", last_id) as follower:
+        with follow(node, "?rooms=general", last_id) as follower:
             for _ in range(min(rng.randint(1, 60), total - len(seen))):
                 seen.append(follower.hear()["Post"]["Id"])
             assert follower.last_id is not None
@@ -214,11 +185,11 @@ def test_resuming_by_last_event_id_has_no_hole_and_no_repeat_while_posts_keep_co
     assert seen == list(range(1, total + 1))
 
 
-def test_who_has_heard_nothing_yet_resumes_from_where_it_was_greeted(node: StreamingNode) -> None:
-    with node.follow() as follower:
+def test_who_has_heard_nothing_yet_resumes_from_where_it_was_greeted(node: Node) -> None:
+    with follow(node) as follower:
         greeted = follower.last_id
     node.post(message="meanwhile")
-    with node.follow(last_event_id=greeted) as follower:
+    with follow(node, last_event_id=greeted) as follower:
         assert follower.hear()["Post"]["Message"] == "meanwhile"
 
 
@@ -233,16 +204,16 @@ def test_who_has_heard_nothing_yet_resumes_from_where_it_was_greeted(node: Strea
     ],
 )
 def test_what_makes_no_sense_is_refused_before_the_stream_begins(
-    node: StreamingNode, query: str, last_event_id: str | None, detail: str
+    node: Node, query: str, last_event_id: str | None, detail: str
 ) -> None:
-    assert node.refused(query, last_event_id) == (400, detail)
+    assert refused(node, query, last_event_id) == (400, detail)
 
 
 @pytest.mark.parametrize("lost", ["c0ffee-99", "c0ffee-ab12-2", "other-2"])
 def test_an_id_of_a_history_that_is_lost_is_told_to_start_over_and_the_stream_goes_on_from_now(
-    node: StreamingNode, lost: str
+    node: Node, lost: str
 ) -> None:
-    with Follower(node.events.port, "?rooms=general", lost) as follower:
+    with Follower(node.port, "?rooms=general", lost) as follower:
         assert follower.hear()["Error"]["code"] == "start_over"
         assert follower.last_id == ""  # a browser that comes back brings none
         assert follower.hear()["Hello"]["Cursor"] == follower.last_id == "c0ffee-2"
@@ -251,34 +222,34 @@ def test_an_id_of_a_history_that_is_lost_is_told_to_start_over_and_the_stream_go
         assert follower.hear()["Post"]["Message"] == "new"
 
 
-def test_an_id_carries_the_generation(node: StreamingNode) -> None:
+def test_an_id_carries_the_generation(node: Node) -> None:
     node.replica.generation = "ab12"
-    with node.follow() as follower:
+    with follow(node) as follower:
         assert follower.last_id == "c0ffee-ab12-2"
         node.post()
         assert follower.hear()["Cursor"] == follower.last_id == "c0ffee-ab12-3"
-    with node.follow(last_event_id="c0ffee-ab12-2") as follower:
+    with follow(node, last_event_id="c0ffee-ab12-2") as follower:
         assert follower.hear()["Cursor"] == "c0ffee-ab12-3"
 
 
 def test_one_stream_more_than_there_may_be_is_a_503_until_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "STREAMS_MAX", 2)
-    with StreamingNode() as node, node.follow() as first, node.follow():
-        assert node.refused() == (503, ALL_TAKEN)
+    with Node() as node, follow(node) as first, follow(node):
+        assert refused(node) == (503, ALL_TAKEN)
         first.close()
-        while (again := Follower(node.events.port)).answer.status == 503:
+        while (again := Follower(node.port)).answer.status == 503:
             again.close()
         again.close()
 
 
 def test_when_all_streams_are_taken_the_address_that_has_most_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "STREAMS_MAX", 3)
-    with ExitStack() as stack, StreamingNode() as node:
-        crowd = [stack.enter_context(node.follow()) for _ in range(3)]
-        other = stack.enter_context(Follower(node.events.port, source="127.0.0.2"))
+    with ExitStack() as stack, Node() as node:
+        crowd = [stack.enter_context(follow(node)) for _ in range(3)]
+        other = stack.enter_context(Follower(node.port, source="127.0.0.2"))
         assert other.hear()["Hello"]["Nodes"] == NODES
         assert crowd[0].hear_to_the_end() == []  # the one that it has had longest
-        assert node.refused() == (503, ALL_TAKEN)  # of the crowd's own address
+        assert refused(node) == (503, ALL_TAKEN)  # of the crowd's own address
         node.post()
         assert [follower.hear()["Post"]["Id"] for follower in (*crowd[1:], other)] == [1, 1, 1]
 
@@ -286,45 +257,45 @@ def test_when_all_streams_are_taken_the_address_that_has_most_gives_way(monkeypa
 def test_a_stream_that_gives_way_while_its_client_does_not_read_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "STREAMS_MAX", 2)
     limits = HubLimits(send_buffer_bytes=16 * 1024, backlog_bytes=1 << 30, all_backlog_bytes=1 << 30, close_s=0.2)
-    with ExitStack() as stack, StreamingNode(limits) as node:
+    with ExitStack() as stack, Node(limits) as node:
         for _ in range(2):
-            stack.enter_context(node.follow())
+            stack.enter_context(follow(node))
         for number in range(300):  # more than the socket's buffers take
             node.post(message=f"{number} {'x' * 8000}")
-        stack.enter_context(Follower(node.events.port, source="127.0.0.2")).hear()
+        stack.enter_context(Follower(node.port, source="127.0.0.2")).hear()
         wait_until(lambda: node.hub.count == 2, DEADLINE_S, "the stream that gave way has ended")
 
 
 def test_when_all_streams_are_taken_the_operator_still_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "STREAMS_MAX", 1)
     limits = HubLimits(operator_spare=1)
-    with ExitStack() as stack, StreamingNode(limits) as node:
+    with ExitStack() as stack, Node(limits) as node:
         for source, status in (("127.0.0.2", 200), ("127.0.0.3", 503), ("127.0.0.1", 200), ("127.0.0.1", 503)):
-            follower = stack.enter_context(Follower(node.events.port, source=source))
+            follower = stack.enter_context(Follower(node.port, source=source))
             assert follower.answer.status == status
 
 
 def test_streams_leave_the_descriptors_that_are_kept_for_the_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "descriptor_limit", lambda: 64 + 3)  # below what this process has open
-    with StreamingNode() as node:
-        assert node.refused() == (503, ALL_TAKEN)
+    with Node() as node:
+        assert refused(node) == (503, ALL_TAKEN)
 
 
 def test_a_head_request_has_the_head_and_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "STREAMS_MAX", 1)
-    with StreamingNode() as node:
+    with Node() as node:
         for _ in range(3):
-            with Follower(node.events.port, method="HEAD") as head:
+            with Follower(node.port, method="HEAD") as head:
                 assert head.answer.status == 200
                 assert head.answer.headers["Content-Type"] == "text/event-stream"
                 assert head.answer.read() == b""
-        with node.follow():
+        with follow(node):
             pass
 
 
-def test_a_silent_stream_has_comments(node: StreamingNode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_stream_has_comments(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "COMMENT_S", 0.02)
-    with node.follow() as follower:
+    with follow(node) as follower:
         while follower.answer.readline() != b":\n":
             pass
         node.post()
@@ -333,7 +304,7 @@ def test_a_silent_stream_has_comments(node: StreamingNode, monkeypatch: pytest.M
 
 def test_a_stream_that_only_listens_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "_SWEEP_S", 0.02)
-    with StreamingNode(HubLimits(ping_s=0.05, dead_s=0.3)) as node, node.follow() as follower:
+    with Node(HubLimits(ping_s=0.05, dead_s=0.3)) as node, follow(node) as follower:
         for _ in range(20):  # a ping each: a second
             while follower.answer.readline() != b":\n":
                 pass
@@ -346,8 +317,8 @@ def test_a_client_that_does_not_read_is_cut_off_and_resumes_by_its_last_id() -> 
     # Several times what the kernel takes for it.  From when it is cut off it has some seconds to take the end: so no
     # more is posted and heard meanwhile than a busy machine does in a moment.
     posts, text = 400, "x" * 8000
-    with StreamingNode(limits) as node:
-        with node.follow(receive_bytes=256 * 1024) as follower:
+    with Node(limits) as node:
+        with follow(node, receive_bytes=256 * 1024) as follower:
             reader = node.connect()  # keeps up, which says that the hub goes on
             for number in range(posts):
                 node.post(message=f"{number} {text}")
@@ -358,13 +329,13 @@ def test_a_client_that_does_not_read_is_cut_off_and_resumes_by_its_last_id() -> 
                     heard += 1
             last_id = follower.last_id
         assert 0 < heard < posts
-        with node.follow(last_event_id=last_id) as follower:
+        with follow(node, last_event_id=last_id) as follower:
             for id in range(heard + 1, posts + 1):
                 assert follower.hear()["Post"]["Id"] == id
 
 
-def test_a_node_that_shuts_down_ends_its_streams(node: StreamingNode) -> None:
-    with node.follow() as follower:
+def test_a_node_that_shuts_down_ends_its_streams(node: Node) -> None:
+    with follow(node) as follower:
         node.post()
         assert follower.hear()["Post"]["Id"] == 1
         ending = threading.Thread(target=node.hub.drain, args=(DEADLINE_S,))
@@ -372,7 +343,7 @@ def test_a_node_that_shuts_down_ends_its_streams(node: StreamingNode) -> None:
         with pytest.raises(EOFError):
             follower.hear()
         ending.join()
-        assert node.refused()[0] == 503
+        assert refused(node)[0] == 503
 
 
 def test_a_node_that_is_starting_has_no_streams() -> None:
@@ -384,34 +355,34 @@ def test_a_node_that_is_starting_has_no_streams() -> None:
         server.drain(DEADLINE_S)
 
 
-def test_what_a_text_says_is_no_cursor(node: StreamingNode) -> None:
-    with node.follow() as follower:
+def test_what_a_text_says_is_no_cursor(node: Node) -> None:
+    with follow(node) as follower:
         node.post(message='","Cursor":"c0ffee-99"}')
         follower.hear()
         assert follower.last_id == "c0ffee-3"
 
 
 def test_a_room_of_which_too_much_was_missed_is_named_and_the_last_one_has_the_id(
-    node: StreamingNode, monkeypatch: pytest.MonkeyPatch
+    node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chat.realtime.subscription.MISSED_POSTS_MAX", 3)
     for _ in range(4):
         node.post("a")
         node.post("b")
-    with node.follow(last_event_id="c0ffee-3") as follower:
+    with follow(node, last_event_id="c0ffee-3") as follower:
         assert {follower.hear()["Limited"]["RoomName"] for _ in range(2)} == {"a", "b"}
         assert follower.last_id == "c0ffee-10"
 
 
-def test_where_there_is_a_login_a_stream_is_its_tokens_and_ends_with_it(node: StreamingNode) -> None:
+def test_where_there_is_a_login_a_stream_is_its_tokens_and_ends_with_it(node: Node) -> None:
     node.replica.commit(encode(SetAuth(Actor(OPERATOR), LOGIN, INVITE)))
     for name, role in ROLES.items():
         node.replica.commit(encode(new_user(Actor(OPERATOR), name, role)))
     for name in ("bob", "eve"):
         node.log_in(name, name)
-    with Follower(node.events.port) as nobody:
+    with Follower(node.port) as nobody:
         assert nobody.answer.status == 401
-    with Follower(node.events.port, name="bob") as bob, Follower(node.events.port, name="eve") as eve:
+    with Follower(node.port, name="bob") as bob, Follower(node.port, name="eve") as eve:
         assert [follower.hear()["Hello"]["User"] for follower in (bob, eve)] == ["bob", "eve"]
         node.settle()
         node.post_as("bob", "club", "made")
@@ -426,7 +397,7 @@ def test_where_there_is_a_login_a_stream_is_its_tokens_and_ends_with_it(node: St
         assert posts(eve, 1) == ["after"]
 
 
-def test_a_stream_is_told_that_a_room_which_turns_private_is_gone_live_and_on_resuming(node: StreamingNode) -> None:
+def test_a_stream_is_told_that_a_room_which_turns_private_is_gone_live_and_on_resuming(node: Node) -> None:
     node.replica.commit(encode(SetAuth(Actor(OPERATOR), LOGIN, INVITE)))
     for name, role in ROLES.items():
         node.replica.commit(encode(new_user(Actor(OPERATOR), name, role)))
@@ -434,9 +405,9 @@ def test_a_stream_is_told_that_a_room_which_turns_private_is_gone_live_and_on_re
         node.log_in(name, name)
     node.post_as("bob", "plans", "public")
     with (
-        Follower(node.events.port, name="bob") as bob,
-        Follower(node.events.port, name="eve") as eve,
-        Follower(node.events.port, "?rooms=plans", name="eve") as of_the_room,
+        Follower(node.port, name="bob") as bob,
+        Follower(node.port, name="eve") as eve,
+        Follower(node.port, "?rooms=plans", name="eve") as of_the_room,
     ):
         for follower in (bob, eve, of_the_room):
             assert "Hello" in follower.hear()
@@ -452,7 +423,7 @@ def test_a_stream_is_told_that_a_room_which_turns_private_is_gone_live_and_on_re
             assert told["Event"] == {"Type": "RoomDeleted", "RoomName": "plans"}
             assert follower.last_id == told["Cursor"]
         assert happening(bob)["Event"]["Type"] == "RoomChanged"
-    with Follower(node.events.port, "?rooms=plans", before, name="eve") as again:
+    with Follower(node.port, "?rooms=plans", before, name="eve") as again:
         assert happening(again)["Event"] == {"Type": "RoomDeleted", "RoomName": "plans"}
 
 

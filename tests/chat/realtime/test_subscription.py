@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,13 +10,7 @@ from chat.commands import Actor, encode
 from chat.commands.rooms import ChangeRoom, CreateRoom
 from chat.realtime import subscription
 from raft.core.raft_messages import Command
-from tests.chat.websocket_node import Client, Node
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    with Node() as node:
-        yield node
+from tests.support.node import Node, NodeClient
 
 
 def test_who_only_listens_gets_room_and_post_of_every_room(node: Node) -> None:
@@ -94,7 +88,7 @@ def test_resuming_by_cursor_has_no_hole_and_no_repeat_while_posts_keep_coming(no
     posting.start()
     cursor, seen = "c0ffee-2", list[int]()
     while len(seen) < len(expected):
-        client = Client(node.port)
+        client = NodeClient(node.port)
         client.say(Action="subscribe", Rooms="*" if len(wanted) == 3 else wanted, Cursor=cursor)
         while "Hello" not in client.hear():  # what came while it only listened
             pass
@@ -111,7 +105,7 @@ def test_a_long_backfill_waits_for_a_slow_reader_and_does_not_end_it(node: Node)
     texts = [f"{number}".ljust(8000, "é") for number in range(200)]
     for text in texts:
         node.post(message=text)
-    client = node.connect(sockopt=[(1, 8, 4096)])  # SOL_SOCKET, SO_RCVBUF
+    client = node.connect(receive_buffer=4096)
     client.subscribe(cursor="c0ffee-2")
     assert [client.hear()["Post"]["Message"] for _ in texts] == texts
     node.post(message="live")
@@ -335,7 +329,7 @@ def test_a_cursor_that_this_node_does_not_reach_ends_the_socket_with_1013(
         assert client.hear_close() == 1013
 
 
-def start_over(client: Client, cursor: str, rooms: object = "*") -> None:
+def start_over(client: NodeClient, cursor: str, rooms: object = "*") -> None:
     """The client is told to start over at once, and does."""
     client.say(Action="subscribe", Rooms=rooms, Cursor=cursor)
     error = client.hear()["Error"]

@@ -17,7 +17,7 @@ from chat.state.name_pages import NamePageRequest
 from chat.state.results import Done, Posted, Repeated
 from chat.state.room import PageRequest
 from raft.errors import Unavailable
-from tests.chat.fake_replica import FakeReplica
+from tests.support.fake_replica import FakeReplica
 
 
 class Kept:

@@ -12,7 +12,7 @@ from chat.state.post_json import render_post
 from chat.state.room import Page, PageRequest
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient
-from tests.chat.fake_replica import FIRST_INDEX
+from tests.support.fake_replica import FIRST_INDEX
 
 
 class CountingChat(ChatClient):

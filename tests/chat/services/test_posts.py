@@ -15,7 +15,7 @@ from chat.state.results import Posted
 from chat.state.room import PageRequest
 from raft.core.raft_messages import Command
 from raft.errors import CorruptLog
-from tests.chat.fake_replica import FIRST_INDEX, FakeReplica
+from tests.support.fake_replica import FIRST_INDEX, FakeReplica
 
 FIELDS: dict[str, object] = {"User": "ann", "Message": "hi", "ClientId": "c1"}
 

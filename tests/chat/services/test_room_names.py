@@ -9,7 +9,7 @@ from chat.commands.rooms import ChangeRoom, CreateRoom
 from chat.confusable_names import room_looks, room_skeleton
 from tests.chat.chat_client import ChatClient
 from tests.chat.login_client import LoginClient, code
-from tests.chat.websocket_node import Node
+from tests.support.node import Node
 
 ALIKE = ["General", "GENERAL", "gener\u0430l", "g\u0435neral", "genera1", "g\u00e9neral", "genera\u200dl"]
 

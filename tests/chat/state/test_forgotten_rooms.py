@@ -16,10 +16,10 @@ from chat.state.results import Posted, Refusal, RoomMade
 from chat.state.room import Room
 from chat.state.room_details import PRIVATE, PUBLIC, RoomDetails
 from chat.state.room_directory import RoomDirectory
-from tests.chat.fake_replica import FakeReplica
 from tests.chat.login_client import LoginClient
 from tests.chat.state.test_apply_expiry import Log
-from tests.chat.websocket_node import Node
+from tests.support.fake_replica import FakeReplica
+from tests.support.node import Node
 
 
 def gone(log: Log, name: str, posts: int = 0) -> None:

@@ -1,7 +1,5 @@
 """Read markers over the websocket: who says one, and who is told of it."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from chat.auth.authenticator import CHANGES
@@ -11,13 +9,7 @@ from chat.commands.posts import MarkRead, Post
 from chat.commands.rooms import CreateRoom
 from chat.state.settings import INVITE, LOGIN
 from tests.chat.people import new_user
-from tests.chat.websocket_node import Client, Node
-
-
-@pytest.fixture
-def node() -> Iterator[Node]:
-    with Node() as node:
-        yield node
+from tests.support.node import Node, NodeClient
 
 
 @pytest.fixture
@@ -30,7 +22,7 @@ def house(node: Node) -> Node:
     return node
 
 
-def noted(node: Node, client: Client) -> tuple[tuple[int, str, int], ...]:
+def noted(node: Node, client: NodeClient) -> tuple[tuple[int, str, int], ...]:
     """What the client's messages up to now came to."""
     client.say(Action="ping")
     assert client.hear() == {"Pong": {}}

@@ -12,7 +12,7 @@ from chat.api.request import BODY_BYTES_MAX
 from chat.state.name_pages import NamePageRequest
 from raft.core.raft_messages import Command
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
-from tests.chat.fake_replica import FIRST_INDEX
+from tests.support.fake_replica import FIRST_INDEX
 
 
 def test_a_post_is_answered_with_the_post_where_it_is() -> None:

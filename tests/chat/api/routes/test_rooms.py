@@ -6,7 +6,7 @@ from chat import commands
 from chat.api.query import percent_encoded
 from chat.commands.rooms import ChangeRoom, CreateRoom, DeleteRoom
 from tests.chat.chat_client import GENERAL, ChatClient, ids, links, refused
-from tests.chat.fake_replica import FIRST_INDEX
+from tests.support.fake_replica import FIRST_INDEX
 
 
 def general(messages: int, last_posted_at: str | None, **members: object) -> dict[str, object]:

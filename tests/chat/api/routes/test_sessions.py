@@ -15,8 +15,8 @@ from chat.commands.cluster import SetAuth
 from chat.state.accounts import ADMIN, SESSION
 from chat.state.settings import INVITE, LOGIN
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, QUICK, SETUP_SECRET, ChatClient, refused
-from tests.chat.fake_replica import FIRST_TIME
 from tests.chat.login_client import LoginClient, bearer, code, log_in, password
+from tests.support.fake_replica import FIRST_TIME
 
 DAY = 86_400_000_000
 COOKIE = "raft-chat-c0ffee"

@@ -9,8 +9,8 @@ from chat.commands.cluster import SetSettings
 from chat.state.settings import LOGIN, Settings
 from chat.state.tables import Tables
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, ids, refused
-from tests.chat.fake_replica import FIRST_INDEX
 from tests.chat.login_client import LoginClient, bearer, code
+from tests.support.fake_replica import FIRST_INDEX
 
 NOTHING = {
     "Auth": "open",

@@ -8,8 +8,8 @@ from chat.commands import decode
 from chat.commands.accounts import CreateTicket
 from chat.state.accounts import API_TOKENS_MAX
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, refused
-from tests.chat.fake_replica import FIRST_TIME
 from tests.chat.login_client import LoginClient, bearer, code, log_in, password
+from tests.support.fake_replica import FIRST_TIME
 
 HOUR = 3_600_000_000
 

@@ -1,15 +1,17 @@
-"""One member's `/ws` on a real server, over an engine of one; and clients of it."""
+"""One node of the chat in this process: the application with `/ws` and `/events` on a real server, and its clients.
 
-import json
+The engine is a FakeReplica, so a test decides when a command is committed.  `tests/chat/chat_client.py` asks the same
+application without a server, and `tests/raft/members.py` has whole members of the engine in one process.
+"""
+
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from types import TracebackType
 from typing import Any
 
-import websocket
-
+from chat.app import create_app
 from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import TOKEN, digest
 from chat.commands import NOBODY, Actor, Post, encode
@@ -20,6 +22,7 @@ from chat.realtime.authentication import Realtime
 from chat.realtime.connection import HubLimits
 from chat.realtime.handshake import make_websocket_app
 from chat.realtime.hub import Hub
+from chat.realtime.sse import EventStreams
 from chat.server.server import Server
 from chat.services.cursors import history
 from chat.services.posts import PostChange, command_for
@@ -28,8 +31,8 @@ from chat.state.machine import ChatState
 from chat.state.results import RoomChanged, TokenMade
 from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.tables import Tables
-from tests.chat.fake_replica import FakeReplica
-from tests.chat.running_hub import hung
+from tests.support.fake_replica import FakeReplica
+from tests.support.websocket_client import WebSocketClient
 
 DEADLINE_S = 10
 _numbers = count(1)  # of posts, over all nodes: one may take over another's
@@ -41,73 +44,36 @@ def secret(name: str) -> str:
     return TOKEN + name.ljust(43, "0")
 
 
-def bearer(name: str) -> str:
-    """The header of who has it."""
-    return f"Authorization: Bearer {secret(name)}"
+@contextmanager
+def hung(hub: Hub) -> Iterator[None]:
+    """Keep a hub from doing anything meanwhile."""
+    go, hangs = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        hangs.set()
+        go.wait(DEADLINE_S)
+
+    assert hub.call(hang)
+    assert hangs.wait(DEADLINE_S)
+    yield
+    go.set()
 
 
-class Client:
-    """A client that speaks JSON."""
+class NodeClient(WebSocketClient):
+    """A websocket of a Node, which holds each Hello to what that Node has to say."""
 
-    def __init__(self, port: int, **options: Any) -> None:
-        self.user: str | None = None  # who it is, where there is a login
-        self._socket = websocket.create_connection(f"ws://127.0.0.1:{port}/ws", timeout=DEADLINE_S, **options)
+    user: str | None = None  # the user of its token
 
-    def say(self, **frame: object) -> None:
-        self._socket.send(json.dumps(frame))
-
-    def say_raw(self, text: str) -> None:
-        self._socket.send(text)
-
-    def send_bytes(self, data: bytes) -> None:
-        """Past the library: frames, or a part of one."""
-        assert self._socket.sock is not None
-        self._socket.sock.sendall(data)
-
-    def receive_bytes(self) -> bytes:
-        """Past the library: some of what the node has sent; b"" where it has closed."""
-        assert self._socket.sock is not None
-        data: bytes = self._socket.sock.recv(1 << 16)
-        return data
-
-    def hear(self) -> dict[str, Any]:
-        """The next frame, but for who is there."""
-        while "Presence" in (frame := self.hear_any()):
-            pass
-        return frame
-
-    def hear_any(self) -> dict[str, Any]:
-        frame = json.loads(self._socket.recv())
-        assert isinstance(frame, dict)
-        return frame
-
-    def subscribe(self, rooms: object = "*", cursor: str | None = None) -> str:
-        """The cursor that it is greeted with."""
-        self.say(Action="subscribe", Rooms=rooms, Cursor=cursor)
-        while "Hello" not in (frame := self.hear()):  # what came while it only listened
-            assert set(frame) == {"RoomName", "Post"}
-        hello = frame["Hello"]
-        assert hello["User"] == self.user
-        assert hello["Nodes"] == NODES
-        assert cursor is None or hello["Cursor"] == cursor
-        return str(hello["Cursor"])
-
-    def hear_close(self) -> int:
-        while (frame := self._socket.recv_data())[0] != websocket.ABNF.OPCODE_CLOSE:
-            pass
-        return int.from_bytes(frame[1][:2], "big")
-
-    def receive(self) -> tuple[int, int]:
-        """The opcode of the next frame; and of a close frame its code, else 0."""
-        opcode, data = self._socket.recv_data()
-        return opcode, int.from_bytes(data[:2], "big") if opcode == websocket.ABNF.OPCODE_CLOSE else 0
-
-    def close(self) -> None:
-        self._socket.shutdown()  # type: ignore[no-untyped-call]
+    def subscribe(self, rooms: object = "*", cursor: str | None = None, ticket: str | None = None) -> str:
+        greeted_at = super().subscribe(rooms, cursor, ticket)
+        assert self.hello["User"] == self.user
+        assert self.hello["Nodes"] == NODES
+        assert cursor is None or greeted_at == cursor
+        return greeted_at
 
 
 class Node:
-    """A hub with its websocket application on a real server, over an engine of one."""
+    """A hub, and the application over it and an engine of one, on a real server."""
 
     def __init__(self, limits: HubLimits | None = None) -> None:
         self.state = ChatState()
@@ -118,15 +84,19 @@ class Node:
         self.authenticator = Authenticator(self.replica, self.state, monotonic=lambda: 0.0)
         self.realtime = Realtime(self.hub, self.replica, self.state, self.authenticator, lambda: NODES)
         self.state.on_accounts = self.realtime.on_account_events
-        self.app = make_websocket_app(self.realtime)
-        self.server = Server(self.app, "127.0.0.1", 0, name="test")
+        self.websocket_app = make_websocket_app(self.realtime)
+        app = create_app(
+            self.replica, self.state, authenticator=self.authenticator, websocket=self.websocket_app,
+            streams=EventStreams(self.realtime),
+        )  # fmt: skip
+        self.server = Server(app, "127.0.0.1", 0, name="test")
         self.port = self.server.port
-        self.clients: list[Client] = []
+        self.clients: list[NodeClient] = []
         self.hub.begin_at(self.replica.last_applied)
         self.hub.start()
         self.server.start()
 
-    def connect(self, **options: Any) -> Client:
+    def connect(self, **options: Any) -> NodeClient:
         """A client that only listens so far, and that the hub knows."""
         client = self.arrive(**options)
         client.say(Action="ping")
@@ -134,12 +104,12 @@ class Node:
             pass
         return client
 
-    def arrive(self, **options: Any) -> Client:
+    def arrive(self, **options: Any) -> NodeClient:
         """A client that nobody has taken notice of yet."""
-        self.clients.append(Client(self.port, **options))
+        self.clients.append(NodeClient(self.port, **options))
         return self.clients[-1]
 
-    def arrive_later(self, **options: Any) -> Callable[[], Client]:
+    def arrive_later(self, **options: Any) -> Callable[[], NodeClient]:
         """A client that is on its way to the hub, which hangs; call what is returned once it does not."""
         adopting = threading.Event()
         attach = self.hub.attach
@@ -150,12 +120,12 @@ class Node:
             return done
 
         self.hub.attach = attached  # type: ignore[assignment, method-assign]
-        arrived: list[Client] = []
+        arrived: list[NodeClient] = []
         thread = threading.Thread(target=lambda: arrived.append(self.arrive(**options)))
         thread.start()
         assert adopting.wait(DEADLINE_S)
 
-        def client() -> Client:
+        def client() -> NodeClient:
             thread.join()
             return arrived[0]
 
@@ -170,11 +140,11 @@ class Node:
         assert isinstance(made, TokenMade)
         return made.token.number
 
-    def connect_as(self, user: str, **options: Any) -> Client:
+    def connect_as(self, user: str, **options: Any) -> NodeClient:
         """A client with a token of its own."""
         name = f"{user}-{next(_numbers)}"
         self.log_in(user, name)
-        client = self.connect(header=[bearer(name)], **options)
+        client = self.connect(token=secret(name), **options)
         client.user = user
         return client
 
@@ -238,5 +208,5 @@ class Node:
     ) -> None:
         for client in self.clients:
             client.close()
-        self.hub.drain(1.0)
-        self.server.drain(1.0)
+        self.hub.drain(1.0)  # before the server: the streams of `/events` end with it
+        self.server.drain(DEADLINE_S)
