@@ -13,8 +13,9 @@ from pathlib import Path
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from tests.benchmarks import programs
-from tests.support.cluster import READY_S, Port
+from tests.support.cluster import READY_S
 from tests.support.http_client import HOST
+from tests.support.ports import Port
 from tests.support.waiting import wait_until
 from tests.support.websocket_frames import handshake
 

@@ -12,8 +12,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.cluster import READY_S, Port
+from tests.support.cluster import READY_S
 from tests.support.http_client import HOST, request
+from tests.support.ports import Port
 from tests.support.waiting import wait_until
 
 

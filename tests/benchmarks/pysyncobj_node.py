@@ -21,8 +21,9 @@ from pysyncobj import SyncObj, SyncObjConf, SyncObjException, replicated
 
 from tests.benchmarks import programs
 from tests.benchmarks.ours import MESSAGE
-from tests.support.cluster import READY_S, Port
+from tests.support.cluster import READY_S
 from tests.support.http_client import HOST
+from tests.support.ports import Port
 from tests.support.waiting import wait_until
 
 CALLERS = 64

@@ -9,8 +9,9 @@ from werkzeug import Request, Response
 from werkzeug.serving import make_server
 
 from tests.benchmarks import programs
-from tests.support.cluster import READY_S, Port
+from tests.support.cluster import READY_S
 from tests.support.http_client import HOST, request
+from tests.support.ports import Port
 from tests.support.waiting import wait_until
 
 ANSWER = b'{"Id":1,"User":"ann","Message":"The quick brown fox jumps over the lazy dog"}'

@@ -26,8 +26,9 @@ from tests.cluster.writers import (
     load,
     wait_for_posts,
 )
-from tests.support.cluster import Cluster, NodeProcess, Port
+from tests.support.cluster import Cluster, NodeProcess
 from tests.support.http_client import Answer
+from tests.support.ports import Port
 from tests.support.waiting import wait_until
 
 FAILED_S = 10.0

@@ -1,11 +1,11 @@
 """A port on which a member can come, go and come back: while nobody is in, connections are refused."""
 
-import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from chat.server.server import Limits, Server
 from raft.rpc.peer_client import BODY_BYTES_MAX
+from tests.support.ports import Port
 
 App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -16,18 +16,14 @@ class PeerPort:
     def __init__(self, name: str) -> None:
         self._name = name
         self._server: Server | None = None
-        # Bound and never listening: nobody else is given the port, and who connects is refused.
-        self._reserved = socket.socket()
-        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reserved.bind(("127.0.0.1", 0))
-        self._port: int = self._reserved.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}"
+        self._port = Port()
+        self.url = f"http://127.0.0.1:{self._port.number}"
 
     def open(self, app: App) -> None:
         """Serve `app`."""
         assert self._server is None
         limits = Limits(body_bytes=BODY_BYTES_MAX)
-        self._server = Server(app, "127.0.0.1", self._port, name=self._name, limits=limits)
+        self._server = Server(app, "127.0.0.1", self._port.number, name=self._name, limits=limits)
         self._server.start()
 
     def shut(self) -> None:
@@ -39,4 +35,4 @@ class PeerPort:
     def close(self) -> None:
         """Give the port back."""
         self.shut()
-        self._reserved.close()
+        self._port.release()

@@ -1,11 +1,5 @@
 """Real nodes in real processes on 127.0.0.1: start them, kill them, pause them, and always clean up.
 
-Ports.  A port found by binding to 0 and closing again may be anybody's by the time the node binds it: another test's,
-or the near end of some outgoing connection, above all while a killed node is down.  So each port stays reserved for as
-long as its node may need it: a socket with SO_REUSEADDR is bound to it and never listens.  Linux lets a second socket
-with SO_REUSEADDR (every server's) bind and listen beside it, but neither gives the port out for a bind to 0 nor uses it
-for a connection; so parallel tests never meet.
-
 Processes.  A node is forked from a process that has imported raft-chat (tests/support/forked.py), unless it is given a
 command of its own, which is then started: COMMAND is what people type.
 
@@ -15,7 +9,6 @@ Waiting.  Nothing sleeps; everything waits for a fact with a deadline.  When a t
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,10 +22,11 @@ from tests.support import forked
 from tests.support.fork_server import ROOT
 from tests.support.forked import COMMAND, Forked, Process
 from tests.support.http_client import HOST, Answer, HttpClient, request
+from tests.support.ports import Port
 from tests.support.waiting import wait_until
 from tests.support.websocket_client import WebSocketClient
 
-__all__ = ["COMMAND", "NODE", "ROOT", "Cluster", "Forked", "NodeProcess", "Port", "Program"]
+__all__ = ["COMMAND", "NODE", "ROOT", "Cluster", "Forked", "NodeProcess", "Program"]
 Program = Sequence[str] | Forked
 NODE = Forked()
 
@@ -46,19 +40,6 @@ LOG_TAIL_BYTES = 8000  # of each node, in a failed test's report
 def environment() -> dict[str, str]:
     """This process's environment without what would configure a node."""
     return {name: value for name, value in os.environ.items() if not name.startswith("RAFT_CHAT_")}
-
-
-class Port:
-    """A port of 127.0.0.1 that is nobody else's until it is released; see the head of this file."""
-
-    def __init__(self) -> None:
-        self._holder = socket.socket()
-        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._holder.bind((HOST, 0))
-        self.number: int = self._holder.getsockname()[1]
-
-    def release(self) -> None:
-        self._holder.close()
 
 
 class NodeProcess:
