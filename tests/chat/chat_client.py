@@ -1,4 +1,7 @@
-"""A client of the chat's WSGI application that sends request targets byte by byte as given."""
+"""A client that calls the chat's WSGI application: no server, no thread, and request targets byte by byte as given.
+
+A node with a server is `tests/support/node.py`.
+"""
 
 import json
 import re

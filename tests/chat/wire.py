@@ -1,4 +1,7 @@
-"""A server under test and a client that is as bare as a socket: what goes over the wire is written out."""
+"""A server under test and a client that is as bare as a socket: what goes over the wire is written out.
+
+Its requests may break every rule, and it sees where an answer ends.  `tests/support/http_client.py` keeps the rules.
+"""
 
 import socket
 import ssl

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
 from types import TracebackType
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from chat.app import create_app
 from chat.auth.authenticator import Authenticator
@@ -59,6 +59,15 @@ def hung(hub: Hub) -> Iterator[None]:
     go.set()
 
 
+class Options(TypedDict, total=False):
+    """What a client of a Node may choose; see WebSocketClient."""
+
+    token: str
+    headers: tuple[str, ...]
+    address: str
+    receive_buffer: int
+
+
 class NodeClient(WebSocketClient):
     """A websocket of a Node, which holds each Hello to what that Node has to say."""
 
@@ -96,7 +105,7 @@ class Node:
         self.hub.start()
         self.server.start()
 
-    def connect(self, **options: Any) -> NodeClient:
+    def connect(self, **options: Unpack[Options]) -> NodeClient:
         """A client that only listens so far, and that the hub knows."""
         client = self.arrive(**options)
         client.say(Action="ping")
@@ -104,12 +113,12 @@ class Node:
             pass
         return client
 
-    def arrive(self, **options: Any) -> NodeClient:
+    def arrive(self, **options: Unpack[Options]) -> NodeClient:
         """A client that nobody has taken notice of yet."""
         self.clients.append(NodeClient(self.port, **options))
         return self.clients[-1]
 
-    def arrive_later(self, **options: Any) -> Callable[[], NodeClient]:
+    def arrive_later(self, **options: Unpack[Options]) -> Callable[[], NodeClient]:
         """A client that is on its way to the hub, which hangs; call what is returned once it does not."""
         adopting = threading.Event()
         attach = self.hub.attach
@@ -140,11 +149,11 @@ class Node:
         assert isinstance(made, TokenMade)
         return made.token.number
 
-    def connect_as(self, user: str, **options: Any) -> NodeClient:
+    def connect_as(self, user: str, *, receive_buffer: int = 0) -> NodeClient:
         """A client with a token of its own."""
         name = f"{user}-{next(_numbers)}"
         self.log_in(user, name)
-        client = self.connect(token=secret(name), **options)
+        client = self.connect(token=secret(name), receive_buffer=receive_buffer)
         client.user = user
         return client
 

@@ -110,6 +110,9 @@ class WebSocketClient:
     def _take(self, data: bytes) -> None:
         self._protocol.receive_bytes(data)
         for read in self._protocol.received_frames():
+            if read.opcode.iscontrol():  # may come between the fragments of a message
+                self._frames.append(Frame(int(read.opcode), _payload(read)))
+                continue
             self._pieces.append(_payload(read))
             if read.message_finished and read.frame_finished:
                 self._frames.append(Frame(int(read.opcode), b"".join(self._pieces)))

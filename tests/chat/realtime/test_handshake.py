@@ -2,7 +2,7 @@
 
 import json
 from time import monotonic
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 import websockets.exceptions
@@ -10,7 +10,7 @@ import websockets.sync.client
 
 from chat.realtime.connection import HubLimits
 from raft.errors import Unavailable
-from tests.support.node import DEADLINE_S, NODES, Node, NodeClient
+from tests.support.node import DEADLINE_S, NODES, Node, NodeClient, Options
 from tests.support.waiting import wait_until
 from tests.support.websocket_client import HandshakeRefused
 
@@ -19,7 +19,7 @@ def post(message: str, client_id: str) -> dict[str, str]:
     return {"User": "ann", "Message": message, "ClientId": client_id}
 
 
-def refusal(node: Node, **options: Any) -> tuple[int, dict[str, Any]]:
+def refusal(node: Node, **options: Unpack[Options]) -> tuple[int, dict[str, Any]]:
     with pytest.raises(HandshakeRefused) as refused:
         NodeClient(node.port, **options)
     return refused.value.answer.status, refused.value.answer.json()
