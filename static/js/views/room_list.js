@@ -112,7 +112,11 @@ function buildRow(room, current, isNew) {
   link.href = roomLink(room.name);
   if (room.direct) link.prepend(make("span", "direct-mark", make("span", "visually-hidden", "Direct messages with ")));
   if (current) link.setAttribute("aria-current", "page");
-  if (isNew) link.append(make("span", "room-tag", "new"));
+  if (isNew) {
+    const tag = make("span", "room-tag", "new");
+    tag.title = "The room is created with its first message";
+    link.append(tag);
+  }
   if (room.unread > 0) link.append(makeBadge(room.unread));
   return make("li", "", link);
 }
