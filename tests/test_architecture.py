@@ -24,6 +24,13 @@ def test_every_path_on_the_page_is_there() -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
+def test_every_function_of_a_question_is_in_its_file() -> None:
+    questions = PAGE.partition("## Where is it?")[2].partition("\n## ")[0]
+    named = re.findall(r"`([\w/]+\.(?:py|js))`, `(\w+)`", questions)
+    assert len(named) > 15
+    assert [(path, name) for path, name in named if f"def {name}(" not in (ROOT / path).read_text("utf-8")] == []
+
+
 def test_every_package_has_its_row() -> None:
     packages = {
         f"{path.parent.relative_to(ROOT)}" for top in ("raft", "chat") for path in (ROOT / top).glob("*/__init__.py")
