@@ -6,17 +6,17 @@ that of the running process.  The leader records the newest boot of each member 
 log.
 
 Rules.
-- A directory that goes on from what it was at boot r has r in its list, or a first boot above r.  So a directory whose
-  list begins below r and lacks r is an older copy, from a time before r was drawn.
-- That holds for a record that is not committed too: whoever recorded it, a start of the member drew the boot.
-- A list that begins above r proves nothing: then the judge's log lags behind what the member knows to be recorded.
+- A directory that has drawn boot r has r in its list, or its list begins above r.  So a directory whose list begins
+  below r and lacks r is an older copy, from a time before r was drawn.
+- This also holds for a record that is not committed: a boot is recorded only after a start of the member drew it.
+- A list that begins above r proves nothing: the log of the member that checks it may lag behind.
 - The list is cut to begin at a boot only once that boot is recorded in a committed configuration.  Cut earlier, an
   older copy that is started twice would begin above the boot that it lacks.
 - A list has at most BOOTS_MAX numbers.  A full list drops those after the second, so a boot recorded between the second
   and the third is not judged: no sound member is ever refused, and a rollback among those boots is not found by number.
 """
 
-BOOTS_MAX = 256  # starts in a row that are not recorded, without a majority; each message names all of them
+BOOTS_MAX = 256  # starts in a row without a majority to record them; each message carries the whole list
 
 
 def with_boot(boots: tuple[int, ...], boot: int) -> tuple[int, ...]:
@@ -26,7 +26,7 @@ def with_boot(boots: tuple[int, ...], boot: int) -> tuple[int, ...]:
 
 
 def since_recorded(boots: tuple[int, ...], recorded: int) -> tuple[int, ...]:
-    """Return the list once `recorded` is in a committed configuration; a full one is not cut before its gap."""
+    """Return the list cut to begin at `recorded`, which is committed; a full list is not cut before its gap."""
     gap = 2 if len(boots) >= BOOTS_MAX else 0
     return boots[boots.index(recorded, gap) :] if recorded in boots[gap:] else boots
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from raft.core.raft_messages import ProposalId
 from raft.errors import InvalidMessage
 
-REMEMBERED_MAX = 1 << 24  # sequences of one member in a document: far above what one can have waiting
-PRUNE_AT = 1_024  # the least number of remembered sequences at which it is looked for those that may go
+REMEMBERED_MAX = 1 << 24  # sequences of one member in a document; no member has nearly as many unanswered
+PRUNE_AT = 1_024  # remembered sequences of a member before the first search for those to forget
 
 
 @dataclass(slots=True)
@@ -23,8 +23,8 @@ class _Session:
     def remember(self, id: ProposalId) -> None:
         """Note that `id` is applied.
 
-        Sequences that nobody waits for go when the memory has doubled.  So the pass costs each proposal a fixed share,
-        even if one unanswered proposal holds up all that came after it.
+        Answered sequences are forgotten when the number of sequences has doubled since the last time.  So forgetting
+        costs each proposal a fixed share, even if one unanswered proposal keeps all later ones from being forgotten.
         """
         self.applied.add(id.sequence)
         self.lowest_unanswered = max(self.lowest_unanswered, id.sequence - id.reach)

@@ -126,7 +126,7 @@ class Configuration:
         return self._changed(change).raised()
 
     def raised(self) -> "Configuration":
-        """Return the configuration at the level that all members have reached; a member never met holds it back."""
+        """Return the configuration at the level that all members have reached; a member never met has level 0."""
         return replace(self, level=max(self.level, min((m.level for m in self.members.values()), default=0)))
 
     def _changed(self, change: Change) -> "Configuration":

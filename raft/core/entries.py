@@ -68,12 +68,12 @@ def index_of(record: bytes) -> int:
 
 
 def is_entry_at(line: bytes, index: int) -> bool:
-    """Return whether a line is intact and the entry of that index."""
+    """Return whether the line is intact and holds the entry of that index."""
     return line.startswith(b'%08x {"index":%d,' % (crc32(line[9:-1]), index)) and line[-1:] == b"\n"
 
 
 def entry_at(data: bytes, start: int, index: int) -> Entry | None:
-    """Decode the entry of `index` whose line begins at `start`, checksum verified; None if it is not there, whole."""
+    """Decode the entry of `index` whose line begins at `start`, checksum verified; None if no such line is there."""
     match = _ENTRY.match(data, start)
     if match is None or int(match[1]) != index:
         return None

@@ -14,7 +14,7 @@ from raft.core.raft_messages import Entry
 
 TAIL_ENTRIES_MAX = 8_192  # about a second of writing at full speed
 TAIL_BYTES_MAX = 16 << 20
-SLICE_ENTRIES_MAX = 2_048  # the smallest take a receiver some 10 µs each, and 1 MiB holds 18,000 of them
+SLICE_ENTRIES_MAX = 2_048  # 1 MiB holds 18,000 of the smallest, and each takes a receiver some 10 µs
 
 
 class Log:
@@ -23,7 +23,7 @@ class Log:
     def __init__(
         self, runs: Sequence[tuple[int, int]] = (), last_index: int = 0, base_index: int = 0, base_term: int = 0
     ) -> None:
-        """`runs`: (first index, term), ascending, of what lies on disk up to `last_index`."""
+        """`runs`: (first index, term) of the log on disk up to `last_index`, ascending."""
         self.base_index = base_index
         self.base_term = base_term
         self.last_index = max(last_index, base_index)
@@ -39,7 +39,7 @@ class Log:
 
     @property
     def tail_first(self) -> int:
-        """The first index held in memory; last_index + 1 where none is."""
+        """The first index held in memory; last_index + 1 if there is none."""
         return self.last_index - len(self._tail) + 1
 
     def term_at(self, index: int) -> int | None:
@@ -55,7 +55,7 @@ class Log:
         return self._run_first[bisect_right(self._run_first, index) - 1]
 
     def last_index_of_term(self, term: int) -> int:
-        """Return the last index of `term`; 0 if the log holds none of it."""
+        """Return the last index of `term`; 0 if the log has no entry of that term."""
         run = bisect_right(self._run_term, term) - 1
         if run < 0 or self._run_term[run] != term:
             return 0
@@ -66,7 +66,7 @@ class Log:
         return (last_log_term, last_log_index) >= (self.last_term, self.last_index)
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Add entries that follow on; older ones leave memory once the tail exceeds its bounds."""
+        """Append entries; the oldest ones leave memory once the tail exceeds its bounds."""
         for entry in entries:
             assert entry.index == self.last_index + 1 and entry.term >= self.last_term
             if entry.term > self.last_term or not self._run_term:
@@ -91,7 +91,7 @@ class Log:
         self.last_index = index - 1
 
     def compact(self, index: int, term: int) -> None:
-        """Drop the terms up to `index`, which is of `term`: a snapshot holds those entries from now on (Raft §7)."""
+        """Forget the terms up to `index`, whose entry has `term`: a snapshot holds those entries now (Raft §7)."""
         assert self.term_at(index) == term
         runs = bisect_right(self._run_first, index + 1) - 1  # the runs before the one with the next index
         keep = max(runs, 0) if index < self.last_index else len(self._run_first)
@@ -99,9 +99,9 @@ class Log:
         self.base_index, self.base_term = index, term
 
     def slice(self, first: int, last: int, bytes_max: int) -> tuple[Entry, ...] | None:
-        """Return entries `first` to `last`, at least one, cut where they exceed `bytes_max` or are too many.
+        """Return entries from `first` to `last`, but no more than `bytes_max` and SLICE_ENTRIES_MAX; at least one.
 
-        None: `first` left memory.
+        None: `first` is not in memory any more.
         """
         start = first - self.tail_first
         if start < 0:
@@ -115,7 +115,7 @@ class Log:
         return tuple(entries)
 
     def _trim(self) -> None:
-        # Half goes at once, so that the cost of moving the list is paid once in thousands of entries.
+        # Half of the tail is dropped at once, so the list is moved only once in thousands of entries.
         if len(self._tail) <= TAIL_ENTRIES_MAX and self._tail_bytes <= TAIL_BYTES_MAX:
             return
         start, size = len(self._tail), 0

@@ -64,11 +64,11 @@ from raft.core.raft_messages import (
 )
 from raft.errors import ChangeRefused, DiskFull, Diverged, InvalidMessage, NotLeader, Overloaded
 
-PROBE_BYTES_MAX = 16 << 10  # a probe may be refused: little is wasted then
-LOAD_ENTRIES_MAX = 256  # the most entries asked of the driver's disk in one append: a few milliseconds of the processor
-TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; numbers end, and a term is never taken back
-SNAPSHOT_TIMEOUTS = 10  # election timeouts after which a snapshot is called for again: that interrupts none under way
-LISTEN_MS = 2_000  # a leader calls every member at each heartbeat, also one that it could not reach for long
+PROBE_BYTES_MAX = 16 << 10  # a probe may be refused, so it is small
+LOAD_ENTRIES_MAX = 256  # entries that the driver reads from disk for one append, in a few milliseconds
+TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; terms never fall, so a false one must not use them up
+SNAPSHOT_TIMEOUTS = 10  # election timeouts before a snapshot is requested again; a transfer under way goes on
+LISTEN_MS = 2_000  # to hear a leader: it calls every member at each heartbeat, also an unreachable one
 _NO_MEMBERS = Configuration({})
 _NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
 REMOVED_TIMEOUTS = 4  # election timeouts during which a removed member is still told that it was removed
@@ -105,7 +105,7 @@ class Ready(NamedTuple):  # one is made at each step: a frozen dataclass costs f
 
     sequence: int  # of the newest write asked for so far, this one included
     hard_state: HardState | None
-    entries: tuple[Entry, ...]  # in order; an index at or below an earlier one takes the earlier ones' place
+    entries: tuple[Entry, ...]  # in order; an entry replaces all earlier ones at its index or above
     messages: tuple[Message, ...]
     messages_after: tuple[Message, ...]
     commit_index: int  # committed and durable here
@@ -146,10 +146,10 @@ class Node:
     ) -> None:
         """Start from a durable log.
 
-        `configurations`: (index, value), ascending, never empty; the last is in force, those before it may be needed
-        again when it is truncated.  `last_time`: the newest entry's.  `snapshot`: the log's base.  `generation`: to be
-        committed by a sole voter, "" for none.  Such a member started from a copy and listens first: since the copy was
-        made, it may have been one of several.
+        `configurations`: (index, value), ascending, never empty.  The last one is in force; an earlier one is in force
+        again if the last one is truncated.  `last_time`: the time of the newest entry.  `snapshot`: the log's base.
+        `generation`: the generation that a sole voter commits because it started from a copy, "" for none.  Such a
+        member listens first: the cluster may have got other members since the copy was made.
         """
         self.id = id
         self.log = log
@@ -276,7 +276,7 @@ class Node:
         return self._clock_index
 
     def holds(self, index: int, term: int) -> bool:
-        """Return whether this log has all up to that committed entry, so that a snapshot ending there is of no use."""
+        """Return whether this log holds that committed entry.  If it does, a snapshot that ends there is of no use."""
         return index <= self.commit_index or self.log.term_at(index) == term
 
     @property
@@ -305,8 +305,8 @@ class Node:
     def tick(self, now_ms: float, time: int) -> None:
         """Advance the clock.  `now_ms`: any steady clock; `time`: microseconds since 1970, stamped on entries.
 
-        One tick credits at most one heartbeat: a process that was paused must not take its own absence for its
-        leader's, nor a leader for its followers'.
+        A tick advances by at most one heartbeat.  Otherwise a process that was paused would take its own pause for the
+        silence of its leader, or of its followers.
         """
         last_ms = now_ms if self._ticked_ms is None else self._ticked_ms
         self._clock_ms += min(max(now_ms - last_ms, 0.0), self.settings.heartbeat_ms)
@@ -356,10 +356,10 @@ class Node:
     def read_index(self, token: int, follower: int = 0, follower_term: int = 0) -> None:
         """Ask from which index on a read is linearizable; a later Ready names `token` (dissertation §6.4).
 
-        Raises NotLeader.  `token` is the caller's own.  `follower`: the member that asks, with its term, which it read
-        after the read had come to it.  That proves as much as an answer to a heartbeat sent after the read: it had not
-        voted in a later term.  If the follower and this leader make a majority, no other member can have led when the
-        read came, and no round is needed.
+        Raises NotLeader.  `token` is the caller's own.  `follower`: the member that asks, and its term after the read
+        had come in.  That proves as much as an answer to a heartbeat sent after the read: the follower had not voted in
+        a later term.  If the follower and this leader make a majority, no other member can have led when the read came,
+        and no round is needed.
         """
         self._require_leader()
         vouched = follower_term == self.current_term and self.configuration.is_majority([self.id, follower])
@@ -454,7 +454,7 @@ class Node:
             self.snapshot = snapshot
 
     def ready(self) -> Ready:
-        """Return the duties since the last call, each once."""
+        """Return what the driver has to do since the last call."""
         hard_state = None
         if self._hard_state_changed or self._unwritten:
             self._sequence += 1
@@ -462,7 +462,7 @@ class Node:
             hard_state = HardState(self.current_term, self.voted_for, self.commit_index)
             self._hard_state_changed = False
             self._wrote_since_tick = True
-            # An entry's own commit is never known with it: a batch vouches for what lies before its first entry.
+            # The commit index in a batch is below the batch's own entries: a crash may cut those off (segment.py).
             lowest = min((entry.index for entry in self._unwritten), default=self.commit_index + 1)
             self._commit_written = min(self.commit_index, lowest - 1)
         ready = Ready(
@@ -484,7 +484,7 @@ class Node:
     # Roles
 
     def become_follower(self, term: int, leader_id: int) -> None:
-        """Raft §5.1: on a higher term; on a rival's success in this term; or without a majority in reach (§6.2)."""
+        """Follow, on a higher term (Raft §5.1), after a rival's success, or without a majority in reach (§6.2)."""
         if self.role is Role.LEADER:
             self._drop_reads()
             self._reset_election_deadline()
@@ -507,7 +507,7 @@ class Node:
             self._request_votes(self._messages, self.current_term + 1, pre_vote=True, transfer=False)
 
     def become_candidate(self, *, transfer: bool = False) -> None:
-        """Raft §5.2.  Ask for votes only when term and own vote are durable.
+        """Start an election (Raft §5.2).  Ask for votes only once the term and the own vote are durable.
 
         A candidate that forgets them in a crash could vote for another in the same term.
         """
@@ -522,10 +522,10 @@ class Node:
         self._request_votes(self._messages_after, self.current_term, pre_vote=False, transfer=transfer)
 
     def become_leader(self) -> None:
-        """Raft §5.2; committing the no-op tells the leader how far the log is committed (§8)."""
+        """Lead the term (Raft §5.2); committing the no-op shows how far the log is committed (§8)."""
         self.role = Role.LEADER
         self.leader_id = self.id
-        self._described = {id: said for id, said in self._described.items() if id == self.id}  # others may be new since
+        self._described = {id: said for id, said in self._described.items() if id == self.id}  # others' may be stale
         self._reset_leadership()
         self._follow_configuration()
         self._append([noop_entry(self.log.last_index + 1, self.current_term, self._stamp(self._time))])
@@ -533,10 +533,10 @@ class Node:
         self._replicate()
 
     def _begin_generation(self) -> None:
-        """Commit, in one write with the no-op, that this log began anew from a copy; reads are confirmed only after
-        that.
+        """Append the new generation of a log that goes on from a copy, in one write with the no-op.
 
-        The voters stay the same, so it need not wait for the no-op as a change of voters must (dissertation §4.1).
+        No read is confirmed before it is committed.  The voters stay the same, so this change need not wait for the
+        no-op, as a change of voters must (dissertation §4.1).
         """
         configuration = self.configuration
         if self._generation and self._generation != configuration.generation and configuration.voters == (self.id,):
@@ -549,8 +549,8 @@ class Node:
     def _may_campaign(self) -> bool:
         """Return whether this member may campaign: a voter, or one whose removal is not known to be committed.
 
-        The latter may be the only one in reach that has the change, and the others need its log to go on (dissertation
-        §4.2.2).
+        A member that is being removed may be the only reachable one that has the change, and then the others need its
+        log to go on (dissertation §4.2.2).
         """
         return self.configuration.is_voter(self.id) or self.committed_configuration.is_voter(self.id)
 
@@ -594,7 +594,7 @@ class Node:
             self._vote(m, up_to_date)
 
     def _vote(self, m: RequestVote, up_to_date: bool) -> None:
-        """Raft §5.2 and §5.4.1."""
+        """Grant or refuse a vote (Raft §5.2, §5.4.1)."""
         if m.term > self.current_term:
             self.become_follower(m.term, 0)
         granted = m.term == self.current_term and self.voted_for in (0, m.source) and up_to_date
@@ -653,8 +653,8 @@ class Node:
         if m.entries is None:
             raise InvalidMessage("an append without its entries")
         if m.term < self.current_term:
-            # The term is all that counts: the sender steps down.  Had it come to lead this term meanwhile, a round or
-            # an index echoed here would be an answer in this term to what was asked in another one.
+            # Only the term counts: the sender steps down.  So no round or index is echoed: if the sender leads this
+            # term meanwhile, it would take the echo for the answer to a message of this term.
             self._answer(AppendEntriesReply(self.id, m.source, self.current_term, False, 0, 0, True, request=m.request))
             return
         self._hear_leader(m)
@@ -682,7 +682,7 @@ class Node:
 
     def _accept_append(self, m: AppendEntries, match_index: int) -> None:
         if m.leader_commit > self.commit_index:
-            # Only up to what this very message vouches for: later entries may be another leader's (Figure 2).
+            # Only up to the last entry that this message covers: later ones may be another leader's (Figure 2).
             self.commit_index = max(self.commit_index, min(m.leader_commit, match_index))
             self._drop_superseded_configurations()
         self._answer(
@@ -702,10 +702,10 @@ class Node:
         )  # fmt: skip
 
     def _require_held(self, m: AppendEntries | InstallSnapshot, acknowledged: int) -> None:
-        """Raise Diverged if this log lost what this member acknowledged to this leader, in this very term.
+        """Raise Diverged if this log lost an entry that this member acknowledged to this leader in this term.
 
-        A heartbeat goes to that index, and a snapshot names it.  It was durable (Raft §5.3), and the log of a leader
-        never changes, so only a loss can remove it, however late the message arrives.
+        A heartbeat and a snapshot name the acknowledged index.  The entry was durable (Raft §5.3), and a leader's log
+        never changes.  So only a loss can have removed the entry, however late the message arrives.
         """
         if acknowledged > self.log.last_index or isinstance(m, AppendEntries):
             raise Diverged(
@@ -728,7 +728,7 @@ class Node:
         return len(entries)
 
     def _fitting(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Return the first of `entries`, as far as the disk takes them."""
+        """Return as many of `entries`, from the first on, as the disk has room for."""
         if not self.is_full:
             return entries
         for position, entry in enumerate(entries):
@@ -738,7 +738,7 @@ class Node:
         return entries
 
     def _truncate_from(self, index: int) -> None:
-        if index <= self.commit_index:  # Raft §5.4.3: no leader lacks it, unless a majority has lost it
+        if index <= self.commit_index:  # every leader holds it (Raft §5.4.3), unless a majority has lost it
             raise Diverged(
                 f"member {self.leader_id} leads in term {self.current_term} and would undo index {index}, but this "
                 f"member knows that entries up to {self.commit_index} are committed: a majority was started on older "
@@ -753,7 +753,7 @@ class Node:
             self._configurations.pop()
 
     def _on_install_snapshot(self, m: InstallSnapshot) -> None:
-        """Raft §7, Figure 13.  A log that holds the snapshot's last entry has no use for it."""
+        """Install a snapshot (Raft §7, Figure 13), unless this log holds the snapshot's last entry."""
         if m.term < self.current_term:
             self._answer(InstallSnapshotReply(self.id, m.source, self.current_term, False, 0, m.request))
             return
@@ -779,7 +779,7 @@ class Node:
         self._configurations = [(snapshot.configuration_index, configuration)]
         self._last_time, self._clock_index = snapshot.time, snapshot.index
         self._unwritten.clear()
-        self.durable_index = 0  # until the snapshot is: earlier writes say nothing about it
+        self.durable_index = 0  # until the snapshot is durable; earlier writes say nothing about it
         for write in self._writes:
             write.last_index = 0
         self._hard_state_changed = True
@@ -815,7 +815,7 @@ class Node:
     def _disk_hangs(self) -> bool:
         """Return whether a write takes longer than followers would wait for a leader.
 
-        Such a leader could go on committing by the others' disks, but never apply, nor ever be replaced.
+        Such a leader could commit with the others' disks and apply nothing, and it would never be replaced.
         """
         return bool(self._writes) and self._clock_ms - self._writes[0].asked_ms > 2 * self.settings.election_timeout_ms
 
@@ -833,8 +833,8 @@ class Node:
     def _send_heartbeat(self, member: int, progress: Progress) -> None:
         """Send a heartbeat at the follower's own match_index.
 
-        It fits whatever is in flight, and claims nothing new (Raft §5.2).  If the log has been compacted beyond that,
-        it is sent at 0: the empty log's end is part of every log.
+        So the heartbeat fits whatever is in flight, and claims nothing new (Raft §5.2).  If that index was compacted,
+        the heartbeat is sent at index 0, which every log has.
         """
         prev_index, prev_term = progress.match_index, self.log.term_at(progress.match_index)
         if prev_term is None:
@@ -848,7 +848,7 @@ class Node:
     def _replicate(self, *, all_commits: bool = False) -> None:
         """Send every idle follower the entries it lacks, or else the new commit index.
 
-        The next append or tick carries that index too, so it goes out by itself only if clients wait for it.
+        The commit index is sent by itself only if clients wait for it: the next append or tick carries it too.
         """
         for member, progress in self._progress.items():
             if progress.in_flight or progress.full:
@@ -884,7 +884,7 @@ class Node:
         is_small = progress.mode is Mode.PROBE or progress.full
         bytes_max = PROBE_BYTES_MAX if is_small else self.settings.append_bytes_max
         entries = self.log.slice(first, last, bytes_max)
-        # None: they left memory, and the driver reads them from disk; those after them may not be there yet.
+        # None: the entries left memory, so the driver reads them from disk.  Later ones may not be there yet.
         load_max = 1 if is_small else LOAD_ENTRIES_MAX
         last = min(self.log.tail_first, first + load_max) - 1 if entries is None else first - 1 + len(entries)
         progress.sent(last, self._clock_ms)
@@ -905,7 +905,7 @@ class Node:
         )
 
     def _hear_follower(self, m: AppendEntriesReply | InstallSnapshotReply) -> Progress | None:
-        """Return the follower's progress; None: the answer is to a question of an earlier term."""
+        """Return the follower's progress; None if the answer belongs to an earlier term."""
         if m.term > self.current_term:
             self.become_follower(m.term, 0)
         progress = self._progress.get(m.source)
@@ -944,7 +944,7 @@ class Node:
     def _take_append_reply(self, progress: Progress, m: AppendEntriesReply) -> None:
         if m.success:
             if progress.mode is Mode.REPLICATE and m.match_index <= progress.match_index and not m.full:
-                return  # a repeated answer: what is in flight now goes further
+                return  # a repeated answer: the append in flight is a later one
             progress.in_flight = False
             self._take_match(progress, m)
         elif m.match_index == progress.next_index - 1 or progress.mode is Mode.REPLICATE:
@@ -964,7 +964,7 @@ class Node:
         return min(last_of_term + 1 if last_of_term else m.conflict_index, max(refused, 1))
 
     def _advance_commit(self) -> None:
-        """Raft §5.4.2, Figure 8: commit by counting only for an entry of the current term."""
+        """Commit by counting, and only an entry of the current term (Raft §5.4.2, Figure 8)."""
         match_index = {member: progress.match_index for member, progress in self._progress.items()}
         match_index[self.id] = self.durable_index
         agreed = self.configuration.agreed_index(match_index)
@@ -1071,7 +1071,7 @@ class Node:
         return index
 
     def _follow_configuration(self) -> None:
-        """Keep one Progress for each other member, and tell members that left for a while that they did."""
+        """Keep one Progress for each other member; tell removed members for a while that they were removed."""
         for member in self.configuration.members:
             if member != self.id and member not in self._progress:
                 self._progress[member] = Progress(self.log.last_index + 1, self._clock_ms)
@@ -1101,7 +1101,7 @@ class Node:
                 continue
             incarnation = member.incarnation or said.incarnation  # once known it never changes
             advertise, boot = said.advertise or member.advertise, max(said.boot, member.boot)
-            # Asked at each step of the node, so nothing is made to compare.
+            # This runs at each step of the node, so it compares fields and makes no objects.
             if (
                 incarnation != member.incarnation
                 or advertise != member.advertise
@@ -1121,7 +1121,7 @@ class Node:
             if progress.match_index and progress.match_index >= progress.catch_up_target:
                 quick = self._clock_ms - progress.catch_up_start_ms <= self.settings.election_timeout_ms
                 promoted = PromoteMember(id)
-                # The learner may be down by now: a voter out of reach must not decide.
+                # The learner may be down by now: the new majority must not need a voter that is out of reach.
                 if quick and progress.catch_up_target and self._majority_in_contact(configuration.after(promoted)):
                     return promoted
                 progress.catch_up_target = self.log.last_index
@@ -1129,7 +1129,7 @@ class Node:
         return None
 
     def best_successor(self, but: int = 0) -> int:
-        """Return the furthest voter in contact with room, never `but`; this member if there is none."""
+        """Return the voter in contact that has room and the longest log, never `but`; without one, this member."""
         voters = [id for id in self.configuration.voters if id in self._progress and id != but]
         if not voters:
             return self.id
@@ -1167,7 +1167,7 @@ class Node:
     def _append(self, entries: Sequence[Entry]) -> None:
         if not entries:
             return
-        # Read before anything is changed: one that cannot be read leaves no trace.
+        # Decode first: a configuration that cannot be decoded must change nothing.
         changes = [(e.index, decode_configuration(e.body)) for e in entries if e.kind is Kind.CONFIGURATION]
         self.log.append(entries)
         self._unwritten.extend(entries)
@@ -1177,7 +1177,7 @@ class Node:
             self._follow_configuration()
 
     def _note_times(self, entries: Sequence[Entry]) -> None:
-        """Note the newest time; times fall at a clock entry, and where one is truncated."""
+        """Note the newest time.  It falls only at a clock entry, or when a clock entry is truncated."""
         self._last_time = entries[-1].time
         if entries[0].index <= self._clock_index:
             self._clock_index = 0

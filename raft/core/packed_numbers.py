@@ -16,8 +16,8 @@ from struct import Struct
 
 ITEMS_MAX = 1 << 18  # at a time: 2 MB of positions
 LENGTH_BYTES = 4  # of each plane, in front
-_SAMPLE_BYTES = 4096  # of a plane: what does not shrink there is noise, and to deflate noise is what takes long
-_LEVEL = 1  # the next ones win 5 % and take five times as long
+_SAMPLE_BYTES = 4096  # if these do not shrink, the plane is stored as it is: noise takes long to deflate
+_LEVEL = 1  # higher levels save 5 % and take five times as long
 
 
 def pack(data: bytes, width: int) -> bytes:

@@ -5,7 +5,7 @@ A piece that takes long holds up the heartbeats that share its line, and is lost
 
 PIECE_BYTES_START = 16 << 10
 PIECE_BYTES_MIN = 4 << 10
-QUICK_PIECES = 16  # in a row before a line that was too slow is tried with larger pieces again
+QUICK_PIECES = 16  # quick pieces in a row before a line that was too slow gets larger ones again
 
 
 class Pieces:

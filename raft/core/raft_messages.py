@@ -26,7 +26,7 @@ class ProposalId(NamedTuple):
     member: int  # the member that took the request
     boot: int  # of that member's start; grows with each one
     sequence: int  # counts that member's proposals of this boot
-    reach: int  # of this boot, all that lies further below `sequence` is answered: its memory may go
+    reach: int  # proposals of this boot that are further below `sequence` are answered, and may be forgotten
 
 
 class Entry(NamedTuple):
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 
     index: int  # type: ignore[assignment]  # in the place of tuple.index, which nobody needs here
     term: int
-    time: int  # microseconds since 1970, set by the leader, never less than the entry's before but in a clock entry
+    time: int  # microseconds since 1970, set by the leader; only a clock entry may be earlier than the entry before
     kind: Kind
     id: ProposalId | None  # commands have one; the engine's own entries have none
     body: bytes  # JSON: the command or the configuration; b"null" for a no-op; of a clock entry the time before it
@@ -100,7 +100,7 @@ class AppendEntries:
     """Raft §5.3.  A heartbeat is one without entries at the follower's own match_index, so it never conflicts.
 
     `entries` None: the leader no longer holds them in memory; the driver reads prev_log_index + 1 to `last_index`
-    from its disk, outside the lock, and drops the message where they do not end in `last_term`.
+    from its disk, outside the lock, and drops the message if they do not end in `last_term`.
     """
 
     source: int
@@ -151,7 +151,7 @@ class TimeoutNow:
 
 @dataclass(frozen=True, slots=True)
 class TimeoutNowReply:
-    """The answer to a TimeoutNow: only that it arrived, and in which term."""
+    """The answer to a TimeoutNow: it says only that the order arrived, and the member's term."""
 
     source: int
     target: int
@@ -161,13 +161,13 @@ class TimeoutNowReply:
 
 @dataclass(frozen=True, slots=True)
 class InstallSnapshot:
-    """Raft §7, without the data: SnapshotChunks carry them first, and this asks the follower to go on from there."""
+    """The order to go on from a snapshot (Raft §7), whose data SnapshotChunks have brought before."""
 
     source: int
     target: int
     term: int
     snapshot: SnapshotMeta
-    received: bool = False  # the receiver's own: all of the data lie on its disk
+    received: bool = False  # set by the receiver: all of the data is on its disk
     request: int = 0
     acknowledged: int = 0  # the index up to which the receiver has acknowledged the log in this term
 
