@@ -32,16 +32,16 @@ logger = logging.getLogger(__name__)
 APPLY_BYTES_MAX = 1 << 20  # in one batch, which is answered together
 FEW = 2  # entries that are applied faster than a thread wakes
 READ_TIMEOUT_S = 4.0  # then 503, which clients are promised within 5 s
-DOCUMENT_TIMEOUT_S = 1.0  # a batch that takes longer is a start's, or the machine is too busy
+DOCUMENT_TIMEOUT_S = 1.0  # a batch takes longer only in a start, or on a machine that is too busy
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
     """A read that waits, and since when."""
 
-    done: Callable[[RaftError | None, int], None]  # an error, or the index that the read holds from
+    done: Callable[[RaftError | None, int], None]  # an error, or the read's index: the state there answers it
     since_s: float
-    from_peer: bool = False  # the peer waits for its own state, and asks no other member: one hop at most
+    from_peer: bool = False  # a peer asked, and applies by itself; not passed on, so there is one hop at most
     min_index: int = 0  # the read also waits until this index is applied
 
     def is_overdue(self, now_s: float) -> bool:
@@ -94,7 +94,7 @@ class Applier:
         return True
 
     def confirmed(self, reads: Sequence[tuple[int, int]]) -> Callbacks:
-        """Return the callbacks that answer the reads behind these (token, index): they hold from the index on."""
+        """Return the callbacks that answer the reads of these (token, index): they need the state at the index."""
         callbacks: Callbacks = []
         for token, index in reads:
             batch = self._at_node.pop(token, [])  # none if they were given up meanwhile
@@ -105,7 +105,7 @@ class Applier:
         return callbacks
 
     def lost(self, tokens: Sequence[int]) -> None:
-        """Take back reads that this member cannot confirm, since it stopped leading."""
+        """Queue for another try the reads that this member cannot confirm, since it stopped leading."""
         for token in tokens:
             for read in self._at_node.pop(token, []):
                 self._lost.put(read)

@@ -4,7 +4,7 @@ Rules.
 1. *The cluster's clock* is the median of the voters' clocks, which members exchange all the time.  A clock that a
    member does not know may show anything, so the median lies between a lowest and a highest time.  If those are further
    apart than OFF_S, the lowest counts: a stamp never leaps further than a majority of clocks vouch for.
-2. *A leap is held.*  The steady clock of this machine tells how the cluster's clock has to go on.  If the cluster's
+2. *A leap is held.*  This machine's steady clock shows where the cluster's clock should be.  If the cluster's
    clock is off by more than OFF_S, the log's time goes on by the steady clock, and both times are logged at once.  A
    leap that stays is followed after HOLD_S.  So a clock that is wrong for some seconds changes nothing, even in a
    cluster of one.  A leap while the process was down looks like a long downtime: it is logged and followed.
@@ -109,7 +109,7 @@ class Clocks:
         self._low, self._high = -inf, inf  # of the median, less the steady clock
         self._raw = -inf  # the cluster's clock by the latest answers, less the steady clock
         self._taken: float | None = None  # the cluster's clock as the log follows it, less the steady clock
-        self._was_sure = False  # `_taken` was the median itself, at some moment since it was begun with
+        self._was_sure = False  # `_taken` has been the median itself, not only the lowest possible one
         self._leap: _Leap | None = None
         self._floor = 0, 0.0  # the newest entry's time, and the steady clock when it was seen
         self._clock_index = -1
@@ -138,7 +138,7 @@ class Clocks:
         self._bound(log.voters, steady)
         if self._raw == -inf:
             self._taken = self._leap = None
-        elif self._taken is None or not (self._was_sure or log.leads):  # by the lowest possible time it stamps nothing
+        elif self._taken is None or not (self._was_sure or log.leads):  # a follower stamps nothing by an unsure time
             self._taken, self._was_sure = self._raw, self._is_sure
         else:
             self._follow(self._taken, steady)
@@ -163,14 +163,14 @@ class Clocks:
 
     @property
     def due_leap(self) -> int | None:
-        """The time to set the log's to, once a leap forwards is due to be followed; for the leader."""
+        """The time that the log gets when a leap forwards is due to be followed; for the leader."""
         leap, steady = self._leap, self._steady_s() * _SECOND
         if leap is None or leap.to + steady <= self.stamp() + OFF_S * _SECOND or not self._is_due(leap, steady):
             return None
         return int(leap.to + steady)
 
     def accepted(self) -> int | None:
-        """Return the time to set the log's to, now that the operator calls the clock right; None: no change is needed.
+        """Return the time that the log gets when the operator accepts the clock; None: no change is needed.
 
         Raises Unavailable while a majority's clocks are not known, ChangeRefused if they differ.
         """
@@ -190,7 +190,7 @@ class Clocks:
         told = [self._told.get(id, (0.0, -inf)) for id in voters if id != self._id]
         known = [ahead for ahead, answered_s in told if answered_s >= known_from_s]
         unknown = len(told) - len(known)
-        if self._id in voters:  # a leader that is being removed leads on for a moment, and has no say
+        if self._id in voters:  # a leader that is being removed leads for a moment more, but its clock does not count
             known.append(own)
         known.sort()
         if not voters:
@@ -205,7 +205,7 @@ class Clocks:
         return self._high - self._low <= OFF_S * _SECOND
 
     def _follow(self, taken: float, steady: float) -> None:
-        """Go on from `taken` by what is known now, unless that is a leap."""
+        """Move the cluster's clock from `taken` to what is known now, unless that is a leap."""
         to = self._raw if self._is_sure else min(max(taken, self._low), self._high)
         if abs(to - taken) <= OFF_S * _SECOND:
             self._taken, self._leap = to, None

@@ -20,7 +20,7 @@ from raft.storage.segment import intact_lines_in
 
 logger = logging.getLogger(__name__)
 
-DAMAGE_MAX = 64  # places that are remembered: a file that is damaged all over is a matter for its first lines
+DAMAGE_MAX = 64  # places that are remembered; of a file that is damaged all over, the first ones say enough
 NAME = "DAMAGE"
 
 

@@ -1,13 +1,12 @@
-"""Forwarding: clients' proposals and reads go to the leader: to this member's own group commit and Node, or to another
-one.
+"""Forwarding: bring clients' proposals and reads to the leader, which is this member or another one.
 
 A follower's proposals and reads go over connections of their own, one call at a time; those that come during a call
 make the next batch.  A leader never forwards them again, so there is at most one hop.  Proposals and reads that find no
 leader wait for the next tick, or until their time is over: a client never sees a redirect.
 
-A follower whose disk is full is not sent what the others commit.  So it would never learn the outcome of a command, nor
-have what a read must show, and it refuses both at once.  It forwards commands that free space if no majority has room:
-then the leader sends it those entries.
+The leader sends no new entries to a follower whose disk is full.  Such a follower could not learn the outcome of a
+command, and could not serve reads of new entries, so it refuses both at once.  If no majority has room, it forwards
+commands that free space: the leader sends it those entries.
 """
 
 import itertools
@@ -126,7 +125,7 @@ class Forwarder:
         The old leader may have committed some of them.  Each applies once all the same.
         """
         self._no_room_until_s = 0.0
-        self._proposals_leader.leave()  # a call to one that hangs would hold up all the others
+        self._proposals_leader.leave()  # a call to a leader that hangs would hold up all others
         self._reads_leader.leave()
         for waiting in self._proposals.all():
             self._route(waiting)
@@ -147,7 +146,7 @@ class Forwarder:
         self._applier.expire_reads(now_s)
 
     def give_up(self) -> None:
-        """Let the next ticks refuse all that waits and all that still comes, as if its time were over."""
+        """Refuse at the next ticks all that waits and all that still comes, as if its time were over."""
         self._given_up = True
         self._applier.give_up()
 
@@ -166,7 +165,7 @@ class Forwarder:
                 self._group_commit.wake()
         elif leader_id:
             self._to_forward.put(waiting)
-        # Without a leader it stays in Proposals until one is known (`leader_changed`) or its time is over.
+        # Without a leader it stays in Proposals, until a leader is known (`leader_changed`) or its time is over.
 
     # The thread of proposals
 
@@ -237,7 +236,7 @@ class Forwarder:
     # The thread of reads
 
     def run_reads(self) -> None:
-        """Run the thread that finds the index from which reads hold; `stop` ends it."""
+        """Run the thread that asks the leader for the index of each read; `stop` ends it."""
         while True:
             items = drain(self._to_read)
             batch = [item for item in items if item is not None]

@@ -1,8 +1,8 @@
 """Gossip: notices from one member's application to all others, outside of the log (presence, typing).
 
-Each member sends its own whole picture.  The newest counts, so a newer one replaces one that waits.  A lost notice is
-sent again after POLL_S, and everything is sent every REFRESH_S, for members that came or came back.  Nothing is stored,
-and a member does not know what the others have taken in.
+A notice has all that its member has to say.  Only the newest counts, so it replaces one that still waits.  A lost notice
+is sent again after POLL_S, and everything is sent every REFRESH_S, for members that came or came back.  Nothing is
+stored, and a member does not know which notices the others have received.
 
 Notices take no part in the protocol: no role, term or election depends on one, and a notice is no sign that a leader
 lives.
@@ -56,7 +56,7 @@ class Notices:
         self._body = b""
         self._lock = threading.Lock()  # around the queues
         self._queues: dict[int, PeerQueue[Notice]] = {}  # by member
-        self._told: dict[int, tuple[bytes, float]] = {}  # by member: the notice it answered last, and when
+        self._told: dict[int, tuple[bytes, float]] = {}  # by member: the last notice that it confirmed, and when
         self._closed = False
 
     def tell(self, body: bytes) -> None:

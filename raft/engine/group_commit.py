@@ -6,8 +6,8 @@ a quick disk.  The flush thread works under load, and for threads that must not 
 queues).
 
 A disk that fails ends the process; nothing is acknowledged after that.  On a full disk the reserve is given up
-(reserve.py), and pending work is written there.  If that is not enough, the write is retried until there is room: for
-the core that is a disk that hangs.  Little is proposed at a time, so that a reserve holds what is pending.
+(reserve.py), and pending work is written there.  If that is not enough, the write is retried until there is room: to
+the core, that looks like a disk that hangs.  Little is proposed at a time, so that a reserve holds what is pending.
 """
 
 import logging
@@ -28,8 +28,8 @@ from raft.storage.reserve import Reserve
 logger = logging.getLogger(__name__)
 
 FULL_RETRY_S = 0.2  # between two tries to write to a full disk
-FULL_LOG_S = 60.0  # between two lines in the log that not even the reserve could be written
-PROPOSE_BYTES_MAX = 128 << 10  # in one batch, and one proposal more: some hundred posts
+FULL_LOG_S = 60.0  # between two log lines which say that even the reserve is full
+PROPOSE_BYTES_MAX = 128 << 10  # a batch ends with the proposal that exceeds it: some hundred posts
 
 
 class GroupCommit:
@@ -207,7 +207,7 @@ class GroupCommit:
             return
 
     def _note_stuck(self, error: DiskFull) -> None:
-        """Tell the core, and refuse proposals if no other node accepts them."""
+        """Tell the core that the disk takes nothing, and refuse proposals if no other node accepts them."""
         self.stuck = str(error)
         self.report_room()
         items = drain_nowait(self._work)

@@ -2,7 +2,7 @@
 
 A follower is in contact with each append or heartbeat of the leader, a leader with the answers of a majority to its
 own.  The seconds go on while the machine sleeps or the process is stopped, unlike the core's own clock, which stands
-still then (node.py, `tick`).  After such a pause nothing counts for GAP_S: what comes then may have waited in a socket
+still then (node.py, `tick`).  After such a pause no contact counts for GAP_S: a message may have waited in a socket
 all the while.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from raft.core.node import Node
 from raft.engine.clocks import steady_s
 
-GAP_S = 1.0  # ticks are some milliseconds apart: by then this process, or its machine, has been stopped
+GAP_S = 1.0  # ticks are milliseconds apart: such a gap means that the process or machine was stopped
 
 
 class LeaderContact:

@@ -61,7 +61,7 @@ class NodeLock:
             try:
                 result = (action(self._node),)
             except RaftError as raised:
-                error = raised  # the Ready of earlier inputs has to go out all the same
+                error = raised  # the Ready of earlier inputs still has to be carried out
             node = self._node
             callbacks = self.on_ready(node, node.ready(), flushes)
             before, after = self._leader_state, (node.role, node.current_term, node.leader_id)

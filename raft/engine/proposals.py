@@ -29,7 +29,7 @@ class PendingProposal:
     command: bytes
     done: Done
     since_s: float
-    handed_over: int = 0  # times, less those that were refused: two threads may try, and one of them succeed
+    handed_over: int = 0  # how often, without refused tries: two threads may try, and only one succeed
 
 
 def now() -> int:
@@ -85,7 +85,7 @@ class Proposals:
             return list(self._waiting.values())
 
     def answered(self, id: ProposalId) -> Done | None:
-        """Return the callback of proposal `id`, which was applied; None if it is not ours or was answered before."""
+        """Return the callback of the applied proposal `id`; None if another member made it, or it was answered."""
         if id.member != self._member or id.boot != self._boot:
             return None
         waiting = self._forget(id.sequence)

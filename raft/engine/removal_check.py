@@ -1,9 +1,9 @@
 """Removal check: a node that hears no leader asks its peers whether it was removed.
 
 A member that was down while it was removed may never be told: the leader that removed it says so for a few election
-timeouts only, the next leader does not know its URL, and a learner never campaigns.  So it asks, once a second.  Hello
-takes no part in the protocol and raises no term, so it disturbs nobody, even if there is just no leader.  The answers
-also say where the others look for this member, which may have been moved while it was down.
+timeouts only, the next leader does not know its URL, and a learner never campaigns.  So a member without a leader asks,
+once a second.  Hello takes no part in the protocol and raises no term, so it disturbs nobody, even if there is just no
+leader.  The answers also say where the others look for this member, which may have been moved while it was down.
 """
 
 import threading
@@ -19,7 +19,7 @@ from raft.rpc.peer_client import Addresses, PeerConnection
 
 ASK_EVERY_S = 1.0
 ANSWER_TIMEOUT_S = 1.0
-SILENT_TIMEOUTS = 4  # election timeouts: by then an election has been won, if one can be
+SILENT_TIMEOUTS = 4  # election timeouts: long enough for an election, if one can be won
 
 
 class RemovalCheck:
@@ -72,7 +72,7 @@ class RemovalCheck:
             status, body = connection.call(encode(self._sender(), Hello(self._id, asked.id)), ANSWER_TIMEOUT_S)
             sender, reply = decode_answer(body)
         except (OSError, InvalidMessage):
-            return False  # another member may know, or this one in a second
+            return False  # another member may know it, or this member in a second
         finally:
             connection.close()
         self._on_heard(sender)

@@ -51,18 +51,18 @@ APPEND_TIMEOUTS = 4  # election timeouts that a follower's disk may take before 
 SNAPSHOT_PAUSE_S = 1.0  # after a transfer that broke off: a full disk lasts longer than that
 DAMAGE_PAUSE_S = 5.0  # before damaged entries are tried again
 SNAPSHOT_TIMEOUT_S = 30.0  # to write a chunk, or to sync the whole file, on a slow disk
-POLL_SHARE = 2  # of an election timeout: a piece that still is on the line by then holds heartbeats up
-UNREACHABLE_TIMEOUTS = 8  # election timeouts since any answer, before a lost heartbeat is a matter for the log
+POLL_SHARE = 2  # an election timeout divided by this: a piece that takes longer delays heartbeats
+UNREACHABLE_TIMEOUTS = 8  # election timeouts without an answer, before a lost heartbeat is logged
 
 CHUNK_BYTES = 1 << 20  # some milliseconds of a disk and of the other end's processor
-STALLED_MAX = 8  # answers in a row that get no further: then the transfer begins anew
+STALLED_MAX = 8  # answers in a row without progress, before the transfer begins anew
 
 
 class Peers:
     """Sends the Node's messages to the other members.
 
     `sender()` describes this member; `on_heard(sender)` is called with each answer's sender.  `on_refused(member,
-    body)` makes an error of a refusal; `on_older_copy(error)` reports a member refused here.
+    body)` turns a refusal into an error; `on_older_copy(error)` reports a member refused here.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Peers:
         self._closed = False
 
     def send_locked(self, configuration: Configuration, message: Message) -> None:
-        """Queue `message` for its target.  A member that has left is still told so through the queue it had."""
+        """Queue `message` for its target.  A removed member is told of its removal through its old queue."""
         kind = _kind(message)
         member, queue = configuration.members.get(message.target), self._queues.get((message.target, kind))
         if member is not None and (queue is None or queue.url != member.url):
@@ -123,7 +123,7 @@ class Peers:
         return queue
 
     def drop_idle(self) -> None:
-        """Close the queues of members that have left and been told so."""
+        """Close the queues of removed members that have been told."""
 
         def take_idle(node: Node) -> list[PeerQueue[Message]]:
             in_use = {*node.configuration.members, *node.progress}
@@ -157,7 +157,7 @@ class Peers:
         except CorruptLog as damage:
             self._handle_damage(message, damage)
             self._put_off(queue, message, DAMAGE_PAUSE_S)
-        except (DiskFailed, StartRefused) as broken:  # the own log cannot be read, or differs from what was written
+        except (DiskFailed, StartRefused) as broken:  # this member's log cannot be read, or is not what was written
             self._node_lock.on_broken(broken)
         except (OSError, LookupError, InvalidMessage, RefusedPeer) as error:
             if isinstance(error, OlderCopy):
@@ -172,7 +172,7 @@ class Peers:
                 self._put_off(queue, message, SNAPSHOT_PAUSE_S if _kind(message) == SNAPSHOTS else 0.0)
 
     def _refuse(self, queue: PeerQueue[Message], error: OlderCopy) -> None:
-        """Report the older copy here, and to the member itself, which no other member may tell."""
+        """Report the older copy here, and to the member itself, because no other member may do so."""
         self._on_older_copy(error)
         told = RecordedBoot(self._sender().id, error.member, error.boot)
         with suppress(OSError, InvalidMessage):  # the member's next answer is refused as well
@@ -184,7 +184,7 @@ class Peers:
         self._node_lock.act(lambda node: node.unreachable(message.target))
 
     def _log_snapshot_failed(self, member: int, why: str) -> None:
-        """Log each reason once: heartbeats go on meanwhile, and the transfer is retried each second."""
+        """Log each reason once, because the transfer is retried each second."""
         if self._snapshot_failures.get(member) != why and not self._closed:
             self._snapshot_failures[member] = why
             logger.warning("could not send the snapshot to member %d: %s", member, why)
@@ -220,7 +220,7 @@ class Peers:
             )
 
             def hand_over(node: Node) -> None:
-                """Hand leadership to the best successor, unless that is the member that lacks the entries."""
+                """Hand leadership to the best successor other than the member that lacks the entries."""
                 with suppress(ChangeRefused, NotLeader):
                     node.transfer_leadership(node.best_successor(but=message.target))
 
@@ -302,12 +302,12 @@ class Peers:
         self._on_heard(sender)
 
     def _answered_lately(self, member: int) -> bool:
-        """Return whether the member answered lately, so that only a slow line held a heartbeat up."""
+        """Return whether the member answered lately: then only a slow line delayed a heartbeat."""
         silent_s = time.monotonic() - self._answered_s.get(member, float("-inf"))
         return silent_s < UNREACHABLE_TIMEOUTS * self._timeout_s
 
     def _log_stopped(self, member: int, why: str) -> None:
-        """Log once why a member ended: it will not be there to be asked."""
+        """Log once why a member ended: nobody can ask it afterwards."""
         if self._stopped.get(member) != why:
             self._stopped[member] = why
             logger.error("member %d has stopped: %s", member, why)

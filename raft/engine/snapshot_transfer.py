@@ -18,17 +18,20 @@ from raft.storage.snapshot_receiver import SnapshotReceiver
 
 
 class IncomingSnapshots:
-    """The snapshots that come in.  Thread-safe; the lock is held while a chunk is written, nothing else waits."""
+    """The snapshot being received.  Thread-safe; the lock is held while a chunk is written: only chunks wait."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._lock = threading.Lock()
         self._receiver: SnapshotReceiver | None = None
-        self._about: tuple[int, int, int, int] | None = None  # sender, index, term, bytes of what is received
-        self._installing: SnapshotMeta | None = None  # the Node is asked to go on from it
+        self._about: tuple[int, int, int, int] | None = None  # sender, index, term, bytes of the one being received
+        self._installing: SnapshotMeta | None = None  # the Node is deciding whether to go on from this one
 
     def take(self, chunk: SnapshotChunk) -> SnapshotChunkReply:
-        """Write the part that fits on.  Raises InvalidMessage, DiskFailed or RefusedPeer: no room, or installing."""
+        """Write the part of the chunk that continues the file.
+
+        Raises InvalidMessage, DiskFailed or RefusedPeer: no room, or another snapshot is being installed.
+        """
         about = (chunk.source, chunk.last_included_index, chunk.last_included_term, chunk.bytes_total)
         with self._lock:
             if about != self._about or (self._receiver is not None and self._receiver.dropped):
@@ -45,7 +48,7 @@ class IncomingSnapshots:
             return SnapshotChunkReply(self._receiver.offset)
 
     def complete(self, source: int, snapshot: SnapshotMeta) -> bool:
-        """Return whether all of it is durable here and sound; then no other is begun until `settled`."""
+        """Return whether the whole snapshot is durable and sound; then no other is begun until `settled`."""
         with self._lock:
             if self._about is None or self._about[:3] != (source, snapshot.index, snapshot.term):
                 return False
@@ -55,7 +58,7 @@ class IncomingSnapshots:
             try:
                 found = self._receiver.finish()
             except (InvalidMessage, DiskFailed):
-                self._about = None  # damaged in a way that no line shows, or lost: it is asked for anew
+                self._about = None  # damaged in a way that no line shows, or lost: it is received anew
                 return False
             if found != snapshot:
                 self._about = None
