@@ -1,6 +1,6 @@
 """Gossip: notices from one member's application to all others, outside of the log (presence, typing).
 
-A notice has all that its member has to say.  Only the newest counts, so it replaces one that still waits.  A lost notice
+A notice has all that its member has to say.  Only the newest counts, so it replaces one that waits.  A lost notice
 is sent again after POLL_S, and everything is sent every REFRESH_S, for members that came or came back.  Nothing is
 stored, and a member does not know which notices the others have received.
 

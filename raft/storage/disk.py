@@ -33,7 +33,7 @@ class FileMarks(NamedTuple):
     generation: int = 0  # drawn anew for each inode by ext4, xfs and btrfs
 
     def is_same_file(self, other: "FileMarks") -> bool:
-        """Return whether all marks that both have are equal."""
+        """Return whether the two agree in all marks that both have."""
         return all(a == b for a, b in zip(self, other, strict=True) if a and b)
 
 
@@ -168,7 +168,7 @@ class _Descriptor:
 
     def close(self) -> None:
         if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1  # the number may be another file's right after
+            descriptor, self._descriptor = self._descriptor, -1  # another file may get this number at once
             os.close(descriptor)
 
 
@@ -259,7 +259,7 @@ class RealDisk:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with suppress(OSError):  # for people: a full disk does not keep a node from starting
+            with suppress(OSError):  # the owner is written for people only, so a full disk does not stop the start
                 os.pwrite(descriptor, owner, 0)  # before truncating: a full disk has no new block
                 os.ftruncate(descriptor, len(owner))
         except BaseException:

@@ -24,15 +24,15 @@ def sequence_of(name: str) -> int:
 
 
 def first_index_of(name: str) -> int:
-    """Return the first index in a segment's name; all entries in force from it on are in this file or later."""
+    """Return the first index in a segment's name; entries in force from there on are in this or a later file."""
     return int(name[13:28])
 
 
 def counted_from(names: Sequence[str], base_index: int) -> int:
-    """Return the place, among the segments in their order, of the first one that counts above the base.
+    """Return the position in `segments`, which are in order, of the first one that counts above the base.
 
-    That is the last one whose first index is at most the one after the base: what is in force above the base was
-    written in it or later.  Raises LookupError if there is none.  Without a base all segments count.
+    That is the last segment whose first index is at most base + 1: all entries in force above the base were written
+    there or later.  Raises LookupError if there is none.  Without a base all segments count.
     """
     if not base_index:
         return 0
@@ -72,7 +72,7 @@ def checkpoint_index(name: str) -> int:
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether this is the name of a snapshot or checkpoint that is being made, or was."""
+    """Return whether this is the temporary name of an unfinished snapshot or checkpoint."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
@@ -93,6 +93,6 @@ def indexed_by(name: str) -> str:
 
 
 def is_temporary_index(name: str) -> bool:
-    """Return whether this is the name of an index that is being made, or was."""
+    """Return whether this is the temporary name of an unfinished index."""
     match = _INDEX.fullmatch(name)
     return bool(match and match[2])

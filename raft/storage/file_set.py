@@ -6,8 +6,8 @@ still finds it.  It stays on the disk for an hour, for such reads and for anyone
 the replaced files are larger than those that count.
 
 Rules.  One thread adds segments; any thread may set a new base, sweep and ask.  The lock is held for a moment, never
-across I/O.  A slot is reused only after its file was removed, and only when no slot is unused: a read that is later
-than an hour finds nothing rather than another file.
+across I/O.  A slot is reused only after its file was removed, and only when no slot is unused: a read that takes
+more than an hour finds no file, and not a wrong one.
 """
 
 from collections.abc import Collection, Sequence
@@ -32,7 +32,7 @@ from raft.storage.positions import FILES_MAX
 LINGER_S = 3_600.0
 LINGER_MIN_S = 10.0  # if the replaced files are too large together; a read is done by then
 LINGER_HURRY_S = 1.0  # if the disk is full
-LINGER_BYTES_MIN = 16 << 20  # so much may linger in any case, and otherwise as much as counts
+LINGER_BYTES_MIN = 16 << 20  # replaced files may take this much, or as much as the files that count
 UNFINISHED_S = 86_400.0  # a file that is unfinished after a day belongs to a process that died
 
 
@@ -52,7 +52,7 @@ class FileSet:
         self._counted: list[int] = []  # slots: the base's, if there is one, then the segments'
         self._checkpoint = 0  # the index of the newest known
         self._due: dict[str, float] = {}  # name -> when it may go
-        self._sizes: dict[str, int] = {}  # name -> bytes, of what lingers
+        self._sizes: dict[str, int] = {}  # name -> bytes, of replaced files
 
     @property
     def base(self) -> SnapshotFile | None:
@@ -131,7 +131,7 @@ class FileSet:
         return slot in self._counted
 
     def sweep(self, disk: Disk, data_dir: Path, now_s: float, spared: Collection[str], *, hurry: bool = False) -> None:
-        """Remove files that were replaced an hour ago or earlier, as sweeps have seen it, and files of no use.
+        """Remove files of no use, and files that an earlier sweep found replaced at least an hour ago.
 
         The oldest replaced files go earlier if there are too many, all of them in a hurry.  `spared` are being written.
         Raises OSError.
@@ -196,7 +196,7 @@ class FileSet:
         if len(self._slots) < FILES_MAX:
             self._slots.append(file)
             return len(self._slots) - 1
-        slot = self._slots.index(None)  # none is free only if 2 TiB of segments count
+        slot = self._slots.index(None)  # there is one, unless 2 TiB of segments count
         self._slots[slot] = file
         return slot
 

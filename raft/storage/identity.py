@@ -7,9 +7,9 @@ incarnation: a random name made with it, by which the cluster tells a wiped disk
 
 Each start makes the file PLACE anew, and identity.json records the marks that no copy keeps: its inode number and
 generation.  So a copy, or a restore in place, is recognized.  That matters because a member on an older copy could lose
-what it has acknowledged (Raft §5.2, §5.4), and two of it would vote twice.  While PLACE changes, identity.json names
-the old and the new one, so that a crash in between can start again.  A rollback of the whole volume keeps PLACE: only
-other members can find it out, by `boots` (boots.py).
+what it has acknowledged (Raft §5.2, §5.4), and two members on one directory would vote twice.  While PLACE changes,
+identity.json names the old and the new one, so that a crash in between can start again.  A rollback of the whole volume
+keeps PLACE: only other members can find it out, by `boots` (boots.py).
 
 identity.json is replaced as a whole (temporary file, fsync, rename, directory fsync): a crash leaves the old one or the
 new one.
@@ -32,7 +32,7 @@ FORMAT = 2  # of the whole data directory: another one is refused
 LOCK_NAME = "LOCK"
 IDENTITY_NAME = "identity.json"
 PLACE_NAME = "PLACE"
-MOVED_LEAP = 1 << 32  # above all starts' random steps together that an older copy may lack
+MOVED_LEAP = 1 << 32  # more than the random steps of all starts that an older copy may lack
 GENERATION_BYTES = 8
 INCARNATION_BYTES = 16  # random, so that no two are ever equal by chance
 _T = TypeVar("_T")
@@ -61,7 +61,7 @@ class Identity:
     places: tuple[FileMarks, ...] = ()  # of PLACE; two while it changes; none before the end of the first start
     refused: str = ""  # why no start may follow; "" for none
     generation: str = ""  # hex digits, to be committed: a sole voter started from a copy ("" else)
-    boots: tuple[int, ...] = ()  # the last one known to be recorded and all since; `boot` is the last of them
+    boots: tuple[int, ...] = ()  # from the last one known to be recorded, to `boot`
 
 
 def lock_directory(disk: Disk, data_dir: Path) -> Closeable:
@@ -135,10 +135,10 @@ def _with_boot(identity: Identity, boot: int) -> Identity:
 def settle(disk: Disk, data_dir: Path, identity: Identity, *, alone: bool, moved: bool) -> Identity:
     """Make a new PLACE, and return the saved identity with it.
 
-    `alone`: by its own log this member is the only voter, so no other member relies on what it has acknowledged.  From
-    a copy it starts with a new generation.  `moved`: the operator says that this is the newest copy, and the only one.
-    Both raise `boot` above that of any start that the copy does not know of. The caller holds the lock.  Raises
-    StartRefused (this is a copy), DiskFull or DiskFailed.
+    `alone`: by its own log this member is the only voter, so no other member relies on what it has acknowledged.  If
+    its directory is a copy, it starts with a new generation.  `moved`: the operator says that this is the newest copy,
+    and the only one. Both raise `boot` above that of any start that the copy does not know of. The caller holds the
+    lock.  Raises StartRefused (this is a copy), DiskFull or DiskFailed.
     """
     try:
         old = (disk.marks(data_dir / PLACE_NAME),) if PLACE_NAME in disk.list(data_dir) else ()

@@ -38,9 +38,9 @@ from raft.storage.segment import Content, Header
 from raft.storage.snapshot_file import Scan, scan_file
 
 FORMAT = 2
-OWNER = "owner"  # the maker that has the directory
-_END_BYTES = 4096  # of each end of the file, which differ between files
-_ROOM_BYTES = 1 << 16  # an index is shorter than its file, but for this: each record has its 48 bytes or more
+OWNER = "owner"  # the word of the process that owns the directory
+_END_BYTES = 4096  # of the file's beginning and end, which differ from file to file
+_ROOM_BYTES = 1 << 16  # an index is at most this much longer than its file, whose records have 48 bytes or more
 _ITEM_BYTES = 8
 _PIECE = Struct("<II")
 
@@ -73,7 +73,7 @@ class Indexes:
             configurations = [decode_entry(text.encode("utf-8", "surrogateescape")) for text in value["configurations"]]
             runs = [(first, term) for first, term in value["term_runs"]]
             first_written, first_index, last_time = value["first_written"], value["first_index"], value["last_time"]
-        except (KeyError, TypeError, ValueError, AttributeError, InvalidMessage):  # another program's
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidMessage):  # made by another program
             return None
         return Content(first_written, first_index, positions, runs, last_time, configurations)
 
@@ -183,7 +183,7 @@ def _ends(file: ReadFile, size: int) -> int:
 
 
 def _array(file: ReadFile, start: int, items: int) -> "tuple[array[int], int]":
-    """Return that many numbers, and where their last piece ends.  Raises ValueError: they are not there."""
+    """Return `count` numbers, and the end of their last piece.  Raises ValueError if they are not there."""
     found = array("Q")
     while len(found) < items:
         length, crc = _PIECE.unpack(_bytes_of(file, start, _PIECE.size))

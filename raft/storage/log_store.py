@@ -53,12 +53,12 @@ from raft.storage.segment import Content, Header, SegmentWriter, encode_header, 
 from raft.storage.snapshot_file import Document, file_steps, newest_document
 from raft.storage.snapshot_receiver import SPARE_BYTES, SnapshotReceiver
 
-SEGMENT_BYTES = 16 << 20  # of the newest one a start reads all: 0.15 s
+SEGMENT_BYTES = 16 << 20  # a start reads the whole newest segment: 0.15 s
 SEGMENT_BYTES_LARGE = 64 << 20
 SEGMENT_BYTES_MAX = 1 << 30
-SEGMENTS_SMALL = 1024  # of a size that was asked for; then they grow with the log, for places among files are numbered
+SEGMENTS_SMALL = 1024  # segments of the requested size; later ones grow with the log, since files have few numbers
 BATCH_BYTES_MAX = SEGMENT_BYTES_MAX // 2  # a segment begins a batch below its bound and must hold all of it
-SEALED_MAX = 8  # segments whose index is still to be made; the next start makes those that are dropped here
+SEALED_MAX = 8  # segments that still need an index; the next start makes the indexes dropped here
 
 _T = TypeVar("_T")
 
@@ -237,7 +237,7 @@ class Storage:
     def _append(self, hard_state: HardState, entries: Sequence[Entry]) -> None:
         first_index, torn = self.last_index + 1, self._writer.torn
         if not torn and self._writer.size >= self._full_bytes:
-            self._rotate(first_index)  # with the old hard state: what the new one calls committed is not in the log yet
+            self._rotate(first_index)  # with the old hard state: the new commit index may cover unwritten entries
         start = len(encode_header(self._next_header(first_index))) if torn else self._writer.size
         lowest = min((entry.index for entry in entries), default=self.last_index + 1)
         commit_index = min(hard_state.commit_index, lowest - 1)  # true for any part that a crash leaves
@@ -437,7 +437,7 @@ class Storage:
             self._files.sweep(self._disk, self._data_dir, now_s, spared, hurry=hurry)
 
     def close(self) -> None:
-        """Mark all as durable, so that later damage to the last batch is not taken for a crash's, and close.
+        """Mark all as durable, and close.  So later damage to the last batch is not taken for the end of a crash.
 
         On a full disk nothing is marked.  Raises DiskFailed; a second call does nothing.
         """
@@ -454,7 +454,7 @@ class Storage:
         """Make the segment of this start, with what the last one held beyond its durable offset."""
         first_index = log.carried[0][0] if log.carried else self.last_index + 1
         last = log.last_segment
-        if last is not None and last.empty:  # takes its place, or restarts alone would fill the directory
+        if last is not None and last.empty:  # an empty one is replaced, or restarts alone would fill the directory
             self._files.drop_segment()
             if first_index_of(last.header.name) != first_index:  # made for a snapshot that never got its name
                 self._disk.remove(self._data_dir / last.header.name)
@@ -512,7 +512,7 @@ class Storage:
         return pairs
 
     def _final(self, action: Callable[[], _T]) -> _T:
-        """Run what writes; after a failure nothing is ever done on this storage again."""
+        """Run `write`; after a failure, this storage refuses everything for good."""
         try:
             return action()
         except DiskFull:

@@ -23,7 +23,7 @@ _BLOCK_BITS = 13
 _OFFSET_BITS = 36
 FILES_MAX = 1 << 64 - _OFFSET_BITS - _BLOCK_BITS  # in use at a time: 2 TiB of full segments
 FILE_BYTES_MAX = 1 << _OFFSET_BITS  # of a snapshot, which holds all that is live
-_GAP_BYTES = 16 << 10  # is read through: to copy 16 KiB costs about as much as a call of its own
+_GAP_BYTES = 16 << 10  # a gap of this size is read too: copying it costs about as much as another call
 _RUN_BYTES_MAX = 4 * RECORD_BYTES_MAX  # in one call, so that a long list is not in memory twice
 
 assert RECORD_BYTES_MAX <= _BLOCK_BYTES << _BLOCK_BITS
@@ -43,9 +43,9 @@ def unpack(position: int) -> tuple[int, int, int]:
 
 
 def moved(positions: "array[int]", file: int) -> "array[int]":
-    """Return these positions, which are of the first 32 GiB of one file, for `file` instead.
+    """Return these positions of one file, within its first 32 GiB, as positions of `file`.
 
-    The bytes that name the file are the highest two, and are set for all at once: 5 ms a million, one by one 80 ms.
+    The highest two bytes name the file.  They are set for all positions at once: 5 ms a million, instead of 80.
     """
     data, named = bytearray(positions.tobytes()), pack(file, 0, 1).to_bytes(8, sys.byteorder)
     for place in (0, 1) if sys.byteorder == "big" else (6, 7):
@@ -81,7 +81,7 @@ class Positions:
         self._lock = Lock()
         self._packed = array("Q")
         self._sparse = sparse or Sparse()
-        self._base_file = pack(base_file, 0, 1)  # the part that the position of an entry in the snapshot lacks
+        self._base_file = pack(base_file, 0, 1)  # names the base's file, which positions in the snapshot lack
 
     @property
     def last_index(self) -> int:

@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 _Take = Callable[[bytes, int, int, int], _T | None]  # (data, start, length at most, index) -> the record or entry
 Progress = Callable[[int, int], None]  # done and total, of bytes or entries; called now and then in a long start
 _REPLAY_BYTES = 4 * RECORD_BYTES_MAX  # read at a time in a start
-_RECORD_BYTES_MIN = 48  # the shortest entry there can be, rounded down
+_RECORD_BYTES_MIN = 48  # no entry is shorter
 
 
 class LogReader:
@@ -41,7 +41,7 @@ class LogReader:
         return self._read(*self._range(first, last, bytes_max), _record_at)
 
     def read_entries(self, first: int, last: int, bytes_max: int) -> list[Entry]:
-        """Return what `read` does, decoded: a start takes 5.7 us for that where it took 7.9 one by one."""
+        """Return the entries that `read` returns, decoded: 5.7 µs each in a start, instead of 7.9 one by one."""
         return self._read(*self._range(first, last, bytes_max), _entry_at)
 
     def _range(self, first: int, last: int, bytes_max: int) -> tuple[Sequence[int], Sequence[int]]:

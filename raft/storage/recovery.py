@@ -2,14 +2,14 @@
 
 Rules.  The newest snapshot is the base.  Segments are read in the order of their sequence, each up to the end that its
 successor's header names, the last one up to its first damage.  A record at index i cancels every earlier record at i or
-above.  With a base, `counted_from` tells which segments count.  Their records up to the base are covered by the
-snapshot, but still cancel what they cancel: the end of a rewind that the base cut through.
+above.  With a base, `counted_from` says which segments count.  Their records up to the base are in the snapshot.
+They still cancel earlier records, because the base may lie in the middle of a rewind.
 
 - Before the durable offset, and anywhere in a segment that has a successor, each byte was synced: a crash cannot have
   damaged, removed or reordered anything there.  The start is refused; nothing is guessed or skipped.
 - A segment that has a successor, and the base, are not read if their index (index_file.py) can be trusted.  Damage
   between their two ends is then found when it is used; a start without indexes reads everything and refuses.
-- The log, as the segments have it, reaches the base: everything in the snapshot was durable here before.
+- The log in the segments reaches the base, because everything in the snapshot was durable here before.
 - Beyond the highest durable offset that any intact opening of the last file names, before or after the damage, lies
   one batch that was never acknowledged: its intact beginning is kept, the rest is cut and reported.
 - What is kept of it may be in the page cache only (after a failed fsync the cache forgets that it must be written, and
@@ -51,7 +51,7 @@ _DAMAGED = "a damaged or missing record"
 
 @dataclass(frozen=True, slots=True)
 class LastSegment:
-    """The newest file as it was found, for its successor to refer to."""
+    """The newest segment as the start found it; its successor refers to it."""
 
     header: Header
     size: int
@@ -66,7 +66,7 @@ class RecoveredLog:
 
     files: FileSet = field(default_factory=FileSet)
     positions: Positions = field(default_factory=Positions)
-    last_index: int = 0  # as the segments have it: may be below the base until they are through
+    last_index: int = 0  # by the segments taken so far: may be below the base until all are taken
     term_runs: list[tuple[int, int]] = field(default_factory=list)  # (first index, term), above the base
     last_time: int = 0
     configurations: list[Entry] = field(default_factory=list)  # above the base
@@ -135,7 +135,7 @@ class _Recovery:
         self._tidy = not beside
         self._indexes = Indexes(disk, data_dir, beside or OWNER)
         self._log = RecoveredLog()
-        self._bytes_before = 0  # in the segments that are through
+        self._bytes_before = 0  # of the segments taken so far
         self._bytes_total = 0
 
     def run(self, cluster_id: str, must_exist: bool) -> RecoveredLog:
@@ -164,7 +164,7 @@ class _Recovery:
             segment = name.endswith(TEMPORARY_SUFFIX) and sequence_of(name.removesuffix(TEMPORARY_SUFFIX))
             if (
                 segment or is_temporary(name) or is_temporary_index(name)
-            ):  # never became a file of the log: nothing in it counts
+            ):  # it never became a file of the log, so nothing in it counts
                 self._disk.remove(self._data_dir / name)
 
     def _take_base(self, name: str, cluster_id: str) -> None:
@@ -205,7 +205,7 @@ class _Recovery:
             header = decode_header(line[2])
         except StopIteration:
             self._refuse(name, 0, "the header is damaged")
-        except InvalidMessage as error:  # intact, but not what this program writes: not for it to judge
+        except InvalidMessage as error:  # intact, so it is no damage, but this program did not write it
             raise StartRefused(f"{self._data_dir / name}: not a log segment of this program: {error}") from None
         finally:
             file.close()

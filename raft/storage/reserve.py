@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 RESERVE_BYTES_MAX = 1 << 20
 RESERVE_BYTES_MIN = 64 << 10  # if an eighth of the free space is less, the disk counts as full
 RESERVE_SHARE = 8  # a reserve is this part of what is free when it is made
-START_BYTES = 256 << 10  # more than a start writes, but for what a crash left beyond the last sync
+START_BYTES = 256 << 10  # more than a start writes, apart from the entries that a crash left unsynced
 KEPT_BYTES = 32 << 10  # of the reserve: no entries go there, only terms, votes and the few files of a start
 FILES = 4
 FILES_MIN = 2
 PREFIX = "RESERVE-"
-RETRY_S = 0.5  # between two tries to make it again, and two looks at what a full disk still takes
+RETRY_S = 0.5  # between two tries to make the reserve again, and two looks at the room of a full disk
 LOG_S = 60.0  # between two lines in the log that the disk is full
 
 
@@ -38,10 +38,10 @@ class Reserve:
         self._disk = disk
         self._data_dir = data_dir
         self._random_bytes = random_bytes
-        self._lock = threading.Lock()  # held across I/O: giving up the reserve waits until it is not being made
+        self._lock = threading.Lock()  # held across I/O: giving up the reserve waits while it is being made
         self._is_held = False
         self._logged_s = float("-inf")
-        self.why_full = ""  # why there is none; "" while it is held, and until it was first tried to make one
+        self.why_full = ""  # why there is no reserve; "" while it is held, and before the first try to make it
 
     def prepare_start(self) -> None:
         """Remove the reserve of an earlier process if the start may need it."""
@@ -96,7 +96,7 @@ class Reserve:
     def _try_to_make(self) -> str:
         """Return why it cannot be made; "" if it was."""
         try:
-            self._remove()  # an earlier one may have another size, or not be whole
+            self._remove()  # an earlier reserve may have another size, or be incomplete
             free = self._disk.free_bytes(self._data_dir)
             size = min(RESERVE_BYTES_MAX, free // RESERVE_SHARE)
             if size < RESERVE_BYTES_MIN:

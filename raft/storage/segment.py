@@ -9,16 +9,16 @@
 
 The first index in the name: all entries in force from that index on are in this file or a later one.
 
-Rules.  The header, with the `carried` bytes of entries that follow it, is made durable or not at all; its maker wrote
-no more of the file in one piece.  After it, each batch is one append and one fdatasync.  `durable` is the offset up to
+Rules.  The header and the `carried` bytes of entries behind it are made in one step: all of it is durable, or the file
+does not exist.  After it, each batch is one append and one fdatasync.  `durable` is the offset up to
 which the file was synced before the batch was written: a crash never damages anything below the highest one.  A batch's
 `commit` holds for the log before the batch's entries, because a crash can cut those off: it stays below the lowest
 index among them, or a torn rewind would pass old entries off as committed.
 
 What a segment contributes to the log (`Content`): its records are taken in their order, and a record at index i cancels
 every earlier one at i or above, those of earlier segments too.  So from the lowest index in the segment on, all entries
-in force after it are its own, without a gap.  Nothing else of the segment is in force, and which entries these are does
-not depend on what was before it.  Only whether its first entry leaves a gap does.
+in force after it are its own, without a gap.  Nothing else of the segment is in force.  Which entries these are does
+not depend on earlier segments.  Only whether the first entry leaves a gap does.
 """
 
 import json
@@ -102,7 +102,7 @@ def encode_opening(durable: int, hard_state: HardState) -> bytes:
 
 
 def decode_opening(payload: bytes) -> tuple[int, HardState]:
-    """Return the durable offset and the hard state in a batch's first line.  Raises InvalidMessage: it is none."""
+    """Return the durable offset and the hard state of a batch's first line.  Raises InvalidMessage: no such line."""
     match = _OPENING_PAYLOAD.fullmatch(payload)
     if match is None:
         raise InvalidMessage("a record of an unknown kind")
@@ -168,7 +168,7 @@ class SegmentWriter:
 
     @classmethod
     def create(cls, disk: Disk, data_dir: Path, header: Header, carried: bytes, batch: bytes = b"") -> "SegmentWriter":
-        """Make a segment with `carried` and its first batch, durable on return.  Raises NoRoom: it is not."""
+        """Make a segment with `carried` and its first batch, durable on return.  Raises NoRoom: none was made."""
         assert header.carried == len(carried)
         data = encode_header(header) + carried + batch
         try:
@@ -224,7 +224,7 @@ class Content:
             self.configurations.append(entry_of_verified(line[0]))
 
     def note(self, entry: Entry, position: int) -> None:
-        """Add an entry that was written there, next in order; its file may have any number, the same for all."""
+        """Add the next entry, by its position; the file's number in the position is the same for all entries."""
         self._add(entry.index, entry.term, entry.time, position)
         if entry.kind is Kind.CONFIGURATION:
             self.configurations.append(entry)

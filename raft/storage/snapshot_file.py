@@ -1,6 +1,6 @@
 """A snapshot or checkpoint file: its lines, and how it is written, checked and read.
 
-    snapshot-000000000000900.jsonl: all that the log up to index 900 has come to
+    snapshot-000000000000900.jsonl: the state and the live entries of the log up to index 900
     checkpoint-000000000001200.jsonl: the state at index 1200, without entries
 
     <crc> {"format":2,"snapshot":"<its own name>","cluster_id":"…","index":900,"term":3,"time":…,
@@ -11,9 +11,9 @@
     <crc> {"index":20,"term":3,…}
     <crc> {"end":8123,"crc":"…"}     the offset of this line, and the checksum of all bytes before it
 
-Rules.  A file gets its name only when all of it is durable, so a crash never leaves a snapshot that is not whole: the
-start is refused.  A checkpoint is a cache: one that is not whole is ignored.  No line of a document looks like one of
-the file's own (it has neither `entries` nor `end` as its first member), or is longer than a record may be.
+Rules.  A file gets its name only when all of it is durable.  So a crash never leaves an incomplete snapshot, and a
+start with one is refused.  A checkpoint is a cache: an incomplete one is ignored.  No line of a document looks like one
+of the file's own (it has neither `entries` nor `end` as its first member), or is longer than a record may be.
 
 A start, or a compaction, begins with the newest checkpoint that can be trusted, or with the base.  A checkpoint counts
 if it is whole and the log holds, at its index, an entry of its term: then it is the state after that very entry.  It
@@ -75,7 +75,7 @@ class Scan:
         self.whole = False  # the end line was there, and right
         self._from_peer = from_peer
         self._take: Callable[[Line, int], None] = self._take_header
-        self._entries_left = -1  # not known yet; a checkpoint's never is
+        self._entries_left = -1  # not known yet; never known in a checkpoint
         self._last_index = 0  # of the entries so far
         self._crc = 0  # of all before `offset`
 
@@ -154,7 +154,7 @@ def _integer(value: dict[str, object], name: str) -> int:
 def scan_file(disk: Disk, data_dir: Path, name: str, pause: Callable[[], None] | None = None) -> Scan:
     """Read a whole file and check it.  Raises InvalidMessage: it is not whole; OSError.
 
-    `pause` is called between small steps, some milliseconds each; without it large ones are taken.
+    `pause` is called between steps of some milliseconds; without `pause` the steps are larger.
     """
     scan = Scan(name)
     file = disk.open(data_dir / name)
@@ -328,7 +328,7 @@ def newest_document(
             known[name] = meta = known.get(name) or scan_file(disk, data_dir, name).meta
         except InvalidMessage:
             if tidy:
-                with suppress(OSError):  # a checkpoint is a cache, so it may also stay
+                with suppress(OSError):  # a damaged checkpoint that stays does no harm
                     disk.remove(data_dir / name)
             continue
         if meta.term == term_at(index):

@@ -2,8 +2,8 @@
 
 Rules.  Only whole lines count, and only those at the offset that comes next: a lost, doubled or reordered chunk changes
 nothing, and the sender asks for `offset` to go on.  Every line's checksum and order is verified before it is written,
-and the end line proves that nothing is missing.  The receiver does not touch the log, nor take the last of the disk
-from it: a log that finds the disk full takes no more entries, a snapshot can wait.
+and the end line proves that nothing is missing.  The receiver does not touch the log, and leaves
+room on the disk for it: a full disk stops the log, but a snapshot can wait.
 """
 
 import threading
@@ -20,7 +20,7 @@ from raft.storage.snapshot_file import Scan
 
 SPARE_BYTES = 8 << 20  # of the disk stay free for the log
 _SYNC_BYTES = 4 << 20  # synced at a time, so that the log's own syncs beside it stay short
-_serials = count(1)  # no two are ever received under one name: the earlier one may be about to be installed
+_serials = count(1)  # each gets a temporary name of its own: an earlier one may be about to be installed
 
 
 class SnapshotReceiver:
