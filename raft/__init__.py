@@ -7,7 +7,7 @@ for (Figure 2), a no-op at the start of a term and linearizable reads by ReadInd
 membership changes by one server (§4.1) with the fix published later: none before the leader has committed an entry
 of its own term.  Leadership is transferred by TimeoutNow (§3.10).  A proposal is applied once, however often it is
 tried (§6.3).  Each member compacts its own log into a snapshot when most of the log is garbage.  A follower that needs
-what was compacted away gets that snapshot (paper §7).
+compacted entries gets that snapshot (paper §7).
 
 *How the code is divided*, from the ground up.
 

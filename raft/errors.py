@@ -16,7 +16,7 @@ class RaftError(Exception):
 
 
 class StartRefused(RaftError):
-    """A start that the operator has to mend.  The text is one line for stderr, the exit code is 1."""
+    """A start that is refused until the operator acts.  The text is one line for stderr; the exit code is 1."""
 
 
 class CorruptLog(StartRefused):
@@ -54,7 +54,7 @@ class RefusedPeer(RaftError):
     """The sender is not a member of this cluster, or not the process that it was: RPC refused, nothing done.
 
     `code` is one of "other_cluster", "other_incarnation", "older_copy", "removed", "unknown_member", "old_level",
-    "not_ready"; "diverged" is said by a member that ends for the reason in the text.
+    "not_ready"; "diverged" comes from a member that ends for the reason in the text.
     """
 
     def __init__(self, code: str, detail: str) -> None:

@@ -1,8 +1,8 @@
 """Changes that operators ask for: membership, promotions, the clock, and the transfer of leadership.
 
 A request goes to the leader, whichever member the client reached, and is answered once this member sees the change
-done.  A leader never forwards one.  The caller has a thread to wait in.  A repeated request, after an answer that got
-lost, is not an error: it asks for what already holds.
+done.  A leader never forwards one.  The caller has a thread to wait in.  A request that is repeated after a lost
+answer is no error: it asks for what is already so.
 """
 
 import threading
@@ -21,7 +21,7 @@ from raft.rpc.codec import Call
 from raft.rpc.peer_client import parse_peer_url
 
 CHANGE_TIMEOUT_S = 4.5  # clients are promised an answer within 5 s
-CHANGE_PATIENCE_S = 2.0  # another change under way is usually through in milliseconds
+CHANGE_PATIENCE_S = 2.0  # another change is usually done in milliseconds
 TRANSFER_TIMEOUTS = 4  # election timeouts: one until the leader gives it up, and an election
 POLL_S = 0.01  # between two checks of a condition
 
@@ -206,7 +206,7 @@ class Administration:
 def change_of(call: ChangeMembership) -> Change:
     """Return the change that a follower forwards.  Raises InvalidMessage.
 
-    A URL that cannot be called would be in the log for ever, and no member could get past it.
+    A URL that cannot be called would stay in the log, and no member could go on after it.
     """
     if call.id < 1:
         raise InvalidMessage(f"id: {call.id} is not a member's id; ids count from 1")

@@ -2,9 +2,9 @@
 
 Creation.  A member writes down its founders once every listed member answers, has no cluster, and was started with the
 same list.  The founders are the listed members with the incarnations that it saw.  From then on the member is not new
-any more, and a wiped directory under an old id is told from the founder it replaced.  A member that finds another one
-ahead of it adopts that one's founders, if it is among them.  The founders' ids and URLs are the same on all, so
-whatever two members write down, their majorities overlap.
+any more, and a wiped directory under an old id differs from the founder it replaced.  A member that finds another one
+with founders adopts those founders, if it is one of them.  The founders' ids and URLs are the same on all, so whatever
+two members write down, their majorities overlap.
 
 Joining (--join).  A member of the cluster has to know this id, without an incarnation or with this very one; and this
 program has to have the cluster's level.

@@ -84,7 +84,7 @@ from raft.storage.reserve import Reserve
 logger = logging.getLogger(__name__)
 
 
-ANSWERED_S = 0.3  # after which a refusal has reached the leader, before the process ends
+ANSWERED_S = 0.3  # before the process ends: by then a refusal has reached the leader
 POLL_S = 0.01  # between two looks for a leader, in a thread that may wait
 
 
@@ -148,7 +148,7 @@ class RunningMember:
         self._storage = storage
         self._identity = identity
         self._logged_members = ""  # in the log, of the last configuration
-        self._generation = node.committed_configuration.generation  # each answer asks for it: not behind a lock
+        self._generation = node.committed_configuration.generation  # each answer needs it, and takes no lock for it
         self._advertise = advertise
         self._why_ending = ""  # once set, no call is admitted
         self._identity_lock = threading.Lock()  # around its changes and their saving; innermost
@@ -249,7 +249,7 @@ class RunningMember:
     def hand_over(self, timeout_s: float) -> None:
         """Transfer leadership if this member leads, so that the others need not notice its absence first.
 
-        A transfer that is given up, because a busy machine was too slow for it, is asked for again.
+        If a transfer was given up because the machine was too busy, ask for it again.
         """
         deadline_s = time.monotonic() + timeout_s
         next_s, has_begun = 0.0, False
@@ -326,7 +326,7 @@ class RunningMember:
             self._forwarder.leader_changed()
 
     def _configuration_applied(self, configuration: Configuration) -> None:
-        check_level(configuration.level, self._sender.level)  # before anything that needs it is applied
+        check_level(configuration.level, self._sender.level)  # before an entry that needs the level is applied
         if configuration.cluster_id and configuration.cluster_id != self._identity.cluster_id:
             self._change_identity(cluster_id=configuration.cluster_id, joining=False)
             self._sender = replace(self._sender, cluster_id=configuration.cluster_id)
@@ -337,7 +337,7 @@ class RunningMember:
         self._follow_recorded_boot(configuration)
         described = (f"{m.id} at {m.url}{'' if m.voting else ' (no vote)'}" for m in configuration.members.values())
         members = f"cluster {configuration.cluster_id} has the members {', '.join(described)}"
-        if members != self._logged_members:  # each start of a member is recorded too, which changes none of this
+        if members != self._logged_members:  # not for each recorded start of a member
             self._logged_members = members
             logger.info("%s", members)
         if self.id in configuration.removed:
@@ -372,7 +372,7 @@ class RunningMember:
                 self._is_unsaved = True
             else:
                 self._is_unsaved = False
-                self._storage.set_cluster_id(identity.cluster_id)  # not before the identity has it
+                self._storage.set_cluster_id(identity.cluster_id)  # only after the identity is saved with it
             self._identity = identity
 
     def _reserve_tried(self) -> None:
@@ -396,7 +396,7 @@ class RunningMember:
         self._end(why, 1)
 
     def _note_refused(self, why: str) -> None:
-        with suppress(DiskFailed):  # the next start finds it out again
+        with suppress(DiskFailed):  # the next start finds the older copy again
             self._change_identity(refused=why)
 
     # For the chat
@@ -423,7 +423,7 @@ class RunningMember:
         Raises Unavailable: it is not known here yet.
         """
         committed = self._node_lock.read(lambda node: node.committed_configuration)
-        if not committed.cluster_id:  # of the founders each may know something else of the others
+        if not committed.cluster_id:  # each founder may know something else about the others
             raise Unavailable("the cluster's level is not known here yet; nothing was proposed")
         return committed.level
 
@@ -590,7 +590,7 @@ class RunningMember:
         match call:
             case Propose():
                 done(self._serve_propose(call))
-                self._driver.group_commit.flush()  # after the answer, which promises no more than that
+                self._driver.group_commit.flush()  # after the answer, which only says that the entries were appended
             case ReadIndex():
                 self._forwarder.read_for_peer(call, lambda index: done(ReadIndexReply(index)))
             case ChangeMembership():
@@ -648,7 +648,7 @@ class RunningMember:
             return SnapshotChunkReply(chunk.bytes_total)
         try:
             return self._incoming_snapshots.take(chunk)
-        except (DiskFailed, RefusedPeer) as error:  # not the log's: whether that can be written, the log finds out
+        except (DiskFailed, RefusedPeer) as error:  # no failure of the log, which finds its own by itself
             if str(error) != self._snapshot_refused:
                 self._snapshot_refused = str(error)
                 logger.warning("refused the snapshot of index %d: %s", chunk.last_included_index, error)

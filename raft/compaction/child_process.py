@@ -1,13 +1,13 @@
 """Compactions in a child process: the parent's side, and the child's.
 
-A rewrite replays the log into an empty state machine and copies what is live.  That takes seconds of a processor, which
-threads of the member's own process would have to share with those that answer clients (the GIL).  So a child of low
-priority does it.  The child only reads the log, while its parent appends to it, and makes one new file, whole or not at
-all.  The parent puts that in place.
+A rewrite replays the log into an empty state machine and copies what is live.  That takes seconds of processor time.
+In the member's own process, threads that answer clients would have to wait for it (the GIL).  So a child of low priority
+does it.  The child only reads the log, while its parent appends to it, and makes one new file, whole or not at all.
+The parent puts that in place.
 
-A child ends when its parent has gone.  It also ends rather than take the disk's last space, which would drive the
-parent's log to its reserve.  If the reserve was given up already (reserve.py), a child is what makes room again, and
-may use nearly all of it.  While a child works it writes empty lines; one that stops doing so is killed.
+A child ends when its parent has gone.  It also ends before it takes the disk's last space, which the parent's log
+needs.  If the reserve was given up already (reserve.py), only a child can make room again, so it may use nearly all of
+the space.  While a child works it writes empty lines; one that stops doing so is killed.
 """
 
 import errno
@@ -33,9 +33,9 @@ from raft.storage.reserve import KEPT_BYTES, held_in
 
 NICENESS = 19  # a rewrite can wait; posts cannot
 PROGRESS_S = 1.0  # between two empty lines
-STUCK_S = 300.0  # without one: loading the state of millions of posts takes a part of that on a busy machine
-KILLED_S = 5.0  # for a child that was killed to be gone; in a disk's hands it may never be
-SPARE_BYTES = 8 << 20  # of the disk stay free: a log that finds it full takes no posts, a rewrite can wait
+STUCK_S = 300.0  # without an empty line; to load millions of posts takes a part of that on a busy machine
+KILLED_S = 5.0  # for a killed child to end; it may never end while it waits for a disk
+SPARE_BYTES = 8 << 20  # of the disk stay free: a full disk stops posts, but a rewrite can wait
 
 
 class ChildRewriter:
@@ -51,7 +51,7 @@ class ChildRewriter:
 
     def __call__(self, up_to: int, meanwhile: Callable[[], None] = lambda: None) -> SnapshotMeta:
         """Run a rewrite and wait for it, calling `meanwhile` now and then.  Raises RewriteFailed and RewriteStopped."""
-        path = os.pathsep.join(sys.path)  # a checkout, an installation, a zipapp; never what happens to lie around
+        path = os.pathsep.join(sys.path)  # for a checkout, an installation, a zipapp; not the working directory
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
         command = [*self._command, str(self._data_dir), str(up_to)]
         with self._lock:

@@ -5,14 +5,15 @@ many bytes as the last checkpoint has: so checkpoints never write more than the 
 in, and at the end, a quarter is enough.  It is written here, from the state in memory: nothing is replayed or read for
 it.  It is written in steps of about a millisecond with ten times as long between them, so clients hardly notice one.
 
-*Compactions.*  A compaction is due when it would free more than what is live: the work that made it necessary shares
-its cost (as Redis rewrites its AOF).  It keeps the newest entries, for a day and as long as they are at most half of
-the snapshot, and the entries that a member in contact still lacks.  So hardly any member needs a snapshot, and a member
-that lacks more is better off with one.  So a log is hardly ever three times as large as what is live.
+*Compactions.*  A compaction is due when it would free more than what is live: so its cost is a constant share of the
+work that made it necessary (as Redis rewrites its AOF).  It keeps the newest entries, for a day and as long as they are
+at most half of the snapshot, and the entries that a member in contact still lacks.  So hardly any member needs a
+snapshot, and for a member that lacks more, a snapshot is quicker.  A log is hardly ever three times as large as its
+live part.
 
 A snapshot holds what was live at its own index, so a deletion frees nothing before the snapshot's index reaches it.
-What was live is noted as the log grows, even while a rewrite runs.  The state's number is an estimate (deleted short
-messages count as much as long ones).  Each compaction calibrates it; otherwise one compaction would follow the other
+What was live is noted as the log grows, even while a rewrite runs.  The state only estimates it (a deleted short
+message counts as much as a long one).  Each compaction calibrates it; otherwise one compaction would follow the other
 for ever.
 
 Deleted text has to leave the disk: a day after a deletion a compaction is due, however little it frees. On a full disk
@@ -41,7 +42,7 @@ from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)
 
-CHECK_S = 0.2  # a look costs next to nothing, and so few entries come in between
+CHECK_S = 0.2  # a check costs next to nothing, and few entries come between two checks
 RETRY_S = 60.0  # after a failed rewrite, for lack of space for example
 RETRY_FULL_S = 5.0  # on a full disk, which accepts nothing until a rewrite succeeds
 FREED_FULL_BYTES = 64 << 10  # a rewrite on a full disk frees at least this much
@@ -60,8 +61,8 @@ WAIT_ENTRIES = 200_000
 CONTACT_MS = 10_000  # a member that was silent for longer is not waited for
 YIELD_S = 0.01  # after each step of a millisecond or some
 CHECKPOINT_BYTES = 8 << 20  # some 30,000 entries, which are applied in half a second
-QUIET_S = 2.0  # without a new entry: a machine that has nothing to do may as well make the next start quicker,
-QUIET_SHARE = 4  # for a part of the log that would be due
+QUIET_S = 2.0  # without a new entry: an idle machine can make the next start quicker,
+QUIET_SHARE = 4  # for this part of the log that would make a checkpoint due
 FINISH_S = 2.0  # for the last checkpoint of a stop, without pauses: enough for five million posts
 COMPACT_BYTES_MIN = 64 << 20  # a smaller log is not worth a compaction
 
@@ -114,12 +115,12 @@ class LogMaintenance:
         self._is_full = is_full
         self._ended_at = 0  # the last index of a segment that was ended for a full disk
         self._marks: deque[_Mark] = deque()  # ascending; of the last WAIT_ENTRIES
-        self._off = (0, 1.0)  # the last compaction's index, and the live bytes it found over those estimated
+        self._off = (0, 1.0)  # the last compaction's index, and its live bytes divided by the estimate
         # (index, time noted): the last log index of each segment with deletions, until it is compacted.
         self._erased: deque[tuple[int, float]] = deque()  # up to KEEP_S / ERASED_NOTE_S of them, and some
         self._erasing = 0  # the log index behind which a segment is to end, for the next of these
-        self._seen_index, self._marked_s = 0, -inf  # at the last look, and when that was
-        self._grown_s = inf  # when a look found the log grown for the last time
+        self._seen_index, self._marked_s = 0, -inf  # at the last note of live bytes: the index, and when
+        self._grown_s = inf  # the last time that a check found the log grown
         self._not_before_s = 0.0
         self._stopping = threading.Event()
 
@@ -155,7 +156,7 @@ class LogMaintenance:
         self._not_before_s = time.monotonic() + retry_s
 
     def _checkpoint_is_due(self, *, quiet: bool) -> bool:
-        applied = self._applier.last_applied  # in a start that is less than what has been committed
+        applied = self._applier.last_applied  # in a start, fewer entries are applied than committed
         due_bytes = max(self._checkpoint_bytes, self._storage.document_bytes)
         return self._storage.bytes_since_document(applied) >= due_bytes // (QUIET_SHARE if quiet else 1)
 
@@ -233,11 +234,11 @@ class LogMaintenance:
         return self._compaction_due() or (self._freeing_due() if self._has_full() else 0)
 
     def _has_full(self) -> bool:
-        """Return whether this member leads one whose disk is full, which a snapshot may free."""
+        """Return whether this member leads a follower with a full disk, where a snapshot may free space."""
         return self._node_lock.read(lambda node: any(progress.full for progress in node.progress.values()))
 
     def _freeing_due(self) -> int:
-        """Return up to which index to compact for a full disk; 0: that frees next to nothing, or has no room."""
+        """Return up to which index to compact for a full disk; 0: too little to free, or no room to do it."""
         applied = self._applier.last_applied
         mark = next((mark for mark in reversed(self._marks) if mark.index <= applied), None)
         if mark is None or mark.index <= self._storage.base_index:
@@ -309,7 +310,7 @@ class LogMaintenance:
         return meta
 
     def _pause(self) -> None:
-        """Leave the processor to threads that answer clients: each turn of this one holds all of them up."""
+        """Let threads that answer clients run: they all wait while this thread has the processor."""
         self._stopping.wait(YIELD_S)
         self._mark_if_due()
 

@@ -172,7 +172,7 @@ class Peers:
                 self._put_off(queue, message, SNAPSHOT_PAUSE_S if _kind(message) == SNAPSHOTS else 0.0)
 
     def _refuse(self, queue: PeerQueue[Message], error: OlderCopy) -> None:
-        """Report the older copy here, and to the member itself, because no other member may do so."""
+        """Report the older copy here, and to the member itself, because perhaps no other member will."""
         self._on_older_copy(error)
         told = RecordedBoot(self._sender().id, error.member, error.boot)
         with suppress(OSError, InvalidMessage):  # the member's next answer is refused as well

@@ -23,7 +23,7 @@ class SnapshotChunk:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotChunkReply:
-    """The offset wanted next, whatever was sent; the file's size once nothing is missing."""
+    """The offset of the next byte that the receiver needs; the file's size once nothing is missing."""
 
     offset: int
 
@@ -57,7 +57,7 @@ class ProposeReply:
 class ReadIndex:
     """A follower's question for all its waiting reads: from which index on are they linearizable (dissertation §6.4)?
 
-    `term`: the follower's, after all of these reads had come to it; 0: not said.
+    `term`: the follower's term, read after all of these reads had come in; 0: not given.
     """
 
     source: int
@@ -117,7 +117,7 @@ class ChangeMembershipReply:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A question from a member that looks for its cluster: who is there, and with which members was it started?"""
+    """A question from a member that looks for its cluster: which member is this, and what is its --cluster?"""
 
     source: int
     target: int
@@ -134,7 +134,7 @@ class HelloReply:
     listed: dict[int, str]
     members: dict[int, str]
     removed: tuple[int, ...]
-    level: int = 1  # of the cluster, which a member's program has to have
+    level: int = 1  # of the cluster; a member's program must have at least this level
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class NoticeReply:
-    """The answer to a Notice: it arrived; `time` is the receiver's clock, in microseconds since 1970."""
+    """The answer to a Notice that arrived.  `time`: the receiver's clock, in microseconds since 1970."""
 
     time: int
 
@@ -157,8 +157,8 @@ class NoticeReply:
 class RecordedBoot:
     """The news that the cluster has recorded the start `boot` of the target: its data directory is older, it must stop.
 
-    Sent to a member whose answer was refused, since no other member may ever tell it.  The target checks its own list
-    of boots, and answers only with a refusal.
+    Sent to a member whose answer was refused, because perhaps no other member will tell it.  The target checks its own
+    list of boots, and answers only with a refusal.
     """
 
     source: int

@@ -53,10 +53,10 @@ from raft.rpc.calls import (
 )
 
 FORMAT = 3  # of all messages between members
-ENTRIES_MAX = 8_192  # lines behind the first of one body: no leader has more entries in memory
+ENTRIES_MAX = 8_192  # lines of a body behind the first: no leader holds more entries in memory
 HEAD_BYTES_MAX = 512 << 10  # of the first line: a configuration of 64 members with the longest URLs has half of that
-TEXT_POINTS_MAX = 2_048  # the longest: a refusal in words, or a URL
-NOTICE_BYTES_MAX = 256 << 10  # of its body: some thousands of names, and little beside what a log's entries take
+TEXT_POINTS_MAX = 2_048  # of a text; the longest ones are refusals and URLs
+NOTICE_BYTES_MAX = 256 << 10  # of a notice's body: some thousands of names, and little beside the log's entries
 SENDER_BYTES_MAX = 12 << 10  # as JSON, without an escape: three texts, two numbers, its boots; some are remembered
 NUMBER_MAX = 1 << 53  # the largest integer that every JSON reader keeps exact
 
@@ -82,7 +82,7 @@ _BY_NAME = {cls.__name__: cls for cls in (*_CALLS, *_ANSWERS)}
 _NAME_AT = len(b'{"rpc":"')
 _BOOLEANS = (b"true", b"false")
 _IN_LINES = {"entries", "proposals", "lines", "body"}  # not in the first line but behind it
-_LOCAL = {"request", "received"}  # the receiver's own business
+_LOCAL = {"request", "received"}  # set by the receiver, and never sent
 _SHAPES: dict[type[Any], dict[str, Any]] = {
     cls: {f.name: get_type_hints(cls)[f.name] for f in fields(cls) if f.name not in _IN_LINES | _LOCAL}
     for cls in (*_CALLS, *_ANSWERS)
@@ -122,7 +122,7 @@ def encode(sender: Sender, message: Call | Answer) -> bytes:
     return head
 
 
-@lru_cache(maxsize=4)  # a member has one at a time
+@lru_cache(maxsize=4)  # this member has one description at a time
 def _encode_sender(sender: Sender) -> str:
     said = [sender.id, sender.incarnation, sender.cluster_id, sender.advertise, sender.level]
     with_boots = [*said, list(sender.boots)] if sender.boots else said
@@ -150,7 +150,7 @@ def decode_call(body: bytes, request: int) -> tuple[Sender, Call]:
         values["entries"] = _decode_entries(body, start, values)
     elif cls is Propose:
         values["proposals"] = tuple(_decode_proposal(line, sender.id) for line in _split(body[start:]))
-    elif cls in _TAKEN_WHOLE:  # not split here: the code that uses it would split it again
+    elif cls in _TAKEN_WHOLE:  # not split here, because the code that uses the bytes splits them
         values[_TAKEN_WHOLE[cls]] = body[start:]
     call: Call = cls(**values)
     if call.source != sender.id:
@@ -180,7 +180,7 @@ def _decode_head(
 
 
 def _decode_plain_head(body: bytes) -> tuple[Sender, type[Any], dict[str, Any], int] | None:
-    """Decode the line of nearly every message in a third of JSON's time; None: the line is another one."""
+    """Decode the first line of nearly every message, in a third of JSON's time; None: another kind of line."""
     cls, names, form = _PLAIN_HEADS.get(body[_NAME_AT : body.find(b'"', _NAME_AT)], (None, (), None))
     if cls is None or form is None or (match := form.match(body)) is None:
         return None
@@ -227,7 +227,7 @@ def _split(lines: bytes) -> list[bytes]:
 
 def _decode_object(line: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(line.decode())  # decoded here: of bytes, loads() would guess the encoding
+        value = json.loads(line.decode())  # decoded here, because loads() would guess the encoding of bytes
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
@@ -236,7 +236,7 @@ def _decode_object(line: bytes) -> dict[str, Any]:
 
 
 def _decode_sender(value: object) -> Sender:
-    if isinstance(value, list) and len(value) >= 5:  # a later version may say more
+    if isinstance(value, list) and len(value) >= 5:  # a later version may add values
         id, level = value[0], value[4]
         said = all(_is_text(text) for text in value[1:4]) and (not value[3] or is_client_url(value[3]))
         if _is_number(id) and _is_number(level) and id and level and said:

@@ -4,12 +4,12 @@ A wiped disk under an old id has forgotten its votes and its acknowledgements.  
 voter nor as a holder of entries.  So every RPC and every answer names its sender, and is refused if the committed
 configuration knows that id by another incarnation.
 
-A member on an older copy of its data directory, which has forgotten a part of the same, is refused too: boots.py has
-the rules.  The newest configuration in the log here decides, committed or not.  If the member made a call, the refusal
-tells it.  If it answered one, RecordedBoot tells it, since no other member may ever do so.
+A member on an older copy of its data directory is refused too, because it has forgotten a part of them: boots.py has
+the rules.  The newest configuration in the log here decides, committed or not.  If the member made a call, it gets the
+refusal.  If it answered one, it gets a RecordedBoot, because perhaps no other member will tell it.
 
-A program that cannot read all that the log may hold is refused too.  It learns so as early as possible: before it
-joins, at its start, or at the latest from the configuration that comes before the first entry it does not know.
+A program that cannot read all that the log may hold is refused too.  It learns this as early as possible: before it
+joins, at its start, or from the configuration that comes before the first entry that it cannot read.
 """
 
 import json
@@ -22,7 +22,7 @@ from raft.rpc.calls import Sender
 
 logger = logging.getLogger(__name__)
 
-DETAIL_POINTS_MAX = 500  # of a refusal's words, for the log
+DETAIL_POINTS_MAX = 500  # of a refusal's text in the log
 
 
 def check_sender(sender: Sender, own_cluster_id: str, committed: Configuration, newest: Configuration) -> None:
@@ -79,7 +79,7 @@ def read_refusal(body: bytes) -> tuple[str, str, str]:
 
 
 class OlderCopies:
-    """Logs which members run on older copies: each start of one once."""
+    """Logs which members run on older copies: one line for each start of such a member."""
 
     def __init__(self) -> None:
         self._logged: dict[int, str] = {}  # by member; only of those in a configuration
@@ -94,9 +94,9 @@ class OlderCopies:
 def cluster_named_by(sender: Sender, own_cluster_id: str, committed: Configuration) -> str:
     """Return the ClusterId to use after an answer from `sender`: the own one, or that of a member known by incarnation.
 
-    "" if neither has one.  A founder that was down since the founding knows the other founders, but not the ClusterId
-    that they have committed.  Without it, it would trust no member that joined since: neither a leader nor that it was
-    removed.
+    "" if neither has one.  A founder that was down since the cluster began knows the other founders, but not the
+    ClusterId that they have committed.  Without the ClusterId it would believe no member that joined later: neither
+    that this one leads, nor that the founder was removed.
     """
     member = committed.members.get(sender.id)
     known = member is not None and bool(member.incarnation) and member.incarnation == sender.incarnation

@@ -27,16 +27,16 @@ from raft.errors import InvalidMessage
 logger = logging.getLogger(__name__)
 
 HEAD_BYTES_MAX = 16 << 10
-RECV_BYTES = 4 << 10  # a usual answer whole; the buffer is allocated for each recv
+RECV_BYTES = 4 << 10  # holds a usual answer; the buffer is allocated for each recv
 BODY_RECV_BYTES = 256 << 10
 MOVE_AFTER_S = 1.0  # a connection to an earlier URL tries the newest one again, less and less often,
 MOVE_AFTER_MAX_S = 60.0
-MOVE_SHARE = 4  # and for a part of its time-out only: heartbeats wait for it
+MOVE_SHARE = 4  # and only for a part of its time-out, because heartbeats wait meanwhile
 HTTP_OK = 200
-IDLE_S = 1.0  # a connection that was unused for longer is looked at before it is used
+IDLE_S = 1.0  # a connection that was idle for longer is checked before it is used
 BODY_BYTES_MAX = 64 << 20
-LARGE_BYTES = 4 << 10  # a body that a slow line may take a moment for
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: what has not gone over the line by now is not to
+LARGE_BYTES = 4 << 10  # a larger body may take a slow line a moment
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: drop the bytes that have not gone over the line yet
 RPC_PATH = "/rpc"
 
 T = TypeVar("T")
@@ -51,7 +51,7 @@ def parse_peer_url(url: str) -> tuple[str, int]:
         raise ValueError(f"{url!r} lacks a host or a port")
     if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None:
         raise ValueError(f"{url!r} has more than http://host:port")
-    if not is_peer_url(url):  # urlsplit drops line breaks in silence, and takes what no host is called
+    if not is_peer_url(url):  # urlsplit silently drops line breaks, and accepts impossible host names
         raise ValueError(f"{url!r} is not like http://host:port")
     return parts.hostname, parts.port
 
@@ -81,17 +81,17 @@ class PeerConnection:
         self.url = url
         self._addresses = addresses
         self._member = member
-        self._earlier_url = ""  # the URL it is connected to instead of `url`
-        self._move_s = 0.0  # when `url` is tried again then,
-        self._move_after_s = MOVE_AFTER_S  # and how long after the try before
+        self._earlier_url = ""  # the URL that is used instead of `url`
+        self._move_s = 0.0  # when `url` is tried again,
+        self._move_after_s = MOVE_AFTER_S  # and the pause before that try
         self._unnoted = False  # the peer has not answered on this connection yet
         self._address = parse_peer_url(url)
         self._socket: socket.socket | None = None
         self._timeout_s = 0.0  # as set on the socket
-        self.line_is_slow = False  # in the last call, bytes were still to be sent at a look
-        self._patience_s = 0.0  # of the call under way: so long without any progress,
-        self._progress_s = 0.0  # which was then,
-        self._unsent = 0  # when at most so many bytes had not arrived
+        self.line_is_slow = False  # in the last call, a check found bytes still unsent
+        self._patience_s = 0.0  # the longest wait of this call without progress,
+        self._progress_s = 0.0  # the time of the last progress,
+        self._unsent = 0  # and the bytes that had not arrived at that time
         self._on_wait: Callable[[], None] | None = None
         self._used_s = 0.0
         host, port = self._address
@@ -115,7 +115,7 @@ class PeerConnection:
                 # In one write, so that Nagle's algorithm never waits.
                 self._send(peer, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
             except (BrokenPipeError, ConnectionResetError):
-                answer = self._receive(peer)  # of a port that refuses the call before it has read all of it
+                answer = self._receive(peer)  # from a port that refuses the call before it has read all of it
             else:
                 answer = self._receive(peer)
             if self._unnoted:
@@ -135,7 +135,7 @@ class PeerConnection:
                 sent += peer.send(memoryview(data)[sent:] if sent else data)
                 if sent < len(data):
                     self._progress_s = time.monotonic()
-            except BlockingIOError:  # the kernel's sign that the time-out is over
+            except BlockingIOError:  # the kernel reports the time-out in this way
                 self._check_progress(peer)
         # The kernel is asked at the first silence only: asking at each call costs a turn of the other threads.
         self._unsent = len(data) if len(data) > LARGE_BYTES else 0
@@ -167,7 +167,7 @@ class PeerConnection:
             peer.close()
 
     def _give_up(self) -> None:
-        """End a failed call with a reset: the rest of it would use a slow line for nothing."""
+        """End a failed call with a reset, so that its unsent bytes do not use a slow line."""
         peer, self._socket = self._socket, None
         if peer is not None:
             with contextlib.suppress(OSError):
@@ -175,7 +175,7 @@ class PeerConnection:
             peer.close()
 
     def _connect(self, timeout_s: float, poll_s: float) -> socket.socket:
-        peer = self._socket  # once: another thread may close it between any two lines
+        peer = self._socket  # read once, because another thread may close it at any time
         if peer is not None and time.monotonic() - self._used_s > IDLE_S and _is_unusable(peer):
             self.close()
             peer = None
@@ -202,7 +202,7 @@ class PeerConnection:
             try:
                 peer = _dial(parse_peer_url(earlier), timeout_s)
             except OSError:
-                raise error from None  # the error at the right URL is the one to show
+                raise error from None  # show the error of the newest URL
             self._move_s = time.monotonic() + self._move_after_s
         self._earlier_url = earlier
         return self._use(peer)
@@ -264,7 +264,7 @@ class PeerConnection:
 def _dial(address: tuple[str, int], timeout_s: float) -> socket.socket:
     try:
         peer = socket.create_connection(address, timeout_s)
-    except UnicodeError as error:  # not a name that can be looked up
+    except UnicodeError as error:  # the host name cannot be looked up
         raise ConnectionError(str(error)) from None
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     peer.settimeout(None)
@@ -329,7 +329,7 @@ class PeerQueue(Generic[T]):
         self._signal = threading.Lock()  # locked: nothing new
         self._signal.acquire()
         self._closed = False
-        self._closing = threading.Event()  # for a delivery that rests
+        self._closing = threading.Event()  # wakes a delivery that pauses
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)  # may hang in connect()
         self._thread.start()
 

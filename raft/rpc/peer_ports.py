@@ -1,10 +1,10 @@
 """The ports on which this node listens for its peers: the addresses of its command line and of the membership.
 
-A node that moves is told so twice, in either order: by its own --cluster, at a start, and by `PUT /raft/{id}`, which
-the leader follows at once.  As long as the two differ, the node listens at both.
+A node learns twice that it moves, in either order: at a start from its own --cluster, and from `PUT /raft/{id}`, which
+the leader carries out at once.  As long as the two differ, the node listens at both.
 
 Rules.
-- At least one address can be used, or its name does not resolve yet: otherwise the start is refused.
+- A start is refused if no address can be used, unless a name does not resolve yet.
 - A name that does not resolve yet is retried, and so is an address of the membership that cannot be used here.
 - An address that is not named any more is closed once a peer has called at another one: until then the peers may not
   reach the new one.
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.25  # between two looks for changed addresses
 DRAIN_S = 0.5  # for calls under way at an address that is given up
-WILDCARD_V4, WILDCARD_V6 = "0.0.0.0", "::"  # a listener there takes what is for any address of this machine
+WILDCARD_V4, WILDCARD_V6 = "0.0.0.0", "::"  # a listener there accepts calls to every address of this machine
 
 
 class Listener(Protocol):
@@ -69,7 +69,7 @@ class PeerPorts:
 
     @property
     def waiting_for(self) -> str:
-        """The missing address, in words, while the node listens nowhere; otherwise ""."""
+        """The text that says which address is missing while the node listens nowhere; otherwise ""."""
         return "" if self._is_open.is_set() else self._warned.get(self._given_url, "")
 
     def open(self, stored_url: str) -> None:
