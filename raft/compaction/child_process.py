@@ -1,9 +1,9 @@
 """Compactions in a child process: the parent's side, and the child's.
 
 A rewrite replays the log into an empty state machine and copies what is live.  That takes seconds of processor time.
-In the member's own process, threads that answer clients would have to wait for it (the GIL).  So a child of low priority
-does it.  The child only reads the log, while its parent appends to it, and makes one new file, whole or not at all.
-The parent puts that in place.
+In the member's own process, threads that answer clients would have to wait for it (the GIL).  So a child of low
+priority does it.  The child only reads the log, while its parent appends to it, and makes one new file, whole or not at
+all.  The parent puts that in place.
 
 A child ends when its parent has gone.  It also ends before it takes the disk's last space, which the parent's log
 needs.  If the reserve was given up already (reserve.py), only a child can make room again, so it may use nearly all of

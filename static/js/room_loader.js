@@ -2,7 +2,7 @@
 // Loads the messages of rooms: the newest page, older pages, and what was missed.
 //
 // The rules it keeps:
-// - A room that has heard of a newer Id than it holds loads pages until it holds it.
+// - If the page has heard of a newer Id in a room than it holds, it loads pages until it holds that message.
 // - A page that may have changed while it was on its way is fetched again.
 // - A load that fails is shown as failed, and tried again after a pause and by each new connection.
 
@@ -39,7 +39,7 @@ export class RoomLoader {
   }
 
   /**
-   * Load a room that is not complete.  What is there already stays, and with it the place that is being read.
+   * Load a room that is not complete.  Messages that are shown stay, so the user keeps their place.
    * @param {Room} room
    */
   async load(room) {
@@ -50,7 +50,7 @@ export class RoomLoader {
   }
 
   /**
-   * Load a room after an absence that the websocket does not make up for.
+   * Load a room after an absence that was too long for the websocket to send the missed messages.
    * @param {Room} room
    */
   async reload(room) {
@@ -93,7 +93,7 @@ export class RoomLoader {
   }
 
   /**
-   * Take over edits, deletions and reactions of the newest messages.
+   * Load edits, deletions and reactions of the newest messages.
    * @param {Room} room
    */
   async refreshNewest(room) {
@@ -109,7 +109,7 @@ export class RoomLoader {
   }
 
   /**
-   * Load what is missing between the last message here and the newest that was heard of.
+   * Load the messages between the last one here and the newest one that the page has heard of.
    * @param {Room} room
    */
   async fillGap(room) {
@@ -143,7 +143,7 @@ export class RoomLoader {
   }
 
   /**
-   * The view trims the room that it shows, once nothing above is being read.
+   * Trim the timeline, unless the room is in view: the view does that itself once the user reads the end.
    * @param {Room} room
    */
   trimUnlessInView(room) {

@@ -28,7 +28,7 @@
  */
 
 /**
- * One room as far as this page knows it.
+ * A room, as this page knows it.
  * @typedef {object} Room
  * @property {string} name
  * @property {string} title  the name that the page shows
@@ -83,7 +83,7 @@
 /** @typedef {{ClientId: string | null, code: string, detail: string, Temporary: boolean}} ErrorFrame */
 
 /**
- * A page of a room; First is Last + 1 where it is empty.
+ * A page of a room; First is Last + 1 if it is empty.
  * @typedef {{ClientId: string, Posts: Post[], First: number, Last: number, Oldest: number, Newest: number}} History
  */
 

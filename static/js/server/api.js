@@ -1,5 +1,5 @@
 // @ts-check
-// The REST API: all URLs of the server but the page's own, and the shape of its errors.
+// The REST API: all URLs of the server except the page's own files, and the form of its errors.
 //
 // Every function is one request (or follows `Link: rel="next"` to the end), has a deadline, and throws ApiError only.
 // Any node answers any request: the connected node is asked first, then the node that served the page.
@@ -13,7 +13,7 @@ import { HOME } from "../links.js";
 export const PAGE_SIZE = 100;
 
 const DEADLINE_MS = 15_000;
-/** A node that takes longer to say whether it has a leader is not worth going to. */
+/** A node that takes longer to answer whether it has a leader is not chosen. */
 const LEADER_DEADLINE_MS = 3_000;
 const INVITE_S = 7 * 24 * 60 * 60;
 /** At most 100,000 rooms.  With more pages than this, something is wrong with the links. */
@@ -22,7 +22,7 @@ const PAGES_MAX = 100;
 /** The URL of the node to ask first, with a slash at its end. */
 let preferredNode = HOME;
 
-/** A request that failed.  `status` is 0 where no answer came. */
+/** A request that failed.  `status` is 0 if no answer came. */
 export class ApiError extends Error {
   /**
    * @param {number} status
@@ -164,7 +164,7 @@ export function socketUrl(node) {
 }
 
 /**
- * The reason why the page's own node refuses this page's websocket: the browser does not tell.
+ * The reason why the page's own node refuses this page's websocket: the browser does not say.
  * @returns {Promise<string>} "" where the node does not refuse it, or does not answer
  */
 export async function fetchOriginRefusal() {

@@ -23,15 +23,15 @@ import { SpareTicket } from "./spare_ticket.js";
 
 const PAUSE_MIN_MS = 500;
 const PAUSE_MAX_MS = 20_000;
-/** From the first packet to `Hello`; a node that is behind may take 5 s before it says so. */
+/** From the first packet to `Hello`: a node that lags behind may take 5 s to refuse. */
 const HELLO_TIMEOUT_MS = 8_000;
-/** Silence after which a `ping` goes out, and the same again until the connection counts as dead. */
+/** After this much silence a `ping` is sent; after as much again, the connection counts as dead. */
 const SILENCE_MS = 20_000;
-/** The page leaves a node without a majority after this and up to as much again: an election is over by then. */
+/** The page leaves a node without a majority after one to two times this: an election is over by then. */
 const LEAVE_MS = 3_000;
 /** RFC 6455 §7.4.1: the node closes with this code when the token has ended. */
 const POLICY_VIOLATION = 1008;
-/** The codes that refuse a subscription for the same reason. */
+/** The codes of errors that refuse a subscription because the user is not signed in any more. */
 const SIGNED_OUT_CODES = ["login_needed", "bad_token"];
 /** The code for a cursor of a history that the server has lost. */
 const START_OVER = "start_over";
@@ -56,7 +56,7 @@ export class ChatSocket {
     this.cursor = null;
     /** Has `Hello` come over this connection? */
     this.subscribed = false;
-    /** Did this connection ever open?  It does not where the node refuses the page. */
+    /** Did this connection ever open?  It does not if the node refuses the page. */
     this.opened = false;
     this.originRefusal = "";
     /** @type {WebSocket | null} */
@@ -291,7 +291,7 @@ export class ChatSocket {
     this.retry();
   }
 
-  /** Ask the page's own node why it refused the websocket: the browser does not tell. */
+  /** Ask the page's own node why it refused the websocket: the browser does not say. */
   async checkOrigin() {
     const refusal = await fetchOriginRefusal();
     if (this.subscribed || this.originRefusal === refusal) return;

@@ -1,5 +1,5 @@
 // @ts-check
-// The ticket that signs in the next websocket at a node of another host: that one does not get the cookie of this page.
+// The ticket that signs in the next websocket at a node of another host, which does not get this page's cookie.
 //
 // One ticket is kept in reserve and renewed before it expires.  The page asks for the first one some seconds after
 // `Hello`, at a random moment: thousands of pages may reconnect at once.

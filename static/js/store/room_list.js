@@ -3,7 +3,7 @@
 //
 // The rules it keeps:
 // - A room that is renamed stays the same object under its new name; its earlier names lead to it.
-// - What is still on its way for a room that was removed comes to an object that nobody shows.
+// - An answer that comes for a removed room changes an object that is not shown any more.
 // - Every change ends in `changed()`; `version` rises when something that the list of rooms shows has changed.
 
 import { PRIVATE_NAME } from "../room_notices.js";
@@ -32,7 +32,7 @@ export class RoomList {
   }
 
   /**
-   * The room of that name, added where this page has not heard of it.
+   * The room of that name; it is added if the page does not know it.
    * @param {string} name
    * @returns {Room}
    */
@@ -79,7 +79,7 @@ export class RoomList {
   }
 
   /**
-   * Take over the details of a room.  What this page has under an earlier name of it moves to its present name.
+   * Set the details of a room.  Messages that the page holds under an earlier name move to the present name.
    * @param {RoomDetails} details
    */
   update({ Name, Topic, Archived, Visibility, Members = [], Aliases = [] }) {

@@ -23,7 +23,7 @@ export class Store {
     this.connection = { phase: "connecting", node: HOME, retryAt: 0, lostAt: Date.now() };
     /** Does the connected node have a majority?  Without one nothing can be written. */
     this.hasMajority = true;
-    /** The reason why the page's node refuses the page; "" where it does not. */
+    /** The reason why the page's node refuses the page; "" if it does not. */
     this.originRefusal = "";
     /** Did the server lose what this page showed?  True until the user has read the notice. */
     this.restored = false;

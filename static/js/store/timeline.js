@@ -3,7 +3,7 @@
 //
 // The rules it keeps:
 // - `posts` is one run of Ids without a gap.  A live post that would leave a gap is not taken: the caller loads what is
-//   missing first.  A page from the server is believed as it is (retention may have removed what was before it).
+//   missing first.  A page from the server is taken as it is, because retention may have removed earlier messages.
 // - Every change ends in `changed()`.
 
 /** @typedef {import("../types.js").Post} Post */

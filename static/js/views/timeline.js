@@ -3,7 +3,7 @@
 //
 // The rules it keeps:
 // - The view follows the end only while it is within 100 px of it, or after the user has sent a message.
-// - Otherwise nothing that comes, above or below, moves what is being read.
+// - Otherwise new messages, above or below, do not move the messages in view.
 
 import { PRIVATE_DELETED, PRIVATE_NAME, PUBLIC_DELETED, RETURNED } from "../room_notices.js";
 import { find, makeButton, setText, showRows } from "./dom.js";
