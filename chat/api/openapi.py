@@ -21,7 +21,7 @@ _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _X_RAFT_INDEX = {"X-Raft-Index": {"description": "The index of the log that the answer reflects", "schema": RAFT_INDEX}}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds", "schema": integer(1)}}
 _CLUSTER_ID = "{id}"  # in the name of the cookie: strangers are not told whose cluster this is
-_SAYS_WHO = ("User", "user")  # in a body, in a query: needed only where nobody logs in
+_SAYS_WHO = ("User", "user")  # in a body, in a query: needed only without sign-in
 
 
 def describe(routes: Iterable[Route], *, login: bool) -> dict[str, object]:
@@ -70,7 +70,7 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
         if changes:
             codes += ["not_your_name", "archived"]
     if not login and route.access is Access.ADMIN:
-        codes += ["login_needed", "forbidden"]  # where there was a login once
+        codes += ["login_needed", "forbidden"]  # if there has been an account
     if login and "consistency" in route.query:
         codes.append("no_recent_leader")
     if not login:

@@ -90,7 +90,7 @@ INVITE: dict[str, Schema] = {
     "Label": LABEL,
     "MadeBy": TEXT,
 }
-USER = {"user": NAME}  # as a parameter, where there is no login
+USER = {"user": NAME}  # as a parameter, without sign-in
 
 # The schemas of the names in paths.
 PATH_NAMES: Mapping[str, Schema] = {
@@ -139,7 +139,7 @@ COMPONENTS: dict[str, Schema] = {
             "Pins": array(POST_ID, PINS_MAX),
             "Aliases": array(NAME, ALIASES_MAX),
             "Members": array(NAME),  # of a direct room
-            "Joined": BOOLEAN,  # under a login, as are those of who asks where he reads it
+            "Joined": BOOLEAN,  # with sign-in, like the other fields of the user who asks
             "ReadId": integer(),
             "Unread": integer(),
             "Mentions": integer(),

@@ -32,7 +32,7 @@ from chat.state.tables import StateReader, Tables
 from raft.errors import RaftError, Unavailable
 
 # Of an address: looking for an unknown token costs a round to a majority.  Apart from guesses at passwords: a forgotten
-# program whose token was revoked is not to keep an office from logging in.
+# program whose token was revoked must not keep an office from signing in.
 UNKNOWN_TOKENS = Rate(refill_s=0.1, burst=100)
 CHANGES = Rate(refill_s=0.01, burst=200)  # of a token, posts too: no person is so quick, and a bot can wait
 # Of an address in the open mode, all changes but posts, which back-pressure bounds: an office may share one address.
@@ -66,7 +66,7 @@ class Authenticator:
     ) -> None:
         """`operator`: the secret of this node's own token file, `setup`: what makes the first user; "" for none.
 
-        `needs_login`: nobody is served before there is a login.  `knows_mode` False: the state may not have
+        `needs_login`: nobody is served before sign-in is on.  `knows_mode` False: the state may not have
         the cluster's mode yet, until a read is confirmed.  `clock` gives microseconds since 1970, by default the
         log's time: what is made and what is recognised at a node whose own clock is wrong is so by the cluster's.
         """
@@ -140,7 +140,7 @@ class Authenticator:
     def knows_mode(self) -> bool:
         """Return whether the state has the cluster's mode; if not, ask for it.
 
-        Until then a state that says "open" proves nothing: a login may have begun since, and rooms turned private.
+        Until then a state that says "open" proves nothing: sign-in may be on since, and rooms private.
         """
         if not self._knows_mode and not self._is_asking:
             self._is_asking = True

@@ -82,7 +82,7 @@ def decode(body: bytes) -> Command | None:
         if (plain := _plain_post(body)) is not None:  # as most are: a quarter of the time for the rest
             room, user, message, client_id = plain.groups()
             return Post(room.decode(), user.decode(), message.decode(), client_id.decode())
-        if (plain := _plain_post_by(body)) is not None:  # as most are where there is a login
+        if (plain := _plain_post_by(body)) is not None:  # as most are with sign-in
             by, room, user, message, client_id = plain.groups()
             return Post(room.decode(), user.decode(), message.decode(), client_id.decode(), 0, int(by))
         value = json.loads(body.decode())

@@ -53,7 +53,7 @@ class Typing(NamedTuple):
     """A user who types in a room; `number` changes each time that it is sent anew."""
 
     connection: Connection
-    owner: str  # the user, or where nobody logs in the network: a name costs nothing there
+    owner: str  # the user, or without sign-in the network: a name costs nothing there
     number: int
     told_at: float
     until: float

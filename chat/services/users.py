@@ -29,7 +29,7 @@ class NewUser(NamedTuple):
 
     name: str
     display_name: str
-    password: str  # "": nobody can log in until there is one
+    password: str  # "": nobody can sign in until there is one
     invite: str  # the secret; "" for none
     role: str
     rooms: tuple[str, ...]

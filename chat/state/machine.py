@@ -181,7 +181,7 @@ class ChatState:
         """Return whether a room has or had this name.  Takes no lock."""
         return self._tables.rooms.existing(name) is not None
 
-    # `acting` is the acting user: what they do not see does not exist for them.  Not used if there never was a login.
+    # `acting` is the acting user: what they do not see does not exist for them.  Not used if sign-in was never on.
 
     def page(self, room: str, ask: PageRequest, acting: Acting = ANONYMOUS) -> Page:
         """A page of a room; an unknown room is one without posts."""

@@ -30,7 +30,7 @@ NAMELESS = Refusal("forbidden", "Authorization: this token belongs to no user, s
 
 
 ANYBODY = Acting("", ADMIN)  # of the open mode
-ANONYMOUS = Acting("", GUEST)  # sees public rooms in the open mode, and nothing under a login
+ANONYMOUS = Acting("", GUEST)  # sees public rooms in the open mode, and nothing with sign-in
 _THE_OPERATOR = Acting("", ADMIN, operator=True)
 
 
@@ -207,7 +207,7 @@ def lost_by(tables: Tables, acting: Acting, room: Room) -> bool:
 def may_revise(tables: Tables, acting: Acting, room: Room, author: str, *, deletes: bool) -> bool:
     """Return whether this user, who sees the room, may edit or (`deletes`) delete a message of `author` there.
 
-    Under a login an admin may do both, and the room's owner may delete.
+    With sign-in an admin may do both, and the room's owner may delete.
     """
     if acting.name and acting.name == author:
         return True

@@ -107,7 +107,7 @@ class RoomSummary:
     last_posted_at: int  # microseconds since 1970; 0 where nobody has posted yet
     max_messages: int | None = None  # of retention
     details: RoomDetails = RoomDetails()  # noqa: RUF009  a value
-    # For the acting user, under a login.
+    # For the acting user, with sign-in.
     joined: bool | None = None  # whether they are a member
     counts: Counts | None = None  # if they are a reader of it
 

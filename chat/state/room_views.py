@@ -29,7 +29,7 @@ def pinned(room: Room) -> tuple[int, ...]:
 
 
 def summary_for(tables: Tables, room: Room, acting: Acting) -> RoomSummary:
-    """`summary`, and under a login the user's membership and counts."""
+    """`summary`, and with sign-in the user's membership and counts."""
     told = summary(room)
     if tables.settings.auth == OPEN or not acting.name:
         return told

@@ -70,7 +70,7 @@ class Tables:
         self.log_times = LogTimes()
         self.client_ids = ClientIds()
         self.live_bytes = 0  # about the sum of the lengths of the records that `ChatState.live` names
-        self.guarded = False  # derived: there is a login, or a room that not everybody may see
+        self.guarded = False  # derived: sign-in is on, or there is a room that not everybody may see
         self.erased_index = 0  # log index of the newest command that took a text back
         self.is_dry_run = False  # nothing may be changed now; not replicated
 
@@ -104,7 +104,7 @@ class Tables:
         return bound > 0 and self.rooms.count >= bound
 
     def has_made_its_share(self, maker: str) -> bool:
-        """True if this user, under a login and no admin, has made as many public and private rooms as one user may."""
+        """True if this user (with sign-in, and no admin) has made as many public and private rooms as one may."""
         bound = self.settings.max_rooms
         if bound <= 0 or self.settings.auth != LOGIN or not maker:
             return False

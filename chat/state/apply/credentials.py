@@ -2,7 +2,7 @@
 
 Rules.
 - The actor is checked first, then the request; both before anything changes.
-- The order of the log decides between a login and a new password, and between a post and the revocation of its token.
+- The order of the log decides between a sign-in and a new password, and between a post and the revocation of its token.
 - A token's tickets end with it.
 - Nothing here reads a clock: a command names what is too old, and the time it is too old at.
 """

@@ -108,7 +108,7 @@ def dry_run(tables: Tables, command: Post) -> Refusal | None:
 
 
 def _made(tables: Tables, name: str, command: Post, time: int) -> Room:
-    """Make the room of a user's post; under a login it is theirs."""
+    """Make the room of a user's post; with sign-in they own it."""
     if tables.settings.auth == OPEN:
         return tables.rooms.make(name, None, command.looks)
     user = command.user

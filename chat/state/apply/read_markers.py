@@ -1,6 +1,6 @@
 """Apply the commands on read markers.
 
-Only users have them, so they need a login.  A user becomes a reader of a room by the first marker, the first mention or
+Only users have them, so they need sign-in.  A user becomes a reader of a room by the first marker, the first mention or
 by joining it (`Tables.put_reader`).  Nothing is counted for a user who is no reader.
 """
 
