@@ -21,7 +21,7 @@ from chat.services.proposals import post_to_propose, propose
 from chat.state.results import Posted
 from raft.errors import RaftError
 
-_BEHIND_A_FAILURE = unavailable("the post before this one failed; nothing was proposed")
+_BEHIND_A_FAILURE = unavailable("the post before this one failed; nothing was changed")
 
 
 class PostQueue:

@@ -131,13 +131,13 @@ class Administration:
             if not reply.code:
                 return reply
             if reply.code == "not_leader" and waited_s >= CHANGE_TIMEOUT_S:
-                raise Unavailable("no leader with a majority can be reached; nothing was proposed")
+                raise Unavailable("no leader with a majority can be reached; nothing was changed")
             if reply.code not in ("not_leader", "change_in_progress"):
                 raise ChangeRefused(reply.code, reply.detail)
             if reply.code == "change_in_progress" and waited_s >= CHANGE_PATIENCE_S:
                 raise ChangeRefused(reply.code, reply.detail)
             if self._stopping.wait(POLL_S) or self._given_up:
-                raise Unavailable("this member is shutting down; nothing was proposed")
+                raise Unavailable("this member is shutting down; nothing was changed")
 
     def _ask_there(self, leader_id: int, call: Call) -> ChangeMembershipReply:
         leader = self._new_leader()

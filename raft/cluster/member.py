@@ -424,7 +424,7 @@ class RunningMember:
         """
         committed = self._node_lock.read(lambda node: node.committed_configuration)
         if not committed.cluster_id:  # each founder may know something else about the others
-            raise Unavailable("the cluster's level is not known here yet; nothing was proposed")
+            raise Unavailable("the cluster's level is not known here yet; nothing was changed")
         return committed.level
 
     @property

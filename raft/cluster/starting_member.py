@@ -98,4 +98,4 @@ class StartingMember:
         }
 
     def _unavailable(self) -> Unavailable:
-        return Unavailable(f"{self._why()}; nothing was proposed")
+        return Unavailable(f"{self._why()}; nothing was changed")

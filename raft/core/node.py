@@ -70,7 +70,7 @@ TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; terms never fa
 SNAPSHOT_TIMEOUTS = 10  # election timeouts before a snapshot is requested again; a transfer under way goes on
 LISTEN_MS = 2_000  # to hear a leader: it calls every member at each heartbeat, also an unreachable one
 _NO_MEMBERS = Configuration({})
-_NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
+_NO_ROOM = "no majority of the nodes has room on its disk; nothing was changed"
 REMOVED_TIMEOUTS = 4  # election timeouts during which a removed member is still told that it was removed
 
 
@@ -1040,7 +1040,7 @@ class Node:
         """
         coming = sum(len(command) for _, command in commands)
         if self._uncommitted and self._uncommitted_bytes + coming > self.settings.uncommitted_bytes_max:
-            raise Overloaded(f"{self._uncommitted_bytes} bytes wait to be committed already; nothing was proposed")
+            raise Overloaded(f"{self._uncommitted_bytes} bytes wait to be committed already; nothing was changed")
 
     def _require_reserve(self, commands: Sequence[tuple[ProposalId, bytes]], frees: bool) -> None:
         """Accept only commands that free space, and only as many as this member's own reserve holds."""

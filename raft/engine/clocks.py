@@ -158,7 +158,7 @@ class Clocks:
     def agreed_time(self) -> int:
         """Return the log's time, for what goes by age.  Raises Unavailable while a majority's clocks are not known."""
         if self._taken is None:
-            raise Unavailable("this node does not know the clocks of a majority yet; nothing was proposed")
+            raise Unavailable("this node does not know the clocks of a majority yet; nothing was changed")
         return self.stamp()
 
     @property

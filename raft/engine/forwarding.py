@@ -31,7 +31,7 @@ FORWARD_BYTES_MAX = 4 << 20
 READS_MAX = 8_192
 NO_ROOM_S = 1.0  # after the leader answered that no majority has room, before it gets another command
 FULL_PAUSE_S = 0.25  # between two tries to send a leader what it had no room for
-NO_ROOM = "no majority of the nodes has room on its disk; nothing was proposed"
+NO_ROOM = "no majority of the nodes has room on its disk; nothing was changed"
 FULL_HERE = "this node's disk is full, so the newest entries are missing here; ask another node"
 
 

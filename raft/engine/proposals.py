@@ -52,7 +52,7 @@ class Proposals:
         """Register a new proposal.  Raises Unavailable if too much waits already."""
         with self._lock:
             if len(self._waiting) >= WAITING_MAX or self._bytes + len(command) > WAITING_BYTES_MAX:
-                raise Unavailable("too many messages wait to be committed; nothing was proposed")
+                raise Unavailable("too many messages wait to be committed; nothing was changed")
             waiting = PendingProposal(next(self._sequences), command, done, now_s)
             self._waiting[waiting.sequence] = waiting
             self._bytes += len(command)
@@ -99,7 +99,7 @@ class Proposals:
             if waiting.handed_over:
                 waiting.done(OutcomeUnknown("no majority confirmed the change in time; it may still be committed"))
             else:
-                waiting.done(Unavailable("no leader with a majority can be reached; nothing was proposed"))
+                waiting.done(Unavailable("no leader with a majority can be reached; nothing was changed"))
 
     def _overdue(self, now_s: float) -> list[PendingProposal]:
         overdue = []

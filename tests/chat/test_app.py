@@ -103,7 +103,7 @@ def test_a_node_that_is_starting_says_so_whatever_it_is_asked_to_change() -> Non
         answer = client.open(GENERAL, method=method, data=json.dumps(body))
         assert answer.status_code == 503
         assert answer.json is not None
-        assert answer.json["detail"] == "this member reads its log; nothing was proposed"
+        assert answer.json["detail"] == "this member reads its log; nothing was changed"
 
 
 def test_head_is_get_without_the_body() -> None:

@@ -24,7 +24,7 @@ def test_a_proposal_is_refused_in_words_and_nothing_is_proposed() -> None:
     starting().propose(b"{}", told.append)
     [error] = told
     assert isinstance(error, Unavailable)
-    assert str(error) == "waiting for member 2; nothing was proposed"
+    assert str(error) == "waiting for member 2; nothing was changed"
 
 
 def test_a_linearizable_read_is_refused() -> None:

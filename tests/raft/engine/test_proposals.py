@@ -209,7 +209,7 @@ def test_one_too_many_is_unavailable_and_a_place_that_gets_free_is_given_again()
     first = admitted(proposals, client)
     for _ in range(WAITING_MAX - 1):
         admitted(proposals, client)
-    with pytest.raises(Unavailable, match="nothing was proposed"):
+    with pytest.raises(Unavailable, match="nothing was changed"):
         admitted(proposals, client)
     proposals.answered(id_of(first))
     admitted(proposals, client)
@@ -219,7 +219,7 @@ def test_too_many_bytes_are_unavailable_and_room_that_gets_free_is_given_again()
     proposals, client = Proposals(MEMBER, BOOT), Client()
     large = bytes(WAITING_BYTES_MAX)
     first = admitted(proposals, client, command=large)
-    with pytest.raises(Unavailable, match="nothing was proposed"):
+    with pytest.raises(Unavailable, match="nothing was changed"):
         admitted(proposals, client)
     proposals.expire(UNPROPOSED_TIMEOUT_S)
     assert proposals.answered(id_of(first)) is None
