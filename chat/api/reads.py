@@ -3,7 +3,7 @@
 A route that reads checks its query and returns a Read.  Its `render` is called once the state is as new as the client
 asks for, and after the user was looked up again.  The thread of the request goes on at once; the engine confirms reads,
 and one thread renders and sends them one after the other.  That is quicker than waking a thread for each, and only one
-at a time uses the processor.  With TLS, where no answer can be deferred, the request's own thread waits and renders.
+at a time uses the processor.
 
 Rules
 - A confirmed read looks at the state only after it was confirmed: what it shows may be newer than asked for, never
@@ -76,10 +76,10 @@ class Reads:
             raise _no_recent_leader()
         if read.stale and (read.place is None or is_here(self._replica, read.place)):
             return self._rendered(request, read, None)
-        answer = None if read.by_caller else request.defer()
-        if answer is None:
+        if read.by_caller:
             late = unavailable("the cluster did not answer in time")
             return self._rendered(request, read, request.wait_for(partial(self._start, read), late))
+        answer = request.defer()
         if self._thread is None:
             self._start_thread()
         self._start(read, lambda error: self._settled.put(_Settled(read, request, answer, error)))

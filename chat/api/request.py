@@ -6,7 +6,7 @@ segments. A route that waits holds no CPU slot of the server meanwhile.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -125,14 +125,13 @@ class Request:
 
     def off_cpu(self) -> AbstractContextManager[object]:
         """Wait in this context: the CPU slot of this thread is for others meanwhile."""
-        context: AbstractContextManager[object] = self.environ.get("raft_chat.off_cpu", nullcontext)()
+        context: AbstractContextManager[object] = self.environ["raft_chat.off_cpu"]()
         return context
 
-    def defer(self) -> Deferred | None:
-        """A response to be sent after this thread has gone on, always the same one; None if the server cannot (TLS)."""
-        defer = self.environ.get("raft_chat.defer")
-        if self._answer is None and defer is not None:
-            self._answer = defer()
+    def defer(self) -> Deferred:
+        """A response to be sent after this thread has gone on, always the same one."""
+        if self._answer is None:
+            self._answer = self.environ["raft_chat.defer"]()
         return self._answer
 
     def identify(self) -> None:

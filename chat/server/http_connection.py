@@ -93,7 +93,7 @@ class HttpConnection(RequestReader):
     def _environ_template(self) -> dict[str, Any]:
         """The part of `environ` that all requests of this connection have in common."""
         http_server = self.http_server
-        template: dict[str, Any] = {
+        return {
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": "http" if http_server.ssl_context is None else "https",
             "wsgi.errors": sys.stderr,
@@ -108,11 +108,8 @@ class HttpConnection(RequestReader):
             "REMOTE_PORT": self.client_address[1],
             "raft_chat.detach": self.detach,
             "raft_chat.off_cpu": self.off_cpu,
+            "raft_chat.defer": self.defer,
         }
-        # OpenSSL can not read in one thread and write in another: there the application waits instead.
-        if http_server.ssl_context is None:
-            template["raft_chat.defer"] = self.defer
-        return template
 
     # In the poller's thread
 
@@ -299,7 +296,6 @@ class HttpConnection(RequestReader):
 
     def _serve_while_busy(self) -> bool:
         """Serve requests until the connection is quiet.  False: it is to end."""
-        self._shake_hands()
         while self._serve_one():
             if self.is_pollable and not self._buffer:
                 self.deadline = monotonic() + self._wait_s

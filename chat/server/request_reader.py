@@ -145,16 +145,6 @@ class RequestReader(WSGIRequestHandler):
         self._request: Request | None = None  # what `_head` says: clients repeat themselves, and parsing is a third
         self._never_waits = False  # the application does not, on a request like `_request`
 
-    def _shake_hands(self) -> None:
-        context = self.http_server.ssl_context
-        if context is None or isinstance(self.socket, ssl.SSLSocket):
-            return
-        plain = self.socket
-        with self.socket_lock:
-            self.socket = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
-        assert isinstance(self.socket, ssl.SSLSocket)
-        self.socket.do_handshake()
-
     def _next_request(self) -> Request | None:
         """Read the next head; None: the client has closed, or has been silent too long.  Raises HttpError."""
         if self._incoming is not None:
@@ -316,10 +306,7 @@ class RequestReader(WSGIRequestHandler):
         ):  # the answer before may still be under way: whoever sends it has let go of the turn already
             pass
         try:
-            if isinstance(self.socket, ssl.SSLSocket):
-                self.socket.sendall(data)
-            else:
-                self._send_all(data)
+            self._send_all(data)
         except OSError as error:
             raise ClientGone from error
         self.deadline = inf

@@ -10,7 +10,7 @@ may look like is in `http.py`, what anybody may cost in `limits.py`.
 
 Beside what PEP 3333 names, `environ` offers
     raft_chat.defer()       a DeferredResponse to return in place of an iterable; any thread then calls its send(status,
-                            headers, body) once.  Not there with TLS: the application waits instead.
+                            headers, body) once
     raft_chat.off_cpu()     a context manager for an application that waits: its CPU slot is for others meanwhile
     raft_chat.detach()      the socket, the caller's own from here on; the application then returns []
     raft_chat.user          to be set by the application: the user whom a streamed answer counts for
@@ -43,6 +43,7 @@ from chat.server.responses import error_response
 from chat.server.send_queue import SendQueue
 from chat.server.slow_readers import LargeBody, SlowReaders
 from chat.server.sockets import accept_now
+from chat.server.tls_connection import TlsConnection
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -113,6 +114,7 @@ class Server(ThreadedWSGIServer):
             super().__init__(host, listener.getsockname()[1], app, HttpConnection, fd=listener.fileno())
         self.socket.setblocking(False)  # a client that is gone before accept() must not hold the loop up
         self.ssl_context = ssl_context  # not given to Werkzeug, which would shake hands inside accept()
+        self._connection = HttpConnection if ssl_context is None else TlsConnection
         self.name = name
         self.cpu_slots = threading.BoundedSemaphore(cpu_slots or limits.connections)
         self.limits = limits
@@ -358,7 +360,7 @@ class Server(ThreadedWSGIServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Begin to serve a connection."""
-        connection = HttpConnection(request, client_address, self)
+        connection = self._connection(request, client_address, self)
         connection.idle = self.has_poller  # until its first request begins; a thread says so itself
         self._open.add(connection)
         if self.has_poller:

@@ -2,12 +2,11 @@
 
 The endpoint decodes, checks that the sender belongs to this cluster, hands the call on and encodes the answer.  Errors
 are JSON: 400 not an RPC, 403 a sender that is refused, 410 a sender that was removed, 503 this member does not run yet.
-With any of these nothing was done; 504 leaves the outcome open.
+With any of these nothing was done.
 """
 
 import itertools
 import json
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -15,8 +14,6 @@ from raft.errors import InvalidMessage, RefusedPeer
 from raft.rpc.calls import Hello, HelloReply, Sender
 from raft.rpc.codec import Answer, Call, decode_call, encode
 from raft.rpc.peer_client import BODY_BYTES_MAX, RPC_PATH
-
-ANSWER_TIMEOUT_S = 10.0  # only where the server cannot defer answers
 
 _STATUS = {"removed": "410 Gone", "not_ready": "503 Service Unavailable"}
 
@@ -40,7 +37,7 @@ class Endpoint:
         self._requests = itertools.count(1)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Serve WSGI (PEP 3333); answers are deferred if the server can (`raft_chat.defer`)."""
+        """Serve WSGI (PEP 3333); the engine's answers are deferred (`raft_chat.defer`, see chat/server/server.py)."""
         if environ.get("PATH_INFO") != RPC_PATH:
             return _refuse(start_response, "404 Not Found", "not_found", f"peers speak at {RPC_PATH} only")
         if environ.get("REQUEST_METHOD") != "POST":
@@ -49,8 +46,6 @@ class Endpoint:
             return self._answer(environ, start_response, _read_body(environ))
         except InvalidMessage as invalid:
             return _refuse(start_response, "400 Bad Request", "invalid", str(invalid))
-        except TimeoutError as late:
-            return _refuse(start_response, "504 Gateway Timeout", "late", str(late))
         except RefusedPeer as refused:
             status = _STATUS.get(refused.code, "403 Forbidden")
             return _refuse(start_response, status, refused.code, str(refused), cluster_id=self._own_sender().cluster_id)
@@ -67,26 +62,10 @@ class Endpoint:
         if engine is None:
             raise RefusedPeer("not_ready", "this member belongs to no cluster yet")
         engine.admit(sender, call.target)
-        if "raft_chat.defer" in environ:
-            deferred = environ["raft_chat.defer"]()
-            headers = [("Content-Type", "application/json")]
-            engine.serve(call, lambda answer: deferred.send(200, headers, encode(engine.sender(), answer)))
-            return deferred  # type: ignore[no-any-return]
-        return _respond(start_response, self._serve_blocking(engine, call))
-
-    @staticmethod
-    def _serve_blocking(engine: Engine, call: Call) -> bytes:
-        answers: list[Answer] = []
-        answered = threading.Event()
-
-        def done(answer: Answer) -> None:
-            answers.append(answer)
-            answered.set()
-
-        engine.serve(call, done)
-        if not answered.wait(ANSWER_TIMEOUT_S):
-            raise TimeoutError("no answer in time; what was asked for may still be done")
-        return encode(engine.sender(), answers[0])
+        deferred = environ["raft_chat.defer"]()
+        headers = [("Content-Type", "application/json")]
+        engine.serve(call, lambda answer: deferred.send(200, headers, encode(engine.sender(), answer)))
+        return deferred  # type: ignore[no-any-return]
 
 
 def _read_body(environ: dict[str, Any]) -> bytes:

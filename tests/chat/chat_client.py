@@ -15,6 +15,7 @@ from chat.auth.secrets import Passwords
 from chat.services.read_markers import PendingMarkers
 from chat.state.machine import ChatState
 from tests.support.fake_replica import FIRST_TIME, FakeReplica
+from tests.support.wsgi import deferring
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class ChatClient:
             websocket=websocket,
             pending_markers=self.pending_markers,
         )
-        self._client = Client(self.app, use_cookies=False)
+        self._client = Client(deferring(self.app), use_cookies=False)
 
     def open(self, method: str, target: str, body: bytes = b"", environ: dict[str, Any] | None = None) -> TestResponse:
         """The answer to a request; every answer is checked for what all of them have in common."""

@@ -14,6 +14,7 @@ from chat.auth.origins import member_origins
 from chat.state.machine import ChatState
 from raft.cluster.starting_member import StartingMember
 from tests.chat.chat_client import GENERAL, ChatClient
+from tests.support.wsgi import deferring
 
 METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "FOO"])
 JSON = st.recursive(
@@ -97,7 +98,7 @@ def test_a_websocket_at_a_node_that_is_starting_is_told_to_come_again() -> None:
 
 
 def test_a_node_that_is_starting_says_so_whatever_it_is_asked_to_change() -> None:
-    client = Client(create_app(StartingMember(1, {}, lambda: "this member reads its log"), ChatState()))
+    client = Client(deferring(create_app(StartingMember(1, {}, lambda: "this member reads its log"), ChatState())))
     post = {"Message": "hi", "User": "ann"}
     for method, body in {"DELETE": {}, "PATCH": {"Retention": None}, "POST": post}.items():
         answer = client.open(GENERAL, method=method, data=json.dumps(body))

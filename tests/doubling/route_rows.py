@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from http import HTTPStatus
 from io import BytesIO
+from time import process_time
 from typing import Any, cast
 from unicodedata import normalize
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from tests.chat.chat_client import SETUP_SECRET
 from tests.chat.login_client import LoginClient, bearer, password
 from tests.doubling.rows import Case, Row
 from tests.doubling.texts import MARKED, marked, serial
+from tests.support.wsgi import deferring
 
 MANY_NAMES = MEMBERS_MAX - 10  # with some who are there by themselves
 _NO_ROUTES = {("GET", "/ws"), ("GET", "/events")}  # a websocket has rows of its own, and a stream has no end
@@ -52,7 +54,7 @@ class Served:
             "HTTP_HOST": "chat.example",
             **bearer(self.chat.secret["ann"]),
         }
-        answer = self.chat.app(environ, lambda status, headers, *_: found.append(status))
+        answer = deferring(self.chat.app)(environ, lambda status, headers, *_: found.append(status))
         for _ in answer:
             pass
         return int(found[0][:3])
@@ -148,7 +150,8 @@ def _case(route: Route, share: float) -> Case:
         return there.call(route.method, *made)
 
     target, body = prepared()
-    return Case(len(target) + len(body), cast(Callable[[Any], object], run), prepared)
+    # Of the process: a read is rendered in a thread of its own.
+    return Case(len(target) + len(body), cast(Callable[[Any], object], run), prepared, clock=process_time)
 
 
 def _long_path(route: Route, share: float) -> Case:
@@ -160,7 +163,7 @@ def _long_path(route: Route, share: float) -> Case:
     def run(_: object) -> int:
         return there.call(route.method, target, b"{}")
 
-    return Case(len(target), run, there.room_with_a_message)
+    return Case(len(target), run, there.room_with_a_message, clock=process_time)
 
 
 def _ours() -> Iterator[Route]:

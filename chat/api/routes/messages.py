@@ -37,7 +37,7 @@ from chat.services.posts import (
     with_key,
     with_mentions,
 )
-from chat.services.proposals import post_to_propose, propose, unanswered
+from chat.services.proposals import post_to_propose, propose
 from chat.state.apply.posts import Pinned, pins, versions
 from chat.state.events import PostChanged
 from chat.state.post_json import render_post, with_reactions
@@ -48,7 +48,7 @@ from chat.state.room_details import PINS_MAX
 NDJSON = "application/x-ndjson"
 
 
-def post(request: Request, room: str) -> Response | Deferred | Read:
+def post(request: Request, room: str) -> Deferred | Read:
     """POST /rooms/{room}: 201 once the post is committed and applied here; 200 if the same ClientId posted it before.
 
     A post that the state here refuses is not proposed; the refusal is confirmed by a state that holds all that was
@@ -67,20 +67,17 @@ def post(request: Request, room: str) -> Response | Deferred | Read:
     return _propose(request, settled)
 
 
-def _post_settled(request: Request, checked: Post) -> Response | Deferred:
+def _post_settled(request: Request, checked: Post) -> Deferred:
     settled = post_to_propose(checked, request.actor, request.state)
     if isinstance(settled, Problem):
         raise settled
     return _propose(request, settled)
 
 
-def _propose(request: Request, checked: Post) -> Response | Deferred:
+def _propose(request: Request, checked: Post) -> Deferred:
     answer = request.defer()
-    if answer is not None:
-        propose(request.replica, checked, partial(_send, request, answer), flushes=True)
-        return answer
-    late = unanswered(checked, "the post was not answered in time")
-    return _answer(request.wait_for(partial(propose, request.replica, checked), late))
+    propose(request.replica, checked, partial(_send, request, answer), flushes=True)
+    return answer
 
 
 def read_page(request: Request, room: str) -> Read:
@@ -267,9 +264,7 @@ def _send(request: Request, answer: Deferred, outcome: Posted | Problem) -> None
     request.send(answer, response)
 
 
-def _answer(outcome: Posted | Problem) -> Response:
-    if isinstance(outcome, Problem):
-        raise outcome
+def _answer(outcome: Posted) -> Response:
     status = HTTPStatus.CREATED if outcome.created else HTTPStatus.OK
     headers = [("Location", f"{_path(outcome.room)}/messages/{outcome.id}")]
     return Response(status, outcome.json + b"\n", headers=headers, log_index=outcome.index)

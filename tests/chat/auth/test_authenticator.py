@@ -23,6 +23,7 @@ from tests.chat.api.test_reads import DeferredResponse
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET, ChatClient, Clock
 from tests.chat.login_client import LoginClient, bearer, code, log_in, password
 from tests.support.fake_replica import FakeReplica
+from tests.support.wsgi import deferring
 
 
 def proposed(chat: ChatClient) -> list[Post]:
@@ -359,7 +360,7 @@ def test_until_the_mode_is_known_a_stale_read_is_confirmed_and_then_no_longer(qu
     chat = LoginClient()
     chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
     authenticator = Authenticator(chat.replica, chat.state, knows_mode=False)
-    client = Client(create_app(chat.replica, chat.state, authenticator=authenticator), use_cookies=False)
+    client = Client(deferring(create_app(chat.replica, chat.state, authenticator=authenticator)), use_cookies=False)
     stale = f"{GENERAL}?consistency=stale{query}"
     chat.replica.unavailable = True
     assert client.get(stale).status_code == 503
@@ -374,7 +375,7 @@ def test_until_the_mode_is_known_strangers_are_told_the_health_of_a_node_and_no_
     chat.do(SetAuth(Actor(OPERATOR), OPEN, INVITE))
     authenticator = Authenticator(chat.replica, chat.state, operator=OPERATORS_SECRET, knows_mode=False)
     chat.app = create_app(chat.replica, chat.state, authenticator=authenticator)
-    client = Client(chat.app, use_cookies=False)
+    client = Client(deferring(chat.app), use_cookies=False)
     operator = {"Authorization": f"Bearer {OPERATORS_SECRET}"}
     chat.replica.unavailable = True
     told = client.get("/raft")

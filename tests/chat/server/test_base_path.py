@@ -7,6 +7,7 @@ from werkzeug.test import Client, TestResponse
 
 from chat.server.base_path import checked, mounted, never_waits_under, without
 from tests.chat.chat_client import ChatClient
+from tests.support.wsgi import deferring
 
 PREFIX = "/team/chat"
 
@@ -16,7 +17,7 @@ class MountedClient:
 
     def __init__(self) -> None:
         self.chat = ChatClient()
-        self._client = Client(mounted(PREFIX, self.chat.app))
+        self._client = Client(deferring(mounted(PREFIX, self.chat.app)))
 
     def open(self, method: str, target: str, body: bytes = b"") -> TestResponse:
         environ: dict[str, Any] = {"RAW_URI": target}

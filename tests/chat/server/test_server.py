@@ -167,22 +167,60 @@ def no_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_client_that_is_mute_in_the_tls_handshake_holds_nobody_up_and_is_cut() -> None:
-    def context(protocol: int) -> ssl.SSLContext:
-        anonymous = ssl.SSLContext(protocol)
-        anonymous.check_hostname = False
-        anonymous.verify_mode = ssl.CERT_NONE
-        anonymous.maximum_version = ssl.TLSVersion.TLSv1_2
-        anonymous.set_ciphers("aNULL:@SECLEVEL=0")  # no certificate needed
-        return anonymous
+def tls(protocol: int) -> ssl.SSLContext:
+    anonymous = ssl.SSLContext(protocol)
+    anonymous.check_hostname = False
+    anonymous.verify_mode = ssl.CERT_NONE
+    anonymous.maximum_version = ssl.TLSVersion.TLSv1_2
+    anonymous.set_ciphers("aNULL:@SECLEVEL=0")  # no certificate needed
+    return anonymous
 
+
+def test_answers_are_deferred_over_tls_and_sent_by_the_connections_own_thread() -> None:
+    app = Deferring()
+    with (
+        serving(app, ssl_context=tls(ssl.PROTOCOL_TLS_SERVER)) as server,
+        Client(server.port) as client,
+        Client(server.port) as other,
+    ):
+        client.socket = tls(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(client.socket)
+        other.socket = tls(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(other.socket)
+        client.send(post(b"1") + post(b"2"))
+        answer, body = app.next()
+        assert (body, app.none_promised()) == (b"1", True)
+        other.send(post(b"3"))
+        app.next()[0].send(200, [], b"x" * 100_000)
+        assert other.response().body == b"x" * 100_000
+        answer.send(200, [], body)
+        assert client.response().body == b"1"
+        app.next()[0].send(500, [("Connection", "close")], b"failed")
+        response = client.response()
+        assert (response.status, response.body) == (500, b"failed")
+        assert client.rest() == b""
+
+
+def test_over_tls_an_overdue_answer_closes_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    app = Deferring()
+    with (
+        serving(app, limits=Limits(answer_s=0.1), ssl_context=tls(ssl.PROTOCOL_TLS_SERVER)) as server,
+        Client(server.port) as client,
+    ):
+        client.socket = tls(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(client.socket)
+        client.send(GET)
+        answer, body = app.next()
+        assert client.rest() == b""
+        answer.send(200, [], body)  # nobody is there
+    assert "was not sent in 0.1 s" in caplog.text
+
+
+def test_a_client_that_is_mute_in_the_tls_handshake_holds_nobody_up_and_is_cut() -> None:
     limits = Limits(head_deadline_s=0.5)
     with (
-        serving(echo, limits=limits, ssl_context=context(ssl.PROTOCOL_TLS_SERVER)) as server,
+        serving(echo, limits=limits, ssl_context=tls(ssl.PROTOCOL_TLS_SERVER)) as server,
         Client(server.port) as mute,
         Client(server.port) as client,
     ):
-        client.socket = context(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(client.socket)
+        client.socket = tls(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(client.socket)
         assert client.ask(post(b"a")).body == b"POST / a"
         assert client.ask(GET).status == 200
         mute.rest()  # an alert, perhaps, and the end

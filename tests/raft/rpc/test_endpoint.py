@@ -1,4 +1,4 @@
-"""The port of the peers: who gets which answer, deferred and not, through Werkzeug's client and over real sockets."""
+"""The port of the peers: who gets which answer, through Werkzeug's client and over real sockets."""
 
 import json
 import threading
@@ -18,6 +18,7 @@ from raft.rpc.codec import Answer, Call, decode_answer, encode
 from raft.rpc.endpoint import Endpoint
 from raft.rpc.peer_client import BODY_BYTES_MAX, PeerConnection
 from tests.chat.wire import DEADLINE_S, serving
+from tests.support.wsgi import deferring
 
 NEW = Sender(1, "aa", "", "http://127.0.0.1:12380")
 OWN = Sender(1, "aa", "c1", "http://127.0.0.1:12380")
@@ -78,7 +79,7 @@ def endpoint_with(engine: FakeEngine | None) -> Endpoint:
 
 
 def post(endpoint: Endpoint, body: bytes, path: str = "/rpc") -> TestResponse:
-    return Client(endpoint).post(path, data=body)
+    return Client(deferring(endpoint)).post(path, data=body)
 
 
 def check_problem(response: TestResponse, status: int, code: str) -> dict[str, object]:
@@ -99,7 +100,7 @@ def test_any_other_path_is_not_found(path: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
 def test_any_other_method_is_not_allowed(method: str) -> None:
-    response = Client(endpoint_with(FakeEngine())).open("/rpc", method=method)
+    response = Client(deferring(endpoint_with(FakeEngine()))).open("/rpc", method=method)
     check_problem(response, 405, "method")
     assert response.headers["Allow"] == "POST"
 
@@ -118,7 +119,7 @@ def test_a_bad_request_names_the_field() -> None:
 
 @pytest.mark.parametrize("length", ["x", "-1", str(BODY_BYTES_MAX + 1)])
 def test_a_length_that_cannot_be_is_a_bad_request(length: str) -> None:
-    response = Client(endpoint_with(FakeEngine())).post("/rpc", environ_overrides={"CONTENT_LENGTH": length})
+    response = Client(deferring(endpoint_with(FakeEngine()))).post("/rpc", environ_overrides={"CONTENT_LENGTH": length})
     assert "Content-Length" in str(check_problem(response, 400, "invalid")["detail"])
 
 
@@ -173,7 +174,7 @@ def test_what_the_engine_cannot_take_is_a_bad_request() -> None:
     assert check_problem(post(endpoint_with(engine), VOTE), 400, "invalid")["detail"] == "two leaders in one term"
 
 
-# Where the server cannot defer answers
+# Answers
 
 
 def test_an_answer_that_is_there_at_once_is_returned() -> None:
@@ -198,11 +199,6 @@ def test_an_answer_that_comes_later_is_waited_for() -> None:
     response = post(endpoint_with(engine), VOTE)
     thread.join(DEADLINE_S)
     assert isinstance(decode_answer(response.data)[1], RequestVoteReply)
-
-
-def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raft.rpc.endpoint.ANSWER_TIMEOUT_S", 0.01)
-    check_problem(post(endpoint_with(FakeEngine()), VOTE), 504, "late")
 
 
 def test_every_call_has_a_number_of_its_own() -> None:
