@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -40,7 +41,7 @@ from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
 from chat.realtime.authentication import Realtime
-from chat.realtime.handshake import make_websocket_app
+from chat.realtime.handshake import open_websocket
 from chat.realtime.hub import Hub, hub_limits
 from chat.realtime.sse import EventStreams
 from chat.server import base_path
@@ -325,7 +326,7 @@ class NodeProcess:
         state.on_accounts = realtime.on_account_events
         self._app = create_app(
             member, state, authenticator=authenticator, pending_markers=pending_markers, rendered=realtime.rendered,
-            websocket=make_websocket_app(realtime), streams=EventStreams(realtime),
+            websocket=partial(open_websocket, realtime), streams=EventStreams(realtime),
         )  # fmt: skip
         self._start_maintenance(member, state, pending_markers, token_activity)
 

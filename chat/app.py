@@ -101,12 +101,12 @@ def create_app(
     state: ChatState,
     *,
     authenticator: Authenticator | None = None,
-    websocket: WsgiApp | None = None,
+    websocket: Callable[[Environ], None] | None = None,
     streams: Streams | None = None,
     pending_markers: PendingMarkers | None = None,
     rendered: PostCache | None = None,
 ) -> WsgiApp:
-    """The application of one node; `websocket` answers `/ws`, `streams` has the streams of `/events`.
+    """The application of one node; `websocket` opens those of `/ws`, `streams` has the streams of `/events`.
 
     `pending_markers`: where it is noted how far somebody has read; whoever hands it in has it told to the state.
     `rendered`: a cache that the websockets use too.
@@ -117,7 +117,9 @@ def create_app(
 
 
 class _App:
-    def __init__(self, replica: Replica, state: ChatState, services: Services, websocket: WsgiApp | None) -> None:
+    def __init__(
+        self, replica: Replica, state: ChatState, services: Services, websocket: Callable[[Environ], None] | None
+    ) -> None:
         self._replica = replica
         self._state = state
         self._services = services
@@ -136,7 +138,8 @@ class _App:
                 response = self._options(request)
             elif self._websocket is not None and request.path == WEBSOCKET.path:
                 self._authenticator.check_started()
-                return self._websocket(environ, start_response)
+                self._websocket(environ)
+                response = Detached()
             else:
                 response = self._answer(request)
         except Problem as problem:

@@ -4,17 +4,15 @@ A Problem's status says whose fault it is, its code what to do.  `detail` begins
 there is one.  It never echoes text of the client's.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Protocol
 
+from chat.server.problem_json import problem_json
 from raft.errors import ChangeRefused, CorruptLog, DiskFailed, DiskFull, OutcomeUnknown, RaftError, Unavailable
 
 logger = logging.getLogger(__name__)
-
-CONTENT_TYPE = "application/problem+json"
 
 # The status of each code.  A code that is not here has 422.
 STATUS_OF: dict[str, HTTPStatus] = {
@@ -70,22 +68,13 @@ class Problem(Exception):
         super().__init__(detail)
         self.status = status
         self.code = code
-        self.title = HTTPStatus(status).phrase
         self.detail = detail
         self.headers = headers
         self.members = members or {}
 
     def to_json(self) -> bytes:
         """The body of the response."""
-        body = {
-            "type": "about:blank",
-            "title": self.title,
-            "status": self.status,
-            "detail": self.detail,
-            "code": self.code,
-            **self.members,
-        }
-        return json.dumps(body).encode() + b"\n"
+        return problem_json(self.status, self.code, self.detail, **self.members)
 
 
 def problem(code: str, detail: str, retry_after_s: int = 0) -> Problem:

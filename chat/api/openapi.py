@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from chat.api.router import JSON, Access, Answer, Body, Route
 from chat.api.schemas import COMPONENTS, PATH_NAMES, RAFT_INDEX, TEXT, Schema, integer, ref, word
 from chat.auth import cookies
-from chat.errors import CONTENT_TYPE as PROBLEM
 from chat.errors import STATUS_OF
+from chat.server.problem_json import PROBLEM_JSON
 from chat.services.cursors import START_OVER
 
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -147,5 +147,5 @@ def _problem(status: HTTPStatus, codes: list[str]) -> dict[str, object]:
     return {
         "description": ", ".join(codes),
         "headers": {**_X_RAFT_INDEX, **(_RETRY_AFTER if status in _RETRIED else {})},
-        "content": {PROBLEM: {"schema": schema}},
+        "content": {PROBLEM_JSON: {"schema": schema}},
     }

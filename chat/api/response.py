@@ -7,10 +7,10 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
 from chat.api.query import Query
-from chat.errors import CONTENT_TYPE as PROBLEM_TYPE
 from chat.errors import Problem
 from chat.replica import Replica
 from chat.server import failure_log
+from chat.server.problem_json import PROBLEM_JSON
 from chat.services.cursors import Place, raft_index
 
 Headers = list[tuple[str, str]]
@@ -56,7 +56,7 @@ class Response(NamedTuple):  # one is made for each request: a frozen dataclass 
 def response_of(problem: Problem) -> Response:
     """The response for a problem.  A failure of this node is logged."""
     failure_log.answered(problem.status, problem.code, problem.detail)
-    return Response(problem.status, problem.to_json(), PROBLEM_TYPE, [*problem.headers, ("Cache-Control", "no-store")])
+    return Response(problem.status, problem.to_json(), PROBLEM_JSON, [*problem.headers, ("Cache-Control", "no-store")])
 
 
 @dataclass(frozen=True, slots=True)

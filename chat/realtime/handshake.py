@@ -7,7 +7,7 @@ Rules
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from hashlib import sha1
 from http import HTTPStatus
@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 
 from chat.auth.authenticator import is_operators
 from chat.auth.origins import foreign, is_ours
-from chat.errors import CONTENT_TYPE, Problem, all_taken, invalid, unavailable
+from chat.errors import Problem, all_taken, invalid, unavailable
 from chat.realtime.authentication import Realtime
 from chat.realtime.protocol import ClientProtocol
-from chat.server import failure_log
 from chat.server.networks import network
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 _SWITCHING = (
@@ -30,34 +29,24 @@ _SWITCHING = (
 )
 
 
-def make_websocket_app(realtime: Realtime) -> "WSGIApplication":
-    """The WSGI application for `/ws`."""
-
-    def websocket_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        hub = realtime.hub
-        try:
-            check_upgrade(environ, realtime.nodes)
-            if hub.ending:
-                raise unavailable("this node is shutting down")
-            actor = realtime.authenticator.authenticate(environ)
-            if actor is None:
-                realtime.authenticator.charge_unknown_token(environ)
-            if not hub.admits(network(environ["REMOTE_ADDR"]), is_operator=is_operators(environ, actor)):
-                raise all_taken("websockets")
-        except Problem as problem:
-            failure_log.answered(problem.status, problem.code, problem.detail)
-            start_response(f"{problem.status} {problem.title}", [("Content-Type", CONTENT_TYPE), *problem.headers])
-            return [problem.to_json()]
-        hub.attach(
-            environ["raft_chat.detach"](),
-            switching_protocols(environ["HTTP_SEC_WEBSOCKET_KEY"]),
-            environ.get("raft_chat.read_ahead", b""),
-            partial(ClientProtocol, realtime, environ),
-            network(environ["REMOTE_ADDR"]),
-        )
-        return []
-
-    return websocket_app
+def open_websocket(realtime: Realtime, environ: "WSGIEnvironment") -> None:
+    """Take the connection over and answer with 101.  Raises Problem; then the connection is not taken."""
+    hub = realtime.hub
+    check_upgrade(environ, realtime.nodes)
+    if hub.ending:
+        raise unavailable("this node is shutting down")
+    actor = realtime.authenticator.authenticate(environ)
+    if actor is None:
+        realtime.authenticator.charge_unknown_token(environ)
+    if not hub.admits(network(environ["REMOTE_ADDR"]), is_operator=is_operators(environ, actor)):
+        raise all_taken("websockets")
+    hub.attach(
+        environ["raft_chat.detach"](),
+        switching_protocols(environ["HTTP_SEC_WEBSOCKET_KEY"]),
+        environ.get("raft_chat.read_ahead", b""),
+        partial(ClientProtocol, realtime, environ),
+        network(environ["REMOTE_ADDR"]),
+    )
 
 
 def check_upgrade(environ: "WSGIEnvironment", nodes: Callable[[], list[str]]) -> None:

@@ -24,8 +24,9 @@ from typing import Any, TypeGuard
 from chat.server import failure_log
 from chat.server.http import ChunkedBody, HttpError, Request, SizedBody, check_partial_head
 from chat.server.limits import KIB
+from chat.server.problem_json import PROBLEM_JSON, problem_json
 from chat.server.request_reader import ClientGone, RequestReader
-from chat.server.responses import CONTINUE, Headers, ResponseHead, WsgiResponse, error_response, problem, status_line
+from chat.server.responses import CONTINUE, Headers, ResponseHead, WsgiResponse, error_response, status_line
 from chat.server.slow_readers import Progress
 from chat.server.sockets import Receiver, send_now
 
@@ -527,5 +528,5 @@ class HttpConnection(RequestReader):
 def _internal_error(request: Request) -> bytes:
     detail = "the server failed on this request; its log says why"
     failure_log.answered(500, "internal_error", detail)
-    headers, body = problem(500, "internal_error", detail)
-    return ResponseHead(status_line(500), headers, request, keep_alive=False).with_body(body)
+    head = ResponseHead(status_line(500), [("Content-Type", PROBLEM_JSON)], request, keep_alive=False)
+    return head.with_body(problem_json(500, "internal_error", detail))

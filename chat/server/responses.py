@@ -6,7 +6,6 @@
 - A header with CR or LF in its value is a bug of the application, and nothing of the response is sent.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
@@ -16,6 +15,7 @@ from typing import Final
 
 from chat.server import failure_log
 from chat.server.http import HttpError, Request
+from chat.server.problem_json import PROBLEM_JSON, problem_json
 
 Headers = list[tuple[str, str]]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -55,21 +55,14 @@ class _Clock:
 _date = _Clock().date
 
 
-def problem(status: int, code: str, detail: str, headers: Iterable[tuple[str, str]] = ()) -> tuple[Headers, bytes]:
-    """The headers and the body (RFC 9457) of an error that the server itself answers with."""
-    title = status_line(status).partition(" ")[2]
-    document = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    return [("Content-Type", "application/problem+json"), *headers], json.dumps(document).encode()
-
-
 def error_response(refused: HttpError) -> bytes:
     """The whole response to a request that is refused.  The connection closes after it.
 
     A failure of this node is logged.
     """
     failure_log.answered(refused.status, refused.code, refused.detail)
-    headers, body = problem(refused.status, refused.code, refused.detail, refused.headers)
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    body = problem_json(refused.status, refused.code, refused.detail)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in (("Content-Type", PROBLEM_JSON), *refused.headers)])
     return (
         f"HTTP/1.1 {status_line(refused.status)}\r\n{lines}Content-Length: {len(body)}\r\n"
         f"{_date()}Connection: close\r\n\r\n"

@@ -5,11 +5,13 @@ A node with a server is `tests/support/node.py`.
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from werkzeug.test import Client, TestResponse
 
-from chat.app import WsgiApp, create_app
+from chat.api.response import Environ
+from chat.app import create_app
 from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import Passwords
 from chat.services.read_markers import PendingMarkers
@@ -38,7 +40,7 @@ class Clock(Generic[T]):
 class ChatClient:
     """An application over a FakeReplica, and requests to it."""
 
-    def __init__(self, websocket: WsgiApp | None = None) -> None:
+    def __init__(self, websocket: Callable[[Environ], None] | None = None) -> None:
         self.state = ChatState()
         self.replica = FakeReplica(self.state)
         self.clock = Clock(FIRST_TIME)

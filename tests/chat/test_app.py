@@ -1,7 +1,6 @@
 """Which path and method leads where; and nothing that is sent makes the server fail."""
 
 import json
-from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -9,8 +8,9 @@ from hypothesis import strategies as st
 from werkzeug.test import Client
 
 from chat.api.response import Environ
-from chat.app import StartResponse, create_app
+from chat.app import create_app
 from chat.auth.origins import member_origins
+from chat.errors import all_taken
 from chat.state.machine import ChatState
 from raft.cluster.starting_member import StartingMember
 from tests.chat.chat_client import GENERAL, ChatClient
@@ -117,17 +117,18 @@ def test_head_is_get_without_the_body() -> None:
         assert head.headers["Content-Length"] == get.headers["Content-Length"] == str(len(get.data))
 
 
-def test_the_websocket_has_its_own_application() -> None:
-    asked: list[str] = []
+def test_a_websocket_is_opened_by_its_own_function_and_a_refusal_is_answered() -> None:
+    asked: list[Environ] = []
+    environ = {"REQUEST_METHOD": "GET", "RAW_URI": "/ws?ticket=1"}
+    started: list[str] = []
+    answer = ChatClient(asked.append).app(environ, lambda status, headers: started.append(status))
+    assert ([*answer], started, asked) == ([], [], [environ])
 
-    def websocket(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        asked.append(environ["RAW_URI"])
-        own = [("X-Raft-Index", "0"), ("X-Content-Type-Options", "nosniff")]
-        start_response("200 OK", own)
-        return [b"websocket"]
+    def refuse(environ: Environ) -> None:
+        raise all_taken("websockets")
 
-    assert ChatClient(websocket).get("/ws?ticket=1").data == b"websocket"
-    assert asked == ["/ws?ticket=1"]
+    refused = ChatClient(refuse).get("/ws")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
 
 
 @settings(deadline=None, max_examples=200)

@@ -7,6 +7,7 @@ application without a server, and `tests/raft/members.py` has whole members of t
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from itertools import count
 from types import TracebackType
 from typing import Any, TypedDict, Unpack
@@ -20,7 +21,7 @@ from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom, DeleteRoom
 from chat.realtime.authentication import Realtime
 from chat.realtime.connection import HubLimits
-from chat.realtime.handshake import make_websocket_app
+from chat.realtime.handshake import open_websocket
 from chat.realtime.hub import Hub
 from chat.realtime.sse import EventStreams
 from chat.server.server import Server
@@ -93,12 +94,11 @@ class Node:
         self.authenticator = Authenticator(self.replica, self.state, monotonic=lambda: 0.0)
         self.realtime = Realtime(self.hub, self.replica, self.state, self.authenticator, lambda: NODES)
         self.state.on_accounts = self.realtime.on_account_events
-        self.websocket_app = make_websocket_app(self.realtime)
-        app = create_app(
-            self.replica, self.state, authenticator=self.authenticator, websocket=self.websocket_app,
-            streams=EventStreams(self.realtime),
+        self.app = create_app(
+            self.replica, self.state, authenticator=self.authenticator,
+            websocket=partial(open_websocket, self.realtime), streams=EventStreams(self.realtime),
         )  # fmt: skip
-        self.server = Server(app, "127.0.0.1", 0, name="test")
+        self.server = Server(self.app, "127.0.0.1", 0, name="test")
         self.port = self.server.port
         self.clients: list[NodeClient] = []
         self.hub.begin_at(self.replica.last_applied)

@@ -71,11 +71,12 @@ def test_what_is_refused_at_once_is_not_deferred() -> None:
 def test_the_gate_is_open_while_a_request_waits() -> None:
     steps: list[str] = []
     chat = ChatClient()
-    chat.get(GENERAL, **{"raft_chat.off_cpu": Gate(steps)})
+    target = f"{GENERAL}/export"  # which its own thread reads
+    chat.get(target, **{"raft_chat.off_cpu": Gate(steps)})
     assert steps == ["opened", "closed"]
-    chat.get(f"{GENERAL}?consistency=stale&min_index=2", **{"raft_chat.off_cpu": Gate(steps)})  # nothing to wait for
+    chat.get(f"{target}?consistency=stale&min_index=2", **{"raft_chat.off_cpu": Gate(steps)})  # nothing to wait for
     assert len(steps) == 2
-    chat.get(f"{GENERAL}?consistency=stale&min_index=9", **{"raft_chat.off_cpu": Gate(steps)})
+    chat.get(f"{target}?consistency=stale&min_index=9", **{"raft_chat.off_cpu": Gate(steps)})
     assert len(steps) == 4
 
 

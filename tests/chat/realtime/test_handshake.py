@@ -57,9 +57,11 @@ def test_a_handshake_that_breaks_the_rules_is_answered_in_http(node: Node, heade
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
     } | {name: value}
-    environ = {"REQUEST_METHOD": "GET"} | {f"HTTP_{k.upper().replace('-', '_')}": v for k, v in headers.items()}
+    environ = {"REQUEST_METHOD": "GET", "RAW_URI": "/ws"} | {
+        f"HTTP_{k.upper().replace('-', '_')}": v for k, v in headers.items()
+    }
     started: list[str] = []
-    body = b"".join(node.websocket_app(environ, lambda line, _headers: started.append(line)))  # type: ignore[arg-type]
+    body = b"".join(node.app(environ, lambda line, _headers: started.append(line)))
     assert started[0].startswith(f"{status} ")
     assert json.loads(body)["status"] == status
 
