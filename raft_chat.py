@@ -131,6 +131,7 @@ class NodeProcess:
         self._rewriter = ChildRewriter([sys.executable, "-m", "raft_chat", REWRITE], options.data_dir)
 
         self._hub: Hub | None = None
+        self._realtime: Realtime | None = None
         self._keeping_ends = threading.Event()
 
     def run(self) -> int:
@@ -285,7 +286,7 @@ class NodeProcess:
             node, self._storage, state, identity,
             advertise=options.advertise, level=LEVEL, save_identity=self._save_identity, on_end=self._end,
             rewrite=self._rewriter, compact_bytes=options.compact_mib << 20, listed=options.members,
-            reserve=self._reserve, frees=frees_space, damage=self._damage,
+            reserve=self._reserve, frees=frees_space, damage=self._damage, on_notice=self._noticed,
         )  # fmt: skip
         hub = Hub(lambda: history(member), limits=hub_limits())
         hub.start()
@@ -313,9 +314,6 @@ class NodeProcess:
     def _serve(self, member: RunningMember, hub: Hub, state: ChatState) -> None:
         """Replace the starting application by that of a running node."""
         options = self.options
-        state.on_applied = hub.publish  # not before: nobody listens to events of long ago
-        state.on_restored = hub.skip_to
-        hub.begin_at(member.last_applied)
         pending_markers, token_activity = PendingMarkers(), TokenActivity()
         authenticator = Authenticator(
             member, state, operator=self._operator, setup=self._setup, token_activity=token_activity,
@@ -323,7 +321,9 @@ class NodeProcess:
         )  # fmt: skip
         authenticator.hides_from_strangers()  # asks for the mode
         realtime = Realtime(hub, member, state, authenticator, member.nodes, pending_markers=pending_markers)
-        state.on_accounts = realtime.on_account_events
+        self._realtime = realtime
+        state.listen(hub.publish, realtime.on_account_events, hub.skip_to)
+        hub.begin_at(member.last_applied)
         self._app = create_app(
             member, state, authenticator=authenticator, pending_markers=pending_markers, rendered=realtime.rendered,
             websocket=partial(open_websocket, realtime), streams=EventStreams(realtime),
@@ -351,6 +351,10 @@ class NodeProcess:
 
     def _call_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         return self._app(environ, start_response)
+
+    def _noticed(self, member: int, body: bytes) -> None:
+        if self._realtime is not None:
+            self._realtime.presence.heard(member, body)
 
     def _flush(self) -> None:
         if self._member is not None:

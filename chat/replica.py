@@ -62,13 +62,6 @@ class Replica(Protocol):
         The newest counts: it is told again every ten seconds, and may get lost, be overtaken or come twice.
         """
 
-    @property
-    def on_notice(self) -> Callable[[int, bytes], None]:
-        """Called with (member, what it tells), by any thread; must not block.  Whoever listens sets it."""
-
-    @on_notice.setter
-    def on_notice(self, on_notice: Callable[[int, bytes], None]) -> None: ...
-
     def propose(self, command: bytes, done: Callable[[object], None], *, flushes: bool = False) -> None:
         """Replicate `command` (JSON, one line); `done` gets what the state's `apply` returned, on this member.
 

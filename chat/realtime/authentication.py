@@ -73,16 +73,7 @@ class Realtime:
         self.pending_markers = pending_markers or PendingMarkers()
         self.presence = Presence(hub, replica, state)
         self.majority = MajorityNotice(hub, replica)
-        hub.on_subscribe, hub.on_forget = self._joined, self._forgotten
         self.rendered = rendered or PostCache()
-
-    def _joined(self, connection: Connection) -> None:
-        self.presence.greet(connection)
-        self.majority.greet(connection)
-
-    def _forgotten(self, connection: Connection) -> None:
-        self.presence.remove(connection)
-        self.majority.forget(connection)
 
     def authenticate(self, connection: Connection, environ: Mapping[str, Any], enter: Callable[[Actor], None]) -> None:
         """Call `enter` with the user of the opening request, now or once they are known; or close the websocket.

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from chat.realtime.broadcast import Broadcaster
 from chat.realtime.channels import Channels
@@ -63,8 +63,14 @@ def hub_limits() -> HubLimits:
     return HubLimits(connections=int(min(HubLimits().connections, most * 3 // 4)), operator_spare=OPERATOR_SPARE)
 
 
-def _ignore(connection: Connection) -> None:
-    """Do nothing."""
+class HubListener(Protocol):
+    """Follows who is subscribed; in the selector thread."""
+
+    def greet(self, connection: Connection) -> None:
+        """Act on a connection that has subscribed."""
+
+    def forget(self, connection: Connection) -> None:
+        """Act on a connection that is over."""
 
 
 class _RecentEvents:
@@ -113,7 +119,7 @@ class _Waker:
 
 
 class Hub:
-    """The hub of a node.  Create it, set `publish` as the state's `on_applied`, then `start` it.
+    """The hub of a node.  Create it, have the state call `publish`, then `start` it.
 
     `history` gives the beginning of every cursor.
     """
@@ -126,8 +132,7 @@ class Hub:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.published_index = 0
-        self.on_subscribe: Callable[[Connection], None] = _ignore  # called with a connection that has subscribed
-        self.on_forget: Callable[[Connection], None] = _ignore  # called with a connection that is over
+        self.listeners: list[HubListener] = []  # each adds itself before the hub has connections: it needs the hub
         self._limits = limits or HubLimits()
         self._clock = clock
         # Handed over, under the lock.
@@ -331,7 +336,8 @@ class Hub:
     def subscribe(self, connection: Connection, rooms: frozenset[str] | None) -> None:
         """Send this connection the events of these rooms (None: all) after `published_index`, each with its Cursor."""
         self._channels.subscribe(connection, rooms)
-        self.on_subscribe(connection)
+        for listener in self.listeners:
+            listener.greet(connection)
 
     def broadcast(self, room: str | None, payloads: Sequence[bytes], reach: Reach) -> None:
         """Send messages that are no events of the log to everyone who follows the room, None: to all subscribers."""
@@ -399,7 +405,8 @@ class Hub:
         """Drop a connection that is over."""
         self.unsubscribe(connection)
         self.registry.unregister(connection)
-        self.on_forget(connection)
+        for listener in self.listeners:
+            listener.forget(connection)
         if connection in self._connections:
             self._connections.discard(connection)
             self._stop_counting(connection)

@@ -31,6 +31,7 @@ class MajorityNotice:
         self._subscribers: set[Connection] = set()  # those of them that are subscribed
         self._is_lost = False
         self._began_at = hub.now()
+        hub.listeners.append(self)
         hub.call(self._look)
 
     def ask(self, connection: Connection) -> None:

@@ -86,8 +86,7 @@ class Presence:
         self._turn_at = inf  # the next one
         self._lock = threading.Lock()  # guards the reports that are not looked at yet
         self._heard: dict[int, NodePresence] = {}
-        hub.on_subscribe, hub.on_forget = self.greet, self.remove
-        replica.on_notice = self.heard
+        hub.listeners.append(self)
 
     # What websockets do
 
@@ -95,13 +94,13 @@ class Presence:
         """Count the connection for this user from now on."""
         if self._user_of.get(connection) == user:
             return
-        self.remove(connection)
+        self.forget(connection)
         self._user_of[connection] = user
         self._connections[user] = self._connections.get(user, 0) + 1
         self._lingering.pop(user, None)
         self._turn_within(0.0)
 
-    def remove(self, connection: Connection) -> None:
+    def forget(self, connection: Connection) -> None:
         """Count the connection for nobody any more."""
         user = self._user_of.pop(connection, None)
         if user is None:

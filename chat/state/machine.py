@@ -41,26 +41,44 @@ APPLIERS: dict[type, Callable[..., Result]] = {
 _UNTRIED = expiry.APPLIERS.keys()
 
 
+def _discard(event: object) -> None:
+    """Drop what nobody listens to."""
+
+
 class ChatState:
     """The state machine that the engine drives (`chat.replica.StateMachine`)."""
 
     def __init__(self) -> None:
-        # Set before the engine starts, or while it cannot apply anything.
-        self.on_applied: Callable[[int, list[Event]], None] | None = None
-        self.on_accounts: Callable[[list[AccountEvent]], None] | None = None  # before `on_applied`, if there are any
-        self.on_restored: Callable[[int], None] | None = None  # events up to this log index have been missed
+        self._on_applied: Callable[[int, list[Event]], None] | None = None
+        self._on_accounts: Callable[[list[AccountEvent]], None] = _discard
+        self._on_restored: Callable[[int], None] = _discard
         self._lock = Lock()
         self._last_index = 0  # of the last command applied
         self._tables = Tables()
         self._events: list[Event] = []  # of the batch under way; only the applying thread touches it
         self._account_events: list[AccountEvent] = []  # likewise
 
+    def listen(
+        self,
+        on_applied: Callable[[int, list[Event]], None],
+        on_accounts: Callable[[list[AccountEvent]], None] = _discard,
+        on_restored: Callable[[int], None] = _discard,
+    ) -> None:
+        """Report what happens from now on, by the applying thread.
+
+        Not asked of the constructor: nobody listens to events of long ago, which a start applies again.
+        `on_applied` gets each batch's last log index and its events; before it `on_accounts` those of accounts, if
+        there are any.  `on_restored` gets the log index up to which events have been missed.
+        """
+        self._on_accounts, self._on_restored = on_accounts, on_restored
+        self._on_applied = on_applied
+
     # --- the engine's side: one thread
 
     def apply(self, entry: Entry) -> Result:
         """Carry out a committed command."""
         command = decode(entry.body)
-        emit = None if self.on_applied is None else self._events.append
+        emit = None if self._on_applied is None else self._events.append
         with self._lock:
             self._last_index = entry.index
             tables = self._tables
@@ -88,11 +106,11 @@ class ChatState:
     def applied(self, index: int) -> None:
         """Hand the batch's events on."""
         accounts, self._account_events = self._account_events, []
-        if accounts and self.on_accounts is not None:
-            self.on_accounts(accounts)
+        if accounts:
+            self._on_accounts(accounts)
         events, self._events = self._events, []
-        if self.on_applied is not None:
-            self.on_applied(index, events)
+        if self._on_applied is not None:
+            self._on_applied(index, events)
 
     def document(self) -> Iterator[bytes]:
         """Return the replicated state as of now, in lines that `restore` takes; any thread."""
@@ -111,8 +129,7 @@ class ChatState:
             self._last_index = index
         self._events = []
         self._account_events = []
-        if self.on_restored is not None:
-            self.on_restored(index)
+        self._on_restored(index)
 
     def live(self) -> "array[int]":
         """Ascending log indexes of the entries whose text may still be asked for.
@@ -278,10 +295,6 @@ def _missed(room: Room, after: int, up_to: int) -> Missed | None:
         newest_index, newest_id = room.last_up_to(up_to)
         return Missed(room.name, deleted, posts, newest_id, newest_index, changes)
     return Missed(room.name, True, 0, 0, room.deleted_at) if deleted else None
-
-
-def _discard(event: Event | AccountEvent) -> None:
-    """Drop the event: nobody listens while a node starts or rewrites its log."""
 
 
 _NO_ROOM = Room("")

@@ -134,12 +134,14 @@ class RunningMember:
         reserve: Reserve | None = None,
         frees: Callable[[bytes], bool] = lambda command: False,
         damage: Damage | None = None,
+        on_notice: Callable[[int, bytes], None] = lambda member, body: None,
     ) -> None:
         """Put the parts together.
 
         `level`: of this program.  `damage`: the damage known already.  `frees(command)`: the command frees space on a
         full disk, for which `reserve` is.  `listed`: id -> URL of --cluster, tried if the membership's does not
-        answer.  `rewrite` makes compactions (child_process.py); None: the log is never compacted.
+        answer.  `rewrite` makes compactions (child_process.py); None: the log is never compacted.  `on_notice` is
+        called with (member, what its application tells), by any thread; it must not block.
 
         Raises StartRefused: the log may hold entries beyond the level.
         """
@@ -159,7 +161,7 @@ class RunningMember:
         self._on_end = on_end
         self._ended = threading.Lock()  # taken once, by the thread that ends the member
         self._stopping = threading.Event()
-        self._node_lock = node_lock = NodeLock(node)
+        self._node_lock = node_lock = NodeLock(node, self._leader_state_changed, self._broken)
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
         self._addresses, self._damage, self._older_copies = Addresses(listed), damage or Damage(), OlderCopies()
         proposals = Proposals(self.id, identity.boot)
@@ -186,12 +188,10 @@ class RunningMember:
             self.id, node_lock, self.sender, self._heard, lambda why: self._end(why, 0), self._addresses,
             timeout_s=self._timeout_s,
         )  # fmt: skip
-        self._notices = self._make_notices()
+        self._notices = self._make_notices(on_notice)
         self._incoming_snapshots = IncomingSnapshots(storage)
         self._snapshot_refused = ""  # why, as last logged
         self._log_maintenance = self._make_log_maintenance(machine, rewrite, compact_bytes) if rewrite else None
-        node_lock.on_leader_state = self._leader_state_changed
-        node_lock.on_broken = self._broken
 
     def _make_peers(self, settings: Settings) -> Peers:
         return Peers(
@@ -200,10 +200,10 @@ class RunningMember:
             election_timeout_ms=settings.election_timeout_ms, append_bytes_max=settings.append_bytes_max,
         )  # fmt: skip
 
-    def _make_notices(self) -> Notices:
+    def _make_notices(self, on_notice: Callable[[int, bytes], None]) -> Notices:
         return Notices(
-            self.id, self._node_lock, self.sender, self._clocks.heard, self._refused, self._older_copies.note,
-            self._addresses,
+            self.id, self._node_lock, self.sender, on_notice, self._clocks.heard, self._refused,
+            self._older_copies.note, self._addresses,
         )  # fmt: skip
 
     def _make_log_maintenance(self, machine: StateMachine, rewrite: Rewrite, compact_bytes: int) -> LogMaintenance:
@@ -461,15 +461,6 @@ class RunningMember:
         Raises ValueError.
         """
         self._notices.tell(body)
-
-    @property
-    def on_notice(self) -> Callable[[int, bytes], None]:
-        """The callback for (member, notice), called by any thread; it must not block."""
-        return self._notices.on_notice
-
-    @on_notice.setter
-    def on_notice(self, on_notice: Callable[[int, bytes], None]) -> None:
-        self._notices.on_notice = on_notice
 
     @property
     def last_applied(self) -> int:

@@ -23,7 +23,6 @@ class StartingMember:
         self._id = id
         self._listed = listed
         self._why = why
-        self.on_notice: Callable[[int, bytes], None] = lambda member, body: None  # no member sends it a notice
 
     @property
     def level(self) -> int:

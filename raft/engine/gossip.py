@@ -29,26 +29,28 @@ ANSWER_TIMEOUT_S = 1.0
 
 
 class Notices:
-    """Sends and receives notices.  `on_notice(member, body)` is called with another member's notice."""
+    """Sends and receives notices."""
 
     def __init__(
         self,
         id: int,
         node_lock: NodeLock,
         sender: Callable[[], Sender],
+        on_notice: Callable[[int, bytes], None],
         on_clock: Callable[[int, int, float], None],
         on_refused: Callable[[int, bytes], RefusedPeer],
         on_older_copy: Callable[[OlderCopy], None],
         addresses: Addresses,
     ) -> None:
-        """`sender()` describes this member; `on_clock(member, time, when it was asked)` gets the others' clocks.
+        """`sender()` describes this member; `on_notice(member, body)` is called with another member's notice.
 
+        `on_clock(member, time, when it was asked)` gets the others' clocks.
         `on_refused` and `on_older_copy` as for Peers: a member that only follows makes no other calls.
         """
-        self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
         self._id = id
         self._node_lock = node_lock
         self._sender = sender
+        self._on_notice = on_notice
         self._on_clock = on_clock
         self._on_refused = on_refused
         self._on_older_copy = on_older_copy
@@ -69,7 +71,7 @@ class Notices:
     def take(self, notice: Notice) -> NoticeReply:
         """Pass on another member's notice; an empty body, before its first notice, is not passed on."""
         if notice.body:
-            self.on_notice(notice.source, notice.body)
+            self._on_notice(notice.source, notice.body)
         return NoticeReply(now())
 
     def run(self, stopping: threading.Event) -> None:

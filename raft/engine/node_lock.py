@@ -23,15 +23,22 @@ def configurations(node: Node) -> tuple[Configuration, Configuration]:
 
 
 class NodeLock:
-    """Guards one Node.  `on_ready` and `on_leader_state` are set once, before the first `act`."""
+    """Guards one Node."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(
+        self,
+        node: Node,
+        on_leader_state: Callable[[LeaderState, LeaderState], None],
+        on_broken: Callable[[Exception], None],
+    ) -> None:
+        """`on_leader_state(before, after)` is called after each change; `on_broken` ends the process."""
         self._lock = threading.Lock()
         self._node = node
         self._leader_state: LeaderState = (node.role, node.current_term, node.leader_id)
+        # Set before the first `act` by the Driver, whose parts are made with this lock.
         self.on_ready: Callable[[Node, Ready, bool], Callbacks] = lambda node, ready, flushes: []
-        self.on_leader_state: Callable[[LeaderState, LeaderState], None] = lambda before, after: None
-        self.on_broken: Callable[[Exception], None] = lambda error: None
+        self._on_leader_state = on_leader_state
+        self.on_broken = on_broken
 
     @property
     def leader_id(self) -> int:
@@ -42,7 +49,7 @@ class NodeLock:
         """Run `action` on the node under the lock, then carry out the Ready.  Raises what `action` raises.
 
         `flushes`: the caller flushes the writes itself (group_commit.py); otherwise a thread is woken to do so.
-        Anything but a RaftError leaves a Ready half carried out, so it ends the process (`on_broken`).
+        Anything but a RaftError leaves a Ready half carried out, so it ends the process.
         """
         try:
             result, error = self._act(action, flushes)
@@ -69,7 +76,7 @@ class NodeLock:
         for callback in callbacks:
             callback()
         if before != after:
-            self.on_leader_state(before, after)
+            self._on_leader_state(before, after)
         return result, error
 
     def read(self, see: Callable[[Node], T]) -> T:

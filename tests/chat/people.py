@@ -28,8 +28,7 @@ class Chat:
     def __init__(self) -> None:
         self.state = ChatState()
         self.told: list[AccountEvent] = []
-        self.state.on_accounts = self.told.extend
-        self.state.on_applied = lambda index, events: None
+        self.state.listen(lambda index, events: None, self.told.extend)
         self.index = 2  # of the last one
 
     def do(self, command: Command) -> Result:

@@ -74,7 +74,7 @@ class Alone:
         node = Node(
             1, log=Log(), hard_state=HardState(), configurations=[(0, Configuration(members))], rng=random.Random(1)
         )
-        self.node_lock = NodeLock(node)
+        self.node_lock = NodeLock(node, lambda before, after: None, self.failures.append)
         self.node_lock.on_ready = self._dispatch
         storage = cast(Storage, self.storage)
         self.applier = Applier(self.node_lock, storage, self.memory, self.proposals, self.configurations.append)

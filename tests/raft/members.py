@@ -1,7 +1,7 @@
 """Whole members in one process: real ports, real disks, and a state machine that only remembers."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +33,7 @@ class Host:
         self.memory = Memory()
         self.level = 1  # of its program
         self.ended: SimpleQueue[tuple[str, int]] = SimpleQueue()  # what on_end was told
+        self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
         self._disk = RealDisk()
         self._lock: Closeable | None = None
         self._storage: Storage | None = None
@@ -75,6 +76,7 @@ class Host:
             level=self.level,
             save_identity=self._save,
             on_end=lambda why, code: self.ended.put((why, code)),
+            on_notice=lambda member, body: self.on_notice(member, body),
         )
         committed = member.start()
         assert member.wait_applied(committed, 10.0)

@@ -43,7 +43,6 @@ class FakeReplica:
         self.clocks_known = True
         self.contact_s = 0.0  # how long ago a leader was in contact
         self.told: list[bytes] = []  # by `tell`
-        self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
         self.gone: set[int] = set()  # log indexes that a compaction took
         self.members: list[dict[str, object]] = []
         self.now = FIRST_TIME  # the log's time

@@ -89,11 +89,9 @@ class Node:
         self.state = ChatState()
         self.replica = FakeReplica(self.state)
         self.hub = Hub(lambda: history(self.replica), limits=limits)
-        self.state.on_applied = self.hub.publish
-        self.state.on_restored = self.hub.skip_to
         self.authenticator = Authenticator(self.replica, self.state, monotonic=lambda: 0.0)
         self.realtime = Realtime(self.hub, self.replica, self.state, self.authenticator, lambda: NODES)
-        self.state.on_accounts = self.realtime.on_account_events
+        self.state.listen(self.hub.publish, self.realtime.on_account_events, self.hub.skip_to)
         self.app = create_app(
             self.replica, self.state, authenticator=self.authenticator,
             websocket=partial(open_websocket, self.realtime), streams=EventStreams(self.realtime),

@@ -24,7 +24,6 @@ class House(RunningHub):
         super().__init__(HubLimits(ping_s=1e9, dead_s=1e9), self.clock)
         self.replica = FakeReplica(ChatState())
         self.majority = MajorityNotice(self.hub, self.replica)
-        self.hub.on_subscribe, self.hub.on_forget = self.majority.greet, self.majority.forget
         self.clock.seconds += started_s
 
     def __enter__(self) -> "House":

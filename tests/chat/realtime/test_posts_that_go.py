@@ -272,7 +272,7 @@ def test_a_reply_to_a_post_that_is_gone_stands() -> None:
 def test_a_deletion_is_told_between_the_posts_around_it() -> None:
     state = ChatState()
     told: list[object] = []
-    state.on_applied = lambda index, events: told.extend(events)
+    state.listen(lambda index, events: told.extend(events))
     first, *_, last = apply(state, [post(1), DeleteRoom(Actor(), "general"), DeleteRoom(Actor(), "general"), post(2)])
     state.applied(6)
     assert isinstance(first, Posted)

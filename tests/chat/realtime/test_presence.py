@@ -68,7 +68,7 @@ class House(RunningHub):
 
     def hear(self, member: int, *online: str, typing: list[list[object]] | None = None) -> None:
         """What another node tells."""
-        self.replica.on_notice(member, json.dumps({"Online": online, "Typing": typing or []}).encode())
+        self.presence.heard(member, json.dumps({"Online": online, "Typing": typing or []}).encode())
         self.settle()
 
     def wait(self, seconds: float) -> None:
@@ -340,7 +340,7 @@ def test_what_another_node_tells_is_checked(house: House, body: bytes) -> None:
     with pytest.raises(Problem):
         read_node_presence(body)
     peer, _ = house.follow()
-    house.replica.on_notice(2, body)
+    house.presence.heard(2, body)
     house.hear(3, "ann")
     assert heard(peer) == online("ann")
 

@@ -106,7 +106,7 @@ def placed(state: ChatState, command: Command) -> Command:
 def test_an_event_is_told_to_who_sees_its_room_and_to_nobody_who_neither_did_nor_does(log: list[Command]) -> None:
     people, told = People(), list[Event]()
     state = people.state
-    state.on_applied = lambda index, events: told.extend(events)
+    state.listen(lambda index, events: told.extend(events))
     for command in (*OPENING, *log):
         before = Seen.of(state)
         people.do(placed(state, command))

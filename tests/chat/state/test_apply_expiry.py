@@ -136,7 +136,7 @@ def test_both_bounds_hold() -> None:
 def told(log: Log) -> list[Event]:
     """What listeners are told from now on, filled as commands are applied."""
     events: list[Event] = []
-    log.state.on_applied = lambda _, batch: events.extend(batch)
+    log.state.listen(lambda _, batch: events.extend(batch))
     return events
 
 

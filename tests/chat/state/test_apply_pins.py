@@ -46,7 +46,7 @@ def test_pins_stand_in_the_order_they_came() -> None:
 
 def test_who_follows_the_room_is_told_and_not_of_what_is_so_already() -> None:
     state, told = ChatState(), list[Event]()
-    state.on_applied = lambda index, events: told.extend(events)
+    state.listen(lambda index, events: told.extend(events))
     results = apply(state, [*posts(1), pin(), pin(), pin(on=False), pin(on=False)])[1:]
     state.applied(7)
     assert results == [Done(index) for index in range(4, 8)]

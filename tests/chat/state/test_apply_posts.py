@@ -184,7 +184,7 @@ def test_a_post_has_so_many_edits_emoji_and_reactions_and_no_more() -> None:
 def test_what_changes_is_told_and_what_does_not_is_not() -> None:
     state = ChatState()
     told: list[Event] = []
-    state.on_applied = lambda index, events: told.extend(events)
+    state.listen(lambda index, events: told.extend(events))
     log: list[Command] = [
         post(),
         react(),

@@ -32,7 +32,7 @@ class Rooms(People):
     def __init__(self) -> None:
         super().__init__()
         self.events: list[Event] = []
-        self.state.on_applied = self.hear
+        self.state.listen(self.hear)
         self.plans = self.made(CreateRoom(self.by["bob"], PLANS, PRIVATE, "t", ("eve",)), RoomMade).room
 
     def hear(self, index: int, events: list[Event]) -> None:

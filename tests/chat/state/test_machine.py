@@ -96,7 +96,7 @@ def test_an_unknown_command_changes_nothing(body: bytes) -> None:
 def test_events_are_handed_on_a_batch_at_a_time() -> None:
     state = ChatState()
     batches: list[tuple[int, list[Event]]] = []
-    state.on_applied = lambda index, events: batches.append((index, events))
+    state.listen(lambda index, events: batches.append((index, events)))
     first, _, second = apply(state, said(), said(), said("more", "c2"))
     assert batches == []
     state.applied(5)

@@ -32,7 +32,7 @@ def log(rooms: int) -> Iterator[Entry]:
 def test_a_post_costs_no_more_than_32_bytes_of_memory(rooms: int) -> None:
     state, positions = ChatState(), Positions()
     replicated = Replicated(state)
-    state.on_applied = lambda index, events: None
+    state.listen(lambda index, events: None)
     gc.collect()
     tracemalloc.start()
     try:

@@ -195,7 +195,7 @@ def spoilt(lines: list[bytes]) -> list[tuple[str, list[bytes]]]:
 def test_what_no_state_gives_is_refused_and_changes_nothing(what: str, lines: list[bytes]) -> None:
     state = state_of([Post("mine", "ann", "hi", "c1")])
     restored: list[int] = []
-    state.on_restored = restored.append
+    state.listen(lambda index, events: None, on_restored=restored.append)
     before = answers(state, 8)
     with pytest.raises(InvalidMessage):
         state.restore(8, lines)
@@ -223,8 +223,7 @@ def test_a_document_with_a_fault_of_its_own_is_not_ours_to_judge() -> None:
 
 def test_who_listens_is_told_of_a_restored_state_and_not_of_what_came_before() -> None:
     state, restored, published = ChatState(), list[int](), list[tuple[int, list[Event]]]()
-    state.on_restored = restored.append
-    state.on_applied = lambda index, events: published.append((index, events))
+    state.listen(lambda index, events: published.append((index, events)), on_restored=restored.append)
     apply(state, [Post("general", "ann", "lost to listeners", "c1")])
     state.restore(8, state_of(SMALL).document())
     state.applied(8)

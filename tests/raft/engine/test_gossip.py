@@ -20,7 +20,7 @@ class Heard:
     def __init__(self, host: Host) -> None:
         self.newest: dict[int, bytes] = {}
         self.times = 0
-        host.member.on_notice = self._take
+        host.on_notice = self._take
 
     def _take(self, member: int, body: bytes) -> None:
         self.newest[member] = body

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -16,12 +16,17 @@ from raft.errors import NotLeader
 DEADLINE_S = 10.0
 
 
-def make_node_lock(voters: int = 1) -> NodeLock:
+def make_node_lock(
+    voters: int = 1,
+    *,
+    on_leader_state: Callable[[LeaderState, LeaderState], None] = lambda before, after: None,
+    on_broken: Callable[[Exception], None] = lambda error: None,
+) -> NodeLock:
     members = {id: Member(id, f"http://127.0.0.1:{id}", voting=True) for id in range(1, voters + 1)}
     node = Node(
         1, log=Log(), hard_state=HardState(), configurations=[(0, Configuration(members))], rng=random.Random(1)
     )
-    return NodeLock(node)
+    return NodeLock(node, on_leader_state, on_broken)
 
 
 def lead(node_lock: NodeLock) -> None:
@@ -92,9 +97,8 @@ def test_an_act_that_is_refused_raises_after_what_came_before_it_went_out() -> N
 
 
 def test_an_act_that_fails_in_a_way_nobody_meant_ends_the_process_and_leaves_the_lock_free() -> None:
-    node_lock = make_node_lock()
     broken: list[Exception] = []
-    node_lock.on_broken = broken.append
+    node_lock = make_node_lock(on_broken=broken.append)
     with pytest.raises(ZeroDivisionError):
         node_lock.act(lambda node: 1 // 0)
     assert [type(error) for error in broken] == [ZeroDivisionError]
@@ -102,9 +106,8 @@ def test_an_act_that_fails_in_a_way_nobody_meant_ends_the_process_and_leaves_the
 
 
 def test_an_act_that_is_refused_is_nobodys_end() -> None:
-    node_lock = make_node_lock(voters=2)
     broken: list[Exception] = []
-    node_lock.on_broken = broken.append
+    node_lock = make_node_lock(voters=2, on_broken=broken.append)
     with pytest.raises(NotLeader):
         node_lock.act(lambda node: node.propose([], 1))
     assert broken == []
@@ -112,9 +115,8 @@ def test_an_act_that_is_refused_is_nobodys_end() -> None:
 
 def test_a_telling_that_fails_ends_the_process_too() -> None:
     """Those behind it are not told: half of a Ready is carried out."""
-    node_lock = make_node_lock()
     broken: list[Exception] = []
-    node_lock.on_broken = broken.append
+    node_lock = make_node_lock(on_broken=broken.append)
 
     def fail() -> None:
         raise ZeroDivisionError
@@ -148,9 +150,10 @@ def test_it_is_passed_on_whether_the_caller_is_going_to_flush() -> None:
 
 
 def test_a_change_of_role_term_or_leader_is_told_once_with_what_was_before_it() -> None:
-    node_lock = make_node_lock()
     changes: list[tuple[LeaderState, LeaderState, bool]] = []
-    node_lock.on_leader_state = lambda before, after: changes.append((before, after, is_free(node_lock)))
+    node_lock = make_node_lock(
+        on_leader_state=lambda before, after: changes.append((before, after, is_free(node_lock)))
+    )
     lead(node_lock)
     node_lock.act(lambda node: node.tick(1.0, 2))
     assert changes == [

@@ -42,9 +42,8 @@ class Watched:
             OWN, log=Log(), hard_state=HardState(), configurations=[(0, configuration)], rng=random.Random(1)
         )
         own = Sender(OWN, "dd", "c1", "")
-        self.removal_check = RemovalCheck(
-            OWN, NodeLock(self.node), lambda: own, self.heard.append, self.told.put, timeout_s=0.3
-        )
+        node_lock = NodeLock(self.node, lambda before, after: None, lambda error: None)
+        self.removal_check = RemovalCheck(OWN, node_lock, lambda: own, self.heard.append, self.told.put, timeout_s=0.3)
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.removal_check.run, args=(self.stopping,), name="raft-removal")
 
