@@ -115,7 +115,7 @@ def problem_of(error: RaftError) -> Problem:
     """The Problem for an error of the engine."""
     match error:
         case Unavailable():
-            return unavailable(str(error), error.retry_after)
+            return unavailable(str(error))
         case OutcomeUnknown():
             return outcome_unknown(str(error))
         case ChangeRefused():

@@ -4,12 +4,11 @@ Everything here is thread-safe.  A callback `done` is called exactly once, by a 
 block, raise or call back into the engine, except for `commands`.
 """
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from raft.core.configuration import Change
-from raft.core.raft_messages import Command, Entry
+from raft.core.raft_messages import Command
 from raft.errors import RaftError
 
 STALE_S_MAX = 60.0  # how long a node that hears no leader serves stale reads, if answers depend on the user
@@ -80,9 +79,6 @@ class Replica(Protocol):
         quorum answers, or the state does not come so far.  Never blocks; may call back before it returns.
         """
 
-    def wait_applied(self, index: int, timeout_s: float) -> bool:
-        """Block until `last_applied` >= index; False where that takes longer."""
-
     def commands(self, indexes: Sequence[int]) -> list[Command]:
         """Applied commands by their log indexes, ascending, read from the disk's cache (pread): no lock, any thread.
 
@@ -100,46 +96,3 @@ class Replica(Protocol):
 
     def transfer(self, target: int) -> None:
         """Have member `target` lead; returns once it does, as seen here.  Raises as `change` does."""
-
-
-class StateMachine(Protocol):
-    """The replicated state that the engine drives."""
-
-    def apply(self, entry: Entry) -> object:
-        """Carry out a committed command: deterministic, total (never raises).  The proposer's `done` gets the result.
-
-        Called by one thread, in index order, each command once (the engine drops repeated proposals).
-        """
-
-    def set_clock(self, index: int, before: int, time: int) -> None:
-        """The log's time is `time` from log index `index` on, and was `before` until then.
-
-        Called by the thread that calls `apply`, in index order.
-        """
-
-    def applied(self, index: int) -> None:
-        """A batch is through: all up to `index` is applied.  The place to hand events on to sockets."""
-
-    def document(self) -> Iterator[bytes]:
-        """Return the replicated state as JSON objects of up to 512 KiB without newline; equal states give equal bytes.
-
-        As of this call, which takes milliseconds: the lines are made as they are asked for, by any thread, while
-        `apply` goes on.
-        """
-
-    def restore(self, index: int, lines: Iterable[bytes]) -> None:
-        """Be the state whose document at log index `index` these lines are.
-
-        Raises InvalidMessage where they are none: then nothing has changed.
-        """
-
-    def live(self) -> "array[int]":
-        """Ascending log indexes, array("Q"), of the entries whose text may still be asked for."""
-
-    @property
-    def live_bytes(self) -> int:
-        """About the sum of the lengths of their records; quick to ask."""
-
-    @property
-    def erased_index(self) -> int:
-        """Log index of the newest command that took a text back; 0 for none: quick to ask."""

@@ -84,11 +84,7 @@ class Overloaded(RaftError):
 
 
 class Unavailable(RaftError):
-    """Nothing was proposed: there is no quorum, or too much is waiting.  Retry in `retry_after` seconds."""
-
-    def __init__(self, detail: str, retry_after: int = 1) -> None:
-        super().__init__(detail)
-        self.retry_after = retry_after
+    """Nothing was proposed: there is no quorum, or too much is waiting.  Retry in a second."""
 
 
 class OutcomeUnknown(RaftError):

@@ -67,7 +67,7 @@ class Request:
     """A request: its parts, its user, and the ways of a route to wait and to propose."""
 
     __slots__ = (
-        "_answer", "_raw_query", "actor", "environ", "is_for_anybody", "method", "path", "replica", "services", "state",
+        "_answer", "actor", "environ", "is_for_anybody", "method", "path", "raw_query", "replica", "services", "state",
         "target",
     )  # fmt: skip
 
@@ -81,7 +81,7 @@ class Request:
         self.is_for_anybody = True  # then only the route itself looks at the user
         self._answer: Deferred | None = None
         self.target = _target(environ)  # in origin form, not decoded
-        self.path, _, self._raw_query = self.target.partition("?")
+        self.path, _, self.raw_query = self.target.partition("?")  # the query as sent
 
     def segments(self) -> list[str]:
         """The path's segments, decoded each for itself.  Raises Problem for what is not UTF-8."""
@@ -92,14 +92,9 @@ class Request:
             return segments
         return [percent_decoded("path", segment) for segment in segments]
 
-    @property
-    def raw_query(self) -> str:
-        """The query as sent, for handing it on."""
-        return self._raw_query
-
     def query(self) -> Query:
         """The query's parameters."""
-        return Query(self._raw_query)
+        return Query(self.raw_query)
 
     def body(self) -> bytes:
         """The whole body, whatever its Content-Type says.  Raises Problem: 413 past the bound, 415 if compressed."""
@@ -202,7 +197,7 @@ class Request:
 
     def wait_for_min_index(self) -> None:
         """Block until the state has come to the query's `min_index`, if there is one.  Raises Problem (503)."""
-        if self._raw_query:
+        if self.raw_query:
             self._wait_for_place(self.query().place("min_index"))
 
     def catch_up(self) -> None:

@@ -279,7 +279,7 @@ def _members(text: str) -> dict[int, str]:
             raise OptionRefused(f"--cluster: {item!r} does not begin with an id and =")
         if int(name) in members:
             raise OptionRefused(f"--cluster: id {name} is there twice")
-        members[int(name)] = _url("cluster", url)
+        members[int(name)] = _peer_url(url)
     if len(set(members.values())) < len(members):
         raise OptionRefused("--cluster: a URL is there twice")
     if len(members) > MEMBERS_MAX:
@@ -287,12 +287,12 @@ def _members(text: str) -> dict[int, str]:
     return members
 
 
-def _url(name: str, url: str, schemes: tuple[str, ...] = ("http",)) -> str:
+def _peer_url(url: str) -> str:
     try:
-        checked = validation.peer_url(name, url.encode(errors="surrogateescape"), schemes)
+        checked = validation.peer_url("cluster", url.encode(errors="surrogateescape"))
     except Problem as problem:
         raise OptionRefused(f"--{problem.detail}") from None
-    _host(name, urlsplit(checked).hostname or "")
+    _host("cluster", urlsplit(checked).hostname or "")
     return checked
 
 

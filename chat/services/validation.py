@@ -179,7 +179,7 @@ def integer(field: str, text: str, low: int = 0, high: int = INTEGER_MAX) -> int
     return int(text)
 
 
-def peer_url(field: str, body: bytes, schemes: tuple[str, ...] = ("http",)) -> str:
+def peer_url(field: str, body: bytes) -> str:
     """A node's URL for its peers: `http://host:port`; white space around it and a trailing slash are ignored."""
     text = body.decode("ascii", "replace").strip()
     if len(text) > URL_POINTS_MAX:
@@ -192,11 +192,11 @@ def peer_url(field: str, body: bytes, schemes: tuple[str, ...] = ("http",)) -> s
         port = parts.port
     except ValueError:
         raise invalid(field, "must be a URL like http://127.0.0.1:12379") from None
-    if parts.scheme not in schemes or not parts.hostname or not port or "@" in parts.netloc:
+    if parts.scheme != "http" or not parts.hostname or not port or "@" in parts.netloc:
         raise invalid(field, "must be a URL with a host and a port, like http://127.0.0.1:12379")
     if parts.path not in ("", "/") or "?" in text or "#" in text:
         raise invalid(field, "must be a URL without path, query or fragment, like http://127.0.0.1:12379")
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"http://{parts.netloc}"
 
 
 def json_object(body: bytes) -> dict[str, object]:

@@ -46,7 +46,7 @@ def _discard(event: object) -> None:
 
 
 class ChatState:
-    """The state machine that the engine drives (`chat.replica.StateMachine`)."""
+    """The state machine that the engine drives (`raft.engine.state_machine`)."""
 
     def __init__(self) -> None:
         self._on_applied: Callable[[int, list[Event]], None] | None = None

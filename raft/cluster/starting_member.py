@@ -60,10 +60,6 @@ class StartingMember:
         """Refuse: nothing is known of what was acknowledged."""
         done(self._unavailable())
 
-    def wait_applied(self, index: int, timeout_s: float) -> bool:
-        """Return whether `index` is 0: nothing is applied, and nothing will be."""
-        return index <= 0
-
     def commands(self, indexes: Sequence[int]) -> list[Command]:
         """Return nothing: no command is applied."""
         return []

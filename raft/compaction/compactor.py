@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from raft.core.configuration import Configuration, decode_configuration
+from raft.core.configuration import decode_configuration
 from raft.core.entries import RECORD_BYTES_MAX, decode_entry
 from raft.core.raft_messages import SnapshotMeta
 from raft.engine.state_machine import Replicated, StateMachine
@@ -46,14 +46,13 @@ def compact(
     up_to: int,
     machine: StateMachine,
     *,
-    founding: Configuration | None = None,
     pause: Callable[[], None] = _go_on,
 ) -> SnapshotMeta:
     """Write snapshot-<up_to>; nothing if the log's base is at that index.
 
     The snapshot counts from the next start on, or after `Storage.adopt`.
     """
-    prefix = _LogPrefix(disk, data_dir, up_to, machine, founding, pause)
+    prefix = _LogPrefix(disk, data_dir, up_to, machine, pause)
     if prefix.base_index < up_to:
         prefix.write(machine.live())
     return prefix.meta
@@ -68,10 +67,8 @@ class _LogPrefix:
         data_dir: Path,
         up_to: int,
         machine: StateMachine,
-        founding: Configuration | None,
         pause: Callable[[], None],
     ) -> None:
-        """`founding`: the configuration that is in no log, in force until the first one that is."""
         self._disk = disk
         self._data_dir = data_dir
         self._pause = pause
@@ -81,7 +78,7 @@ class _LogPrefix:
         self.base_index = log.positions.base_index
         if not self.base_index <= up_to <= log.last_index or not up_to:
             raise LookupError(f"the log holds entries {self.base_index + 1} to {log.last_index}, not {up_to}")
-        self._state = Replicated(machine, founding)
+        self._state = Replicated(machine)
         document = newest_document(disk, data_dir, log.files.base, up_to, self._term_at, tidy=False)
         if document is not None:
             self._state.restore(document.meta, document.lines)

@@ -17,28 +17,55 @@ from raft.errors import InvalidMessage
 
 
 class StateMachine(Protocol):
-    """The application's state, driven by committed entries; chat/replica.py describes each method."""
+    """The application's state, driven by committed entries."""
 
-    def apply(self, entry: Entry) -> object: ...
-    def set_clock(self, index: int, before: int, time: int) -> None: ...
-    def applied(self, index: int) -> None: ...
-    def document(self) -> Iterator[bytes]: ...
-    def restore(self, index: int, lines: Iterable[bytes]) -> None: ...
-    def live(self) -> "array[int]": ...
+    def apply(self, entry: Entry) -> object:
+        """Carry out a committed command: deterministic, total (never raises).  The proposer's `done` gets the result.
+
+        Called by one thread, in index order, each command once (the engine drops repeated proposals).
+        """
+
+    def set_clock(self, index: int, before: int, time: int) -> None:
+        """The log's time is `time` from log index `index` on, and was `before` until then.
+
+        Called by the thread that calls `apply`, in index order.
+        """
+
+    def applied(self, index: int) -> None:
+        """A batch is through: all up to `index` is applied.  The place to hand events on to sockets."""
+
+    def document(self) -> Iterator[bytes]:
+        """Return the replicated state as JSON objects of up to 512 KiB without newline; equal states give equal bytes.
+
+        As of this call, which takes milliseconds: the lines are made as they are asked for, by any thread, while
+        `apply` goes on.
+        """
+
+    def restore(self, index: int, lines: Iterable[bytes]) -> None:
+        """Be the state whose document at log index `index` these lines are.
+
+        Raises InvalidMessage where they are none: then nothing has changed.
+        """
+
+    def live(self) -> "array[int]":
+        """Ascending log indexes, array("Q"), of the entries whose text may still be asked for."""
+
     @property
-    def live_bytes(self) -> int: ...
+    def live_bytes(self) -> int:
+        """About the sum of the lengths of their records; quick to ask."""
+
     @property
-    def erased_index(self) -> int: ...
+    def erased_index(self) -> int:
+        """Log index of the newest command that took a text back; 0 for none: quick to ask."""
 
 
 class Replicated:
     """A state machine and its sessions.  For one thread at a time."""
 
-    def __init__(self, machine: StateMachine, founding: Configuration | None = None) -> None:
-        """`founding`: the configuration that is in no log, in force until the first one that is."""
+    def __init__(self, machine: StateMachine) -> None:
         self._machine = machine
         self._sessions = Sessions()
-        self._meta = SnapshotMeta(0, 0, 0, 0, (founding or Configuration({})).encode())  # as restored, or of `_last`
+        self._meta = SnapshotMeta(0, 0, 0, 0, Configuration({}).encode())  # as restored, or of `_last`
         self._last: Entry | None = None  # the last entry applied since
         self._configuration: Entry | None = None  # the last one of these
 

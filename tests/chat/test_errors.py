@@ -35,7 +35,7 @@ def test_a_problem_is_its_standard_members_and_the_code() -> None:
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
-        (Unavailable("no quorum", 3), 503, "unavailable"),
+        (Unavailable("no quorum"), 503, "unavailable"),
         (OutcomeUnknown("lost"), 504, "outcome_unknown"),
         (ChangeRefused("change_in_progress", ""), 409, "change_in_progress"),
         (ChangeRefused("no_majority", ""), 409, "no_majority"),
@@ -55,7 +55,7 @@ def test_an_error_of_the_engine_has_its_status(error: RaftError, status: int, co
 
 
 def test_unavailable_says_when_to_come_back() -> None:
-    assert problem_of(Unavailable("no quorum", 3)).headers == (("Retry-After", "3"),)
+    assert problem_of(Unavailable("no quorum")).headers == (("Retry-After", "1"),)
 
 
 REFUSALS = [

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from threading import Condition
+from threading import Lock
 
 from chat.commands import LEVEL
 from chat.state.machine import ChatState
@@ -28,7 +28,6 @@ class FakeReplica:
         self.proposed: list[bytes] = []
         self.changes: list[Change] = []
         self.transfers: list[int] = []
-        self.waits: list[tuple[int, float]] = []
         self.reads = 0
         self.leader_index = 0  # what the leader has: a confirmed read waits for it
         self.unavailable = False
@@ -50,7 +49,7 @@ class FakeReplica:
         self._entries: list[Entry] = []
         self._held: list[tuple[bytes, Callable[[object], None]]] = []
         self._readers: list[tuple[int, Callable[[RaftError | None], None]]] = []
-        self._progress = Condition()
+        self._committing = Lock()
 
     @property
     def last_applied(self) -> int:
@@ -129,13 +128,6 @@ class FakeReplica:
         for _, done in readers:
             done(error)
 
-    def wait_applied(self, index: int, timeout_s: float) -> bool:
-        self.waits.append((index, timeout_s))
-        if self.on_wait is not None:
-            self.on_wait()
-        with self._progress:
-            return self._progress.wait_for(lambda: self.last_applied >= index, timeout_s if self.on_wait else 0)
-
     def commands(self, indexes: Sequence[int]) -> list[Command]:
         assert list(indexes) == sorted(indexes)
         if not self.gone.isdisjoint(indexes):
@@ -166,14 +158,13 @@ class FakeReplica:
         self.transfers.append(target)
 
     def _commit(self, command: bytes, done: Callable[[object], None]) -> None:
-        with self._progress:
+        with self._committing:
             index = FIRST_INDEX + len(self._entries)
             entry = command_entry(index, 1, self.now, ProposalId(1, 1, index, 0), command)
             self.now += 1_500_000
             self._entries.append(entry)
             result = self.state.apply(entry)
             self.state.applied(index)
-            self._progress.notify_all()
         readers, self._readers = self._readers, []
         for min_index, read in readers:
             if min_index <= index:

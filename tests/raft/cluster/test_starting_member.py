@@ -45,9 +45,7 @@ def test_what_its_cluster_knows_is_not_known() -> None:
         _ = starting().level
 
 
-def test_nothing_is_applied_and_nobody_waits_for_it() -> None:
-    assert starting().wait_applied(0, 60.0)
-    assert not starting().wait_applied(1, 60.0)
+def test_nothing_is_applied() -> None:
     assert starting().commands([]) == []
     assert starting().nodes() == []
 

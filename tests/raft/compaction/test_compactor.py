@@ -183,11 +183,10 @@ def test_what_is_there_already_is_not_made_again(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
-def test_a_snapshot_before_the_first_configuration_has_the_founding_one(tmp_path: Path) -> None:
+def test_a_snapshot_before_the_first_configuration_has_none(tmp_path: Path) -> None:
     store(tmp_path, some_log())
-    founding = Configuration({7: Member(7, "http://seven", True)})
-    assert compact(DISK, tmp_path, 4, Words(), founding=founding).configuration == founding.encode()
-    assert compact(DISK, tmp_path, 5, Words(), founding=founding).configuration == ONE.encode()
+    assert compact(DISK, tmp_path, 4, Words()).configuration == Configuration({}).encode()
+    assert compact(DISK, tmp_path, 5, Words()).configuration == ONE.encode()
 
 
 def test_a_snapshot_names_its_cluster(tmp_path: Path) -> None:

@@ -98,10 +98,10 @@ def test_a_document_that_is_none_changes_nothing(lines: list[bytes]) -> None:
 
 
 def test_a_document_is_of_the_last_entry_and_of_the_configuration_in_force_there() -> None:
-    replicated = Replicated(Words(), FOUNDING)
-    assert replicated.meta == SnapshotMeta(0, 0, 0, 0, FOUNDING.encode())
+    replicated = Replicated(Words())
+    assert replicated.meta == SnapshotMeta(0, 0, 0, 0, Configuration({}).encode())
     replicated.apply(said(1, "a", 1))
-    assert replicated.meta == SnapshotMeta(1, 1, 0, 0, FOUNDING.encode())
+    assert replicated.meta == SnapshotMeta(1, 1, 0, 0, Configuration({}).encode())
     replicated.apply(configuration_entry(2, 3, 70, GROWN.encode()))
     replicated.apply(noop_entry(3, 4, 80))
     assert replicated.meta == SnapshotMeta(3, 4, 80, 2, GROWN.encode())
