@@ -7,15 +7,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Any
 
 from raft.cluster.admin import Administration
+from raft.cluster.own_identity import OwnIdentity
 from raft.compaction.policy import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, LogMaintenance, Rewrite
-from raft.core.boots import is_of_older_copy, since_recorded
 from raft.core.configuration import Change, Configuration, decode_configuration
 from raft.core.configuration import Member as Described
 from raft.core.entries import command_of_verified
@@ -30,7 +28,7 @@ from raft.engine.forwarding import Forwarder
 from raft.engine.gossip import Notices
 from raft.engine.leader_client import LeaderClient
 from raft.engine.leader_contact import LeaderContact
-from raft.engine.node_lock import LeaderState, NodeLock, configurations
+from raft.engine.node_lock import LeaderState, NodeLock
 from raft.engine.proposals import Proposals
 from raft.engine.removal_check import RemovalCheck
 from raft.engine.replication import Peers
@@ -42,9 +40,7 @@ from raft.errors import (
     DiskFailed,
     DiskFull,
     Diverged,
-    InvalidMessage,
     NotLeader,
-    OlderCopy,
     Overloaded,
     RaftError,
     RefusedPeer,
@@ -69,12 +65,7 @@ from raft.rpc.calls import (
 )
 from raft.rpc.codec import Answer, Call
 from raft.rpc.peer_auth import (
-    OlderCopies,
-    check_boots,
     check_level,
-    check_sender,
-    cluster_named_by,
-    read_refusal,
 )
 from raft.rpc.peer_client import Addresses
 from raft.storage.identity import Identity
@@ -84,7 +75,6 @@ from raft.storage.reserve import Reserve
 logger = logging.getLogger(__name__)
 
 
-ANSWERED_S = 0.3  # before the process ends: by then a refusal has reached the leader
 POLL_S = 0.01  # between two looks for a leader, in a thread that may wait
 
 
@@ -148,25 +138,20 @@ class RunningMember:
         check_level(node.configuration.level, level)
         self.id = node.id
         self._storage = storage
-        self._identity = identity
-        self._logged_members = ""  # in the log, of the last configuration
-        self._generation = node.committed_configuration.generation  # each answer needs it, and takes no lock for it
         self._advertise = advertise
-        self._why_ending = ""  # once set, no call is admitted
-        self._identity_lock = threading.Lock()  # around its changes and their saving; innermost
-        self._sender = Sender(
-            identity.id, identity.incarnation, identity.cluster_id, advertise, level, identity.boots or (identity.boot,)
-        )
-        self._save_identity = save_identity
         self._on_end = on_end
         self._ended = threading.Lock()  # taken once, by the thread that ends the member
         self._stopping = threading.Event()
         self._node_lock = node_lock = NodeLock(node, self._leader_state_changed, self._broken)
+        self._own = own = OwnIdentity(
+            identity, advertise=advertise, level=level, node_lock=node_lock, storage=storage, save=save_identity,
+            end=self._end, stopping=self._stopping,
+        )  # fmt: skip
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
-        self._addresses, self._damage, self._older_copies = Addresses(listed), damage or Damage(), OlderCopies()
+        self._addresses, self._damage = Addresses(listed), damage or Damage()
         proposals = Proposals(self.id, identity.boot)
         self._contact, self._clocks = LeaderContact(), Clocks(self.id)
-        self._applier = Applier(node_lock, storage, machine, proposals, self._configuration_applied)
+        self._applier = Applier(node_lock, storage, machine, proposals, own.follow)
         self._peers = self._make_peers(settings)
         self._driver = Driver(
             node_lock, storage, self._applier, self._peers, proposals, self._contact, self._clocks,
@@ -179,13 +164,12 @@ class RunningMember:
         )
         self._reserve = reserve
         storage.ask_room(self._driver.group_commit.is_full)
-        self._is_unsaved = False  # the identity is not saved, since the disk was full
         self._administration = Administration(
             self.id, node_lock, self._applier, self._new_leader, self._stopping, self._clocks,
             election_timeout_s=self._timeout_s,
         )  # fmt: skip
         self._removal_check = RemovalCheck(
-            self.id, node_lock, self.sender, self._heard, lambda why: self._end(why, 0), self._addresses,
+            self.id, node_lock, own.sender, own.heard, lambda why: self._end(why, 0), self._addresses,
             timeout_s=self._timeout_s,
         )  # fmt: skip
         self._notices = self._make_notices(on_notice)
@@ -194,16 +178,17 @@ class RunningMember:
         self._log_maintenance = self._make_log_maintenance(machine, rewrite, compact_bytes) if rewrite else None
 
     def _make_peers(self, settings: Settings) -> Peers:
+        own = self._own
         return Peers(
-            self._node_lock, self._storage, self.sender, self._heard, self._refused, self._older_copies.note,
-            self._contact, self._addresses, self._damage,
+            self._node_lock, self._storage, own.sender, own.heard, own.refused, own.older_copies.note, self._contact,
+            self._addresses, self._damage,
             election_timeout_ms=settings.election_timeout_ms, append_bytes_max=settings.append_bytes_max,
         )  # fmt: skip
 
     def _make_notices(self, on_notice: Callable[[int, bytes], None]) -> Notices:
         return Notices(
-            self.id, self._node_lock, self.sender, on_notice, self._clocks.heard, self._refused,
-            self._older_copies.note, self._addresses,
+            self.id, self._node_lock, self._own.sender, on_notice, self._clocks.heard, self._own.refused,
+            self._own.older_copies.note, self._addresses,
         )  # fmt: skip
 
     def _make_log_maintenance(self, machine: StateMachine, rewrite: Rewrite, compact_bytes: int) -> LogMaintenance:
@@ -214,14 +199,14 @@ class RunningMember:
         )  # fmt: skip
 
     def _new_leader(self) -> LeaderClient:
-        return LeaderClient(self._node_lock, self.sender, self._timeout_s, self._addresses)
+        return LeaderClient(self._node_lock, self._own.sender, self._timeout_s, self._addresses)
 
     # Life
 
     def start(self) -> int:
         """Take part.  Return the index up to which the state machine has to be applied before it is read."""
         committed = self._node_lock.read(lambda node: node.commit_index)
-        own = self._sender
+        own = self._own.sender()
         self._node_lock.act(
             lambda node: node.identified(self.id, own.incarnation, own.advertise, own.level, max(own.boots))
         )
@@ -325,91 +310,23 @@ class RunningMember:
             logger.info("member %d leads in term %d", leader_id, term)
             self._forwarder.leader_changed()
 
-    def _configuration_applied(self, configuration: Configuration) -> None:
-        check_level(configuration.level, self._sender.level)  # before an entry that needs the level is applied
-        if configuration.cluster_id and configuration.cluster_id != self._identity.cluster_id:
-            self._change_identity(cluster_id=configuration.cluster_id, joining=False)
-            self._sender = replace(self._sender, cluster_id=configuration.cluster_id)
-        # In a start, the applied configuration may be older than the committed one.
-        self._generation = self._node_lock.read(lambda node: node.committed_configuration).generation
-        if configuration.generation and configuration.generation == self._identity.generation:
-            self._change_identity(generation="")
-        self._follow_recorded_boot(configuration)
-        described = (f"{m.id} at {m.url}{'' if m.voting else ' (no vote)'}" for m in configuration.members.values())
-        members = f"cluster {configuration.cluster_id} has the members {', '.join(described)}"
-        if members != self._logged_members:  # not for each recorded start of a member
-            self._logged_members = members
-            logger.info("%s", members)
-        if self.id in configuration.removed:
-            self._end("it was removed from the cluster", 0)
-
-    def _follow_recorded_boot(self, configuration: Configuration) -> None:
-        """Cut the list of boots at a committed one; end if the list lacks the committed one."""
-        own = configuration.members.get(self.id)
-        if own is None or not own.boot:
-            return
-        try:
-            check_boots(self.id, self._sender.boots, configuration)
-        except OlderCopy as error:
-            self._end_old(f"{error}, as the log says")
-            return
-        if (boots := since_recorded(self._sender.boots, own.boot)) != self._sender.boots:
-            with suppress(DiskFailed):  # the longer list is right too
-                self._change_identity(boots=boots)
-            self._sender = replace(self._sender, boots=boots)
-
-    def _change_identity(self, **changed: Any) -> None:
-        """Save the identity with these fields changed; any thread.  Raises DiskFailed.
-
-        On a full disk it is saved later: the log has the same news, and a start finds them again.
-        """
-        with self._identity_lock:
-            identity = replace(self._identity, **changed)
-            try:
-                self._save_identity(identity)
-            except DiskFull as error:
-                logger.error("%s; next try once there is room", error)
-                self._is_unsaved = True
-            else:
-                self._is_unsaved = False
-                self._storage.set_cluster_id(identity.cluster_id)  # only after the identity is saved with it
-            self._identity = identity
-
     def _reserve_tried(self) -> None:
         """Tell the core the room on the disk after the reserve was tried."""
         self._driver.group_commit.report_room()
-        if self._is_unsaved and not self._driver.group_commit.is_full():
-            self._change_identity()
-
-    def _refused(self, member: int, body: bytes) -> RefusedPeer:
-        """Return the error for another member's refusal; some reasons end this member."""
-        code, detail, cluster_id = read_refusal(body)
-        if cluster_id == self._sender.cluster_id and code == "removed":
-            self._end(f"it was removed from the cluster while it was down, as member {member} says", 0)
-        elif cluster_id == self._sender.cluster_id and code == "older_copy":
-            self._end_old(f"{detail}, as member {member} says")
-        return RefusedPeer(code, detail)
-
-    def _end_old(self, why: str) -> None:
-        """End for good: this directory is an older copy, and is never started again."""
-        self._note_refused(why)
-        self._end(why, 1)
-
-    def _note_refused(self, why: str) -> None:
-        with suppress(DiskFailed):  # the next start finds the older copy again
-            self._change_identity(refused=why)
+        if not self._driver.group_commit.is_full():
+            self._own.save_if_unsaved()
 
     # For the chat
 
     @property
     def cluster_id(self) -> str:
         """Hex digits; "" until one is committed."""
-        return self._identity.cluster_id
+        return self._own.cluster_id
 
     @property
     def generation(self) -> str:
         """Hex digits that change when a sole voter starts from a copy of its directory; "" at first."""
-        return self._identity.generation or self._generation
+        return self._own.generation
 
     @property
     def listens(self) -> bool:
@@ -549,13 +466,7 @@ class RunningMember:
 
     def sender(self) -> Sender:
         """Return this member's description for calls and answers."""
-        return self._sender
-
-    def _heard(self, sender: Sender) -> None:
-        """Note an answer's sender; any thread.  Kept in memory only: the log will have it, or another answer."""
-        if not self._sender.cluster_id:
-            committed = self._node_lock.read(lambda node: node.committed_configuration)
-            self._sender = replace(self._sender, cluster_id=cluster_named_by(sender, "", committed))
+        return self._own.sender()
 
     def hello(self) -> HelloReply:
         """Return the answer to a member that looks for its cluster."""
@@ -566,15 +477,7 @@ class RunningMember:
 
     def admit(self, sender: Sender, target: int) -> None:
         """Refuse a call of `sender` to `target` that this member must not serve.  Raises RefusedPeer."""
-        if target != self.id:
-            raise RefusedPeer("unknown_member", f"this is member {self.id}, not member {target}")
-        if self._why_ending:
-            raise RefusedPeer("diverged", self._why_ending)
-        try:
-            check_sender(sender, self._sender.cluster_id, *self._node_lock.read(configurations))
-        except OlderCopy as error:
-            self._older_copies.note(error)
-            raise
+        self._own.admit(sender, target)
 
     def serve(self, call: Call, done: Callable[[Answer], None]) -> None:
         """Answer an RPC, now or later, from any thread.  Raises InvalidMessage."""
@@ -595,7 +498,7 @@ class RunningMember:
             case Notice():
                 done(self._notices.take(call))
             case RecordedBoot():
-                self._take_recorded_boot(call)
+                self._own.take_recorded_boot(call)
             case SnapshotChunk():
                 done(self._take_chunk(call))
             case _:
@@ -608,31 +511,7 @@ class RunningMember:
             else:
                 self._driver.serve(call.request, call, done)
         except Diverged as error:
-            raise self._end_diverged(error) from None
-
-    def _end_diverged(self, error: Diverged) -> RefusedPeer:
-        """End rather than undo durable entries; a member whose log is old never starts again.
-
-        The leader is told why first: an operator looks at its log.
-        """
-        self._why_ending = str(error)
-
-        def end() -> None:
-            if error.log_is_old:
-                self._note_refused(str(error))
-            self._stopping.wait(ANSWERED_S)
-            self._end(str(error), 1)
-
-        threading.Thread(target=end, name="raft-end", daemon=True).start()
-        return RefusedPeer("diverged", str(error))
-
-    def _take_recorded_boot(self, call: RecordedBoot) -> None:
-        """End if another member's news that this one is an older copy fits this member's own list of boots."""
-        if not is_of_older_copy(self._sender.boots, call.boot):
-            raise InvalidMessage(f"boot: {call.boot} is no start that this member lacks")
-        why = f"member {self.id} runs on an older copy of its data directory, which lacks its start {call.boot}"
-        self._end_old(f"{why}, as member {call.source} says; remove member {self.id} and add a new id")
-        raise RefusedPeer("older_copy", why)
+            raise self._own.end_diverged(error) from None
 
     def _take_chunk(self, chunk: SnapshotChunk) -> SnapshotChunkReply:
         if self._node_lock.read(lambda node: node.holds(chunk.last_included_index, chunk.last_included_term)):

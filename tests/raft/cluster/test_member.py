@@ -663,10 +663,10 @@ def test_an_identity_that_cannot_be_saved_on_a_full_disk_is_saved_once_there_is_
     def fail(identity: Identity) -> None:
         raise DiskFull("no room")
 
-    save, member._save_identity = member._save_identity, fail
-    member._change_identity(generation="ab")
-    assert member._identity.generation == "ab"
+    save, member._own._save = member._own._save, fail
+    member._own.change(generation="ab")
+    assert member._own._identity.generation == "ab"
     assert (cluster[1].path / IDENTITY_NAME).read_bytes() == before
-    member._save_identity = save
+    member._own._save = save
     member._reserve_tried()
     assert decode((cluster[1].path / IDENTITY_NAME).read_bytes()).generation == "ab"
