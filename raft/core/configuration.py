@@ -14,7 +14,7 @@ falls.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from raft.core.urls import is_client_url
@@ -177,21 +177,9 @@ class Configuration:
             {
                 "cluster_id": self.cluster_id,
                 "level": self.level,
-                "members": [
-                    {
-                        "id": member.id,
-                        "url": member.url,
-                        "voting": member.voting,
-                        "promote": member.promote,
-                        "incarnation": member.incarnation,
-                        "advertise": member.advertise,
-                        "level": member.level,
-                        **({"boot": member.boot} if member.boot else {}),
-                    }
-                    for _, member in sorted(self.members.items())
-                ],
+                "members": [asdict(member) for _, member in sorted(self.members.items())],
                 "removed": sorted(self.removed),
-                **({"generation": self.generation} if self.generation else {}),
+                "generation": self.generation,
             },
             separators=(",", ":"),
         ).encode()

@@ -175,4 +175,4 @@ class Sender:
     cluster_id: str
     advertise: str
     level: int = 1  # of the sender's program (configuration.py)
-    boots: tuple[int, ...] = ()  # of the sender's data directory (boots.py); () from earlier programs
+    boots: tuple[int, ...] = ()  # of the sender's data directory (boots.py)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from raft.core.boots import is_list_of_boots
 from raft.core.configuration import decode_configuration
@@ -69,14 +69,8 @@ Answer = (
     | ChangeMembershipReply | SnapshotChunkReply | HelloReply | NoticeReply
 )  # fmt: skip
 
-_CALLS: tuple[type[Any], ...] = (
-    RequestVote, AppendEntries, InstallSnapshot, TimeoutNow, Propose, ReadIndex, ChangeMembership, TransferLeadership,
-    AcceptClock, SnapshotChunk, Hello, Notice, RecordedBoot,
-)  # fmt: skip
-_ANSWERS: tuple[type[Any], ...] = (
-    RequestVoteReply, AppendEntriesReply, InstallSnapshotReply, TimeoutNowReply, ProposeReply, ReadIndexReply,
-    ChangeMembershipReply, SnapshotChunkReply, HelloReply, NoticeReply,
-)  # fmt: skip
+_CALLS: tuple[type[Any], ...] = get_args(Call)
+_ANSWERS: tuple[type[Any], ...] = get_args(Answer)
 _TAKEN_WHOLE: dict[type[Any], str] = {SnapshotChunk: "lines", Notice: "body"}  # the bytes behind the first line
 _BY_NAME = {cls.__name__: cls for cls in (*_CALLS, *_ANSWERS)}
 _NAME_AT = len(b'{"rpc":"')
@@ -124,9 +118,8 @@ def encode(sender: Sender, message: Call | Answer) -> bytes:
 
 @lru_cache(maxsize=4)  # this member has one description at a time
 def _encode_sender(sender: Sender) -> str:
-    said = [sender.id, sender.incarnation, sender.cluster_id, sender.advertise, sender.level]
-    with_boots = [*said, list(sender.boots)] if sender.boots else said
-    return f'"format":{FORMAT},"from":{json.dumps(with_boots)}'
+    said = [sender.id, sender.incarnation, sender.cluster_id, sender.advertise, sender.level, sender.boots]
+    return f'"format":{FORMAT},"from":{json.dumps(said)}'
 
 
 def _encode_value(value: object) -> str:
@@ -236,13 +229,12 @@ def _decode_object(line: bytes) -> dict[str, Any]:
 
 
 def _decode_sender(value: object) -> Sender:
-    if isinstance(value, list) and len(value) >= 5:  # a later version may add values
-        id, level = value[0], value[4]
-        said = all(_is_text(text) for text in value[1:4]) and (not value[3] or is_client_url(value[3]))
-        if _is_number(id) and _is_number(level) and id and level and said:
-            boots = value[5] if len(value) > 5 else []
-            if is_list_of_boots(boots) and all(map(_is_number, boots[-1:])):
-                return Sender(id, value[1], value[2], value[3], level, tuple(boots))
+    if isinstance(value, list) and len(value) >= 6:  # a later version may add values
+        id, level, boots = value[0], value[4], value[5]
+        numbers = _is_number(id) and _is_number(level) and id and level
+        texts = all(_is_text(text) for text in value[1:4]) and (not value[3] or is_client_url(value[3]))
+        if numbers and texts and is_list_of_boots(boots) and all(map(_is_number, boots[-1:])):
+            return Sender(id, value[1], value[2], value[3], level, tuple(boots))
     raise InvalidMessage("from: not [id, incarnation, cluster id, advertised URL, level, boots]")
 
 
