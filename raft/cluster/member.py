@@ -12,7 +12,6 @@ from functools import partial
 from random import Random
 
 from raft.cluster.admin import Administration
-from raft.cluster.own_identity import OwnIdentity
 from raft.compaction.policy import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, LogMaintenance, Rewrite
 from raft.core.configuration import Change, Configuration, decode_configuration
 from raft.core.configuration import Member as Described
@@ -29,6 +28,7 @@ from raft.engine.gossip import Notices
 from raft.engine.leader_client import LeaderClient
 from raft.engine.leader_contact import LeaderContact
 from raft.engine.node_lock import LeaderState, NodeLock
+from raft.engine.own_identity import OwnIdentity
 from raft.engine.proposals import Proposals
 from raft.engine.removal_check import RemovalCheck
 from raft.engine.replication import Peers
@@ -73,7 +73,6 @@ from raft.storage.log_store import Recovered, Storage
 from raft.storage.reserve import Reserve
 
 logger = logging.getLogger(__name__)
-
 
 POLL_S = 0.01  # between two looks for a leader, in a thread that may wait
 
@@ -152,7 +151,10 @@ class RunningMember:
         proposals = Proposals(self.id, identity.boot)
         self._contact, self._clocks = LeaderContact(), Clocks(self.id)
         self._applier = Applier(node_lock, storage, machine, proposals, own.follow)
-        self._peers = self._make_peers(settings)
+        self._peers = Peers(
+            node_lock, storage, own, self._contact, self._addresses, self._damage,
+            election_timeout_ms=timeout_ms, append_bytes_max=settings.append_bytes_max,
+        )  # fmt: skip
         self._driver = Driver(
             node_lock, storage, self._applier, self._peers, proposals, self._contact, self._clocks,
             heartbeat_ms=settings.heartbeat_ms, on_tick=self._ticked, on_broken=self._broken,
@@ -172,24 +174,10 @@ class RunningMember:
             self.id, node_lock, own.sender, own.heard, lambda why: self._end(why, 0), self._addresses,
             timeout_s=self._timeout_s,
         )  # fmt: skip
-        self._notices = self._make_notices(on_notice)
+        self._notices = Notices(node_lock, own, on_notice, self._clocks.heard, self._addresses)
         self._incoming_snapshots = IncomingSnapshots(storage)
         self._snapshot_refused = ""  # why, as last logged
         self._log_maintenance = self._make_log_maintenance(machine, rewrite, compact_bytes) if rewrite else None
-
-    def _make_peers(self, settings: Settings) -> Peers:
-        own = self._own
-        return Peers(
-            self._node_lock, self._storage, own.sender, own.heard, own.refused, own.older_copies.note, self._contact,
-            self._addresses, self._damage,
-            election_timeout_ms=settings.election_timeout_ms, append_bytes_max=settings.append_bytes_max,
-        )  # fmt: skip
-
-    def _make_notices(self, on_notice: Callable[[int, bytes], None]) -> Notices:
-        return Notices(
-            self.id, self._node_lock, self._own.sender, on_notice, self._clocks.heard, self._own.refused,
-            self._own.older_copies.note, self._addresses,
-        )  # fmt: skip
 
     def _make_log_maintenance(self, machine: StateMachine, rewrite: Rewrite, compact_bytes: int) -> LogMaintenance:
         return LogMaintenance(

@@ -16,9 +16,10 @@ from raft.core.configuration import Member
 from raft.core.node import Node
 from raft.engine.clocks import steady_s
 from raft.engine.node_lock import NodeLock, configurations
+from raft.engine.own_identity import OwnIdentity
 from raft.engine.proposals import now
 from raft.errors import InvalidMessage, OlderCopy, RefusedPeer
-from raft.rpc.calls import Notice, NoticeReply, Sender
+from raft.rpc.calls import Notice, NoticeReply
 from raft.rpc.codec import NOTICE_BYTES_MAX, decode_answer, encode
 from raft.rpc.peer_auth import check_sender
 from raft.rpc.peer_client import Addresses, PeerQueue
@@ -33,27 +34,21 @@ class Notices:
 
     def __init__(
         self,
-        id: int,
         node_lock: NodeLock,
-        sender: Callable[[], Sender],
+        own: OwnIdentity,
         on_notice: Callable[[int, bytes], None],
         on_clock: Callable[[int, int, float], None],
-        on_refused: Callable[[int, bytes], RefusedPeer],
-        on_older_copy: Callable[[OlderCopy], None],
         addresses: Addresses,
     ) -> None:
-        """`sender()` describes this member; `on_notice(member, body)` is called with another member's notice.
+        """`on_notice(member, body)` is called with another member's notice.
 
         `on_clock(member, time, when it was asked)` gets the others' clocks.
-        `on_refused` and `on_older_copy` as for Peers: a member that only follows makes no other calls.
         """
-        self._id = id
+        self._id = own.id
         self._node_lock = node_lock
-        self._sender = sender
+        self._own = own
         self._on_notice = on_notice
         self._on_clock = on_clock
-        self._on_refused = on_refused
-        self._on_older_copy = on_older_copy
         self._addresses = addresses
         self._body = b""
         self._lock = threading.Lock()  # around the queues
@@ -121,13 +116,13 @@ class Notices:
     def _deliver(self, queue: PeerQueue[Notice], notice: Notice) -> None:
         asked_s = steady_s()
         try:
-            status, body = queue.connection.call(encode(self._sender(), notice), ANSWER_TIMEOUT_S)
+            status, body = queue.connection.call(encode(self._own.sender(), notice), ANSWER_TIMEOUT_S)
             if status != 200:
-                raise self._on_refused(notice.target, body)
+                raise self._own.refused(notice.target, body)  # a member that only follows makes no other calls
             sender, reply = decode_answer(body)
-            check_sender(sender, self._sender().cluster_id, *self._node_lock.read(configurations))
+            check_sender(sender, self._own.sender().cluster_id, *self._node_lock.read(configurations))
         except OlderCopy as error:
-            self._on_older_copy(error)
+            self._own.older_copies.note(error)
             return
         except (OSError, InvalidMessage, RefusedPeer):
             return  # the next look sends it again

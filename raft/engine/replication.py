@@ -28,6 +28,7 @@ from raft.core.raft_messages import (
 from raft.engine.damage import Damage
 from raft.engine.leader_contact import LeaderContact
 from raft.engine.node_lock import NodeLock
+from raft.engine.own_identity import OwnIdentity
 from raft.errors import (
     ChangeRefused,
     CorruptLog,
@@ -59,20 +60,13 @@ STALLED_MAX = 8  # answers in a row without progress, before the transfer begins
 
 
 class Peers:
-    """Sends the Node's messages to the other members.
-
-    `sender()` describes this member; `on_heard(sender)` is called with each answer's sender.  `on_refused(member,
-    body)` turns a refusal into an error; `on_older_copy(error)` reports a member refused here.
-    """
+    """Sends the Node's messages to the other members."""
 
     def __init__(
         self,
         node_lock: NodeLock,
         storage: Storage,
-        sender: Callable[[], Sender],
-        on_heard: Callable[[Sender], None],
-        on_refused: Callable[[int, bytes], RefusedPeer],
-        on_older_copy: Callable[[OlderCopy], None],
+        own: OwnIdentity,
         contact: LeaderContact,
         addresses: Addresses,
         damage: Damage,
@@ -82,10 +76,7 @@ class Peers:
     ) -> None:
         self._node_lock = node_lock
         self._storage = storage
-        self._sender = sender
-        self._on_heard = on_heard
-        self._on_refused = on_refused
-        self._on_older_copy = on_older_copy
+        self._own = own
         self._contact = contact
         self._addresses = addresses
         self._damage = damage
@@ -173,10 +164,10 @@ class Peers:
 
     def _refuse(self, queue: PeerQueue[Message], error: OlderCopy) -> None:
         """Report the older copy here, and to the member itself, because perhaps no other member will."""
-        self._on_older_copy(error)
-        told = RecordedBoot(self._sender().id, error.member, error.boot)
+        self._own.older_copies.note(error)
+        told = RecordedBoot(self._own.sender().id, error.member, error.boot)
         with suppress(OSError, InvalidMessage):  # the member's next answer is refused as well
-            queue.connection.call(encode(self._sender(), told), self._timeout_s)
+            queue.connection.call(encode(self._own.sender(), told), self._timeout_s)
 
     def _put_off(self, queue: PeerQueue[Message], message: Request, pause_s: float) -> None:
         """Let the Node send the message again, after a pause."""
@@ -249,13 +240,13 @@ class Peers:
         send_snapshot(self._storage, message.source, message.target, message.snapshot, ask, lambda: pieces.bytes_max)
 
     def _ask(self, queue: PeerQueue[Message], call: Call, timeout_s: float) -> tuple[Sender, Answer]:
-        encoded = encode(self._sender(), call)
+        encoded = encode(self._own.sender(), call)
         if isinstance(call, RequestVote | TimeoutNow) or (isinstance(call, AppendEntries) and call.heartbeat):
             status, body = queue.connection.call(encoded, timeout_s)
         else:
             status, body = self._send_piece(queue, call.target, encoded, timeout_s)
         if status != 200:
-            raise self._on_refused(call.target, body)
+            raise self._own.refused(call.target, body)
         return decode_answer(body)
 
     def _send_piece(self, queue: PeerQueue[Message], member: int, body: bytes, timeout_s: float) -> tuple[int, bytes]:
@@ -292,14 +283,14 @@ class Peers:
             raise InvalidMessage(f"member {member} sent an answer to another call")
 
         def action(node: Node) -> None:
-            check_sender(sender, self._sender().cluster_id, node.committed_configuration, node.configuration)
+            check_sender(sender, self._own.sender().cluster_id, node.committed_configuration, node.configuration)
             node.identified(member, sender.incarnation, sender.advertise, sender.level, max(sender.boots, default=0))
             node.step(reply)
             if node.role is Role.LEADER and reply.term == node.current_term:
                 self._contact.answered(member)
 
         self._node_lock.act(action)
-        self._on_heard(sender)
+        self._own.heard(sender)
 
     def _answered_lately(self, member: int) -> bool:
         """Return whether the member answered lately: then only a slow line delayed a heartbeat."""
