@@ -395,7 +395,7 @@ class RunningMember:
     def commands(self, indexes: Sequence[int]) -> list[Command]:
         """Read applied commands by index, ascending, by pread.  Raises CorruptLog, which is logged once a place."""
         try:
-            return list(map(command_of_verified, self._storage.read_many(indexes), indexes))
+            return list(map(command_of_verified, self._storage.reader.read_many(indexes), indexes))
         except CorruptLog as error:
             self._damage.note(error)
             raise

@@ -266,7 +266,7 @@ class Applier:
         if entries is not None:
             return entries
         try:
-            return self._storage.read_entries(first, last, APPLY_BYTES_MAX)
+            return self._storage.reader.read_entries(first, last, APPLY_BYTES_MAX)
         except LookupError:
             if first > self._storage.base_index:
                 raise

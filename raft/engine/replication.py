@@ -191,7 +191,7 @@ class Peers:
         piece_bytes = self._pieces_of(message.target).bytes_max
         if message.entries is None:
             bytes_max = min(self._append_bytes_max, piece_bytes)
-            records = self._storage.read(message.prev_log_index + 1, message.last_index, bytes_max)
+            records = self._storage.reader.read(message.prev_log_index + 1, message.last_index, bytes_max)
             entries = tuple(entry_of_verified(record) for record in records)
             return replace(message, entries=entries) if self._leads(message.term) else None
         left = piece_bytes

@@ -24,7 +24,7 @@ The format of a segment is in `segment.py`, that of a snapshot in `snapshot_file
 
 import errno
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -269,25 +269,11 @@ class Storage:
         for entry, (_, position) in zip(entries, pairs, strict=True):
             self._content.note(entry, position)
 
-    def read(self, first: int, last: int, bytes_max: int) -> list[bytes]:
-        """Read as `LogReader.read` does; any thread.  Also raises DiskFailed."""
+    @property
+    def reader(self) -> LogReader:
+        """The reader of the entries; any thread.  Raises DiskFailed once the storage is unusable."""
         self._check_usable()
-        return self._reader.read(first, last, bytes_max)
-
-    def read_entries(self, first: int, last: int, bytes_max: int) -> list[Entry]:
-        """Read as `LogReader.read_entries` does; any thread.  Also raises DiskFailed."""
-        self._check_usable()
-        return self._reader.read_entries(first, last, bytes_max)
-
-    def read_many(self, indexes: Sequence[int]) -> list[bytes]:
-        """Read as `LogReader.read_many` does; any thread.  Also raises DiskFailed."""
-        self._check_usable()
-        return self._reader.read_many(indexes)
-
-    def replay(self, first: int, last: int, progress: Progress | None = None) -> Iterator[Entry]:
-        """Read as `LogReader.replay` does; any thread.  Also raises DiskFailed."""
-        self._check_usable()
-        return self._reader.replay(first, last, progress)
+        return self._reader
 
     def documents(self, commit_index: int) -> Document | None:
         """Return the newest usable state document at or below `commit_index`; None if there is none.

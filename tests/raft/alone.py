@@ -44,6 +44,10 @@ class FakeStorage:
         self.records.update((entry.index, entry.record) for entry in entries)
         self._happened.append("append")
 
+    @property
+    def reader(self) -> "FakeStorage":
+        return self
+
     def read(self, first: int, last: int, bytes_max: int) -> list[bytes]:
         """At most three, whatever the bytes: so that one call is not enough."""
         return [self.records[index] for index in range(first, min(last, first + 2) + 1)]

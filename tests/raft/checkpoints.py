@@ -13,7 +13,7 @@ def document_at(storage: Storage, index: int, machine: StateMachine) -> Document
     state = Replicated(machine)
     if found := storage.documents(index):
         state.restore(found.meta, found.lines)
-    for entry in storage.replay(state.meta.index + 1, index):
+    for entry in storage.reader.replay(state.meta.index + 1, index):
         state.apply(entry)
     return Document(state.meta, state.document())
 

@@ -28,7 +28,7 @@ def written(log: list[Entry], records: Iterable[Entry]) -> list[Entry]:
 
 
 def content(storage: Storage) -> list[Entry]:
-    return list(storage.replay(1, storage.last_index))
+    return list(storage.reader.replay(1, storage.last_index))
 
 
 class UnsyncedDisk(RealDisk):

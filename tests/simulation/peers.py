@@ -82,7 +82,7 @@ class Peers:
         if not isinstance(message, AppendEntries) or message.entries is not None:
             return message
         bytes_max = self._process.world.scenario.settings.append_bytes_max
-        records = self._process.storage.read(message.prev_log_index + 1, message.last_index, bytes_max)
+        records = self._process.storage.reader.read(message.prev_log_index + 1, message.last_index, bytes_max)
         if self._process.node.role is not Role.LEADER or self._process.node.current_term != message.term:
             return None
         return replace(message, entries=tuple(entry_of_verified(record) for record in records))

@@ -111,7 +111,7 @@ class Process:
         recovered = self.storage.recovered
         base = recovered.snapshot
         found = snapshot_of(base, self.world.invariants.committed) if base else []
-        found += self.storage.replay(len(found) + 1, recovered.last_index)
+        found += self.storage.reader.replay(len(found) + 1, recovered.last_index)
         machine.note_start(recovered.hard_state, found, base.index if base else 0)
         self.world.counts["torn tails cut"] += len(recovered.reports)
         self._identity = identity
@@ -356,7 +356,7 @@ class Process:
         first, last = self.last_applied + 1, self._commit_index
         entries = self.node.log.slice(first, last, APPLY_BYTES_MAX)
         if entries is None:
-            return [entry_of_verified(record) for record in self.storage.read(first, last, APPLY_BYTES_MAX)]
+            return [entry_of_verified(record) for record in self.storage.reader.read(first, last, APPLY_BYTES_MAX)]
         return entries
 
     def _apply_one(self, entry: Entry) -> tuple[Callable[[object], None], object] | None:
@@ -437,7 +437,7 @@ class Process:
 
     def commands(self, indexes: Sequence[int]) -> list[Command]:
         """As `chat.replica.Replica` has it, for pages."""
-        return list(map(command_of_verified, self.storage.read_many(indexes), indexes))
+        return list(map(command_of_verified, self.storage.reader.read_many(indexes), indexes))
 
     def shown(self, page: Page) -> list[bytes]:
         """The posts of a page, from the log.  Raises LookupError: a snapshot is about to take the state's place."""

@@ -62,13 +62,13 @@ def check_adopted(storage: Storage, log: list[Entry], meta: SnapshotMeta) -> Non
     assert storage.snapshot.meta == meta
     live = live_after(log[:index])
     assert storage.entry_count == len(live) + len(log) - index
-    assert storage.read_many(live) == [log[one - 1].record for one in live]
+    assert storage.reader.read_many(live) == [log[one - 1].record for one in live]
     found = storage.documents(len(log))
     assert found is not None
     state = Replicated(Words())
     state.restore(found.meta, found.lines)
     assert list(state.document()) == state_of(log[: found.meta.index])
-    for one in storage.replay(found.meta.index + 1, storage.last_index):
+    for one in storage.reader.replay(found.meta.index + 1, storage.last_index):
         state.apply(one)
     assert list(state.document()) == state_of(log)
 

@@ -244,6 +244,10 @@ class Replaced:
         self._index = index
         self.base_index = 0
 
+    @property
+    def reader(self) -> "Replaced":
+        return self
+
     def read_entries(self, first: int, last: int, bytes_max: int) -> list[Entry]:
         if self.base_index:
             raise LookupError(f"the log does not hold entries {first} to {last}")

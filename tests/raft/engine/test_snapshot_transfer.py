@@ -67,7 +67,7 @@ def install(leader: Storage, follower: Storage, incoming: IncomingSnapshots) -> 
     follower.install(meta, HardState(1, 0, meta.index))
     incoming.settled(meta, True)
     indexes = range(1, ENTRIES + 1)
-    assert follower.read_many(indexes) == leader.read_many(indexes)
+    assert follower.reader.read_many(indexes) == leader.reader.read_many(indexes)
     found = follower.documents(meta.index)
     assert found is not None
     return list(found.lines)

@@ -70,11 +70,11 @@ def _check_unusable(storage: Storage) -> None:
     with pytest.raises(DiskFailed):
         storage.append(HardState(9, 9, 0), [])
     with pytest.raises(DiskFailed):
-        storage.read(1, 1, 100)
+        storage.reader.read(1, 1, 100)
     with pytest.raises(DiskFailed):
-        storage.read_many([1])
+        storage.reader.read_many([1])
     with pytest.raises(DiskFailed):
-        list(storage.replay(1, 1))
+        list(storage.reader.replay(1, 1))
     with pytest.raises(DiskFailed):
         storage.close()
 
@@ -102,7 +102,7 @@ def test_a_read_that_fails_does_not_end_the_storage(tmp_path: Path) -> None:
     storage.append(None, entries(1, 3))
     fault.armed = True
     with pytest.raises(OSError, match="Too many open files"):
-        storage.read(1, 3, 1000)
+        storage.reader.read(1, 3, 1000)
     fault.armed = False
     assert content(storage) == entries(1, 3)
     storage.close()

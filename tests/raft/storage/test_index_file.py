@@ -145,7 +145,7 @@ def test_a_compaction_its_adoption_and_the_next_start_do_not_read_what_an_index_
 
 
 def content_of(storage: Storage, first: int) -> list[bytes]:
-    return storage.read_many(range(first, storage.last_index + 1))
+    return storage.reader.read_many(range(first, storage.last_index + 1))
 
 
 # What is not
@@ -271,9 +271,9 @@ def test_damage_that_an_index_hides_is_told_where_it_is_read_and_by_a_start_with
     place = data.index(log[9].record)
     path.write_bytes(data[: place + 50] + b"?" + data[place + 51 :])
     storage = Storage.open(UnsyncedDisk(), tmp_path)
-    assert storage.read_many([9, 11]) == [log[8].record, log[10].record]
+    assert storage.reader.read_many([9, 11]) == [log[8].record, log[10].record]
     with pytest.raises(CorruptLog, match=f"{FIRST}: entry 10 is damaged at byte {place};"):
-        storage.read_many([9, 10])
+        storage.reader.read_many([9, 10])
     for index in tmp_path.glob("*.idx"):
         index.unlink()
     with pytest.raises(CorruptLog, match=f"{FIRST}: .* at byte {place};"):

@@ -167,14 +167,14 @@ def is_found(storage: Storage, model: Model) -> bool:
     base_index = storage.snapshot.meta.index if storage.snapshot else 0
     if (base_index, storage.last_index) != (model.base_index, len(model.log)):
         return False
-    above = list(storage.replay(base_index + 1, storage.last_index))
+    above = list(storage.reader.replay(base_index + 1, storage.last_index))
     return above == model.log[base_index:]
 
 
 def check(disk: PowerDisk, storage: Storage, model: Model) -> None:
     assert is_found(storage, model)
     assert storage.entry_count == len(model.live) + len(model.log) - model.base_index
-    assert storage.read_many(model.live) == [model.log[index - 1].record for index in model.live]
+    assert storage.reader.read_many(model.live) == [model.log[index - 1].record for index in model.live]
     if storage.snapshot is not None:
         assert storage.snapshot.meta.term == model.log[model.base_index - 1].term
     state = Replicated(Words())
@@ -182,7 +182,7 @@ def check(disk: PowerDisk, storage: Storage, model: Model) -> None:
     if document is not None:
         assert model.base_index <= document.meta.index <= model.committed
         state.restore(document.meta, document.lines)
-    for one in storage.replay(state.meta.index + 1, storage.last_index):
+    for one in storage.reader.replay(state.meta.index + 1, storage.last_index):
         state.apply(one)
     expected = Replicated(Words())
     for one in model.log:

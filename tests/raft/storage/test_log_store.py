@@ -102,15 +102,15 @@ def test_records_are_read_verbatim_as_many_as_fit(tmp_path: Path) -> None:
     log = entries(1, 50)
     storage.append(None, log[:20])
     storage.append(None, log[20:])
-    assert storage.read(10, 30, 1 << 20) == [one.record for one in log[9:30]]
-    assert storage.read(10, 30, 0) == [log[9].record]
-    some = storage.read(10, 50, 1000)
+    assert storage.reader.read(10, 30, 1 << 20) == [one.record for one in log[9:30]]
+    assert storage.reader.read(10, 30, 0) == [log[9].record]
+    some = storage.reader.read(10, 50, 1000)
     assert 1 < len(some) < 20
     assert sum(map(len, some)) <= 1000
-    assert storage.read_entries(10, 30, 1 << 20) == log[9:30]
-    assert len(storage.read_entries(10, 50, 1000)) == len(some)
-    assert storage.read_many([1, 2, 17, 21, 50]) == [log[index - 1].record for index in (1, 2, 17, 21, 50)]
-    assert storage.read_many([]) == []
+    assert storage.reader.read_entries(10, 30, 1 << 20) == log[9:30]
+    assert len(storage.reader.read_entries(10, 50, 1000)) == len(some)
+    assert storage.reader.read_many([1, 2, 17, 21, 50]) == [log[index - 1].record for index in (1, 2, 17, 21, 50)]
+    assert storage.reader.read_many([]) == []
     storage.close()
 
 
@@ -120,9 +120,9 @@ def test_an_index_that_the_log_does_not_hold_is_a_lookup_error(tmp_path: Path) -
     storage.append(None, entries(2, 2, term=2))
     for first, last in ((0, 1), (1, 3), (3, 3)):
         with pytest.raises(LookupError):
-            storage.read(first, last, 1 << 20)
+            storage.reader.read(first, last, 1 << 20)
         with pytest.raises(LookupError):
-            storage.read_many([first, last])
+            storage.reader.read_many([first, last])
     storage.close()
 
 
@@ -143,10 +143,10 @@ def test_what_the_disk_garbles_after_the_start_is_never_handed_out(tmp_path: Pat
     storage.append(None, entries(1, 3))
     (path,) = tmp_path.glob("log-*.jsonl")
     path.write_bytes(path.read_bytes().replace(b'"sequence":2', b'"sequence":3').replace(b"[1,1,2,1]", b"[1,1,9,1]"))
-    for read in (storage.read, storage.read_entries):
+    for read in (storage.reader.read, storage.reader.read_entries):
         with pytest.raises(CorruptLog, match="entry 2 is damaged at byte"):
             read(1, 3, 1 << 20)
-    assert storage.read_many([1, 3]) == [entry(1).record, entry(3).record]
+    assert storage.reader.read_many([1, 3]) == [entry(1).record, entry(3).record]
     storage.close()
 
 
@@ -155,7 +155,7 @@ def test_an_entry_that_is_whole_and_another_than_was_asked_for_is_damage(tmp_pat
     storage.append(None, entries(1, 3))
     (path,) = tmp_path.glob("log-*.jsonl")
     path.write_bytes(path.read_bytes().replace(entry(2).record, entry(3).record))
-    for read in (storage.read, storage.read_entries):
+    for read in (storage.reader.read, storage.reader.read_entries):
         with pytest.raises(CorruptLog, match="entry 2 is damaged at byte"):
             read(1, 3, 1 << 20)
     storage.close()
@@ -171,7 +171,7 @@ def test_a_full_segment_is_followed_by_another(tmp_path: Path) -> None:
     assert all(path.stat().st_size < 2600 for path in tmp_path.glob("*.jsonl"))
     assert storage.bytes_on_disk == sum(path.stat().st_size for path in tmp_path.glob("*.jsonl"))
     assert content(storage) == log
-    assert storage.read_many(range(1, 101, 9)) == [one.record for one in log[::9]]
+    assert storage.reader.read_many(range(1, 101, 9)) == [one.record for one in log[::9]]
     storage.close()
     storage = Storage.open(RealDisk(), tmp_path, segment_bytes=2000)
     assert content(storage) == log
@@ -252,7 +252,7 @@ def test_a_long_start_tells_how_far_it_is(tmp_path: Path) -> None:
     entries_told: list[tuple[int, int]] = []
     size = sum(path.stat().st_size for path in tmp_path.iterdir())
     storage = Storage.open(UnsyncedDisk(), tmp_path, progress=lambda done, total: bytes_told.append((done, total)))
-    assert len(list(storage.replay(1, 40_000, lambda done, total: entries_told.append((done, total))))) == 40_000
+    assert len(list(storage.reader.replay(1, 40_000, lambda done, total: entries_told.append((done, total))))) == 40_000
     assert bytes_told == sorted(bytes_told)
     assert {total for _, total in bytes_told} == {size}
     assert entries_told[-1] == (40_000, 40_000)
@@ -293,8 +293,8 @@ def _rewind_often(storage: Storage, log: list[Entry]) -> list[Entry]:
 def _check_reads(storage: Storage, settled: list[Entry]) -> None:
     last = storage.last_index
     try:
-        records = storage.read(45, last, 1 << 20)
-        many = storage.read_many([1, 30, last])
+        records = storage.reader.read(45, last, 1 << 20)
+        many = storage.reader.read_many([1, 30, last])
     except LookupError:  # it was rewound in between
         return
     assert [decode_entry(record).index for record in records] == list(range(45, 45 + len(records)))

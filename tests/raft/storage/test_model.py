@@ -91,7 +91,7 @@ def _check_reads(storage: Storage, model: Model) -> None:
     assert storage.last_index == len(model.log)
     assert content(storage) == model.log
     scattered = range(1, len(model.log) + 1, 3)
-    assert storage.read_many(scattered) == [model.log[index - 1].record for index in scattered]
+    assert storage.reader.read_many(scattered) == [model.log[index - 1].record for index in scattered]
     if model.log:
-        some = storage.read(1, len(model.log), 3000)
+        some = storage.reader.read(1, len(model.log), 3000)
         assert some == [one.record for one in model.log[: len(some)]]

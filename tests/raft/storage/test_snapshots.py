@@ -76,7 +76,7 @@ def receive(storage: Storage, meta: SnapshotMeta, data: bytes) -> None:
 
 def above_base(storage: Storage) -> list[Entry]:
     base = storage.snapshot.meta.index if storage.snapshot else 0
-    return list(storage.replay(base + 1, storage.last_index))
+    return list(storage.reader.replay(base + 1, storage.last_index))
 
 
 def documents(storage: Storage, commit_index: int = 1 << 50) -> tuple[int, list[bytes]] | None:
@@ -106,12 +106,12 @@ def check_on_base(storage: Storage, log: list[Entry], index: int, live: Sequence
     assert storage.snapshot.meta == meta_of(log, index)
     assert storage.entry_count == len(live) + len(log) - index
     asked = [*live, *range(index + 1, len(log) + 1)]
-    assert storage.read_many(asked) == [log[one - 1].record for one in asked]
+    assert storage.reader.read_many(asked) == [log[one - 1].record for one in asked]
     for gone in set(range(1, index + 1)) - set(live):
         with pytest.raises(LookupError):
-            storage.read_many([gone])
+            storage.reader.read_many([gone])
     with pytest.raises(LookupError):
-        storage.read(index, index, 100)
+        storage.reader.read(index, index, 100)
     assert documents(storage) == (index, DOCUMENT)
 
 
@@ -171,7 +171,7 @@ def test_a_snapshot_that_is_not_whole_is_not_adopted(tmp_path: Path, storage: St
         storage.adopt(meta)
     with pytest.raises(OSError, match="No such file"):
         storage.adopt(meta_of(log, 24))
-    assert list(storage.replay(1, 40)) == log
+    assert list(storage.reader.replay(1, 40)) == log
 
 
 def test_what_was_replaced_lingers_for_an_hour(tmp_path: Path, storage: Storage, log: list[Entry]) -> None:
@@ -500,7 +500,7 @@ def test_only_what_was_received_whole_is_installed(storage: Storage, log: list[E
     receiver.finish()
     with pytest.raises(LookupError):
         storage.install(replace(meta, term=2), HardState(3, 2, 50))
-    assert list(storage.replay(1, 40)) == log
+    assert list(storage.reader.replay(1, 40)) == log
     storage.install(meta, HardState(3, 2, 50))
     assert storage.last_index == 50
 
@@ -543,7 +543,7 @@ def test_a_finished_snapshot_that_is_not_installed_is_gone_after_a_start(
     receive(storage, meta_of(OTHER, 50), snapshot_bytes(OTHER, 50, [1, 2]))
     storage = Storage.open(UnsyncedDisk(), tmp_path)
     assert not list(tmp_path.glob("*.tmp"))
-    assert list(storage.replay(1, 40)) == log
+    assert list(storage.reader.replay(1, 40)) == log
 
 
 def test_a_snapshot_being_received_is_not_swept(tmp_path: Path, storage: Storage) -> None:
@@ -572,8 +572,8 @@ def test_readers_get_the_right_records_or_none_while_snapshots_come(tmp_path: Pa
         while not stop.is_set():
             asked = sorted(rng.sample(range(1, 2001), 5))
             try:
-                assert storage.read_many(asked) == [log[index - 1].record for index in asked]
-                found = storage.read(asked[-1], 2000, 5000)
+                assert storage.reader.read_many(asked) == [log[index - 1].record for index in asked]
+                found = storage.reader.read(asked[-1], 2000, 5000)
                 assert found == [one.record for one in log[asked[-1] - 1 :][: len(found)]]
                 right += 1
             except LookupError:
@@ -608,15 +608,15 @@ def test_a_file_that_goes_between_the_looking_up_and_the_opening_is_a_lookup_err
     for one in log:
         opened.append(None, [one])
     with pytest.raises(LookupError):
-        opened.read_many([1, 2])
+        opened.reader.read_many([1, 2])
     assert busy
-    assert opened.read_many([3, 10]) == [log[2].record, log[9].record]
+    assert opened.reader.read_many([3, 10]) == [log[2].record, log[9].record]
 
 
 def test_a_file_of_the_log_that_is_lost_is_no_lookup_error(tmp_path: Path, storage: Storage) -> None:
     (tmp_path / segment_name(8, 36)).unlink()
     with pytest.raises(FileNotFoundError):
-        storage.read_many([40])
+        storage.reader.read_many([40])
 
 
 # Every kill, every cut of the power
@@ -751,7 +751,7 @@ def _check_goes_on(storage: Storage) -> None:
     assert isinstance(disk, PowerDisk)
     log = [*[entry(1)] * last, *entries(last + 1, last + 3, term=4)]
     storage.append(HardState(4, 1, last), log[last:])
-    log[last - 1] = decode_entry(storage.read(last + 1, last + 1, 1)[0])
+    log[last - 1] = decode_entry(storage.reader.read(last + 1, last + 1, 1)[0])
     meta = SnapshotMeta(last + 1, 4, log[last].time, 1, CONFIGURATION)
     take(file_steps(disk, DIRECTORY, snapshot_name(last + 1), "", meta, DOCUMENT, (0, [])))
     again = open_on(disk.cut(Random(1)))
