@@ -58,7 +58,6 @@ from raft.rpc.calls import (
     ReadIndex,
     ReadIndexReply,
     RecordedBoot,
-    Sender,
     SnapshotChunk,
     SnapshotChunkReply,
     TransferLeadership,
@@ -146,6 +145,7 @@ class RunningMember:
             identity, advertise=advertise, level=level, node_lock=node_lock, storage=storage, save=save_identity,
             end=self._end, stopping=self._stopping,
         )  # fmt: skip
+        self.sender, self.admit = own.sender, own.admit  # for the endpoint
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
         self._addresses, self._damage = Addresses(listed), damage or Damage()
         proposals = Proposals(self.id, identity.boot)
@@ -452,20 +452,12 @@ class RunningMember:
         member = self._node_lock.read(lambda node: node.configuration.members.get(self.id))
         return [url for url in (member.url if member else "", self._removal_check.listed_url) if url]
 
-    def sender(self) -> Sender:
-        """Return this member's description for calls and answers."""
-        return self._own.sender()
-
     def hello(self) -> HelloReply:
         """Return the answer to a member that looks for its cluster."""
         committed = self._node_lock.read(lambda node: node.committed_configuration)
         listed = {id: member.url for id, member in committed.members.items()}
         members = {id: member.incarnation for id, member in committed.members.items()}
         return HelloReply(listed, members, tuple(sorted(committed.removed)), committed.level)
-
-    def admit(self, sender: Sender, target: int) -> None:
-        """Refuse a call of `sender` to `target` that this member must not serve.  Raises RefusedPeer."""
-        self._own.admit(sender, target)
 
     def serve(self, call: Call, done: Callable[[Answer], None]) -> None:
         """Answer an RPC, now or later, from any thread.  Raises InvalidMessage."""
