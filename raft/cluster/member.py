@@ -142,8 +142,8 @@ class RunningMember:
         self._stopping = threading.Event()
         self._node_lock = node_lock = NodeLock(node, self._leader_state_changed, self._broken)
         self._own = own = OwnIdentity(
-            identity, advertise=advertise, level=level, node_lock=node_lock, storage=storage, save=save_identity,
-            end=self._end, stopping=self._stopping,
+            identity, advertise=advertise, level=level, node_lock=node_lock,
+            name_cluster=storage.set_cluster_id, save=save_identity, end=self._end, stopping=self._stopping,
         )  # fmt: skip
         self.sender, self.admit = own.sender, own.admit  # for the endpoint
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms

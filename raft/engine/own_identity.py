@@ -20,7 +20,6 @@ from raft.errors import DiskFailed, DiskFull, Diverged, InvalidMessage, OlderCop
 from raft.rpc.calls import RecordedBoot, Sender
 from raft.rpc.peer_auth import OlderCopies, check_boots, check_level, check_sender, cluster_named_by, read_refusal
 from raft.storage.identity import Identity
-from raft.storage.log_store import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -37,19 +36,19 @@ class OwnIdentity:
         advertise: str,
         level: int,
         node_lock: NodeLock,
-        storage: Storage,
+        name_cluster: Callable[[str], None],
         save: Callable[[Identity], None],
         end: Callable[[str, int], None],
         stopping: threading.Event,
     ) -> None:
-        """`end(why, exit code)` ends the member, once."""
+        """`name_cluster` is called with the ClusterId once it is saved; `end(why, exit code)` ends the member, once."""
         self.id = identity.id
         self.older_copies = OlderCopies()
         self._sender = Sender(
             identity.id, identity.incarnation, identity.cluster_id, advertise, level, identity.boots or (identity.boot,)
         )
         self._node_lock = node_lock
-        self._storage = storage
+        self._name_cluster = name_cluster
         self._save = save
         self._end = end
         self._stopping = stopping
@@ -78,7 +77,7 @@ class OwnIdentity:
                 self._is_unsaved = True
             else:
                 self._is_unsaved = False
-                self._storage.set_cluster_id(identity.cluster_id)  # only after the identity is saved with it
+                self._name_cluster(identity.cluster_id)
             self._show_locked(identity)
 
     def _show_locked(self, identity: Identity) -> None:
