@@ -34,7 +34,10 @@ ALL_TAKEN = "all streams of this node are in use; try again, or at another node"
 
 
 class Follower:
-    """One `GET /events`, an event at a time."""
+    """One `GET /events`, an event at a time.
+
+    HttpClient reads an answer to its end, and a stream has none; curl cannot be made to read slowly.
+    """
 
     def __init__(
         self,
