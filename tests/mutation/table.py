@@ -660,7 +660,7 @@ ACCOUNTS = (
         "A revocation names the tokens that it ends, and ends none.",
         "the public promise: what begins after a revocation was acknowledged is refused",
         credentials.revoke_tokens,
-        "revoke(tables, numbers, entry, emit)",
+        "_revoke(tables, numbers, entry, emit)",
         "tuple(numbers)",
         seed=1,
     ),
