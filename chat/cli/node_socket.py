@@ -28,6 +28,7 @@ URL_DEFAULT = "http://127.0.0.1:12380"
 TRY_S = 30.0  # to reach a node: a cluster that starts or elects is ready sooner
 PAUSE_S, PAUSE_MAX_S = 0.1, 2.0  # after each node was tried once
 PING_S = 5.0
+SIGNAL_S = 0.5  # a wait without end would not see a Ctrl-C that comes in the moment in which it begins
 FRAME_BYTES_MAX = 8 << 20  # above the largest that a node sends
 NODES_MAX = 64  # a cluster has fewer
 
@@ -99,7 +100,7 @@ class NodeSocket:
         except (OSError, ConnectionClosed):
             raise Disconnected from None
 
-    def receive(self, timeout_s: float | None = None) -> Frame | None:
+    def receive(self, timeout_s: float = SIGNAL_S) -> Frame | None:
         """The next frame; None if there was none for so long.  Raises Disconnected."""
         try:
             text = self._connected().receive(timeout_s)

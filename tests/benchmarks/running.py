@@ -18,10 +18,9 @@ NEEDED = {
     "etcd": "apt-get install etcd-server",
     "pysyncobj": "pip install '.[bench]'",
     "websockets": "pip install '.[bench]'",
-    "websocket": "pip install '.[test]'",
     "packet sockets": "to be run as root",
 }
-PACKAGES = {"pysyncobj", "websockets", "websocket"}
+PACKAGES = {"pysyncobj", "websockets"}
 
 QUICK_S, QUICK_MESSAGES = 1, 2_000
 

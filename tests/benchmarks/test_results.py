@@ -150,5 +150,5 @@ def test_a_benchmark_that_goes_wrong_tells_so_and_has_no_figures(ours: Measure, 
 
 def test_what_a_machine_lacks_is_told_with_what_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    needy = Benchmark("posts", "", (), unused, needs=("etcd", "websocket"))
+    needy = Benchmark("posts", "", (), unused, needs=("etcd", "websockets"))
     assert missing(needy) == ["etcd (apt-get install etcd-server)"]
