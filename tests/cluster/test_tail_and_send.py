@@ -108,6 +108,15 @@ def test_a_refused_message_ends_with_1_and_says_which_and_why(cluster: Cluster) 
     assert messages(cluster, "refused") == ["short"]
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """Let a command heed SIGINT, also where the tests run in the background and inherit that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_ends_a_tail_without_a_traceback(cluster: Cluster, tmp_path: Path) -> None:
     shown = tmp_path / "shown"
     command("send", "ended", "hello", "--from", urls(cluster))
