@@ -33,8 +33,7 @@ from chat.auth import proxies
 from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import OPERATOR, SETUP, new_secret
 from chat.auth.token_activity import TokenActivity
-from chat.cli import operator_file
-from chat.cli.log_lines import LineFormatter
+from chat.cli import log_lines, operator_file
 from chat.cli.operator_file import OperatorFile
 from chat.cli.options import OptionRefused, Options, read_options
 from chat.commands import LEVEL, Actor, frees_space
@@ -459,9 +458,7 @@ def _run(arguments: Sequence[str]) -> int:
             except KeyboardInterrupt:
                 return 128 + signal.SIGINT  # as a shell tells of it
         options = read_options(arguments, os.environ)
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(LineFormatter())
-        logging.basicConfig(level=options.log_level.upper(), handlers=[handler])
+        log_lines.set_up(options.log_level, options.log_format)
         gc.freeze()
         gc.set_threshold(*GARBAGE)
         try:
@@ -469,6 +466,11 @@ def _run(arguments: Sequence[str]) -> int:
         except _Stopped:
             logger.info("member %d has stopped while it read its log", options.id)
             return 0
+        except (StartRefused, DiskFailed, DiskFull) as error:
+            if options.log_format == "text":
+                raise
+            logger.error("this node does not start: %s", error)  # for who reads only JSON
+            return 1
     except (OptionRefused, StartRefused, DiskFailed, DiskFull) as error:
         print(f"raft-chat: {error}", file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from chat.auth import proxies
 from chat.auth.origins import origin_of
 from chat.auth.proxies import TrustedProxies
+from chat.cli import log_lines
 from chat.errors import Problem
 from chat.server import base_path
 from chat.services import validation
@@ -59,6 +60,7 @@ class Options:
     election_timeout_ms: int
     compact_mib: int
     log_level: str
+    log_format: str  # "text" or "json"
 
 
 class Parser(argparse.ArgumentParser):
@@ -146,12 +148,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--compact-mib", metavar="MIB", help="do not compact a log of less than MIB MiB (default: 64)")
     add("--log-level", metavar="LEVEL", help=f"one of {', '.join(LOG_LEVELS)} (default: info)")
+    add(
+        "--log-format",
+        metavar="FORMAT",
+        help="text: a line for people; json: an object a line, for programs (default: text)",
+    )
     add("--config", metavar="FILE", help="a TOML file with any of these options")
     return parser
 
 
 _NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "base-path", "trust-proxy", "data-dir",
-          "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
+          "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
+          "log-format")  # fmt: skip
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -239,6 +247,7 @@ def _checked(given: Mapping[str, str]) -> Options:
         election_timeout_ms=election_timeout_ms,
         compact_mib=_number(given, "compact-mib", 64, 1, COMPACT_MIB_MAX),
         log_level=_choice(given, "log-level", "info", LOG_LEVELS),
+        log_format=_choice(given, "log-format", "text", log_lines.FORMATS),
     )
 
 

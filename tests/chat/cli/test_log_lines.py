@@ -1,22 +1,35 @@
 """A line of the log is one line, whatever was sent by whom."""
 
 import io
+import json
 import logging
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
 
-from chat.cli.log_lines import LineFormatter
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.cli import log_lines
+from chat.cli.log_lines import JsonFormatter, LineFormatter
+from chat.logs.log_fields import fields
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
-def logged(text: str, *, fails: bool = False) -> str:
+def logged(text: str, *, fails: bool = False, formatter: logging.Formatter | None = None, **given: object) -> str:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(formatter or LineFormatter())
     logger = logging.getLogger("test_log_lines")
     logger.propagate = False
     logger.addHandler(handler)
     try:
         raise ValueError(text)
     except ValueError:
-        logger.error("said %s", text, exc_info=fails)
+        logger.error("said %s", text, exc_info=fails, extra=fields(**given))
     finally:
         logger.removeHandler(handler)
     return stream.getvalue()
@@ -32,3 +45,56 @@ def test_no_line_of_a_traceback_looks_like_one_of_its_own() -> None:
     first, *others = logged("a\n2026-11-30 INFO forged", fails=True).splitlines()
     assert first.endswith(r"a\n2026-11-30 INFO forged"), first
     assert others and all(line.startswith("    ") for line in others)
+
+
+def test_a_line_in_json_has_its_time_its_place_and_its_fields() -> None:
+    line = json.loads(logged("a", formatter=JsonFormatter(), status=503, message="no member of the line is replaced"))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line.pop("time"))
+    assert line == {
+        "level": "ERROR",
+        "logger": "test_log_lines",
+        "thread": threading.current_thread().name,
+        "message": "said a",
+        "status": 503,
+    }
+
+
+def test_a_traceback_in_json_is_a_field_of_its_line() -> None:
+    text = logged("a\nb", fails=True, formatter=JsonFormatter())
+    assert text.count("\n") == 1
+    line = json.loads(text)
+    assert line["message"] == "said a\nb"
+    assert line["traceback"].endswith("ValueError: a\nb")
+
+
+@given(st.text(st.characters(categories=None, codec=None)))
+def test_no_text_breaks_a_line_in_json(text: str) -> None:
+    line = logged(text, fails=True, formatter=JsonFormatter(), given=text)
+    assert line.splitlines(keepends=True) == [line]
+    assert json.loads(line)["message"] == f"said {text}"
+    assert json.loads(line)["given"] == text
+
+
+def test_the_error_that_ends_a_thread_is_a_line_in_json() -> None:
+    program = (
+        "import threading, warnings; from chat.cli.log_lines import set_up; set_up('info', 'json'); "
+        "thread = threading.Thread(target=lambda: 1 / 0, name='dividing'); thread.start(); thread.join(); "
+        "warnings.warn('beware')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    ended, warned = map(json.loads, done.stderr.splitlines())
+    assert ended["message"] == "thread dividing has ended by an error"
+    assert "ZeroDivisionError" in ended["traceback"]
+    assert (warned["level"], "beware" in warned["message"]) == ("WARNING", True)
+
+
+def test_a_refused_start_is_a_line_of_the_chosen_format(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("no directory")
+    for form in log_lines.FORMATS:
+        command = [sys.executable, "raft_chat.py", "--data-dir", str(tmp_path / "data"), "--log-format", form]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 1
+        (line,) = done.stderr.splitlines()
+        if form == "json":
+            line = json.loads(line)["message"]
+        assert str(tmp_path / "data") in line

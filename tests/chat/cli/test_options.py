@@ -13,7 +13,7 @@ from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_op
 
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
 FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "trust-proxy", "data-dir",
-         "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level")  # fmt: skip
+         "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level", "log-format")  # fmt: skip
 
 
 def options(*arguments: str, environment: Mapping[str, str] | None = None) -> Options:
@@ -55,6 +55,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         election_timeout_ms=300,
         compact_mib=64,
         log_level="info",
+        log_format="text",
     )
 
 
@@ -165,6 +166,7 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
         "election-timeout-ms": "200",
         "compact-mib": "5",
         "log-level": "debug",
+        "log-format": "json",
     }
     assert set(values) == set(FLAGS)
     by_flags = options(*[word for name, value in values.items() for word in (f"--{name}", value)])
@@ -260,6 +262,7 @@ BAD = [
     ("compact-mib", "0"),
     ("log-level", "INFO"),
     ("log-level", "loud"),
+    ("log-format", "JSON"),
 ]
 
 
