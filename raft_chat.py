@@ -376,11 +376,11 @@ class NodeProcess:
 
     def _end(self, why: str, code: int) -> None:
         """End this process, for the engine; called by one of its threads."""
-        log = logger.info if code == 0 else logger.error
-        log("member %d ends: %s", self.options.id, why)
         if code:
+            logger.error("member %d ends: %s", self.options.id, why)
             logging.shutdown()
             os._exit(code)  # nothing more may be written, answered or waited for
+        logger.info("member %d ends: %s", self.options.id, why)
         self._ended.set()
 
     def _stop(self) -> None:

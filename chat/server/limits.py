@@ -27,7 +27,7 @@ class Limits:
     body_bytes: int = 128 * KIB  # one body, after its transfer coding is taken off
     large_bodies_bytes: int = 256 * MIB  # all bodies of over 16 KiB that are in memory at once
     send_queue_bytes: int = 64 * MIB  # all answers that wait for slow readers
-    connections: int = 4096  # each is a thread; 3,000 clients that come back at once must fit
+    connections: int = 4096  # 3,000 clients that come back at once must fit
     spare_descriptors: int = 64  # below RLIMIT_NOFILE: for the log's files, the peers, the other port
     operator_spare: int = 0  # connections from this machine itself beyond all these: for the operator's tools
     head_deadline_s: float = 10.0  # from a head's first byte to its last; also a fresh connection's first byte, and TLS

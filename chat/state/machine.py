@@ -73,7 +73,7 @@ class ChatState:
         self._on_accounts, self._on_restored = on_accounts, on_restored
         self._on_applied = on_applied
 
-    # --- the engine's side: one thread
+    # --- the engine's side: one thread at a time
 
     def apply(self, entry: Entry) -> Result:
         """Carry out a committed command."""

@@ -66,7 +66,7 @@ class Applier:
         proposals: Proposals,
         on_configuration: Callable[[Configuration], None],
     ) -> None:
-        """`on_configuration` is called by the apply thread with each committed configuration."""
+        """`on_configuration` is called by the thread that applies, with each committed configuration."""
         self.last_applied = 0
         self._node_lock = node_lock
         self._storage = storage

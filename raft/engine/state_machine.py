@@ -22,13 +22,13 @@ class StateMachine(Protocol):
     def apply(self, entry: Entry) -> object:
         """Carry out a committed command: deterministic, total (never raises).  The proposer's `done` gets the result.
 
-        Called by one thread, in index order, each command once (the engine drops repeated proposals).
+        Called by one thread at a time, in index order, each command once (the engine drops repeated proposals).
         """
 
     def set_clock(self, index: int, before: int, time: int) -> None:
         """The log's time is `time` from log index `index` on, and was `before` until then.
 
-        Called by the thread that calls `apply`, in index order.
+        Called by a thread that applies, in index order.
         """
 
     def applied(self, index: int) -> None:
