@@ -36,6 +36,7 @@ from chat.auth.token_activity import TokenActivity
 from chat.cli import log_lines, operator_file
 from chat.cli.operator_file import OperatorFile
 from chat.cli.options import OptionRefused, Options, read_options
+from chat.cli.service_manager import ServiceManager
 from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
@@ -98,7 +99,8 @@ class NodeProcess:
         self.options = options
         self.exit_code = 0
         self._ended = threading.Event()
-        self._read_progress = _Progress("reading the log, bytes")
+        self._service_manager = ServiceManager()
+        self._read_progress = _Progress("reading the log, bytes", self._service_manager.starting)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # in all threads but the one that waits for them
         threading.Thread(target=self._await_signals, name="signals", daemon=True).start()  # it never ends
         _raise_descriptor_limit()  # before the servers, whose bounds follow from it
@@ -144,6 +146,9 @@ class NodeProcess:
                 "Pass --advertise with the URL that clients use.",
                 self.options.host,
             )
+        # Not once it takes part: a majority may be started by hand, one node after the other.
+        self._service_manager.ready()
+        self._service_manager.follow(self._status_line, self._ended)
         if self._bootstrap.is_done or (self._peer_ports.wait_open(self._ended) and self._bootstrap.run(self._ended)):
             self._take_part(self._bootstrap.identity)
             self._ended.wait()
@@ -154,7 +159,9 @@ class NodeProcess:
         """Wait for signals.  A handler would run between any two steps of the main thread, even inside a lock."""
         while True:
             if signal.sigwait(SIGNALS) == signal.SIGHUP:
+                self._service_manager.reloading()
                 logger.info("SIGHUP is ignored: there is nothing to reload; SIGTERM stops this node")
+                self._service_manager.ready()
             elif self._ended.is_set():
                 os._exit(1)  # somebody insists
             else:
@@ -372,10 +379,22 @@ class NodeProcess:
             return self._why_starting
         return self._peer_ports.waiting_for or self._bootstrap.waiting_for
 
+    def _status_line(self) -> str:
+        """Describe this node in one line, for the service manager."""
+        if self._member is None or self._realtime is None:
+            return f"Node {self.options.id} serves no messages yet: {self._waiting_for()}"
+        status = self._member.status()
+        leader, term = status["Leader"], status["Term"]
+        if not leader:
+            return f"Node {self.options.id} hears no leader in term {term}"
+        verb = "leads" if leader == self.options.id else f"follows node {leader}"
+        return f"Node {self.options.id} {verb} in term {term}"
+
     # Ending
 
     def _end(self, why: str, code: int) -> None:
         """End this process, for the engine; called by one of its threads."""
+        self._service_manager.status(f"Node {self.options.id} ends: {why}")
         if code:
             logger.error("member %d ends: %s", self.options.id, why)
             logging.shutdown()
@@ -386,6 +405,7 @@ class NodeProcess:
     def _stop(self) -> None:
         """Hand over leadership, finish the clients' requests, close the log."""
         member, hub = self._member, self._hub
+        self._service_manager.stopping()
         self._rewriter.stop()
         self._keeping_ends.set()
         if member is not None and hub is not None:
@@ -420,14 +440,17 @@ def _raise_descriptor_limit() -> None:
 class _Progress:
     """Log the progress of a long start, once a second."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, tell: Callable[[str], None] = lambda text: None) -> None:
         self._what = what
+        self._tell = tell
         self._next_s = time.monotonic() + PROGRESS_S
 
     def __call__(self, done: int, total: int) -> None:
         if time.monotonic() >= self._next_s:
             self._next_s += PROGRESS_S
-            logger.info("%s: %d of %d (%d %%)", self._what, done, total, 100 * done // max(total, 1))
+            percent = 100 * done // max(total, 1)
+            logger.info("%s: %d of %d (%d %%)", self._what, done, total, percent)
+            self._tell(f"{self._what}: {percent} %")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -38,7 +38,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 TESTS = Path(__file__).parent
-OF_MACHINES = frozenset({"benchmarks", "contract", "faults", "page"})
+OF_MACHINES = frozenset({"benchmarks", "contract", "deploy", "faults", "page"})
 
 COMPUTED_ONCE = frozenset({"test_mutants.py", "test_simulator.py"})  # together: they ask for the same seeds
 

@@ -1,0 +1,41 @@
+"""The socket of a service manager: what a node says to the systemd that started it."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DEADLINE_S = 20
+
+
+class Manager:
+    """What was said so far, in its order."""
+
+    def __init__(self, address: str) -> None:
+        """`address`: as in NOTIFY_SOCKET, a path or with @ an abstract one."""
+        self.address = address
+        self.said: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
+        self._socket.settimeout(DEADLINE_S)
+
+    def wait(self, words: str) -> str:
+        """The next line with these words; TimeoutError where none comes."""
+        while True:
+            lines = self._socket.recv(4096).decode().splitlines()
+            self.said += lines
+            for line in lines:
+                if words in line:
+                    return line
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextmanager
+def manager(address: str | Path) -> Iterator[Manager]:
+    listening = Manager(str(address))
+    try:
+        yield listening
+    finally:
+        listening.close()

@@ -1,0 +1,100 @@
+"""What a node says to the service manager that started it."""
+
+import os
+import signal
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from chat.cli.service_manager import VARIABLE, ServiceManager
+from tests.deploy.manager import Manager, manager
+from tests.support.cluster import Cluster
+
+
+def teller(listening: Manager) -> ServiceManager:
+    return ServiceManager({VARIABLE: listening.address})
+
+
+def test_a_node_is_ready_as_soon_as_it_listens_and_tells_whom_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not later: of three that are started one after the other the first would never be."""
+    with manager(tmp_path / "notify") as listening, Cluster(tmp_path, 3) as cluster:
+        monkeypatch.setenv(VARIABLE, listening.address)
+        cluster.start(1)
+        listening.wait("READY=1")
+        assert cluster.request(1, "GET", "/raft").status == 200
+        assert "serves no messages yet" in listening.wait("STATUS=Node 1 ")
+        monkeypatch.delenv(VARIABLE)
+        cluster.start(2, 3)
+        leader = cluster.wait_ready()
+        assert ("leads" if leader == 1 else f"follows node {leader}") in listening.wait(" in term ")
+        cluster.nodes[1].signal(signal.SIGHUP)
+        listening.wait("RELOADING=1")
+        listening.wait("READY=1")
+        cluster.kill(2, 3)
+        listening.wait("hears no leader")
+        cluster.nodes[1].signal(signal.SIGTERM)
+        listening.wait("STOPPING=1")
+        assert cluster.nodes[1].wait_exit() == 0
+        assert listening.said.count("READY=1") == 2  # one after the reload
+
+
+def test_a_node_that_refuses_to_start_is_never_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with manager(f"@raft-chat-test-{os.getpid()}") as listening, Cluster(tmp_path, 1) as cluster:
+        monkeypatch.setenv(VARIABLE, listening.address)
+        cluster.nodes[1].start("--id", "2")
+        assert cluster.nodes[1].wait_exit() == 1
+        assert listening.said == []
+
+
+def test_an_abstract_socket_is_told_too() -> None:
+    with manager(f"@raft-chat-test-{os.getpid()}") as listening:
+        teller(listening).ready()
+        assert listening.wait("READY") == "READY=1"
+
+
+def test_a_status_is_one_line_and_told_when_it_changes(tmp_path: Path) -> None:
+    with manager(tmp_path / "notify") as listening:
+        told = teller(listening)
+        for text in ("reads\nits log", "reads its log", "leads " * 100, "end"):
+            told.status(text)
+        listening.wait("end")
+        assert [len(line) for line in listening.said] == [len("STATUS=reads its log"), len("STATUS=") + 200, 10]
+
+
+def test_a_long_start_asks_for_more_time(tmp_path: Path) -> None:
+    with manager(tmp_path / "notify") as listening:
+        teller(listening).starting("reading the log: 40 %")
+        listening.wait("40 %")
+        assert listening.said == ["EXTEND_TIMEOUT_USEC=60000000", "STATUS=reading the log: 40 %"]
+
+
+def test_a_reload_is_told_with_its_moment(tmp_path: Path) -> None:
+    with manager(tmp_path / "notify") as listening:
+        teller(listening).reloading()
+        assert int(listening.wait("MONOTONIC_USEC").partition("=")[2]) > 0
+        assert listening.said[0] == "RELOADING=1"
+
+
+def test_without_a_manager_nothing_is_told_and_no_thread_is_started() -> None:
+    told = ServiceManager({})
+    assert not told.listens
+    told.ready()
+    told.follow(lambda: pytest.fail("asked"), Event())
+
+
+def test_a_manager_that_is_gone_or_reads_nothing_does_not_stop_a_node(tmp_path: Path) -> None:
+    with manager(tmp_path / "notify") as listening:
+        told = teller(listening)
+        for number in range(2000):  # many times what a socket's buffer holds
+            told.status(f"{number}")
+    told.ready()
+
+
+def test_the_variable_is_taken_out_of_the_environment(tmp_path: Path) -> None:
+    """A child that inherited it could say that the node is ready."""
+    environment = {VARIABLE: str(tmp_path / "notify"), "HOME": "/"}
+    ServiceManager(environment)
+    assert environment == {"HOME": "/"}
