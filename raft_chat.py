@@ -85,7 +85,7 @@ PROGRESS_S = 1.0
 LISTEN_LOOK_S = 0.05
 GARBAGE = (20_000, 50, 100)  # thresholds of the collector: hardly anything here is a cycle, and looking costs 8 %
 REWRITE = "rewrite-log"  # the sub-command of the node's own child
-SUB_COMMANDS = ("user", "auth", "clock", "send", "tail")  # modules of chat/cli, which a node does not need
+SUB_COMMANDS = ("user", "auth", "cert", "clock", "send", "tail")  # modules of chat/cli, which a node does not need
 
 
 class _Stopped(Exception):

@@ -76,6 +76,7 @@ Other commands, each with its own --help:
   raft-chat tail   show the messages of a room, and new ones as they come
   raft-chat user   add, list and change users
   raft-chat auth   turn sign-in on or off
+  raft-chat cert   make certificates for TLS
   raft-chat clock  repair the time of messages after a clock was wrong
 
 Each option can also come from the environment, like RAFT_CHAT_PORT=12380, or
