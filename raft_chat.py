@@ -204,12 +204,12 @@ class NodeProcess:
     def _starting_app(self) -> WsgiApp:
         """Make the application that answers until this node takes part in its cluster."""
         options = self.options
-        starting = StartingMember(options.id, dict(options.members), self._waiting_for)
+        starting = StartingMember(options.id, dict(options.members), self._waiting_for, self._stage)
         nothing = ChatState()
         authenticator = Authenticator(
             starting, nothing, operator=self._operator, needs_login=options.auth == LOGIN, knows_mode=self._is_new
         )
-        return create_app(starting, nothing, authenticator=authenticator)
+        return create_app(starting, nothing, authenticator=authenticator, is_draining=self._ended.is_set)
 
     def _listen_for_clients(self) -> Server:
         """Bind the port of the clients, behind the proxies and under the base path."""
@@ -333,6 +333,7 @@ class NodeProcess:
         self._app = create_app(
             member, state, authenticator=authenticator, pending_markers=pending_markers, rendered=realtime.rendered,
             websocket=partial(open_websocket, realtime), streams=EventStreams(realtime),
+            is_draining=self._ended.is_set,
         )  # fmt: skip
         self._start_maintenance(member, state, pending_markers, token_activity)
 
@@ -389,6 +390,10 @@ class NodeProcess:
             return f"Node {self.options.id} hears no leader in term {term}"
         verb = "leads" if leader == self.options.id else f"follows node {leader}"
         return f"Node {self.options.id} {verb} in term {term}"
+
+    def _stage(self) -> str:
+        """Return what this node waits for, for anybody: without a URL."""
+        return self._why_starting if self._bootstrap.is_done else "this node waits for its cluster"
 
     # Ending
 

@@ -18,6 +18,7 @@ from chat.api.router import Access, Answer, Route, RouteTable, never_waiting
 from chat.api.routes import (
     cluster,
     events,
+    health,
     invites,
     messages,
     read_markers,
@@ -42,7 +43,7 @@ StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 # First segments that will be routes here: no room is found under `/{room}` by these, nor by those of the routes.
-RESERVED = frozenset({"cluster", "search"} | {"backup", "livez", "readyz", "healthz", "metrics", "favicon.ico"})
+RESERVED = frozenset({"cluster", "search", "backup", "healthz", "metrics", "favicon.ico"})
 
 _SAFE = ("GET", "HEAD")  # methods that change nothing
 
@@ -86,6 +87,7 @@ ROUTES: tuple[Route, ...] = (
     *sessions.ROUTES,
     *tokens.ROUTES,
     *cluster.ROUTES,
+    *health.ROUTES,
     *static_files.ROUTES,
     WEBSOCKET,
     DESCRIPTION,
@@ -105,14 +107,17 @@ def create_app(
     streams: Streams | None = None,
     pending_markers: PendingMarkers | None = None,
     rendered: PostCache | None = None,
+    is_draining: Callable[[], bool] = bool,
 ) -> WsgiApp:
     """The application of one node; `websocket` opens those of `/ws`, `streams` has the streams of `/events`.
 
     `pending_markers`: where it is noted how far somebody has read; whoever hands it in has it told to the state.
-    `rendered`: a cache that the websockets use too.
+    `rendered`: a cache that the websockets use too.  `is_draining()`: the node is stopping, and not ready.
     """
     authenticator = authenticator or Authenticator(replica, state)
-    services = Services(authenticator, streams, pending_markers or PendingMarkers(), rendered or PostCache())
+    services = Services(
+        authenticator, streams, pending_markers or PendingMarkers(), rendered or PostCache(), is_draining
+    )
     return _App(replica, state, services, websocket)
 
 

@@ -88,6 +88,12 @@ class Replica(Protocol):
     def status(self) -> dict[str, object]:
         """The body of `GET /raft` as api.md has it; local, never waits."""
 
+    def readiness(self) -> Sequence[tuple[str, str]]:
+        """The checks of `GET /readyz`: each its name, and why it fails ("" if it does not).  Local, never waits.
+
+        For anybody: the reasons name no node, file or address.
+        """
+
     def change(self, change: Change) -> None:
         """Change the membership; returns once committed and applied here, and a promotion once the member votes.
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from chat.api.router import JSON, Access, Answer, Body, Route
 from chat.api.schemas import COMPONENTS, PATH_NAMES, RAFT_INDEX, TEXT, Schema, integer, ref, word
@@ -95,7 +96,7 @@ def _operation(route: Route, login: bool) -> dict[str, object]:
         "summary": route.summary,
         "description": f"Access: {route.access}." if login else "Access: anybody.",
         "parameters": list(_parameters(route, login)),
-        "responses": {**_answers(route), **_problems(problems_of(route, login=login))},
+        "responses": _responses(route, login),
     }
     if route.body is not None:
         operation["requestBody"] = _body(route.body, login)
@@ -122,7 +123,18 @@ def _body(body: Body, login: bool) -> dict[str, object]:
     return {"required": body.required, "content": {body.content_type: {"schema": schema}}}
 
 
-def _answers(route: Route) -> dict[str, object]:
+def _responses(route: Route, login: bool) -> dict[str, Any]:
+    """The answers and the problems.  A status may have both: then they differ in their content type."""
+    responses = _problems(problems_of(route, login=login))
+    for status, answer in _answers(route).items():
+        problem = responses.get(status)
+        if problem is not None:
+            answer = {**answer, "content": {**problem["content"], **answer["content"]}}
+        responses[status] = answer
+    return responses
+
+
+def _answers(route: Route) -> dict[str, Any]:
     return {str(status): _answer(answer) for status, answer in route.answers.items()}
 
 
@@ -135,7 +147,7 @@ def _answer(answer: Answer) -> dict[str, object]:
     return told
 
 
-def _problems(codes: Iterable[str]) -> dict[str, object]:
+def _problems(codes: Iterable[str]) -> dict[str, Any]:
     by_status: dict[HTTPStatus, list[str]] = {}
     for code in codes:
         by_status.setdefault(status_of(code), []).append(code)

@@ -54,13 +54,14 @@ class Streams(Protocol):
 class Services:
     """The parts of one application that its routes share, beside the engine and the state.  For any thread.
 
-    `streams` is None while the node is starting.
+    `streams` is None while the node is starting.  `is_draining()`: it is stopping.
     """
 
     authenticator: Authenticator
     streams: Streams | None = None
     pending_markers: PendingMarkers = field(default_factory=PendingMarkers)
     rendered: PostCache = field(default_factory=PostCache)
+    is_draining: Callable[[], bool] = bool
 
 
 class Request:

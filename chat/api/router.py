@@ -158,9 +158,11 @@ def never_waiting(routes: Sequence[Route], reserved: Collection[str] = ()) -> Ca
         if not route.waits and not _is_name(route.segments[0]):
             spelled = re.split(r"\{\w+\}", route.path)
             paths.setdefault(route.method, []).append("[^/?]+".join(map(re.escape, spelled)))
+            if route.method == "GET" and route.access is Access.ANYBODY:  # health checks: answered at once, not read
+                paths.setdefault("HEAD", []).append("[^/?]+".join(map(re.escape, spelled)))
     query = r"(?:\?(?!.*consistency).*)?"
     targets = {
-        method: re.compile(f"(?:{'|'.join(known)}){query if method == 'GET' else ''}").fullmatch
+        method: re.compile(f"(?:{'|'.join(known)}){query if method in ('GET', 'HEAD') else ''}").fullmatch
         for method, known in paths.items()
     }
 

@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 
 from raft.cluster.admin import Administration
+from raft.cluster.readiness import Check, Readiness
 from raft.compaction.policy import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, LogMaintenance, Rewrite
 from raft.core.configuration import Change, Configuration, decode_configuration
 from raft.core.configuration import Member as Described
@@ -166,6 +167,10 @@ class RunningMember:
         )
         self._reserve = reserve
         storage.ask_room(self._driver.group_commit.is_full)
+        self._readiness = Readiness(
+            node_lock, self._contact, self._damage, applied=lambda: self.last_applied,
+            is_full=self._driver.group_commit.is_full, election_timeout_s=self._timeout_s,
+        )  # fmt: skip
         self._administration = Administration(
             self.id, node_lock, self._applier, self._new_leader, self._stopping, self._clocks,
             election_timeout_s=self._timeout_s,
@@ -433,6 +438,10 @@ class RunningMember:
             "Members": members,
             **({"Damage": damage} if damage else {}),
         }
+
+    def readiness(self) -> list[Check]:
+        """Return the checks of `GET /readyz`."""
+        return self._readiness.checks()
 
     def change(self, change: Change) -> None:
         """Change the membership; return once it is committed and applied here, a promotion once the member votes.

@@ -19,10 +19,14 @@ class StartingMember:
     generation = ""
     last_applied = 0
 
-    def __init__(self, id: int, listed: dict[int, str], why: Callable[[], str]) -> None:
+    def __init__(
+        self, id: int, listed: dict[int, str], why: Callable[[], str], stage: Callable[[], str] | None = None
+    ) -> None:
+        """`stage()`: the same for anybody, without a URL or an address."""
         self._id = id
         self._listed = listed
         self._why = why
+        self._stage = stage or (lambda: "this node does not take part in its cluster yet")
 
     @property
     def level(self) -> int:
@@ -91,6 +95,10 @@ class StartingMember:
             "WaitingFor": self._why(),
             "Members": members,
         }
+
+    def readiness(self) -> list[tuple[str, str]]:
+        """Return the one check that fails until this member takes part."""
+        return [("starting", self._stage())]
 
     def _unavailable(self) -> Unavailable:
         return Unavailable(f"{self._why()}; nothing was changed")

@@ -266,6 +266,11 @@ class Node:
         return self._clock_ms
 
     @property
+    def write_age_ms(self) -> float:
+        """The time since the oldest write that is not durable yet was asked for; 0 if there is none."""
+        return self._clock_ms - self._writes[0].asked_ms if self._writes else 0.0
+
+    @property
     def last_time(self) -> int:
         """The newest entry's time, committed or not; 0 if the log never had one."""
         return self._last_time
@@ -817,7 +822,7 @@ class Node:
 
         Such a leader could commit with the others' disks and apply nothing, and it would never be replaced.
         """
-        return bool(self._writes) and self._clock_ms - self._writes[0].asked_ms > 2 * self.settings.election_timeout_ms
+        return self.write_age_ms > 2 * self.settings.election_timeout_ms
 
     def _majority_in_contact(self, configuration: Configuration) -> bool:
         reached = [id for id, progress in self._progress.items() if self._is_in_contact(progress)]

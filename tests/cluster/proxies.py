@@ -147,7 +147,7 @@ def haproxy_configuration(directory: Path, backends: Backends, cert: Path, key: 
         uses = "".join(f"  use_backend {name}_{prefix[1:]} if {{ path_beg {prefix}/ }}\n" for prefix in PREFIXES[1:])
         parts.append(f"frontend {name}\n{binds}{uses}  default_backend {name}_\n")
         for prefix in PREFIXES:
-            text = f"backend {name}_{prefix[1:]}\n  option httpchk\n"
+            text = f"backend {name}_{prefix[1:]}\n  option httpchk GET /readyz\n"
             if passed := PASSED["haproxy"][host]:
                 text += f"  http-request set-header Host {passed}\n"
             if prefix == "/team":

@@ -40,6 +40,7 @@ class FakeReplica:
         self.level = LEVEL
         self.leads = True
         self.clocks_known = True
+        self.checks = [("leader", ""), ("disk", "")]
         self.contact_s = 0.0  # how long ago a leader was in contact
         self.told: list[bytes] = []  # by `tell`
         self.gone: set[int] = set()  # log indexes that a compaction took
@@ -144,6 +145,9 @@ class FakeReplica:
             "LastApplied": self.last_applied,
             "Members": self.members,
         }
+
+    def readiness(self) -> list[tuple[str, str]]:
+        return self.checks
 
     def change(self, change: Change) -> None:
         if self.refusal is not None:

@@ -69,6 +69,14 @@ def test_only_what_does_not_wait_never_does_and_no_change_with_a_query() -> None
     assert not waits("DELETE", "/a.b/c")
 
 
+def test_the_head_of_what_anybody_may_get_at_once_does_not_wait_either() -> None:
+    waits = never_waiting([route("/check", waits=False), route("/slow"), route("/change", "POST", waits=False)])
+    assert waits("HEAD", "/check") and waits("HEAD", "/check?verbose")
+    assert not waits("HEAD", "/slow")
+    own = Route("GET", "/own", answer, Access.USER, "", waits=False)
+    assert not never_waiting([own])("HEAD", "/own")
+
+
 def test_what_is_not_there_and_a_name_alone_are_answered_at_once() -> None:
     routes = [route("/slow"), route("/fast", waits=False), route("/change", "POST"), route("/{room}", waits=False)]
     waits = never_waiting(routes, ["taken"])

@@ -193,6 +193,7 @@ NOTING = {
     ("responses.py", "error_response"),
     ("http_connection.py", "_internal_error"),
     ("connection.py", "close"),
+    ("health.py", "ready"),
 }
 STATUS_IS_BELOW_500 = {("sessions.py", "_with_session"), ("messages.py", "_answer"), ("rooms.py", "_made")}
 
