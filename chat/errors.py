@@ -5,11 +5,11 @@ there is one.  It never echoes text of the client's.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
-from chat.server.problem_json import problem_json
+from chat.server.problem_json import PROBLEM_JSON, problem_json
 from raft.errors import ChangeRefused, CorruptLog, DiskFailed, DiskFull, OutcomeUnknown, RaftError, Unavailable
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 STATUS_OF: dict[str, HTTPStatus] = {
     code: status
     for status, codes in {
-        HTTPStatus.BAD_REQUEST: "invalid_field bad_cursor invalid",
+        HTTPStatus.BAD_REQUEST: "invalid_field bad_cursor bad_forwarded invalid",
         HTTPStatus.UNAUTHORIZED: "login_needed bad_token bad_login bad_ticket",
         HTTPStatus.FORBIDDEN: "forbidden bad_invite signup_closed not_your_name not_the_author foreign_origin",
         HTTPStatus.NOT_FOUND: "not_found no_such_user no_such_invite unknown_member",
@@ -75,6 +75,17 @@ class Problem(Exception):
     def to_json(self) -> bytes:
         """The body of the response."""
         return problem_json(self.status, self.code, self.detail, **self.members)
+
+
+def refuse(refused: Problem, start_response: Callable[..., Any]) -> list[bytes]:
+    """Answer, in WSGI, a request that never reaches the routes."""
+    body = refused.to_json()
+    headers = [
+        ("Content-Type", PROBLEM_JSON), ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"),
+        *refused.headers, ("Content-Length", str(len(body))),
+    ]  # fmt: skip
+    start_response(f"{refused.status:d} {HTTPStatus(refused.status).phrase}", headers)
+    return [body]
 
 
 def problem(code: str, detail: str, retry_after_s: int = 0) -> Problem:

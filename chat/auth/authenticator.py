@@ -16,6 +16,7 @@ from hmac import compare_digest
 from typing import Any
 
 from chat.auth import cookies, secrets
+from chat.auth.origins import is_over_tls
 from chat.auth.rate_limits import GuessLimits, Rate, TokenBuckets, too_many
 from chat.auth.secrets import Passwords
 from chat.auth.token_activity import TokenActivity
@@ -233,7 +234,7 @@ class Authenticator:
 
     def cookie(self, environ: Mapping[str, Any], secret: str, seconds: int) -> tuple[str, str]:
         """The header that makes a browser keep a token; 0 seconds: drop it."""
-        name, is_secure = cookies.name(self._replica.cluster_id), environ["wsgi.url_scheme"] == "https"
+        name, is_secure = cookies.name(self._replica.cluster_id), is_over_tls(environ)
         return "Set-Cookie", cookies.setting(name, secret, seconds, is_secure=is_secure)
 
     def _time_or_0(self) -> int:

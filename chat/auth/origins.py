@@ -72,16 +72,17 @@ def sharing_headers(origin: str, status: dict[str, object]) -> list[tuple[str, s
     ]
 
 
-def is_ours(origin: str, host: str, urls: Iterable[str]) -> bool:
+def is_ours(origin: str, host: str, urls: Iterable[str], *, over_tls: bool = False) -> bool:
     """Return whether a page of this origin was served by the host of this request, or by a node at one of `urls`.
 
-    A Host header without a port means the default port of the page's own scheme: a proxy in front may speak TLS.
+    A Host header without a port means the default port of the page's own scheme: a proxy in front may speak TLS, and
+    need not say so.  `over_tls`: the request is known to have come over TLS, so a page without TLS is another one.
     """
     page = origin_of(origin)
     if page is None or origin.endswith("/"):
         return False
     asked = _HOST.fullmatch(host)
-    if asked is not None:
+    if asked is not None and (page.scheme == "https" or not over_tls):
         port = int(asked["port"] or DEFAULT_PORTS[page.scheme])
         if (page.host, page.port) == (asked["host"].lower(), port):
             return True
@@ -115,5 +116,15 @@ def check_change(environ: Mapping[str, Any], status: Callable[[], dict[str, obje
     if origin is None:
         if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
             raise foreign("(none)", host)
-    elif not is_ours(origin, host, member_origins(status())):
+    elif not is_ours(origin, host, member_origins(status()), over_tls=is_over_tls(environ)):
         raise foreign(origin, host)
+
+
+def is_over_tls(environ: Mapping[str, Any]) -> bool:
+    """Return whether the client is known to have sent this request over TLS, to this node or to a trusted proxy."""
+    return environ.get("wsgi.url_scheme") == "https"
+
+
+def own_origin(environ: Mapping[str, Any]) -> Origin | None:
+    """The origin of a page that is the answer to this request, as far as this node knows; None without a Host."""
+    return origin_of(f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}")

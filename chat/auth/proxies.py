@@ -1,22 +1,44 @@
-"""The address of a client behind a trusted proxy: `--trust-proxy`, once or more often.
+"""The client behind a trusted proxy: `--trust-proxy`, once or more often.
 
 Rules
-- `X-Forwarded-For` is a list; each proxy adds at its end the address that it was asked from.  Only what a trusted
-  proxy added is believed: the right-most address that is not itself a trusted proxy's is the client's.
+- Each proxy adds at the end of `X-Forwarded-For` the address that it was asked from, and to `Forwarded` (RFC 7239) an
+  element that begins with it.  Only what a trusted proxy added is believed: the right-most address that is not itself a
+  trusted proxy's is the client's, and the trusted proxy that was asked from there says the scheme and the host.
+- `X-Forwarded-Proto` and `-Host` hold one value for all proxies, or a list of one for each.
+- A proxy that writes one kind of header passes the other kind on as it came, from anybody.  So a request that has both
+  is refused, unless both say the same.
 - A connection from anybody else counts by its own address, whatever headers it sends.
 """
 
 import ipaddress
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from chat.auth import forwarded
+from chat.errors import Problem, problem, refuse
 
 NETWORKS_MAX = 64
 HOPS_MAX = 32  # of one header: more than any chain of proxies has
+_ADDRESSES_MAX = 1024  # of peers that are remembered as trusted or not: the proxies, and strangers now and then
+# A websocket's scheme stands for that of its opening request: one proxy in use sends it.
+_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_HOST_CHARACTERS = re.compile(r"[!-~]{1,261}")  # checked further where a host is compared; 255 and a port
+_X_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Environ = dict[str, Any]
 WsgiApp = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+
+class Told(NamedTuple):
+    """The client's side of a request, as trusted proxies tell it; "" where they say nothing."""
+
+    address: str
+    scheme: str
+    host: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +57,48 @@ class TrustedProxies:
 
     def client_address(self, peer: str, forwarded_for: str) -> str:
         """The client's address, by the connection's peer and the header X-Forwarded-For ("" for none)."""
-        client = peer
-        for hop in reversed(forwarded_for.split(",")[-HOPS_MAX:]):
+        return self._walk(peer, _list(forwarded_for))[0]
+
+    def told(self, peer: str, environ: Environ) -> Told:
+        """The client's side of a request from this trusted peer.  Raises Problem (400)."""
+        by_x = self._told_by_x(peer, environ) if any(key in environ for key in _X_HEADERS) else None
+        header = environ.get("HTTP_FORWARDED")
+        if header is None:
+            return by_x or Told(peer, "", "")
+        elements = forwarded.parse(header)
+        if elements is None:
+            raise problem("bad_forwarded", "Forwarded: this header is malformed (RFC 7239)")
+        told = self._told_by_elements(peer, elements[-HOPS_MAX:])
+        if by_x not in (None, told):
+            raise _contradicting()
+        return told
+
+    def _told_by_x(self, peer: str, environ: Environ) -> Told:
+        address, believed = self._walk(peer, _list(environ.get("HTTP_X_FORWARDED_FOR", "")))
+        scheme = _nth_from_right(_list(environ.get("HTTP_X_FORWARDED_PROTO", "")), believed)
+        host = _nth_from_right(_list(environ.get("HTTP_X_FORWARDED_HOST", "")), believed)
+        return Told(address, _scheme(scheme), host.lower())
+
+    def _told_by_elements(self, peer: str, elements: Sequence[forwarded.Element]) -> Told:
+        address, believed = self._walk(peer, [element.get("for", "") for element in elements])
+        scheme = host = ""
+        for element in reversed(elements[-believed:]):
+            scheme = _scheme(element.get("proto", "")) or scheme
+            host = element.get("host", "").lower() or host
+        return Told(address, scheme, host)
+
+    def _walk(self, peer: str, hops: Sequence[str]) -> tuple[str, int]:
+        """The client's address, and how many of the hops, from the right, trusted proxies added; at least one."""
+        client, believed = peer, 0
+        for hop in reversed(hops):
             if not self.trusts(client):
                 break
-            ip = _address(_without_port(hop.strip(" \t")))
+            believed += 1
+            ip = _address(_without_port(hop))
             if ip is None:
                 break
             client = str(ip)
-        return client
+        return client, max(believed, 1)
 
 
 def parse(text: str) -> TrustedProxies:
@@ -61,14 +116,51 @@ def parse(text: str) -> TrustedProxies:
 
 
 def behind(proxies: TrustedProxies, app: WsgiApp) -> WsgiApp:
-    """The application, with the client's own address as REMOTE_ADDR."""
+    """The application, with the client's own address as REMOTE_ADDR, and the scheme and the host that it asked for."""
+    trusts = lru_cache(maxsize=_ADDRESSES_MAX)(proxies.trusts)
 
     def app_behind(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        forwarded_for = environ.get("HTTP_X_FORWARDED_FOR", "")
-        environ["REMOTE_ADDR"] = proxies.client_address(environ["REMOTE_ADDR"], forwarded_for)
+        peer = environ["REMOTE_ADDR"]
+        if trusts(peer):
+            try:
+                told = proxies.told(peer, environ)
+                _check_host(told.host)
+            except Problem as refused:
+                return refuse(refused, start_response)
+            environ["REMOTE_ADDR"] = told.address
+            if told.scheme:
+                environ["wsgi.url_scheme"] = told.scheme
+            if told.host:
+                environ["HTTP_HOST"] = told.host
         return app(environ, start_response)
 
     return app_behind
+
+
+def _check_host(host: str) -> None:
+    if host and not _HOST_CHARACTERS.fullmatch(host):
+        raise problem("bad_forwarded", "X-Forwarded-Host or Forwarded: the host is malformed")
+
+
+def _contradicting() -> Problem:
+    detail = (
+        "Forwarded: contradicts X-Forwarded-For, -Proto or -Host. Have the proxy in front of this node set one kind of "
+        "these headers, and remove the other."
+    )
+    return problem("bad_forwarded", detail)
+
+
+def _list(header: str) -> list[str]:
+    """The last values of a list."""
+    return [value.strip(" \t") for value in header.rsplit(",", HOPS_MAX)[-HOPS_MAX:]]
+
+
+def _nth_from_right(values: Sequence[str], n: int) -> str:
+    return values[-min(n, len(values))]
+
+
+def _scheme(text: str) -> str:
+    return _SCHEMES.get(text.lower(), "")
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         "--trust-proxy",
         metavar="NETWORKS",
         action="append",
-        help="trust X-Forwarded-For from proxies in these networks, like 10.0.0.0/8,::1.  "
+        help="trust X-Forwarded-For, -Proto, -Host and Forwarded from proxies in these networks, like 10.0.0.0/8,::1.  "
         "You can repeat this option (default: none)",
     )
     add("--data-dir", metavar="DIR", help="this node's data directory (default: raft-chat-<id>)")

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from chat.auth.authenticator import is_operators
-from chat.auth.origins import foreign, is_ours
+from chat.auth.origins import foreign, is_ours, is_over_tls
 from chat.errors import Problem, all_taken, invalid, unavailable
 from chat.realtime.authentication import Realtime
 from chat.realtime.protocol import ClientProtocol
@@ -62,7 +62,7 @@ def check_upgrade(environ: "WSGIEnvironment", nodes: Callable[[], list[str]]) ->
         raise invalid("Sec-WebSocket-Key", "must be 16 bytes in base64")
     origin = environ.get("HTTP_ORIGIN")
     host = environ.get("HTTP_HOST", "")
-    if origin is not None and not is_ours(origin, host, nodes()):
+    if origin is not None and not is_ours(origin, host, nodes(), over_tls=is_over_tls(environ)):
         raise foreign(origin, host)
 
 

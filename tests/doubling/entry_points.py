@@ -24,6 +24,7 @@ NAMED = re.compile(
 WHOLE_FILES = (
     "chat/services/validation.py",
     "chat/confusable_names.py",
+    "chat/auth/forwarded.py",
     "chat/auth/proxies.py",
     "chat/auth/cookies.py",
     "chat/auth/origins.py",

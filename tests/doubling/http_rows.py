@@ -7,7 +7,7 @@ from functools import partial
 from chat import confusable_names
 from chat.api.query import Query, percent_decoded
 from chat.api.request import BODY_BYTES_MAX
-from chat.auth import cookies, origins, proxies
+from chat.auth import cookies, forwarded, origins, proxies
 from chat.auth.authenticator import Authenticator
 from chat.realtime.handshake import check_upgrade
 from chat.server import base_path
@@ -196,6 +196,19 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
         "X-Forwarded-For of commas",
         partial(trusted.client_address, "10.0.0.1"),
         lambda share: "," * int(share * most),
+    )
+    yield (
+        "Forwarded of trusted proxies",
+        lambda raw: trusted.told("10.0.0.1", {"HTTP_FORWARDED": raw}),
+        lambda share: "for=192.0.2.1," + ",".join(['for="10.1.2.3:1";proto=https'] * int(share * most / 28)),
+    )
+    yield "Forwarded of commas", forwarded.parse, lambda share: "," * int(share * most)
+    yield "Forwarded of names", forwarded.parse, lambda share: ";".join(f"a{n}=b" for n in range(int(share * most / 8)))
+    yield "Forwarded of an open quote", forwarded.parse, lambda share: 'a="' + "\\\\" * int(share * most / 2)
+    yield (
+        "all three X-Forwarded",
+        lambda raw: trusted.told("10.0.0.1", dict.fromkeys(("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST"), raw)),
+        lambda share: "https," * int(share * most / 6),
     )
     yield "cookies of our name", lambda raw: cookies.values(raw, "a"), lambda share: "a=b;" * int(share * most / 4)
     yield "cookies of blanks", lambda raw: cookies.values(raw, "a"), lambda share: " " * int(share * most)

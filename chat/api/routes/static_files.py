@@ -17,7 +17,7 @@ from werkzeug.http import is_resource_modified, quote_etag
 from chat.api.request import Request
 from chat.api.response import Response
 from chat.api.router import Access, Answer, Route
-from chat.auth.origins import member_origins
+from chat.auth.origins import member_origins, own_origin
 from chat.errors import not_found
 
 PACKAGE = "static"
@@ -87,10 +87,12 @@ def _walk(folder: Traversable, prefix: str) -> Iterator[tuple[str, File]]:
 def _policy(request: Request) -> str:
     """Nothing but our own files, no frames around us; connections to the cluster's other members too.
 
-    A page goes on at another member when its own one is gone.
+    A page goes on at another member when its own one is gone.  Its own websocket is named too: not every browser takes
+    it for 'self' (CSP3 §6.7.2.8).
     """
     members = sorted(set(member_origins(request.replica.status())))
-    sockets = ["ws" + origin.removeprefix("http") for origin in members]
+    own = own_origin(request.environ)
+    sockets = ["ws" + origin.removeprefix("http") for origin in sorted({*members, *([str(own)] if own else [])})]
     connect = " ".join(["'self'", *members, *sockets])
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; manifest-src 'self'; "

@@ -81,6 +81,14 @@ def test_another_port_is_another_origin(origin: str, host: str) -> None:
     assert not is_ours(origin, host, [])
 
 
+def test_a_page_without_tls_is_another_one_where_the_request_is_known_to_have_come_over_tls() -> None:
+    assert is_ours("https://chat.example", "chat.example", [], over_tls=True)
+    assert not is_ours("http://chat.example", "chat.example", [], over_tls=True)
+    assert is_ours("http://chat.example", "chat.example", ["http://chat.example"], over_tls=True)  # a member's
+    over_tls = {"HTTP_ORIGIN": f"http://{HOST}", "wsgi.url_scheme": "https"}
+    assert status_of(ChatClient(), "POST", GENERAL, **over_tls) == 403
+
+
 def test_a_refused_origin_is_logged_once_with_the_flag_that_allows_it(caplog: pytest.LogCaptureFixture) -> None:
     chat = ChatClient()
     for _ in range(3):
