@@ -16,7 +16,14 @@ def test_the_page_is_served_under_a_strict_policy() -> None:
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["frame-ancestors"] == "'none'"
-    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["connect-src"] == "'self' ws://localhost"
+
+
+def connect(chat: ChatClient, **environ: str) -> list[str]:
+    """Where the page may connect to."""
+    policy = chat.get("/", **environ).headers["Content-Security-Policy"]
+    return policy.partition("connect-src ")[2].partition(";")[0].split(" ")
 
 
 def test_the_page_may_connect_to_every_members_advertised_origin_and_nothing_else() -> None:
@@ -29,16 +36,25 @@ def test_the_page_may_connect_to_every_members_advertised_origin_and_nothing_els
         {"Id": 5, "Advertise": "http://x; script-src *"},
         {"Id": 6},
     ]
-    connect = chat.get("/").headers["Content-Security-Policy"].partition("connect-src ")[2].partition(";")[0]
-    assert connect.split(" ") == [
+    assert connect(chat) == [
         "'self'",
         "http://10.0.0.1:12380",
         "http://[::1]",
         "https://chat.example",
         "ws://10.0.0.1:12380",
         "ws://[::1]",
+        "ws://localhost",
         "wss://chat.example",
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("chat.example:444", ["wss://chat.example:444"]), ("CHAT.example:443", ["wss://chat.example"]), ("x;*", [])],
+)
+def test_the_pages_own_websocket_is_where_the_client_asked(host: str, own: list[str]) -> None:
+    environ = {"HTTP_HOST": host, "wsgi.url_scheme": "https"}
+    assert connect(ChatClient(), **environ) == ["'self'", *own]
 
 
 def test_files_are_served_with_their_types() -> None:
