@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
+from chat.server import failure_log
 from chat.server.problem_json import PROBLEM_JSON, problem_json
 from raft.errors import ChangeRefused, CorruptLog, DiskFailed, DiskFull, OutcomeUnknown, RaftError, Unavailable
 
@@ -78,7 +79,8 @@ class Problem(Exception):
 
 
 def refuse(refused: Problem, start_response: Callable[..., Any]) -> list[bytes]:
-    """Answer, in WSGI, a request that never reaches the routes."""
+    """Answer, in WSGI, a request that never reaches the routes.  A failure of this node is logged."""
+    failure_log.answered(refused.status, refused.code, refused.detail)
     body = refused.to_json()
     headers = [
         ("Content-Type", PROBLEM_JSON), ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"),

@@ -189,6 +189,7 @@ def test_what_was_counted_is_told_by_the_next_line_of_any_cause(caplog: pytest.L
 # What gives an answer its status and notes it: file and function.
 NOTING = {
     ("response.py", "response_of"),
+    ("errors.py", "refuse"),
     ("replies.py", "error"),
     ("responses.py", "error_response"),
     ("http_connection.py", "_internal_error"),
