@@ -54,6 +54,7 @@ from chat.services.read_markers import PendingMarkers
 from chat.services.startup_messages import StartupMessages
 from chat.state.machine import ChatState
 from chat.state.settings import LOGIN
+from chat.version import program_version
 from raft.cluster.bootstrap import Bootstrap
 from raft.cluster.member import RunningMember, make_node
 from raft.cluster.starting_member import StartingMember
@@ -85,7 +86,8 @@ PROGRESS_S = 1.0
 LISTEN_LOOK_S = 0.05
 GARBAGE = (20_000, 50, 100)  # thresholds of the collector: hardly anything here is a cycle, and looking costs 8 %
 REWRITE = "rewrite-log"  # the sub-command of the node's own child
-SUB_COMMANDS = ("user", "auth", "cert", "clock", "send", "tail")  # modules of chat/cli, which a node does not need
+# Modules of chat/cli, which a node does not need.
+SUB_COMMANDS = ("user", "auth", "cert", "clock", "send", "tail", "status", "member", "lead")
 
 
 class _Stopped(Exception):
@@ -293,6 +295,7 @@ class NodeProcess:
             advertise=options.advertise, level=LEVEL, save_identity=self._save_identity, on_end=self._end,
             rewrite=self._rewriter, compact_bytes=options.compact_mib << 20, listed=options.members,
             reserve=self._reserve, frees=frees_space, damage=self._damage, on_notice=self._noticed,
+            version=program_version(),
         )  # fmt: skip
         hub = Hub(lambda: history(member), limits=hub_limits())
         hub.start()

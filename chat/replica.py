@@ -85,6 +85,9 @@ class Replica(Protocol):
         Raises LookupError where one of them is no longer in the log: a compaction keeps what the state calls live.
         """
 
+    def ask_members(self) -> None:
+        """Have `status` show the members as they are now: blocks for their answers, half a second at most."""
+
     def status(self) -> dict[str, object]:
         """The body of `GET /raft` as api.md has it; local, never waits."""
 

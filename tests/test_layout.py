@@ -26,7 +26,7 @@ FLOORS = (
     ("raft.compaction",),
     ("raft.cluster",),
     ("raft",),
-    ("chat.commands", "chat.confusable_names", "chat.logs", "chat.replica"),
+    ("chat.commands", "chat.confusable_names", "chat.logs", "chat.replica", "chat.version"),
     ("chat.server",),
     ("chat.errors", "chat.state"),
     ("chat.auth",),

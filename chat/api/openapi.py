@@ -8,7 +8,6 @@ only its own.
 import re
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from chat.api.router import JSON, Access, Answer, Body, Route
@@ -17,6 +16,7 @@ from chat.auth import cookies
 from chat.errors import STATUS_OF
 from chat.server.problem_json import PROBLEM_JSON
 from chat.services.cursors import START_OVER
+from chat.version import program_version
 
 _RETRIED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _X_RAFT_INDEX = {"X-Raft-Index": {"description": "The index of the log that the answer reflects", "schema": RAFT_INDEX}}
@@ -40,7 +40,7 @@ def describe(routes: Iterable[Route], *, login: bool) -> dict[str, object]:
         "openapi": "3.1.0",
         "info": {
             "title": "raft-chat",
-            "version": _version(),
+            "version": program_version(),
             "description": "Any node answers any request.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -77,13 +77,6 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
     if not login:
         codes += ["starting", "open_mode"] if route.login else ["starting"]
     return list(dict.fromkeys(codes))
-
-
-def _version() -> str:
-    try:
-        return version("raft-chat")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _path(route: Route) -> str:

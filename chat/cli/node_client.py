@@ -1,15 +1,17 @@
-"""The HTTP client of the sub-commands: it speaks to a running node, with the token of its operator.json.
+"""The HTTP client of the sub-commands: it speaks to a running node, with a token or that of its operator.json.
 
-An error is one line on stderr and exit code 1: a CommandFailed, whose text says what to do.
+An error is one line on stderr and exit code 1: a CommandFailed, whose text says what to do.  OutcomeNotKnown has exit
+code 3 in the commands that change something.
 """
 
 import argparse
 import json
-from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from chat.cli import operator_file
 from chat.cli.options import PREFIX, OptionRefused, Parser, refuse_control_characters
@@ -17,10 +19,19 @@ from chat.cli.options import PREFIX, OptionRefused, Parser, refuse_control_chara
 TIMEOUT_S = 60.0  # a node answers any request within half of it
 ANSWER_BYTES_MAX = 4 << 20
 DATA_DIR_DEFAULT = "raft-chat-1"
+NOT_KNOWN = 3  # the exit code of OutcomeNotKnown
 
 
 class CommandFailed(OptionRefused):
     """A command that failed; one line that says why."""
+
+
+class OutcomeNotKnown(CommandFailed):
+    """A change that may have been made, or may still be."""
+
+
+class _NotAnswered(CommandFailed):
+    """A node gave no answer, or only that it cannot answer now: another one may."""
 
 
 def add_data_dir(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
@@ -28,6 +39,45 @@ def add_data_dir(parser: argparse.ArgumentParser, environment: Mapping[str, str]
     default = refuse_control_characters("data-dir", environment.get(f"{PREFIX}DATA_DIR", DATA_DIR_DEFAULT))
     text = f"the data directory of a running node on this machine (default: {default})"
     parser.add_argument("--data-dir", type=Path, default=Path(default), help=text.replace("%", "%%"))
+
+
+def add_node(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+    """The options of a command that any node serves: `--from` and `--token`, or `--data-dir`."""
+    text = (
+        "the URL of a node, or several with commas between: if one does not answer, try the next "
+        "(default: the node of --data-dir)"
+    )
+    parser.add_argument("--from", dest="urls", metavar="URL", default=environment.get(f"{PREFIX}FROM", ""), help=text)
+    text = f"an admin's token.  Set {PREFIX}TOKEN instead to keep it out of the process list"
+    parser.add_argument("--token", default=environment.get(f"{PREFIX}TOKEN", ""), help=text)
+    add_data_dir(parser, environment)
+
+
+def open_client(given: argparse.Namespace, timeout_s: float = TIMEOUT_S) -> "NodeClient":
+    """A client with the options of `add_node`.  Raises OptionRefused, and CommandFailed for the node's file."""
+    token = refuse_control_characters("token", given.token)
+    if not given.urls:
+        return NodeClient(given.data_dir, token=token, timeout_s=timeout_s)
+    urls = checked_urls(given.urls)
+    return NodeClient(given.data_dir, urls=urls, token=token, timeout_s=timeout_s)
+
+
+def checked_urls(text: str) -> list[str]:
+    """The URLs of `--from`.  Raises OptionRefused."""
+    urls = [url.strip().rstrip("/") for url in refuse_control_characters("from", text).split(",")]
+    for url in urls:
+        if not is_url(url):
+            raise OptionRefused(f"--from: {url!r} is not a URL like http://127.0.0.1:12380")
+    return urls
+
+
+def is_url(url: str) -> bool:
+    """Return whether this is the URL of a node."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def sub_parser(name: str, description: str) -> Parser:
@@ -43,53 +93,116 @@ class Answer(NamedTuple):
 
 
 class NodeClient:
-    """Requests to one node."""
+    """Requests to one node, or to the first of several that answers."""
 
-    def __init__(self, data_dir: Path) -> None:
-        """Read the node's token.  Raises CommandFailed if that fails."""
-        path = data_dir / operator_file.NAME
-        try:
-            self._url, self._token = operator_file.read(data_dir)
-        except FileNotFoundError:
-            advice = "Start the node, or name its data directory with --data-dir."
-            raise CommandFailed(f"{path} does not exist. {advice}") from None
-        except OSError as error:
-            advice = "Run this as the user that the node runs as."
-            raise CommandFailed(f"{path} cannot be read: {error.strerror}. {advice}") from None
-        except ValueError:
-            raise CommandFailed(f"{path} was not written by a node. Start the node again.") from None
+    def __init__(
+        self, data_dir: Path, *, urls: Sequence[str] = (), token: str = "", timeout_s: float = TIMEOUT_S
+    ) -> None:
+        """Without `urls`, use the node of `data_dir`, with its operator's token.
 
-    def request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Answer:
-        """Send a request, and return the answer.  Raises CommandFailed if there is none, or the node refuses."""
-        parts = urlsplit(self._url)
-        connection = HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
-        headers = {"Authorization": f"Bearer {self._token}"}
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body).encode(), headers)
-            response = connection.getresponse()
-            content = response.read(ANSWER_BYTES_MAX)
-        except TimeoutError:
-            raise CommandFailed(f"The node at {self._url} has not answered for {TIMEOUT_S:.0f} s.") from None
-        except (OSError, HTTPException):
-            advice = "Start the node, or name the data directory of a running one with --data-dir."
-            raise CommandFailed(f"No node answers at {self._url}. {advice}") from None
-        finally:
-            connection.close()
-        value = _json(content)
-        if response.status >= 400:
-            raise CommandFailed(self._refusal(response.status, value))
-        link = response.getheader("Link") or ""
+        Raises CommandFailed if its file cannot be read.
+        """
+        self._urls, self._token, self._timeout_s = list(urls), token, timeout_s
+        self._is_operators = not token and not urls
+        if not urls:
+            file = _read_operator_file(data_dir)
+            self._urls, self._token = [file.url], token or file.token
+
+    def request(
+        self, method: str, path: str, body: Mapping[str, object] | str | None = None, *, repeatable: bool = False
+    ) -> Answer:
+        """Send a request, and return the answer.  Raises CommandFailed if there is none, or the node refuses.
+
+        `body`: JSON, or a text to send as it is.  `repeatable`: the request may be carried out twice without harm, so
+        another node is asked if one has not answered.  Then OutcomeNotKnown says that a change may have been made.
+        """
+        unanswered: CommandFailed | None = None
+        for url in self._urls:
+            try:
+                return self._request_at(url, method, path, body)
+            except _NotAnswered as error:
+                unanswered = unanswered if isinstance(unanswered, OutcomeNotKnown) else error
+            except OutcomeNotKnown as error:
+                unanswered = error
+                if not repeatable:
+                    break
+        assert unanswered is not None
+        if method == "GET":
+            raise CommandFailed(str(unanswered))
+        raise unanswered
+
+    def _request_at(self, url: str, method: str, path: str, body: Mapping[str, object] | str | None) -> Answer:
+        content = json.dumps(body) if isinstance(body, Mapping) else body
+        status, value, link = self._exchange(url, method, path, None if content is None else content.encode())
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise _NotAnswered(self._refusal(url, status, value))
+        if status == HTTPStatus.GATEWAY_TIMEOUT:
+            raise OutcomeNotKnown(self._refusal(url, status, value))
+        if status >= 400:
+            raise CommandFailed(self._refusal(url, status, value))
         # `prev` comes before `next` in a header that has both.
         target = link.rpartition("<")[2].partition(">")[0] if 'rel="next"' in link else None
         return Answer(value, target)
 
-    def _refusal(self, status: int, value: object) -> str:
+    def _exchange(self, url: str, method: str, path: str, content: bytes | None) -> tuple[int, object, str]:
+        """Return the status, the value and the header Link of a node's answer."""
+        parts = urlsplit(url)
+        connection = _connection(parts, self._timeout_s)
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            try:
+                connection.connect()
+            except OSError:
+                raise _NotAnswered(self._nobody_at(url)) from None
+            connection.request(method, parts.path + path, content, headers)
+            response = connection.getresponse()
+            return response.status, _json(_read(response)), response.getheader("Link") or ""
+        except TimeoutError:
+            raise OutcomeNotKnown(f"The node at {url} has not answered for {self._timeout_s:.0f} s.") from None
+        except (OSError, HTTPException):
+            raise OutcomeNotKnown(self._nobody_at(url)) from None
+        finally:
+            connection.close()
+
+    def _nobody_at(self, url: str) -> str:
+        if self._is_operators:
+            advice = "Start the node, or name the data directory of a running one with --data-dir."
+        else:
+            advice = "Start the node, or name a running one with --from."
+        return f"No node answers at {url}. {advice}"
+
+    def _refusal(self, url: str, status: int, value: object) -> str:
         match value:
-            case {"code": "bad_token"}:
-                return f"The node at {self._url} did not write {operator_file.NAME}. Start its own node again."
+            case {"code": "bad_token"} if self._is_operators:
+                return f"The node at {url} did not write {operator_file.NAME}. Start its own node again."
+            case {"code": "bad_token" | "login_needed"}:
+                return f"The node at {url} does not know this token, or asks for one. Pass an admin's with --token."
             case {"detail": str(detail)}:
                 return detail
-        return f"The node at {self._url} answered with status {status}."
+        return f"The node at {url} answered with status {status}."
+
+
+def _read_operator_file(data_dir: Path) -> operator_file.OperatorFile:
+    path = data_dir / operator_file.NAME
+    try:
+        return operator_file.read(data_dir)
+    except FileNotFoundError:
+        advice = "Start the node, or name its data directory with --data-dir."
+        raise CommandFailed(f"{path} does not exist. {advice}") from None
+    except OSError as error:
+        advice = "Run this as the user that the node runs as."
+        raise CommandFailed(f"{path} cannot be read: {error.strerror}. {advice}") from None
+    except ValueError:
+        raise CommandFailed(f"{path} was not written by a node. Start the node again.") from None
+
+
+def _connection(parts: SplitResult, timeout_s: float) -> HTTPConnection:
+    made = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    return made(parts.hostname or "", parts.port, timeout=timeout_s)
+
+
+def _read(response: HTTPResponse) -> bytes:
+    return response.read(ANSWER_BYTES_MAX)
 
 
 def _json(content: bytes) -> object:

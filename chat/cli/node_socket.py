@@ -15,14 +15,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from simple_websocket import Client, ConnectionClosed, ConnectionError
 from simple_websocket.errors import SimpleWebsocketError
 from wsproto.utilities import ProtocolError
 
-from chat.cli.node_client import CommandFailed
-from chat.cli.options import PREFIX, OptionRefused, refuse_control_characters
+from chat.cli.node_client import CommandFailed, checked_urls, is_url
+from chat.cli.options import PREFIX, refuse_control_characters
 
 URL_DEFAULT = "http://127.0.0.1:12380"
 TRY_S = 30.0  # to reach a node: a cluster that starts or elects is ready sooner
@@ -90,7 +89,7 @@ class NodeSocket:
     def add_nodes(self, nodes: object) -> None:
         """Remember the other nodes of the cluster, as Hello names them."""
         if isinstance(nodes, list):
-            new = [url for url in nodes if isinstance(url, str) and _is_url(url) and url not in self._urls]
+            new = [url for url in nodes if isinstance(url, str) and is_url(url) and url not in self._urls]
             self._urls = [*new, *self._urls][:NODES_MAX]
 
     def send(self, frame: Mapping[str, object]) -> None:
@@ -138,19 +137,7 @@ def add_node_options(parser: argparse.ArgumentParser, environment: Mapping[str, 
 
 def open_socket(given: argparse.Namespace) -> NodeSocket:
     """A socket with the options of `add_node_options`, not connected.  Raises OptionRefused."""
-    urls = [url.strip().rstrip("/") for url in refuse_control_characters("from", given.urls).split(",")]
-    for url in urls:
-        if not _is_url(url):
-            raise OptionRefused(f"--from: {url!r} is not a URL like {URL_DEFAULT}")
-    return NodeSocket(urls, refuse_control_characters("token", given.token))
-
-
-def _is_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+    return NodeSocket(checked_urls(given.urls), refuse_control_characters("token", given.token))
 
 
 def _websocket_url(url: str) -> str:

@@ -72,12 +72,15 @@ class Parser(argparse.ArgumentParser):
 
 _EPILOG = """\
 Other commands, each with its own --help:
-  raft-chat send   send messages to a room
-  raft-chat tail   show the messages of a room, and new ones as they come
-  raft-chat user   add, list and change users
-  raft-chat auth   turn sign-in on or off
-  raft-chat cert   make certificates for TLS
-  raft-chat clock  repair the time of messages after a clock was wrong
+  raft-chat status  show the nodes of the cluster
+  raft-chat member  add, remove, promote and move nodes
+  raft-chat lead    make a node the leader
+  raft-chat send    send messages to a room
+  raft-chat tail    show the messages of a room, and new ones as they come
+  raft-chat user    add, list and change users
+  raft-chat auth    turn sign-in on or off
+  raft-chat cert    make certificates for TLS
+  raft-chat clock   repair the time of messages after a clock was wrong
 
 Each option can also come from the environment, like RAFT_CHAT_PORT=12380, or
 from the file that --config names.

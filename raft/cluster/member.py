@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 
 from raft.cluster.admin import Administration
+from raft.cluster.member_reports import MemberReports, Report
 from raft.cluster.readiness import Check, Readiness
 from raft.compaction.policy import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, LogMaintenance, Rewrite
 from raft.core.configuration import Change, Configuration, decode_configuration
@@ -124,13 +125,15 @@ class RunningMember:
         frees: Callable[[bytes], bool] = lambda command: False,
         damage: Damage | None = None,
         on_notice: Callable[[int, bytes], None] = lambda member, body: None,
+        version: str = "",
     ) -> None:
         """Put the parts together.
 
         `level`: of this program.  `damage`: the damage known already.  `frees(command)`: the command frees space on a
         full disk, for which `reserve` is.  `listed`: id -> URL of --cluster, tried if the membership's does not
         answer.  `rewrite` makes compactions (child_process.py); None: the log is never compacted.  `on_notice` is
-        called with (member, what its application tells), by any thread; it must not block.
+        called with (member, what its application tells), by any thread; it must not block.  `version`: of this program,
+        for operators.
 
         Raises StartRefused: the log may hold entries beyond the level.
         """
@@ -179,7 +182,12 @@ class RunningMember:
             self.id, node_lock, own.sender, own.heard, lambda why: self._end(why, 0), self._addresses,
             timeout_s=self._timeout_s,
         )  # fmt: skip
-        self._notices = Notices(node_lock, own, on_notice, self._clocks.heard, self._addresses)
+        self._version = version
+        self._reports = MemberReports(self._own_report)
+        self._notices = Notices(
+            node_lock, own, on_notice, self._clocks.heard, self._addresses,
+            self._reports.encode_own, self._reports.heard,
+        )  # fmt: skip
         self._incoming_snapshots = IncomingSnapshots(storage)
         self._snapshot_refused = ""  # why, as last logged
         self._log_maintenance = self._make_log_maintenance(machine, rewrite, compact_bytes) if rewrite else None
@@ -411,15 +419,34 @@ class RunningMember:
         others = (member.advertise for member in members if member.id != self.id)
         return [url for url in (self._advertise, *others) if url]
 
+    def ask_members(self) -> None:
+        """Have `status` show the members as they are now; wait for their answers, half a second at most."""
+        self._notices.ask_all()
+
     def status(self) -> dict[str, object]:
         """Return the body of `GET /raft`."""
         return self._node_lock.read(self._status_locked)
 
+    def _own_report(self) -> Report:
+        role, term, _ = self._node_lock.leader_state
+        report: Report = {"Role": role.value, "Term": term, "LastApplied": self._applier.last_applied}
+        if self._version:
+            report["Version"] = self._version
+        free_bytes = self._reserve.free_bytes if self._reserve is not None else None
+        if free_bytes is not None:
+            report["DiskFreeBytes"] = free_bytes
+        return report
+
     def _status_locked(self, node: Node) -> dict[str, object]:
         members = []
+        self._reports.forget_all_but(frozenset(node.configuration.members))
+        offsets_ms = self._clocks.offsets_ms()
         for id, member in sorted(node.configuration.members.items()):
-            shown = {"Id": id, "Url": member.url, "Voting": member.voting, "Advertise": member.advertise}
-            shown["Level"] = member.level
+            shown: dict[str, object] = {"Id": id, "Url": member.url, "Voting": member.voting}
+            shown |= {"Advertise": member.advertise, "Level": member.level}
+            shown |= {**self._own_report(), "HeardMs": 0} if id == self.id else self._reports.of(id)
+            if id in offsets_ms:
+                shown["ClockOffsetMs"] = offsets_ms[id]
             if node.role is Role.LEADER:
                 progress = node.progress.get(id)
                 shown["MatchIndex"] = progress.match_index if progress else node.durable_index

@@ -80,6 +80,9 @@ class StartingMember:
         """Return nothing: no URL is known."""
         return []
 
+    def ask_members(self) -> None:
+        """Do nothing: no other member is known."""
+
     def status(self) -> dict[str, object]:
         """Return the body of `GET /raft`, with what this member waits for."""
         members = [{"Id": id, "Url": url, "Voting": True, "Advertise": ""} for id, url in sorted(self._listed.items())]

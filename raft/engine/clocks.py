@@ -123,6 +123,15 @@ class Clocks:
         if answered_s - asked_s <= ANSWER_TIMEOUT_S:
             self._told[member] = time - (asked_s + answered_s) / 2 * _SECOND, answered_s
 
+    def offsets_ms(self) -> dict[int, int]:
+        """Return by how much each known clock is ahead of the cluster's clock; nothing while that is not known."""
+        steady_s, cluster = self._steady_s(), self._raw
+        if cluster == -inf:
+            return {}
+        known = {id: ahead for id, (ahead, told_s) in self._told.copy().items() if steady_s - told_s < KNOWN_S}
+        known[self._id] = self._wall_us() - steady_s * _SECOND
+        return {id: round((ahead - cluster) / 1000) for id, ahead in known.items()}
+
     # The log's time
 
     def settle(self, log: LogState) -> None:

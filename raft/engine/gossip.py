@@ -26,6 +26,7 @@ from raft.rpc.peer_client import Addresses, PeerQueue
 
 POLL_S = 0.2  # sooner than an election, so that a new leader knows the others' notices
 REFRESH_S = 10.0
+ASK_S = 0.5  # how long an operator waits for all members' answers, and how often members are asked for operators
 ANSWER_TIMEOUT_S = 1.0
 
 
@@ -39,10 +40,13 @@ class Notices:
         on_notice: Callable[[int, bytes], None],
         on_clock: Callable[[int, int, float], None],
         addresses: Addresses,
+        own_report: Callable[[], str] = str,
+        on_report: Callable[[int, str], None] = lambda member, report: None,
     ) -> None:
         """`on_notice(member, body)` is called with another member's notice.
 
-        `on_clock(member, time, when it was asked)` gets the others' clocks.
+        `on_clock(member, time, when it was asked)` gets the others' clocks, `on_report(member, report)` what they say
+        of themselves; `own_report` makes what this member says.  None of them may block.
         """
         self._id = own.id
         self._node_lock = node_lock
@@ -50,10 +54,14 @@ class Notices:
         self._on_notice = on_notice
         self._on_clock = on_clock
         self._addresses = addresses
+        self._own_report = own_report
+        self._on_report = on_report
         self._body = b""
         self._lock = threading.Lock()  # around the queues
         self._queues: dict[int, PeerQueue[Notice]] = {}  # by member
         self._told: dict[int, tuple[bytes, float]] = {}  # by member: the last notice that it confirmed, and when
+        self._asked_s = 0.0  # when `ask_all` last made all members due
+        self._answered = threading.Condition()  # a member has answered
         self._closed = False
 
     def tell(self, body: bytes) -> None:
@@ -67,7 +75,23 @@ class Notices:
         """Pass on another member's notice; an empty body, before its first notice, is not passed on."""
         if notice.body:
             self._on_notice(notice.source, notice.body)
-        return NoticeReply(now())
+        return NoticeReply(now(), self._own_report())
+
+    def ask_all(self) -> None:
+        """Have all members answer anew, and wait for that, for ASK_S at most: one that is away does not answer.
+
+        Members are asked once in ASK_S, however many operators want to know.
+        """
+        now_s = time.monotonic()
+        if now_s - self._asked_s >= ASK_S:
+            self._asked_s = now_s
+        asked_s = self._asked_s
+        self._send()
+        others = self._node_lock.read(self._to_tell_locked)
+        with self._answered:
+            self._answered.wait_for(
+                lambda: all(self._told.get(id, (b"", 0.0))[1] >= asked_s for id in others), asked_s + ASK_S - now_s
+            )
 
     def run(self, stopping: threading.Event) -> None:
         """Run the thread."""
@@ -92,7 +116,7 @@ class Notices:
             now_s = time.monotonic()
             for id, member in members.items():
                 body, told_s = self._told.get(id, (None, 0.0))
-                due = body is not self._body or now_s - told_s >= REFRESH_S
+                due = body is not self._body or now_s - told_s >= REFRESH_S or told_s < self._asked_s
                 if due and (queue := self._queue_locked(member)) is not None:
                     queue.send(Notice(self._id, id, self._body))
 
@@ -127,5 +151,8 @@ class Notices:
         except (OSError, InvalidMessage, RefusedPeer):
             return  # the next look sends it again
         if sender.id == notice.target and isinstance(reply, NoticeReply):
-            self._told[sender.id] = notice.body, time.monotonic()
             self._on_clock(sender.id, reply.time, asked_s)
+            self._on_report(sender.id, reply.report)
+            with self._answered:
+                self._told[sender.id] = notice.body, time.monotonic()
+                self._answered.notify_all()

@@ -45,6 +45,11 @@ class NodeLock:
         """The leader, as last seen; 0: none is known.  Takes no lock, so it may be outdated at once."""
         return self._leader_state[2]
 
+    @property
+    def leader_state(self) -> LeaderState:
+        """Role, term and leader, as last seen.  Takes no lock."""
+        return self._leader_state
+
     def act(self, action: Callable[[Node], T], *, flushes: bool = False) -> T:
         """Run `action` on the node under the lock, then carry out the Ready.  Raises what `action` raises.
 

@@ -148,9 +148,14 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class NoticeReply:
-    """The answer to a Notice that arrived.  `time`: the receiver's clock, in microseconds since 1970."""
+    """The answer to a Notice that arrived.
+
+    `time`: the receiver's clock, in microseconds since 1970.  `report`: what the receiver says of itself for operators
+    (raft/cluster/member_reports.py), printable.
+    """
 
     time: int
+    report: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ _SHAPES: dict[type[Any], dict[str, Any]] = {
     cls: {f.name: get_type_hints(cls)[f.name] for f in fields(cls) if f.name not in _IN_LINES | _LOCAL}
     for cls in (*_CALLS, *_ANSWERS)
 }
+_OPTIONAL: dict[str, object] = {"report": ""}  # what members of earlier versions do not send
 _NUMBERED = {cls for cls in _CALLS if "request" in {f.name for f in fields(cls)}}
 _PLAIN_VALUES = {int: "([0-9]{1,15})", bool: "(true|false)"}
 
@@ -207,7 +208,7 @@ def _decode_any_head(
         raise InvalidMessage(f"rpc: {_shown(name)} is not known here")
     if len(body) > end and cls not in with_lines:
         raise InvalidMessage(f"rpc: lines behind a {name}, which has none")
-    values = {name: _checked(head.get(name), name, hint) for name, hint in _SHAPES[cls].items()}
+    values = {name: _checked(head.get(name, _OPTIONAL.get(name)), name, hint) for name, hint in _SHAPES[cls].items()}
     return _decode_sender(head.get("from")), cls, values, end
 
 

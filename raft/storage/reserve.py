@@ -41,6 +41,7 @@ class Reserve:
         self._lock = threading.Lock()  # held across I/O: giving up the reserve waits while it is being made
         self._is_held = False
         self._logged_s = float("-inf")
+        self.free_bytes: int | None = None  # of the disk, as last seen; None: not known
         self.why_full = ""  # why there is no reserve; "" while it is held, and before the first try to make it
 
     def prepare_start(self) -> None:
@@ -134,12 +135,19 @@ class Reserve:
         except OSError:
             return 0
 
+    def _look_at_disk(self) -> None:
+        try:
+            self.free_bytes = self._disk.free_bytes(self._data_dir)
+        except OSError:
+            self.free_bytes = None
+
     def maintain(self, stopping: threading.Event, on_look: Callable[[], None]) -> None:
         """Run the thread: make the reserve whenever it is not held, and call `on_look` after each try."""
         while True:
             if not self._is_held:
                 self.make()
                 on_look()
+            self._look_at_disk()
             if stopping.wait(RETRY_S):
                 return
 

@@ -118,7 +118,7 @@ answers: st.SearchStrategy[Answer] = st.one_of(
     st.builds(AppendEntriesReply, ids, ids, numbers, flags, numbers, numbers, flags, numbers, numbers),
     st.builds(InstallSnapshotReply, ids, ids, numbers, flags, numbers),
     st.builds(SnapshotChunkReply, numbers),
-    st.builds(NoticeReply, numbers),
+    st.builds(NoticeReply, numbers, texts),
     st.builds(TimeoutNowReply, ids, ids, numbers),
     st.builds(ProposeReply, flags, numbers),
     st.builds(ReadIndexReply, numbers),

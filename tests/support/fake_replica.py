@@ -45,6 +45,7 @@ class FakeReplica:
         self.told: list[bytes] = []  # by `tell`
         self.gone: set[int] = set()  # log indexes that a compaction took
         self.members: list[dict[str, object]] = []
+        self.asked = 0  # how often the members were asked to report
         self.now = FIRST_TIME  # the log's time
         self.clock = FIRST_TIME  # what an operator accepts
         self._entries: list[Entry] = []
@@ -135,6 +136,9 @@ class FakeReplica:
             raise LookupError("not in the log")
         entries = [self._entries[index - FIRST_INDEX] for index in indexes]
         return [Command(entry.index, entry.time, entry.body) for entry in entries]
+
+    def ask_members(self) -> None:
+        self.asked += 1
 
     def status(self) -> dict[str, object]:
         return {

@@ -20,11 +20,16 @@ HEALTH = ("Id", "Leader", "Term", "Role")
 
 
 def status(request: Request) -> Response:
-    """GET /raft: this node's view; always answers.  With sign-in, strangers get only its health."""
-    status = request.replica.status()
+    """GET /raft[?refresh=true]: this node's view; always answers.  With sign-in, strangers get only its health."""
+    refresh = request.query().choice("refresh", "true", "false") == "true"
     with suppress(Problem):  # a bad token is a stranger's
         request.actor = request.services.authenticator.authenticate(request.environ) or Actor()
-    if request.is_stranger:
+    is_stranger = request.is_stranger
+    if refresh and not is_stranger:
+        with request.off_cpu():
+            request.replica.ask_members()
+    status = request.replica.status()
+    if is_stranger:
         status = {name: status[name] for name in HEALTH if name in status}
     body = json.dumps(status, ensure_ascii=False).encode() + b"\n"
     return Response(HTTPStatus.OK, body, headers=[("Cache-Control", "no-store")])
@@ -93,7 +98,18 @@ def _administer(request: Request, act: Callable[[], None]) -> Response:
 
 _MEMBER = record(
     {"Id": MEMBER_ID, "Url": text(validation.URL_POINTS_MAX), "Voting": BOOLEAN, "Advertise": TEXT},
-    {"Level": integer(), "MatchIndex": integer(), "LastContactMs": {"type": "integer"}},
+    {
+        "Level": integer(),
+        "MatchIndex": integer(),
+        "LastContactMs": {"type": "integer"},
+        "Role": word("follower", "candidate", "leader"),
+        "Term": integer(),
+        "LastApplied": integer(),
+        "Version": TEXT,
+        "DiskFreeBytes": integer(),
+        "ClockOffsetMs": {"type": "integer"},
+        "HeardMs": integer(),
+    },
 )
 _STATUS = record(
     {
@@ -118,7 +134,7 @@ _REFUSED = ("invalid", "unknown_member", "id_used", "no_majority", "change_in_pr
 ROUTES = (
     Route(
         "GET", "/raft", status, Access.ANYBODY, "Show the cluster as this node knows it; always answers",
-        answers={200: Answer("The node's view", _STATUS)},
+        answers={200: Answer("The node's view", _STATUS)}, query={"refresh": word("true", "false")},
     ),
     Route(
         "POST", "/raft/clock", accept_clock, Access.ADMIN, "Accept the clock: set the log's time to it",

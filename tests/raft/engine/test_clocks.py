@@ -426,3 +426,13 @@ def test_a_time_that_passed_while_the_node_was_down_is_said_at_its_start(caplog:
     member.clocks.log_changes()
     (said,) = _logged(caplog)
     assert said == "the newest entry of the log is of 2026-11-23T10:00:00Z; the clock says 2027-12-28T10:00:00Z"
+
+
+def test_an_operator_is_shown_by_how_much_each_known_clock_is_off() -> None:
+    assert Member().clocks.offsets_ms() == {}
+    member = member_of(0, 15 * SECOND, -2 * SECOND)
+    assert member.clocks.offsets_ms() == {1: 0, 2: 15_000, 3: -2_000}
+    member.off = 500_000
+    assert member.clocks.offsets_ms()[1] == 500
+    member.passes(KNOWN_S + 1)
+    assert member.clocks.offsets_ms() == {1: 500}
