@@ -64,6 +64,7 @@ from raft.core.configuration import Configuration
 from raft.core.node import Settings
 from raft.engine.damage import Damage
 from raft.errors import DiskFailed, DiskFull, InvalidMessage, StartRefused
+from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.endpoint import Endpoint
 from raft.rpc.peer_auth import check_level
 from raft.rpc.peer_client import BODY_BYTES_MAX
@@ -101,6 +102,7 @@ class NodeProcess:
         self.options = options
         self.exit_code = 0
         self._ended = threading.Event()
+        self.reload: list[Callable[[], None]] = []  # called on SIGHUP: each reads its files again
         self._service_manager = ServiceManager()
         self._read_progress = _Progress("reading the log, bytes", self._service_manager.starting)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # in all threads but the one that waits for them
@@ -119,8 +121,9 @@ class NodeProcess:
         stored = self._stored_membership()
         alone = stored.voters == (options.id,)
         self._identity = settle(self._disk, options.data_dir, self._identity, alone=alone, moved=options.moved)
+        self._secret = self._cluster_secret()
         self._bootstrap = self._make_bootstrap()
-        self._endpoint = Endpoint(self._bootstrap.sender, self._bootstrap.hello)
+        self._endpoint = Endpoint(self._bootstrap.sender, self._bootstrap.hello, self._secret)
         self._operator, self._setup = new_secret(OPERATOR), new_secret(SETUP)
         # A node without a log that joins no cluster belongs to a new one, where nobody has an account.
         self._is_new = not self._bootstrap.is_done and not options.join
@@ -162,12 +165,22 @@ class NodeProcess:
         while True:
             if signal.sigwait(SIGNALS) == signal.SIGHUP:
                 self._service_manager.reloading()
-                logger.info("SIGHUP is ignored: there is nothing to reload; SIGTERM stops this node")
+                self._reload()
                 self._service_manager.ready()
             elif self._ended.is_set():
                 os._exit(1)  # somebody insists
             else:
                 self._ended.set()
+
+    def _reload(self) -> None:
+        """Read again the files that may have changed, on SIGHUP."""
+        if not self.reload:
+            logger.info("SIGHUP is ignored: there is nothing to reload; SIGTERM stops this node")
+        for reload in self.reload:
+            try:
+                reload()
+            except Exception:
+                logger.exception("reloading a file failed; what was read before stays in force")
 
     def _reading(self, done: int, total: int) -> None:
         """Log how far the log has been read.  Raises _Stopped if a signal came meanwhile."""
@@ -201,7 +214,18 @@ class NodeProcess:
             advertise=options.advertise,
             level=LEVEL,
             save=self._save_identity,
+            secret=self._secret,
         )
+
+    def _cluster_secret(self) -> ClusterSecret | None:
+        """Read the secret of --cluster-secret-file.  Raises StartRefused."""
+        path = self.options.cluster_secret_file
+        if path is None:
+            return None
+        accepts_unsigned = self.options.accept_unsigned_peers
+        secret = ClusterSecret(path, lambda: self._endpoint.own_sender(), accepts_unsigned=accepts_unsigned)
+        self.reload.append(secret.reload)
+        return secret
 
     def _starting_app(self) -> WsgiApp:
         """Make the application that answers until this node takes part in its cluster."""
@@ -296,6 +320,7 @@ class NodeProcess:
             rewrite=self._rewriter, compact_bytes=options.compact_mib << 20, listed=options.members,
             reserve=self._reserve, frees=frees_space, damage=self._damage, on_notice=self._noticed,
             version=program_version(),
+            secret=self._secret,
         )  # fmt: skip
         hub = Hub(lambda: history(member), limits=hub_limits())
         hub.start()

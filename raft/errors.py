@@ -32,6 +32,10 @@ class InvalidMessage(RaftError):
     """A peer sent bytes that are not an RPC.  Nothing was done with them."""
 
 
+class UnprovedPeer(InvalidMessage):
+    """A peer has not proved that it has the cluster's secret, or is not what it proved to be.  Nothing was done."""
+
+
 class Diverged(InvalidMessage):
     """The member or the cluster runs on an older copy of its data: their durable states differ.  The member ends.
 

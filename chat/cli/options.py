@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -61,6 +62,8 @@ class Options:
     compact_mib: int
     log_level: str
     log_format: str  # "text" or "json"
+    cluster_secret_file: Path | None
+    accept_unsigned_peers: bool
 
 
 class Parser(argparse.ArgumentParser):
@@ -126,6 +129,23 @@ def _parser() -> argparse.ArgumentParser:
         help="trust X-Forwarded-For, -Proto, -Host and Forwarded from proxies in these networks, like 10.0.0.0/8,::1.  "
         "You can repeat this option (default: none)",
     )
+    add(
+        "--cluster-secret-file",
+        metavar="FILE",
+        help="a file with the secret that the nodes of a cluster share, to keep everybody else out (default: none)",
+    )
+    add(
+        "--accept-unsigned-peers",
+        action="store_const",
+        const="true",
+        help="talk to nodes without the secret too, while you give it to one node after the other",
+    )
+    add(
+        "--insecure-peers",
+        action="store_const",
+        const="true",
+        help="start without a secret although other machines can reach the peer port: whoever does owns the cluster",
+    )
     add("--data-dir", metavar="DIR", help="this node's data directory (default: raft-chat-<id>)")
     add(
         "--moved",
@@ -163,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
 
 _NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "base-path", "trust-proxy", "data-dir",
           "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
-          "log-format")  # fmt: skip
+          "log-format", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers")  # fmt: skip
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -252,7 +272,36 @@ def _checked(given: Mapping[str, str]) -> Options:
         compact_mib=_number(given, "compact-mib", 64, 1, COMPACT_MIB_MAX),
         log_level=_choice(given, "log-level", "info", LOG_LEVELS),
         log_format=_choice(given, "log-format", "text", log_lines.FORMATS),
+        cluster_secret_file=_secret_file(given, members, peer_host),
+        accept_unsigned_peers=_is_set(given, "accept-unsigned-peers"),
     )
+
+
+def _is_set(given: Mapping[str, str], name: str) -> bool:
+    return _choice(given, name, "false", ("true", "false")) == "true"
+
+
+def _secret_file(given: Mapping[str, str], members: Mapping[int, str], peer_host: str) -> Path | None:
+    """Return the file of the cluster's secret; without one other machines must not reach the peer port."""
+    if "cluster-secret-file" in given:
+        return _path("cluster-secret-file", given["cluster-secret-file"])
+    if _is_set(given, "accept-unsigned-peers"):
+        raise OptionRefused("--accept-unsigned-peers needs --cluster-secret-file: without it no node proves anything")
+    hosts = [*(urlsplit(url).hostname or "" for url in members.values()), *([peer_host] if peer_host else [])]
+    outside = next((host for host in hosts if not _is_loopback(host)), None)
+    if outside is not None and not _is_set(given, "insecure-peers"):
+        raise OptionRefused(
+            f"nodes talk to each other at {outside}, which other machines may reach, and whoever reaches a peer port "
+            "owns the cluster. Pass --cluster-secret-file, or --insecure-peers where the network is all yours."
+        )
+    return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower() in ("localhost", "localhost.")
 
 
 def _timers(given: Mapping[str, str]) -> tuple[int, int]:

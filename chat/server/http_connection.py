@@ -107,6 +107,7 @@ class HttpConnection(RequestReader):
             "SCRIPT_NAME": "",
             "REMOTE_ADDR": self.client_address[0],
             "REMOTE_PORT": self.client_address[1],
+            "raft_chat.connection": {},
             "raft_chat.detach": self.detach,
             "raft_chat.off_cpu": self.off_cpu,
             "raft_chat.defer": self.defer,

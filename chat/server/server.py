@@ -12,6 +12,7 @@ Beside what PEP 3333 names, `environ` offers
     raft_chat.defer()       a DeferredResponse to return in place of an iterable; any thread then calls its send(status,
                             headers, body) once
     raft_chat.off_cpu()     a context manager for an application that waits: its CPU slot is for others meanwhile
+    raft_chat.connection    a dict of the connection's own, for the application
     raft_chat.detach()      the socket, the caller's own from here on; the application then returns []
     raft_chat.user          to be set by the application: the user whom a streamed answer counts for
     raft_chat.read_ahead    bytes that arrived behind this request

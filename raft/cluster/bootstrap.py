@@ -17,9 +17,10 @@ from dataclasses import replace
 
 from raft.errors import DiskFull, InvalidMessage, RefusedPeer, StartRefused
 from raft.rpc.calls import Hello, HelloReply, Sender
+from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.codec import decode_answer, encode
-from raft.rpc.peer_auth import check_level
-from raft.rpc.peer_client import PeerConnection
+from raft.rpc.peer_auth import check_level, read_refusal
+from raft.rpc.peer_client import HTTP_UNAUTHORIZED, Addresses, PeerConnection, SecretRefused
 from raft.storage.identity import Founder, Identity
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,12 @@ class Bootstrap:
         advertise: str,
         level: int,
         save: Callable[[Identity], None],
+        secret: ClusterSecret | None = None,
     ) -> None:
-        """`listed`: id -> URL of --cluster.  `level`: of this program.  `save` makes an identity durable."""
+        """`listed`: id -> URL of --cluster.  `level`: of this program.  `save` makes an identity durable.
+
+        `secret`: the cluster's, which the others have to prove.
+        """
         self.identity = identity
         self.listed = dict(listed)
         self.waiting_for = "waiting for the other members"
@@ -49,7 +54,10 @@ class Bootstrap:
         self._advertise = advertise
         self._level = level
         self._save = save
-        self._connections = {id: PeerConnection(url) for id, url in self.listed.items() if id != identity.id}
+        addresses = Addresses(secret=secret)
+        self._connections = {
+            id: PeerConnection(url, addresses, id) for id, url in self.listed.items() if id != identity.id
+        }
         self._warned = ""
 
     @property
@@ -97,7 +105,12 @@ class Bootstrap:
         try:
             body = encode(self.sender(), Hello(self.identity.id, id))
             status, answer = self._connections[id].call(body, ANSWER_TIMEOUT_S)
-            sender, reply = decode_answer(answer)
+            if status == HTTP_UNAUTHORIZED:
+                raise SecretRefused(read_refusal(answer)[1])
+            sender, reply = decode_answer(answer, self._connections[id].session)
+        except SecretRefused as refused:
+            self._warn_once(f"member {id} at {self.listed[id]} is not reachable: {refused}")
+            return None
         except (OSError, InvalidMessage):
             return None
         if status != 200 or not isinstance(reply, HelloReply):

@@ -64,6 +64,7 @@ from raft.rpc.calls import (
     SnapshotChunkReply,
     TransferLeadership,
 )
+from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.codec import Answer, Call
 from raft.rpc.peer_auth import (
     check_level,
@@ -126,6 +127,7 @@ class RunningMember:
         damage: Damage | None = None,
         on_notice: Callable[[int, bytes], None] = lambda member, body: None,
         version: str = "",
+        secret: ClusterSecret | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -133,7 +135,7 @@ class RunningMember:
         full disk, for which `reserve` is.  `listed`: id -> URL of --cluster, tried if the membership's does not
         answer.  `rewrite` makes compactions (child_process.py); None: the log is never compacted.  `on_notice` is
         called with (member, what its application tells), by any thread; it must not block.  `version`: of this program,
-        for operators.
+        for operators.  `secret`: the cluster's, which the others have to prove.
 
         Raises StartRefused: the log may hold entries beyond the level.
         """
@@ -151,7 +153,7 @@ class RunningMember:
         )  # fmt: skip
         self.sender, self.admit = own.sender, own.admit  # for the endpoint
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
-        self._addresses, self._damage = Addresses(listed), damage or Damage()
+        self._addresses, self._damage = Addresses(listed, secret), damage or Damage()
         proposals = Proposals(self.id, identity.boot)
         self._contact, self._clocks = LeaderContact(), Clocks(self.id)
         self._applier = Applier(node_lock, storage, machine, proposals, own.follow)

@@ -14,8 +14,8 @@ CALL_TIMEOUTS = 4  # election timeouts to wait for an answer: a leader that hang
 # The statuses of a port that has not handed the call to the engine.
 REFUSED_UNREAD = frozenset(
     (
-        HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED,
-        HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GONE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND,
+        HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.GONE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         HTTPStatus.SERVICE_UNAVAILABLE,
     )
 )  # fmt: skip
@@ -59,7 +59,7 @@ class LeaderClient:
                 raise CallRefused(f"member {call.target} refused: {read_refusal(body)[1]}")
             if status != HTTPStatus.OK:
                 raise ConnectionError(f"member {call.target} refused: {read_refusal(body)[1]}")
-            sender, answer = decode_answer(body)
+            sender, answer = decode_answer(body, self._connection.session)
             check_sender(sender, self._sender().cluster_id, *self._node_lock.read(configurations))
             return answer
         except (InvalidMessage, RefusedPeer) as error:

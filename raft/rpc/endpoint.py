@@ -1,7 +1,8 @@
 """The WSGI application that peers call: one path, one POST a message.
 
 The endpoint decodes, checks that the sender belongs to this cluster, hands the call on and encodes the answer.  Errors
-are JSON: 400 not an RPC, 403 a sender that is refused, 410 a sender that was removed, 503 this member does not run yet.
+are JSON: 400 not an RPC, 401 a peer that has not proved the cluster's secret, 403 a sender that is refused, 410 a
+sender that was removed, 503 this member does not run yet.
 With any of these nothing was done.
 """
 
@@ -10,11 +11,17 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from raft.errors import InvalidMessage, RefusedPeer
+from raft.errors import InvalidMessage, RefusedPeer, UnprovedPeer
 from raft.rpc.calls import Hello, HelloReply, Sender
+from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.codec import Answer, Call, decode_call, encode
-from raft.rpc.peer_client import BODY_BYTES_MAX, RPC_PATH
+from raft.rpc.handshake import Session
+from raft.rpc.peer_client import BODY_BYTES_MAX, RPC_PATH, UNPROVED
+from raft.rpc.proved_calls import Opened, ProvedCalls, Seal
 
+StartResponse = Callable[..., Any]
+
+REQUIRES_SECRET = "this member requires the cluster's secret: start both with the same --cluster-secret-file"
 _STATUS = {"removed": "410 Gone", "not_ready": "503 Service Unavailable"}
 
 
@@ -30,41 +37,103 @@ class Engine(Protocol):
 class Endpoint:
     """Serves peers.  Before `engine` is set, only Hello is answered, by `hello`."""
 
-    def __init__(self, sender: Callable[[], Sender], hello: Callable[[], HelloReply]) -> None:
+    def __init__(
+        self, sender: Callable[[], Sender], hello: Callable[[], HelloReply], secret: ClusterSecret | None = None
+    ) -> None:
+        """`secret`: peers have to prove that they have it; None: whoever reaches this port is believed."""
         self.engine: Engine | None = None
         self._sender = sender
         self._hello = hello
         self._requests = itertools.count(1)
+        self._proved_calls = None if secret is None else ProvedCalls(secret)
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve WSGI (PEP 3333); the engine's answers are deferred (`raft_chat.defer`, see chat/server/server.py)."""
+        if self._proved_calls is not None:
+            return self._serve_proved(environ, start_response, self._proved_calls)
         if environ.get("PATH_INFO") != RPC_PATH:
             return _refuse(start_response, "404 Not Found", "not_found", f"peers speak at {RPC_PATH} only")
         if environ.get("REQUEST_METHOD") != "POST":
             return _refuse(start_response, "405 Method Not Allowed", "method", "peers POST", [("Allow", "POST")])
         try:
-            return self._answer(environ, start_response, _read_body(environ))
+            body = _read_body(environ)
         except InvalidMessage as invalid:
             return _refuse(start_response, "400 Bad Request", "invalid", str(invalid))
-        except RefusedPeer as refused:
-            status = _STATUS.get(refused.code, "403 Forbidden")
-            return _refuse(start_response, status, refused.code, str(refused), cluster_id=self._own_sender().cluster_id)
+        return self._serve(environ, start_response, body, None)
 
-    def _own_sender(self) -> Sender:
+    def own_sender(self) -> Sender:
+        """Return this member's description for calls and answers."""
         return self.engine.sender() if self.engine else self._sender()
 
-    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any], body: bytes) -> Iterable[bytes]:
-        sender, call = decode_call(body, next(self._requests))
+    def _serve_proved(
+        self, environ: dict[str, Any], start_response: StartResponse, calls: ProvedCalls
+    ) -> Iterable[bytes]:
+        """Serve a call of a peer that has proved the cluster's secret.  A stranger gets the same refusal for anything.
+
+        That is true of a wrong path or method too.
+        """
+        connection = environ["raft_chat.connection"]
+        try:
+            if environ.get("PATH_INFO") != RPC_PATH or environ.get("REQUEST_METHOD") != "POST":
+                raise UnprovedPeer("asks for something that is no call of a peer")
+            opened = calls.open(connection, _read_body(environ))
+        except InvalidMessage as unproved:
+            connection.clear()
+            calls.note_refusal(environ.get("REMOTE_ADDR", ""), str(unproved))
+            return _refuse(start_response, "401 Unauthorized", UNPROVED, REQUIRES_SECRET, [("Connection", "close")])
+        if opened.reply:
+            return _respond(start_response, opened.reply)
+        if opened.is_retired:
+            connection.clear()
+            return _refuse(
+                start_response,
+                "401 Unauthorized",
+                UNPROVED,
+                "the key of this connection was replaced",
+                seal=opened.seal,
+            )
+        return self._serve(environ, start_response, opened.body, opened)
+
+    def _serve(
+        self, environ: dict[str, Any], start_response: StartResponse, body: bytes, opened: Opened | None
+    ) -> Iterable[bytes]:
+        seal = None if opened is None else opened.seal
+        session = None if opened is None else opened.session
+        try:
+            return self._answer(environ, start_response, body, session, seal)
+        except InvalidMessage as invalid:
+            if self._proved_calls is not None and isinstance(invalid, UnprovedPeer):
+                self._proved_calls.note_refusal(environ.get("REMOTE_ADDR", ""), str(invalid))
+            return _refuse(start_response, "400 Bad Request", "invalid", str(invalid), seal=seal)
+        except RefusedPeer as refused:
+            status = _STATUS.get(refused.code, "403 Forbidden")
+            cluster_id = self.own_sender().cluster_id
+            return _refuse(start_response, status, refused.code, str(refused), cluster_id=cluster_id, seal=seal)
+
+    def _answer(
+        self,
+        environ: dict[str, Any],
+        start_response: StartResponse,
+        body: bytes,
+        session: Session | None,
+        seal: Seal | None,
+    ) -> Iterable[bytes]:
+        sender, call = decode_call(body, next(self._requests), session)
         if isinstance(call, Hello):
             hello = self.engine.hello() if self.engine else self._hello()
-            return _respond(start_response, encode(self._own_sender(), hello))
+            return _respond(start_response, encode(self.own_sender(), hello), seal)
         engine = self.engine
         if engine is None:
             raise RefusedPeer("not_ready", "this member belongs to no cluster yet")
         engine.admit(sender, call.target)
         deferred = environ["raft_chat.defer"]()
         headers = [("Content-Type", "application/json")]
-        engine.serve(call, lambda answer: deferred.send(200, headers, encode(engine.sender(), answer)))
+
+        def done(answer: Answer) -> None:
+            encoded = encode(engine.sender(), answer)
+            deferred.send(200, headers, encoded if seal is None else seal(200, encoded))
+
+        engine.serve(call, done)
         return deferred  # type: ignore[no-any-return]
 
 
@@ -79,18 +148,21 @@ def _read_body(environ: dict[str, Any]) -> bytes:
     return body
 
 
-def _respond(start_response: Callable[..., Any], body: bytes) -> list[bytes]:
+def _respond(start_response: StartResponse, body: bytes, seal: Seal | None = None) -> list[bytes]:
+    if seal is not None:
+        body = seal(200, body)
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
 
 
 def _refuse(
-    start_response: Callable[..., Any],
+    start_response: StartResponse,
     status: str,
     code: str,
     detail: str,
     headers: list[tuple[str, str]] | None = None,
     cluster_id: str = "",
+    seal: Seal | None = None,
 ) -> list[bytes]:
     problem = {
         "type": "about:blank",
@@ -101,6 +173,8 @@ def _refuse(
         "cluster_id": cluster_id,
     }
     body = json.dumps(problem).encode()
+    if seal is not None:
+        body = seal(int(status[:3]), body)
     kinds = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
     start_response(status, kinds + (headers or []))
     return [body]

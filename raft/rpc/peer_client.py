@@ -6,11 +6,14 @@ queues: heartbeats and votes must not wait behind appends, which may wait for th
 
 A member that moves is called at its newest URL first.  While nothing answers there, the URL at which it answered last
 is tried: a move is committed before the member itself has moved, or after.
+
+With a cluster secret each connection begins with a handshake, before its first call (handshake.py).
 """
 
 import contextlib
 import fcntl
 import logging
+import os
 import socket
 import struct
 import sys
@@ -22,7 +25,9 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from raft.core.urls import is_peer_url
-from raft.errors import InvalidMessage
+from raft.errors import InvalidMessage, UnprovedPeer
+from raft.rpc.cluster_secret import ClusterSecret
+from raft.rpc.handshake import NONCE_BYTES, ClientHandshake, Key, Session
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +37,16 @@ BODY_RECV_BYTES = 256 << 10
 MOVE_AFTER_S = 1.0  # a connection to an earlier URL tries the newest one again, less and less often,
 MOVE_AFTER_MAX_S = 60.0
 MOVE_SHARE = 4  # and only for a part of its time-out, because heartbeats wait meanwhile
-HTTP_OK = 200
+HTTP_OK, HTTP_BAD_REQUEST, HTTP_UNAUTHORIZED, HTTP_NOT_FOUND = 200, 400, 401, 404
+UNPROVED = "unproved_peer"  # the code of a refusal for want of the cluster's secret
+PROOFS_MAX = 2  # handshakes for one call: a key may be replaced while the connection is idle
 IDLE_S = 1.0  # a connection that was idle for longer is checked before it is used
 BODY_BYTES_MAX = 64 << 20
 LARGE_BYTES = 4 << 10  # a larger body may take a slow line a moment
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: drop the bytes that have not gone over the line yet
 RPC_PATH = "/rpc"
+NO_SECRET = "it has no cluster secret: start it with the same --cluster-secret-file"
+REFUSED_PROOF = "it refuses this node's cluster secret, or its id or cluster: its log says which"
 
 T = TypeVar("T")
 
@@ -56,11 +65,19 @@ def parse_peer_url(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
+class SecretRefused(ConnectionError):
+    """The peer at the other end has another cluster secret, or none."""
+
+
 class Addresses:
     """The URL at which each member answered last, for as long as its newest one does not answer.  Thread-safe."""
 
-    def __init__(self, listed: Mapping[int, str] | None = None) -> None:
-        """`listed`: id -> URL of --cluster, which is newer than the log of a node that moved with the others."""
+    def __init__(self, listed: Mapping[int, str] | None = None, secret: ClusterSecret | None = None) -> None:
+        """`listed`: id -> URL of --cluster, which is newer than the log of a node that moved with the others.
+
+        `secret`: each connection begins with a proof of it.
+        """
+        self.secret = secret
         self._last = dict(listed or {})  # read and written in one step each
 
     def answered(self, member: int, url: str) -> None:
@@ -87,6 +104,9 @@ class PeerConnection:
         self._unnoted = False  # the peer has not answered on this connection yet
         self._address = parse_peer_url(url)
         self._socket: socket.socket | None = None
+        self._secret = addresses.secret if addresses is not None else None
+        self._keys: tuple[Key, ...] = ()  # those of the secret when the connection was opened
+        self.session: Session | None = None  # what the peer has proved on this connection
         self._timeout_s = 0.0  # as set on the socket
         self.line_is_slow = False  # in the last call, a check found bytes still unsent
         self._patience_s = 0.0  # the longest wait of this call without progress,
@@ -108,16 +128,15 @@ class PeerConnection:
         InvalidMessage; then the outcome is unknown, and the next call opens a new connection.
         """
         self.line_is_slow = False
-        self._patience_s, self._on_wait = timeout_s, on_wait
         try:
-            peer = self._connect(timeout_s, poll_s or timeout_s)
-            try:
-                # In one write, so that Nagle's algorithm never waits.
-                self._send(peer, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
-            except (BrokenPipeError, ConnectionResetError):
-                answer = self._receive(peer)  # from a port that refuses the call before it has read all of it
+            for _ in range(PROOFS_MAX):
+                peer = self._connect(timeout_s, poll_s or timeout_s)
+                self._patience_s, self._on_wait = timeout_s, on_wait
+                if (answer := self._exchange(peer, self.session, body)) is not None:
+                    break
+                self.close()  # nothing was done: the peer asks for a new proof
             else:
-                answer = self._receive(peer)
+                raise SecretRefused("it refuses each proof of the cluster's secret")
             if self._unnoted:
                 self._note(answer[0])
             return answer
@@ -126,6 +145,32 @@ class PeerConnection:
             raise
         finally:
             self._used_s = time.monotonic()
+
+    def _exchange(self, peer: socket.socket, session: Session | None, body: bytes) -> tuple[int, bytes] | None:
+        """Send one request and receive its answer; None: the peer did nothing, and wants a handshake before it."""
+        mac = b"" if session is None else session.seal_request(body)
+        # In one write, so that Nagle's algorithm never waits.
+        status, answer, keep_alive = self._post(
+            peer, b"%b%d\r\n\r\n%b%b" % (self._head, len(mac) + len(body), mac, body)
+        )
+        if session is not None:
+            answer = _opened(session, status, answer)
+        if not keep_alive:
+            self.close()
+        if status == HTTP_UNAUTHORIZED and self._secret is not None and (session is not None or self._may_be_signed()):
+            return None
+        return status, answer
+
+    def _may_be_signed(self) -> bool:
+        """Note that a member that was called without a proof wants one, and return True."""
+        assert self._secret is not None
+        self._secret.note_signed(self._member)
+        return True
+
+    def _post(self, peer: socket.socket, request: bytes) -> tuple[int, bytes, bool]:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._send(peer, request)  # a port that refuses the call before it has read all of it answers, too
+        return self._receive(peer)
 
     def _send(self, peer: socket.socket, data: bytes) -> None:
         self._progress_s, self._unsent = time.monotonic(), len(data)
@@ -176,6 +221,9 @@ class PeerConnection:
 
     def _connect(self, timeout_s: float, poll_s: float) -> socket.socket:
         peer = self._socket  # read once, because another thread may close it at any time
+        if peer is not None and self._secret is not None and self._keys is not self._secret.keys:
+            self.close()
+            peer = None
         if peer is not None and time.monotonic() - self._used_s > IDLE_S and _is_unusable(peer):
             self.close()
             peer = None
@@ -184,43 +232,41 @@ class PeerConnection:
         if peer is None:
             peer = self._open(timeout_s)
         if poll_s != self._timeout_s:
-            # In the kernel: Python's own timeout is a poll() before each call, and a turn of the GIL with it.
-            timeval = struct.pack("ll", int(poll_s), int(poll_s % 1 * 1e6))
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+            _set_timeout(peer, poll_s)
             self._timeout_s = poll_s
         return peer
 
     def _open(self, timeout_s: float) -> socket.socket:
         """Connect to `url`, or to the URL where the member answered last."""
+        earlier = ""
         try:
-            peer, earlier = _dial(self._address, timeout_s), ""
+            peer, session = self._reach(self._address, timeout_s)
         except OSError as error:
             earlier = self._addresses.earlier(self._member, self.url) if self._addresses else ""
             if not earlier:
                 raise
             try:
-                peer = _dial(parse_peer_url(earlier), timeout_s)
+                peer, session = self._reach(parse_peer_url(earlier), timeout_s)
             except OSError:
                 raise error from None  # show the error of the newest URL
             self._move_s = time.monotonic() + self._move_after_s
         self._earlier_url = earlier
-        return self._use(peer)
+        return self._use(peer, session)
 
     def _move(self, peer: socket.socket, timeout_s: float) -> socket.socket:
         """Switch to `url` if it can be reached by now; otherwise go on with `peer`."""
         try:
-            moved = _dial(self._address, timeout_s)
+            moved, session = self._reach(self._address, timeout_s)
         except OSError:
             self._move_after_s = min(2 * self._move_after_s, MOVE_AFTER_MAX_S)
             self._move_s = time.monotonic() + self._move_after_s
             return peer
         self.close()
         self._earlier_url = ""
-        return self._use(moved)
+        return self._use(moved, session)
 
-    def _use(self, peer: socket.socket) -> socket.socket:
-        self._socket, self._timeout_s = peer, 0.0
+    def _use(self, peer: socket.socket, session: Session | None) -> socket.socket:
+        self._socket, self._timeout_s, self.session = peer, 0.0, session
         self._unnoted = self._addresses is not None
         return peer
 
@@ -233,7 +279,69 @@ class PeerConnection:
         elif self._earlier_url:
             self.close()
 
-    def _receive(self, peer: socket.socket) -> tuple[int, bytes]:
+    # The handshake
+
+    def _reach(self, address: tuple[str, int], timeout_s: float) -> tuple[socket.socket, Session | None]:
+        """Open a connection, and prove the secret on it.  Raises OSError."""
+        deadline_s = time.monotonic() + timeout_s
+        peer = _dial(address, timeout_s)
+        secret = self._secret
+        if secret is None:
+            return peer, None
+        keys = self._keys = secret.keys
+        if secret.calls_unsigned(self._member):
+            return peer, None
+        is_open = True
+        try:
+            for key in keys:
+                if not is_open:
+                    peer = _dial(address, max(0.001, deadline_s - time.monotonic()))
+                session, is_open = self._prove(peer, key, secret, deadline_s)
+                if session is not None:
+                    return peer, session
+                if is_open and secret.calls_unsigned(self._member):
+                    return peer, None
+                peer.close()
+                is_open = False
+            if not secret.calls_unsigned(self._member):
+                raise SecretRefused(REFUSED_PROOF)
+            return _dial(address, max(0.001, deadline_s - time.monotonic())), None
+        except (OSError, InvalidMessage) as error:
+            peer.close()
+            if isinstance(error, InvalidMessage):
+                raise SecretRefused(str(error)) from None
+            raise
+
+    def _prove(
+        self, peer: socket.socket, key: Key, secret: ClusterSecret, deadline_s: float
+    ) -> tuple[Session | None, bool]:
+        """Shake hands under one key; return the session, and whether the connection is still open.
+
+        No session: the peer does not know this key, or (`secret.calls_unsigned`) has no secret, which is allowed.
+        """
+        handshake = ClientHandshake(key, secret.claim(), self._member, os.urandom(NONCE_BYTES))
+        status, answer, keep_alive = self._step(peer, handshake.challenge, deadline_s)
+        if status in (HTTP_BAD_REQUEST, HTTP_NOT_FOUND) and secret.accepts_unsigned:
+            secret.note_unsigned(self._member)
+            return None, keep_alive
+        if status != HTTP_OK:
+            raise SecretRefused(NO_SECRET if status == HTTP_BAD_REQUEST else f"its port answers with status {status}")
+        status, answer, keep_alive = self._step(peer, handshake.prove(answer), deadline_s)
+        if status == HTTP_UNAUTHORIZED:
+            return None, keep_alive
+        if status != HTTP_OK:
+            raise SecretRefused(f"its port answers a proof with status {status}")
+        session = handshake.finish(answer)
+        secret.note_signed(self._member)
+        return session, keep_alive
+
+    def _step(self, peer: socket.socket, body: bytes, deadline_s: float) -> tuple[int, bytes, bool]:
+        self._patience_s, self._on_wait = max(0.001, deadline_s - time.monotonic()), None
+        _set_timeout(peer, self._patience_s)
+        return self._post(peer, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+
+    def _receive(self, peer: socket.socket) -> tuple[int, bytes, bool]:
+        """Receive an answer: its status, its body, and whether the connection stays open."""
         received = b""
         while (end := received.find(b"\r\n\r\n")) < 0:
             if len(received) > HEAD_BYTES_MAX:
@@ -245,9 +353,7 @@ class PeerConnection:
             chunks.append(self._receive_some(peer, BODY_RECV_BYTES))
             missing -= len(chunks[-1])
             self._progress_s = time.monotonic()
-        if not keep_alive or missing < 0:
-            self.close()
-        return status, b"".join(chunks)[:length]
+        return status, b"".join(chunks)[:length], keep_alive and missing >= 0
 
     def _receive_some(self, peer: socket.socket, size: int) -> bytes:
         while True:
@@ -269,6 +375,22 @@ def _dial(address: tuple[str, int], timeout_s: float) -> socket.socket:
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     peer.settimeout(None)
     return peer
+
+
+def _set_timeout(peer: socket.socket, timeout_s: float) -> None:
+    # In the kernel: Python's own timeout is a poll() before each call, and a turn of the GIL with it.
+    timeval = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+
+
+def _opened(session: Session, status: int, answer: bytes) -> bytes:
+    try:
+        return session.open_answer(status, answer)
+    except UnprovedPeer:
+        if status == HTTP_OK:
+            raise
+        raise SecretRefused(f"its port answers with status {status}, and without a proof") from None
 
 
 def _unsent_bytes(peer: socket.socket) -> int:

@@ -30,7 +30,7 @@ def deferring(app: WsgiApp) -> WsgiApp:
 
     def serve(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         promised = DeferredResponse()
-        offered = {"raft_chat.defer": lambda: promised, "raft_chat.off_cpu": nullcontext}
+        offered = {"raft_chat.connection": {}, "raft_chat.defer": lambda: promised, "raft_chat.off_cpu": nullcontext}
         result: object = app(offered | environ, start_response)
         if result is not promised:
             return result  # type: ignore[return-value]

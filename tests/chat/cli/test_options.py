@@ -13,7 +13,8 @@ from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_op
 
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
 FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "trust-proxy", "data-dir",
-         "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level", "log-format")  # fmt: skip
+         "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level", "log-format",
+         "cluster-secret-file")  # fmt: skip
 
 
 def options(*arguments: str, environment: Mapping[str, str] | None = None) -> Options:
@@ -56,6 +57,8 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         compact_mib=64,
         log_level="info",
         log_format="text",
+        cluster_secret_file=None,
+        accept_unsigned_peers=False,
     )
 
 
@@ -76,7 +79,7 @@ def test_the_id_is_the_place_in_the_cluster() -> None:
     ],
 )
 def test_peer_host_is_an_address_with_or_without_a_port(text: str, address: tuple[str, int]) -> None:
-    read = options("--peer-host", text)
+    read = options("--peer-host", text, "--insecure-peers")
     assert (read.peer_host, read.peer_port) == address
 
 
@@ -86,15 +89,53 @@ def test_any_other_peer_host_is_refused(text: str) -> None:
         options("--peer-host", text)
 
 
+@pytest.mark.parametrize(
+    "more", [(), ("--insecure-peers",), ("--cluster-secret-file", "s"), ("--config", "INSECURE")], ids=lambda m: m[:1]
+)
+@pytest.mark.parametrize(
+    ("given", "host"),
+    [
+        (("--cluster", "http://10.0.0.1:12379"), "10.0.0.1"),
+        (("--cluster", "http://127.0.0.1:1,http://chat2:1"), "chat2"),
+        (("--cluster", "http://127.0.0.1:1,http://[fe80::1]:1"), "fe80::1"),
+        (("--peer-host", "0.0.0.0:7"), "0.0.0.0"),
+        (("--peer-host", "::"), "::"),
+    ],
+)
+def test_peers_that_other_machines_reach_need_a_secret_or_a_word(
+    given: tuple[str, ...], host: str, more: tuple[str, ...], tmp_path: Path
+) -> None:
+    more = tuple(config(tmp_path, "insecure-peers = true\n") if word == "INSECURE" else word for word in more)
+    if more:
+        assert options(*given, *more).cluster_secret_file == (Path("s") if "s" in more else None)
+    else:
+        said = refusal(*given)
+        assert f"talk to each other at {host}," in said
+        assert "Pass --cluster-secret-file, or --insecure-peers" in said
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1", "http://127.9.9.9:1", "http://[::1]:1", "http://localhost:1", "http://LOCALHOST:1"]
+)
+def test_peers_on_this_machine_need_neither(url: str) -> None:
+    assert options("--cluster", url, "--peer-host", "127.0.0.2").cluster_secret_file is None
+
+
+def test_unsigned_peers_are_accepted_beside_a_secret_only() -> None:
+    assert options("--cluster-secret-file", "s", "--accept-unsigned-peers").accept_unsigned_peers
+    assert not options("--cluster-secret-file", "s").accept_unsigned_peers
+    assert "--accept-unsigned-peers needs --cluster-secret-file" in refusal("--accept-unsigned-peers")
+
+
 def test_ids_can_be_named_outright() -> None:
-    assert options("--id", "3", "--cluster", "3=http://c:1, 1=http://a:1/").members == {
+    assert options("--id", "3", "--cluster", "3=http://c:1, 1=http://a:1/", "--insecure-peers").members == {
         3: "http://c:1",
         1: "http://a:1",
     }
 
 
 def test_named_and_counted_ids_can_be_mixed() -> None:
-    assert options("--cluster", "http://a:1,7=http://b:1,http://c:1").members == {
+    assert options("--cluster", "http://a:1,7=http://b:1,http://c:1", "--insecure-peers").members == {
         1: "http://a:1",
         7: "http://b:1",
         3: "http://c:1",
@@ -167,6 +208,7 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
         "compact-mib": "5",
         "log-level": "debug",
         "log-format": "json",
+        "cluster-secret-file": "secret",
     }
     assert set(values) == set(FLAGS)
     by_flags = options(*[word for name, value in values.items() for word in (f"--{name}", value)])
