@@ -22,6 +22,7 @@ from tests.faults.schedule import Fault
 from tests.faults.tools import LIBFAKETIME
 from tests.support.cluster import COMMAND, Cluster, NodeProcess
 from tests.support.http_client import HttpClient
+from tests.support.secrets import secret_file
 
 PORTS = (12380, 12379)
 DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
@@ -75,7 +76,8 @@ class World:
                 )
                 for id in self.ids
             ]
-            self.cluster = opening.enter_context(Cluster(self.directory, nodes=nodes))
+            flags = ("--cluster-secret-file", str(secret_file(self.directory)))
+            self.cluster = opening.enter_context(Cluster(self.directory, flags=flags, nodes=nodes))
             self.cluster.start_ready()
             self._ready = set(self.ids)
             self._closing = opening.pop_all()

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from raft.cluster.member import RunningMember, make_node
 from raft.core.node import Settings
 from raft.errors import RaftError
+from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.endpoint import Endpoint
 from raft.storage.disk import Closeable, RealDisk
 from raft.storage.identity import Founder, Identity, load_or_create, lock_directory, save
@@ -32,6 +33,7 @@ class Host:
         self.port = PeerPort(f"peers-{id}")
         self.memory = Memory()
         self.level = 1  # of its program
+        self.secret_file: Path | None = None
         self.ended: SimpleQueue[tuple[str, int]] = SimpleQueue()  # what on_end was told
         self.on_notice: Callable[[int, bytes], None] = lambda member, body: None
         self._disk = RealDisk()
@@ -67,6 +69,7 @@ class Host:
         self._storage = storage = Storage.open(self._disk, self.path, self._cluster_of_the_log(identity, cluster_id))
         self._save(identity)
         self.memory = Memory()
+        secret = ClusterSecret(self.secret_file, lambda: endpoint.own_sender()) if self.secret_file else None
         member = RunningMember(
             make_node(identity, storage.recovered, self.settings, random.Random(f"{self.id} {self._boots}")),
             storage,
@@ -77,10 +80,11 @@ class Host:
             save_identity=self._save,
             on_end=lambda why, code: self.ended.put((why, code)),
             on_notice=lambda member, body: self.on_notice(member, body),
+            secret=secret,
         )
+        endpoint = Endpoint(member.sender, member.hello, secret)
         committed = member.start()
         assert member.wait_applied(committed, 10.0)
-        endpoint = Endpoint(member.sender, member.hello)
         endpoint.engine = member
         self.port.open(endpoint)
         self._member = member
