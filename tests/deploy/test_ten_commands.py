@@ -1,0 +1,74 @@
+"""The commands of docs/operations.md make a cluster of three machines from nothing, each with a real systemd."""
+
+import json
+import os
+import re
+import resource
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.machines import LOG, Machine, Machines, missing
+from tests.deploy.wheels import make_index
+from tests.faults import tools
+from tests.support.cluster import ROOT
+from tests.support.http_client import Answer, HttpClient
+
+COMMANDS_MAX = 10
+DEADLINE_S = 60
+
+
+def commands(page: str) -> list[str]:
+    """The commands of the section."""
+    section = page[page.index("## Three machines in ten commands") :][3:].partition("\n## ")[0]
+    return re.findall(r"^```bash\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+
+
+def ask(machine: Machine, method: str, path: str, body: object = None, token: str = "") -> Answer:
+    text = None if body is None else json.dumps(body)
+    with HttpClient(12380, host=machine.address, token=token) as client:
+        return client.request(method, path, text)
+
+
+def test_the_commands_of_the_docs_make_a_cluster_of_three_machines(tmp_path: Path) -> None:
+    if lacking := [*missing(), *tools.missing(tools.NETWORK)]:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"this needs {', '.join(lacking)}")
+    found = commands((ROOT / "docs" / "operations.md").read_text())
+    assert 0 < len(found) <= COMMANDS_MAX
+    with Machines(tmp_path) as machines:
+        script = "".join(found)
+        for id, machine in enumerate(machines.machines, 1):
+            script = script.replace(f"10.0.0.{id}", machine.address)
+        done = machines.desk.run(script, DEADLINE_S, make_index(tmp_path))
+        assert done.returncode == 0, done.stdout
+        check_service(machines.machines[0])
+        check_chat(machines.machines)
+
+
+def check_chat(machines: list[Machine]) -> None:
+    """The admin signs in and posts at one node, and reads at another; strangers may not."""
+    first, second, third = machines
+    signed_in = ask(first, "POST", "/login", {"Name": "ann", "Password": "correct horse"})
+    assert signed_in.status == 200, signed_in
+    token = signed_in.json()["Token"]
+    assert ask(second, "POST", "/rooms/general", {"Message": "hello"}, token).status == 201
+    assert [post["Message"] for post in ask(third, "GET", "/rooms/general", None, token).json()] == ["hello"]
+    assert ask(first, "POST", "/rooms/general", {"Message": "hi", "User": "bob"}).status == 401
+
+
+def check_service(machine: Machine) -> None:
+    """The unit's limits hold, its status is the node's, and it stops at once."""
+    assert re.search(r"Node 1 (leads|follows node \d) in term", machine.run("systemctl", "show", "raft-chat"))
+    assert machine.run("systemctl", "is-enabled", "raft-chat") == "enabled\n"
+    pid = int(machine.run("systemctl", "show", "raft-chat", "--property=MainPID", "--value"))
+    status = machine.read(f"/proc/{pid}/status")
+    for line in (r"Uid:\t[1-9]\d+", r"CapBnd:\t0+$", r"NoNewPrivs:\t1", r"Seccomp:\t2"):
+        assert re.search(f"^{line}", status, re.MULTILINE), status
+    allowed = min(65_536, resource.getrlimit(resource.RLIMIT_NOFILE)[1])  # the machine below may not raise its own
+    assert re.search(rf"Max open files +{allowed} ", machine.read(f"/proc/{pid}/limits"))
+    machine.run("systemctl", "restart", "raft-chat")
+    properties = machine.run("systemctl", "show", "raft-chat", "--property=ActiveState,Result,ExecMainStatus")
+    assert properties.splitlines() == ["Result=success", "ExecMainStatus=0", "ActiveState=active"]
+    log = machine.read(LOG)
+    assert log.count("serves clients at") == 2 and log.count("has stopped") == 1, log
+    assert "Traceback" not in log
