@@ -1,8 +1,8 @@
 """The cluster's secret: the keys in the file of --cluster-secret-file, and what this node proves with them.
 
 Rules
-- A file has one or two keys, one a line.  This node proves itself by the first, and accepts both, so that a key can be
-  replaced on one node after the other.
+- A file has one or two keys, one a line.  This node proves and accepts both, and prefers the first where the other node
+  has both too.  So a key can be replaced on one node after the other, in any order.
 - A file that others may read, or with a short key, is refused: at a reload the earlier keys stay then.
 - A connection ends with its key.  The node that connects looks before each call; the node that serves refuses the next
   call, and says so under the session's key, so that the call is made again on a new connection.
@@ -18,20 +18,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from raft.errors import StartRefused
-from raft.rpc.handshake import Claim, Described, Key, digest_of
+from raft.rpc.handshake import KEYS_MAX, Claim, Described, Key, digest_of
 
 logger = logging.getLogger(__name__)
 
 KEY_POINTS_MIN = 32  # 32 characters of base64 are 192 bits
 FILE_BYTES_MAX = 4_096
-KEYS_MAX = 2
 MAKE_ONE = "make one with: head -c 32 /dev/urandom | base64"
 TRY_AGAIN_S = 10.0  # until a peer without a secret is asked for one again
 WARN_EVERY_S = 60.0
 
 
 def read_keys(path: Path) -> list[bytes]:
-    """Return the keys in a file, the one to prove first.  Raises ValueError, which says what is wrong."""
+    """Return the keys in a file, the preferred one first.  Raises ValueError, which says what is wrong."""
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode

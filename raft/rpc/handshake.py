@@ -4,12 +4,13 @@
     Challenge {nonce}                               ->
                                                     <-     ChallengeReply {nonce}
     Prove {source, target, cluster_id,
-           incarnation, proof}                      ->
+           incarnation, proofs}                     ->
                                                     <-     ProveReply {source, cluster_id, incarnation, proof}
 
 Rules
 - A proof is the HMAC-SHA256, under the secret, of a label, the version, both nonces and all that was said before it.
   Each field goes in with its length, so no two handshakes are the same bytes.
+- A node with two secrets, of which one replaces the other, proves both, and the server answers under one that it has.
 - The client proves itself first.  A server tells a stranger its nonce, and nothing else.
 - `incarnation` is a digest.  The incarnation itself goes only over a connection that both sides have proved.
 - Each session has a key of its own, made from the secret and the whole handshake.  Each request and answer then has a
@@ -32,6 +33,7 @@ MAC_BYTES = 32
 HANDSHAKE_BYTES_MAX = 1_024  # of each of the four messages
 CLUSTER_ID_POINTS_MAX = 128
 ID_MAX = 1 << 31
+KEYS_MAX = 2  # of a node, while one replaces the other
 PIECE_BYTES = 1_984  # hashed at once: from 2,048 on hashlib lets other threads run, and its turn may be 5 ms off,
 PIECEWISE_BYTES = 256 << 10  # which is little beside the hashing of more than this
 _BLOCK_BYTES = 64  # of SHA-256
@@ -152,9 +154,9 @@ class Session:
 class ClientHandshake:
     """The client's side of one handshake."""
 
-    def __init__(self, key: Key, own: Claim, target: int, nonce: bytes) -> None:
+    def __init__(self, keys: tuple[Key, ...], own: Claim, target: int, nonce: bytes) -> None:
         """`target`: the member that is called.  `nonce`: NONCE_BYTES, of chance."""
-        self._key, self._own, self._target = key, own, target
+        self._keys, self._own, self._target = keys, own, target
         self._transcript = [nonce]
         self.challenge = _encode(CHALLENGE, nonce=nonce.hex())
 
@@ -163,22 +165,25 @@ class ClientHandshake:
         own = self._own
         self._transcript.append(_hex(_decode(reply, CHALLENGE_REPLY, "nonce")["nonce"]))
         self._transcript += _client_fields(own, self._target)
-        proof = _proof(self._key, b"client", self._transcript)
-        self._transcript.append(proof)
+        proofs = [_proof(key, b"client", self._transcript).hex() for key in self._keys]
         return _encode(
             PROVE, source=own.id, target=self._target, cluster_id=own.cluster_id, incarnation=own.incarnation,
-            proof=proof.hex(),
+            proofs=proofs,
         )  # fmt: skip
 
     def finish(self, reply: bytes) -> Session:
         """Return the session of a right ProveReply.  Raises UnprovedPeer."""
         values = _decode(reply, PROVE_REPLY, "source", "cluster_id", "incarnation", "proof")
-        peer = _claim(values)
+        peer, proof = _claim(values), _hex(values["proof"])
         if peer.id != self._target:
             raise UnprovedPeer(f"it is member {peer.id}: compare --cluster of the nodes")
         if self._own.cluster_id and peer.cluster_id and peer.cluster_id != self._own.cluster_id:
             raise UnprovedPeer(f"it belongs to cluster {peer.cluster_id}, not to {self._own.cluster_id}")
-        return _session(self._key, self._transcript, peer, _server_fields(peer), _hex(values["proof"]))
+        for key in self._keys:
+            transcript = [*self._transcript, _proof(key, b"client", self._transcript), *_server_fields(peer)]
+            if hmac.compare_digest(_proof(key, b"server", transcript), proof):
+                return Session(key, _proof(key, b"session", [*transcript, proof]), peer)
+        raise UnprovedPeer("it has not proved this node's cluster secret")
 
 
 class ServerHandshake:
@@ -194,10 +199,10 @@ class ServerHandshake:
 
         `keys`: those that are accepted.  The reply proves the one that the client has proved.
         """
-        values = _decode(body, PROVE, "source", "target", "cluster_id", "incarnation", "proof")
-        peer, target, proof = _claim(values), _id(values["target"]), _hex(values["proof"])
+        values = _decode(body, PROVE, "source", "target", "cluster_id", "incarnation", "proofs")
+        peer, target, proofs = _claim(values), _id(values["target"]), _proofs(values["proofs"])
         transcript = [*self._transcript, *_client_fields(peer, target)]
-        key = _proved_key(keys, transcript, proof)
+        key, proof = _proved(keys, transcript, proofs)
         if key is None:
             raise UnprovedPeer(f"member {peer.id} has another cluster secret: give it the same --cluster-secret-file")
         if target != own.id or peer.id == own.id:
@@ -222,15 +227,13 @@ def is_prove(body: bytes) -> bool:
     return body.startswith(b'{"rpc":"Prove",')
 
 
-def _session(key: Key, transcript: list[bytes], peer: Claim, fields: list[bytes], proof: bytes) -> Session:
-    transcript = [*transcript, *fields]
-    if not hmac.compare_digest(_proof(key, b"server", transcript), proof):
-        raise UnprovedPeer("it has not proved this node's cluster secret")
-    return Session(key, _proof(key, b"session", [*transcript, proof]), peer)
-
-
-def _proved_key(keys: tuple[Key, ...], transcript: list[bytes], proof: bytes) -> Key | None:
-    return next((key for key in keys if hmac.compare_digest(_proof(key, b"client", transcript), proof)), None)
+def _proved(keys: tuple[Key, ...], transcript: list[bytes], proofs: list[bytes]) -> tuple[Key | None, bytes]:
+    """Return the first key that one of the client's proofs is of, and that proof."""
+    for key in keys:
+        expected = _proof(key, b"client", transcript)
+        if any(hmac.compare_digest(expected, proof) for proof in proofs):
+            return key, expected
+    return None, b""
 
 
 def _proof(key: Key, label: bytes, transcript: list[bytes]) -> bytes:
@@ -274,6 +277,12 @@ def _id(value: object) -> int:
     if type(value) is not int or not 0 < value <= ID_MAX:
         raise UnprovedPeer("not the id of a member")
     return value
+
+
+def _proofs(value: object) -> list[bytes]:
+    if not isinstance(value, list) or len(value) > KEYS_MAX:
+        raise UnprovedPeer("not the proofs of a client")
+    return [_hex(proof) for proof in value]
 
 
 def _hex(value: object) -> bytes:

@@ -288,38 +288,27 @@ class PeerConnection:
         secret = self._secret
         if secret is None:
             return peer, None
-        keys = self._keys = secret.keys
+        self._keys = secret.keys
         if secret.calls_unsigned(self._member):
             return peer, None
-        is_open = True
         try:
-            for key in keys:
-                if not is_open:
-                    peer = _dial(address, max(0.001, deadline_s - time.monotonic()))
-                session, is_open = self._prove(peer, key, secret, deadline_s)
-                if session is not None:
-                    return peer, session
-                if is_open and secret.calls_unsigned(self._member):
-                    return peer, None
+            session, is_open = self._prove(peer, secret, deadline_s)
+            if session is None and not is_open:
                 peer.close()
-                is_open = False
-            if not secret.calls_unsigned(self._member):
-                raise SecretRefused(REFUSED_PROOF)
-            return _dial(address, max(0.001, deadline_s - time.monotonic())), None
+                peer = _dial(address, max(0.001, deadline_s - time.monotonic()))
+            return peer, session
         except (OSError, InvalidMessage) as error:
             peer.close()
             if isinstance(error, InvalidMessage):
                 raise SecretRefused(str(error)) from None
             raise
 
-    def _prove(
-        self, peer: socket.socket, key: Key, secret: ClusterSecret, deadline_s: float
-    ) -> tuple[Session | None, bool]:
-        """Shake hands under one key; return the session, and whether the connection is still open.
+    def _prove(self, peer: socket.socket, secret: ClusterSecret, deadline_s: float) -> tuple[Session | None, bool]:
+        """Shake hands; return the session, and whether the connection is still open.
 
-        No session: the peer does not know this key, or (`secret.calls_unsigned`) has no secret, which is allowed.
+        No session: the peer has no secret, and that is allowed.
         """
-        handshake = ClientHandshake(key, secret.claim(), self._member, os.urandom(NONCE_BYTES))
+        handshake = ClientHandshake(self._keys, secret.claim(), self._member, os.urandom(NONCE_BYTES))
         status, answer, keep_alive = self._step(peer, handshake.challenge, deadline_s)
         if status in (HTTP_BAD_REQUEST, HTTP_NOT_FOUND) and secret.accepts_unsigned:
             secret.note_unsigned(self._member)
@@ -327,10 +316,10 @@ class PeerConnection:
         if status != HTTP_OK:
             raise SecretRefused(NO_SECRET if status == HTTP_BAD_REQUEST else f"its port answers with status {status}")
         status, answer, keep_alive = self._step(peer, handshake.prove(answer), deadline_s)
-        if status == HTTP_UNAUTHORIZED:
-            return None, keep_alive
         if status != HTTP_OK:
-            raise SecretRefused(f"its port answers a proof with status {status}")
+            raise SecretRefused(
+                REFUSED_PROOF if status == HTTP_UNAUTHORIZED else f"its port answers with status {status}"
+            )
         session = handshake.finish(answer)
         secret.note_signed(self._member)
         return session, keep_alive

@@ -23,6 +23,7 @@ from raft.storage.log_store import Storage
 from tests.mutation.missed import MISSED
 from tests.mutation.mutant import mutant
 from tests.mutation.older_copies import OLDER_COPIES
+from tests.mutation.peers import PEERS
 from tests.mutation.promises import PROMISES
 
 ELECTIONS = (
@@ -778,4 +779,4 @@ SIMULATED = (
     *ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *ACCOUNTS, *CLOCKS, *FULL_DISKS,
     *LEAPS,
 )  # fmt: skip
-MUTANTS = (*SIMULATED, *OLDER_COPIES, *MISSED, *PROMISES)
+MUTANTS = (*SIMULATED, *OLDER_COPIES, *PEERS, *MISSED, *PROMISES)

@@ -21,7 +21,7 @@ class Caller(Client):
     def prove(self, sender: Sender, target: int, key: str = SECRET) -> Response:
         """Shake hands; the answer to the proof."""
         claim = Claim(sender.id, sender.cluster_id, digest_of(sender.incarnation))
-        handshake = ClientHandshake(Key(key.encode()), claim, target, os.urandom(NONCE_BYTES))
+        handshake = ClientHandshake((Key(key.encode()),), claim, target, os.urandom(NONCE_BYTES))
         answer = ask(self, handshake.prove(ask(self, handshake.challenge).body))
         if answer.status == 200:
             self.session = handshake.finish(answer.body)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raft.errors import StartRefused
+from raft.errors import StartRefused, UnprovedPeer
 from raft.rpc.calls import Hello, HelloReply, Sender
 from raft.rpc.cluster_secret import TRY_AGAIN_S, ClusterSecret, read_keys
 from raft.rpc.codec import decode_answer, encode
@@ -99,6 +99,7 @@ class Node:
         self.accepts_unsigned = accepts_unsigned
         self.secret: ClusterSecret | None = None
         self.calls = 0
+        self.changes_answers = self.refuses = False
         self.port = PeerPort(f"peers-{sender.id}")
 
     def start(self, *keys: str) -> None:
@@ -114,7 +115,11 @@ class Node:
     def _counted(self, endpoint: Endpoint) -> App:
         def app(environ, start_response):  # type: ignore[no-untyped-def]
             self.calls += 1
-            return endpoint(environ, start_response)
+            if self.refuses:
+                start_response("401 Unauthorized", [("Content-Length", "0")])
+                return []
+            body = endpoint(environ, start_response)
+            return [part[:-1] + b"?" for part in body] if self.changes_answers else body
 
         return app
 
@@ -176,6 +181,27 @@ def test_calls_between_nodes_with_one_secret_take_one_handshake(pair: Pair) -> N
 def test_a_large_call_and_its_answer_arrive_whole(pair: Pair) -> None:
     pair.start((SECRET,), (SECRET,))
     assert pair.hello(HELLO[:-2] + b" " * 400_000 + b"}\n") == 200
+
+
+def test_an_answer_that_was_changed_on_its_way_is_not_believed(pair: Pair) -> None:
+    pair.start((SECRET,), (SECRET,))
+    assert pair.hello() == 200
+    pair.one.changes_answers = True
+    with pytest.raises(UnprovedPeer, match="an answer of member 1 was changed on its way"):
+        pair.hello()
+    pair.one.changes_answers = False
+    assert pair.hello() == 200, "a new connection is proved anew"
+
+
+def test_a_refusal_that_is_not_proved_is_not_believed_either(pair: Pair) -> None:
+    """A forged 401 would have the client make the call again."""
+    pair.start((SECRET,), (SECRET,))
+    assert pair.hello() == 200
+    pair.one.refuses = True
+    before = pair.one.calls
+    with pytest.raises(SecretRefused, match="answers with status 401, and without a proof"):
+        pair.hello()
+    assert pair.one.calls - before == 1
 
 
 def test_a_node_with_another_secret_is_refused_and_both_logs_say_what_to_do(
@@ -240,8 +266,7 @@ def test_a_connection_whose_key_the_other_side_gave_up_is_proved_anew_within_the
     pair.one.reload(OTHER)
     before = pair.one.calls
     assert pair.hello() == 200
-    # The call that is refused, a handshake under the first key and one under the second, and the call again.
-    assert pair.one.calls - before == 1 + 2 + 2 + 1
+    assert pair.one.calls - before == 1 + 2 + 1  # the call that is refused, a handshake, and the call again
 
 
 def test_a_key_that_is_gone_opens_nothing_any_more(pair: Pair) -> None:

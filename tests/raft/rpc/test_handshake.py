@@ -41,8 +41,8 @@ def nonce(letter: str) -> bytes:
     return letter.encode() * NONCE_BYTES
 
 
-def client(key: Key = KEY, own: Sender = TWO, target: int = 1, letter: str = "c") -> ClientHandshake:
-    return ClientHandshake(key, claim(own), target, nonce(letter))
+def client(*keys: Key, own: Sender = TWO, target: int = 1, letter: str = "c") -> ClientHandshake:
+    return ClientHandshake(keys or (KEY,), claim(own), target, nonce(letter))
 
 
 def shake(
@@ -86,9 +86,20 @@ def test_a_node_without_a_cluster_yet_proves_itself_to_one_with_a_cluster_and_th
     assert shake(client(), own=replace(ONE, cluster_id=""))[0].peer.cluster_id == ""
 
 
-def test_the_second_of_two_keys_is_accepted_and_proved_to_whoever_has_only_that() -> None:
-    here, there = shake(client(OTHER_KEY), (KEY, OTHER_KEY))
-    assert here.key is there.key is OTHER_KEY
+@pytest.mark.parametrize(
+    ("here", "there", "used"),
+    [
+        ((OTHER_KEY,), (KEY, OTHER_KEY), OTHER_KEY),
+        ((OTHER_KEY,), (OTHER_KEY, KEY), OTHER_KEY),
+        ((KEY, OTHER_KEY), (OTHER_KEY,), OTHER_KEY),
+        ((KEY, OTHER_KEY), (KEY,), KEY),
+        ((KEY, OTHER_KEY), (OTHER_KEY, KEY), OTHER_KEY),
+        ((KEY, OTHER_KEY), (KEY, OTHER_KEY), KEY),
+    ],
+)
+def test_nodes_with_one_key_in_common_use_that(here: tuple[Key, ...], there: tuple[Key, ...], used: Key) -> None:
+    client_session, server_session = shake(client(*here), there)
+    assert client_session.key is server_session.key is used
 
 
 @pytest.mark.parametrize(
@@ -115,6 +126,15 @@ def test_a_proof_holds_for_what_it_was_made_of_only(field: str) -> None:
     assert "another cluster secret" in refusal(lambda: server.prove(body, (KEY,), claim(ONE)))
 
 
+@pytest.mark.parametrize("proofs", [None, "00", [], ["0" * 64] * 2, ["0" * 64] * 3, ["0"], [1]])
+def test_what_are_no_proofs_of_the_secret_is_refused(proofs: object) -> None:
+    caller = client()
+    server = ServerHandshake(caller.challenge, nonce("s"))
+    body = json.dumps({**json.loads(caller.prove(server.reply)), "proofs": proofs}).encode()
+    with pytest.raises(UnprovedPeer):
+        server.prove(body, (KEY,), claim(ONE))
+
+
 def test_a_proof_of_another_handshake_is_refused() -> None:
     before = client()
     server = ServerHandshake(before.challenge, nonce("s"))
@@ -127,8 +147,8 @@ def test_a_client_does_not_believe_its_own_proof_sent_back() -> None:
     caller = client()
     server = ServerHandshake(caller.challenge, nonce("s"))
     said = json.loads(caller.prove(server.reply))
-    reflected = {name: said[name] for name in ("version", "cluster_id", "incarnation", "proof")}
-    body = json.dumps({"rpc": "ProveReply", "source": 1, **reflected}).encode()
+    reflected = {name: said[name] for name in ("version", "cluster_id", "incarnation")}
+    body = json.dumps({"rpc": "ProveReply", "source": 1, "proof": said["proofs"][0], **reflected}).encode()
     assert "has not proved" in refusal(lambda: caller.finish(body))
 
 

@@ -5,6 +5,7 @@ The member behind the port is a real one.  Member 2 is known to it, so nothing b
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from raft.core.raft_messages import (
     SnapshotMeta,
     TimeoutNow,
 )
+from raft.errors import UnprovedPeer
 from raft.rpc.calls import (
     AcceptClock,
     ChangeMembership,
@@ -36,6 +38,8 @@ from raft.rpc.calls import (
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.codec import Answer, Call, decode_call, encode
 from raft.rpc.endpoint import Endpoint
+from raft.rpc.handshake import NONCE_BYTES, Claim, ClientHandshake, Key, digest_of
+from raft.rpc.proved_calls import ProvedCalls
 from raft.storage.identity import Founder
 from tests.chat.wire import Client, Response, serving
 from tests.raft.members import Host
@@ -212,7 +216,8 @@ def test_no_forged_call_does_anything(
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("sender", [Sender(3, "bb", "", ""), Sender(2, "cc", "", "")], ids=["id", "incarnation"])
 def test_no_proved_peer_speaks_for_another_one(name: str, sender: Sender, watched: Watched) -> None:
-    body = encode(Sender(sender.id, sender.incarnation, watched.peer.cluster_id, ""), CALLS[name])
+    call = replace(CALLS[name], source=sender.id)
+    body = encode(Sender(sender.id, sender.incarnation, watched.peer.cluster_id, ""), call)
     before = watched.state()
     with Caller(watched.port) as caller:
         caller.prove(watched.peer, 1)
@@ -251,10 +256,21 @@ def test_a_stranger_gets_one_answer_whatever_is_asked(request_: bytes, watched: 
         assert is_refusal(client.ask(request_))
 
 
-def test_a_second_proof_needs_a_second_challenge(watched: Watched) -> None:
+def test_a_connection_ends_with_a_wrong_proof(watched: Watched) -> None:
     with Caller(watched.port) as caller:
         assert caller.prove(watched.peer, 3).status == 401
         assert caller.closed()
+
+
+def test_a_challenge_takes_one_proof(tmp_path: Path) -> None:
+    """The server's own rule, whatever became of the connection."""
+    calls = ProvedCalls(ClusterSecret(secret_file(tmp_path), lambda: Sender(1, "aa", CLUSTER, "")))
+    handshake = ClientHandshake((Key(OTHER.encode()),), Claim(2, CLUSTER, digest_of("bb")), 1, b"c" * NONCE_BYTES)
+    connection: dict[str, Any] = {}
+    wrong = handshake.prove(calls.open(connection, handshake.challenge).reply)
+    for words in ("has another cluster secret", "was not asked for"):
+        with pytest.raises(UnprovedPeer, match=words):
+            calls.open(connection, wrong)
 
 
 def test_no_mutation_of_a_call_reaches_the_member(watched: Watched) -> None:
