@@ -20,6 +20,7 @@ import logging
 import os
 import random
 import resource
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -27,10 +28,12 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
 
 from chat.app import WsgiApp, create_app, never_waits
 from chat.auth import proxies
 from chat.auth.authenticator import Authenticator
+from chat.auth.hosts import AllowedHosts, normal
 from chat.auth.secrets import OPERATOR, SETUP, new_secret
 from chat.auth.token_activity import TokenActivity
 from chat.cli import log_lines, operator_file
@@ -242,8 +245,10 @@ class NodeProcess:
         options = self.options
         call: Any = self._call_app
         waits_never = never_waits
+        hosts = self._allowed_hosts()
+        call = hosts.guarding(call)
         if options.trusted_proxies:
-            call = proxies.behind(options.trusted_proxies, call)
+            call = hosts.guarding(proxies.behind(options.trusted_proxies, call))
         if options.base_path:
             call = base_path.mounted(options.base_path, call)
             waits_never = base_path.never_waits_under(options.base_path, waits_never)
@@ -253,6 +258,15 @@ class NodeProcess:
             never_waits=waits_never, finish_batch=self._flush,
             is_shared=options.trusted_proxies.trusts,
         )  # fmt: skip
+
+    def _allowed_hosts(self) -> AllowedHosts:
+        """Return the names that requests may ask for: of this machine, of the members and of --allowed-host."""
+        options = self.options
+        own = (socket.gethostname(), options.host, urlsplit(options.members[options.id]).hostname or "")
+        return AllowedHosts(map(normal, (*own, *options.allowed_hosts)), self._advertised)
+
+    def _advertised(self) -> list[str]:
+        return [self.options.advertise] if self._member is None else self._member.nodes()
 
     def _listen(self, app: Any, host: str, port: int, name: str, **settings: Any) -> Server:
         try:

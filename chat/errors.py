@@ -32,6 +32,7 @@ STATUS_OF: dict[str, HTTPStatus] = {
         HTTPStatus.GONE: "gone room_gone start_over",
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_coding",
+        HTTPStatus.MISDIRECTED_REQUEST: "wrong_host",
         HTTPStatus.UPGRADE_REQUIRED: "upgrade_required",
         HTTPStatus.TOO_MANY_REQUESTS: "too_many_attempts too_many_changes too_many_posts",
         HTTPStatus.INTERNAL_SERVER_ERROR: "damaged_record internal_error",

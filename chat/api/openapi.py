@@ -13,6 +13,7 @@ from typing import Any
 from chat.api.router import JSON, Access, Answer, Body, Route
 from chat.api.schemas import COMPONENTS, PATH_NAMES, RAFT_INDEX, TEXT, Schema, integer, ref, word
 from chat.auth import cookies
+from chat.auth.hosts import HEALTH_CHECKS
 from chat.errors import STATUS_OF
 from chat.server.problem_json import PROBLEM_JSON
 from chat.services.cursors import START_OVER
@@ -58,7 +59,8 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
     """Return the error codes of this route."""
     changes = route.method != "GET"
     own = ["not_found" if code == "no_such_room" else code for code in route.problems]  # as chat/errors.py has it
-    codes = [*own, "invalid_field", "bad_token", "unavailable", "damaged_record"]
+    codes = [*own, "invalid_field", "bad_token", "unavailable", "damaged_record", "bad_forwarded"]
+    codes += [] if route.path in HEALTH_CHECKS else ["wrong_host"]
     if changes:
         codes += ["foreign_origin", "outcome_unknown", "disk_full", "level_too_low"]
         codes += [] if "too_many_posts" in own or route.access is Access.ANYBODY else ["too_many_changes"]

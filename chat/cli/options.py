@@ -7,14 +7,14 @@ An unknown option or a wrong value is refused in one line that names it.
 import argparse
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from chat.auth import proxies
+from chat.auth import hosts, proxies
 from chat.auth.origins import origin_of
 from chat.auth.proxies import TrustedProxies
 from chat.cli import log_lines
@@ -29,6 +29,7 @@ EVERY_ADDRESS = ("0.0.0.0", "::")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 TIMER_MS_MAX = 60_000
 COMPACT_MIB_MAX = 1 << 30
+_T = TypeVar("_T")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")  # a file from another system ends lines in CR
 
 
@@ -53,6 +54,7 @@ class Options:
     advertise: str  # "" if --host is every address: then the URL that clients use is not known
     base_path: str  # "" or like "/chat"
     trusted_proxies: TrustedProxies
+    allowed_hosts: tuple[str, ...]  # names
     data_dir: Path
     moved: bool
     auth: str | None  # "open" or "login"; None: as the cluster has it, which is open when it is new
@@ -130,6 +132,13 @@ def _parser() -> argparse.ArgumentParser:
         "You can repeat this option (default: none)",
     )
     add(
+        "--allowed-host",
+        metavar="NAME",
+        action="append",
+        help="answer requests for this host name too.  IP addresses, localhost, the machine's name and the names in "
+        "--advertise are always allowed.  You can repeat this option (default: none)",
+    )
+    add(
         "--cluster-secret-file",
         metavar="FILE",
         help="a file with the secret that the nodes of a cluster share, to keep everybody else out (default: none)",
@@ -181,8 +190,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "base-path", "trust-proxy", "data-dir",
-          "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
+_NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "base-path", "trust-proxy",
+          "allowed-host",
+          "data-dir", "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
           "log-format", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers")  # fmt: skip
 
 
@@ -262,7 +272,8 @@ def _checked(given: Mapping[str, str]) -> Options:
         join=join,
         advertise=_advertised(given.get("advertise", ""), host, port, prefix, shared=join or len(members) > 1),
         base_path=prefix,
-        trusted_proxies=_proxies(given.get("trust-proxy", "")),
+        trusted_proxies=_value_of(given, "trust-proxy", proxies.parse),
+        allowed_hosts=_value_of(given, "allowed-host", hosts.parse),
         data_dir=_path("data-dir", given.get("data-dir", f"raft-chat-{id}")),
         moved=_choice(given, "moved", "false", ("true", "false")) == "true",
         auth=auth,
@@ -386,11 +397,12 @@ def _path(name: str, path: str) -> Path:
     return Path(path)
 
 
-def _proxies(text: str) -> TrustedProxies:
+def _value_of(given: Mapping[str, str], name: str, parse: Callable[[str], _T]) -> _T:
+    """The value of an option by its own parser, which raises ValueError in words; "" where it is not given."""
     try:
-        return proxies.parse(text)
+        return parse(given.get(name, ""))
     except ValueError as error:
-        raise OptionRefused(f"--trust-proxy: {error}") from None
+        raise OptionRefused(f"--{name}: {error}") from None
 
 
 def _base_path(text: str) -> str:

@@ -27,8 +27,8 @@ BACK_AFTER_S = 1.0  # what was closed
 VARIANTS = 5  # of the frame: more names than the node remembers
 AT_ONCE = 64  # connections that are opened between two looks at the others
 RECEIVE_BYTES = 1 << 16
-_GET = b"GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n"
-_EXPORT = b"GET /rooms/big/export HTTP/1.1\r\nHost: a\r\n\r\n"
+_GET = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+_EXPORT = b"GET /rooms/big/export HTTP/1.1\r\nHost: localhost\r\n\r\n"
 ACCENTED = "e\u0301"
 _EMOJI = "%F0%9F%91%8D"
 
@@ -160,7 +160,7 @@ class Crowd:
 
 def kinds(idle: int, readers: int, frames: int, reacting: int) -> list[Kind]:
     """The crowd in numbers."""
-    react = f"PUT /rooms/big/messages/1/reactions/{_EMOJI}?user=mallory HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    react = f"PUT /rooms/big/messages/1/reactions/{_EMOJI}?user=mallory HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     unreact = react.replace(b"PUT ", b"DELETE ", 1)
     return [
         Kind(idle, _GET),

@@ -81,7 +81,9 @@ def nodes(directory: Path) -> Iterator[Backends]:
             for advertised in ("", ADVERTISED):
                 place = directory / f"node{len(ports)}"
                 place.mkdir()
-                flags = ["--base-path", prefix] if prefix else []
+                # The name that browsers use, where no URL has it, and what HAProxy here calls the node.
+                flags = ["--allowed-host", NAME, "--allowed-host", "node.internal"]
+                flags += ["--base-path", prefix] if prefix else []
                 # One node advertises one URL, so the advertising one is asked on port 443 only.
                 flags += ["--advertise", f"https://{NAME}"] if advertised else []
                 cluster = stack.enter_context(Cluster(place, nodes=[NodeProcess(1, place)], flags=flags))

@@ -25,6 +25,7 @@ WHOLE_FILES = (
     "chat/services/validation.py",
     "chat/confusable_names.py",
     "chat/auth/forwarded.py",
+    "chat/auth/hosts.py",
     "chat/auth/proxies.py",
     "chat/auth/cookies.py",
     "chat/auth/origins.py",

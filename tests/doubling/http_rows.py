@@ -7,7 +7,7 @@ from functools import partial
 from chat import confusable_names
 from chat.api.query import Query, percent_decoded
 from chat.api.request import BODY_BYTES_MAX
-from chat.auth import cookies, forwarded, origins, proxies
+from chat.auth import cookies, forwarded, hosts, origins, proxies
 from chat.auth.authenticator import Authenticator
 from chat.realtime.handshake import check_upgrade
 from chat.server import base_path
@@ -184,6 +184,10 @@ def _queries() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
     yield "a choice", lambda raw: Query(raw).choice("a", "b"), lambda share: "a=" + "b" * int(share * LINE)
 
 
+def _nowhere(environ: dict[str, object], start_response: object) -> list[bytes]:
+    return []
+
+
 def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float], str]]]:
     most = LIMITS.head_bytes - 200
     trusted = proxies.parse("10.0.0.0/8," * 63 + "10.0.0.0/8")
@@ -209,6 +213,15 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
         "all three X-Forwarded",
         lambda raw: trusted.told("10.0.0.1", dict.fromkeys(("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST"), raw)),
         lambda share: "https," * int(share * most / 6),
+    )
+    allowed = hosts.AllowedHosts(f"h{n}" for n in range(64))
+    yield "a host that is not allowed", allowed.permits, lambda share: "a." * int(share * LINE / 2)
+    yield (
+        "a host that is refused",
+        lambda raw: b"".join(
+            allowed.guarding(_nowhere)({"HTTP_HOST": raw, "RAW_URI": "/"}, lambda status, headers: None)
+        ),
+        lambda share: "a." * int(share * LINE / 2),
     )
     yield "cookies of our name", lambda raw: cookies.values(raw, "a"), lambda share: "a=b;" * int(share * most / 4)
     yield "cookies of blanks", lambda raw: cookies.values(raw, "a"), lambda share: " " * int(share * most)
@@ -289,6 +302,7 @@ def rows() -> Iterator[Row]:
             yield of_text(f"{kind}: {shape}", check, lambda share, p=points, t=text_of: t(int(share * p)))  # type: ignore[misc]
         yield of_text(f"{kind}: far too long", check, lambda share: marked(int(share * BODY_BYTES_MAX / 2)) + serial())
     yield of("peer_url", partial(validation.peer_url, "body"), lambda share: b"http://" + b"a." * int(share * 60_000))
+    yield of_text("hosts.parse", hosts.parse, lambda share: ",".join(["a.b"] * int(share * 64)))
     yield of_text("proxies.parse", proxies.parse, lambda share: ",".join(["10.0.0.0/8"] * int(share * 64)))
     yield of_text("base_path.checked", base_path.checked, lambda share: "/a" * int(share * 64))
     yield of_text("validation.integer", partial(validation.integer, "Id"), lambda share: "9" * int(share * LINE))

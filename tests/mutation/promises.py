@@ -4,7 +4,7 @@ They were written by reading the program alone, without a look at the tests.
 """
 
 from chat.api.routes import tokens
-from chat.auth import origins, proxies, rate_limits
+from chat.auth import hosts, origins, proxies, rate_limits
 from chat.auth.authenticator import Authenticator
 from chat.realtime import channels, frames, hub, sse
 from chat.realtime.subscription import Subscription
@@ -458,6 +458,24 @@ CHAT = (
         "ip",
         test="chat/auth/test_proxies.py::"
         "test_the_right_most_address_that_is_not_trusted_is_the_clients[::ffff:10.0.0.1-192.0.2.7-192.0.2.7]",
+    ),
+    mutant(
+        "host-is-not-checked",
+        "A request may name any host: a page whose name was led here reads everything.",
+        "a rule of chat/auth/hosts.py: the defence against DNS rebinding",
+        hosts.AllowedHosts.guarding,
+        "if host in self._passed or self._passes_now(host, environ):",
+        "if True:",
+        test="chat/auth/test_hosts.py::test_any_other_name_is_refused[evil.example]",
+    ),
+    mutant(
+        "contradicting-forwarded-headers-are-believed",
+        "Forwarded headers that contradict each other are believed: the client wrote the kind that the proxy did not.",
+        "a rule of chat/auth/proxies.py: a request that has both kinds is refused, unless both say the same",
+        proxies.TrustedProxies.told,
+        "if by_x not in (None, told):",
+        "if False:",
+        test="chat/auth/test_proxies.py::test_what_contradicts_itself_or_makes_no_sense_is_refused[headers3]",
     ),
     mutant(
         "page-of-a-sibling-site-may-change",

@@ -12,8 +12,9 @@ from chat.auth.proxies import TrustedProxies
 from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_options
 
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
-FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "trust-proxy", "data-dir",
-         "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level", "log-format",
+FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "trust-proxy",
+         "allowed-host",
+         "data-dir", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level", "log-format",
          "cluster-secret-file")  # fmt: skip
 
 
@@ -48,6 +49,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         advertise="http://127.0.0.1:12380",
         base_path="",
         trusted_proxies=TrustedProxies(),
+        allowed_hosts=(),
         data_dir=Path("raft-chat-1"),
         moved=False,
         auth=None,
@@ -200,6 +202,7 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
         "advertise": "http://b:1/chat",
         "base-path": "/chat",
         "trust-proxy": "10.0.0.0/8",
+        "allowed-host": "chat.lan",
         "data-dir": "d",
         "auth": "login",
         "signup": "open",
@@ -288,6 +291,9 @@ BAD = [
     ("trust-proxy", "10.0.0.0/33"),
     ("trust-proxy", "10.0.0.1/8"),
     ("trust-proxy", "proxy.example"),
+    ("allowed-host", "chat.lan:80"),
+    ("allowed-host", "http://chat.lan"),
+    ("allowed-host", "*.lan"),
     ("advertise", "ftp://a:1"),
     ("advertise", "http://user:password@a:1"),
     ("advertise", "\udcff"),
@@ -475,3 +481,8 @@ def test_trusted_proxies_are_named_with_commas_or_flag_by_flag_and_none_is_lost(
     flags = ["--trust-proxy", "10.0.0.0/8", "--trust-proxy", "::1, 127.0.0.1"]
     trusted = read_options(flags, {}).trusted_proxies
     assert [str(network) for network in trusted.networks] == ["10.0.0.0/8", "::1/128", "127.0.0.1/32"]
+
+
+def test_allowed_hosts_are_named_with_commas_or_flag_by_flag() -> None:
+    flags = ["--allowed-host", "Chat.lan,chat.example.org", "--allowed-host", "chat.lan."]
+    assert read_options(flags, {}).allowed_hosts == ("chat.lan", "chat.example.org")
