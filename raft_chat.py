@@ -31,7 +31,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from chat.app import WsgiApp, create_app, never_waits
-from chat.auth import proxies
+from chat.auth import guest_pages, proxies
 from chat.auth.authenticator import Authenticator
 from chat.auth.hosts import AllowedHosts, normal
 from chat.auth.secrets import OPERATOR, SETUP, new_secret
@@ -246,6 +246,8 @@ class NodeProcess:
         call: Any = self._call_app
         waits_never = never_waits
         hosts = self._allowed_hosts()
+        if options.allowed_origins:
+            call = guest_pages.marking(options.allowed_origins, self._advertised, call)
         call = hosts.guarding(call)
         if options.trusted_proxies:
             call = hosts.guarding(proxies.behind(options.trusted_proxies, call))

@@ -30,6 +30,7 @@ from chat.api.routes import (
     users,
 )
 from chat.auth.authenticator import Authenticator, refused
+from chat.auth.guest_pages import is_of_guest_page, preflight_headers
 from chat.auth.origins import check_change
 from chat.errors import Problem, not_found, problem_of, unavailable
 from chat.replica import Replica
@@ -137,7 +138,7 @@ class _App:
         request = Request(environ, self._replica, self._state, self._services)
         response: Response | Deferred | Detached
         try:
-            if request.method not in _SAFE:
+            if request.method not in _SAFE and not is_of_guest_page(environ):
                 check_change(environ, self._replica.status)
             if request.method == "OPTIONS":
                 response = self._options(request)
@@ -209,7 +210,9 @@ class _App:
             if found is None:
                 raise not_found("path: there is nothing at this path")
             methods = [*found[0]]
-        return Response(HTTPStatus.NO_CONTENT, headers=[("Allow", _allowed(methods))])
+        allowed = _allowed(methods)
+        headers = [("Allow", allowed), *preflight_headers(request.environ, allowed)]
+        return Response(HTTPStatus.NO_CONTENT, headers=headers)
 
     def _find(self, request: Request) -> tuple[Route, Sequence[str]]:
         found = self._table.find(request.segments())

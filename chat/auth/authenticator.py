@@ -16,6 +16,7 @@ from hmac import compare_digest
 from typing import Any
 
 from chat.auth import cookies, secrets
+from chat.auth.guest_pages import is_of_guest_page
 from chat.auth.origins import is_over_tls
 from chat.auth.rate_limits import GuessLimits, Rate, TokenBuckets, too_many
 from chat.auth.secrets import Passwords
@@ -104,7 +105,7 @@ class Authenticator:
             raise refused()
         if self._is_open():
             return _NOBODY
-        if secret is None:
+        if secret is None and not is_of_guest_page(environ):
             secret = self._cookie(environ)
         return _NOBODY if secret is None else self._user_of(secret)
 

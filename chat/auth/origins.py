@@ -96,13 +96,14 @@ def foreign(origin: str, host: str) -> Problem:
         _logged.add(shown)
         logger.warning(
             "a page of the origin %s was refused: the request went to the host %r, and no node advertises that origin. "
-            "If that page is this chat, start its nodes with --advertise and the URL that browsers use.",
+            "If that page is this chat, start its nodes with --advertise and the URL that browsers use. "
+            "If it is another page of yours, start them with --allow-origin and its origin.",
             shown, host[:_SHOWN_CHARACTERS_MAX],
         )  # fmt: skip
     return problem(
         "foreign_origin",
         "Origin: pages of this address may not use the chat. Its operator can allow them: start the nodes with "
-        "--advertise and the URL that browsers use.",
+        "--advertise and the URL that browsers use, or with --allow-origin for a page of another site.",
     )
 
 

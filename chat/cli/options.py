@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from chat.auth import hosts, proxies
-from chat.auth.origins import origin_of
+from chat.auth import guest_pages, hosts, proxies
+from chat.auth.origins import Origin, origin_of
 from chat.auth.proxies import TrustedProxies
 from chat.cli import log_lines
 from chat.errors import Problem
@@ -55,6 +55,7 @@ class Options:
     base_path: str  # "" or like "/chat"
     trusted_proxies: TrustedProxies
     allowed_hosts: tuple[str, ...]  # names
+    allowed_origins: frozenset[Origin]
     data_dir: Path
     moved: bool
     auth: str | None  # "open" or "login"; None: as the cluster has it, which is open when it is new
@@ -139,6 +140,13 @@ def _parser() -> argparse.ArgumentParser:
         "--advertise are always allowed.  You can repeat this option (default: none)",
     )
     add(
+        "--allow-origin",
+        metavar="URL",
+        action="append",
+        help="let web pages of this origin use the chat with Bearer tokens, like https://intranet.example.  "
+        "You can repeat this option (default: none)",
+    )
+    add(
         "--cluster-secret-file",
         metavar="FILE",
         help="a file with the secret that the nodes of a cluster share, to keep everybody else out (default: none)",
@@ -191,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "base-path", "trust-proxy",
-          "allowed-host",
+          "allowed-host", "allow-origin",
           "data-dir", "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
           "log-format", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers")  # fmt: skip
 
@@ -274,6 +282,7 @@ def _checked(given: Mapping[str, str]) -> Options:
         base_path=prefix,
         trusted_proxies=_value_of(given, "trust-proxy", proxies.parse),
         allowed_hosts=_value_of(given, "allowed-host", hosts.parse),
+        allowed_origins=_value_of(given, "allow-origin", guest_pages.parse),
         data_dir=_path("data-dir", given.get("data-dir", f"raft-chat-{id}")),
         moved=_choice(given, "moved", "false", ("true", "false")) == "true",
         auth=auth,

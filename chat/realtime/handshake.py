@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from chat.auth.authenticator import is_operators
+from chat.auth.guest_pages import is_of_guest_page
 from chat.auth.origins import foreign, is_ours, is_over_tls
 from chat.errors import Problem, all_taken, invalid, unavailable
 from chat.realtime.authentication import Realtime
@@ -62,7 +63,9 @@ def check_upgrade(environ: "WSGIEnvironment", nodes: Callable[[], list[str]]) ->
         raise invalid("Sec-WebSocket-Key", "must be 16 bytes in base64")
     origin = environ.get("HTTP_ORIGIN")
     host = environ.get("HTTP_HOST", "")
-    if origin is not None and not is_ours(origin, host, nodes(), over_tls=is_over_tls(environ)):
+    if origin is None or is_of_guest_page(environ):
+        return
+    if not is_ours(origin, host, nodes(), over_tls=is_over_tls(environ)):
         raise foreign(origin, host)
 
 

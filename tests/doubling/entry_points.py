@@ -25,6 +25,7 @@ WHOLE_FILES = (
     "chat/services/validation.py",
     "chat/confusable_names.py",
     "chat/auth/forwarded.py",
+    "chat/auth/guest_pages.py",
     "chat/auth/hosts.py",
     "chat/auth/proxies.py",
     "chat/auth/cookies.py",
@@ -44,6 +45,9 @@ WHOLE_FILES = (
 ELSEWHERE = {
     "chat/commands/json_codec.py:row_reader": "makes a reader of rows, when its module is imported",
     "chat/auth/proxies.py:behind": "makes the application that calls client_address",
+    "chat/auth/guest_pages.py:is_of_guest_page": "looks whether a text is there",
+    "chat/auth/guest_pages.py:headers_for_page": "puts a checked text into headers",
+    "chat/auth/guest_pages.py:preflight_headers": "looks whether two texts are there",
     "raft/rpc/peer_auth.py:check_level": "compares two numbers",
     "raft/storage/identity.py:load_or_create": "reads a file of this node for decode",
     "raft/engine/replication.py:Peers._load": "cuts entries of this node's own log",

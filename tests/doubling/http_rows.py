@@ -7,7 +7,7 @@ from functools import partial
 from chat import confusable_names
 from chat.api.query import Query, percent_decoded
 from chat.api.request import BODY_BYTES_MAX
-from chat.auth import cookies, forwarded, hosts, origins, proxies
+from chat.auth import cookies, forwarded, guest_pages, hosts, origins, proxies
 from chat.auth.authenticator import Authenticator
 from chat.realtime.handshake import check_upgrade
 from chat.server import base_path
@@ -223,6 +223,12 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
         ),
         lambda share: "a." * int(share * LINE / 2),
     )
+    page = origins.Origin("https", "a.example", 443)
+    yield (
+        "an origin of a guest's page",
+        lambda raw: guest_pages.marking(frozenset({page}), list, _nowhere)({"HTTP_ORIGIN": raw}, lambda *_: None),
+        lambda share: "https://" + "a." * int(share * LINE / 2),
+    )
     yield "cookies of our name", lambda raw: cookies.values(raw, "a"), lambda share: "a=b;" * int(share * most / 4)
     yield "cookies of blanks", lambda raw: cookies.values(raw, "a"), lambda share: " " * int(share * most)
     yield (
@@ -302,6 +308,7 @@ def rows() -> Iterator[Row]:
             yield of_text(f"{kind}: {shape}", check, lambda share, p=points, t=text_of: t(int(share * p)))  # type: ignore[misc]
         yield of_text(f"{kind}: far too long", check, lambda share: marked(int(share * BODY_BYTES_MAX / 2)) + serial())
     yield of("peer_url", partial(validation.peer_url, "body"), lambda share: b"http://" + b"a." * int(share * 60_000))
+    yield of_text("guest_pages.parse", guest_pages.parse, lambda share: ",".join(["http://a.b"] * int(share * 64)))
     yield of_text("hosts.parse", hosts.parse, lambda share: ",".join(["a.b"] * int(share * 64)))
     yield of_text("proxies.parse", proxies.parse, lambda share: ",".join(["10.0.0.0/8"] * int(share * 64)))
     yield of_text("base_path.checked", base_path.checked, lambda share: "/a" * int(share * 64))

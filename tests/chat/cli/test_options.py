@@ -13,7 +13,7 @@ from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_op
 
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
 FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "trust-proxy",
-         "allowed-host",
+         "allowed-host", "allow-origin",
          "data-dir", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level", "log-format",
          "cluster-secret-file")  # fmt: skip
 
@@ -50,6 +50,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         base_path="",
         trusted_proxies=TrustedProxies(),
         allowed_hosts=(),
+        allowed_origins=frozenset(),
         data_dir=Path("raft-chat-1"),
         moved=False,
         auth=None,
@@ -203,6 +204,7 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
         "base-path": "/chat",
         "trust-proxy": "10.0.0.0/8",
         "allowed-host": "chat.lan",
+        "allow-origin": "https://intranet.example",
         "data-dir": "d",
         "auth": "login",
         "signup": "open",
@@ -294,6 +296,8 @@ BAD = [
     ("allowed-host", "chat.lan:80"),
     ("allowed-host", "http://chat.lan"),
     ("allowed-host", "*.lan"),
+    ("allow-origin", "*"),
+    ("allow-origin", "https://intranet.example/chat"),
     ("advertise", "ftp://a:1"),
     ("advertise", "http://user:password@a:1"),
     ("advertise", "\udcff"),
