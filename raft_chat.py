@@ -30,7 +30,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from chat.app import WsgiApp, create_app, never_waits
+from chat.app import WsgiApp, create_app, never_waits, request_durations
 from chat.auth import guest_pages, proxies
 from chat.auth.authenticator import Authenticator
 from chat.auth.hosts import AllowedHosts, normal
@@ -43,6 +43,7 @@ from chat.cli.service_manager import ServiceManager
 from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
+from chat.metrics.node import NodeMetrics
 from chat.realtime.authentication import Realtime
 from chat.realtime.handshake import open_websocket
 from chat.realtime.hub import Hub, hub_limits
@@ -130,6 +131,7 @@ class NodeProcess:
         self._operator, self._setup = new_secret(OPERATOR), new_secret(SETUP)
         # A node without a log that joins no cluster belongs to a new one, where nobody has an account.
         self._is_new = not self._bootstrap.is_done and not options.join
+        self._requests = request_durations()
         self._app = self._starting_app()
         self._peer_ports = PeerPorts(
             self._listen_for_peers, options.members[options.id], host=options.peer_host, port=options.peer_port
@@ -236,9 +238,13 @@ class NodeProcess:
         starting = StartingMember(options.id, dict(options.members), self._waiting_for, self._stage)
         nothing = ChatState()
         authenticator = Authenticator(
-            starting, nothing, operator=self._operator, needs_login=options.auth == LOGIN, knows_mode=self._is_new
-        )
-        return create_app(starting, nothing, authenticator=authenticator, is_draining=self._ended.is_set)
+            starting, nothing, operator=self._operator, scraper=options.metrics_token,
+            needs_login=options.auth == LOGIN, knows_mode=self._is_new,
+        )  # fmt: skip
+        return create_app(
+            starting, nothing, authenticator=authenticator, is_draining=self._ended.is_set,
+            metrics=NodeMetrics(program_version(), self._requests),
+        )  # fmt: skip
 
     def _listen_for_clients(self) -> Server:
         """Bind the port of the clients, behind the proxies and under the base path."""
@@ -259,6 +265,7 @@ class NodeProcess:
             cpu_slots=AT_WORK_MAX, limits=Limits(operator_spare=OPERATOR_SPARE),
             never_waits=waits_never, finish_batch=self._flush,
             is_shared=options.trusted_proxies.trusts,
+            durations=self._requests.refused, on_sweep=self._requests.settle,
         )  # fmt: skip
 
     def _allowed_hosts(self) -> AllowedHosts:
@@ -366,7 +373,8 @@ class NodeProcess:
         options = self.options
         pending_markers, token_activity = PendingMarkers(), TokenActivity()
         authenticator = Authenticator(
-            member, state, operator=self._operator, setup=self._setup, token_activity=token_activity,
+            member, state, operator=self._operator, setup=self._setup, scraper=options.metrics_token,
+            token_activity=token_activity,
             needs_login=options.auth == LOGIN, knows_mode=self._is_new,
         )  # fmt: skip
         authenticator.hides_from_strangers()  # asks for the mode
@@ -378,6 +386,7 @@ class NodeProcess:
             member, state, authenticator=authenticator, pending_markers=pending_markers, rendered=realtime.rendered,
             websocket=partial(open_websocket, realtime), streams=EventStreams(realtime),
             is_draining=self._ended.is_set,
+            metrics=NodeMetrics(program_version(), self._requests, hub.sockets, lambda: state.posts),
         )  # fmt: skip
         self._start_maintenance(member, state, pending_markers, token_activity)
 

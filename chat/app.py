@@ -21,6 +21,7 @@ from chat.api.routes import (
     health,
     invites,
     messages,
+    metrics,
     read_markers,
     rooms,
     sessions,
@@ -33,18 +34,22 @@ from chat.auth.authenticator import Authenticator, refused
 from chat.auth.guest_pages import is_of_guest_page, preflight_headers
 from chat.auth.origins import check_change
 from chat.errors import Problem, not_found, problem_of, unavailable
+from chat.metrics.node import NodeMetrics
+from chat.metrics.requests import RequestDurations
 from chat.replica import Replica
+from chat.server.durations import NOT_COUNTED
 from chat.services.post_cache import PostCache
 from chat.services.read_markers import PendingMarkers
 from chat.state.machine import ChatState
 from chat.state.settings import OPEN
+from chat.version import program_version
 from raft.errors import RaftError
 
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 # First segments that will be routes here: no room is found under `/{room}` by these, nor by those of the routes.
-RESERVED = frozenset({"cluster", "search", "backup", "healthz", "metrics", "favicon.ico"})
+RESERVED = frozenset({"cluster", "search", "backup", "healthz", "favicon.ico"})
 
 _SAFE = ("GET", "HEAD")  # methods that change nothing
 
@@ -89,6 +94,7 @@ ROUTES: tuple[Route, ...] = (
     *tokens.ROUTES,
     *cluster.ROUTES,
     *health.ROUTES,
+    *metrics.ROUTES,
     *static_files.ROUTES,
     WEBSOCKET,
     DESCRIPTION,
@@ -97,6 +103,11 @@ ROUTES: tuple[Route, ...] = (
 # Whether the application defers its answer to a method and a target, or has it at once: a websocket is the hub's from
 # its first byte on.
 never_waits = never_waiting(ROUTES, RESERVED)
+
+
+def request_durations() -> RequestDurations:
+    """The durations of requests to these routes, before the first one."""
+    return RequestDurations((route.method, route.path) for route in ROUTES)
 
 
 def create_app(
@@ -109,15 +120,22 @@ def create_app(
     pending_markers: PendingMarkers | None = None,
     rendered: PostCache | None = None,
     is_draining: Callable[[], bool] = bool,
+    metrics: NodeMetrics | None = None,
 ) -> WsgiApp:
     """The application of one node; `websocket` opens those of `/ws`, `streams` has the streams of `/events`.
 
     `pending_markers`: where it is noted how far somebody has read; whoever hands it in has it told to the state.
     `rendered`: a cache that the websockets use too.  `is_draining()`: the node is stopping, and not ready.
+    `metrics` are shown by `/metrics`, and count the requests of this application.
     """
     authenticator = authenticator or Authenticator(replica, state)
     services = Services(
-        authenticator, streams, pending_markers or PendingMarkers(), rendered or PostCache(), is_draining
+        authenticator,
+        streams,
+        pending_markers or PendingMarkers(),
+        rendered or PostCache(),
+        is_draining,
+        metrics or NodeMetrics(program_version(), request_durations()),
     )
     return _App(replica, state, services, websocket)
 
@@ -133,6 +151,7 @@ class _App:
         self._websocket = websocket
         self._reads = Reads(replica, self._identify, self._authenticator.knows_mode, self._authenticator.note_mode)
         self._table = RouteTable(ROUTES, RESERVED)
+        self._durations = services.metrics.requests.by_method
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ, self._replica, self._state, self._services)
@@ -143,6 +162,7 @@ class _App:
             if request.method == "OPTIONS":
                 response = self._options(request)
             elif self._websocket is not None and request.path == WEBSOCKET.path:
+                request.durations = self._durations["GET"][WEBSOCKET.path]
                 self._authenticator.check_started()
                 self._websocket(environ)
                 response = Detached()
@@ -154,11 +174,14 @@ class _App:
             response = response_of(problem_of(error))
         if not isinstance(response, Response):
             return cast(Iterable[bytes], response)  # deferred: the server knows its own answers
+        if request.durations is NOT_COUNTED:
+            request.durations = self._services.metrics.requests.without_route(request.method)
         return _start(request, start_response, response)
 
     def _answer(self, request: Request) -> Response | Deferred | Detached:
         route, arguments = self._find(request)
-        request.is_for_anybody = route.access is Access.ANYBODY
+        request.durations = self._durations[request.method][route.path]
+        request.is_for_anybody = route.is_open
         if not request.is_for_anybody:
             self._authenticator.check_started()
             if not self._is_known(request):
@@ -237,6 +260,7 @@ def _start(request: Request, start_response: StartResponse, response: Response) 
     headers = request.head(response)
     if response.pieces is None and response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
         headers.append(("Content-Length", str(len(response.body))))
+    request.environ["raft_chat.durations"] = request.durations
     start_response(f"{response.status:d} {HTTPStatus(response.status).phrase}", headers)
     if request.method == "HEAD":
         return []

@@ -10,6 +10,7 @@ from typing import Protocol
 from raft.core.configuration import Change
 from raft.core.raft_messages import Command
 from raft.errors import RaftError
+from raft.metrics import MemberMetrics
 
 STALE_S_MAX = 60.0  # how long a node that hears no leader serves stale reads, if answers depend on the user
 
@@ -90,6 +91,9 @@ class Replica(Protocol):
 
     def status(self) -> dict[str, object]:
         """The body of `GET /raft` as api.md has it; local, never waits."""
+
+    def metrics(self) -> MemberMetrics | None:
+        """The numbers of this member; None while it starts.  May wait for the disk to say what is free."""
 
     def readiness(self) -> Sequence[tuple[str, str]]:
         """The checks of `GET /readyz`: each its name, and why it fails ("" if it does not).  Local, never waits.

@@ -72,7 +72,7 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
         codes += ["login_needed", "forbidden", "too_many_attempts"]
         if changes:
             codes += ["not_your_name", "archived"]
-    if not login and route.access is Access.ADMIN:
+    if not login and route.access in (Access.ADMIN, Access.SCRAPER):
         codes += ["login_needed", "forbidden"]  # if there has been an account
     if login and "consistency" in route.query:
         codes.append("no_recent_leader")

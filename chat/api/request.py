@@ -21,8 +21,11 @@ from chat.auth.guest_pages import headers_for_page
 from chat.auth.origins import sharing_headers
 from chat.commands import Actor, Command
 from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
+from chat.metrics.node import NodeMetrics
+from chat.metrics.requests import RequestDurations
 from chat.replica import Replica
 from chat.server.base_path import prefixed
+from chat.server.durations import NOT_COUNTED, Durations
 from chat.services.cursors import Place, arrive, is_here
 from chat.services.post_cache import PostCache
 from chat.services.proposals import dry_run, propose, unanswered
@@ -63,14 +66,15 @@ class Services:
     pending_markers: PendingMarkers = field(default_factory=PendingMarkers)
     rendered: PostCache = field(default_factory=PostCache)
     is_draining: Callable[[], bool] = bool
+    metrics: NodeMetrics = field(default_factory=lambda: NodeMetrics("", RequestDurations([])))
 
 
 class Request:
     """A request: its parts, its user, and the ways of a route to wait and to propose."""
 
     __slots__ = (
-        "_answer", "actor", "environ", "is_for_anybody", "method", "path", "raw_query", "replica", "services", "state",
-        "target",
+        "_answer", "actor", "durations", "environ", "is_for_anybody", "method", "path", "raw_query", "replica",
+        "services", "state", "target",
     )  # fmt: skip
 
     def __init__(self, environ: Environ, replica: Replica, state: ChatState, services: Services) -> None:
@@ -81,6 +85,7 @@ class Request:
         self.services = services
         self.actor = Actor()  # the user; set before the route is called, and again before a read is rendered
         self.is_for_anybody = True  # then only the route itself looks at the user
+        self.durations: Durations = NOT_COUNTED  # of the route
         self._answer: Deferred | None = None
         self.target = _target(environ)  # in origin form, not decoded
         self.path, _, self.raw_query = self.target.partition("?")  # the query as sent
@@ -129,6 +134,7 @@ class Request:
         """A response to be sent after this thread has gone on, always the same one."""
         if self._answer is None:
             self._answer = self.environ["raft_chat.defer"]()
+            self._answer.durations = self.durations
         return self._answer
 
     def identify(self) -> None:

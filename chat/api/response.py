@@ -10,6 +10,7 @@ from chat.api.query import Query
 from chat.errors import Problem
 from chat.replica import Replica
 from chat.server import failure_log
+from chat.server.durations import Durations
 from chat.server.problem_json import PROBLEM_JSON
 from chat.services.cursors import Place, raft_index
 
@@ -19,6 +20,8 @@ Environ = dict[str, Any]
 
 class Deferred(Protocol):
     """A response that any thread may send later (`environ["raft_chat.defer"]()`)."""
+
+    durations: Durations
 
     def send(self, status: int, headers: Headers, body: bytes) -> None:
         """Send the response; exactly once."""

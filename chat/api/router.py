@@ -34,6 +34,7 @@ class Access(StrEnum):
     OWNER = "the room's owner, admins"
     ADMIN = "admins, the operator"
     OPERATOR = "the operator"
+    SCRAPER = "this machine, admins, the metrics token"
 
 
 class Body(NamedTuple):
@@ -72,6 +73,10 @@ class Route:
     query: Mapping[str, Schema] = field(default_factory=dict)
     headers: Mapping[str, Schema] = field(default_factory=dict)
     login: bool = False
+    is_open: bool = field(init=False)  # nobody is authenticated before the route is called
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_open", self.access in (Access.ANYBODY, Access.SCRAPER))
 
     @property
     def segments(self) -> list[str]:

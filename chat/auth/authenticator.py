@@ -25,9 +25,10 @@ from chat.commands import OPERATOR, Actor
 from chat.errors import Problem, problem, problem_of, problem_of_refusal
 from chat.replica import Replica
 from chat.server.networks import is_this_machine, network
+from chat.state import permissions
 from chat.state.accounts import HOUR, Token
 from chat.state.apply.credentials import BAD_LOGIN
-from chat.state.permissions import BAD_TOKEN
+from chat.state.permissions import BAD_TOKEN, LOGIN_NEEDED
 from chat.state.results import Refusal
 from chat.state.settings import OPEN
 from chat.state.tables import StateReader, Tables
@@ -59,6 +60,7 @@ class Authenticator:
         *,
         operator: str = "",
         setup: str = "",
+        scraper: str = "",
         passwords: Passwords | None = None,
         token_activity: TokenActivity | None = None,
         needs_login: bool = False,
@@ -66,7 +68,8 @@ class Authenticator:
         clock: Callable[[], int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`operator`: the secret of this node's own token file, `setup`: what makes the first user; "" for none.
+        """`operator`: the secret of this node's own token file, `setup`: what makes the first user, `scraper`: what
+        reads the metrics; "" for none.
 
         `needs_login`: nobody is served before sign-in is on.  `knows_mode` False: the state may not have
         the cluster's mode yet, until a read is confirmed.  `clock` gives microseconds since 1970, by default the
@@ -76,6 +79,7 @@ class Authenticator:
         self._state = state
         self._operator = operator.encode()
         self._setup = setup.encode()
+        self._scraper = scraper.encode()
         self._token_activity = token_activity or TokenActivity()
         self._needs_login = needs_login
         self._knows_mode = knows_mode
@@ -115,6 +119,21 @@ class Authenticator:
         if secret is None or secret.startswith(secrets.OPERATOR) or not self._is_open():
             return self.authenticate(environ)
         return self._user_of(secret)
+
+    def check_scraper(self, environ: Mapping[str, Any]) -> None:
+        """Raise Problem (401, 403) unless the request has the metrics token, the operator's or an admin's.
+
+        By this node's state alone: a node without a majority shows its metrics too.
+        """
+        secret = _bearer(environ.get("HTTP_AUTHORIZATION", "")) or ""
+        if self._scraper and compare_digest(secret.encode("utf-8", "surrogatepass"), self._scraper):
+            return
+        actor = self.authenticate_admin(environ)
+        if actor is None:
+            raise refused()
+        found = self._state.ask(lambda tables: permissions.administering(tables, actor)) if actor.by else LOGIN_NEEDED
+        if isinstance(found, Refusal):
+            raise problem_of_refusal(found)
 
     def charge_unknown_token(self, environ: Mapping[str, Any]) -> None:
         """Charge the address for an unknown token, which costs a read of the cluster's newest state.

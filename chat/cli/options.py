@@ -30,6 +30,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 TIMER_MS_MAX = 60_000
 COMPACT_MIB_MAX = 1 << 30
 _T = TypeVar("_T")
+TOKEN_BYTES = (16, 512)  # of the metrics token: too long to be guessed, and short enough for a header
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")  # a file from another system ends lines in CR
 
 
@@ -63,6 +64,7 @@ class Options:
     heartbeat_ms: int
     election_timeout_ms: int
     compact_mib: int
+    metrics_token: str  # "": there is none
     log_level: str
     log_format: str  # "text" or "json"
     cluster_secret_file: Path | None
@@ -188,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a node that hears no leader for MS to 2 x MS milliseconds calls an election (default: 300)",
     )
     add("--compact-mib", metavar="MIB", help="do not compact a log of less than MIB MiB (default: 64)")
+    add("--metrics-token-file", metavar="FILE", help="a file with the token that may read /metrics (default: none)")
     add("--log-level", metavar="LEVEL", help=f"one of {', '.join(LOG_LEVELS)} (default: info)")
     add(
         "--log-format",
@@ -201,7 +204,8 @@ def _parser() -> argparse.ArgumentParser:
 _NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "base-path", "trust-proxy",
           "allowed-host", "allow-origin",
           "data-dir", "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
-          "log-format", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers")  # fmt: skip
+          "log-format", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers",
+          "metrics-token-file")  # fmt: skip
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -290,6 +294,7 @@ def _checked(given: Mapping[str, str]) -> Options:
         heartbeat_ms=heartbeat_ms,
         election_timeout_ms=election_timeout_ms,
         compact_mib=_number(given, "compact-mib", 64, 1, COMPACT_MIB_MAX),
+        metrics_token=_metrics_token(given),
         log_level=_choice(given, "log-level", "info", LOG_LEVELS),
         log_format=_choice(given, "log-format", "text", log_lines.FORMATS),
         cluster_secret_file=_secret_file(given, members, peer_host),
@@ -404,6 +409,25 @@ def _path(name: str, path: str) -> Path:
     if not path or "\0" in path:
         raise OptionRefused(f"--{name} {path!r} is not a path")
     return Path(path)
+
+
+def _metrics_token(given: Mapping[str, str]) -> str:
+    """The one line of --metrics-token-file; "" without that option."""
+    if "metrics-token-file" not in given:
+        return ""
+    path = _path("metrics-token-file", given["metrics-token-file"])
+    low, high = TOKEN_BYTES
+    try:
+        with path.open("rb") as file:
+            token = file.read(high + 2).strip()
+    except OSError as unreadable:
+        raise OptionRefused(f"--metrics-token-file: {str(path)!r} cannot be read: {unreadable.strerror}") from None
+    if not re.fullmatch(rb"[!-~]{%d,%d}" % (low, high), token):
+        raise OptionRefused(
+            f"--metrics-token-file: {str(path)!r} has to hold one line of {low} to {high} visible ASCII characters. "
+            "Make one: openssl rand -hex 32"
+        )
+    return token.decode("ascii")
 
 
 def _value_of(given: Mapping[str, str], name: str, parse: Callable[[str], _T]) -> _T:

@@ -76,7 +76,9 @@ class Channel:
 
     def flush(self, registry: Registry, send: SendToAll) -> None:
         """Send the batch's messages to every connection that they concern."""
-        for connections, messages in registry.shares(self.connections, self.reaches, self.messages):
+        for connections, count, messages in registry.shares(self.connections, self.reaches, self.messages):
+            if connections:
+                next(iter(connections)).counts.frames_out += count * len(connections)  # all are of one kind
             send_to_many(connections, messages, send)
         self.messages.clear()
         self.reaches.clear()

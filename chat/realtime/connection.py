@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from selectors import EVENT_READ, EVENT_WRITE
 from typing import Protocol
 
+from chat.metrics.sockets import SocketCounts
 from chat.realtime.frames import CloseCode
 from chat.server import failure_log
 from chat.server.freed_memory import HEAP
@@ -83,6 +84,14 @@ class Owner(Protocol):
     def limits(self) -> HubLimits:
         """The same for every connection."""
 
+    @property
+    def sockets(self) -> SocketCounts:
+        """The counts of websockets."""
+
+    @property
+    def streams(self) -> SocketCounts:
+        """The counts of event streams."""
+
     def now(self) -> float:
         """Seconds of a clock that never goes back."""
 
@@ -109,12 +118,18 @@ class Connection(ABC):
     """A connection of the hub.  Its `handler` is set by the hub before the first byte is read."""
 
     __slots__ = (
-        "_closed", "_drained", "_owner", "_partly_sent", "_queue", "_shut", "_watched", "backlog", "closing", "direct",
-        "encode", "handler", "heard_at", "network", "paused", "ping_at", "socket",
+        "_closed", "_drained", "_owner", "_partly_sent", "_queue", "_shut", "_watched", "backlog", "closing", "counts",
+        "direct", "encode", "handler", "heard_at", "network", "paused", "ping_at", "socket",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, sock: socket.socket, greeting: bytes, encode: Encode) -> None:
-        """Send `greeting` before all else: the end of the handshake, or the head of the answer."""
+    def __init__(
+        self, owner: Owner, sock: socket.socket, greeting: bytes, encode: Encode, counts: SocketCounts
+    ) -> None:
+        """Send `greeting` before all else: the end of the handshake, or the head of the answer.
+
+        `counts`: of the connections of this kind.
+        """
+        self.counts = counts
         self.encode = encode
         self.handler: MessageHandler | None = None
         self.socket = sock
@@ -161,6 +176,7 @@ class Connection(ABC):
 
     def send(self, payload: bytes) -> None:
         """Queue one message that has no Cursor; `payload` is its JSON."""
+        self.counts.frames_out += 1
         self.queue(self.encode(payload, b""))
 
     def queue(self, encoded: bytes | memoryview) -> None:
@@ -317,6 +333,8 @@ class Connection(ABC):
         """Queue the end marker, and nothing after it; the connection ends within `close_s`."""
         if not self.closing:
             failure_log.closed(code, reason)
+            self.counts.note_end(code)
+            self.counts.frames_out += 1
             self.queue(self.end_marker(code, reason))
             self.closing = True
             self.direct = -1  # also where there is no end marker
@@ -363,6 +381,8 @@ class Connection(ABC):
         """End the connection now."""
         if self._closed:
             return
+        if not self.closing:
+            self.counts.note_end(0)
         self._closed = self.closing = True
         self.direct = -1
         if self._watched:

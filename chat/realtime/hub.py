@@ -28,6 +28,7 @@ from itertools import count
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
+from chat.metrics.sockets import SocketCounts
 from chat.realtime.broadcast import Broadcaster
 from chat.realtime.channels import Channels
 from chat.realtime.connection import READ_BYTES, Connection, HubLimits, MessageHandler, Owner
@@ -151,6 +152,7 @@ class Hub:
         )  # those that may give way, by age
         self._recent = _RecentEvents()
         self._broadcaster = Broadcaster()
+        self.sockets, self.streams = SocketCounts(), SocketCounts()
         self.registry = Registry()  # for the selector thread
         self._channels = Channels(history, self.registry, self._broadcaster.send)
         self._waiting: dict[Connection, tuple[int, float, Job]] = {}  # for published_index to get there; until when
@@ -285,6 +287,7 @@ class Hub:
             connection = connect(self, sock, greeting)
             connection.ping_at -= self._limits.ping_s * (next(self._numbers) * _GOLDEN % 1)
             self._connections.add(connection)
+            connection.counts.open += 1
             if network:
                 connection.network = network
                 self._by_network[network][connection] = None
@@ -409,6 +412,7 @@ class Hub:
             listener.forget(connection)
         if connection in self._connections:
             self._connections.discard(connection)
+            connection.counts.open -= 1
             self._stop_counting(connection)
             self._count_attached(-1)
         self._touched.discard(connection)

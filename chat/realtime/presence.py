@@ -118,6 +118,7 @@ class Presence:
             if greeting is None:
                 greeting = b"".join([connection.encode(payload, b"") for payload in self._told.values()])
                 self._greetings[connection.encode] = greeting
+            connection.counts.frames_out += len(self._told)
             connection.queue(greeting)
 
     def type(self, connection: Connection, room: str, user: str, owner: str) -> None:

@@ -7,7 +7,7 @@ Rules
 - Roles are as of the last account event; the members of a room are in each event.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from chat.commands import Actor
@@ -70,15 +70,15 @@ class Registry:
         return [*self._by_user.get(name, ())]
 
     def shares(
-        self, connections: Iterable[Connection], reaches: Sequence[Reach], frames: Sequence[bytes]
-    ) -> Iterable[tuple[Iterable[Connection], bytes]]:
-        """Divide a batch's frames among `connections`, an ordered set: pairs of some of them and their joined frames.
+        self, connections: Collection[Connection], reaches: Sequence[Reach], frames: Sequence[bytes]
+    ) -> Iterable[tuple[Collection[Connection], int, bytes]]:
+        """Divide a batch's frames among `connections`, an ordered set: some of them, how many frames, and these joined.
 
         `reaches` has the reach of each frame.  Nearly always all connections get all frames.  Otherwise only those are
         looked at one by one that may differ: guests, and users whom a frame concerns that is not for all.
         """
         if not self._attached and all(reach.public and reach.without is None for reach in reaches):
-            return [(connections, b"".join(frames))]
+            return [(connections, len(frames), b"".join(frames))]
         kinds = [*dict.fromkeys(reaches)]
         apart = self._apart(kinds)
         common = tuple(reach.is_common for reach in kinds)
@@ -89,7 +89,8 @@ class Registry:
                 told.setdefault(tuple(is_told(acting, reach) for reach in kinds), []).append(connection)
             else:
                 told[common].append(connection)
-        return [(some, joined) for kept, some in told.items() if (joined := _joined(kinds, kept, reaches, frames))]
+        shares = [(some, _chosen(kinds, kept, reaches, frames)) for kept, some in told.items()]
+        return [(some, len(chosen), b"".join(chosen)) for some, chosen in shares if chosen]
 
     def _apart(self, kinds: Sequence[Reach]) -> set[Connection]:
         apart = set(self._attached)
@@ -105,9 +106,11 @@ class Registry:
         return apart
 
 
-def _joined(kinds: Iterable[Reach], kept: Iterable[bool], reaches: Iterable[Reach], frames: Iterable[bytes]) -> bytes:
+def _chosen(
+    kinds: Iterable[Reach], kept: Iterable[bool], reaches: Iterable[Reach], frames: Iterable[bytes]
+) -> list[bytes]:
     chosen = {reach for reach, is_kept in zip(kinds, kept, strict=True) if is_kept}
-    return b"".join(frame for reach, frame in zip(reaches, frames, strict=True) if reach in chosen)
+    return [frame for reach, frame in zip(reaches, frames, strict=True) if reach in chosen]
 
 
 def _take_out(

@@ -66,7 +66,7 @@ class EventStreamConnection(Connection):
         """Send the answer's head before all else."""
         self._is_chunked = is_chunked
         self._unread = 0
-        super().__init__(owner, sock, head + self._framed(_RETRY), event_chunk if is_chunked else event)
+        super().__init__(owner, sock, head + self._framed(_RETRY), event_chunk if is_chunked else event, owner.streams)
         self._plan_comment()
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(owner.limits.dead_s * 1000))

@@ -58,6 +58,7 @@ class _Page:
     """The missed events up to `reached`, encoded; if they are too many, the rooms and their newest Ids."""
 
     frames: bytes
+    count: int  # of the frames
     reached: int
     limited: list[Missed]
 
@@ -154,7 +155,7 @@ class Subscription:
             return
         place = self._cursor(self._position)
         hello = {"Cursor": place.decode(), "User": self._actor.user or None, "Nodes": self._nodes()}
-        self._connection.queue(self._connection.encode(json.dumps({"Hello": hello}).encode(), place))
+        self._queue(self._connection.encode(json.dumps({"Hello": hello}).encode(), place), 1)
         self._advance(asked)
 
     def _advance(self, asked: int) -> None:
@@ -162,7 +163,7 @@ class Subscription:
             return
         published = self._hub.published_index
         if frames := _some(self._limited):
-            self._connection.queue(frames)
+            self._queue(b"".join(frames), len(frames))
             self._connection.when_drained(partial(self._advance, asked))
         elif self._position > published:
             # Applied here, not fanned out yet; or nothing was applied since this node started.
@@ -218,8 +219,12 @@ class Subscription:
         if page.limited:
             self._limited = self._limited_frames(page)
         self._position = page.reached
-        self._connection.queue(page.frames)
+        self._queue(page.frames, page.count)
         self._connection.when_drained(partial(self._advance, asked))
+
+    def _queue(self, frames: bytes, count: int) -> None:
+        self._connection.counts.frames_out += count
+        self._connection.queue(frames)
 
     def _limited_frames(self, page: _Page) -> Iterator[bytes]:
         """Encode a message a room.  Only the last has a Cursor: a client cut off before it gets all of them again."""
@@ -254,7 +259,7 @@ class Subscription:
         if up_to - after > MISSED_POSTS_MAX:  # there are no more posts than indexes
             missed = self._state.missed(after, up_to, rooms, self._acting())
             if sum(room.posts + room.changes for room in missed) > MISSED_POSTS_MAX:
-                return _Page(b"", up_to, nlargest(LIMITED_ROOMS_MAX, missed, key=lambda room: room.newest_index))
+                return _Page(b"", 0, up_to, nlargest(LIMITED_ROOMS_MAX, missed, key=lambda room: room.newest_index))
         with suppress(Problem):
             return read_retrying(
                 lambda: self._state.located(after, up_to, _PAGE_POSTS, rooms, self._acting()),
@@ -273,9 +278,9 @@ class Subscription:
                 frames.append(self._connection.encode(event_payload(place, event), place))
                 size += len(frames[-1])
                 if size >= _PAGE_BYTES:
-                    return _Page(b"".join(frames), event.index, [])
+                    return _Page(b"".join(frames), len(frames), event.index, [])
         reached = up_to if len(located) < _PAGE_POSTS else located[-1].log_index
-        return _Page(b"".join(frames), reached, [])
+        return _Page(b"".join(frames), len(frames), reached, [])
 
     def _events(self, located: list[LocatedEvent]) -> Iterator[Event]:
         """The events at these places.  Raises LookupError if a post has left the log."""
@@ -312,8 +317,8 @@ class Subscription:
                 return event if event is None or event.room == room else replace(event, room=room)
 
 
-def _some(frames: Iterator[bytes]) -> bytes:
-    """Take the next messages, a page's worth of bytes; b"" if there are none."""
+def _some(frames: Iterator[bytes]) -> list[bytes]:
+    """Take the next messages, a page's worth of bytes."""
     taken: list[bytes] = []
     size = 0
     for frame in frames:
@@ -321,4 +326,4 @@ def _some(frames: Iterator[bytes]) -> bytes:
         size += len(frame)
         if size >= _PAGE_BYTES:
             break
-    return b"".join(taken)
+    return taken

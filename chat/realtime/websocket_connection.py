@@ -64,7 +64,7 @@ class WebSocketConnection(Connection):
 
     def __init__(self, owner: Owner, sock: socket.socket, greeting: bytes) -> None:
         """Send `greeting` before all else: the end of the handshake."""
-        super().__init__(owner, sock, greeting, websocket_message)
+        super().__init__(owner, sock, greeting, websocket_message, owner.sockets)
         self._frames = FrameReader(owner.limits.message_bytes)
         self._rests = False  # frames are left for the next turn: until then the socket is not read
         self._held = 0  # messages that are being worked on
@@ -92,11 +92,13 @@ class WebSocketConnection(Connection):
 
     def _handle_some(self) -> None:
         """Handle messages until the handler has enough or it is the other sockets' turn."""
-        for _ in range(FRAMES_A_TURN):
+        for handled in range(FRAMES_A_TURN):
             received = None if self.closing or self.paused or self.is_over_budget else self._frames.next()
             if received is None:
+                self.counts.frames_in += handled
                 return
             self._handle(received)
+        self.counts.frames_in += FRAMES_A_TURN
         self._rests = True
         self._owner.call(self._resume)
 
@@ -105,6 +107,7 @@ class WebSocketConnection(Connection):
             case str():
                 self._handle_message(received)
             case Ping():
+                self.counts.frames_out += 1
                 self.queue(server_frame(PONG, received.payload))
             case Close():
                 self.close(received.code, received.reason)
@@ -169,6 +172,7 @@ class WebSocketConnection(Connection):
             self.abort()
         elif now >= self.ping_at:
             self.ping_at = now + self._owner.limits.ping_s
+            self.counts.frames_out += 1
             self.queue(_PING)
 
     def finish(self, code: int, reason: str) -> None:

@@ -22,6 +22,7 @@ from time import monotonic
 from typing import Any, TypeGuard
 
 from chat.server import failure_log
+from chat.server.durations import NOT_COUNTED, Durations
 from chat.server.http import ChunkedBody, HttpError, Request, SizedBody, check_partial_head
 from chat.server.limits import KIB
 from chat.server.problem_json import PROBLEM_JSON, problem_json
@@ -44,13 +45,14 @@ class DeferredResponse:
     An application that asked for one and returns something else, or raises, has revoked it.
     """
 
-    __slots__ = ("_connection", "_request", "revoked", "sent")
+    __slots__ = ("_connection", "_request", "durations", "revoked", "sent")
 
     def __init__(self, connection: "HttpConnection", request: Request) -> None:
         self.sent = False
         self.revoked = False  # set under the connection's door
         self._connection = connection
         self._request = request
+        self.durations: Durations = NOT_COUNTED  # where the application wants the time that this took to be noted
 
     def send(self, status: int, headers: Headers, body: bytes) -> None:
         """Send the response, without blocking.  Nothing happens if the connection is gone.
@@ -59,14 +61,17 @@ class DeferredResponse:
         """
         assert not self.sent, "an answer is sent once"
         self.sent = True
-        keep_alive = self._request.keep_alive and not self._connection.http_server.draining
+        connection = self._connection
+        keep_alive = self._request.keep_alive and not connection.http_server.draining
         try:
             head = ResponseHead(status_line(status), headers, self._request, keep_alive)
             payload = head.with_body(body)
         except Exception:
-            self._connection.deliver(_internal_error(self._request), True, self)
+            self.durations[5].append(monotonic() - connection.began_s)
+            connection.deliver(_internal_error(self._request), True, self)
             raise
-        self._connection.deliver(payload, head.close, self)
+        self.durations[status // 100].append(head.made_s - connection.began_s)  # before the next request begins
+        connection.deliver(payload, head.close, self)
 
 
 class HttpConnection(RequestReader):
@@ -74,7 +79,7 @@ class HttpConnection(RequestReader):
 
     __slots__ = (
         "_answer", "_answer_by", "_has_response_lock", "_known_environ", "_known_request", "_template",
-        "closing", "detached", "in_send_queue", "response_lock",
+        "began_s", "closing", "detached", "in_send_queue", "response_lock",
     )  # fmt: skip
 
     def setup(self) -> None:
@@ -82,6 +87,7 @@ class HttpConnection(RequestReader):
         super().setup()
         self.response_lock = Lock()
         self.in_send_queue = False  # set under the door
+        self.began_s = 0.0  # when the request that is worked on was whole
         self.closing = False  # the last answer is sent
         self.detached = False
         self._has_response_lock = False
@@ -111,6 +117,7 @@ class HttpConnection(RequestReader):
             "raft_chat.detach": self.detach,
             "raft_chat.off_cpu": self.off_cpu,
             "raft_chat.defer": self.defer,
+            "raft_chat.from_this_machine": http_server.is_from_this_machine(self.client_address[0]),
         }
 
     # In the poller's thread
@@ -147,7 +154,8 @@ class HttpConnection(RequestReader):
         environ = self._environ(request)
         environ["wsgi.input"] = self._read_body(request, environ)
         environ["raft_chat.read_ahead"] = self._buffer
-        self.deadline = monotonic() + self.limits.idle_s
+        self.began_s = now_s = monotonic()
+        self.deadline = now_s + self.limits.idle_s
         self.idle = not self._buffer  # before the call: the answer may be sent before it returns
         self._call_now(request, environ)
         return self.detached or not self._buffer
@@ -164,16 +172,23 @@ class HttpConnection(RequestReader):
             if not self.detached:
                 self._revoke_answer()
                 reply.run(result)
+                self._note_duration(environ, reply.head)
         except ClientGone:
             reply.keep_alive = False
         except Exception:
             logger.exception("the application failed on %s %s", request.method, request.path)
             pieces, reply.keep_alive = [_internal_error(request)], False
+            self._note_duration(environ, None)
         if self.detached:
             self.finish()
             return
         self._has_response_lock = False
         self.deliver(b"".join(pieces), not reply.keep_alive)
+
+    def _note_duration(self, environ: dict[str, Any], head: ResponseHead | None) -> None:
+        """Note how long an answer took that was not deferred; `head` None: the application failed."""
+        durations = environ.get("raft_chat.durations", self.http_server.durations)
+        durations[5 if head is None else head.status_class].append(monotonic() - self.began_s)
 
     def _whole_request(self) -> Request | None:
         """Return the request at the buffer's start, if all of it is there.  Raises HttpError."""
@@ -319,6 +334,7 @@ class HttpConnection(RequestReader):
         environ["wsgi.input"] = self._read_body(request, environ)
         environ["raft_chat.read_ahead"] = self._buffer
         self._rest_until, self._has_continued = 0.0, False
+        self.began_s = monotonic()
         self.deadline = inf  # from here on it is the application's time
         going_on = self._answer_with_app(request, environ)
         self.http_server.finish_batch()
@@ -339,10 +355,12 @@ class HttpConnection(RequestReader):
                 if not isinstance(result, list):
                     self._bound_send_buffer()
                 reply.run(result)
+                self._note_duration(environ, reply.head)
         except ClientGone:
             raise
         except Exception:
             logger.exception("the application failed on %s %s", request.method, request.path)
+            self._note_duration(environ, None)
             self._fail(reply, request)
         finally:
             self._body_is_used()
@@ -432,6 +450,7 @@ class HttpConnection(RequestReader):
         with suppress(ClientGone, OSError):
             self._acquire_response_lock()
             if not self.closing:
+                self.http_server.durations[refused.status // 100].append(0.0)
                 self._write(error_response(refused))
                 self._linger()
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from werkzeug.serving import WSGIRequestHandler
 
+from chat.server.durations import Durations
 from chat.server.http import (
     LENGTH_DIGITS_MAX,
     ChunkedBody,
@@ -67,12 +68,16 @@ class HttpServer(Protocol):
     send_queue: SendQueue
     slow_readers: SlowReaders
     has_poller: bool
+    durations: Durations
 
     def never_waits(self, method: str, target: str) -> bool:
         """Return True if the application answers such a request, or defers it, without waiting for anything."""
 
     def finish_batch(self) -> None:
         """Finish what the application began; called by its caller, without a CPU slot."""
+
+    def is_from_this_machine(self, address: str) -> bool:
+        """Return True for the address of a client on this machine, which is not a proxy."""
 
     def poll(self, connection: Any) -> None:
         """Give a quiet connection to the poller; the last thing that its thread does with it."""

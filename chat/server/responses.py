@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from http import HTTPStatus
+from time import monotonic
 from types import TracebackType
 from typing import Final
 
@@ -41,14 +42,15 @@ def _never_has_a_body(status: str) -> bool:
 class _Clock:
     """The Date header, formatted once a second."""
 
-    second = 0
+    until_s = 0.0
     header = ""
 
-    def date(self) -> str:
-        now = int(time.time())
-        if now != self.second:
-            self.header = f"Date: {formatdate(now, usegmt=True)}\r\n"
-            self.second = now  # last: another thread reads the header once this says that it is there
+    def date(self, now_s: float) -> str:
+        """The header.  `now_s`: of the monotonic clock, which the caller has looked at anyway."""
+        if now_s >= self.until_s:
+            seconds = time.time()
+            self.header = f"Date: {formatdate(int(seconds), usegmt=True)}\r\n"
+            self.until_s = now_s + 1 - seconds % 1  # last: other threads read the header once it is
         return self.header
 
 
@@ -65,7 +67,7 @@ def error_response(refused: HttpError) -> bytes:
     lines = "".join([f"{name}: {value}\r\n" for name, value in (("Content-Type", PROBLEM_JSON), *refused.headers)])
     return (
         f"HTTP/1.1 {status_line(refused.status)}\r\n{lines}Content-Length: {len(body)}\r\n"
-        f"{_date()}Connection: close\r\n\r\n"
+        f"{_date(monotonic())}Connection: close\r\n\r\n"
     ).encode("latin-1") + body
 
 
@@ -73,13 +75,13 @@ def head_of_stream(headers: Iterable[tuple[str, str]], *, chunked: bool) -> byte
     """The head of a 200 whose body the application sends on the detached socket; the connection ends with it."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     coding = "Transfer-Encoding: chunked\r\n" if chunked else ""
-    return f"HTTP/1.1 200 OK\r\n{lines}{coding}{_date()}Connection: close\r\n\r\n".encode("latin-1")
+    return f"HTTP/1.1 200 OK\r\n{lines}{coding}{_date(monotonic())}Connection: close\r\n\r\n".encode("latin-1")
 
 
 class ResponseHead:
     """The head of one response: the application's headers and those that the server adds."""
 
-    __slots__ = ("_date", "_keep", "_lines", "_status", "bodiless", "close", "length")
+    __slots__ = ("_date", "_keep", "_lines", "_status", "bodiless", "close", "length", "made_s")
 
     def __init__(self, status: str, headers: Headers, request: Request, keep_alive: bool) -> None:
         """Raises BrokenApplication, and ValueError for a Content-Length that is no number."""
@@ -87,13 +89,19 @@ class ResponseHead:
         self.close = not keep_alive
         self.bodiless = request.method == "HEAD" or _never_has_a_body(status)
         self._status = status
-        self._date = _date()
+        self.made_s = monotonic()
+        self._date = _date(self.made_s)
         self._keep = "" if request.protocol == "HTTP/1.1" else "Connection: keep-alive\r\n"
         self._lines = [
             f"{name}: {value}\r\n"
             for name, value in headers
             if name.lower() not in _OURS or not self._is_ours(name.lower(), value)
         ]
+
+    @property
+    def status_class(self) -> int:
+        """The first digit of the status."""
+        return int(self._status[0])
 
     def _is_ours(self, name: str, value: str) -> bool:
         """Note a header that the server writes itself, and return whether it is one."""
@@ -171,6 +179,11 @@ class WsgiResponse:
             close = getattr(pieces, "close", None)
             if close is not None:
                 close()
+
+    @property
+    def head(self) -> ResponseHead | None:
+        """The head, once the application has called start_response."""
+        return self._head
 
     def _started(self) -> ResponseHead:
         if self._head is None:

@@ -14,6 +14,8 @@ Beside what PEP 3333 names, `environ` offers
     raft_chat.off_cpu()     a context manager for an application that waits: its CPU slot is for others meanwhile
     raft_chat.connection    a dict of the connection's own, for the application
     raft_chat.detach()      the socket, the caller's own from here on; the application then returns []
+    raft_chat.from_this_machine   True for a connection of this machine's own, which is not a proxy's
+    raft_chat.durations     to be set by the application: where to note how long the answer took (durations.py)
     raft_chat.user          to be set by the application: the user whom a streamed answer counts for
     raft_chat.read_ahead    bytes that arrived behind this request
     RAW_URI                 the request target, undecoded, always of origin form
@@ -35,6 +37,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.serving import ThreadedWSGIServer
 
+from chat.server.durations import NOT_COUNTED, Durations
 from chat.server.http import HttpError
 from chat.server.http_connection import DeferredResponse, HttpConnection
 from chat.server.limits import Limits, descriptor_limit
@@ -97,6 +100,8 @@ class Server(ThreadedWSGIServer):
         never_waits: Callable[[str, str], bool] | None = None,
         finish_batch: Callable[[], None] = _nothing,
         is_shared: Callable[[str], bool] = _is_never_shared,
+        durations: Durations = NOT_COUNTED,
+        on_sweep: Callable[[], None] = _nothing,
     ) -> None:
         """Bind and listen at once.  Raises OSError if the port is taken.
 
@@ -107,7 +112,8 @@ class Server(ThreadedWSGIServer):
         once, without waiting for anything; without it each connection has a thread.  `finish_batch()` is called after
         one or more requests have been worked on, by a thread that nobody waits for: what they began together is
         finished there.  `is_shared(address)`: whether many clients come from this address, as a proxy's do; its
-        connections never give way to others'.
+        connections never give way to others'.  `durations`: of the requests that do not reach the application, or for
+        which it sets no others.  `on_sweep()` is called about once a second; it must be short.
         """
         # Werkzeug would print what is wrong with the address and exit; bound here, it raises.
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -138,6 +144,8 @@ class Server(ThreadedWSGIServer):
         self._has_made_room = False  # by that look
         self._largest = ""  # the network that held most when room was last made
         self._is_shared = is_shared
+        self.durations = durations
+        self._on_sweep = on_sweep
         self._descriptors_max = descriptor_limit() - limits.spare_descriptors
         self._accepted_all = False
         self._accept_again_at = 0.0
@@ -212,6 +220,7 @@ class Server(ThreadedWSGIServer):
         if now >= self._sweep_at:
             self._sweep(now)
             self.send_queue.cut(now)
+            self._on_sweep()
             self._sweep_at = now + self.limits.sweep_s
 
     def _listen_or_pause(self) -> float:
@@ -313,6 +322,7 @@ class Server(ThreadedWSGIServer):
         if self._is_operators(request, client_address[0]):
             return True
         self._turned_away += 1
+        self.durations[5].append(0.0)
         if self.ssl_context is None:
             _answer_unread(
                 request,
@@ -332,7 +342,7 @@ class Server(ThreadedWSGIServer):
 
     def _is_operators(self, request: Any, address: str) -> bool:
         """Return True for a connection that may use the operator's spare: from this machine, but not from a proxy."""
-        if not self.limits.operator_spare or not is_this_machine(address) or self._is_shared(address):
+        if not self.limits.operator_spare or not self.is_from_this_machine(address):
             return False
         spare = EVICTED_AT_ONCE + self.limits.operator_spare  # beyond what newcomers get while others make room
         descriptors_max = self._descriptors_max + min(spare, self.limits.spare_descriptors * 3 // 4)
@@ -407,6 +417,10 @@ class Server(ThreadedWSGIServer):
         self._open.discard(connection)
         with self._ended:
             self._ended.notify_all()
+
+    def is_from_this_machine(self, address: str) -> bool:
+        """Return True for the address of a client on this machine, which is not a proxy."""
+        return is_this_machine(address) and not self._is_shared(address)
 
     def network_of(self, address: str) -> str:
         """The network that this client counts for; "" for many clients behind one address."""

@@ -19,7 +19,7 @@ from chat.commands import Command, Post, decode
 from chat.state import permissions
 from chat.state.accounts import Acting
 from chat.state.apply import clock_leaps, credentials, expiry, posts, read_markers, rooms, settings, users
-from chat.state.events import AccountEvent, Event, RoomDeleted, RoomEvent
+from chat.state.events import AccountEvent, Event, PostEvent, RoomDeleted, RoomEvent
 from chat.state.name_pages import NamePageRequest
 from chat.state.permissions import ANONYMOUS
 from chat.state.post_revisions import Reactions
@@ -53,6 +53,7 @@ class ChatState:
         self._on_accounts: Callable[[list[AccountEvent]], None] = _discard
         self._on_restored: Callable[[int], None] = _discard
         self._lock = Lock()
+        self.posts = 0  # handed on as events; those of long ago, which a start applies again, are not
         self._last_index = 0  # of the last command applied
         self._tables = Tables()
         self._events: list[Event] = []  # of the batch under way; only the applying thread touches it
@@ -110,6 +111,7 @@ class ChatState:
             self._on_accounts(accounts)
         events, self._events = self._events, []
         if self._on_applied is not None:
+            self.posts += [*map(type, events)].count(PostEvent)
             self._on_applied(index, events)
 
     def document(self) -> Iterator[bytes]:

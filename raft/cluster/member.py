@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 
 from raft.cluster.admin import Administration
+from raft.cluster.member_metrics import MetricsCollector
 from raft.cluster.member_reports import MemberReports, Report
 from raft.cluster.readiness import Check, Readiness
 from raft.compaction.policy import CHECKPOINT_BYTES, COMPACT_BYTES_MIN, LogMaintenance, Rewrite
@@ -49,6 +50,7 @@ from raft.errors import (
     StartRefused,
     Unavailable,
 )
+from raft.metrics import MemberMetrics
 from raft.rpc.calls import (
     AcceptClock,
     ChangeMembership,
@@ -193,6 +195,12 @@ class RunningMember:
         self._incoming_snapshots = IncomingSnapshots(storage)
         self._snapshot_refused = ""  # why, as last logged
         self._log_maintenance = self._make_log_maintenance(machine, rewrite, compact_bytes) if rewrite else None
+        maintenance = self._log_maintenance
+        self._metrics = MetricsCollector(
+            node_lock, self._contact, storage, self._peers, proposals, applied=lambda: self.last_applied,
+            live_bytes=lambda: maintenance.live_bytes() if maintenance else machine.live_bytes,
+            compactions=lambda: maintenance.compactions if maintenance else 0,
+        )  # fmt: skip
 
     def _make_log_maintenance(self, machine: StateMachine, rewrite: Rewrite, compact_bytes: int) -> LogMaintenance:
         return LogMaintenance(
@@ -307,6 +315,7 @@ class RunningMember:
 
     def _leader_state_changed(self, before: LeaderState, after: LeaderState) -> None:
         role, term, leader_id = after
+        self._metrics.leader_state_changed(before, after)
         if before[:2] != after[:2]:
             logger.info("member %d is %s in term %d", self.id, role.value, term)
         if leader_id and before[1:] != after[1:]:
@@ -467,6 +476,10 @@ class RunningMember:
             "Members": members,
             **({"Damage": damage} if damage else {}),
         }
+
+    def metrics(self) -> MemberMetrics:
+        """Return the numbers of this member.  May wait for the disk to say what is free."""
+        return self._metrics.collect()
 
     def readiness(self) -> list[Check]:
         """Return the checks of `GET /readyz`."""

@@ -99,6 +99,9 @@ class StartingMember:
             "Members": members,
         }
 
+    def metrics(self) -> None:
+        """Return None: this member has no numbers yet."""
+
     def readiness(self) -> list[tuple[str, str]]:
         """Return the one check that fails until this member takes part."""
         return [("starting", self._stage())]

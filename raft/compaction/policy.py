@@ -115,6 +115,7 @@ class LogMaintenance:
         self._is_full = is_full
         self._ended_at = 0  # the last index of a segment that was ended for a full disk
         self._marks: deque[_Mark] = deque()  # ascending; of the last WAIT_ENTRIES
+        self.compactions = 0  # of this process
         self._off = (0, 1.0)  # the last compaction's index, and its live bytes divided by the estimate
         # (index, time noted): the last log index of each segment with deletions, until it is compacted.
         self._erased: deque[tuple[int, float]] = deque()  # up to KEEP_S / ERASED_NOTE_S of them, and some
@@ -286,6 +287,10 @@ class LogMaintenance:
         told = mark.live_bytes if index != self._storage.base_index else int(mark.live_bytes * factor)
         return self._storage.base_document_bytes + told
 
+    def live_bytes(self) -> int:
+        """Return the estimated size of a snapshot made now; any thread."""
+        return self._live_bytes(_Mark(0.0, self._applier.last_applied, self._machine.live_bytes))
+
     def _calibrate(self, up_to: int) -> None:
         """Calibrate the live-bytes estimate against the snapshot just written."""
         base, told = self._storage.snapshot, next((mark.live_bytes for mark in self._marks if mark.index == up_to), 0)
@@ -302,6 +307,7 @@ class LogMaintenance:
         except (InvalidMessage, OSError) as error:
             raise RewriteFailed(f"the new snapshot cannot be read: {error}") from error
         self._calibrate(up_to)
+        self.compactions += 1
         self._node_lock.act(lambda node: node.compacted(meta))
         logger.info(
             "compacted the log up to index %d in %.1f s, from %d to %d bytes",

@@ -93,6 +93,7 @@ class Forwarder:
                 raise DiskFull(NO_ROOM)
             waiting = self._proposals.admit(command, done, now_s)
         except (Unavailable, DiskFull) as error:
+            self._proposals.not_admitted(error)
             done(error)
         else:
             self._route(waiting, flushes=flushes)

@@ -4,14 +4,13 @@
 then on its outcome is unknown until it is applied here.  A proposal that was never handed over was not proposed.
 """
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from raft.core.raft_messages import ProposalId
-from raft.errors import OutcomeUnknown, RaftError, Unavailable
+from raft.errors import DiskFull, OutcomeUnknown, RaftError, Unavailable
 
 WAITING_MAX = 8_192  # proposals
 WAITING_BYTES_MAX = 64 << 20
@@ -44,19 +43,37 @@ class Proposals:
         self._member = member
         self._boot = boot
         self._lock = threading.Lock()
-        self._sequences = itertools.count(1)
+        self._sequence = 0  # of the newest proposal
         self._waiting: dict[int, PendingProposal] = {}  # by sequence, which is also the order of time
         self._bytes = 0
+        self._failed = {"unavailable": 0, "unknown": 0, "disk_full": 0}  # by outcome
+        self._not_admitted = {"unavailable": 0, "disk_full": 0}
 
     def admit(self, command: bytes, done: Done, now_s: float) -> PendingProposal:
         """Register a new proposal.  Raises Unavailable if too much waits already."""
         with self._lock:
             if len(self._waiting) >= WAITING_MAX or self._bytes + len(command) > WAITING_BYTES_MAX:
                 raise Unavailable("too many messages wait to be committed; nothing was changed")
-            waiting = PendingProposal(next(self._sequences), command, done, now_s)
+            self._sequence += 1
+            waiting = PendingProposal(self._sequence, command, done, now_s)
             self._waiting[waiting.sequence] = waiting
             self._bytes += len(command)
         return waiting
+
+    def not_admitted(self, error: RaftError) -> None:
+        """Note a proposal that was refused before it was registered."""
+        with self._lock:
+            self._not_admitted[_outcome_of(error)] += 1
+
+    def outcomes(self) -> dict[str, int]:
+        """Return how many proposals have ended, by outcome.
+
+        The committed ones are those that did not end otherwise: nothing is counted for each.
+        """
+        with self._lock:
+            committed = self._sequence - len(self._waiting) - sum(self._failed.values())
+            failed = {name: count + self._not_admitted.get(name, 0) for name, count in self._failed.items()}
+        return {"committed": committed, **failed}
 
     def hand_over(self, batch: Iterable[PendingProposal]) -> list[tuple[ProposalId, bytes]]:
         """Mark those of `batch` that still wait, and return their ids; from now on their outcome is unknown."""
@@ -76,7 +93,7 @@ class Proposals:
     def refuse(self, batch: Iterable[PendingProposal], error: RaftError) -> None:
         """Answer those of `batch` with `error` that were never handed over: none of them was proposed."""
         for waiting in batch:
-            if not waiting.handed_over and self._forget(waiting.sequence) is not None:
+            if not waiting.handed_over and self._fail(waiting, _outcome_of(error)):
                 waiting.done(error)
 
     def all(self) -> list[PendingProposal]:
@@ -94,7 +111,7 @@ class Proposals:
     def expire(self, now_s: float) -> None:
         """Answer proposals that have waited too long."""
         for waiting in self._overdue(now_s):
-            if self._forget(waiting.sequence) is None:
+            if not self._fail(waiting, ""):
                 continue  # applied just now
             if waiting.handed_over:
                 waiting.done(OutcomeUnknown("no majority confirmed the change in time; it may still be committed"))
@@ -118,3 +135,16 @@ class Proposals:
             if waiting is not None:
                 self._bytes -= len(waiting.command)
         return waiting
+
+    def _fail(self, waiting: PendingProposal, outcome: str) -> bool:
+        """Take out a proposal that ends with this outcome; "": its time is over.  False: it has ended already."""
+        with self._lock:
+            if self._waiting.pop(waiting.sequence, None) is None:
+                return False
+            self._bytes -= len(waiting.command)
+            self._failed[outcome or ("unknown" if waiting.handed_over else "unavailable")] += 1
+        return True
+
+
+def _outcome_of(error: RaftError) -> str:
+    return "disk_full" if isinstance(error, DiskFull) else "unavailable"

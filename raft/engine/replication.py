@@ -39,6 +39,7 @@ from raft.errors import (
     RefusedPeer,
     StartRefused,
 )
+from raft.metrics import Histogram
 from raft.rpc.calls import RecordedBoot, Sender, SnapshotChunk, SnapshotChunkReply
 from raft.rpc.codec import Answer, Call, decode_answer, encode
 from raft.rpc.peer_auth import check_sender
@@ -85,6 +86,9 @@ class Peers:
         self._timeout_s = election_timeout_ms / 1000
         self._append_bytes_max = append_bytes_max
         self._pieces: dict[int, Pieces] = {}  # by member; up to MEMBERS_MAX, and those that have left
+        # By member; recorded by its thread for appends.  For a moment a member that moves has two threads, and a count
+        # may be lost.
+        self.append_durations: dict[int, Histogram] = {}
         self._answered_s: dict[int, float] = {}  # by member: when it answered last
         self._queues: dict[tuple[int, str], PeerQueue[Message]] = {}  # by (member, kind); under the engine's lock
         self._unreachable: set[int] = set()
@@ -144,7 +148,9 @@ class Peers:
             elif _kind(message) != APPENDS:
                 self._call(queue, message, self._timeout_s)
             elif (loaded := self._load(message)) is not None:
+                began_s = time.monotonic()
                 self._call(queue, loaded, self._timeout_s * APPEND_TIMEOUTS)
+                self._durations_of(message.target).record(self._answered_s[message.target] - began_s)
         except CorruptLog as damage:
             self._handle_damage(message, damage)
             self._put_off(queue, message, DAMAGE_PAUSE_S)
@@ -216,6 +222,9 @@ class Peers:
                     node.transfer_leadership(node.best_successor(but=message.target))
 
             self._node_lock.act(hand_over)
+
+    def _durations_of(self, member: int) -> Histogram:
+        return self.append_durations.get(member) or self.append_durations.setdefault(member, Histogram())
 
     def _pieces_of(self, member: int) -> Pieces:
         return self._pieces.setdefault(member, Pieces(self._append_bytes_max))

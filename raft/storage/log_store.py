@@ -29,11 +29,13 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import TypeVar
 
 from raft.core.entries import RECORD_BYTES_MAX, decode_entry, entry_of_verified
 from raft.core.raft_messages import Entry, HardState, SnapshotMeta
 from raft.errors import ADVICE, CorruptLog, DiskFailed, DiskFull, InvalidMessage
+from raft.metrics import Histogram
 from raft.storage.disk import Disk, NoRoom
 from raft.storage.file_names import (
     SnapshotFile,
@@ -95,6 +97,7 @@ class Storage:
         self._is_full: Callable[[], bool] = lambda: False
         self._put_off: SnapshotReceiver | None = None  # finished, and to be installed once the disk has room
         self._base_lock = Lock()  # held while another base takes effect in memory
+        self.fsync_durations = Histogram()  # the appending thread records the sync of each batch
         self._failure = ""  # why the storage is unusable
         self._closed = False
         self._content = Content()  # of the newest segment
@@ -148,6 +151,13 @@ class Storage:
     def bytes_on_disk(self) -> int:
         """The size of all files that count, without replaced files that are still there."""
         return self._files.bytes
+
+    def free_bytes(self) -> int | None:
+        """Return how much more could be written to the data directory; None if the disk does not say."""
+        try:
+            return self._disk.free_bytes(self._data_dir)
+        except OSError:
+            return None
 
     @property
     def entry_count(self) -> int:
@@ -254,7 +264,9 @@ class Storage:
         self._positions.set(pairs)
         self._note(entries, pairs)
         if not torn:
+            began_s = monotonic()
             self._writer.sync()
+            self.fsync_durations.record(monotonic() - began_s)
 
     def _write(self, batch: bytes) -> None:
         try:

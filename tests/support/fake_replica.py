@@ -12,6 +12,7 @@ from raft.core.configuration import Change
 from raft.core.entries import clock_entry, command_entry
 from raft.core.raft_messages import Command, Entry, ProposalId
 from raft.errors import ChangeRefused, OutcomeUnknown, RaftError, Unavailable
+from raft.metrics import MemberMetrics
 
 FIRST_TIME = 1_795_428_000_123_456  # 2026-11-23T10:00:00.123456Z
 FIRST_INDEX = 3  # the engine's own entries come first, so that no test takes an index for an Id
@@ -40,6 +41,7 @@ class FakeReplica:
         self.level = LEVEL
         self.leads = True
         self.clocks_known = True
+        self.numbers: MemberMetrics | None = None
         self.checks = [("leader", ""), ("disk", "")]
         self.contact_s = 0.0  # how long ago a leader was in contact
         self.told: list[bytes] = []  # by `tell`
@@ -149,6 +151,9 @@ class FakeReplica:
             "LastApplied": self.last_applied,
             "Members": self.members,
         }
+
+    def metrics(self) -> MemberMetrics | None:
+        return self.numbers
 
     def readiness(self) -> list[tuple[str, str]]:
         return self.checks

@@ -12,13 +12,14 @@ from itertools import count
 from types import TracebackType
 from typing import Any, TypedDict, Unpack
 
-from chat.app import create_app
+from chat.app import create_app, never_waits, request_durations
 from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import TOKEN, digest
 from chat.commands import NOBODY, Actor, Post, encode
 from chat.commands.accounts import LogIn
 from chat.commands.posts import DeletePost, EditPost, React
 from chat.commands.rooms import ChangeRoom, DeleteRoom
+from chat.metrics.node import NodeMetrics
 from chat.realtime.authentication import Realtime
 from chat.realtime.connection import HubLimits
 from chat.realtime.handshake import open_websocket
@@ -95,8 +96,12 @@ class Node:
         self.app = create_app(
             self.replica, self.state, authenticator=self.authenticator,
             websocket=partial(open_websocket, self.realtime), streams=EventStreams(self.realtime),
+            metrics=NodeMetrics("1.2.3", requests := request_durations(), self.hub.sockets, lambda: self.state.posts),
         )  # fmt: skip
-        self.server = Server(self.app, "127.0.0.1", 0, name="test")
+        self.server = Server(
+            self.app, "127.0.0.1", 0, name="test",
+            never_waits=never_waits, durations=requests.refused, on_sweep=requests.settle,
+        )  # fmt: skip
         self.port = self.server.port
         self.clients: list[NodeClient] = []
         self.hub.begin_at(self.replica.last_applied)

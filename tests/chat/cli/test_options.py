@@ -58,6 +58,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         heartbeat_ms=60,
         election_timeout_ms=300,
         compact_mib=64,
+        metrics_token="",
         log_level="info",
         log_format="text",
         cluster_secret_file=None,

@@ -19,7 +19,7 @@ from raft.engine.proposals import (
     PendingProposal,
     Proposals,
 )
-from raft.errors import OutcomeUnknown, Unavailable
+from raft.errors import DiskFull, OutcomeUnknown, Unavailable
 
 MEMBER, BOOT = 3, 7
 DEADLINE_S = 10.0
@@ -323,3 +323,20 @@ class Model(RuleBasedStateMachine):
 
 Model.TestCase.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
 TestModel = Model.TestCase
+
+
+def test_every_proposal_counts_once_by_its_outcome() -> None:
+    proposals = Proposals(1, 1)
+    told: list[object] = []
+    committed, late, unknown, full, refused = (proposals.admit(b"x", told.append, 0.0) for _ in range(5))
+    assert proposals.outcomes() == {"committed": 0, "unavailable": 0, "unknown": 0, "disk_full": 0}
+    ids = proposals.hand_over([committed, unknown])
+    assert proposals.answered(ids[0][0]) is not None
+    assert proposals.answered(ids[0][0]) is None
+    proposals.refuse([full], DiskFull("no room"))
+    proposals.refuse([refused, unknown], Unavailable("no leader"))
+    proposals.not_admitted(Unavailable("too much waits"))
+    proposals.expire(HANDED_OVER_TIMEOUT_S)
+    assert proposals.outcomes() == {"committed": 1, "unavailable": 3, "unknown": 1, "disk_full": 1}
+    assert [type(error) for error in told] == [DiskFull, Unavailable, Unavailable, OutcomeUnknown]
+    assert late.handed_over == 0
