@@ -531,6 +531,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str]) -> int:
     if arguments[:1] == [REWRITE]:
         return rewrite(arguments[1:], ChatState)
+    if arguments[:1] == ["version"]:
+        print(f"raft-chat {program_version()}")
+        return 0
     try:
         if arguments and arguments[0] in SUB_COMMANDS:
             try:

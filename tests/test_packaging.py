@@ -1,15 +1,18 @@
 """The server and its page come up wherever they are put: in a checkout, installed from a wheel, in one zip file."""
 
+import configparser
 import importlib.metadata
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipapp
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from raft_chat import SUB_COMMANDS
 from tests.support.cluster import ROOT, Cluster
 from tests.support.http_client import HttpClient
 from tests.test_layout import sources
@@ -28,22 +31,40 @@ def pip(*arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with the wheel installed in it.
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the wheel and the source distribution in it.
 
-    The wheel is built from a copy, because setuptools would leave a build/ directory behind and ship what lies in it.
+    They are built from a copy, because setuptools would leave a build/ directory behind and ship what lies in it.
     """
     directory = tmp_path_factory.mktemp("packaging")
     copy = directory / "checkout"
     copy.mkdir()
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "raft_chat.py"):
+    for name in ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "raft_chat.py"):
         shutil.copy(ROOT / name, copy)
-    for name in ("raft", "chat", "static"):
+    for name in ("raft", "chat", "static", "deploy", "docs"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    build = f"from setuptools import build_meta as b; b.build_sdist({str(directory)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=copy, check=True, capture_output=True, timeout=BUILD_S)
     pip("wheel", "--no-build-isolation", "--wheel-dir", str(directory), str(copy))
-    (wheel,) = directory.glob("raft_chat-*.whl")
-    pip("install", "--target", str(directory / "site"), str(wheel))
-    return directory / "site"
+    return directory
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path) -> Path:
+    """A directory with the wheel installed in it."""
+    (wheel,) = built.glob("raft_chat-*.whl")
+    pip("install", "--target", str(built / "site"), str(wheel))
+    return built / "site"
+
+
+def run_installed(installed: Path, *arguments: str) -> str:
+    """What Python prints, with what is installed before anything else that could be imported."""
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        [sys.executable, "-P", *arguments], env=environment, capture_output=True, text=True, timeout=BUILD_S
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def check_page_and_post(directory: Path, command: Sequence[str]) -> None:
@@ -82,6 +103,65 @@ def test_a_wheel_holds_every_module_and_nothing_else(installed: Path) -> None:
     assert found == {path.relative_to(ROOT).as_posix() for path in sources().values()}
     (script,) = (installed / "bin").iterdir()
     assert script.name == "raft-chat"
+
+
+def test_a_source_distribution_installs_the_same_files_as_the_wheel(built: Path, installed: Path) -> None:
+    (archive,) = built.glob("raft_chat-*.tar.gz")
+    pip("install", "--no-build-isolation", "--no-compile", "--target", str(built / "from_source"), str(archive))
+    assert contents(built / "from_source") == contents(installed)
+
+
+def contents(site: Path) -> dict[str, bytes]:
+    """The files of an installation, without what pip writes about it."""
+    about = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
+    files = (path for path in site.rglob("*") if path.is_file() and path.suffix != ".pyc" and path.name not in about)
+    return {path.relative_to(site).as_posix(): path.read_bytes() for path in files}
+
+
+def test_a_source_distribution_brings_the_examples_and_the_docs(built: Path) -> None:
+    (archive,) = built.glob("raft_chat-*.tar.gz")
+    with tarfile.open(archive) as content:
+        names = {name.partition("/")[2] for name in content.getnames()}
+    wanted = [*(ROOT / "deploy").rglob("*.*"), *(ROOT / "docs").glob("*.md"), ROOT / "LICENSE", ROOT / "CHANGELOG.md"]
+    assert {path.relative_to(ROOT).as_posix() for path in wanted} <= names
+    assert not any(name.startswith("tests") for name in names)
+
+
+def test_the_metadata_are_those_of_setup_cfg(installed: Path) -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    (found,) = importlib.metadata.distributions(name="raft-chat", path=[str(installed)])
+    metadata = found.metadata
+    assert metadata["Version"] == config["metadata"]["version"]
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert "MIT" in (metadata["License"] or metadata["License-Expression"])
+    assert (ROOT / "README.md").read_text() in (found.read_text("METADATA") or "")
+    needed = {requirement.partition("<")[0] for requirement in found.requires or () if "extra" not in requirement}
+    assert needed == {"werkzeug", "simple-websocket"}
+    (license_text,) = (path for path in installed.glob("raft_chat-*.dist-info/**/LICENSE"))
+    assert license_text.read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+def test_the_version_is_written_in_one_place(installed: Path) -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    version = config["metadata"]["version"]
+    assert run_installed(installed, str(installed / "bin" / "raft-chat"), "version") == f"raft-chat {version}\n"
+    assert [path for path in sources().values() if f'"{version}"' in path.read_text()] == []
+
+
+HELP_OF_ALL = """
+import contextlib, raft_chat, sys
+for command in ("", *raft_chat.SUB_COMMANDS):
+    with contextlib.suppress(SystemExit):
+        raft_chat.main([*filter(None, [command]), "--help"])
+"""
+
+
+def test_each_installed_command_has_a_help(installed: Path) -> None:
+    text = run_installed(installed, "-c", HELP_OF_ALL)
+    titles = [line.split()[:3] for line in text.splitlines() if line.startswith("usage: raft-chat")]
+    assert [title[2] for title in titles[1:]] == list(SUB_COMMANDS)
 
 
 def test_one_zip_file_serves_the_page(tmp_path: Path, installed: Path) -> None:

@@ -90,6 +90,7 @@ Other commands, each with its own --help:
   raft-chat cert    make certificates for TLS
   raft-chat clock   repair the time of messages after a clock was wrong
 
+`raft-chat version` prints the version.
 Each option can also come from the environment, like RAFT_CHAT_PORT=12380, or
 from the file that --config names.
 """
