@@ -229,6 +229,9 @@ class NodeProcess:
             return None
         accepts_unsigned = self.options.accept_unsigned_peers
         secret = ClusterSecret(path, lambda: self._endpoint.own_sender(), accepts_unsigned=accepts_unsigned)
+        if accepts_unsigned:
+            warn = secret.warn_of_unsigned
+            threading.Thread(target=warn, args=(self._ended,), name="unsigned-peers", daemon=True).start()
         self.reload.append(secret.reload)
         return secret
 

@@ -63,9 +63,6 @@ class ClusterSecret:
             self.keys = self._read()
         except ValueError as error:
             raise StartRefused(f"--cluster-secret-file: {error}") from None
-        if accepts_unsigned:
-            # A daemon: it has nothing to finish.
-            threading.Thread(target=self._warn, name="unsigned-peers", daemon=True).start()
 
     def reload(self) -> None:
         """Read the file again; a key that stays is the same object.  A file that cannot be used changes nothing."""
@@ -101,10 +98,11 @@ class ClusterSecret:
         self._by_text = {text: self._by_text.get(text) or Key(text) for text in read_keys(self._path)}
         return tuple(self._by_text.values())
 
-    def _warn(self) -> None:
-        while True:
+    def warn_of_unsigned(self, stopped: threading.Event) -> None:
+        """Run the thread that warns of --accept-unsigned-peers."""
+        while not stopped.is_set():
             logger.warning(
                 "--accept-unsigned-peers: whoever reaches the peer port of this node can change the cluster. "
                 "Restart without this option once every node has the secret."
             )
-            time.sleep(WARN_EVERY_S)
+            stopped.wait(WARN_EVERY_S)
