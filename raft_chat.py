@@ -21,6 +21,7 @@ import os
 import random
 import resource
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -52,6 +53,8 @@ from chat.server import base_path
 from chat.server.limits import Limits
 from chat.server.networks import OPERATOR_SPARE
 from chat.server.server import Server
+from chat.server.tls.certificate import CertificateRefused, server_context
+from chat.server.tls.plain_text import redirecting_app
 from chat.services.cursors import history
 from chat.services.maintenance import Maintenance
 from chat.services.read_markers import PendingMarkers
@@ -85,6 +88,8 @@ AT_WORK_MAX = 2  # requests that use the processor at once: more would only make
 # The peers' port may use nearly every descriptor: what the clients' port keeps spare is kept for it.  Some are left for
 # the log's files, and to refuse a peer in words.
 PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s=2.0, spare_descriptors=16)
+# The port that sends plain HTTP to TLS: a client asks once, and has no body that is read.
+REDIRECT_LIMITS = Limits(connections=256, body_bytes=16 * 1024, idle_s=5.0, head_deadline_s=5.0)
 HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init system waits
 DRAIN_S = 2.0
 PROGRESS_S = 1.0
@@ -107,6 +112,7 @@ class NodeProcess:
         self.exit_code = 0
         self._ended = threading.Event()
         self.reload: list[Callable[[], None]] = []  # called on SIGHUP: each reads its files again
+        self._client_tls = _client_tls(options)
         self._service_manager = ServiceManager()
         self._read_progress = _Progress("reading the log, bytes", self._service_manager.starting)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # in all threads but the one that waits for them
@@ -138,6 +144,9 @@ class NodeProcess:
         )
         self._peer_ports.open(self._own_url(stored))
         self._client_server = self._listen_for_clients()
+        self._redirect_server = self._listen_for_plain_http()
+        if self._client_tls is not None:
+            self.reload.append(self._reload_certificate)
         self._write_operator_file()
         self._rewriter = ChildRewriter([sys.executable, "-m", "raft_chat", REWRITE], options.data_dir)
 
@@ -149,6 +158,8 @@ class NodeProcess:
         """Serve until told to stop; the exit code."""
         self._peer_ports.start()
         self._client_server.start()
+        if self._redirect_server is not None:
+            self._redirect_server.start()
         logger.info("member %d serves clients at %s", self.options.id, self.options.advertise or self._local_url())
         if not self.options.advertise:
             logger.warning(
@@ -267,7 +278,7 @@ class NodeProcess:
             call, options.host, options.port, "clients",
             cpu_slots=AT_WORK_MAX, limits=Limits(operator_spare=OPERATOR_SPARE),
             never_waits=waits_never, finish_batch=self._flush,
-            is_shared=options.trusted_proxies.trusts,
+            is_shared=options.trusted_proxies.trusts, ssl_context=self._client_tls,
             durations=self._requests.refused, on_sweep=self._requests.settle,
         )  # fmt: skip
 
@@ -279,6 +290,25 @@ class NodeProcess:
 
     def _advertised(self) -> list[str]:
         return [self.options.advertise] if self._member is None else self._member.nodes()
+
+    def _listen_for_plain_http(self) -> Server | None:
+        """Bind the port that sends clients to the one with TLS, if there is to be one."""
+        options = self.options
+        if not options.http_port:
+            return None
+        return self._listen(
+            redirecting_app(options.port), options.host, options.http_port, "http",
+            limits=REDIRECT_LIMITS, never_waits=lambda method, target: True, is_shared=options.trusted_proxies.trusts,
+        )  # fmt: skip
+
+    def _reload_certificate(self) -> None:
+        """Use the certificate that is in the files now, for the connections that come from now on."""
+        try:
+            self._client_server.ssl_context = _client_tls(self.options)
+        except StartRefused as refused:
+            logger.error("the certificate for clients stays as it was: %s", refused)
+        else:
+            logger.info("the certificate for clients was read again from %s", self.options.certificate)
 
     def _listen(self, app: Any, host: str, port: int, name: str, **settings: Any) -> Server:
         try:
@@ -333,7 +363,8 @@ class NodeProcess:
     def _local_url(self) -> str:
         """The URL of this node for programs on this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.options.port}"
+        scheme = "https" if self.options.certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.options.port}"
 
     def _take_part(self, identity: Identity) -> None:
         options = self.options
@@ -475,6 +506,8 @@ class NodeProcess:
             giving_up = threading.Timer(DRAIN_S / 2, member.give_up)  # or what waits for a majority would be cut
             giving_up.daemon = True  # nobody waits for it where all was answered sooner
             giving_up.start()
+        if self._redirect_server is not None:
+            self._redirect_server.drain(0.0)
         self._client_server.drain(DRAIN_S)
         self._endpoint.engine = None  # peers are told at once, instead of an answer that would never come
         if member is not None:
@@ -485,6 +518,16 @@ class NodeProcess:
         self._peer_ports.close(DRAIN_S / 4)
         self._lock.close()
         logger.info("member %d has stopped", self.options.id)
+
+
+def _client_tls(options: Options) -> ssl.SSLContext | None:
+    """Read the certificate of the clients' port; None where it speaks plain HTTP.  Raises StartRefused."""
+    if options.certificate is None or options.certificate_key is None:
+        return None
+    try:
+        return server_context(options.certificate, options.certificate_key)
+    except CertificateRefused as refused:
+        raise StartRefused(f"--cert: {refused}") from None
 
 
 def _raise_descriptor_limit() -> None:

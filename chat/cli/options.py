@@ -53,6 +53,9 @@ class Options:
     peer_port: int  # the port, likewise; 0: the peer URL's
     join: bool
     advertise: str  # "" if --host is every address: then the URL that clients use is not known
+    certificate: Path | None  # the certificate of the clients' port, which then speaks TLS
+    certificate_key: Path | None  # its key; both or neither
+    http_port: int  # for plain HTTP, sent on to TLS; 0: none
     base_path: str  # "" or like "/chat"
     trusted_proxies: TrustedProxies
     allowed_hosts: tuple[str, ...]  # names
@@ -127,6 +130,13 @@ def _parser() -> argparse.ArgumentParser:
         help="join a running cluster.  Add the node there first: POST /raft/<id>",
     )
     add("--advertise", metavar="URL", help="the URL that clients use for this node (default: --host and --port)")
+    add("--cert", metavar="FILE", help="encrypt the clients' port (TLS) with this certificate and its chain, in PEM")
+    add("--key", metavar="FILE", help="the private key of --cert, in PEM.  SIGHUP reads both files again")
+    add(
+        "--http-port",
+        metavar="PORT",
+        help="with --cert: send clients from plain http on this port to https on --port (default: none)",
+    )
     add("--base-path", metavar="PATH", help="the path of the chat behind a proxy, like /chat (default: none)")
     add(
         "--trust-proxy",
@@ -202,8 +212,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "base-path", "trust-proxy",
-          "allowed-host", "allow-origin",
+_NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "cert", "key", "http-port",
+          "base-path", "trust-proxy", "allowed-host", "allow-origin",
           "data-dir", "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
           "log-format", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers",
           "metrics-token-file")  # fmt: skip
@@ -270,6 +280,7 @@ def _checked(given: Mapping[str, str]) -> Options:
     host, port = _host("host", given.get("host", "127.0.0.1")), _number(given, "port", 12380, 1, 65535)
     peer_host, peer_port = _peer_host(given.get("peer-host", ""))
     heartbeat_ms, election_timeout_ms = _timers(given)
+    certificate, key, http_port = _client_tls(given, port)
     join = _choice(given, "join", "false", ("true", "false")) == "true"
     prefix = _base_path(given.get("base-path", ""))
     auth = _choice(given, "auth", "open", ("open", "login")) if "auth" in given else None
@@ -283,7 +294,17 @@ def _checked(given: Mapping[str, str]) -> Options:
         peer_host=peer_host,
         peer_port=peer_port,
         join=join,
-        advertise=_advertised(given.get("advertise", ""), host, port, prefix, shared=join or len(members) > 1),
+        advertise=_advertised(
+            given.get("advertise", ""),
+            host,
+            port,
+            prefix,
+            scheme="https" if certificate else "http",
+            shared=join or len(members) > 1,
+        ),
+        certificate=certificate,
+        certificate_key=key,
+        http_port=http_port,
         base_path=prefix,
         trusted_proxies=_value_of(given, "trust-proxy", proxies.parse),
         allowed_hosts=_value_of(given, "allowed-host", hosts.parse),
@@ -446,7 +467,20 @@ def _base_path(text: str) -> str:
         raise OptionRefused(f"--base-path: {text!r} {error}") from None
 
 
-def _advertised(url: str, host: str, port: int, prefix: str, *, shared: bool) -> str:
+def _client_tls(given: Mapping[str, str], port: int) -> tuple[Path | None, Path | None, int]:
+    """The certificate and the key of the clients' port, and the port for plain HTTP beside it."""
+    for name, needed in (("cert", "key"), ("key", "cert"), ("http-port", "cert")):
+        if name in given and needed not in given:
+            raise OptionRefused(f"--{name} needs --{needed}")
+    if "cert" not in given:
+        return None, None, 0
+    http_port = _number(given, "http-port", 0, 1, 65535) if "http-port" in given else 0
+    if http_port == port:
+        raise OptionRefused(f"--http-port {http_port} is --port too; choose another one")
+    return _path("cert", given["cert"]), _path("key", given["key"]), http_port
+
+
+def _advertised(url: str, host: str, port: int, prefix: str, *, scheme: str, shared: bool) -> str:
     """The URL that clients reach this node under; `shared`: other nodes tell it to their clients.
 
     A proxy in front may speak TLS, so the URL may be https; its scheme's default port may be left out.
@@ -457,10 +491,10 @@ def _advertised(url: str, host: str, port: int, prefix: str, *, shared: bool) ->
         if shared:
             raise OptionRefused(
                 f"--host {host} is every address of this machine, so the other nodes cannot tell clients where this "
-                f"one is. Pass --advertise with the URL that clients use, like http://chat1.example:{port}"
+                f"one is. Pass --advertise with the URL that clients use, like {scheme}://chat1.example:{port}"
             )
         return ""
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}{prefix}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{prefix}"
 
 
 def _advertised_url(url: str, prefix: str) -> str:

@@ -27,9 +27,9 @@ from chat.metrics.sockets import SocketCounts
 from chat.realtime.frames import CloseCode
 from chat.server import failure_log
 from chat.server.freed_memory import HEAP
-from chat.server.sockets import Receiver, send_now
+from chat.server.sockets import ClientSocket, Receiver, send_now
 
-# One socket's share of a turn.  No less than a TLS record: the selector knows nothing of decrypted bytes left behind.
+# One socket's share of a turn.
 READ_BYTES = 16 * 1024
 _SEND_BYTES = 64 * 1024  # messages joined for one send; what is left of it after a short one is copied
 _CONNECTION_BYTES = 4 * 1024  # the size of one connection beside its queue
@@ -40,8 +40,6 @@ SendToAll = Callable[[Sequence[int], bytes], list[int]]
 
 # A message's JSON and its Cursor (b"" for none) as the bytes that one kind of client gets.
 Encode = Callable[[bytes, bytes], bytes]
-
-_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +120,7 @@ class Connection(ABC):
         "direct", "encode", "handler", "heard_at", "network", "paused", "ping_at", "socket",
     )  # fmt: skip
 
-    def __init__(
-        self, owner: Owner, sock: socket.socket, greeting: bytes, encode: Encode, counts: SocketCounts
-    ) -> None:
+    def __init__(self, owner: Owner, sock: ClientSocket, greeting: bytes, encode: Encode, counts: SocketCounts) -> None:
         """Send `greeting` before all else: the end of the handshake, or the head of the answer.
 
         `counts`: of the connections of this kind.
@@ -231,9 +227,7 @@ class Connection(ABC):
             data = parts[0] if len(parts) == 1 else b"".join(parts)
             try:
                 sent = self._send(data)
-            except ssl.SSLError as error:
-                if not isinstance(error, _NOT_NOW):
-                    raise
+            except ssl.SSLWantWriteError:
                 queue.appendleft(data)  # TLS has made a record of it already, and takes nothing else before it
                 self._partly_sent = True
                 return
@@ -272,7 +266,7 @@ class Connection(ABC):
         self._queue.extendleft(reversed(rest))
 
     def _send(self, data: bytes | memoryview) -> int:
-        if len(data) > _NOW_BYTES or not isinstance(data, bytes) or isinstance(self.socket, ssl.SSLSocket):
+        if len(data) > _NOW_BYTES or not isinstance(data, bytes) or not isinstance(self.socket, socket.socket):
             return self.socket.send(data)
         sent = send_now(self.socket.fileno(), data)
         if not sent:
@@ -291,8 +285,6 @@ class Connection(ABC):
     def _read(self) -> None:
         try:
             data = self._receive()
-        except _NOT_NOW:
-            return
         except OSError:
             data = b""
         if data is None:
@@ -305,9 +297,9 @@ class Connection(ABC):
 
     def _receive(self) -> bytes | None:
         """Return what has come; None for nothing.  A turn's posts are read before the thread that writes them runs."""
-        if isinstance(self.socket, ssl.SSLSocket):
-            return self.socket.recv(READ_BYTES)
-        return self._owner.receiver.receive_now(self.socket.fileno())
+        if isinstance(self.socket, socket.socket):
+            return self._owner.receiver.receive_now(self.socket.fileno())
+        return self.socket.receive_now(self._owner.receiver)
 
     def pause(self) -> None:
         """Read nothing more until `go_on`; for a handler that holds nothing."""
@@ -422,5 +414,5 @@ def send_to_many(connections: Iterable[Connection], encoded: bytes, send: SendTo
                 connection.take(encoded, sent)
 
 
-def _direct(sock: socket.socket) -> int:
-    return -1 if isinstance(sock, ssl.SSLSocket) else sock.fileno()
+def _direct(sock: ClientSocket) -> int:
+    return sock.fileno() if isinstance(sock, socket.socket) else -1

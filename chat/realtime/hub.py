@@ -37,7 +37,7 @@ from chat.realtime.registry import Registry
 from chat.realtime.websocket_connection import ProcessorBudget, WebSocketConnection
 from chat.server.limits import Limits, descriptor_limit
 from chat.server.networks import OPERATOR_SPARE, network_to_evict
-from chat.server.sockets import Receiver, send_now
+from chat.server.sockets import ClientSocket, Receiver, send_now
 from chat.state.events import Event, Reach
 
 logger = logging.getLogger(__name__)
@@ -267,13 +267,13 @@ class Hub:
 
     def attach(
         self,
-        sock: socket.socket,
+        sock: ClientSocket,
         greeting: bytes,
         read_ahead: bytes,
         make_handler: Callable[[Any], MessageHandler],  # of what `connect` makes
         network: str = "",
         *,
-        connect: Callable[[Owner, socket.socket, bytes], Connection] = WebSocketConnection,
+        connect: Callable[[Owner, ClientSocket, bytes], Connection] = WebSocketConnection,
     ) -> bool:
         """Take over a socket.  Send `greeting` first; `read_ahead` are the bytes that came behind the request's head.
 

@@ -31,6 +31,7 @@ from chat.realtime.frames import CloseCode
 from chat.realtime.subscription import Subscription
 from chat.server.limits import Limits, descriptor_limit
 from chat.server.networks import network, network_to_evict
+from chat.server.sockets import ClientSocket
 from chat.services.cursors import Place
 
 STREAMS_MAX: Final = 4096  # a node: as many as connections over HTTP, and less than half of what the hub may hold
@@ -62,7 +63,7 @@ class EventStreamConnection(Connection):
 
     __slots__ = ("_is_chunked", "_unread")
 
-    def __init__(self, owner: Owner, sock: socket.socket, head: bytes, *, is_chunked: bool) -> None:
+    def __init__(self, owner: Owner, sock: ClientSocket, head: bytes, *, is_chunked: bool) -> None:
         """Send the answer's head before all else."""
         self._is_chunked = is_chunked
         self._unread = 0

@@ -16,7 +16,6 @@ message that is refused, a subscription, a ping) has a budget for each network:
   Costly ones may not: without a pause the others would wait as long.
 """
 
-import socket
 from collections.abc import Callable
 from time import thread_time
 from typing import Final
@@ -36,6 +35,7 @@ from chat.realtime.frames import (
     server_frame,
     text_frame,
 )
+from chat.server.sockets import ClientSocket
 
 FRAMES_A_TURN = 128  # 16 KiB are up to 2,730 frames, and the smallest ones take 10 to 20 µs each
 
@@ -62,7 +62,7 @@ class WebSocketConnection(Connection):
 
     __slots__ = ("_ending", "_frames", "_held", "_rests", "is_over_budget")
 
-    def __init__(self, owner: Owner, sock: socket.socket, greeting: bytes) -> None:
+    def __init__(self, owner: Owner, sock: ClientSocket, greeting: bytes) -> None:
         """Send `greeting` before all else: the end of the handshake."""
         super().__init__(owner, sock, greeting, websocket_message, owner.sockets)
         self._frames = FrameReader(owner.limits.message_bytes)

@@ -29,7 +29,7 @@ from chat.server.problem_json import PROBLEM_JSON, problem_json
 from chat.server.request_reader import ClientGone, RequestReader
 from chat.server.responses import CONTINUE, Headers, ResponseHead, WsgiResponse, error_response, status_line
 from chat.server.slow_readers import Progress
-from chat.server.sockets import Receiver, send_now
+from chat.server.sockets import InputReceiver, send_now
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class HttpConnection(RequestReader):
 
     # In the poller's thread
 
-    def serve_now(self, receiver: Receiver) -> bool:
+    def serve_now(self, receiver: InputReceiver) -> bool:
         """Serve the input that has arrived, if that waits for nothing.  False: a thread has to, and finds it here."""
         if self._incoming is not None:
             return self._collect_more(receiver)
@@ -271,7 +271,7 @@ class HttpConnection(RequestReader):
         self.deadline = self._rest_until = monotonic() + self.limits.body_deadline_s
         return self._collect(self._incoming, begun)
 
-    def _collect_more(self, receiver: Receiver) -> bool:
+    def _collect_more(self, receiver: InputReceiver) -> bool:
         assert self._incoming is not None
         most = CHUNKED_RECEIVE_BYTES if isinstance(self._incoming, ChunkedBody) else 0
         try:
@@ -463,7 +463,7 @@ class HttpConnection(RequestReader):
                 self.closed = True
             if self.in_send_queue:
                 with suppress(OSError):
-                    socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+                    self.socket.shutdown(socket.SHUT_RDWR)
                 self.response_lock.acquire()  # the send queue releases it
             self.socket.close()
         self.http_server.ended(self)

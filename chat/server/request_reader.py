@@ -82,6 +82,9 @@ class HttpServer(Protocol):
     def poll(self, connection: Any) -> None:
         """Give a quiet connection to the poller; the last thing that its thread does with it."""
 
+    def give_thread(self, connection: Any) -> None:
+        """Have a thread serve a connection that is not polled."""
+
     def stop_polling(self, connection: Any) -> None:
         """Take a connection from the poller, before its socket is given away."""
 
@@ -362,7 +365,7 @@ class RequestReader(WSGIRequestHandler):
 
     def _linger(self) -> None:
         """Let the client read our last answer before a reset could take it away (RFC 9112 §9.6)."""
-        socket.socket.shutdown(self.socket, socket.SHUT_WR)
+        self.socket.shutdown(socket.SHUT_WR)
         deadline = self.deadline = monotonic() + self.limits.linger_s
         drained = 0
         while drained < DRAIN_BYTES and monotonic() < deadline:
@@ -380,13 +383,13 @@ class RequestReader(WSGIRequestHandler):
         """Let an idle connection go, but not where a request has begun to arrive; any thread."""
         with self.socket_lock, suppress(OSError):
             if not self.closed and not _has_data(self.socket):
-                socket.socket.shutdown(self.socket, socket.SHUT_RD)
+                self.socket.shutdown(socket.SHUT_RD)
 
     def shut(self, how: int) -> None:
         """Shut the socket down, so that the thread wakes; any thread."""
         with self.socket_lock, suppress(OSError):  # the client may have been quicker
             if not self.closed:
-                socket.socket.shutdown(self.socket, how)  # SSLSocket's own forgets its TLS state
+                self.socket.shutdown(how)
 
 
 def _ready(body: io.BytesIO, request: Request, environ: dict[str, Any]) -> io.BytesIO:
@@ -400,6 +403,6 @@ def _ready(body: io.BytesIO, request: Request, environ: dict[str, Any]) -> io.By
 
 def _has_data(connected: socket.socket) -> bool:
     try:
-        return bool(socket.socket.recv(connected, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+        return bool(connected.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
     except BlockingIOError:
         return False

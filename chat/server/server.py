@@ -18,6 +18,7 @@ Beside what PEP 3333 names, `environ` offers
     raft_chat.durations     to be set by the application: where to note how long the answer took (durations.py)
     raft_chat.user          to be set by the application: the user whom a streamed answer counts for
     raft_chat.read_ahead    bytes that arrived behind this request
+    raft_chat.peer_cert     over TLS: the client's certificate, as ssl.SSLSocket.getpeercert has it, or {}
     RAW_URI                 the request target, undecoded, always of origin form
 """
 
@@ -47,7 +48,8 @@ from chat.server.responses import error_response
 from chat.server.send_queue import SendQueue
 from chat.server.slow_readers import LargeBody, SlowReaders
 from chat.server.sockets import accept_now
-from chat.server.tls_connection import TlsConnection
+from chat.server.tls.handshakes import Handshakes
+from chat.server.tls.tls_connection import TlsConnection
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -111,7 +113,8 @@ class Server(ThreadedWSGIServer):
         `never_waits(method, target)`: whether the application defers its answer to such a request, or has all of it at
         once, without waiting for anything; without it each connection has a thread.  `finish_batch()` is called after
         one or more requests have been worked on, by a thread that nobody waits for: what they began together is
-        finished there.  `is_shared(address)`: whether many clients come from this address, as a proxy's do; its
+        finished there.  With an `ssl_context` the connections are over TLS; it may ask clients for certificates.
+        `is_shared(address)`: whether many clients come from this address, as a proxy's do; its
         connections never give way to others'.  `durations`: of the requests that do not reach the application, or for
         which it sets no others.  `on_sweep()` is called about once a second; it must be short.
         """
@@ -121,6 +124,7 @@ class Server(ThreadedWSGIServer):
             super().__init__(host, listener.getsockname()[1], app, HttpConnection, fd=listener.fileno())
         self.socket.setblocking(False)  # a client that is gone before accept() must not hold the loop up
         self.ssl_context = ssl_context  # not given to Werkzeug, which would shake hands inside accept()
+        # It may be replaced by another one at any time, for the connections that come later.
         self._connection = HttpConnection if ssl_context is None else TlsConnection
         self.name = name
         self.cpu_slots = threading.BoundedSemaphore(cpu_slots or limits.connections)
@@ -128,8 +132,9 @@ class Server(ThreadedWSGIServer):
         self.draining = False
         self.finish_batch = finish_batch
         self.never_waits = never_waits or _waits
-        self.has_poller = AVAILABLE and never_waits is not None and ssl_context is None
-        self._poller = Poller(name, self._give_thread, finish_batch) if self.has_poller else None
+        self.has_poller = AVAILABLE and never_waits is not None
+        self._poller = Poller(name, self.give_thread, finish_batch) if self.has_poller else None
+        self.handshakes = Handshakes(name)  # of a server with TLS and a poller
         self._workers = Workers(name)
         self._open: set[HttpConnection] = set()  # added to and taken from in one step each, so it needs no lock
         self._ended = threading.Condition()  # a connection has
@@ -167,6 +172,8 @@ class Server(ThreadedWSGIServer):
         """Accept connections, in a thread of its own."""
         if self._poller is not None:
             self._poller.start()
+            if self.ssl_context is not None:
+                self.handshakes.start()
         self._loop.start()
 
     def drain(self, deadline_s: float) -> None:
@@ -189,6 +196,7 @@ class Server(ThreadedWSGIServer):
         self._workers.stop()
         if self._poller is not None:
             self._poller.stop(STOP_S)
+            self.handshakes.stop(STOP_S)
         self._selector.close()
         self._wake_receiver.close()
         self._wake_sender.close()
@@ -379,9 +387,9 @@ class Server(ThreadedWSGIServer):
             if self.draining:
                 connection.shut_if_quiet()
         else:
-            self._give_thread(connection)
+            self.give_thread(connection)
 
-    def _give_thread(self, connection: Any) -> None:
+    def give_thread(self, connection: Any) -> None:
         """Have a thread serve a connection.  If the system has no more threads, the connection is closed."""
         if connection.client_has_closed and connection.response_lock.acquire(blocking=False):
             connection.finish()  # there is nothing to serve, and no answer under way

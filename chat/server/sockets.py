@@ -17,7 +17,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from itertools import repeat
-from typing import Any
+from typing import Any, Protocol
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.send.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
@@ -88,6 +88,41 @@ def poll_now(epoll: int, descriptor: int, events: int) -> None:
     if _libc.epoll_ctl(epoll, _EPOLL_CTL_ADD, descriptor, ctypes.byref(event)) < 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
+
+
+class InputReceiver(Protocol):
+    """Receives the input of connections."""
+
+    def receive_now(self, descriptor: int, most: int = 0) -> bytes | None:
+        """Return the input; b"" if the peer has closed, None if nothing has arrived.  Raises OSError."""
+
+
+class EncryptedSocket(Protocol):
+    """A socket that encrypts what it sends, with those of a socket's methods that its owner needs."""
+
+    def fileno(self) -> int:
+        """The descriptor, to wait for encrypted bytes."""
+
+    def setblocking(self, flag: bool) -> None:
+        """As socket.socket has it."""
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """As socket.socket has it."""
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send all of `data`.  Raises ssl.SSLWantWriteError: the next call has to begin with the same bytes."""
+
+    def receive_now(self, receiver: InputReceiver) -> bytes | None:
+        """Return the input, decrypted; b"" if the peer has ended it, None if nothing is whole.  Raises OSError."""
+
+    def shutdown(self, how: int) -> None:
+        """As socket.socket has it; the peer is told first."""
+
+    def close(self) -> None:
+        """As socket.socket has it."""
+
+
+ClientSocket = socket.socket | EncryptedSocket
 
 
 class Receiver:

@@ -31,5 +31,16 @@ def house(node: Node) -> Node:
 @pytest.fixture(params=["threads", "watched"])
 def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once with a thread for each connection, once from the watch, which leaves what is under /wait to threads."""
-    if request.param == "watched":
+    _serve(request.param, monkeypatch)
+
+
+@pytest.fixture(params=["threads", "watched", "tls-threads", "tls-watched"])
+def served_and_over_tls(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, and both once more over TLS."""
+    _serve(request.param, monkeypatch)
+
+
+def _serve(manner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mode, "is_tls", manner.startswith("tls-"))
+    if manner.endswith("watched"):
         monkeypatch.setattr(mode, "never_waits", lambda method, target: not target.startswith("/wait"))

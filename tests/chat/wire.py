@@ -3,6 +3,7 @@
 Its requests may break every rule, and it sees where an answer ends.  `tests/support/http_client.py` keeps the rules.
 """
 
+import select
 import socket
 import ssl
 import threading
@@ -13,6 +14,10 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
 from chat.server.server import DeferredResponse, Limits, Server
+from chat.server.sockets import Receiver
+from chat.server.tls.certificate import server_context
+from chat.server.tls.detached_socket import DetachedTlsSocket
+from tests.support.certificates import certificates, client_context
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -45,6 +50,10 @@ class Client:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(DEADLINE_S)
         self.socket.connect(("127.0.0.1", port))
+        if mode.is_tls:
+            self.socket = client_context().wrap_socket(
+                self.socket, server_hostname="127.0.0.1", do_handshake_on_connect=False, suppress_ragged_eofs=False
+            )
         self._buffer = b""
 
     def __enter__(self) -> Self:
@@ -55,6 +64,10 @@ class Client:
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
+
+    def end_requests(self) -> None:
+        """End this half of the connection."""
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)
 
     def ask(self, data: bytes) -> Response:
         self.send(data)
@@ -89,7 +102,7 @@ class Client:
     def _more(self) -> bool:
         try:
             data = self.socket.recv(65536)
-        except ConnectionResetError:
+        except (ConnectionResetError, ssl.SSLEOFError):  # the second: cut off, without an end of the session
             return False
         self._buffer += data
         return bool(data)
@@ -117,9 +130,10 @@ class Client:
 
 
 class Mode:
-    """How servers under test take their applications: None, a thread for each connection."""
+    """How servers under test take their applications: None, a thread for each connection; and whether over TLS."""
 
     never_waits: Callable[[str, str], bool] | None = None
+    is_tls = False
 
 
 mode = Mode()
@@ -139,6 +153,8 @@ def serving(
 ) -> Iterator[Server]:
     """A server that is up; at the end it is drained, and has left no thread."""
     name = f"test{next(_numbers)}"
+    if mode.is_tls and ssl_context is None:
+        ssl_context = server_context(certificates() / "127.0.0.1.crt", certificates() / "127.0.0.1.key")
     server = Server(
         app, "127.0.0.1", 0, name=name, cpu_slots=cpu_slots, limits=limits or Limits(), ssl_context=ssl_context,
         never_waits=mode.never_waits, is_shared=is_shared,
@@ -151,6 +167,22 @@ def serving(
         for thread in threads_of(name):
             thread.join(DEADLINE_S)
         assert not threads_of(name)
+
+
+class Owned:
+    """A socket that an application took over, with or without TLS; it waits."""
+
+    def __init__(self, taken: "socket.socket | DetachedTlsSocket") -> None:
+        self.taken = taken
+
+    def receive(self) -> bytes:
+        if isinstance(self.taken, socket.socket):
+            return self.taken.recv(100)
+        data = None
+        while data is None:
+            assert select.select([self.taken], [], [], DEADLINE_S)[0]
+            data = self.taken.receive_now(Receiver(65536))
+        return data
 
 
 def refused(port: int) -> bool:

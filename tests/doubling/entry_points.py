@@ -54,6 +54,7 @@ ELSEWHERE = {
     "raft/storage/positions.py:unpack": "takes one number apart",
     "chat/realtime/connection.py:Connection.feed": "is each kind's own",
     "chat/realtime/sse.py:EventStreamConnection.feed": "throws away what a client of a stream sends",
+    "chat/server/tls/tls_connection.py:TlsConnection._read_body": "moves the rest of what was decrypted",
     "chat/realtime/frames.py:end_of_frame": "reads the head of a frame that this node made",
 }
 

@@ -47,6 +47,9 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         peer_port=0,
         join=False,
         advertise="http://127.0.0.1:12380",
+        certificate=None,
+        certificate_key=None,
+        http_port=0,
         base_path="",
         trusted_proxies=TrustedProxies(),
         allowed_hosts=(),
@@ -64,6 +67,29 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         cluster_secret_file=None,
         accept_unsigned_peers=False,
     )
+
+
+def test_a_certificate_makes_the_clients_urls_https() -> None:
+    found = options("--cert", "a.crt", "--key", "a.key", "--http-port", "80")
+    assert (found.certificate, found.certificate_key, found.http_port) == (Path("a.crt"), Path("a.key"), 80)
+    assert found.advertise == "https://127.0.0.1:12380"
+    text = refusal("--cert", "a.crt", "--key", "a.key", "--host", "::", "--cluster", THREE)
+    assert "like https://chat1.example:12380" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (("--cert", "a.crt"), "--cert needs --key"),
+        (("--key", "a.key"), "--key needs --cert"),
+        (("--http-port", "80"), "--http-port needs --cert"),
+        (("--cert", "a", "--key", "b", "--http-port", "12380"), "--http-port 12380 is --port too"),
+        (("--cert", "a", "--key", "b", "--http-port", "0"), "--http-port '0' is not a number"),
+        (("--cert", "", "--key", "b"), "--cert '' is not a path"),
+    ],
+)
+def test_options_of_tls_that_do_not_fit_together_are_refused(given: tuple[str, ...], text: str) -> None:
+    assert refusal(*given).startswith(text)
 
 
 def test_the_id_is_the_place_in_the_cluster() -> None:

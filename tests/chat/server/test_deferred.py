@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from queue import SimpleQueue
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 
 from chat.server.limits import Limits
 from chat.server.responses import BrokenApplication
-from tests.chat.wire import DEADLINE_S, GET, Client, Deferring, post, serving
+from tests.chat.wire import DEADLINE_S, GET, Client, Deferring, Owned, post, serving
 
-pytestmark = pytest.mark.usefixtures("served")
+pytestmark = pytest.mark.usefixtures("served_and_over_tls")
 
 StartResponse = Callable[..., Any]
 
@@ -79,7 +80,7 @@ def test_a_client_that_has_ended_its_requests_still_gets_its_answer() -> None:
     app = Deferring()
     with serving(app) as server, Client(server.port) as client:
         client.send(GET)
-        client.socket.shutdown(socket.SHUT_WR)
+        client.end_requests()
         app.next()[0].send(200, [], b"late")
         assert client.response().body == b"late"
 
@@ -195,7 +196,7 @@ def test_an_answer_with_a_broken_head_is_a_500_and_its_senders_error() -> None:
 
 
 def test_a_detached_socket_is_the_applications_with_what_was_read_ahead() -> None:
-    detached: SimpleQueue[tuple[socket.socket, bytes]] = SimpleQueue()
+    detached: SimpleQueue[tuple[Any, bytes]] = SimpleQueue()
 
     def app(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
         detached.put((environ["raft_chat.detach"](), environ["raft_chat.read_ahead"]))
@@ -204,11 +205,11 @@ def test_a_detached_socket_is_the_applications_with_what_was_read_ahead() -> Non
     with serving(app) as server, Client(server.port) as client:
         client.send(b"GET /wait HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n\r\nread ahead")
         owned, read_ahead = detached.get(timeout=DEADLINE_S)
-        with owned:
+        with closing(owned):
             server_let_go(server)
             assert read_ahead == b"read ahead"
             server.drain(0.0)
             client.send(b"ping")
-            assert owned.recv(100) == b"ping"
-            owned.sendall(b"pong")
+            assert Owned(owned).receive() == b"ping"
+            owned.send(b"pong")
             assert client.socket.recv(100) == b"pong"  # and nothing before it

@@ -277,6 +277,7 @@ def test_start_response_is_given_a_failure_only_where_it_is_noted() -> None:
     found = {
         (file, function) for file, function, calls in _functions() for name, _ in calls if name == "start_response"
     }
-    # `_start` has what `response_of` or a route made, and a prefix that is missing is no failure.
+    # `_start` has what `response_of` or a route made, and neither a prefix that is missing nor a redirect is a failure.
     known = {("app.py", "_start"), ("base_path.py", "mounted"), ("base_path.py", "mounted_app")}
+    known |= {("plain_text.py", "redirecting_app"), ("plain_text.py", "redirect_to_https")}
     assert found - NOTING <= known

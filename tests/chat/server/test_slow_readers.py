@@ -157,7 +157,7 @@ def test_a_client_that_reads_slowly_gets_all_of_a_stream() -> None:
         assert server.slow_readers.cuts == 0
 
 
-@pytest.mark.usefixtures("served")
+@pytest.mark.usefixtures("served_and_over_tls")
 def test_readers_that_read_nothing_at_one_address_leave_room_to_another(caplog: pytest.LogCaptureFixture) -> None:
     room_for = 8
     limits = Limits(send_queue_bytes=room_for * (STREAM_BYTES + len(PIECE) + KIB), linger_s=0.2)
