@@ -44,6 +44,8 @@ from chat.cli.service_manager import ServiceManager
 from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
+from chat.logs import request_log
+from chat.logs.access_log import AccessLog
 from chat.metrics.node import NodeMetrics
 from chat.realtime.authentication import Realtime
 from chat.realtime.handshake import open_websocket
@@ -117,6 +119,7 @@ class NodeProcess:
         self._read_progress = _Progress("reading the log, bytes", self._service_manager.starting)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # in all threads but the one that waits for them
         threading.Thread(target=self._await_signals, name="signals", daemon=True).start()  # it never ends
+        self._access_log = _start_access_log(options.log_format) if options.access_log else None
         _raise_descriptor_limit()  # before the servers, whose bounds follow from it
         self._why_starting = "starting"
         self._member: RunningMember | None = None
@@ -517,6 +520,8 @@ class NodeProcess:
             self._storage.close()
         self._peer_ports.close(DRAIN_S / 4)
         self._lock.close()
+        if self._access_log is not None:
+            self._access_log.close()
         logger.info("member %d has stopped", self.options.id)
 
 
@@ -539,6 +544,14 @@ def _raise_descriptor_limit() -> None:
             "Raise the limit: ulimit -n, or LimitNOFILE= in a systemd unit."
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _start_access_log(form: str) -> AccessLog:
+    """Have the answers of this process noted on stdout."""
+    started = AccessLog(sys.stdout.buffer, form)
+    started.start()
+    request_log.log.add_access_log(started)
+    return started
 
 
 class _Progress:

@@ -34,6 +34,8 @@ from chat.auth.authenticator import Authenticator, refused
 from chat.auth.guest_pages import is_of_guest_page, preflight_headers
 from chat.auth.origins import check_change
 from chat.errors import Problem, not_found, problem_of, unavailable
+from chat.logs import request_log
+from chat.logs.access_log import NOTHING
 from chat.metrics.node import NodeMetrics
 from chat.metrics.requests import RequestDurations
 from chat.replica import Replica
@@ -129,6 +131,7 @@ def create_app(
     `metrics` are shown by `/metrics`, and count the requests of this application.
     """
     authenticator = authenticator or Authenticator(replica, state)
+    table = RouteTable(ROUTES, RESERVED)
     services = Services(
         authenticator,
         streams,
@@ -136,13 +139,19 @@ def create_app(
         rendered or PostCache(),
         is_draining,
         metrics or NodeMetrics(program_version(), request_durations()),
+        partial(_template_of, table),
     )
-    return _App(replica, state, services, websocket)
+    return _App(replica, state, services, websocket, table)
 
 
 class _App:
     def __init__(
-        self, replica: Replica, state: ChatState, services: Services, websocket: Callable[[Environ], None] | None
+        self,
+        replica: Replica,
+        state: ChatState,
+        services: Services,
+        websocket: Callable[[Environ], None] | None,
+        table: RouteTable,
     ) -> None:
         self._replica = replica
         self._state = state
@@ -150,7 +159,7 @@ class _App:
         self._authenticator = services.authenticator
         self._websocket = websocket
         self._reads = Reads(replica, self._identify, self._authenticator.knows_mode, self._authenticator.note_mode)
-        self._table = RouteTable(ROUTES, RESERVED)
+        self._table = table
         self._durations = services.metrics.requests.by_method
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -165,6 +174,8 @@ class _App:
                 request.durations = self._durations["GET"][WEBSOCKET.path]
                 self._authenticator.check_started()
                 self._websocket(environ)
+                if request_log.log.access is not None:
+                    request.note_answer(HTTPStatus.SWITCHING_PROTOCOLS)
                 response = Detached()
             else:
                 response = self._answer(request)
@@ -250,6 +261,15 @@ class _App:
         return route, arguments
 
 
+def _template_of(table: RouteTable, request: Request) -> str:
+    """The path of the request's route, with its names in braces."""
+    try:
+        found = table.find(request.segments())
+    except Problem:
+        found = None
+    return NOTHING if found is None else next(iter(found[0].values())).path
+
+
 def _allowed(methods: Iterable[str]) -> str:
     """The header Allow of a path with these methods."""
     known = [*methods]
@@ -257,6 +277,7 @@ def _allowed(methods: Iterable[str]) -> str:
 
 
 def _start(request: Request, start_response: StartResponse, response: Response) -> Iterable[bytes]:
+    response = request.completed(response)
     headers = request.head(response)
     if response.pieces is None and response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
         headers.append(("Content-Length", str(len(response.body))))

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
+from chat.logs import request_log
 from chat.server import failure_log
+from chat.server.networks import network
 from chat.server.problem_json import PROBLEM_JSON, problem_json
 from raft.errors import ChangeRefused, CorruptLog, DiskFailed, DiskFull, OutcomeUnknown, RaftError, Unavailable
 
@@ -74,18 +76,21 @@ class Problem(Exception):
         self.headers = headers
         self.members = members or {}
 
-    def to_json(self) -> bytes:
+    def to_json(self, request_id: str = "") -> bytes:
         """The body of the response."""
-        return problem_json(self.status, self.code, self.detail, **self.members)
+        more = {"request_id": request_id} if request_id else {}
+        return problem_json(self.status, self.code, self.detail, **self.members, **more)
 
 
-def refuse(refused: Problem, start_response: Callable[..., Any]) -> list[bytes]:
-    """Answer, in WSGI, a request that never reaches the routes.  A failure of this node is logged."""
+def refuse(refused: Problem, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """Answer, in WSGI, a request that never reaches the routes.  It is logged."""
     failure_log.answered(refused.status, refused.code, refused.detail)
-    body = refused.to_json()
+    address = network(environ.get("REMOTE_ADDR", ""))
+    id = request_log.refused_early(refused.status, refused.code, address, environ.get("HTTP_X_REQUEST_ID"))
+    body = refused.to_json(id)
     headers = [
         ("Content-Type", PROBLEM_JSON), ("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"),
-        *refused.headers, ("Content-Length", str(len(body))),
+        (request_log.HEADER, id), *refused.headers, ("Content-Length", str(len(body))),
     ]  # fmt: skip
     start_response(f"{refused.status:d} {HTTPStatus(refused.status).phrase}", headers)
     return [body]

@@ -135,6 +135,6 @@ class Reads:
         except RaftError as error:
             return response_of(problem_of(error))
         except Exception:
-            logger.exception("the application failed on %s", settled.request.path)
+            logger.exception("the application failed on %s", settled.request.services.template_of(settled.request))
             detail = "the server failed on this request; its log says why"
             return response_of(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from threading import Event
+from time import monotonic, time
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote_from_bytes
 
@@ -21,11 +22,15 @@ from chat.auth.guest_pages import headers_for_page
 from chat.auth.origins import sharing_headers
 from chat.commands import Actor, Command
 from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
+from chat.logs import request_log
+from chat.logs.access_log import NOTHING, Answered
+from chat.logs.request_log import REFUSED
 from chat.metrics.node import NodeMetrics
 from chat.metrics.requests import RequestDurations
 from chat.replica import Replica
 from chat.server.base_path import prefixed
 from chat.server.durations import NOT_COUNTED, Durations
+from chat.server.networks import network
 from chat.services.cursors import Place, arrive, is_here
 from chat.services.post_cache import PostCache
 from chat.services.proposals import dry_run, propose, unanswered
@@ -37,6 +42,7 @@ from chat.state.permissions import ANYBODY
 from chat.state.results import Refusal, Success
 
 BODY_BYTES_MAX = 128 * 1024
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))  # others may be any text
 ANSWER_WAIT_S = 30.0  # the engine answers by its own, shorter deadlines; this one is for an engine that is stuck
 
 _T = TypeVar("_T")
@@ -67,14 +73,15 @@ class Services:
     rendered: PostCache = field(default_factory=PostCache)
     is_draining: Callable[[], bool] = bool
     metrics: NodeMetrics = field(default_factory=lambda: NodeMetrics("", RequestDurations([])))
+    template_of: Callable[["Request"], str] = lambda request: NOTHING  # its route's path; "-" where there is none
 
 
 class Request:
     """A request: its parts, its user, and the ways of a route to wait and to propose."""
 
     __slots__ = (
-        "_answer", "actor", "durations", "environ", "is_for_anybody", "method", "path", "raw_query", "replica",
-        "services", "state", "target",
+        "_answer", "_began_s", "actor", "durations", "environ", "is_for_anybody", "method", "path", "raw_query",
+        "replica", "services", "state", "target",
     )  # fmt: skip
 
     def __init__(self, environ: Environ, replica: Replica, state: ChatState, services: Services) -> None:
@@ -87,6 +94,7 @@ class Request:
         self.is_for_anybody = True  # then only the route itself looks at the user
         self.durations: Durations = NOT_COUNTED  # of the route
         self._answer: Deferred | None = None
+        self._began_s = monotonic()
         self.target = _target(environ)  # in origin form, not decoded
         self.path, _, self.raw_query = self.target.partition("?")  # the query as sent
 
@@ -190,7 +198,44 @@ class Request:
 
     def send(self, answer: Deferred, response: Response) -> None:
         """Send a deferred response; any thread."""
+        response = self.completed(response)
         answer.send(response.status, self.head(response), response.body)
+
+    def completed(self, response: Response) -> Response:
+        """The response as it is sent: with the request's id where that has one, or needs one for its line of the log.
+
+        Called once for each answer.
+        """
+        if (
+            response.status < REFUSED
+            and "HTTP_X_REQUEST_ID" not in self.environ
+            and monotonic() - self._began_s < request_log.log.noted_from_s
+        ):
+            return response
+        return self._completed_with_id(response)
+
+    def _completed_with_id(self, response: Response) -> Response:
+        request_id = request_log.id_of(self.environ.get("HTTP_X_REQUEST_ID"))
+        problem, body = response.problem, response.body
+        if problem is not None:
+            body = problem.to_json(request_id)
+        code = "" if problem is None else problem.code
+        length = None if response.pieces is not None else len(body)
+        self.note_answer(response.status, request_id, code, length)
+        headers = [*response.headers, (request_log.HEADER, request_id)]
+        return response._replace(body=body, headers=headers)
+
+    def note_answer(self, status: int, request_id: str = "", code: str = "", length: int | None = None) -> None:
+        """Have the log note the answer."""
+        method = self.method if self.method in METHODS else "OTHER"
+        address = network(self.environ.get("REMOTE_ADDR", ""))
+        given_id = self.environ.get("HTTP_X_REQUEST_ID")
+        request_log.log.note(
+            Answered(
+                time(), method, self.services.template_of(self), status, code, length, monotonic() - self._began_s,
+                self.actor.user, self.actor.by, address, request_id or request_log.id_of(given_id),
+            )
+        )  # fmt: skip
 
     def head(self, response: Response) -> Headers:
         """The response's headers, except Content-Length, which the server adds."""

@@ -46,6 +46,7 @@ class Response(NamedTuple):  # one is made for each request: a frozen dataclass 
     headers: Sequence[tuple[str, str]] = ()
     log_index: int | None = None
     pieces: Iterator[bytes] | None = None  # of the body
+    problem: Problem | None = None  # that it tells of
 
     def head(self, replica: Replica) -> Headers:
         """The response's headers, except Content-Length, which the server adds."""
@@ -57,9 +58,10 @@ class Response(NamedTuple):  # one is made for each request: a frozen dataclass 
 
 
 def response_of(problem: Problem) -> Response:
-    """The response for a problem.  A failure of this node is logged."""
+    """The response for a problem, whose body is made with the request's id (`request.py`).  A failure is logged."""
     failure_log.answered(problem.status, problem.code, problem.detail)
-    return Response(problem.status, problem.to_json(), PROBLEM_JSON, [*problem.headers, ("Cache-Control", "no-store")])
+    headers = [*problem.headers, ("Cache-Control", "no-store")]
+    return Response(problem.status, b"", PROBLEM_JSON, headers, problem=problem)
 
 
 @dataclass(frozen=True, slots=True)

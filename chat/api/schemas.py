@@ -158,6 +158,7 @@ COMPONENTS: dict[str, Schema] = {
             "status": integer(400, 599),
             "detail": TEXT,
             "code": TEXT,
+            "request_id": text(64),
             "ClientId": CLIENT_ID,
         },
         "required": ["type", "title", "status", "detail", "code"],

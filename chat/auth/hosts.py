@@ -55,7 +55,7 @@ class AllowedHosts:
             host = environ.get("HTTP_HOST")
             if host in self._passed or self._passes_now(host, environ):
                 return app(environ, start_response)
-            return refuse(self._wrong(str(host)), start_response)
+            return refuse(self._wrong(str(host)), environ, start_response)
 
         return guarded
 

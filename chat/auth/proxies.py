@@ -126,7 +126,7 @@ def behind(proxies: TrustedProxies, app: WsgiApp) -> WsgiApp:
                 told = proxies.told(peer, environ)
                 _check_host(told.host)
             except Problem as refused:
-                return refuse(refused, start_response)
+                return refuse(refused, environ, start_response)
             environ["REMOTE_ADDR"] = told.address
             if told.scheme:
                 environ["wsgi.url_scheme"] = told.scheme

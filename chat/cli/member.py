@@ -109,6 +109,8 @@ def _add(client: NodeClient, given: argparse.Namespace) -> None:
     command = start_command(ask(client), given.id, url)
     vote = "It does not vote." if given.no_vote else "It votes once it has caught up."
     text = f"Added member {given.id} at {url}. {vote} Start it on its machine:\n\n  {command}\n"
+    if not is_loopback(url):
+        text += "\nGive it the cluster's --cluster-secret-file too, or the certificates, as the other nodes have them."
     tell(given, text, Done="added", Url=url, Voting=not given.no_vote, Command=command)
 
 
@@ -123,9 +125,13 @@ def start_command(cluster: Cluster, id: int, url: str) -> str:
     listed = ",".join(f"{each}={peer_url}" for each, peer_url in sorted(urls.items()))
     parts = urlsplit(url)
     port = min((parts.port or 80) + 1, 65535)
-    host = parts.hostname or ""
     words = ["raft-chat", "--id", str(id), "--cluster", listed, "--port", str(port)]
-    return shlex.join([*words, *([] if host in LOOPBACK else ["--host", host]), "--join"])
+    return shlex.join([*words, *([] if is_loopback(url) else ["--host", parts.hostname or ""]), "--join"])
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether only this machine reaches the URL."""
+    return urlsplit(url).hostname in LOOPBACK
 
 
 def _remove(client: NodeClient, given: argparse.Namespace) -> None:

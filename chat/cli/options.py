@@ -72,6 +72,7 @@ class Options:
     log_format: str  # "text" or "json"
     cluster_secret_file: Path | None
     accept_unsigned_peers: bool
+    access_log: bool
 
 
 class Parser(argparse.ArgumentParser):
@@ -208,6 +209,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FORMAT",
         help="text: a line for people; json: an object a line, for programs (default: text)",
     )
+    add(
+        "--access-log",
+        action="store_const",
+        const="true",
+        help="print a line on stdout for each request, in the format of --log-format",
+    )
     add("--config", metavar="FILE", help="a TOML file with any of these options")
     return parser
 
@@ -215,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
 _NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "cert", "key", "http-port",
           "base-path", "trust-proxy", "allowed-host", "allow-origin",
           "data-dir", "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
-          "log-format", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers",
+          "log-format", "access-log", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers",
           "metrics-token-file")  # fmt: skip
 
 
@@ -321,6 +328,7 @@ def _checked(given: Mapping[str, str]) -> Options:
         log_format=_choice(given, "log-format", "text", log_lines.FORMATS),
         cluster_secret_file=_secret_file(given, members, peer_host),
         accept_unsigned_peers=_is_set(given, "accept-unsigned-peers"),
+        access_log=_is_set(given, "access-log"),
     )
 
 

@@ -21,6 +21,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any, TypeGuard
 
+from chat.logs import request_log
 from chat.server import failure_log
 from chat.server.durations import NOT_COUNTED, Durations
 from chat.server.http import ChunkedBody, HttpError, Request, SizedBody, check_partial_head
@@ -34,6 +35,7 @@ from chat.server.sockets import InputReceiver, send_now
 logger = logging.getLogger(__name__)
 
 STREAM_BUFFER_BYTES = 128 * KIB  # doubled by the kernel: 1.7 MB/s over a line of 150 ms
+ID_KEY = "HTTP_X_REQUEST_ID"
 CHUNKED_RECEIVE_BYTES = 2 * KIB  # at a time, by the poller: some hundred chunks, which take some hundred microseconds
 POLLED_BODY_BYTES = 16 * KIB  # a body whose end is waited for without a thread
 SEND_NOW_BYTES = 16 * KIB  # an answer to a post, whatever its text; copying it takes microseconds
@@ -68,7 +70,8 @@ class DeferredResponse:
             payload = head.with_body(body)
         except Exception:
             self.durations[5].append(monotonic() - connection.began_s)
-            connection.deliver(_internal_error(self._request), True, self)
+            failed = _internal_error(self._request, _id_of(self._request), connection.network)
+            connection.deliver(failed, True, self)
             raise
         self.durations[status // 100].append(head.made_s - connection.began_s)  # before the next request begins
         connection.deliver(payload, head.close, self)
@@ -176,8 +179,9 @@ class HttpConnection(RequestReader):
         except ClientGone:
             reply.keep_alive = False
         except Exception:
-            logger.exception("the application failed on %s %s", request.method, request.path)
-            pieces, reply.keep_alive = [_internal_error(request)], False
+            request_id = _id_of(request)
+            logger.exception("the application failed on a %s; request %s", request.method, request_id)
+            pieces, reply.keep_alive = [_internal_error(request, request_id, self.network)], False
             self._note_duration(environ, None)
         if self.detached:
             self.finish()
@@ -359,9 +363,10 @@ class HttpConnection(RequestReader):
         except ClientGone:
             raise
         except Exception:
-            logger.exception("the application failed on %s %s", request.method, request.path)
+            request_id = _id_of(request)
+            logger.exception("the application failed on a %s; request %s", request.method, request_id)
             self._note_duration(environ, None)
-            self._fail(reply, request)
+            self._fail(reply, request, request_id)
         finally:
             self._body_is_used()
         if self.detached:
@@ -403,14 +408,14 @@ class HttpConnection(RequestReader):
         }
         return self._known_environ.copy()
 
-    def _fail(self, reply: WsgiResponse, request: Request) -> None:
+    def _fail(self, reply: WsgiResponse, request: Request, request_id: str) -> None:
         """Answer 500 for an application that failed, or cut off the answer that had begun."""
         reply.keep_alive = False
         if self.detached:
             return
         if not reply.head_sent:
             self._revoke_answer()
-            self._write(_internal_error(request))
+            self._write(_internal_error(request, request_id, self.network))
         elif request.protocol == "HTTP/1.0":  # in HTTP/1.0 only a reset tells a broken end from a good one
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raise ClientGone
@@ -451,7 +456,7 @@ class HttpConnection(RequestReader):
             self._acquire_response_lock()
             if not self.closing:
                 self.http_server.durations[refused.status // 100].append(0.0)
-                self._write(error_response(refused))
+                self._write(error_response(refused, self.network))
                 self._linger()
 
     def finish(self) -> None:
@@ -545,8 +550,15 @@ class HttpConnection(RequestReader):
             self.shut_if_quiet()
 
 
-def _internal_error(request: Request) -> bytes:
+def _id_of(request: Request) -> str:
+    """The id that a line of the log has in place of the path, which may hold secrets."""
+    return request_log.id_of(request.fields.get(ID_KEY))
+
+
+def _internal_error(request: Request, request_id: str, network: str) -> bytes:
     detail = "the server failed on this request; its log says why"
     failure_log.answered(500, "internal_error", detail)
-    head = ResponseHead(status_line(500), [("Content-Type", PROBLEM_JSON)], request, keep_alive=False)
-    return head.with_body(problem_json(500, "internal_error", detail))
+    request_log.refused_early(500, "internal_error", network, request_id)
+    headers = [("Content-Type", PROBLEM_JSON), (request_log.HEADER, request_id)]
+    head = ResponseHead(status_line(500), headers, request, keep_alive=False)
+    return head.with_body(problem_json(500, "internal_error", detail, request_id=request_id))

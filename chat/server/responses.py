@@ -14,6 +14,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Final
 
+from chat.logs import request_log
 from chat.server import failure_log
 from chat.server.http import HttpError, Request
 from chat.server.problem_json import PROBLEM_JSON, problem_json
@@ -57,14 +58,13 @@ class _Clock:
 _date = _Clock().date
 
 
-def error_response(refused: HttpError) -> bytes:
-    """The whole response to a request that is refused.  The connection closes after it.
-
-    A failure of this node is logged.
-    """
+def error_response(refused: HttpError, network: str = "") -> bytes:
+    """The whole response to a refused request of this network; it is logged.  The connection closes after it."""
     failure_log.answered(refused.status, refused.code, refused.detail)
-    body = problem_json(refused.status, refused.code, refused.detail)
-    lines = "".join([f"{name}: {value}\r\n" for name, value in (("Content-Type", PROBLEM_JSON), *refused.headers)])
+    request_id = request_log.refused_early(refused.status, refused.code, network)
+    body = problem_json(refused.status, refused.code, refused.detail, request_id=request_id)
+    headers = (("Content-Type", PROBLEM_JSON), (request_log.HEADER, request_id), *refused.headers)
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     return (
         f"HTTP/1.1 {status_line(refused.status)}\r\n{lines}Content-Length: {len(body)}\r\n"
         f"{_date(monotonic())}Connection: close\r\n\r\n"

@@ -334,6 +334,7 @@ class Server(ThreadedWSGIServer):
         if self.ssl_context is None:
             _answer_unread(
                 request,
+                network(client_address[0]),
                 HttpError(
                     503,
                     "too_many_connections",
@@ -454,10 +455,10 @@ def _may_go(connection: HttpConnection) -> bool:
     return connection.is_receiving_body or (connection.may_be_evicted and not connection.response_lock.locked())
 
 
-def _answer_unread(request: socket.socket, refused: HttpError) -> None:
+def _answer_unread(request: socket.socket, newcomer: str, refused: HttpError) -> None:
     """Send the error, if it fits in the socket's buffer, and read what has arrived: then closing does not reset."""
     with suppress(OSError):
-        request.send(error_response(refused), socket.MSG_DONTWAIT)
+        request.send(error_response(refused, newcomer), socket.MSG_DONTWAIT)
         request.recv(64 * 1024, socket.MSG_DONTWAIT)
 
 

@@ -30,7 +30,9 @@ def follow(request: Request) -> Response | Detached:
     response = Response(HTTPStatus.OK, content_type=EVENT_STREAM, headers=[*_HEADERS], pieces=iter(()))
     if request.method == "HEAD":
         return response
-    head = head_of_stream(request.head(response), chunked=request.environ["SERVER_PROTOCOL"] != "HTTP/1.0")
+    head = head_of_stream(
+        request.head(request.completed(response)), chunked=request.environ["SERVER_PROTOCOL"] != "HTTP/1.0"
+    )
     streams.open(request.environ, head, rooms, place, request.actor)
     return Detached()
 

@@ -173,6 +173,7 @@ def test_each_change_is_what_the_cluster_is_asked_for(terminal: Terminal) -> Non
         "--host 10.0.0.4 --join"
     )
     assert out.splitlines()[2] == f"  {command}"
+    assert "Give it the cluster's --cluster-secret-file too" in out
     assert "It does not vote." in terminal.run("member", "add", "5", url, "--no-vote")[1]
     assert terminal.run("member", "promote", "5") == (0, "Member 5 votes.\n", "")
     assert "Restart it with this URL" in terminal.run("member", "move", "5", f"{url}/")[1]
@@ -268,6 +269,6 @@ def test_the_printed_command_starts_a_node_of_this_version() -> None:
     command = start_command({"Members": [{"Id": 1, "Url": "http://10.0.0.1:12379"}]}, 4, "http://[::1]:42379")
     program, *flags = shlex.split(command)
     assert program == "raft-chat"
-    options = read_options(flags, {})
+    options = read_options([*flags, "--insecure-peers"], {})
     assert (options.id, options.port, options.join) == (4, 42380, True)
     assert options.members == {1: "http://10.0.0.1:12379", 4: "http://[::1]:42379"}

@@ -66,6 +66,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         log_format="text",
         cluster_secret_file=None,
         accept_unsigned_peers=False,
+        access_log=False,
     )
 
 
@@ -199,7 +200,7 @@ def test_help_is_printed_and_names_every_flag(capsys: pytest.CaptureFixture[str]
         options("--help")
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    assert all(f"--{name}" in shown for name in (*FLAGS, "join", "moved", "config"))
+    assert all(f"--{name}" in shown for name in (*FLAGS, "join", "moved", "access-log", "config"))
 
 
 # Which wins
@@ -248,6 +249,8 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
     text = "".join(f"{n} = {v}\n" if v.isdecimal() else f'{n} = "{v}"\n' for n, v in values.items())
     assert by_flags == by_environment == options("--config", config(tmp_path, text))
     assert options("--config", config(tmp_path, "join = true\n")).join
+    assert options("--access-log") == options("--config", config(tmp_path, "access-log = true\n"))
+    assert options("--access-log").access_log
 
 
 def test_what_others_have_in_the_environment_is_nobodys_business() -> None:

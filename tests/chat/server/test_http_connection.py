@@ -21,6 +21,8 @@ StartResponse = Callable[..., Any]
 LARGE = b"0123456789abcdef" * 500_000  # more than the kernel buffers for a client that does not read
 STOPPED = Limits(write_deadline_s=0.1, write_bytes_s=1_000_000_000)  # no time is granted for the length
 
+PROBLEM = ("type", "title", "status", "detail", "code")
+
 
 def test_a_connection_is_kept_alive_without_delay() -> None:
     def app(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
@@ -97,7 +99,7 @@ def test_a_refused_request_gets_a_problem_and_the_connection_is_closed(request_b
         assert (answer.status, answer.headers["connection"]) == (status, "close")
         assert answer.headers["content-type"] == "application/problem+json"
         problem = json.loads(answer.body)
-        assert problem["status"] == status and problem.keys() == {"type", "title", "status", "detail", "code"}
+        assert problem["status"] == status and problem.keys() == {*PROBLEM, "request_id"}
         assert client.closed()
 
 
