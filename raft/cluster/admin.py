@@ -12,7 +12,7 @@ from collections.abc import Callable
 from raft.core.configuration import AddMember, Change, Configuration, MoveMember, PlanPromotion, RemoveMember
 from raft.core.node import Node, Role
 from raft.engine.applier import Applier
-from raft.engine.clocks import Clocks, accept_clock, settle
+from raft.engine.clocks import Clocks, accept_clock, settle, stamp
 from raft.engine.leader_client import LeaderClient
 from raft.engine.node_lock import NodeLock
 from raft.errors import ChangeRefused, InvalidMessage, NotLeader, OutcomeUnknown, Unavailable
@@ -180,7 +180,7 @@ class Administration:
             if node.role is Role.LEADER and is_so_already(node.configuration, change):
                 index = max(node.configuration_index, node.log.base_index)  # the term of a compacted entry is not known
                 return index, node.log.term_at(index) or 0
-            return node.change_membership(change, self._clocks.stamp()), node.current_term
+            return node.change_membership(change, stamp(self._clocks, node)), node.current_term
 
         return self._answered(lambda: self._node_lock.act(action))
 

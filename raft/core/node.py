@@ -168,7 +168,7 @@ class Node:
         self._configurations = list(configurations)
         self._last_time = last_time
         self._clock_index = 0  # of the newest clock entry since the start; another one wherever that may be another
-        self._time = last_time  # the time given by the last tick
+        self._time = last_time  # the time given by the last tick, or the newest entry's if a clock entry came since
 
         self._ticked_ms: float | None = None
         self._clock_ms = 0.0  # grows by at most a heartbeat a tick
@@ -782,7 +782,8 @@ class Node:
         self.snapshot = self._installed = snapshot
         self.commit_index = snapshot.index
         self._configurations = [(snapshot.configuration_index, configuration)]
-        self._last_time, self._clock_index = snapshot.time, snapshot.index
+        self._last_time = self._time = snapshot.time
+        self._clock_index = snapshot.index
         self._unwritten.clear()
         self.durable_index = 0  # until the snapshot is durable; earlier writes say nothing about it
         for write in self._writes:
@@ -1182,13 +1183,17 @@ class Node:
             self._follow_configuration()
 
     def _note_times(self, entries: Sequence[Entry]) -> None:
-        """Note the newest time.  It falls only at a clock entry, or when a clock entry is truncated."""
+        """Note the newest time.  It falls only at a clock entry, or when a clock entry is truncated.
+
+        Then the last tick's time is of another reckoning.  A member that leads before its next tick must not stamp it.
+        """
         self._last_time = entries[-1].time
-        if entries[0].index <= self._clock_index:
-            self._clock_index = 0
+        clock_index = 0 if entries[0].index <= self._clock_index else self._clock_index
         for entry in entries:
             if entry.kind is Kind.CLOCK:
-                self._clock_index = entry.index
+                clock_index = entry.index
+        if clock_index != self._clock_index:
+            self._clock_index, self._time = clock_index, self._last_time
 
     def _drop_superseded_configurations(self) -> None:
         """Drop configurations that a committed one replaced: they can never be in force again."""

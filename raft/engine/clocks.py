@@ -55,6 +55,27 @@ def settle(clocks: "Clocks", node: Node) -> None:
     clocks.settle(LogState(node.configuration.voters, node.last_time, node.clock_index, leads))
 
 
+def stamp(clocks: "Clocks", node: Node) -> int:
+    """Return the time for an entry of the engine; 0 if neither the log nor the clocks have one."""
+    _take_in_clock_entry(clocks, node)
+    return clocks.stamp()
+
+
+def proposal_stamp(clocks: "Clocks", node: Node) -> int:
+    """Return the time to stamp on clients' proposals.  Raises Unavailable as `Clocks.proposal_stamp` does."""
+    _take_in_clock_entry(clocks, node)
+    return clocks.proposal_stamp()
+
+
+def _take_in_clock_entry(clocks: "Clocks", node: Node) -> None:
+    """Settle if the log's newest clock entry came, or was truncated, since the last tick.
+
+    A member can lead before its next tick.  Stamped by the time before, its entries would undo the clock entry.
+    """
+    if clocks.clock_index != node.clock_index:
+        settle(clocks, node)
+
+
 def accept_clock(clocks: "Clocks", node: Node) -> int:
     """Append a clock entry if the log's time is not the clock's; return its index, 0 for none.
 
@@ -112,7 +133,7 @@ class Clocks:
         self._was_sure = False  # `_taken` has been the median itself, not only the lowest possible one
         self._leap: _Leap | None = None
         self._floor = 0, 0.0  # the newest entry's time, and the steady clock when it was seen
-        self._clock_index = -1
+        self.clock_index = -1  # the log's, when it was last taken in
         self._logged_leap: _Leap | None = None
         self._logged_index = -1  # the clock index at the last log line about the log's time
         self._logged_ahead = self._logged_off = False
@@ -137,8 +158,8 @@ class Clocks:
     def settle(self, log: LogState) -> None:
         """Update the log's time from the answers and the log; at each tick, and after a clock entry."""
         steady = self._steady_s() * _SECOND
-        if log.clock_index != self._clock_index:
-            self._clock_index = log.clock_index
+        if log.clock_index != self.clock_index:
+            self.clock_index = log.clock_index
             self._floor = log.last_time, steady
             if not self._is_held_over(log.last_time - steady):
                 self._taken = self._leap = None
@@ -252,7 +273,7 @@ class Clocks:
             return
         steady = self._steady_s() * _SECOND
         stamp, clock = self.stamp(), int(self._raw + steady)
-        if self._logged_index != self._clock_index:
+        if self._logged_index != self.clock_index:
             self._log_start(stamp, clock)
         self._log_leap(stamp, clock)
         self._log_ahead(stamp, clock)
@@ -260,7 +281,7 @@ class Clocks:
 
     def _log_start(self, stamp: int, clock: int) -> None:
         """Log the time at the start, and after a clock entry."""
-        is_start, self._logged_index = self._logged_index == -1, self._clock_index
+        is_start, self._logged_index = self._logged_index == -1, self.clock_index
         if not is_start:
             logger.info("the log's time is set to the clock's: %s", _shown(stamp))
             self._logged_leap, self._logged_ahead = None, False

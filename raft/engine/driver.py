@@ -9,11 +9,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from raft.core.node import Node, Ready, Role
 from raft.core.raft_messages import AppendEntries, InstallSnapshot, Message, Reply, RequestVote
 from raft.engine.applier import Applier
-from raft.engine.clocks import Clocks, follow_leap, settle
+from raft.engine.clocks import Clocks, follow_leap, proposal_stamp, settle
 from raft.engine.group_commit import GroupCommit
 from raft.engine.leader_contact import LeaderContact
 from raft.engine.node_lock import Callbacks, NodeLock
@@ -51,7 +52,14 @@ class Driver:
     ) -> None:
         """`on_tick` is called by the tick thread after each tick; `on_broken` ends the process."""
         self.group_commit = GroupCommit(
-            node_lock, storage, proposals, self._send, clocks.proposal_stamp, on_broken, reserve=reserve, frees=frees
+            node_lock,
+            storage,
+            proposals,
+            self._send,
+            partial(proposal_stamp, clocks),
+            on_broken,
+            reserve=reserve,
+            frees=frees,
         )
         self._frees = frees
         self._node_lock = node_lock
@@ -76,7 +84,7 @@ class Driver:
 
         def action(node: Node) -> None:
             if call.proposals:
-                node.propose(call.proposals, self._clocks.proposal_stamp(), frees=frees)
+                node.propose(call.proposals, proposal_stamp(self._clocks, node), frees=frees)
             else:
                 node.require_room()
 

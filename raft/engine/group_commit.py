@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from queue import SimpleQueue
 
-from raft.core.node import Ready, Role
+from raft.core.node import Node, Ready, Role
 from raft.core.raft_messages import Message
 from raft.engine.node_lock import NodeLock
 from raft.engine.proposals import PendingProposal, Proposals
@@ -41,13 +41,13 @@ class GroupCommit:
         storage: Storage,
         proposals: Proposals,
         send: Callable[[Sequence[Message]], None],
-        stamp: Callable[[], int],
+        stamp: Callable[[Node], int],
         on_broken: Callable[[Exception], None],
         *,
         reserve: Reserve | None = None,
         frees: Callable[[bytes], bool] = lambda command: False,
     ) -> None:
-        """`send` takes the messages that had to wait for the disk; `stamp` gives the time for entries.
+        """`send` takes the messages that had to wait for the disk; `stamp` gives the time for entries, under the lock.
 
         `on_broken` ends the process.  `frees(command)`: the command frees space, so it is accepted on the reserve.
         """
@@ -138,7 +138,7 @@ class GroupCommit:
         proposals = self._proposals.hand_over(batch)
         try:
             if proposals:
-                self._node_lock.act(lambda node: node.propose(proposals, self._stamp(), frees=frees), flushes=True)
+                self._node_lock.act(lambda node: node.propose(proposals, self._stamp(node), frees=frees), flushes=True)
         except (NotLeader, Overloaded, Unavailable):
             self._proposals.undo_hand_over(batch)
             for waiting in batch:

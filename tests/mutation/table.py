@@ -14,6 +14,7 @@ from raft.core.configuration import Configuration
 from raft.core.log import Log
 from raft.core.node import Node
 from raft.core.progress import Progress
+from raft.engine import clocks
 from raft.engine.clocks import Clocks
 from raft.engine.proposals import Proposals
 from raft.engine.state_machine import Replicated
@@ -754,6 +755,34 @@ LEAPS = (
         "moved = tables.log_times.set_clock(before, time)",
         "moved = 0",
         seed=1078,
+    ),
+    mutant(
+        "stamp-of-before-a-clock-entry",
+        "Who leads before its next tick stamps the time of the tick before a clock entry.",
+        "raft/engine/clocks.py, rule 4: from a clock entry on, the log's time is the one in it",
+        Node._note_times,
+        "self._clock_index, self._time = clock_index, self._last_time",
+        "self._clock_index = clock_index",
+        test="raft/core/test_node.py::test_a_leader_does_not_stamp_the_time_of_a_tick_before_the_newest_clock_entry",
+    ),
+    mutant(
+        "proposal-stamped-before-a-clock-entry",
+        "Proposals are stamped by the clocks as of the last tick, whatever came since.",
+        "raft/engine/clocks.py, rule 4: from a clock entry on, the log's time is the one in it",
+        clocks._take_in_clock_entry,
+        "if clocks.clock_index != node.clock_index",
+        "if False",
+        test="raft/engine/test_clocks.py::test_a_clock_entry_that_came_since_the_last_tick_counts_for_the_next_stamp",
+    ),
+    mutant(
+        "expiry-by-the-time-before-a-leap-back",
+        "A step of expiry goes by its leader's time, which may be of before the log's time was set back.",
+        "chat/state/apply/expiry.py: no step is applied at a later time than its entry's",
+        expiry.expire,
+        "now = min(command.now, entry.time)",
+        "now = command.now",
+        test="chat/state/test_apply_expiry.py::"
+        "test_a_step_that_was_proposed_before_the_logs_time_was_set_back_removes_nothing_that_is_not_too_old",
     ),
     mutant(
         "leap-followed-over-a-snapshot",

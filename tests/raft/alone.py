@@ -82,7 +82,9 @@ class Alone:
         self.node_lock.on_ready = self._dispatch
         storage = cast(Storage, self.storage)
         self.applier = Applier(self.node_lock, storage, self.memory, self.proposals, self.configurations.append)
-        self.group_commit = GroupCommit(self.node_lock, storage, self.proposals, self._send, now, self.failures.append)
+        self.group_commit = GroupCommit(
+            self.node_lock, storage, self.proposals, self._send, lambda _: now(), self.failures.append
+        )
 
     def _send(self, messages: Sequence[Message]) -> None:
         self.sent += messages

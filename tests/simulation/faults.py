@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from raft.core.configuration import AddMember, RemoveMember
 from raft.core.node import Role
+from raft.engine.clocks import stamp
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -273,7 +274,7 @@ class Faults:
         world = self._world
         id = world.next_id
         change = AddMember(id, f"http://{id}", voting)
-        if leader.ask_leader(leader.node.change_membership, change, leader.clocks.stamp()):
+        if leader.ask_leader(leader.node.change_membership, change, stamp(leader.clocks, leader.node)):
             world.join(id)
 
     def remove(self) -> None:
@@ -282,7 +283,7 @@ class Faults:
         if leader is None or self._replaced or len(leader.node.configuration.voters) < 2:
             return
         id = self._rng.choice(sorted(leader.node.configuration.members))
-        leader.ask_leader(leader.node.change_membership, RemoveMember(id), leader.clocks.stamp())
+        leader.ask_leader(leader.node.change_membership, RemoveMember(id), stamp(leader.clocks, leader.node))
 
     def replace(self) -> None:
         """A new member comes, and once it votes an old one goes."""
@@ -340,6 +341,8 @@ class Faults:
                 self._add(leader, voting=True)
                 self._replaced = 0
             else:
-                leader.ask_leader(leader.node.change_membership, RemoveMember(self._replaced), leader.clocks.stamp())
+                leader.ask_leader(
+                    leader.node.change_membership, RemoveMember(self._replaced), stamp(leader.clocks, leader.node)
+                )
         if self._replaced:
             self._world.schedule.after(100, self.tend)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from chat.commands import frees_space
 from raft.core.node import Ready
 from raft.core.raft_messages import ProposalId
+from raft.engine.clocks import proposal_stamp
 from raft.engine.node_lock import configurations
 from raft.engine.proposals import PendingProposal, Proposals
 from raft.errors import DiskFull, NotLeader, OlderCopy, Overloaded, RaftError, RefusedPeer, Unavailable
@@ -219,7 +220,8 @@ class Forwarding:
 
     def propose_to_node(self, proposals: Sequence[tuple[ProposalId, bytes]]) -> None:
         """Append these to this leader's log; without room only where all of them free some.  Passes on RaftErrors."""
-        stamp, node = self._process.clocks.proposal_stamp(), self._process.node
+        node = self._process.node
+        stamp = proposal_stamp(self._process.clocks, node)
         try:
             self._process.enter(node.propose, proposals, stamp)
         except DiskFull:

@@ -263,18 +263,19 @@ def _drop_ticket(tables: Tables, digest: bytes) -> None:
 
 
 def expire_credentials(tables: Tables, command: ExpireCredentials, entry: Entry, emit: Emit) -> Done:
-    """Remove the named credentials that are too old at the given time."""
+    """Remove the named credentials that are too old at the given time, or at the entry's (rules of expiry.py)."""
+    now = min(command.now, entry.time)
     for digest in command.tickets:
         ticket = tables.tickets.get(digest)
-        if ticket is not None and _is_over(ticket.expires_at, command.now):
+        if ticket is not None and _is_over(ticket.expires_at, now):
             _drop_ticket(tables, digest)
     for digest in command.invites:
         invite = tables.invites.get(digest)
-        if invite is not None and _is_over(invite.expires_at, command.now):
+        if invite is not None and _is_over(invite.expires_at, now):
             tables.change()
             del tables.invites[digest]
     known = [tables.tokens[number] for number in dict.fromkeys(command.tokens) if number in tables.tokens]
-    _revoke(tables, [token.number for token in known if _is_over(token.expires_at, command.now)], entry, emit)
+    _revoke(tables, [token.number for token in known if _is_over(token.expires_at, now)], entry, emit)
     return Done(entry.index)
 
 

@@ -3,6 +3,8 @@
 Rules.
 - The leader finds here what is due at its time, and proposes it.  `apply` decides again, by the log alone.  So two
   leaders that propose the same do no harm, nor does a step that is no longer due.
+- No step is applied at a later time than its entry's.  If the log's time was set back after the leader had looked, the
+  time in the command is of before that, and by it whole rooms would be too old.
 - A step is short, since posts wait behind it.
 """
 
@@ -34,7 +36,8 @@ _ALL = 1 << 62  # a log index behind every other
 
 def forget(tables: Tables, command: Forget, entry: Entry, emit: Emit) -> Done:
     """Forget the old ClientIds of some buckets."""
-    up_to = tables.log_times.before(command.before, entry.index)
+    before = min(command.before, entry.time - CLIENT_IDS_KEPT_S * _SECOND)
+    up_to = tables.log_times.before(before, entry.index)
     end = min(command.first + min(command.buckets, FORGET_BUCKETS), tables.client_ids.bucket_count)
     tables.client_ids.forget(up_to, range(max(command.first, 0), end))
     return Done(entry.index)
@@ -79,18 +82,19 @@ def expire(tables: Tables, command: Expire, entry: Entry, emit: Emit) -> Done:
 
     One only: an entry makes at most one event.
     """
+    now = min(command.now, entry.time)
     for name in command.rooms[:EXPIRE_ROOMS]:
         room = tables.rooms.existing(name)
-        if room is None or not _room_is_due(tables, room, command.now, entry.index):
+        if room is None or not _room_is_due(tables, room, now, entry.index):
             continue
         before = room.record_bytes
-        room.expire(_too_old(tables, room, command.now, entry.index))
+        room.expire(_too_old(tables, room, now, entry.index))
         room.trim(tables.settings.max_messages)
         tables.live_bytes += room.record_bytes - before
         if not room.posts:
-            tables.rooms.touch(room, command.now)
+            tables.rooms.touch(room, now)
     gone = None if command.gone is None else tables.rooms.existing(command.gone)
-    if gone is not None and _is_needless(tables, gone, command.now, entry.index):
+    if gone is not None and _is_needless(tables, gone, now, entry.index):
         emit(RoomDeleted(entry.index, gone.name, reach_of(gone)))
         tables.remove_room(gone, entry.index)
     return Done(entry.index)

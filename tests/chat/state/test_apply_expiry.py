@@ -40,8 +40,12 @@ class Log:
         return self.apply(ChangeRoom(Actor(), room, max_age_seconds=age_s))
 
     def expire(self, *rooms: str, in_s: float = 0) -> None:
-        """All that is too old so long from now."""
-        self.apply(Expire(self.time + SECOND + int(in_s * SECOND), rooms or ("general",)))
+        """Remove what is too old so long from now, at that time."""
+        self.apply(Expire(self.time + SECOND + int(in_s * SECOND), rooms or ("general",)), after_s=1 + in_s)
+
+    def expire_room(self, room: str, *rooms: str, in_s: float) -> None:
+        """Remove the room if it is needless so long from now, at that time; before it what is too old in `rooms`."""
+        self.apply(Expire(self.time + int(in_s * SECOND), rooms, room), after_s=in_s)
 
     def set_clock(self, by: int) -> None:
         """A clock entry: the log's time leaps by so much."""
@@ -87,7 +91,7 @@ def test_a_room_that_nothing_is_left_of_stays_and_goes_on_counting() -> None:
     log.keep(60)
     log.expire(in_s=100)
     assert log.ids() == []
-    details = RoomDetails(max_age_s=60, touched_at=log.time + 100 * SECOND, changed_index=5)
+    details = RoomDetails(max_age_s=60, touched_at=log.time, changed_index=5)
     assert log.state.rooms(NamePageRequest(9))[1] == [RoomSummary("general", 0, START + 2 * SECOND, None, details)]
     assert log.state.live_bytes == 0
     assert log.restored().digest() == log.state.digest()
@@ -182,10 +186,10 @@ def test_an_archived_room_stays_however_long_nobody_has_used_it_and_however_empt
     set_all(log, unused_room_seconds=60, empty_room_seconds=60)
     log.expire(in_s=100)
     assert log.ids() == []
-    log.apply(Expire(log.time + 1_000 * SECOND, (), "general"))
+    log.expire_room("general", in_s=1_000)
     assert _names(log) == {"general"}
     log.apply(ChangeRoom(Actor(), "general", archived=False))
-    log.apply(Expire(log.time + 1_000 * SECOND, (), "general"))
+    log.expire_room("general", in_s=1_000)
     assert _names(log) == set()
 
 
@@ -195,10 +199,10 @@ def test_a_room_that_nobody_has_used_goes_with_all_its_posts_and_its_listeners_a
     log.post("other")
     set_all(log, unused_room_seconds=60)
     events = told(log)
-    log.apply(Expire(log.time + 30 * SECOND, (), "general"))
+    log.expire_room("general", in_s=30)
     log.state.applied(log.index)
     assert events == []
-    log.apply(Expire(log.time + 90 * SECOND, (), "general"))
+    log.expire_room("general", in_s=60)
     log.state.applied(log.index)
     assert events == [RoomDeleted(log.index, "general")]
     assert [room.name for room in log.state.rooms(NamePageRequest(9))[1]] == ["other"]
@@ -212,14 +216,14 @@ def test_a_room_goes_once_it_has_been_empty_for_so_long() -> None:
     log.post()
     log.keep(5)
     set_all(log, empty_room_seconds=60)
-    log.apply(Expire(log.time + 1_000 * SECOND, ("general",), "general"))
+    log.expire_room("general", "general", in_s=1_000)
     assert log.ids() == []
     assert [room.name for room in log.state.rooms(NamePageRequest(9))[1]] == ["general"], (
         "it has only just become empty"
     )
-    log.apply(Expire(log.time + 1_050 * SECOND, (), "general"))
+    log.expire_room("general", in_s=50)
     assert len(log.state.rooms(NamePageRequest(9))[1]) == 1
-    log.apply(Expire(log.time + 1_100 * SECOND, (), "general"))
+    log.expire_room("general", in_s=50)
     assert log.state.rooms(NamePageRequest(9))[1] == []
     assert log.restored().digest() == log.state.digest()
 
@@ -259,10 +263,10 @@ def test_a_room_is_in_use_where_a_post_is_edited_or_reacted_to_or_the_room_is_ch
         ChangeRoom(Actor(), "general", topic="t"),
     ):
         assert not isinstance(log.apply(command, after_s=9), Refusal)
-        log.apply(Expire(log.time + 9 * SECOND, (), "general"), after_s=0)
+        log.expire_room("general", in_s=9)
         assert log.restored().digest() == log.state.digest()
         assert len(log.state.rooms(NamePageRequest(9))[1]) == 1
-    log.apply(Expire(log.time + 11 * SECOND, (), "general"), after_s=0)
+    log.expire_room("general", in_s=11)
     assert log.state.rooms(NamePageRequest(9))[1] == []
 
 
@@ -285,6 +289,18 @@ def test_a_room_that_is_made_again_knows_nothing_of_what_became_of_posts_before_
 
 
 DAY = 86_400 * SECOND
+
+
+def test_a_step_that_was_proposed_before_the_logs_time_was_set_back_removes_nothing_that_is_not_too_old() -> None:
+    log = Log()
+    log.set_clock(400 * DAY)
+    log.apply(SetSettings(Actor(), max_age_seconds=30 * 86_400, unused_room_seconds=30 * 86_400))
+    for _ in range(5):
+        log.post()
+    before = log.time
+    log.set_clock(-400 * DAY)
+    log.apply(Expire(before, ("general",), "general"))
+    assert log.ids() == [1, 2, 3, 4, 5]
 
 
 def _names(log: Log) -> set[str]:

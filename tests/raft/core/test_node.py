@@ -11,7 +11,17 @@ from raft.core.configuration import AddMember, Configuration
 from raft.core.entries import clock_entry, configuration_entry, noop_entry
 from raft.core.log import Log
 from raft.core.node import Node, Ready, Role, Settings
-from raft.core.raft_messages import AppendEntries, AppendEntriesReply, Entry, HardState, Kind, Message, RequestVote
+from raft.core.raft_messages import (
+    AppendEntries,
+    AppendEntriesReply,
+    Entry,
+    HardState,
+    Kind,
+    Message,
+    RequestVote,
+    RequestVoteReply,
+    TimeoutNow,
+)
 from raft.errors import ChangeRefused, InvalidMessage, NotLeader
 from tests.raft.disks import entries, entry
 from tests.raft.machines import Machines, founders
@@ -138,6 +148,32 @@ def test_a_clock_entry_that_is_taken_back_leaves_the_time_that_was() -> None:
     assert (node.last_time, node.clock_index) == (5_000, 2)
     node.step(append(1, noop_entry(2, 2, 9_000_001), term=2))
     assert (node.last_time, node.clock_index) == (9_000_001, 0)
+
+
+def elected_at_once(node: Node) -> int:
+    """The time of the no-op of member 2, which leads before its next tick."""
+    node.step(TimeoutNow(1, 2, node.current_term, request=5))
+    persisted(node)
+    node.step(RequestVoteReply(3, 2, node.current_term, vote_granted=True, pre_vote=False))
+    assert node.role is Role.LEADER
+    return node.last_time
+
+
+def test_a_leader_does_not_stamp_the_time_of_a_tick_before_the_newest_clock_entry() -> None:
+    node = follower()
+    node.tick(0.0, 9_000_077)
+    node.step(append(0, noop_entry(1, 1, 9_000_000), clock_entry(2, 1, 5_000, 9_000_000)))
+    persisted(node)
+    assert elected_at_once(node) == 5_000
+
+
+def test_nor_that_of_a_tick_before_a_clock_entry_was_taken_back() -> None:
+    node = follower()
+    node.step(append(0, noop_entry(1, 1, 5_000), clock_entry(2, 1, 9_000_000, 5_000)))
+    node.tick(0.0, 9_000_077)
+    node.step(append(1, noop_entry(2, 2, 5_001), term=2))
+    persisted(node)
+    assert elected_at_once(node) == 5_001
 
 
 # Ready

@@ -2,11 +2,29 @@
 
 import logging
 from itertools import permutations
+from random import Random
 
 import pytest
 
-from raft.engine.clocks import AGREES_S, ANSWER_TIMEOUT_S, HOLD_S, KNOWN_S, OFF_S, SLOWER_BY, Clocks, LogState
+from raft.core.entries import clock_entry, noop_entry
+from raft.core.log import Log
+from raft.core.node import Node
+from raft.core.raft_messages import AppendEntries, HardState
+from raft.engine.clocks import (
+    AGREES_S,
+    ANSWER_TIMEOUT_S,
+    HOLD_S,
+    KNOWN_S,
+    OFF_S,
+    SLOWER_BY,
+    Clocks,
+    LogState,
+    proposal_stamp,
+    settle,
+    stamp,
+)
 from raft.errors import ChangeRefused, Unavailable
+from tests.raft.machines import founders
 
 OWN = 1
 NOW = 1_795_428_000_000_000
@@ -363,6 +381,17 @@ def test_nothing_is_proposed_in_a_log_without_a_time_before_the_clocks_are_known
     member = member_of(0, None, None, newest=-H)
     assert member.clocks.proposal_stamp() == member.right - H
     assert member_of(0, None, None).clocks.stamp() == 0, "the engine's own entries wait for nobody"
+
+
+def test_a_clock_entry_that_came_since_the_last_tick_counts_for_the_next_stamp() -> None:
+    member = member_of(0, newest=400 * D)
+    first, second = noop_entry(1, 1, NOW + 400 * D), clock_entry(2, 1, NOW, NOW + 400 * D)
+    node = Node(OWN, log=Log(), hard_state=HardState(), configurations=[(0, founders([1, 2]))], rng=Random(0))
+    node.step(AppendEntries(2, OWN, 1, 0, 0, (first,), 0, round=0))
+    settle(member.clocks, node)
+    assert proposal_stamp(member.clocks, node) == NOW + 400 * D
+    node.step(AppendEntries(2, OWN, 1, 1, 1, (second,), 0, round=0))
+    assert stamp(member.clocks, node) == proposal_stamp(member.clocks, node) == NOW
 
 
 # --- what is logged
