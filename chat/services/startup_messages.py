@@ -14,6 +14,10 @@ from chat.state.tables import StateReader
 logger = logging.getLogger(__name__)
 
 
+def _warn(text: str) -> None:
+    logger.warning("%s", text)
+
+
 class StartupMessages:
     """The lines about the mode that a node logs at its start, and when the mode changes.  For one thread."""
 
@@ -25,7 +29,7 @@ class StartupMessages:
         host: str,
         auth: str | None,
         setup: str,
-        say: Callable[[str], None] = logger.warning,
+        say: Callable[[str], None] = _warn,
     ) -> None:
         """`url`: the clients' URL of the node; `host`: the address it listens on; `auth`: the value of --auth."""
         self._state = state

@@ -60,7 +60,7 @@ class OwnIdentity:
         self._committed_generation = node_lock.read(lambda node: node.committed_configuration.generation)
         self._show_locked(identity)
         self._why_ending = ""  # once set, no call is admitted
-        self._logged_members = ""  # in the log, of the last configuration
+        self._logged_members = "", ""  # of the last configuration
 
     def sender(self) -> Sender:
         """Return this member's description for calls and answers."""
@@ -107,10 +107,10 @@ class OwnIdentity:
             self.change(generation="")
         self._follow_recorded_boot(configuration)
         described = (f"{m.id} at {m.url}{'' if m.voting else ' (no vote)'}" for m in configuration.members.values())
-        members = f"cluster {configuration.cluster_id} has the members {', '.join(described)}"
-        if members != self._logged_members:  # not for each recorded start of a member
-            self._logged_members = members
-            logger.info("%s", members)
+        members = ", ".join(described)
+        if (configuration.cluster_id, members) != self._logged_members:  # not for each recorded start of a member
+            self._logged_members = configuration.cluster_id, members
+            logger.info("cluster %s has the members %s", *self._logged_members)
         if self.id in configuration.removed:
             self._end("it was removed from the cluster", 0)
 
