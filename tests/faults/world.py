@@ -8,6 +8,7 @@ that is killed leaves none behind.
 import os
 import signal
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
@@ -46,7 +47,8 @@ class Lasting:
 class World:
     """The nodes, the network and what is wrong with them; use it as a context manager."""
 
-    def __init__(self, directory: Path, size: int, *, clocks: bool = False) -> None:
+    def __init__(self, directory: Path, size: int, *, clocks: bool = False, flags: Sequence[str] = ()) -> None:
+        """`clocks`: they can be set.  `flags`: of every node, beside those that all need."""
         self.directory = directory
         self.ids = tuple(range(1, size + 1))
         self.lasting: list[Lasting] = []
@@ -55,6 +57,7 @@ class World:
         self.contact: list[tuple[float, bool]] = []  # from when on a majority was, or was not, in contact
         self.network = Network(self.ids)
         self._clocks = clocks
+        self._flags = flags
         self._clocks_s: dict[int, float] = {}
         self._paused: frozenset[int] = frozenset()
         self._ready: set[int] = set()  # have taken part since they were started
@@ -76,7 +79,7 @@ class World:
                 )
                 for id in self.ids
             ]
-            flags = ("--cluster-secret-file", str(secret_file(self.directory)))
+            flags = ("--cluster-secret-file", str(secret_file(self.directory)), *self._flags)
             self.cluster = opening.enter_context(Cluster(self.directory, flags=flags, nodes=nodes))
             self.cluster.start_ready()
             self._ready = set(self.ids)

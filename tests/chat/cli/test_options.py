@@ -520,3 +520,25 @@ def test_trusted_proxies_are_named_with_commas_or_flag_by_flag_and_none_is_lost(
 def test_allowed_hosts_are_named_with_commas_or_flag_by_flag() -> None:
     flags = ["--allowed-host", "Chat.lan,chat.example.org", "--allowed-host", "chat.lan."]
     assert read_options(flags, {}).allowed_hosts == ("chat.lan", "chat.example.org")
+
+
+@pytest.mark.parametrize("content", ["t" * 16, "t" * 16 + "\n", "  " + "~" * 512 + "\r\n"], ids=len)
+def test_the_metrics_token_is_the_one_line_of_its_file(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(content)
+    assert options("--metrics-token-file", str(file)).metrics_token == content.strip()
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\n", "t" * 15, "t" * 513, "t" * 20 + "\n" + "u" * 20, "t" * 20 + " u", "é" * 20]
+)
+def test_a_file_without_a_token_is_refused_and_not_shown(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "token"
+    file.write_text(content, encoding="utf-8")
+    words = refusal("--metrics-token-file", str(file))
+    assert words.startswith("--metrics-token-file: ") and "16 to 512" in words
+    assert content.strip() == "" or content.strip() not in words
+
+
+def test_a_file_of_the_metrics_token_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read" in refusal("--metrics-token-file", str(tmp_path / "missing"))

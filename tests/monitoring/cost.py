@@ -1,0 +1,107 @@
+"""What watching costs: posts with and without a scrape each second, and an idle node's processor and memory."""
+
+import statistics
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple
+
+from tests.benchmarks import ours, wrk
+from tests.chat.metrics.pages import value
+from tests.support.cluster import NodeProcess
+from tests.support.http_client import HttpClient
+
+CONNECTIONS = 64
+IDLE_BEFORE_S = 5.0  # of a fresh cluster, before it is measured
+
+
+class Cost(NamedTuple):
+    """Posts a second, in pairs of windows."""
+
+    without: list[float]
+    scraped: list[float]
+
+    @property
+    def share(self) -> float:
+        """The median of what a scrape each second takes of the rate."""
+        return 1 - statistics.median(b / a for a, b in zip(self.without, self.scraped, strict=True))
+
+
+class Idle(NamedTuple):
+    """One node that nobody uses."""
+
+    node: int
+    processor: float  # of a core
+    memory_bytes: float
+    threads: float
+
+
+def page(node: NodeProcess) -> str:
+    """A node's metrics."""
+    answer = node.request("GET", "/metrics")
+    assert answer.status == 200, answer
+    return answer.body.decode()
+
+
+@contextmanager
+def scraped(nodes: list[NodeProcess]) -> Iterator[None]:
+    """Read the metrics of each node once a second while the block runs, as Prometheus does."""
+    stopping = threading.Event()
+
+    def scrape(node: NodeProcess) -> None:
+        with HttpClient(node.port) as client:
+            while not stopping.is_set():
+                client.request("GET", "/metrics")
+                stopping.wait(1.0)
+
+    threads = [threading.Thread(target=scrape, args=(node,)) for node in nodes]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()
+
+
+def of_scrapes(directory: Path, rounds: int, seconds: int) -> Cost:
+    """Windows of `seconds` without and with scrapes, in the order A B B A, so many rounds."""
+    cost = Cost([], [])
+    with ours.running(directory) as cluster:
+
+        def window(is_scraped: bool) -> float:
+            with scraped(cluster.nodes if is_scraped else []):
+                found = wrk.post_to_all(
+                    [ours.room_url(cluster.leader)], ours.BODY, connections=CONNECTIONS, seconds=seconds
+                )
+            assert found.failed == 0
+            return found.per_second
+
+        window(False)
+        for _ in range(rounds):
+            rates = [window(False), window(True), window(True), window(False)]
+            cost.without.append((rates[0] + rates[3]) / 2)
+            cost.scraped.append((rates[1] + rates[2]) / 2)
+    return cost
+
+
+def of_idleness(directory: Path, seconds: float) -> list[Idle]:
+    """Each of three nodes that were started and are left alone."""
+    pause = threading.Event()
+    with ours.running(directory) as cluster:
+        pause.wait(IDLE_BEFORE_S)
+        name = "process_cpu_seconds_total"
+        before, began = [value(page(node), name) for node in cluster.nodes], monotonic()
+        pause.wait(seconds)
+        passed_s = monotonic() - began
+        pages = [page(node) for node in cluster.nodes]
+        return [
+            Idle(
+                node.id, (value(text, name) - used_s) / passed_s, value(text, "process_resident_memory_bytes"),
+                value(text, "process_threads"),
+            )
+            for node, used_s, text in zip(cluster.nodes, before, pages, strict=True)
+        ]  # fmt: skip
