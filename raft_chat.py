@@ -76,6 +76,7 @@ from raft.errors import DiskFailed, DiskFull, InvalidMessage, StartRefused
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.endpoint import Endpoint
 from raft.rpc.peer_auth import check_level
+from raft.rpc.peer_certificates import PeerCertificates
 from raft.rpc.peer_client import BODY_BYTES_MAX
 from raft.rpc.peer_ports import PeerPorts
 from raft.storage.disk import TEMPORARY_SUFFIX, RealDisk, create_durably
@@ -121,6 +122,7 @@ class NodeProcess:
         threading.Thread(target=self._await_signals, name="signals", daemon=True).start()  # it never ends
         self._access_log = _start_access_log(options.log_format) if options.access_log else None
         _raise_descriptor_limit()  # before the servers, whose bounds follow from it
+        self._peer_servers: list[Server] = []
         self._why_starting = "starting"
         self._member: RunningMember | None = None
         self._disk = RealDisk()
@@ -134,9 +136,9 @@ class NodeProcess:
         stored = self._stored_membership()
         alone = stored.voters == (options.id,)
         self._identity = settle(self._disk, options.data_dir, self._identity, alone=alone, moved=options.moved)
-        self._secret = self._cluster_secret()
+        self._secret, self._certificates = self._cluster_secret(), self._peer_certificates()
         self._bootstrap = self._make_bootstrap()
-        self._endpoint = Endpoint(self._bootstrap.sender, self._bootstrap.hello, self._secret)
+        self._endpoint = Endpoint(self._bootstrap.sender, self._bootstrap.hello, self._secret, self._certificates)
         self._operator, self._setup = new_secret(OPERATOR), new_secret(SETUP)
         # A node without a log that joins no cluster belongs to a new one, where nobody has an account.
         self._is_new = not self._bootstrap.is_done and not options.join
@@ -234,6 +236,7 @@ class NodeProcess:
             level=LEVEL,
             save=self._save_identity,
             secret=self._secret,
+            certificates=self._certificates,
         )
 
     def _cluster_secret(self) -> ClusterSecret | None:
@@ -248,6 +251,26 @@ class NodeProcess:
             threading.Thread(target=warn, args=(self._ended,), name="unsigned-peers", daemon=True).start()
         self.reload.append(secret.reload)
         return secret
+
+    def _peer_certificates(self) -> PeerCertificates | None:
+        """Read the files of --peer-cert, --peer-key and --peer-ca.  Raises StartRefused."""
+        files = self.options.peer_certificate
+        if files is None:
+            return None
+        certificates = PeerCertificates(*files, self._peer_url_of)
+
+        def reload() -> None:
+            certificates.reload()
+            for server in self._peer_servers:
+                server.ssl_context = certificates.server_context
+
+        self.reload.append(reload)
+        return certificates
+
+    def _peer_url_of(self, id: int) -> str:
+        """Return the URL of a member: the membership's, or that of --cluster."""
+        known = "" if self._member is None else self._member.url_of(id)
+        return known or self.options.members.get(id, "")
 
     def _starting_app(self) -> WsgiApp:
         """Make the application that answers until this node takes part in its cluster."""
@@ -326,7 +349,10 @@ class NodeProcess:
             on_call()
             return self._endpoint(environ, start_response)
 
-        return Server(app, host, port, name="peers", limits=PEER_LIMITS)
+        context = None if self._certificates is None else self._certificates.server_context
+        server = Server(app, host, port, name="peers", limits=PEER_LIMITS, ssl_context=context)
+        self._peer_servers.append(server)
+        return server
 
     def _stored_membership(self) -> Configuration:
         """Return the members according to the log.  Raises StartRefused if this program cannot read the log."""
@@ -380,7 +406,7 @@ class NodeProcess:
             rewrite=self._rewriter, compact_bytes=options.compact_mib << 20, listed=options.members,
             reserve=self._reserve, frees=frees_space, damage=self._damage, on_notice=self._noticed,
             version=program_version(),
-            secret=self._secret,
+            secret=self._secret, certificates=self._certificates,
         )  # fmt: skip
         hub = Hub(lambda: history(member), limits=hub_limits())
         hub.start()

@@ -28,6 +28,7 @@ OF_SUB_COMMANDS = ("FROM", "TOKEN")  # in the environment for `send` and `tail`,
 EVERY_ADDRESS = ("0.0.0.0", "::")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 TIMER_MS_MAX = 60_000
+PEER_CERTIFICATE = ("peer-cert", "peer-key", "peer-ca")
 COMPACT_MIB_MAX = 1 << 30
 _T = TypeVar("_T")
 TOKEN_BYTES = (16, 512)  # of the metrics token: too long to be guessed, and short enough for a header
@@ -72,7 +73,11 @@ class Options:
     log_format: str  # "text" or "json"
     cluster_secret_file: Path | None
     accept_unsigned_peers: bool
+<<<<<<< HEAD
     access_log: bool
+=======
+    peer_certificate: tuple[Path, Path, Path] | None  # of --peer-cert, --peer-key and --peer-ca
+>>>>>>> fdb1df2 (Add mutual TLS between peers, with each certificate bound to its member)
 
 
 class Parser(argparse.ArgumentParser):
@@ -165,6 +170,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="a file with the secret that the nodes of a cluster share, to keep everybody else out (default: none)",
     )
+    add("--peer-cert", metavar="FILE", help="this node's certificate for TLS between the nodes (default: no TLS)")
+    add("--peer-key", metavar="FILE", help="the private key of --peer-cert")
+    add("--peer-ca", metavar="FILE", help="the authority that has signed the certificates of all nodes")
     add(
         "--accept-unsigned-peers",
         action="store_const",
@@ -222,7 +230,12 @@ def _parser() -> argparse.ArgumentParser:
 _NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "cert", "key", "http-port",
           "base-path", "trust-proxy", "allowed-host", "allow-origin",
           "data-dir", "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
+<<<<<<< HEAD
           "log-format", "access-log", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers",
+=======
+          "log-format", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers",
+          "peer-cert", "peer-key", "peer-ca",
+>>>>>>> fdb1df2 (Add mutual TLS between peers, with each certificate bound to its member)
           "metrics-token-file")  # fmt: skip
 
 
@@ -280,7 +293,7 @@ def refuse_control_characters(name: str, value: str) -> str:
 def _checked(given: Mapping[str, str]) -> Options:
     for name, value in given.items():
         refuse_control_characters(name, value)
-    members = _members(given.get("cluster", "http://127.0.0.1:12379"))
+    members = _members(given.get("cluster", "http://127.0.0.1:12379"), is_tls="peer-cert" in given)
     id = _number(given, "id", 1, 1, 1 << 31)
     if id not in members:
         raise OptionRefused(f"--id {id} is not a place in --cluster, which has {', '.join(map(str, sorted(members)))}")
@@ -327,6 +340,7 @@ def _checked(given: Mapping[str, str]) -> Options:
         log_level=_choice(given, "log-level", "info", LOG_LEVELS),
         log_format=_choice(given, "log-format", "text", log_lines.FORMATS),
         cluster_secret_file=_secret_file(given, members, peer_host),
+        peer_certificate=_peer_certificate(given),
         accept_unsigned_peers=_is_set(given, "accept-unsigned-peers"),
         access_log=_is_set(given, "access-log"),
     )
@@ -334,6 +348,15 @@ def _checked(given: Mapping[str, str]) -> Options:
 
 def _is_set(given: Mapping[str, str], name: str) -> bool:
     return _choice(given, name, "false", ("true", "false")) == "true"
+
+
+def _peer_certificate(given: Mapping[str, str]) -> tuple[Path, Path, Path] | None:
+    named = [name for name in PEER_CERTIFICATE if name in given]
+    if named and len(named) < len(PEER_CERTIFICATE):
+        missing = ", ".join(f"--{name}" for name in PEER_CERTIFICATE if name not in given)
+        raise OptionRefused(f"--{named[0]} needs {missing} too")
+    certificate, key, authority = (_path(name, given[name]) if named else None for name in PEER_CERTIFICATE)
+    return (certificate, key, authority) if certificate and key and authority else None
 
 
 def _secret_file(given: Mapping[str, str], members: Mapping[int, str], peer_host: str) -> Path | None:
@@ -344,10 +367,12 @@ def _secret_file(given: Mapping[str, str], members: Mapping[int, str], peer_host
         raise OptionRefused("--accept-unsigned-peers needs --cluster-secret-file: without it no node proves anything")
     hosts = [*(urlsplit(url).hostname or "" for url in members.values()), *([peer_host] if peer_host else [])]
     outside = next((host for host in hosts if not _is_loopback(host)), None)
-    if outside is not None and not _is_set(given, "insecure-peers"):
+    is_guarded = "peer-cert" in given or _is_set(given, "insecure-peers")
+    if outside is not None and not is_guarded:
         raise OptionRefused(
             f"nodes talk to each other at {outside}, which other machines may reach, and whoever reaches a peer port "
-            "owns the cluster. Pass --cluster-secret-file, or --insecure-peers where the network is all yours."
+            "owns the cluster. Pass --cluster-secret-file or --peer-cert, or --insecure-peers where the network is all "
+            "yours."
         )
     return None
 
@@ -385,7 +410,7 @@ def _choice(given: Mapping[str, str], name: str, default: str, choices: Sequence
     return value
 
 
-def _members(text: str) -> dict[int, str]:
+def _members(text: str, *, is_tls: bool) -> dict[int, str]:
     """`URL,URL` numbers them from 1; `1=URL,3=URL` names the ids."""
     members: dict[int, str] = {}
     for place, item in enumerate(text.split(","), start=1):
@@ -396,7 +421,9 @@ def _members(text: str) -> dict[int, str]:
             raise OptionRefused(f"--cluster: {item!r} does not begin with an id and =")
         if int(name) in members:
             raise OptionRefused(f"--cluster: id {name} is there twice")
-        members[int(name)] = _peer_url(url)
+        if url.startswith("https://") and not is_tls:
+            raise OptionRefused(f"--cluster: {url!r} needs --peer-cert, --peer-key and --peer-ca")
+        members[int(name)] = _peer_url(url.replace("https://", "http://", 1))  # whether it is TLS, the flags say
     if len(set(members.values())) < len(members):
         raise OptionRefused("--cluster: a URL is there twice")
     if len(members) > MEMBERS_MAX:

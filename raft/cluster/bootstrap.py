@@ -20,7 +20,8 @@ from raft.rpc.calls import Hello, HelloReply, Sender
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.codec import decode_answer, encode
 from raft.rpc.peer_auth import check_level, read_refusal
-from raft.rpc.peer_client import HTTP_UNAUTHORIZED, Addresses, PeerConnection, SecretRefused
+from raft.rpc.peer_certificates import PeerCertificates
+from raft.rpc.peer_client import HTTP_OK, UNPROVED, Addresses, PeerConnection, ProofRefused
 from raft.storage.identity import Founder, Identity
 
 logger = logging.getLogger(__name__)
@@ -42,10 +43,11 @@ class Bootstrap:
         level: int,
         save: Callable[[Identity], None],
         secret: ClusterSecret | None = None,
+        certificates: PeerCertificates | None = None,
     ) -> None:
         """`listed`: id -> URL of --cluster.  `level`: of this program.  `save` makes an identity durable.
 
-        `secret`: the cluster's, which the others have to prove.
+        `secret`: the cluster's, which the others have to prove.  `certificates`: of peers, to connect with.
         """
         self.identity = identity
         self.listed = dict(listed)
@@ -54,7 +56,7 @@ class Bootstrap:
         self._advertise = advertise
         self._level = level
         self._save = save
-        addresses = Addresses(secret=secret)
+        addresses = Addresses(secret=secret, certificates=certificates)
         self._connections = {
             id: PeerConnection(url, addresses, id) for id, url in self.listed.items() if id != identity.id
         }
@@ -105,10 +107,10 @@ class Bootstrap:
         try:
             body = encode(self.sender(), Hello(self.identity.id, id))
             status, answer = self._connections[id].call(body, ANSWER_TIMEOUT_S)
-            if status == HTTP_UNAUTHORIZED:
-                raise SecretRefused(read_refusal(answer)[1])
-            sender, reply = decode_answer(answer, self._connections[id].session)
-        except SecretRefused as refused:
+            if status != HTTP_OK and read_refusal(answer)[0] == UNPROVED:
+                raise ProofRefused(read_refusal(answer)[1])
+            sender, reply = decode_answer(answer, self._connections[id].proved)
+        except ProofRefused as refused:
             self._warn_once(f"member {id} at {self.listed[id]} is not reachable: {refused}")
             return None
         except (OSError, InvalidMessage):

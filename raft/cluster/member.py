@@ -71,6 +71,7 @@ from raft.rpc.codec import Answer, Call
 from raft.rpc.peer_auth import (
     check_level,
 )
+from raft.rpc.peer_certificates import PeerCertificates
 from raft.rpc.peer_client import Addresses
 from raft.storage.identity import Identity
 from raft.storage.log_store import Recovered, Storage
@@ -130,6 +131,7 @@ class RunningMember:
         on_notice: Callable[[int, bytes], None] = lambda member, body: None,
         version: str = "",
         secret: ClusterSecret | None = None,
+        certificates: PeerCertificates | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -137,7 +139,8 @@ class RunningMember:
         full disk, for which `reserve` is.  `listed`: id -> URL of --cluster, tried if the membership's does not
         answer.  `rewrite` makes compactions (child_process.py); None: the log is never compacted.  `on_notice` is
         called with (member, what its application tells), by any thread; it must not block.  `version`: of this program,
-        for operators.  `secret`: the cluster's, which the others have to prove.
+        for operators.  `secret`: the cluster's, which the others have to prove.  `certificates`: of
+        peers, to connect with.
 
         Raises StartRefused: the log may hold entries beyond the level.
         """
@@ -155,7 +158,7 @@ class RunningMember:
         )  # fmt: skip
         self.sender, self.admit = own.sender, own.admit  # for the endpoint
         settings, timeout_ms = node.settings, node.settings.election_timeout_ms
-        self._addresses, self._damage = Addresses(listed, secret), damage or Damage()
+        self._addresses, self._damage = Addresses(listed, secret, certificates), damage or Damage()
         proposals = Proposals(self.id, identity.boot)
         self._contact, self._clocks = LeaderContact(), Clocks(self.id)
         self._applier = Applier(node_lock, storage, machine, proposals, own.follow)
@@ -502,6 +505,11 @@ class RunningMember:
         """Return the URLs where others look for this member: by its log, and by their answers if no leader is heard."""
         member = self._node_lock.read(lambda node: node.configuration.members.get(self.id))
         return [url for url in (member.url if member else "", self._removal_check.listed_url) if url]
+
+    def url_of(self, member: int) -> str:
+        """Return the URL of a member according to the log; "" if there is no such member."""
+        known = self._node_lock.read(lambda node: node.configuration.members.get(member))
+        return known.url if known is not None else ""
 
     def hello(self) -> HelloReply:
         """Return the answer to a member that looks for its cluster."""

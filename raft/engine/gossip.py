@@ -143,7 +143,7 @@ class Notices:
             status, body = queue.connection.call(encode(self._own.sender(), notice), ANSWER_TIMEOUT_S)
             if status != 200:
                 raise self._own.refused(notice.target, body)  # a member that only follows makes no other calls
-            sender, reply = decode_answer(body, queue.connection.session)
+            sender, reply = decode_answer(body, queue.connection.proved)
             check_sender(sender, self._own.sender().cluster_id, *self._node_lock.read(configurations))
         except OlderCopy as error:
             self._own.older_copies.note(error)

@@ -59,7 +59,7 @@ class LeaderClient:
                 raise CallRefused(f"member {call.target} refused: {read_refusal(body)[1]}")
             if status != HTTPStatus.OK:
                 raise ConnectionError(f"member {call.target} refused: {read_refusal(body)[1]}")
-            sender, answer = decode_answer(body, self._connection.session)
+            sender, answer = decode_answer(body, self._connection.proved)
             check_sender(sender, self._sender().cluster_id, *self._node_lock.read(configurations))
             return answer
         except (InvalidMessage, RefusedPeer) as error:

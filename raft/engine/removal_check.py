@@ -70,7 +70,7 @@ class RemovalCheck:
             return False  # not a URL that can be called
         try:
             status, body = connection.call(encode(self._sender(), Hello(self._id, asked.id)), ANSWER_TIMEOUT_S)
-            sender, reply = decode_answer(body, connection.session)
+            sender, reply = decode_answer(body, connection.proved)
         except (OSError, InvalidMessage):
             return False  # another member may know it, or this member in a second
         finally:

@@ -256,7 +256,7 @@ class Peers:
             status, body = self._send_piece(queue, call.target, encoded, timeout_s)
         if status != 200:
             raise self._own.refused(call.target, body)
-        return decode_answer(body, queue.connection.session)
+        return decode_answer(body, queue.connection.proved)
 
     def _send_piece(self, queue: PeerQueue[Message], member: int, body: bytes, timeout_s: float) -> tuple[int, bytes]:
         """Make a call whose size fits the line; while it is under way the Node does not take it for lost."""

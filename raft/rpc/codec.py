@@ -51,7 +51,7 @@ from raft.rpc.calls import (
     SnapshotChunkReply,
     TransferLeadership,
 )
-from raft.rpc.handshake import Session
+from raft.rpc.handshake import Proved
 
 FORMAT = 3  # of all messages between members
 ENTRIES_MAX = 8_192  # lines of a body behind the first: no leader holds more entries in memory
@@ -136,14 +136,14 @@ def _encode_value(value: object) -> str:
     return json.dumps(value)
 
 
-def decode_call(body: bytes, request: int, session: Session | None = None) -> tuple[Sender, Call]:
+def decode_call(body: bytes, request: int, proved: Proved | None = None) -> tuple[Sender, Call]:
     """Decode a peer's call; `request` is the receiver's number for it.  Raises InvalidMessage.
 
-    `session`: the connection's, if its peer has proved the cluster's secret.
+    `proved`: by the peer on this connection; None: nothing.
     """
     sender, cls, values, start = _decode_head(body, _CALLS, with_lines=(AppendEntries, Propose, *_TAKEN_WHOLE))
-    if session is not None:
-        session.check(sender)
+    if proved is not None:
+        proved.check(sender)
     if cls in _NUMBERED:
         values["request"] = request
     if cls is AppendEntries:
@@ -160,11 +160,11 @@ def decode_call(body: bytes, request: int, session: Session | None = None) -> tu
     return sender, call
 
 
-def decode_answer(body: bytes, session: Session | None = None) -> tuple[Sender, Answer]:
-    """Decode a peer's answer; `session` as for a call.  Raises InvalidMessage."""
+def decode_answer(body: bytes, proved: Proved | None = None) -> tuple[Sender, Answer]:
+    """Decode a peer's answer; `proved` as for a call.  Raises InvalidMessage."""
     sender, cls, values, _ = _decode_head(body, _ANSWERS, with_lines=())
-    if session is not None:
-        session.check(sender)
+    if proved is not None:
+        proved.check(sender)
     answer: Answer = cls(**values)
     if values.get("source", sender.id) != sender.id:
         raise InvalidMessage(f"source: an answer of member {values['source']} from member {sender.id}")

@@ -16,8 +16,9 @@ from raft.rpc.calls import Hello, HelloReply, Sender
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.codec import Answer, Call, decode_call, encode
 from raft.rpc.handshake import Session
+from raft.rpc.peer_certificates import PeerCertificates
 from raft.rpc.peer_client import BODY_BYTES_MAX, RPC_PATH, UNPROVED
-from raft.rpc.proved_calls import Opened, ProvedCalls, Seal
+from raft.rpc.proved_calls import Opened, ProvedCalls, RefusalLog, Seal
 
 StartResponse = Callable[..., Any]
 
@@ -38,14 +39,23 @@ class Endpoint:
     """Serves peers.  Before `engine` is set, only Hello is answered, by `hello`."""
 
     def __init__(
-        self, sender: Callable[[], Sender], hello: Callable[[], HelloReply], secret: ClusterSecret | None = None
+        self,
+        sender: Callable[[], Sender],
+        hello: Callable[[], HelloReply],
+        secret: ClusterSecret | None = None,
+        certificates: PeerCertificates | None = None,
     ) -> None:
-        """`secret`: peers have to prove that they have it; None: whoever reaches this port is believed."""
+        """`secret`: peers have to prove that they have it.  `certificates`: a caller's has to be that of its member.
+
+        With neither whoever reaches this port is believed.
+        """
         self.engine: Engine | None = None
         self._sender = sender
         self._hello = hello
         self._requests = itertools.count(1)
         self._proved_calls = None if secret is None else ProvedCalls(secret)
+        self._certificates = certificates
+        self._refusals = RefusalLog()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve WSGI (PEP 3333); the engine's answers are deferred (`raft_chat.defer`, see chat/server/server.py)."""
@@ -79,7 +89,7 @@ class Endpoint:
             opened = calls.open(connection, _read_body(environ))
         except InvalidMessage as unproved:
             connection.clear()
-            calls.note_refusal(environ.get("REMOTE_ADDR", ""), str(unproved))
+            self._note_refusal(environ, unproved)
             return _refuse(start_response, "401 Unauthorized", UNPROVED, REQUIRES_SECRET, [("Connection", "close")])
         if opened.reply:
             return _respond(start_response, opened.reply)
@@ -101,9 +111,10 @@ class Endpoint:
         session = None if opened is None else opened.session
         try:
             return self._answer(environ, start_response, body, session, seal)
+        except UnprovedPeer as unproved:
+            self._note_refusal(environ, unproved)
+            return _refuse(start_response, "403 Forbidden", UNPROVED, str(unproved), seal=seal)
         except InvalidMessage as invalid:
-            if self._proved_calls is not None and isinstance(invalid, UnprovedPeer):
-                self._proved_calls.note_refusal(environ.get("REMOTE_ADDR", ""), str(invalid))
             return _refuse(start_response, "400 Bad Request", "invalid", str(invalid), seal=seal)
         except RefusedPeer as refused:
             status = _STATUS.get(refused.code, "403 Forbidden")
@@ -119,6 +130,8 @@ class Endpoint:
         seal: Seal | None,
     ) -> Iterable[bytes]:
         sender, call = decode_call(body, next(self._requests), session)
+        if self._certificates is not None:
+            self._check_certificate(self._certificates, environ, sender)
         if isinstance(call, Hello):
             hello = self.engine.hello() if self.engine else self._hello()
             return _respond(start_response, encode(self.own_sender(), hello), seal)
@@ -135,6 +148,16 @@ class Endpoint:
 
         engine.serve(call, done)
         return deferred  # type: ignore[no-any-return]
+
+    def _check_certificate(self, certificates: PeerCertificates, environ: dict[str, Any], sender: Sender) -> None:
+        """Check the certificate of the connection at the first call of each description.  Raises UnprovedPeer."""
+        connection = environ["raft_chat.connection"]
+        if connection.get("certified") is not sender:
+            certificates.check_caller(environ["raft_chat.peer_cert"], sender)
+            connection["certified"] = sender
+
+    def _note_refusal(self, environ: dict[str, Any], why: Exception) -> None:
+        self._refusals.note(environ.get("REMOTE_ADDR", ""), str(why))
 
 
 def _read_body(environ: dict[str, Any]) -> bytes:

@@ -77,6 +77,13 @@ class Described(Protocol):
     def cluster_id(self) -> str: ...
 
 
+class Proved(Protocol):
+    """What the other end of a connection has proved."""
+
+    def check(self, sender: Described) -> None:
+        """Check that a call or an answer comes from the peer that was proved.  Raises UnprovedPeer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """The identity that a node proves.  `incarnation` is its digest; `cluster_id` is "" until there is one."""

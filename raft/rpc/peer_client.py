@@ -7,14 +7,17 @@ queues: heartbeats and votes must not wait behind appends, which may wait for th
 A member that moves is called at its newest URL first.  While nothing answers there, the URL at which it answered last
 is tried: a move is committed before the member itself has moved, or after.
 
-With a cluster secret each connection begins with a handshake, before its first call (handshake.py).
+With a cluster secret each connection begins with a handshake, before its first call (handshake.py).  With certificates
+it is over mutual TLS (peer_certificates.py).
 """
 
 import contextlib
 import fcntl
 import logging
 import os
+import select
 import socket
+import ssl
 import struct
 import sys
 import termios
@@ -27,7 +30,8 @@ from urllib.parse import urlsplit
 from raft.core.urls import is_peer_url
 from raft.errors import InvalidMessage, UnprovedPeer
 from raft.rpc.cluster_secret import ClusterSecret
-from raft.rpc.handshake import NONCE_BYTES, ClientHandshake, Key, Session
+from raft.rpc.handshake import NONCE_BYTES, ClientHandshake, Key, Proved, Session
+from raft.rpc.peer_certificates import CertifiedPeer, PeerCertificates, words
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +43,7 @@ MOVE_AFTER_MAX_S = 60.0
 MOVE_SHARE = 4  # and only for a part of its time-out, because heartbeats wait meanwhile
 HTTP_OK, HTTP_BAD_REQUEST, HTTP_UNAUTHORIZED, HTTP_NOT_FOUND = 200, 400, 401, 404
 UNPROVED = "unproved_peer"  # the code of a refusal for want of the cluster's secret
+TLS_PIECE_BYTES = 64 << 10  # of a large body that is sent over TLS
 PROOFS_MAX = 2  # handshakes for one call: a key may be replaced while the connection is idle
 IDLE_S = 1.0  # a connection that was idle for longer is checked before it is used
 BODY_BYTES_MAX = 64 << 20
@@ -65,19 +70,25 @@ def parse_peer_url(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
-class SecretRefused(ConnectionError):
-    """The peer at the other end has another cluster secret, or none."""
+class ProofRefused(ConnectionError):
+    """The other end has another cluster secret, or none, or a certificate that is not accepted, or refuses ours."""
 
 
 class Addresses:
     """The URL at which each member answered last, for as long as its newest one does not answer.  Thread-safe."""
 
-    def __init__(self, listed: Mapping[int, str] | None = None, secret: ClusterSecret | None = None) -> None:
+    def __init__(
+        self,
+        listed: Mapping[int, str] | None = None,
+        secret: ClusterSecret | None = None,
+        certificates: PeerCertificates | None = None,
+    ) -> None:
         """`listed`: id -> URL of --cluster, which is newer than the log of a node that moved with the others.
 
-        `secret`: each connection begins with a proof of it.
+        `secret`: each connection begins with a proof of it.  `certificates`: it is over mutual TLS.
         """
         self.secret = secret
+        self.certificates = certificates
         self._last = dict(listed or {})  # read and written in one step each
 
     def answered(self, member: int, url: str) -> None:
@@ -105,8 +116,11 @@ class PeerConnection:
         self._address = parse_peer_url(url)
         self._socket: socket.socket | None = None
         self._secret = addresses.secret if addresses is not None else None
+        self._certificates = addresses.certificates if addresses is not None else None
         self._keys: tuple[Key, ...] = ()  # those of the secret when the connection was opened
-        self.session: Session | None = None  # what the peer has proved on this connection
+        self._session: Session | None = None  # of the secret
+        self._certified = None if self._certificates is None else CertifiedPeer(member)
+        self.proved: Proved | None = None  # what the senders of answers have to agree with; None: nothing was proved
         self._timeout_s = 0.0  # as set on the socket
         self.line_is_slow = False  # in the last call, a check found bytes still unsent
         self._patience_s = 0.0  # the longest wait of this call without progress,
@@ -132,16 +146,18 @@ class PeerConnection:
             for _ in range(PROOFS_MAX):
                 peer = self._connect(timeout_s, poll_s or timeout_s)
                 self._patience_s, self._on_wait = timeout_s, on_wait
-                if (answer := self._exchange(peer, self.session, body)) is not None:
+                if (answer := self._exchange(peer, self._session, body)) is not None:
                     break
                 self.close()  # nothing was done: the peer asks for a new proof
             else:
-                raise SecretRefused("it refuses each proof of the cluster's secret")
+                raise ProofRefused("it refuses each proof of the cluster's secret")
             if self._unnoted:
                 self._note(answer[0])
             return answer
-        except (OSError, InvalidMessage):
+        except (OSError, InvalidMessage) as error:
             self._give_up()
+            if isinstance(error, ssl.SSLError):
+                raise ProofRefused(words(error)) from None
             raise
         finally:
             self._used_s = time.monotonic()
@@ -177,10 +193,10 @@ class PeerConnection:
         sent = 0
         while sent < len(data):
             try:
-                sent += peer.send(memoryview(data)[sent:] if sent else data)
+                sent += peer.send(_unsent(peer, data, sent))
                 if sent < len(data):
                     self._progress_s = time.monotonic()
-            except BlockingIOError:  # the kernel reports the time-out in this way
+            except (BlockingIOError, TimeoutError):  # from the kernel's time-out, and from that of an SSLSocket
                 self._check_progress(peer)
         # The kernel is asked at the first silence only: asking at each call costs a turn of the other threads.
         self._unsent = len(data) if len(data) > LARGE_BYTES else 0
@@ -208,7 +224,7 @@ class PeerConnection:
             with contextlib.suppress(OSError):  # the socket may not be connected any more
                 if _unsent_bytes(peer):
                     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                peer.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(peer, socket.SHUT_RDWR)  # SSLSocket's own forgets its TLS state
             peer.close()
 
     def _give_up(self) -> None:
@@ -266,7 +282,8 @@ class PeerConnection:
         return self._use(moved, session)
 
     def _use(self, peer: socket.socket, session: Session | None) -> socket.socket:
-        self._socket, self._timeout_s, self.session = peer, 0.0, session
+        self._socket, self._timeout_s, self._session = peer, 0.0, session
+        self.proved = session or self._certified
         self._unnoted = self._addresses is not None
         return peer
 
@@ -284,7 +301,7 @@ class PeerConnection:
     def _reach(self, address: tuple[str, int], timeout_s: float) -> tuple[socket.socket, Session | None]:
         """Open a connection, and prove the secret on it.  Raises OSError."""
         deadline_s = time.monotonic() + timeout_s
-        peer = _dial(address, timeout_s)
+        peer = self._dial(address, deadline_s)
         secret = self._secret
         if secret is None:
             return peer, None
@@ -295,13 +312,28 @@ class PeerConnection:
             session, is_open = self._prove(peer, secret, deadline_s)
             if session is None and not is_open:
                 peer.close()
-                peer = _dial(address, max(0.001, deadline_s - time.monotonic()))
+                peer = self._dial(address, deadline_s)
             return peer, session
         except (OSError, InvalidMessage) as error:
             peer.close()
             if isinstance(error, InvalidMessage):
-                raise SecretRefused(str(error)) from None
+                raise ProofRefused(str(error)) from None
             raise
+
+    def _dial(self, address: tuple[str, int], deadline_s: float) -> socket.socket:
+        """Connect, and shake hands in TLS.  Raises OSError."""
+        peer = _connected(address, max(0.001, deadline_s - time.monotonic()))
+        if self._certificates is None:
+            peer.settimeout(None)
+            return peer
+        try:
+            peer.settimeout(max(0.001, deadline_s - time.monotonic()))
+            return self._certificates.wrap(peer, address[0], self._member)
+        except (OSError, InvalidMessage) as error:
+            peer.close()
+            if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+                raise
+            raise ProofRefused(words(error) if isinstance(error, ssl.SSLError) else str(error)) from None
 
     def _prove(self, peer: socket.socket, secret: ClusterSecret, deadline_s: float) -> tuple[Session | None, bool]:
         """Shake hands; return the session, and whether the connection is still open.
@@ -314,10 +346,10 @@ class PeerConnection:
             secret.note_unsigned(self._member)
             return None, keep_alive
         if status != HTTP_OK:
-            raise SecretRefused(NO_SECRET if status == HTTP_BAD_REQUEST else f"its port answers with status {status}")
+            raise ProofRefused(NO_SECRET if status == HTTP_BAD_REQUEST else f"its port answers with status {status}")
         status, answer, keep_alive = self._step(peer, handshake.prove(answer), deadline_s)
         if status != HTTP_OK:
-            raise SecretRefused(
+            raise ProofRefused(
                 REFUSED_PROOF if status == HTTP_UNAUTHORIZED else f"its port answers with status {status}"
             )
         session = handshake.finish(answer)
@@ -348,7 +380,7 @@ class PeerConnection:
         while True:
             try:
                 data = peer.recv(size)
-            except BlockingIOError:
+            except (BlockingIOError, TimeoutError):
                 self._check_progress(peer)
                 continue
             if not data:
@@ -356,21 +388,30 @@ class PeerConnection:
             return data
 
 
-def _dial(address: tuple[str, int], timeout_s: float) -> socket.socket:
+def _connected(address: tuple[str, int], timeout_s: float) -> socket.socket:
     try:
         peer = socket.create_connection(address, timeout_s)
     except UnicodeError as error:  # the host name cannot be looked up
         raise ConnectionError(str(error)) from None
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    peer.settimeout(None)
     return peer
 
 
 def _set_timeout(peer: socket.socket, timeout_s: float) -> None:
+    if isinstance(peer, ssl.SSLSocket):
+        peer.settimeout(timeout_s)  # OpenSSL would read again and again after a time-out of the kernel's
+        return
     # In the kernel: Python's own timeout is a poll() before each call, and a turn of the GIL with it.
     timeval = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1e6))
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+
+
+def _unsent(peer: socket.socket, data: bytes, sent: int) -> bytes | memoryview:
+    """Return what to send next: over TLS a piece, for OpenSSL returns only when all of it is sent."""
+    if isinstance(peer, ssl.SSLSocket):
+        return memoryview(data)[sent : sent + TLS_PIECE_BYTES]
+    return memoryview(data)[sent:] if sent else data
 
 
 def _opened(session: Session, status: int, answer: bytes) -> bytes:
@@ -379,7 +420,7 @@ def _opened(session: Session, status: int, answer: bytes) -> bytes:
     except UnprovedPeer:
         if status == HTTP_OK:
             raise
-        raise SecretRefused(f"its port answers with status {status}, and without a proof") from None
+        raise ProofRefused(f"its port answers with status {status}, and without a proof") from None
 
 
 def _unsent_bytes(peer: socket.socket) -> int:
@@ -396,6 +437,10 @@ def _is_unusable(peer: socket.socket) -> bool:
     Servers close idle connections.  Finding that out by a call would lose the call, and a request for votes is made
     once in an election timeout.
     """
+    if isinstance(peer, ssl.SSLSocket):
+        poll = select.poll()
+        poll.register(peer, select.POLLIN)
+        return bool(poll.poll(0))  # the peer of a call speaks only when it answers
     try:
         peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:

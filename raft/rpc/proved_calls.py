@@ -38,14 +38,33 @@ class Opened(NamedTuple):
     reply: bytes = b""
 
 
+class RefusalLog:
+    """Logs the refusals of peers: each once in a minute, and not more than some.  Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # around the two below
+        self._logged: set[tuple[str, str]] = set()  # (address, text) of refusals, since ...
+        self._forget_s = 0.0
+
+    def note(self, address: str, why: str) -> None:
+        """Note that a peer at this address was refused."""
+        now_s = time.monotonic()
+        with self._lock:
+            if now_s >= self._forget_s:
+                self._logged.clear()
+                self._forget_s = now_s + LOG_EVERY_S
+            is_new = (address, why) not in self._logged and len(self._logged) < REFUSALS_LOGGED_MAX
+            if is_new:
+                self._logged.add((address, why))
+        if is_new:
+            logger.warning("refused a peer at %s: %s", address, why)
+
+
 class ProvedCalls:
     """Takes what peers send, and knows what their connections have proved."""
 
     def __init__(self, secret: ClusterSecret) -> None:
         self._secret = secret
-        self._lock = threading.Lock()  # around the two below
-        self._logged: set[tuple[str, str]] = set()  # (address, text) of refusals, since ...
-        self._forget_s = 0.0
 
     def open(self, connection: dict[str, Any], body: bytes) -> Opened:
         """Take the body of a request.  Raises UnprovedPeer: refuse it, and close the connection."""
@@ -70,16 +89,3 @@ class ProvedCalls:
             raise UnprovedPeer("proves something that it was not asked for")
         reply, connection["session"] = handshake.prove(body, self._secret.keys, self._secret.claim())
         return Opened(reply=reply)
-
-    def note_refusal(self, address: str, why: str) -> None:
-        """Log a refusal: each once in a minute, and not more than some."""
-        now_s = time.monotonic()
-        with self._lock:
-            if now_s >= self._forget_s:
-                self._logged.clear()
-                self._forget_s = now_s + LOG_EVERY_S
-            is_new = (address, why) not in self._logged and len(self._logged) < REFUSALS_LOGGED_MAX
-            if is_new:
-                self._logged.add((address, why))
-        if is_new:
-            logger.warning("refused a peer at %s: %s", address, why)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster.writers import Writer, acknowledged_by, check_every_node, count_posts, load, wait_for_posts
+from tests.support.peer_certificates import make_certificates
 from tests.support.cluster import Cluster, NodeProcess
 from tests.support.secrets import OTHER, SECRET, secret_file
 from tests.support.waiting import wait_until
@@ -42,6 +43,27 @@ def test_a_running_cluster_gets_a_secret_and_no_post_fails(tmp_path: Path) -> No
         log = cluster.nodes[1].log()
         assert log.count("--accept-unsigned-peers: whoever reaches the peer port") == 1, "each minute, and not now"
         assert "refused a peer" not in log
+
+
+def test_nodes_with_certificates_and_a_secret_form_a_cluster_and_take_new_certificates(tmp_path: Path) -> None:
+    secret = ("--cluster-secret-file", str(secret_file(tmp_path)))
+    certificates = make_certificates(tmp_path / "certificates", *["127.0.0.1"] * 3)
+    with Cluster(tmp_path) as cluster:
+        for node, files in zip(cluster.nodes.values(), certificates, strict=True):
+            node.start(*node.flags(cluster.url_list.replace("http://", "https://"), *files.flags(), *secret))
+        cluster.wait_ready()
+        assert cluster.post(1, "general", "over TLS").status == 201
+        for files, new in zip(certificates, make_certificates(tmp_path / "new", *["127.0.0.1"] * 3), strict=True):
+            for there, here in zip(new, files, strict=True):
+                here.write_bytes(there.read_bytes())
+        for node in cluster.nodes.values():
+            node.signal(signal.SIGHUP)
+            node.wait_says("the certificates of peers were read again")
+        assert cluster.terminate(3) == 0
+        third = cluster.nodes[3]
+        third.start(*third.flags(cluster.url_list, *certificates[2].flags(), *secret))
+        cluster.wait_ready()  # by the new authority only
+        assert cluster.post(3, "general", "over TLS again").status == 201
 
 
 def reload(node: NodeProcess, directory: Path, *keys: str) -> None:

@@ -15,7 +15,9 @@ THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
 FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "trust-proxy",
          "allowed-host", "allow-origin",
          "data-dir", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level", "log-format",
-         "cluster-secret-file")  # fmt: skip
+         "cluster-secret-file", "peer-cert", "peer-key", "peer-ca")  # fmt: skip
+
+CERTIFICATE = ("--peer-cert", "c", "--peer-key", "k", "--peer-ca", "a")
 
 
 def options(*arguments: str, environment: Mapping[str, str] | None = None) -> Options:
@@ -67,6 +69,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         cluster_secret_file=None,
         accept_unsigned_peers=False,
         access_log=False,
+        peer_certificate=None,
     )
 
 
@@ -121,7 +124,9 @@ def test_any_other_peer_host_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [(), ("--insecure-peers",), ("--cluster-secret-file", "s"), ("--config", "INSECURE")], ids=lambda m: m[:1]
+    "more",
+    [(), ("--insecure-peers",), ("--cluster-secret-file", "s"), ("--config", "INSECURE"), CERTIFICATE],
+    ids=lambda more: more[:1],
 )
 @pytest.mark.parametrize(
     ("given", "host"),
@@ -142,7 +147,7 @@ def test_peers_that_other_machines_reach_need_a_secret_or_a_word(
     else:
         said = refusal(*given)
         assert f"talk to each other at {host}," in said
-        assert "Pass --cluster-secret-file, or --insecure-peers" in said
+        assert "Pass --cluster-secret-file or --peer-cert, or --insecure-peers" in said
 
 
 @pytest.mark.parametrize(
@@ -150,6 +155,18 @@ def test_peers_that_other_machines_reach_need_a_secret_or_a_word(
 )
 def test_peers_on_this_machine_need_neither(url: str) -> None:
     assert options("--cluster", url, "--peer-host", "127.0.0.2").cluster_secret_file is None
+
+
+def test_a_certificate_of_peers_is_three_files() -> None:
+    assert options(*CERTIFICATE).peer_certificate == (Path("c"), Path("k"), Path("a"))
+    assert "--peer-cert needs --peer-key, --peer-ca too" in refusal(*CERTIFICATE[:2])
+    assert "--peer-key needs --peer-cert too" in refusal(*CERTIFICATE[2:])
+
+
+def test_peer_urls_may_say_that_they_are_tls_where_they_are() -> None:
+    urls = ("--cluster", "1=https://127.0.0.1:1,2=http://127.0.0.1:2")
+    assert options(*urls, *CERTIFICATE).members == {1: "http://127.0.0.1:1", 2: "http://127.0.0.1:2"}
+    assert "'https://127.0.0.1:1' needs --peer-cert, --peer-key and --peer-ca" in refusal(*urls)
 
 
 def test_unsigned_peers_are_accepted_beside_a_secret_only() -> None:
@@ -242,6 +259,9 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
         "log-level": "debug",
         "log-format": "json",
         "cluster-secret-file": "secret",
+        "peer-cert": "c",
+        "peer-key": "k",
+        "peer-ca": "a",
     }
     assert set(values) == set(FLAGS)
     by_flags = options(*[word for name, value in values.items() for word in (f"--{name}", value)])

@@ -11,7 +11,7 @@ from raft.rpc.calls import Hello, HelloReply, Sender
 from raft.rpc.cluster_secret import TRY_AGAIN_S, ClusterSecret, read_keys
 from raft.rpc.codec import decode_answer, encode
 from raft.rpc.endpoint import Endpoint
-from raft.rpc.peer_client import Addresses, PeerConnection, SecretRefused
+from raft.rpc.peer_client import Addresses, PeerConnection, ProofRefused
 from tests.chat.wire import DEADLINE_S
 from tests.raft.peer_port import App, PeerPort
 from tests.support.secrets import OTHER, SECRET, secret_file
@@ -150,11 +150,11 @@ class Pair:
         assert self.connection is not None
         status, answer = self.connection.call(body, DEADLINE_S)
         if status == 200:
-            assert decode_answer(answer, self.connection.session) == (ONE, LISTED)
+            assert decode_answer(answer, self.connection.proved) == (ONE, LISTED)
         return status
 
     def refusal(self) -> str:
-        with pytest.raises(SecretRefused) as refused:
+        with pytest.raises(ProofRefused) as refused:
             self.hello()
         return str(refused.value)
 
@@ -199,7 +199,7 @@ def test_a_refusal_that_is_not_proved_is_not_believed_either(pair: Pair) -> None
     assert pair.hello() == 200
     pair.one.refuses = True
     before = pair.one.calls
-    with pytest.raises(SecretRefused, match="answers with status 401, and without a proof"):
+    with pytest.raises(ProofRefused, match="answers with status 401, and without a proof"):
         pair.hello()
     assert pair.one.calls - before == 1
 
@@ -253,9 +253,9 @@ def test_a_secret_is_replaced_on_one_node_after_the_other_and_no_call_fails(
     for name, keys in steps:
         getattr(pair, name).reload(*keys)
         assert [pair.hello() for _ in range(3)] == [200] * 3
-    assert pair.connection is not None and pair.connection.session is not None
+    assert pair.connection is not None and pair.connection._session is not None
     assert pair.one.secret is not None
-    assert pair.connection.session.key is not pair.one.secret.keys[0]  # each node has objects of its own
+    assert pair.connection._session.key is not pair.one.secret.keys[0]  # each node has objects of its own
     pair.one.reload("t" * 44)
     assert "it refuses this node's cluster secret" in pair.refusal()
 
@@ -299,7 +299,7 @@ def test_a_node_that_accepts_unsigned_peers_is_called_by_them(pair: Pair) -> Non
 def test_two_nodes_that_accept_unsigned_peers_sign_all_the_same(pair: Pair) -> None:
     pair.start((SECRET,), (SECRET,), unsigned=True)
     assert pair.hello() == 200
-    assert pair.connection is not None and pair.connection.session is not None
+    assert pair.connection is not None and pair.connection._session is not None
 
 
 def test_a_peer_that_has_a_secret_by_now_is_asked_for_it_before_it_takes_a_call(pair: Pair) -> None:
@@ -310,7 +310,7 @@ def test_a_peer_that_has_a_secret_by_now_is_asked_for_it_before_it_takes_a_call(
     assert pair.connection is not None
     pair.connection.close()  # as when the other node is restarted
     assert pair.hello() == 200
-    assert pair.connection.session is not None
+    assert pair.connection._session is not None
 
 
 def test_a_peer_without_a_secret_is_asked_for_one_again_after_a_time(
@@ -324,7 +324,7 @@ def test_a_peer_without_a_secret_is_asked_for_one_again_after_a_time(
     pair.one.start(SECRET)
     pair.connection.close()
     assert pair.hello() == 200
-    assert pair.connection.session is not None
+    assert pair.connection._session is not None
 
 
 def test_another_secret_is_refused_where_unsigned_peers_are_accepted(pair: Pair) -> None:

@@ -222,7 +222,7 @@ def test_no_proved_peer_speaks_for_another_one(name: str, sender: Sender, watche
     with Caller(watched.port) as caller:
         caller.prove(watched.peer, 1)
         answer = caller.call(body)
-    assert (answer.status, watched.state(), watched.reached) == (400, before, [])
+    assert (answer.status, watched.state(), watched.reached) == (403, before, [])
     assert f"from: member {sender.id}, on a connection of member 2" in answer.body.decode()
 
 
@@ -230,7 +230,7 @@ def test_no_proved_peer_changes_its_cluster(watched: Watched) -> None:
     with Caller(watched.port) as caller:
         caller.prove(watched.peer, 1)
         answer = caller.call(encode(Sender(2, "bb", "c9", ""), CALLS["Hello"]))
-    assert (answer.status, watched.reached) == (400, [])
+    assert (answer.status, watched.reached) == (403, [])
 
 
 def test_no_proved_peer_vouches_for_commands_of_another_one(watched: Watched) -> None:
