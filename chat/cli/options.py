@@ -73,11 +73,8 @@ class Options:
     log_format: str  # "text" or "json"
     cluster_secret_file: Path | None
     accept_unsigned_peers: bool
-<<<<<<< HEAD
     access_log: bool
-=======
     peer_certificate: tuple[Path, Path, Path] | None  # of --peer-cert, --peer-key and --peer-ca
->>>>>>> fdb1df2 (Add mutual TLS between peers, with each certificate bound to its member)
 
 
 class Parser(argparse.ArgumentParser):
@@ -230,12 +227,8 @@ def _parser() -> argparse.ArgumentParser:
 _NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "cert", "key", "http-port",
           "base-path", "trust-proxy", "allowed-host", "allow-origin",
           "data-dir", "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
-<<<<<<< HEAD
           "log-format", "access-log", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers",
-=======
-          "log-format", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers",
           "peer-cert", "peer-key", "peer-ca",
->>>>>>> fdb1df2 (Add mutual TLS between peers, with each certificate bound to its member)
           "metrics-token-file")  # fmt: skip
 
 

@@ -42,6 +42,7 @@ MOVE_AFTER_S = 1.0  # a connection to an earlier URL tries the newest one again,
 MOVE_AFTER_MAX_S = 60.0
 MOVE_SHARE = 4  # and only for a part of its time-out, because heartbeats wait meanwhile
 HTTP_OK, HTTP_BAD_REQUEST, HTTP_UNAUTHORIZED, HTTP_NOT_FOUND = 200, 400, 401, 404
+HTTP_PERMANENT_REDIRECT = 308
 UNPROVED = "unproved_peer"  # the code of a refusal for want of the cluster's secret
 TLS_PIECE_BYTES = 64 << 10  # of a large body that is sent over TLS
 PROOFS_MAX = 2  # handshakes for one call: a key may be replaced while the connection is idle
@@ -51,6 +52,7 @@ LARGE_BYTES = 4 << 10  # a larger body may take a slow line a moment
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: drop the bytes that have not gone over the line yet
 RPC_PATH = "/rpc"
 NO_SECRET = "it has no cluster secret: start it with the same --cluster-secret-file"
+TLS_ONLY = "it speaks TLS only: start this node with --peer-cert, --peer-key and --peer-ca"
 REFUSED_PROOF = "it refuses this node's cluster secret, or its id or cluster: its log says which"
 
 T = TypeVar("T")
@@ -186,7 +188,10 @@ class PeerConnection:
     def _post(self, peer: socket.socket, request: bytes) -> tuple[int, bytes, bool]:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._send(peer, request)  # a port that refuses the call before it has read all of it answers, too
-        return self._receive(peer)
+        answer = self._receive(peer)
+        if answer[0] == HTTP_PERMANENT_REDIRECT:  # a port of TLS, to a client without it
+            raise ProofRefused(TLS_ONLY)
+        return answer
 
     def _send(self, peer: socket.socket, data: bytes) -> None:
         self._progress_s, self._unsent = time.monotonic(), len(data)

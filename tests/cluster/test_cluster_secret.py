@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster.writers import Writer, acknowledged_by, check_every_node, count_posts, load, wait_for_posts
-from tests.support.peer_certificates import make_certificates
 from tests.support.cluster import Cluster, NodeProcess
+from tests.support.peer_certificates import make_certificates
 from tests.support.secrets import OTHER, SECRET, secret_file
 from tests.support.waiting import wait_until
 

@@ -1,7 +1,9 @@
 """Mutual TLS between peers: both certificates are checked, and each is bound to its member."""
 
+import socket
+import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from raft.rpc.codec import decode_answer, encode
 from raft.rpc.endpoint import Endpoint
 from raft.rpc.peer_certificates import PeerCertificates
 from raft.rpc.peer_client import BODY_BYTES_MAX, Addresses, PeerConnection, ProofRefused
-from tests.chat.wire import DEADLINE_S, serving
+from tests.chat.wire import DEADLINE_S, post, serving
 from tests.support.peer_certificates import Files, make_certificates
 from tests.support.secrets import secret_file
 
@@ -113,9 +115,27 @@ def test_a_certificate_of_another_authority_is_refused_by_both_sides(
         assert "it refuses this node's certificate or TLS" in refusal(connection)
 
 
+def test_a_caller_without_tls_is_not_served_and_knows_why(files: list[Files]) -> None:
+    with one_serves(files[0]) as url, connected(url, None) as connection:
+        assert "it speaks TLS only: start this node with --peer-cert" in refusal(connection)
+
+
 def test_a_caller_without_a_certificate_is_not_served(files: list[Files]) -> None:
-    with one_serves(files[0]) as url, connected(url, None) as connection, pytest.raises(ConnectionError):
-        hello(connection)
+    context = ssl.create_default_context(cafile=files[0].authority)
+    with one_serves(files[0]) as url:
+        bare = socket.create_connection((HERE, int(url.rpartition(":")[2])), DEADLINE_S)
+        with context.wrap_socket(bare, server_hostname=HERE) as caller:
+            with suppress(OSError):  # the server may have closed by now
+                caller.sendall(post(HELLO, b"/rpc"))
+            assert _received(caller) == b""
+
+
+def _received(caller: ssl.SSLSocket) -> bytes:
+    """What comes; nothing where the connection is refused."""
+    try:
+        return caller.recv(100)
+    except OSError:
+        return b""
 
 
 def test_a_peer_without_tls_is_named(files: list[Files]) -> None:
