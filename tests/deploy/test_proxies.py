@@ -1,0 +1,233 @@
+"""The examples for nginx, HAProxy and Caddy, each in front of three nodes with TLS, as deploy/ has them."""
+
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.proxies import NAME, certificate
+from tests.support.certificates import certificates, client_context
+from tests.support.cluster import ROOT, Cluster
+from tests.support.waiting import wait_until
+
+ADDRESSES = {"nginx": "127.0.84.1", "haproxy": "127.0.84.2", "caddy": "127.0.84.3"}
+FILES = {"nginx": "nginx.conf", "haproxy": "haproxy.cfg", "caddy": "Caddyfile"}
+DEADLINE_S = 20
+PATH = "/chat"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tools() -> None:
+    missing = [tool for tool in (*FILES, "openssl") if shutil.which(tool) is None]
+    missing += ["root, for port 443"] if os.geteuid() else []
+    if missing:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"this needs {', '.join(missing)}")
+
+
+@contextmanager
+def nodes(directory: Path, size: int, *flags: str) -> Iterator[Cluster]:
+    """Nodes with TLS behind proxies of this machine, all ready."""
+    tls = [f"--{name}={certificates() / '127.0.0.1'}.{suffix}" for name, suffix in (("cert", "crt"), ("key", "key"))]
+    flags = (*tls, "--advertise", f"https://{NAME}", "--trust-proxy", "127.0.0.0/8", *flags)
+    with Cluster(directory, size, flags=flags) as cluster:
+        cluster.start()
+        for node in cluster.nodes.values():
+            wait_until(lambda port=node.port: is_ready(port) or None, DEADLINE_S, "it is ready")  # type: ignore[misc]
+        yield cluster
+
+
+def is_ready(port: int) -> bool:
+    with closing(http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=client_context())) as connection:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with nodes(tmp_path_factory.mktemp("nodes"), 3) as cluster:
+        yield cluster
+
+
+def configuration(proxy: str, place: Path, ports: list[int], *, under_a_path: bool = False) -> str:
+    """The example, with this machine's addresses, ports and certificates in place of the written ones."""
+    text = (ROOT / "deploy" / FILES[proxy]).read_text()
+    if under_a_path:
+        text = moved_under_a_path(text)
+    for number, port in enumerate(ports, 1):
+        text = text.replace(f"10.0.0.{number}:12380", f"127.0.0.1:{port}")
+    assert "10.0.0." not in text
+    cert, key = certificate(place)
+    both = place / "both.pem"
+    both.write_text(cert.read_text() + key.read_text())
+    for written, real in (
+        ("/etc/ssl/chat.example.crt", cert), ("/etc/ssl/chat.example.key", key), ("/etc/ssl/chat.example.pem", both),
+        ("/etc/raft-chat/ca.crt", certificates() / "ca.crt"),
+    ):  # fmt: skip
+        text = text.replace(written, str(real))
+    address = ADDRESSES[proxy]
+    match proxy:
+        case "nginx":
+            (place / "raft-chat.conf").write_text(re.sub(r"listen (\d+)", rf"listen {address}:\1", text))
+            temporary = "".join(f"{kind}_temp_path {place}/{kind}; " for kind in
+                                ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))  # fmt: skip
+            text = (
+                f"user root; daemon off; pid {place}/pid; error_log {place}/error.log; events {{}}\n"
+                f"http {{ access_log off; {temporary} include {place}/raft-chat.conf; }}\n"
+            )
+        case "haproxy":
+            text = re.sub(r"bind :(\d+)", rf"bind {address}:\1", text)
+        case "caddy":
+            # The certificate is this test's, as nobody could ask for one for the name.
+            site = f"{NAME} {{\n\tbind {address}\n\ttls {cert} {key}\n"
+            text = "{\n\tadmin off\n}\n" + text.replace(f"{NAME} {{\n", site)
+    return text
+
+
+def moved_under_a_path(text: str) -> str:
+    """Do what the example's comment says."""
+    line = next(line for line in text.splitlines() if "Under a path: " in line)
+    wanted = line.partition("write `")[2].partition("`")[0].removesuffix(" …")
+    after = text.partition(line)[2].lstrip("\n")
+    written = after.splitlines()[0]
+    indent = written[: len(written) - len(written.lstrip())]
+    rest = written.strip().removeprefix("reverse_proxy") if wanted.startswith("reverse_proxy") else ""
+    return text.replace(written, f"{indent}{wanted}{rest}")
+
+
+@contextmanager
+def running(proxy: str, place: Path, text: str, prefix: str = "") -> Iterator[None]:
+    """The proxy with this configuration, once its own check has found nothing."""
+    file = place / FILES[proxy]
+    if proxy == "nginx":
+        file = place / "main.conf"
+    file.write_text(text)
+    check, run = {
+        "nginx": (["nginx", "-t", "-q", "-e", f"{place}/error.log", "-c", str(file)],
+                  ["nginx", "-e", f"{place}/error.log", "-c", str(file)]),
+        "haproxy": (["haproxy", "-c", "-q", "-f", str(file)], ["haproxy", "-db", "-f", str(file)]),
+        "caddy": (["caddy", "validate", "--adapter", "caddyfile", "--config", str(file)],
+                  ["caddy", "run", "--adapter", "caddyfile", "--config", str(file)]),
+    }[proxy]  # fmt: skip
+    environment = {**os.environ, "XDG_DATA_HOME": str(place), "XDG_CONFIG_HOME": str(place)}
+    done = subprocess.run(check, env=environment, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (place / "output").open("w") as output:
+        process = subprocess.Popen(run, env=environment, stdout=output, stderr=output)
+    try:
+
+        def passes_on() -> bool:
+            assert process.poll() is None, (place / "output").read_text()
+            return get(proxy, f"{prefix}/livez")[0] == 200
+
+        wait_until(passes_on, DEADLINE_S, f"{proxy} passes requests on")
+        yield
+    finally:
+        # Caddy would wait for its streams to end; nginx ends at once, but only in order with its workers.
+        process.send_signal(signal.SIGTERM if proxy == "nginx" else signal.SIGKILL)
+        process.wait(DEADLINE_S)
+
+
+def connect(proxy: str, port: int = 443) -> socket.socket:
+    """A connection as a browser makes it that was told https://chat.example."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    plain = socket.create_connection((ADDRESSES[proxy], port), DEADLINE_S)
+    return context.wrap_socket(plain, server_hostname=NAME) if port == 443 else plain
+
+
+def exchange(proxy: str, method: str, path: str, body: object = None, port: int = 443) -> http.client.HTTPResponse:
+    text = "" if body is None else json.dumps(body)
+    head = f"{method} {path} HTTP/1.1\r\nHost: {NAME}\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+    connection = connect(proxy, port)
+    connection.sendall((head + text).encode())
+    answer = http.client.HTTPResponse(connection)
+    connection.close()  # with the answer
+    answer.begin()
+    return answer
+
+
+def get(proxy: str, path: str) -> tuple[int, bytes]:
+    with exchange(proxy, "GET", path) as answer:
+        return answer.status, answer.read()
+
+
+@contextmanager
+def stream(proxy: str, path: str, *headers: str) -> Iterator[socket.socket]:
+    """A connection that stays open, once its request is sent."""
+    with connect(proxy) as connection:
+        lines = (f"GET {path} HTTP/1.1", f"Host: {NAME}", f"Origin: https://{NAME}", *headers)
+        connection.sendall("\r\n".join((*lines, "", "")).encode())
+        yield connection
+
+
+def wait_bytes(connection: socket.socket, words: bytes) -> bytes:
+    """What comes, up to these words."""
+    found = b""
+    while words not in found:
+        more = connection.recv(65_536)
+        assert more, found
+        found += more
+    return found
+
+
+WEBSOCKET = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")  # fmt: skip
+
+
+@pytest.mark.parametrize("proxy", FILES)
+def test_an_example_of_a_proxy_passes_on_all_that_the_chat_needs(proxy: str, cluster: Cluster, tmp_path: Path) -> None:
+    ports = [node.port for node in cluster.nodes.values()]
+    with running(proxy, tmp_path, configuration(proxy, tmp_path, ports)):
+        check_chat(proxy, "")
+        with exchange(proxy, "GET", "/rooms?limit=1", port=80) as redirected:
+            assert (redirected.status, redirected.headers["Location"]) == (308, f"https://{NAME}/rooms?limit=1")
+        check_a_node_that_goes(proxy, cluster)
+
+
+@pytest.mark.parametrize("proxy", FILES)
+def test_an_example_serves_the_chat_under_a_path_as_its_comment_says(
+    proxy: str, under_a_path: Cluster, tmp_path: Path
+) -> None:
+    text = configuration(proxy, tmp_path, [under_a_path.nodes[1].port] * 3, under_a_path=True)
+    with running(proxy, tmp_path, text, PATH):
+        check_chat(proxy, PATH)
+
+
+@pytest.fixture(scope="module")
+def under_a_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with nodes(tmp_path_factory.mktemp("node"), 1, "--base-path", PATH) as cluster:
+        yield cluster
+
+
+def check_chat(proxy: str, prefix: str) -> None:
+    """The page, a post, a websocket and events that are passed on while their stream is open."""
+    status, page = get(proxy, f"{prefix}/")
+    assert status == 200 and b"<title>" in page
+    with stream(proxy, f"{prefix}/ws", *WEBSOCKET) as websocket, stream(proxy, f"{prefix}/events") as events:
+        assert b" 101 " in wait_bytes(websocket, b"\r\n\r\n")
+        wait_bytes(events, b"\r\n\r\n")
+        with exchange(proxy, "POST", f"{prefix}/rooms/{proxy}", {"Message": "hello", "User": "ann"}) as posted:
+            assert posted.status == 201
+            assert posted.headers["Location"].startswith(f"{prefix}/rooms/{proxy}/messages/")
+        wait_bytes(websocket, b"hello")
+        wait_bytes(events, b"hello")
+
+
+def check_a_node_that_goes(proxy: str, cluster: Cluster) -> None:
+    """While one node ends in order, and is started again, no request fails that asks for something."""
+    cluster.nodes[3].signal(signal.SIGTERM)
+    assert cluster.nodes[3].wait_exit() == 0
+    assert {get(proxy, f"/rooms/{proxy}?limit=1")[0] for _ in range(12)} == {200}
+    cluster.start(3)
+    wait_until(lambda: is_ready(cluster.nodes[3].port) or None, DEADLINE_S, "it is back")
