@@ -573,8 +573,11 @@ def _raise_descriptor_limit() -> None:
 
 
 def _start_access_log(form: str) -> AccessLog:
-    """Have the answers of this process noted on stdout."""
-    started = AccessLog(sys.stdout.buffer, form)
+    """Have the answers of this process noted on stdout.  Raises StartRefused if that is closed."""
+    if sys.stdout is None:
+        raise StartRefused("--access-log prints on stdout, and stdout is closed. Redirect it to a file or a program.")
+    # Without a buffer: one that a reader has left behind would be flushed, and fail, at the end of the process.
+    started = AccessLog(open(sys.stdout.fileno(), "wb", buffering=0, closefd=False), form)  # noqa: SIM115
     started.start()
     request_log.log.add_access_log(started)
     return started

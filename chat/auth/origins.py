@@ -67,7 +67,7 @@ def sharing_headers(origin: str, status: dict[str, object]) -> list[tuple[str, s
         return []
     return [
         ("Access-Control-Allow-Origin", origin),
-        ("Access-Control-Expose-Headers", "Link, X-Raft-Index, Retry-After"),
+        ("Access-Control-Expose-Headers", "Link, X-Raft-Index, Retry-After, X-Request-Id"),
         ("Vary", "Origin"),
     ]
 

@@ -106,7 +106,10 @@ def _add(client: NodeClient, given: argparse.Namespace) -> None:
     url = _url(given.url)
     query = "?voting=false" if given.no_vote else ""
     client.request("POST", f"/raft/{given.id}{query}", url, repeatable=True)
-    command = start_command(ask(client), given.id, url)
+    try:
+        command = start_command(ask(client), given.id, url)
+    except CommandFailed as error:  # the change is made all the same
+        command = f"(how to start it is not known: {error})"
     vote = "It does not vote." if given.no_vote else "It votes once it has caught up."
     text = f"Added member {given.id} at {url}. {vote} Start it on its machine:\n\n  {command}\n"
     if not is_loopback(url):

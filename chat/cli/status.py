@@ -129,7 +129,7 @@ def is_away(member: Cluster) -> bool:
 
 def _role(cluster: Cluster, member: Cluster) -> str:
     """The role; of a member that does not answer, only that it is away."""
-    if is_away(member):
+    if member.get("Id") != cluster["Id"] and is_away(member):
         return "away" if member.get("Voting") else "away, no vote"
     if member.get("Id") == cluster.get("Leader"):
         return "leader"

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +42,17 @@ class Answered(NamedTuple):
     request_id: str
 
 
+class Stream(Protocol):
+    """Where the lines go, without a buffer."""
+
+    def write(self, data: memoryview, /) -> int | None:
+        """Write some of the data; return how many bytes, or None if it would block."""
+
+
 class AccessLog:
     """The queue and its thread."""
 
-    def __init__(self, stream: BinaryIO, form: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: Stream, form: str, clock: Callable[[], float] = time.monotonic) -> None:
         """`stream` takes the lines; `form` is "text" or "json"."""
         self._stream = stream
         self._line = json_line if form == "json" else text_line
@@ -83,11 +90,19 @@ class AccessLog:
         some = [self._queue.popleft() for _ in range(len(self._queue))]
         if some:
             try:
-                self._stream.write("".join(map(self._line, some)).encode())
-                self._stream.flush()
+                self._write_all("".join(map(self._line, some)).encode())
             except (OSError, ValueError):  # nobody reads it any more, the disk is full, or it was closed
                 self._drop(len(some))
         self._log_drops()
+
+    def _write_all(self, lines: bytes) -> None:
+        """Write to a stream that may take less than it is given.  Raises OSError, and ValueError if it is closed."""
+        left = memoryview(lines)
+        while left:
+            taken = self._stream.write(left)
+            if not taken:
+                raise BlockingIOError
+            left = left[taken:]
 
     def _drop(self, lines: int) -> None:
         with self._lock:

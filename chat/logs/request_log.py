@@ -2,8 +2,9 @@
 
 Rules
 - An ordinary request costs a look at the clock and at its headers, and has no line.
-- Strangers can have as many requests refused as they like.  So the lines are rationed: LINES_AT_ONCE, and after that
-  one each LINE_EVERY_S.  What is left out is counted by status, and a line a minute has the counts.
+- Strangers can have as many requests refused as they like.  So the lines are rationed, those of strangers and those of
+  users apart: LINES_AT_ONCE, and after that one each LINE_EVERY_S.  What is left out is counted by status, and a line a
+  minute has the counts.
 - A line has the route's template, never a path, a query, a header or a body (access_log.py).
 - A request that has a line has an id: its header X-Request-Id, if that is a plain one, else one that is made here.  The
   answer has it too, so that a client can tell the operator which line is theirs.
@@ -68,7 +69,8 @@ class RequestLog:
         self.access: AccessLog | None = None
         self.noted_from_s = SLOW_S  # how long a request takes that is to be noted; with an access log, all are
         self._lock = Lock()
-        self._refused, self._slow = Ration(clock), Ration(clock)
+        self._refused = Ration(clock), Ration(clock)  # of strangers; of users, whose lines strangers cannot use up
+        self._slow = Ration(clock)
 
     def add_access_log(self, access: AccessLog) -> None:
         """Put all answers in this access log."""
@@ -85,7 +87,7 @@ class RequestLog:
 
     def _log_refused(self, answered: Answered) -> None:
         with self._lock:
-            admitted, counts = self._refused.admit(answered.status)
+            admitted, counts = self._refused[bool(answered.token)].admit(answered.status)
         if counts:
             logger.info("more requests were refused or failed: %s", counts)
         if admitted:

@@ -137,6 +137,11 @@ def test_a_node_that_knows_no_leader_or_starts_says_so(terminal: Terminal, monke
     assert "member 1 is starting: members 2 and 3" in terminal.run("status")[1]
 
 
+def test_the_node_that_is_asked_is_not_away_though_it_says_nothing_of_itself(terminal: Terminal) -> None:
+    terminal.chat.replica.members = [{"Id": 1, "Url": "http://a:1", "Voting": True, "Advertise": ""}]
+    assert terminal.run("status")[1].splitlines()[-1].split()[:3] == ["*", "1", "leader"]
+
+
 def test_a_stranger_is_told_to_prove_who_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chat = LoginClient()
     with at(chat, tmp_path, capsys) as terminal:
@@ -183,6 +188,15 @@ def test_each_change_is_what_the_cluster_is_asked_for(terminal: Terminal) -> Non
         AddMember(4, url, True), AddMember(5, url, False), PlanPromotion(5), MoveMember(5, url), RemoveMember(5),
     ]  # fmt: skip
     assert terminal.chat.replica.transfers == [2]
+
+
+def test_an_addition_is_done_though_the_cluster_cannot_be_shown(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal.chat.replica, "status", lambda: {"Role": "starting"})
+    code, out, _ = terminal.run("member", "add", "4", "http://127.0.0.1:42379")
+    assert code == 0
+    assert out.startswith("Added member 4") and "how to start it is not known" in out
 
 
 def test_with_json_each_change_prints_an_object(terminal: Terminal) -> None:

@@ -111,7 +111,7 @@ def test_a_flood_that_is_not_written_is_dropped_and_counted(caplog: pytest.LogCa
 
 def test_lines_that_cannot_be_written_are_counted_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     class Gone(io.BytesIO):
-        def write(self, data: object) -> int:
+        def write(self, data: memoryview, /) -> int:  # type: ignore[override]
             raise BrokenPipeError
 
     clock = Clock(0.0)
@@ -124,14 +124,27 @@ def test_lines_that_cannot_be_written_are_counted_once_a_minute(caplog: pytest.L
     assert [record.args for record in caplog.records] == [(1,), (2,)]
 
 
+def test_a_stream_that_takes_less_gets_the_rest() -> None:
+    class Slow(io.BytesIO):
+        def write(self, data: memoryview, /) -> int:  # type: ignore[override]
+            return super().write(data[:7])
+
+    stream = Slow()
+    log = AccessLog(stream, "text")
+    log.put(ENTRY)
+    log.put(ENTRY)
+    log.write()
+    assert stream.getvalue().decode() == 2 * access_log.text_line(ENTRY)
+
+
 def test_nobody_waits_for_a_stdout_that_nobody_reads() -> None:
     hangs, go = threading.Event(), threading.Event()
 
     class Hanging(io.BytesIO):
-        def write(self, data: object) -> int:
+        def write(self, data: memoryview, /) -> int:  # type: ignore[override]
             hangs.set()
             go.wait(DEADLINE_S)
-            return 0
+            return len(data)
 
     log = AccessLog(Hanging(), "text")
     log.start()

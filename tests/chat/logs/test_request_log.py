@@ -176,6 +176,15 @@ def test_a_flood_of_refused_requests_has_few_lines_and_is_counted(caplog: pytest
     assert re.fullmatch(r"more requests were refused or failed: \d+ times 404, \d+ times 429", counts[0])
 
 
+def test_strangers_do_not_use_up_the_lines_of_users(caplog: pytest.LogCaptureFixture) -> None:
+    log = RequestLog(Clock(0.0))
+    for _ in range(2 * LINES_AT_ONCE):
+        log.note(answered())
+    log.note(answered(403, user="gus", token=7))
+    assert len(lines(caplog)) == LINES_AT_ONCE + 1
+    assert 'user "gus"' in lines(caplog)[-1]
+
+
 def test_slow_requests_are_rationed_apart_from_refused_ones(caplog: pytest.LogCaptureFixture) -> None:
     log = RequestLog(Clock(0.0))
     for _ in range(2 * LINES_AT_ONCE):
