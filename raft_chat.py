@@ -59,6 +59,7 @@ from chat.server.tls.certificate import CertificateRefused, server_context
 from chat.server.tls.plain_text import redirecting_app
 from chat.services.cursors import history
 from chat.services.maintenance import Maintenance
+from chat.services.proxy_sign_in import ProxySignIn
 from chat.services.read_markers import PendingMarkers
 from chat.services.startup_messages import StartupMessages
 from chat.state.machine import ChatState
@@ -296,7 +297,7 @@ class NodeProcess:
             call = guest_pages.marking(options.allowed_origins, self._advertised, call)
         call = hosts.guarding(call)
         if options.trusted_proxies:
-            call = hosts.guarding(proxies.behind(options.trusted_proxies, call))
+            call = hosts.guarding(proxies.behind(options.trusted_proxies, call, options.auth_headers))
         if options.base_path:
             call = base_path.mounted(options.base_path, call)
             waits_never = base_path.never_waits_under(options.base_path, waits_never)
@@ -437,8 +438,8 @@ class NodeProcess:
         pending_markers, token_activity = PendingMarkers(), TokenActivity()
         authenticator = Authenticator(
             member, state, operator=self._operator, setup=self._setup, scraper=options.metrics_token,
-            token_activity=token_activity,
-            needs_login=options.auth == LOGIN, knows_mode=self._is_new,
+            token_activity=token_activity, needs_login=options.auth == LOGIN, knows_mode=self._is_new,
+            sign_in=ProxySignIn(member, state),
         )  # fmt: skip
         authenticator.hides_from_strangers()  # asks for the mode
         realtime = Realtime(hub, member, state, authenticator, member.nodes, pending_markers=pending_markers)

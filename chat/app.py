@@ -197,7 +197,8 @@ class _App:
             self._authenticator.check_started()
             if not self._is_known(request):
                 # No thread may wait here: another one goes on once the user is known.
-                return self._reads.answer(request, Read(partial(self._answer_known, request)))
+                known = partial(self._authenticator.make_known, request.environ)
+                return self._reads.answer(request, Read(partial(self._answer_known, request), start=known))
             if route.method != "GET":
                 request.acting()  # before anything is proposed
                 if route.handler is not messages.post:  # which charges for itself, as posts over a websocket do

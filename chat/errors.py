@@ -23,7 +23,9 @@ STATUS_OF: dict[str, HTTPStatus] = {
     for status, codes in {
         HTTPStatus.BAD_REQUEST: "invalid_field bad_cursor bad_forwarded invalid",
         HTTPStatus.UNAUTHORIZED: "login_needed bad_token bad_login bad_ticket",
-        HTTPStatus.FORBIDDEN: "forbidden bad_invite signup_closed not_your_name not_the_author foreign_origin",
+        HTTPStatus.FORBIDDEN: (
+            "forbidden bad_invite signup_closed not_your_name not_the_author foreign_origin bad_proxy_user"
+        ),
         HTTPStatus.NOT_FOUND: "not_found no_such_user no_such_invite unknown_member",
         HTTPStatus.CONFLICT: (
             "archived open_mode set_up_done name_taken looks_like last_admin level_too_low too_many_users "

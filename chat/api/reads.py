@@ -86,7 +86,9 @@ class Reads:
         return answer
 
     def _start(self, read: Read, done: Callable[[RaftError | Problem | None], None]) -> None:
-        if read.stale and read.place is not None:
+        if read.start is not None:
+            read.start(done)
+        elif read.stale and read.place is not None:
             arrive(self._replica, read.place, done)
         else:
             self._replica.read(done)

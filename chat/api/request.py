@@ -148,13 +148,16 @@ class Request:
     def identify(self) -> None:
         """Authenticate the request, blocking if its token is not known here yet.
 
-        Raises Problem: 401 for a wrong token, 429 after too many of these, 503.
+        Raises Problem: 401 for a wrong token, 403 for a wrong user of a proxy, 429 after too many, 503.
         """
         authenticator = self.services.authenticator
         actor = authenticator.authenticate(self.environ)
         if actor is None:
             authenticator.charge_unknown_token(self.environ)
-            self.catch_up()
+            late = unavailable("the cluster did not answer in time")
+            failed = self.wait_for(partial(authenticator.make_known, self.environ), late)
+            if failed is not None:
+                raise failed if isinstance(failed, Problem) else problem_of(failed)
             actor = authenticator.authenticate(self.environ)
             if actor is None:
                 raise refused()

@@ -13,6 +13,7 @@ from chat.server import failure_log
 from chat.server.durations import Durations
 from chat.server.problem_json import PROBLEM_JSON
 from chat.services.cursors import Place, raft_index
+from raft.errors import RaftError
 
 Headers = list[tuple[str, str]]
 Environ = dict[str, Any]
@@ -75,6 +76,7 @@ class Read:
     place: Place | None = None  # in the log, that the state must have come to
     stale: bool = False  # this node's own state is enough
     by_caller: bool = False  # rendering takes long or waits, so the request's own thread does it
+    start: Callable[[Callable[[RaftError | Problem | None], None]], None] | None = None  # in place of a confirmed read
 
     @staticmethod
     def asked(query: Query, render: Callable[[], Response], *, by_caller: bool = False) -> "Read":

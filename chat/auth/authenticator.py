@@ -18,6 +18,7 @@ from typing import Any
 from chat.auth import cookies, secrets
 from chat.auth.guest_pages import is_of_guest_page
 from chat.auth.origins import is_over_tls
+from chat.auth.proxy_users import ProxyUser, SignIn, is_of_proxy_user, named, session_of
 from chat.auth.rate_limits import GuessLimits, Rate, TokenBuckets, too_many
 from chat.auth.secrets import Passwords
 from chat.auth.token_activity import TokenActivity
@@ -26,7 +27,7 @@ from chat.errors import Problem, problem, problem_of, problem_of_refusal
 from chat.replica import Replica
 from chat.server.networks import is_this_machine, network
 from chat.state import permissions
-from chat.state.accounts import HOUR, Token
+from chat.state.accounts import HOUR, PROXY, Token
 from chat.state.apply.credentials import BAD_LOGIN
 from chat.state.permissions import BAD_TOKEN, LOGIN_NEEDED
 from chat.state.results import Refusal
@@ -47,6 +48,7 @@ _NOBODY = Actor()
 _TOKEN = re.compile(f"{secrets.TOKEN}[0-9A-Za-z_-]{{43}}")  # as secrets.new_secret makes them
 _TWO_COOKIES = Refusal("bad_token", "Cookie: the request has two different tokens. Delete the cookies of this site.")
 _BAD_SETUP = Refusal("bad_token", "Token: this is not the token that the node printed at its last start")
+_WITHOUT_PROXY = Refusal("bad_token", "Authorization: sign in at the proxy in front of this chat.")
 _EXPIRED = Refusal("bad_token", "Authorization: this token has expired. Sign in again.")
 
 
@@ -65,15 +67,17 @@ class Authenticator:
         token_activity: TokenActivity | None = None,
         needs_login: bool = False,
         knows_mode: bool = True,
+        sign_in: SignIn | None = None,
         clock: Callable[[], int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`operator`: the secret of this node's own token file, `setup`: what makes the first user, `scraper`: what
         reads the metrics; "" for none.
 
-        `needs_login`: nobody is served before sign-in is on.  `knows_mode` False: the state may not have
-        the cluster's mode yet, until a read is confirmed.  `clock` gives microseconds since 1970, by default the
-        log's time: what is made and what is recognised at a node whose own clock is wrong is so by the cluster's.
+        `needs_login`: nobody is served before sign-in is on.  `knows_mode` False: the state may not have the cluster's
+        mode yet, until a read is confirmed.  `sign_in`: of the users that a proxy names.  `clock` gives microseconds
+        since 1970, by default the log's time: what is made and what is recognised at a node whose own clock is wrong
+        is so by the cluster's.
         """
         self._replica = replica
         self._state = state
@@ -83,6 +87,7 @@ class Authenticator:
         self._token_activity = token_activity or TokenActivity()
         self._needs_login = needs_login
         self._knows_mode = knows_mode
+        self._sign_in = sign_in
         self._is_asking = False  # a read that confirms the mode is under way
         self._clock = clock or replica.agreed_time
         self._guesses = GuessLimits(monotonic)
@@ -109,6 +114,8 @@ class Authenticator:
             raise refused()
         if self._is_open():
             return _NOBODY
+        if is_of_proxy_user(environ) and not (secret or "").startswith(secrets.TOKEN) and not is_of_guest_page(environ):
+            return self._actor_of_proxy_user(environ)
         if secret is None and not is_of_guest_page(environ):
             secret = self._cookie(environ)
         return _NOBODY if secret is None else self._user_of(secret)
@@ -138,15 +145,37 @@ class Authenticator:
     def charge_unknown_token(self, environ: Mapping[str, Any]) -> None:
         """Charge the address for an unknown token, which costs a read of the cluster's newest state.
 
-        Raises Problem (429).
+        Raises Problem (429).  A proxy's user costs nothing: the proxy has authenticated them.
         """
+        if is_of_proxy_user(environ):
+            return
         wait_s = self._unknown_tokens.take(network(_address(environ)))
         if wait_s:
             raise too_many("too_many_attempts", "too many unknown tokens", wait_s)
 
     def refund_unknown_token(self, environ: Mapping[str, Any]) -> None:
         """Give back the charge: the newest state knows the token."""
+        if is_of_proxy_user(environ):
+            return
         self._unknown_tokens.refund(network(_address(environ)))
+
+    def make_known(self, environ: Mapping[str, Any], done: Callable[[RaftError | Problem | None], None]) -> None:
+        """Do what is needed to know the user that `authenticate` does not know here yet.  Never blocks.
+
+        That is to read the cluster's newest state, or to sign in a proxy's user.  `done` gets the reason if it failed.
+        """
+        if self._sign_in is None or not is_of_proxy_user(environ):
+            self._replica.read(done)
+            return
+        try:
+            found = self._proxy_session(environ)
+        except Problem as refusal:
+            done(refusal)
+            return
+        if isinstance(found, ProxyUser):
+            self._sign_in(found, done)
+        else:
+            self._replica.read(done)
 
     def check_started(self) -> None:
         """Raise Problem (503) if this node was started with `--auth login` and the cluster has not agreed on it yet."""
@@ -267,12 +296,28 @@ class Authenticator:
     def _is_open(self) -> bool:
         return not self._state.guarded or self._state.ask(lambda tables: tables.settings.auth == OPEN)
 
-    def _cookie(self, environ: Mapping[str, Any]) -> str | None:
+    def _cookies(self, environ: Mapping[str, Any]) -> set[str]:
         header = environ.get("HTTP_COOKIE")
-        found = cookies.values(header, cookies.name(self._replica.cluster_id)) if header else set()
+        return cookies.values(header, cookies.name(self._replica.cluster_id)) if header else set()
+
+    def _cookie(self, environ: Mapping[str, Any]) -> str | None:
+        found = self._cookies(environ)
         if len(found) > 1:  # one of them may be planted, and which one counts would be the browser's choice
             raise problem_of_refusal(_TWO_COOKIES)
         return found.pop() if found else None
+
+    def _actor_of_proxy_user(self, environ: Mapping[str, Any]) -> Actor | None:
+        """The user whom the proxy names; None if they have to be signed in.  Raises Problem (403)."""
+        found = self._proxy_session(environ)
+        if isinstance(found, ProxyUser):
+            return None
+        self._note_activity(found, self._time_or_0())
+        return Actor(found.number, found.user)
+
+    def _proxy_session(self, environ: Mapping[str, Any]) -> ProxyUser | Token:
+        user, now, found = named(environ), self._time_or_0(), self._cookies(environ)
+        digest = secrets.digest(found.pop()) if len(found) == 1 else None
+        return self._state.ask(lambda tables: session_of(tables, user, digest, now))
 
     def _user_of(self, secret: str) -> Actor | None:
         if not _TOKEN.fullmatch(secret):
@@ -284,9 +329,14 @@ class Authenticator:
         now = self._time_or_0()
         if 0 < token.expires_at <= now:
             raise problem_of_refusal(_EXPIRED)
+        if token.kind == PROXY:
+            raise problem_of_refusal(_WITHOUT_PROXY)
+        self._note_activity(token, now)
+        return Actor(token.number, token.user)
+
+    def _note_activity(self, token: Token, now: int) -> None:
         if token.used_hour < now // HOUR:
             self._token_activity.note(token.number, now // HOUR)
-        return Actor(token.number, token.user)
 
 
 def is_operators(environ: Mapping[str, Any], actor: Actor | None) -> bool:

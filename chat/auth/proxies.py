@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from chat.auth import forwarded
+from chat.auth.proxy_users import AuthHeaders
 from chat.errors import Problem, problem, refuse
 
 NETWORKS_MAX = 64
@@ -115,13 +116,19 @@ def parse(text: str) -> TrustedProxies:
     return TrustedProxies(tuple(networks))
 
 
-def behind(proxies: TrustedProxies, app: WsgiApp) -> WsgiApp:
-    """The application, with the client's own address as REMOTE_ADDR, and the scheme and the host that it asked for."""
+def behind(proxies: TrustedProxies, app: WsgiApp, auth_headers: AuthHeaders | None = None) -> WsgiApp:
+    """The application, with the client's own address as REMOTE_ADDR, and the scheme and the host that it asked for.
+
+    `auth_headers`: those that name the user.
+    """
     trusts = lru_cache(maxsize=_ADDRESSES_MAX)(proxies.trusts)
 
     def app_behind(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         peer = environ["REMOTE_ADDR"]
-        if trusts(peer):
+        is_trusted = trusts(peer)
+        if auth_headers is not None:
+            auth_headers.take(environ, is_trusted=is_trusted)
+        if is_trusted:
             try:
                 told = proxies.told(peer, environ)
                 _check_host(told.host)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from chat.auth import guest_pages, hosts, proxies
+from chat.auth import guest_pages, hosts, proxies, proxy_users
 from chat.auth.origins import Origin, origin_of
 from chat.auth.proxies import TrustedProxies
+from chat.auth.proxy_users import AuthHeaders
 from chat.cli import log_lines
 from chat.errors import Problem
 from chat.server import base_path
@@ -61,6 +62,7 @@ class Options:
     trusted_proxies: TrustedProxies
     allowed_hosts: tuple[str, ...]  # names
     allowed_origins: frozenset[Origin]
+    auth_headers: AuthHeaders | None
     data_dir: Path
     moved: bool
     auth: str | None  # "open" or "login"; None: as the cluster has it, which is open when it is new
@@ -163,6 +165,16 @@ def _parser() -> argparse.ArgumentParser:
         "You can repeat this option (default: none)",
     )
     add(
+        "--auth-header",
+        metavar="NAME",
+        help="sign in the user that a trusted proxy names in this header, like X-Remote-User (default: none)",
+    )
+    add(
+        "--auth-role-header",
+        metavar="NAME",
+        help="give that user the role in this header, like X-Remote-Role: admin, member or guest (default: none)",
+    )
+    add(
         "--cluster-secret-file",
         metavar="FILE",
         help="a file with the secret that the nodes of a cluster share, to keep everybody else out (default: none)",
@@ -225,7 +237,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "cert", "key", "http-port",
-          "base-path", "trust-proxy", "allowed-host", "allow-origin",
+          "base-path", "trust-proxy", "allowed-host", "allow-origin", "auth-header", "auth-role-header",
           "data-dir", "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
           "log-format", "access-log", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers",
           "peer-cert", "peer-key", "peer-ca",
@@ -299,6 +311,7 @@ def _checked(given: Mapping[str, str]) -> Options:
     auth = _choice(given, "auth", "open", ("open", "login")) if "auth" in given else None
     if "signup" in given and auth != "login":
         raise OptionRefused("--signup needs --auth login: in the open mode nobody signs up")
+    trusted = _value_of(given, "trust-proxy", proxies.parse)
     return Options(
         id=id,
         members=members,
@@ -319,9 +332,10 @@ def _checked(given: Mapping[str, str]) -> Options:
         certificate_key=key,
         http_port=http_port,
         base_path=prefix,
-        trusted_proxies=_value_of(given, "trust-proxy", proxies.parse),
+        trusted_proxies=trusted,
         allowed_hosts=_value_of(given, "allowed-host", hosts.parse),
         allowed_origins=_value_of(given, "allow-origin", guest_pages.parse),
+        auth_headers=_auth_headers(given, trusted, auth),
         data_dir=_path("data-dir", given.get("data-dir", f"raft-chat-{id}")),
         moved=_choice(given, "moved", "false", ("true", "false")) == "true",
         auth=auth,
@@ -486,6 +500,25 @@ def _value_of(given: Mapping[str, str], name: str, parse: Callable[[str], _T]) -
         return parse(given.get(name, ""))
     except ValueError as error:
         raise OptionRefused(f"--{name}: {error}") from None
+
+
+def _auth_headers(given: Mapping[str, str], trusted: TrustedProxies, auth: str | None) -> AuthHeaders | None:
+    """The headers by which a proxy names users: only where it is known who the proxies are."""
+    user, role = given.get("auth-header", ""), given.get("auth-role-header", "")
+    if role and not user:
+        raise OptionRefused("--auth-role-header needs --auth-header: a role is nothing without a user")
+    if not user:
+        return None
+    if not trusted:
+        raise OptionRefused("--auth-header needs --trust-proxy: from anybody else the header would let them be anybody")
+    if any(not network.prefixlen for network in trusted.networks):
+        raise OptionRefused("--auth-header needs a --trust-proxy that is not everybody: name the proxies' addresses")
+    if auth != "login":
+        raise OptionRefused("--auth-header needs --auth login: in the open mode there are no users")
+    try:
+        return proxy_users.parse(user, role)
+    except ValueError as error:
+        raise OptionRefused(f"--auth-header, --auth-role-header: {error}") from None
 
 
 def _base_path(text: str) -> str:

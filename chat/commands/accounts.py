@@ -46,9 +46,9 @@ class ChangeUser:
 
 @dataclass(frozen=True, slots=True)
 class LogIn:
-    """Make a token for a user who knew the password that log index `password_at` set."""
+    """Make a token for a user who knew the password that log index `password_at` set, or whom a proxy vouches for."""
 
-    actor: Actor  # by NOBODY
+    actor: Actor  # by NOBODY with a password; by OPERATOR for a proxy's user, whose token is of the kind "proxy"
     password_at: int
     digest: bytes
     kind: str

@@ -26,6 +26,7 @@ from chat.realtime.frames import CloseCode
 from chat.realtime.hub import Hub
 from chat.realtime.majority import MajorityNotice
 from chat.realtime.presence import Presence
+from chat.realtime.replies import is_temporary
 from chat.replica import Replica
 from chat.services.post_cache import PostCache
 from chat.services.read_markers import PendingMarkers
@@ -103,20 +104,31 @@ class Realtime:
         if actor is not None:
             self._authenticated_as(connection, actor, enter)
         elif not connection.closing:
-            self._when_confirmed(connection, partial(self._look_again, connection, environ, enter))
+            known = partial(self.authenticator.make_known, environ)
+            self._when_confirmed(connection, partial(self._look_again, connection, environ, enter), known)
 
-    def _when_confirmed(self, connection: Connection, then: Callable[[], None]) -> None:
-        """Call `then` once the state holds all that was acknowledged; close the connection if that cannot be known."""
+    def _when_confirmed(
+        self,
+        connection: Connection,
+        then: Callable[[], None],
+        start: Callable[[Callable[[RaftError | Problem | None], None]], None] | None = None,
+    ) -> None:
+        """Call `then` once the state holds all that was acknowledged; close the connection if that cannot be known.
 
-        def confirmed(error: RaftError | None) -> None:
+        `start`: does more than to read the state.
+        """
+
+        def confirmed(error: RaftError | Problem | None) -> None:
             connection.go_on()
-            if error is not None:
+            if isinstance(error, Problem) and not is_temporary(error):
+                connection.close(CloseCode.POLICY_VIOLATION, error.code)
+            elif error is not None:
                 connection.close(CloseCode.TRY_AGAIN_LATER, "this node is behind")
             elif not connection.closing:
                 then()
 
         connection.pause()
-        self.replica.read(lambda error: self._call(partial(confirmed, error)))
+        (start or self.replica.read)(lambda error: self._call(partial(confirmed, error)))
 
     def _look_again(self, connection: Connection, environ: Mapping[str, Any], enter: Callable[[Actor], None]) -> None:
         actor = self._recognise(connection, environ)

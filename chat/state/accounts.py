@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 ADMIN, MEMBER, GUEST = "admin", "member", "guest"  # roles
 ROLES = (ADMIN, MEMBER, GUEST)
-SESSION, API = "session", "api"  # kinds of tokens
+# Kinds of tokens.  PROXY: of a user for whom a trusted proxy vouches, request by request.
+SESSION, API, PROXY = "session", "api", "proxy"
+KINDS = (SESSION, API, PROXY)
 
 USERS_MAX = 50_000  # 35 MB: five times a large company's chat
 TOKENS_MAX = 64  # of a user: every device and bot a person may have; a session more ends the oldest session

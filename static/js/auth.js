@@ -11,6 +11,8 @@ import { ApiError, changePassword, createInvite, fetchMe, setUp, signIn, signOut
 /** @typedef {import("./store/store.js").Store} Store */
 
 const RETRY_MS = 2_000;
+/** The server refuses the user whom a proxy names: deactivated, or a name that cannot be. */
+const REFUSED = [403, 409];
 
 export class Auth {
   /**
@@ -26,6 +28,7 @@ export class Auth {
   async start() {
     try {
       this.store.setAccount(await fetchMe());
+      this.store.setOriginRefusal("");
     } catch (error) {
       return this.onRefused(error);
     }
@@ -45,6 +48,7 @@ export class Auth {
   onRefused(error) {
     if (!(error instanceof ApiError)) throw error;
     const hasInvite = readInvite(location.hash) !== "";
+    if (REFUSED.includes(error.status)) this.store.setOriginRefusal(error.message);
     if (error.status !== 401) setTimeout(() => this.start(), RETRY_MS);
     else if (error.problem.Setup === true) this.store.showSignIn("set-up");
     else this.store.showSignIn(hasInvite ? "sign-up" : "sign-in", error.problem.Signup === "open");

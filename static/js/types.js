@@ -60,6 +60,7 @@
  * @property {string} [User]
  * @property {string} [DisplayName]
  * @property {"admin" | "member" | "guest"} [Role]
+ * @property {boolean} [Proxy]  true: signed in by a proxy in front of the chat, so there is no password and no sign-out
  */
 
 /** @typedef {"sign-in" | "sign-up" | "set-up"} SignInForm  set-up: create the first account */

@@ -14,6 +14,7 @@ from chat.api.response import Environ
 from chat.app import create_app
 from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import Passwords
+from chat.services.proxy_sign_in import ProxySignIn
 from chat.services.read_markers import PendingMarkers
 from chat.state.machine import ChatState
 from tests.support.fake_replica import FIRST_TIME, FakeReplica
@@ -47,7 +48,7 @@ class ChatClient:
         self.monotonic = Clock(0.0)
         authenticator = Authenticator(
             self.replica, self.state, operator=OPERATORS_SECRET, setup=SETUP_SECRET, passwords=QUICK,
-            clock=self.clock, monotonic=self.monotonic,
+            sign_in=ProxySignIn(self.replica, self.state), clock=self.clock, monotonic=self.monotonic,
         )  # fmt: skip
         self.pending_markers = PendingMarkers()
         self.app = create_app(

@@ -28,6 +28,7 @@ WHOLE_FILES = (
     "chat/auth/guest_pages.py",
     "chat/auth/hosts.py",
     "chat/auth/proxies.py",
+    "chat/auth/proxy_users.py",
     "chat/auth/cookies.py",
     "chat/auth/origins.py",
     "chat/realtime/frames.py",
@@ -45,6 +46,10 @@ WHOLE_FILES = (
 ELSEWHERE = {
     "chat/commands/json_codec.py:row_reader": "makes a reader of rows, when its module is imported",
     "chat/auth/proxies.py:behind": "makes the application that calls client_address",
+    "chat/auth/proxy_users.py:AuthHeaders.take": "moves two texts",
+    "chat/auth/proxy_users.py:is_of_proxy_user": "looks whether a text is there",
+    "chat/auth/proxy_users.py:session_of": "looks into tables",
+    "chat/auth/proxy_users.py:shared_session": "goes over the tokens of one user, which have a bound",
     "chat/auth/guest_pages.py:is_of_guest_page": "looks whether a text is there",
     "chat/auth/guest_pages.py:headers_for_page": "puts a checked text into headers",
     "chat/auth/guest_pages.py:preflight_headers": "looks whether two texts are there",

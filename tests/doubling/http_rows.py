@@ -7,7 +7,7 @@ from functools import partial
 from chat import confusable_names
 from chat.api.query import Query, percent_decoded
 from chat.api.request import BODY_BYTES_MAX
-from chat.auth import cookies, forwarded, guest_pages, hosts, origins, proxies
+from chat.auth import cookies, forwarded, guest_pages, hosts, origins, proxies, proxy_users
 from chat.auth.authenticator import Authenticator
 from chat.realtime.handshake import check_upgrade
 from chat.server import base_path
@@ -223,6 +223,17 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
         ),
         lambda share: "a." * int(share * LINE / 2),
     )
+    yield (
+        "a proxy's user",
+        lambda raw: proxy_users.named({proxy_users.PROXY_USER: (raw, raw)}),
+        lambda share: "a" * int(share * LINE),
+    )
+    yield (
+        "a proxy's user and no role",
+        lambda raw: proxy_users.named({proxy_users.PROXY_USER: (raw, "")}),
+        lambda share: "e\u00cc\u0081" * int(share * 64),
+    )
+    yield "auth headers", lambda raw: proxy_users.parse(raw, ""), lambda share: "a" * int(share * LINE)
     page = origins.Origin("https", "a.example", 443)
     yield (
         "an origin of a guest's page",

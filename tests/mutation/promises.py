@@ -4,7 +4,7 @@ They were written by reading the program alone, without a look at the tests.
 """
 
 from chat.api.routes import tokens
-from chat.auth import hosts, origins, proxies, rate_limits
+from chat.auth import authenticator, hosts, origins, proxies, proxy_users, rate_limits
 from chat.auth.authenticator import Authenticator
 from chat.realtime import channels, frames, hub, sse
 from chat.realtime.subscription import Subscription
@@ -458,6 +458,24 @@ CHAT = (
         "ip",
         test="chat/auth/test_proxies.py::"
         "test_the_right_most_address_that_is_not_trusted_is_the_clients[::ffff:10.0.0.1-192.0.2.7-192.0.2.7]",
+    ),
+    mutant(
+        "auth-header-of-anybody-is-believed",
+        "Whoever reaches the node past the proxy names themselves by the header of --auth-header.",
+        "a rule of chat/auth/proxy_users.py: the header counts only on a connection from a trusted proxy",
+        proxy_users.AuthHeaders.take,
+        "if is_trusted and user:",
+        "if user:",
+        test="chat/auth/test_proxy_users.py::test_nobody_else_can_name_a_user[192.0.2.1]",
+    ),
+    mutant(
+        "proxys-session-without-the-proxy",
+        "The cookie that a proxy's user once got signs them in past the proxy too.",
+        "a rule of chat/auth/proxy_users.py: the secret of such a token proves nothing without the header",
+        authenticator.Authenticator._user_of,
+        "if token.kind == PROXY:",
+        "if False:",
+        test="chat/auth/test_proxy_users.py::test_a_session_of_the_proxy_is_nothing_without_the_proxy",
     ),
     mutant(
         "host-is-not-checked",

@@ -6,16 +6,17 @@ from http import HTTPStatus
 from chat.api.request import Request
 from chat.api.response import Headers, Read, Response, json_line
 from chat.api.router import Access, Answer, Body, Route
-from chat.api.schemas import MOMENT, NAME, PASSWORD, READING, TEXT, WAITING, record, text, word
+from chat.api.schemas import BOOLEAN, MOMENT, NAME, PASSWORD, READING, TEXT, WAITING, record, text, word
 from chat.auth import secrets
-from chat.commands import NOBODY, SETUP, Actor
+from chat.auth.proxy_users import is_of_proxy_user
+from chat.commands import NOBODY, OPERATOR, SETUP, Actor
 from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
 from chat.confusable_names import skeleton
 from chat.errors import Problem, problem_of_refusal, unavailable
 from chat.services import validation
 from chat.services.sessions import SESSION_S, check_login, check_set_up
 from chat.state import permissions
-from chat.state.accounts import ADMIN, ROLES, SESSION
+from chat.state.accounts import ADMIN, PROXY, ROLES, SESSION
 from chat.state.apply.users import SET_UP_DONE
 from chat.state.post_json import timestamp
 from chat.state.results import Refusal, TokenMade, UserMade
@@ -79,18 +80,42 @@ def _with_session(request: Request, status: HTTPStatus, name: str, password_at: 
 
 def me(request: Request) -> Read:
     """GET /me: the user of the request; 401 without one, with the ways to sign in."""
-    request.services.authenticator.check_started()
+    authenticator = request.services.authenticator
+    authenticator.check_started()
 
     def render() -> Response:
         if not request.replica.cluster_id:  # nothing is known yet, not even the mode
             raise unavailable("this node is starting")
         seen = request.replica.last_applied
         with suppress(Problem):  # a token that is over is nobody's, who is told how to go on
-            request.actor = request.services.authenticator.authenticate(request.environ) or Actor()
+            request.actor = authenticator.authenticate(request.environ) or Actor()
         told = request.state.ask(lambda tables: _described(tables, request.actor))
-        return Response(HTTPStatus.OK, json_line(told), headers=[_NO_STORE], log_index=seen)
+        return Response(HTTPStatus.OK, json_line(told), headers=[_NO_STORE, *cookie], log_index=seen)
 
-    return Read.asked(request.query(), render)
+    cookie: Headers = []
+    read = Read.asked(request.query(), render)
+    if is_of_proxy_user(request.environ):
+        request.identify()
+        if not read.stale:
+            cookie = _browsers_session(request)
+    return read
+
+
+def _browsers_session(request: Request) -> Headers:
+    """Give a browser a session of its own, if a proxy names its user and it has none: the header that sets its cookie.
+
+    Browsers send Accept-Language, and programs rarely do: these need no session.
+    """
+    number = request.actor.by
+    token = request.state.ask(lambda tables: tables.tokens.get(number))
+    if token is None or token.kind != PROXY or token.expires_at or "HTTP_ACCEPT_LANGUAGE" not in request.environ:
+        return []
+    authenticator = request.services.authenticator
+    authenticator.admit_change(request.actor, request.environ)
+    secret, expires_at = secrets.new_secret(secrets.TOKEN), authenticator.expiry(SESSION_S)
+    by_node = Actor(OPERATOR, request.actor.user)
+    request.execute(LogIn(by_node, 0, secrets.digest(secret), PROXY, "browser", expires_at))
+    return [authenticator.cookie(request.environ, secret, SESSION_S)]
 
 
 def _described(tables: Tables, actor: Actor) -> dict[str, object]:
@@ -103,8 +128,9 @@ def _described(tables: Tables, actor: Actor) -> dict[str, object]:
         return {"Auth": tables.settings.auth, "Role": who.role}
     if _is_open(tables):
         return {"Auth": OPEN}
-    user = tables.users[who.name]
-    return {"Auth": LOGIN, "User": user.name, "DisplayName": user.display_name, "Role": user.role}
+    user, token = tables.users[who.name], tables.tokens.get(actor.by)
+    by_proxy = {"Proxy": True} if token is not None and token.kind == PROXY else {}
+    return {"Auth": LOGIN, "User": user.name, "DisplayName": user.display_name, "Role": user.role, **by_proxy}
 
 
 def _is_open(tables: Tables) -> bool:
@@ -116,7 +142,7 @@ def _has_users(tables: Tables) -> bool:
 
 
 _SESSION = record({"Token": TEXT, "User": NAME, "ExpiresAt": MOMENT})
-_ME = record({"Auth": word(OPEN, LOGIN)}, {"User": NAME, "DisplayName": NAME, "Role": word(*ROLES)})
+_ME = record({"Auth": word(OPEN, LOGIN)}, {"User": NAME, "DisplayName": NAME, "Role": word(*ROLES), "Proxy": BOOLEAN})
 
 ROUTES = (
     Route(

@@ -25,7 +25,7 @@ from chat.errors import not_found, problem_of_refusal
 from chat.services import validation
 from chat.services.sessions import EXPIRES_S, TICKET_S, check_token
 from chat.state import permissions
-from chat.state.accounts import ADMIN, API, HOUR, SESSION, TOKENS_MAX, Token
+from chat.state.accounts import ADMIN, API, HOUR, KINDS, TOKENS_MAX, Token
 from chat.state.apply.users import FORBIDDEN, NO_SUCH_USER
 from chat.state.post_json import timestamp
 from chat.state.results import Refusal, TokenMade, TokensRevoked
@@ -105,7 +105,7 @@ _LABEL = text(validation.NAME_POINTS_MAX, 0)
 _ASKED = record({"Label": text(validation.NAME_POINTS_MAX)}, {"ExpiresIn": integer(EXPIRES_S[0], EXPIRES_S[-1])})
 _TICKET = record({"Ticket": TEXT, "ExpiresAt": MOMENT})
 _TOKEN = {
-    "Id": integer(1), "Kind": word(SESSION, API), "Label": _LABEL, "CreatedAt": MOMENT, "ExpiresAt": or_null(MOMENT),
+    "Id": integer(1), "Kind": word(*KINDS), "Label": _LABEL, "CreatedAt": MOMENT, "ExpiresAt": or_null(MOMENT),
     "UsedAt": MOMENT,
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 
 from chat.commands.accounts import (
+    OPERATOR,
     CreateInvite,
     CreateTicket,
     CreateToken,
@@ -30,9 +31,10 @@ from chat.state.accounts import (
     HOUR,
     INVITES_MAX,
     INVITES_OF_ONE_MAX,
+    KINDS,
     MEMBERS_INVITES_MAX,
+    PROXY,
     ROLES,
-    SESSION,
     TICKETS_MAX,
     TOKENS_MAX,
     Acting,
@@ -71,11 +73,16 @@ _TOO_MANY_OF_ONE = Refusal("too_many_invites", f"Label: you have {INVITES_OF_ONE
 
 
 def log_in(tables: Tables, command: LogIn, entry: Entry, emit: Emit) -> TokenMade | Refusal:
-    """Make a token for a user who knew the password, if it is still that one."""
+    """Make a token for a user who knew the password, if it is still that one; or whom a node's proxy vouches for."""
     if tables.settings.auth == OPEN:
         return permissions.OPEN_MODE
+    is_proxys = command.actor.by == OPERATOR
+    if is_proxys != (command.kind == PROXY):
+        return _KIND
     user = tables.users.get(command.actor.user)
-    if user is None or not user.active or not user.password_hash or user.password_index != command.password_at:
+    if user is None or not user.active:
+        return BAD_LOGIN
+    if not is_proxys and (not user.password_hash or user.password_index != command.password_at):
         return BAD_LOGIN
     return _make_token(tables, user.name, command, entry, emit)
 
@@ -85,13 +92,15 @@ def create_token(tables: Tables, command: CreateToken, entry: Entry, emit: Emit)
     who = permissions.acting_on_accounts(tables, command.actor)
     if isinstance(who, Refusal):
         return who
+    if command.kind == PROXY:
+        return _KIND
     return _make_token(tables, who.name, command, entry, emit) if who.name else _NOBODY
 
 
 def _make_token(
     tables: Tables, user: str, command: LogIn | CreateToken, entry: Entry, emit: Emit
 ) -> TokenMade | Refusal:
-    if command.kind not in {SESSION, API}:
+    if command.kind not in KINDS:
         return _KIND
     if command.expires_at < 0:
         return _EXPIRES
@@ -102,8 +111,8 @@ def _make_token(
     if command.kind == API and sum(tables.tokens[number].kind == API for number in numbers) >= API_TOKENS_MAX:
         return _TOO_MANY_PROGRAMS
     if len(numbers) >= TOKENS_MAX:
-        sessions = [number for number in numbers if tables.tokens[number].kind == SESSION]
-        if command.kind != SESSION or not sessions:
+        sessions = [number for number in numbers if tables.tokens[number].kind != API]
+        if command.kind == API or not sessions:
             return _TOO_MANY_TOKENS
         tables.change()
         _revoke(tables, sessions[:1], entry, emit)

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 from chat.commands.json_codec import row_reader
 from chat.state.accounts import (
-    API,
     INVITES_MAX,
+    KINDS,
     ROLES,
-    SESSION,
     TICKETS_MAX,
     TOKENS_MAX,
     USERS_MAX,
@@ -143,7 +142,7 @@ def _restore_token(tables: Tables, row: object, index: int) -> None:
     token = _token(row)
     last = next(reversed(tables.tokens), 0)
     _require(last < token.number < tables.next_token and token.digest not in tables.numbers)
-    _require(tables.users[token.user].active and token.kind in {SESSION, API})
+    _require(tables.users[token.user].active and token.kind in KINDS)
     _require(min(token.created_at, token.expires_at, token.used_hour) >= 0)
     numbers = tables.tokens_of.get(token.user, ())
     _require(len(numbers) < TOKENS_MAX)

@@ -34,6 +34,8 @@ export class AccountView {
     setText(this.status, "");
     find("account-name", HTMLInputElement).value = this.store.user;
     find("account-details", HTMLDetailsElement).open = false;
+    find("account-details", HTMLDetailsElement).hidden = account?.Proxy === true;
+    find("account-sign-out", HTMLButtonElement).hidden = account?.Proxy === true;
     find("account-invite", HTMLElement).hidden = account?.Role !== "admin";
     this.link.hidden = true;
     this.form.reset();

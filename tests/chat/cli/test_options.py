@@ -13,7 +13,7 @@ from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_op
 
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
 FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "trust-proxy",
-         "allowed-host", "allow-origin",
+         "allowed-host", "allow-origin", "auth-header", "auth-role-header",
          "data-dir", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level", "log-format",
          "cluster-secret-file", "peer-cert", "peer-key", "peer-ca")  # fmt: skip
 
@@ -56,6 +56,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         trusted_proxies=TrustedProxies(),
         allowed_hosts=(),
         allowed_origins=frozenset(),
+        auth_headers=None,
         data_dir=Path("raft-chat-1"),
         moved=False,
         auth=None,
@@ -250,6 +251,8 @@ def test_every_option_has_its_three_spellings(tmp_path: Path) -> None:
         "trust-proxy": "10.0.0.0/8",
         "allowed-host": "chat.lan",
         "allow-origin": "https://intranet.example",
+        "auth-header": "X-Remote-User",
+        "auth-role-header": "X-Remote-Role",
         "data-dir": "d",
         "auth": "login",
         "signup": "open",
@@ -562,3 +565,35 @@ def test_a_file_without_a_token_is_refused_and_not_shown(tmp_path: Path, content
 
 def test_a_file_of_the_metrics_token_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in refusal("--metrics-token-file", str(tmp_path / "missing"))
+
+
+PROXIED = ("--trust-proxy", "10.0.0.1", "--auth", "login")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--auth", "login", "--auth-header", "X-User"), "--trust-proxy"),
+        (("--trust-proxy", "10.0.0.1", "--auth-header", "X-User"), "--auth login"),
+        (("--trust-proxy", "10.0.0.1", "--auth", "open", "--auth-header", "X-User"), "--auth login"),
+        (("--trust-proxy", "::1,0.0.0.0/0", "--auth", "login", "--auth-header", "X-User"), "not everybody"),
+        (("--trust-proxy", "::/0", "--auth", "login", "--auth-header", "X-User"), "not everybody"),
+        ((*PROXIED, "--auth-role-header", "X-Role"), "needs --auth-header"),
+        ((*PROXIED, "--auth-header", "X_User"), "not the name of a header"),
+        ((*PROXIED, "--auth-header", "X-User:"), "not the name of a header"),
+        ((*PROXIED, "--auth-header", "Host"), "not the name of a header"),
+        ((*PROXIED, "--auth-header", "authorization"), "not the name of a header"),
+        ((*PROXIED, "--auth-header", "X-Forwarded-For"), "not the name of a header"),
+        ((*PROXIED, "--auth-header", "X-User", "--auth-role-header", "cookie"), "not the name of a header"),
+        ((*PROXIED, "--auth-header", "X-User", "--auth-role-header", "x-user"), "both"),
+    ],
+)
+def test_headers_that_name_users_need_to_be_sure(arguments: tuple[str, ...], what: str) -> None:
+    assert what in refusal(*arguments)
+
+
+def test_headers_that_name_users_are_kept_as_the_server_has_them() -> None:
+    named = options(*PROXIED, "--auth-header", "X-Remote-User", "--auth-role-header", "X-Remote-Role").auth_headers
+    assert named == ("HTTP_X_REMOTE_USER", "HTTP_X_REMOTE_ROLE")
+    forwarded = options(*PROXIED, "--auth-header", "X-Forwarded-User").auth_headers  # oauth2-proxy's
+    assert forwarded == ("HTTP_X_FORWARDED_USER", "")
