@@ -69,7 +69,7 @@ def problems_of(route: Route, *, login: bool) -> list[str]:
     if changes and (route.body is not None):
         codes += ["body_too_large", "unsupported_coding"]
     if login and route.access is not Access.ANYBODY:
-        codes += ["login_needed", "forbidden", "too_many_attempts"]
+        codes += ["login_needed", "forbidden", "too_many_attempts", "bad_proxy_user"]
         if changes:
             codes += ["not_your_name", "archived"]
     if not login and route.access in (Access.ADMIN, Access.SCRAPER):

@@ -157,7 +157,7 @@ ROUTES = (
     ),
     Route(
         "GET", "/me", me, Access.ANYBODY, "Show the user of this request, and whether sign-in is needed",
-        answers={200: Answer("Who asks", _ME)}, problems=("login_needed", "bad_token"), query=READING,
+        answers={200: Answer("Who asks", _ME)}, problems=("login_needed", "bad_token", "bad_proxy_user"), query=READING,
     ),
     Route(
         "POST", "/setup", set_up, Access.ANYBODY,
