@@ -385,7 +385,9 @@ class NodeProcess:
         try:
             with suppress(FileNotFoundError):  # a creation that a crash cut short
                 self._disk.remove(path.with_name(path.name + TEMPORARY_SUFFIX))
-            content = operator_file.encode(OperatorFile(self._local_url(), self._operator))
+            certificate = self.options.certificate
+            file = OperatorFile(self._local_url(), self._operator, str(certificate.absolute()) if certificate else "")
+            content = operator_file.encode(file)
             create_durably(self._disk, path, content).close()
         except OSError as error:
             raise DiskFailed(f"{path}: {error.strerror}") from error

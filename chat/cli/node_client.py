@@ -6,6 +6,7 @@ code 3 in the commands that change something.
 
 import argparse
 import json
+import ssl
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -15,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from chat.cli import operator_file
 from chat.cli.options import PREFIX, OptionRefused, Parser, refuse_control_characters
+from chat.cli.tls_client import PinnedConnection, WrongCertificate, add_ca, context_of, not_believed
 
 TIMEOUT_S = 60.0  # a node answers any request within half of it
 ANSWER_BYTES_MAX = 4 << 20
@@ -50,6 +52,7 @@ def add_node(parser: argparse.ArgumentParser, environment: Mapping[str, str]) ->
     parser.add_argument("--from", dest="urls", metavar="URL", default=environment.get(f"{PREFIX}FROM", ""), help=text)
     text = f"an admin's token.  Set {PREFIX}TOKEN instead to keep it out of the process list"
     parser.add_argument("--token", default=environment.get(f"{PREFIX}TOKEN", ""), help=text)
+    add_ca(parser, environment)
     add_data_dir(parser, environment)
 
 
@@ -59,7 +62,7 @@ def open_client(given: argparse.Namespace, timeout_s: float = TIMEOUT_S) -> "Nod
     if not given.urls:
         return NodeClient(given.data_dir, token=token, timeout_s=timeout_s)
     urls = checked_urls(given.urls)
-    return NodeClient(given.data_dir, urls=urls, token=token, timeout_s=timeout_s)
+    return NodeClient(given.data_dir, urls=urls, token=token, timeout_s=timeout_s, ca=given.ca)
 
 
 def checked_urls(text: str) -> list[str]:
@@ -96,17 +99,26 @@ class NodeClient:
     """Requests to one node, or to the first of several that answers."""
 
     def __init__(
-        self, data_dir: Path, *, urls: Sequence[str] = (), token: str = "", timeout_s: float = TIMEOUT_S
+        self,
+        data_dir: Path,
+        *,
+        urls: Sequence[str] = (),
+        token: str = "",
+        timeout_s: float = TIMEOUT_S,
+        ca: str = "",
     ) -> None:
         """Without `urls`, use the node of `data_dir`, with its operator's token.
 
+        `ca`: the file of the CAs by which nodes over TLS are believed, "" for those of this system.  The node of
+        `data_dir` is believed by its certificate file.
         Raises CommandFailed if its file cannot be read.
         """
         self._urls, self._token, self._timeout_s = list(urls), token, timeout_s
         self._is_operators = not token and not urls
+        self._ca, self._certificate = ca, ""
         if not urls:
             file = _read_operator_file(data_dir)
-            self._urls, self._token = [file.url], token or file.token
+            self._urls, self._token, self._certificate = [file.url], token or file.token, file.certificate
 
     def request(
         self, method: str, path: str, body: Mapping[str, object] | str | None = None, *, repeatable: bool = False
@@ -138,6 +150,10 @@ class NodeClient:
             raise _NotAnswered(self._refusal(url, status, value))
         if status == HTTPStatus.GATEWAY_TIMEOUT:
             raise OutcomeNotKnown(self._refusal(url, status, value))
+        if status == HTTPStatus.PERMANENT_REDIRECT:
+            raise CommandFailed(
+                f"The node at {url} needs TLS. Name it with --from and a URL that begins with https://."
+            )
         if status >= 400:
             raise CommandFailed(self._refusal(url, status, value))
         # `prev` comes before `next` in a header that has both.
@@ -147,11 +163,18 @@ class NodeClient:
     def _exchange(self, url: str, method: str, path: str, content: bytes | None) -> tuple[int, object, str]:
         """Return the status, the value and the header Link of a node's answer."""
         parts = urlsplit(url)
-        connection = _connection(parts, self._timeout_s)
+        connection = self._connection(parts)
         headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         try:
             try:
                 connection.connect()
+            except WrongCertificate:
+                raise CommandFailed(
+                    f"The node at {url} shows another certificate than the one in {self._certificate}. "
+                    "Send it SIGHUP if that file is new."
+                ) from None
+            except ssl.SSLCertVerificationError as not_valid:
+                raise CommandFailed(not_believed(url, not_valid)) from None
             except OSError:
                 raise _NotAnswered(self._nobody_at(url)) from None
             connection.request(method, parts.path + path, content, headers)
@@ -163,6 +186,14 @@ class NodeClient:
             raise OutcomeNotKnown(self._nobody_at(url)) from None
         finally:
             connection.close()
+
+    def _connection(self, parts: SplitResult) -> HTTPConnection:
+        host, port = parts.hostname or "", parts.port
+        if parts.scheme != "https":
+            return HTTPConnection(host, port, timeout=self._timeout_s)
+        if self._certificate:
+            return PinnedConnection(host, port, timeout=self._timeout_s, file=self._certificate)
+        return HTTPSConnection(host, port, timeout=self._timeout_s, context=context_of(self._ca))
 
     def _nobody_at(self, url: str) -> str:
         if self._is_operators:
@@ -194,11 +225,6 @@ def _read_operator_file(data_dir: Path) -> operator_file.OperatorFile:
         raise CommandFailed(f"{path} cannot be read: {error.strerror}. {advice}") from None
     except ValueError:
         raise CommandFailed(f"{path} was not written by a node. Start the node again.") from None
-
-
-def _connection(parts: SplitResult, timeout_s: float) -> HTTPConnection:
-    made = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    return made(parts.hostname or "", parts.port, timeout=timeout_s)
 
 
 def _read(response: HTTPResponse) -> bytes:

@@ -22,6 +22,7 @@ from wsproto.utilities import ProtocolError
 
 from chat.cli.node_client import CommandFailed, checked_urls, is_url
 from chat.cli.options import PREFIX, refuse_control_characters
+from chat.cli.tls_client import RECORD_BYTES, SharedContext, add_ca, context_of, not_believed
 
 URL_DEFAULT = "http://127.0.0.1:12380"
 TRY_S = 30.0  # to reach a node: a cluster that starts or elects is ready sooner
@@ -45,8 +46,10 @@ class NotReached(CommandFailed):
 class NodeSocket:
     """A connection to one of the cluster's nodes, one at a time.  Frames are JSON objects."""
 
-    def __init__(self, urls: Sequence[str], token: str) -> None:
+    def __init__(self, urls: Sequence[str], token: str, ca: str = "") -> None:
+        """`ca`: the file of the CAs by which nodes over TLS are believed; "": those of this system."""
         self._urls = list(urls)
+        self._ca = ca
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client: Client | None = None
 
@@ -76,12 +79,14 @@ class NodeSocket:
                 headers=self._headers,
                 ping_interval=PING_S,
                 max_message_size=FRAME_BYTES_MAX,
+                receive_bytes=RECORD_BYTES,
+                ssl_context=SharedContext(context_of(self._ca)) if url.startswith("https:") else None,
                 thread_class=partial(threading.Thread, daemon=True),
             )
         except ConnectionError as refused:
             _refuse_for_good(url, refused.status_code)
         except ssl.SSLCertVerificationError as not_valid:
-            raise CommandFailed(f"The certificate of {url} is not valid: {not_valid.verify_message}.") from None
+            raise CommandFailed(not_believed(url, not_valid)) from None
         except (OSError, SimpleWebsocketError, ProtocolError):
             pass  # nothing listens there, or it is no node
         return self._client is not None
@@ -133,11 +138,14 @@ def add_node_options(parser: argparse.ArgumentParser, environment: Mapping[str, 
     parser.add_argument("--from", dest="urls", metavar="URL", default=urls, help=text.replace("%", "%%"))
     text = f"a user's token, if users have to sign in.  Set {PREFIX}TOKEN instead to keep it out of the process list"
     parser.add_argument("--token", default=token, help=text)
+    add_ca(parser, environment)
 
 
 def open_socket(given: argparse.Namespace) -> NodeSocket:
     """A socket with the options of `add_node_options`, not connected.  Raises OptionRefused."""
-    return NodeSocket(checked_urls(given.urls), refuse_control_characters("token", given.token))
+    if given.ca:
+        context_of(given.ca)  # a file that cannot be used is refused, whatever the URLs are
+    return NodeSocket(checked_urls(given.urls), refuse_control_characters("token", given.token), given.ca)
 
 
 def _websocket_url(url: str) -> str:
@@ -151,5 +159,7 @@ def _refuse_for_good(url: str, status: int | None) -> None:
             raise CommandFailed(f"{url} does not know this token, or asks for one. Pass a user's token with --token.")
         case HTTPStatus.FORBIDDEN:
             raise CommandFailed(f"{url} does not let this token in.")
+        case HTTPStatus.PERMANENT_REDIRECT:
+            raise CommandFailed(f"{url} needs TLS. Name the node with --from and a URL that begins with https://.")
         case HTTPStatus.NOT_FOUND:
             raise CommandFailed(f"{url} is no raft-chat node. Name one with --from, with its path if it has one.")

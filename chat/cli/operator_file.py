@@ -13,15 +13,17 @@ BYTES_MAX = 10_000  # a longer one is none of ours
 
 
 class OperatorFile(NamedTuple):
-    """The URL of the node on its own machine, and its operator's token."""
+    """The URL of the node on its own machine, its operator's token, and the file of its certificate, if it has one."""
 
     url: str
     token: str
+    certificate: str = ""
 
 
 def encode(file: OperatorFile) -> bytes:
     """The file's content: one line of JSON."""
-    return json.dumps({"Url": file.url, "Token": file.token}).encode() + b"\n"
+    tls = {"Certificate": file.certificate} if file.certificate else {}
+    return json.dumps({"Url": file.url, "Token": file.token, **tls}).encode() + b"\n"
 
 
 def read(data_dir: Path) -> OperatorFile:
@@ -30,5 +32,5 @@ def read(data_dir: Path) -> OperatorFile:
         value = json.loads(file.read(BYTES_MAX))
     match value:
         case {"Url": str(url), "Token": str(token)} if urlsplit(url).port and token.isascii() and token.isprintable():
-            return OperatorFile(url, token)
+            return OperatorFile(url, token, value.get("Certificate", ""))
     raise ValueError("not what a node writes")

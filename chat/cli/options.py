@@ -25,7 +25,7 @@ from chat.services import validation
 from raft.core.configuration import MEMBERS_MAX
 
 PREFIX = "RAFT_CHAT_"
-OF_SUB_COMMANDS = ("FROM", "TOKEN")  # in the environment for `send` and `tail`, and nothing to a node
+OF_SUB_COMMANDS = ("FROM", "TOKEN", "CA")  # in the environment for `send` and `tail`, and nothing to a node
 EVERY_ADDRESS = ("0.0.0.0", "::")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 TIMER_MS_MAX = 60_000
