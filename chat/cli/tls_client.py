@@ -104,9 +104,13 @@ class TlsSocket:
 
     def connect(self, address: tuple[str, int]) -> None:
         """Connect and shake hands.  Raises OSError."""
-        self._wrapped.settimeout(BEGIN_S)
-        self._wrapped.connect(address)
-        self._wrapped.setblocking(False)
+        try:
+            self._wrapped.settimeout(BEGIN_S)
+            self._wrapped.connect(address)
+            self._wrapped.setblocking(False)
+        except OSError:
+            self._wrapped.close()  # the caller has lost it
+            raise
 
     def recv(self, size: int) -> bytes:
         """Wait for input, and return it; b"" if the node has ended it.  Raises OSError."""

@@ -32,6 +32,7 @@ from chat.server.sockets import ClientSocket, Receiver, send_now
 # One socket's share of a turn.
 READ_BYTES = 16 * 1024
 _SEND_BYTES = 64 * 1024  # messages joined for one send; what is left of it after a short one is copied
+_TLS_SEND_BYTES = 16 * 1024  # the same over TLS, where they stay in the queue until all of them are sent: one record
 _CONNECTION_BYTES = 4 * 1024  # the size of one connection beside its queue
 _NOW_BYTES = 16 * 1024  # sent without letting go of the GIL: copying them takes microseconds
 
@@ -116,8 +117,8 @@ class Connection(ABC):
     """A connection of the hub.  Its `handler` is set by the hub before the first byte is read."""
 
     __slots__ = (
-        "_closed", "_drained", "_owner", "_partly_sent", "_queue", "_shut", "_watched", "backlog", "closing", "counts",
-        "direct", "encode", "handler", "heard_at", "network", "paused", "ping_at", "socket",
+        "_closed", "_drained", "_owner", "_partly_sent", "_queue", "_send_bytes", "_shut", "_watched", "backlog",
+        "closing", "counts", "direct", "encode", "handler", "heard_at", "network", "paused", "ping_at", "socket",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, sock: ClientSocket, greeting: bytes, encode: Encode, counts: SocketCounts) -> None:
@@ -129,6 +130,7 @@ class Connection(ABC):
         self.encode = encode
         self.handler: MessageHandler | None = None
         self.socket = sock
+        self._send_bytes = _SEND_BYTES if isinstance(sock, socket.socket) else _TLS_SEND_BYTES
         self.direct = _direct(sock)  # the descriptor while bytes may go out past the queue, else -1
         self.backlog = 0  # bytes in _queue
         self.closing = False  # the end marker is queued: nothing more goes out, and input is thrown away
@@ -246,7 +248,7 @@ class Connection(ABC):
         queue = self._queue
         parts = [queue.popleft()]
         size = len(parts[0])
-        while queue and size < _SEND_BYTES:
+        while queue and size < self._send_bytes:
             parts.append(queue.popleft())
             size += len(parts[-1])
         return parts

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from chat.server.server import DeferredResponse, Limits, Server
 from chat.server.sockets import Receiver
-from chat.server.tls.certificate import server_context
 from chat.server.tls.detached_socket import DetachedTlsSocket
-from tests.support.certificates import certificates, client_context
+from tests.support.certificates import client_context, own_context
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -154,7 +153,7 @@ def serving(
     """A server that is up; at the end it is drained, and has left no thread."""
     name = f"test{next(_numbers)}"
     if mode.is_tls and ssl_context is None:
-        ssl_context = server_context(certificates() / "127.0.0.1.crt", certificates() / "127.0.0.1.key")
+        ssl_context = own_context()
     server = Server(
         app, "127.0.0.1", 0, name=name, cpu_slots=cpu_slots, limits=limits or Limits(), ssl_context=ssl_context,
         never_waits=mode.never_waits, is_shared=is_shared,

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from chat.cli import cert
+from chat.server.tls.certificate import server_context
 
 
 @cache
@@ -20,6 +21,11 @@ def certificates() -> Path:
     with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
         assert cert.main(["--hosts", "127.0.0.1", "--output", str(directory)], {}) == 0
     return directory
+
+
+def own_context() -> ssl.SSLContext:
+    """What a server of this machine shows."""
+    return server_context(certificates() / "127.0.0.1.crt", certificates() / "127.0.0.1.key")
 
 
 def client_context(**settings: ssl.TLSVersion) -> ssl.SSLContext:

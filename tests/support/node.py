@@ -33,6 +33,7 @@ from chat.state.machine import ChatState
 from chat.state.results import RoomChanged, TokenMade
 from chat.state.room_details import PRIVATE, RoomDetails
 from chat.state.tables import Tables
+from tests.support.certificates import client_context, own_context
 from tests.support.fake_replica import FakeReplica
 from tests.support.websocket_client import WebSocketClient
 
@@ -86,7 +87,9 @@ class NodeClient(WebSocketClient):
 class Node:
     """A hub, and the application over it and an engine of one, on a real server."""
 
-    def __init__(self, limits: HubLimits | None = None) -> None:
+    def __init__(self, limits: HubLimits | None = None, *, is_tls: bool = False) -> None:
+        """`is_tls`: it speaks TLS, and so do its clients."""
+        self.tls = client_context() if is_tls else None
         self.state = ChatState()
         self.replica = FakeReplica(self.state)
         self.hub = Hub(lambda: history(self.replica), limits=limits)
@@ -101,6 +104,7 @@ class Node:
         self.server = Server(
             self.app, "127.0.0.1", 0, name="test",
             never_waits=never_waits, durations=requests.refused, on_sweep=requests.settle,
+            ssl_context=own_context() if is_tls else None,
         )  # fmt: skip
         self.port = self.server.port
         self.clients: list[NodeClient] = []
@@ -118,7 +122,7 @@ class Node:
 
     def arrive(self, **options: Unpack[Options]) -> NodeClient:
         """A client that nobody has taken notice of yet."""
-        self.clients.append(NodeClient(self.port, **options))
+        self.clients.append(NodeClient(self.port, tls=self.tls, **options))
         return self.clients[-1]
 
     def arrive_later(self, **options: Unpack[Options]) -> Callable[[], NodeClient]:

@@ -13,6 +13,7 @@ import io
 import json
 import os
 import socket
+import ssl
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -59,8 +60,9 @@ class WebSocketClient:
         address: str = "",
         receive_buffer: int = 0,
         timeout_s: float = FRAME_S,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`token`: a bearer token; `headers`: more of them, as lines; `address`: the client's own.
+        """`token`: a bearer token; `headers`: more of them, as lines; `address`: the client's own; `tls`: over TLS.
 
         `receive_buffer`: bytes of the kernel's, where a slow reader is not to have megabytes of it.
         """
@@ -78,6 +80,8 @@ class WebSocketClient:
             if receive_buffer:
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             self.socket.connect((host, port))
+            if tls is not None:
+                self.socket = tls.wrap_socket(self.socket, server_hostname=host, suppress_ragged_eofs=False)
             authorization = (f"Authorization: Bearer {token}",) if token else ()
             self._shake_hands(port, *headers, *authorization)
         except BaseException:

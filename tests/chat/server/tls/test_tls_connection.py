@@ -15,9 +15,8 @@ import pytest
 from chat.server.limits import Limits
 from chat.server.server import Server
 from chat.server.tls import openssl
-from chat.server.tls.certificate import server_context
 from tests.chat.wire import DEADLINE_S, GET, WAIT, Client, echo, mode, post, serving, threads_of
-from tests.support.certificates import certificates, client_context
+from tests.support.certificates import certificates, client_context, own_context
 
 # Where the ssl module is a part of the interpreter, OpenSSL cannot be called beside it.
 needs_openssl = pytest.mark.skipif(not hasattr(_ssl, "__file__"), reason="the ssl module is linked in")
@@ -31,10 +30,6 @@ def manner(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if request.param == "watched":
         monkeypatch.setattr(mode, "never_waits", lambda method, target: not target.startswith("/wait"))
     return str(request.param)
-
-
-def own_context() -> ssl.SSLContext:
-    return server_context(certificates() / "127.0.0.1.crt", certificates() / "127.0.0.1.key")
 
 
 @contextmanager
