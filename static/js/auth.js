@@ -35,12 +35,16 @@ export class Auth {
     this.onSignedIn();
   }
 
-  /** A node refused the user: show the sign-in form if the page's own node refuses them too. */
+  /**
+   * A node refused the user: show the sign-in form if the page's own node refuses them too, or the page of the user
+   * whom a proxy names now.
+   */
   async recheck() {
     try {
-      await fetchMe();
+      const account = await fetchMe();
+      if (account.Auth === "login" && account.User !== this.store.user) location.reload();
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) location.reload();
+      if (error instanceof ApiError && [401, ...REFUSED].includes(error.status)) location.reload();
     }
   }
 

@@ -182,8 +182,15 @@ def running(proxy: str, directory: Path, backends: Backends) -> Iterator[None]:
     place.mkdir()
     cert, key = certificate(place)
     make = {"nginx": nginx_configuration, "haproxy": haproxy_configuration, "caddy": caddy_configuration}[proxy]
+    with started(proxy, place, make(place, backends, cert, key), (address(proxy, HOSTS[-1]), PORTS[-1])):
+        yield
+
+
+@contextmanager
+def started(proxy: str, place: Path, configuration: str, listens: tuple[str, int]) -> Iterator[None]:
+    """A proxy with this configuration, which has it listen there."""
     file = place / "configuration"
-    file.write_text(make(place, backends, cert, key))
+    file.write_text(configuration)
     command = {
         "nginx": ["nginx", "-p", str(place), "-e", str(place / "error.log"), "-c", str(file)],
         "haproxy": ["haproxy", "-db", "-f", str(file)],
@@ -192,7 +199,7 @@ def running(proxy: str, directory: Path, backends: Backends) -> Iterator[None]:
     with (place / "output").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
-        wait_until(lambda: _listens(proxy) or process.poll() is not None, DEADLINE_S, f"{proxy} listens")
+        wait_until(lambda: _listens(listens) or process.poll() is not None, DEADLINE_S, f"{proxy} listens")
         assert process.poll() is None, (place / "output").read_text()
         yield
     finally:
@@ -200,8 +207,8 @@ def running(proxy: str, directory: Path, backends: Backends) -> Iterator[None]:
         process.wait(DEADLINE_S)
 
 
-def _listens(proxy: str) -> bool:
-    with suppress(OSError), socket.create_connection((address(proxy, HOSTS[-1]), PORTS[-1]), 1):
+def _listens(address: tuple[str, int]) -> bool:
+    with suppress(OSError), socket.create_connection(address, 1):
         return True
     return False
 

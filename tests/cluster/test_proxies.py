@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import proxied_users
 from tests.cluster.proxies import Backends, check, nodes, running, see_page, too_large
 
-TOOLS = ("nginx", "haproxy", "openssl", "chromium")
+TOOLS = ("nginx", "haproxy", "caddy", "openssl", "chromium")
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +35,20 @@ def test_a_page_behind_a_proxy_works_where_the_docs_say_so(proxy: str, place: Pa
         assert works[1] == "hello from behind"
         assert "--advertise" in refused[1]
         assert too_large(proxy, 20) == {"413": 20}
+
+
+def test_users_whom_a_proxy_names_and_pages_of_other_sites(place: Path) -> None:
+    """One node, one browser and all three proxies, as docs/proxies.md has them."""
+    here = place / "users"
+    here.mkdir()
+    with (
+        proxied_users.scene(here) as scene,
+        proxied_users.proxies(here, scene.node.port),
+        proxied_users.chromium() as browser,
+    ):
+        for proxy in proxied_users.PORTS:
+            context, page = proxied_users.see_user(browser, proxy)
+            if proxy == "nginx":
+                proxied_users.see_next_user(context, page, proxy, scene)
+            context.close()
+        proxied_users.see_other_sites(browser, scene)

@@ -104,11 +104,13 @@ def me(request: Request) -> Read:
 def _browsers_session(request: Request) -> Headers:
     """Give a browser a session of its own, if a proxy names its user and it has none: the header that sets its cookie.
 
-    Browsers send Accept-Language, and programs rarely do: these need no session.
+    Programs need none.  They rarely send Accept-Language, or what only browsers send over TLS (Sec-Fetch-Mode).
     """
+    if not any(key in request.environ for key in ("HTTP_SEC_FETCH_MODE", "HTTP_ACCEPT_LANGUAGE")):
+        return []
     number = request.actor.by
     token = request.state.ask(lambda tables: tables.tokens.get(number))
-    if token is None or token.kind != PROXY or token.expires_at or "HTTP_ACCEPT_LANGUAGE" not in request.environ:
+    if token is None or token.kind != PROXY or token.expires_at:
         return []
     authenticator = request.services.authenticator
     authenticator.admit_change(request.actor, request.environ)
