@@ -26,6 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -92,6 +93,8 @@ AT_WORK_MAX = 2  # requests that use the processor at once: more would only make
 # The peers' port may use nearly every descriptor: what the clients' port keeps spare is kept for it.  Some are left for
 # the log's files, and to refuse a peer in words.
 PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s=2.0, spare_descriptors=16)
+# Until a peer has proved the secret: a handshake is small and quick.  An ordinary call fits, to be refused in words.
+STRANGER_LIMITS = replace(PEER_LIMITS, body_bytes=4 << 10, idle_s=2.0)
 # The port that sends plain HTTP to TLS: a client asks once, and has no body that is read.
 REDIRECT_LIMITS = Limits(connections=256, body_bytes=16 * 1024, idle_s=5.0, head_deadline_s=5.0)
 HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init system waits
@@ -139,7 +142,10 @@ class NodeProcess:
         self._identity = settle(self._disk, options.data_dir, self._identity, alone=alone, moved=options.moved)
         self._secret, self._certificates = self._cluster_secret(), self._peer_certificates()
         self._bootstrap = self._make_bootstrap()
-        self._endpoint = Endpoint(self._bootstrap.sender, self._bootstrap.hello, self._secret, self._certificates)
+        self._endpoint = Endpoint(
+            self._bootstrap.sender, self._bootstrap.hello, self._secret, self._certificates,
+            on_proved=lambda environ: environ["raft_chat.set_limits"](PEER_LIMITS),
+        )  # fmt: skip
         self._operator, self._setup = new_secret(OPERATOR), new_secret(SETUP)
         # A node without a log that joins no cluster belongs to a new one, where nobody has an account.
         self._is_new = not self._bootstrap.is_done and not options.join
@@ -351,7 +357,9 @@ class NodeProcess:
             return self._endpoint(environ, start_response)
 
         context = None if self._certificates is None else self._certificates.server_context
-        server = Server(app, host, port, name="peers", limits=PEER_LIMITS, ssl_context=context)
+        is_closed = self._secret is not None and not self._secret.accepts_unsigned
+        limits = STRANGER_LIMITS if is_closed else PEER_LIMITS
+        server = Server(app, host, port, name="peers", limits=limits, ssl_context=context)
         self._peer_servers.append(server)
         return server
 

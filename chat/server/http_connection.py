@@ -25,7 +25,7 @@ from chat.logs import request_log
 from chat.server import failure_log
 from chat.server.durations import NOT_COUNTED, Durations
 from chat.server.http import ChunkedBody, HttpError, Request, SizedBody, check_partial_head
-from chat.server.limits import KIB
+from chat.server.limits import KIB, Limits
 from chat.server.problem_json import PROBLEM_JSON, problem_json
 from chat.server.request_reader import ClientGone, RequestReader
 from chat.server.responses import CONTINUE, Headers, ResponseHead, WsgiResponse, error_response, status_line
@@ -117,6 +117,7 @@ class HttpConnection(RequestReader):
             "REMOTE_ADDR": self.client_address[0],
             "REMOTE_PORT": self.client_address[1],
             "raft_chat.connection": {},
+            "raft_chat.set_limits": self.set_limits,
             "raft_chat.detach": self.detach,
             "raft_chat.off_cpu": self.off_cpu,
             "raft_chat.defer": self.defer,
@@ -481,6 +482,10 @@ class HttpConnection(RequestReader):
         assert self._request is not None
         self._answer = DeferredResponse(self, self._request)
         return self._answer
+
+    def set_limits(self, limits: Limits) -> None:
+        """environ["raft_chat.set_limits"]: from the next request on, these limits hold for this connection."""
+        self.limits = limits
 
     def detach(self) -> socket.socket:
         """environ["raft_chat.detach"]: the connection is the caller's from here on; the application returns []."""

@@ -75,7 +75,7 @@ class ClusterSecret:
             logger.info("the cluster secret is the same as before")
             return
         self.keys = keys
-        logger.info("the cluster secret was read again: %d keys are accepted", len(keys))
+        logger.info("the cluster secret was read again; keys accepted: %d", len(keys))
 
     def claim(self) -> Claim:
         """Return this node's identity, as it proves it."""

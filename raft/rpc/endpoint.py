@@ -44,11 +44,14 @@ class Endpoint:
         hello: Callable[[], HelloReply],
         secret: ClusterSecret | None = None,
         certificates: PeerCertificates | None = None,
+        on_proved: Callable[[dict[str, Any]], None] = lambda environ: None,
     ) -> None:
         """`secret`: peers have to prove that they have it.  `certificates`: a caller's has to be that of its member.
 
-        With neither whoever reaches this port is believed.
+        With neither whoever reaches this port is believed.  `on_proved(environ)` is called once a connection's peer has
+        proved the secret.
         """
+        self._on_proved = on_proved
         self.engine: Engine | None = None
         self._sender = sender
         self._hello = hello
@@ -92,6 +95,8 @@ class Endpoint:
             self._note_refusal(environ, unproved)
             return _refuse(start_response, "401 Unauthorized", UNPROVED, REQUIRES_SECRET, [("Connection", "close")])
         if opened.reply:
+            if opened.session is not None:
+                self._on_proved(environ)
             return _respond(start_response, opened.reply)
         if opened.is_retired:
             connection.clear()

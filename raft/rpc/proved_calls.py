@@ -29,7 +29,10 @@ LOG_EVERY_S = 60.0
 
 
 class Opened(NamedTuple):
-    """A call whose MAC was right, or that needs none; or (`reply`) a step of the handshake, with its answer."""
+    """A call whose MAC was right, or that needs none; or (`reply`) a step of the handshake, with its answer.
+
+    `session` is what the connection has proved, with the last step too.
+    """
 
     body: bytes = b""
     session: Session | None = None
@@ -87,5 +90,6 @@ class ProvedCalls:
         handshake: ServerHandshake | None = connection.pop("handshake", None)
         if handshake is None:
             raise UnprovedPeer("proves something that it was not asked for")
-        reply, connection["session"] = handshake.prove(body, self._secret.keys, self._secret.claim())
-        return Opened(reply=reply)
+        reply, session = handshake.prove(body, self._secret.keys, self._secret.claim())
+        connection["session"] = session
+        return Opened(reply=reply, session=session)

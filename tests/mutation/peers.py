@@ -3,6 +3,7 @@
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.endpoint import Endpoint
 from raft.rpc.handshake import ServerHandshake, Session
+from raft.rpc.peer_certificates import PeerCertificates
 from raft.rpc.peer_client import PeerConnection
 from raft.rpc.proved_calls import ProvedCalls
 from tests.mutation.mutant import mutant
@@ -81,6 +82,25 @@ PEERS = (
         'connection.pop("handshake", None)',
         'connection.get("handshake")',
         test="raft/rpc/test_unproved_calls.py::test_a_challenge_takes_one_proof",
+    ),
+    mutant(
+        "certificate-of-another-member",
+        "A caller may show the certificate of any member of its host.",
+        "a rule of raft/rpc/peer_certificates.py: where it names members, one of them is the caller",
+        PeerCertificates.check_caller,
+        "_check_member(certificate, sender.id)",
+        "pass",
+        test="raft/rpc/test_peer_certificates.py::test_a_caller_with_the_certificate_of_another_member_is_refused",
+    ),
+    mutant(
+        "certificate-of-another-host",
+        "A caller may show any certificate of the authority.",
+        "a rule of raft/rpc/peer_certificates.py: it names the host of the member's URL",
+        PeerCertificates.check_caller,
+        "if not _names_host(certificate, host):",
+        "if False:",
+        test="raft/rpc/test_peer_certificates.py::"
+        "test_a_proved_caller_cannot_name_another_member_on_the_same_connection",
     ),
     mutant(
         "key-that-is-gone-accepted",

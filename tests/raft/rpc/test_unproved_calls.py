@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from chat.server.limits import Limits
 from raft.core.configuration import AddMember, Configuration, Member
 from raft.core.entries import command_entry
 from raft.core.raft_messages import (
@@ -286,6 +287,28 @@ def test_no_mutation_of_a_call_reaches_the_member(watched: Watched) -> None:
 
 
 # The same calls of a peer that has proved the secret
+
+
+def test_a_stranger_cannot_send_much_until_the_secret_is_proved(tmp_path: Path) -> None:
+    engine = Taking()
+    secret = ClusterSecret(secret_file(tmp_path), engine.sender)
+    more, few = Limits(body_bytes=1 << 20), Limits(body_bytes=4 << 10)
+
+    def prove(environ: dict[str, Any]) -> None:
+        environ["raft_chat.set_limits"](more)
+
+    endpoint = Endpoint(engine.sender, engine.hello, secret, on_proved=prove)
+    endpoint.engine = engine
+    large = encode(PEER, Notice(2, 1, b"x" * 100_000))
+    with serving(endpoint, limits=few) as server:
+        with Client(server.port) as stranger:
+            stranger.send(b"POST /rpc HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+            assert stranger.response().status == 413, "nothing of the body was read"
+        with Caller(server.port) as caller:
+            caller.prove(PEER, 1)
+            assert caller.call(large).status == 200
+        with Client(server.port) as stranger:
+            assert ask(stranger, large).status == 413, "the next connection is a stranger's again"
 
 
 class Taking:
