@@ -100,7 +100,7 @@ PEERS = (
         "if not _names_host(certificate, host):",
         "if False:",
         test="raft/rpc/test_peer_certificates.py::"
-        "test_a_proved_caller_cannot_name_another_member_on_the_same_connection",
+        "test_a_certificate_that_does_not_name_the_host_is_good_for_nobody_there",
     ),
     mutant(
         "key-that-is-gone-accepted",

@@ -215,6 +215,12 @@ def test_a_certificate_is_good_for_the_member_whose_host_it_names(
     assert words in str(refused.value)
 
 
+def test_a_certificate_that_does_not_name_the_host_is_good_for_nobody_there(files: list[Files]) -> None:
+    certificates = PeerCertificates(*files[0], lambda id: "http://chat4.example:1")
+    with pytest.raises(UnprovedPeer, match=r"the certificate of member 2 does not name its host, chat4\.example"):
+        certificates.check_caller(OF_TWO, TWO)
+
+
 def test_files_that_cannot_be_used_refuse_the_start_in_words(files: list[Files], tmp_path: Path) -> None:
     one, two, _ = files
     nonsense = tmp_path / "nonsense"
