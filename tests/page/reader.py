@@ -79,8 +79,11 @@ class Wire:
         return self.last_post["ClientId"]
 
 
-def new_context(browser: Browser, user: str = "") -> BrowserContext:
-    context = browser.new_context(locale="en-GB", viewport={"width": 1100, "height": 700})
+def new_context(browser: Browser, user: str = "", *, believes_all: bool = False) -> BrowserContext:
+    """`believes_all`: it knows no CA of ours."""
+    context = browser.new_context(
+        locale="en-GB", viewport={"width": 1100, "height": 700}, ignore_https_errors=believes_all
+    )
     context.set_default_timeout(DEADLINE_MS)
     context.add_init_script(WATCH_POLICY)
     context.add_init_script(SOON)

@@ -8,6 +8,7 @@ Waiting.  Nothing sleeps; everything waits for a fact with a deadline.  When a t
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any, Self
 
 from chat.cli import operator_file
 from tests.support import forked
+from tests.support.certificates import certificates, client_context
 from tests.support.fork_server import ROOT
 from tests.support.forked import COMMAND, Forked, Process
 from tests.support.http_client import HOST, Answer, HttpClient, request
@@ -53,18 +55,33 @@ class NodeProcess:
         command: Program = NODE,
         host: str = HOST,
         ports: tuple[int, int] | None = None,
+        is_tls: bool = False,
     ) -> None:
-        """`ports`, clients' and peers', need no reserving where `host` is this node's alone."""
+        """`ports`, clients' and peers', need no reserving where `host` is this node's alone.
+
+        `is_tls`: its clients speak TLS; the files of its certificate are its own copies.
+        """
         self.id = id
         self.host = host
         self.program = command
         self._reserved = () if ports else (Port(), Port())
         self.port, self.peer_port = ports or (port.number for port in self._reserved)
-        self.url = f"http://{host}:{self.port}"
+        self.tls = client_context() if is_tls else None
+        self.url = f"{'https' if is_tls else 'http'}://{host}:{self.port}"
         self.peer_url = f"http://{host}:{self.peer_port}"
         self.data_dir = directory / f"raft-chat-{id}"
         self.log_file = directory / f"node-{id}.log"
         self.process: Process | None = None
+        self.certificate, self.key = (directory / f"node-{id}.{suffix}" for suffix in ("crt", "key"))
+        if is_tls:
+            self.renew(certificates() / "127.0.0.1.crt", certificates() / "127.0.0.1.key")
+
+    def renew(self, certificate: Path, key: Path) -> None:
+        """Replace the files of its certificate, each at once, as certbot does."""
+        for new, own in ((certificate, self.certificate), (key, self.key)):
+            beside = own.with_suffix(".new")
+            shutil.copy(new, beside)
+            beside.replace(own)
 
     def command(self, *flags: str) -> list[str]:
         """What starts an interpreter of its own for it."""
@@ -76,6 +93,8 @@ class NodeProcess:
         own = ["--id", str(self.id), "--cluster", cluster, "--port", str(self.port), "--data-dir", str(self.data_dir)]
         if self.host != HOST:
             own += ["--host", self.host]
+        if self.tls is not None:
+            own += ["--cert", str(self.certificate), "--key", str(self.key)]
         return [*own, *more]
 
     def start(self, *flags: str) -> None:
@@ -116,11 +135,11 @@ class NodeProcess:
             raise AssertionError(f"node {self.id} still runs after {deadline_s} s") from None
 
     def request(self, method: str, path: str, body: str | bytes | None = None, timeout_s: float = 15) -> Answer:
-        return request(self.port, method, path, body, timeout_s, self.host)
+        return request(self.port, method, path, body, timeout_s, self.host, self.tls)
 
     def status(self, timeout_s: float = 2) -> dict[str, Any]:
         """`GET /raft`, as the operator.  Raises OSError while the node does not answer its operator."""
-        with HttpClient(self.port, timeout_s, self.host, token=self.operator_token()) as client:
+        with HttpClient(self.port, timeout_s, self.host, token=self.operator_token(), tls=self.tls) as client:
             answer = client.request("GET", "/raft")
         assert answer.status == 200, answer
         found = answer.json()
@@ -158,11 +177,15 @@ class Cluster:
         flags: Sequence[str] = (),
         command: Program = NODE,
         nodes: Sequence[NodeProcess] = (),
+        is_tls: bool = False,
     ) -> None:
-        """`nodes`, where they are given, are its first members, instead of `size` usual ones."""
+        """`nodes`, where they are given, are its first members, instead of `size` usual ones.
+
+        `is_tls`: the clients of the usual ones speak TLS.
+        """
         self._directory = directory
         self._flags = flags
-        usual = nodes or [NodeProcess(id, directory, command=command) for id in range(1, size + 1)]
+        usual = nodes or [NodeProcess(id, directory, command=command, is_tls=is_tls) for id in range(1, size + 1)]
         self.nodes = {node.id: node for node in usual}
         self.url_list = ",".join(node.peer_url for node in self.nodes.values())
 
@@ -307,7 +330,7 @@ class Cluster:
     @contextmanager
     def subscribed(self, id: int, cursor: str | None = None) -> Iterator[tuple[WebSocketClient, str]]:
         """A websocket of one node that gets all rooms, and the cursor of its Hello, which names every node."""
-        with WebSocketClient(self.nodes[id].port) as client:
+        with WebSocketClient(self.nodes[id].port, tls=self.nodes[id].tls) as client:
             greeted_at = client.subscribe(cursor=cursor)
             assert set(client.hello["Nodes"]) == {node.url for node in self.nodes.values()}
             assert client.hello["Nodes"][0] == self.nodes[id].url

@@ -7,6 +7,7 @@ client costs less than the node.
 
 import http.client
 import json
+import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -31,12 +32,25 @@ class HttpClient:
     """One connection to one port, kept alive from request to request and opened anew after an error."""
 
     def __init__(
-        self, port: int, timeout_s: float = ANSWER_S, host: str = HOST, token: str = "", address: str = ""
+        self,
+        port: int,
+        timeout_s: float = ANSWER_S,
+        host: str = HOST,
+        token: str = "",
+        address: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`token`: the bearer token of every request, where there is a login; `address`: the client's own address."""
+        """`token`: the bearer token of every request, where there is a login; `address`: the client's own address.
+
+        `tls`: what it believes, over TLS.
+        """
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         source = (address, 0) if address else None
-        self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s, source_address=source)
+        self._connection = (
+            http.client.HTTPConnection(host, port, timeout=timeout_s, source_address=source)
+            if tls is None
+            else http.client.HTTPSConnection(host, port, timeout=timeout_s, source_address=source, context=tls)
+        )
 
     def __enter__(self) -> "HttpClient":
         return self
@@ -65,8 +79,14 @@ class HttpClient:
 
 
 def request(
-    port: int, method: str, path: str, body: str | bytes | None = None, timeout_s: float = ANSWER_S, host: str = HOST
+    port: int,
+    method: str,
+    path: str,
+    body: str | bytes | None = None,
+    timeout_s: float = ANSWER_S,
+    host: str = HOST,
+    tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """Send one request on a connection of its own."""
-    with HttpClient(port, timeout_s, host) as client:
+    with HttpClient(port, timeout_s, host, tls=tls) as client:
         return client.request(method, path, body)
