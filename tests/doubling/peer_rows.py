@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any, get_args, get_type_hints
 
 from chat.realtime.presence import NAMES_BYTES_MAX, TYPING_MAX, read_node_presence
+from raft.cluster import member_reports
 from raft.core.boots import BOOTS_MAX
 from raft.core.configuration import MEMBERS_MAX, Configuration, Member, decode_configuration
 from raft.core.entries import (
@@ -227,6 +228,9 @@ def rows() -> Iterator[Row]:
         b'{"code":"x","cluster_id":"","detail":"' + b"\\u0101" * int(share * 150_000) + b'"}'
     ))  # fmt: skip
     yield of("peer: configuration", decode_configuration, lambda share: configuration(int(share * MEMBERS_MAX), 10_000))
+    yield of("peer: report of a member", lambda text: member_reports.decode(text.decode()), lambda share: (
+        b"[" * int(share * TEXT_POINTS_MAX)
+    ))  # fmt: skip
     yield of("peer: picture of many users", read_node_presence, lambda share: _picture(int(share * NAMES_BYTES_MAX), 0))
     yield of("peer: picture of typing", read_node_presence, lambda share: _picture(0, int(share * TYPING_MAX)))
     for name, check in (("peer", is_peer_url), ("client", is_client_url), ("parsed", peer_client.parse_peer_url)):
