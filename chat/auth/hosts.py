@@ -45,24 +45,26 @@ class AllowedHosts:
         """`names`: as `normal` makes them.  `advertised` gives the URLs that clients reach the members under."""
         self._names = {"localhost", *names}
         self._advertised = advertised
-        self._passed: set[str | None] = {None}
+        self._passed: set[str | None] = set()
         self._logged: set[str] = set()
 
     def guarding(self, app: WsgiApp) -> WsgiApp:
         """The application, for requests whose Host header passes."""
 
+        passed = self._passed
+
         def guarded(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
             host = environ.get("HTTP_HOST")
-            if host in self._passed or self._passes_now(host, environ):
+            if host in passed or self._passes_now(host, environ):
                 return app(environ, start_response)
             return refuse(self._wrong(str(host)), environ, start_response)
 
         return guarded
 
     def _passes_now(self, host: Any, environ: Environ) -> bool:
-        if self.permits(host):
+        if host is None or self.permits(host):
             if len(self._passed) >= PASSED_MAX:
-                self._passed = {None}
+                self._passed.clear()
             self._passed.add(host)
             return True
         return environ["RAW_URI"].partition("?")[0] in HEALTH_CHECKS

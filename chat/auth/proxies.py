@@ -23,11 +23,12 @@ from chat.errors import Problem, problem, refuse
 
 NETWORKS_MAX = 64
 HOPS_MAX = 32  # of one header: more than any chain of proxies has
-_ADDRESSES_MAX = 1024  # of peers that are remembered as trusted or not: the proxies, and strangers now and then
+_REMEMBERED = 1024  # peers that are trusted or not, and what proxies told: clients send the same again and again
+_REMEMBERED_CHARACTERS = 512  # of all headers together: a MiB in all
 # A websocket's scheme stands for that of its opening request: one proxy in use sends it.
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _HOST_CHARACTERS = re.compile(r"[!-~]{1,261}")  # checked further where a host is compared; 255 and a port
-_X_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST")
+HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Environ = dict[str, Any]
@@ -60,10 +61,10 @@ class TrustedProxies:
         """The client's address, by the connection's peer and the header X-Forwarded-For ("" for none)."""
         return self._walk(peer, _list(forwarded_for))[0]
 
-    def told(self, peer: str, environ: Environ) -> Told:
-        """The client's side of a request from this trusted peer.  Raises Problem (400)."""
-        by_x = self._told_by_x(peer, environ) if any(key in environ for key in _X_HEADERS) else None
-        header = environ.get("HTTP_FORWARDED")
+    def told(self, peer: str, *headers: str | None) -> Told:
+        """The client's side of a request from this trusted peer, by the values of HEADERS.  Raises Problem (400)."""
+        *by_x_headers, header = headers
+        by_x = None if by_x_headers == [None, None, None] else self._told_by_x(peer, *by_x_headers)
         if header is None:
             return by_x or Told(peer, "", "")
         elements = forwarded.parse(header)
@@ -74,19 +75,19 @@ class TrustedProxies:
             raise _contradicting()
         return told
 
-    def _told_by_x(self, peer: str, environ: Environ) -> Told:
-        address, believed = self._walk(peer, _list(environ.get("HTTP_X_FORWARDED_FOR", "")))
-        scheme = _nth_from_right(_list(environ.get("HTTP_X_FORWARDED_PROTO", "")), believed)
-        host = _nth_from_right(_list(environ.get("HTTP_X_FORWARDED_HOST", "")), believed)
-        return Told(address, _scheme(scheme), host.lower())
+    def _told_by_x(self, peer: str, hops: str | None, schemes: str | None, hosts: str | None) -> Told:
+        address, believed = self._walk(peer, _list(hops or ""))
+        scheme = _nth_from_right(_list(schemes or ""), believed)
+        host = _nth_from_right(_list(hosts or ""), believed)
+        return Told(address, _scheme(scheme), _checked_host(host))
 
     def _told_by_elements(self, peer: str, elements: Sequence[forwarded.Element]) -> Told:
         address, believed = self._walk(peer, [element.get("for", "") for element in elements])
         scheme = host = ""
         for element in reversed(elements[-believed:]):
             scheme = _scheme(element.get("proto", "")) or scheme
-            host = element.get("host", "").lower() or host
-        return Told(address, scheme, host)
+            host = element.get("host", "") or host
+        return Told(address, scheme, _checked_host(host))
 
     def _walk(self, peer: str, hops: Sequence[str]) -> tuple[str, int]:
         """The client's address, and how many of the hops, from the right, trusted proxies added; at least one."""
@@ -121,7 +122,8 @@ def behind(proxies: TrustedProxies, app: WsgiApp, auth_headers: AuthHeaders | No
 
     `auth_headers`: those that name the user.
     """
-    trusts = lru_cache(maxsize=_ADDRESSES_MAX)(proxies.trusts)
+    trusts = lru_cache(maxsize=_REMEMBERED)(proxies.trusts)
+    told_before = lru_cache(maxsize=_REMEMBERED)(proxies.told)
 
     def app_behind(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         peer = environ["REMOTE_ADDR"]
@@ -130,8 +132,9 @@ def behind(proxies: TrustedProxies, app: WsgiApp, auth_headers: AuthHeaders | No
             auth_headers.take(environ, is_trusted=is_trusted)
         if is_trusted:
             try:
-                told = proxies.told(peer, environ)
-                _check_host(told.host)
+                headers = [environ.get(key) for key in HEADERS]
+                is_short = sum(len(value) for value in headers if value) <= _REMEMBERED_CHARACTERS
+                told = (told_before if is_short else proxies.told)(peer, *headers)
             except Problem as refused:
                 return refuse(refused, environ, start_response)
             environ["REMOTE_ADDR"] = told.address
@@ -144,9 +147,10 @@ def behind(proxies: TrustedProxies, app: WsgiApp, auth_headers: AuthHeaders | No
     return app_behind
 
 
-def _check_host(host: str) -> None:
+def _checked_host(host: str) -> str:
     if host and not _HOST_CHARACTERS.fullmatch(host):
         raise problem("bad_forwarded", "X-Forwarded-Host or Forwarded: the host is malformed")
+    return host.lower()
 
 
 def _contradicting() -> Problem:

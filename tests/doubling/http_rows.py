@@ -203,7 +203,7 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
     )
     yield (
         "Forwarded of trusted proxies",
-        lambda raw: trusted.told("10.0.0.1", {"HTTP_FORWARDED": raw}),
+        lambda raw: trusted.told("10.0.0.1", None, None, None, raw),
         lambda share: "for=192.0.2.1," + ",".join(['for="10.1.2.3:1";proto=https'] * int(share * most / 28)),
     )
     yield "Forwarded of commas", forwarded.parse, lambda share: "," * int(share * most)
@@ -211,7 +211,7 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
     yield "Forwarded of an open quote", forwarded.parse, lambda share: 'a="' + "\\\\" * int(share * most / 2)
     yield (
         "all three X-Forwarded",
-        lambda raw: trusted.told("10.0.0.1", dict.fromkeys(("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST"), raw)),
+        lambda raw: trusted.told("10.0.0.1", None, raw, raw, None),
         lambda share: "https," * int(share * most / 6),
     )
     allowed = hosts.AllowedHosts(f"h{n}" for n in range(64))

@@ -482,7 +482,7 @@ CHAT = (
         "A request may name any host: a page whose name was led here reads everything.",
         "a rule of chat/auth/hosts.py: the defence against DNS rebinding",
         hosts.AllowedHosts.guarding,
-        "if host in self._passed or self._passes_now(host, environ):",
+        "if host in passed or self._passes_now(host, environ):",
         "if True:",
         test="chat/auth/test_hosts.py::test_any_other_name_is_refused[evil.example]",
     ),

@@ -97,7 +97,8 @@ def me(request: Request) -> Read:
     if is_of_proxy_user(request.environ):
         request.identify()
         if not read.stale:
-            cookie = _browsers_session(request)
+            with suppress(Problem):  # it goes on without
+                cookie = _browsers_session(request)
     return read
 
 
@@ -106,18 +107,21 @@ def _browsers_session(request: Request) -> Headers:
 
     Programs need none.  They rarely send Accept-Language, or what only browsers send over TLS (Sec-Fetch-Mode).
     """
-    if not any(key in request.environ for key in ("HTTP_SEC_FETCH_MODE", "HTTP_ACCEPT_LANGUAGE")):
+    environ = request.environ
+    if not any(key in environ for key in ("HTTP_SEC_FETCH_MODE", "HTTP_ACCEPT_LANGUAGE")):
         return []
+    if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
+        return []  # a page of another site would use up the user's sessions
     number = request.actor.by
     token = request.state.ask(lambda tables: tables.tokens.get(number))
     if token is None or token.kind != PROXY or token.expires_at:
         return []
     authenticator = request.services.authenticator
-    authenticator.admit_change(request.actor, request.environ)
+    authenticator.admit_change(request.actor, environ)
     secret, expires_at = secrets.new_secret(secrets.TOKEN), authenticator.expiry(SESSION_S)
     by_node = Actor(OPERATOR, request.actor.user)
     request.execute(LogIn(by_node, 0, secrets.digest(secret), PROXY, "browser", expires_at))
-    return [authenticator.cookie(request.environ, secret, SESSION_S)]
+    return [authenticator.cookie(environ, secret, SESSION_S)]
 
 
 def _described(tables: Tables, actor: Actor) -> dict[str, object]:

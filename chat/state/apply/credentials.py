@@ -35,6 +35,7 @@ from chat.state.accounts import (
     MEMBERS_INVITES_MAX,
     PROXY,
     ROLES,
+    SESSION,
     TICKETS_MAX,
     TOKENS_MAX,
     Acting,
@@ -111,7 +112,7 @@ def _make_token(
     if command.kind == API and sum(tables.tokens[number].kind == API for number in numbers) >= API_TOKENS_MAX:
         return _TOO_MANY_PROGRAMS
     if len(numbers) >= TOKENS_MAX:
-        sessions = [number for number in numbers if tables.tokens[number].kind != API]
+        sessions = [number for number in numbers if _makes_room(tables.tokens[number])]
         if command.kind == API or not sessions:
             return _TOO_MANY_TOKENS
         tables.change()
@@ -126,6 +127,11 @@ def _make_token(
     tables.numbers[token.digest] = number
     tables.tokens_of[user] = (*tables.tokens_of.get(user, ()), number)
     return TokenMade(entry.index, token)
+
+
+def _makes_room(token: Token) -> bool:
+    """Return whether a token may give way: a session, but not that of a proxy's user that all their programs share."""
+    return token.kind == SESSION or (token.kind == PROXY and token.expires_at > 0)
 
 
 def revoke_tokens(tables: Tables, command: RevokeTokens, entry: Entry, emit: Emit) -> TokensRevoked | Refusal:

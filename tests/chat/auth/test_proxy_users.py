@@ -17,7 +17,7 @@ from chat.commands.accounts import ChangeUser, CreateUser, LogIn, RevokeTokens
 from chat.commands.cluster import SetAuth
 from chat.server.http import parse_head
 from chat.server.limits import Limits
-from chat.state.accounts import ADMIN, MEMBER, PROXY
+from chat.state.accounts import ADMIN, MEMBER, PROXY, TOKENS_MAX
 from chat.state.settings import INVITE, OPEN
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET
 from tests.chat.login_client import LoginClient, bearer, code
@@ -249,6 +249,23 @@ def test_a_browser_gets_a_session_of_its_own_once() -> None:
     assert "Set-Cookie" not in again.headers
     assert len(chat.tokens("zoe")) == 2
     assert "Set-Cookie" not in chat.via("zoe", target="/me").headers  # a program's
+
+
+def test_a_page_of_another_site_does_not_use_up_the_sessions_of_a_browser() -> None:
+    chat = ProxyClient()
+    for site in ("cross-site", "same-site"):
+        answer = chat.via("zoe", target="/me", HTTP_SEC_FETCH_MODE="no-cors", HTTP_SEC_FETCH_SITE=site)
+        assert answer.status_code == 200
+        assert "Set-Cookie" not in answer.headers
+    assert "Set-Cookie" in chat.via("zoe", target="/me", HTTP_SEC_FETCH_MODE="cors").headers
+
+
+def test_who_makes_too_many_sessions_goes_on_without() -> None:
+    chat = ProxyClient()
+    for _ in range(210):
+        assert chat.via("zoe", target="/me", **BROWSER).status_code == 200
+    assert len(chat.tokens("zoe")) <= TOKENS_MAX
+    assert "Set-Cookie" not in chat.via("zoe", target="/me", **BROWSER).headers
 
 
 def test_the_cookie_of_such_a_session_is_secure_where_the_proxy_says_tls() -> None:
