@@ -23,6 +23,7 @@ from chat.state.accounts import (
     HOUR,
     INVITES_OF_ONE_MAX,
     MEMBER,
+    PROXY,
     SESSION,
     TICKETS_MAX,
     TOKENS_MAX,
@@ -79,6 +80,37 @@ def test_who_is_not_there_not_active_or_has_no_password_does_not_log_in() -> Non
     for name in ("bob", "eve", "zoe"):
         at = people.user(name).password_index if name != "zoe" else 0
         assert people.refusal(LogIn(Actor(NOBODY, name), at, digest(50), SESSION, "", 0)) == "bad_login"
+
+
+def test_a_node_vouches_for_a_proxys_user_and_for_nothing_else() -> None:
+    people = People()
+    by_node = LogIn(Actor(OPERATOR, "bob"), 0, digest(50), PROXY, "proxy", 0)
+    made = people.made(by_node, TokenMade).token
+    assert (made.user, made.kind, made.label, made.expires_at) == ("bob", PROXY, "proxy", 0)
+    at = people.user("bob").password_index
+    for command in (
+        LogIn(Actor(OPERATOR, "bob"), at, digest(51), SESSION, "", 0),
+        LogIn(Actor(OPERATOR, "bob"), at, digest(51), API, "", 0),
+        LogIn(Actor(NOBODY, "bob"), at, digest(51), PROXY, "", 0),
+        CreateToken(people.by["bob"], digest(51), PROXY, "", 0),
+    ):
+        assert people.refusal(command) == "invalid_field"
+    people.do(ChangeUser(people.by["ann"], "bob", active=False))
+    for name in ("bob", "zoe"):
+        assert people.refusal(LogIn(Actor(OPERATOR, name), 0, digest(51), PROXY, "", 0)) == "bad_login"
+    people.do(SetAuth(OPERATORS, OPEN, INVITE))
+    assert people.refusal(by_node) == "open_mode"
+
+
+def test_sessions_of_a_proxys_user_give_way_and_the_token_of_their_programs_stays() -> None:
+    people = People()
+    people.do(RevokeTokens(OPERATORS, (), "bob"))
+    people.do(LogIn(Actor(OPERATOR, "bob"), 0, digest(50), PROXY, "proxy", 0))
+    for number in range(TOKENS_MAX):
+        people.do(LogIn(Actor(OPERATOR, "bob"), 0, digest(100 + number), PROXY, "browser", 1 << 60))
+    assert len(people.tokens("bob")) == TOKENS_MAX
+    assert people.state.ask(lambda tables: digest(50) in tables.numbers)
+    assert not people.state.ask(lambda tables: digest(100) in tables.numbers)
 
 
 def test_nobody_logs_in_in_the_open_mode() -> None:
