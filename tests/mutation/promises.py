@@ -3,9 +3,12 @@
 They were written by reading the program alone, without a look at the tests.
 """
 
+from chat.api.request import Request
 from chat.api.routes import tokens
 from chat.auth import authenticator, hosts, origins, proxies, proxy_users, rate_limits
 from chat.auth.authenticator import Authenticator
+from chat.logs.access_log import AccessLog
+from chat.logs.request_log import Ration
 from chat.realtime import channels, frames, hub, sse
 from chat.realtime.subscription import Subscription
 from chat.server import http, networks
@@ -512,6 +515,33 @@ CHAT = (
         "def page_of(ask: PageRequest) -> Page:\n        return state.page(room, ask, acting())",
         "who = acting()\n\n    def page_of(ask: PageRequest) -> Page:\n        return state.page(room, ask, who)",
         test="chat/services/test_export.py::test_whose_token_ends_gets_no_piece_more",
+    ),
+    mutant(
+        "refusals-without-a-ration",
+        "Each refused request has a line in the log.",
+        "a rule of chat/logs/request_log.py: strangers cannot fill the disk",
+        Ration.admit,
+        "if self._lines < 1:",
+        "if False:",
+        test="chat/logs/test_request_log.py::test_a_flood_of_refused_requests_has_few_lines_and_is_counted",
+    ),
+    mutant(
+        "path-in-the-log",
+        "The line of a refused request has its path, which may hold a secret.",
+        "a rule of chat/logs/request_log.py: a line has the route's template",
+        Request.note_answer,
+        "self.services.template_of(self)",
+        "self.target",
+        test="chat/logs/test_request_log.py::test_a_refused_request_has_one_line_without_its_path",
+    ),
+    mutant(
+        "access-log-drops-in-silence",
+        "Lines that find no place in the access log are not counted.",
+        "a rule of chat/logs/access_log.py: what finds no place is counted",
+        AccessLog.put,
+        "self._drop(1)",
+        "pass",
+        test="chat/logs/test_access_log.py::test_a_flood_that_is_not_written_is_dropped_and_counted",
     ),
 )
 
