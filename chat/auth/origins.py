@@ -107,18 +107,23 @@ def foreign(origin: str, host: str) -> Problem:
     )
 
 
+def is_of_own_page(environ: Mapping[str, Any], urls: Iterable[str]) -> bool:
+    """Return whether a page of this chat sent the request, or no browser did, as far as its headers tell."""
+    origin, host = environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST", "")
+    if origin is None:
+        return environ.get("HTTP_SEC_FETCH_SITE", "none") in ("none", "same-origin")
+    return is_ours(origin, host, urls, over_tls=is_over_tls(environ))
+
+
 def check_change(environ: Mapping[str, Any], status: Callable[[], dict[str, object]]) -> None:
     """Refuse a change that a browser sends for somebody else's page; `status` gives the body of `GET /raft`.
 
     Raises Problem (403).  A client that sends neither header is no browser, or one so old that it has no `SameSite`
     either.
     """
-    origin, host = environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST", "")
-    if origin is None:
-        if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
-            raise foreign("(none)", host)
-    elif not is_ours(origin, host, member_origins(status()), over_tls=is_over_tls(environ)):
-        raise foreign(origin, host)
+    urls = member_origins(status()) if "HTTP_ORIGIN" in environ else ()
+    if not is_of_own_page(environ, urls):
+        raise foreign(environ.get("HTTP_ORIGIN", "(none)"), environ.get("HTTP_HOST", ""))
 
 
 def is_over_tls(environ: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """Sign in the users that a trusted proxy names: make them at first sight, follow their role, and make their token.
 
 Each step is a command in the log, proposed by one thread for all who wait.  A step follows from the state, so two nodes
-that sign in the same user at once do no harm: the second one finds what the first has done.
+that sign in the same user at once do no harm: the second one finds what the first has done.  A step that would be
+refused is not proposed, or a name that looks like another user's would fill the log with each of its requests.
 """
 
 import logging
@@ -19,10 +20,11 @@ from chat.confusable_names import skeleton
 from chat.errors import Problem, problem, problem_of, unavailable
 from chat.replica import Replica
 from chat.services import validation
-from chat.services.proposals import propose
+from chat.services.proposals import dry_run, propose
 from chat.state.accounts import MEMBER, PROXY
+from chat.state.machine import ChatState
 from chat.state.results import Success
-from chat.state.tables import StateReader, Tables
+from chat.state.tables import Tables
 from raft.errors import RaftError
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ Done = Callable[[RaftError | Problem | None], None]
 class ProxySignIn:
     """The sign-in of one node's proxy users.  Any thread; never blocks."""
 
-    def __init__(self, replica: Replica, state: StateReader) -> None:
+    def __init__(self, replica: Replica, state: ChatState) -> None:
         self._replica = replica
         self._state = state
         self._changed = Condition()
@@ -92,7 +94,7 @@ class ProxySignIn:
         for _ in range(STEPS_MAX):
             steps: dict[ProxyUser, Command] = {}
             for user in left:
-                step = self._state.ask(partial(next_step, user=user))
+                step = self._permitted_step(user)
                 if step is None or isinstance(step, Problem):
                     outcomes[user] = step
                 else:
@@ -103,6 +105,17 @@ class ProxySignIn:
             if not left:
                 break
         return outcomes
+
+    def _permitted_step(self, user: ProxyUser) -> Command | Problem | None:
+        """The next step of this user; the Problem where it would be refused."""
+        step = self._state.ask(partial(next_step, user=user))
+        if step is None or isinstance(step, Problem):
+            return step
+        try:
+            outcome = dry_run(self._replica, self._state, step)
+        except Problem as unknown_to_a_node:
+            return unknown_to_a_node
+        return outcome if isinstance(outcome, Problem) else step
 
     def _carry_out(self, steps: Mapping[ProxyUser, Command]) -> dict[ProxyUser, Problem]:
         """Propose a command of each user, and wait for all; those that failed or were refused."""

@@ -102,6 +102,8 @@ def test_a_pod_gets_the_options_of_its_number() -> None:
     assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"http": 12380, "peers": 12379}
     assert options.data_dir.is_relative_to(container["volumeMounts"][0]["mountPath"])
     assert pod["securityContext"]["runAsUser"] == int(USER)
+    # Kubernetes would set RAFT_CHAT_PORT and others, which are no options: the service has the name of the command.
+    assert pod["enableServiceLinks"] is False
     # A node ends within ten seconds of SIGTERM.
     assert pod["terminationGracePeriodSeconds"] >= container["lifecycle"]["preStop"]["sleep"]["seconds"] + 10
 

@@ -502,7 +502,7 @@ CHAT = (
         "page-of-a-sibling-site-may-change",
         "A page of another host of the same site may change something without saying its origin.",
         "a rule of chat/auth/origins.py: a page of anybody else may change nothing",
-        origins.check_change,
+        origins.is_of_own_page,
         '("none", "same-origin")',
         '("none", "same-origin", "same-site")',
         test="chat/auth/test_origins.py::test_a_browser_that_names_no_origin_says_how_far_off_the_page_is[same-site-403]",

@@ -8,6 +8,7 @@ from chat.api.response import Headers, Read, Response, json_line
 from chat.api.router import Access, Answer, Body, Route
 from chat.api.schemas import BOOLEAN, MOMENT, NAME, PASSWORD, READING, TEXT, WAITING, record, text, word
 from chat.auth import secrets
+from chat.auth.origins import is_of_own_page, member_origins
 from chat.auth.proxy_users import is_of_proxy_user
 from chat.commands import NOBODY, OPERATOR, SETUP, Actor
 from chat.commands.accounts import CreateUser, LogIn, RevokeTokens
@@ -106,12 +107,13 @@ def _browsers_session(request: Request) -> Headers:
     """Give a browser a session of its own, if a proxy names its user and it has none: the header that sets its cookie.
 
     Programs need none.  They rarely send Accept-Language, or what only browsers send over TLS (Sec-Fetch-Mode).
+    A page of another site gets none: the browser keeps no cookie for it, and each session too many ends an older one.
     """
     environ = request.environ
     if not any(key in environ for key in ("HTTP_SEC_FETCH_MODE", "HTTP_ACCEPT_LANGUAGE")):
         return []
-    if environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin"):
-        return []  # a page of another site would use up the user's sessions
+    if not is_of_own_page(environ, member_origins(request.replica.status())):
+        return []
     number = request.actor.by
     token = request.state.ask(lambda tables: tables.tokens.get(number))
     if token is None or token.kind != PROXY or token.expires_at:

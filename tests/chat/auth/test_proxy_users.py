@@ -188,6 +188,7 @@ def test_a_name_that_looks_like_another_ones_is_refused() -> None:
     chat = ProxyClient()
     assert code(chat.via("b\u043eb")) == (409, "looks_like")
     assert code(chat.via("BOB")) == (409, "looks_like")
+    assert chat.replica.proposed == []
 
 
 def test_the_role_is_the_proxys_and_is_followed_when_it_changes() -> None:
@@ -222,7 +223,9 @@ def test_the_last_admin_is_not_demoted() -> None:
     admins = [name for name in chat.secret if chat.role(name) == ADMIN]
     for name in admins[1:]:
         assert chat.via(name, HTTP_X_REMOTE_ROLE="member").status_code == 200
+    chat.replica.proposed.clear()
     assert code(chat.via(admins[0], HTTP_X_REMOTE_ROLE="member")) == (409, "last_admin")
+    assert chat.replica.proposed == []
     assert chat.role(admins[0]) == ADMIN
 
 
@@ -335,6 +338,20 @@ def test_without_sign_in_the_header_means_nothing() -> None:
     assert chat.via("zoe").status_code == 200
     assert chat.via("zoe", target="/me").json == {"Auth": "open"}
     assert chat.replica.proposed == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [{"HTTP_SEC_FETCH_SITE": "cross-site", "HTTP_SEC_FETCH_MODE": "no-cors"}, {"HTTP_ORIGIN": "https://evil.example"}],
+)
+def test_a_page_of_another_site_makes_no_sessions_that_end_those_of_the_users_browsers(sent: dict[str, str]) -> None:
+    chat = ProxyClient()
+    chat.session("zoe")
+    tokens = chat.tokens("zoe")
+    answer = chat.via("zoe", target="/me", **BROWSER, **sent)
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers
+    assert chat.tokens("zoe") == tokens
 
 
 def test_a_ticket_opens_a_websocket_as_usual() -> None:
