@@ -536,7 +536,7 @@ SNAPSHOTS = (
         "A step that has old ClientIds forgotten takes those along that are not old yet.",
         "the public promise: a retry stands once, for 24 hours",
         expiry.forget,
-        "tables.log_times.before(command.before, entry.index)",
+        "tables.log_times.before(before, entry.index)",
         "entry.index - 1",
         seed=5,
     ),

@@ -4,6 +4,7 @@ import io
 import json
 import threading
 from queue import SimpleQueue
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -110,7 +111,7 @@ def test_an_answer_that_cannot_be_sent_is_logged_and_the_next_read_is_answered(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     chat = Deferring()
-    chat.ask(GENERAL, **{"raft_chat.defer": object})
+    chat.ask(GENERAL, **{"raft_chat.defer": lambda: SimpleNamespace(durations=None)})
     chat.ask(GENERAL)
     assert chat.answer.next()[0] == 200
     assert "could not be sent" in caplog.text
