@@ -20,7 +20,7 @@ class Histogram:
 
     __slots__ = ("bounds", "counts", "sum_s")
 
-    def __init__(self, bounds: Sequence[float] = DISK_S) -> None:
+    def __init__(self, bounds: tuple[float, ...] = DISK_S) -> None:
         """`bounds`: the upper bounds of the buckets, ascending; one more bucket is for all above."""
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)

@@ -4,12 +4,14 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
 from chat.metrics.catalogue import Metric
 from raft.metrics import Histogram
 
+SERIES_MAX: Final = 1_024  # remembered: of each route a few, and some hundred bytes each
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -28,17 +30,15 @@ class Page:
     def add(self, value: float, *labels: object) -> None:
         """Add a sample; `labels` are the values of the metric's labels, in their order."""
         assert self._metric is not None
-        self._lines.append(f"{self._metric.name}{_braces(self._pairs(labels))} {_number(value)}\n")
+        self._lines.append(f"{_series(self._metric, labels)} {_number(value)}\n")
 
     def add_histogram(self, histogram: Histogram, *labels: object) -> None:
         """Add the samples of one histogram."""
         assert self._metric is not None
-        name, pairs = self._metric.name, self._pairs(labels)
         counts = list(accumulate(histogram.counts.copy()))
-        for bound, count in zip((*map(_number, histogram.bounds), "+Inf"), counts, strict=True):
-            self._lines.append(f"{name}_bucket{_braces([*pairs, _pair('le', bound)])} {count}\n")
-        self._lines.append(f"{name}_sum{_braces(pairs)} {_number(histogram.sum_s)}\n")
-        self._lines.append(f"{name}_count{_braces(pairs)} {counts[-1]}\n")
+        values = (*counts, _number(histogram.sum_s), counts[-1])
+        for series, value in zip(_histogram_series(self._metric, labels, histogram.bounds), values, strict=True):
+            self._lines.append(f"{series} {value}\n")
 
     def one(self, metric: Metric, value: float) -> None:
         """Add a family of one sample without labels."""
@@ -49,9 +49,25 @@ class Page:
         """Return the page."""
         return "".join(self._lines).encode()
 
-    def _pairs(self, values: Sequence[object]) -> list[str]:
-        assert self._metric is not None
-        return [_pair(name, value) for name, value in zip(self._metric.labels, values, strict=True)]
+
+# A series is written at each scrape: its name and labels are put together once.
+
+
+@lru_cache(SERIES_MAX)
+def _series(metric: Metric, labels: tuple[object, ...]) -> str:
+    return f"{metric.name}{_braces(_pairs(metric, labels))}"
+
+
+@lru_cache(SERIES_MAX)
+def _histogram_series(metric: Metric, labels: tuple[object, ...], bounds: tuple[float, ...]) -> list[str]:
+    """The buckets, the sum and the count."""
+    name, pairs = metric.name, _pairs(metric, labels)
+    buckets = [f"{name}_bucket{_braces([*pairs, _pair('le', bound)])}" for bound in (*map(_number, bounds), "+Inf")]
+    return [*buckets, f"{name}_sum{_braces(pairs)}", f"{name}_count{_braces(pairs)}"]
+
+
+def _pairs(metric: Metric, values: Sequence[object]) -> list[str]:
+    return [_pair(name, value) for name, value in zip(metric.labels, values, strict=True)]
 
 
 def _pair(name: str, value: object) -> str:

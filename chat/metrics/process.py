@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from math import inf
-from pathlib import Path
 
 
 def process_numbers() -> Mapping[str, float]:
@@ -23,17 +22,31 @@ def process_numbers() -> Mapping[str, float]:
     with suppress(OSError, ValueError, IndexError):  # only Linux has /proc
         numbers["process_start_time_seconds"] = _started_at(os.getpid())
     with suppress(OSError):
-        numbers["process_open_fds"] = len(os.listdir("/proc/self/fd")) - 1  # without the one that reads the list
+        numbers["process_open_fds"] = _open_descriptors()
     with suppress(OSError, ValueError):
-        pages, resident = Path("/proc/self/statm").read_bytes().split()[:2]
+        pages, resident = _read("/proc/self/statm").split()[:2]
         size = os.sysconf("SC_PAGE_SIZE")
         numbers["process_virtual_memory_bytes"] = int(pages) * size
         numbers["process_resident_memory_bytes"] = int(resident) * size
     return numbers
 
 
+def _open_descriptors() -> int:
+    """Count the open descriptors.  Listing them lets go of the interpreter for each, and under load that takes long."""
+    return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd")) - 1  # the size: from Linux 6.2 on
+
+
+def _read(path: str) -> bytes:
+    """Read a small file in as few calls as can be: each lets go of the interpreter."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
+
+
 @cache
 def _started_at(process: int) -> float:
     """Return when this process started, in seconds since 1970.  Raises OSError, ValueError or IndexError."""
-    after_boot = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    after_boot = int(_read("/proc/self/stat").rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
     return time.time() - (time.clock_gettime(time.CLOCK_BOOTTIME) - after_boot)

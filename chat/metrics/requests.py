@@ -35,6 +35,7 @@ class RequestDurations:
         """`routes`: method and path of each.  A GET route answers HEAD too."""
         self._lock = Lock()  # of the histograms
         self._series: dict[tuple[str, str], _Series] = {}
+        self._used: dict[tuple[str, str, str], Histogram] = {}  # by method, path and class of status; under the lock
         for method, path in routes:
             self._add(method, path)
             self._add(method, NO_ROUTE)
@@ -45,6 +46,11 @@ class RequestDurations:
         self.by_method: dict[str, dict[str, Durations]] = {}  # and by path, to be appended to
         for (method, path), series in self._series.items():
             self.by_method.setdefault(method, {})[path] = series.gathered
+        self._all = [
+            ((method, path, f"{digit}xx"), durations, histogram)
+            for (method, path), series in self._series.items()
+            for digit, (durations, histogram) in enumerate(zip(series.gathered, series.histograms, strict=True))
+        ]
         self.refused: Durations = self.by_method[OTHER][NO_ROUTE]  # of requests whose method is not known
 
     def _add(self, method: str, path: str) -> None:
@@ -60,19 +66,16 @@ class RequestDurations:
     def settle(self) -> None:
         """Count what has gathered."""
         with self._lock:
-            for gathered, histograms in self._series.values():
-                for durations, histogram in zip(gathered, histograms, strict=True):
-                    while durations:
-                        some = durations[:SETTLED_AT_ONCE]
-                        del durations[: len(some)]  # others append behind these meanwhile
-                        histogram.record_all(some)
+            for kind, durations, histogram in self._all:
+                if durations:
+                    self._used[kind] = histogram
+                while durations:
+                    some = durations[:SETTLED_AT_ONCE]
+                    del durations[: len(some)]  # others append behind these meanwhile
+                    histogram.record_all(some)
 
     def counted(self) -> list[tuple[str, str, str, Histogram]]:
         """Return method, route, class of status and durations of all requests so far."""
         self.settle()
-        return [
-            (method, path, f"{digit}xx", histogram)
-            for (method, path), series in self._series.items()
-            for digit, histogram in enumerate(series.histograms)
-            if any(histogram.counts)
-        ]
+        with self._lock:
+            return [(*kind, histogram) for kind, histogram in self._used.items()]

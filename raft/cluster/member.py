@@ -80,6 +80,7 @@ from raft.storage.reserve import Reserve
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.01  # between two looks for a leader, in a thread that may wait
+CARE_TICKS = 8  # between two looks at what can wait: a quarter of a second
 
 
 def make_node(identity: Identity, recovered: Recovered, settings: Settings, rng: Random) -> Node:
@@ -151,6 +152,7 @@ class RunningMember:
         self._on_end = on_end
         self._ended = threading.Lock()  # taken once, by the thread that ends the member
         self._stopping = threading.Event()
+        self._ticks = 0  # since the last look at what can wait
         self._node_lock = node_lock = NodeLock(node, self._leader_state_changed, self._broken)
         self._own = own = OwnIdentity(
             identity, advertise=advertise, level=level, node_lock=node_lock,
@@ -313,8 +315,10 @@ class RunningMember:
 
     def _ticked(self) -> None:
         self._forwarder.try_again(self._driver.group_commit.refused())
-        self._peers.drop_idle()
-        self._clocks.log_changes()
+        self._ticks = (self._ticks + 1) % CARE_TICKS
+        if not self._ticks:
+            self._peers.drop_idle()
+            self._clocks.log_changes()
 
     def _leader_state_changed(self, before: LeaderState, after: LeaderState) -> None:
         role, term, leader_id = after

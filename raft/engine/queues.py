@@ -16,6 +16,8 @@ def drain(queue: "SimpleQueue[T]", most: int = ITEMS_MAX) -> list[T]:
 def drain_nowait(queue: "SimpleQueue[T]", most: int = ITEMS_MAX) -> list[T]:
     """Take the items that are there now."""
     items: list[T] = []
+    if queue.empty():  # most often, at each tick
+        return items
     try:
         while len(items) < most:
             items.append(queue.get_nowait())
