@@ -94,7 +94,7 @@ AT_WORK_MAX = 2  # requests that use the processor at once: more would only make
 # the log's files, and to refuse a peer in words.
 PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s=2.0, spare_descriptors=16)
 # Until a peer has proved the secret: a handshake is small and quick.  An ordinary call fits, to be refused in words.
-STRANGER_LIMITS = replace(PEER_LIMITS, body_bytes=4 << 10, idle_s=2.0)
+STRANGER_LIMITS = replace(PEER_LIMITS, body_bytes=4 << 10, idle_s=2.0, stranger_s=4.0)
 # The port that sends plain HTTP to TLS: a client asks once, and has no body that is read.
 REDIRECT_LIMITS = Limits(connections=256, body_bytes=16 * 1024, idle_s=5.0, head_deadline_s=5.0)
 HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init system waits
@@ -152,8 +152,9 @@ class NodeProcess:
         self._requests = request_durations()
         self._app = self._starting_app()
         self._peer_ports = PeerPorts(
-            self._listen_for_peers, options.members[options.id], host=options.peer_host, port=options.peer_port
-        )
+            self._listen_for_peers, options.members[options.id], host=options.peer_host, port=options.peer_port,
+            is_guarded=options.has_guarded_peers,
+        )  # fmt: skip
         self._peer_ports.open(self._own_url(stored))
         self._client_server = self._listen_for_clients()
         self._redirect_server = self._listen_for_plain_http()
@@ -357,11 +358,17 @@ class NodeProcess:
             return self._endpoint(environ, start_response)
 
         context = None if self._certificates is None else self._certificates.server_context
-        is_closed = self._secret is not None and not self._secret.accepts_unsigned
-        limits = STRANGER_LIMITS if is_closed else PEER_LIMITS
-        server = Server(app, host, port, name="peers", limits=limits, ssl_context=context)
+        server = Server(app, host, port, name="peers", limits=self._stranger_limits(), ssl_context=context)
         self._peer_servers.append(server)
         return server
+
+    def _stranger_limits(self) -> Limits:
+        """Return the limits of a connection that has proved nothing yet."""
+        if self._secret is not None and not self._secret.accepts_unsigned:
+            return STRANGER_LIMITS
+        if self._certificates is not None:  # its bodies come from a holder of a certificate
+            return replace(STRANGER_LIMITS, body_bytes=PEER_LIMITS.body_bytes, idle_s=PEER_LIMITS.idle_s)
+        return PEER_LIMITS
 
     def _stored_membership(self) -> Configuration:
         """Return the members according to the log.  Raises StartRefused if this program cannot read the log."""

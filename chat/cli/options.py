@@ -75,6 +75,7 @@ class Options:
     log_format: str  # "text" or "json"
     cluster_secret_file: Path | None
     accept_unsigned_peers: bool
+    has_guarded_peers: bool  # by a secret or certificates, or --insecure-peers takes their place
     access_log: bool
     peer_certificate: tuple[Path, Path, Path] | None  # of --peer-cert, --peer-key and --peer-ca
 
@@ -349,6 +350,7 @@ def _checked(given: Mapping[str, str]) -> Options:
         cluster_secret_file=_secret_file(given, members, peer_host),
         peer_certificate=_peer_certificate(given),
         accept_unsigned_peers=_is_set(given, "accept-unsigned-peers"),
+        has_guarded_peers=_has_guarded_peers(given),
         access_log=_is_set(given, "access-log"),
     )
 
@@ -366,6 +368,10 @@ def _peer_certificate(given: Mapping[str, str]) -> tuple[Path, Path, Path] | Non
     return (certificate, key, authority) if certificate and key and authority else None
 
 
+def _has_guarded_peers(given: Mapping[str, str]) -> bool:
+    return "cluster-secret-file" in given or "peer-cert" in given or _is_set(given, "insecure-peers")
+
+
 def _secret_file(given: Mapping[str, str], members: Mapping[int, str], peer_host: str) -> Path | None:
     """Return the file of the cluster's secret; without one other machines must not reach the peer port."""
     if "cluster-secret-file" in given:
@@ -374,8 +380,7 @@ def _secret_file(given: Mapping[str, str], members: Mapping[int, str], peer_host
         raise OptionRefused("--accept-unsigned-peers needs --cluster-secret-file: without it no node proves anything")
     hosts = [*(urlsplit(url).hostname or "" for url in members.values()), *([peer_host] if peer_host else [])]
     outside = next((host for host in hosts if not _is_loopback(host)), None)
-    is_guarded = "peer-cert" in given or _is_set(given, "insecure-peers")
-    if outside is not None and not is_guarded:
+    if outside is not None and not _has_guarded_peers(given):
         raise OptionRefused(
             f"nodes talk to each other at {outside}, which other machines may reach, and whoever reaches a peer port "
             "owns the cluster. Pass --cluster-secret-file or --peer-cert, or --insecure-peers where the network is all "

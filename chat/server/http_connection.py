@@ -486,6 +486,7 @@ class HttpConnection(RequestReader):
     def set_limits(self, limits: Limits) -> None:
         """environ["raft_chat.set_limits"]: from the next request on, these limits hold for this connection."""
         self.limits = limits
+        self.known_by = monotonic() + limits.stranger_s
 
     def detach(self) -> socket.socket:
         """environ["raft_chat.detach"]: the connection is the caller's from here on; the application returns []."""

@@ -30,6 +30,7 @@ class Limits:
     connections: int = 4096  # 3,000 clients that come back at once must fit
     spare_descriptors: int = 64  # below RLIMIT_NOFILE: for the log's files, the peers, the other port
     operator_spare: int = 0  # connections from this machine itself beyond all these: for the operator's tools
+    stranger_s: float = inf  # for a client to become known (raft_chat.set_limits); strangers give way to all others
     head_deadline_s: float = 10.0  # from a head's first byte to its last; also a fresh connection's first byte, and TLS
     body_deadline_s: float = 30.0  # from the head's end to the body's
     idle_s: float = 75.0  # between two requests: longer than the minute that proxies commonly keep theirs

@@ -108,7 +108,7 @@ class RequestReader(WSGIRequestHandler):
         "_answers_to", "_body_refusal", "_buffer", "_follows", "_has_continued", "_head", "_head_before_length",
         "_head_seen", "_incoming", "_large_body", "_network", "_never_waits", "_progress", "_request",
         "_rest_is_head", "_rest_until", "_sent", "_wait_s", "client_has_closed", "closed", "deadline",
-        "descriptor", "http_server", "idle", "is_pollable", "is_receiving_body", "limits", "socket",
+        "descriptor", "http_server", "idle", "is_pollable", "is_receiving_body", "known_by", "limits", "socket",
         "socket_lock", "writing",
     )  # fmt: skip
 
@@ -132,7 +132,9 @@ class RequestReader(WSGIRequestHandler):
         self.client_has_closed = False  # as seen by the watch
         self.idle = False  # between two requests: a draining server may close
         self.writing = False  # what the deadline is for
-        self.deadline = monotonic() + self.limits.head_deadline_s
+        now_s = monotonic()
+        self.known_by = now_s + self.limits.stranger_s  # the deadline for becoming known; inf: the client is known
+        self.deadline = now_s + self.limits.head_deadline_s
         self._wait_s = self.limits.head_deadline_s  # for the next request's first byte
         self._buffer = b""  # read, but not used yet
         self._rest_until = 0.0  # a request has begun: the watch waits for its rest until then; 0: none has

@@ -29,6 +29,7 @@ import socket
 import ssl
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from heapq import nsmallest
@@ -65,6 +66,7 @@ ACCEPT_PAUSE_S: Final = 0.1  # out of descriptors, the listener stays readable: 
 ACCEPTS_MAX: Final = 64  # in a row: what comes at once is taken in at once, and slow clients' answers wait a moment
 LISTEN_QUEUE: Final = 4096  # clients that all come back at once wait here, not in a retry of their kernel's
 EVICTED_AT_ONCE: Final = 32  # idle connections closed for newcomers in one look; half of Limits.spare_descriptors
+STRANGERS_EACH: Final = 16  # of a network while all connections are taken: a peer opens a few at once
 EVICT_EVERY_S: Final = 0.1  # a look at 4,096 connections takes some milliseconds
 LOG_EVERY_S: Final = 60.0
 WORKER_IDLE_S: Final = 10.0  # then a thread without a job ends
@@ -262,7 +264,9 @@ class Server(ThreadedWSGIServer):
     def _sweep(self, now: float) -> None:
         """Cut the connections that are past their deadline.  Their threads answer 408 if they can."""
         for connection in self._open.copy():
-            if connection.deadline <= now:
+            if connection.known_by <= now:
+                connection.cut()
+            elif connection.deadline <= now:
                 connection.shut(socket.SHUT_RDWR if connection.writing else socket.SHUT_RD)
         if self.slow_readers.cuts > self._cuts_logged and now >= self._log_cuts_at:
             logger.warning(
@@ -321,8 +325,9 @@ class Server(ThreadedWSGIServer):
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Refuse a connection that would be one too many; BaseServer then closes it.
 
-        While there is room anybody may have it.  When there is none, the address that holds most loses its longest idle
-        connections; a newcomer from that address is refused.
+        While there is room anybody may have it.  When there is none, clients that are not known yet give way
+        (Limits.stranger_s).  Where there are none, the address that holds most loses its longest idle connections; a
+        newcomer from that address is refused.
         """
         if len(self._open) < self.limits.connections and request.fileno() < self._descriptors_max:
             return True
@@ -363,8 +368,11 @@ class Server(ThreadedWSGIServer):
         if monotonic() < self._looked_at + EVICT_EVERY_S and (self._has_made_room or newcomer == self._largest):
             return newcomer != self._largest  # one look at all of them serves many newcomers
         self._looked_at, self._has_made_room = monotonic(), False
+        open_now = self._open.copy()
+        if strangers := [connection for connection in open_now if connection.known_by < inf]:
+            return self._evict_strangers(strangers, newcomer)
         by_network: dict[str, list[HttpConnection]] = {}
-        for connection in self._open.copy():
+        for connection in open_now:
             if connection.network:
                 by_network.setdefault(connection.network, []).append(connection)
         largest = network_to_evict({name: len(held) for name, held in by_network.items()}, newcomer)
@@ -378,6 +386,24 @@ class Server(ThreadedWSGIServer):
             self._evicted += 1
         self._has_made_room = bool(idle)
         return self._has_made_room
+
+    def _evict_strangers(self, strangers: list[HttpConnection], newcomer: str) -> bool:
+        """Have the oldest connections give way whose clients are not known yet; known clients never do then.
+
+        A network with many of them goes first, and gets no more.  One with few may be about to become known.
+        """
+        held = Counter(connection.network for connection in strangers)
+
+        def order(connection: HttpConnection) -> tuple[bool, float]:
+            return held[connection.network] <= STRANGERS_EACH, connection.known_by
+
+        for connection in nsmallest(EVICTED_AT_ONCE, strangers, key=order):
+            connection.shut_if_quiet()
+            self._evicted += 1
+        largest, most = held.most_common(1)[0]
+        self._largest = largest if most > STRANGERS_EACH else ""
+        self._has_made_room = True
+        return held[newcomer] <= STRANGERS_EACH
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Begin to serve a connection."""

@@ -49,7 +49,7 @@ class Endpoint:
         """`secret`: peers have to prove that they have it.  `certificates`: a caller's has to be that of its member.
 
         With neither whoever reaches this port is believed.  `on_proved(environ)` is called once a connection's peer has
-        proved the secret.
+        proved the secret, or shown the certificate of its member.
         """
         self._on_proved = on_proved
         self.engine: Engine | None = None
@@ -105,6 +105,7 @@ class Endpoint:
                 "401 Unauthorized",
                 UNPROVED,
                 "the key of this connection was replaced",
+                [("Connection", "close")],
                 seal=opened.seal,
             )
         return self._serve(environ, start_response, opened.body, opened)
@@ -160,6 +161,7 @@ class Endpoint:
         if connection.get("certified") is not sender:
             certificates.check_caller(environ["raft_chat.peer_cert"], sender)
             connection["certified"] = sender
+            self._on_proved(environ)
 
     def _note_refusal(self, environ: dict[str, Any], why: Exception) -> None:
         self._refusals.note(environ.get("REMOTE_ADDR", ""), str(why))

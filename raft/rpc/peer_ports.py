@@ -8,6 +8,7 @@ Rules.
 - A name that does not resolve yet is retried, and so is an address of the membership that cannot be used here.
 - An address that is not named any more is closed once a peer has called at another one: until then the peers may not
   reach the new one.
+- Without a secret or certificates nothing is bound that other machines reach, whoever names it.
 - With --peer-host the node listens there, whatever host the URLs name: they may be a router's or a floating one.
 """
 
@@ -16,6 +17,7 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from ipaddress import ip_address
 from typing import Protocol
 
 from raft.errors import StartRefused
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.25  # between two looks for changed addresses
 DRAIN_S = 0.5  # for calls under way at an address that is given up
+UNGUARDED = "other machines reach it; pass --cluster-secret-file or --peer-cert, or --insecure-peers"
 WILDCARD_V4, WILDCARD_V6 = "0.0.0.0", "::"  # a listener there accepts calls to every address of this machine
 
 
@@ -54,12 +57,18 @@ class _Port:
 class PeerPorts:
     """The listeners of one node.  `open` and `close` are for the main thread; another one follows the membership."""
 
-    def __init__(self, listen: Listen, given_url: str, *, host: str = "", port: int = 0) -> None:
-        """`given_url`: this node's own of --cluster.  `host`, `port`: of --peer-host; "", 0: those of the URLs."""
+    def __init__(
+        self, listen: Listen, given_url: str, *, host: str = "", port: int = 0, is_guarded: bool = True
+    ) -> None:
+        """`given_url`: this node's own of --cluster.  `host`, `port`: of --peer-host; "", 0: those of the URLs.
+
+        `is_guarded`: the node may listen where other machines reach it.
+        """
         self._listen = listen
         self._given_url = given_url
         self._host = host
         self._port = port
+        self._is_guarded = is_guarded
         self._ports: dict[Address, _Port] = {}
         self._lock = threading.Lock()  # around the ports
         self._warned: dict[str, str] = {}  # by URL: the last warning about it
@@ -156,6 +165,8 @@ class PeerPorts:
     def _bind(self, url: str, *, start: bool = False) -> Address:
         """Listen at a URL, if necessary; return the address.  Raises OSError, gaierror, ValueError."""
         address = _resolved(*self._place(url))
+        if not self._is_guarded and not ip_address(address[0].partition("%")[0]).is_loopback:
+            raise OSError(errno.EPERM, UNGUARDED)
         with self._lock:
             wildcard = (WILDCARD_V6 if ":" in address[0] else WILDCARD_V4), address[1]
             if wildcard in self._ports:

@@ -69,6 +69,7 @@ def test_no_flags_at_all_are_a_single_node() -> None:
         log_format="text",
         cluster_secret_file=None,
         accept_unsigned_peers=False,
+        has_guarded_peers=False,
         access_log=False,
         peer_certificate=None,
     )

@@ -62,6 +62,28 @@ def test_a_node_that_was_started_at_a_new_url_listens_at_the_old_one_too_until_i
     assert set(machine.open) == {AT_NEW}
 
 
+@pytest.mark.parametrize("moved", ["http://192.0.2.1:7002", "http://0.0.0.0:7002", "http://[::]:7002"])
+def test_the_membership_opens_no_port_to_other_machines_on_a_node_that_asks_for_no_proof(
+    moved: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = Machine()
+    ports = PeerPorts(machine.listen, OLD, is_guarded=False)
+    ports.open(moved)
+    ports.peer_urls = lambda: [moved]
+    ports.follow()
+    assert set(machine.open) == {AT_OLD}
+    assert "other machines reach it; pass --cluster-secret-file" in caplog.text
+
+
+def test_a_local_name_that_resolves_to_an_address_of_the_network_is_no_way_around_the_proof(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 7001))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    with pytest.raises(StartRefused, match="--cluster-secret-file"):
+        PeerPorts(Machine().listen, "http://localhost:7001", is_guarded=False).open("")
+
+
 def test_an_address_stays_open_until_a_peer_has_called_at_another_one() -> None:
     machine = Machine()
     ports = opened(machine, NEW, OLD)
