@@ -161,12 +161,12 @@ def test_a_change_that_cannot_be_is_refused(
         assert 400 <= answer.status < 500, answer
 
 
-HEAD = b"POST /rooms/general HTTP/1.1\r\nHost: x\r\n"
+HEAD = b"POST /rooms/general HTTP/1.1\r\nHost: localhost\r\n"
 RUBBISH = {
     "noise": b"\x00\xff\x16\x03\x01\r\n\r\n",
     "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 40 + b"\r\n\r\n",
     "no version": b"GET /\r\n\r\n",
-    "another version": b"GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+    "another version": b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
     "two lengths": HEAD + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
     "a negative length": HEAD + b"Content-Length: -1\r\n\r\n",
     "a length with a sign": HEAD + b"Content-Length: +3\r\n\r\nabc",
@@ -174,12 +174,12 @@ RUBBISH = {
     "a chunk size in C": HEAD + b"Transfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n",
     "a chunk without end": HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n",
     "an unknown coding": HEAD + b"Transfer-Encoding: gzip\r\n\r\n",
-    "a header without a colon": b"GET / HTTP/1.1\r\nHost: x\r\nrubbish\r\n\r\n",
-    "a space before the colon": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length : 3\r\n\r\nabc",
-    "a folded header": b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n",
-    "a header with a zero": b"GET / HTTP/1.1\r\nHost: x\r\nA: b\x00c\r\n\r\n",
-    "a long line": b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    "many headers": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 500 + b"\r\n",
+    "a header without a colon": b"GET / HTTP/1.1\r\nHost: localhost\r\nrubbish\r\n\r\n",
+    "a space before the colon": b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length : 3\r\n\r\nabc",
+    "a folded header": b"GET / HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n",
+    "a header with a zero": b"GET / HTTP/1.1\r\nHost: localhost\r\nA: b\x00c\r\n\r\n",
+    "a long line": b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "many headers": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 500 + b"\r\n",
     "a huge body announced": HEAD + b"Content-Length: 99999999999999999999\r\n\r\n",
 }
 
