@@ -1,8 +1,9 @@
 """Sign in the users that a trusted proxy names: make them at first sight, follow their role, and make their token.
 
 Each step is a command in the log, proposed by one thread for all who wait.  A step follows from the state, so two nodes
-that sign in the same user at once do no harm: the second one finds what the first has done.  A step that would be
-refused is not proposed, or a name that looks like another user's would fill the log with each of its requests.
+that sign in the same user at once do no harm: the second one is refused, looks again, and finds what the first did.  A
+step that would be refused is not proposed, or a name that looks like another user's would fill the log with each of its
+requests.
 """
 
 import logging
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 LABEL = "proxy"
 WAITING_MAX = 256  # users at once: a company that comes back after a restart
 STEPS_MAX = 6  # revoke, make, change the role, make a token; others may change the same meanwhile
+SERVER_ERRORS = 500  # statuses from here on: a step was not refused, but nobody answered for it
 WAIT_S = 30.0  # the engine answers by its own, shorter deadlines; this one is for an engine that is stuck
 
 Done = Callable[[RaftError | Problem | None], None]
@@ -91,17 +93,21 @@ class ProxySignIn:
         if error is not None:
             return dict.fromkeys(batch, problem_of(error))
         left = [*batch]
+        refused: dict[ProxyUser, tuple[type, Problem]] = {}  # by the kind of the refused step
         for _ in range(STEPS_MAX):
             steps: dict[ProxyUser, Command] = {}
             for user in left:
                 step = self._permitted_step(user)
                 if step is None or isinstance(step, Problem):
                     outcomes[user] = step
+                elif user in refused and refused[user][0] is type(step):  # it would be refused again
+                    outcomes[user] = refused[user][1]
                 else:
                     steps[user] = step
             failed = self._carry_out(steps)
+            refused |= {user: (type(steps[user]), why) for user, why in failed.items() if why.status < SERVER_ERRORS}
             outcomes |= failed
-            left = [user for user in steps if user not in failed]
+            left = [user for user in steps if user not in failed or user in refused]
             if not left:
                 break
         return outcomes

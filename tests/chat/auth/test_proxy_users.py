@@ -21,6 +21,7 @@ from chat.state.accounts import ADMIN, MEMBER, PROXY, TOKENS_MAX
 from chat.state.settings import INVITE, OPEN
 from tests.chat.chat_client import GENERAL, OPERATORS_SECRET
 from tests.chat.login_client import LoginClient, bearer, code
+from tests.support.waiting import wait_until
 from tests.support.wsgi import deferring
 
 HEADERS = AuthHeaders("HTTP_X_REMOTE_USER", "HTTP_X_REMOTE_ROLE")
@@ -385,6 +386,21 @@ def test_a_user_whom_another_node_has_just_made_is_not_made_again() -> None:
     chat.do(LogIn(Actor(OPERATOR, "zoe"), 0, b"d" * 32, PROXY, "proxy", 0))
     assert chat.via("zoe").status_code == 200
     assert chat.replica.proposed == []
+
+
+def test_a_user_whom_another_node_makes_meanwhile_is_signed_in() -> None:
+    chat = ProxyClient()
+    chat.replica.delayed = True
+    statuses: list[int] = []
+    asking = threading.Thread(target=lambda: statuses.append(chat.via("zoe").status_code))
+    asking.start()
+    wait_until(lambda: chat.kinds() == [CreateUser], 10, "the user is proposed here")
+    chat.do(CreateUser(Actor(OPERATOR), "zoe", "zoe", "zoe", "", MEMBER))
+    chat.replica.delayed = False
+    chat.replica.release()
+    asking.join()
+    assert statuses == [200]
+    assert chat.kinds() == [CreateUser, LogIn]
 
 
 def test_many_who_come_at_once_are_all_signed_in() -> None:
