@@ -32,7 +32,7 @@ _actors = st.builds(
 )
 _digests = st.integers(0, 5).map(lambda number: bytes([number]) * 32)
 _roles = st.sampled_from(["admin", "member", "guest", "king"])
-_kinds = st.sampled_from(["session", "session", "api", "magic"])
+_kinds = st.sampled_from(["session", "session", "api", "proxy", "magic"])
 _ends = st.sampled_from([0, 0, 1_000, 2_000, -1])
 _some_rooms = st.lists(_rooms, max_size=2).map(tuple)
 _indexes = st.integers(3, 12)
@@ -58,7 +58,12 @@ _accounts: st.SearchStrategy[Command] = st.one_of(
         st.none() | _roles,
         st.sampled_from([None, None, True, False]),
     ),
-    st.builds(LogIn, st.builds(Actor, st.just(NOBODY), _names), _indexes, _digests, _kinds, _names, _ends),
+    st.builds(
+        LogIn, st.builds(Actor, st.sampled_from([NOBODY, OPERATOR]), _names), _indexes, _digests, _kinds, _names, _ends
+    ),
+    st.builds(
+        LogIn, st.builds(Actor, st.just(OPERATOR), _names), st.just(0), _digests, st.just("proxy"), _names, _ends
+    ),
     st.builds(CreateToken, _actors, _digests, _kinds, _names, _ends),
     st.builds(RevokeTokens, _actors, st.lists(st.integers(0, 5), max_size=3).map(tuple), st.just("") | _names),
     st.builds(CreateInvite, _actors, _digests, _roles, _some_rooms, st.integers(0, 3), _ends, _names),

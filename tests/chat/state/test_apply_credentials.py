@@ -31,6 +31,7 @@ from chat.state.accounts import (
 )
 from chat.state.apply import credentials
 from chat.state.events import Revoked
+from chat.state.machine import ChatState
 from chat.state.results import Done, Posted, Redeemed, TokenMade, TokensRevoked
 from chat.state.room_details import DIRECT, PRIVATE, RoomDetails
 from chat.state.settings import INVITE, OPEN
@@ -111,6 +112,14 @@ def test_sessions_of_a_proxys_user_give_way_and_the_token_of_their_programs_stay
     assert len(people.tokens("bob")) == TOKENS_MAX
     assert people.state.ask(lambda tables: digest(50) in tables.numbers)
     assert not people.state.ask(lambda tables: digest(100) in tables.numbers)
+
+
+def test_a_snapshot_has_the_tokens_of_a_proxys_users() -> None:
+    people = People()
+    people.do(LogIn(Actor(OPERATOR, "bob"), 0, digest(50), PROXY, "proxy", 0))
+    restored = ChatState()
+    restored.restore(people.index, people.state.document())
+    assert restored.ask(lambda tables: tables.tokens[5]) == people.state.ask(lambda tables: tables.tokens[5])
 
 
 def test_nobody_logs_in_in_the_open_mode() -> None:
