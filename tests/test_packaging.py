@@ -58,7 +58,7 @@ def installed(built: Path) -> Path:
 
 
 def run_installed(installed: Path, *arguments: str) -> str:
-    """What Python prints, with what is installed before anything else that could be imported."""
+    """Run Python with the installation before anything else that it could import, and return its output."""
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(installed)}
     done = subprocess.run(
         [sys.executable, "-P", *arguments], env=environment, capture_output=True, text=True, timeout=BUILD_S

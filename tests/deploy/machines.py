@@ -1,8 +1,8 @@
 """Machines that are namespaces: each with a real systemd as its process 1, its own network, /etc, /opt, /var and /run.
 
-What is installed on the machine below is there, read-only: what a machine writes is in its memory, and gone with it.
-One more place, `Desk`, is where a person sits who reaches the machines by ssh: it shares all with the machine below but
-what it writes.  Its `ssh` and `scp` do what the real ones do, without a network and a password.
+Each machine has the programs of the machine below.  Its own files are in memory, and gone with it.  The `Desk` is the
+computer of a person who reaches the machines by ssh.  It has all files of the machine below, but writes only its own.
+The `ssh` and `scp` of the desk enter a machine directly, without a network and a password.
 """
 
 import os
@@ -126,7 +126,7 @@ class Machine:
         )  # fmt: skip
 
     def wait_up(self) -> None:
-        """Until its systemd takes orders."""
+        """Wait until its systemd takes orders."""
         process = self._process
         assert process is not None
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
@@ -139,7 +139,7 @@ class Machine:
         wait_until(is_up, DEADLINE_S, "systemd is up")
 
     def run(self, *command: str) -> str:
-        """What a command on this machine prints.  Raises AssertionError where it fails."""
+        """Run a command on this machine, and return its output.  Raises AssertionError if it fails."""
         done = subprocess.run(
             ["nsenter", "--target", str(self.pid), "--mount", "--pid", "--net", "--ipc", "--uts", "--wd=/root", "--",
              "env", "-i", "HOME=/root", f"PATH={PATH}", *command],
@@ -201,7 +201,7 @@ class Machines:
 
 
 class Desk:
-    """Where a person with a checkout sits who reaches the machines by ssh."""
+    """The computer of a person with a checkout who reaches the machines by ssh."""
 
     def __init__(self, directory: Path) -> None:
         self.hosts = directory / "hosts"
@@ -224,7 +224,7 @@ class Desk:
 
 
 def missing() -> Sequence[str]:
-    """What this needs and the machine below has not."""
+    """The tools that the machine below lacks."""
     lacking = [tool for tool in TOOLS if shutil.which(tool) is None]
     return lacking if SYSTEMD.exists() else [*lacking, "systemd"]
 

@@ -1,4 +1,4 @@
-"""The socket of a service manager: what a node says to the systemd that started it."""
+"""The socket of a service manager, to hear a node as the systemd hears it that started it."""
 
 import socket
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ DEADLINE_S = 20
 
 
 class Manager:
-    """What was said so far, in its order."""
+    """The socket, and the lines that came so far, in their order."""
 
     def __init__(self, address: str) -> None:
         """`address`: as in NOTIFY_SOCKET, a path or with @ an abstract one."""

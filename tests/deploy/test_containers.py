@@ -1,5 +1,6 @@
 """The examples for containers: each checked by its own tool, and the image's steps carried out without Docker."""
 
+import configparser
 import os
 import re
 import shlex
@@ -29,7 +30,7 @@ USER = "10001"
 
 
 def tool(name: str, *arguments: str) -> str:
-    """What a tool prints that pip has put beside Python; AssertionError where it finds a fault."""
+    """Run a tool that pip has put beside Python, and return its output.  Raises AssertionError if it finds a fault."""
     command = [str(Path(sys.executable).parent / name), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -43,7 +44,7 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def given(name: str) -> list[str]:
-    """What the instructions of this name are given."""
+    """The arguments of the instructions of this name."""
     return [text for instruction, text in instructions() if instruction == name]
 
 
@@ -59,6 +60,13 @@ def options_of(variables: Mapping[str, str]) -> Options:
 
 def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     assert tool("hadolint", str(DOCKERFILE)) == ""
+
+
+def test_the_context_of_the_image_is_what_the_dockerfile_copies() -> None:
+    copied = {name for text in given("COPY")[:-1] for name in text.split()[:-1]}
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    assert {line[1:] for line in ignored if line.startswith("!")} == copied
+    assert "*" in ignored
 
 
 def test_compose_understands_the_file_of_three_nodes() -> None:
@@ -104,13 +112,16 @@ def test_a_pod_gets_the_options_of_its_number() -> None:
     assert pod["securityContext"]["runAsUser"] == int(USER)
     # Kubernetes would set RAFT_CHAT_PORT and others, which are no options: the service has the name of the command.
     assert pod["enableServiceLinks"] is False
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    assert container["image"].endswith(f"/raft-chat:{config['metadata']['version']}")
     # A node ends within ten seconds of SIGTERM.
     assert pod["terminationGracePeriodSeconds"] >= container["lifecycle"]["preStop"]["sleep"]["seconds"] + 10
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the image's first stage installs, of what it copies and nothing else."""
+    """The installation that the image's first stage makes, of the files that it copies and no others."""
     place = tmp_path_factory.mktemp("image")
     source = place / "source"
     source.mkdir()

@@ -1,4 +1,4 @@
-"""What a node says to the service manager that started it."""
+"""The messages of a node to the service manager that started it."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ def teller(listening: Manager) -> ServiceManager:
 def test_a_node_is_ready_as_soon_as_it_listens_and_tells_whom_it_waits_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not later: of three that are started one after the other the first would never be."""
+    """A node that waited for a majority could not be started first: its start would time out."""
     with manager(tmp_path / "notify") as listening, Cluster(tmp_path, 3) as cluster:
         monkeypatch.setenv(VARIABLE, listening.address)
         cluster.start(1)

@@ -172,7 +172,7 @@ def stream(proxy: str, path: str, *headers: str) -> Iterator[socket.socket]:
 
 
 def wait_bytes(connection: socket.socket, words: bytes) -> bytes:
-    """What comes, up to these words."""
+    """Receive up to these words."""
     found = b""
     while words not in found:
         more = connection.recv(65_536)
@@ -225,7 +225,7 @@ def check_chat(proxy: str, prefix: str) -> None:
 
 
 def check_a_node_that_goes(proxy: str, cluster: Cluster) -> None:
-    """While one node ends in order, and is started again, no request fails that asks for something."""
+    """No read fails while one node ends in order, and is started again."""
     cluster.nodes[3].signal(signal.SIGTERM)
     assert cluster.nodes[3].wait_exit() == 0
     assert {get(proxy, f"/rooms/{proxy}?limit=1")[0] for _ in range(12)} == {200}

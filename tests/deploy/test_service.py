@@ -13,7 +13,7 @@ EXPOSURE_MAX = 1.4  # of 10, by systemd-analyze: what is left is the network, fo
 
 
 def analyze(*arguments: str) -> str:
-    """What systemd-analyze prints; AssertionError where it finds a fault."""
+    """Run systemd-analyze, and return its output.  Raises AssertionError if it finds a fault."""
     need(("systemd-analyze",))
     done = subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stdout + done.stderr
