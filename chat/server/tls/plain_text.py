@@ -36,7 +36,9 @@ def redirecting_app(port: int) -> "WSGIApplication":
         # Without a usable Host, which HTTP/1.0 does not need, the name that this server listens at has to do.
         host = environ.get("HTTP_HOST", "")
         url = https_url(host, port, environ["RAW_URI"]) or https_url(environ["SERVER_NAME"], port, environ["RAW_URI"])
-        assert url is not None
+        if url is None:  # it listens at ::, or at a name of another alphabet
+            start_response(status_line(400), [("Content-Type", "text/plain; charset=utf-8")])
+            return [_NO_HOST.detail.encode() + b"\n"]
         headers, body = _redirect(url)
         start_response(status_line(308), headers)
         return [body]

@@ -1,9 +1,17 @@
 """The port that sends clients of plain HTTP to https."""
 
 import pytest
+from werkzeug.test import run_wsgi_app
 
 from chat.server.tls.plain_text import https_url, redirecting_app
 from tests.chat.wire import Client, mode, post, serving
+
+
+def test_a_request_without_a_host_at_a_server_without_a_name_is_refused_and_no_failure() -> None:
+    environ = {"RAW_URI": "/", "SERVER_NAME": "::"}  # of HTTP/1.0, at --host ::
+    body, status, _ = run_wsgi_app(redirecting_app(12380), environ)
+    assert status == "400 Bad Request"
+    assert b"https://" in b"".join(body)
 
 
 @pytest.mark.parametrize(
