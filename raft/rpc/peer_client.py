@@ -24,6 +24,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -48,6 +49,7 @@ TLS_PIECE_BYTES = 64 << 10  # of a large body that is sent over TLS
 PROOFS_MAX = 2  # handshakes for one call: a key may be replaced while the connection is idle
 IDLE_S = 1.0  # a connection that was idle for longer is checked before it is used
 BODY_BYTES_MAX = 64 << 20
+STRANGERS_BYTES_MAX = 16 << 10  # of an answer to a handshake, which may be a proxy's refusal with a page
 LARGE_BYTES = 4 << 10  # a larger body may take a slow line a moment
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: drop the bytes that have not gone over the line yet
 RPC_PATH = "/rpc"
@@ -125,6 +127,7 @@ class PeerConnection:
         self.proved: Proved | None = None  # what the senders of answers have to agree with; None: nothing was proved
         self._timeout_s = 0.0  # as set on the socket
         self.line_is_slow = False  # in the last call, a check found bytes still unsent
+        self._deadline_s = inf  # of the handshake under way: who has proved nothing makes no progress that counts
         self._patience_s = 0.0  # the longest wait of this call without progress,
         self._progress_s = 0.0  # the time of the last progress,
         self._unsent = 0  # and the bytes that had not arrived at that time
@@ -185,10 +188,10 @@ class PeerConnection:
         self._secret.note_signed(self._member)
         return True
 
-    def _post(self, peer: socket.socket, request: bytes) -> tuple[int, bytes, bool]:
+    def _post(self, peer: socket.socket, request: bytes, bytes_max: int = BODY_BYTES_MAX) -> tuple[int, bytes, bool]:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._send(peer, request)  # a port that refuses the call before it has read all of it answers, too
-        answer = self._receive(peer)
+        answer = self._receive(peer, bytes_max)
         if answer[0] == HTTP_PERMANENT_REDIRECT:  # a port of TLS, to a client without it
             raise ProofRefused(TLS_ONLY)
         return answer
@@ -364,16 +367,22 @@ class PeerConnection:
     def _step(self, peer: socket.socket, body: bytes, deadline_s: float) -> tuple[int, bytes, bool]:
         self._patience_s, self._on_wait = max(0.001, deadline_s - time.monotonic()), None
         _set_timeout(peer, self._patience_s)
-        return self._post(peer, b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
+        self._deadline_s = deadline_s
+        try:
+            return self._post(peer, b"%b%d\r\n\r\n%b" % (self._head, len(body), body), STRANGERS_BYTES_MAX)
+        finally:
+            self._deadline_s = inf
 
-    def _receive(self, peer: socket.socket) -> tuple[int, bytes, bool]:
-        """Receive an answer: its status, its body, and whether the connection stays open."""
+    def _receive(self, peer: socket.socket, bytes_max: int) -> tuple[int, bytes, bool]:
+        """Receive an answer: its status, its body of at most `bytes_max`, and whether the connection stays open."""
         received = b""
         while (end := received.find(b"\r\n\r\n")) < 0:
             if len(received) > HEAD_BYTES_MAX:
                 raise InvalidMessage("an answer with a head that does not end")
             received += self._receive_some(peer, RECV_BYTES)
         status, length, keep_alive = _parse_head(received[:end])
+        if length > bytes_max:
+            raise InvalidMessage(f"an answer of {length} bytes to a handshake")
         chunks, missing = [received[end + 4 :]], length - (len(received) - end - 4)
         while missing > 0:
             chunks.append(self._receive_some(peer, BODY_RECV_BYTES))
@@ -390,6 +399,8 @@ class PeerConnection:
                 continue
             if not data:
                 raise ConnectionResetError("the peer closed the connection")
+            if self._deadline_s < inf and time.monotonic() >= self._deadline_s:
+                raise TimeoutError("the handshake took too long")
             return data
 
 
