@@ -43,6 +43,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, copy)
     for name in ("raft", "chat", "static", "deploy", "docs"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "deploy" / "secrets").mkdir(exist_ok=True)
+    (copy / "deploy" / "secrets" / "node1.key").write_text("a key of the person who builds\n")
     build = f"from setuptools import build_meta as b; b.build_sdist({str(directory)!r})"
     subprocess.run([sys.executable, "-c", build], cwd=copy, check=True, capture_output=True, timeout=BUILD_S)
     pip("wheel", "--no-build-isolation", "--wheel-dir", str(directory), str(copy))
@@ -122,9 +124,10 @@ def test_a_source_distribution_brings_the_examples_and_the_docs(built: Path) -> 
     (archive,) = built.glob("raft_chat-*.tar.gz")
     with tarfile.open(archive) as content:
         names = {name.partition("/")[2] for name in content.getnames()}
-    wanted = [*(ROOT / "deploy").rglob("*.*"), *(ROOT / "docs").glob("*.md"), ROOT / "LICENSE", ROOT / "CHANGELOG.md"]
+    wanted = [path for path in (ROOT / "deploy").iterdir() if path.is_file()]
+    wanted += [*(ROOT / "docs").glob("*.md"), ROOT / "LICENSE", ROOT / "CHANGELOG.md"]
     assert {path.relative_to(ROOT).as_posix() for path in wanted} <= names
-    assert not any(name.startswith("tests") for name in names)
+    assert not any(name.startswith(("tests", "deploy/secrets")) for name in names)
 
 
 def test_the_metadata_are_those_of_setup_cfg(installed: Path) -> None:
