@@ -642,11 +642,7 @@ def _run(arguments: Sequence[str]) -> int:
         return 0
     try:
         if arguments and arguments[0] in SUB_COMMANDS:
-            try:
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # Ctrl-C ends it
-                return int(import_module(f"chat.cli.{arguments[0]}").main(arguments[1:], os.environ))
-            except KeyboardInterrupt:
-                return 128 + signal.SIGINT  # as a shell tells of it
+            return _run_command(arguments)
         options = read_options(arguments, os.environ)
         log_lines.set_up(options.log_level, options.log_format)
         gc.freeze()
@@ -664,6 +660,24 @@ def _run(arguments: Sequence[str]) -> int:
     except (OptionRefused, StartRefused, DiskFailed, DiskFull) as error:
         print(f"raft-chat: {error}", file=sys.stderr)
         return 1
+
+
+def _run_command(arguments: Sequence[str]) -> int:
+    """Run a sub-command; its exit code.  Raises OptionRefused, and BrokenPipeError."""
+    if sys.stdout is None:  # before anything is changed
+        raise OptionRefused("stdout is closed. Redirect it to a file, or to /dev/null.")
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # Ctrl-C ends it
+        code = int(import_module(f"chat.cli.{arguments[0]}").main(arguments[1:], os.environ))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT  # as a shell tells of it
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # of stdout: what a command asks of files and nodes, it says itself
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer is lost
+        raise OptionRefused(f"the output cannot be written: {error.strerror}") from None
 
 
 if __name__ == "__main__":

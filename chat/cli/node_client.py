@@ -6,6 +6,7 @@ code 3 in the commands that change something.
 
 import argparse
 import json
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -22,6 +23,7 @@ TIMEOUT_S = 60.0  # a node answers any request within half of it
 ANSWER_BYTES_MAX = 4 << 20
 DATA_DIR_DEFAULT = "raft-chat-1"
 NOT_KNOWN = 3  # the exit code of OutcomeNotKnown
+_UNUSABLE = re.compile(r"[^!-~]")  # in a path as it is sent, and in a header's token
 
 
 class CommandFailed(OptionRefused):
@@ -58,7 +60,7 @@ def add_node(parser: argparse.ArgumentParser, environment: Mapping[str, str]) ->
 
 def open_client(given: argparse.Namespace, timeout_s: float = TIMEOUT_S) -> "NodeClient":
     """A client with the options of `add_node`.  Raises OptionRefused, and CommandFailed for the node's file."""
-    token = refuse_control_characters("token", given.token)
+    token = checked_token(given.token)
     if not given.urls:
         return NodeClient(given.data_dir, token=token, timeout_s=timeout_s)
     urls = checked_urls(given.urls)
@@ -75,12 +77,22 @@ def checked_urls(text: str) -> list[str]:
 
 
 def is_url(url: str) -> bool:
-    """Return whether this is the URL of a node."""
+    """Return whether this is the URL of a node, which may have a path in front of its own."""
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        (parts.hostname or "").encode("idna")  # UnicodeError, a ValueError, for what can be no host
+        is_plain = not _UNUSABLE.search(parts.path) and not parts.query and not parts.fragment
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and is_plain
     except ValueError:
         return False
+
+
+def checked_token(token: str) -> str:
+    """The value of `--token`.  Raises OptionRefused for what no header can carry, without showing it."""
+    refuse_control_characters("token", token)
+    if _UNUSABLE.search(token):
+        raise OptionRefused("--token: this is no token: it has a space, or a character that is not ASCII")
+    return token
 
 
 def sub_parser(name: str, description: str) -> Parser:

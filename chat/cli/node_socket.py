@@ -20,8 +20,8 @@ from simple_websocket import Client, ConnectionClosed, ConnectionError
 from simple_websocket.errors import SimpleWebsocketError
 from wsproto.utilities import ProtocolError
 
-from chat.cli.node_client import CommandFailed, checked_urls, is_url
-from chat.cli.options import PREFIX, refuse_control_characters
+from chat.cli.node_client import CommandFailed, checked_token, checked_urls, is_url
+from chat.cli.options import PREFIX
 from chat.cli.tls_client import RECORD_BYTES, SharedContext, add_ca, context_of, not_believed
 
 URL_DEFAULT = "http://127.0.0.1:12380"
@@ -145,7 +145,7 @@ def open_socket(given: argparse.Namespace) -> NodeSocket:
     """A socket with the options of `add_node_options`, not connected.  Raises OptionRefused."""
     if given.ca:
         context_of(given.ca)  # a file that cannot be used is refused, whatever the URLs are
-    return NodeSocket(checked_urls(given.urls), refuse_control_characters("token", given.token), given.ca)
+    return NodeSocket(checked_urls(given.urls), checked_token(given.token), given.ca)
 
 
 def _websocket_url(url: str) -> str:

@@ -3,6 +3,8 @@
 import io
 import json
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,7 @@ from raft.errors import ChangeRefused, OutcomeUnknown, Unavailable
 from tests.chat.chat_client import OPERATORS_SECRET, ChatClient
 from tests.chat.login_client import LoginClient
 from tests.chat.wire import serving
+from tests.support.cluster import ROOT
 from tests.support.ports import Port
 
 ROW: dict[str, object] = {
@@ -36,12 +39,12 @@ class Terminal:
     def __init__(self, chat: ChatClient, port: int, data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.chat = chat
         self.url = f"http://127.0.0.1:{port}"
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self._capsys = capsys
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
         """The exit code, stdout, stderr."""
-        code = raft_chat.main([*arguments, "--data-dir", str(self._data_dir)])
+        code = raft_chat.main([*arguments, "--data-dir", str(self.data_dir)])
         return (code, *self._capsys.readouterr())
 
     def fails(self, *arguments: str, code: int = 1) -> str:
@@ -161,8 +164,35 @@ def test_the_next_node_is_asked_if_one_does_not_answer(terminal: Terminal) -> No
     assert "is not a URL like" in terminal.fails("status", "--from", f"{terminal.url},x")
 
 
+@pytest.mark.parametrize(
+    "url", [f"http://{'a' * 64}.example", "http://127.0.0.1/ü", "http://127.0.0.1/a b", "http://h/?a"]
+)
+def test_a_url_that_no_request_can_have_is_refused_in_words(terminal: Terminal, url: str) -> None:
+    assert "is not a URL like" in terminal.fails("status", "--from", url)
+
+
+@pytest.mark.parametrize("token", ["rc_€", "rc_ü", "a b"])
+def test_a_token_that_no_request_can_have_is_refused_without_showing_it(terminal: Terminal, token: str) -> None:
+    told = terminal.fails("status", "--from", terminal.url, "--token", token)
+    assert "--token" in told
+    assert token not in told
+
+
 def test_bad_intervals_are_refused(terminal: Terminal) -> None:
     assert "--interval" in terminal.fails("status", "--watch", "--interval", "nan")
+
+
+@pytest.mark.parametrize(
+    ("redirected", "told"),
+    [
+        (">/dev/full", "raft-chat: the output cannot be written: No space left on device"),
+        (">&-", "raft-chat: stdout is closed. Redirect it to a file, or to /dev/null."),
+    ],
+)
+def test_a_stdout_that_takes_nothing_is_told_in_one_line(terminal: Terminal, redirected: str, told: str) -> None:
+    command = shlex.join([sys.executable, "-m", "raft_chat", "status", "--data-dir", str(terminal.data_dir)])
+    done = subprocess.run(["sh", "-c", f"{command} {redirected}"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.splitlines()) == (1, [told])
 
 
 # member and lead
