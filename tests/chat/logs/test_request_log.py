@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chat.auth import secrets
 from chat.logs import request_log
 from chat.logs.access_log import OPERATOR, Answered
 from chat.logs.request_log import (
@@ -100,6 +101,14 @@ def test_an_id_that_is_not_plain_is_replaced(given_id: str) -> None:
         assert MADE.fullmatch(made)
     assert re.fullmatch("[A-Za-z0-9._-]{1,64}", made)
     assert made.isascii()
+
+
+@pytest.mark.parametrize("kind", [secrets.TOKEN, secrets.TICKET, secrets.INVITE, secrets.OPERATOR, secrets.SETUP])
+@pytest.mark.parametrize("before", ["", "Bearer-"])
+def test_a_secret_is_no_id(kind: str, before: str) -> None:
+    secret = secrets.new_secret(kind)
+    assert MADE.fullmatch(id_of(f"{before}{secret}"))
+    assert id_of(secret[:20]) == secret[:20]
 
 
 def test_a_failed_request_has_the_id_of_its_line_too(caplog: pytest.LogCaptureFixture) -> None:
