@@ -107,7 +107,7 @@ class Bootstrap:
         try:
             body = encode(self.sender(), Hello(self.identity.id, id))
             status, answer = self._connections[id].call(body, ANSWER_TIMEOUT_S)
-            if status != HTTP_OK and read_refusal(answer)[0] == UNPROVED:
+            if status != HTTP_OK and read_refusal(answer)[0] in (UNPROVED, "removed"):
                 raise ProofRefused(read_refusal(answer)[1])
             sender, reply = decode_answer(answer, self._connections[id].proved)
         except ProofRefused as refused:

@@ -511,8 +511,14 @@ class RunningMember:
         return [url for url in (member.url if member else "", self._removal_check.listed_url) if url]
 
     def url_of(self, member: int) -> str:
-        """Return the URL of a member according to the log; "" if there is no such member."""
-        known = self._node_lock.read(lambda node: node.configuration.members.get(member))
+        """Return the URL of a member according to the log; "" if there is no such member.
+
+        Raises RefusedPeer: it was removed.
+        """
+        newest, committed = self._node_lock.read(lambda node: (node.configuration, node.committed_configuration))
+        if member in committed.removed:
+            raise RefusedPeer("removed", f"member {member} was removed from cluster {self.cluster_id}")
+        known = newest.members.get(member)
         return known.url if known is not None else ""
 
     def hello(self) -> HelloReply:

@@ -8,6 +8,7 @@ leader.  The answers also say where the others look for this member, which may h
 
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 
 from raft.core.configuration import Member
 from raft.core.node import Node, Role
@@ -15,6 +16,7 @@ from raft.engine.node_lock import NodeLock
 from raft.errors import InvalidMessage
 from raft.rpc.calls import Hello, HelloReply, Sender
 from raft.rpc.codec import decode_answer, encode
+from raft.rpc.peer_auth import read_refusal
 from raft.rpc.peer_client import Addresses, PeerConnection
 
 ASK_EVERY_S = 1.0
@@ -70,6 +72,8 @@ class RemovalCheck:
             return False  # not a URL that can be called
         try:
             status, body = connection.call(encode(self._sender(), Hello(self._id, asked.id)), ANSWER_TIMEOUT_S)
+            if status == HTTPStatus.GONE:  # with certificates a member that was removed is told no more than that
+                return self._is_told_of_removal(asked.id, body)
             sender, reply = decode_answer(body, connection.proved)
         except (OSError, InvalidMessage):
             return False  # another member may know it, or this member in a second
@@ -83,4 +87,11 @@ class RemovalCheck:
         if self._id not in reply.removed:
             return False
         self._on_removed(f"it was removed from the cluster while it was down, as member {sender.id} says")
+        return True
+
+    def _is_told_of_removal(self, member: int, refusal: bytes) -> bool:
+        code, _, cluster_id = read_refusal(refusal)
+        if code != "removed" or not cluster_id or cluster_id != self._sender().cluster_id:
+            return False
+        self._on_removed(f"it was removed from the cluster while it was down, as member {member} says")
         return True

@@ -43,7 +43,10 @@ class PeerCertificates:
     """This node's certificate, and the check of other nodes' certificates.  Thread-safe."""
 
     def __init__(self, certificate: Path, key: Path, authority: Path, url_of: Callable[[int], str]) -> None:
-        """`url_of(id)` is the URL of a member, "" if it is not known.  Raises StartRefused."""
+        """`url_of(id)` is the URL of a member, "" if it is not known; RefusedPeer if it was removed.
+
+        Raises StartRefused.
+        """
         self._certificate, self._key, self._authority = certificate, key, authority
         self._url_of = url_of
         try:
@@ -71,10 +74,14 @@ class PeerCertificates:
         return wrapped
 
     def check_caller(self, certificate: Mapping[str, Any], sender: Described) -> None:
-        """Check that a call comes from the member that the certificate is good for.  Raises UnprovedPeer."""
+        """Check that a call comes from the member that the certificate is good for.
+
+        Raises UnprovedPeer, and RefusedPeer: the member was removed, which it may be told.
+        """
         url = self._url_of(sender.id)
         if not url:
-            raise UnprovedPeer(f"member {sender.id} is not known here: POST its URL to /raft/{sender.id} of a member")
+            told = f"member {sender.id} is not known here: compare --cluster, or POST its URL to /raft/{sender.id}"
+            raise UnprovedPeer(told)
         host = urlsplit(url).hostname or ""
         if not _names_host(certificate, host):
             raise UnprovedPeer(f"the certificate of member {sender.id} does not name its host, {host}")

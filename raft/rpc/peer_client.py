@@ -201,9 +201,10 @@ class PeerConnection:
     def _send(self, peer: socket.socket, data: bytes) -> None:
         self._progress_s, self._unsent = time.monotonic(), len(data)
         sent = 0
+        is_whole = self._certificates is None  # OpenSSL returns only when all of a piece is sent
         while sent < len(data):
             try:
-                sent += peer.send(_unsent(peer, data, sent))
+                sent += peer.send(data if is_whole and not sent else _unsent(data, sent, whole=is_whole))
                 if sent < len(data):
                     self._progress_s = time.monotonic()
             except (BlockingIOError, TimeoutError):  # from the kernel's time-out, and from that of an SSLSocket
@@ -425,11 +426,9 @@ def _set_timeout(peer: socket.socket, timeout_s: float) -> None:
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
 
-def _unsent(peer: socket.socket, data: bytes, sent: int) -> bytes | memoryview:
-    """Return what to send next: over TLS a piece, for OpenSSL returns only when all of it is sent."""
-    if isinstance(peer, ssl.SSLSocket):
-        return memoryview(data)[sent : sent + TLS_PIECE_BYTES]
-    return memoryview(data)[sent:] if sent else data
+def _unsent(data: bytes, sent: int, *, whole: bool) -> memoryview:
+    """Return what to send next: all the rest, or a piece of it."""
+    return memoryview(data)[sent:] if whole else memoryview(data)[sent : sent + TLS_PIECE_BYTES]
 
 
 def _opened(session: Session, status: int, answer: bytes) -> bytes:

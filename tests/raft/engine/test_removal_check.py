@@ -13,6 +13,7 @@ from raft.core.node import Node, Settings
 from raft.core.raft_messages import AppendEntries, HardState
 from raft.engine.node_lock import NodeLock
 from raft.engine.removal_check import SILENT_TIMEOUTS, RemovalCheck
+from raft.errors import RefusedPeer
 from raft.rpc.calls import HelloReply, Sender
 from raft.rpc.endpoint import Endpoint
 from tests.raft.peer_port import PeerPort
@@ -27,6 +28,7 @@ class Watched:
     def __init__(self) -> None:
         self.port = PeerPort("other")
         self.cluster_id = "c1"
+        self.refuses: RefusedPeer | None = None
         self.removed: tuple[int, ...] = (OWN,)
         self.asked: SimpleQueue[None] = SimpleQueue()
         self.told: SimpleQueue[str] = SimpleQueue()
@@ -52,6 +54,8 @@ class Watched:
 
     def _hello(self) -> HelloReply:
         self.asked.put(None)
+        if self.refuses is not None:
+            raise self.refuses
         return HelloReply({}, {}, self.removed)
 
     def hears_a_leader(self) -> None:
@@ -93,6 +97,24 @@ def test_what_another_cluster_removed_or_who_is_still_a_member_goes_on_asking(
 ) -> None:
     watched.cluster_id, watched.removed = cluster_id, removed
     watched.thread.start()
+    for _ in range(3):
+        watched.asked.get(timeout=DEADLINE_S)
+    assert watched.told.empty()
+
+
+@pytest.mark.parametrize(
+    ("cluster_id", "code", "ends"), [("c1", "removed", True), ("c2", "removed", False), ("c1", "not_ready", False)]
+)
+def test_a_member_that_gets_no_answer_but_that_it_was_removed_ends(
+    watched: Watched, cluster_id: str, code: str, ends: bool
+) -> None:
+    """With certificates a member that was removed gets nothing else."""
+    watched.cluster_id, watched.refuses = cluster_id, RefusedPeer(code, "in words")
+    watched.thread.start()
+    if ends:
+        assert "as member 2 says" in watched.told.get(timeout=DEADLINE_S)
+        watched.thread.join(DEADLINE_S)
+        return
     for _ in range(3):
         watched.asked.get(timeout=DEADLINE_S)
     assert watched.told.empty()

@@ -3,17 +3,18 @@
 import socket
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from chat.server.limits import Limits
-from raft.errors import StartRefused, UnprovedPeer
+from raft.errors import RefusedPeer, StartRefused, UnprovedPeer
 from raft.rpc.calls import Hello, HelloReply, Sender
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.codec import decode_answer, encode
 from raft.rpc.endpoint import Endpoint
+from raft.rpc.peer_auth import read_refusal
 from raft.rpc.peer_certificates import PeerCertificates
 from raft.rpc.peer_client import BODY_BYTES_MAX, Addresses, PeerConnection, ProofRefused
 from tests.chat.wire import DEADLINE_S, post, serving
@@ -196,7 +197,7 @@ OF_TWO = {"subjectAltName": (*CERTIFICATE["subjectAltName"], ("URI", "urn:raft-c
         (CERTIFICATE, 4, "http://[fe80::1]:1", ""),
         (CERTIFICATE, 4, "http://[fe80::1%25eth0]:1", ""),
         (CERTIFICATE, 4, "http://[fe80::2]:1", "does not name its host"),
-        (CERTIFICATE, 9, "", "member 9 is not known here: POST its URL to /raft/9"),
+        (CERTIFICATE, 9, "", "member 9 is not known here: compare --cluster, or POST its URL to /raft/9"),
         (OF_TWO, 2, "http://127.0.0.1:1", ""),
         (OF_TWO, 1, "http://127.0.0.1:1", "is that of urn:raft-chat:member:2, not of member 1"),
         ({}, 1, "http://127.0.0.1:1", "does not name its host"),
@@ -219,6 +220,19 @@ def test_a_certificate_that_does_not_name_the_host_is_good_for_nobody_there(file
     certificates = PeerCertificates(*files[0], lambda id: "http://chat4.example:1")
     with pytest.raises(UnprovedPeer, match=r"the certificate of member 2 does not name its host, chat4\.example"):
         certificates.check_caller(OF_TWO, TWO)
+
+
+def test_a_member_that_was_removed_is_told_that_and_no_more(files: list[Files]) -> None:
+    def removed(member: int) -> str:
+        raise RefusedPeer("removed", f"member {member} was removed")
+
+    certificates = PeerCertificates(*files[0], removed)
+    endpoint = Endpoint(lambda: ONE, lambda: LISTED, None, certificates)
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(endpoint, ssl_context=certificates.server_context))
+        connection = stack.enter_context(connected(f"http://{HERE}:{server.port}", files[1]))
+        status, answer = connection.call(HELLO, DEADLINE_S)
+    assert (status, read_refusal(answer)) == (410, ("removed", "member 2 was removed", "c1"))
 
 
 def test_files_that_cannot_be_used_refuse_the_start_in_words(files: list[Files], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chat.server.limits import Limits
-from raft.core.configuration import AddMember, Configuration, Member
+from raft.core.configuration import AddMember, Configuration, Member, RemoveMember
 from raft.core.entries import command_entry
 from raft.core.raft_messages import (
     AppendEntries,
@@ -22,7 +22,7 @@ from raft.core.raft_messages import (
     SnapshotMeta,
     TimeoutNow,
 )
-from raft.errors import UnprovedPeer
+from raft.errors import RefusedPeer, UnprovedPeer
 from raft.rpc.calls import (
     AcceptClock,
     ChangeMembership,
@@ -225,6 +225,20 @@ def test_no_proved_peer_speaks_for_another_one(name: str, sender: Sender, watche
         answer = caller.call(body)
     assert (answer.status, watched.state(), watched.reached) == (403, before, [])
     assert f"from: member {sender.id}, on a connection of member 2" in answer.body.decode()
+
+
+def test_a_member_knows_the_urls_of_members_and_who_was_removed(tmp_path: Path) -> None:
+    """The hosts that certificates have to name."""
+    host = Host(1, tmp_path / "1")
+    host.start({1: Founder(host.port.url, host.incarnate(), "http://chat-1")})
+    try:
+        host.member.change(AddMember(2, "http://127.0.0.1:9", voting=False))
+        assert [host.member.url_of(id) for id in (1, 2, 3)] == [host.port.url, "http://127.0.0.1:9", ""]
+        host.member.change(RemoveMember(2))
+        with pytest.raises(RefusedPeer, match="member 2 was removed from cluster"):
+            host.member.url_of(2)
+    finally:
+        host.close()
 
 
 def test_no_proved_peer_changes_its_cluster(watched: Watched) -> None:
