@@ -21,6 +21,7 @@ from raft.engine.state_machine import Replicated
 from raft.storage import disk, identity, recovery, segment
 from raft.storage.index_file import Indexes
 from raft.storage.log_store import Storage
+from tests.mutation.client_tls import CLIENT_TLS
 from tests.mutation.missed import MISSED
 from tests.mutation.mutant import mutant
 from tests.mutation.older_copies import OLDER_COPIES
@@ -808,4 +809,4 @@ SIMULATED = (
     *ELECTIONS, *REPLICATION, *READS, *MEMBERSHIP, *STORAGE, *CLIENTS, *SNAPSHOTS, *ACCOUNTS, *CLOCKS, *FULL_DISKS,
     *LEAPS,
 )  # fmt: skip
-MUTANTS = (*SIMULATED, *OLDER_COPIES, *PEERS, *MISSED, *PROMISES)
+MUTANTS = (*SIMULATED, *OLDER_COPIES, *PEERS, *CLIENT_TLS, *MISSED, *PROMISES)

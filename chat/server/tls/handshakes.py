@@ -30,6 +30,9 @@ class ShakingConnection(Protocol):
     def shake_hands(self) -> None:
         """Take a step, and give the connection on: to the poller, or to its end."""
 
+    def finish(self) -> None:
+        """Close the connection."""
+
 
 class Handshakes:
     """The connections whose next step waits; no more than the server has connections."""
@@ -82,5 +85,13 @@ class Handshakes:
         while (connection := self._next()) is not None:
             try:
                 connection.shake_hands()
-            except Exception:  # a bug: the connection is cut at its deadline
+            except Exception:  # a bug: it costs this connection, not the others
                 logger.exception("%s: a step of a handshake failed", self._name)
+                self._finish(connection)
+
+    def _finish(self, connection: ShakingConnection) -> None:
+        """Close a connection that nobody else has."""
+        try:
+            connection.finish()
+        except Exception:
+            logger.exception("%s: a connection cannot be closed", self._name)

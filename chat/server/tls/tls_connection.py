@@ -6,8 +6,8 @@ Rules
 - `_tls_lock` is held for each use of the session, and from the encryption of bytes until they are sent or are in the
   send queue: they have to arrive in the order in which they were encrypted.  It is taken before `socket_lock`, and
   nothing blocks under it.
-- Each step of the handshake is taken by the threads of `handshakes.py`, once a whole record of it is there.  All steps
-  and the first byte of a request have one deadline, that of a head.
+- Each step of the handshake is taken by the threads of `handshakes.py`, the first one once a whole record is there.
+  All steps together have the time that a head has, and then the first byte of a request has it again.
 - A client that speaks plain HTTP is told in plain HTTP where to go.
 - The end of a session is told (close_notify) behind a whole answer only: one that was cut off must not look whole.
 """

@@ -20,6 +20,9 @@ class Step:
         if self._done is not None:
             self._done.set()
 
+    def finish(self) -> None:
+        self._taken.append(-self.descriptor)
+
 
 class Broken(Step):
     def shake_hands(self) -> None:
@@ -60,7 +63,7 @@ def test_a_step_that_fails_does_not_end_the_thread(caplog: pytest.LogCaptureFixt
     handshakes.put(Step(2, "b", taken, done))
     assert done.wait(DEADLINE_S)
     handshakes.stop(DEADLINE_S)
-    assert taken == [2]
+    assert taken == [-1, 2], "the broken one is closed"
     assert "LookupError: a bug" in caplog.text
 
 
