@@ -18,8 +18,8 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Final, Protocol
 
-from chat.server.http import Request
-from chat.server.http_connection import DeferredResponse, HttpConnection
+from chat.server.http import ChunkedBody, Request, SizedBody
+from chat.server.http_connection import CHUNKED_RECEIVE_BYTES, DeferredResponse, HttpConnection
 from chat.server.limits import KIB
 from chat.server.request_reader import ClientGone, HttpServer
 from chat.server.responses import CONTINUE
@@ -115,6 +115,24 @@ class TlsConnection(HttpConnection):
             self._plain_answer = answer_to_plain_http(head, self.http_server.port, self.limits)
         return True
 
+    def _collect(self, incoming: ChunkedBody | SizedBody, data: bytes) -> bool:
+        """Take what came of the body.  False: a thread goes on, also with chunks that would take the poller long."""
+        if isinstance(incoming, ChunkedBody):  # a record has more of them than are received at a time without TLS
+            data, self._left = data[:CHUNKED_RECEIVE_BYTES], data[CHUNKED_RECEIVE_BYTES:]
+        waits = super()._collect(incoming, data)
+        if self._follows is not None:
+            self._follows, self._left = self._follows + self._left, b""
+        return waits and not self._left
+
+    def _collect_left(self) -> bool:
+        """Take the chunks that the poller left to this thread.  True: the poller is to wait for more."""
+        waits = False
+        while self._left and self._body_refusal is None and monotonic() < self._rest_until:
+            assert self._incoming is not None
+            left, self._left = self._left, b""
+            waits = self._collect(self._incoming, left)
+        return waits
+
     # The handshake, in a thread of its own or in the connection's
 
     def shake_hands(self) -> None:
@@ -170,6 +188,9 @@ class TlsConnection(HttpConnection):
 
     def serve(self) -> None:
         """Serve requests until the connection is quiet, and give it back to the poller, or until it ends."""
+        if self._incoming is not None and self._left and self._collect_left():
+            self.http_server.poll(self)
+            return
         if self._has_shaken_hands or self._shake_hands_here():
             super().serve()
             return

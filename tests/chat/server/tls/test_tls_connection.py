@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from chat.server.http import ChunkedBody
+from chat.server.http_connection import CHUNKED_RECEIVE_BYTES
 from chat.server.limits import Limits
 from chat.server.server import Server
 from chat.server.tls import openssl
 from tests.chat.wire import DEADLINE_S, GET, WAIT, Client, echo, mode, post, serving, threads_of
 from tests.support.certificates import certificates, client_context, own_context
+from tests.support.waiting import wait_until
 
 # Where the ssl module is a part of the interpreter, OpenSSL cannot be called beside it.
 needs_openssl = pytest.mark.skipif(not hasattr(_ssl, "__file__"), reason="the ssl module is linked in")
@@ -342,6 +345,51 @@ def test_a_client_may_change_its_key_and_ask_for_another(asks: bool) -> None:
             assert update(client.address, int(asks)) == 1
             client.wire.sendall(client.encrypt(HELLO))
             assert client.until(b"GET /hello ").startswith(b"HTTP/1.1 200")
+
+
+# Bodies
+
+
+def test_a_record_of_many_chunks_holds_the_poller_up_no_longer_than_without_tls(
+    manner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed: list[int] = []
+    feed = ChunkedBody.feed
+
+    def noted(body: ChunkedBody, data: bytes) -> bytes | None:
+        fed.append(len(data))
+        return feed(body, data)
+
+    monkeypatch.setattr(ChunkedBody, "feed", noted)
+    head = b"POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = b"1\r\nx\r\n" * 2500  # nearly a record
+    with tls_server() as server, Bare(server) as client:
+        client.wire.sendall(client.shake_hands() + client.encrypt(head))
+        client.wire.sendall(client.encrypt(chunks))
+        client.wire.sendall(client.encrypt(chunks + b"0\r\n\r\n" + HELLO))
+        answers = client.until(b"GET /hello ")
+    assert answers.count(b"HTTP/1.1 200") == 2
+    assert b"POST /hello " + b"x" * 5000 + b"HTTP" in answers
+    if manner == "watched":
+        assert max(fed) <= CHUNKED_RECEIVE_BYTES
+
+
+def test_a_client_that_stalls_within_its_chunks_holds_no_thread(manner: str) -> None:
+    head = b"POST /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with tls_server() as server, Bare(server) as client:
+        client.wire.sendall(client.shake_hands() + client.encrypt(head + b"1\r\nx\r\n" * 2000))
+        if manner == "watched":
+            (connection,) = server._open
+            wait_until(lambda: len(connection._incoming.body.getvalue()) == 2000, DEADLINE_S, "all is collected")  # type: ignore[union-attr]
+            wait_until(
+                lambda: server._workers._idle == len(threads_of_workers(server)), DEADLINE_S, "no thread is busy"
+            )
+        client.wire.sendall(client.encrypt(b"0\r\n\r\n"))
+        assert client.until(b"x").count(b"x") >= 1
+
+
+def threads_of_workers(server: Server) -> list[threading.Thread]:
+    return [thread for thread in threads_of(server.name) if thread.name.endswith("worker")]
 
 
 # Another certificate
