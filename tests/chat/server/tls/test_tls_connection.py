@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chat.server.http import ChunkedBody
-from chat.server.http_connection import CHUNKED_RECEIVE_BYTES
+from chat.server.http_connection import CHUNKED_RECEIVE_BYTES, HttpConnection
 from chat.server.limits import Limits
 from chat.server.server import Server
 from chat.server.tls import openssl
@@ -380,15 +380,18 @@ def test_a_client_that_stalls_within_its_chunks_holds_no_thread(manner: str) -> 
         client.wire.sendall(client.shake_hands() + client.encrypt(head + b"1\r\nx\r\n" * 2000))
         if manner == "watched":
             (connection,) = server._open
-            wait_until(lambda: len(connection._incoming.body.getvalue()) == 2000, DEADLINE_S, "all is collected")  # type: ignore[union-attr]
-            wait_until(
-                lambda: server._workers._idle == len(threads_of_workers(server)), DEADLINE_S, "no thread is busy"
-            )
+            wait_until(lambda: has_collected(connection, 2000), DEADLINE_S, "all chunks are collected")
+            wait_until(lambda: server._workers._idle == len(workers_of(server)), DEADLINE_S, "no thread is busy")
         client.wire.sendall(client.encrypt(b"0\r\n\r\n"))
         assert client.until(b"x").count(b"x") >= 1
 
 
-def threads_of_workers(server: Server) -> list[threading.Thread]:
+def has_collected(connection: HttpConnection, size: int) -> bool:
+    incoming = connection._incoming
+    return incoming is not None and len(incoming.body.getvalue()) == size
+
+
+def workers_of(server: Server) -> list[threading.Thread]:
     return [thread for thread in threads_of(server.name) if thread.name.endswith("worker")]
 
 
