@@ -658,7 +658,7 @@ def _run(arguments: Sequence[str]) -> int:
             logger.error("this node does not start: %s", error)  # for who reads only JSON
             return 1
     except (OptionRefused, StartRefused, DiskFailed, DiskFull) as error:
-        print(f"raft-chat: {error}", file=sys.stderr)
+        print(f"raft-chat: {log_lines.escaped(str(error))}", file=sys.stderr)  # a node's words may be in it
         return 1
 
 

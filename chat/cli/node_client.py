@@ -16,6 +16,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from chat.cli import operator_file
+from chat.cli.log_lines import escaped
 from chat.cli.options import PREFIX, OptionRefused, Parser, refuse_control_characters
 from chat.cli.tls_client import PinnedConnection, WrongCertificate, add_ca, context_of, not_believed
 
@@ -221,7 +222,7 @@ class NodeClient:
             case {"code": "bad_token" | "login_needed"}:
                 return f"The node at {url} does not know this token, or asks for one. Pass an admin's with --token."
             case {"detail": str(detail)}:
-                return detail
+                return escaped(detail)  # whatever answers there may not write to the terminal as it likes
         return f"The node at {url} answered with status {status}."
 
 

@@ -20,6 +20,7 @@ from tests.cluster.signals import child_of
 from tests.deploy.wheels import make_index
 from tests.faults.tools import need
 from tests.support.cluster import ROOT
+from tests.support.node import Node
 from tests.support.waiting import wait_until
 
 DEPLOY = ROOT / "deploy"
@@ -217,3 +218,18 @@ def test_the_health_check_fails_where_no_node_answers() -> None:
         [sys.executable, *arguments], env={"RAFT_CHAT_PORT": "1"}, capture_output=True, timeout=DEADLINE_S
     )
     assert done.returncode != 0
+
+
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_the_health_check_passes_with_tls_and_without_however_that_was_set(is_tls: bool) -> None:
+    check = re.fullmatch(r".*CMD (\[.*\])", given("HEALTHCHECK")[0])
+    assert check is not None
+    _, *arguments = yaml.safe_load(check[1])
+    with Node(is_tls=is_tls) as node:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            env={"RAFT_CHAT_PORT": str(node.port)},
+            capture_output=True,
+            timeout=DEADLINE_S,
+        )
+    assert done.returncode == 0, done.stderr

@@ -243,6 +243,8 @@ def test_with_json_each_change_prints_an_object(terminal: Terminal) -> None:
         (ChangeRefused("unknown_member", "there is no member 9"), 1, "there is no member 9"),
         (ChangeRefused("change_in_progress", "another change is under way"), 1, "another change is under way"),
         (Unavailable("no leader with a majority can be reached"), 1, "no leader with a majority can be reached"),
+        (Unavailable("red \x1b[31m\n"), 1, r"red \x1b[31m\n"),
+        (OutcomeUnknown("red \x1b[31m"), 3, r"red \x1b[31m"),
         (OutcomeUnknown("no majority confirmed it in time"), 3, "no majority confirmed it in time. raft-chat status"),
     ],
 )
