@@ -118,12 +118,14 @@ class NodeProcess:
         self.options = options
         self.exit_code = 0
         self._ended = threading.Event()
+        self._reload_asked = threading.Event()
         self.reload: list[Callable[[], None]] = []  # called on SIGHUP: each reads its files again
         self._client_tls = _client_tls(options)
         self._service_manager = ServiceManager()
         self._read_progress = _Progress("reading the log, bytes", self._service_manager.starting)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # in all threads but the one that waits for them
-        threading.Thread(target=self._await_signals, name="signals", daemon=True).start()  # it never ends
+        for target, name in ((self._await_signals, "signals"), (self._await_reloads, "reloads")):
+            threading.Thread(target=target, name=name, daemon=True).start()  # they never end
         self._access_log = _start_access_log(options.log_format) if options.access_log else None
         _raise_descriptor_limit()  # before the servers, whose bounds follow from it
         self._peer_servers: list[Server] = []
@@ -193,13 +195,20 @@ class NodeProcess:
         """Wait for signals.  A handler would run between any two steps of the main thread, even inside a lock."""
         while True:
             if signal.sigwait(SIGNALS) == signal.SIGHUP:
-                self._service_manager.reloading()
-                self._reload()
-                self._service_manager.ready()
+                self._reload_asked.set()
             elif self._ended.is_set():
                 os._exit(1)  # somebody insists
             else:
                 self._ended.set()
+
+    def _await_reloads(self) -> None:
+        """Reload in a thread of its own: a file on a network's disk, or a pipe, may hang, and SIGTERM must not wait."""
+        while True:
+            self._reload_asked.wait()
+            self._reload_asked.clear()
+            self._service_manager.reloading()
+            self._reload()
+            self._service_manager.ready()
 
     def _reload(self) -> None:
         """Read again the files that may have changed, on SIGHUP."""

@@ -9,6 +9,7 @@ Rules
 - With --accept-unsigned-peers a peer without a secret is called without a proof, and tried again once in a while.
 """
 
+import codecs
 import logging
 import os
 import stat
@@ -39,7 +40,10 @@ def read_keys(path: Path) -> list[bytes]:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     if mode & stat.S_IRWXO and stat.S_ISREG(mode):
         raise ValueError(f"{path} can be read by every user of this machine: chmod o-rwx {path}")
-    keys = [line.strip() for line in content.splitlines() if line.strip()]
+    lines = content.removeprefix(
+        codecs.BOM_UTF8
+    ).splitlines()  # some editors put a byte order mark before all they save
+    keys = [line.strip() for line in lines if line.strip()]
     if len(content) > FILE_BYTES_MAX or not 1 <= len(keys) <= KEYS_MAX:
         raise ValueError(f"{path} has to hold one key, or two in two lines while you replace one; {MAKE_ONE}")
     if min(map(len, keys)) < KEY_POINTS_MIN:

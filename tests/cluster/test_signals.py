@@ -2,12 +2,15 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
 from tests.cluster import signals
 from tests.faults.tools import need
 from tests.support.cluster import Cluster
+from tests.support.secrets import secret_file
 from tests.support.waiting import wait_until
 
 
@@ -19,6 +22,37 @@ def test_a_hangup_is_logged_and_the_node_goes_on_until_it_is_terminated(tmp_path
         assert cluster.nodes[1].status()["Leader"] == 1
         cluster.nodes[1].signal(signal.SIGTERM)
         assert cluster.nodes[1].wait_exit() == 0
+
+
+def test_a_node_whose_reload_hangs_in_a_file_is_terminated(tmp_path: Path) -> None:
+    path = secret_file(tmp_path)
+    with Cluster(tmp_path, size=1) as cluster:
+        node = cluster.nodes[1]
+        node.start(*node.flags(cluster.url_list, "--cluster-secret-file", str(path)))
+        cluster.wait_ready()
+        path.unlink()
+        os.mkfifo(path, 0o600)
+        node.signal(signal.SIGHUP)
+        with read_by_the_node(path):  # it waits for what is never written
+            node.signal(signal.SIGTERM)
+            assert node.wait_exit() == 0
+
+
+@contextmanager
+def read_by_the_node(pipe: Path) -> Iterator[None]:
+    """Open the pipe, once it is being read."""
+    opened: list[int] = []
+
+    def is_read() -> bool:
+        with suppress(OSError):  # ENXIO: nobody reads it
+            opened.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(opened)
+
+    wait_until(is_read, 5, "the node reads the pipe")
+    try:
+        yield
+    finally:
+        os.close(opened[0])
 
 
 def test_every_request_in_flight_is_answered_when_a_node_without_a_majority_is_terminated(tmp_path: Path) -> None:

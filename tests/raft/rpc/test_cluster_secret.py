@@ -27,6 +27,7 @@ LISTED = HelloReply({1: "http://127.0.0.1:1"}, {}, ())
 def test_a_file_has_one_key_or_two(tmp_path: Path) -> None:
     assert read_keys(secret_file(tmp_path, SECRET)) == [SECRET.encode()]
     assert read_keys(secret_file(tmp_path, f" {OTHER}\r", "", SECRET)) == [OTHER.encode(), SECRET.encode()]
+    assert read_keys(secret_file(tmp_path, f"\ufeff{SECRET}")) == [SECRET.encode()]
 
 
 @pytest.mark.parametrize(
