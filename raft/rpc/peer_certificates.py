@@ -94,6 +94,8 @@ class PeerCertificates:
             context.minimum_version = ssl.TLSVersion.TLSv1_2
             context.verify_mode = ssl.CERT_REQUIRED
             self._load(context)
+        server.options |= ssl.OP_NO_RENEGOTIATION  # a client could have the key used again and again
+        client.hostname_checks_common_name = False  # a server would accept no such certificate of a caller
         server.num_tickets = 0  # they would wait unread on an idle connection, which then looks ended
         return server, client
 
@@ -125,7 +127,8 @@ def _reason(error: OSError) -> str:
 
 
 def _check_member(certificate: Mapping[str, Any], member: int) -> None:
-    members = {name for kind, name in _names(certificate) if kind == "URI" and name.startswith(MEMBER_URI)}
+    uris = {name.lower() for kind, name in _names(certificate) if kind == "URI"}  # RFC 8141 §3.1
+    members = {name for name in uris if name.startswith(MEMBER_URI)}
     if members and f"{MEMBER_URI}{member}" not in members:
         raise UnprovedPeer(f"its certificate is that of {', '.join(sorted(members))}, not of member {member}")
 

@@ -2,6 +2,8 @@
 
 import socket
 import ssl
+import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -180,6 +182,7 @@ def test_a_server_that_answers_in_the_name_of_another_member_is_not_believed(fil
 
 CERTIFICATE = {"subjectAltName": (("DNS", "Chat3.example"), ("DNS", "*.team.example"), ("IP Address", "127.0.0.1"),
                                   ("IP Address", "FE80:0:0:0:0:0:0:1"))}  # fmt: skip
+OF_TWO_LOUD = {"subjectAltName": (*CERTIFICATE["subjectAltName"], ("URI", "URN:Raft-Chat:member:2"))}
 OF_TWO = {"subjectAltName": (*CERTIFICATE["subjectAltName"], ("URI", "urn:raft-chat:member:2"), ("URI", "urn:x"))}
 
 
@@ -200,6 +203,8 @@ OF_TWO = {"subjectAltName": (*CERTIFICATE["subjectAltName"], ("URI", "urn:raft-c
         (CERTIFICATE, 9, "", "member 9 is not known here: compare --cluster, or POST its URL to /raft/9"),
         (OF_TWO, 2, "http://127.0.0.1:1", ""),
         (OF_TWO, 1, "http://127.0.0.1:1", "is that of urn:raft-chat:member:2, not of member 1"),
+        (OF_TWO_LOUD, 1, "http://127.0.0.1:1", "is that of urn:raft-chat:member:2, not of member 1"),
+        (OF_TWO_LOUD, 2, "http://127.0.0.1:1", ""),
         ({}, 1, "http://127.0.0.1:1", "does not name its host"),
     ],
 )
@@ -214,6 +219,31 @@ def test_a_certificate_is_good_for_the_member_whose_host_it_names(
     with pytest.raises(UnprovedPeer) as refused:
         certificates.check_caller(certificate, sender)
     assert words in str(refused.value)
+
+
+def test_a_common_name_is_no_name_of_a_host_for_either_side(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "a.key", tmp_path / "a.crt"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+         "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    certificates = PeerCertificates(certificate, key, certificate, lambda id: "http://localhost:1")
+    here, there = socket.socketpair()
+    with here, there:
+        thread = threading.Thread(target=shake_hands, args=(certificates, there))
+        thread.start()
+        with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+            certificates.wrap(here, "localhost", 1)
+        here.close()
+        thread.join(DEADLINE_S)
+    with pytest.raises(UnprovedPeer, match="does not name its host, localhost"):
+        certificates.check_caller({"subject": ((("commonName", "localhost"),),)}, ONE)
+
+
+def shake_hands(certificates: PeerCertificates, connected: socket.socket) -> None:
+    with suppress(OSError):
+        certificates.server_context.wrap_socket(connected, server_side=True)
 
 
 def test_a_certificate_that_does_not_name_the_host_is_good_for_nobody_there(files: list[Files]) -> None:
