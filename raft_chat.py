@@ -208,7 +208,7 @@ class NodeProcess:
             self._reload_asked.clear()
             self._service_manager.reloading()
             self._reload()
-            self._service_manager.ready()
+            self._service_manager.reloaded()
 
     def _reload(self) -> None:
         """Read again the files that may have changed, on SIGHUP."""

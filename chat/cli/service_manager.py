@@ -27,6 +27,7 @@ class ServiceManager:
         # A path that begins in another way is a virtual machine's, and not served.
         self._address = f"\0{path[1:]}" if abstract else path if path.startswith("/") else ""
         self._status = ""
+        self._is_ready = False
 
     @property
     def listens(self) -> bool:
@@ -34,12 +35,19 @@ class ServiceManager:
         return bool(self._address)
 
     def ready(self) -> None:
-        """Say that the start, or a reload, is complete."""
+        """Say that the start is complete."""
+        self._is_ready = True
         self._send("READY=1")
 
+    def reloaded(self) -> None:
+        """Say that a reload is complete; nothing during the start, which would count as complete then."""
+        if self._is_ready:
+            self._send("READY=1")
+
     def reloading(self) -> None:
-        """Say that the configuration is being read again; `ready` follows."""
-        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        """Say that the configuration is being read again; `reloaded` follows."""
+        if self._is_ready:
+            self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
         self._send("STOPPING=1")

@@ -29,7 +29,7 @@ def test_a_node_is_ready_as_soon_as_it_listens_and_tells_whom_it_waits_for(
         monkeypatch.delenv(VARIABLE)
         cluster.start(2, 3)
         leader = cluster.wait_ready()
-        assert ("leads" if leader == 1 else f"follows node {leader}") in listening.wait(" in term ")
+        listening.wait("Node 1 leads in term" if leader == 1 else f"Node 1 follows node {leader} in term")
         cluster.nodes[1].signal(signal.SIGHUP)
         listening.wait("RELOADING=1")
         listening.wait("READY=1")
@@ -73,9 +73,23 @@ def test_a_long_start_asks_for_more_time(tmp_path: Path) -> None:
 
 def test_a_reload_is_told_with_its_moment(tmp_path: Path) -> None:
     with manager(tmp_path / "notify") as listening:
-        teller(listening).reloading()
+        told = teller(listening)
+        told.ready()
+        told.reloading()
+        told.reloaded()
         assert int(listening.wait("MONOTONIC_USEC").partition("=")[2]) > 0
-        assert listening.said[0] == "RELOADING=1"
+        listening.wait("READY=1")
+        assert [line for line in listening.said if "USEC" not in line] == ["READY=1", "RELOADING=1", "READY=1"]
+
+
+def test_a_reload_in_a_start_is_not_told_for_the_start_would_count_as_complete(tmp_path: Path) -> None:
+    with manager(tmp_path / "notify") as listening:
+        told = teller(listening)
+        told.reloading()
+        told.reloaded()
+        told.status("starting")
+        listening.wait("STATUS=starting")
+        assert listening.said == ["STATUS=starting"]
 
 
 def test_without_a_manager_nothing_is_told_and_no_thread_is_started() -> None:
