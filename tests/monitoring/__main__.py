@@ -49,9 +49,12 @@ def scrapes(directory: Path, rounds: int, seconds: int) -> int:
     """What a scrape of all nodes each second takes of the rate of posts."""
     found = cost.of_scrapes(directory, rounds, seconds)
     for without, scraped in zip(*found, strict=True):
-        print(f"{without:8.0f} posts/s without, {scraped:8.0f} scraped: {scraped / without:.3f}")
-    print(f"a scrape each second costs {found.share:.2%} of the rate (median)")
-    return 0 if found.share <= SCRAPE_COST_MAX else 1
+        print(
+            f"without {without.per_second:6.0f} posts/s, {without.processor_us:4.0f} us each; "
+            f"scraped {scraped.per_second:6.0f} posts/s, {scraped.processor_us:4.0f} us each"
+        )
+    print(f"a scrape each second costs {found.rate:.1%} of the rate, {found.processor:.1%} of the processor (medians)")
+    return 0 if found.rate <= SCRAPE_COST_MAX else 1
 
 
 def idle(directory: Path, seconds: float) -> int:

@@ -1,5 +1,6 @@
 """What watching costs: posts with and without a scrape each second, and an idle node's processor and memory."""
 
+import os
 import socket
 import statistics
 import threading
@@ -17,16 +18,33 @@ CONNECTIONS = 64
 IDLE_BEFORE_S = 5.0  # of a fresh cluster, before it is measured
 
 
-class Cost(NamedTuple):
-    """Posts a second, in pairs of windows."""
+class Window(NamedTuple):
+    """What was seen in some seconds."""
 
-    without: list[float]
-    scraped: list[float]
+    per_second: float  # posts
+    processor_us: float  # of all nodes, for each post: other programs on the machine change it less than the rate
+
+
+class Cost(NamedTuple):
+    """Windows in pairs, without and with a scrape each second."""
+
+    without: list[Window]
+    scraped: list[Window]
 
     @property
-    def share(self) -> float:
-        """The median of what a scrape each second takes of the rate."""
-        return 1 - statistics.median(b / a for a, b in zip(self.without, self.scraped, strict=True))
+    def rate(self) -> float:
+        """The median of what the scrapes take of the rate."""
+        return 1 - statistics.median(
+            b.per_second / a.per_second for a, b in zip(self.without, self.scraped, strict=True)
+        )
+
+    @property
+    def processor(self) -> float:
+        """The median of what the scrapes add to the processor's time for a post."""
+        return (
+            statistics.median(b.processor_us / a.processor_us for a, b in zip(self.without, self.scraped, strict=True))
+            - 1
+        )
 
 
 class Idle(NamedTuple):
@@ -72,20 +90,33 @@ def of_scrapes(directory: Path, rounds: int, seconds: int) -> Cost:
     cost = Cost([], [])
     with ours.running(directory) as cluster:
 
-        def window(is_scraped: bool) -> float:
+        def window(is_scraped: bool) -> Window:
+            before = sum(map(_processor_s, cluster.nodes))
             with scraped(cluster.nodes if is_scraped else []):
                 found = wrk.post_to_all(
                     [ours.room_url(cluster.leader)], ours.BODY, connections=CONNECTIONS, seconds=seconds
                 )
             assert found.failed == 0
-            return found.per_second
+            used_s = sum(map(_processor_s, cluster.nodes)) - before
+            return Window(found.per_second, used_s / (found.per_second * seconds) * 1e6)
 
         window(False)
         for _ in range(rounds):
             rates = [window(False), window(True), window(True), window(False)]
-            cost.without.append((rates[0] + rates[3]) / 2)
-            cost.scraped.append((rates[1] + rates[2]) / 2)
+            cost.without.append(_mean(rates[0], rates[3]))
+            cost.scraped.append(_mean(rates[1], rates[2]))
     return cost
+
+
+def _mean(one: Window, other: Window) -> Window:
+    return Window((one.per_second + other.per_second) / 2, (one.processor_us + other.processor_us) / 2)
+
+
+def _processor_s(node: NodeProcess) -> float:
+    """The processor time that a node has used."""
+    assert node.process is not None
+    fields = Path(f"/proc/{node.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def of_idleness(directory: Path, seconds: float) -> list[Idle]:
