@@ -19,13 +19,13 @@ class Manager:
         self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
         self._socket.settimeout(DEADLINE_S)
 
-    def wait(self, words: str) -> str:
-        """The next line with these words; TimeoutError where none comes."""
+    def wait(self, *words: str) -> str:
+        """Return the next line with any of these words.  Raises TimeoutError if none comes."""
         while True:
             lines = self._socket.recv(4096).decode().splitlines()
             self.said += lines
             for line in lines:
-                if words in line:
+                if any(word in line for word in words):
                     return line
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from tests.deploy.machines import LOG, Machine, Machines, missing
 from tests.deploy.wheels import make_index
 from tests.faults import tools
 from tests.support.cluster import ROOT
+from tests.support.waiting import wait_until
 
 DEADLINE_S = 100
 
@@ -66,7 +67,8 @@ def check_chat(machines: list[Machine]) -> None:
 
 def check_service(machine: Machine) -> None:
     """The unit's limits hold, its status is the node's, and it stops at once."""
-    assert re.search(r"Node 1 (leads|follows node \d) in term", machine.run("systemctl", "show", "raft-chat"))
+    told = re.compile(r"Node 1 (leads|follows node \d) in term")  # a second after the leader has changed
+    wait_until(lambda: told.search(machine.run("systemctl", "show", "raft-chat")), DEADLINE_S, "its status is told")
     assert machine.run("systemctl", "is-enabled", "raft-chat") == "enabled\n"
     pid = int(machine.run("systemctl", "show", "raft-chat", "--property=MainPID", "--value"))
     status = machine.read(f"/proc/{pid}/status")
