@@ -41,9 +41,9 @@ CLIENT_TLS = (
         "end-of-session-not-told",
         "A connection that a draining node closes looks like one that was cut.",
         "RFC 8446 §6.1: close_notify before the end",
-        TlsConnection.finish,
-        "if self.client_has_closed and",
-        "if False and",
+        TlsConnection._end_session,
+        "data = self._session.end()",
+        'data = b""',
         test=f"{TLS}/test_tls_connection.py::test_the_end_of_a_session_is_told_behind_the_last_answer[watched]",
     ),
     mutant(
