@@ -64,14 +64,18 @@ class PinnedConnection(HTTPSConnection):
         """Connect.  Raises WrongCertificate, or another OSError."""
         super().connect()
         assert isinstance(self.sock, ssl.SSLSocket)
-        shown = self.sock.getpeercert(binary_form=True)
-        try:
-            with open(self._file, encoding="ascii") as file:
-                expected = ssl.PEM_cert_to_DER_cert(_first_certificate(file.read()))
-        except (OSError, ValueError):
-            raise WrongCertificate from None
-        if shown != expected:
-            raise WrongCertificate
+        _check_certificate(self.sock.getpeercert(binary_form=True), self._file)
+
+
+def _check_certificate(shown: bytes | None, path: str) -> None:
+    """Raises WrongCertificate unless the file begins with the certificate that was shown."""
+    try:
+        with open(path, encoding="ascii") as file:
+            expected = ssl.PEM_cert_to_DER_cert(_first_certificate(file.read()))
+    except (OSError, ValueError):
+        raise WrongCertificate from None
+    if shown != expected:
+        raise WrongCertificate
 
 
 def _first_certificate(text: str) -> str:

@@ -1,7 +1,6 @@
 """Faults of TLS for clients."""
 
-from chat.cli import cert
-from chat.cli.tls_client import PinnedConnection
+from chat.cli import cert, tls_client
 from chat.server.tls import certificate, openssl
 from chat.server.tls.handshakes import Handshakes
 from chat.server.tls.tls_connection import TlsConnection
@@ -60,7 +59,7 @@ CLIENT_TLS = (
         "operators-node-believed-whatever-it-shows",
         "The operator's token goes to whoever listens on the node's port.",
         "a rule of chat/cli/tls_client.py: by its certificate file",
-        PinnedConnection.connect,
+        tls_client._check_certificate,
         "if shown != expected:",
         "if False:",
         test="chat/cli/test_tls_client.py::test_the_node_of_a_data_directory_is_believed_by_its_certificate_file",
