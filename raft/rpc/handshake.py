@@ -16,12 +16,14 @@ Rules
 - Each session has a key of its own, made from the secret and the whole handshake.  Each request and answer then has a
   MAC of the direction, the number of the call and the body, an answer's of its status too.  So a message that is
   changed, repeated, left out, reflected or of another connection has the wrong MAC.
+- The MAC of a message is BLAKE2b with a key (RFC 7693), which costs less than HMAC where bodies are short.
 """
 
 import hashlib
 import hmac
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,13 +59,18 @@ class Key:
         """Return the MAC of `head` and `body`."""
         inner, outer = self._inner.copy(), self._outer.copy()
         inner.update(head)
-        if PIECE_BYTES < len(body) <= PIECEWISE_BYTES:
-            for start in range(0, len(body), PIECE_BYTES):
-                inner.update(body[start : start + PIECE_BYTES])
-        else:
-            inner.update(body)
+        _update(inner.update, body)
         outer.update(inner.digest())
         return outer.digest()
+
+
+def _update(update: Callable[[bytes | memoryview], None], body: bytes | memoryview) -> None:
+    """Hash a body, and keep the interpreter's turn where that does not take long."""
+    if PIECE_BYTES < len(body) <= PIECEWISE_BYTES:
+        for start in range(0, len(body), PIECE_BYTES):
+            update(body[start : start + PIECE_BYTES])
+    else:
+        update(body)
 
 
 class Described(Protocol):
@@ -101,13 +108,13 @@ def digest_of(incarnation: str) -> str:
 class Session:
     """The MACs of a connection whose two sides have proved the secret.  The calls on it count from 1, one at a time."""
 
-    __slots__ = ("_cluster_id", "_key", "_seen", "calls", "key", "peer")
+    __slots__ = ("_cluster_id", "_mac", "_seen", "calls", "key", "peer")
 
     def __init__(self, key: Key, session_key: bytes, peer: Claim) -> None:
         self.key = key  # of the secret that was proved
         self.peer = peer  # as proved
         self.calls = 0
-        self._key = Key(session_key)
+        self._mac = hashlib.blake2b(key=session_key, digest_size=MAC_BYTES)
         self._cluster_id = peer.cluster_id
         self._seen: Described | None = None  # the sender that was compared last
 
@@ -152,10 +159,16 @@ class Session:
         self._seen = sender
 
     def _request_mac(self, body: bytes | memoryview) -> bytes:
-        return self._key.mac(b"request %016x " % self.calls, body)
+        return self._mac_of(b"request %016x " % self.calls, body)
 
     def _answer_mac(self, number: int, status: int, body: bytes | memoryview) -> bytes:
-        return self._key.mac(b"answer %016x %d " % (number, status), body)
+        return self._mac_of(b"answer %016x %d " % (number, status), body)
+
+    def _mac_of(self, head: bytes, body: bytes | memoryview) -> bytes:
+        mac = self._mac.copy()
+        mac.update(head)
+        _update(mac.update, body)
+        return mac.digest()
 
 
 class ClientHandshake:
