@@ -1,8 +1,9 @@
 """Encrypt and decrypt a little without letting go of the interpreter's lock (the GIL).
 
 The ssl module lets other threads run during each read and write.  That takes 2 to 5 µs, and then the thread has to wait
-until another one lets it go on.  So TLS cost 60 % of the reads a second, and 26 % of the posts; without it, 10 to 29 %
-and 13 to 17 %.  Like the sockets (`chat/server/sockets.py`), OpenSSL is called through ctypes.PyDLL.
+until another one lets it go on.  So TLS cost 60 % of the reads a second, and 26 % of the posts.  Without that it cost
+10 to 35 % of the reads and 13 to 33 % of the posts, in four runs on two busy cores.  Like the sockets
+(`chat/server/sockets.py`), OpenSSL is called through ctypes.PyDLL.
 
 That needs the address of OpenSSL's session, which the ssl module has but does not tell.  `address_of` reads it from the
 module's object, and only where the field behind it is what it has to be: the address of the context.  Anywhere else
