@@ -17,6 +17,7 @@ from chat.server.http_connection import CHUNKED_RECEIVE_BYTES, HttpConnection
 from chat.server.limits import Limits
 from chat.server.server import Server
 from chat.server.tls import openssl
+from chat.server.tls.session import WIRE_BYTES_MAX
 from tests.chat.wire import DEADLINE_S, GET, WAIT, Client, echo, mode, post, serving, threads_of
 from tests.support.certificates import certificates, client_context, own_context
 from tests.support.waiting import wait_until
@@ -345,6 +346,41 @@ def test_a_client_may_change_its_key_and_ask_for_another(asks: bool) -> None:
             assert update(client.address, int(asks)) == 1
             client.wire.sendall(client.encrypt(HELLO))
             assert client.until(b"GET /hello ").startswith(b"HTTP/1.1 200")
+
+
+def ends(client: Bare, data: bytes) -> bool:
+    """Whether the server closes the connection, or resets it, after these bytes; waits for it."""
+    try:
+        client.wire.sendall(data)
+        while client.wire.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+    return True  # a time-out is raised
+
+
+@needs_openssl
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_client_that_only_changes_its_key_is_cut(asks: bool) -> None:
+    update = ctypes.PyDLL(_ssl.__file__).SSL_key_update
+    update.argtypes = (ctypes.c_void_p, ctypes.c_int)
+    with tls_server() as server, Bare(server) as client, Client(server.port) as other:
+        client.wire.sendall(client.shake_hands() + client.encrypt(HELLO))
+        client.until(b"GET /hello ")
+        sent = b""
+        while len(sent) < 4 * WIRE_BYTES_MAX:
+            assert update(client.address, int(asks)) == 1
+            sent += client.step()
+        assert ends(client, sent)
+        assert secure(other).ask(HELLO).status == 200
+
+
+def test_a_client_whose_records_have_a_byte_each_is_served() -> None:
+    with tls_server() as server, Bare(server) as client:
+        client.wire.sendall(client.shake_hands())
+        request = post(b"x" * 2_000, b"/hello")
+        client.wire.sendall(b"".join([client.encrypt(request[at : at + 1]) for at in range(len(request))]))
+        assert client.until(b"x" * 2_000).startswith(b"HTTP/1.1 200")
 
 
 # Bodies
