@@ -628,6 +628,7 @@ class _Progress:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `raft-chat`.  What stdout cannot encode is printed as an escape."""
+    _open_standard_descriptors()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -641,6 +642,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # the interpreter flushes it once more at its end
         return 1
+
+
+def _open_standard_descriptors() -> None:
+    """Open those of the descriptors 0, 1 and 2 that are closed.
+
+    Otherwise files of the log get these numbers, and what the interpreter writes there as it fails lands in the log.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number
 
 
 def _run(arguments: Sequence[str]) -> int:

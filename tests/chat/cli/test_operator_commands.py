@@ -195,6 +195,19 @@ def test_a_stdout_that_takes_nothing_is_told_in_one_line(terminal: Terminal, red
     assert (done.returncode, done.stderr.splitlines()) == (1, [told])
 
 
+def test_no_file_gets_the_number_of_a_standard_descriptor_that_is_closed(tmp_path: Path) -> None:
+    places = tmp_path / "places"
+    code = f"""
+import os, raft_chat
+raft_chat.main(["version"])
+with open({str(places)!r}, "w") as file:
+    file.write(" ".join(os.readlink(f"/proc/self/fd/{{number}}") for number in range(3)))
+"""
+    command = shlex.join([sys.executable, "-c", code])
+    subprocess.run(["sh", "-c", f"{command} <&- >&- 2>&-"], cwd=ROOT, check=True, timeout=60)
+    assert places.read_text() == " ".join(["/dev/null"] * 3)
+
+
 # member and lead
 
 
