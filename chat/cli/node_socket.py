@@ -92,9 +92,11 @@ class NodeSocket:
         return self._client is not None
 
     def add_nodes(self, nodes: object) -> None:
-        """Remember the other nodes of the cluster, as Hello names them."""
+        """Remember the other nodes of the cluster, as Hello names them; none without TLS if all so far have it."""
         if isinstance(nodes, list):
-            new = [url for url in nodes if isinstance(url, str) and is_url(url) and url not in self._urls]
+            schemes = ("https:",) if all(url.startswith("https:") for url in self._urls) else ("https:", "http:")
+            named = [url for url in nodes if isinstance(url, str) and is_url(url) and url.startswith(schemes)]
+            new = [url for url in named if url not in self._urls]
             self._urls = [*new, *self._urls][:NODES_MAX]
 
     def send(self, frame: Mapping[str, object]) -> None:
