@@ -9,7 +9,7 @@ from werkzeug.test import Client
 
 from chat.app import create_app
 from chat.auth import secrets
-from chat.auth.authenticator import UNKNOWN_TOKENS, Authenticator
+from chat.auth.authenticator import UNKNOWN_TOKENS, Authenticator, is_operators
 from chat.auth.token_activity import TokenActivity
 from chat.commands import OPERATOR, Actor, decode
 from chat.commands.cluster import SetAuth
@@ -385,3 +385,10 @@ def test_until_the_mode_is_known_strangers_are_told_the_health_of_a_node_and_no_
     chat.replica.unavailable = False
     client.get("/raft")
     assert "Members" in client.get("/raft").get_json()
+
+
+def test_what_a_proxy_on_this_machine_forwards_is_not_the_operators_though_it_names_no_client() -> None:
+    address = {"REMOTE_ADDR": "127.0.0.1"}
+    assert not is_operators({**address, "raft_chat.from_this_machine": False}, None)
+    assert is_operators({**address, "raft_chat.from_this_machine": True}, None)
+    assert is_operators({"REMOTE_ADDR": "192.0.2.1"}, Actor(OPERATOR))
