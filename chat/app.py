@@ -166,8 +166,9 @@ class _App:
         request = Request(environ, self._replica, self._state, self._services)
         response: Response | Deferred | Detached
         try:
-            if request.method not in _SAFE and not is_of_guest_page(environ):
-                check_change(environ, self._replica.status)
+            # Only browsers send these headers, and most changes come from programs.
+            if request.method not in _SAFE and ("HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ):
+                self._check_page(environ)
             if request.method == "OPTIONS":
                 response = self._options(request)
             elif self._websocket is not None and request.path == WEBSOCKET.path:
@@ -188,6 +189,11 @@ class _App:
         if request.durations is NOT_COUNTED:
             request.durations = self._services.metrics.requests.without_route(request.method)
         return _start(request, start_response, response)
+
+    def _check_page(self, environ: Environ) -> None:
+        """Refuse a change that a browser sends for a foreign page.  Raises Problem (403)."""
+        if not is_of_guest_page(environ):
+            check_change(environ, self._replica.status)
 
     def _answer(self, request: Request) -> Response | Deferred | Detached:
         route, arguments = self._find(request)

@@ -18,7 +18,7 @@ from urllib.parse import quote_from_bytes
 from chat.api.query import Query, percent_decoded
 from chat.api.response import Deferred, Environ, Headers, Response
 from chat.auth.authenticator import Authenticator, refused
-from chat.auth.guest_pages import headers_for_page
+from chat.auth.guest_pages import GUEST_PAGE, headers_for_page
 from chat.auth.origins import sharing_headers
 from chat.commands import Actor, Command
 from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
@@ -247,9 +247,8 @@ class Request:
             head = [field for field in head if field[0] != "X-Raft-Index"]  # it would tell of private activity
         if prefix := self.environ.get("SCRIPT_NAME"):
             head = prefixed(prefix, head)
-        shared = headers_for_page(self.environ)
-        if shared:
-            head += shared
+        if GUEST_PAGE in self.environ:
+            head += headers_for_page(self.environ)
         if "HTTP_ORIGIN" in self.environ and self.method in ("GET", "HEAD"):
             head += sharing_headers(self.environ["HTTP_ORIGIN"], self.replica.status())
         return head

@@ -270,6 +270,11 @@ def _headers() -> Iterator[tuple[str, Callable[[str], object], Callable[[float],
         lambda raw: origins.sharing_headers(raw, status),
         lambda share: "http://" + "a" * int(share * LINE),
     )
+    yield (
+        "an origin of a change",
+        lambda raw: origins.check_change({"HTTP_ORIGIN": raw, "HTTP_HOST": raw}, lambda: status),
+        lambda share: "http://" + "a." * int(share * LINE / 2),
+    )
     yield "an invite's secret", users.invite_secret, lambda share: "a" * int(share * BODY_BYTES_MAX)
     authenticator = Authenticator(
         FakeReplica(ChatState()), ChatState(), setup="s", monotonic=iter(range(0, 1 << 30, 999)).__next__
