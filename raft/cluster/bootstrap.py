@@ -60,7 +60,7 @@ class Bootstrap:
         self._connections = {
             id: PeerConnection(url, addresses, id) for id, url in self.listed.items() if id != identity.id
         }
-        self._warned = ""
+        self._warned: dict[int, str] = {}  # by the member that it is about, 0: the cluster; the last warning
 
     @property
     def is_done(self) -> bool:
@@ -111,21 +111,24 @@ class Bootstrap:
                 raise ProofRefused(read_refusal(answer)[1])
             sender, reply = decode_answer(answer, self._connections[id].proved)
         except ProofRefused as refused:
-            self._warn_once(f"member {id} at {self.listed[id]} is not reachable: {refused}")
+            self._warn_once(f"member {id} at {self.listed[id]} is not reachable: {refused}", id)
             return None
         except (OSError, InvalidMessage):
             return None
         if status != 200 or not isinstance(reply, HelloReply):
             return None
         if sender.id != id:
-            self._warn_once(f"member {sender.id} answers at {self.listed[id]}, which --cluster gives to member {id}")
+            self._warn_once(
+                f"member {sender.id} answers at {self.listed[id]}, which --cluster gives to member {id}", id
+            )
             return None
         return sender, reply
 
-    def _warn_once(self, text: str) -> None:
+    def _warn_once(self, text: str, about: int = 0) -> None:
+        """Log a text about a member, or about the cluster, when it changes: all are asked several times a second."""
         self.waiting_for = text
-        if text != self._warned:
-            self._warned = text
+        if self._warned.get(about) != text:
+            self._warned[about] = text
             logger.warning("%s", text)
 
     # Creation

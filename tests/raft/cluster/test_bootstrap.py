@@ -1,5 +1,6 @@
 """How members come to a cluster: several of them in one process, talking over real sockets on free ports."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -272,12 +273,27 @@ def test_what_is_waited_for_is_logged_once_not_at_every_question(
     ].count("waiting for member 2 to create the cluster") == 2  # once before and once after member 2 was there
 
 
-def test_a_stranger_at_a_members_url_is_not_that_member(cluster: Members) -> None:
+def test_a_stranger_at_a_members_url_is_not_that_member(
+    cluster: Members, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Somebody started with the wrong --id, or a URL that leads elsewhere."""
     crossed = {1: cluster[1].url, 2: cluster[3].url}
     cluster[3].start(cluster.listed(1, 3))
     cluster[1].start(crossed)
-    assert cluster[1].waits_for("member 2") == "waiting for member 2 to create the cluster"
+    assert cluster[1].waits_for("waiting for member 2") == "waiting for member 2 to create the cluster"
+    asked: list[int] = []
+    bootstrap = cluster[1].bootstrap
+    assert bootstrap is not None
+    ask = bootstrap._ask
+
+    def noted(id: int) -> object:
+        asked.append(id)
+        return ask(id)
+
+    monkeypatch.setattr(bootstrap, "_ask", noted)
+    wait_until(lambda: len(asked) > 3, DEADLINE_S, "asked again and again")
+    warnings = [text for text in map(logging.LogRecord.getMessage, caplog.records) if "gives to member 2" in text]
+    assert len(warnings) == 1, "it is not logged at every question"
 
 
 def test_garbage_at_a_members_url_is_not_that_member(cluster: Members) -> None:
