@@ -40,7 +40,8 @@ from chat.auth.secrets import OPERATOR, SETUP, new_secret
 from chat.auth.token_activity import TokenActivity
 from chat.cli import log_lines, operator_file
 from chat.cli.operator_file import OperatorFile
-from chat.cli.options import OptionRefused, Options, read_options
+from chat.cli.option_table import OptionRefused
+from chat.cli.options import Options, read_options
 from chat.cli.service_manager import ServiceManager
 from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from chat.cli.node_client import CommandFailed, sub_parser
-from chat.cli.options import OptionRefused, refuse_control_characters
+from chat.cli.option_table import OptionRefused
+from chat.cli.options import refuse_control_characters
 from raft.core.configuration import MEMBERS_MAX
 
 AUTHORITY_DAYS: Final = 3650

@@ -43,7 +43,7 @@ class LineFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, in ASCII, so that no reader finds a line's end within it.
+    """Format each line as a JSON object in ASCII, so that no reader finds a line's end within it.
 
     Members: `time` (RFC 3339, UTC, microseconds), `level`, `logger`, `thread`, `message`, the line's own fields, and
     `traceback` where there is one.

@@ -4,14 +4,13 @@ Every option has one name in three spellings: --data-dir, RAFT_CHAT_DATA_DIR, an
 An unknown option or a wrong value is refused in one line that names it.
 """
 
-import argparse
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from chat.auth import guest_pages, hosts, proxies, proxy_users
@@ -19,6 +18,7 @@ from chat.auth.origins import Origin, origin_of
 from chat.auth.proxies import TrustedProxies
 from chat.auth.proxy_users import AuthHeaders
 from chat.cli import log_lines
+from chat.cli.option_table import LOG_LEVELS, OPTIONS, OptionRefused, node_parser
 from chat.errors import Problem
 from chat.server import base_path
 from chat.services import validation
@@ -27,20 +27,12 @@ from raft.core.configuration import MEMBERS_MAX
 PREFIX = "RAFT_CHAT_"
 OF_SUB_COMMANDS = ("FROM", "TOKEN", "CA")  # in the environment for `send` and `tail`, and nothing to a node
 EVERY_ADDRESS = ("0.0.0.0", "::")
-LOG_LEVELS = ("debug", "info", "warning", "error")
 TIMER_MS_MAX = 60_000
 PEER_CERTIFICATE = ("peer-cert", "peer-key", "peer-ca")
 COMPACT_MIB_MAX = 1 << 30
 _T = TypeVar("_T")
 TOKEN_BYTES = (16, 512)  # of the metrics token: too long to be guessed, and short enough for a header
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")  # a file from another system ends lines in CR
-
-
-class OptionRefused(Exception):
-    """An error in one line for stderr; unprintable characters are escaped."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,176 +72,14 @@ class Options:
     peer_certificate: tuple[Path, Path, Path] | None  # of --peer-cert, --peer-key and --peer-ca
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that reports an error in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        raise OptionRefused(message)
-
-
-_EPILOG = """\
-Other commands, each with its own --help:
-  raft-chat status  show the nodes of the cluster
-  raft-chat member  add, remove, promote and move nodes
-  raft-chat lead    make a node the leader
-  raft-chat send    send messages to a room
-  raft-chat tail    show the messages of a room, and new ones as they come
-  raft-chat user    add, list and change users
-  raft-chat auth    turn sign-in on or off
-  raft-chat cert    make certificates for TLS
-  raft-chat clock   repair the time of messages after a clock was wrong
-
-`raft-chat version` prints the version.
-Each option can also come from the environment, like RAFT_CHAT_PORT=12380, or
-from the file that --config names.
-"""
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="raft-chat",
-        description="Start a node of raft-chat, a highly available chat server without a database.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
-    )
-    add = parser.add_argument
-    add("--id", metavar="N", help="the id of this node: its place in --cluster, from 1 (default: 1)")
-    add(
-        "--cluster",
-        metavar="URLS",
-        help="the peer URL of every node, with commas between; nodes talk to each other at these URLs.  "
-        "ID=URL sets a node's id (default: http://127.0.0.1:12379)",
-    )
-    add("--port", help="the port for clients (default: 12380)")
-    add("--host", help="the address to listen on for clients (default: 127.0.0.1)")
-    add(
-        "--peer-host",
-        metavar="ADDRESS",
-        help="the address, or address:port, to listen on for the other nodes (default: this node's URL in --cluster)",
-    )
-    add(
-        "--join",
-        action="store_const",
-        const="true",
-        help="join a running cluster.  Add the node there first: POST /raft/<id>",
-    )
-    add("--advertise", metavar="URL", help="the URL that clients use for this node (default: --host and --port)")
-    add("--cert", metavar="FILE", help="encrypt the clients' port (TLS) with this certificate and its chain, in PEM")
-    add("--key", metavar="FILE", help="the private key of --cert, in PEM.  SIGHUP reads both files again")
-    add(
-        "--http-port",
-        metavar="PORT",
-        help="with --cert: send clients from plain http on this port to https on --port (default: none)",
-    )
-    add("--base-path", metavar="PATH", help="the path of the chat behind a proxy, like /chat (default: none)")
-    add(
-        "--trust-proxy",
-        metavar="NETWORKS",
-        action="append",
-        help="trust X-Forwarded-For, -Proto, -Host and Forwarded from proxies in these networks, like 10.0.0.0/8,::1.  "
-        "You can repeat this option (default: none)",
-    )
-    add(
-        "--allowed-host",
-        metavar="NAME",
-        action="append",
-        help="answer requests for this host name too.  IP addresses, localhost, the machine's name and the names in "
-        "--advertise are always allowed.  You can repeat this option (default: none)",
-    )
-    add(
-        "--allow-origin",
-        metavar="URL",
-        action="append",
-        help="let web pages of this origin use the chat with Bearer tokens, like https://intranet.example.  "
-        "You can repeat this option (default: none)",
-    )
-    add(
-        "--auth-header",
-        metavar="NAME",
-        help="sign in the user that a trusted proxy names in this header, like X-Remote-User (default: none)",
-    )
-    add(
-        "--auth-role-header",
-        metavar="NAME",
-        help="give that user the role in this header, like X-Remote-Role: admin, member or guest (default: none)",
-    )
-    add(
-        "--cluster-secret-file",
-        metavar="FILE",
-        help="a file with the secret that the nodes of a cluster share, to keep everybody else out (default: none)",
-    )
-    add("--peer-cert", metavar="FILE", help="this node's certificate for TLS between the nodes (default: no TLS)")
-    add("--peer-key", metavar="FILE", help="the private key of --peer-cert")
-    add("--peer-ca", metavar="FILE", help="the authority that has signed the certificates of all nodes")
-    add(
-        "--accept-unsigned-peers",
-        action="store_const",
-        const="true",
-        help="talk to nodes without the secret too, while you give it to one node after the other",
-    )
-    add(
-        "--insecure-peers",
-        action="store_const",
-        const="true",
-        help="start without a secret although other machines can reach the peer port: whoever does owns the cluster",
-    )
-    add("--data-dir", metavar="DIR", help="this node's data directory (default: raft-chat-<id>)")
-    add(
-        "--moved",
-        action="store_const",
-        const="true",
-        help="start on a copied or moved data directory: its newest copy, and no other one may ever run again",
-    )
-    add(
-        "--auth",
-        metavar="MODE",
-        help="open: anybody may use any name; login: users sign in.  "
-        "Without this option, the cluster keeps its mode; a new cluster is open",
-    )
-    add(
-        "--signup",
-        metavar="WHO",
-        help="who may sign up, with --auth login.  open: anybody; invite: people with an invite (default: invite)",
-    )
-    add("--heartbeat-ms", metavar="MS", help="the leader sends a heartbeat each MS milliseconds (default: 60)")
-    add(
-        "--election-timeout-ms",
-        metavar="MS",
-        help="a node that hears no leader for MS to 2 x MS milliseconds calls an election (default: 300)",
-    )
-    add("--compact-mib", metavar="MIB", help="do not compact a log of less than MIB MiB (default: 64)")
-    add("--metrics-token-file", metavar="FILE", help="a file with the token that may read /metrics (default: none)")
-    add("--log-level", metavar="LEVEL", help=f"one of {', '.join(LOG_LEVELS)} (default: info)")
-    add(
-        "--log-format",
-        metavar="FORMAT",
-        help="text: a line for people; json: an object a line, for programs (default: text)",
-    )
-    add(
-        "--access-log",
-        action="store_const",
-        const="true",
-        help="print a line on stdout for each request, in the format of --log-format",
-    )
-    add("--config", metavar="FILE", help="a TOML file with any of these options")
-    return parser
-
-
-_NAMES = ("id", "cluster", "port", "host", "peer-host", "join", "advertise", "cert", "key", "http-port",
-          "base-path", "trust-proxy", "allowed-host", "allow-origin", "auth-header", "auth-role-header",
-          "data-dir", "moved", "auth", "signup", "heartbeat-ms", "election-timeout-ms", "compact-mib", "log-level",
-          "log-format", "access-log", "cluster-secret-file", "accept-unsigned-peers", "insecure-peers",
-          "peer-cert", "peer-key", "peer-ca",
-          "metrics-token-file")  # fmt: skip
+_NAMES = tuple(option.name for option in OPTIONS if option.name != "config")
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     """The options of this start.  Raises OptionRefused."""
     flags = {
         name.replace("_", "-"): ",".join(value) if isinstance(value, list) else value
-        for name, value in vars(_parser().parse_args(arguments)).items()
+        for name, value in vars(node_parser().parse_args(arguments)).items()
     }
     from_environment = _from_environment(environment)
     config = flags.pop("config", from_environment.pop("config", None))

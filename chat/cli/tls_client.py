@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from http.client import HTTPSConnection
 from typing import Final
 
-from chat.cli.options import PREFIX, OptionRefused, refuse_control_characters
+from chat.cli.option_table import OptionRefused
+from chat.cli.options import PREFIX, refuse_control_characters
 
 BEGIN_S: Final = 10.0  # to connect and to shake hands
 RECORD_BYTES: Final = 16 * 1024  # what is read at once has to be no less: a selector does not see what is left behind
@@ -35,7 +36,7 @@ def add_ca(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> N
 
 
 def context_of(ca: str) -> ssl.SSLContext:
-    """What `--ca` has a client believe; "" is what this system does.  Raises OptionRefused."""
+    """Make the context that believes the authorities of `--ca`; "": those of this system.  Raises OptionRefused."""
     try:
         return ssl.create_default_context(cafile=refuse_control_characters("ca", ca) or None)
     except ssl.SSLError:
@@ -85,7 +86,7 @@ def _first_certificate(text: str) -> str:
 
 
 class SharedContext:
-    """What makes TlsSockets, in place of an ssl.SSLContext."""
+    """A maker of TlsSockets, used in place of an ssl.SSLContext."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context

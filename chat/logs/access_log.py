@@ -43,7 +43,7 @@ class Answered(NamedTuple):
 
 
 class Stream(Protocol):
-    """Where the lines go, without a buffer."""
+    """The unbuffered stream that the lines are written to."""
 
     def write(self, data: memoryview, /) -> int | None:
         """Write some of the data; return how many bytes, or None if it would block."""

@@ -1,1 +1,1 @@
-"""What `GET /metrics` shows: the numbers of this node, in the text format of Prometheus."""
+"""The body of `GET /metrics`: the numbers of this node, in the text format of Prometheus."""

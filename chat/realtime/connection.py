@@ -81,7 +81,7 @@ class Owner(Protocol):
 
     @property
     def limits(self) -> HubLimits:
-        """The same for every connection."""
+        """The limits, which all connections share."""
 
     @property
     def sockets(self) -> SocketCounts:

@@ -182,7 +182,7 @@ class Hub:
 
     @property
     def limits(self) -> HubLimits:
-        """The same for every websocket."""
+        """The limits, which all websockets share."""
         return self._limits
 
     @property

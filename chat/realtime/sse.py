@@ -50,7 +50,7 @@ def event(payload: bytes, cursor: bytes) -> bytes:
 
 
 def event_chunk(payload: bytes, cursor: bytes) -> bytes:
-    """The same event as one chunk."""
+    """Return `event` as one chunk."""
     return _chunk(event(payload, cursor))
 
 

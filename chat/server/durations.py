@@ -1,4 +1,4 @@
-"""Where the time that each answer took is noted: a list for each class of status, by its first digit.
+"""The times that answers took: a list for each class of status, by its first digit.
 
 Any thread appends, which is one step of the interpreter, so none loses another one's, and no lock is needed.  Whoever
 hands the lists in takes the durations out again, a bit later than once a second.

@@ -104,10 +104,10 @@ class EncryptedSocket(Protocol):
         """The descriptor, to wait for encrypted bytes."""
 
     def setblocking(self, flag: bool) -> None:
-        """As socket.socket has it."""
+        """Do as socket.socket.setblocking does."""
 
     def setsockopt(self, level: int, option: int, value: int) -> None:
-        """As socket.socket has it."""
+        """Do as socket.socket.setsockopt does."""
 
     def send(self, data: bytes | memoryview) -> int:
         """Send all of `data`.  Raises ssl.SSLWantWriteError: the next call has to begin with the same bytes."""
@@ -116,10 +116,10 @@ class EncryptedSocket(Protocol):
         """Return the input, decrypted; b"" if the peer has ended it, None if nothing is whole.  Raises OSError."""
 
     def shutdown(self, how: int) -> None:
-        """As socket.socket has it; the peer is told first."""
+        """Tell the peer, then do as socket.socket.shutdown does."""
 
     def close(self) -> None:
-        """As socket.socket has it."""
+        """Do as socket.socket.close does."""
 
 
 ClientSocket = socket.socket | EncryptedSocket

@@ -1,4 +1,4 @@
-"""What each member says of itself for `GET /raft`: its role, how far it is, its program's version, its disk, its clock.
+"""The report of each member on itself, for `GET /raft`: role, progress, version of the program, disk, clock.
 
 A member's report is its answer to a notice (raft/engine/gossip.py), so any member can show all of them.  Reports take
 no part in the protocol.
@@ -32,7 +32,7 @@ class MemberReports:
         self._heard: dict[int, tuple[Report, float]] = {}
 
     def encode_own(self) -> str:
-        """This member's report, for an answer."""
+        """Encode the own report, for an answer."""
         return json.dumps(self._own(), separators=(",", ":"))
 
     def heard(self, member: int, text: str) -> None:

@@ -85,7 +85,7 @@ class Described(Protocol):
 
 
 class Proved(Protocol):
-    """What the other end of a connection has proved."""
+    """The identity that the other end of a connection has proved."""
 
     def check(self, sender: Described) -> None:
         """Check that a call or an answer comes from the peer that was proved.  Raises UnprovedPeer."""

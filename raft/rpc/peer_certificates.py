@@ -40,7 +40,7 @@ class CertifiedPeer:
 
 
 class PeerCertificates:
-    """This node's certificate, and the check of other nodes' certificates.  Thread-safe."""
+    """The node's own certificate, and the check of other nodes' certificates.  Thread-safe."""
 
     def __init__(self, certificate: Path, key: Path, authority: Path, url_of: Callable[[int], str]) -> None:
         """`url_of(id)` is the URL of a member, "" if it is not known; RefusedPeer if it was removed.

@@ -1,7 +1,6 @@
 """nginx and HAProxy in front of real nodes, on the ports 443 and 444, with and without a path, and the page behind."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,15 +8,14 @@ import pytest
 
 from tests.cluster import proxied_users
 from tests.cluster.proxies import Backends, check, nodes, running, see_page, too_large
+from tests.support.tools import absent, require
 
 TOOLS = ("nginx", "haproxy", "caddy", "openssl", "chromium")
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None] + (["root, for port 443"] if os.geteuid() else [])
-    if missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"this needs {', '.join(missing)}")
+    require(absent(*TOOLS) + (["root, for port 443"] if os.geteuid() else []))
     return tmp_path_factory.mktemp("proxies")
 
 

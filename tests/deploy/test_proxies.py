@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -18,6 +17,7 @@ import pytest
 from tests.cluster.proxies import NAME, certificate
 from tests.support.certificates import certificates, client_context
 from tests.support.cluster import ROOT, Cluster
+from tests.support.tools import absent, require
 from tests.support.waiting import wait_until
 
 ADDRESSES = {"nginx": "127.0.84.1", "haproxy": "127.0.84.2", "caddy": "127.0.84.3"}
@@ -28,10 +28,7 @@ PATH = "/chat"
 
 @pytest.fixture(scope="module", autouse=True)
 def tools() -> None:
-    missing = [tool for tool in (*FILES, "openssl") if shutil.which(tool) is None]
-    missing += ["root, for port 443"] if os.geteuid() else []
-    if missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"this needs {', '.join(missing)}")
+    require(absent(*FILES, "openssl") + (["root, for port 443"] if os.geteuid() else []))
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """The commands of docs/operations.md make a cluster of three machines from nothing, each with a real systemd."""
 
 import json
-import os
 import re
 import resource
 import ssl
@@ -10,12 +9,11 @@ from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.deploy.machines import LOG, Machine, Machines, missing
 from tests.deploy.wheels import make_index
 from tests.faults import tools
 from tests.support.cluster import ROOT
+from tests.support.tools import require
 from tests.support.waiting import wait_until
 
 DEADLINE_S = 100
@@ -40,8 +38,7 @@ def ask(machine: Machine, method: str, path: str, body: object = None, token: st
 
 
 def test_the_commands_of_the_docs_make_a_cluster_of_three_machines(tmp_path: Path) -> None:
-    if lacking := [*missing(), *tools.missing(tools.NETWORK)]:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"this needs {', '.join(lacking)}")
+    require([*missing(), *tools.missing(tools.NETWORK)])
     ten, more = commands((ROOT / "docs" / "operations.md").read_text())
     assert len(ten) == 10
     with Machines(tmp_path) as machines:

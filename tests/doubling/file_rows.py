@@ -13,7 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from chat.cli import operator_file
-from chat.cli.options import OptionRefused, read_options
+from chat.cli.option_table import OptionRefused
+from chat.cli.options import read_options
 from chat.commands import OPERATOR, Actor, Post
 from chat.commands.accounts import CreateInvite, CreateTicket, CreateUser
 from chat.commands.cluster import ForgetRooms

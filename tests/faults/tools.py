@@ -5,10 +5,9 @@ runs any more.
 """
 
 import os
-import shutil
 import subprocess
 
-import pytest
+from tests.support.tools import absent, require
 
 NETWORK = ("ip", "iptables-restore", "nsenter", "setpriv")
 DISK = ("strace", "setpriv", "mount", "umount")
@@ -18,7 +17,7 @@ LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 def missing(tools: tuple[str, ...]) -> list[str]:
     """What of it is not there, in words."""
-    lacking = [tool for tool in tools if shutil.which(tool) is None]
+    lacking = absent(*tools)
     if os.geteuid() != 0:
         lacking.append("root")
     elif subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True).returncode:
@@ -28,11 +27,7 @@ def missing(tools: tuple[str, ...]) -> list[str]:
 
 def need(tools: tuple[str, ...]) -> None:
     """Skip the test that asks, or with CI=true fail it, where something is missing."""
-    if lacking := missing(tools):
-        words = f"this needs {', '.join(lacking)}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(words)
-        pytest.skip(words)
+    require(missing(tools))
 
 
 def run(*command: str, input: str | None = None) -> str:

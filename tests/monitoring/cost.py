@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from tests.benchmarks import ours, wrk
 from tests.chat.metrics.pages import value
+from tests.monitoring.traffic import running
 from tests.support.cluster import NodeProcess
 
 CONNECTIONS = 64
@@ -74,15 +75,8 @@ def scraped(nodes: list[NodeProcess]) -> Iterator[None]:
                 client.sendall(f"GET /metrics HTTP/1.1\r\nHost: {node.host}:{node.port}\r\n\r\n".encode())
                 client.recv(1 << 20)
 
-    threads = [threading.Thread(target=scrape, args=(node,)) for node in nodes]
-    for thread in threads:
-        thread.start()
-    try:
+    with running([threading.Thread(target=scrape, args=(node,)) for node in nodes], stopping):
         yield
-    finally:
-        stopping.set()
-        for thread in threads:
-            thread.join()
 
 
 def of_scrapes(directory: Path, rounds: int, seconds: int) -> Cost:

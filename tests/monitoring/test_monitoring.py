@@ -1,7 +1,6 @@
 """A real Prometheus on three real nodes, the files of docs/monitoring, and `/readyz` while a leader is in trouble."""
 
 import json
-import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from tests.monitoring.prometheus import MONITORING, Prometheus, dashboard_querie
 from tests.monitoring.readiness import ELECTION_TIMEOUT_S, Row, Scene, scene
 from tests.monitoring.traffic import traffic
 from tests.support.cluster import NodeProcess
+from tests.support.tools import absent, require
 from tests.support.waiting import wait_until
 
 RANGE_S = 10  # of the dashboard's rates: two scrapes, a second apart, suffice
@@ -26,14 +26,8 @@ LASTS_S = 0.6  # a fault
 SETTLED_S = 0.2
 
 
-def need_tools(*tools: str) -> None:
-    missing = [tool for tool in tools if shutil.which(tool) is None]
-    if missing:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"this needs {', '.join(missing)}")
-
-
 def test_promtool_accepts_the_configuration_and_the_alerts(tmp_path: Path) -> None:
-    need_tools("promtool")
+    require(absent("promtool"))
     for name in ("prometheus.yml", "alerts.yml"):
         shutil.copy(MONITORING / name, tmp_path)
     (tmp_path / "metrics-token").write_text("t" * 32)
@@ -67,7 +61,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 @pytest.fixture(scope="module")
 def scraping(nodes: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus, started long before it is asked: it begins to scrape five seconds later."""
-    need_tools("prometheus")
+    require(absent("prometheus"))
     with prometheus.running(tmp_path_factory.mktemp("prometheus"), nodes.places, nodes.token, 1) as found:
         yield found
 

@@ -17,7 +17,13 @@ PAUSE_S = 0.02
 def traffic(places: Sequence[Place], *, websockets: bool = True) -> Iterator[None]:
     """Use every node in turn while the block runs; a node that does not answer is left out."""
     stopping = threading.Event()
-    threads = [threading.Thread(target=_use, args=(place, stopping, websockets)) for place in places]
+    with running([threading.Thread(target=_use, args=(place, stopping, websockets)) for place in places], stopping):
+        yield
+
+
+@contextmanager
+def running(threads: Sequence[threading.Thread], stopping: threading.Event) -> Iterator[None]:
+    """Run threads beside the block, until `stopping` tells them to end."""
     for thread in threads:
         thread.start()
     try:

@@ -1,4 +1,4 @@
-"""What a server over TLS shows and accepts: a certificate and its key, TLS 1.2 or later, and HTTP/1.1."""
+"""The settings of a server over TLS: a certificate and its key, TLS 1.2 or later, and HTTP/1.1."""
 
 import ssl
 from pathlib import Path

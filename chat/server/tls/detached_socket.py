@@ -35,11 +35,11 @@ class DetachedTlsSocket:
         return self._socket.fileno()
 
     def setblocking(self, flag: bool) -> None:
-        """As socket.socket has it."""
+        """Do as socket.socket.setblocking does."""
         self._socket.setblocking(flag)
 
     def setsockopt(self, level: int, option: int, value: int) -> None:
-        """As socket.socket has it."""
+        """Do as socket.socket.setsockopt does."""
         self._socket.setsockopt(level, option, value)
 
     def send(self, data: bytes | memoryview) -> int:

@@ -70,7 +70,7 @@ def address_of(tls: ssl.SSLObject) -> int:
 
 
 def read(tls: ssl.SSLObject, address: int, size: int) -> bytes:
-    """As `tls.read(size)`."""
+    """Read as `tls.read(size)` does."""
     if address and 0 < size <= MOST_BYTES:
         assert _functions is not None
         count = _functions.read(address, _buffer.address, size)
@@ -81,7 +81,7 @@ def read(tls: ssl.SSLObject, address: int, size: int) -> bytes:
 
 
 def write(tls: ssl.SSLObject, address: int, data: bytes | memoryview) -> None:
-    """As `tls.write(data)`, of all of `data`."""
+    """Write all of `data`, as `tls.write(data)` does."""
     if address and isinstance(data, bytes) and len(data) <= MOST_BYTES:
         assert _functions is not None
         if _functions.write(address, data, len(data)) > 0:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat.auth.proxies import TrustedProxies
-from chat.cli.options import LOG_LEVELS, PREFIX, OptionRefused, Options, read_options
+from chat.cli.option_table import LOG_LEVELS, OptionRefused
+from chat.cli.options import PREFIX, Options, read_options
 
 THREE = "http://127.0.0.1:12379,http://127.0.0.1:22379,http://127.0.0.1:32379"
 FLAGS = ("id", "cluster", "port", "host", "advertise", "base-path", "trust-proxy",

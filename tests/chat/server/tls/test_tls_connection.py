@@ -20,12 +20,18 @@ from chat.server.tls import openssl
 from chat.server.tls.session import WIRE_BYTES_MAX
 from tests.chat.wire import DEADLINE_S, GET, WAIT, Client, echo, mode, post, serving, threads_of
 from tests.support.certificates import certificates, client_context, own_context
+from tests.support.tools import require
 from tests.support.waiting import wait_until
 
 # Where the ssl module is a part of the interpreter, OpenSSL cannot be called beside it.
-needs_openssl = pytest.mark.skipif(not hasattr(_ssl, "__file__"), reason="the ssl module is linked in")
+needs_openssl = pytest.mark.usefixtures("openssl_library")
 
 HELLO = b"GET /hello HTTP/1.1\r\nHost: chat.example:1\r\n\r\n"
+
+
+@pytest.fixture
+def openssl_library() -> None:
+    require([] if hasattr(_ssl, "__file__") else ["an ssl module that is a library of its own"])
 
 
 @pytest.fixture(params=["threads", "watched"], autouse=True)
