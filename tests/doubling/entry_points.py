@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Functions that are called so, wherever they are; and all public ones of files that do nothing but read.
@@ -95,11 +96,11 @@ def _functions(node: ast.AST, within: str) -> Iterator[str]:
 
 
 @contextmanager
-def called(into: set[Place]) -> Iterator[None]:
-    """Note every function of the product that is called meanwhile, in any thread that begins meanwhile too."""
+def called(into: set[Place]) -> Iterator[Callable[[FrameType, str, Any], None]]:
+    """Note every function of the product that is called meanwhile, also in threads that begin then; give the hook."""
     seen: set[CodeType] = set()
 
-    def note(frame: FrameType, event: str, _: object) -> None:
+    def note(frame: FrameType, event: str, _: Any) -> None:
         if event == "call":
             seen.add(frame.f_code)
 
@@ -107,7 +108,7 @@ def called(into: set[Place]) -> Iterator[None]:
     sys.setprofile(note)
     threading.setprofile(note)
     try:
-        yield
+        yield note
     finally:
         sys.setprofile(before)
         threading.setprofile(None)
@@ -121,9 +122,15 @@ def _places(codes: Iterable[CodeType]) -> Iterator[Place]:
             yield str(path.relative_to(ROOT)), code.co_qualname.replace(".<locals>", "")
 
 
-def unreached(run_all: Callable[[], None]) -> list[Place]:
-    """The entry points that nothing in `run_all` calls, but those of ELSEWHERE."""
+def unreached(runs: Iterable[Callable[[], object]]) -> list[Place]:
+    """The entry points that none of these runs calls, but those of ELSEWHERE.
+
+    Each run has the hook anew: the interpreter drops a hook for good when it raises, as in a call that recurses as far
+    as it may.
+    """
     reached: set[Place] = set()
-    with called(reached):
-        run_all()
+    with called(reached) as hook:
+        for run in runs:
+            sys.setprofile(hook)
+            run()
     return [place for place in found() if place not in reached and ":".join(place) not in ELSEWHERE]
