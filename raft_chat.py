@@ -19,46 +19,39 @@ import io
 import logging
 import os
 import random
-import resource
-import socket
 import ssl
 import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
 
 from chat.app import WsgiApp, create_app, never_waits, request_durations
-from chat.auth import guest_pages, proxies
 from chat.auth.authenticator import Authenticator
-from chat.auth.hosts import AllowedHosts, normal
 from chat.auth.secrets import OPERATOR, SETUP, new_secret
 from chat.auth.token_activity import TokenActivity
-from chat.cli import log_lines, operator_file
+from chat.cli import operator_file
 from chat.cli.operator_file import OperatorFile
 from chat.cli.option_table import OptionRefused
 from chat.cli.options import Options, read_options
-from chat.cli.service_manager import ServiceManager
 from chat.commands import LEVEL, Actor, frees_space
 from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
-from chat.logs import request_log
+from chat.logs import log_lines, request_log
 from chat.logs.access_log import AccessLog
 from chat.metrics.node import NodeMetrics
+from chat.process import descriptors, sub_commands
+from chat.process.client_ports import ClientPorts, local_url
+from chat.process.peer_servers import PeerServers, proved_limits, stranger_limits
+from chat.process.progress import PROGRESS_S, Progress
+from chat.process.service_manager import ServiceManager
+from chat.process.signals import SignalThreads
 from chat.realtime.authentication import Realtime
 from chat.realtime.handshake import open_websocket
 from chat.realtime.hub import Hub, hub_limits
 from chat.realtime.sse import EventStreams
-from chat.server import base_path
 from chat.server.limits import Limits
-from chat.server.networks import OPERATOR_SPARE
-from chat.server.server import Server
-from chat.server.tls.certificate import CertificateRefused, server_context
-from chat.server.tls.plain_text import redirecting_app
 from chat.services.cursors import history
 from chat.services.maintenance import Maintenance
 from chat.services.proxy_sign_in import ProxySignIn
@@ -70,6 +63,7 @@ from chat.version import program_version
 from raft.cluster.bootstrap import Bootstrap
 from raft.cluster.member import RunningMember, make_node
 from raft.cluster.starting_member import StartingMember
+from raft.cluster.stored_membership import own_url
 from raft.compaction.child_process import ChildRewriter
 from raft.compaction.child_process import main as rewrite
 from raft.core.configuration import Configuration
@@ -89,23 +83,13 @@ from raft.storage.reserve import Reserve
 
 logger = logging.getLogger("raft_chat")
 
-DESCRIPTORS_MIN = 128  # what Limits.spare_descriptors keeps free, and as many connections
-AT_WORK_MAX = 2  # requests that use the processor at once: more would only make heartbeats late
-# The peers' port may use nearly every descriptor: what the clients' port keeps spare is kept for it.  Some are left for
-# the log's files, and to refuse a peer in words.
-PEER_LIMITS = Limits(body_bytes=BODY_BYTES_MAX, connections=512, head_deadline_s=2.0, spare_descriptors=16)
-# Until a peer has proved the secret: a handshake is small and quick.  An ordinary call fits, to be refused in words.
-STRANGER_LIMITS = replace(PEER_LIMITS, body_bytes=4 << 10, idle_s=2.0, stranger_s=4.0)
-# The port that sends plain HTTP to TLS: a client asks once, and has no body that is read.
-REDIRECT_LIMITS = Limits(connections=256, body_bytes=16 * 1024, idle_s=5.0, head_deadline_s=5.0)
+PEER_LIMITS = proved_limits(BODY_BYTES_MAX)
+STRANGER_LIMITS = stranger_limits(PEER_LIMITS)
 HAND_OVER_S = 1.5  # these add up to less than the ten seconds that an init system waits
 DRAIN_S = 2.0
-PROGRESS_S = 1.0
 LISTEN_LOOK_S = 0.05
 GARBAGE = (20_000, 50, 100)  # thresholds of the collector: hardly anything here is a cycle, and looking costs 8 %
 REWRITE = "rewrite-log"  # the sub-command of the node's own child
-# Modules of chat/cli, which a node does not need.
-SUB_COMMANDS = ("user", "auth", "cert", "clock", "send", "tail", "status", "member", "lead")
 
 
 class _Stopped(Exception):
@@ -119,17 +103,17 @@ class NodeProcess:
         self.options = options
         self.exit_code = 0
         self._ended = threading.Event()
-        self._reload_asked = threading.Event()
-        self.reload: list[Callable[[], None]] = []  # called on SIGHUP: each reads its files again
-        self._client_tls = _client_tls(options)
+        self._requests = request_durations()
+        self._client_ports = ClientPorts(
+            options, self._call_app,
+            never_waits=never_waits, advertised=self._advertised, finish_batch=self._flush, requests=self._requests,
+        )  # fmt: skip
         self._service_manager = ServiceManager()
-        self._read_progress = _Progress("reading the log, bytes", self._service_manager.starting)
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # in all threads but the one that waits for them
-        for target, name in ((self._await_signals, "signals"), (self._await_reloads, "reloads")):
-            threading.Thread(target=target, name=name, daemon=True).start()  # they never end
+        self._read_progress = Progress("reading the log, bytes", self._service_manager.starting)
+        self._signals = SignalThreads(SIGNALS, self._ended, self._service_manager)
+        self._signals.start()
         self._access_log = _start_access_log(options.log_format) if options.access_log else None
-        _raise_descriptor_limit()  # before the servers, whose bounds follow from it
-        self._peer_servers: list[Server] = []
+        descriptors.raise_limit()  # before the servers, whose bounds follow from it
         self._why_starting = "starting"
         self._member: RunningMember | None = None
         self._disk = RealDisk()
@@ -152,17 +136,15 @@ class NodeProcess:
         self._operator, self._setup = new_secret(OPERATOR), new_secret(SETUP)
         # A node without a log that joins no cluster belongs to a new one, where nobody has an account.
         self._is_new = not self._bootstrap.is_done and not options.join
-        self._requests = request_durations()
         self._app = self._starting_app()
+        self._peer_servers = PeerServers(self._endpoint, self._stranger_limits(), self._peer_context)
         self._peer_ports = PeerPorts(
-            self._listen_for_peers, options.members[options.id], host=options.peer_host, port=options.peer_port,
+            self._peer_servers.listen, options.members[options.id], host=options.peer_host, port=options.peer_port,
             is_guarded=options.has_guarded_peers,
         )  # fmt: skip
-        self._peer_ports.open(self._own_url(stored))
-        self._client_server = self._listen_for_clients()
-        self._redirect_server = self._listen_for_plain_http()
-        if self._client_tls is not None:
-            self.reload.append(self._reload_certificate)
+        self._peer_ports.open(own_url(options.id, options.members, stored))
+        self._client_ports.open()
+        self._signals.reload += self._client_ports.reloads
         self._write_operator_file()
         self._rewriter = ChildRewriter([sys.executable, "-m", "raft_chat", REWRITE], options.data_dir)
 
@@ -173,10 +155,10 @@ class NodeProcess:
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
         self._peer_ports.start()
-        self._client_server.start()
-        if self._redirect_server is not None:
-            self._redirect_server.start()
-        logger.info("member %d serves clients at %s", self.options.id, self.options.advertise or self._local_url())
+        self._client_ports.start()
+        logger.info(
+            "member %d serves clients at %s", self.options.id, self.options.advertise or local_url(self.options)
+        )
         if not self.options.advertise:
             logger.warning(
                 "--host %s is every address of this machine, so this node names no URL of its own to clients. "
@@ -191,35 +173,6 @@ class NodeProcess:
             self._ended.wait()
         self._stop()
         return self.exit_code
-
-    def _await_signals(self) -> None:
-        """Wait for signals.  A handler would run between any two steps of the main thread, even inside a lock."""
-        while True:
-            if signal.sigwait(SIGNALS) == signal.SIGHUP:
-                self._reload_asked.set()
-            elif self._ended.is_set():
-                os._exit(1)  # somebody insists
-            else:
-                self._ended.set()
-
-    def _await_reloads(self) -> None:
-        """Reload in a thread of its own: a file on a network's disk, or a pipe, may hang, and SIGTERM must not wait."""
-        while True:
-            self._reload_asked.wait()
-            self._reload_asked.clear()
-            self._service_manager.reloading()
-            self._reload()
-            self._service_manager.reloaded()
-
-    def _reload(self) -> None:
-        """Read again the files that may have changed, on SIGHUP."""
-        if not self.reload:
-            logger.info("SIGHUP is ignored: there is nothing to reload; SIGTERM stops this node")
-        for reload in self.reload:
-            try:
-                reload()
-            except Exception:
-                logger.exception("reloading a file failed; what was read before stays in force")
 
     def _reading(self, done: int, total: int) -> None:
         """Log how far the log has been read.  Raises _Stopped if a signal came meanwhile."""
@@ -267,7 +220,7 @@ class NodeProcess:
         if accepts_unsigned:
             warn = secret.warn_of_unsigned
             threading.Thread(target=warn, args=(self._ended,), name="unsigned-peers", daemon=True).start()
-        self.reload.append(secret.reload)
+        self._signals.reload.append(secret.reload)
         return secret
 
     def _peer_certificates(self) -> PeerCertificates | None:
@@ -276,14 +229,11 @@ class NodeProcess:
         if files is None:
             return None
         certificates = PeerCertificates(*files, self._peer_url_of)
-
-        def reload() -> None:
-            certificates.reload()
-            for server in self._peer_servers:
-                server.ssl_context = certificates.server_context
-
-        self.reload.append(reload)
+        self._signals.reload += [certificates.reload, lambda: self._peer_servers.renew_contexts()]
         return certificates
+
+    def _peer_context(self) -> ssl.SSLContext | None:
+        return None if self._certificates is None else self._certificates.server_context
 
     def _peer_url_of(self, id: int) -> str:
         """Return the URL of a member: the membership's, or that of --cluster."""
@@ -304,73 +254,8 @@ class NodeProcess:
             metrics=NodeMetrics(program_version(), self._requests),
         )  # fmt: skip
 
-    def _listen_for_clients(self) -> Server:
-        """Bind the port of the clients, behind the proxies and under the base path."""
-        options = self.options
-        call: Any = self._call_app
-        waits_never = never_waits
-        hosts = self._allowed_hosts()
-        if options.allowed_origins:
-            call = guest_pages.marking(options.allowed_origins, self._advertised, call)
-        call = hosts.guarding(call)
-        if options.trusted_proxies:
-            call = hosts.guarding(proxies.behind(options.trusted_proxies, call, options.auth_headers))
-        if options.base_path:
-            call = base_path.mounted(options.base_path, call)
-            waits_never = base_path.never_waits_under(options.base_path, waits_never)
-        return self._listen(
-            call, options.host, options.port, "clients",
-            cpu_slots=AT_WORK_MAX, limits=Limits(operator_spare=OPERATOR_SPARE),
-            never_waits=waits_never, finish_batch=self._flush,
-            is_shared=options.trusted_proxies.trusts, ssl_context=self._client_tls,
-            durations=self._requests.refused, on_sweep=self._requests.settle,
-        )  # fmt: skip
-
-    def _allowed_hosts(self) -> AllowedHosts:
-        """Return the names that requests may ask for: of this machine, of the members and of --allowed-host."""
-        options = self.options
-        own = (socket.gethostname(), options.host, urlsplit(options.members[options.id]).hostname or "")
-        return AllowedHosts(map(normal, (*own, *options.allowed_hosts)), self._advertised)
-
     def _advertised(self) -> list[str]:
         return [self.options.advertise] if self._member is None else self._member.nodes()
-
-    def _listen_for_plain_http(self) -> Server | None:
-        """Bind the port that sends clients to the one with TLS, if there is to be one."""
-        options = self.options
-        if not options.http_port:
-            return None
-        return self._listen(
-            redirecting_app(options.port), options.host, options.http_port, "http",
-            limits=REDIRECT_LIMITS, never_waits=lambda method, target: True, is_shared=options.trusted_proxies.trusts,
-        )  # fmt: skip
-
-    def _reload_certificate(self) -> None:
-        """Use the certificate that is in the files now, for the connections that come from now on."""
-        try:
-            self._client_server.ssl_context = _client_tls(self.options)
-        except StartRefused as refused:
-            logger.error("the certificate for clients stays as it was: %s", refused)
-        else:
-            logger.info("the certificate for clients was read again from %s", self.options.certificate)
-
-    def _listen(self, app: Any, host: str, port: int, name: str, **settings: Any) -> Server:
-        try:
-            return Server(app, host, port, name=name, **settings)
-        except OSError as error:
-            raise StartRefused(f"port {port} on {host} for {name} cannot be used: {error.strerror}") from None
-
-    def _listen_for_peers(self, host: str, port: int, on_call: Callable[[], None]) -> Server:
-        """Bind one address for peers.  Raises OSError."""
-
-        def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-            on_call()
-            return self._endpoint(environ, start_response)
-
-        context = None if self._certificates is None else self._certificates.server_context
-        server = Server(app, host, port, name="peers", limits=self._stranger_limits(), ssl_context=context)
-        self._peer_servers.append(server)
-        return server
 
     def _stranger_limits(self) -> Limits:
         """Return the limits of a connection that has proved nothing yet."""
@@ -389,21 +274,6 @@ class NodeProcess:
         check_level(node.configuration.level, LEVEL)
         return node.configuration
 
-    def _own_url(self, stored: Configuration) -> str:
-        """Return the URL of this node according to its log; "" if it has none."""
-        known = {id: member.url for id, member in stored.members.items()}
-        given = dict(self.options.members)
-        if known and known != given:
-            listed = ",".join(f"{id}={url}" for id, url in sorted(known.items()))
-            logger.warning("--cluster is ignored, because it differs from the stored membership: %s", listed)
-        own = known.get(self.options.id, "")
-        if own and own != given[self.options.id]:
-            logger.warning(
-                "peers look for this node at %s until PUT /raft/%d moves it; it listens there and at %s",
-                own, self.options.id, given[self.options.id],
-            )  # fmt: skip
-        return own
-
     def _write_operator_file(self) -> None:
         """Write the operator's file, after the ports were bound.  Raises DiskFailed."""
         path = self.options.data_dir / operator_file.NAME
@@ -411,17 +281,13 @@ class NodeProcess:
             with suppress(FileNotFoundError):  # a creation that a crash cut short
                 self._disk.remove(path.with_name(path.name + TEMPORARY_SUFFIX))
             certificate = self.options.certificate
-            file = OperatorFile(self._local_url(), self._operator, str(certificate.absolute()) if certificate else "")
+            file = OperatorFile(
+                local_url(self.options), self._operator, str(certificate.absolute()) if certificate else ""
+            )
             content = operator_file.encode(file)
             create_durably(self._disk, path, content).close()
         except OSError as error:
             raise DiskFailed(f"{path}: {error.strerror}") from error
-
-    def _local_url(self) -> str:
-        """The URL of this node for programs on this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.options.host, self.options.host)
-        scheme = "https" if self.options.certificate else "http"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.options.port}"
 
     def _take_part(self, identity: Identity) -> None:
         options = self.options
@@ -448,7 +314,7 @@ class NodeProcess:
     def _catch_up(self, member: RunningMember, committed: int) -> bool:
         """Wait until the log is applied and the others know this node.  False: it is to stop."""
         self._why_starting = "this member reads its log"
-        progress = _Progress("applying the log, entries")
+        progress = Progress("applying the log, entries")
         while not member.wait_applied(committed, PROGRESS_S):
             progress(member.last_applied, committed)
             if self._ended.is_set():
@@ -486,7 +352,7 @@ class NodeProcess:
     ) -> None:
         options = self.options
         startup_messages = StartupMessages(
-            state, url=options.advertise or self._local_url(), host=options.host, auth=options.auth, setup=self._setup
+            state, url=options.advertise or local_url(options), host=options.host, auth=options.auth, setup=self._setup
         )  # fmt: skip
         wish = SetAuth(Actor(BY_OPERATOR), LOGIN, options.signup) if options.auth == LOGIN else None
         maintenance = Maintenance(
@@ -563,9 +429,7 @@ class NodeProcess:
             giving_up = threading.Timer(DRAIN_S / 2, member.give_up)  # or what waits for a majority would be cut
             giving_up.daemon = True  # nobody waits for it where all was answered sooner
             giving_up.start()
-        if self._redirect_server is not None:
-            self._redirect_server.drain(0.0)
-        self._client_server.drain(DRAIN_S)
+        self._client_ports.drain(DRAIN_S)
         self._endpoint.engine = None  # peers are told at once, instead of an answer that would never come
         if member is not None:
             member.give_up()  # a start that applies a long log, too
@@ -579,27 +443,6 @@ class NodeProcess:
         logger.info("member %d has stopped", self.options.id)
 
 
-def _client_tls(options: Options) -> ssl.SSLContext | None:
-    """Read the certificate of the clients' port; None where it speaks plain HTTP.  Raises StartRefused."""
-    if options.certificate is None or options.certificate_key is None:
-        return None
-    try:
-        return server_context(options.certificate, options.certificate_key)
-    except CertificateRefused as refused:
-        raise StartRefused(f"--cert: {refused}") from None
-
-
-def _raise_descriptor_limit() -> None:
-    """Raise the limit as far as this user may: a connection is a descriptor.  Raises StartRefused: it is too low."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < DESCRIPTORS_MIN:
-        raise StartRefused(
-            f"only {most} open files are allowed, and a node needs {DESCRIPTORS_MIN}. "
-            "Raise the limit: ulimit -n, or LimitNOFILE= in a systemd unit."
-        )
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
 def _start_access_log(form: str) -> AccessLog:
     """Have the answers of this process noted on stdout.  Raises StartRefused if that is closed."""
     if sys.stdout is None:
@@ -611,25 +454,9 @@ def _start_access_log(form: str) -> AccessLog:
     return started
 
 
-class _Progress:
-    """Log the progress of a long start, once a second."""
-
-    def __init__(self, what: str, tell: Callable[[str], None] = lambda text: None) -> None:
-        self._what = what
-        self._tell = tell
-        self._next_s = time.monotonic() + PROGRESS_S
-
-    def __call__(self, done: int, total: int) -> None:
-        if time.monotonic() >= self._next_s:
-            self._next_s += PROGRESS_S
-            percent = 100 * done // max(total, 1)
-            logger.info("%s: %d of %d (%d %%)", self._what, done, total, percent)
-            self._tell(f"{self._what}: {percent} %")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `raft-chat`.  What stdout cannot encode is printed as an escape."""
-    _open_standard_descriptors()
+    descriptors.open_standard()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -645,18 +472,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _open_standard_descriptors() -> None:
-    """Open those of the descriptors 0, 1 and 2 that are closed.
-
-    Otherwise files of the log get these numbers, and what the interpreter writes there as it fails lands in the log.
-    """
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number
-
-
 def _run(arguments: Sequence[str]) -> int:
     if arguments[:1] == [REWRITE]:
         return rewrite(arguments[1:], ChatState)
@@ -664,8 +479,8 @@ def _run(arguments: Sequence[str]) -> int:
         print(f"raft-chat {program_version()}")
         return 0
     try:
-        if arguments and arguments[0] in SUB_COMMANDS:
-            return _run_command(arguments)
+        if arguments and arguments[0] in sub_commands.SUB_COMMANDS:
+            return sub_commands.run(arguments, SIGNALS)
         options = read_options(arguments, os.environ)
         log_lines.set_up(options.log_level, options.log_format)
         gc.freeze()
@@ -683,24 +498,6 @@ def _run(arguments: Sequence[str]) -> int:
     except (OptionRefused, StartRefused, DiskFailed, DiskFull) as error:
         print(f"raft-chat: {log_lines.escaped(str(error))}", file=sys.stderr)  # a node's words may be in it
         return 1
-
-
-def _run_command(arguments: Sequence[str]) -> int:
-    """Run a sub-command; its exit code.  Raises OptionRefused, and BrokenPipeError."""
-    if sys.stdout is None:  # before anything is changed
-        raise OptionRefused("stdout is closed. Redirect it to a file, or to /dev/null.")
-    try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # Ctrl-C ends it
-        code = int(import_module(f"chat.cli.{arguments[0]}").main(arguments[1:], os.environ))
-        sys.stdout.flush()
-        return code
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT  # as a shell tells of it
-    except BrokenPipeError:
-        raise
-    except OSError as error:  # of stdout: what a command asks of files and nodes, it says itself
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer is lost
-        raise OptionRefused(f"the output cannot be written: {error.strerror}") from None
 
 
 if __name__ == "__main__":

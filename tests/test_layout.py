@@ -33,6 +33,7 @@ FLOORS = (
     ("chat.services",),
     ("chat.realtime", "chat.api"),
     ("chat.app", "chat.cli"),
+    ("chat.process",),
     ("chat", "static"),
     ("raft_chat",),
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from raft_chat import SUB_COMMANDS
+from chat.process.sub_commands import SUB_COMMANDS
 from tests.support.cluster import ROOT, Cluster
 from tests.support.http_client import HttpClient
 from tests.test_layout import sources
@@ -155,7 +155,8 @@ def test_the_version_is_written_in_one_place(installed: Path) -> None:
 
 HELP_OF_ALL = """
 import contextlib, raft_chat, sys
-for command in ("", *raft_chat.SUB_COMMANDS):
+from chat.process.sub_commands import SUB_COMMANDS
+for command in ("", *SUB_COMMANDS):
     with contextlib.suppress(SystemExit):
         raft_chat.main([*filter(None, [command]), "--help"])
 """

@@ -16,10 +16,10 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from chat.cli import operator_file
-from chat.cli.log_lines import escaped
 from chat.cli.option_table import OptionRefused, Parser
 from chat.cli.options import PREFIX, refuse_control_characters
 from chat.cli.tls_client import PinnedConnection, WrongCertificate, add_ca, context_of, not_believed
+from chat.logs.log_lines import escaped
 
 TIMEOUT_S = 60.0  # a node answers any request within half of it
 ANSWER_BYTES_MAX = 4 << 20

@@ -17,9 +17,9 @@ from chat.auth import guest_pages, hosts, proxies, proxy_users
 from chat.auth.origins import Origin, origin_of
 from chat.auth.proxies import TrustedProxies
 from chat.auth.proxy_users import AuthHeaders
-from chat.cli import log_lines
 from chat.cli.option_table import LOG_LEVELS, OPTIONS, OptionRefused, node_parser
 from chat.errors import Problem
+from chat.logs import log_lines
 from chat.server import base_path
 from chat.services import validation
 from raft.core.configuration import MEMBERS_MAX

@@ -10,8 +10,8 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 
-from chat.cli.log_lines import escaped
 from chat.cli.node_client import CommandFailed, NodeClient, add_node, open_client, sub_parser
+from chat.logs.log_lines import escaped
 
 TIMEOUT_S = 10.0  # a node answers within its half second for the others; past this the next one is asked
 INTERVAL_S, INTERVAL_MIN_S, INTERVAL_MAX_S = 2.0, 0.2, 3600.0

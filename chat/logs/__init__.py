@@ -1,1 +1,1 @@
-"""Lines of the log about requests: their fields, refused and slow requests, the access log."""
+"""The log: the formats of a line and its fields, refused and slow requests, the access log."""

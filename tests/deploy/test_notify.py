@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from chat.cli.service_manager import VARIABLE, ServiceManager
+from chat.process.service_manager import VARIABLE, ServiceManager
 from tests.deploy.manager import Manager, manager
 from tests.support.cluster import Cluster
 

@@ -14,10 +14,10 @@ import pytest
 
 import raft_chat
 from chat.cli import operator_file
-from chat.cli.log_lines import escaped
 from chat.cli.member import start_command
 from chat.cli.operator_file import OperatorFile
 from chat.cli.options import read_options
+from chat.logs.log_lines import escaped
 from raft.core.configuration import AddMember, MoveMember, PlanPromotion, RemoveMember
 from raft.errors import ChangeRefused, OutcomeUnknown, Unavailable
 from tests.chat.chat_client import OPERATORS_SECRET, ChatClient

@@ -12,9 +12,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.cli import log_lines
-from chat.cli.log_lines import JsonFormatter, LineFormatter
+from chat.logs import log_lines
 from chat.logs.log_fields import fields
+from chat.logs.log_lines import JsonFormatter, LineFormatter
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -79,7 +79,7 @@ def test_no_text_breaks_a_line_in_json(text: str) -> None:
 
 def test_the_error_that_ends_a_thread_is_a_line_in_json() -> None:
     program = (
-        "import threading, warnings; from chat.cli.log_lines import set_up; set_up('info', 'json'); "
+        "import threading, warnings; from chat.logs.log_lines import set_up; set_up('info', 'json'); "
         "thread = threading.Thread(target=lambda: 1 / 0, name='dividing'); thread.start(); thread.join(); "
         "warnings.warn('beware')"
     )

@@ -1,0 +1,62 @@
+"""The signals of a node: SIGTERM and SIGINT stop it, SIGHUP has files read again.
+
+A thread waits for them.  A handler would run between any two steps of the main thread, even inside a lock.
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+
+from chat.process.service_manager import ServiceManager
+
+logger = logging.getLogger(__name__)
+
+
+class SignalThreads:
+    """The threads that wait for signals and reload files.  They never end."""
+
+    def __init__(
+        self, signals: Sequence[signal.Signals], ended: threading.Event, service_manager: ServiceManager
+    ) -> None:
+        """`signals` are waited for; those that stop the node set `ended`."""
+        self._signals = signals
+        self._ended = ended
+        self._service_manager = service_manager
+        self._reload_asked = threading.Event()
+        self.reload: list[Callable[[], None]] = []  # called on SIGHUP: each reads its files again
+
+    def start(self) -> None:
+        """Wait for signals from now on."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)  # in all threads but the one that waits for them
+        for target, name in ((self._await_signals, "signals"), (self._await_reloads, "reloads")):
+            threading.Thread(target=target, name=name, daemon=True).start()
+
+    def _await_signals(self) -> None:
+        while True:
+            if signal.sigwait(self._signals) == signal.SIGHUP:
+                self._reload_asked.set()
+            elif self._ended.is_set():
+                os._exit(1)  # somebody insists
+            else:
+                self._ended.set()
+
+    def _await_reloads(self) -> None:
+        """Reload in a thread of its own: a file on a network's disk, or a pipe, may hang, and SIGTERM must not wait."""
+        while True:
+            self._reload_asked.wait()
+            self._reload_asked.clear()
+            self._service_manager.reloading()
+            self._reload()
+            self._service_manager.reloaded()
+
+    def _reload(self) -> None:
+        """Read again the files that may have changed, on SIGHUP."""
+        if not self.reload:
+            logger.info("SIGHUP is ignored: there is nothing to reload; SIGTERM stops this node")
+        for reload in self.reload:
+            try:
+                reload()
+            except Exception:
+                logger.exception("reloading a file failed; what was read before stays in force")

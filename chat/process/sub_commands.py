@@ -1,0 +1,33 @@
+"""The sub-commands: each is a module of chat/cli, which a node does not need."""
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from chat.cli.option_table import OptionRefused
+
+SUB_COMMANDS: Final = ("user", "auth", "cert", "clock", "send", "tail", "status", "member", "lead")
+
+
+def run(arguments: Sequence[str], blocked: Sequence[signal.Signals]) -> int:
+    """Run a sub-command; its exit code.  Raises OptionRefused, and BrokenPipeError.
+
+    `blocked`: the signals that a node waits for, which end a sub-command.
+    """
+    if sys.stdout is None:  # before anything is changed
+        raise OptionRefused("stdout is closed. Redirect it to a file, or to /dev/null.")
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)  # Ctrl-C ends it
+        code = int(import_module(f"chat.cli.{arguments[0]}").main(arguments[1:], os.environ))
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT  # as a shell tells of it
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # of stdout: what a command asks of files and nodes, it says itself
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer is lost
+        raise OptionRefused(f"the output cannot be written: {error.strerror}") from None
