@@ -80,7 +80,7 @@ from raft.storage.reserve import Reserve
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.01  # between two looks for a leader, in a thread that may wait
-CARE_TICKS = 8  # between two looks at what can wait: a quarter of a second
+CARE_TICKS = 8  # between two looks at what can wait: half a second, or less
 
 
 def make_node(identity: Identity, recovered: Recovered, settings: Settings, rng: Random) -> Node:

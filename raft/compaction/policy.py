@@ -43,6 +43,8 @@ from raft.storage.log_store import Storage
 logger = logging.getLogger(__name__)
 
 CHECK_S = 0.2  # a check costs next to nothing, and few entries come between two checks
+IDLE_CHECK_S = 1.0  # once nothing has come for IDLE_S: each check lists the directory, and wakes an idle machine
+IDLE_S = 5.0
 RETRY_S = 60.0  # after a failed rewrite, for lack of space for example
 RETRY_FULL_S = 5.0  # on a full disk, which accepts nothing until a rewrite succeeds
 FREED_FULL_BYTES = 64 << 10  # a rewrite on a full disk frees at least this much
@@ -128,7 +130,7 @@ class LogMaintenance:
     def run(self, stopping: threading.Event) -> None:
         """Run the thread."""
         self._stopping = stopping
-        while not stopping.wait(CHECK_S):
+        while not stopping.wait(IDLE_CHECK_S if self._is_idle() else CHECK_S):
             self._storage.sweep(time.monotonic(), hurry=self._is_full())
             if not self._is_full():
                 self._storage.keep_indexes()
@@ -136,6 +138,10 @@ class LogMaintenance:
             self.note_erased(time.monotonic())
             if time.monotonic() >= self._not_before_s:
                 self.run_due()
+
+    def _is_idle(self) -> bool:
+        has_grown = self._applier.last_applied != self._seen_index
+        return not has_grown and not self._is_full() and time.monotonic() - self._grown_s >= IDLE_S
 
     def run_due(self) -> None:
         """Run the compaction or the checkpoint that is due."""

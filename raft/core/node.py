@@ -69,6 +69,7 @@ LOAD_ENTRIES_MAX = 256  # entries that the driver reads from disk for one append
 TERM_JUMP_MAX = 1 << 32  # an election a millisecond for a month; terms never fall, so a false one must not use them up
 SNAPSHOT_TIMEOUTS = 10  # election timeouts before a snapshot is requested again; a transfer under way goes on
 LISTEN_MS = 2_000  # to hear a leader: it calls every member at each heartbeat, also an unreachable one
+_ROUNDING_MS = 0.001  # sums of ticks may fall short of a heartbeat by this
 _NO_MEMBERS = Configuration({})
 _NO_ROOM = "no majority of the nodes has room on its disk; nothing was changed"
 REMOVED_TIMEOUTS = 4  # election timeouts during which a removed member is still told that it was removed
@@ -325,6 +326,16 @@ class Node:
                 self._wait_for_candidate()
             else:
                 self.become_pre_candidate()
+
+    def is_calm(self) -> bool:
+        """Return whether a tick a heartbeat is enough: no timer ends sooner than half an election timeout from now.
+
+        A leader has to send heartbeats only.  A follower of one that was heard lately does not campaign soon.
+        """
+        if self.role is Role.LEADER:
+            return not self._transfer_target
+        soon_ms = max(self.settings.election_timeout_ms / 2, self.settings.heartbeat_ms)
+        return bool(self.leader_id) and self._election_deadline_ms - self._clock_ms > soon_ms
 
     def step(self, message: Message) -> None:
         """Process a message from a peer.  Raises InvalidMessage if a correct peer cannot have sent it."""
@@ -811,7 +822,7 @@ class Node:
             if progress.in_flight and self._clock_ms - progress.sent_ms >= timeouts * self.settings.election_timeout_ms:
                 progress.lost()
         self._maintain_configuration()
-        if self._clock_ms - self._heartbeat_sent_ms >= self.settings.heartbeat_ms:
+        if self._clock_ms - self._heartbeat_sent_ms >= self.settings.heartbeat_ms - _ROUNDING_MS:
             self._heartbeat_sent_ms = self._clock_ms
             self._send_heartbeats()
             self._send_to_full()

@@ -28,8 +28,9 @@ from raft.storage.reserve import Reserve
 
 logger = logging.getLogger(__name__)
 
-# Waking is most of what an idle node costs, and each tick is a wake.  An election is late by one tick at most.
-TICKS_PER_HEARTBEAT = 2
+# Waking is most of what an idle node costs, and each tick is a wake.  So there is one tick a heartbeat, and these while
+# a timer of the Node may end sooner: an election is late by one of them at most.
+TICKS_PER_HEARTBEAT = 4
 
 
 class Driver:
@@ -68,7 +69,7 @@ class Driver:
         self._peers = peers
         self._contact = contact
         self._clocks = clocks
-        self._tick_s = heartbeat_ms / 1000 / TICKS_PER_HEARTBEAT
+        self._heartbeat_s = heartbeat_ms / 1000
         self._on_tick = on_tick
         self._short_logs: dict[int, int] = {}  # by member: the committed index that it lacked, as logged
         self._replies: dict[int, Callable[[Answer], None]] = {}  # RPCs that wait for the Node's reply, by request
@@ -171,15 +172,19 @@ class Driver:
 
     def run_ticks(self, stopping: threading.Event) -> None:
         """Run the tick thread."""
-        while not stopping.wait(self._tick_s):
-            self._node_lock.act(self._tick)
+        pause_s = self._heartbeat_s
+        while not stopping.wait(pause_s):
+            calm = self._node_lock.act(self._tick)
             self._on_tick()
+            pause_s = self._heartbeat_s if calm else self._heartbeat_s / TICKS_PER_HEARTBEAT
 
-    def _tick(self, node: Node) -> None:
+    def _tick(self, node: Node) -> bool:
+        """Advance the Node's clock; return whether the next tick can wait for a heartbeat."""
         self._contact.ticked()
         settle(self._clocks, node)
         node.tick(time.monotonic() * 1000, self._clocks.stamp())
         follow_leap(self._clocks, node)
+        return node.is_calm()
 
 
 def _is_held_back(node: Node, message: Message) -> bool:

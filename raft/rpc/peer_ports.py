@@ -16,6 +16,7 @@ import errno
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Protocol
@@ -25,7 +26,8 @@ from raft.rpc.peer_client import parse_peer_url
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.25  # between two looks for changed addresses
+POLL_S = 0.25  # between two looks for changed URLs
+RESOLVE_S = 5.0  # between two looks for changed addresses of the same URLs: each may ask a name server
 DRAIN_S = 0.5  # for calls under way at an address that is given up
 UNGUARDED = "other machines reach it; pass --cluster-secret-file or --peer-cert, or --insecure-peers"
 WILDCARD_V4, WILDCARD_V6 = "0.0.0.0", "::"  # a listener there accepts calls to every address of this machine
@@ -74,6 +76,8 @@ class PeerPorts:
         self._warned: dict[str, str] = {}  # by URL: the last warning about it
         self._stopping = threading.Event()
         self._is_open = threading.Event()
+        self._followed: list[str] = []  # the URLs of the last look, if all of them are listened at and no others,
+        self._resolve_s = 0.0  # and when their hosts are resolved again
         self.peer_urls: Callable[[], Iterable[str]] = lambda: ()  # the membership's; set once there is a member
 
     @property
@@ -126,22 +130,30 @@ class PeerPorts:
     def _run(self) -> None:
         while not self._stopping.wait(POLL_S):
             try:
-                self.follow()
+                if self._named() != self._followed or time.monotonic() >= self._resolve_s:
+                    self.follow()
             except Exception:
                 logger.exception("following the membership's URLs failed, and is tried again")
 
     def follow(self) -> None:
         """Listen at all addresses that are named now, and close those that are not named any more."""
-        urls = dict.fromkeys((self._given_url, *self.peer_urls()))
-        wanted = {address for url in urls if (address := self._follow(url)) is not None}
+        urls = self._named()
+        found = [self._follow(url) for url in urls]
+        wanted = {address for address in found if address is not None}
         with self._lock:
             called = any(port.called for address, port in self._ports.items() if address in wanted)
             left = [address for address in self._ports if called and address not in wanted]
             given_up = [self._ports.pop(address) for address in left]
+            self._followed = urls if None not in found and wanted == set(self._ports) else []
+        self._resolve_s = time.monotonic() + RESOLVE_S
         for address in left:
             logger.info("peers are no longer served at %s port %d: this node has moved", *address)
         for port in given_up:
             port.listener.drain(DRAIN_S)
+
+    def _named(self) -> list[str]:
+        """Return the URLs at which this node is to be reached, each once."""
+        return list(dict.fromkeys((self._given_url, *self.peer_urls())))
 
     def _follow(self, url: str) -> Address | None:
         """Listen at a URL, if necessary; return the address, None if that is impossible now."""

@@ -441,7 +441,8 @@ def test_a_wall_clock_that_is_set_makes_no_file_older(monkeypatch: pytest.Monkey
     monkeypatch.setattr("raft.compaction.policy.CHECK_S", 0.001)
     storage: Any = SimpleNamespace(snapshot=None, sweep=sweep, keep_indexes=lambda: None)
     anything: Any = None
-    maintenance = LogMaintenance(anything, storage, anything, anything, anything)
+    applier: Any = SimpleNamespace(last_applied=0)
+    maintenance = LogMaintenance(anything, storage, applier, anything, anything)
     monkeypatch.setattr(maintenance, "mark", lambda now_s: None)
     monkeypatch.setattr(maintenance, "note_erased", lambda now_s: None)
     monkeypatch.setattr(maintenance, "run_due", lambda: None)

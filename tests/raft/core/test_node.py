@@ -103,6 +103,37 @@ def test_election_timeouts_lie_between_one_and_two_times_the_setting_and_differ(
     assert len(set(waited)) > 25
 
 
+def test_a_member_that_can_wait_a_heartbeat_for_its_tick_never_campaigns_at_that_tick() -> None:
+    for seed in range(50):
+        node, now_ms = follower(seed=seed), 0.0
+        node.tick(now_ms, 0)
+        assert not node.is_calm()  # it knows no leader
+        node.step(append(0, *entries(1, 1)))
+        assert node.is_calm()
+        while node.role is Role.FOLLOWER:
+            before_ms = now_ms
+            now_ms += SETTINGS.heartbeat_ms if node.is_calm() else SETTINGS.heartbeat_ms / 4
+            node.tick(now_ms, 0)
+        assert now_ms - before_ms < SETTINGS.heartbeat_ms
+        assert node.clock_ms <= 2 * SETTINGS.election_timeout_ms + SETTINGS.heartbeat_ms / 4
+
+
+def test_a_leader_can_wait_a_heartbeat_for_its_tick_unless_it_hands_leadership_over() -> None:
+    cluster, node = led()
+    assert node.is_calm()
+    cluster.act(1, lambda node: node.transfer_leadership(2))
+    assert not node.is_calm()
+
+
+def test_a_leader_that_ticks_once_a_heartbeat_sends_one_at_each_tick_however_the_sums_are_rounded() -> None:
+    cluster, _ = led()
+    cluster.tick(1, 0.7)
+    for _ in range(200):
+        cluster.tick(1, 60.1)
+        assert any(isinstance(m, AppendEntries) and m.heartbeat and m.target == 2 for m in cluster.network)
+        settle(cluster)
+
+
 def test_the_time_of_entries_never_falls_though_the_clock_does() -> None:
     cluster, _ = led()
     for now_ms in (5_000, 2_000, 9_000, 1_000):

@@ -174,3 +174,30 @@ def test_a_name_that_does_not_resolve_yet_is_waited_for(
     finally:
         ports.close(0.0)
     assert machine.open == {}
+
+
+def test_hosts_that_did_not_change_are_not_looked_up_at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, looked_up, urls, seen = Machine(), list[str](), [OLD], threading.Semaphore(0)
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *more: int, **options: int) -> object:
+        looked_up.append(host)
+        return resolve(host, *more, **options)
+
+    def peer_urls() -> list[str]:
+        seen.release()
+        return urls
+
+    monkeypatch.setattr("raft.rpc.peer_ports.POLL_S", 0.001)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    ports = opened(machine, OLD)
+    ports.peer_urls = peer_urls
+    ports.start()
+    try:
+        for _ in range(50):
+            assert seen.acquire(timeout=5)
+        assert len(looked_up) == 2  # at the start, and at the first look
+        urls = [NEW]
+        wait_until(lambda: set(machine.open) == {AT_OLD, AT_NEW}, 5, "the new URL is listened at")
+    finally:
+        ports.close(0.0)
