@@ -28,7 +28,7 @@ from raft.core.boots import is_list_of_boots, with_boot
 from raft.errors import ADVICE, DiskFailed, DiskFull, OtherFormat, StartRefused
 from raft.storage.disk import TEMPORARY_SUFFIX, Closeable, Disk, FileMarks, NoRoom, create_durably, read_all
 
-FORMAT = 2  # of the whole data directory: another one is refused
+FORMAT = 1  # of the whole data directory: another one is refused
 LOCK_NAME = "LOCK"
 IDENTITY_NAME = "identity.json"
 PLACE_NAME = "PLACE"

@@ -3,15 +3,17 @@
     log-00000002-000000000000018.idx        beside a segment that has a successor
     snapshot-000000000000900.idx            beside a snapshot
 
-    <crc> {"format":2,"of":"<the file's name>","bytes":8123,"ends":…,"items":16, …}
+    <crc> {"format":1,"of":"<the file's name>","bytes":8123,"crc":…,"ends":…,"first_line":"…","items":16, …}
     the indexes of the entries (of a snapshot only), then their positions, 8 bytes each, in pieces:
     (the piece's length: 4 bytes, its crc: 4 bytes, both little-endian) (up to ITEMS_MAX numbers, packed by
     packed_numbers.py)
 
 Rules.  An index is a cache.  It may be missing, older than its file, torn or another file's.  An index that was not
 made of this very file is ignored, the file is read instead, and its index is made anew.  The index is bound to its file
-by name, by length, and by a checksum of the file's beginning and end; each of its own bytes is under a checksum.  It
-gets its name in one step, but nothing is synced for it, and a failure to make one is ignored.
+by name, by length, by the checksum of all its bytes (that its successor names, or of a snapshot its end line), and by
+one of the file's beginning and end; each of its own bytes is under a checksum.  It gets its name in one step, but
+nothing is synced for it, and a failure to make one is ignored.  It repeats the file's first line, so that a file which
+is lost is still known.
 
 A start that trusts an index has not looked at the middle of the file.  Damage there is found when an entry is used, for
 each entry is verified as it is read; and by a start after the index was deleted.
@@ -35,12 +37,13 @@ from raft.storage.disk import TEMPORARY_SUFFIX, Disk, ReadFile
 from raft.storage.file_names import SnapshotFile, index_name
 from raft.storage.positions import Sparse
 from raft.storage.segment import Content, Header
-from raft.storage.snapshot_file import Scan, scan_file
+from raft.storage.snapshot_file import Scan, end_crc, scan_file
 
-FORMAT = 2
+FORMAT = 1
 OWNER = "owner"  # the word of the process that owns the directory
 _END_BYTES = 4096  # of the file's beginning and end, which differ from file to file
 _ROOM_BYTES = 1 << 16  # an index is at most this much longer than its file, whose records have 48 bytes or more
+_LINE_BYTES_MAX = 64 << 20  # of a first line: that of an index holds a segment's configurations and runs of terms
 _ITEM_BYTES = 8
 _PIECE = Struct("<II")
 
@@ -63,9 +66,12 @@ class Indexes:
         self._data_dir = data_dir
         self._maker = maker
 
-    def segment(self, file: ReadFile, header: Header, end: int) -> Content | None:
-        """Return the content of the segment that is sealed at `end`; None if no index has it."""
-        found = self._read(file, header.name, end, 1)
+    def segment(self, file: ReadFile, header: Header, end: int, crc: int) -> Content | None:
+        """Return the content of the segment that is sealed at `end`; None if no index has it.
+
+        `crc` is that of the bytes before `end`, as the successor names it.
+        """
+        found = self._read(file, header.name, end, crc, 1)
         if found is None:
             return None
         value, (positions,) = found
@@ -77,7 +83,7 @@ class Indexes:
             return None
         return Content(first_written, first_index, positions, runs, last_time, configurations)
 
-    def keep_segment(self, file: ReadFile, header: Header, end: int, content: Content) -> None:
+    def keep_segment(self, file: ReadFile, header: Header, end: int, crc: int, content: Content) -> None:
         """Make the index of a segment that is sealed at `end`."""
         value = {
             "first_written": content.first_written,
@@ -86,7 +92,7 @@ class Indexes:
             "term_runs": content.term_runs,
             "configurations": [one.record.decode("utf-8", "surrogateescape") for one in content.configurations],
         }
-        self._keep(file, header.name, end, value, [content.positions])
+        self._keep(file, header.name, end, crc, value, [content.positions])
 
     def base(self, name: str, pause: Callable[[], None] | None = None) -> Base:
         """Return the snapshot of this name.  `pause` as in `scan_file`.
@@ -95,7 +101,7 @@ class Indexes:
         """
         file = self._disk.open(self._data_dir / name)
         try:
-            found = self._read(file, name, file.size, 2)
+            found = self._read(file, name, file.size, end_crc(file), 2)
             if found is not None:
                 scan = Scan(name)
                 scan.feed(_first_line(file))
@@ -111,14 +117,14 @@ class Indexes:
         with suppress(OSError):
             file = self._disk.open(self._data_dir / name)
             try:
-                self._keep(file, name, file.size, {}, [sparse.indexes, sparse.packed])
+                self._keep(file, name, file.size, end_crc(file), {}, [sparse.indexes, sparse.packed])
             finally:
                 file.close()
 
     # Either kind
 
     def _read(
-        self, file: ReadFile, name: str, size: int, count: int
+        self, file: ReadFile, name: str, size: int, crc: int, count: int
     ) -> "tuple[dict[str, Any], list[array[int]]] | None":
         """Return the index's first line, and its `count` arrays; None if it is not the index of the file's `size`
         bytes.
@@ -132,7 +138,7 @@ class Indexes:
                 return None
             head = _first_line(index)
             value: dict[str, Any] = decode_object(unseal(head))
-            if (value["format"], value["of"], value["bytes"]) != (FORMAT, name, size):
+            if (value["format"], value["of"], value["bytes"], value["crc"]) != (FORMAT, name, size, crc):
                 return None
             if value["ends"] != _ends(file, size):
                 return None
@@ -147,10 +153,17 @@ class Indexes:
             index.close()
 
     def _keep(
-        self, file: ReadFile, name: str, size: int, value: dict[str, object], arrays: "Sequence[array[int]]"
+        self, file: ReadFile, name: str, size: int, crc: int, value: dict[str, object], arrays: "Sequence[array[int]]"
     ) -> None:
-        items = len(arrays[0])
-        bound = {"format": FORMAT, "of": name, "bytes": size, "ends": _ends(file, size), "items": items}
+        bound = {
+            "format": FORMAT,
+            "of": name,
+            "bytes": size,
+            "crc": crc,
+            "ends": _ends(file, size),
+            "first_line": _first_line(file).decode("utf-8", "surrogateescape"),
+            "items": len(arrays[0]),
+        }
         head = seal(json.dumps({**bound, **value}, separators=(",", ":")).encode())
         path = self._data_dir / index_name(name)
         temporary = path.with_name(f"{path.name}.{self._maker}{TEMPORARY_SUFFIX}")
@@ -170,9 +183,9 @@ class Indexes:
 
 def _first_line(file: ReadFile) -> bytes:
     """Return the first line with its newline; b"" if there is none."""
-    data = file.pread(_ROOM_BYTES, 0)
-    if b"\n" not in data:
-        data = file.pread(file.size, 0)
+    data = file.pread(_END_BYTES, 0)
+    if b"\n" not in data:  # an index, or a snapshot of many members
+        data = file.pread(min(file.size, _LINE_BYTES_MAX), 0)
     return data[: data.find(b"\n") + 1]
 
 

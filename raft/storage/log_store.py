@@ -51,7 +51,7 @@ from raft.storage.positions import Positions, Sparse, moved, pack, unpack
 from raft.storage.reader import LogReader, Progress
 from raft.storage.recovery import RecoveredLog, recover
 from raft.storage.reserve import KEPT_BYTES
-from raft.storage.segment import Content, Header, SegmentWriter, encode_header, encode_opening, intact_lines_in
+from raft.storage.segment import Content, Header, Sealed, SegmentWriter, encode_header, encode_opening, intact_lines_in
 from raft.storage.snapshot_file import Document, file_steps, newest_document
 from raft.storage.snapshot_receiver import SPARE_BYTES, SnapshotReceiver
 
@@ -101,7 +101,7 @@ class Storage:
         self._failure = ""  # why the storage is unusable
         self._closed = False
         self._content = Content()  # of the newest segment
-        self._sealed: deque[tuple[Header, int, Content]] = deque(maxlen=SEALED_MAX)  # with their ends
+        self._sealed: deque[tuple[Header, int, int, Content]] = deque(maxlen=SEALED_MAX)  # with end and checksum
         self._writer = self._final(lambda: self._open_segment(log))
         self._final(self._adopt_checkpoint)
         self.recovered = Recovered(
@@ -418,10 +418,10 @@ class Storage:
     def keep_indexes(self) -> None:
         """Make the indexes of segments that were sealed since the last call.  One thread; failures are ignored."""
         while self._sealed:
-            header, end, content = self._sealed.popleft()
+            header, end, crc, content = self._sealed.popleft()
             with suppress(OSError), closing(self._disk.open(self._data_dir / header.name)) as file:
                 content.positions = moved(content.positions, 0)
-                Indexes(self._disk, self._data_dir, OWNER).keep_segment(file, header, end, content)
+                Indexes(self._disk, self._data_dir, OWNER).keep_segment(file, header, end, crc, content)
 
     def sweep(self, now_s: float, *, hurry: bool = False) -> None:
         """Remove what was replaced an hour ago or earlier, and older checkpoints at once; call it now and then.
@@ -458,16 +458,15 @@ class Storage:
                 self._disk.remove(self._data_dir / last.header.name)
                 self._disk.sync_directory(self._data_dir)  # the removed file must not come back beside its successor
             name = segment_name(sequence_of(last.header.name), first_index)
-            predecessor, end = last.header.predecessor, last.header.predecessor_end
+            predecessor, sealed = last.header.predecessor, last.header.sealed
         elif last is not None:
             name = segment_name(sequence_of(last.header.name) + 1, first_index)
-            predecessor, end = last.header.name, last.durable
-            if last.content is not None:
-                self._sealed.append((last.header, end, last.content))
+            predecessor, sealed = last.header.name, last.content.sealed(last.durable, last.crc)
+            self._sealed.append((last.header, last.durable, last.crc, last.content))
         else:
-            name, predecessor, end = segment_name(1, first_index), "", 0
+            name, predecessor, sealed = segment_name(1, first_index), "", Sealed()
         carried = b"".join(record for _, record in log.carried)
-        header = Header(name, self._cluster_id, self._hard_state, predecessor, end, len(carried))
+        header = Header(name, self._cluster_id, self._hard_state, predecessor, sealed, len(carried))
         writer = self._create(header, carried)
         pairs = self._place(
             ((index, len(record)) for index, record in log.carried), writer.size - writer.header.carried
@@ -479,7 +478,8 @@ class Storage:
     def _next_header(self, first_index: int) -> Header:
         old = self._writer
         name = segment_name(sequence_of(old.header.name) + 1, first_index)
-        return Header(name, self._cluster_id, self._hard_state, old.header.name, old.size, 0)
+        sealed = self._content.sealed(old.size, old.crc)
+        return Header(name, self._cluster_id, self._hard_state, old.header.name, sealed, 0)
 
     def _rotate(self, first_index: int, batch: bytes = b"") -> None:
         """Go on in a new segment that begins with `batch`: all of the old one that counts is durable."""
@@ -488,7 +488,7 @@ class Storage:
             self._writer = self._create(header, b"", batch)
         except NoRoom as error:
             raise self._full(error) from error
-        self._sealed.append((old.header, old.size, self._content))
+        self._sealed.append((old.header, old.size, old.crc, self._content))
         self._content = Content()
         old.close()
 

@@ -24,6 +24,7 @@ left-over may belong to that process, and a batch that is being written looks li
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,7 +44,17 @@ from raft.storage.file_set import FileSet
 from raft.storage.index_file import OWNER, Indexes
 from raft.storage.positions import Positions, moved
 from raft.storage.reader import Progress
-from raft.storage.segment import Content, Header, Line, SegmentScan, decode_header, highest_durable, intact_lines
+from raft.storage.segment import (
+    Content,
+    Header,
+    Line,
+    Sealed,
+    SegmentScan,
+    checksum,
+    decode_header,
+    highest_durable,
+    intact_lines,
+)
 
 _HEADER_BYTES_MAX = 4096
 _DAMAGED = "a damaged or missing record"
@@ -57,7 +68,8 @@ class LastSegment:
     size: int
     durable: int  # the end of this segment, by its successor
     empty: bool  # nothing in it but hard state: its successor may stand in its place
-    content: Content | None  # up to `durable`; None if there is more behind it
+    crc: int  # of the bytes before `durable`
+    content: Content  # of these bytes
 
 
 @dataclass(slots=True)
@@ -149,9 +161,8 @@ class _Recovery:
             self._check_predecessor(before, header, names)
             self._check_cluster(header.name, header.cluster_id, cluster_id)
             log.cluster_id = header.cluster_id or log.cluster_id
-        ends = [header.predecessor_end for header in headers[1:]]
-        for place, header in enumerate(headers):
-            self._read_segment(header, ends[place] if place < len(ends) else None)
+        for header, after in zip_longest(headers, headers[1:]):
+            self._read_segment(header, after.sealed if after else None)
         base_index = log.positions.base_index
         if log.last_index < base_index:
             self._refuse(names[-1], 0, f"the log ends with entry {log.last_index}, before its snapshot,")
@@ -225,32 +236,37 @@ class _Recovery:
             kind = "snapshot" if snapshot_index(name) else "segment"
             self._refuse(name, 0, f"the {kind} is of cluster {found}, not {cluster_id},")
 
-    def _read_segment(self, header: Header, end: int | None) -> None:
-        """Take the entries in force up to `end`; without `end`, in the last segment, as far as it is intact."""
+    def _read_segment(self, header: Header, sealed: Sealed | None) -> None:
+        """Take the entries in force up to the end of a sealed segment; in the last one as far as it is intact."""
         file = self._disk.open(self._data_dir / header.name)
         try:
-            content = None if end is None else self._indexes.segment(file, header, end)
+            content = self._indexes.segment(file, header, sealed.end, sealed.crc) if sealed else None
             if content is None or not self._log.continues(content):
-                content = self._scanned(file, header, end)
+                content = self._scanned(file, header, sealed)
             self._log.take(content, self._log.files.slot_of(header.name))
             self._bytes_before += file.size
         finally:
             file.close()
 
-    def _scanned(self, file: ReadFile, header: Header, end: int | None) -> Content:
-        size, scan = file.size, SegmentScan.of(header, self._log.last_index)
-        try:
-            scan.run(file, size if end is None else end, self._report_progress)
-        except InvalidMessage as error:
-            self._refuse(header.name, scan.stop, str(error))
-        if end is None:
+    def _scanned(self, file: ReadFile, header: Header, sealed: Sealed | None) -> Content:
+        size = file.size
+        scan = self._scan(file, header, sealed.end if sealed else size)
+        if sealed is None:
             self._close_last(file, size, scan)
             self._log.hard_state = scan.hard_state
-        elif scan.stop < end:
+        elif scan.stop < sealed.end:
             self._refuse(header.name, scan.stop, _DAMAGED)
         else:
-            self._indexes.keep_segment(file, header, end, scan.content)
+            self._indexes.keep_segment(file, header, sealed.end, sealed.crc, scan.content)
         return scan.content
+
+    def _scan(self, file: ReadFile, header: Header, end: int) -> SegmentScan:
+        scan = SegmentScan.of(header, self._log.last_index)
+        try:
+            scan.run(file, end, self._report_progress)
+        except InvalidMessage as error:
+            self._refuse(header.name, scan.stop, str(error))
+        return scan
 
     def _report_progress(self, offset: int) -> None:
         if self._progress is not None:
@@ -270,8 +286,8 @@ class _Recovery:
         carried = _in_force(line for _, line in intact_lines(file, durable, scan.stop))
         self._log.carried = [pair for pair in carried if pair[0] > self._log.positions.base_index]
         empty = not scan.content.first_written and scan.stop == size
-        content = None if carried else scan.content
-        self._log.last_segment = LastSegment(scan.header, size, durable, empty, content)
+        content = self._scan(file, scan.header, durable).content if carried else scan.content
+        self._log.last_segment = LastSegment(scan.header, size, durable, empty, checksum(file, durable), content)
 
     def _refuse(self, name: str, offset: int, what: str) -> NoReturn:
         raise CorruptLog(str(self._data_dir / name), offset, what, ADVICE)

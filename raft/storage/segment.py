@@ -2,10 +2,13 @@
 
     log-00000002-000000000000018.jsonl: the second segment; index 18 was next when it was made
 
-    <crc> {"format":2,"segment":"<its own name>","cluster_id":"…","term":3,"vote":1,"commit":17,
-           "predecessor":"<name>","predecessor_end":8123,"carried":0}
+    <crc> {"format":1,"segment":"<its own name>","cluster_id":"…","term":3,"vote":1,"commit":17,
+           "predecessor":"<name>","predecessor_end":8123,"predecessor_crc":"5f3759df",
+           "predecessor_entries":[3,17],"predecessor_time":…,"predecessor_terms":[[3,1],[9,3]],
+           "predecessor_configurations":[5],"carried":0}
     <crc> {"durable":273,"term":3,"vote":1,"commit":17}       opens a batch
     <crc> {"index":18,"term":3,"time":…,"id":[1,2,15,1],"command":…}   its entries, verbatim as peers get them
+    <crc> {"void":"   "}                                      stands where lost bytes were that nobody needs
 
 The first index in the name: all entries in force from that index on are in this file or a later one.
 
@@ -14,6 +17,10 @@ does not exist.  After it, each batch is one append and one fdatasync.  `durable
 which the file was synced before the batch was written: a crash never damages anything below the highest one.  A batch's
 `commit` holds for the log before the batch's entries, because a crash can cut those off: it stays below the lowest
 index among them, or a torn rewind would pass old entries off as committed.
+
+A header also describes its predecessor as it was when it was sealed (`Sealed`): the checksum of all its bytes up to
+`predecessor_end`, and which entries it contributes, with their terms.  So the identity of each entry is in two files,
+and stays known when one is lost.  A void line is only in a file that was written anew after damage.
 
 What a segment contributes to the log (`Content`): its records are taken in their order, and a record at index i cancels
 every earlier one at i or above, those of earlier segments too.  So from the lowest index in the segment on, all entries
@@ -35,7 +42,9 @@ from raft.errors import InvalidMessage, OtherFormat
 from raft.storage.disk import TEMPORARY_SUFFIX, AppendFile, Disk, NoRoom, ReadFile, create_durably
 from raft.storage.positions import pack
 
-FORMAT = 2
+FORMAT = 1
+RUNS_MAX = 64  # more terms or configurations than this are left out of a header, which so stays below 4 KiB
+_CRC_BYTES = 1 << 20
 _CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole record, and memory stays small
 
 # A line of any kind; of an entry also index, term, time and whether it is a configuration.
@@ -49,7 +58,22 @@ _OPENING_PAYLOAD = re.compile(_OPENING_JSON)
 # JSON's strings the quotes are escaped, and outside of them no value follows eight digits and a space.
 _OPENING = re.compile(rb"([0-9a-f]{8}) (" + _OPENING_JSON + rb")\n")
 
+_VOID = b'{"void":'
+
 Line = re.Match[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The description of a sealed segment in its successor's header."""
+
+    end: int = 0  # bytes from here on were never durable, or are carried in the successor
+    crc: int = 0  # of the bytes before `end`
+    first_index: int = 1  # of the entries that it contributes; they end with `last_index`
+    last_index: int = 0
+    last_time: int = 0  # of the last of these entries
+    term_runs: tuple[tuple[int, int], ...] | None = ()  # (first index, term); None: too many for a header
+    configurations: tuple[int, ...] | None = ()  # indexes of the configurations; None: too many for a header
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +84,14 @@ class Header:
     cluster_id: str  # "" until the member knew its cluster
     hard_state: HardState
     predecessor: str  # "" for the first segment
-    predecessor_end: int  # in the predecessor, bytes from here on were never durable, or are carried in this file
+    sealed: Sealed  # the predecessor's description
     carried: int  # bytes of entries right behind this header
 
 
 def encode_header(header: Header) -> bytes:
     """Return the first line of a segment."""
-    value = {
+    sealed = header.sealed
+    value: dict[str, object] = {
         "format": FORMAT,
         "segment": header.name,
         "cluster_id": header.cluster_id,
@@ -74,9 +99,16 @@ def encode_header(header: Header) -> bytes:
         "vote": header.hard_state.voted_for,
         "commit": header.hard_state.commit_index,
         "predecessor": header.predecessor,
-        "predecessor_end": header.predecessor_end,
-        "carried": header.carried,
+        "predecessor_end": sealed.end,
+        "predecessor_crc": f"{sealed.crc:08x}",
+        "predecessor_entries": [sealed.first_index, sealed.last_index],
+        "predecessor_time": sealed.last_time,
     }
+    if sealed.term_runs is not None:
+        value["predecessor_terms"] = sealed.term_runs
+    if sealed.configurations is not None:
+        value["predecessor_configurations"] = sealed.configurations
+    value["carried"] = header.carried
     return seal(json.dumps(value, separators=(",", ":")).encode())
 
 
@@ -90,9 +122,62 @@ def decode_header(payload: bytes) -> Header:
         cluster_id=str(value.get("cluster_id")),
         hard_state=HardState(_integer(value, "term"), _integer(value, "vote"), _integer(value, "commit")),
         predecessor=str(value.get("predecessor")),
-        predecessor_end=_integer(value, "predecessor_end"),
+        sealed=_decode_sealed(value),
         carried=_integer(value, "carried"),
     )
+
+
+def _decode_sealed(value: dict[str, object]) -> Sealed:
+    try:
+        first_index, last_index = _integers(value["predecessor_entries"])
+        terms, configurations = value.get("predecessor_terms"), value.get("predecessor_configurations")
+        if not isinstance(terms, list | None):
+            raise ValueError("terms of another kind")
+        return Sealed(
+            end=_integer(value, "predecessor_end"),
+            crc=int(str(value["predecessor_crc"]), 16),
+            first_index=first_index,
+            last_index=last_index,
+            last_time=_integer(value, "predecessor_time"),
+            term_runs=None if terms is None else tuple((first, term) for first, term in map(_integers, terms)),
+            configurations=None if configurations is None else _integers(configurations),
+        )
+    except (KeyError, ValueError, OverflowError) as error:
+        raise InvalidMessage(f"a header without a description of its predecessor: {error}") from None
+
+
+def _integers(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or any(type(one) is not int or one < 0 for one in value):
+        raise ValueError("not a list of integers")
+    return tuple(value)
+
+
+def encode_void(length: int) -> bytes:
+    """Return lines of `length` bytes in all that say nothing.  Raises ValueError: no line is so short."""
+    lines, least = [], len(seal(b'{"void":""}'))
+    while length:
+        size = min(length, RECORD_BYTES_MAX)
+        if 0 < length - size < least:
+            size -= least
+        if size < least:
+            raise ValueError(f"no line has {size} bytes")
+        lines.append(seal(b'{"void":"%b"}' % (b" " * (size - least))))
+        length -= size
+    return b"".join(lines)
+
+
+def is_void(payload: bytes) -> bool:
+    """Return whether this is the payload of a void line."""
+    return payload.startswith(_VOID)
+
+
+def checksum(file: ReadFile, end: int, pause: Callable[[], None] = lambda: None) -> int:
+    """Return the checksum of a file's bytes before `end`; `pause` is called between steps of a millisecond."""
+    crc = 0
+    for start in range(0, end, _CRC_BYTES):
+        crc = crc32(file.pread(min(_CRC_BYTES, end - start), start), crc)
+        pause()
+    return crc
 
 
 def encode_opening(durable: int, hard_state: HardState) -> bytes:
@@ -160,10 +245,12 @@ class SegmentWriter:
     another segment, whose header names `size` as this one's end.
     """
 
-    def __init__(self, file: AppendFile, header: Header, size: int) -> None:
+    def __init__(self, file: AppendFile, header: Header, content: bytes) -> None:
+        """`content` is in the file, and durable."""
         self._file = file
         self.header = header
-        self.size = size  # all of it durable, except within `append`
+        self.size = len(content)  # all of it durable, except within `append`
+        self.crc = crc32(content)  # of the bytes before `size`
         self.torn = False
 
     @classmethod
@@ -176,7 +263,7 @@ class SegmentWriter:
         except FileExistsError:  # left by an earlier try on a disk that was read-only by then
             disk.remove(data_dir / (header.name + TEMPORARY_SUFFIX))
             file = create_durably(disk, data_dir / header.name, data)
-        return cls(file, header, len(data))
+        return cls(file, header, data)
 
     def write(self, batch: bytes) -> None:
         """Append a batch without making it durable.  Raises NoRoom: the segment is torn."""
@@ -186,6 +273,7 @@ class SegmentWriter:
             self.torn = True
             raise
         self.size += len(batch)
+        self.crc = crc32(batch, self.crc)
 
     def sync(self) -> None:
         """Make durable what was written."""
@@ -214,6 +302,19 @@ class Content:
     def last_index(self) -> int:
         """The last index; `first_index` - 1 if there are no entries."""
         return self.first_index + len(self.positions) - 1
+
+    def sealed(self, end: int, crc: int) -> Sealed:
+        """Return the description of the segment that has this content up to `end`."""
+        runs, configurations = tuple(self.term_runs), tuple(one.index for one in self.configurations)
+        return Sealed(
+            end,
+            crc,
+            self.first_index,
+            self.last_index,
+            self.last_time,
+            runs if len(runs) <= RUNS_MAX else None,
+            configurations if len(configurations) <= RUNS_MAX else None,
+        )
 
     def take(self, line: Line, offset: int) -> None:
         """Add an entry's record, next in order.  Raises InvalidMessage if it leaves a gap."""
@@ -284,7 +385,7 @@ class SegmentScan:
                     progress(offset)
             elif offset == 0:
                 self.durable = line.end() - line.start() + self.header.carried
-            else:
+            elif not is_void(line[2]):
                 durable, self.hard_state = decode_opening(line[2])
                 self.durable = max(self.durable, durable)
             self.stop = offset + line.end() - line.start()

@@ -3,7 +3,7 @@
     snapshot-000000000000900.jsonl: the state and the live entries of the log up to index 900
     checkpoint-000000000001200.jsonl: the state at index 1200, without entries
 
-    <crc> {"format":2,"snapshot":"<its own name>","cluster_id":"…","index":900,"term":3,"time":…,
+    <crc> {"format":1,"snapshot":"<its own name>","cluster_id":"…","index":900,"term":3,"time":…,
            "configuration_index":17,"configuration":{…}}
     <crc> {"sessions":[…]}           the state document: the engine's lines, then the state machine's
     <crc> {"entries":2}              in a snapshot only: how many entries follow
@@ -37,13 +37,14 @@ from raft.storage.file_names import SnapshotFile, checkpoint_index, snapshot_ind
 from raft.storage.positions import FILE_BYTES_MAX, Sparse
 from raft.storage.segment import Line, intact_lines, intact_lines_in
 
-FORMAT = 2
+FORMAT = 1
 CHUNK_BYTES = 4 * RECORD_BYTES_MAX  # read at a time: always holds a whole line
 STEP_BYTES = 128 << 10  # some hundred entries: a few milliseconds
 WRITE_STEP_BYTES = 64 << 10  # some hundred lines, which take one or two milliseconds to make
 _WRITE_BYTES = 1 << 20  # in one piece, and synced: a large fsync would hold up those of the log beside it
 _ENTRIES = re.compile(rb'\{"entries":([0-9]{1,16})\}')
 _END = re.compile(rb'\{"end":([0-9]{1,16}),"crc":"([0-9a-f]{8})"\}')
+_END_LINE_BYTES = 64  # an end line has at most 57
 _OWN_LINES = (b'{"entries":', b'{"end":')
 
 
@@ -174,6 +175,16 @@ def scan_file(disk: Disk, data_dir: Path, name: str, pause: Callable[[], None] |
 
 def _feed(scan: Scan, file: ReadFile, step_bytes: int) -> int:
     return scan.feed(file.pread(step_bytes, scan.offset)) or scan.feed(file.pread(CHUNK_BYTES, scan.offset))
+
+
+def end_crc(file: ReadFile) -> int:
+    """Return the checksum in a file's end line; -1 if that line is damaged or missing."""
+    tail = file.pread(_END_LINE_BYTES, max(0, file.size - _END_LINE_BYTES))
+    for line in intact_lines_in(tail[tail.rfind(b"\n", 0, -1) + 1 :]):
+        end = _END.fullmatch(line[2])
+        if end is not None:
+            return int(end[2], 16)
+    return -1
 
 
 def document_lines(disk: Disk, path: Path) -> Iterator[bytes]:

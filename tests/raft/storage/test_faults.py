@@ -54,7 +54,7 @@ def test_a_failed_write_is_final_and_never_tried_again(tmp_path: Path, operation
 def test_a_segment_that_cannot_be_created_is_final(tmp_path: Path, operation: str) -> None:
     fault = Fault(operation, errno.ENOSPC)
     disk = HookedDisk(fault)
-    storage = Storage.open(disk, tmp_path, segment_bytes=200)
+    storage = Storage.open(disk, tmp_path, segment_bytes=360)
     storage.append(HardState(1, 1, 0), entries(1, 3))
     fault.armed = True
     with pytest.raises(DiskFailed, match="No space left"):
@@ -86,7 +86,7 @@ def test_a_process_killed_right_after_a_rotation_does_not_pass_old_entries_off_a
         if operation == "append" and next(allowed, None) is None:
             raise OSError(errno.EIO, "broken")
 
-    storage = Storage.open(HookedDisk(hook), tmp_path, segment_bytes=200)
+    storage = Storage.open(HookedDisk(hook), tmp_path, segment_bytes=360)
     storage.append(HardState(1, 1, 2), entries(1, 5))
     with pytest.raises(DiskFailed):
         storage.append(HardState(2, 0, 6), entries(4, 6, term=2))
@@ -142,7 +142,7 @@ def _live(disk: RealDisk, data_dir: Path, acknowledged: list[Entry]) -> None:
     """A whole life, from an empty directory to a clean stop, that notes in `acknowledged` what the log must hold."""
     held = lock_directory(disk, data_dir)
     identity = load_or_create(disk, data_dir, 1)
-    storage = Storage.open(disk, data_dir, segment_bytes=600)
+    storage = Storage.open(disk, data_dir, segment_bytes=760)
     for batch in (entries(1, 3), entries(4, 6), entries(5, 8, term=2), entries(9, 9, term=2)):
         storage.append(HardState(batch[-1].term, identity.boot, 0), batch)
         acknowledged[:] = written(acknowledged, batch)

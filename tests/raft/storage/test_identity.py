@@ -108,9 +108,9 @@ def test_an_identity_that_is_not_ours_is_refused_in_one_line(tmp_path: Path, con
 
 
 def test_a_data_directory_of_an_earlier_version_is_refused_in_words(tmp_path: Path) -> None:
-    content = json.dumps(GOOD | {"Format": 1}).encode()
+    content = json.dumps(GOOD | {"Format": 2}).encode()
     (tmp_path / "identity.json").write_bytes(content)
-    words = "has format 1, and this program knows format 2; start the version that wrote it, or start this version with"
+    words = "has format 2, and this program knows format 1; start the version that wrote it, or start this version with"
     with pytest.raises(StartRefused, match=words):
         load_or_create(RealDisk(), tmp_path, 1)
     assert (tmp_path / "identity.json").read_bytes() == content

@@ -57,7 +57,7 @@ class Life:
         self.storage = self.open()
 
     def open(self) -> Storage:
-        return Storage.open(self.disk, DIRECTORY, segment_bytes=900)
+        return Storage.open(self.disk, DIRECTORY, segment_bytes=1060)
 
     def step(self, what: str, a: int, b: int, cut_after: int) -> None:
         """Do something, or begin to; then what is found must be one of the models it may have come to."""

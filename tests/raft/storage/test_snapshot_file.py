@@ -25,7 +25,7 @@ def test_every_line_is_a_checksum_and_json() -> None:
     assert all(int(line[:8], 16) == crc32(line[9:]) and line[8:9] == b" " for line in lines)
     header, *document, count, first, second, end = (json.loads(line[9:]) for line in lines)
     assert header == {
-        "format": 2,
+        "format": 1,
         "snapshot": "snapshot-000000000000025.jsonl",
         "cluster_id": "aa",
         "index": 25,

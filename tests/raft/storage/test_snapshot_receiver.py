@@ -70,8 +70,8 @@ def _write_damaged(taking: SnapshotReceiver, offset: int, chunk: bytes) -> None:
     ("lines", "why"),
     [
         (WHOLE.replace(b'"rooms"', b'"roomz"'), "damaged"),
-        (seal(b'{"format":2}'), "the header is that of None"),
-        (seal(b'{"format":1}'), "format 1"),
+        (seal(b'{"format":1}'), "the header is that of None"),
+        (seal(b'{"format":2}'), "format 2"),
         (seal(b"[]"), "damaged"),
         (WHOLE + WHOLE, "of a snapshot with"),
         (snapshot_bytes(LOG, 24, LIVE[:4], "aa"), "the header is that of snapshot-000000000000024"),
