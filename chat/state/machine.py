@@ -120,6 +120,17 @@ class ChatState:
             copied = document.copied(self._tables)
         return document.encode(copied)
 
+    @property
+    def digest_format(self) -> int:
+        """The number of the form of `digest_input`."""
+        return document.DIGEST_FORMAT
+
+    def digest_input(self) -> Iterator[bytes]:
+        """Return the replicated state as of now in bytes that are equal wherever it is equal; any thread."""
+        with self._lock:
+            copied = document.copied(self._tables)
+        return document.digest_input(copied)
+
     def restore(self, index: int, lines: Iterable[bytes]) -> None:
         """Be the state that gave these lines at log index `index`.
 

@@ -8,10 +8,11 @@ Texts stay in the log; a page is read from there by index.
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple
 
 from chat.state.post_revisions import Reactions, Revision, Revisions
@@ -98,6 +99,21 @@ class Page:
 
 _NO_REVISION = Revision()
 _NO_REVISIONS = Revisions()
+
+
+# A room as it was at one moment, but for what it has beside its posts: what _FACTS gets, and the log indexes of the
+# posts that are left, SHORT where they are.
+RoomCopy = tuple[tuple[str, int, int, int, int, int], "array[int]"]
+
+_FACTS = attrgetter("name", "newest_id", "last_posted_at", "deleted_at", "max_messages", "record_bytes")
+_POSITIONS = attrgetter("_positions", "_start")
+
+
+def copies(rooms: Collection["Room"]) -> Iterator[RoomCopy]:
+    """Copy these rooms, in about a third of a microsecond each, since posts wait meanwhile; pair the copies later."""
+    facts = [*map(_FACTS, rooms)]
+    indexes = [positions[start:] for positions, start in map(_POSITIONS, rooms)]
+    return zip(facts, indexes, strict=True)
 
 
 class Room:

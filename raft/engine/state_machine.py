@@ -15,6 +15,8 @@ from raft.core.configuration import Configuration, decode_configuration
 from raft.core.raft_messages import Entry, Kind, SnapshotMeta
 from raft.errors import InvalidMessage
 
+DIGEST_FORMAT = 1  # of what `Replicated.digest_input` adds to the machine's
+
 
 class StateMachine(Protocol):
     """The application's state, driven by committed entries."""
@@ -39,6 +41,16 @@ class StateMachine(Protocol):
 
         As of this call, which takes milliseconds: the lines are made as they are asked for, by any thread, while
         `apply` goes on.
+        """
+
+    @property
+    def digest_format(self) -> int:
+        """The number of the form of `digest_input`.  Bytes of different forms are never compared."""
+
+    def digest_input(self) -> Iterator[bytes]:
+        """Return the replicated state in pieces of bytes; equal states give equal bytes, however they came about.
+
+        As of this call, which takes milliseconds, like `document`.
         """
 
     def restore(self, index: int, lines: Iterable[bytes]) -> None:
@@ -99,6 +111,22 @@ class Replicated:
         """
         sessions = b'{"sessions":%b}' % json.dumps(self._sessions.document(), separators=(",", ":")).encode()
         return chain((sessions,), self._machine.document())
+
+    @property
+    def digest_format(self) -> str:
+        """The form of `digest_input`, of the engine's part and the machine's."""
+        return f"{DIGEST_FORMAT}.{self._machine.digest_format}"
+
+    def digest_input(self) -> Iterator[bytes]:
+        """Return all that is replicated, as of now, in pieces of bytes for a digest.
+
+        Nothing in them depends on the program's version or on how this member came to the state.
+        """
+        meta = self.meta
+        configuration = decode_configuration(meta.configuration).encode()
+        head = b"%d %d %d %d %b\n" % (meta.index, meta.term, meta.time, meta.configuration_index, configuration)
+        sessions = json.dumps(self._sessions.document(), separators=(",", ":")).encode() + b"\n"
+        return chain((head, sessions), self._machine.digest_input())
 
     def restore(self, meta: SnapshotMeta, lines: Iterable[bytes]) -> None:
         """Go on from a state document.  Raises InvalidMessage; then the state is unchanged."""

@@ -36,6 +36,12 @@ class Memory:
         said = list(zip(self.indexes, self.commands, strict=True))
         return (b'{"index":%d,"command":%b}' % (index, command) for index, command in said)
 
+    digest_format = 1
+
+    def digest_input(self) -> Iterator[bytes]:
+        """As `document`: there is one way to say it."""
+        return self.document()
+
     def restore(self, index: int, lines: Iterable[bytes]) -> None:
         """What `document` wrote."""
         read = [json.loads(line) for line in lines]

@@ -34,6 +34,11 @@ class Words:
         said = sorted(self.said.items())
         return (json.dumps({"word": word, "index": index}).encode() for word, index in said)
 
+    digest_format = 1
+
+    def digest_input(self) -> Iterator[bytes]:
+        return self.document()
+
     def restore(self, index: int, lines: Iterable[bytes]) -> None:
         said = {}
         for line in lines:

@@ -46,6 +46,11 @@ class Words:
     def document(self) -> Iterator[bytes]:
         return (json.dumps({"word": word}).encode() for word in self.said.copy())
 
+    digest_format = 1
+
+    def digest_input(self) -> Iterator[bytes]:
+        return self.document()
+
     def restore(self, index: int, lines: Iterable[bytes]) -> None:
         said = [json.loads(line).get("word") for line in lines]
         if None in said:
