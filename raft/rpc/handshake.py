@@ -123,27 +123,29 @@ class Session:
     def seal_request(self, body: bytes) -> bytes:
         """Count a call, and return the MAC that goes before its body."""
         self.calls += 1
-        return self._request_mac(body)
+        return self._mac_of(_request_head(self.calls), body)
 
     def open_answer(self, status: int, sealed: bytes) -> bytes:
         """Return the body of the answer to the last call.  Raises UnprovedPeer."""
-        body = memoryview(sealed)[MAC_BYTES:]
-        if not hmac.compare_digest(sealed[:MAC_BYTES], self._answer_mac(self.calls, status, body)):
+        body = sealed[MAC_BYTES:]
+        mac = self._mac_of(_answer_head(self.calls, status), body)
+        if not hmac.compare_digest(sealed[:MAC_BYTES], mac):
             raise UnprovedPeer(f"an answer of member {self.peer.id} was changed on its way")
-        return sealed[MAC_BYTES:]
+        return body
 
     # The server
 
     def open_request(self, sealed: bytes) -> bytes:
         """Count a call, and return its body.  Raises UnprovedPeer; the connection must end then."""
         self.calls += 1
-        if not hmac.compare_digest(sealed[:MAC_BYTES], self._request_mac(memoryview(sealed)[MAC_BYTES:])):
+        body = sealed[MAC_BYTES:]
+        if not hmac.compare_digest(sealed[:MAC_BYTES], self._mac_of(_request_head(self.calls), body)):
             raise UnprovedPeer(f"a call of member {self.peer.id} was changed on its way, or repeated")
-        return sealed[MAC_BYTES:]
+        return body
 
     def seal_answer(self, number: int, status: int, body: bytes) -> bytes:
         """Return the answer to call `number`, with its MAC."""
-        return self._answer_mac(number, status, body) + body
+        return self._mac_of(_answer_head(number, status), body) + body
 
     # Both
 
@@ -158,17 +160,22 @@ class Session:
         self._cluster_id = sender.cluster_id
         self._seen = sender
 
-    def _request_mac(self, body: bytes | memoryview) -> bytes:
-        return self._mac_of(b"request %016x " % self.calls, body)
-
-    def _answer_mac(self, number: int, status: int, body: bytes | memoryview) -> bytes:
-        return self._mac_of(b"answer %016x %d " % (number, status), body)
-
-    def _mac_of(self, head: bytes, body: bytes | memoryview) -> bytes:
+    def _mac_of(self, head: bytes, body: bytes) -> bytes:
         mac = self._mac.copy()
-        mac.update(head)
-        _update(mac.update, body)
+        if len(body) <= PIECE_BYTES:  # the usual message, in one call
+            mac.update(head + body)
+        else:
+            mac.update(head)
+            _update(mac.update, body)
         return mac.digest()
+
+
+def _request_head(number: int) -> bytes:
+    return b"request %016x " % number
+
+
+def _answer_head(number: int, status: int) -> bytes:
+    return b"answer %016x %d " % (number, status)
 
 
 class ClientHandshake:

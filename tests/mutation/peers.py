@@ -2,7 +2,7 @@
 
 from raft.rpc.cluster_secret import ClusterSecret
 from raft.rpc.endpoint import Endpoint
-from raft.rpc.handshake import ServerHandshake, Session
+from raft.rpc.handshake import ServerHandshake, Session, _answer_head, _request_head
 from raft.rpc.peer_certificates import PeerCertificates
 from raft.rpc.peer_client import PeerConnection
 from raft.rpc.proved_calls import ProvedCalls
@@ -33,8 +33,8 @@ PEERS = (
         "call-not-counted",
         "The MAC of a call does not cover the call's number.",
         "a rule of raft/rpc/handshake.py: a call that comes again has the wrong MAC",
-        Session._request_mac,
-        "% self.calls",
+        _request_head,
+        "% number",
         "% 0",
         test=f"{FORGED}[Propose-replayed]",
     ),
@@ -42,7 +42,7 @@ PEERS = (
         "answer-not-counted",
         "The MAC of an answer does not cover the call's number.",
         "a rule of raft/rpc/handshake.py: an answer to another call has the wrong MAC",
-        Session._answer_mac,
+        _answer_head,
         "(number, status)",
         "(0, status)",
         test="raft/rpc/test_handshake.py::test_an_answer_to_another_call_or_with_another_status_is_refused",
