@@ -101,6 +101,8 @@ class Storage:
         self._failure = ""  # why the storage is unusable
         self._closed = False
         self._content = Content()  # of the newest segment
+        self._configurations = [log.files.base.meta.configuration_index] if log.files.base else []
+        self._configurations += [one.index for one in log.configurations]  # indexes, in the segments before the newest
         self._sealed: deque[tuple[Header, int, int, Content]] = deque(maxlen=SEALED_MAX)  # with end and checksum
         self._writer = self._final(lambda: self._open_segment(log))
         self._final(self._adopt_checkpoint)
@@ -251,7 +253,8 @@ class Storage:
         start = len(encode_header(self._next_header(first_index))) if torn else self._writer.size
         lowest = min((entry.index for entry in entries), default=self.last_index + 1)
         commit_index = min(hard_state.commit_index, lowest - 1)  # true for any part that a crash leaves
-        opening = encode_opening(start, HardState(hard_state.current_term, hard_state.voted_for, commit_index))
+        hard_state_before = HardState(hard_state.current_term, hard_state.voted_for, commit_index)
+        opening = encode_opening(start, hard_state_before, self._newest_configuration())
         batch = b"".join([opening, *(entry.record for entry in entries)])
         assert len(batch) <= BATCH_BYTES_MAX
         if torn:
@@ -267,6 +270,15 @@ class Storage:
             began_s = monotonic()
             self._writer.sync()
             self.fsync_durations.record(monotonic() - began_s)
+
+    def _newest_configuration(self) -> int:
+        """Return the index of the newest configuration in the log; 0 if there is none."""
+        content, earlier = self._content, self._configurations
+        while content.first_written and earlier and earlier[-1] >= content.first_index:
+            earlier.pop()  # replaced by an entry of this segment
+        if content.configurations:
+            return content.configurations[-1].index
+        return earlier[-1] if earlier else 0
 
     def _write(self, batch: bytes) -> None:
         try:
@@ -370,6 +382,7 @@ class Storage:
         self._disk.rename(self._data_dir / temporary, self._data_dir / file.name)
         self._disk.sync_directory(self._data_dir)
         self._hard_state = hard_state
+        self._configurations = [file.meta.configuration_index]
         with self._base_lock:
             slot = self._files.reserve(file)
             self._positions.install(file.meta.index, sparse, slot)
@@ -489,6 +502,8 @@ class Storage:
         except NoRoom as error:
             raise self._full(error) from error
         self._sealed.append((old.header, old.size, old.crc, self._content))
+        self._newest_configuration()  # drops those that this segment has replaced
+        self._configurations += [one.index for one in self._content.configurations]
         self._content = Content()
         old.close()
 

@@ -6,7 +6,7 @@
            "predecessor":"<name>","predecessor_end":8123,"predecessor_crc":"5f3759df",
            "predecessor_entries":[3,17],"predecessor_time":…,"predecessor_terms":[[3,1],[9,3]],
            "predecessor_configurations":[5],"carried":0}
-    <crc> {"durable":273,"term":3,"vote":1,"commit":17}       opens a batch
+    <crc> {"durable":273,"term":3,"vote":1,"commit":17,"configuration":5}   opens a batch
     <crc> {"index":18,"term":3,"time":…,"id":[1,2,15,1],"command":…}   its entries, verbatim as peers get them
     <crc> {"void":"   "}                                      stands where lost bytes were that nobody needs
 
@@ -16,7 +16,8 @@ Rules.  The header and the `carried` bytes of entries behind it are made in one 
 does not exist.  After it, each batch is one append and one fdatasync.  `durable` is the offset up to
 which the file was synced before the batch was written: a crash never damages anything below the highest one.  A batch's
 `commit` holds for the log before the batch's entries, because a crash can cut those off: it stays below the lowest
-index among them, or a torn rewind would pass old entries off as committed.
+index among them, or a torn rewind would pass old entries off as committed.  Its `configuration` is the index of the
+newest configuration before the batch (0: none): so lost bytes before an intact opening hide no later one.
 
 A header also describes its predecessor as it was when it was sealed (`Sealed`): the checksum of all its bytes up to
 `predecessor_end`, and which entries it contributes, with their terms.  So the identity of each entry is in two files,
@@ -52,7 +53,8 @@ _LINE = re.compile(
     rb"([0-9a-f]{8}) "
     rb'(\{(?:"index":([0-9]{1,16}),"term":([0-9]{1,16}),"time":([0-9]{1,17}),("configuration":)?)?[^\n]*)\n'
 )
-_OPENING_JSON = rb'\{"durable":([0-9]{1,16}),"term":([0-9]{1,16}),"vote":([0-9]{1,16}),"commit":([0-9]{1,16})\}'
+_OPENING_JSON = rb'\{"durable":([0-9]{1,16}),"term":([0-9]{1,16}),"vote":([0-9]{1,16}),"commit":([0-9]{1,16})'
+_OPENING_JSON += rb',"configuration":([0-9]{1,16})\}'
 _OPENING_PAYLOAD = re.compile(_OPENING_JSON)
 # A batch's first line, found even if the bytes before it were lost.  No command can look like it: within
 # JSON's strings the quotes are escaped, and outside of them no value follows eight digits and a space.
@@ -180,19 +182,28 @@ def checksum(file: ReadFile, end: int, pause: Callable[[], None] = lambda: None)
     return crc
 
 
-def encode_opening(durable: int, hard_state: HardState) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A batch's first line."""
+
+    durable: int  # the offset where the batch begins
+    hard_state: HardState
+    configuration: int  # the index of the log's newest configuration before the batch; 0: none
+
+
+def encode_opening(durable: int, hard_state: HardState, configuration: int) -> bytes:
     """Return the first line of a batch that begins at offset `durable`."""
-    state = (durable, hard_state.current_term, hard_state.voted_for, hard_state.commit_index)
-    return seal(b'{"durable":%d,"term":%d,"vote":%d,"commit":%d}' % state)
+    state = (durable, hard_state.current_term, hard_state.voted_for, hard_state.commit_index, configuration)
+    return seal(b'{"durable":%d,"term":%d,"vote":%d,"commit":%d,"configuration":%d}' % state)
 
 
-def decode_opening(payload: bytes) -> tuple[int, HardState]:
-    """Return the durable offset and the hard state of a batch's first line.  Raises InvalidMessage: no such line."""
+def decode_opening(payload: bytes) -> Opening:
+    """Decode a batch's first line.  Raises InvalidMessage: no such line."""
     match = _OPENING_PAYLOAD.fullmatch(payload)
     if match is None:
         raise InvalidMessage("a record of an unknown kind")
-    durable, term, vote, commit = map(int, match.groups())
-    return durable, HardState(term, vote, commit)
+    durable, term, vote, commit, configuration = map(int, match.groups())
+    return Opening(durable, HardState(term, vote, commit), configuration)
 
 
 def _integer(value: dict[str, object], name: str) -> int:
@@ -386,6 +397,7 @@ class SegmentScan:
             elif offset == 0:
                 self.durable = line.end() - line.start() + self.header.carried
             elif not is_void(line[2]):
-                durable, self.hard_state = decode_opening(line[2])
-                self.durable = max(self.durable, durable)
+                opening = decode_opening(line[2])
+                self.hard_state = opening.hard_state
+                self.durable = max(self.durable, opening.durable)
             self.stop = offset + line.end() - line.start()

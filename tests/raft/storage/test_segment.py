@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raft.core.entries import RECORD_BYTES_MAX, configuration_entry, seal
-from raft.core.raft_messages import HardState
+from raft.core.raft_messages import HardState, Kind
 from raft.errors import InvalidMessage
 from raft.storage.file_names import segment_name, sequence_of
 from raft.storage.log_store import Storage
@@ -17,10 +17,12 @@ from raft.storage.segment import (
     RUNS_MAX,
     Content,
     Header,
+    Opening,
     Sealed,
     SegmentScan,
     checksum,
     decode_header,
+    decode_opening,
     encode_header,
     encode_void,
     intact_lines_in,
@@ -82,14 +84,19 @@ def described(disk: PowerDisk) -> None:
         assert checksum(file, said.end) == said.crc
 
 
+def newest_opening(disk: PowerDisk) -> Opening:
+    data = disk.content()[max(name for name in disk.content() if sequence_of(name))]
+    return decode_opening([line for line in data.splitlines() if line[9:].startswith(b'{"durable"')][-1][9:])
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4), st.sampled_from("kcm ")), max_size=25),
     st.sampled_from([1, 900, 4000]),
 )
-def test_each_header_describes_its_predecessor_whatever_is_written_and_however_it_ends(
+def test_headers_describe_the_segment_and_openings_the_configuration_before_them_whatever_is_written(
     batches: list[tuple[int, int, str]], segment_bytes: int
 ) -> None:
-    disk, last = PowerDisk(), 0
+    disk, last, configured = PowerDisk(), 0, [0]
     storage = Storage.open(disk, DIRECTORY, segment_bytes=segment_bytes)
     for term, (count, back, how) in enumerate(batches, 1):
         first = max(1, last + 1 - back)
@@ -97,6 +104,9 @@ def test_each_header_describes_its_predecessor_whatever_is_written_and_however_i
         if batch and how == "m":
             batch[-1] = configuration_entry(batch[-1].index, term, term, CONFIGURATION)
         storage.append(HardState(term, 1, 0), batch)
+        assert newest_opening(disk).configuration == configured[-1]
+        configured = [index for index in configured if not batch or index < first]
+        configured += [one.index for one in batch if one.kind is Kind.CONFIGURATION]
         last = batch[-1].index if batch else last
         if how in "kc":
             if how == "c":
