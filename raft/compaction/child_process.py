@@ -38,22 +38,26 @@ KILLED_S = 5.0  # for a killed child to end; it may never end while it waits for
 SPARE_BYTES = 8 << 20  # of the disk stay free: a full disk stops posts, but a rewrite can wait
 
 
-class ChildRewriter:
-    """Runs rewrites one at a time; any thread may `stop` one."""
+class ChildRunner:
+    """Runs child processes that read a data directory, one at a time; any thread may `stop` one."""
 
-    def __init__(self, command: Sequence[str], data_dir: Path) -> None:
-        """`command` starts a program that hands its further arguments to `main`."""
+    def __init__(self, command: Sequence[str], data_dir: Path, what: str) -> None:
+        """`command` starts a program; `what` it is for, in words."""
         self._command = command
         self._data_dir = data_dir
+        self._what = what
         self._lock = threading.Lock()
         self._child: subprocess.Popen[str] | None = None
         self._stopped = False
 
-    def __call__(self, up_to: int, meanwhile: Callable[[], None] = lambda: None) -> SnapshotMeta:
-        """Run a rewrite and wait for it, calling `meanwhile` now and then.  Raises RewriteFailed and RewriteStopped."""
+    def run(self, arguments: Sequence[str], meanwhile: Callable[[], None] = lambda: None) -> str:
+        """Run a child with further arguments, calling `meanwhile` now and then; return what it printed.
+
+        Raises RewriteFailed and RewriteStopped.
+        """
         path = os.pathsep.join(sys.path)  # for a checkout, an installation, a zipapp; not the working directory
         environment = {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
-        command = [*self._command, str(self._data_dir), str(up_to)]
+        command = [*self._command, str(self._data_dir), *arguments]
         with self._lock:
             if self._stopped:
                 raise RewriteStopped
@@ -71,19 +75,17 @@ class ChildRewriter:
                 raise RewriteStopped
             why = (
                 complaints.strip().rpartition("\n")[2]
-                or f"the process for the rewrite ended with code {child.returncode}"
+                or f"the process for the {self._what} ended with code {child.returncode}"
             )
             raise RewriteFailed(why)
-        index, term, time, configuration_index, configuration = json.loads(said)
-        return SnapshotMeta(index, term, time, configuration_index, configuration.encode())
+        return said
 
     def _remove_unfinished(self, child: "subprocess.Popen[str]") -> None:
         """Remove the file of a child that was killed."""
         for unfinished in self._data_dir.glob(f"*.{child.pid}{TEMPORARY_SUFFIX}"):
             unfinished.unlink(missing_ok=True)
 
-    @staticmethod
-    def _start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
+    def _start(self, command: list[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
         try:
             return subprocess.Popen(
                 command,
@@ -94,7 +96,7 @@ class ChildRewriter:
                 text=True,
             )
         except OSError as error:  # no memory, no descriptors, or Python is being upgraded
-            raise RewriteFailed(f"no process can be started for the rewrite: {error}") from error
+            raise RewriteFailed(f"no process can be started for the {self._what}: {error}") from error
 
     def stop(self) -> None:
         """Kill a running child, and start no other."""
@@ -102,6 +104,20 @@ class ChildRewriter:
             self._stopped = True
             if self._child is not None and self._child.poll() is None:
                 self._child.kill()
+
+
+class ChildRewriter:
+    """Runs rewrites one at a time; any thread may `stop` one."""
+
+    def __init__(self, command: Sequence[str], data_dir: Path) -> None:
+        """`command` starts a program that hands its further arguments to `main`."""
+        self._runner = ChildRunner(command, data_dir, "rewrite")
+        self.stop = self._runner.stop
+
+    def __call__(self, up_to: int, meanwhile: Callable[[], None] = lambda: None) -> SnapshotMeta:
+        """Run a rewrite and wait for it, calling `meanwhile` now and then.  Raises RewriteFailed and RewriteStopped."""
+        index, term, time, configuration_index, configuration = json.loads(self._runner.run([str(up_to)], meanwhile))
+        return SnapshotMeta(index, term, time, configuration_index, configuration.encode())
 
 
 class _Stuck(Exception):
@@ -136,12 +152,13 @@ class _FullDisk(RealDisk):
         return super().create(path)
 
 
-def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> int:
-    """Run the child: `DATA_DIR UP_TO`; print the SnapshotMeta as a JSON list."""
-    data_dir, up_to = arguments
+def pauses(data_dir: Path, spare_bytes: int) -> Callable[[], None]:
+    """Return what a child calls between small steps.
+
+    It says now and then that the child goes on, ends it if its parent has gone, and raises OSError if the disk has less
+    than `spare_bytes` left.
+    """
     parent, said_s = os.getppid(), monotonic()
-    is_full = not held_in(RealDisk(), Path(data_dir))
-    spare_bytes = KEPT_BYTES if is_full else SPARE_BYTES
 
     def pause() -> None:
         nonlocal said_s
@@ -152,12 +169,20 @@ def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> i
         if os.getppid() != parent:
             sys.exit("the parent process has ended")
         if shutil.disk_usage(data_dir).free < spare_bytes:
-            raise OSError(errno.ENOSPC, "the disk is almost full", data_dir)
+            raise OSError(errno.ENOSPC, "the disk is almost full", str(data_dir))
 
+    return pause
+
+
+def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine]) -> int:
+    """Run the child: `DATA_DIR UP_TO`; print the SnapshotMeta as a JSON list."""
+    data_dir, up_to = Path(arguments[0]), int(arguments[1])
+    is_full = not held_in(RealDisk(), data_dir)
     if not is_full:  # on a full disk posts wait for this
         os.nice(NICENESS)
+    pause = pauses(data_dir, KEPT_BYTES if is_full else SPARE_BYTES)
     try:
-        meta = compact(_FullDisk() if is_full else RealDisk(), Path(data_dir), int(up_to), new_machine(), pause=pause)
+        meta = compact(_FullDisk() if is_full else RealDisk(), data_dir, up_to, new_machine(), pause=pause)
     except (RaftError, OSError, LookupError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

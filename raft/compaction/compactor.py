@@ -29,7 +29,7 @@ from raft.storage.file_names import snapshot_name
 from raft.storage.index_file import Indexes
 from raft.storage.positions import Sparse
 from raft.storage.reader import LogReader
-from raft.storage.recovery import recover
+from raft.storage.recovery import RecoveredLog, recover
 from raft.storage.snapshot_file import file_steps, newest_document
 
 _STEP_ENTRIES = 256  # replayed between two pauses: some milliseconds
@@ -52,13 +52,13 @@ def compact(
 
     The snapshot counts from the next start on, or after `Storage.adopt`.
     """
-    prefix = _LogPrefix(disk, data_dir, up_to, machine, pause)
+    prefix = LogPrefix(disk, data_dir, up_to, machine, pause)
     if prefix.base_index < up_to:
         prefix.write(machine.live())
     return prefix.meta
 
 
-class _LogPrefix:
+class LogPrefix:
     """The log up to an index, and a state machine brought to it."""
 
     def __init__(
@@ -68,12 +68,16 @@ class _LogPrefix:
         up_to: int,
         machine: StateMachine,
         pause: Callable[[], None],
+        *,
+        log: RecoveredLog | None = None,
     ) -> None:
+        """`log`: as it was recovered before.  Raises as the head of this file says."""
         self._disk = disk
         self._data_dir = data_dir
         self._pause = pause
         self._maker = str(os.getpid())  # an orphaned child may still write the same file
-        self._log = log = recover(disk, data_dir, "", True, lambda _, __: pause(), beside=self._maker)
+        log = log or recover(disk, data_dir, "", True, lambda _, __: pause(), beside=self._maker)
+        self._log = log
         self._reader = LogReader(disk, data_dir, log.files, log.positions)
         self.base_index = log.positions.base_index
         if not self.base_index <= up_to <= log.last_index or not up_to:
@@ -85,6 +89,15 @@ class _LogPrefix:
         self._replay(up_to)
         self.meta = self._state.meta
         machine.applied(up_to)
+
+    @property
+    def cluster_id(self) -> str:
+        """The cluster's id; "" in a log that knows of none yet."""
+        return decode_configuration(self.meta.configuration).cluster_id or self._log.cluster_id
+
+    def document(self) -> Iterator[bytes]:
+        """Return the lines of the state at the index."""
+        return self._state.document()
 
     def _term_at(self, index: int) -> int:
         return decode_entry(self._reader.read(index, index, RECORD_BYTES_MAX)[0]).term
@@ -98,18 +111,17 @@ class _LogPrefix:
     def write(self, live: Sequence[int]) -> None:
         """Write the state and these entries to a snapshot, and its index beside it."""
         disk, data_dir, maker, noted = self._disk, self._data_dir, self._maker, Sparse()
-        cluster_id = decode_configuration(self.meta.configuration).cluster_id or self._log.cluster_id
-        name, entries = snapshot_name(self.meta.index), (len(live), self._records(live))
+        name, entries = snapshot_name(self.meta.index), (len(live), self.records(live))
         steps = file_steps(
-            disk, data_dir, name, cluster_id, self.meta, self._state.document(), entries, maker=maker, noted=noted
+            disk, data_dir, name, self.cluster_id, self.meta, self.document(), entries, maker=maker, noted=noted
         )
         with closing(steps):
             for _ in steps:
                 self._pause()
         Indexes(disk, data_dir, maker).keep_base(name, noted)
 
-    def _records(self, live: Sequence[int]) -> Iterator[bytes]:
-        """Yield the records of these entries, read in small pieces."""
+    def records(self, live: Sequence[int]) -> Iterator[bytes]:
+        """Yield the records of these entries, read in small pieces and each verified."""
         done = 0
         while done < len(live):
             records = self._reader.read_first(live[done : done + _STEP_ENTRIES], _STEP_BYTES)

@@ -213,15 +213,19 @@ def file_steps(
     *,
     maker: str = "1",
     noted: Sparse | None = None,
+    path: Path | None = None,
+    preface: bytes = b"",
 ) -> Generator[None, None, None]:
     """Make a whole, durable file, step by step: with `entries` (their number and records) a snapshot, else a
     checkpoint.
+
+    `path`: the file has another name on the disk.  `preface`: bytes before it, from behind which all offsets count.
 
     A step is WRITE_STEP_BYTES of short lines, or a long line, and now and then a sync.  After the last step the file is
     there.  `maker` is a word that no other process making files here has; `noted` gets the entries' positions.  If a
     step raises, or the steps are closed early, nothing is left, unless the disk cannot even remove the file.
     """
-    writer, step_end = _Writer(disk, data_dir / name, maker), 0
+    writer, step_end = _Writer(disk, path or data_dir / name, maker, preface), 0
     try:
         writer.put(seal(encode_header(name, cluster_id, meta)))
         for line in document:
@@ -256,13 +260,14 @@ def _put_records(writer: "_Writer", records: Iterable[bytes], noted: Sparse | No
 class _Writer:
     """A file that is under its name with all of its content, or not at all."""
 
-    def __init__(self, disk: Disk, path: Path, maker: str) -> None:
+    def __init__(self, disk: Disk, path: Path, maker: str, preface: bytes = b"") -> None:
         self._disk = disk
         self._path = path
         self._temporary = path.with_name(f"{path.name}.{maker}{TEMPORARY_SUFFIX}")
         if self._temporary.name in disk.list(path.parent):
             disk.remove(self._temporary)  # left by an earlier process of that name
         self._file = disk.create(self._temporary)
+        self._preface = preface  # written first; no part of the checksum
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._written = 0
@@ -285,7 +290,8 @@ class _Writer:
     def _flush(self) -> None:
         data = b"".join(self._pending)
         self._pending, self._pending_bytes = [], 0
-        self._file.append(data)
+        self._file.append(self._preface + data)
+        self._preface = b""
         self._file.fdatasync()
         self._crc = crc32(data, self._crc)
         self._written += len(data)
