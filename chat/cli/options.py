@@ -129,7 +129,7 @@ def refuse_control_characters(name: str, value: str) -> str:
 def _checked(given: Mapping[str, str]) -> Options:
     for name, value in given.items():
         refuse_control_characters(name, value)
-    members = _members(given.get("cluster", "http://127.0.0.1:12379"), is_tls="peer-cert" in given)
+    members = read_members(given.get("cluster", "http://127.0.0.1:12379"), is_tls="peer-cert" in given)
     id = _number(given, "id", 1, 1, 1 << 31)
     if id not in members:
         raise OptionRefused(f"--id {id} is not a place in --cluster, which has {', '.join(map(str, sorted(members)))}")
@@ -252,7 +252,7 @@ def _choice(given: Mapping[str, str], name: str, default: str, choices: Sequence
     return value
 
 
-def _members(text: str, *, is_tls: bool) -> dict[int, str]:
+def read_members(text: str, *, is_tls: bool) -> dict[int, str]:
     """`URL,URL` numbers them from 1; `1=URL,3=URL` names the ids."""
     members: dict[int, str] = {}
     for place, item in enumerate(text.split(","), start=1):

@@ -84,6 +84,7 @@ class LogPrefix:
             raise LookupError(f"the log holds entries {self.base_index + 1} to {log.last_index}, not {up_to}")
         self._state = Replicated(machine)
         document = newest_document(disk, data_dir, log.files.base, up_to, self._term_at, tidy=False)
+        self.document_index = document.meta.index if document else 0  # up to here all is known to be committed
         if document is not None:
             self._state.restore(document.meta, document.lines)
         self._replay(up_to)

@@ -45,7 +45,7 @@ _WRITE_BYTES = 1 << 20  # in one piece, and synced: a large fsync would hold up 
 _ENTRIES = re.compile(rb'\{"entries":([0-9]{1,16})\}')
 _END = re.compile(rb'\{"end":([0-9]{1,16}),"crc":"([0-9a-f]{8})"\}')
 _END_LINE_BYTES = 64  # an end line has at most 57
-_OWN_LINES = (b'{"entries":', b'{"end":')
+OWN_LINES = (b'{"entries":', b'{"end":')
 
 
 def encode_header(name: str, cluster_id: str, meta: SnapshotMeta) -> bytes:
@@ -192,7 +192,7 @@ def document_lines(disk: Disk, path: Path) -> Iterator[bytes]:
     file, stop = disk.open(path), 0
     try:
         for offset, line in intact_lines(file, 0, file.size):
-            if line[2].startswith(_OWN_LINES):
+            if line[2].startswith(OWN_LINES):
                 return
             if offset:
                 yield line[2]
@@ -229,7 +229,7 @@ def file_steps(
     try:
         writer.put(seal(encode_header(name, cluster_id, meta)))
         for line in document:
-            assert not line.startswith(_OWN_LINES)
+            assert not line.startswith(OWN_LINES)
             writer.put(sealed := seal(line))
             assert len(sealed) <= RECORD_BYTES_MAX
             if writer.size >= step_end:
