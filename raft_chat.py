@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from chat.app import WsgiApp, create_app, never_waits, request_durations
@@ -32,6 +33,7 @@ from chat.auth.authenticator import Authenticator
 from chat.auth.secrets import OPERATOR, SETUP, new_secret
 from chat.auth.token_activity import TokenActivity
 from chat.cli import operator_file
+from chat.cli.backups.tools import BackupTools, Content
 from chat.cli.operator_file import OperatorFile
 from chat.cli.option_table import OptionRefused
 from chat.cli.options import Options, read_options
@@ -60,6 +62,9 @@ from chat.services.startup_messages import StartupMessages
 from chat.state.machine import ChatState
 from chat.state.settings import LOGIN
 from chat.version import program_version
+from raft.backup.backup_file import BackupCheck
+from raft.backup.report import Restored
+from raft.backup.restore import loaded, restore_backup, restore_directory
 from raft.cluster.bootstrap import Bootstrap
 from raft.cluster.member import RunningMember, make_node
 from raft.cluster.starting_member import StartingMember
@@ -480,7 +485,7 @@ def _run(arguments: Sequence[str]) -> int:
         return 0
     try:
         if arguments and arguments[0] in sub_commands.SUB_COMMANDS:
-            return sub_commands.run(arguments, SIGNALS)
+            return sub_commands.run(arguments, SIGNALS, _backup_tools())
         options = read_options(arguments, os.environ)
         log_lines.set_up(options.log_level, options.log_format)
         gc.freeze()
@@ -498,6 +503,21 @@ def _run(arguments: Sequence[str]) -> int:
     except (OptionRefused, StartRefused, DiskFailed, DiskFull) as error:
         print(f"raft-chat: {log_lines.escaped(str(error))}", file=sys.stderr)  # a node's words may be in it
         return 1
+
+
+def _backup_tools() -> BackupTools:
+    """Return the engine's part of the backup commands, with this program's state."""
+
+    def verify(path: Path) -> Content:
+        checked, machine = loaded(path, ChatState)
+        assert isinstance(machine, ChatState)
+        return Content(checked.finish(), *machine.counts())
+
+    def restore(source: Path, data_dir: Path, id: int, url: str) -> Restored:
+        make = restore_directory if source.is_dir() else restore_backup
+        return make(source, data_dir, id, url, LEVEL, ChatState)
+
+    return BackupTools(BackupCheck, verify, restore)
 
 
 if __name__ == "__main__":

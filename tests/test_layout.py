@@ -24,6 +24,7 @@ FLOORS = (
     ("raft.storage", "raft.rpc"),
     ("raft.engine",),
     ("raft.compaction",),
+    ("raft.backup",),
     ("raft.cluster",),
     ("raft",),
     ("chat.commands", "chat.confusable_names", "chat.logs", "chat.replica", "chat.version"),
@@ -46,6 +47,7 @@ NOT_IN_THE_CORE = {"time", "threading", "os", "socket", "logging", "random"}
 # is chat/replica.py.
 ENGINE_VALUES = {
     "raft.errors", "raft.metrics", "raft.core.configuration", "raft.core.raft_messages", "raft.core.packed_numbers",
+    "raft.backup.report",
 }  # fmt: skip
 
 FILES_MAX = 17  # in a folder

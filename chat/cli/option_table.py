@@ -134,6 +134,8 @@ Other commands, each with its own --help:
   raft-chat auth    turn sign-in on or off
   raft-chat cert    make certificates for TLS
   raft-chat clock   repair the time of messages after a clock was wrong
+  raft-chat verify  check a backup
+  raft-chat restore  make a new cluster from a backup or a data directory
 
 `raft-chat version` prints the version.
 Each option can also come from the environment, like RAFT_CHAT_PORT=12380, or

@@ -1,4 +1,7 @@
-"""The sub-commands: each is a module of chat/cli, which a node does not need."""
+"""The sub-commands: each is a module of chat/cli, which a node does not need.
+
+Those of chat/cli/backups work on files of the engine, whose functions are handed to them.
+"""
 
 import os
 import signal
@@ -7,21 +10,30 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
+from chat.cli.backups.tools import BackupTools
 from chat.cli.option_table import OptionRefused
 
-SUB_COMMANDS: Final = ("user", "auth", "cert", "clock", "send", "tail", "status", "member", "lead")
+BACKUPS: Final = "backups"
+
+# The module of each.
+SUB_COMMANDS: Final = {
+    **{name: name for name in ("user", "auth", "cert", "clock", "send", "tail", "status", "member", "lead")},
+    **{name: f"{BACKUPS}.{name}" for name in ("verify", "restore")},
+}
 
 
-def run(arguments: Sequence[str], blocked: Sequence[signal.Signals]) -> int:
+def run(arguments: Sequence[str], blocked: Sequence[signal.Signals], tools: BackupTools) -> int:
     """Run a sub-command; its exit code.  Raises OptionRefused, and BrokenPipeError.
 
-    `blocked`: the signals that a node waits for, which end a sub-command.
+    `blocked`: the signals that a node waits for, which end a sub-command.  `tools`: the engine's, for backups.
     """
     if sys.stdout is None:  # before anything is changed
         raise OptionRefused("stdout is closed. Redirect it to a file, or to /dev/null.")
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)  # Ctrl-C ends it
-        code = int(import_module(f"chat.cli.{arguments[0]}").main(arguments[1:], os.environ))
+        name = SUB_COMMANDS[arguments[0]]
+        main = import_module(f"chat.cli.{name}").main
+        code = int(main(arguments[1:], os.environ, *((tools,) if name.startswith(BACKUPS) else ())))
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

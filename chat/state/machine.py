@@ -165,6 +165,12 @@ class ChatState:
 
     # --- questions: any thread
 
+    def counts(self) -> tuple[int, int, int]:
+        """Return how many messages, rooms and users there are."""
+        with self._lock:
+            rooms = [room for room in self._tables.rooms.by_name.values() if room.exists]
+            return sum(room.posts for room in rooms), len(rooms), len(self._tables.users)
+
     @property
     def guarded(self) -> bool:
         """True if answers depend on the user who asks.  Takes no lock."""

@@ -8,12 +8,13 @@ may be there, with the segments that the newer one replaced.
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from raft.backup.report import RestoreRefused
-from raft.errors import CorruptLog
+from raft.core.raft_messages import HardState
+from raft.errors import CorruptLog, InvalidMessage
 from raft.storage.disk import AppendFile, NoRoom, ReadFile, RealDisk
 from raft.storage.file_names import sequence_of, snapshot_index
 from raft.storage.identity import LOCK_NAME
@@ -129,12 +130,11 @@ def _base_alone(view: View, directory: Path, name: str) -> RecoveredLog:
     log = RecoveredLog()
     try:
         base = Indexes(view, directory, READER).base(name)
-    except Exception as error:
+    except (InvalidMessage, OSError) as error:
         raise CorruptLog(str(directory / name), 0, f"the snapshot cannot be used: {error},", "") from None
     slot = log.files.reserve(base.file)
     log.files.rebase(base.file, slot)
     log.positions = Positions(base.file.meta.index, base.sparse, slot)
     log.last_time, log.cluster_id, log.last_index = base.file.meta.time, base.cluster_id, base.file.meta.index
-    with suppress(ValueError):
-        log.hard_state = type(log.hard_state)(base.file.meta.term, 0, base.file.meta.index)
+    log.hard_state = HardState(base.file.meta.term, 0, base.file.meta.index)
     return log

@@ -204,4 +204,3 @@ def _without_sessions(document: Iterator[bytes]) -> Iterator[bytes]:
         raise InvalidMessage("a document of the state that does not begin with its sessions")
     yield NO_SESSIONS
     yield from document
-

@@ -68,10 +68,10 @@ def main(arguments: Sequence[str], new_machine: Callable[[], StateMachine], prog
         )  # fmt: skip
     except CorruptLog as damage:
         indexes = list(getattr(damage, "indexes", ()))
-        print(json.dumps({"file": damage.file, "offset": damage.offset, "what": str(damage), "indexes": indexes}))
+        sys.stdout.write(json.dumps({"file": damage.file, "offset": damage.offset, "indexes": indexes}))
         return 0
     except (RaftError, OSError, LookupError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    print("{}")
+    sys.stdout.write("{}")
     return 0

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from chat.cli.backups.tools import BackupTools
-from chat.cli.log_lines import escaped
 from chat.cli.node_client import CommandFailed, sub_parser
 from chat.cli.options import read_members
+from chat.logs.log_lines import escaped
 from chat.state.post_json import timestamp
 from raft.backup.report import BackupInvalid, Restored, RestoreRefused
 

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from chat.cli.backups.tools import BackupTools, Content
-from chat.cli.log_lines import escaped
 from chat.cli.node_client import CommandFailed, sub_parser
+from chat.logs.log_lines import escaped
 from chat.state.post_json import timestamp
 from raft.backup.report import BackupInvalid
 
