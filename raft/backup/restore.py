@@ -28,7 +28,7 @@ from raft.storage.file_names import segment_name, snapshot_name
 from raft.storage.identity import GENERATION_BYTES, INCARNATION_BYTES, Identity, lock_directory, save
 from raft.storage.index_file import OWNER, Indexes
 from raft.storage.positions import Sparse
-from raft.storage.segment import Header, SegmentWriter
+from raft.storage.segment import Header, Sealed, SegmentWriter
 from raft.storage.snapshot_file import file_steps
 
 CLUSTER_ID_BYTES = 8
@@ -191,7 +191,7 @@ def _write(
             pass
     Indexes(disk, target, OWNER).keep_base(name, noted)
     hard_state = HardState(meta.term, 0, meta.index)
-    header = Header(segment_name(1, meta.index + 1), cluster_id, hard_state, "", 0, 0)
+    header = Header(segment_name(1, meta.index + 1), cluster_id, hard_state, "", Sealed(), 0)
     SegmentWriter.create(disk, target, header, b"").close()
     save(disk, target, Identity(id, incarnation, 0, cluster_id))
     return cluster_id

@@ -83,20 +83,23 @@ class Scan:
     def feed(self, data: bytes) -> int:
         """Take the whole lines at the beginning of `data`; return how many bytes they have.
 
-        Stops before a line that is damaged or not whole.  Raises InvalidMessage if one is out of place.
+        Stops before a line that is damaged or not whole.  Raises InvalidMessage if one is out of place: it is the one
+        at `offset`.
         """
-        done, view = 0, memoryview(data)
-        for line in intact_lines_in(data):
-            start = line.start()
-            if self.whole:
-                raise InvalidMessage("a line after the end")
-            if line[2].startswith(b'{"end":'):
-                self._check_end(line[2], self.offset + start, crc32(view[:start], self._crc))
-            else:
-                self._take(line, self.offset + start)
-            done = line.end()
-        self._crc = crc32(view[:done], self._crc)
-        self.offset += done
+        done, view, before = 0, memoryview(data), self.offset
+        try:
+            for line in intact_lines_in(data):
+                start = line.start()
+                if self.whole:
+                    raise InvalidMessage("a line after the end")
+                if line[2].startswith(b'{"end":'):
+                    self._check_end(line[2], before + start, crc32(view[:start], self._crc))
+                else:
+                    self._take(line, before + start)
+                done = line.end()
+        finally:
+            self._crc = crc32(view[:done], self._crc)
+            self.offset = before + done
         return done
 
     def _take_header(self, line: Line, _: int) -> None:
