@@ -42,6 +42,7 @@ from chat.commands import OPERATOR as BY_OPERATOR
 from chat.commands.cluster import SetAuth
 from chat.logs import log_lines, request_log
 from chat.logs.access_log import AccessLog
+from chat.logs.stderr_log import StderrLog
 from chat.metrics.node import NodeMetrics
 from chat.process import descriptors, sub_commands
 from chat.process.client_ports import ClientPorts, local_url
@@ -104,8 +105,9 @@ class _Stopped(Exception):
 class NodeProcess:
     """The process of a node, from its start to its end."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, log: StderrLog) -> None:
         self.options = options
+        self._log = log
         self.exit_code = 0
         self._ended = threading.Event()
         self._requests = request_durations()
@@ -256,7 +258,7 @@ class NodeProcess:
         )  # fmt: skip
         return create_app(
             starting, nothing, authenticator=authenticator, is_draining=self._ended.is_set,
-            metrics=NodeMetrics(program_version(), self._requests),
+            metrics=NodeMetrics(program_version(), self._requests, lost_lines=self._lost_lines),
         )  # fmt: skip
 
     def _advertised(self) -> list[str]:
@@ -348,7 +350,9 @@ class NodeProcess:
             member, state, authenticator=authenticator, pending_markers=pending_markers, rendered=realtime.rendered,
             websocket=partial(open_websocket, realtime), streams=EventStreams(realtime),
             is_draining=self._ended.is_set,
-            metrics=NodeMetrics(program_version(), self._requests, hub.sockets, lambda: state.posts),
+            metrics=NodeMetrics(
+                program_version(), self._requests, hub.sockets, lambda: state.posts, self._lost_lines,
+            ),
         )  # fmt: skip
         self._start_maintenance(member, state, pending_markers, token_activity)
 
@@ -377,6 +381,11 @@ class NodeProcess:
     def _noticed(self, member: int, body: bytes) -> None:
         if self._realtime is not None:
             self._realtime.presence.heard(member, body)
+
+    def _lost_lines(self) -> dict[str, int]:
+        """Return how many lines of each stream were lost."""
+        access = self._access_log
+        return {"stderr": self._log.lost} | ({} if access is None else {"stdout": access.lost})
 
     def _flush(self) -> None:
         if self._member is not None:
@@ -417,7 +426,7 @@ class NodeProcess:
         self._service_manager.status(f"Node {self.options.id} ends: {why}")
         if code:
             logger.error("member %d ends: %s", self.options.id, why)
-            logging.shutdown()
+            self._log.finish()
             os._exit(code)  # nothing more may be written, answered or waited for
         logger.info("member %d ends: %s", self.options.id, why)
         self._ended.set()
@@ -487,21 +496,9 @@ def _run(arguments: Sequence[str]) -> int:
         if arguments and arguments[0] in sub_commands.SUB_COMMANDS:
             return sub_commands.run(arguments, SIGNALS, _backup_tools())
         options = read_options(arguments, os.environ)
-        log_lines.set_up(options.log_level, options.log_format)
-        gc.freeze()
-        gc.set_threshold(*GARBAGE)
-        try:
-            return NodeProcess(options).run()
-        except _Stopped:
-            logger.info("member %d has stopped while it read its log", options.id)
-            return 0
-        except (StartRefused, DiskFailed, DiskFull) as error:
-            if options.log_format == "text":
-                raise
-            logger.error("this node does not start: %s", error)  # for who reads only JSON
-            return 1
+        return _run_node(options)
     except (OptionRefused, StartRefused, DiskFailed, DiskFull) as error:
-        print(f"raft-chat: {log_lines.escaped(str(error))}", file=sys.stderr)  # a node's words may be in it
+        print(_refusal(error), file=sys.stderr)
         return 1
 
 
@@ -518,6 +515,31 @@ def _backup_tools() -> BackupTools:
         return make(source, data_dir, id, url, LEVEL, ChatState)
 
     return BackupTools(BackupCheck, verify, restore)
+
+
+def _run_node(options: Options) -> int:
+    """Run a node; its exit code.  A refused start is told by the queue of the log, behind the lines before it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # before the first thread: all inherit it
+    log = log_lines.set_up(options.log_level, options.log_format)
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
+    try:
+        return NodeProcess(options, log).run()
+    except _Stopped:
+        logger.info("member %d has stopped while it read its log", options.id)
+        return 0
+    except (StartRefused, DiskFailed, DiskFull) as error:
+        if options.log_format == "text":
+            log.put(_refusal(error))
+        else:
+            logger.error("this node does not start: %s", error)  # for who reads only JSON
+        return 1
+    finally:
+        log.finish()
+
+
+def _refusal(error: Exception) -> str:
+    return f"raft-chat: {log_lines.escaped(str(error))}"  # a node's words may be in it
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A line may have fields beside its message: `log_fields.py`.  `text` shows the me
 alone; `json` shows the fields too.
 """
 
+import atexit
 import json
 import logging
 import sys
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 from chat.logs.log_fields import ATTRIBUTE
+from chat.logs.stderr_log import StderrLog, log_of
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 FORMATS = ("text", "json")
@@ -80,13 +82,15 @@ def escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def set_up(level: str, form: str) -> None:
+def set_up(level: str, form: str) -> StderrLog:
     """Log to stderr in this format, and so what Python itself would print there: warnings, errors that end a thread."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = log_of(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.captureWarnings(True)
     threading.excepthook = _log_end_of_thread
+    atexit.register(handler.finish)  # before logging ends, which holds a lock that the writer needs
+    return handler
 
 
 def _log_end_of_thread(arguments: threading.ExceptHookArgs) -> None:

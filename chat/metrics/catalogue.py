@@ -56,9 +56,13 @@ PROPOSALS = Metric("raft_proposals_total", COUNTER, "Changes proposed by this no
 LOG = Metric("log_bytes", GAUGE, "The size of the log, with its snapshot.")
 LOG_LIVE = Metric("log_live_bytes", GAUGE, "About the size that the log would have after a compaction.")
 COMPACTIONS = Metric("log_compactions_total", COUNTER, "Compactions of the log.")
+LOST_LINES = Metric(
+    "output_lines_lost_total", COUNTER, "Lines that nobody read in time: of the log, on stderr, and of the access log.",
+    ("stream",),
+)  # fmt: skip
 DISK_FREE = Metric("disk_free_bytes", GAUGE, "Free space on the disk of the data directory.")
 
 METRICS: Final = (
     *PROCESS, BUILD, REQUESTS, REQUEST_DURATION, WEBSOCKETS, FRAMES, CLOSED, POSTS, TERM, COMMIT, APPLIED, LEADER,
-    LEADER_CHANGES, FSYNC, APPEND, CONTACT, PROPOSALS, LOG, LOG_LIVE, COMPACTIONS, DISK_FREE,
+    LEADER_CHANGES, FSYNC, APPEND, CONTACT, PROPOSALS, LOG, LOG_LIVE, COMPACTIONS, DISK_FREE, LOST_LINES,
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """Put the numbers of all parts of a node together, for one answer of `GET /metrics`."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from chat.metrics import catalogue
@@ -23,12 +23,17 @@ class NodeMetrics:
         requests: RequestDurations,
         sockets: SocketCounts | None = None,
         posts: Callable[[], int] = int,
+        lost_lines: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
-        """`version`: of this program.  `posts()`: how many were applied since this node serves."""
+        """`version`: of this program.  `posts()`: how many were applied since this node serves.
+
+        `lost_lines()`: the lines lost of each stream.
+        """
         self._version = version
         self.requests = requests
         self._sockets = sockets or SocketCounts()
         self._posts = posts
+        self._lost_lines = lost_lines
 
     def page(self, member: MemberMetrics | None) -> bytes:
         """Return the answer, in the text format; `member` None: this node does not take part in its cluster yet."""
@@ -42,6 +47,9 @@ class NodeMetrics:
         self._add_requests(page)
         self._add_sockets(page)
         page.one(catalogue.POSTS, self._posts())
+        page.begin(catalogue.LOST_LINES)
+        for stream, lost in self._lost_lines().items():
+            page.add(lost, stream)
         if member is not None:
             _add_member(page, member)
         return page.encode()

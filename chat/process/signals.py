@@ -28,8 +28,7 @@ class SignalThreads:
         self.reload: list[Callable[[], None]] = []  # called on SIGHUP: each reads its files again
 
     def start(self) -> None:
-        """Wait for signals from now on."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)  # in all threads but the one that waits for them
+        """Wait for signals from now on.  They have to be blocked in all threads."""
         for target, name in ((self._await_signals, "signals"), (self._await_reloads, "reloads")):
             threading.Thread(target=target, name=name, daemon=True).start()
 

@@ -7,7 +7,7 @@ from chat.api.request import Request
 from chat.api.routes import tokens
 from chat.auth import authenticator, hosts, origins, proxies, proxy_users, rate_limits
 from chat.auth.authenticator import Authenticator
-from chat.logs.access_log import AccessLog
+from chat.logs.line_queue import LineQueue
 from chat.logs.request_log import Ration
 from chat.realtime import channels, frames, hub, sse
 from chat.realtime.subscription import Subscription
@@ -536,10 +536,10 @@ CHAT = (
     ),
     mutant(
         "access-log-drops-in-silence",
-        "Lines that find no place in the access log are not counted.",
-        "a rule of chat/logs/access_log.py: what finds no place is counted",
-        AccessLog.put,
-        "self._drop(1)",
+        "Lines that find no place in the queue are not counted.",
+        "a rule of chat/logs/line_queue.py: lost lines are counted",
+        LineQueue.put,
+        "self._lose(1)",
         "pass",
         test="chat/logs/test_access_log.py::test_a_flood_that_is_not_written_is_dropped_and_counted",
     ),
