@@ -1,5 +1,8 @@
 """The signals of a node: SIGTERM and SIGINT stop it, SIGHUP has files read again.
 
+A second signal to stop ends the process at once, unless it comes within AT_ONCE_S of the first: then both are of one
+stop, told by a service manager and by a terminal, say, or to a whole group of processes.
+
 A thread waits for them.  A handler would run between any two steps of the main thread, even inside a lock.
 """
 
@@ -7,11 +10,14 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 from chat.process.service_manager import ServiceManager
 
 logger = logging.getLogger(__name__)
+
+AT_ONCE_S = 1.0  # far longer than signals of one cause lie apart, and shorter than anybody waits before they insist
 
 
 class SignalThreads:
@@ -33,13 +39,17 @@ class SignalThreads:
             threading.Thread(target=target, name=name, daemon=True).start()
 
     def _await_signals(self) -> None:
+        first_s: float | None = None
         while True:
             if signal.sigwait(self._signals) == signal.SIGHUP:
                 self._reload_asked.set()
-            elif self._ended.is_set():
-                os._exit(1)  # somebody insists
-            else:
+                continue
+            now_s = time.monotonic()
+            if first_s is None:
+                first_s = now_s
                 self._ended.set()
+            elif now_s - first_s >= AT_ONCE_S:
+                os._exit(1)  # somebody insists
 
     def _await_reloads(self) -> None:
         """Reload in a thread of its own: a file on a network's disk, or a pipe, may hang, and SIGTERM must not wait."""

@@ -28,17 +28,20 @@ from pathlib import Path
 from time import monotonic
 
 from tests.cluster.writers import load, wait_for_posts
-from tests.support.cluster import COMMAND, Cluster, NodeProcess
+from tests.support.cluster import COMMAND, NODE, Cluster, Forked, NodeProcess
 from tests.support.forked import Process
 from tests.support.http_client import Answer
 from tests.support.waiting import wait_until
 
 MOMENTS = 30
 CLIENTS = 16
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGTERM)
 SOME_POSTS = 50
 END_S = 10.0  # promised in the README
 LOG_BYTES = 100 << 20
 MESSAGE = "\N{GRINNING FACE}" * 7_900  # 31,600 bytes, nearly the longest there is
+# A node for which no two signals come at once.
+IMPATIENT = Forked("import chat.process.signals; chat.process.signals.AT_ONCE_S = 0.0")
 AS_PID_1 = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--")
 POST = '{"User": "ann", "Message": "hello", "ClientId": "%s"}'
 
@@ -212,10 +215,15 @@ def count(seen: Seen, asked: dict[str, Future[Answer]], *, may_be_cut: bool = Fa
             seen.wrong.append(f"{what}: 504 without its ClientId: {answer.body.decode()}")
 
 
-def without_majority(directory: Path, *, leads: bool, twice: bool = False) -> Seen:
-    """The last of three nodes, a leader until then or not, with requests that wait."""
+def without_majority(
+    directory: Path, *, leads: bool, twice: bool = False, told: Sequence[signal.Signals] = (signal.SIGTERM,)
+) -> Seen:
+    """The last of three nodes, a leader until then or not, with requests that wait.
+
+    It is `told` to stop by signals at once; `twice`: once more, as soon as it takes no more connections.
+    """
     seen = Seen()
-    with Cluster(directory) as cluster:
+    with Cluster(directory, command=IMPATIENT if twice else NODE) as cluster:
         leader = cluster.start_ready().wait_leader()
         last = cluster.nodes[leader if leads else next(id for id in cluster.nodes if id != leader)]
         assert cluster.post(last.id, "general", "first").status == 201
@@ -223,7 +231,8 @@ def without_majority(directory: Path, *, leads: bool, twice: bool = False) -> Se
         with ThreadPoolExecutor(len(WAITING)) as pool:
             asked = ask(pool, last)
             began = monotonic()
-            last.signal(signal.SIGTERM)
+            for number in told:
+                last.signal(number)
             if twice:
                 wait_until(lambda: refuses(last), END_S, "it takes no more connections")
                 last.signal(signal.SIGTERM)
@@ -290,6 +299,7 @@ WAYS: dict[str, Callable[[Path], Seen]] = {
     "SIGTERM as it reads 100 MB": start_long,
     "SIGTERM, no majority, led": lambda directory: without_majority(directory, leads=True),
     "SIGTERM, no majority, followed": lambda directory: without_majority(directory, leads=False),
+    "SIGTERM and SIGINT at once": lambda directory: without_majority(directory, leads=True, told=STOPS),
     "SIGTERM twice, no majority": lambda directory: without_majority(directory, leads=True, twice=True),
     "SIGTERM under load": under_load,
     "SIGHUP in a start": start_small(signal.SIGHUP),

@@ -55,8 +55,10 @@ def read_by_the_node(pipe: Path) -> Iterator[None]:
         os.close(opened[0])
 
 
-def test_every_request_in_flight_is_answered_when_a_node_without_a_majority_is_terminated(tmp_path: Path) -> None:
-    seen = signals.without_majority(tmp_path, leads=True)
+def test_every_request_in_flight_is_answered_when_a_node_without_a_majority_gets_signals_to_stop_at_once(
+    tmp_path: Path,
+) -> None:
+    seen = signals.without_majority(tmp_path, leads=True, told=signals.STOPS)
     assert seen.wrong == []
     assert seen.answers.total() == len(signals.WAITING)
     assert seen.codes == {0: 1}

@@ -13,7 +13,10 @@ from tests.support.waiting import wait_until
 
 PIPE_BYTES = 4096  # the smallest pipe there is
 LINES_MAX = 8
-SETUP = f"import chat.logs.stderr_log as log; log.LINES_MAX = {LINES_MAX}"
+SETUP = (
+    "import chat.logs.line_queue, chat.logs.stderr_log; "
+    f"chat.logs.stderr_log.LINES_MAX = {LINES_MAX}; chat.logs.line_queue.CLOSE_S = 0.1"
+)
 FEW = Forked(SETUP)
 POSTS = 40
 DEADLINE_S = 10.0
