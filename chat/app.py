@@ -35,7 +35,7 @@ from chat.auth.guest_pages import is_of_guest_page, preflight_headers
 from chat.auth.origins import check_change
 from chat.errors import Problem, not_found, problem_of, unavailable
 from chat.logs import request_log
-from chat.logs.access_log import NOTHING
+from chat.logs.answered import NOTHING
 from chat.metrics.node import NodeMetrics
 from chat.metrics.requests import RequestDurations
 from chat.replica import Replica

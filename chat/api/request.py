@@ -23,7 +23,7 @@ from chat.auth.origins import sharing_headers
 from chat.commands import Actor, Command
 from chat.errors import Problem, invalid, problem_of, problem_of_refusal, unavailable
 from chat.logs import request_log
-from chat.logs.access_log import NOTHING, Answered
+from chat.logs.answered import NOTHING, Answered
 from chat.logs.request_log import REFUSED
 from chat.metrics.node import NodeMetrics
 from chat.metrics.requests import RequestDurations

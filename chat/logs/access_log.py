@@ -12,8 +12,9 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final
 
+from chat.logs.answered import Answered, described
 from chat.logs.line_queue import LineQueue, Stream
 
 logger = logging.getLogger(__name__)
@@ -21,24 +22,6 @@ logger = logging.getLogger(__name__)
 QUEUE_MAX: Final = 16_384  # lines: a second of the most that a node answers, and some megabytes
 WRITE_EVERY_S: Final = 0.2
 LOG_EVERY_S: Final = 60.0
-NOTHING: Final = "-"
-OPERATOR: Final = -1  # in place of a token's number, as in commands: the token of a node's operator.json
-
-
-class Answered(NamedTuple):
-    """An answer to a request."""
-
-    at_s: float  # since 1970
-    method: str  # "-" for a request whose head was refused
-    route: str  # with its names in braces, like /rooms/{room}; "-" where there is none
-    status: int
-    code: str  # of the problem; ""
-    length: int | None  # bytes of the body; None where it is not known
-    duration_s: float
-    user: str  # ""
-    token: int  # the number of the user's token; OPERATOR; 0 for none
-    network: str
-    request_id: str
 
 
 class AccessLog(LineQueue[Answered]):
@@ -74,25 +57,6 @@ def text_line(answered: Answered) -> str:
     values = described(answered)
     quoted = {"user": json.dumps(values["user"])} if "user" in values else {}
     return " ".join([_time(answered.at_s), *(f"{name}={value}" for name, value in (values | quoted).items())]) + "\n"
-
-
-def described(answered: Answered) -> dict[str, object]:
-    """The fields of an answer, without those that say nothing."""
-    fields: dict[str, object] = {
-        "method": answered.method,
-        "route": answered.route,
-        "status": answered.status,
-        "code": answered.code,
-        "duration_ms": round(answered.duration_s * 1000, 3),
-        "bytes": answered.length,
-        "user": answered.user,
-        "token": answered.token,
-        "network": answered.network,
-        "request_id": answered.request_id,
-    }
-    if not answered.token:
-        del fields["token"]
-    return {name: value for name, value in fields.items() if value not in ("", None)}
 
 
 def _time(seconds: float) -> str:

@@ -18,9 +18,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol
 
-from chat.logs.access_log import OPERATOR, AccessLog, Answered, described
+from chat.logs.answered import OPERATOR, Answered, described
 from chat.logs.log_fields import fields
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,13 @@ COUNTS_EVERY_S: Final = 60.0
 REFUSED: Final = 400  # and above: the status of a refused or failed request
 # What looks like a secret of chat/auth/secrets.py is no id: no log may have one.
 _ID: Final = re.compile(r"(?!.*[a-z]{2}_[A-Za-z0-9_-]{43})[A-Za-z0-9._-]{1,64}")
+
+
+class Access(Protocol):
+    """The access log (access_log.py)."""
+
+    def put(self, line: Answered) -> None:
+        """Note an answer; never blocks."""
 
 
 class Ration:
@@ -67,13 +74,13 @@ class RequestLog:
     """The lines about the requests of this process.  Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.access: AccessLog | None = None
+        self.access: Access | None = None
         self.noted_from_s = SLOW_S  # how long a request takes that is to be noted; with an access log, all are
         self._lock = Lock()
         self._refused = Ration(clock), Ration(clock)  # of strangers; of users, whose lines strangers cannot use up
         self._slow = Ration(clock)
 
-    def add_access_log(self, access: AccessLog) -> None:
+    def add_access_log(self, access: Access) -> None:
         """Put all answers in this access log."""
         self.access, self.noted_from_s = access, 0.0
 

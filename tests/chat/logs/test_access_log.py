@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from chat.logs import access_log, request_log
-from chat.logs.access_log import QUEUE_MAX, AccessLog, Answered
+from chat.logs.access_log import QUEUE_MAX, AccessLog
+from chat.logs.answered import Answered
 from chat.logs.request_log import HEADER, RequestLog
 from tests.chat.chat_client import GENERAL, Clock
 from tests.chat.login_client import LoginClient
@@ -36,7 +37,7 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
 
 def written(stream: io.BytesIO) -> list[dict[str, object]]:
     """The lines since the last time."""
-    assert request_log.log.access is not None
+    assert isinstance(request_log.log.access, AccessLog)
     request_log.log.access.write()
     found = [json.loads(line) for line in stream.getvalue().splitlines()]
     stream.seek(0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chat.auth import secrets
 from chat.logs import request_log
-from chat.logs.access_log import OPERATOR, Answered
+from chat.logs.answered import OPERATOR, Answered
 from chat.logs.request_log import (
     COUNTS_EVERY_S,
     HEADER,
