@@ -208,6 +208,27 @@ def test_no_index_is_believed_of_a_file_that_ends_with_something_else() -> None:
     assert found_on(now).term_runs == [(1, 1), (6, 3), (7, 4)]
 
 
+def test_no_index_is_believed_whose_file_has_changed_at_its_end_since_it_was_sealed() -> None:
+    disk = PowerDisk()
+    storage = Storage.open(disk, DIRECTORY)
+    storage.append(HardState(1, 1, 0), [entry(index, 1, "x" * 2_000) for index in range(1, 6)])
+    storage.end_segment()
+    storage.append(HardState(1, 1, 0), [entry(6, 1)])
+    storage.keep_indexes()
+    whole, indexes = disk.content()[FIRST], Indexes(disk, DIRECTORY, "test")
+    header, second = (
+        decode_header(disk.content()[name].partition(b"\n")[0][9:]) for name in (FIRST, segment_name(2, 6))
+    )
+
+    def is_believed() -> bool:
+        file = disk.open(DIRECTORY / FIRST)
+        return indexes.segment(file, header, second.sealed.end, second.sealed.crc) is not None
+
+    assert is_believed()
+    disk.write(DIRECTORY / FIRST, whole[:-2] + b"?\n")
+    assert not is_believed()
+
+
 def test_no_index_is_believed_that_is_of_the_same_file_up_to_elsewhere(tmp_path: Path) -> None:
     """A copy of the directory from before is given back: its newest segment had not yet been sealed where it was."""
     disk = PowerDisk()
